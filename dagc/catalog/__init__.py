@@ -1,0 +1,1 @@
+"""What models and machines are: shapes, figures and presets, each with its source."""

@@ -1,0 +1,111 @@
+"""Models and devices by name, each a JSON file of its own under `models/` and `devices/`.
+
+A file's name is the preset's name; it is read only when asked for, so listing names costs a directory listing. A file
+of a model has the fields of the language, one of a device those of `DeviceSpec` and `ClusterSpec` in SI units. Every
+figure's origin stands in the file (`source`, `sources`). The files are ours: a malformed one is a bug and raises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from dagc.catalog.device import ClusterSpec, DeviceSpec
+from dagc.catalog.dtype import Dtype
+from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
+
+_HERE = Path(__file__).parent
+_ALIASES: Mapping[str, str] = {"h20": "h20-sxm"}
+"""Other names of devices, by which they are commonly known."""
+
+_PLAIN = ("layers", "hidden", "vocab", "dense_ffn", "first_dense", "moe_every", "gated", "tied", "norms_per_layer")
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of all models, sorted."""
+    return _names("models")
+
+
+def device_names() -> tuple[str, ...]:
+    """Names of all devices, sorted, other names included."""
+    return tuple(sorted((*_names("devices"), *_ALIASES)))
+
+
+def load_model(name: str) -> ModelSpec | None:
+    """The model of a name, or None."""
+    if name not in model_names():
+        return None
+    data = _read("models", name)
+    plain = {field: data[field] for field in _PLAIN if field in data}
+    dtype = Dtype(data["dtype"])
+    attention = attention_of(data["attention"])
+    experts = Experts(**data["experts"]) if "experts" in data else None
+    return ModelSpec(
+        name=name,
+        attention=attention,
+        heads=attention.heads,
+        kv_heads=attention.kv_heads,
+        expert_count=experts.count if experts else 0,
+        top=experts.top if experts else 0,
+        experts=experts,
+        is_dense=experts is None,
+        weight_dtype=dtype,
+        expert_dtype=Dtype(data.get("expert_dtype", dtype)),
+        source=data["source"],
+        **plain,
+    )
+
+
+def load_device(name: str) -> ClusterSpec | None:
+    """A cluster of any number of GPUs of the device of this name, joined as its makers join them; or None."""
+    name = _ALIASES.get(name, name)
+    if name not in device_names():
+        return None
+    data = _read("devices", name)
+    device = DeviceSpec(
+        name=name,
+        memory_bytes=data["memory_bytes"],
+        bandwidth_bytes_per_second=data["bandwidth_bytes_per_second"],
+        flops={Dtype(dtype): flops for dtype, flops in data["flops"].items()},
+        compute_efficiency=data["compute_efficiency"],
+        memory_efficiency=data["memory_efficiency"],
+        source=data["sources"]["datasheet"],
+    )
+    return ClusterSpec(
+        name=name,
+        device=device,
+        gpus=None,
+        gpus_per_node=data["gpus_per_node"],
+        link_bytes_per_second=data["link_bytes_per_second"],
+        network_bytes_per_second=data["network_bytes_per_second"],
+        link_latency_seconds=data["link_latency_seconds"],
+        network_latency_seconds=data["network_latency_seconds"],
+        link_efficiency=data["link_efficiency"],
+        network_efficiency=data["network_efficiency"],
+    )
+
+
+def device_sources(name: str) -> Mapping[str, str]:
+    """Where each group of a device's figures comes from; `name` must be one of `device_names()`."""
+    return _read("devices", _ALIASES.get(name, name))["sources"]
+
+
+def attention_of(fields: Mapping[str, Any]) -> Attention:
+    """Attention of complete fields; latent attention gets the head shapes that follow from it."""
+    shapes = dict(fields)
+    kind = AttentionKind(shapes.pop("kind"))
+    if kind is AttentionKind.MLA:
+        shapes |= {"kv_heads": shapes["heads"], "head_dim": shapes["qk_nope"] + shapes["qk_rope"]}
+    return Attention(kind=kind, **shapes)
+
+
+@cache
+def _names(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (_HERE / folder).glob("*.json")))
+
+
+def _read(folder: str, name: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads((_HERE / folder / f"{name}.json").read_text("utf-8")))

@@ -1,0 +1,57 @@
+"""C101: a claimed figure is not what the strategy, the stated facts or the cost model give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label
+from dagc.plan.plan import Plan
+from dagc.report.assessment import Assessment, Basis, Verdict
+from dagc.units import Dimension
+
+CODE = Code("C101", "claim-false")
+
+_BASES = frozenset({Basis.STRUCTURE, Basis.MODEL})
+
+
+def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+    """One diagnostic for each claim that structure or cost model contradicts."""
+    for verdict in assessment.claims:
+        if verdict.ok is False and verdict.basis in _BASES:
+            yield _diagnostic(plan, verdict)
+
+
+def _diagnostic(plan: Plan, verdict: Verdict) -> Diagnostic:
+    actual = verdict.actual
+    return CODE.at(
+        verdict.claim.span,
+        f"`{verdict.name} {verdict.claimed}` is claimed of `{plan.name}`, but it is {actual.text}",
+        f"{actual.text}",
+        labels=_labels(plan, verdict),
+        notes=(actual.reason,),
+        help=_help(verdict),
+        fixes=_fixes(verdict),
+    )
+
+
+def _labels(plan: Plan, verdict: Verdict) -> tuple[Label, ...]:
+    if verdict.name != "gpus":
+        return ()
+    return (Label(plan.deployment.strategy.body.outer, f"{plan.deployment.gpus} GPUs by structure"),)
+
+
+def _help(verdict: Verdict) -> tuple[str, ...]:
+    if verdict.name == "compute_reduction":
+        return (f"claim `expert_compute_reduction {verdict.claim.figure.text}`, which says what it counts",)
+    if verdict.actual.value is None:
+        return ()
+    return (f"claim `{verdict.name} {verdict.actual.text}`, or change the strategy",)
+
+
+def _fixes(verdict: Verdict) -> tuple[Fix, ...]:
+    """The right count in the place of the wrong one; figures of the cost model are the author's to state."""
+    figure, actual = verdict.claim.figure, verdict.actual
+    is_count = figure.unit == Dimension.COUNT and verdict.claim.comparison == "="
+    if not is_count or actual.text is None or verdict.claim.margin is not None:
+        return ()
+    return (Fix(f"claim {actual.text}", (Edit(figure.span, actual.text),), safe=True),)

@@ -1,0 +1,37 @@
+"""W901: a pool fits, but its fullest rank leaves less than a tenth of the device free.
+
+Allocators fragment, communication buffers and graphs captured by an engine take their part: engines keep a tenth
+back by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.plan.plan import Plan
+from dagc.report.assessment import Assessment
+from dagc.report.memory import PoolFigures
+from dagc.units import format_bytes, format_share
+
+CODE = Code("W901", "memory-nearly-full", Severity.WARNING)
+
+LIMIT = 0.9
+"""Share of the device above which advice is given."""
+
+
+def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+    """One warning for each pool that fits tightly."""
+    for pool in assessment.memory.pools if assessment.memory else ():
+        if LIMIT < pool.share <= 1:
+            yield _diagnostic(plan, pool)
+
+
+def _diagnostic(plan: Plan, pool: PoolFigures) -> Diagnostic:
+    free = pool.capacity_bytes - pool.max_bytes
+    return CODE.at(
+        plan.deployment.strategy.body.outer,
+        f"rank {pool.rank} of pool `{pool.pool}` uses {format_share(pool.share)} of its device",
+        f"{format_bytes(free)} of {format_bytes(pool.capacity_bytes)} are free",
+        help=(f"engines keep {format_share(1 - LIMIT)} back: shorten the batch, or split the model further",),
+    )

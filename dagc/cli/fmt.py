@@ -1,0 +1,47 @@
+"""`dagc fmt`: a plan in canonical text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dagc.cli.inputs import read_input
+from dagc.cli.printing import CLEAN, ERRORS, exit_status, print_text
+from dagc.diag.diagnostic import Diagnostic
+
+
+@click.command()
+@click.argument("plan", required=False, metavar="[PLAN]")
+@click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")
+@click.option("--check", "check_only", is_flag=True, help="Write nothing; exit 1 when the text would change.")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the text instead of rewriting the file.")
+def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: bool) -> None:
+    """Rewrite a plan file in canonical text; `-` and `-e` print it."""
+    given = read_input(plan, expression, {})
+    if isinstance(given, Diagnostic):
+        _stop((given,))
+    from dagc.syntax.parser import parse
+    from dagc.syntax.printer import format_plan
+
+    parsed = parse(given.source)
+    if parsed.file is None or any(d.is_error for d in parsed.diagnostics):
+        _stop(parsed.diagnostics)
+    text = format_plan(parsed.file)
+    if check_only:
+        raise SystemExit(CLEAN if text == given.source.text else ERRORS)
+    if to_stdout or plan in (None, "-"):
+        click.echo(text, nl=False)
+    elif text != given.source.text:
+        _rewrite(Path(str(plan)), text)
+
+
+def _rewrite(path: Path, text: str) -> None:
+    from dagc.export.write import write_atomically
+
+    _stop(write_atomically(path.parent, {path.name: text.encode()}))
+
+
+def _stop(diagnostics: tuple[Diagnostic, ...]) -> None:
+    print_text(diagnostics)
+    raise SystemExit(exit_status(diagnostics))

@@ -1,0 +1,97 @@
+"""What the commands take: a plan file, `-`, or `-e STRATEGY`, with blocks given as options.
+
+Turns command-line arguments into sources. A file that cannot be read as text becomes a diagnostic; so does a
+command line that names no plan or two.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.source import Source
+
+CANNOT_READ = Code("X001", "cannot-read-file")
+IS_A_DIRECTORY = Code("X002", "is-a-directory")
+NOT_TEXT = Code("X003", "not-text")
+TOO_LARGE = Code("X004", "file-too-large")
+
+MAX_BYTES = 4 << 20
+"""Largest plan that is read. A plan is some kilobytes; past this it is another kind of file."""
+
+BLOCKS = ("model", "cluster", "workload", "require")
+"""Blocks that an option of the same name may give."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A plan's text, the name of its output directory, the directory its paths start from, and blocks by option."""
+
+    source: Source
+    title: str
+    directory: Path
+    blocks: tuple[tuple[str, Source], ...]
+
+
+def plan_arguments(function: Command) -> Command:
+    """Add PLAN, `-e` and the block options to a command."""
+    for name in reversed(BLOCKS):
+        help_text = f"Text of the {name} block, in place of the plan's own."
+        function = click.option(f"--{name}", metavar="TEXT", help=help_text)(function)
+    function = click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")(function)
+    return click.argument("plan", required=False, metavar="[PLAN]")(function)
+
+
+def read_input(plan: str | None, expression: str | None, blocks: dict[str, str | None]) -> Input | Diagnostic:
+    """The input that the arguments name, or why there is none."""
+    given = tuple((name, Source(f"--{name}", text)) for name in BLOCKS if (text := blocks.get(name)) is not None)
+    if (plan is None) == (expression is None):
+        raise click.UsageError("give one plan: a file, `-` for standard input, or `-e STRATEGY`")
+    if expression is not None:
+        return Input(Source("-e", expression), "expression", Path.cwd(), given)
+    if plan == "-":
+        text = _decode(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
+        return text if isinstance(text, Diagnostic) else Input(Source("<stdin>", text), "stdin", Path.cwd(), given)
+    path = Path(str(plan))
+    text = read_text(path)
+    return text if isinstance(text, Diagnostic) else Input(Source(str(path), text), path.stem, path.parent, given)
+
+
+def read_text(path: Path) -> str | Diagnostic:
+    """Text of a file, or why it cannot be had."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        plans = sorted(str(child) for child in path.glob("*.moe"))[:3]
+        advice = f"name a file in it, e.g. `{plans[0]}`" if plans else "name a plan file"
+        return IS_A_DIRECTORY.at(None, f"`{path}` is a directory, not a plan", help=(advice,))
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        return CANNOT_READ.at(None, f"cannot read `{path}`: {reason}", help=("check the path and its permissions",))
+    return _decode(content, str(path))
+
+
+def _decode(content: bytes, name: str) -> str | Diagnostic:
+    if len(content) > MAX_BYTES:
+        return TOO_LARGE.at(
+            None,
+            f"`{name}` is larger than {MAX_BYTES:,} bytes, the most that a plan may have",
+            help=("a plan is a text of some kilobytes: is this the right file?",),
+        )
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as problem:
+        return NOT_TEXT.at(
+            None,
+            f"`{name}` is not text: byte {problem.start:,} is 0x{content[problem.start]:02x}, which is not UTF-8",
+            help=("a plan is UTF-8 text: is this the right file?",),
+        )

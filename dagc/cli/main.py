@@ -1,0 +1,49 @@
+"""The `dagc` command: its subcommands, each imported only when it is called, because start-up time counts."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+COMMANDS = {
+    "check": "diagnostics of a plan",
+    "compile": "a plan's graph, picture, trace and summary",
+    "devices": "the GPUs that dagc knows",
+    "explain": "what a diagnostic's code means",
+    "fmt": "a plan in canonical text",
+    "models": "the models that dagc knows, and config.json files",
+}
+"""Name of each command, which is that of its module and of the click command in it, and its one-line help."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(f"dagc.cli.{cmd_name}"), cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, so that help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"dagc {version('moe-dagc')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Print the version.")
+def main() -> None:
+    """Compile a strategy for deploying a mixture-of-experts model into a checked, priced graph."""

@@ -1,0 +1,1 @@
+"""What each operator and each exchange costs, and what each rank has to hold."""

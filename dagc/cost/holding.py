@@ -1,0 +1,89 @@
+"""What one pool holds of the model and of the batch: layers by stage, sequences and tokens by rank.
+
+Shared by the formulas of memory. All arrays have shape (stages of the pool, width of a stage).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
+from dagc.plan.deployment import Phase, Pool, Service
+from dagc.plan.layout import Layout
+from dagc.plan.plan import Plan
+from dagc.plan.splits import split, stage_layers
+from dagc.syntax.tree import AxisKind
+
+Bytes = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One pool of one service, for a model with shapes."""
+
+    plan: Plan
+    shapes: ModelShapes
+    service: Service
+    pool: Pool
+
+    @property
+    def attention(self) -> Layout | None:
+        """How attention is split here; None in a pool of experts."""
+        return self.pool.attention
+
+    @property
+    def experts(self) -> Layout | None:
+        """How experts are split here; None where there are none."""
+        return self.pool.experts if self.shapes.experts else None
+
+    def zeros(self) -> Bytes:
+        """Nothing on each rank."""
+        return np.zeros((self.pool.stages, self.pool.width))
+
+    def kinds(self) -> tuple[tuple[LayerKind, ...], ...]:
+        """The layers of each stage of the pool; a pool that serves every stage has all layers."""
+        kinds = self.shapes.layer_kinds()
+        counts = stage_layers(self.service, self.shapes.layers) if self.pool.stages > 1 else (self.shapes.layers,)
+        ends = np.cumsum([0, *counts])
+        return tuple(kinds[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True))
+
+    def by_stage(self, counts: list[float]) -> Bytes:
+        """A figure for each stage, as a column."""
+        return np.array(counts, dtype=np.float64).reshape(-1, 1)
+
+    def layers(self, ffn: FfnKind | None = None) -> Bytes:
+        """Layers of each stage, of one kind or all, as a column."""
+        return self.by_stage([sum(ffn in (None, kind.ffn) for kind in kinds) for kinds in self.kinds()])
+
+    def edges(self) -> tuple[Bytes, Bytes]:
+        """1 for the first stage, and 1 for the last, as columns."""
+        first, last = np.zeros((self.pool.stages, 1)), np.zeros((self.pool.stages, 1))
+        first[0], last[-1] = 1.0, 1.0
+        return first, last
+
+    def sequences(self, micro_batches: int = 1) -> npt.NDArray[np.float64]:
+        """Sequences that each rank of a stage holds, shape (width,): all of the fullest replica's, or those of its
+        largest micro-batch of so many."""
+        replicas = self.plan.deployment.replicas * self.service.replicas
+        replica = max(1, split(self.plan.facts.workload.batch, replicas)[0])
+        largest = split(replica, min(micro_batches, replica))[0]
+        if self.attention is None:
+            return np.full(self.pool.width, float(largest))
+        return np.array(split(largest, self.attention.dp), dtype=np.float64)[self.attention.coordinate(AxisKind.DP)]
+
+    def tokens(self) -> npt.NDArray[np.float64]:
+        """Most tokens that an attention rank computes at once, shape (width,): at most the workload's chunk."""
+        workload, attention = self.plan.facts.workload, self.service.attention_pool.attention
+        held = Holding(self.plan, self.shapes, self.service, self.service.attention_pool)
+        sequences = held.sequences(self.service.options.micro or self.service.stages)
+        if self.service.phase is Phase.DECODE or attention is None:
+            return sequences
+        return np.minimum(workload.chunk, np.ceil(sequences * workload.prompt / attention.cp))
+
+    @staticmethod
+    def collapsed(held: Bytes) -> Bytes:
+        """Width 1 where the ranks of every stage are alike."""
+        return held[:, :1] if bool(np.all(held == held[:, :1])) else held

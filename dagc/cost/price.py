@@ -1,0 +1,68 @@
+"""A phase of the graph becomes a priced phase: a duration on every node.
+
+Chooses the formula: computation and routing by the roofline of the team's device, communication by α-β over the
+cluster's links. A node whose work another's kernel does costs nothing. Every template is priced once, on the devices
+of the first program that uses it; templates are shared between stages of one pool only.
+
+Assumes that `missing_figures` is empty; an unknown rate would limit nothing.
+"""
+
+from __future__ import annotations
+
+from dagc.catalog.device import DeviceSpec
+from dagc.cost.collectives import collective_cost
+from dagc.cost.duration import FREE
+from dagc.cost.operators import operator_cost
+from dagc.graph.graph import Node, PhaseGraph, Team
+from dagc.graph.priced import NodeCost, PricedPhase
+from dagc.plan.plan import Plan
+
+
+def price(graph: PhaseGraph, plan: Plan) -> PricedPhase:
+    """The phase with a cost on every node."""
+    teams = _teams(graph)
+    devices = {pool.name: plan.device_of(pool) for service in plan.deployment.services for pool in service.pools}
+    costs = tuple(
+        tuple(_cost(node, _device(teams.get(index, ()), node, devices, plan), plan) for node in template.nodes)
+        for index, template in enumerate(graph.templates)
+    )
+    return PricedPhase(graph, costs)
+
+
+def missing_figures(plan: Plan) -> tuple[str, ...]:
+    """Figures of the cluster, as the language writes them, without which there is no price.
+
+    `link` is needed where two GPUs share a node, `network` where the GPUs do not fit one.
+    """
+    cluster, deployment = plan.facts.cluster, plan.deployment
+    devices = [plan.device_of(pool) for service in deployment.services for pool in service.pools]
+    activation = plan.facts.model.activation_dtype
+    lacking = {
+        "bandwidth": any(not device.bandwidth_bytes_per_second for device in devices),
+        "compute": any(not device.flops.get(activation) for device in devices),
+        "link": not cluster.link_bytes_per_second and deployment.gpus > 1 and cluster.gpus_per_node > 1,
+        "network": not cluster.network_bytes_per_second and deployment.gpus > cluster.gpus_per_node,
+    }
+    return tuple(name for name, missing in lacking.items() if missing)
+
+
+def _cost(node: Node, device: DeviceSpec, plan: Plan) -> NodeCost:
+    if node.fused_into is not None:
+        return FREE
+    if node.communication is not None:
+        return collective_cost(node.communication, plan.facts.cluster)
+    return operator_cost(node, device, plan.facts.model.activation_dtype)
+
+
+def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:
+    """The teams of the first program that uses each template."""
+    found: dict[int, tuple[Team, ...]] = {}
+    for _, program, _, segment in graph.segments():
+        found.setdefault(segment.template, tuple(graph.teams[team] for team in program.teams))
+    return found
+
+
+def _device(teams: tuple[Team, ...], node: Node, devices: dict[str, DeviceSpec], plan: Plan) -> DeviceSpec:
+    if node.team >= len(teams):
+        return plan.facts.cluster.device
+    return devices.get(teams[node.team].pool, plan.facts.cluster.device)

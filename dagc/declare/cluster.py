@@ -1,0 +1,224 @@
+"""A `cluster` block becomes a `ClusterSpec`.
+
+Forms: a device's name with or without the number of GPUs (`h100-sxm x 64`), either with fields replaced
+(`h100-sxm x 64 { network 25 GB/s }`), or a cluster written out (`lab { gpus 256 node 8 device { … } link … }`).
+`device` is a preset's name, a block, or both; a cluster written out takes from a named device what it leaves out.
+`link` and `network` are one direction of one GPU, inside and across nodes. What nothing states stays unknown
+(bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dagc.catalog.device import ClusterSpec, DeviceSpec
+from dagc.catalog.dtype import Dtype
+from dagc.catalog.presets import device_names, load_device
+from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, read_fields, unknown_name
+from dagc.diag.diagnostic import Diagnostic
+from dagc.source import Span
+from dagc.syntax.tree import Block, Quantity, Value, Word
+from dagc.units import Dimension
+
+DEFAULT = "h100-sxm"
+"""The device of a plan that states no cluster; it then has as many GPUs as a strategy takes."""
+
+MOST_GPUS = 10**9
+
+_COMPUTE_EFFICIENCY = 0.8
+_MEMORY_EFFICIENCY = 0.85
+"""Shares of the peaks of a device that is written out: about those measured for the presets."""
+
+_UNSTATED = {
+    "gpus_per_node": 8,
+    "link_bytes_per_second": None,
+    "network_bytes_per_second": None,
+    "link_latency_seconds": 2e-6,
+    "network_latency_seconds": 5e-6,
+    "link_efficiency": 0.75,
+    "network_efficiency": 0.9,
+}
+"""A cluster without a preset device: nodes of eight as on the common boards, latencies and shares as assumed for the
+presets, no bandwidth."""
+
+COMPUTE = tuple(
+    Field(dtype, Kind.QUANTITY, Dimension.FLOP_RATE, misnomers=("float16",) if dtype is Dtype.FP16 else ())
+    for dtype in Dtype
+)
+
+DEVICE = (
+    Field("memory", Kind.QUANTITY, Dimension.BYTES, misnomers=("hbm", "vram")),
+    Field("bandwidth", Kind.QUANTITY, Dimension.BYTE_RATE, misnomers=("memory_bandwidth", "hbm_bandwidth")),
+    Field("compute", Kind.QUANTITY, Dimension.FLOP_RATE, table=COMPUTE, optional=True, misnomers=("flops", "tflops")),
+    Field("efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("compute_efficiency", "mfu")),
+    Field("memory_efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("bandwidth_efficiency",)),
+)
+
+FIELDS = (
+    Field("gpus", maximum=MOST_GPUS, misnomers=("gpu", "devices", "size")),
+    Field("node", maximum=10**6, misnomers=("gpus_per_node", "node_size", "domain")),
+    Field("device", Kind.NAME, table=DEVICE, optional=True),
+    Field("link", Kind.QUANTITY, Dimension.BYTE_RATE, misnomers=("nvlink", "intra")),
+    Field("network", Kind.QUANTITY, Dimension.BYTE_RATE, misnomers=("nic", "inter", "infiniband")),
+    Field("link_latency", Kind.QUANTITY, Dimension.SECONDS),
+    Field("network_latency", Kind.QUANTITY, Dimension.SECONDS),
+    Field("link_efficiency", Kind.QUANTITY, Dimension.SHARE),
+    Field("network_efficiency", Kind.QUANTITY, Dimension.SHARE),
+)
+
+_OF_CLUSTER = {
+    "link": "link_bytes_per_second",
+    "network": "network_bytes_per_second",
+    "link_latency": "link_latency_seconds",
+    "network_latency": "network_latency_seconds",
+    "link_efficiency": "link_efficiency",
+    "network_efficiency": "network_efficiency",
+}
+_OF_DEVICE = {
+    "memory": "memory_bytes",
+    "bandwidth": "bandwidth_bytes_per_second",
+    "efficiency": "compute_efficiency",
+    "memory_efficiency": "memory_efficiency",
+}
+_FORMS = "write `cluster h100-sxm x 64` or `cluster NAME { gpus … device … }`"
+
+
+def declare_cluster(block: Block | None) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+    """The cluster of a block, or the default without one; None with the diagnostics when something in it is wrong."""
+    if block is None:
+        return load_device(DEFAULT), ()
+    record, problems = read_fields(block.body or (), FIELDS, "cluster")
+    name, gpus, wrong = _head(block)
+    problems = (*wrong, *problems)
+    base, wrong = _base(block, name, record)
+    problems = (*problems, *wrong)
+    if gpus is not None and "gpus" in record:
+        problems = (*problems, _twice(gpus, record))
+    if problems or base is None:
+        return None, problems
+    return _merged(base, name.text if name else "cluster", gpus, record, block.span), ()
+
+
+def _head(block: Block) -> tuple[Word | None, Quantity | None, tuple[Diagnostic, ...]]:
+    """The name, and the number after `x`."""
+    match block.head:
+        case ():
+            return None, None, ()
+        case (Word() as name,):
+            return name, None, ()
+        case (Word() as name, Word(text="x" | "X" | "×"), Quantity(unit=None) as gpus):
+            return name, gpus, _whole(gpus)
+        case _:
+            return _first_word(block.head), None, (_bad_head(block.head),)
+
+
+def _first_word(head: tuple[Value, ...]) -> Word | None:
+    return head[0] if isinstance(head[0], Word) else None
+
+
+def _bad_head(head: tuple[Value, ...]) -> Diagnostic:
+    place = head[0].span if not isinstance(head[0], Word) else head[1].span.to(head[-1].span)
+    message = "`cluster` is followed by a name, `x` and the number of GPUs"
+    return BAD_VALUE.at(place, message, "not this", help=(_FORMS,))
+
+
+def _whole(gpus: Quantity) -> tuple[Diagnostic, ...]:
+    if gpus.value == int(gpus.value) and 1 <= gpus.value <= MOST_GPUS:
+        return ()
+    message = f"a cluster has a whole number of GPUs from 1 to {MOST_GPUS:,}, not {gpus.span.text}"
+    return (BAD_VALUE.at(gpus.span, message, "not a number of GPUs", help=(_FORMS,)),)
+
+
+def _twice(gpus: Quantity, record: Record) -> Diagnostic:
+    return BAD_VALUE.at(
+        record.fields["gpus"].span,
+        f"the number of GPUs is stated twice: after `x` as {gpus.span.text}, and in the block",
+        "stated again",
+        help=("keep one of them",),
+    )
+
+
+def _base(block: Block, name: Word | None, record: Record) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+    """The preset that the head or the `device` field names, or a cluster of a device written out."""
+    preset = load_device(name.text) if name else None
+    if preset is None and name and block.body is None:
+        return None, (unknown_name(name.span, "device", device_names(), help=(_OWN,)),)
+    if (device := record.word("device")) is not None:
+        named = load_device(device)
+        return (named, ()) if named else (None, (_unknown_device(block, device),))
+    if preset is not None:
+        return preset, ()
+    return _own(record, block)
+
+
+_OWN = "describe another one: `cluster NAME { gpus … node … device { memory … } link … network … }`"
+
+
+def _unknown_device(block: Block, device: str) -> Diagnostic:
+    values = (v for entry in block.body or () if entry.name == "device" for v in entry.values)
+    place = next(v.span for v in values if isinstance(v, Word) and v.text == device)
+    return unknown_name(place, "device", device_names(), help=("or describe it: `device { memory … compute { … } }`",))
+
+
+def _own(record: Record, block: Block) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+    """A cluster without preset: of the device at least the memory must be stated."""
+    memory = record.table("device").number("memory")
+    if memory is None:
+        return None, () if _is_written(block, "device", "memory") else (_without_memory(block, record),)
+    device = DeviceSpec("device", memory, None, {}, _COMPUTE_EFFICIENCY, _MEMORY_EFFICIENCY)
+    unstated: dict[str, Any] = _UNSTATED
+    return ClusterSpec("cluster", device, None, **unstated), ()
+
+
+def _is_written(block: Block, outer: str, inner: str) -> bool:
+    """Whether the field was written, well or badly: what is badly written was reported already."""
+    devices = [entry for entry in block.body or () if entry.name == outer]
+    return any(nested.name == inner for entry in devices for nested in entry.body or ())
+
+
+def _without_memory(block: Block, record: Record) -> Diagnostic:
+    given = record.fields.get("device")
+    return MISSING_FIELD.at(
+        given.span if given else block.span,
+        "a cluster needs a device of known memory",
+        "no `memory` here" if given else "no `device` here",
+        help=("write `device { memory 80 GB … }`, or name one: `device h100-sxm`",),
+    )
+
+
+def _merged(base: ClusterSpec, name: str, gpus: Quantity | None, record: Record, place: Span) -> ClusterSpec:
+    """The base with every written field in its place."""
+    changes: dict[str, Any] = {
+        field: number for key, field in _OF_CLUSTER.items() if (number := record.number(key)) is not None
+    }
+    count = int(gpus.value) if gpus else record.count("gpus")
+    spans = {"cluster": place, **({"gpus": gpus.span} if gpus else {}), **record.spans()}
+    return replace(
+        base,
+        name=name,
+        device=_device(base.device, record.table("device")),
+        gpus=count,
+        gpus_per_node=record.count("node") or base.gpus_per_node,
+        spans=spans,
+        **changes,
+    )
+
+
+def _device(base: DeviceSpec, record: Record) -> DeviceSpec:
+    if not record.fields:
+        return base
+    changes: dict[str, Any] = {
+        field: number for key, field in _OF_DEVICE.items() if (number := record.number(key)) is not None
+    }
+    return replace(base, flops=_flops(base, record), source="given", **changes)
+
+
+def _flops(base: DeviceSpec, record: Record) -> dict[Dtype, float]:
+    """Peaks by type. A bare `compute 400 TFLOP/s`, or bf16 alone, holds for both 16-bit types."""
+    table = record.table("compute")
+    given = {dtype: number for dtype in Dtype if (number := table.number(dtype)) is not None}
+    bare = record.number("compute")
+    half = bare if bare is not None else given.get(Dtype.BF16, given.get(Dtype.FP16))
+    halves = {} if half is None else {Dtype.BF16: half, Dtype.FP16: half}
+    return {**base.flops, **halves, **given}

@@ -1,0 +1,58 @@
+"""A `workload` block becomes a workload; each field that is missing takes its documented default.
+
+Defaults are 32 sequences over the whole deployment, prompts of 1,024 tokens, 128 output tokens, uniform routing and
+prefill chunks of 8,192 tokens: a small load that shows a plan's shape, not a benchmark.
+"""
+
+from __future__ import annotations
+
+from dagc.declare.fields import Field, Kind, Record, read_fields
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.workload import Workload
+from dagc.syntax.tree import Block
+
+WORKLOAD_HEAD = Code("N136", "workload-head")
+
+DEFAULT = Workload(batch=32, prompt=1024, output=128)
+"""The workload of a plan that states none."""
+
+_MOST_TOKENS = 10**8
+"""Largest prompt, output or chunk: past any model's context, and small enough for exact arithmetic."""
+
+FIELDS = (
+    Field("batch", maximum=10**9, misnomers=("sequences", "concurrency", "requests", "batch_size")),
+    Field("prompt", maximum=_MOST_TOKENS, misnomers=("input", "isl", "prompt_length", "context")),
+    Field("output", maximum=_MOST_TOKENS, misnomers=("osl", "output_length", "generate")),
+    Field("routing", Kind.CHOICE, words=("uniform",)),
+    Field("chunk", maximum=_MOST_TOKENS, misnomers=("chunked_prefill", "max_tokens")),
+)
+
+
+def declare_workload(block: Block | None) -> tuple[Workload | None, tuple[Diagnostic, ...]]:
+    """The workload of a block, or the default without one; None when a field of it is wrong."""
+    if block is None:
+        return DEFAULT, ()
+    record, problems = read_fields(block.body or (), FIELDS, "workload")
+    if block.head:
+        problems = (_head(block), *problems)
+    return (None if problems else _workload(record)), problems
+
+
+def _head(block: Block) -> Diagnostic:
+    return WORKLOAD_HEAD.at(
+        block.head[0].span,
+        "a `workload` block has no name",
+        "unexpected here",
+        help=("write `workload { batch 32    prompt 1024    output 128 }`",),
+    )
+
+
+def _workload(record: Record) -> Workload:
+    return Workload(
+        batch=record.count("batch") or DEFAULT.batch,
+        prompt=record.count("prompt") or DEFAULT.prompt,
+        output=record.count("output") or DEFAULT.output,
+        routing=record.word("routing") or DEFAULT.routing,
+        chunk=record.count("chunk") or DEFAULT.chunk,
+        spans=record.spans(),
+    )

@@ -1,0 +1,1 @@
+"""Diagnostics: what is wrong with a plan, where, why, and what to do about it."""

@@ -1,0 +1,121 @@
+"""The diagnostic as data.
+
+A `Code` is declared once, beside the rule or reader that raises it, and makes diagnostics through `at`. The
+message says what is wrong with the arithmetic shown; only `help` says what to do. Rendering is elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dagc.source import Span
+
+
+class Severity(StrEnum):
+    """How much a diagnostic weighs: errors set the exit status, warnings do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Family(StrEnum):
+    """First letter of a code: what kind of thing is wrong."""
+
+    SYNTAX = "S"
+    NAMES = "N"
+    HIERARCHY = "H"
+    DEGREES = "D"
+    GPUS = "G"
+    MEMORY = "M"
+    REQUIREMENTS = "R"
+    CLAIMS = "C"
+    ADVICE = "W"
+    INVARIANT = "V"
+    FILES = "X"
+
+
+STOPPING = frozenset({Family.SYNTAX, Family.NAMES, Family.HIERARCHY, Family.DEGREES, Family.FILES})
+"""Families whose errors stop the compiler: past them a plan has no meaning to price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A secondary place and what it contributes."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the text of `span`."""
+
+    span: Span
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Edits that silence the diagnostic; `safe` when the deployment stays what it was."""
+
+    title: str
+    edits: tuple[Edit, ...]
+    safe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A stable code such as `D203`, its kebab-case name and its severity. Codes are never reused."""
+
+    code: str
+    name: str
+    severity: Severity = Severity.ERROR
+
+    @property
+    def family(self) -> Family:
+        """The family that the first letter names."""
+        return Family(self.code[0])
+
+    def at(
+        self,
+        span: Span | None,
+        message: str,
+        label: str = "",
+        *,
+        labels: tuple[Label, ...] = (),
+        notes: tuple[str, ...] = (),
+        help: tuple[str, ...] = (),
+        fixes: tuple[Fix, ...] = (),
+    ) -> Diagnostic:
+        """A diagnostic of this code; `span` is None only for what has no place in a text."""
+        return Diagnostic(self, message, span, label, labels, notes, help, fixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem, for one cause."""
+
+    code: Code
+    message: str
+    span: Span | None
+    label: str
+    labels: tuple[Label, ...]
+    notes: tuple[str, ...]
+    help: tuple[str, ...]
+    fixes: tuple[Fix, ...]
+
+    @property
+    def severity(self) -> Severity:
+        """Severity of its code."""
+        return self.code.severity
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it sets the exit status."""
+        return self.severity is Severity.ERROR
+
+    @property
+    def stops(self) -> bool:
+        """Whether the compiler cannot go on after it."""
+        return self.is_error and self.code.family in STOPPING

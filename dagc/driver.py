@@ -1,0 +1,178 @@
+"""The pipeline: a plan's text becomes checked strategies, and these become graphs, times and a summary.
+
+Straight-line code, and the only place that knows the order of the steps. `check` runs everything but the exports;
+`compile` adds the summary; `export` (in `dagc.export`) turns what it returns into files. Diagnostics are collected,
+never raised: a strategy that cannot be priced still has its size, a plan with one bad strategy still has the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagc.check.static import check_plan
+from dagc.declare.facts import declare_facts
+from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.order import in_order
+from dagc.plan.plan import Facts, Plan
+from dagc.plan.resolve import resolve
+from dagc.report.structure import structure
+from dagc.source import Source
+from dagc.syntax.parser import parse, parse_fragment
+from dagc.syntax.tree import Block, NamedStrategy
+
+if TYPE_CHECKING:
+    from dagc.cost.memory import PoolMemory
+    from dagc.graph.graph import Graph
+    from dagc.report.summary import Summary
+    from dagc.timeline.timeline import Timeline
+
+Say = Callable[[str], None]
+"""Takes the name of the step that begins."""
+
+Blocks = tuple[tuple[str, Source], ...]
+"""Blocks given as options: (keyword, text after it)."""
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What pricing adds to a plan. Without shapes there is no graph; `undetermined` names the missing fields."""
+
+    memory: tuple[PoolMemory, ...] | None = None
+    graph: Graph | None = None
+    timelines: tuple[Timeline, ...] | None = None
+    undetermined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A well-typed strategy: its plan, what pricing found, its own diagnostics, and its structure as plain data."""
+
+    plan: Plan
+    priced: Priced
+    diagnostics: tuple[Diagnostic, ...]
+    structure: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All diagnostics of a run, in the order of the text, and every strategy that has a meaning."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    checked: tuple[Checked, ...]
+
+
+def check(source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent) -> Outcome:
+    """Everything that is known of a plan without writing a file."""
+    found: list[Diagnostic] = []
+    parsed = parse(source)
+    found += parsed.diagnostics
+    overrides = _overrides(blocks, found)
+    if parsed.file is None or _stops(found):
+        return Outcome(in_order(found), ())
+    facts, problems = declare_facts(parsed.file, overrides, directory)
+    found += problems
+    deployments = [_checked(strategy, facts, found, say) for strategy in parsed.file.strategies]
+    return Outcome(in_order(found), tuple(one for one in deployments if one))
+
+
+def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:
+    parsed = [parse_fragment(keyword, text) for keyword, text in blocks]
+    for _, problems in parsed:
+        found += problems
+    return tuple(block for block, _ in parsed if block)
+
+
+def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnostic], say: Say) -> Checked | None:
+    """One strategy through all steps; `found` collects the diagnostics of those without a meaning too."""
+    deployment, problems = resolve(strategy)
+    found += problems
+    if deployment is None or facts is None:
+        return None
+    plan = Plan(deployment, facts)
+    own = list(check_plan(plan))
+    priced = Priced() if _stops(own) else _price(plan, own, say)
+    found += own
+    if _stops(own):
+        return None
+    return Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+
+
+def _price(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
+    """Memory, graph, cost, schedule and the rules on them. Imports here: a plan without shapes needs none of it."""
+    from dagc.check.priced import check_priced
+    from dagc.cost.memory import rank_memory
+    from dagc.cost.price import missing_figures, price
+    from dagc.graph.verify import verify
+    from dagc.lower.lower import lower
+    from dagc.timeline.schedule import schedule
+    from dagc.timeline.verify import verify as verify_timeline
+
+    if plan.facts.model.shapes() is None:
+        found += check_priced(plan, None, None)
+        return Priced(undetermined=plan.facts.model.missing())
+    memory = rank_memory(plan)
+    missing = missing_figures(plan)
+    if missing:
+        found += check_priced(plan, memory, None)
+        return Priced(memory=memory, undetermined=missing)
+    say(f"lowering {plan.name}")
+    graph = lower(plan)
+    found += verify(graph)
+    say(f"pricing and scheduling {plan.name}")
+    timelines = tuple(schedule(price(phase, plan)) for phase in graph.phases)
+    for timeline in timelines:
+        found += verify_timeline(timeline)
+    found += check_priced(plan, memory, timelines)
+    return Priced(memory, graph, timelines)
+
+
+def _stops(diagnostics: list[Diagnostic]) -> bool:
+    return any(d.stops for d in diagnostics)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The files of one strategy, by name, and what could not be made of it."""
+
+    summary: Summary
+    files: Mapping[str, bytes]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def export(checked: Checked, renderer: str | None = None) -> Product:
+    """The contents of every file that a strategy can have; without shapes that is its summary alone."""
+    from dagc.export.summary_json import to_json_bytes
+    from dagc.report.assemble import summarize
+
+    priced = checked.priced
+    summary = summarize(checked.plan, priced.memory, priced.timelines, checked.diagnostics)
+    files = {"summary.json": to_json_bytes(summary)}
+    if priced.graph is None or priced.timelines is None:
+        return Product(summary, files, ())
+    pictures, problems = _graph_files(checked.plan, priced.graph, priced.timelines, renderer)
+    return Product(summary, pictures | files, problems)
+
+
+def _graph_files(
+    plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], renderer: str | None
+) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
+    from dagc.export.chrome_trace import trace_bytes
+    from dagc.export.dot import to_dot
+    from dagc.export.graph_json import graph_bytes
+    from dagc.export.renderers import render
+
+    dot = to_dot(plan, graph, timelines)
+    drawing, problems = render(dot, renderer)
+    files = {"graph.dot": dot.encode()}
+    if drawing is not None:
+        files["graph.svg"] = drawing.encode()
+    files["graph.json"] = graph_bytes(plan, graph, timelines)
+    files["trace.json"] = trace_bytes(plan, graph, timelines)
+    return files, problems

@@ -1,0 +1,91 @@
+"""Words for the parts of a graph, the same in every export: phases, teams, ranks, layers, loads.
+
+Turns nouns into short text and small numbers; decides no layout and writes no file.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from dagc.graph.graph import Graph, Load, Node, Segment, Template
+from dagc.graph.ops import ATTENTION_CORE, ROUTER
+from dagc.plan.layout import Ranks
+
+_RUNS_SHOWN = 4
+
+
+def phase_names(graph: Graph) -> tuple[str, ...]:
+    """Names of `graph.phases`, in order: `prefill`, `handover` where there is one, `decode`."""
+    middle = ("handover",) if graph.handover is not None else ()
+    return ("prefill", *middle, "decode")
+
+
+def rank_text(ranks: Ranks) -> str:
+    """`rank 3`, `ranks 0-31`, `ranks 0-1, 8-9`; a long list of gaps ends in its count."""
+    if ranks.size == 1:
+        return f"rank {int(ranks[0])}"
+    ordered = np.sort(ranks)
+    breaks = np.flatnonzero(np.diff(ordered) != 1) + 1
+    runs = [(int(part[0]), int(part[-1])) for part in np.split(ordered, breaks)]
+    shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_SHOWN])
+    return f"ranks {shown}, … ({ranks.size} in all)" if len(runs) > _RUNS_SHOWN else f"ranks {shown}"
+
+
+def span_text(noun: str, first: int, last: int) -> str:
+    """`stage 2`, `layers 3–15`."""
+    return f"{noun} {first}" if first == last else f"{noun}s {first}–{last}"
+
+
+def template_name(template: Template) -> str:
+    """The template's key without the number that tells variants of one kind apart: `moe` for `moe.2`."""
+    return re.sub(r"\.\d+$", "", template.key)
+
+
+def layer_kind(template: Template) -> str:
+    """`MoE`, `dense` or `MoE (window 128)` for a layer, else the template's name as words."""
+    ops = {node.op.name for node in template.nodes}
+    name = template_name(template)
+    if ROUTER.name not in ops and ATTENTION_CORE.name not in ops:
+        return _words(name)
+    window = re.search(r"\.window(\d+)", name)
+    return ("MoE" if ROUTER.name in ops else "dense") + (f" (window {window[1]})" if window else "")
+
+
+def segment_title(template: Template, segment: Segment) -> str:
+    """`MoE layers 3–15, ×13`, `dense layer 0`, `head`."""
+    if segment.first_layer is None:
+        return layer_kind(template) if segment.count == 1 else f"{layer_kind(template)}, ×{segment.count}"
+    layers = span_text("layer", segment.first_layer, segment.first_layer + segment.count - 1)
+    times = f", ×{segment.count}" if segment.count > 1 else ""
+    return f"{layer_kind(template)} {layers}{times}"
+
+
+def shape_text(node: Node) -> str:
+    """`m=4096 n=2048 k=7168`; empty where the operator has no shape of interest."""
+    return " ".join(f"{letter}={size}" for letter, size in node.shape)
+
+
+def group_size(node: Node) -> int:
+    """Ranks that exchange data with each other; 1 for what communicates with no group."""
+    return node.communication.groups.size if node.communication else 1
+
+
+def moved_bytes(node: Node) -> Load:
+    """Bytes by rank: the message of a communication, else traffic with the device's memory."""
+    return node.communication.bytes if node.communication else node.memory_bytes
+
+
+def total(load: Load, width: int) -> float:
+    """Sum over the ranks of a team."""
+    return float(load.sum()) if load.shape[0] == width else float(load[0]) * width
+
+
+def team_of(teams: tuple[int, ...], node: Node) -> int:
+    """Index in the phase of the team that runs a node of a program over these teams."""
+    return teams[node.team]
+
+
+def _words(key: str) -> str:
+    return key.replace("_", " ").replace(".", " ")

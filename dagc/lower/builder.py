@@ -1,0 +1,104 @@
+"""A template under construction.
+
+`add` turns one operator into a `Node` and returns its index. The builder sees to the order: unless told otherwise a
+node takes what the node before it yields, and starts after the last node of its team, so that computation and
+communication of one micro-batch follow each other. It knows nothing of models or layouts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dagc.catalog.dtype import Dtype
+from dagc.graph.graph import INPUT, Communication, Load, Node, Template
+from dagc.graph.ops import Op
+from dagc.graph.tensor import Tensor
+from dagc.source import Span
+
+NOTHING: Load = np.zeros(1)
+"""No work, on every rank."""
+
+
+def evenly(load: Load) -> Load:
+    """The same work, as shape (1,) where every rank has as much."""
+    return load[:1] if load.shape[0] > 1 and bool(np.all(load == load[0])) else load
+
+
+def largest(load: Load) -> int:
+    """Work of the fullest rank in whole elements, which is what a tensor's dimension says."""
+    return int(np.ceil(np.max(load) - 1e-9))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """Arithmetic and HBM traffic by rank; `shape` is what a person wants to see of it."""
+
+    flops: Load
+    memory_bytes: Load
+    dtype: Dtype
+    shape: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(slots=True)
+class TemplateBuilder:
+    """Nodes in program order. `span` is where nodes without a place of their own come from."""
+
+    key: str
+    span: Span
+    nodes: list[Node] = field(default_factory=list[Node])
+    _previous: dict[int, int] = field(default_factory=dict[int, int])
+
+    @property
+    def last(self) -> int:
+        """The node added last, or the template's input."""
+        return len(self.nodes) - 1 if self.nodes else INPUT
+
+    def add(
+        self,
+        key: str,
+        op: Op,
+        output: Tensor,
+        work: Work | None = None,
+        *,
+        inputs: tuple[int, ...] | None = None,
+        after: tuple[int, ...] | None = None,
+        communication: Communication | None = None,
+        team: int = 0,
+        fused_into: int | None = None,
+        span: Span | None = None,
+    ) -> int:
+        """Add a node and return its index.
+
+        `inputs` None: what was added last. `after` None: the last node of the same team, whatever its lane.
+        """
+        taken = (self.last,) if inputs is None else inputs
+        order = self._order(team, taken) if after is None else after
+        self._previous[team] = len(self.nodes)
+        self.nodes.append(
+            Node(
+                key=key,
+                op=op,
+                team=team,
+                inputs=taken,
+                after=order,
+                output=output,
+                flops=evenly(work.flops) if work else NOTHING,
+                memory_bytes=evenly(work.memory_bytes) if work else NOTHING,
+                dtype=work.dtype if work else output.dtype,
+                shape=work.shape if work else (),
+                communication=communication,
+                fused_into=fused_into,
+                span=span or self.span,
+            )
+        )
+        return self.last
+
+    def template(self) -> Template:
+        """The finished template of one stream: its last node is what it yields."""
+        return Template(self.key, tuple(self.nodes), (self.last,))
+
+    def _order(self, team: int, inputs: tuple[int, ...]) -> tuple[int, ...]:
+        previous = self._previous.get(team)
+        return () if previous is None or previous in inputs else (previous,)

@@ -1,0 +1,262 @@
+"""The feed-forward part of an MoE layer, keys `moe.*`.
+
+Norm, router, shared experts, dispatch, the held experts, combine, weighted sum, and the collectives that bring tokens
+from the attention's layout to the experts' and back (see `routing` for the loads):
+
+- a rank holds fewer tokens than its experts' tp group must have: all-gather over that tp before, reduce-scatter after;
+- it holds as many or more: its part goes, the experts' tp all-reduces the sums, and where it held more an all-gather
+  over attention's tp (with cp, in decode) restores the copies;
+- ep > 1: all-to-all over ep, there and back with the same bytes, in the type of activations and without merging the
+  copies of a token that go to one rank or node.
+
+Shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it. Partial sums of
+shared and routed experts are added before one all-reduce where both are cut over the same ranks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagc.catalog.model import Experts
+from dagc.graph.graph import Communication, Load, Pattern
+from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, DISPATCH, GROUPED_GEMM, ROUTER, Op
+from dagc.graph.tensor import Dim, Tensor
+from dagc.lower.batch import Batch
+from dagc.lower.builder import TemplateBuilder, Work, evenly, largest
+from dagc.lower.disaggregation import add_remote_combine, add_remote_dispatch
+from dagc.lower.ffn import Width, add_mlp
+from dagc.lower.routing import Routing, route_across, route_inside
+from dagc.lower.stage import (
+    Matrix,
+    Stage,
+    add_collective,
+    add_gather,
+    add_norm,
+    add_reduction,
+    elementwise,
+    product,
+    shard,
+)
+from dagc.plan.layout import Layout
+from dagc.syntax.tree import AxisKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MoeLayer:
+    """What all steps of one MoE layer share. `team` runs the experts."""
+
+    builder: TemplateBuilder
+    stage: Stage
+    batch: Batch
+    experts: Experts
+    layout: Layout
+    routing: Routing
+    team: int
+
+    @property
+    def gathers_before(self) -> bool:
+        """Whether a rank holds fewer tokens than its experts' tp group needs."""
+        return self.team == 0 and self.layout.tp > self.routing.copies
+
+    @property
+    def gathers_after(self) -> bool:
+        """Whether a rank needs more tokens than it has the sums of."""
+        handled = 1 if self.team or self.gathers_before else self.layout.tp
+        return self.routing.copies > handled
+
+    @property
+    def sums(self) -> Load:
+        """Tokens of which a rank has the weighted sum after the combine."""
+        return self.routing.held / self.routing.copies if self.team else self.routing.sent
+
+
+def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, beside: bool) -> None:
+    """The MoE block; with `beside` the shared experts run while tokens are dispatched."""
+    layer = _layer(builder, stage, batch)
+    add_norm(builder, stage, "moe.norm", layer.routing.held)
+    source = builder.last
+    router = _add_router(layer)
+    shared = None if beside else _add_shared(layer, source, None)
+    dispatched = _add_dispatch(layer, source, router)
+    if beside:
+        shared = _add_shared(layer, source, (router,))
+    _add_experts(layer, dispatched)
+    _add_combine(layer)
+    _add_sum(layer, shared)
+
+
+def _layer(builder: TemplateBuilder, stage: Stage, batch: Batch) -> MoeLayer:
+    """Loads of the layer; sequence parallelism has one copy of a token where tensor parallelism has tp."""
+    experts, layout = stage.shapes.experts, stage.experts
+    if experts is None or layout is None:
+        raise ValueError("an MoE layer needs experts and their layout")
+    held = batch.tokens / stage.sequence_shards
+    copies = batch.copies // stage.sequence_shards
+    redundant = stage.options.redundant
+    if stage.pool is None:
+        routing = route_inside(held, copies, experts, layout, redundant)
+    else:
+        distinct = batch.distinct(stage.own.width)
+        routing = route_across(held, copies, distinct, experts, layout, redundant)
+    return MoeLayer(builder, stage, batch, experts, layout, routing, 0 if stage.pool is None else 1)
+
+
+def _add_router(layer: MoeLayer) -> int:
+    """Scores of all experts, and the choice; the gate of shared experts is one more column."""
+    stage, rows = layer.stage, layer.routing.held
+    columns = layer.experts.count + (1 if layer.experts.shared_gate else 0)
+    work = product(rows, Matrix(columns, stage.shapes.hidden, stage.activation), stage.activation)
+    chosen = stage.tensor({"t": largest(rows), "k": layer.experts.top})
+    return layer.builder.add("moe.router", ROUTER, chosen, work)
+
+
+def _is_shared_cut(layer: MoeLayer) -> bool:
+    return layer.stage.attention.tp > 1 and not layer.stage.options.shared_replicated
+
+
+def _merges_shared(layer: MoeLayer) -> bool:
+    """Whether partial sums of shared and routed experts lie on the same ranks, so that one reduction serves both."""
+    stage, layout = layer.stage, layer.layout
+    if layer.team:
+        return layer.routing.copies == 1 and not _is_shared_cut(layer)
+    if stage.sequence_shards > 1 or layout.tp != layer.routing.copies:
+        return False
+    if layout.tp == 1:
+        return True
+    tp = (AxisKind.TP,)
+    return _is_shared_cut(layer) and np.array_equal(stage.attention.groups(tp), layout.groups(tp))
+
+
+def _add_shared(layer: MoeLayer, source: int, after: tuple[int, ...] | None) -> int | None:
+    """Shared experts on every token that the rank holds; the node that has their result, or None."""
+    width, stage, builder = layer.experts.shared_ffn, layer.stage, layer.builder
+    if not width:
+        return None
+    if not _is_shared_cut(layer):
+        add_mlp(builder, stage, "moe.shared", layer.routing.held, Width(width, 1), (source,), after)
+        return builder.last
+    tokens = layer.batch.tokens
+    if stage.sequence_shards > 1:
+        add_gather(builder, stage, "moe.shared.all_gather", tokens, (source,))
+        add_mlp(builder, stage, "moe.shared", tokens, Width(width, stage.attention.tp))
+    else:
+        add_mlp(builder, stage, "moe.shared", tokens, Width(width, stage.attention.tp), (source,), after)
+    if not _merges_shared(layer):
+        add_reduction(builder, stage, "moe.shared", tokens)
+    return builder.last
+
+
+def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
+    """Tokens to the ranks of their experts; the node that has them."""
+    stage, layout, routing = layer.stage, layer.layout, layer.routing
+    builder = layer.builder
+    inputs = (source, router)
+    if layer.team:
+        return add_remote_dispatch(builder, stage, _message(layer), routing, inputs)
+    if layer.gathers_before:
+        members = (layout, (AxisKind.TP,))
+        gathered = routing.sent * stage.shapes.hidden
+        whole = stage.hidden(routing.sent)
+        inputs = (
+            add_collective(builder, stage, "moe.all_gather", Pattern.ALL_GATHER, members, gathered, whole, inputs),
+        )
+    if layout.ep == 1:
+        return inputs[0]
+    output = _expert_tensor(layer, {"m": stage.shapes.hidden})
+    return _add_exchange(layer, "moe.dispatch", DISPATCH, output, inputs)
+
+
+def _add_exchange(layer: MoeLayer, key: str, op: Op, output: Tensor, inputs: tuple[int, ...]) -> int:
+    """The all-to-all over ep, with the same bytes there and back."""
+    groups = layer.stage.own.groups(layer.layout.groups((AxisKind.EP,)))
+    communication = Communication(Pattern.ALL_TO_ALL, (AxisKind.EP,), groups, evenly(_message(layer)))
+    span = layer.stage.axis_span(layer.layout, AxisKind.EP)
+    return layer.builder.add(key, op, output, inputs=inputs, communication=communication, span=span)
+
+
+def _message(layer: MoeLayer) -> Load:
+    """Bytes that each rank sends to dispatch its tokens: one copy for each choice."""
+    return layer.routing.sent * layer.experts.top * layer.stage.shapes.hidden * layer.stage.activation.bytes
+
+
+def _expert_tensor(layer: MoeLayer, width: dict[str, int]) -> Tensor:
+    """Token-expert pairs at a rank of the experts."""
+    dims = {"t": largest(layer.routing.received), **width}
+    over = (("t", AxisKind.EP),) if layer.layout.ep > 1 else ()
+    split = (("f", AxisKind.TP),) if "f" in width and layer.layout.tp > 1 else ()
+    return Tensor(layer.stage.activation, tuple(Dim(k, v) for k, v in dims.items()), over + split)
+
+
+def _add_experts(layer: MoeLayer, dispatched: int) -> None:
+    """Up with its gate, activation and down, of each held expert that has tokens."""
+    stage, rows = layer.stage, layer.routing.received
+    inner = shard(layer.experts.ffn, layer.layout.tp)
+    lanes = 2 if stage.shapes.gated else 1
+    hidden = stage.shapes.hidden
+    raised = _expert_tensor(layer, {"f": lanes * inner})
+    up = Matrix(lanes * inner, hidden, stage.shapes.expert_dtype)
+    layer.builder.add(
+        "moe.experts.up", GROUPED_GEMM, raised, _grouped(layer, up), inputs=(dispatched,), team=layer.team
+    )
+    work = elementwise(rows * inner, lanes, 1, stage.activation)
+    active = _expert_tensor(layer, {"f": inner})
+    layer.builder.add("moe.experts.activation", ACTIVATION, active, work, team=layer.team)
+    down = Matrix(hidden, inner, stage.shapes.expert_dtype)
+    output = _expert_tensor(layer, {"m": hidden})
+    layer.builder.add("moe.experts.down", GROUPED_GEMM, output, _grouped(layer, down), team=layer.team)
+
+
+def _grouped(layer: MoeLayer, matrix: Matrix) -> Work:
+    """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
+    rows, hit = layer.routing.received, layer.routing.hit
+    weights = hit * matrix.n * matrix.k * matrix.dtype.bytes
+    moved = weights + rows * (matrix.n + matrix.k) * layer.stage.activation.bytes
+    shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)))
+    return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.dtype, shape)
+
+
+def _add_combine(layer: MoeLayer) -> None:
+    """Results back to the ranks that sent the tokens."""
+    hidden = layer.stage.shapes.hidden
+    results = layer.stage.tensor({"t": largest(layer.sums), "m": hidden, "k": layer.experts.top})
+    if layer.team:
+        add_remote_combine(layer.builder, layer.stage, _message(layer), layer.routing, results)
+    elif layer.layout.ep > 1:
+        _add_exchange(layer, "moe.combine", COMBINE, results, (layer.builder.last,))
+
+
+def _add_sum(layer: MoeLayer, shared: int | None) -> None:
+    """The weighted sum, its reduction over the experts' tp, and the attention's layout again, with shared experts."""
+    builder, stage = layer.builder, layer.stage
+    merged = shared if _merges_shared(layer) else None
+    partial = AxisKind.TP if layer.layout.tp > 1 and not layer.team else None
+    terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
+    work = elementwise(layer.sums * stage.shapes.hidden, terms, 1, stage.activation)
+    inputs = (builder.last,) if merged is None else (builder.last, merged)
+    builder.add("moe.aggregate", AGGREGATE, stage.hidden(layer.sums, partial), work, inputs=inputs)
+    _add_return(layer)
+    if shared is not None and merged is None:
+        work = elementwise(layer.routing.held * stage.shapes.hidden, 2, 1, stage.activation)
+        inputs = (builder.last, shared)
+        builder.add("moe.shared.add", AGGREGATE, stage.hidden(layer.routing.held), work, inputs=inputs)
+
+
+def _add_return(layer: MoeLayer) -> None:
+    """Reductions over the experts' tp and the gather to attention's copies."""
+    builder, stage, routing = layer.builder, layer.stage, layer.routing
+    hidden = stage.shapes.hidden
+    if layer.layout.tp > 1 and not layer.team:
+        pattern = Pattern.REDUCE_SCATTER if layer.gathers_before else Pattern.ALL_REDUCE
+        kept = stage.hidden(routing.held / routing.copies if layer.gathers_before else layer.sums)
+        members = (layer.layout, (AxisKind.TP,))
+        add_collective(builder, stage, f"moe.{pattern}", pattern, members, layer.sums * hidden, kept)
+    if layer.gathers_after:
+        over_cp = () if layer.batch.is_prefill else (AxisKind.CP,)
+        over_tp = () if stage.sequence_shards > 1 else (AxisKind.TP,)
+        members = (stage.attention, (*over_cp, *over_tp))
+        held = stage.hidden(routing.held)
+        add_collective(
+            builder, stage, "moe.return_all_gather", Pattern.ALL_GATHER, members, routing.held * hidden, held
+        )

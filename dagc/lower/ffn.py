@@ -1,0 +1,55 @@
+"""The feed-forward part of a dense layer: norm, up, activation, down, reduction over attention's tp.
+
+Each rank computes its own tokens with its columns of the matrices; dp and cp hold copies of the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagc.graph.graph import Load
+from dagc.graph.ops import ACTIVATION
+from dagc.lower.batch import Batch
+from dagc.lower.builder import TemplateBuilder, largest
+from dagc.lower.stage import Matrix, Stage, add_gather, add_gemm, add_norm, add_reduction, elementwise, shard
+from dagc.syntax.tree import AxisKind
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """Inner width of a feed-forward network, cut over `shards` ranks."""
+
+    ffn: int
+    shards: int
+
+
+def add_dense_ffn(builder: TemplateBuilder, stage: Stage, batch: Batch) -> None:
+    """The dense feed-forward block, keys `ffn.*`."""
+    add_norm(builder, stage, "ffn.norm", batch.tokens / stage.sequence_shards)
+    add_gather(builder, stage, "ffn.all_gather", batch.tokens)
+    add_mlp(builder, stage, "ffn", batch.tokens, Width(stage.shapes.dense_ffn, stage.attention.tp))
+    add_reduction(builder, stage, "ffn", batch.tokens)
+
+
+def add_mlp(
+    builder: TemplateBuilder,
+    stage: Stage,
+    prefix: str,
+    tokens: Load,
+    width: Width,
+    inputs: tuple[int, ...] | None = None,
+    after: tuple[int, ...] | None = None,
+) -> None:
+    """Up (with its gate), activation and down; the result is a partial sum where the width is cut."""
+    shapes = stage.shapes
+    inner = shard(width.ffn, width.shards)
+    lanes = 2 if shapes.gated else 1
+    split = ("f", AxisKind.TP) if width.shards > 1 else None
+    raised = stage.tensor({"t": largest(tokens), "f": lanes * inner}, split=split)
+    up = Matrix(lanes * inner, shapes.hidden, shapes.weight_dtype)
+    add_gemm(builder, stage, f"{prefix}.up", tokens, up, raised, inputs, after)
+    active = stage.tensor({"t": largest(tokens), "f": inner}, split=split)
+    builder.add(f"{prefix}.activation", ACTIVATION, active, elementwise(tokens * inner, lanes, 1, stage.activation))
+    partial = AxisKind.TP if width.shards > 1 else None
+    down = Matrix(shapes.hidden, inner, shapes.weight_dtype)
+    add_gemm(builder, stage, f"{prefix}.down", tokens, down, stage.hidden(tokens, partial))

@@ -1,0 +1,122 @@
+"""The hand-over of the KV cache from the prefill service to the decode service.
+
+Where the services have different numbers of replicas, whole sets of replicas stand against each other: with 4 for
+prefill and 6 for decode, 2 replicas of the one hand over to 3 of the other, and a team is one stage of all of them.
+A prefill stage sends, to each decode stage that has layers in common with it, the prompts' cache of those layers:
+one message a rank of equal size, in whole as many bytes as the decode ranks keep (a head or latent that several of
+them keep is sent to each). The layers' caches go at the end, none during prefill.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+
+from dagc.catalog.model import Attention, AttentionKind, ModelShapes
+from dagc.graph.graph import Communication, Load, Pairing, Pattern, PhaseGraph, Segment, StageProgram, Team
+from dagc.graph.ops import RECEIVE, SEND
+from dagc.graph.tensor import Dim, Tensor
+from dagc.lower.batch import replica_sequences
+from dagc.lower.builder import TemplateBuilder
+from dagc.lower.stage import shard
+from dagc.lower.topology import Placement, place
+from dagc.plan.deployment import Phase, Service
+from dagc.plan.layout import Layout
+from dagc.plan.plan import Plan
+from dagc.plan.splits import stage_layers
+from dagc.source import Span
+from dagc.syntax.tree import AxisKind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """One service of the hand-over: how many of its replicas take part, its teams, and each stage's layers."""
+
+    service: Service
+    teams: tuple[Team, ...]
+    layers: tuple[range, ...]
+
+
+def lower_handover(plan: Plan, shapes: ModelShapes) -> PhaseGraph:
+    """The phase between prefill and decode: one program for each prefill stage, with the decode stages it feeds."""
+    prefill, decode = plan.deployment.services
+    joint = gcd(prefill.replicas, decode.replicas)
+    source = _side(plan, prefill, prefill.replicas // joint, shapes)
+    target = _side(plan, decode, decode.replicas // joint, shapes)
+    sequences = replica_sequences(plan.deployment, prefill, plan.facts.workload) * (prefill.replicas // joint)
+    bytes_per_layer = _layer_bytes(shapes, _layout(decode)) * sequences * plan.facts.workload.prompt
+    teams = source.teams + target.teams
+    places = tuple(place(team.ranks, plan.facts.cluster.gpus_per_node) for team in teams)
+    programs: list[StageProgram] = []
+    builders: list[TemplateBuilder] = []
+    for stage, layers in enumerate(source.layers):
+        shared = [(i, _common(layers, taken)) for i, taken in enumerate(target.layers) if _common(layers, taken)]
+        used = (stage, *(len(source.teams) + i for i, _ in shared))
+        messages = tuple(count * bytes_per_layer for _, count in shared)
+        builders.append(_template(f"handover.{stage}", tuple(places[i] for i in used), messages, shapes, prefill.span))
+        programs.append(StageProgram(stage, used, (Segment(stage, 1, None),)))
+    templates = tuple(builder.template() for builder in builders)
+    return PhaseGraph(Phase.BOTH, "handover", teams, templates, (tuple(programs),), (0,), (sequences,))
+
+
+def _side(plan: Plan, service: Service, replicas: int, shapes: ModelShapes) -> _Side:
+    pool = service.attention_pool
+    ranks = [
+        np.concatenate([plan.deployment.global_ranks(service, pool, stage, replica) for replica in range(replicas)])
+        for stage in range(service.stages)
+    ]
+    ends = np.cumsum([0, *stage_layers(service, shapes.layers)])
+    layers = tuple(range(int(ends[i]), int(ends[i + 1])) for i in range(service.stages))
+    return _Side(service, tuple(Team(pool.name, i, held) for i, held in enumerate(ranks)), layers)
+
+
+def _common(one: range, other: range) -> int:
+    return len(range(max(one.start, other.start), min(one.stop, other.stop)))
+
+
+def _layout(service: Service) -> Layout:
+    layout = service.attention_pool.attention
+    if layout is None:
+        raise ValueError("the first pool of a service computes attention")
+    return layout
+
+
+def _layer_bytes(shapes: ModelShapes, layout: Layout) -> float:
+    """Bytes of one token's cache in one layer over all decode ranks that keep a part of it, copies included."""
+    return _cached_elements(shapes.attention, layout.tp) * shapes.kv_dtype.bytes
+
+
+def _cached_elements(form: Attention, tp: int) -> int:
+    if form.kind is AttentionKind.MLA:
+        return tp * (form.kv_lora + form.qk_rope)
+    return tp * shard(form.kv_heads, tp) * 2 * form.head_dim
+
+
+def _template(
+    key: str, places: tuple[Placement, ...], messages: tuple[float, ...], shapes: ModelShapes, span: Span
+) -> TemplateBuilder:
+    """Sends of one prefill stage, each with the receive of a decode stage; team 0 sends."""
+    builder = TemplateBuilder(key, span)
+    for team, message in enumerate(messages, start=1):
+        suffix = "" if len(messages) == 1 else f".{team}"
+        sent, taken = (message / places[i].width for i in (0, team))
+        outgoing = _message(Pattern.SEND, places[0], places[team], sent)
+        builder.add(f"kv.send{suffix}", SEND, _cache(sent, shapes), inputs=(), communication=outgoing)
+        arriving = _message(Pattern.RECEIVE, places[team], places[0], taken, builder.last)
+        builder.add(f"kv.receive{suffix}", RECEIVE, _cache(taken, shapes), inputs=(), communication=arriving, team=team)
+    return builder
+
+
+def _cache(payload: float, shapes: ModelShapes) -> Tensor:
+    """So many bytes of cache, as elements."""
+    return Tensor(shapes.kv_dtype, (Dim("s", int(np.ceil(payload / shapes.kv_dtype.bytes))),))
+
+
+def _message(
+    pattern: Pattern, own: Placement, peer: Placement, payload: float, partner: int | None = None
+) -> Communication:
+    pairing = None if partner is None else Pairing.TEMPLATE
+    load: Load = np.array([payload])
+    return Communication(pattern, (AxisKind.DP,), own.peers(peer), load, pairing, partner)

@@ -1,0 +1,182 @@
+"""What every lowering step asks of the stage that it builds for: shapes, layouts, placement, spans.
+
+Also the operators that all parts of a layer share: a matrix product, work on each element, and a collective. FLOPs
+count a multiplication with its addition as 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagc.catalog.dtype import Dtype
+from dagc.catalog.model import ModelShapes
+from dagc.graph.graph import Communication, Groups, Load, Pattern
+from dagc.graph.ops import ALL_GATHER, ALL_REDUCE, GEMM, NORM, REDUCE_SCATTER, Op
+from dagc.graph.tensor import LETTERS, Dim, Tensor
+from dagc.lower.builder import TemplateBuilder, Work, largest
+from dagc.lower.topology import Placement
+from dagc.plan.deployment import Options
+from dagc.plan.layout import Layout, Ranks
+from dagc.source import Span
+from dagc.syntax.tree import AxisKind
+
+ELEMENT_FLOPS = 4
+"""Arithmetic on one element of a norm or an activation; such operators are bound by memory, so it hardly counts."""
+
+COLLECTIVES: dict[Pattern, Op] = {
+    Pattern.ALL_REDUCE: ALL_REDUCE,
+    Pattern.ALL_GATHER: ALL_GATHER,
+    Pattern.REDUCE_SCATTER: REDUCE_SCATTER,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One stage of one service, as its templates see it.
+
+    `experts` is None for a dense model. `pool` is the placement of the experts' own pool, None where experts share
+    the attention's ranks. `pipeline` is where `pp` is written, `span` where the service is.
+    """
+
+    shapes: ModelShapes
+    options: Options
+    attention: Layout
+    experts: Layout | None
+    own: Placement
+    pool: Placement | None
+    span: Span
+    pipeline: Span
+
+    @property
+    def activation(self) -> Dtype:
+        """Type of activations."""
+        return self.shapes.activation_dtype
+
+    @property
+    def sequence_shards(self) -> int:
+        """Over how many tensor-parallel ranks the tokens are split between the blocks of a layer."""
+        return self.attention.tp if self.options.sequence_parallel else 1
+
+    def axis_span(self, layout: Layout, axis: AxisKind) -> Span:
+        """Where an axis of a domain is written, else where its service is."""
+        written = (f.span for f in layout.factors if f.axis is axis and f.span is not None)
+        return next(written, self.span)
+
+    def tensor(
+        self,
+        dims: dict[str, float],
+        dtype: Dtype | None = None,
+        *,
+        split: tuple[str, AxisKind] | None = None,
+        partial: AxisKind | None = None,
+    ) -> Tensor:
+        """A value at an attention rank: tokens lie over dp, `split` names a dimension that lies over another axis."""
+        ordered = tuple(Dim(letter, int(np.ceil(dims[letter] - 1e-9))) for letter in LETTERS if letter in dims)
+        over: list[tuple[str, AxisKind]] = []
+        if self.attention.dp > 1 and "t" in dims:
+            over.append(("t", AxisKind.DP))
+        if split and self.attention.degree(split[1]) > 1:
+            over.append(split)
+        return Tensor(dtype or self.activation, ordered, tuple(over), partial)
+
+    def hidden(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
+        """Hidden states of the tokens."""
+        return self.tensor({"t": largest(tokens), "m": self.shapes.hidden}, partial=partial)
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The part of a weight matrix that one rank holds: `k` inputs, `n` outputs."""
+
+    n: int
+    k: int
+    dtype: Dtype
+
+
+def shard(size: int, parts: int) -> int:
+    """Largest part of a dimension cut over `parts` ranks; heads fewer than ranks are held more than once."""
+    return -(-size // parts)
+
+
+def product(rows: Load, matrix: Matrix, activation: Dtype) -> Work:
+    """Work of `rows` x k times k x n: 2·rows·n·k FLOPs; weights, inputs and outputs cross the memory once."""
+    flops = 2.0 * rows * matrix.n * matrix.k
+    weights = matrix.n * matrix.k * matrix.dtype.bytes
+    moved = weights + rows * (matrix.n + matrix.k) * activation.bytes
+    shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k))
+    return Work(flops, moved, matrix.dtype, shape)
+
+
+def elementwise(elements: Load, reads: float, writes: float, dtype: Dtype) -> Work:
+    """Work on each of `elements`, with so many elements read and written for each."""
+    return Work(ELEMENT_FLOPS * elements, elements * (reads + writes) * dtype.bytes, dtype)
+
+
+def add_gemm(
+    builder: TemplateBuilder,
+    stage: Stage,
+    key: str,
+    rows: Load,
+    matrix: Matrix,
+    output: Tensor,
+    inputs: tuple[int, ...] | None = None,
+    after: tuple[int, ...] | None = None,
+) -> int:
+    """A matrix product on the attention team."""
+    return builder.add(key, GEMM, output, product(rows, matrix, stage.activation), inputs=inputs, after=after)
+
+
+def add_norm(
+    builder: TemplateBuilder, stage: Stage, key: str, tokens: Load, inputs: tuple[int, ...] | None = None
+) -> int:
+    """A norm with the addition of the residual fused into it: both are read, both written."""
+    work = elementwise(tokens * stage.shapes.hidden, 2, 2, stage.activation)
+    return builder.add(key, NORM, stage.hidden(tokens), work, inputs=inputs)
+
+
+def add_collective(
+    builder: TemplateBuilder,
+    stage: Stage,
+    key: str,
+    pattern: Pattern,
+    members: tuple[Layout, tuple[AxisKind, ...]],
+    message: Load,
+    output: Tensor,
+    inputs: tuple[int, ...] | None = None,
+    groups: Groups | None = None,
+) -> int:
+    """A collective on the attention team over the groups of some axes of a layout; `message` in elements a rank."""
+    layout, axes = members
+    present = tuple(axis for axis in axes if layout.degree(axis) > 1)
+    met = groups or stage.own.groups(layout.groups(present))
+    payload = message * output.dtype.bytes
+    communication = Communication(pattern, present, met, payload)
+    span = stage.axis_span(layout, present[0])
+    return builder.add(key, COLLECTIVES[pattern], output, inputs=inputs, communication=communication, span=span)
+
+
+def add_gather(
+    builder: TemplateBuilder, stage: Stage, key: str, tokens: Load, inputs: tuple[int, ...] | None = None
+) -> None:
+    """Before a tensor-parallel block: tokens that sequence parallelism keeps apart are gathered."""
+    if stage.sequence_shards > 1:
+        members = (stage.attention, (AxisKind.TP,))
+        whole = stage.hidden(tokens)
+        add_collective(builder, stage, key, Pattern.ALL_GATHER, members, tokens * stage.shapes.hidden, whole, inputs)
+
+
+def add_reduction(builder: TemplateBuilder, stage: Stage, prefix: str, tokens: Load) -> None:
+    """After a tensor-parallel block: partial sums are added, each rank keeping all tokens or its share of them."""
+    if stage.attention.tp == 1:
+        return
+    members = (stage.attention, (AxisKind.TP,))
+    pattern = Pattern.REDUCE_SCATTER if stage.sequence_shards > 1 else Pattern.ALL_REDUCE
+    kept = stage.hidden(tokens / stage.sequence_shards)
+    add_collective(builder, stage, f"{prefix}.{pattern}", pattern, members, tokens * stage.shapes.hidden, kept)
+
+
+def local_subgroups(groups: Ranks, size: int) -> Ranks:
+    """Consecutive members of each group in groups of `size`."""
+    return groups.reshape(-1, size)

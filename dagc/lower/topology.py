@@ -1,0 +1,60 @@
+"""Where the ranks of a team sit, and what a group of them spans.
+
+Turns global ranks into the node (NVLink domain) of each, and a layout's groups into the `Groups` of a collective.
+Ranks fill nodes in order. Vectorised over ranks and groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagc.graph.graph import Groups
+from dagc.plan.layout import Ranks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """The node of each rank of a team, shape (width,), counted from 0 for the team's first node."""
+
+    nodes: Ranks
+
+    @property
+    def width(self) -> int:
+        """Ranks of the team."""
+        return int(self.nodes.shape[0])
+
+    @property
+    def pattern(self) -> bytes:
+        """Equal for two teams whose ranks share nodes in the same way."""
+        _, numbered = np.unique(self.nodes, return_inverse=True)
+        return numbered.astype(np.int64).tobytes()
+
+    def groups(self, members: Ranks) -> Groups:
+        """Groups of local ranks, shape (groups, size), with the nodes over which each spreads."""
+        nodes = np.sort(self.nodes[members], axis=1)
+        starts = np.ones(nodes.shape, dtype=bool)
+        starts[:, 1:] = nodes[:, 1:] != nodes[:, :-1]
+        column = np.arange(nodes.shape[1], dtype=np.int64)
+        run_start = np.maximum.accumulate(np.where(starts, column, 0), axis=1)
+        fullest = (column - run_start + 1).max(axis=1)
+        return Groups(members, starts.sum(axis=1, dtype=np.int64), fullest.astype(np.int64))
+
+    def peers(self, other: Placement) -> Groups:
+        """Groups of one rank each, whose peers are all of `other`: one node only when both teams share that node."""
+        together = bool(np.all(other.nodes == self.nodes[0])) and bool(np.all(self.nodes == self.nodes[0]))
+        return self._single(np.full(self.width, 1 if together else 2, dtype=np.int64))
+
+    def opposite(self, other: Placement) -> Groups:
+        """Groups of one rank each, whose peer is the rank of the same number of `other`."""
+        return self._single(np.where(self.nodes == other.nodes, 1, 2).astype(np.int64))
+
+    def _single(self, nodes: Ranks) -> Groups:
+        members = np.arange(self.width, dtype=np.int64).reshape(-1, 1)
+        return Groups(members, nodes, np.ones(self.width, dtype=np.int64))
+
+
+def place(ranks: Ranks, gpus_per_node: int) -> Placement:
+    """The placement of global ranks on nodes of `gpus_per_node`."""
+    return Placement(ranks // gpus_per_node)

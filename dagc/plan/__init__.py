@@ -1,0 +1,1 @@
+"""The meaning of a strategy: scopes, sizes, domains, placement."""

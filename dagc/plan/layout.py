@@ -1,0 +1,84 @@
+"""How the W ranks of a stage are cut for one domain.
+
+A layout is a mixed-radix number system: its factors, outermost first, multiply to W, and local rank r has one
+digit a factor, the innermost fastest. The group of a rank along some axes is the set of ranks that differ from it
+in those digits only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.source import Span
+from dagc.syntax.tree import AxisKind
+
+Ranks = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One axis of a domain. `implied` when nobody wrote it; `span` is where it was written."""
+
+    axis: AxisKind
+    degree: int
+    implied: bool = False
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A domain of `size` ranks; factors outermost first. An axis that is absent has degree 1."""
+
+    factors: tuple[Factor, ...]
+
+    @property
+    def size(self) -> int:
+        """Ranks of the domain (W)."""
+        return prod(f.degree for f in self.factors)
+
+    def degree(self, axis: AxisKind) -> int:
+        """Product of the degrees of an axis (a domain may have a written and an implied dp)."""
+        return prod(f.degree for f in self.factors if f.axis is axis)
+
+    @property
+    def tp(self) -> int:
+        """Tensor-parallel degree."""
+        return self.degree(AxisKind.TP)
+
+    @property
+    def cp(self) -> int:
+        """Context-parallel degree."""
+        return self.degree(AxisKind.CP)
+
+    @property
+    def dp(self) -> int:
+        """Data-parallel degree inside the stage."""
+        return self.degree(AxisKind.DP)
+
+    @property
+    def ep(self) -> int:
+        """Expert-parallel degree."""
+        return self.degree(AxisKind.EP)
+
+    def groups(self, axes: Collection[AxisKind]) -> Ranks:
+        """Local ranks by group, shape (groups, members): members of a row differ in `axes` only."""
+        varying = [i for i, f in enumerate(self.factors) if f.axis in axes]
+        fixed = [i for i, f in enumerate(self.factors) if f.axis not in axes]
+        grid = np.arange(self.size, dtype=np.int64).reshape([f.degree for f in self.factors])
+        members = prod(self.factors[i].degree for i in varying)
+        return grid.transpose(fixed + varying).reshape(-1, members)
+
+    def coordinate(self, axis: AxisKind) -> Ranks:
+        """Index of each local rank along an axis, shape (size,), in [0, degree)."""
+        index = np.zeros(self.size, dtype=np.int64)
+        stride = self.size
+        for factor in self.factors:
+            stride //= factor.degree
+            if factor.axis is axis:
+                index = index * factor.degree + (np.arange(self.size) // stride) % factor.degree
+        return index

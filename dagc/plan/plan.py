@@ -1,0 +1,55 @@
+"""One strategy with everything that it is checked and priced against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagc.catalog.device import ClusterSpec, DeviceSpec
+from dagc.catalog.model import ModelSpec
+from dagc.plan.deployment import Deployment, Pool
+from dagc.plan.workload import Claim, Requirement, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a plan file states beside its strategies, defaults filled in.
+
+    `defaulted` names the blocks (`model`, `cluster`, `workload`) that were not written. `devices` are those that
+    pools name by `[device …]`, by name.
+    """
+
+    model: ModelSpec
+    cluster: ClusterSpec
+    workload: Workload
+    requirements: tuple[Requirement, ...]
+    claims: tuple[tuple[str, tuple[Claim, ...]], ...]
+    devices: tuple[tuple[str, DeviceSpec], ...]
+    defaulted: tuple[str, ...]
+
+    def claims_of(self, strategy: str) -> tuple[Claim, ...]:
+        """Claims about one strategy, in written order."""
+        return tuple(claim for name, claims in self.claims if name == strategy for claim in claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One strategy of a plan file, sized and placed."""
+
+    deployment: Deployment
+    facts: Facts
+
+    @property
+    def name(self) -> str:
+        """Name of the strategy."""
+        return self.deployment.name
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Claims about this strategy."""
+        return self.facts.claims_of(self.name)
+
+    def device_of(self, pool: Pool) -> DeviceSpec:
+        """The device of a pool: its own, or the cluster's."""
+        if pool.device is None:
+            return self.facts.cluster.device
+        return dict(self.facts.devices)[pool.device]

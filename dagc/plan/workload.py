@@ -1,0 +1,74 @@
+"""What a plan asks of a deployment, and what its author claims of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dagc.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Requests: `batch` sequences over the whole deployment, each of `prompt` tokens, each asking `output` tokens.
+
+    `routing` is `uniform`. `chunk` is the largest number of prompt tokens that a rank computes at once, which
+    bounds activations in memory.
+    """
+
+    batch: int
+    prompt: int
+    output: int
+    routing: str = "uniform"
+    chunk: int = 8192
+    spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
+
+
+class Per(StrEnum):
+    """What a figure is counted over."""
+
+    DEPLOYMENT = "deployment"
+    GPU = "gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A stated number in SI units (bytes, seconds, FLOP/s, tokens/s, a share in [0, 1] for `%`, or a count).
+
+    `unit` is the dimension after conversion: one of `bytes`, `seconds`, `flop/s`, `tokens/s`, `share`, `count`,
+    `ratio`. `kind` is `input`, `output` or `total` for throughput, else empty. `text` is the figure as written.
+    `significant` is the number of significant digits of the written number (0 for `0.0`), to compare no finer.
+    """
+
+    value: float
+    unit: str
+    text: str
+    span: Span
+    per: Per = Per.DEPLOYMENT
+    kind: str = ""
+    significant: int = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """`name comparison figure`; comparison is one of `<`, `<=`, `>`, `>=`, `=`."""
+
+    name: str
+    comparison: str
+    figure: Figure
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`name [comparison] figure [margin figure]` of one strategy; comparison is `=` where none is written.
+
+    `margin` is a claimed ratio to the requirement of the same name (`ttft 35 ms margin 1.43`).
+    """
+
+    name: str
+    comparison: str
+    figure: Figure
+    margin: Figure | None
+    span: Span

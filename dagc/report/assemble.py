@@ -1,0 +1,146 @@
+"""A priced plan becomes its `Summary`: the structure, the figures, the verdicts, and what stayed undetermined.
+
+Arranges what other modules found; it computes nothing. Rows of requirements and claims stand in written order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.jsonout import to_json
+from dagc.plan.plan import Plan
+from dagc.report import summary as out
+from dagc.report.assess import assess
+from dagc.report.assessment import Assessment, RequirementVerdict, Verdict
+from dagc.report.facts import facts_data
+from dagc.report.memory import MemoryFigures, PoolFigures
+from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
+from dagc.report.structure import structure
+
+if TYPE_CHECKING:
+    from dagc.cost.memory import PoolMemory
+    from dagc.timeline.timeline import Timeline
+
+
+def summarize(
+    plan: Plan,
+    memory: tuple[PoolMemory, ...] | None,
+    timelines: tuple[Timeline, ...] | None,
+    diagnostics: Iterable[Diagnostic] = (),
+) -> out.Summary:
+    """Everything about one strategy; `memory` and `timelines` are None where shapes or figures are not stated."""
+    found = assess(plan, memory, timelines)
+    metrics = found.metrics
+    return out.Summary(
+        **structure(plan),
+        memory=_memory(found.memory) if found.memory else None,
+        phases=_phases(metrics) if metrics else None,
+        throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
+        requirements=[_requirement(verdict) for verdict in found.requirements],
+        claims=[_claim(verdict) for verdict in found.claims],
+        undetermined=_undetermined(found),
+        facts=out.Facts(**facts_data(plan.facts)),
+        diagnostics=[to_json(diagnostic) for diagnostic in diagnostics],
+    )
+
+
+def _memory(memory: MemoryFigures) -> out.Memory:
+    fullest = memory.fullest
+    return out.Memory(
+        per_rank_max_bytes=fullest.max_bytes,
+        parts_bytes=dict(fullest.parts),
+        capacity_bytes=fullest.capacity_bytes,
+        share=fullest.share,
+        fits=fullest.share <= 1,
+        total_bytes=memory.total_bytes,
+        pools=[_pool_memory(pool) for pool in memory.pools],
+    )
+
+
+def _pool_memory(pool: PoolFigures) -> out.PoolMemory:
+    return out.PoolMemory(
+        pool=pool.pool,
+        device=pool.device,
+        rank=pool.rank,
+        per_rank_max_bytes=pool.max_bytes,
+        parts_bytes=dict(pool.parts),
+        capacity_bytes=pool.capacity_bytes,
+        share=pool.share,
+        total_bytes=pool.total_bytes,
+    )
+
+
+def _phases(metrics: Metrics) -> out.Phases:
+    prefill, decode = _phase(metrics.prefill), _phase(metrics.decode)
+    return out.Phases(prefill=prefill, decode=decode, handover_seconds=metrics.handover_seconds)
+
+
+def _phase(phase: PhaseMetrics) -> out.Phase:
+    shares = phase.shares
+    return out.Phase(
+        seconds=phase.seconds,
+        latency_seconds=phase.latency_seconds,
+        micro_batches=phase.micro_batches,
+        bound=phase.bound,
+        critical_path=out.CriticalPath(
+            compute_share=shares.compute,
+            memory_share=shares.memory,
+            communication_share=shares.communication,
+            bubble_share=shares.bubble,
+        ),
+    )
+
+
+def _throughput(rates: Throughput, gpus: int) -> out.Throughput:
+    return out.Throughput(
+        limited_by=rates.limited_by,
+        requests_per_second=rates.requests_per_second,
+        input_tokens_per_second=rates.input_tokens_per_second,
+        output_tokens_per_second=rates.output_tokens_per_second,
+        total_tokens_per_second=rates.total_tokens_per_second,
+        input_tokens_per_second_per_gpu=rates.input_tokens_per_second / gpus,
+        output_tokens_per_second_per_gpu=rates.output_tokens_per_second / gpus,
+        total_tokens_per_second_per_gpu=rates.total_tokens_per_second / gpus,
+        prefill_tokens_per_second=rates.prefill_tokens_per_second,
+        decode_tokens_per_second=rates.decode_tokens_per_second,
+    )
+
+
+def _requirement(verdict: RequirementVerdict) -> out.Requirement:
+    actual = verdict.actual
+    return out.Requirement(
+        name=verdict.name,
+        required=verdict.required,
+        actual=actual.text,
+        actual_value=_finite(actual.value),
+        unit=actual.unit,
+        ok=verdict.ok,
+        reason=actual.reason,
+    )
+
+
+def _claim(verdict: Verdict) -> out.Claim:
+    actual = verdict.actual
+    return out.Claim(
+        name=verdict.name,
+        claimed=verdict.claimed,
+        basis=verdict.basis.value,
+        actual=actual.text,
+        actual_value=_finite(actual.value),
+        unit=actual.unit,
+        ok=verdict.ok,
+        reason=actual.reason,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
+
+
+def _undetermined(found: Assessment) -> list[out.Undetermined]:
+    missing = list(found.missing)
+    what = [("memory", found.memory), ("phases", found.metrics), ("throughput", found.metrics)]
+    return [out.Undetermined(what=name, missing=missing) for name, figures in what if figures is None]

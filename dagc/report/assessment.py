@@ -1,0 +1,96 @@
+"""What was found out about a plan's requirements and claims, as data.
+
+A `Verdict` holds one comparison: a stated figure against what decides it. One claim can be compared with several
+things, each a verdict of its own `basis`; `ok` is None where nothing decides. The verbs are in `requirements`,
+`claims` and `consistency`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dagc.plan.workload import Claim, Figure, Requirement
+from dagc.report.memory import MemoryFigures
+from dagc.report.metrics import Metrics
+
+
+class Basis(StrEnum):
+    """What a claim is compared with."""
+
+    STRUCTURE = "structure"
+    """What the strategy and the stated facts alone say: exact."""
+    MODEL = "model"
+    """What memory and timeline say: as good as the cost model."""
+    CLAIMS = "claims"
+    """The other claims about the same strategy."""
+    REQUIREMENT = "requirement"
+    """The requirement of the same name."""
+    MARGIN = "margin"
+    """The claimed ratio to the requirement."""
+    DIGITS = "digits"
+    """Its own digits: a figure without a significant one says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """The right figure, in the unit of what it is compared with; None where undetermined.
+
+    `reason` is the arithmetic, or names what is missing.
+    """
+
+    value: float | None
+    unit: str
+    text: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A claim against one basis. `claimed` is the claim as written; `actual` what it ought to be.
+
+    `requirement` is set where the basis is a requirement or a margin to one.
+    """
+
+    claim: Claim
+    basis: Basis
+    claimed: str
+    actual: Actual
+    ok: bool | None
+    requirement: Requirement | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the metric."""
+        return self.claim.name
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementVerdict:
+    """A requirement against what the deployment does."""
+
+    requirement: Requirement
+    required: str
+    actual: Actual
+    ok: bool | None
+
+    @property
+    def name(self) -> str:
+        """Name of the metric."""
+        return self.requirement.name
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Everything that the priced rules and the summary need to know. `missing` names facts that were not stated."""
+
+    memory: MemoryFigures | None
+    metrics: Metrics | None
+    missing: tuple[str, ...]
+    requirements: tuple[RequirementVerdict, ...]
+    claims: tuple[Verdict, ...]
+
+
+def written(comparison: str, figure: Figure) -> str:
+    """A stated figure as written: `<= 10 s`, or `128` where it is claimed exactly."""
+    return figure.text if comparison == "=" else f"{comparison} {figure.text}"

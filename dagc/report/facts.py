@@ -1,0 +1,72 @@
+"""The facts that a plan was reckoned with, as plain data: what was stated, what a preset gave, what was assumed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagc.catalog.device import ClusterSpec, DeviceSpec
+from dagc.catalog.model import ModelSpec
+from dagc.plan.plan import Facts
+from dagc.plan.workload import Workload
+
+Data = dict[str, Any]
+
+
+def facts_data(facts: Facts) -> Data:
+    """Model, cluster and workload in SI units, and the blocks that were not written."""
+    return {
+        "defaulted": list(facts.defaulted),
+        "model": _model(facts.model),
+        "cluster": _cluster(facts.cluster),
+        "workload": _workload(facts.workload),
+    }
+
+
+def _model(model: ModelSpec) -> Data:
+    """`experts` is the number a layer; `missing` names the shapes that are not stated."""
+    return {
+        "name": model.name,
+        "source": model.source,
+        "layers": model.layers,
+        "hidden": model.hidden,
+        "vocab": model.vocab,
+        "attention": model.attention.kind.value if model.attention else None,
+        "experts": model.expert_count,
+        "top": model.top,
+        "weight_dtype": model.weight_dtype.value,
+        "declared_parameters": model.declared_parameters,
+        "missing": list(model.missing()),
+    }
+
+
+def _cluster(cluster: ClusterSpec) -> Data:
+    return {
+        "name": cluster.name,
+        "gpus": cluster.gpus,
+        "gpus_per_node": cluster.gpus_per_node,
+        "device": _device(cluster.device),
+        "link_bytes_per_second": cluster.link_bytes_per_second,
+        "network_bytes_per_second": cluster.network_bytes_per_second,
+    }
+
+
+def _device(device: DeviceSpec) -> Data:
+    return {
+        "name": device.name,
+        "source": device.source,
+        "memory_bytes": device.memory_bytes,
+        "bandwidth_bytes_per_second": device.bandwidth_bytes_per_second,
+        "flops": {dtype.value: peak for dtype, peak in device.flops.items()},
+        "compute_efficiency": device.compute_efficiency,
+        "memory_efficiency": device.memory_efficiency,
+    }
+
+
+def _workload(workload: Workload) -> Data:
+    return {
+        "batch": workload.batch,
+        "prompt": workload.prompt,
+        "output": workload.output,
+        "routing": workload.routing,
+        "chunk": workload.chunk,
+    }

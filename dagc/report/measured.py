@@ -1,0 +1,126 @@
+"""Figures that memory and timeline decide: times, rates, shares and bytes of the cost model.
+
+Turns `MemoryFigures` and `Metrics` into the right value of a measured metric, in the terms of the figure it is compared
+with (a GPU or the deployment, bytes or a share, which tokens). Without them the value is undetermined, and the
+missing facts are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dagc.plan.plan import Plan
+from dagc.plan.workload import Figure, Per
+from dagc.report.assessment import Actual
+from dagc.report.memory import MemoryFigures
+from dagc.report.metrics import Metrics, PhaseMetrics
+from dagc.report.quantity import quantity_text
+from dagc.units import Dimension, format_bytes, format_seconds, format_share
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a stated figure is judged by. `missing` names the facts without which the rest is None."""
+
+    plan: Plan
+    memory: MemoryFigures | None
+    metrics: Metrics | None
+    missing: tuple[str, ...]
+
+
+def measured_actual(evidence: Evidence, name: str, figure: Figure) -> Actual | None:
+    """The value of a measured metric in the figure's terms, or None when the metric is not measured."""
+    if name in _BY_MEMORY:
+        if evidence.memory is None:
+            return _undetermined(evidence, figure)
+        return _BY_MEMORY[name](evidence.memory, figure)
+    if name in _BY_METRICS:
+        if evidence.metrics is None:
+            return _undetermined(evidence, figure)
+        return _BY_METRICS[name](evidence, evidence.metrics, figure)
+    return None
+
+
+def _undetermined(evidence: Evidence, figure: Figure) -> Actual:
+    what = f"undetermined without {', '.join(evidence.missing)}" if evidence.missing else "undetermined"
+    return Actual(None, figure.unit, None, what)
+
+
+def _known(value: float, figure: Figure, reason: str, per: Per = Per.DEPLOYMENT) -> Actual:
+    return Actual(value, figure.unit, quantity_text(value, figure.unit, per, figure.kind), reason)
+
+
+def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
+    if figure.unit == Dimension.SHARE:
+        pool = memory.fullest
+        reason = f"{format_bytes(pool.max_bytes)} of {format_bytes(pool.capacity_bytes)} on the fullest GPU"
+        return _known(pool.share, figure, reason)
+    pool = max(memory.pools, key=lambda one: one.max_bytes)
+    reason = " + ".join(f"{name} {format_bytes(part)}" for name, part in pool.parts if part)
+    return _known(pool.max_bytes, figure, f"on the fullest GPU: {reason}")
+
+
+def _memory_total(memory: MemoryFigures, figure: Figure) -> Actual:
+    return _known(memory.total_bytes, figure, "summed over all GPUs")
+
+
+def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
+    pool = memory.fullest
+    free = pool.capacity_bytes - pool.max_bytes
+    reason = f"{format_bytes(pool.capacity_bytes)} less {format_bytes(pool.max_bytes)} on the fullest GPU"
+    return _known(free / pool.capacity_bytes if figure.unit == Dimension.SHARE else free, figure, reason)
+
+
+def _ttft(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
+    return _known(metrics.prefill.seconds, figure, f"prefill of the whole batch, bound by {metrics.prefill.bound}")
+
+
+def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
+    step = format_seconds(metrics.decode.latency_seconds)
+    reason = f"steady interval of decode, bound by {metrics.decode.bound}; one step from an empty pipeline takes {step}"
+    return _known(metrics.decode.seconds, figure, reason)
+
+
+def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
+    gpus = evidence.plan.deployment.gpus
+    rate = metrics.throughput.tokens_per_second(figure.kind)
+    counted = f"{figure.kind} tokens" if figure.kind else "input and output tokens"
+    if figure.per is Per.GPU:
+        whole = quantity_text(rate, figure.unit, Per.DEPLOYMENT, figure.kind)
+        return _known(rate / gpus, figure, f"{counted}: {whole} / {gpus} GPUs", Per.GPU)
+    return _known(rate, figure, f"{counted} of {gpus} GPUs")
+
+
+def _share(name: str) -> Callable[[Evidence, Metrics, Figure], Actual]:
+    def read(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
+        """The larger of the two phases' shares: a ceiling has to hold in both."""
+        shares = {"prefill": _of(metrics.prefill, name), "decode": _of(metrics.decode, name)}
+        worst = max(shares, key=lambda phase: shares[phase])
+        both = ", ".join(f"{phase} {format_share(share)}" for phase, share in shares.items())
+        return _known(shares[worst], figure, f"{both} of the critical path")
+
+    return read
+
+
+def _of(phase: PhaseMetrics, share: str) -> float:
+    return phase.shares.communication if share == "communication" else phase.shares.bubble
+
+
+_BY_MEMORY: dict[str, Callable[[MemoryFigures, Figure], Actual]] = {
+    "memory": _memory,
+    "memory_total": _memory_total,
+    "headroom": _headroom,
+}
+
+_BY_METRICS: dict[str, Callable[[Evidence, Metrics, Figure], Actual]] = {
+    "ttft": _ttft,
+    "tpot": _tpot,
+    "latency": _tpot,
+    "throughput": _throughput,
+    "communication": _share("communication"),
+    "bubble": _share("bubble"),
+}
+
+MEASURED = frozenset({*_BY_MEMORY, *_BY_METRICS})
+"""Names of the measured metrics."""

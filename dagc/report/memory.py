@@ -1,0 +1,73 @@
+"""Memory by rank and part becomes the figures that requirements, claims and rules speak of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dagc.cost.memory import PoolMemory
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """One pool. `parts` are those of its fullest rank, in bytes, and sum to `max_bytes`.
+
+    `total_bytes` is over all ranks of all replicas; `capacity_bytes` that of the pool's device.
+    """
+
+    pool: str
+    device: str
+    max_bytes: float
+    parts: tuple[tuple[str, float], ...]
+    rank: int
+    capacity_bytes: float
+    total_bytes: float
+
+    def part(self, *names: str) -> float:
+        """Bytes of some parts of the fullest rank, together."""
+        return sum(size for name, size in self.parts if name in names)
+
+    @property
+    def share(self) -> float:
+        """Share of the device that the fullest rank uses."""
+        return self.max_bytes / self.capacity_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFigures:
+    """All pools, in the order of the deployment."""
+
+    pools: tuple[PoolFigures, ...]
+
+    @property
+    def fullest(self) -> PoolFigures:
+        """The pool whose fullest rank uses the largest share of its device."""
+        return max(self.pools, key=lambda pool: pool.share)
+
+    @property
+    def max_bytes(self) -> float:
+        """Bytes of the rank that holds most."""
+        return max(pool.max_bytes for pool in self.pools)
+
+    @property
+    def total_bytes(self) -> float:
+        """Bytes over all GPUs."""
+        return sum(pool.total_bytes for pool in self.pools)
+
+
+def memory_figures(memory: tuple[PoolMemory, ...]) -> MemoryFigures:
+    """Figures of each pool, from its ranks' bytes by part."""
+    return MemoryFigures(tuple(_pool(pool) for pool in memory))
+
+
+def _pool(memory: PoolMemory) -> PoolFigures:
+    return PoolFigures(
+        pool=memory.pool,
+        device=memory.device,
+        max_bytes=memory.max_bytes,
+        parts=tuple((part.value, size) for part, size in memory.max_parts.items()),
+        rank=memory.fullest_rank,
+        capacity_bytes=memory.capacity_bytes,
+        total_bytes=memory.total_bytes,
+    )

@@ -1,0 +1,136 @@
+"""Timelines become the figures by which a deployment is judged.
+
+Definitions, each used everywhere under this name:
+
+- TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
+  makespan of the prefill. Where the phases have their own GPUs, the hand-over of the cache comes after the first
+  token and is not part of it; it is shown beside it.
+- TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
+  decode step from an empty pipeline to its last token.
+- Throughput of one static batch of B requests of P prompt and O output tokens, both phases on the same GPUs:
+  T = TTFT + latency + (O - 2) x TPOT for O >= 2 (the first token comes from the prefill, the second after a step from
+  an empty pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
+- Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
+  requests a second = min(B / TTFT, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
+- Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
+
+Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens, and B / TPOT generated tokens a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dagc.graph.priced import PICOSECONDS
+from dagc.plan.plan import Plan
+from dagc.plan.workload import Workload
+from dagc.timeline.timeline import Shares, Timeline
+
+Share = Literal["compute", "memory", "communication", "bubble"]
+"""What a critical path's time goes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseMetrics:
+    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline."""
+
+    seconds: float
+    latency_seconds: float
+    micro_batches: int
+    shares: Shares
+
+    @property
+    def bound(self) -> Share:
+        """What takes the largest share of the critical path."""
+        shares: dict[Share, float] = {
+            "compute": self.shares.compute,
+            "memory": self.shares.memory,
+            "communication": self.shares.communication,
+            "bubble": self.shares.bubble,
+        }
+        return max(shares, key=lambda name: shares[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Rates of the whole deployment. `limited_by` is the phase that decides them: `both` where they share GPUs."""
+
+    requests_per_second: float
+    input_tokens_per_second: float
+    output_tokens_per_second: float
+    total_tokens_per_second: float
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    limited_by: str
+
+    def tokens_per_second(self, kind: str) -> float:
+        """Rate of a kind of tokens; tokens of no stated kind are counted as all of them, input and output."""
+        match kind:
+            case "input":
+                return self.input_tokens_per_second
+            case "output":
+                return self.output_tokens_per_second
+            case _:
+                return self.total_tokens_per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Both phases, and what they yield together. `handover_seconds` is None where the phases share GPUs."""
+
+    prefill: PhaseMetrics
+    decode: PhaseMetrics
+    handover_seconds: float | None
+    throughput: Throughput
+
+
+def measure(plan: Plan, timelines: tuple[Timeline, ...]) -> Metrics:
+    """Metrics of a plan from its timelines in the order of time: prefill, the hand-over where there is one, decode."""
+    first, *between, last = timelines
+    prefill, decode = _phase(first), _phase(last)
+    handover = between[0].makespan / PICOSECONDS if between else None
+    return Metrics(prefill, decode, handover, _throughput(plan.facts.workload, prefill, decode, handover))
+
+
+def _phase(timeline: Timeline) -> PhaseMetrics:
+    return PhaseMetrics(
+        seconds=timeline.interval / PICOSECONDS,
+        latency_seconds=timeline.makespan / PICOSECONDS,
+        micro_batches=len(timeline.priced.graph.micro_batches),
+        shares=timeline.shares,
+    )
+
+
+def _throughput(workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:
+    rates = _request_rates(workload, prefill, decode, handover)
+    limit = min(rates, key=lambda name: rates[name])
+    requests = rates[limit]
+    return Throughput(
+        requests_per_second=requests,
+        input_tokens_per_second=requests * workload.prompt,
+        output_tokens_per_second=requests * workload.output,
+        total_tokens_per_second=requests * (workload.prompt + workload.output),
+        prefill_tokens_per_second=_rate(workload.batch * workload.prompt, prefill.seconds),
+        decode_tokens_per_second=_rate(workload.batch, decode.seconds),
+        limited_by=limit,
+    )
+
+
+def _request_rates(
+    workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None
+) -> dict[str, float]:
+    """Requests a second that each part could sustain."""
+    batch, steps = workload.batch, workload.output - 1
+    if handover is None:
+        decoding = decode.latency_seconds + (steps - 1) * decode.seconds if steps > 0 else 0.0
+        return {"both": _rate(batch, prefill.seconds + decoding)}
+    return {
+        "prefill": _rate(batch, prefill.seconds),
+        "handover": _rate(batch, handover),
+        "decode": _rate(batch, steps * decode.seconds),
+    }
+
+
+def _rate(amount: float, seconds: float) -> float:
+    return amount / seconds if seconds > 0 else float("inf")

@@ -1,0 +1,174 @@
+"""A summary as text for a person: the answer first, then why.
+
+One headline (GPUs, whether it fits, TTFT, TPOT, throughput), then the size as a proof, the domains, memory, phases,
+rates, and each requirement and claim with a tick, a cross, or `?` where nothing decides. Plain text without colours; it
+computes nothing that is not in the summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dagc.report.summary import (
+    AttentionDomain,
+    Claim,
+    Domains,
+    ExpertDomain,
+    Memory,
+    Phase,
+    Phases,
+    Pool,
+    Requirement,
+    Summary,
+    Throughput,
+)
+from dagc.units import format_bytes, format_rate, format_seconds, format_share
+
+_MARKS = {True: "✓", False: "✗", None: "?"}
+_WIDTH = 13
+
+
+def render_text(summary: Summary) -> str:
+    """The summary as lines, the last one ended."""
+    return "\n".join(_lines(summary)) + "\n"
+
+
+def _lines(summary: Summary) -> Iterator[str]:
+    yield f"{summary.name}: {_headline(summary)}"
+    yield _row("strategy", summary.strategy)
+    yield from _block("size", _size(summary))
+    yield from _pools(summary.pools)
+    if summary.memory:
+        yield from _block("memory", _memory(summary.memory))
+    if summary.phases:
+        yield from _phases(summary.phases)
+    if summary.throughput:
+        yield from _block("throughput", _throughput(summary.throughput))
+    yield from _block("requirements", _verdicts([(r, r.required) for r in summary.requirements]))
+    yield from _block("claims", _verdicts([(c, c.claimed) for c in summary.claims]))
+    yield from _block("undetermined", _undetermined(summary))
+    yield from _block("assumed", _assumed(summary))
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<{_WIDTH}} {text}".rstrip()
+
+
+def _block(name: str, lines: Sequence[str]) -> Iterator[str]:
+    for i, line in enumerate(lines):
+        yield _row("" if i else name, line)
+
+
+def _headline(summary: Summary) -> str:
+    parts = [f"{summary.gpus} GPUs"]
+    if summary.memory:
+        memory = summary.memory
+        held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
+        parts.append(f"fits ({held})" if memory.fits else f"does not fit ({held})")
+    if summary.phases:
+        parts.append(f"TTFT {format_seconds(summary.phases.prefill.seconds)}")
+        parts.append(f"TPOT {format_seconds(summary.phases.decode.seconds)}")
+    if summary.throughput:
+        parts.append(format_rate(summary.throughput.output_tokens_per_second, "output tokens/s"))
+    return ", ".join(parts)
+
+
+def _size(summary: Summary) -> list[str]:
+    lines = list(summary.derivation)
+    if summary.naive_product != summary.gpus:
+        lines.append(f"not {summary.naive_product}, the product of every degree that is written")
+    return lines
+
+
+def _pools(pools: Sequence[Pool]) -> Iterator[str]:
+    for pool in pools:
+        title = [f"{pool.name}: {pool.gpus} GPUs"] if len(pools) > 1 else []
+        yield from _block("domains" if pool is pools[0] else "", [*title, *_domains(pool.domains)])
+
+
+def _domains(domains: Domains) -> list[str]:
+    lines: list[str] = []
+    if domains.attention:
+        lines.append(f"attention  {_factors(domains.attention, ('tp', 'cp', 'dp'))}")
+    if domains.experts:
+        lines.append(f"experts    {_factors(domains.experts, ('tp', 'ep', 'dp'))}")
+    return lines
+
+
+def _factors(domain: AttentionDomain | ExpertDomain, axes: Sequence[str]) -> str:
+    """Degrees that are not 1; what nobody wrote is said to be implied."""
+    shown = [(axis, getattr(domain, axis)) for axis in axes if getattr(domain, axis) > 1]
+    if not shown:
+        return "whole on each GPU"
+    return " × ".join(f"{axis} {degree}{_implied(domain, axis, degree)}" for axis, degree in shown)
+
+
+def _implied(domain: AttentionDomain | ExpertDomain, axis: str, degree: int) -> str:
+    implied = domain.implied.get(axis, 1)
+    if implied == 1:
+        return ""
+    return " (implied)" if implied == degree else f" ({implied} of it implied)"
+
+
+def _memory(memory: Memory) -> list[str]:
+    held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
+    parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in memory.parts_bytes.items() if size)
+    return [f"{held} ({format_share(memory.share)}) on the fullest GPU", parts]
+
+
+def _phases(phases: Phases) -> Iterator[str]:
+    yield from _block("prefill", [f"{format_seconds(phases.prefill.seconds)} (TTFT)", *_phase(phases.prefill)])
+    if phases.handover_seconds is not None:
+        yield _row("hand-over", f"{format_seconds(phases.handover_seconds)} to move the cache")
+    decode = phases.decode
+    step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
+    yield from _block("decode", [f"{format_seconds(decode.seconds)} (TPOT){step}", *_phase(decode)])
+
+
+def _phase(phase: Phase) -> list[str]:
+    path = phase.critical_path
+    shares = (
+        f"compute {format_share(path.compute_share)}",
+        f"memory {format_share(path.memory_share)}",
+        f"communication {format_share(path.communication_share)}",
+        f"bubble {format_share(path.bubble_share)}",
+    )
+    many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
+    return [f"bound by {phase.bound}: {', '.join(shares)}; {many}"]
+
+
+def _throughput(rates: Throughput) -> list[str]:
+    per_gpu = format_rate(rates.output_tokens_per_second_per_gpu)
+    whole = [
+        f"{format_rate(rates.output_tokens_per_second, 'output tokens/s')} ({per_gpu} per gpu)",
+        format_rate(rates.input_tokens_per_second, "input tokens/s"),
+        format_rate(rates.total_tokens_per_second, "total tokens/s"),
+    ]
+    lone = (
+        f"prefill alone {format_rate(rates.prefill_tokens_per_second, 'input tokens/s')}",
+        f"decode alone {format_rate(rates.decode_tokens_per_second, 'output tokens/s')}",
+    )
+    limit = [] if rates.limited_by == "both" else [f"limited by {rates.limited_by}"]
+    return [", ".join(whole), ", ".join(lone), *limit]
+
+
+def _verdicts(rows: Sequence[tuple[Requirement | Claim, str]]) -> list[str]:
+    return [f"{_MARKS[row.ok]} {row.name} {stated}{_found(row)}" for row, stated in rows]
+
+
+def _found(row: Requirement | Claim) -> str:
+    actual = f"{row.actual} " if row.actual else ""
+    return f": {actual}({row.reason})"
+
+
+def _undetermined(summary: Summary) -> list[str]:
+    """What has the same cause stands on one line."""
+    causes: dict[tuple[str, ...], list[str]] = {}
+    for row in summary.undetermined:
+        causes.setdefault(tuple(row.missing), []).append(row.what)
+    return [f"{', '.join(what)}: not stated: {', '.join(missing)}" for missing, what in causes.items()]
+
+
+def _assumed(summary: Summary) -> list[str]:
+    defaulted = summary.facts.defaulted
+    return [f"defaults for {', '.join(defaulted)}, which the plan does not state"] if defaulted else []

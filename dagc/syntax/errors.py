@@ -1,0 +1,251 @@
+"""Codes and messages of the syntax, in terms of the language.
+
+Turns a place where reading failed into a diagnostic. It knows what may follow what, not how the reading is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from dagc import units
+from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label
+from dagc.source import Source, Span
+from dagc.syntax import vocabulary
+from dagc.syntax.tokens import Token
+
+UNEXPECTED = Code("S001", "unexpected-text")
+UNCLOSED = Code("S002", "unclosed-bracket")
+UNMATCHED = Code("S003", "unmatched-bracket")
+UNKNOWN_AXIS = Code("S004", "unknown-axis")
+BAD_DEGREE = Code("S005", "bad-degree")
+EMPTY = Code("S006", "empty-plan")
+NOT_TEXT = Code("S007", "not-text")
+TOO_DEEP = Code("S008", "too-deep")
+UNKNOWN_BLOCK = Code("S009", "unknown-block")
+NO_SIGN = Code("S010", "no-sign-between")
+DUPLICATE = Code("S011", "duplicate-strategy")
+OPEN_STRING = Code("S012", "open-string")
+BAD_NUMBER = Code("S013", "bad-number")
+UNKNOWN_UNIT = Code("N101", "unknown-unit")
+
+MAX_DEPTH = 64
+MAX_DIGITS = 18
+CLOSER = {"LANGLE": "RANGLE", "LBRACE": "RBRACE", "LSQUARE": "RSQUARE", "_LPAR": "_RPAR"}
+SIGN = {
+    "LANGLE": "<", "RANGLE": ">", "LBRACE": "{", "RBRACE": "}", "LSQUARE": "[", "RSQUARE": "]",
+    "_LPAR": "(", "_RPAR": ")", "_SEMICOLON": ";", "_BAR": "|", "_COMMA": ",", "EQUAL": "=",
+}  # fmt: skip
+
+
+def span(source: Source, token: Token) -> Span:
+    """Where a token stands."""
+    return source.span(token.start, token.end)
+
+
+def found(token: Token) -> str:
+    """A token as a message names it."""
+    if token.type == "$END":
+        return "the end of the text"
+    if not token.text:
+        return "nothing"
+    return f"`{shorten(token.text)}`"
+
+
+def shorten(text: str) -> str:
+    """Text that fits in a message."""
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def unexpected(source: Source, token: Token, previous: Token | None, accepts: Collection[str]) -> Diagnostic:
+    """What the grammar wanted where it stopped. `accepts` are the terminals that could have stood there."""
+    place = span(source, token)
+    before = previous or token
+    if "INT" in accepts and before.type == "AXIS":
+        return _no_degree(span(source, before), token, before)
+    if before.type == "SCOPE" and "LANGLE" in accepts and token.type in ("INT", "NUMBER"):
+        return UNEXPECTED.at(
+            place,
+            f"`{before.text}` names a part and takes no degree",
+            "a degree belongs to an axis",
+            help=(f"put the axis inside: `{before.text} < tp {token.text} >`",),
+        )
+    if "_SEMICOLON" in accepts and token.type in ("AXIS", "SCOPE", "_LPAR"):
+        return _no_sign(place, token, span(source, before))
+    if "AXIS" in accepts and token.type == "RANGLE" and before.type == "LANGLE":
+        label = Label(span(source, before), "opened here")
+        return UNEXPECTED.at(place, "expected an axis such as `ep 16` inside `< >`, found nothing", labels=(label,))
+    message = f"expected {_expected(before, accepts)}, found {found(token)}"
+    help_ = ("what stands inside an axis is written in `< >`",) if token.type == "LBRACE" else ()
+    return UNEXPECTED.at(place, message, _after(before, place), help=help_)
+
+
+def _no_degree(place: Span, token: Token, axis: Token) -> Diagnostic:
+    message = f"`{axis.text}` has no degree: expected a whole number, found {found(token)}"
+    return BAD_DEGREE.at(place, message, f"write a degree, such as `{axis.text} 16`")
+
+
+def _no_sign(place: Span, token: Token, before: Span) -> Diagnostic:
+    return NO_SIGN.at(
+        place,
+        f"nothing says how {found(token)} relates to what stands before it",
+        "expected `;`, `|` or `<` before this",
+        labels=(Label(before, "ends here"),),
+        help=(
+            "`a < b >` puts b inside every part that a makes, `a ; b` lets both share the same GPUs, "
+            "`a | b` gives each its own; a second strategy of a file needs a name: `strategy other = ...`",
+        ),
+    )
+
+
+def _expected(before: Token, accepts: Collection[str]) -> str:
+    """The shortest true description of what may stand here."""
+    if "AXIS" in accepts:
+        return "an axis such as `ep 16`"
+    if "BARE" in accepts and "_SEMICOLON" not in accepts:
+        return "a strategy or a block such as `model`"
+    if before.type == "STRATEGY":
+        return "a name for the strategy"
+    if before.type in ("LSQUARE", "_COMMA"):
+        return "an option such as `micro 8`"
+    if before.type == "KEYWORD" and "LBRACE" in accepts:
+        return f"a name or `{{` after `{before.text}`"
+    if "NAME" in accepts and "RBRACE" in accepts:
+        return "an entry such as `layers 16` or `}`"
+    signs = [f"`{SIGN[name]}`" for name in SIGN if name in accepts]
+    if "WORD" in accepts and "_COMMA" not in accepts:
+        signs.insert(0, "a value")
+    return _either(signs)
+
+
+def _either(parts: list[str]) -> str:
+    if len(parts) < 2:
+        return "".join(parts) or "the end of the text"
+    return f"{', '.join(parts[:-1])} or {parts[-1]}"
+
+
+def _after(before: Token, place: Span) -> str:
+    return f"after {found(before)}" if before.text and before.end <= place.start else ""
+
+
+def more_than_one(place: Span) -> Diagnostic:
+    """A second statement where the command line takes the text of one block."""
+    message = f"expected the text of one block, found `{shorten(place.text)}`"
+    return UNEXPECTED.at(place, message, "a second statement starts here")
+
+
+def unclosed(source: Source, opener: Token, end: Token) -> Diagnostic:
+    """A bracket whose partner is missing; `end` is what ended the search."""
+    sign, partner = SIGN[opener.type], SIGN[CLOSER[opener.type]]
+    label = Label(span(source, end), f"the {'text ends' if end.type == '$END' else 'next part starts'} here")
+    if end.type in CLOSER.values():
+        label = Label(span(source, end), f"closed by {found(end)} instead")
+    message = f"`{sign}` is never closed"
+    return UNCLOSED.at(span(source, opener), message, f"needs a `{partner}`", labels=(label,))
+
+
+def unmatched(source: Source, closer: Token) -> Diagnostic:
+    """A closing bracket with nothing to close."""
+    opener = next(SIGN[o] for o, c in CLOSER.items() if c == closer.type)
+    message = f"`{SIGN[closer.type]}` closes nothing"
+    return UNMATCHED.at(span(source, closer), message, f"no `{opener}` is open here", help=("remove it",))
+
+
+def too_deep(source: Source, opener: Token) -> Diagnostic:
+    """More brackets inside each other than any plan needs."""
+    message = f"brackets are nested more than {MAX_DEPTH} deep"
+    return TOO_DEEP.at(span(source, opener), message, f"bracket {MAX_DEPTH + 1} inside the others")
+
+
+def unknown_axis(source: Source, token: Token) -> Diagnostic:
+    """A word with a degree that is no axis."""
+    near = units.nearest(token.text, vocabulary.AXES)
+    help_ = (f"did you mean `{near}`?",) if near else ()
+    every = ", ".join(f"`{axis}`" for axis in vocabulary.AXES)
+    fixes = (Fix(f"write `{near}`", (Edit(span(source, token), near),), safe=False),) if near else ()
+    message = f"`{shorten(token.text)}` is not an axis"
+    return UNKNOWN_AXIS.at(span(source, token), message, f"the axes are {every}", help=help_, fixes=fixes)
+
+
+def glued_axis(source: Source, token: Token, axis: str, degree: str) -> Diagnostic:
+    """`ep16`, written without the space."""
+    spelling = f"{axis} {degree}"
+    edit = Edit(span(source, token), spelling)
+    return UNKNOWN_AXIS.at(
+        span(source, token),
+        f"`{token.text}` is one word: an axis and its degree stand apart",
+        help=(f"write `{spelling}`",),
+        fixes=(Fix(f"write `{spelling}`", (edit,), safe=True),),
+    )
+
+
+def unknown_scope(source: Source, token: Token) -> Diagnostic:
+    """A word before `<` that is neither a scope nor an axis."""
+    near = units.nearest(token.text, vocabulary.SCOPES)
+    help_ = (f"did you mean `{near}`?",) if near else ()
+    message = f"`{shorten(token.text)}` is neither a scope nor an axis with a degree"
+    every = ", ".join(f"`{scope}`" for scope in vocabulary.SCOPES)
+    return UNKNOWN_AXIS.at(span(source, token), message, f"the scopes are {every}", help=help_)
+
+
+def unknown_block(source: Source, token: Token) -> Diagnostic:
+    """A statement that starts with no keyword."""
+    near = units.nearest(token.text, vocabulary.STATEMENTS)
+    every = ", ".join(f"`{word}`" for word in vocabulary.STATEMENTS)
+    help_ = (f"did you mean `{near}`?",) if near else (f"a plan is made of {every}, or is one strategy",)
+    message = f"`{shorten(token.text)}` starts neither a block nor a strategy"
+    return UNKNOWN_BLOCK.at(span(source, token), message, "unknown word", help=help_)
+
+
+def bad_degree(source: Source, axis: Token, degree: Token) -> Diagnostic:
+    """`ep -1`, `ep 1.5`, `ep 1e3`."""
+    message = f"the degree of `{axis.text}` is not a whole number: {found(degree)}"
+    label = "a degree counts parts: 1, 2, 3 and so on"
+    return BAD_DEGREE.at(span(source, degree), message, label, labels=(Label(span(source, axis), "degree of this"),))
+
+
+def bad_number(source: Source, token: Token) -> Diagnostic:
+    """A number that is too large to be meant."""
+    message = f"{found(token)} is too large"
+    return BAD_NUMBER.at(span(source, token), message, f"numbers have at most {MAX_DIGITS} digits before the point")
+
+
+def open_string(source: Source, token: Token) -> Diagnostic:
+    """A string without its second quote."""
+    return OPEN_STRING.at(span(source, token), "the string does not end on its line", 'needs a closing `"`')
+
+
+def duplicate(name: str, second: Span, first: Span) -> Diagnostic:
+    """Two strategies with one name."""
+    return DUPLICATE.at(
+        second,
+        f"two strategies are called `{name}`",
+        "second",
+        labels=(Label(first, "first"),),
+        help=("give each a name of its own: `strategy other = ...`; a strategy without a name is `main`",),
+    )
+
+
+def unknown_unit(source: Source, first: Token, last: Token) -> Diagnostic:
+    """A word after a number that is no unit."""
+    place = source.span(first.start, last.end)
+    near = units.nearest(place.text, (u for u in units.known_words() if len(u) > 1))
+    help_ = (f"did you mean `{near}`?",) if near else ()
+    fixes = (Fix(f"write `{near}`", (Edit(place, near),), safe=False),) if near else ()
+    return UNKNOWN_UNIT.at(place, f"`{shorten(place.text)}` is not a unit", "unknown unit", help=help_, fixes=fixes)
+
+
+def empty(source: Source) -> Diagnostic:
+    """Nothing but blanks and comments."""
+    end = len(source.text)
+    return EMPTY.at(
+        source.span(end, end),
+        "the plan is empty" if not source.text.strip() else "the plan holds only comments",
+        "expected a strategy",
+        help=("the shortest plan is one strategy, such as `pp 4 < ep 16 ; tp 2 >`",),
+    )
+
+
+def not_text(source: Source, offset: int) -> Diagnostic:
+    """A character that no text holds."""
+    message = f"this is not a text: character {offset + 1} is U+{ord(source.text[offset]):04X}"
+    return NOT_TEXT.at(source.span(offset, offset + 1), message, help=("a plan is UTF-8 text",))

@@ -1,0 +1,189 @@
+"""Turns text into the syntax tree, or into diagnostics: every syntax error of the text in one run.
+
+Three passes: the lexer cuts the text (`parser_grammar`), roles are given and brackets paired (`structure`), and the
+LALR parser takes the tokens one by one (here). Where it cannot take one, what went wrong is reported, the parser
+goes back to the start of the piece it was in, takes ERROR in its place, and reading resumes after the piece.
+
+A tree is made only where no syntax error was found. Unknown units leave a tree: their text stays in the quantity.
+"""
+
+# Lark leaves some of its parameters without types.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import cast
+
+import lark
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from dagc.diag.diagnostic import Diagnostic, Family
+from dagc.source import Source
+from dagc.syntax import errors
+from dagc.syntax.parser_build import build
+from dagc.syntax.parser_grammar import grammar, lex
+from dagc.syntax.structure import structure
+from dagc.syntax.tokens import Token
+from dagc.syntax.tree import Block, NamedStrategy, PlanFile
+
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|[\ud800-\udfff]|[\ufffd-\uffff]")
+"""Control characters, halves of surrogate pairs, and the mark that stands for bytes which are no UTF-8."""
+
+_OPENERS = frozenset(errors.CLOSER)
+_CLOSERS = frozenset(errors.CLOSER.values())
+_SEPARATORS = frozenset({"_SEMICOLON", "_BAR", "_COMMA"})
+_STATEMENTS = frozenset({"KEYWORD", "STRATEGY", "BARE"})
+_STOPS = _STATEMENTS | {"$END"}
+_ENDS = {
+    "statement": frozenset[str](),
+    "strategy": frozenset({"_SEMICOLON", "_BAR"}),
+    "LANGLE": frozenset({"_SEMICOLON", "_BAR", "RANGLE"}),
+    "_LPAR": frozenset({"_SEMICOLON", "_BAR", "_RPAR"}),
+    "LBRACE": frozenset({"NAME", "RBRACE"}),
+    "LSQUARE": frozenset({"_COMMA", "RSQUARE"}),
+}
+"""Where a piece that could not be read ends, by the kind of piece; a new statement ends all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A parse. `file` is None when a syntax error was found."""
+
+    file: PlanFile | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def parse(source: Source) -> Parsed:
+    """Parse a whole plan file."""
+    return _parse(source, None)
+
+
+def parse_fragment(keyword: str, source: Source) -> tuple[Block | None, tuple[Diagnostic, ...]]:
+    """Parse what would follow a keyword: `deepseek-v3 { layers 4 }`, `h100-sxm x 64`, `batch 8 prompt 1024`."""
+    parsed = _parse(source, keyword)
+    if parsed.file is None:
+        return None, parsed.diagnostics
+    first, *others = sorted((*parsed.file.blocks, *parsed.file.strategies), key=lambda s: s.span.start)
+    if others or not isinstance(first, Block):
+        return None, (*parsed.diagnostics, errors.more_than_one((others or [first])[0].span))
+    return first, parsed.diagnostics
+
+
+def _parse(source: Source, keyword: str | None) -> Parsed:
+    if control := _NO_TEXT.search(source.text):
+        return Parsed(None, (errors.not_text(source, control.start()),))
+    tokens, comments = lex(source)
+    if len(tokens) == 1 and keyword is None:
+        return Parsed(None, (errors.empty(source),))
+    structured = structure(source, tokens, keyword)
+    diagnostics = list(structured.diagnostics)
+    tree = None
+    if structured.tokens:
+        tree, unexpected = _Reading(source, structured.tokens).read()
+        reported = {d.span for d in diagnostics}
+        diagnostics += [d for d in unexpected if d.span not in reported]
+    diagnostics.sort(key=lambda d: d.span.start if d.span else 0)
+    if tree is None or any(d.code.family is Family.SYNTAX for d in diagnostics):
+        return Parsed(None, tuple(diagnostics))
+    file = build(source, tree, tuple(errors.span(source, c) for c in comments))
+    duplicates = _duplicates(file.strategies)
+    return Parsed(None if duplicates else file, (*diagnostics, *duplicates))
+
+
+def _duplicates(strategies: tuple[NamedStrategy, ...]) -> list[Diagnostic]:
+    first: dict[str, NamedStrategy] = {}
+    found: list[Diagnostic] = []
+    for strategy in strategies:
+        earlier = first.setdefault(strategy.name, strategy)
+        if earlier is not strategy:
+            here, there = strategy.name_span or strategy.span, earlier.name_span or earlier.span
+            found.append(errors.duplicate(strategy.name, here, there))
+    return found
+
+
+class _Reading:
+    """One run of the LALR parser over tokens with paired brackets.
+
+    `points` holds, for the statement and each open bracket in it, the place to go back to: what kind of piece is
+    being read there, and a copy of the parser from before the piece.
+    """
+
+    def __init__(self, source: Source, tokens: tuple[Token, ...]) -> None:
+        self.source = source
+        self.tokens = tokens
+        self.parser: InteractiveParser = grammar().parse_interactive("")
+        self.points = [("statement", self._copy())]
+        self.recovered_at = -1
+        self.diagnostics: list[Diagnostic] = []
+
+    def read(self) -> tuple[lark.Tree[lark.Token] | None, list[Diagnostic]]:
+        """The parse, None if anything was reported."""
+        at = 0
+        tree: object = None
+        while at < len(self.tokens):
+            token = self.tokens[at]
+            before = self._copy() if self._starts_piece(token) else None
+            try:
+                tree = self.parser.feed_token(_lark_token(token))
+            except lark.UnexpectedToken:
+                at = self._recover(at)
+                continue
+            self._note(token, before)
+            at += 1
+        is_whole = isinstance(tree, lark.Tree) and self.recovered_at < 0
+        return (cast("lark.Tree[lark.Token]", tree) if is_whole else None), self.diagnostics
+
+    def _starts_piece(self, token: Token) -> bool:
+        return token.type in _STATEMENTS or (token.type == "NAME" and self.points[-1][0] == "LBRACE")
+
+    def _note(self, token: Token, before: InteractiveParser | None) -> None:
+        """Keep the place to go back to, now that a token was taken."""
+        kind = self.points[-1][0]
+        if token.type in _OPENERS:
+            self.points.append((token.type, self._copy()))
+        elif token.type in _CLOSERS:
+            self.points.pop()
+        elif token.type in ("BARE", "EQUAL"):
+            self.points[-1] = ("strategy", self._copy())
+        elif token.type in _SEPARATORS:
+            self.points[-1] = (kind, self._copy())
+        elif before is not None:
+            self.points[-1] = ("statement" if token.type in _STATEMENTS else kind, before)
+
+    def _recover(self, at: int) -> int:
+        """Report, replace the piece by ERROR, and return where to go on. Once for each piece."""
+        kind, point = self.points[-1]
+        if at == self.recovered_at:
+            return at + 1
+        follows_error = 0 <= self.recovered_at == at - 1
+        if not follows_error and not self._is_mended(self.tokens[at]):
+            previous = self.tokens[at - 1] if at else None
+            self.diagnostics.append(errors.unexpected(self.source, self.tokens[at], previous, self.parser.accepts()))
+        self.parser = point.copy(deepcopy_values=False)
+        self.parser.feed_token(lark.Token("ERROR", ""))
+        self.recovered_at = self._end_of_piece(at, _ENDS[kind])
+        return self.recovered_at
+
+    @staticmethod
+    def _is_mended(token: Token) -> bool:
+        """A bracket that `structure` added: that it was missing is reported, what it lacks inside follows from it."""
+        return token.type in _CLOSERS and token.start == token.end
+
+    def _end_of_piece(self, at: int, ends: frozenset[str]) -> int:
+        depth = 0
+        while self.tokens[at].type not in _STOPS:
+            kind = self.tokens[at].type
+            if depth == 0 and kind in ends:
+                break
+            depth += (kind in _OPENERS) - (kind in _CLOSERS)
+            at += 1
+        return at
+
+    def _copy(self) -> InteractiveParser:
+        return self.parser.copy(deepcopy_values=False)
+
+
+def _lark_token(token: Token) -> lark.Token:
+    return lark.Token(token.type, token.text, start_pos=token.start, end_pos=token.end)

@@ -1,0 +1,111 @@
+"""The Lark parser of `dagc.lark`, made once and kept on disk.
+
+Building the LALR tables takes far longer than parsing a plan, so they are cached in the user's cache directory
+under a name that changes with the grammar, Lark and Python. Where that directory cannot be written, tables are
+built every time. A cache file appears whole or not at all, so processes that start together do not disturb
+each other.
+"""
+
+# Lark leaves some of its parameters without types.
+# pyright: reportUnknownMemberType=false
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import lark
+
+from dagc.source import Source
+from dagc.syntax.tokens import Token
+
+
+def lex(source: Source) -> tuple[list[Token], list[Token]]:
+    """Tokens before they have roles, with an end mark after the last, and the comments."""
+    tokens: list[Token] = []
+    comments: list[Token] = []
+    for raw in grammar().lex(source.text):
+        start, end = raw.start_pos or 0, raw.end_pos or 0
+        token = Token(raw.type, str(raw), start, end, raw.line or 1)
+        (comments if raw.type == "COMMENT" else tokens).append(token)
+    end, line = (tokens[-1].end, tokens[-1].line) if tokens else (0, 1)
+    tokens.append(Token("$END", "", end, end, line))
+    return tokens, comments
+
+
+@lru_cache(maxsize=1)
+def grammar() -> lark.Lark:
+    """The parser, from the cache where there is one."""
+    text = _grammar_text()
+    cache = _cache_file(text)
+    if cache is None:
+        return _build(text)
+    return _load(cache) or _build_and_keep(text, cache)
+
+
+class _KeepAll:
+    """Keeps terminals that no rule uses, because roles are given after lexing."""
+
+    always_accept = ("COMMENT", "OPEN_STRING", "NUMBER", "WORD", "PERCENT", "COMPARISON", "OTHER")
+
+    @staticmethod
+    def process(stream: Iterator[lark.Token]) -> Iterator[lark.Token]:
+        return stream
+
+
+def _build(text: str) -> lark.Lark:
+    # Lark asks for its own abstract class as `postlex`, and uses the two members that _KeepAll has.
+    postlex: Any = _KeepAll()
+    return lark.Lark(text, parser="lalr", lexer="basic", postlex=postlex, maybe_placeholders=False)
+
+
+def _load(cache: Path) -> lark.Lark | None:
+    """The parser in a cache file; None where there is none that can be read."""
+    try:
+        with cache.open("rb") as file:
+            return lark.Lark.load(file)
+    except Exception:  # a spoilt pickle can raise anything, and is made anew
+        return None
+
+
+def _build_and_keep(text: str, cache: Path) -> lark.Lark:
+    """Write the tables beside their final name, then rename: a reader never sees half a file."""
+    parser = _build(text)
+    scratch: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(dir=cache.parent, prefix=".grammar-")
+        scratch = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            parser.save(file)
+        scratch.replace(cache)
+    except OSError:
+        # A full or read-only disk costs the next start some time, nothing else.
+        if scratch is not None:
+            scratch.unlink(missing_ok=True)
+    return parser
+
+
+def _cache_file(text: str) -> Path | None:
+    """Where the tables are kept, or None where nothing can be written."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        directory = (Path(base) if base else Path.home() / ".cache") / "dagc"
+        directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    version = f"{lark.__version__} {sys.version_info[:2]} "
+    key = hashlib.sha256((version + text).encode()).hexdigest()[:16]
+    return directory / f"grammar-{key}.pickle"
+
+
+def _grammar_text() -> str:
+    """The grammar as package data of an installed dagc, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "grammar" / "dagc.lark"
+    return (installed if installed.is_file() else package.parent / "grammar" / "dagc.lark").read_text("utf-8")

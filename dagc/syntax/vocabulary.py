@@ -1,0 +1,34 @@
+"""The words that the syntax itself knows.
+
+Entries are open: a field needs no grammar. One thing cannot be read off the text, though: whether a word after a
+name or number is a value, or the name of the next entry. Newlines and what follows the word decide most cases
+(`structure.py`); the two short tables below decide the rest. A field that is missing here still parses when it is
+written on a line of its own.
+"""
+
+from __future__ import annotations
+
+from dagc.syntax.tree import AxisKind, ScopeKind
+
+BLOCKS = ("model", "cluster", "workload", "require", "claims")
+STRATEGY = "strategy"
+STATEMENTS = (*BLOCKS, STRATEGY)
+AXES = tuple(kind.value for kind in AxisKind)
+SCOPES = tuple(kind.value for kind in ScopeKind)
+RESERVED = frozenset((*STATEMENTS, *AXES, *SCOPES))
+"""Words that cannot be a value in a block's head: they end it."""
+
+WORD_VALUED = frozenset({
+    "kind", "dtype", "weight_dtype", "expert_dtype", "activation_dtype", "kv_dtype",
+    "kv_cache_dtype", "torch_dtype", "precision",
+    "gated", "tied", "bias", "qkv_bias", "out_bias", "attention_bias", "router_bias", "shared_gate",
+    "sinks", "qk_norm", "qk_norm_whole", "tie_word_embeddings",
+    "routing", "device", "source", "name", "engine",
+})  # fmt: skip
+"""Fields whose value is a word: the word after one of these is no entry, and one of these after a number is no unit."""
+
+CONTINUATIONS = frozenset({"margin", "every", "x", "choice"})
+"""Words that go on with the entry they stand in: `ttft 35 ms margin 1.43`, `window 128 every 2`."""
+
+FLAGS = frozenset({"sp"})
+"""Names that need no value."""

@@ -1,0 +1,102 @@
+"""A priced phase becomes a timeline: starts, makespan, steady interval, critical path, slack, shares.
+
+Runs the blocks of the first step (all of a prefill) and keeps their times as runs; a decode step is then repeated,
+without keeping times, until all that the next step depends on has shifted by one constant. Nothing here grows with
+the number of slots: copies past the first few of a segment are a multiplication.
+
+Assumes a verified graph and durations that are equal within each group of a collective. It prices nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dagc.graph.graph import PhaseGraph
+from dagc.graph.ops import Lane
+from dagc.graph.priced import Picoseconds, PricedPhase
+from dagc.timeline.critical import critical_path
+from dagc.timeline.execute import Executed, Executor, Time
+from dagc.timeline.history import History
+from dagc.timeline.order import period_blocks, periods_of_first_step, repeats
+from dagc.timeline.shares import phase_shares
+from dagc.timeline.slack import least_slack
+from dagc.timeline.steady import settle
+from dagc.timeline.tasks import LANES, Tasks, template_tasks
+from dagc.timeline.timeline import Run, Timeline
+
+
+def schedule(priced: PricedPhase) -> Timeline:
+    """The timeline of one phase. Linear in nodes x segments x micro-batches x stages (x ranks where uneven)."""
+    graph = priced.graph
+    pairs = zip(graph.templates, priced.costs, strict=True)
+    tasks = tuple(template_tasks(template, costs) for template, costs in pairs)
+    executor = Executor(tasks, len(graph.teams), len(graph.programs[0]))
+    history = _first_step(executor, graph, tasks)
+    makespan = history.makespan
+    path = critical_path(history)
+    if repeats(graph):
+        steady = settle(executor, graph)
+        interval = steady.interval
+        shares = phase_shares(graph, priced.costs, history, path, steady.window, interval)
+    else:
+        interval = makespan
+        shares = phase_shares(graph, priced.costs, history, path, (history.executed,), interval)
+    return Timeline(
+        priced=priced,
+        runs=tuple(_run(executed) for executed in history.executed),
+        makespan=makespan,
+        interval=interval,
+        path=path,
+        shares=shares,
+        slack=least_slack(history, graph),
+        busy=_busy(graph, tasks),
+    )
+
+
+def _first_step(executor: Executor, graph: PhaseGraph, tasks: Sequence[Tasks]) -> History:
+    """Everything up to the last segment of step 0, in order."""
+    kept: list[list[Executed]] = []
+    for period in range(periods_of_first_step(graph)):
+        kept += [executor.run(block) for block in period_blocks(graph, period)]
+        executor.finish(period)
+    while kept and all(executed.member.step > 0 for executed in kept[-1]):
+        kept.pop()
+    return History(graph, tasks, kept)
+
+
+def _run(executed: Executed) -> Run:
+    member = executed.member
+    first = member.segment.first_layer
+    return Run(
+        step=member.step,
+        micro_batch=member.micro_batch,
+        size=member.size,
+        stage=member.stage,
+        position=member.position,
+        template=member.segment.template,
+        count=executed.count,
+        first_layer=None if first is None else first + member.offset,
+        starts=tuple(_vectors(starts) for starts in executed.starts),
+        shift=executed.shift,
+    )
+
+
+def _vectors(times: list[Time]) -> tuple[Picoseconds, ...]:
+    if all(isinstance(time, int) for time in times):
+        return tuple(np.array(times, dtype=np.int64).reshape(-1, 1))
+    return tuple(np.atleast_1d(np.asarray(time, dtype=np.int64)) for time in times)
+
+
+def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:
+    """Occupied time of each lane in one step, by team and lane."""
+    busy: dict[tuple[int, Lane], Picoseconds] = {
+        (team, lane): np.zeros(1, dtype=np.int64) for team in range(len(graph.teams)) for lane in LANES
+    }
+    uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
+    for size, program, _, segment in graph.segments():
+        for task in tasks[segment.template].tasks:
+            key = (program.teams[task.lane // 2], LANES[task.lane % 2])
+            busy[key] = busy[key] + uses[size] * segment.count * task.duration
+    return busy

@@ -1,0 +1,86 @@
+"""The schedule of one phase, as runs.
+
+A run is one segment of one stage for one micro-batch in one step: a template repeated `count` times. The first
+copies have explicit times; from the copy on at which the state of all lanes shifts by one constant, the rest
+follow by that shift, exactly. All times are integer picoseconds from the start of the phase.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagc.graph.ops import Lane
+from dagc.graph.priced import Picoseconds, PricedPhase
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Start times of one segment: `starts[copy][node]` by rank of the node's team, shape (1,) or (width,).
+
+    Copy c ≥ len(starts) starts `(c - len(starts) + 1) * shift` after the last explicit one. `position` is that of
+    the segment in the stage's program; `size` is the micro-batch's size index.
+    """
+
+    step: int
+    micro_batch: int
+    size: int
+    stage: int
+    position: int
+    template: int
+    count: int
+    first_layer: int | None
+    starts: tuple[tuple[Picoseconds, ...], ...]
+    shift: int
+
+    def start(self, copy: int, node: int) -> Picoseconds:
+        """Start of a node in a copy, by rank."""
+        last = len(self.starts) - 1
+        if copy <= last:
+            return self.starts[copy][node]
+        return self.starts[last][node] + (copy - last) * self.shift
+
+
+@dataclass(frozen=True, slots=True)
+class PathSlot:
+    """One node execution on the critical path: `runs[run]`, its copy, the node, the team's local rank, its times."""
+
+    run: int
+    copy: int
+    node: int
+    rank: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How the busiest stage on the critical path spends the phase, as shares that sum to 1.
+
+    `compute` and `memory`: its compute lane runs a node bound by arithmetic or by memory; `communication`: only its
+    communication lane is busy; `bubble`: it waits (pipeline fill and drain, slower ranks).
+    """
+
+    compute: float
+    memory: float
+    communication: float
+    bubble: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """The schedule of one phase.
+
+    `makespan` is the end of the last node of step 0. `interval` is the steady-state time of a step (decode; equal to
+    `makespan` elsewhere). `runs` stand in program order. `slack[(size, stage, position)]` gives, by node of the
+    segment's template, the least time by which any of its executions could be later without moving the end.
+    `busy[(team, lane)]` is the time that the lane is occupied in step 0, by rank, shape (1,) or (width,).
+    """
+
+    priced: PricedPhase
+    runs: tuple[Run, ...]
+    makespan: int
+    interval: int
+    path: tuple[PathSlot, ...]
+    shares: Shares
+    slack: dict[tuple[int, int, int], tuple[int, ...]]
+    busy: dict[tuple[int, Lane], Picoseconds]

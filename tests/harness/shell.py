@@ -1,0 +1,106 @@
+"""Console blocks into complaints: each `$` line runs in a real shell and must print what stands below it.
+
+A line that holds only an ellipsis stands for any lines, none included; an ellipsis inside a line for any characters.
+A command must succeed unless it ends in a comment such as `# exit 1`. Standard output and error are read as one text,
+in a window of 100 columns, without colours. `dagc` is the one under test, installed or not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.places import ROOT
+
+ELLIPSIS = "…"
+EXIT = re.compile(r"\s+# exit (?P<status>\d+)\s*$")
+RUN_DAGC = "from dagc.cli.main import main; main(prog_name='dagc')"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command line with what it must print and return."""
+
+    command: str
+    status: int
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command returned and printed, both streams in one text."""
+
+    status: int
+    output: str
+
+
+def run_dagc(*arguments: str, cwd: Path, text: str = "", **variables: str) -> Outcome:
+    """Run the command `dagc` in a new process, `text` on its standard input, with further environment variables."""
+    return _run([sys.executable, "-c", RUN_DAGC, *arguments], cwd, _environment() | variables, text)
+
+
+def steps(block: str) -> list[Step]:
+    """The commands of a console block. A command goes on in the next line after a backslash."""
+    found: list[Step] = []
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, expected = part.replace("\\\n", "").partition("\n")
+        ending = EXIT.search(command)
+        status = int(ending["status"]) if ending else 0
+        found.append(Step(EXIT.sub("", command), status, expected))
+    return found
+
+
+def complaints(block: str, cwd: Path) -> list[str]:
+    """Run the commands of a console block in a directory; one complaint a command that did not do as the block says."""
+    shims = cwd / ".bin"
+    shims.mkdir(exist_ok=True)
+    shim = shims / "dagc"
+    dagc = shlex.join([sys.executable, "-c", RUN_DAGC])
+    shim.write_text(f'#!/bin/sh\nexec {dagc} "$@"\n', encoding="utf-8")
+    shim.chmod(0o755)
+    environment = _environment()
+    environment["PATH"] = os.pathsep.join([str(shims), environment.get("PATH", os.defpath)])
+    problems: list[str] = []
+    for step in steps(block):
+        outcome = _run(["sh", "-c", step.command], cwd, environment, "")
+        if outcome.status != step.status:
+            problems.append(f"$ {step.command}\nexit {outcome.status}, not {step.status}:\n{outcome.output}")
+        elif not matches(step.expected, outcome.output):
+            problems.append(f"$ {step.command}\nprinted:\n{outcome.output}\nnot:\n{step.expected}")
+    return problems
+
+
+def matches(expected: str, actual: str) -> bool:
+    """Whether a text is what a block shows, ellipses standing for anything; spaces at ends of lines do not count."""
+    pattern = "".join(_pattern(line) for line in expected.strip("\n").splitlines())
+    text = "".join(f"{line.rstrip()}\n" for line in actual.strip("\n").splitlines())
+    return re.fullmatch(pattern, text) is not None
+
+
+def _pattern(line: str) -> str:
+    if line.strip() == ELLIPSIS:
+        return r"(?:.*\n)*?"
+    return ".*".join(re.escape(part) for part in line.rstrip().split(ELLIPSIS)) + r"\n"
+
+
+def _environment() -> dict[str, str]:
+    plain = {"COLUMNS": "100", "NO_COLOR": "1", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "TERM": "dumb"}
+    return {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"} | plain
+
+
+def _run(command: list[str], cwd: Path, environment: dict[str, str], text: str) -> Outcome:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    return Outcome(done.returncode, done.stdout)

@@ -1,0 +1,51 @@
+"""Codes, explain pages and rules are the same set under three aspects."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from dagc.diag.diagnostic import Code
+from tests.harness import explain
+from tests.harness.modules import declared_codes
+from tests.harness.places import EXPLAIN
+
+PAGES = {path.stem: path for path in EXPLAIN.glob("*.md")}
+
+
+@pytest.fixture(scope="module")
+def codes() -> dict[Code, list[str]]:
+    """Every code with the modules that declare one like it."""
+    found: dict[Code, list[str]] = {}
+    for module, code in declared_codes():
+        found.setdefault(code, []).append(module)
+    return found
+
+
+def test_a_code_and_a_name_are_declared_once(codes: dict[Code, list[str]]) -> None:
+    numbers, names = Counter(code.code for code in codes), Counter(code.name for code in codes)
+    assert {
+        code: modules
+        for code, modules in codes.items()
+        if len(modules) > 1 or numbers[code.code] > 1 or names[code.name] > 1
+    } == {}
+
+
+def test_a_code_has_its_page(codes: dict[Code, list[str]]) -> None:
+    assert {code.code: modules for code, modules in codes.items() if code.code not in PAGES} == {}
+
+
+def test_a_page_has_its_code(codes: dict[Code, list[str]]) -> None:
+    assert sorted(PAGES.keys() - {code.code for code in codes}) == []
+
+
+def test_code_and_page_have_one_name_and_one_severity(codes: dict[Code, list[str]]) -> None:
+    declared = {code.code: (code.code, code.name, str(code.severity)) for code in codes if code.code in PAGES}
+    pages = {code: explain.read(PAGES[code]) for code in declared}
+    assert {code: (page.code, page.name, page.severity) for code, page in pages.items()} == declared
+
+
+def test_advice_warns_and_only_advice(codes: dict[Code, list[str]]) -> None:
+    """The letter tells whether the exit status can be other than 0."""
+    assert [code for code in codes if (code.severity == "warning") != code.code.startswith("W")] == []

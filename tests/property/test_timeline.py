@@ -1,0 +1,171 @@
+"""The grouped schedule equals the expanded one, in every start and end, for random small graphs."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dagc.graph.graph import INPUT, Pairing
+from dagc.graph.priced import PricedPhase
+from dagc.plan.deployment import Phase
+from dagc.timeline.schedule import schedule
+from dagc.timeline.timeline import Timeline
+from dagc.timeline.verify import verify
+from tests.property import timeline_graphs as make
+from tests.property.timeline_oracle import Expanded, steps_for
+
+TIMES = st.integers(0, 20)
+PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+def durations(draw, width: int, even: bool):
+    if even or width == 1 or draw(st.booleans()):
+        return draw(TIMES)
+    return draw(st.lists(TIMES, min_size=width, max_size=width))
+
+
+def grouped(draw, width: int, even: bool):
+    """A partition of the ranks, and a duration for each group."""
+    order = draw(st.permutations(range(width)))
+    size = draw(st.sampled_from([s for s in range(2, width + 1) if width % s == 0] or [width]))
+    groups = [sorted(order[i : i + size]) for i in range(0, width, size)]
+    times = [0] * width
+    alike = draw(TIMES)
+    for group in groups:
+        time = alike if even else draw(TIMES)
+        for rank in group:
+            times[rank] = time
+    return (alike if even else times), groups
+
+
+@st.composite
+def layers(draw, width: int, pool_width: int, even: bool):
+    """One template of a few nodes, with a pool's team where `pool_width` is not 0."""
+    nodes: list[make.Priced] = []
+    for _ in range(draw(st.integers(1, 5))):
+        team = draw(st.integers(0, 1)) if pool_width else 0
+        wide = pool_width if team else width
+        known = list(range(-1, len(nodes)))
+        inputs = draw(st.lists(st.sampled_from(known), max_size=2, unique=True))
+        after = draw(st.lists(st.sampled_from(known), max_size=1))
+        kind = draw(st.sampled_from(["compute", "collective", "message"]))
+        if kind == "collective" and wide > 1:
+            time, groups = grouped(draw, wide, even)
+            nodes.append(make.collective(time, groups, inputs, after, team))
+        elif kind == "message" and pool_width:
+            nodes.append(make.send(durations(draw, wide, even), wide, inputs, team))
+            other = width if team else pool_width
+            received = durations(draw, other, even)
+            nodes.append(make.receive(received, other, Pairing.TEMPLATE, len(nodes) - 1, (len(nodes) - 1,), 1 - team))
+        else:
+            nodes.append(make.compute(durations(draw, wide, even), inputs, after, team))
+    output = draw(st.integers(0, len(nodes) - 1))
+    return make.template(*nodes, outputs=(output,))
+
+
+@st.composite
+def phases(draw, largest: int = 3) -> PricedPhase:
+    even = draw(st.booleans())
+    width = draw(st.sampled_from([1, 2, 4]))
+    pool = draw(st.sampled_from(["", "", "each", "shared"]))
+    pool_width = draw(st.integers(1, 3)) if pool else 0
+    kind = draw(st.sampled_from([Phase.PREFILL, Phase.DECODE]))
+    stages, batches = draw(st.integers(1, largest)), draw(st.integers(1, largest))
+    sizes = draw(st.integers(1, 2))
+    templates = [draw(layers(width, pool_width, even)) for _ in range(draw(st.integers(1, 3)))]
+    edges = len(templates)
+    passed = durations(draw, width, even)
+    templates.append(make.template(make.receive(passed, width, Pairing.STAGE)))
+    templates.append(make.template(make.send(passed, width)))
+    programs = []
+    for _ in range(sizes):
+        sized = []
+        for stage in range(stages):
+            inner = draw(st.lists(st.tuples(st.integers(0, edges - 1), st.integers(1, 7)), min_size=1, max_size=2))
+            receives = stages > 1 and (stage > 0 or kind is Phase.DECODE)
+            sends = stages > 1 and (stage < stages - 1 or kind is Phase.DECODE)
+            sized.append([(edges, 1)] * receives + inner + [(edges + 1, 1)] * sends)
+        programs.append(sized)
+    micro = sorted(draw(st.lists(st.integers(0, sizes - 1), min_size=batches, max_size=batches)))
+    return make.phase(templates, programs, micro, width, kind, pool, pool_width or 1)
+
+
+def explicit_starts(timeline: Timeline) -> dict[tuple[int, ...], list[int]]:
+    """Every start of every run on every rank, copies of a segment numbered over its runs."""
+    graph = timeline.priced.graph
+    offsets: dict[tuple[int, ...], int] = {}
+    found: dict[tuple[int, ...], list[int]] = {}
+    for run in timeline.runs:
+        place = (run.step, run.micro_batch, run.stage, run.position)
+        program = graph.programs[run.size][run.stage]
+        for copy in range(run.count):
+            for n, node in enumerate(graph.templates[run.template].nodes):
+                width = graph.teams[program.teams[node.team]].width
+                starts = np.broadcast_to(run.start(copy, n), (width,)).tolist()
+                found[(*place, offsets.get(place, 0) + copy, n)] = starts
+        offsets[place] = offsets.get(place, 0) + run.count
+    return found
+
+
+@PROPERTY
+@given(phases())
+def test_grouped_equals_expanded(priced: PricedPhase) -> None:
+    timeline = schedule(priced)
+    oracle = Expanded(priced, steps_for(priced, 3))
+    starts = explicit_starts(timeline)
+    assert {key for key in oracle.starts if key[0] == 0} <= set(starts)
+    assert starts == {key: oracle.starts[key] for key in starts}
+    assert timeline.makespan == oracle.makespan()
+
+
+@PROPERTY
+@given(phases())
+def test_verifier_and_path(priced: PricedPhase) -> None:
+    timeline = schedule(priced)
+    assert verify(timeline) == ()
+    assert timeline.path[0].start == 0
+    assert timeline.path[-1].end == timeline.makespan
+    shares = timeline.shares
+    assert abs(shares.compute + shares.memory + shares.communication + shares.bubble - 1) < 1e-9
+    assert min(shares.compute, shares.memory, shares.communication, shares.bubble) >= -1e-12
+
+
+@PROPERTY
+@given(phases())
+def test_interval_is_the_pace_of_many_steps(priced: PricedPhase) -> None:
+    """Over 32 late steps, a whole number of periods of 1, 2, 4 …; other periods leave less than one step."""
+    if priced.graph.phase is not Phase.DECODE:
+        return
+    timeline = schedule(priced)
+    oracle = Expanded(priced, 73)
+    span = oracle.makespan(72) - oracle.makespan(40)
+    assert abs(span - 32 * timeline.interval) <= max(32, 2 * timeline.interval)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(phases(largest=2))
+def test_slack_is_what_a_node_may_be_late(priced: PricedPhase) -> None:
+    """A node late by its slack moves no end, and late by one more at some execution moves it."""
+    timeline = schedule(priced)
+    steps = steps_for(priced, 2)
+    plain = Expanded(priced, steps)
+    for (size, stage, position), slacks in timeline.slack.items():
+        for node, slack in enumerate(slacks):
+            places = [
+                (key, rank)
+                for key in plain.starts
+                if key[0] == 0 and priced.graph.micro_batches[key[1]] == size and key[2:4] == (stage, position) and key[5] == node
+                for rank in range(len(plain.starts[key]))
+            ]
+            late = [Expanded(priced, steps, {p: _delay(plain, p, slack)}).makespan() for p in places]
+            assert max(late) == timeline.makespan
+            later = [Expanded(priced, steps, {p: _delay(plain, p, slack + 1)}).makespan() for p in places]
+            assert max(later) > timeline.makespan
+
+
+def _delay(plain: Expanded, place, slack: int) -> int:
+    """Delays are added to a rank's own readiness, which for a group member may be before the common start."""
+    key, rank = place
+    ready = plain.own_ready[key][rank]
+    return plain.starts[key][rank] - ready + slack

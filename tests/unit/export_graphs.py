@@ -1,0 +1,169 @@
+"""Small graphs with chosen times, built by hand for the tests of the exports.
+
+Two pipeline stages of two ranks. Stage 0: embedding, two MoE layers; stage 1: one MoE layer, head. A layer is
+attention, router, dispatch, experts, combine; rank 1's experts take longer. Durations are whole microseconds, starts
+are laid out one after the other.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from dagc.catalog.device import ClusterSpec, DeviceSpec
+from dagc.catalog.dtype import Dtype
+from dagc.catalog.model import ModelSpec
+from dagc.graph import ops
+from dagc.graph.graph import (
+    INPUT,
+    Communication,
+    Graph,
+    Groups,
+    Node,
+    Pairing,
+    Pattern,
+    PhaseGraph,
+    Segment,
+    StageProgram,
+    Team,
+    Template,
+)
+from dagc.graph.ops import Lane, Op
+from dagc.graph.priced import Bound, NodeCost, PricedPhase
+from dagc.graph.tensor import Dim, Tensor
+from dagc.plan.deployment import Deployment, Options, Phase, Pool, Role, Service
+from dagc.plan.layout import Factor, Layout
+from dagc.plan.plan import Facts, Plan
+from dagc.plan.workload import Workload
+from dagc.source import Source
+from dagc.syntax.tree import Axis, AxisKind, NamedStrategy
+from dagc.timeline.timeline import PathSlot, Run, Shares, Timeline
+
+MICROSECOND = 1_000_000
+EXPERT_TIMES = (5 * MICROSECOND, 7 * MICROSECOND)
+
+
+def plan(name: str = "main", text: str = "pp 2 < ep 2 >") -> Plan:
+    """A plan of two stages of two GPUs, whose strategy has this name and text."""
+    source = Source("plan.moe", text)
+    span = source.span(0, len(text))
+    body = Axis(AxisKind.PP, 2, (), None, span, span)
+    layout = Layout((Factor(AxisKind.EP, 2),))
+    pool = Pool("main", Role.ALL, 2, 2, Layout((Factor(AxisKind.DP, 2, implied=True),)), layout, None, 0, 2)
+    service = Service(Phase.BOTH, 1, 2, (pool,), Options(), (), 0, 4, span)
+    deployment = Deployment(NamedStrategy(name, None, body, span), 1, (service,), 4, 4, ("2 × 2 = 4",), 4)
+    device = DeviceSpec("toy", 64e9, 1e12, {Dtype.BF16: 1e14}, 0.6, 0.8)
+    cluster = ClusterSpec("toy", device, 4, 8, 1e11, 1e10, 1e-6, 1e-5, 0.8, 0.8)
+    return Plan(deployment, Facts(ModelSpec(name), cluster, Workload(4, 16, 4), (), (), (), ()))
+
+
+def graph() -> Graph:
+    """The graph of both phases; decode is prefill with one token a sequence."""
+    return Graph(phase_graph(Phase.PREFILL, 16), phase_graph(Phase.DECODE, 1), None, 1)
+
+
+def timelines(of: Graph) -> tuple[Timeline, ...]:
+    """The times of each phase."""
+    return tuple(timeline(phase) for phase in of.phases)
+
+
+def phase_graph(phase: Phase, tokens: int) -> PhaseGraph:
+    """One phase, two micro-batches of one size."""
+    teams = tuple(Team("main", stage, np.arange(2 * stage, 2 * stage + 2)) for stage in range(2))
+    templates = (
+        Template("embedding", (_node("embedding", ops.EMBEDDING, tokens, ()),), (0,)),
+        _layer(tokens),
+        Template("send", (_transfer("send", ops.SEND, Pattern.SEND, tokens, (INPUT,)),), (0,)),
+        Template("receive", (_transfer("receive", ops.RECEIVE, Pattern.RECEIVE, tokens, ()),), (0,)),
+        Template("head", (_node("head", ops.GEMM, tokens, (INPUT,)),), (0,)),
+    )
+    first = StageProgram(0, (0,), (Segment(0, 1, None), Segment(1, 2, 0), Segment(2, 1, None)))
+    second = StageProgram(1, (1,), (Segment(3, 1, None), Segment(1, 1, 2), Segment(4, 1, None)))
+    return PhaseGraph(phase, "main", teams, templates, ((first, second),), (0, 0), (2,))
+
+
+def timeline(phase: PhaseGraph) -> Timeline:
+    """A schedule in which a rank does one thing after the other."""
+    costs = tuple(tuple(_cost(node) for node in template.nodes) for template in phase.templates)
+    runs, end = _runs(phase, costs)
+    path = tuple(_path(runs, costs))
+    slack = {
+        (size, program.stage, position): tuple(0 for _ in phase.templates[segment.template].nodes)
+        for size, program, position, segment in phase.segments()
+    }
+    busy = {(team, lane): np.zeros(1, dtype=np.int64) for team in range(2) for lane in Lane}
+    return Timeline(PricedPhase(phase, costs), runs, end, end, path, Shares(0.5, 0.2, 0.2, 0.1), slack, busy)
+
+
+def _layer(tokens: int) -> Template:
+    both = Groups(np.array([[0, 1]]), np.array([1]), np.array([2]))
+    exchange = Communication(Pattern.ALL_TO_ALL, (AxisKind.EP,), both, np.array([4096.0]))
+    nodes = (
+        _node("attention", ops.ATTENTION_CORE, tokens, (INPUT,)),
+        _node("router", ops.ROUTER, tokens, (0,)),
+        _node("dispatch", ops.DISPATCH, tokens, (0, 1), exchange),
+        _node("experts", ops.GROUPED_GEMM, tokens, (2,)),
+        _node("activation", ops.ACTIVATION, tokens, (3,), fused_into=3),
+        _node("combine", ops.COMBINE, tokens, (4,), exchange),
+    )
+    return Template("moe", nodes, (5,))
+
+
+def _node(
+    key: str,
+    op: Op,
+    tokens: int,
+    inputs: tuple[int, ...],
+    communication: Communication | None = None,
+    fused_into: int | None = None,
+) -> Node:
+    tensor = Tensor(Dtype.BF16, (Dim("t", tokens), Dim("m", 64)), (("t", AxisKind.DP),))
+    load = np.array([1000.0, 1400.0]) if op is ops.GROUPED_GEMM else np.array([1000.0])
+    span = Source("plan.moe", "# comment\npp 2 < ep 2 >").span(17, 21)
+    return Node(
+        key, op, 0, inputs, (), tensor, load, load, Dtype.BF16, (("m", tokens), ("n", 64)), communication, fused_into, span
+    )
+
+
+def _transfer(key: str, op: Op, pattern: Pattern, tokens: int, inputs: tuple[int, ...]) -> Node:
+    single = Groups(np.array([[0], [1]]), np.array([1, 1]), np.array([1, 1]))
+    pairing = Pairing.STAGE if pattern is Pattern.RECEIVE else None
+    message = Communication(pattern, (AxisKind.PP,), single, np.array([2048.0]), pairing)
+    return _node(key, op, tokens, inputs, message)
+
+
+def _cost(node: Node) -> NodeCost:
+    if node.fused_into is not None:
+        return NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, "in its product", "given")
+    by_rank = EXPERT_TIMES if node.op is ops.GROUPED_GEMM else (3 * MICROSECOND + 333,)
+    bound = Bound.NETWORK if node.communication else Bound.COMPUTE
+    return NodeCost(np.array(by_rank, dtype=np.int64), bound, "work / peak", "given")
+
+
+def _runs(phase: PhaseGraph, costs: tuple[tuple[NodeCost, ...], ...]) -> tuple[tuple[Run, ...], int]:
+    now, runs = 0, []
+    for micro_batch in range(2):
+        for program in phase.programs[0]:
+            for position, segment in enumerate(program.segments):
+                starts, copy_end = [], now
+                for cost in costs[segment.template]:
+                    starts.append(np.array([copy_end], dtype=np.int64))
+                    copy_end += int(cost.duration.max())
+                shift = copy_end - now
+                place = (0, micro_batch, 0, program.stage, position, segment.template, segment.count)
+                runs.append(Run(*place, segment.first_layer, (tuple(starts),), shift))
+                now += shift * segment.count
+    return tuple(runs), now
+
+
+def _path(runs: tuple[Run, ...], costs: tuple[tuple[NodeCost, ...], ...]) -> list[PathSlot]:
+    slots = []
+    for index, run in enumerate(runs):
+        for copy in range(run.count):
+            for node, cost in enumerate(costs[run.template]):
+                if cost.duration.max():
+                    start = int(run.start(copy, node)[0])
+                    slots.append(PathSlot(index, copy, node, 0, start, start + int(cost.duration.max())))
+    assert all(a.end <= b.start for a, b in pairwise(slots))
+    return slots
