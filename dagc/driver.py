@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagc.check.static import check_plan
+from dagc.check.static import check_hierarchy, check_plan
 from dagc.declare.facts import declare_facts
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.order import in_order
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.resolve import resolve
+from dagc.plan.scopes import annotate
 from dagc.report.structure import structure
 from dagc.source import Source
 from dagc.syntax.parser import parse, parse_fragment
@@ -74,12 +75,13 @@ def check(source: Source, blocks: Blocks = (), directory: Path = Path(), say: Sa
     parsed = parse(source)
     found += parsed.diagnostics
     overrides = _overrides(blocks, found)
-    if parsed.file is None or _stops(found):
+    if parsed.file is None:
         return Outcome(in_order(found), ())
     facts, problems = declare_facts(parsed.file, overrides, directory)
     found += problems
-    deployments = [_checked(strategy, facts, found, say) for strategy in parsed.file.strategies]
-    return Outcome(in_order(found), tuple(one for one in deployments if one))
+    is_stated = not _stops(found)
+    checked = [_checked(strategy, facts if is_stated else None, found, say) for strategy in parsed.file.strategies]
+    return Outcome(in_order(found), tuple(one for one in checked if one))
 
 
 def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:
@@ -91,9 +93,11 @@ def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:
 
 def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnostic], say: Say) -> Checked | None:
     """One strategy through all steps; `found` collects the diagnostics of those without a meaning too."""
-    deployment, problems = resolve(strategy)
+    problems = [*check_hierarchy(annotate(strategy))]
+    deployment, sizing = resolve(strategy)
+    problems += sizing
     found += problems
-    if deployment is None or facts is None:
+    if deployment is None or facts is None or _stops(problems):
         return None
     plan = Plan(deployment, facts)
     own = list(check_plan(plan))

@@ -64,7 +64,7 @@ _TIMES = {
     "hours": 3600.0,
 }
 _COUNTS = {"K": 1e3, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-_THINGS = ("token", "sequence", "request", "gpu", "layer", "expert", "parameter")
+_THINGS = ("token", "sequence", "request", "gpu", "layer", "expert")
 _FLOP_RATE = re.compile(r"([KMGTPE]?)FLOP(?:/S|S/S|S)", re.IGNORECASE)
 _FLOP_SCALE = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18}
 _PER_GPU = re.compile(r"(?:\s*/\s*|\s+(?:per|a)\s+)gpu$", re.IGNORECASE)

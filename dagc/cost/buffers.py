@@ -32,7 +32,8 @@ def activation_bytes(holding: Holding) -> Bytes:
     routed = moe * (_pairs(holding, tokens) * _inside(shapes, _expert_inner(holding)))
     if layout is None:
         return (holding.zeros() + routed) * shapes.activation_dtype.bytes
-    dense = (holding.layers(FfnKind.DENSE) > 0) * (tokens * _inside(shapes, _width(shapes, shapes.dense_ffn) / layout.tp))
+    inner = _width(shapes, shapes.dense_ffn) / layout.tp
+    dense = (holding.layers(FfnKind.DENSE) > 0) * (tokens * _inside(shapes, inner))
     attention = tokens * (2 * shapes.hidden + _attention_width(shapes, layout.tp)) + holding.zeros()
     layer = np.maximum(np.maximum(attention, dense), routed) * shapes.activation_dtype.bytes
     _, last = holding.edges()

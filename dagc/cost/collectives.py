@@ -27,10 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.catalog.device import ClusterSpec
-from dagc.cost.duration import FREE, node_cost
+from dagc.cost.duration import FREE, node_cost, rate_text
 from dagc.graph.graph import Communication, Groups, Load, Pattern
 from dagc.graph.priced import Bound, NodeCost
-from dagc.units import format_bytes, format_rate, format_seconds
+from dagc.units import format_bytes, format_seconds
 
 ByGroup = npt.NDArray[np.float64]
 
@@ -115,14 +115,15 @@ def _twice(terms: Terms) -> Terms:
 def _group_bytes(load: Load, groups: Groups) -> ByGroup:
     """Bytes of the member with most, shape (groups,)."""
     if load.shape[0] == 1:
-        return np.full(groups.members.shape[0], load[0])
-    return load[groups.members].max(axis=1)
+        return np.full(groups.members.shape[0], load[0], dtype=np.float64)
+    held: ByGroup = load[groups.members]
+    return np.asarray(held.max(axis=1), dtype=np.float64)
 
 
 def _by_rank(seconds: ByGroup, groups: Groups) -> ByGroup:
-    if np.all(seconds == seconds[0]):
+    if bool(np.all(seconds == seconds[0])):
         return seconds[:1]
-    ranks = np.zeros(groups.members.size)
+    ranks: ByGroup = np.zeros(groups.members.size, dtype=np.float64)
     ranks[groups.members] = seconds[:, None]
     return ranks
 
@@ -131,7 +132,7 @@ def _formula(pattern: Pattern, load: float, groups: Groups, slowest: int, cluste
     nodes, local = int(groups.nodes[slowest]), int(groups.local[slowest])
     wires = [link(cluster)] if nodes == 1 else [network(cluster)] if local == 1 else [link(cluster), network(cluster)]
     rates = " and ".join(
-        f"{wire.name} {format_rate(wire.bytes_per_second, 'bytes/s')}, α {format_seconds(wire.latency_seconds)}"
+        f"{wire.name} {rate_text(wire.bytes_per_second, 'bytes/s')}, α {format_seconds(wire.latency_seconds)}"
         for wire in wires
     )
     if pattern in (Pattern.SEND, Pattern.RECEIVE):

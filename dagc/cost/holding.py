@@ -6,6 +6,7 @@ Shared by the formulas of memory. All arrays have shape (stages of the pool, wid
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +49,7 @@ class Holding:
         kinds = self.shapes.layer_kinds()
         counts = stage_layers(self.service, self.shapes.layers) if self.pool.stages > 1 else (self.shapes.layers,)
         ends = np.cumsum([0, *counts])
-        return tuple(kinds[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(kinds[start:end] for start, end in pairwise(ends))
 
     def by_stage(self, counts: list[float]) -> Bytes:
         """A figure for each stage, as a column."""
@@ -66,7 +67,8 @@ class Holding:
 
     def sequences(self, micro_batches: int = 1) -> npt.NDArray[np.float64]:
         """Sequences that each rank of a stage holds, shape (width,): all of the fullest replica's, or those of its
-        largest micro-batch of so many."""
+        largest micro-batch of so many.
+        """
         replicas = self.plan.deployment.replicas * self.service.replicas
         replica = max(1, split(self.plan.facts.workload.batch, replicas)[0])
         largest = split(replica, min(micro_batches, replica))[0]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.cost.duration import node_cost
+from dagc.cost.duration import node_cost, rate_text
 from dagc.graph.graph import Node
 from dagc.graph.priced import Bound, NodeCost
 from dagc.units import format_bytes, format_rate
@@ -64,8 +64,8 @@ def operator_cost(node: Node, device: DeviceSpec, activation: Dtype) -> NodeCost
 
 
 def _formula(flops: float, moved: float, rates: Rates) -> str:
-    arithmetic = f"{format_rate(flops, 'flop/s').removesuffix('/s')} / {format_rate(rates.flops_per_second, 'flop/s')}"
-    memory = f"{format_bytes(moved)} / {format_rate(rates.bytes_per_second, 'bytes/s')}"
+    arithmetic = f"{format_rate(flops, 'flop/s').removesuffix('/s')} / {rate_text(rates.flops_per_second, 'flop/s')}"
+    memory = f"{format_bytes(moved)} / {rate_text(rates.bytes_per_second, 'bytes/s')}"
     return f"max({arithmetic}, {memory}){rates.note}"
 
 

@@ -58,7 +58,7 @@ def _attention_side(holding: Holding) -> Bytes:
 def _norms(holding: Holding, total: int) -> Bytes:
     """Norms of each stage's layers, and the final one on the last stage."""
     shapes = holding.shapes
-    final = shapes.hidden * (2 if shapes.norm_bias else 1)
+    final = shapes.hidden
     _, last = holding.edges()
     return _bytes(shapes, Part.NORMS, 1) * (holding.layers() * (total - final) / shapes.layers + last * final)
 
@@ -69,7 +69,6 @@ def _vocabulary(holding: Holding, tp: int) -> Bytes:
     first, last = holding.edges()
     matrix = shapes.vocab * shapes.hidden / tp
     head = 0.0 if shapes.tied and holding.pool.stages == 1 else matrix
-    head += shapes.vocab / tp if shapes.head_bias else 0.0
     return first * _bytes(shapes, Part.EMBEDDING, matrix) + last * _bytes(shapes, Part.HEAD, head)
 
 

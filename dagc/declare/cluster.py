@@ -19,7 +19,7 @@ from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, r
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Span
 from dagc.syntax.tree import Block, Quantity, Value, Word
-from dagc.units import Dimension
+from dagc.units import Dimension, nearest
 
 DEFAULT = "h100-sxm"
 """The device of a plan that states no cluster; it then has as many GPUs as a strategy takes."""
@@ -89,10 +89,9 @@ def declare_cluster(block: Block | None) -> tuple[ClusterSpec | None, tuple[Diag
     if block is None:
         return load_device(DEFAULT), ()
     record, problems = read_fields(block.body or (), FIELDS, "cluster")
-    name, gpus, wrong = _head(block)
-    problems = (*wrong, *problems)
-    base, wrong = _base(block, name, record)
-    problems = (*problems, *wrong)
+    name, gpus, bad_head = _head(block)
+    base, bad_base = (None, ()) if bad_head and name is None else _base(block, name, record)
+    problems = (*bad_head, *problems, *bad_base)
     if gpus is not None and "gpus" in record:
         problems = (*problems, _twice(gpus, record))
     if problems or base is None:
@@ -143,13 +142,13 @@ def _base(block: Block, name: Word | None, record: Record) -> tuple[ClusterSpec 
     """The preset that the head or the `device` field names, or a cluster of a device written out."""
     preset = load_device(name.text) if name else None
     if preset is None and name and block.body is None:
-        return None, (unknown_name(name.span, "device", device_names(), help=(_OWN,)),)
+        return None, (_misspelt(name),)
     if (device := record.word("device")) is not None:
         named = load_device(device)
         return (named, ()) if named else (None, (_unknown_device(block, device),))
     if preset is not None:
         return preset, ()
-    return _own(record, block)
+    return _own(record, block, name)
 
 
 _OWN = "describe another one: `cluster NAME { gpus … node … device { memory … } link … network … }`"
@@ -161,14 +160,22 @@ def _unknown_device(block: Block, device: str) -> Diagnostic:
     return unknown_name(place, "device", device_names(), help=("or describe it: `device { memory … compute { … } }`",))
 
 
-def _own(record: Record, block: Block) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+def _own(record: Record, block: Block, name: Word | None) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
     """A cluster without preset: of the device at least the memory must be stated."""
     memory = record.table("device").number("memory")
+    if memory is None and _is_written(block, "device", "memory"):
+        return None, ()
     if memory is None:
-        return None, () if _is_written(block, "device", "memory") else (_without_memory(block, record),)
+        is_misspelt = name is not None and "device" not in record and nearest(name.text, device_names())
+        problem = _misspelt(name) if name and is_misspelt else _without_memory(block, record)
+        return None, (problem,)
     device = DeviceSpec("device", memory, None, {}, _COMPUTE_EFFICIENCY, _MEMORY_EFFICIENCY)
     unstated: dict[str, Any] = _UNSTATED
     return ClusterSpec("cluster", device, None, **unstated), ()
+
+
+def _misspelt(name: Word) -> Diagnostic:
+    return unknown_name(name.span, "device", device_names(), help=(_OWN,))
 
 
 def _is_written(block: Block, outer: str, inner: str) -> bool:

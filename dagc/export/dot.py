@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
-
-import graphviz
 
 from dagc.export import dot_style as style
+from dagc.export.canvas import Canvas, new_canvas
 from dagc.export.dot_legend import add_legend
 from dagc.export.dot_text import (
     folded_label,
@@ -25,9 +23,9 @@ from dagc.export.dot_text import (
     stage_label,
     title,
 )
-from dagc.export.dot_view import NodeView, SegmentView, ServiceView, StageView, first_open, services
+from dagc.export.dot_view import EdgeView, NodeView, SegmentView, ServiceView, StageView, first_open, services
 from dagc.graph.graph import Graph, Pairing
-from dagc.graph.ops import ROUTER, SEND
+from dagc.graph.ops import KV_READ, KV_WRITE, RECEIVE, ROUTER, SEND
 from dagc.plan.deployment import Role
 from dagc.plan.plan import Plan
 from dagc.timeline.timeline import Timeline
@@ -35,139 +33,159 @@ from dagc.timeline.timeline import Timeline
 
 def to_dot(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> str:
     """DOT text of the strategy; `timelines` in the order of `graph.phases`."""
-    drawing = graphviz.Digraph("dagc", graph_attr=style.GRAPH, node_attr=style.NODE, edge_attr=style.EDGE)
+    drawing = new_canvas("dagc", style.GRAPH, style.NODE, style.EDGE)
     drawing.attr(label=title(plan, graph, timelines), tooltip=style.plain(plan.name))
     roles = {pool.name: pool.role for service in plan.deployment.services for pool in service.pools}
     sketch = _Sketch(drawing, roles)
     drawn = [sketch.service(service) for service in services(graph, timelines)]
     for before, after in pairwise(drawn):
         sketch.join_services(before, after)
-    top = [stage.top for service in drawn for stage in service.stages]
-    add_legend(drawing, top, roles)
-    sketch.row(top)
+    top = [stage.top for stages in drawn for stage in stages]
+    add_legend(drawing, sketch.row(drawing, top), roles)
     return drawing.source
 
 
-@dataclass(slots=True)
-class _Ends:
-    """Where edges of a drawn part begin and end: first and last node, and its cluster where it has one."""
+_Named = dict[str, tuple[str, NodeView]]
+"""Drawn nodes of a segment by key, with the names that the drawing gives them."""
 
-    first: str
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A drawn segment: nodes that wait for no other of it, its last node, and its cluster where it has one."""
+
+    sources: tuple[str, ...]
     last: str
     cluster: str | None
-    is_column: bool = False
+    is_column: bool
+    names: _Named
 
 
 @dataclass(slots=True)
 class _Stage:
-    """A drawn stage: the node on top, and those that meet other stages."""
+    """A drawn stage: the node on top, and those that meet other stages and services.
+
+    The cache is written by nodes that say so, and by layers that are folded.
+    """
 
     top: str
-    last: str
-    send: str | None = None
+    sends: list[str] = field(default_factory=list[str])
     receives: list[tuple[str, Pairing]] = field(default_factory=list[tuple[str, Pairing]])
-
-
-@dataclass(slots=True)
-class _Service:
-    cluster: str
-    stages: list[_Stage]
+    cache_writes: list[str] = field(default_factory=list[str])
+    cache_reads: list[str] = field(default_factory=list[str])
 
 
 class _Sketch:
     """Adds parts to one drawing and numbers them."""
 
-    def __init__(self, drawing: graphviz.Digraph, roles: dict[str, Role]) -> None:
+    def __init__(self, drawing: Canvas, roles: dict[str, Role]) -> None:
         self._drawing = drawing
         self._roles = roles
         self._count = 0
+        self._critical: set[str] = set()
 
-    def service(self, view: ServiceView) -> _Service:
+    def service(self, view: ServiceView) -> list[_Stage]:
         """One service: its stages, and the messages between them."""
-        name = self._name("cluster_service")
-        with self._drawing.subgraph(name=name) as box:
+        with self._drawing.box(name=self._name("cluster_service")) as box:
             box.attr(label=service_label(view), style="rounded", color=style.LINE, fontsize="14", margin="14")
             stages = [self._stage(box, stage, view) for stage in view.stages]
         for before, after in pairwise(stages):
-            for receive, pairing in after.receives:
-                if before.send and pairing is Pairing.STAGE:
-                    self._edge(before.send, receive, "transfer", constraint="false")
-        self._next_step(stages)
-        return _Service(name, stages)
+            self._messages(before, after, Pairing.STAGE, "transfer")
+        self._messages(stages[-1], stages[0], Pairing.STEP, "order", label="next step")
+        return stages
 
-    def join_services(self, before: _Service, after: _Service) -> None:
-        """The KV cache crosses from one service to the next."""
-        self._edge(
-            before.stages[-1].last, after.stages[0].top, "transfer", constraint="false",
-            ltail=before.cluster, lhead=after.cluster, label="KV cache",
-        )  # fmt: skip
+    def join_services(self, before: list[_Stage], after: list[_Stage]) -> None:
+        """The KV cache crosses: from where it is written to the hand-over, from there to where it is read."""
+        tails = before[-1].cache_writes or [name for name, _ in before[-1].receives]
+        heads = after[0].cache_reads or after[0].sends
+        if tails and heads:
+            self._edge(tails[-1], heads[0], "transfer", constraint="false", label="KV cache")
 
-    def row(self, nodes: list[str]) -> None:
-        """Nodes beside each other, in this order."""
-        if len(nodes) < 2:
-            return
-        with self._drawing.subgraph() as same:
-            same.attr(rank="same")
-            for node in nodes:
-                same.node(node)
-        for left, right in pairwise(nodes):
-            self._drawing.edge(left, right, style="invis")
+    def row(self, box: Canvas, nodes: list[str]) -> list[str]:
+        """Nodes of different clusters beside each other, in this order.
 
-    def _next_step(self, stages: list[_Stage]) -> None:
-        for receive, pairing in stages[0].receives:
-            if stages[-1].send and pairing is Pairing.STEP:
-                self._edge(stages[-1].send, receive, "order", constraint="false", label="next step")
+        Graphviz keeps an order of nodes only within one cluster, so that invisible points in `box` hold it, one above
+        each node; the points are returned.
+        """
+        points = [self._name("p") for _ in nodes]
+        for kind, row in (("point", points), (None, nodes)):
+            with box.box() as same:
+                same.attr(rank="same")
+                for name in row:
+                    same.node(name, **({"shape": kind, "style": "invis", "width": "0.01"} if kind else {}))
+        for left, right in pairwise(points):
+            box.edge(left, right, style="invis")
+        for point, node in zip(points, nodes, strict=True):
+            box.edge(point, node, style="invis", weight="100")
+        return points
 
-    def _stage(self, parent: graphviz.Digraph, view: StageView, service: ServiceView) -> _Stage:
-        with parent.subgraph(name=self._name("cluster_stage")) as box:
+    def _messages(self, before: _Stage, after: _Stage, pairing: Pairing, kind: str, **extra: str) -> None:
+        """Arrows up to the top of the next stage; drawn from their heads, because Graphviz lays out edges downwards."""
+        for receive, met in after.receives:
+            if met is pairing and before.sends:
+                self._edge(receive, before.sends[-1], kind, dir="back", weight="0", **extra)
+
+    def _stage(self, parent: Canvas, view: StageView, service: ServiceView) -> _Stage:
+        with parent.box(name=self._name("cluster_stage")) as box:
             tone = style.POOL_TONES[self._roles.get(view.teams[0].pool, Role.ALL)]
-            box.attr(label=stage_label(view), style="filled,rounded", fillcolor=tone, color=style.LINE, margin="10", fontsize="12")
+            look = {"style": "filled,rounded", "fillcolor": tone, "color": style.LINE}
+            box.attr(label=stage_label(view), margin="10", fontsize="12", **look)
             parts = [self._segment(box, segment, service) for segment in view.segments]
-        stage = _Stage(parts[0][0].first, parts[-1][0].last)
-        for _, names in parts:
-            _note_messages(stage, names)
-        self._sequence([ends for ends, _ in parts])
+            self._sequence(box, parts)
+        stage = _Stage(parts[0].sources[0])
+        for part, segment in zip(parts, view.segments, strict=True):
+            if not segment.nodes:
+                stage.cache_writes.append(part.last)
+            _note_messages(stage, part.names)
         return stage
 
-    def _sequence(self, parts: list[_Ends]) -> None:
+    def _sequence(self, box: Canvas, parts: list[_Part]) -> None:
         """Segments in order: small ones below each other, each opened layer after the first in a column of its own."""
-        for before, after in pairwise(parts):
-            beside = after.is_column and any(part.is_column for part in parts[: parts.index(after)])
-            extra = {"constraint": "false"} if beside else {}
-            extra |= {"ltail": before.cluster} if before.cluster else {}
-            extra |= {"lhead": after.cluster} if after.cluster else {}
-            self._edge(before.last, after.first, "sequence", **extra)
-        columns = [part for part in parts if part.is_column]
-        self.row([part.first for part in columns])
+        columns: list[_Part] = []
+        for index, part in enumerate(parts):
+            if index:
+                self._follow(parts[index - 1], part, beside=part.is_column and bool(columns))
+            if part.is_column:
+                columns.append(part)
+        if len(columns) > 1:
+            self.row(box, [source for part in columns for source in part.sources])
 
-    def _segment(
-        self, parent: graphviz.Digraph, view: SegmentView, service: ServiceView
-    ) -> tuple[_Ends, dict[str, tuple[str, NodeView]]]:
+    def _follow(self, before: _Part, after: _Part, beside: bool) -> None:
+        extra = {"constraint": "false"} if beside else {}
+        extra |= {"ltail": before.cluster} if before.cluster else {}
+        extra |= {"lhead": after.cluster} if after.cluster else {}
+        self._edge(before.last, after.sources[0], "sequence", **extra)
+        for source in () if beside else after.sources[1:]:
+            self._drawing.edge(before.last, source, style="invis")
+
+    def _segment(self, parent: Canvas, view: SegmentView, service: ServiceView) -> _Part:
         if not view.nodes:
-            return self._folded(parent, view, service), {}
+            name = self._folded(parent, view, service)
+            return _Part((name,), name, None, False, {})
         if len(view.nodes) == 1:
             names = self._nodes(parent, view.nodes, service)
             name = names[view.nodes[0].key][0]
-            return _Ends(name, name, None), names
+            return _Part((name,), name, None, False, names)
         cluster = self._name("cluster_segment")
-        with parent.subgraph(name=cluster) as box:
-            box.attr(label=segment_label(view), style="filled,rounded", fillcolor="white", color=style.LINE, margin="8", fontsize="11")
+        with parent.box(name=cluster) as box:
+            look = {"style": "filled,rounded", "fillcolor": "white", "color": style.LINE}
+            box.attr(label=segment_label(view), margin="8", fontsize="11", **look)
             names = self._pools(box, view, service)
         for edge in view.edges:
-            self._inner_edge(names[edge.tail], names[edge.head], edge.kind)
-        first, last = names[view.nodes[0].key][0], names[view.nodes[-1].key][0]
-        return _Ends(first, last, cluster, view.is_layer), names
+            self._inner_edge(names[edge.tail], names[edge.head], edge)
+        heads = {edge.head for edge in view.edges}
+        sources = tuple(names[node.key][0] for node in view.nodes if node.key not in heads)
+        return _Part(sources, names[view.nodes[-1].key][0], cluster, view.is_layer, names)
 
-    def _folded(self, parent: graphviz.Digraph, view: SegmentView, service: ServiceView) -> _Ends:
+    def _folded(self, parent: Canvas, view: SegmentView, service: ServiceView) -> str:
         name = self._name("n")
+        if view.critical:
+            self._critical.add(name)
         look = style.CRITICAL_NODE if view.critical else {}
         label = folded_label(view, first_open(service, view.kind))
         parent.node(name, label=label, shape="box", style="filled,rounded", fillcolor="white", peripheries="2", **look)
-        return _Ends(name, name, None)
+        return name
 
-    def _pools(
-        self, box: graphviz.Digraph, view: SegmentView, service: ServiceView
-    ) -> dict[str, tuple[str, NodeView]]:
+    def _pools(self, box: Canvas, view: SegmentView, service: ServiceView) -> _Named:
         """Nodes of the stage's own pool in the segment, those of another pool in a box of its tone."""
         own = view.nodes[0].one.team
         named = self._nodes(box, tuple(n for n in view.nodes if n.one.team.pool == own.pool), service)
@@ -175,16 +193,14 @@ class _Sketch:
         if not others:
             return named
         pool = others[0].one.team.pool
-        with box.subgraph(name=self._name("cluster_pool")) as inner:
+        with box.box(name=self._name("cluster_pool")) as inner:
             tone = style.POOL_TONES[self._roles.get(pool, Role.EXPERTS)]
             inner.attr(label=pool_label(pool), style="filled,rounded", fillcolor=tone, color=style.LINE, fontsize="11")
             named |= self._nodes(inner, others, service)
         return named
 
-    def _nodes(
-        self, box: graphviz.Digraph, views: tuple[NodeView, ...], service: ServiceView
-    ) -> dict[str, tuple[str, NodeView]]:
-        named: dict[str, tuple[str, NodeView]] = {}
+    def _nodes(self, box: Canvas, views: tuple[NodeView, ...], service: ServiceView) -> _Named:
+        named: _Named = {}
         for view in views:
             name = self._name("n")
             category = view.one.node.op.category
@@ -194,25 +210,33 @@ class _Sketch:
             look |= style.CRITICAL_NODE if view.critical else {}
             box.node(name, label=node_label(view), tooltip=node_tooltip(view, service.phases), **look)
             named[view.key] = (name, view)
+            if view.critical:
+                self._critical.add(name)
         return named
 
-    def _inner_edge(self, tail: tuple[str, NodeView], head: tuple[str, NodeView], kind: str) -> None:
-        chosen = "choice" if kind == "data" and tail[1].one.node.op is ROUTER else kind
-        look = style.CRITICAL_EDGE if tail[1].critical and head[1].critical and kind != "order" else {}
-        self._edge(tail[0], head[0], chosen, **look)
+    def _inner_edge(self, tail: tuple[str, NodeView], head: tuple[str, NodeView], edge: EdgeView) -> None:
+        kind = "choice" if edge.kind == "data" and tail[1].one.node.op is ROUTER else edge.kind
+        look = style.CRITICAL_EDGE if edge.critical else {}
+        self._drawing.edge(tail[0], head[0], **(style.EDGES[kind] | look))
 
-    def _edge(self, tail: str, head: str, kind: str, **extra: Any) -> None:
-        self._drawing.edge(tail, head, **(style.EDGES[kind] | extra))
+    def _edge(self, tail: str, head: str, kind: str, **extra: str) -> None:
+        """An edge between segments; the critical path enters and leaves a segment by its ends."""
+        both = tail in self._critical and head in self._critical and kind != "order"
+        self._drawing.edge(tail, head, **(style.EDGES[kind] | (style.CRITICAL_EDGE if both else {}) | extra))
 
     def _name(self, prefix: str) -> str:
         self._count += 1
         return f"{prefix}{self._count}"
 
 
-def _note_messages(stage: _Stage, names: dict[str, tuple[str, NodeView]]) -> None:
+def _note_messages(stage: _Stage, names: _Named) -> None:
     for name, view in names.values():
         node = view.one.node
         if node.op is SEND:
-            stage.send = name
-        elif node.communication and node.communication.pairing in (Pairing.STAGE, Pairing.STEP):
+            stage.sends.append(name)
+        elif node.op is KV_WRITE:
+            stage.cache_writes.append(name)
+        elif node.op is KV_READ:
+            stage.cache_reads.append(name)
+        elif node.op is RECEIVE and node.communication and node.communication.pairing:
             stage.receives.append((name, node.communication.pairing))

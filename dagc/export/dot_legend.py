@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import graphviz
-
 from dagc.export import dot_style as style
+from dagc.export.canvas import Canvas
 from dagc.graph.ops import Category
 from dagc.plan.deployment import Role
 
@@ -19,9 +18,9 @@ _POOLS = {Role.ATTENTION: "pool of attention", Role.EXPERTS: "pool of experts"}
 _LINES = (("data", "data"), ("choice", "choice of experts"), ("order", "order only"), ("transfer", "message"))
 
 
-def add_legend(drawing: graphviz.Digraph, above: list[str], roles: dict[str, Role]) -> None:
+def add_legend(drawing: Canvas, above: list[str], roles: dict[str, Role]) -> None:
     """Add the legend over the nodes `above`."""
-    with drawing.subgraph(name="cluster_legend") as box:
+    with drawing.box(name="cluster_legend") as box:
         box.attr(label=style.heading("legend"), fontsize="11", style="rounded", color=style.LINE, margin="8")
         shapes = _shapes(box, roles)
         lines = _lines(box)
@@ -30,8 +29,8 @@ def add_legend(drawing: graphviz.Digraph, above: list[str], roles: dict[str, Rol
         drawing.edge(lines[0], node, style="invis")
 
 
-def _shapes(box: graphviz.Digraph, roles: dict[str, Role]) -> list[str]:
-    with box.subgraph() as row:
+def _shapes(box: Canvas, roles: dict[str, Role]) -> list[str]:
+    with box.box() as row:
         row.attr(rank="same")
         names = [
             _sample(row, category, text, fillcolor=style.TONES[category], **style.SHAPES[category])
@@ -48,9 +47,9 @@ def _shapes(box: graphviz.Digraph, roles: dict[str, Role]) -> list[str]:
     return names
 
 
-def _lines(box: graphviz.Digraph) -> list[str]:
+def _lines(box: Canvas) -> list[str]:
     names: list[str] = []
-    with box.subgraph() as row:
+    with box.box() as row:
         row.attr(rank="same")
         for kind, text in _LINES:
             names.append(_sample(row, f"{kind}_text", text, shape="plaintext", style=""))
@@ -60,11 +59,11 @@ def _lines(box: graphviz.Digraph) -> list[str]:
     return names
 
 
-def _sample(box: graphviz.Digraph, name: str, text: str, **look: str) -> str:
+def _sample(box: Canvas, name: str, text: str, **look: str) -> str:
     box.node(f"legend_{name}", label=style.plain(text), **look)
     return f"legend_{name}"
 
 
-def _in_order(box: graphviz.Digraph, names: list[str]) -> None:
+def _in_order(box: Canvas, names: list[str]) -> None:
     for left, right in pairwise(names):
         box.edge(left, right, style="invis")

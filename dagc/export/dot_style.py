@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from html import escape as escape_html
 
-import graphviz
-
+from dagc.export.canvas import escape
 from dagc.graph.ops import Category
 from dagc.plan.deployment import Role
 
@@ -71,12 +70,18 @@ CRITICAL_EDGE = {"color": CRITICAL, "penwidth": "2.6"}
 
 def plain(text: str) -> str:
     """Text as a label or tooltip that is shown as it is: no escape sequence, entity or markup has a meaning."""
-    return graphviz.escape(escape_html(_printable(text), quote=False).replace("\n", " "))
+    return escape(escape_html(_printable(text), quote=False).replace("\n", " "))
 
 
 def lines(*texts: str, end: str = "\\n") -> str:
-    """A label of several lines; `end` is `\\n` for centred, `\\l` for left-aligned ones."""
+    """A label of several lines; `end` is the escape that centres a line or aligns it to the left."""
     return "".join(plain(text) + end for text in texts if text)
+
+
+def named(name: str) -> str:
+    """A first line, with room at both sides for being set in bold."""
+    room = "\N{NO-BREAK SPACE}" * (len(name) // 8 + 1)
+    return f"{room}{name}{room}"
 
 
 def heading(*texts: str) -> str:

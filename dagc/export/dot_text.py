@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import textwrap
 
-from dagc.export.dot_style import heading, lines
+from dagc.export.dot_style import heading, lines, named
 from dagc.export.dot_view import NodeView, SegmentView, ServiceView, Shown, StageView
 from dagc.export.titles import group_size, moved_bytes, rank_text, shape_text, total
 from dagc.graph.graph import Graph
@@ -40,10 +40,9 @@ def strategy_text(plan: Plan) -> str:
 
 def service_label(service: ServiceView) -> str:
     """`main: prefill | decode`."""
-    gpus = sum(team.width * stage.count for stage in service.stages for team in stage.teams[:1])
     phases = " | ".join(service.phases)
     shown = f"sizes and times: {phases}" if len(service.phases) > 1 else phases
-    return heading(service.name, f"{gpus} GPUs · {shown}")
+    return heading(service.name, f"{service.gpus} GPUs · {shown}")
 
 
 def stage_label(stage: StageView) -> str:
@@ -60,7 +59,7 @@ def segment_label(segment: SegmentView) -> str:
 
 def folded_label(segment: SegmentView, where: str) -> str:
     """A segment that is not opened: where its like is, and the time of one copy."""
-    return lines(segment.title, f"as drawn in {where}", _copy_times(segment))
+    return lines(named(segment.title), f"as drawn in {where}", _copy_times(segment))
 
 
 def pool_label(pool: str) -> str:
@@ -74,7 +73,7 @@ def node_label(view: NodeView) -> str:
     groups = f", groups of {group_size(one.node)}" if group_size(one.node) > 1 else ""
     time = "fused" if one.node.fused_into is not None else _times(_durations(view))
     gpus = f"{one.team.width} GPU{'s' if one.team.width > 1 else ''}{groups}"
-    return lines(view.key, _tensors(view), f"{gpus} · {time}")
+    return lines(named(view.key), _tensors(view), f"{gpus} · {time}")
 
 
 def node_tooltip(view: NodeView, phases: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from dagc.export.titles import layer_kind, phase_names, segment_title, span_text, team_of, template_name
 from dagc.graph.graph import INPUT, Graph, Node, Pairing, Segment, StageProgram, Team
@@ -42,11 +42,15 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class EdgeView:
-    """An edge between nodes of one segment, by key. `kind` is `data`, `order` or `transfer`."""
+    """An edge between nodes of one segment, by key. `kind` is `data`, `order` or `transfer`.
+
+    `critical` when the critical path of any phase goes along it.
+    """
 
     tail: str
     head: str
     kind: str
+    critical: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,9 +79,10 @@ class StageView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServiceView:
-    """One service with the names of its phases."""
+    """One service with the names of its phases, and the GPUs of one replica of it."""
 
     name: str
+    gpus: int
     phases: tuple[str, ...]
     stages: tuple[StageView, ...]
 
@@ -88,6 +93,7 @@ class _PhaseIndex:
 
     timeline: Timeline
     critical: frozenset[tuple[int, int, int]]
+    steps: frozenset[tuple[int, int, int, int]]
     first_runs: dict[tuple[int, int], Run]
 
     def program(self, stage: int) -> StageProgram:
@@ -115,14 +121,20 @@ def _owner(entry: tuple[str, str, _PhaseIndex]) -> tuple[str, bool]:
 
 
 def _index(timeline: Timeline) -> _PhaseIndex:
+    """`critical` holds (stage, position, node), `steps` (stage, position, node, next node in the same copy)."""
     runs = timeline.runs
-    slots = ((runs[slot.run], slot.node) for slot in timeline.path)
-    critical = frozenset((run.stage, run.position, node) for run, node in slots if run.size == 0)
+    shown = [slot for slot in timeline.path if runs[slot.run].size == 0]
+    critical = frozenset((runs[slot.run].stage, runs[slot.run].position, slot.node) for slot in shown)
+    steps = frozenset(
+        (runs[a.run].stage, runs[a.run].position, a.node, b.node)
+        for a, b in pairwise(shown)
+        if (a.run, a.copy) == (b.run, b.copy)
+    )
     first: dict[tuple[int, int], Run] = {}
     for run in runs:
         if run.size == 0:
             first.setdefault((run.stage, run.position), run)
-    return _PhaseIndex(timeline, critical, first)
+    return _PhaseIndex(timeline, critical, steps, first)
 
 
 def _service(name: str, entries: tuple[tuple[str, str, _PhaseIndex], ...]) -> ServiceView:
@@ -132,7 +144,8 @@ def _service(name: str, entries: tuple[tuple[str, str, _PhaseIndex], ...]) -> Se
     every = range(len(phases[0].timeline.priced.graph.programs[0]))
     for _, alike in groupby(every, key=lambda stage: _signature(phases, stage)):
         stages.append(_stage(phases, tuple(alike), drawn))
-    return ServiceView(name, tuple(phase for _, phase, _ in entries), tuple(stages))
+    gpus = sum(team.width for team in phases[0].timeline.priced.graph.teams)
+    return ServiceView(name, gpus, tuple(phase for _, phase, _ in entries), tuple(stages))
 
 
 def _signature(phases: tuple[_PhaseIndex, ...], stage: int) -> tuple[object, ...]:
@@ -195,7 +208,8 @@ def _segment(
     if is_layer:
         drawn.add(kind)
     nodes = _nodes(phases, stage, place)
-    title = f"{kind} layers, ×{segment.count} in each" if is_layer and folded_stage else segment_title(template, segment)
+    in_each = f"{kind} layers, ×{segment.count} in each"
+    title = in_each if is_layer and folded_stage else segment_title(template, segment)
     times = tuple(_copy_ps(phase, stage, position) for phase, position in zip(phases, place, strict=True))
     critical = any(node.critical for node in nodes)
     edges = _edges(phases, stage, place) if is_open else ()
@@ -231,14 +245,16 @@ def _by_key(phase: _PhaseIndex, stage: int, position: int) -> dict[str, tuple[Sh
 
 def _edges(phases: tuple[_PhaseIndex, ...], stage: int, place: _Place) -> tuple[EdgeView, ...]:
     """Edges of the segment in any phase; an order that data already imposes is left out."""
-    found: dict[tuple[str, str], str] = {}
+    found: dict[tuple[str, str], tuple[str, bool]] = {}
     for phase, position in zip(phases, place, strict=True):
         if position < 0:
             continue
         nodes = phase.timeline.priced.graph.templates[phase.segment(stage, position).template].nodes
         for tail, head, kind in _template_edges(nodes):
-            found.setdefault((nodes[tail].key, nodes[head].key), kind)
-    return tuple(EdgeView(tail, head, kind) for (tail, head), kind in found.items())
+            pair = (nodes[tail].key, nodes[head].key)
+            known, critical = found.get(pair, (kind, False))
+            found[pair] = (known, critical or (stage, position, tail, head) in phase.steps)
+    return tuple(EdgeView(tail, head, kind, critical) for (tail, head), (kind, critical) in found.items())
 
 
 def _template_edges(nodes: tuple[Node, ...]) -> Iterator[tuple[int, int, str]]:

@@ -196,9 +196,11 @@ def _edges(phase: _Phase) -> Iterator[Edge]:
         template = phase.graph.templates[segment.template]
         for index, node in enumerate(template.nodes):
             here = phase.identity(size, program.stage, position, index)
-            for kind, sources in (("data", node.inputs), ("order", node.after)):
-                yield from ((tail, here, _kind(kind, i)) for i in sources for tail in _tails(phase, size, program, position, i))
             yield from ((tail, here, "transfer") for tail in _senders(phase, size, program, position, node))
+            sources = (*((i, "data") for i in node.inputs), *((i, "order") for i in node.after))
+            for source, kind in sources:
+                tails = _tails(phase, size, program, position, source)
+                yield from ((tail, here, _kind(kind, source)) for tail in tails)
 
 
 def _kind(kind: str, index: int) -> str:

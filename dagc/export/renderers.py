@@ -68,6 +68,8 @@ def _wasm(dot: str) -> tuple[str, str]:
         raise Missing(f"the package `{error.name}` cannot be imported") from error
     try:
         return render_svg(dot), version()
+    except (ModuleNotFoundError, OSError) as error:
+        raise Missing(str(error)) from error
     except WasmFailure as error:
         raise Failure(str(error)) from error
 

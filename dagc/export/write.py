@@ -79,7 +79,8 @@ def _no_directory(directory: Path, error: OSError) -> Diagnostic:
 
 def _not_written(target: Path, error: OSError) -> Diagnostic:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    way_out = "free some space, or name a directory on another disk with `-o`" if full else "name another directory with `-o`"
+    other = "name another directory with `-o`"
+    way_out = f"free some space, or {other} on another disk" if full else other
     note = "no file is half written"
     return (NO_SPACE if full else NO_WRITE).at(
         None, f"cannot write `{target}`: {_reason(error)}", notes=(note,), help=(way_out,)

@@ -1,8 +1,8 @@
 """What stands around the layers of a stage: embedding, head, and the messages between stages.
 
 The first stage looks tokens up in a vocabulary cut over attention's tp. The last one takes the last token of each
-sequence, computes its logits on every rank that has it, and samples from the gathered vocabulary. In decode with
-several stages the sampled tokens go back to the first stage for the next step. Token ids count four bytes.
+sequence, computes its logits on all ranks of its cp group alike, and samples from the gathered vocabulary. In decode
+with several stages the sampled tokens go back to the first stage for the next step. Token ids count four bytes.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def chain(strategy: Strategy | None) -> tuple[Factor, ...]:
 
 def fill(factors: tuple[Factor, ...], width: int) -> Layout:
     """A layout of `width` ranks: what the factors leave over is an implied dp, outermost. Degrees of 1 that are
-    implied are left out."""
+    implied are left out.
+    """
     rest = width // prod(factor.degree for factor in factors)
     return Layout(factors if rest == 1 else (Factor(AxisKind.DP, rest, implied=True), *factors))
 

@@ -113,7 +113,7 @@ class Node:
         return self.syntax.span if isinstance(self.syntax, Axis | Scope) else self.syntax.outer
 
     def walk(self) -> Iterator[Node]:
-        """This node and all inside it, in the order of the text."""
+        """The node and all inside it, in the order of the text."""
         yield self
         for child in self.children:
             yield from child.walk()
@@ -342,5 +342,3 @@ def _silent(strategy: Strategy, context: _Context, fault: Fault | None) -> Node:
     inside = context.inside(strategy, context.place)
     children = tuple(_silent(part, inside, None) for part in parts(strategy))
     return Node(strategy, context.place, context.enclosing, fault, children)
-
-

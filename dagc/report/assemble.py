@@ -141,6 +141,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _undetermined(found: Assessment) -> list[out.Undetermined]:
-    missing = list(found.missing)
-    what = [("memory", found.memory), ("phases", found.metrics), ("throughput", found.metrics)]
-    return [out.Undetermined(what=name, missing=missing) for name, figures in what if figures is None]
+    shapes = list(found.missing_shapes)
+    both = [*shapes, *found.missing_rates]
+    what = [("memory", found.memory, shapes), ("phases", found.metrics, both), ("throughput", found.metrics, both)]
+    return [out.Undetermined(what=name, missing=missing) for name, figures, missing in what if figures is None]

@@ -1,7 +1,7 @@
 """A priced plan is assessed: memory and timelines become figures, and these judge requirements and claims.
 
-The one verb of the report that the priced rules run after. What was not priced stays None, and `missing_facts` says
-which facts a plan would have to state.
+The one verb of the report that the priced rules run after. What was not priced stays None, and the missing shapes and
+rates are named.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ def assess(plan: Plan, memory: tuple[PoolMemory, ...] | None, timelines: tuple[T
     """Figures and verdicts of one plan; None where the plan could not be priced."""
     figures = memory_figures(memory) if memory else None
     metrics = measure(plan, timelines) if timelines else None
-    missing = missing_facts(plan) if figures is None or metrics is None else ()
-    evidence = Evidence(plan, figures, metrics, missing)
-    return Assessment(figures, metrics, missing, judge_requirements(evidence), judge_claims(evidence))
+    shapes = tuple(f"model {name}" for name in plan.facts.model.missing())
+    evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
+    return Assessment(
+        figures, metrics, shapes, evidence.missing_rates, judge_requirements(evidence), judge_claims(evidence)
+    )
 
 
-def missing_facts(plan: Plan) -> tuple[str, ...]:
-    """Fields, as the language writes them, without which a plan has no memory or no times.
+def missing_rates(plan: Plan) -> tuple[str, ...]:
+    """Fields, as the language writes them, without which a plan has no times.
 
     A link is needed where GPUs share a node, a network where they do not fit into one.
     """
@@ -44,5 +46,4 @@ def missing_facts(plan: Plan) -> tuple[str, ...]:
         "cluster link": not cluster.link_bytes_per_second and deployment.gpus > 1 and cluster.gpus_per_node > 1,
         "cluster network": not cluster.network_bytes_per_second and deployment.gpus > cluster.gpus_per_node,
     }
-    fields = tuple(f"model {name}" for name in plan.facts.model.missing())
-    return (*fields, *(name for name, missing in lacking.items() if missing))
+    return tuple(name for name, missing in lacking.items() if missing)

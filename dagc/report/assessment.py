@@ -82,11 +82,14 @@ class RequirementVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything that the priced rules and the summary need to know. `missing` names facts that were not stated."""
+    """Everything that the priced rules and the summary need to know. Memory needs
+    the model's shapes, times need rates of device and links too; `missing_…` name those that were not stated.
+    """
 
     memory: MemoryFigures | None
     metrics: Metrics | None
-    missing: tuple[str, ...]
+    missing_shapes: tuple[str, ...]
+    missing_rates: tuple[str, ...]
     requirements: tuple[RequirementVerdict, ...]
     claims: tuple[Verdict, ...]
 

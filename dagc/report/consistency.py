@@ -13,7 +13,7 @@ from dagc.plan.plan import Plan
 from dagc.plan.workload import Claim, Per
 from dagc.report.assessment import Actual, Basis, Verdict, written
 from dagc.report.compare import same_at_digits
-from dagc.report.quantity import quantity_text
+from dagc.report.quantity import figure_text
 from dagc.units import Dimension, format_bytes
 
 
@@ -50,7 +50,7 @@ def _is_exact(claim: Claim) -> bool:
 
 def _verdict(claim: Claim, value: float, reason: str) -> Verdict:
     figure = claim.figure
-    text = quantity_text(value, figure.unit, figure.per, figure.kind)
+    text = figure_text(value, figure)
     ok = same_at_digits(value, figure)
     return Verdict(claim, Basis.CLAIMS, written(claim.comparison, figure), Actual(value, figure.unit, text, reason), ok)
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.plan.plan import Plan
-from dagc.plan.workload import Claim, Figure, Requirement
+from dagc.plan.workload import Claim, Figure, Per, Requirement
 from dagc.report.assessment import Actual, Basis, Verdict, written
 from dagc.report.compare import meets, same_at_digits
 from dagc.report.consistency import claimed_gpus, device_bytes
-from dagc.report.quantity import in_terms_of, quantity_text
-from dagc.units import Dimension
+from dagc.report.quantity import figure_text, in_terms_of, quantity_text
+from dagc.units import Dimension, format_bytes
 
 _ALIASES = {"latency": "tpot"}
 _FLOORS = frozenset({">", ">="})
@@ -52,11 +52,10 @@ def _in_terms(plan: Plan, claim: Claim, like: Figure) -> float | None:
 
 def _meeting(plan: Plan, claim: Claim, requirement: Requirement, value: float) -> Verdict:
     figure = requirement.figure
-    text = quantity_text(value, figure.unit, figure.per, claim.figure.kind)
+    text = figure_text(value, figure)
     required = written(requirement.comparison, figure)
-    terms = f"{claim.figure.text} / {claimed_gpus(plan)} GPUs = {text}" if _is_divided(claim, figure) else text
     ok = _reaches(claim, requirement, value)
-    reason = f"{terms}; required {required}"
+    reason = f"{_conversion(plan, claim, figure, text)}required {required}"
     actual = Actual(value, figure.unit, text, reason)
     return Verdict(claim, Basis.REQUIREMENT, written(claim.comparison, claim.figure), actual, ok, requirement)
 
@@ -71,13 +70,20 @@ def _reaches(claim: Claim, requirement: Requirement, value: float) -> bool:
     return same_side and meets(value, bound, requirement.figure.value)
 
 
-def _is_divided(claim: Claim, figure: Figure) -> bool:
-    return claim.figure.unit == Dimension.TOKEN_RATE and claim.figure.per is not figure.per
+def _conversion(plan: Plan, claim: Claim, figure: Figure, text: str) -> str:
+    """How a claim came to the requirement's terms; nothing where it was in them."""
+    mine = claim.figure
+    if mine.unit != figure.unit:
+        return f"{mine.text} of {format_bytes(device_bytes(plan))}: {text}; "
+    if mine.unit != Dimension.TOKEN_RATE or mine.per is figure.per:
+        return ""
+    sign = "/" if figure.per is Per.GPU else "×"
+    return f"{mine.text} {sign} {claimed_gpus(plan)} GPUs = {text}; "
 
 
 def _margin(claim: Claim, margin: Figure, requirement: Requirement, value: float) -> Verdict:
     required = requirement.figure
-    mine = quantity_text(value, required.unit, required.per)
+    mine = figure_text(value, required)
     if requirement.comparison in _FLOORS:
         ratio, reason = value / required.value, f"{mine} / {required.text}"
     else:

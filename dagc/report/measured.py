@@ -13,42 +13,44 @@ from dataclasses import dataclass
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
 from dagc.report.assessment import Actual
+from dagc.report.compare import MODEL_DIGITS
 from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics, PhaseMetrics
-from dagc.report.quantity import quantity_text
+from dagc.report.quantity import figure_text, quantity_text
 from dagc.units import Dimension, format_bytes, format_seconds, format_share
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a stated figure is judged by. `missing` names the facts without which the rest is None."""
+    """What a stated figure is judged by. `missing_…` name the facts without which the rest is None."""
 
     plan: Plan
     memory: MemoryFigures | None
     metrics: Metrics | None
-    missing: tuple[str, ...]
+    missing_shapes: tuple[str, ...]
+    missing_rates: tuple[str, ...]
 
 
 def measured_actual(evidence: Evidence, name: str, figure: Figure) -> Actual | None:
     """The value of a measured metric in the figure's terms, or None when the metric is not measured."""
     if name in _BY_MEMORY:
         if evidence.memory is None:
-            return _undetermined(evidence, figure)
+            return _undetermined(evidence.missing_shapes, figure)
         return _BY_MEMORY[name](evidence.memory, figure)
     if name in _BY_METRICS:
         if evidence.metrics is None:
-            return _undetermined(evidence, figure)
+            return _undetermined((*evidence.missing_shapes, *evidence.missing_rates), figure)
         return _BY_METRICS[name](evidence, evidence.metrics, figure)
     return None
 
 
-def _undetermined(evidence: Evidence, figure: Figure) -> Actual:
-    what = f"undetermined without {', '.join(evidence.missing)}" if evidence.missing else "undetermined"
+def _undetermined(missing: tuple[str, ...], figure: Figure) -> Actual:
+    what = f"undetermined without {', '.join(missing)}" if missing else "undetermined"
     return Actual(None, figure.unit, None, what)
 
 
-def _known(value: float, figure: Figure, reason: str, per: Per = Per.DEPLOYMENT) -> Actual:
-    return Actual(value, figure.unit, quantity_text(value, figure.unit, per, figure.kind), reason)
+def _known(value: float, figure: Figure, reason: str) -> Actual:
+    return Actual(value, figure.unit, figure_text(value, figure, MODEL_DIGITS), reason)
 
 
 def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
@@ -88,7 +90,7 @@ def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     counted = f"{figure.kind} tokens" if figure.kind else "input and output tokens"
     if figure.per is Per.GPU:
         whole = quantity_text(rate, figure.unit, Per.DEPLOYMENT, figure.kind)
-        return _known(rate / gpus, figure, f"{counted}: {whole} / {gpus} GPUs", Per.GPU)
+        return _known(rate / gpus, figure, f"{counted}: {whole} / {gpus} GPUs")
     return _known(rate, figure, f"{counted} of {gpus} GPUs")
 
 

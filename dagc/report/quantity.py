@@ -1,4 +1,6 @@
-"""SI values as text for a person, by dimension, and a figure's value brought to the terms of another.
+"""SI values as text for a person, and a figure's value brought to the terms of another.
+
+What is held against a stated figure is shown in the unit in which that figure was written, where it is of like size.
 
 Two figures of one metric may differ in what they count over (a GPU, the deployment), in the tokens that they count,
 or in being a share of the device's memory. `in_terms_of` converts where the plan says how, and gives None elsewhere.
@@ -6,8 +8,26 @@ or in being a share of the device's memory. `in_terms_of` converts where the pla
 
 from __future__ import annotations
 
+import re
+
 from dagc.plan.workload import Figure, Per
 from dagc.units import Dimension, format_bytes, format_rate, format_seconds, format_share
+
+SMALLEST, LARGEST = 0.01, 1e7
+"""Numbers outside are shown in another unit than the one written."""
+
+
+def figure_text(value: float, like: Figure, digits: int | None = None) -> str:
+    """A value in the terms of a figure, in the unit in which that is written: `9600 tokens/ms` beside `9700 tokens/ms`.
+
+    `digits` significant ones, or as many as the figure has and at least three.
+    """
+    written = re.match(r"(-?[\d_.]+(?:[eE][+-]?\d+)?)(.*)", like.text)
+    number = float(written[1].replace("_", "")) if written else 0.0
+    shown = value * number / like.value if like.value else 0.0
+    if written is None or like.unit == Dimension.COUNT or not SMALLEST <= abs(shown) < LARGEST:
+        return quantity_text(value, like.unit, like.per, like.kind)
+    return f"{float(f'{shown:.{digits or max(3, like.significant)}g}'):.15g}{written[2]}"
 
 
 def quantity_text(value: float, unit: str, per: Per = Per.DEPLOYMENT, kind: str = "") -> str:

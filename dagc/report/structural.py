@@ -15,7 +15,7 @@ from dagc.plan.deployment import Pool, Service
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure
 from dagc.report.assessment import Actual
-from dagc.report.quantity import quantity_text
+from dagc.report.quantity import figure_text
 from dagc.report.structure import pool_gpus, replicas
 from dagc.units import format_bytes, format_count, format_rate, format_share
 
@@ -27,7 +27,7 @@ def structural_actual(plan: Plan, name: str, figure: Figure) -> Actual | None:
 
 
 def _known(value: float, figure: Figure, reason: str) -> Actual:
-    return Actual(value, figure.unit, quantity_text(value, figure.unit), reason)
+    return Actual(value, figure.unit, figure_text(value, figure), reason)
 
 
 def _unknown(figure: Figure, *missing: str) -> Actual:

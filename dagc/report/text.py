@@ -25,6 +25,7 @@ from dagc.report.summary import (
 from dagc.units import format_bytes, format_rate, format_seconds, format_share
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
+_BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
 _WIDTH = 13
 
 
@@ -44,8 +45,8 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from _phases(summary.phases)
     if summary.throughput:
         yield from _block("throughput", _throughput(summary.throughput))
-    yield from _block("requirements", _verdicts([(r, r.required) for r in summary.requirements]))
-    yield from _block("claims", _verdicts([(c, c.claimed) for c in summary.claims]))
+    yield from _block("requirements", [_requirement(row) for row in summary.requirements])
+    yield from _block("claims", [_claim(row) for row in summary.claims])
     yield from _block("undetermined", _undetermined(summary))
     yield from _block("assumed", _assumed(summary))
 
@@ -152,13 +153,19 @@ def _throughput(rates: Throughput) -> list[str]:
     return [", ".join(whole), ", ".join(lone), *limit]
 
 
-def _verdicts(rows: Sequence[tuple[Requirement | Claim, str]]) -> list[str]:
-    return [f"{_MARKS[row.ok]} {row.name} {stated}{_found(row)}" for row, stated in rows]
+def _requirement(row: Requirement) -> str:
+    return f"{_MARKS[row.ok]} {row.name} {row.required}: {_found(row)}"
+
+
+def _claim(row: Claim) -> str:
+    return f"{_MARKS[row.ok]} {row.name} {row.claimed}: {_BASES.get(row.basis, '')}{_found(row)}"
 
 
 def _found(row: Requirement | Claim) -> str:
-    actual = f"{row.actual} " if row.actual else ""
-    return f": {actual}({row.reason})"
+    """What is undetermined for want of facts says no more here: these are listed once, below."""
+    if row.actual is None and row.reason.startswith("undetermined"):
+        return "undetermined"
+    return f"{row.actual} ({row.reason})" if row.actual else row.reason
 
 
 def _undetermined(summary: Summary) -> list[str]:

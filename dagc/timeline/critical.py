@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dagc.timeline.execute import Time
+from dagc.timeline.execute import Time, latest
 from dagc.timeline.history import History, Slot
 from dagc.timeline.timeline import PathSlot
 
@@ -39,12 +39,12 @@ def _last(history: History) -> Place | None:
     """The first slot of step 0, in program order, that ends with the phase, and its first rank that does."""
     makespan = history.makespan
     for index, executed in enumerate(history.executed):
-        if executed.member.step or history.last_end(index) < makespan:
+        if executed.member.step or history.last_ends[index] < makespan:
             continue
         for node in range(len(history.tasks_of(index).tasks)):
             slot = Slot(index, executed.count - 1, node)
             end = history.end(slot)
-            if np.max(end) == makespan:
+            if latest(end) == makespan:
                 return slot, int(np.argmax(end))
     return None
 
@@ -81,7 +81,7 @@ def _edges(history: History, slot: Slot, ranks: list[int], edges: list[int], sta
         end = history.end(source)
         if history.team(source) == history.team(slot) and _rank_by_rank(history, slot, edge):
             yield from ((source, rank) for rank in ranks if _at(end, rank) == start)
-        elif np.max(end) == start:
+        elif latest(end) == start:
             yield source, int(np.argmax(end))
 
 
@@ -93,27 +93,23 @@ def _rank_by_rank(history: History, slot: Slot, edge: int) -> bool:
 def _message(history: History, slot: Slot, ranks: list[int], start: int) -> Iterator[Place]:
     """The send that a receive met, by its start, or by its end less the receive's duration."""
     for link in history.task(slot).links:
-        send = Slot(slot.index, slot.copy, link)
-        begun, done = history.start(send), history.end(send)
-        if np.max(begun) == start or np.max(done) == start + _length(history, slot, ranks[0]):
-            yield send, int(np.argmax(done))
+        yield from _met(history, slot, Slot(slot.index, slot.copy, link), None, ranks[0], start)
     send = history.sender(slot)
-    if send is None:
-        return
-    for rank in ranks:
-        for begun, done, source in _counterparts(history, send, slot, rank):
-            if begun == start or done == start + _length(history, slot, rank):
-                yield send, source
+    if send is not None:
+        widths = [history.graph.teams[history.team(s)].width for s in (send, slot)]
+        for rank in ranks:
+            yield from _met(history, slot, send, rank if widths[0] == widths[1] else None, rank, start)
 
 
-def _counterparts(history: History, send: Slot, slot: Slot, rank: int) -> Iterator[tuple[int, int, int]]:
-    """Start, end and rank of the send for a rank of the receive: its own, or the last where the teams differ."""
-    start, end = history.start(send), history.end(send)
-    widths = [history.graph.teams[history.team(s)].width for s in (send, slot)]
-    if widths[0] == widths[1]:
-        yield _at(start, rank), _at(end, rank), rank
-    else:
-        yield int(np.max(start)), int(np.max(end)), int(np.argmax(end))
+def _met(history: History, slot: Slot, send: Slot, source: int | None, rank: int, start: int) -> Iterator[Place]:
+    """The send, if it binds a rank of the receive; `source` is the send's rank, None for its last."""
+    begun, done = history.start(send), history.end(send)
+    first = int(np.argmax(begun)) if source is None else source
+    last = int(np.argmax(done)) if source is None else source
+    if _at(begun, first) == start:
+        yield send, first
+    elif _at(done, last) == start + _length(history, slot, rank):
+        yield send, last
 
 
 def _length(history: History, slot: Slot, rank: int) -> int:

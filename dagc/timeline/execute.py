@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -143,8 +144,12 @@ class Executor:
         lanes = [self.lanes[number] for number in numbers]
         values = [*self.streams[member.invocation][: tasks.streams], *(self.zero for _ in tasks.tasks)]
         starts = [self.zero] * len(tasks.tasks)
-        advance = self._advance_numbers if self.uniform else self._advance_vectors
-        advance(member, tasks, lanes, values, starts)
+        if self.uniform:
+            numbered = cast("tuple[list[int], list[int], list[int]]", (lanes, values, starts))
+            self._advance_numbers(member, tasks, *numbered)
+        else:
+            ranked = cast("tuple[list[Picoseconds], list[Picoseconds], list[Picoseconds]]", (lanes, values, starts))
+            self._advance_vectors(member, tasks, *ranked)
         for number, lane in zip(numbers, lanes, strict=True):
             self.lanes[number] = lane
         self.streams[member.invocation] = [self._out(tasks, values, out) for out in tasks.outs]
@@ -165,13 +170,13 @@ class Executor:
         for task in tasks.tasks:
             start = lanes[task.lane]
             for dep in task.deps:
-                if values[dep] > start:  # noqa: PLR1730 - max() costs a call in the innermost loop
+                if values[dep] > start:
                     start = values[dep]
             length = task.length
             if task.links:
-                start = max(start, *(_met(starts[i], values[tasks.streams + i], length) for i in task.links))
+                start = max(start, *(max(starts[i], values[tasks.streams + i] - length) for i in task.links))
             if task.mail:
-                start = self._meet(member, task, tasks.mirrored, start)
+                start = cast("int", self._meet(member, task, tasks.mirrored, start))
             end = start + length
             starts[task.node] = start
             values[task.value] = end
@@ -192,10 +197,10 @@ class Executor:
             for dep in task.cross:
                 start = np.maximum(start, values[dep].max())
             for i in task.links:
-                met = _met(starts[i].max(), values[tasks.streams + i].max(), task.duration)
+                met = np.maximum(starts[i].max(), values[tasks.streams + i].max() - task.duration)
                 start = np.maximum(start, met)
             if task.mail:
-                start = self._meet(member, task, tasks.mirrored, start)
+                start = cast("Picoseconds", self._meet(member, task, tasks.mirrored, start))
             if task.members is not None:
                 start = group_maximum(start, task.members)
             end = start + task.duration
@@ -230,9 +235,14 @@ def constant_shift(before: Sequence[Time], after: Sequence[Time]) -> int | None:
     """The constant by which every time grew, or None where there is none."""
     if len(before) != len(after) or not after:
         return None
-    shift = int(np.max(after[0])) - int(np.max(before[0]))
+    shift = latest(after[0]) - latest(before[0])
     same = (bool(np.all(new - old == shift)) for old, new in zip(before, after, strict=True))
     return shift if all(same) else None
+
+
+def latest(time: Time) -> int:
+    """The time of the last rank."""
+    return time if isinstance(time, int) else int(time.max())
 
 
 def barrier(time: Time) -> Time:

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.execute import Executed, MailKey, Time, mail_key
+from dagc.timeline.execute import Executed, MailKey, Time, latest, mail_key
 from dagc.timeline.tasks import Task, Tasks
 
 
@@ -30,7 +28,10 @@ class History:
     """Executed segments in the order in which they ran; `blocks[i]` ran in lock step."""
 
     def __init__(self, graph: PhaseGraph, tasks: Sequence[Tasks], blocks: list[list[Executed]]) -> None:
-        """Index what ran; `tasks` are the forward tasks by template."""
+        """Index what ran; `tasks` are the forward tasks by template.
+
+        `last_ends` holds the last end of each executed segment, `makespan` that of step 0.
+        """
         self.graph = graph
         self.tasks = tasks
         self.blocks = blocks
@@ -40,11 +41,9 @@ class History:
         self._before_of_invocation: list[int | None] = []
         self._index()
         self.sends = dict(self._sends())
-
-    @property
-    def makespan(self) -> int:
-        """The end of the last node of step 0."""
-        return max((self.last_end(i) for i, e in enumerate(self.executed) if e.member.step == 0), default=0)
+        self.last_ends = [self._last_end(index) for index in range(len(self.executed))]
+        first = (end for end, e in zip(self.last_ends, self.executed, strict=True) if e.member.step == 0)
+        self.makespan = max(first, default=0)
 
     def tasks_of(self, index: int) -> Tasks:
         """The forward tasks of an executed segment."""
@@ -68,11 +67,11 @@ class History:
         start = self.start(slot)
         return start + task.length if isinstance(start, int) else start + task.duration
 
-    def last_end(self, index: int) -> int:
+    def _last_end(self, index: int) -> int:
         """The last end of a segment; copies follow each other, so it is in the last copy."""
         copy = self.executed[index].count - 1
         nodes = range(len(self.tasks_of(index).tasks))
-        return max((int(np.max(self.end(Slot(index, copy, node)))) for node in nodes), default=0)
+        return max((latest(self.end(Slot(index, copy, node))) for node in nodes), default=0)
 
     def before_on_lane(self, slot: Slot) -> Slot | None:
         """The slot that had the lane before."""

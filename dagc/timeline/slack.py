@@ -24,7 +24,7 @@ Place = tuple[int, int, int]
 
 def least_slack(history: History, graph: PhaseGraph) -> dict[Place, tuple[int, ...]]:
     """Least slack of each node in picoseconds, by segment, over copies, micro-batches and ranks."""
-    horizon = max((history.last_end(i) for i in range(len(history.executed))), default=0)
+    horizon = max(history.last_ends, default=0)
     latest = _mirrored(history, graph, horizon)
     slack: dict[Place, list[int]] = {}
     for index, (executed, mirrored) in enumerate(zip(history.executed, latest, strict=True)):
@@ -66,4 +66,5 @@ def _breakpoints(count: int, front: int, back: int) -> list[int]:
 def _slack(history: History, slot: Slot, mirrored: Executed, horizon: int) -> int:
     executed = history.executed[slot.index]
     latest_end = horizon - mirrored.start(executed.count - 1 - slot.copy, slot.node)
-    return int(np.min(latest_end - history.end(slot)))
+    slack = latest_end - history.end(slot)
+    return slack if isinstance(slack, int) else int(np.min(slack))

@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.execute import Executed, Executor, Time, constant_shift
+from dagc.timeline.execute import Executed, Executor, Time, constant_shift, latest
 from dagc.timeline.order import period_blocks, periods_of_first_step
 
 MOST_STEPS = 64
@@ -71,8 +71,8 @@ def _slowest_class(states: list[list[Time]]) -> int | None:
     pairs = list(pairwise(recent))
     paces = [[new - old for old, new in zip(before, after, strict=True)] for before, after in pairs]
     kept = all(bool(np.all(a == b)) for pace in paces[1:] for a, b in zip(paces[0], pace, strict=True))
-    return max(int(np.max(pace)) for pace in paces[-1]) if kept else None
+    return max(latest(pace) for pace in paces[-1]) if kept else None
 
 
 def _last(state: list[Time]) -> int:
-    return max(int(np.max(time)) for time in state)
+    return max(latest(time) for time in state)

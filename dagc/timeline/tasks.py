@@ -83,9 +83,7 @@ def template_tasks(template: Template, costs: Sequence[NodeCost]) -> Tasks:
     streams = _streams(template)
     mails = _mails(template)
     teams = (*(0 for _ in range(streams)), *(node.team for node in template.nodes))
-    tasks = tuple(
-        _task(i, node, costs[i], streams, teams, mails.get(i)) for i, node in enumerate(template.nodes)
-    )
+    tasks = tuple(_task(i, node, costs[i], streams, teams, mails.get(i)) for i, node in enumerate(template.nodes))
     outs = tuple((_value(output, streams),) for output in template.outputs)
     used = sorted({task.lane for task in tasks})
     return Tasks(streams, tasks, outs, teams, tuple(used), tuple(mails[i] for i in sorted(mails)))

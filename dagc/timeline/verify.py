@@ -90,11 +90,14 @@ def _latest_end(timeline: Timeline, run: Run, lane: int) -> Picoseconds:
 
 
 def _makespan(timeline: Timeline) -> str:
-    """Empty when max(node) ≤ makespan ≤ Σ node, over the slots of step 0 on their slowest ranks."""
+    """Empty when max(node) ≤ makespan ≤ Σ node, each on its slowest rank.
+
+    The longest is of step 0; the sum is of all that ran until step 0 was done, some of step 1 on a shared pool.
+    """
     slowest = [[int(np.max(cost.duration)) for cost in costs] for costs in timeline.priced.costs]
     runs = [run for run in timeline.runs if run.step == 0]
     longest = max((max(slowest[run.template], default=0) for run in runs), default=0)
-    whole = sum(run.count * sum(slowest[run.template]) for run in runs)
+    whole = sum(run.count * sum(slowest[run.template]) for run in timeline.runs)
     if longest <= timeline.makespan <= whole:
         return ""
     return f"makespan {timeline.makespan} ps is not between the longest node ({longest}) and the sum of all ({whole})"

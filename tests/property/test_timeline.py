@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagc.graph.graph import INPUT, Pairing
+from dagc.graph.graph import Pairing
 from dagc.graph.priced import PricedPhase
 from dagc.plan.deployment import Phase
 from dagc.timeline.schedule import schedule
@@ -155,7 +155,8 @@ def test_slack_is_what_a_node_may_be_late(priced: PricedPhase) -> None:
             places = [
                 (key, rank)
                 for key in plain.starts
-                if key[0] == 0 and priced.graph.micro_batches[key[1]] == size and key[2:4] == (stage, position) and key[5] == node
+                if (key[0], key[2], key[3], key[5]) == (0, stage, position, node)
+                and priced.graph.micro_batches[key[1]] == size
                 for rank in range(len(plain.starts[key]))
             ]
             late = [Expanded(priced, steps, {p: _delay(plain, p, slack)}).makespan() for p in places]

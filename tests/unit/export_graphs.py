@@ -122,7 +122,19 @@ def _node(
     load = np.array([1000.0, 1400.0]) if op is ops.GROUPED_GEMM else np.array([1000.0])
     span = Source("plan.moe", "# comment\npp 2 < ep 2 >").span(17, 21)
     return Node(
-        key, op, 0, inputs, (), tensor, load, load, Dtype.BF16, (("m", tokens), ("n", 64)), communication, fused_into, span
+        key,
+        op,
+        0,
+        inputs,
+        (),
+        tensor,
+        load,
+        load,
+        Dtype.BF16,
+        (("m", tokens), ("n", 64)),
+        communication,
+        fused_into,
+        span,
     )
 
 

@@ -87,10 +87,18 @@ def test_a_false_count_is_fixed_by_the_right_one() -> None:
     assert check(plan(fixed)) == ()
 
 
+def test_a_reduction_of_the_experts_is_offered_as_such() -> None:
+    """16 experts / 2 visited = 8."""
+    found = only(check(plan("claims main { compute_reduction 8 x }")), "C101")
+    assert "it is below 8 x" in found.message
+    assert found.help == ("claim `expert_compute_reduction 8 x`, which says what it counts",)
+    assert only(check(plan("claims main { compute_reduction 9 x }")), "C101").help == ()
+
+
 def test_claims_that_disagree_show_the_arithmetic() -> None:
     text = "claims main { throughput 150 tokens/ms per gpu\n throughput 9700 tokens/ms }"
     found = only(check(plan(text)), "C201")
-    assert "150 tokens/ms per gpu × 64 GPUs = 9.6 M tokens/s" in found.message
+    assert "150 tokens/ms per gpu × 64 GPUs = 9600 tokens/ms, not 9700 tokens/ms" in found.message
 
 
 def test_a_wrong_margin_points_at_the_margin() -> None:
@@ -103,7 +111,7 @@ def test_a_total_ticked_against_a_rate_per_gpu() -> None:
     """640 tokens/ms / 64 GPUs = 10 tokens/ms a GPU."""
     text = "require { throughput >= 100 tokens/ms per gpu }\nclaims main { throughput 640 tokens/ms }"
     found = only(check(plan(text)), "C203")
-    assert found.label == "10 K tokens/s per gpu"
+    assert found.label == "10 tokens/ms per gpu"
     assert found.labels[0].span.text == "throughput >= 100 tokens/ms per gpu"
 
 

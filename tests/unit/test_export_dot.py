@@ -18,7 +18,14 @@ from dagc.export.renderers import render
 from tests.unit.export_graphs import graph, plan, timelines
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "export_small.dot"
-HOSTILE = ['</svg><script>alert(1)</script>', 'a"b\\', "\\N\\G\\l<B>&lt;", "]; evil [label=x", "ä\U0001f600\x00\x1b\ud800", "--><!--"]
+HOSTILE = [
+    "</svg><script>alert(1)</script>",
+    'a"b\\',
+    "\\N\\G\\l<B>&lt;",
+    "]; evil [label=x",
+    "ä\U0001f600\x00\x1b\ud800",
+    "--><!--",
+]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -35,7 +42,7 @@ def svg_of(dot: str) -> str:
 
 
 def node_line(dot: str, name: str) -> str:
-    return next(line.strip() for line in dot.splitlines() if f"label=\"{name}\\n" in line)
+    return next(line.strip() for line in dot.splitlines() if f'label="{name}\\n' in line.replace("\xa0", ""))
 
 
 def test_one_layer_of_a_kind_is_opened_and_the_others_are_folded() -> None:
@@ -57,12 +64,13 @@ def test_both_phases_of_a_service_share_one_drawing() -> None:
 
 def test_an_opened_layer_states_the_time_of_one_copy() -> None:
     """Four nodes of 3.000333 us and experts of 7 us, one after the other: 19.001332 us, 19 us to three digits."""
-    assert "MoE layers 0–1" in drawn()
+    assert "MoE layers 0–1, ×2" in drawn()
     assert "19 us | 19 us each" in drawn()
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("attention", None), ("experts", "shape=box"), ("dispatch", "ellipse"), ("router", "parallelogram")]
+    ("name", "shape"),
+    [("attention", None), ("experts", "shape=box"), ("dispatch", "ellipse"), ("router", "parallelogram")],
 )
 def test_shapes_tell_categories_apart(name: str, shape: str | None) -> None:
     assert (shape or "shape=box") in node_line(drawn(), name)

@@ -29,7 +29,9 @@ def test_dot_that_is_not_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_dot_on_the_path_is_called_and_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "dot"
-    program.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "dot - graphviz version 9.8.7 (x)" >&2 && exit\necho "<svg></svg>"\n')
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = -V ] && echo "dot - graphviz version 9.8.7 (x)" >&2 && exit\necho "<svg></svg>"\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     rendering, problems = render("digraph {}", "dot")

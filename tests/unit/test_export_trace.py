@@ -48,7 +48,6 @@ def test_slices_of_a_lane_touch_and_never_overlap(events: list[dict[str, Any]]) 
 
 
 def test_decode_begins_when_prefill_ends(events: list[dict[str, Any]]) -> None:
-    """Each phase takes 2 · (4·5 + 3·... ) us as its timeline says, here compared in whole nanoseconds."""
     built = graph()
     prefill, _ = timelines(built)
     decode = {e["pid"] for e in events if e["name"] == "process_name" and e["args"]["name"].startswith("2 decode")}
@@ -84,6 +83,6 @@ def test_a_real_trace_processor_drops_nothing(content: bytes, tmp_path: Path) ->
         assert processor.query("select count(*) as n from flow") == [{"n": 32}]
         assert processor.query("select count(*) as n from slice where depth > 0") == [{"n": 0}]
         names = processor.query("select name from process where name is not null order by name")
-        assert [row["name"] for row in names][0] == "1 prefill · main · stage 00"
+        assert names[0]["name"] == "1 prefill · main · stage 00"
         (row,) = processor.query("select sum(dur) as n from slice where name = 'experts'")
         assert row["n"] == 2 * 2 * 3 * (5000 + 7000)

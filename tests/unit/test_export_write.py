@@ -29,7 +29,9 @@ def test_files_get_the_usual_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "x").stat().st_mode == ordinary.stat().st_mode
 
 
-@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, NO_SPACE), (errno.EDQUOT, NO_SPACE), (errno.EIO, NO_WRITE)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.ENOSPC, NO_SPACE), (errno.EDQUOT, NO_SPACE), (errno.EIO, NO_WRITE)]
+)
 def test_a_failure_leaves_what_was_there(tmp_path: Path, number: int, code: object) -> None:
     write_atomically(tmp_path, {"x": b"old", "y": b"old"})
     (problem,) = write_atomically(tmp_path, {"x": b"new", "y": failing(number)})

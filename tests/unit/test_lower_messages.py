@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dagc.graph.graph import Pairing, Pattern
+from dagc.graph.graph import INPUT, Pairing, Pattern
 from dagc.lower.lower import lower
 from dagc.lower.routing import expected_distinct
 from dagc.plan.deployment import Options, Phase
@@ -170,6 +170,30 @@ def test_a_stage_that_straddles_nodes_differently_has_its_own_template() -> None
     assert [int(g.local[0]) for g in spread] == [6, 4]
 
 
+def test_a_message_knows_whether_its_peer_is_on_the_same_node() -> None:
+    """Stages of 4 on nodes of 8: 0 to 1 inside the first node, 1 to 2 across, 2 to 3 inside the second."""
+    decode = lower(plan(service(layout(dp=4), layout(ep=4), 4))).decode
+    sends = [
+        next(t for t in (decode.templates[s.template] for s in program.segments) if t.key.startswith("pipeline.send"))
+        for program in decode.programs[0][:3]
+    ]
+    assert [message(t.nodes[0]).groups.nodes.tolist() for t in sends] == [[1] * 4, [2] * 4, [1] * 4]
+    assert sends[0] is sends[2]
+
+
+def test_cache_writes_go_to_the_ranks_that_keep_a_position() -> None:
+    """1 token x 2·8·64 elements read in 2 bytes and written in 2; over cp 2 each rank keeps every other one.
+
+    Over dcp 2 of tp 4 a latent of 576 likewise, 8 tokens of it.
+    """
+    one = lower(plan(service(layout(cp=2), layout(ep=2)), model=DEMO, workload=Workload(1, 100, 8)))
+    assert node(one.decode, "attention.kv_write").memory_bytes[0] == 1024 * 4 / 2
+    assert node(one.prefill, "attention.kv_write").memory_bytes[0] == 50 * 1024 * 4
+    options = Options(decode_context=2)
+    cut = lower(plan(service(layout(tp=4), layout(ep=4), options=options), workload=Workload(8, 64, 8)))
+    assert node(cut.decode, "attention.kv_write").memory_bytes[0] == 8 * 576 * 4 / 2
+
+
 def test_nothing_overlaps_unless_asked() -> None:
     for phase in lower(folded()).phases:
         for found in phase.templates:
@@ -184,6 +208,8 @@ def test_overlap_puts_one_halfs_communication_beside_the_others_computation() ->
     streams = {key: key[0] for key in keys}
     for later in moe.nodes:
         assert all(streams[keys[i]] == later.key[0] for i in (*later.inputs, *later.after) if i >= 0)
+    assert moe.nodes[keys.index("a.attention.norm")].inputs == (INPUT,)
+    assert moe.nodes[keys.index("b.attention.norm")].inputs == (INPUT - 1,)
     after_dispatch = keys[keys.index("a.moe.dispatch") + 1]
     assert after_dispatch.startswith("b.")
     shared = moe.nodes[keys.index("a.moe.shared.up")]

@@ -17,8 +17,8 @@ from tests.unit.lowering_plans import DEEPSEEK_V3, folded, message, node
 
 def written(text: str) -> Plan:
     """A bare strategy with DeepSeek-V3 on nodes of 8."""
-    file, problems = parse(Source("plan", text))
-    assert file is not None and not problems
+    file = parse(Source("plan", text)).file
+    assert file is not None
     deployment, problems = resolve(file.strategies[0])
     assert deployment is not None, problems
     return Plan(deployment, folded().facts)
@@ -63,7 +63,7 @@ def test_nodes_come_from_where_they_are_written() -> None:
 
 
 def test_groups_come_from_the_layouts() -> None:
-    """`ep 6 ; tp 4`: two expert groups of 6, three attention groups of 4; on nodes of 8 the second of each straddles."""
+    """`ep 6 ; tp 4`: two expert groups of 6, three attention groups of 4; on nodes of 8 the second 6 straddle."""
     decode = lower(written("ep 6 ; tp 4")).decode
     dispatch = message(node(decode, "moe.dispatch")).groups
     assert dispatch.members.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]

@@ -129,6 +129,7 @@ def test_the_cost_model_decides_nothing_without_shapes() -> None:
         ("ttft <= 10 s", "ttft < 0.1 s", True),
         ("ttft <= 10 s", "ttft < 12 s", False),
         ("ttft < 10 s", "ttft < 10 s", True),
+        ("ttft <= 10 s", "ttft > 5 s", False),  # which allows 20 s
         ("memory <= 64 GB", "memory 51.6 %", True),  # 33 GB
         ("memory <= 32 GB", "memory 51.6 %", False),
         ("tpot <= 50 ms", "latency 35 ms", True),

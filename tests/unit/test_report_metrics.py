@@ -14,10 +14,10 @@ from tests.unit.report_plans import plan
 SHARES = Shares(compute=0.2, memory=0.5, communication=0.2, bubble=0.1)
 
 
-def timeline(phase: Phase, makespan: float, interval: float) -> Timeline:
+def timeline(phase: Phase, makespan: float, interval: float, shares: Shares = SHARES) -> Timeline:
     graph = PhaseGraph(phase, "main", (), (), (), (0, 0, 0, 0), (8,))
     makespan_ps, interval_ps = round(makespan * PICOSECONDS), round(interval * PICOSECONDS)
-    return Timeline(PricedPhase(graph, ()), (), makespan_ps, interval_ps, (), SHARES, {}, {})
+    return Timeline(PricedPhase(graph, ()), (), makespan_ps, interval_ps, (), shares, {}, {})
 
 
 def metrics(output: int, *, handover: float | None = None) -> Metrics:

@@ -12,6 +12,7 @@ from dagc.units import Dimension
 CODE = Code("C101", "claim-false")
 
 _BASES = frozenset({Basis.STRUCTURE, Basis.MODEL})
+_OF_STRATEGY = frozenset({"gpus", "replicas", "stages", "experts_per_gpu", "layers_per_stage", "sequences_per_replica"})
 
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
@@ -29,7 +30,7 @@ def _diagnostic(plan: Plan, verdict: Verdict) -> Diagnostic:
         f"{actual.text}",
         labels=_labels(plan, verdict),
         notes=(actual.reason,),
-        help=_help(verdict),
+        help=_help(plan, verdict),
         fixes=_fixes(verdict),
     )
 
@@ -40,12 +41,14 @@ def _labels(plan: Plan, verdict: Verdict) -> tuple[Label, ...]:
     return (Label(plan.deployment.strategy.body.outer, f"{plan.deployment.gpus} GPUs by structure"),)
 
 
-def _help(verdict: Verdict) -> tuple[str, ...]:
-    if verdict.name == "compute_reduction":
-        return (f"claim `expert_compute_reduction {verdict.claim.figure.text}`, which says what it counts",)
+def _help(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
+    model, figure = plan.facts.model, verdict.claim.figure
+    if verdict.name == "compute_reduction" and figure.value * (model.top or 0) == model.expert_count:
+        return (f"claim `expert_compute_reduction {figure.text}`, which says what it counts",)
     if verdict.actual.value is None:
         return ()
-    return (f"claim `{verdict.name} {verdict.actual.text}`, or change the strategy",)
+    instead = ", or change the strategy" if verdict.name in _OF_STRATEGY else ""
+    return (f"claim `{verdict.name} {verdict.actual.text}`{instead}",)
 
 
 def _fixes(verdict: Verdict) -> tuple[Fix, ...]:

@@ -1,0 +1,37 @@
+"""W102: experts do not divide evenly over the ranks of an expert group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import written_factor
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.plan.layout import Factor
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("W102", "experts-uneven", Severity.WARNING)
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One warning for each service; silent where ranks would hold none."""
+    experts = plan.facts.model.expert_count
+    for service in plan.deployment.services:
+        factor = written_factor(service.experts_pool.experts, AxisKind.EP)
+        slots = (experts or 0) + service.options.redundant
+        if experts and factor is not None and slots >= factor.degree and slots % factor.degree:
+            yield _diagnostic(plan, factor, experts, slots)
+
+
+def _diagnostic(plan: Plan, factor: Factor, experts: int, slots: int) -> Diagnostic:
+    each, rest = divmod(slots, factor.degree)
+    spare = -slots % factor.degree
+    redundant = slots - experts + spare
+    return CODE.at(
+        factor.span,
+        f"{slots} expert slots do not divide over `ep {factor.degree}`",
+        f"{rest} ranks hold {each + 1}, {factor.degree - rest} hold {each}",
+        labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "expert_count", "experts"),
+        help=(f"`[redundant {redundant}]` fills the ranks evenly, or use an `ep` that divides {slots}",),
+    )

@@ -1,0 +1,43 @@
+"""W101: layers do not divide evenly over the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+from dagc.plan.scopes import subtrees
+from dagc.plan.splits import stage_layers
+from dagc.source import Span
+from dagc.syntax.tree import Axis, AxisKind
+
+CODE = Code("W101", "layers-uneven", Severity.WARNING)
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One warning for each service; silent where the split was written, or a stage would be empty."""
+    layers = plan.facts.model.layers
+    for service in plan.deployment.services:
+        if layers is None or service.options.layers or service.stages > layers or layers % service.stages == 0:
+            continue
+        held = stage_layers(service, layers)
+        yield CODE.at(
+            _pipeline(plan, service),
+            f"{layers} layers do not divide over {service.stages} stages",
+            f"{_runs(held)}",
+            help=(f"choose the split with `[layers {' '.join(map(str, held))}]`, or a `pp` that divides {layers}",)
+            if service.stages <= 16
+            else (f"use a `pp` that divides {layers}",),
+        )
+
+
+def _runs(held: tuple[int, ...]) -> str:
+    more, fewer = held.count(held[0]), held.count(held[-1])
+    return f"{more} stages of {held[0]} layers, {fewer} of {held[-1]}"
+
+
+def _pipeline(plan: Plan, service: Service) -> Span:
+    parts = subtrees(plan.deployment.strategy.body)
+    inside = [a.span for a in parts if isinstance(a, Axis) and a.kind is AxisKind.PP]
+    return next((s for s in inside if service.span.start <= s.start < service.span.end), service.span)

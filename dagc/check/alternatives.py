@@ -1,0 +1,60 @@
+"""Values of a degree that a rule would accept, with the GPUs that the strategy would then need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from dagc.check.repair import gpus, substitute
+from dagc.plan.layout import Factor, Layout
+from dagc.plan.plan import Plan
+from dagc.plan.scopes import subtrees
+from dagc.plan.sizes import size
+from dagc.source import Span
+from dagc.syntax.tree import Axis, AxisKind, Strategy
+
+
+def written_factor(layout: Layout | None, kind: AxisKind) -> Factor | None:
+    """The written factor of an axis, None where it is absent or implied."""
+    factors = () if layout is None else layout.factors
+    return next((factor for factor in factors if factor.axis is kind and factor.span is not None), None)
+
+
+def axis_at(plan: Plan, span: Span | None) -> Axis | None:
+    """The axis that was written there."""
+    body = plan.deployment.strategy.body
+    return next((part for part in subtrees(body) if isinstance(part, Axis) and part.span == span), None)
+
+
+def with_degree(plan: Plan, axis: Axis, degree: int) -> int:
+    """GPUs of the strategy with another degree of one axis."""
+    return size(_changed(plan, axis, degree))
+
+
+def offer(plan: Plan, axis: Axis, degree: int) -> str:
+    """A degree and what it comes to, as help shows it: `ep 16` (128 GPUs)."""
+    return f"`{axis.kind} {degree}` ({gpus(with_degree(plan, axis, degree))})"
+
+
+def nearest(degree: int, accepts: Callable[[int], bool], highest: int) -> list[int]:
+    """The nearest accepted degrees below and above, from 1 to `highest`."""
+    below = next((d for d in range(min(degree, highest + 1) - 1, 0, -1) if accepts(d)), None)
+    above = next((d for d in range(degree + 1, highest + 1) if accepts(d)), None)
+    return [d for d in (below, above) if d is not None]
+
+
+def use_degree(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[str, ...]:
+    """Help that offers these degrees in place of the written one."""
+    axis = axis_at(plan, span)
+    offers = [offer(plan, axis, degree) for degree in degrees] if axis else []
+    return (f"use {' or '.join(offers)}",) if offers else ()
+
+
+def claimed_gpus(plan: Plan) -> int | None:
+    """The number of GPUs that the plan claims for this strategy."""
+    found = [claim.figure.value for claim in plan.claims if claim.name == "gpus"]
+    return int(found[0]) if found else None
+
+
+def _changed(plan: Plan, axis: Axis, degree: int) -> Strategy:
+    changed = Axis(axis.kind, degree, axis.options, axis.body, axis.span, axis.outer)
+    return substitute(plan.deployment.strategy.body, axis, changed)

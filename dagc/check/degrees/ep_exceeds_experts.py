@@ -1,0 +1,65 @@
+"""D203: an expert group has more ranks than a layer has expert slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import axis_at, claimed_gpus, offer, with_degree, written_factor
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.deployment import Service
+from dagc.plan.layout import Factor
+from dagc.plan.plan import Plan
+from dagc.plan.splits import stage_layers
+from dagc.syntax.tree import Axis, AxisKind
+
+CODE = Code("D203", "ep-exceeds-experts")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service."""
+    experts = plan.facts.model.expert_count
+    for service in plan.deployment.services:
+        factor = written_factor(service.experts_pool.experts, AxisKind.EP)
+        if experts and factor is not None and factor.degree > experts + service.options.redundant:
+            yield _diagnostic(plan, service, factor, experts)
+
+
+def _diagnostic(plan: Plan, service: Service, factor: Factor, experts: int) -> Diagnostic:
+    redundant = service.options.redundant
+    slots = experts + redundant
+    copies = f"{redundant} redundant ones" if redundant else "no redundant ones"
+    what = "expert slots" if redundant else "experts"
+    return CODE.at(
+        factor.span,
+        f"`ep {factor.degree}` has more ranks than a layer has {what}",
+        f"{factor.degree - slots} of the {factor.degree} ranks would hold none",
+        labels=label(
+            plan.facts.model.spans, f"{experts} experts in each MoE layer, {copies}", "expert_count", "experts"
+        ),
+        notes=_notes(plan, service, experts),
+        help=_help(plan, axis_at(plan, factor.span), slots),
+    )
+
+
+def _notes(plan: Plan, service: Service, experts: int) -> tuple[str, ...]:
+    """Experts of several layers are what people add up to such a degree."""
+    note = "an expert group lives inside one stage"
+    layers = plan.facts.model.layers
+    if layers is None or layers < service.stages:
+        return (f"{note} and splits the experts of one layer at a time",)
+    held = stage_layers(service, layers)[0]
+    if held == 1:
+        return (f"{note}, and a stage here holds one layer",)
+    return (f"{note}; the {held * experts} experts of a stage's {held} layers are not one group",)
+
+
+def _help(plan: Plan, axis: Axis | None, slots: int) -> tuple[str, ...]:
+    if axis is None:
+        return ()
+    largest = f"use {offer(plan, axis, slots)}"
+    claimed = claimed_gpus(plan)
+    if claimed is None or with_degree(plan, axis, slots) == claimed:
+        return (largest,)
+    fitting = next((d for d in range(slots, 0, -1) if with_degree(plan, axis, d) == claimed), None)
+    return (largest if fitting is None else f"{largest}, or `ep {fitting}` for the {claimed} GPUs of the claim",)

@@ -1,0 +1,34 @@
+"""D303: the inner width of an expert does not divide over the ranks of the experts' tp group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import nearest, use_degree, written_factor
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.layout import Factor
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("D303", "expert-ffn-not-divisible")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service."""
+    experts = plan.facts.model.experts
+    for service in plan.deployment.services:
+        factor = written_factor(service.experts_pool.experts, AxisKind.TP)
+        if experts is not None and factor is not None and experts.ffn % factor.degree:
+            yield _diagnostic(plan, factor, experts.ffn)
+
+
+def _diagnostic(plan: Plan, factor: Factor, ffn: int) -> Diagnostic:
+    each, rest = divmod(ffn, factor.degree)
+    return CODE.at(
+        factor.span,
+        f"`tp {factor.degree}` does not divide the inner width {ffn} of an expert",
+        f"{ffn} = {factor.degree} × {each} + {rest}",
+        labels=label(plan.facts.model.spans, f"each expert is {ffn} wide", "ffn", "experts.ffn", "experts"),
+        help=use_degree(plan, factor.span, nearest(factor.degree, lambda d: ffn % d == 0, 2 * factor.degree)),
+    )

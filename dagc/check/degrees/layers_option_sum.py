@@ -1,0 +1,34 @@
+"""D105: `[layers …]` does not add up to the model's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+
+CODE = Code("D105", "layers-option-sum")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service; silent where the number of counts is wrong already."""
+    layers = plan.facts.model.layers
+    for service in plan.deployment.services:
+        written = service.options.layers
+        if layers is not None and written and len(written) == service.stages and sum(written) != layers:
+            yield _diagnostic(plan, service, written, layers)
+
+
+def _diagnostic(plan: Plan, service: Service, written: tuple[int, ...], layers: int) -> Diagnostic:
+    terms = " + ".join(map(str, written))
+    last = layers - sum(written[:-1])
+    fitting = " ".join(map(str, (*written[:-1], last)))
+    return CODE.at(
+        service.option_span("layers"),
+        f"`layers` places {sum(written)} layers of a model that has {layers}",
+        f"{terms} = {sum(written)}",
+        labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
+        help=(f"`[layers {fitting}]` adds up to {layers}",) if last > 0 else (),
+    )

@@ -1,0 +1,41 @@
+"""D103: more pipeline stages than layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import axis_at, use_degree
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+from dagc.plan.scopes import subtrees
+from dagc.syntax.tree import Axis, AxisKind
+
+CODE = Code("D103", "stages-exceed-layers")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service."""
+    layers = plan.facts.model.layers
+    for service in plan.deployment.services:
+        if layers is not None and service.stages > layers:
+            yield _diagnostic(plan, service, layers)
+
+
+def _diagnostic(plan: Plan, service: Service, layers: int) -> Diagnostic:
+    axis = _pipeline(plan, service)
+    span = axis.span if axis else service.span
+    empty = service.stages - layers
+    return CODE.at(
+        span,
+        f"`pp {service.stages}` has more stages than the model has layers",
+        f"{empty} of the {service.stages} stages would hold no layer",
+        labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
+        help=use_degree(plan, axis_at(plan, span) and span, [layers]),
+    )
+
+
+def _pipeline(plan: Plan, service: Service) -> Axis | None:
+    inside = [a for a in subtrees(plan.deployment.strategy.body) if isinstance(a, Axis) and a.kind is AxisKind.PP]
+    return next((a for a in inside if service.span.start <= a.span.start < service.span.end), None)

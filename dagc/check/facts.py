@@ -1,0 +1,19 @@
+"""Where the facts that a rule compares with were written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dagc.diag.diagnostic import Label
+from dagc.plan.plan import Plan
+from dagc.source import Span
+
+
+def label(spans: Mapping[str, Span], text: str, *names: str) -> tuple[Label, ...]:
+    """A label on the first of these fields that was written; none for a preset's."""
+    return next(((Label(spans[name], text),) for name in names if name in spans), ())
+
+
+def states(plan: Plan, block: str) -> bool:
+    """Whether a block was written, rather than filled in with defaults that its author never saw."""
+    return block not in plan.facts.defaulted

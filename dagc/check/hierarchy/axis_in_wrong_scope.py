@@ -1,0 +1,31 @@
+"""H101: an axis or scope stands where there is nothing of what it splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.repair import chain_around, orderings, use
+from dagc.check.words import SPLITS, around_label, places, written
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.scopes import Annotated, Fault, Node, kind_of
+
+CODE = Code("H101", "axis-in-wrong-scope")
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each chain of axes with a misplaced one."""
+    for node in annotated.faulty(Fault.WRONG_SCOPE):
+        yield _diagnostic(annotated, node)
+
+
+def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
+    kind = kind_of(node.syntax)
+    assert kind is not None
+    chain = chain_around(node)
+    return CODE.at(
+        node.span,
+        f"{written(node.syntax)} cannot stand in {node.place.value}",
+        f"`{kind}` {SPLITS[kind]}; it may stand in {places(kind)}",
+        labels=around_label(node, f"this opens {node.place.value}"),
+        help=use(annotated, chain.top, orderings(chain)),
+    )

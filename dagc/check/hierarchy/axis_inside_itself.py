@@ -1,0 +1,43 @@
+"""H102: an axis or scope stands inside another of the same meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.repair import chain_around, orderings, use
+from dagc.check.words import same_around, written
+from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.plan.scopes import Annotated, Fault, Node
+from dagc.syntax.tree import Scope, Strategy
+
+CODE = Code("H102", "axis-inside-itself")
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each inner one."""
+    for node in annotated.faulty(Fault.INSIDE_ITSELF):
+        yield _diagnostic(annotated, node)
+
+
+def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
+    outer = same_around(node)
+    return CODE.at(
+        node.span,
+        f"{written(node.syntax)} stands inside another `{_word(node)}`",
+        "what is split already is not split again by the same axis",
+        labels=(Label(outer, "the outer one"),) if outer else (),
+        help=_help(annotated, node),
+    )
+
+
+def _word(node: Node) -> str:
+    return written(node.syntax).strip("`").split()[0]
+
+
+def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
+    """One axis with both degrees; of a scope, what stands in it."""
+    if isinstance(node.syntax, Scope) and node.syntax.body is not None:
+        inside: Strategy = node.syntax.body
+        return use(annotated, node.syntax, [inside])
+    chain = chain_around(node)
+    return use(annotated, chain.top, orderings(chain))

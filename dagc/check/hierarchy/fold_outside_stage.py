@@ -1,0 +1,46 @@
+"""H104: a fold stands elsewhere than in a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.repair import attention_nest, axes_in, chain_around, fold, nest, use
+from dagc.check.words import around_label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.domains import is_experts
+from dagc.plan.scopes import Annotated, Fault, Node
+from dagc.syntax.tree import Axis, AxisKind, Fold, Strategy
+
+CODE = Code("H104", "fold-outside-stage")
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each such fold."""
+    for node in annotated.faulty(Fault.FOLD_PLACE):
+        yield CODE.at(
+            node.span,
+            f"a fold stands in {node.place.value}",
+            "`;` lets attention and experts share the GPUs of a stage, written or implied",
+            labels=around_label(node, f"this opens {node.place.value}"),
+            help=_help(annotated, node),
+        )
+
+
+def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
+    if not isinstance(node.syntax, Fold):
+        return ()
+    chain = chain_around(node)
+    return use(annotated, chain.top, _candidates(node.syntax, chain.axes))
+
+
+def _candidates(syntax: Fold, around: tuple[Axis, ...]) -> list[Strategy]:
+    """The axes around it with the attention, or left out."""
+    outer = [axis for axis in around if axis.kind in (AxisKind.DP, AxisKind.PP)]
+    inner = [axis for axis in around if axis.kind in (AxisKind.CP, AxisKind.TP)]
+    experts = [branch for branch in syntax.branches if is_experts(branch)]
+    rest = [axis for branch in syntax.branches if not is_experts(branch) for axis in axes_in(branch)]
+    attention = attention_nest([*inner, *rest])
+    found: list[Strategy] = []
+    if len(experts) == 1 and attention is not None:
+        found.append(nest(outer, fold(experts[0], attention)))
+    return [*found, nest(outer, syntax)]

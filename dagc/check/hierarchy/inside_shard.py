@@ -1,0 +1,31 @@
+"""H103: something stands inside `tp`, whose shards are not split further."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.repair import chain_around, orderings, use
+from dagc.check.words import SPLITS, around_label, written
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.scopes import Annotated, Fault, Node, kind_of
+
+CODE = Code("H103", "inside-shard")
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each chain of axes that goes on inside a shard."""
+    for node in annotated.faulty(Fault.INSIDE_SHARD):
+        yield _diagnostic(annotated, node)
+
+
+def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
+    kind = kind_of(node.syntax)
+    assert kind is not None
+    chain = chain_around(node)
+    return CODE.at(
+        node.span,
+        f"{written(node.syntax)} stands inside a shard",
+        f"a shard holds part of every matrix; `{kind}` {SPLITS[kind]}",
+        labels=around_label(node, "this opens a shard, and nothing stands inside one"),
+        help=use(annotated, chain.top, orderings(chain)),
+    )

@@ -1,0 +1,32 @@
+"""H108: pools stand elsewhere than in a replica or a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.repair import chain_around, nest, use
+from dagc.check.words import around_label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.scopes import Annotated, Fault, Node
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("H108", "pools-outside-stage")
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each `|` out of place."""
+    for node in annotated.faulty(Fault.POOLS_PLACE):
+        yield CODE.at(
+            node.span,
+            f"pools stand in {node.place.value}",
+            "`|` gives attention and experts GPUs of their own, in a replica or in a stage",
+            labels=around_label(node, f"this opens {node.place.value}"),
+            help=_help(annotated, node),
+        )
+
+
+def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
+    """The pools alone, in the same stage."""
+    chain = chain_around(node)
+    outer = [axis for axis in chain.axes if axis.kind in (AxisKind.DP, AxisKind.PP)]
+    return use(annotated, chain.top, [nest(outer, node.syntax)])

@@ -1,0 +1,55 @@
+"""H107: a stage, a replica or a phase is made inside a branch of a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.repair import axes_in, fold, merged, nest, use
+from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.plan.domains import is_experts
+from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, subtrees
+from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, Strategy
+
+CODE = Code("H107", "replica-axis-in-branch")
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each such branch."""
+    for node in annotated.faulty(Fault.REPLICA_AXIS):
+        culprit = _culprit(node.syntax)
+        around = node.enclosing[-1]
+        yield CODE.at(
+            culprit.span,
+            f"`{culprit.span.text}` stands in a branch of a fold",
+            "the branches share one stage; replicas, stages and phases are made around it",
+            labels=(Label(around.outer, "the fold"),),
+            help=_help(annotated, node, around),
+        )
+
+
+def _culprit(branch: Strategy) -> Axis | Scope:
+    """What opens no part of a stage: a `pp`, a phase, or else the `dp` around experts."""
+    nodes = [part for part in subtrees(branch) if isinstance(part, Axis | Scope)]
+    return next((part for part in nodes if part.kind is AxisKind.PP or part.kind in PHASES), nodes[0])
+
+
+def _help(annotated: Annotated, node: Node, around: Strategy) -> tuple[str, ...]:
+    """The axis around the fold. A phase in a branch has no such place."""
+    if not isinstance(around, Fold) or any(kind_of(part) in PHASES for part in subtrees(around)):
+        return ()
+    hoisted = [axis for branch in around.branches for axis in axes_in(branch) if _is_outer(branch, axis)]
+    branches = [rest for branch in around.branches if (rest := _without(branch, hoisted)) is not None]
+    by_kind = merged(hoisted)
+    outer = [by_kind[kind] for kind in (AxisKind.DP, AxisKind.PP) if kind in by_kind]
+    stage = fold(branches[0], branches[1]) if len(branches) == 2 else (branches[0] if branches else None)
+    return use(annotated, around, [nest(outer, stage)])
+
+
+def _is_outer(branch: Strategy, axis: Axis) -> bool:
+    around_stage = any(kind_of(part) is AxisKind.PP for part in subtrees(axis)) or is_experts(branch)
+    return axis.kind is AxisKind.PP or (axis.kind is AxisKind.DP and around_stage)
+
+
+def _without(branch: Strategy, hoisted: list[Axis]) -> Strategy | None:
+    kept = [axis for axis in axes_in(branch) if all(axis is not one for one in hoisted)]
+    return nest(kept, None) if kept else None

@@ -1,0 +1,1 @@
+"""Rules over the options of axes and scopes. One rule a file."""

@@ -1,0 +1,64 @@
+"""N122: an option on an axis or scope that it says nothing about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.options import OPTIONS
+from dagc.plan.scopes import Annotated, Node, Place, kind_of
+from dagc.syntax.tree import Axis, Fold, Option, Scope
+
+CODE = Code("N122", "misplaced-option")
+
+_OF_ATTENTION = frozenset({"sp", "dcp"})
+_EXPERTS = frozenset({Place.EXPERTS_BRANCH, Place.EXPERTS_POOL})
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each."""
+    for node in annotated.nodes():
+        if isinstance(node.syntax, Axis | Scope):
+            for option in node.syntax.options:
+                reason = _reason(annotated, node, option)
+                if reason:
+                    yield _diagnostic(node, option, reason)
+
+
+def _reason(annotated: Annotated, node: Node, option: Option) -> str:
+    form, kind = OPTIONS.get(option.name), kind_of(node.syntax)
+    if form is None:
+        return ""
+    if kind not in form.on:
+        return f"`{option.name}` is an option of {_owners(option.name)}"
+    if option.name in _OF_ATTENTION and _is_in_experts(annotated, node):
+        return "this `tp` cuts the experts; attention has its own axes"
+    if option.name == "device" and node.enclosing and isinstance(node.enclosing[-1], Fold):
+        return "the branches of a fold share their GPUs; only a pool has a device of its own"
+    return ""
+
+
+def _is_in_experts(annotated: Annotated, node: Node) -> bool:
+    """Whether a node stands in the experts' branch of a fold or in an experts' pool."""
+    around = {id(one) for one in (*node.enclosing, node.syntax)}
+    return any(one.place in _EXPERTS and id(one.syntax) in around for one in annotated.nodes())
+
+
+def _owners(name: str) -> str:
+    return " and ".join(f"`{kind}`" for kind in sorted(OPTIONS[name].on))
+
+
+def _diagnostic(node: Node, option: Option, reason: str) -> Diagnostic:
+    kind = kind_of(node.syntax)
+    here = [f"`{form.name}`" for form in OPTIONS.values() if kind in form.on]
+    return CODE.at(
+        option.span,
+        f"`{option.name}` does not apply to this `{kind}`",
+        reason,
+        help=(_help(option, here),),
+    )
+
+
+def _help(option: Option, here: list[str]) -> str:
+    move = f"write `[{option.span.text}]` behind {_owners(option.name)}, or leave it out"
+    return f"{move}; options here: {', '.join(here)}" if here else move

@@ -1,0 +1,35 @@
+"""N120: an option that the language does not have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix
+from dagc.plan.options import OPTIONS
+from dagc.plan.scopes import Annotated, Kind
+from dagc.syntax.tree import Axis, Option, Scope
+
+CODE = Code("N120", "unknown-option")
+
+
+def check(annotated: Annotated) -> Iterator[Diagnostic]:
+    """One diagnostic for each."""
+    for node in annotated.nodes():
+        if isinstance(node.syntax, Axis | Scope):
+            for option in node.syntax.options:
+                if option.name not in OPTIONS:
+                    yield _diagnostic(node.syntax.kind, option)
+
+
+def _diagnostic(kind: Kind, option: Option) -> Diagnostic:
+    here = [form.name for form in OPTIONS.values() if kind in form.on]
+    near = difflib.get_close_matches(option.name.lower(), OPTIONS, n=1, cutoff=0.6)
+    offer = f"did you mean `{near[0]}`? " if near else ""
+    listed = ", ".join(f"`{name}`" for name in here)
+    return CODE.at(
+        option.name_span,
+        f"there is no option `{option.name}`",
+        help=(f"{offer}options of `{kind}`: {listed}" if here else f"{offer}`{kind}` has no options",),
+        fixes=(Fix(f"write `{near[0]}`", (Edit(option.name_span, near[0]),), safe=False),) if near else (),
+    )

@@ -1,0 +1,174 @@
+"""Finds the spelling that was probably meant, by rearranging the tree.
+
+Turns a part of a strategy and candidates to stand in its place into help. A candidate is offered only when the
+strategy with it is resolved to have fewer faults; where none is left, the whole strategy is shown with its GPUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from dagc.plan.scopes import PHASES, Annotated, Node, annotate, kind_of, subtrees
+from dagc.plan.sizes import judge_size, size
+from dagc.syntax.printer import format_strategy
+from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Pools, Scope, ScopeKind, Strategy
+
+_MOST = 2
+"""Spellings offered at once."""
+
+_ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
+
+
+def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy]) -> tuple[str, ...]:
+    """Help that offers those candidates in place of `part` that mend the strategy; empty when none does."""
+    before = _faults(annotated)
+    offers: list[str] = []
+    for candidate in candidates:
+        whole = substitute(annotated.strategy.body, part, candidate)
+        after = _faults(annotate(replace(annotated.strategy, body=whole)))
+        if after < before and not judge_size(whole):
+            offers.append(_offer(whole if after == 0 else candidate, with_size=after == 0))
+    distinct = list(dict.fromkeys(offers))[:_MOST]
+    return (f"use {' or '.join(distinct)}",) if distinct else ()
+
+
+def _offer(strategy: Strategy, with_size: bool) -> str:
+    text = f"`{format_strategy(strategy)}`"
+    return f"{text} ({gpus(size(strategy))})" if with_size else text
+
+
+def gpus(count: int) -> str:
+    """A number of GPUs in words."""
+    return f"{count} GPU" if count == 1 else f"{count} GPUs"
+
+
+def _faults(annotated: Annotated) -> int:
+    return sum(node.fault is not None for node in annotated.nodes())
+
+
+def substitute(tree: Strategy, old: Strategy, new: Strategy | None) -> Strategy:
+    """The tree with `new` in the place of the part that is the object `old`."""
+    if tree is old:
+        return old if new is None else new
+    if isinstance(tree, Fold | Pools):
+        return replace(tree, branches=tuple(substitute(branch, old, new) for branch in tree.branches))
+    return tree if tree.body is None else replace(tree, body=substitute(tree.body, old, new))
+
+
+# Chains: axes and scopes one inside the other, with nothing beside them
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """`top` is the outermost node, `axes` all of them outermost first, `tail` the fold or pools at the end."""
+
+    top: Strategy
+    axes: tuple[Axis, ...]
+    tail: Strategy | None
+
+
+def chain_around(node: Node) -> Chain:
+    """The longest chain that a node stands in."""
+    top = node.syntax
+    for around in reversed(node.enclosing):
+        if isinstance(around, Fold | Pools) or kind_of(around) in PHASES:
+            break
+        top = around
+    return chain_from(top)
+
+
+def chain_from(top: Strategy | None) -> Chain:
+    """The chain that begins with this node."""
+    axes: list[Axis] = []
+    at = top
+    while isinstance(at, Axis | Scope) and at.kind not in PHASES:
+        axes += [at] if isinstance(at, Axis) else []
+        at = at.body
+    assert top is not None
+    return Chain(top, tuple(axes), at)
+
+
+def orderings(chain: Chain) -> list[Strategy]:
+    """The legal spellings of a chain's axes, likeliest first: nested in the order of the scopes, or folded."""
+    by_kind = merged(chain.axes)
+    outer = [by_kind[kind] for kind in (AxisKind.DP, AxisKind.PP) if kind in by_kind]
+    inner = [by_kind[kind] for kind in (AxisKind.CP, AxisKind.EP, AxisKind.TP) if kind in by_kind]
+    if chain.tail is not None:
+        return [nest([*outer, *inner], chain.tail), nest(outer, chain.tail)]
+    return [nest([*outer, *inner], None), *_folded(by_kind), *_attention_dp(by_kind)]
+
+
+def _folded(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:
+    experts = by_kind.get(AxisKind.EP)
+    if experts is None:
+        return []
+    found: list[Strategy] = []
+    for kinds in (_ATTENTION_ORDER[1:], _ATTENTION_ORDER):
+        attention = [by_kind[kind] for kind in kinds if kind in by_kind]
+        outer = [by_kind[kind] for kind in (AxisKind.DP, AxisKind.PP) if kind in by_kind and kind not in kinds]
+        if attention:
+            found.append(nest(outer, fold(nest([experts], None), nest(attention, None))))
+    return found
+
+
+def _attention_dp(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:
+    """`dp` as attention's own, in a stage."""
+    if AxisKind.DP not in by_kind or AxisKind.EP in by_kind:
+        return []
+    attention = [by_kind[kind] for kind in _ATTENTION_ORDER if kind in by_kind]
+    outer = [by_kind[AxisKind.PP]] if AxisKind.PP in by_kind else []
+    return [nest(outer, scope(ScopeKind.ATTN, nest(attention, None)))]
+
+
+def merged(axes: Sequence[Axis]) -> dict[AxisKind, Axis]:
+    """One axis of each kind: degrees of those written twice multiply, the first of each option stays."""
+    found: dict[AxisKind, Axis] = {}
+    for kind in dict.fromkeys(axis.kind for axis in axes):
+        alike = [axis for axis in axes if axis.kind is kind]
+        degree = prod(axis.degree for axis in alike)
+        options: dict[str, Option] = {}
+        for option in (option for axis in alike for option in axis.options):
+            options.setdefault(option.name, option)
+        found[kind] = replace(alike[0], degree=degree, options=tuple(options.values()), body=None)
+    return found
+
+
+# Building
+
+
+def nest(axes: Sequence[Axis], inside: Strategy | None) -> Strategy:
+    """Axes one inside the other, outermost first. At least one axis, or something inside."""
+    tree = inside
+    for axis in reversed(axes):
+        tree = replace(axis, body=tree)
+    assert tree is not None
+    return tree
+
+
+def fold(first: Strategy, second: Strategy) -> Fold:
+    """Two branches on the same GPUs."""
+    return Fold((first, second), first.outer)
+
+
+def pools(branches: Sequence[Strategy]) -> Strategy:
+    """Branches on GPUs of their own; one alone is no pool."""
+    return branches[0] if len(branches) == 1 else Pools(tuple(branches), branches[0].outer)
+
+
+def scope(kind: ScopeKind, inside: Strategy) -> Scope:
+    """A named domain or phase around a strategy."""
+    return Scope(kind, (), inside, inside.outer, inside.outer)
+
+
+def axes_in(strategy: Strategy) -> tuple[Axis, ...]:
+    """Every axis of a tree, in the order of the text."""
+    return tuple(part for part in subtrees(strategy) if isinstance(part, Axis))
+
+
+def attention_nest(axes: Sequence[Axis]) -> Strategy | None:
+    """Attention's axes among these, one inside the other; None when there are none."""
+    by_kind = merged(axes)
+    found = [by_kind[kind] for kind in _ATTENTION_ORDER if kind in by_kind]
+    return nest(found, None) if found else None

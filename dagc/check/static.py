@@ -1,0 +1,112 @@
+"""Runs the rules that need no price: over the text of a strategy, and over a plan.
+
+Each table below is the whole list of its rules; a rule knows no other. All of them run, and what they find comes back
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from dagc.check.advice import (
+    batch_uneven,
+    dcp_exceeds_cache_copies,
+    experts_uneven,
+    fold_filled,
+    gpus_idle,
+    layers_uneven,
+    tp_across_nodes,
+)
+from dagc.check.degrees import (
+    cp_exceeds_prompt,
+    dcp_not_dividing_tp,
+    dense_ffn_not_divisible,
+    ep_exceeds_experts,
+    ep_on_dense_model,
+    expert_ffn_not_divisible,
+    heads_not_divisible,
+    kv_heads_not_divisible,
+    layers_option_count,
+    layers_option_sum,
+    micro_exceeds_sequences,
+    redundant_exceeds_ranks,
+    replicas_exceed_batch,
+    stages_exceed_layers,
+)
+from dagc.check.gpus import cluster_too_small
+from dagc.check.hierarchy import (
+    axis_in_wrong_scope,
+    axis_inside_itself,
+    fold_branches,
+    fold_outside_stage,
+    inside_shard,
+    phase_alone,
+    phase_beside_unscoped,
+    phase_nested,
+    phase_repeated,
+    pools_of_no_form,
+    pools_outside_stage,
+    replica_axis_in_branch,
+    two_branches_one_domain,
+)
+from dagc.check.names import bad_option_value, misplaced_option, repeated_option, unknown_option
+from dagc.diag.diagnostic import Diagnostic
+from dagc.plan.plan import Plan
+from dagc.plan.scopes import Annotated
+
+TEXT_RULES: tuple[Callable[[Annotated], Iterator[Diagnostic]], ...] = (
+    axis_in_wrong_scope.check,
+    axis_inside_itself.check,
+    inside_shard.check,
+    fold_outside_stage.check,
+    fold_branches.check,
+    two_branches_one_domain.check,
+    replica_axis_in_branch.check,
+    pools_outside_stage.check,
+    pools_of_no_form.check,
+    phase_alone.check,
+    phase_repeated.check,
+    phase_beside_unscoped.check,
+    phase_nested.check,
+    unknown_option.check,
+    bad_option_value.check,
+    misplaced_option.check,
+    repeated_option.check,
+)
+"""Rules over the text of a strategy."""
+
+PLAN_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+    stages_exceed_layers.check,
+    layers_option_count.check,
+    layers_option_sum.check,
+    micro_exceeds_sequences.check,
+    replicas_exceed_batch.check,
+    ep_on_dense_model.check,
+    ep_exceeds_experts.check,
+    redundant_exceeds_ranks.check,
+    heads_not_divisible.check,
+    kv_heads_not_divisible.check,
+    expert_ffn_not_divisible.check,
+    dense_ffn_not_divisible.check,
+    dcp_not_dividing_tp.check,
+    cp_exceeds_prompt.check,
+    cluster_too_small.check,
+    layers_uneven.check,
+    experts_uneven.check,
+    batch_uneven.check,
+    gpus_idle.check,
+    tp_across_nodes.check,
+    fold_filled.check,
+    dcp_exceeds_cache_copies.check,
+)
+"""Rules over a strategy with a meaning and the facts beside it. A rule is silent where what it needs is not stated."""
+
+
+def check_hierarchy(annotated: Annotated) -> tuple[Diagnostic, ...]:
+    """What is wrong with a strategy by its text alone: scopes, folds, pools, options."""
+    return tuple(diagnostic for rule in TEXT_RULES for diagnostic in rule(annotated))
+
+
+def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:
+    """What is wrong or unwise about a plan, before anything is priced."""
+    return tuple(diagnostic for rule in PLAN_RULES for diagnostic in rule(plan))

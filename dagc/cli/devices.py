@@ -1,0 +1,93 @@
+"""`dagc devices`: the GPUs that dagc knows, and the figures of one, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dagc.cli.printing import USAGE, print_text
+from dagc.units import format_bytes, format_rate, format_seconds, format_share
+
+if TYPE_CHECKING:
+    from dagc.catalog.device import ClusterSpec
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How it is printed.",
+)
+def devices(name: str | None, style: str) -> None:
+    """List the devices, or show the figures of one."""
+    from dagc.catalog.presets import device_names, device_sources, load_device
+
+    if name is None:
+        _list(device_names(), style)
+        return
+    cluster = load_device(name)
+    if cluster is None:
+        _refuse(name, device_names())
+    elif style == "json":
+        _print_json(_document(cluster, device_sources(name)))
+    else:
+        click.echo("\n".join(_lines(cluster, device_sources(name))))
+
+
+def _list(names: tuple[str, ...], style: str) -> None:
+    if style == "json":
+        _print_json({"devices": names})
+    else:
+        click.echo("\n".join(names))
+
+
+def _refuse(name: str, names: tuple[str, ...]) -> None:
+    from dagc.declare.fields import unknown_name
+    from dagc.source import Source
+
+    place = Source("dagc devices", name).span(0, len(name))
+    print_text((unknown_name(place, "device", names),))
+    raise SystemExit(USAGE)
+
+
+def _document(cluster: ClusterSpec, sources: Mapping[str, str]) -> dict[str, Any]:
+    fields = asdict(cluster)
+    device = fields.pop("device")
+    joined = {k: v for k, v in fields.items() if k not in ("name", "gpus", "spans")}
+    return {"schema_version": 1, **{k: v for k, v in device.items() if k != "source"}, **joined, "sources": sources}
+
+
+def _lines(cluster: ClusterSpec, sources: Mapping[str, str]) -> Iterator[str]:
+    device = cluster.device
+    yield f"{cluster.name}: {format_bytes(device.memory_bytes)}, nodes of {cluster.gpus_per_node}"
+    reached = format_share(device.compute_efficiency)
+    for dtype, flops in device.flops.items():
+        yield f"{dtype:10}{format_rate(flops, 'flop/s'):>16}   of which {reached} are reached"
+    yield _rate("memory", device.bandwidth_bytes_per_second, device.memory_efficiency)
+    yield _rate("link", cluster.link_bytes_per_second, cluster.link_efficiency, cluster.link_latency_seconds)
+    yield _rate(
+        "network", cluster.network_bytes_per_second, cluster.network_efficiency, cluster.network_latency_seconds
+    )
+    yield ""
+    yield "sources"
+    for figure, source in sources.items():
+        yield f"  {figure}: {source}"
+
+
+def _rate(name: str, bytes_per_second: float | None, share: float, latency_seconds: float | None = None) -> str:
+    rate = "unknown" if bytes_per_second is None else format_rate(bytes_per_second, "bytes/s")
+    latency = "" if latency_seconds is None else f", latency {format_seconds(latency_seconds)}"
+    return f"{name:10}{rate:>16}   of which {format_share(share)} are reached{latency}"
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    import orjson
+
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
