@@ -12,23 +12,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagc.check.priced import check_priced
 from dagc.check.static import check_hierarchy, check_plan
+from dagc.cost.memory import rank_memory
+from dagc.cost.price import price
 from dagc.declare.facts import declare_facts
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.order import in_order
+from dagc.graph.graph import Graph
+from dagc.graph.verify import verify as verify_graph
+from dagc.lower.lower import lower
+from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
+from dagc.report.assess import assess
+from dagc.report.assessment import Assessment
 from dagc.report.structure import structure
 from dagc.source import Source
 from dagc.syntax.parser import parse, parse_fragment
 from dagc.syntax.tree import Block, NamedStrategy
+from dagc.timeline.schedule import schedule
+from dagc.timeline.timeline import Timeline
+from dagc.timeline.verify import verify as verify_timeline
 
 if TYPE_CHECKING:
-    from dagc.cost.memory import PoolMemory
-    from dagc.graph.graph import Graph
     from dagc.report.summary import Summary
-    from dagc.timeline.timeline import Timeline
 
 Say = Callable[[str], None]
 """Takes the name of the step that begins."""
@@ -43,12 +52,11 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What pricing adds to a plan. Without shapes there is no graph; `undetermined` names the missing fields."""
+    """What pricing adds to a plan. Without shapes there is no graph, without rates no timelines."""
 
-    memory: tuple[PoolMemory, ...] | None = None
+    assessment: Assessment
     graph: Graph | None = None
     timelines: tuple[Timeline, ...] | None = None
-    undetermined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,40 +109,29 @@ def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnosti
         return None
     plan = Plan(deployment, facts)
     own = list(check_plan(plan))
-    priced = Priced() if _stops(own) else _price(plan, own, say)
+    priced = None if _stops(own) else _price(plan, own, say)
     found += own
-    if _stops(own):
-        return None
-    return Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+    return None if priced is None else Checked(plan, priced, in_order([*problems, *own]), structure(plan))
 
 
 def _price(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
-    """Memory, graph, cost, schedule and the rules on them. Imports here: a plan without shapes needs none of it."""
-    from dagc.check.priced import check_priced
-    from dagc.cost.memory import rank_memory
-    from dagc.cost.price import missing_figures, price
-    from dagc.graph.verify import verify
-    from dagc.lower.lower import lower
-    from dagc.timeline.schedule import schedule
-    from dagc.timeline.verify import verify as verify_timeline
+    """Memory, graph, cost, schedule, and the rules on them."""
+    memory = rank_memory(plan) if not missing_shapes(plan) else None
+    graph, timelines = (None, None) if memory is None or missing_rates(plan) else _timelines(plan, found, say)
+    assessment = assess(plan, memory, timelines)
+    found += check_priced(plan, assessment)
+    return Priced(assessment, graph, timelines)
 
-    if plan.facts.model.shapes() is None:
-        found += check_priced(plan, None, None)
-        return Priced(undetermined=plan.facts.model.missing())
-    memory = rank_memory(plan)
-    missing = missing_figures(plan)
-    if missing:
-        found += check_priced(plan, memory, None)
-        return Priced(memory=memory, undetermined=missing)
+
+def _timelines(plan: Plan, found: list[Diagnostic], say: Say) -> tuple[Graph, tuple[Timeline, ...]]:
     say(f"lowering {plan.name}")
     graph = lower(plan)
-    found += verify(graph)
+    found += verify_graph(graph)
     say(f"pricing and scheduling {plan.name}")
     timelines = tuple(schedule(price(phase, plan)) for phase in graph.phases)
     for timeline in timelines:
         found += verify_timeline(timeline)
-    found += check_priced(plan, memory, timelines)
-    return Priced(memory, graph, timelines)
+    return graph, timelines
 
 
 def _stops(diagnostics: list[Diagnostic]) -> bool:
@@ -156,7 +153,7 @@ def export(checked: Checked, renderer: str | None = None) -> Product:
     from dagc.report.assemble import summarize
 
     priced = checked.priced
-    summary = summarize(checked.plan, priced.memory, priced.timelines, checked.diagnostics)
+    summary = summarize(checked.plan, priced.assessment, checked.diagnostics)
     files = {"summary.json": to_json_bytes(summary)}
     if priced.graph is None or priced.timelines is None:
         return Product(summary, files, ())

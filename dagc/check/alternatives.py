@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from dagc.catalog.model import AttentionKind, ModelSpec
 from dagc.check.repair import gpus, substitute
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Plan
@@ -40,6 +41,33 @@ def nearest(degree: int, accepts: Callable[[int], bool], highest: int) -> list[i
     below = next((d for d in range(min(degree, highest + 1) - 1, 0, -1) if accepts(d)), None)
     above = next((d for d in range(degree + 1, highest + 1) if accepts(d)), None)
     return [d for d in (below, above) if d is not None]
+
+
+def fitting_tp(plan: Plan, factor: Factor) -> list[int]:
+    """The nearest tp degrees that divide everything that this `tp` splits, as far as it is stated."""
+    model, attention, experts = plan.facts.model, _is_in(plan, factor, "attention"), _is_in(plan, factor, "experts")
+    split = [model.heads, model.dense_ffn] if attention else []
+    split += [model.experts.ffn] if experts and model.experts else []
+    whole = [amount for amount in split if amount]
+    kv_heads = model.kv_heads if attention and not is_latent(model) else None
+    highest = min([*whole, 2**15])
+    return nearest(factor.degree, lambda d: all(n % d == 0 for n in whole) and kv_fits(kv_heads, d), highest)
+
+
+def kv_fits(kv_heads: int | None, tp: int) -> bool:
+    """Whether key-value heads divide over the ranks of a tp group, or are copied evenly to them."""
+    return not kv_heads or kv_heads % tp == 0 or tp % kv_heads == 0
+
+
+def is_latent(model: ModelSpec) -> bool:
+    """Whether the cache is one latent vector, which tensor parallelism does not split."""
+    return model.attention is not None and model.attention.kind is AttentionKind.MLA
+
+
+def _is_in(plan: Plan, factor: Factor, domain: str) -> bool:
+    pools = (pool for service in plan.deployment.services for pool in service.pools)
+    layouts = (pool.attention if domain == "attention" else pool.experts for pool in pools)
+    return any(factor in layout.factors for layout in layouts if layout)
 
 
 def use_degree(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[str, ...]:

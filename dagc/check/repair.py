@@ -97,7 +97,7 @@ def orderings(chain: Chain) -> list[Strategy]:
     inner = [by_kind[kind] for kind in (AxisKind.CP, AxisKind.EP, AxisKind.TP) if kind in by_kind]
     if chain.tail is not None:
         return [nest([*outer, *inner], chain.tail), nest(outer, chain.tail)]
-    return [nest([*outer, *inner], None), *_folded(by_kind), *_attention_dp(by_kind)]
+    return [*_two_dps(chain.axes), nest([*outer, *inner], None), *_folded(by_kind), *_attention_dp(by_kind)]
 
 
 def _folded(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:
@@ -111,6 +111,19 @@ def _folded(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:
         if attention:
             found.append(nest(outer, fold(nest([experts], None), nest(attention, None))))
     return found
+
+
+def _two_dps(axes: Sequence[Axis]) -> list[Strategy]:
+    """The outermost `dp` around stages and the others as attention's own, where something stands between them."""
+    copies = [i for i, axis in enumerate(axes) if axis.kind is AxisKind.DP]
+    if len(copies) < 2 or copies[1] == copies[0] + 1:
+        return []
+    rest = merged([axis for i, axis in enumerate(axes) if i != copies[0]])
+    stages = [rest[AxisKind.PP]] if AxisKind.PP in rest else []
+    attention = nest([rest[kind] for kind in _ATTENTION_ORDER if kind in rest], None)
+    experts = rest.get(AxisKind.EP)
+    stage = fold(nest([experts], None), attention) if experts else scope(ScopeKind.ATTN, attention)
+    return [nest([axes[copies[0]], *stages], stage)]
 
 
 def _attention_dp(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:

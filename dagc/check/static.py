@@ -75,7 +75,7 @@ TEXT_RULES: tuple[Callable[[Annotated], Iterator[Diagnostic]], ...] = (
 )
 """Rules over the text of a strategy."""
 
-PLAN_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+DEGREE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     stages_exceed_layers.check,
     layers_option_count.check,
     layers_option_sum.check,
@@ -90,6 +90,10 @@ PLAN_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     dense_ffn_not_divisible.check,
     dcp_not_dividing_tp.check,
     cp_exceeds_prompt.check,
+)
+"""Rules over a strategy with a meaning and the facts beside it. A rule is silent where what it needs is not stated."""
+
+SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     cluster_too_small.check,
     layers_uneven.check,
     experts_uneven.check,
@@ -99,7 +103,7 @@ PLAN_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     fold_filled.check,
     dcp_exceeds_cache_copies.check,
 )
-"""Rules over a strategy with a meaning and the facts beside it. A rule is silent where what it needs is not stated."""
+"""Rules over sizes and splits, and advice. They wait for right degrees: a wrong one makes the size wrong too."""
 
 
 def check_hierarchy(annotated: Annotated) -> tuple[Diagnostic, ...]:
@@ -109,4 +113,5 @@ def check_hierarchy(annotated: Annotated) -> tuple[Diagnostic, ...]:
 
 def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:
     """What is wrong or unwise about a plan, before anything is priced."""
-    return tuple(diagnostic for rule in PLAN_RULES for diagnostic in rule(plan))
+    degrees = tuple(diagnostic for rule in DEGREE_RULES for diagnostic in rule(plan))
+    return degrees or tuple(diagnostic for rule in SIZE_RULES for diagnostic in rule(plan))

@@ -49,7 +49,7 @@ def _list(names: tuple[str, ...], style: str) -> None:
 
 
 def _refuse(name: str, names: tuple[str, ...]) -> None:
-    from dagc.declare.fields import unknown_name
+    from dagc.catalog.names import unknown_name
     from dagc.source import Source
 
     place = Source("dagc devices", name).span(0, len(name))

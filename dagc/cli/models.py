@@ -51,8 +51,8 @@ def _list(names: tuple[str, ...], style: str) -> None:
 def _find(name: str) -> ModelSpec | Diagnostic:
     """A preset, or the model of a file: a name with a suffix `.json` or a directory in it is a path."""
     from dagc.catalog.huggingface import read_config_file
+    from dagc.catalog.names import unknown_name
     from dagc.catalog.presets import load_model, model_names
-    from dagc.declare.fields import unknown_name
     from dagc.source import Source
 
     place = Source("dagc models", name).span(0, len(name))

@@ -57,7 +57,7 @@ class Terms:
 
 
 def link(cluster: ClusterSpec) -> Wire:
-    """Inside a node. An unknown bandwidth limits nothing; `missing_figures` names it beforehand."""
+    """Inside a node. An unknown bandwidth limits nothing; `plan.missing` names it beforehand."""
     rate = (cluster.link_bytes_per_second or inf) * cluster.link_efficiency
     return Wire("link", rate, cluster.link_latency_seconds)
 
@@ -115,9 +115,8 @@ def _twice(terms: Terms) -> Terms:
 def _group_bytes(load: Load, groups: Groups) -> ByGroup:
     """Bytes of the member with most, shape (groups,)."""
     if load.shape[0] == 1:
-        return np.full(groups.members.shape[0], load[0], dtype=np.float64)
-    held: ByGroup = load[groups.members]
-    return np.asarray(held.max(axis=1), dtype=np.float64)
+        return np.broadcast_to(load, groups.members.shape[:1])
+    return np.maximum.reduce(load[groups.members], axis=1)
 
 
 def _by_rank(seconds: ByGroup, groups: Groups) -> ByGroup:

@@ -41,7 +41,7 @@ class Rates:
 def achieved(device: DeviceSpec, node: Node, activation: Dtype) -> Rates:
     """Rates of a device on an operator. A type without a peak is computed as the activation type, and noted.
 
-    An unknown figure limits nothing; `missing_figures` names those beforehand.
+    An unknown figure limits nothing; `plan.missing` names those beforehand.
     """
     peak, note = device.flops.get(node.dtype), ""
     if peak is None:

@@ -4,7 +4,7 @@ Chooses the formula: computation and routing by the roofline of the team's devic
 cluster's links. A node whose work another's kernel does costs nothing. Every template is priced once, on the devices
 of the first program that uses it; templates are shared between stages of one pool only.
 
-Assumes that `missing_figures` is empty; an unknown rate would limit nothing.
+Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would limit nothing.
 """
 
 from __future__ import annotations
@@ -27,23 +27,6 @@ def price(graph: PhaseGraph, plan: Plan) -> PricedPhase:
         for index, template in enumerate(graph.templates)
     )
     return PricedPhase(graph, costs)
-
-
-def missing_figures(plan: Plan) -> tuple[str, ...]:
-    """Figures of the cluster, as the language writes them, without which there is no price.
-
-    `link` is needed where two GPUs share a node, `network` where the GPUs do not fit one.
-    """
-    cluster, deployment = plan.facts.cluster, plan.deployment
-    devices = [plan.device_of(pool) for service in deployment.services for pool in service.pools]
-    activation = plan.facts.model.activation_dtype
-    lacking = {
-        "bandwidth": any(not device.bandwidth_bytes_per_second for device in devices),
-        "compute": any(not device.flops.get(activation) for device in devices),
-        "link": not cluster.link_bytes_per_second and deployment.gpus > 1 and cluster.gpus_per_node > 1,
-        "network": not cluster.network_bytes_per_second and deployment.gpus > cluster.gpus_per_node,
-    }
-    return tuple(name for name, missing in lacking.items() if missing)
 
 
 def _cost(node: Node, device: DeviceSpec, plan: Plan) -> NodeCost:

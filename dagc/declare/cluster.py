@@ -14,8 +14,9 @@ from typing import Any
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
+from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
-from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, read_fields, unknown_name
+from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, read_fields
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Span
 from dagc.syntax.tree import Block, Quantity, Value, Word

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dagc.catalog.device import DeviceSpec
+from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
 from dagc.declare.claims import declare_claims
 from dagc.declare.cluster import declare_cluster
-from dagc.declare.fields import unknown_name
 from dagc.declare.model import declare_model
 from dagc.declare.require import declare_requirements
 from dagc.declare.workload import declare_workload

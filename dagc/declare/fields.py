@@ -19,7 +19,6 @@ from dagc.source import Span
 from dagc.syntax.tree import Entry, Quantity, Value, Word
 from dagc.units import Dimension, candidates, lookup, nearest
 
-UNKNOWN_NAME = Code("N110", "unknown-name")
 UNKNOWN_FIELD = Code("N111", "unknown-field")
 REPEATED_FIELD = Code("N112", "repeated-field")
 FIELD_UNIT = Code("N113", "field-unit")
@@ -176,18 +175,6 @@ def read_fields(
             found |= given
             problems += wrong
     return Record(found), tuple(problems)
-
-
-def unknown_name(span: Span, what: str, names: Iterable[str], *, help: tuple[str, ...] = ()) -> Diagnostic:
-    """N110: a preset's or another name that nothing has, with the nearest one offered and all listed."""
-    known = tuple(names)
-    near = nearest(span.text.strip('"'), known)
-    offer = (f"did you mean `{near}`?",) if near else ()
-    fixes = (Fix(f"write `{near}`", (Edit(span, near),), safe=False),) if near else ()
-    notes = (f"known are {', '.join(known)}",) if known else ()
-    return UNKNOWN_NAME.at(
-        span, f"there is no {what} `{span.text}`", "unknown name", notes=notes, help=(*offer, *help), fixes=fixes
-    )
 
 
 def _unknown_field(entry: Entry, fields: tuple[Field, ...], block: str) -> Diagnostic:

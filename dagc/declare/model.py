@@ -17,14 +17,15 @@ from typing import Any
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.huggingface import read_config_file
 from dagc.catalog.model import ModelSpec
+from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import load_model, model_names
-from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields, unknown_name
+from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
 from dagc.declare.model_parts import ATTENTION, EXPERTS, contradictions, merge_attention, merge_experts
 from dagc.diag.diagnostic import Diagnostic
 from dagc.syntax.tree import Block, Word
 from dagc.units import Dimension
 
-DEFAULT = "mixtral-8x7b"
+DEFAULT = "deepseek-v3"
 """The model of a plan that states none."""
 
 _DTYPES = tuple(Dtype)

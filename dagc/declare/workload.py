@@ -1,6 +1,6 @@
 """A `workload` block becomes a workload; each field that is missing takes its documented default.
 
-Defaults are 32 sequences over the whole deployment, prompts of 1,024 tokens, 128 output tokens, uniform routing and
+Defaults are 128 sequences over the whole deployment, prompts of 1,024 tokens, 128 output tokens, uniform routing and
 prefill chunks of 8,192 tokens: a small load that shows a plan's shape, not a benchmark.
 """
 
@@ -13,7 +13,7 @@ from dagc.syntax.tree import Block
 
 WORKLOAD_HEAD = Code("N136", "workload-head")
 
-DEFAULT = Workload(batch=32, prompt=1024, output=128)
+DEFAULT = Workload(batch=128, prompt=1024, output=128)
 """The workload of a plan that states none."""
 
 _MOST_TOKENS = 10**8
@@ -43,7 +43,7 @@ def _head(block: Block) -> Diagnostic:
         block.head[0].span,
         "a `workload` block has no name",
         "unexpected here",
-        help=("write `workload { batch 32    prompt 1024    output 128 }`",),
+        help=("write `workload { batch 128    prompt 1024    output 128 }`",),
     )
 
 

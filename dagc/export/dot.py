@@ -38,9 +38,9 @@ def to_dot(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> str:
     roles = {pool.name: pool.role for service in plan.deployment.services for pool in service.pools}
     sketch = _Sketch(drawing, roles)
     drawn = [sketch.service(service) for service in services(graph, timelines)]
-    for before, after in pairwise(drawn):
+    for (before, _), (after, _) in pairwise(drawn):
         sketch.join_services(before, after)
-    top = [stage.top for stages in drawn for stage in stages]
+    top = [point for _, points in drawn for point in points]
     add_legend(drawing, sketch.row(drawing, top), roles)
     return drawing.source
 
@@ -83,15 +83,16 @@ class _Sketch:
         self._count = 0
         self._critical: set[str] = set()
 
-    def service(self, view: ServiceView) -> list[_Stage]:
-        """One service: its stages, and the messages between them."""
+    def service(self, view: ServiceView) -> tuple[list[_Stage], list[str]]:
+        """One service: its stages with the messages between them, and the points over them."""
         with self._drawing.box(name=self._name("cluster_service")) as box:
             box.attr(label=service_label(view), style="rounded", color=style.LINE, fontsize="14", margin="14")
             stages = [self._stage(box, stage, view) for stage in view.stages]
+            points = self.row(box, [stage.top for stage in stages])
         for before, after in pairwise(stages):
             self._messages(before, after, Pairing.STAGE, "transfer")
-        self._messages(stages[-1], stages[0], Pairing.STEP, "order", label="next step")
-        return stages
+        self._messages(stages[-1], stages[0], Pairing.STEP, "order", label="next step", constraint="false")
+        return stages, points
 
     def join_services(self, before: list[_Stage], after: list[_Stage]) -> None:
         """The KV cache crosses: from where it is written to the hand-over, from there to where it is read."""

@@ -74,7 +74,8 @@ OPTIONS: Mapping[str, OptionForm] = {
 
 def read_options(nodes: Iterable[Strategy]) -> tuple[Options, tuple[tuple[str, Span], ...]]:
     """The options of a service's axes and scopes, and where each was written; `device` belongs to its pool."""
-    options, spans = Options(), {}
+    options = Options()
+    spans: dict[str, Span] = {}
     for written in _written(nodes):
         options = _read(options, written)
         spans.setdefault(written.name, written.span)
@@ -101,7 +102,7 @@ def _is_well_formed(node: Axis | Scope, option: Option) -> bool:
 
 
 def _read(options: Options, option: Option) -> Options:
-    numbers = counts(option.values) or ()
+    numbers = counts(option.values) or (0,)
     match option.name:
         case "micro":
             return replace(options, micro=numbers[0])

@@ -77,9 +77,11 @@ def _too_many(strategy: Strategy, widest: Axis) -> Diagnostic:
 def _steps(strategy: Strategy) -> list[str]:
     inner = [line for part in parts(strategy) for line in _steps(part)]
     match strategy:
-        case Axis(body=None) | Scope():
+        case Scope():
             return inner
         case Axis(degree=degree, body=body):
+            if body is None:
+                return inner
             return [*inner, f"`{_head(strategy)}`: {degree} × {size(body)} = {size(strategy)}"]
         case Fold(branches=branches):
             return [*inner, f"`{_heads(branches, ';')}`: {_shared(branches)}"]

@@ -7,32 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isfinite
-from typing import TYPE_CHECKING
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.jsonout import to_json
 from dagc.plan.plan import Plan
 from dagc.report import summary as out
-from dagc.report.assess import assess
 from dagc.report.assessment import Assessment, RequirementVerdict, Verdict
 from dagc.report.facts import facts_data
 from dagc.report.memory import MemoryFigures, PoolFigures
 from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
 from dagc.report.structure import structure
 
-if TYPE_CHECKING:
-    from dagc.cost.memory import PoolMemory
-    from dagc.timeline.timeline import Timeline
-
-
-def summarize(
-    plan: Plan,
-    memory: tuple[PoolMemory, ...] | None,
-    timelines: tuple[Timeline, ...] | None,
-    diagnostics: Iterable[Diagnostic] = (),
-) -> out.Summary:
-    """Everything about one strategy; `memory` and `timelines` are None where shapes or figures are not stated."""
-    found = assess(plan, memory, timelines)
+def summarize(plan: Plan, found: Assessment, diagnostics: Iterable[Diagnostic] = ()) -> out.Summary:
+    """Everything about one strategy, from what its assessment found."""
     metrics = found.metrics
     return out.Summary(
         **structure(plan),

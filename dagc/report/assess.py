@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
 from dagc.report.claims import judge_claims
@@ -25,25 +26,8 @@ def assess(plan: Plan, memory: tuple[PoolMemory, ...] | None, timelines: tuple[T
     """Figures and verdicts of one plan; None where the plan could not be priced."""
     figures = memory_figures(memory) if memory else None
     metrics = measure(plan, timelines) if timelines else None
-    shapes = tuple(f"model {name}" for name in plan.facts.model.missing())
+    shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
     return Assessment(
         figures, metrics, shapes, evidence.missing_rates, judge_requirements(evidence), judge_claims(evidence)
     )
-
-
-def missing_rates(plan: Plan) -> tuple[str, ...]:
-    """Fields, as the language writes them, without which a plan has no times.
-
-    A link is needed where GPUs share a node, a network where they do not fit into one.
-    """
-    cluster, deployment = plan.facts.cluster, plan.deployment
-    devices = [plan.device_of(pool) for service in deployment.services for pool in service.pools]
-    activation = plan.facts.model.activation_dtype
-    lacking = {
-        "device bandwidth": any(not device.bandwidth_bytes_per_second for device in devices),
-        "device compute": any(not device.flops.get(activation) for device in devices),
-        "cluster link": not cluster.link_bytes_per_second and deployment.gpus > 1 and cluster.gpus_per_node > 1,
-        "cluster network": not cluster.network_bytes_per_second and deployment.gpus > cluster.gpus_per_node,
-    }
-    return tuple(name for name, missing in lacking.items() if missing)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dagc import driver
+from dagc.report.assemble import summarize
 from dagc.source import Source
 
 
@@ -35,12 +37,14 @@ class Checked:
 
 def check(text: str, name: str) -> Checked:
     """What `dagc check` finds in a text that messages call `name`."""
-    from dagc import driver  # here, so that tests of the harness itself need no compiler
-
     outcome = driver.check(Source(name, text))
     findings: list[Finding] = []
     for diagnostic in outcome.diagnostics:
         span = diagnostic.span
         line = span.source.position(span.start)[0] if span else 1
         findings.append(Finding(line, str(diagnostic.severity), diagnostic.code.code, diagnostic.message))
-    return Checked(tuple(findings), {strategy.plan.name: dict(strategy.structure) for strategy in outcome.checked})
+    return Checked(tuple(findings), {one.plan.name: _summary(one) for one in outcome.checked})
+
+
+def _summary(checked: driver.Checked) -> dict[str, Any]:
+    return summarize(checked.plan, checked.priced.assessment, checked.diagnostics).model_dump(mode="json")

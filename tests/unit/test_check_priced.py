@@ -9,6 +9,7 @@ import pytest
 
 from dagc.catalog.model import Experts
 from dagc.check.priced import check_priced
+from dagc.report.assess import assess
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.plan.plan import Plan
@@ -24,7 +25,7 @@ def memory(weights: float, cache: float, activations: float = 0.0) -> tuple[Pool
 
 
 def check(subject: Plan, held: tuple[PoolMemory, ...] | None = None) -> tuple[Diagnostic, ...]:
-    return check_priced(subject, held, None)
+    return check_priced(subject, assess(subject, held, None))
 
 
 def only(found: tuple[Diagnostic, ...], code: str) -> Diagnostic:

@@ -38,8 +38,8 @@ def codes(text: str, **options: str) -> list[str]:
 def test_a_bare_strategy_has_defaults_and_says_so() -> None:
     facts = good("pp 4 < ep 16 ; tp 2 >")
     assert facts.defaulted == ("model", "cluster", "workload")
-    assert (facts.model.name, facts.cluster.name, facts.cluster.gpus) == ("mixtral-8x7b", "h100-sxm", None)
-    assert (facts.workload.batch, facts.workload.prompt, facts.workload.output) == (32, 1024, 128)
+    assert (facts.model.name, facts.cluster.name, facts.cluster.gpus) == ("deepseek-v3", "h100-sxm", None)
+    assert (facts.workload.batch, facts.workload.prompt, facts.workload.output) == (128, 1024, 128)
 
 
 def test_what_is_written_is_not_defaulted() -> None:

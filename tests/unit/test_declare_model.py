@@ -42,7 +42,7 @@ def bad(text: str) -> Diagnostic:
 
 
 def test_without_a_block_it_is_mixtral() -> None:
-    assert declare_model(None, Path()) == (load_model("mixtral-8x7b"), ())
+    assert declare_model(None, Path()) == (load_model("deepseek-v3"), ())
 
 
 def test_a_model_written_out() -> None:

@@ -19,7 +19,7 @@ def block(text: str) -> Block:
 def test_no_block_is_the_documented_default() -> None:
     workload, problems = declare_workload(None)
     assert workload is not None and not problems
-    assert (workload.batch, workload.prompt, workload.output) == (32, 1024, 128)
+    assert (workload.batch, workload.prompt, workload.output) == (128, 1024, 128)
     assert (workload.routing, workload.chunk) == ("uniform", 8192)
 
 

@@ -14,6 +14,7 @@ from dagc.export.summary_json import SCHEMA, schema_bytes, to_json_bytes
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.report.assemble import summarize
+from dagc.report.assess import assess
 from dagc.report.structure import structure
 from dagc.report.summary import Summary
 from dagc.report.text import render_text
@@ -32,11 +33,11 @@ def subject() -> Plan:
 
 def whole() -> Summary:
     timelines = (timeline(Phase.PREFILL, 2.0, 2.0), timeline(Phase.DECODE, 0.05, 0.04))
-    return summarize(subject(), memory(20e9, 10e9), timelines)
+    return summarize(subject(), assess(subject(), memory(20e9, 10e9), timelines))
 
 
 def bare() -> Summary:
-    return summarize(subject(), None, None)
+    return summarize(subject(), assess(subject(), None, None))
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:

@@ -30,7 +30,7 @@ def _parts(plan: Plan, service: Service) -> tuple[int, int]:
 
 def _diagnostic(plan: Plan, service: Service, replicas: int, inner: int) -> Diagnostic:
     batch, parts = plan.facts.workload.batch, replicas * inner
-    over = f"{replicas} replicas × attention dp {inner} = {parts}"
+    over = f"{replicas} replicas × attention dp {inner} = {parts}" if inner > 1 else f"{replicas} replicas"
     above = -(-batch // parts) * parts
     return CODE.at(
         service.span,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dagc.check.alternatives import written_factor
 from dagc.check.facts import label
+from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
@@ -31,7 +32,7 @@ def _diagnostic(plan: Plan, factor: Factor, experts: int, slots: int) -> Diagnos
     return CODE.at(
         factor.span,
         f"{slots} expert slots do not divide over `ep {factor.degree}`",
-        f"{rest} ranks hold {each + 1}, {factor.degree - rest} hold {each}",
-        labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "expert_count", "experts"),
+        f"{counted(rest, 'rank')} with {each + 1}, {factor.degree - rest} with {each}",
+        labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
         help=(f"`[redundant {redundant}]` fills the ranks evenly, or use an `ep` that divides {slots}",),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
@@ -25,7 +26,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         yield CODE.at(
             _pipeline(plan, service),
             f"{layers} layers do not divide over {service.stages} stages",
-            f"{_runs(held)}",
+            _runs(held),
             help=(f"choose the split with `[layers {' '.join(map(str, held))}]`, or a `pp` that divides {layers}",)
             if service.stages <= 16
             else (f"use a `pp` that divides {layers}",),
@@ -34,7 +35,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 def _runs(held: tuple[int, ...]) -> str:
     more, fewer = held.count(held[0]), held.count(held[-1])
-    return f"{more} stages of {held[0]} layers, {fewer} of {held[-1]}"
+    return f"{counted(more, 'stage')} of {counted(held[0], 'layer')}, {fewer} of {held[-1]}"
 
 
 def _pipeline(plan: Plan, service: Service) -> Span:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dagc.check.facts import states
+from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Pool, Service
 from dagc.plan.layout import Layout, Ranks
@@ -44,7 +45,7 @@ def _judge(plan: Plan, service: Service, pool: Pool, layout: Layout) -> Diagnost
     return CODE.at(
         factor.span,
         f"`tp {factor.degree}` crosses nodes of {node} GPUs",
-        f"{crossing} of {total} tp groups use the slower network between nodes",
+        f"{crossing} of {counted(total, 'tp group')} over the slower network between nodes",
         help=(_help(factor.degree, node),),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import nearest, use_degree, written_factor
+from dagc.check.alternatives import fitting_tp, use_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
@@ -15,11 +15,11 @@ CODE = Code("D304", "dense-ffn-not-divisible")
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One diagnostic for each service."""
-    ffn = plan.facts.model.dense_ffn
+    """One diagnostic for each service; silent where heads do not divide either."""
+    ffn, heads = plan.facts.model.dense_ffn, plan.facts.model.heads
     for service in plan.deployment.services:
         factor = written_factor(service.attention_pool.attention, AxisKind.TP)
-        if ffn and factor is not None and ffn % factor.degree:
+        if ffn and factor is not None and ffn % factor.degree and not (heads and heads % factor.degree):
             yield _diagnostic(plan, factor, ffn)
 
 
@@ -30,5 +30,5 @@ def _diagnostic(plan: Plan, factor: Factor, ffn: int) -> Diagnostic:
         f"`tp {factor.degree}` does not divide the inner width {ffn} of the dense FFN",
         f"{ffn} = {factor.degree} × {each} + {rest}",
         labels=label(plan.facts.model.spans, f"the dense FFN is {ffn} wide", "dense_ffn"),
-        help=use_degree(plan, factor.span, nearest(factor.degree, lambda d: ffn % d == 0, 2 * factor.degree)),
+        help=use_degree(plan, factor.span, fitting_tp(plan, factor)),
     )

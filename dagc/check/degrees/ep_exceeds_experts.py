@@ -34,9 +34,7 @@ def _diagnostic(plan: Plan, service: Service, factor: Factor, experts: int) -> D
         factor.span,
         f"`ep {factor.degree}` has more ranks than a layer has {what}",
         f"{factor.degree - slots} of the {factor.degree} ranks would hold none",
-        labels=label(
-            plan.facts.model.spans, f"{experts} experts in each MoE layer, {copies}", "expert_count", "experts"
-        ),
+        labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer, {copies}", "experts"),
         notes=_notes(plan, service, experts),
         help=_help(plan, axis_at(plan, factor.span), slots),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import nearest, use_degree, written_factor
+from dagc.check.alternatives import fitting_tp, use_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
@@ -15,12 +15,19 @@ CODE = Code("D303", "expert-ffn-not-divisible")
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One diagnostic for each service."""
+    """One diagnostic for each service; silent where one `tp` splits heads too, and does not divide those."""
     experts = plan.facts.model.experts
     for service in plan.deployment.services:
         factor = written_factor(service.experts_pool.experts, AxisKind.TP)
-        if experts is not None and factor is not None and experts.ffn % factor.degree:
+        if experts is not None and factor is not None and experts.ffn % factor.degree and _is_apart(plan, factor):
             yield _diagnostic(plan, factor, experts.ffn)
+
+
+def _is_apart(plan: Plan, factor: Factor) -> bool:
+    """Whether this `tp` is the experts' own, or divides the heads: else those are reported alone."""
+    layouts = (service.attention_pool.attention for service in plan.deployment.services)
+    shared = any(factor in layout.factors for layout in layouts if layout)
+    return not shared or not plan.facts.model.heads or plan.facts.model.heads % factor.degree == 0
 
 
 def _diagnostic(plan: Plan, factor: Factor, ffn: int) -> Diagnostic:
@@ -29,6 +36,6 @@ def _diagnostic(plan: Plan, factor: Factor, ffn: int) -> Diagnostic:
         factor.span,
         f"`tp {factor.degree}` does not divide the inner width {ffn} of an expert",
         f"{ffn} = {factor.degree} × {each} + {rest}",
-        labels=label(plan.facts.model.spans, f"each expert is {ffn} wide", "ffn", "experts.ffn", "experts"),
-        help=use_degree(plan, factor.span, nearest(factor.degree, lambda d: ffn % d == 0, 2 * factor.degree)),
+        labels=label(plan.facts.model.spans, f"each expert is {ffn} wide", "ffn"),
+        help=use_degree(plan, factor.span, fitting_tp(plan, factor)),
     )

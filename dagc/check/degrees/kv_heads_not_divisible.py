@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.catalog.model import AttentionKind, ModelSpec
-from dagc.check.alternatives import nearest, use_degree, written_factor
+from dagc.check.alternatives import fitting_tp, is_latent, kv_fits, use_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
@@ -18,20 +17,12 @@ CODE = Code("D302", "kv-heads-not-divisible")
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service; silent for latent attention, and where the query heads do not divide either."""
     model = plan.facts.model
-    if not model.kv_heads or _is_latent(model):
+    if not model.kv_heads or is_latent(model):
         return
     for service in plan.deployment.services:
         factor = written_factor(service.attention_pool.attention, AxisKind.TP)
-        if factor is not None and not _fits(model.kv_heads, factor.degree) and _divides(model.heads, factor.degree):
+        if factor is not None and not kv_fits(model.kv_heads, factor.degree) and _divides(model.heads, factor.degree):
             yield _diagnostic(plan, factor, model.kv_heads)
-
-
-def _is_latent(model: ModelSpec) -> bool:
-    return model.attention is not None and model.attention.kind is AttentionKind.MLA
-
-
-def _fits(kv_heads: int, tp: int) -> bool:
-    return kv_heads % tp == 0 or tp % kv_heads == 0
 
 
 def _divides(heads: int | None, tp: int) -> bool:
@@ -39,13 +30,10 @@ def _divides(heads: int | None, tp: int) -> bool:
 
 
 def _diagnostic(plan: Plan, factor: Factor, kv_heads: int) -> Diagnostic:
-    heads = plan.facts.model.heads
-    highest = heads or kv_heads
-    allowed = nearest(factor.degree, lambda d: _fits(kv_heads, d) and _divides(heads, d), highest)
     return CODE.at(
         factor.span,
         f"`tp {factor.degree}` neither divides {kv_heads} key-value heads nor is a multiple of them",
         f"{max(kv_heads, factor.degree)} / {min(kv_heads, factor.degree)} is not whole",
-        labels=label(plan.facts.model.spans, f"{kv_heads} key-value heads", "kv_heads", "attention"),
-        help=use_degree(plan, factor.span, allowed),
+        labels=label(plan.facts.model.spans, f"{kv_heads} key-value heads", "kv_heads"),
+        help=use_degree(plan, factor.span, fitting_tp(plan, factor)),
     )

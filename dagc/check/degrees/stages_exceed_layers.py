@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import axis_at, use_degree
+from dagc.check.alternatives import use_degree
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -25,14 +25,13 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 def _diagnostic(plan: Plan, service: Service, layers: int) -> Diagnostic:
     axis = _pipeline(plan, service)
-    span = axis.span if axis else service.span
     empty = service.stages - layers
     return CODE.at(
-        span,
+        axis.span if axis else service.span,
         f"`pp {service.stages}` has more stages than the model has layers",
         f"{empty} of the {service.stages} stages would hold no layer",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
-        help=use_degree(plan, axis_at(plan, span) and span, [layers]),
+        help=use_degree(plan, axis.span if axis else None, [layers]),
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.alternatives import offer, with_degree
-from dagc.check.facts import label
+from dagc.check.facts import cluster_gpus, label
 from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.plan.deployment import Pool, Service
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.syntax.tree import Axis
@@ -20,7 +19,7 @@ _MOST = 2
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """At most one; pools with a device of their own do not count against the cluster."""
-    available, needed = plan.facts.cluster.gpus, _needed(plan)
+    available, needed = plan.facts.cluster.gpus, cluster_gpus(plan)
     if available is not None and needed > available:
         yield CODE.at(
             plan.deployment.strategy.body.outer,
@@ -32,22 +31,13 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         )
 
 
-def _needed(plan: Plan) -> int:
-    pools = [(service, pool) for service in plan.deployment.services for pool in service.pools]
-    return sum(_gpus(plan, service, pool) for service, pool in pools if pool.device is None)
-
-
-def _gpus(plan: Plan, service: Service, pool: Pool) -> int:
-    return plan.deployment.replicas * service.replicas * pool.gpus_per_replica
-
-
 def _help(plan: Plan, available: int) -> tuple[str, ...]:
     """One degree made smaller, the largest that fits of each axis; and the cluster that would do."""
     axes = [part for part in subtrees(plan.deployment.strategy.body) if isinstance(part, Axis)]
     fitting = [(axis, degree) for axis in axes if (degree := _largest(plan, axis, available))]
     fitting.sort(key=lambda pair: -with_degree(plan, *pair))
     offers = [offer(plan, axis, degree) for axis, degree in fitting[:_MOST]]
-    needed = f"a cluster of {gpus(_needed(plan))}"
+    needed = f"a cluster of {gpus(cluster_gpus(plan))}"
     return (f"use {' or '.join(offers)}, or {needed}",) if offers else (f"use {needed}",)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import axes_in, fold, merged, nest, use
+from dagc.check.repair import axes_in, fold, merged, nest, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, subtrees
-from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, Strategy
+from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, ScopeKind, Strategy
 
 CODE = Code("H107", "replica-axis-in-branch")
 
@@ -41,8 +41,15 @@ def _help(annotated: Annotated, node: Node, around: Strategy) -> tuple[str, ...]
     branches = [rest for branch in around.branches if (rest := _without(branch, hoisted)) is not None]
     by_kind = merged(hoisted)
     outer = [by_kind[kind] for kind in (AxisKind.DP, AxisKind.PP) if kind in by_kind]
-    stage = fold(branches[0], branches[1]) if len(branches) == 2 else (branches[0] if branches else None)
-    return use(annotated, around, [nest(outer, stage)])
+    return use(annotated, around, [nest(outer, stage) for stage in _stages(branches)])
+
+
+def _stages(branches: list[Strategy]) -> list[Strategy | None]:
+    """What is left of the branches as one stage; the second for the experts where none is."""
+    if len(branches) < 2:
+        return [branches[0] if branches else None]
+    first, second = branches
+    return [fold(first, second), fold(first, scope(ScopeKind.MOE, second))]
 
 
 def _is_outer(branch: Strategy, axis: Axis) -> bool:

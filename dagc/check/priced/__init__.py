@@ -7,7 +7,6 @@ well-typed strategy: without shapes those that need prices find nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from dagc.check.priced import (
     claim_false,
@@ -22,12 +21,7 @@ from dagc.check.priced import (
 )
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
-from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
-
-if TYPE_CHECKING:
-    from dagc.cost.memory import PoolMemory
-    from dagc.timeline.timeline import Timeline
 
 Rule = Callable[[Plan, Assessment], Iterator[Diagnostic]]
 
@@ -45,9 +39,6 @@ RULES: tuple[Rule, ...] = (
 """All rules, by family."""
 
 
-def check_priced(
-    plan: Plan, memory: tuple[PoolMemory, ...] | None, timelines: tuple[Timeline, ...] | None
-) -> tuple[Diagnostic, ...]:
-    """What the priced rules find; `memory` and `timelines` are None where the plan could not be priced."""
-    assessment = assess(plan, memory, timelines)
+def check_priced(plan: Plan, assessment: Assessment) -> tuple[Diagnostic, ...]:
+    """What the priced rules find in what a plan's assessment says of it."""
     return tuple(diagnostic for rule in RULES for diagnostic in rule(plan, assessment))

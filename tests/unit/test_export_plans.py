@@ -1,0 +1,125 @@
+"""Exports of compiled plans: one of each form of deployment, through every format."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import networkx as nx
+import pytest
+
+import dagc.export
+from dagc import driver
+from dagc.export.chrome_trace import trace_bytes
+from dagc.export.dot import to_dot
+from dagc.export.dot_view import services
+from dagc.export.graph_json import to_node_link
+from dagc.export.renderers import render
+from dagc.graph.graph import Graph
+from dagc.plan.plan import Plan
+from dagc.source import Source
+from dagc.timeline.timeline import Timeline
+from tests.harness.traceprocessor import DROPPED, TraceProcessor
+
+SCHEMA = Path(dagc.export.__file__).parent / "schemas" / "graph.schema.json"
+PLANS = {
+    "pipeline": ("deepseek-v3 { layers 9 }", 64, "pp 4 < ep 16 ; tp 2 >"),
+    "one stage": ("mixtral-8x7b", 8, "ep 8"),
+    "pools": ("mixtral-8x7b", 8, "pp 2 < tp 2 > | ep 4"),
+    "phases": ("mixtral-8x7b", 16, "prefill < pp 2 < ep 4 > > | decode < ep 8 >"),
+    "overlap": ("gpt-oss-20b", 8, "ep 8 [overlap 2]"),
+    "uneven": ("deepseek-v3 { layers 9 }", 12, "ep 6 ; tp 4"),
+    "dense": ("llama-3.1-70b", 8, "pp 2 < tp 4 >"),
+}
+Compiled = tuple[Plan, Graph, tuple[Timeline, ...]]
+
+
+def compiled(form: str) -> Compiled:
+    model, gpus, strategy = PLANS[form]
+    facts = f"model {model}\ncluster h200-sxm x {gpus}\nworkload {{ batch 64 prompt 512 output 64 }}\n"
+    text = f"{facts}strategy a = {strategy}\n"
+    outcome = driver.check(Source("plan.moe", text))
+    (checked,) = outcome.checked
+    priced = checked.priced
+    assert priced.graph is not None
+    assert priced.timelines is not None
+    return checked.plan, priced.graph, priced.timelines
+
+
+@pytest.fixture(params=list(PLANS))
+def plan(request: pytest.FixtureRequest) -> Compiled:
+    return compiled(request.param)
+
+
+def edges_of_kind(data: dict[str, Any], kind: str) -> list[tuple[str, str]]:
+    return [(edge["source"], edge["target"]) for edge in data["edges"] if edge["kind"] == kind]
+
+
+def test_data_is_an_acyclic_graph_of_the_schema(plan: Compiled) -> None:
+    data = to_node_link(*plan)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8"))).validate(data)
+    read = nx.node_link_graph(data, edges="edges")
+    assert nx.is_directed_acyclic_graph(read)
+    assert read.number_of_nodes() == len(data["nodes"])
+    assert read.number_of_edges() == len(data["edges"])
+
+
+def test_the_trace_loses_nothing(plan: Compiled, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    path.write_bytes(trace_bytes(*plan))
+    events = json.loads(path.read_bytes())["traceEvents"]
+    with TraceProcessor(path) as processor:
+        assert processor.query(DROPPED) == []
+        slices = processor.query("select count(*) as n, max(depth) as depth from slice")
+        assert slices == [{"n": sum(event["ph"] == "X" for event in events), "depth": 0}]
+        assert processor.query("select count(*) as n from flow") == [{"n": sum(event["ph"] == "s" for event in events)}]
+
+
+def test_the_picture_is_drawn_and_small(plan: Compiled) -> None:
+    dot = to_dot(*plan)
+    rendering, problems = render(dot)
+    assert problems == ()
+    assert rendering is not None
+    assert rendering.svg.count('class="node"') < 150
+    assert dot == to_dot(*plan)
+
+
+def test_stages_and_layers_read_from_left_to_right() -> None:
+    rendering, _ = render(to_dot(*compiled("pipeline")))
+    assert rendering is not None
+    found = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>((?:stages?|dense layer|MoE layer)[^<]*)</text>', rendering.svg)
+    at = {title.split("\xa0")[0].split(",")[0]: float(x) for x, title in found}
+    in_order = [at["stage 0"], at["stages 1–2"], at["stage 3"]]
+    assert in_order == sorted(in_order)
+
+
+def test_pipeline_messages_join_stages_and_decode_steps_do_not_close_a_loop() -> None:
+    """Three borders between four stages, in two phases: six transfers; the sampled token waits for the next step."""
+    data = to_node_link(*compiled("pipeline"))
+    assert len(edges_of_kind(data, "transfer")) == 6
+    loops = [node["previous_step"] for node in data["nodes"] if node["previous_step"]]
+    assert [re.sub(r"/\d+:.*/", "/", loop) for loop in loops] == ["decode/0/stage3/token.send"]
+
+
+def test_the_cache_joins_the_phases() -> None:
+    """Two prefill stages feed one decode stage: two edges into the hand-over, two out of it."""
+    data = to_node_link(*compiled("phases"))
+    cache = edges_of_kind(data, "cache")
+    assert [(a.split("/")[0], b.split("/")[0]) for a, b in cache].count(("prefill", "handover")) == 2
+    assert [(a.split("/")[0], b.split("/")[0]) for a, b in cache].count(("handover", "decode")) == 2
+
+
+def test_phases_on_their_own_gpus_are_services_of_their_own() -> None:
+    _, graph, timelines = compiled("phases")
+    assert [service.name for service in services(graph, timelines)] == ["prefill", "handover", "decode"]
+
+
+def test_experts_of_their_own_pool_are_in_a_box_of_its_tone() -> None:
+    plan, graph, timelines = compiled("pools")
+    dot = to_dot(plan, graph, timelines)
+    assert 'label="pool experts' in dot
+    (service,) = services(graph, timelines)
+    assert service.gpus == 8
