@@ -20,7 +20,7 @@ class Source:
 
     @cached_property
     def line_starts(self) -> tuple[int, ...]:
-        """Offset of the first character of each line; lines end at `\\n`."""
+        """Offset of the first character of each line; a line ends at a line feed."""
         breaks = [i + 1 for i, char in enumerate(self.text) if char == "\n"]
         return (0, *breaks)
 

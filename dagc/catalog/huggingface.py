@@ -20,9 +20,9 @@ from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.source import Span
 
-UNKNOWN_ARCHITECTURE = Code("N120", "unknown-architecture")
-CONFIG_FIELD = Code("N121", "config-field")
-CONFIG_UNREADABLE = Code("N122", "config-unreadable")
+UNKNOWN_ARCHITECTURE = Code("N126", "unknown-architecture")
+CONFIG_FIELD = Code("N127", "config-field")
+CONFIG_UNREADABLE = Code("N128", "config-unreadable")
 
 _DTYPES = {"bfloat16": Dtype.BF16, "float16": Dtype.FP16, "float32": Dtype.FP32}
 _QUANTISED = {"fp8": Dtype.FP8, "mxfp4": Dtype.MXFP4}
@@ -105,7 +105,7 @@ class _Config:
 
 
 def read_config(data: Mapping[str, Any], name: str, span: Span | None = None) -> ModelSpec | Diagnostic:
-    """The model of a parsed `config.json`, or N120, N121; `span` is the place in the plan that names the file."""
+    """The model of a parsed `config.json`, or N126, N127; `span` is the place in the plan that names the file."""
     inner = data.get("text_config")
     text = _merged(data, cast("Mapping[str, Any]", inner)) if isinstance(inner, Mapping) else data
     kind = str(text.get("model_type"))
@@ -130,7 +130,7 @@ def read_config(data: Mapping[str, Any], name: str, span: Span | None = None) ->
 
 
 def read_config_file(path: Path, span: Span | None = None) -> ModelSpec | Diagnostic:
-    """The model of a file; N122 where the file cannot be read as a JSON object."""
+    """The model of a file; N128 where the file cannot be read as a JSON object."""
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST_BYTES + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -39,7 +39,7 @@ def check(plan: str | None, expression: str | None, style: str, **blocks: str | 
     _finish(outcome.diagnostics, outcome.checked, style)
 
 
-def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], style: str) -> None:
+def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], style: str) -> NoReturn:
     if style == "json":
         _print_json(diagnostics, checked)
     elif style == "concise":

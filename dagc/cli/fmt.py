@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -36,12 +37,12 @@ def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: b
         _rewrite(Path(str(plan)), text)
 
 
-def _rewrite(path: Path, text: str) -> None:
+def _rewrite(path: Path, text: str) -> NoReturn:
     from dagc.export.write import write_atomically
 
     _stop(write_atomically(path.parent, {path.name: text.encode()}))
 
 
-def _stop(diagnostics: tuple[Diagnostic, ...]) -> None:
+def _stop(diagnostics: tuple[Diagnostic, ...]) -> NoReturn:
     print_text(diagnostics)
     raise SystemExit(exit_status(diagnostics))

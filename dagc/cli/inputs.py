@@ -19,7 +19,7 @@ from dagc.source import Source
 
 CANNOT_READ = Code("X001", "cannot-read-file")
 IS_A_DIRECTORY = Code("X002", "is-a-directory")
-NOT_TEXT = Code("X003", "not-text")
+NOT_TEXT = Code("X003", "file-not-text")
 TOO_LARGE = Code("X004", "file-too-large")
 
 MAX_BYTES = 4 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import click
@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 2.0
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
+def progress() -> Generator[Callable[[str], None]]:
     """A function that takes the name of the step that begins; on exit the line is wiped."""
     if not sys.stderr.isatty():
         yield lambda _: None

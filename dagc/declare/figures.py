@@ -7,13 +7,12 @@ than he spoke. It does not judge a figure: that needs the plan.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor, log10
 from types import MappingProxyType
 
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure, Per
 from dagc.source import Span
 from dagc.syntax.tree import Entry, Quantity, Value, Word
@@ -115,26 +114,6 @@ def read_figure(metric: Metric, values: tuple[Value, ...], place: Span) -> Figur
     if first.unit is not None and not candidates(first.unit):
         return None
     return _figure(metric, first)
-
-
-def significant_digits(text: str) -> int:
-    """Significant digits of a number as written: 3 of `1.15`, 2 of `0.010`, 5 of `20000`, none of `0.0`.
-
-    Zeros before the first other digit do not count; zeros after it do, because the writer chose to write them.
-    """
-    written = re.match(r"-?([\d_.]+)", text)
-    digits = re.sub(r"[_.]", "", written[1]) if written else ""
-    return len(digits.lstrip("0"))
-
-
-def last_digit(text: str, value: float) -> float:
-    """What one unit of the last written digit of a positive figure is worth: 1e9 for `10 B` of value 1e10.
-
-    `text` may hold words before the number.
-    """
-    number = re.search(r"\d[\d_.]*", text)
-    digits = significant_digits(number[0]) if number else 0
-    return 10.0 ** (floor(log10(value)) - digits + 1) if digits and value > 0 else 0.0
 
 
 def _figure(metric: Metric, quantity: Quantity) -> Figure | Diagnostic:

@@ -18,6 +18,7 @@ from dagc.report.memory import MemoryFigures, PoolFigures
 from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
 from dagc.report.structure import structure
 
+
 def summarize(plan: Plan, found: Assessment, diagnostics: Iterable[Diagnostic] = ()) -> out.Summary:
     """Everything about one strategy, from what its assessment found."""
     metrics = found.metrics

@@ -85,7 +85,7 @@ def template(*nodes: Priced, outputs: Sequence[int] | None = None) -> tuple[Temp
 
 def phase(
     templates: Sequence[tuple[Template, tuple[NodeCost, ...]]],
-    programs: Sequence[Sequence[tuple[int, int]]] | Sequence[Sequence[Sequence[tuple[int, int]]]],
+    programs: Sequence[Sequence[Sequence[tuple[int, int]]]],
     micro_batches: Sequence[int],
     width: int = 1,
     kind: Phase = Phase.PREFILL,

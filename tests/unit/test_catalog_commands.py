@@ -87,4 +87,4 @@ def test_an_unknown_name(command: str, near: str) -> None:
 def test_a_file_that_is_not_there() -> None:
     result = run("models", "no/such.json")
     assert result.exit_code == 2
-    assert "N122" in result.stderr
+    assert "N128" in result.stderr

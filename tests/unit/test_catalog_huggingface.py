@@ -117,14 +117,14 @@ def test_every_field_that_counts_is_asked_for(name: str) -> None:
 )
 def test_a_bad_field_is_named(field: str, value: object) -> None:
     problem = problem_of({**CONFIGS["mixtral-8x7b"], field: value})
-    assert problem.code.code == "N121"
+    assert problem.code.code == "N127"
     assert f"`{field}" in problem.message
 
 
 @pytest.mark.parametrize("kind", ["gemma4_text", None, ["mixtral"]])
 def test_an_unknown_architecture_is_refused(kind: object) -> None:
     problem = problem_of({**CONFIGS["mixtral-8x7b"], "model_type": kind})
-    assert problem.code.code == "N120"
+    assert problem.code.code == "N126"
     assert "mixtral" in problem.notes[0]
 
 
@@ -140,7 +140,7 @@ def test_an_unknown_architecture_is_refused(kind: object) -> None:
 )
 def test_what_shapes_cannot_express_is_refused(name: str, field: str, value: object) -> None:
     problem = problem_of({**CONFIGS[name], field: value})
-    assert problem.code.code == "N121"
+    assert problem.code.code == "N127"
     assert field in problem.message
 
 
@@ -181,11 +181,11 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes) -> None
     path.write_bytes(content)
     problem = read_config_file(path)
     assert isinstance(problem, Diagnostic)
-    assert problem.code.code == "N122"
+    assert problem.code.code == "N128"
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.json", tmp_path / "nul\0.json"):
         problem = read_config_file(path)
         assert isinstance(problem, Diagnostic)
-        assert problem.code.code == "N122"
+        assert problem.code.code == "N128"

@@ -9,10 +9,10 @@ import pytest
 
 from dagc.catalog.model import Experts
 from dagc.check.priced import check_priced
-from dagc.report.assess import assess
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.plan.plan import Plan
+from dagc.report.assess import assess
 from dagc.source import Source
 from tests.unit.report_plans import SHAPED, UNSHAPED, plan
 

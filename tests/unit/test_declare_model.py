@@ -41,7 +41,7 @@ def bad(text: str) -> Diagnostic:
     return problem
 
 
-def test_without_a_block_it_is_mixtral() -> None:
+def test_without_a_block_it_is_the_documented_default() -> None:
     assert declare_model(None, Path()) == (load_model("deepseek-v3"), ())
 
 
@@ -168,7 +168,7 @@ def test_gated_in_either_place() -> None:
     [
         ("mixtral-8x7", "N110", "mixtral-8x7"),
         ("deepsek-v3 { layers 4 }", "N110", "deepsek-v3"),
-        ('"absent.json"', "N122", '"absent.json"'),
+        ('"absent.json"', "N128", '"absent.json"'),
         ("64", "N114", "64"),
         ("a b { layers 4 }", "N114", "b"),
         ("a { experts 8 { top 9 } }", "N114", "top 9"),

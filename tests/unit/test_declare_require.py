@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dagc.declare.figures import last_digit, significant_digits
 from dagc.declare.require import declare_requirements
 from dagc.diag.diagnostic import Diagnostic
+from dagc.plan.digits import last_digit, significant_digits
 from dagc.plan.workload import Per, Requirement
 from dagc.source import Source
 from dagc.syntax.parser import parse_fragment

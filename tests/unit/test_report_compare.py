@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagc.declare.figures import significant_digits
+from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure
 from dagc.report.compare import holds, meets, same_at_digits
 from dagc.source import Source

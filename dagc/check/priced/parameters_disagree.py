@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from dagc.catalog.model import ModelShapes, ModelSpec
 from dagc.catalog.parameters import ParameterCount, count
-from dagc.declare.figures import last_digit
 from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.plan.digits import last_digit
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
 from dagc.source import Span
