@@ -18,11 +18,14 @@ from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Pools, Scope, ScopeKi
 _MOST = 2
 """Spellings offered at once."""
 
+IN_ORDER = "nest axes in the order `dp`, `pp`, then `ep` or `cp`, then `tp`; join `ep` and `cp` by `;`"
+"""What to do where no rearrangement of a chain is legal."""
+
 _ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
 
 
-def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy]) -> tuple[str, ...]:
-    """Help that offers those candidates in place of `part` that mend the strategy; empty when none does."""
+def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], otherwise: str) -> tuple[str, ...]:
+    """Help that offers those candidates in place of `part` that mend the strategy; `otherwise` when none does."""
     before = _faults(annotated)
     offers: list[str] = []
     for candidate in candidates:
@@ -31,7 +34,7 @@ def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy]) ->
         if after < before and not judge_size(whole):
             offers.append(_offer(whole if after == 0 else candidate, with_size=after == 0))
     distinct = list(dict.fromkeys(offers))[:_MOST]
-    return (f"use {' or '.join(distinct)}",) if distinct else ()
+    return (f"use {' or '.join(distinct)}",) if distinct else (otherwise,)
 
 
 def _offer(strategy: Strategy, with_size: bool) -> str:
@@ -97,7 +100,7 @@ def orderings(chain: Chain) -> list[Strategy]:
     inner = [by_kind[kind] for kind in (AxisKind.CP, AxisKind.EP, AxisKind.TP) if kind in by_kind]
     if chain.tail is not None:
         return [nest([*outer, *inner], chain.tail), nest(outer, chain.tail)]
-    return [*_two_dps(chain.axes), nest([*outer, *inner], None), *_folded(by_kind), *_attention_dp(by_kind)]
+    return [*_two_dps(chain.axes), nest([*outer, *inner], None), *_folded(by_kind), *_attention_dp(chain.axes)]
 
 
 def _folded(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:
@@ -126,9 +129,10 @@ def _two_dps(axes: Sequence[Axis]) -> list[Strategy]:
     return [nest([axes[copies[0]], *stages], stage)]
 
 
-def _attention_dp(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:
-    """`dp` as attention's own, in a stage."""
-    if AxisKind.DP not in by_kind or AxisKind.EP in by_kind:
+def _attention_dp(axes: Sequence[Axis]) -> list[Strategy]:
+    """A `dp` that was written inside something as attention's own, in a stage."""
+    by_kind = merged(axes)
+    if AxisKind.EP in by_kind or all(axis.kind is not AxisKind.DP for axis in axes[1:]):
         return []
     attention = [by_kind[kind] for kind in _ATTENTION_ORDER if kind in by_kind]
     outer = [by_kind[AxisKind.PP]] if AxisKind.PP in by_kind else []

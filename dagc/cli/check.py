@@ -51,6 +51,11 @@ def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], s
 
 
 def _print_sizes(checked: tuple[Checked, ...]) -> None:
+    from dagc.report.facts import assumed, facts_data
+
+    defaults = assumed(facts_data(checked[0].plan.facts)) if checked else None
+    if defaults:
+        click.echo(f"not stated, so {defaults}")
     for one in checked:
         for line in one.plan.deployment.derivation:
             click.echo(f"{one.plan.name}: {line}")

@@ -22,6 +22,17 @@ def facts_data(facts: Facts) -> Data:
     }
 
 
+def assumed(data: Data) -> str | None:
+    """In words, the blocks that took their defaults and what these are; `data` is that of `facts_data`."""
+    workload = data["workload"]
+    values = {
+        "model": data["model"]["name"],
+        "cluster": data["cluster"]["name"],
+        "workload": f"of {workload['batch']} sequences, {workload['prompt']} tokens in and {workload['output']} out",
+    }
+    return "; ".join(f"{name} {values[name]}" for name in data["defaulted"]) or None
+
+
 def _model(model: ModelSpec) -> Data:
     """`experts` is the number a layer; `missing` names the shapes that are not stated."""
     return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dagc.report.facts import assumed
 from dagc.report.summary import (
     AttentionDomain,
     Claim,
@@ -177,5 +178,5 @@ def _undetermined(summary: Summary) -> list[str]:
 
 
 def _assumed(summary: Summary) -> list[str]:
-    defaulted = summary.facts.defaulted
-    return [f"defaults for {', '.join(defaulted)}, which the plan does not state"] if defaulted else []
+    defaults = assumed(summary.facts.model_dump())
+    return [f"not stated, so {defaults}"] if defaults else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import chain_around, orderings, use
+from dagc.check.repair import IN_ORDER, chain_around, orderings, use
 from dagc.check.words import SPLITS, around_label, places, written
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import Annotated, Fault, Node, kind_of
@@ -27,5 +27,5 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
         f"{written(node.syntax)} cannot stand in {node.place.value}",
         f"`{kind}` {SPLITS[kind]}; it may stand in {places(kind)}",
         labels=around_label(node, f"this opens {node.place.value}"),
-        help=use(annotated, chain.top, orderings(chain)),
+        help=use(annotated, chain.top, orderings(chain), IN_ORDER),
     )

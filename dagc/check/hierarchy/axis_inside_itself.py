@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import chain_around, orderings, use
+from dagc.check.repair import IN_ORDER, chain_around, orderings, use
 from dagc.check.words import same_around, written
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import Annotated, Fault, Node
@@ -38,6 +38,6 @@ def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
     """One axis with both degrees; of a scope, what stands in it."""
     if isinstance(node.syntax, Scope) and node.syntax.body is not None:
         inside: Strategy = node.syntax.body
-        return use(annotated, node.syntax, [inside])
+        return use(annotated, node.syntax, [inside], IN_ORDER)
     chain = chain_around(node)
-    return use(annotated, chain.top, orderings(chain))
+    return use(annotated, chain.top, orderings(chain), IN_ORDER)

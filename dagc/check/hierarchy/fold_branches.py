@@ -11,6 +11,8 @@ from dagc.syntax.tree import AxisKind, Fold, Strategy
 
 CODE = Code("H105", "fold-branches")
 
+_FORM = "write the experts, `;`, and attention, such as `ep 16 ; cp 2 < tp 2 >`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such fold."""
@@ -20,7 +22,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 node.span,
                 _message(node.syntax),
                 "a fold has one branch for the experts (`ep` or `moe`) and one for attention",
-                help=use(annotated, node.syntax, _candidates(node.syntax)),
+                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
             )
 
 

@@ -13,6 +13,8 @@ from dagc.syntax.tree import Axis, AxisKind, Fold, Strategy
 
 CODE = Code("H104", "fold-outside-stage")
 
+_FORM = "write the fold in a stage: `pp 2 < ep 16 ; tp 2 >`, or `ep 16 ; tp 2`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such fold."""
@@ -30,7 +32,7 @@ def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
     if not isinstance(node.syntax, Fold):
         return ()
     chain = chain_around(node)
-    return use(annotated, chain.top, _candidates(node.syntax, chain.axes))
+    return use(annotated, chain.top, _candidates(node.syntax, chain.axes), _FORM)
 
 
 def _candidates(syntax: Fold, around: tuple[Axis, ...]) -> list[Strategy]:

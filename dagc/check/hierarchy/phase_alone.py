@@ -11,6 +11,8 @@ from dagc.syntax.tree import Scope, ScopeKind, Strategy
 
 CODE = Code("H110", "phase-alone")
 
+_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each phase that stands beside nothing."""
@@ -21,7 +23,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 node.span,
                 f"`{node.syntax.kind}` stands alone",
                 f"a request needs `{other}` too",
-                help=use(annotated, node.syntax, _candidates(node.syntax)),
+                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
             )
 
 

@@ -11,6 +11,8 @@ from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy
 
 CODE = Code("H112", "phase-beside-unscoped")
 
+_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each pool without a phase."""
@@ -27,7 +29,7 @@ def _diagnostic(annotated: Annotated, node: Node, around: Pools) -> Diagnostic:
         "a pool that is for no phase stands beside one that is",
         "wrap it in `prefill` or `decode`",
         labels=tuple(Label(phase.span, f"this pool is for {phase.kind}") for phase in phases),
-        help=use(annotated, around, _candidates(node, around)),
+        help=use(annotated, around, _candidates(node, around), _FORM),
     )
 
 

@@ -13,6 +13,8 @@ from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, Strategy
 
 CODE = Code("H113", "phase-nested")
 
+_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such place."""
@@ -32,9 +34,9 @@ def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
     branches = node.syntax.branches if isinstance(node.syntax, Pools) else (node.syntax,)
     if outer is not None:
         same = [branch for branch in branches if kind_of(branch) is outer] or list(branches)
-        return use(annotated, node.syntax, [part for branch in same for part in parts(branch)])
+        return use(annotated, node.syntax, [part for branch in same for part in parts(branch)], _FORM)
     chain = chain_around(node)
-    return use(annotated, chain.top, _hoisted(chain.axes, branches))
+    return use(annotated, chain.top, _hoisted(chain.axes, branches), _FORM)
 
 
 def _hoisted(axes: Sequence[Axis], branches: Sequence[Strategy]) -> list[Strategy]:

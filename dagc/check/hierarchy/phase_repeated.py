@@ -12,6 +12,8 @@ from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy
 
 CODE = Code("H111", "phase-repeated")
 
+_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each pool after the first of its phase."""
@@ -28,7 +30,7 @@ def _diagnostic(annotated: Annotated, node: Node, syntax: Scope, around: Pools) 
         f"a second pool for `{syntax.kind}`",
         "each phase has one pool; more GPUs of it are replicas inside, `dp`",
         labels=(Label(alike[0].span, "the first"),),
-        help=use(annotated, around, _candidates(syntax, around)),
+        help=use(annotated, around, _candidates(syntax, around), _FORM),
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dagc.check.repair import axes_in, nest, pools, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.domains import is_experts
-from dagc.plan.scopes import Annotated, Fault, kind_of
+from dagc.plan.scopes import Annotated, Fault
 from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, ScopeKind, Strategy
 
 CODE = Code("H109", "pools-of-no-form")
+
+_FORM = "write attention, `|`, and experts, such as `pp 2 < tp 2 > | ep 4`"
 
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
@@ -23,7 +25,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 _message(node.syntax),
                 "expected one pool without experts beside one that is only `ep` or `moe`",
                 notes=("the other form is one `prefill` beside one `decode`",),
-                help=use(annotated, node.syntax, _candidates(node.syntax)),
+                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
             )
 
 
@@ -64,19 +66,26 @@ def _as_attention(branch: Strategy) -> Strategy:
 
 
 def _hoisted(first: Strategy, second: Strategy) -> list[Strategy]:
-    """The stages and replicas of the experts' pool around both pools."""
+    """The experts' pool without its stages and replicas: one that serves all, or with them around both pools."""
     outer = [a for branch in (first, second) if is_experts(branch) for a in axes_in(branch) if _is_outer(a)]
-    if not outer:
-        return []
-    rest = [_without_outer(branch) if is_experts(branch) else branch for branch in (first, second)]
-    kept = [branch for branch in rest if branch is not None]
-    return [nest(outer, pools(kept))] if kept else []
+    bare = [_without(branch, _is_outer) if is_experts(branch) else branch for branch in (first, second)]
+    inner = [branch if branch is None else _without(branch, _is_pipeline) for branch in bare]
+    found: list[Strategy] = []
+    if outer and all(bare) and any(_is_pipeline(axis) for axis in axes_in(first if is_experts(second) else second)):
+        found.append(pools([branch for branch in bare if branch is not None]))
+    if outer and all(inner):
+        found.append(nest(outer, pools([branch for branch in inner if branch is not None])))
+    return found
 
 
 def _is_outer(axis: Axis) -> bool:
-    return kind_of(axis) in (AxisKind.DP, AxisKind.PP)
+    return axis.kind in (AxisKind.DP, AxisKind.PP)
 
 
-def _without_outer(branch: Strategy) -> Strategy | None:
-    kept = [axis for axis in axes_in(branch) if not _is_outer(axis)]
+def _is_pipeline(axis: Axis) -> bool:
+    return axis.kind is AxisKind.PP
+
+
+def _without(branch: Strategy, drop: Callable[[Axis], bool]) -> Strategy | None:
+    kept = [axis for axis in axes_in(branch) if not drop(axis)]
     return nest(kept, None) if kept else None

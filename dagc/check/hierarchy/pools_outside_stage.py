@@ -12,6 +12,8 @@ from dagc.syntax.tree import AxisKind
 
 CODE = Code("H108", "pools-outside-stage")
 
+_FORM = "write the pools in a replica or a stage: `tp 2 | ep 4`, or `pp 2 < tp 2 | ep 4 >`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each `|` out of place."""
@@ -29,4 +31,4 @@ def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
     """The pools alone, in the same stage."""
     chain = chain_around(node)
     outer = [axis for axis in chain.axes if axis.kind in (AxisKind.DP, AxisKind.PP)]
-    return use(annotated, chain.top, [nest(outer, node.syntax)])
+    return use(annotated, chain.top, [nest(outer, node.syntax)], _FORM)

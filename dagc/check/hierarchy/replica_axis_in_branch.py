@@ -12,6 +12,8 @@ from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, ScopeKind, Strategy
 
 CODE = Code("H107", "replica-axis-in-branch")
 
+_FORM = "write the fold inside: `dp 2 < pp 4 < ep 16 ; tp 2 > >`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such branch."""
@@ -36,18 +38,20 @@ def _culprit(branch: Strategy) -> Axis | Scope:
 def _help(annotated: Annotated, node: Node, around: Strategy) -> tuple[str, ...]:
     """The axis around the fold. A phase in a branch has no such place."""
     if not isinstance(around, Fold) or any(kind_of(part) in PHASES for part in subtrees(around)):
-        return ()
+        return (_FORM,)
     hoisted = [axis for branch in around.branches for axis in axes_in(branch) if _is_outer(branch, axis)]
     branches = [rest for branch in around.branches if (rest := _without(branch, hoisted)) is not None]
     by_kind = merged(hoisted)
     outer = [by_kind[kind] for kind in (AxisKind.DP, AxisKind.PP) if kind in by_kind]
-    return use(annotated, around, [nest(outer, stage) for stage in _stages(branches)])
+    return use(annotated, around, [nest(outer, stage) for stage in _stages(branches)], _FORM)
 
 
 def _stages(branches: list[Strategy]) -> list[Strategy | None]:
     """What is left of the branches as one stage; the second for the experts where none is."""
-    if len(branches) < 2:
-        return [branches[0] if branches else None]
+    if not branches:
+        return [None]
+    if len(branches) == 1:
+        return [branches[0], scope(ScopeKind.ATTN, branches[0])]
     first, second = branches
     return [fold(first, second), fold(first, scope(ScopeKind.MOE, second))]
 

@@ -12,6 +12,8 @@ from dagc.syntax.tree import AxisKind, Fold, ScopeKind, Strategy
 
 CODE = Code("H106", "two-branches-one-domain")
 
+_FORM = "write the experts, `;`, and attention, such as `ep 16 ; tp 2`"
+
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such fold."""
@@ -22,7 +24,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 node.span,
                 f"both branches of this fold are for {domain}",
                 f"one branch must be for {other}",
-                help=use(annotated, node.syntax, _candidates(node.syntax)),
+                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
             )
 
 
