@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from dagc.catalog.model import AttentionKind, ModelSpec
 from dagc.check.repair import gpus, substitute
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Plan
@@ -49,7 +48,7 @@ def fitting_tp(plan: Plan, factor: Factor) -> list[int]:
     split = [model.heads, model.dense_ffn] if attention else []
     split += [model.experts.ffn] if experts and model.experts else []
     whole = [amount for amount in split if amount]
-    kv_heads = model.kv_heads if attention and not is_latent(model) else None
+    kv_heads = model.kv_heads if attention else None
     highest = min([*whole, 2**15])
     return nearest(factor.degree, lambda d: all(n % d == 0 for n in whole) and kv_fits(kv_heads, d), highest)
 
@@ -57,11 +56,6 @@ def fitting_tp(plan: Plan, factor: Factor) -> list[int]:
 def kv_fits(kv_heads: int | None, tp: int) -> bool:
     """Whether key-value heads divide over the ranks of a tp group, or are copied evenly to them."""
     return not kv_heads or kv_heads % tp == 0 or tp % kv_heads == 0
-
-
-def is_latent(model: ModelSpec) -> bool:
-    """Whether the cache is one latent vector, which tensor parallelism does not split."""
-    return model.attention is not None and model.attention.kind is AttentionKind.MLA
 
 
 def _is_in(plan: Plan, factor: Factor, domain: str) -> bool:

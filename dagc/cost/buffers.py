@@ -37,7 +37,7 @@ def activation_bytes(holding: Holding) -> Bytes:
     attention = tokens * (2 * shapes.hidden + _attention_width(shapes, layout.tp)) + holding.zeros()
     layer = np.maximum(np.maximum(attention, dense), routed) * shapes.activation_dtype.bytes
     _, last = holding.edges()
-    logits = last * holding.sequences(holding.service.options.micro or holding.service.stages)
+    logits = last * holding.micro_batch()
     return np.maximum(layer, logits * (shapes.vocab / layout.tp * Dtype.FP32.bytes))
 
 

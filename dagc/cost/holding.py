@@ -15,8 +15,7 @@ from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.plan.splits import split, stage_layers
-from dagc.syntax.tree import AxisKind
+from dagc.plan.splits import fullest_replica, micro_batch_sequences, sequences_per_rank, stage_layers
 
 Bytes = npt.NDArray[np.float64]
 
@@ -65,22 +64,27 @@ class Holding:
         first[0], last[-1] = 1.0, 1.0
         return first, last
 
-    def sequences(self, micro_batches: int = 1) -> npt.NDArray[np.float64]:
-        """Sequences that each rank of a stage holds, shape (width,): all of the fullest replica's, or those of its
-        largest micro-batch of so many.
-        """
-        replicas = self.plan.deployment.replicas * self.service.replicas
-        replica = max(1, split(self.plan.facts.workload.batch, replicas)[0])
-        largest = split(replica, min(micro_batches, replica))[0]
+    def sequences(self) -> npt.NDArray[np.float64]:
+        """Sequences of the fullest replica that each rank of a stage holds, shape (width,)."""
+        return self._by_rank(self._fullest_replica())
+
+    def micro_batch(self) -> npt.NDArray[np.float64]:
+        """Sequences of the largest micro-batch that each rank of a stage holds, shape (width,)."""
+        return self._by_rank(micro_batch_sequences(self.service, self._fullest_replica())[0])
+
+    def _fullest_replica(self) -> int:
+        return fullest_replica(self.plan.deployment, self.service, self.plan.facts.workload.batch)
+
+    def _by_rank(self, sequences: int) -> npt.NDArray[np.float64]:
         if self.attention is None:
-            return np.full(self.pool.width, float(largest))
-        return np.array(split(largest, self.attention.dp), dtype=np.float64)[self.attention.coordinate(AxisKind.DP)]
+            return np.full(self.pool.width, float(sequences))
+        return sequences_per_rank(self.attention, sequences).astype(np.float64)
 
     def tokens(self) -> npt.NDArray[np.float64]:
         """Most tokens that an attention rank computes at once, shape (width,): at most the workload's chunk."""
         workload, attention = self.plan.facts.workload, self.service.attention_pool.attention
         held = Holding(self.plan, self.shapes, self.service, self.service.attention_pool)
-        sequences = held.sequences(self.service.options.micro or self.service.stages)
+        sequences = held.micro_batch()
         if self.service.phase is Phase.DECODE or attention is None:
             return sequences
         return np.minimum(workload.chunk, np.ceil(sequences * workload.prompt / attention.cp))

@@ -17,8 +17,7 @@ import numpy as np
 from dagc.catalog.model import Attention, AttentionKind, FfnKind, ModelShapes
 from dagc.catalog.parameters import Part, attention_parameters, count, expert_parameters, part_dtype
 from dagc.cost.holding import Bytes, Holding
-from dagc.plan.splits import split
-from dagc.syntax.tree import AxisKind
+from dagc.plan.splits import experts_per_rank
 
 
 def weight_bytes(holding: Holding) -> Bytes:
@@ -76,8 +75,7 @@ def _routed_experts(holding: Holding) -> Bytes:
     shapes, layout = holding.shapes, holding.experts
     if layout is None or shapes.experts is None:
         return holding.zeros()
-    slots = split(shapes.experts.count + holding.service.options.redundant, layout.ep)
-    held = np.array(slots, dtype=np.float64)[layout.coordinate(AxisKind.EP)]
+    held = experts_per_rank(layout, shapes.experts.count, holding.service.options.redundant)
     one = _bytes(shapes, Part.EXPERTS, expert_parameters(shapes) / layout.tp)
     return holding.layers(FfnKind.MOE) * held[None, :] * one
 

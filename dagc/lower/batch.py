@@ -1,7 +1,7 @@
 """What one micro-batch puts on the ranks of a stage.
 
-Splits the sequences of the fullest replica into micro-batches and those over attention's ranks, in whole sequences
-and whole tokens, the remainder going one each to the first.
+Turns the sequences of a micro-batch, by rank, into tokens and attended positions, in whole tokens with the remainder
+on the first ranks.
 
 - Prefill takes every prompt whole; with context parallelism a rank holds its part of each prompt, and causal work is
   taken as balanced between the parts.
@@ -17,7 +17,7 @@ import numpy as np
 
 from dagc.graph.graph import Load
 from dagc.lower.builder import evenly
-from dagc.plan.deployment import Deployment, Phase, Service
+from dagc.plan.deployment import Phase
 from dagc.plan.layout import Layout
 from dagc.plan.splits import split
 from dagc.plan.workload import Workload
@@ -66,30 +66,10 @@ class Batch:
         return min(self.context, window or self.context) * self.part
 
 
-def micro_batches(deployment: Deployment, service: Service, workload: Workload) -> tuple[int, ...]:
-    """Sequences of each micro-batch of the fullest replica, largest first: at most two sizes.
-
-    As many as the plan asks, or one for each stage, but none is empty.
-    """
-    sequences = replica_sequences(deployment, service, workload)
-    return split(sequences, min(service.options.micro or service.stages, sequences))
-
-
-def replica_sequences(deployment: Deployment, service: Service, workload: Workload) -> int:
-    """Sequences of the fullest replica of a service; one where the batch leaves it none."""
-    return max(1, split(workload.batch, deployment.replicas * service.replicas)[0])
-
-
 def halves(batch_sequences: Load) -> tuple[Load, Load]:
     """Each rank's sequences in two, the larger half first."""
     first = np.ceil(batch_sequences / 2)
     return first, batch_sequences - first
-
-
-def sequences_by_rank(sequences: int, layout: Layout) -> Load:
-    """Whole sequences of each rank: split over attention's dp, the same on all else."""
-    by_index = np.array(split(sequences, layout.dp), dtype=np.float64)
-    return evenly(by_index[layout.coordinate(AxisKind.DP)])
 
 
 def batch_of(sequences: Load, phase: Phase, layout: Layout, workload: Workload, decode_context: int) -> Batch:

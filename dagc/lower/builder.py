@@ -15,14 +15,16 @@ from dagc.catalog.dtype import Dtype
 from dagc.graph.graph import INPUT, Communication, Load, Node, Template
 from dagc.graph.ops import Op
 from dagc.graph.tensor import Tensor
+from dagc.plan.layout import Ranks
 from dagc.source import Span
 
 NOTHING: Load = np.zeros(1)
 """No work, on every rank."""
 
 
-def evenly(load: Load) -> Load:
-    """The same work, as shape (1,) where every rank has as much."""
+def evenly(work: Load | Ranks) -> Load:
+    """Work by rank as a load, of shape (1,) where every rank has as much."""
+    load = work.astype(np.float64)
     return load[:1] if load.shape[0] > 1 and bool(np.all(load == load[0])) else load
 
 

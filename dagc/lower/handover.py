@@ -18,14 +18,13 @@ from dagc.catalog.model import Attention, AttentionKind, ModelShapes
 from dagc.graph.graph import Communication, Load, Pairing, Pattern, PhaseGraph, Segment, StageProgram, Team
 from dagc.graph.ops import RECEIVE, SEND
 from dagc.graph.tensor import Dim, Tensor
-from dagc.lower.batch import replica_sequences
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import shard
 from dagc.lower.topology import Placement, place
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.plan.splits import stage_layers
+from dagc.plan.splits import fullest_replica, stage_layers
 from dagc.source import Span
 from dagc.syntax.tree import AxisKind
 
@@ -45,7 +44,7 @@ def lower_handover(plan: Plan, shapes: ModelShapes) -> PhaseGraph:
     joint = gcd(prefill.replicas, decode.replicas)
     source = _side(plan, prefill, prefill.replicas // joint, shapes)
     target = _side(plan, decode, decode.replicas // joint, shapes)
-    sequences = replica_sequences(plan.deployment, prefill, plan.facts.workload) * (prefill.replicas // joint)
+    sequences = fullest_replica(plan.deployment, prefill, plan.facts.workload.batch) * (prefill.replicas // joint)
     bytes_per_layer = _layer_bytes(shapes, _layout(decode)) * sequences * plan.facts.workload.prompt
     teams = source.teams + target.teams
     places = tuple(place(team.ranks, plan.facts.cluster.gpus_per_node) for team in teams)

@@ -15,8 +15,8 @@ from itertools import groupby
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.graph.graph import Graph, Load, PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.lower.attention import add_attention
-from dagc.lower.batch import Batch, batch_of, halves, micro_batches, sequences_by_rank
-from dagc.lower.builder import TemplateBuilder
+from dagc.lower.batch import Batch, batch_of, halves
+from dagc.lower.builder import TemplateBuilder, evenly
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.handover import lower_handover
@@ -34,7 +34,7 @@ from dagc.lower.topology import Placement, place
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.plan.splits import stage_layers
+from dagc.plan.splits import fullest_replica, micro_batch_sequences, sequences_per_rank, stage_layers
 from dagc.source import Span
 from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, Strategy
 
@@ -87,7 +87,8 @@ class _PhaseLowering:
     def graph(self) -> PhaseGraph:
         """Programs of every size of micro-batch and every stage."""
         deployment, service = self.deployment, self.service
-        sequences = micro_batches(deployment, service, self.plan.facts.workload)
+        fullest = fullest_replica(deployment, service, self.plan.facts.workload.batch)
+        sequences = micro_batch_sequences(service, fullest)
         sizes = tuple(dict.fromkeys(sequences))
         programs = tuple(tuple(self._program(size, stage) for stage in range(service.stages)) for size in sizes)
         return PhaseGraph(
@@ -250,7 +251,7 @@ class _StageLowering:
         return self.stage.own.peers(pool).nodes[:1].tobytes()
 
     def _whole(self) -> Batch:
-        return self._batch_of(sequences_by_rank(self.sequences, self.stage.attention))
+        return self._batch_of(evenly(sequences_per_rank(self.stage.attention, self.sequences)))
 
     def _batches(self) -> tuple[Batch, ...]:
         """The micro-batch, or its halves where overlap is asked and there are two sequences to part."""

@@ -18,7 +18,7 @@ from dagc.catalog.model import Experts
 from dagc.graph.graph import Load
 from dagc.lower.builder import evenly
 from dagc.plan.layout import Layout
-from dagc.plan.splits import split
+from dagc.plan.splits import experts_per_rank
 from dagc.syntax.tree import AxisKind
 
 
@@ -49,8 +49,7 @@ def expected_distinct(count: float, chosen: float, tokens: Load) -> Load:
 
 def expert_slots(experts: Experts, layout: Layout, redundant: int) -> Load:
     """Expert slots of each rank of the experts' layout, shape (width,)."""
-    by_index = np.array(split(experts.count + redundant, layout.ep), dtype=np.float64)
-    return by_index[layout.coordinate(AxisKind.EP)]
+    return experts_per_rank(layout, experts.count, redundant).astype(np.float64)
 
 
 def route_inside(held: Load, copies: int, experts: Experts, layout: Layout, redundant: int) -> Routing:

@@ -37,6 +37,11 @@ def replica_sequences(deployment: Deployment, service: Service, batch: int) -> t
     return split(batch, deployment.replicas * service.replicas)
 
 
+def fullest_replica(deployment: Deployment, service: Service, batch: int) -> int:
+    """Sequences of the replica that has most; one where the batch leaves it none."""
+    return max(1, replica_sequences(deployment, service, batch)[0])
+
+
 def micro_batch_count(service: Service, sequences: int) -> int:
     """Micro-batches of a replica with so many sequences: `[micro …]` or one a stage, and none of them empty."""
     return max(1, min(service.options.micro or service.stages, sequences))

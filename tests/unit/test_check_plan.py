@@ -115,6 +115,7 @@ ADVICE = [
     (MOE + cluster(64), "dp 4 < ep 16 >", "ep 16", "W104"),
     (SHAPED + cluster(24), "dp 3 < tp 8 >", "tp 24", "W105"),
     (MOE + cluster(18), "dp 2 < tp 4 | ep 4 >", "dp 3 < tp 4 | ep 2 >", "W105"),
+    (MOE + cluster(10), "pp 2 < tp 3 | ep 2 >", "", "W105"),  # 0-2 and 5-7, on one node
     (MOE, "ep 8 ; tp 4", "ep 6 ; tp 4", "W106"),
     (SHAPED, "tp 24 [dcp 3]", "tp 8 [dcp 2]", "W107"),
     (MLA, "tp 8 [dcp 8]", "", "W107"),

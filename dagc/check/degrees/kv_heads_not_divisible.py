@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import fitting_tp, is_latent, kv_fits, use_degree, written_factor
+from dagc.check.alternatives import fitting_tp, kv_fits, use_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
@@ -15,9 +15,9 @@ CODE = Code("D302", "kv-heads-not-divisible")
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One diagnostic for each service; silent for latent attention, and where the query heads do not divide either."""
+    """One diagnostic for each service; silent where the query heads do not divide either."""
     model = plan.facts.model
-    if not model.kv_heads or is_latent(model):
+    if not model.kv_heads:
         return
     for service in plan.deployment.services:
         factor = written_factor(service.attention_pool.attention, AxisKind.TP)
