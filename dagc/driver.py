@@ -28,6 +28,7 @@ from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
 from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
+from dagc.report.classes import showing_slowest
 from dagc.report.structure import structure
 from dagc.source import Source
 from dagc.syntax.parser import parse, parse_fragment
@@ -52,11 +53,16 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What pricing adds to a plan. Without shapes there is no graph, without rates no timelines."""
+    """What pricing adds to a plan. Without shapes there is no graph, without rates no timelines.
+
+    `timelines` are those of `graph.phases`, the slowest class of replicas of each phase; `others` those of
+    `graph.others`.
+    """
 
     assessment: Assessment
     graph: Graph | None = None
     timelines: tuple[Timeline, ...] | None = None
+    others: tuple[Timeline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +123,28 @@ def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnosti
 def _price(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
     """Memory, graph, cost, schedule, and the rules on them."""
     memory = rank_memory(plan) if not missing_shapes(plan) else None
-    graph, timelines = (None, None) if memory is None or missing_rates(plan) else _timelines(plan, found, say)
+    graph, timelines, others = None, None, ()
+    if memory is not None and not missing_rates(plan):
+        graph, timelines, others = _timelines(plan, found, say)
     assessment = assess(plan, memory, timelines)
     found += check_priced(plan, assessment)
-    return Priced(assessment, graph, timelines)
+    return Priced(assessment, graph, timelines, others)
 
 
-def _timelines(plan: Plan, found: list[Diagnostic], say: Say) -> tuple[Graph, tuple[Timeline, ...]]:
+def _timelines(
+    plan: Plan, found: list[Diagnostic], say: Say
+) -> tuple[Graph, tuple[Timeline, ...], tuple[Timeline, ...]]:
+    """The graph that shows the slowest class of replicas of each phase, the timelines of these, and the others."""
     say(f"lowering {plan.name}")
     graph = lower(plan)
     found += verify_graph(graph)
     say(f"pricing and scheduling {plan.name}")
-    timelines = tuple(schedule(price(phase, plan)) for phase in graph.phases)
+    timelines = tuple(schedule(price(phase, plan)) for phase in graph.classes)
     for timeline in timelines:
         found += verify_timeline(timeline)
-    return graph, timelines
+    shown = showing_slowest(graph, timelines)
+    by_phase = {id(timeline.priced.graph): timeline for timeline in timelines}
+    return shown, tuple(by_phase[id(p)] for p in shown.phases), tuple(by_phase[id(p)] for p in shown.others)
 
 
 def _stops(diagnostics: list[Diagnostic]) -> bool:

@@ -183,7 +183,7 @@ def _base(text: str) -> tuple[Unit, ...]:
 def _scaled(value: float, steps: Sequence[tuple[float, str]]) -> str:
     """The value in the first step that leaves at least 1 after rounding; the last step where none does."""
     for scale, suffix in steps:
-        if abs(float(f"{value / scale:.3g}")) >= 1:
+        if not abs(value) < scale / 2 and abs(float(f"{value / scale:.3g}")) >= 1:
             return f"{_three_digits(value / scale)}{suffix}"
     scale, suffix = steps[-1]
     return f"{_three_digits(value / scale)}{suffix}"

@@ -31,7 +31,8 @@ class ClusterSpec:
     """GPUs and how they are joined. Bandwidths are one direction a GPU, in bytes/s; latencies in seconds.
 
     `gpus` is None when the plan does not limit them. `gpus_per_node` is the size of the scale-up (NVLink) domain.
-    `link_*` is inside it, `network_*` across. `devices` names further devices of pools, by preset name.
+    `link_*` is inside it, `network_*` across. `slowed` names single GPUs that compute more slowly than stated, as
+    (global rank, share): a computation takes 1 + share times as long there. Ranks are in order, each once.
     """
 
     name: str
@@ -44,4 +45,5 @@ class ClusterSpec:
     network_latency_seconds: float
     link_efficiency: float
     network_efficiency: float
+    slowed: tuple[tuple[int, float], ...] = ()
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])

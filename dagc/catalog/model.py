@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from dagc.catalog.dtype import Dtype
 from dagc.source import Span
@@ -108,19 +109,18 @@ class ModelShapes:
 
     def layer_kinds(self) -> tuple[LayerKind, ...]:
         """The kind of each layer, in order."""
-        return tuple(self._kind(i) for i in range(self.layers))
+        first_moe = self.layers if self.experts is None else self.first_dense
+        return _kinds(self.layers, first_moe, self.moe_every, self.attention.window, self.attention.window_every)
 
-    def _kind(self, index: int) -> LayerKind:
-        return LayerKind(self._ffn(index), self._window(index))
 
-    def _ffn(self, index: int) -> FfnKind:
-        if self.experts is None or index < self.first_dense:
-            return FfnKind.DENSE
-        is_moe = (index - self.first_dense) % self.moe_every == self.moe_every - 1
-        return FfnKind.MOE if is_moe else FfnKind.DENSE
-
-    def _window(self, index: int) -> int | None:
-        return self.attention.window if index % self.attention.window_every == 0 else None
+@lru_cache(maxsize=64)
+def _kinds(layers: int, first_moe: int, moe_every: int, window: int | None, window_every: int) -> tuple[LayerKind, ...]:
+    """Kept, because lowering and memory ask for the layers of every stage."""
+    moe = (i >= first_moe and (i - first_moe) % moe_every == moe_every - 1 for i in range(layers))
+    return tuple(
+        LayerKind(FfnKind.MOE if is_moe else FfnKind.DENSE, window if i % window_every == 0 else None)
+        for i, is_moe in enumerate(moe)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from dagc.check.degrees import (
     replicas_exceed_batch,
     stages_exceed_layers,
 )
-from dagc.check.gpus import cluster_too_small
+from dagc.check.gpus import cluster_too_small, slow_rank_outside
 from dagc.check.hierarchy import (
     axis_in_wrong_scope,
     axis_inside_itself,
@@ -95,6 +95,7 @@ DEGREE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
 
 SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     cluster_too_small.check,
+    slow_rank_outside.check,
     layers_uneven.check,
     experts_uneven.check,
     batch_uneven.check,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,24 +13,82 @@ from dagc.cli.printing import exit_status, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
+if TYPE_CHECKING:
+    from dagc.driver import Checked
+    from dagc.export.ranks import RankSelection
+    from dagc.export.requested import Files, Request
+
 
 @click.command(name="compile")
 @plan_arguments
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/STRATEGY/.")  # fmt: skip
 @click.option("--renderer", metavar="NAME", help="Program that lays out the picture, in place of the built-in one.")
-def compile(plan: str | None, expression: str | None, output: Path, renderer: str | None, **blocks: str | None) -> None:
+@click.option("--ranks", metavar="RANKS",
+              help="Ranks in the trace, `all`, `0-7` or `3,5`, in place of one of each kind.")  # fmt: skip
+@click.option("--trace-format", type=click.Choice(["json", "perfetto"]), default="json", show_default=True,
+              help="Format of the trace: Chrome JSON, or Perfetto's protobuf.")  # fmt: skip
+@click.option("--gzip", is_flag=True, help="Compress the trace.")
+@click.option("--expand", is_flag=True, help="Write graph.json rank by rank, for small plans.")
+@click.option("--memory-limit", metavar="GB", type=click.FloatRange(min=0),
+              help="What a file of ranks may take once read; half of the available memory unless given.")  # fmt: skip
+def compile(
+    plan: str | None,
+    expression: str | None,
+    output: Path,
+    renderer: str | None,
+    ranks: str | None,
+    trace_format: str,
+    gzip: bool,
+    expand: bool,
+    memory_limit: float | None,
+    **blocks: str | None,
+) -> None:
     """Compile every strategy of a plan and write its files."""
+    request = _request(ranks, trace_format, gzip, expand, memory_limit)
     given = read_input(plan, expression, blocks)
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    diagnostics = _compile(given, output, renderer)
+    diagnostics = _compile(given, output, renderer, request)
     print_text(diagnostics)
     raise SystemExit(exit_status(diagnostics))
 
 
-def _compile(given: Input, output: Path, renderer: str | None) -> tuple[Diagnostic, ...]:
+def _request(ranks: str | None, trace_format: str, gzip: bool, expand: bool, limit: float | None) -> Request | None:
+    """What is asked for beyond the default files; None for nothing."""
+    if ranks is None and trace_format == "json" and not gzip and not expand:
+        return None
+    from dagc.export.requested import Request, TraceFormat
+
+    chosen = None if ranks is None else _ranks(ranks)
+    return Request(chosen, TraceFormat(trace_format), gzip, expand, None if limit is None else int(limit * 1e9))
+
+
+def _ranks(text: str) -> RankSelection:
+    from dagc.export.ranks import parse_ranks
+
+    found = parse_ranks(text)
+    if found is None:
+        raise click.BadParameter(f"`{text}` names no ranks; write `all`, `0-7` or `3,5`", param_hint="--ranks")
+    return found
+
+
+def _requested(checked: Checked, request: Request | None) -> tuple[Files, tuple[Diagnostic, ...]]:
+    priced = checked.priced
+    if request is None or priced.graph is None or priced.timelines is None:
+        return {}, ()
+    from dagc.export.requested import requested_files
+    from dagc.export.tracks import Traced
+
+    return requested_files(Traced(checked.plan, priced.graph, priced.timelines, priced.others), request)
+
+
+def _has_trace(files: Files) -> bool:
+    return any(name.startswith("trace.") for name in files)
+
+
+def _compile(given: Input, output: Path, renderer: str | None, request: Request | None) -> tuple[Diagnostic, ...]:
     from dagc import driver
     from dagc.export.write import write_atomically
     from dagc.report.text import render_text
@@ -42,11 +101,14 @@ def _compile(given: Input, output: Path, renderer: str | None) -> tuple[Diagnost
             say(f"drawing and writing {checked.plan.name}")
             product = driver.export(checked, renderer)
             directory = output / directory_name(given.title) / directory_name(checked.plan.name)
-            failures = write_atomically(directory, product.files)
-            diagnostics += (*product.diagnostics, *failures)
+            extra, refused = _requested(checked, request)
+            files = {name: c for name, c in product.files.items() if name != "trace.json" or not _has_trace(extra)}
+            files = {**files, **extra}
+            failures = write_atomically(directory, files)
+            diagnostics += (*product.diagnostics, *refused, *failures)
             click.echo(render_text(product.summary), nl=False)
             if not failures:
-                click.echo(f"written to {directory}: {', '.join(product.files)}\n")
+                click.echo(f"written to {directory}: {', '.join(files)}\n")
     return tuple(diagnostics)
 
 

@@ -14,8 +14,9 @@ communication challenge for MPP", 1994). With n members of a group, l of them in
 
 In an all-to-all the messages to all peers are in flight at once, so latency is paid once and not n-1 times, as
 in DeepEP's kernels. B is the stated bandwidth times the stated efficiency. The costs are by group and each member
-of a group has its group's; S is that of the member with most. Not modelled: contention between groups and with
-computation, and a hot receiver; an algorithm chosen by message size and measured efficiencies belong in `_seconds`.
+of a group has its group's; S is that of the member with most. Loads by copy and rank give costs by copy and rank. Not
+modelled: contention between groups and with computation, and a hot receiver; an algorithm chosen by message size and
+measured efficiencies belong in `_seconds`.
 """
 
 from __future__ import annotations
@@ -77,11 +78,12 @@ def collective_cost(communication: Communication, cluster: ClusterSpec) -> NodeC
     load = _group_bytes(communication.bytes, groups)
     terms = _seconds(communication.pattern, load, groups, link(cluster), network(cluster))
     seconds = terms.bandwidth + terms.latency
-    slowest = int(np.argmax(seconds))
-    bound = Bound.NETWORK if terms.bandwidth[slowest] >= terms.latency[slowest] else Bound.LATENCY
-    formula = _formula(communication.pattern, float(load[slowest]), groups, slowest, cluster)
+    slowest = int(seconds.argmax())
+    group = slowest % seconds.shape[-1]
+    bound = Bound.NETWORK if terms.bandwidth.flat[slowest] >= terms.latency[group] else Bound.LATENCY
+    formula = _formula(communication.pattern, float(load.flat[slowest]), groups, group, cluster)
     source = f"α-β, cluster {cluster.name}"
-    return node_cost(_by_rank(seconds, groups), bound if seconds[slowest] else Bound.NONE, formula, source)
+    return node_cost(_by_rank(seconds, groups), bound if seconds.flat[slowest] else Bound.NONE, formula, source)
 
 
 def _seconds(pattern: Pattern, load: ByGroup, groups: Groups, inside: Wire, across: Wire) -> Terms:
@@ -113,17 +115,18 @@ def _twice(terms: Terms) -> Terms:
 
 
 def _group_bytes(load: Load, groups: Groups) -> ByGroup:
-    """Bytes of the member with most, shape (groups,)."""
-    if load.shape[0] == 1:
-        return np.broadcast_to(load, groups.members.shape[:1])
-    return np.maximum.reduce(load[groups.members], axis=1)
+    """Bytes of the member with most, shape (groups,) or (copies, groups)."""
+    if load.shape[-1] == 1:
+        return np.broadcast_to(load, (*load.shape[:-1], groups.members.shape[0]))
+    return load[..., groups.members].max(axis=-1)
 
 
 def _by_rank(seconds: ByGroup, groups: Groups) -> ByGroup:
-    if bool(np.all(seconds == seconds[0])):
-        return seconds[:1]
-    ranks: ByGroup = np.zeros(groups.members.size, dtype=np.float64)
-    ranks[groups.members] = seconds[:, None]
+    """Each member's seconds, (width,) or (copies, width); one column where all groups have the same."""
+    if bool((seconds == seconds[..., :1]).all()):
+        return seconds[..., :1]
+    ranks: ByGroup = np.zeros((*seconds.shape[:-1], groups.members.size), dtype=np.float64)
+    ranks[..., groups.members] = seconds[..., None]
     return ranks
 
 

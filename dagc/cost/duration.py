@@ -1,7 +1,8 @@
-"""Seconds by rank become a cost in integer picoseconds, of shape (1,) where all ranks are alike."""
+"""Seconds by rank, or by copy and rank, become a cost in integer picoseconds, of the least shape that holds it."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import isinf
 
 import numpy as np
@@ -15,9 +16,15 @@ FREE = NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, "0", "no work of its ow
 
 
 def picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
-    """The nearest whole picoseconds, collapsed to shape (1,) where all ranks have the same."""
+    """The nearest whole picoseconds, of width 1 where all ranks have the same, and without copies where these have."""
     whole = np.rint(seconds * PICOSECONDS).astype(np.int64)
-    return whole[:1] if whole.shape[0] > 1 and bool(np.all(whole == whole[0])) else whole
+    if whole.shape[0] > 1 and bool((whole == whole[0]).all()):
+        whole = whole[:1]
+    if whole.ndim == 1:
+        return whole
+    if whole.shape[1] > 1 and bool((whole == whole[:, :1]).all()):
+        whole = whole[:, :1]
+    return whole[0] if whole.shape[0] == 1 else whole
 
 
 def node_cost(seconds: npt.NDArray[np.float64], bound: Bound, formula: str, source: str) -> NodeCost:
@@ -25,6 +32,7 @@ def node_cost(seconds: npt.NDArray[np.float64], bound: Bound, formula: str, sour
     return NodeCost(picoseconds(seconds), bound, formula, source)
 
 
+@lru_cache(maxsize=256)
 def rate_text(rate: float, unit: str) -> str:
-    """A rate for people; one that nobody stated limits nothing."""
+    """A rate for people; one that nobody stated limits nothing. Kept, because a cluster has few of them."""
     return f"unstated {unit}" if isinf(rate) else format_rate(rate, unit)

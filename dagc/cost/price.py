@@ -2,7 +2,8 @@
 
 Chooses the formula: computation and routing by the roofline of the team's device, communication by α-β over the
 cluster's links. A node whose work another's kernel does costs nothing. Every template is priced once, on the devices
-of the first program that uses it; templates are shared between stages of one pool only.
+and slowed ranks of the first program that uses it; templates are shared between stages of one pool only, and between
+those whose ranks are slowed in the same way. A slowed rank computes more slowly; what it sends goes as fast as ever.
 
 Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would limit nothing.
 """
@@ -23,18 +24,22 @@ def price(graph: PhaseGraph, plan: Plan) -> PricedPhase:
     teams = _teams(graph)
     devices = {pool.name: plan.device_of(pool) for service in plan.deployment.services for pool in service.pools}
     costs = tuple(
-        tuple(_cost(node, _device(teams.get(index, ()), node, devices, plan), plan) for node in template.nodes)
+        tuple(_cost(node, teams.get(index, ()), devices, plan) for node in template.nodes)
         for index, template in enumerate(graph.templates)
     )
     return PricedPhase(graph, costs)
 
 
-def _cost(node: Node, device: DeviceSpec, plan: Plan) -> NodeCost:
+def _cost(node: Node, teams: tuple[Team, ...], devices: dict[str, DeviceSpec], plan: Plan) -> NodeCost:
     if node.fused_into is not None:
         return FREE
     if node.communication is not None:
         return collective_cost(node.communication, plan.facts.cluster)
-    return operator_cost(node, device, plan.facts.model.activation_dtype)
+    activation = plan.facts.model.activation_dtype
+    if node.team >= len(teams):
+        return operator_cost(node, plan.facts.cluster.device, activation)
+    team = teams[node.team]
+    return operator_cost(node, devices[team.pool], activation, team.slowdown)
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:
@@ -43,9 +48,3 @@ def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:
     for _, program, _, segment in graph.segments():
         found.setdefault(segment.template, tuple(graph.teams[team] for team in program.teams))
     return found
-
-
-def _device(teams: tuple[Team, ...], node: Node, devices: dict[str, DeviceSpec], plan: Plan) -> DeviceSpec:
-    if node.team >= len(teams):
-        return plan.facts.cluster.device
-    return devices.get(teams[node.team].pool, plan.facts.cluster.device)

@@ -4,7 +4,8 @@ Forms: a device's name with or without the number of GPUs (`h100-sxm x 64`), eit
 (`h100-sxm x 64 { network 25 GB/s }`), or a cluster written out (`lab { gpus 256 node 8 device { … } link … }`).
 `device` is a preset's name, a block, or both; a cluster written out takes from a named device what it leaves out.
 `link` and `network` are one direction of one GPU, inside and across nodes. What nothing states stays unknown
-(bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares).
+(bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares). `slow 5 by 10 %` may
+stand once for each GPU: a computation takes 1.1 times as long on global rank 5.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
 from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, read_fields
+from dagc.declare.slowed import SLOW, declare_slowed
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Span
 from dagc.syntax.tree import Block, Quantity, Value, Word
@@ -66,6 +68,7 @@ FIELDS = (
     Field("network_latency", Kind.QUANTITY, Dimension.SECONDS),
     Field("link_efficiency", Kind.QUANTITY, Dimension.SHARE),
     Field("network_efficiency", Kind.QUANTITY, Dimension.SHARE),
+    SLOW,
 )
 
 _OF_CLUSTER = {
@@ -89,7 +92,10 @@ def declare_cluster(block: Block | None) -> tuple[ClusterSpec | None, tuple[Diag
     """The cluster of a block, or the default without one; None with the diagnostics when something in it is wrong."""
     if block is None:
         return load_device(DEFAULT), ()
-    record, problems = read_fields(block.body or (), FIELDS, "cluster")
+    entries = block.body or ()
+    record, problems = read_fields((e for e in entries if e.name != SLOW.name), FIELDS, "cluster")
+    slowed, wrong = declare_slowed(tuple(e for e in entries if e.name == SLOW.name))
+    problems = (*problems, *wrong)
     name, gpus, bad_head = _head(block)
     base, bad_base = (None, ()) if bad_head and name is None else _base(block, name, record)
     problems = (*bad_head, *problems, *bad_base)
@@ -97,7 +103,8 @@ def declare_cluster(block: Block | None) -> tuple[ClusterSpec | None, tuple[Diag
         problems = (*problems, _twice(gpus, record))
     if problems or base is None:
         return None, problems
-    return _merged(base, name.text if name else "cluster", gpus, record, block.span), ()
+    merged = _merged(base, name.text if name else "cluster", gpus, record, block.span)
+    return replace(merged, slowed=slowed.shares, spans={**merged.spans, **slowed.spans}), ()
 
 
 def _head(block: Block) -> tuple[Word | None, Quantity | None, tuple[Diagnostic, ...]]:

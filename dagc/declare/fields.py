@@ -51,8 +51,10 @@ class Field:
     `dimension` is what a quantity measures (a share must be in (0, 1]); a count may be written with `K`, `M`, `B`.
     `minimum` and `maximum` bound counts. `words` are those of a choice. `table` holds the fields of the block after
     it, `optional` says that the value may be left out before that block. `then` are parts named by a word after the
-    value: `window 128 every 2` reads `every` as the field `window_every`. `misnomers` are names that people know
-    the field by from elsewhere, only to offer the right one.
+    value: `window 128 every 2` reads `every` as the field `window_every`; one that is also a choice comes with its
+    value: `routing zipf 1` reads `zipf` and the field `routing_zipf`. `may_be_zero` is for quantities, which are
+    positive otherwise. `sample` is a value for help texts. `misnomers` are names that people know the field by from
+    elsewhere, only to offer the right one.
     """
 
     name: str
@@ -64,11 +66,15 @@ class Field:
     table: tuple[Field, ...] = ()
     optional: bool = False
     then: tuple[Field, ...] = ()
+    may_be_zero: bool = False
+    sample: str = ""
     misnomers: tuple[str, ...] = ()
 
     @property
     def example(self) -> str:
         """A value as it may be written, for help texts."""
+        if self.sample:
+            return self.sample
         match self.kind:
             case None:
                 return "{ … }"
@@ -224,11 +230,13 @@ def _read_entry(entry: Entry, spec: Field) -> tuple[dict[str, Given], list[Diagn
 
 
 def _split(values: tuple[Value, ...], spec: Field) -> list[tuple[Value, ...]]:
-    """The values before the first word of `then`, and from each such word on."""
+    """The values before the first word of `then`, and from each such word on; a choice that is such a word is both."""
     names = {f.name for f in spec.then}
     starts = [i for i, v in enumerate(values) if isinstance(v, Word) and v.text in names]
     edges = [0, *starts, len(values)]
-    return [values[a:b] for a, b in pairwise(edges)]
+    main, *parts = [values[a:b] for a, b in pairwise(edges)]
+    is_both = not main and parts and isinstance(parts[0][0], Word) and parts[0][0].text in spec.words
+    return [parts[0][:1] if is_both else main, *parts]
 
 
 def _part(values: tuple[Value, ...], spec: Field) -> tuple[dict[str, Given], list[Diagnostic]]:
@@ -314,8 +322,9 @@ def _quantity(value: Value, spec: Field) -> Scalar | Diagnostic | None:
     if not bare and unit is None:
         return _wrong_unit(value, spec)
     number = value.value * (unit.scale if unit else 1.0)
-    if number <= 0:
-        return _bad(value.span, spec, f"`{spec.name}` is positive, not {value.span.text}", "not positive")
+    if number < 0 or (number == 0 and not spec.may_be_zero):
+        wanted = "zero or more" if spec.may_be_zero else "positive"
+        return _bad(value.span, spec, f"`{spec.name}` is {wanted}, not {value.span.text}", f"not {wanted}")
     if spec.dimension is Dimension.SHARE and number > 1:
         return _bad(value.span, spec, f"`{spec.name}` is a share, at most 100 %", "more than the whole")
     return number

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 
-from dagc.export.rank_classes import RankClasses, rank_classes
+from dagc.export.rank_classes import MOST_RANKS, RankClasses, rank_classes
+from dagc.export.times import at_rank, duration_of
 from dagc.export.titles import group_size, moved_bytes, phase_names, shape_text, team_of
 from dagc.graph.graph import Graph, Node, Pairing, PhaseGraph
 from dagc.graph.ops import COMBINE, DISPATCH, SEND, Lane
@@ -27,9 +26,6 @@ from dagc.plan.plan import Plan
 from dagc.timeline.timeline import Run, Timeline
 
 LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
-MOST_RANKS = 8
-"""Ranks shown of one team: the first of so many classes."""
-
 _PIECE = 2000
 
 
@@ -137,9 +133,7 @@ def _names(process: _Process) -> Iterator[str]:
     for index in range(process.shown):
         for lane in LANES:
             tid = process.thread(index, lane)
-            title = f"{index:02} {lane.value} · {process.classes.names[index]}"
-            if index == process.shown - 1 and len(process.classes.names) > process.shown:
-                title += f" ({len(process.classes.names) - process.shown} more kinds of ranks not shown)"
+            title = f"{index:02} {lane.value} · {process.classes.shown_names[index]}"
             yield _named("thread_name", process.pid, tid, {"name": title})
             yield _named("thread_sort_index", process.pid, tid, {"sort_index": tid})
 
@@ -189,7 +183,6 @@ def _run_events(
 ) -> Iterator[str]:
     graph = timeline.priced.graph
     nodes = graph.templates[run.template].nodes
-    costs = timeline.priced.costs[run.template]
     teams = graph.programs[run.size][run.stage].teams
     for copy in range(run.count):
         layer = "" if run.first_layer is None else f',"layer":{run.first_layer + copy}'
@@ -197,10 +190,11 @@ def _run_events(
         shown: dict[tuple[int, int], _Slice] = {}
         for index, node in enumerate(nodes):
             process = processes[team_of(teams, node)]
+            starts, duration = run.start(copy, index), duration_of(timeline, run, copy, index)
             for which in range(process.shown):
                 local = process.classes.representatives[which]
-                start = begin + _at(run.start(copy, index), local)
-                end = (start + _at(costs[index].duration, local)) // 1000
+                start = begin + at_rank(starts, local)
+                end = (start + at_rank(duration, local)) // 1000
                 start //= 1000
                 if end == start:
                     continue
@@ -212,10 +206,6 @@ def _run_events(
                 )
         yield from _inner_flows(nodes, shown, flows)
         yield from _stage_flows(nodes, run, processes[teams[0]], shown, sends, flows)
-
-
-def _at(times: npt.NDArray[np.int64], rank: int) -> int:
-    return int(times[rank if times.shape[0] > 1 else 0])
 
 
 def _microseconds(nanoseconds: int) -> str:

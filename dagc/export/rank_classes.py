@@ -12,10 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dagc.export.times import duration_of
 from dagc.export.titles import rank_text, team_of
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
 from dagc.timeline.timeline import Run, Timeline
+
+MOST_RANKS = 8
+"""Ranks shown of one team by default: the first of so many classes."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _Digest = npt.NDArray[np.uint64]
@@ -29,12 +33,21 @@ class RankClasses:
     representatives: tuple[int, ...]
     names: tuple[str, ...]
 
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """Names of the classes shown by default; the last says how many are not."""
+        if len(self.names) <= MOST_RANKS:
+            return self.names
+        more = f" ({len(self.names) - MOST_RANKS} more kinds of ranks not shown)"
+        return (*self.names[: MOST_RANKS - 1], self.names[MOST_RANKS - 1] + more)
+
 
 def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
     """The classes of each team of the phase."""
     graph = timeline.priced.graph
     digests = [np.zeros(team.width, dtype=np.uint64) for team in graph.teams]
-    for run in timeline.runs:
+    differs = any(cost.duration.shape[-1] > 1 for costs in timeline.priced.costs for cost in costs)
+    for run in timeline.runs if differs else ():
         if run.step == 0:
             _fold(timeline, run, digests)
     return tuple(_classes(digest, team.ranks) for digest, team in zip(digests, graph.teams, strict=True))
@@ -42,18 +55,16 @@ def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
 
 def _fold(timeline: Timeline, run: Run, digests: list[_Digest]) -> None:
     graph = timeline.priced.graph
-    program = graph.programs[run.size][run.stage]
-    for copy in run.starts:
-        for node, start, cost in zip(
-            graph.templates[run.template].nodes, copy, timeline.priced.costs[run.template], strict=True
-        ):
-            for times in (start, cost.duration):
+    teams = graph.programs[run.size][run.stage].teams
+    for copy in range(run.count):
+        for index, node in enumerate(graph.templates[run.template].nodes):
+            for times in (run.start(copy, index), duration_of(timeline, run, copy, index)):
                 if times.shape[0] > 1:
-                    _mix(digests, team_of(program.teams, node), times)
+                    _mix(digests, team_of(teams, node), times)
 
 
 def _mix(digests: list[_Digest], team: int, times: Picoseconds) -> None:
-    digests[team] = digests[team] * _MULTIPLIER + times.view(np.uint64) + np.uint64(1)
+    digests[team] = digests[team] * _MULTIPLIER + np.ascontiguousarray(times).view(np.uint64) + np.uint64(1)
 
 
 def _classes(digest: _Digest, ranks: Ranks) -> RankClasses:

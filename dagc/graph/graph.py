@@ -5,12 +5,15 @@ hand-over of the cache a prefill stage and every decode stage that it feeds). A
 stage's program is a short list of segments, each a template repeated back to back. A node stands for one operator
 of (stage, layer, micro-batch) over all ranks of its team, SPMD; work that differs between ranks is a vector.
 Nothing here is proportional to layers, micro-batches or GPUs, except those vectors where load is uneven.
+
+Replicas of a service that do the same on equally fast ranks are one class, and a phase is that of one class. Where
+there are several (a remainder of sequences, a slowed rank), `Graph.others` holds the phases of the further ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -25,7 +28,11 @@ from dagc.source import Span
 from dagc.syntax.tree import AxisKind
 
 Load = npt.NDArray[np.float64]
-"""Work by rank, shape (1,) where every rank of the team has the same, else (width,)."""
+"""Work by rank, shape (1,) where every rank of the team has the same, else (width,).
+
+Where the layers of a segment differ from each other (skewed routing), (copies, 1) or (copies, width): row c is that of
+copy c of the segment. A template with such a load has one segment only, of as many copies.
+"""
 
 INPUT = -1
 """As an input index: the template's own input. Stream i of a template with several is `INPUT - i`."""
@@ -135,11 +142,14 @@ class Team:
     """The ranks that run a node together: one stage of one pool. `ranks` are global, of the replica shown.
 
     In the hand-over of the cache they are those of the stage in all replicas that take part together.
+    `slowdown` by rank is how many times as long as stated a computation takes, shape (1,) where all are alike, else
+    (width,). Teams that share a template have the same.
     """
 
     pool: str
     stage: int
     ranks: Ranks
+    slowdown: Load = field(default_factory=lambda: np.ones(1))
 
     @property
     def width(self) -> int:
@@ -170,9 +180,11 @@ class PhaseGraph:
     """One phase of one service: a prefill of the whole batch, one decode step, or the hand-over of the cache.
 
     `programs[size][stage]`: micro-batches come in one or two sizes; `micro_batches[i]` is the size of the i-th and
-    `sequences[size]` how many sequences of the replica it holds. Every replica does the same; the graph is that of
-    the first, which has the most to do. The hand-over's `phase` is `both`. `service` is the name that pools and
-    messages use (`main`, `prefill`, `decode`), or `handover`.
+    `sequences[size]` how many sequences of the replica it holds. `replicas` are the replicas of the service that the
+    graph stands for, numbered as in `Deployment.global_ranks`, in order: they hold as many sequences, on ranks slowed
+    in the same way; teams name the ranks of the first of them. The hand-over's `phase` is `both`, and it is that of
+    the first replicas that take part together. `service` is the name that pools and messages use (`main`, `prefill`,
+    `decode`), or `handover`.
     """
 
     phase: Phase
@@ -182,6 +194,7 @@ class PhaseGraph:
     programs: tuple[tuple[StageProgram, ...], ...]
     micro_batches: tuple[int, ...]
     sequences: tuple[int, ...]
+    replicas: tuple[int, ...] = (0,)
 
     def segments(self) -> Iterator[tuple[int, StageProgram, int, Segment]]:
         """Every segment once, as (size, program, position in the program, segment), in order."""
@@ -202,15 +215,32 @@ class PhaseGraph:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """All phases of a deployment. `handover` moves the KV cache from prefill to decode where these have own pools."""
+    """All phases of a deployment. `handover` moves the KV cache from prefill to decode where these have own pools.
+
+    `prefill` and `decode` are those of one class of replicas: of the first replica as lowered, of the slowest class
+    once times are known (`showing`). `others` are prefill and decode of the further classes, of each service in the
+    order of their first replicas. Replicas without a sequence are in no class.
+    """
 
     prefill: PhaseGraph
     decode: PhaseGraph
     handover: PhaseGraph | None
     replicas: int
+    others: tuple[PhaseGraph, ...] = ()
 
     @property
     def phases(self) -> tuple[PhaseGraph, ...]:
-        """Phases in the order of time."""
+        """Phases in the order of time, each of one class of replicas."""
         middle = (self.handover,) if self.handover else ()
         return (self.prefill, *middle, self.decode)
+
+    @property
+    def classes(self) -> tuple[PhaseGraph, ...]:
+        """Phases of all classes of replicas: those of `phases` first."""
+        return (*self.phases, *self.others)
+
+    def showing(self, prefill: PhaseGraph, decode: PhaseGraph) -> Graph:
+        """The same graph with these classes in front; both are among `classes`."""
+        chosen = (prefill, self.handover, decode)
+        others = tuple(phase for phase in self.classes if not any(phase is one for one in chosen))
+        return replace(self, prefill=prefill, decode=decode, others=others)

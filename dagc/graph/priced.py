@@ -11,7 +11,10 @@ import numpy.typing as npt
 from dagc.graph.graph import PhaseGraph
 
 Picoseconds = npt.NDArray[np.int64]
-"""Time by rank in integer picoseconds, shape (1,) where all ranks are alike, else (width,)."""
+"""Time by rank in integer picoseconds, shape (1,) where all ranks are alike, else (width,).
+
+A duration that differs between the copies of a segment has shape (copies, 1) or (copies, width), as a `Load` has.
+"""
 
 PICOSECONDS = 1_000_000_000_000
 """Picoseconds in a second."""
@@ -29,7 +32,7 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeCost:
-    """Duration by rank, what bounds the slowest rank, and where the number comes from.
+    """Duration by rank, and by copy where copies differ; what bounds the slowest; where the number comes from.
 
     `formula` is the arithmetic in words, `source` the origin of its coefficients (datasheet, fitted, given).
     """

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+import numpy as np
+
 from dagc.graph.graph import INPUT, Communication, Graph, Load, Node, PhaseGraph, Segment, Team
 from dagc.plan.layout import Ranks
 
@@ -16,13 +18,13 @@ from dagc.plan.layout import Ranks
 def to_text(graph: Graph) -> str:
     """The whole graph, phase after phase; ends with a line break."""
     lines = [f"graph replicas={graph.replicas}"]
-    for phase in graph.phases:
+    for phase in graph.classes:
         lines += _phase(phase)
     return "\n".join(lines) + "\n"
 
 
 def _phase(phase: PhaseGraph) -> Iterator[str]:
-    yield f"phase {phase.service} {phase.phase}"
+    yield f"phase {phase.service} {phase.phase}{_replicas(phase)}"
     sizes = ", ".join(f"{len(tuple(run))} x {phase.sequences[size]}" for size, run in groupby(phase.micro_batches))
     yield f"  micro-batches {sizes} sequences"
     for index, team in enumerate(phase.teams):
@@ -39,8 +41,19 @@ def _phase(phase: PhaseGraph) -> Iterator[str]:
             yield f"    %{index} = {_node(node)}"
 
 
+def _replicas(phase: PhaseGraph) -> str:
+    """The replicas that the phase stands for, where these are more than the first."""
+    return "" if phase.replicas == (0,) else f" replicas {_ranges(np.array(phase.replicas, dtype=np.int64))}"
+
+
 def _team(team: Team) -> str:
-    return f"{team.pool} stage {team.stage} ranks {_ranges(team.ranks)}"
+    slowed = "" if team.slowdown.max() == 1 else f" slowdown {_slowdown(team)}"
+    return f"{team.pool} stage {team.stage} ranks {_ranges(team.ranks)}{slowed}"
+
+
+def _slowdown(team: Team) -> str:
+    factors = np.broadcast_to(team.slowdown, team.ranks.shape)
+    return " ".join(f"{team.ranks[i]}:{factors[i]:g}" for i in np.flatnonzero(factors != 1))
 
 
 def _ranges(ranks: Ranks) -> str:
@@ -87,6 +100,8 @@ def _source(index: int) -> str:
 def _load(load: Load) -> str:
     if load.shape == (1,):
         return f"{load[0]:.10g}"
+    if load.ndim == 2:
+        return f"{load.shape[0]} copies {load.min():.10g}..{load.max():.10g}(sum {load.sum():.10g})"
     return f"{load.min():.10g}..{load.max():.10g}(sum {load.sum():.10g})"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
@@ -49,7 +50,7 @@ _TOLERANCE = 1e-9
 
 def verify(graph: Graph) -> tuple[Diagnostic, ...]:
     """What does not hold, phase by phase."""
-    return tuple(problem for phase in graph.phases for problem in _phase(phase))
+    return tuple(problem for phase in graph.classes for problem in _phase(phase))
 
 
 def verify_layers(graph: Graph, layers: int) -> tuple[Diagnostic, ...]:
@@ -68,11 +69,12 @@ def _layers(programs: tuple[StageProgram, ...]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """A template as one set of teams runs it; `widths` are the ranks of each of its teams."""
+    """A template as one set of teams runs it, so many times; `widths` are the ranks of each of its teams."""
 
     phase: PhaseGraph
     template: Template
     widths: tuple[int, ...]
+    copies: int
 
     def at(self, code: Code, node: Node, message: str) -> Diagnostic:
         """A diagnostic that names the node and where it stands."""
@@ -151,13 +153,25 @@ def _streams(template: Template) -> int:
 
 
 def _scenes(phase: PhaseGraph) -> Iterator[_Scene]:
-    """Each template once for each list of team widths."""
-    seen: set[tuple[int, tuple[int, ...]]] = set()
+    """Each template once for each list of team widths, and each count of copies where it has loads by copy."""
+    seen: set[tuple[int, tuple[int, ...], int]] = set()
+    by_copy = tuple(_is_by_copy(template) for template in phase.templates)
     for _, program, _, segment in phase.segments():
         widths = tuple(phase.teams[team].width for team in program.teams)
-        if (segment.template, widths) not in seen:
-            seen.add((segment.template, widths))
-            yield _Scene(phase, phase.templates[segment.template], widths)
+        use = (segment.template, widths, segment.count if by_copy[segment.template] else 1)
+        if use not in seen:
+            seen.add(use)
+            yield _Scene(phase, phase.templates[segment.template], widths, segment.count)
+
+
+def _is_by_copy(template: Template) -> bool:
+    """Whether the copies of a segment differ in some load."""
+    return any(
+        node.flops.ndim > 1
+        or node.memory_bytes.ndim > 1
+        or (node.communication is not None and node.communication.bytes.ndim > 1)
+        for node in template.nodes
+    )
 
 
 def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
@@ -205,9 +219,9 @@ def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
         loads["bytes"] = node.communication.bytes
     width = scene.widths[node.team]
     for name, load in loads.items():
-        if load.shape not in ((1,), (width,)):
-            yield scene.at(LOADS, node, f"{name} has shape {load.shape} on {width} ranks")
-        elif not bool(np.all(np.isfinite(load)) and np.all(load >= 0)):
+        if load.shape not in ((1,), (width,), (scene.copies, 1), (scene.copies, width)):
+            yield scene.at(LOADS, node, f"{name} has shape {load.shape} on {width} ranks, {scene.copies} copies")
+        elif not (0 <= load[0] < inf if load.shape == (1,) else 0 <= load.min() <= load.max() < inf):
             yield scene.at(LOADS, node, f"{name} has a negative or infinite element")
 
 
@@ -246,19 +260,21 @@ def _receive(scene: _Scene, node: Node, communication: Communication) -> Iterato
         sent = _total(sender.communication.bytes, scene.widths[sender.team])
         taken = _total(communication.bytes, scene.widths[node.team])
         if not _same(sent, taken):
-            yield scene.at(BYTES, node, f"receives {taken:.0f} bytes of the {sent:.0f} that `{sender.key}` sends")
+            received, left = float(taken.sum()), float(sent.sum())
+            yield scene.at(BYTES, node, f"receives {received:.0f} bytes of the {left:.0f} that `{sender.key}` sends")
 
 
 def _exchange(scene: _Scene) -> Iterator[Diagnostic]:
     """Bytes dispatched and combined, over all ranks."""
-    totals = {DISPATCH: 0.0, COMBINE: 0.0}
+    totals = {DISPATCH: np.zeros(1), COMBINE: np.zeros(1)}
     last: Node | None = None
     for node in scene.template.nodes:
         if node.op in totals and node.communication:
-            totals[node.op] += _total(node.communication.bytes, scene.widths[node.team])
+            totals[node.op] = totals[node.op] + _total(node.communication.bytes, scene.widths[node.team])
             last = node
     if last is not None and not _same(totals[DISPATCH], totals[COMBINE]):
-        message = f"{totals[DISPATCH]:.0f} bytes are dispatched and {totals[COMBINE]:.0f} combined"
+        out, back = float(totals[DISPATCH].sum()), float(totals[COMBINE].sum())
+        message = f"{out:.0f} bytes are dispatched and {back:.0f} combined"
         yield scene.at(EXCHANGE, last, message)
 
 
@@ -293,7 +309,7 @@ def _messages(
         for index, node in enumerate(template.nodes):
             found = node.communication
             if found and found.pattern is pattern and found.pairing is pairing and index not in inside:
-                yield _Scene(phase, template, widths), node
+                yield _Scene(phase, template, widths, segment.count), node
 
 
 def _payload(scene: _Scene, node: Node) -> Load:
@@ -301,9 +317,10 @@ def _payload(scene: _Scene, node: Node) -> Load:
     return np.broadcast_to(load, (scene.widths[node.team],))
 
 
-def _total(load: Load, width: int) -> float:
-    return float(np.broadcast_to(load, (width,)).sum())
+def _total(load: Load, width: int) -> Load:
+    """Over all ranks, for each copy where copies differ; shape (1,) or (copies,)."""
+    return np.atleast_1d(load.sum(axis=-1) * (width / load.shape[-1]))
 
 
-def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= _TOLERANCE * max(one, other)
+def _same(one: Load, other: Load) -> bool:
+    return bool(np.all(np.abs(one - other) <= _TOLERANCE * np.maximum(one, other)))

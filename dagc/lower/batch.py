@@ -78,6 +78,8 @@ def batch_of(sequences: Load, phase: Phase, layout: Layout, workload: Workload, 
     if phase is Phase.DECODE:
         part = 1 / (layout.cp * decode_context)
         return Batch(phase, sequences, sequences, layout.tp * layout.cp, part, workload.prompt, context)
-    parts = np.array(split(workload.prompt, layout.cp), dtype=np.float64)
-    tokens = evenly(sequences * parts[layout.coordinate(AxisKind.CP)])
+    tokens = sequences * (workload.prompt / layout.cp)
+    if workload.prompt % layout.cp:
+        parts = np.array(split(workload.prompt, layout.cp), dtype=np.float64)
+        tokens = evenly(sequences * parts[layout.coordinate(AxisKind.CP)])
     return Batch(phase, sequences, tokens, layout.tp, 1 / layout.cp, workload.prompt, context)

@@ -8,6 +8,7 @@ communication of one micro-batch follow each other. It knows nothing of models o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 
@@ -23,14 +24,18 @@ NOTHING: Load = np.zeros(1)
 
 
 def evenly(work: Load | Ranks) -> Load:
-    """Work by rank as a load, of shape (1,) where every rank has as much."""
-    load = work.astype(np.float64)
-    return load[:1] if load.shape[0] > 1 and bool(np.all(load == load[0])) else load
+    """Work by rank as a load, of shape (1,) where every rank has as much; by copy only where copies differ."""
+    load = work.astype(np.float64, copy=False)
+    if load.ndim == 2:
+        if bool((load == load[0]).all()):
+            return evenly(load[0])
+        return load[:, :1] if bool((load == load[:, :1]).all()) else load
+    return load[:1] if load.shape[0] > 1 and bool((load == load[0]).all()) else load
 
 
 def largest(load: Load) -> int:
     """Work of the fullest rank in whole elements, which is what a tensor's dimension says."""
-    return int(np.ceil(np.max(load) - 1e-9))
+    return ceil(float(load.max()) - 1e-9)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,7 +27,7 @@ from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder, Work, evenly, largest
 from dagc.lower.disaggregation import add_remote_combine, add_remote_dispatch
 from dagc.lower.ffn import Width, add_mlp
-from dagc.lower.routing import Routing, route_across, route_inside
+from dagc.lower.routing import Choice, Routing, route_across, route_inside
 from dagc.lower.stage import (
     Matrix,
     Stage,
@@ -72,9 +72,9 @@ class MoeLayer:
         return self.routing.held / self.routing.copies if self.team else self.routing.sent
 
 
-def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, beside: bool) -> None:
+def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice, beside: bool) -> None:
     """The MoE block; with `beside` the shared experts run while tokens are dispatched."""
-    layer = _layer(builder, stage, batch)
+    layer = _layer(builder, stage, batch, choice)
     add_norm(builder, stage, "moe.norm", layer.routing.held)
     source = builder.last
     router = _add_router(layer)
@@ -87,20 +87,19 @@ def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, beside: bool) 
     _add_sum(layer, shared)
 
 
-def _layer(builder: TemplateBuilder, stage: Stage, batch: Batch) -> MoeLayer:
+def _layer(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice) -> MoeLayer:
     """Loads of the layer; sequence parallelism has one copy of a token where tensor parallelism has tp."""
-    experts, layout = stage.shapes.experts, stage.experts
-    if experts is None or layout is None:
+    layout = stage.experts
+    if layout is None:
         raise ValueError("an MoE layer needs experts and their layout")
     held = batch.tokens / stage.sequence_shards
     copies = batch.copies // stage.sequence_shards
-    redundant = stage.options.redundant
     if stage.pool is None:
-        routing = route_inside(held, copies, experts, layout, redundant)
+        routing = route_inside(held, copies, choice, layout)
     else:
         distinct = batch.distinct(stage.own.width)
-        routing = route_across(held, copies, distinct, experts, layout, redundant)
-    return MoeLayer(builder, stage, batch, experts, layout, routing, 0 if stage.pool is None else 1)
+        routing = route_across(held, copies, distinct, choice, layout)
+    return MoeLayer(builder, stage, batch, choice.experts, layout, routing, 0 if stage.pool is None else 1)
 
 
 def _add_router(layer: MoeLayer) -> int:
@@ -126,7 +125,9 @@ def _merges_shared(layer: MoeLayer) -> bool:
     if layout.tp == 1:
         return True
     tp = (AxisKind.TP,)
-    return _is_shared_cut(layer) and np.array_equal(stage.attention.groups(tp), layout.groups(tp))
+    return _is_shared_cut(layer) and np.array_equal(
+        stage.own.layout_groups(stage.attention, tp).members, stage.own.layout_groups(layout, tp).members
+    )
 
 
 def _add_shared(layer: MoeLayer, source: int, after: tuple[int, ...] | None) -> int | None:
@@ -170,7 +171,7 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
 
 def _add_exchange(layer: MoeLayer, key: str, op: Op, output: Tensor, inputs: tuple[int, ...]) -> int:
     """The all-to-all over ep, with the same bytes there and back."""
-    groups = layer.stage.own.groups(layer.layout.groups((AxisKind.EP,)))
+    groups = layer.stage.own.layout_groups(layer.layout, (AxisKind.EP,))
     communication = Communication(Pattern.ALL_TO_ALL, (AxisKind.EP,), groups, evenly(_message(layer)))
     span = layer.stage.axis_span(layer.layout, AxisKind.EP)
     return layer.builder.add(key, op, output, inputs=inputs, communication=communication, span=span)

@@ -1,9 +1,10 @@
 """A checked plan to its graph: `lower` takes the meaning of a strategy with shapes, and yields every phase.
 
 Assumes a legal deployment and a model with shapes. Prefill computes the prompts of the whole batch; decode computes
-one token of every sequence against the mean context (see `batch`). The graph is that of the first replica. Nothing
-here prices or schedules; templates are built once for each distinct kind of layer, size of micro-batch and pattern of
-ranks on nodes.
+one token of every sequence against the mean context (see `batch`). There is a graph for each class of replicas.
+Nothing here prices or schedules; templates are built once for each distinct kind of layer, size of micro-batch, and
+pattern of ranks on nodes and of slowed ones among them; where routing is skewed, the layers of each segment have one
+of their own.
 """
 
 from __future__ import annotations
@@ -29,12 +30,15 @@ from dagc.lower.pipeline import (
     add_token_receive,
     add_token_send,
 )
+from dagc.lower.popularity import popularity_ranks, slot_chances
+from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import Placement, place
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.plan.splits import fullest_replica, micro_batch_sequences, sequences_per_rank, stage_layers
+from dagc.plan.replicas import ReplicaClass, replica_classes
+from dagc.plan.splits import micro_batch_sequences, sequences_per_rank, stage_layers
 from dagc.source import Span
 from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, Strategy
 
@@ -50,10 +54,16 @@ def lower(plan: Plan) -> Graph:
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
     services = plan.deployment.services
-    prefill = _PhaseLowering(plan, shapes, services[0], Phase.PREFILL).graph()
-    decode = _PhaseLowering(plan, shapes, services[-1], Phase.DECODE).graph()
+    prefill, *more_prefill = _phases(plan, shapes, services[0], Phase.PREFILL)
+    decode, *more_decode = _phases(plan, shapes, services[-1], Phase.DECODE)
     handover = lower_handover(plan, shapes) if len(services) > 1 else None
-    return Graph(prefill, decode, handover, plan.deployment.replicas)
+    return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
+
+
+def _phases(plan: Plan, shapes: ModelShapes, service: Service, phase: Phase) -> Iterator[PhaseGraph]:
+    """One phase for each class of replicas of its service."""
+    for alike in replica_classes(plan, service):
+        yield _PhaseLowering(plan, shapes, service, phase, alike).graph()
 
 
 @dataclass(slots=True)
@@ -82,23 +92,27 @@ class _PhaseLowering:
     shapes: ModelShapes
     service: Service
     phase: Phase
+    alike: ReplicaClass
     templates: _Templates = field(default_factory=_Templates)
+    _teams: dict[tuple[str, int], Team] = field(default_factory=dict[tuple[str, int], Team])
+    _places: dict[tuple[str, int], Placement] = field(default_factory=dict[tuple[str, int], Placement])
+    _halves: dict[int, tuple[Batch, ...]] = field(default_factory=dict[int, tuple[Batch, ...]])
 
     def graph(self) -> PhaseGraph:
         """Programs of every size of micro-batch and every stage."""
-        deployment, service = self.deployment, self.service
-        fullest = fullest_replica(deployment, service, self.plan.facts.workload.batch)
-        sequences = micro_batch_sequences(service, fullest)
+        service = self.service
+        sequences = micro_batch_sequences(service, self.alike.sequences)
         sizes = tuple(dict.fromkeys(sequences))
         programs = tuple(tuple(self._program(size, stage) for stage in range(service.stages)) for size in sizes)
         return PhaseGraph(
             phase=self.phase,
             service="main" if service.phase is Phase.BOTH else str(service.phase),
-            teams=self._teams(),
+            teams=self._all_teams(),
             templates=tuple(self.templates.built),
             programs=programs,
             micro_batches=tuple(sizes.index(count) for count in sequences),
             sequences=sizes,
+            replicas=self.alike.replicas,
         )
 
     @property
@@ -114,18 +128,41 @@ class _PhaseLowering:
             raise ValueError("the first pool of a service computes attention")
         return layout
 
-    def _teams(self) -> tuple[Team, ...]:
+    def _all_teams(self) -> tuple[Team, ...]:
         """A team for each stage of each pool: the stages of the first pool, then those of the second."""
-        return tuple(
-            Team(pool.name, stage, self.deployment.global_ranks(self.service, pool, stage))
-            for pool in self.service.pools
-            for stage in range(pool.stages)
-        )
+        return tuple(self.team(pool, stage) for pool in self.service.pools for stage in range(pool.stages))
+
+    def team(self, pool: Pool, stage: int) -> Team:
+        """The ranks of a stage of a pool, in the first replica of the class."""
+        stage = min(stage, pool.stages - 1)
+        if (pool.name, stage) not in self._teams:
+            ranks = self.deployment.global_ranks(self.service, pool, stage, self.alike.replicas[0])
+            self._teams[pool.name, stage] = Team(pool.name, stage, ranks, self.plan.slowdown(ranks))
+        return self._teams[pool.name, stage]
 
     def placement(self, pool: Pool, stage: int) -> Placement:
         """Where a stage of a pool sits."""
-        ranks = self.deployment.global_ranks(self.service, pool, stage)
-        return place(ranks, self.plan.facts.cluster.gpus_per_node)
+        team = self.team(pool, stage)
+        if (pool.name, team.stage) not in self._places:
+            self._places[pool.name, team.stage] = place(team.ranks, self.plan.facts.cluster.gpus_per_node)
+        return self._places[pool.name, team.stage]
+
+    def whole(self, sequences: int) -> Batch:
+        """A micro-batch of so many sequences on the attention ranks; it is the same on every stage."""
+        return self._batch_of(evenly(sequences_per_rank(self.layout, sequences)))
+
+    def batches(self, sequences: int) -> tuple[Batch, ...]:
+        """The micro-batch, or its halves where overlap is asked and there are two sequences to part."""
+        if sequences not in self._halves:
+            whole = self.whole(sequences)
+            is_one = self.service.options.overlap == 1 or whole.sequences.max() < 2
+            parts = (whole,) if is_one else tuple(self._batch_of(half) for half in halves(whole.sequences))
+            self._halves[sequences] = parts
+        return self._halves[sequences]
+
+    def _batch_of(self, sequences: Load) -> Batch:
+        workload, shares = self.plan.facts.workload, self.service.options.decode_context
+        return batch_of(sequences, self.phase, self.layout, workload, shares)
 
     def _stage(self, number: int) -> Stage:
         service = self.service
@@ -167,7 +204,7 @@ class _StageLowering:
         kinds = self.stage.shapes.layer_kinds()[first : first + self._layers[self.number]]
         for kind, run in groupby(kinds):
             count = len(tuple(run))
-            yield Segment(self._layer(kind), count, first)
+            yield Segment(self._layer(kind, range(first, first + count)), count, first)
             first += count
         yield from self._departure()
 
@@ -185,7 +222,7 @@ class _StageLowering:
         return self.phase.phase is Phase.DECODE and self.phase.service.stages > 1
 
     def _arrival(self) -> Iterator[Segment]:
-        stage, streams = self.stage, len(self._batches())
+        stage, streams = self.stage, len(self._batches)
         if self.number > 0:
             peer = self._peer(self.number - 1)
             yield self._around("pipeline.receive", lambda b, m: add_receive(b, stage, m, peer), peer, streams)
@@ -196,7 +233,7 @@ class _StageLowering:
         yield self._around("embedding", lambda b, m: add_embedding(b, stage, m), None, streams)
 
     def _departure(self) -> Iterator[Segment]:
-        stage, streams = self.stage, len(self._batches())
+        stage, streams = self.stage, len(self._batches)
         if not self._is_last:
             peer = self._peer(self.number + 1)
             yield self._around("pipeline.send", lambda b, m: add_send(b, stage, m, peer, streams), peer)
@@ -215,56 +252,61 @@ class _StageLowering:
 
         def build(key: str) -> Template:
             builder = TemplateBuilder(key, self.stage.span)
-            fill(builder, self._whole())
+            fill(builder, self.phase.whole(self.sequences))
             return Template(key, tuple(builder.nodes), (builder.last,) * streams)
 
         return Segment(self.phase.templates.get(name, (self.sequences, self._pattern, pair), build), 1, None)
 
-    def _layer(self, kind: LayerKind) -> int:
+    def _layer(self, kind: LayerKind, layers: range) -> int:
+        is_drawn = kind.ffn is FfnKind.MOE and self.phase.plan.facts.workload.is_skewed
+        drawn = layers if is_drawn else None
         name = str(kind.ffn) if kind.window is None else f"{kind.ffn}.window{kind.window}"
 
         def build(key: str) -> Template:
-            batches = self._batches()
-            builders = [self._fill_layer(key, kind, batch, beside=len(batches) > 1) for batch in batches]
+            batches = self._batches
+            builders = [self._fill_layer(key, kind, batch, drawn, beside=len(batches) > 1) for batch in batches]
             if len(builders) == 1:
                 return builders[0].template()
             return interleave(key, (builders[0].nodes, builders[1].nodes))
 
-        return self.phase.templates.get(name, (self.sequences, self._pattern), build)
+        return self.phase.templates.get(name, (self.sequences, self._pattern, drawn), build)
 
-    def _fill_layer(self, key: str, kind: LayerKind, batch: Batch, beside: bool) -> TemplateBuilder:
+    def _fill_layer(
+        self, key: str, kind: LayerKind, batch: Batch, drawn: range | None, beside: bool
+    ) -> TemplateBuilder:
         builder = TemplateBuilder(key, self.stage.span)
         add_attention(builder, self.stage, batch, kind.window)
         if kind.ffn is FfnKind.MOE:
-            add_moe(builder, self.stage, batch, beside)
+            add_moe(builder, self.stage, batch, self._choice(drawn), beside)
         else:
             add_dense_ffn(builder, self.stage, batch)
         return builder
 
+    def _choice(self, drawn: range | None) -> Choice:
+        """How tokens choose experts in these layers; None where all layers are alike."""
+        shapes, redundant = self.stage.shapes, self.stage.options.redundant
+        if shapes.experts is None:
+            raise ValueError("an MoE layer needs experts")
+        if drawn is None:
+            return Choice(shapes.experts, redundant)
+        workload = self.phase.plan.facts.workload
+        order = popularity_ranks(shapes.experts.count, shapes.layers, workload.seed)[drawn.start : drawn.stop]
+        return Choice(shapes.experts, redundant, slot_chances(shapes.experts, redundant, order, workload))
+
     @property
-    def _pattern(self) -> bytes:
-        pool = self.stage.pool
-        return self.stage.own.pattern + (b"" if pool is None else b"|" + pool.pattern + self._joined(pool))
+    def _batches(self) -> tuple[Batch, ...]:
+        return self.phase.batches(self.sequences)
+
+    @property
+    def _pattern(self) -> tuple[bytes, ...]:
+        """Equal for stages on which a template costs the same: ranks on nodes, and slowed ones among them."""
+        pool, service = self.stage.pool, self.phase.service
+        slowed = tuple(self.phase.team(one, self.number).slowdown.tobytes() for one in service.pools)
+        return (self.stage.own.pattern, *slowed, *(() if pool is None else (pool.pattern, self._joined(pool))))
 
     def _joined(self, pool: Placement) -> bytes:
         """Whether both pools are one node."""
         return self.stage.own.peers(pool).nodes[:1].tobytes()
-
-    def _whole(self) -> Batch:
-        return self._batch_of(evenly(sequences_per_rank(self.stage.attention, self.sequences)))
-
-    def _batches(self) -> tuple[Batch, ...]:
-        """The micro-batch, or its halves where overlap is asked and there are two sequences to part."""
-        whole = self._whole()
-        if self.stage.options.overlap == 1 or whole.sequences.max() < 2:
-            return (whole,)
-        return tuple(self._batch_of(half) for half in halves(whole.sequences))
-
-    def _batch_of(self, sequences: Load) -> Batch:
-        return batch_of(
-            sequences, self.phase.phase, self.stage.attention, self.phase.plan.facts.workload,
-            self.stage.options.decode_context,
-        )  # fmt: skip
 
 
 def _axis_span(strategy: Strategy, kind: AxisKind, within: Span) -> Span:

@@ -1,8 +1,14 @@
-"""How tokens meet experts: loads by rank under uniform routing.
+"""How tokens meet experts: loads by rank.
 
-Every token chooses `top` of `count` experts, each choice as likely as any other, so loads are expectations and may be
-fractions of a token. Redundant experts are further slots that share the load; slots lie on ep ranks evenly, the
-remainder one each on the first.
+Every token chooses `top` of `count` experts; loads are expectations and may be fractions of a token. Under uniform
+routing each choice is as likely as any other, and redundant experts are further slots that share the load. Under
+skewed routing each slot of each layer has a chance of its own (`popularity`), a rank's tokens are those of the slots
+that it holds, and loads are by copy of the segment too, shape (copies, width). Slots lie on ep ranks evenly, the
+remainder one each on the first: experts in order, and redundant slots dealt out one to a rank.
+
+What a rank sends to the dispatch is the same under any routing: it holds its own tokens, and each goes to `top`
+experts. That a popular expert's rank receives more is in the work of its experts, and in the bytes of a receive where
+experts have a pool of their own; an all-to-all is priced by what its members send.
 
 With T distinct tokens on W ranks an attention rank holds T·copies/W of them, and a slot of an expert group handles
 T·tp/W, tp being the experts'. Whichever is larger tells what is gathered and where.
@@ -17,8 +23,9 @@ import numpy as np
 from dagc.catalog.model import Experts
 from dagc.graph.graph import Load
 from dagc.lower.builder import evenly
-from dagc.plan.layout import Layout
-from dagc.plan.splits import experts_per_rank
+from dagc.lower.popularity import Chances
+from dagc.plan.layout import Layout, Ranks
+from dagc.plan.splits import experts_per_rank, split
 from dagc.syntax.tree import AxisKind
 
 
@@ -28,7 +35,7 @@ class Routing:
 
     `held`: in the attention's layout, by `copies` ranks each. `sent`: what a rank brings to the dispatch, on the
     attention's side. `received`: pairs of token and expert that an experts' rank computes, shared with the others of
-    its tp. `hit`: distinct experts of those it holds that have any token, an expectation.
+    its tp. `hit`: distinct experts of those it holds that have any token, an expectation. The last two may be by copy.
     """
 
     held: Load
@@ -47,36 +54,69 @@ def expected_distinct(count: float, chosen: float, tokens: Load) -> Load:
     return count * (1.0 - (1.0 - min(1.0, chosen / count)) ** tokens)
 
 
-def expert_slots(experts: Experts, layout: Layout, redundant: int) -> Load:
-    """Expert slots of each rank of the experts' layout, shape (width,)."""
-    return experts_per_rank(layout, experts.count, redundant).astype(np.float64)
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice:
+    """How tokens choose among the expert slots of an MoE layer.
+
+    `chances` of each slot, shape (copies, slots), are those of the layers of one segment; None under uniform routing.
+    """
+
+    experts: Experts
+    redundant: int
+    chances: Chances | None = None
 
 
-def route_inside(held: Load, copies: int, experts: Experts, layout: Layout, redundant: int) -> Routing:
+def route_inside(held: Load, copies: int, choice: Choice, layout: Layout) -> Routing:
     """Loads where experts share the attention's ranks; `held` by attention rank."""
+    if held.shape[0] == 1:
+        sent, group = held * (layout.tp / copies), held * (layout.ep * layout.tp / copies)
+        return Routing(held, copies, sent, *_computed(group, choice, layout))
     whole = np.broadcast_to(held, (layout.size,))
     sent = _mean_over(whole, layout, (AxisKind.TP,)) * (layout.tp / copies)
     group = _mean_over(whole, layout, (AxisKind.EP, AxisKind.TP)) * (layout.ep * layout.tp / copies)
-    received, hit = _computed(group, experts, layout, redundant)
-    return Routing(held, copies, evenly(sent), received, hit)
+    return Routing(held, copies, evenly(sent), *_computed(evenly(group), choice, layout))
 
 
-def route_across(held: Load, copies: int, distinct: float, experts: Experts, layout: Layout, redundant: int) -> Routing:
+def route_across(held: Load, copies: int, distinct: float, choice: Choice, layout: Layout) -> Routing:
     """Loads where experts have their own ranks, over whose replicas (dp) the `distinct` tokens are spread evenly.
 
     Each distinct token is sent once for each choice, and to every rank that holds a shard of the chosen expert.
     """
-    group = np.full(layout.size, distinct / layout.dp)
-    received, hit = _computed(group, experts, layout, redundant)
-    return Routing(held, copies, held / copies * layout.tp, received, hit)
+    group = np.array([distinct / layout.dp])
+    return Routing(held, copies, held / copies * layout.tp, *_computed(group, choice, layout))
 
 
-def _computed(group: Load, experts: Experts, layout: Layout, redundant: int) -> tuple[Load, Load]:
+def _computed(group: Load, choice: Choice, layout: Layout) -> tuple[Load, Load]:
     """Token-expert pairs and distinct experts of each rank, given the distinct tokens of its expert group."""
-    slots = expert_slots(experts, layout, redundant)
-    count = experts.count + redundant
+    if choice.chances is not None:
+        return _computed_skewed(group, choice.chances, choice.redundant, layout)
+    slots = evenly(experts_per_rank(layout, choice.experts.count, choice.redundant))
+    count, top = choice.experts.count + choice.redundant, choice.experts.top
     share = slots / count
-    return evenly(group * experts.top * share), evenly(expected_distinct(count, experts.top, group) * share)
+    return evenly(group * top * share), evenly(expected_distinct(count, top, group) * share)
+
+
+def _computed_skewed(group: Load, chances: Chances, redundant: int, layout: Layout) -> tuple[Load, Load]:
+    """The same from each slot's chance: sums over the slots of a rank of T·chance and of 1 - (1 - chance)^T.
+
+    T is the distinct tokens of the rank's expert group, of which there are few different numbers.
+    """
+    held = np.array(split(chances.shape[1], layout.ep))
+    first = np.cumsum(held) - held
+    place = layout.coordinate(AxisKind.EP)
+    by_rank = chances[:, np.argsort(slot_ranks(held, redundant), kind="stable")]
+    received = group * np.add.reduceat(by_rank, first, axis=1)[:, place]
+    tokens, which = np.unique(group, return_inverse=True)
+    misses = (1.0 - np.minimum(by_rank, 1.0)) ** tokens[:, None, None]
+    hit = np.add.reduceat(1.0 - misses, first, axis=2)
+    return evenly(received), evenly(hit[np.broadcast_to(which, (layout.size,)), :, place].T)
+
+
+def slot_ranks(held: Ranks, redundant: int) -> Ranks:
+    """The ep rank of each slot: redundant ones are dealt out from the first rank on, experts fill the rest in order."""
+    ranks = np.arange(len(held))
+    dealt = np.arange(redundant) % len(held)
+    return np.concatenate([np.repeat(ranks, held - np.bincount(dealt, minlength=len(held))), dealt])
 
 
 def _mean_over(load: Load, layout: Layout, axes: tuple[AxisKind, ...]) -> Load:

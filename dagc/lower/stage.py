@@ -7,8 +7,7 @@ count a multiplication with its addition as 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from math import ceil
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelShapes
@@ -73,7 +72,7 @@ class Stage:
         partial: AxisKind | None = None,
     ) -> Tensor:
         """A value at an attention rank: tokens lie over dp, `split` names a dimension that lies over another axis."""
-        ordered = tuple(Dim(letter, int(np.ceil(dims[letter] - 1e-9))) for letter in LETTERS if letter in dims)
+        ordered = tuple(Dim(letter, ceil(dims[letter] - 1e-9)) for letter in LETTERS if letter in dims)
         over: list[tuple[str, AxisKind]] = []
         if self.attention.dp > 1 and "t" in dims:
             over.append(("t", AxisKind.DP))
@@ -150,7 +149,7 @@ def add_collective(
     """A collective on the attention team over the groups of some axes of a layout; `message` in elements a rank."""
     layout, axes = members
     present = tuple(axis for axis in axes if layout.degree(axis) > 1)
-    met = groups or stage.own.groups(layout.groups(present))
+    met = groups or stage.own.layout_groups(layout, present)
     payload = message * output.dtype.bytes
     communication = Communication(pattern, present, met, payload)
     span = stage.axis_span(layout, present[0])

@@ -6,19 +6,24 @@ Ranks fill nodes in order. Vectorised over ranks and groups.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dagc.graph.graph import Groups
-from dagc.plan.layout import Ranks
+from dagc.plan.layout import Layout, Ranks
+from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """The node of each rank of a team, shape (width,), counted from 0 for the team's first node."""
+    """The node of each rank of a team, shape (width,).
+
+    The groups of a layout are worked out once for each placement and kept.
+    """
 
     nodes: Ranks
+    _groups: dict[object, Groups] = field(default_factory=dict[object, Groups], init=False, repr=False)
 
     @property
     def width(self) -> int:
@@ -27,9 +32,15 @@ class Placement:
 
     @property
     def pattern(self) -> bytes:
-        """Equal for two teams whose ranks share nodes in the same way."""
-        _, numbered = np.unique(self.nodes, return_inverse=True)
-        return numbered.astype(np.int64).tobytes()
+        """Equal for two teams of consecutive ranks that share nodes in the same way."""
+        return (self.nodes - self.nodes[0]).tobytes()
+
+    def layout_groups(self, layout: Layout, axes: tuple[AxisKind, ...]) -> Groups:
+        """Groups of the ranks of a layout that differ in some axes only."""
+        key = (axes, tuple((factor.axis, factor.degree) for factor in layout.factors))
+        if key not in self._groups:
+            self._groups[key] = self.groups(layout.groups(axes))
+        return self._groups[key]
 
     def groups(self, members: Ranks) -> Groups:
         """Groups of local ranks, shape (groups, size), with the nodes over which each spreads."""

@@ -138,6 +138,17 @@ class Deployment:
         """Name of the strategy."""
         return self.strategy.name
 
+    def all_ranks(self, service: Service) -> Ranks:
+        """Global ranks of every replica of a service, its pools and stages one after the other.
+
+        Shape (replicas, GPUs of a replica).
+        """
+        first = np.concatenate(
+            [self.global_ranks(service, pool, stage) for pool in service.pools for stage in range(pool.stages)]
+        )
+        outer, inner = np.divmod(np.arange(self.replicas * service.replicas, dtype=np.int64), service.replicas)
+        return first + (outer * self.replica_stride + inner * service.replica_stride)[:, None]
+
     def global_ranks(self, service: Service, pool: Pool, stage: int, replica: int = 0) -> Ranks:
         """Global ranks of a stage of a pool, shape (width,).
 

@@ -43,7 +43,11 @@ class Layout:
 
     def degree(self, axis: AxisKind) -> int:
         """Product of the degrees of an axis (a domain may have a written and an implied dp)."""
-        return prod(f.degree for f in self.factors if f.axis is axis)
+        degree = 1
+        for factor in self.factors:
+            if factor.axis is axis:
+                degree *= factor.degree
+        return degree
 
     @property
     def tp(self) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.plan.deployment import Deployment, Pool
+from dagc.plan.layout import Ranks
 from dagc.plan.workload import Claim, Requirement, Workload
 
 
@@ -47,6 +51,20 @@ class Plan:
     def claims(self) -> tuple[Claim, ...]:
         """Claims about this strategy."""
         return self.facts.claims_of(self.name)
+
+    def slowdown(self, ranks: Ranks) -> npt.NDArray[np.float64]:
+        """How many times as long as stated a computation takes on each of a team's ranks, shape (1,) or (width,)."""
+        if not self.facts.cluster.slowed:
+            return np.ones(1)
+        factors = self.slowdowns(ranks)
+        return factors[:1] if bool((factors == factors[0]).all()) else factors
+
+    def slowdowns(self, ranks: Ranks) -> npt.NDArray[np.float64]:
+        """The same for global ranks in any shape, in that shape."""
+        factors = np.ones(ranks.shape)
+        for rank, share in self.facts.cluster.slowed:
+            factors[ranks == rank] = 1 + share
+        return factors
 
     def device_of(self, pool: Pool) -> DeviceSpec:
         """The device of a pool: its own, or the cluster's."""

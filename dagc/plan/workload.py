@@ -13,8 +13,9 @@ from dagc.source import Span
 class Workload:
     """Requests: `batch` sequences over the whole deployment, each of `prompt` tokens, each asking `output` tokens.
 
-    `routing` is `uniform`. `chunk` is the largest number of prompt tokens that a rank computes at once, which
-    bounds activations in memory.
+    `routing` is `uniform` or `zipf`: then the expert of popularity rank i is chosen in proportion to
+    1 / i^`zipf_exponent`, and which expert has which rank is drawn for each layer from `seed`. `chunk` is the largest
+    number of prompt tokens that a rank computes at once, which bounds activations in memory.
     """
 
     batch: int
@@ -22,7 +23,14 @@ class Workload:
     output: int
     routing: str = "uniform"
     chunk: int = 8192
+    zipf_exponent: float = 0.0
+    seed: int = 0
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
+
+    @property
+    def is_skewed(self) -> bool:
+        """Whether some experts are chosen more often than others; a Zipf exponent of 0 makes them all alike."""
+        return self.routing == "zipf" and self.zipf_exponent > 0
 
 
 class Per(StrEnum):

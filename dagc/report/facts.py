@@ -58,6 +58,7 @@ def _cluster(cluster: ClusterSpec) -> Data:
         "device": _device(cluster.device),
         "link_bytes_per_second": cluster.link_bytes_per_second,
         "network_bytes_per_second": cluster.network_bytes_per_second,
+        "slowed": [{"rank": rank, "share": share} for rank, share in cluster.slowed],
     }
 
 
@@ -79,5 +80,7 @@ def _workload(workload: Workload) -> Data:
         "prompt": workload.prompt,
         "output": workload.output,
         "routing": workload.routing,
+        "zipf_exponent": workload.zipf_exponent if workload.routing == "zipf" else None,
+        "seed": workload.seed if workload.routing == "zipf" else None,
         "chunk": workload.chunk,
     }

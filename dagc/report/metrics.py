@@ -2,6 +2,8 @@
 
 Definitions, each used everywhere under this name:
 
+- Where replicas differ (in sequences, or in slowed ranks), each phase is that of its slowest class of replicas: the
+  batch is done when they are.
 - TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
   makespan of the prefill. Where the phases have their own GPUs, the hand-over of the cache comes after the first
   token and is not part of it; it is shown beside it.
@@ -86,7 +88,10 @@ class Metrics:
 
 
 def measure(plan: Plan, timelines: tuple[Timeline, ...]) -> Metrics:
-    """Metrics of a plan from its timelines in the order of time: prefill, the hand-over where there is one, decode."""
+    """Metrics of a plan from its timelines in the order of time: prefill, the hand-over where there is one, decode.
+
+    Each is the timeline of the slowest class of replicas.
+    """
     first, *between, last = timelines
     prefill, decode = _phase(first), _phase(last)
     handover = between[0].makespan / PICOSECONDS if between else None

@@ -27,8 +27,8 @@ WORD_VALUED = frozenset({
 })  # fmt: skip
 """Fields whose value is a word: the word after one of these is no entry, and one of these after a number is no unit."""
 
-CONTINUATIONS = frozenset({"margin", "every", "x", "choice"})
-"""Words that go on with the entry they stand in: `ttft 35 ms margin 1.43`, `window 128 every 2`."""
+CONTINUATIONS = frozenset({"margin", "every", "x", "choice", "by", "seed"})
+"""Words that go on with the entry they stand in: `ttft 35 ms margin 1.43`, `window 128 every 2`, `slow 5 by 10 %`."""
 
 FLAGS = frozenset({"sp"})
 """Names that need no value."""

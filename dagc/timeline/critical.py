@@ -1,10 +1,12 @@
 """The critical path of a scheduled phase: the chain of slots that decides the end.
 
-Walks back from the last end of step 0. At each slot some predecessor is tight: it ends just when the slot starts. A
-tie goes to the data edge, then to the message, then to the lane, then to the order edge; among ranks, to the slot's
-own, then to the lowest. A collective waits for the slowest of its group, so the walk goes on at that rank. A
-receive is bound by its send, with which it runs at the same time. Repeated copies are walked one by one, along the
-path only.
+Walks back from the last end of step 0, step by step. At each slot some predecessor is tight: it ends just when the slot
+starts. A tie goes to the data edge, then to the message, then to the lane, then to the order edge; among ranks, to the
+slot's own, then to the lowest. A collective waits for the slowest of its group, so the walk goes on at that rank. A
+receive is bound by its send, with which it runs at the same time.
+
+Copies that follow by a constant shift decide alike. So once the walk stands in a copy where it stood in a later one, at
+the same step and rank, the stretch between the two repeats, and is kept once with its count.
 
 Assumes starts as the executor leaves them, so that every slot after time 0 has a tight predecessor.
 """
@@ -15,108 +17,143 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dagc.timeline.execute import Time, latest
+from dagc.plan.layout import Ranks
+from dagc.timeline.advance import Time, at, latest
 from dagc.timeline.history import History, Slot
-from dagc.timeline.timeline import PathSlot
-
-Place = tuple[Slot, int]
-"""A slot and one local rank of its team."""
+from dagc.timeline.path import CriticalPath, Leg, Place
 
 
-def critical_path(history: History) -> tuple[PathSlot, ...]:
+def critical_path(history: History) -> CriticalPath:
     """Slots from time 0 to the makespan, in the order of time."""
+    legs: list[Leg] = []
+    walked: list[Place] = []
+    seen: dict[tuple[int, int, int], int] = {}
+    block = range(0)
     place = _last(history)
-    path: list[PathSlot] = []
     while place is not None:
-        slot, rank = place
-        start, end = _at(history.start(slot), rank), _at(history.end(slot), rank)
-        path.append(PathSlot(slot.index, slot.copy, slot.node, rank, start, end))
-        place = next(_tight(history, slot, rank, start), None)
-    return tuple(reversed(path))
+        slot = place.slot
+        if slot.run not in block:
+            block, seen = history.peers[slot.run], {}
+        if history.executed[slot.run].shift:
+            key = (slot.run, slot.step, place.rank)
+            leg = _repeated(history, walked[seen[key] :], place) if key in seen else None
+            if leg is not None:
+                legs += [Leg(tuple(walked[: seen[key]]), 1, 0), leg]
+                place, walked, seen = _earlier(place, leg), [], {}
+                continue
+            seen[key] = len(walked)
+        walked.append(place)
+        place = _only(history, place) or next(_tight(history, place), None)
+    return CriticalPath(history, (*legs, Leg(tuple(walked), 1, 0)))
+
+
+def _repeated(history: History, stretch: list[Place], place: Place) -> Leg | None:
+    """The stretch before a place as often as it repeats: it may look back no further than the last explicit copy."""
+    stride = stretch[0].slot.copy - place.slot.copy
+    again = (place.slot.copy - history.executed[place.slot.run].explicit + 1) // stride
+    return Leg(tuple(stretch), 1 + again, stride) if again > 0 else None
+
+
+def _earlier(place: Place, leg: Leg) -> Place:
+    slot = place.slot
+    return Place(Slot(slot.run, slot.copy - (leg.times - 1) * leg.stride, slot.step), place.rank)
 
 
 def _last(history: History) -> Place | None:
     """The first slot of step 0, in program order, that ends with the phase, and its first rank that does."""
     makespan = history.makespan
     for index, executed in enumerate(history.executed):
-        if executed.member.step or history.last_ends[index] < makespan:
+        if executed.member.step or executed.last_end < makespan:
             continue
-        for node in range(len(history.tasks_of(index).tasks)):
-            slot = Slot(index, executed.count - 1, node)
+        for step in range(len(executed.steps.steps)):
+            slot = Slot(index, executed.count - 1, step)
             end = history.end(slot)
             if latest(end) == makespan:
-                return slot, int(np.argmax(end))
+                return Place(slot, _slowest(end))
     return None
 
 
-def _tight(history: History, slot: Slot, rank: int, start: int) -> Iterator[Place]:
+def _slowest(time: Time) -> int:
+    return 0 if isinstance(time, int) else int(np.argmax(time))
+
+
+def _only(history: History, place: Place) -> Place | None:
+    """The one thing on its own team that a slot waits for, if there is just one: it is tight."""
+    slot, rank = place
+    step = history.step(slot)
+    if len(step.same) != 1 or step.cross or step.links or step.mail or not (step.group is None or history.uniform):
+        return None
+    source = _source(history, slot, step.same[0])
+    return None if source is None or history.team(source) != history.team(slot) else Place(source, rank)
+
+
+def _tight(history: History, place: Place) -> Iterator[Place]:
     """Predecessors that a slot waited for to its last moment, best first. None of them where it started at 0."""
-    node = history.graph.templates[history.executed[slot.index].member.segment.template].nodes[slot.node]
-    ranks = _waits_for(history, slot, rank)
-    partner = history.task(slot).links
-    data = [edge for edge in node.inputs if edge not in partner]
-    order = [edge for edge in node.after if edge not in partner]
-    yield from _edges(history, slot, ranks, data, start)
-    yield from _message(history, slot, ranks, start)
-    before = history.before_on_lane(slot)
-    if before is not None:
-        yield from ((before, r) for r in ranks if _at(history.end(before), r) == start)
-    yield from _edges(history, slot, ranks, order, start)
+    slot, rank = place.slot, place.rank
+    begin = history.start(slot)
+    start = at(begin, rank)
+    step = history.step(slot)
+    group = None if step.group is None or isinstance(begin, int) else step.group.of(rank)
+    for value in step.order[: step.data]:
+        yield from _waited(history, place, value, group, start)
+    yield from _message(history, place, start)
+    for value in step.order[step.data :]:
+        yield from _waited(history, place, value, group, start)
 
 
-def _waits_for(history: History, slot: Slot, rank: int) -> list[int]:
-    """The ranks whose readiness counts: the members of the rank's group, itself first."""
-    members = history.task(slot).members
-    if members is None or isinstance(history.start(slot), int):
-        return [rank]
-    group = members[np.nonzero((members == rank).any(axis=1))[0][0]]
-    return [rank, *(int(member) for member in np.sort(group) if member != rank)]
+def _source(history: History, slot: Slot, value: int) -> Slot | None:
+    """The slot that a value comes from."""
+    steps = history.steps(slot.run)
+    if value >= steps.inputs:
+        return Slot(slot.run, slot.copy, value - steps.inputs)
+    if value < steps.lanes:
+        return history.before_on_lane(slot, value)
+    return history.feeder(slot, value - steps.lanes)
 
 
-def _edges(history: History, slot: Slot, ranks: list[int], edges: list[int], start: int) -> Iterator[Place]:
-    for edge in edges:
-        source = history.feeder(slot, -1 - edge) if edge < 0 else Slot(slot.index, slot.copy, edge)
-        if source is None:
-            continue
-        end = history.end(source)
-        if history.team(source) == history.team(slot) and _rank_by_rank(history, slot, edge):
-            yield from ((source, rank) for rank in ranks if _at(end, rank) == start)
-        elif latest(end) == start:
-            yield source, int(np.argmax(end))
+def _waited(history: History, place: Place, value: int, group: Ranks | None, start: int) -> Iterator[Place]:
+    """The source of a value at the rank that is tight, if one is; only members of the rank's group count."""
+    slot, rank = place.slot, place.rank
+    source = _source(history, slot, value)
+    if source is None:
+        return
+    end = history.end(source)
+    steps = history.steps(slot.run)
+    if isinstance(end, int):
+        if end == start:
+            yield Place(source, rank if history.team(source) == history.team(slot) else 0)
+        return
+    if history.team(source) != history.team(slot) or steps.team(value) != steps.steps[slot.step].lane // 2:
+        if latest(end) == start:
+            yield Place(source, _slowest(end))
+        return
+    if at(end, rank) == start:
+        yield Place(source, rank)
+    elif group is not None and end.shape[0] > 1:
+        tight = np.flatnonzero(end[group] == start)
+        if tight.size:
+            yield Place(source, int(group[tight[0]]))
 
 
-def _rank_by_rank(history: History, slot: Slot, edge: int) -> bool:
-    """A stream lives on the stage's own team; read on another it is waited for as a whole."""
-    return edge >= 0 or history.task(slot).lane // 2 == 0
-
-
-def _message(history: History, slot: Slot, ranks: list[int], start: int) -> Iterator[Place]:
+def _message(history: History, place: Place, start: int) -> Iterator[Place]:
     """The send that a receive met, by its start, or by its end less the receive's duration."""
-    for link in history.task(slot).links:
-        yield from _met(history, slot, Slot(slot.index, slot.copy, link), None, ranks[0], start)
+    slot, rank = place.slot, place.rank
+    for link in history.step(slot).links:
+        yield from _met(history, place, Slot(slot.run, slot.copy, link), None, start)
     send = history.sender(slot)
     if send is not None:
         widths = [history.graph.teams[history.team(s)].width for s in (send, slot)]
-        for rank in ranks:
-            yield from _met(history, slot, send, rank if widths[0] == widths[1] else None, rank, start)
+        yield from _met(history, place, send, rank if widths[0] == widths[1] else None, start)
 
 
-def _met(history: History, slot: Slot, send: Slot, source: int | None, rank: int, start: int) -> Iterator[Place]:
+def _met(history: History, place: Place, send: Slot, source: int | None, start: int) -> Iterator[Place]:
     """The send, if it binds a rank of the receive; `source` is the send's rank, None for its last."""
     begun, done = history.start(send), history.end(send)
-    first = int(np.argmax(begun)) if source is None else source
-    last = int(np.argmax(done)) if source is None else source
-    if _at(begun, first) == start:
-        yield send, first
-    elif _at(done, last) == start + _length(history, slot, rank):
-        yield send, last
-
-
-def _length(history: History, slot: Slot, rank: int) -> int:
-    return _at(history.task(slot).duration, rank)
-
-
-def _at(time: Time, rank: int) -> int:
-    if isinstance(time, int):
-        return time
-    return int(time[rank]) if time.shape[0] > 1 else int(time[0])
+    first = _slowest(begun) if source is None else source
+    last = _slowest(done) if source is None else source
+    executed = history.executed[place.slot.run]
+    length = at(history.step(place.slot).row(executed.row(place.slot.copy)), place.rank)
+    if at(begun, first) == start:
+        yield Place(send, first)
+    elif at(done, last) == start + length:
+        yield Place(send, last)

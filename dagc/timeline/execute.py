@@ -1,101 +1,208 @@
-"""Runs blocks of tasks: the one place where times come about.
+"""Runs blocks of tasks in order, and keeps of each copy what it takes to run it again.
 
-Turns blocks, in order, into start times. The state is a ready time for each lane of each team and for each stream
-of each running invocation; a time is a number where no duration of the phase differs between ranks, else a vector
-(shape (1,) as long as all ranks of the team are alike). A task starts when its lane and all that it waits for are
-ready; the members of a group start together. A receive starts no earlier than its send, and ends no earlier: it
-starts at max(own readiness, start of the send, end of the send - own duration), so an end is always start + duration.
-
-A copy maps the state to the next one by maxima and sums (a max-plus map F, with F(x + c) = F(x) + c). So when a copy
-has moved all that the block touches by one constant, all further copies do the same and are not run.
+The state is a ready time for each lane of each team and for each stream of each running invocation. A copy maps the
+state to the next one by maxima and sums (a max-plus map F, with F(x + c) = F(x) + c). So when a copy has moved all that
+the block touches by one constant, all further copies do the same and are not run; and a block that was entered before,
+in a state that differs by a constant, is not run again either (numbers only: vectors seldom meet twice).
 
 Assumes tasks in topological order and equal durations within a group. It does not know what is before or after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from functools import reduce
 
 import numpy as np
 
-from dagc.graph.priced import Picoseconds
+from dagc.timeline.advance import Entry, Message, Time, Times, advance, barrier, constant_shift, later, latest
 from dagc.timeline.order import Block, Member
-from dagc.timeline.tasks import Mail, Task, Tasks, group_maximum, is_uniform
-
-Time = int | Picoseconds
-"""A time of all ranks of a team: a number where all phases' durations are uniform, else by rank."""
+from dagc.timeline.steps import Steps
+from dagc.timeline.tasks import Mail
 
 MailKey = tuple[int, int, int, int]
 """A message between invocations: (step of the send, micro-batch, stage of the send, number among its messages)."""
 
+_NO_MESSAGES: Mapping[int, Message] = {}
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """The state before each explicit copy of a member, and the times of those copies that were asked for lately.
+
+    Numbers are few and stay; of vectors there are two copies at a time.
+    """
+
+    steps: Steps
+    uniform: bool
+    entries: Sequence[Entry]
+    times: dict[int, Times] = field(default_factory=dict[int, Times])
+
+    def of(self, copy: int, row: int) -> Times:
+        """The times of an explicit copy, run again."""
+        found = self.times.get(copy)
+        if found is None:
+            if not self.uniform and len(self.times) > 1:
+                del self.times[next(iter(self.times))]
+            found = self.times[copy] = advance(self.steps, row, self.entries[copy], self.uniform)
+        return found
+
 
 @dataclass(slots=True, eq=False)
 class Executed:
-    """One member of a block with its times: `starts[copy][node]`, and from the last one on by `shift`.
+    """One member of a block. Copies from the last explicit one on follow by `shift`.
 
     `count` is the block's; copies are counted from `member.offset` of the segment on. `mail_base` is the number of
-    messages that the invocation has (sent, received) before the first copy.
+    messages that the invocation has (sent, received) before the first copy. All that `kept` and `last` say
+    happens `later`; `last` is what the last explicit copy leaves on the lanes that it uses.
     """
 
     member: Member
+    kept: Kept
     count: int
-    starts: list[list[Time]]
     mail_base: tuple[int, int]
     shift: int = 0
+    later: int = 0
+    last: tuple[Time, ...] = ()
+
+    @property
+    def last_end(self) -> int:
+        """When the last rank of the last copy is done."""
+        return max(map(latest, self.last), default=0) + (self.count - self.explicit) * self.shift + self.later
+
+    @property
+    def steps(self) -> Steps:
+        """The steps of its template."""
+        return self.kept.steps
+
+    @property
+    def explicit(self) -> int:
+        """Copies that do not follow from the one before by the shift."""
+        return len(self.kept.entries)
+
+    def row(self, copy: int) -> int:
+        """The row of a copy's durations; the mirror counts copies from the last."""
+        return self.member.offset + (self.count - 1 - copy if self.kept.steps.mirrored else copy)
+
+    def times(self, copy: int) -> tuple[Times, int]:
+        """Times of a copy counted from the member's offset, and how much later than they say it runs."""
+        last = min(copy, len(self.kept.entries) - 1)
+        return self.kept.of(last, self.row(last)), self.later + (copy - last) * self.shift
+
+    def begin(self, copy: int, step: int) -> Time:
+        """Start of a step in a copy."""
+        times, by = self.times(copy)
+        return times.starts[step] + by if by else times.starts[step]
+
+    def value(self, copy: int, value: int) -> Time:
+        """A value of a copy."""
+        times, by = self.times(copy)
+        return times.values[value] + by if by else times.values[value]
 
     def start(self, copy: int, node: int) -> Time:
-        """Start of a node in a copy counted from the member's offset."""
-        last = len(self.starts) - 1
-        return self.starts[min(copy, last)][node] + max(0, copy - last) * self.shift
+        """Start of a node in a copy."""
+        number, which = self.steps.places[node]
+        offset = self.steps.steps[number].offset(which, self.row(copy))
+        start = self.begin(copy, number)
+        return start + int(offset[0]) if isinstance(start, int) else start + offset
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """A block that was run, and the state after it: all as from 0."""
+
+    kept: Kept
+    shift: int
+    last: tuple[Time, ...]
+    lanes: tuple[int, ...]
+    streams: tuple[int, ...]
 
 
 @dataclass(slots=True, eq=False)
 class Executor:
-    """The state of one phase. `templates` are forward tasks, or all mirrored."""
+    """The state of one phase. `templates` are forward steps, or all mirrored."""
 
-    templates: Sequence[Tasks]
+    templates: Sequence[Steps]
     teams: int
     stages: int
     lanes: list[Time] = field(init=False)
     streams: dict[tuple[int, int, int], list[Time]] = field(default_factory=dict[tuple[int, int, int], "list[Time]"])
-    mail: dict[MailKey, tuple[Time, Time]] = field(default_factory=dict[MailKey, "tuple[Time, Time]"])
+    mail: dict[MailKey, Message] = field(default_factory=dict[MailKey, Message])
     uniform: bool = field(init=False)
     zero: Time = field(init=False)
     _counts: dict[tuple[int, int, int], tuple[int, int]] = field(
         default_factory=dict[tuple[int, int, int], "tuple[int, int]"]
     )
+    _blocks: dict[tuple[Time, ...], _Known] = field(default_factory=dict[tuple[Time, ...], _Known])
 
     def __post_init__(self) -> None:
         """Everything is ready at 0."""
-        self.uniform = is_uniform(self.templates)
+        self.uniform = all(steps.uniform for steps in self.templates)
         self.zero = 0 if self.uniform else np.zeros(1, dtype=np.int64)
         self.lanes = [self.zero] * (2 * self.teams)
 
     def run(self, block: Block) -> list[Executed]:
-        """All copies of a block, the explicit ones and the shift of the rest, by member."""
-        done = [self._enter(member, block.count) for member in block.members]
-        compressible = not any(self.templates[member.segment.template].mails for member in block.members)
-        touched = self._touched(block)
+        """All copies of a block, the state before each explicit one and the shift of the rest, by member."""
+        steps = [self.templates[member.segment.template] for member in block.members]
+        for member in block.members:
+            self._enter(member)
+        has_mail = any(one.mails for one in steps)
+        if self.uniform and len(steps) == 1 and not has_mail and steps[0].used and all(steps[0].outs):
+            return [self._known_or_run(block, block.members[0], steps[0])]
+        return self._run(block, steps, has_mail)
+
+    def _run(self, block: Block, steps: list[Steps], has_mail: bool) -> list[Executed]:
+        entries: list[list[Entry]] = [[] for _ in steps]
+        bases = [self._counts.get(member.invocation, (0, 0)) for member in block.members]
+        done = [
+            Executed(member, Kept(one, self.uniform, kept), block.count, base)
+            for member, one, kept, base in zip(block.members, steps, entries, bases, strict=True)
+        ]
+        compressible = block.count > 1 and not has_mail and all(one.copies_alike for one in steps)
+        touched = self._touched(block) if compressible else []
         before: list[Time] = []
+        copy, shift = 0, None
         for copy in range(block.count):
-            for executed in done:
-                executed.starts.append(self._copy(executed.member))
-            after = self._snapshot(block, touched) if compressible and block.count > 1 else []
+            for executed, kept in zip(done, entries, strict=True):
+                kept.append(self._copy(executed, copy))
+            after = self._snapshot(block, touched) if compressible else []
             shift = constant_shift(before, after)
             if shift is not None:
-                self._leap(block, touched, (block.count - copy - 1) * shift)
-                for executed in done:
-                    executed.shift = shift
                 break
             before = after
+        if shift:
+            self._leap(block, touched, (block.count - copy - 1) * shift)
+            for executed in done:
+                executed.shift = shift
         return done
+
+    def _known_or_run(self, block: Block, member: Member, steps: Steps) -> Executed:
+        numbers = [2 * member.program.teams[lane // 2] + lane % 2 for lane in steps.used]
+        lanes, streams = self.lanes, self.streams
+        base = lanes[numbers[0]]
+        state = [*(lanes[number] - base for number in numbers), *(time - base for time in streams[member.invocation])]
+        key = (member.segment.template, block.count, member.offset, *state)
+        known = self._blocks.get(key)
+        if known is None:
+            (executed,) = self._run(block, [steps], has_mail=False)
+            after = tuple(int(lanes[number] - base) for number in numbers)
+            passed = tuple(int(time - base) for time in streams[member.invocation])
+            kept = Kept(steps, True, [entry.moved(-int(base)) for entry in executed.kept.entries])
+            last = tuple(time - int(base) for time in executed.last)
+            self._blocks[key] = _Known(kept, executed.shift, last, after, passed)
+            executed.kept, executed.later, executed.last = kept, int(base), last
+            return executed
+        for number, time in zip(numbers, known.lanes, strict=True):
+            lanes[number] = base + time
+        streams[member.invocation] = [base + time for time in known.streams]
+        mail = self._counts.get(member.invocation, (0, 0))
+        return Executed(member, known.kept, block.count, mail, known.shift, int(base), known.last)
 
     def floor(self, member: Member, time: int) -> None:
         """Make every lane that a member uses ready no earlier than a time."""
         for lane in self._touched(Block((member,), 1)):
-            self.lanes[lane] = _latest(self.lanes[lane], time)
+            self.lanes[lane] = later(self.lanes[lane], time)
 
     def finish(self, period: int) -> None:
         """Forget what nothing can ask for after a period: finished invocations and messages that nobody took."""
@@ -109,19 +216,17 @@ class Executor:
         messages = [time for pair in self.mail.values() for time in pair]
         return [*self.lanes, *(time for times in self.streams.values() for time in times), *messages]
 
-    def _enter(self, member: Member, count: int) -> Executed:
+    def _enter(self, member: Member) -> None:
         streams = self.templates[member.segment.template].streams
         times = self.streams.get(member.invocation)
         if times is None:
             before = (member.step - 1, member.micro_batch, member.stage)
             times = (self.streams.pop(before, None) if self.stages == 1 else None) or [self.zero]
-        padded = [*times, *(times[-1] for _ in range(streams - len(times)))]
-        self.streams[member.invocation] = padded
-        return Executed(member, count, [], self._counts.get(member.invocation, (0, 0)))
+        self.streams[member.invocation] = [*times, *(times[-1] for _ in range(streams - len(times)))]
 
     def _touched(self, block: Block) -> list[int]:
         """Numbers of the lanes that a block's tasks run on."""
-        local = [(member, lane) for member in block.members for lane in self.templates[member.segment.template].lanes]
+        local = [(member, lane) for member in block.members for lane in self.templates[member.segment.template].used]
         return sorted({2 * member.program.teams[lane // 2] + lane % 2 for member, lane in local})
 
     def _snapshot(self, block: Block, touched: list[int]) -> list[Time]:
@@ -135,90 +240,50 @@ class Executor:
         for lane in touched:
             self.lanes[lane] = self.lanes[lane] + by
         for member in block.members:
-            self.streams[member.invocation] = [time + by for time in self.streams[member.invocation]]
+            outs = self.templates[member.segment.template].outs
+            times = zip(self.streams[member.invocation], outs, strict=True)
+            self.streams[member.invocation] = [time + by if out else time for time, out in times]
 
-    def _copy(self, member: Member) -> list[Time]:
-        """Run one copy of a member's template and return the starts by node."""
-        tasks = self.templates[member.segment.template]
-        numbers = [2 * team + lane for team in member.program.teams for lane in (0, 1)]
-        lanes = [self.lanes[number] for number in numbers]
-        values = [*self.streams[member.invocation][: tasks.streams], *(self.zero for _ in tasks.tasks)]
-        starts = [self.zero] * len(tasks.tasks)
-        if self.uniform:
-            numbered = cast("tuple[list[int], list[int], list[int]]", (lanes, values, starts))
-            self._advance_numbers(member, tasks, *numbered)
-        else:
-            ranked = cast("tuple[list[Picoseconds], list[Picoseconds], list[Picoseconds]]", (lanes, values, starts))
-            self._advance_vectors(member, tasks, *ranked)
-        for number, lane in zip(numbers, lanes, strict=True):
-            self.lanes[number] = lane
-        self.streams[member.invocation] = [self._out(tasks, values, out) for out in tasks.outs]
-        if tasks.mails:
-            sent, received = self._counts.get(member.invocation, (0, 0))
-            sends = sum(mail.sends for mail in tasks.mails)
-            self._counts[member.invocation] = sent + sends, received + len(tasks.mails) - sends
-        return starts
+    def _copy(self, executed: Executed, copy: int) -> Entry:
+        """Run one copy of a member's template and return the state before it."""
+        member, steps = executed.member, executed.steps
+        numbers = [2 * team + lane for team in member.program.teams[: steps.lanes // 2] for lane in (0, 1)]
+        streams = tuple(self.streams[member.invocation][: steps.streams])
+        messages = self._messages(member, steps) if steps.mails else _NO_MESSAGES
+        entry = Entry(tuple(self.lanes[number] for number in numbers), streams, messages)
+        times = advance(steps, executed.row(copy), entry, self.uniform)
+        for lane in steps.used:
+            self.lanes[numbers[lane]] = times.values[steps.ends[lane]]
+        executed.last = tuple(times.values[steps.ends[lane]] for lane in steps.used)
+        self.streams[member.invocation] = [self._out(steps, times, out) for out in steps.outs]
+        if steps.mails:
+            self._post(member, steps, times)
+        return entry
 
-    def _out(self, tasks: Tasks, values: list[Time], out: tuple[int, ...]) -> Time:
+    def _out(self, steps: Steps, times: Times, out: tuple[int, ...]) -> Time:
         """The value of a stream afterwards: on the stage's own team rank by rank, from another when all are done."""
-        times = [values[i] if tasks.teams[i] == 0 else barrier(values[i]) for i in out]
-        return _maximum(times) if times else self.zero
+        found = [times.values[i] if steps.team(i) == 0 else barrier(times.values[i]) for i in out]
+        return reduce(later, found) if found else self.zero
 
-    def _advance_numbers(
-        self, member: Member, tasks: Tasks, lanes: list[int], values: list[int], starts: list[int]
-    ) -> None:
-        for task in tasks.tasks:
-            start = lanes[task.lane]
-            for dep in task.deps:
-                if values[dep] > start:
-                    start = values[dep]
-            length = task.length
-            if task.links:
-                start = max(start, *(max(starts[i], values[tasks.streams + i] - length) for i in task.links))
-            if task.mail:
-                start = cast("int", self._meet(member, task, tasks.mirrored, start))
-            end = start + length
-            starts[task.node] = start
-            values[task.value] = end
-            lanes[task.lane] = end
+    def _messages(self, member: Member, steps: Steps) -> dict[int, Message]:
+        """What its steps meet, taken from the mail; mirrored, it is the sends that wait."""
+        base = self._counts.get(member.invocation, (0, 0))
+        found: dict[int, Message] = {}
+        for number, step in enumerate(steps.steps):
+            if step.mail and step.mail.sends is steps.mirrored:
+                met = self.mail.pop(mail_key(member, step.mail, base, self.stages), None)
+                if met is not None:
+                    found[number] = met
+        return found
 
-    def _advance_vectors(
-        self,
-        member: Member,
-        tasks: Tasks,
-        lanes: list[Picoseconds],
-        values: list[Picoseconds],
-        starts: list[Picoseconds],
-    ) -> None:
-        for task in tasks.tasks:
-            start = lanes[task.lane]
-            for dep in task.same:
-                start = np.maximum(start, values[dep])
-            for dep in task.cross:
-                start = np.maximum(start, values[dep].max())
-            for i in task.links:
-                met = np.maximum(starts[i].max(), values[tasks.streams + i].max() - task.duration)
-                start = np.maximum(start, met)
-            if task.mail:
-                start = cast("Picoseconds", self._meet(member, task, tasks.mirrored, start))
-            if task.members is not None:
-                start = group_maximum(start, task.members)
-            end = start + task.duration
-            starts[task.node] = start
-            values[task.value] = end
-            lanes[task.lane] = end
-
-    def _meet(self, member: Member, task: Task, mirrored: bool, start: Time) -> Time:
-        """Wait for the message, or leave it; mirrored, it is the send that waits."""
-        mail, length = task.mail, task.length if self.uniform else task.duration
-        if mail is None:
-            return start
-        key = mail_key(member, mail, self._counts.get(member.invocation, (0, 0)), self.stages)
-        if mail.sends is mirrored:
-            met = self.mail.pop(key, None)
-            return start if met is None else _latest(start, _met(*_fit(met, start), length))
-        self.mail[key] = (start, start + length)
-        return start
+    def _post(self, member: Member, steps: Steps, times: Times) -> None:
+        sent, received = self._counts.get(member.invocation, (0, 0))
+        for number, step in enumerate(steps.steps):
+            if step.mail and step.mail.sends is not steps.mirrored:
+                key = mail_key(member, step.mail, (sent, received), self.stages)
+                self.mail[key] = times.starts[number], times.values[steps.inputs + number]
+        sends = sum(mail.sends for mail in steps.mails)
+        self._counts[member.invocation] = sent + sends, received + len(steps.mails) - sends
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:
@@ -229,48 +294,3 @@ def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> 
     if member.stage == 0:
         return member.step - 1, member.micro_batch, stages - 1, number
     return member.step, member.micro_batch, member.stage - 1, number
-
-
-def constant_shift(before: Sequence[Time], after: Sequence[Time]) -> int | None:
-    """The constant by which every time grew, or None where there is none."""
-    if len(before) != len(after) or not after:
-        return None
-    shift = latest(after[0]) - latest(before[0])
-    same = (bool(np.all(new - old == shift)) for old, new in zip(before, after, strict=True))
-    return shift if all(same) else None
-
-
-def latest(time: Time) -> int:
-    """The time of the last rank."""
-    return time if isinstance(time, int) else int(time.max())
-
-
-def barrier(time: Time) -> Time:
-    """When the last rank is ready."""
-    return time if isinstance(time, int) else time.max(keepdims=True)
-
-
-def _met(start: Time, end: Time, length: Time) -> Time:
-    """Earliest start of what meets a message that starts and ends so, and takes `length`."""
-    return _latest(start, end - length)
-
-
-def _fit(message: tuple[Time, Time], time: Time) -> tuple[Time, Time]:
-    """A message rank by rank; where the two teams differ in width, until its last rank."""
-    start, end = message
-    if isinstance(start, int) or isinstance(time, int) or 1 in (len(start), len(time)) or len(start) == len(time):
-        return message
-    return barrier(start), barrier(end)
-
-
-def _latest(one: Time, other: Time) -> Time:
-    if isinstance(one, int) and isinstance(other, int):
-        return max(one, other)
-    return np.maximum(one, other)
-
-
-def _maximum(times: list[Time]) -> Time:
-    latest = times[0]
-    for time in times[1:]:
-        latest = _latest(latest, time)
-    return latest

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph, Segment, StageProgram
 from dagc.plan.deployment import Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One stage's part of a block: a segment, from copy `offset` of it on, of one micro-batch in one step."""
 
     step: int

@@ -17,12 +17,13 @@ from dagc.graph.graph import PhaseGraph
 from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.timeline.critical import critical_path
-from dagc.timeline.execute import Executed, Executor, Time
+from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.history import History
+from dagc.timeline.lazy import Slack, Starts
 from dagc.timeline.order import period_blocks, periods_of_first_step, repeats
 from dagc.timeline.shares import phase_shares
-from dagc.timeline.slack import least_slack
-from dagc.timeline.steady import settle
+from dagc.timeline.steady import Steady, settle
+from dagc.timeline.steps import template_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
 from dagc.timeline.timeline import Run, Timeline
 
@@ -32,25 +33,18 @@ def schedule(priced: PricedPhase) -> Timeline:
     graph = priced.graph
     pairs = zip(graph.templates, priced.costs, strict=True)
     tasks = tuple(template_tasks(template, costs) for template, costs in pairs)
-    executor = Executor(tasks, len(graph.teams), len(graph.programs[0]))
+    executor = Executor([template_steps(one) for one in tasks], len(graph.teams), len(graph.programs[0]))
     history = _first_step(executor, graph, tasks)
-    makespan = history.makespan
     path = critical_path(history)
-    if repeats(graph):
-        steady = settle(executor, graph)
-        interval = steady.interval
-        shares = phase_shares(graph, priced.costs, history, path, steady.window, interval)
-    else:
-        interval = makespan
-        shares = phase_shares(graph, priced.costs, history, path, (history.executed,), interval)
+    steady = settle(executor, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
     return Timeline(
         priced=priced,
         runs=tuple(_run(executed) for executed in history.executed),
-        makespan=makespan,
-        interval=interval,
+        makespan=history.makespan,
+        interval=steady.interval,
         path=path,
-        shares=shares,
-        slack=least_slack(history, graph),
+        shares=phase_shares(tasks, priced.costs, path, steady.window, steady.interval),
+        slack=Slack(history),
         busy=_busy(graph, tasks),
     )
 
@@ -78,15 +72,10 @@ def _run(executed: Executed) -> Run:
         template=member.segment.template,
         count=executed.count,
         first_layer=None if first is None else first + member.offset,
-        starts=tuple(_vectors(starts) for starts in executed.starts),
+        starts=Starts(executed),
         shift=executed.shift,
+        offset=member.offset,
     )
-
-
-def _vectors(times: list[Time]) -> tuple[Picoseconds, ...]:
-    if all(isinstance(time, int) for time in times):
-        return tuple(np.array(times, dtype=np.int64).reshape(-1, 1))
-    return tuple(np.atleast_1d(np.asarray(time, dtype=np.int64)) for time in times)
 
 
 def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:
@@ -95,8 +84,19 @@ def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], P
         (team, lane): np.zeros(1, dtype=np.int64) for team in range(len(graph.teams)) for lane in LANES
     }
     uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
+    segments = {(segment.template, segment.count) for _, _, _, segment in graph.segments()}
+    occupied = {pair: _occupied(tasks[pair[0]], pair[1]) for pair in segments}
     for size, program, _, segment in graph.segments():
-        for task in tasks[segment.template].tasks:
-            key = (program.teams[task.lane // 2], LANES[task.lane % 2])
-            busy[key] = busy[key] + uses[size] * segment.count * task.duration
+        for lane, time in occupied[segment.template, segment.count].items():
+            key = (program.teams[lane // 2], LANES[lane % 2])
+            busy[key] = busy[key] + uses[size] * time
     return busy
+
+
+def _occupied(tasks: Tasks, count: int) -> dict[int, Picoseconds]:
+    """Occupied time of each lane of a template in all copies of a segment."""
+    occupied: dict[int, Picoseconds] = {}
+    for task in tasks.tasks:
+        time = task.duration.sum(axis=0) if task.duration.ndim > 1 else count * task.duration
+        occupied[task.lane] = occupied[task.lane] + time if task.lane in occupied else time
+    return occupied

@@ -5,7 +5,7 @@ lane is busy with nodes bound by memory or else by arithmetic; time in which onl
 communication; the rest is bubble. For a phase that repeats, the time is one steady interval: overlap between a step
 and the next is that between the last two periods that ran, because every period is like the one before.
 
-Expands the slots of one rank, as columns.
+Expands the steps of one rank, as columns.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import Bound, NodeCost, Picoseconds
+from dagc.timeline.advance import at
 from dagc.timeline.execute import Executed
-from dagc.timeline.history import History
-from dagc.timeline.tasks import Task
-from dagc.timeline.timeline import PathSlot, Shares
+from dagc.timeline.path import CriticalPath
+from dagc.timeline.tasks import Tasks
+from dagc.timeline.timeline import Shares
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Busy:
-    """Slots of one rank on one lane: starts and ends, ascending."""
+    """Steps of one rank on one lane: starts and ends, ascending."""
 
     starts: Picoseconds
     ends: Picoseconds
@@ -51,20 +51,20 @@ class Busy:
 
 
 def phase_shares(
-    graph: PhaseGraph,
+    tasks: Sequence[Tasks],
     costs: Sequence[Sequence[NodeCost]],
-    history: History,
-    path: Sequence[PathSlot],
+    path: CriticalPath,
     window: Sequence[list[Executed]],
     interval: int,
 ) -> Shares:
     """Shares of `interval`: what ran in the last period of `window`, over it."""
-    if not path or interval <= 0:
+    spent = path.time_by_rank()
+    if not spent or interval <= 0:
         return Shares(0.0, 0.0, 0.0, 1.0)
-    team, rank = _busiest(history, path)
+    team, rank = _busiest(spent)
     periods = [[e for e in period if team in e.member.program.teams] for period in window]
-    memory = _memory_bound(history, costs, periods[-1], team, rank)
-    lanes = [[_lane(history, period, team, lane, rank) for lane in (0, 1)] for period in periods]
+    memory = sum(_memory_bound(tasks, costs, executed, team, rank) for executed in periods[-1])
+    lanes = [_lanes(period, team, rank) for period in periods]
     overlap = sum(a[0].overlap(b[1]) for a in lanes for b in lanes) - sum(a[0].overlap(a[1]) for a in lanes[:-1])
     compute = lanes[-1][0].total
     communication = max(0, lanes[-1][1].total - overlap)
@@ -76,54 +76,86 @@ def _shares(compute: int, memory: int, communication: int, whole: int) -> Shares
     return Shares(compute / whole, memory / whole, communication / whole, bubble / whole)
 
 
-def _busiest(history: History, path: Sequence[PathSlot]) -> tuple[int, int]:
+def _busiest(spent: dict[tuple[int, int], int]) -> tuple[int, int]:
     """The team, and its rank, with the most time on the path; the first of equals."""
     teams: dict[int, int] = {}
-    ranks: dict[tuple[int, int], int] = {}
-    for place in path:
-        executed = history.executed[place.run]
-        lane = history.tasks_of(place.run).tasks[place.node].lane
-        team = executed.member.program.teams[lane // 2]
-        teams[team] = teams.get(team, 0) + place.end - place.start
-        ranks[team, place.rank] = ranks.get((team, place.rank), 0) + place.end - place.start
-    team = max(teams, key=lambda key: (teams[key], -key))
-    return team, max((key[1] for key in ranks if key[0] == team), key=lambda rank: (ranks[team, rank], -rank))
-
-
-def _tasks(history: History, executed: Executed, team: int, lane: int) -> list[Task]:
-    tasks = history.tasks[executed.member.segment.template].tasks
-    return [t for t in tasks if t.lane % 2 == lane and executed.member.program.teams[t.lane // 2] == team]
+    for (team, _), time in spent.items():
+        teams[team] = teams.get(team, 0) + time
+    busiest = max(teams, key=lambda team: (teams[team], -team))
+    ranks = [rank for team, rank in spent if team == busiest]
+    return busiest, max(ranks, key=lambda rank: (spent[busiest, rank], -rank))
 
 
 def _memory_bound(
-    history: History, costs: Sequence[Sequence[NodeCost]], period: list[Executed], team: int, rank: int
+    tasks: Sequence[Tasks], costs: Sequence[Sequence[NodeCost]], executed: Executed, team: int, rank: int
 ) -> int:
+    """Time of a rank's nodes that are bound by memory, over the copies of a segment."""
+    member = executed.member
+    template = member.segment.template
     return sum(
-        executed.count * _at(task.duration, rank)
-        for executed in period
-        for task in _tasks(history, executed, team, 0)
-        if costs[executed.member.segment.template][task.node].bound is Bound.MEMORY
+        _over_copies(task.duration, executed, rank)
+        for task in tasks[template].tasks
+        if task.lane % 2 == 0
+        and member.program.teams[task.lane // 2] == team
+        and costs[template][task.node].bound is Bound.MEMORY
     )
 
 
-def _lane(history: History, period: list[Executed], team: int, lane: int, rank: int) -> Busy:
-    """Every slot of a rank on a lane in a period."""
-    starts: list[Picoseconds] = [np.empty(0, dtype=np.int64)]
-    ends: list[Picoseconds] = [np.empty(0, dtype=np.int64)]
-    for executed in period:
-        tasks = [task for task in _tasks(history, executed, team, lane) if _at(task.duration, rank) > 0]
-        first = [[_at(copy[task.node], rank) for task in tasks] for copy in executed.starts]
-        later = np.arange(1, executed.count - len(first) + 1, dtype=np.int64) * executed.shift
-        table = np.concatenate([np.array(first, dtype=np.int64), np.array(first[-1:], dtype=np.int64) + later[:, None]])
-        starts.append(table.ravel())
-        lengths = np.array([_at(task.duration, rank) for task in tasks], dtype=np.int64)
-        ends.append((table + lengths).ravel())
-    begin, end = np.concatenate(starts), np.concatenate(ends)
-    order = np.argsort(begin, kind="stable")
-    return Busy(begin[order], end[order])
+def _over_copies(duration: Picoseconds, executed: Executed, rank: int) -> int:
+    if duration.ndim == 1:
+        return executed.count * at(duration, rank)
+    first = executed.member.offset
+    return int(duration[first : first + executed.count, rank if duration.shape[1] > 1 else 0].sum())
 
 
-def _at(time: int | Picoseconds, rank: int) -> int:
-    if isinstance(time, int):
-        return time
-    return int(time[rank]) if time.shape[0] > 1 else int(time[0])
+def _lanes(period: list[Executed], team: int, rank: int) -> tuple[Busy, Busy]:
+    """Every step of a rank in a period, on the compute and on the communication lane."""
+    known: dict[tuple[int, ...], _Table] = {}
+    both: list[list[_Table]] = []
+    for lane in (0, 1):
+        tables: list[_Table] = []
+        for executed in period:
+            chosen = _chosen(executed, team, lane)
+            key = (id(executed.kept), executed.count, executed.member.offset, *chosen)
+            if key not in known:
+                known[key] = _table(executed, chosen, rank)
+            starts, ends = known[key]
+            tables.append((starts + executed.later, ends + executed.later))
+        both.append(tables)
+    return _busy(both[0]), _busy(both[1])
+
+
+_Table = tuple[Picoseconds, Picoseconds]
+"""Starts and ends of the steps of a segment on a lane, as its kept times say."""
+
+
+def _chosen(executed: Executed, team: int, lane: int) -> list[int]:
+    teams = executed.member.program.teams
+    steps = enumerate(executed.steps.steps)
+    return [i for i, step in steps if step.lane % 2 == lane and teams[step.lane // 2] == team]
+
+
+def _table(executed: Executed, chosen: list[int], rank: int) -> _Table:
+    steps = executed.steps
+    copies = range(executed.explicit)
+    begun: list[list[int]] = []
+    for copy in copies:
+        times, _ = executed.times(copy)
+        begun.append([at(times.starts[i], rank) for i in chosen])
+    rest = np.arange(1, executed.count - len(begun) + 1, dtype=np.int64) * executed.shift
+    explicit = np.array(begun, dtype=np.int64)
+    lengths = np.array(
+        [[at(steps.steps[i].row(executed.row(copy)), rank) for i in chosen] for copy in copies], dtype=np.int64
+    )
+    table = np.concatenate([explicit, explicit[-1:] + rest[:, None]])
+    ends = np.concatenate([explicit + lengths, (explicit + lengths)[-1:] + rest[:, None]])
+    return table.ravel(), ends.ravel()
+
+
+def _busy(tables: list[_Table]) -> Busy:
+    nothing = np.empty(0, dtype=np.int64)
+    starts = np.concatenate([nothing, *(table[0] for table in tables)])
+    ends = np.concatenate([nothing, *(table[1] for table in tables)])
+    taken = ends > starts
+    order = np.argsort(starts[taken], kind="stable")
+    return Busy(starts[taken][order], ends[taken][order])

@@ -12,33 +12,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from dagc.graph.graph import PhaseGraph
 from dagc.timeline.execute import Executed, Executor
-from dagc.timeline.history import History, Slot
+from dagc.timeline.history import History
 from dagc.timeline.order import Block
+from dagc.timeline.steps import template_steps
 from dagc.timeline.tasks import mirror
 
 Place = tuple[int, int, int]
 """(size, stage, position) of a segment."""
 
 
-def least_slack(history: History, graph: PhaseGraph) -> dict[Place, tuple[int, ...]]:
+def least_slack(history: History) -> dict[Place, tuple[int, ...]]:
     """Least slack of each node in picoseconds, by segment, over copies, micro-batches and ranks."""
-    horizon = max(history.last_ends, default=0)
-    latest = _mirrored(history, graph, horizon)
+    horizon = max((executed.last_end for executed in history.executed), default=0)
+    latest = _mirrored(history, horizon)
     slack: dict[Place, list[int]] = {}
-    for index, (executed, mirrored) in enumerate(zip(history.executed, latest, strict=True)):
+    for executed, mirrored in zip(history.executed, latest, strict=True):
         member = executed.member
         if member.step == 0:
-            own = _segment_slack(history, index, mirrored, horizon)
+            own = _segment_slack(executed, mirrored, horizon)
             known = slack.setdefault((member.size, member.stage, member.position), own)
             slack[member.size, member.stage, member.position] = [min(pair) for pair in zip(known, own, strict=True)]
     return {place: tuple(values) for place, values in sorted(slack.items())}
 
 
-def _mirrored(history: History, graph: PhaseGraph, horizon: int) -> list[Executed]:
+def _mirrored(history: History, horizon: int) -> list[Executed]:
     """The mirror of each executed segment: copies from the last, times back from `horizon`."""
-    executor = Executor([mirror(tasks) for tasks in history.tasks], len(graph.teams), len(graph.programs[0]))
+    graph = history.graph
+    templates = [template_steps(mirror(tasks)) for tasks in history.tasks]
+    executor = Executor(templates, len(graph.teams), len(graph.programs[0]))
     mirrored: list[Executed] = []
     for block in reversed(history.blocks):
         members = tuple(executed.member for executed in reversed(block))
@@ -49,13 +51,14 @@ def _mirrored(history: History, graph: PhaseGraph, horizon: int) -> list[Execute
     return mirrored[::-1]
 
 
-def _segment_slack(history: History, index: int, mirrored: Executed, horizon: int) -> list[int]:
-    executed = history.executed[index]
-    copies = _breakpoints(executed.count, len(executed.starts), len(mirrored.starts))
-    return [
-        min(_slack(history, Slot(index, copy, task.node), mirrored, horizon) for copy in copies)
-        for task in history.tasks_of(index).tasks
-    ]
+def _segment_slack(executed: Executed, mirrored: Executed, horizon: int) -> list[int]:
+    """By node. Copy by copy, because what is kept of a copy is run again when another is asked for."""
+    nodes = range(len(executed.steps.places))
+    least: list[int] | None = None
+    for copy in _breakpoints(executed.count, executed.explicit, mirrored.explicit):
+        own = [_slack(executed, mirrored, copy, node, horizon) for node in nodes]
+        least = own if least is None else [min(pair) for pair in zip(least, own, strict=True)]
+    return least or []
 
 
 def _breakpoints(count: int, front: int, back: int) -> list[int]:
@@ -63,8 +66,11 @@ def _breakpoints(count: int, front: int, back: int) -> list[int]:
     return sorted({*range(front), *range(count - back, count)})
 
 
-def _slack(history: History, slot: Slot, mirrored: Executed, horizon: int) -> int:
-    executed = history.executed[slot.index]
-    latest_end = horizon - mirrored.start(executed.count - 1 - slot.copy, slot.node)
-    slack = latest_end - history.end(slot)
-    return slack if isinstance(slack, int) else int(np.min(slack))
+def _slack(executed: Executed, mirrored: Executed, copy: int, node: int, horizon: int) -> int:
+    """The latest start less the start; the mirror starts where the node ends at the latest."""
+    late = mirrored.start(executed.count - 1 - copy, node)
+    row = executed.row(copy)
+    number, which = executed.steps.places[node]
+    length = executed.steps.steps[number].node_length(which, row)
+    slack = horizon - late - length - executed.start(copy, node)
+    return int(np.min(slack))

@@ -17,7 +17,8 @@ from itertools import pairwise
 import numpy as np
 
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.execute import Executed, Executor, Time, constant_shift, latest
+from dagc.timeline.advance import Time, constant_shift, latest
+from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.order import period_blocks, periods_of_first_step
 
 MOST_STEPS = 64

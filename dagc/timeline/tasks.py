@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from dagc.graph.graph import Node, Pairing, Pattern, Template
 from dagc.graph.ops import Lane
 from dagc.graph.priced import NodeCost, Picoseconds
@@ -41,9 +39,9 @@ class Mail:
 class Task:
     """One node for the executor.
 
-    `deps` index the values it waits for, `same` those of its own team (rank by rank) and `cross` those of another
-    (until the last rank). `links` are nodes that it may not start before nor end before (a receive and its send).
-    `duration` is a number where every task of the phase has one for all ranks, else a vector. `members` has shape
+    `deps` index the values it waits for: those of its own team rank by rank, those of another until the last rank.
+    The first `data` of them are data edges, the others order edges. `links` are nodes that it may not start before nor
+    end before (a receive and its send). `duration` has a row for each copy where copies differ. `members` has shape
     (groups, size) and is None where a rank waits for no other.
     """
 
@@ -51,11 +49,9 @@ class Task:
     value: int
     lane: int
     deps: tuple[int, ...]
-    same: tuple[int, ...]
-    cross: tuple[int, ...]
+    data: int
     links: tuple[int, ...]
     mail: Mail | None
-    length: int
     duration: Picoseconds
     members: Ranks | None
 
@@ -83,7 +79,7 @@ def template_tasks(template: Template, costs: Sequence[NodeCost]) -> Tasks:
     streams = _streams(template)
     mails = _mails(template)
     teams = (*(0 for _ in range(streams)), *(node.team for node in template.nodes))
-    tasks = tuple(_task(i, node, costs[i], streams, teams, mails.get(i)) for i, node in enumerate(template.nodes))
+    tasks = tuple(_task(i, node, costs[i], streams, mails.get(i)) for i, node in enumerate(template.nodes))
     outs = tuple((_value(output, streams),) for output in template.outputs)
     used = sorted({task.lane for task in tasks})
     return Tasks(streams, tasks, outs, teams, tuple(used), tuple(mails[i] for i in sorted(mails)))
@@ -107,26 +103,16 @@ def mirror(forward: Tasks) -> Tasks:
     return Tasks(streams, tasks, tuple(map(tuple, outs)), forward.teams, forward.lanes, mails, mirrored=True)
 
 
-def _task(
-    index: int,
-    node: Node,
-    cost: NodeCost,
-    streams: int,
-    teams: tuple[int, ...],
-    mail: Mail | None,
-) -> Task:
-    deps = _dependencies(node, streams)
-    same, cross = _split(deps, node.team, teams)
+def _task(index: int, node: Node, cost: NodeCost, streams: int, mail: Mail | None) -> Task:
+    partner = _partner(node)
     return Task(
         node=index,
         value=streams + index,
         lane=lane_number(node.team, node.op.lane),
-        deps=deps,
-        same=same,
-        cross=cross,
+        deps=_dependencies(node, streams),
+        data=len({edge for edge in node.inputs if edge != partner}),
         links=_links(node),
         mail=mail,
-        length=int(cost.duration.max()),
         duration=cost.duration,
         members=_members(node),
     )
@@ -135,17 +121,11 @@ def _task(
 def _relinked(forward: Tasks, index: int, deps: tuple[int, ...], links: tuple[int, ...]) -> Task:
     """A task of the mirror; its messages are counted from the last."""
     task = forward.tasks[index]
-    same, cross = _split(deps, task.lane // 2, forward.teams)
     mail = task.mail
     if mail:
         alike = sum(other.sends is mail.sends for other in forward.mails)
         mail = Mail(mail.sends, alike - 1 - mail.ordinal)
-    return replace(task, deps=deps, same=same, cross=cross, links=links, mail=mail)
-
-
-def _split(deps: tuple[int, ...], team: int, teams: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    same = tuple(dep for dep in deps if teams[dep] == team)
-    return same, tuple(dep for dep in deps if teams[dep] != team)
+    return replace(task, deps=deps, data=0, links=links, mail=mail)
 
 
 def _streams(template: Template) -> int:
@@ -195,20 +175,3 @@ def _members(node: Node) -> Ranks | None:
     if talk is None or talk.groups.size <= 1:
         return None
     return talk.groups.members
-
-
-def is_uniform(tasks: Sequence[Tasks]) -> bool:
-    """Whether no duration differs between ranks; then a number stands for each vector."""
-    return all(task.duration.shape[0] == 1 for group in tasks for task in group.tasks)
-
-
-def group_maximum(times: Picoseconds, members: Ranks) -> Picoseconds:
-    """Each rank's time replaced by the latest of its group; shape (1,) when one group holds everyone."""
-    if times.shape[0] == 1:
-        return times
-    latest = times[members].max(axis=1)
-    if latest.shape[0] == 1:
-        return latest
-    spread = np.empty_like(times)
-    spread[members] = latest[:, None]
-    return spread

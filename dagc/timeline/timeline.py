@@ -3,10 +3,14 @@
 A run is one segment of one stage for one micro-batch in one step: a template repeated `count` times. The first
 copies have explicit times; from the copy on at which the state of all lanes shifts by one constant, the rest
 follow by that shift, exactly. All times are integer picoseconds from the start of the phase.
+
+What is as large as the number of slots (starts, the critical path slot by slot, slack) is a sequence or a mapping that
+works itself out when it is read. Starts of a copy are found anew each time; of a run only a few copies are held.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dagc.graph.ops import Lane
@@ -18,7 +22,8 @@ class Run:
     """Start times of one segment: `starts[copy][node]` by rank of the node's team, shape (1,) or (width,).
 
     Copy c ≥ len(starts) starts `(c - len(starts) + 1) * shift` after the last explicit one. `position` is that of
-    the segment in the stage's program; `size` is the micro-batch's size index.
+    the segment in the stage's program; `size` is the micro-batch's size index. Its copies are those of the segment from
+    `offset` on: copy c takes row `offset + c` of a duration that differs between copies.
     """
 
     step: int
@@ -29,8 +34,9 @@ class Run:
     template: int
     count: int
     first_layer: int | None
-    starts: tuple[tuple[Picoseconds, ...], ...]
+    starts: Sequence[tuple[Picoseconds, ...]]
     shift: int
+    offset: int = 0
 
     def start(self, copy: int, node: int) -> Picoseconds:
         """Start of a node in a copy, by rank."""
@@ -80,7 +86,7 @@ class Timeline:
     runs: tuple[Run, ...]
     makespan: int
     interval: int
-    path: tuple[PathSlot, ...]
+    path: Sequence[PathSlot]
     shares: Shares
-    slack: dict[tuple[int, int, int], tuple[int, ...]]
+    slack: Mapping[tuple[int, int, int], tuple[int, ...]]
     busy: dict[tuple[int, Lane], Picoseconds]

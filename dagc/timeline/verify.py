@@ -1,26 +1,31 @@
 """The invariants of a timeline, for which a violation is a bug of ours.
 
 Checks that no two slots overlap on a lane (V101), that the makespan lies between the longest node and the sum of all
-(V102), and that the critical path goes from 0 to the makespan without a gap (V103). Copies are compared with their
-neighbours, explicit ones each and the shifted ones once, so the work does not grow with the number of slots.
+(V102), and that the critical path goes from 0 to the makespan without a gap (V103). Overlaps are looked for in the
+first copies of the first and last run of each template, gaps in the last steps of the path, so the work does not grow
+with the number of slots; every start is compared with an independent schedule in the property tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import Picoseconds
+from dagc.timeline.path import CriticalPath
 from dagc.timeline.tasks import lane_number
 from dagc.timeline.timeline import PathSlot, Run, Timeline
 
 OVERLAP = Code("V101", "slots-overlap")
 MAKESPAN = Code("V102", "makespan-out-of-bounds")
 PATH = Code("V103", "critical-path-broken")
+
+_COPIES = 2
+_STEPS = 64
 
 
 def verify(timeline: Timeline) -> tuple[Diagnostic, ...]:
@@ -31,62 +36,30 @@ def verify(timeline: Timeline) -> tuple[Diagnostic, ...]:
 
 
 def _overlaps(timeline: Timeline) -> Iterator[str]:
-    """Slots that start before the one before them on their lane has ended; runs may interleave by copies."""
-    ends: dict[int, Picoseconds] = {}
-    for runs in _lock_step(timeline):
-        copies = max(len(run.starts) for run in runs)
-        for copy in range(min(copies + 1, runs[0].count)):
-            for run in runs:
-                yield from _copy_overlaps(timeline, run, copy, ends)
-        for run in runs:
-            _move(timeline, run, ends, (runs[0].count - min(copies + 1, runs[0].count)) * run.shift)
+    """Slots that start before the one before them on their lane has ended, in a copy and on to the next."""
+    for run in _sample(timeline):
+        ends: dict[int, Picoseconds] = {}
+        for copy in range(min(run.count, _COPIES)):
+            yield from _copy_overlaps(timeline, run, copy, ends)
 
 
-def _lock_step(timeline: Timeline) -> Iterator[list[Run]]:
-    """Runs that advance copy by copy together: neighbours of different stages that interleave in time."""
-    group: list[Run] = []
-    for run in timeline.runs:
-        if group and not _together(group[-1], run):
-            yield group
-            group = []
-        group.append(run)
-    if group:
-        yield group
-
-
-def _together(before: Run, run: Run) -> bool:
-    """Whether two neighbours were run in lock step: one repetition, one wavefront, ascending stages."""
-    same = (before.count, before.shift, len(before.starts)) == (run.count, run.shift, len(run.starts))
-    return same and run.stage > before.stage and run.micro_batch != before.micro_batch
+def _sample(timeline: Timeline) -> list[Run]:
+    """The first and the last run of each template."""
+    first = {run.template: run for run in reversed(timeline.runs)}
+    last = {run.template: run for run in timeline.runs}
+    return [*first.values(), *(run for template, run in last.items() if run is not first[template])]
 
 
 def _copy_overlaps(timeline: Timeline, run: Run, copy: int, ends: dict[int, Picoseconds]) -> Iterator[str]:
-    graph = timeline.priced.graph
-    teams = graph.programs[run.size][run.stage].teams
-    for index, node in enumerate(graph.templates[run.template].nodes):
-        lane = lane_number(teams[node.team], node.op.lane)
-        start = run.start(copy, index)
+    costs = timeline.priced.costs[run.template]
+    starts = run.starts[copy] if copy < len(run.starts) else [run.start(copy, node) for node in range(len(costs))]
+    for node, start, cost in zip(timeline.priced.graph.templates[run.template].nodes, starts, costs, strict=True):
+        lane = lane_number(node.team, node.op.lane)
         before = ends.get(lane)
-        if before is not None and bool(np.any(start < before)):
+        if before is not None and bool((start < before).any()):
             yield f"`{node.key}`, copy {copy}, stage {run.stage}, starts before its {node.op.lane} lane is free"
-        ends[lane] = start + timeline.priced.costs[run.template][index].duration
-
-
-def _move(timeline: Timeline, run: Run, ends: dict[int, Picoseconds], by: int) -> None:
-    """Advance the ends of a run's lanes over the copies that were not looked at."""
-    graph = timeline.priced.graph
-    teams = graph.programs[run.size][run.stage].teams
-    lanes = {lane_number(teams[node.team], node.op.lane) for node in graph.templates[run.template].nodes}
-    for lane in lanes if by else ():
-        ends[lane] = _latest_end(timeline, run, lane)
-
-
-def _latest_end(timeline: Timeline, run: Run, lane: int) -> Picoseconds:
-    graph = timeline.priced.graph
-    teams = graph.programs[run.size][run.stage].teams
-    nodes = graph.templates[run.template].nodes
-    last = max(i for i, node in enumerate(nodes) if lane_number(teams[node.team], node.op.lane) == lane)
-    return run.start(run.count - 1, last) + timeline.priced.costs[run.template][last].duration
+        duration = cost.duration
+        ends[lane] = start + (duration[run.offset + copy] if duration.ndim > 1 else duration)
 
 
 def _makespan(timeline: Timeline) -> str:
@@ -96,8 +69,9 @@ def _makespan(timeline: Timeline) -> str:
     """
     slowest = [[int(np.max(cost.duration)) for cost in costs] for costs in timeline.priced.costs]
     runs = [run for run in timeline.runs if run.step == 0]
-    longest = max((max(slowest[run.template], default=0) for run in runs), default=0)
-    whole = sum(run.count * sum(slowest[run.template]) for run in timeline.runs)
+    longest = max((max(slowest[template], default=0) for template in {run.template for run in runs}), default=0)
+    sums = [sum(costs) for costs in slowest]
+    whole = sum(run.count * sums[run.template] for run in timeline.runs)
     if longest <= timeline.makespan <= whole:
         return ""
     return f"makespan {timeline.makespan} ps is not between the longest node ({longest}) and the sum of all ({whole})"
@@ -106,11 +80,13 @@ def _makespan(timeline: Timeline) -> str:
 def _path(timeline: Timeline) -> str:
     """Empty when the path starts at 0, ends at the makespan and each slot begins where the one before lets it."""
     path = timeline.path
-    if not path:
+    if not isinstance(path, CriticalPath) or not path.begins:
         return ""
-    if path[0].start != 0 or path[-1].end != timeline.makespan:
-        return f"the path runs from {path[0].start} to {path[-1].end} ps, the phase from 0 to {timeline.makespan}"
-    gaps = (after for before, after in pairwise(path) if not _connected(timeline, before, after))
+    spans = list(islice(path.spans(), _STEPS))
+    begin, end = path.begins[0].start, spans[0][1].end
+    if begin != 0 or end != timeline.makespan:
+        return f"the path runs from {begin} to {end} ps, the phase from 0 to {timeline.makespan}"
+    gaps = (later[0] for later, earlier in pairwise(spans) if not _connected(timeline, earlier[1], later[0]))
     gap = next(gaps, None)
     return "" if gap is None else f"the path has a gap before {gap.start} ps"
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagc.graph.graph import Pairing
+from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import PricedPhase
 from dagc.plan.deployment import Phase
 from dagc.timeline.schedule import schedule
@@ -25,17 +28,25 @@ ALL_CHECKS = (
 PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=ALL_CHECKS, derandomize=True)
 
 
-def durations(draw, width: int, even: bool):
+def durations(draw, width: int, even: bool, copies: int = 0):
+    """By rank where they differ; `copies` rows of them where copies do, which may all be alike on each rank."""
+    if copies and draw(st.booleans()):
+        columns = draw(st.sampled_from([1, width]))
+        row = st.lists(TIMES, min_size=columns, max_size=columns)
+        return draw(st.lists(row, min_size=copies, max_size=copies))
     if even or width == 1 or draw(st.booleans()):
         return draw(TIMES)
     return draw(st.lists(TIMES, min_size=width, max_size=width))
 
 
-def grouped(draw, width: int, even: bool):
-    """A partition of the ranks, and a duration for each group."""
-    order = draw(st.permutations(range(width)))
+def grouped(draw, width: int, even: bool, copies: int = 0):
+    """A partition of the ranks, neighbours or strided or any, and a duration for each group, perhaps for each copy."""
+    ranks = range(width)
+    order = draw(st.one_of(st.just([*ranks]), st.just([*ranks[::2], *ranks[1::2]]), st.permutations(ranks)))
     size = draw(st.sampled_from([s for s in range(2, width + 1) if width % s == 0] or [width]))
     groups = [sorted(order[i : i + size]) for i in range(0, width, size)]
+    if copies and draw(st.booleans()):
+        return [_by_group(draw, width, groups) for _ in range(copies)], groups
     times = [0] * width
     alike = draw(TIMES)
     for group in groups:
@@ -45,9 +56,18 @@ def grouped(draw, width: int, even: bool):
     return (alike if even else times), groups
 
 
+def _by_group(draw, width: int, groups: list[list[int]]) -> list[int]:
+    times = [0] * width
+    for group in groups:
+        time = draw(TIMES)
+        for rank in group:
+            times[rank] = time
+    return times
+
+
 @st.composite
-def layers(draw, width: int, pool_width: int, even: bool):
-    """One template of a few nodes, with a pool's team where `pool_width` is not 0."""
+def layers(draw, width: int, pool_width: int, even: bool, copies: int = 0):
+    """One template of a few nodes, with a pool's team where `pool_width` is not 0; of `copies` that differ."""
     nodes: list[make.Priced] = []
     for _ in range(draw(st.integers(1, 5))):
         team = draw(st.integers(0, 1)) if pool_width else 0
@@ -57,23 +77,41 @@ def layers(draw, width: int, pool_width: int, even: bool):
         after = draw(st.lists(st.sampled_from(known), max_size=1))
         kind = draw(st.sampled_from(["compute", "collective", "message"]))
         if kind == "collective" and wide > 1:
-            time, groups = grouped(draw, wide, even)
+            time, groups = grouped(draw, wide, even, copies)
             nodes.append(make.collective(time, groups, inputs, after, team))
         elif kind == "message" and pool_width:
-            nodes.append(make.send(durations(draw, wide, even), wide, inputs, team))
+            nodes.append(make.send(durations(draw, wide, even, copies), wide, inputs, team))
             other = width if team else pool_width
-            received = durations(draw, other, even)
+            received = durations(draw, other, even, copies)
             nodes.append(make.receive(received, other, Pairing.TEMPLATE, len(nodes) - 1, (len(nodes) - 1,), 1 - team))
         else:
-            nodes.append(make.compute(durations(draw, wide, even), inputs, after, team))
+            nodes.append(make.compute(durations(draw, wide, even, copies), inputs, after, team))
     output = draw(st.integers(0, len(nodes) - 1))
     return make.template(*nodes, outputs=(output,))
+
+
+def slowed(priced: PricedPhase, rank: int, factor: int) -> PricedPhase:
+    """The same with a rank of the stages' own teams that computes `factor` times as long."""
+
+    def slow(node, cost, width: int):
+        if node.team or node.communication:
+            return cost
+        table = np.array(np.broadcast_to(cost.duration, (*cost.duration.shape[:-1], width)))
+        table[..., rank] *= factor
+        return make.cost(table, cost.bound)
+
+    width = priced.graph.teams[0].width
+    costs = (
+        tuple(slow(node, cost, width) for node, cost in zip(template.nodes, costs, strict=True))
+        for template, costs in zip(priced.graph.templates, priced.costs, strict=True)
+    )
+    return PricedPhase(priced.graph, tuple(costs))
 
 
 @st.composite
 def phases(draw, largest: int = 3) -> PricedPhase:
     even = draw(st.booleans())
-    width = draw(st.sampled_from([1, 2, 4]))
+    width = draw(st.sampled_from([1, 2, 4, 6]))
     pool = draw(st.sampled_from(["", "", "each", "shared"]))
     pool_width = draw(st.integers(1, 3)) if pool else 0
     kind = draw(st.sampled_from([Phase.PREFILL, Phase.DECODE]))
@@ -89,12 +127,17 @@ def phases(draw, largest: int = 3) -> PricedPhase:
         sized = []
         for stage in range(stages):
             inner = draw(st.lists(st.tuples(st.integers(0, edges - 1), st.integers(1, 7)), min_size=1, max_size=2))
+            if draw(st.booleans()):
+                copies = draw(st.integers(1, 5))
+                inner.insert(draw(st.integers(0, len(inner))), (len(templates), copies))
+                templates.append(draw(layers(width, pool_width, even, copies)))
             receives = stages > 1 and (stage > 0 or kind is Phase.DECODE)
             sends = stages > 1 and (stage < stages - 1 or kind is Phase.DECODE)
             sized.append([(edges, 1)] * receives + inner + [(edges + 1, 1)] * sends)
         programs.append(sized)
     micro = sorted(draw(st.lists(st.integers(0, sizes - 1), min_size=batches, max_size=batches)))
-    return make.phase(templates, programs, micro, width, kind, pool, pool_width or 1)
+    built = make.phase(templates, programs, micro, width, kind, pool, pool_width or 1)
+    return slowed(built, draw(st.integers(0, width - 1)), 2) if draw(st.booleans()) else built
 
 
 def explicit_starts(timeline: Timeline) -> dict[Key, list[int]]:
@@ -132,6 +175,13 @@ def test_verifier_and_path(priced: PricedPhase) -> None:
     assert verify(timeline) == ()
     assert timeline.path[0].start == 0
     assert timeline.path[-1].end == timeline.makespan
+    for slot in timeline.path:
+        starts = timeline.runs[slot.run].start(slot.copy, slot.node)
+        assert slot.start == starts[slot.rank % len(starts)]
+    for before, after in pairwise(timeline.path):
+        graph, run = priced.graph, timeline.runs[after.run]
+        meets = graph.templates[run.template].nodes[after.node].op is RECEIVE
+        assert before.end == after.start or (meets and (before.start == after.start or before.end == after.end))
     shares = timeline.shares
     assert abs(shares.compute + shares.memory + shares.communication + shares.bubble - 1) < 1e-9
     assert min(shares.compute, shares.memory, shares.communication, shares.bubble) >= -1e-12

@@ -30,13 +30,17 @@ VALUE = Tensor(Dtype.BF16, ())
 Priced = tuple[Node, NodeCost]
 
 
-def cost(time: int | Sequence[int], bound: Bound = Bound.COMPUTE) -> NodeCost:
-    """A duration, one for all ranks or one for each."""
+Given = int | Sequence[int] | Sequence[Sequence[int]]
+"""A duration: one for all ranks, one for each, or a row of them for each copy."""
+
+
+def cost(time: Given, bound: Bound = Bound.COMPUTE) -> NodeCost:
+    """A given duration."""
     return NodeCost(np.atleast_1d(np.array(time, dtype=np.int64)), bound, "given", "given")
 
 
 def compute(
-    time: int | Sequence[int],
+    time: Given,
     inputs: Sequence[int] = (INPUT,),
     after: Sequence[int] = (),
     team: int = 0,
@@ -47,7 +51,7 @@ def compute(
 
 
 def collective(
-    time: int | Sequence[int],
+    time: Given,
     groups: Sequence[Sequence[int]],
     inputs: Sequence[int] = (INPUT,),
     after: Sequence[int] = (),
@@ -60,13 +64,13 @@ def collective(
     return _node(DISPATCH, inputs, after, team, talk), cost(time)
 
 
-def send(time: int | Sequence[int], width: int, inputs: Sequence[int] = (INPUT,), team: int = 0) -> Priced:
+def send(time: Given, width: int, inputs: Sequence[int] = (INPUT,), team: int = 0) -> Priced:
     """A send, to whatever meets it."""
     return _node(SEND, inputs, (), team, _message(Pattern.SEND, width, None, None)), cost(time)
 
 
 def receive(
-    time: int | Sequence[int],
+    time: Given,
     width: int,
     pairing: Pairing,
     partner: int | None = None,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dagc.graph.graph import Pairing, Pattern
 from dagc.graph.priced import PricedPhase
 from dagc.plan.deployment import Phase
@@ -67,7 +69,8 @@ class Expanded:
             team = program.teams[node.team]
             width = self.priced.graph.teams[team].width
             key = (step, batch, stage, position, copy, n)
-            times = self.priced.costs[number][n].duration
+            times = np.atleast_2d(self.priced.costs[number][n].duration)
+            times = times[copy % len(times)]
             durations = [int(times[r % len(times)]) for r in range(width)]
             ready = [self._ready(key, index, node, team, r, width, durations[r]) for r in range(width)]
             self.own_ready[key] = ready

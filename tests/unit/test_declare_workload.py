@@ -39,12 +39,35 @@ def test_missing_fields_take_their_default() -> None:
         ("isl 1024", "N111"),
         ("batch 1    batch 2", "N112"),
         ("routing skewed", "N114"),
+        ("routing zipf", "N114"),
+        ("routing zipf -1", "N114"),
+        ("routing zipf 1 %", "N113"),
+        ("routing zipf 1 seed -2", "N114"),
+        ("routing zipf 1 seed 1.5", "N114"),
+        ("routing zipf 1 2", "N114"),
+        ("routing uniform seed 3", "N114"),
     ],
 )
 def test_what_is_no_workload_is_reported_once(text: str, code: str) -> None:
     workload, problems = declare_workload(block(text))
     assert workload is None
     assert [p.code.code for p in problems] == [code]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("routing uniform", ("uniform", 0.0, 0)),
+        ("routing zipf 1", ("zipf", 1.0, 0)),
+        ("routing zipf 0", ("zipf", 0.0, 0)),
+        ("routing zipf 1.25 seed 7    batch 3", ("zipf", 1.25, 7)),
+    ],
+)
+def test_skewed_routing_has_an_exponent_and_a_seed(text: str, expected: tuple[str, float, int]) -> None:
+    workload, problems = declare_workload(block(text))
+    assert workload is not None and not problems
+    assert (workload.routing, workload.zipf_exponent, workload.seed) == expected
+    assert workload.is_skewed == (expected[1] > 0)
 
 
 def test_a_workload_has_no_name() -> None:

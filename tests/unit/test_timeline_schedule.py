@@ -68,6 +68,33 @@ def test_a_group_waits_for_its_slowest_and_the_path_goes_through_it() -> None:
     assert timeline.slack[0, 0, 0] == (0, 0, 0)
 
 
+def test_layers_that_differ_add_up() -> None:
+    """Two ranks: layers of (5, 1), (1, 7), (2, 2), each ended by an exchange of 1 in which both start together.
+
+    The slower of the two counts in each: 5 + 1, 7 + 1, 2 + 1. Rank 1 of the last layer computes from 14 to 16.
+    """
+    layer = template(compute([[5, 1], [1, 7], [2, 2]]), collective(1, [[0, 1]], (0,)))
+    timeline = schedule(phase([layer], [[[(0, 3)]]], [0], width=2))
+    (run,) = timeline.runs
+    assert timeline.makespan == 6 + 8 + 3
+    assert [int(run.start(copy, 1).max()) for copy in range(3)] == [5, 13, 16]
+    assert [(slot.copy, slot.rank) for slot in timeline.path if slot.node == 0] == [(0, 0), (1, 1), (2, 0)]
+    assert run.start(2, 0).tolist() in ([14], [14, 14])
+    assert timeline.slack[0, 0, 0] == (0, 0)
+
+
+def test_the_path_through_many_layers_is_each_of_them() -> None:
+    """1000 layers of 7 and 3 in a row: 2000 slots, back to back."""
+    timeline = schedule(phase([template(compute(7), compute(3, (0,)))], [[[(0, 1000)]]], [0]))
+    assert len(timeline.path) == 2000
+    assert [(slot.copy, slot.node, slot.start, slot.end) for slot in timeline.path[998:1001]] == [
+        (499, 0, 4990, 4997),
+        (499, 1, 4997, 5000),
+        (500, 0, 5000, 5007),
+    ]
+    assert all(before.end == after.start for before, after in pairwise(timeline.path))
+
+
 def test_slack_of_a_side_branch() -> None:
     """Communication of 3 beside computation of 10 may be 7 late; what joins them may not."""
     layer = template(compute(4), collective(3, [[0, 1]], (0,)), compute(10, (0,)), compute(1, (1, 2)))

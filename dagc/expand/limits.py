@@ -1,0 +1,58 @@
+"""Whether what is asked of ranks fits, before any of it is made.
+
+A plan of some thousand GPUs has tens of millions of slots; what they take is known from the grouped graph alone. The
+limit is half of the memory that is available, unless one is given.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dagc.diag.diagnostic import Code, Diagnostic
+
+TOO_LARGE = Code("X301", "expansion-too-large")
+NO_SUCH_RANK = Code("X302", "no-such-rank")
+
+_MEMINFO = Path("/proc/meminfo")
+_UNKNOWN = 4 << 30
+"""Taken for the available memory where the machine does not tell."""
+
+
+def available_memory() -> int:
+    """Bytes that a new process could have without swapping."""
+    try:
+        lines = _MEMINFO.read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return _physical_memory()
+
+
+def _physical_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return _UNKNOWN
+
+
+def default_limit() -> int:
+    """Half of the available memory, in bytes."""
+    return available_memory() // 2
+
+
+def refusal(what: str, slots: int, needed: int, limit: int, fits: str | None) -> Diagnostic | None:
+    """Why something of so many slots and bytes is not made; None where it fits. `fits` is a `--ranks` that would."""
+    if needed <= limit:
+        return None
+    narrower = f"show fewer ranks: `--ranks {fits}` fits" if fits else "show fewer ranks with `--ranks`"
+    return TOO_LARGE.at(
+        None,
+        f"{what} would hold {slots:,} slots and take {size_text(needed)}; the limit is {size_text(limit)}",
+        notes=("the limit is half of the memory that is available, unless `--memory-limit` gives another",),
+        help=(narrower, f"or allow it with `--memory-limit {-(-needed // 10**9)}` (GB)"),
+    )
+
+
+def size_text(size: int) -> str:
+    """`2.3 GB`, `640.0 MB`."""
+    return f"{size / 1e9:,.1f} GB" if size >= 10**9 else f"{size / 1e6:,.1f} MB"

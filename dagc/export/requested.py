@@ -1,0 +1,159 @@
+"""Files that are made only when asked for: traces of chosen ranks, in protobuf, compressed; the graph rank by rank.
+
+Turns a request into streams of bytes that are made while they are written, so memory stays flat. What would be too
+large to read again is refused before it is made.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dagc.diag.diagnostic import Diagnostic
+from dagc.expand.count import count, executions
+from dagc.expand.limits import NO_SUCH_RANK, default_limit, refusal
+from dagc.export.chrome_trace import trace_pieces
+from dagc.export.graph_expanded import expanded_graph
+from dagc.export.perfetto import perfetto_trace
+from dagc.export.ranks import RankSelection
+from dagc.export.ranks_trace import ranks_trace
+from dagc.export.tracks import Traced, first_rank
+from dagc.plan.plan import Plan
+from dagc.timeline.timeline import Timeline
+
+_SLICE_BYTES = 290
+"""Memory that a trace processor needs a slice: 2.3 GB for 8 million."""
+
+_NODE_BYTES = 600
+"""Memory of a node and its edges as text, and somewhat more once read."""
+
+_NARROWER = (7, 3, 1, 0)
+"""Last ranks of the selections that a refusal may offer."""
+
+
+class TraceFormat(StrEnum):
+    """How a trace is written."""
+
+    JSON = "json"
+    PERFETTO = "perfetto"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for beyond the default. `limit` in bytes; None is half of the available memory."""
+
+    ranks: RankSelection | None = None
+    trace_format: TraceFormat = TraceFormat.JSON
+    compressed: bool = False
+    expand: bool = False
+    limit: int | None = None
+
+    @property
+    def changes_the_trace(self) -> bool:
+        """Whether the default trace is not what is asked for."""
+        return self.ranks is not None or self.trace_format is not TraceFormat.JSON or self.compressed
+
+
+Files = dict[str, Iterable[bytes]]
+
+
+def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diagnostic, ...]]:
+    """Streams by file name, and what is refused."""
+    missing = _missing_rank(traced, request)
+    if missing:
+        return {}, (missing,)
+    refused = [found for found in (_trace_refusal(traced, request), _graph_refusal(traced, request)) if found]
+    if refused:
+        return {}, tuple(refused)
+    files: Files = {}
+    if request.changes_the_trace:
+        files |= _trace(traced, request)
+    if request.expand:
+        files["graph.json"] = expanded_graph(traced, request.ranks or RankSelection())
+    return files, ()
+
+
+def _trace(traced: Traced, request: Request) -> Files:
+    if request.trace_format is TraceFormat.PERFETTO:
+        name, content = "trace.pftrace", perfetto_trace(traced, request.ranks)
+    elif request.ranks is not None:
+        name, content = "trace.json", ranks_trace(traced, request.ranks)
+    else:
+        name, content = "trace.json", trace_pieces(traced.plan, traced.graph, traced.timelines)
+    return {f"{name}.gz": gzipped(content)} if request.compressed else {name: content}
+
+
+def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, compressed as they come; no name and no time, so equal content is equal bytes."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    for piece in pieces:
+        packed = packer.compress(piece)
+        if packed:
+            yield packed
+    yield packer.flush()
+
+
+def _missing_rank(traced: Traced, request: Request) -> Diagnostic | None:
+    gpus, last = traced.plan.deployment.gpus, request.ranks.last if request.ranks else None
+    if last is None or last < gpus:
+        return None
+    return NO_SUCH_RANK.at(
+        None,
+        f"there is no rank {last:,}: `{traced.plan.name}` has {gpus:,} GPUs, so its last rank is {gpus - 1:,}",
+        help=(f"name ranks from 0 to {gpus - 1}, or `all`",),
+    )
+
+
+def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
+    if request.ranks is None:
+        return None
+    timelines = (*traced.timelines, *traced.others)
+
+    def sized(ranks: RankSelection) -> tuple[int, int]:
+        found = sum(shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
+        return found, _SLICE_BYTES * found
+
+    return _refusal(traced, "the trace", sized, request)
+
+
+def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
+    """The text of the shown slots, and a byte for each row."""
+    if not request.expand:
+        return None
+    rows = sum(count(timeline.priced.graph).rows for timeline in traced.timelines)
+
+    def sized(ranks: RankSelection) -> tuple[int, int]:
+        found = sum(shown_slots(traced.plan, timeline, ranks, False) for timeline in traced.timelines)
+        return found, _NODE_BYTES * found + rows
+
+    return _refusal(traced, "the graph rank by rank", sized, request)
+
+
+def _refusal(
+    traced: Traced, what: str, sized: Callable[[RankSelection], tuple[int, int]], request: Request
+) -> Diagnostic | None:
+    """`sized` gives the slots and the bytes of a selection; the narrower one that is offered is sure to fit."""
+    limit = default_limit() if request.limit is None else request.limit
+    found, needed = sized(request.ranks or RankSelection())
+    if needed <= limit:
+        return None
+    last = traced.plan.deployment.gpus - 1
+    fitting = (n for n in _NARROWER if n <= last and sized(RankSelection(((0, n),)))[1] <= limit)
+    most = next(fitting, None)
+    few = None if most is None else f"0-{most}" if most else "0"
+    return refusal(f"{what} of `{traced.plan.name}`", found, needed, limit, few)
+
+
+def shown_slots(plan: Plan, timeline: Timeline, ranks: RankSelection, all_replicas: bool) -> int:
+    """Slots of the selected ranks, in all replicas or in the first."""
+    graph = timeline.priced.graph
+    times = executions(graph)
+    own = first_rank(plan, graph, graph.replicas[0])
+    moves = (first_rank(plan, graph, replica) - own for replica in graph.replicas[: None if all_replicas else 1])
+    return sum(
+        often * int(ranks.holds(team.ranks + move).sum())
+        for move in moves
+        for often, team in zip(times, graph.teams, strict=True)
+    )

@@ -1,0 +1,123 @@
+"""The tracks of a trace: a process for each team of each phase of each replica, a thread for each lane of a rank.
+
+Turns timelines and a choice of ranks into numbered tracks. By default a rank stands for all of its team that behave
+alike, and its name lists them; a selection shows the ranks that it names, of all replicas. Ranks without a slice are
+not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagc.export.rank_classes import MOST_RANKS, rank_classes
+from dagc.export.ranks import RankSelection
+from dagc.export.titles import phase_names
+from dagc.graph.graph import Graph, PhaseGraph
+from dagc.graph.ops import Lane
+from dagc.plan.deployment import Phase
+from dagc.plan.layout import Ranks
+from dagc.plan.plan import Plan
+from dagc.timeline.timeline import Timeline
+
+LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TeamTracks:
+    """One process. `local` are the shown ranks of the team; lane l of the i-th is thread `first_thread + 2 i + l`."""
+
+    pid: int
+    name: str
+    first_thread: int
+    local: Ranks
+    titles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhaseTracks:
+    """One phase of one replica: its tracks by team, and when it begins, in picoseconds."""
+
+    timeline: Timeline
+    begin: int
+    teams: tuple[TeamTracks, ...]
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether any rank of it is."""
+        return any(team.local.size for team in self.teams)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traced:
+    """What a trace is made of: a plan, its graph, the timelines of `graph.phases` and those of `graph.others`."""
+
+    plan: Plan
+    graph: Graph
+    timelines: tuple[Timeline, ...]
+    others: tuple[Timeline, ...] = ()
+
+
+def tracks(traced: Traced, ranks: RankSelection | None) -> Iterator[PhaseTracks]:
+    """The tracks in the order of their numbers; without a selection those of one rank of each class."""
+    pid, thread = 1, 1
+    for order, name, timeline, begin in _phases(traced, with_others=ranks is not None):
+        graph = timeline.priced.graph
+        for replica in graph.replicas if ranks else graph.replicas[:1]:
+            teams: list[TeamTracks] = []
+            for local, titles, index in _shown(traced.plan, timeline, replica, ranks):
+                title = _process_name(order, name, graph, index, replica, ranks is not None)
+                teams.append(TeamTracks(pid, title, thread, local, titles))
+                pid += 1
+                thread += len(LANES) * local.size
+            yield PhaseTracks(timeline, begin, tuple(teams))
+
+
+def _phases(traced: Traced, with_others: bool) -> Iterator[tuple[int, str, Timeline, int]]:
+    """Phases with their number, name and beginning; further classes of replicas beside those that are shown."""
+    begin = 0
+    for order, (name, timeline) in enumerate(zip(phase_names(traced.graph), traced.timelines, strict=True)):
+        yield order, name, timeline, begin
+        shown = timeline.priced.graph
+        for other in traced.others if with_others else ():
+            graph = other.priced.graph
+            if (graph.phase, graph.service) == (shown.phase, shown.service):
+                yield order, name, other, begin
+        begin += timeline.makespan
+
+
+def _shown(
+    plan: Plan, timeline: Timeline, replica: int, ranks: RankSelection | None
+) -> Iterator[tuple[Ranks, tuple[str, ...], int]]:
+    """Local ranks and their titles, by team."""
+    graph = timeline.priced.graph
+    if ranks is None:
+        for index, classes in enumerate(rank_classes(timeline)):
+            local = np.array(classes.representatives[:MOST_RANKS], dtype=np.int64)
+            yield local, classes.shown_names, index
+        return
+    move = first_rank(plan, graph, replica) - first_rank(plan, graph, graph.replicas[0])
+    for index, team in enumerate(graph.teams):
+        everyone = team.ranks + move
+        local = np.flatnonzero(ranks.holds(everyone))
+        yield local, tuple(f"rank {rank:04}" for rank in everyone[local].tolist()), index
+
+
+def first_rank(plan: Plan, graph: PhaseGraph, replica: int) -> int:
+    """The first global rank of a replica of the phase's service. The hand-over has its ranks as they are."""
+    if graph.phase is Phase.BOTH:
+        return 0
+    deployment = plan.deployment
+    service = next(s for s in deployment.services if s.phase in (Phase.BOTH, graph.phase))
+    outer, inner = divmod(replica, service.replicas)
+    return outer * deployment.replica_stride + service.first_rank + inner * service.replica_stride
+
+
+def _process_name(order: int, phase: str, graph: PhaseGraph, index: int, replica: int, named: bool) -> str:
+    """The order of time first, because viewers sort by name: `1 prefill · main · stage 00`."""
+    team = graph.teams[index]
+    service = f" · {graph.service}" if graph.service != team.pool else ""
+    which = f" · replica {replica:03}" if named and graph.phase is not Phase.BOTH else ""
+    return f"{order + 1} {phase}{service} · {team.pool} · stage {team.stage:02}{which}"

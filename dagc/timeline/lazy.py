@@ -1,0 +1,72 @@
+"""Parts of a timeline that are worked out when they are read.
+
+`Starts` gives the starts of a run's explicit copies, copy by copy; `Slack` the slack of all nodes, once. Both hold what
+the executor kept, which is the state before each explicit copy, and nothing for each slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import overload
+
+import numpy as np
+
+from dagc.graph.priced import Picoseconds
+from dagc.timeline.execute import Executed
+from dagc.timeline.history import History
+from dagc.timeline.slack import Place, least_slack
+
+
+class Starts(Sequence[tuple[Picoseconds, ...]]):
+    """`starts[copy][node]` by rank, of the copies that do not follow by a shift."""
+
+    def __init__(self, executed: Executed) -> None:
+        """Of one executed segment."""
+        self._executed = executed
+
+    def __len__(self) -> int:
+        """Explicit copies."""
+        return self._executed.explicit
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Picoseconds, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[tuple[Picoseconds, ...], ...]: ...
+    def __getitem__(self, index: int | slice) -> tuple[Picoseconds, ...] | tuple[tuple[Picoseconds, ...], ...]:
+        """Starts of all nodes in a copy."""
+        if isinstance(index, slice):
+            return tuple(self[copy] for copy in range(*index.indices(len(self))))
+        copy = index + len(self) if index < 0 else index
+        if not 0 <= copy < len(self):
+            raise IndexError(index)
+        return tuple(self.node(copy, node) for node in range(len(self._executed.steps.places)))
+
+    def node(self, copy: int, node: int) -> Picoseconds:
+        """Start of one node in an explicit copy."""
+        return np.atleast_1d(np.asarray(self._executed.start(copy, node), dtype=np.int64))
+
+
+class Slack(Mapping[Place, tuple[int, ...]]):
+    """Least slack of each node in picoseconds, by segment."""
+
+    def __init__(self, history: History) -> None:
+        """Of one phase."""
+        self._history = history
+        self._known: dict[Place, tuple[int, ...]] | None = None
+
+    def __getitem__(self, place: Place) -> tuple[int, ...]:
+        """Slack by node of the segment's template."""
+        return self._slack()[place]
+
+    def __iter__(self) -> Iterator[Place]:
+        """Segments in order."""
+        return iter(self._slack())
+
+    def __len__(self) -> int:
+        """Segments."""
+        return len(self._slack())
+
+    def _slack(self) -> dict[Place, tuple[int, ...]]:
+        if self._known is None:
+            self._known = least_slack(self._history)
+        return self._known

@@ -1,0 +1,106 @@
+"""The critical path, kept as stretches that repeat.
+
+A stretch is a few slots, each one rank's part in one step; `times` says how often it occurs, each time `stride` copies
+earlier. Asked for its elements, the path spells out every node execution in the order of time; what only needs totals
+adds up stretches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple, overload
+
+from dagc.timeline.advance import at
+from dagc.timeline.history import History, Slot
+from dagc.timeline.timeline import PathSlot
+
+
+class Place(NamedTuple):
+    """A slot and one local rank of its team."""
+
+    slot: Slot
+    rank: int
+
+
+class Leg(NamedTuple):
+    """Places from the latest to the earliest, `times` times, each `stride` copies before the one before."""
+
+    places: tuple[Place, ...]
+    times: int
+    stride: int
+
+
+class CriticalPath(Sequence[PathSlot]):
+    """Every node execution of the path, spelt out when asked for."""
+
+    def __init__(self, history: History, legs: tuple[Leg, ...]) -> None:
+        """`legs` from the end of the phase back to its start."""
+        self._history = history
+        self._legs = legs
+
+    @cached_property
+    def _slots(self) -> tuple[PathSlot, ...]:
+        return tuple(slot for place in reversed(list(self._places())) for slot in self._spell(place))
+
+    def __len__(self) -> int:
+        """Node executions."""
+        return len(self._slots)
+
+    @overload
+    def __getitem__(self, index: int) -> PathSlot: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[PathSlot, ...]: ...
+    def __getitem__(self, index: int | slice) -> PathSlot | tuple[PathSlot, ...]:
+        """One of the slots, in the order of time."""
+        return self._slots[index]
+
+    def __iter__(self) -> Iterator[PathSlot]:
+        """All slots, in the order of time."""
+        return iter(self._slots)
+
+    @property
+    def begins(self) -> tuple[PathSlot, ...]:
+        """The nodes of the path's earliest step; empty where nothing runs."""
+        leg = next((leg for leg in reversed(self._legs) if leg.places), None)
+        return () if leg is None else tuple(self._spell(_earlier(leg.places[-1], (leg.times - 1) * leg.stride)))
+
+    def spans(self) -> Iterator[tuple[PathSlot, PathSlot]]:
+        """First and last node of each step of the path, from the latest on."""
+        for place in self._places():
+            spelt = self._spell(place)
+            yield spelt[0], spelt[-1]
+
+    def time_by_rank(self) -> dict[tuple[int, int], int]:
+        """Time on the path of each (team, rank) on it."""
+        history = self._history
+        spent: dict[tuple[int, int], int] = {}
+        for leg in self._legs:
+            for (index, copy, number), rank in leg.places:
+                executed = history.executed[index]
+                step = executed.steps.steps[number]
+                key = (executed.member.program.teams[step.lane // 2], rank)
+                row = executed.row(copy)
+                time = step.length(row) if history.uniform else at(step.row(row), rank)
+                spent[key] = spent.get(key, 0) + leg.times * time
+        return spent
+
+    def _places(self) -> Iterator[Place]:
+        for leg in self._legs:
+            for again in range(leg.times):
+                yield from (_earlier(place, again * leg.stride) for place in leg.places)
+
+    def _spell(self, place: Place) -> list[PathSlot]:
+        """The node executions of a place, in the order of time."""
+        slot, rank = place.slot, place.rank
+        step = self._history.step(slot)
+        row = self._history.executed[slot.run].row(slot.copy)
+        start = at(self._history.start(slot), rank)
+        cuts = [at(step.offset(which, row), rank) for which in range(len(step.nodes))]
+        cuts.append(at(step.row(row), rank))
+        spans = zip(step.nodes, cuts, cuts[1:], strict=False)
+        return [PathSlot(slot.run, slot.copy, node, rank, start + a, start + b) for node, a, b in spans]
+
+
+def _earlier(place: Place, by: int) -> Place:
+    return Place(Slot(place.slot.run, place.slot.copy - by, place.slot.step), place.rank) if by else place

@@ -1,0 +1,160 @@
+"""Traces of chosen ranks, in both formats, and the graph rank by rank, for plans of several forms."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import pytest
+
+from dagc import driver
+from dagc.expand.count import slots
+from dagc.export.perfetto import perfetto_trace
+from dagc.export.ranks import RankSelection, parse_ranks
+from dagc.export.ranks_trace import ranks_trace
+from dagc.export.requested import Request, TraceFormat, requested_files
+from dagc.export.tracks import Traced
+from dagc.source import Source
+from tests.harness.traceprocessor import DROPPED, TraceProcessor
+
+ALL = RankSelection()
+SLICES = (
+    "select ts, dur, s.name as name, category, t.name as thread, p.name as process, "
+    "extract_arg(s.arg_set_id, '{prefix}micro_batch') as micro_batch, "
+    "extract_arg(s.arg_set_id, '{prefix}layer') as layer "
+    "from slice s join thread_track k on s.track_id = k.id join thread t using (utid) join process p using (upid) "
+    "order by process, thread, ts"
+)
+
+
+def traced(strategy: str, model: str = "mixtral-8x7b { layers 3 }", batch: int = 8) -> Traced:
+    facts = f"model {model}\ncluster h200-sxm\nworkload {{ batch {batch} prompt 64 output 4 }}\n"
+    (checked,) = driver.check(Source("plan.moe", f"{facts}strategy a = {strategy}\n")).checked
+    priced = checked.priced
+    assert priced.graph is not None
+    assert priced.timelines is not None
+    return Traced(checked.plan, priced.graph, priced.timelines, priced.others)
+
+
+def slices(path: Path, prefix: str) -> list[dict[str, Any]]:
+    with TraceProcessor(path) as processor:
+        assert processor.query(DROPPED) == []
+        assert processor.query("select max(depth) as depth from slice") == [{"depth": 0}]
+        return processor.query(SLICES.format(prefix=prefix))
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [("all", ()), ("3", ((3, 3),)), ("0-7", ((0, 7),)), (" 3, 5-6", ((3, 3), (5, 6)))],
+)
+def test_selections_are_read(text: str, ranges: tuple[tuple[int, int], ...]) -> None:
+    assert parse_ranks(text) == RankSelection(ranges)
+
+
+@pytest.mark.parametrize("text", ["", "x", "7-3", "1,", "-1", "1-2-3"])
+def test_what_is_no_selection_is_none(text: str) -> None:
+    assert parse_ranks(text) is None
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    ["pp 2 < ep 4 ; tp 2 >", "pp 2 < tp 2 > | ep 4", "prefill < ep 4 > | decode < pp 2 < ep 2 > >", "dp 2 < ep 4 >"],
+)
+@pytest.mark.parametrize("ranks", [ALL, None], ids=["all", "default"])
+def test_both_formats_hold_the_same_slices(strategy: str, ranks: RankSelection | None, tmp_path: Path) -> None:
+    of = traced(strategy)
+    (tmp_path / "a.json").write_bytes(b"".join(ranks_trace(of, ranks)))
+    (tmp_path / "a.pftrace").write_bytes(b"".join(perfetto_trace(of, ranks)))
+    in_json = slices(tmp_path / "a.json", "args.")
+    assert in_json == slices(tmp_path / "a.pftrace", "debug.")
+    assert len(in_json) > 50
+
+
+def test_all_ranks_have_every_execution_that_takes_time() -> None:
+    """Both replicas of `dp 2 < ep 4 >` are there: 8 ranks, and the same slices on each lane of a phase."""
+    of = traced("dp 2 < ep 4 >")
+    events = json.loads(b"".join(ranks_trace(of, ALL)))["traceEvents"]
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert sorted({name.split(" ·")[0] for name in names.values()}) == [f"rank {rank:04}" for rank in range(8)]
+    found = sum(e["ph"] == "X" for e in events)
+    most = sum(slots(t.priced.graph) * len(t.priced.graph.replicas) for t in of.timelines)
+    assert most // 2 < found <= most
+
+
+def test_a_selection_shows_its_ranks_only() -> None:
+    events = json.loads(b"".join(ranks_trace(traced("dp 2 < ep 4 >"), RankSelection(((3, 4),)))))["traceEvents"]
+    threads = {e["args"]["name"].split(" ·")[0] for e in events if e["name"] == "thread_name"}
+    assert threads == {"rank 0003", "rank 0004"}
+
+
+def test_a_compressed_trace_is_the_same_and_replaces_the_default() -> None:
+    of = traced("ep 4")
+    files, problems = requested_files(of, Request(ALL, compressed=True))
+    assert problems == ()
+    assert list(files) == ["trace.json.gz"]
+    packed = b"".join(files["trace.json.gz"])
+    assert gzip.decompress(packed) == b"".join(ranks_trace(of, ALL))
+    (name,) = requested_files(of, Request(trace_format=TraceFormat.PERFETTO))[0]
+    assert name == "trace.pftrace"
+
+
+def test_the_expanded_graph_is_acyclic_and_has_every_slot() -> None:
+    of = traced("pp 2 < ep 2 >")
+    files, _ = requested_files(of, Request(expand=True))
+    data = json.loads(b"".join(files["graph.json"]))
+    graph = nx.node_link_graph(data, edges="edges")
+    assert nx.is_directed_acyclic_graph(graph)
+    real = [node for node in data["nodes"] if not node["virtual"]]
+    assert len(real) == sum(slots(t.priced.graph) for t in of.timelines)
+    assert sorted({node["rank"] for node in real}) == [0, 1, 2, 3]
+    assert graph.number_of_nodes() == len(data["nodes"])
+
+
+def test_the_expanded_graph_of_one_rank_is_connected_to_nothing_else() -> None:
+    files, _ = requested_files(traced("pp 2 < ep 2 >"), Request(RankSelection(((1, 1),)), expand=True))
+    data = json.loads(b"".join(files["graph.json"]))
+    assert {node["rank"] for node in data["nodes"] if not node["virtual"]} == {1}
+    known = {node["id"] for node in data["nodes"]}
+    assert all(edge["source"] in known and edge["target"] in known for edge in data["edges"])
+
+
+def test_what_does_not_fit_is_refused_with_its_size() -> None:
+    """All 4 ranks: every slot of both phases, 290 bytes each. Of 8, 4, 2 ranks, 2 are the most that fit."""
+    of = traced("ep 4")
+    found = sum(slots(t.priced.graph) for t in of.timelines)
+    files, (problem,) = requested_files(of, Request(ALL, limit=290 * found - 1))
+    assert files == {}
+    assert problem.code.code == "X301"
+    assert f"{found:,} slots" in problem.message
+    assert f"{290 * found / 1e6:,.1f} MB" in problem.message
+    assert "`--ranks 0-1` fits" in problem.help[0]
+    assert requested_files(of, Request(RankSelection(((0, 1),)), limit=290 * found - 1))[1] == ()
+    assert requested_files(of, Request(ALL, limit=290 * found))[1] == ()
+
+
+def test_the_expanded_graph_is_refused_too() -> None:
+    _, (problem,) = requested_files(traced("ep 4"), Request(expand=True, limit=1000))
+    assert problem.code.code == "X301"
+
+
+def test_a_rank_that_is_not_there_is_named() -> None:
+    _, (problem,) = requested_files(traced("ep 4"), Request(RankSelection(((0, 15),))))
+    assert problem.code.code == "X302"
+    assert "no rank 15" in problem.message
+
+
+@pytest.mark.slow
+def test_a_million_slices_load_without_a_dropped_one(tmp_path: Path) -> None:
+    """Peak memory of the writer is a table of slices; the reader must take every one."""
+    of = traced("pp 4 [micro 8] < ep 64 >", "deepseek-v3", 4096)
+    for name, content in (("a.json", ranks_trace(of, ALL)), ("a.pftrace", perfetto_trace(of, ALL))):
+        path = tmp_path / name
+        with path.open("wb") as stream:
+            stream.writelines(content)
+        with TraceProcessor(path) as processor:
+            assert processor.query(DROPPED) == []
+            (row,) = processor.query("select count(*) as n from slice")
+            assert row["n"] >= 1_000_000
