@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from dagc.cli.inputs import plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_concise, print_text
+from dagc.cli.printing import exit_status, print_concise, print_json, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
@@ -62,8 +62,6 @@ def _print_sizes(checked: tuple[Checked, ...]) -> None:
 
 
 def _print_json(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...]) -> None:
-    import orjson
-
     from dagc.diag.jsonout import to_json
 
     document = {
@@ -71,4 +69,4 @@ def _print_json(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...
         "diagnostics": [to_json(d) for d in diagnostics],
         "strategies": [one.structure for one in checked],
     }
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    print_json(document)

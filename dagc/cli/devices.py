@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dagc.cli.printing import USAGE, print_text
+from dagc.cli.printing import USAGE, print_json, print_names, print_text, text_or_json
 from dagc.units import format_bytes, format_rate, format_seconds, format_share
 
 if TYPE_CHECKING:
@@ -17,35 +17,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How it is printed.",
-)
+@text_or_json
 def devices(name: str | None, style: str) -> None:
     """List the devices, or show the figures of one."""
     from dagc.catalog.presets import device_names, device_sources, load_device
 
     if name is None:
-        _list(device_names(), style)
+        print_names("devices", device_names(), style)
         return
     cluster = load_device(name)
     if cluster is None:
         _refuse(name, device_names())
     elif style == "json":
-        _print_json(_document(cluster, device_sources(name)))
+        print_json(_document(cluster, device_sources(name)))
     else:
         click.echo("\n".join(_lines(cluster, device_sources(name))))
-
-
-def _list(names: tuple[str, ...], style: str) -> None:
-    if style == "json":
-        _print_json({"devices": names})
-    else:
-        click.echo("\n".join(names))
 
 
 def _refuse(name: str, names: tuple[str, ...]) -> None:
@@ -85,9 +71,3 @@ def _rate(name: str, bytes_per_second: float | None, share: float, latency_secon
     rate = "unknown" if bytes_per_second is None else format_rate(bytes_per_second, "bytes/s")
     latency = "" if latency_seconds is None else f", latency {format_seconds(latency_seconds)}"
     return f"{name:10}{rate:>16}   of which {format_share(share)} are reached{latency}"
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    import orjson
-
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))

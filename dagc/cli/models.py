@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dagc.cli.printing import USAGE, print_text
+from dagc.cli.printing import USAGE, print_json, print_names, print_text, text_or_json
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
@@ -19,33 +19,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False, metavar="[NAME|CONFIG.JSON]")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How it is printed.",
-)
+@text_or_json
 def models(name: str | None, style: str) -> None:
     """List the models, or show the parameters and cache of one."""
     from dagc.catalog.presets import model_names
 
     if name is None:
-        _list(model_names(), style)
+        print_names("models", model_names(), style)
         return
     spec = _find(name)
     if isinstance(spec, Diagnostic):
         print_text((spec,))
         raise SystemExit(USAGE)
     _show(spec, style)
-
-
-def _list(names: tuple[str, ...], style: str) -> None:
-    if style == "json":
-        _print_json({"models": names})
-    else:
-        click.echo("\n".join(names))
 
 
 def _find(name: str) -> ModelSpec | Diagnostic:
@@ -70,7 +56,7 @@ def _show(spec: ModelSpec, style: str) -> None:
         raise AssertionError(f"{spec.name} lacks {spec.missing()}: presets and configurations are complete")
     parameters, cache = count(shapes), kv_bytes_per_token(shapes)
     if style == "json":
-        _print_json(_document(spec, shapes, parameters, cache))
+        print_json(_document(spec, shapes, parameters, cache))
     else:
         click.echo("\n".join(_lines(spec, shapes, parameters, cache)))
 
@@ -119,9 +105,3 @@ def _attention(shapes: ModelShapes) -> str:
 def _ffn(shapes: ModelShapes) -> str:
     experts = shapes.experts
     return f"{experts.count} experts of which {experts.top} are active" if experts else "dense"
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    import orjson
-
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))

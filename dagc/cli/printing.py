@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -12,6 +13,17 @@ from dagc.diag.diagnostic import Diagnostic, Family
 
 CLEAN, ERRORS, USAGE = 0, 1, 2
 """Exit statuses: clean or warnings only; errors in the plan; a usage error or a file that cannot be had."""
+
+
+text_or_json = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How it is printed.",
+)
+"""The option of commands that print facts."""
 
 
 def exit_status(diagnostics: Sequence[Diagnostic]) -> int:
@@ -50,3 +62,18 @@ def tally(diagnostics: Sequence[Diagnostic]) -> str:
 def use_color() -> bool:
     """Colour on a terminal, unless NO_COLOR says otherwise."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Write a document to standard output; keys keep their order."""
+    import orjson
+
+    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+
+
+def print_names(what: str, names: Sequence[str], style: str) -> None:
+    """Write a list of names, one a line or as a document with the key `what`."""
+    if style == "json":
+        print_json({what: names})
+    else:
+        click.echo("\n".join(names))

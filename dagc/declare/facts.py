@@ -26,6 +26,7 @@ from dagc.units import nearest
 
 REPEATED_BLOCK = Code("N115", "repeated-block")
 UNKNOWN_STRATEGY = Code("N116", "unknown-strategy")
+NO_STRATEGY = Code("N119", "no-strategy")
 
 DEFAULTED = ("model", "cluster", "workload")
 """Blocks that have a default."""
@@ -41,7 +42,7 @@ def declare_facts(
 
     `overrides` are the blocks of the command line; `base_directory` is where paths in the plan start.
     """
-    problems = [*_repeated(file.blocks), *_repeated(overrides)]
+    problems = [*_without_strategy(file), *_repeated(file.blocks), *_repeated(overrides)]
     blocks = _first_of_each(file.blocks) | _first_of_each(overrides)
     model, wrong = declare_model(blocks.get("model"), base_directory)
     problems += wrong
@@ -59,6 +60,18 @@ def declare_facts(
         return None, tuple(problems)
     defaulted = tuple(keyword for keyword in DEFAULTED if keyword not in blocks)
     return Facts(model, cluster, workload, requirements, claims, devices, defaulted), tuple(problems)
+
+
+def _without_strategy(file: PlanFile) -> Iterator[Diagnostic]:
+    """N119 for a plan that states facts and nothing to check against them."""
+    if not file.strategies:
+        last = file.blocks[-1].span
+        yield NO_STRATEGY.at(
+            last,
+            "the plan has blocks but no strategy",
+            "the plan ends after this block",
+            help=("add one, such as `strategy main = pp 4 < ep 16 ; tp 2 >`",),
+        )
 
 
 def _first_of_each(blocks: Iterable[Block]) -> dict[str, Block]:

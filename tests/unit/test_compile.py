@@ -1,0 +1,140 @@
+"""`dagc compile` as a user runs it: a process, its files, its exit status.
+
+The sizes of the report plans are arithmetic: a nesting multiplies, a fold takes the least common multiple, pools add.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import networkx as nx
+import pytest
+
+import dagc.export
+from tests.harness.places import EXAMPLES
+from tests.harness.shell import Outcome, run_dagc
+from tests.harness.traceprocessor import DROPPED, TraceProcessor
+
+SCHEMAS = Path(dagc.export.__file__).parent / "schemas"
+FILES = ["graph.dot", "graph.json", "graph.svg", "summary.json", "trace.json"]
+
+
+def compiled(example: str, out: Path) -> tuple[Outcome, Path]:
+    outcome = run_dagc("compile", str(EXAMPLES / f"{example}.moe"), "-o", str(out), cwd=out)
+    return outcome, out / example
+
+
+def summary(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("example", "strategy", "gpus", "status"),
+    [
+        ("11-report-evaluation", "current", 16 * 16, 0),
+        ("11-report-evaluation", "option1", 2 * 4 * 16, 0),
+        ("14-report-summary", "main", 16 * 4, 1),
+        ("14-report-summary", "folded", 16, 1),
+        ("15-report-analysis", "main", 16, 1),
+        ("17-report-validation", "main", 16 * 4, 1),
+        ("18-report-deployment", "one_replica", 2 * 2 + 4, 1),
+        ("18-report-deployment", "two_replicas", 2 * (2 * 2 + 4), 1),
+        ("19-report-deployment-rejected", "main", 2 * 2 * 64, 1),
+    ],
+)
+def test_the_strategies_of_the_reports_have_their_size(
+    example: str, strategy: str, gpus: int, status: int, tmp_path: Path
+) -> None:
+    """Status 1 where a claim of the report is false; everything is written all the same."""
+    outcome, directory = compiled(example, tmp_path)
+    assert outcome.status == status
+    assert summary(directory / strategy)["gpus"] == gpus
+
+
+@pytest.mark.parametrize(
+    ("example", "helps"),
+    [
+        ("12-report-evaluation-ep256", "use `ep 16` (256 GPUs)"),
+        ("13-report-evaluation-ep32", "use `ep 16` (128 GPUs), or `ep 8` for the 64 GPUs of the claim"),
+    ],
+)
+def test_the_impossible_strategies_are_refused_with_their_way_out(example: str, helps: str, tmp_path: Path) -> None:
+    outcome, directory = compiled(example, tmp_path)
+    assert outcome.status == 1
+    assert outcome.output.count("error[") == 1
+    assert "error[D203]" in outcome.output
+    assert helps in outcome.output
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("example", "slices"),
+    [
+        # Four micro-batches. Prefill: lookup and all-reduce, 3 dense layers of 14 operators, 58 MoE layers of 23, a
+        # head of 4, 3 sends and 3 receives. Decode absorbs the up-projection: one operator more a layer, and the
+        # token goes back to the first stage.
+        ("01-deepseek-v3-64-gpus", 4 * (2 + 3 * 14 + 58 * 23 + 4 + 6) + 4 * (2 + 3 * 15 + 58 * 24 + 4 + 6 + 2)),
+        # One micro-batch and one stage, twice: lookup and all-reduce, 32 layers of 15 operators, a head of 4.
+        ("02-mixtral-8-gpus", 2 * (2 + 32 * 15 + 4)),
+    ],
+)
+def test_all_files_are_written_and_whole(example: str, slices: int, tmp_path: Path) -> None:
+    outcome, directory = compiled(example, tmp_path)
+    assert outcome.status == 0, outcome.output
+    main = directory / "main"
+    assert sorted(file.name for file in main.iterdir()) == FILES
+    for name in ("summary", "graph"):
+        schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+        jsonschema.validate(json.loads((main / f"{name}.json").read_text(encoding="utf-8")), schema)
+    data = json.loads((main / "graph.json").read_text(encoding="utf-8"))
+    graph = nx.node_link_graph(data, edges="edges")
+    assert nx.is_directed_acyclic_graph(graph)
+    assert set(graph.nodes) == {node["id"] for node in data["nodes"]}
+    assert sorted(graph.edges) == sorted((edge["source"], edge["target"]) for edge in data["edges"])
+    with TraceProcessor(main / "trace.json") as trace:
+        assert trace.query(DROPPED) == []
+        assert trace.query("select count(*) as slices from slice") == [{"slices": slices}]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    contents: list[dict[str, bytes]] = []
+    for name in ("one", "two"):
+        out = tmp_path / name
+        out.mkdir()
+        _, directory = compiled("05-attention-ffn-pools", out)
+        files = sorted(file for file in directory.rglob("*") if file.is_file())
+        contents.append({str(file.relative_to(directory)): file.read_bytes() for file in files})
+    assert len(contents[0]) == 2 * len(FILES)
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "status", "code"),
+    [
+        (("-e", "ep 16 < pp 4 >"), b"", 1, "H101"),
+        (("-e", "tp 2 < ep 4 >"), b"", 1, "H103"),
+        (("-e", "pp 4 < ep 0 >"), b"", 1, "D101"),
+        (("-e", "ep 999999999999"), b"", 1, "D102"),
+        (("-e", "pp 4 < ep 16"), b"", 1, "S002"),
+        (("plan.moe",), b"", 1, "S006"),
+        ((".",), b"", 2, "X002"),
+        (("plan.moe",), bytes(range(128, 256)) * 9, 2, "X003"),
+        (("absent.moe",), b"", 2, "X001"),
+        (("-e", "ep 8", "--model", "mixtral-8x7"), b"", 1, "N110"),
+        (("plan.moe",), b"cluster h100-sxm { device { memory 64 GX } }\nep 8\n", 1, "N101"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "compile"])
+def test_bad_input_gets_one_diagnostic(
+    command: str, arguments: tuple[str, ...], text: bytes, status: int, code: str, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.moe").write_bytes(text)
+    outcome = run_dagc(command, *arguments, cwd=tmp_path)
+    assert outcome.status == status, outcome.output
+    assert outcome.output.count("error[") == 1
+    assert f"error[{code}]" in outcome.output
+    assert "Traceback" not in outcome.output
+    assert [file.name for file in tmp_path.iterdir()] == ["plan.moe"]
