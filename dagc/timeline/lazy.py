@@ -1,7 +1,8 @@
 """Parts of a timeline that are worked out when they are read.
 
-`Starts` gives the starts of a run's explicit copies, copy by copy; `Slack` the slack of all nodes, once. Both hold what
-the executor kept, which is the state before each explicit copy, and nothing for each slot.
+`Starts` gives the starts of a run's explicit copies, copy by copy, and keeps those of the copy that was read last;
+`Slack` the slack of all nodes, once. Both hold what the executor kept, which is the state before each explicit copy,
+and nothing for each slot.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import overload
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
-from dagc.timeline.execute import Executed
+from dagc.timeline.execute import Executed, Time
 from dagc.timeline.history import History
 from dagc.timeline.slack import Place, least_slack
 
@@ -23,6 +24,7 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
     def __init__(self, executed: Executed) -> None:
         """Of one executed segment."""
         self._executed = executed
+        self._read: tuple[int, tuple[Picoseconds, ...]] | None = None
 
     def __len__(self) -> int:
         """Explicit copies."""
@@ -39,11 +41,14 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
         copy = index + len(self) if index < 0 else index
         if not 0 <= copy < len(self):
             raise IndexError(index)
-        return tuple(self.node(copy, node) for node in range(len(self._executed.steps.places)))
+        if self._read is None or self._read[0] != copy:
+            nodes = range(len(self._executed.steps.places))
+            self._read = copy, tuple(_vector(self._executed.start(copy, node)) for node in nodes)
+        return self._read[1]
 
-    def node(self, copy: int, node: int) -> Picoseconds:
-        """Start of one node in an explicit copy."""
-        return np.atleast_1d(np.asarray(self._executed.start(copy, node), dtype=np.int64))
+
+def _vector(time: Time) -> Picoseconds:
+    return np.atleast_1d(np.asarray(time, dtype=np.int64))
 
 
 class Slack(Mapping[Place, tuple[int, ...]]):
