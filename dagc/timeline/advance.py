@@ -121,6 +121,11 @@ def latest(time: Time) -> int:
     return time if isinstance(time, int) else int(time.max())
 
 
+def earliest(time: Time) -> int:
+    """The time of the first rank."""
+    return time if isinstance(time, int) else int(time.min())
+
+
 def barrier(time: Time) -> Time:
     """When the last rank is ready."""
     return time if isinstance(time, int) else time.max(keepdims=True)

@@ -6,7 +6,8 @@ slot's own, then to the lowest. A collective waits for the slowest of its group,
 receive is bound by its send, with which it runs at the same time.
 
 Copies that follow by a constant shift decide alike. So once the walk stands in a copy where it stood in a later one, at
-the same step and rank, the stretch between the two repeats, and is kept once with its count.
+the same step and rank, the stretch between the two repeats, and is kept once with its count. Runs that the executor
+found alike are crossed alike, and the way through is found once.
 
 Assumes starts as the executor leaves them, so that every slot after time 0 has a tight predecessor.
 """
@@ -22,29 +23,84 @@ from dagc.timeline.advance import Time, at, latest
 from dagc.timeline.history import History, Slot
 from dagc.timeline.path import CriticalPath, Leg, Place
 
+_Entrance = tuple[int, int, int, int]
+"""What a run keeps (by identity), and the copy, the step and the rank at which it is entered."""
+
 
 def critical_path(history: History) -> CriticalPath:
     """Slots from time 0 to the makespan, in the order of time."""
-    legs: list[Leg] = []
-    walked: list[Place] = []
-    seen: dict[tuple[int, int, int], int] = {}
-    block = range(0)
+    walk = _Walk(history)
     place = _last(history)
     while place is not None:
-        slot = place.slot
-        if slot.run not in block:
-            block, seen = history.peers[slot.run], {}
+        place = walk.on(place)
+    return CriticalPath(history, walk.finish())
+
+
+class _Walk:
+    """The way back so far: finished legs, and the places of the one that is being walked.
+
+    `seen` holds the places of the present block that a repetition may come back to. `crossed` holds the ways through
+    runs that keep the same state: who enters a like run at the same place goes the same way through it.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._legs: list[Leg] = []
+        self._walked: list[Place] = []
+        self._seen: dict[tuple[int, int, int], int] = {}
+        self._block = range(0)
+        self._crossed: dict[_Entrance, tuple[Place, ...]] = {}
+        self._entered: tuple[_Entrance, int] | None = None
+
+    def on(self, place: Place) -> Place | None:
+        """Go from a place to what it waited for, or to the far end of a stretch that is known."""
+        history, slot = self._history, place.slot
+        if slot.run not in self._block:
+            self._block, self._seen = history.peers[slot.run], {}
+            known = self._enter(place)
+            if known is not None:
+                self._close(Leg(known, 1, 0, slot.run))
+                return self._leave(Place(Slot(slot.run, *known[-1].slot[1:]), known[-1].rank))
         if history.executed[slot.run].shift:
             key = (slot.run, slot.step, place.rank)
-            leg = _repeated(history, walked[seen[key] :], place) if key in seen else None
+            stretch = self._walked[self._seen[key] :] if key in self._seen else []
+            leg = _repeated(history, stretch, place) if stretch else None
             if leg is not None:
-                legs += [Leg(tuple(walked[: seen[key]]), 1, 0), leg]
-                place, walked, seen = _earlier(place, leg), [], {}
-                continue
-            seen[key] = len(walked)
-        walked.append(place)
-        place = _only(history, place) or next(_tight(history, place), None)
-    return CriticalPath(history, (*legs, Leg(tuple(walked), 1, 0)))
+                del self._walked[self._seen[key] :]
+                self._close(leg)
+                return _earlier(place, leg)
+            self._seen[key] = len(self._walked)
+        self._walked.append(place)
+        return self._leave(place)
+
+    def finish(self) -> tuple[Leg, ...]:
+        """All legs, the last one closed."""
+        return (*self._legs, Leg(tuple(self._walked), 1, 0))
+
+    def _enter(self, place: Place) -> tuple[Place, ...] | None:
+        """The known way through the run of a place; where there is none, it is noted from here on."""
+        self._entered = None
+        if len(self._block) > 1:
+            return None
+        slot = place.slot
+        entrance = (id(self._history.executed[slot.run].kept), slot.copy, slot.step, place.rank)
+        known = self._crossed.get(entrance)
+        if known is None:
+            self._entered = entrance, len(self._walked)
+        return known
+
+    def _leave(self, place: Place) -> Place | None:
+        """What a place waited for; where that is another run, the way through this one is known now."""
+        before = _only(self._history, place) or next(_tight(self._history, place), None)
+        if self._entered and (before is None or before.slot.run != place.slot.run):
+            entrance, first = self._entered
+            self._crossed[entrance] = tuple(self._walked[first:])
+            self._entered = None
+        return before
+
+    def _close(self, leg: Leg) -> None:
+        self._legs += [Leg(tuple(self._walked), 1, 0), leg]
+        self._walked, self._seen, self._entered = [], {}, None
 
 
 def _repeated(history: History, stretch: list[Place], place: Place) -> Leg | None:

@@ -3,7 +3,8 @@
 The state is a ready time for each lane of each team and for each stream of each running invocation. A copy maps the
 state to the next one by maxima and sums (a max-plus map F, with F(x + c) = F(x) + c). So when a copy has moved all that
 the block touches by one constant, all further copies do the same and are not run; and a block that was entered before,
-in a state that differs by a constant, is not run again either (numbers only: vectors seldom meet twice).
+in a state that differs by a constant, is not run again either, as when micro-batches follow each other evenly. What a
+lane was left with before any of a block's streams is ready cannot matter, so there it counts as ready with the first.
 
 Assumes tasks in topological order and equal durations within a group. It does not know what is before or after.
 """
@@ -16,7 +17,7 @@ from functools import reduce
 
 import numpy as np
 
-from dagc.timeline.advance import Entry, Message, Time, Times, advance, barrier, constant_shift, later, latest
+from dagc.timeline.advance import Entry, Message, Time, Times, advance, barrier, constant_shift, earliest, later, latest
 from dagc.timeline.order import Block, Member
 from dagc.timeline.steps import Steps
 from dagc.timeline.tasks import Mail
@@ -115,8 +116,8 @@ class _Known:
     kept: Kept
     shift: int
     last: tuple[Time, ...]
-    lanes: tuple[int, ...]
-    streams: tuple[int, ...]
+    lanes: tuple[Time, ...]
+    streams: tuple[Time, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -134,7 +135,7 @@ class Executor:
     _counts: dict[tuple[int, int, int], tuple[int, int]] = field(
         default_factory=dict[tuple[int, int, int], "tuple[int, int]"]
     )
-    _blocks: dict[tuple[Time, ...], _Known] = field(default_factory=dict[tuple[Time, ...], _Known])
+    _blocks: dict[tuple[int | bytes, ...], _Known] = field(default_factory=dict[tuple[int | bytes, ...], _Known])
 
     def __post_init__(self) -> None:
         """Everything is ready at 0."""
@@ -148,7 +149,7 @@ class Executor:
         for member in block.members:
             self._enter(member)
         has_mail = any(one.mails for one in steps)
-        if self.uniform and len(steps) == 1 and not has_mail and steps[0].used and all(steps[0].outs):
+        if len(steps) == 1 and not has_mail and all(steps[0].outs) and steps[0].awaits_streams:
             return [self._known_or_run(block, block.members[0], steps[0])]
         return self._run(block, steps, has_mail)
 
@@ -180,24 +181,31 @@ class Executor:
     def _known_or_run(self, block: Block, member: Member, steps: Steps) -> Executed:
         numbers = [2 * member.program.teams[lane // 2] + lane % 2 for lane in steps.used]
         lanes, streams = self.lanes, self.streams
-        base = lanes[numbers[0]]
+        base = min(map(earliest, streams[member.invocation]))
+        for number in numbers:
+            lanes[number] = later(lanes[number], base)
         state = [*(lanes[number] - base for number in numbers), *(time - base for time in streams[member.invocation])]
-        key = (member.segment.template, block.count, member.offset, *state)
+        key = (member.segment.template, block.count, member.offset, *map(_exactly, state))
         known = self._blocks.get(key)
         if known is None:
-            (executed,) = self._run(block, [steps], has_mail=False)
-            after = tuple(int(lanes[number] - base) for number in numbers)
-            passed = tuple(int(time - base) for time in streams[member.invocation])
-            kept = Kept(steps, True, [entry.moved(-int(base)) for entry in executed.kept.entries])
-            last = tuple(time - int(base) for time in executed.last)
-            self._blocks[key] = _Known(kept, executed.shift, last, after, passed)
-            executed.kept, executed.later, executed.last = kept, int(base), last
-            return executed
+            known = self._blocks[key] = self._learn(block, steps, numbers, base)
         for number, time in zip(numbers, known.lanes, strict=True):
             lanes[number] = base + time
         streams[member.invocation] = [base + time for time in known.streams]
         mail = self._counts.get(member.invocation, (0, 0))
-        return Executed(member, known.kept, block.count, mail, known.shift, int(base), known.last)
+        return Executed(member, known.kept, block.count, mail, known.shift, base, known.last)
+
+    def _learn(self, block: Block, steps: Steps, numbers: list[int], base: int) -> _Known:
+        """Run a block, and what it does from a state that is counted from `base`."""
+        (executed,) = self._run(block, [steps], has_mail=False)
+        kept = Kept(steps, self.uniform, [entry.moved(-base) for entry in executed.kept.entries])
+        return _Known(
+            kept=kept,
+            shift=executed.shift,
+            last=tuple(time - base for time in executed.last),
+            lanes=tuple(self.lanes[number] - base for number in numbers),
+            streams=tuple(time - base for time in self.streams[block.members[0].invocation]),
+        )
 
     def floor(self, member: Member, time: int) -> None:
         """Make every lane that a member uses ready no earlier than a time."""
@@ -284,6 +292,11 @@ class Executor:
                 self.mail[key] = times.starts[number], times.values[steps.inputs + number]
         sends = sum(mail.sends for mail in steps.mails)
         self._counts[member.invocation] = sent + sends, received + len(steps.mails) - sends
+
+
+def _exactly(time: Time) -> int | bytes:
+    """A time as part of a key."""
+    return time if isinstance(time, int) else time.tobytes()
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:

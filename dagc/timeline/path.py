@@ -24,11 +24,20 @@ class Place(NamedTuple):
 
 
 class Leg(NamedTuple):
-    """Places from the latest to the earliest, `times` times, each `stride` copies before the one before."""
+    """Places from the latest to the earliest, `times` times, each `stride` copies before the one before.
+
+    Where `run` is given, they are those of that run, which does as the one that the places name.
+    """
 
     places: tuple[Place, ...]
     times: int
     stride: int
+    run: int | None = None
+
+    def place(self, number: int, again: int) -> Place:
+        """One of the places, the `again`-th time."""
+        (run, copy, step), rank = self.places[number]
+        return Place(Slot(run if self.run is None else self.run, copy - again * self.stride, step), rank)
 
 
 class CriticalPath(Sequence[PathSlot]):
@@ -63,7 +72,7 @@ class CriticalPath(Sequence[PathSlot]):
     def begins(self) -> tuple[PathSlot, ...]:
         """The nodes of the path's earliest step; empty where nothing runs."""
         leg = next((leg for leg in reversed(self._legs) if leg.places), None)
-        return () if leg is None else tuple(self._spell(_earlier(leg.places[-1], (leg.times - 1) * leg.stride)))
+        return () if leg is None else tuple(self._spell(leg.place(-1, leg.times - 1)))
 
     def spans(self) -> Iterator[tuple[PathSlot, PathSlot]]:
         """First and last node of each step of the path, from the latest on."""
@@ -73,22 +82,41 @@ class CriticalPath(Sequence[PathSlot]):
 
     def time_by_rank(self) -> dict[tuple[int, int], int]:
         """Time on the path of each (team, rank) on it."""
-        history = self._history
         spent: dict[tuple[int, int], int] = {}
+        crossed: dict[int, dict[tuple[int, int], int]] = {}
         for leg in self._legs:
-            for (index, copy, number), rank in leg.places:
-                executed = history.executed[index]
-                step = executed.steps.steps[number]
-                key = (executed.member.program.teams[step.lane // 2], rank)
-                row = executed.row(copy)
-                time = step.length(row) if history.uniform else at(step.row(row), rank)
-                spent[key] = spent.get(key, 0) + leg.times * time
+            if leg.run is None:
+                self._add(leg, spent)
+                continue
+            if id(leg.places) not in crossed:
+                crossed[id(leg.places)] = self._crossing(leg)
+            teams = self._history.executed[leg.run].member.program.teams
+            for (team, rank), time in crossed[id(leg.places)].items():
+                spent[teams[team], rank] = spent.get((teams[team], rank), 0) + time
         return spent
+
+    def _add(self, leg: Leg, spent: dict[tuple[int, int], int]) -> None:
+        for place in leg.places:
+            key = (self._history.team(place.slot), place.rank)
+            spent[key] = spent.get(key, 0) + leg.times * self._time(place)
+
+    def _crossing(self, leg: Leg) -> dict[tuple[int, int], int]:
+        """Time of a leg through one run, by the program's own number of the team, and rank."""
+        spent: dict[tuple[int, int], int] = {}
+        for place in leg.places:
+            key = (self._history.step(place.slot).lane // 2, place.rank)
+            spent[key] = spent.get(key, 0) + leg.times * self._time(place)
+        return spent
+
+    def _time(self, place: Place) -> int:
+        (run, copy, _), rank = place
+        step, row = self._history.step(place.slot), self._history.executed[run].row(copy)
+        return step.length(row) if self._history.uniform else at(step.row(row), rank)
 
     def _places(self) -> Iterator[Place]:
         for leg in self._legs:
             for again in range(leg.times):
-                yield from (_earlier(place, again * leg.stride) for place in leg.places)
+                yield from (leg.place(number, again) for number in range(len(leg.places)))
 
     def _spell(self, place: Place) -> list[PathSlot]:
         """The node executions of a place, in the order of time."""
@@ -100,7 +128,3 @@ class CriticalPath(Sequence[PathSlot]):
         cuts.append(at(step.row(row), rank))
         spans = zip(step.nodes, cuts, cuts[1:], strict=False)
         return [PathSlot(slot.run, slot.copy, node, rank, start + a, start + b) for node, a, b in spans]
-
-
-def _earlier(place: Place, by: int) -> Place:
-    return Place(Slot(place.slot.run, place.slot.copy - by, place.slot.step), place.rank) if by else place

@@ -98,7 +98,8 @@ class Steps:
     """Steps in order. Values are `lanes` lanes, `streams` streams, then the end of each step.
 
     `outs[i]` are the values whose maximum is stream i afterwards, `ends[l]` the value that lane l is left with, `used`
-    the lanes that some task runs on. `places[node]` is the (step, number within it) of a node.
+    the lanes that some task runs on. `places[node]` is the (step, number within it) of a node. `awaits_streams` when
+    every step waits, directly or through others, for a stream: then none starts before the first of them.
     """
 
     lanes: int
@@ -112,6 +113,7 @@ class Steps:
     places: tuple[tuple[int, int], ...]
     uniform: bool
     copies_alike: bool
+    awaits_streams: bool
 
     @property
     def inputs(self) -> int:
@@ -123,6 +125,15 @@ class Steps:
         if value < self.lanes:
             return value // 2
         return 0 if value < self.inputs else self.steps[value - self.inputs].lane // 2
+
+
+def _awaits_streams(steps: Sequence[Step], lanes: int, inputs: int) -> bool:
+    awaiting = set(range(lanes, inputs))
+    for number, step in enumerate(steps):
+        if awaiting.isdisjoint({*step.order, *(inputs + link for link in step.links)}):
+            return False
+        awaiting.add(inputs + number)
+    return True
 
 
 def template_steps(tasks: Tasks) -> Steps:
@@ -155,6 +166,7 @@ def template_steps(tasks: Tasks) -> Steps:
         mails=tasks.mails,
         mirrored=tasks.mirrored,
         places=tuple(places),
+        awaits_streams=_awaits_streams(steps, lanes, base),
         uniform=all(row.shape[0] == 1 for step in steps for row in step.rows[:1]),
         copies_alike=all(len(step.rows) == 1 for step in steps),
     )
