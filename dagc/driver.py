@@ -7,7 +7,7 @@ never raised: a strategy that cannot be priced still has its size, a plan with o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ from dagc.timeline.timeline import Timeline
 from dagc.timeline.verify import verify as verify_timeline
 
 if TYPE_CHECKING:
+    from dagc.export.requested import Files, Request
     from dagc.report.summary import Summary
 
 Say = Callable[[str], None]
@@ -151,35 +152,41 @@ def _stops(diagnostics: list[Diagnostic]) -> bool:
     return any(d.stops for d in diagnostics)
 
 
+Contents = dict[str, bytes | Iterable[bytes]]
+"""Files by name, whole or as streams of bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The files of one strategy, by name, and what could not be made of it."""
+    """The files of one strategy, and what could not be made of it."""
 
     summary: Summary
-    files: Mapping[str, bytes]
+    files: Contents
     diagnostics: tuple[Diagnostic, ...]
 
 
-def export(checked: Checked, renderer: str | None = None) -> Product:
-    """The contents of every file that a strategy can have; without shapes that is its summary alone."""
+def export(checked: Checked, renderer: str | None = None, request: Request | None = None) -> Product:
+    """The contents of every file that a strategy can have; without shapes that is its summary alone.
+
+    A requested trace or graph takes the place of the default one, where it is not refused.
+    """
     from dagc.export.summary_json import to_json_bytes
     from dagc.report.assemble import summarize
 
     priced = checked.priced
     summary = summarize(checked.plan, priced.assessment, checked.diagnostics)
-    files = {"summary.json": to_json_bytes(summary)}
+    summary_file: Contents = {"summary.json": to_json_bytes(summary)}
     if priced.graph is None or priced.timelines is None:
-        return Product(summary, files, ())
-    pictures, problems = _graph_files(checked.plan, priced.graph, priced.timelines, renderer)
-    return Product(summary, pictures | files, problems)
+        return Product(summary, summary_file, ())
+    pictures, problems = _pictures(checked.plan, priced.graph, priced.timelines, renderer)
+    data, refused = _data(checked.plan, priced, request)
+    return Product(summary, {**pictures, **data, **summary_file}, (*problems, *refused))
 
 
-def _graph_files(
+def _pictures(
     plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], renderer: str | None
 ) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
-    from dagc.export.chrome_trace import trace_bytes
     from dagc.export.dot import to_dot
-    from dagc.export.graph_json import graph_bytes
     from dagc.export.renderers import render
 
     dot = to_dot(plan, graph, timelines)
@@ -187,6 +194,36 @@ def _graph_files(
     files = {"graph.dot": dot.encode()}
     if drawing is not None:
         files["graph.svg"] = drawing.encode()
-    files["graph.json"] = graph_bytes(plan, graph, timelines)
-    files["trace.json"] = trace_bytes(plan, graph, timelines)
     return files, problems
+
+
+def _data(plan: Plan, priced: Priced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
+    """The graph and the trace, the requested ones or the default."""
+    from dagc.export.chrome_trace import trace_bytes
+    from dagc.export.graph_json import graph_bytes
+
+    if priced.graph is None or priced.timelines is None:
+        return {}, ()
+    graph, timelines = priced.graph, priced.timelines
+    requested, refused = _requested(plan, graph, timelines, priced.others, request)
+    files: Contents = {**requested}
+    if "graph.json" not in files:
+        files["graph.json"] = graph_bytes(plan, graph, timelines)
+    if not any(name.startswith("trace.") for name in files):
+        files["trace.json"] = trace_bytes(plan, graph, timelines)
+    return files, refused
+
+
+def _requested(
+    plan: Plan,
+    graph: Graph,
+    timelines: tuple[Timeline, ...],
+    others: tuple[Timeline, ...],
+    request: Request | None,
+) -> tuple[Files, tuple[Diagnostic, ...]]:
+    if request is None:
+        return {}, ()
+    from dagc.export.requested import requested_files
+    from dagc.export.tracks import Traced
+
+    return requested_files(Traced(plan, graph, timelines, others), request)

@@ -14,9 +14,8 @@ from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver import Checked
     from dagc.export.ranks import RankSelection
-    from dagc.export.requested import Files, Request
+    from dagc.export.requested import Request
 
 
 @click.command(name="compile")
@@ -74,20 +73,6 @@ def _ranks(text: str) -> RankSelection:
     return found
 
 
-def _requested(checked: Checked, request: Request | None) -> tuple[Files, tuple[Diagnostic, ...]]:
-    priced = checked.priced
-    if request is None or priced.graph is None or priced.timelines is None:
-        return {}, ()
-    from dagc.export.requested import requested_files
-    from dagc.export.tracks import Traced
-
-    return requested_files(Traced(checked.plan, priced.graph, priced.timelines, priced.others), request)
-
-
-def _has_trace(files: Files) -> bool:
-    return any(name.startswith("trace.") for name in files)
-
-
 def _compile(given: Input, output: Path, renderer: str | None, request: Request | None) -> tuple[Diagnostic, ...]:
     from dagc import driver
     from dagc.export.write import write_atomically
@@ -99,16 +84,13 @@ def _compile(given: Input, output: Path, renderer: str | None, request: Request 
         diagnostics += outcome.diagnostics
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
-            product = driver.export(checked, renderer)
+            product = driver.export(checked, renderer, request)
             directory = output / directory_name(given.title) / directory_name(checked.plan.name)
-            extra, refused = _requested(checked, request)
-            files = {name: c for name, c in product.files.items() if name != "trace.json" or not _has_trace(extra)}
-            files = {**files, **extra}
-            failures = write_atomically(directory, files)
-            diagnostics += (*product.diagnostics, *refused, *failures)
+            failures = write_atomically(directory, product.files)
+            diagnostics += (*product.diagnostics, *failures)
             click.echo(render_text(product.summary), nl=False)
             if not failures:
-                click.echo(f"written to {directory}: {', '.join(files)}\n")
+                click.echo(f"written to {directory}: {', '.join(product.files)}\n")
     return tuple(diagnostics)
 
 

@@ -57,6 +57,7 @@ class Request:
 
 
 Files = dict[str, Iterable[bytes]]
+"""Contents by file name, as they come."""
 
 
 def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diagnostic, ...]]:

@@ -21,7 +21,7 @@ THIS = Path(__file__)
 
 
 def project_files() -> Iterator[Path]:
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     for part in PARTS:
         for directory, inner, names in os.walk(ROOT / part):
             inner[:] = sorted(name for name in inner if name != "__pycache__")

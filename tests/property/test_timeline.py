@@ -98,7 +98,7 @@ def slowed(priced: PricedPhase, rank: int, factor: int) -> PricedPhase:
             return cost
         table = np.array(np.broadcast_to(cost.duration, (*cost.duration.shape[:-1], width)))
         table[..., rank] *= factor
-        return make.cost(table, cost.bound)
+        return make.cost(table.tolist(), cost.bound)
 
     width = priced.graph.teams[0].width
     costs = (

@@ -138,3 +138,35 @@ def test_bad_input_gets_one_diagnostic(
     assert f"error[{code}]" in outcome.output
     assert "Traceback" not in outcome.output
     assert [file.name for file in tmp_path.iterdir()] == ["plan.moe"]
+
+
+@pytest.mark.parametrize(
+    ("options", "trace", "slices"),
+    [
+        # 486 slices a rank and phase, by hand above; four ranks, then all eight.
+        (("--ranks", "0-3"), "trace.json", 2 * 4 * 486),
+        (("--ranks", "all", "--gzip"), "trace.json.gz", 2 * 8 * 486),
+        (("--trace-format", "perfetto"), "trace.pftrace", 2 * 486),
+    ],
+)
+def test_traces_of_other_ranks_and_formats(options: tuple[str, ...], trace: str, slices: int, tmp_path: Path) -> None:
+    outcome = run_dagc("compile", str(EXAMPLES / "02-mixtral-8-gpus.moe"), *options, cwd=tmp_path)
+    assert outcome.status == 0, outcome.output
+    main = tmp_path / "out" / "02-mixtral-8-gpus" / "main"
+    assert sorted(file.name for file in main.iterdir()) == sorted([*FILES[:-1], trace])
+    with TraceProcessor(main / trace) as processor:
+        assert processor.query(DROPPED) == []
+        assert processor.query("select count(*) as slices from slice") == [{"slices": slices}]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [(("--ranks", "99"), "X302"), (("--ranks", "all", "--memory-limit", "0.0001"), "X301")]
+)
+def test_ranks_that_cannot_be_shown_are_refused_and_the_rest_is_written(
+    options: tuple[str, ...], code: str, tmp_path: Path
+) -> None:
+    outcome = run_dagc("compile", str(EXAMPLES / "02-mixtral-8-gpus.moe"), *options, cwd=tmp_path)
+    assert outcome.status == 2
+    assert f"error[{code}]" in outcome.output
+    main = tmp_path / "out" / "02-mixtral-8-gpus" / "main"
+    assert sorted(file.name for file in main.iterdir()) == FILES
