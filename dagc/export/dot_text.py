@@ -25,7 +25,7 @@ def title(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> str:
     """Head of the picture: the strategy as written, its size, and the time of each phase."""
     facts = [f"{plan.deployment.gpus} GPUs", f"model {plan.facts.model.name}"]
     if graph.replicas > 1:
-        facts.append(f"{graph.replicas} replicas, the first one shown")
+        facts.append(f"{graph.replicas} replicas, the slowest shown")
     facts.append(f"TTFT {seconds(timelines[0].makespan)}")
     facts.append(f"TPOT {seconds(timelines[-1].interval)}")
     named = "" if plan.name == "main" else f"{plan.name} = "

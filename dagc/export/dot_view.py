@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from dagc.export.times import duration_of
 from dagc.export.titles import layer_kind, phase_names, segment_title, span_text, team_of, template_name
 from dagc.graph.graph import INPUT, Graph, Node, Pairing, Segment, StageProgram, Team
 from dagc.graph.priced import NodeCost
@@ -281,9 +282,9 @@ def _copy_ps(phase: _PhaseIndex, stage: int, position: int) -> int | None:
     run = phase.first_runs.get((stage, position))
     if run is None:
         return None
-    costs = phase.timeline.priced.costs[run.template]
-    spans = [(int(s.min()), int((s + c.duration).max())) for s, c in zip(run.starts[0], costs, strict=True)]
-    return max(end for _, end in spans) - min(start for start, _ in spans)
+    starts = run.starts[0]
+    ends = [start + duration_of(phase.timeline, run, 0, node) for node, start in enumerate(starts)]
+    return max(int(end.max()) for end in ends) - min(int(start.min()) for start in starts)
 
 
 def _fold(segments: list[SegmentView]) -> Iterator[SegmentView]:

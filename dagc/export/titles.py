@@ -78,8 +78,8 @@ def moved_bytes(node: Node) -> Load:
 
 
 def total(load: Load, width: int) -> float:
-    """Sum over the ranks of a team."""
-    return float(load.sum()) if load.shape[0] == width else float(load[0]) * width
+    """Sum over the ranks of a team; the mean of the layers where these differ."""
+    return float(np.broadcast_to(load, (*load.shape[:-1], width)).sum(axis=-1).mean())
 
 
 def team_of(teams: tuple[int, ...], node: Node) -> int:

@@ -25,21 +25,29 @@ from dagc.timeline.timeline import Timeline
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
 
 SCHEMA = Path(dagc.export.__file__).parent / "schemas" / "graph.schema.json"
+EVEN = ("", "uniform")
+UNEVEN = ("{ slow 1 by 10 % }", "zipf 1")
 PLANS = {
-    "pipeline": ("deepseek-v3 { layers 9 }", 64, "pp 4 < ep 16 ; tp 2 >"),
-    "one stage": ("mixtral-8x7b", 8, "ep 8"),
-    "pools": ("mixtral-8x7b", 8, "pp 2 < tp 2 > | ep 4"),
-    "phases": ("mixtral-8x7b", 16, "prefill < pp 2 < ep 4 > > | decode < ep 8 >"),
-    "overlap": ("gpt-oss-20b", 8, "ep 8 [overlap 2]"),
-    "uneven": ("deepseek-v3 { layers 9 }", 12, "ep 6 ; tp 4"),
-    "dense": ("llama-3.1-70b", 8, "pp 2 < tp 4 >"),
+    "pipeline": ("deepseek-v3 { layers 9 }", 64, "pp 4 < ep 16 ; tp 2 >", EVEN),
+    "one stage": ("mixtral-8x7b", 8, "ep 8", EVEN),
+    "pools": ("mixtral-8x7b", 8, "pp 2 < tp 2 > | ep 4", EVEN),
+    "phases": ("mixtral-8x7b", 16, "prefill < pp 2 < ep 4 > > | decode < ep 8 >", EVEN),
+    "overlap": ("gpt-oss-20b", 8, "ep 8 [overlap 2]", EVEN),
+    "uneven": ("deepseek-v3 { layers 9 }", 12, "ep 6 ; tp 4", EVEN),
+    "dense": ("llama-3.1-70b", 8, "pp 2 < tp 4 >", EVEN),
+    "skewed pipeline": ("deepseek-v3 { layers 9 }", 16, "pp 4 < ep 4 ; tp 2 >", UNEVEN),
+    "skewed pools": ("mixtral-8x7b", 8, "pp 2 < tp 2 > | ep 4", UNEVEN),
+    "skewed phases": ("mixtral-8x7b", 16, "prefill < pp 2 < ep 4 > > | decode < ep 8 >", UNEVEN),
+    "skewed overlap": ("gpt-oss-20b", 8, "ep 8 [overlap 2]", UNEVEN),
+    "two classes": ("mixtral-8x7b", 8, "dp 2 < ep 4 >", UNEVEN),
 }
 Compiled = tuple[Plan, Graph, tuple[Timeline, ...]]
 
 
 def compiled(form: str) -> Compiled:
-    model, gpus, strategy = PLANS[form]
-    facts = f"model {model}\ncluster h200-sxm x {gpus}\nworkload {{ batch 64 prompt 512 output 64 }}\n"
+    model, gpus, strategy, (slow, routing) = PLANS[form]
+    workload = f"{{ batch 64 prompt 512 output 64 routing {routing} }}"
+    facts = f"model {model}\ncluster h200-sxm x {gpus} {slow}\nworkload {workload}\n"
     text = f"{facts}strategy a = {strategy}\n"
     outcome = driver.check(Source("plan.moe", text))
     (checked,) = outcome.checked
