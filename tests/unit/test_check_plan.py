@@ -36,6 +36,8 @@ LIMITS = [
     (MOE, "ep 18 [redundant 2]", "ep 19 [redundant 2]", "D203", "`ep 18` (18 GPUs)"),
     (MOE, "ep 2 [redundant 16]", "ep 2 [redundant 17]", "D204", "redundant 16"),
     (DENSE, "tp 8", "ep 8", "D201", "`tp 8`"),
+    (DENSE, "attn < tp 2 >", "attn < tp 2 > | moe < tp 4 >", "D202", "leave `moe` out"),
+    (DENSE, "ep 1", "moe < ep 8 >", "D201", "`tp 8`"),
     (SHAPED, "tp 8", "tp 5", "D301", "`tp 4` (4 GPUs) or `tp 8` (8 GPUs)"),
     (SHAPED, "tp 4", "tp 6", "D302", "`tp 4` (4 GPUs) or `tp 8` (8 GPUs)"),
     (SHAPED, "ep 2 < tp 3 > ; tp 2", "ep 2 < tp 5 > ; tp 2", "D303", "`tp 4` (8 GPUs) or `tp 6` (12 GPUs)"),
