@@ -1,8 +1,8 @@
 """Claims become verdicts: each stated figure against everything that can decide it.
 
 A claim is held against the structure or the cost model, against the other claims, against the requirement of its name
-and against the margin that it states: one verdict each, in this order. A figure without a significant digit (`0.0 s`)
-is no measurement, and gets one verdict that says so.
+and against the margin that it states: one verdict each, in this order, the undetermined last. A figure without a
+significant digit (`0.0 s`) is no measurement, and gets one verdict that says so.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from dagc.report.structural import structural_actual
 
 
 def judge_claims(evidence: Evidence) -> tuple[Verdict, ...]:
-    """Verdicts on the claims about one strategy, in written order."""
-    return tuple(verdict for claim in evidence.plan.claims for verdict in _judge(evidence, claim))
+    """Verdicts on the claims about one strategy, in written order; of one claim, what is decided before what is not."""
+    judged = (sorted(_judge(evidence, claim), key=lambda verdict: verdict.ok is None) for claim in evidence.plan.claims)
+    return tuple(verdict for verdicts in judged for verdict in verdicts)
 
 
 def _judge(evidence: Evidence, claim: Claim) -> Iterator[Verdict]:
