@@ -34,3 +34,12 @@ def test_one_command_sets_up_and_compiles_and_one_sets_up_and_tests() -> None:
 
 def test_it_shows_the_command_at_work() -> None:
     assert CONSOLE
+
+
+def test_its_picture_is_what_compile_draws(tmp_path: Path) -> None:
+    plan = EXAMPLES / "05-attention-ffn-pools.moe"
+    outcome = shell.run_dagc("compile", str(plan), "-o", str(tmp_path), cwd=tmp_path)
+    assert outcome.status == 0, outcome.output
+    drawn = tmp_path / plan.stem / "one_pool" / "graph.svg"
+    shown = README.parent / "out" / "showcase" / "attention-ffn-pools.svg"
+    assert drawn.read_bytes() == shown.read_bytes()
