@@ -8,7 +8,7 @@ never raised: a strategy that cannot be priced still has its size, a plan with o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.order import in_order
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
+from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Facts, Plan
@@ -38,7 +39,8 @@ from dagc.timeline.timeline import Timeline
 from dagc.timeline.verify import verify as verify_timeline
 
 if TYPE_CHECKING:
-    from dagc.export.requested import Files, Request
+    from dagc.export.requested import Request
+    from dagc.export.tracks import Traced
     from dagc.report.summary import Summary
 
 Say = Callable[[str], None]
@@ -73,7 +75,7 @@ class Checked:
     plan: Plan
     priced: Priced
     diagnostics: tuple[Diagnostic, ...]
-    structure: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    structure: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,8 @@ def _timelines(
     say(f"lowering {plan.name}")
     graph = lower(plan)
     found += verify_graph(graph)
+    if plan.facts.model.layers is not None:
+        found += verify_layers(graph, plan.facts.model.layers)
     say(f"pricing and scheduling {plan.name}")
     timelines = tuple(schedule(price(phase, plan)) for phase in graph.classes)
     for timeline in timelines:
@@ -171,6 +175,7 @@ def export(checked: Checked, renderer: str | None = None, request: Request | Non
     A requested trace or graph takes the place of the default one, where it is not refused.
     """
     from dagc.export.summary_json import to_json_bytes
+    from dagc.export.tracks import Traced
     from dagc.report.assemble import summarize
 
     priced = checked.priced
@@ -178,52 +183,39 @@ def export(checked: Checked, renderer: str | None = None, request: Request | Non
     summary_file: Contents = {"summary.json": to_json_bytes(summary)}
     if priced.graph is None or priced.timelines is None:
         return Product(summary, summary_file, ())
-    pictures, problems = _pictures(checked.plan, priced.graph, priced.timelines, renderer)
-    data, refused = _data(checked.plan, priced, request)
+    traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)
+    pictures, problems = _pictures(traced, renderer)
+    data, refused = _data(traced, request)
     return Product(summary, {**pictures, **data, **summary_file}, (*problems, *refused))
 
 
-def _pictures(
-    plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], renderer: str | None
-) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
+def _pictures(traced: Traced, renderer: str | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
     from dagc.export.dot import to_dot
     from dagc.export.renderers import render
 
-    dot = to_dot(plan, graph, timelines)
+    dot = to_dot(traced.plan, traced.graph, traced.timelines)
     drawing, problems = render(dot, renderer)
-    files = {"graph.dot": dot.encode()}
+    files: Contents = {"graph.dot": dot.encode()}
     if drawing is not None:
         files["graph.svg"] = drawing.encode()
     return files, problems
 
 
-def _data(plan: Plan, priced: Priced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
+def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
     """The graph and the trace, the requested ones or the default."""
     from dagc.export.chrome_trace import trace_bytes
     from dagc.export.graph_json import graph_bytes
 
-    if priced.graph is None or priced.timelines is None:
-        return {}, ()
-    graph, timelines = priced.graph, priced.timelines
-    requested, refused = _requested(plan, graph, timelines, priced.others, request)
-    files: Contents = {**requested}
+    files: Contents = {}
+    refused: tuple[Diagnostic, ...] = ()
+    if request is not None:
+        from dagc.export.requested import requested_files
+
+        requested, refused = requested_files(traced, request)
+        files |= requested
+    shown = (traced.plan, traced.graph, traced.timelines)
     if "graph.json" not in files:
-        files["graph.json"] = graph_bytes(plan, graph, timelines)
+        files["graph.json"] = graph_bytes(*shown)
     if not any(name.startswith("trace.") for name in files):
-        files["trace.json"] = trace_bytes(plan, graph, timelines)
+        files["trace.json"] = trace_bytes(*shown)
     return files, refused
-
-
-def _requested(
-    plan: Plan,
-    graph: Graph,
-    timelines: tuple[Timeline, ...],
-    others: tuple[Timeline, ...],
-    request: Request | None,
-) -> tuple[Files, tuple[Diagnostic, ...]]:
-    if request is None:
-        return {}, ()
-    from dagc.export.requested import requested_files
-    from dagc.export.tracks import Traced
-
-    return requested_files(Traced(plan, graph, timelines, others), request)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
@@ -75,11 +75,6 @@ class _Flows:
         common = f'"id":{self._count},"name":"{name}","cat":"flow"'
         yield f'{{"ph":"s",{common},"pid":{tail.pid},"tid":{tail.tid},"ts":{_microseconds(tail.start)}}}'
         yield f'{{"ph":"f","bp":"e",{common},"pid":{head.pid},"tid":{head.tid},"ts":{_microseconds(arrives)}}}'
-
-
-def write_trace(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], stream: BinaryIO) -> None:
-    """Write the trace into a binary stream."""
-    stream.writelines(trace_pieces(plan, graph, timelines))
 
 
 def trace_bytes(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> bytes:

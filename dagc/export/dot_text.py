@@ -5,7 +5,6 @@ Where a service does both phases, `a | b` is the value in prefill and in decode.
 
 from __future__ import annotations
 
-import re
 import textwrap
 
 from dagc.export.dot_style import heading, lines, named
@@ -15,6 +14,7 @@ from dagc.graph.graph import Graph
 from dagc.graph.priced import PICOSECONDS
 from dagc.graph.tensor import Tensor
 from dagc.plan.plan import Plan
+from dagc.report.structure import strategy_text
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes, format_count, format_seconds
 
@@ -29,13 +29,7 @@ def title(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> str:
     facts.append(f"TTFT {seconds(timelines[0].makespan)}")
     facts.append(f"TPOT {seconds(timelines[-1].interval)}")
     named = "" if plan.name == "main" else f"{plan.name} = "
-    return heading(*textwrap.wrap(named + strategy_text(plan), _LINE_WIDTH), " · ".join(facts))
-
-
-def strategy_text(plan: Plan) -> str:
-    """The strategy on one line, without comments."""
-    text = plan.deployment.strategy.body.outer.text
-    return " ".join(re.sub(r"#[^\n]*", " ", text).split())
+    return heading(*textwrap.wrap(named + strategy_text(plan.deployment), _LINE_WIDTH), " · ".join(facts))
 
 
 def service_label(service: ServiceView) -> str:

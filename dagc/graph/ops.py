@@ -69,10 +69,3 @@ ALL_GATHER = _communication("all_gather", "all-gather")
 REDUCE_SCATTER = _communication("reduce_scatter", "reduce-scatter")
 SEND = _communication("send", "send", "tshdmfekvc")
 RECEIVE = _communication("receive", "receive")
-
-OPS: tuple[Op, ...] = (
-    EMBEDDING, NORM, GEMM, GROUPED_GEMM, ACTIVATION, ATTENTION_CORE, KV_WRITE, KV_READ, SAMPLING,
-    ROUTER, AGGREGATE,
-    DISPATCH, COMBINE, ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, SEND, RECEIVE,
-)  # fmt: skip
-"""All operators, in the order in which a legend lists them."""

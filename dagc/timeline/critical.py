@@ -59,8 +59,9 @@ class _Walk:
             self._block, self._seen = history.peers[slot.run], {}
             known = self._enter(place)
             if known is not None:
-                self._close(Leg(known, 1, 0, slot.run))
-                return self._leave(Place(Slot(slot.run, *known[-1].slot[1:]), known[-1].rank))
+                crossing = Leg(known, 1, 0, slot.run)
+                self._close(crossing)
+                return self._leave(crossing.place(-1, 0))
         if history.executed[slot.run].shift:
             key = (slot.run, slot.step, place.rank)
             stretch = self._walked[self._seen[key] :] if key in self._seen else []
@@ -68,7 +69,7 @@ class _Walk:
             if leg is not None:
                 del self._walked[self._seen[key] :]
                 self._close(leg)
-                return _earlier(place, leg)
+                return leg.place(0, leg.times)
             self._seen[key] = len(self._walked)
         self._walked.append(place)
         return self._leave(place)
@@ -108,11 +109,6 @@ def _repeated(history: History, stretch: list[Place], place: Place) -> Leg | Non
     stride = stretch[0].slot.copy - place.slot.copy
     again = (place.slot.copy - history.executed[place.slot.run].explicit + 1) // stride
     return Leg(tuple(stretch), 1 + again, stride) if again > 0 else None
-
-
-def _earlier(place: Place, leg: Leg) -> Place:
-    slot = place.slot
-    return Place(Slot(slot.run, slot.copy - (leg.times - 1) * leg.stride, slot.step), place.rank)
 
 
 def _last(history: History) -> Place | None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dagc.export.chrome_trace import trace_bytes, write_trace
+from dagc.export.chrome_trace import trace_bytes, trace_pieces
 from dagc.export.rank_classes import rank_classes
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
 from tests.unit.export_graphs import graph, plan, timelines
@@ -70,7 +70,7 @@ def test_arrows_have_two_ends_and_an_id_each(events: list[dict[str, Any]]) -> No
 
 def test_the_stream_gets_the_same_bytes(content: bytes) -> None:
     built, stream = graph(), io.BytesIO()
-    write_trace(plan(), built, timelines(built), stream)
+    stream.writelines(trace_pieces(plan(), built, timelines(built)))
     assert stream.getvalue() == content
 
 
