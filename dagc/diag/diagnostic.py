@@ -66,11 +66,15 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A stable code such as `D203`, its kebab-case name and its severity. Codes are never reused."""
+    """A stable code such as `D203`, its kebab-case name and its severity. Codes are never reused.
+
+    `is_default` False: a house rule, silent until a plan or the command line asks for it.
+    """
 
     code: str
     name: str
     severity: Severity = Severity.ERROR
+    is_default: bool = True
 
     @property
     def family(self) -> Family:
