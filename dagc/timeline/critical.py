@@ -40,7 +40,8 @@ class _Walk:
     """The way back so far: finished legs, and the places of the one that is being walked.
 
     `seen` holds the places of the present block that a repetition may come back to. `crossed` holds the ways through
-    runs that keep the same state: who enters a like run at the same place goes the same way through it.
+    runs that keep the same state: who enters a like run at the same place goes the same way through it. `entered` is
+    the run that is being crossed for the first time, and the number of its first leg.
     """
 
     def __init__(self, history: History) -> None:
@@ -49,7 +50,7 @@ class _Walk:
         self._walked: list[Place] = []
         self._seen: dict[tuple[int, int, int], int] = {}
         self._block = range(0)
-        self._crossed: dict[_Entrance, tuple[Place, ...]] = {}
+        self._crossed: dict[_Entrance, tuple[Leg, ...]] = {}
         self._entered: tuple[_Entrance, int] | None = None
 
     def on(self, place: Place) -> Place | None:
@@ -58,17 +59,18 @@ class _Walk:
         if slot.run not in self._block:
             self._block, self._seen = history.peers[slot.run], {}
             known = self._enter(place)
-            if known is not None:
-                crossing = Leg(known, 1, 0, slot.run)
-                self._close(crossing)
-                return self._leave(crossing.place(-1, 0))
+            if known:
+                self._legs += [Leg(leg.places, leg.times, leg.stride, slot.run) for leg in known]
+                return self._leave(self._legs[-1].place(-1, known[-1].times - 1))
         if history.executed[slot.run].shift:
             key = (slot.run, slot.step, place.rank)
             stretch = self._walked[self._seen[key] :] if key in self._seen else []
             leg = _repeated(history, stretch, place) if stretch else None
             if leg is not None:
                 del self._walked[self._seen[key] :]
-                self._close(leg)
+                self._close()
+                self._legs.append(leg)
+                self._seen = {}
                 return leg.place(0, leg.times)
             self._seen[key] = len(self._walked)
         self._walked.append(place)
@@ -76,18 +78,20 @@ class _Walk:
 
     def finish(self) -> tuple[Leg, ...]:
         """All legs, the last one closed."""
-        return (*self._legs, Leg(tuple(self._walked), 1, 0))
+        self._close()
+        return tuple(self._legs)
 
-    def _enter(self, place: Place) -> tuple[Place, ...] | None:
+    def _enter(self, place: Place) -> tuple[Leg, ...]:
         """The known way through the run of a place; where there is none, it is noted from here on."""
+        self._close()
         self._entered = None
         if len(self._block) > 1:
-            return None
+            return ()
         slot = place.slot
         entrance = (id(self._history.executed[slot.run].kept), slot.copy, slot.step, place.rank)
-        known = self._crossed.get(entrance)
-        if known is None:
-            self._entered = entrance, len(self._walked)
+        known = self._crossed.get(entrance, ())
+        if not known:
+            self._entered = entrance, len(self._legs)
         return known
 
     def _leave(self, place: Place) -> Place | None:
@@ -95,13 +99,16 @@ class _Walk:
         before = _only(self._history, place) or next(_tight(self._history, place), None)
         if self._entered and (before is None or before.slot.run != place.slot.run):
             entrance, first = self._entered
-            self._crossed[entrance] = tuple(self._walked[first:])
+            self._close()
+            self._crossed[entrance] = tuple(self._legs[first:])
             self._entered = None
         return before
 
-    def _close(self, leg: Leg) -> None:
-        self._legs += [Leg(tuple(self._walked), 1, 0), leg]
-        self._walked, self._seen, self._entered = [], {}, None
+    def _close(self) -> None:
+        """End the leg that is being walked."""
+        if self._walked:
+            self._legs.append(Leg(tuple(self._walked), 1, 0))
+            self._walked = []
 
 
 def _repeated(history: History, stretch: list[Place], place: Place) -> Leg | None:
