@@ -4,7 +4,8 @@ The state is a ready time for each lane of each team and for each stream of each
 state to the next one by maxima and sums (a max-plus map F, with F(x + c) = F(x) + c). So when a copy has moved all that
 the block touches by one constant, all further copies do the same and are not run; and a block that was entered before,
 in a state that differs by a constant, is not run again either, as when micro-batches follow each other evenly. What a
-lane was left with before any of a block's streams is ready cannot matter, so there it counts as ready with the first.
+lane was left with before any of a block's inputs is there cannot matter, nor when an input came before any of its lanes
+was free: what is too early to matter counts as ready with the first that does.
 
 Assumes tasks in topological order and equal durations within a group. It does not know what is before or after.
 """
@@ -111,13 +112,26 @@ class Executed:
 
 @dataclass(slots=True, eq=False)
 class _Known:
-    """A block that was run, and the state after it: all as from 0."""
+    """A block that was run, and what it leaves: lanes, streams, messages by step. All times are as from 0."""
 
     kept: Kept
     shift: int
     last: tuple[Time, ...]
     lanes: tuple[Time, ...]
-    streams: tuple[Time, ...]
+    streams: tuple[Time | None, ...]
+    posts: tuple[tuple[int, Time, Time], ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Before:
+    """The state that a block is entered with: numbers of its lanes, names of its messages, and the first time that
+    matters. `key` is what two states have in common that differ by a constant.
+    """
+
+    numbers: Sequence[int]
+    mail: tuple[tuple[int, MailKey], ...]
+    base: int
+    key: tuple[int | bytes, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -136,6 +150,9 @@ class Executor:
         default_factory=dict[tuple[int, int, int], "tuple[int, int]"]
     )
     _blocks: dict[tuple[int | bytes, ...], _Known] = field(default_factory=dict[tuple[int | bytes, ...], _Known])
+    _lane_numbers: dict[tuple[tuple[int, ...], int], tuple[int, ...]] = field(
+        default_factory=dict[tuple[tuple[int, ...], int], tuple[int, ...]]
+    )
 
     def __post_init__(self) -> None:
         """Everything is ready at 0."""
@@ -149,7 +166,7 @@ class Executor:
         for member in block.members:
             self._enter(member)
         has_mail = any(one.mails for one in steps)
-        if len(steps) == 1 and not has_mail and all(steps[0].outs) and steps[0].awaits_streams:
+        if len(steps) == 1 and steps[0].passes_nothing and (block.count == 1 or not has_mail):
             return [self._known_or_run(block, block.members[0], steps[0])]
         return self._run(block, steps, has_mail)
 
@@ -179,33 +196,72 @@ class Executor:
         return done
 
     def _known_or_run(self, block: Block, member: Member, steps: Steps) -> Executed:
-        numbers = [2 * member.program.teams[lane // 2] + lane % 2 for lane in steps.used]
-        lanes, streams = self.lanes, self.streams
-        base = min(map(earliest, streams[member.invocation]))
+        counts = self._counts.get(member.invocation, (0, 0))
+        before = self._before(block, member, steps)
+        known = self._blocks.get(before.key)
+        if known is None:
+            known = self._blocks[before.key] = self._learn(block, steps, before)
+        base = before.base
+        for number, time in zip(before.numbers, known.lanes, strict=True):
+            self.lanes[number] = base + time
+        self.streams[member.invocation] = [self.zero if time is None else base + time for time in known.streams]
+        if steps.mails:
+            for _, name in before.mail:
+                self.mail.pop(name, None)
+            for number, start, end in known.posts:
+                self.mail[self._name(member, steps, number, counts)] = base + start, base + end
+            self._count(member, steps, counts)
+        return Executed(member, known.kept, block.count, counts, known.shift, base, known.last)
+
+    def _before(self, block: Block, member: Member, steps: Steps) -> _Before:
+        """The state before a block, in which what is too early to matter is moved to the first time that does."""
+        numbers, lanes = self._numbers(member, steps), self.lanes
+        streams = self.streams[member.invocation]
+        mail = self._mail(member, steps) if steps.mails else ()
+        base = min(earliest(lanes[number]) for number in numbers)
+        if steps.awaits_inputs and len(mail) == len(steps.meets):
+            base = max(base, min(earliest(time) for time in self._inputs(steps, streams, mail)))
         for number in numbers:
             lanes[number] = later(lanes[number], base)
-        state = [*(lanes[number] - base for number in numbers), *(time - base for time in streams[member.invocation])]
-        key = (member.segment.template, block.count, member.offset, *map(_exactly, state))
-        known = self._blocks.get(key)
-        if known is None:
-            known = self._blocks[key] = self._learn(block, steps, numbers, base)
-        for number, time in zip(numbers, known.lanes, strict=True):
-            lanes[number] = base + time
-        streams[member.invocation] = [base + time for time in known.streams]
-        mail = self._counts.get(member.invocation, (0, 0))
-        return Executed(member, known.kept, block.count, mail, known.shift, base, known.last)
+        for stream in steps.reads:
+            streams[stream] = later(streams[stream], base)
+        for _, name in mail:
+            start, end = self.mail[name]
+            self.mail[name] = later(start, base), later(end, base)
+        times = [lanes[number] for number in numbers] + [streams[stream] for stream in steps.reads]
+        times += [time for _, name in mail for time in self.mail[name]]
+        met = [step for step, _ in mail]
+        key = (member.segment.template, block.count, member.offset, *met, *(_exactly(time - base) for time in times))
+        return _Before(numbers, mail, base, key)
 
-    def _learn(self, block: Block, steps: Steps, numbers: list[int], base: int) -> _Known:
-        """Run a block, and what it does from a state that is counted from `base`."""
-        (executed,) = self._run(block, [steps], has_mail=False)
+    def _inputs(self, steps: Steps, streams: list[Time], mail: tuple[tuple[int, MailKey], ...]) -> list[Time]:
+        return [*(streams[stream] for stream in steps.reads), *(self.mail[name][0] for _, name in mail)]
+
+    def _learn(self, block: Block, steps: Steps, before: _Before) -> _Known:
+        """Run a block, and what it does from a state that is counted from its base."""
+        (member,), base = block.members, before.base
+        counts = self._counts.get(member.invocation, (0, 0))
+        (executed,) = self._run(block, [steps], has_mail=bool(steps.mails))
         kept = Kept(steps, self.uniform, [entry.moved(-base) for entry in executed.kept.entries])
+        streams = zip(self.streams[member.invocation], steps.outs, strict=True)
+        posted = ((number, *self.mail[self._name(member, steps, number, counts)]) for number in steps.posts)
         return _Known(
             kept=kept,
             shift=executed.shift,
             last=tuple(time - base for time in executed.last),
-            lanes=tuple(self.lanes[number] - base for number in numbers),
-            streams=tuple(time - base for time in self.streams[block.members[0].invocation]),
+            lanes=tuple(self.lanes[number] - base for number in before.numbers),
+            streams=tuple(time - base if out else None for time, out in streams),
+            posts=tuple((number, start - base, end - base) for number, start, end in posted),
         )
+
+    def _numbers(self, member: Member, steps: Steps) -> Sequence[int]:
+        """Numbers of the lanes that a template runs on, for the teams of a member."""
+        key = (member.program.teams, member.segment.template)
+        found = self._lane_numbers.get(key)
+        if found is None:
+            teams = member.program.teams
+            found = self._lane_numbers[key] = tuple(2 * teams[lane // 2] + lane % 2 for lane in steps.used)
+        return found
 
     def floor(self, member: Member, time: int) -> None:
         """Make every lane that a member uses ready no earlier than a time."""
@@ -274,24 +330,31 @@ class Executor:
         return reduce(later, found) if found else self.zero
 
     def _messages(self, member: Member, steps: Steps) -> dict[int, Message]:
-        """What its steps meet, taken from the mail; mirrored, it is the sends that wait."""
-        base = self._counts.get(member.invocation, (0, 0))
-        found: dict[int, Message] = {}
-        for number, step in enumerate(steps.steps):
-            if step.mail and step.mail.sends is steps.mirrored:
-                met = self.mail.pop(mail_key(member, step.mail, base, self.stages), None)
-                if met is not None:
-                    found[number] = met
-        return found
+        """What its steps meet, taken from the mail."""
+        return {number: self.mail.pop(name) for number, name in self._mail(member, steps)}
+
+    def _mail(self, member: Member, steps: Steps) -> tuple[tuple[int, MailKey], ...]:
+        """Steps whose message is there, and its name; mirrored, it is the sends that wait."""
+        counts = self._counts.get(member.invocation, (0, 0))
+        names = ((number, self._name(member, steps, number, counts)) for number in steps.meets)
+        return tuple((number, name) for number, name in names if name in self.mail)
 
     def _post(self, member: Member, steps: Steps, times: Times) -> None:
-        sent, received = self._counts.get(member.invocation, (0, 0))
-        for number, step in enumerate(steps.steps):
-            if step.mail and step.mail.sends is not steps.mirrored:
-                key = mail_key(member, step.mail, (sent, received), self.stages)
-                self.mail[key] = times.starts[number], times.values[steps.inputs + number]
+        counts = self._counts.get(member.invocation, (0, 0))
+        for number in steps.posts:
+            name = self._name(member, steps, number, counts)
+            self.mail[name] = times.starts[number], times.values[steps.inputs + number]
+        self._count(member, steps, counts)
+
+    def _name(self, member: Member, steps: Steps, number: int, counts: tuple[int, int]) -> MailKey:
+        mail = steps.steps[number].mail
+        if mail is None:
+            raise ValueError(f"step {number} sends and receives nothing")
+        return mail_key(member, mail, counts, self.stages)
+
+    def _count(self, member: Member, steps: Steps, counts: tuple[int, int]) -> None:
         sends = sum(mail.sends for mail in steps.mails)
-        self._counts[member.invocation] = sent + sends, received + len(steps.mails) - sends
+        self._counts[member.invocation] = counts[0] + sends, counts[1] + len(steps.mails) - sends
 
 
 def _exactly(time: Time) -> int | bytes:
