@@ -122,6 +122,11 @@ class Steps:
     passes_nothing: bool
 
     @property
+    def sends(self) -> int:
+        """Messages of a copy that are sends."""
+        return sum(mail.sends for mail in self.mails)
+
+    @property
     def inputs(self) -> int:
         """Number of values before the first step."""
         return self.lanes + self.streams
