@@ -84,8 +84,8 @@ class Executed:
     """One member of a block. Copies from the last explicit one on follow by `shift`.
 
     `count` is the block's; copies are counted from `member.offset` of the segment on. `mail_base` is the number of
-    messages that the invocation has (sent, received) before the first copy. All that `kept` and `last` say
-    happens `later`; `last` is what the last explicit copy leaves on the lanes that it uses.
+    messages that the invocation has (sent, received) before the first copy. All that `kept`
+    and `end` say happens `later`; `end` is when the last rank of the last copy is done.
     """
 
     member: Member
@@ -94,12 +94,12 @@ class Executed:
     mail_base: tuple[int, int]
     shift: int = 0
     later: int = 0
-    last: tuple[Time, ...] = ()
+    end: int = 0
 
     @property
     def last_end(self) -> int:
         """When the last rank of the last copy is done."""
-        return max(map(latest, self.last), default=0) + (self.count - self.explicit) * self.shift + self.later
+        return self.end + self.later
 
     @property
     def steps(self) -> Steps:
@@ -187,23 +187,24 @@ class Executor:
         compressible = block.count > 1 and all(one.copies_alike and not one.mails for one in steps)
         touched = self._touched(block) if compressible else []
         before: list[Time] = []
-        copy, shift = 0, None
+        copy, shift, times = 0, None, list[Times]()
         for copy in range(block.count):
-            for executed in done:
-                self.copy(executed, copy)
+            times = [self.copy(executed, copy) for executed in done]
             after = self._snapshot(block, touched) if compressible else []
             shift = constant_shift(before, after)
             if shift is not None:
                 break
             before = after
+        leap = (block.count - copy - 1) * (shift or 0)
         if shift:
-            self._leap(block, touched, (block.count - copy - 1) * shift)
-            for executed in done:
-                executed.shift = shift
+            self._leap(block, touched, leap)
+        for executed, last in zip(done, times, strict=True):
+            executed.shift = shift or 0
+            executed.end = end_of(executed.steps, last) + leap
         return done
 
-    def copy(self, executed: Executed, copy: int) -> None:
-        """Run one copy of a member's template, and keep the state before it."""
+    def copy(self, executed: Executed, copy: int) -> Times:
+        """Run one copy of a member's template, and keep the state before it; its times."""
         member, steps = executed.member, executed.steps
         numbers = [2 * team + lane for team in member.program.teams[: steps.lanes // 2] for lane in (0, 1)]
         streams = tuple(self.streams[member.invocation][: steps.streams])
@@ -212,11 +213,11 @@ class Executor:
         times = advance(steps, executed.row(copy), entry, self.uniform)
         for lane in steps.used:
             self.lanes[numbers[lane]] = times.values[steps.ends[lane]]
-        executed.last = tuple(times.values[steps.ends[lane]] for lane in steps.used)
         self.streams[member.invocation] = [self._out(steps, times, out) for out in steps.outs]
         if steps.mails:
             self._post(member, steps, times)
         self._keep(executed.kept, entry, times)
+        return times
 
     def floor(self, member: Member, time: int) -> None:
         """Make every lane that a member uses ready no earlier than a time."""
@@ -292,6 +293,11 @@ class Executor:
             name = self.name(member, steps, number, counts)
             self.mail[name] = times.starts[number], times.values[steps.inputs + number]
         self.counts[member.invocation] = counts[0] + steps.sends, counts[1] + len(steps.mails) - steps.sends
+
+
+def end_of(steps: Steps, times: Times) -> int:
+    """When the last rank of a copy is done."""
+    return max(latest(times.values[steps.ends[lane]]) for lane in steps.used)
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dagc.timeline.advance import Time, earliest, later
-from dagc.timeline.execute import Executed, Executor, MailKey, Tail
+from dagc.timeline.execute import Executed, Executor, MailKey, Tail, end_of
 from dagc.timeline.order import Block, Turn
 from dagc.timeline.steps import Steps
 
@@ -23,6 +23,9 @@ _Label = tuple[tuple[int, int, int], ...]
 """(template, count, offset) of each block of a turn."""
 
 _Key = tuple[object, ...]
+
+_SOON = 4
+"""Copies of a block within which two entrances meet, if they meet; later ones are not compared."""
 
 
 @dataclass(slots=True, eq=False)
@@ -146,7 +149,7 @@ class Replay:
     def _learn(self, turn: Turn, before: _Before) -> _Known:
         """Run a turn, and note what it did."""
         executor = self.executor
-        pieces = [self.run((block,))[0][0] for block in turn] if len(turn) > 1 else [self._run(turn[0], before)]
+        pieces = [self.run((block,))[0][0] for block in turn] if turn[1:] else [self._run(turn[0], before)]
         last = turn[-1].members[0]
         streams = zip(executor.streams[last.invocation], pieces[-1].steps.outs, strict=True)
         return _Known(
@@ -174,7 +177,7 @@ class Replay:
         for block, piece in zip(turn, known.pieces, strict=True):
             base = piece.mail_base[0] + sent, piece.mail_base[1] + received
             later_by = piece.later + by
-            done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.last))
+            done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.end))
         for name in before.mail:
             executor.mail.pop(name, None)
         for index, number, start, end in known.posts:
@@ -205,14 +208,14 @@ class Replay:
         executed = executor.begin(member, block.count)
         entered: list[_Before] = []
         for copy in range(block.count):
-            before = self._before((block,), self._form((block,))) if copy else before
-            key = (copy, *before.key)
-            rest = self._rests.get(key)
+            if 0 < copy < _SOON:
+                before = self._before((block,), self._form((block,)))
+            rest = self._rests.get((copy, *before.key)) if copy < _SOON else None
             if rest is not None:
                 self._join(executed, rest, before)
                 break
-            entered.append(before)
-            executor.copy(executed, copy)
+            entered += [before] if copy < _SOON else []
+            executed.end = end_of(executed.steps, executor.copy(executed, copy))
         self._note(executed, entered)
         return executed
 
@@ -220,7 +223,7 @@ class Replay:
         """Take the copies that are left from another block."""
         executor, by = self.executor, before.base - rest.base
         executed.kept.tail = Tail(rest.done.kept, rest.copy, by + rest.done.later)
-        executed.last = tuple(time + by for time in rest.done.last)
+        executed.end = rest.done.last_end + by
         for number, time in zip(before.numbers, rest.lanes, strict=True):
             executor.lanes[number] = time + by
         executor.streams[executed.member.invocation] = [time + by for time in rest.streams]

@@ -48,6 +48,8 @@ class Group:
 
     def of(self, rank: int) -> Ranks:
         """The members of a rank's group, ascending."""
+        if self.whole:
+            return np.arange(self.members.size, dtype=np.int64)
         return np.sort(self.members[np.nonzero((self.members == rank).any(axis=1))[0][0]])
 
 
