@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from dagc.plan.resolve import resolve
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.timeline.schedule import schedule
+from tests.bench.peak import peak_bytes
 
 CASES = {
     "1e5": "pp 1 [micro 3] < ep 32 >",
@@ -216,20 +216,9 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
 def main(kind: str, case: str, load: str, *more: str) -> None:
     """Measure and print."""
     plan = plan_of(case, load)
-    before = _peak()
+    before = peak_bytes()
     found = KINDS[kind](plan, *more)
-    print(json.dumps(found | {"peak": _peak(), "peak_before": before}))
-
-
-def _peak() -> int:
-    """Peak memory of this process in bytes; Linux tells it apart from that of the process that it was forked from."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(json.dumps(found | {"peak": peak_bytes(), "peak_before": before}))
 
 
 if __name__ == "__main__":
