@@ -19,14 +19,14 @@ from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.history import History
-from dagc.timeline.lazy import Slack, Starts
+from dagc.timeline.lazy import Runs, Slack
 from dagc.timeline.order import period_turns, periods_of_first_step, repeats
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.steady import Steady, settle
 from dagc.timeline.steps import template_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
-from dagc.timeline.timeline import Run, Timeline
+from dagc.timeline.timeline import Timeline
 
 
 def schedule(priced: PricedPhase) -> Timeline:
@@ -41,7 +41,7 @@ def schedule(priced: PricedPhase) -> Timeline:
     steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
     return Timeline(
         priced=priced,
-        runs=tuple(_run(executed) for executed in history.executed),
+        runs=Runs(history),
         makespan=history.makespan,
         interval=steady.interval,
         path=path,
@@ -60,24 +60,6 @@ def _first_step(replay: Replay, graph: PhaseGraph, tasks: Sequence[Tasks]) -> Hi
     while kept and all(executed.member.step > 0 for executed in kept[-1]):
         kept.pop()
     return History(graph, tasks, kept)
-
-
-def _run(executed: Executed) -> Run:
-    member = executed.member
-    first = member.segment.first_layer
-    return Run(
-        step=member.step,
-        micro_batch=member.micro_batch,
-        size=member.size,
-        stage=member.stage,
-        position=member.position,
-        template=member.segment.template,
-        count=executed.count,
-        first_layer=None if first is None else first + member.offset,
-        starts=Starts(executed),
-        shift=executed.shift,
-        offset=member.offset,
-    )
 
 
 def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:

@@ -102,8 +102,9 @@ class Steps:
     `outs[i]` are the values whose maximum is stream i afterwards, `ends[l]` the value that lane l is left with, `used`
     the lanes that some task runs on. `places[node]` is the (step, number within it) of a node. `reads` are the streams
     that some step waits for, `meets` and `posts` the steps that take a message and that leave one (mirrored, the sends
-    take). `awaits_inputs` when every step waits, directly or through others, for one of these or for
-    a message: then none starts before the first of them. `passes_nothing` when no stream is passed on as it came.
+    take), `sends` how many of its messages are sends. `awaits_inputs` when every step waits, directly or through
+    others, for one of these or for a message: then none starts before the first of them. `passes_nothing` when no
+    stream is passed on as it came.
     """
 
     lanes: int
@@ -113,6 +114,7 @@ class Steps:
     ends: tuple[int, ...]
     used: tuple[int, ...]
     mails: tuple[Mail, ...]
+    sends: int
     mirrored: bool
     places: tuple[tuple[int, int], ...]
     uniform: bool
@@ -122,11 +124,6 @@ class Steps:
     posts: tuple[int, ...]
     awaits_inputs: bool
     passes_nothing: bool
-
-    @property
-    def sends(self) -> int:
-        """Messages of a copy that are sends."""
-        return sum(mail.sends for mail in self.mails)
 
     @property
     def inputs(self) -> int:
@@ -179,6 +176,7 @@ def template_steps(tasks: Tasks) -> Steps:
         ends=tuple(ends),
         used=tasks.lanes,
         mails=tasks.mails,
+        sends=sum(mail.sends for mail in tasks.mails),
         mirrored=tasks.mirrored,
         places=tuple(places),
         reads=tuple(sorted({v - lanes for step in steps for v in step.order if lanes <= v < base})),
