@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
+from dagc.catalog.model import Experts, ModelSpec
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.source import Span
 

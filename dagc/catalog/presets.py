@@ -13,9 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
+from dagc.catalog.model import Experts, ModelSpec
 
 _HERE = Path(__file__).parent
 _ALIASES: Mapping[str, str] = {"h20": "h20-sxm"}

@@ -49,7 +49,8 @@ def _find(name: str) -> ModelSpec | Diagnostic:
 
 
 def _show(spec: ModelSpec, style: str) -> None:
-    from dagc.catalog.parameters import count, kv_bytes_per_token
+    from dagc.catalog.cache import kv_bytes_per_token
+    from dagc.catalog.parameters import count
 
     shapes = spec.shapes()
     if shapes is None:

@@ -11,9 +11,12 @@ from dataclasses import replace
 
 import pytest
 
+from dagc.catalog.cache import kv_bytes_per_token
 from dagc.catalog.dtype import Dtype
+from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, ModelShapes
-from dagc.catalog.parameters import ActiveDefinition, Part, attention_parameters, count, kv_bytes_per_token
+from dagc.catalog.parameters import ActiveDefinition, count
+from dagc.catalog.part import Part
 from dagc.catalog.presets import load_model, model_names
 
 TOTALS = {
@@ -71,11 +74,13 @@ def test_mixtral_by_hand() -> None:
     assert parameters.by_part == {
         Part.EMBEDDING: 32_000 * 4096,
         Part.ATTENTION: 32 * (4096 * 4096 + 2 * 4096 * 1024 + 4096 * 4096),
+        Part.MIXERS: 0,
         Part.DENSE_FFN: 0,
         Part.ROUTER: 32 * 4096 * 8,
         Part.EXPERTS: 32 * 8 * 3 * 4096 * 14_336,
         Part.SHARED_EXPERTS: 0,
         Part.NORMS: (2 * 32 + 1) * 4096,
+        Part.OTHER: 0,
         Part.HEAD: 32_000 * 4096,
     }
 
