@@ -36,7 +36,7 @@ def models(name: str | None, style: str) -> None:
 
 def _find(name: str) -> ModelSpec | Diagnostic:
     """A preset, or the model of a file: a name with a suffix `.json` or a directory in it is a path."""
-    from dagc.catalog.huggingface import read_config_file
+    from dagc.catalog.huggingface.read import read_config_file
     from dagc.catalog.names import unknown_name
     from dagc.catalog.presets import load_model, model_names
     from dagc.source import Source
@@ -49,7 +49,8 @@ def _find(name: str) -> ModelSpec | Diagnostic:
 
 
 def _show(spec: ModelSpec, style: str) -> None:
-    from dagc.catalog.parameters import count, kv_bytes_per_token
+    from dagc.catalog.cache import kv_bytes_per_token
+    from dagc.catalog.parameters import count
 
     shapes = spec.shapes()
     if shapes is None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.huggingface import read_config_file
+from dagc.catalog.huggingface.read import read_config_file
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import unknown_name
+from dagc.catalog.part import Part
 from dagc.catalog.presets import load_model, model_names
 from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
 from dagc.declare.model_parts import ATTENTION, EXPERTS, contradictions, merge_attention, merge_experts
@@ -125,11 +126,13 @@ def _merged(base: ModelSpec, record: Record) -> ModelSpec:
     return replace(base, incomplete=incomplete, **changes)
 
 
-def _dtypes(base: ModelSpec, record: Record) -> dict[str, Dtype]:
-    found: dict[str, Dtype] = {}
+def _dtypes(base: ModelSpec, record: Record) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     if all_weights := record.word("dtype"):
-        found |= {"weight_dtype": Dtype(all_weights), "expert_dtype": Dtype(all_weights)}
+        found |= {"weight_dtype": Dtype(all_weights), "expert_dtype": Dtype(all_weights), "stored": ()}
         if all_weights in _ARITHMETIC:
             found |= {"activation_dtype": Dtype(all_weights), "kv_dtype": Dtype(all_weights)}
+    if record.word("expert_dtype") and "stored" not in found:
+        found["stored"] = tuple((part, how) for part, how in base.stored if part is not Part.EXPERTS)
     apart = ("expert_dtype", "activation_dtype", "kv_dtype")
     return found | {name: Dtype(word) for name in apart if (word := record.word(name))}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from dagc.catalog.attention import AttentionKind
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import AttentionKind, Experts, ModelSpec
+from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.presets import load_model
 from dagc.declare.model import declare_model
 from dagc.diag.diagnostic import Diagnostic
