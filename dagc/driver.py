@@ -24,6 +24,7 @@ from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower
 from dagc.plan.missing import missing_rates, missing_shapes
+from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
@@ -116,7 +117,7 @@ def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnosti
     found += problems
     if deployment is None or facts is None or _stops(problems):
         return None
-    plan = Plan(deployment, facts)
+    plan = Plan(placed(deployment, facts.engine), facts)
     own = list(check_plan(plan))
     priced = None if _stops(own) else _price(plan, own, say)
     found += own

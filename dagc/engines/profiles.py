@@ -5,7 +5,7 @@ An engine's counting stands in its own module (`vllm`, `sglang`, `trtllm`, `mega
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 ENGINES: tuple[str, ...] = ("vllm", "sglang", "trtllm", "megatron")
@@ -162,6 +162,9 @@ _MEGATRON = Profile(
 _PROFILES = {profile.name: profile for profile in (_VLLM, _SGLANG, _TRTLLM, _MEGATRON)}
 
 
-def profile(name: str) -> Profile:
-    """The newest encoded version of an engine; `name` is one of `ENGINES`."""
-    return _PROFILES[name]
+def profile(name: str, version: str | None = None) -> Profile:
+    """An engine in one of its `versions`, or the newest; `name` is one of `ENGINES`."""
+    newest = _PROFILES[name]
+    if version is None or version == newest.version:
+        return newest
+    return replace(newest, version=version, context_parallel=newest.context_parallel and name != "vllm")

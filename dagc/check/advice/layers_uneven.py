@@ -34,8 +34,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _runs(held: tuple[int, ...]) -> str:
-    more, fewer = held.count(held[0]), held.count(held[-1])
-    return f"{counted(more, 'stage')} of {counted(held[0], 'layer')}, {fewer} of {held[-1]}"
+    most, least = max(held), min(held)
+    return f"{counted(held.count(most), 'stage')} of {counted(most, 'layer')}, {held.count(least)} of {least}"
 
 
 def _pipeline(plan: Plan, service: Service) -> Span:
