@@ -121,7 +121,7 @@ def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:
 
 
 def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Started:
-    """What the engine of a plan makes of every strategy that has a meaning; without an `engine` block, what each does."""
+    """What the engine of a plan makes of each strategy with a meaning; without an `engine` block, what all four do."""
     found: list[Diagnostic] = []
     parsed = parse(source)
     found += parsed.diagnostics
