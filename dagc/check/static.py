@@ -39,10 +39,12 @@ from dagc.check.engines import (
     megatron_context_parts,
     megatron_experts_uneven,
     megatron_layers_uneven,
+    megatron_query_groups,
     megatron_sequence_parallel,
     not_expressible,
     option_lacking,
     sglang_experts_uneven,
+    sglang_overlap,
     trtllm_experts_uneven,
     vllm_dcp_kv_heads,
     vllm_slots_uneven,
@@ -114,11 +116,13 @@ ENGINE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     vllm_slots_uneven.check,
     vllm_dcp_kv_heads.check,
     sglang_experts_uneven.check,
+    sglang_overlap.check,
     trtllm_experts_uneven.check,
     megatron_layers_uneven.check,
     megatron_experts_uneven.check,
     megatron_sequence_parallel.check,
     megatron_context_parts.check,
+    megatron_query_groups.check,
 )
 """What the named engine refuses; all are silent without one. They wait for degrees that are right in any engine."""
 

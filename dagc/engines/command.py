@@ -53,12 +53,15 @@ def _vllm(instance: Instance, settings: Settings, host: Host, nodes: int) -> Com
     others = ["--distributed-executor-backend", "ray"] if nodes > 1 else []
     others += ["--data-parallel-backend", "ray"] if nodes > 1 and settings.get("dp", 1) > 1 else []
     others += ["--kv-transfer-config", _NIXL] if instance.phase else []
+    kernels = "deepep_low_latency" if instance.phase == "decode" else "deepep_high_throughput"
+    others += ["--all2all-backend", kernels] if instance.overlap > 1 else []
     environment = _partition("VLLM_PP_LAYER_PARTITION", instance)
     return Command(environment, ("vllm", "serve", host.model), write_flags("vllm", settings), tuple(others), (), 1)
 
 
 def _sglang(instance: Instance, settings: Settings, host: Host, nodes: int) -> Command:
     others = ["--disaggregation-mode", instance.phase] if instance.phase else []
+    others += ["--moe-a2a-backend", "deepep"] if instance.overlap > 1 else []
     others += _several(nodes, "--nnodes", "--node-rank", "--dist-init-addr", "$HEAD:5000")
     program = ("python", "-m", "sglang.launch_server", "--model-path", host.model)
     environment = _partition("SGLANG_PP_LAYER_PARTITION", instance)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagc.driver import launch
+from dagc.diag.diagnostic import Family
+from dagc.driver import check, launch
 from dagc.engines.command import Host, command
 from dagc.engines.counting import count, settings_of_sizes
 from dagc.engines.express import express
@@ -144,3 +145,12 @@ def test_a_dense_model_has_flags_too(engine: str, wanted: Sizes) -> None:
         back = read_flags(engine, command(engine, Instance(wanted), found, Host("m", 8)).tokens).sizes
         assert back is not None
         assert (back.attention, back.stages) == (wanted.attention, wanted.stages)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(ENGINES), LEGAL)
+def test_every_plan_under_an_engine_is_checked_to_the_end(engine: str, text: str) -> None:
+    """Graphs and timelines under an engine's numbers keep their invariants: no V code."""
+    facts = f"model qwen3-30b-a3b {{ layers 7 }}\ncluster h100-sxm x 4096\nengine {engine}\n"
+    found = check(Source("plan.moe", facts + text))
+    assert not [d.message for d in found.diagnostics if d.code.family is Family.INVARIANT]

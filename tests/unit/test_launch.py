@@ -120,3 +120,13 @@ def test_a_wrong_degree_is_no_matter_of_engines() -> None:
 def test_a_model_that_nobody_publishes_is_left_open() -> None:
     result = run("-e", "ep 8", "--model", "m { experts 16 { top 2 } }", "--engine", "vllm")
     assert 'vllm serve "$MODEL"' in result.stdout
+
+
+def test_overlap_brings_its_kernels() -> None:
+    """Both engines refuse it on their default all-to-all."""
+    for engine, flags in (
+        ("vllm", "--enable-dbo --all2all-backend deepep_high_throughput"),
+        ("sglang", "--enable-two-batch-overlap --moe-a2a-backend deepep"),
+    ):
+        result = run("-e", "ep 8 [overlap 2]", "--model", "deepseek-v3", "--engine", engine)
+        assert flags in result.stdout
