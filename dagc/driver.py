@@ -8,28 +8,32 @@ never raised: a strategy that cannot be priced still has its size, a plan with o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagc.check.priced import check_priced
-from dagc.check.static import check_hierarchy, check_plan
+from dagc.check.static import check_engine, check_hierarchy, check_plan
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.declare.facts import declare_facts
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.order import in_order
+from dagc.engines.profiles import ENGINES, profile
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower
+from dagc.plan.deployment import Deployment
 from dagc.plan.missing import missing_rates, missing_shapes
+from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
 from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
+from dagc.report.launch import Launched, launched
 from dagc.report.structure import structure
 from dagc.source import Source
 from dagc.syntax.parser import parse, parse_fragment
@@ -86,6 +90,14 @@ class Outcome:
     checked: tuple[Checked, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What engines make of the strategies of a plan: by strategy, then by engine."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    launched: tuple[Launched, ...]
+
+
 def check(source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent) -> Outcome:
     """Everything that is known of a plan without writing a file."""
     found: list[Diagnostic] = []
@@ -108,15 +120,56 @@ def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:
     return tuple(block for block, _ in parsed if block)
 
 
-def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnostic], say: Say) -> Checked | None:
-    """One strategy through all steps; `found` collects the diagnostics of those without a meaning too."""
+def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Started:
+    """What the engine of a plan makes of each strategy with a meaning; without an `engine` block, what all four do."""
+    found: list[Diagnostic] = []
+    parsed = parse(source)
+    found += parsed.diagnostics
+    overrides = _overrides(blocks, found)
+    if parsed.file is None:
+        return Started(in_order(found), ())
+    facts, problems = declare_facts(parsed.file, overrides, directory)
+    found += problems
+    started: list[Launched] = []
+    for strategy in parsed.file.strategies:
+        deployment = _sized(strategy, found)
+        if deployment is None or facts is None or _stops(found):
+            continue
+        own = check_plan(Plan(deployment, replace(facts, engine=None)))
+        found += (d for d in own if d.is_error)
+        if not _stops(list(own)):
+            started += (_launched(deployment, facts, engine) for engine in _named(facts))
+    return Started(in_order(found), tuple(started))
+
+
+def _named(facts: Facts) -> tuple[str, ...]:
+    """The engine of a plan, or all."""
+    return ENGINES if facts.engine is None else (facts.engine.name,)
+
+
+def _launched(deployment: Deployment, facts: Facts, engine: str) -> Launched:
+    named = facts.engine if facts.engine is not None and facts.engine.name == engine else profile(engine)
+    plan = Plan(placed(deployment, named), replace(facts, engine=named))
+    return launched(plan, named, check_engine(plan))
+
+
+def _sized(strategy: NamedStrategy, found: list[Diagnostic]) -> Deployment | None:
+    """The meaning of a strategy, or None; `found` collects what is wrong with its text."""
     problems = [*check_hierarchy(annotate(strategy))]
     deployment, sizing = resolve(strategy)
     problems += sizing
     found += problems
-    if deployment is None or facts is None or _stops(problems):
+    return None if _stops(problems) else deployment
+
+
+def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnostic], say: Say) -> Checked | None:
+    """One strategy through all steps; `found` collects the diagnostics of those without a meaning too."""
+    problems: list[Diagnostic] = []
+    deployment = _sized(strategy, problems)
+    found += problems
+    if deployment is None or facts is None:
         return None
-    plan = Plan(deployment, facts)
+    plan = Plan(placed(deployment, facts.engine), facts)
     own = list(check_plan(plan))
     priced = None if _stops(own) else _price(plan, own, say)
     found += own

@@ -25,8 +25,10 @@ TOO_LARGE = Code("X004", "file-too-large")
 MAX_BYTES = 4 << 20
 """Largest plan that is read. A plan is some kilobytes; past this it is another kind of file."""
 
-BLOCKS = ("model", "cluster", "workload", "require")
+BLOCKS = ("model", "cluster", "workload", "require", "engine")
 """Blocks that an option of the same name may give."""
+
+_HELP = {"engine": "Engine whose rules hold, NAME or NAME@VERSION, in place of the plan's own."}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,7 +46,7 @@ class Input:
 def plan_arguments(function: Command) -> Command:
     """Add PLAN, `-e` and the block options to a command."""
     for name in reversed(BLOCKS):
-        help_text = f"Text of the {name} block, in place of the plan's own."
+        help_text = _HELP.get(name, f"Text of the {name} block, in place of the plan's own.")
         function = click.option(f"--{name}", metavar="TEXT", help=help_text)(function)
     function = click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")(function)
     return click.argument("plan", required=False, metavar="[PLAN]")(function)
@@ -52,7 +54,11 @@ def plan_arguments(function: Command) -> Command:
 
 def read_input(plan: str | None, expression: str | None, blocks: dict[str, str | None]) -> Input | Diagnostic:
     """The input that the arguments name, or why there is none."""
-    given = tuple((name, Source(f"--{name}", text)) for name in BLOCKS if (text := blocks.get(name)) is not None)
+    given = tuple(
+        (name, Source(f"--{name}", _block_text(name, text)))
+        for name in BLOCKS
+        if (text := blocks.get(name)) is not None
+    )
     if (plan is None) == (expression is None):
         raise click.UsageError("give one plan: a file, `-` for standard input, or `-e STRATEGY`")
     if expression is not None:
@@ -63,6 +69,12 @@ def read_input(plan: str | None, expression: str | None, blocks: dict[str, str |
     path = Path(str(plan))
     text = read_text(path)
     return text if isinstance(text, Diagnostic) else Input(Source(str(path), text), path.stem, path.parent, given)
+
+
+def _block_text(name: str, text: str) -> str:
+    """What stands for an option in a plan: `vllm@0.11.0` is an engine with its version."""
+    engine, sign, version = text.partition("@")
+    return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
 
 
 def read_text(path: Path) -> str | Diagnostic:

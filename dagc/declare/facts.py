@@ -14,6 +14,7 @@ from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
 from dagc.declare.claims import declare_claims
 from dagc.declare.cluster import declare_cluster
+from dagc.declare.engine import declare_engine
 from dagc.declare.model import declare_model
 from dagc.declare.require import declare_requirements
 from dagc.declare.workload import declare_workload
@@ -31,7 +32,7 @@ NO_STRATEGY = Code("N119", "no-strategy")
 DEFAULTED = ("model", "cluster", "workload")
 """Blocks that have a default."""
 
-_SINGLE = (*DEFAULTED, "require")
+_SINGLE = (*DEFAULTED, "require", "engine")
 """Blocks that stand at most once in a file."""
 
 
@@ -52,6 +53,8 @@ def declare_facts(
     problems += wrong
     requirements, wrong = declare_requirements(blocks.get("require"))
     problems += wrong
+    engine, wrong = declare_engine(blocks.get("engine"))
+    problems += wrong
     claims, wrong = _claims(file)
     problems += wrong
     devices, wrong = _devices(s.body for s in file.strategies)
@@ -59,7 +62,7 @@ def declare_facts(
     if model is None or cluster is None or workload is None:
         return None, tuple(problems)
     defaulted = tuple(keyword for keyword in DEFAULTED if keyword not in blocks)
-    return Facts(model, cluster, workload, requirements, claims, devices, defaulted), tuple(problems)
+    return Facts(model, cluster, workload, requirements, claims, devices, defaulted, engine), tuple(problems)
 
 
 def _without_strategy(file: PlanFile) -> Iterator[Diagnostic]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
+from dagc.engines.profiles import Profile
 from dagc.plan.deployment import Deployment, Pool
 from dagc.plan.layout import Ranks
 from dagc.plan.workload import Claim, Requirement, Workload
@@ -19,7 +20,7 @@ class Facts:
     """What a plan file states beside its strategies, defaults filled in.
 
     `defaulted` names the blocks (`model`, `cluster`, `workload`) that were not written. `devices` are those that
-    pools name by `[device …]`, by name.
+    pools name by `[device …]`, by name. `engine` is the one whose rules hold, if any.
     """
 
     model: ModelSpec
@@ -29,6 +30,7 @@ class Facts:
     claims: tuple[tuple[str, tuple[Claim, ...]], ...]
     devices: tuple[tuple[str, DeviceSpec], ...]
     defaulted: tuple[str, ...]
+    engine: Profile | None = None
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

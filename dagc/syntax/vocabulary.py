@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dagc.syntax.tree import AxisKind, ScopeKind
 
-BLOCKS = ("model", "cluster", "workload", "require", "claims")
+BLOCKS = ("model", "cluster", "workload", "require", "claims", "engine")
 STRATEGY = "strategy"
 STATEMENTS = (*BLOCKS, STRATEGY)
 AXES = tuple(kind.value for kind in AxisKind)
