@@ -1,21 +1,28 @@
-"""Activations and communication buffers of each rank: an estimate from the largest tensors of one layer.
+"""Activations and communication buffers of each rank in one phase: an estimate from the largest tensors of one layer.
 
-T is the most tokens that a rank computes at once (its share of a micro-batch, at most the workload's chunk); layers
-reuse the same memory, so one layer counts. Elements alive at the peak:
+T is the most tokens that a rank computes at once (in prefill its share of a micro-batch, at most the workload's chunk;
+in decode its sequences); layers reuse the same memory, so one layer counts. Elements alive at the peak:
 
     attention      T · (2 hidden + queries + keys + values + result of the rank's heads); of a recurrent mixer its
                    columns and result
     dense          T · (2 hidden + inner widths / tp)
     experts        P · (2 hidden + inner widths / tp), P the token-expert pairs of a rank under uniform routing
     head           sequences · vocab / tp in fp32, on the last stage
-    communication  T · hidden for tp's reduction or the hand-over between stages; dispatch and combine hold what a
-                   rank sends (T · top · hidden) and what it receives (P · hidden)
+
+Communication buffers hold T · hidden for tp's reduction or the hand-over between stages, and those of dispatch and
+combine. In prefill these are made to measure: what a rank sends (T · top · hidden) and what it receives under uniform
+routing (P · hidden); skewed routing sends more to some ranks. In decode they are made once, for any routing: each
+expert slot of the group has room for all tokens that a rank may dispatch (T over the ranks that hold the same tokens),
+to send and to receive, twice because steps alternate: 4 · slots · tokens · hidden. This is the layout of low-latency
+kernels (DeepEP's `LowLatencyLayout`).
 
 The core of attention is taken as fused (no score matrix: FlashAttention, Dao et al. 2022). Allocator slack is in the
 reserve.
 """
 
 from __future__ import annotations
+
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +34,11 @@ from dagc.cost.holding import Bytes, Holding
 from dagc.plan.deployment import Phase
 
 
-def activation_bytes(holding: Holding) -> Bytes:
-    """Bytes of activations at the peak, shape (stages, width)."""
-    shapes, layout, tokens = holding.shapes, holding.attention, holding.tokens()
+def activation_bytes(holding: Holding, phase: Phase) -> Bytes:
+    """Bytes of activations at the peak of a phase, shape (stages, width)."""
+    shapes, layout, tokens = holding.shapes, holding.attention, holding.tokens(phase)
     moe = holding.layers(FfnKind.MOE) > 0
-    routed = moe * (_pairs(holding, tokens) * _inside(shapes, _expert_inner(holding)))
+    routed = moe * (_pairs(holding, phase) * _inside(shapes, _expert_inner(holding)))
     if layout is None:
         return (holding.zeros() + routed) * shapes.activation_dtype.bytes
     inner = _width(shapes, shapes.dense_ffn) / layout.tp
@@ -43,27 +50,47 @@ def activation_bytes(holding: Holding) -> Bytes:
     return np.maximum(layer, logits * (shapes.vocab / layout.tp * Dtype.FP32.bytes))
 
 
-def communication_bytes(holding: Holding) -> Bytes:
-    """Bytes of communication buffers, shape (stages, width)."""
-    shapes, tokens = holding.shapes, holding.tokens()
-    experts, layout = holding.service.experts_pool.experts, holding.attention
+def communication_bytes(holding: Holding, phase: Phase) -> Bytes:
+    """Bytes of communication buffers in a phase, shape (stages, width)."""
+    shapes, layout = holding.shapes, holding.attention
     held = holding.zeros()
     if layout is not None and (layout.tp > 1 or holding.service.stages > 1):
-        held = held + tokens * shapes.hidden
+        held = held + holding.tokens(phase) * shapes.hidden
+    experts = holding.service.experts_pool.experts
     if shapes.experts and experts and (experts.ep > 1 or len(holding.service.pools) > 1):
-        sent = tokens * shapes.experts.top * shapes.hidden if layout is not None else 0.0
         moe = holding.layers(FfnKind.MOE) > 0
-        held = held + moe * (sent + _pairs(holding, tokens) * shapes.hidden)
+        held = held + moe * (_fixed(holding) if phase is Phase.DECODE else _measured(holding, phase))
     return held * shapes.activation_dtype.bytes
 
 
-def _pairs(holding: Holding, tokens: npt.NDArray[np.float64]) -> float:
+def _fixed(holding: Holding) -> float:
+    """Elements of the buffers of dispatch and combine that fit any routing."""
+    experts, options = holding.shapes.experts, holding.service.options
+    slots = experts.count + options.redundant if experts else 0
+    most = ceil(float(holding.tokens(Phase.DECODE).max()) / _copies(holding, Phase.DECODE))
+    return 4.0 * slots * most * holding.shapes.hidden
+
+
+def _measured(holding: Holding, phase: Phase) -> npt.NDArray[np.float64]:
+    """Elements that each rank sends and receives under uniform routing."""
+    experts = holding.shapes.experts
+    top = experts.top if experts and holding.attention is not None else 0
+    return (holding.tokens(phase) * top + _pairs(holding, phase)) * holding.shapes.hidden
+
+
+def _pairs(holding: Holding, phase: Phase) -> float:
     """Token-expert pairs that one rank computes: distinct tokens of the stage, `top` each, spread over ep and dp."""
-    layout, experts, attention = holding.experts, holding.shapes.experts, holding.service.attention_pool.attention
-    if layout is None or experts is None or attention is None:
+    layout, experts = holding.service.experts_pool.experts, holding.shapes.experts
+    if layout is None or experts is None:
         return 0.0
-    copies = attention.tp * (attention.cp if holding.service.phase is Phase.DECODE else 1)
-    return float(tokens.sum()) / copies * experts.top / (layout.ep * layout.dp)
+    distinct = float(holding.tokens(phase).sum()) / _copies(holding, phase)
+    return distinct * experts.top / (layout.ep * layout.dp)
+
+
+def _copies(holding: Holding, phase: Phase) -> int:
+    """Ranks that hold the same tokens: all of tp, and in decode all of cp."""
+    attention = holding.service.attention_pool.attention
+    return attention.tp * (attention.cp if phase is Phase.DECODE else 1) if attention else 1
 
 
 def _inside(shapes: ModelShapes, inner: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
+from dagc.engines.allocation import allocation
 from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
@@ -80,12 +81,25 @@ class Holding:
             return np.full(self.pool.width, float(sequences))
         return sequences_per_rank(self.attention, sequences).astype(np.float64)
 
-    def tokens(self) -> npt.NDArray[np.float64]:
-        """Most tokens that an attention rank computes at once, shape (width,): at most the workload's chunk."""
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that the pool serves."""
+        return (Phase.PREFILL, Phase.DECODE) if self.service.phase is Phase.BOTH else (self.service.phase,)
+
+    @property
+    def block(self) -> int:
+        """Tokens of a block of cache: as the workload says, else the engine's."""
+        return self.plan.facts.workload.block or allocation(self.plan.facts.engine).block_tokens
+
+    def tokens(self, phase: Phase) -> npt.NDArray[np.float64]:
+        """Most tokens that an attention rank computes at once, by local rank: in prefill at most the workload's chunk.
+
+        Shape (width of the attention pool,).
+        """
         workload, attention = self.plan.facts.workload, self.service.attention_pool.attention
         held = Holding(self.plan, self.shapes, self.service, self.service.attention_pool)
         sequences = held.micro_batch()
-        if self.service.phase is Phase.DECODE or attention is None:
+        if phase is Phase.DECODE or attention is None:
             return sequences
         return np.minimum(workload.chunk, np.ceil(sequences * workload.prompt / attention.cp))
 

@@ -3,7 +3,7 @@
 Turns a plan into bytes by stage and local rank for each pool: weights, KV cache, activations, communication buffers
 and a reserve for what is neither. All replicas of a service hold the same but for the remainder of the batch; the
 figures are those of the fullest. What an engine allocates beyond need (a cache filled to 90 % of the device) is not
-modelled: this is what the plan requires.
+modelled: this is what the plan requires, and `cache_tokens` what the rest of the device could hold.
 """
 
 from __future__ import annotations
@@ -14,21 +14,18 @@ from enum import StrEnum
 import numpy as np
 
 from dagc.catalog.model import ModelShapes
+from dagc.catalog.part import Part
 from dagc.cost.buffers import activation_bytes, communication_bytes
-from dagc.cost.cache import cache_bytes
+from dagc.cost.cache import cache_bytes, capacity_tokens, replica_tokens
 from dagc.cost.holding import Bytes, Holding
 from dagc.cost.weights import weight_bytes
-from dagc.plan.deployment import Pool, Service
+from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan
 
-RESERVE_BYTES = 2e9
-"""CUDA context, NCCL channels, the engine's workspaces and fragmentation on each GPU: an assumption, about what
-serving engines leave unaccounted beside their caches."""
-
 
 class MemoryPart(StrEnum):
-    """What memory is used for."""
+    """What memory is used for. `RESERVE` is what the cluster states: the engine's own."""
 
     WEIGHTS = "weights"
     KV_CACHE = "kv_cache"
@@ -43,7 +40,10 @@ class PoolMemory:
 
     Each part has shape (stages of the pool, width), or width 1 where the ranks of a stage are alike. `width` is the
     number of ranks a stage, `replicas` how many copies of the pool the deployment has. `ranks[stage]` are the global
-    ranks of a stage, in the first replica.
+    ranks of a stage, in the first replica. `weights` are those of `parts` by part of the model, `activations` by
+    phase, of which `parts` has the larger. `cache_tokens` are the tokens of sequences whose cache fits beside all
+    other parts, in the same shapes, and `cache_tokens_per_replica` those of all ranks of a replica together; infinite
+    where the pool keeps no cache. `block_tokens` is the size of a block of cache.
     """
 
     pool: str
@@ -53,6 +53,11 @@ class PoolMemory:
     replicas: int
     ranks: tuple[Ranks, ...]
     parts: dict[MemoryPart, Bytes]
+    weights: dict[Part, Bytes]
+    activations: dict[Phase, Bytes]
+    cache_tokens: Bytes
+    cache_tokens_per_replica: float
+    block_tokens: int
 
     @property
     def total(self) -> Bytes:
@@ -103,6 +108,17 @@ def rank_memory(plan: Plan) -> tuple[PoolMemory, ...]:
 def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) -> PoolMemory:
     holding = Holding(plan, shapes, service, pool)
     device = plan.device_of(pool)
+    weights = weight_bytes(holding)
+    activations = {phase: activation_bytes(holding, phase) for phase in holding.phases}
+    parts = {
+        MemoryPart.WEIGHTS: sum(weights.values(), holding.zeros()),
+        MemoryPart.KV_CACHE: cache_bytes(holding),
+        MemoryPart.ACTIVATIONS: np.maximum.reduce(list(activations.values())),
+        MemoryPart.COMMUNICATION: np.maximum.reduce([communication_bytes(holding, phase) for phase in holding.phases]),
+        MemoryPart.RESERVE: holding.zeros() + plan.facts.cluster.reserve_bytes,
+    }
+    beside = sum((held for part, held in parts.items() if part is not MemoryPart.KV_CACHE), holding.zeros())
+    fitting = capacity_tokens(holding, device.memory_bytes - beside)
     return PoolMemory(
         pool=pool.name,
         device=device.name,
@@ -110,11 +126,11 @@ def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) 
         width=pool.width,
         replicas=plan.deployment.replicas * service.replicas,
         ranks=tuple(plan.deployment.global_ranks(service, pool, stage) for stage in range(pool.stages)),
-        parts={
-            MemoryPart.WEIGHTS: holding.collapsed(weight_bytes(holding)),
-            MemoryPart.KV_CACHE: holding.collapsed(cache_bytes(holding)),
-            MemoryPart.ACTIVATIONS: holding.collapsed(activation_bytes(holding)),
-            MemoryPart.COMMUNICATION: holding.collapsed(communication_bytes(holding)),
-            MemoryPart.RESERVE: np.full((pool.stages, 1), RESERVE_BYTES),
-        },
+        parts={part: holding.collapsed(held) for part, held in parts.items()},
+        weights={part: holding.collapsed(held) for part, held in weights.items()},
+        activations={phase: holding.collapsed(held) for phase, held in activations.items()},
+        cache_tokens=holding.collapsed(fitting),
+        cache_tokens_per_replica=replica_tokens(holding, fitting),
+        block_tokens=holding.block,
     )
+

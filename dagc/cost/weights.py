@@ -1,30 +1,38 @@
-"""Weights that each rank holds.
+"""Weights that each rank holds, by part of the model.
 
 Attention is cut by heads over its tp; a rank keeps at least one KV head, so KV heads are held more than once when tp
 exceeds them. MLA's down-projections to the latents, and an indexer, stand before the heads and are whole on every
 rank. Recurrent mixers are cut by their heads, dense feed-forward and shared experts by columns over attention's tp
-(shared experts are whole with `[shared replicated]`); router and norms are whole. An expert rank holds the slots of
-its ep index, the remainder one each on the first, each cut over the experts' tp. The embedding is on the first stage,
-the head on the last, both cut by vocabulary; a tied matrix is on both where these differ.
+(shared experts are whole with `[shared replicated]`). Whole on each rank are router and norms, the gate of shared
+experts, and biases that are added to a reduced result. An expert rank holds the slots of its ep index, the remainder
+one each on the first, each cut over the experts' tp. The embedding is on the first stage, the head on the last, both
+cut by rows of the padded vocabulary (`dagc.engines.allocation`); a tied matrix is on both where these differ.
+
+Shares are of whole heads, columns and rows, the largest where they do not divide, so bytes are exact integers (up to
+the scales of a quantised type).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
 from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
-from dagc.catalog.parameters import expert_parameters, final_norm, layer_parameters, part_stored
+from dagc.catalog.parameters import ffn_parameters, final_norm, layer_parameters, part_stored
 from dagc.catalog.part import Part
 from dagc.cost.holding import Bytes, Holding
+from dagc.engines.allocation import vocabulary_rows
 from dagc.plan.splits import experts_per_rank
 
 
-def weight_bytes(holding: Holding) -> Bytes:
-    """Bytes of weights, shape (stages, width)."""
-    return holding.zeros() + _attention_side(holding) + _routed_experts(holding)
+def weight_bytes(holding: Holding) -> dict[Part, Bytes]:
+    """Bytes of each part that the pool holds, shape (stages, width)."""
+    held = {part: holding.zeros() for part in Part}
+    if holding.attention is not None:
+        _add_layers(holding, holding.attention.tp, held)
+        _add_ends(holding, holding.attention.tp, held)
+    held[Part.EXPERTS] = _routed_experts(holding)
+    return {part: size for part, size in held.items() if size.any()}
 
 
 def layer_share(shapes: ModelShapes, kind: LayerKind, tp: int, shared_tp: int) -> dict[Part, float]:
@@ -32,59 +40,62 @@ def layer_share(shapes: ModelShapes, kind: LayerKind, tp: int, shared_tp: int) -
 
     Shared experts are cut over `shared_tp`.
     """
-    whole = layer_parameters(shapes, kind)
-    held: dict[Part, float] = {part: float(n) for part, n in whole.items() if part is not Part.EXPERTS}
+    held: dict[Part, float] = {
+        part: float(n) for part, n in layer_parameters(shapes, kind).items() if part is not Part.EXPERTS
+    }
     if kind.attention:
         held[Part.ATTENTION] = attention_parameters(kind.attention.shard(tp), shapes.hidden)
     if kind.recurrent:
         held[Part.MIXERS] *= kind.recurrent.share(tp)
-    for part, parts in ((Part.DENSE_FFN, tp), (Part.SHARED_EXPERTS, shared_tp)):
-        if part in held:
-            held[part] /= parts
+    if Part.DENSE_FFN in held:
+        held[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, -(-shapes.dense_ffn // tp), shapes.gated, shapes.ffn_bias)
+    if Part.SHARED_EXPERTS in held:
+        held[Part.SHARED_EXPERTS] = _shared(shapes, shared_tp)
     return held
 
 
-def _attention_side(holding: Holding) -> Bytes:
-    """All but the routed experts, as a column by stage."""
-    shapes, layout = holding.shapes, holding.attention
-    if layout is None:
-        return np.zeros((holding.pool.stages, 1))
-    tp = layout.tp
+def _shared(shapes: ModelShapes, tp: int) -> int:
+    experts = shapes.experts
+    if experts is None or not experts.shared_ffn:
+        return 0
+    gate = shapes.hidden if experts.shared_gate else 0
+    return ffn_parameters(shapes.hidden, -(-experts.shared_ffn // tp), shapes.gated) + gate
+
+
+def _add_layers(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:
+    """What layers have beside routed experts."""
+    shapes = holding.shapes
     shared_tp = 1 if holding.service.options.shared_replicated else tp
     stages = [Counter(kinds) for kinds in holding.kinds()]
-    each = {
-        kind: sum(_bytes(shapes, part, n) for part, n in layer_share(shapes, kind, tp, shared_tp).items())
-        for kind in set[LayerKind]().union(*stages)
-    }
-    layers = holding.by_stage([sum(number * each[kind] for kind, number in stage.items()) for stage in stages])
-    return layers + _final(holding) + _vocabulary(holding, tp)
+    each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in set[LayerKind]().union(*stages)}
+    for part in Part:
+        counts = [sum(number * each[kind].get(part, 0) for kind, number in stage.items()) for stage in stages]
+        held[part] = held[part] + holding.by_stage(counts) * part_stored(shapes, part).bytes
 
 
-def _final(holding: Holding) -> Bytes:
-    """The final norm and what goes with it, on the last stage."""
-    shapes = holding.shapes
-    _, last = holding.edges()
-    return last * (_bytes(shapes, Part.NORMS, final_norm(shapes)) + _bytes(shapes, Part.OTHER, shapes.other_final))
+def _add_ends(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:
+    """The embedding on the first stage; on the last the final norm, what goes with it, and the head.
 
-
-def _vocabulary(holding: Holding, tp: int) -> Bytes:
-    """Embedding on the first stage, head on the last; one matrix where they are tied and meet."""
+    Embedding and head are one matrix where they are tied and meet.
+    """
     shapes = holding.shapes
     first, last = holding.edges()
-    matrix = shapes.vocab * shapes.hidden / tp
-    head = 0.0 if shapes.tied and holding.pool.stages == 1 else matrix
-    head += shapes.vocab / tp if shapes.head_bias else 0
-    return first * _bytes(shapes, Part.EMBEDDING, matrix) + last * _bytes(shapes, Part.HEAD, head)
+    rows = vocabulary_rows(shapes.vocab, tp, holding.plan.facts.engine)
+    is_one = shapes.tied and holding.pool.stages == 1
+    head = (0 if is_one else rows * shapes.hidden) + (rows if shapes.head_bias else 0)
+    for part, where, number in (
+        (Part.EMBEDDING, first, rows * shapes.hidden),
+        (Part.NORMS, last, final_norm(shapes)),
+        (Part.OTHER, last, shapes.other_final),
+        (Part.HEAD, last, head),
+    ):
+        held[part] = held[part] + where * (number * part_stored(shapes, part).bytes)
 
 
 def _routed_experts(holding: Holding) -> Bytes:
-    shapes, layout = holding.shapes, holding.experts
-    if layout is None or shapes.experts is None:
+    shapes, layout, experts = holding.shapes, holding.experts, holding.shapes.experts
+    if layout is None or experts is None:
         return holding.zeros()
-    held = experts_per_rank(layout, shapes.experts.count, holding.service.options.redundant)
-    one = _bytes(shapes, Part.EXPERTS, expert_parameters(shapes) / layout.tp)
-    return holding.layers(FfnKind.MOE) * held[None, :] * one
-
-
-def _bytes(shapes: ModelShapes, part: Part, parameters: float) -> float:
-    return parameters * part_stored(shapes, part).bytes
+    held = experts_per_rank(layout, experts.count, holding.service.options.redundant)
+    one = ffn_parameters(experts.width(shapes.hidden), -(-experts.ffn // layout.tp), shapes.gated, experts.bias)
+    return holding.layers(FfnKind.MOE) * held[None, :] * (one * part_stored(shapes, Part.EXPERTS).bytes)

@@ -68,6 +68,7 @@ FIELDS = (
     Field("network_latency", Kind.QUANTITY, Dimension.SECONDS),
     Field("link_efficiency", Kind.QUANTITY, Dimension.SHARE),
     Field("network_efficiency", Kind.QUANTITY, Dimension.SHARE),
+    Field("reserve", Kind.QUANTITY, Dimension.BYTES, may_be_zero=True, misnomers=("overhead", "workspace")),
     SLOW,
 )
 
@@ -78,6 +79,7 @@ _OF_CLUSTER = {
     "network_latency": "network_latency_seconds",
     "link_efficiency": "link_efficiency",
     "network_efficiency": "network_efficiency",
+    "reserve": "reserve_bytes",
 }
 _OF_DEVICE = {
     "memory": "memory_bytes",

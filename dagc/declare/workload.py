@@ -1,7 +1,8 @@
 """A `workload` block becomes a workload; each field that is missing takes its documented default.
 
 Defaults are 128 sequences over the whole deployment, prompts of 1,024 tokens, 128 output tokens, uniform routing and
-prefill chunks of 8,192 tokens: a small load that shows a plan's shape, not a benchmark. Skewed routing is written
+prefill chunks of 8,192 tokens: a small load that shows a plan's shape, not a benchmark. Without a `block` the cache is
+in blocks of the engine's size, 16 tokens without an engine. Skewed routing is written
 `routing zipf EXPONENT`, with `seed NUMBER` behind it for another draw than that of seed 0.
 """
 
@@ -21,6 +22,8 @@ DEFAULT = Workload(batch=128, prompt=1024, output=128)
 _MOST_TOKENS = 10**8
 """Largest prompt, output or chunk: past any model's context, and small enough for exact arithmetic."""
 
+_MOST_BLOCK = 2**20
+
 FIELDS = (
     Field("batch", maximum=10**9, misnomers=("sequences", "concurrency", "requests", "batch_size")),
     Field("prompt", maximum=_MOST_TOKENS, misnomers=("input", "isl", "prompt_length", "context")),
@@ -35,6 +38,7 @@ FIELDS = (
         ),
     ),
     Field("chunk", maximum=_MOST_TOKENS, misnomers=("chunked_prefill", "max_tokens")),
+    Field("block", maximum=_MOST_BLOCK, misnomers=("block_size", "page", "page_size", "tokens_per_block")),
 )
 
 
@@ -80,5 +84,6 @@ def _workload(record: Record) -> Workload:
         chunk=record.count("chunk") or DEFAULT.chunk,
         zipf_exponent=record.number("routing_zipf") or DEFAULT.zipf_exponent,
         seed=record.count("routing_seed") or DEFAULT.seed,
+        block=record.count("block"),
         spans=record.spans(),
     )

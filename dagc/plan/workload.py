@@ -15,7 +15,8 @@ class Workload:
 
     `routing` is `uniform` or `zipf`: then the expert of popularity rank i is chosen in proportion to
     1 / i^`zipf_exponent`, and which expert has which rank is drawn for each layer from `seed`. `chunk` is the largest
-    number of prompt tokens that a rank computes at once, which bounds activations in memory.
+    number of prompt tokens that a rank computes at once, which bounds activations in memory. `block` is the number of
+    tokens of a block (page) of KV cache; None for the engine's.
     """
 
     batch: int
@@ -25,6 +26,7 @@ class Workload:
     chunk: int = 8192
     zipf_exponent: float = 0.0
     seed: int = 0
+    block: int | None = None
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
 
     @property

@@ -1,0 +1,74 @@
+"""The largest batch and the longest context that fit, found by asking for the memory of the plan with each.
+
+Memory grows with the batch and with the prompt, so there is one largest of each: it fits, and one more does not. The
+search begins at what a straight line through two batches (or prompts) foretells and then halves what is left; what
+decides is `rank_memory` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dagc.cost.memory import rank_memory
+from dagc.plan.deployment import Phase
+from dagc.plan.plan import Plan
+
+MOST_SEQUENCES = 10**9
+MOST_TOKENS = 10**8
+"""As far as is looked: the most that a workload may state."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimits:
+    """What would still fit into every pool, all else as in the plan.
+
+    `batch` is of the whole deployment, 0 where not one sequence a replica fits. `context` is prompt and output of a
+    sequence (the prompt alone where no pool decodes), with the workload's batch and output; 0 where no prompt fits.
+    None: more than a workload may state.
+    """
+
+    batch: int | None
+    context: int | None
+
+
+def memory_limits(plan: Plan) -> MemoryLimits:
+    """The limits of a plan whose model has shapes."""
+    workload = plan.facts.workload
+    batch = _largest(lambda number: _free(plan, batch=number), workload.batch, MOST_SEQUENCES)
+    prompt = _largest(lambda number: _free(plan, prompt=number), workload.prompt, MOST_TOKENS)
+    decodes = any(service.phase is not Phase.PREFILL for service in plan.deployment.services)
+    output = workload.output if decodes else 0
+    return MemoryLimits(batch, prompt + output if prompt else prompt)
+
+
+def _free(plan: Plan, **changes: int) -> float:
+    """Bytes that are free on the fullest rank of the deployment with another workload; negative where it lacks them."""
+    facts = replace(plan.facts, workload=replace(plan.facts.workload, **changes))
+    return min(pool.capacity_bytes - pool.max_bytes for pool in rank_memory(replace(plan, facts=facts)))
+
+
+def _largest(free: Callable[[int], float], start: int, most: int) -> int | None:
+    """The largest number from 1 to `most` with nothing lacking; 0 where 1 lacks something, None where `most` does not."""
+    at_one = free(1)
+    if at_one < 0:
+        return 0
+    low, high = 1, most + 1
+    guess = _foretold(at_one, free(start) if start > 1 else at_one, start)
+    step = 1
+    while high - low > 1:
+        middle = min(max(guess, low + 1), high - 1) if guess else (low + high) // 2
+        if free(middle) >= 0:
+            low, guess = middle, middle + step
+        else:
+            high, guess = middle, middle - step
+        step = step * 4
+        if not low < guess < high:
+            guess = 0
+    return None if low == most else low
+
+
+def _foretold(at_one: float, at_start: float, start: int) -> int:
+    """Where a straight line through 1 and `start` reaches nothing free; 0 where it does not fall."""
+    slope = (at_one - at_start) / (start - 1) if start > 1 else 0.0
+    return int(at_one / slope) + 1 if slope > 0 else 0
