@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from dagc.cli.inputs import plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_concise, print_json, print_text
+from dagc.cli.printing import exit_status, print_concise, print_github, print_json, print_sarif, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["text", "concise", "json"]),
+    type=click.Choice(["text", "concise", "json", "sarif", "github"]),
     default="text",
     show_default=True,
     help="How diagnostics are printed.",
@@ -40,13 +40,18 @@ def check(plan: str | None, expression: str | None, style: str, **options: str |
 
 
 def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], style: str) -> NoReturn:
-    if style == "json":
-        _print_json(diagnostics, checked)
-    elif style == "concise":
-        print_concise(diagnostics)
-    else:
-        _print_sizes(checked)
-        print_text(diagnostics)
+    match style:
+        case "json":
+            _print_json(diagnostics, checked)
+        case "sarif":
+            print_sarif(diagnostics)
+        case "github":
+            print_github(diagnostics)
+        case "concise":
+            print_concise(diagnostics)
+        case _:
+            _print_sizes(checked)
+            print_text(diagnostics)
     raise SystemExit(exit_status(diagnostics))
 
 

@@ -52,6 +52,23 @@ def print_concise(diagnostics: Sequence[Diagnostic]) -> None:
         click.echo(render(diagnostics))
 
 
+def print_github(diagnostics: Sequence[Diagnostic]) -> None:
+    """Write one workflow command a diagnostic to standard output."""
+    from dagc.diag.github import render
+
+    if diagnostics:
+        click.echo(render(diagnostics))
+
+
+def print_sarif(diagnostics: Sequence[Diagnostic]) -> None:
+    """Write a SARIF log to standard output."""
+    from importlib.metadata import version
+
+    from dagc.diag.sarif import to_sarif
+
+    print_json(to_sarif(diagnostics, version("moe-dagc")))
+
+
 def tally(diagnostics: Sequence[Diagnostic]) -> str:
     """E.g. `2 errors, 1 warning`."""
     errors = sum(d.is_error for d in diagnostics)
