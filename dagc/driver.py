@@ -18,7 +18,8 @@ from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.declare.facts import declare_facts
 from dagc.declare.rules import declare_levels
-from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.diagnostic import Diagnostic, Family
+from dagc.diag.fixing import apply as apply_fixes
 from dagc.diag.levels import Level, Levels
 from dagc.diag.order import in_order
 from dagc.graph.graph import Graph
@@ -107,6 +108,42 @@ def check(
     checked = [_checked(strategy, facts if is_stated else None, found, say) for strategy in parsed.file.strategies]
     levels = levels.over(facts.rules.levels) if facts else levels
     return Outcome(in_order(levels.applied(found)), tuple(_levelled(one, levels) for one in checked if one))
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A plan's text after its fixes, how many there were, and what is known of it then."""
+
+    text: str
+    count: int
+    outcome: Outcome
+
+
+MAX_ROUNDS = 32
+"""Times that a text is fixed and read again: more than the fixes that can meet each other."""
+
+
+def fix(
+    source: Source, blocks: Blocks = (), directory: Path = Path(), given: GivenLevels = (), unsafe: bool = False
+) -> Fixed:
+    """A plan with every fix applied, round by round, until none is left or one would break the text."""
+    outcome, total = check(source, blocks, directory, given=given), 0
+    seen = {source.text}
+    for _ in range(MAX_ROUNDS):
+        text, count = apply_fixes(source, outcome.diagnostics, unsafe)
+        if text in seen:
+            break
+        changed = Source(source.name, text)
+        after = check(changed, blocks, directory, given=given)
+        if _syntax_errors(after) > _syntax_errors(outcome):
+            break
+        source, outcome, total = changed, after, total + count
+        seen.add(text)
+    return Fixed(source.text, total, outcome)
+
+
+def _syntax_errors(outcome: Outcome) -> int:
+    return sum(diagnostic.code.family is Family.SYNTAX for diagnostic in outcome.diagnostics)
 
 
 def _levelled(checked: Checked, levels: Levels) -> Checked:

@@ -42,6 +42,8 @@ def print_text(diagnostics: Sequence[Diagnostic]) -> None:
         return
     click.echo(render(diagnostics, color=use_color()), err=True)
     click.echo(tally(diagnostics), err=True)
+    if fixable := _fixable(diagnostics):
+        click.echo(fixable, err=True)
 
 
 def print_concise(diagnostics: Sequence[Diagnostic]) -> None:
@@ -74,6 +76,17 @@ def tally(diagnostics: Sequence[Diagnostic]) -> str:
     errors = sum(d.is_error for d in diagnostics)
     counts = ((errors, "error"), (len(diagnostics) - errors, "warning"))
     return ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts if n)
+
+
+def _fixable(diagnostics: Sequence[Diagnostic]) -> str:
+    """E.g. `[*] 2 fixable with dagc check --fix, 1 more with --unsafe-fixes`; empty for none."""
+    from dagc.diag.fixing import fix_of
+
+    safe = sum(fix_of(d, unsafe=False) is not None for d in diagnostics)
+    unsafe = sum(fix_of(d, unsafe=True) is not None for d in diagnostics) - safe
+    more = " more" if safe else " fixable"
+    lead = [f"[*] {safe} fixable with `dagc check --fix`"] if safe else []
+    return ", ".join([*lead, *([f"{unsafe}{more} with `dagc check --unsafe-fixes`"] if unsafe else [])])
 
 
 def use_color() -> bool:

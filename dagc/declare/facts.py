@@ -19,6 +19,7 @@ from dagc.declare.require import declare_requirements
 from dagc.declare.rules import declare_rules
 from dagc.declare.workload import declare_workload
 from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.diag.fixing import spelling
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Claim
 from dagc.source import Span
@@ -124,6 +125,7 @@ def _unknown_strategy(name: str, place: Span, names: tuple[str, ...]) -> Diagnos
         "no such strategy",
         notes=(known,),
         help=(f"did you mean `{near}`?",) if near else (),
+        fixes=spelling(place, near, names),
     )
 
 

@@ -99,7 +99,7 @@ def _duplicates(strategies: tuple[NamedStrategy, ...]) -> list[Diagnostic]:
         earlier = first.setdefault(strategy.name, strategy)
         if earlier is not strategy:
             here, there = strategy.name_span or strategy.span, earlier.name_span or earlier.span
-            found.append(errors.duplicate(strategy.name, here, there))
+            found.append(errors.duplicate(strategy, here, there, {s.name for s in strategies}))
     return found
 
 
