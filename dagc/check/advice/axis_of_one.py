@@ -7,24 +7,25 @@ from dataclasses import replace
 
 from dagc.check.repair import substitute
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Severity
-from dagc.plan.deployment import Deployment
-from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.plan.resolve import resolve
-from dagc.plan.scopes import subtrees
+from dagc.plan.scopes import annotate, subtrees
 from dagc.syntax.tree import Axis, Strategy
 
 CODE = Code("W110", "axis-of-one", Severity.WARNING)
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One warning for each; silent where it carries options, or where sizes, domains or groups would be others."""
+    """One warning for each; silent where it carries options, or where the rest would not be legal without it.
+
+    In a legal strategy an axis of 1 adds a factor of 1 to a layout. What it does beyond that is to open a scope or to
+    claim a domain, and where either is needed the rest is illegal without it.
+    """
     strategy = plan.deployment.strategy
     for axis in subtrees(strategy.body):
         if not isinstance(axis, Axis) or axis.degree != 1 or axis.options or axis.body is None:
             continue
-        rest, _ = resolve(replace(strategy, body=substitute(strategy.body, axis, axis.body)))
-        if rest is not None and _places(rest) == _places(plan.deployment):
+        rest = replace(strategy, body=substitute(strategy.body, axis, axis.body))
+        if annotate(rest).is_legal:
             yield _diagnostic(axis, axis.body)
 
 
@@ -45,22 +46,3 @@ def _fixes(axis: Axis, body: Strategy) -> tuple[Fix, ...]:
     if before.text.split() != [str(axis.kind), "1", "<"] or after.text.strip() != ">":
         return ()
     return (Fix(f"leave `{axis.kind} 1` out", (Edit(before, ""), Edit(after, "")), safe=True),)
-
-
-def _places(deployment: Deployment) -> object:
-    """Everything about a deployment that its ranks can see."""
-    return (
-        deployment.gpus,
-        deployment.replicas,
-        deployment.replica_stride,
-        [
-            (service.phase, service.replicas, service.first_rank, service.replica_stride, service.options,
-             [(replace(pool, attention=None, experts=None), _factors(pool.attention), _factors(pool.experts))
-              for pool in service.pools])
-            for service in deployment.services
-        ],
-    )  # fmt: skip
-
-
-def _factors(layout: Layout | None) -> object:
-    return layout and [(factor.axis, factor.degree) for factor in layout.factors if factor.degree > 1]
