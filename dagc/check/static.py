@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from dagc.check.advice import (
+    axis_of_one,
     batch_uneven,
     dcp_exceeds_cache_copies,
     experts_uneven,
@@ -105,6 +106,7 @@ SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     tp_across_nodes.check,
     fold_filled.check,
     dcp_exceeds_cache_copies.check,
+    axis_of_one.check,
 )
 """Rules over sizes and splits, and advice. They wait for right degrees: a wrong one makes the size wrong too."""
 
