@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagc.check.priced import check_priced
-from dagc.check.static import check_hierarchy, check_plan
+from dagc.check.static import check_engine, check_hierarchy, check_plan
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.declare.facts import declare_facts
@@ -22,21 +22,25 @@ from dagc.diag.diagnostic import Diagnostic, Family
 from dagc.diag.fixing import apply as apply_fixes
 from dagc.diag.levels import Level, Levels
 from dagc.diag.order import in_order
+from dagc.engines.profiles import ENGINES, profile
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower
+from dagc.plan.deployment import Deployment
 from dagc.plan.missing import missing_rates, missing_shapes
+from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
 from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
+from dagc.report.launch import Launched, launched
 from dagc.report.structure import structure
 from dagc.source import Source, Span
 from dagc.syntax.parser import parse, parse_fragment
-from dagc.syntax.tree import Block, NamedStrategy, Unread
+from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
 from dagc.timeline.schedule import schedule
 from dagc.timeline.timeline import Timeline
 from dagc.timeline.verify import verify as verify_timeline
@@ -92,23 +96,71 @@ class Outcome:
     checked: tuple[Checked, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What engines make of the strategies of a plan: by strategy, then by engine."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    launched: tuple[Launched, ...]
+
+
 def check(
     source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent, given: GivenLevels = ()
 ) -> Outcome:
     """Everything that is known of a plan without writing a file. Levels that are given win over the plan's."""
-    parsed = parse(source)
     levels, wrong = declare_levels(given)
-    found = [*parsed.diagnostics, *wrong]
-    overrides, unread = _overrides(blocks, found)
-    file = parsed.file or parsed.readable
-    if file is None:
+    found = list(wrong)
+    stated = _stated(source, blocks, directory, found)
+    if stated is None:
         return Outcome(in_order(found), ())
-    facts, problems = declare_facts(replace(file, unread=(*file.unread, *unread)), overrides, directory)
-    found += problems
+    file, facts = stated
     is_stated = not _stops(found)
     checked = [_checked(strategy, facts, found, say if is_stated else None) for strategy in file.strategies]
     levels = levels.over(facts.rules.levels)
     return Outcome(in_order(levels.applied(found)), tuple(_levelled(one, levels) for one in checked if one))
+
+
+def _stated(source: Source, blocks: Blocks, directory: Path, found: list[Diagnostic]) -> tuple[PlanFile, Facts] | None:
+    """What a plan's text and its options state; None where not even that can be read."""
+    parsed = parse(source)
+    found += parsed.diagnostics
+    overrides, unread = _overrides(blocks, found)
+    file = parsed.file or parsed.readable
+    if file is None:
+        return None
+    facts, problems = declare_facts(replace(file, unread=(*file.unread, *unread)), overrides, directory)
+    found += problems
+    return file, facts
+
+
+def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Started:
+    """What the engine of a plan makes of each strategy with a meaning; without an `engine` block, what all four do."""
+    found: list[Diagnostic] = []
+    stated = _stated(source, blocks, directory, found)
+    if stated is None:
+        return Started(in_order(found), ())
+    file, facts = stated
+    started: list[Launched] = []
+    for strategy in file.strategies:
+        deployment = _sized(strategy, found)
+        if deployment is None or _stops(found):
+            continue
+        own = check_plan(Plan(deployment, replace(facts, engine=None)))
+        found += (d for d in own if d.is_error)
+        if not _stops(list(own)):
+            started += (_launched(deployment, facts, engine) for engine in _named(facts))
+    return Started(in_order(found), tuple(started))
+
+
+def _named(facts: Facts) -> tuple[str, ...]:
+    """The engine of a plan, or all."""
+    return ENGINES if facts.engine is None else (facts.engine.name,)
+
+
+def _launched(deployment: Deployment, facts: Facts, engine: str) -> Launched:
+    named = facts.engine if facts.engine is not None and facts.engine.name == engine else profile(engine)
+    plan = Plan(placed(deployment, named), replace(facts, engine=named))
+    return launched(plan, named, check_engine(plan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +217,13 @@ def _checked(strategy: NamedStrategy, facts: Facts, found: list[Diagnostic], say
     Without `say` nothing is priced, because the plan is wrong elsewhere: what then follows from the text and from the
     facts that are known is still found.
     """
-    problems = [*check_hierarchy(annotate(strategy))]
-    deployment, sizing = resolve(strategy)
-    problems += sizing
+    problems: list[Diagnostic] = []
+    deployment = _sized(strategy, problems)
     is_told = _stops([d for d in found if d.span and _holds(strategy.span, d.span)])
     found += problems
-    if deployment is None or is_told or _stops(problems):
+    if deployment is None or is_told:
         return None
-    plan = Plan(deployment, facts)
+    plan = Plan(placed(deployment, facts.engine), facts)
     own = list(check_plan(plan))
     if _stops(own) or say is None:
         found += own if _stops(own) else [*own, *check_priced(plan, assess(plan, None, None))]
@@ -180,6 +231,15 @@ def _checked(strategy: NamedStrategy, facts: Facts, found: list[Diagnostic], say
     priced = _price(plan, own, say)
     found += own
     return Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+
+
+def _sized(strategy: NamedStrategy, found: list[Diagnostic]) -> Deployment | None:
+    """The meaning of a strategy, or None; `found` collects what is wrong with its text."""
+    problems = [*check_hierarchy(annotate(strategy))]
+    deployment, sizing = resolve(strategy)
+    problems += sizing
+    found += problems
+    return None if _stops(problems) else deployment
 
 
 def _holds(outer: Span, inner: Span) -> bool:

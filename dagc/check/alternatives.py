@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dagc.check.repair import gpus, substitute
 from dagc.diag.diagnostic import Fix
 from dagc.diag.fixing import write
+from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
@@ -25,6 +26,14 @@ def axis_at(plan: Plan, span: Span | None) -> Axis | None:
     """The axis that was written there."""
     body = plan.deployment.strategy.body
     return next((part for part in subtrees(body) if isinstance(part, Axis) and part.span == span), None)
+
+
+def axis_span(plan: Plan, service: Service, kind: AxisKind) -> Span:
+    """Where an axis stands in the text of a service, else that text."""
+    axes = (
+        part.span for part in subtrees(plan.deployment.strategy.body) if isinstance(part, Axis) and part.kind is kind
+    )
+    return next((span for span in axes if service.span.start <= span.start < service.span.end), service.span)
 
 
 def with_degree(plan: Plan, axis: Axis, degree: int) -> int:

@@ -35,6 +35,21 @@ from dagc.check.degrees import (
     replicas_exceed_batch,
     stages_exceed_layers,
 )
+from dagc.check.engines import (
+    expert_group_spread,
+    megatron_context_parts,
+    megatron_experts_uneven,
+    megatron_layers_uneven,
+    megatron_query_groups,
+    megatron_sequence_parallel,
+    not_expressible,
+    option_lacking,
+    sglang_experts_uneven,
+    sglang_overlap,
+    trtllm_experts_uneven,
+    vllm_dcp_kv_heads,
+    vllm_slots_uneven,
+)
 from dagc.check.gpus import cluster_too_small, slow_rank_outside
 from dagc.check.hierarchy import (
     axis_in_wrong_scope,
@@ -96,6 +111,22 @@ DEGREE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
 )
 """Rules over a strategy with a meaning and the facts beside it. A rule is silent where what it needs is not stated."""
 
+ENGINE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+    not_expressible.check,
+    option_lacking.check,
+    vllm_slots_uneven.check,
+    vllm_dcp_kv_heads.check,
+    sglang_experts_uneven.check,
+    sglang_overlap.check,
+    trtllm_experts_uneven.check,
+    megatron_layers_uneven.check,
+    megatron_experts_uneven.check,
+    megatron_sequence_parallel.check,
+    megatron_context_parts.check,
+    megatron_query_groups.check,
+)
+"""What the named engine refuses; all are silent without one. They wait for degrees that are right in any engine."""
+
 SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     cluster_too_small.check,
     slow_rank_outside.check,
@@ -107,6 +138,7 @@ SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     fold_filled.check,
     dcp_exceeds_cache_copies.check,
     axis_of_one.check,
+    expert_group_spread.check,
 )
 """Rules over sizes and splits, and advice. They wait for right degrees: a wrong one makes the size wrong too."""
 
@@ -119,4 +151,9 @@ def check_hierarchy(annotated: Annotated) -> tuple[Diagnostic, ...]:
 def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:
     """What is wrong or unwise about a plan, before anything is priced."""
     degrees = tuple(diagnostic for rule in DEGREE_RULES for diagnostic in rule(plan))
-    return degrees or tuple(diagnostic for rule in SIZE_RULES for diagnostic in rule(plan))
+    return degrees or check_engine(plan) or tuple(diagnostic for rule in SIZE_RULES for diagnostic in rule(plan))
+
+
+def check_engine(plan: Plan) -> tuple[Diagnostic, ...]:
+    """What the engine that a plan names refuses."""
+    return tuple(diagnostic for rule in ENGINE_RULES for diagnostic in rule(plan))

@@ -26,8 +26,10 @@ TOO_LARGE = Code("X004", "file-too-large")
 MAX_BYTES = 4 << 20
 """Largest plan that is read. A plan is some kilobytes; past this it is another kind of file."""
 
-BLOCKS = ("model", "cluster", "workload", "require", "rules")
+BLOCKS = ("model", "cluster", "workload", "require", "engine", "rules")
 """Blocks that an option of the same name may give."""
+
+_HELP = {"engine": "Engine whose rules hold, NAME or NAME@VERSION, in place of the plan's own."}
 
 LEVELS = {
     "allow": "Silence advice, by code or name; several in one go with commas.",
@@ -59,7 +61,7 @@ def plan_arguments(function: Command) -> Command:
     for name, help_text in reversed(LEVELS.items()):
         function = click.option(f"--{name}", multiple=True, metavar="CODE", help=help_text)(function)
     for name in reversed(BLOCKS):
-        help_text = f"Text of the {name} block, in place of the plan's own."
+        help_text = _HELP.get(name, f"Text of the {name} block, in place of the plan's own.")
         function = click.option(f"--{name}", metavar="TEXT", help=help_text)(function)
     function = click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")(function)
     return click.argument("plan", required=False, metavar="[PLAN]")(function)
@@ -88,12 +90,18 @@ def _read(plan: str | None, expression: str | None) -> Input | Diagnostic:
 
 def _blocks(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[str, Source], ...]:
     given = ((name, options.get(name)) for name in BLOCKS)
-    return tuple((name, Source(f"--{name}", text)) for name, text in given if isinstance(text, str))
+    return tuple((name, Source(f"--{name}", _block_text(name, text))) for name, text in given if isinstance(text, str))
 
 
 def _levels(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[Level, Source], ...]:
     given = ((name, text) for name in LEVELS for text in options.get(name) or ())
     return tuple((Level(name), Source(f"--{name}", text)) for name, text in given)
+
+
+def _block_text(name: str, text: str) -> str:
+    """What stands for an option in a plan: `vllm@0.11.0` is an engine with its version."""
+    engine, sign, version = text.partition("@")
+    return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
 
 
 def read_text(path: Path) -> str | Diagnostic:

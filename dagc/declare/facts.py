@@ -18,6 +18,7 @@ from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
 from dagc.declare.claims import declare_claims
 from dagc.declare.cluster import declare_cluster, unknown_cluster
+from dagc.declare.engine import declare_engine
 from dagc.declare.model import declare_model
 from dagc.declare.require import declare_requirements
 from dagc.declare.rules import declare_rules
@@ -42,7 +43,7 @@ DEFAULTED = ("model", "cluster", "workload")
 _OF_TEXT = frozenset({"gpus", "replicas", "stages"})
 """Figures that the text of a strategy decides, whatever is known beside it."""
 
-_SINGLE = (*DEFAULTED, "require", "rules")
+_SINGLE = (*DEFAULTED, "require", "engine", "rules")
 """Blocks that stand at most once in a file."""
 
 
@@ -63,6 +64,8 @@ def declare_facts(
     problems += wrong
     requirements, wrong = declare_requirements(blocks.get("require"))
     problems += wrong
+    engine, wrong = declare_engine(blocks.get("engine"))
+    problems += wrong
     claims, wrong = _claims(file)
     problems += wrong
     devices, wrong = _devices(s.body for s in file.strategies)
@@ -80,6 +83,7 @@ def declare_facts(
         claims=claims,
         devices=devices,
         defaulted=tuple(keyword for keyword in DEFAULTED if keyword not in blocks or keyword in unknown),
+        engine=engine,
         rules=rules,
         unknown=unknown,
     )

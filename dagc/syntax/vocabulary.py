@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dagc.syntax.tree import AxisKind, ScopeKind
 
-BLOCKS = ("model", "cluster", "workload", "require", "claims", "rules")
+BLOCKS = ("model", "cluster", "workload", "require", "claims", "engine", "rules")
 STRATEGY = "strategy"
 STATEMENTS = (*BLOCKS, STRATEGY)
 AXES = tuple(kind.value for kind in AxisKind)

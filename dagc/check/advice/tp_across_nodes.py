@@ -36,8 +36,7 @@ def _judge(plan: Plan, service: Service, pool: Pool, layout: Layout) -> Diagnost
     factor = next((f for f in layout.factors if f.axis is AxisKind.TP and f.span is not None), None)
     if factor is None or factor.degree == 1:
         return None
-    groups = layout.groups((AxisKind.TP,))
-    nodes = (_starts(plan, service, pool)[:, None, None] + groups) // node
+    nodes = _ranks(plan, service, pool)[:, layout.groups((AxisKind.TP,))] // node
     crossing = int((nodes.min(axis=2) != nodes.max(axis=2)).sum())
     if not crossing:
         return None
@@ -50,13 +49,12 @@ def _judge(plan: Plan, service: Service, pool: Pool, layout: Layout) -> Diagnost
     )
 
 
-def _starts(plan: Plan, service: Service, pool: Pool) -> Ranks:
-    """Global rank of local rank 0 of every stage of every replica of a pool."""
+def _ranks(plan: Plan, service: Service, pool: Pool) -> Ranks:
+    """Global ranks of every stage of every replica of a pool, shape (stages of all replicas, width)."""
     outer = np.arange(plan.deployment.replicas, dtype=np.int64) * plan.deployment.replica_stride
     inner = np.arange(service.replicas, dtype=np.int64) * service.replica_stride
-    stages = np.arange(pool.stages, dtype=np.int64) * pool.stage_stride
-    first = service.first_rank + pool.first_rank
-    return (first + outer[:, None, None] + inner[None, :, None] + stages[None, None, :]).reshape(-1)
+    stages = np.stack([plan.deployment.global_ranks(service, pool, stage) for stage in range(pool.stages)])
+    return (outer[:, None, None, None] + inner[:, None, None] + stages).reshape(-1, pool.width)
 
 
 def _help(degree: int, node: int) -> str:

@@ -47,7 +47,7 @@ def _notes(plan: Plan, service: Service, experts: int) -> tuple[str, ...]:
     layers = plan.facts.model.layers
     if layers is None or layers < service.stages:
         return (f"{note} and splits the experts of one layer at a time",)
-    held = stage_layers(service, layers)[0]
+    held = max(stage_layers(service, layers))
     if held == 1:
         return (f"{note}, and a stage here holds one layer",)
     return (f"{note}; the {held * experts} experts of a stage's {held} layers are not one group",)
