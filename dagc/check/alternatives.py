@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from dagc.check.repair import gpus, substitute
+from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
@@ -80,3 +81,9 @@ def claimed_gpus(plan: Plan) -> int | None:
 def _changed(plan: Plan, axis: Axis, degree: int) -> Strategy:
     changed = Axis(axis.kind, degree, axis.options, axis.body, axis.span, axis.outer)
     return substitute(plan.deployment.strategy.body, axis, changed)
+
+
+def pipeline(plan: Plan, service: Service) -> Axis | None:
+    """The `pp` of a service, where one is written."""
+    inside = [a for a in subtrees(plan.deployment.strategy.body) if isinstance(a, Axis) and a.kind is AxisKind.PP]
+    return next((a for a in inside if service.span.start <= a.span.start < service.span.end), None)
