@@ -8,7 +8,7 @@ never raised: a strategy that cannot be priced still has its size, a plan with o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from dagc.check.static import check_hierarchy, check_plan
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.declare.facts import declare_facts
+from dagc.declare.rules import declare_levels
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.levels import Level, Levels
 from dagc.diag.order import in_order
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
@@ -48,6 +50,9 @@ Say = Callable[[str], None]
 
 Blocks = tuple[tuple[str, Source], ...]
 """Blocks given as options: (keyword, text after it)."""
+
+GivenLevels = tuple[tuple[Level, Source], ...]
+"""Levels given as options: (level, codes or names of advice)."""
 
 
 def _silent(_: str) -> None:
@@ -86,11 +91,13 @@ class Outcome:
     checked: tuple[Checked, ...]
 
 
-def check(source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent) -> Outcome:
-    """Everything that is known of a plan without writing a file."""
-    found: list[Diagnostic] = []
+def check(
+    source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent, given: GivenLevels = ()
+) -> Outcome:
+    """Everything that is known of a plan without writing a file. Levels that are given win over the plan's."""
     parsed = parse(source)
-    found += parsed.diagnostics
+    levels, wrong = declare_levels(given)
+    found = [*parsed.diagnostics, *wrong]
     overrides = _overrides(blocks, found)
     if parsed.file is None:
         return Outcome(in_order(found), ())
@@ -98,7 +105,12 @@ def check(source: Source, blocks: Blocks = (), directory: Path = Path(), say: Sa
     found += problems
     is_stated = not _stops(found)
     checked = [_checked(strategy, facts if is_stated else None, found, say) for strategy in parsed.file.strategies]
-    return Outcome(in_order(found), tuple(one for one in checked if one))
+    levels = levels.over(facts.rules.levels) if facts else levels
+    return Outcome(in_order(levels.applied(found)), tuple(_levelled(one, levels) for one in checked if one))
+
+
+def _levelled(checked: Checked, levels: Levels) -> Checked:
+    return replace(checked, diagnostics=levels.applied(checked.diagnostics))
 
 
 def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:

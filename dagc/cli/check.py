@@ -27,15 +27,15 @@ SCHEMA_VERSION = 1
     show_default=True,
     help="How diagnostics are printed.",
 )
-def check(plan: str | None, expression: str | None, style: str, **blocks: str | None) -> None:
+def check(plan: str | None, expression: str | None, style: str, **options: str | tuple[str, ...] | None) -> None:
     """Check a plan and print its diagnostics."""
-    given = read_input(plan, expression, blocks)
+    given = read_input(plan, expression, options)
     if isinstance(given, Diagnostic):
         _finish((given,), (), style)
     from dagc import driver
 
     with progress() as say:
-        outcome = driver.check(given.source, given.blocks, given.directory, say)
+        outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
     _finish(outcome.diagnostics, outcome.checked, style)
 
 

@@ -16,6 +16,7 @@ from dagc.declare.claims import declare_claims
 from dagc.declare.cluster import declare_cluster
 from dagc.declare.model import declare_model
 from dagc.declare.require import declare_requirements
+from dagc.declare.rules import declare_rules
 from dagc.declare.workload import declare_workload
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.plan import Facts
@@ -31,7 +32,7 @@ NO_STRATEGY = Code("N119", "no-strategy")
 DEFAULTED = ("model", "cluster", "workload")
 """Blocks that have a default."""
 
-_SINGLE = (*DEFAULTED, "require")
+_SINGLE = (*DEFAULTED, "require", "rules")
 """Blocks that stand at most once in a file."""
 
 
@@ -56,10 +57,12 @@ def declare_facts(
     problems += wrong
     devices, wrong = _devices(s.body for s in file.strategies)
     problems += wrong
+    rules, wrong = declare_rules(blocks.get("rules"))
+    problems += wrong
     if model is None or cluster is None or workload is None:
         return None, tuple(problems)
     defaulted = tuple(keyword for keyword in DEFAULTED if keyword not in blocks)
-    return Facts(model, cluster, workload, requirements, claims, devices, defaulted), tuple(problems)
+    return Facts(model, cluster, workload, requirements, claims, devices, defaulted, rules), tuple(problems)
 
 
 def _without_strategy(file: PlanFile) -> Iterator[Diagnostic]:

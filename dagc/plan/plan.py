@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.plan.deployment import Deployment, Pool
 from dagc.plan.layout import Ranks
+from dagc.plan.rules import RuleLevels
 from dagc.plan.workload import Claim, Requirement, Workload
 
 
@@ -19,7 +20,7 @@ class Facts:
     """What a plan file states beside its strategies, defaults filled in.
 
     `defaulted` names the blocks (`model`, `cluster`, `workload`) that were not written. `devices` are those that
-    pools name by `[device …]`, by name.
+    pools name by `[device …]`, by name. `rules` are the levels of advice and the limits that it is given beyond.
     """
 
     model: ModelSpec
@@ -29,6 +30,7 @@ class Facts:
     claims: tuple[tuple[str, tuple[Claim, ...]], ...]
     devices: tuple[tuple[str, DeviceSpec], ...]
     defaulted: tuple[str, ...]
+    rules: RuleLevels = field(default_factory=RuleLevels)
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

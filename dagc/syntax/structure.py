@@ -65,7 +65,7 @@ class _Reader:
         self.mode, self.head_line = "head", None
         self.out.append(Token("KEYWORD", keyword, 0, 0, 1))
         first = self.tokens[0].type
-        if keyword in ("workload", "require") and first not in ("LBRACE", "$END"):
+        if keyword in ("workload", "require", "rules") and first not in ("LBRACE", "$END"):
             self.tokens.insert(0, self.tokens[0].before("LBRACE", "{"))
             self.tokens.insert(-1, self.tokens[-1].before("RBRACE", "}"))
 

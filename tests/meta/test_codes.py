@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from dagc.diag.diagnostic import Code
+from dagc.diag.diagnostic import Code, Severity
+from dagc.diag.explain import listed
 from tests.harness import explain
 from tests.harness.modules import declared_codes
 from tests.harness.places import EXPLAIN
@@ -41,9 +42,15 @@ def test_a_page_has_its_code(codes: dict[Code, list[str]]) -> None:
 
 
 def test_code_and_page_have_one_name_and_one_severity(codes: dict[Code, list[str]]) -> None:
-    declared = {code.code: (code.code, code.name, str(code.severity)) for code in codes if code.code in PAGES}
+    declared = {code.code: code for code in codes if code.code in PAGES}
     pages = {code: explain.read(PAGES[code]) for code in declared}
-    assert {code: (page.code, page.name, page.severity) for code, page in pages.items()} == declared
+    assert {
+        code: Code(page.code, page.name, Severity(page.severity), page.is_default) for code, page in pages.items()
+    } == declared
+
+
+def test_the_library_lists_its_codes_from_the_pages(codes: dict[Code, list[str]]) -> None:
+    assert {one.code for one in listed()} == set(codes)
 
 
 def test_advice_warns_and_only_advice(codes: dict[Code, list[str]]) -> None:
