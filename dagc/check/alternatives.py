@@ -43,15 +43,19 @@ def nearest(degree: int, accepts: Callable[[int], bool], highest: int) -> list[i
     return [d for d in (below, above) if d is not None]
 
 
-def fitting_tp(plan: Plan, factor: Factor) -> list[int]:
-    """The nearest tp degrees that divide everything that this `tp` splits, as far as it is stated."""
+def fitting_tp(plan: Plan, factor: Factor, accepts: Callable[[int], bool] = bool) -> list[int]:
+    """The nearest tp degrees that divide everything that this `tp` splits, as far as it is stated, and are accepted."""
     model, attention, experts = plan.facts.model, _is_in(plan, factor, "attention"), _is_in(plan, factor, "experts")
     split = [model.heads, model.dense_ffn] if attention else []
     split += [model.experts.ffn] if experts and model.experts else []
     whole = [amount for amount in split if amount]
     kv_heads = model.kv_heads if attention else None
     highest = min([*whole, 2**15])
-    return nearest(factor.degree, lambda d: all(n % d == 0 for n in whole) and kv_fits(kv_heads, d), highest)
+
+    def fits(degree: int) -> bool:
+        return all(n % degree == 0 for n in whole) and kv_fits(kv_heads, degree) and accepts(degree)
+
+    return nearest(factor.degree, fits, highest)
 
 
 def kv_fits(kv_heads: int | None, tp: int) -> bool:

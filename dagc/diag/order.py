@@ -8,8 +8,12 @@ from dagc.diag.diagnostic import Diagnostic
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Sources in the order of their names, what has no place first; equals stay as they came."""
-    return tuple(sorted(diagnostics, key=_key))
+    """Sources in the order of their names, what has no place first; equals stay as they came.
+
+    What the strategies of a plan are told of the same words of the plan is said once.
+    """
+    distinct = {(*_key(one), one.message, one.label): one for one in reversed(tuple(diagnostics))}
+    return tuple(sorted(list(distinct.values())[::-1], key=_key))
 
 
 def _key(diagnostic: Diagnostic) -> tuple[str, int, int, str]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 
 from dagc.check.facts import label, states
+from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
-from dagc.plan.splits import fullest_replica, micro_batch_count, micro_batch_sequences
+from dagc.plan.splits import fullest_replica, micro_batch_sequences
 
 CODE = Code("W122", "few-tokens-an-expert", Severity.WARNING)
-
-LEAST = 1.0
-"""Tokens an expert gets from a micro-batch on average, below which advice is given."""
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
@@ -29,19 +28,16 @@ def _judge(plan: Plan, service: Service, experts: int, top: int) -> Iterator[Dia
     sequences = fullest_replica(plan.deployment, service, plan.facts.workload.batch)
     tokens = micro_batch_sequences(service, sequences)[0]
     groups = service.experts_pool.experts.dp if service.experts_pool.experts else 1
-    slots = experts * groups
-    if tokens * top >= LEAST * slots:
+    slots, least = experts * groups, plan.facts.rules.limit("expert_tokens")
+    if tokens * top >= least * slots:
         return
     copies = f" in {groups} groups" if groups > 1 else ""
-    needed = -(-int(LEAST * slots) // top) * micro_batch_count(service, sequences) * _replicas(plan, service)
+    parts = service.options.micro or service.stages
+    needed = ceil(least * slots / top) * parts * plan.deployment.replicas * service.replicas
     yield CODE.at(
         service.span,
         f"a decode step brings each expert {tokens * top / slots:.3g} tokens on average",
-        f"{tokens} sequences of a micro-batch × top {top} over {experts} experts{copies}",
+        f"{counted(tokens, 'sequence')} of a micro-batch × top {top} over {experts} experts{copies}",
         labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
-        help=(f"a batch of {needed} brings each one token; fewer replicas or micro-batches bring more, too",),
+        help=(f"a batch of {needed} brings each {least:g}; fewer replicas or micro-batches bring more, too",),
     )
-
-
-def _replicas(plan: Plan, service: Service) -> int:
-    return plan.deployment.replicas * service.replicas

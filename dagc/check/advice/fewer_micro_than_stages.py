@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.facts import label, states
+from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
@@ -28,7 +29,7 @@ def _diagnostic(plan: Plan, service: Service, count: int, sequences: int) -> Dia
     return CODE.at(
         service.option_span("micro") or service.span,
         f"at most {count} of {service.stages} stages work at a time",
-        f"{count} in flight: a replica has {sequences} sequences" if by_batch else f"{count} in flight",
+        f"a replica has {counted(sequences, 'sequence')}" if by_batch else counted(count, "micro-batch", "es"),
         labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
         help=(f"a replica needs {service.stages} sequences, or fewer stages",)
         if by_batch

@@ -14,14 +14,15 @@ CODE = Code("W133", "ranks-without-sequences", Severity.WARNING)
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One warning for each service; only where the batch is stated."""
+    """One warning for each service; only where the batch is stated, and gives every stage a micro-batch."""
     if not states(plan, "workload"):
         return
     for service in plan.deployment.services:
         layout = service.attention_pool.attention
         sequences = fullest_replica(plan.deployment, service, plan.facts.workload.batch)
         parts = micro_batch_sequences(service, sequences)
-        if layout is not None and parts[0] < layout.dp:
+        wanted = service.options.micro or service.stages
+        if layout is not None and parts[0] < layout.dp and len(parts) == wanted:
             yield _diagnostic(plan, service, layout.dp, parts)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import AttentionKind, ModelSpec
-from dagc.check.alternatives import nearest, use_degree, written_factor
+from dagc.check.alternatives import fitting_tp, use_degree, written_factor
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
@@ -64,7 +64,7 @@ def _split(model: ModelSpec, service: Service) -> Iterator[tuple[Factor | None, 
 
 def _diagnostic(plan: Plan, factor: Factor, off: list[_Tensor], tensors: list[_Tensor]) -> Diagnostic:
     first, tp = off[0], factor.degree
-    fitting = nearest(tp, lambda d: not any(t.is_off(d) or t.width % d for t in tensors), tp)
+    fitting = fitting_tp(plan, factor, lambda d: d < tp and not any(t.is_off(d) or t.width % d for t in tensors))
     return CODE.at(
         factor.span,
         f"`tp {tp}` cuts {first.name} inside a block of {BLOCK[first.dtype]} {first.dtype} elements",
