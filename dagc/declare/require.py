@@ -1,7 +1,8 @@
 """The `require` block becomes requirements.
 
 Each entry is `metric comparison figure`; all of them must hold. A name may stand more than once (a floor and a
-ceiling, a rate for input and one for output tokens), but some figure has to meet them all. `latency` is the latency of a token, so another name of `tpot`.
+ceiling, a rate for input and one for output tokens), but some figure has to meet them all. `latency` is the latency of
+a token, so another name of `tpot`.
 """
 
 from __future__ import annotations

@@ -12,8 +12,10 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
     What the strategies of a plan are told of the same words of the plan is said once.
     """
-    distinct = {(*_key(one), one.message, one.label): one for one in reversed(tuple(diagnostics))}
-    return tuple(sorted(list(distinct.values())[::-1], key=_key))
+    distinct: dict[tuple[object, ...], Diagnostic] = {}
+    for one in diagnostics:
+        distinct.setdefault((*_key(one), one.message, one.label), one)
+    return tuple(sorted(distinct.values(), key=_key))
 
 
 def _key(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
