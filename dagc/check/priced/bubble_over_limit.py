@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
+from dagc.check.facts import states
 from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
@@ -18,8 +19,11 @@ CODE = Code("W124", "bubble-over-limit", Severity.WARNING)
 
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
-    """One warning for each phase with a pipeline; a decode with fewer micro-batches than stages is W132's."""
-    if assessment.metrics is None:
+    """One warning for each phase with a pipeline, of a stated workload.
+
+    A decode with fewer micro-batches than stages is W132's.
+    """
+    if assessment.metrics is None or not states(plan, "workload"):
         return
     limit = plan.facts.rules.limit("bubble")
     for phase, metrics in ((Phase.PREFILL, assessment.metrics.prefill), (Phase.DECODE, assessment.metrics.decode)):
