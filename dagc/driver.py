@@ -19,7 +19,8 @@ from dagc.cost.price import price
 from dagc.cost.reach import judge_reach
 from dagc.declare.facts import declare_facts
 from dagc.declare.rules import declare_levels
-from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.diagnostic import Diagnostic, Family
+from dagc.diag.fixing import apply as apply_fixes
 from dagc.diag.levels import Level, Levels
 from dagc.diag.order import in_order
 from dagc.graph.graph import Graph
@@ -34,9 +35,9 @@ from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
 from dagc.report.structure import structure
-from dagc.source import Source
+from dagc.source import Source, Span
 from dagc.syntax.parser import parse, parse_fragment
-from dagc.syntax.tree import Block, NamedStrategy
+from dagc.syntax.tree import Block, NamedStrategy, Unread
 from dagc.timeline.schedule import schedule
 from dagc.timeline.timeline import Timeline
 from dagc.timeline.verify import verify as verify_timeline
@@ -99,41 +100,91 @@ def check(
     parsed = parse(source)
     levels, wrong = declare_levels(given)
     found = [*parsed.diagnostics, *wrong]
-    overrides = _overrides(blocks, found)
-    if parsed.file is None:
+    overrides, unread = _overrides(blocks, found)
+    file = parsed.file or parsed.readable
+    if file is None:
         return Outcome(in_order(found), ())
-    facts, problems = declare_facts(parsed.file, overrides, directory)
+    facts, problems = declare_facts(replace(file, unread=(*file.unread, *unread)), overrides, directory)
     found += problems
     is_stated = not _stops(found)
-    checked = [_checked(strategy, facts if is_stated else None, found, say) for strategy in parsed.file.strategies]
-    levels = levels.over(facts.rules.levels) if facts else levels
+    checked = [_checked(strategy, facts, found, say if is_stated else None) for strategy in file.strategies]
+    levels = levels.over(facts.rules.levels)
     return Outcome(in_order(levels.applied(found)), tuple(_levelled(one, levels) for one in checked if one))
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A plan's text after its fixes, how many there were, and what is known of it then."""
+
+    text: str
+    count: int
+    outcome: Outcome
+
+
+MAX_ROUNDS = 32
+"""Times that a text is fixed and read again: more than the fixes that can meet each other."""
+
+
+def fix(
+    source: Source, blocks: Blocks = (), directory: Path = Path(), given: GivenLevels = (), unsafe: bool = False
+) -> Fixed:
+    """A plan with every fix applied, round by round, until none is left or one would break the text."""
+    outcome, total = check(source, blocks, directory, given=given), 0
+    seen = {source.text}
+    for _ in range(MAX_ROUNDS):
+        text, count = apply_fixes(source, outcome.diagnostics, unsafe)
+        if text in seen:
+            break
+        changed = Source(source.name, text)
+        after = check(changed, blocks, directory, given=given)
+        if _syntax_errors(after) > _syntax_errors(outcome):
+            break
+        source, outcome, total = changed, after, total + count
+        seen.add(text)
+    return Fixed(source.text, total, outcome)
+
+
+def _syntax_errors(outcome: Outcome) -> int:
+    return sum(diagnostic.code.family is Family.SYNTAX for diagnostic in outcome.diagnostics)
 
 
 def _levelled(checked: Checked, levels: Levels) -> Checked:
     return replace(checked, diagnostics=levels.applied(checked.diagnostics))
 
 
-def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:
-    parsed = [parse_fragment(keyword, text) for keyword, text in blocks]
-    for _, problems in parsed:
-        found += problems
-    return tuple(block for block, _ in parsed if block)
+def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[tuple[Block, ...], tuple[Unread, ...]]:
+    """Blocks given as options, and those that could not be read."""
+    parsed = [(keyword, *parse_fragment(keyword, text)) for keyword, text in blocks]
+    found += [problem for _, _, problems in parsed for problem in problems]
+    unread = tuple(Unread(keyword, None) for keyword, block, _ in parsed if block is None)
+    return tuple(block for _, block, _ in parsed if block), unread
 
 
-def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnostic], say: Say) -> Checked | None:
-    """One strategy through all steps; `found` collects the diagnostics of those without a meaning too."""
+def _checked(strategy: NamedStrategy, facts: Facts, found: list[Diagnostic], say: Say | None) -> Checked | None:
+    """One strategy as far as it goes; `found` collects the diagnostics of those without a meaning too.
+
+    Without `say` nothing is priced, because the plan is wrong elsewhere: what then follows from the text and from the
+    facts that are known is still found.
+    """
     problems = [*check_hierarchy(annotate(strategy))]
     deployment, sizing = resolve(strategy)
     problems += sizing
+    is_told = _stops([d for d in found if d.span and _holds(strategy.span, d.span)])
     found += problems
-    if deployment is None or facts is None or _stops(problems):
+    if deployment is None or is_told or _stops(problems):
         return None
     plan = Plan(deployment, facts)
     own = list(check_plan(plan))
-    priced = None if _stops(own) else _price(plan, own, say)
+    if _stops(own) or say is None:
+        found += own if _stops(own) else [*own, *check_priced(plan, assess(plan, None, None))]
+        return None
+    priced = _price(plan, own, say)
     found += own
-    return None if priced is None else Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+    return Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    return outer.source is inner.source and outer.start <= inner.start and inner.end <= outer.end
 
 
 def _price(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:

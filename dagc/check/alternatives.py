@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from dagc.check.repair import gpus, substitute
+from dagc.diag.diagnostic import Fix
+from dagc.diag.fixing import write
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Plan
@@ -74,6 +76,17 @@ def use_degree(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[s
     axis = axis_at(plan, span)
     offers = [offer(plan, axis, degree) for degree in degrees] if axis else []
     return (f"use {' or '.join(offers)}",) if offers else ()
+
+
+def degree_fixes(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[Fix, ...]:
+    """Fixes that write these degrees in place of the written one."""
+    axis = axis_at(plan, span)
+    return tuple(fix for degree in degrees if axis for fix in write(axis.span, f"{axis.kind} {degree}"))
+
+
+def option_fixes(span: Span | None, options: Iterable[str]) -> tuple[Fix, ...]:
+    """Fixes that write these options in place of the written one."""
+    return tuple(fix for option in options if span for fix in write(span, option))
 
 
 def claimed_gpus(plan: Plan) -> int | None:

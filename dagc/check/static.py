@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from dagc.check.advice import (
+    axis_of_one,
     batch_uneven,
     dcp_exceeds_cache_copies,
     decode_idle,
@@ -150,6 +151,7 @@ SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     node_partly_filled.check,
     dtype_without_peak.check,
     limit_never_binds.check,
+    axis_of_one.check,
 )
 """Rules over sizes and splits, and advice. They wait for right degrees: a wrong one makes the size wrong too."""
 

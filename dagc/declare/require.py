@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from dagc.declare.figures import REQUIRABLE, metric_of, read_figure
 from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.diag.fixing import insert
 from dagc.plan.workload import Figure, Requirement
 from dagc.syntax.tree import Block, Entry
 from dagc.units import Dimension
@@ -48,6 +49,7 @@ def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
             f"the requirement on `{entry.name}` does not say whether {figure.text} is a floor or a ceiling",
             "no comparison",
             help=(f"write `{entry.name} {usual} {figure.text}`",),
+            fixes=insert(entry.span.source, entry.name_span.end, f" {usual}"),
         )
     return Requirement(entry.name, entry.comparison, figure, entry.span)
 

@@ -21,6 +21,8 @@ class Facts:
 
     `defaulted` names the blocks (`model`, `cluster`, `workload`) that were not written. `devices` are those that
     pools name by `[device …]`, by name. `rules` are the levels of advice and the limits that it is given beyond.
+    `unknown` names the blocks that were written wrongly: nothing is known of them, they count as defaulted, and a plan
+    is not priced.
     """
 
     model: ModelSpec
@@ -31,6 +33,7 @@ class Facts:
     devices: tuple[tuple[str, DeviceSpec], ...]
     defaulted: tuple[str, ...]
     rules: RuleLevels = field(default_factory=RuleLevels)
+    unknown: tuple[str, ...] = ()
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

@@ -13,6 +13,7 @@ SHAPED = (
     "model m { layers 16    hidden 2048    vocab 32000    attention { heads 32    kv_heads 8    head_dim 64 }\n"
     "    experts 16 { top 2    ffn 6144 } }\n"
 )
+PHASES = "strategy main = prefill < tp 2 > | decode < tp 2 >\n"
 SMALL = SHAPED.replace("6144", "2048")
 FP8 = SHAPED.replace("layers 16", "layers 16    dtype fp8")
 MXFP4 = SHAPED.replace("layers 16", "layers 16    expert_dtype mxfp4").replace("6144", "2880")
@@ -65,8 +66,7 @@ LIMITS = [
     (MOE, batch(8) + "ep 8", batch(7) + "ep 8", "W133", "1 of the 8"),
     # 64 sequences in 4 micro-batches are 16 each.
     (MOE, batch(64) + "pp 4 < ep 16 >", batch(63) + "pp 4 [micro 5] < ep 16 >", "W133", "has 13"),
-    (MOE, batch(9, 2) + "prefill < tp 2 > | decode < tp 2 >", batch(9, 1) + "prefill < tp 2 > | decode < tp 2 >", "W135",
-     "2 GPUs"),
+    (MOE + PHASES, batch(9, 2), batch(9, 1), "W135", "2 GPUs"),
     (MOE, cluster(16) + "dp 16", cluster(12) + "dp 12", "W136", "12 = 1 × 8 + 4"),
     (FP8, cluster(8) + "tp 8", "cluster a100-80gb-sxm x 8\ntp 8", "W138", "rate of bf16"),
     (MOE + cluster(8), "require { memory <= 80 GB }\nep 8", "require { memory <= 81 GB }\nep 8", "W139", "has 80 GB"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import pipeline, use_degree
+from dagc.check.alternatives import degree_fixes, pipeline, use_degree
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -30,4 +30,5 @@ def _diagnostic(plan: Plan, service: Service, layers: int) -> Diagnostic:
         f"{empty} of the {service.stages} stages would hold no layer",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
         help=use_degree(plan, axis.span if axis else None, [layers]),
+        fixes=degree_fixes(plan, axis.span if axis else None, [layers]),
     )

@@ -55,6 +55,11 @@ def listed() -> tuple[Listed, ...]:
     return tuple(_listed(head) for head in heads if head)
 
 
+def summary(code: str) -> str | None:
+    """The first sentences of a code's page; None when there is none."""
+    return next((one.summary for one in listed() if one.code.code == code), None)
+
+
 def _listed(head: re.Match[str]) -> Listed:
     code = Code(head["code"], head["name"], Severity(head["severity"]), is_default=head["off"] is None)
     return Listed(code, " ".join(head["summary"].split()))
