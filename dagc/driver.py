@@ -16,6 +16,7 @@ from dagc.check.priced import check_priced
 from dagc.check.static import check_engine, check_hierarchy, check_plan
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
+from dagc.cost.reach import judge_reach
 from dagc.declare.facts import declare_facts
 from dagc.declare.rules import declare_levels
 from dagc.diag.diagnostic import Diagnostic, Family
@@ -259,7 +260,7 @@ def _price(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
 
 def _timelines(
     plan: Plan, found: list[Diagnostic], say: Say
-) -> tuple[Graph, tuple[Timeline, ...], tuple[Timeline, ...]]:
+) -> tuple[Graph, tuple[Timeline, ...] | None, tuple[Timeline, ...]]:
     """The graph that shows the slowest class of replicas of each phase, the timelines of these, and the others."""
     say(f"lowering {plan.name}")
     graph = lower(plan)
@@ -267,7 +268,12 @@ def _timelines(
     if plan.facts.model.layers is not None:
         found += verify_layers(graph, plan.facts.model.layers)
     say(f"pricing and scheduling {plan.name}")
-    timelines = tuple(schedule(price(phase, plan)) for phase in graph.classes)
+    priced = tuple(price(phase, plan) for phase in graph.classes)
+    unreachable = [problem for phase in priced for problem in judge_reach(phase, plan)]
+    if unreachable:
+        found += unreachable[:1]
+        return graph, None, ()
+    timelines = tuple(map(schedule, priced))
     for timeline in timelines:
         found += verify_timeline(timeline)
     shown = showing_slowest(graph, timelines)

@@ -30,6 +30,11 @@ LIMITS: Mapping[str, Limit] = MappingProxyType({
     for limit in (
         Limit("memory", 0.9, Dimension.SHARE, "share of a device's memory that may be filled"),
         Limit("bubble", 0.2, Dimension.SHARE, "share of a phase that a stage may idle"),
+        Limit("unused_memory", 0.1, Dimension.SHARE, "share of a device's memory that the fullest GPU fills at least"),
+        Limit("load", 0.5, Dimension.SHARE, "load at which a required time should hold, with the wait that it brings"),
+        Limit("stage_layers", 4, Dimension.COUNT, "layers that a stage has at least"),
+        Limit("expert_columns", 256, Dimension.COUNT, "columns of an expert that a GPU holds at least"),
+        Limit("expert_tokens", 1, Dimension.COUNT, "tokens that a decode step brings to an expert at least"),
     )
 })  # fmt: skip
 """Every limit, by name."""

@@ -123,6 +123,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         (("-e", "pp 4 < ep 16"), b"", 1, "S002"),
         (("plan.moe",), b"", 1, "S006"),
         ((".",), b"", 2, "X002"),
+        (("plan.moe",), b"#" * (5 << 20), 2, "X004"),
         (("plan.moe",), bytes(range(128, 256)) * 9, 2, "X003"),
         (("absent.moe",), b"", 2, "X001"),
         (("-e", "ep 8", "--model", "mixtral-8x7"), b"", 1, "N110"),

@@ -58,7 +58,7 @@ def test_denied_advice_does_not_stop_the_compiler() -> None:
 
 def test_a_limit_moves_the_advice() -> None:
     """Both are of the 80 GB of the device; what is filled does not depend on the limit."""
-    text = f"{MODEL}cluster h100-sxm x 2\nworkload {{ batch 2    prompt 1024    output 128 }}\nstrategy main = ep 2\n"
+    text = f"{MODEL}cluster h100-sxm x 2\nworkload {{ batch 16    prompt 1024    output 128 }}\nstrategy main = ep 2\n"
     assert found(text) == []
     assert found(f"{text}rules {{ memory 10 % }}\n") == [("W901", "warning")]
     assert found(f"{text}rules {{ memory 10 % allow W901 }}\n") == []

@@ -25,7 +25,7 @@ require {
     memory <= 80 GX                             # N101
     latncy <= 10 ms                             # N131
 }
-rules { allow gpus-idle tp-across-node    deny D203 }       # N110 N151
+rules { allow gpus-idle W120 W125 tp-across-node    deny D203 }     # N110 N151
 strategy fine = dp 2 < pp 2 < ep 8 > >
 strategy glued = pp 4 < ep16 >                  # S004
 strategy open = pp 4 < ep 1.5 >                 # S005
