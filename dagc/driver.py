@@ -16,8 +16,12 @@ from dagc.check.priced import check_priced
 from dagc.check.static import check_engine, check_hierarchy, check_plan
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
+from dagc.cost.reach import judge_reach
 from dagc.declare.facts import declare_facts
-from dagc.diag.diagnostic import Diagnostic
+from dagc.declare.rules import declare_levels
+from dagc.diag.diagnostic import Diagnostic, Family
+from dagc.diag.fixing import apply as apply_fixes
+from dagc.diag.levels import Level, Levels
 from dagc.diag.order import in_order
 from dagc.engines.profiles import ENGINES, profile
 from dagc.graph.graph import Graph
@@ -35,9 +39,9 @@ from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
 from dagc.report.launch import Launched, launched
 from dagc.report.structure import structure
-from dagc.source import Source
+from dagc.source import Source, Span
 from dagc.syntax.parser import parse, parse_fragment
-from dagc.syntax.tree import Block, NamedStrategy
+from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
 from dagc.timeline.schedule import schedule
 from dagc.timeline.timeline import Timeline
 from dagc.timeline.verify import verify as verify_timeline
@@ -52,6 +56,9 @@ Say = Callable[[str], None]
 
 Blocks = tuple[tuple[str, Source], ...]
 """Blocks given as options: (keyword, text after it)."""
+
+GivenLevels = tuple[tuple[Level, Source], ...]
+"""Levels given as options: (level, codes or names of advice)."""
 
 
 def _silent(_: str) -> None:
@@ -98,42 +105,46 @@ class Started:
     launched: tuple[Launched, ...]
 
 
-def check(source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent) -> Outcome:
-    """Everything that is known of a plan without writing a file."""
-    found: list[Diagnostic] = []
+def check(
+    source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent, given: GivenLevels = ()
+) -> Outcome:
+    """Everything that is known of a plan without writing a file. Levels that are given win over the plan's."""
+    levels, wrong = declare_levels(given)
+    found = list(wrong)
+    stated = _stated(source, blocks, directory, found)
+    if stated is None:
+        return Outcome(in_order(found), ())
+    file, facts = stated
+    is_stated = not _stops(found)
+    checked = [_checked(strategy, facts, found, say if is_stated else None) for strategy in file.strategies]
+    levels = levels.over(facts.rules.levels)
+    return Outcome(in_order(levels.applied(found)), tuple(_levelled(one, levels) for one in checked if one))
+
+
+def _stated(source: Source, blocks: Blocks, directory: Path, found: list[Diagnostic]) -> tuple[PlanFile, Facts] | None:
+    """What a plan's text and its options state; None where not even that can be read."""
     parsed = parse(source)
     found += parsed.diagnostics
-    overrides = _overrides(blocks, found)
-    if parsed.file is None:
-        return Outcome(in_order(found), ())
-    facts, problems = declare_facts(parsed.file, overrides, directory)
+    overrides, unread = _overrides(blocks, found)
+    file = parsed.file or parsed.readable
+    if file is None:
+        return None
+    facts, problems = declare_facts(replace(file, unread=(*file.unread, *unread)), overrides, directory)
     found += problems
-    is_stated = not _stops(found)
-    checked = [_checked(strategy, facts if is_stated else None, found, say) for strategy in parsed.file.strategies]
-    return Outcome(in_order(found), tuple(one for one in checked if one))
-
-
-def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[Block, ...]:
-    parsed = [parse_fragment(keyword, text) for keyword, text in blocks]
-    for _, problems in parsed:
-        found += problems
-    return tuple(block for block, _ in parsed if block)
+    return file, facts
 
 
 def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Started:
     """What the engine of a plan makes of each strategy with a meaning; without an `engine` block, what all four do."""
     found: list[Diagnostic] = []
-    parsed = parse(source)
-    found += parsed.diagnostics
-    overrides = _overrides(blocks, found)
-    if parsed.file is None:
+    stated = _stated(source, blocks, directory, found)
+    if stated is None:
         return Started(in_order(found), ())
-    facts, problems = declare_facts(parsed.file, overrides, directory)
-    found += problems
+    file, facts = stated
     started: list[Launched] = []
-    for strategy in parsed.file.strategies:
+    for strategy in file.strategies:
         deployment = _sized(strategy, found)
-        if deployment is None or facts is None or _stops(found):
+        if deployment is None or _stops(found):
             continue
         own = check_plan(Plan(deployment, replace(facts, engine=None)))
         found += (d for d in own if d.is_error)
@@ -153,6 +164,76 @@ def _launched(deployment: Deployment, facts: Facts, engine: str) -> Launched:
     return launched(plan, named, check_engine(plan))
 
 
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A plan's text after its fixes, how many there were, and what is known of it then."""
+
+    text: str
+    count: int
+    outcome: Outcome
+
+
+MAX_ROUNDS = 32
+"""Times that a text is fixed and read again: more than the fixes that can meet each other."""
+
+
+def fix(
+    source: Source, blocks: Blocks = (), directory: Path = Path(), given: GivenLevels = (), unsafe: bool = False
+) -> Fixed:
+    """A plan with every fix applied, round by round, until none is left or one would break the text."""
+    outcome, total = check(source, blocks, directory, given=given), 0
+    seen = {source.text}
+    for _ in range(MAX_ROUNDS):
+        text, count = apply_fixes(source, outcome.diagnostics, unsafe)
+        if text in seen:
+            break
+        changed = Source(source.name, text)
+        after = check(changed, blocks, directory, given=given)
+        if _syntax_errors(after) > _syntax_errors(outcome):
+            break
+        source, outcome, total = changed, after, total + count
+        seen.add(text)
+    return Fixed(source.text, total, outcome)
+
+
+def _syntax_errors(outcome: Outcome) -> int:
+    return sum(diagnostic.code.family is Family.SYNTAX for diagnostic in outcome.diagnostics)
+
+
+def _levelled(checked: Checked, levels: Levels) -> Checked:
+    return replace(checked, diagnostics=levels.applied(checked.diagnostics))
+
+
+def _overrides(blocks: Blocks, found: list[Diagnostic]) -> tuple[tuple[Block, ...], tuple[Unread, ...]]:
+    """Blocks given as options, and those that could not be read."""
+    parsed = [(keyword, *parse_fragment(keyword, text)) for keyword, text in blocks]
+    found += [problem for _, _, problems in parsed for problem in problems]
+    unread = tuple(Unread(keyword, None) for keyword, block, _ in parsed if block is None)
+    return tuple(block for _, block, _ in parsed if block), unread
+
+
+def _checked(strategy: NamedStrategy, facts: Facts, found: list[Diagnostic], say: Say | None) -> Checked | None:
+    """One strategy as far as it goes; `found` collects the diagnostics of those without a meaning too.
+
+    Without `say` nothing is priced, because the plan is wrong elsewhere: what then follows from the text and from the
+    facts that are known is still found.
+    """
+    problems: list[Diagnostic] = []
+    deployment = _sized(strategy, problems)
+    is_told = _stops([d for d in found if d.span and _holds(strategy.span, d.span)])
+    found += problems
+    if deployment is None or is_told:
+        return None
+    plan = Plan(placed(deployment, facts.engine), facts)
+    own = list(check_plan(plan))
+    if _stops(own) or say is None:
+        found += own if _stops(own) else [*own, *check_priced(plan, assess(plan, None, None))]
+        return None
+    priced = _price(plan, own, say)
+    found += own
+    return Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+
+
 def _sized(strategy: NamedStrategy, found: list[Diagnostic]) -> Deployment | None:
     """The meaning of a strategy, or None; `found` collects what is wrong with its text."""
     problems = [*check_hierarchy(annotate(strategy))]
@@ -162,18 +243,8 @@ def _sized(strategy: NamedStrategy, found: list[Diagnostic]) -> Deployment | Non
     return None if _stops(problems) else deployment
 
 
-def _checked(strategy: NamedStrategy, facts: Facts | None, found: list[Diagnostic], say: Say) -> Checked | None:
-    """One strategy through all steps; `found` collects the diagnostics of those without a meaning too."""
-    problems: list[Diagnostic] = []
-    deployment = _sized(strategy, problems)
-    found += problems
-    if deployment is None or facts is None:
-        return None
-    plan = Plan(placed(deployment, facts.engine), facts)
-    own = list(check_plan(plan))
-    priced = None if _stops(own) else _price(plan, own, say)
-    found += own
-    return None if priced is None else Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+def _holds(outer: Span, inner: Span) -> bool:
+    return outer.source is inner.source and outer.start <= inner.start and inner.end <= outer.end
 
 
 def _price(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
@@ -189,7 +260,7 @@ def _price(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
 
 def _timelines(
     plan: Plan, found: list[Diagnostic], say: Say
-) -> tuple[Graph, tuple[Timeline, ...], tuple[Timeline, ...]]:
+) -> tuple[Graph, tuple[Timeline, ...] | None, tuple[Timeline, ...]]:
     """The graph that shows the slowest class of replicas of each phase, the timelines of these, and the others."""
     say(f"lowering {plan.name}")
     graph = lower(plan)
@@ -197,7 +268,12 @@ def _timelines(
     if plan.facts.model.layers is not None:
         found += verify_layers(graph, plan.facts.model.layers)
     say(f"pricing and scheduling {plan.name}")
-    timelines = tuple(schedule(price(phase, plan)) for phase in graph.classes)
+    priced = tuple(price(phase, plan) for phase in graph.classes)
+    unreachable = [problem for phase in priced for problem in judge_reach(phase, plan)]
+    if unreachable:
+        found += unreachable[:1]
+        return graph, None, ()
+    timelines = tuple(map(schedule, priced))
     for timeline in timelines:
         found += verify_timeline(timeline)
     shown = showing_slowest(graph, timelines)

@@ -14,6 +14,7 @@ COMMANDS = {
     "explain": "what a diagnostic's code means",
     "fmt": "a plan in canonical text",
     "launch": "the flags with which an engine runs a strategy",
+    "rules": "every code that a diagnostic can have",
     "models": "the models that dagc knows, and config.json files",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""

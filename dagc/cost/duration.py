@@ -16,9 +16,13 @@ FREE = NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, partial(str, 0), "no wo
 """A node that takes no time."""
 
 
+LONGEST = 2**62
+"""Picoseconds that a duration is cut off at, 53 days: sums of such are not scheduled (`dagc.cost.reach`)."""
+
+
 def picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
     """The nearest whole picoseconds, of width 1 where all ranks have the same, and without copies where these have."""
-    whole = np.rint(seconds * PICOSECONDS).astype(np.int64)
+    whole = np.rint(np.minimum(seconds * PICOSECONDS, LONGEST)).astype(np.int64)
     if whole.shape[0] > 1 and bool((whole == whole[0]).all()):
         whole = whole[:1]
     if whole.ndim == 1:

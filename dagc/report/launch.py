@@ -72,10 +72,21 @@ def launch_data(one: Launched) -> dict[str, Any]:
         "strategy": one.name,
         "text": one.strategy,
         "gpus": one.gpus,
-        "engine": {"name": one.engine.name, "version": one.engine.version, "sources": list(one.engine.urls())},
+        "engine": _engine_data(one.engine),
         "expressible": not one.refusals,
         "reasons": [{"code": d.code.code, "reason": d.message, "help": list(d.help)} for d in one.refusals],
         "services": [_service_data(service) for service in one.services],
+    }
+
+
+def _engine_data(engine: Profile) -> dict[str, Any]:
+    return {
+        "name": engine.name,
+        "version": engine.version,
+        "sources": list(engine.urls()),
+        "numbering": list(engine.numbering),
+        "layer_split": engine.layer_split.value,
+        "expert_split": engine.expert_split.value,
     }
 
 

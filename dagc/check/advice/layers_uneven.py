@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import axis_span
+from dagc.check.alternatives import pipeline
 from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("W101", "layers-uneven", Severity.WARNING)
 
@@ -20,9 +19,9 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         if layers is None or service.options.layers or service.stages > layers or layers % service.stages == 0:
             continue
-        held = stage_layers(service, layers)
+        held, axis = stage_layers(service, layers), pipeline(plan, service)
         yield CODE.at(
-            axis_span(plan, service, AxisKind.PP),
+            axis.span if axis else service.span,
             f"{layers} layers do not divide over {service.stages} stages",
             _runs(held),
             help=(f"choose the split with `[layers {' '.join(map(str, held))}]`, or a `pp` that divides {layers}",)

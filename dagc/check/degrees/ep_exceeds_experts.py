@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import axis_at, claimed_gpus, offer, with_degree, written_factor
+from dagc.check.alternatives import axis_at, claimed_gpus, degree_fixes, offer, with_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -37,6 +37,7 @@ def _diagnostic(plan: Plan, service: Service, factor: Factor, experts: int) -> D
         labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer, {copies}", "experts"),
         notes=_notes(plan, service, experts),
         help=_help(plan, axis_at(plan, factor.span), slots),
+        fixes=degree_fixes(plan, factor.span, [slots]),
     )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import axis_span
+from dagc.check.alternatives import pipeline
 from dagc.check.engine_terms import services_under
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("D441", "megatron-layers-uneven")
 
@@ -21,9 +20,10 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for _, service in services_under(plan, "megatron"):
         if layers is None or service.options.layers or service.stages > layers or layers % service.stages == 0:
             continue
+        axis = pipeline(plan, service)
         held = " ".join(map(str, _ends(layers, service.stages) or stage_layers(service, layers)))
         yield CODE.at(
-            axis_span(plan, service, AxisKind.PP),
+            axis.span if axis else service.span,
             f"Megatron-Core cannot split {layers} layers over {service.stages} stages by itself",
             f"{layers} / {service.stages} = {layers / service.stages:g}",
             labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
