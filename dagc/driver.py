@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_engine, check_hierarchy, check_plan
+from dagc.cost.limits import memory_limits
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.cost.reach import judge_reach
@@ -38,6 +39,7 @@ from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
 from dagc.report.launch import Launched, launched
+from dagc.report.memory import memory_figures
 from dagc.report.structure import structure
 from dagc.source import Source, Span
 from dagc.syntax.parser import parse, parse_fragment
@@ -49,7 +51,7 @@ from dagc.timeline.verify import verify as verify_timeline
 if TYPE_CHECKING:
     from dagc.export.requested import Request
     from dagc.export.tracks import Traced
-    from dagc.report.summary import Summary
+    from dagc.report.summary import Memory, Summary
 
 Say = Callable[[str], None]
 """Takes the name of the step that begins."""
@@ -151,6 +153,36 @@ def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Sta
         if not _stops(list(own)):
             started += (_launched(deployment, facts, engine) for engine in _named(facts))
     return Started(in_order(found), tuple(started))
+
+
+def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Held:
+    """What each GPU of every strategy holds and what would still fit, without a graph or times."""
+    found: list[Diagnostic] = []
+    stated = _stated(source, blocks, directory, found)
+    if stated is None:
+        return Held(in_order(found), ())
+    file, facts = stated
+    weighed: list[Weighed] = []
+    for strategy in file.strategies:
+        deployment = _sized(strategy, found)
+        if deployment is None or _stops(found):
+            continue
+        plan = Plan(placed(deployment, facts.engine), facts)
+        own = list(check_plan(plan))
+        found += own
+        if not _stops(own):
+            weighed.append(_weighed(plan))
+    return Held(in_order(facts.rules.levels.applied(found)), tuple(weighed))
+
+
+def _weighed(plan: Plan) -> Weighed:
+    from dagc.report.memory_summary import memory_summary
+
+    missing = missing_shapes(plan)
+    if missing:
+        return Weighed(plan.name, None, missing)
+    figures = memory_figures(rank_memory(plan))
+    return Weighed(plan.name, memory_summary(figures, memory_limits(plan)), ())
 
 
 def _named(facts: Facts) -> tuple[str, ...]:
@@ -303,13 +335,17 @@ def export(checked: Checked, renderer: str | None = None, request: Request | Non
 
     A requested trace or graph takes the place of the default one, where it is not refused.
     """
+    from dagc.export.memory_svg import memory_svg
     from dagc.export.summary_json import to_json_bytes
     from dagc.export.tracks import Traced
     from dagc.report.assemble import summarize
 
     priced = checked.priced
-    summary = summarize(checked.plan, priced.assessment, checked.diagnostics)
+    limits = memory_limits(checked.plan) if priced.assessment.memory else None
+    summary = summarize(checked.plan, priced.assessment, checked.diagnostics, limits)
     summary_file: Contents = {"summary.json": to_json_bytes(summary)}
+    if summary.memory:
+        summary_file["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
     if priced.graph is None or priced.timelines is None:
         return Product(summary, summary_file, ())
     traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)

@@ -15,6 +15,7 @@ COMMANDS = {
     "fmt": "a plan in canonical text",
     "launch": "the flags with which an engine runs a strategy",
     "rules": "every code that a diagnostic can have",
+    "memory": "what each GPU holds, and what would still fit",
     "models": "the models that dagc knows, and config.json files",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""

@@ -72,10 +72,11 @@ def _fixed(holding: Holding) -> float:
 
 
 def _measured(holding: Holding, phase: Phase) -> npt.NDArray[np.float64]:
-    """Elements that each rank sends and receives under uniform routing."""
+    """Elements that each rank sends and receives under uniform routing; a pool of experts only receives."""
     experts = holding.shapes.experts
-    top = experts.top if experts and holding.attention is not None else 0
-    return (holding.tokens(phase) * top + _pairs(holding, phase)) * holding.shapes.hidden
+    received = np.full(1, _pairs(holding, phase))
+    sent = holding.tokens(phase) * experts.top if experts and holding.attention is not None else 0.0
+    return (sent + received) * holding.shapes.hidden
 
 
 def _pairs(holding: Holding, phase: Phase) -> float:

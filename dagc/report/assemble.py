@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.jsonout import to_json
@@ -14,17 +15,22 @@ from dagc.plan.plan import Plan
 from dagc.report import summary as out
 from dagc.report.assessment import Assessment, RequirementVerdict, Verdict
 from dagc.report.facts import facts_data
-from dagc.report.memory import MemoryFigures, PoolFigures
+from dagc.report.memory_summary import memory_summary
 from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
 from dagc.report.structure import structure
 
+if TYPE_CHECKING:
+    from dagc.cost.limits import MemoryLimits
 
-def summarize(plan: Plan, found: Assessment, diagnostics: Iterable[Diagnostic] = ()) -> out.Summary:
-    """Everything about one strategy, from what its assessment found."""
+
+def summarize(
+    plan: Plan, found: Assessment, diagnostics: Iterable[Diagnostic] = (), limits: MemoryLimits | None = None
+) -> out.Summary:
+    """Everything about one strategy, from what its assessment found; `limits` where they were asked for."""
     metrics = found.metrics
     return out.Summary(
         **structure(plan),
-        memory=_memory(found.memory) if found.memory else None,
+        memory=memory_summary(found.memory, limits) if found.memory else None,
         phases=_phases(metrics) if metrics else None,
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
         requirements=[_requirement(verdict) for verdict in found.requirements],
@@ -32,32 +38,6 @@ def summarize(plan: Plan, found: Assessment, diagnostics: Iterable[Diagnostic] =
         undetermined=_undetermined(found),
         facts=out.Facts(**facts_data(plan.facts)),
         diagnostics=[to_json(diagnostic) for diagnostic in diagnostics],
-    )
-
-
-def _memory(memory: MemoryFigures) -> out.Memory:
-    fullest = memory.fullest
-    return out.Memory(
-        per_rank_max_bytes=fullest.max_bytes,
-        parts_bytes=dict(fullest.parts),
-        capacity_bytes=fullest.capacity_bytes,
-        share=fullest.share,
-        fits=fullest.share <= 1,
-        total_bytes=memory.total_bytes,
-        pools=[_pool_memory(pool) for pool in memory.pools],
-    )
-
-
-def _pool_memory(pool: PoolFigures) -> out.PoolMemory:
-    return out.PoolMemory(
-        pool=pool.pool,
-        device=pool.device,
-        rank=pool.rank,
-        per_rank_max_bytes=pool.max_bytes,
-        parts_bytes=dict(pool.parts),
-        capacity_bytes=pool.capacity_bytes,
-        share=pool.share,
-        total_bytes=pool.total_bytes,
     )
 
 

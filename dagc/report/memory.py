@@ -1,9 +1,11 @@
-"""Memory by rank and part becomes the figures that requirements, claims and rules speak of."""
+"""Memory by rank and part becomes the figures that requirements, claims, rules and the summary speak of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dagc.report.rank_classes import RankFigures, rank_classes
 
 if TYPE_CHECKING:
     from dagc.cost.memory import PoolMemory
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 class PoolFigures:
     """One pool. `parts` are those of its fullest rank, in bytes, and sum to `max_bytes`.
 
-    `total_bytes` is over all ranks of all replicas; `capacity_bytes` that of the pool's device.
+    `total_bytes` is over all ranks of all `replicas`; `capacity_bytes` that of the pool's device. `cache_tokens` are
+    the tokens of sequences whose cache fits into one replica, infinite where the pool keeps none; `block_tokens` are
+    those of one block.
     """
 
     pool: str
@@ -23,6 +27,15 @@ class PoolFigures:
     rank: int
     capacity_bytes: float
     total_bytes: float
+    replicas: int
+    cache_tokens: float
+    block_tokens: int
+    by_rank: PoolMemory
+
+    @property
+    def classes(self) -> tuple[RankFigures, ...]:
+        """Ranks that hold the same, each class once."""
+        return rank_classes(self.by_rank)
 
     def part(self, *names: str) -> float:
         """Bytes of some parts of the fullest rank, together."""
@@ -70,4 +83,8 @@ def _pool(memory: PoolMemory) -> PoolFigures:
         rank=memory.fullest_rank,
         capacity_bytes=memory.capacity_bytes,
         total_bytes=memory.total_bytes,
+        replicas=memory.replicas,
+        cache_tokens=memory.cache_tokens_per_replica,
+        block_tokens=memory.block_tokens,
+        by_rank=memory,
     )

@@ -58,8 +58,32 @@ class Pool(Record):
     domains: Domains
 
 
+class RankClass(Record):
+    """Ranks that hold the same. `ranks` are those of the first replica, as `0-7, 16-23`; `gpus` counts all replicas.
+
+    `parts_bytes` sum to `total_bytes`; `weights_bytes` are by part of the model and sum to `weights` among them;
+    `activations_bytes` are by phase, of which the parts have the larger. `kv_capacity_tokens` are the tokens of
+    sequences whose cache fits on the rank beside all else; null where it keeps none.
+    """
+
+    ranks: str
+    first_rank: int
+    gpus: int
+    total_bytes: float
+    share: float
+    parts_bytes: dict[str, float]
+    weights_bytes: dict[str, float]
+    activations_bytes: dict[str, float]
+    kv_capacity_tokens: int | None
+
+
 class PoolMemory(Record):
-    """Memory of one pool. `parts_bytes` are those of its fullest rank and sum to `per_rank_max_bytes`."""
+    """Memory of one pool. `parts_bytes` are those of its fullest rank and sum to `per_rank_max_bytes`.
+
+    `classes` are its ranks, those that hold the same together. `kv_capacity_tokens_per_replica` are the tokens of
+    sequences whose cache fits into one replica, `kv_capacity_tokens` into all; null where the pool keeps none.
+    `kv_block_tokens` is the size of a block of cache.
+    """
 
     pool: str
     device: str
@@ -69,10 +93,27 @@ class PoolMemory(Record):
     capacity_bytes: float
     share: float
     total_bytes: float
+    kv_block_tokens: int
+    kv_capacity_tokens_per_replica: int | None
+    kv_capacity_tokens: int | None
+    classes: list[RankClass]
+
+
+class MemoryLimits(Record):
+    """What would still fit, all else as planned. `batch` is of the whole deployment, `context` prompt and output.
+
+    0 where nothing fits; null where memory sets no limit below what a workload may state.
+    """
+
+    batch: int | None
+    context: int | None
 
 
 class Memory(Record):
-    """The fullest rank of the pool that uses most of its device, and each pool by itself."""
+    """The fullest rank of the pool that uses most of its device, and each pool by itself.
+
+    `limits` is null where the largest batch and context were not asked for.
+    """
 
     per_rank_max_bytes: float
     parts_bytes: dict[str, float]
@@ -80,6 +121,7 @@ class Memory(Record):
     share: float
     fits: bool
     total_bytes: float
+    limits: MemoryLimits | None
     pools: list[PoolMemory]
 
 

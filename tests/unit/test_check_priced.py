@@ -21,7 +21,8 @@ def memory(weights: float, cache: float, activations: float = 0.0) -> tuple[Pool
     """One pool of two stages of four ranks on a 64 GB device; the second stage holds half of the first."""
     parts = {MemoryPart.WEIGHTS: weights, MemoryPart.KV_CACHE: cache, MemoryPart.ACTIVATIONS: activations}
     held = {part: np.array([[size], [size / 2]]) for part, size in parts.items()}
-    return (PoolMemory("main", "gpu-64gb", 64e9, 4, 1, ((0, 3), (4, 7)), held),)
+    ranks = (np.arange(4), np.arange(4, 8))
+    return (PoolMemory("main", "gpu-64gb", 64e9, 4, 1, ranks, held, {}, {}, np.zeros((2, 1)), 0.0, 16),)
 
 
 def check(subject: Plan, held: tuple[PoolMemory, ...] | None = None) -> tuple[Diagnostic, ...]:

@@ -1,0 +1,74 @@
+"""`dagc memory`: what each GPU holds, by part, and what would still fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dagc.cli.inputs import plan_arguments, read_input
+from dagc.cli.printing import ERRORS, exit_status, print_json, print_text
+from dagc.diag.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from dagc.driver import Held, Weighed
+
+SCHEMA_VERSION = 1
+
+
+@click.command()
+@plan_arguments
+@click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan.")
+@click.option("--format", "style", type=click.Choice(["text", "json", "svg"]), default="text", show_default=True,
+              help="A table, a document, or a picture.")  # fmt: skip
+def memory(plan: str | None, expression: str | None, name: str | None, style: str, **blocks: str | None) -> None:
+    """Show the memory of each strategy by class of ranks and part, the room for cache, and the largest batch."""
+    given = read_input(plan, expression, blocks)
+    if isinstance(given, Diagnostic):
+        print_text((given,))
+        raise SystemExit(exit_status((given,)))
+    from dagc import driver
+
+    held = driver.memory(given.source, given.blocks, given.directory)
+    shown = [one for one in held.strategies if name in (None, one.name)]
+    if name is not None and not shown and not exit_status(held.diagnostics):
+        raise click.BadParameter(f"the plan has no strategy `{name}`", param_hint="--strategy")
+    _print(held, shown, style)
+    fits = all(one.memory.fits for one in shown if one.memory)
+    raise SystemExit(exit_status(held.diagnostics) or (0 if fits else ERRORS))
+
+
+def _print(held: Held, shown: list[Weighed], style: str) -> None:
+    if style == "json":
+        _print_json(held, shown)
+        return
+    known = [(one.name, one.memory) for one in shown if one.memory]
+    if style == "svg":
+        from dagc.export.memory_svg import memory_svg
+
+        if known:
+            click.echo(memory_svg(known), nl=False)
+    else:
+        from dagc.report.memory_text import render_memory
+
+        for one, figures in known:
+            click.echo(render_memory(one, figures), nl=False)
+    for one in shown:
+        if one.missing:
+            click.echo(f"{one.name}: memory is undetermined: not stated: {', '.join(one.missing)}", err=style == "svg")
+    print_text(held.diagnostics)
+
+
+def _print_json(held: Held, shown: list[Weighed]) -> None:
+    from dagc.diag.jsonout import to_json
+
+    strategies = [
+        {
+            "name": one.name,
+            "memory": one.memory.model_dump(mode="json") if one.memory else None,
+            "missing": list(one.missing),
+        }
+        for one in shown
+    ]
+    diagnostics = [to_json(d) for d in held.diagnostics]
+    print_json({"schema_version": SCHEMA_VERSION, "diagnostics": diagnostics, "strategies": strategies})

@@ -1,0 +1,141 @@
+"""Memory by class of ranks as a picture: a stacked bar for each, against the capacity of its device.
+
+Turns memory's part of summaries into an SVG document, the same bytes for the same input. Text stands in columns and
+lines of its own, wrapped by the width of a fixed-pitch font, so that none overlaps. Parts are told apart by pattern
+before colour, and a dark page turns the colours over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from dagc.export.memory_style import PARTS, STYLE, patterns
+from dagc.report.summary import Memory, PoolMemory, RankClass
+from dagc.units import format_bytes, format_share
+
+Panel = tuple[str, Memory]
+"""A strategy's name and its memory."""
+
+MOST_CLASSES = 40
+"""Bars of one pool; the picture says how many more classes there are."""
+
+_MARGIN, _LEFT, _BAR, _RIGHT = 16, 210, 560, 170
+_WIDTH = _MARGIN + _LEFT + _BAR + _RIGHT + _MARGIN
+_TALL, _LINE, _GAP = 22, 15, 14
+_PITCH = {"title": 9.2, "text": 7.4, "small": 6.8}
+"""Width of a character in pixels by class of text, a little more than a fixed-pitch font takes."""
+
+
+def memory_svg(panels: Sequence[Panel]) -> str:
+    """The picture of one strategy, or of several below each other."""
+    y, lines = float(_MARGIN), list[str]()
+    for name, memory in panels:
+        y = _panel(lines, y, name, memory)
+    y = _legend(lines, y)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y:g}" width="{_WIDTH}" height="{y:g}"'
+    style = f"<style>{STYLE}</style>"
+    paper = f'<rect class="paper" width="{_WIDTH}" height="{y:g}"/>'
+    title = "<title>Memory by class of ranks</title>"
+    return "\n".join([f'{head} role="img">', title, style, *patterns(), paper, *lines, "</svg>"]) + "\n"
+
+
+def _panel(lines: list[str], y: float, name: str, memory: Memory) -> float:
+    """One strategy; returns where the next one begins."""
+    lines.append(_text(_MARGIN, y + 14, "title", _cut(_headline(name, memory), _BAR + _LEFT + _RIGHT, "title")))
+    y += 14 + _GAP
+    for line in _wrapped(_facts(memory), _WIDTH - 2 * _MARGIN, "text"):
+        lines.append(_text(_MARGIN, y + 11, "text", line))
+        y += _LINE
+    y += _GAP
+    most = max(max(one.total_bytes, pool.capacity_bytes) for pool in memory.pools for one in pool.classes)
+    for pool in memory.pools:
+        for one in pool.classes[:MOST_CLASSES]:
+            y = _row(lines, y, pool if len(memory.pools) > 1 else None, one, pool.capacity_bytes, _BAR / most)
+        if len(pool.classes) > MOST_CLASSES:
+            more = f"{len(pool.classes) - MOST_CLASSES} more classes of ranks are not drawn"
+            lines.append(_text(_MARGIN, y + 11, "text", more))
+            y += _LINE + _GAP
+    return y + _GAP
+
+
+def _headline(name: str, memory: Memory) -> str:
+    held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
+    return f"{name}: {'fits' if memory.fits else 'does not fit'}, {held} on the fullest GPU"
+
+
+def _facts(memory: Memory) -> list[str]:
+    """What stands below the headline."""
+    capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
+    facts = [f"room for {min(capacity):,} tokens of KV cache"] if capacity else []
+    if memory.limits and memory.limits.batch is not None:
+        facts.append(f"largest batch {memory.limits.batch:,} sequences")
+    if memory.limits and memory.limits.context is not None:
+        facts.append(f"longest context {memory.limits.context:,} tokens")
+    return facts
+
+
+def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, capacity: float, scale: float) -> float:
+    """One class: label, bar, total, and its parts in words below the bar."""
+    left, right = _MARGIN + _LEFT, _MARGIN + _LEFT + _BAR
+    label = f"{pool.pool} " if pool else ""
+    lines.append(_text(_MARGIN, y + 10, "text", _cut(f"{label}ranks {one.ranks}", _LEFT - 12, "text")))
+    lines.append(_text(_MARGIN, y + 10 + _LINE, "small", f"{one.gpus:,} GPU{'s' * (one.gpus != 1)}"))
+    x, parts = float(left), [(part, part.of(one)) for part in PARTS]
+    for part, size in parts:
+        if size > 0:
+            lines.append(_rect(x, y, size * scale, part.name))
+            x += size * scale
+    edge = left + capacity * scale
+    lines.append(f'<line class="edge" x1="{edge:.2f}" y1="{y - 5:g}" x2="{edge:.2f}" y2="{y + _TALL + 5:g}"/>')
+    over = "" if one.total_bytes <= capacity else ", too much"
+    lines.append(_text(right + 12, y + 10, "text", f"{format_bytes(one.total_bytes)} of {format_bytes(capacity)}"))
+    lines.append(_text(right + 12, y + 10 + _LINE, "small", f"{format_share(one.share)}{over}"))
+    y += _TALL + 8
+    words = [f"{part.title} {format_bytes(size)}" for part, size in parts if size > 0]
+    for line in _wrapped(words, _BAR, "small"):
+        lines.append(_text(left, y + 10, "small", line))
+        y += _LINE
+    return y + _GAP
+
+
+def _legend(lines: list[str], y: float) -> float:
+    x = float(_MARGIN)
+    entries = [(part.name, part.title) for part in PARTS]
+    for name, title in [*entries, ("edge", "capacity of the device")]:
+        width = 34 + len(title) * _PITCH["text"]
+        if x + width > _WIDTH - _MARGIN:
+            x, y = float(_MARGIN), y + _LINE + 8
+        swatch = f'<line class="edge" x1="{x + 9:g}" y1="{y - 2:g}" x2="{x + 9:g}" y2="{y + 16:g}"/>'
+        lines.append(swatch if name == "edge" else _rect(x, y, 18, name, 14))
+        lines.append(_text(x + 24, y + 11, "text", title))
+        x += width + 8
+    return y + _LINE + _MARGIN
+
+
+def _rect(x: float, y: float, width: float, part: str, height: float = _TALL) -> str:
+    place = f'x="{x:.2f}" y="{y:g}" width="{width:.2f}" height="{height:g}"'
+    return f'<rect class="{part}" {place}/><rect class="mark" fill="url(#{part})" {place}/>'
+
+
+def _text(x: float, y: float, kind: str, text: str) -> str:
+    return f'<text class="{kind}" x="{x:g}" y="{y:g}">{escape(text, quote=False)}</text>'
+
+
+def _cut(text: str, width: float, kind: str) -> str:
+    """A text that fits, shortened where it does not."""
+    fitting = int(width / _PITCH[kind])
+    return text if len(text) <= fitting else f"{text[: fitting - 1]}…"
+
+
+def _wrapped(words: Sequence[str], width: float, kind: str) -> Iterator[str]:
+    """Items joined by dots, in lines that fit."""
+    line = ""
+    for word in words:
+        longer = f"{line} · {word}" if line else word
+        if line and len(longer) * _PITCH[kind] > width:
+            yield line
+            longer = word
+        line = longer
+    if line:
+        yield line

@@ -1,0 +1,67 @@
+"""Memory by class of ranks as a table for a person: one row a class, one column a part, then what would still fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dagc.report.summary import Memory, MemoryLimits, PoolMemory, RankClass
+from dagc.units import format_bytes, format_share
+
+EXPERTS = "experts"
+_COLUMNS = ("experts", "other weights", "KV cache", "activations", "communication", "reserve", "total", "share")
+
+
+def render_memory(name: str, memory: Memory) -> str:
+    """The table of one strategy as lines, the last one ended."""
+    return "\n".join(_lines(name, memory)) + "\n"
+
+
+def _lines(name: str, memory: Memory) -> Iterator[str]:
+    held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
+    yield f"{name}: {'fits' if memory.fits else 'does not fit'}, {held} on the fullest GPU"
+    rows = [("", "GPUs", *_COLUMNS), *(_row(pool, one) for pool in memory.pools for one in pool.classes)]
+    yield from _table(rows)
+    for pool in memory.pools:
+        yield from _capacity(pool, len(memory.pools) > 1)
+    if memory.limits:
+        yield from _limits(memory.limits)
+
+
+def _row(pool: PoolMemory, one: RankClass) -> tuple[str, ...]:
+    experts = one.weights_bytes.get(EXPERTS, 0.0)
+    parts = one.parts_bytes
+    sizes = (
+        experts,
+        parts["weights"] - experts,
+        *(parts[name] for name in ("kv_cache", "activations", "communication", "reserve")),
+        one.total_bytes,
+    )
+    label = f"{pool.pool}, ranks {one.ranks}"
+    return (label, f"{one.gpus:,}", *(format_bytes(size) if size else "-" for size in sizes), format_share(one.share))
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Columns as wide as their widest cell, the first one to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        yield f"  {row[0]:<{widths[0]}}  {'  '.join(cells)}"
+
+
+def _capacity(pool: PoolMemory, is_one_of_many: bool) -> Iterator[str]:
+    if pool.kv_capacity_tokens is None:
+        return
+    where = f" in {pool.pool}" if is_one_of_many else ""
+    each = "" if pool.kv_capacity_tokens == pool.kv_capacity_tokens_per_replica else (
+        f", {pool.kv_capacity_tokens_per_replica:,} a replica"
+    )  # fmt: skip
+    blocks = f"in blocks of {pool.kv_block_tokens}" if pool.kv_block_tokens > 1 else "one by one"
+    yield f"  room for {pool.kv_capacity_tokens:,} tokens of KV cache{where}{each}, {blocks}"
+
+
+def _limits(limits: MemoryLimits) -> Iterator[str]:
+    batch = "any batch fits" if limits.batch is None else f"the largest batch that fits: {limits.batch:,} sequences"
+    context = "any context fits"
+    if limits.context is not None:
+        context = f"the longest context that fits, at the stated batch: {limits.context:,} tokens"
+    yield f"  {batch}; {context}"
