@@ -107,6 +107,23 @@ class Started:
     launched: tuple[Launched, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The memory of one strategy, as in its summary; None where shapes are `missing`."""
+
+    name: str
+    memory: Memory | None
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The memory of every strategy of a plan that has a meaning."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    strategies: tuple[Weighed, ...]
+
+
 def check(
     source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = _silent, given: GivenLevels = ()
 ) -> Outcome:

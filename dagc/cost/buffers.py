@@ -5,7 +5,7 @@ in decode its sequences); layers reuse the same memory, so one layer counts. Ele
 
     attention      T · (2 hidden + queries + keys + values + result of the rank's heads); of a recurrent mixer its
                    columns and result
-    dense          T · (2 hidden + inner widths / tp)
+    dense          T · (2 hidden + inner widths / tp): the projections up and what the activation makes of them
     experts        P · (2 hidden + inner widths / tp), P the token-expert pairs of a rank under uniform routing
     head           sequences · vocab / tp in fp32, on the last stage
 
@@ -100,7 +100,7 @@ def _inside(shapes: ModelShapes, inner: float) -> float:
 
 
 def _width(shapes: ModelShapes, ffn: int) -> float:
-    return float(ffn * (2 if shapes.gated else 1))
+    return float(ffn * (3 if shapes.gated else 2))
 
 
 def _expert_inner(holding: Holding) -> float:

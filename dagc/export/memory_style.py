@@ -47,7 +47,7 @@ def _rules(side: int) -> str:
     ink, paper = _INK[side], _PAPER[side]
     tones = "".join(f".{part.name}{{fill:{part.dark if side else part.light}}}" for part in PARTS)
     return (
-        f".paper{{fill:{paper}}}text{{fill:{ink}}}.mark{{stroke:{ink}}}.edge{{stroke:{ink}}}"
+        f".paper{{fill:{paper}}}text{{fill:{ink}}}.mark{{stroke:{ink}}}.edge,.free{{stroke:{ink}}}"
         f".hatch{{stroke:{ink}}}{tones}"
     )
 
@@ -55,7 +55,7 @@ def _rules(side: int) -> str:
 STYLE = (
     'text{font-family:"DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre}'
     ".title{font-size:15px;font-weight:bold}.text{font-size:12px}.small{font-size:11px}"
-    ".mark{stroke-width:.8}.edge{stroke-width:3}"
+    ".mark{stroke-width:.8}.edge{stroke-width:3}.free{fill:none;stroke-width:.8;stroke-opacity:.5}"
     ".hatch{stroke-width:1;fill:none;stroke-linecap:round;stroke-opacity:.55}"
     f"{_rules(0)}@media (prefers-color-scheme:dark){{{_rules(1)}}}"
 )

@@ -87,6 +87,7 @@ def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, ca
             lines.append(_rect(x, y, size * scale, part.name))
             x += size * scale
     edge = left + capacity * scale
+    lines.append(f'<rect class="free" x="{left:g}" y="{y:g}" width="{edge - left:.2f}" height="{_TALL}"/>')
     lines.append(f'<line class="edge" x1="{edge:.2f}" y1="{y - 5:g}" x2="{edge:.2f}" y2="{y + _TALL + 5:g}"/>')
     over = "" if one.total_bytes <= capacity else ", too much"
     lines.append(_text(right + 12, y + 10, "text", f"{format_bytes(one.total_bytes)} of {format_bytes(capacity)}"))
