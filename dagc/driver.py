@@ -41,6 +41,7 @@ from dagc.report.classes import showing_slowest
 from dagc.report.launch import Launched, launched
 from dagc.report.memory import memory_figures
 from dagc.report.structure import structure
+from dagc.report.weighed import Held, Weighed
 from dagc.source import Source, Span
 from dagc.syntax.parser import parse, parse_fragment
 from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
@@ -51,7 +52,7 @@ from dagc.timeline.verify import verify as verify_timeline
 if TYPE_CHECKING:
     from dagc.export.requested import Request
     from dagc.export.tracks import Traced
-    from dagc.report.summary import Memory, Summary
+    from dagc.report.summary import Summary
 
 Say = Callable[[str], None]
 """Takes the name of the step that begins."""
@@ -105,23 +106,6 @@ class Started:
 
     diagnostics: tuple[Diagnostic, ...]
     launched: tuple[Launched, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """The memory of one strategy, as in its summary; None where shapes are `missing`."""
-
-    name: str
-    memory: Memory | None
-    missing: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The memory of every strategy of a plan that has a meaning."""
-
-    diagnostics: tuple[Diagnostic, ...]
-    strategies: tuple[Weighed, ...]
 
 
 def check(

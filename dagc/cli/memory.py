@@ -11,7 +11,7 @@ from dagc.cli.printing import ERRORS, exit_status, print_json, print_text
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver import Held, Weighed
+    from dagc.report.weighed import Held, Weighed
 
 SCHEMA_VERSION = 1
 
