@@ -1,0 +1,58 @@
+"""How vLLM counts.
+
+`world = pp × pcp × tp`, times dp in total. Expert parallelism is a switch: on, the experts of each stage are one group
+of tp × pcp × dp ranks and no expert is cut; off, every expert is cut over those ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dagc.engines.counted import Counted, Settings, counted
+from dagc.engines.profiles import Profile
+from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
+
+
+def settings_of_degrees(degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
+    """The settings that degrees as people write them become, and what changes on the way."""
+    settings = {axis: degrees[axis] for axis in ("tp", "pp", "dp", "cp") if axis in degrees}
+    if degrees.get("ep", 1) == 1:
+        return settings, ()
+    group = settings.get("tp", 1) * settings.get("cp", 1) * settings.get("dp", 1)
+    if group == degrees["ep"]:
+        return {**settings, "expert_parallel": 1}, ()
+    note = f"ep is a switch without a degree: ep {degrees['ep']} becomes tp × pcp × dp = {group}"
+    return {**settings, "expert_parallel": 1}, (note,)
+
+
+def sizes_of_settings(settings: Settings) -> Counted:
+    """The sizes of settings."""
+    tp, cp, dp, pp = (settings.get(axis, 1) for axis in ("tp", "cp", "dp", "pp"))
+    group = tp * cp * dp
+    is_parallel = settings.get("expert_parallel", 0)
+    experts = ExpertDegrees(ep=group) if is_parallel else ExpertDegrees(tp=group)
+    sizes = Sizes(AttentionDegrees(tp, cp, dp), experts, pp)
+    what = "ep" if is_parallel else "the experts' tp"
+    return counted(
+        sizes,
+        f"GPUs = pp {pp} × pcp {cp} × tp {tp} × dp {dp} = {sizes.gpus}",
+        f"{what} = tp {tp} × pcp {cp} × dp {dp} = {group}, one group in each stage",
+    )
+
+
+def settings_of_sizes(sizes: Sizes, profile: Profile) -> Settings | str:
+    """The settings of one instance, or why there are none."""
+    attention = sizes.attention
+    if attention.cp > 1 and not profile.context_parallel:
+        return f"vLLM {profile.version} has no prefill context parallelism (cp {attention.cp})"
+    settings = {"tp": attention.tp, "cp": attention.cp, "dp": attention.dp, "pp": sizes.stages}
+    experts = sizes.experts
+    if experts is None or experts.tp == attention.width:
+        return settings
+    if experts.ep == attention.width:
+        return {**settings, "expert_parallel": 1}
+    return (
+        "expert parallelism is a switch in vLLM: the experts of a stage are one group of "
+        f"tp × pcp × dp = {attention.width} ranks (ep {attention.width}), or each is cut over all of them "
+        f"(tp {attention.width}); ep {experts.ep} × tp {experts.tp} × dp {experts.dp} is neither"
+    )

@@ -1,0 +1,108 @@
+"""Counting of degrees and flags by engine. Expected numbers are the products of each engine's own rule, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from dagc.engines.counting import count
+from dagc.engines.flags import read_flags
+from dagc.engines.profiles import ENGINES
+from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
+
+
+@pytest.mark.parametrize(
+    ("engine", "world"),
+    [("vllm", 8 * 8), ("sglang", 8), ("trtllm", 8), ("megatron", 8 * 8)],
+)
+def test_tp_8_dp_8_ep_8(engine: str, world: int) -> None:
+    assert count(engine, {"tp": 8, "dp": 8, "ep": 8}).world == world
+
+
+def test_ep_is_a_switch_in_vllm() -> None:
+    found = count("vllm", {"tp": 8, "dp": 8, "ep": 8})
+    assert found.sizes is not None
+    assert found.sizes.experts == ExpertDegrees(ep=64)
+    assert "ep 8 becomes tp × pcp × dp = 64" in found.steps[0]
+
+
+FOLD = Sizes(AttentionDegrees(tp=2, dp=8), ExpertDegrees(ep=16), stages=4)
+"""`pp 4 < ep 16 ; tp 2 >`"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "flags"),
+    [
+        ("vllm", "-tp 2 -dp 8 -pp 4 --enable-expert-parallel"),
+        ("vllm", "--tensor_parallel_size=2 --data-parallel-size 8 --pipeline-parallel-size=4 --enable-expert-parallel"),
+        ("sglang", "--tp-size 16 --dp-size 8 --enable-dp-attention --ep-size 16 --pp-size 4"),
+        (
+            "megatron",
+            "--nnodes 8 --nproc-per-node 8 --tensor-model-parallel-size 2 --pipeline-model-parallel-size 4 "
+            "--expert-model-parallel-size 16 --expert-tensor-parallel-size 1",
+        ),
+    ],
+)
+def test_the_same_sizes_in_three_engines(engine: str, flags: str) -> None:
+    assert read_flags(engine, flags.split()).sizes == FOLD
+
+
+def test_what_is_no_parallelism_flag_is_passed_over() -> None:
+    flags = "serve some/model --port 8000 --enforce-eager -tp 4 --max-model-len=32768"
+    found = read_flags("vllm", flags.split())
+    assert found.sizes == Sizes(AttentionDegrees(tp=4), ExpertDegrees(tp=4))
+
+
+def test_sglang_without_dp_attention_makes_copies() -> None:
+    found = read_flags("sglang", "--tp 8 --dp 2".split())
+    assert found.sizes == Sizes(AttentionDegrees(tp=8), ExpertDegrees(tp=8), replicas=2)
+    assert found.world == 16
+
+
+def test_sglang_backends_that_force_ep() -> None:
+    found = read_flags("sglang", "--tp 8 --ep 2 --moe-a2a-backend deepep".split())
+    assert found.sizes is not None
+    assert found.sizes.experts == ExpertDegrees(ep=8)
+
+
+def test_trtllm_settings_file_beside_flags() -> None:
+    found = read_flags("trtllm", "--tp_size 8 --ep_size 4 enable_attention_dp: true".split())
+    assert found.sizes == Sizes(AttentionDegrees(dp=8), ExpertDegrees(tp=2, ep=4))
+
+
+def test_a_switch_may_be_turned_off() -> None:
+    assert read_flags("trtllm", "--tp_size 8 enable_attention_dp: false".split()).sizes == Sizes(
+        AttentionDegrees(tp=8), ExpertDegrees(tp=8)
+    )
+
+
+@pytest.mark.parametrize(
+    ("engine", "flags", "reason"),
+    [
+        ("sglang", "--tp 8 --ep 3", "must divide tp 8"),
+        ("sglang", "--tp 8 --ep 16", "ep 16 is more than tp 8"),
+        ("sglang", "--tp 8 --dp 3 --enable-dp-attention", "multiple of attention's dp 3"),
+        ("sglang", "--tp 8 --moe-dp-size 2 --attn-cp-size 2 --pp-size 2", "no pipeline"),
+        ("sglang", "--tp 8 --moe-dp-size 2 --attn-cp-size 2 --ep 2", "must be tp 8"),
+        ("trtllm", "--tp_size 8 --ep_size 3", "moe_tp 2 × moe_ep 3"),
+        ("trtllm", "--tp_size 8 --cp_size 2 --ep_size 8", "no context parallelism"),
+        ("megatron", "--nproc-per-node 6 --tensor-model-parallel-size 4", "no multiple of tp 4"),
+        ("megatron", "--nproc-per-node 8 --expert-model-parallel-size 16", "no multiple of the experts'"),
+        ("vllm", "-tp eight", "`-tp` takes a count"),
+        ("vllm", "-tp", "nothing was given"),
+        ("vllm", "-tp 0", "`0` was given"),
+    ],
+)
+def test_refusals(engine: str, flags: str, reason: str) -> None:
+    found = read_flags(engine, flags.split())
+    assert found.sizes is None
+    assert found.world is None
+    assert reason in (found.refusal or "")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_degree_below_one(engine: str) -> None:
+    assert "at least 1: tp 0" in (count(engine, {"tp": 0}).refusal or "")
+
+
+def test_trtllm_attention_is_all_tp_or_all_dp() -> None:
+    assert "all tp or all dp" in (count("trtllm", {"tp": 2, "dp": 8, "ep": 16}).refusal or "")
