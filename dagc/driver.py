@@ -23,6 +23,7 @@ from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower
+from dagc.plan.deployment import Deployment
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.resolve import resolve
@@ -33,7 +34,7 @@ from dagc.report.classes import showing_slowest
 from dagc.report.structure import structure
 from dagc.source import Source
 from dagc.syntax.parser import parse, parse_fragment
-from dagc.syntax.tree import Block, NamedStrategy
+from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Strategy
 from dagc.timeline.schedule import schedule
 from dagc.timeline.timeline import Timeline
 from dagc.timeline.verify import verify as verify_timeline
@@ -41,6 +42,7 @@ from dagc.timeline.verify import verify as verify_timeline
 if TYPE_CHECKING:
     from dagc.export.requested import Request
     from dagc.export.tracks import Traced
+    from dagc.flat.readings import Readings
     from dagc.report.summary import Summary
 
 Say = Callable[[str], None]
@@ -48,6 +50,9 @@ Say = Callable[[str], None]
 
 Blocks = tuple[tuple[str, Source], ...]
 """Blocks given as options: (keyword, text after it)."""
+
+Judge = Callable[[Deployment], tuple[Diagnostic, ...]]
+"""What the rules say of a strategy for facts that are stated elsewhere."""
 
 
 def _silent(_: str) -> None:
@@ -154,6 +159,51 @@ def _timelines(
 
 def _stops(diagnostics: list[Diagnostic]) -> bool:
     return any(d.stops for d in diagnostics)
+
+
+def read(
+    source: Source, blocks: Blocks = (), directory: Path = Path(), engine: str | None = None
+) -> tuple[Readings | None, tuple[Diagnostic, ...]]:
+    """The strategies that a flat notation or a command line of an engine can mean, or why it cannot be read.
+
+    With blocks, each reading is judged by the rules on degrees and sizes; nothing is priced.
+    """
+    from dagc.flat.candidates import candidates
+    from dagc.flat.counts import counts
+    from dagc.flat.flags import read_notation
+    from dagc.flat.readings import readings
+    from dagc.flat.spelling import spell
+
+    notation, problems = read_notation(source, engine)
+    if notation is None:
+        return None, in_order(problems)
+    counted = counts(notation)
+    place = source.span(0, len(source.text))
+    trees = [*candidates(notation), *(spell(one.sizes, place) for one in counted.values() if one.sizes)]
+    found: list[Diagnostic] = []
+    judge = _judge(NamedStrategy("main", None, trees[0], place), blocks, directory, found)
+    too_large: list[Diagnostic] = []
+    deployments = [legal for tree in trees if (legal := _legal(tree, too_large)) is not None]
+    if _stops(found) or not deployments:
+        return None, in_order([*found, *too_large[:1]])
+    return readings(notation, deployments, counted, judge), in_order(found)
+
+
+def _judge(some: NamedStrategy, blocks: Blocks, directory: Path, found: list[Diagnostic]) -> Judge:
+    """The rules on degrees and sizes for what the blocks state; none without blocks."""
+    if not blocks:
+        return lambda _: ()
+    facts, problems = declare_facts(PlanFile(some.span.source, (), (some,), ()), _overrides(blocks, found), directory)
+    found += problems
+    return lambda deployment: check_plan(Plan(deployment, facts)) if facts else ()
+
+
+def _legal(tree: Strategy, too_large: list[Diagnostic]) -> Deployment | None:
+    """The meaning of a strategy that no text was written for; None where the rules of the language refuse it."""
+    strategy = NamedStrategy("main", None, tree, tree.outer)
+    deployment, problems = resolve(strategy)
+    too_large += problems
+    return None if deployment is None or check_hierarchy(annotate(strategy)) else deployment
 
 
 Contents = dict[str, bytes | Iterable[bytes]]

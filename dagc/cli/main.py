@@ -14,6 +14,7 @@ COMMANDS = {
     "explain": "what a diagnostic's code means",
     "fmt": "a plan in canonical text",
     "models": "the models that dagc knows, and config.json files",
+    "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""
 

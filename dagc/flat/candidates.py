@@ -19,24 +19,24 @@ Chain = Sequence[Degree]
 
 _AROUND, _ATTENTION, _EXPERTS = "around", "attention", "experts"
 _BOTH = (_ATTENTION, _EXPERTS)
+_IMPLIED = ()
 
 _PLACES: dict[FlatAxis, tuple[tuple[str, ...], ...]] = {
-    FlatAxis.DP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,)),
+    FlatAxis.DP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,), _IMPLIED),
     FlatAxis.PP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,)),
     FlatAxis.EP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,)),
     FlatAxis.TP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,), _BOTH),
     FlatAxis.CP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,)),
     FlatAxis.ETP: ((_EXPERTS,),),
 }
-"""Where a degree may be meant to stand; several places at once in the last of `tp`."""
+"""Where a degree may be meant to stand: in one place or two, or nowhere because it follows from the others."""
 
 
 def candidates(notation: Notation) -> Iterator[Strategy]:
-    """Every tree of the degrees above 1; of a notation in which all are 1, the first degree alone."""
+    """Every tree of the degrees above 1; of a notation in which all are 1, each degree alone."""
     degrees = [degree for degree in notation.degrees if degree.value > 1]
     if not degrees:
-        first = notation.degrees[0]
-        yield _axis(first, None)
+        yield from (_axis(degree, None) for degree in notation.degrees)
         return
     for places in product(*(_PLACES[degree.axis] for degree in degrees)):
         chains = [
@@ -55,9 +55,10 @@ def _trees(around: Chain, attention: Strategy | None, experts: Strategy | None) 
 
 def _stage(attention: Strategy | None, experts: Strategy | None) -> Strategy | None:
     """One part alone is named by its scope, two are folded."""
-    if attention is None or experts is None:
-        only = (ScopeKind.ATTN, attention) if experts is None else (ScopeKind.MOE, experts)
-        return None if only[1] is None else scope(*only)
+    if experts is None:
+        return None if attention is None else scope(ScopeKind.ATTN, attention)
+    if attention is None:
+        return scope(ScopeKind.MOE, experts)
     has_ep = isinstance(experts, Axis) and experts.kind is AxisKind.EP
     return fold(experts if has_ep else scope(ScopeKind.MOE, experts), attention)
 

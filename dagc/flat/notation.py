@@ -69,7 +69,7 @@ _NAMES = {
     FlatAxis.ETP: rf"(?:experts?|moe)[-_ ]?(?:tensor{_PARALLEL}|tp(?:[-_ ]?size)?)|etp",
     FlatAxis.TP: rf"tensor{_PARALLEL}|tp(?:[-_ ]?(?:size|degree))?",
     FlatAxis.PP: rf"pipeline{_PARALLEL}|pp(?:[-_ ]?(?:size|degree))?",
-    FlatAxis.EP: rf"experts?{_PARALLEL}|(?:moe[-_ ]?)?ep(?:[-_ ]?(?:size|degree))?",
+    FlatAxis.EP: rf"(?:moe[-_ ]?)?experts?{_PARALLEL}|(?:moe[-_ ]?)?ep(?:[-_ ]?(?:size|degree))?",
     FlatAxis.DP: rf"data{_PARALLEL}|(?:attn[-_ ]?|attention[-_ ]?)?dp(?:[-_ ]?(?:size|degree))?",
     FlatAxis.CP: rf"context{_PARALLEL}|p?cp(?:[-_ ]?(?:size|degree))?",
 }
@@ -194,5 +194,7 @@ def _repeated(second: Degree, first: Degree) -> Diagnostic:
         f"`{second.axis}` is given twice: {first.value} and {second.value}",
         "the second",
         labels=(Label(first.span, "the first"),),
-        help=(f"leave one; `{second.axis}` in two parts of a deployment needs a strategy, which says where each stands",),
+        help=(
+            f"leave one; `{second.axis}` in two parts of a deployment needs a strategy, which says where each stands",
+        ),
     )

@@ -22,7 +22,7 @@ def spell(sizes: Sizes, place: Span) -> Strategy:
     """A strategy of these degrees, all of its nodes at one place."""
     stage = next(tree for tree in _stages(sizes, place) if _has(tree, sizes))
     around = ((AxisKind.DP, sizes.replicas), (AxisKind.PP, sizes.stages))
-    return _nest(around, stage, place) or axis(AxisKind.DP, 1, None, place)
+    return _nest(around, stage, place) or axis(AxisKind.TP, 1, None, place)
 
 
 def degrees_of(stage: Domains) -> tuple[AttentionDegrees, ExpertDegrees]:
