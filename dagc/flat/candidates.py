@@ -2,8 +2,8 @@
 
 Turns a notation into trees, systematically: each degree stands in a chain around the stage, in attention's part of
 the stage, or in the experts'; tensor parallelism perhaps in both parts, because one degree is often meant for both.
-All orders of each chain are made. Most trees are illegal: which are not is judged by the rules of the language, not
-here. Axes keep the places of the notation, so that a message about a reading underlines what was written.
+A degree is put where its axis may stand at all, in every order. Many trees are illegal still: which are not is judged
+by the rules of the language, not here. Axes keep the places of the notation, so that a message about a reading underlines what was written.
 """
 
 from __future__ import annotations
@@ -12,24 +12,18 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 
 from dagc.flat.notation import Degree, FlatAxis, Notation
+from dagc.plan.scopes import MAY_STAND, Place
 from dagc.source import Span
 from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, ScopeKind, Strategy
 
 Chain = Sequence[Degree]
 
-_AROUND, _ATTENTION, _EXPERTS = "around", "attention", "experts"
-_BOTH = (_ATTENTION, _EXPERTS)
-_IMPLIED = ()
-
-_PLACES: dict[FlatAxis, tuple[tuple[str, ...], ...]] = {
-    FlatAxis.DP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,), _IMPLIED),
-    FlatAxis.PP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,)),
-    FlatAxis.EP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,)),
-    FlatAxis.TP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,), _BOTH),
-    FlatAxis.CP: ((_AROUND,), (_ATTENTION,), (_EXPERTS,)),
-    FlatAxis.ETP: ((_EXPERTS,),),
+_PARTS: dict[str, frozenset[Place]] = {
+    "around": frozenset({Place.DEPLOYMENT, Place.REPLICA, Place.STAGE}),
+    "attention": frozenset({Place.ATTENTION, Place.ATTENTION_BRANCH}),
+    "experts": frozenset({Place.EXPERTS, Place.EXPERTS_BRANCH, Place.EXPERT_GROUP}),
 }
-"""Where a degree may be meant to stand: in one place or two, or nowhere because it follows from the others."""
+"""The three chains that a degree can stand in, and what their axes stand in."""
 
 
 def candidates(notation: Notation) -> Iterator[Strategy]:
@@ -38,13 +32,27 @@ def candidates(notation: Notation) -> Iterator[Strategy]:
     if not degrees:
         yield from (_axis(degree, None) for degree in notation.degrees)
         return
-    for places in product(*(_PLACES[degree.axis] for degree in degrees)):
-        chains = [
-            [degree for degree, where in zip(degrees, places, strict=True) if part in where]
-            for part in (_AROUND, _ATTENTION, _EXPERTS)
-        ]
+    for places in product(*(list(_places(degree)) for degree in degrees)):
+        chains = [[degree for degree, where in zip(degrees, places, strict=True) if part in where] for part in _PARTS]
         for around, attention, experts in product(*(list(permutations(chain)) for chain in chains)):
             yield from _trees(around, _nest(attention, None), _nest(experts, None))
+
+
+def _places(degree: Degree) -> Iterator[tuple[str, ...]]:
+    """Where a degree may be meant to stand: in one chain or two, or nowhere because it follows from the others."""
+    allowed = MAY_STAND[_kind(degree)]
+    if degree.axis is FlatAxis.ETP:
+        yield ("experts",)
+        return
+    yield from ((part,) for part, places in _PARTS.items() if places & allowed)
+    if degree.axis is FlatAxis.TP:
+        yield ("attention", "experts")
+    if degree.axis is FlatAxis.DP:
+        yield ()
+
+
+def _kind(degree: Degree) -> AxisKind:
+    return AxisKind.TP if degree.axis is FlatAxis.ETP else AxisKind(degree.axis.value)
 
 
 def _trees(around: Chain, attention: Strategy | None, experts: Strategy | None) -> Iterator[Strategy]:
@@ -71,8 +79,7 @@ def _nest(chain: Chain, inside: Strategy | None) -> Strategy | None:
 
 
 def _axis(degree: Degree, body: Strategy | None) -> Axis:
-    kind = AxisKind.TP if degree.axis is FlatAxis.ETP else AxisKind(degree.axis.value)
-    return axis(kind, degree.value, body, degree.span)
+    return axis(_kind(degree), degree.value, body, degree.span)
 
 
 def axis(kind: AxisKind, degree: int, body: Strategy | None, span: Span) -> Axis:
