@@ -1,9 +1,10 @@
 """Every strategy that has the degrees of a flat notation, each in some place.
 
 Turns a notation into trees, systematically: each degree stands in a chain around the stage, in attention's part of
-the stage, or in the experts'; tensor parallelism perhaps in both parts, because one degree is often meant for both.
-A degree is put where its axis may stand at all, in every order. Many trees are illegal still: which are not is judged
-by the rules of the language, not here. Axes keep the places of the notation, so that a message about a reading underlines what was written.
+the stage, or in the experts'; tensor parallelism perhaps in both parts, because one degree is often meant for both,
+and dp perhaps nowhere, because it may follow from the others. A degree is put where its axis may stand at all, in
+every order. Many trees are illegal still: which are not is judged by the rules of the language, not here. Axes keep
+the places of the notation, so that a message about a reading underlines what was written.
 """
 
 from __future__ import annotations
