@@ -27,7 +27,9 @@ from tests.property.test_syntax import bare, texts
 SECONDS = 60
 """The bound for one text, on any machine that runs the tests."""
 
-SHORT = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+SHORT = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 LONG = settings(SHORT, max_examples=3000)
 
 SIZES = st.sampled_from([1, 2, 3, 5, 8, 24])
