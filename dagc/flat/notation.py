@@ -16,8 +16,8 @@ from math import prod
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.source import Source, Span
 
-UNREADABLE = Code("N140", "unreadable-notation")
-REPEATED = Code("N141", "repeated-degree")
+UNREADABLE = Code("N145", "unreadable-notation")
+REPEATED = Code("N146", "repeated-degree")
 
 MAX_DIGITS = 18
 """The same limit as in a plan."""

@@ -83,9 +83,9 @@ def test_an_engine_may_be_named() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["tp 2 zz"], "N140"),
-        ([""], "N140"),
-        (["tp 2 tp 4"], "N141"),
+        (["tp 2 zz"], "N145"),
+        ([""], "N145"),
+        (["tp 2 tp 4"], "N146"),
         (["tp 2", "--model", "mixtrl"], "N110"),
         (["tp 2", "--model", "{"], "S002"),
     ],
