@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import spelling
 from dagc.source import Span
 from dagc.units import nearest
 
@@ -16,7 +17,7 @@ def unknown_name(span: Span, what: str, names: Iterable[str], *, help: tuple[str
     known = tuple(names)
     near = nearest(span.text.strip('"'), known)
     offer = (f"did you mean `{near}`?",) if near else ()
-    fixes = (Fix(f"write `{near}`", (Edit(span, near),), safe=False),) if near else ()
+    fixes = spelling(span, near, known)
     notes = (f"known are {', '.join(known)}",) if known else ()
     return UNKNOWN_NAME.at(
         span, f"there is no {what} `{span.text}`", "unknown name", notes=notes, help=(*offer, *help), fixes=fixes

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from dagc.check.repair import gpus, substitute
+from dagc.diag.diagnostic import Fix
+from dagc.diag.fixing import write
+from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
@@ -42,15 +45,19 @@ def nearest(degree: int, accepts: Callable[[int], bool], highest: int) -> list[i
     return [d for d in (below, above) if d is not None]
 
 
-def fitting_tp(plan: Plan, factor: Factor) -> list[int]:
-    """The nearest tp degrees that divide everything that this `tp` splits, as far as it is stated."""
+def fitting_tp(plan: Plan, factor: Factor, accepts: Callable[[int], bool] = bool) -> list[int]:
+    """The nearest tp degrees that divide everything that this `tp` splits, as far as it is stated, and are accepted."""
     model, attention, experts = plan.facts.model, _is_in(plan, factor, "attention"), _is_in(plan, factor, "experts")
     split = [model.heads, model.dense_ffn] if attention else []
     split += [model.experts.ffn] if experts and model.experts else []
     whole = [amount for amount in split if amount]
     kv_heads = model.kv_heads if attention else None
     highest = min([*whole, 2**15])
-    return nearest(factor.degree, lambda d: all(n % d == 0 for n in whole) and kv_fits(kv_heads, d), highest)
+
+    def fits(degree: int) -> bool:
+        return all(n % degree == 0 for n in whole) and kv_fits(kv_heads, degree) and accepts(degree)
+
+    return nearest(factor.degree, fits, highest)
 
 
 def kv_fits(kv_heads: int | None, tp: int) -> bool:
@@ -71,6 +78,17 @@ def use_degree(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[s
     return (f"use {' or '.join(offers)}",) if offers else ()
 
 
+def degree_fixes(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[Fix, ...]:
+    """Fixes that write these degrees in place of the written one."""
+    axis = axis_at(plan, span)
+    return tuple(fix for degree in degrees if axis for fix in write(axis.span, f"{axis.kind} {degree}"))
+
+
+def option_fixes(span: Span | None, options: Iterable[str]) -> tuple[Fix, ...]:
+    """Fixes that write these options in place of the written one."""
+    return tuple(fix for option in options if span for fix in write(span, option))
+
+
 def claimed_gpus(plan: Plan) -> int | None:
     """The number of GPUs that the plan claims for this strategy."""
     found = [claim.figure.value for claim in plan.claims if claim.name == "gpus"]
@@ -80,3 +98,9 @@ def claimed_gpus(plan: Plan) -> int | None:
 def _changed(plan: Plan, axis: Axis, degree: int) -> Strategy:
     changed = Axis(axis.kind, degree, axis.options, axis.body, axis.span, axis.outer)
     return substitute(plan.deployment.strategy.body, axis, changed)
+
+
+def pipeline(plan: Plan, service: Service) -> Axis | None:
+    """The `pp` of a service, where one is written."""
+    inside = [a for a in subtrees(plan.deployment.strategy.body) if isinstance(a, Axis) and a.kind is AxisKind.PP]
+    return next((a for a in inside if service.span.start <= a.span.start < service.span.end), None)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from dagc.cli.inputs import plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_concise, print_json, print_text
+from dagc.cli.inputs import Input, plan_arguments, read_input
+from dagc.cli.printing import exit_status, print_concise, print_github, print_json, print_sarif, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
@@ -22,31 +22,66 @@ SCHEMA_VERSION = 1
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["text", "concise", "json"]),
+    type=click.Choice(["text", "concise", "json", "sarif", "github"]),
     default="text",
     show_default=True,
     help="How diagnostics are printed.",
 )
-def check(plan: str | None, expression: str | None, style: str, **blocks: str | None) -> None:
+@click.option("--fix", is_flag=True, help="Apply the safe fixes: the file is rewritten, `-` and `-e` are printed.")
+@click.option("--unsafe-fixes", is_flag=True, help="Apply those too that change the deployment or guess its meaning.")
+@click.option("--diff", is_flag=True, help="Print the fixes as a diff, and write nothing.")
+def check(
+    plan: str | None,
+    expression: str | None,
+    style: str,
+    fix: bool,
+    unsafe_fixes: bool,
+    diff: bool,
+    **options: str | tuple[str, ...] | None,
+) -> None:
     """Check a plan and print its diagnostics."""
-    given = read_input(plan, expression, blocks)
+    given = read_input(plan, expression, options)
     if isinstance(given, Diagnostic):
         _finish((given,), (), style)
+    if fix or unsafe_fixes or diff:
+        _fix(given, style, unsafe_fixes, diff)
     from dagc import driver
 
     with progress() as say:
-        outcome = driver.check(given.source, given.blocks, given.directory, say)
+        outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
     _finish(outcome.diagnostics, outcome.checked, style)
 
 
-def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], style: str) -> NoReturn:
-    if style == "json":
-        _print_json(diagnostics, checked)
-    elif style == "concise":
-        print_concise(diagnostics)
+def _fix(given: Input, style: str, unsafe: bool, diff: bool) -> NoReturn:
+    """Fix the plan, and print what is left in it; sizes are not, where standard output holds the plan or a diff."""
+    if style != "text" and (diff or given.path is None):
+        raise click.UsageError("the fixed plan or the diff is printed: use `--format text`")
+    from dagc import driver
+    from dagc.cli.fixes import show_diff, write_back
+
+    fixed = driver.fix(given.source, given.blocks, given.directory, given.levels, unsafe)
+    failures: tuple[Diagnostic, ...] = ()
+    if diff:
+        show_diff(given, fixed.text)
     else:
-        _print_sizes(checked)
-        print_text(diagnostics)
+        failures = write_back(given, fixed.text)
+    click.echo(f"{fixed.count} fixed", err=True)
+    _finish((*fixed.outcome.diagnostics, *failures), () if diff or given.path is None else fixed.outcome.checked, style)
+
+
+def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], style: str) -> NoReturn:
+    match style:
+        case "json":
+            _print_json(diagnostics, checked)
+        case "sarif":
+            print_sarif(diagnostics)
+        case "github":
+            print_github(diagnostics)
+        case "concise":
+            print_concise(diagnostics)
+        case _:
+            _print_sizes(checked)
+            print_text(diagnostics)
     raise SystemExit(exit_status(diagnostics))
 
 

@@ -41,11 +41,11 @@ def compile(
     gzip: bool,
     expand: bool,
     memory_limit: float | None,
-    **blocks: str | None,
+    **options: str | tuple[str, ...] | None,
 ) -> None:
     """Compile every strategy of a plan and write its files."""
     request = _request(ranks, trace_format, gzip, expand, memory_limit)
-    given = read_input(plan, expression, blocks)
+    given = read_input(plan, expression, options)
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
@@ -80,7 +80,7 @@ def _compile(given: Input, output: Path, renderer: str | None, request: Request 
 
     diagnostics: list[Diagnostic] = []
     with progress() as say:
-        outcome = driver.check(given.source, given.blocks, given.directory, say)
+        outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics += outcome.diagnostics
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")

@@ -7,14 +7,15 @@ command line that names no plan or two.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.levels import Level
 from dagc.source import Source
 
 CANNOT_READ = Code("X001", "cannot-read-file")
@@ -25,44 +26,82 @@ TOO_LARGE = Code("X004", "file-too-large")
 MAX_BYTES = 4 << 20
 """Largest plan that is read. A plan is some kilobytes; past this it is another kind of file."""
 
-BLOCKS = ("model", "cluster", "workload", "require")
+BLOCKS = ("model", "cluster", "workload", "require", "engine", "rules")
 """Blocks that an option of the same name may give."""
+
+_HELP = {"engine": "Engine whose rules hold, NAME or NAME@VERSION, in place of the plan's own."}
+
+LEVELS = {
+    "allow": "Silence advice, by code or name; several in one go with commas.",
+    "warn": "Warn of advice, house rules that are off by default among it.",
+    "deny": "Make an error of advice.",
+}
+"""Options that give advice a level, and their help."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A plan's text, the name of its output directory, the directory its paths start from, and blocks by option."""
+    """A plan's text, the name of its output directory, the directory its paths start from, blocks and levels by option.
+
+    `path` is where the text can be written back: None for what came by `-e` or standard input.
+    """
 
     source: Source
     title: str
     directory: Path
-    blocks: tuple[tuple[str, Source], ...]
+    blocks: tuple[tuple[str, Source], ...] = ()
+    levels: tuple[tuple[Level, Source], ...] = ()
+    path: Path | None = None
 
 
 def plan_arguments(function: Command) -> Command:
-    """Add PLAN, `-e` and the block options to a command."""
+    """Add PLAN, `-e`, the block options and those of levels to a command."""
+    for name, help_text in reversed(LEVELS.items()):
+        function = click.option(f"--{name}", multiple=True, metavar="CODE", help=help_text)(function)
     for name in reversed(BLOCKS):
-        help_text = f"Text of the {name} block, in place of the plan's own."
+        help_text = _HELP.get(name, f"Text of the {name} block, in place of the plan's own.")
         function = click.option(f"--{name}", metavar="TEXT", help=help_text)(function)
     function = click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")(function)
     return click.argument("plan", required=False, metavar="[PLAN]")(function)
 
 
-def read_input(plan: str | None, expression: str | None, blocks: dict[str, str | None]) -> Input | Diagnostic:
-    """The input that the arguments name, or why there is none."""
-    given = tuple((name, Source(f"--{name}", text)) for name in BLOCKS if (text := blocks.get(name)) is not None)
+def read_input(
+    plan: str | None, expression: str | None, options: Mapping[str, str | tuple[str, ...] | None]
+) -> Input | Diagnostic:
+    """The input that the arguments name, or why there is none; `options` are those of `plan_arguments`."""
     if (plan is None) == (expression is None):
         raise click.UsageError("give one plan: a file, `-` for standard input, or `-e STRATEGY`")
+    read = _read(plan, expression)
+    return read if isinstance(read, Diagnostic) else replace(read, blocks=_blocks(options), levels=_levels(options))
+
+
+def _read(plan: str | None, expression: str | None) -> Input | Diagnostic:
     if expression is not None:
-        return Input(Source("-e", expression), "expression", Path.cwd(), given)
+        return Input(Source("-e", expression), "expression", Path.cwd())
     if plan == "-":
         text = _decode(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
-        return text if isinstance(text, Diagnostic) else Input(Source("<stdin>", text), "stdin", Path.cwd(), given)
+        return text if isinstance(text, Diagnostic) else Input(Source("<stdin>", text), "stdin", Path.cwd())
     path = Path(str(plan))
     text = read_text(path)
-    return text if isinstance(text, Diagnostic) else Input(Source(str(path), text), path.stem, path.parent, given)
+    return text if isinstance(text, Diagnostic) else Input(Source(str(path), text), path.stem, path.parent, path=path)
+
+
+def _blocks(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[str, Source], ...]:
+    given = ((name, options.get(name)) for name in BLOCKS)
+    return tuple((name, Source(f"--{name}", _block_text(name, text))) for name, text in given if isinstance(text, str))
+
+
+def _levels(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[Level, Source], ...]:
+    given = ((name, text) for name in LEVELS for text in options.get(name) or ())
+    return tuple((Level(name), Source(f"--{name}", text)) for name, text in given)
+
+
+def _block_text(name: str, text: str) -> str:
+    """What stands for an option in a plan: `vllm@0.11.0` is an engine with its version."""
+    engine, sign, version = text.partition("@")
+    return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
 
 
 def read_text(path: Path) -> str | Diagnostic:

@@ -13,6 +13,8 @@ COMMANDS = {
     "devices": "the GPUs that dagc knows",
     "explain": "what a diagnostic's code means",
     "fmt": "a plan in canonical text",
+    "launch": "the flags with which an engine runs a strategy",
+    "rules": "every code that a diagnostic can have",
     "models": "the models that dagc knows, and config.json files",
     "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
 }

@@ -42,6 +42,8 @@ def print_text(diagnostics: Sequence[Diagnostic]) -> None:
         return
     click.echo(render(diagnostics, color=use_color()), err=True)
     click.echo(tally(diagnostics), err=True)
+    if fixable := _fixable(diagnostics):
+        click.echo(fixable, err=True)
 
 
 def print_concise(diagnostics: Sequence[Diagnostic]) -> None:
@@ -52,11 +54,39 @@ def print_concise(diagnostics: Sequence[Diagnostic]) -> None:
         click.echo(render(diagnostics))
 
 
+def print_github(diagnostics: Sequence[Diagnostic]) -> None:
+    """Write one workflow command a diagnostic to standard output."""
+    from dagc.diag.github import render
+
+    if diagnostics:
+        click.echo(render(diagnostics))
+
+
+def print_sarif(diagnostics: Sequence[Diagnostic]) -> None:
+    """Write a SARIF log to standard output."""
+    from importlib.metadata import version
+
+    from dagc.diag.sarif import to_sarif
+
+    print_json(to_sarif(diagnostics, version("moe-dagc")))
+
+
 def tally(diagnostics: Sequence[Diagnostic]) -> str:
     """E.g. `2 errors, 1 warning`."""
     errors = sum(d.is_error for d in diagnostics)
     counts = ((errors, "error"), (len(diagnostics) - errors, "warning"))
     return ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts if n)
+
+
+def _fixable(diagnostics: Sequence[Diagnostic]) -> str:
+    """E.g. `[*] 2 fixable with dagc check --fix, 1 more with --unsafe-fixes`; empty for none."""
+    from dagc.diag.fixing import fix_of
+
+    safe = sum(fix_of(d, unsafe=False) is not None for d in diagnostics)
+    unsafe = sum(fix_of(d, unsafe=True) is not None for d in diagnostics) - safe
+    more = " more" if safe else " fixable"
+    lead = [f"[*] {safe} fixable with `dagc check --fix`"] if safe else []
+    return ", ".join([*lead, *([f"{unsafe}{more} with `dagc check --unsafe-fixes`"] if unsafe else [])])
 
 
 def use_color() -> bool:

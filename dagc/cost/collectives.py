@@ -22,6 +22,7 @@ measured efficiencies belong in `_seconds`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -81,9 +82,9 @@ def collective_cost(communication: Communication, cluster: ClusterSpec) -> NodeC
     slowest = int(seconds.argmax())
     group = slowest % seconds.shape[-1]
     bound = Bound.NETWORK if terms.bandwidth.flat[slowest] >= terms.latency[group] else Bound.LATENCY
-    formula = _formula(communication.pattern, float(load.flat[slowest]), groups, group, cluster)
+    wording = partial(_formula, communication.pattern, float(load.flat[slowest]), groups, group, cluster)
     source = f"α-β, cluster {cluster.name}"
-    return node_cost(_by_rank(seconds, groups), bound if seconds.flat[slowest] else Bound.NONE, formula, source)
+    return node_cost(_by_rank(seconds, groups), bound if seconds.flat[slowest] else Bound.NONE, wording, source)
 
 
 def _seconds(pattern: Pattern, load: ByGroup, groups: Groups, inside: Wire, across: Wire) -> Terms:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from math import isinf
 
 import numpy as np
@@ -11,13 +12,17 @@ import numpy.typing as npt
 from dagc.graph.priced import PICOSECONDS, Bound, NodeCost, Picoseconds
 from dagc.units import format_rate
 
-FREE = NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, "0", "no work of its own")
+FREE = NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, partial(str, 0), "no work of its own")
 """A node that takes no time."""
+
+
+LONGEST = 2**62
+"""Picoseconds that a duration is cut off at, 53 days: sums of such are not scheduled (`dagc.cost.reach`)."""
 
 
 def picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
     """The nearest whole picoseconds, of width 1 where all ranks have the same, and without copies where these have."""
-    whole = np.rint(seconds * PICOSECONDS).astype(np.int64)
+    whole = np.rint(np.minimum(seconds * PICOSECONDS, LONGEST)).astype(np.int64)
     if whole.shape[0] > 1 and bool((whole == whole[0]).all()):
         whole = whole[:1]
     if whole.ndim == 1:
@@ -27,9 +32,9 @@ def picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
     return whole[0] if whole.shape[0] == 1 else whole
 
 
-def node_cost(seconds: npt.NDArray[np.float64], bound: Bound, formula: str, source: str) -> NodeCost:
+def node_cost(seconds: npt.NDArray[np.float64], bound: Bound, wording: Callable[[], str], source: str) -> NodeCost:
     """A cost from seconds by rank."""
-    return NodeCost(picoseconds(seconds), bound, formula, source)
+    return NodeCost(picoseconds(seconds), bound, wording, source)
 
 
 @lru_cache(maxsize=256)

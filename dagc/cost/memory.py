@@ -19,6 +19,7 @@ from dagc.cost.cache import cache_bytes
 from dagc.cost.holding import Bytes, Holding
 from dagc.cost.weights import weight_bytes
 from dagc.plan.deployment import Pool, Service
+from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan
 
 RESERVE_BYTES = 2e9
@@ -41,8 +42,8 @@ class PoolMemory:
     """Bytes of each rank of one pool.
 
     Each part has shape (stages of the pool, width), or width 1 where the ranks of a stage are alike. `width` is the
-    number of ranks a stage, `replicas` how many copies of the pool the deployment has. `ranks[stage]` is the first and
-    the last global rank of a stage, in the first replica.
+    number of ranks a stage, `replicas` how many copies of the pool the deployment has. `ranks[stage]` are the global
+    ranks of a stage, in the first replica.
     """
 
     pool: str
@@ -50,7 +51,7 @@ class PoolMemory:
     capacity_bytes: float
     width: int
     replicas: int
-    ranks: tuple[tuple[int, int], ...]
+    ranks: tuple[Ranks, ...]
     parts: dict[MemoryPart, Bytes]
 
     @property
@@ -69,7 +70,7 @@ class PoolMemory:
     def fullest_rank(self) -> int:
         """Global rank, in the first replica, of the rank with most."""
         stage, local = self.fullest
-        return self.ranks[stage][0] + local
+        return int(self.ranks[stage][local])
 
     @property
     def max_bytes(self) -> float:
@@ -102,14 +103,13 @@ def rank_memory(plan: Plan) -> tuple[PoolMemory, ...]:
 def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) -> PoolMemory:
     holding = Holding(plan, shapes, service, pool)
     device = plan.device_of(pool)
-    ranks = (plan.deployment.global_ranks(service, pool, stage) for stage in range(pool.stages))
     return PoolMemory(
         pool=pool.name,
         device=device.name,
         capacity_bytes=device.memory_bytes,
         width=pool.width,
         replicas=plan.deployment.replicas * service.replicas,
-        ranks=tuple((int(r[0]), int(r[-1])) for r in ranks),
+        ranks=tuple(plan.deployment.global_ranks(service, pool, stage) for stage in range(pool.stages)),
         parts={
             MemoryPart.WEIGHTS: holding.collapsed(weight_bytes(holding)),
             MemoryPart.KV_CACHE: holding.collapsed(cache_bytes(holding)),

@@ -15,6 +15,7 @@ graphs, and contention between lanes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -67,8 +68,8 @@ def operator_cost(node: Node, device: DeviceSpec, activation: Dtype, slowdown: L
     flops, moved = _of(node.flops, slowest, seconds), _of(node.memory_bytes, slowest, seconds)
     by_arithmetic = flops / rates.flops_per_second >= moved / rates.bytes_per_second
     bound = Bound.NONE if seconds.flat[slowest] == 0 else Bound.COMPUTE if by_arithmetic else Bound.MEMORY
-    formula = _formula(flops, moved, rates, _of(slowdown, slowest, seconds))
-    return node_cost(seconds, bound, formula, f"roofline, {device.name}: {device.source}")
+    wording = partial(_formula, flops, moved, rates, _of(slowdown, slowest, seconds))
+    return node_cost(seconds, bound, wording, f"roofline, {device.name}: {device.source}")
 
 
 def _formula(flops: float, moved: float, rates: Rates, slowdown: float) -> str:

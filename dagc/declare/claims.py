@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dagc.declare.figures import CLAIMABLE, MARGIN, metric_of, read_figure
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import remove
 from dagc.plan.workload import Claim, Figure
 from dagc.source import Span
 from dagc.syntax.tree import Block, Entry, Value, Word
@@ -40,6 +41,7 @@ def _head(block: Block) -> tuple[str, Span, tuple[Diagnostic, ...]]:
         "a `claims` block speaks of one strategy",
         "not part of its name",
         help=("write `claims NAME { … }`, once for each strategy",),
+        fixes=remove(wrong.span.to(block.head[-1].span)) if wrong is not first else (),
     )
     return name, first.span, (problem,)
 

@@ -107,6 +107,13 @@ def declare_cluster(block: Block | None) -> tuple[ClusterSpec | None, tuple[Diag
     return replace(merged, slowed=slowed.shares, spans={**merged.spans, **slowed.spans}), ()
 
 
+def unknown_cluster() -> ClusterSpec:
+    """A cluster of which nothing is known: no limit to its GPUs, to their memory, and no rates."""
+    device = DeviceSpec("device", float("inf"), None, {}, _COMPUTE_EFFICIENCY, _MEMORY_EFFICIENCY)
+    unstated: dict[str, Any] = _UNSTATED
+    return ClusterSpec("cluster", device, None, **unstated)
+
+
 def _head(block: Block) -> tuple[Word | None, Quantity | None, tuple[Diagnostic, ...]]:
     """The name, and the number after `x`."""
     match block.head:

@@ -1,27 +1,36 @@
 """The blocks of a plan file become the facts that its strategies are checked and priced against.
 
 Blocks given on the command line replace those of the file. What neither gives takes its documented default, and
-`Facts.defaulted` says so. Claims are tied to their strategies here, and the devices that pools name are loaded.
+`Facts.defaulted` says so. Claims are tied to their strategies here, and the devices that pools name are loaded. A
+block that is wrong counts as not stated, and takes no default: of what it was to say nothing is known, so that nothing
+further follows from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dagc.catalog.device import DeviceSpec
+from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
 from dagc.declare.claims import declare_claims
-from dagc.declare.cluster import declare_cluster
+from dagc.declare.cluster import declare_cluster, unknown_cluster
+from dagc.declare.engine import declare_engine
 from dagc.declare.model import declare_model
 from dagc.declare.require import declare_requirements
+from dagc.declare.rules import declare_rules
+from dagc.declare.workload import DEFAULT as NO_WORKLOAD
 from dagc.declare.workload import declare_workload
 from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.diag.fixing import spelling
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Claim
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Block, Fold, Option, PlanFile, Pools, Scope, Strategy, Word
+from dagc.syntax.vocabulary import BLOCKS, STRATEGY
 from dagc.units import nearest
 
 REPEATED_BLOCK = Code("N115", "repeated-block")
@@ -31,14 +40,17 @@ NO_STRATEGY = Code("N119", "no-strategy")
 DEFAULTED = ("model", "cluster", "workload")
 """Blocks that have a default."""
 
-_SINGLE = (*DEFAULTED, "require")
+_OF_TEXT = frozenset({"gpus", "replicas", "stages"})
+"""Figures that the text of a strategy decides, whatever is known beside it."""
+
+_SINGLE = (*DEFAULTED, "require", "engine", "rules")
 """Blocks that stand at most once in a file."""
 
 
 def declare_facts(
     file: PlanFile, overrides: tuple[Block, ...], base_directory: Path
-) -> tuple[Facts | None, tuple[Diagnostic, ...]]:
-    """The facts of a plan, or None where model, cluster or workload cannot be had; and all that is wrong with them.
+) -> tuple[Facts, tuple[Diagnostic, ...]]:
+    """The facts of a plan, `unknown` naming what cannot be had of model, cluster and workload; and all that is wrong.
 
     `overrides` are the blocks of the command line; `base_directory` is where paths in the plan start.
     """
@@ -52,19 +64,50 @@ def declare_facts(
     problems += wrong
     requirements, wrong = declare_requirements(blocks.get("require"))
     problems += wrong
+    engine, wrong = declare_engine(blocks.get("engine"))
+    problems += wrong
     claims, wrong = _claims(file)
     problems += wrong
     devices, wrong = _devices(s.body for s in file.strategies)
     problems += wrong
-    if model is None or cluster is None or workload is None:
-        return None, tuple(problems)
-    defaulted = tuple(keyword for keyword in DEFAULTED if keyword not in blocks)
-    return Facts(model, cluster, workload, requirements, claims, devices, defaulted), tuple(problems)
+    rules, wrong = declare_rules(blocks.get("rules"))
+    problems += wrong
+    hidden = _unread(file) - blocks.keys()
+    stated = {"model": model, "cluster": cluster, "workload": workload}
+    unknown = tuple(keyword for keyword, spec in stated.items() if spec is None or keyword in hidden)
+    facts = Facts(
+        model=ModelSpec("model") if model is None or "model" in hidden else model,
+        cluster=unknown_cluster() if cluster is None or "cluster" in hidden else cluster,
+        workload=workload or NO_WORKLOAD,
+        requirements=requirements,
+        claims=claims,
+        devices=devices,
+        defaulted=tuple(keyword for keyword in DEFAULTED if keyword not in blocks or keyword in unknown),
+        engine=engine,
+        rules=rules,
+        unknown=unknown,
+    )
+    return (_of_text(facts) if unknown else facts), tuple(problems)
+
+
+def _unread(file: PlanFile) -> frozenset[str]:
+    """Blocks that a syntax error may have hidden: any of them where a statement's own word could not be read."""
+    keywords = frozenset(one.keyword for one in file.unread)
+    return keywords if keywords <= {*BLOCKS, STRATEGY} else frozenset(BLOCKS)
+
+
+def _of_text(facts: Facts) -> Facts:
+    """Without requirements and claims that the unknown blocks may decide."""
+    return replace(
+        facts,
+        requirements=tuple(r for r in facts.requirements if r.name in _OF_TEXT),
+        claims=tuple((name, tuple(c for c in claims if c.name in _OF_TEXT)) for name, claims in facts.claims),
+    )
 
 
 def _without_strategy(file: PlanFile) -> Iterator[Diagnostic]:
     """N119 for a plan that states facts and nothing to check against them."""
-    if not file.strategies:
+    if not file.strategies and not file.unread:
         last = file.blocks[-1].span
         yield NO_STRATEGY.at(
             last,
@@ -99,7 +142,7 @@ def _claims(file: PlanFile) -> tuple[tuple[tuple[str, tuple[Claim, ...]], ...], 
     """Claims by strategy, in written order."""
     found: list[tuple[str, tuple[Claim, ...]]] = []
     problems: list[Diagnostic] = []
-    names = tuple(s.name for s in file.strategies)
+    names = (*(s.name for s in file.strategies), *(one.name for one in file.unread if one.name is not None))
     for block in file.blocks:
         if block.keyword != "claims":
             continue
@@ -107,7 +150,7 @@ def _claims(file: PlanFile) -> tuple[tuple[tuple[str, tuple[Claim, ...]], ...], 
         problems += wrong
         if name in names:
             found.append((name, claims))
-        elif not wrong:
+        elif not wrong and not any(one.name is None and one.keyword not in BLOCKS for one in file.unread):
             problems.append(_unknown_strategy(name, place, names))
     return tuple(found), problems
 
@@ -121,6 +164,7 @@ def _unknown_strategy(name: str, place: Span, names: tuple[str, ...]) -> Diagnos
         "no such strategy",
         notes=(known,),
         help=(f"did you mean `{near}`?",) if near else (),
+        fixes=spelling(place, near, names),
     )
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label
+from dagc.diag.diagnostic import Code, Diagnostic, Fix, Label
+from dagc.diag.fixing import remove, spelling, write
 from dagc.source import Span
 from dagc.syntax.tree import Entry, Quantity, Value, Word
 from dagc.units import Dimension, candidates, lookup, nearest
@@ -187,7 +188,9 @@ def _unknown_field(entry: Entry, fields: tuple[Field, ...], block: str) -> Diagn
     called = {name: f.name for f in fields for name in (f.name, *f.misnomers)}
     near = nearest(entry.name, called)
     offer = (f"did you mean `{called[near]}`?",) if near else ()
-    fixes = (Fix(f"write `{called[near]}`", (Edit(entry.name_span, called[near]),), safe=False),) if near else ()
+    is_own = near is not None and called[near] == near
+    meant = called[near] if near else ""
+    fixes = spelling(entry.name_span, near, called) if is_own or not near else write(entry.name_span, meant)
     return UNKNOWN_FIELD.at(
         entry.name_span,
         f"`{entry.name}` is not a field of a `{block}` block",
@@ -199,12 +202,14 @@ def _unknown_field(entry: Entry, fields: tuple[Field, ...], block: str) -> Diagn
 
 
 def _repeated(entry: Entry, first: Entry, block: str) -> Diagnostic:
+    is_same = entry.body is None and entry.span.text.split() == first.span.text.split() and first.body is None
     return REPEATED_FIELD.at(
         entry.name_span,
         f"`{entry.name}` is stated twice in one `{block}` block",
         "stated again",
         labels=(Label(first.span, "first stated here"),),
         help=("keep one of them",),
+        fixes=remove(entry.span, safe=True) if is_same else (),
     )
 
 
@@ -339,7 +344,16 @@ def _wrong_unit(value: Quantity, spec: Field) -> Diagnostic:
         f"`{spec.name}` is stated in {wanted}; {problem}",
         f"not {wanted}" if known else "no unit",
         help=(f"write it as `{spec.name} {spec.example}`",),
+        fixes=_as_rate(value, spec.dimension),
     )
+
+
+def _as_rate(value: Quantity, dimension: Dimension) -> tuple[Fix, ...]:
+    """`25 GB` where a rate is stated: `/s` was left out."""
+    rate = f"{value.unit}/s"
+    if value.unit is None or value.unit_span is None or lookup(rate, dimension) is None:
+        return ()
+    return write(value.unit_span, rate)
 
 
 def _flag(value: Value, spec: Field) -> Scalar | Diagnostic | None:
@@ -354,7 +368,11 @@ def _choice(value: Value, spec: Field) -> Scalar | Diagnostic | None:
     near = nearest(value.text, spec.words) if isinstance(value, Word) else None
     offer = (f"did you mean `{near}`?",) if near else ()
     return BAD_VALUE.at(
-        value.span, f"`{spec.name}` is {_wanted(spec)}, not `{value.span.text}`", "unknown word", help=offer
+        value.span,
+        f"`{spec.name}` is {_wanted(spec)}, not `{value.span.text}`",
+        "unknown word",
+        help=offer,
+        fixes=spelling(value.span, near, spec.words),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import spelling
 from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure, Per
 from dagc.source import Span
@@ -94,6 +95,7 @@ def metric_of(entry: Entry, vocabulary: Mapping[str, Metric], block: str) -> Met
         "unknown name",
         notes=(known,),
         help=hint,
+        fixes=spelling(entry.name_span, near, vocabulary),
     )
 
 

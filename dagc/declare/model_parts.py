@@ -121,6 +121,7 @@ def contradictions(base: ModelSpec, spec: ModelSpec, record: Record) -> Iterator
     attention, experts = record.table("attention"), record.table("experts")
     yield from _of_other_kind(_kind(base.attention, attention.scalars()), attention)
     yield from _heads(spec, attention)
+    yield from _head_shape(attention)
     yield from _experts(spec, record, experts)
     if spec.layers is not None and spec.first_dense > spec.layers:
         yield _contradiction(
@@ -154,6 +155,18 @@ def _heads(spec: ModelSpec, attention: Record) -> Iterator[Diagnostic]:
         problem = f"{heads} heads cannot share {kv_heads} KV heads evenly: {heads} mod {kv_heads} is {heads % kv_heads}"
         help = f"valid are {', '.join(str(n) for n in range(1, heads + 1) if heads % n == 0)}"
         yield _contradiction(attention, "kv_heads", problem, "does not divide the heads", "heads", help)
+
+
+def _head_shape(attention: Record) -> Iterator[Diagnostic]:
+    """Rotary position embedding turns pairs of elements; queries are normalised in one of two ways."""
+    for name in ("head_dim", "qk_rope"):
+        width = attention.count(name)
+        if width is not None and width % 2:
+            problem = f"`{name} {width}` is odd, and rotary position embedding turns pairs of elements"
+            yield _contradiction(attention, name, problem, "not even", name, f"`{name} {width + 1}` is even")
+    if attention.flag("qk_norm") and attention.flag("qk_norm_whole"):
+        problem = "queries and keys are normalised by head or over all heads, not both"
+        yield _contradiction(attention, "qk_norm_whole", problem, "stated beside `qk_norm`", "qk_norm", "keep one")
 
 
 def _experts(spec: ModelSpec, record: Record, experts: Record) -> Iterator[Diagnostic]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import remove
 from dagc.plan.workload import Workload
 from dagc.syntax.tree import Block
 from dagc.units import Dimension
@@ -55,6 +56,7 @@ def _head(block: Block) -> Diagnostic:
         "a `workload` block has no name",
         "unexpected here",
         help=("write `workload { batch 128    prompt 1024    output 128 }`",),
+        fixes=remove(block.head[0].span.to(block.head[-1].span), safe=True),
     )
 
 

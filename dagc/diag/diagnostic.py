@@ -6,7 +6,7 @@ message says what is wrong with the arithmetic shown; only `help` says what to d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dagc.source import Span
@@ -98,7 +98,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem, for one cause."""
+    """One problem, for one cause. `weight` is the severity that a plan gives advice, where it is another."""
 
     code: Code
     message: str
@@ -108,11 +108,16 @@ class Diagnostic:
     notes: tuple[str, ...]
     help: tuple[str, ...]
     fixes: tuple[Fix, ...]
+    weight: Severity | None = None
 
     @property
     def severity(self) -> Severity:
-        """Severity of its code."""
-        return self.code.severity
+        """Severity that was given to it, or that of its code."""
+        return self.weight or self.code.severity
+
+    def weighing(self, severity: Severity) -> Diagnostic:
+        """The same with this severity."""
+        return self if severity is self.severity else replace(self, weight=severity)
 
     @property
     def is_error(self) -> bool:

@@ -2,8 +2,8 @@
 
 Lines are shown in the order of the text, with `^` under the primary place and `-` under the others; text that a
 plan brings along is escaped, so that it cannot drive a terminal. A span over several lines is underlined from its
-start to the end of its first line, and says so where it ends. Which diagnostics there are, and in which order,
-is settled before.
+start to the end of its first line, and says so where it ends. `[*]` marks what `dagc check --fix` mends. Which
+diagnostics there are, and in which order, is settled before.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.fixing import fix_of
 from dagc.source import Source, Span
 
 _RESET = "\x1b[0m"
@@ -59,7 +60,8 @@ def _diagnostic(diagnostic: Diagnostic, color: bool) -> str:
     painter = _Painter(color)
     severity = diagnostic.severity
     head = painter.paint(f"{severity}[{diagnostic.code.code}]", str(severity))
-    lines = [f"{head}{painter.paint(f': {escape(diagnostic.message)}', 'bold')}"]
+    mark = "[*] " if fix_of(diagnostic, unsafe=False) else ""
+    lines = [f"{head}{painter.paint(f': {mark}{escape(diagnostic.message)}', 'bold')}"]
     blocks = _blocks(diagnostic)
     gutter = 1 + max((len(str(mark.line)) for _, marks in blocks for mark in marks), default=0)
     for index, (source, marks) in enumerate(blocks):

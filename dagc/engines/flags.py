@@ -57,7 +57,7 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = {
         Flag("--tp_size", "tp", ("--tensor_parallel_size",)),
         Flag("--pp_size", "pp", ("--pipeline_parallel_size",)),
         Flag("--cp_size", "cp", ("--context_parallel_size",)),
-        Flag("--moe_tp_size", "moe_tp", ("--moe_tensor_parallel_size",)),
+        Flag("--moe_tensor_parallel_size", "moe_tp", ("--moe_tp_size",)),
         Flag("--ep_size", "ep", ("--moe_expert_parallel_size", "--moe_ep_size")),
         Flag("--enable_attention_dp", "attention_dp", (), is_switch=True),
     ),
@@ -74,8 +74,23 @@ FLAGS: Mapping[str, tuple[Flag, ...]] = {
 }
 """The flags of parallelism that are read, for each engine."""
 
+_NO_DEFAULT = frozenset({"etp", "redundant", "node", "nodes"})
+"""Settings that are written when they are 1 too."""
+
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
+
+
+def write_flags(engine: str, settings: Settings) -> tuple[str, ...]:
+    """The tokens that give these settings; what is at its default is left out."""
+    tokens: list[str] = []
+    for flag in FLAGS[engine]:
+        value = settings.get(flag.setting, 0)
+        if flag.is_switch and value:
+            tokens.append(flag.name)
+        elif value > (0 if flag.setting in _NO_DEFAULT else 1) and not flag.is_switch:
+            tokens += (flag.name, str(value))
+    return tuple(tokens)
 
 
 def read_flags(engine: str, flags: Sequence[str]) -> Counted:

@@ -5,7 +5,7 @@ An engine's counting stands in its own module (`vllm`, `sglang`, `trtllm`, `mega
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 ENGINES: tuple[str, ...] = ("vllm", "sglang", "trtllm", "megatron")
@@ -96,13 +96,19 @@ _SGLANG = Profile(
     repository="https://github.com/sgl-project/sglang",
     references=(
         Reference(
-            "python/sglang/srt/server_args.py", "469c63e54e7d94591617ef9590c6aa26d54dc1bb", "flags and their checks"
+            "python/sglang/srt/distributed/parallel_state.py",
+            "0005973a84f7a02787e270b6be5970d3022d07fe",
+            "attention dp, cp, tp and the experts' dp, ep, tp inside tp_size",
         ),
         Reference(
-            "python/sglang/srt/distributed/parallel_state.py",
-            "accf8adb1d9e0152d6529431220a3a869674c8c7",
-            "attention dp, cp, tp and experts' dp, ep, tp inside tp_size",
+            "python/sglang/srt/distributed/utils.py", "1107be112815907371027e0ab2203cb57d91c10e", "layers of each stage"
         ),
+        Reference(
+            "python/sglang/srt/layers/moe/fused_moe_triton/layer.py",
+            "008d7d0e947e436a572cf8243674adf264dc8836",
+            "experts of each rank",
+        ),
+        Reference("python/sglang/srt/server_args.py", "001067fffe33427bee0ed2f007fb7551a1d76b44", "names of the flags"),
     ),
     numbering=("pp", "dp", "cp", "tp"),
     attention=("dp", "cp", "tp"),
@@ -121,12 +127,7 @@ _TRTLLM = Profile(
         Reference(
             "tensorrt_llm/mapping.py",
             "05ebebb2c1d34320db9019f2b7ace6009a67e997",
-            "world = tp × pp × cp, tp = moe_tp × moe_ep, expert groups consecutive, layers of each stage",
-        ),
-        Reference(
-            "tensorrt_llm/_torch/modules/fused_moe/interface.py",
-            "567239fcd40bda119965a3a8abf43856c63c9527",
-            "expert slots of each rank",
+            "world = tp × pp × cp, tp = moe_tp × moe_ep, expert groups consecutive, layers and experts split",
         ),
     ),
     numbering=("pp", "cp", "dp", "tp"),
@@ -145,7 +146,7 @@ _MEGATRON = Profile(
     references=(
         Reference(
             "megatron/core/parallel_state.py",
-            "934c8260ada361db9b155d504c5b20600731d773",
+            "00caa53af30912914981c86f39db123961678bbd",
             "ranks numbered pp, dp, cp, tp, innermost last; the experts over the same ranks",
         ),
         Reference(
@@ -162,6 +163,9 @@ _MEGATRON = Profile(
 _PROFILES = {profile.name: profile for profile in (_VLLM, _SGLANG, _TRTLLM, _MEGATRON)}
 
 
-def profile(name: str) -> Profile:
-    """The newest encoded version of an engine; `name` is one of `ENGINES`."""
-    return _PROFILES[name]
+def profile(name: str, version: str | None = None) -> Profile:
+    """An engine in one of its `versions`, or the newest; `name` is one of `ENGINES`."""
+    newest = _PROFILES[name]
+    if version is None or version == newest.version:
+        return newest
+    return replace(newest, version=version, context_parallel=newest.context_parallel and name != "vllm")

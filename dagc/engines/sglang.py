@@ -48,21 +48,21 @@ def _problem(tp: int, pp: int, dp: int, cp: int, ep: int, moe_dp: int) -> str | 
     """Why SGLang would not start with these, in the order of its own checks."""
     if tp % (dp * cp):
         factors = f"dp {dp} × cp {cp} = {dp * cp}" if cp > 1 else f"dp {dp}"
-        return f"tp {tp} must be a multiple of attention's {factors}: `--tp-size` is all ranks of a stage in SGLang"
+        return f"tp {tp} must be a multiple of attention's {factors}: `--tp-size` is all ranks of a stage"
     if ep > tp:
-        return f"ep {ep} is more than tp {tp}: ep divides `--tp-size` in SGLang, which is all ranks of a stage"
+        return f"ep {ep} is more than tp {tp}: ep divides `--tp-size`, which is all ranks of a stage"
     if tp % (ep * moe_dp):
-        return f"ep {ep} × the experts' dp {moe_dp} must divide tp {tp} in SGLang"
+        return f"ep {ep} × the experts' dp {moe_dp} must divide tp {tp}"
     return _data_parallel_experts(tp, pp, cp, ep, moe_dp) if moe_dp > 1 else None
 
 
 def _data_parallel_experts(tp: int, pp: int, cp: int, ep: int, moe_dp: int) -> str | None:
     if pp > 1:
-        return f"SGLang has no pipeline (pp {pp}) with data parallel experts (dp {moe_dp})"
+        return f"there is no pipeline (pp {pp}) with data parallel experts (dp {moe_dp})"
     if ep > 1 and ep * moe_dp != tp:
-        return f"with data parallel experts, ep {ep} × dp {moe_dp} must be tp {tp} in SGLang"
+        return f"with data parallel experts, ep {ep} × dp {moe_dp} must be tp {tp}"
     if cp != moe_dp:
-        return f"the experts' dp {moe_dp} must be attention's cp {cp} in SGLang"
+        return f"the experts' dp {moe_dp} must be attention's cp {cp}"
     return None
 
 

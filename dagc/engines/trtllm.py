@@ -27,14 +27,13 @@ def sizes_of_settings(settings: Settings) -> Counted:
     tp, pp, cp, dp = (settings.get(axis, 1) for axis in ("tp", "pp", "cp", "dp"))
     if dp > 1:
         return refused(
-            f"attention is all tp or all dp in TensorRT-LLM: dp can be 1 or tp {tp}, not {dp}; "
-            "copies of a model are separate instances"
+            f"attention is all tp or all dp: dp can be 1 or tp {tp}, not {dp}; copies of a model are separate instances"
         )
     moe_tp, ep = _experts(settings)
     if moe_tp * ep != tp:
-        return refused(f"tp {tp} must be moe_tp × moe_ep in TensorRT-LLM, and moe_tp {moe_tp} × moe_ep {ep} is not")
+        return refused(f"tp {tp} must be moe_tp × moe_ep, and moe_tp {moe_tp} × moe_ep {ep} is not")
     if ep > 1 and cp > 1:
-        return refused(f"TensorRT-LLM has no context parallelism (cp {cp}) with expert parallelism (ep {ep})")
+        return refused(f"there is no context parallelism (cp {cp}) with expert parallelism (ep {ep})")
     attention = AttentionDegrees(1, cp, tp) if settings.get("attention_dp") else AttentionDegrees(tp, cp, 1)
     sizes = Sizes(attention, ExpertDegrees(moe_tp, ep, cp), pp)
     return counted(
@@ -59,20 +58,17 @@ def settings_of_sizes(sizes: Sizes, profile: Profile) -> Settings | str:
     """The settings of one instance, or why there are none."""
     attention = sizes.attention
     if attention.tp > 1 and attention.dp > 1:
-        return (
-            f"attention is all tp or all dp in TensorRT-LLM, and tp {attention.tp} × dp {attention.dp} is "
-            "something between"
-        )
+        return f"attention is all tp or all dp, and tp {attention.tp} × dp {attention.dp} is something between"
     tp = attention.tp * attention.dp
     settings = {"tp": tp, "pp": sizes.stages, "cp": attention.cp, "attention_dp": int(attention.dp > 1)}
     experts = sizes.experts
     if experts is None:
         return settings
     if experts.ep > 1 and attention.cp > 1:
-        return f"TensorRT-LLM has no context parallelism (cp {attention.cp}) with expert parallelism (ep {experts.ep})"
+        return f"there is no context parallelism (cp {attention.cp}) with expert parallelism (ep {experts.ep})"
     if experts.tp * experts.ep != tp:
         return (
-            f"tp {tp} must be moe_tp × moe_ep in TensorRT-LLM, and tp {experts.tp} × ep {experts.ep} of the experts "
+            f"tp {tp} must be moe_tp × moe_ep, and tp {experts.tp} × ep {experts.ep} of the experts "
             f"is {experts.tp * experts.ep}"
         )
     return {**settings, "moe_tp": experts.tp, "ep": experts.ep}

@@ -44,15 +44,15 @@ def settings_of_sizes(sizes: Sizes, profile: Profile) -> Settings | str:
     """The settings of one instance, or why there are none."""
     attention = sizes.attention
     if attention.cp > 1 and not profile.context_parallel:
-        return f"vLLM {profile.version} has no prefill context parallelism (cp {attention.cp})"
+        return f"{profile.version} has no prefill context parallelism, and cp is {attention.cp}"
     settings = {"tp": attention.tp, "cp": attention.cp, "dp": attention.dp, "pp": sizes.stages}
     experts = sizes.experts
     if experts is None or experts.tp == attention.width:
         return settings
     if experts.ep == attention.width:
         return {**settings, "expert_parallel": 1}
+    width = attention.width
     return (
-        "expert parallelism is a switch in vLLM: the experts of a stage are one group of "
-        f"tp × pcp × dp = {attention.width} ranks (ep {attention.width}), or each is cut over all of them "
-        f"(tp {attention.width}); ep {experts.ep} × tp {experts.tp} × dp {experts.dp} is neither"
+        f"experts of ep {experts.ep} × tp {experts.tp} × dp {experts.dp} are neither one group of the {width} ranks of "
+        f"a stage (ep {width}) nor each cut over all of them (tp {width})"
     )

@@ -7,15 +7,23 @@ does: the degrees are the engine's, the groups the strategy's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from dagc.engines.counted import Counted
 from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
-from dagc.flat.candidates import axis, fold, scope
+from dagc.flat.candidates import axis, candidates, fold, scope
+from dagc.flat.notation import Notation
 from dagc.plan.domains import Domains, domains
 from dagc.source import Span
 from dagc.syntax.tree import AxisKind, ScopeKind, Strategy
 
 Written = Sequence[tuple[AxisKind, int]]
+
+
+def possible(notation: Notation, counts: Iterable[Counted]) -> list[Strategy]:
+    """Every tree of a notation's degrees, and what the engines make of them."""
+    place = notation.source.span(0, len(notation.source.text))
+    return [*candidates(notation), *(spell(counted.sizes, place) for counted in counts if counted.sizes)]
 
 
 def spell(sizes: Sizes, place: Span) -> Strategy:

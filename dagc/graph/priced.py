@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,13 +35,19 @@ class Bound(StrEnum):
 class NodeCost:
     """Duration by rank, and by copy where copies differ; what bounds the slowest; where the number comes from.
 
-    `formula` is the arithmetic in words, `source` the origin of its coefficients (datasheet, fitted, given).
+    `wording` puts the arithmetic into words when someone asks, `source` is the origin of its coefficients (datasheet,
+    fitted, given).
     """
 
     duration: Picoseconds
     bound: Bound
-    formula: str
+    wording: Callable[[], str]
     source: str
+
+    @property
+    def formula(self) -> str:
+        """The arithmetic in words."""
+        return self.wording()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

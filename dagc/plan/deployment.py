@@ -2,7 +2,8 @@
 
 A deployment is `replicas` copies of one or two services (one for both phases, or one each for prefill and decode).
 A service is again replicas, each of `stages` pipeline stages over one pool, or over an attention pool beside an
-experts' pool. Global ranks follow the nesting of the text, innermost fastest, branches of `|` in written order.
+experts' pool. Global ranks follow the nesting of the text, innermost fastest, branches of `|` in written order;
+`placement` numbers them as an engine does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from dagc.engines.profiles import LayerSplit
 from dagc.plan.layout import Layout, Ranks
 from dagc.source import Span
 from dagc.syntax.tree import NamedStrategy
@@ -39,7 +41,8 @@ class Pool:
 
     `width` is W, ranks a stage. `stages` is 1 for an experts' pool that serves every stage of its replica.
     `attention` is None in a pool of role EXPERTS, `experts` in one of role ATTENTION or of a dense model's pool.
-    `first_rank` and the strides number the ranks: see `global_ranks`.
+    `first_rank` and the strides number the ranks: see `global_ranks`. The ranks of a stage are consecutive, or come in
+    runs of `run`, of which each starts `run_stride` after the one before it.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Pool:
     device: str | None
     first_rank: int
     stage_stride: int
+    run: int | None = None
+    run_stride: int = 0
 
     @property
     def gpus_per_replica(self) -> int:
@@ -60,14 +65,15 @@ class Pool:
     def local_ranks(self, stage: int) -> Ranks:
         """Ranks of a stage, counted from the first rank of the service's replica, shape (width,)."""
         first = self.first_rank + min(stage, self.stages - 1) * self.stage_stride
-        return np.arange(first, first + self.width, dtype=np.int64)
+        number, within = np.divmod(np.arange(self.width, dtype=np.int64), self.run or self.width)
+        return first + number * self.run_stride + within
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the bracketed options of a service's axes say; the default is what an absent option means.
 
-    `micro` None: as many micro-batches as stages. `layers` None: an even split, remainder to the first stages.
+    `micro` None: as many micro-batches as stages. `layers` None: an even split, the remainder as the service says.
     `spans` are in `option_spans` of the service.
     """
 
@@ -85,7 +91,8 @@ class Service:
     """One phase's, or both phases', replicas.
 
     `first_rank` is that of its replica 0 inside replica 0 of the deployment; replica i starts `replica_stride`
-    later. `pools` holds one pool, or the attention pool and then the experts' pool.
+    later. `pools` holds one pool, or the attention pool and then the experts' pool. `layer_split` says which stages
+    take what is left of layers that do not divide.
     """
 
     phase: Phase
@@ -97,6 +104,7 @@ class Service:
     first_rank: int
     replica_stride: int
     span: Span
+    layer_split: LayerSplit = LayerSplit.FIRST
 
     @property
     def gpus_per_replica(self) -> int:

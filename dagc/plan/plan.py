@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
+from dagc.engines.profiles import Profile
 from dagc.plan.deployment import Deployment, Pool
 from dagc.plan.layout import Ranks
+from dagc.plan.rules import RuleLevels
 from dagc.plan.workload import Claim, Requirement, Workload
 
 
@@ -19,7 +21,10 @@ class Facts:
     """What a plan file states beside its strategies, defaults filled in.
 
     `defaulted` names the blocks (`model`, `cluster`, `workload`) that were not written. `devices` are those that
-    pools name by `[device …]`, by name.
+    pools name by `[device …]`, by name. `engine` is the one whose rules hold, if any. `rules` are the levels of advice
+    and the limits that it is given beyond.
+    `unknown` names the blocks that were written wrongly: nothing is known of them, they count as defaulted, and a plan
+    is not priced.
     """
 
     model: ModelSpec
@@ -29,6 +34,9 @@ class Facts:
     claims: tuple[tuple[str, tuple[Claim, ...]], ...]
     devices: tuple[tuple[str, DeviceSpec], ...]
     defaulted: tuple[str, ...]
+    engine: Profile | None = None
+    rules: RuleLevels = field(default_factory=RuleLevels)
+    unknown: tuple[str, ...] = ()
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import lcm, prod
 
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import write
 from dagc.plan.scopes import parts, subtrees
 from dagc.syntax.tree import Axis, Fold, Pools, Scope, Strategy
 
@@ -60,6 +61,7 @@ def _below_one(axis: Axis) -> Diagnostic:
         f"`{axis.kind} {axis.degree}` has a degree below 1",
         "a degree counts parts: at least 1",
         help=(f"leave `{axis.kind}` out, or write `{axis.kind} 1`, where nothing is split",),
+        fixes=write(axis.span, f"{axis.kind} 1"),
     )
 
 

@@ -1,12 +1,14 @@
 """Whole things over parts: layers over stages, experts over ranks, sequences over replicas and ranks.
 
-Integer splits in which no part has more than one above another; the remainder goes one each to the first parts.
+Integer splits in which no part has more than one above another; the remainder goes one each to the first parts, but for
+layers under an engine that does it otherwise.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from dagc.engines.splits import split_layers
 from dagc.plan.deployment import Deployment, Service
 from dagc.plan.layout import Layout, Ranks
 from dagc.syntax.tree import AxisKind
@@ -19,8 +21,8 @@ def split(total: int, parts: int) -> tuple[int, ...]:
 
 
 def stage_layers(service: Service, model_layers: int) -> tuple[int, ...]:
-    """Layers of each stage: as `[layers …]` says, else even with the remainder on the first stages."""
-    return service.options.layers or split(model_layers, service.stages)
+    """Layers of each stage: as `[layers …]` says, else even, one more on the stages that the service's split names."""
+    return service.options.layers or split_layers(model_layers, service.stages, service.layer_split)
 
 
 def experts_per_rank(layout: Layout, experts: int, redundant: int = 0) -> Ranks:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
+from dagc.engines.profiles import Profile
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Workload
 
@@ -13,12 +14,13 @@ Data = dict[str, Any]
 
 
 def facts_data(facts: Facts) -> Data:
-    """Model, cluster and workload in SI units, and the blocks that were not written."""
+    """Model, cluster, workload and engine in SI units, and the blocks that were not written."""
     return {
         "defaulted": list(facts.defaulted),
         "model": _model(facts.model),
         "cluster": _cluster(facts.cluster),
         "workload": _workload(facts.workload),
+        "engine": _engine(facts.engine),
     }
 
 
@@ -48,6 +50,13 @@ def _model(model: ModelSpec) -> Data:
         "declared_parameters": model.declared_parameters,
         "missing": list(model.missing()),
     }
+
+
+def _engine(engine: Profile | None) -> Data | None:
+    """The engine whose rules hold; None where the plan names none."""
+    if engine is None:
+        return None
+    return {"name": engine.name, "version": engine.version, "sources": list(engine.urls())}
 
 
 def _cluster(cluster: ClusterSpec) -> Data:

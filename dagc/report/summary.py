@@ -158,12 +158,13 @@ class Undetermined(Record):
 
 
 class Facts(Record):
-    """What was reckoned with. `defaulted` names the blocks that were not written."""
+    """What was reckoned with. `defaulted` names the blocks that were not written; `engine` is that of the plan."""
 
     defaulted: list[str]
     model: dict[str, Any]
     cluster: dict[str, Any]
     workload: dict[str, Any]
+    engine: dict[str, Any] | None = None
 
 
 class Summary(Record):

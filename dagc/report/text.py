@@ -49,6 +49,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield from _block("requirements", [_requirement(row) for row in summary.requirements])
     yield from _block("claims", [_claim(row) for row in summary.claims])
     yield from _block("undetermined", _undetermined(summary))
+    yield from _block("engine", _engine(summary))
     yield from _block("assumed", _assumed(summary))
 
 
@@ -175,6 +176,11 @@ def _undetermined(summary: Summary) -> list[str]:
     for row in summary.undetermined:
         causes.setdefault(tuple(row.missing), []).append(row.what)
     return [f"{', '.join(what)}: not stated: {', '.join(missing)}" for missing, what in causes.items()]
+
+
+def _engine(summary: Summary) -> list[str]:
+    engine = summary.facts.engine
+    return [f"ranks, layers and experts as {engine['name']} {engine['version']} places them"] if engine else []
 
 
 def _assumed(summary: Summary) -> list[str]:

@@ -6,12 +6,15 @@ Turns a place where reading failed into a diagnostic. It knows what may follow w
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import count
 
 from dagc import units
-from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label
+from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.diag.fixing import insert, remove, spelling, write
 from dagc.source import Source, Span
 from dagc.syntax import vocabulary
 from dagc.syntax.tokens import Token
+from dagc.syntax.tree import NamedStrategy
 
 UNEXPECTED = Code("S001", "unexpected-text")
 UNCLOSED = Code("S002", "unclosed-bracket")
@@ -144,21 +147,24 @@ def more_than_one(place: Span) -> Diagnostic:
     return UNEXPECTED.at(place, message, "a second statement starts here")
 
 
-def unclosed(source: Source, opener: Token, end: Token) -> Diagnostic:
-    """A bracket whose partner is missing; `end` is what ended the search."""
+def unclosed(source: Source, opener: Token, end: Token, last: Token) -> Diagnostic:
+    """A bracket whose partner is missing; `end` is what ended the search, `last` what was read before it."""
     sign, partner = SIGN[opener.type], SIGN[CLOSER[opener.type]]
     label = Label(span(source, end), f"the {'text ends' if end.type == '$END' else 'next part starts'} here")
     if end.type in CLOSER.values():
         label = Label(span(source, end), f"closed by {found(end)} instead")
     message = f"`{sign}` is never closed"
-    return UNCLOSED.at(span(source, opener), message, f"needs a `{partner}`", labels=(label,))
+    blank = "" if opener.type == "_LPAR" else " "
+    fixes = insert(source, max(last.end, opener.end), f"{blank}{partner}")
+    return UNCLOSED.at(span(source, opener), message, f"needs a `{partner}`", labels=(label,), fixes=fixes)
 
 
 def unmatched(source: Source, closer: Token) -> Diagnostic:
     """A closing bracket with nothing to close."""
     opener = next(SIGN[o] for o, c in CLOSER.items() if c == closer.type)
     message = f"`{SIGN[closer.type]}` closes nothing"
-    return UNMATCHED.at(span(source, closer), message, f"no `{opener}` is open here", help=("remove it",))
+    place = span(source, closer)
+    return UNMATCHED.at(place, message, f"no `{opener}` is open here", help=("remove it",), fixes=remove(place))
 
 
 def too_deep(source: Source, opener: Token) -> Diagnostic:
@@ -172,20 +178,21 @@ def unknown_axis(source: Source, token: Token) -> Diagnostic:
     near = units.nearest(token.text, vocabulary.AXES)
     help_ = (f"did you mean `{near}`?",) if near else ()
     every = ", ".join(f"`{axis}`" for axis in vocabulary.AXES)
-    fixes = (Fix(f"write `{near}`", (Edit(span(source, token), near),), safe=False),) if near else ()
+    place = span(source, token)
+    fixes = spelling(place, near, vocabulary.AXES)
     message = f"`{shorten(token.text)}` is not an axis"
-    return UNKNOWN_AXIS.at(span(source, token), message, f"the axes are {every}", help=help_, fixes=fixes)
+    return UNKNOWN_AXIS.at(place, message, f"the axes are {every}", help=help_, fixes=fixes)
 
 
 def glued_axis(source: Source, token: Token, axis: str, degree: str) -> Diagnostic:
     """`ep16`, written without the space."""
-    spelling = f"{axis} {degree}"
-    edit = Edit(span(source, token), spelling)
+    apart = f"{axis} {degree}"
+    place = span(source, token)
     return UNKNOWN_AXIS.at(
-        span(source, token),
+        place,
         f"`{token.text}` is one word: an axis and its degree stand apart",
-        help=(f"write `{spelling}`",),
-        fixes=(Fix(f"write `{spelling}`", (edit,), safe=True),),
+        help=(f"write `{apart}`",),
+        fixes=write(place, apart, safe=True),
     )
 
 
@@ -195,7 +202,9 @@ def unknown_scope(source: Source, token: Token) -> Diagnostic:
     help_ = (f"did you mean `{near}`?",) if near else ()
     message = f"`{shorten(token.text)}` is neither a scope nor an axis with a degree"
     every = ", ".join(f"`{scope}`" for scope in vocabulary.SCOPES)
-    return UNKNOWN_AXIS.at(span(source, token), message, f"the scopes are {every}", help=help_)
+    place = span(source, token)
+    fixes = spelling(place, near, vocabulary.SCOPES)
+    return UNKNOWN_AXIS.at(place, message, f"the scopes are {every}", help=help_, fixes=fixes)
 
 
 def unknown_block(source: Source, token: Token) -> Diagnostic:
@@ -204,14 +213,19 @@ def unknown_block(source: Source, token: Token) -> Diagnostic:
     every = ", ".join(f"`{word}`" for word in vocabulary.STATEMENTS)
     help_ = (f"did you mean `{near}`?",) if near else (f"a plan is made of {every}, or is one strategy",)
     message = f"`{shorten(token.text)}` starts neither a block nor a strategy"
-    return UNKNOWN_BLOCK.at(span(source, token), message, "unknown word", help=help_)
+    place = span(source, token)
+    fixes = spelling(place, near, vocabulary.STATEMENTS)
+    return UNKNOWN_BLOCK.at(place, message, "unknown word", help=help_, fixes=fixes)
 
 
 def bad_degree(source: Source, axis: Token, degree: Token) -> Diagnostic:
     """`ep -1`, `ep 1.5`, `ep 1e3`."""
     message = f"the degree of `{axis.text}` is not a whole number: {found(degree)}"
     label = "a degree counts parts: 1, 2, 3 and so on"
-    return BAD_DEGREE.at(span(source, degree), message, label, labels=(Label(span(source, axis), "degree of this"),))
+    place, labels = span(source, degree), (Label(span(source, axis), "degree of this"),)
+    number = float(degree.text.replace("_", ""))
+    fixes = write(place, str(int(number)), safe=True) if number.is_integer() and number >= 1 else ()
+    return BAD_DEGREE.at(place, message, label, labels=labels, fixes=fixes)
 
 
 def bad_number(source: Source, token: Token) -> Diagnostic:
@@ -222,17 +236,24 @@ def bad_number(source: Source, token: Token) -> Diagnostic:
 
 def open_string(source: Source, token: Token) -> Diagnostic:
     """A string without its second quote."""
-    return OPEN_STRING.at(span(source, token), "the string does not end on its line", 'needs a closing `"`')
+    end = token.start + len(token.text.rstrip())
+    fixes = insert(source, end, '"')
+    message = "the string does not end on its line"
+    return OPEN_STRING.at(span(source, token), message, 'needs a closing `"`', fixes=fixes)
 
 
-def duplicate(name: str, second: Span, first: Span) -> Diagnostic:
-    """Two strategies with one name."""
+def duplicate(strategy: NamedStrategy, second: Span, first: Span, names: Collection[str]) -> Diagnostic:
+    """Two strategies with one name; `names` are all that are taken."""
+    name = strategy.name
+    free = next(other for n in count(2) if (other := f"{name}-{n}") not in names)
+    is_bare = strategy.name_span is None
     return DUPLICATE.at(
         second,
         f"two strategies are called `{name}`",
         "second",
         labels=(Label(first, "first"),),
         help=("give each a name of its own: `strategy other = ...`; a strategy without a name is `main`",),
+        fixes=insert(second.source, second.start, f"strategy {free} = ") if is_bare else write(second, free),
     )
 
 
@@ -241,7 +262,7 @@ def unknown_unit(source: Source, first: Token, last: Token) -> Diagnostic:
     place = source.span(first.start, last.end)
     near = units.nearest(place.text, (u for u in units.known_words() if len(u) > 1))
     help_ = (f"did you mean `{near}`?",) if near else ()
-    fixes = (Fix(f"write `{near}`", (Edit(place, near),), safe=False),) if near else ()
+    fixes = spelling(place, near, (u for u in units.known_words() if len(u) > 1))
     return UNKNOWN_UNIT.at(place, f"`{shorten(place.text)}` is not a unit", "unknown unit", help=help_, fixes=fixes)
 
 

@@ -4,7 +4,8 @@ Three passes: the lexer cuts the text (`parser_grammar`), roles are given and br
 LALR parser takes the tokens one by one (here). Where it cannot take one, what went wrong is reported, the parser
 goes back to the start of the piece it was in, takes ERROR in its place, and reading resumes after the piece.
 
-A tree is made only where no syntax error was found. Unknown units leave a tree: their text stays in the quantity.
+The whole tree is made only where no syntax error was found; else `readable` holds the statements without one, so that
+they can be judged too. Unknown units leave a tree: their text stays in the quantity.
 """
 
 # Lark leaves some of its parameters without types.
@@ -13,7 +14,9 @@ A tree is made only where no syntax error was found. Unknown units leave a tree:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import cast
 
 import lark
@@ -26,7 +29,7 @@ from dagc.syntax.parser_build import build
 from dagc.syntax.parser_grammar import grammar, lex
 from dagc.syntax.structure import structure
 from dagc.syntax.tokens import Token
-from dagc.syntax.tree import Block, NamedStrategy, PlanFile
+from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|[\ud800-\udfff]|[\ufffd-\uffff]")
 """Control characters, halves of surrogate pairs, and the mark that stands for bytes which are no UTF-8."""
@@ -49,10 +52,11 @@ _ENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A parse. `file` is None when a syntax error was found."""
+    """A parse. `file` is None when a syntax error was found; `readable` is then what has none."""
 
     file: PlanFile | None
     diagnostics: tuple[Diagnostic, ...]
+    readable: PlanFile | None = None
 
 
 def parse(source: Source) -> Parsed:
@@ -79,17 +83,60 @@ def _parse(source: Source, keyword: str | None) -> Parsed:
         return Parsed(None, (errors.empty(source),))
     structured = structure(source, tokens, keyword)
     diagnostics = list(structured.diagnostics)
-    tree = None
+    tree, lacking = None, frozenset[int]()
     if structured.tokens:
         tree, unexpected = _Reading(source, structured.tokens).read()
         reported = {d.span for d in diagnostics}
         diagnostics += [d for d in unexpected if d.span not in reported]
+        lacking = frozenset(d.span.start for d in unexpected if d.span)
     diagnostics.sort(key=lambda d: d.span.start if d.span else 0)
-    if tree is None or any(d.code.family is Family.SYNTAX for d in diagnostics):
-        return Parsed(None, tuple(diagnostics))
+    wrong = [d.span.start for d in diagnostics if d.span and d.code.family is Family.SYNTAX]
+    if tree is None or wrong:
+        return Parsed(None, tuple(diagnostics), _read_rest(source, structured.tokens, wrong, lacking))
     file = build(source, tree, tuple(errors.span(source, c) for c in comments))
     duplicates = _duplicates(file.strategies)
-    return Parsed(None if duplicates else file, (*diagnostics, *duplicates))
+    if duplicates:
+        return Parsed(None, (*diagnostics, *duplicates), _without_duplicates(file))
+    return Parsed(file, tuple(diagnostics))
+
+
+def _read_rest(
+    source: Source, tokens: tuple[Token, ...], wrong: Collection[int], lacking: Collection[int]
+) -> PlanFile | None:
+    """The statements in which nothing is wrong, and the names of the others; None where those cannot be told apart.
+
+    `wrong` are the offsets of all syntax errors; at those of `lacking` something else was expected, so where a
+    statement starts there, the one before it may be what is wrong.
+    """
+    starts = [at for at, token in enumerate(tokens) if token.type in _STATEMENTS]
+    if not starts:
+        return None
+    groups = [tokens[a:b] for a, b in pairwise([*starts, len(tokens) - 1])]
+    ends = [*(group[0].start for group in groups[1:]), len(source.text) + 1]
+    whole = [
+        group
+        for group, end in zip(groups, ends, strict=True)
+        if end not in lacking and not any(group[0].start <= at < end for at in wrong)
+    ]
+    tree, problems = _Reading(source, (*(token for group in whole for token in group), tokens[-1])).read()
+    if tree is None or problems:
+        return None
+    lost = [Unread("", None)] if starts[0] > 0 else []
+    unread = (*lost, *(_unread(group) for group in groups if group not in whole))
+    return _without_duplicates(replace(build(source, tree, ()), unread=unread))
+
+
+def _unread(group: Sequence[Token]) -> Unread:
+    first, *rest = group
+    if first.type == "KEYWORD":
+        return Unread(first.text, None)
+    name = next((token.text for token in rest[:1] if token.type == "NAME"), None)
+    return Unread("strategy", "main" if first.type == "BARE" else name)
+
+
+def _without_duplicates(file: PlanFile) -> PlanFile:
+    first = {strategy.name: strategy for strategy in reversed(file.strategies)}
+    return replace(file, strategies=tuple(s for s in file.strategies if first[s.name] is s))
 
 
 def _duplicates(strategies: tuple[NamedStrategy, ...]) -> list[Diagnostic]:
@@ -99,7 +146,7 @@ def _duplicates(strategies: tuple[NamedStrategy, ...]) -> list[Diagnostic]:
         earlier = first.setdefault(strategy.name, strategy)
         if earlier is not strategy:
             here, there = strategy.name_span or strategy.span, earlier.name_span or earlier.span
-            found.append(errors.duplicate(strategy.name, here, there))
+            found.append(errors.duplicate(strategy, here, there, {s.name for s in strategies}))
     return found
 
 

@@ -65,7 +65,7 @@ class _Reader:
         self.mode, self.head_line = "head", None
         self.out.append(Token("KEYWORD", keyword, 0, 0, 1))
         first = self.tokens[0].type
-        if keyword in ("workload", "require") and first not in ("LBRACE", "$END"):
+        if keyword in ("workload", "require", "rules") and first not in ("LBRACE", "$END"):
             self.tokens.insert(0, self.tokens[0].before("LBRACE", "{"))
             self.tokens.insert(-1, self.tokens[-1].before("RBRACE", "}"))
 
@@ -90,6 +90,11 @@ class _Reader:
     @property
     def last(self) -> Token | None:
         return self.out[-1] if self.out else None
+
+    @property
+    def _written(self) -> Token:
+        """The last token that stands in the text, and was not added here. There is one where a bracket is open."""
+        return next(token for token in reversed(self.out) if token.end > token.start)
 
     def _emit(self, role: str) -> None:
         self.out.append(self.now.as_role(role))
@@ -256,7 +261,7 @@ class _Reader:
     def _leave_options(self) -> None:
         """`[micro 8 < ep 4 >`: nothing that composes strategies stands in options, so `]` was forgotten."""
         opener = self.open.pop()
-        self.diagnostics.append(errors.unclosed(self.source, opener, self.now))
+        self.diagnostics.append(errors.unclosed(self.source, opener, self.now, self._written))
         self.out.append(self.now.before("RSQUARE", "]"))
 
     def _word(self) -> None:
@@ -384,6 +389,6 @@ class _Reader:
 
     def _add_closer(self, end: Token) -> None:
         opener = self.open.pop()
-        self.diagnostics.append(errors.unclosed(self.source, opener, end))
+        self.diagnostics.append(errors.unclosed(self.source, opener, end, self._written))
         closer = errors.CLOSER[opener.type]
         self.out.append(self.now.before(closer, errors.SIGN[closer]))

@@ -145,10 +145,22 @@ class NamedStrategy:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A statement with a syntax error: the word that it begins with, empty for none, and a strategy's name."""
+
+    keyword: str
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlanFile:
-    """Everything in one plan, in the order of the text. `comments` are kept for the printer."""
+    """Everything in one plan, in the order of the text. `comments` are kept for the printer.
+
+    `unread` is what could not be read, in a file with syntax errors: it stands in none of the others.
+    """
 
     source: Source
     blocks: tuple[Block, ...]
     strategies: tuple[NamedStrategy, ...]
     comments: tuple[Span, ...]
+    unread: tuple[Unread, ...] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dagc.syntax.tree import AxisKind, ScopeKind
 
-BLOCKS = ("model", "cluster", "workload", "require", "claims")
+BLOCKS = ("model", "cluster", "workload", "require", "claims", "engine", "rules")
 STRATEGY = "strategy"
 STATEMENTS = (*BLOCKS, STRATEGY)
 AXES = tuple(kind.value for kind in AxisKind)
@@ -24,6 +24,7 @@ WORD_VALUED = frozenset({
     "gated", "tied", "bias", "qkv_bias", "out_bias", "attention_bias", "router_bias", "shared_gate",
     "sinks", "qk_norm", "qk_norm_whole", "tie_word_embeddings",
     "routing", "device", "source", "name", "engine",
+    "allow", "warn", "deny",
 })  # fmt: skip
 """Fields whose value is a word: the word after one of these is no entry, and one of these after a number is no unit."""
 

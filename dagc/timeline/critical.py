@@ -18,10 +18,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dagc.plan.layout import Ranks
 from dagc.timeline.advance import Time, at, latest
 from dagc.timeline.history import History, Slot
 from dagc.timeline.path import CriticalPath, Leg, Place
+from dagc.timeline.steps import Step
 
 _Entrance = tuple[int, int, int, int]
 """What a run keeps (by identity), and the copy, the step and the rank at which it is entered."""
@@ -40,7 +40,8 @@ class _Walk:
     """The way back so far: finished legs, and the places of the one that is being walked.
 
     `seen` holds the places of the present block that a repetition may come back to. `crossed` holds the ways through
-    runs that keep the same state: who enters a like run at the same place goes the same way through it.
+    runs that keep the same state: who enters a like run at the same place goes the same way through it. `entered` is
+    the run that is being crossed for the first time, and the number of its first leg.
     """
 
     def __init__(self, history: History) -> None:
@@ -49,7 +50,7 @@ class _Walk:
         self._walked: list[Place] = []
         self._seen: dict[tuple[int, int, int], int] = {}
         self._block = range(0)
-        self._crossed: dict[_Entrance, tuple[Place, ...]] = {}
+        self._crossed: dict[_Entrance, tuple[Leg, ...]] = {}
         self._entered: tuple[_Entrance, int] | None = None
 
     def on(self, place: Place) -> Place | None:
@@ -58,17 +59,18 @@ class _Walk:
         if slot.run not in self._block:
             self._block, self._seen = history.peers[slot.run], {}
             known = self._enter(place)
-            if known is not None:
-                crossing = Leg(known, 1, 0, slot.run)
-                self._close(crossing)
-                return self._leave(crossing.place(-1, 0))
+            if known:
+                self._legs += [Leg(leg.places, leg.times, leg.stride, slot.run) for leg in known]
+                return self._leave(self._legs[-1].place(-1, known[-1].times - 1))
         if history.executed[slot.run].shift:
             key = (slot.run, slot.step, place.rank)
             stretch = self._walked[self._seen[key] :] if key in self._seen else []
             leg = _repeated(history, stretch, place) if stretch else None
             if leg is not None:
                 del self._walked[self._seen[key] :]
-                self._close(leg)
+                self._close()
+                self._legs.append(leg)
+                self._seen = {}
                 return leg.place(0, leg.times)
             self._seen[key] = len(self._walked)
         self._walked.append(place)
@@ -76,18 +78,20 @@ class _Walk:
 
     def finish(self) -> tuple[Leg, ...]:
         """All legs, the last one closed."""
-        return (*self._legs, Leg(tuple(self._walked), 1, 0))
+        self._close()
+        return tuple(self._legs)
 
-    def _enter(self, place: Place) -> tuple[Place, ...] | None:
+    def _enter(self, place: Place) -> tuple[Leg, ...]:
         """The known way through the run of a place; where there is none, it is noted from here on."""
+        self._close()
         self._entered = None
         if len(self._block) > 1:
-            return None
+            return ()
         slot = place.slot
         entrance = (id(self._history.executed[slot.run].kept), slot.copy, slot.step, place.rank)
-        known = self._crossed.get(entrance)
-        if known is None:
-            self._entered = entrance, len(self._walked)
+        known = self._crossed.get(entrance, ())
+        if not known:
+            self._entered = entrance, len(self._legs)
         return known
 
     def _leave(self, place: Place) -> Place | None:
@@ -95,13 +99,16 @@ class _Walk:
         before = _only(self._history, place) or next(_tight(self._history, place), None)
         if self._entered and (before is None or before.slot.run != place.slot.run):
             entrance, first = self._entered
-            self._crossed[entrance] = tuple(self._walked[first:])
+            self._close()
+            self._crossed[entrance] = tuple(self._legs[first:])
             self._entered = None
         return before
 
-    def _close(self, leg: Leg) -> None:
-        self._legs += [Leg(tuple(self._walked), 1, 0), leg]
-        self._walked, self._seen, self._entered = [], {}, None
+    def _close(self) -> None:
+        """End the leg that is being walked."""
+        if self._walked:
+            self._legs.append(Leg(tuple(self._walked), 1, 0))
+            self._walked = []
 
 
 def _repeated(history: History, stretch: list[Place], place: Place) -> Leg | None:
@@ -142,15 +149,14 @@ def _only(history: History, place: Place) -> Place | None:
 def _tight(history: History, place: Place) -> Iterator[Place]:
     """Predecessors that a slot waited for to its last moment, best first. None of them where it started at 0."""
     slot, rank = place.slot, place.rank
-    begin = history.start(slot)
-    start = at(begin, rank)
     step = history.step(slot)
-    group = None if step.group is None or isinstance(begin, int) else step.group.of(rank)
+    times, later = history.executed[slot.run].times(slot.copy)
+    start = at(times.starts[slot.step], rank)
     for value in step.order[: step.data]:
-        yield from _waited(history, place, value, group, start)
-    yield from _message(history, place, start)
+        yield from _waited(history, place, step, value, times.values[value], start)
+    yield from _message(history, place, start + later)
     for value in step.order[step.data :]:
-        yield from _waited(history, place, value, group, start)
+        yield from _waited(history, place, step, value, times.values[value], start)
 
 
 def _source(history: History, slot: Slot, value: int) -> Slot | None:
@@ -163,28 +169,46 @@ def _source(history: History, slot: Slot, value: int) -> Slot | None:
     return history.feeder(slot, value - steps.lanes)
 
 
-def _waited(history: History, place: Place, value: int, group: Ranks | None, start: int) -> Iterator[Place]:
-    """The source of a value at the rank that is tight, if one is; only members of the rank's group count."""
-    slot, rank = place.slot, place.rank
-    source = _source(history, slot, value)
-    if source is None:
-        return
-    end = history.end(source)
+def _waited(history: History, place: Place, step: Step, value: int, time: Time, start: int) -> Iterator[Place]:
+    """The source of a value at the rank that is tight, if one is; only members of the rank's group count.
+
+    `time` is what the executor took the value for, no earlier than it was and no later than it could have been.
+    """
+    slot = place.slot
     steps = history.steps(slot.run)
-    if isinstance(end, int):
-        if end == start:
-            yield Place(source, rank if history.team(source) == history.team(slot) else 0)
+    is_own = steps.team(value) == step.lane // 2
+    rank = _tight_rank(step, place.rank, time, start) if is_own else _last_rank(time, start)
+    if rank is None:
         return
-    if history.team(source) != history.team(slot) or steps.team(value) != steps.steps[slot.step].lane // 2:
-        if latest(end) == start:
-            yield Place(source, _slowest(end))
+    if value >= steps.inputs:
+        yield Place(Slot(slot.run, slot.copy, value - steps.inputs), rank)
         return
-    if at(end, rank) == start:
-        yield Place(source, rank)
-    elif group is not None and end.shape[0] > 1:
-        tight = np.flatnonzero(end[group] == start)
-        if tight.size:
-            yield Place(source, int(group[tight[0]]))
+    source = _source(history, slot, value)
+    if source is not None:
+        begun = at(history.start(slot), place.rank)
+        end = history.end(source)
+        is_own = is_own and history.team(source) == history.team(slot)
+        rank = _tight_rank(step, place.rank, end, begun) if is_own else _last_rank(end, begun)
+        if rank is not None:
+            yield Place(source, rank)
+
+
+def _last_rank(time: Time, start: int) -> int | None:
+    """The last rank of another team, if it is done just then."""
+    return _slowest(time) if latest(time) == start else None
+
+
+def _tight_rank(step: Step, rank: int, time: Time, start: int) -> int | None:
+    """The rank itself if its time is the start, else the lowest of its group whose time is."""
+    if isinstance(time, int):
+        return rank if time == start else None
+    if at(time, rank) == start:
+        return rank
+    if step.group is None or time.shape[0] == 1:
+        return None
+    group = step.group.of(rank)
+    tight = np.flatnonzero(time[group] == start)
+    return int(group[tight[0]]) if tight.size else None
 
 
 def _message(history: History, place: Place, start: int) -> Iterator[Place]:

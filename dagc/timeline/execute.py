@@ -2,11 +2,10 @@
 
 The state is a ready time for each lane of each team and for each stream of each running invocation. A copy maps the
 state to the next one by maxima and sums (a max-plus map F, with F(x + c) = F(x) + c). So when a copy has moved all that
-the block touches by one constant, all further copies do the same and are not run; and a block that was entered before,
-in a state that differs by a constant, is not run again either, as when micro-batches follow each other evenly. What a
-lane was left with before any of a block's streams is ready cannot matter, so there it counts as ready with the first.
+the block touches by one constant, all further copies do the same and are not run.
 
-Assumes tasks in topological order and equal durations within a group. It does not know what is before or after.
+Assumes tasks in topological order and equal durations within a group. It does not know what is before or after; who
+runs blocks that were entered alike before goes through `replay.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from functools import reduce
 
 import numpy as np
 
-from dagc.timeline.advance import Entry, Message, Time, Times, advance, barrier, constant_shift, earliest, later, latest
+from dagc.timeline.advance import Entry, Message, Time, Times, advance, barrier, constant_shift, later, latest
 from dagc.timeline.order import Block, Member
 from dagc.timeline.steps import Steps
 from dagc.timeline.tasks import Mail
@@ -25,28 +24,58 @@ from dagc.timeline.tasks import Mail
 MailKey = tuple[int, int, int, int]
 """A message between invocations: (step of the send, micro-batch, stage of the send, number among its messages)."""
 
+KEPT_BYTES = 32 << 20
+"""Times of copies that are held, where they are vectors; past this a copy is run again when its times are asked for."""
+
+_LATELY = 2
+"""Copies past that limit whose times are held."""
+
 _NO_MESSAGES: Mapping[int, Message] = {}
 
 
 @dataclass(slots=True, eq=False)
-class Kept:
-    """The state before each explicit copy of a member, and the times of those copies that were asked for lately.
+class Tail:
+    """The copies of another block from `copy` on, `later`."""
 
-    Numbers are few and stay; of vectors there are two copies at a time.
+    kept: Kept
+    copy: int
+    later: int
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """The state before each explicit copy of a member, and the times of those for which there was room.
+
+    Where `tail` is given, the copies after its own are those of another block.
     """
 
     steps: Steps
     uniform: bool
-    entries: Sequence[Entry]
+    entries: list[Entry] = field(default_factory=list[Entry])
     times: dict[int, Times] = field(default_factory=dict[int, Times])
+    tail: Tail | None = None
+    _lately: dict[int, Times] = field(default_factory=dict[int, Times])
 
-    def of(self, copy: int, row: int) -> Times:
-        """The times of an explicit copy, run again."""
+    def __len__(self) -> int:
+        """Explicit copies."""
+        return len(self.entries) + (len(self.tail.kept) - self.tail.copy if self.tail else 0)
+
+    def of(self, copy: int, row: int) -> tuple[Times, int]:
+        """The times of an explicit copy, and how much later than they say it runs."""
         found = self.times.get(copy)
+        if found is not None:
+            return found, 0
+        if self.tail and copy >= len(self.entries):
+            times, by = self.tail.kept.of(copy - len(self.entries) + self.tail.copy, row)
+            return times, by + self.tail.later
+        return self._again(copy, row), 0
+
+    def _again(self, copy: int, row: int) -> Times:
+        found = self._lately.get(copy)
         if found is None:
-            if not self.uniform and len(self.times) > 1:
-                del self.times[next(iter(self.times))]
-            found = self.times[copy] = advance(self.steps, row, self.entries[copy], self.uniform)
+            if len(self._lately) == _LATELY:
+                del self._lately[next(iter(self._lately))]
+            found = self._lately[copy] = advance(self.steps, row, self.entries[copy], self.uniform)
         return found
 
 
@@ -55,8 +84,8 @@ class Executed:
     """One member of a block. Copies from the last explicit one on follow by `shift`.
 
     `count` is the block's; copies are counted from `member.offset` of the segment on. `mail_base` is the number of
-    messages that the invocation has (sent, received) before the first copy. All that `kept` and `last` say
-    happens `later`; `last` is what the last explicit copy leaves on the lanes that it uses.
+    messages that the invocation has (sent, received) before the first copy. All that `kept`
+    and `end` say happens `later`; `end` is when the last rank of the last copy is done.
     """
 
     member: Member
@@ -65,12 +94,12 @@ class Executed:
     mail_base: tuple[int, int]
     shift: int = 0
     later: int = 0
-    last: tuple[Time, ...] = ()
+    end: int = 0
 
     @property
     def last_end(self) -> int:
         """When the last rank of the last copy is done."""
-        return max(map(latest, self.last), default=0) + (self.count - self.explicit) * self.shift + self.later
+        return self.end + self.later
 
     @property
     def steps(self) -> Steps:
@@ -80,7 +109,7 @@ class Executed:
     @property
     def explicit(self) -> int:
         """Copies that do not follow from the one before by the shift."""
-        return len(self.kept.entries)
+        return len(self.kept)
 
     def row(self, copy: int) -> int:
         """The row of a copy's durations; the mirror counts copies from the last."""
@@ -88,8 +117,9 @@ class Executed:
 
     def times(self, copy: int) -> tuple[Times, int]:
         """Times of a copy counted from the member's offset, and how much later than they say it runs."""
-        last = min(copy, len(self.kept.entries) - 1)
-        return self.kept.of(last, self.row(last)), self.later + (copy - last) * self.shift
+        last = min(copy, len(self.kept) - 1)
+        times, by = self.kept.of(last, self.row(last))
+        return times, by + self.later + (copy - last) * self.shift
 
     def begin(self, copy: int, step: int) -> Time:
         """Start of a step in a copy."""
@@ -110,19 +140,11 @@ class Executed:
 
 
 @dataclass(slots=True, eq=False)
-class _Known:
-    """A block that was run, and the state after it: all as from 0."""
-
-    kept: Kept
-    shift: int
-    last: tuple[Time, ...]
-    lanes: tuple[Time, ...]
-    streams: tuple[Time, ...]
-
-
-@dataclass(slots=True, eq=False)
 class Executor:
-    """The state of one phase. `templates` are forward steps, or all mirrored."""
+    """The state of one phase. `templates` are forward steps, or all mirrored.
+
+    `mail` holds the messages that nobody took yet, `counts` how many each invocation has (sent, received).
+    """
 
     templates: Sequence[Steps]
     teams: int
@@ -130,12 +152,12 @@ class Executor:
     lanes: list[Time] = field(init=False)
     streams: dict[tuple[int, int, int], list[Time]] = field(default_factory=dict[tuple[int, int, int], "list[Time]"])
     mail: dict[MailKey, Message] = field(default_factory=dict[MailKey, Message])
-    uniform: bool = field(init=False)
-    zero: Time = field(init=False)
-    _counts: dict[tuple[int, int, int], tuple[int, int]] = field(
+    counts: dict[tuple[int, int, int], tuple[int, int]] = field(
         default_factory=dict[tuple[int, int, int], "tuple[int, int]"]
     )
-    _blocks: dict[tuple[int | bytes, ...], _Known] = field(default_factory=dict[tuple[int | bytes, ...], _Known])
+    uniform: bool = field(init=False)
+    zero: Time = field(init=False)
+    _room: int = KEPT_BYTES
 
     def __post_init__(self) -> None:
         """Everything is ready at 0."""
@@ -143,69 +165,59 @@ class Executor:
         self.zero = 0 if self.uniform else np.zeros(1, dtype=np.int64)
         self.lanes = [self.zero] * (2 * self.teams)
 
+    def enter(self, member: Member) -> Steps:
+        """Make the streams of a member's template ready; its steps."""
+        steps = self.templates[member.segment.template]
+        times = self.streams.get(member.invocation)
+        if times is None:
+            before = (member.step - 1, member.micro_batch, member.stage)
+            times = (self.streams.pop(before, None) if self.stages == 1 else None) or [self.zero]
+        self.streams[member.invocation] = [*times, *(times[-1] for _ in range(steps.streams - len(times)))]
+        return steps
+
+    def begin(self, member: Member, count: int) -> Executed:
+        """A member of a block of which no copy has run."""
+        steps = self.templates[member.segment.template]
+        return Executed(member, Kept(steps, self.uniform), count, self.counts.get(member.invocation, (0, 0)))
+
     def run(self, block: Block) -> list[Executed]:
         """All copies of a block, the state before each explicit one and the shift of the rest, by member."""
-        steps = [self.templates[member.segment.template] for member in block.members]
-        for member in block.members:
-            self._enter(member)
-        has_mail = any(one.mails for one in steps)
-        if len(steps) == 1 and not has_mail and all(steps[0].outs) and steps[0].awaits_streams:
-            return [self._known_or_run(block, block.members[0], steps[0])]
-        return self._run(block, steps, has_mail)
-
-    def _run(self, block: Block, steps: list[Steps], has_mail: bool) -> list[Executed]:
-        entries: list[list[Entry]] = [[] for _ in steps]
-        bases = [self._counts.get(member.invocation, (0, 0)) for member in block.members]
-        done = [
-            Executed(member, Kept(one, self.uniform, kept), block.count, base)
-            for member, one, kept, base in zip(block.members, steps, entries, bases, strict=True)
-        ]
-        compressible = block.count > 1 and not has_mail and all(one.copies_alike for one in steps)
+        steps = [self.enter(member) for member in block.members]
+        done = [self.begin(member, block.count) for member in block.members]
+        compressible = block.count > 1 and all(one.copies_alike and not one.mails for one in steps)
         touched = self._touched(block) if compressible else []
         before: list[Time] = []
-        copy, shift = 0, None
+        copy, shift, times = 0, None, list[Times]()
         for copy in range(block.count):
-            for executed, kept in zip(done, entries, strict=True):
-                kept.append(self._copy(executed, copy))
+            times = [self.copy(executed, copy) for executed in done]
             after = self._snapshot(block, touched) if compressible else []
             shift = constant_shift(before, after)
             if shift is not None:
                 break
             before = after
+        leap = (block.count - copy - 1) * (shift or 0)
         if shift:
-            self._leap(block, touched, (block.count - copy - 1) * shift)
-            for executed in done:
-                executed.shift = shift
+            self._leap(block, touched, leap)
+        for executed, last in zip(done, times, strict=True):
+            executed.shift = shift or 0
+            executed.end = end_of(executed.steps, last) + leap
         return done
 
-    def _known_or_run(self, block: Block, member: Member, steps: Steps) -> Executed:
-        numbers = [2 * member.program.teams[lane // 2] + lane % 2 for lane in steps.used]
-        lanes, streams = self.lanes, self.streams
-        base = min(map(earliest, streams[member.invocation]))
-        for number in numbers:
-            lanes[number] = later(lanes[number], base)
-        state = [*(lanes[number] - base for number in numbers), *(time - base for time in streams[member.invocation])]
-        key = (member.segment.template, block.count, member.offset, *map(_exactly, state))
-        known = self._blocks.get(key)
-        if known is None:
-            known = self._blocks[key] = self._learn(block, steps, numbers, base)
-        for number, time in zip(numbers, known.lanes, strict=True):
-            lanes[number] = base + time
-        streams[member.invocation] = [base + time for time in known.streams]
-        mail = self._counts.get(member.invocation, (0, 0))
-        return Executed(member, known.kept, block.count, mail, known.shift, base, known.last)
-
-    def _learn(self, block: Block, steps: Steps, numbers: list[int], base: int) -> _Known:
-        """Run a block, and what it does from a state that is counted from `base`."""
-        (executed,) = self._run(block, [steps], has_mail=False)
-        kept = Kept(steps, self.uniform, [entry.moved(-base) for entry in executed.kept.entries])
-        return _Known(
-            kept=kept,
-            shift=executed.shift,
-            last=tuple(time - base for time in executed.last),
-            lanes=tuple(self.lanes[number] - base for number in numbers),
-            streams=tuple(time - base for time in self.streams[block.members[0].invocation]),
-        )
+    def copy(self, executed: Executed, copy: int) -> Times:
+        """Run one copy of a member's template, and keep the state before it; its times."""
+        member, steps = executed.member, executed.steps
+        numbers = [2 * team + lane for team in member.program.teams[: steps.lanes // 2] for lane in (0, 1)]
+        streams = tuple(self.streams[member.invocation][: steps.streams])
+        messages = self._messages(member, steps) if steps.mails else _NO_MESSAGES
+        entry = Entry(tuple(self.lanes[number] for number in numbers), streams, messages)
+        times = advance(steps, executed.row(copy), entry, self.uniform)
+        for lane in steps.used:
+            self.lanes[numbers[lane]] = times.values[steps.ends[lane]]
+        self.streams[member.invocation] = [self._out(steps, times, out) for out in steps.outs]
+        if steps.mails:
+            self._post(member, steps, times)
+        self._keep(executed.kept, entry, times)
+        return times
 
     def floor(self, member: Member, time: int) -> None:
         """Make every lane that a member uses ready no earlier than a time."""
@@ -216,7 +228,7 @@ class Executor:
         """Forget what nothing can ask for after a period: finished invocations and messages that nobody took."""
         if self.stages > 1:
             self.streams.clear()
-        self._counts.clear()
+        self.counts.clear()
         self.mail = {key: times for key, times in self.mail.items() if key[0] >= period - 1}
 
     def pending(self) -> list[Time]:
@@ -224,13 +236,25 @@ class Executor:
         messages = [time for pair in self.mail.values() for time in pair]
         return [*self.lanes, *(time for times in self.streams.values() for time in times), *messages]
 
-    def _enter(self, member: Member) -> None:
-        streams = self.templates[member.segment.template].streams
-        times = self.streams.get(member.invocation)
-        if times is None:
-            before = (member.step - 1, member.micro_batch, member.stage)
-            times = (self.streams.pop(before, None) if self.stages == 1 else None) or [self.zero]
-        self.streams[member.invocation] = [*times, *(times[-1] for _ in range(streams - len(times)))]
+    def waiting(self, member: Member, steps: Steps) -> tuple[tuple[int, MailKey], ...]:
+        """Steps whose message is there, and its name; mirrored, it is the sends that wait."""
+        counts = self.counts.get(member.invocation, (0, 0))
+        names = ((number, self.name(member, steps, number, counts)) for number in steps.meets)
+        return tuple((number, name) for number, name in names if name in self.mail)
+
+    def name(self, member: Member, steps: Steps, number: int, counts: tuple[int, int]) -> MailKey:
+        """The name of a step's message, for an invocation that has `counts` messages before the template."""
+        mail = steps.steps[number].mail
+        if mail is None:
+            raise ValueError(f"step {number} sends and receives nothing")
+        return mail_key(member, mail, counts, self.stages)
+
+    def _keep(self, kept: Kept, entry: Entry, times: Times) -> None:
+        size = 0 if self.uniform else 16 * sum(len(start) for start in times.starts if not isinstance(start, int))
+        if size <= self._room:
+            self._room -= size
+            kept.times[len(kept.entries)] = times
+        kept.entries.append(entry)
 
     def _touched(self, block: Block) -> list[int]:
         """Numbers of the lanes that a block's tasks run on."""
@@ -252,51 +276,28 @@ class Executor:
             times = zip(self.streams[member.invocation], outs, strict=True)
             self.streams[member.invocation] = [time + by if out else time for time, out in times]
 
-    def _copy(self, executed: Executed, copy: int) -> Entry:
-        """Run one copy of a member's template and return the state before it."""
-        member, steps = executed.member, executed.steps
-        numbers = [2 * team + lane for team in member.program.teams[: steps.lanes // 2] for lane in (0, 1)]
-        streams = tuple(self.streams[member.invocation][: steps.streams])
-        messages = self._messages(member, steps) if steps.mails else _NO_MESSAGES
-        entry = Entry(tuple(self.lanes[number] for number in numbers), streams, messages)
-        times = advance(steps, executed.row(copy), entry, self.uniform)
-        for lane in steps.used:
-            self.lanes[numbers[lane]] = times.values[steps.ends[lane]]
-        executed.last = tuple(times.values[steps.ends[lane]] for lane in steps.used)
-        self.streams[member.invocation] = [self._out(steps, times, out) for out in steps.outs]
-        if steps.mails:
-            self._post(member, steps, times)
-        return entry
-
     def _out(self, steps: Steps, times: Times, out: tuple[int, ...]) -> Time:
         """The value of a stream afterwards: on the stage's own team rank by rank, from another when all are done."""
+        if len(out) == 1 and steps.team(out[0]) == 0:
+            return times.values[out[0]]
         found = [times.values[i] if steps.team(i) == 0 else barrier(times.values[i]) for i in out]
         return reduce(later, found) if found else self.zero
 
     def _messages(self, member: Member, steps: Steps) -> dict[int, Message]:
-        """What its steps meet, taken from the mail; mirrored, it is the sends that wait."""
-        base = self._counts.get(member.invocation, (0, 0))
-        found: dict[int, Message] = {}
-        for number, step in enumerate(steps.steps):
-            if step.mail and step.mail.sends is steps.mirrored:
-                met = self.mail.pop(mail_key(member, step.mail, base, self.stages), None)
-                if met is not None:
-                    found[number] = met
-        return found
+        """What its steps meet, taken from the mail."""
+        return {number: self.mail.pop(name) for number, name in self.waiting(member, steps)}
 
     def _post(self, member: Member, steps: Steps, times: Times) -> None:
-        sent, received = self._counts.get(member.invocation, (0, 0))
-        for number, step in enumerate(steps.steps):
-            if step.mail and step.mail.sends is not steps.mirrored:
-                key = mail_key(member, step.mail, (sent, received), self.stages)
-                self.mail[key] = times.starts[number], times.values[steps.inputs + number]
-        sends = sum(mail.sends for mail in steps.mails)
-        self._counts[member.invocation] = sent + sends, received + len(steps.mails) - sends
+        counts = self.counts.get(member.invocation, (0, 0))
+        for number in steps.posts:
+            name = self.name(member, steps, number, counts)
+            self.mail[name] = times.starts[number], times.values[steps.inputs + number]
+        self.counts[member.invocation] = counts[0] + steps.sends, counts[1] + len(steps.mails) - steps.sends
 
 
-def _exactly(time: Time) -> int | bytes:
-    """A time as part of a key."""
-    return time if isinstance(time, int) else time.tobytes()
+def end_of(steps: Steps, times: Times) -> int:
+    """When the last rank of a copy is done."""
+    return max(latest(times.values[steps.ends[lane]]) for lane in steps.used)
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:

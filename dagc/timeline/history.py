@@ -103,22 +103,23 @@ class History:
         first = 0
         for block in self.blocks:
             peers = range(first, first + len(block))
-            for index in peers:
+            used = [self._numbers(index) for index in peers]
+            for index, numbers in zip(peers, used, strict=True):
                 self.peers.append(peers)
-                numbers = self._numbers(index)
                 self._before_on_lane.append({n: on_lane[n] for n in numbers if n in on_lane})
                 invocation = self.executed[index].member.invocation
                 self._before_of_invocation.append(of_invocation.get(invocation))
                 of_invocation[invocation] = index
-            for index in peers:
-                on_lane.update(dict.fromkeys(self._numbers(index), index))
+            for index, numbers in zip(peers, used, strict=True):
+                for number in numbers:
+                    on_lane[number] = index
             first = peers.stop
 
     def _numbers(self, index: int) -> list[int]:
         """Lanes, as `2 · team + lane` of the phase's teams, that a segment runs on."""
         executed = self.executed[index]
-        teams = executed.member.program.teams
-        return [2 * teams[lane // 2] + lane % 2 for lane in executed.steps.used]
+        steps, teams = executed.kept.steps, executed.member.program.teams
+        return [2 * teams[lane // 2] + lane % 2 for lane in steps.used]
 
     def _last_on(self, index: int, copy: int, number: int) -> Slot:
         executed = self.executed[index]
@@ -128,7 +129,7 @@ class History:
 
     def _sends(self) -> Iterator[tuple[MailKey, Slot]]:
         for index, executed in enumerate(self.executed):
-            if executed.steps.mails:
+            if executed.kept.steps.sends:
                 for number, step in enumerate(executed.steps.steps):
                     if step.mail and step.mail.sends:
                         for copy in range(executed.count):
@@ -140,6 +141,6 @@ class History:
         mails = executed.steps.mails
         if mail is None:
             raise ValueError(f"step {slot.step} sends and receives nothing")
-        sends = slot.copy * sum(m.sends for m in mails)
+        sends = slot.copy * executed.steps.sends
         base = executed.mail_base[0] + sends, executed.mail_base[1] + slot.copy * len(mails) - sends
         return mail_key(executed.member, mail, base, len(self.graph.programs[0]))

@@ -1,13 +1,14 @@
 """Parts of a timeline that are worked out when they are read.
 
-`Starts` gives the starts of a run's explicit copies, copy by copy, and keeps those of the copy that was read last;
-`Slack` the slack of all nodes, once. Both hold what the executor kept, which is the state before each explicit copy,
-and nothing for each slot.
+`Runs` are made together when one is asked for. `Starts` gives the starts of a run's explicit copies, copy by copy, and
+keeps those of the copy that was read last; `Slack` the slack of all nodes, once. All hold what the executor kept, which
+is the state before each explicit copy, and nothing for each slot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import overload
 
 import numpy as np
@@ -16,6 +17,7 @@ from dagc.graph.priced import Picoseconds
 from dagc.timeline.execute import Executed, Time
 from dagc.timeline.history import History
 from dagc.timeline.slack import Place, least_slack
+from dagc.timeline.timeline import Run
 
 
 class Starts(Sequence[tuple[Picoseconds, ...]]):
@@ -45,6 +47,52 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
             nodes = range(len(self._executed.steps.places))
             self._read = copy, tuple(_vector(self._executed.start(copy, node)) for node in nodes)
         return self._read[1]
+
+
+class Runs(Sequence[Run]):
+    """Everything that ran up to the last segment of step 0, in order."""
+
+    def __init__(self, history: History) -> None:
+        """Of one phase."""
+        self._history = history
+
+    @cached_property
+    def _runs(self) -> tuple[Run, ...]:
+        return tuple(map(_run, self._history.executed))
+
+    def __len__(self) -> int:
+        """Runs."""
+        return len(self._history.executed)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Run, ...]: ...
+    def __getitem__(self, index: int | slice) -> Run | tuple[Run, ...]:
+        """One of the runs."""
+        return self._runs[index]
+
+    def __iter__(self) -> Iterator[Run]:
+        """All of them."""
+        return iter(self._runs)
+
+
+def _run(executed: Executed) -> Run:
+    member = executed.member
+    first = member.segment.first_layer
+    return Run(
+        step=member.step,
+        micro_batch=member.micro_batch,
+        size=member.size,
+        stage=member.stage,
+        position=member.position,
+        template=member.segment.template,
+        count=executed.count,
+        first_layer=None if first is None else first + member.offset,
+        starts=Starts(executed),
+        shift=executed.shift,
+        offset=member.offset,
+    )
 
 
 def _vector(time: Time) -> Picoseconds:

@@ -1,8 +1,8 @@
 """The order in which a phase's segments run, as blocks.
 
-Turns a phase graph into a list of blocks for each period. A block is one segment, or, where a pool serves several
-stages, segments of several stages in lock step, copy by copy; it is what repeats and is compressed. A period holds
-each (micro-batch, stage) once: the whole phase, or one decode step.
+A phase graph becomes a list of turns for each period, and a turn is a list of blocks. A block is one segment, or, where
+a pool serves several stages, segments of several stages in lock step, copy by copy; it is what repeats and is
+compressed. A period holds each (micro-batch, stage) once: the whole phase, or one decode step.
 
 Stages with their own GPUs run micro-batch by micro-batch, stage by stage: any topological order gives each lane the
 same sequence. A pool that serves several stages needs one order between them: by wavefront (micro-batch + stage),
@@ -46,6 +46,10 @@ class Block:
     count: int
 
 
+Turn = tuple[Block, ...]
+"""Blocks of one member each that are all of one invocation; or one block in lock step."""
+
+
 def repeats(graph: PhaseGraph) -> bool:
     """Whether the phase is a step that follows itself."""
     return graph.phase is Phase.DECODE
@@ -60,16 +64,21 @@ def shares_a_team(graph: PhaseGraph) -> bool:
     )
 
 
-def period_blocks(graph: PhaseGraph, period: int) -> list[Block]:
-    """The blocks of one period, in order."""
+def period_turns(graph: PhaseGraph, period: int) -> list[Turn]:
+    """The turns of one period, in order."""
     if shares_a_team(graph):
-        return [block for active in _wavefronts(graph, period) for block in _lock_step(active)]
-    return [
-        Block((member,), member.segment.count)
+        return [(block,) for active in _wavefronts(graph, period) for block in _lock_step(active)]
+    turns = (
+        tuple(Block((member,), member.segment.count) for member in _members(graph, period, micro_batch, stage))
         for micro_batch in range(len(graph.micro_batches))
         for stage in range(_stages(graph))
-        for member in _members(graph, period, micro_batch, stage)
-    ]
+    )
+    return [turn for turn in turns if turn]
+
+
+def period_blocks(graph: PhaseGraph, period: int) -> list[Block]:
+    """The blocks of one period, in order."""
+    return [block for turn in period_turns(graph, period) for block in turn]
 
 
 def periods_of_first_step(graph: PhaseGraph) -> int:

@@ -71,7 +71,7 @@ class CriticalPath(Sequence[PathSlot]):
     @property
     def begins(self) -> tuple[PathSlot, ...]:
         """The nodes of the path's earliest step; empty where nothing runs."""
-        leg = next((leg for leg in reversed(self._legs) if leg.places), None)
+        leg = self._legs[-1] if self._legs else None
         return () if leg is None else tuple(self._spell(leg.place(-1, leg.times - 1)))
 
     def spans(self) -> Iterator[tuple[PathSlot, PathSlot]]:

@@ -19,13 +19,14 @@ from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.history import History
-from dagc.timeline.lazy import Slack, Starts
-from dagc.timeline.order import period_blocks, periods_of_first_step, repeats
+from dagc.timeline.lazy import Runs, Slack
+from dagc.timeline.order import period_turns, periods_of_first_step, repeats
+from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.steady import Steady, settle
 from dagc.timeline.steps import template_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
-from dagc.timeline.timeline import Run, Timeline
+from dagc.timeline.timeline import Timeline
 
 
 def schedule(priced: PricedPhase) -> Timeline:
@@ -34,12 +35,13 @@ def schedule(priced: PricedPhase) -> Timeline:
     pairs = zip(graph.templates, priced.costs, strict=True)
     tasks = tuple(template_tasks(template, costs) for template, costs in pairs)
     executor = Executor([template_steps(one) for one in tasks], len(graph.teams), len(graph.programs[0]))
-    history = _first_step(executor, graph, tasks)
+    replay = Replay(executor)
+    history = _first_step(replay, graph, tasks)
     path = critical_path(history)
-    steady = settle(executor, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
+    steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
     return Timeline(
         priced=priced,
-        runs=tuple(_run(executed) for executed in history.executed),
+        runs=Runs(history),
         makespan=history.makespan,
         interval=steady.interval,
         path=path,
@@ -49,33 +51,15 @@ def schedule(priced: PricedPhase) -> Timeline:
     )
 
 
-def _first_step(executor: Executor, graph: PhaseGraph, tasks: Sequence[Tasks]) -> History:
+def _first_step(replay: Replay, graph: PhaseGraph, tasks: Sequence[Tasks]) -> History:
     """Everything up to the last segment of step 0, in order."""
     kept: list[list[Executed]] = []
     for period in range(periods_of_first_step(graph)):
-        kept += [executor.run(block) for block in period_blocks(graph, period)]
-        executor.finish(period)
+        kept += [block for turn in period_turns(graph, period) for block in replay.run(turn)]
+        replay.executor.finish(period)
     while kept and all(executed.member.step > 0 for executed in kept[-1]):
         kept.pop()
     return History(graph, tasks, kept)
-
-
-def _run(executed: Executed) -> Run:
-    member = executed.member
-    first = member.segment.first_layer
-    return Run(
-        step=member.step,
-        micro_batch=member.micro_batch,
-        size=member.size,
-        stage=member.stage,
-        position=member.position,
-        template=member.segment.template,
-        count=executed.count,
-        first_layer=None if first is None else first + member.offset,
-        starts=Starts(executed),
-        shift=executed.shift,
-        offset=member.offset,
-    )
 
 
 def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:

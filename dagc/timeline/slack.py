@@ -15,6 +15,7 @@ import numpy as np
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.history import History
 from dagc.timeline.order import Block
+from dagc.timeline.replay import Replay
 from dagc.timeline.steps import template_steps
 from dagc.timeline.tasks import mirror
 
@@ -41,13 +42,14 @@ def _mirrored(history: History, horizon: int) -> list[Executed]:
     graph = history.graph
     templates = [template_steps(mirror(tasks)) for tasks in history.tasks]
     executor = Executor(templates, len(graph.teams), len(graph.programs[0]))
+    replay = Replay(executor)
     mirrored: list[Executed] = []
     for block in reversed(history.blocks):
         members = tuple(executed.member for executed in reversed(block))
         for member in members:
             if member.step == 0:
                 executor.floor(member, horizon - history.makespan)
-        mirrored += executor.run(Block(members, block[0].count))
+        mirrored += replay.run((Block(members, block[0].count),))[0]
     return mirrored[::-1]
 
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.advance import Time, constant_shift, latest
-from dagc.timeline.execute import Executed, Executor
-from dagc.timeline.order import period_blocks, periods_of_first_step
+from dagc.timeline.execute import Executed
+from dagc.timeline.order import period_turns, periods_of_first_step
+from dagc.timeline.replay import Replay
 
 MOST_STEPS = 64
 """Steps after which no exact interval is waited for."""
@@ -39,13 +40,14 @@ class Steady:
     window: tuple[list[Executed], ...]
 
 
-def settle(executor: Executor, graph: PhaseGraph) -> Steady:
+def settle(replay: Replay, graph: PhaseGraph) -> Steady:
     """Go on from the state after the first step until the interval is known."""
+    executor = replay.executor
     states = [executor.pending()]
     window: list[list[Executed]] = []
     first = periods_of_first_step(graph)
     for period in range(first, first + MOST_STEPS):
-        done = [executed for block in period_blocks(graph, period) for executed in executor.run(block)]
+        done = [one for turn in period_turns(graph, period) for block in replay.run(turn) for one in block]
         executor.finish(period)
         states.append(executor.pending())
         window = [*window[-1:], done]

@@ -48,6 +48,8 @@ class Group:
 
     def of(self, rank: int) -> Ranks:
         """The members of a rank's group, ascending."""
+        if self.whole:
+            return np.arange(self.members.size, dtype=np.int64)
         return np.sort(self.members[np.nonzero((self.members == rank).any(axis=1))[0][0]])
 
 
@@ -98,8 +100,11 @@ class Steps:
     """Steps in order. Values are `lanes` lanes, `streams` streams, then the end of each step.
 
     `outs[i]` are the values whose maximum is stream i afterwards, `ends[l]` the value that lane l is left with, `used`
-    the lanes that some task runs on. `places[node]` is the (step, number within it) of a node. `awaits_streams` when
-    every step waits, directly or through others, for a stream: then none starts before the first of them.
+    the lanes that some task runs on. `places[node]` is the (step, number within it) of a node. `reads` are the streams
+    that some step waits for, `meets` and `posts` the steps that take a message and that leave one (mirrored, the sends
+    take), `sends` how many of its messages are sends. `awaits_inputs` when every step waits, directly or through
+    others, for one of these or for a message: then none starts before the first of them. `passes_nothing` when no
+    stream is passed on as it came.
     """
 
     lanes: int
@@ -109,11 +114,16 @@ class Steps:
     ends: tuple[int, ...]
     used: tuple[int, ...]
     mails: tuple[Mail, ...]
+    sends: int
     mirrored: bool
     places: tuple[tuple[int, int], ...]
     uniform: bool
     copies_alike: bool
-    awaits_streams: bool
+    reads: tuple[int, ...]
+    meets: tuple[int, ...]
+    posts: tuple[int, ...]
+    awaits_inputs: bool
+    passes_nothing: bool
 
     @property
     def inputs(self) -> int:
@@ -127,10 +137,11 @@ class Steps:
         return 0 if value < self.inputs else self.steps[value - self.inputs].lane // 2
 
 
-def _awaits_streams(steps: Sequence[Step], lanes: int, inputs: int) -> bool:
+def _awaits_inputs(steps: Sequence[Step], lanes: int, inputs: int, mirrored: bool) -> bool:
     awaiting = set(range(lanes, inputs))
     for number, step in enumerate(steps):
-        if awaiting.isdisjoint({*step.order, *(inputs + link for link in step.links)}):
+        meets = step.mail is not None and step.mail.sends is mirrored
+        if not meets and awaiting.isdisjoint({*step.order, *(inputs + link for link in step.links)}):
             return False
         awaiting.add(inputs + number)
     return True
@@ -156,17 +167,23 @@ def template_steps(tasks: Tasks) -> Steps:
     for number, step in enumerate(steps):
         for which, node in enumerate(step.nodes):
             places[node] = number, which
+    outs = tuple(tuple(value[_place(v, tasks, lanes, index_of)] for v in out) for out in tasks.outs)
     return Steps(
         lanes=lanes,
         streams=tasks.streams,
         steps=steps,
-        outs=tuple(tuple(value[_place(v, tasks, lanes, index_of)] for v in out) for out in tasks.outs),
+        outs=outs,
         ends=tuple(ends),
         used=tasks.lanes,
         mails=tasks.mails,
+        sends=sum(mail.sends for mail in tasks.mails),
         mirrored=tasks.mirrored,
         places=tuple(places),
-        awaits_streams=_awaits_streams(steps, lanes, base),
+        reads=tuple(sorted({v - lanes for step in steps for v in step.order if lanes <= v < base})),
+        meets=tuple(i for i, step in enumerate(steps) if step.mail and step.mail.sends is tasks.mirrored),
+        posts=tuple(i for i, step in enumerate(steps) if step.mail and step.mail.sends is not tasks.mirrored),
+        awaits_inputs=_awaits_inputs(steps, lanes, base, tasks.mirrored),
+        passes_nothing=all(v >= base for out in outs for v in out),
         uniform=all(row.shape[0] == 1 for step in steps for row in step.rows[:1]),
         copies_alike=all(len(step.rows) == 1 for step in steps),
     )

@@ -83,7 +83,7 @@ class Timeline:
     """
 
     priced: PricedPhase
-    runs: tuple[Run, ...]
+    runs: Sequence[Run]
     makespan: int
     interval: int
     path: Sequence[PathSlot]

@@ -4,13 +4,15 @@ Prints one line of JSON: seconds, peak memory, makespan, size. `grouped` is pric
 every class of replicas, from templates to the critical path; `expanded` makes the columns of one replica of each class
 and finds the longest path with numpy; `c`, `networkx` and `rustworkx` find it in the same columns, whose making is
 not counted. A class's time is taken once for each of its replicas.
+
+`request` and `c-request` do the same for the whole request: the prefill and every decode step. dagc finds the steady
+interval of the steps; the C loop walks the columns of one step as many times as there are steps.
 """
 
 from __future__ import annotations
 
 import ctypes
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -32,10 +34,12 @@ from dagc.plan.resolve import resolve
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.timeline.schedule import schedule
+from tests.bench.peak import peak_bytes
 
 CASES = {
     "1e5": "pp 1 [micro 3] < ep 32 >",
     "1e6": "pp 1 [micro 13] < ep 64 >",
+    "5e6": "pp 1 [micro 16] < ep 256 >",
     "1e7": "dp 2 < pp 1 [micro 16] < ep 256 > >",
     "2048 dp": "dp 8 < pp 1 [micro 16] < ep 256 > >",
     "2048 pp": "pp 8 [micro 16] < ep 256 ; tp 4 >",
@@ -70,6 +74,13 @@ def phases(plan: Plan) -> list[PhaseGraph]:
     return [phase for phase in graph.classes if phase.phase is graph.prefill.phase]
 
 
+def request(plan: Plan) -> list[tuple[PhaseGraph, int]]:
+    """Both phases of every class of replicas, and how often each runs: every token after the first is a step."""
+    steps = plan.facts.workload.output - 1
+    graph = lower(plan)
+    return [(phase, 1 if phase.phase is graph.prefill.phase else steps) for phase in graph.classes]
+
+
 def best(action: Callable[[], Any], repeats: int = REPEATS) -> tuple[float, Any]:
     """Least time of some runs, and the result. One run is enough where it takes seconds."""
     least, result = float("inf"), None
@@ -89,14 +100,33 @@ def grouped(plan: Plan) -> dict[str, Any]:
     return {"seconds": seconds, "makespan": max(timeline.makespan for timeline in timelines)}
 
 
+def grouped_request(plan: Plan) -> dict[str, Any]:
+    found = [phase for phase, _ in request(plan)]
+    seconds, _ = best(lambda: [schedule(price(phase, plan)) for phase in found])
+    return {"seconds": seconds, "makespan": 0}
+
+
+def request_in_c(plan: Plan, library: str) -> dict[str, Any]:
+    walk = _walk_of(library)
+    parts = [(phase, times, _timed_c(walk, expand(price(phase, plan)))[0]) for phase, times in request(plan)]
+    seconds = sum(len(phase.replicas) * times * one for phase, times, one in parts)
+    slots = sum(count(phase).slots * times for phase, times, _ in parts)
+    return {"seconds": seconds, "makespan": 0, "slots": slots}
+
+
 def expanded(plan: Plan) -> dict[str, Any]:
     return _each(plan, _timed_expansion)
 
 
 def in_c(plan: Plan, library: str) -> dict[str, Any]:
+    walk = _walk_of(library)
+    return _each(plan, lambda priced: _timed_c(walk, expand(priced)))
+
+
+def _walk_of(library: str) -> Any:
     walk = ctypes.CDLL(library).longest_path
     walk.restype = ctypes.c_int64
-    return _each(plan, lambda priced: _timed_c(walk, expand(priced)))
+    return walk
 
 
 def in_networkx(plan: Plan) -> dict[str, Any]:
@@ -163,6 +193,7 @@ def size(plan: Plan) -> dict[str, Any]:
         "slots": sum(found.slots for found in sizes),
         "rows": sum(found.rows * times for found, times in replicas),
         "edges": sum(found.edges * times for found, times in replicas),
+        "largest": max(found.rows for found in sizes),
         "bytes": max(found.bytes for found in sizes),
         "classes": len(sizes),
     }
@@ -178,27 +209,16 @@ def bandwidth(_: Plan) -> dict[str, Any]:
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "size": size, "grouped": grouped, "expanded": expanded, "c": in_c, "networkx": in_networkx,
-    "rustworkx": in_rustworkx, "bandwidth": bandwidth,
+    "rustworkx": in_rustworkx, "bandwidth": bandwidth, "request": grouped_request, "c-request": request_in_c,
 }  # fmt: skip
 
 
 def main(kind: str, case: str, load: str, *more: str) -> None:
     """Measure and print."""
     plan = plan_of(case, load)
-    before = _peak()
+    before = peak_bytes()
     found = KINDS[kind](plan, *more)
-    print(json.dumps(found | {"peak": _peak(), "peak_before": before}))
-
-
-def _peak() -> int:
-    """Peak memory of this process in bytes; Linux tells it apart from that of the process that it was forked from."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        pass
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    print(json.dumps(found | {"peak": peak_bytes(), "peak_before": before}))
 
 
 if __name__ == "__main__":

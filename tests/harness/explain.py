@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.checking import check
 from tests.harness.markdown import Block, fenced_blocks, headings
 
 TITLE = re.compile(r"(?P<code>[A-Z]\d{3}) (?P<name>[a-z0-9]+(?:-[a-z0-9]+)*)")
-SUMMARY = re.compile(r"^\*\*(?P<severity>error|warning)\.\*\* \S", re.MULTILINE)
+SUMMARY = re.compile(r"^\*\*(?P<severity>error|warning)(?P<off>, off by default)?\.\*\* \S", re.MULTILINE)
 SECTIONS = ["Why", "Example", "Use instead", "References"]
 
 
@@ -21,6 +22,7 @@ class ExplainPage:
     code: str
     name: str
     severity: str
+    is_default: bool
     examples: tuple[str, ...]
     instead: tuple[str, ...]
 
@@ -35,7 +37,23 @@ def read(path: Path) -> ExplainPage:
         raise ValueError(f"{path.name}: a page is `# CODE kebab-name`, `**error.** …`, and the sections {SECTIONS}")
     blocks = fenced_blocks(text)
     example, instead = _plans(path, blocks, "Example"), _plans(path, blocks, "Use instead")
-    return ExplainPage(path, heading["code"], heading["name"], summary["severity"], example, instead)
+    return ExplainPage(
+        path, heading["code"], heading["name"], summary["severity"], summary["off"] is None, example, instead
+    )
+
+
+def complaints(page: ExplainPage) -> list[str]:
+    """Where the compiler does not do as a page says; empty when the example raises its code alone, the twin nothing."""
+    found: list[str] = []
+    for section, plans, wanted in (
+        ("Example", page.examples, {(page.severity, page.code)}),
+        ("Use instead", page.instead, set[tuple[str, str]]()),
+    ):
+        for plan in plans:
+            raised = {(finding.severity, finding.code) for finding in check(plan, page.path.name).findings}
+            if raised != wanted:
+                found.append(f"{page.code}, {section}: raised {sorted(raised)}, not {sorted(wanted)}")
+    return found
 
 
 def _plans(path: Path, blocks: list[Block], section: str) -> tuple[str, ...]:

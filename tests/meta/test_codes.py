@@ -6,11 +6,14 @@ from collections import Counter
 
 import pytest
 
-from dagc.diag.diagnostic import Code
+from dagc.diag import listing
+from dagc.diag.diagnostic import Code, Severity
+from dagc.diag.explain import listed
 from tests.harness import explain
 from tests.harness.modules import declared_codes
-from tests.harness.places import EXPLAIN
+from tests.harness.places import EXPLAIN, TESTS
 
+PUBLISHED = TESTS / "meta" / "codes.txt"
 PAGES = {path.stem: path for path in EXPLAIN.glob("*.md")}
 
 
@@ -41,11 +44,32 @@ def test_a_page_has_its_code(codes: dict[Code, list[str]]) -> None:
 
 
 def test_code_and_page_have_one_name_and_one_severity(codes: dict[Code, list[str]]) -> None:
-    declared = {code.code: (code.code, code.name, str(code.severity)) for code in codes if code.code in PAGES}
+    declared = {code.code: code for code in codes if code.code in PAGES}
     pages = {code: explain.read(PAGES[code]) for code in declared}
-    assert {code: (page.code, page.name, page.severity) for code, page in pages.items()} == declared
+    assert {
+        code: Code(page.code, page.name, Severity(page.severity), page.is_default) for code, page in pages.items()
+    } == declared
+
+
+def test_the_library_lists_its_codes_from_the_pages(codes: dict[Code, list[str]]) -> None:
+    assert {one.code for one in listed()} == set(codes)
 
 
 def test_advice_warns_and_only_advice(codes: dict[Code, list[str]]) -> None:
     """The letter tells whether the exit status can be other than 0."""
     assert [code for code in codes if (code.severity == "warning") != code.code.startswith("W")] == []
+
+
+def test_a_published_code_keeps_its_name_and_is_never_reused(codes: dict[Code, list[str]]) -> None:
+    """A new code takes a line of its own; a line is never changed but for the word `retired` behind it."""
+    lines = [line.split() for line in PUBLISHED.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert [number for number, count in Counter(line[0] for line in lines).items() if count > 1] == []
+    retired = {line[0] for line in lines if line[2:] == ["retired"]}
+    declared = {code.code: code.name for code in codes}
+    assert {line[0]: line[1] for line in lines if line[0] not in retired} == declared
+    assert sorted(retired & declared.keys()) == []
+
+
+def test_the_list_of_codes_is_fresh() -> None:
+    """When this fails, a page has changed: `python -m dagc.diag.listing` writes the list anew."""
+    assert listing.PAGE.read_text(encoding="utf-8") == listing.page()

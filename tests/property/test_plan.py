@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dagc import driver
 from dagc.check.static import check_hierarchy
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
@@ -159,3 +160,19 @@ def test_what_help_offers_for_a_whole_strategy_is_legal_and_counted_right(text: 
             deployment, _ = resolve(strategy)
             assert check_hierarchy(annotate(strategy)) == ()
             assert deployment is not None and deployment.gpus == int(gpus)
+
+
+@given(LEGAL)
+@settings(max_examples=200)
+def test_an_axis_of_one_is_left_out_and_nothing_else_changes(text: str) -> None:
+    """What W110 takes away changes neither size nor stages nor the degrees of any domain of any pool."""
+    source = Source("plan.moe", f"model m {{ layers 24 }}\n{text}")
+    before = driver.check(source)
+    fixed = driver.fix(source)
+    after = fixed.outcome
+    if not before.checked:
+        return
+    assert "W110" not in [d.code.code for d in after.diagnostics]
+    (one,), (other,) = before.checked, after.checked
+    kept = ("gpus", "replicas", "stages", "pools", "domains", "naive_product")
+    assert [one.structure[name] for name in kept] == [other.structure[name] for name in kept]

@@ -147,10 +147,10 @@ def _transfer(key: str, op: Op, pattern: Pattern, tokens: int, inputs: tuple[int
 
 def _cost(node: Node) -> NodeCost:
     if node.fused_into is not None:
-        return NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, "in its product", "given")
+        return NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, lambda: "in its product", "given")
     by_rank = EXPERT_TIMES if node.op is ops.GROUPED_GEMM else (3 * MICROSECOND + 333,)
     bound = Bound.NETWORK if node.communication else Bound.COMPUTE
-    return NodeCost(np.array(by_rank, dtype=np.int64), bound, "work / peak", "given")
+    return NodeCost(np.array(by_rank, dtype=np.int64), bound, lambda: "work / peak", "given")
 
 
 def _runs(phase: PhaseGraph, costs: tuple[tuple[NodeCost, ...], ...]) -> tuple[tuple[Run, ...], int]:

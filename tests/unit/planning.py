@@ -53,8 +53,9 @@ def plan(text: str) -> Plan:
 
 
 def found(text: str) -> tuple[Diagnostic, ...]:
-    """What the static rules find in the first strategy of a plan file."""
-    return check_plan(plan(text))
+    """What the static rules find in the first strategy of a plan file, at the levels that it gives."""
+    subject = plan(text)
+    return subject.facts.rules.levels.applied(check_plan(subject))
 
 
 def codes(diagnostics: tuple[Diagnostic, ...]) -> list[str]:

@@ -12,8 +12,10 @@ from typing import Any
 import jsonschema
 import networkx as nx
 import pytest
+from click.testing import CliRunner
 
 import dagc.export
+from dagc.cli.main import main
 from tests.harness.places import EXAMPLES
 from tests.harness.shell import Outcome, run_dagc
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
@@ -121,6 +123,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         (("-e", "pp 4 < ep 16"), b"", 1, "S002"),
         (("plan.moe",), b"", 1, "S006"),
         ((".",), b"", 2, "X002"),
+        (("plan.moe",), b"#" * (5 << 20), 2, "X004"),
         (("plan.moe",), bytes(range(128, 256)) * 9, 2, "X003"),
         (("absent.moe",), b"", 2, "X001"),
         (("-e", "ep 8", "--model", "mixtral-8x7"), b"", 1, "N110"),
@@ -170,3 +173,12 @@ def test_ranks_that_cannot_be_shown_are_refused_and_the_rest_is_written(
     assert f"error[{code}]" in outcome.output
     main = tmp_path / "out" / "02-mixtral-8-gpus" / "main"
     assert sorted(file.name for file in main.iterdir()) == FILES
+
+
+def test_denied_advice_sets_the_exit_status_and_everything_is_written(tmp_path: Path) -> None:
+    """Tp 16 crosses nodes of eight."""
+    arguments = ["-e", "tp 16", "--model", "mixtral-8x7b", "--cluster", "h100-sxm x 16", "-o", str(tmp_path)]
+    assert CliRunner().invoke(main, ["compile", *arguments]).exit_code == 0
+    assert CliRunner().invoke(main, ["compile", *arguments, "--deny", "tp-across-nodes"]).exit_code == 1
+    summary = json.loads((tmp_path / "expression" / "main" / "summary.json").read_text(encoding="utf-8"))
+    assert [(d["code"], d["severity"]) for d in summary["diagnostics"]] == [("W105", "error")]

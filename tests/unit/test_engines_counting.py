@@ -53,24 +53,24 @@ def test_what_is_no_parallelism_flag_is_passed_over() -> None:
 
 
 def test_sglang_without_dp_attention_makes_copies() -> None:
-    found = read_flags("sglang", "--tp 8 --dp 2".split())
+    found = read_flags("sglang", ["--tp", "8", "--dp", "2"])
     assert found.sizes == Sizes(AttentionDegrees(tp=8), ExpertDegrees(tp=8), replicas=2)
     assert found.world == 16
 
 
 def test_sglang_backends_that_force_ep() -> None:
-    found = read_flags("sglang", "--tp 8 --ep 2 --moe-a2a-backend deepep".split())
+    found = read_flags("sglang", ["--tp", "8", "--ep", "2", "--moe-a2a-backend", "deepep"])
     assert found.sizes is not None
     assert found.sizes.experts == ExpertDegrees(ep=8)
 
 
 def test_trtllm_settings_file_beside_flags() -> None:
-    found = read_flags("trtllm", "--tp_size 8 --ep_size 4 enable_attention_dp: true".split())
+    found = read_flags("trtllm", ["--tp_size", "8", "--ep_size", "4", "enable_attention_dp:", "true"])
     assert found.sizes == Sizes(AttentionDegrees(dp=8), ExpertDegrees(tp=2, ep=4))
 
 
 def test_a_switch_may_be_turned_off() -> None:
-    assert read_flags("trtllm", "--tp_size 8 enable_attention_dp: false".split()).sizes == Sizes(
+    assert read_flags("trtllm", ["--tp_size", "8", "enable_attention_dp:", "false"]).sizes == Sizes(
         AttentionDegrees(tp=8), ExpertDegrees(tp=8)
     )
 

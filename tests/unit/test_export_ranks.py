@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import networkx as nx
 import pytest
 
-from dagc import driver
+from dagc import driver, export
 from dagc.expand.count import slots
 from dagc.export.perfetto import perfetto_trace
 from dagc.export.ranks import RankSelection, parse_ranks
@@ -111,6 +112,17 @@ def test_the_expanded_graph_is_acyclic_and_has_every_slot() -> None:
     assert len(real) == sum(slots(t.priced.graph) for t in of.timelines)
     assert sorted({node["rank"] for node in real}) == [0, 1, 2, 3]
     assert graph.number_of_nodes() == len(data["nodes"])
+
+
+@pytest.mark.parametrize("strategy", ["pp 2 < ep 2 >", "pp 2 < tp 2 > | ep 4", "prefill < ep 2 > | decode < ep 4 >"])
+def test_the_expanded_graph_holds_to_its_schema(strategy: str) -> None:
+    schema = json.loads((Path(export.__file__).parent / "schemas" / "graph-expanded.schema.json").read_text())
+    files, _ = requested_files(traced(strategy), Request(expand=True))
+    document = json.loads(b"".join(files["graph.json"]))
+    jsonschema.validate(document, schema)
+    del document["nodes"][0]["phase"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(document, schema)
 
 
 def test_the_expanded_graph_of_one_rank_is_connected_to_nothing_else() -> None:

@@ -13,13 +13,13 @@ CODE = Code("W103", "batch-uneven", Severity.WARNING)
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One warning for each service; only where the batch is stated, and where every replica has a sequence."""
+    """One warning for each service; only where the batch is stated, and where every rank has a sequence."""
     if not states(plan, "workload"):
         return
     for service in plan.deployment.services:
         replicas, inner = _parts(plan, service)
         batch = plan.facts.workload.batch
-        if batch >= replicas and batch % (replicas * inner):
+        if batch >= replicas * inner and batch % (replicas * inner):
             yield _diagnostic(plan, service, replicas, inner)
 
 

@@ -1,4 +1,4 @@
-"""W104: the cluster has GPUs that the strategy does not use."""
+"""W104: the cluster has GPUs for more replicas than the strategy makes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,17 @@ CODE = Code("W104", "gpus-idle", Severity.WARNING)
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """At most one, and only where the plan states its cluster."""
+    """At most one, and only where the plan states its cluster; what no replica fits into is W125's."""
     available, used = plan.facts.cluster.gpus, cluster_gpus(plan)
-    if available is None or used >= available or not states(plan, "cluster"):
+    if available is None or used == 0 or not states(plan, "cluster"):
         return
-    yield CODE.at(
-        plan.deployment.strategy.body.outer,
-        f"`{plan.name}` uses {used} of the {gpus(available)}",
-        f"{available - used} would stand idle",
-        labels=label(plan.facts.cluster.spans, f"{gpus(available)} here", "gpus"),
-        help=_help(plan.deployment.replicas, used, available),
-    )
-
-
-def _help(replicas: int, used: int, available: int) -> tuple[str, ...]:
-    """As many replicas as fit, where that is more than there are."""
-    each = used // replicas
-    fitting = available // each if each else replicas
-    return (f"`dp {fitting} < … >` would use {fitting * each}",) if fitting > replicas else ()
+    each = used // plan.deployment.replicas
+    fitting = available // each
+    if fitting > plan.deployment.replicas:
+        yield CODE.at(
+            plan.deployment.strategy.body.outer,
+            f"`{plan.name}` uses {used} of the {gpus(available)}",
+            f"{available - used} would stand idle",
+            labels=label(plan.facts.cluster.spans, f"{gpus(available)} here", "gpus"),
+            help=(f"`dp {fitting} < … >` would use {fitting * each}, or use a cluster of {gpus(used)}",),
+        )

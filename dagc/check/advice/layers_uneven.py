@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.alternatives import pipeline
 from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
-from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
-from dagc.plan.scopes import subtrees
 from dagc.plan.splits import stage_layers
-from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind
 
 CODE = Code("W101", "layers-uneven", Severity.WARNING)
 
@@ -22,9 +19,9 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         if layers is None or service.options.layers or service.stages > layers or layers % service.stages == 0:
             continue
-        held = stage_layers(service, layers)
+        held, axis = stage_layers(service, layers), pipeline(plan, service)
         yield CODE.at(
-            _pipeline(plan, service),
+            axis.span if axis else service.span,
             f"{layers} layers do not divide over {service.stages} stages",
             _runs(held),
             help=(f"choose the split with `[layers {' '.join(map(str, held))}]`, or a `pp` that divides {layers}",)
@@ -34,11 +31,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _runs(held: tuple[int, ...]) -> str:
-    more, fewer = held.count(held[0]), held.count(held[-1])
-    return f"{counted(more, 'stage')} of {counted(held[0], 'layer')}, {fewer} of {held[-1]}"
-
-
-def _pipeline(plan: Plan, service: Service) -> Span:
-    parts = subtrees(plan.deployment.strategy.body)
-    inside = [a.span for a in parts if isinstance(a, Axis) and a.kind is AxisKind.PP]
-    return next((s for s in inside if service.span.start <= s.start < service.span.end), service.span)
+    most, least = max(held), min(held)
+    return f"{counted(held.count(most), 'stage')} of {counted(most, 'layer')}, {held.count(least)} of {least}"

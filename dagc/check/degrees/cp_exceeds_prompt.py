@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import use_degree, written_factor
+from dagc.check.alternatives import degree_fixes, use_degree, written_factor
 from dagc.check.facts import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
@@ -27,4 +27,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"{factor.degree - prompt} of the {factor.degree} ranks would have no token",
                 labels=label(plan.facts.workload.spans, f"{prompt} tokens", "prompt"),
                 help=use_degree(plan, factor.span, [prompt]),
+                fixes=degree_fixes(plan, factor.span, [prompt]),
             )

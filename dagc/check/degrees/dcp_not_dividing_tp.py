@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import nearest
+from dagc.check.alternatives import nearest, option_fixes
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.source import Span
@@ -27,4 +27,5 @@ def _diagnostic(span: Span | None, tp: int, dcp: int) -> Diagnostic:
         f"`dcp {dcp}` does not divide `tp {tp}`",
         "each group of dcp ranks lies within one tp group and shares a cache",
         help=(f"use {' or '.join(f'`dcp {d}`' for d in allowed)}",),
+        fixes=option_fixes(span, (f"dcp {d}" for d in allowed)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import axis_at, claimed_gpus, offer, with_degree, written_factor
+from dagc.check.alternatives import axis_at, claimed_gpus, degree_fixes, offer, with_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -37,6 +37,7 @@ def _diagnostic(plan: Plan, service: Service, factor: Factor, experts: int) -> D
         labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer, {copies}", "experts"),
         notes=_notes(plan, service, experts),
         help=_help(plan, axis_at(plan, factor.span), slots),
+        fixes=degree_fixes(plan, factor.span, [slots]),
     )
 
 
@@ -46,7 +47,7 @@ def _notes(plan: Plan, service: Service, experts: int) -> tuple[str, ...]:
     layers = plan.facts.model.layers
     if layers is None or layers < service.stages:
         return (f"{note} and splits the experts of one layer at a time",)
-    held = stage_layers(service, layers)[0]
+    held = max(stage_layers(service, layers))
     if held == 1:
         return (f"{note}, and a stage here holds one layer",)
     return (f"{note}; the {held * experts} experts of a stage's {held} layers are not one group",)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from dagc.check.alternatives import written_factor
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.check.alternatives import axis_at, written_factor
+from dagc.check.repair import substitute
+from dagc.diag.diagnostic import Code, Diagnostic, Fix
+from dagc.diag.fixing import write
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
+from dagc.plan.scopes import annotate
 from dagc.syntax.tree import AxisKind
 
 CODE = Code("D201", "ep-on-dense-model")
@@ -29,4 +33,14 @@ def _diagnostic(plan: Plan, factor: Factor) -> Diagnostic:
         f"`ep {factor.degree}` splits experts, and {plan.facts.model.name} has none",
         "every layer of this model is dense",
         help=(f"`tp {factor.degree}` splits the matrices over as many GPUs",),
+        fixes=_fixes(plan, factor),
     )
+
+
+def _fixes(plan: Plan, factor: Factor) -> tuple[Fix, ...]:
+    """`tp` in the same place, where it may stand there."""
+    axis, strategy = axis_at(plan, factor.span), plan.deployment.strategy
+    if axis is None or axis.options:
+        return ()
+    whole = substitute(strategy.body, axis, replace(axis, kind=AxisKind.TP))
+    return write(axis.span, f"tp {axis.degree}") if annotate(replace(strategy, body=whole)).is_legal else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.alternatives import option_fixes
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.splits import split
@@ -16,15 +17,18 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         written = service.options.layers
         if written is not None and len(written) != service.stages:
+            even = _even(plan.facts.model.layers or sum(written), service.stages)
             yield CODE.at(
                 service.option_span("layers"),
                 f"`layers` gives {len(written)} counts for {service.stages} stages",
                 "one count for each stage",
-                help=_help(plan.facts.model.layers or sum(written), service.stages),
+                help=tuple(f"an even split is `[{option}]`" for option in even),
+                fixes=option_fixes(service.option_span("layers"), even),
             )
 
 
-def _help(layers: int, stages: int) -> tuple[str, ...]:
+def _even(layers: int, stages: int) -> tuple[str, ...]:
+    """The option with an even split, where there is one that can be read."""
     if stages > layers or stages > 64:
         return ()
-    return (f"an even split is `[layers {' '.join(map(str, split(layers, stages)))}]`",)
+    return (f"layers {' '.join(map(str, split(layers, stages)))}",)

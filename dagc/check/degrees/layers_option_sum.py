@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.alternatives import option_fixes
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -31,4 +32,5 @@ def _diagnostic(plan: Plan, service: Service, written: tuple[int, ...], layers: 
         f"{terms} = {sum(written)}",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
         help=(f"`[layers {fitting}]` adds up to {layers}",) if last > 0 else (),
+        fixes=option_fixes(service.option_span("layers"), [f"layers {fitting}"] if last > 0 else []),
     )

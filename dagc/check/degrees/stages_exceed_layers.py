@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import use_degree
+from dagc.check.alternatives import degree_fixes, pipeline, use_degree
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
-from dagc.plan.scopes import subtrees
-from dagc.syntax.tree import Axis, AxisKind
 
 CODE = Code("D103", "stages-exceed-layers")
 
@@ -24,7 +22,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _diagnostic(plan: Plan, service: Service, layers: int) -> Diagnostic:
-    axis = _pipeline(plan, service)
+    axis = pipeline(plan, service)
     empty = service.stages - layers
     return CODE.at(
         axis.span if axis else service.span,
@@ -32,9 +30,5 @@ def _diagnostic(plan: Plan, service: Service, layers: int) -> Diagnostic:
         f"{empty} of the {service.stages} stages would hold no layer",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
         help=use_degree(plan, axis.span if axis else None, [layers]),
+        fixes=degree_fixes(plan, axis.span if axis else None, [layers]),
     )
-
-
-def _pipeline(plan: Plan, service: Service) -> Axis | None:
-    inside = [a for a in subtrees(plan.deployment.strategy.body) if isinstance(a, Axis) and a.kind is AxisKind.PP]
-    return next((a for a in inside if service.span.start <= a.span.start < service.span.end), None)

@@ -22,10 +22,12 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     kind = kind_of(node.syntax)
     assert kind is not None
     chain = chain_around(node)
+    way_out = use(annotated, chain.top, orderings(chain), IN_ORDER)
     return CODE.at(
         node.span,
         f"{written(node.syntax)} cannot stand in {node.place.value}",
         f"`{kind}` {SPLITS[kind]}; it may stand in {places(kind)}",
         labels=around_label(node, f"this opens {node.place.value}"),
-        help=use(annotated, chain.top, orderings(chain), IN_ORDER),
+        help=way_out.help,
+        fixes=way_out.fixes,
     )

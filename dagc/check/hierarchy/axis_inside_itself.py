@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import IN_ORDER, chain_around, orderings, use
+from dagc.check.repair import IN_ORDER, Offers, chain_around, orderings, use
 from dagc.check.words import same_around, written
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import Annotated, Fault, Node
@@ -21,12 +21,14 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
 
 def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     outer = same_around(node)
+    way_out = _way_out(annotated, node)
     return CODE.at(
         node.span,
         f"{written(node.syntax)} stands inside another `{_word(node)}`",
         "what is split already is not split again by the same axis",
         labels=(Label(outer, "the outer one"),) if outer else (),
-        help=_help(annotated, node),
+        help=way_out.help,
+        fixes=way_out.fixes,
     )
 
 
@@ -34,7 +36,7 @@ def _word(node: Node) -> str:
     return written(node.syntax).strip("`").split()[0]
 
 
-def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
+def _way_out(annotated: Annotated, node: Node) -> Offers:
     """One axis with both degrees; of a scope, what stands in it."""
     if isinstance(node.syntax, Scope) and node.syntax.body is not None:
         inside: Strategy = node.syntax.body

@@ -18,11 +18,13 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such fold."""
     for node in annotated.faulty(Fault.FOLD_BRANCHES):
         if isinstance(node.syntax, Fold):
+            way_out = use(annotated, node.syntax, _candidates(node.syntax), _FORM)
             yield CODE.at(
                 node.span,
                 _message(node.syntax),
                 "a fold has one branch for the experts (`ep` or `moe`) and one for attention",
-                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
+                help=way_out.help,
+                fixes=way_out.fixes,
             )
 
 

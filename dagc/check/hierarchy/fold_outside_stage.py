@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import attention_nest, axes_in, chain_around, fold, nest, use
+from dagc.check.repair import Offers, attention_nest, axes_in, chain_around, fold, nest, use
 from dagc.check.words import around_label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.domains import is_experts
@@ -19,18 +19,20 @@ _FORM = "write the fold in a stage: `pp 2 < ep 16 ; tp 2 >`, or `ep 16 ; tp 2`"
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such fold."""
     for node in annotated.faulty(Fault.FOLD_PLACE):
+        way_out = _way_out(annotated, node)
         yield CODE.at(
             node.span,
             f"a fold stands in {node.place.value}",
             "`;` lets attention and experts share the GPUs of a stage, written or implied",
             labels=around_label(node, f"this opens {node.place.value}"),
-            help=_help(annotated, node),
+            help=way_out.help,
+            fixes=way_out.fixes,
         )
 
 
-def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
+def _way_out(annotated: Annotated, node: Node) -> Offers:
     if not isinstance(node.syntax, Fold):
-        return ()
+        return Offers(())
     chain = chain_around(node)
     return use(annotated, chain.top, _candidates(node.syntax, chain.axes), _FORM)
 

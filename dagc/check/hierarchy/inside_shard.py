@@ -22,10 +22,12 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     kind = kind_of(node.syntax)
     assert kind is not None
     chain = chain_around(node)
+    way_out = use(annotated, chain.top, orderings(chain), IN_ORDER)
     return CODE.at(
         node.span,
         f"{written(node.syntax)} stands inside a shard",
         f"a shard holds part of every matrix; `{kind}` {SPLITS[kind]}",
         labels=around_label(node, "this opens a shard, and nothing stands inside one"),
-        help=use(annotated, chain.top, orderings(chain), IN_ORDER),
+        help=way_out.help,
+        fixes=way_out.fixes,
     )

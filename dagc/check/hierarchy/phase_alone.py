@@ -19,11 +19,13 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     for node in annotated.faulty(Fault.PHASE_ALONE):
         if isinstance(node.syntax, Scope):
             other = "decode" if node.syntax.kind is ScopeKind.PREFILL else "prefill"
+            way_out = use(annotated, node.syntax, _candidates(node.syntax), _FORM)
             yield CODE.at(
                 node.span,
                 f"`{node.syntax.kind}` stands alone",
                 f"a request needs `{other}` too",
-                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
+                help=way_out.help,
+                fixes=way_out.fixes,
             )
 
 

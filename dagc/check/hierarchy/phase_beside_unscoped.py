@@ -24,12 +24,14 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
 
 def _diagnostic(annotated: Annotated, node: Node, around: Pools) -> Diagnostic:
     phases = [branch for branch in around.branches if isinstance(branch, Scope) and branch.kind in PHASES]
+    way_out = use(annotated, around, _candidates(node, around), _FORM)
     return CODE.at(
         node.span,
         "a pool that is for no phase stands beside one that is",
         "wrap it in `prefill` or `decode`",
         labels=tuple(Label(phase.span, f"this pool is for {phase.kind}") for phase in phases),
-        help=use(annotated, around, _candidates(node, around), _FORM),
+        help=way_out.help,
+        fixes=way_out.fixes,
     )
 
 

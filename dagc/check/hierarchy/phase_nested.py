@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dagc.check.repair import chain_around, nest, pools, use
+from dagc.check.repair import Offers, chain_around, nest, pools, use
 from dagc.check.words import around_label, nearest_around, written
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, parts
@@ -20,16 +20,18 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such place."""
     for node in annotated.faulty(Fault.PHASE_NESTED):
         around = nearest_around(node)
+        way_out = _way_out(annotated, node)
         yield CODE.at(
             node.span,
             f"phases are parted inside {written(around) if around else 'a phase'}",
             "each phase is a deployment of its own: it stands in the deployment or in a replica",
             labels=around_label(node, "inside this"),
-            help=_help(annotated, node),
+            help=way_out.help,
+            fixes=way_out.fixes,
         )
 
 
-def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
+def _way_out(annotated: Annotated, node: Node) -> Offers:
     outer = next((kind_of(one) for one in reversed(node.enclosing) if kind_of(one) in PHASES), None)
     branches = node.syntax.branches if isinstance(node.syntax, Pools) else (node.syntax,)
     if outer is not None:

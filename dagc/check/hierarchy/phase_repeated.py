@@ -25,12 +25,14 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
 
 def _diagnostic(annotated: Annotated, node: Node, syntax: Scope, around: Pools) -> Diagnostic:
     alike = [branch for branch in around.branches if isinstance(branch, Scope) and branch.kind is syntax.kind]
+    way_out = use(annotated, around, _candidates(syntax, around), _FORM)
     return CODE.at(
         node.span,
         f"a second pool for `{syntax.kind}`",
         "each phase has one pool; more GPUs of it are replicas inside, `dp`",
         labels=(Label(alike[0].span, "the first"),),
-        help=use(annotated, around, _candidates(syntax, around), _FORM),
+        help=way_out.help,
+        fixes=way_out.fixes,
     )
 
 

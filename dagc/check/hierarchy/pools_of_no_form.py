@@ -20,12 +20,14 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each such `|`."""
     for node in annotated.faulty(Fault.POOLS_SHAPE):
         if isinstance(node.syntax, Pools):
+            way_out = use(annotated, node.syntax, _candidates(node.syntax), _FORM)
             yield CODE.at(
                 node.span,
                 _message(node.syntax),
                 "expected one pool without experts beside one that is only `ep` or `moe`",
                 notes=("the other form is one `prefill` beside one `decode`",),
-                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
+                help=way_out.help,
+                fixes=way_out.fixes,
             )
 
 

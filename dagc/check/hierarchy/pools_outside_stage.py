@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import chain_around, nest, use
+from dagc.check.repair import Offers, chain_around, nest, use
 from dagc.check.words import around_label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import Annotated, Fault, Node
@@ -18,16 +18,18 @@ _FORM = "write the pools in a replica or a stage: `tp 2 | ep 4`, or `pp 2 < tp 2
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each `|` out of place."""
     for node in annotated.faulty(Fault.POOLS_PLACE):
+        way_out = _way_out(annotated, node)
         yield CODE.at(
             node.span,
             f"pools stand in {node.place.value}",
             "`|` gives attention and experts GPUs of their own, in a replica or in a stage",
             labels=around_label(node, f"this opens {node.place.value}"),
-            help=_help(annotated, node),
+            help=way_out.help,
+            fixes=way_out.fixes,
         )
 
 
-def _help(annotated: Annotated, node: Node) -> tuple[str, ...]:
+def _way_out(annotated: Annotated, node: Node) -> Offers:
     """The pools alone, in the same stage."""
     chain = chain_around(node)
     outer = [axis for axis in chain.axes if axis.kind in (AxisKind.DP, AxisKind.PP)]

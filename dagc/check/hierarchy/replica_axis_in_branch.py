@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import axes_in, fold, merged, nest, scope, use
+from dagc.check.repair import Offers, axes_in, fold, merged, nest, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, subtrees
@@ -20,12 +20,14 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     for node in annotated.faulty(Fault.REPLICA_AXIS):
         culprit = _culprit(node.syntax)
         around = node.enclosing[-1]
+        way_out = _way_out(annotated, node, around)
         yield CODE.at(
             culprit.span,
             f"`{culprit.span.text}` stands in a branch of a fold",
             "the branches share one stage; replicas, stages and phases are made around it",
             labels=(Label(around.outer, "the fold"),),
-            help=_help(annotated, node, around),
+            help=way_out.help,
+            fixes=way_out.fixes,
         )
 
 
@@ -35,10 +37,10 @@ def _culprit(branch: Strategy) -> Axis | Scope:
     return next((part for part in nodes if part.kind is AxisKind.PP or part.kind in PHASES), nodes[0])
 
 
-def _help(annotated: Annotated, node: Node, around: Strategy) -> tuple[str, ...]:
+def _way_out(annotated: Annotated, node: Node, around: Strategy) -> Offers:
     """The axis around the fold. A phase in a branch has no such place."""
     if not isinstance(around, Fold) or any(kind_of(part) in PHASES for part in subtrees(around)):
-        return (_FORM,)
+        return Offers((_FORM,))
     hoisted = [axis for branch in around.branches for axis in axes_in(branch) if _is_outer(branch, axis)]
     branches = [rest for branch in around.branches if (rest := _without(branch, hoisted)) is not None]
     by_kind = merged(hoisted)

@@ -20,11 +20,13 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     for node in annotated.faulty(Fault.ONE_DOMAIN):
         if isinstance(node.syntax, Fold):
             domain, other = _domains(node.syntax)
+            way_out = use(annotated, node.syntax, _candidates(node.syntax), _FORM)
             yield CODE.at(
                 node.span,
                 f"both branches of this fold are for {domain}",
                 f"one branch must be for {other}",
-                help=use(annotated, node.syntax, _candidates(node.syntax), _FORM),
+                help=way_out.help,
+                fixes=way_out.fixes,
             )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.plan.options import OPTIONS
+from dagc.diag.diagnostic import Code, Diagnostic, Fix
+from dagc.diag.fixing import spelling, write
+from dagc.plan.options import OPTIONS, OptionForm
 from dagc.plan.scopes import Annotated
-from dagc.syntax.tree import Axis, Option, Scope
+from dagc.syntax.tree import Axis, Option, Quantity, Scope, Word
+from dagc.units import nearest
 
 CODE = Code("N121", "bad-option-value")
 
@@ -30,4 +32,22 @@ def _diagnostic(option: Option) -> Diagnostic:
         option.span,
         f"`{option.name}` takes {form.values}, found {found}",
         help=(f"write `[{form.example}]`",),
+        fixes=_fixes(option, form),
     )
+
+
+_SHARED = ("sharded", "replicated")
+
+
+def _fixes(option: Option, form: OptionForm) -> tuple[Fix, ...]:
+    """No value where none is taken; a word that is near; a whole number that was written with a point."""
+    if form.accepts(()):
+        return write(option.span, option.name)
+    match option.values:
+        case (Word() as word,) if option.name == "shared":
+            return spelling(word.span, nearest(word.text, _SHARED), _SHARED)
+        case (Quantity(unit=None, value=float() as number) as written,) if number.is_integer():
+            whole = Quantity(int(number), None, written.span)
+            return write(written.span, str(int(number)), safe=True) if form.accepts((whole,)) else ()
+        case _:
+            return ()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.check.rewrite import moved, without
+from dagc.diag.diagnostic import Code, Diagnostic, Fix
 from dagc.plan.options import OPTIONS
 from dagc.plan.scopes import Annotated, Kind, Node, Place, kind_of
 from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Scope, ScopeKind
@@ -23,7 +24,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
             for option in node.syntax.options:
                 found = _reason(annotated, node, option)
                 if found:
-                    yield _diagnostic(node, option, *found)
+                    yield _diagnostic(node, option, *found, _fixes(annotated, node.syntax, option))
 
 
 def _reason(annotated: Annotated, node: Node, option: Option) -> tuple[str, str] | None:
@@ -40,6 +41,22 @@ def _reason(annotated: Annotated, node: Node, option: Option) -> tuple[str, str]
     return None
 
 
+def _fixes(annotated: Annotated, syntax: Axis | Scope, option: Option) -> tuple[Fix, ...]:
+    """Behind the one axis that could have meant it, or left out where there is none, or more than one."""
+    form = OPTIONS[option.name]
+    fitting = [
+        node.syntax
+        for node in annotated.nodes()
+        if isinstance(node.syntax, Axis | Scope)
+        and node.syntax is not syntax
+        and node.syntax.kind in form.on
+        and _reason(annotated, node, option) is None
+    ]
+    if len(fitting) == 1 and form.accepts(option.values) and all(o.name != option.name for o in fitting[0].options):
+        return moved(syntax, option, fitting[0])
+    return without(syntax, option, safe=False)
+
+
 def _is_in_experts(annotated: Annotated, node: Node) -> bool:
     """Whether a node stands in the experts' branch of a fold or in an experts' pool."""
     around = {id(one) for one in (*node.enclosing, node.syntax)}
@@ -50,7 +67,7 @@ def _owners(name: str) -> str:
     return " or ".join(f"`{kind}`" for kind in _ORDER if kind in OPTIONS[name].on)
 
 
-def _diagnostic(node: Node, option: Option, reason: str, move: str) -> Diagnostic:
+def _diagnostic(node: Node, option: Option, reason: str, move: str, fixes: tuple[Fix, ...]) -> Diagnostic:
     kind = kind_of(node.syntax)
     here = ", ".join(f"`{form.name}`" for form in OPTIONS.values() if kind in form.on)
     offers = (f"options of `{kind}`: {here}",) if here else ()
@@ -59,4 +76,5 @@ def _diagnostic(node: Node, option: Option, reason: str, move: str) -> Diagnosti
         f"`{option.name}` does not apply to this `{kind}`",
         reason,
         help=(f"{move}, or leave it out", *offers),
+        fixes=fixes,
     )

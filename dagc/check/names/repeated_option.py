@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.rewrite import without
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import PHASES, Annotated, Node, kind_of
 from dagc.source import Span
@@ -26,6 +27,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                         "it has one value",
                         labels=(Label(seen[key], "written here already"),),
                         help=("leave one of them out",),
+                        fixes=without(node.syntax, option, safe=seen[key].text.split() == option.span.text.split()),
                     )
                 seen.setdefault(key, option.span)
 

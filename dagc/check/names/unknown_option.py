@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import spelling
 from dagc.plan.options import OPTIONS
 from dagc.plan.scopes import Annotated, Kind
 from dagc.syntax.tree import Axis, Option, Scope
@@ -24,12 +25,13 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
 
 def _diagnostic(kind: Kind, option: Option) -> Diagnostic:
     here = [form.name for form in OPTIONS.values() if kind in form.on]
-    near = difflib.get_close_matches(option.name.lower(), OPTIONS, n=1, cutoff=0.6)
-    offer = f"did you mean `{near[0]}`? " if near else ""
+    near = next(iter(difflib.get_close_matches(option.name.lower(), here or OPTIONS, n=1, cutoff=0.6)), None)
+    near = near or next(iter(difflib.get_close_matches(option.name.lower(), OPTIONS, n=1, cutoff=0.6)), None)
+    offer = f"did you mean `{near}`? " if near else ""
     listed = ", ".join(f"`{name}`" for name in here)
     return CODE.at(
         option.name_span,
         f"there is no option `{option.name}`",
         help=(f"{offer}options of `{kind}`: {listed}" if here else f"{offer}`{kind}` has no options",),
-        fixes=(Fix(f"write `{near[0]}`", (Edit(option.name_span, near[0]),), safe=False),) if near else (),
+        fixes=spelling(option.name_span, near, OPTIONS),
     )

@@ -9,15 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from dagc.check.priced import (
+    active_disagrees,
+    bubble_over_limit,
     claim_false,
     claim_misses_requirement,
+    claim_of_no_experts,
     claim_without_digits,
     claims_disagree,
+    margin_without_requirement,
     margin_wrong,
+    memory_mostly_unused,
     memory_nearly_full,
     memory_over_device,
+    met_without_queueing,
     parameters_disagree,
     requirement_not_met,
+    weights_disagree,
 )
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
@@ -28,12 +35,19 @@ Rule = Callable[[Plan, Assessment], Iterator[Diagnostic]]
 RULES: tuple[Rule, ...] = (
     memory_over_device.check,
     memory_nearly_full.check,
+    memory_mostly_unused.check,
     requirement_not_met.check,
+    met_without_queueing.check,
+    bubble_over_limit.check,
     claim_false.check,
+    claim_of_no_experts.check,
     claims_disagree.check,
     margin_wrong.check,
+    margin_without_requirement.check,
     claim_misses_requirement.check,
     parameters_disagree.check,
+    active_disagrees.check,
+    weights_disagree.check,
     claim_without_digits.check,
 )
 """All rules, by family."""

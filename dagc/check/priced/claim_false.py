@@ -57,4 +57,4 @@ def _fixes(verdict: Verdict) -> tuple[Fix, ...]:
     is_count = figure.unit == Dimension.COUNT and verdict.claim.comparison == "="
     if not is_count or actual.text is None or verdict.claim.margin is not None:
         return ()
-    return (Fix(f"claim {actual.text}", (Edit(figure.span, actual.text),), safe=True),)
+    return (Fix(f"claim {actual.text}", (Edit(figure.span, actual.text),), safe=False),)

@@ -1,4 +1,4 @@
-"""W901: a pool fits, but its fullest rank leaves less than a tenth of the device free.
+"""W901: a pool fits, but its fullest rank leaves less of the device free than the limit, a tenth by default.
 
 Allocators fragment, communication buffers and graphs captured by an engine take their part: engines keep a tenth
 back by default.
@@ -16,22 +16,20 @@ from dagc.units import format_bytes, format_share
 
 CODE = Code("W901", "memory-nearly-full", Severity.WARNING)
 
-LIMIT = 0.9
-"""Share of the device above which advice is given."""
-
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
-    """One warning for each pool that fits tightly."""
+    """One warning for each pool that fills more than the limit `memory`, and fits."""
+    limit = plan.facts.rules.limit("memory")
     for pool in assessment.memory.pools if assessment.memory else ():
-        if LIMIT < pool.share <= 1:
-            yield _diagnostic(plan, pool)
+        if limit < pool.share <= 1:
+            yield _diagnostic(plan, pool, limit)
 
 
-def _diagnostic(plan: Plan, pool: PoolFigures) -> Diagnostic:
+def _diagnostic(plan: Plan, pool: PoolFigures, limit: float) -> Diagnostic:
     free = pool.capacity_bytes - pool.max_bytes
     return CODE.at(
         plan.deployment.strategy.body.outer,
         f"rank {pool.rank} of pool `{pool.pool}` uses {format_share(pool.share)} of its device",
         f"{format_bytes(free)} of {format_bytes(pool.capacity_bytes)} are free",
-        help=(f"engines keep {format_share(1 - LIMIT)} back: shorten the batch, or split the model further",),
+        help=(f"keep {format_share(1 - limit)} back: shorten the batch, or split the model further",),
     )

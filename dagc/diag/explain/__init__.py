@@ -1,11 +1,32 @@
-"""The explain pages: one Markdown file for each code, in this folder, read as package data."""
+"""The explain pages: one Markdown file for each code, in this folder, read as package data.
+
+Each begins with the code and its name, its severity, whether it is on by default, and one sentence. So the pages are
+also the table of all codes, for what must not import every rule to know them.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
+from dagc.diag.diagnostic import Code, Severity
+
 _NAME = re.compile(r"([A-Z][0-9]{3})\.md")
+_HEAD = re.compile(
+    r"# (?P<code>[A-Z][0-9]{3}) (?P<name>\S+)\n\n"
+    r"\*\*(?P<severity>error|warning)(?P<off>, off by default)?\.\*\* (?P<summary>.+?)\n\n",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A code as its page has it, with the page's first sentences on one line."""
+
+    code: Code
+    summary: str
 
 
 def page(code: str) -> str | None:
@@ -24,3 +45,21 @@ def codes() -> tuple[str, ...]:
     """Every code that has a page, in order."""
     names = (_NAME.fullmatch(entry.name) for entry in files(__name__).iterdir())
     return tuple(sorted(name[1] for name in names if name))
+
+
+@cache
+def listed() -> tuple[Listed, ...]:
+    """Every code that has a page, in order."""
+    texts = ((files(__name__) / f"{code}.md").read_text("utf-8") for code in codes())
+    heads = (_HEAD.match(text) for text in texts)
+    return tuple(_listed(head) for head in heads if head)
+
+
+def summary(code: str) -> str | None:
+    """The first sentences of a code's page; None when there is none."""
+    return next((one.summary for one in listed() if one.code.code == code), None)
+
+
+def _listed(head: re.Match[str]) -> Listed:
+    code = Code(head["code"], head["name"], Severity(head["severity"]), is_default=head["off"] is None)
+    return Listed(code, " ".join(head["summary"].split()))

@@ -1,0 +1,47 @@
+"""W120: an expert group lies on more than one node, so that its all-to-all goes over the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import written_factor
+from dagc.check.facts import states
+from dagc.check.nodes import Crossing, crossing, fitting
+from dagc.check.words import counted
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.plan.layout import Factor
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+from dagc.units import format_share
+
+CODE = Code("W120", "ep-across-nodes", Severity.WARNING)
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One warning for each written `ep`; only where the plan states its cluster."""
+    if not states(plan, "cluster"):
+        return
+    for service in plan.deployment.services:
+        pool = service.experts_pool
+        factor = written_factor(pool.experts, AxisKind.EP)
+        if pool.experts is None or factor is None:
+            continue
+        found = crossing(plan, service, pool, pool.experts, AxisKind.EP)
+        if found is not None:
+            yield _diagnostic(factor, found, plan.facts.cluster.gpus_per_node)
+
+
+def _diagnostic(factor: Factor, found: Crossing, node: int) -> Diagnostic:
+    return CODE.at(
+        factor.span,
+        f"`ep {factor.degree}` crosses nodes of {node} GPUs",
+        f"{found.groups} of {counted(found.total, 'expert group')}: "
+        f"{format_share(found.leaving)} of what a rank sends leaves its node",
+        help=(_help(factor.degree, node),),
+    )
+
+
+def _help(degree: int, node: int) -> str:
+    fits = fitting(degree, node)
+    instead = f"`ep {fits}` fits within a node" if fits < degree else "bring the group's ranks together, by `tp` inside"
+    return f"{instead}; where the experts are meant to be wide, allow this code"

@@ -1,0 +1,37 @@
+"""W132: fewer micro-batches than stages, so that some stages always wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.facts import label, states
+from dagc.check.words import counted
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+from dagc.plan.splits import fullest_replica, micro_batch_count
+
+CODE = Code("W132", "fewer-micro-than-stages", Severity.WARNING)
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One warning for each service, where `micro` or the batch is stated."""
+    for service in plan.deployment.services:
+        sequences = fullest_replica(plan.deployment, service, plan.facts.workload.batch)
+        count = micro_batch_count(service, sequences)
+        is_stated = service.options.micro is not None or states(plan, "workload")
+        if is_stated and count < service.stages:
+            yield _diagnostic(plan, service, count, sequences)
+
+
+def _diagnostic(plan: Plan, service: Service, count: int, sequences: int) -> Diagnostic:
+    by_batch = sequences < service.stages
+    return CODE.at(
+        service.option_span("micro") or service.span,
+        f"at most {count} of {service.stages} stages work at a time",
+        f"a replica has {counted(sequences, 'sequence')}" if by_batch else counted(count, "micro-batch", "es"),
+        labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
+        help=(f"a replica needs {service.stages} sequences, or fewer stages",)
+        if by_batch
+        else (f"use `micro {service.stages}` or more",),
+    )

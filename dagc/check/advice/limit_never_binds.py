@@ -1,0 +1,61 @@
+"""W139: a requirement that every deployment meets, or that another one contains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic, Label, Severity
+from dagc.plan.plan import Plan
+from dagc.plan.workload import Requirement
+from dagc.units import Dimension, format_bytes
+
+CODE = Code("W139", "limit-never-binds", Severity.WARNING)
+
+_CEILINGS = ("<", "<=")
+_FLOORS = (">", ">=")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One warning for each such requirement."""
+    for requirement in plan.facts.requirements:
+        reason, other = _reason(plan, requirement), _tighter(plan, requirement)
+        if reason or other is not None:
+            yield CODE.at(
+                requirement.span,
+                f"`{requirement.span.text}` decides nothing",
+                reason or "the other one asks for more",
+                labels=() if other is None or reason else (Label(other.span, "this contains it"),),
+                help=("leave it out, or state the limit that is meant",),
+            )
+
+
+def _reason(plan: Plan, requirement: Requirement) -> str:
+    figure = requirement.figure
+    if requirement.comparison in _FLOORS and figure.value == 0:
+        return "nothing is below zero"
+    if requirement.comparison not in _CEILINGS:
+        return ""
+    if figure.unit == Dimension.SHARE and (figure.value > 1 or (figure.value == 1 and requirement.name != "memory")):
+        return "a share is never more than 100 %"
+    largest = max(plan.device_of(pool).memory_bytes for s in plan.deployment.services for pool in s.pools)
+    if requirement.name == "memory" and figure.unit == Dimension.BYTES and figure.value > largest:
+        return f"a GPU has {format_bytes(largest)}"
+    return ""
+
+
+def _tighter(plan: Plan, requirement: Requirement) -> Requirement | None:
+    """Another requirement on the same figure that this one follows from; of equals the first stays."""
+    same = [one for one in plan.facts.requirements if _subject(one) == _subject(requirement)]
+    place = same.index(requirement)
+    for side, sign in ((_CEILINGS, 1), (_FLOORS, -1)):
+        if requirement.comparison in side:
+            for i, one in enumerate(same):
+                ahead = (sign * one.figure.value, i) < (sign * requirement.figure.value, place)
+                if one.comparison in side and ahead:
+                    return one
+    return None
+
+
+def _subject(requirement: Requirement) -> tuple[str, str, str, str]:
+    name = "tpot" if requirement.name == "latency" else requirement.name
+    return name, requirement.figure.unit, requirement.figure.per, requirement.figure.kind

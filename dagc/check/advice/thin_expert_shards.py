@@ -1,0 +1,36 @@
+"""W121: tensor parallelism cuts each expert into shards too narrow for a matrix product to run well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import fitting_tp, use_degree, written_factor
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.plan.layout import Factor
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("W121", "thin-expert-shards", Severity.WARNING)
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One warning for each service; silent where the width does not divide, which is refused."""
+    experts, least = plan.facts.model.experts, plan.facts.rules.limit("expert_columns")
+    if experts is None:
+        return
+    for service in plan.deployment.services:
+        factor = written_factor(service.experts_pool.experts, AxisKind.TP)
+        if factor is not None and factor.degree > 1 and experts.ffn // factor.degree < least:
+            yield _diagnostic(plan, factor, experts.ffn, least)
+
+
+def _diagnostic(plan: Plan, factor: Factor, ffn: int, least: float) -> Diagnostic:
+    fitting = fitting_tp(plan, factor, lambda d: ffn // d >= least or d == 1)
+    return CODE.at(
+        factor.span,
+        f"`tp {factor.degree}` cuts each expert into shards of {ffn // factor.degree} columns",
+        f"{ffn} / {factor.degree} = {ffn // factor.degree}, fewer than {least:g}",
+        labels=label(plan.facts.model.spans, f"each expert is {ffn} wide", "ffn"),
+        help=(*use_degree(plan, factor.span, fitting), "or split the experts themselves, with `ep`"),
+    )

@@ -1,0 +1,36 @@
+"""What the rules of engines share: whether an engine is named, and where its degrees were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import written_factor
+from dagc.engines.profiles import Profile
+from dagc.plan.deployment import Service
+from dagc.plan.layout import Factor
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+
+def services_under(plan: Plan, *engines: str) -> Iterator[tuple[Profile, Service]]:
+    """The services of a plan with the engine that it names, where that is one of these; of any without names."""
+    profile = plan.facts.engine
+    if profile is not None and (not engines or profile.name in engines):
+        for service in plan.deployment.services:
+            yield profile, service
+
+
+def expert_groups(plan: Plan, *engines: str) -> Iterator[tuple[Service, Factor, int]]:
+    """Services with a written `ep` above 1 on a model whose number of experts is stated, and that number."""
+    experts = plan.facts.model.expert_count
+    for _, service in services_under(plan, *engines):
+        factor = written_factor(service.experts_pool.experts, AxisKind.EP)
+        if experts and factor is not None and factor.degree > 1:
+            yield service, factor, experts
+
+
+def dividing_ep(slots: int, degree: int) -> str:
+    """The nearest `ep` degrees that divide a number of experts, as help names them."""
+    below = next(d for d in range(min(degree, slots), 0, -1) if slots % d == 0)
+    above = next((d for d in range(degree + 1, slots + 1) if slots % d == 0), None)
+    return f"`ep {below}`" if above is None else f"`ep {below}` or `ep {above}`"

@@ -1,0 +1,1 @@
+"""Rules of serving engines, one file each; they hold where a plan names the engine."""

@@ -1,0 +1,31 @@
+"""D444: Megatron-Core cuts a sequence into twice as many parts as cp has ranks, of equal length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import written_factor
+from dagc.check.engine_terms import services_under
+from dagc.check.facts import label, states
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("D444", "megatron-prompt-not-in-parts")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service; only where the plan states its workload."""
+    prompt = plan.facts.workload.prompt
+    for _, service in services_under(plan, "megatron") if states(plan, "workload") else ():
+        factor = written_factor(service.attention_pool.attention, AxisKind.CP)
+        parts = 2 * factor.degree if factor else 0
+        if factor is not None and factor.degree > 1 and prompt % parts:
+            yield CODE.at(
+                factor.span,
+                f"a prompt of {prompt} tokens has no {parts} equal parts, as Megatron-Core cuts it for "
+                f"`cp {factor.degree}`",
+                f"{prompt} / (2 × {factor.degree}) = {prompt / parts:g}",
+                labels=label(plan.facts.workload.spans, f"{prompt} tokens", "prompt"),
+                help=(f"pad prompts to {prompt + -prompt % parts} tokens",),
+            )

@@ -1,0 +1,34 @@
+"""D445: Megatron-Core splits key-value heads over tp and makes no copies of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.catalog.model import AttentionKind
+from dagc.check.alternatives import nearest, use_degree, written_factor
+from dagc.check.engine_terms import services_under
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("D445", "megatron-query-groups")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service; a latent cache has no key-value heads."""
+    model = plan.facts.model
+    kv_heads = model.kv_heads
+    if not kv_heads or (model.attention and model.attention.kind is AttentionKind.MLA):
+        return
+    for _, service in services_under(plan, "megatron"):
+        factor = written_factor(service.attention_pool.attention, AxisKind.TP)
+        if factor is not None and kv_heads % factor.degree:
+            fitting = nearest(factor.degree, lambda degree: kv_heads % degree == 0, kv_heads)
+            yield CODE.at(
+                factor.span,
+                f"Megatron-Core cannot split {kv_heads} key-value heads over `tp {factor.degree}`",
+                f"{kv_heads} / {factor.degree} is not whole, and heads are not copied",
+                labels=label(model.spans, f"{kv_heads} key-value heads", "kv_heads"),
+                help=use_degree(plan, factor.span, fitting),
+            )

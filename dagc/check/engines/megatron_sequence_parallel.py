@@ -1,0 +1,28 @@
+"""D443: Megatron-Core takes tp with experts only together with sequence parallelism."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import written_factor
+from dagc.check.engine_terms import services_under
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("D443", "megatron-tp-without-sp")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service of a model with experts."""
+    if not plan.facts.model.expert_count:
+        return
+    for _, service in services_under(plan, "megatron"):
+        factor = written_factor(service.attention_pool.attention, AxisKind.TP)
+        if factor is not None and factor.degree > 1 and not service.options.sequence_parallel:
+            yield CODE.at(
+                factor.span,
+                f"Megatron-Core refuses `tp {factor.degree}` with experts where the sequence is not split over it too",
+                "without sequence parallelism",
+                help=(f"write `tp {factor.degree} [sp]`",),
+            )

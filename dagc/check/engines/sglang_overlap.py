@@ -1,0 +1,28 @@
+"""D422: SGLang overlaps two batches only with an all-to-all backend, which sets ep to all ranks of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.alternatives import written_factor
+from dagc.check.engine_terms import services_under
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
+
+CODE = Code("D422", "sglang-overlap-below-tp")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service."""
+    for _, service in services_under(plan, "sglang"):
+        width = service.experts_pool.width
+        factor = written_factor(service.experts_pool.experts, AxisKind.EP)
+        if service.options.overlap > 1 and factor is not None and factor.degree != width:
+            yield CODE.at(
+                service.option_span("overlap"),
+                f"`overlap` needs DeepEP in SGLang, which sets ep to the {width} ranks of a stage, and it is "
+                f"{factor.degree}",
+                "two batches overlap only with an all-to-all backend",
+                help=(f"use `ep {width}` on these ranks, or leave `overlap` out",),
+            )

@@ -1,0 +1,38 @@
+"""D412: vLLM's decode context parallelism shares copies of key-value heads, and here there are too few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.catalog.model import AttentionKind
+from dagc.check.engine_terms import services_under
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+
+CODE = Code("D412", "vllm-dcp-without-copies")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service; a latent cache is whole on every rank of tp, so always copied."""
+    model = plan.facts.model
+    if not model.kv_heads or (model.attention and model.attention.kind is AttentionKind.MLA):
+        return
+    for _, service in services_under(plan, "vllm"):
+        layout = service.attention_pool.attention
+        dcp = service.options.decode_context
+        if layout and dcp > 1 and layout.tp // model.kv_heads < dcp:
+            yield _diagnostic(plan, service, layout.tp, model.kv_heads)
+
+
+def _diagnostic(plan: Plan, service: Service, tp: int, kv_heads: int) -> Diagnostic:
+    dcp, copies = service.options.decode_context, tp // kv_heads
+    return CODE.at(
+        service.option_span("dcp"),
+        f"`dcp {dcp}` needs {dcp} copies of each key-value head in vLLM, and tp {tp} over {kv_heads} heads has "
+        f"{copies or 'none'}",
+        f"tp {tp} / {kv_heads} key-value heads = {tp / kv_heads:g}",
+        labels=label(plan.facts.model.spans, f"{kv_heads} key-value heads", "kv_heads"),
+        help=(f"use at least `tp {dcp * kv_heads}`, or {f'`dcp {copies}`' if copies > 1 else 'leave `dcp` out'}",),
+    )

@@ -1,0 +1,27 @@
+"""D411: vLLM's expert load balancing needs as many slots on each rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.engine_terms import expert_groups
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.plan import Plan
+
+CODE = Code("D411", "vllm-slots-uneven")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service with redundant experts. Without them vLLM splits unevenly, which W102 says."""
+    for service, factor, experts in expert_groups(plan, "vllm"):
+        redundant = service.options.redundant
+        slots = experts + redundant
+        if redundant and slots % factor.degree:
+            yield CODE.at(
+                factor.span,
+                f"`ep {factor.degree}` does not divide {experts} experts + {redundant} redundant ones = {slots} slots",
+                "vLLM balances experts over ranks that hold as many",
+                labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
+                help=(f"write `[redundant {redundant + -slots % factor.degree}]`",),
+            )

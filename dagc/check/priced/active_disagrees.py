@@ -1,0 +1,53 @@
+"""C302: the stated number of active parameters is neither that of the shapes nor below the stated total."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.catalog.parameters import ActiveDefinition, count
+from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.plan.digits import last_digit
+from dagc.plan.plan import Plan
+from dagc.report.assessment import Assessment
+from dagc.source import Span
+from dagc.units import format_count
+
+CODE = Code("C302", "active-disagrees")
+
+TOLERANCE = 0.01
+"""Share of a right figure by which the stated one may differ."""
+
+
+def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+    """At most one. Any of the usual ways to count what is active will do."""
+    del assessment
+    model = plan.facts.model
+    stated, span, shapes = model.declared_active, model.spans.get("active"), model.shapes()
+    if stated is None or span is None:
+        return
+    if shapes is not None:
+        counted = count(shapes).active
+        allowed = max(TOLERANCE * stated, last_digit(span.text, stated))
+        if not any(abs(right - stated) <= allowed for right in counted.values()):
+            yield _by_shapes(stated, span, counted[ActiveDefinition.ALL])
+    elif model.declared_parameters is not None and stated > model.declared_parameters:
+        yield _over_total(stated, span, model.declared_parameters, model.spans.get("parameters"))
+
+
+def _by_shapes(stated: float, span: Span, right: float) -> Diagnostic:
+    return CODE.at(
+        span,
+        f"{format_count(stated)} active parameters are stated, but a token passes {format_count(right)} by the shapes",
+        f"off by a factor of {max(stated, right) / min(stated, right):.3g}",
+        help=(f"write `active {format_count(right)}`, or correct a shape",),
+    )
+
+
+def _over_total(stated: float, span: Span, total: float, place: Span | None) -> Diagnostic:
+    return CODE.at(
+        span,
+        f"{format_count(stated)} parameters are stated to be active of {format_count(total)}",
+        "more than there are",
+        labels=(Label(place, "all of them"),) if place else (),
+        help=("correct one of the two",),
+    )

@@ -1,0 +1,27 @@
+"""C204: a claim states a margin to a requirement that the plan does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.plan import Plan
+from dagc.report.assessment import Assessment
+
+CODE = Code("C204", "margin-without-requirement")
+
+_SAME = {"latency": "tpot"}
+
+
+def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+    """One diagnostic for each such margin."""
+    del assessment
+    required = {_SAME.get(requirement.name, requirement.name) for requirement in plan.facts.requirements}
+    for claim in plan.claims:
+        if claim.margin is not None and _SAME.get(claim.name, claim.name) not in required:
+            yield CODE.at(
+                claim.margin.span,
+                f"a margin of {claim.margin.text} is claimed for `{claim.name}`, and nothing is required of it",
+                "a ratio to what?",
+                help=(f"state the requirement, `require {{ {claim.name} … }}`, or leave the margin out",),
+            )

@@ -1,0 +1,79 @@
+"""W128: a requirement on a time is met by a deployment that nobody waits for, and not by one under load.
+
+TTFT is computed for a batch that arrives alone. Under load the next batch waits for the one before it: with fixed
+service times and random arrivals (M/D/1) at load r the mean wait is r / (2 (1 - r)) of the service time
+(Pollaczek-Khinchine). TPOT is the interval of decode alone; where both phases share their GPUs, each batch's prefill
+comes between its predecessors' tokens, TTFT / (output - 1) a token on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.plan.plan import Plan
+from dagc.report.assessment import Assessment, RequirementVerdict
+from dagc.report.metrics import Metrics
+from dagc.units import format_seconds, format_share
+
+CODE = Code("W128", "met-without-queueing", Severity.WARNING)
+
+_CEILINGS = ("<", "<=")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A time under load, the arithmetic that gives it, and a way out."""
+
+    seconds: float
+    why: str
+    help: str
+
+
+def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+    """One warning for each ceiling on TTFT or TPOT that holds without load alone."""
+    for verdict in assessment.requirements:
+        if not verdict.ok or assessment.metrics is None or verdict.requirement.comparison not in _CEILINGS:
+            continue
+        loaded = _loaded(plan, assessment.metrics, verdict)
+        if loaded is not None and loaded.seconds > verdict.requirement.figure.value:
+            yield _diagnostic(verdict, loaded)
+
+
+def _diagnostic(verdict: RequirementVerdict, loaded: _Loaded) -> Diagnostic:
+    name, actual = verdict.name, verdict.actual.text
+    return CODE.at(
+        verdict.requirement.span,
+        f"`{name}` is {actual} with nobody waiting, and {format_seconds(loaded.seconds)} under load",
+        f"{verdict.requirement.figure.text} required",
+        notes=(loaded.why,),
+        help=(loaded.help,),
+    )
+
+
+def _loaded(plan: Plan, metrics: Metrics, verdict: RequirementVerdict) -> _Loaded | None:
+    if verdict.name == "ttft":
+        return _waiting(metrics.prefill.seconds, verdict.requirement.figure.value, plan.facts.rules.limit("load"))
+    if verdict.name in ("tpot", "latency") and metrics.handover_seconds is None:
+        return _interrupted(metrics, plan.facts.workload.output)
+    return None
+
+
+def _waiting(service: float, required: float, load: float) -> _Loaded:
+    """The mean over arrivals at this load, and the load at which the requirement still holds."""
+    spare = 2 * (required / service - 1)
+    highest = spare / (1 + spare)
+    wait = load / (2 * (1 - load)) if load < 1 else float("inf")
+    why = f"M/D/1 at a load of {format_share(load)}: {format_seconds(service)} × (1 + {wait:.3g}) on average"
+    return _Loaded(service * (1 + wait), why, f"it holds up to a load of {format_share(highest)}: leave more room")
+
+
+def _interrupted(metrics: Metrics, output: int) -> _Loaded | None:
+    if output < 2:
+        return None
+    prefill, decode = metrics.prefill.seconds, metrics.decode.seconds
+    why = f"both phases share their GPUs: {format_seconds(decode)} + {format_seconds(prefill)} / {output - 1} a token"
+    return _Loaded(
+        decode + prefill / (output - 1), why, "give the phases their own GPUs, `prefill < … > | decode < … >`"
+    )

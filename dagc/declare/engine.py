@@ -1,0 +1,53 @@
+"""An `engine` block becomes the profile of a serving engine: `engine vllm`, or `engine vllm { version "0.11.0" }`.
+
+Without a version it is the newest that is encoded.
+"""
+
+from __future__ import annotations
+
+from dagc.catalog.names import unknown_name
+from dagc.declare.fields import Field, Kind, read_fields
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.engines.profiles import ENGINES, Profile, profile
+from dagc.syntax.tree import Block, Word
+
+ENGINE_HEAD = Code("N140", "engine-head")
+ENGINE_VERSION = Code("N141", "engine-version")
+
+FIELDS = (Field("version", Kind.NAME, sample='"0.12.0"'),)
+
+
+def declare_engine(block: Block | None) -> tuple[Profile | None, tuple[Diagnostic, ...]]:
+    """The profile of a block; None without a block, and with the diagnostics when something in it is wrong."""
+    if block is None:
+        return None, ()
+    record, problems = read_fields(block.body or (), FIELDS, "engine")
+    name = block.head[0] if len(block.head) == 1 else None
+    if not isinstance(name, Word):
+        return None, (_head(block), *problems)
+    if name.text not in ENGINES:
+        return None, (unknown_name(name.span, "engine", ENGINES), *problems)
+    version = record.word("version")
+    if version is not None and version not in profile(name.text).versions:
+        return None, (*problems, _version(profile(name.text), version, block))
+    return (None if problems else profile(name.text, version)), problems
+
+
+def _head(block: Block) -> Diagnostic:
+    return ENGINE_HEAD.at(
+        block.head[1].span if len(block.head) > 1 else block.span,
+        "an `engine` block names one engine",
+        "unexpected here" if len(block.head) > 1 else "no engine is named",
+        help=(f"write `engine NAME`, with a name of {', '.join(ENGINES)}",),
+    )
+
+
+def _version(engine: Profile, version: str, block: Block) -> Diagnostic:
+    place = next((entry.span for entry in block.body or () if entry.name == "version"), block.span)
+    return ENGINE_VERSION.at(
+        place,
+        f"the rules of {engine.title} {version} are not encoded",
+        "no such version here",
+        notes=(f"encoded are {', '.join(engine.versions)}",),
+        help=(f"leave `version` out for {engine.version}, or name one of these",),
+    )

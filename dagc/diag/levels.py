@@ -1,0 +1,50 @@
+"""How much each piece of advice weighs: silenced, a warning, or an error.
+
+Turns diagnostics as the rules raise them into those that a plan's author wants to see. Only advice (`W`) has a level:
+what is wrong stays wrong. A house rule (`Code.is_default` False) is silent until a level is given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dagc.diag.diagnostic import Code, Diagnostic, Family, Severity
+
+
+class Level(StrEnum):
+    """What becomes of a piece of advice, by the word that a plan gives it with."""
+
+    ALLOW = "allow"
+    WARN = "warn"
+    DENY = "deny"
+
+
+_SEVERITY = {Level.WARN: Severity.WARNING, Level.DENY: Severity.ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Levels by code (`W105`), those that were given."""
+
+    given: Mapping[str, Level] = field(default_factory=dict[str, Level])
+
+    def of(self, code: Code) -> Level | None:
+        """The level of a piece of advice; None for a code that has none, because it is no advice."""
+        if code.family is not Family.ADVICE:
+            return None
+        return self.given.get(code.code, Level.WARN if code.is_default else Level.ALLOW)
+
+    def over(self, others: Levels) -> Levels:
+        """These, and the others' where these give none."""
+        return Levels({**others.given, **self.given})
+
+    def applied(self, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+        """Diagnostics with the severity that their level gives them, without those that are allowed."""
+        levelled = ((one, self.of(one.code)) for one in diagnostics)
+        return tuple(
+            one if level is None else one.weighing(_SEVERITY[level])
+            for one, level in levelled
+            if level is not Level.ALLOW
+        )

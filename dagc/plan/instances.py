@@ -1,0 +1,36 @@
+"""The services of a deployment as instances of an engine: plain degrees, and the options beside them."""
+
+from __future__ import annotations
+
+from dagc.catalog.model import ModelSpec
+from dagc.engines.instance import Instance
+from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
+from dagc.plan.deployment import Deployment, Phase, Service
+from dagc.plan.layout import Layout
+
+
+def instance_of(deployment: Deployment, service: Service, model: ModelSpec) -> Instance | None:
+    """A service as instances; None where its attention and experts have pools of their own, which no engine knows."""
+    attention, experts = service.attention_pool.attention, service.experts_pool.experts
+    if len(service.pools) > 1 or attention is None:
+        return None
+    options = service.options
+    return Instance(
+        sizes=Sizes(
+            AttentionDegrees(attention.tp, attention.cp, attention.dp),
+            None if model.is_dense else _experts(experts),
+            service.stages,
+            deployment.replicas * service.replicas,
+        ),
+        phase=None if service.phase is Phase.BOTH else service.phase.value,
+        layers=options.layers,
+        redundant=options.redundant,
+        experts=model.expert_count,
+        overlap=options.overlap,
+        decode_context=options.decode_context,
+        sequence_parallel=options.sequence_parallel,
+    )
+
+
+def _experts(layout: Layout | None) -> ExpertDegrees | None:
+    return None if layout is None else ExpertDegrees(layout.tp, layout.ep, layout.dp)

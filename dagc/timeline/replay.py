@@ -1,0 +1,240 @@
+"""Runs turns on an executor, and does not run again what was entered alike before.
+
+A turn is the blocks of one invocation, or a part of them. What it does to the state is a max-plus map, so from a state
+that differs by a constant from one that was seen, everything follows later by that constant: neither the turn nor any
+of its blocks is run a second time. Where the copies of a block differ, the copies that are left are a block of their
+own, so what two entrances soon have in common is shared from there on.
+
+What a lane was left with before any of a turn's inputs is there cannot matter, nor when an input came before any of its
+lanes was free: what is too early to matter counts as ready with the first that does. It assumes what the executor does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dagc.timeline.advance import Time, earliest, later
+from dagc.timeline.execute import Executed, Executor, MailKey, Tail, end_of
+from dagc.timeline.order import Block, Turn
+from dagc.timeline.steps import Steps
+
+_Label = tuple[tuple[int, int, int], ...]
+"""(template, count, offset) of each block of a turn."""
+
+_Key = tuple[object, ...]
+
+_SOON = 4
+"""Copies of a block within which two entrances meet, if they meet; later ones are not compared."""
+
+
+@dataclass(slots=True, eq=False)
+class _Form:
+    """What turns of one label have in common: their lanes, numbered as in a program. `steps` are those of the first
+    block; `awaits` when nothing starts before an input is there.
+    """
+
+    steps: Steps
+    lanes: tuple[int, ...]
+    awaits: bool
+    replayable: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Before:
+    """The state that a turn is entered with: numbers of its lanes, names of its messages, and the first time that
+    matters. `key` is what two states have in common that differ by a constant.
+    """
+
+    numbers: list[int]
+    mail: tuple[MailKey, ...]
+    base: int
+    counts: tuple[int, int]
+    key: _Key
+
+
+@dataclass(slots=True, eq=False)
+class _Known:
+    """A turn that was run, entered with `base`, and what it left: lanes, streams, and messages by block and step."""
+
+    base: int
+    counts: tuple[int, int]
+    pieces: tuple[Executed, ...]
+    lanes: tuple[Time, ...]
+    streams: tuple[Time | None, ...]
+    posts: tuple[tuple[int, int, Time, Time], ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Rest:
+    """The copies of a block from `copy` on, entered with `base`, and the state that the last one left."""
+
+    done: Executed
+    copy: int
+    base: int
+    lanes: tuple[Time, ...]
+    streams: tuple[Time, ...]
+
+
+class Replay:
+    """An executor that remembers."""
+
+    def __init__(self, executor: Executor) -> None:
+        """Nothing is known yet."""
+        self.executor = executor
+        self._forms: dict[_Label, _Form] = {}
+        self._known: dict[_Key, _Known] = {}
+        self._rests: dict[_Key, _Rest] = {}
+
+    def run(self, turn: Turn) -> list[list[Executed]]:
+        """What each block of a turn did, by member."""
+        if len(turn[0].members) == 1:
+            form = self._form(turn)
+            if form.replayable:
+                return [[executed] for executed in self._replay(turn, form)]
+        if len(turn) > 1:
+            return [self.run((block,))[0] for block in turn]
+        return [self.executor.run(block) for block in turn]
+
+    def _form(self, turn: Turn) -> _Form:
+        label = tuple((b.members[0].segment.template, b.count, b.members[0].offset) for b in turn)
+        found = self._forms.get(label)
+        if found is None:
+            found = self._forms[label] = self._formed(turn)
+        return found
+
+    def _formed(self, turn: Turn) -> _Form:
+        steps = [self.executor.templates[block.members[0].segment.template] for block in turn]
+        once = all(block.count == 1 or not one.mails for block, one in zip(turn, steps, strict=True))
+        behind = all(one.awaits_inputs and not one.meets for one in steps[1:])
+        lanes = tuple(dict.fromkeys(lane for one in steps for lane in one.used))
+        passes_nothing = all(one.passes_nothing for one in steps)
+        return _Form(steps[0], lanes, steps[0].awaits_inputs, once and behind and passes_nothing)
+
+    def _replay(self, turn: Turn, form: _Form) -> Sequence[Executed]:
+        self.executor.enter(turn[0].members[0])
+        before = self._before(turn, form)
+        known = self._known.get(before.key)
+        if known is None:
+            known = self._known[before.key] = self._learn(turn, before)
+            return known.pieces
+        return self._again(turn, known, before)
+
+    def _before(self, turn: Turn, form: _Form) -> _Before:
+        """The state before a turn, in which what is too early to matter is moved to the first time that does."""
+        executor, member, steps = self.executor, turn[0].members[0], form.steps
+        lanes, streams, teams = executor.lanes, executor.streams[member.invocation], member.program.teams
+        numbers = [2 * teams[lane // 2] + lane % 2 for lane in form.lanes]
+        waiting = executor.waiting(member, steps) if steps.meets else ()
+        base = min([earliest(lanes[number]) for number in numbers])
+        if form.awaits and len(waiting) == len(steps.meets):
+            inputs = [earliest(streams[stream]) for stream in steps.reads]
+            inputs += [earliest(executor.mail[name][0]) for _, name in waiting]
+            base = max(base, min(inputs))
+        state: list[Time] = []
+        for number in numbers:
+            lanes[number] = later(lanes[number], base)
+            state.append(lanes[number])
+        for stream in steps.reads:
+            streams[stream] = later(streams[stream], base)
+            state.append(streams[stream])
+        for _, name in waiting:
+            start, end = executor.mail[name]
+            executor.mail[name] = later(start, base), later(end, base)
+            state += executor.mail[name]
+        key = (id(form), *[step for step, _ in waiting], *[_exactly(time, base) for time in state])
+        counts = executor.counts.get(member.invocation, (0, 0))
+        return _Before(numbers, tuple(name for _, name in waiting), base, counts, key)
+
+    def _learn(self, turn: Turn, before: _Before) -> _Known:
+        """Run a turn, and note what it did."""
+        executor = self.executor
+        pieces = [self.run((block,))[0][0] for block in turn] if turn[1:] else [self._run(turn[0], before)]
+        last = turn[-1].members[0]
+        streams = zip(executor.streams[last.invocation], pieces[-1].steps.outs, strict=True)
+        return _Known(
+            base=before.base,
+            counts=before.counts,
+            pieces=tuple(pieces),
+            lanes=tuple(executor.lanes[number] for number in before.numbers),
+            streams=tuple(time if out else None for time, out in streams),
+            posts=tuple(
+                (index, number, *executor.mail[executor.name(piece.member, piece.steps, number, piece.mail_base)])
+                for index, piece in enumerate(pieces)
+                for number in piece.steps.posts
+            ),
+        )
+
+    def _again(self, turn: Turn, known: _Known, before: _Before) -> list[Executed]:
+        """A turn as it went before, later."""
+        executor, by = self.executor, before.base - known.base
+        sent, received = before.counts[0] - known.counts[0], before.counts[1] - known.counts[1]
+        for number, time in zip(before.numbers, known.lanes, strict=True):
+            executor.lanes[number] = time + by
+        invocation = turn[0].members[0].invocation
+        executor.streams[invocation] = [executor.zero if time is None else time + by for time in known.streams]
+        done: list[Executed] = []
+        for block, piece in zip(turn, known.pieces, strict=True):
+            base = piece.mail_base[0] + sent, piece.mail_base[1] + received
+            later_by = piece.later + by
+            done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.end))
+        for name in before.mail:
+            executor.mail.pop(name, None)
+        for index, number, start, end in known.posts:
+            one = done[index]
+            executor.mail[executor.name(one.member, one.steps, number, one.mail_base)] = start + by, end + by
+        self._count(done)
+        return done
+
+    def _count(self, done: list[Executed]) -> None:
+        """The messages that the invocation has after the last block."""
+        last = done[-1]
+        if any(one.steps.mails for one in done):
+            sends, (sent, received) = last.steps.sends, last.mail_base
+            counts = sent + sends, received + len(last.steps.mails) - sends
+            self.executor.counts[last.member.invocation] = counts
+
+    def _run(self, block: Block, before: _Before) -> Executed:
+        """One block of one member."""
+        member = block.members[0]
+        steps = self.executor.templates[member.segment.template]
+        if block.count == 1 or steps.copies_alike or steps.mails:
+            return self.executor.run(block)[0]
+        return self._run_unlike(block, before)
+
+    def _run_unlike(self, block: Block, before: _Before) -> Executed:
+        """A block whose copies differ: copy by copy, until what is left was entered alike before."""
+        executor, member = self.executor, block.members[0]
+        executed = executor.begin(member, block.count)
+        entered: list[_Before] = []
+        for copy in range(block.count):
+            if 0 < copy < _SOON:
+                before = self._before((block,), self._form((block,)))
+            rest = self._rests.get((copy, *before.key)) if copy < _SOON else None
+            if rest is not None:
+                self._join(executed, rest, before)
+                break
+            entered += [before] if copy < _SOON else []
+            executed.end = end_of(executed.steps, executor.copy(executed, copy))
+        self._note(executed, entered)
+        return executed
+
+    def _join(self, executed: Executed, rest: _Rest, before: _Before) -> None:
+        """Take the copies that are left from another block."""
+        executor, by = self.executor, before.base - rest.base
+        executed.kept.tail = Tail(rest.done.kept, rest.copy, by + rest.done.later)
+        executed.end = rest.done.last_end + by
+        for number, time in zip(before.numbers, rest.lanes, strict=True):
+            executor.lanes[number] = time + by
+        executor.streams[executed.member.invocation] = [time + by for time in rest.streams]
+
+    def _note(self, executed: Executed, entered: list[_Before]) -> None:
+        lanes = tuple(self.executor.lanes[number] for number in entered[0].numbers) if entered else ()
+        streams = tuple(self.executor.streams[executed.member.invocation])
+        for copy, before in enumerate(entered):
+            self._rests[copy, *before.key] = _Rest(executed, copy, before.base, lanes, streams)
+
+
+def _exactly(time: Time, base: int) -> int | bytes:
+    """A time after the base, as part of a key."""
+    return time - base if isinstance(time, int) else (time - base).tobytes()

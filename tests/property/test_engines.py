@@ -1,0 +1,156 @@
+"""What holds of every strategy and engine: flags read back to the same sizes, refusals offer what is accepted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dagc.diag.diagnostic import Family
+from dagc.driver import check, launch
+from dagc.engines.command import Host, command
+from dagc.engines.counting import count, settings_of_sizes
+from dagc.engines.express import express
+from dagc.engines.flags import read_flags, write_flags
+from dagc.engines.instance import Instance
+from dagc.engines.nearest import nearest, strategy_text
+from dagc.engines.profiles import ENGINES, LayerSplit, profile
+from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
+from dagc.engines.splits import split_layers
+from dagc.source import Source
+from tests.property.test_plan import ATTENTION, EXPERTS, FOLD, LEGAL, SERVICE
+from tests.unit.planning import deployment
+
+DEGREES = st.sampled_from([1, 2, 3, 4, 8])
+CUTS = st.tuples(DEGREES, DEGREES, DEGREES)
+
+
+@st.composite
+def sizes(draw: st.DrawFn, with_experts: bool = True) -> Sizes:
+    """Any two cuts of as many ranks: the second deals out the prime factors of the first anew."""
+    attention = AttentionDegrees(*draw(CUTS))
+    cut, left = [1, 1, 1], attention.width
+    for prime in (2, 3):
+        while left % prime == 0:
+            cut[draw(st.integers(0, 2))] *= prime
+            left //= prime
+    return Sizes(attention, ExpertDegrees(*cut) if with_experts else None, draw(DEGREES), draw(DEGREES))
+
+
+@given(st.sampled_from(ENGINES), sizes())
+def test_what_is_expressible_is_read_back_to_the_same_sizes(engine: str, wanted: Sizes) -> None:
+    """And what is not has something near that is, on as many GPUs."""
+    settings = settings_of_sizes(profile(engine), wanted)
+    if isinstance(settings, str):
+        found = nearest(profile(engine), wanted)
+        assert found is not None
+        assert (found.stages, found.replicas, found.gpus) == (wanted.stages, wanted.replicas, wanted.gpus)
+        settings, wanted = settings_of_sizes(profile(engine), found), found
+    assert not isinstance(settings, str)
+    one = command(engine, Instance(wanted), settings, Host("some/model", 8))
+    assert read_flags(engine, (*one.tokens, *one.file)).sizes == replace(wanted, replicas=1)
+    assert one.flags == write_flags(engine, settings) or engine == "trtllm"
+
+
+@given(st.sampled_from(ENGINES), LEGAL)
+def test_every_strategy_has_flags_that_say_its_sizes_or_reasons(engine: str, text: str) -> None:
+    """Over the whole path from text to tokens, with and without a model's shapes."""
+    for model in ("model m { experts 24 { top 2 } }", "model qwen3-30b-a3b"):
+        started = launch(Source("plan.moe", f"{model}\nengine {engine}\n{text}"))
+        for one in started.launched:
+            assert bool(one.refusals) != bool(one.services)
+            for service in one.services:
+                back = read_flags(engine, service.command.tokens)
+                assert back.world == service.gpus
+            assert one.refusals or sum(s.gpus * s.instances for s in one.services) == one.gpus
+
+
+@given(st.one_of(FOLD, EXPERTS, ATTENTION.map(lambda text: f"{text} ; ep 2"), SERVICE))
+def test_sizes_are_written_as_a_strategy_that_means_them(text: str) -> None:
+    found = deployment(text)
+    service = found.services[0]
+    if len(service.pools) == 1:
+        attention, experts = service.pools[0].attention, service.pools[0].experts
+        assert attention is not None and experts is not None
+        wanted = Sizes(
+            AttentionDegrees(attention.tp, attention.cp, attention.dp),
+            ExpertDegrees(experts.tp, experts.ep, experts.dp),
+            service.stages,
+            found.replicas,
+        )
+        again = deployment(strategy_text(wanted))
+        pool = again.services[0].pools[0]
+        assert pool.attention is not None and pool.experts is not None
+        assert (again.gpus, again.replicas, again.services[0].stages) == (found.gpus, found.replicas, service.stages)
+        assert (pool.attention.tp, pool.attention.cp, pool.attention.dp) == (attention.tp, attention.cp, attention.dp)
+        assert (pool.experts.tp, pool.experts.ep, pool.experts.dp) == (experts.tp, experts.ep, experts.dp)
+
+
+@given(st.sampled_from(ENGINES), st.lists(st.text(max_size=12), max_size=8))
+def test_any_tokens_are_read(engine: str, tokens: list[str]) -> None:
+    found = read_flags(engine, tokens)
+    assert (found.sizes is None) == (found.refusal is not None) == (found.world is None)
+
+
+FLAG_WORDS = st.sampled_from(
+    [
+        "-tp",
+        "--tp",
+        "--ep",
+        "--ep-size",
+        "--dp",
+        "--enable-dp-attention",
+        "--tp_size",
+        "1",
+        "0",
+        "3",
+        "8",
+        "=",
+        "--tp=2",
+    ]
+)
+
+
+@given(st.sampled_from(ENGINES), st.lists(FLAG_WORDS, max_size=10))
+def test_any_order_of_flags_is_read(engine: str, tokens: list[str]) -> None:
+    found = read_flags(engine, tokens)
+    assert (found.sizes is None) == (found.refusal is not None)
+
+
+@given(
+    st.sampled_from(ENGINES),
+    st.dictionaries(st.sampled_from(["tp", "pp", "dp", "ep", "cp"]), st.integers(-1, 2**20)),
+)
+def test_any_degrees_are_counted(engine: str, degrees: dict[str, int]) -> None:
+    found = count(engine, degrees)
+    assert (found.sizes is None) == (found.refusal is not None)
+    if found.sizes is not None:
+        assert found.world == found.sizes.gpus
+        assert found.sizes.experts is not None
+        assert found.sizes.experts.width == found.sizes.attention.width
+
+
+@given(st.sampled_from(list(LayerSplit)), st.integers(1, 300), st.integers(1, 64))
+def test_layers_are_split_whole_and_by_one_at_most(policy: LayerSplit, layers: int, stages: int) -> None:
+    held = split_layers(layers, stages, policy)
+    assert (len(held), sum(held)) == (stages, layers)
+    assert max(held) - min(held) <= 1
+
+
+@given(st.sampled_from(ENGINES), sizes(with_experts=False))
+def test_a_dense_model_has_flags_too(engine: str, wanted: Sizes) -> None:
+    found = express(profile(engine), Instance(wanted))
+    if not isinstance(found, str):
+        back = read_flags(engine, command(engine, Instance(wanted), found, Host("m", 8)).tokens).sizes
+        assert back is not None
+        assert (back.attention, back.stages) == (wanted.attention, wanted.stages)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from(ENGINES), LEGAL)
+def test_every_plan_under_an_engine_is_checked_to_the_end(engine: str, text: str) -> None:
+    """Graphs and timelines under an engine's numbers keep their invariants: no V code."""
+    facts = f"model qwen3-30b-a3b {{ layers 7 }}\ncluster h100-sxm x 4096\nengine {engine}\n"
+    found = check(Source("plan.moe", facts + text))
+    assert not [d.message for d in found.diagnostics if d.code.family is Family.INVARIANT]
