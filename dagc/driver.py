@@ -44,7 +44,7 @@ from dagc.report.structure import structure
 from dagc.report.weighed import Held, Weighed
 from dagc.source import Source, Span
 from dagc.syntax.parser import parse, parse_fragment
-from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
+from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Strategy, Unread
 from dagc.timeline.schedule import schedule
 from dagc.timeline.timeline import Timeline
 from dagc.timeline.verify import verify as verify_timeline
@@ -52,6 +52,7 @@ from dagc.timeline.verify import verify as verify_timeline
 if TYPE_CHECKING:
     from dagc.export.requested import Request
     from dagc.export.tracks import Traced
+    from dagc.flat.readings import Readings
     from dagc.report.summary import Summary
 
 Say = Callable[[str], None]
@@ -59,6 +60,9 @@ Say = Callable[[str], None]
 
 Blocks = tuple[tuple[str, Source], ...]
 """Blocks given as options: (keyword, text after it)."""
+
+Judge = Callable[[Deployment], tuple[Diagnostic, ...]]
+"""What the rules say of a strategy for facts that are stated elsewhere."""
 
 GivenLevels = tuple[tuple[Level, Source], ...]
 """Levels given as options: (level, codes or names of advice)."""
@@ -316,6 +320,51 @@ def _timelines(
 
 def _stops(diagnostics: list[Diagnostic]) -> bool:
     return any(d.stops for d in diagnostics)
+
+
+def read(
+    source: Source, blocks: Blocks = (), directory: Path = Path(), engine: str | None = None
+) -> tuple[Readings | None, tuple[Diagnostic, ...]]:
+    """The strategies that a flat notation or a command line of an engine can mean, or why it cannot be read.
+
+    With blocks, each reading is judged by the rules on degrees and sizes; nothing is priced.
+    """
+    from dagc.flat.counts import counts
+    from dagc.flat.flags import read_notation
+    from dagc.flat.readings import readings
+    from dagc.flat.spelling import possible
+
+    notation, problems = read_notation(source, engine)
+    if notation is None:
+        return None, in_order(problems)
+    counted = counts(notation)
+    trees = possible(notation, counted.values())
+    found: list[Diagnostic] = []
+    judge = _judge(NamedStrategy("main", None, trees[0], trees[0].outer), blocks, directory, found)
+    too_large: list[Diagnostic] = []
+    deployments = [legal for tree in trees if (legal := _legal(tree, too_large)) is not None]
+    if _stops(found) or not deployments:
+        return None, in_order([*found, *too_large[:1]])
+    return readings(notation, deployments, counted, judge), in_order(found)
+
+
+def _judge(some: NamedStrategy, blocks: Blocks, directory: Path, found: list[Diagnostic]) -> Judge:
+    """The rules on degrees and sizes for what the blocks state; none without blocks."""
+    if not blocks:
+        return lambda _: ()
+    overrides, unread = _overrides(blocks, found)
+    file = PlanFile(some.span.source, (), (some,), (), unread)
+    facts, problems = declare_facts(file, overrides, directory)
+    found += problems
+    return lambda deployment: Levels().applied(check_plan(Plan(deployment, facts)))
+
+
+def _legal(tree: Strategy, too_large: list[Diagnostic]) -> Deployment | None:
+    """The meaning of a strategy that no text was written for; None where the rules of the language refuse it."""
+    strategy = NamedStrategy("main", None, tree, tree.outer)
+    deployment, problems = resolve(strategy)
+    too_large += problems
+    return None if deployment is None or check_hierarchy(annotate(strategy)) else deployment
 
 
 Contents = dict[str, bytes | Iterable[bytes]]

@@ -38,6 +38,26 @@ def _leaving(nodes: Ranks) -> float:
     return 1 - float((held**2).sum()) / nodes.size**2
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """An expert group of `size` ranks lies on `nodes` nodes, and would fit on `least`."""
+
+    size: int
+    nodes: int
+    least: int
+
+
+def spread(plan: Plan, service: Service) -> Spread | None:
+    """How an engine's numbers of ranks spread the expert groups of a service; None where they lie close together."""
+    pool = service.experts_pool
+    if pool.run is None or pool.experts is None:
+        return None
+    group = plan.deployment.global_ranks(service, pool, 0)[pool.experts.groups((AxisKind.EP,))[0]]
+    node = plan.facts.cluster.gpus_per_node
+    found = Spread(group.size, np.unique(group // node).size, -(-group.size // node))
+    return found if found.nodes > found.least else None
+
+
 def fitting(degree: int, node: int) -> int:
     """The largest degree up to this one that divides a node."""
     return next(d for d in range(min(degree, node), 0, -1) if node % d == 0)

@@ -17,6 +17,7 @@ COMMANDS = {
     "rules": "every code that a diagnostic can have",
     "memory": "what each GPU holds, and what would still fit",
     "models": "the models that dagc knows, and config.json files",
+    "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""
 

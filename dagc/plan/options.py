@@ -14,6 +14,9 @@ from dagc.plan.scopes import Kind
 from dagc.source import Span
 from dagc.syntax.tree import Axis, AxisKind, Option, Quantity, Scope, ScopeKind, Strategy, Value, Word
 
+MAX_MICRO = 4096
+"""More micro-batches than any pipeline has in flight; each is scheduled, so time grows with them."""
+
 _ALL_SCOPES: frozenset[Kind] = frozenset(ScopeKind)
 
 
@@ -53,7 +56,13 @@ def _is_word(values: tuple[Value, ...], words: tuple[str, ...] = ()) -> bool:
 OPTIONS: Mapping[str, OptionForm] = {
     form.name: form
     for form in (
-        OptionForm("micro", frozenset({AxisKind.PP}), "a count of at least 1", "micro 8", lambda v: _is_count(v, 1)),
+        OptionForm(
+            "micro",
+            frozenset({AxisKind.PP}),
+            f"a count from 1 to {MAX_MICRO}",
+            "micro 8",
+            lambda v: _is_count(v, 1, MAX_MICRO),
+        ),
         OptionForm("layers", frozenset({AxisKind.PP}), "a count for each stage", "layers 9 7", _are_counts),
         OptionForm("redundant", frozenset({AxisKind.EP}), "a count", "redundant 32", lambda v: _is_count(v, 0)),
         OptionForm("overlap", frozenset({AxisKind.EP}), "1 or 2", "overlap 2", lambda v: _is_count(v, 1, 2)),

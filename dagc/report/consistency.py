@@ -35,7 +35,7 @@ def judge_consistency(plan: Plan, claim: Claim) -> Iterator[Verdict]:
 def claimed_gpus(plan: Plan) -> int:
     """GPUs that the author reckons with: those claimed, else those of the structure."""
     claimed = next((c.figure.value for c in plan.claims if c.name == "gpus" and _is_exact(c)), None)
-    return int(claimed) if claimed else plan.deployment.gpus
+    return int(claimed) if claimed and claimed >= 1 else plan.deployment.gpus
 
 
 def device_bytes(plan: Plan) -> float:

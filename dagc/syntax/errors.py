@@ -126,6 +126,17 @@ def _either(parts: list[str]) -> str:
     return f"{', '.join(parts[:-1])} or {parts[-1]}"
 
 
+def value_on_new_line(source: Source, token: Token, before: Token) -> Diagnostic:
+    """A number or a string that starts a line inside a block."""
+    return UNEXPECTED.at(
+        span(source, token),
+        f"expected an entry such as `layers 16` or `}}`, found {found(token)}",
+        "the end of a line ends the values of an entry",
+        labels=(Label(span(source, before), "the last of the line before"),),
+        help=("write a value on the line of its name",),
+    )
+
+
 def _after(before: Token, place: Span) -> str:
     return f"after {found(before)}" if before.text and before.end <= place.start else ""
 

@@ -241,14 +241,22 @@ class _Reader:
         in_options = self.open[-1].type == "LSQUARE"
         if token.type == "WORD":
             self._word()
-        elif token.type == "NUMBER":
-            self._number()
-        elif token.type in ("STRING", "OPEN_STRING"):
-            self._string()
+        elif token.type in ("NUMBER", "STRING", "OPEN_STRING"):
+            self._entry_value(in_options)
         elif in_options and (token.type in ("COMPARISON", "_SEMICOLON", "_BAR")):
             self._leave_options()
         else:
             self._bracket_or_emit(token.type)
+
+    def _entry_value(self, in_options: bool) -> None:
+        """A number or a string. The end of a line ends the values, so one may start a line only behind a comparison."""
+        ends_here = self.out[-1].type in (*_NUMBERS, "NAME", "WORD", "STRING")
+        if not in_options and ends_here and self._starts_line():
+            self.diagnostics.append(errors.value_on_new_line(self.source, self.now, self.out[-1]))
+        if self.now.type == "NUMBER":
+            self._number()
+        else:
+            self._string()
 
     def _leave_options(self) -> None:
         """`[micro 8 < ep 4 >`: nothing that composes strategies stands in options, so `]` was forgotten."""
@@ -276,7 +284,8 @@ class _Reader:
 
     def _must_be_name(self) -> bool:
         """Whether what follows the word now can only belong to it."""
-        if self.next.line != self.now.line and self.next.type != "LBRACE":
+        in_options = self.open[-1].type == "LSQUARE"
+        if self.next.line != self.now.line and self.next.type != "LBRACE" and not in_options:
             return self.now.text in vocabulary.FLAGS
         if self.next.type in _ARGUMENTS:
             return True

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.check.alternatives import written_factor
 from dagc.check.facts import states
-from dagc.check.nodes import Crossing, crossing, fitting
+from dagc.check.nodes import Crossing, crossing, fitting, spread
 from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
@@ -18,13 +18,13 @@ CODE = Code("W120", "ep-across-nodes", Severity.WARNING)
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One warning for each written `ep`; only where the plan states its cluster."""
+    """One warning for each written `ep`; only where the plan states its cluster, and no engine spreads the group."""
     if not states(plan, "cluster"):
         return
     for service in plan.deployment.services:
         pool = service.experts_pool
         factor = written_factor(pool.experts, AxisKind.EP)
-        if pool.experts is None or factor is None:
+        if pool.experts is None or factor is None or spread(plan, service) is not None:
             continue
         found = crossing(plan, service, pool, pool.experts, AxisKind.EP)
         if found is not None:
