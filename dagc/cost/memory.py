@@ -133,4 +133,3 @@ def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) 
         cache_tokens_per_replica=replica_tokens(holding, fitting),
         block_tokens=holding.block,
     )
-

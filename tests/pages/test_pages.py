@@ -8,7 +8,7 @@ from tests.harness import pages
 from tests.harness.checking import check
 from tests.harness.places import ROOT
 
-PAGES = sorted((ROOT / "tests" / "pages").glob("*.md")) + sorted((ROOT / "grammar").glob("*.md"))
+PAGES = [page for place in ("tests/pages", "grammar", "docs") for page in sorted((ROOT / place).glob("*.md"))]
 CASES = [case for page in PAGES for case in pages.cases(page)]
 
 
