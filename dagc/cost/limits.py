@@ -49,7 +49,7 @@ def _free(plan: Plan, **changes: int) -> float:
 
 
 def _largest(free: Callable[[int], float], start: int, most: int) -> int | None:
-    """The largest number from 1 to `most` with nothing lacking; 0 where 1 lacks something, None where `most` does not."""
+    """The largest number up to `most` with nothing lacking; 0 where 1 lacks something, None where `most` does not."""
     at_one = free(1)
     if at_one < 0:
         return 0

@@ -58,11 +58,12 @@ def models(draw: st.DrawFn) -> str:
         q_lora = draw(st.sampled_from(["", "q_lora 48"]))
         attention = f"kind mla    heads {heads}    {q_lora}    kv_lora 32    qk_nope 16    qk_rope 8    v_head 16"
     layers = draw(st.integers(4, 9))
+    expert_dtype, tied = draw(st.sampled_from(["bf16", "fp8"])), draw(st.sampled_from(["yes", "no"]))
     dense = draw(st.integers(0, 2))
     experts = f"top 2    ffn {draw(st.sampled_from([16, 64]))}    shared {draw(st.integers(0, 2))}"
     return f"""model m {{
         layers {layers}    hidden 64    vocab {draw(st.integers(100, 300))}
-        dtype bf16    expert_dtype {draw(st.sampled_from(["bf16", "fp8"]))}    tied {draw(st.sampled_from(["yes", "no"]))}
+        dtype bf16    expert_dtype {expert_dtype}    tied {tied}
         attention {{ {attention} }}
         experts {draw(st.integers(8, 21))} {{ {experts} }}
         first_dense {dense}    dense_ffn 128
