@@ -21,7 +21,7 @@ def memory(weights: float, cache: float, activations: float = 0.0) -> tuple[Pool
     """One pool of two stages of four ranks on a 64 GB device; the second stage holds half of the first."""
     parts = {MemoryPart.WEIGHTS: weights, MemoryPart.KV_CACHE: cache, MemoryPart.ACTIVATIONS: activations}
     held = {part: np.array([[size], [size / 2]]) for part, size in parts.items()}
-    return (PoolMemory("main", "gpu-64gb", 64e9, 4, 1, ((0, 3), (4, 7)), held),)
+    return (PoolMemory("main", "gpu-64gb", 64e9, 4, 1, (np.arange(0, 4), np.arange(4, 8)), held),)
 
 
 def check(subject: Plan, held: tuple[PoolMemory, ...] | None = None) -> tuple[Diagnostic, ...]:
