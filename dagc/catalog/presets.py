@@ -18,6 +18,7 @@ from typing import Any, cast
 from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
+from dagc.catalog.huggingface.extras import prediction_layers
 from dagc.catalog.huggingface.read import read_config
 from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.part import Part
@@ -50,7 +51,7 @@ def load_model(name: str) -> ModelSpec | None:
     dtype = Dtype(data["dtype"])
     attention = attention_of(data["attention"])
     experts = Experts(**data["experts"]) if "experts" in data else None
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         attention=attention,
         heads=attention.heads,
@@ -65,6 +66,8 @@ def load_model(name: str) -> ModelSpec | None:
         source=data["source"],
         **plain,
     )
+    shapes, further = spec.shapes(), data.get("mtp_layers", 0)
+    return replace(spec, extras=(prediction_layers(further, shapes),)) if shapes and further else spec
 
 
 def _scaled(block: int | None, dtype: Dtype) -> tuple[tuple[Part, Stored], ...]:

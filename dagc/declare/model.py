@@ -53,10 +53,16 @@ FIELDS = (
     Field("parameters", maximum=10**15, misnomers=("params", "total")),
     Field("active", maximum=10**15, misnomers=("active_parameters",)),
     Field("weights", Kind.QUANTITY, Dimension.BYTES),
+    Field("kv_per_token", Kind.QUANTITY, Dimension.BYTES, misnomers=("kv_bytes_per_token", "kv_cache_per_token")),
 )
 
 _PLAIN = ("layers", "hidden", "vocab", "dense_ffn", "first_dense", "moe_every", "norms_per_layer", "gated", "tied")
-_DECLARED = {"parameters": "declared_parameters", "active": "declared_active", "weights": "declared_weight_bytes"}
+_DECLARED = {
+    "parameters": "declared_parameters",
+    "active": "declared_active",
+    "weights": "declared_weight_bytes",
+    "kv_per_token": "declared_kv_bytes",
+}
 
 
 def declare_model(block: Block | None, base_directory: Path) -> tuple[ModelSpec | None, tuple[Diagnostic, ...]]:

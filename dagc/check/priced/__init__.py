@@ -13,6 +13,7 @@ from dagc.check.priced import (
     claim_misses_requirement,
     claim_without_digits,
     claims_disagree,
+    kv_cache_disagrees,
     margin_wrong,
     memory_nearly_full,
     memory_over_device,
@@ -34,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     margin_wrong.check,
     claim_misses_requirement.check,
     parameters_disagree.check,
+    kv_cache_disagrees.check,
     claim_without_digits.check,
 )
 """All rules, by family."""
