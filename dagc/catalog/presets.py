@@ -18,8 +18,6 @@ from typing import Any, cast
 from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
-from dagc.catalog.huggingface.extras import prediction_layers
-from dagc.catalog.huggingface.read import read_config
 from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.part import Part
 
@@ -66,8 +64,15 @@ def load_model(name: str) -> ModelSpec | None:
         source=data["source"],
         **plain,
     )
-    shapes, further = spec.shapes(), data.get("mtp_layers", 0)
-    return replace(spec, extras=(prediction_layers(further, shapes),)) if shapes and further else spec
+    return _with_prediction(spec, data["mtp_layers"]) if "mtp_layers" in data else spec
+
+
+def _with_prediction(spec: ModelSpec, layers: int) -> ModelSpec:
+    """The model with so many layers to predict further tokens among what is left out."""
+    from dagc.catalog.huggingface.extras import prediction_layers
+
+    shapes = spec.shapes()
+    return replace(spec, extras=(prediction_layers(layers, shapes),)) if shapes else spec
 
 
 def _scaled(block: int | None, dtype: Dtype) -> tuple[tuple[Part, Stored], ...]:
@@ -81,6 +86,8 @@ def _scaled(block: int | None, dtype: Dtype) -> tuple[tuple[Part, Stored], ...]:
 
 def _from_config(name: str, data: Mapping[str, Any]) -> ModelSpec:
     """A model whose file holds the fields of its `config.json` that count."""
+    from dagc.catalog.huggingface.read import read_config
+
     spec = read_config(data["config"], name)
     if not isinstance(spec, ModelSpec):
         raise ValueError(f"the preset {name}: {spec.message}")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.huggingface.read import read_config_file
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import unknown_name
 from dagc.catalog.part import Part
@@ -90,6 +89,8 @@ def _base(block: Block, base_directory: Path) -> ModelSpec | Diagnostic:
         wrong = rest[0] if isinstance(word, Word) else word
         return BAD_VALUE.at(wrong.span, "`model` is followed by one name", "not a name", help=(_FORMS,))
     if word.quoted or word.text.endswith(".json"):
+        from dagc.catalog.huggingface.read import read_config_file
+
         return read_config_file(base_directory / word.text, word.span)
     preset = load_model(word.text)
     if preset is None and block.body is None:
