@@ -12,16 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 
-from dagc.catalog.dtype import Dtype
+from dagc.catalog.attention import Attention, Reach
+from dagc.catalog.dtype import Dtype, Stored
+from dagc.catalog.part import Part
+from dagc.catalog.recurrent import Recurrent
 from dagc.source import Span
-
-
-class AttentionKind(StrEnum):
-    """How keys and values are kept: a head each (MHA), a head for a group (GQA), or one latent vector (MLA)."""
-
-    MHA = "mha"
-    GQA = "gqa"
-    MLA = "mla"
 
 
 class FfnKind(StrEnum):
@@ -29,41 +24,16 @@ class FfnKind(StrEnum):
 
     DENSE = "dense"
     MOE = "moe"
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """Shapes of one attention layer, in elements.
-
-    MHA and GQA use `heads`, `kv_heads`, `head_dim`. MLA uses `heads`, `q_lora` (0: queries are projected
-    directly), `kv_lora`, `qk_nope`, `qk_rope`, `v_head`; its `head_dim` is qk_nope + qk_rope and `kv_heads` is
-    `heads`. `window` is the sliding window in tokens of the windowed layers, every `window_every`-th layer being
-    windowed counted from layer 0 (`window_every` 1: all; 2: layers 0, 2, 4 …); None: full attention everywhere.
-    `qk_norm`: queries and keys are normalised with a weight for each element of a head, shared by the heads;
-    `qk_norm_whole`: with one for each element of all heads.
-    """
-
-    kind: AttentionKind
-    heads: int
-    kv_heads: int
-    head_dim: int
-    q_lora: int = 0
-    kv_lora: int = 0
-    qk_nope: int = 0
-    qk_rope: int = 0
-    v_head: int = 0
-    window: int | None = None
-    window_every: int = 1
-    qkv_bias: bool = False
-    out_bias: bool = False
-    sinks: bool = False
-    qk_norm: bool = False
-    qk_norm_whole: bool = False
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """Shapes of one MoE layer. `ffn` is the inner width of an expert; `shared_ffn` of all shared experts together."""
+    """Shapes of one MoE layer. `ffn` is the inner width of an expert; `shared_ffn` of all shared experts together.
+
+    `latent` > 0: routed experts work on vectors of that width, to which and from which hidden states are projected.
+    `router_more` are parameters of the router beyond its matrix and bias.
+    """
 
     count: int
     top: int
@@ -72,22 +42,67 @@ class Experts:
     shared_gate: bool = False
     router_bias: bool = False
     bias: bool = False
+    latent: int = 0
+    router_more: int = 0
+
+    def width(self, hidden: int) -> int:
+        """Width of what a routed expert takes and yields."""
+        return self.latent or hidden
 
 
 @dataclass(frozen=True, slots=True)
 class LayerKind:
-    """What distinguishes one layer from another: two layers of one kind cost the same."""
+    """What distinguishes one layer from another: two layers of one kind cost the same.
+
+    `mixer` is what mixes tokens, None in a layer that is feed-forward only; `window` is that of its attention.
+    """
 
     ffn: FfnKind
+    mixer: Attention | Recurrent | None = None
     window: int | None = None
+
+    @property
+    def attention(self) -> Attention | None:
+        """The attention of the layer, if that is its mixer."""
+        return self.mixer if isinstance(self.mixer, Attention) else None
+
+    @property
+    def recurrent(self) -> Recurrent | None:
+        """The recurrent mixer of the layer, if it has one."""
+        return self.mixer if isinstance(self.mixer, Recurrent) else None
+
+    @property
+    def reach(self) -> Reach:
+        """What a token attends to; nothing is limited where the layer has no attention."""
+        return self.attention.reach(self.window) if self.attention else Reach()
+
+    @property
+    def blocks(self) -> int:
+        """How many of mixer and feed-forward the layer has; each has its norms."""
+        return (self.mixer is not None) + (self.ffn is not FfnKind.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A part of a checkpoint that serving the text model can do without: `mtp` layers, a `vision` tower.
+
+    `parameters` is None where the configuration does not determine them; `meaning` says what is counted.
+    """
+
+    name: str
+    parameters: int | None
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShapes:
     """Every shape of a model. `experts` is None for a dense model; `dense_ffn` is 0 when no layer is dense.
 
-    Layer i is MoE when i ≥ `first_dense` and (i - first_dense) % `moe_every` == `moe_every` - 1. `norms_per_layer`
-    counts the norms over the hidden size in a layer; one more stands before the head.
+    Layer i is MoE when i ≥ `first_dense` and (i - first_dense) % `moe_every` == `moe_every` - 1, and all layers have
+    `attention`; but where `stack` is given it states each layer, and `attention` is that of its full-attention layers.
+    `norms_per_layer` counts the norms over the hidden size in a layer of mixer and feed-forward; one more stands before
+    the head. `stored` are the parts that are not stored as `weight_dtype` and `expert_dtype` say; `other` and
+    `other_final` are further parameters, of each layer and of the model.
     """
 
     name: str
@@ -106,19 +121,29 @@ class ModelShapes:
     activation_dtype: Dtype
     kv_dtype: Dtype
     norms_per_layer: int = 2
+    stack: tuple[LayerKind, ...] = ()
+    ffn_bias: bool = False
+    norm_bias: bool = False
+    head_bias: bool = False
+    other: int = 0
+    other_final: int = 0
+    stored: tuple[tuple[Part, Stored], ...] = ()
 
     def layer_kinds(self) -> tuple[LayerKind, ...]:
         """The kind of each layer, in order."""
+        if self.stack:
+            return self.stack
         first_moe = self.layers if self.experts is None else self.first_dense
-        return _kinds(self.layers, first_moe, self.moe_every, self.attention.window, self.attention.window_every)
+        return _kinds(self.layers, first_moe, self.moe_every, self.attention)
 
 
 @lru_cache(maxsize=64)
-def _kinds(layers: int, first_moe: int, moe_every: int, window: int | None, window_every: int) -> tuple[LayerKind, ...]:
+def _kinds(layers: int, first_moe: int, moe_every: int, attention: Attention) -> tuple[LayerKind, ...]:
     """Kept, because lowering and memory ask for the layers of every stage."""
     moe = (i >= first_moe and (i - first_moe) % moe_every == moe_every - 1 for i in range(layers))
+    window, every = attention.window, attention.window_every
     return tuple(
-        LayerKind(FfnKind.MOE if is_moe else FfnKind.DENSE, window if i % window_every == 0 else None)
+        LayerKind(FfnKind.MOE if is_moe else FfnKind.DENSE, attention, window if i % every == 0 else None)
         for i, is_moe in enumerate(moe)
     )
 
@@ -127,10 +152,12 @@ def _kinds(layers: int, first_moe: int, moe_every: int, window: int | None, wind
 class ModelSpec:
     """A model as stated: any field may be None. Numbers in elements and counts.
 
-    `declared_parameters`, `declared_active` and `declared_weight_bytes` are totals that the plan states; they are
-    checked against shapes, never used in place of them. `incomplete` names fields of the attention and experts blocks
-    that were not written and without which `attention` or `experts` is None. `spans` says where a field was written:
-    keys are the names of fields, and `model` for the block itself. `source` says where a preset's shapes come from.
+    `declared_parameters`, `declared_active`, `declared_weight_bytes` and `declared_kv_bytes` (of a token over all
+    layers) are figures that the plan states; they are checked against shapes, never used in place of them. `stack` and
+    what follows it are those of `ModelShapes`; `extras` are parts that are not among the shapes. `incomplete` names
+    fields of the attention and experts blocks that were not written and without which `attention` or `experts` is
+    None. `spans` says where a field was written: keys are the names of fields, and `model` for the block itself.
+    `source` says where a preset's shapes come from.
     """
 
     name: str
@@ -156,7 +183,16 @@ class ModelSpec:
     declared_parameters: float | None = None
     declared_active: float | None = None
     declared_weight_bytes: float | None = None
+    declared_kv_bytes: float | None = None
     norms_per_layer: int = 2
+    stack: tuple[LayerKind, ...] = ()
+    ffn_bias: bool = False
+    norm_bias: bool = False
+    head_bias: bool = False
+    other: int = 0
+    other_final: int = 0
+    stored: tuple[tuple[Part, Stored], ...] = ()
+    extras: tuple[Extra, ...] = ()
     incomplete: tuple[str, ...] = ()
     source: str = "given"
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
@@ -195,11 +231,24 @@ class ModelSpec:
             activation_dtype=self.activation_dtype,
             kv_dtype=self.kv_dtype,
             norms_per_layer=self.norms_per_layer,
+            stack=self._stack(self.layers),
+            ffn_bias=self.ffn_bias,
+            norm_bias=self.norm_bias,
+            head_bias=self.head_bias,
+            other=self.other,
+            other_final=self.other_final,
+            stored=self.stored,
         )
+
+    def _stack(self, layers: int) -> tuple[LayerKind, ...]:
+        """The stack for so many layers: its first ones, or all of it over again."""
+        return tuple(self.stack[i % len(self.stack)] for i in range(layers)) if self.stack else ()
 
     def _inside(self, block: str) -> tuple[str, ...]:
         fields = tuple(name for name in self.incomplete if name.startswith(f"{block}."))
         return fields or (block,)
 
     def _has_dense_layer(self) -> bool:
+        if self.stack:
+            return any(kind.ffn is FfnKind.DENSE for kind in self.stack)
         return self.is_dense or self.first_dense > 0 or self.moe_every > 1

@@ -1,36 +1,26 @@
-"""Counts the parameters of a model from its shapes, part by part; and the bytes that its KV cache takes.
+"""Counts the parameters of a model from its shapes, part by part, and the bytes of its weights.
 
-Assumes the usual decoder: an embedding, layers of norm, attention, norm and feed-forward, a norm, a head. Rotary
+Assumes the usual decoder: an embedding, layers of norm, mixer, norm and feed-forward, a norm, a head. Rotary
 positions have no parameters. Left out are multi-token-prediction layers and vision towers, which the published totals
-of some models include. A bias of the router is counted where the model has one, though a router may use it only to
-choose (`e_score_correction_bias` of DeepSeek-V3).
+of some models include (`ModelSpec.extras`). A bias of the router is counted where the model has one, though a router
+may use it only to choose (`e_score_correction_bias` of DeepSeek-V3).
 
 Bytes: matrices of attention, dense feed-forward and shared experts are stored in the weight type, routed experts in
 the expert type; embedding, router, norms and head stay in the activation type, which is how quantised checkpoints are
-published. Scales of fp8 blocks (one fp32 for 128 × 128 elements, 0.02 %) are left out; those of mxfp4 are in its size.
+published. `ModelShapes.stored` says where a model differs, and what scales are kept beside the weights.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import Attention, AttentionKind, Experts, FfnKind, ModelShapes
-
-
-class Part(StrEnum):
-    """A part of a model, in the order in which a token meets it."""
-
-    EMBEDDING = "embedding"
-    ATTENTION = "attention"
-    DENSE_FFN = "dense_ffn"
-    ROUTER = "router"
-    EXPERTS = "experts"
-    SHARED_EXPERTS = "shared_experts"
-    NORMS = "norms"
-    HEAD = "head"
+from dagc.catalog.dtype import Stored
+from dagc.catalog.mixer_parameters import attention_norms, attention_parameters
+from dagc.catalog.model import Experts, FfnKind, LayerKind, ModelShapes
+from dagc.catalog.part import Part
 
 
 class ActiveDefinition(StrEnum):
@@ -70,43 +60,51 @@ class ParameterCount:
 
 def count(shapes: ModelShapes) -> ParameterCount:
     """Parameters by part, active parameters, and bytes, of one copy of the model."""
-    moe = sum(kind.ffn is FfnKind.MOE for kind in shapes.layer_kinds())
     matrix = shapes.vocab * shapes.hidden
-    experts = shapes.experts
-    by_part = {
-        Part.EMBEDDING: matrix,
-        Part.ATTENTION: shapes.layers * attention_parameters(shapes.attention, shapes.hidden),
-        Part.DENSE_FFN: (shapes.layers - moe) * ffn_parameters(shapes.hidden, shapes.dense_ffn, shapes.gated),
-        Part.ROUTER: moe * _router(experts, shapes.hidden) if experts else 0,
-        Part.EXPERTS: moe * experts.count * expert_parameters(shapes) if experts else 0,
-        Part.SHARED_EXPERTS: moe * _shared(experts, shapes) if experts else 0,
-        Part.NORMS: _norms(shapes),
-        Part.HEAD: 0 if shapes.tied else matrix,
-    }
-    idle = moe * (experts.count - experts.top) * expert_parameters(shapes) if experts else 0
-    stored = {part: number * part_dtype(shapes, part).bytes for part, number in by_part.items()}
+    by_part = dict.fromkeys(Part, 0)
+    by_part[Part.EMBEDDING] = matrix
+    by_part[Part.NORMS] = final_norm(shapes)
+    by_part[Part.OTHER] = shapes.other_final
+    by_part[Part.HEAD] = (0 if shapes.tied else matrix) + (shapes.vocab if shapes.head_bias else 0)
+    kinds = Counter(shapes.layer_kinds())
+    for kind, layers in kinds.items():
+        for part, number in layer_parameters(shapes, kind).items():
+            by_part[part] += layers * number
+    idle = sum(layers * _idle(shapes) for kind, layers in kinds.items() if kind.ffn is FfnKind.MOE)
+    stored = {part: number * part_stored(shapes, part).bytes for part, number in by_part.items()}
     return ParameterCount(by_part, _active(sum(by_part.values()) - idle, matrix, shapes.tied), stored)
 
 
-def part_dtype(shapes: ModelShapes, part: Part) -> Dtype:
-    """The type in which the weights of a part are stored."""
+def layer_parameters(shapes: ModelShapes, kind: LayerKind) -> dict[Part, int]:
+    """Parameters of one layer by part; parts that it lacks are left out."""
+    found = {Part.NORMS: _norms(shapes, kind), Part.OTHER: shapes.other}
+    if kind.attention:
+        found[Part.ATTENTION] = attention_parameters(kind.attention, shapes.hidden)
+    elif kind.recurrent:
+        found[Part.MIXERS] = kind.recurrent.parameters(shapes.hidden)
+    if kind.ffn is FfnKind.DENSE:
+        found[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, shapes.dense_ffn, shapes.gated, shapes.ffn_bias)
+    elif kind.ffn is FfnKind.MOE and shapes.experts:
+        experts = shapes.experts
+        found[Part.ROUTER] = _router(experts, shapes.hidden)
+        found[Part.EXPERTS] = experts.count * expert_parameters(shapes)
+        found[Part.SHARED_EXPERTS] = _shared(experts, shapes)
+        found[Part.OTHER] += 2 * shapes.hidden * experts.latent
+    return found
+
+
+def part_stored(shapes: ModelShapes, part: Part) -> Stored:
+    """How the weights of a part are stored."""
+    for named, stored in shapes.stored:
+        if named is part:
+            return stored
     match part:
-        case Part.ATTENTION | Part.DENSE_FFN | Part.SHARED_EXPERTS:
-            return shapes.weight_dtype
+        case Part.ATTENTION | Part.MIXERS | Part.DENSE_FFN | Part.SHARED_EXPERTS:
+            return Stored(shapes.weight_dtype)
         case Part.EXPERTS:
-            return shapes.expert_dtype
-        case Part.EMBEDDING | Part.ROUTER | Part.NORMS | Part.HEAD:
-            return shapes.activation_dtype
-
-
-def attention_parameters(attention: Attention, hidden: int) -> int:
-    """Projections, biases and sinks of one attention layer; its norms are counted among the norms."""
-    if attention.kind is AttentionKind.MLA:
-        return _latent_attention(attention, hidden)
-    queries, keys = attention.heads * attention.head_dim, attention.kv_heads * attention.head_dim
-    projections = hidden * (queries + 2 * keys) + queries * hidden
-    biases = (queries + 2 * keys if attention.qkv_bias else 0) + (hidden if attention.out_bias else 0)
-    return projections + biases + (attention.heads if attention.sinks else 0)
+            return Stored(shapes.expert_dtype)
+        case Part.EMBEDDING | Part.ROUTER | Part.NORMS | Part.OTHER | Part.HEAD:
+            return Stored(shapes.activation_dtype)
 
 
 def ffn_parameters(hidden: int, inner: int, gated: bool, bias: bool = False) -> int:
@@ -118,52 +116,36 @@ def ffn_parameters(hidden: int, inner: int, gated: bool, bias: bool = False) -> 
 def expert_parameters(shapes: ModelShapes) -> int:
     """One routed expert of one layer; 0 for a dense model."""
     experts = shapes.experts
-    return ffn_parameters(shapes.hidden, experts.ffn, shapes.gated, experts.bias) if experts else 0
+    if experts is None:
+        return 0
+    return ffn_parameters(experts.width(shapes.hidden), experts.ffn, shapes.gated, experts.bias)
 
 
-def kv_bytes_per_token(shapes: ModelShapes) -> float:
-    """Bytes of cache that one token of one sequence takes over all layers, whole (not split over GPUs).
-
-    Keys and values of each KV head, or for MLA one latent vector and the rotary key: 2·kv_heads·head_dim or
-    kv_lora + qk_rope elements a layer (DeepSeek-V2, arXiv 2405.04434, section 2.1). For layers with a sliding window
-    it is what a token takes while it is inside the window.
-    """
-    attention = shapes.attention
-    if attention.kind is AttentionKind.MLA:
-        elements = attention.kv_lora + attention.qk_rope
-    else:
-        elements = 2 * attention.kv_heads * attention.head_dim
-    return shapes.layers * elements * shapes.kv_dtype.bytes
+def final_norm(shapes: ModelShapes) -> int:
+    """The norm before the head."""
+    return shapes.hidden * (2 if shapes.norm_bias else 1)
 
 
-def _latent_attention(attention: Attention, hidden: int) -> int:
-    """MLA: queries (through a latent where q_lora > 0), KV latent with the rotary key, up-projection, output."""
-    queries = attention.heads * (attention.qk_nope + attention.qk_rope)
-    q = hidden * attention.q_lora + attention.q_lora * queries if attention.q_lora else hidden * queries
-    down = hidden * (attention.kv_lora + attention.qk_rope)
-    up = attention.kv_lora * attention.heads * (attention.qk_nope + attention.v_head)
-    return q + down + up + attention.heads * attention.v_head * hidden
+def _idle(shapes: ModelShapes) -> int:
+    """Parameters of the experts of a layer that a token does not visit."""
+    return (shapes.experts.count - shapes.experts.top) * expert_parameters(shapes) if shapes.experts else 0
 
 
 def _router(experts: Experts, hidden: int) -> int:
-    return hidden * experts.count + (experts.count if experts.router_bias else 0)
+    return hidden * experts.count + (experts.count if experts.router_bias else 0) + experts.router_more
 
 
 def _shared(experts: Experts, shapes: ModelShapes) -> int:
+    """Shared experts, as wide as hidden states, and the gate that weighs their result."""
     gate = shapes.hidden if experts.shared_gate else 0
-    return ffn_parameters(shapes.hidden, experts.shared_ffn, shapes.gated) + gate
+    return gate + (ffn_parameters(shapes.hidden, experts.shared_ffn, shapes.gated) if experts.shared_ffn else 0)
 
 
-def _norms(shapes: ModelShapes) -> int:
-    """Norms over the hidden size, those of latents and those of queries and keys."""
-    attention = shapes.attention
-    vectors = shapes.norms_per_layer * shapes.layers + 1
-    inner = attention.q_lora + attention.kv_lora if attention.kind is AttentionKind.MLA else 0
-    if attention.qk_norm:
-        inner += 2 * attention.head_dim
-    if attention.qk_norm_whole:
-        inner += (attention.heads + attention.kv_heads) * attention.head_dim
-    return vectors * shapes.hidden + shapes.layers * inner
+def _norms(shapes: ModelShapes, kind: LayerKind) -> int:
+    """Norms of one layer: over the hidden size, and those inside its mixer."""
+    outer = shapes.norms_per_layer * kind.blocks // 2 * shapes.hidden * (2 if shapes.norm_bias else 1)
+    inner = attention_norms(kind.attention) if kind.attention else kind.recurrent.norm if kind.recurrent else 0
+    return outer + inner
 
 
 def _active(used: int, matrix: int, tied: bool) -> dict[ActiveDefinition, int]:

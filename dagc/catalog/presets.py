@@ -1,21 +1,25 @@
 """Models and devices by name, each a JSON file of its own under `models/` and `devices/`.
 
 A file's name is the preset's name; it is read only when asked for, so listing names costs a directory listing. A file
-of a model has the fields of the language, one of a device those of `DeviceSpec` and `ClusterSpec` in SI units. Every
-figure's origin stands in the file (`source`, `sources`). The files are ours: a malformed one is a bug and raises.
+of a model has the fields of the language, or under `config` those of its `config.json` that count; one of a device has
+those of `DeviceSpec` and `ClusterSpec` in SI units. Every figure's origin stands in the file (`source`, `sources`). The
+files are ours: a malformed one is a bug and raises.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
-from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
+from dagc.catalog.dtype import Dtype, Stored
+from dagc.catalog.model import Experts, ModelSpec
+from dagc.catalog.part import Part
 
 _HERE = Path(__file__).parent
 _ALIASES: Mapping[str, str] = {"h20": "h20-sxm"}
@@ -39,11 +43,13 @@ def load_model(name: str) -> ModelSpec | None:
     if name not in model_names():
         return None
     data = _read("models", name)
+    if "config" in data:
+        return _from_config(name, data)
     plain = {field: data[field] for field in _PLAIN if field in data}
     dtype = Dtype(data["dtype"])
     attention = attention_of(data["attention"])
     experts = Experts(**data["experts"]) if "experts" in data else None
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         attention=attention,
         heads=attention.heads,
@@ -54,9 +60,38 @@ def load_model(name: str) -> ModelSpec | None:
         is_dense=experts is None,
         weight_dtype=dtype,
         expert_dtype=Dtype(data.get("expert_dtype", dtype)),
+        stored=_scaled(data.get("scale_block"), dtype),
         source=data["source"],
         **plain,
     )
+    return _with_prediction(spec, data["mtp_layers"]) if "mtp_layers" in data else spec
+
+
+def _with_prediction(spec: ModelSpec, layers: int) -> ModelSpec:
+    """The model with so many layers to predict further tokens among what is left out."""
+    from dagc.catalog.huggingface.extras import prediction_layers
+
+    shapes = spec.shapes()
+    return replace(spec, extras=(prediction_layers(layers, shapes),)) if shapes else spec
+
+
+def _scaled(block: int | None, dtype: Dtype) -> tuple[tuple[Part, Stored], ...]:
+    """Matrices with one fp32 scale for each square block of weights; nothing where there are none."""
+    if block is None:
+        return ()
+    stored = Stored(dtype, Dtype.FP32.bytes / block**2)
+    parts = (Part.ATTENTION, Part.DENSE_FFN, Part.EXPERTS, Part.SHARED_EXPERTS)
+    return tuple((part, stored) for part in parts)
+
+
+def _from_config(name: str, data: Mapping[str, Any]) -> ModelSpec:
+    """A model whose file holds the fields of its `config.json` that count."""
+    from dagc.catalog.huggingface.read import read_config
+
+    spec = read_config(data["config"], name)
+    if not isinstance(spec, ModelSpec):
+        raise ValueError(f"the preset {name}: {spec.message}")
+    return replace(spec, source=data["source"])
 
 
 def load_device(name: str) -> ClusterSpec | None:

@@ -3,7 +3,8 @@
 T is the most tokens that a rank computes at once (its share of a micro-batch, at most the workload's chunk); layers
 reuse the same memory, so one layer counts. Elements alive at the peak:
 
-    attention      T · (2 hidden + queries + keys + values + result of the rank's heads)
+    attention      T · (2 hidden + queries + keys + values + result of the rank's heads); of a recurrent mixer its
+                   columns and result
     dense          T · (2 hidden + inner widths / tp)
     experts        P · (2 hidden + inner widths / tp), P the token-expert pairs of a rank under uniform routing
     head           sequences · vocab / tp in fp32, on the last stage
@@ -19,8 +20,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dagc.catalog.attention import AttentionKind
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import AttentionKind, FfnKind, ModelShapes
+from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.cost.holding import Bytes, Holding
 from dagc.plan.deployment import Phase
 
@@ -34,7 +36,7 @@ def activation_bytes(holding: Holding) -> Bytes:
         return (holding.zeros() + routed) * shapes.activation_dtype.bytes
     inner = _width(shapes, shapes.dense_ffn) / layout.tp
     dense = (holding.layers(FfnKind.DENSE) > 0) * (tokens * _inside(shapes, inner))
-    attention = tokens * (2 * shapes.hidden + _attention_width(shapes, layout.tp)) + holding.zeros()
+    attention = tokens * (2 * shapes.hidden + _mixer_width(shapes, layout.tp)) + holding.zeros()
     layer = np.maximum(np.maximum(attention, dense), routed) * shapes.activation_dtype.bytes
     _, last = holding.edges()
     logits = last * holding.micro_batch()
@@ -78,11 +80,18 @@ def _expert_inner(holding: Holding) -> float:
     return _width(holding.shapes, experts.ffn) / layout.tp if experts and layout else 0.0
 
 
-def _attention_width(shapes: ModelShapes, tp: int) -> float:
-    """Elements a token of queries, keys, values and result on one rank."""
-    attention = shapes.attention
-    heads = int(np.ceil(attention.heads / tp))
-    if attention.kind is AttentionKind.MLA:
-        return heads * (2 * attention.head_dim + 2 * attention.v_head) + attention.kv_lora + attention.qk_rope
-    kv_heads = int(np.ceil(attention.kv_heads / tp))
-    return (2 * heads + 2 * kv_heads) * attention.head_dim
+def _mixer_width(shapes: ModelShapes, tp: int) -> float:
+    """Elements a token of what the widest mixer works on, on one rank: queries, keys, values and result."""
+    return max((_width_of(kind, tp) for kind in set(shapes.layer_kinds())), default=0.0)
+
+
+def _width_of(kind: LayerKind, tp: int) -> float:
+    if kind.recurrent:
+        return (kind.recurrent.columns + kind.recurrent.inner) * kind.recurrent.share(tp)
+    if kind.attention is None:
+        return 0.0
+    part = kind.attention.shard(tp)
+    heads = part.heads * (part.head_dim + part.value_dim)
+    if part.kind is AttentionKind.MLA:
+        return 2 * heads + part.cached
+    return heads + part.cached + part.gate_columns

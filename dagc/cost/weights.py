@@ -1,21 +1,23 @@
 """Weights that each rank holds.
 
 Attention is cut by heads over its tp; a rank keeps at least one KV head, so KV heads are held more than once when tp
-exceeds them. MLA's down-projections to the latents stand before the heads and are whole on every rank. Dense
-feed-forward and shared experts are cut over attention's tp (shared experts are whole with `[shared replicated]`);
-router and norms are whole. An expert rank holds the slots of its ep index, the remainder one each on the first, each
-cut over the experts' tp. The embedding is on the first stage, the head on the last, both cut by vocabulary; a tied
-matrix is on both where these differ.
+exceeds them. MLA's down-projections to the latents, and an indexer, stand before the heads and are whole on every
+rank. Recurrent mixers are cut by their heads, dense feed-forward and shared experts by columns over attention's tp
+(shared experts are whole with `[shared replicated]`); router and norms are whole. An expert rank holds the slots of
+its ep index, the remainder one each on the first, each cut over the experts' tp. The embedding is on the first stage,
+the head on the last, both cut by vocabulary; a tied matrix is on both where these differ.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
 
 import numpy as np
 
-from dagc.catalog.model import Attention, AttentionKind, FfnKind, ModelShapes
-from dagc.catalog.parameters import Part, attention_parameters, count, expert_parameters, part_dtype
+from dagc.catalog.mixer_parameters import attention_parameters
+from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
+from dagc.catalog.parameters import expert_parameters, final_norm, layer_parameters, part_stored
+from dagc.catalog.part import Part
 from dagc.cost.holding import Bytes, Holding
 from dagc.plan.splits import experts_per_rank
 
@@ -25,15 +27,21 @@ def weight_bytes(holding: Holding) -> Bytes:
     return holding.zeros() + _attention_side(holding) + _routed_experts(holding)
 
 
-def attention_share(attention: Attention, hidden: int, tp: int) -> int:
-    """Parameters of one attention layer on one of tp ranks, its norms left out.
+def layer_share(shapes: ModelShapes, kind: LayerKind, tp: int, shared_tp: int) -> dict[Part, float]:
+    """Parameters of one layer on one of tp ranks by part, routed experts left out; the largest share of each.
 
-    The model's layer with this rank's heads (the largest share where heads do not divide). The down-projections of
-    MLA and the output's bias do not depend on heads and so stay whole.
+    Shared experts are cut over `shared_tp`.
     """
-    heads = -(-attention.heads // tp)
-    kv_heads = heads if attention.kind is AttentionKind.MLA else -(-attention.kv_heads // tp)
-    return attention_parameters(replace(attention, heads=heads, kv_heads=kv_heads), hidden)
+    whole = layer_parameters(shapes, kind)
+    held: dict[Part, float] = {part: float(n) for part, n in whole.items() if part is not Part.EXPERTS}
+    if kind.attention:
+        held[Part.ATTENTION] = attention_parameters(kind.attention.shard(tp), shapes.hidden)
+    if kind.recurrent:
+        held[Part.MIXERS] *= kind.recurrent.share(tp)
+    for part, parts in ((Part.DENSE_FFN, tp), (Part.SHARED_EXPERTS, shared_tp)):
+        if part in held:
+            held[part] /= parts
+    return held
 
 
 def _attention_side(holding: Holding) -> Bytes:
@@ -42,24 +50,21 @@ def _attention_side(holding: Holding) -> Bytes:
     if layout is None:
         return np.zeros((holding.pool.stages, 1))
     tp = layout.tp
-    moe, dense, layers = holding.layers(FfnKind.MOE), holding.layers(FfnKind.DENSE), holding.layers()
-    of_model = count(shapes).by_part
-    totals = [sum(kind.ffn is ffn for kind in shapes.layer_kinds()) for ffn in (FfnKind.MOE, FfnKind.DENSE)]
     shared_tp = 1 if holding.service.options.shared_replicated else tp
-    held = layers * _bytes(shapes, Part.ATTENTION, attention_share(shapes.attention, shapes.hidden, tp))
-    held = held + dense * _bytes(shapes, Part.DENSE_FFN, of_model[Part.DENSE_FFN] / max(1, totals[1]) / tp)
-    shared = of_model[Part.SHARED_EXPERTS] / max(1, totals[0]) / shared_tp
-    held = held + moe * _bytes(shapes, Part.SHARED_EXPERTS, shared)
-    held = held + moe * _bytes(shapes, Part.ROUTER, of_model[Part.ROUTER] / max(1, totals[0]))
-    return held + _norms(holding, of_model[Part.NORMS]) + _vocabulary(holding, tp)
+    stages = [Counter(kinds) for kinds in holding.kinds()]
+    each = {
+        kind: sum(_bytes(shapes, part, n) for part, n in layer_share(shapes, kind, tp, shared_tp).items())
+        for kind in set[LayerKind]().union(*stages)
+    }
+    layers = holding.by_stage([sum(number * each[kind] for kind, number in stage.items()) for stage in stages])
+    return layers + _final(holding) + _vocabulary(holding, tp)
 
 
-def _norms(holding: Holding, total: int) -> Bytes:
-    """Norms of each stage's layers, and the final one on the last stage."""
+def _final(holding: Holding) -> Bytes:
+    """The final norm and what goes with it, on the last stage."""
     shapes = holding.shapes
-    final = shapes.hidden
     _, last = holding.edges()
-    return _bytes(shapes, Part.NORMS, 1) * (holding.layers() * (total - final) / shapes.layers + last * final)
+    return last * (_bytes(shapes, Part.NORMS, final_norm(shapes)) + _bytes(shapes, Part.OTHER, shapes.other_final))
 
 
 def _vocabulary(holding: Holding, tp: int) -> Bytes:
@@ -68,6 +73,7 @@ def _vocabulary(holding: Holding, tp: int) -> Bytes:
     first, last = holding.edges()
     matrix = shapes.vocab * shapes.hidden / tp
     head = 0.0 if shapes.tied and holding.pool.stages == 1 else matrix
+    head += shapes.vocab / tp if shapes.head_bias else 0
     return first * _bytes(shapes, Part.EMBEDDING, matrix) + last * _bytes(shapes, Part.HEAD, head)
 
 
@@ -81,4 +87,4 @@ def _routed_experts(holding: Holding) -> Bytes:
 
 
 def _bytes(shapes: ModelShapes, part: Part, parameters: float) -> float:
-    return parameters * part_dtype(shapes, part).bytes
+    return parameters * part_stored(shapes, part).bytes

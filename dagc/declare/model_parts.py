@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from dataclasses import fields as fields_of
 from typing import Any
 
-from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
+from dagc.catalog.attention import Attention, AttentionKind
+from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.presets import attention_of
 from dagc.declare.fields import BAD_VALUE, Field, Kind, Record
 from dagc.diag.diagnostic import Diagnostic, Label
@@ -21,7 +23,7 @@ from dagc.diag.diagnostic import Diagnostic, Label
 _WIDTH = 10**7
 
 ATTENTION = (
-    Field("kind", Kind.CHOICE, words=tuple(AttentionKind)),
+    Field("kind", Kind.CHOICE, words=("mha", "gqa", "mla")),
     Field("heads", maximum=10**5, misnomers=("num_heads", "num_attention_heads", "q_heads")),
     Field("kv_heads", maximum=10**5, misnomers=("num_key_value_heads", "num_kv_heads", "groups")),
     Field("head_dim", maximum=_WIDTH, misnomers=("head_size", "dim")),
@@ -74,10 +76,14 @@ def merge_attention(base: ModelSpec, record: Record) -> dict[str, Any]:
 def _attention_fields(base: Attention | None, written: Mapping[str, Any]) -> dict[str, Any]:
     """Written fields over the preset's; those of another kind of attention do not carry over."""
     kind = _kind(base, written)
-    fields = {**(asdict(base) if base and base.kind is kind else {}), **written, "kind": kind}
+    fields = {**(_fields_of(base) if base and base.kind is kind else {}), **written, "kind": kind}
     if kind is AttentionKind.MHA and "heads" in fields:
         fields["kv_heads"] = fields["heads"]
     return fields
+
+
+def _fields_of(attention: Attention) -> dict[str, Any]:
+    return {field.name: getattr(attention, field.name) for field in fields_of(attention)}
 
 
 def _kind(base: Attention | None, written: Mapping[str, Any]) -> AttentionKind:
@@ -123,10 +129,20 @@ def contradictions(base: ModelSpec, spec: ModelSpec, record: Record) -> Iterator
     yield from _heads(spec, attention)
     yield from _head_shape(attention)
     yield from _experts(spec, record, experts)
+    yield from _fixed(base, record)
     if spec.layers is not None and spec.first_dense > spec.layers:
         yield _contradiction(
             record, "first_dense", f"{spec.first_dense} dense layers of {spec.layers}", "more than there are", "layers"
         )
+
+
+def _fixed(base: ModelSpec, record: Record) -> Iterator[Diagnostic]:
+    """What cannot be replaced in a model that states each of its layers."""
+    for name in ("attention", "first_dense", "moe_every"):
+        if base.stack and name in record:
+            problem = f"`{name}` cannot be replaced in `{base.name}`, whose layers are not all of one kind"
+            help = "write the shapes of another model out: `model NAME { layers … attention { … } }`"
+            yield BAD_VALUE.at(record.fields[name].span, problem, "stated by layer there", help=(help,))
 
 
 def _of_other_kind(kind: AttentionKind, attention: Record) -> Iterator[Diagnostic]:

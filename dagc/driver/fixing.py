@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from dagc.diag.diagnostic import Family
 from dagc.diag.fixing import apply as apply_fixes
+from dagc.diag.fixing import fix_of
 from dagc.driver.checking import check
 from dagc.driver.outcome import Blocks, GivenLevels, Outcome
 from dagc.source import Source
@@ -37,11 +39,16 @@ def fix(
             break
         changed = Source(source.name, text)
         after = check(changed, blocks, directory, given=given)
-        if _syntax_errors(after) > _syntax_errors(outcome):
+        if _syntax_errors(after) > _syntax_errors(outcome) or _fixable(after, unsafe) == _fixable(outcome, unsafe):
             break
         source, outcome, total = changed, after, total + count
         seen.add(text)
     return Fixed(source.text, total, outcome)
+
+
+def _fixable(outcome: Outcome, unsafe: bool) -> Counter[str]:
+    """How often each code offers a fix: a round after which that is as it was has mended nothing."""
+    return Counter(one.code.code for one in outcome.diagnostics if fix_of(one, unsafe))
 
 
 def _syntax_errors(outcome: Outcome) -> int:

@@ -2,13 +2,20 @@
 
 MHA and GQA project to heads (fewer key-value heads than ranks are held more than once). MLA projects to a latent
 vector that every tp rank keeps; a prompt's latents are expanded to keys and values, a decoded token is attended to in
-the latent space (the absorbed form: the expansion is applied to the query and to the result instead). Rotary
+the latent space (the absorbed form: the expansion is applied to the query and to the result instead). Where an
+indexer chooses positions, prompts too are attended to in the latent space. Shared attention (DeepSeek-V4) keeps one
+vector a position that is key and value of all heads, and entries that each stand for several positions. Rotary
 embedding is part of the cache write. Biases, sinks and norms of single heads are not counted.
 """
 
 from __future__ import annotations
 
-from dagc.catalog.model import AttentionKind
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from dagc.catalog.attention import Attention, AttentionKind, Reach
+from dagc.catalog.model import LayerKind
+from dagc.catalog.part import Part
 from dagc.graph.graph import Load
 from dagc.graph.ops import GEMM
 from dagc.lower.attention_core import (
@@ -22,108 +29,164 @@ from dagc.lower.attention_core import (
 )
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder, Work, largest
-from dagc.lower.stage import Matrix, Stage, add_gather, add_gemm, add_norm, add_reduction, shard
+from dagc.lower.indexer import add_indexer
+from dagc.lower.stage import Matrix, Stage, add_gather, add_gemm, add_norm, add_reduction
 from dagc.syntax.tree import AxisKind
 
 
-def add_attention(builder: TemplateBuilder, stage: Stage, batch: Batch, window: int | None) -> None:
-    """The attention block, from its norm to the reduction of its output."""
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The attention of the layer: `whole` as the model has it, `part` of one rank."""
+
+    whole: Attention
+    part: Attention
+    reach: Reach
+
+
+def add_attention(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: LayerKind) -> None:
+    """The attention block of a layer that has one, from its norm to the reduction of its output."""
+    if kind.attention is None:
+        raise ValueError("a layer without attention")
+    form = _Form(kind.attention, kind.attention.shard(stage.attention.tp), kind.reach)
     add_norm(builder, stage, "attention.norm", batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "attention.all_gather", batch.tokens)
-    if stage.shapes.attention.kind is AttentionKind.MLA:
-        value = _latent(builder, stage, batch, window)
-    else:
-        value = _heads(builder, stage, batch, window)
-    out = Matrix(stage.shapes.hidden, value, stage.shapes.weight_dtype)
+    value = _BLOCKS[kind.attention.kind](builder, stage, batch, form)
+    out = stage.matrix(stage.shapes.hidden, value, Part.ATTENTION)
     partial = AxisKind.TP if stage.attention.tp > 1 else None
     add_gemm(builder, stage, "attention.out", batch.tokens, out, stage.hidden(batch.tokens, partial))
     add_reduction(builder, stage, "attention", batch.tokens)
 
 
-def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, window: int | None) -> int:
+def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> int:
     """MHA and GQA up to the core; the width of its result on one rank."""
-    form, tp = stage.shapes.attention, stage.attention.tp
-    heads, kv_heads = shard(form.heads, tp), shard(form.kv_heads, tp)
-    columns = heads + 2 * kv_heads
-    qkv = Matrix(columns * form.head_dim, stage.shapes.hidden, stage.shapes.weight_dtype)
-    output = heads_tensor(stage, batch, columns, form.head_dim)
-    queries = add_gemm(builder, stage, "attention.qkv", batch.tokens, qkv, output)
-    kept = {"h": kv_heads, "d": 2 * form.head_dim}
-    width = 2 * kv_heads * form.head_dim
-    add_cache_write(builder, stage, batch, kept)
-    add_context_gather(builder, stage, batch, kept)
-    core = Core(heads, form.head_dim, form.head_dim, width, stage.shapes.kv_dtype)
-    cache = cache_tensor(stage, batch, window, kept)
-    add_core(builder, stage, batch, window, core, queries, cache)
-    return heads * form.head_dim
+    part = form.part
+    queries = _add_projection(builder, stage, batch, part)
+    core = Core(part.heads, part.head_dim, part.value_dim, part.cached, stage.shapes.kv_dtype)
+    cache = None
+    if part.reads_other:
+        core = replace(core, position=part.kv_heads * (part.head_dim + part.value_dim))
+    else:
+        kept = {"h": part.kv_heads, "d": part.head_dim + part.value_dim}
+        add_cache_write(builder, stage, batch, kept)
+        add_context_gather(builder, stage, batch, kept)
+        cache = cache_tensor(stage, batch, form.reach, kept)
+    add_core(builder, stage, batch, form.reach, core, queries, cache)
+    return part.heads * part.value_dim
 
 
-def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, window: int | None) -> int:
+def _add_projection(builder: TemplateBuilder, stage: Stage, batch: Batch, part: Attention) -> int:
+    """Queries, keys, values and gates of the rank's heads, in one product."""
+    keys = 0 if part.reads_other else part.kv_heads * part.head_dim
+    values = 0 if part.reads_other or part.key_is_value else part.kv_heads * part.value_dim
+    width = part.heads * part.head_dim + keys + values + part.gate_columns
+    qkv = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
+    if width % part.head_dim:
+        output = stage.tensor({"t": largest(batch.tokens), "f": width}, split=("f", AxisKind.TP))
+    else:
+        output = heads_tensor(stage, batch, width // part.head_dim, part.head_dim)
+    return add_gemm(builder, stage, "attention.qkv", batch.tokens, qkv, output)
+
+
+def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> int:
     """MLA up to the heads' values; their width on one rank."""
-    form, shapes = stage.shapes.attention, stage.shapes
-    heads = shard(form.heads, stage.attention.tp)
+    whole = form.whole
     source = builder.last
-    queries = _add_queries(builder, stage, batch, heads)
-    latent = form.kv_lora + form.qk_rope
-    down = Matrix(latent, shapes.hidden, shapes.weight_dtype)
-    lowered = stage.tensor({"t": largest(batch.tokens), "c": latent})
+    lowered, queries = _add_queries(builder, stage, batch, form)
+    add_indexer(builder, stage, batch, whole, (source, lowered))
+    _add_down(builder, stage, batch, whole.cached, source)
+    attend = _expanded if batch.is_prefill and whole.indexer is None else _absorbed
+    attend(builder, stage, batch, form, queries)
+    return form.part.heads * whole.v_head
+
+
+def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> int:
+    """Shared attention up to the latents of the groups' results; their width on one rank."""
+    part, source = form.part, builder.last
+    lowered, queries = _add_queries(builder, stage, batch, form)
+    add_indexer(builder, stage, batch, form.whole, (source, lowered))
+    written = _add_down(builder, stage, batch, part.head_dim, source)
+    if part.ratio:
+        series = 2 * (2 if part.indexer else 1) * part.head_dim
+        raw = stage.tensor({"t": largest(batch.tokens), "c": series})
+        matrix = stage.matrix(series, stage.shapes.hidden, Part.ATTENTION)
+        add_gemm(builder, stage, "attention.compress", batch.tokens, matrix, raw, (source,))
+    add_context_gather(builder, stage, batch, {"c": part.head_dim})
+    core = Core(part.heads, part.head_dim, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
+    cache = cache_tensor(stage, batch, form.reach, {"c": part.head_dim})
+    add_core(builder, stage, batch, form.reach, core, queries, cache, written)
+    group = -(-form.whole.heads // form.whole.o_groups) * part.head_dim
+    matrix = stage.matrix(part.o_lora, group, Part.ATTENTION)
+    latents = stage.tensor({"t": largest(batch.tokens), "c": part.o_groups * part.o_lora})
+    builder.add("attention.out_down", GEMM, latents, _per_head(stage, batch.tokens, part.o_groups, matrix))
+    return part.o_groups * part.o_lora
+
+
+def _add_down(builder: TemplateBuilder, stage: Stage, batch: Batch, width: int, source: int) -> int:
+    """The vector that the cache keeps, and its write; the index of the write."""
+    down = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
+    lowered = stage.tensor({"t": largest(batch.tokens), "c": width})
     add_gemm(builder, stage, "attention.kv_down", batch.tokens, down, lowered, (source,))
-    add_cache_write(builder, stage, batch, {"c": latent})
-    attend = _expanded if batch.is_prefill else _absorbed
-    attend(builder, stage, batch, window, queries)
-    return heads * form.v_head
+    return add_cache_write(builder, stage, batch, {"c": width})
 
 
-def _add_queries(builder: TemplateBuilder, stage: Stage, batch: Batch, heads: int) -> int:
-    """MLA's queries, through their own latent where the model has one."""
-    form, shapes = stage.shapes.attention, stage.shapes
-    if form.q_lora:
-        down = Matrix(form.q_lora, shapes.hidden, shapes.weight_dtype)
-        lowered = stage.tensor({"t": largest(batch.tokens), "c": form.q_lora})
-        add_gemm(builder, stage, "attention.q_down", batch.tokens, down, lowered)
-    key = form.qk_nope + form.qk_rope
-    up = Matrix(heads * key, form.q_lora or shapes.hidden, shapes.weight_dtype)
-    return add_gemm(builder, stage, "attention.q_up", batch.tokens, up, heads_tensor(stage, batch, heads, key))
+def _add_queries(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> tuple[int, int]:
+    """Queries of MLA and shared attention; the nodes of their latent (of their input where they have none) and them."""
+    part, lowered = form.part, builder.last
+    if part.q_lora:
+        down = stage.matrix(part.q_lora, stage.shapes.hidden, Part.ATTENTION)
+        latent = stage.tensor({"t": largest(batch.tokens), "c": part.q_lora})
+        lowered = add_gemm(builder, stage, "attention.q_down", batch.tokens, down, latent)
+    up = stage.matrix(part.heads * part.head_dim, part.q_lora or stage.shapes.hidden, Part.ATTENTION)
+    output = heads_tensor(stage, batch, part.heads, part.head_dim)
+    return lowered, add_gemm(builder, stage, "attention.q_up", batch.tokens, up, output)
 
 
-def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, window: int | None, queries: int) -> None:
+def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
     """Prefill: latents of the whole prompt are expanded to keys and values of the rank's heads."""
-    form = stage.shapes.attention
-    heads = shard(form.heads, stage.attention.tp)
-    latent = {"c": form.kv_lora + form.qk_rope}
+    part = form.part
+    latent = {"c": part.cached}
     add_context_gather(builder, stage, batch, latent)
-    add_read(builder, cache_tensor(stage, batch, window, latent))
+    add_read(builder, cache_tensor(stage, batch, form.reach, latent))
     positions = batch.sequences * batch.prompt
-    width = form.qk_nope + form.v_head
-    up = Matrix(heads * width, form.kv_lora, stage.shapes.weight_dtype)
-    whole = stage.tensor({"s": largest(positions), "h": heads, "d": width}, split=("h", AxisKind.TP))
+    width = part.qk_nope + part.v_head
+    up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
+    whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     add_gemm(builder, stage, "attention.kv_up", positions, up, whole)
-    core = Core(heads, form.qk_nope + form.qk_rope, form.v_head, heads * (width + form.qk_rope), stage.activation)
-    add_core(builder, stage, batch, window, core, queries, None)
+    core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
+    add_core(builder, stage, batch, form.reach, core, queries, None)
 
 
-def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, window: int | None, queries: int) -> None:
+def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
     """Decode: queries go into the latent space, and the result comes out of it."""
-    form = stage.shapes.attention
-    heads = shard(form.heads, stage.attention.tp)
-    latent = form.kv_lora + form.qk_rope
+    part, latent = form.part, form.part.cached
     written = builder.last
+    into = stage.matrix(part.kv_lora, part.qk_nope, Part.ATTENTION)
     absorbed = builder.add(
-        "attention.q_absorb", GEMM, heads_tensor(stage, batch, heads, latent),
-        _per_head(stage, batch.tokens, heads, Matrix(form.kv_lora, form.qk_nope, stage.shapes.weight_dtype)),
-        inputs=(queries,), after=(written,),
+        "attention.q_absorb", GEMM, heads_tensor(stage, batch, part.heads, latent),
+        _per_head(stage, batch.tokens, part.heads, into), inputs=(queries,), after=(written,),
     )  # fmt: skip
-    cache = cache_tensor(stage, batch, window, {"c": latent})
-    core = Core(heads, latent, form.kv_lora, latent, stage.shapes.kv_dtype)
-    add_core(builder, stage, batch, window, core, absorbed, cache, written)
-    work = _per_head(stage, batch.tokens, heads, Matrix(form.v_head, form.kv_lora, stage.shapes.weight_dtype))
-    builder.add("attention.v_up", GEMM, heads_tensor(stage, batch, heads, form.v_head), work)
+    add_context_gather(builder, stage, batch, {"c": latent})
+    cache = cache_tensor(stage, batch, form.reach, {"c": latent})
+    core = Core(part.heads, latent, part.kv_lora, latent, stage.shapes.kv_dtype)
+    add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
+    out_of = stage.matrix(part.v_head, part.kv_lora, Part.ATTENTION)
+    work = _per_head(stage, batch.tokens, part.heads, out_of)
+    builder.add("attention.v_up", GEMM, heads_tensor(stage, batch, part.heads, part.v_head), work)
 
 
 def _per_head(stage: Stage, tokens: Load, heads: int, matrix: Matrix) -> Work:
     """A product with a matrix of its own for each head."""
     flops = 2.0 * tokens * heads * matrix.n * matrix.k
-    weights = heads * matrix.n * matrix.k * matrix.dtype.bytes
+    weights = heads * matrix.n * matrix.k * matrix.stored.bytes
     moved = weights + tokens * heads * (matrix.n + matrix.k) * stage.activation.bytes
     shape = (("m", largest(tokens)), ("n", matrix.n), ("k", matrix.k), ("heads", heads))
-    return Work(flops, moved, matrix.dtype, shape)
+    return Work(flops, moved, matrix.stored.dtype, shape)
+
+
+_BLOCKS: Mapping[AttentionKind, Callable[[TemplateBuilder, Stage, Batch, _Form], int]] = {
+    AttentionKind.MHA: _heads,
+    AttentionKind.GQA: _heads,
+    AttentionKind.MLA: _latent,
+    AttentionKind.SHARED: _shared,
+}
+"""How each kind of attention is built up to its output projection; each gives the width of what that takes."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from dagc.catalog.attention import Reach
 from dagc.catalog.dtype import Dtype
 from dagc.graph.graph import Groups, Load, Pattern
 from dagc.graph.ops import ATTENTION_CORE, KV_READ, KV_WRITE
@@ -42,9 +43,9 @@ def heads_tensor(stage: Stage, batch: Batch, heads: int, width: int) -> Tensor:
     return stage.tensor({"t": largest(batch.tokens), "h": heads, "d": width}, split=("h", AxisKind.TP))
 
 
-def cache_tensor(stage: Stage, batch: Batch, window: int | None, kept: dict[str, int]) -> Tensor:
+def cache_tensor(stage: Stage, batch: Batch, reach: Reach, kept: dict[str, int]) -> Tensor:
     """What the core reads of the rank's cache: the positions of its sequences, each of `kept` dimensions."""
-    return _kept(stage, {"s": largest(_positions(batch, window))}, kept, stage.shapes.kv_dtype)
+    return _kept(stage, {"s": largest(_positions(batch, reach))}, kept, stage.shapes.kv_dtype)
 
 
 def add_cache_write(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> int:
@@ -76,7 +77,7 @@ def add_core(
     builder: TemplateBuilder,
     stage: Stage,
     batch: Batch,
-    window: int | None,
+    reach: Reach,
     core: Core,
     queries: int,
     cache: Tensor | None,
@@ -94,34 +95,34 @@ def add_core(
     if cache is not None:
         source = add_read(builder, cache, (source,))
     output = heads_tensor(stage, batch, core.heads * shares, core.value)
-    work = _core_work(stage, batch, window, core)
-    added = builder.add("attention.core", ATTENTION_CORE, output, work, inputs=(queries, source))
+    work = _core_work(stage, batch, reach, core)
+    added = builder.add("attention.core", ATTENTION_CORE, output, work, inputs=tuple(dict.fromkeys((queries, source))))
     if not batch.is_prefill and stage.attention.cp > 1:
         added = _add_merge(builder, stage, batch, core, output)
     return _add_scatter(builder, stage, batch, core) if shares > 1 else added
 
 
-def _core_work(stage: Stage, batch: Batch, window: int | None, core: Core) -> Work:
+def _core_work(stage: Stage, batch: Batch, reach: Reach, core: Core) -> Work:
     """2·(key + value) FLOPs for each head and pair of query and position; the context is read once.
 
     With `dcp` a rank serves the heads of its whole group on its part of the context, which is as much arithmetic.
     """
     shares = 1 if batch.is_prefill else stage.options.decode_context
-    pairs = batch.pairs(window)
+    pairs = batch.pairs(reach)
     flops = 2.0 * core.heads * shares * (core.key + core.value) * pairs
-    context = _positions(batch, window) * core.position * core.dtype.bytes
+    context = _positions(batch, reach) * core.position * core.dtype.bytes
     ends = batch.tokens * core.heads * shares * (core.key + core.value) * stage.activation.bytes
     shape = (
         ("queries", largest(batch.tokens)),
-        ("context", largest(_positions(batch, window))),
+        ("context", largest(_positions(batch, reach))),
         ("heads", core.heads * shares),
     )
     return Work(flops, context + ends, stage.activation, shape)
 
 
-def _positions(batch: Batch, window: int | None) -> Load:
+def _positions(batch: Batch, reach: Reach) -> Load:
     """Positions that a rank reads in the core: whole prompts, or its part of the contexts of its sequences."""
-    return batch.sequences * (batch.prompt if batch.is_prefill else batch.cached(window))
+    return batch.sequences * (batch.prompt if batch.is_prefill else batch.cached(reach))
 
 
 def _kept(stage: Stage, rows: dict[str, int], kept: dict[str, int], dtype: Dtype) -> Tensor:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dagc.catalog.attention import Reach
 from dagc.graph.graph import Load
 from dagc.lower.builder import evenly
 from dagc.plan.deployment import Phase
@@ -50,20 +51,15 @@ class Batch:
         """Distinct tokens of the micro-batch over the `width` ranks of the stage."""
         return float(np.broadcast_to(self.tokens, (width,)).sum()) / self.copies
 
-    def pairs(self, window: int | None) -> Load:
-        """Pairs of a query and a position that it attends to, by rank.
-
-        A causal prompt of P tokens has P²/2 pairs, with a sliding window w < P: wP - w²/2 (each token sees the w
-        before it, the first w fewer). A decoded token sees its context, at most the window.
-        """
+    def pairs(self, reach: Reach) -> Load:
+        """Pairs of a query and a position that it attends to, by rank: those of a causal prompt, or one token's."""
         if self.is_prefill:
-            seen = min(window or self.prompt, self.prompt)
-            return self.sequences * (seen * self.prompt - seen * seen / 2) * self.part
-        return self.sequences * self.cached(window)
+            return self.sequences * reach.pairs(self.prompt) * self.part
+        return self.sequences * self.cached(reach)
 
-    def cached(self, window: int | None) -> float:
+    def cached(self, reach: Reach) -> float:
         """Positions of one sequence that a rank reads from its cache, a mean."""
-        return min(self.context, window or self.context) * self.part
+        return reach.attended(self.context) * self.part
 
 
 def halves(batch_sequences: Load) -> tuple[Load, Load]:

@@ -19,25 +19,30 @@ from dagc.syntax.tree import AxisKind
 
 ATTENTION_TEAM, EXPERTS_TEAM = 0, 1
 
+Rows = tuple[Routing, int]
+"""Loads of the layer, and the width of what is sent for a token."""
+
 
 def add_remote_dispatch(
-    builder: TemplateBuilder, stage: Stage, message: Load, routing: Routing, inputs: tuple[int, ...]
+    builder: TemplateBuilder, stage: Stage, message: Load, rows: Rows, inputs: tuple[int, ...]
 ) -> int:
     """Tokens to the experts' pool: a send of attention, a receive of the experts; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    row = stage.shapes.hidden * stage.activation.bytes
-    sent, taken = _rows(stage, message / row), _rows(stage, routing.received)
+    routing, width = rows
+    row = width * stage.activation.bytes
+    sent, taken = _rows(stage, message / row, width), _rows(stage, routing.received, width)
     arriving = routing.received * row
     outgoing = _message(Pattern.SEND, stage.own, pool, message)
     builder.add("moe.dispatch", DISPATCH, sent, inputs=inputs, communication=outgoing, team=ATTENTION_TEAM, span=span)
     return _add_receive(builder, "moe.dispatch.receive", taken, (pool, stage.own), arriving, EXPERTS_TEAM, span)
 
 
-def add_remote_combine(builder: TemplateBuilder, stage: Stage, message: Load, routing: Routing, results: Tensor) -> int:
+def add_remote_combine(builder: TemplateBuilder, stage: Stage, message: Load, rows: Rows, results: Tensor) -> int:
     """Results back to attention: as many bytes as came; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    leaving = routing.received * stage.shapes.hidden * stage.activation.bytes
-    sent = _rows(stage, routing.received)
+    routing, width = rows
+    leaving = routing.received * width * stage.activation.bytes
+    sent = _rows(stage, routing.received, width)
     outgoing = _message(Pattern.SEND, pool, stage.own, leaving)
     builder.add("moe.combine", COMBINE, sent, communication=outgoing, team=EXPERTS_TEAM, span=span)
     return _add_receive(builder, "moe.combine.receive", results, (stage.own, pool), message, ATTENTION_TEAM, span)
@@ -63,8 +68,8 @@ def _message(
     return Communication(pattern, (AxisKind.EP,), own.peers(peer), evenly(payload), pairing, partner)
 
 
-def _rows(stage: Stage, tokens: Load) -> Tensor:
-    return Tensor(stage.activation, (Dim("t", largest(tokens)), Dim("m", stage.shapes.hidden)))
+def _rows(stage: Stage, tokens: Load, width: int) -> Tensor:
+    return Tensor(stage.activation, (Dim("t", largest(tokens)), Dim("m", width)))
 
 
 def _pool(stage: Stage) -> Placement:

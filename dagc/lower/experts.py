@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagc.catalog.model import Experts
+from dagc.catalog.part import Part
 from dagc.graph.graph import Communication, Load, Pattern
 from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, DISPATCH, GROUPED_GEMM, ROUTER, Op
 from dagc.graph.tensor import Dim, Tensor
@@ -33,6 +34,7 @@ from dagc.lower.stage import (
     Stage,
     add_collective,
     add_gather,
+    add_gemm,
     add_norm,
     add_reduction,
     elementwise,
@@ -54,6 +56,15 @@ class MoeLayer:
     layout: Layout
     routing: Routing
     team: int
+
+    @property
+    def width(self) -> int:
+        """Width of what is sent to an expert and comes back: hidden states, or the experts' latent."""
+        return self.experts.width(self.stage.shapes.hidden)
+
+    def vectors(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
+        """What is sent to experts, or comes back, for so many tokens."""
+        return self.stage.tensor({"t": largest(tokens), "m": self.width}, partial=partial)
 
     @property
     def gathers_before(self) -> bool:
@@ -79,7 +90,7 @@ def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice
     source = builder.last
     router = _add_router(layer)
     shared = None if beside else _add_shared(layer, source, None)
-    dispatched = _add_dispatch(layer, source, router)
+    dispatched = _add_dispatch(layer, _add_lowered(layer, source), router)
     if beside:
         shared = _add_shared(layer, source, (router,))
     _add_experts(layer, dispatched)
@@ -106,7 +117,7 @@ def _add_router(layer: MoeLayer) -> int:
     """Scores of all experts, and the choice; the gate of shared experts is one more column."""
     stage, rows = layer.stage, layer.routing.held
     columns = layer.experts.count + (1 if layer.experts.shared_gate else 0)
-    work = product(rows, Matrix(columns, stage.shapes.hidden, stage.activation), stage.activation)
+    work = product(rows, stage.matrix(columns, stage.shapes.hidden, Part.ROUTER), stage.activation)
     chosen = stage.tensor({"t": largest(rows), "k": layer.experts.top})
     return layer.builder.add("moe.router", ROUTER, chosen, work)
 
@@ -118,6 +129,8 @@ def _is_shared_cut(layer: MoeLayer) -> bool:
 def _merges_shared(layer: MoeLayer) -> bool:
     """Whether partial sums of shared and routed experts lie on the same ranks, so that one reduction serves both."""
     stage, layout = layer.stage, layer.layout
+    if layer.experts.latent:
+        return False
     if layer.team:
         return layer.routing.copies == 1 and not _is_shared_cut(layer)
     if stage.sequence_shards > 1 or layout.tp != layer.routing.copies:
@@ -136,14 +149,24 @@ def _add_shared(layer: MoeLayer, source: int, after: tuple[int, ...] | None) -> 
     if not width:
         return None
     if not _is_shared_cut(layer):
-        add_mlp(builder, stage, "moe.shared", layer.routing.held, Width(width, 1), (source,), after)
+        add_mlp(
+            builder, stage, "moe.shared", layer.routing.held, Width(width, 1, Part.SHARED_EXPERTS), (source,), after
+        )
         return builder.last
     tokens = layer.batch.tokens
     if stage.sequence_shards > 1:
         add_gather(builder, stage, "moe.shared.all_gather", tokens, (source,))
-        add_mlp(builder, stage, "moe.shared", tokens, Width(width, stage.attention.tp))
+        add_mlp(builder, stage, "moe.shared", tokens, Width(width, stage.attention.tp, Part.SHARED_EXPERTS))
     else:
-        add_mlp(builder, stage, "moe.shared", tokens, Width(width, stage.attention.tp), (source,), after)
+        add_mlp(
+            builder,
+            stage,
+            "moe.shared",
+            tokens,
+            Width(width, stage.attention.tp, Part.SHARED_EXPERTS),
+            (source,),
+            after,
+        )
     if not _merges_shared(layer):
         add_reduction(builder, stage, "moe.shared", tokens)
     return builder.last
@@ -155,17 +178,17 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
     builder = layer.builder
     inputs = (source, router)
     if layer.team:
-        return add_remote_dispatch(builder, stage, _message(layer), routing, inputs)
+        return add_remote_dispatch(builder, stage, _message(layer), (routing, layer.width), inputs)
     if layer.gathers_before:
         members = (layout, (AxisKind.TP,))
-        gathered = routing.sent * stage.shapes.hidden
-        whole = stage.hidden(routing.sent)
+        gathered = routing.sent * layer.width
+        whole = layer.vectors(routing.sent)
         inputs = (
             add_collective(builder, stage, "moe.all_gather", Pattern.ALL_GATHER, members, gathered, whole, inputs),
         )
     if layout.ep == 1:
         return inputs[0]
-    output = _expert_tensor(layer, {"m": stage.shapes.hidden})
+    output = _expert_tensor(layer, {"m": layer.width})
     return _add_exchange(layer, "moe.dispatch", DISPATCH, output, inputs)
 
 
@@ -179,7 +202,7 @@ def _add_exchange(layer: MoeLayer, key: str, op: Op, output: Tensor, inputs: tup
 
 def _message(layer: MoeLayer) -> Load:
     """Bytes that each rank sends to dispatch its tokens: one copy for each choice."""
-    return layer.routing.sent * layer.experts.top * layer.stage.shapes.hidden * layer.stage.activation.bytes
+    return layer.routing.sent * layer.experts.top * layer.width * layer.stage.activation.bytes
 
 
 def _expert_tensor(layer: MoeLayer, width: dict[str, int]) -> Tensor:
@@ -195,35 +218,33 @@ def _add_experts(layer: MoeLayer, dispatched: int) -> None:
     stage, rows = layer.stage, layer.routing.received
     inner = shard(layer.experts.ffn, layer.layout.tp)
     lanes = 2 if stage.shapes.gated else 1
-    hidden = stage.shapes.hidden
     raised = _expert_tensor(layer, {"f": lanes * inner})
-    up = Matrix(lanes * inner, hidden, stage.shapes.expert_dtype)
+    up = stage.matrix(lanes * inner, layer.width, Part.EXPERTS)
     layer.builder.add(
         "moe.experts.up", GROUPED_GEMM, raised, _grouped(layer, up), inputs=(dispatched,), team=layer.team
     )
     work = elementwise(rows * inner, lanes, 1, stage.activation)
     active = _expert_tensor(layer, {"f": inner})
     layer.builder.add("moe.experts.activation", ACTIVATION, active, work, team=layer.team)
-    down = Matrix(hidden, inner, stage.shapes.expert_dtype)
-    output = _expert_tensor(layer, {"m": hidden})
+    down = stage.matrix(layer.width, inner, Part.EXPERTS)
+    output = _expert_tensor(layer, {"m": layer.width})
     layer.builder.add("moe.experts.down", GROUPED_GEMM, output, _grouped(layer, down), team=layer.team)
 
 
 def _grouped(layer: MoeLayer, matrix: Matrix) -> Work:
     """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
     rows, hit = layer.routing.received, layer.routing.hit
-    weights = hit * matrix.n * matrix.k * matrix.dtype.bytes
+    weights = hit * matrix.n * matrix.k * matrix.stored.bytes
     moved = weights + rows * (matrix.n + matrix.k) * layer.stage.activation.bytes
     shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)))
-    return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.dtype, shape)
+    return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.stored.dtype, shape)
 
 
 def _add_combine(layer: MoeLayer) -> None:
     """Results back to the ranks that sent the tokens."""
-    hidden = layer.stage.shapes.hidden
-    results = layer.stage.tensor({"t": largest(layer.sums), "m": hidden, "k": layer.experts.top})
+    results = layer.stage.tensor({"t": largest(layer.sums), "m": layer.width, "k": layer.experts.top})
     if layer.team:
-        add_remote_combine(layer.builder, layer.stage, _message(layer), layer.routing, results)
+        add_remote_combine(layer.builder, layer.stage, _message(layer), (layer.routing, layer.width), results)
     elif layer.layout.ep > 1:
         _add_exchange(layer, "moe.combine", COMBINE, results, (layer.builder.last,))
 
@@ -234,10 +255,11 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     merged = shared if _merges_shared(layer) else None
     partial = AxisKind.TP if layer.layout.tp > 1 and not layer.team else None
     terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
-    work = elementwise(layer.sums * stage.shapes.hidden, terms, 1, stage.activation)
+    work = elementwise(layer.sums * layer.width, terms, 1, stage.activation)
     inputs = (builder.last,) if merged is None else (builder.last, merged)
-    builder.add("moe.aggregate", AGGREGATE, stage.hidden(layer.sums, partial), work, inputs=inputs)
+    builder.add("moe.aggregate", AGGREGATE, layer.vectors(layer.sums, partial), work, inputs=inputs)
     _add_return(layer)
+    _add_raised(layer)
     if shared is not None and merged is None:
         work = elementwise(layer.routing.held * stage.shapes.hidden, 2, 1, stage.activation)
         inputs = (builder.last, shared)
@@ -247,17 +269,33 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
 def _add_return(layer: MoeLayer) -> None:
     """Reductions over the experts' tp and the gather to attention's copies."""
     builder, stage, routing = layer.builder, layer.stage, layer.routing
-    hidden = stage.shapes.hidden
     if layer.layout.tp > 1 and not layer.team:
         pattern = Pattern.REDUCE_SCATTER if layer.gathers_before else Pattern.ALL_REDUCE
-        kept = stage.hidden(routing.held / routing.copies if layer.gathers_before else layer.sums)
+        kept = layer.vectors(routing.held / routing.copies if layer.gathers_before else layer.sums)
         members = (layer.layout, (AxisKind.TP,))
-        add_collective(builder, stage, f"moe.{pattern}", pattern, members, layer.sums * hidden, kept)
+        add_collective(builder, stage, f"moe.{pattern}", pattern, members, layer.sums * layer.width, kept)
     if layer.gathers_after:
         over_cp = () if layer.batch.is_prefill else (AxisKind.CP,)
         over_tp = () if stage.sequence_shards > 1 else (AxisKind.TP,)
         members = (stage.attention, (*over_cp, *over_tp))
-        held = stage.hidden(routing.held)
+        held = layer.vectors(routing.held)
         add_collective(
-            builder, stage, "moe.return_all_gather", Pattern.ALL_GATHER, members, routing.held * hidden, held
+            builder, stage, "moe.return_all_gather", Pattern.ALL_GATHER, members, routing.held * layer.width, held
         )
+
+
+def _add_lowered(layer: MoeLayer, source: int) -> int:
+    """Tokens in the latent space of the experts, where they have one; the node that has what is dispatched."""
+    if not layer.experts.latent:
+        return source
+    rows, hidden = layer.routing.held, layer.stage.shapes.hidden
+    matrix = layer.stage.matrix(layer.width, hidden, Part.OTHER)
+    return add_gemm(layer.builder, layer.stage, "moe.latent_down", rows, matrix, layer.vectors(rows), (source,))
+
+
+def _add_raised(layer: MoeLayer) -> None:
+    """Sums out of the latent space."""
+    if layer.experts.latent:
+        rows, hidden = layer.routing.held, layer.stage.shapes.hidden
+        matrix = layer.stage.matrix(hidden, layer.width, Part.OTHER)
+        add_gemm(layer.builder, layer.stage, "moe.latent_up", rows, matrix, layer.stage.hidden(rows))

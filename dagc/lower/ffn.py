@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dagc.catalog.part import Part
 from dagc.graph.graph import Load
 from dagc.graph.ops import ACTIVATION
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder, largest
-from dagc.lower.stage import Matrix, Stage, add_gather, add_gemm, add_norm, add_reduction, elementwise, shard
+from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction, elementwise, shard
 from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True)
 class Width:
-    """Inner width of a feed-forward network, cut over `shards` ranks."""
+    """Inner width of a feed-forward network, cut over `shards` ranks; the part of the model that it is."""
 
     ffn: int
     shards: int
+    part: Part = Part.DENSE_FFN
 
 
 def add_dense_ffn(builder: TemplateBuilder, stage: Stage, batch: Batch) -> None:
@@ -46,10 +48,10 @@ def add_mlp(
     lanes = 2 if shapes.gated else 1
     split = ("f", AxisKind.TP) if width.shards > 1 else None
     raised = stage.tensor({"t": largest(tokens), "f": lanes * inner}, split=split)
-    up = Matrix(lanes * inner, shapes.hidden, shapes.weight_dtype)
+    up = stage.matrix(lanes * inner, shapes.hidden, width.part)
     add_gemm(builder, stage, f"{prefix}.up", tokens, up, raised, inputs, after)
     active = stage.tensor({"t": largest(tokens), "f": inner}, split=split)
     builder.add(f"{prefix}.activation", ACTIVATION, active, elementwise(tokens * inner, lanes, 1, stage.activation))
     partial = AxisKind.TP if width.shards > 1 else None
-    down = Matrix(shapes.hidden, inner, shapes.weight_dtype)
+    down = stage.matrix(shapes.hidden, inner, width.part)
     add_gemm(builder, stage, f"{prefix}.down", tokens, down, stage.hidden(tokens, partial))

@@ -14,12 +14,12 @@ from math import gcd
 
 import numpy as np
 
-from dagc.catalog.model import Attention, AttentionKind, ModelShapes
+from dagc.catalog.cache import sequence_bytes, state_bytes
+from dagc.catalog.model import ModelShapes
 from dagc.graph.graph import Communication, Load, Pairing, Pattern, PhaseGraph, Segment, StageProgram, Team
 from dagc.graph.ops import RECEIVE, SEND
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
-from dagc.lower.stage import shard
 from dagc.lower.topology import Placement, place
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.layout import Layout
@@ -45,7 +45,7 @@ def lower_handover(plan: Plan, shapes: ModelShapes) -> PhaseGraph:
     source = _side(plan, prefill, prefill.replicas // joint, shapes)
     target = _side(plan, decode, decode.replicas // joint, shapes)
     sequences = fullest_replica(plan.deployment, prefill, plan.facts.workload.batch) * (prefill.replicas // joint)
-    bytes_per_layer = _layer_bytes(shapes, _layout(decode)) * sequences * plan.facts.workload.prompt
+    layer_bytes = _layer_bytes(shapes, _layout(decode).tp, plan.facts.workload.prompt) * sequences
     teams = source.teams + target.teams
     places = tuple(place(team.ranks, plan.facts.cluster.gpus_per_node) for team in teams)
     programs: list[StageProgram] = []
@@ -53,7 +53,7 @@ def lower_handover(plan: Plan, shapes: ModelShapes) -> PhaseGraph:
     for stage, layers in enumerate(source.layers):
         shared = [(i, _common(layers, taken)) for i, taken in enumerate(target.layers) if _common(layers, taken)]
         used = (stage, *(len(source.teams) + i for i, _ in shared))
-        messages = tuple(count * bytes_per_layer for _, count in shared)
+        messages = tuple(float(layer_bytes[common.start : common.stop].sum()) for _, common in shared)
         builders.append(_template(f"handover.{stage}", tuple(places[i] for i in used), messages, shapes, prefill.span))
         programs.append(StageProgram(stage, used, (Segment(stage, 1, None),)))
     templates = tuple(builder.template() for builder in builders)
@@ -71,8 +71,8 @@ def _side(plan: Plan, service: Service, replicas: int, shapes: ModelShapes) -> _
     return _Side(service, tuple(Team(pool.name, i, held) for i, held in enumerate(ranks)), layers)
 
 
-def _common(one: range, other: range) -> int:
-    return len(range(max(one.start, other.start), min(one.stop, other.stop)))
+def _common(one: range, other: range) -> range:
+    return range(max(one.start, other.start), min(one.stop, other.stop))
 
 
 def _layout(service: Service) -> Layout:
@@ -82,15 +82,13 @@ def _layout(service: Service) -> Layout:
     return layout
 
 
-def _layer_bytes(shapes: ModelShapes, layout: Layout) -> float:
-    """Bytes of one token's cache in one layer over all decode ranks that keep a part of it, copies included."""
-    return _cached_elements(shapes.attention, layout.tp) * shapes.kv_dtype.bytes
-
-
-def _cached_elements(form: Attention, tp: int) -> int:
-    if form.kind is AttentionKind.MLA:
-        return tp * (form.kv_lora + form.qk_rope)
-    return tp * shard(form.kv_heads, tp) * 2 * form.head_dim
+def _layer_bytes(shapes: ModelShapes, tp: int, prompt: int) -> Load:
+    """Bytes of one sequence's cache and state in each layer, over all tp decode ranks that keep a part of it."""
+    each = {
+        kind: tp * (sequence_bytes(shapes, kind, prompt, tp) + state_bytes(shapes, kind, tp))
+        for kind in set(shapes.layer_kinds())
+    }
+    return np.array([each[kind] for kind in shapes.layer_kinds()])
 
 
 def _template(

@@ -2,7 +2,9 @@
 
 Assumes a legal deployment and a model with shapes. Prefill computes the prompts of the whole batch; decode computes
 one token of every sequence against the mean context (see `batch`). There is a graph for each class of replicas.
-Nothing here prices or schedules; templates are built once for each distinct kind of layer, size of micro-batch, and
+Not lowered are the hyper-connections of DeepSeek-V4
+and embeddings of single layers, whose parameters are counted; they are a hundredth of a layer's work or less. Nothing
+here prices or schedules; templates are built once for each distinct kind of layer, size of micro-batch, and
 pattern of ranks on nodes and of slowed ones among them; where routing is skewed, the layers of each segment have one
 of their own.
 """
@@ -31,6 +33,7 @@ from dagc.lower.pipeline import (
     add_token_send,
 )
 from dagc.lower.popularity import popularity_ranks, slot_chances
+from dagc.lower.recurrent import add_recurrent
 from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import Placement, place
@@ -260,7 +263,7 @@ class _StageLowering:
     def _layer(self, kind: LayerKind, layers: range) -> int:
         is_drawn = kind.ffn is FfnKind.MOE and self.phase.plan.facts.workload.is_skewed
         drawn = layers if is_drawn else None
-        name = str(kind.ffn) if kind.window is None else f"{kind.ffn}.window{kind.window}"
+        name = _layer_name(kind)
 
         def build(key: str) -> Template:
             batches = self._batches
@@ -269,16 +272,19 @@ class _StageLowering:
                 return builders[0].template()
             return interleave(key, (builders[0].nodes, builders[1].nodes))
 
-        return self.phase.templates.get(name, (self.sequences, self._pattern, drawn), build)
+        return self.phase.templates.get(name, (self.sequences, self._pattern, drawn, kind), build)
 
     def _fill_layer(
         self, key: str, kind: LayerKind, batch: Batch, drawn: range | None, beside: bool
     ) -> TemplateBuilder:
         builder = TemplateBuilder(key, self.stage.span)
-        add_attention(builder, self.stage, batch, kind.window)
+        if kind.attention:
+            add_attention(builder, self.stage, batch, kind)
+        elif kind.recurrent:
+            add_recurrent(builder, self.stage, batch, kind.recurrent)
         if kind.ffn is FfnKind.MOE:
             add_moe(builder, self.stage, batch, self._choice(drawn), beside)
-        else:
+        elif kind.ffn is FfnKind.DENSE:
             add_dense_ffn(builder, self.stage, batch)
         return builder
 
@@ -307,6 +313,19 @@ class _StageLowering:
     def _joined(self, pool: Placement) -> bytes:
         """Whether both pools are one node."""
         return self.stage.own.peers(pool).nodes[:1].tobytes()
+
+
+def _layer_name(kind: LayerKind) -> str:
+    """`moe`, `dense`, or `attention` for a layer of only that; with what its mixer is beside full attention."""
+    if kind.mixer is None:
+        return str(kind.ffn)
+    block = "attention" if kind.ffn is FfnKind.NONE and kind.attention else str(kind.ffn)
+    if kind.recurrent:
+        mixer = str(kind.recurrent.kind)
+        return mixer if kind.ffn is FfnKind.NONE else f"{block}.{mixer}"
+    reach = kind.reach
+    limits = (("window", reach.window), ("entry", reach.ratio), ("top", reach.top))
+    return ".".join((block, *(f"{word}{number}" for word, number in limits if number)))
 
 
 def _axis_span(strategy: Strategy, kind: AxisKind, within: Span) -> Span:

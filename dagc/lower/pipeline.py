@@ -8,12 +8,13 @@ with several stages the sampled tokens go back to the first stage for the next s
 from __future__ import annotations
 
 from dagc.catalog.dtype import Dtype
+from dagc.catalog.part import Part
 from dagc.graph.graph import INPUT, Communication, Load, Pairing, Pattern
 from dagc.graph.ops import EMBEDDING, RECEIVE, SAMPLING, SEND
 from dagc.graph.tensor import Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder, Work, evenly, largest
-from dagc.lower.stage import Matrix, Stage, add_collective, add_gemm, add_norm, add_reduction, elementwise, shard
+from dagc.lower.stage import Stage, add_collective, add_gemm, add_norm, add_reduction, elementwise, shard
 from dagc.lower.topology import Placement
 from dagc.syntax.tree import AxisKind
 
@@ -37,7 +38,7 @@ def add_head(builder: TemplateBuilder, stage: Stage, batch: Batch, streams: int)
     shapes, rows = stage.shapes, batch.sequences
     add_norm(builder, stage, "head.norm", rows, tuple(INPUT - i for i in range(streams)))
     columns = shard(shapes.vocab, stage.attention.tp)
-    matrix = Matrix(columns, shapes.hidden, stage.activation)
+    matrix = stage.matrix(columns, shapes.hidden, Part.HEAD)
     logits = stage.tensor({"t": largest(rows), "v": columns}, split=("v", AxisKind.TP))
     add_gemm(builder, stage, "head.logits", rows, matrix, logits)
     whole = stage.tensor({"t": largest(rows), "v": shapes.vocab})

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from dagc.catalog.dtype import Dtype
+from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import ModelShapes
+from dagc.catalog.parameters import part_stored
+from dagc.catalog.part import Part
 from dagc.graph.graph import Communication, Groups, Load, Pattern
 from dagc.graph.ops import ALL_GATHER, ALL_REDUCE, GEMM, NORM, REDUCE_SCATTER, Op
 from dagc.graph.tensor import LETTERS, Dim, Tensor
@@ -53,6 +55,10 @@ class Stage:
         """Type of activations."""
         return self.shapes.activation_dtype
 
+    def matrix(self, n: int, k: int, part: Part) -> Matrix:
+        """A matrix of a part of the model, stored as that part is."""
+        return Matrix(n, k, part_stored(self.shapes, part))
+
     @property
     def sequence_shards(self) -> int:
         """Over how many tensor-parallel ranks the tokens are split between the blocks of a layer."""
@@ -91,7 +97,7 @@ class Matrix:
 
     n: int
     k: int
-    dtype: Dtype
+    stored: Stored
 
 
 def shard(size: int, parts: int) -> int:
@@ -102,10 +108,10 @@ def shard(size: int, parts: int) -> int:
 def product(rows: Load, matrix: Matrix, activation: Dtype) -> Work:
     """Work of `rows` x k times k x n: 2·rows·n·k FLOPs; weights, inputs and outputs cross the memory once."""
     flops = 2.0 * rows * matrix.n * matrix.k
-    weights = matrix.n * matrix.k * matrix.dtype.bytes
+    weights = matrix.n * matrix.k * matrix.stored.bytes
     moved = weights + rows * (matrix.n + matrix.k) * activation.bytes
     shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k))
-    return Work(flops, moved, matrix.dtype, shape)
+    return Work(flops, moved, matrix.stored.dtype, shape)
 
 
 def elementwise(elements: Load, reads: float, writes: float, dtype: Dtype) -> Work:

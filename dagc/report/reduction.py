@@ -8,7 +8,8 @@ the model with every expert active over those that a token passes. Scores over t
 from __future__ import annotations
 
 from dagc.catalog.model import ModelShapes, ModelSpec
-from dagc.catalog.parameters import ActiveDefinition, Part, count
+from dagc.catalog.parameters import ActiveDefinition, count
+from dagc.catalog.part import Part
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Claim
 from dagc.report.assessment import Actual, Basis, Verdict, written
@@ -16,7 +17,7 @@ from dagc.report.compare import MODEL_DIGITS, holds
 from dagc.report.quantity import quantity_text
 from dagc.units import Dimension
 
-_MATRICES = (Part.ATTENTION, Part.DENSE_FFN, Part.ROUTER, Part.EXPERTS, Part.SHARED_EXPERTS)
+_MATRICES = (Part.ATTENTION, Part.MIXERS, Part.DENSE_FFN, Part.ROUTER, Part.EXPERTS, Part.SHARED_EXPERTS)
 
 
 def judge_compute_reduction(plan: Plan, claim: Claim) -> Verdict:

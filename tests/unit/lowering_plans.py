@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
+from dagc.catalog.model import Experts, ModelSpec
 from dagc.graph.graph import Communication, Node, PhaseGraph, Template
 from dagc.plan.deployment import Deployment, Options, Phase, Pool, Role, Service
 from dagc.plan.layout import Factor, Layout

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import Attention, AttentionKind, Experts, ModelSpec
+from dagc.catalog.model import Experts, ModelSpec
 from dagc.declare.claims import declare_claims
 from dagc.declare.require import declare_requirements
 from dagc.declare.workload import declare_workload

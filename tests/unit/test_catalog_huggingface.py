@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dagc.catalog.huggingface import read_config, read_config_file
+from dagc.catalog.huggingface.read import read_config, read_config_file
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import count
 from dagc.catalog.presets import load_model
@@ -121,7 +121,7 @@ def test_a_bad_field_is_named(field: str, value: object) -> None:
     assert f"`{field}" in problem.message
 
 
-@pytest.mark.parametrize("kind", ["gemma4_text", None, ["mixtral"]])
+@pytest.mark.parametrize("kind", ["something_new", None, ["mixtral"]])
 def test_an_unknown_architecture_is_refused(kind: object) -> None:
     problem = problem_of({**CONFIGS["mixtral-8x7b"], "model_type": kind})
     assert problem.code.code == "N126"
@@ -131,17 +131,27 @@ def test_an_unknown_architecture_is_refused(kind: object) -> None:
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [
-        ("qwen3-235b-a22b", "mlp_only_layers", [3]),
-        ("qwen3-32b", "use_sliding_window", True),
-        ("llama-3.1-70b", "mlp_bias", True),
         ("deepseek-v3", "moe_layer_freq", 2),
-        ("gpt-oss-20b", "layer_types", ["full_attention"] * 24),
+        ("deepseek-v3", "moe_layer_freq", [0, 1]),
+        ("gpt-oss-20b", "layer_types", ["full_attention"] * 23),
+        ("gpt-oss-20b", "layer_types", ["linear_attention"] * 24),
+        ("gpt-oss-20b", "layer_types", [["full_attention"]] * 24),
+        ("mixtral-8x7b", "num_experts_per_tok", 9),
+        ("mixtral-8x7b", "num_key_value_heads", 5),
     ],
 )
 def test_what_shapes_cannot_express_is_refused(name: str, field: str, value: object) -> None:
     problem = problem_of({**CONFIGS[name], field: value})
     assert problem.code.code == "N127"
     assert field in problem.message
+
+
+def test_a_window_from_some_layer_on() -> None:
+    fields = {**CONFIGS["qwen3-32b"], "use_sliding_window": True, "sliding_window": 4096, "max_window_layers": 60}
+    shapes = spec_of(fields).shapes()
+    assert shapes is not None
+    assert [kind.window for kind in shapes.layer_kinds()] == [None] * 60 + [4096] * 4
+    assert "sliding_window" in problem_of({**fields, "sliding_window": None}).message
 
 
 def test_head_dim_defaults_as_in_the_library() -> None:

@@ -11,9 +11,12 @@ from dataclasses import replace
 
 import pytest
 
+from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
 from dagc.catalog.dtype import Dtype
+from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, ModelShapes
-from dagc.catalog.parameters import ActiveDefinition, Part, attention_parameters, count, kv_bytes_per_token
+from dagc.catalog.parameters import ActiveDefinition, count
+from dagc.catalog.part import Part
 from dagc.catalog.presets import load_model, model_names
 
 TOTALS = {
@@ -23,20 +26,25 @@ TOTALS = {
     "deepseek-v2-lite": 15_706_484_224,  # 15.7 B
     "deepseek-v3": 671_026_419_200,
     "glm-4.5": 352_797_829_024,  # 355 B with its multi-token-prediction layer
+    "glm-4.7": 352_797_829_024,
     "gpt-oss-120b": 116_829_156_672,  # 116.83 B
     "gpt-oss-20b": 20_914_757_184,  # 20.91 B
     "grok-1": 315_684_820_992,  # 314 B
     "kimi-k2": 1_026_408_232_448,  # 1 T
+    "kimi-k2.5": 1_026_408_232_448,
     "llama-2-70b": 68_976_648_192,  # 69 B
     "llama-3.1-405b": 405_853_388_800,  # 405 B
     "llama-3.1-70b": 70_553_706_496,  # 70.6 B
     "llama-3.1-8b": 8_030_261_248,  # 8.03 B
     "llama-4-maverick": 400_711_848_960,  # 400 B, the text part
     "llama-4-scout": 107_769_861_120,  # 109 B with its vision tower
+    "minimax-m1": 456_089_655_296,  # 456 B
     "minimax-m2": 228_689_764_864,  # 230 B
+    "minimax-m2.5": 228_689_764_864,
     "mixtral-8x22b": 140_620_634_112,  # 141 B
     "mixtral-8x7b": 46_702_792_704,  # 46.7 B
     "olmoe-1b-7b": 6_919_161_856,  # 6.9 B
+    "phi-3.5-moe": 41_873_153_344,  # 41.9 B
     "qwen1.5-moe-a2.7b": 14_315_784_192,  # 14.3 B
     "qwen2-57b-a14b": 57_408_658_944,  # 57.41 B
     "qwen3-235b-a22b": 235_093_634_560,  # 235 B
@@ -44,6 +52,20 @@ TOTALS = {
     "qwen3-32b": 32_762_123_264,  # 32.8 B
     "qwen3-8b": 8_190_735_360,  # 8.2 B
 }
+
+PUBLISHED = {
+    "deepseek-v3.2": 671e9 + 61 * (1536 * 64 * 128 + 7168 * (128 + 64)),  # DeepSeek-V3 and an indexer a layer
+    "deepseek-v4-flash": 284e9,  # model card
+    "gemma-4-26b-a4b": 25.2e9,  # model card: 25.2 B, without its vision tower
+    "glm-5": 744e9,  # technical report
+    "mimo-v2-flash": 309e9,  # model card, without multi-token prediction
+    "nemotron-3-nano-30b-a3b": 31.6e9,  # model card
+    "qwen3-coder-480b-a35b": 480e9,  # its name
+    "qwen3-next-80b-a3b": 80e9,  # its name, with multi-token prediction
+    "qwen3.5-397b-a17b": 397e9,  # its name, with its vision tower
+    "step-3.7-flash": 196e9,  # model card of Step-3.5-Flash, whose text model it is
+}
+"""Published totals in the digits of their source, for models whose exact total is not printed."""
 
 ALL, NO_INPUT, NO_EMBEDDINGS = ActiveDefinition
 
@@ -57,12 +79,18 @@ def shapes_of(name: str) -> ModelShapes:
 
 
 def test_every_preset_has_an_expected_total() -> None:
-    assert set(TOTALS) == set(model_names())
+    assert {*TOTALS, *PUBLISHED} == set(model_names())
+    assert not TOTALS.keys() & PUBLISHED.keys()
 
 
 @pytest.mark.parametrize(("name", "total"), TOTALS.items())
 def test_total(name: str, total: int) -> None:
     assert count(shapes_of(name)).total == total
+
+
+@pytest.mark.parametrize(("name", "total"), PUBLISHED.items())
+def test_total_as_published(name: str, total: float) -> None:
+    assert count(shapes_of(name)).total == pytest.approx(total, rel=6e-3)
 
 
 def test_mixtral_by_hand() -> None:
@@ -71,11 +99,13 @@ def test_mixtral_by_hand() -> None:
     assert parameters.by_part == {
         Part.EMBEDDING: 32_000 * 4096,
         Part.ATTENTION: 32 * (4096 * 4096 + 2 * 4096 * 1024 + 4096 * 4096),
+        Part.MIXERS: 0,
         Part.DENSE_FFN: 0,
         Part.ROUTER: 32 * 4096 * 8,
         Part.EXPERTS: 32 * 8 * 3 * 4096 * 14_336,
         Part.SHARED_EXPERTS: 0,
         Part.NORMS: (2 * 32 + 1) * 4096,
+        Part.OTHER: 0,
         Part.HEAD: 32_000 * 4096,
     }
 
@@ -126,20 +156,45 @@ def test_gpt_oss_parts_as_its_card_prints_them() -> None:
     assert round((by_part[Part.EMBEDDING] + by_part[Part.HEAD]) / 1e9, 2) == 1.16
 
 
-@pytest.mark.parametrize(
-    ("name", "total_bytes"),
-    [
-        ("mixtral-8x7b", 131_072),  # 32 layers · 2 · 8 · 128 · 2 bytes
-        ("llama-3.1-70b", 327_680),  # 80 · 2 · 8 · 128 · 2
-        ("llama-3.1-405b", 516_096),  # 126 · 2 · 8 · 128 · 2
-        ("qwen3-235b-a22b", 192_512),  # 94 · 2 · 4 · 128 · 2
-        ("gpt-oss-120b", 73_728),  # 36 · 2 · 8 · 64 · 2
-        ("deepseek-v3", 70_272),  # 61 · (512 + 64) · 2
-        ("deepseek-v2-lite", 31_104),  # 27 · (512 + 64) · 2
-    ],
-)
+CACHE = {
+    "dbrx": 163_840,  # 40 layers · 2 · 8 · 128 · 2 bytes
+    "deepseek-v2": 69_120,  # 60 · (512 + 64) · 2
+    "deepseek-v2-lite": 31_104,  # 27 · (512 + 64) · 2
+    "deepseek-v3": 70_272,  # 61 · (512 + 64) · 2
+    "glm-4.5": 376_832,  # 92 · 2 · 8 · 128 · 2
+    "gpt-oss-120b": 73_728,  # 36 · 2 · 8 · 64 · 2, inside the window of half of them
+    "gpt-oss-20b": 49_152,  # 24 · 2 · 8 · 64 · 2
+    "grok-1": 262_144,  # 64 · 2 · 8 · 128 · 2
+    "kimi-k2": 70_272,  # 61 · (512 + 64) · 2
+    "llama-2-70b": 327_680,  # 80 · 2 · 8 · 128 · 2
+    "llama-3.1-405b": 516_096,  # 126 · 2 · 8 · 128 · 2
+    "llama-3.1-70b": 327_680,  # 80 · 2 · 8 · 128 · 2
+    "llama-3.1-8b": 131_072,  # 32 · 2 · 8 · 128 · 2
+    "llama-4-maverick": 196_608,  # 48 · 2 · 8 · 128 · 2, inside the chunk of three of four
+    "llama-4-scout": 196_608,
+    "minimax-m1": 40_960,  # 10 of 80 layers attend: 10 · 2 · 8 · 128 · 2
+    "minimax-m2": 253_952,  # 62 · 2 · 8 · 128 · 2
+    "mixtral-8x22b": 229_376,  # 56 · 2 · 8 · 128 · 2
+    "mixtral-8x7b": 131_072,  # 32 · 2 · 8 · 128 · 2
+    "olmoe-1b-7b": 131_072,  # 16 · 2 · 16 · 128 · 2
+    "phi-3.5-moe": 131_072,  # 32 · 2 · 8 · 128 · 2
+    "qwen1.5-moe-a2.7b": 196_608,  # 24 · 2 · 16 · 128 · 2
+    "qwen2-57b-a14b": 57_344,  # 28 · 2 · 4 · 128 · 2
+    "qwen3-235b-a22b": 192_512,  # 94 · 2 · 4 · 128 · 2
+    "qwen3-30b-a3b": 98_304,  # 48 · 2 · 4 · 128 · 2
+    "qwen3-32b": 262_144,  # 64 · 2 · 8 · 128 · 2
+    "qwen3-8b": 147_456,  # 36 · 2 · 8 · 128 · 2
+}
+
+
+@pytest.mark.parametrize(("name", "total_bytes"), CACHE.items())
 def test_cache_of_a_token(name: str, total_bytes: int) -> None:
     assert kv_bytes_per_token(shapes_of(name)) == total_bytes
+
+
+def test_state_of_lightning_attention() -> None:
+    """MiniMax-M1: 70 layers keep a matrix of 128 x 128 for each of 64 heads, in fp32."""
+    assert state_bytes_per_sequence(shapes_of("minimax-m1")) == 70 * 64 * 128 * 128 * 4
 
 
 def test_cache_follows_its_type() -> None:
@@ -156,10 +211,11 @@ def test_weight_bytes_of_mixed_types() -> None:
 
 
 def test_weight_bytes_of_deepseek() -> None:
-    """fp8 but for embedding, router, norms and head; 1 byte each and one more for those."""
+    """fp8 but for embedding, router, norms and head; 1 byte each and one more for those; a scale of 4 bytes a block."""
     parameters = count(shapes_of("deepseek-v3"))
-    plain = (Part.EMBEDDING, Part.ROUTER, Part.NORMS, Part.HEAD)
-    assert parameters.weight_bytes == 671_026_419_200 + sum(parameters.by_part[part] for part in plain)
+    plain = sum(parameters.by_part[part] for part in (Part.EMBEDDING, Part.ROUTER, Part.NORMS, Part.HEAD))
+    converted = 671_026_419_200 - plain
+    assert parameters.weight_bytes == 671_026_419_200 + plain + converted / 128 / 128 * 4
 
 
 def test_layers_of_each_kind() -> None:

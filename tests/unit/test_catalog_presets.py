@@ -7,8 +7,8 @@ import json
 import pytest
 
 from dagc.catalog import presets
+from dagc.catalog.attention import AttentionKind
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import AttentionKind
 
 
 def test_names_are_listed_without_reading_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

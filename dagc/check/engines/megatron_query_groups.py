@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.catalog.model import AttentionKind
+from dagc.catalog.attention import AttentionKind
 from dagc.check.alternatives import nearest, use_degree, written_factor
 from dagc.check.engine_terms import services_under
 from dagc.check.facts import label

@@ -1,0 +1,64 @@
+"""What a checkpoint has beside the text model: layers that predict further tokens, and towers for pictures.
+
+A multi-token-prediction layer (DeepSeek-V3, arXiv 2412.19437, section 2.2) is a layer of the model's last kind behind
+two norms and a projection of two hidden states to one, with a norm before the head that it shares with the model. The
+published totals of some models include it. Of a vision tower the matrices of its layers are counted: 4 h² of attention
+and two of the inner width; its embedding, norms, biases and the way to the text model are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.model import Extra, ModelShapes
+from dagc.catalog.parameters import layer_parameters
+
+_MTP = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
+_TOWERS = ("vision_config", "audio_config", "vision_tower_config")
+_DEPTH = ("depth", "num_hidden_layers", "vt_num_hidden_layers", "layers")
+_WIDTH = ("hidden_size", "vt_hidden_size", "width")
+_INNER = ("intermediate_size", "vt_intermediate_size")
+
+
+def extras(config: Config, outer: Mapping[str, Any], shapes: ModelShapes, has_same_layers: bool) -> tuple[Extra, ...]:
+    """Every part that is left out; `has_same_layers`: those that predict further tokens are like the model's last."""
+    return (*_prediction(config, shapes, has_same_layers), *_towers(outer))
+
+
+def _prediction(config: Config, shapes: ModelShapes, has_same_layers: bool) -> Iterator[Extra]:
+    field = config.first(*_MTP)
+    layers = config.count_or(0, field)
+    if not layers:
+        return
+    if not has_same_layers:
+        yield Extra("mtp", None, f"{layers} layers that predict further tokens, whose shapes are not stated")
+        return
+    yield prediction_layers(layers, shapes)
+
+
+def prediction_layers(layers: int, shapes: ModelShapes) -> Extra:
+    """So many layers to predict further tokens, each like the model's last one."""
+    one = sum(layer_parameters(shapes, shapes.layer_kinds()[-1]).values())
+    one += 2 * shapes.hidden * shapes.hidden + 3 * shapes.hidden
+    return Extra("mtp", layers * one, f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens")
+
+
+def _towers(outer: Mapping[str, Any]) -> Iterator[Extra]:
+    for field in _TOWERS:
+        tower: object = outer.get(field)
+        if isinstance(tower, Mapping) and tower:
+            yield _tower(field.split("_")[0], Config(cast("Mapping[str, Any]", tower), {}))
+
+
+def _tower(name: str, tower: Config) -> Extra:
+    depth, width, inner = (_number(tower, fields) for fields in (_DEPTH, _WIDTH, _INNER))
+    if depth is None or width is None or inner is None:
+        return Extra(name, None, f"a {name} tower, whose shapes are not all stated")
+    return Extra(name, depth * (4 * width * width + 2 * width * inner), f"matrices of {depth} layers of a {name} tower")
+
+
+def _number(tower: Config, fields: tuple[str, ...]) -> int | None:
+    value = tower.get(tower.first(*fields))
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

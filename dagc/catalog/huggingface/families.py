@@ -1,0 +1,340 @@
+"""The table of architectures, by `model_type`: which mechanisms each has, and what its library takes where a field is
+absent.
+
+A new architecture is a row of `FAMILIES`. `attention` reads that of the full-attention layers, `mixing` which layers
+have it, `experts` and `placing` the feed-forward part. `more` are further fields of `ModelSpec` that hold always. The
+shapes follow the modules of the `transformers` library, or of vLLM where that has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagc.catalog.attention import Attention, Gate
+from dagc.catalog.huggingface import attention as att
+from dagc.catalog.huggingface import feedforward as ffn
+from dagc.catalog.huggingface import layers as lay
+from dagc.catalog.huggingface import mixers
+from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.model import Experts, FfnKind
+
+
+def _nothing(config: Config) -> dict[str, Any]:
+    del config
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How to read one architecture.
+
+    `dense` names the field with the width of dense layers. `mtp`: layers that predict further tokens are like the
+    model's last one.
+    """
+
+    attention: Callable[[Config], Attention] = field(default_factory=att.grouped)
+    mixing: lay.Plan = lay.uniform
+    experts: Callable[[Config], Experts | None] | None = None
+    placing: Callable[[Config], tuple[FfnKind, ...]] = ffn.dense
+    dense: tuple[str, ...] = ("intermediate_size",)
+    norms: int = 2
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    read_more: Callable[[Config], dict[str, Any]] = _nothing
+    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    mtp: bool = False
+
+
+_TIED = {"tie_word_embeddings": True}
+
+
+def _moe(*width: str, **more: Any) -> dict[str, Any]:
+    """Every layer has experts of such a width."""
+    return {"experts": ffn.routed(*width, **more), "placing": ffn.everywhere}
+
+
+def _mlp_bias(config: Config) -> dict[str, Any]:
+    return {"ffn_bias": config.flag("mlp_bias")}
+
+
+def _starcoder(config: Config) -> dict[str, Any]:
+    return {"ffn_bias": config.flag("use_bias", True)}
+
+
+def _phimoe(config: Config) -> dict[str, Any]:
+    return {"head_bias": config.flag("lm_head_bias")}
+
+
+def _gemma4(config: Config) -> dict[str, Any]:
+    """A scalar a layer; three norms more with experts; embeddings of single layers where they have a width."""
+    width = config.count_or(0, "hidden_size_per_layer_input")
+    moe = {"norms_per_layer": 7} if config.flag("enable_moe_block") else {}
+    if not width:
+        return {"other": 1, **moe}
+    layers, hidden = config.layers(), config.hidden()
+    rows = config.count("vocab_size_per_layer_input") + hidden
+    return {"other": 1 + 2 * hidden * width + hidden, "other_final": rows * layers * width + width, **moe}
+
+
+def _hyper_connections(config: Config) -> dict[str, Any]:
+    """DeepSeek-V4: n residual streams, mixed around each of the two blocks of a layer, and before the head."""
+    streams, hidden = config.count("hc_mult"), config.hidden()
+    mixes = (2 + streams) * streams
+    return {
+        "other": 2 * (mixes * streams * hidden + mixes + 3),
+        "other_final": streams * streams * hidden + streams + 1,
+    }
+
+
+def _lfm2(config: Config) -> dict[str, Any]:
+    """LFM2 takes two thirds of the stated width, rounded up to a multiple, where it says so."""
+    width = config.count("intermediate_size", "block_ff_dim")
+    if not config.flag("block_auto_adjust_ff_dim", True):
+        return {"dense_ffn": width}
+    multiple = config.count_or(256, "block_multiple_of", minimum=1)
+    return {"dense_ffn": -(-(2 * width // 3) // multiple) * multiple}
+
+
+def _nemotron_placing(config: Config) -> tuple[FfnKind, ...]:
+    known = {"M": FfnKind.NONE, "*": FfnKind.NONE, "-": FfnKind.DENSE, "E": FfnKind.MOE}
+    words = {"mamba": FfnKind.NONE, "attention": FfnKind.NONE, "mlp": FfnKind.DENSE, "moe": FfnKind.MOE}
+    pattern = config.first("hybrid_override_pattern", "layers_block_type")
+    return config.kinds(pattern, config.layers(), {**known, **words}) or ffn.dense(config)
+
+
+_LLAMA = Family(att.biased(), lay.uniform, read_more=_mlp_bias)
+_MISTRAL = Family(mixing=lay.windowed)
+_QWEN2 = Family(att.grouped(qkv_bias=True))
+_QWEN3 = Family(att.biased(qk_norm=True))
+_QWEN3_MOE = Family(att.biased(qk_norm=True), experts=ffn.routed(), placing=ffn.qwen)
+_DEEPSEEK = Family(att.latent, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace"), mtp=True)
+_DSA = Family(
+    att.latent,
+    experts=ffn.routed(router_bias=True),
+    placing=ffn.after("first_k_dense_replace"),
+    mtp=True,
+)
+_GLM_MOE = Family(
+    att.normed(att.biased(out=False), "use_qk_norm"),
+    experts=ffn.routed(router_bias=True),
+    placing=ffn.after("first_k_dense_replace"),
+    mtp=True,
+)
+_GATED = att.gated(att.biased(qk_norm=True), "attn_output_gate", Gate.ELEMENT, default=True)
+_QWEN3_NEXT_MOE = Family(
+    _GATED,
+    lay.recurrent(mixers.gated_delta_net, "full_attention_interval"),
+    experts=ffn.routed(shared="shared_expert_intermediate_size", shared_gate=True),
+    placing=ffn.qwen,
+    mtp=True,
+)
+_MINIMAX = Family(mixing=lay.minimax01(mixers.lightning), **_moe("intermediate_size"))
+_MINIMAX_M2 = Family(
+    att.minimax, **_moe("intermediate_size", router_bias="use_routing_bias", shared="shared_intermediate_size")
+)
+_GEMMA3 = Family(
+    att.grouped(qk_norm=True),
+    lay.every("sliding_window_pattern"),
+    norms=4,
+    defaults={
+        **_TIED, "sliding_window_pattern": 6, "vocab_size": 262_208, "head_dim": 256, "num_attention_heads": 8,
+        "num_key_value_heads": 4, "sliding_window": 4096,
+    },
+)  # fmt: skip
+_OLMO2 = Family(att.biased(qk_norm_whole=True))
+_STEP = Family(
+    att.gated(att.grouped(qk_norm=True), "use_head_wise_attn_gate", Gate.HEAD),
+    lay.step,
+    experts=ffn.step,
+    placing=ffn.enumerated,
+)
+_MIMO_V2 = Family(att.mimo, lay.mimo, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace"))
+_BIASED = {"norm_bias": True, "ffn_bias": True, "head_bias": True, "gated": False}
+_ERNIE = Family(att.biased("use_bias"), defaults=_TIED)
+_BAILING = Family(
+    att.normed(att.biased("use_qkv_bias", out=False), "use_qk_norm"),
+    experts=ffn.bailing,
+    placing=ffn.after("first_k_dense_replace"),
+)
+
+FAMILIES: Mapping[str, Family] = {
+    "afmoe": Family(
+        att.grouped(qk_norm=True, gate=Gate.ELEMENT),
+        lay.every("global_attn_every_n_layers"),
+        experts=ffn.routed(router_bias=True),
+        placing=ffn.after("num_dense_layers"),
+        norms=4,
+    ),
+    "apertus": Family(att.biased(qk_norm=True), more={"gated": False}),
+    "arcee": Family(att.biased(), more={"gated": False}),
+    "bailing_moe": _BAILING,
+    "bailing_moe_v2": _BAILING,
+    "bamba": Family(
+        att.biased(),
+        lay.indexed(mixers.mamba2, lay.named("attn_layer_indices")),
+        read_more=_mlp_bias,
+    ),
+    "baichuan": Family(),
+    "cohere": Family(att.normed(att.biased(), "use_qk_norm", whole=True), norms=1, defaults=_TIED),
+    "cohere2": Family(
+        att.biased(), lay.every("sliding_window_pattern"), norms=1, defaults={**_TIED, "sliding_window_pattern": 4}
+    ),
+    "dbrx": Family(**_moe("ffn_config.ffn_hidden_size")),
+    "deepseek_v2": _DEEPSEEK,
+    "deepseek_v3": _DEEPSEEK,
+    "deepseek_v32": _DEEPSEEK,
+    "deepseek_v4": Family(
+        att.shared,
+        lay.deepseek4,
+        read_more=_hyper_connections,
+        mtp=True,
+        experts=ffn.deepseek,
+        placing=ffn.everywhere,
+    ),
+    "dots1": Family(att.biased(qk_norm=True), experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace")),
+    "ernie4_5": _ERNIE,
+    "ernie4_5_moe": Family(
+        att.biased("use_bias"), experts=ffn.routed(router_bias=True), placing=ffn.ernie, defaults=_TIED
+    ),
+    "exaone4": Family(att.grouped(qk_norm=True), lay.every("sliding_window_pattern")),
+    "exaone": _LLAMA,
+    "flex_olmo": Family(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
+    "gemma": Family(att.biased(), defaults=_TIED),
+    "gemma2": Family(
+        att.biased(), lay.every("sliding_window_pattern"), norms=4, defaults={**_TIED, "sliding_window_pattern": 2}
+    ),
+    "gemma3": _GEMMA3,
+    "gemma4": Family(
+        att.biased(qk_norm=True),
+        lay.gemma4,
+        experts=ffn.gemma4,
+        placing=ffn.where_moe(ffn.gemma4),
+        norms=4,
+        read_more=_gemma4,
+        defaults={**_TIED, "sliding_window_pattern": 6},
+    ),
+    "glm4": Family(att.biased(out=False), norms=4),
+    "glm4v": Family(att.biased(out=False), norms=4),
+    "glm4_moe": _GLM_MOE,
+    "glm4_moe_lite": _DSA,
+    "glm4v_moe": _GLM_MOE,
+    "glm_moe_dsa": _DSA,
+    "gpt_neox": Family(att.biased(default=True), more={"gated": False, "norm_bias": True, "ffn_bias": True}),
+    "gpt_oss": Family(
+        att.biased(default=True, sinks=True),
+        lay.typed,
+        **_moe("intermediate_size", router_bias=True, bias=True),
+    ),
+    "granite": _LLAMA,
+    "granitemoe": Family(att.biased(), **_moe("intermediate_size")),
+    "granitemoehybrid": Family(
+        att.biased(),
+        lay.recurrent(mixers.mamba2),
+        experts=ffn.granite,
+        placing=ffn.where_moe(ffn.granite),
+        dense=("shared_intermediate_size",),
+    ),
+    "granitemoeshared": Family(att.biased(), **_moe("intermediate_size", shared="shared_intermediate_size")),
+    "grok-1": Family(norms=4, defaults=_TIED, **_moe("intermediate_size")),
+    "hunyuan_v1_dense": Family(att.normed(att.biased(), "use_qk_norm", default=True)),
+    "hunyuan_v1_moe": Family(att.normed(att.biased(), "use_qk_norm", default=True), **_moe()),
+    "internlm2": Family(att.biased("bias")),
+    "internlm3": Family(att.biased("qkv_bias")),
+    "jamba": Family(
+        mixing=lay.indexed(mixers.mamba, lay.jamba),
+        experts=ffn.routed("intermediate_size", shared=""),
+        placing=ffn.jamba,
+    ),
+    "kimi_k2": _DEEPSEEK,
+    "kimi_linear": Family(
+        att.latent,
+        lay.indexed(mixers.kimi_delta, lay.named("linear_attn_config.full_attn_layers", start=1)),
+        experts=ffn.routed(router_bias=True),
+        placing=ffn.after("first_k_dense_replace"),
+    ),
+    "lfm2": Family(
+        att.grouped(qk_norm=True),
+        lay.recurrent(mixers.short_conv),
+        read_more=_lfm2,
+        defaults=_TIED,
+        dense=("intermediate_size", "block_ff_dim"),
+    ),
+    "lfm2_moe": Family(
+        att.grouped(qk_norm=True),
+        lay.recurrent(mixers.short_conv),
+        experts=ffn.routed(router_bias="use_expert_bias"),
+        placing=ffn.after("num_dense_layers"),
+        defaults={**_TIED, "use_expert_bias": True},
+    ),
+    "llama": _LLAMA,
+    "llama4": Family(
+        att.biased(),
+        lay.llama4,
+        experts=ffn.llama4,
+        placing=ffn.interleaved,
+        dense=("intermediate_size_mlp",),
+    ),
+    "mimo": _QWEN2,
+    "mimo_v2": _MIMO_V2,
+    "mimo_v2_flash": _MIMO_V2,
+    "minimax": _MINIMAX,
+    "minimax_m1": _MINIMAX,
+    "minimax_m2": _MINIMAX_M2,
+    "minimax_text_01": _MINIMAX,
+    "minicpm": _LLAMA,
+    "minicpm3": Family(att.latent),
+    "ministral": _MISTRAL,
+    "ministral3": _MISTRAL,
+    "mistral": _MISTRAL,
+    "mixtral": Family(mixing=lay.windowed, **_moe("intermediate_size")),
+    "nemotron": Family(att.biased(), more={"gated": False, "norm_bias": True}),
+    "nemotron_h": Family(
+        att.biased(),
+        lay.hybrid(mixers.mamba2),
+        experts=ffn.nemotron,
+        placing=_nemotron_placing,
+        more={"gated": False},
+        read_more=_mlp_bias,
+    ),
+    "olmo2": _OLMO2,
+    "olmo3": Family(att.biased(qk_norm_whole=True), lay.typed),
+    "olmoe": Family(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
+    "phi": Family(att.grouped(qkv_bias=True, out_bias=True), norms=1, more=_BIASED),
+    "phi3": _MISTRAL,
+    "phimoe": Family(
+        att.biased(),
+        lay.windowed,
+        more={"norm_bias": True},
+        read_more=_phimoe,
+        **_moe("intermediate_size"),
+    ),
+    "qwen2": _QWEN2,
+    "qwen2_5_vl": _QWEN2,
+    "qwen2_moe": Family(
+        att.grouped(qkv_bias=True),
+        experts=ffn.routed(shared="shared_expert_intermediate_size", shared_gate=True),
+        placing=ffn.qwen,
+    ),
+    "qwen2_vl": _QWEN2,
+    "qwen3": _QWEN3,
+    "qwen3_5": Family(_GATED, lay.recurrent(mixers.gated_delta_net, "full_attention_interval"), mtp=True),
+    "qwen3_5_moe": _QWEN3_NEXT_MOE,
+    "qwen3_moe": _QWEN3_MOE,
+    "qwen3_next": _QWEN3_NEXT_MOE,
+    "qwen3_omni_moe": _QWEN3_MOE,
+    "qwen3_vl": _QWEN3,
+    "qwen3_vl_moe": _QWEN3_MOE,
+    "seed_oss": Family(att.biased()),
+    "smollm3": _LLAMA,
+    "starcoder2": Family(
+        att.biased("use_bias", True),
+        lay.windowed,
+        more={"gated": False, "norm_bias": True},
+        read_more=_starcoder,
+        defaults=_TIED,
+    ),
+    "step3p5": _STEP,
+    "step3p7": _STEP,
+}
+"""How to read each architecture; `_text` at the end of a `model_type` is left out."""

@@ -1,0 +1,150 @@
+"""Typed access to the fields of one configuration.
+
+Fields are read by name and never guessed: a missing one, or one of another type, raises `Lacking` with its name, which
+`read` turns into a diagnostic. Where the library of an architecture defines a default, the family states it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from dagc.catalog.dtype import Dtype
+
+LARGEST = 10**8
+MOST_LAYERS = 10_000
+
+_DTYPES = {"bfloat16": Dtype.BF16, "float16": Dtype.FP16, "float32": Dtype.FP32}
+
+Entry = TypeVar("Entry")
+
+
+class Lacking(Exception):
+    """A field is absent, of another type, or asks for what the shapes cannot express; caught in `read`."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field)
+        self.field = field
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The fields of one configuration; `defaults` are those that the architecture's library takes where one is absent.
+
+    A name with dots is a path into nested objects: `ffn_config.moe_top_k`.
+    """
+
+    data: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+
+    def get(self, field: str) -> object:
+        """The value of a field, or its default; None where there is neither."""
+        value: object = self.data
+        for step in field.split("."):
+            value = cast("Mapping[str, object]", value).get(step) if isinstance(value, Mapping) else None
+        return self.defaults.get(field) if value is None else value
+
+    def first(self, *fields: str) -> str:
+        """The first of several names of one field that is there, or all of them for a message."""
+        return next((field for field in fields if self.get(field) is not None), "` or `".join(fields))
+
+    def count(self, *fields: str, minimum: int = 1, maximum: int = LARGEST) -> int:
+        """A whole number in a range, under one of its names."""
+        field = self.first(*fields)
+        value = self.get(field)
+        if value is None:
+            raise Lacking(field, "is missing")
+        return _whole(field, value, minimum, maximum)
+
+    def count_or(self, default: int, *fields: str, minimum: int = 0) -> int:
+        """A whole number, or the default where the field is absent or null."""
+        return default if self.get(self.first(*fields)) is None else self.count(*fields, minimum=minimum)
+
+    def same(self, *fields: str, minimum: int = 1) -> int:
+        """A whole number, or a list of them that are all alike: one for each layer."""
+        field = self.first(*fields)
+        value = self.get(field)
+        if not isinstance(value, list):
+            return self.count(*fields, minimum=minimum)
+        numbers = {_whole(field, each, minimum, LARGEST) for each in cast("list[object]", value)}
+        if len(numbers) != 1:
+            raise Lacking(field, "differs from layer to layer, which cannot be expressed yet")
+        return numbers.pop()
+
+    def flag(self, field: str, default: bool = False) -> bool:
+        """A boolean, or the default where the field is absent or null."""
+        value = self.get(field)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise Lacking(field, f"is {value!r}, not true or false")
+        return value
+
+    def table(self, field: str) -> Mapping[str, Any] | None:
+        """A nested object; None where the field is absent or null."""
+        value = self.get(field)
+        if value is None or isinstance(value, Mapping):
+            return cast("Mapping[str, Any] | None", value)
+        raise Lacking(field, "is not an object")
+
+    def by_layer(self, field: str, layers: int) -> tuple[object, ...] | None:
+        """One entry for each layer; None where the field is absent. Entries beyond are those of MTP layers."""
+        value = self.get(field)
+        if value is None:
+            return None
+        if isinstance(value, str | list) and len(cast("Sequence[object]", value)) >= layers:
+            return tuple(cast("Sequence[object]", value))[:layers]
+        raise Lacking(field, f"does not state each of the {layers} layers")
+
+    def kinds(self, field: str, layers: int, known: Mapping[object, Entry]) -> tuple[Entry, ...] | None:
+        """The same, each entry translated; an unknown one is named."""
+        entries = self.by_layer(field, layers)
+        return None if entries is None else tuple(_known(field, entry, known) for entry in entries)
+
+    def indices(self, field: str, start: int = 0) -> frozenset[int] | None:
+        """Numbers of layers, as a list or in a text with commas, counted from `start`; None where it is absent."""
+        value = self.get(field)
+        entries = value.split(",") if isinstance(value, str) else value
+        if entries is None:
+            return None
+        try:
+            return frozenset(int(entry) - start for entry in cast("list[Any]", entries))
+        except (TypeError, ValueError):
+            raise Lacking(field, "is not a list of layers") from None
+
+    def layers(self) -> int:
+        """The number of layers."""
+        return self.count("num_hidden_layers", "n_layers", "num_layers", maximum=MOST_LAYERS)
+
+    def hidden(self) -> int:
+        """The width of the model."""
+        return self.count("hidden_size", "d_model")
+
+    def activation(self) -> Dtype:
+        """The type of activations; bf16 where the configuration does not say, as quantised ones often do not."""
+        field = self.first("torch_dtype", "dtype")
+        name = self.get(field)
+        if name is None:
+            return Dtype.BF16
+        if str(name) not in _DTYPES:
+            raise Lacking(field, f"is {name!r}; known are {', '.join(_DTYPES)}")
+        return _DTYPES[str(name)]
+
+    def refuse(self, field: str, meaning: str, is_asked: Callable[[object], bool] = bool) -> None:
+        """Give up where a field asks for what the shapes cannot express."""
+        if is_asked(self.get(field)):
+            raise Lacking(field, f"is set: {meaning} cannot be expressed yet")
+
+
+def _whole(field: str, value: object, minimum: int, maximum: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+        raise Lacking(field, f"is {value!r}, not a whole number from {minimum} to {maximum:,}")
+    return value
+
+
+def _known(field: str, entry: object, known: Mapping[object, Entry]) -> Entry:
+    if not isinstance(entry, str | int) or entry not in known:
+        raise Lacking(field, f"has {entry!r} in it; known are {', '.join(str(name) for name in known)}")
+    return known[entry]

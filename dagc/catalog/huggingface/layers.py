@@ -1,0 +1,244 @@
+"""What mixes tokens in each layer, with what window, from the fields of a configuration.
+
+A `Plan` of a family takes the configuration and the attention of its full-attention layers. Lists that state each layer
+(`layer_types` and its kin) count before intervals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from dagc.catalog.attention import Attention, AttentionKind
+from dagc.catalog.huggingface.attention import indexer
+from dagc.catalog.huggingface.fields import Config, Lacking
+from dagc.catalog.recurrent import Recurrent
+
+
+@dataclass(frozen=True, slots=True)
+class Mixing:
+    """One layer's mixer and the window of its attention; no mixer in a layer that is feed-forward only."""
+
+    mixer: Attention | Recurrent | None
+    window: int | None = None
+
+
+Plan = Callable[[Config, Attention], tuple[Mixing, ...]]
+
+_TYPES: Mapping[object, str] = {
+    "full_attention": "full",
+    "attention": "full",
+    "sliding_attention": "sliding",
+    "chunked_attention": "chunked",
+    "linear_attention": "recurrent",
+    "conv": "recurrent",
+    "mamba": "recurrent",
+}
+
+
+def uniform(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """Every layer attends to everything, but from `max_window_layers` on where `use_sliding_window` is set (Qwen)."""
+    found = _typed(config, attention)
+    if found or not config.flag("use_sliding_window"):
+        return found or (Mixing(attention),) * config.layers()
+    window, first = config.count("sliding_window"), config.count("max_window_layers", minimum=0)
+    return tuple(Mixing(attention, window if i >= first else None) for i in range(config.layers()))
+
+
+def windowed(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """Every layer has the window, where there is one (Mistral)."""
+    stated = config.get("sliding_window") is not None and config.flag("use_sliding_window", True)
+    window = config.count("sliding_window") if stated else None
+    return _typed(config, attention) or (Mixing(attention, window),) * config.layers()
+
+
+def typed(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """`layer_types` says which layers have the window."""
+    found = _typed(config, attention)
+    if found is None:
+        raise Lacking("layer_types", "is missing")
+    return found
+
+
+def every(field: str, full: bool = True, window: str = "sliding_window") -> Plan:
+    """Every so many layers attend to everything and the others have the window; the reverse where `full` is false."""
+
+    def plan(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+        found = _typed(config, attention)
+        if found or config.get(window) is None:
+            return found or (Mixing(attention),) * config.layers()
+        step, width = config.count(field), config.count(window)
+        chosen = ((i + 1) % step == 0 for i in range(config.layers()))
+        return tuple(Mixing(attention, None if one == full else width) for one in chosen)
+
+    return plan
+
+
+def llama4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """Three of four layers attend inside chunks, taken as a window of that length; the fourth, without rotary
+    positions, to everything.
+    """
+    found = _typed(config, attention)
+    if found or config.get("attention_chunk_size") is None:
+        return found or (Mixing(attention),) * config.layers()
+    chunk, step = config.count("attention_chunk_size"), config.count_or(4, "no_rope_layer_interval", minimum=1)
+    named = config.by_layer("no_rope_layers", config.layers()) if config.get("no_rope_layers") else None
+    rotary = named or tuple(int((i + 1) % step != 0) for i in range(config.layers()))
+    return tuple(Mixing(attention, chunk if has_rotary else None) for has_rotary in rotary)
+
+
+def recurrent(read: Callable[[Config], Recurrent], interval: str | None = None) -> Plan:
+    """`layer_types` says which layers are recurrent; or every so many layers are not."""
+
+    def plan(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+        mixer = read(config)
+        found = _typed(config, attention, mixer)
+        if found:
+            return found
+        if interval is None:
+            raise Lacking("layer_types", "is missing")
+        step = config.count(interval)
+        return tuple(Mixing(mixer if (i + 1) % step else attention) for i in range(config.layers()))
+
+    return plan
+
+
+def minimax01(read: Callable[[Config], Recurrent]) -> Plan:
+    """`attn_type_list` (0 linear, 1 attention) or `layer_types` (MiniMax-01 and M1)."""
+
+    def plan(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+        mixer = read(config)
+        listed = config.kinds("attn_type_list", config.layers(), {0: Mixing(mixer), 1: Mixing(attention)})
+        return listed or recurrent(read)(config, attention)
+
+    return plan
+
+
+def hybrid(read: Callable[[Config], Recurrent]) -> Plan:
+    """Nemotron-H: a letter for each layer, which is one block only: M a state, * attention, - and E feed-forward."""
+
+    def plan(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+        mixer = Mixing(read(config))
+        known = {"M": mixer, "*": Mixing(attention), "-": Mixing(None), "E": Mixing(None)}
+        words = {"mamba": mixer, "attention": Mixing(attention), "mlp": Mixing(None), "moe": Mixing(None)}
+        field = config.first("hybrid_override_pattern", "layers_block_type")
+        found = config.kinds(field, config.layers(), {**known, **words})
+        if found is None:
+            raise Lacking(field, "is missing")
+        return found
+
+    return plan
+
+
+def indexed(read: Callable[[Config], Recurrent], attending: Callable[[Config], Callable[[int], bool]]) -> Plan:
+    """Layers that `attending` names have attention, the others a state."""
+
+    def plan(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+        attends, mixer = attending(config), read(config)
+        return tuple(Mixing(attention if attends(i) else mixer) for i in range(config.layers()))
+
+    return plan
+
+
+def jamba(config: Config) -> Callable[[int], bool]:
+    """Every `attn_layer_period`-th layer from `attn_layer_offset`."""
+    period, offset = config.count("attn_layer_period"), config.count("attn_layer_offset", minimum=0)
+    return lambda i: i % period == offset
+
+
+def named(field: str, start: int = 0) -> Callable[[Config], Callable[[int], bool]]:
+    """The layers of a list, counted from `start`."""
+
+    def read(config: Config) -> Callable[[int], bool]:
+        chosen = config.indices(field, start)
+        if chosen is None:
+            raise Lacking(field, "is missing")
+        return lambda i: i in chosen
+
+    return read
+
+
+def mimo(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """MiMo-V2: windowed layers (1 in `hybrid_layer_pattern`) have heads, widths and sinks of their own."""
+    heads, kv_heads = config.count("swa_num_attention_heads"), config.count("swa_num_key_value_heads")
+    near = replace(
+        attention,
+        kind=AttentionKind.MHA if kv_heads == heads else AttentionKind.GQA,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=config.count("swa_head_dim"),
+        v_head=config.count("swa_v_head_dim"),
+        sinks=config.flag("add_swa_attention_sink_bias"),
+    )
+    known: Mapping[object, Mixing] = {0: Mixing(attention), 1: Mixing(near, config.count("sliding_window"))}
+    found = config.kinds("hybrid_layer_pattern", config.layers(), known)
+    if found is None:
+        raise Lacking("hybrid_layer_pattern", "is missing")
+    return found
+
+
+def step(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """Step-3.5: windowed layers may have heads of their own (`attention_other_setting`)."""
+    other = "attention_other_setting"
+    near = replace(
+        attention,
+        heads=config.count_or(attention.heads, f"{other}.num_attention_heads", minimum=1),
+        kv_heads=config.count_or(attention.kv_heads, f"{other}.num_attention_groups", minimum=1),
+        head_dim=config.count_or(attention.head_dim, f"{other}.head_dim", minimum=1),
+    )
+    return tuple(m if m.window is None else replace(m, mixer=near) for m in typed(config, attention))
+
+
+def gemma4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """Gemma 4: full-attention layers may have wider heads, fewer KV heads, and keys that are their values too.
+
+    The last `num_kv_shared_layers` read the keys and values of an earlier layer.
+    """
+    config.refuse("use_double_wide_mlp", "a feed-forward width that differs between layers")
+    far = replace(attention, head_dim=config.count_or(attention.head_dim, "global_head_dim", minimum=1))
+    if config.flag("attention_k_eq_v"):
+        kv_heads = config.count_or(attention.kv_heads, "num_global_key_value_heads", minimum=1)
+        far = replace(far, kv_heads=kv_heads, key_is_value=True, kind=AttentionKind.GQA)
+    found = tuple(
+        m if m.window is not None else replace(m, mixer=far) for m in every("sliding_window_pattern")(config, attention)
+    )
+    own = config.layers() - config.count_or(0, "num_kv_shared_layers")
+    return tuple(m if i < own else _reading(m) for i, m in enumerate(found))
+
+
+def deepseek4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """DeepSeek-V4: a window everywhere; `compress_ratios` says how many positions an entry of the layer stands for.
+
+    0 is none; entries of 4 positions overlap and are chosen by an indexer, those of 128 are all attended to.
+    """
+    window, chosen = config.count("sliding_window"), indexer(config)
+    known: Mapping[object, Attention] = {
+        0: attention,
+        4: replace(attention, ratio=4, indexer=chosen),
+        128: replace(attention, ratio=128),
+    }
+    found = config.kinds("compress_ratios", config.layers(), known)
+    if found is None:
+        raise Lacking("compress_ratios", "is missing")
+    return tuple(Mixing(mixer, window) for mixer in found)
+
+
+def _reading(mixing: Mixing) -> Mixing:
+    mixer = mixing.mixer
+    return replace(mixing, mixer=replace(mixer, reads_other=True)) if isinstance(mixer, Attention) else mixing
+
+
+def _typed(config: Config, attention: Attention, mixer: Recurrent | None = None) -> tuple[Mixing, ...] | None:
+    """`layer_types`, or None where it is absent."""
+    found = config.kinds("layer_types", config.layers(), _TYPES)
+    if found is None:
+        return None
+    if "recurrent" in found and mixer is None:
+        raise Lacking("layer_types", "names layers without attention, which this architecture is not known to have")
+    windows = {
+        "full": None,
+        "recurrent": None,
+        "sliding": config.count("sliding_window") if "sliding" in found else None,
+        "chunked": config.count("attention_chunk_size") if "chunked" in found else None,
+    }
+    return tuple(Mixing(mixer if name == "recurrent" else attention, windows[name]) for name in found)
