@@ -18,7 +18,6 @@ from typing import Any, cast
 from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
-from dagc.catalog.huggingface.read import read_config
 from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.part import Part
 
@@ -50,7 +49,7 @@ def load_model(name: str) -> ModelSpec | None:
     dtype = Dtype(data["dtype"])
     attention = attention_of(data["attention"])
     experts = Experts(**data["experts"]) if "experts" in data else None
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         attention=attention,
         heads=attention.heads,
@@ -65,6 +64,15 @@ def load_model(name: str) -> ModelSpec | None:
         source=data["source"],
         **plain,
     )
+    return _with_prediction(spec, data["mtp_layers"]) if "mtp_layers" in data else spec
+
+
+def _with_prediction(spec: ModelSpec, layers: int) -> ModelSpec:
+    """The model with so many layers to predict further tokens among what is left out."""
+    from dagc.catalog.huggingface.extras import prediction_layers
+
+    shapes = spec.shapes()
+    return replace(spec, extras=(prediction_layers(layers, shapes),)) if shapes else spec
 
 
 def _scaled(block: int | None, dtype: Dtype) -> tuple[tuple[Part, Stored], ...]:
@@ -78,6 +86,8 @@ def _scaled(block: int | None, dtype: Dtype) -> tuple[tuple[Part, Stored], ...]:
 
 def _from_config(name: str, data: Mapping[str, Any]) -> ModelSpec:
     """A model whose file holds the fields of its `config.json` that count."""
+    from dagc.catalog.huggingface.read import read_config
+
     spec = read_config(data["config"], name)
     if not isinstance(spec, ModelSpec):
         raise ValueError(f"the preset {name}: {spec.message}")

@@ -12,7 +12,7 @@ from dagc.cli.printing import CLEAN, ERRORS, USAGE, exit_status, print_json, pri
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver import Started
+    from dagc.driver.launching import Started
     from dagc.report.launch import Launched, ServiceLaunch
 
 SCHEMA_VERSION = 1

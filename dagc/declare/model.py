@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.huggingface.read import read_config_file
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import unknown_name
 from dagc.catalog.part import Part
@@ -53,10 +52,16 @@ FIELDS = (
     Field("parameters", maximum=10**15, misnomers=("params", "total")),
     Field("active", maximum=10**15, misnomers=("active_parameters",)),
     Field("weights", Kind.QUANTITY, Dimension.BYTES),
+    Field("kv_per_token", Kind.QUANTITY, Dimension.BYTES, misnomers=("kv_bytes_per_token", "kv_cache_per_token")),
 )
 
 _PLAIN = ("layers", "hidden", "vocab", "dense_ffn", "first_dense", "moe_every", "norms_per_layer", "gated", "tied")
-_DECLARED = {"parameters": "declared_parameters", "active": "declared_active", "weights": "declared_weight_bytes"}
+_DECLARED = {
+    "parameters": "declared_parameters",
+    "active": "declared_active",
+    "weights": "declared_weight_bytes",
+    "kv_per_token": "declared_kv_bytes",
+}
 
 
 def declare_model(block: Block | None, base_directory: Path) -> tuple[ModelSpec | None, tuple[Diagnostic, ...]]:
@@ -84,6 +89,8 @@ def _base(block: Block, base_directory: Path) -> ModelSpec | Diagnostic:
         wrong = rest[0] if isinstance(word, Word) else word
         return BAD_VALUE.at(wrong.span, "`model` is followed by one name", "not a name", help=(_FORMS,))
     if word.quoted or word.text.endswith(".json"):
+        from dagc.catalog.huggingface.read import read_config_file
+
         return read_config_file(base_directory / word.text, word.span)
     preset = load_model(word.text)
     if preset is None and block.body is None:

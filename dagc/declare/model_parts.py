@@ -129,10 +129,20 @@ def contradictions(base: ModelSpec, spec: ModelSpec, record: Record) -> Iterator
     yield from _heads(spec, attention)
     yield from _head_shape(attention)
     yield from _experts(spec, record, experts)
+    yield from _fixed(base, record)
     if spec.layers is not None and spec.first_dense > spec.layers:
         yield _contradiction(
             record, "first_dense", f"{spec.first_dense} dense layers of {spec.layers}", "more than there are", "layers"
         )
+
+
+def _fixed(base: ModelSpec, record: Record) -> Iterator[Diagnostic]:
+    """What cannot be replaced in a model that states each of its layers."""
+    for name in ("attention", "first_dense", "moe_every"):
+        if base.stack and name in record:
+            problem = f"`{name}` cannot be replaced in `{base.name}`, whose layers are not all of one kind"
+            help = "write the shapes of another model out: `model NAME { layers … attention { … } }`"
+            yield BAD_VALUE.at(record.fields[name].span, problem, "stated by layer there", help=(help,))
 
 
 def _of_other_kind(kind: AttentionKind, attention: Record) -> Iterator[Diagnostic]:

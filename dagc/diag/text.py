@@ -2,15 +2,15 @@
 
 Lines are shown in the order of the text, with `^` under the primary place and `-` under the others; text that a
 plan brings along is escaped, so that it cannot drive a terminal. A span over several lines is underlined from its
-start to the end of its first line, and says so where it ends. `[*]` marks what `dagc check --fix` mends. Which
-diagnostics there are, and in which order, is settled before.
+start to the end of its first line, and says so where it ends. Of a very long line the parts around marks are shown.
+`[*]` marks what `dagc check --fix` mends. Which diagnostics there are, and in which order, is settled before.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.fixing import fix_of
@@ -19,6 +19,9 @@ from dagc.source import Source, Span
 _RESET = "\x1b[0m"
 _STYLES = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "gutter": "\x1b[34m", "bold": "\x1b[1m"}
 _TAB = "    "
+
+_LONGEST, _BEFORE = 160, 40
+"""Characters of a line that are shown around a mark, and how many of them before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,32 @@ def _snippet(
         painter.gutter(gutter),
     ]
     for number in sorted({mark.line for mark in marks}):
-        lines.append(painter.gutter(gutter, str(number)) + escape(source.line(number)))
         here = [mark for mark in marks if mark.line == number]
-        lines += [painter.gutter(gutter) + row for row in _underlines(painter, source.line(number), here, diagnostic)]
+        for line, clipped in _windows(source.line(number), here):
+            lines.append(painter.gutter(gutter, str(number)) + escape(line))
+            lines += [painter.gutter(gutter) + row for row in _underlines(painter, line, clipped, diagnostic)]
     return [*lines, painter.gutter(gutter)]
+
+
+def _windows(line: str, marks: Sequence[_Mark]) -> list[tuple[str, list[_Mark]]]:
+    """A line with its marks; of a very long one, the parts around them."""
+    if len(line) <= _LONGEST:
+        return [(line, list(marks))]
+    windows: list[tuple[int, list[_Mark]]] = []
+    for mark in marks:
+        if not windows or mark.start >= windows[-1][0] + _LONGEST:
+            windows.append((max(0, mark.start - _BEFORE), []))
+        windows[-1][1].append(mark)
+    return [_clipped(line, begin, here) for begin, here in windows]
+
+
+def _clipped(line: str, begin: int, marks: Sequence[_Mark]) -> tuple[str, list[_Mark]]:
+    """Part of a line, with its marks where they now stand."""
+    end = begin + _LONGEST
+    lead, tail = "…" if begin else "", "…" if end < len(line) else ""
+    by = len(lead) - begin
+    moved = [replace(mark, start=mark.start + by, end=min(mark.end, end) + by) for mark in marks]
+    return f"{lead}{line[begin:end]}{tail}", moved
 
 
 def _underlines(painter: _Painter, line: str, marks: Sequence[_Mark], diagnostic: Diagnostic) -> list[str]:

@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from dagc.graph.graph import Graph, Load, Node, Segment, Template
-from dagc.graph.ops import ATTENTION_CORE, ROUTER
+from dagc.graph.ops import ATTENTION_CORE, RECURRENCE, ROUTER
 from dagc.plan.layout import Ranks
 
 _RUNS_SHOWN = 4
@@ -47,10 +47,15 @@ def layer_kind(template: Template) -> str:
     """`MoE`, `dense` or `MoE (window 128)` for a layer, else the template's name as words."""
     ops = {node.op.name for node in template.nodes}
     name = template_name(template)
-    if ROUTER.name not in ops and ATTENTION_CORE.name not in ops:
+    if not ops & _OF_LAYERS:
         return _words(name)
-    window = re.search(r"\.window(\d+)", name)
-    return ("MoE" if ROUTER.name in ops else "dense") + (f" (window {window[1]})" if window else "")
+    block, *mixer = name.split(".")
+    details = ", ".join(_words(re.sub(r"(?<=[a-z])(?=\d+$)", " ", word)) for word in mixer)
+    return ("MoE" if block == "moe" else block) + (f" ({details})" if details else "")
+
+
+_OF_LAYERS = {ROUTER.name, ATTENTION_CORE.name, RECURRENCE.name}
+"""Operators that only layers have."""
 
 
 def segment_title(template: Template, segment: Segment) -> str:

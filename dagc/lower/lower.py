@@ -2,7 +2,9 @@
 
 Assumes a legal deployment and a model with shapes. Prefill computes the prompts of the whole batch; decode computes
 one token of every sequence against the mean context (see `batch`). There is a graph for each class of replicas.
-Nothing here prices or schedules; templates are built once for each distinct kind of layer, size of micro-batch, and
+Not lowered are the hyper-connections of DeepSeek-V4
+and embeddings of single layers, whose parameters are counted; they are a hundredth of a layer's work or less. Nothing
+here prices or schedules; templates are built once for each distinct kind of layer, size of micro-batch, and
 pattern of ranks on nodes and of slowed ones among them; where routing is skewed, the layers of each segment have one
 of their own.
 """

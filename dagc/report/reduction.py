@@ -17,7 +17,7 @@ from dagc.report.compare import MODEL_DIGITS, holds
 from dagc.report.quantity import quantity_text
 from dagc.units import Dimension
 
-_MATRICES = (Part.ATTENTION, Part.DENSE_FFN, Part.ROUTER, Part.EXPERTS, Part.SHARED_EXPERTS)
+_MATRICES = (Part.ATTENTION, Part.MIXERS, Part.DENSE_FFN, Part.ROUTER, Part.EXPERTS, Part.SHARED_EXPERTS)
 
 
 def judge_compute_reduction(plan: Plan, claim: Claim) -> Verdict:

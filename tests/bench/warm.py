@@ -10,6 +10,7 @@ import sys
 import time
 
 from dagc import driver
+from dagc.driver.checking import price_plan, silent
 from dagc.report.assemble import summarize
 from dagc.source import Source
 from tests.bench.startup import BASELINE
@@ -34,7 +35,7 @@ def priced_seconds(strategy: str) -> float:
     least = float("inf")
     for _ in range(REPEATS):
         start = time.perf_counter()
-        priced = driver._price(checked.plan, [], driver._silent)  # pyright: ignore[reportPrivateUsage]
+        priced = price_plan(checked.plan, [], silent)
         summarize(checked.plan, priced.assessment, ())
         least = min(least, time.perf_counter() - start)
     return least

@@ -13,7 +13,7 @@ import pytest
 from tests.harness.places import PACKAGE, ROOT, TESTS
 
 MAX_LINES = 400
-PARTS = [".ci", "dagc", "examples", "grammar", "out/showcase", "tests"]
+PARTS = [".ci", "dagc", "docs", "examples", "grammar", "out/showcase", "tests"]
 FOREIGN = re.compile(r"(?<![\w.~-])/(?:tmp|work|home|root|opt|Users)/|localhost:\d|file:///")
 """Paths and addresses that hold on one machine only."""
 TEXT = {".cjs", ".cfg", ".ini", ".json", ".lark", ".md", ".moe", ".py", ".svg", ".dot", ".toml", ".txt", ""}

@@ -131,7 +131,6 @@ def test_an_unknown_architecture_is_refused(kind: object) -> None:
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [
-        ("qwen3-32b", "use_sliding_window", True),
         ("deepseek-v3", "moe_layer_freq", 2),
         ("deepseek-v3", "moe_layer_freq", [0, 1]),
         ("gpt-oss-20b", "layer_types", ["full_attention"] * 23),
@@ -145,6 +144,14 @@ def test_what_shapes_cannot_express_is_refused(name: str, field: str, value: obj
     problem = problem_of({**CONFIGS[name], field: value})
     assert problem.code.code == "N127"
     assert field in problem.message
+
+
+def test_a_window_from_some_layer_on() -> None:
+    fields = {**CONFIGS["qwen3-32b"], "use_sliding_window": True, "sliding_window": 4096, "max_window_layers": 60}
+    shapes = spec_of(fields).shapes()
+    assert shapes is not None
+    assert [kind.window for kind in shapes.layer_kinds()] == [None] * 60 + [4096] * 4
+    assert "sliding_window" in problem_of({**fields, "sliding_window": None}).message
 
 
 def test_head_dim_defaults_as_in_the_library() -> None:

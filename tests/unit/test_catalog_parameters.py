@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from dagc.catalog.cache import kv_bytes_per_token
+from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, ModelShapes
@@ -156,20 +156,45 @@ def test_gpt_oss_parts_as_its_card_prints_them() -> None:
     assert round((by_part[Part.EMBEDDING] + by_part[Part.HEAD]) / 1e9, 2) == 1.16
 
 
-@pytest.mark.parametrize(
-    ("name", "total_bytes"),
-    [
-        ("mixtral-8x7b", 131_072),  # 32 layers · 2 · 8 · 128 · 2 bytes
-        ("llama-3.1-70b", 327_680),  # 80 · 2 · 8 · 128 · 2
-        ("llama-3.1-405b", 516_096),  # 126 · 2 · 8 · 128 · 2
-        ("qwen3-235b-a22b", 192_512),  # 94 · 2 · 4 · 128 · 2
-        ("gpt-oss-120b", 73_728),  # 36 · 2 · 8 · 64 · 2
-        ("deepseek-v3", 70_272),  # 61 · (512 + 64) · 2
-        ("deepseek-v2-lite", 31_104),  # 27 · (512 + 64) · 2
-    ],
-)
+CACHE = {
+    "dbrx": 163_840,  # 40 layers · 2 · 8 · 128 · 2 bytes
+    "deepseek-v2": 69_120,  # 60 · (512 + 64) · 2
+    "deepseek-v2-lite": 31_104,  # 27 · (512 + 64) · 2
+    "deepseek-v3": 70_272,  # 61 · (512 + 64) · 2
+    "glm-4.5": 376_832,  # 92 · 2 · 8 · 128 · 2
+    "gpt-oss-120b": 73_728,  # 36 · 2 · 8 · 64 · 2, inside the window of half of them
+    "gpt-oss-20b": 49_152,  # 24 · 2 · 8 · 64 · 2
+    "grok-1": 262_144,  # 64 · 2 · 8 · 128 · 2
+    "kimi-k2": 70_272,  # 61 · (512 + 64) · 2
+    "llama-2-70b": 327_680,  # 80 · 2 · 8 · 128 · 2
+    "llama-3.1-405b": 516_096,  # 126 · 2 · 8 · 128 · 2
+    "llama-3.1-70b": 327_680,  # 80 · 2 · 8 · 128 · 2
+    "llama-3.1-8b": 131_072,  # 32 · 2 · 8 · 128 · 2
+    "llama-4-maverick": 196_608,  # 48 · 2 · 8 · 128 · 2, inside the chunk of three of four
+    "llama-4-scout": 196_608,
+    "minimax-m1": 40_960,  # 10 of 80 layers attend: 10 · 2 · 8 · 128 · 2
+    "minimax-m2": 253_952,  # 62 · 2 · 8 · 128 · 2
+    "mixtral-8x22b": 229_376,  # 56 · 2 · 8 · 128 · 2
+    "mixtral-8x7b": 131_072,  # 32 · 2 · 8 · 128 · 2
+    "olmoe-1b-7b": 131_072,  # 16 · 2 · 16 · 128 · 2
+    "phi-3.5-moe": 131_072,  # 32 · 2 · 8 · 128 · 2
+    "qwen1.5-moe-a2.7b": 196_608,  # 24 · 2 · 16 · 128 · 2
+    "qwen2-57b-a14b": 57_344,  # 28 · 2 · 4 · 128 · 2
+    "qwen3-235b-a22b": 192_512,  # 94 · 2 · 4 · 128 · 2
+    "qwen3-30b-a3b": 98_304,  # 48 · 2 · 4 · 128 · 2
+    "qwen3-32b": 262_144,  # 64 · 2 · 8 · 128 · 2
+    "qwen3-8b": 147_456,  # 36 · 2 · 8 · 128 · 2
+}
+
+
+@pytest.mark.parametrize(("name", "total_bytes"), CACHE.items())
 def test_cache_of_a_token(name: str, total_bytes: int) -> None:
     assert kv_bytes_per_token(shapes_of(name)) == total_bytes
+
+
+def test_state_of_lightning_attention() -> None:
+    """MiniMax-M1: 70 layers keep a matrix of 128 x 128 for each of 64 heads, in fp32."""
+    assert state_bytes_per_sequence(shapes_of("minimax-m1")) == 70 * 64 * 128 * 128 * 4
 
 
 def test_cache_follows_its_type() -> None:

@@ -210,3 +210,18 @@ def test_explain_pages_are_named_as_they_are_titled() -> None:
     assert explain.page("s001") == explain.page("S001")
     assert explain.page("S999") is None
     assert explain.page("../S001") is None
+
+
+def test_of_a_very_long_line_the_parts_around_the_marks_are_shown() -> None:
+    """160 characters around a mark, 40 of them before it; a mark beyond them has a part of its own.
+
+    The first mark is 100 characters in, so its part begins at 60 and ends at 220; the second is at 1,000, from 960 on.
+    """
+    plan = Source("plan.moe", "a" * 100 + "BB" + "c" * 898 + "DD" + "e" * 500)
+    one = CODE.at(plan.span(100, 102), "m", "here", labels=(Label(plan.span(1000, 1002), "there"),))
+    lines = text.render([one], color=False).splitlines()
+    assert lines[1] == "  --> plan.moe:1:101"
+    assert lines[3] == " 1 | …" + "a" * 40 + "BB" + "c" * 118 + "…"
+    assert lines[4] == "   |  " + " " * 40 + "^^ here"
+    assert lines[5] == " 1 | …" + "c" * 40 + "DD" + "e" * 118 + "…"
+    assert lines[6] == "   |  " + " " * 40 + "-- there"

@@ -35,9 +35,14 @@ def _prediction(config: Config, shapes: ModelShapes, has_same_layers: bool) -> I
     if not has_same_layers:
         yield Extra("mtp", None, f"{layers} layers that predict further tokens, whose shapes are not stated")
         return
+    yield prediction_layers(layers, shapes)
+
+
+def prediction_layers(layers: int, shapes: ModelShapes) -> Extra:
+    """So many layers to predict further tokens, each like the model's last one."""
     one = sum(layer_parameters(shapes, shapes.layer_kinds()[-1]).values())
     one += 2 * shapes.hidden * shapes.hidden + 3 * shapes.hidden
-    yield Extra("mtp", layers * one, f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens")
+    return Extra("mtp", layers * one, f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens")
 
 
 def _towers(outer: Mapping[str, Any]) -> Iterator[Extra]:

@@ -149,6 +149,8 @@ _STEP = Family(
     experts=ffn.step,
     placing=ffn.enumerated,
 )
+_MIMO_V2 = Family(att.mimo, lay.mimo, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace"))
+_BIASED = {"norm_bias": True, "ffn_bias": True, "head_bias": True, "gated": False}
 _ERNIE = Family(att.biased("use_bias"), defaults=_TIED)
 _BAILING = Family(
     att.normed(att.biased("use_qkv_bias", out=False), "use_qk_norm"),
@@ -173,6 +175,8 @@ FAMILIES: Mapping[str, Family] = {
         lay.indexed(mixers.mamba2, lay.named("attn_layer_indices")),
         read_more=_mlp_bias,
     ),
+    "baichuan": Family(),
+    "cohere": Family(att.normed(att.biased(), "use_qk_norm", whole=True), norms=1, defaults=_TIED),
     "cohere2": Family(
         att.biased(), lay.every("sliding_window_pattern"), norms=1, defaults={**_TIED, "sliding_window_pattern": 4}
     ),
@@ -194,6 +198,7 @@ FAMILIES: Mapping[str, Family] = {
         att.biased("use_bias"), experts=ffn.routed(router_bias=True), placing=ffn.ernie, defaults=_TIED
     ),
     "exaone4": Family(att.grouped(qk_norm=True), lay.every("sliding_window_pattern")),
+    "exaone": _LLAMA,
     "flex_olmo": Family(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
     "gemma": Family(att.biased(), defaults=_TIED),
     "gemma2": Family(
@@ -210,10 +215,12 @@ FAMILIES: Mapping[str, Family] = {
         defaults={**_TIED, "sliding_window_pattern": 6},
     ),
     "glm4": Family(att.biased(out=False), norms=4),
+    "glm4v": Family(att.biased(out=False), norms=4),
     "glm4_moe": _GLM_MOE,
     "glm4_moe_lite": _DSA,
     "glm4v_moe": _GLM_MOE,
     "glm_moe_dsa": _DSA,
+    "gpt_neox": Family(att.biased(default=True), more={"gated": False, "norm_bias": True, "ffn_bias": True}),
     "gpt_oss": Family(
         att.biased(default=True, sinks=True),
         lay.typed,
@@ -232,6 +239,8 @@ FAMILIES: Mapping[str, Family] = {
     "grok-1": Family(norms=4, defaults=_TIED, **_moe("intermediate_size")),
     "hunyuan_v1_dense": Family(att.normed(att.biased(), "use_qk_norm", default=True)),
     "hunyuan_v1_moe": Family(att.normed(att.biased(), "use_qk_norm", default=True), **_moe()),
+    "internlm2": Family(att.biased("bias")),
+    "internlm3": Family(att.biased("qkv_bias")),
     "jamba": Family(
         mixing=lay.indexed(mixers.mamba, lay.jamba),
         experts=ffn.routed("intermediate_size", shared=""),
@@ -267,16 +276,19 @@ FAMILIES: Mapping[str, Family] = {
         dense=("intermediate_size_mlp",),
     ),
     "mimo": _QWEN2,
-    "mimo_v2_flash": Family(att.mimo, lay.mimo, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace")),
+    "mimo_v2": _MIMO_V2,
+    "mimo_v2_flash": _MIMO_V2,
     "minimax": _MINIMAX,
     "minimax_m1": _MINIMAX,
     "minimax_m2": _MINIMAX_M2,
     "minimax_text_01": _MINIMAX,
+    "minicpm": _LLAMA,
     "minicpm3": Family(att.latent),
     "ministral": _MISTRAL,
     "ministral3": _MISTRAL,
     "mistral": _MISTRAL,
     "mixtral": Family(mixing=lay.windowed, **_moe("intermediate_size")),
+    "nemotron": Family(att.biased(), more={"gated": False, "norm_bias": True}),
     "nemotron_h": Family(
         att.biased(),
         lay.hybrid(mixers.mamba2),
@@ -288,6 +300,7 @@ FAMILIES: Mapping[str, Family] = {
     "olmo2": _OLMO2,
     "olmo3": Family(att.biased(qk_norm_whole=True), lay.typed),
     "olmoe": Family(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
+    "phi": Family(att.grouped(qkv_bias=True, out_bias=True), norms=1, more=_BIASED),
     "phi3": _MISTRAL,
     "phimoe": Family(
         att.biased(),
@@ -297,16 +310,19 @@ FAMILIES: Mapping[str, Family] = {
         **_moe("intermediate_size"),
     ),
     "qwen2": _QWEN2,
+    "qwen2_5_vl": _QWEN2,
     "qwen2_moe": Family(
         att.grouped(qkv_bias=True),
         experts=ffn.routed(shared="shared_expert_intermediate_size", shared_gate=True),
         placing=ffn.qwen,
     ),
+    "qwen2_vl": _QWEN2,
     "qwen3": _QWEN3,
     "qwen3_5": Family(_GATED, lay.recurrent(mixers.gated_delta_net, "full_attention_interval"), mtp=True),
     "qwen3_5_moe": _QWEN3_NEXT_MOE,
     "qwen3_moe": _QWEN3_MOE,
     "qwen3_next": _QWEN3_NEXT_MOE,
+    "qwen3_omni_moe": _QWEN3_MOE,
     "qwen3_vl": _QWEN3,
     "qwen3_vl_moe": _QWEN3_MOE,
     "seed_oss": Family(att.biased()),

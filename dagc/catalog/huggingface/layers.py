@@ -37,9 +37,12 @@ _TYPES: Mapping[object, str] = {
 
 
 def uniform(config: Config, attention: Attention) -> tuple[Mixing, ...]:
-    """Every layer attends to everything."""
-    config.refuse("use_sliding_window", "a window on some layers")
-    return _typed(config, attention) or (Mixing(attention),) * config.layers()
+    """Every layer attends to everything, but from `max_window_layers` on where `use_sliding_window` is set (Qwen)."""
+    found = _typed(config, attention)
+    if found or not config.flag("use_sliding_window"):
+        return found or (Mixing(attention),) * config.layers()
+    window, first = config.count("sliding_window"), config.count("max_window_layers", minimum=0)
+    return tuple(Mixing(attention, window if i >= first else None) for i in range(config.layers()))
 
 
 def windowed(config: Config, attention: Attention) -> tuple[Mixing, ...]:

@@ -69,7 +69,22 @@ def read_config_file(path: Path, span: Span | None = None) -> ModelSpec | Diagno
         return _unreadable(path, reason, span)
     if not isinstance(data, dict):
         return _unreadable(path, "it holds no JSON object", span)
-    return read_config(cast("dict[str, Any]", data), _name_of(path), span)
+    fields = cast("dict[str, Any]", data)
+    return read_config({**_quantised_beside(path, fields), **fields}, _name_of(path), span)
+
+
+def _quantised_beside(path: Path, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The quantisation of a `modelopt` checkpoint, which may stand in a file beside a `config.json` that has none."""
+    if data.get("quantization_config") is not None or path.name != "config.json":
+        return {}
+    try:
+        beside: object = json.loads(path.with_name("hf_quant_config.json").read_bytes()[:_LARGEST_BYTES])
+    except (OSError, ValueError, RecursionError):
+        return {}
+    section = cast("Mapping[str, Any]", beside).get("quantization") if isinstance(beside, Mapping) else None
+    if not isinstance(section, Mapping):
+        return {}
+    return {"quantization_config": {"quant_method": "modelopt", **cast("Mapping[str, Any]", section)}}
 
 
 def _unreadable(path: Path, reason: str, span: Span | None) -> Diagnostic:

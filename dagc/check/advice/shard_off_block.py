@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dagc.catalog.dtype import Dtype
 from dagc.catalog.attention import AttentionKind
+from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
 from dagc.check.alternatives import fitting_tp, use_degree, written_factor
 from dagc.diag.diagnostic import Code, Diagnostic, Severity

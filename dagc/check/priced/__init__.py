@@ -16,6 +16,7 @@ from dagc.check.priced import (
     claim_of_no_experts,
     claim_without_digits,
     claims_disagree,
+    kv_cache_disagrees,
     margin_without_requirement,
     margin_wrong,
     memory_mostly_unused,
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     parameters_disagree.check,
     active_disagrees.check,
     weights_disagree.check,
+    kv_cache_disagrees.check,
     claim_without_digits.check,
 )
 """All rules, by family."""

@@ -1,0 +1,33 @@
+"""What dagc does, one pipeline a file, and the only place that knows the order of the steps.
+
+`check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
+offers, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read` finds what a flat notation means.
+Each is imported when it is first asked for, because start-up counts.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dagc.driver.checking import check
+    from dagc.driver.exporting import export
+    from dagc.driver.fixing import fix
+    from dagc.driver.launching import launch
+    from dagc.driver.outcome import Checked, Outcome
+    from dagc.driver.reading import read
+    from dagc.driver.weighing import memory
+
+__all__ = ["Checked", "Outcome", "check", "export", "fix", "launch", "memory", "read"]
+
+_PLACES = {
+    "check": "checking", "export": "exporting", "fix": "fixing", "launch": "launching", "memory": "weighing",
+    "read": "reading", "Checked": "outcome", "Outcome": "outcome",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"dagc.driver.{_PLACES[name]}"), name)

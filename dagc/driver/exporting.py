@@ -1,0 +1,86 @@
+"""A checked strategy becomes its summary and the contents of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.outcome import Checked
+
+if TYPE_CHECKING:
+    from dagc.export.requested import Request
+    from dagc.export.tracks import Traced
+    from dagc.report.summary import Summary
+
+
+Contents = dict[str, bytes | Iterable[bytes]]
+"""Files by name, whole or as streams of bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The files of one strategy, and what could not be made of it."""
+
+    summary: Summary
+    files: Contents
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def export(checked: Checked, renderer: str | None = None, request: Request | None = None) -> Product:
+    """The contents of every file that a strategy can have; without shapes that is its summary alone,
+    without rates the picture of its memory beside it.
+
+    A requested trace or graph takes the place of the default one, where it is not refused.
+    """
+    from dagc.cost.limits import memory_limits
+    from dagc.export.memory_svg import memory_svg
+    from dagc.export.summary_json import to_json_bytes
+    from dagc.export.tracks import Traced
+    from dagc.report.assemble import summarize
+
+    priced = checked.priced
+    limits = memory_limits(checked.plan) if priced.assessment.memory else None
+    summary = summarize(checked.plan, priced.assessment, checked.diagnostics, limits)
+    summary_file: Contents = {"summary.json": to_json_bytes(summary)}
+    if summary.memory:
+        summary_file["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
+    if priced.graph is None or priced.timelines is None:
+        return Product(summary, summary_file, ())
+    traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)
+    pictures, problems = _pictures(traced, renderer)
+    data, refused = _data(traced, request)
+    return Product(summary, {**pictures, **data, **summary_file}, (*problems, *refused))
+
+
+def _pictures(traced: Traced, renderer: str | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
+    from dagc.export.dot import to_dot
+    from dagc.export.renderers import render
+
+    dot = to_dot(traced.plan, traced.graph, traced.timelines)
+    drawing, problems = render(dot, renderer)
+    files: Contents = {"graph.dot": dot.encode()}
+    if drawing is not None:
+        files["graph.svg"] = drawing.encode()
+    return files, problems
+
+
+def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
+    """The graph and the trace, the requested ones or the default."""
+    from dagc.export.chrome_trace import trace_bytes
+    from dagc.export.graph_json import graph_bytes
+
+    files: Contents = {}
+    refused: tuple[Diagnostic, ...] = ()
+    if request is not None:
+        from dagc.export.requested import requested_files
+
+        requested, refused = requested_files(traced, request)
+        files |= requested
+    shown = (traced.plan, traced.graph, traced.timelines)
+    if "graph.json" not in files:
+        files["graph.json"] = graph_bytes(*shown)
+    if not any(name.startswith("trace.") for name in files):
+        files["trace.json"] = trace_bytes(*shown)
+    return files, refused

@@ -1,0 +1,58 @@
+"""What the pipeline takes and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.levels import Level
+from dagc.graph.graph import Graph
+from dagc.plan.plan import Plan
+from dagc.report.assessment import Assessment
+from dagc.source import Source
+from dagc.timeline.timeline import Timeline
+
+Say = Callable[[str], None]
+"""Takes the name of the step that begins."""
+
+
+Blocks = tuple[tuple[str, Source], ...]
+"""Blocks given as options: (keyword, text after it)."""
+
+
+GivenLevels = tuple[tuple[Level, Source], ...]
+"""Levels given as options: (level, codes or names of advice)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What pricing adds to a plan. Without shapes there is no graph, without rates no timelines.
+
+    `timelines` are those of `graph.phases`, the slowest class of replicas of each phase; `others` those of
+    `graph.others`.
+    """
+
+    assessment: Assessment
+    graph: Graph | None = None
+    timelines: tuple[Timeline, ...] | None = None
+    others: tuple[Timeline, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A well-typed strategy: its plan, what pricing found, its own diagnostics, and its structure as plain data."""
+
+    plan: Plan
+    priced: Priced
+    diagnostics: tuple[Diagnostic, ...]
+    structure: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All diagnostics of a run, in the order of the text, and every strategy that has a meaning."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    checked: tuple[Checked, ...]

@@ -1,0 +1,194 @@
+"""Configurations of models that people deploy: totals against what their makers state, and that each compiles.
+
+A total counts the text model; where the stated one includes more (a tower for pictures, a layer to predict further
+tokens) its row says so and the part is added. Stated totals have the digits of their source.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from dagc.catalog.attention import Attention
+from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
+from dagc.catalog.dtype import Dtype
+from dagc.catalog.parameters import ActiveDefinition, count, part_stored
+from dagc.catalog.part import Part
+from dagc.driver import check, export
+from dagc.source import Source
+from tests.unit.config_files import FOLDER, NAMES, fields_of, read
+
+STATED: dict[str, tuple[float, str]] = {
+    "MiniMaxAI--MiniMax-M2.5": (230e9, ""),
+    "Qwen--Qwen3-235B-A22B-FP8": (235e9, ""),
+    "Qwen--Qwen3-30B-A3B": (30.5e9, ""),
+    "Qwen--Qwen3-32B": (32.8e9, ""),
+    "Qwen--Qwen3.5-397B-A17B": (397e9, "vision"),
+    "XiaomiMiMo--MiMo-V2-Flash": (309e9, ""),
+    "deepseek-ai--DeepSeek-V3": (671e9, ""),
+    "deepseek-ai--DeepSeek-V3.2": (671e9, ""),
+    "deepseek-ai--DeepSeek-V4-Flash": (284e9, ""),
+    "google--gemma-4-26B-A4B": (25.2e9, ""),
+    "meta-llama--Llama-4-Maverick-17B-128E-Instruct": (400e9, ""),
+    "meta-llama--Llama-4-Scout-17B-16E-Instruct": (107_769_861_120, ""),
+    "meta-llama--Meta-Llama-3.1-405B": (405e9, ""),
+    "meta-llama--Meta-Llama-3.1-70B": (70.6e9, ""),
+    "mistralai--Mixtral-8x22B-v0.1": (141e9, ""),
+    "mistralai--Mixtral-8x7B-v0.1": (46.7e9, ""),
+    "moonshotai--Kimi-K2-Instruct": (1_026_408_232_448, ""),
+    "moonshotai--Kimi-K2.5": (1_026_408_232_448, ""),
+    "nvidia--DeepSeek-V3.1-NVFP4": (671e9, ""),
+    "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": (31.6e9, ""),
+    "openai--gpt-oss-120b": (116.83e9, ""),
+    "openai--gpt-oss-20b": (20.91e9, ""),
+    "stepfun-ai--Step-3.7-Flash": (196e9, ""),
+    "zai-org--GLM-5": (744e9, ""),
+}
+
+ACTIVE = {
+    "Qwen--Qwen3.5-397B-A17B": 17e9,
+    "XiaomiMiMo--MiMo-V2-Flash": 15e9,
+    "deepseek-ai--DeepSeek-V4-Flash": 13e9,
+    "google--gemma-4-26B-A4B": 3.8e9,
+    "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": 3.5e9,
+    "stepfun-ai--Step-3.7-Flash": 11e9,
+    "zai-org--GLM-5": 40e9,
+}
+"""Active parameters as the cards state them, in whole billions or halves; which definition they use they do not say."""
+
+PLANS = ("{} 8", "pp 2 < {} 8 ; tp 4 >", "pp 4 < {} 8 ; cp 2 < tp 2 > >", "prefill < {} 8 > | decode < {} 8 ; tp 2 >")
+QUICK = ("Qwen--Qwen3.5-397B-A17B", "deepseek-ai--DeepSeek-V4-Flash", "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16")
+
+
+def test_every_file_has_a_stated_total() -> None:
+    assert set(STATED) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_total_as_stated(name: str) -> None:
+    spec, shapes = read(fields_of(name))
+    stated, included = STATED[name]
+    extra = sum(part.parameters or 0 for part in spec.extras if part.name == included)
+    assert count(shapes).total + extra == pytest.approx(stated, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_active_as_stated_under_one_definition(name: str) -> None:
+    active = count(read(fields_of(name))[1]).active
+    assert set(active) == set(ActiveDefinition)
+    assert any(number == pytest.approx(ACTIVE[name], rel=0.07) for number in active.values()), active
+
+
+@pytest.mark.parametrize(
+    ("name", "kv", "state"),
+    [
+        # 15 of 60 layers attend: 2 KV heads · (256 + 256) · 2 bytes. The others keep 64 heads of 128 x 128 in fp32, and
+        # 3 tokens of 2 · 2048 + 8192 channels in bf16.
+        ("Qwen--Qwen3.5-397B-A17B", 15 * 2 * 512 * 2, 45 * (64 * 128 * 128 * 4 + 12_288 * 3 * 2)),
+        # 6 attention layers with 2 KV heads of 128; 23 Mamba-2 layers: 64 heads of 64 x 128 in fp32, and 3 tokens of
+        # 4096 + 2 · 8 · 128 channels.
+        ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", 6 * 2 * 256 * 2, 23 * (64 * 64 * 128 * 4 + 6144 * 3 * 2)),
+        # 25 windowed layers with 8 KV heads of 256, 5 full ones with 2 of 512.
+        ("google--gemma-4-26B-A4B", (25 * 8 * 512 + 5 * 2 * 1024) * 2, 0),
+        # 9 full layers with 4 KV heads, 39 windowed with 8; keys of 192, values of 128.
+        ("XiaomiMiMo--MiMo-V2-Flash", (9 * 4 + 39 * 8) * (192 + 128) * 2, 0),
+        # The latent of DeepSeek-V3, and an index key of 128 bytes with one fp32 scale.
+        ("deepseek-ai--DeepSeek-V3.2", 61 * (576 * 2 + 132), 0),
+        ("zai-org--GLM-5", 78 * (576 * 2 + 132), 0),
+        # 43 vectors of 512 in the window; 21 layers with an entry and an index key for 4 positions, 20 with one for
+        # 128.
+        ("deepseek-ai--DeepSeek-V4-Flash", 43 * 1024 + 21 * (1024 + 132) / 4 + 20 * 1024 / 128, 0),
+        ("stepfun-ai--Step-3.7-Flash", 45 * 8 * 256 * 2, 0),
+    ],
+)  # fmt: skip
+def test_cache_by_hand(name: str, kv: float, state: float) -> None:
+    _, shapes = read(fields_of(name))
+    assert (kv_bytes_per_token(shapes), state_bytes_per_sequence(shapes)) == (kv, state)
+
+
+def test_windows_are_where_the_files_put_them() -> None:
+    """Gemma: five of six layers; gpt-oss: every second from the first; Llama 4: three of four in chunks of 8,192."""
+    for name, expected in (
+        ("google--gemma-4-26B-A4B", [1024, 1024, 1024, 1024, 1024, None] * 5),
+        ("openai--gpt-oss-20b", [128, None] * 12),
+        ("meta-llama--Llama-4-Scout-17B-16E-Instruct", [8192, 8192, 8192, None] * 12),
+        ("stepfun-ai--Step-3.7-Flash", [None, 512, 512, 512] * 11 + [None]),
+    ):
+        assert [kind.window for kind in read(fields_of(name))[1].layer_kinds()] == expected
+
+
+def test_layers_of_one_block_have_one_norm() -> None:
+    """Nemotron-3-Nano: 23 state-space layers, 23 of experts, 6 of attention; a norm of 2,688 each, 4,096 in a mixer."""
+    _, shapes = read(fields_of("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"))
+    assert count(shapes).by_part[Part.NORMS] == 53 * 2688 + 23 * 4096
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("deepseek-ai--DeepSeek-V4-Flash", (Dtype.FP8, Dtype.MXFP4, Dtype.FP8)),
+        ("moonshotai--Kimi-K2.5", (Dtype.BF16, Dtype.INT4, Dtype.BF16)),
+        ("openai--gpt-oss-120b", (Dtype.BF16, Dtype.MXFP4, Dtype.BF16)),
+        ("Qwen--Qwen3-235B-A22B-FP8", (Dtype.FP8, Dtype.FP8, Dtype.FP8)),
+    ],
+)
+def test_storage_by_part(name: str, kinds: tuple[Dtype, Dtype, Dtype]) -> None:
+    _, shapes = read(fields_of(name))
+    parts = (Part.ATTENTION, Part.EXPERTS, Part.SHARED_EXPERTS)
+    assert tuple(part_stored(shapes, part).dtype for part in parts) == kinds
+    plain = (Part.EMBEDDING, Part.ROUTER, Part.NORMS, Part.HEAD)
+    assert {part_stored(shapes, part).dtype for part in plain} == {Dtype.BF16}
+
+
+def test_int4_experts_have_a_scale_for_32() -> None:
+    """Kimi-K2.5: half a byte and 2 / 32 for its scale; the published checkpoint is 595 GB, with a vision tower."""
+    spec, shapes = read(fields_of("moonshotai--Kimi-K2.5"))
+    parameters = count(shapes)
+    assert parameters.weight_bytes_by_part[Part.EXPERTS] == parameters.by_part[Part.EXPERTS] * (0.5 + 2 / 32)
+    vision = sum(extra.parameters or 0 for extra in spec.extras) * 2
+    assert parameters.weight_bytes + vision == pytest.approx(595e9, rel=0.005)
+
+
+def test_extras_are_named_and_counted_by_hand() -> None:
+    """DeepSeek-V3's layer of prediction: one MoE layer, two norms and a norm before the head, 2 · 7168 to 7168."""
+    spec, _ = read(fields_of("deepseek-ai--DeepSeek-V3"))
+    attention = 7168 * 1536 + 1536 * 24_576 + 7168 * 576 + 512 * 32_768 + 16_384 * 7168
+    experts = 257 * 3 * 7168 * 2048 + 256 * 7168 + 256
+    norms = 2 * 7168 + 1536 + 512
+    (mtp,) = spec.extras
+    assert (mtp.name, mtp.parameters) == ("mtp", attention + experts + norms + 2 * 7168**2 + 3 * 7168)
+    names = [extra.name for extra in read(fields_of("Qwen--Qwen3.5-397B-A17B"))[0].extras]
+    assert names == ["mtp", "vision"]
+
+
+def test_a_principal_attention_is_a_full_one() -> None:
+    spec, _ = read(fields_of("google--gemma-4-26B-A4B"))
+    assert isinstance(spec.attention, Attention)
+    assert (spec.attention.head_dim, spec.attention.kv_heads, spec.attention.key_is_value) == (512, 2, True)
+
+
+def compiled(name: str, plan: str) -> None:
+    _, shapes = read(fields_of(name))
+    strategy = plan.replace("{}", "ep" if shapes.experts else "tp").replace("tp 8 ; tp 4", "tp 8")
+    strategy = strategy.replace("tp 8 ; cp 2 < tp 2 >", "cp 2 < tp 4 >").replace("tp 8 ; tp 2", "tp 8")
+    text = f'model "{FOLDER / name}.json"\ncluster b200-sxm x 64\nworkload {{ batch 64    prompt 2048    output 64 }}\n'
+    outcome = check(Source("plan.moe", f"{text}strategy main = {strategy}\n"))
+    assert [d for d in outcome.diagnostics if d.stops or d.code.code[0] == "V"] == []
+    (checked,) = outcome.checked
+    assert checked.priced.timelines is not None
+    assert {timeline.priced.graph.phase for timeline in checked.priced.timelines} >= {"prefill", "decode"}
+    assert all(timeline.makespan > 0 for timeline in checked.priced.timelines)
+    product = export(checked)
+    assert product.diagnostics == ()
+    assert {"graph.svg", "trace.json", "graph.json"} <= set(product.files)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_some_compile(name: str) -> None:
+    compiled(name, PLANS[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", NAMES)
+def test_all_compile(name: str, plan: str) -> None:
+    compiled(name, plan)
