@@ -30,7 +30,7 @@ MAX_ROUNDS = 32
 def fix(
     source: Source, blocks: Blocks = (), directory: Path = Path(), given: GivenLevels = (), unsafe: bool = False
 ) -> Fixed:
-    """A plan with every fix applied, round by round, until none is left, one breaks the text, or a round mends nothing."""
+    """A plan with every fix applied, until none is left, one would break the text, or a round mends nothing."""
     outcome, total = check(source, blocks, directory, given=given), 0
     seen = {source.text}
     for _ in range(MAX_ROUNDS):
