@@ -19,15 +19,17 @@ def render_memory(name: str, memory: Memory) -> str:
 def _lines(name: str, memory: Memory) -> Iterator[str]:
     held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
     yield f"{name}: {'fits' if memory.fits else 'does not fit'}, {held} on the fullest GPU"
-    rows = [("", "GPUs", *_COLUMNS), *(_row(pool, one) for pool in memory.pools for one in pool.classes)]
+    are_many = len(memory.pools) > 1
+    labels = [(f"{pool.pool}, " if are_many else "", one) for pool in memory.pools for one in pool.classes]
+    rows = [("", "GPUs", *_COLUMNS), *(_row(pool, one) for pool, one in labels)]
     yield from _table(rows)
     for pool in memory.pools:
-        yield from _capacity(pool, len(memory.pools) > 1)
+        yield from _capacity(pool, are_many)
     if memory.limits:
         yield from _limits(memory.limits)
 
 
-def _row(pool: PoolMemory, one: RankClass) -> tuple[str, ...]:
+def _row(pool: str, one: RankClass) -> tuple[str, ...]:
     experts = one.weights_bytes.get(EXPERTS, 0.0)
     parts = one.parts_bytes
     sizes = (
@@ -36,7 +38,7 @@ def _row(pool: PoolMemory, one: RankClass) -> tuple[str, ...]:
         *(parts[name] for name in ("kv_cache", "activations", "communication", "reserve")),
         one.total_bytes,
     )
-    label = f"{pool.pool}, ranks {one.ranks}"
+    label = f"{pool}ranks {one.ranks}"
     return (label, f"{one.gpus:,}", *(format_bytes(size) if size else "-" for size in sizes), format_share(one.share))
 
 

@@ -37,7 +37,7 @@ def test_a_table_of_classes_and_what_would_still_fit() -> None:
     assert (
         columns.split() == "GPUs experts other weights KV cache activations communication reserve total share".split()
     )
-    assert [row.split()[2] for row in rows[:3]] == ["0-1", "2-3", "4-5"]
+    assert [row.split()[1] for row in rows[:3]] == ["0-1", "2-3", "4-5"]
     assert "room for" in rows[3] and "blocks of 16" in rows[3]
     assert "the largest batch that fits" in rows[4] and "the longest context" in rows[4]
 
