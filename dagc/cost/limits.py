@@ -53,19 +53,24 @@ def _largest(free: Callable[[int], float], start: int, most: int) -> int | None:
     at_one = free(1)
     if at_one < 0:
         return 0
-    low, high = 1, most + 1
-    guess = _foretold(at_one, free(start) if start > 1 else at_one, start)
+    low = _between(free, _foretold(at_one, free(start) if start > 1 else at_one, start), 1, most + 1)
+    return None if low == most else low
+
+
+def _between(free: Callable[[int], float], guess: int, low: int, high: int) -> int:
+    """The largest number with nothing lacking, between one of these and one that lacks something or is not asked for.
+
+    Begins at the guess, goes from there in growing steps, and halves where these lead no further.
+    """
     step = 1
     while high - low > 1:
-        middle = min(max(guess, low + 1), high - 1) if guess else (low + high) // 2
+        middle = guess if low < guess < high else (low + high) // 2
         if free(middle) >= 0:
             low, guess = middle, middle + step
         else:
             high, guess = middle, middle - step
-        step = step * 4
-        if not low < guess < high:
-            guess = 0
-    return None if low == most else low
+        step *= 4
+    return low
 
 
 def _foretold(at_one: float, at_start: float, start: int) -> int:

@@ -216,7 +216,9 @@ def test_the_largest_batch_and_context_fit_and_one_more_does_not(
         cluster = f"cluster lab {{ gpus 4096    device {{ memory {megabytes} MB }} }}"
         return f"{model}\n{cluster}\nworkload {{ {workload} }}\nstrategy a = dp {replicas} < {cut.text} >\n"
 
-    first = weighed(text(max(batch, replicas), prompt))
+    stated = text(max(batch, replicas), prompt)
+    assume(memory(Source("plan.moe", stated)).strategies)
+    first = weighed(stated)
     assert first.memory is not None and first.memory.limits is not None
     limits = first.memory.limits
     assert limits.batch is not None and limits.context is not None

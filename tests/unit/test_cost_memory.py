@@ -9,6 +9,9 @@ import pytest
 from dagc.catalog.parameters import count
 from dagc.cost.memory import MemoryPart, PoolMemory, rank_memory
 from dagc.declare.facts import declare_facts
+from dagc.engines.allocation import vocabulary_rows
+from dagc.engines.profiles import profile
+from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve
 from dagc.source import Source
@@ -109,3 +112,59 @@ def test_a_pool_of_experts_holds_no_cache() -> None:
     assert experts.max_parts[MemoryPart.KV_CACHE] == 0
     assert experts.max_parts[MemoryPart.WEIGHTS] == 2 * 4 * 2 * EXPERT
     assert attention.max_parts[MemoryPart.WEIGHTS] > 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "tp", "rows"),
+    [(None, 1, 1000), (None, 3, 334), ("vllm", 2, 512), ("sglang", 8, 128), ("trtllm", 3, 334), ("megatron", 3, 384)],
+)
+def test_rows_of_the_vocabulary(engine: str | None, tp: int, rows: int) -> None:
+    """1,000 words: to 1,024 by 64, to 1,002 by 3, to 1,152 by 128 for each of 3."""
+    assert vocabulary_rows(1000, tp, profile(engine) if engine else None) == rows
+
+
+@pytest.mark.parametrize(("engine", "tokens"), [("vllm", 112), ("sglang", 101), ("trtllm", 128), ("megatron", 256)])
+def test_a_sequence_takes_whole_blocks_of_the_engine(engine: str, tokens: int) -> None:
+    """100 + 1 tokens in blocks of 16, 1, 32 and 256; 128 bytes a token and layer."""
+    text = TINY.replace("output 28", "output 1") + f"engine {engine}\n"
+    assert memory("tp 1", text).max_parts[MemoryPart.KV_CACHE] == 128 * 4 * 16 * tokens
+
+
+def test_a_block_that_is_stated_holds_in_windowed_layers_too() -> None:
+    """A window of 40 in layers 0 and 2: 2 blocks of 32 there, of 101 tokens 4 blocks in the other two."""
+    text = TINY.replace("output 28", "output 1    block 32").replace("head_dim 8", "head_dim 8    window 40 every 2")
+    assert memory("tp 1", text).max_parts[MemoryPart.KV_CACHE] == 128 * 16 * (2 * 64 + 2 * 128)
+
+
+def test_activations_by_phase() -> None:
+    """With tp 1 the experts are widest, P = 2 T pairs of 2 · 64 + 3 · 32 elements of 2 bytes.
+
+    T is 16 · 100 tokens in prefill, a chunk of 500 where that is stated, and 16 in decode.
+    """
+    for chunk, tokens in (("", 1600), ("    chunk 500", 500)):
+        held = memory("tp 1", TINY.replace("output 28", f"output 28{chunk}"))
+        assert held.activations[Phase.PREFILL].max() == 2 * tokens * (128 + 96) * 2
+        assert held.parts[MemoryPart.ACTIVATIONS].max() == held.activations[Phase.PREFILL].max()
+        assert held.activations[Phase.DECODE].max() == max(2 * 16 * (128 + 96) * 2, 16 * 1000 * 4)
+
+
+def test_buffers_of_dispatch_in_decode_have_room_for_any_routing() -> None:
+    """A pool that decodes 16 sequences on 4 ranks: 4 each.
+
+    8 + 4 slots · 4 tokens · 64 elements · 2 bytes, four times.
+    """
+    held = {pool.pool: pool for pool in rank_memory(planned("prefill < ep 4 > | decode < ep 4 [redundant 4] >"))}
+    decode = next(pool for name, pool in held.items() if "decode" in name)
+    assert decode.max_parts[MemoryPart.COMMUNICATION] == 4 * 12 * 4 * 64 * 2
+
+
+def test_buffers_of_dispatch_in_prefill_are_made_to_measure() -> None:
+    """16 prompts of 100 on 4 ranks: T = 400, top 2 of each sent, and as many pairs received, 64 elements of 2 bytes."""
+    held = {pool.pool: pool for pool in rank_memory(planned("prefill < ep 4 > | decode < ep 4 >"))}
+    prefill = next(pool for name, pool in held.items() if "prefill" in name)
+    assert prefill.max_parts[MemoryPart.COMMUNICATION] == (400 * 2 + 400 * 2) * 64 * 2
+
+
+def test_the_reserve_is_what_the_cluster_states() -> None:
+    assert memory("tp 1").max_parts[MemoryPart.RESERVE] == 2e9
+    assert memory("tp 1", f"{TINY}cluster h100-sxm x 8 {{ reserve 0 GB }}\n").max_parts[MemoryPart.RESERVE] == 0

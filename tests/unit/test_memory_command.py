@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -34,9 +35,8 @@ def test_a_table_of_classes_and_what_would_still_fit() -> None:
     assert result.exit_code == 0
     head, columns, *rows = result.stdout.splitlines()
     assert head.startswith("main: fits, ")
-    assert (
-        columns.split() == "GPUs experts other weights KV cache activations communication reserve total share".split()
-    )
+    assert columns.split()[:4] == ["GPUs", "experts", "other", "weights"]
+    assert columns.split()[-3:] == ["reserve", "total", "share"]
     assert [row.split()[1] for row in rows[:3]] == ["0-1", "2-3", "4-5"]
     assert "room for" in rows[3] and "blocks of 16" in rows[3]
     assert "the largest batch that fits" in rows[4] and "the longest context" in rows[4]
@@ -83,7 +83,7 @@ def test_in_the_picture_no_text_meets_another(plan: str) -> None:
         x, y = float(text.get("x", 0)), float(text.get("y", 0))
         boxes.append((x, y - 11, x + len(text.text or "") * WIDTHS[text.get("class", "")], y + 3))
     assert boxes
-    assert all(0 <= x0 and x1 <= wide and 0 <= y0 and y1 <= tall for x0, y0, x1, y1 in boxes)
+    assert all(min(x0, y0) >= 0 and x1 <= wide and y1 <= tall for x0, y0, x1, y1 in boxes)
     for i, a in enumerate(boxes):
         for b in boxes[i + 1 :]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], (a, b)
@@ -105,7 +105,7 @@ def test_bars_are_as_long_as_the_bytes(plan: str) -> None:
         sum(w for _, w in row) / frame for row, frame in zip(by_row.values(), frames, strict=True)
     ] == pytest.approx(shares, rel=1e-3)
     for row in by_row.values():
-        for (x, width), (following, _) in zip(row, row[1:], strict=False):
+        for (x, width), (following, _) in pairwise(row):
             assert x + width == pytest.approx(following, abs=0.02)
 
 
