@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.alternatives import written_factor
-from dagc.engines.profiles import Profile
+from dagc.check.facts import label
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.engines.profiles import Profile, profile
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
@@ -27,6 +29,22 @@ def expert_groups(plan: Plan, *engines: str) -> Iterator[tuple[Service, Factor, 
         factor = written_factor(service.experts_pool.experts, AxisKind.EP)
         if experts and factor is not None and factor.degree > 1:
             yield service, factor, experts
+
+
+def uneven_slots(plan: Plan, engine: str, code: Code) -> Iterator[Diagnostic]:
+    """A diagnostic for each service whose expert slots an engine cannot split; silent where ranks would hold none."""
+    for service, factor, experts in expert_groups(plan, engine):
+        slots = experts + service.options.redundant
+        if factor.degree <= slots and slots % factor.degree:
+            each, rest = divmod(slots, factor.degree)
+            redundant = slots - experts + -slots % factor.degree
+            yield code.at(
+                factor.span,
+                f"{profile(engine).title} cannot split {slots} expert slots over `ep {factor.degree}`",
+                f"{slots} = {factor.degree} × {each} + {rest}: each rank holds as many",
+                labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
+                help=(f"use {dividing_ep(slots, factor.degree)}, or `[redundant {redundant}]`",),
+            )
 
 
 def dividing_ep(slots: int, degree: int) -> str:
