@@ -35,11 +35,20 @@ class MemoryLimits:
 def memory_limits(plan: Plan) -> MemoryLimits:
     """The limits of a plan whose model has shapes."""
     workload = plan.facts.workload
-    batch = _largest(lambda number: _free(plan, batch=number), workload.batch, MOST_SEQUENCES)
     prompt = _largest(lambda number: _free(plan, prompt=number), workload.prompt, MOST_TOKENS)
     decodes = any(service.phase is not Phase.PREFILL for service in plan.deployment.services)
     output = workload.output if decodes else 0
-    return MemoryLimits(batch, prompt + output if prompt else prompt)
+    return MemoryLimits(largest_batch(plan), prompt + output if prompt else prompt)
+
+
+def largest_batch(plan: Plan) -> int | None:
+    """The most sequences of the whole deployment that fit; None for more than a workload may state."""
+    return _largest(lambda number: _free(plan, batch=number), plan.facts.workload.batch, MOST_SEQUENCES)
+
+
+def largest_chunk(plan: Plan) -> int | None:
+    """The most tokens of a prompt that a rank can take at once; None for more than a workload may state."""
+    return _largest(lambda number: _free(plan, chunk=number), plan.facts.workload.chunk, MOST_TOKENS)
 
 
 def _free(plan: Plan, **changes: int) -> float:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dagc import driver
 from dagc.catalog.model import Experts
 from dagc.check.priced import check_priced
 from dagc.cost.memory import MemoryPart, PoolMemory
@@ -42,8 +43,7 @@ def test_a_clean_plan_gives_nothing() -> None:
 def test_memory_over_the_device_shows_parts_and_ways_out() -> None:
     """50 + 30 + 1 = 81 GB on 64: 17 GB too much.
 
-    Weights and cache must shrink to 80 / (80 - 17) = 1.27 of themselves: from 2 stages to 3. The cache may keep
-    13 / 30 of a batch of 32: 13 sequences.
+    Weights and cache must shrink to 80 / (80 - 17) = 1.27 of themselves: from 2 stages to 3.
     """
     found = only(check(plan("workload { batch 32 }", stages=2), memory(50e9, 30e9, 1e9)), "M101")
     assert found.span is not None and found.span.text == "ep 16 < tp 4 >"
@@ -51,7 +51,19 @@ def test_memory_over_the_device_shows_parts_and_ways_out() -> None:
     assert "17 GB too much" in found.label
     assert [note.split(":")[0] for note in found.notes] == ["weights", "kv_cache", "activations"]
     assert "at least 3 stages" in found.help[0]
-    assert "batch of 13 " in found.help[1]
+
+
+def test_the_batch_that_is_offered_fits_and_one_more_does_not() -> None:
+    def helps(batch: int) -> list[str]:
+        text = f"model mixtral-8x7b\ncluster h100-sxm x 2\nworkload {{ batch {batch} prompt 1024 output 128 }}\ntp 2\n"
+        return [
+            line for d in driver.check(Source("p.moe", text)).diagnostics if d.code.code == "M101" for line in d.help
+        ]
+
+    (offer,) = (line for line in helps(4000) if "a batch of" in line)
+    batch = int(offer.split()[4])
+    assert helps(batch) == []
+    assert helps(batch + 1) != []
 
 
 def test_a_requirement_no_lower_than_the_device_is_the_same_cause() -> None:

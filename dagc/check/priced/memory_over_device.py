@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, floor
+from math import ceil
 
+from dagc.cost.limits import largest_batch, largest_chunk
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.missing import missing_shapes
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
 from dagc.report.memory import PoolFigures
 from dagc.units import format_bytes, format_share
 
 CODE = Code("M101", "memory-over-device")
-
-_WORKING = ("activations", "communication")
 
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
@@ -46,16 +46,18 @@ def _table(pool: PoolFigures) -> Iterator[str]:
 def _ways_out(plan: Plan, pool: PoolFigures) -> Iterator[str]:
     """Each way alone, with the value that it takes; what cannot help alone is not offered.
 
-    Weights and cache divide with the stages, the cache with the batch, working memory with the chunk of the prefill.
+    Weights and cache divide with the stages, which is an estimate; batch and chunk are the largest that fit.
     """
     over = pool.max_bytes - pool.capacity_bytes
-    divisible, cache, working = pool.part("weights", "kv_cache"), pool.part("kv_cache"), pool.part(*_WORKING)
-    workload = plan.facts.workload
+    divisible, workload = pool.part("weights", "kv_cache"), plan.facts.workload
     if divisible > over:
         factor = divisible / (divisible - over)
         stages = ceil(max(service.stages for service in plan.deployment.services) * factor)
         yield f"hold {factor:.3g} times less of the model on each GPU: at least {stages} stages, or more `tp` or `ep`"
-    if floor(workload.batch * (cache - over) / cache if cache else 0) >= 1:
-        yield f"or a batch of {floor(workload.batch * (cache - over) / cache)} in place of {workload.batch} sequences"
-    if floor(workload.chunk * (working - over) / working if working else 0) >= 1:
-        yield f"or a prefill chunk of {floor(workload.chunk * (working - over) / working)} tokens"
+    if missing_shapes(plan):
+        return
+    batch, chunk = largest_batch(plan), largest_chunk(plan)
+    if batch is not None and 0 < batch < workload.batch:
+        yield f"or a batch of {batch} in place of {workload.batch} sequences"
+    if chunk is not None and 0 < chunk < workload.chunk:
+        yield f"or a prefill chunk of {chunk} tokens"
