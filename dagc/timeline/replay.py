@@ -29,7 +29,7 @@ _SOON = 4
 
 
 @dataclass(slots=True, eq=False)
-class _Form:
+class Form:
     """What turns of one label have in common: their lanes, numbered as in a program. `steps` are those of the first
     block; `awaits` when nothing starts before an input is there.
     """
@@ -54,9 +54,10 @@ class _Before:
 
 
 @dataclass(slots=True, eq=False)
-class _Known:
+class Known:
     """A turn that was run, entered with `base`, and what it left: lanes, streams, and messages by block and step."""
 
+    form: Form
     base: int
     counts: tuple[int, int]
     pieces: tuple[Executed, ...]
@@ -82,45 +83,47 @@ class Replay:
     def __init__(self, executor: Executor) -> None:
         """Nothing is known yet."""
         self.executor = executor
-        self._forms: dict[_Label, _Form] = {}
-        self._known: dict[_Key, _Known] = {}
+        self._forms: dict[_Label, Form] = {}
+        self._known: dict[_Key, Known] = {}
         self._rests: dict[_Key, _Rest] = {}
 
     def run(self, turn: Turn) -> list[list[Executed]]:
         """What each block of a turn did, by member."""
         if len(turn[0].members) == 1:
-            form = self._form(turn)
+            form = self.form(turn)
             if form.replayable:
-                return [[executed] for executed in self._replay(turn, form)]
+                return [[executed] for executed in self.replay(turn, form)[0]]
         if len(turn) > 1:
             return [self.run((block,))[0] for block in turn]
         return [self.executor.run(block) for block in turn]
 
-    def _form(self, turn: Turn) -> _Form:
+    def form(self, turn: Turn) -> Form:
+        """What turns like this one have in common."""
         label = tuple((b.members[0].segment.template, b.count, b.members[0].offset) for b in turn)
         found = self._forms.get(label)
         if found is None:
             found = self._forms[label] = self._formed(turn)
         return found
 
-    def _formed(self, turn: Turn) -> _Form:
+    def _formed(self, turn: Turn) -> Form:
         steps = [self.executor.templates[block.members[0].segment.template] for block in turn]
         once = all(block.count == 1 or not one.mails for block, one in zip(turn, steps, strict=True))
         behind = all(one.awaits_inputs and not one.meets for one in steps[1:])
         lanes = tuple(dict.fromkeys(lane for one in steps for lane in one.used))
         passes_nothing = all(one.passes_nothing for one in steps)
-        return _Form(steps[0], lanes, steps[0].awaits_inputs, once and behind and passes_nothing)
+        return Form(steps[0], lanes, steps[0].awaits_inputs, once and behind and passes_nothing)
 
-    def _replay(self, turn: Turn, form: _Form) -> Sequence[Executed]:
+    def replay(self, turn: Turn, form: Form) -> tuple[Sequence[Executed], Known, int]:
+        """What the blocks of a replayable turn did, what is known of such a turn, and how much later this one is."""
         self.executor.enter(turn[0].members[0])
         before = self._before(turn, form)
         known = self._known.get(before.key)
         if known is None:
-            known = self._known[before.key] = self._learn(turn, before)
-            return known.pieces
-        return self._again(turn, known, before)
+            known = self._known[before.key] = self._learn(turn, form, before)
+            return known.pieces, known, 0
+        return self._again(turn, known, before), known, before.base - known.base
 
-    def _before(self, turn: Turn, form: _Form) -> _Before:
+    def _before(self, turn: Turn, form: Form) -> _Before:
         """The state before a turn, in which what is too early to matter is moved to the first time that does."""
         executor, member, steps = self.executor, turn[0].members[0], form.steps
         lanes, streams, teams = executor.lanes, executor.streams[member.invocation], member.program.teams
@@ -146,13 +149,14 @@ class Replay:
         counts = executor.counts.get(member.invocation, (0, 0))
         return _Before(numbers, tuple(name for _, name in waiting), base, counts, key)
 
-    def _learn(self, turn: Turn, before: _Before) -> _Known:
+    def _learn(self, turn: Turn, form: Form, before: _Before) -> Known:
         """Run a turn, and note what it did."""
         executor = self.executor
         pieces = [self.run((block,))[0][0] for block in turn] if turn[1:] else [self._run(turn[0], before)]
         last = turn[-1].members[0]
         streams = zip(executor.streams[last.invocation], pieces[-1].steps.outs, strict=True)
-        return _Known(
+        return Known(
+            form=form,
             base=before.base,
             counts=before.counts,
             pieces=tuple(pieces),
@@ -165,25 +169,31 @@ class Replay:
             ),
         )
 
-    def _again(self, turn: Turn, known: _Known, before: _Before) -> list[Executed]:
+    def _again(self, turn: Turn, known: Known, before: _Before) -> list[Executed]:
         """A turn as it went before, later."""
         executor, by = self.executor, before.base - known.base
-        sent, received = before.counts[0] - known.counts[0], before.counts[1] - known.counts[1]
-        for number, time in zip(before.numbers, known.lanes, strict=True):
-            executor.lanes[number] = time + by
+        for name in before.mail:
+            executor.mail.pop(name, None)
         invocation = turn[0].members[0].invocation
         executor.streams[invocation] = [executor.zero if time is None else time + by for time in known.streams]
+        done = self.repeat(turn, known, by, before.counts)
+        self._count(done)
+        return done
+
+    def repeat(self, turn: Turn, known: Known, by: int, counts: tuple[int, int]) -> list[Executed]:
+        """What a turn did that goes as a known one, `by` later, with what it leaves on lanes and in the mail."""
+        executor, teams = self.executor, turn[0].members[0].program.teams
+        sent, received = counts[0] - known.counts[0], counts[1] - known.counts[1]
+        for lane, time in zip(known.form.lanes, known.lanes, strict=True):
+            executor.lanes[2 * teams[lane // 2] + lane % 2] = time + by
         done: list[Executed] = []
         for block, piece in zip(turn, known.pieces, strict=True):
             base = piece.mail_base[0] + sent, piece.mail_base[1] + received
             later_by = piece.later + by
             done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.end))
-        for name in before.mail:
-            executor.mail.pop(name, None)
         for index, number, start, end in known.posts:
             one = done[index]
             executor.mail[executor.name(one.member, one.steps, number, one.mail_base)] = start + by, end + by
-        self._count(done)
         return done
 
     def _count(self, done: list[Executed]) -> None:
@@ -209,7 +219,7 @@ class Replay:
         entered: list[_Before] = []
         for copy in range(block.count):
             if 0 < copy < _SOON:
-                before = self._before((block,), self._form((block,)))
+                before = self._before((block,), self.form((block,)))
             rest = self._rests.get((copy, *before.key)) if copy < _SOON else None
             if rest is not None:
                 self._join(executed, rest, before)

@@ -18,9 +18,10 @@ from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
+from dagc.timeline.follow import Follow
 from dagc.timeline.history import History
 from dagc.timeline.lazy import Runs, Slack
-from dagc.timeline.order import period_turns, periods_of_first_step, repeats
+from dagc.timeline.order import period_turns, periods_of_first_step, repeats, shares_a_team
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.steady import Steady, settle
@@ -35,7 +36,7 @@ def schedule(priced: PricedPhase) -> Timeline:
     pairs = zip(graph.templates, priced.costs, strict=True)
     tasks = tuple(template_tasks(template, costs) for template, costs in pairs)
     executor = Executor([template_steps(one) for one in tasks], len(graph.teams), len(graph.programs[0]))
-    replay = Replay(executor)
+    replay = Replay(executor) if executor.stages == 1 or shares_a_team(graph) else Follow(executor)
     history = _first_step(replay, graph, tasks)
     path = critical_path(history)
     steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
@@ -51,7 +52,7 @@ def schedule(priced: PricedPhase) -> Timeline:
     )
 
 
-def _first_step(replay: Replay, graph: PhaseGraph, tasks: Sequence[Tasks]) -> History:
+def _first_step(replay: Replay | Follow, graph: PhaseGraph, tasks: Sequence[Tasks]) -> History:
     """Everything up to the last segment of step 0, in order."""
     kept: list[list[Executed]] = []
     for period in range(periods_of_first_step(graph)):

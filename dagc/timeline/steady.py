@@ -19,6 +19,7 @@ import numpy as np
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.advance import Time, constant_shift, latest
 from dagc.timeline.execute import Executed
+from dagc.timeline.follow import Follow
 from dagc.timeline.order import period_turns, periods_of_first_step
 from dagc.timeline.replay import Replay
 
@@ -40,7 +41,7 @@ class Steady:
     window: tuple[list[Executed], ...]
 
 
-def settle(replay: Replay, graph: PhaseGraph) -> Steady:
+def settle(replay: Replay | Follow, graph: PhaseGraph) -> Steady:
     """Go on from the state after the first step until the interval is known."""
     executor = replay.executor
     states = [executor.pending()]
