@@ -74,5 +74,4 @@ class Follow:
             self._sent.pop(name, None)
         for which, (index, number, _, _) in enumerate(known.posts):
             one = done[index]
-            name = self.executor.name(one.member, one.steps, number, one.mail_base)
-            self._sent[name] = known, which, by
+            self._sent[self.executor.name(one.member, one.steps, number, one.mail_base)] = known, which, by

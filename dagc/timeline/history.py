@@ -7,6 +7,7 @@ rank is a separate matter. Lookups are constant-time; nothing is held per copy.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -36,8 +37,8 @@ class History:
         self.executed = [executed for block in blocks for executed in block]
         self.uniform = all(executed.kept.uniform for executed in self.executed)
         self.peers: list[range] = []
-        self._before_on_lane: list[dict[int, int]] = []
-        self._before_of_invocation: list[int | None] = []
+        self._on_lane: dict[int, list[int]] = {}
+        self._of_invocation: dict[tuple[int, int, int], list[int]] = {}
         self._index()
         self.sends = dict(self._sends())
         self.makespan = max((e.last_end for e in self.executed if e.member.step == 0), default=0)
@@ -73,7 +74,7 @@ class History:
         if slot.copy > 0:
             index = next(i for i in reversed(peers) if number in self._numbers(i))
             return self._last_on(index, slot.copy - 1, number)
-        before = self._before_on_lane[slot.run].get(number)
+        before = _last_below(self._on_lane[number], peers.start)
         return None if before is None else self._last_on(before, self.executed[before].count - 1, number)
 
     def feeder(self, slot: Slot, stream: int) -> Slot | None:
@@ -81,7 +82,7 @@ class History:
         index, copy = slot.run, slot.copy
         while True:
             if copy == 0:
-                before = self._before_of_invocation[index]
+                before = _last_below(self._of_invocation[self.executed[index].member.invocation], index)
                 if before is None:
                     return None
                 index, copy = before, self.executed[before].count
@@ -98,21 +99,15 @@ class History:
         return None if mail is None or mail.sends else self.sends.get(self._key(slot))
 
     def _index(self) -> None:
-        on_lane: dict[int, int] = {}
-        of_invocation: dict[tuple[int, int, int], int] = {}
+        """The runs of each lane and of each invocation, in order."""
         first = 0
         for block in self.blocks:
             peers = range(first, first + len(block))
-            used = [self._numbers(index) for index in peers]
-            for index, numbers in zip(peers, used, strict=True):
+            for index in peers:
                 self.peers.append(peers)
-                self._before_on_lane.append({n: on_lane[n] for n in numbers if n in on_lane})
-                invocation = self.executed[index].member.invocation
-                self._before_of_invocation.append(of_invocation.get(invocation))
-                of_invocation[invocation] = index
-            for index, numbers in zip(peers, used, strict=True):
-                for number in numbers:
-                    on_lane[number] = index
+                for number in self._numbers(index):
+                    self._on_lane.setdefault(number, []).append(index)
+                self._of_invocation.setdefault(self.executed[index].member.invocation, []).append(index)
             first = peers.stop
 
     def _numbers(self, index: int) -> list[int]:
@@ -144,3 +139,9 @@ class History:
         sends = slot.copy * executed.steps.sends
         base = executed.mail_base[0] + sends, executed.mail_base[1] + slot.copy * len(mails) - sends
         return mail_key(executed.member, mail, base, len(self.graph.programs[0]))
+
+
+def _last_below(runs: list[int], index: int) -> int | None:
+    """The last of some runs that stands before another."""
+    place = bisect_left(runs, index)
+    return runs[place - 1] if place else None

@@ -25,7 +25,7 @@ from dagc.timeline.order import period_turns, periods_of_first_step, repeats, sh
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.steady import Steady, settle
-from dagc.timeline.steps import template_steps
+from dagc.timeline.steps import all_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
 
@@ -35,7 +35,7 @@ def schedule(priced: PricedPhase) -> Timeline:
     graph = priced.graph
     pairs = zip(graph.templates, priced.costs, strict=True)
     tasks = tuple(template_tasks(template, costs) for template, costs in pairs)
-    executor = Executor([template_steps(one) for one in tasks], len(graph.teams), len(graph.programs[0]))
+    executor = Executor(all_steps(tasks), len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor) if executor.stages == 1 or shares_a_team(graph) else Follow(executor)
     history = _first_step(replay, graph, tasks)
     path = critical_path(history)

@@ -16,7 +16,7 @@ from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.history import History
 from dagc.timeline.order import Block
 from dagc.timeline.replay import Replay
-from dagc.timeline.steps import template_steps
+from dagc.timeline.steps import all_steps
 from dagc.timeline.tasks import mirror
 
 Place = tuple[int, int, int]
@@ -40,7 +40,7 @@ def least_slack(history: History) -> dict[Place, tuple[int, ...]]:
 def _mirrored(history: History, horizon: int) -> list[Executed]:
     """The mirror of each executed segment: copies from the last, times back from `horizon`."""
     graph = history.graph
-    templates = [template_steps(mirror(tasks)) for tasks in history.tasks]
+    templates = all_steps([mirror(tasks) for tasks in history.tasks])
     executor = Executor(templates, len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor)
     mirrored: list[Executed] = []

@@ -147,11 +147,16 @@ def _awaits_inputs(steps: Sequence[Step], lanes: int, inputs: int, mirrored: boo
     return True
 
 
-def template_steps(tasks: Tasks) -> Steps:
-    """The steps of a template's tasks."""
+def all_steps(templates: Sequence[Tasks]) -> list[Steps]:
+    """The steps of several templates; those that differ in durations alone are cut into steps once."""
+    cuts: dict[object, _Cut] = {}
+    return [template_steps(tasks, cuts) for tasks in templates]
+
+
+def template_steps(tasks: Tasks, cuts: dict[object, _Cut] | None = None) -> Steps:
+    """The steps of a template's tasks. `cuts` holds how templates of the same form were cut."""
     lanes = 2 * (1 + max((task.lane // 2 for task in tasks.tasks), default=0))
-    waits = _waits(tasks, lanes)
-    chains = _chains(tasks, waits, lanes)
+    waits, chains = _cut(tasks, lanes, {} if cuts is None else cuts)
     base = lanes + tasks.streams
     value = list(range(base)) + [0] * len(tasks.tasks)
     index_of = {task.node: i for i, task in enumerate(tasks.tasks)}
@@ -195,6 +200,26 @@ class _Wait:
 
     places: tuple[int, ...]
     data: int
+
+
+_Cut = tuple[list[_Wait], list[list[int]]]
+"""What each task has to wait for, and the tasks of each step."""
+
+
+def _cut(tasks: Tasks, lanes: int, cuts: dict[object, _Cut]) -> _Cut:
+    form = (
+        tasks.streams,
+        tasks.outs,
+        *(
+            (task.node, task.lane, task.deps, task.data, task.links, task.mail, task.members is None)
+            for task in tasks.tasks
+        ),
+    )
+    found = cuts.get(form)
+    if found is None:
+        waits = _waits(tasks, lanes)
+        found = cuts[form] = waits, _chains(tasks, waits, lanes)
+    return found
 
 
 def _place(value: int, tasks: Tasks, lanes: int, index_of: dict[int, int]) -> int:
