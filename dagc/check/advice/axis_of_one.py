@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeGuard
 
 from dagc.check.repair import substitute
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import annotate, subtrees
-from dagc.syntax.tree import Axis, Strategy
+from dagc.syntax.tree import Axis, NamedStrategy, Strategy
 
 CODE = Code("W110", "axis-of-one", Severity.WARNING)
 
@@ -21,21 +22,31 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     claim a domain, and where either is needed the rest is illegal without it.
     """
     strategy = plan.deployment.strategy
-    for axis in subtrees(strategy.body):
-        if not isinstance(axis, Axis) or axis.degree != 1 or axis.options or axis.body is None:
+    for part in subtrees(strategy.body):
+        if not isinstance(part, Axis):
             continue
-        rest = replace(strategy, body=substitute(strategy.body, axis, axis.body))
-        if annotate(rest).is_legal:
-            yield _diagnostic(axis, axis.body)
+        if _is_one(part) and part.body is not None and _is_legal(strategy, part, part.body):
+            yield _diagnostic(part, "write what stands inside it", _fixes(part, part.body))
+        inside = part.body
+        if _is_one(inside) and inside.body is None and _is_legal(strategy, part, replace(part, body=None)):
+            yield _diagnostic(inside, f"write `{part.kind} {part.degree}`", _fixes_around(part, inside))
 
 
-def _diagnostic(axis: Axis, body: Strategy) -> Diagnostic:
+def _is_one(part: Strategy | None) -> TypeGuard[Axis]:
+    return isinstance(part, Axis) and part.degree == 1 and not part.options
+
+
+def _is_legal(strategy: NamedStrategy, part: Strategy, instead: Strategy) -> bool:
+    return annotate(replace(strategy, body=substitute(strategy.body, part, instead))).is_legal
+
+
+def _diagnostic(axis: Axis, instead: str, fixes: tuple[Fix, ...]) -> Diagnostic:
     return CODE.at(
         axis.span,
         f"`{axis.kind} 1` splits nothing",
         "an axis that is left out is 1",
-        help=(f"write what stands inside it, without `{axis.kind} 1`",),
-        fixes=_fixes(axis, body),
+        help=(f"{instead}, without `{axis.kind} 1`",),
+        fixes=fixes,
     )
 
 
@@ -46,3 +57,14 @@ def _fixes(axis: Axis, body: Strategy) -> tuple[Fix, ...]:
     if before.text.split() != [str(axis.kind), "1", "<"] or after.text.strip() != ">":
         return ()
     return (Fix(f"leave `{axis.kind} 1` out", (Edit(before, ""), Edit(after, "")), safe=True),)
+
+
+def _fixes_around(around: Axis, axis: Axis) -> tuple[Fix, ...]:
+    """`< tp 1 >` goes, from the end of what stands before it."""
+    source = around.outer.source
+    head = source.span(around.outer.start, axis.outer.start).text.rstrip()
+    after = source.span(axis.outer.end, around.outer.end).text.strip()
+    if not head.endswith("<") or after != ">" or "#" in head:
+        return ()
+    start = around.outer.start + len(head[:-1].rstrip())
+    return (Fix(f"leave `{axis.kind} 1` out", (Edit(source.span(start, around.outer.end), ""),), safe=True),)
