@@ -127,7 +127,9 @@ class RankTrace:
             waits = ([self._next - 1], [])
 
     def _parts(self, exchange: Exchange, sends: bool, time: int) -> Iterator[tuple[int, int]]:
-        """Local rank at the other end, and bytes. Senders begin with different receivers, so that none is first."""
+        """Local rank at the other end, and bytes. Senders begin with different receivers, and a receiver takes
+        what is sent to it in the order in which senders come to it.
+        """
         sent = self._load(exchange, True)
         if not exchange.each:
             yield self._local, ceil(of_rank(sent, exchange.sender.copy + time, self._local))
@@ -141,7 +143,7 @@ class RankTrace:
             first = self._local % receivers
             yield from ((peer, int(sizes[peer])) for peer in (*range(first, receivers), *range(first)))
             return
-        for peer in range(senders):
+        for peer in sorted(range(senders), key=lambda peer: (self._local - peer) % receivers):
             sizes = part_sizes(of_rank(sent, exchange.sender.copy + time, peer), shares)
             yield peer, int(sizes[self._local])
 
