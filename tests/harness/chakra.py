@@ -29,7 +29,8 @@ MESSAGES = {
     "Node": {
         "id": (1, _T.TYPE_UINT64), "name": (2, _T.TYPE_STRING), "type": (3, _T.TYPE_INT32),
         "ctrl_deps": (4, [_T.TYPE_UINT64]), "data_deps": (5, [_T.TYPE_UINT64]),
-        "start_time_micros": (6, _T.TYPE_UINT64), "duration_micros": (7, _T.TYPE_UINT64), "attr": (10, "AttributeProto"),
+        "start_time_micros": (6, _T.TYPE_UINT64), "duration_micros": (7, _T.TYPE_UINT64),
+        "attr": (10, "AttributeProto"),
     },
 }  # fmt: skip
 """Fields by message: number, and type; a list or the name of a message where there are many."""

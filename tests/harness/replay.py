@@ -75,21 +75,20 @@ class Rank:
     readers: dict[int, list[int]]
     ready: list[int]
     busy: set[str] = field(default_factory=set[str])
-    done: Fraction = Fraction(0)
     left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """When each rank was done, in nanoseconds, and the nodes that never ran."""
+    """When each node was done, in nanoseconds, by rank and name, and how many of a rank never were."""
 
-    done: dict[int, Fraction]
+    ends: dict[tuple[int, str], Fraction]
     stuck: dict[int, int]
 
     @property
     def makespan(self) -> float:
-        """Seconds until the last rank was done."""
-        return float(max(self.done.values())) / 1e9
+        """Seconds until the last node was done, those of the steps before and after aside."""
+        return float(max(end for (_, name), end in self.ends.items() if " step " not in name)) / 1e9
 
 
 class Replay:
@@ -102,6 +101,7 @@ class Replay:
         self._arrived: dict[tuple[int, int, int, int], Fraction] = {}
         self._posted: dict[tuple[int, int, int, int], tuple[int, int, Fraction]] = {}
         self._met: dict[tuple[str, int], list[tuple[int, int, int, int]]] = defaultdict(list)
+        self._ends: dict[tuple[int, str], Fraction] = {}
         self._count: dict[tuple[int, str], int] = defaultdict(int)
 
     def run(self) -> Replayed:
@@ -112,8 +112,7 @@ class Replay:
             now, rank, identity = heapq.heappop(self._events)
             self._finish(rank, identity, now)
             self._issue(rank, now)
-        done = {rank: state.done for rank, state in self._ranks.items()}
-        return Replayed(done, {rank: state.left for rank, state in self._ranks.items() if state.left})
+        return Replayed(self._ends, {rank: state.left for rank, state in self._ranks.items() if state.left})
 
     def _issue(self, rank: int, now: Fraction) -> None:
         state, later = self._ranks[rank], list[int]()
@@ -187,7 +186,7 @@ class Replay:
     def _finish(self, rank: int, identity: int, now: Fraction) -> None:
         state = self._ranks[rank]
         state.busy.discard(_lane(state.nodes[identity]))
-        state.done = max(state.done, now)
+        self._ends[rank, state.nodes[identity].name] = now
         state.left -= 1
         for reader in state.readers[identity]:
             state.waits[reader] -= 1
