@@ -10,7 +10,7 @@ path changes between ranks that adds up.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil
@@ -18,6 +18,8 @@ from typing import Any
 
 import networkx as nx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dagc import driver
 from dagc.expand.columns import expand
@@ -94,6 +96,7 @@ def test_under_the_same_assumptions_any_plan_does(strategy: str) -> None:
     [
         "prefill < tp 2 > | decode < tp 2 >",
         "prefill < dp 3 < tp 2 > > | decode < dp 2 < ep 4 > >",
+        "prefill < dp 4 < tp 2 > > | decode < dp 2 < tp 4 > >",
         "tp 2 | ep 2",
         "pp 2 < tp 2 > | ep 4",
         "pp 2 < tp 2 | ep 2 >",
@@ -147,7 +150,8 @@ KINDS = {
 
 def worked(priced: PricedPhase, team: int, local: int) -> dict[str, float]:
     """The same of the graph: a team's nodes times copies and micro-batches; uneven bytes are those of the fullest."""
-    graph, total = priced.graph, Counter[str]()
+    graph = priced.graph
+    total: defaultdict[str, float] = defaultdict(float)
     for size, program, _, segment in graph.segments():
         times = graph.micro_batches.count(size)
         for node, cost in zip(graph.templates[segment.template].nodes, priced.costs[segment.template], strict=True):
@@ -293,3 +297,23 @@ def test_the_public_reader_reads_the_same() -> None:
 def test_the_groups_file_is_json_of_lists() -> None:
     content = files(traced("tp 2"))["chakra/prefill/groups.json"]
     assert json.loads(b"".join(content)) == {"1": [0, 1]}
+
+
+STRATEGIES = st.sampled_from([
+    "ep 4", "tp 2", "pp 2 < ep 2 >", "pp 3 [micro 2] < tp 2 >", "dp 2 < ep 2 ; tp 2 >", "ep 4 < tp 2 >",
+    "cp 2 < tp 2 >", "pp 2 < tp 2 > | ep 3", "tp 2 | ep 4", "pp 2 [micro 3] < ep 4 [overlap 2] >", "tp 4 [dcp 2]",
+    "dp 2 < prefill < tp 2 > | decode < pp 2 < ep 2 > > >", "prefill < dp 2 < tp 1 > > | decode < tp 2 | ep 2 >",
+])  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(STRATEGIES, st.integers(4, 9), st.sampled_from(["uniform", "zipf 1"]), st.booleans())
+def test_every_rank_of_any_plan_comes_to_its_end(strategy: str, batch: int, routing: str, is_late: bool) -> None:
+    """By ASTRA-sim's formulas and by dagc's; ids are in program order, and nobody waits for a later one."""
+    of = traced(strategy, batch=batch, routing=routing)
+    for traces in phases(of).values():
+        for nodes in traces.ranks.values():
+            assert [node.id for node in nodes] == list(range(1, len(nodes) + 1))
+            assert all(max((*node.order, *node.data), default=0) < node.id for node in nodes)
+        network = Switch(Fraction(3000), Fraction(100), True) if is_late else Ring(Fraction(3000), Fraction(100))
+        assert Replay(traces, network).run().stuck == {}
