@@ -30,7 +30,6 @@ _KINDS = {
 _MICROSECOND = 1_000_000
 """Picoseconds."""
 
-_Waits = tuple[list[int], list[int]]
 _Made = tuple[wire.NodeType, bytes, int]
 """Type, attributes, and picoseconds."""
 
@@ -38,7 +37,7 @@ _Made = tuple[wire.NodeType, bytes, int]
 def idle_trace() -> bytes:
     """A rank without work; a trace must not be empty."""
     titled = wire.title("idle", wire.NodeType.COMP)
-    return wire.header() + wire.node(1, titled, ([], []), 1, wire.computation(0, 1))
+    return wire.header() + wire.node(1, titled, ((), ()), 1, wire.computation(0, 1))
 
 
 class RankTrace:
@@ -60,11 +59,14 @@ class RankTrace:
 
     def _entries(self, entries: tuple[Entry, ...], time: int, tags: int) -> Iterator[bytes]:
         for entry in entries:
-            waits = ([self._next - back for back in entry.order], [self._next - back for back in entry.data])
+            waits = self._before(entry.order), self._before(entry.data)
             if entry.exchange is None:
                 yield self._one(entry, time, waits)
             else:
                 yield from self._messages(entry, entry.exchange, time, waits, tags)
+
+    def _before(self, back: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple([self._next - by for by in back])
 
     def _title(self, entry: Entry, time: int, kind: wire.NodeType) -> bytes:
         """`moe.router layer 3 micro-batch 0`."""
@@ -79,7 +81,7 @@ class RankTrace:
     def _cost(self, entry: Entry) -> NodeCost:
         return self._placed.timeline.priced.costs[entry.end.template][entry.end.node]
 
-    def _one(self, entry: Entry, time: int, waits: _Waits) -> bytes:
+    def _one(self, entry: Entry, time: int, waits: wire.Waits) -> bytes:
         kind, attributes, duration = self._made(entry, entry.end.copy + time)
         micros = self._whole(duration) if kind is wire.NodeType.COMP else _rounded_up(duration)
         return self._write(self._title(entry, time, kind), waits, micros, attributes)
@@ -113,7 +115,7 @@ class RankTrace:
         size = collective_bytes(talk, copy, self._local)
         return wire.NodeType.COLLECTIVE, wire.collective(_KINDS[talk.pattern], size, group)
 
-    def _messages(self, entry: Entry, exchange: Exchange, time: int, waits: _Waits, tags: int) -> Iterator[bytes]:
+    def _messages(self, entry: Entry, exchange: Exchange, time: int, waits: wire.Waits, tags: int) -> Iterator[bytes]:
         """One message, or one with each rank of the other end, each after the one before it."""
         sends = exchange.sender == entry.end
         other = exchange.receiver if sends else exchange.sender
@@ -124,7 +126,7 @@ class RankTrace:
             far = int(ranks[peer])
             ends = (own, far) if sends else (far, own)
             yield self._write(titled, waits, micros, wire.message(size, *ends, exchange.tag + tags))
-            waits = ([self._next - 1], [])
+            waits = (self._next - 1,), ()
 
     def _parts(self, exchange: Exchange, sends: bool, time: int) -> Iterator[tuple[int, int]]:
         """Local rank at the other end, and bytes. Senders begin with different receivers, and a receiver takes
@@ -154,7 +156,7 @@ class RankTrace:
             raise ValueError("an end of a message is a communication")
         return talk.bytes
 
-    def _write(self, titled: bytes, waits: _Waits, micros: int, attributes: bytes) -> bytes:
+    def _write(self, titled: bytes, waits: wire.Waits, micros: int, attributes: bytes) -> bytes:
         self._next += 1
         return wire.node(self._next - 1, titled, waits, micros, attributes)
 

@@ -6,12 +6,15 @@ Turns plain values into messages, each after its length as a varint. Field numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import IntEnum
+from functools import lru_cache
 
 from dagc.export.protobuf import field, number, varint
 
 VERSION = "1.0.0"
+
+Waits = tuple[tuple[int, ...], tuple[int, ...]]
+"""The nodes that one waits for, by order and by data."""
 
 
 class NodeType(IntEnum):
@@ -45,10 +48,9 @@ def header() -> bytes:
     return _delimited(field(1, VERSION.encode()))
 
 
-def node(
-    identity: int, titled: bytes, waits: tuple[Iterable[int], Iterable[int]], micros: int, attributes: bytes
-) -> bytes:
-    """One node. `titled` is what `title` gives; `waits` are the nodes before it, by order and by data."""
+@lru_cache(maxsize=1 << 15)
+def node(identity: int, titled: bytes, waits: Waits, micros: int, attributes: bytes) -> bytes:
+    """One node; `titled` is what `title` gives. Kept, because the other ranks of a team have most of them too."""
     order, data = (b"".join(map(varint, one)) for one in waits)
     content = b"".join((
         _ID_TAG, varint(identity), titled,

@@ -302,7 +302,8 @@ def test_the_groups_file_is_json_of_lists() -> None:
 
 STRATEGIES = st.sampled_from([
     "ep 4", "tp 2", "pp 2 < ep 2 >", "pp 3 [micro 2] < tp 2 >", "dp 2 < ep 2 ; tp 2 >", "ep 4 < tp 2 >",
-    "cp 2 < tp 2 >", "pp 2 < tp 2 > | ep 3", "tp 2 | ep 4", "pp 1 [micro 3] < tp 2 > | ep 3", "pp 2 [micro 3] < ep 4 [overlap 2] >", "tp 4 [dcp 2]",
+    "cp 2 < tp 2 >", "pp 2 < tp 2 > | ep 3", "tp 2 | ep 4", "pp 1 [micro 3] < tp 2 > | ep 3",
+    "pp 2 [micro 3] < ep 4 [overlap 2] >", "tp 4 [dcp 2]",
     "dp 2 < prefill < tp 2 > | decode < pp 2 < ep 2 > > >", "prefill < dp 2 < tp 1 > > | decode < tp 2 | ep 2 >",
 ])  # fmt: skip
 

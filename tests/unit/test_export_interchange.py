@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import html
 import json
 import re
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dagc
+from dagc import api
 from dagc.export import mermaid
 from dagc.export.chakra import chakra_files
 from dagc.export.graph_json import to_node_link
@@ -167,6 +169,12 @@ def test_python_gives_the_same_graph() -> None:
     assert one.mermaid().startswith("flowchart LR\n")
     with pytest.raises(KeyError):
         plan["other"]
+
+
+def test_the_examples_of_the_library_run() -> None:
+    tried = doctest.testmod(api)
+    assert tried.attempted > 3
+    assert tried.failed == 0
 
 
 def test_python_reads_files_and_tells_what_is_wrong(tmp_path: Path) -> None:
