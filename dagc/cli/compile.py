@@ -60,11 +60,12 @@ def _request(ranks: str | None, trace_format: str, gzip: bool, expand: bool, lim
         return None
     from dagc.export.requested import Request, TraceFormat
 
-    chosen = None if ranks is None else _ranks(ranks)
+    chosen = None if ranks is None else parsed_ranks(ranks)
     return Request(chosen, TraceFormat(trace_format), gzip, expand, None if limit is None else int(limit * 1e9))
 
 
-def _ranks(text: str) -> RankSelection:
+def parsed_ranks(text: str) -> RankSelection:
+    """The selection that `--ranks` names. Raises click.BadParameter for what is none."""
     from dagc.export.ranks import parse_ranks
 
     found = parse_ranks(text)

@@ -11,6 +11,7 @@ COMMANDS = {
     "check": "diagnostics of a plan",
     "compile": "a plan's graph, picture, trace and summary",
     "devices": "the GPUs that dagc knows",
+    "export": "a plan for other programs: Chakra traces, GraphML, Mermaid",
     "explain": "what a diagnostic's code means",
     "fmt": "a plan in canonical text",
     "launch": "the flags with which an engine runs a strategy",

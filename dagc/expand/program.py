@@ -81,11 +81,12 @@ class Chunk:
 def chunks(graph: PhaseGraph) -> Iterator[Chunk]:
     """The expansion of one phase, step 0 and what of step 1 runs before its end, in order."""
     walk = _Walk(graph)
-    for block in _blocks(graph):
+    for block in phase_blocks(graph):
         yield from walk.block(block)
 
 
-def _blocks(graph: PhaseGraph) -> list[Block]:
+def phase_blocks(graph: PhaseGraph) -> list[Block]:
+    """Blocks up to the last one that step 0 is in, in order."""
     periods = range(periods_of_first_step(graph))
     blocks = [block for period in periods for block in period_blocks(graph, period)]
     while blocks and all(member.step > 0 for member in blocks[-1].members):

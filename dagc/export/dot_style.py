@@ -70,7 +70,7 @@ CRITICAL_EDGE = {"color": CRITICAL, "penwidth": "2.6"}
 
 def plain(text: str) -> str:
     """Text as a label or tooltip that is shown as it is: no escape sequence, entity or markup has a meaning."""
-    return escape(escape_html(_printable(text), quote=False).replace("\n", " "))
+    return escape(escape_html(printable(text), quote=False).replace("\n", " "))
 
 
 def lines(*texts: str, end: str = "\\n") -> str:
@@ -93,6 +93,6 @@ def heading(*texts: str) -> str:
     return lines(*padded, end="\\l")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Control characters, lone surrogates and non-characters, which XML cannot hold, become U+FFFD."""
     return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from dagc.export.protobuf import field, number, varint
 from dagc.export.ranks import RankSelection
 from dagc.export.slices import Names, SliceTable, slice_tables
 from dagc.export.tracks import LANES, PhaseTracks, Traced, tracks
@@ -34,9 +35,9 @@ _TIME_BYTES, _TRACK_BYTES, _NAME_BYTES, _NUMBER_BYTES = 9, 4, 3, 4
 def perfetto_trace(traced: Traced, ranks: RankSelection | None) -> Iterator[bytes]:
     """The trace in pieces."""
     phases = [phase for phase in tracks(traced, ranks) if phase.is_shown]
-    notes = _field(3, _number(1, MICRO_BATCH) + _field(2, b"micro_batch"))
-    notes += _field(3, _number(1, LAYER) + _field(2, b"layer"))
-    yield _packet(_number(FLAGS, STATE_CLEARED) + _field(INTERNED, notes))
+    notes = field(3, number(1, MICRO_BATCH) + field(2, b"micro_batch"))
+    notes += field(3, number(1, LAYER) + field(2, b"layer"))
+    yield _packet(number(FLAGS, STATE_CLEARED) + field(INTERNED, notes))
     for phase in phases:
         yield b"".join(_descriptors(phase))
     names, told = Names(), 0
@@ -47,24 +48,8 @@ def perfetto_trace(traced: Traced, ranks: RankSelection | None) -> Iterator[byte
         yield _slices(table)
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _number(tag: int, value: int) -> bytes:
-    return _varint(tag << 3) + _varint(value)
-
-
-def _field(tag: int, content: bytes) -> bytes:
-    return _varint(tag << 3 | 2) + _varint(len(content)) + content
-
-
 def _packet(content: bytes) -> bytes:
-    return _field(PACKET, _number(SEQUENCE, 1) + content)
+    return field(PACKET, number(SEQUENCE, 1) + content)
 
 
 def _descriptors(phase: PhaseTracks) -> Iterator[bytes]:
@@ -72,25 +57,25 @@ def _descriptors(phase: PhaseTracks) -> Iterator[bytes]:
     for team in phase.teams:
         if not team.local.size:
             continue
-        process = _number(1, team.pid) + _field(6, team.name.encode())
-        yield _packet(_field(DESCRIPTOR, _number(1, 2**32 + team.pid) + _field(3, process)))
+        process = number(1, team.pid) + field(6, team.name.encode())
+        yield _packet(field(DESCRIPTOR, number(1, 2**32 + team.pid) + field(3, process)))
         for index, title in enumerate(team.titles):
-            for number, lane in enumerate(LANES):
-                tid = team.first_thread + len(LANES) * index + number
+            for order, lane in enumerate(LANES):
+                tid = team.first_thread + len(LANES) * index + order
                 name = f"{title} · {lane.value}".encode()
-                thread = _number(1, team.pid) + _number(2, tid) + _field(5, name)
-                yield _packet(_field(DESCRIPTOR, _number(1, tid) + _field(4, thread)))
+                thread = number(1, team.pid) + number(2, tid) + field(5, name)
+                yield _packet(field(DESCRIPTOR, number(1, tid) + field(4, thread)))
 
 
 def _interned(names: Names, told: int) -> bytes:
     """Names and categories not told before; both have the number of the name, from 1."""
     fresh = list(names.numbers)[told:]
     content = b"".join(
-        _field(field, _number(1, number) + _field(2, text.encode()))
-        for number, (key, category) in enumerate(fresh, start=told + 1)
-        for field, text in ((1, category), (2, key))
+        field(kind, number(1, identity) + field(2, text.encode()))
+        for identity, (key, category) in enumerate(fresh, start=told + 1)
+        for kind, text in ((1, category), (2, key))
     )
-    return _packet(_number(FLAGS, NEEDS_STATE) + _field(INTERNED, content))
+    return _packet(number(FLAGS, NEEDS_STATE) + field(INTERNED, content))
 
 
 def _slices(table: SliceTable) -> bytes:
@@ -140,7 +125,7 @@ def _matrix(parts: list[_Bytes], rows: int) -> _Bytes:
 
 
 def _tag(number: int, kind: int = 0) -> _Bytes:
-    return np.frombuffer(_varint(number << 3 | kind), dtype=np.uint8)[None]
+    return np.frombuffer(varint(number << 3 | kind), dtype=np.uint8)[None]
 
 
 def _byte(value: int) -> _Bytes:

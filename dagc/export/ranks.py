@@ -6,6 +6,7 @@ Turns `all`, `0-7`, `3,5` or `0-3,8` into ranges; it does not know how many rank
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,11 @@ class RankSelection:
             return np.ones(ranks.shape, dtype=np.bool_)
         inside = [(ranks >= first) & (ranks <= last) for first, last in self.ranges]
         return np.logical_or.reduce(inside)
+
+    def of(self, gpus: int) -> Iterator[int]:
+        """The selected ones of so many ranks, in order."""
+        ranks = np.arange(gpus, dtype=np.int64)
+        yield from ranks[self.holds(ranks)].tolist()
 
     @property
     def last(self) -> int | None:

@@ -60,9 +60,13 @@ Files = dict[str, Iterable[bytes]]
 """Contents by file name, as they come."""
 
 
+Sized = Callable[[RankSelection], tuple[int, int]]
+"""Slots and bytes of a selection."""
+
+
 def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diagnostic, ...]]:
     """Streams by file name, and what is refused."""
-    missing = _missing_rank(traced, request)
+    missing = missing_rank(traced, request.ranks)
     if missing:
         return {}, (missing,)
     refused = [found for found in (_trace_refusal(traced, request), _graph_refusal(traced, request)) if found]
@@ -96,8 +100,9 @@ def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def _missing_rank(traced: Traced, request: Request) -> Diagnostic | None:
-    gpus, last = traced.plan.deployment.gpus, request.ranks.last if request.ranks else None
+def missing_rank(traced: Traced, ranks: RankSelection | None) -> Diagnostic | None:
+    """Why a selection cannot be shown: it names a rank past the last."""
+    gpus, last = traced.plan.deployment.gpus, ranks.last if ranks else None
     if last is None or last < gpus:
         return None
     return NO_SUCH_RANK.at(
@@ -116,7 +121,7 @@ def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
         found = sum(shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
         return found, _SLICE_BYTES * found
 
-    return _refusal(traced, "the trace", sized, request)
+    return narrower_refusal(traced, "the trace", sized, request.ranks, request.limit)
 
 
 def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
@@ -129,15 +134,23 @@ def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
         found = sum(shown_slots(traced.plan, timeline, ranks, False) for timeline in traced.timelines)
         return found, _NODE_BYTES * found + rows
 
-    return _refusal(traced, "the graph rank by rank", sized, request)
+    ranks = request.ranks or RankSelection()
+    return narrower_refusal(traced, "the graph rank by rank", sized, ranks, request.limit)
 
 
-def _refusal(
-    traced: Traced, what: str, sized: Callable[[RankSelection], tuple[int, int]], request: Request
+def narrower_refusal(
+    traced: Traced,
+    what: str,
+    sized: Callable[[RankSelection], tuple[int, int]],
+    ranks: RankSelection,
+    given: int | None,
 ) -> Diagnostic | None:
-    """`sized` gives the slots and the bytes of a selection; the narrower one that is offered is sure to fit."""
-    limit = default_limit() if request.limit is None else request.limit
-    found, needed = sized(request.ranks or RankSelection())
+    """Why these ranks are too many for the limit that is given, in bytes, or for the default one.
+
+    The narrower selection that is offered is sure to fit.
+    """
+    limit = default_limit() if given is None else given
+    found, needed = sized(ranks)
     if needed <= limit:
         return None
     last = traced.plan.deployment.gpus - 1

@@ -22,6 +22,8 @@ NO_SPACE = Code("X103", "no-space")
 def write_atomically(directory: Path, files: Mapping[str, bytes | Iterable[bytes]]) -> tuple[Diagnostic, ...]:
     """Write files of these names and contents; on a refusal none of them is replaced by half a file.
 
+    A name may lead into folders of the directory.
+
     An iterable of bytes is written chunk by chunk.
     """
     try:
@@ -52,6 +54,7 @@ def _write(
 
 
 def _stage(target: Path, content: bytes | Iterable[bytes], staged: list[tuple[Path, Path]]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     staged.append((Path(temporary), target))
     with os.fdopen(handle, "wb") as stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,22 @@ def test_one_command_sets_up_and_compiles_and_one_sets_up_and_tests() -> None:
 
 def test_it_shows_the_command_at_work() -> None:
     assert CONSOLE
+
+
+def test_its_flowchart_is_what_export_writes(tmp_path: Path) -> None:
+    (shown,) = (block.text for block in BLOCKS if block.language == "mermaid")
+    plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
+    outcome = shell.run_dagc("export", str(plan), "--format", "mermaid", "-o", str(tmp_path), cwd=tmp_path)
+    assert outcome.status == 0, outcome.output
+    assert (tmp_path / plan.stem / "main" / "graph.mmd").read_text(encoding="utf-8") == shown
+
+
+def test_its_python_prints_what_stands_below(capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = [(block, after) for block, after in pairwise(BLOCKS) if block.language == "python"]
+    assert pairs
+    for block, after in pairs:
+        exec(block.text, {})
+        assert capsys.readouterr().out == after.text
 
 
 def test_its_picture_is_what_compile_draws(tmp_path: Path) -> None:

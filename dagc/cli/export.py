@@ -1,0 +1,83 @@
+"""`dagc export`: a plan's strategies in the forms that other programs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dagc.cli.compile import directory_name, parsed_ranks
+from dagc.cli.inputs import Input, plan_arguments, read_input
+from dagc.cli.printing import exit_status, print_text
+from dagc.cli.progress import progress
+from dagc.diag.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from dagc.driver.interchange import Form
+    from dagc.export.ranks import RankSelection
+
+
+@click.command(name="export")
+@plan_arguments
+@click.option("--format", "form", type=click.Choice(["chakra", "graphml", "mermaid"]), required=True,
+              help="Execution traces that ASTRA-sim replays, GraphML, or a Mermaid flowchart.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
+              help="Directory to write into, as OUTPUT/PLAN/STRATEGY/.")  # fmt: skip
+@click.option("--ranks", metavar="RANKS", help="Ranks that get a Chakra trace, `0-7` or `3,5`, in place of all.")
+@click.option("--memory-limit", metavar="GB", type=click.FloatRange(min=0),
+              help="What the traces may take once read; half of the available memory unless given.")  # fmt: skip
+def export(
+    plan: str | None,
+    expression: str | None,
+    form: str,
+    output: Path,
+    ranks: str | None,
+    memory_limit: float | None,
+    **options: str | tuple[str, ...] | None,
+) -> None:
+    """Write every strategy of a plan in a form for other programs."""
+    if form != "chakra" and (ranks is not None or memory_limit is not None):
+        raise click.UsageError("`--ranks` and `--memory-limit` are for `--format chakra`")
+    chosen = None if ranks is None else parsed_ranks(ranks)
+    given = read_input(plan, expression, options)
+    if isinstance(given, Diagnostic):
+        print_text((given,))
+        raise SystemExit(exit_status((given,)))
+    from dagc.driver.interchange import Form
+
+    limit = None if memory_limit is None else int(memory_limit * 1e9)
+    diagnostics = _export(given, output, Form(form), chosen, limit)
+    print_text(diagnostics)
+    raise SystemExit(exit_status(diagnostics))
+
+
+def _export(
+    given: Input, output: Path, form: Form, ranks: RankSelection | None, limit: int | None
+) -> tuple[Diagnostic, ...]:
+    from dagc import driver
+    from dagc.driver.interchange import interchange
+    from dagc.export.write import write_atomically
+
+    diagnostics: list[Diagnostic] = []
+    with progress() as say:
+        outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
+        diagnostics += outcome.diagnostics
+        for checked in outcome.checked:
+            say(f"writing {checked.plan.name}")
+            made = interchange(checked, form, ranks, limit)
+            directory = output / directory_name(given.title) / directory_name(checked.plan.name)
+            failures = write_atomically(directory, made.files) if made.files else ()
+            diagnostics += (*made.diagnostics, *failures)
+            if made.files and not failures:
+                click.echo(f"written to {directory}: {_listed(tuple(made.files))}")
+    return tuple(diagnostics)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """`graph.mmd`, or `chakra/prefill (65 files), chakra/decode (65 files)`."""
+    counts: dict[str, int] = {}
+    for name in names:
+        folder = name.rpartition("/")[0]
+        counts[folder or name] = counts.get(folder or name, 0) + 1
+    return ", ".join(f"{name} ({count} files)" if "/" in name else name for name, count in counts.items())

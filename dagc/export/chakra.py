@@ -1,0 +1,88 @@
+"""Chakra execution traces of a deployment, which simulators of networks replay: a directory for each phase.
+
+Turns a compiled strategy into `chakra/PHASE/rank.N.et`, one file for each GPU, and `chakra/PHASE/groups.json`. A phase
+is a replay of its own, from its beginning to its end: one prefill, one hand-over of the cache, one decode step. Every
+rank has a file in every phase, because a replay wants that; who has no part in it idles for a microsecond. Files are
+made while they are written, so memory stays flat, and what would be too large to read is refused before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from dagc.diag.diagnostic import Diagnostic
+from dagc.expand.rank_programs import RankProgram, rank_programs
+from dagc.export.chakra_groups import GroupNumbers
+from dagc.export.chakra_rank import RankTrace, idle_trace
+from dagc.export.placed_phases import PlacedPhase, placed_phases
+from dagc.export.ranks import RankSelection
+from dagc.export.requested import missing_rank, narrower_refusal
+from dagc.export.tracks import Traced
+
+_NODE_BYTES = 1_500
+"""Memory of a node once read: a message of some ten parts."""
+
+_Programs = dict[int, tuple[RankProgram, ...]]
+"""By the identity of a timeline."""
+
+Files = dict[str, Iterable[bytes]]
+
+
+def chakra_files(
+    traced: Traced, ranks: RankSelection | None = None, limit: int | None = None
+) -> tuple[Files, tuple[Diagnostic, ...]]:
+    """Streams by file name, or why they are refused. `limit` is in bytes, as `--memory-limit` has it."""
+    missing = missing_rank(traced, ranks)
+    if missing:
+        return {}, (missing,)
+    phases = placed_phases(traced)
+    timelines = {id(placed.timeline): placed.timeline for placed in chain.from_iterable(phases.values())}
+    programs = {key: rank_programs(timeline.priced) for key, timeline in timelines.items()}
+
+    def sized(selection: RankSelection) -> tuple[int, int]:
+        found = sum(_count(placed, programs, selection) for placed in chain.from_iterable(phases.values()))
+        return found, _NODE_BYTES * found
+
+    chosen = ranks or RankSelection()
+    refused = narrower_refusal(traced, "the Chakra traces", sized, chosen, limit)
+    if refused:
+        return {}, (refused,)
+    files: Files = {}
+    for name, phase in phases.items():
+        files |= _phase_files(f"chakra/{name}", phase, programs, chosen, traced.plan.deployment.gpus)
+    return files, ()
+
+
+def _count(placed: PlacedPhase, programs: _Programs, selection: RankSelection) -> int:
+    return sum(
+        program.count * int(selection.holds(ranks).sum())
+        for program, ranks in zip(programs[id(placed.timeline)], placed.ranks, strict=True)
+    )
+
+
+def _phase_files(
+    directory: str, phase: Sequence[PlacedPhase], programs: _Programs, chosen: RankSelection, gpus: int
+) -> Files:
+    groups = GroupNumbers(phase, programs)
+    places = {
+        rank: (replica, team, local)
+        for replica, placed in enumerate(phase)
+        for team, ranks in enumerate(placed.ranks)
+        for local, rank in enumerate(ranks.tolist())
+    }
+    files: Files = {f"{directory}/groups.json": (groups.json(),)}
+    for rank in chosen.of(gpus):
+        files[f"{directory}/rank.{rank}.et"] = _trace(phase, programs, groups, places.get(rank))
+    return files
+
+
+def _trace(
+    phase: Sequence[PlacedPhase], programs: _Programs, groups: GroupNumbers, place: tuple[int, int, int] | None
+) -> Iterator[bytes]:
+    program = None if place is None else programs[id(phase[place[0]].timeline)][place[1]]
+    if place is None or program is None or not program.count:
+        yield idle_trace()
+        return
+    replica, team, local = place
+    yield from RankTrace(phase[replica], replica, team, local, groups).pieces(program)

@@ -1,0 +1,90 @@
+"""Nodes of Chakra execution traces as bytes: schema 1.0.0, package `ChakraProtoMsg`.
+
+Turns plain values into messages, each after its length as a varint. Field numbers and enumerations are those of
+`et_def.proto`. Knows no plans.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import lru_cache
+
+from dagc.export.protobuf import field, number, varint
+
+VERSION = "1.0.0"
+
+Waits = tuple[tuple[int, ...], tuple[int, ...]]
+"""The nodes that one waits for, by order and by data."""
+
+
+class NodeType(IntEnum):
+    """What a node is."""
+
+    COMP = 4
+    SEND = 5
+    RECEIVE = 6
+    COLLECTIVE = 7
+
+
+class CollectiveType(IntEnum):
+    """What a collective does."""
+
+    ALL_REDUCE = 0
+    ALL_GATHER = 2
+    ALL_TO_ALL = 6
+    REDUCE_SCATTER = 7
+
+
+_ID, _NAME, _TYPE, _ORDER, _DATA, _MICROSECONDS, _ATTRIBUTE = 1, 2, 3, 4, 5, 7, 10
+_INT32, _INT64, _UINT64, _BOOL, _STRING = 7, 9, 13, 27, 29
+
+_ID_TAG, _TIME_TAG = (varint(tag << 3) for tag in (_ID, _MICROSECONDS))
+
+_ON_GPU = field(_ATTRIBUTE, field(1, b"is_cpu_op") + number(_BOOL, 0))
+
+
+def header() -> bytes:
+    """The message that opens a file."""
+    return _delimited(field(1, VERSION.encode()))
+
+
+@lru_cache(maxsize=1 << 15)
+def node(identity: int, titled: bytes, waits: Waits, micros: int, attributes: bytes) -> bytes:
+    """One node; `titled` is what `title` gives. Kept, because the other ranks of a team have most of them too."""
+    order, data = (b"".join(map(varint, one)) for one in waits)
+    content = b"".join((
+        _ID_TAG, varint(identity), titled,
+        field(_ORDER, order) if order else b"", field(_DATA, data) if data else b"",
+        _TIME_TAG, varint(micros), attributes,
+    ))  # fmt: skip
+    return _delimited(content)
+
+
+def title(name: str, kind: NodeType) -> bytes:
+    """Name and type of a node."""
+    return field(_NAME, name.encode()) + number(_TYPE, kind)
+
+
+def computation(flops: int, size: int) -> bytes:
+    """Attributes of a computation: FLOPs, and bytes to and from memory, at least one."""
+    return _ON_GPU + _attribute("num_ops", _INT64, flops) + _attribute("tensor_size", _UINT64, max(1, size))
+
+
+def collective(kind: CollectiveType, size: int, group: int) -> bytes:
+    """Attributes of a collective in a numbered group; `size` in bytes as the replay counts it, at least one."""
+    named = field(_ATTRIBUTE, field(1, b"pg_name") + field(_STRING, str(group).encode()))
+    return _ON_GPU + _attribute("comm_type", _INT64, kind) + _attribute("comm_size", _INT64, max(1, size)) + named
+
+
+def message(size: int, source: int, target: int, tag: int) -> bytes:
+    """Attributes of a send or a receive of `size` bytes, at least one, between two ranks."""
+    ends = _attribute("comm_src", _INT32, source) + _attribute("comm_dst", _INT32, target)
+    return _ON_GPU + _attribute("comm_size", _INT64, max(1, size)) + ends + _attribute("comm_tag", _INT32, tag)
+
+
+def _attribute(name: str, kind: int, value: int) -> bytes:
+    return field(_ATTRIBUTE, field(1, name.encode()) + number(kind, value))
+
+
+def _delimited(content: bytes) -> bytes:
+    return varint(len(content)) + content

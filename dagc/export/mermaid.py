@@ -1,0 +1,117 @@
+"""A compiled strategy as a Mermaid flowchart, which a pull request shows as a picture.
+
+The deployment and its stages: a box for each service, in it one for each stage with its pools and GPUs, in that the
+layers folded by kind, with the time of one. Thick borders are on the critical path. Text of a plan is written as
+character codes wherever Mermaid could take it for something else. Sites stop at some 50,000 characters and 500 edges,
+so that what is past the first stages or segments is counted instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from dagc.export.dot_text import seconds
+from dagc.export.dot_view import SegmentView, ServiceView, StageView, services
+from dagc.export.titles import moved_bytes, rank_text
+from dagc.graph.graph import Graph, Team
+from dagc.graph.ops import SEND
+from dagc.plan.plan import Plan
+from dagc.report.structure import strategy_text
+from dagc.timeline.timeline import Timeline
+from dagc.units import format_bytes
+
+MOST_STAGES = 12
+MOST_SEGMENTS = 12
+_MOST_LETTERS = 160
+
+_MARKUP = re.compile(r"[^\w .,/–·×…-]|(?<![^\W_])[-_]|[-_](?![^\W_])|(?<=\d)\.(?=\s|$)")
+"""What is not a letter, a digit or plain punctuation; dashes, lines and dots where Markdown has a list or a stress."""
+
+_DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+
+
+def mermaid_text(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> str:
+    """The text of the flowchart."""
+    drawn = list(enumerate(services(graph, timelines)))
+    lines = ["flowchart LR", *_head(plan, graph, timelines)]
+    for number, service in drawn:
+        lines += _service(f"s{number}", service)
+    lines += (f'  s{a} -->|"KV cache"| s{b}' for (a, _), (b, _) in pairwise(drawn))
+    lines += ("  classDef critical stroke-width:3px", "  classDef note stroke-dasharray:4 3")
+    return "\n".join(lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text that Mermaid shows as it is, at most some 160 letters of it, in a label in quotes.
+
+    Characters that could begin markup are written by their code; those that turn the direction of what follows, or
+    have no shape, become U+FFFD.
+    """
+    shown = text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
+    shown = _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _DIRECTIONS.sub("\N{REPLACEMENT CHARACTER}", shown))
+    return _MARKUP.sub(lambda found: f"#{ord(found[0])};", shown)
+
+
+def _label(*texts: str) -> str:
+    return "<br/>".join(escaped(text) for text in texts if text)
+
+
+def _head(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> Iterator[str]:
+    facts = f"{plan.deployment.gpus} GPUs · model {plan.facts.model.name}"
+    replicas = f"{graph.replicas} replicas, the slowest shown" if graph.replicas > 1 else ""
+    times = f"TTFT {seconds(timelines[0].makespan)} · TPOT {seconds(timelines[-1].interval)}"
+    yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times)}"]:::note'
+
+
+def _service(name: str, service: ServiceView) -> Iterator[str]:
+    phases = " | ".join(service.phases)
+    yield f'  subgraph {name}["{_label(f"{service.name} · {phases} · {service.gpus} GPUs")}"]'
+    shown = service.stages[:MOST_STAGES]
+    for number, stage in enumerate(shown):
+        yield from _stage(f"{name}p{number}", stage)
+    if len(service.stages) > len(shown):
+        yield f'    {name}more["{_label(f"{len(service.stages) - len(shown)} more kinds of stages")}"]:::note'
+    ends = [f"{name}p{number}" for number in range(len(shown))]
+    ends += [f"{name}more"] if len(service.stages) > len(shown) else []
+    for (before, after), stage in zip(pairwise(ends), shown, strict=False):
+        yield f"    {before} -->{_traffic(stage)} {after}"
+    yield "  end"
+
+
+def _traffic(stage: StageView) -> str:
+    """What a rank sends to the next stage for a micro-batch, as the label of an arrow."""
+    for node in (node for segment in stage.segments for node in segment.nodes):
+        if node.one.node.op is SEND:
+            sizes = (float(moved_bytes(shown.node).max()) if shown else 0.0 for shown in node.phases)
+            label = _label(" | ".join(map(format_bytes, sizes)) + " a GPU")
+            return f'|"{label}"|'
+    return ""
+
+
+def _stage(name: str, stage: StageView) -> Iterator[str]:
+    pools = (_pool(team) for team in stage.teams)
+    each = " (of the first)" if stage.count > 1 else ""
+    yield f'    subgraph {name}["{_label(stage.title, *(pool + each for pool in pools))}"]'
+    yield "      direction TB"
+    shown = stage.segments[:MOST_SEGMENTS]
+    for number, segment in enumerate(shown):
+        critical = ":::critical" if segment.critical else ""
+        yield f'      {name}n{number}["{_label(segment.title, _times(segment))}"]{critical}'
+    rest = sum(segment.count for segment in stage.segments[MOST_SEGMENTS:])
+    if rest:
+        yield f'      {name}n{len(shown)}["{_label(f"{rest} more")}"]:::note'
+    for number in range(len(shown) + bool(rest) - 1):
+        yield f"      {name}n{number} --> {name}n{number + 1}"
+    yield "    end"
+
+
+def _pool(team: Team) -> str:
+    return f"pool {team.pool} · {team.width} GPU{'s' if team.width > 1 else ''} · {rank_text(team.ranks)}"
+
+
+def _times(segment: SegmentView) -> str:
+    values = " | ".join("–" if time is None else seconds(time) for time in segment.copy_ps)
+    return f"{values} each" if segment.count > 1 else values
