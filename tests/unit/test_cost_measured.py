@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dagc.catalog.calibration import load_exchanges
 from dagc.catalog.device import Backend
 from dagc.catalog.presets import device_names, load_device
 from dagc.cost.collectives import collective_cost
@@ -161,8 +162,9 @@ def test_stated_figures_take_the_place_of_fitted_ones() -> None:
 
 @pytest.mark.parametrize("name", [name for name in device_names() if name not in ("gpu-64gb", "h20")])
 def test_every_real_device_has_every_regime(name: str) -> None:
-    found = fabric(name).cluster.exchanges
-    assert found is not None
+    named = fabric(name).cluster.exchanges
+    assert named is not None
+    found = load_exchanges(named)
     assert found.device == name
     nccl = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
     own = ("custom", "sglang", "trtllm")
