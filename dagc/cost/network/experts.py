@@ -37,6 +37,10 @@ import numpy as np
 from dagc.cost.network.terms import ByGroup, Coefficients, Spread, Terms, Wires, joined
 
 
+SMS = 20.0
+"""Streaming multiprocessors of normal kernels where nothing else is known: what DeepEP takes unless told otherwise."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
     """What groups exchange: mean bytes of all rows of a rank, choices a token, nodes that its choices lie on at most.
@@ -71,9 +75,9 @@ def normal(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) ->
     reachable = np.where(calm, given["network_share"], given.get("contended_share", 1.0))
     limits = [far / (reachable * wires.network)]
     limits.append(near * (spread.local - 1) / spread.local / (given["share"] * wires.link))
-    if "sms" in given:
+    if "sm_rate" in given:
         rate = np.where(spread.nodes > 1, given["sm_rate"], given["sm_rate_inside"])
-        limits.append((near + far) / (given["sms"] * rate))
+        limits.append((near + far) / (given.get("sms", SMS) * rate))
     return Terms(rows * joined(*limits), given["launch"] + np.log2(spread.nodes) * given["hop"])
 
 
