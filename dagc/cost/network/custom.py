@@ -14,7 +14,6 @@ import numpy as np
 
 from dagc.cost.network.terms import ByGroup, Coefficients, Spread, Terms, Wires, faster
 
-
 MOST = 8 * 2**20
 """Bytes up to which an engine's own all-reduce is taken where nothing else is known: the limit of vLLM's."""
 

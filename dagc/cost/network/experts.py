@@ -36,7 +36,6 @@ import numpy as np
 
 from dagc.cost.network.terms import ByGroup, Coefficients, Spread, Terms, Wires, joined
 
-
 SMS = 20.0
 """Streaming multiprocessors of normal kernels where nothing else is known: what DeepEP takes unless told otherwise."""
 
