@@ -30,6 +30,7 @@ section 2.1.2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,10 @@ class Tokens:
     nodes: ByGroup
     source: ByGroup
     target: ByGroup
+
+
+TokenFormula = Callable[[Coefficients, Tokens, Spread, Wires], Terms]
+"""Coefficients, tokens, spread and wires to seconds."""
 
 
 def low_latency(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) -> Terms:
