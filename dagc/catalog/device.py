@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from dagc.catalog.dtype import Dtype
 from dagc.source import Span
+
+if TYPE_CHECKING:
+    from dagc.catalog.calibration import Calibration
 
 RESERVE_BYTES = 2e9
 """CUDA context, NCCL channels, the engine's workspaces and fragmentation on each GPU: an assumption, about what
@@ -18,8 +23,8 @@ it without and 3.58 GiB with tensor parallelism: vllm-project/vllm pull request 
 class DeviceSpec:
     """One GPU, SI units. `flops` is the dense datasheet peak by type in FLOP/s.
 
-    `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak.
-    `source` names the datasheet or table of the figures.
+    `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak,
+    and what is used where `calibration` says nothing. `source` names the datasheet or table of the figures.
     """
 
     name: str
@@ -29,6 +34,14 @@ class DeviceSpec:
     compute_efficiency: float
     memory_efficiency: float
     source: str = "given"
+    calibration: Calibration | None = None
+
+
+class Backend(StrEnum):
+    """Who carries collectives: NCCL alone, or the kernels of serving engines where they have some."""
+
+    NCCL = "nccl"
+    CUSTOM = "custom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,10 @@ class ClusterSpec:
     `link_*` is inside it, `network_*` across. `slowed` names single GPUs that compute more slowly than stated, as
     (global rank, share): a computation takes 1 + share times as long there. Ranks are in order, each once.
     `reserve_bytes` is what the engine takes of each GPU beside weights, cache, activations and buffers.
+
+    `collectives` says who carries them: `custom`, as engines do, means one's own all-reduce of small messages inside
+    a node and kernels like DeepEP's for dispatch and combine, NCCL for all else. `exchanges` names the preset whose
+    measurements of collectives hold, None where nothing is measured.
     """
 
     name: str
@@ -53,4 +70,6 @@ class ClusterSpec:
     network_efficiency: float
     slowed: tuple[tuple[int, float], ...] = ()
     reserve_bytes: float = RESERVE_BYTES
+    collectives: Backend = Backend.CUSTOM
+    exchanges: str | None = None
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])

@@ -55,8 +55,8 @@ def steps(block: str) -> list[Step]:
     return found
 
 
-def complaints(block: str, cwd: Path) -> list[str]:
-    """Run the commands of a console block in a directory; one complaint a command that did not do as the block says."""
+def run_step(step: Step, cwd: Path) -> Outcome:
+    """Run a command of a console block in a directory, with the `dagc` under test."""
     shims = cwd / ".bin"
     shims.mkdir(exist_ok=True)
     shim = shims / "dagc"
@@ -65,9 +65,14 @@ def complaints(block: str, cwd: Path) -> list[str]:
     shim.chmod(0o755)
     environment = _environment()
     environment["PATH"] = os.pathsep.join([str(shims), environment.get("PATH", os.defpath)])
+    return _run(["sh", "-c", step.command], cwd, environment, "")
+
+
+def complaints(block: str, cwd: Path) -> list[str]:
+    """Run the commands of a console block in a directory; one complaint a command that did not do as the block says."""
     problems: list[str] = []
     for step in steps(block):
-        outcome = _run(["sh", "-c", step.command], cwd, environment, "")
+        outcome = run_step(step, cwd)
         if outcome.status != step.status:
             problems.append(f"$ {step.command}\nexit {outcome.status}, not {step.status}:\n{outcome.output}")
         elif not matches(step.expected, outcome.output):

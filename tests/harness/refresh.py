@@ -1,0 +1,67 @@
+"""Writes anew what the README shows of commands: `python -m tests.harness.refresh`, to read through before a commit.
+
+Each console block is run, and what a command prints replaces what stood below it. Where an ellipsis stood for lines, it
+stays, with as many lines before and after it as before. The flowchart and the picture are made again too.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from tests.harness import shell
+from tests.harness.places import EXAMPLES, README, ROOT
+
+_BLOCK = re.compile(r"^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FLOWCHART = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
+PICTURE = ROOT / "out" / "showcase" / "attention-ffn-pools.svg"
+
+
+def refreshed(block: str, directory: Path) -> str:
+    """A console block with what its commands print now."""
+    parts = re.split(r"^(?=\$ )", block, flags=re.MULTILINE)
+    return "".join(_step(part, directory) if part.startswith("$ ") else part for part in parts)
+
+
+def _step(part: str, directory: Path) -> str:
+    (step,) = shell.steps(part)
+    outcome = shell.run_step(step, directory)
+    if outcome.status != step.status:
+        raise SystemExit(f"$ {step.command}\nexit {outcome.status}, not {step.status}:\n{outcome.output}")
+    if shell.matches(step.expected, outcome.output):
+        return part
+    command = part[: len(part) - len(step.expected)]
+    return command + _abridged(step.expected, outcome.output.rstrip("\n"))
+
+
+def _abridged(expected: str, printed: str) -> str:
+    """What is printed, with the ellipses that stood in what was expected."""
+    old, new = expected.rstrip("\n").split("\n"), [line.rstrip() for line in printed.split("\n")]
+    gap = "\n" * (len(expected) - len(expected.rstrip("\n")))
+    if shell.ELLIPSIS not in old:
+        return "\n".join(new) + gap
+    first = old.index(shell.ELLIPSIS)
+    last = len(old) - 1 - old[::-1].index(shell.ELLIPSIS)
+    tail = len(old) - 1 - last
+    return "\n".join([*new[:first], shell.ELLIPSIS, *(new[-tail:] if tail else [])]) + gap
+
+
+def main() -> None:
+    """Rewrite the README and the picture that it shows."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "examples").symlink_to(EXAMPLES)
+        text = README.read_text(encoding="utf-8")
+        text = _BLOCK.sub(lambda found: f"```console\n{refreshed(found['text'], directory)}```", text)
+        plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
+        shell.run_dagc("export", str(plan), "--format", "mermaid", "-o", name, cwd=directory)
+        chart = (directory / plan.stem / "main" / "graph.mmd").read_text(encoding="utf-8")
+        README.write_text(_FLOWCHART.sub(lambda _: f"```mermaid\n{chart}```", text), encoding="utf-8")
+        pools = EXAMPLES / "05-attention-ffn-pools.moe"
+        shell.run_dagc("compile", str(pools), "-o", name, cwd=directory)
+        PICTURE.write_bytes((directory / pools.stem / "one_pool" / "graph.svg").read_bytes())
+
+
+if __name__ == "__main__":
+    main()
