@@ -2,13 +2,17 @@
 
 Defaults are 128 sequences over the whole deployment, prompts of 1,024 tokens, 128 output tokens, uniform routing and
 prefill chunks of 8,192 tokens: a small load that shows a plan's shape, not a benchmark. Skewed routing is written
-`routing zipf EXPONENT`, with `seed NUMBER` behind it for another draw than that of seed 0.
+`routing zipf EXPONENT`, with `seed NUMBER` behind it for another draw than that of seed 0. `concurrency` in place of
+`batch` says that requests come and go; `rate`, `cached` and `draft` say how they arrive, what of a prompt is known, and
+how many tokens are guessed ahead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import remove
 from dagc.plan.workload import Workload
 from dagc.syntax.tree import Block
@@ -23,7 +27,8 @@ _MOST_TOKENS = 10**8
 """Largest prompt, output or chunk: past any model's context, and small enough for exact arithmetic."""
 
 FIELDS = (
-    Field("batch", maximum=10**9, misnomers=("sequences", "concurrency", "requests", "batch_size")),
+    Field("batch", maximum=10**9, misnomers=("sequences", "requests", "batch_size")),
+    Field("concurrency", maximum=10**6, misnomers=("in_flight", "max_num_seqs")),
     Field("prompt", maximum=_MOST_TOKENS, misnomers=("input", "isl", "prompt_length", "context")),
     Field("output", maximum=_MOST_TOKENS, misnomers=("osl", "output_length", "generate")),
     Field(
@@ -36,6 +41,14 @@ FIELDS = (
         ),
     ),
     Field("chunk", maximum=_MOST_TOKENS, misnomers=("chunked_prefill", "max_tokens")),
+    Field("cached", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="50 %", misnomers=("prefix_cache",)),
+    Field("rate", Kind.QUANTITY, Dimension.REQUEST_RATE, misnomers=("arrivals", "request_rate", "qps")),
+    Field(
+        "draft",
+        maximum=64,
+        then=(Field("accept", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="70 %"),),
+        misnomers=("speculate", "speculative", "mtp"),
+    ),
 )
 
 
@@ -46,7 +59,7 @@ def declare_workload(block: Block | None) -> tuple[Workload | None, tuple[Diagno
     record, problems = read_fields(block.body or (), FIELDS, "workload")
     if block.head:
         problems = (_head(block), *problems)
-    problems = (*problems, *_draw(record))
+    problems = (*problems, *_draw(record), *_together(record))
     return (None if problems else _workload(record)), problems
 
 
@@ -73,14 +86,40 @@ def _draw(record: Record) -> tuple[Diagnostic, ...]:
     )  # fmt: skip
 
 
+def _together(record: Record) -> Iterator[Diagnostic]:
+    """Fields that need each other, or do not go together."""
+    if "batch" in record and "concurrency" in record:
+        yield BAD_VALUE.at(
+            record.fields["batch"].span, "a workload is a static batch or a concurrency, not both", "one too many",
+            labels=(Label(record.fields["concurrency"].span, "requests in flight"),),
+            help=("keep `batch` for requests that start together, `concurrency` for ones that come and go",),
+        )  # fmt: skip
+    if "rate" in record and "concurrency" not in record:
+        yield BAD_VALUE.at(
+            record.fields["rate"].span, "an arrival rate needs the number of requests that may be in flight",
+            "no `concurrency` is stated", help=("write `concurrency 64    rate 2 requests/s`",),
+        )  # fmt: skip
+    if "draft" in record and "draft_accept" not in record:
+        yield BAD_VALUE.at(
+            record.fields["draft"].span, "what drafted tokens are worth depends on how many are accepted",
+            "nothing is accepted", help=("write `draft 3 accept 70 %`",),
+        )  # fmt: skip
+
+
 def _workload(record: Record) -> Workload:
+    concurrency = record.count("concurrency")
     return Workload(
-        batch=record.count("batch") or DEFAULT.batch,
+        batch=concurrency or record.count("batch") or DEFAULT.batch,
         prompt=record.count("prompt") or DEFAULT.prompt,
         output=record.count("output") or DEFAULT.output,
         routing=record.word("routing") or DEFAULT.routing,
         chunk=record.count("chunk") or DEFAULT.chunk,
         zipf_exponent=record.number("routing_zipf") or DEFAULT.zipf_exponent,
         seed=record.count("routing_seed") or DEFAULT.seed,
+        concurrency=concurrency,
+        cached=record.number("cached") or 0.0,
+        requests_per_second=record.number("rate"),
+        drafted=record.count("draft") or 0,
+        acceptance=record.number("draft_accept") or 0.0,
         spans=record.spans(),
     )

@@ -23,7 +23,7 @@ from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Priced, S
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.lower import lower
+from dagc.lower.lower import lower, lower_mixed
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
@@ -91,12 +91,19 @@ def _holds(outer: Span, inner: Span) -> bool:
 def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
     """Memory, graph, cost, schedule, and the rules on them."""
     memory = rank_memory(plan) if not missing_shapes(plan) else None
-    graph, timelines, others = None, None, ()
+    graph, timelines, others, mixed = None, None, (), None
     if memory is not None and not missing_rates(plan):
         graph, timelines, others = _timelines(plan, found, say)
-    assessment = assess(plan, memory, timelines)
+        mixed = _mixed(plan) if timelines else None
+    assessment = assess(plan, memory, timelines, mixed)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others)
+
+
+def _mixed(plan: Plan) -> Timeline | None:
+    """The timeline of a decode step that prompts ride along with; None where none do."""
+    phase = lower_mixed(plan)
+    return schedule(price(phase, plan)) if phase else None
 
 
 def _timelines(

@@ -41,6 +41,19 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduling:
+    """How an engine's steps follow each other.
+
+    `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
+    waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
+    """
+
+    mixes: bool
+    host_seconds: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One engine, in one version.
 
@@ -59,6 +72,7 @@ class Profile:
     experts: tuple[str, ...]
     layer_split: LayerSplit
     expert_split: ExpertSplit
+    serving: Scheduling
     context_parallel: bool = True
 
     def urls(self) -> tuple[str, ...]:
@@ -86,6 +100,7 @@ _VLLM = Profile(
     experts=("dp", "ep", "tp"),
     layer_split=LayerSplit.BEFORE_LAST,
     expert_split=ExpertSplit.FIRST,
+    serving=Scheduling(True, 0.0, "chunked prefill is always on in V1: vllm/v1/core/sched/scheduler.py"),
 )
 
 _SGLANG = Profile(
@@ -115,6 +130,7 @@ _SGLANG = Profile(
     experts=("dp", "ep", "tp"),
     layer_split=LayerSplit.LAST,
     expert_split=ExpertSplit.EVEN,
+    serving=Scheduling(False, 0.0, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"),
 )
 
 _TRTLLM = Profile(
@@ -135,6 +151,7 @@ _TRTLLM = Profile(
     experts=("dp", "tp", "ep"),
     layer_split=LayerSplit.FIRST,
     expert_split=ExpertSplit.EVEN,
+    serving=Scheduling(True, 0.0, "in-flight batching puts both phases into one step"),
 )
 
 _MEGATRON = Profile(
@@ -158,6 +175,7 @@ _MEGATRON = Profile(
     experts=("dp", "ep", "tp"),
     layer_split=LayerSplit.EVEN,
     expert_split=ExpertSplit.EVEN,
+    serving=Scheduling(True, 0.0, "not measured"),
 )
 
 _PROFILES = {profile.name: profile for profile in (_VLLM, _SGLANG, _TRTLLM, _MEGATRON)}

@@ -24,6 +24,7 @@ from dagc.lower.attention_core import (
     add_context_gather,
     add_core,
     add_read,
+    add_riders_core,
     cache_tensor,
     heads_tensor,
 )
@@ -70,7 +71,8 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
         add_cache_write(builder, stage, batch, kept)
         add_context_gather(builder, stage, batch, kept)
         cache = cache_tensor(stage, batch, form.reach, kept)
-    add_core(builder, stage, batch, form.reach, core, queries, cache)
+    filled = add_core(builder, stage, batch.decoded, form.reach, core, queries, cache)
+    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     return part.heads * part.value_dim
 
 
@@ -94,8 +96,11 @@ def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     lowered, queries = _add_queries(builder, stage, batch, form)
     add_indexer(builder, stage, batch, whole, (source, lowered))
     _add_down(builder, stage, batch, whole.cached, source)
-    attend = _expanded if batch.is_prefill and whole.indexer is None else _absorbed
-    attend(builder, stage, batch, form, queries)
+    is_expanded = whole.indexer is None
+    attend = _expanded if batch.is_prefill and is_expanded else _absorbed
+    attend(builder, stage, batch.decoded if is_expanded else batch, form, queries)
+    if batch.riders and is_expanded:
+        _add_riders(builder, stage, batch, form, queries)
     return form.part.heads * whole.v_head
 
 
@@ -154,6 +159,17 @@ def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     add_gemm(builder, stage, "attention.kv_up", positions, up, whole)
     core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
     add_core(builder, stage, batch, form.reach, core, queries, None)
+
+
+def _add_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
+    """In a mixed step prompt tokens are attended to as in prefill, after the decoded ones in the latent space."""
+    part, filled, riders = form.part, builder.last, batch.riders or batch
+    positions, width = riders.positions(form.reach), part.qk_nope + part.v_head
+    up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
+    whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
+    source = add_gemm(builder, stage, "attention.riders_kv_up", positions, up, whole, (queries,), (filled,))
+    core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
+    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries, source))
 
 
 def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:

@@ -21,12 +21,13 @@ Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Workload
+from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from dagc.timeline.timeline import Shares, Timeline
 
 Share = Literal["compute", "memory", "communication", "bubble"]
@@ -85,17 +86,26 @@ class Metrics:
     decode: PhaseMetrics
     handover_seconds: float | None
     throughput: Throughput
+    serving: Serving
+    queue: Queue | None
 
 
-def measure(plan: Plan, timelines: tuple[Timeline, ...]) -> Metrics:
+def measure(plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None = None) -> Metrics:
     """Metrics of a plan from its timelines in the order of time: prefill, the hand-over where there is one, decode.
 
-    Each is the timeline of the slowest class of replicas.
+    Each is the timeline of the slowest class of replicas. `mixed` is that of a decode step with prompts, if there are.
     """
     first, *between, last = timelines
-    prefill, decode = _phase(first), _phase(last)
+    bare, step = _phase(first), _phase(last)
+    with_prompts = mixed.interval / PICOSECONDS if mixed else None
+    serving = serve(plan, Steps(bare.seconds, step.seconds, with_prompts))
+    host = serving.host_seconds
+    prefill = replace(bare, seconds=bare.seconds + host, latency_seconds=bare.latency_seconds + host)
+    waits = serving.step_seconds - step.seconds
+    decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + waits)
     handover = between[0].makespan / PICOSECONDS if between else None
-    return Metrics(prefill, decode, handover, _throughput(plan.facts.workload, prefill, decode, handover))
+    throughput = _throughput(plan.facts.workload, prefill, decode, handover)
+    return Metrics(prefill, decode, handover, throughput, serving, queue(plan, prefill.seconds, decode.seconds))
 
 
 def _phase(timeline: Timeline) -> PhaseMetrics:
@@ -127,6 +137,8 @@ def _request_rates(
 ) -> dict[str, float]:
     """Requests a second that each part could sustain."""
     batch, steps = workload.batch, workload.output - 1
+    if workload.concurrency is not None and handover is None:
+        return {"both": _rate(batch, prefill.seconds + steps * decode.seconds)}
     if handover is None:
         decoding = decode.latency_seconds + (steps - 1) * decode.seconds if steps > 0 else 0.0
         return {"both": _rate(batch, prefill.seconds + decoding)}
