@@ -9,12 +9,13 @@ how many tokens are guessed ahead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import remove
 from dagc.plan.workload import Workload
+from dagc.source import Span
 from dagc.syntax.tree import Block
 from dagc.units import Dimension
 
@@ -43,12 +44,8 @@ FIELDS = (
     Field("chunk", maximum=_MOST_TOKENS, misnomers=("chunked_prefill", "max_tokens")),
     Field("cached", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="50 %", misnomers=("prefix_cache",)),
     Field("rate", Kind.QUANTITY, Dimension.REQUEST_RATE, misnomers=("arrivals", "request_rate", "qps")),
-    Field(
-        "draft",
-        maximum=64,
-        then=(Field("accept", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="70 %"),),
-        misnomers=("speculate", "speculative", "mtp"),
-    ),
+    Field("draft", maximum=64, sample="3", misnomers=("speculate", "speculative", "mtp")),
+    Field("accept", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="70 %", misnomers=("acceptance",)),
 )
 
 
@@ -71,6 +68,12 @@ def _head(block: Block) -> Diagnostic:
         help=("write `workload { batch 128    prompt 1024    output 128 }`",),
         fixes=remove(block.head[0].span.to(block.head[-1].span), safe=True),
     )
+
+
+def _spans(record: Record) -> Mapping[str, Span]:
+    """Where each field stands; a concurrency is the batch of whatever asks for its place."""
+    spans = record.spans()
+    return {"batch": spans["concurrency"], **spans} if "concurrency" in spans else spans
 
 
 def _draw(record: Record) -> tuple[Diagnostic, ...]:
@@ -99,10 +102,11 @@ def _together(record: Record) -> Iterator[Diagnostic]:
             record.fields["rate"].span, "an arrival rate needs the number of requests that may be in flight",
             "no `concurrency` is stated", help=("write `concurrency 64    rate 2 requests/s`",),
         )  # fmt: skip
-    if "draft" in record and "draft_accept" not in record:
+    if ("draft" in record) != ("accept" in record):
         yield BAD_VALUE.at(
-            record.fields["draft"].span, "what drafted tokens are worth depends on how many are accepted",
-            "nothing is accepted", help=("write `draft 3 accept 70 %`",),
+            record.fields["draft" if "draft" in record else "accept"].span,
+            "drafted tokens are worth what is accepted of them", "the other is not stated",
+            help=("write `draft 3    accept 70 %`",),
         )  # fmt: skip
 
 
@@ -120,6 +124,6 @@ def _workload(record: Record) -> Workload:
         cached=record.number("cached") or 0.0,
         requests_per_second=record.number("rate"),
         drafted=record.count("draft") or 0,
-        acceptance=record.number("draft_accept") or 0.0,
-        spans=record.spans(),
+        acceptance=record.number("accept") or 0.0,
+        spans=_spans(record),
     )

@@ -71,7 +71,7 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
         add_cache_write(builder, stage, batch, kept)
         add_context_gather(builder, stage, batch, kept)
         cache = cache_tensor(stage, batch, form.reach, kept)
-    filled = add_core(builder, stage, batch.decoded, form.reach, core, queries, cache)
+    filled = add_core(builder, stage, batch, form.reach, core, queries, cache)
     add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     return part.heads * part.value_dim
 
@@ -96,11 +96,10 @@ def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     lowered, queries = _add_queries(builder, stage, batch, form)
     add_indexer(builder, stage, batch, whole, (source, lowered))
     _add_down(builder, stage, batch, whole.cached, source)
-    is_expanded = whole.indexer is None
-    attend = _expanded if batch.is_prefill and is_expanded else _absorbed
-    attend(builder, stage, batch.decoded if is_expanded else batch, form, queries)
-    if batch.riders and is_expanded:
-        _add_riders(builder, stage, batch, form, queries)
+    attend = _expanded if batch.is_prefill and whole.indexer is None else _absorbed
+    attend(builder, stage, batch, form, queries)
+    if batch.riders and whole.indexer is None:
+        _expand_riders(builder, stage, batch, form, queries)
     return form.part.heads * whole.v_head
 
 
@@ -118,7 +117,8 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     add_context_gather(builder, stage, batch, {"c": part.head_dim})
     core = Core(part.heads, part.head_dim, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
     cache = cache_tensor(stage, batch, form.reach, {"c": part.head_dim})
-    add_core(builder, stage, batch, form.reach, core, queries, cache, written)
+    filled = add_core(builder, stage, batch, form.reach, core, queries, cache, written)
+    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     group = -(-form.whole.heads // form.whole.o_groups) * part.head_dim
     matrix = stage.matrix(part.o_lora, group, Part.ATTENTION)
     latents = stage.tensor({"t": largest(batch.tokens), "c": part.o_groups * part.o_lora})
@@ -161,7 +161,7 @@ def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     add_core(builder, stage, batch, form.reach, core, queries, None)
 
 
-def _add_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
+def _expand_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
     """In a mixed step prompt tokens are attended to as in prefill, after the decoded ones in the latent space."""
     part, filled, riders = form.part, builder.last, batch.riders or batch
     positions, width = riders.positions(form.reach), part.qk_nope + part.v_head
@@ -173,20 +173,23 @@ def _add_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _For
 
 
 def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
-    """Decode: queries go into the latent space, and the result comes out of it."""
-    part, latent = form.part, form.part.cached
+    """Decode: queries go into the latent space, and the result comes out of it. Riders do where an indexer chooses."""
+    part, latent, indexed = form.part, form.part.cached, form.whole.indexer is not None
+    rows = batch.tokens if indexed else batch.decoded.tokens
     written = builder.last
     into = stage.matrix(part.kv_lora, part.qk_nope, Part.ATTENTION)
     absorbed = builder.add(
         "attention.q_absorb", GEMM, heads_tensor(stage, batch, part.heads, latent),
-        _per_head(stage, batch.tokens, part.heads, into), inputs=(queries,), after=(written,),
+        _per_head(stage, rows, part.heads, into), inputs=(queries,), after=(written,),
     )  # fmt: skip
     add_context_gather(builder, stage, batch, {"c": latent})
     cache = cache_tensor(stage, batch, form.reach, {"c": latent})
     core = Core(part.heads, latent, part.kv_lora, latent, stage.shapes.kv_dtype)
-    add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
+    filled = add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
+    if indexed:
+        add_riders_core(builder, stage, batch, form.reach, core, (filled, absorbed))
     out_of = stage.matrix(part.v_head, part.kv_lora, Part.ATTENTION)
-    work = _per_head(stage, batch.tokens, part.heads, out_of)
+    work = _per_head(stage, rows, part.heads, out_of)
     builder.add("attention.v_up", GEMM, heads_tensor(stage, batch, part.heads, part.v_head), work)
 
 

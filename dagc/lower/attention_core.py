@@ -14,7 +14,7 @@ from math import prod
 
 from dagc.catalog.attention import Reach
 from dagc.catalog.dtype import Dtype
-from dagc.graph.graph import Groups, Load, Pattern
+from dagc.graph.graph import Groups, Pattern
 from dagc.graph.ops import ATTENTION_CORE, KV_READ, KV_WRITE
 from dagc.graph.tensor import Tensor
 from dagc.lower.batch import Batch
@@ -45,7 +45,7 @@ def heads_tensor(stage: Stage, batch: Batch, heads: int, width: int) -> Tensor:
 
 def cache_tensor(stage: Stage, batch: Batch, reach: Reach, kept: dict[str, int]) -> Tensor:
     """What the core reads of the rank's cache: the positions of its sequences, each of `kept` dimensions."""
-    return _kept(stage, {"s": largest(batch.positions(reach))}, kept, stage.shapes.kv_dtype)
+    return _kept(stage, {"s": largest(batch.decoded.positions(reach))}, kept, stage.shapes.kv_dtype)
 
 
 def add_cache_write(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> int:
@@ -95,7 +95,7 @@ def add_core(
     if cache is not None:
         source = add_read(builder, cache, (source,))
     output = heads_tensor(stage, batch, core.heads * shares, core.value)
-    work = _core_work(stage, batch, reach, core)
+    work = _core_work(stage, batch.decoded, reach, core)
     added = builder.add("attention.core", ATTENTION_CORE, output, work, inputs=tuple(dict.fromkeys((queries, source))))
     if not batch.is_prefill and stage.attention.cp > 1:
         added = _add_merge(builder, stage, batch, core, output)

@@ -1,7 +1,8 @@
 """Continuous batching: requests come and go, `concurrency` of them in flight, and the steps have what is there.
 
-In the steady state every request that leaves is followed by the next one, so that over the o steps in which a request is
-decoded, each of the others on its ranks has its prompt computed once. What that does to the steps is the engine's way:
+In the steady state every request that leaves is followed by the next one, so that over the steps in which a request
+is decoded, each of the others on its ranks has its prompt computed once. What that does to the steps is the engine's
+way:
 
 - mixed steps: prompt tokens ride along with decoded ones, up to the budget of tokens a rank computes at once (`chunk`);
 - steps apart: a prompt is computed by itself, and all that decode wait for it.

@@ -7,16 +7,20 @@ Definitions, each used everywhere under this name:
 - TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
   makespan of the prefill. Where the phases have their own GPUs, the hand-over of the cache comes after the first
   token and is not part of it; it is shown beside it.
+  Where requests come and go (`concurrency`), it is the prefill of one prompt on each of attention's ranks.
 - TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
-  decode step from an empty pipeline to its last token.
+  decode step from an empty pipeline to its last token. Where requests come and go, the interval counts the prompts that
+  come between (`dagc.report.serving`). With an engine both have its host's time a step.
 - Throughput of one static batch of B requests of P prompt and O output tokens, both phases on the same GPUs:
   T = TTFT + latency + (O - 2) x TPOT for O >= 2 (the first token comes from the prefill, the second after a step from
   an empty pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
+- Throughput of C requests in flight, of which one follows each that leaves: C / (TTFT + (O - 1) x TPOT).
 - Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
   requests a second = min(B / TTFT, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
 
-Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens, and B / TPOT generated tokens a second.
+Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once), and
+B / TPOT generated tokens a second.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from typing import Literal
 
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
+from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
 from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from dagc.timeline.timeline import Shares, Timeline
@@ -104,7 +109,7 @@ def measure(plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None 
     waits = serving.step_seconds - step.seconds
     decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + waits)
     handover = between[0].makespan / PICOSECONDS if between else None
-    throughput = _throughput(plan.facts.workload, prefill, decode, handover)
+    throughput = _throughput(plan, prefill, decode, handover)
     return Metrics(prefill, decode, handover, throughput, serving, queue(plan, prefill.seconds, decode.seconds))
 
 
@@ -117,8 +122,9 @@ def _phase(timeline: Timeline) -> PhaseMetrics:
     )
 
 
-def _throughput(workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:
-    rates = _request_rates(workload, prefill, decode, handover)
+def _throughput(plan: Plan, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:
+    workload, prefilled = plan.facts.workload, entering(plan).facts.workload.batch
+    rates = _request_rates(workload, prefilled, prefill, decode, handover)
     limit = min(rates, key=lambda name: rates[name])
     requests = rates[limit]
     return Throughput(
@@ -126,14 +132,14 @@ def _throughput(workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics,
         input_tokens_per_second=requests * workload.prompt,
         output_tokens_per_second=requests * workload.output,
         total_tokens_per_second=requests * (workload.prompt + workload.output),
-        prefill_tokens_per_second=_rate(workload.batch * workload.prompt, prefill.seconds),
+        prefill_tokens_per_second=_rate(prefilled * workload.prompt, prefill.seconds),
         decode_tokens_per_second=_rate(workload.batch, decode.seconds),
         limited_by=limit,
     )
 
 
 def _request_rates(
-    workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None
+    workload: Workload, prefilled: int, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None
 ) -> dict[str, float]:
     """Requests a second that each part could sustain."""
     batch, steps = workload.batch, workload.output - 1
@@ -143,7 +149,7 @@ def _request_rates(
         decoding = decode.latency_seconds + (steps - 1) * decode.seconds if steps > 0 else 0.0
         return {"both": _rate(batch, prefill.seconds + decoding)}
     return {
-        "prefill": _rate(batch, prefill.seconds),
+        "prefill": _rate(prefilled, prefill.seconds),
         "handover": _rate(batch, handover),
         "decode": _rate(batch, steps * decode.seconds),
     }

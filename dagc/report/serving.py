@@ -14,10 +14,10 @@ A draft is made by a module of one layer for each drafted token (as multi-token 
 costs the decode step over the number of layers. The host's time a step is the engine's.
 
 Queues, where an arrival rate λ is stated. `concurrency` places hold a request from its admission to its last token, S
-seconds; utilisation is λ S / places. Waiting for a place is M/M/c with its probability by Erlang's C formula, and half as
-long since S hardly varies (Allen-Cunneen): P(W > t) = C exp(-2 (c/S - λ) t). Waiting for other prompts is the same with
-one place and the time of a prefill. Quantiles of TTFT are the prefill and the quantiles of both waits, added: they do
-not fall together, so that p99 errs to the long side.
+seconds; utilisation is λ S / places. Waiting for a place is M/M/c with its probability by Erlang's C formula, and half
+as long since S hardly varies (Allen-Cunneen): P(W > t) = C exp(-2 (c/S - λ) t). Waiting for other prompts is the same
+with a place for each replica and the time of a prefill. Quantiles of TTFT are the prefill and the quantiles of both
+waits, added: they do not fall together, so that p99 errs to the long side.
 """
 
 from __future__ import annotations

@@ -110,6 +110,34 @@ class Phases(Record):
     handover_seconds: float | None
 
 
+class Queue(Record):
+    """Arrivals at a stated rate. Quantiles of TTFT are null where requests arrive faster than they are served."""
+
+    requests_per_second: float
+    utilisation: float
+    prefill_utilisation: float
+    ttft_p50_seconds: float | None
+    ttft_p99_seconds: float | None
+
+
+class Serving(Record):
+    """What lies between two tokens of a request; TPOT itself is `phases.decode.seconds`.
+
+    TPOT is (`step_seconds` + `prompt_steps` x `prompt_step_seconds`) / `tokens_per_step`. A step has the host's time
+    and that of the drafts in it; `prompt_step_seconds` is what prompts add to a step that has any, `prompt_steps` how
+    many of those there are for each decode step. `concurrency` is null for a static batch.
+    """
+
+    concurrency: int | None
+    step_seconds: float
+    host_seconds: float
+    draft_seconds: float
+    tokens_per_step: float
+    prompt_step_seconds: float
+    prompt_steps: float
+    queue: Queue | None
+
+
 class Throughput(Record):
     """Rates of the whole deployment and of one GPU, and of each phase by itself."""
 
@@ -183,6 +211,7 @@ class Summary(Record):
     memory: Memory | None
     phases: Phases | None
     throughput: Throughput | None
+    serving: Serving | None
     requirements: list[Requirement]
     claims: list[Claim]
     undetermined: list[Undetermined]

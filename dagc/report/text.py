@@ -19,7 +19,9 @@ from dagc.report.summary import (
     Phase,
     Phases,
     Pool,
+    Queue,
     Requirement,
+    Serving,
     Summary,
     Throughput,
 )
@@ -44,6 +46,8 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from _block("memory", _memory(summary.memory))
     if summary.phases:
         yield from _phases(summary.phases)
+    if summary.serving:
+        yield from _block("serving", _serving(summary.serving))
     if summary.throughput:
         yield from _block("throughput", _throughput(summary.throughput))
     yield from _block("requirements", [_requirement(row) for row in summary.requirements])
@@ -138,6 +142,33 @@ def _phase(phase: Phase) -> list[str]:
     )
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
     return [f"bound by {phase.bound}: {', '.join(shares)}; {many}"]
+
+
+def _serving(serving: Serving) -> list[str]:
+    """Nothing where requests start together and each step yields one token without the host's time."""
+    lines: list[str] = []
+    parts = [(serving.host_seconds, "of the host"), (serving.draft_seconds, "for drafts")]
+    beside = [f"{format_seconds(seconds)} {what}" for seconds, what in parts if seconds]
+    within = f", of which {' and '.join(beside)}" if beside else ""
+    if serving.tokens_per_step > 1:
+        within += f"; it yields {serving.tokens_per_step:.3g} tokens"
+    if serving.concurrency is not None:
+        lines.append(f"{serving.concurrency} requests in flight; prompts come between their tokens")
+    if lines or within:
+        lines.append(f"a decode step takes {format_seconds(serving.step_seconds)}{within}")
+    if serving.prompt_steps:
+        added = format_seconds(serving.prompt_step_seconds)
+        lines.append(f"a step with prompts takes {added} more, {serving.prompt_steps:.3g} of them for each decode step")
+    return lines + (_queue(serving.queue) if serving.queue else [])
+
+
+def _queue(queue: Queue) -> list[str]:
+    share = f"{format_share(queue.utilisation)} of the places, {format_share(queue.prefill_utilisation)} of prefill"
+    lines = [f"{format_rate(queue.requests_per_second, 'requests/s')} use {share}"]
+    if queue.ttft_p50_seconds is None or queue.ttft_p99_seconds is None:
+        return [*lines, "more than is served: the queue grows without end"]
+    p50, p99 = format_seconds(queue.ttft_p50_seconds), format_seconds(queue.ttft_p99_seconds)
+    return [*lines, f"TTFT with queueing {p50} (p50), {p99} (p99)"]
 
 
 def _throughput(rates: Throughput) -> list[str]:
