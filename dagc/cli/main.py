@@ -16,6 +16,7 @@ COMMANDS = {
     "launch": "the flags with which an engine runs a strategy",
     "rules": "every code that a diagnostic can have",
     "models": "the models that dagc knows, and config.json files",
+    "validate": "measured cases beside what is predicted of them",
     "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""

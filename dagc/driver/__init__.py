@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from dagc.driver.launching import launch
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
+    from dagc.driver.validating import validate
 
-__all__ = ["Checked", "Outcome", "check", "export", "fix", "launch", "read"]
+__all__ = ["Checked", "Outcome", "check", "export", "fix", "launch", "read", "validate"]
 
 _PLACES = {
     "check": "checking", "export": "exporting", "fix": "fixing", "launch": "launching", "read": "reading",
+    "validate": "validating",
     "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
