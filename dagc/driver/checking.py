@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
+from dagc.cost.admission import admitted
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.cost.reach import judge_reach
@@ -90,6 +91,8 @@ def _holds(outer: Span, inner: Span) -> bool:
 
 def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
     """Memory, graph, cost, schedule, and the rules on them."""
+    if not missing_shapes(plan):
+        plan = admitted(plan)
     memory = rank_memory(plan) if not missing_shapes(plan) else None
     graph, timelines, others, mixed = None, None, (), None
     if memory is not None and not missing_rates(plan):

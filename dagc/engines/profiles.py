@@ -46,10 +46,12 @@ class Scheduling:
 
     `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
     waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
+    `memory_share` of a device is what it takes for weights, cache and all else.
     """
 
     mixes: bool
     host_seconds: float
+    memory_share: float
     source: str
 
 
@@ -100,7 +102,12 @@ _VLLM = Profile(
     experts=("dp", "ep", "tp"),
     layer_split=LayerSplit.BEFORE_LAST,
     expert_split=ExpertSplit.FIRST,
-    serving=Scheduling(True, 0.0, "chunked prefill is always on in V1: vllm/v1/core/sched/scheduler.py"),
+    serving=Scheduling(
+        True,
+        0.0,
+        0.9,
+        "prompts are chunked, vllm/v1/core/sched/scheduler.py; gpu_memory_utilization 0.9, vllm/config/cache.py",
+    ),
 )
 
 _SGLANG = Profile(
@@ -130,7 +137,9 @@ _SGLANG = Profile(
     experts=("dp", "ep", "tp"),
     layer_split=LayerSplit.LAST,
     expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(False, 0.0, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"),
+    serving=Scheduling(
+        False, 0.0, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
+    ),
 )
 
 _TRTLLM = Profile(
@@ -151,7 +160,7 @@ _TRTLLM = Profile(
     experts=("dp", "tp", "ep"),
     layer_split=LayerSplit.FIRST,
     expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(True, 0.0, "in-flight batching puts both phases into one step"),
+    serving=Scheduling(True, 0.0, 0.9, "in-flight batching puts both phases into one step"),
 )
 
 _MEGATRON = Profile(
@@ -175,7 +184,7 @@ _MEGATRON = Profile(
     experts=("dp", "ep", "tp"),
     layer_split=LayerSplit.EVEN,
     expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(True, 0.0, "not measured"),
+    serving=Scheduling(True, 0.0, 0.9, "not measured"),
 )
 
 _PROFILES = {profile.name: profile for profile in (_VLLM, _SGLANG, _TRTLLM, _MEGATRON)}

@@ -18,9 +18,10 @@ class Workload:
     number of prompt tokens that a rank computes at once, which bounds activations in memory.
 
     `concurrency` None: one static batch. Else requests come and go, so many are in flight at any time, and `batch` is
-    that number too. `cached` is the share of each prompt whose keys and values the prefix cache holds already.
-    `requests_per_second` is the arrival rate, where one is stated. `drafted` tokens are guessed ahead of each
-    sequence in each step, each accepted with probability `acceptance`.
+    that number too, or how many of them run at once where the caches hold fewer. `cached` is the share of each prompt
+    whose keys and values the prefix cache holds already. `requests_per_second` is the arrival rate, where one is
+    stated. `drafted` tokens are guessed ahead of each sequence in each step, each accepted with probability
+    `acceptance`.
     """
 
     batch: int

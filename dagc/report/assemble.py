@@ -103,6 +103,7 @@ def _serving(metrics: Metrics) -> out.Serving:
     found, queue = metrics.serving, metrics.queue
     return out.Serving(
         concurrency=found.concurrency,
+        running=found.running,
         step_seconds=found.step_seconds,
         host_seconds=found.host_seconds,
         draft_seconds=found.draft_seconds,

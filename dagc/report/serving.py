@@ -13,11 +13,11 @@ prefilled before anyone decodes has a TPOT nearer to s and a longer TTFT.
 A draft is made by a module of one layer for each drafted token (as multi-token prediction and EAGLE have it), so it
 costs the decode step over the number of layers. The host's time a step is the engine's.
 
-Queues, where an arrival rate λ is stated. `concurrency` places hold a request from its admission to its last token, S
-seconds; utilisation is λ S / places. Waiting for a place is M/M/c with its probability by Erlang's C formula, and half
-as long since S hardly varies (Allen-Cunneen): P(W > t) = C exp(-2 (c/S - λ) t). Waiting for other prompts is the same
-with a place for each replica and the time of a prefill. Quantiles of TTFT are the prefill and the quantiles of both
-waits, added: they do not fall together, so that p99 errs to the long side.
+Queues, where an arrival rate λ is stated. Of the places c that run at once, each holds a request from its admission to
+its last token, S seconds; utilisation is λ S / c. Waiting for a place is M/M/c with its probability by Erlang's C
+formula, and half as long since S hardly varies (Allen-Cunneen): P(W > t) = C exp(-2 (c/S - λ) t). Waiting for other
+prompts is the same with a place for each replica and the time of a prefill. Quantiles of TTFT are the prefill and the
+quantiles of both waits, added: they do not fall together, so that p99 errs to the long side.
 """
 
 from __future__ import annotations
@@ -51,13 +51,15 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What lies between two tokens of a request. `concurrency` None: a static batch.
+    """What lies between two tokens of a request. `concurrency` None: a static batch. `running` requests are decoded at
+    once: a cache that is full lets no more in.
 
     `step_seconds` is a decode step with the host's time and drafts, `prompt_step_seconds` what prompts add to one, and
     `prompt_steps` the mean number of those for each.
     """
 
     concurrency: int | None
+    running: int
     tpot_seconds: float
     step_seconds: float
     host_seconds: float
@@ -77,6 +79,7 @@ def serve(plan: Plan, steps: Steps) -> Serving:
     produced = workload.tokens_per_step
     return Serving(
         concurrency=workload.concurrency,
+        running=workload.batch,
         tpot_seconds=(step + often * added) / produced,
         step_seconds=step,
         host_seconds=host,
@@ -101,8 +104,8 @@ def _prompts(plan: Plan, steps: Steps, host: float) -> tuple[float, float]:
 def queue(plan: Plan, ttft: float, tpot: float) -> Queue | None:
     """Waits at the stated arrival rate; None without one."""
     workload = plan.facts.workload
-    rate, places = workload.requests_per_second, workload.concurrency
-    if rate is None or places is None:
+    rate, places = workload.requests_per_second, workload.batch
+    if rate is None:
         return None
     held = ttft + (workload.output - 1) * tpot
     servers = plan.deployment.replicas * plan.deployment.services[0].replicas

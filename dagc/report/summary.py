@@ -125,10 +125,12 @@ class Serving(Record):
 
     TPOT is (`step_seconds` + `prompt_steps` x `prompt_step_seconds`) / `tokens_per_step`. A step has the host's time
     and that of the drafts in it; `prompt_step_seconds` is what prompts add to a step that has any, `prompt_steps` how
-    many of those there are for each decode step. `concurrency` is null for a static batch.
+    many of those there are for each decode step. `concurrency` is null for a static batch; `running` are
+    decoded at once, fewer where the caches hold no more.
     """
 
     concurrency: int | None
+    running: int
     step_seconds: float
     host_seconds: float
     draft_seconds: float

@@ -153,7 +153,8 @@ def _serving(serving: Serving) -> list[str]:
     if serving.tokens_per_step > 1:
         within += f"; it yields {serving.tokens_per_step:.3g} tokens"
     if serving.concurrency is not None:
-        lines.append(f"{serving.concurrency} requests in flight; prompts come between their tokens")
+        full = "" if serving.running == serving.concurrency else f", {serving.running} at once: the caches hold no more"
+        lines.append(f"{serving.concurrency} requests in flight{full}; prompts come between their tokens")
     if lines or within:
         lines.append(f"a decode step takes {format_seconds(serving.step_seconds)}{within}")
     if serving.prompt_steps:
