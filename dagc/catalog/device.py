@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dagc.catalog.calibration import Calibration
 from dagc.catalog.dtype import Dtype
 from dagc.source import Span
 
@@ -13,8 +14,8 @@ from dagc.source import Span
 class DeviceSpec:
     """One GPU, SI units. `flops` is the dense datasheet peak by type in FLOP/s.
 
-    `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak.
-    `source` names the datasheet or table of the figures.
+    `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak,
+    and what is used where `calibration` says nothing. `source` names the datasheet or table of the figures.
     """
 
     name: str
@@ -24,6 +25,7 @@ class DeviceSpec:
     compute_efficiency: float
     memory_efficiency: float
     source: str = "given"
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)

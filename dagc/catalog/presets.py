@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dagc.catalog.attention import Attention, AttentionKind
+from dagc.catalog.calibration import load_calibration
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import Experts, ModelSpec
@@ -108,6 +109,7 @@ def load_device(name: str) -> ClusterSpec | None:
         compute_efficiency=data["compute_efficiency"],
         memory_efficiency=data["memory_efficiency"],
         source=data["sources"]["datasheet"],
+        calibration=load_calibration(data["calibration"]) if "calibration" in data else None,
     )
     return ClusterSpec(
         name=name,

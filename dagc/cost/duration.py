@@ -32,9 +32,15 @@ def picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
     return whole[0] if whole.shape[0] == 1 else whole
 
 
-def node_cost(seconds: npt.NDArray[np.float64], bound: Bound, wording: Callable[[], str], source: str) -> NodeCost:
-    """A cost from seconds by rank."""
-    return NodeCost(picoseconds(seconds), bound, wording, source)
+def node_cost(
+    seconds: npt.NDArray[np.float64],
+    bound: Bound,
+    wording: Callable[[], str],
+    source: str,
+    error: float | None = None,
+) -> NodeCost:
+    """A cost from seconds by rank; `error` as in `NodeCost`."""
+    return NodeCost(picoseconds(seconds), bound, wording, source, error)
 
 
 @lru_cache(maxsize=256)

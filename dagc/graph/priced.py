@@ -36,13 +36,15 @@ class NodeCost:
     """Duration by rank, and by copy where copies differ; what bounds the slowest; where the number comes from.
 
     `wording` puts the arithmetic into words when someone asks, `source` is the origin of its coefficients (datasheet,
-    fitted, given).
+    fitted, given). `error` is the relative error to expect of the duration, the median one of its formula on
+    measurements; None where nothing is known of it.
     """
 
     duration: Picoseconds
     bound: Bound
     wording: Callable[[], str]
     source: str
+    error: float | None = None
 
     @property
     def formula(self) -> str:
