@@ -72,6 +72,7 @@ def _phase(phase: PhaseMetrics) -> out.Phase:
     shares = phase.shares
     return out.Phase(
         seconds=phase.seconds,
+        error_share=phase.error,
         latency_seconds=phase.latency_seconds,
         micro_batches=phase.micro_batches,
         bound=phase.bound,

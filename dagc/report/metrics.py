@@ -32,6 +32,7 @@ from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
+from dagc.report.band import band
 from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from dagc.timeline.timeline import Shares, Timeline
 
@@ -41,12 +42,16 @@ Share = Literal["compute", "memory", "communication", "bubble"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseMetrics:
-    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline."""
+    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline.
+
+    `error` is the relative error to expect of it (`dagc.report.band`), of what is counted at all.
+    """
 
     seconds: float
     latency_seconds: float
     micro_batches: int
     shares: Shares
+    error: float = 0.0
 
     @property
     def bound(self) -> Share:
@@ -107,10 +112,18 @@ def measure(plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None 
     host = serving.host_seconds
     prefill = replace(bare, seconds=bare.seconds + host, latency_seconds=bare.latency_seconds + host)
     waits = serving.step_seconds - step.seconds
-    decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + waits)
+    error = _error(step, serving, band(mixed.priced) if mixed else bare.error)
+    decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + waits, error=error)
     handover = between[0].makespan / PICOSECONDS if between else None
     throughput = _throughput(plan, prefill, decode, handover)
     return Metrics(prefill, decode, handover, throughput, serving, queue(plan, prefill.seconds, decode.seconds))
+
+
+def _error(step: PhaseMetrics, serving: Serving, of_prompts: float) -> float:
+    """That of a step and of what prompts add to it: both err in the same direction, being the same formulas."""
+    added = serving.prompt_steps * serving.prompt_step_seconds
+    whole = serving.tpot_seconds * serving.tokens_per_step
+    return (step.seconds * step.error + added * of_prompts) / whole if whole else 0.0
 
 
 def _phase(timeline: Timeline) -> PhaseMetrics:
@@ -119,6 +132,7 @@ def _phase(timeline: Timeline) -> PhaseMetrics:
         latency_seconds=timeline.makespan / PICOSECONDS,
         micro_batches=len(timeline.priced.graph.micro_batches),
         shares=timeline.shares,
+        error=band(timeline.priced),
     )
 
 

@@ -93,9 +93,13 @@ class CriticalPath(Record):
 
 
 class Phase(Record):
-    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline."""
+    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline.
+
+    `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits.
+    """
 
     seconds: float
+    error_share: float
     latency_seconds: float
     micro_batches: int
     bound: Literal["compute", "memory", "communication", "bubble"]

@@ -124,12 +124,17 @@ def _memory(memory: Memory) -> list[str]:
 
 
 def _phases(phases: Phases) -> Iterator[str]:
-    yield from _block("prefill", [f"{format_seconds(phases.prefill.seconds)} (TTFT)", *_phase(phases.prefill)])
+    yield from _block("prefill", [f"{_banded(phases.prefill)} (TTFT)", *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
         yield _row("hand-over", f"{format_seconds(phases.handover_seconds)} to move the cache")
     decode = phases.decode
     step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
-    yield from _block("decode", [f"{format_seconds(decode.seconds)} (TPOT){step}", *_phase(decode)])
+    yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode)])
+
+
+def _banded(phase: Phase) -> str:
+    """The time of a phase and how far it may be off."""
+    return f"{format_seconds(phase.seconds)} ± {phase.error_share * 100:.0f} %"
 
 
 def _phase(phase: Phase) -> list[str]:
