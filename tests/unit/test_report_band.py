@@ -29,7 +29,7 @@ def test_one_formula_errs_in_one_direction() -> None:
     one = priced(lambda _: 0.1)
     graph = one.graph
     op = graph.templates[0].nodes[0].op
-    same = tuple(replace(t, nodes=tuple(replace(n, op=op) for n in t.nodes)) for t in same)
+    same = tuple(replace(t, nodes=tuple(replace(n, op=op) for n in t.nodes)) for t in graph.templates)
     assert band(PricedPhase(replace(graph, templates=same), one.costs)) == pytest.approx(0.1)
 
 
