@@ -79,6 +79,13 @@ def load_calibration(name: str) -> Calibration:
     return read_calibration((_HERE / f"{name}.json").read_bytes())
 
 
+@cache
+def load_exchanges(name: str) -> Calibration | None:
+    """How fast collectives are on a preset, from `calibrations/collectives/`; None where nothing is known of it."""
+    path = _HERE / "collectives" / f"{name}.json"
+    return read_calibration(path.read_bytes()) if path.exists() else None
+
+
 def read_calibration(text: bytes) -> Calibration:
     """The calibration in a file. Raises pydantic's `ValidationError` on another content."""
     return Calibration.model_validate(json.loads(text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from dagc.catalog.calibration import Calibration
 from dagc.catalog.dtype import Dtype
@@ -28,6 +29,13 @@ class DeviceSpec:
     calibration: Calibration | None = None
 
 
+class Backend(StrEnum):
+    """Who carries collectives: NCCL alone, or the kernels of serving engines where they have some."""
+
+    NCCL = "nccl"
+    CUSTOM = "custom"
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
     """GPUs and how they are joined. Bandwidths are one direction a GPU, in bytes/s; latencies in seconds.
@@ -35,6 +43,10 @@ class ClusterSpec:
     `gpus` is None when the plan does not limit them. `gpus_per_node` is the size of the scale-up (NVLink) domain.
     `link_*` is inside it, `network_*` across. `slowed` names single GPUs that compute more slowly than stated, as
     (global rank, share): a computation takes 1 + share times as long there. Ranks are in order, each once.
+
+    `collectives` says who carries them: `custom`, as engines do, means one's own all-reduce of small messages inside
+    a node and kernels like DeepEP's for dispatch and combine, NCCL for all else. `exchanges` is how fast collectives
+    are in measurements on this device.
     """
 
     name: str
@@ -48,4 +60,6 @@ class ClusterSpec:
     link_efficiency: float
     network_efficiency: float
     slowed: tuple[tuple[int, float], ...] = ()
+    collectives: Backend = Backend.CUSTOM
+    exchanges: Calibration | None = None
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])

@@ -32,7 +32,8 @@ class Experts:
     """Shapes of one MoE layer. `ffn` is the inner width of an expert; `shared_ffn` of all shared experts together.
 
     `latent` > 0: routed experts work on vectors of that width, to which and from which hidden states are projected.
-    `router_more` are parameters of the router beyond its matrix and bias.
+    `router_more` are parameters of the router beyond its matrix and bias. With `groups` > 0 a token's experts all lie
+    in `top_groups` of as many equal groups, so that few nodes get it.
     """
 
     count: int
@@ -44,6 +45,8 @@ class Experts:
     bias: bool = False
     latent: int = 0
     router_more: int = 0
+    groups: int = 0
+    top_groups: int = 0
 
     def width(self, hidden: int) -> int:
         """Width of what a routed expert takes and yields."""

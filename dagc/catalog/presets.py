@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dagc.catalog.attention import Attention, AttentionKind
-from dagc.catalog.calibration import load_calibration
+from dagc.catalog.calibration import load_calibration, load_exchanges
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import Experts, ModelSpec
@@ -122,6 +122,7 @@ def load_device(name: str) -> ClusterSpec | None:
         network_latency_seconds=data["network_latency_seconds"],
         link_efficiency=data["link_efficiency"],
         network_efficiency=data["network_efficiency"],
+        exchanges=load_exchanges(name),
     )
 
 

@@ -46,8 +46,8 @@ def _refuse(name: str, names: tuple[str, ...]) -> None:
 def _document(cluster: ClusterSpec, sources: Mapping[str, str]) -> dict[str, Any]:
     fields = asdict(cluster)
     device = fields.pop("device")
-    joined = {k: v for k, v in fields.items() if k not in ("name", "gpus", "spans")}
-    return {"schema_version": 1, **{k: v for k, v in device.items() if k != "source"}, **joined, "sources": sources}
+    joined = {k: v for k, v in fields.items() if k not in ("name", "gpus", "spans", "exchanges")}
+    return {"schema_version": 1, **{k: v for k, v in device.items() if k not in ("source", "calibration")}, **joined, "sources": sources}
 
 
 def _lines(cluster: ClusterSpec, sources: Mapping[str, str]) -> Iterator[str]:

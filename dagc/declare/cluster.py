@@ -5,7 +5,8 @@ Forms: a device's name with or without the number of GPUs (`h100-sxm x 64`), eit
 `device` is a preset's name, a block, or both; a cluster written out takes from a named device what it leaves out.
 `link` and `network` are one direction of one GPU, inside and across nodes. What nothing states stays unknown
 (bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares). `slow 5 by 10 %` may
-stand once for each GPU: a computation takes 1.1 times as long on global rank 5.
+stand once for each GPU: a computation takes 1.1 times as long on global rank 5. `collectives` is `custom`, as serving
+engines do it, unless it says `nccl`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dagc.catalog.device import ClusterSpec, DeviceSpec
+from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
@@ -68,6 +69,7 @@ FIELDS = (
     Field("network_latency", Kind.QUANTITY, Dimension.SECONDS),
     Field("link_efficiency", Kind.QUANTITY, Dimension.SHARE),
     Field("network_efficiency", Kind.QUANTITY, Dimension.SHARE),
+    Field("collectives", Kind.CHOICE, words=tuple(Backend), misnomers=("backend", "nccl", "all_reduce")),
     SLOW,
 )
 
@@ -214,6 +216,9 @@ def _merged(base: ClusterSpec, name: str, gpus: Quantity | None, record: Record,
     changes: dict[str, Any] = {
         field: number for key, field in _OF_CLUSTER.items() if (number := record.number(key)) is not None
     }
+    backend = record.word("collectives")
+    if backend is not None:
+        changes["collectives"] = Backend(backend)
     count = int(gpus.value) if gpus else record.count("gpus")
     spans = {"cluster": place, **({"gpus": gpus.span} if gpus else {}), **record.spans()}
     return replace(

@@ -49,6 +49,8 @@ EXPERTS = (
     Field("bias", Kind.FLAG),
     Field("router_bias", Kind.FLAG),
     Field("shared_gate", Kind.FLAG),
+    Field("groups", minimum=0, maximum=10**6, misnomers=("n_group", "n_groups")),
+    Field("top_groups", minimum=0, maximum=10**6, misnomers=("topk_group", "topk_groups")),
 )
 
 _LATENT_ONLY = ("q_lora", "kv_lora", "qk_nope", "qk_rope", "v_head")

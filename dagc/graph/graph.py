@@ -49,6 +49,20 @@ class Pattern(StrEnum):
     RECEIVE = "receive"
 
 
+class Kernel(StrEnum):
+    """How tokens go to experts and results come back: by kernels of high throughput, or of low latency."""
+
+    NORMAL = "normal"
+    LOW_LATENCY = "low_latency"
+
+
+class Leg(StrEnum):
+    """Which way rows go: from the ranks that hold tokens to those that hold experts, or back."""
+
+    DISPATCH = "dispatch"
+    COMBINE = "combine"
+
+
 class Pairing(StrEnum):
     """Which send a receive meets.
 
@@ -82,11 +96,30 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Exchange:
+    """What an all-to-all of tokens between ranks of one expert group is, beyond the bytes that each rank sends.
+
+    A row is one token's vector on its way to one of the `top` experts that the token chose, or back. `taken` are the
+    bytes that each rank receives, what it keeps included. Routing that is limited to `top_groups` of `groups` equal
+    groups of experts reaches few nodes; 0 where it is not.
+    """
+
+    leg: Leg
+    kernel: Kernel
+    top: int
+    taken: Load
+    groups: int = 0
+    top_groups: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Communication:
     """What makes a node a communication.
 
     `bytes` by rank: all-reduce, the buffer; all-gather, the gathered result; reduce-scatter, the input; all-to-all,
-    all that a rank sends, what it keeps included; send and receive, the message. `axes` names the group.
+    all that a rank sends, what it keeps included; send and receive, the message. `axes` names the group. `row_bytes`
+    are those of one row of a dispatch or combine, whose types differ; `exchange` says more of one between the ranks
+    of an expert group.
     """
 
     pattern: Pattern
@@ -95,6 +128,8 @@ class Communication:
     bytes: Load
     pairing: Pairing | None = None
     partner: int | None = None
+    row_bytes: float = 1.0
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -217,6 +217,8 @@ def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
     loads = {"flops": node.flops, "memory_bytes": node.memory_bytes}
     if node.communication:
         loads["bytes"] = node.communication.bytes
+        if node.communication.exchange:
+            loads["taken"] = node.communication.exchange.taken
     width = scene.widths[node.team]
     for name, load in loads.items():
         if load.shape not in ((1,), (width,), (scene.copies, 1), (scene.copies, width)):
@@ -265,17 +267,31 @@ def _receive(scene: _Scene, node: Node, communication: Communication) -> Iterato
 
 
 def _exchange(scene: _Scene) -> Iterator[Diagnostic]:
-    """Bytes dispatched and combined, over all ranks."""
+    """Rows dispatched and combined over all ranks: a token's vectors come back as often as they left, in any type."""
     totals = {DISPATCH: np.zeros(1), COMBINE: np.zeros(1)}
     last: Node | None = None
     for node in scene.template.nodes:
         if node.op in totals and node.communication:
-            totals[node.op] = totals[node.op] + _total(node.communication.bytes, scene.widths[node.team])
+            sent = _total(node.communication.bytes, scene.widths[node.team])
+            totals[node.op] = totals[node.op] + sent / node.communication.row_bytes
             last = node
+            yield from _taken(scene, node, node.communication)
     if last is not None and not _same(totals[DISPATCH], totals[COMBINE]):
         out, back = float(totals[DISPATCH].sum()), float(totals[COMBINE].sum())
-        message = f"{out:.0f} bytes are dispatched and {back:.0f} combined"
+        message = f"{out:.0f} rows are dispatched and {back:.0f} combined"
         yield scene.at(EXCHANGE, last, message)
+
+
+def _taken(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
+    """What the ranks of an expert group send is what they receive."""
+    if communication.exchange is None:
+        return
+    sent, taken = (
+        _total(load, scene.widths[node.team]) for load in (communication.bytes, communication.exchange.taken)
+    )
+    if not _same(sent, taken):
+        message = f"{float(taken.sum()):.0f} bytes arrive of the {float(sent.sum()):.0f} that are sent"
+        yield scene.at(BYTES, node, message)
 
 
 def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:

@@ -7,11 +7,12 @@ gets the token; sums over shards are made where the results arrive.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dagc.graph.graph import Communication, Load, Pairing, Pattern
 from dagc.graph.ops import COMBINE, DISPATCH, RECEIVE
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder, evenly, largest
-from dagc.lower.routing import Routing
 from dagc.lower.stage import Stage
 from dagc.lower.topology import Placement
 from dagc.source import Span
@@ -19,53 +20,47 @@ from dagc.syntax.tree import AxisKind
 
 ATTENTION_TEAM, EXPERTS_TEAM = 0, 1
 
-Rows = tuple[Routing, int]
-"""Loads of the layer, and the width of what is sent for a token."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crossing:
+    """Rows between attention and the experts' pool, by rank of either: `width` elements of `row_bytes` together."""
+
+    attention: Load
+    experts: Load
+    width: int
+    row_bytes: float
 
 
-def add_remote_dispatch(
-    builder: TemplateBuilder, stage: Stage, message: Load, rows: Rows, inputs: tuple[int, ...]
-) -> int:
+def add_remote_dispatch(builder: TemplateBuilder, stage: Stage, rows: Crossing, inputs: tuple[int, ...]) -> int:
     """Tokens to the experts' pool: a send of attention, a receive of the experts; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    routing, width = rows
-    row = width * stage.activation.bytes
-    sent, taken = _rows(stage, message / row, width), _rows(stage, routing.received, width)
-    arriving = routing.received * row
-    outgoing = _message(Pattern.SEND, stage.own, pool, message)
+    outgoing = _message(Pattern.SEND, stage.own, pool, rows.attention, rows)
+    sent, taken = _rows(stage, rows.attention, rows.width), _rows(stage, rows.experts, rows.width)
     builder.add("moe.dispatch", DISPATCH, sent, inputs=inputs, communication=outgoing, team=ATTENTION_TEAM, span=span)
-    return _add_receive(builder, "moe.dispatch.receive", taken, (pool, stage.own), arriving, EXPERTS_TEAM, span)
+    arriving = _message(Pattern.RECEIVE, pool, stage.own, rows.experts, rows, partner=builder.last)
+    return builder.add(
+        "moe.dispatch.receive", RECEIVE, taken, inputs=(), communication=arriving, team=EXPERTS_TEAM, span=span
+    )
 
 
-def add_remote_combine(builder: TemplateBuilder, stage: Stage, message: Load, rows: Rows, results: Tensor) -> int:
-    """Results back to attention: as many bytes as came; the receive's index."""
+def add_remote_combine(builder: TemplateBuilder, stage: Stage, rows: Crossing, results: Tensor) -> int:
+    """Results back to attention: as many rows as came; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    routing, width = rows
-    leaving = routing.received * width * stage.activation.bytes
-    sent = _rows(stage, routing.received, width)
-    outgoing = _message(Pattern.SEND, pool, stage.own, leaving)
+    outgoing = _message(Pattern.SEND, pool, stage.own, rows.experts, rows)
+    sent = _rows(stage, rows.experts, rows.width)
     builder.add("moe.combine", COMBINE, sent, communication=outgoing, team=EXPERTS_TEAM, span=span)
-    return _add_receive(builder, "moe.combine.receive", results, (stage.own, pool), message, ATTENTION_TEAM, span)
-
-
-def _add_receive(
-    builder: TemplateBuilder,
-    key: str,
-    output: Tensor,
-    ends: tuple[Placement, Placement],
-    payload: Load,
-    team: int,
-    span: Span,
-) -> int:
-    communication = _message(Pattern.RECEIVE, *ends, payload, partner=builder.last)
-    return builder.add(key, RECEIVE, output, inputs=(), communication=communication, team=team, span=span)
+    arriving = _message(Pattern.RECEIVE, stage.own, pool, rows.attention, rows, partner=builder.last)
+    return builder.add(
+        "moe.combine.receive", RECEIVE, results, inputs=(), communication=arriving, team=ATTENTION_TEAM, span=span
+    )
 
 
 def _message(
-    pattern: Pattern, own: Placement, peer: Placement, payload: Load, partner: int | None = None
+    pattern: Pattern, own: Placement, peer: Placement, rows: Load, crossing: Crossing, partner: int | None = None
 ) -> Communication:
     pairing = Pairing.TEMPLATE if pattern is Pattern.RECEIVE else None
-    return Communication(pattern, (AxisKind.EP,), own.peers(peer), evenly(payload), pairing, partner)
+    payload, row = evenly(rows * crossing.row_bytes), crossing.row_bytes
+    return Communication(pattern, (AxisKind.EP,), own.peers(peer), payload, pairing, partner, row)
 
 
 def _rows(stage: Stage, tokens: Load, width: int) -> Tensor:

@@ -6,8 +6,10 @@ from the attention's layout to the experts' and back (see `routing` for the load
 - a rank holds fewer tokens than its experts' tp group must have: all-gather over that tp before, reduce-scatter after;
 - it holds as many or more: its part goes, the experts' tp all-reduces the sums, and where it held more an all-gather
   over attention's tp (with cp, in decode) restores the copies;
-- ep > 1: all-to-all over ep, there and back with the same bytes, in the type of activations and without merging the
-  copies of a token that go to one rank or node.
+- ep > 1: all-to-all over ep, there and back as many rows, one for each token and expert that it chose. Tokens are sent
+  as the experts' products take them: in fp8 with an fp32 scale for each 128 where the products are in fp8 or fp4,
+  as DeepEP, vLLM and SGLang do, else in the type of activations. Results come back in the type of activations.
+  Prefill takes kernels of high throughput, decode those of low latency; what the kernels merge is in their price.
 
 Shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it. Partial sums of
 shared and routed experts are added before one all-reduce where both are cut over the same ranks.
@@ -16,17 +18,19 @@ shared and routed experts are added before one all-reduce where both are cut ove
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
+from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts
 from dagc.catalog.part import Part
-from dagc.graph.graph import Communication, Load, Pattern
+from dagc.graph.graph import Communication, Exchange, Kernel, Leg, Load, Pattern
 from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, DISPATCH, GROUPED_GEMM, ROUTER, Op
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder, Work, evenly, largest
-from dagc.lower.disaggregation import add_remote_combine, add_remote_dispatch
+from dagc.lower.disaggregation import Crossing, add_remote_combine, add_remote_dispatch
 from dagc.lower.ffn import Width, add_mlp
 from dagc.lower.routing import Choice, Routing, route_across, route_inside
 from dagc.lower.stage import (
@@ -43,6 +47,12 @@ from dagc.lower.stage import (
 )
 from dagc.plan.layout import Layout
 from dagc.syntax.tree import AxisKind
+
+QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
+"""Types of experts whose products take tokens in as few bits, so that engines send them so; the others only store."""
+
+SCALED = 128
+"""Elements of a token that share a scale when it is sent in fp8."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +75,18 @@ class MoeLayer:
     def vectors(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
         """What is sent to experts, or comes back, for so many tokens."""
         return self.stage.tensor({"t": largest(tokens), "m": self.width}, partial=partial)
+
+    @property
+    def row(self) -> float:
+        """Bytes of a token on its way to an expert: as the expert's product takes it."""
+        if self.stage.matrix(1, 1, Part.EXPERTS).stored.dtype not in QUANTISED:
+            return self.width * self.stage.activation.bytes
+        return self.width * Dtype.FP8.bytes + ceil(self.width / SCALED) * Dtype.FP32.bytes
+
+    @property
+    def result(self) -> float:
+        """Bytes of a result on its way back."""
+        return self.width * self.stage.activation.bytes
 
     @property
     def gathers_before(self) -> bool:
@@ -178,7 +200,7 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
     builder = layer.builder
     inputs = (source, router)
     if layer.team:
-        return add_remote_dispatch(builder, stage, _message(layer), (routing, layer.width), inputs)
+        return add_remote_dispatch(builder, stage, _crossing(layer, layer.row), inputs)
     if layer.gathers_before:
         members = (layout, (AxisKind.TP,))
         gathered = routing.sent * layer.width
@@ -193,16 +215,28 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
 
 
 def _add_exchange(layer: MoeLayer, key: str, op: Op, output: Tensor, inputs: tuple[int, ...]) -> int:
-    """The all-to-all over ep, with the same bytes there and back."""
+    """The all-to-all over ep: rows of tokens to their experts, or rows of results back."""
     groups = layer.stage.own.layout_groups(layer.layout, (AxisKind.EP,))
-    communication = Communication(Pattern.ALL_TO_ALL, (AxisKind.EP,), groups, evenly(_message(layer)))
+    out, back = _rows(layer), layer.routing.received
+    leg = Leg.DISPATCH if op is DISPATCH else Leg.COMBINE
+    row, (sent, taken) = (layer.row, (out, back)) if op is DISPATCH else (layer.result, (back, out))
+    kernel = Kernel.NORMAL if layer.batch.is_prefill else Kernel.LOW_LATENCY
+    experts = layer.experts
+    exchange = Exchange(leg, kernel, experts.top, evenly(taken * row), experts.groups, experts.top_groups)
+    communication = Communication(
+        Pattern.ALL_TO_ALL, (AxisKind.EP,), groups, evenly(sent * row), row_bytes=row, exchange=exchange
+    )
     span = layer.stage.axis_span(layer.layout, AxisKind.EP)
     return layer.builder.add(key, op, output, inputs=inputs, communication=communication, span=span)
 
 
-def _message(layer: MoeLayer) -> Load:
-    """Bytes that each rank sends to dispatch its tokens: one copy for each choice."""
-    return layer.routing.sent * layer.experts.top * layer.width * layer.stage.activation.bytes
+def _crossing(layer: MoeLayer, row_bytes: float) -> Crossing:
+    return Crossing(_rows(layer), layer.routing.received, layer.width, row_bytes)
+
+
+def _rows(layer: MoeLayer) -> Load:
+    """Rows that each rank sends to dispatch its tokens: one for each choice."""
+    return layer.routing.sent * layer.experts.top
 
 
 def _expert_tensor(layer: MoeLayer, width: dict[str, int]) -> Tensor:
@@ -244,7 +278,7 @@ def _add_combine(layer: MoeLayer) -> None:
     """Results back to the ranks that sent the tokens."""
     results = layer.stage.tensor({"t": largest(layer.sums), "m": layer.width, "k": layer.experts.top})
     if layer.team:
-        add_remote_combine(layer.builder, layer.stage, _message(layer), (layer.routing, layer.width), results)
+        add_remote_combine(layer.builder, layer.stage, _crossing(layer, layer.result), results)
     elif layer.layout.ep > 1:
         _add_exchange(layer, "moe.combine", COMBINE, results, (layer.builder.last,))
 

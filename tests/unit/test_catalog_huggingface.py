@@ -48,7 +48,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     ),
     "deepseek-v3": base(
         "deepseek_v3", 61, 7168, 128, 128, 129_280, n_routed_experts=256, num_experts_per_tok=8,
-        intermediate_size=18_432, first_k_dense_replace=3, **DEEPSEEK, **FP8,
+        intermediate_size=18_432, first_k_dense_replace=3, n_group=8, topk_group=4, **DEEPSEEK, **FP8,
     ),
     "kimi-k2": base(
         "kimi_k2", 61, 7168, 64, 64, 163_840, n_routed_experts=384, num_experts_per_tok=8,

@@ -77,7 +77,7 @@ def test_a_preset_with_fields_replaced() -> None:
     assert preset is not None
     assert spec.layers == 4
     assert spec.attention == preset.attention
-    assert spec.experts == Experts(64, 4, 2048, shared_ffn=2048, router_bias=True)
+    assert spec.experts == Experts(64, 4, 2048, shared_ffn=2048, router_bias=True, groups=8, top_groups=4)
     assert spec.expert_count == 64 and spec.top == 4
 
 

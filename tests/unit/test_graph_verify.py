@@ -46,6 +46,14 @@ def carrying(node: Node, payload: object) -> Node:
     return replace(node, communication=replace(message(node), bytes=payload))
 
 
+def exchanging(node: Node, share: float) -> Node:
+    """The same with a share of the bytes, sent and received."""
+    found = message(node)
+    assert found.exchange is not None
+    exchange = replace(found.exchange, taken=found.exchange.taken * share)
+    return replace(node, communication=replace(found, bytes=found.bytes * share, exchange=exchange))
+
+
 def pools() -> Graph:
     return lower(plan(service(layout(dp=4), layout(ep=3, tp=2), pool_stages=1)))
 
@@ -68,7 +76,16 @@ SABOTAGE: dict[str, tuple[str, str, Change]] = {
     "rank out of the team": ("V002", "moe.dispatch", lambda _, n: regrouped(n, members=np.arange(1, 17)[None])),
     "nodes of other groups": ("V002", "moe.dispatch", lambda _, n: regrouped(n, nodes=np.array([1, 1]))),
     "more local members than members": ("V002", "moe.dispatch", lambda _, n: regrouped(n, local=np.array([17]))),
-    "combine of half": ("V006", "moe.combine", lambda _, n: carrying(n, message(n).bytes / 2)),
+    "combine of half": ("V006", "moe.combine", lambda _, n: exchanging(n, 0.5)),
+    "rows of another size": (
+        "V006", "moe.combine", lambda _, n: replace(n, communication=replace(message(n), row_bytes=7168.0)),
+    ),
+    "half of a dispatch arrives": (
+        "V005", "moe.dispatch",
+        lambda _, n: replace(
+            n, communication=replace(message(n), exchange=replace(message(n).exchange, taken=message(n).bytes / 2)),
+        ),
+    ),
     "another hidden size": (
         "V007", "moe.norm",
         lambda _, n: replace(n, output=Tensor(Dtype.BF16, (Dim("t", n.output.dims[0].size), Dim("m", 4096)))),

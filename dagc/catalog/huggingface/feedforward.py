@@ -52,8 +52,13 @@ def _shared_count(config: Config) -> int:
 
 
 def deepseek(config: Config) -> Experts:
-    """DeepSeek-V2 and after: the router has a bias that only takes part in the choice where it is `noaux_tc`."""
-    return routed(router_bias=config.get("topk_method") == "noaux_tc")(config)
+    """DeepSeek-V2 and after: the router has a bias that only takes part in the choice where it is `noaux_tc`.
+
+    A choice from all groups of experts (`n_group` 1) is no limit.
+    """
+    experts = routed(router_bias=config.get("topk_method") == "noaux_tc")(config)
+    groups, top = config.count_or(0, "n_group"), config.count_or(0, "topk_group")
+    return replace(experts, groups=groups, top_groups=top) if groups > 1 and top else experts
 
 
 def nemotron(config: Config) -> Experts | None:

@@ -3,10 +3,11 @@
 All-to-all of S bytes a member (what it keeps included), n members of which l in a node:
 
     τ        = max((l-1)/n · S / (share · link),  (n-l)/n · S / (network_share · network)) + S/n / (own · link)
-    latency  = launch + (n-1) · step, with hop instead of step for the members of other nodes
+    latency  = launch + (l-1) · step + hop, the latter where there are several nodes
 
-The messages to all peers are in flight at once. A message of S bytes to one rank takes launch + hop (across) and S over
-the rate of the link or of the network: Hockney, "The communication challenge for MPP" (1994).
+The messages to all peers are in flight at once, and those to other nodes add one `hop`. A message of S bytes to one
+rank takes `step` inside a node or `hop` across, and S over the rate of the link or of the network: Hockney, "The
+communication challenge for MPP" (1994).
 """
 
 from __future__ import annotations

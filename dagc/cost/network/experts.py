@@ -1,8 +1,8 @@
 """Dispatch of tokens to experts and combine of their results, by kernels like DeepEP's.
 
 A token goes to `top` experts; what is sent of it for one of them is a row. n ranks on k nodes, l of them in a node, T
-tokens a rank. `fullest` is how many times the mean a rank receives where routing is skewed: the ranks of a group end
-together, when the one with most has all.
+tokens a rank. The ranks of a group end together, when the busiest has all: `fullest` is the largest of what a rank
+sends or receives as a multiple of the mean. Under skewed routing that is the rank of the most popular experts.
 
 Low latency: one row a choice, straight to the expert's rank, over the link inside a node and by RDMA across:
 
@@ -18,11 +18,14 @@ that needs it. With choices at random a token reaches D(r) = r (1 - (1 - 1/r)^to
                                         (near + far) / (sms · sm_rate))
     latency  = launch + log2(k) · hop
 
-The three limits are adapters, links, and what `sms` streaming multiprocessors copy, at `sm_rate` bytes/s each (inside one
-node `sm_rate_inside`); `joined` is the slowest, somewhat more where two are about as slow. Routing limited to few groups
-of experts reaches only the nodes that those lie on: r is then at most so many. On more than `calm_nodes` nodes the
-network's share is `contended_share`, where measurements show that many senders to one node hold each other up. Source of the kernels: deepseek-ai/DeepEP @
-dd758caf; of routing limited to nodes: DeepSeek-V3 report (2024), section 2.1.2.
+The three limits are adapters, links, and what `sms` streaming multiprocessors copy, at `sm_rate` bytes/s each (inside
+one node `sm_rate_inside`); `joined` is the slowest, somewhat more where two are about as slow. Routing limited to few
+groups of experts reaches only the nodes that those lie on: r is then at most so many. On more than `calm_nodes` nodes
+the network's share is `contended_share`, where measurements show that many senders to one node hold each other up. A
+rank f times as popular as the mean gets a token with chance 1 - (1 - f/n)^top, so normal kernels feel skew less.
+
+Sources: the kernels of deepseek-ai/DeepEP @ dd758caf; routing limited to nodes in the DeepSeek-V3 report (2024),
+section 2.1.2.
 """
 
 from __future__ import annotations
@@ -36,15 +39,17 @@ from dagc.cost.network.terms import ByGroup, Coefficients, Spread, Terms, Wires,
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
-    """What a group exchanges: bytes of all rows of a rank, choices a token, nodes that its choices may lie on at most.
+    """What groups exchange: mean bytes of all rows of a rank, choices a token, nodes that its choices lie on at most.
 
-    `fullest` by group (and copy): rows that the rank with most receives, as a multiple of the mean.
+    `source` and `target` are by group (and copy) what the busiest rank has as a multiple of the mean, on the side of
+    the tokens and on that of the experts.
     """
 
     load: ByGroup
     top: int
     nodes: ByGroup
-    fullest: ByGroup
+    source: ByGroup
+    target: ByGroup
 
 
 def low_latency(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) -> Terms:
@@ -52,7 +57,8 @@ def low_latency(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wire
     near = (spread.local - 1) / spread.size / (given["share"] * wires.link)
     far = (spread.size - spread.local) / spread.size / (given["network_share"] * wires.network)
     latency = given["launch"] + np.log2(spread.nodes) * given["hop"]
-    return Terms(tokens.fullest * tokens.load * np.maximum(near, far), latency)
+    fullest = np.maximum(tokens.source, tokens.target)
+    return Terms(fullest * tokens.load * np.maximum(near, far), latency)
 
 
 def normal(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) -> Terms:
@@ -60,7 +66,7 @@ def normal(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) ->
     reached = np.minimum(spread.nodes, tokens.nodes)
     far = distinct(reached, tokens.top) * (spread.nodes - 1) / spread.nodes
     near = distinct(reached * spread.local, tokens.top)
-    rows = tokens.fullest * tokens.load / tokens.top
+    rows = np.maximum(tokens.source, _merged(tokens, spread.size)) * tokens.load / tokens.top
     calm = spread.nodes <= given.get("calm_nodes", np.inf)
     reachable = np.where(calm, given["network_share"], given.get("contended_share", 1.0))
     limits = [far / (reachable * wires.network)]
@@ -69,6 +75,12 @@ def normal(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) ->
         rate = np.where(spread.nodes > 1, given["sm_rate"], given["sm_rate_inside"])
         limits.append((near + far) / (given["sms"] * rate))
     return Terms(rows * joined(*limits), given["launch"] + np.log2(spread.nodes) * given["hop"])
+
+
+def _merged(tokens: Tokens, ranks: ByGroup) -> ByGroup:
+    """Distinct tokens that reach the most popular rank, as a multiple of the mean."""
+    chance = np.minimum(tokens.target / ranks, 1.0)
+    return (1.0 - (1.0 - chance) ** tokens.top) / (1.0 - (1.0 - 1.0 / ranks) ** tokens.top)
 
 
 def distinct(places: ByGroup, top: int) -> ByGroup:

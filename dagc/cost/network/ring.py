@@ -7,8 +7,8 @@ Ring of n members, S bytes, p passes (2 for an all-reduce: Thakur, Rabenseifner,
 
 A ring over several nodes is as many rings as a node has members, each through the adapter of another, so the network
 carries what all local members bring. Link and network are busy at once: `joined` is the slower one, and somewhat more
-where both are about as slow. A ring goes at the pace of its slowest step: `hop` where it crosses nodes, `step` where not. A member's own part is copied in its memory, at
-`own` times the link's rate: with two members that is half of all.
+where both are about as slow. A ring goes at the pace of its slowest step: `hop` where it crosses nodes, `step` where
+not. A member's own part is copied in its memory, at `own` times the link's rate: with two members that is half of all.
 
 NVLS (reduction in the switch, one node): each member sends S and its n-th part of the result, S/n, and gets as much:
 

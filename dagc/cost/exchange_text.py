@@ -1,0 +1,59 @@
+"""The arithmetic of an exchange in words, and where its coefficients come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagc.cost.duration import rate_text
+from dagc.cost.network.fabric import Chosen, Fabric
+from dagc.graph.graph import Communication, Pattern
+from dagc.units import format_bytes, format_seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """The slowest group of an exchange: its number, the bytes of its member with most, and its seconds of latency."""
+
+    communication: Communication
+    load: float
+    group: int
+    latency: float
+
+
+def exchange_text(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
+    """What is exchanged between whom, over which wires at which achieved rate, and the latency."""
+    communication = shown.communication
+    groups = communication.groups
+    nodes, local = int(groups.nodes[shown.group]), int(groups.local[shown.group])
+    latency = f"latency {format_seconds(shown.latency)}"
+    if communication.pattern in (Pattern.SEND, Pattern.RECEIVE):
+        wires = _wires(fabric, chosen, nodes, 1)
+        return f"{communication.pattern} of {format_bytes(shown.load)}: {wires}, {latency}"
+    exchange = communication.exchange
+    name = str(communication.pattern).replace("_", "-") if exchange is None else str(exchange.leg)
+    spread = f"over {groups.size} ranks" + (f", {local} in a node on {nodes} nodes" if nodes > 1 else " of one node")
+    backend = chosen.name.partition("/")[2].replace("_", "-")
+    return (
+        f"{name} ({backend}) of {format_bytes(shown.load)} {spread}: {_wires(fabric, chosen, nodes, local)}, {latency}"
+    )
+
+
+def _wires(fabric: Fabric, chosen: Chosen, nodes: int, local: int) -> str:
+    wires, values = fabric.wires, chosen.values
+    link = ("link", float(wires.link) * values["share"])
+    network = ("network", float(wires.network) * values.get("network_share", 1.0))
+    used = [link] if nodes == 1 else [network] if local == 1 else [link, network]
+    return " and ".join(f"{name} {rate_text(rate, 'bytes/s')}" for name, rate in used)
+
+
+def exchange_source(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
+    """The regime and its measurements, or the cluster's figures; what was not measured here, and what lies outside."""
+    regime = chosen.regime
+    if regime is None:
+        return f"α-β, cluster {fabric.cluster.name}"
+    groups = shown.communication.groups
+    inputs = {"ranks": float(groups.size), "nodes": float(groups.nodes[shown.group]), "bytes": shown.load}
+    outside = regime.outside(inputs)
+    derived = f"; derived: {regime.derived}" if regime.derived else ""
+    beyond = f"; extrapolated in {', '.join(outside)}" if outside else ""
+    return f"{chosen.name}, fitted to {regime.source}{derived}{beyond}"

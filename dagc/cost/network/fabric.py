@@ -1,0 +1,85 @@
+"""Which formula with which coefficients an exchange has on a cluster.
+
+A regime of measurements on the device is taken where there is one, with what the plan states itself in its place: a
+stated efficiency instead of the fitted share, a stated latency instead of the fitted step. Without measurements the
+coefficients follow from the cluster's own figures: its efficiencies as shares, its latencies as steps, no ramp, no
+NVLS, and no limit of streaming multiprocessors; that is the α-β model (Hockney 1994).
+
+The all-reduce inside a node is that of the named engine, or of vLLM where none is; Megatron takes NCCL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+
+from dagc.catalog.calibration import Regime
+from dagc.catalog.device import Backend, ClusterSpec
+from dagc.cost.network.terms import Coefficients, Wires
+
+MOST = 8 * 2**20
+"""Bytes up to which an engine's own all-reduce is taken where nothing is measured: the limit of vLLM's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chosen:
+    """Coefficients of one exchange; the regime they come from, None where they follow from stated figures."""
+
+    values: Coefficients
+    regime: Regime | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fabric:
+    """A cluster's links as the formulas take them. `engine` is the name of the engine whose kernels run, if any."""
+
+    cluster: ClusterSpec
+    engine: str | None = None
+
+    @property
+    def wires(self) -> Wires:
+        """Stated rates. An unknown one limits nothing; `plan.missing` names it beforehand."""
+        return Wires(self.cluster.link_bytes_per_second or inf, self.cluster.network_bytes_per_second or inf)
+
+    @property
+    def custom(self) -> str | None:
+        """The regime of the all-reduce inside a node that is not NCCL's; None where there is none."""
+        if self.cluster.collectives is Backend.NCCL or self.engine == "megatron":
+            return None
+        return f"all_reduce/{self.engine}" if self.engine in ("sglang", "trtllm") else "all_reduce/custom"
+
+    def chosen(self, name: str) -> Chosen:
+        """Coefficients of a regime, measured or stated."""
+        measured = [given for given in (self.cluster.device.calibration, self.cluster.exchanges) if given]
+        regime = next((found for given in measured if (found := given.regime(name))), None)
+        if regime is None:
+            return Chosen(self._stated(name), None, name)
+        return Chosen({**regime.coefficients, **self._written(regime)}, regime, name)
+
+    def _stated(self, name: str) -> Mapping[str, float]:
+        cluster = self.cluster
+        inside, across = cluster.link_latency_seconds, cluster.network_latency_seconds
+        shares = {"share": cluster.link_efficiency, "network_share": cluster.network_efficiency}
+        kind, _, backend = name.partition("/")
+        if kind == "all_reduce" and backend != "nccl":
+            return {**shares, "share_two": cluster.link_efficiency, "launch": inside, "launch_two": 2 * inside} | {
+                "step": 0.0,
+                "most": MOST,
+            }
+        first = inside if kind in ("all_to_all", "dispatch", "combine") else 0.0
+        return {**shares, "launch": first, "step": 0.0 if first else inside, "hop": across, "ramp": 0.0}
+
+    def _written(self, regime: Regime) -> Mapping[str, float]:
+        """What the plan states itself, by the names of coefficients."""
+        cluster = self.cluster
+        written = {
+            "link_efficiency": {"share": cluster.link_efficiency, "share_two": cluster.link_efficiency}
+            | {"nvls_share": cluster.link_efficiency},
+            "network_efficiency": {"network_share": cluster.network_efficiency},
+            "link_latency": {"step": cluster.link_latency_seconds},
+            "network_latency": {"hop": cluster.network_latency_seconds},
+        }
+        stated = [names for field, names in written.items() if field in cluster.spans]
+        return {name: value for names in stated for name, value in names.items() if name in regime.coefficients}
