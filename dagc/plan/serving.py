@@ -23,12 +23,17 @@ class Interleaving:
     """How prompts come between the tokens of a request.
 
     `others` is the number of further requests on its ranks. `riding` prompt tokens a rank are in a step that has any,
-    0 where steps are apart; `prompts` is how many prompts that is.
+    0 where steps are apart; `prompts` is how many prompts a step can have.
     """
 
     others: float
     riding: float
     prompts: float
+
+    @property
+    def mixes(self) -> bool:
+        """Whether prompt tokens ride along in decode steps."""
+        return self.riding > 0
 
 
 def requests_a_rank(plan: Plan) -> float:
@@ -46,7 +51,7 @@ def interleaving(plan: Plan) -> Interleaving | None:
         return None
     held = requests_a_rank(plan)
     if engine is not None and not engine.serving.mixes:
-        return Interleaving(held - 1, 0.0, 1.0)
+        return Interleaving(held - 1, 0.0, max(1.0, workload.chunk / workload.fresh))
     arriving = max(1.0, held * workload.tokens_per_step / workload.output)
     riding = min(float(workload.chunk), workload.fresh * arriving)
     return Interleaving(held - 1, riding if held > 1 else 0.0, riding / workload.fresh)

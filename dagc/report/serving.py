@@ -4,11 +4,15 @@ The interval between two tokens of a request, with s the time of a decode step a
 
     TPOT = (s + w · x + drafts) / y        w = others · y / (output · prompts)
 
-x is what a step with prompts adds: the mixed step less s, or the prefill where the engine keeps steps apart. Over the
-`output` / y steps of a request each of the `others` on its ranks has its prompt computed once, `prompts` at a time, so
-that w is the mean number of such steps for each of its own. Mixed steps cannot be more than all: w is at most 1 there,
-and beyond it requests wait for their prompts. Lengths are taken as alike, and arrivals as even: a burst that is
-prefilled before anyone decodes has a TPOT nearer to s and a longer TTFT.
+x is what a step with prompts adds: the mixed step less s, or the prefill of one prompt where the engine keeps steps
+apart. Over the `output` / y steps of a request each of the `others` on its ranks has its prompt computed once,
+`prompts` at a time, so that w is the mean number of such steps for each of its own. Mixed steps cannot be more than
+all: w is at most 1 there, and beyond it requests wait for their prompts.
+
+Where steps are apart and prompts go first, requests of one length that start together end together, and the next ones
+start together: of a wave of n prompts in batches of b a request waits for those behind its own batch, (n - b) / 2 on
+average. Lengths that differ pull waves apart. They are taken to vary by `VARIATION`: over a request's steps that is a
+time d, against the time of one batch of prompts p; of the two ways to wait, waves have the share p / (d + p).
 
 A draft is made by a module of one layer for each drafted token (as multi-token prediction and EAGLE have it), so it
 costs the decode step over the number of layers. The host's time a step is the engine's.
@@ -27,6 +31,9 @@ from math import log
 
 from dagc.plan.plan import Plan
 from dagc.plan.serving import interleaving
+
+VARIATION = 0.05
+"""How much lengths of output differ between requests, as a share of them: an assumption."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +100,17 @@ def serve(plan: Plan, steps: Steps) -> Serving:
 def _prompts(plan: Plan, steps: Steps, host: float) -> tuple[float, float]:
     """What a step with prompts adds, and how many there are for each decode step."""
     found, workload = interleaving(plan), plan.facts.workload
-    if found is None or not found.others:
+    if found is None or not found.others or (found.mixes and steps.mixed is None):
         return 0.0, 0.0
+    if not found.mixes:
+        batch = found.prompts * steps.prefill
+        apart = VARIATION * workload.output / workload.tokens_per_step * (steps.decode + host)
+        waves = batch / (apart + batch)
+        behind = max(0.0, found.others + 1 - found.prompts) / 2
+        waiting = waves * behind + (1 - waves) * found.others
+        return steps.prefill + host, waiting * workload.tokens_per_step / workload.output
     often = found.others * workload.tokens_per_step / (workload.output * found.prompts)
-    if steps.mixed is None:
-        return steps.prefill + host, often
-    return max(0.0, steps.mixed - steps.decode), min(1.0, often)
+    return max(0.0, (steps.mixed or 0.0) - steps.decode), min(1.0, often)
 
 
 def queue(plan: Plan, ttft: float, tpot: float) -> Queue | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import exp, log
 
 import pytest
 
+from dagc.engines.profiles import Scheduling, profile
 from dagc.plan.plan import Plan
 from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from tests.unit.report_plans import SHAPED, plan
@@ -98,3 +100,29 @@ def test_what_is_not_served_has_no_quantile() -> None:
 
 def test_without_a_rate_nobody_queues() -> None:
     assert queue(subject("concurrency 8"), 0.1, 0.01) is None
+
+
+def apart(concurrency: int, steps: Steps, chunk: int = 1000) -> Serving:
+    """Under an engine whose prompts have steps of their own; prompts of 1,000 tokens, 100 tokens out."""
+    block = f"concurrency {concurrency}    prompt 1000    output 100    chunk {chunk}"
+    one = subject(block)
+    return serve(replace(one, facts=replace(one.facts, engine=APART)), steps)
+
+
+APART = replace(profile("sglang"), serving=Scheduling(False, 0.0, 1.0, "a test"))
+
+
+def test_prompts_of_a_wave_wait_for_those_behind_them() -> None:
+    """Lengths vary by 5 steps of 0.1 s, a batch of one prompt takes 0.5 s: half the waiting is in waves, half even.
+
+    Of 21 in flight 20 others come before each request's end when even, (21 - 1) / 2 = 10 are behind it in a wave.
+    """
+    found = apart(21, Steps(0.5, 0.1, None))
+    assert found.prompt_steps == pytest.approx((20 / 2 + 10 / 2) / 100)
+    assert found.tpot_seconds == pytest.approx(0.1 + 0.15 * 0.5)
+
+
+def test_prompts_computed_together_do_not_wait_for_each_other() -> None:
+    """Four prompts a batch of 2 s against 0.5 s of variation: four fifths in waves, with nobody behind four of four."""
+    found = apart(4, Steps(0.5, 0.1, None), chunk=4000)
+    assert found.prompt_steps == pytest.approx(3 / 5 / 100)
