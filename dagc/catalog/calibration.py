@@ -80,10 +80,9 @@ def load_calibration(name: str) -> Calibration:
 
 
 @cache
-def load_exchanges(name: str) -> Calibration | None:
-    """How fast collectives are on a preset, from `calibrations/collectives/`; None where nothing is known of it."""
-    path = _HERE / "collectives" / f"{name}.json"
-    return read_calibration(path.read_bytes()) if path.exists() else None
+def load_exchanges(name: str) -> Calibration:
+    """How fast collectives are on a preset that has such a file in `calibrations/collectives/`."""
+    return read_calibration((_HERE / "collectives" / f"{name}.json").read_bytes())
 
 
 def read_calibration(text: bytes) -> Calibration:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from dagc.catalog.calibration import Calibration
 from dagc.catalog.dtype import Dtype
 from dagc.source import Span
+
+if TYPE_CHECKING:
+    from dagc.catalog.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class ClusterSpec:
     (global rank, share): a computation takes 1 + share times as long there. Ranks are in order, each once.
 
     `collectives` says who carries them: `custom`, as engines do, means one's own all-reduce of small messages inside
-    a node and kernels like DeepEP's for dispatch and combine, NCCL for all else. `exchanges` is how fast collectives
-    are in measurements on this device.
+    a node and kernels like DeepEP's for dispatch and combine, NCCL for all else. `exchanges` names the preset whose
+    measurements of collectives hold, None where nothing is measured.
     """
 
     name: str
@@ -61,5 +64,5 @@ class ClusterSpec:
     network_efficiency: float
     slowed: tuple[tuple[int, float], ...] = ()
     collectives: Backend = Backend.CUSTOM
-    exchanges: Calibration | None = None
+    exchanges: str | None = None
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])

@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from dagc.catalog.attention import Attention, AttentionKind
-from dagc.catalog.calibration import load_calibration, load_exchanges
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.part import Part
+
+if TYPE_CHECKING:
+    from dagc.catalog.calibration import Calibration
 
 _HERE = Path(__file__).parent
 _ALIASES: Mapping[str, str] = {"h20": "h20-sxm"}
@@ -109,7 +111,7 @@ def load_device(name: str) -> ClusterSpec | None:
         compute_efficiency=data["compute_efficiency"],
         memory_efficiency=data["memory_efficiency"],
         source=data["sources"]["datasheet"],
-        calibration=load_calibration(data["calibration"]) if "calibration" in data else None,
+        calibration=_calibration(data["calibration"]) if "calibration" in data else None,
     )
     return ClusterSpec(
         name=name,
@@ -122,8 +124,15 @@ def load_device(name: str) -> ClusterSpec | None:
         network_latency_seconds=data["network_latency_seconds"],
         link_efficiency=data["link_efficiency"],
         network_efficiency=data["network_efficiency"],
-        exchanges=load_exchanges(name),
+        exchanges=data.get("exchanges"),
     )
+
+
+def _calibration(name: str) -> Calibration:
+    """Imported when there is one: reading a calibration takes longer to load than all of the catalogue."""
+    from dagc.catalog.calibration import load_calibration
+
+    return load_calibration(name)
 
 
 def device_sources(name: str) -> Mapping[str, str]:

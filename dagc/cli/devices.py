@@ -47,7 +47,8 @@ def _document(cluster: ClusterSpec, sources: Mapping[str, str]) -> dict[str, Any
     fields = asdict(cluster)
     device = fields.pop("device")
     joined = {k: v for k, v in fields.items() if k not in ("name", "gpus", "spans", "exchanges")}
-    return {"schema_version": 1, **{k: v for k, v in device.items() if k not in ("source", "calibration")}, **joined, "sources": sources}
+    own = {k: v for k, v in device.items() if k not in ("source", "calibration")}
+    return {"schema_version": 1, **own, **joined, "sources": sources}
 
 
 def _lines(cluster: ClusterSpec, sources: Mapping[str, str]) -> Iterator[str]:

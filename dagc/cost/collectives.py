@@ -92,7 +92,7 @@ def _exchange(communication: Communication, exchange: Exchange, spread: Spread, 
     mean = _group_mean(tokens, groups)
     some = np.where(mean > 0, mean, 1.0)
     nodes = spread.nodes
-    if exchange.groups:
+    if exchange.groups and exchange.top_groups:
         nodes = exchange.top_groups * np.maximum(1.0, nodes / exchange.groups)
     busiest = (_group_bytes(side, groups) / some for side in (tokens, at_experts))
     rows = experts.Tokens(mean, exchange.top, nodes, *busiest)

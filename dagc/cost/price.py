@@ -3,7 +3,8 @@
 Chooses the formula: computation and routing by the roofline of the team's device, communication by pattern, backend
 and the cluster's links. A node whose work another's kernel does costs nothing. Every template is priced once, on the
 devices and slowed ranks of the first program that uses it; templates are shared between stages of one pool only, and
-between those whose ranks are slowed in the same way. A slowed rank computes more slowly; what it sends goes as fast as ever.
+between those whose ranks are slowed in the same way. A slowed rank computes more slowly; what it sends goes as fast as
+ever.
 
 Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would limit nothing.
 """

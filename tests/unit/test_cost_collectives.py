@@ -47,10 +47,10 @@ def microseconds(pattern: Pattern, load: float, over: Groups, cluster: ClusterSp
         # 15/16 · 8 MB is 7.5 MB: 37.5 us on the link, 18.75 us over eight adapters of 50 GB/s; half as long adds
         # 1/16 to the fourth power: 37.5 · (17/16)^(1/4) = 38.072 us; 15 steps at the pace of the network
         (Pattern.ALL_GATHER, TWO_NODES, 38.0728 + 75),
-        # tree: 2 · 8 MB / (8 · 50 GB/s) = 40 us beside 80 us on the link: 80 · (17/16)^(1/4) = 81.222 us, 14 steps
+        # tree: 4 · 8 MB / (8 · 50 GB/s) = 80 us beside 80 us on the link: 80 · 2^(1/4) = 95.1366 us, 14 steps
         # inside and 2 across: less than a ring's 76.146 + 150 us
-        (Pattern.ALL_REDUCE, TWO_NODES, 81.2219 + 14 + 10),
-        # one GPU a node: ring 2·3/4·8 MB / 50 GB/s = 240 us and 6 · 5 us; a tree would take 4·8 MB / 50 GB/s
+        (Pattern.ALL_REDUCE, TWO_NODES, 95.1366 + 14 + 10),
+        # one GPU a node: ring 2·3/4·8 MB / 50 GB/s = 240 us and 6 · 5 us; a tree would take 8·8 MB / 50 GB/s
         (Pattern.ALL_REDUCE, FOUR_NODES, 240 + 30),
         # 7/8 leaves for peers: 7 MB / 200 GB/s = 35 us, one latency
         (Pattern.ALL_TO_ALL, ONE_NODE, 35 + 1),

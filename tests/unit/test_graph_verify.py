@@ -80,12 +80,7 @@ SABOTAGE: dict[str, tuple[str, str, Change]] = {
     "rows of another size": (
         "V006", "moe.combine", lambda _, n: replace(n, communication=replace(message(n), row_bytes=7168.0)),
     ),
-    "half of a dispatch arrives": (
-        "V005", "moe.dispatch",
-        lambda _, n: replace(
-            n, communication=replace(message(n), exchange=replace(message(n).exchange, taken=message(n).bytes / 2)),
-        ),
-    ),
+    "half of a dispatch arrives": ("V005", "moe.dispatch", lambda _, n: carrying(exchanging(n, 0.5), message(n).bytes)),
     "another hidden size": (
         "V007", "moe.norm",
         lambda _, n: replace(n, output=Tensor(Dtype.BF16, (Dim("t", n.output.dims[0].size), Dim("m", 4096)))),

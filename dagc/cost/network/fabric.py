@@ -10,11 +10,11 @@ The all-reduce inside a node is that of the named engine, or of vLLM where none 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 
-from dagc.catalog.calibration import Regime
+from dagc.catalog.calibration import Calibration, Regime, load_exchanges
 from dagc.catalog.device import Backend, ClusterSpec
 from dagc.cost.network.terms import Coefficients, Wires
 
@@ -52,11 +52,17 @@ class Fabric:
 
     def chosen(self, name: str) -> Chosen:
         """Coefficients of a regime, measured or stated."""
-        measured = [given for given in (self.cluster.device.calibration, self.cluster.exchanges) if given]
-        regime = next((found for given in measured if (found := given.regime(name))), None)
+        regime = next((found for given in self._measured() if (found := given.regime(name))), None)
         if regime is None:
             return Chosen(self._stated(name), None, name)
         return Chosen({**regime.coefficients, **self._written(regime)}, regime, name)
+
+    def _measured(self) -> Iterator[Calibration]:
+        """The device's own calibration may hold collectives, which go before those of the preset."""
+        if self.cluster.device.calibration:
+            yield self.cluster.device.calibration
+        if self.cluster.exchanges:
+            yield load_exchanges(self.cluster.exchanges)
 
     def _stated(self, name: str) -> Mapping[str, float]:
         cluster = self.cluster
