@@ -39,7 +39,7 @@ _NCCL: dict[Pattern, tuple[str, Formula]] = {
 }
 
 
-_EXPERTS = {Kernel.NORMAL: experts.normal, Kernel.LOW_LATENCY: experts.low_latency}
+_EXPERTS: dict[Kernel, experts.TokenFormula] = {Kernel.NORMAL: experts.normal, Kernel.LOW_LATENCY: experts.low_latency}
 
 
 def collective_cost(communication: Communication, fabric: Fabric) -> NodeCost:

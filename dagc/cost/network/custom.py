@@ -14,6 +14,9 @@ import numpy as np
 
 from dagc.cost.network.terms import ByGroup, Coefficients, Spread, Terms, Wires, faster
 
+MOST = 8 * 2**20
+"""Bytes up to which an engine's own all-reduce is taken where nothing else is known: the limit of vLLM's."""
+
 
 def custom_all_reduce(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
     """All-reduce inside one node; infinite across nodes and beyond `most` bytes."""
@@ -23,5 +26,5 @@ def custom_all_reduce(given: Coefficients, load: ByGroup, spread: Spread, wires:
     part = 2.0 * peers / spread.size * load
     two = Terms(part / (given["share_two"] * wires.link), given["launch_two"] + steps)
     best = faster(one, two)
-    refused = (load > given["most"]) | (spread.nodes > 1)
+    refused = (load > given.get("most", MOST)) | (spread.nodes > 1)
     return Terms(np.where(refused, np.inf, best.bandwidth), best.latency)

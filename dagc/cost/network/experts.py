@@ -30,11 +30,15 @@ section 2.1.2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from dagc.cost.network.terms import ByGroup, Coefficients, Spread, Terms, Wires, joined
+
+SMS = 20.0
+"""Streaming multiprocessors of normal kernels where nothing else is known: what DeepEP takes unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +54,10 @@ class Tokens:
     nodes: ByGroup
     source: ByGroup
     target: ByGroup
+
+
+TokenFormula = Callable[[Coefficients, Tokens, Spread, Wires], Terms]
+"""Coefficients, tokens, spread and wires to seconds."""
 
 
 def low_latency(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) -> Terms:
@@ -71,9 +79,9 @@ def normal(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) ->
     reachable = np.where(calm, given["network_share"], given.get("contended_share", 1.0))
     limits = [far / (reachable * wires.network)]
     limits.append(near * (spread.local - 1) / spread.local / (given["share"] * wires.link))
-    if "sms" in given:
+    if "sm_rate" in given:
         rate = np.where(spread.nodes > 1, given["sm_rate"], given["sm_rate_inside"])
-        limits.append((near + far) / (given["sms"] * rate))
+        limits.append((near + far) / (given.get("sms", SMS) * rate))
     return Terms(rows * joined(*limits), given["launch"] + np.log2(spread.nodes) * given["hop"])
 
 

@@ -18,9 +18,6 @@ from dagc.catalog.calibration import Calibration, Regime, load_exchanges
 from dagc.catalog.device import Backend, ClusterSpec
 from dagc.cost.network.terms import Coefficients, Wires
 
-MOST = 8 * 2**20
-"""Bytes up to which an engine's own all-reduce is taken where nothing is measured: the limit of vLLM's."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
@@ -70,9 +67,10 @@ class Fabric:
         shares = {"share": cluster.link_efficiency, "network_share": cluster.network_efficiency}
         kind, _, backend = name.partition("/")
         if kind == "all_reduce" and backend != "nccl":
-            return {**shares, "share_two": cluster.link_efficiency, "launch": inside, "launch_two": 2 * inside} | {
+            return {**shares, "share_two": cluster.link_efficiency} | {
+                "launch": inside,
+                "launch_two": 2 * inside,
                 "step": 0.0,
-                "most": MOST,
             }
         first = inside if kind in ("all_to_all", "dispatch", "combine") else 0.0
         return {**shares, "launch": first, "step": 0.0 if first else inside, "hop": across, "ramp": 0.0}
