@@ -20,6 +20,7 @@ class DeviceSpec:
 
     `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak,
     and what is used where `calibration` says nothing. `source` names the datasheet or table of the figures.
+    `processors` is the number of streaming multiprocessors (compute units).
     """
 
     name: str
@@ -29,6 +30,7 @@ class DeviceSpec:
     compute_efficiency: float
     memory_efficiency: float
     source: str = "given"
+    processors: int | None = None
     calibration: Calibration | None = None
 
 
