@@ -48,9 +48,6 @@ class Question:
     inputs: Inputs
 
 
-_TRITON = ("vllm", "sglang")
-"""Engines whose experts run in a Triton kernel with a configuration for each shape and device."""
-
 _LATENT_KEY = 256
 """A single key-value head with wider keys than this is a latent."""
 
@@ -75,6 +72,7 @@ def _product(node: Node, setting: Setting) -> Question | None:
 
 
 def _grouped(node: Node, setting: Setting) -> Question:
+    """The tuned kernel, whatever the shape: serving runs do not show the time of untuned ones (`/default`)."""
     shape = dict(node.shape)
     n, k = _one(shape["n"]), _one(shape["k"])
     rows = node.flops / (2.0 * n * k)
@@ -84,20 +82,7 @@ def _grouped(node: Node, setting: Setting) -> Question:
     labels = _labels(node.dtype, setting, scaled)
     inputs = {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": node.memory_bytes, "cast": np.zeros_like(rows)}
     names = [f"grouped_gemm/{label}" for label in labels]
-    if setting.engine in _TRITON and not _has_configuration(node, setting, labels):
-        names = [f"{name}/default" for name in names] + names
     return Question(tuple(names), inputs)
-
-
-def _has_configuration(node: Node, setting: Setting, labels: tuple[str, ...]) -> bool:
-    """Whether engines ship a configuration of their Triton kernel for the experts held, their width and the device."""
-    calibration = setting.device.calibration
-    if calibration is None:
-        return True
-    shape = dict(node.shape)
-    known = next((calibration.configured[label] for label in labels if label in calibration.configured), None)
-    width = shape["k"] if node.key.endswith("down") else shape["n"] // 2
-    return known is None or (shape["held"], width) in known
 
 
 def _core(node: Node, setting: Setting) -> Question:

@@ -21,8 +21,8 @@ WORST = {
     "expert exchange": 0.030,
     "layers": 0.220,
     "static batch": 0.180,
-    "serving": 0.145,
-    "serving, ep or dp": 0.210,
+    "serving": 0.120,
+    "serving, ep or dp": 0.115,
     "deployments": 0.115,
     "memory": 0.005,
 }

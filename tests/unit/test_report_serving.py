@@ -113,16 +113,16 @@ APART = replace(profile("sglang"), serving=Scheduling(False, 0.0, 1.0, "a test")
 
 
 def test_prompts_of_a_wave_wait_for_those_behind_them() -> None:
-    """Lengths vary by 5 steps of 0.1 s, a batch of one prompt takes 0.5 s: half the waiting is in waves, half even.
+    """Lengths vary by 3 steps of 0.1 s, a batch of one prompt takes 0.3 s: half the waiting is in waves, half even.
 
     Of 21 in flight 20 others come before each request's end when even, (21 - 1) / 2 = 10 are behind it in a wave.
     """
-    found = apart(21, Steps(0.5, 0.1, None))
+    found = apart(21, Steps(0.3, 0.1, None))
     assert found.prompt_steps == pytest.approx((20 / 2 + 10 / 2) / 100)
-    assert found.tpot_seconds == pytest.approx(0.1 + 0.15 * 0.5)
+    assert found.tpot_seconds == pytest.approx(0.1 + 0.15 * 0.3)
 
 
 def test_prompts_computed_together_do_not_wait_for_each_other() -> None:
-    """Four prompts a batch of 2 s against 0.5 s of variation: four fifths in waves, with nobody behind four of four."""
-    found = apart(4, Steps(0.5, 0.1, None), chunk=4000)
+    """Four prompts a batch of 1.2 s against 0.3 s of variation: four fifths in waves, nobody behind four of four."""
+    found = apart(4, Steps(0.3, 0.1, None), chunk=4000)
     assert found.prompt_steps == pytest.approx(3 / 5 / 100)
