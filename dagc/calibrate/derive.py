@@ -10,11 +10,33 @@ microsoft/vidur @ 7d475133 and alibaba/InferSim @ f2293dab.
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import median
 
 from dagc.catalog.calibration import Calibration, Regime
+from dagc.cost.gemm import LAYER
+from dagc.cost.stream import STREAMED
 
 LEAST_ERROR = 0.2
 """Relative error to expect of a regime of another device, unless its own is larger."""
+
+
+STREAMS = "experts/stream"
+"""The regime of activation and sum between and after the products of experts."""
+
+
+def with_streams(own: Calibration) -> Calibration:
+    """The calibration with a regime for what lies between the products, where whole expert layers were fitted.
+
+    Their traffic is so many times the least there can be, so that a stream goes at that part of the bandwidth; its
+    launches are in those of the products. The median of the types that were measured.
+    """
+    whole = [regime for regime in own.regimes.values() if regime.formula == LAYER.name]
+    if not whole:
+        return own
+    share = 1 / median(regime.coefficients["traffic"] for regime in whole)
+    coefficients = {"launch": 0.0, "memory": float(f"{min(1.0, share):.5g}")}
+    stream = replace(whole[0], formula=STREAMED.name, coefficients=coefficients, fitted={})
+    return replace(own, regimes=dict(sorted({**own.regimes, STREAMS: stream}.items())))
 
 
 def completed(own: Calibration, relative: Calibration) -> Calibration:

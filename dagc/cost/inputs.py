@@ -106,6 +106,16 @@ def _stream(*regimes: str) -> Callable[[Node, Setting], Question]:
     return ask
 
 
+def _experts(*regimes: str) -> Callable[[Node, Setting], Question]:
+    """Streams that may belong to the experts of a layer."""
+    plain, own = _stream(*regimes), _stream("experts/stream", *regimes)
+
+    def ask(node: Node, setting: Setting) -> Question:
+        return (own if node.key.endswith(("moe.experts.activation", "moe.aggregate")) else plain)(node, setting)
+
+    return ask
+
+
 def _labels(dtype: Dtype, setting: Setting, scaled: bool) -> tuple[str, ...]:
     """Names of the way of computing in regimes, the nearest first."""
     if dtype not in setting.device.flops:
@@ -141,8 +151,8 @@ _ASK: Mapping[str, Callable[[Node, Setting], Question | None]] = {
     GROUPED_GEMM.name: _grouped,
     ATTENTION_CORE.name: _core,
     NORM.name: _stream("norm", "elementwise"),
-    ACTIVATION.name: _stream("activation", "elementwise"),
-    AGGREGATE.name: _stream("elementwise"),
+    ACTIVATION.name: _experts("activation", "elementwise"),
+    AGGREGATE.name: _experts("elementwise"),
     EMBEDDING.name: _stream("elementwise"),
     KV_WRITE.name: _stream("elementwise"),
     SAMPLING.name: _stream("sampling", "elementwise"),

@@ -71,9 +71,15 @@ def operator_cost(
     rates = achieved(device, node, activation)
     if device.calibration is not None and (asked := question(node, Setting(device, activation, engine))):
         regime = device.calibration.regime(*asked.regimes)
-        if regime is not None:
+        if regime is not None and is_complete(regime):
             return _measured(asked, regime, device, rates, slowdown)
     return _roofline(node, device, rates, slowdown)
+
+
+def is_complete(regime: Regime) -> bool:
+    """Whether its formula is known and has all its coefficients: a file of a user may have been written elsewhere."""
+    formula = NODE_FORMULAS.get(regime.formula)
+    return formula is not None and all(p.name in regime.coefficients for p in formula.parameters)
 
 
 def _roofline(node: Node, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dagc.calibrate.derive import completed
+from dagc.calibrate.derive import completed, with_streams
 from dagc.calibrate.fit import FittingAbsent, fit_regime
 from dagc.calibrate.table import read_table
 from dagc.catalog.calibration import Calibration, Regime
@@ -38,7 +38,7 @@ def fit(
                 return None, (_absent(),)
     if found:
         return None, in_order(found)
-    own = Calibration(device=device.name, regimes=dict(sorted(regimes.items())))
+    own = with_streams(Calibration(device=device.name, regimes=dict(sorted(regimes.items()))))
     return completed(own, relative) if relative else own, ()
 
 

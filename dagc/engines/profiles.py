@@ -46,8 +46,8 @@ class Scheduling:
 
     `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
     waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
-    Fitted to 1,075 serving runs (ai-dynamo/aiconfigurator @ 095f58a5, half of them held out) it is 0 to 0.25 ms and makes
-    none of the three engines more exact than 0: their hosts work beside the GPU.
+    Fitted to 1,075 serving runs (ai-dynamo/aiconfigurator @ 095f58a5, half of them held out) it is 0 to 0.25 ms and
+    makes none of the three engines more exact than 0: their hosts work beside the GPU.
     `memory_share` of a device is what it takes for weights, cache and all else.
     """
 

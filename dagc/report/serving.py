@@ -33,9 +33,10 @@ from dagc.plan.plan import Plan
 from dagc.plan.serving import interleaving
 
 VARIATION = 0.03
-"""How much lengths of output differ between requests, as a share of them. An assumption, between benchmarks with lengths
-all alike and ones that draw them from the upper fifth; runs of both kinds (ai-dynamo/aiconfigurator @ 095f58a5) have a
-median error without much bias with it."""
+"""How much lengths of output differ between requests, as a share of them.
+
+An assumption, between benchmarks with lengths all alike and ones that draw them from the upper fifth: on runs of both
+kinds (ai-dynamo/aiconfigurator @ 095f58a5) it leaves little bias."""
 
 
 @dataclass(frozen=True, slots=True)
