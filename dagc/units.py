@@ -23,6 +23,7 @@ class Dimension(StrEnum):
     FLOP_RATE = "flop/s"
     SECONDS = "seconds"
     TOKEN_RATE = "tokens/s"
+    REQUEST_RATE = "requests/s"
     SHARE = "share"
     RATIO = "ratio"
     COUNT = "count"
@@ -80,6 +81,11 @@ def _table() -> dict[str, tuple[Unit, ...]]:
     rows += [
         Unit(f"{token}/{time}", Dimension.TOKEN_RATE, 1 / scale)
         for token in ("tokens", "token", "tok")
+        for time, scale in _TIMES.items()
+    ]
+    rows += [
+        Unit(f"{request}/{time}", Dimension.REQUEST_RATE, 1 / scale)
+        for request in ("requests", "request")
         for time, scale in _TIMES.items()
     ]
     rows += [Unit("%", Dimension.SHARE, 0.01), Unit("x", Dimension.RATIO, 1.0)]

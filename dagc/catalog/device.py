@@ -25,6 +25,7 @@ class DeviceSpec:
 
     `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak,
     and what is used where `calibration` says nothing. `source` names the datasheet or table of the figures.
+    `processors` is the number of streaming multiprocessors (compute units).
     """
 
     name: str
@@ -34,6 +35,7 @@ class DeviceSpec:
     compute_efficiency: float
     memory_efficiency: float
     source: str = "given"
+    processors: int | None = None
     calibration: Calibration | None = None
 
 

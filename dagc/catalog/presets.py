@@ -111,6 +111,7 @@ def load_device(name: str) -> ClusterSpec | None:
         compute_efficiency=data["compute_efficiency"],
         memory_efficiency=data["memory_efficiency"],
         source=data["sources"]["datasheet"],
+        processors=data.get("processors"),
         calibration=_calibration(data["calibration"]) if "calibration" in data else None,
     )
     return ClusterSpec(

@@ -13,11 +13,13 @@ COMMANDS = {
     "devices": "the GPUs that dagc knows",
     "export": "a plan for other programs: Chakra traces, GraphML, Mermaid",
     "explain": "what a diagnostic's code means",
+    "fit": "a device's calibration from measurements",
     "fmt": "a plan in canonical text",
     "launch": "the flags with which an engine runs a strategy",
     "rules": "every code that a diagnostic can have",
     "memory": "what each GPU holds, and what would still fit",
     "models": "the models that dagc knows, and config.json files",
+    "validate": "measured cases beside what is predicted of them",
     "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""

@@ -12,12 +12,14 @@ engines do it, unless it says `nccl`.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
+from dagc.declare.calibration import declare_calibration
 from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, read_fields
 from dagc.declare.slowed import SLOW, declare_slowed
 from dagc.diag.diagnostic import Diagnostic
@@ -57,6 +59,7 @@ DEVICE = (
     Field("compute", Kind.QUANTITY, Dimension.FLOP_RATE, table=COMPUTE, optional=True, misnomers=("flops", "tflops")),
     Field("efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("compute_efficiency", "mfu")),
     Field("memory_efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("bandwidth_efficiency",)),
+    Field("calibration", Kind.NAME),
 )
 
 FIELDS = (
@@ -92,8 +95,13 @@ _OF_DEVICE = {
 _FORMS = "write `cluster h100-sxm x 64` or `cluster NAME { gpus … device … }`"
 
 
-def declare_cluster(block: Block | None) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
-    """The cluster of a block, or the default without one; None with the diagnostics when something in it is wrong."""
+def declare_cluster(
+    block: Block | None, base_directory: Path = Path()
+) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+    """The cluster of a block, or the default without one; None with the diagnostics when something in it is wrong.
+
+    `base_directory` is where the path of a calibration starts: the plan's directory.
+    """
     if block is None:
         return load_device(DEFAULT), ()
     entries = block.body or ()
@@ -107,7 +115,11 @@ def declare_cluster(block: Block | None) -> tuple[ClusterSpec | None, tuple[Diag
         problems = (*problems, _twice(gpus, record))
     if problems or base is None:
         return None, problems
+    calibration = declare_calibration(base.device.calibration, record.table("device"), base_directory)
+    if isinstance(calibration, Diagnostic):
+        return None, (calibration,)
     merged = _merged(base, name.text if name else "cluster", gpus, record, block.span)
+    merged = replace(merged, device=replace(merged.device, calibration=calibration))
     return replace(merged, slowed=slowed.shares, spans={**merged.spans, **slowed.spans}), ()
 
 

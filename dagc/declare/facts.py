@@ -58,7 +58,7 @@ def declare_facts(
     blocks = _first_of_each(file.blocks) | _first_of_each(overrides)
     model, wrong = declare_model(blocks.get("model"), base_directory)
     problems += wrong
-    cluster, wrong = declare_cluster(blocks.get("cluster"))
+    cluster, wrong = declare_cluster(blocks.get("cluster"), base_directory)
     problems += wrong
     workload, wrong = declare_workload(blocks.get("workload"))
     problems += wrong

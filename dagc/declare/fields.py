@@ -97,6 +97,7 @@ _EXAMPLES = {
     Dimension.FLOP_RATE: "400 TFLOP/s",
     Dimension.SECONDS: "2 us",
     Dimension.TOKEN_RATE: "100 tokens/s",
+    Dimension.REQUEST_RATE: "2 requests/s",
     Dimension.SHARE: "60 %",
     Dimension.RATIO: "1.5 x",
     Dimension.COUNT: "8",

@@ -2,16 +2,21 @@
 
 Defaults are 128 sequences over the whole deployment, prompts of 1,024 tokens, 128 output tokens, uniform routing and
 prefill chunks of 8,192 tokens: a small load that shows a plan's shape, not a benchmark. Without a `block` the cache is
-in blocks of the engine's size, 16 tokens without an engine. Skewed routing is written
-`routing zipf EXPONENT`, with `seed NUMBER` behind it for another draw than that of seed 0.
+in blocks of the engine's size, 16 tokens without an engine. Skewed routing is written `routing zipf EXPONENT`, with
+`seed NUMBER` behind it for another draw than that of seed 0. `concurrency` in place of `batch` says that requests come
+and go; `rate`, `cached` and `draft` say how they arrive, what of a prompt is known, and how many tokens are guessed
+ahead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import remove
 from dagc.plan.workload import Workload
+from dagc.source import Span
 from dagc.syntax.tree import Block
 from dagc.units import Dimension
 
@@ -26,7 +31,8 @@ _MOST_TOKENS = 10**8
 _MOST_BLOCK = 2**20
 
 FIELDS = (
-    Field("batch", maximum=10**9, misnomers=("sequences", "concurrency", "requests", "batch_size")),
+    Field("batch", maximum=10**9, misnomers=("sequences", "requests", "batch_size")),
+    Field("concurrency", maximum=10**6, misnomers=("in_flight", "max_num_seqs")),
     Field("prompt", maximum=_MOST_TOKENS, misnomers=("input", "isl", "prompt_length", "context")),
     Field("output", maximum=_MOST_TOKENS, misnomers=("osl", "output_length", "generate")),
     Field(
@@ -40,6 +46,10 @@ FIELDS = (
     ),
     Field("chunk", maximum=_MOST_TOKENS, misnomers=("chunked_prefill", "max_tokens")),
     Field("block", maximum=_MOST_BLOCK, misnomers=("block_size", "page", "page_size", "tokens_per_block")),
+    Field("cached", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="50 %", misnomers=("prefix_cache",)),
+    Field("rate", Kind.QUANTITY, Dimension.REQUEST_RATE, misnomers=("arrivals", "request_rate", "qps")),
+    Field("draft", maximum=64, sample="3", misnomers=("speculate", "speculative", "mtp")),
+    Field("accept", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="70 %", misnomers=("acceptance",)),
 )
 
 
@@ -50,7 +60,7 @@ def declare_workload(block: Block | None) -> tuple[Workload | None, tuple[Diagno
     record, problems = read_fields(block.body or (), FIELDS, "workload")
     if block.head:
         problems = (_head(block), *problems)
-    problems = (*problems, *_draw(record))
+    problems = (*problems, *_draw(record), *_together(record))
     return (None if problems else _workload(record)), problems
 
 
@@ -62,6 +72,12 @@ def _head(block: Block) -> Diagnostic:
         help=("write `workload { batch 128    prompt 1024    output 128 }`",),
         fixes=remove(block.head[0].span.to(block.head[-1].span), safe=True),
     )
+
+
+def _spans(record: Record) -> Mapping[str, Span]:
+    """Where each field stands; a concurrency is the batch of whatever asks for its place."""
+    spans = record.spans()
+    return {"batch": spans["concurrency"], **spans} if "concurrency" in spans else spans
 
 
 def _draw(record: Record) -> tuple[Diagnostic, ...]:
@@ -77,9 +93,31 @@ def _draw(record: Record) -> tuple[Diagnostic, ...]:
     )  # fmt: skip
 
 
+def _together(record: Record) -> Iterator[Diagnostic]:
+    """Fields that need each other, or do not go together."""
+    if "batch" in record and "concurrency" in record:
+        yield BAD_VALUE.at(
+            record.fields["batch"].span, "a workload is a static batch or a concurrency, not both", "one too many",
+            labels=(Label(record.fields["concurrency"].span, "requests in flight"),),
+            help=("keep `batch` for requests that start together, `concurrency` for ones that come and go",),
+        )  # fmt: skip
+    if "rate" in record and "concurrency" not in record:
+        yield BAD_VALUE.at(
+            record.fields["rate"].span, "an arrival rate needs the number of requests that may be in flight",
+            "no `concurrency` is stated", help=("write `concurrency 64    rate 2 requests/s`",),
+        )  # fmt: skip
+    if ("draft" in record) != ("accept" in record):
+        yield BAD_VALUE.at(
+            record.fields["draft" if "draft" in record else "accept"].span,
+            "drafted tokens are worth what is accepted of them", "the other is not stated",
+            help=("write `draft 3    accept 70 %`",),
+        )  # fmt: skip
+
+
 def _workload(record: Record) -> Workload:
+    concurrency = record.count("concurrency")
     return Workload(
-        batch=record.count("batch") or DEFAULT.batch,
+        batch=concurrency or record.count("batch") or DEFAULT.batch,
         prompt=record.count("prompt") or DEFAULT.prompt,
         output=record.count("output") or DEFAULT.output,
         routing=record.word("routing") or DEFAULT.routing,
@@ -87,5 +125,10 @@ def _workload(record: Record) -> Workload:
         zipf_exponent=record.number("routing_zipf") or DEFAULT.zipf_exponent,
         seed=record.count("routing_seed") or DEFAULT.seed,
         block=record.count("block"),
-        spans=record.spans(),
+        concurrency=concurrency,
+        cached=record.number("cached") or 0.0,
+        requests_per_second=record.number("rate"),
+        drafted=record.count("draft") or 0,
+        acceptance=record.number("accept") or 0.0,
+        spans=_spans(record),
     )

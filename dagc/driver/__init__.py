@@ -1,8 +1,9 @@
 """What dagc does, one pipeline a file, and the only place that knows the order of the steps.
 
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
-offers, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read` finds what a flat notation means.
-Each is imported when it is first asked for, because start-up counts.
+offers, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read` finds what a flat notation means,
+`fit` makes a calibration of measurements, `validate` holds predictions against cited ones. Each is imported when it is
+first asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dagc.driver.checking import check
     from dagc.driver.exporting import export
+    from dagc.driver.fitting import fit
     from dagc.driver.fixing import fix
     from dagc.driver.launching import launch
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
+    from dagc.driver.validating import validate
     from dagc.driver.weighing import memory
 
-__all__ = ["Checked", "Outcome", "check", "export", "fix", "launch", "memory", "read"]
+__all__ = ["Checked", "Outcome", "check", "export", "fit", "fix", "launch", "memory", "read", "validate"]
 
 _PLACES = {
-    "check": "checking", "export": "exporting", "fix": "fixing", "launch": "launching", "memory": "weighing",
-    "read": "reading", "Checked": "outcome", "Outcome": "outcome",
+    "check": "checking", "export": "exporting", "fit": "fitting", "fix": "fixing", "launch": "launching",
+    "memory": "weighing", "read": "reading", "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

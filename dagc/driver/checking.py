@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
+from dagc.cost.admission import admitted
 from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.cost.reach import judge_reach
@@ -23,7 +24,7 @@ from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Priced, S
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.lower import lower
+from dagc.lower.lower import lower, lower_mixed
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
@@ -90,13 +91,22 @@ def _holds(outer: Span, inner: Span) -> bool:
 
 def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
     """Memory, graph, cost, schedule, and the rules on them."""
+    if not missing_shapes(plan):
+        plan = admitted(plan)
     memory = rank_memory(plan) if not missing_shapes(plan) else None
-    graph, timelines, others = None, None, ()
+    graph, timelines, others, mixed = None, None, (), None
     if memory is not None and not missing_rates(plan):
         graph, timelines, others = _timelines(plan, found, say)
-    assessment = assess(plan, memory, timelines)
+        mixed = _mixed(plan) if timelines else None
+    assessment = assess(plan, memory, timelines, mixed)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others)
+
+
+def _mixed(plan: Plan) -> Timeline | None:
+    """The timeline of a decode step that prompts ride along with; None where none do."""
+    phase = lower_mixed(plan)
+    return schedule(price(phase, plan)) if phase else None
 
 
 def _timelines(

@@ -24,6 +24,7 @@ from dagc.lower.attention_core import (
     add_context_gather,
     add_core,
     add_read,
+    add_riders_core,
     cache_tensor,
     heads_tensor,
 )
@@ -70,7 +71,8 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
         add_cache_write(builder, stage, batch, kept)
         add_context_gather(builder, stage, batch, kept)
         cache = cache_tensor(stage, batch, form.reach, kept)
-    add_core(builder, stage, batch, form.reach, core, queries, cache)
+    filled = add_core(builder, stage, batch, form.reach, core, queries, cache)
+    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     return part.heads * part.value_dim
 
 
@@ -96,6 +98,8 @@ def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     _add_down(builder, stage, batch, whole.cached, source)
     attend = _expanded if batch.is_prefill and whole.indexer is None else _absorbed
     attend(builder, stage, batch, form, queries)
+    if batch.riders and whole.indexer is None:
+        _expand_riders(builder, stage, batch, form, queries)
     return form.part.heads * whole.v_head
 
 
@@ -113,7 +117,8 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     add_context_gather(builder, stage, batch, {"c": part.head_dim})
     core = Core(part.heads, part.head_dim, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
     cache = cache_tensor(stage, batch, form.reach, {"c": part.head_dim})
-    add_core(builder, stage, batch, form.reach, core, queries, cache, written)
+    filled = add_core(builder, stage, batch, form.reach, core, queries, cache, written)
+    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     group = -(-form.whole.heads // form.whole.o_groups) * part.head_dim
     matrix = stage.matrix(part.o_lora, group, Part.ATTENTION)
     latents = stage.tensor({"t": largest(batch.tokens), "c": part.o_groups * part.o_lora})
@@ -156,21 +161,35 @@ def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     add_core(builder, stage, batch, form.reach, core, queries, None)
 
 
+def _expand_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
+    """In a mixed step prompt tokens are attended to as in prefill, after the decoded ones in the latent space."""
+    part, filled, riders = form.part, builder.last, batch.riders or batch
+    positions, width = riders.positions(form.reach), part.qk_nope + part.v_head
+    up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
+    whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
+    source = add_gemm(builder, stage, "attention.riders_kv_up", positions, up, whole, (queries,), (filled,))
+    core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
+    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries, source))
+
+
 def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
-    """Decode: queries go into the latent space, and the result comes out of it."""
-    part, latent = form.part, form.part.cached
+    """Decode: queries go into the latent space, and the result comes out of it. Riders do where an indexer chooses."""
+    part, latent, indexed = form.part, form.part.cached, form.whole.indexer is not None
+    rows = batch.tokens if indexed else batch.decoded.tokens
     written = builder.last
     into = stage.matrix(part.kv_lora, part.qk_nope, Part.ATTENTION)
     absorbed = builder.add(
         "attention.q_absorb", GEMM, heads_tensor(stage, batch, part.heads, latent),
-        _per_head(stage, batch.tokens, part.heads, into), inputs=(queries,), after=(written,),
+        _per_head(stage, rows, part.heads, into), inputs=(queries,), after=(written,),
     )  # fmt: skip
     add_context_gather(builder, stage, batch, {"c": latent})
     cache = cache_tensor(stage, batch, form.reach, {"c": latent})
     core = Core(part.heads, latent, part.kv_lora, latent, stage.shapes.kv_dtype)
-    add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
+    filled = add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
+    if indexed:
+        add_riders_core(builder, stage, batch, form.reach, core, (filled, absorbed))
     out_of = stage.matrix(part.v_head, part.kv_lora, Part.ATTENTION)
-    work = _per_head(stage, batch.tokens, part.heads, out_of)
+    work = _per_head(stage, rows, part.heads, out_of)
     builder.add("attention.v_up", GEMM, heads_tensor(stage, batch, part.heads, part.v_head), work)
 
 

@@ -14,7 +14,7 @@ from math import prod
 
 from dagc.catalog.attention import Reach
 from dagc.catalog.dtype import Dtype
-from dagc.graph.graph import Groups, Load, Pattern
+from dagc.graph.graph import Groups, Pattern
 from dagc.graph.ops import ATTENTION_CORE, KV_READ, KV_WRITE
 from dagc.graph.tensor import Tensor
 from dagc.lower.batch import Batch
@@ -45,7 +45,7 @@ def heads_tensor(stage: Stage, batch: Batch, heads: int, width: int) -> Tensor:
 
 def cache_tensor(stage: Stage, batch: Batch, reach: Reach, kept: dict[str, int]) -> Tensor:
     """What the core reads of the rank's cache: the positions of its sequences, each of `kept` dimensions."""
-    return _kept(stage, {"s": largest(_positions(batch, reach))}, kept, stage.shapes.kv_dtype)
+    return _kept(stage, {"s": largest(batch.decoded.positions(reach))}, kept, stage.shapes.kv_dtype)
 
 
 def add_cache_write(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> int:
@@ -95,11 +95,22 @@ def add_core(
     if cache is not None:
         source = add_read(builder, cache, (source,))
     output = heads_tensor(stage, batch, core.heads * shares, core.value)
-    work = _core_work(stage, batch, reach, core)
+    work = _core_work(stage, batch.decoded, reach, core)
     added = builder.add("attention.core", ATTENTION_CORE, output, work, inputs=tuple(dict.fromkeys((queries, source))))
     if not batch.is_prefill and stage.attention.cp > 1:
         added = _add_merge(builder, stage, batch, core, output)
     return _add_scatter(builder, stage, batch, core) if shares > 1 else added
+
+
+def add_riders_core(
+    builder: TemplateBuilder, stage: Stage, batch: Batch, reach: Reach, core: Core, inputs: tuple[int, ...]
+) -> None:
+    """In a mixed step: the core of the prompt tokens, a kernel of its own that fills up the result of the other."""
+    if batch.riders is None:
+        return
+    output = heads_tensor(stage, batch, core.heads, core.value)
+    work = _core_work(stage, batch.riders, reach, core)
+    builder.add("attention.riders_core", ATTENTION_CORE, output, work, inputs=inputs)
 
 
 def _core_work(stage: Stage, batch: Batch, reach: Reach, core: Core) -> Work:
@@ -110,19 +121,19 @@ def _core_work(stage: Stage, batch: Batch, reach: Reach, core: Core) -> Work:
     shares = 1 if batch.is_prefill else stage.options.decode_context
     pairs = batch.pairs(reach)
     flops = 2.0 * core.heads * shares * (core.key + core.value) * pairs
-    context = _positions(batch, reach) * core.position * core.dtype.bytes
+    context = batch.positions(reach) * core.position * core.dtype.bytes
     ends = batch.tokens * core.heads * shares * (core.key + core.value) * stage.activation.bytes
+    latent = core.position == core.key
     shape = (
         ("queries", largest(batch.tokens)),
-        ("context", largest(_positions(batch, reach))),
+        ("context", largest(batch.positions(reach))),
         ("heads", core.heads * shares),
+        ("kv_heads", 1 if latent else max(1, round(core.position / (core.key + core.value)))),
+        ("key", core.key),
+        ("value", core.value),
+        ("sequences", largest(batch.sequences)),
     )
     return Work(flops, context + ends, stage.activation, shape)
-
-
-def _positions(batch: Batch, reach: Reach) -> Load:
-    """Positions that a rank reads in the core: whole prompts, or its part of the contexts of its sequences."""
-    return batch.sequences * (batch.prompt if batch.is_prefill else batch.cached(reach))
 
 
 def _kept(stage: Stage, rows: dict[str, int], kept: dict[str, int], dtype: Dtype) -> Tensor:

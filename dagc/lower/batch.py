@@ -7,11 +7,16 @@ on the first ranks.
   taken as balanced between the parts.
 - One decode step takes one token of every sequence. The context is the prompt and half of the output, which is its
   mean over the generation. The ranks of a context-parallel group hold the same tokens and each a part of the cache.
+  With speculative decoding it takes the drafted tokens of every sequence too.
+- A mixed step is a decode step in which prompt tokens ride along: its riders, a prefill batch of their own. A part of
+  a prompt is taken as its share of the whole one, so that it attends to the mean of what the prompt's tokens do.
+
+Of a prompt that the prefix cache holds in part, the rest is computed, and attends to all of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,7 +36,9 @@ class Batch:
 
     `sequences` and `tokens` are by rank. `copies` ranks hold the same tokens, so `tokens / copies` summed over ranks
     are the distinct tokens of the micro-batch. `part` is the share of a sequence's positions that a rank keeps in
-    its cache. `prompt` and `context` are in tokens of one sequence.
+    its cache. `prompt`, `prefix` (what of it the prefix cache holds) and `context` are in tokens of one sequence.
+    `drafted` tokens stand beside that of each sequence in decode. `riders` are the prompt tokens of a mixed step,
+    which `tokens` includes.
     """
 
     phase: Phase
@@ -41,6 +48,21 @@ class Batch:
     part: float
     prompt: int
     context: float
+    prefix: int = 0
+    drafted: int = 0
+    riders: Batch | None = None
+
+    @property
+    def decoded(self) -> Batch:
+        """The micro-batch without its riders."""
+        if self.riders is None:
+            return self
+        return replace(self, tokens=self.tokens - self.riders.tokens, riders=None)
+
+    @property
+    def sampled(self) -> Load:
+        """Tokens of which the head computes the logits."""
+        return self.sequences * (1 + self.drafted)
 
     @property
     def is_prefill(self) -> bool:
@@ -54,8 +76,16 @@ class Batch:
     def pairs(self, reach: Reach) -> Load:
         """Pairs of a query and a position that it attends to, by rank: those of a causal prompt, or one token's."""
         if self.is_prefill:
-            return self.sequences * reach.pairs(self.prompt) * self.part
-        return self.sequences * self.cached(reach)
+            return self.sequences * (reach.pairs(self.prompt) - reach.pairs(self.prefix)) * self.part
+        own = self.sequences * (self.cached(reach) * (1 + self.drafted))
+        return own + self.riders.pairs(reach) if self.riders else own
+
+    def positions(self, reach: Reach) -> Load:
+        """Positions that a rank reads in the core: whole prompts, or its part of the contexts of its sequences."""
+        if self.is_prefill:
+            return self.sequences * self.prompt
+        own = self.sequences * self.cached(reach)
+        return own + self.riders.positions(reach) if self.riders else own
 
     def cached(self, reach: Reach) -> float:
         """Positions of one sequence that a rank reads from its cache, a mean."""
@@ -68,14 +98,30 @@ def halves(batch_sequences: Load) -> tuple[Load, Load]:
     return first, batch_sequences - first
 
 
+def mixed(batch: Batch, riding: float, workload: Workload) -> Batch:
+    """A decode batch with so many prompt tokens on each rank beside it."""
+    prompts = np.array([riding / workload.fresh])
+    riders = replace(
+        batch,
+        phase=Phase.PREFILL,
+        sequences=prompts,
+        tokens=prompts * workload.fresh,
+        prefix=workload.prefix,
+        drafted=0,
+    )
+    return replace(batch, tokens=batch.tokens + riders.tokens, riders=riders)
+
+
 def batch_of(sequences: Load, phase: Phase, layout: Layout, workload: Workload, decode_context: int) -> Batch:
     """The micro-batch that gives each rank so many `sequences`."""
     context = workload.prompt + workload.output / 2
     if phase is Phase.DECODE:
         part = 1 / (layout.cp * decode_context)
-        return Batch(phase, sequences, sequences, layout.tp * layout.cp, part, workload.prompt, context)
-    tokens = sequences * (workload.prompt / layout.cp)
-    if workload.prompt % layout.cp:
-        parts = np.array(split(workload.prompt, layout.cp), dtype=np.float64)
+        tokens, copies = sequences * (1 + workload.drafted), layout.tp * layout.cp
+        return Batch(phase, sequences, tokens, copies, part, workload.prompt, context, drafted=workload.drafted)
+    fresh = workload.fresh
+    tokens = sequences * (fresh / layout.cp)
+    if fresh % layout.cp:
+        parts = np.array(split(fresh, layout.cp), dtype=np.float64)
         tokens = evenly(sequences * parts[layout.coordinate(AxisKind.CP)])
-    return Batch(phase, sequences, tokens, layout.tp, 1 / layout.cp, workload.prompt, context)
+    return Batch(phase, sequences, tokens, layout.tp, 1 / layout.cp, workload.prompt, context, workload.prefix)

@@ -38,6 +38,6 @@ def _scores(batch: Batch, form: Attention, indexer: Indexer) -> Work:
     everything = Reach()
     ratio = form.ratio or 1
     flops = 2.0 * indexer.heads * indexer.head_dim * batch.pairs(everything) / ratio
-    positions = batch.sequences * (batch.prompt if batch.is_prefill else batch.cached(everything))
+    positions = batch.positions(everything)
     shape = (("queries", largest(batch.tokens)), ("context", largest(positions / ratio)), ("heads", indexer.heads))
     return Work(flops, positions * index_bytes(form), Dtype.FP8, shape)

@@ -18,7 +18,7 @@ from itertools import groupby
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.graph.graph import Graph, Load, PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.lower.attention import add_attention
-from dagc.lower.batch import Batch, batch_of, halves
+from dagc.lower.batch import Batch, batch_of, halves, mixed
 from dagc.lower.builder import TemplateBuilder, evenly
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
@@ -41,6 +41,7 @@ from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
 from dagc.plan.replicas import ReplicaClass, replica_classes
+from dagc.plan.serving import entering, riding_tokens
 from dagc.plan.splits import micro_batch_sequences, sequences_per_rank, stage_layers
 from dagc.source import Span
 from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, Strategy
@@ -57,10 +58,20 @@ def lower(plan: Plan) -> Graph:
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
     services = plan.deployment.services
-    prefill, *more_prefill = _phases(plan, shapes, services[0], Phase.PREFILL)
+    prefill, *more_prefill = _phases(entering(plan), shapes, services[0], Phase.PREFILL)
     decode, *more_decode = _phases(plan, shapes, services[-1], Phase.DECODE)
     handover = lower_handover(plan, shapes) if len(services) > 1 else None
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
+
+
+def lower_mixed(plan: Plan) -> PhaseGraph | None:
+    """A decode step of the first class of replicas in which prompt tokens ride along; None where none ever do."""
+    shapes, service = plan.facts.model.shapes(), plan.deployment.services[0]
+    riding = riding_tokens(plan)
+    if shapes is None or not riding:
+        return None
+    alike = replica_classes(plan, service)[0]
+    return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding=riding).graph()
 
 
 def _phases(plan: Plan, shapes: ModelShapes, service: Service, phase: Phase) -> Iterator[PhaseGraph]:
@@ -96,6 +107,7 @@ class _PhaseLowering:
     service: Service
     phase: Phase
     alike: ReplicaClass
+    riding: float = 0.0
     templates: _Templates = field(default_factory=_Templates)
     _teams: dict[tuple[str, int], Team] = field(default_factory=dict[tuple[str, int], Team])
     _places: dict[tuple[str, int], Placement] = field(default_factory=dict[tuple[str, int], Placement])
@@ -165,7 +177,11 @@ class _PhaseLowering:
 
     def _batch_of(self, sequences: Load) -> Batch:
         workload, shares = self.plan.facts.workload, self.service.options.decode_context
-        return batch_of(sequences, self.phase, self.layout, workload, shares)
+        batch = batch_of(sequences, self.phase, self.layout, workload, shares)
+        if not self.riding:
+            return batch
+        held = sequences_per_rank(self.layout, self.alike.sequences).max()
+        return mixed(batch, self.riding * float(sequences.max()) / float(held), workload)
 
     def _stage(self, number: int) -> Stage:
         service = self.service

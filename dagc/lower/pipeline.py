@@ -34,8 +34,8 @@ def add_embedding(builder: TemplateBuilder, stage: Stage, batch: Batch) -> None:
 
 
 def add_head(builder: TemplateBuilder, stage: Stage, batch: Batch, streams: int) -> None:
-    """Norm and logits of the last token of each sequence, and the token sampled from them."""
-    shapes, rows = stage.shapes, batch.sequences
+    """Norm and logits of the last token of each sequence (and of its draft), and the token sampled from them."""
+    shapes, rows = stage.shapes, batch.sampled
     add_norm(builder, stage, "head.norm", rows, tuple(INPUT - i for i in range(streams)))
     columns = shard(shapes.vocab, stage.attention.tp)
     matrix = stage.matrix(columns, shapes.hidden, Part.HEAD)

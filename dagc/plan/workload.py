@@ -17,6 +17,12 @@ class Workload:
     1 / i^`zipf_exponent`, and which expert has which rank is drawn for each layer from `seed`. `chunk` is the largest
     number of prompt tokens that a rank computes at once, which bounds activations in memory. `block` is the number of
     tokens of a block (page) of KV cache; None for the engine's.
+
+    `concurrency` None: one static batch. Else requests come and go, so many are in flight at any time, and `batch` is
+    that number too, or how many of them run at once where the caches hold fewer. `cached` is the share of each prompt
+    whose keys and values the prefix cache holds already. `requests_per_second` is the arrival rate, where one is
+    stated. `drafted` tokens are guessed ahead of each sequence in each step, each accepted with probability
+    `acceptance`.
     """
 
     batch: int
@@ -27,12 +33,36 @@ class Workload:
     zipf_exponent: float = 0.0
     seed: int = 0
     block: int | None = None
+    concurrency: int | None = None
+    cached: float = 0.0
+    requests_per_second: float | None = None
+    drafted: int = 0
+    acceptance: float = 0.0
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
 
     @property
     def is_skewed(self) -> bool:
         """Whether some experts are chosen more often than others; a Zipf exponent of 0 makes them all alike."""
         return self.routing == "zipf" and self.zipf_exponent > 0
+
+    @property
+    def prefix(self) -> int:
+        """Prompt tokens found in the prefix cache; one at least is computed, for the first token to come of it."""
+        return min(int(self.prompt * self.cached), self.prompt - 1)
+
+    @property
+    def fresh(self) -> int:
+        """Prompt tokens of a request that are computed."""
+        return self.prompt - self.prefix
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Mean tokens that a decode step yields for a sequence: 1 + a + a^2 + ... + a^drafted.
+
+        A draft is accepted up to its first wrong token, and the step itself yields one more (Leviathan, Kalman,
+        Matias, "Fast inference from transformers via speculative decoding", 2023).
+        """
+        return sum(self.acceptance**i for i in range(self.drafted + 1))
 
 
 class Per(StrEnum):

@@ -6,6 +6,7 @@ Arranges what other modules found; it computes nothing. Rows of requirements and
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ def summarize(
         memory=memory_summary(found.memory, limits) if found.memory else None,
         phases=_phases(metrics) if metrics else None,
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
+        serving=_serving(metrics) if metrics else None,
         requirements=[_requirement(verdict) for verdict in found.requirements],
         claims=[_claim(verdict) for verdict in found.claims],
         undetermined=_undetermined(found),
@@ -50,6 +52,7 @@ def _phase(phase: PhaseMetrics) -> out.Phase:
     shares = phase.shares
     return out.Phase(
         seconds=phase.seconds,
+        error_share=phase.error,
         latency_seconds=phase.latency_seconds,
         micro_batches=phase.micro_batches,
         bound=phase.bound,
@@ -74,6 +77,21 @@ def _throughput(rates: Throughput, gpus: int) -> out.Throughput:
         total_tokens_per_second_per_gpu=rates.total_tokens_per_second / gpus,
         prefill_tokens_per_second=rates.prefill_tokens_per_second,
         decode_tokens_per_second=rates.decode_tokens_per_second,
+    )
+
+
+def _serving(metrics: Metrics) -> out.Serving:
+    found, queue = metrics.serving, metrics.queue
+    return out.Serving(
+        concurrency=found.concurrency,
+        running=found.running,
+        step_seconds=found.step_seconds,
+        host_seconds=found.host_seconds,
+        draft_seconds=found.draft_seconds,
+        tokens_per_step=found.tokens_per_step,
+        prompt_step_seconds=found.prompt_step_seconds,
+        prompt_steps=found.prompt_steps,
+        queue=out.Queue(**asdict(queue)) if queue else None,
     )
 
 

@@ -92,4 +92,9 @@ def _workload(workload: Workload) -> Data:
         "zipf_exponent": workload.zipf_exponent if workload.routing == "zipf" else None,
         "seed": workload.seed if workload.routing == "zipf" else None,
         "chunk": workload.chunk,
+        "concurrency": workload.concurrency,
+        "cached_share": workload.cached,
+        "requests_per_second": workload.requests_per_second,
+        "drafted_tokens": workload.drafted,
+        "acceptance": workload.acceptance if workload.drafted else None,
     }

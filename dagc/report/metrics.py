@@ -7,26 +7,33 @@ Definitions, each used everywhere under this name:
 - TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
   makespan of the prefill. Where the phases have their own GPUs, the hand-over of the cache comes after the first
   token and is not part of it; it is shown beside it.
+  Where requests come and go (`concurrency`), it is the prefill of one prompt on each of attention's ranks.
 - TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
-  decode step from an empty pipeline to its last token.
+  decode step from an empty pipeline to its last token. Where requests come and go, the interval counts the prompts that
+  come between (`dagc.report.serving`). With an engine both have its host's time a step.
 - Throughput of one static batch of B requests of P prompt and O output tokens, both phases on the same GPUs:
   T = TTFT + latency + (O - 2) x TPOT for O >= 2 (the first token comes from the prefill, the second after a step from
   an empty pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
+- Throughput of C requests in flight, of which one follows each that leaves: C / (TTFT + (O - 1) x TPOT).
 - Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
   requests a second = min(B / TTFT, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
 
-Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens, and B / TPOT generated tokens a second.
+Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once), and
+B / TPOT generated tokens a second.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
+from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
+from dagc.report.band import band
+from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from dagc.timeline.timeline import Shares, Timeline
 
 Share = Literal["compute", "memory", "communication", "bubble"]
@@ -35,12 +42,16 @@ Share = Literal["compute", "memory", "communication", "bubble"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseMetrics:
-    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline."""
+    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline.
+
+    `error` is the relative error to expect of it (`dagc.report.band`), of what is counted at all.
+    """
 
     seconds: float
     latency_seconds: float
     micro_batches: int
     shares: Shares
+    error: float = 0.0
 
     @property
     def bound(self) -> Share:
@@ -85,17 +96,34 @@ class Metrics:
     decode: PhaseMetrics
     handover_seconds: float | None
     throughput: Throughput
+    serving: Serving
+    queue: Queue | None
 
 
-def measure(plan: Plan, timelines: tuple[Timeline, ...]) -> Metrics:
+def measure(plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None = None) -> Metrics:
     """Metrics of a plan from its timelines in the order of time: prefill, the hand-over where there is one, decode.
 
-    Each is the timeline of the slowest class of replicas.
+    Each is the timeline of the slowest class of replicas. `mixed` is that of a decode step with prompts, if there are.
     """
     first, *between, last = timelines
-    prefill, decode = _phase(first), _phase(last)
+    bare, step = _phase(first), _phase(last)
+    with_prompts = mixed.interval / PICOSECONDS if mixed else None
+    serving = serve(plan, Steps(bare.seconds, step.seconds, with_prompts))
+    host = serving.host_seconds
+    prefill = replace(bare, seconds=bare.seconds + host, latency_seconds=bare.latency_seconds + host)
+    waits = serving.step_seconds - step.seconds
+    error = _error(step, serving, band(mixed.priced) if mixed else bare.error)
+    decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + waits, error=error)
     handover = between[0].makespan / PICOSECONDS if between else None
-    return Metrics(prefill, decode, handover, _throughput(plan.facts.workload, prefill, decode, handover))
+    throughput = _throughput(plan, prefill, decode, handover)
+    return Metrics(prefill, decode, handover, throughput, serving, queue(plan, prefill.seconds, decode.seconds))
+
+
+def _error(step: PhaseMetrics, serving: Serving, of_prompts: float) -> float:
+    """That of a step and of what prompts add to it: both err in the same direction, being the same formulas."""
+    added = serving.prompt_steps * serving.prompt_step_seconds
+    whole = serving.tpot_seconds * serving.tokens_per_step
+    return (step.seconds * step.error + added * of_prompts) / whole if whole else 0.0
 
 
 def _phase(timeline: Timeline) -> PhaseMetrics:
@@ -104,11 +132,13 @@ def _phase(timeline: Timeline) -> PhaseMetrics:
         latency_seconds=timeline.makespan / PICOSECONDS,
         micro_batches=len(timeline.priced.graph.micro_batches),
         shares=timeline.shares,
+        error=band(timeline.priced),
     )
 
 
-def _throughput(workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:
-    rates = _request_rates(workload, prefill, decode, handover)
+def _throughput(plan: Plan, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:
+    workload, prefilled = plan.facts.workload, entering(plan).facts.workload.batch
+    rates = _request_rates(workload, prefilled, prefill, decode, handover)
     limit = min(rates, key=lambda name: rates[name])
     requests = rates[limit]
     return Throughput(
@@ -116,22 +146,24 @@ def _throughput(workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics,
         input_tokens_per_second=requests * workload.prompt,
         output_tokens_per_second=requests * workload.output,
         total_tokens_per_second=requests * (workload.prompt + workload.output),
-        prefill_tokens_per_second=_rate(workload.batch * workload.prompt, prefill.seconds),
+        prefill_tokens_per_second=_rate(prefilled * workload.prompt, prefill.seconds),
         decode_tokens_per_second=_rate(workload.batch, decode.seconds),
         limited_by=limit,
     )
 
 
 def _request_rates(
-    workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None
+    workload: Workload, prefilled: int, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None
 ) -> dict[str, float]:
     """Requests a second that each part could sustain."""
     batch, steps = workload.batch, workload.output - 1
+    if workload.concurrency is not None and handover is None:
+        return {"both": _rate(batch, prefill.seconds + steps * decode.seconds)}
     if handover is None:
         decoding = decode.latency_seconds + (steps - 1) * decode.seconds if steps > 0 else 0.0
         return {"both": _rate(batch, prefill.seconds + decoding)}
     return {
-        "prefill": _rate(batch, prefill.seconds),
+        "prefill": _rate(prefilled, prefill.seconds),
         "handover": _rate(batch, handover),
         "decode": _rate(batch, steps * decode.seconds),
     }

@@ -135,9 +135,13 @@ class CriticalPath(Record):
 
 
 class Phase(Record):
-    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline."""
+    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline.
+
+    `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits.
+    """
 
     seconds: float
+    error_share: float
     latency_seconds: float
     micro_batches: int
     bound: Literal["compute", "memory", "communication", "bubble"]
@@ -150,6 +154,36 @@ class Phases(Record):
     prefill: Phase
     decode: Phase
     handover_seconds: float | None
+
+
+class Queue(Record):
+    """Arrivals at a stated rate. Quantiles of TTFT are null where requests arrive faster than they are served."""
+
+    requests_per_second: float
+    utilisation: float
+    prefill_utilisation: float
+    ttft_p50_seconds: float | None
+    ttft_p99_seconds: float | None
+
+
+class Serving(Record):
+    """What lies between two tokens of a request; TPOT itself is `phases.decode.seconds`.
+
+    TPOT is (`step_seconds` + `prompt_steps` x `prompt_step_seconds`) / `tokens_per_step`. A step has the host's time
+    and that of the drafts in it; `prompt_step_seconds` is what prompts add to a step that has any, `prompt_steps` how
+    many of those there are for each decode step. `concurrency` is null for a static batch; `running` are
+    decoded at once, fewer where the caches hold no more.
+    """
+
+    concurrency: int | None
+    running: int
+    step_seconds: float
+    host_seconds: float
+    draft_seconds: float
+    tokens_per_step: float
+    prompt_step_seconds: float
+    prompt_steps: float
+    queue: Queue | None
 
 
 class Throughput(Record):
@@ -225,6 +259,7 @@ class Summary(Record):
     memory: Memory | None
     phases: Phases | None
     throughput: Throughput | None
+    serving: Serving | None
     requirements: list[Requirement]
     claims: list[Claim]
     undetermined: list[Undetermined]

@@ -19,7 +19,9 @@ from dagc.report.summary import (
     Phase,
     Phases,
     Pool,
+    Queue,
     Requirement,
+    Serving,
     Summary,
     Throughput,
 )
@@ -44,6 +46,8 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from _block("memory", _memory(summary.memory))
     if summary.phases:
         yield from _phases(summary.phases)
+    if summary.serving:
+        yield from _block("serving", _serving(summary.serving))
     if summary.throughput:
         yield from _block("throughput", _throughput(summary.throughput))
     yield from _block("requirements", [_requirement(row) for row in summary.requirements])
@@ -120,12 +124,17 @@ def _memory(memory: Memory) -> list[str]:
 
 
 def _phases(phases: Phases) -> Iterator[str]:
-    yield from _block("prefill", [f"{format_seconds(phases.prefill.seconds)} (TTFT)", *_phase(phases.prefill)])
+    yield from _block("prefill", [f"{_banded(phases.prefill)} (TTFT)", *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
         yield _row("hand-over", f"{format_seconds(phases.handover_seconds)} to move the cache")
     decode = phases.decode
     step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
-    yield from _block("decode", [f"{format_seconds(decode.seconds)} (TPOT){step}", *_phase(decode)])
+    yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode)])
+
+
+def _banded(phase: Phase) -> str:
+    """The time of a phase and how far it may be off."""
+    return f"{format_seconds(phase.seconds)} ± {phase.error_share * 100:.0f} %"
 
 
 def _phase(phase: Phase) -> list[str]:
@@ -138,6 +147,34 @@ def _phase(phase: Phase) -> list[str]:
     )
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
     return [f"bound by {phase.bound}: {', '.join(shares)}; {many}"]
+
+
+def _serving(serving: Serving) -> list[str]:
+    """Nothing where requests start together and each step yields one token without the host's time."""
+    lines: list[str] = []
+    parts = [(serving.host_seconds, "of the host"), (serving.draft_seconds, "for drafts")]
+    beside = [f"{format_seconds(seconds)} {what}" for seconds, what in parts if seconds]
+    within = f", of which {' and '.join(beside)}" if beside else ""
+    if serving.tokens_per_step > 1:
+        within += f"; it yields {serving.tokens_per_step:.3g} tokens"
+    if serving.concurrency is not None:
+        full = "" if serving.running == serving.concurrency else f", {serving.running} at once: the caches hold no more"
+        lines.append(f"{serving.concurrency} requests in flight{full}; prompts come between their tokens")
+    if lines or within:
+        lines.append(f"a decode step takes {format_seconds(serving.step_seconds)}{within}")
+    if serving.prompt_steps:
+        added = format_seconds(serving.prompt_step_seconds)
+        lines.append(f"a step with prompts takes {added} more, {serving.prompt_steps:.3g} of them for each decode step")
+    return lines + (_queue(serving.queue) if serving.queue else [])
+
+
+def _queue(queue: Queue) -> list[str]:
+    share = f"{format_share(queue.utilisation)} of the places, {format_share(queue.prefill_utilisation)} of prefill"
+    lines = [f"{format_rate(queue.requests_per_second, 'requests/s')} use {share}"]
+    if queue.ttft_p50_seconds is None or queue.ttft_p99_seconds is None:
+        return [*lines, "more than is served: the queue grows without end"]
+    p50, p99 = format_seconds(queue.ttft_p50_seconds), format_seconds(queue.ttft_p99_seconds)
+    return [*lines, f"TTFT with queueing {p50} (p50), {p99} (p99)"]
 
 
 def _throughput(rates: Throughput) -> list[str]:

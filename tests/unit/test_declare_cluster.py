@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dagc.catalog.device import ClusterSpec
@@ -140,3 +142,37 @@ def test_an_unknown_unit_is_left_to_the_parser() -> None:
     assert problem.code.code == "N101"
     assert block is not None
     assert declare_cluster(block) == (None, ())
+
+
+FITTED = """{"device": "lab", "regimes": {"elementwise": {"formula": "stream", "source": "made up",
+    "coefficients": {"launch": 1e-6, "memory": %s}, "residuals": {"median": 0.1, "p90": 0.2, "bias": 0, "rows": 9}}}}"""
+
+
+def with_calibration(text: str, directory: Path) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+    (directory / "mine.json").write_text(text, "utf-8")
+    block, _ = parse_fragment("cluster", Source("plan", 'h100-sxm { device { calibration "mine.json" } }'))
+    return declare_cluster(block, directory)
+
+
+def test_a_calibration_of_a_file_takes_the_place_of_the_presets(tmp_path: Path) -> None:
+    cluster, problems = with_calibration(FITTED % "0.5", tmp_path)
+    assert problems == ()
+    assert cluster is not None
+    assert cluster.device.calibration is not None
+    assert cluster.device.calibration.regimes["elementwise"].coefficients["memory"] == 0.5
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", FITTED % '"fast"', FITTED % "0", FITTED % "-1", FITTED % "1e999"])
+def test_a_file_that_is_no_calibration(text: str, tmp_path: Path) -> None:
+    cluster, problems = with_calibration(text, tmp_path)
+    assert cluster is None
+    assert [problem.code.code for problem in problems] == ["N160"]
+
+
+def test_shares_that_are_stated_hold_instead_of_a_calibration() -> None:
+    cluster, _ = declare("h100-sxm { device { efficiency 70 % } }")
+    preset = load_device("h100-sxm")
+    assert cluster is not None
+    assert preset is not None
+    assert cluster.device.calibration is None
+    assert preset.device.calibration is not None

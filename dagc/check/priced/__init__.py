@@ -24,6 +24,7 @@ from dagc.check.priced import (
     memory_over_device,
     met_without_queueing,
     parameters_disagree,
+    rate_over_capacity,
     requirement_not_met,
     weights_disagree,
 )
@@ -39,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     memory_mostly_unused.check,
     requirement_not_met.check,
     met_without_queueing.check,
+    rate_over_capacity.check,
     bubble_over_limit.check,
     claim_false.check,
     claim_of_no_experts.check,

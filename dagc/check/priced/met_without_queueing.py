@@ -3,7 +3,8 @@
 TTFT is computed for a batch that arrives alone. Under load the next batch waits for the one before it: with fixed
 service times and random arrivals (M/D/1) at load r the mean wait is r / (2 (1 - r)) of the service time
 (Pollaczek-Khinchine). TPOT is the interval of decode alone; where both phases share their GPUs, each batch's prefill
-comes between its predecessors' tokens, TTFT / (output - 1) a token on average.
+comes between its predecessors' tokens, TTFT / (output - 1) a token on average. Under a stated concurrency TPOT counts
+that already.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def _diagnostic(verdict: RequirementVerdict, loaded: _Loaded) -> Diagnostic:
 def _loaded(plan: Plan, metrics: Metrics, verdict: RequirementVerdict) -> _Loaded | None:
     if verdict.name == "ttft":
         return _waiting(metrics.prefill.seconds, verdict.requirement.figure.value, plan.facts.rules.limit("load"))
-    if verdict.name in ("tpot", "latency") and metrics.handover_seconds is None:
+    is_static = plan.facts.workload.concurrency is None
+    if verdict.name in ("tpot", "latency") and metrics.handover_seconds is None and is_static:
         return _interrupted(metrics, plan.facts.workload.output)
     return None
 

@@ -1,0 +1,77 @@
+"""Measured cases are compiled as plans, and the figure that was measured is read from each.
+
+The page `validation.md` beside `dagc.report.ledger` shows the result; `python -m dagc.driver.validating` writes it
+anew, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from dagc.catalog.cases import Case, measured_cases
+from dagc.driver.checking import check
+from dagc.driver.outcome import Checked, Priced
+from dagc.graph.priced import PICOSECONDS, PricedPhase
+from dagc.report import ledger
+from dagc.report.ledger import Entry, render_page
+from dagc.report.metrics import Metrics
+from dagc.source import Source
+
+PAGE = Path(ledger.__file__).parent / "validation.md"
+
+
+def validate(kind: str | None = None) -> tuple[Entry, ...]:
+    """Every case of a kind, or all, with its prediction."""
+    return tuple(_entry(case) for case in measured_cases() if kind in (None, case.kind))
+
+
+def _entry(case: Case) -> Entry:
+    outcome = check(Source(f"{case.id}.moe", case.plan))
+    if not outcome.checked or outcome.checked[0].priced.assessment.metrics is None:
+        return Entry(case, None)
+    return Entry(case, _predicted(case.metric, outcome.checked[0]))
+
+
+def _predicted(metric: str, checked: Checked) -> float | None:
+    priced, metrics = checked.priced, checked.priced.assessment.metrics
+    if metrics is None or metric == "weights":
+        return _weights(priced)
+    if metric in _FIGURES:
+        return _FIGURES[metric](checked, metrics)
+    phase, _, keys = metric.partition(" ")
+    timelines = priced.timelines or ()
+    return sum(_layer_seconds(one.priced, keys) for one in timelines if one.priced.graph.phase == phase)
+
+
+def _weights(priced: Priced) -> float | None:
+    memory = priced.assessment.memory
+    return dict(memory.fullest.parts)["weights"] if memory else None
+
+
+def _request(checked: Checked, metrics: Metrics) -> float:
+    return checked.plan.facts.workload.batch / metrics.throughput.requests_per_second
+
+
+_FIGURES: Mapping[str, Callable[[Checked, Metrics], float]] = {
+    "ttft": lambda _, metrics: metrics.prefill.seconds,
+    "tpot": lambda _, metrics: metrics.decode.seconds,
+    "request": _request,
+    "prefill_rate": lambda checked, metrics: (
+        metrics.throughput.prefill_tokens_per_second / checked.plan.deployment.gpus
+    ),
+}
+
+
+def _layer_seconds(phase: PricedPhase, keys: str) -> float:
+    """Seconds of the nodes of the last kind of layer whose keys match, each as long as on its slowest rank."""
+    patterns = tuple(key.strip() for key in keys.split("+"))
+    layers = [segment.template for _, _, _, segment in phase.graph.segments() if segment.first_layer is not None]
+    nodes = zip(phase.graph.templates[layers[-1]].nodes, phase.costs[layers[-1]], strict=True)
+    slowest = [int(cost.duration.max()) for node, cost in nodes if any(fnmatchcase(node.key, p) for p in patterns)]
+    return sum(slowest) / PICOSECONDS
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render_page(validate()), encoding="utf-8")

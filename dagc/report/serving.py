@@ -1,0 +1,152 @@
+"""Priced steps become what a request sees where requests come and go: TPOT under a concurrency, and queues.
+
+The interval between two tokens of a request, with s the time of a decode step and y the tokens that it yields:
+
+    TPOT = (s + w · x + drafts) / y        w = others · y / (output · prompts)
+
+x is what a step with prompts adds: the mixed step less s, or the prefill of one prompt where the engine keeps steps
+apart. Over the `output` / y steps of a request each of the `others` on its ranks has its prompt computed once,
+`prompts` at a time, so that w is the mean number of such steps for each of its own. Mixed steps cannot be more than
+all: w is at most 1 there, and beyond it requests wait for their prompts.
+
+Where steps are apart and prompts go first, requests of one length that start together end together, and the next ones
+start together: of a wave of n prompts in batches of b a request waits for those behind its own batch, (n - b) / 2 on
+average. Lengths that differ pull waves apart. They are taken to vary by `VARIATION`: over a request's steps that is a
+time d, against the time of one batch of prompts p; of the two ways to wait, waves have the share p / (d + p).
+
+A draft is made by a module of one layer for each drafted token (as multi-token prediction and EAGLE have it), so it
+costs the decode step over the number of layers. The host's time a step is the engine's.
+
+Queues, where an arrival rate λ is stated. Of the places c that run at once, each holds a request from its admission to
+its last token, S seconds; utilisation is λ S / c. Waiting for a place is M/M/c with its probability by Erlang's C
+formula, and half as long since S hardly varies (Allen-Cunneen): P(W > t) = C exp(-2 (c/S - λ) t). Waiting for other
+prompts is the same with a place for each replica and the time of a prefill. Quantiles of TTFT are the prefill and the
+quantiles of both waits, added: they do not fall together, so that p99 errs to the long side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+from dagc.plan.plan import Plan
+from dagc.plan.serving import interleaving
+
+VARIATION = 0.03
+"""How much lengths of output differ between requests, as a share of them.
+
+An assumption, between benchmarks with lengths all alike and ones that draw them from the upper fifth: on runs of both
+kinds (ai-dynamo/aiconfigurator @ 095f58a5) it leaves little bias."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Seconds of the steps of a deployment: of prefill, of decode, of a decode step with prompts where they mix."""
+
+    prefill: float
+    decode: float
+    mixed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Arrivals against places. Quantiles of TTFT are None where the rate is more than the deployment can serve."""
+
+    requests_per_second: float
+    utilisation: float
+    prefill_utilisation: float
+    ttft_p50_seconds: float | None
+    ttft_p99_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What lies between two tokens of a request. `concurrency` None: a static batch. `running` requests are decoded at
+    once: a cache that is full lets no more in.
+
+    `step_seconds` is a decode step with the host's time and drafts, `prompt_step_seconds` what prompts add to one, and
+    `prompt_steps` the mean number of those for each.
+    """
+
+    concurrency: int | None
+    running: int
+    tpot_seconds: float
+    step_seconds: float
+    host_seconds: float
+    draft_seconds: float
+    tokens_per_step: float
+    prompt_step_seconds: float
+    prompt_steps: float
+
+
+def serve(plan: Plan, steps: Steps) -> Serving:
+    """The interval between tokens from the time of the steps."""
+    workload, shapes = plan.facts.workload, plan.facts.model
+    host = plan.facts.engine.serving.host_seconds if plan.facts.engine else 0.0
+    drafts = workload.drafted * steps.decode / (shapes.layers or 1)
+    step = steps.decode + host + drafts
+    added, often = _prompts(plan, steps, host)
+    produced = workload.tokens_per_step
+    return Serving(
+        concurrency=workload.concurrency,
+        running=workload.batch,
+        tpot_seconds=(step + often * added) / produced,
+        step_seconds=step,
+        host_seconds=host,
+        draft_seconds=drafts,
+        tokens_per_step=produced,
+        prompt_step_seconds=added,
+        prompt_steps=often,
+    )
+
+
+def _prompts(plan: Plan, steps: Steps, host: float) -> tuple[float, float]:
+    """What a step with prompts adds, and how many there are for each decode step."""
+    found, workload = interleaving(plan), plan.facts.workload
+    if found is None or not found.others or (found.mixes and steps.mixed is None):
+        return 0.0, 0.0
+    if not found.mixes:
+        batch = found.prompts * steps.prefill
+        apart = VARIATION * workload.output / workload.tokens_per_step * (steps.decode + host)
+        waves = batch / (apart + batch)
+        behind = max(0.0, found.others + 1 - found.prompts) / 2
+        waiting = waves * behind + (1 - waves) * found.others
+        return steps.prefill + host, waiting * workload.tokens_per_step / workload.output
+    often = found.others * workload.tokens_per_step / (workload.output * found.prompts)
+    return max(0.0, (steps.mixed or 0.0) - steps.decode), min(1.0, often)
+
+
+def queue(plan: Plan, ttft: float, tpot: float) -> Queue | None:
+    """Waits at the stated arrival rate; None without one."""
+    workload = plan.facts.workload
+    rate, places = workload.requests_per_second, workload.batch
+    if rate is None:
+        return None
+    held = ttft + (workload.output - 1) * tpot
+    servers = plan.deployment.replicas * plan.deployment.services[0].replicas
+    waits = [_wait(rate, held, places, share) for share in (0.5, 0.99)]
+    prompts = [_wait(rate, ttft, servers, share) for share in (0.5, 0.99)]
+    p50, p99 = (
+        None if place is None or prompt is None else ttft + place + prompt
+        for place, prompt in zip(waits, prompts, strict=True)
+    )
+    return Queue(rate, rate * held / places, rate * ttft / servers, p50, p99)
+
+
+def _wait(rate: float, held: float, places: int, share: float) -> float | None:
+    """The quantile of the wait for one of so many places; None where the queue grows without end."""
+    load = rate * held
+    if load >= places:
+        return None
+    waiting = _erlang_c(places, load)
+    if waiting <= 1 - share:
+        return 0.0
+    return log(waiting / (1 - share)) / (2 * (places / held - rate))
+
+
+def _erlang_c(places: int, load: float) -> float:
+    """Probability that all places are taken (Erlang, 1917), from the recursion of his B formula."""
+    blocked = 1.0
+    for place in range(1, places + 1):
+        blocked = load * blocked / (place + load * blocked)
+    return blocked / (1 - (load / places) * (1 - blocked))
