@@ -49,7 +49,7 @@ class Question:
 
 
 _TRITON = ("vllm", "sglang")
-"""Engines whose experts run in a Triton kernel with a configuration for each shape and device."""
+"""Engines whose experts run in a Triton kernel with a configuration for each shape and device; else in a library's."""
 
 _LATENT_KEY = 256
 """A single key-value head with wider keys than this is a latent."""
@@ -84,7 +84,9 @@ def _grouped(node: Node, setting: Setting) -> Question:
     labels = _labels(node.dtype, setting, scaled)
     inputs = {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": node.memory_bytes, "cast": np.zeros_like(rows)}
     names = [f"grouped_gemm/{label}" for label in labels]
-    if setting.engine in _TRITON and not _has_configuration(node, setting, labels):
+    if setting.engine not in _TRITON:
+        names = [found for name in names for found in (f"{name}/library", name)]
+    elif not _has_configuration(node, setting, labels):
         names = [f"{name}/default" for name in names] + names
     return Question(tuple(names), inputs)
 
