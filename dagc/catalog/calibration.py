@@ -10,33 +10,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, ClassVar
 
 _HERE = Path(__file__).parent / "calibrations"
 
 
-class _Noun(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Residuals(_Noun):
+@dataclass(frozen=True, slots=True)
+class Residuals:
     """How far the formula is from the measurements: |predicted / measured - 1| over `rows` of them.
 
     `bias` is the median of the signed error, positive where predictions are too slow. `held_out` says that the rows
     were not used in the fit.
     """
 
-    median: float = Field(ge=0)
-    p90: float = Field(ge=0)
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    median: float
+    p90: float
     bias: float
-    rows: int = Field(ge=1)
+    rows: int
     held_out: bool = False
 
 
-class Regime(_Noun):
+@dataclass(frozen=True, slots=True)
+class Regime:
     """The coefficients of one formula on one device.
 
     `fitted` gives for each input the least and the largest value of the fit; empty where nothing was fitted.
@@ -44,11 +44,13 @@ class Regime(_Noun):
     `source` is where measurements come from: repository, commit and licence.
     """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
     formula: str
     coefficients: Mapping[str, float]
-    fitted: Mapping[str, tuple[float, float]] = {}
     residuals: Residuals
     source: str
+    fitted: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     derived: str = ""
 
     def outside(self, inputs: Mapping[str, float]) -> tuple[str, ...]:
@@ -57,11 +59,21 @@ class Regime(_Noun):
         return tuple(name for name, value, range_ in known if range_ and not range_[0] <= value <= range_[1])
 
 
-class Calibration(_Noun):
-    """What is measured of one device, by regime."""
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What is measured of one device, by regime.
+
+    `configured` lists by type the (experts held, inner width) for which vLLM and SGLang ship a configuration of their
+    Triton kernel on this device; regimes that end in `/default` are for the others.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     device: str
     regimes: Mapping[str, Regime]
+    configured: Mapping[str, tuple[tuple[int, int], ...]] = field(
+        default_factory=dict[str, tuple[tuple[int, int], ...]]
+    )
 
     def regime(self, *names: str) -> Regime | None:
         """The regime of the first of these names that there is, or None."""
@@ -75,16 +87,34 @@ def calibration_names() -> tuple[str, ...]:
 
 @cache
 def load_calibration(name: str) -> Calibration:
-    """The calibration of a preset; `name` is one of `calibration_names()`."""
-    return read_calibration((_HERE / f"{name}.json").read_bytes())
+    """The calibration of a preset; `name` is one of `calibration_names()`. The files are ours and not checked again."""
+    data = json.loads((_HERE / f"{name}.json").read_bytes())
+    regimes = {key: _regime(regime) for key, regime in data["regimes"].items()}
+    configured = {
+        key: tuple((held, width) for held, width in pairs) for key, pairs in data.get("configured", {}).items()
+    }
+    return Calibration(data["device"], regimes, configured)
 
 
 @cache
 def load_exchanges(name: str) -> Calibration:
     """How fast collectives are on a preset that has such a file in `calibrations/collectives/`."""
-    return read_calibration((_HERE / "collectives" / f"{name}.json").read_bytes())
+    return load_calibration(f"collectives/{name}")
 
 
 def read_calibration(text: bytes) -> Calibration:
-    """The calibration in a file. Raises pydantic's `ValidationError` on another content."""
-    return Calibration.model_validate(json.loads(text))
+    """The calibration in a file of a user. Raises pydantic's `ValidationError` on another content."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Calibration).validate_json(text)
+
+
+def calibration_text(calibration: Calibration) -> str:
+    """The file that `read_calibration` reads."""
+    return json.dumps(asdict(calibration), indent=2, ensure_ascii=False) + "\n"
+
+
+def _regime(data: dict[str, Any]) -> Regime:
+    ranges = {key: (low, high) for key, (low, high) in data.get("fitted", {}).items()}
+    whole: dict[str, Any] = {**data, "residuals": Residuals(**data["residuals"]), "fitted": ranges}
+    return Regime(**whole)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from dagc.catalog.calibration import Calibration
 from dagc.catalog.dtype import Dtype
 from dagc.source import Span
-
-if TYPE_CHECKING:
-    from dagc.catalog.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +17,7 @@ class DeviceSpec:
 
     `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak,
     and what is used where `calibration` says nothing. `source` names the datasheet or table of the figures.
+    `processors` is the number of streaming multiprocessors (compute units).
     """
 
     name: str
@@ -29,6 +27,7 @@ class DeviceSpec:
     compute_efficiency: float
     memory_efficiency: float
     source: str = "given"
+    processors: int | None = None
     calibration: Calibration | None = None
 
 

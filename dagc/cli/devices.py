@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +12,7 @@ from dagc.cli.printing import USAGE, print_json, print_names, print_text, text_o
 from dagc.units import format_bytes, format_rate, format_seconds, format_share
 
 if TYPE_CHECKING:
-    from dagc.catalog.device import ClusterSpec
+    from dagc.catalog.device import ClusterSpec, DeviceSpec
 
 
 @click.command()
@@ -44,11 +44,20 @@ def _refuse(name: str, names: tuple[str, ...]) -> None:
 
 
 def _document(cluster: ClusterSpec, sources: Mapping[str, str]) -> dict[str, Any]:
-    fields = asdict(cluster)
-    device = fields.pop("device")
+    fields = asdict(replace(cluster, device=replace(cluster.device, calibration=None)))
+    device = fields.pop("device") | {"calibration": _calibration(cluster.device)}
     joined = {k: v for k, v in fields.items() if k not in ("name", "gpus", "spans", "exchanges")}
-    own = {k: v for k, v in device.items() if k not in ("source", "calibration")}
-    return {"schema_version": 1, **own, **joined, "sources": sources}
+    return {"schema_version": 1, **{k: v for k, v in device.items() if k != "source"}, **joined, "sources": sources}
+
+
+def _calibration(device: DeviceSpec) -> dict[str, Any] | None:
+    """The error of each regime and where it is from; the coefficients are in the file."""
+    if device.calibration is None:
+        return None
+    return {
+        name: {"formula": r.formula, **asdict(r.residuals), "derived": r.derived, "source": r.source}
+        for name, r in device.calibration.regimes.items()
+    }
 
 
 def _lines(cluster: ClusterSpec, sources: Mapping[str, str]) -> Iterator[str]:
@@ -62,10 +71,23 @@ def _lines(cluster: ClusterSpec, sources: Mapping[str, str]) -> Iterator[str]:
     yield _rate(
         "network", cluster.network_bytes_per_second, cluster.network_efficiency, cluster.network_latency_seconds
     )
+    yield from _fitted(device)
     yield ""
     yield "sources"
     for figure, source in sources.items():
         yield f"  {figure}: {source}"
+
+
+def _fitted(device: DeviceSpec) -> Iterator[str]:
+    """The error of each fitted formula, which takes the place of the flat shares."""
+    if device.calibration is None:
+        return
+    yield ""
+    yield "fitted formulas: error in the median and in nine of ten cases"
+    for name, regime in device.calibration.regimes.items():
+        found = regime.residuals
+        origin = f"from {regime.derived}" if regime.derived else f"{found.rows:,} rows, {regime.source}"
+        yield f"  {name:28}{format_share(found.median):>8}{format_share(found.p90):>8}   {origin}"
 
 
 def _rate(name: str, bytes_per_second: float | None, share: float, latency_seconds: float | None = None) -> str:

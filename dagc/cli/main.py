@@ -12,6 +12,7 @@ COMMANDS = {
     "compile": "a plan's graph, picture, trace and summary",
     "devices": "the GPUs that dagc knows",
     "explain": "what a diagnostic's code means",
+    "fit": "a device's calibration from measurements",
     "fmt": "a plan in canonical text",
     "launch": "the flags with which an engine runs a strategy",
     "rules": "every code that a diagnostic can have",

@@ -1,15 +1,14 @@
-"""Duration of a computation: the roofline.
+"""Duration of a computation: a formula fitted to measurements where the device has one, else the roofline.
 
-Turns the FLOPs and HBM bytes of an operator into seconds by rank on one device:
+With a calibration, a node's kind, type and shape choose a regime of it (`dagc.cost.inputs`), whose formula
+(`dagc.cost.formulas`) gives seconds by rank. Without one, or where it has no regime for the node:
 
     slowdown · max(flops / (peak[dtype] · compute efficiency), bytes / (bandwidth · memory efficiency))
 
-`slowdown` is 1 but on ranks that the plan slows: by 10 % means that everything they compute takes 1.1 times as long.
-Source: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model" (2009). Peaks and bandwidth
-are the device's datasheet figures; the efficiencies are one flat, documented factor each for the device. A factor
-that depends on the shape of the operator (tile quantisation, few rows, small grouped products) belongs in
-`achieved`, which already gets the node. Not modelled: kernel launch, which hides behind the previous kernel in CUDA
-graphs, and contention between lanes.
+with one flat, documented achieved share of each datasheet peak. Source of the roofline: Williams, Waterman, Patterson,
+"Roofline: an insightful visual performance model" (2009). `slowdown` is 1 but on ranks that the plan slows: by 10 %
+means that everything they compute takes 1.1 times as long. Kernels are launched from a CUDA graph: a launch costs what
+it costs there. Not modelled: contention between lanes.
 """
 
 from __future__ import annotations
@@ -21,17 +20,24 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
+from dagc.catalog.calibration import Regime
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.cost.duration import node_cost, rate_text
+from dagc.cost.formula import Machine, Terms
+from dagc.cost.formulas import NODE_FORMULAS
+from dagc.cost.inputs import Question, Setting, question
 from dagc.graph.graph import Load, Node
 from dagc.graph.priced import Bound, NodeCost
-from dagc.units import format_bytes, format_rate
+from dagc.units import format_bytes, format_rate, format_seconds
 
 Seconds = npt.NDArray[np.float64]
 
 _STATED: Load = np.ones(1)
 """No rank slowed."""
+
+_PROCESSORS = 128
+"""Multiprocessors of a device that states none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,22 @@ def achieved(device: DeviceSpec, node: Node, activation: Dtype) -> Rates:
     return Rates(peak * device.compute_efficiency, bandwidth * device.memory_efficiency, note)
 
 
-def operator_cost(node: Node, device: DeviceSpec, activation: Dtype, slowdown: Load = _STATED) -> NodeCost:
+def operator_cost(
+    node: Node, device: DeviceSpec, activation: Dtype, slowdown: Load = _STATED, engine: str | None = None
+) -> NodeCost:
     """Cost of a computation or routing node by rank (and copy); bound and formula are those of the slowest.
 
-    `slowdown` has shape (1,) or (width,).
+    `slowdown` has shape (1,) or (width,). `engine` is the name of the engine, if the plan has one.
     """
     rates = achieved(device, node, activation)
+    if device.calibration is not None and (asked := question(node, Setting(device, activation, engine))):
+        regime = device.calibration.regime(*asked.regimes)
+        if regime is not None:
+            return _measured(asked, regime, device, rates, slowdown)
+    return _roofline(node, device, rates, slowdown)
+
+
+def _roofline(node: Node, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:
     arithmetic: Seconds = node.flops / rates.flops_per_second
     memory: Seconds = node.memory_bytes / rates.bytes_per_second
     seconds = np.maximum(arithmetic, memory) * slowdown
@@ -70,6 +86,48 @@ def operator_cost(node: Node, device: DeviceSpec, activation: Dtype, slowdown: L
     bound = Bound.NONE if seconds.flat[slowest] == 0 else Bound.COMPUTE if by_arithmetic else Bound.MEMORY
     wording = partial(_formula, flops, moved, rates, _of(slowdown, slowest, seconds))
     return node_cost(seconds, bound, wording, f"roofline, {device.name}: {device.source}")
+
+
+def _measured(asked: Question, regime: Regime, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:
+    """The cost that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
+    formula = NODE_FORMULAS[regime.formula]
+    peak = rates.flops_per_second / (1.0 if formula.name == "stream" else device.compute_efficiency)
+    bandwidth = rates.bytes_per_second / device.memory_efficiency
+    terms = formula.terms(regime.coefficients, asked.inputs, Machine(peak, bandwidth, device.processors or _PROCESSORS))
+    seconds = terms.seconds * slowdown
+    slowest = int(seconds.argmax())
+    slowed = _of(slowdown, slowest, seconds)
+    inputs = {name: _of(asked.inputs[name], slowest, seconds) for name in formula.ranged}
+    outside = regime.outside(inputs)
+    wording = partial(_worded, regime.formula, inputs, terms, slowest, (seconds, slowed), rates.note)
+    origin = f"derived: {regime.derived}" if regime.derived else f"fitted: {regime.source}"
+    past = f", extrapolated in {' and '.join(outside)}" if outside else ""
+    name = next(name for name in asked.regimes if device.calibration and name in device.calibration.regimes)
+    return node_cost(
+        seconds, _bound(terms, slowest, seconds), wording, f"{name} of {device.name}, {origin}{past}",
+        regime.residuals.median,
+    )  # fmt: skip
+
+
+def _bound(terms: Terms, slowest: int, seconds: Seconds) -> Bound:
+    """What the operator would be bound by without its launch, which the formula shows."""
+    if seconds.flat[slowest] == 0:
+        return Bound.NONE
+    compute, memory = _of(terms.compute, slowest, seconds), _of(terms.memory, slowest, seconds)
+    return Bound.COMPUTE if compute >= memory else Bound.MEMORY
+
+
+def _worded(
+    formula: str, inputs: dict[str, float], terms: Terms, slowest: int, ends: tuple[Seconds, float], note: str
+) -> str:
+    seconds, slowed = ends
+    compute, memory = _of(terms.compute, slowest, seconds), _of(terms.memory, slowest, seconds)
+    serial = _of(np.atleast_1d(terms.serial), slowest, seconds)
+    shape = ", ".join(f"{name} {value:.6g}" for name, value in inputs.items())
+    blend = f"({format_seconds(compute)} ^ p + {format_seconds(memory)} ^ p) ^ 1/p, p {terms.power:.3g}"
+    factor = "" if slowed == 1 else f"{slowed:g} · "
+    extra = f" + {format_seconds(serial)} of casts or sequences" if serial else ""
+    return f"{factor}({formula} of {shape}: launch {format_seconds(terms.launch)} + {blend}{extra}){note}"
 
 
 def _formula(flops: float, moved: float, rates: Rates, slowdown: float) -> str:

@@ -1,10 +1,10 @@
 """A phase of the graph becomes a priced phase: a duration on every node.
 
-Chooses the formula: computation and routing by the roofline of the team's device, communication by pattern, backend
-and the cluster's links. A node whose work another's kernel does costs nothing. Every template is priced once, on the
-devices and slowed ranks of the first program that uses it; templates are shared between stages of one pool only, and
-between those whose ranks are slowed in the same way. A slowed rank computes more slowly; what it sends goes as fast as
-ever.
+Chooses the formula: computation and routing by the calibration of the team's device (the roofline without one),
+communication by pattern, backend and the cluster's links. A node whose work another's kernel does costs nothing. Every
+template is priced once, on the devices and slowed ranks of the first program that uses it; templates are shared between
+stages of one pool only, and between those whose ranks are slowed in the same way. A slowed rank computes more slowly;
+what it sends goes as fast as ever.
 
 Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would limit nothing.
 """
@@ -40,10 +40,11 @@ def _cost(node: Node, teams: tuple[Team, ...], devices: dict[str, DeviceSpec], p
     if node.communication is not None:
         return collective_cost(node.communication, fabric)
     activation = plan.facts.model.activation_dtype
+    engine = plan.facts.engine.name if plan.facts.engine else None
     if node.team >= len(teams):
-        return operator_cost(node, plan.facts.cluster.device, activation)
+        return operator_cost(node, plan.facts.cluster.device, activation, engine=engine)
     team = teams[node.team]
-    return operator_cost(node, devices[team.pool], activation, team.slowdown)
+    return operator_cost(node, devices[team.pool], activation, team.slowdown, engine)
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

@@ -112,10 +112,15 @@ def _core_work(stage: Stage, batch: Batch, reach: Reach, core: Core) -> Work:
     flops = 2.0 * core.heads * shares * (core.key + core.value) * pairs
     context = _positions(batch, reach) * core.position * core.dtype.bytes
     ends = batch.tokens * core.heads * shares * (core.key + core.value) * stage.activation.bytes
+    latent = core.position == core.key
     shape = (
         ("queries", largest(batch.tokens)),
         ("context", largest(_positions(batch, reach))),
         ("heads", core.heads * shares),
+        ("kv_heads", 1 if latent else max(1, round(core.position / (core.key + core.value)))),
+        ("key", core.key),
+        ("value", core.value),
+        ("sequences", largest(batch.sequences)),
     )
     return Work(flops, context + ends, stage.activation, shape)
 

@@ -46,6 +46,7 @@ from dagc.lower.stage import (
     shard,
 )
 from dagc.plan.layout import Layout
+from dagc.plan.splits import experts_per_rank
 from dagc.syntax.tree import AxisKind
 
 QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
@@ -270,7 +271,8 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> Work:
     rows, hit = layer.routing.received, layer.routing.hit
     weights = hit * matrix.n * matrix.k * matrix.stored.bytes
     moved = weights + rows * (matrix.n + matrix.k) * layer.stage.activation.bytes
-    shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)))
+    held = largest(evenly(experts_per_rank(layer.layout, layer.experts.count, layer.stage.options.redundant)))
+    shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)), ("held", held))
     return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.stored.dtype, shape)
 
 

@@ -198,7 +198,7 @@ def test_a_slowed_rank_computes_longer_and_sends_as_fast() -> None:
             else:
                 expected = was.duration * np.array([1, 1, 1.25, 1])
                 assert now.duration == pytest.approx(expected, abs=1)
-                assert now.formula.startswith("1.25 · max(")
+                assert now.formula.startswith("1.25 · (")
 
 
 def test_stages_with_a_slowed_rank_do_not_share_templates_with_others() -> None:

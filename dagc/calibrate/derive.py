@@ -1,0 +1,30 @@
+"""Regimes that were not measured on a device, taken from a relative.
+
+Coefficients are shares of the datasheet figures of either device, so they carry over; how well is known from pairs of
+devices that were both measured: coefficients of one tell the bf16 products of another within 10-16 % (H100, A100, B200;
+medians), fp8 products within 14-20 %, expert layers within 6-12 % (H100, H200) or 20-40 % (A100), norms and sums within
+12-20 %, the core of attention within 5-60 %. Measured with the tables of ai-dynamo/aiconfigurator @ 095f58a5,
+microsoft/vidur @ 7d475133 and alibaba/InferSim @ f2293dab.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dagc.catalog.calibration import Calibration, Regime
+
+LEAST_ERROR = 0.2
+"""Relative error to expect of a regime of another device, unless its own is larger."""
+
+
+def completed(own: Calibration, relative: Calibration) -> Calibration:
+    """A calibration with the regimes of a relative where it has none, marked as such."""
+    taken = {name: _derived(regime, relative.device) for name, regime in relative.regimes.items()}
+    whole = dict(sorted({**taken, **own.regimes}.items()))
+    return replace(own, regimes=whole)
+
+
+def _derived(regime: Regime, device: str) -> Regime:
+    error = max(LEAST_ERROR, regime.residuals.median)
+    residuals = replace(regime.residuals, median=error, p90=max(2 * error, regime.residuals.p90))
+    return replace(regime, derived=regime.derived or f"the coefficients of {device}", residuals=residuals)

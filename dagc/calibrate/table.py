@@ -1,0 +1,139 @@
+"""A CSV of measurements becomes the rows of each regime, or diagnostics with the line that is wrong."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+
+from dagc.calibrate.fit import FEWEST, Measured
+from dagc.calibrate.operators import ARITHMETIC, OPERATORS, Operator
+from dagc.catalog.dtype import Dtype
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.source import Source, Span
+from dagc.units import nearest
+
+BAD_TABLE = Code("X401", "bad-measurements")
+
+_ALWAYS = ("operator", "seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    operator: str
+    dtype: str
+    seconds: float
+    source: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """What was measured, by regime, and the type whose peak holds for each."""
+
+    regimes: dict[str, Measured]
+    peaks: dict[str, Dtype]
+
+
+def read_table(source: Source) -> tuple[Table, tuple[Diagnostic, ...]]:
+    """The rows of a file by regime. Rows that cannot be read are diagnostics; nothing is guessed."""
+    lines = source.text.splitlines()
+    reader = csv.DictReader(lines)
+    missing = [name for name in _ALWAYS if name not in (reader.fieldnames or ())]
+    if missing:
+        return Table({}, {}), (_without(source, missing),)
+    found: list[Diagnostic] = []
+    rows = [row for line in reader if (row := _row(line, _span(source, reader.line_num), found))]
+    return _grouped(source, rows, found), tuple(found)
+
+
+def _without(source: Source, missing: Sequence[str]) -> Diagnostic:
+    columns = " and ".join(f"`{name}`" for name in missing)
+    message = f"a table of measurements needs a column {columns}"
+    place = _span(source, 1) if source.text else None
+    return BAD_TABLE.at(place, message, "the columns", help=("name the columns in the first line",))
+
+
+def _span(source: Source, line: int) -> Span:
+    start = source.line_starts[min(line, len(source.line_starts)) - 1]
+    return source.span(start, start + len(source.line(min(line, len(source.line_starts)))))
+
+
+def _row(line: dict[str, str | None], place: Span, found: list[Diagnostic]) -> _Row | None:
+    name = (line.get("operator") or "").strip()
+    operator, dtype = OPERATORS.get(name), (line.get("dtype") or "bf16").strip()
+    if operator is None:
+        found.append(_unknown(place, "operator", name, tuple(OPERATORS)))
+        return None
+    if dtype not in ARITHMETIC:
+        found.append(_unknown(place, "dtype", dtype, tuple(ARITHMETIC)))
+        return None
+    columns = (*operator.needed, *operator.defaults)
+    numbers = [_number(line.get(column), operator.defaults.get(column)) for column in ("seconds", *columns)]
+    wrong = [column for column, value in zip(("seconds", *columns), numbers, strict=True) if value is None]
+    if wrong:
+        found.append(_bad_number(place, name, wrong))
+        return None
+    seconds, *values = (value for value in numbers if value is not None)
+    return _Row(name, dtype, seconds, (line.get("source") or "").strip(), tuple(values))
+
+
+def _number(text: str | None, default: float | None) -> float | None:
+    """A positive number (`cast` may be 0), or None."""
+    if not (text or "").strip():
+        return default
+    try:
+        value = float(str(text))
+    except ValueError:
+        return None
+    return value if 0 < value < inf or (value == 0 and default is not None) else None
+
+
+def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Diagnostic:
+    close = nearest(text, known)
+    advice = f"did you mean `{close}`?" if close else f"one of {', '.join(known)}"
+    return BAD_TABLE.at(place, f"`{text}` is no {column} that is known", "in this row", help=(advice,))
+
+
+def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
+    needed = ", ".join(OPERATORS[operator].needed)
+    columns = " and ".join(f"`{name}`" for name in wrong)
+    message = f"{columns} of a `{operator}` is not a positive number"
+    return BAD_TABLE.at(place, message, "in this row", help=(f"`{operator}` has seconds and {needed}",))
+
+
+def _grouped(source: Source, rows: list[_Row], found: list[Diagnostic]) -> Table:
+    groups: dict[tuple[str, str], list[_Row]] = {}
+    for row in rows:
+        groups.setdefault((row.operator, row.dtype if OPERATORS[row.operator].by_type else ""), []).append(row)
+    table = Table({}, {})
+    for (name, _), members in sorted(groups.items()):
+        operator, dtype = OPERATORS[name], members[0].dtype
+        regime = operator.regime(dtype)
+        if len(members) < FEWEST:
+            found.append(_few(source, regime, len(members)))
+            continue
+        table.regimes.setdefault(regime, _measured(operator, members, source.name))
+        table.peaks[regime] = ARITHMETIC[dtype].peak
+    return table
+
+
+def _few(source: Source, regime: str, count: int) -> Diagnostic:
+    rows = "one row" if count == 1 else f"{count} rows"
+    message = f"{rows} of `{regime}` cannot be fitted: at least {FEWEST} are needed"
+    return BAD_TABLE.at(_span(source, 1), message, "this table", help=(f"measure more shapes of `{regime}`",))
+
+
+def _measured(operator: Operator, rows: list[_Row], name: str) -> Measured:
+    columns = (*operator.needed, *operator.defaults)
+    values = {column: np.array([row.values[i] for row in rows]) for i, column in enumerate(columns)}
+    inputs = operator.inputs(values, ARITHMETIC[rows[0].dtype])
+    sources = tuple(_distinct(row.source for row in rows if row.source))
+    return Measured(operator.formula, inputs, np.array([row.seconds for row in rows]), "; ".join(sources) or name)
+
+
+def _distinct(texts: Iterator[str]) -> list[str]:
+    return sorted(set(texts))

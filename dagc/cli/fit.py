@@ -1,0 +1,86 @@
+"""`dagc fit`: the calibration of a device from tables of measurements, with the error of the fit by regime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from dagc.cli.inputs import read_text
+from dagc.cli.printing import USAGE, exit_status, print_json, print_text, text_or_json
+from dagc.diag.diagnostic import Diagnostic
+from dagc.source import Source
+from dagc.units import format_share
+
+if TYPE_CHECKING:
+    from dagc.catalog.calibration import Calibration
+    from dagc.catalog.device import DeviceSpec
+
+SCHEMA_VERSION = 1
+
+
+@click.command()
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
+@click.option("--device", "name", required=True, help="The device that was measured, one of `dagc devices`.")
+@click.option("--relative", metavar="NAME", help="A device whose coefficients stand in for what was not measured.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File of the calibration.")
+@text_or_json
+def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path | None, style: str) -> None:
+    """Fit the formulas of operators to tables of measurements (CSV), and print how far they are from them."""
+    device = _device("--device", name)
+    other = _device("--relative", relative).calibration if relative else None
+    texts = [(path, read_text(Path(path))) for path in tables]
+    unread = tuple(text for _, text in texts if isinstance(text, Diagnostic))
+    if unread:
+        _refuse(unread)
+    from dagc import driver
+
+    sources = [Source(path, text) for path, text in texts if isinstance(text, str)]
+    calibration, diagnostics = driver.fit(sources, device, other)
+    if calibration is None:
+        _refuse(diagnostics)
+    if output is not None:
+        _write(output, calibration)
+    if style == "json":
+        print_json({"schema_version": SCHEMA_VERSION, **asdict(calibration)})
+    else:
+        click.echo("\n".join(_lines(calibration)))
+
+
+def _device(option: str, name: str) -> DeviceSpec:
+    from dagc.catalog.names import unknown_name
+    from dagc.catalog.presets import device_names, load_device
+
+    cluster = load_device(name)
+    if cluster is None:
+        _refuse((unknown_name(Source(option, name).span(0, len(name)), "device", device_names()),), USAGE)
+    return cluster.device
+
+
+def _refuse(diagnostics: tuple[Diagnostic, ...], status: int | None = None) -> NoReturn:
+    print_text(diagnostics)
+    raise SystemExit(exit_status(diagnostics) if status is None else status)
+
+
+def _write(output: Path, calibration: Calibration) -> None:
+    from dagc.catalog.calibration import calibration_text
+    from dagc.export.write import NO_WRITE
+
+    try:
+        output.write_text(calibration_text(calibration), "utf-8")
+    except OSError as reason:
+        message = f"cannot write `{output}`: {reason.strerror or reason}"
+        _refuse((NO_WRITE.at(None, message, help=("name a file in a directory that exists",)),))
+
+
+def _lines(calibration: Calibration) -> Iterator[str]:
+    yield f"{'regime':28}{'median':>8}{'p90':>8}{'bias':>8}{'rows':>7}   judged on"
+    for name, regime in calibration.regimes.items():
+        found = regime.residuals
+        judged = "rows kept out" if found.held_out else "rows of the fit"
+        judged = f"derived: {regime.derived}" if regime.derived else judged
+        shares = (format_share(found.median), format_share(found.p90), format_share(found.bias))
+        yield f"{name:28}{shares[0]:>8}{shares[1]:>8}{shares[2]:>8}{found.rows:7,}   {judged}"

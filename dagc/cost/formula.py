@@ -1,0 +1,79 @@
+"""What a formula of a duration is: named coefficients with a meaning, inputs, and the terms that it gives.
+
+The same function prices and is fitted. Inputs are arrays of any shapes that broadcast (by rank when pricing, by row of
+a table when fitting); peaks and bandwidth are those of the device's datasheet, so that coefficients are shares of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
+Inputs = Mapping[str, Values]
+Coefficients = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Datasheet figures of one GPU for one arithmetic type: FLOP/s, bytes/s and how many multiprocessors it has."""
+
+    flops_per_second: float
+    bytes_per_second: float
+    processors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A coefficient: where a fit starts, between what it stays, and what it means."""
+
+    name: str
+    start: float
+    low: float
+    high: float
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """Seconds of launch, of arithmetic and of memory, and of `serial` work that overlaps with neither.
+
+    Arithmetic and memory overlap: together they take (arithmetic^power + memory^power)^(1/power), which is the longer
+    of the two where they differ much, and more where they are alike.
+    """
+
+    launch: float
+    compute: Values
+    memory: Values
+    power: float
+    serial: Values | float = 0.0
+
+    @property
+    def seconds(self) -> Values:
+        """The whole; nothing where there is nothing to do."""
+        longer, shorter = np.maximum(self.compute, self.memory), np.minimum(self.compute, self.memory)
+        ratio = shorter / np.where(longer > 0, longer, 1.0)
+        blended = longer * (1.0 + ratio**self.power) ** (1.0 / self.power)
+        return np.where(longer > 0, self.launch + blended + self.serial, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula by name. `ranged` names the inputs of which a fit keeps the range."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    ranged: tuple[str, ...]
+    terms: Callable[[Coefficients, Inputs, Machine], Terms]
+
+
+LAUNCH = Parameter(
+    "launch", 3e-6, 5e-7, 1e-4, "seconds of the smallest call: launch in a CUDA graph, first and last load"
+)
+STREAM = Parameter("memory", 0.8, 0.2, 1.0, "share of the memory bandwidth that a long stream reaches")
+PEAK = Parameter("peak", 0.8, 0.02, 1.0, "share of the arithmetic peak that endless work reaches")
+POWER = Parameter("power", 3.0, 1.1, 8.0, "how sharply the longer of arithmetic and memory decides")
+WAVE = Parameter("wave", 0.5, 0.0, 1.0, "share of a last, partly filled wave of tiles that is waited for")

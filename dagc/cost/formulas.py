@@ -1,0 +1,18 @@
+"""Formulas of computations by the name that calibrations use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dagc.cost.attention import DECODE, PREFILL
+from dagc.cost.formula import Formula
+from dagc.cost.gemm import GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT
+from dagc.cost.stream import STREAMED
+
+FORMULAS: Mapping[str, Formula] = {
+    formula.name: formula
+    for formula in (GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT, PREFILL, DECODE, STREAMED)
+}
+
+NODE_FORMULAS: Mapping[str, Formula] = {**FORMULAS, LAYER.name: GROUPED, LAYER_DEFAULT.name: GROUPED_DEFAULT}
+"""What prices one node: coefficients that were fitted to whole expert layers hold for each of their two products."""

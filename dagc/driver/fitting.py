@@ -1,0 +1,47 @@
+"""Tables of measurements become the calibration of a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dagc.calibrate.derive import completed
+from dagc.calibrate.fit import FittingAbsent, fit_regime
+from dagc.calibrate.table import read_table
+from dagc.catalog.calibration import Calibration, Regime
+from dagc.catalog.device import DeviceSpec
+from dagc.cost.formula import Machine
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.order import in_order
+from dagc.source import Source
+
+PACKAGE_ABSENT = Code("X402", "package-not-installed")
+
+
+def fit(
+    sources: Sequence[Source], device: DeviceSpec, relative: Calibration | None = None
+) -> tuple[Calibration | None, tuple[Diagnostic, ...]]:
+    """The calibration that measurements give, or why there is none. Shares are of the device's datasheet figures.
+
+    What was not measured is taken from a `relative`, if any.
+    """
+    found: list[Diagnostic] = []
+    regimes: dict[str, Regime] = {}
+    for source in sources:
+        table, problems = read_table(source)
+        found += problems
+        for name, measured in table.regimes.items():
+            peak = device.flops.get(table.peaks[name], max(device.flops.values(), default=1.0))
+            machine = Machine(peak, device.bandwidth_bytes_per_second or 1.0, device.processors or 1)
+            try:
+                regimes[name] = fit_regime(measured, machine)
+            except FittingAbsent:
+                return None, (_absent(),)
+    if found:
+        return None, in_order(found)
+    own = Calibration(device=device.name, regimes=dict(sorted(regimes.items())))
+    return completed(own, relative) if relative else own, ()
+
+
+def _absent() -> Diagnostic:
+    message = "`dagc fit` needs the package `scipy`, which is not installed"
+    return PACKAGE_ABSENT.at(None, message, help=("install it: `pip install moe-dagc[fit]`",))

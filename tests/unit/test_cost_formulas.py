@@ -1,0 +1,184 @@
+"""Fitted formulas against arithmetic by hand, and the shipped coefficients against cited measurements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dagc.calibrate.operators import ARITHMETIC, OPERATORS
+from dagc.catalog.calibration import Calibration, Regime, Residuals, calibration_names, load_calibration
+from dagc.catalog.device import DeviceSpec
+from dagc.catalog.dtype import Dtype
+from dagc.catalog.presets import device_names, load_device
+from dagc.cost.formula import Coefficients, Machine
+from dagc.cost.formulas import FORMULAS
+from dagc.cost.operators import operator_cost
+from dagc.graph.graph import Node
+from dagc.graph.ops import GEMM, KV_WRITE
+from dagc.graph.priced import Bound
+from dagc.graph.tensor import Tensor
+
+MACHINE = Machine(100e12, 1e12, 100)
+PLAIN = {
+    "peak": 1.0, "wave": 1.0, "fill": 0.0, "tile": 0.0, "memory": 1.0, "launch": 2e-6, "power": 8.0, "cast": 0.0,
+}  # fmt: skip
+
+
+def seconds(formula: str, coefficients: Coefficients, **inputs: float) -> float:
+    arrays = {name: np.array([value]) for name, value in inputs.items()}
+    return float(FORMULAS[formula].terms(coefficients, arrays, MACHINE).seconds[0])
+
+
+def gemm(coefficients: dict[str, float], m: float, n: float, k: float, **more: float) -> float:
+    return seconds("gemm", coefficients, **{"m": m, "n": n, "k": k, "products": 1, "bytes": 0, "cast": 0, **more})
+
+
+def test_a_last_wave_of_tiles_is_waited_for() -> None:
+    """101 tiles of 64 x 64 on 100 processors take two waves: 2 · 100 · 2 · 64 · 64 · 1,000 / 100 TFLOP/s = 16.4 us.
+
+    100 tiles take one. Larger tiles are no faster here: 51 of 128 x 64 are as 100 of 64 x 128, which is two of 64 x 64.
+    """
+    assert gemm(PLAIN, 64, 6_400, 1000) == pytest.approx(2e-6 + 8.192e-6)
+    assert gemm(PLAIN, 64, 6_464, 1000) == pytest.approx(2e-6 + 16.384e-6)
+    half = gemm(PLAIN | {"wave": 0.5}, 64, 6_464, 1000)
+    assert half == pytest.approx(2e-6 + 8.192e-6 * 1.505)
+
+
+def test_rows_fill_up_a_tile() -> None:
+    assert gemm(PLAIN, 1, 6_400, 1000) == gemm(PLAIN, 64, 6_400, 1000)
+
+
+def test_bytes_and_casts_go_at_the_reached_bandwidth() -> None:
+    """10 MB at 1 TB/s are 10 us, half of the bandwidth 20; casting 1 M elements with 3 bytes each is 3 us more."""
+    assert gemm(PLAIN, 1, 64, 1, bytes=10e6) == pytest.approx(12e-6, rel=1e-6)
+    assert gemm(PLAIN | {"memory": 0.5}, 1, 64, 1, bytes=10e6) == pytest.approx(22e-6, rel=1e-6)
+    assert gemm(PLAIN | {"cast": 3.0}, 1, 64, 1, bytes=10e6, cast=1e6) == pytest.approx(15e-6, rel=1e-6)
+
+
+def test_what_is_equally_long_takes_longer_than_either() -> None:
+    """(8.192^1 + 8.192^1)^(1/1) = 16.384 us at power 1; at power 8 it is 8.192 · 2^(1/8)."""
+    both = {"m": 64, "n": 6_400, "k": 1000, "bytes": 8.192e6}
+    assert gemm(PLAIN | {"power": 1.0}, **both) == pytest.approx(2e-6 + 16.384e-6)
+    assert gemm(PLAIN, **both) == pytest.approx(2e-6 + 8.192e-6 * 2**0.125)
+
+
+def test_nothing_to_do_takes_no_time() -> None:
+    assert gemm(PLAIN, 0, 64, 64) == 0
+
+
+def test_decode_reads_the_cache_and_computes_whole_rows() -> None:
+    """8 sequences of 1,000: 80 MB at 1 TB/s are 80 us. One head for 4 queries computes 64 rows of width 256:
+    2 · 1 · 64 · 256 · 8,000 / 100 TFLOP/s = 2.6 us, and 0.1 us for each sequence.
+    """
+    plain = {"peak": 1.0, "rows": 64.0, "memory": 1.0, "launch": 0.0, "power": 8.0, "sequence": 1e-7, "page": 0.0}
+    given = {"pairs": 8000, "sequences": 8, "heads": 4, "kv_heads": 1, "width": 256}
+    assert seconds("attention_decode", plain, **given, bytes=80e6) == pytest.approx(80.8e-6)
+    assert seconds("attention_decode", plain, **given, bytes=0) == pytest.approx(2.62144e-6 + 8e-7)
+
+
+def test_prefill_waits_for_its_longest_row() -> None:
+    """One head, 1,024 queries: 2 · 256 · 524,800 pairs, and a row of 128 queries with 1,024 positions on one processor.
+
+    2 · 256 · (524,800 + 100 · 128 · 1,024) / 100 TFLOP/s = 69.8 us.
+    """
+    plain = {"peak": 1.0, "start": 0.0, "wave": 1.0, "memory": 1.0, "launch": 0.0, "power": 8.0}
+    given = {"pairs": 524_800, "queries": 1024, "sequences": 1, "heads": 1, "width": 256, "bytes": 0}
+    assert seconds("attention_prefill", plain, **given) == pytest.approx(69.796e-6, rel=1e-4)
+
+
+def product(m: float) -> Node:
+    """A bf16 product of m x 8,192 x 8,192; a weight is read once."""
+    side = 8192.0
+    moved = np.array([2 * (side * side + 2 * m * side)])
+    return Node("gemm", GEMM, 0, (), (), Tensor(Dtype.BF16, ()), np.array([2 * m * side * side]), moved, Dtype.BF16,
+                shape=(("m", int(m)), ("n", 8192), ("k", 8192)))  # fmt: skip
+
+
+@pytest.mark.parametrize(("m", "measured"), [(4096, 672.8e-6), (64, 50.42e-6), (1, 49.18e-6), (512, 89.77e-6)])
+def test_products_on_h100_are_as_measured(m: int, measured: float) -> None:
+    """TensorRT-LLM 1.3.0rc20 on H100 in ai-dynamo/aiconfigurator @ 095f58a5, bf16, n and k 8,192."""
+    cluster = load_device("h100-sxm")
+    assert cluster is not None
+    cost = operator_cost(product(m), cluster.device, Dtype.BF16)
+    assert float(cost.duration[0]) * 1e-12 == pytest.approx(measured, rel=0.12)
+    assert cost.bound is (Bound.COMPUTE if m > 256 else Bound.MEMORY)
+    assert cost.error is not None
+    assert 0 < cost.error < 0.08
+    assert "aiconfigurator" in cost.source
+
+
+CITED = [
+    ("h100-sxm", "grouped_gemm/bf16", "expert_layer", "bf16", 2221.2e-6,
+     {"tokens": 4096, "top": 2, "rows": 8192, "n": 4096, "k": 7168, "products": 8}),
+    ("h100-sxm", "grouped_gemm/bf16", "expert_layer", "bf16", 487.4e-6,
+     {"tokens": 16, "top": 2, "rows": 32, "n": 4096, "k": 7168, "products": 8}),
+    ("h100-sxm", "attention/prefill", "attention_prefill", "bf16", 533.2e-6,
+     {"sequences": 1, "context": 4096, "heads": 64, "kv_heads": 8, "key": 128, "value": 128}),
+    ("h800-sxm", "mla/decode", "mla_decode", "bf16", 292.0e-6,
+     {"sequences": 128, "context": 4096, "heads": 128, "kv_heads": 1, "key": 576, "value": 512}),
+    ("h800-sxm", "gemm/fp8_block", "gemm", "fp8_block", 2 * 4096 * 4096 * 7168 / 1265e12,
+     {"m": 4096, "n": 4096, "k": 7168, "cast": 0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("device", "regime", "operator", "dtype", "measured", "row"), CITED)
+def test_operators_are_as_measured(
+    device: str, regime: str, operator: str, dtype: str, measured: float, row: dict[str, float]
+) -> None:
+    """Mixtral-8x7B's experts of tp 2 with vLLM 0.14.0, causal attention with vLLM 0.14.0: aiconfigurator @ 095f58a5.
+
+    MLA with 128 heads, 4,096 positions: alibaba/InferSim @ f2293dab. fp8 product: 1,265 TFLOP/s, DeepGEMM @ 55ab91f.
+    """
+    cluster = load_device(device)
+    assert cluster is not None
+    spec, how = OPERATORS[operator], ARITHMETIC[dtype]
+    columns = {name: np.array([value]) for name, value in {**spec.defaults, **row}.items()}
+    machine = Machine(cluster.device.flops[how.peak], cluster.device.bandwidth_bytes_per_second or 1, 132)
+    coefficients = load_calibration(device).regimes[regime].coefficients
+    found = spec.formula.terms(coefficients, spec.inputs(columns, how), machine).seconds
+    assert float(found[0]) == pytest.approx(measured, rel=0.15)
+
+
+def lab(**regimes: Regime) -> DeviceSpec:
+    calibration = Calibration("lab", {name.replace("__", "/"): regime for name, regime in regimes.items()})
+    return DeviceSpec("lab", 64e9, 1e12, {Dtype.BF16: 100e12}, 0.5, 0.5, "made up", 100, calibration)
+
+
+PRODUCTS = Regime("gemm", PLAIN, Residuals(0.07, 0.2, 0.0, 9), "a table", {"m": (1, 512), "n": (1, 9e3)})
+
+
+def test_past_the_range_of_its_fit_a_cost_says_so() -> None:
+    device = lab(gemm__bf16=PRODUCTS)
+    inside, outside = (operator_cost(product(m), device, Dtype.BF16) for m in (512, 1024))
+    assert inside.source == "gemm/bf16 of lab, fitted: a table"
+    assert outside.source == "gemm/bf16 of lab, fitted: a table, extrapolated in m"
+    assert outside.error == 0.07
+
+
+def test_what_has_no_regime_is_priced_by_the_roofline() -> None:
+    """2 MB at half of 1 TB/s are 4 us."""
+    write = replace(product(1), op=KV_WRITE, memory_bytes=np.array([2e6]), flops=np.array([0.0]))
+    cost = operator_cost(write, lab(gemm__bf16=PRODUCTS), Dtype.BF16)
+    assert (cost.duration.tolist(), cost.error) == ([4_000_000], None)
+    assert cost.source.startswith("roofline")
+
+
+def test_a_rank_with_more_rows_takes_longer_and_its_shape_is_kept() -> None:
+    device = lab(gemm__bf16=PRODUCTS)
+    uneven = replace(product(512), flops=product(512).flops * np.array([1.0, 2.0]))
+    cost = operator_cost(uneven, device, Dtype.BF16, np.array([1.0, 1.0]))
+    assert cost.duration.shape == (2,)
+    assert cost.duration[1] > 1.5 * cost.duration[0]
+
+
+@pytest.mark.parametrize("name", calibration_names())
+def test_a_shipped_calibration_is_of_a_device_and_of_known_formulas(name: str) -> None:
+    assert name in device_names()
+    for regime in load_calibration(name).regimes.values():
+        formula = FORMULAS[regime.formula]
+        assert {p.name for p in formula.parameters} == set(regime.coefficients)
+        assert all(p.low * 0.6 <= regime.coefficients[p.name] <= p.high for p in formula.parameters)
+        assert "@" in regime.source
+        assert set(regime.fitted) == set(formula.ranged)
