@@ -29,7 +29,7 @@ SCHEMA_VERSION = 1
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File of the calibration.")
 @text_or_json
 def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path | None, style: str) -> None:
-    """Fit formulas to tables of measurements (CSV, or the output of nccl-tests), and print how far they are from them."""
+    """Fit formulas to measurements (CSV, or the output of nccl-tests), and print how far they are from them."""
     cluster = _cluster("--device", name)
     other = _cluster("--relative", relative).device.calibration if relative else None
     texts = [(path, read_text(Path(path))) for path in tables]
