@@ -10,7 +10,9 @@ from math import inf
 import numpy as np
 
 from dagc.calibrate.fit import FEWEST, Measured
-from dagc.calibrate.operators import ARITHMETIC, OPERATORS, Operator
+from dagc.calibrate.known import KNOWN
+from dagc.calibrate.nccl_tests import is_nccl_tests, nccl_rows
+from dagc.calibrate.operators import ARITHMETIC, Operator
 from dagc.catalog.dtype import Dtype
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.source import Source, Span
@@ -40,12 +42,17 @@ class Table:
 
 def read_table(source: Source) -> tuple[Table, tuple[Diagnostic, ...]]:
     """The rows of a file by regime. Rows that cannot be read are diagnostics; nothing is guessed."""
+    if is_nccl_tests(source.text):
+        found: list[Diagnostic] = []
+        tested = [(_span(source, number), line) for number, line in nccl_rows(source.text, source.name)]
+        read = [row for place, line in tested if (row := _row(line, place, found))]
+        return _grouped(source, read, found), tuple(found)
     lines = source.text.splitlines()
     reader = csv.DictReader(lines)
     missing = [name for name in _ALWAYS if name not in (reader.fieldnames or ())]
     if missing:
         return Table({}, {}), (_without(source, missing),)
-    found: list[Diagnostic] = []
+    found = list[Diagnostic]()
     rows = [row for line in reader if (row := _row(line, _span(source, reader.line_num), found))]
     return _grouped(source, rows, found), tuple(found)
 
@@ -64,9 +71,9 @@ def _span(source: Source, line: int) -> Span:
 
 def _row(line: dict[str, str | None], place: Span, found: list[Diagnostic]) -> _Row | None:
     name = (line.get("operator") or "").strip()
-    operator, dtype = OPERATORS.get(name), (line.get("dtype") or "bf16").strip()
+    operator, dtype = KNOWN.get(name), (line.get("dtype") or "bf16").strip()
     if operator is None:
-        found.append(_unknown(place, "operator", name, tuple(OPERATORS)))
+        found.append(_unknown(place, "operator", name, tuple(KNOWN)))
         return None
     if dtype not in ARITHMETIC:
         found.append(_unknown(place, "dtype", dtype, tuple(ARITHMETIC)))
@@ -99,7 +106,7 @@ def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Dia
 
 
 def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
-    needed = ", ".join(OPERATORS[operator].needed)
+    needed = ", ".join(KNOWN[operator].needed)
     columns = " and ".join(f"`{name}`" for name in wrong)
     message = f"{columns} of a `{operator}` is not a positive number"
     return BAD_TABLE.at(place, message, "in this row", help=(f"`{operator}` has seconds and {needed}",))
@@ -108,10 +115,10 @@ def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
 def _grouped(source: Source, rows: list[_Row], found: list[Diagnostic]) -> Table:
     groups: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
-        groups.setdefault((row.operator, row.dtype if OPERATORS[row.operator].by_type else ""), []).append(row)
+        groups.setdefault((row.operator, row.dtype if KNOWN[row.operator].by_type else ""), []).append(row)
     table = Table({}, {})
     for (name, _), members in sorted(groups.items()):
-        operator, dtype = OPERATORS[name], members[0].dtype
+        operator, dtype = KNOWN[name], members[0].dtype
         regime = operator.regime(dtype)
         if len(members) < FEWEST:
             found.append(_few(source, regime, len(members)))

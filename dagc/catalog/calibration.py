@@ -90,14 +90,16 @@ def load_calibration(name: str) -> Calibration:
     """The calibration of a preset; `name` is one of `calibration_names()`. The files are ours and not checked again."""
     data = json.loads((_HERE / f"{name}.json").read_bytes())
     regimes = {key: _regime(regime) for key, regime in data["regimes"].items()}
-    configured = {key: tuple((held, width) for held, width in pairs) for key, pairs in data["configured"].items()}
+    configured = {
+        key: tuple((held, width) for held, width in pairs) for key, pairs in data.get("configured", {}).items()
+    }
     return Calibration(data["device"], regimes, configured)
 
 
 @cache
 def load_exchanges(name: str) -> Calibration:
     """How fast collectives are on a preset that has such a file in `calibrations/collectives/`."""
-    return read_calibration((_HERE / "collectives" / f"{name}.json").read_bytes())
+    return load_calibration(f"collectives/{name}")
 
 
 def read_calibration(text: bytes) -> Calibration:
@@ -113,6 +115,6 @@ def calibration_text(calibration: Calibration) -> str:
 
 
 def _regime(data: dict[str, Any]) -> Regime:
-    ranges = {key: (low, high) for key, (low, high) in data["fitted"].items()}
+    ranges = {key: (low, high) for key, (low, high) in data.get("fitted", {}).items()}
     whole: dict[str, Any] = {**data, "residuals": Residuals(**data["residuals"]), "fitted": ranges}
     return Regime(**whole)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from dagc.catalog.calibration import Calibration
 from dagc.catalog.dtype import Dtype
 from dagc.source import Span
-
-if TYPE_CHECKING:
-    from dagc.catalog.calibration import Calibration
 
 RESERVE_BYTES = 2e9
 """CUDA context, NCCL channels, the engine's workspaces and fragmentation on each GPU: an assumption, about what

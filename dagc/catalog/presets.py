@@ -13,16 +13,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from dagc.catalog.attention import Attention, AttentionKind
+from dagc.catalog.calibration import load_calibration
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.part import Part
-
-if TYPE_CHECKING:
-    from dagc.catalog.calibration import Calibration
 
 _HERE = Path(__file__).parent
 _ALIASES: Mapping[str, str] = {"h20": "h20-sxm"}
@@ -112,7 +110,7 @@ def load_device(name: str) -> ClusterSpec | None:
         memory_efficiency=data["memory_efficiency"],
         source=data["sources"]["datasheet"],
         processors=data.get("processors"),
-        calibration=_calibration(data["calibration"]) if "calibration" in data else None,
+        calibration=load_calibration(data["calibration"]) if "calibration" in data else None,
     )
     return ClusterSpec(
         name=name,
@@ -127,13 +125,6 @@ def load_device(name: str) -> ClusterSpec | None:
         network_efficiency=data["network_efficiency"],
         exchanges=data.get("exchanges"),
     )
-
-
-def _calibration(name: str) -> Calibration:
-    """Imported when there is one: reading a calibration takes longer to load than all of the catalogue."""
-    from dagc.catalog.calibration import load_calibration
-
-    return load_calibration(name)
 
 
 def device_sources(name: str) -> Mapping[str, str]:

@@ -17,7 +17,7 @@ from dagc.units import format_share
 
 if TYPE_CHECKING:
     from dagc.catalog.calibration import Calibration
-    from dagc.catalog.device import DeviceSpec
+    from dagc.catalog.device import ClusterSpec
 
 SCHEMA_VERSION = 1
 
@@ -29,9 +29,9 @@ SCHEMA_VERSION = 1
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File of the calibration.")
 @text_or_json
 def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path | None, style: str) -> None:
-    """Fit the formulas of operators to tables of measurements (CSV), and print how far they are from them."""
-    device = _device("--device", name)
-    other = _device("--relative", relative).calibration if relative else None
+    """Fit formulas to measurements (CSV, or the output of nccl-tests), and print how far they are from them."""
+    cluster = _cluster("--device", name)
+    other = _cluster("--relative", relative).device.calibration if relative else None
     texts = [(path, read_text(Path(path))) for path in tables]
     unread = tuple(text for _, text in texts if isinstance(text, Diagnostic))
     if unread:
@@ -39,7 +39,7 @@ def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path |
     from dagc import driver
 
     sources = [Source(path, text) for path, text in texts if isinstance(text, str)]
-    calibration, diagnostics = driver.fit(sources, device, other)
+    calibration, diagnostics = driver.fit(sources, cluster, other)
     if calibration is None:
         _refuse(diagnostics)
     if output is not None:
@@ -50,14 +50,14 @@ def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path |
         click.echo("\n".join(_lines(calibration)))
 
 
-def _device(option: str, name: str) -> DeviceSpec:
+def _cluster(option: str, name: str) -> ClusterSpec:
     from dagc.catalog.names import unknown_name
     from dagc.catalog.presets import device_names, load_device
 
     cluster = load_device(name)
     if cluster is None:
         _refuse((unknown_name(Source(option, name).span(0, len(name)), "device", device_names()),), USAGE)
-    return cluster.device
+    return cluster
 
 
 def _refuse(diagnostics: tuple[Diagnostic, ...], status: int | None = None) -> NoReturn:

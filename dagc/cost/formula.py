@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,16 @@ Coefficients = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Datasheet figures of one GPU for one arithmetic type: FLOP/s, bytes/s and how many multiprocessors it has."""
+    """Datasheet figures of one GPU for one arithmetic type: FLOP/s, bytes/s and how many multiprocessors it has.
+
+    The link inside a node and the network across are in bytes/s in one direction; only exchanges need them.
+    """
 
     flops_per_second: float
     bytes_per_second: float
     processors: int
+    link_bytes_per_second: float = inf
+    network_bytes_per_second: float = inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dagc.calibrate.derive import completed, with_streams
 from dagc.calibrate.fit import FittingAbsent, fit_regime
 from dagc.calibrate.table import read_table
 from dagc.catalog.calibration import Calibration, Regime
-from dagc.catalog.device import DeviceSpec
+from dagc.catalog.device import ClusterSpec
 from dagc.cost.formula import Machine
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.order import in_order
@@ -18,20 +18,26 @@ PACKAGE_ABSENT = Code("X402", "package-not-installed")
 
 
 def fit(
-    sources: Sequence[Source], device: DeviceSpec, relative: Calibration | None = None
+    sources: Sequence[Source], cluster: ClusterSpec, relative: Calibration | None = None
 ) -> tuple[Calibration | None, tuple[Diagnostic, ...]]:
     """The calibration that measurements give, or why there is none. Shares are of the device's datasheet figures.
 
     What was not measured is taken from a `relative`, if any.
     """
     found: list[Diagnostic] = []
+    device, links = cluster.device, (cluster.link_bytes_per_second, cluster.network_bytes_per_second)
     regimes: dict[str, Regime] = {}
     for source in sources:
         table, problems = read_table(source)
         found += problems
         for name, measured in table.regimes.items():
             peak = device.flops.get(table.peaks[name], max(device.flops.values(), default=1.0))
-            machine = Machine(peak, device.bandwidth_bytes_per_second or 1.0, device.processors or 1)
+            machine = Machine(
+                peak,
+                device.bandwidth_bytes_per_second or 1.0,
+                device.processors or 1,
+                *(link or 1.0 for link in links),
+            )
             try:
                 regimes[name] = fit_regime(measured, machine)
             except FittingAbsent:
