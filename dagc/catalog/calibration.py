@@ -87,17 +87,23 @@ def calibration_names() -> tuple[str, ...]:
 
 @cache
 def load_calibration(name: str) -> Calibration:
-    """The calibration of a preset; `name` is one of `calibration_names()`. The files are ours and not checked again."""
-    data = json.loads((_HERE / f"{name}.json").read_bytes())
-    regimes = {key: _regime(regime) for key, regime in data["regimes"].items()}
-    configured = {key: tuple((held, width) for held, width in pairs) for key, pairs in data["configured"].items()}
-    return Calibration(data["device"], regimes, configured)
+    """The calibration of a preset; `name` is one of `calibration_names()`."""
+    return _own(_HERE / f"{name}.json")
 
 
 @cache
 def load_exchanges(name: str) -> Calibration:
     """How fast collectives are on a preset that has such a file in `calibrations/collectives/`."""
-    return read_calibration((_HERE / "collectives" / f"{name}.json").read_bytes())
+    return _own(_HERE / "collectives" / f"{name}.json")
+
+
+def _own(path: Path) -> Calibration:
+    """A file of ours, which is not checked again: pydantic takes longer to load than to price a plan."""
+    data = json.loads(path.read_bytes())
+    regimes = {key: _regime(regime) for key, regime in data["regimes"].items()}
+    configured = data.get("configured", {})
+    pairs = {key: tuple((held, width) for held, width in found) for key, found in configured.items()}
+    return Calibration(data["device"], regimes, pairs)
 
 
 def read_calibration(text: bytes) -> Calibration:
@@ -113,6 +119,6 @@ def calibration_text(calibration: Calibration) -> str:
 
 
 def _regime(data: dict[str, Any]) -> Regime:
-    ranges = {key: (low, high) for key, (low, high) in data["fitted"].items()}
+    ranges = {key: (low, high) for key, (low, high) in data.get("fitted", {}).items()}
     whole: dict[str, Any] = {**data, "residuals": Residuals(**data["residuals"]), "fitted": ranges}
     return Regime(**whole)

@@ -48,6 +48,9 @@ class Question:
     inputs: Inputs
 
 
+_TRITON = ("vllm", "sglang")
+"""Engines whose experts run in a Triton kernel, tuned for each shape and device; else in a library's."""
+
 _LATENT_KEY = 256
 """A single key-value head with wider keys than this is a latent."""
 
@@ -82,6 +85,8 @@ def _grouped(node: Node, setting: Setting) -> Question:
     labels = _labels(node.dtype, setting, scaled)
     inputs = {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": node.memory_bytes, "cast": np.zeros_like(rows)}
     names = [f"grouped_gemm/{label}" for label in labels]
+    if setting.engine not in _TRITON:
+        names = [found for name in names for found in (f"{name}/library", name)]
     return Question(tuple(names), inputs)
 
 
