@@ -165,7 +165,7 @@ def test_every_real_device_has_every_regime(name: str) -> None:
     named = fabric(name).cluster.exchanges
     assert named is not None
     found = load_exchanges(named)
-    assert found.device == name
+    assert found.device == named
     nccl = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
     own = ("custom", "sglang", "trtllm")
     exchanges = (f"{leg}/{kernel}" for leg in Leg for kernel in Kernel)
