@@ -23,7 +23,7 @@ WORD_VALUED = frozenset({
     "kv_cache_dtype", "torch_dtype", "precision",
     "gated", "tied", "bias", "qkv_bias", "out_bias", "attention_bias", "router_bias", "shared_gate",
     "sinks", "qk_norm", "qk_norm_whole", "tie_word_embeddings",
-    "routing", "device", "source", "name", "engine",
+    "routing", "device", "source", "name", "engine", "collectives", "calibration",
     "allow", "warn", "deny",
 })  # fmt: skip
 """Fields whose value is a word: the word after one of these is no entry, and one of these after a number is no unit."""

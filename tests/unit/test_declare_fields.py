@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+
 import pytest
 
+from dagc import declare
 from dagc.declare.fields import Field, Kind, Record, read_fields
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Source
 from dagc.syntax.parser import parse_fragment
+from dagc.syntax.vocabulary import WORD_VALUED
 from dagc.units import Dimension
 
 FIELDS = (
@@ -154,3 +159,13 @@ def test_the_nearest_field_is_offered_under_its_own_name(word: str) -> None:
 def test_a_repetition_shows_the_first_statement() -> None:
     problem = bad("layers 16\n layers 32")
     assert problem.labels[0].span.text == "layers 16"
+
+
+def test_the_syntax_knows_every_field_whose_value_is_a_word() -> None:
+    """Else `collectives nccl link 450 GB/s` on one line would be read as three entries."""
+    modules = [importlib.import_module(f"dagc.declare.{one.name}") for one in pkgutil.iter_modules(declare.__path__)]
+    tables = [value for module in modules for value in vars(module).values() if isinstance(value, tuple)]
+    fields = [one for table in tables for one in table if isinstance(one, Field)]
+    worded = {one.name for one in fields if one.kind in (Kind.CHOICE, Kind.NAME, Kind.FLAG)}
+    assert {"collectives", "dtype", "gated"} <= worded
+    assert worded - WORD_VALUED == {"version"}, "a version is written as a string"

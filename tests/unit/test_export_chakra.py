@@ -36,7 +36,8 @@ from tests.harness.replay import Replay, Ring, Switch
 
 MICROSECOND = 1e-6
 CLUSTER = (
-    "cluster lab {{ gpus 32 node 32 link 100 GB/s network 100 GB/s link_efficiency 100 % network_efficiency 100 % "
+    "cluster lab {{ gpus 32 node 32 collectives nccl link 100 GB/s network 100 GB/s "
+    "link_efficiency 100 % network_efficiency 100 % "
     "link_latency {latency} us network_latency {latency} us "
     "device {{ memory 200 GB bandwidth 2 TB/s compute {{ bf16 400 TFLOP/s }} }} }}"
 )

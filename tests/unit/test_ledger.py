@@ -23,7 +23,7 @@ WORST = {
     "static batch": 0.180,
     "serving": 0.120,
     "serving, ep or dp": 0.100,
-    "deployments": 0.215,
+    "deployments": 0.090,
     "memory": 0.005,
 }
 """The largest median error of each kind that is accepted: lowered when the model gets better, never raised."""
