@@ -131,6 +131,16 @@ class Executed:
         times, by = self.times(copy)
         return times.values[value] + by if by else times.values[value]
 
+    def starts(self, copy: int) -> list[Time]:
+        """Start of every node in a copy."""
+        times, by = self.times(copy)
+        row, steps = self.row(copy), self.kept.steps
+        found: list[Time] = []
+        for number, which in steps.places:
+            start, offset = times.starts[number], steps.steps[number].offset(which, row)
+            found.append(start + by + int(offset[0]) if isinstance(start, int) else start + (offset + by))
+        return found
+
     def start(self, copy: int, node: int) -> Time:
         """Start of a node in a copy."""
         number, which = self.steps.places[node]

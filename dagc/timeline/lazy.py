@@ -44,8 +44,7 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
         if not 0 <= copy < len(self):
             raise IndexError(index)
         if self._read is None or self._read[0] != copy:
-            nodes = range(len(self._executed.steps.places))
-            self._read = copy, tuple(_vector(self._executed.start(copy, node)) for node in nodes)
+            self._read = copy, tuple(map(_vector, self._executed.starts(copy)))
         return self._read[1]
 
 

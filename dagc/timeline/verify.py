@@ -2,7 +2,7 @@
 
 Checks that no two slots overlap on a lane (V101), that the makespan lies between the longest node and the sum of all
 (V102), and that the critical path goes from 0 to the makespan without a gap (V103). Overlaps are looked for in the
-first copies of the first and last run of each template, gaps in the last steps of the path, so the work does not grow
+first copies of the last run of each template, gaps in the last steps of the path, so the work does not grow
 with the number of slots; every start is compared with an independent schedule in the property tests.
 """
 
@@ -25,7 +25,7 @@ MAKESPAN = Code("V102", "makespan-out-of-bounds")
 PATH = Code("V103", "critical-path-broken")
 
 _COPIES = 2
-_STEPS = 64
+_STEPS = 16
 
 
 def verify(timeline: Timeline) -> tuple[Diagnostic, ...]:
@@ -44,10 +44,8 @@ def _overlaps(timeline: Timeline) -> Iterator[str]:
 
 
 def _sample(timeline: Timeline) -> list[Run]:
-    """The first and the last run of each template."""
-    first = {run.template: run for run in reversed(timeline.runs)}
-    last = {run.template: run for run in timeline.runs}
-    return [*first.values(), *(run for template, run in last.items() if run is not first[template])]
+    """The last run of each template: behind it lies all that could have put it out of step."""
+    return list({run.template: run for run in timeline.runs}.values())
 
 
 def _copy_overlaps(timeline: Timeline, run: Run, copy: int, ends: dict[int, Picoseconds]) -> Iterator[str]:
