@@ -33,6 +33,7 @@ class ClusterSpec:
     `gpus` is None when the plan does not limit them. `gpus_per_node` is the size of the scale-up (NVLink) domain.
     `link_*` is inside it, `network_*` across. `slowed` names single GPUs that compute more slowly than stated, as
     (global rank, share): a computation takes 1 + share times as long there. Ranks are in order, each once.
+    `usd_per_gpu_second` is the price of one GPU, of whatever device; None where it is not stated.
     """
 
     name: str
@@ -46,4 +47,5 @@ class ClusterSpec:
     link_efficiency: float
     network_efficiency: float
     slowed: tuple[tuple[int, float], ...] = ()
+    usd_per_gpu_second: float | None = None
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])

@@ -5,7 +5,7 @@ Forms: a device's name with or without the number of GPUs (`h100-sxm x 64`), eit
 `device` is a preset's name, a block, or both; a cluster written out takes from a named device what it leaves out.
 `link` and `network` are one direction of one GPU, inside and across nodes. What nothing states stays unknown
 (bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares). `slow 5 by 10 %` may
-stand once for each GPU: a computation takes 1.1 times as long on global rank 5.
+stand once for each GPU: a computation takes 1.1 times as long on global rank 5. `price 2.5 USD/h` is that of one GPU.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ FIELDS = (
     Field("network_latency", Kind.QUANTITY, Dimension.SECONDS),
     Field("link_efficiency", Kind.QUANTITY, Dimension.SHARE),
     Field("network_efficiency", Kind.QUANTITY, Dimension.SHARE),
+    Field("price", Kind.QUANTITY, Dimension.MONEY_RATE, misnomers=("cost", "rent")),
     SLOW,
 )
 
@@ -78,6 +79,7 @@ _OF_CLUSTER = {
     "network_latency": "network_latency_seconds",
     "link_efficiency": "link_efficiency",
     "network_efficiency": "network_efficiency",
+    "price": "usd_per_gpu_second",
 }
 _OF_DEVICE = {
     "memory": "memory_bytes",

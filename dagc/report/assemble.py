@@ -6,6 +6,7 @@ Arranges what other modules found; it computes nothing. Rows of requirements and
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from math import isfinite
 
 from dagc.diag.diagnostic import Diagnostic
@@ -13,6 +14,7 @@ from dagc.diag.jsonout import to_json
 from dagc.plan.plan import Plan
 from dagc.report import summary as out
 from dagc.report.assessment import Assessment, RequirementVerdict, Verdict
+from dagc.report.cost import cost_of
 from dagc.report.facts import facts_data
 from dagc.report.memory import MemoryFigures, PoolFigures
 from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
@@ -27,6 +29,7 @@ def summarize(plan: Plan, found: Assessment, diagnostics: Iterable[Diagnostic] =
         memory=_memory(found.memory) if found.memory else None,
         phases=_phases(metrics) if metrics else None,
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
+        cost=_cost(plan, metrics),
         requirements=[_requirement(verdict) for verdict in found.requirements],
         claims=[_claim(verdict) for verdict in found.claims],
         undetermined=_undetermined(found),
@@ -72,6 +75,7 @@ def _phase(phase: PhaseMetrics) -> out.Phase:
         seconds=phase.seconds,
         latency_seconds=phase.latency_seconds,
         micro_batches=phase.micro_batches,
+        load_balance=phase.load_balance,
         bound=phase.bound,
         critical_path=out.CriticalPath(
             compute_share=shares.compute,
@@ -95,6 +99,11 @@ def _throughput(rates: Throughput, gpus: int) -> out.Throughput:
         prefill_tokens_per_second=rates.prefill_tokens_per_second,
         decode_tokens_per_second=rates.decode_tokens_per_second,
     )
+
+
+def _cost(plan: Plan, metrics: Metrics | None) -> out.Cost | None:
+    found = cost_of(plan, metrics)
+    return out.Cost(**asdict(found)) if found else None
 
 
 def _requirement(verdict: RequirementVerdict) -> out.Requirement:

@@ -14,6 +14,8 @@ Definitions, each used everywhere under this name:
   an empty pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
 - Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
   requests a second = min(B / TTFT, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
+- Load balance of a phase: the time that a GPU computes in a step, averaged over all GPUs of the phase, as a share of
+  the busiest one's.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
 
 Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens, and B / TPOT generated tokens a second.
@@ -24,6 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dagc.graph.ops import Lane
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Workload
@@ -35,12 +38,16 @@ Share = Literal["compute", "memory", "communication", "bubble"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseMetrics:
-    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline."""
+    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline.
+
+    `load_balance` is 1 where all GPUs compute as long as the busiest does.
+    """
 
     seconds: float
     latency_seconds: float
     micro_batches: int
     shares: Shares
+    load_balance: float = 1.0
 
     @property
     def bound(self) -> Share:
@@ -104,7 +111,17 @@ def _phase(timeline: Timeline) -> PhaseMetrics:
         latency_seconds=timeline.makespan / PICOSECONDS,
         micro_batches=len(timeline.priced.graph.micro_batches),
         shares=timeline.shares,
+        load_balance=_load_balance(timeline),
     )
+
+
+def _load_balance(timeline: Timeline) -> float:
+    """Mean over the ranks of the phase of the time that each computes in a step, divided by the longest."""
+    teams = timeline.priced.graph.teams
+    computing = [(busy, teams[team].width) for (team, lane), busy in timeline.busy.items() if lane is Lane.COMPUTE]
+    longest = max((int(busy.max()) for busy, _ in computing), default=0)
+    ranks = sum(width for _, width in computing)
+    return sum(float(busy.mean()) * width for busy, width in computing) / (longest * ranks) if longest else 1.0
 
 
 def _throughput(workload: Workload, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:

@@ -93,11 +93,15 @@ class CriticalPath(Record):
 
 
 class Phase(Record):
-    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline."""
+    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline.
+
+    `load_balance` is the time that a GPU computes, averaged over all, as a share of that of the busiest.
+    """
 
     seconds: float
     latency_seconds: float
     micro_batches: int
+    load_balance: float
     bound: Literal["compute", "memory", "communication", "bubble"]
     critical_path: CriticalPath
 
@@ -123,6 +127,17 @@ class Throughput(Record):
     total_tokens_per_second_per_gpu: float
     prefill_tokens_per_second: float
     decode_tokens_per_second: float
+
+
+class Cost(Record):
+    """What all GPUs cost, and what tokens cost at the throughput above; null there where that is undetermined.
+
+    A million output tokens, and a million tokens of input and output together, each carry the whole cost.
+    """
+
+    usd_per_hour: float
+    usd_per_million_output_tokens: float | None
+    usd_per_million_tokens: float | None
 
 
 class Requirement(Record):
@@ -183,6 +198,7 @@ class Summary(Record):
     memory: Memory | None
     phases: Phases | None
     throughput: Throughput | None
+    cost: Cost | None
     requirements: list[Requirement]
     claims: list[Claim]
     undetermined: list[Undetermined]
