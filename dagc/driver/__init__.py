@@ -1,8 +1,8 @@
 """What dagc does, one pipeline a file, and the only place that knows the order of the steps.
 
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
-offers, `launch` writes an engine's flags, `read` finds what a flat notation means. Each is imported when it is first
-asked for, because start-up counts.
+offers, `compare` sets plans side by side, `launch` writes an engine's flags, `read` finds what a flat notation means.
+Each is imported when it is first asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dagc.driver.checking import check
-    from dagc.driver.exporting import export
+    from dagc.driver.comparing import compare
+    from dagc.driver.exporting import comparison_page, export
     from dagc.driver.fixing import fix
     from dagc.driver.launching import launch
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
 
-__all__ = ["Checked", "Outcome", "check", "export", "fix", "launch", "read"]
+__all__ = ["Checked", "Outcome", "check", "compare", "comparison_page", "export", "fix", "launch", "read"]
 
 _PLACES = {
-    "check": "checking", "export": "exporting", "fix": "fixing", "launch": "launching", "read": "reading",
+    "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
+    "fix": "fixing", "launch": "launching", "read": "reading",
     "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 

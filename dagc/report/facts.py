@@ -69,7 +69,9 @@ def _cluster(cluster: ClusterSpec) -> Data:
         "device": _device(cluster.device),
         "link_bytes_per_second": cluster.link_bytes_per_second,
         "network_bytes_per_second": cluster.network_bytes_per_second,
-        "usd_per_gpu_hour": None if cluster.usd_per_gpu_second is None else cluster.usd_per_gpu_second * SECONDS_PER_HOUR,
+        "usd_per_gpu_hour": None
+        if cluster.usd_per_gpu_second is None
+        else cluster.usd_per_gpu_second * SECONDS_PER_HOUR,
         "slowed": [{"rank": rank, "share": share} for rank, share in cluster.slowed],
     }
 
