@@ -24,6 +24,7 @@ class Dimension(StrEnum):
     SECONDS = "seconds"
     TOKEN_RATE = "tokens/s"
     REQUEST_RATE = "requests/s"
+    MONEY_RATE = "USD/s"
     SHARE = "share"
     RATIO = "ratio"
     COUNT = "count"
@@ -88,6 +89,7 @@ def _table() -> dict[str, tuple[Unit, ...]]:
         for request in ("requests", "request")
         for time, scale in _TIMES.items()
     ]
+    rows += [Unit(f"USD/{time}", Dimension.MONEY_RATE, 1 / scale) for time, scale in _TIMES.items()]
     rows += [Unit("%", Dimension.SHARE, 0.01), Unit("x", Dimension.RATIO, 1.0)]
     rows += [Unit(text, Dimension.COUNT, scale) for text, scale in _COUNTS.items()]
     rows += [Unit(text, Dimension.COUNT, 1.0) for thing in _THINGS for text in (f"{thing}s", thing)]
@@ -167,6 +169,11 @@ def format_seconds(value: float) -> str:
 def format_share(value: float) -> str:
     """A share in [0, 1] as per cent: `24 %`."""
     return f"{_three_digits(value * 100)} %"
+
+
+def format_money(value: float) -> str:
+    """US dollars to three significant digits: `160 USD`, `0.042 USD`."""
+    return f"{_three_digits(value)} USD"
 
 
 def format_rate(value: float, unit: str = "tokens/s") -> str:

@@ -55,6 +55,8 @@ class ClusterSpec:
     `collectives` says who carries them: `custom`, as engines do, means one's own all-reduce of small messages inside
     a node and kernels like DeepEP's for dispatch and combine, NCCL for all else. `exchanges` names the preset whose
     measurements of collectives hold, None where nothing is measured.
+
+    `usd_per_gpu_second` is the price of one GPU, of whatever device; None where it is not stated.
     """
 
     name: str
@@ -71,4 +73,5 @@ class ClusterSpec:
     reserve_bytes: float = RESERVE_BYTES
     collectives: Backend = Backend.CUSTOM
     exchanges: str | None = None
+    usd_per_gpu_second: float | None = None
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])

@@ -58,13 +58,19 @@ class Input:
 
 def plan_arguments(function: Command) -> Command:
     """Add PLAN, `-e`, the block options and those of levels to a command."""
+    function = block_options(function)
+    function = click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")(function)
+    return click.argument("plan", required=False, metavar="[PLAN]")(function)
+
+
+def block_options(function: Command) -> Command:
+    """Add the options that give blocks, and those of levels, to a command."""
     for name, help_text in reversed(LEVELS.items()):
         function = click.option(f"--{name}", multiple=True, metavar="CODE", help=help_text)(function)
     for name in reversed(BLOCKS):
         help_text = _HELP.get(name, f"Text of the {name} block, in place of the plan's own.")
         function = click.option(f"--{name}", metavar="TEXT", help=help_text)(function)
-    function = click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")(function)
-    return click.argument("plan", required=False, metavar="[PLAN]")(function)
+    return function
 
 
 def read_input(

@@ -9,6 +9,7 @@ import click
 
 COMMANDS = {
     "check": "diagnostics of a plan",
+    "compare": "plans side by side, and where they differ",
     "compile": "a plan's graph, picture, trace and summary",
     "devices": "the GPUs that dagc knows",
     "export": "a plan for other programs: Chakra traces, GraphML, Mermaid",

@@ -6,7 +6,7 @@ Forms: a device's name with or without the number of GPUs (`h100-sxm x 64`), eit
 `link` and `network` are one direction of one GPU, inside and across nodes. What nothing states stays unknown
 (bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares). `slow 5 by 10 %` may
 stand once for each GPU: a computation takes 1.1 times as long on global rank 5. `collectives` is `custom`, as serving
-engines do it, unless it says `nccl`.
+engines do it, unless it says `nccl`. `price 2.5 USD/h` is that of one GPU.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ FIELDS = (
     Field("network_efficiency", Kind.QUANTITY, Dimension.SHARE),
     Field("reserve", Kind.QUANTITY, Dimension.BYTES, may_be_zero=True, misnomers=("overhead", "workspace")),
     Field("collectives", Kind.CHOICE, words=tuple(Backend), misnomers=("backend", "nccl", "all_reduce")),
+    Field("price", Kind.QUANTITY, Dimension.MONEY_RATE, misnomers=("cost", "rent")),
     SLOW,
 )
 
@@ -85,6 +86,7 @@ _OF_CLUSTER = {
     "link_efficiency": "link_efficiency",
     "network_efficiency": "network_efficiency",
     "reserve": "reserve_bytes",
+    "price": "usd_per_gpu_second",
 }
 _OF_DEVICE = {
     "memory": "memory_bytes",

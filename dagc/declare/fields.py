@@ -94,6 +94,7 @@ class Field:
 _EXAMPLES = {
     Dimension.BYTES: "80 GB",
     Dimension.BYTE_RATE: "450 GB/s",
+    Dimension.MONEY_RATE: "2.5 USD/h",
     Dimension.FLOP_RATE: "400 TFLOP/s",
     Dimension.SECONDS: "2 us",
     Dimension.TOKEN_RATE: "100 tokens/s",

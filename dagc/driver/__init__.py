@@ -1,9 +1,9 @@
 """What dagc does, one pipeline a file, and the only place that knows the order of the steps.
 
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
-offers, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read` finds what a flat notation means,
-`fit` makes a calibration of measurements, `validate` holds predictions against cited ones. Each is imported when it is
-first asked for, because start-up counts.
+offers, `compare` sets plans side by side, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read`
+finds what a flat notation means, `fit` makes a calibration of measurements, `validate` holds predictions against cited
+ones. Each is imported when it is first asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dagc.driver.checking import check
-    from dagc.driver.exporting import export
+    from dagc.driver.comparing import compare
+    from dagc.driver.exporting import comparison_page, export
     from dagc.driver.fitting import fit
     from dagc.driver.fixing import fix
     from dagc.driver.launching import launch
@@ -22,11 +23,25 @@ if TYPE_CHECKING:
     from dagc.driver.validating import validate
     from dagc.driver.weighing import memory
 
-__all__ = ["Checked", "Outcome", "check", "export", "fit", "fix", "launch", "memory", "read", "validate"]
+__all__ = [
+    "Checked",
+    "Outcome",
+    "check",
+    "compare",
+    "comparison_page",
+    "export",
+    "fit",
+    "fix",
+    "launch",
+    "memory",
+    "read",
+    "validate",
+]
 
 _PLACES = {
-    "check": "checking", "export": "exporting", "fit": "fitting", "fix": "fixing", "launch": "launching",
-    "memory": "weighing", "read": "reading", "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
+    "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
+    "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
+    "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

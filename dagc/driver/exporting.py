@@ -10,6 +10,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.outcome import Checked
 
 if TYPE_CHECKING:
+    from dagc.driver.comparing import Compared
     from dagc.export.requested import Request
     from dagc.export.tracks import Traced
     from dagc.report.summary import Summary
@@ -84,3 +85,13 @@ def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diag
     if not any(name.startswith("trace.") for name in files):
         files["trace.json"] = trace_bytes(*shown)
     return files, refused
+
+
+def comparison_page(compared: Compared) -> bytes:
+    """A page that shows a comparison, with the timelines of the plans on one scale."""
+    from dagc.export.comparison_page import Column, page_bytes
+
+    timelines = [checked.priced.timelines or () for checked in compared.checked]
+    titles = [plan.title for plan in compared.comparison.plans]
+    columns = [Column(title, shown) for title, shown in zip(titles, timelines, strict=True)]
+    return page_bytes(compared.comparison, columns)

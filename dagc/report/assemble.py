@@ -15,6 +15,7 @@ from dagc.diag.jsonout import to_json
 from dagc.plan.plan import Plan
 from dagc.report import summary as out
 from dagc.report.assessment import Assessment, RequirementVerdict, Verdict
+from dagc.report.cost import cost_of
 from dagc.report.facts import facts_data
 from dagc.report.memory_summary import memory_summary
 from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
@@ -35,6 +36,7 @@ def summarize(
         phases=_phases(metrics) if metrics else None,
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
         serving=_serving(metrics) if metrics else None,
+        cost=_cost(plan, metrics),
         requirements=[_requirement(verdict) for verdict in found.requirements],
         claims=[_claim(verdict) for verdict in found.claims],
         undetermined=_undetermined(found),
@@ -55,6 +57,7 @@ def _phase(phase: PhaseMetrics) -> out.Phase:
         error_share=phase.error,
         latency_seconds=phase.latency_seconds,
         micro_batches=phase.micro_batches,
+        load_balance=phase.load_balance,
         bound=phase.bound,
         critical_path=out.CriticalPath(
             compute_share=shares.compute,
@@ -93,6 +96,11 @@ def _serving(metrics: Metrics) -> out.Serving:
         prompt_steps=found.prompt_steps,
         queue=out.Queue(**asdict(queue)) if queue else None,
     )
+
+
+def _cost(plan: Plan, metrics: Metrics | None) -> out.Cost | None:
+    found = cost_of(plan, metrics)
+    return out.Cost(**asdict(found)) if found else None
 
 
 def _requirement(verdict: RequirementVerdict) -> out.Requirement:

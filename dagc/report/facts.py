@@ -12,6 +12,8 @@ from dagc.plan.workload import Workload
 
 Data = dict[str, Any]
 
+SECONDS_PER_HOUR = 3600.0
+
 
 def facts_data(facts: Facts) -> Data:
     """Model, cluster, workload and engine in SI units, and the blocks that were not written."""
@@ -67,6 +69,9 @@ def _cluster(cluster: ClusterSpec) -> Data:
         "device": _device(cluster.device),
         "link_bytes_per_second": cluster.link_bytes_per_second,
         "network_bytes_per_second": cluster.network_bytes_per_second,
+        "usd_per_gpu_hour": None
+        if cluster.usd_per_gpu_second is None
+        else cluster.usd_per_gpu_second * SECONDS_PER_HOUR,
         "slowed": [{"rank": rank, "share": share} for rank, share in cluster.slowed],
     }
 

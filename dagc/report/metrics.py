@@ -17,6 +17,8 @@ Definitions, each used everywhere under this name:
 - Throughput of C requests in flight, of which one follows each that leaves: C / (TTFT + (O - 1) x TPOT).
 - Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
   requests a second = min(B / TTFT, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
+- Load balance of a phase: the time that a GPU computes in a step, averaged over all GPUs of the phase, as a share of
+  the busiest one's.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
 
 Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once), and
@@ -28,6 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from dagc.graph.ops import Lane
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
@@ -45,6 +48,7 @@ class PhaseMetrics:
     """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline.
 
     `error` is the relative error to expect of it (`dagc.report.band`), of what is counted at all.
+    `load_balance` is 1 where all GPUs compute as long as the busiest does.
     """
 
     seconds: float
@@ -52,6 +56,7 @@ class PhaseMetrics:
     micro_batches: int
     shares: Shares
     error: float = 0.0
+    load_balance: float = 1.0
 
     @property
     def bound(self) -> Share:
@@ -133,7 +138,17 @@ def _phase(timeline: Timeline) -> PhaseMetrics:
         micro_batches=len(timeline.priced.graph.micro_batches),
         shares=timeline.shares,
         error=band(timeline.priced),
+        load_balance=_load_balance(timeline),
     )
+
+
+def _load_balance(timeline: Timeline) -> float:
+    """Mean over the ranks of the phase of the time that each computes in a step, divided by the longest."""
+    teams = timeline.priced.graph.teams
+    computing = [(busy, teams[team].width) for (team, lane), busy in timeline.busy.items() if lane is Lane.COMPUTE]
+    longest = max((int(busy.max()) for busy, _ in computing), default=0)
+    ranks = sum(width for _, width in computing)
+    return sum(float(busy.mean()) * width for busy, width in computing) / (longest * ranks) if longest else 1.0
 
 
 def _throughput(plan: Plan, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:

@@ -138,12 +138,14 @@ class Phase(Record):
     """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline.
 
     `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits.
+    `load_balance` is the time that a GPU computes, averaged over all, as a share of that of the busiest.
     """
 
     seconds: float
     error_share: float
     latency_seconds: float
     micro_batches: int
+    load_balance: float
     bound: Literal["compute", "memory", "communication", "bubble"]
     critical_path: CriticalPath
 
@@ -199,6 +201,17 @@ class Throughput(Record):
     total_tokens_per_second_per_gpu: float
     prefill_tokens_per_second: float
     decode_tokens_per_second: float
+
+
+class Cost(Record):
+    """What all GPUs cost, and what tokens cost at the throughput above; null there where that is undetermined.
+
+    A million output tokens, and a million tokens of input and output together, each carry the whole cost.
+    """
+
+    usd_per_hour: float
+    usd_per_million_output_tokens: float | None
+    usd_per_million_tokens: float | None
 
 
 class Requirement(Record):
@@ -260,6 +273,7 @@ class Summary(Record):
     phases: Phases | None
     throughput: Throughput | None
     serving: Serving | None
+    cost: Cost | None
     requirements: list[Requirement]
     claims: list[Claim]
     undetermined: list[Undetermined]

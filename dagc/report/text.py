@@ -13,6 +13,7 @@ from dagc.report.facts import assumed
 from dagc.report.summary import (
     AttentionDomain,
     Claim,
+    Cost,
     Domains,
     ExpertDomain,
     Memory,
@@ -25,7 +26,7 @@ from dagc.report.summary import (
     Summary,
     Throughput,
 )
-from dagc.units import format_bytes, format_rate, format_seconds, format_share
+from dagc.units import format_bytes, format_money, format_rate, format_seconds, format_share
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
@@ -50,6 +51,7 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from _block("serving", _serving(summary.serving))
     if summary.throughput:
         yield from _block("throughput", _throughput(summary.throughput))
+    yield from _block("cost", _cost(summary.cost) if summary.cost else [])
     yield from _block("requirements", [_requirement(row) for row in summary.requirements])
     yield from _block("claims", [_claim(row) for row in summary.claims])
     yield from _block("undetermined", _undetermined(summary))
@@ -190,6 +192,15 @@ def _throughput(rates: Throughput) -> list[str]:
     )
     limit = [] if rates.limited_by == "both" else [f"limited by {rates.limited_by}"]
     return [", ".join(whole), ", ".join(lone), *limit]
+
+
+def _cost(cost: Cost) -> list[str]:
+    tokens = (
+        (cost.usd_per_million_output_tokens, "a million output tokens"),
+        (cost.usd_per_million_tokens, "a million tokens in total"),
+    )
+    known = [f"{format_money(amount)} {what}" for amount, what in tokens if amount is not None]
+    return [", ".join([f"{format_money(cost.usd_per_hour)} an hour", *known])]
 
 
 def _requirement(row: Requirement) -> str:

@@ -1,0 +1,70 @@
+"""A comparison as text for a person: the plans, a line a figure, and where they differ and why.
+
+`*` marks the better value, a tick or a cross the verdict of the requirements; a share behind a value is its difference
+from the first plan. It computes nothing that is not in the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dagc.report.comparison import ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
+
+_OK = {True: " ✓", False: " ✗", None: ""}
+_FITS = {True: "fits", False: "does not fit", None: "memory undetermined"}
+_MET = {True: ", meets every requirement", False: ", misses a requirement", None: ""}
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """The comparison as lines, the last one ended."""
+    return "\n".join(_lines(comparison)) + "\n"
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    yield from (_plan(plan) for plan in comparison.plans)
+    yield ""
+    head = ["", *(plan.title for plan in comparison.plans)]
+    yield from _table([head, *(_figure(figure) for figure in comparison.figures)])
+    yield ""
+    yield "* better   % against the first" if len(comparison.plans) > 1 else ""
+    yield from _differences(comparison.differences)
+
+
+def _plan(plan: ComparedPlan) -> str:
+    return f"{plan.title}: {plan.strategy}   {plan.gpus} GPUs, {_FITS[plan.fits]}{_MET[plan.requirements_met]}"
+
+
+def _figure(figure: ComparedFigure) -> list[str]:
+    first, *others = figure.values
+    return [figure.title, f"{_value(first)}", *(f"{_value(one)}{_change(one)}" for one in others)]
+
+
+def _value(value: ComparedValue) -> str:
+    return f"{'* ' if value.is_best else '  '}{value.text}{_OK[value.ok]}"
+
+
+def _change(value: ComparedValue) -> str:
+    if value.difference is None:
+        return ""
+    share = float(f"{value.difference * 100:.3g}")
+    return "  (same)" if share == 0 else f"  ({share:+.3g} %)".replace("e+0", "e")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _differences(found: Sequence[Difference]) -> Iterator[str]:
+    yield ""
+    if not found:
+        yield "the graphs do not differ"
+        return
+    yield "where they differ"
+    for one in found:
+        yield f"  {one.what}: {one.why}"
+        if one.what.endswith(" messages"):
+            yield from (f"    {value}" for value in one.values)
+        else:
+            yield f"    {'  →  '.join(one.values)}"

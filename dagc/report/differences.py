@@ -1,0 +1,148 @@
+"""Where deployments differ, axis by axis, and what each difference does to the graph.
+
+Turns plans and their graphs into rows: facts, degrees by pool, options, and the messages of each phase. A row stands
+only where not all plans have the same. It judges nothing: which is better is told by the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dagc.graph.graph import Graph, PhaseGraph
+from dagc.plan.deployment import Service
+from dagc.plan.layout import Layout
+from dagc.plan.plan import Plan
+from dagc.plan.splits import stage_layers
+from dagc.report.comparison import Difference
+from dagc.report.facts import facts_data
+from dagc.report.structure import pool_gpus
+from dagc.syntax.tree import AxisKind
+
+Row = dict[str, str]
+"""What one plan has, by name of the row."""
+
+_ABSENT = "-"
+
+_WHY = {
+    "replicas": "copies of the model; each takes its share of the batch, and they do not wait for each other",
+    "stages": "layers follow each other over stages: a message between stages, and a bubble at both ends",
+    "layers": "the longest stage sets the pace of the pipeline",
+    "phases": "on GPUs of their own the cache crosses from prefill to decode, and each works while the other does",
+    "GPUs": "over all replicas and stages",
+    "experts' own GPUs": "a pool beside attention's: tokens cross over to it in every MoE layer",
+    "device": "rates and memory",
+    "attention tp": "each GPU has a part of the heads and columns, and they add up their results in every layer",
+    "attention cp": "each GPU has a part of the sequence, and they exchange keys and values in every layer",
+    "attention dp": "each GPU has its own sequences and holds their cache, and the whole of its attention's weights",
+    "experts ep": "each GPU holds some experts; tokens travel to them and back in every MoE layer",
+    "experts tp": "each expert is cut into columns, and its parts are added up",
+    "experts dp": "copies of the experts, each for a part of the tokens",
+    "micro": "micro-batches in flight: more of them shorten the bubble, and each is less work at once",
+    "redundant": "copies of popular experts: more memory, more even load",
+    "overlap": "a micro-batch in two halves, the messages of one behind the computation of the other",
+    "sequence parallel": "an all-reduce becomes a reduce-scatter and an all-gather",
+    "dcp": "the cache of a sequence in parts over the tp ranks",
+    "shared experts": "cut over attention's tp, or whole on each GPU",
+}
+
+_MESSAGES = "messages that not all of them have, with the GPUs that take part and the nodes that these spread over"
+_FACT = "not the strategy: another fact that the plans were reckoned with"
+
+
+def differences(plans: Sequence[Plan], graphs: Sequence[Graph | None]) -> list[Difference]:
+    """Every row in which the plans differ: facts, structure, options, messages."""
+    rows = [
+        *_differing([_facts(plan) for plan in plans]),
+        *_differing([_phases_row(plan) for plan in plans]),
+        *_by_phase([_service(plan, plan.deployment.services[0]) for plan in plans],
+                   [_service(plan, plan.deployment.services[-1]) for plan in plans]),
+    ]  # fmt: skip
+    found = [Difference(what=name, values=values, why=_why(name)) for name, values in rows]
+    return [*found, *_message_rows(graphs)]
+
+
+def _differing(rows: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = ((name, [row.get(name, _ABSENT) for row in rows]) for name in names)
+    return ((name, values) for name, values in found if len(set(values)) > 1)
+
+
+def _by_phase(prefill: Sequence[Row], decode: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
+    """Rows of both phases; one for the two where each plan has the same in both."""
+    first, last = dict(_differing(prefill)), dict(_differing(decode))
+    for name in prefill[0]:
+        if first.get(name) == last.get(name):
+            yield from [(name, first[name])] if name in first else []
+            continue
+        yield from ((f"{phase} {name}", rows[name]) for phase, rows in (("prefill", first), ("decode", last))
+                    if name in rows)  # fmt: skip
+
+
+def _why(name: str) -> str:
+    return _WHY.get(name.removeprefix("prefill ").removeprefix("decode "), _FACT)
+
+
+def _facts(plan: Plan) -> Row:
+    return dict(_flat(facts_data(plan.facts)))
+
+
+def _flat(data: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in data.items():
+        path = f"{within}.{name}" if within else name
+        if isinstance(value, Mapping):
+            yield from _flat(value, path)  # pyright: ignore[reportUnknownArgumentType]
+        elif value not in (None, []):
+            yield path, str(value)
+
+
+def _phases_row(plan: Plan) -> Row:
+    return {"phases": "on the same GPUs" if len(plan.deployment.services) == 1 else "each on its own GPUs"}
+
+
+def _service(plan: Plan, service: Service) -> Row:
+    options, layers, pool = service.options, plan.facts.model.layers, service.experts_pool
+    own: dict[str, object] = {
+        "replicas": plan.deployment.replicas * service.replicas,
+        "stages": service.stages,
+        "layers": "unknown" if layers is None else " ".join(map(str, stage_layers(service, layers))),
+        "GPUs": sum(pool_gpus(plan.deployment, service, one) for one in service.pools),
+        "experts' own GPUs": "none" if len(service.pools) == 1 else pool_gpus(plan.deployment, service, pool),
+        "device": ", ".join(dict.fromkeys(plan.device_of(one).name for one in service.pools)),
+        **_degrees("attention", service.attention_pool.attention, (AxisKind.TP, AxisKind.CP, AxisKind.DP)),
+        **_degrees("experts", pool.experts, (AxisKind.TP, AxisKind.EP, AxisKind.DP)),
+        "micro": service.stages if options.micro is None else options.micro,
+        "redundant": options.redundant,
+        "overlap": options.overlap,
+        "sequence parallel": "yes" if options.sequence_parallel else "no",
+        "dcp": options.decode_context,
+        "shared experts": "replicated" if options.shared_replicated else "sharded",
+    }
+    return {name: str(value) for name, value in own.items()}
+
+
+def _degrees(domain: str, layout: Layout | None, axes: Sequence[AxisKind]) -> dict[str, object]:
+    return {} if layout is None else {f"{domain} {axis.value}": layout.degree(axis) for axis in axes}
+
+
+def _message_rows(graphs: Sequence[Graph | None]) -> Iterator[Difference]:
+    """Of each phase the messages that not all plans have."""
+    known = [graph for graph in graphs if graph is not None]
+    for phases in ([graph.prefill for graph in known], [graph.decode for graph in known]):
+        found = [dict.fromkeys(_messages(phase)) for phase in phases]
+        common = set[str]().union(*found[:1]).intersection(*found)
+        values = ["; ".join(one for one in messages if one not in common) or "no other" for messages in found]
+        if len(known) == len(graphs) and len(set(values)) > 1:
+            yield Difference(what=f"{phases[0].phase.value} messages", values=values, why=_MESSAGES)
+
+
+def _messages(phase: PhaseGraph) -> Iterator[str]:
+    """E.g. `moe.dispatch: all-to-all of 16 over 2 nodes`, those of both halves of an overlap once."""
+    for template in phase.templates:
+        for node in template.nodes:
+            if node.communication is not None and node.fused_into is None:
+                groups, pattern = node.communication.groups, node.communication.pattern.value.replace("_", "-")
+                key = node.key.removeprefix("a.").removeprefix("b.")
+                nodes = int(groups.nodes.max())
+                whom = f"of {groups.size} " if groups.size > 1 else ""
+                yield f"{key}: {pattern} {whom}over {nodes} node{'s' if nodes > 1 else ''}"
