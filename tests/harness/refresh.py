@@ -38,7 +38,7 @@ def _step(part: str, directory: Path) -> str:
 def _abridged(expected: str, printed: str) -> str:
     """What is printed, with the ellipses that stood in what was expected."""
     old, new = expected.rstrip("\n").split("\n"), [line.rstrip() for line in printed.split("\n")]
-    gap = "\n" * (len(expected) - len(expected.rstrip("\n")))
+    gap = "\n" * max(len(expected) - len(expected.rstrip("\n")), 1)
     if shell.ELLIPSIS not in old:
         return "\n".join(new) + gap
     first = old.index(shell.ELLIPSIS)
