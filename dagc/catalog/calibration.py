@@ -61,19 +61,12 @@ class Regime:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is measured of one device, by regime.
-
-    `configured` lists by type the (experts held, inner width) for which vLLM and SGLang ship a configuration of their
-    Triton kernel on this device; regimes that end in `/default` are for the others.
-    """
+    """What is measured of one device, by regime."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     device: str
     regimes: Mapping[str, Regime]
-    configured: Mapping[str, tuple[tuple[int, int], ...]] = field(
-        default_factory=dict[str, tuple[tuple[int, int], ...]]
-    )
 
     def regime(self, *names: str) -> Regime | None:
         """The regime of the first of these names that there is, or None."""
@@ -90,10 +83,7 @@ def load_calibration(name: str) -> Calibration:
     """The calibration of a preset; `name` is one of `calibration_names()`. The files are ours and not checked again."""
     data = json.loads((_HERE / f"{name}.json").read_bytes())
     regimes = {key: _regime(regime) for key, regime in data["regimes"].items()}
-    configured = {
-        key: tuple((held, width) for held, width in pairs) for key, pairs in data.get("configured", {}).items()
-    }
-    return Calibration(data["device"], regimes, configured)
+    return Calibration(data["device"], regimes)
 
 
 @cache

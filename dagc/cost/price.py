@@ -11,9 +11,6 @@ Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would li
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dagc.catalog.device import DeviceSpec
 from dagc.cost.collectives import collective_cost
 from dagc.cost.duration import FREE
 from dagc.cost.network.fabric import Fabric
@@ -28,50 +25,54 @@ _COMPARED = 64
 
 def price(graph: PhaseGraph, plan: Plan) -> PricedPhase:
     """The phase with a cost on every node."""
-    teams = _teams(graph)
-    devices = {pool.name: plan.device_of(pool) for service in plan.deployment.services for pool in service.pools}
-    fabric = Fabric(plan.facts.cluster, plan.facts.engine.name if plan.facts.engine else None)
-    known: dict[object, NodeCost] = {}
+    teams, prices = _teams(graph), _Prices(plan)
     costs = tuple(
-        tuple(_cost(node, teams.get(index, ()), devices, plan, fabric, known) for node in template.nodes)
+        tuple(prices.of(node, teams.get(index, ())) for node in template.nodes)
         for index, template in enumerate(graph.templates)
     )
     return PricedPhase(graph, costs)
 
 
-def _cost(
-    node: Node,
-    teams: tuple[Team, ...],
-    devices: dict[str, DeviceSpec],
-    plan: Plan,
-    fabric: Fabric,
-    known: dict[object, NodeCost],
-) -> NodeCost:
-    """Templates that differ in one part are alike in the others: what they have in common is in `known`."""
-    if node.fused_into is not None:
-        return FREE
-    if node.communication is not None:
-        same = _talk(node.communication)
-        return _once(known, same, lambda talk=node.communication: collective_cost(talk, fabric))
-    team = teams[node.team] if node.team < len(teams) else None
-    return _once(known, _work(node, team), lambda: _operator(node, team, devices, plan))
+class _Prices:
+    """Costs of the nodes of one phase. Templates that differ in one part are alike in others, which are priced once."""
 
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        pools = (pool for service in plan.deployment.services for pool in service.pools)
+        self._devices = {pool.name: plan.device_of(pool) for pool in pools}
+        self._engine = plan.facts.engine.name if plan.facts.engine else None
+        self._fabric = Fabric(plan.facts.cluster, self._engine)
+        self._known: dict[object, NodeCost] = {}
 
-def _once(known: dict[object, NodeCost], same: object, cost: Callable[[], NodeCost]) -> NodeCost:
-    if same is None:
-        return cost()
-    found = known.get(same)
-    if found is None:
-        found = known[same] = cost()
-    return found
+    def of(self, node: Node, teams: tuple[Team, ...]) -> NodeCost:
+        """The cost of a node of a template, for the teams of the program that uses it first."""
+        if node.fused_into is not None:
+            return FREE
+        team = teams[node.team] if node.team < len(teams) else None
+        same = _talk(node.communication) if node.communication else _work(node, team)
+        found = None if same is None else self._known.get(same)
+        if found is None:
+            found = self._cost(node, team)
+            if same is not None:
+                self._known[same] = found
+        return found
+
+    def _cost(self, node: Node, team: Team | None) -> NodeCost:
+        if node.communication is not None:
+            return collective_cost(node.communication, self._fabric)
+        activation = self._plan.facts.model.activation_dtype
+        if team is None:
+            return operator_cost(node, self._plan.facts.cluster.device, activation, engine=self._engine)
+        return operator_cost(node, self._devices[team.pool], activation, team.slowdown, self._engine)
 
 
 def _work(node: Node, team: Team | None) -> object:
     """All that the cost of a computation depends on; None where that is too much to compare."""
-    if node.flops.size > _COMPARED or node.memory_bytes.size > _COMPARED:
+    loads = node.flops, node.memory_bytes
+    if any(load.size > _COMPARED for load in loads):
         return None
-    work = node.flops.tobytes(), node.memory_bytes.tobytes()
-    return node.key, node.op, node.dtype, node.shape, team and (team.pool, id(team.slowdown)), node.flops.shape, *work
+    runs = team and (team.pool, id(team.slowdown))
+    return node.key, node.op, node.dtype, node.shape, runs, *((load.shape, load.tobytes()) for load in loads)
 
 
 def _talk(talk: Communication) -> object:
@@ -80,15 +81,7 @@ def _talk(talk: Communication) -> object:
     if talk.exchange is not None or groups.members.size > _COMPARED or talk.bytes.size > _COMPARED:
         return None
     arrays = talk.bytes, groups.members, groups.nodes, groups.local
-    return talk.pattern, talk.axes, talk.bytes.shape, groups.members.shape, *(array.tobytes() for array in arrays)
-
-
-def _operator(node: Node, team: Team | None, devices: dict[str, DeviceSpec], plan: Plan) -> NodeCost:
-    activation = plan.facts.model.activation_dtype
-    engine = plan.facts.engine.name if plan.facts.engine else None
-    if team is None:
-        return operator_cost(node, plan.facts.cluster.device, activation, engine=engine)
-    return operator_cost(node, devices[team.pool], activation, team.slowdown, engine)
+    return talk.pattern, talk.axes, *((array.shape, array.tobytes()) for array in arrays)
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

@@ -134,18 +134,17 @@ class Executed:
     def starts(self, copy: int) -> list[Time]:
         """Start of every node in a copy."""
         times, by = self.times(copy)
-        row, steps = self.row(copy), self.kept.steps
-        found: list[Time] = []
-        for number, which in steps.places:
-            start, offset = times.starts[number], steps.steps[number].offset(which, row)
-            found.append(start + by + int(offset[0]) if isinstance(start, int) else start + (offset + by))
-        return found
+        row = self.row(copy)
+        return [self._start(times, row, node) + by for node in range(len(self.steps.places))]
 
     def start(self, copy: int, node: int) -> Time:
         """Start of a node in a copy."""
+        times, by = self.times(copy)
+        return self._start(times, self.row(copy), node) + by
+
+    def _start(self, times: Times, row: int, node: int) -> Time:
         number, which = self.steps.places[node]
-        offset = self.steps.steps[number].offset(which, self.row(copy))
-        start = self.begin(copy, number)
+        start, offset = times.starts[number], self.steps.steps[number].offset(which, row)
         return start + int(offset[0]) if isinstance(start, int) else start + offset
 
 
