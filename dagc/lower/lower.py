@@ -111,6 +111,7 @@ class _PhaseLowering:
     templates: _Templates = field(default_factory=_Templates)
     _teams: dict[tuple[str, int], Team] = field(default_factory=dict[tuple[str, int], Team])
     _places: dict[tuple[str, int], Placement] = field(default_factory=dict[tuple[str, int], Placement])
+    _wholes: dict[int, Batch] = field(default_factory=dict[int, Batch])
     _halves: dict[int, tuple[Batch, ...]] = field(default_factory=dict[int, tuple[Batch, ...]])
 
     def graph(self) -> PhaseGraph:
@@ -164,7 +165,9 @@ class _PhaseLowering:
 
     def whole(self, sequences: int) -> Batch:
         """A micro-batch of so many sequences on the attention ranks; it is the same on every stage."""
-        return self._batch_of(evenly(sequences_per_rank(self.layout, sequences)))
+        if sequences not in self._wholes:
+            self._wholes[sequences] = self._batch_of(evenly(sequences_per_rank(self.layout, sequences)))
+        return self._wholes[sequences]
 
     def batches(self, sequences: int) -> tuple[Batch, ...]:
         """The micro-batch, or its halves where overlap is asked and there are two sequences to part."""
