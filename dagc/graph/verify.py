@@ -235,13 +235,12 @@ def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
 
 def _communication(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
     groups, width = communication.groups, scene.widths[node.team]
-    members = groups.members
-    if members.ndim != 2 or not np.array_equal(np.sort(members, axis=None), np.arange(width)):
-        yield scene.at(PARTITION, node, f"its groups do not hold each of the {width} ranks once")
-        return
-    spread = (groups.nodes.shape, groups.local.shape) == ((len(members),), (len(members),))
-    if not spread or bool(np.any((groups.local < 1) | (groups.local > groups.size) | (groups.nodes < 1))):
-        yield scene.at(PARTITION, node, "its groups do not say on how many nodes they lie")
+    if (id(groups), width) not in scene.known:
+        fault = _partition_fault(groups, width)
+        if fault:
+            yield scene.at(PARTITION, node, fault)
+            return
+        scene.known.add((id(groups), width))
     is_message = communication.pattern in (Pattern.SEND, Pattern.RECEIVE)
     if is_message and groups.size != 1:
         yield scene.at(PARTITION, node, f"is a message, but its groups have {groups.size} ranks")

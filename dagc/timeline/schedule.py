@@ -30,7 +30,6 @@ from dagc.timeline.steps import Steps, all_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
 
-
 Costs = tuple[NodeCost, ...]
 
 

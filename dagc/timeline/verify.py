@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice, pairwise
 
-import numpy as np
-
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import Picoseconds
