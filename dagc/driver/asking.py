@@ -1,0 +1,175 @@
+"""A plan's strategies become what changes of them do, and where others overtake them.
+
+The pipeline of `checking` prices the plan as it is and every change of it: `Pricing` hands both ends of it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dagc.check.static import check_plan
+from dagc.diag.diagnostic import Diagnostic, Family
+from dagc.diag.jsonout import to_json
+from dagc.driver.checking import check, price_plan, silent
+from dagc.driver.front import sized
+from dagc.driver.outcome import Blocks, Checked, GivenLevels, Priced, Say
+from dagc.plan.placement import placed
+from dagc.plan.plan import Plan
+from dagc.report.figures import FIGURES
+from dagc.report.whatif import Duel, Sensitivities, WhatIf
+from dagc.source import Source
+from dagc.syntax.parser import parse
+from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
+from dagc.whatif.decisions import decisions
+from dagc.whatif.duel import duel
+from dagc.whatif.figures import COMPARED
+from dagc.whatif.hardware import hardware
+from dagc.whatif.parameter import Kind, Parameter
+from dagc.whatif.prices import Prices, Question
+from dagc.whatif.sensitivity import sensitivities
+from dagc.whatif.workload import quantities, workload
+
+_REFUSING = frozenset({Family.GPUS})
+"""Errors past which a plan has times and still cannot be: a cluster without the GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What changes: figures of hardware by `step`, a share; parameters of these kinds, or all; one strategy, or all."""
+
+    step: float = 0.1
+    kinds: tuple[str, ...] = ()
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rivalry:
+    """Over what strategies are held against each other: a field of the workload, its range, and figures, or the usual.
+
+    `against` is another strategy's name or text; None takes all that differ by one decision. `between` None: from a
+    64th of the stated quantity to 64 times as much.
+    """
+
+    over: str
+    against: str | None = None
+    between: tuple[int, int] | None = None
+    metrics: tuple[str, ...] = ()
+
+
+_SPAN = 64
+"""How far from what is stated strategies are held against each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answers, all diagnostics, the names of all strategies with a meaning, and what their workload counts."""
+
+    answers: WhatIf
+    diagnostics: tuple[Diagnostic, ...]
+    names: tuple[str, ...]
+    quantities: tuple[str, ...]
+
+
+def whatif(
+    source: Source, blocks: Blocks, directory: Path, asked: Asked, rivalry: Rivalry | None, say: Say, given: GivenLevels
+) -> Found:
+    """Sensitivities of each strategy, or with a rivalry its break-even points."""
+    outcome = check(source, blocks, directory, say, given)
+    problems = list(outcome.diagnostics)
+    shown = [one for one in outcome.checked if asked.name in (None, one.plan.name)]
+    strategies: list[Sensitivities] = []
+    duels: list[Duel] = []
+    for checked in shown:
+        if rivalry is None:
+            strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), _PRICING, say))
+        else:
+            duels += _duels(checked, [one.plan for one in outcome.checked], rivalry, problems, say)
+    answers = WhatIf(strategies=strategies, duels=duels, diagnostics=[to_json(one) for one in problems])
+    plans = [one.plan for one in outcome.checked]
+    counted = quantities(plans[0].facts.workload) if plans else ()
+    return Found(answers, tuple(problems), tuple(plan.name for plan in plans), counted)
+
+
+def _parameters(plan: Plan, asked: Asked) -> tuple[Parameter, ...]:
+    kinds = asked.kinds or tuple(Kind)
+    return (
+        *(hardware(plan, asked.step) if Kind.HARDWARE in kinds else ()),
+        *(workload(plan) if Kind.WORKLOAD in kinds else ()),
+        *(decisions(plan) if Kind.STRATEGY in kinds else ()),
+    )
+
+
+def _duels(
+    checked: Checked, plans: Sequence[Plan], rivalry: Rivalry, found: list[Diagnostic], say: Say
+) -> Iterable[Duel]:
+    load = checked.plan.facts.workload
+    if rivalry.over not in quantities(load):
+        return
+    stated: int = getattr(load, rivalry.over)
+    low, high = rivalry.between or (max(1, stated // _SPAN), stated * _SPAN)
+    metrics = tuple(kind for kind in FIGURES if kind.name in (rivalry.metrics or COMPARED))
+    question = Question(rivalry.over, low, high, metrics)
+    own = Prices(checked.plan, question, _PRICING)
+    for title, rival in _rivals(checked.plan, plans, rivalry.against, found):
+        yield duel(own, Prices(rival, question, _PRICING), lambda point, title=title: say(f"{title}: {point}"))
+
+
+def _rivals(
+    plan: Plan, plans: Sequence[Plan], against: str | None, found: list[Diagnostic]
+) -> Iterable[tuple[str, Plan]]:
+    """The strategy that is named or written, or every one that differs by one decision and is legal."""
+    if against is None:
+        for parameter in decisions(plan):
+            for change in parameter.changes:
+                rival = _read(str(change.to), plan)
+                if isinstance(rival, Plan):
+                    yield change.label, rival
+        return
+    named = next((one for one in plans if one.name == against), None)
+    if named is not None:
+        if named is not plan:
+            yield against, named
+        return
+    rival = _read(against, plan, "--against")
+    if isinstance(rival, Plan):
+        yield against, rival
+    elif rival.problem not in found:
+        found.append(rival.problem)
+
+
+def _read(text: str, base: Plan, name: str = "strategy") -> Plan | Refused:
+    """A strategy's text among the facts of a plan, or the first reason against it."""
+    parsed = parse(Source(name, text))
+    problems = list(parsed.diagnostics)
+    strategies = parsed.file.strategies if parsed.file else ()
+    deployment = sized(replace(strategies[0], name=base.name), problems) if strategies else None
+    if deployment is None:
+        return Refused(next(one for one in problems if one.stops))
+    return Plan(placed(deployment, base.facts.engine), base.facts)
+
+
+def _price(plan: Plan) -> Answer | Refused:
+    """A changed plan as the pipeline prices it, or the first error of those that stop it."""
+    problems = list(check_plan(plan))
+    refusing = [one for one in problems if one.stops or (one.is_error and one.code.family in _REFUSING)]
+    if refusing:
+        return Refused(refusing[0])
+    return _answer(plan, price_plan(plan, problems, silent))
+
+
+def _base(checked: Checked) -> Answer:
+    return _answer(checked.plan, checked.priced)
+
+
+def _answer(plan: Plan, priced: Priced) -> Answer:
+    metrics, timelines = priced.assessment.metrics, priced.timelines
+    if metrics is None or timelines is None:
+        return Answer(plan, priced.assessment, ())
+    ends = (("prefill", metrics.prefill, timelines[0]), ("decode", metrics.decode, timelines[-1]))
+    phases = tuple(PhaseTime(*one) for one in ends)
+    return Answer(plan, priced.assessment, phases)
+
+
+_PRICING = Pricing(_read, _price)
