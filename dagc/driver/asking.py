@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagc.check.static import check_plan
-from dagc.diag.diagnostic import Diagnostic, Family
+from dagc.diag.diagnostic import Code, Diagnostic, Family
 from dagc.diag.jsonout import to_json
 from dagc.driver.checking import check, price_plan, silent
 from dagc.driver.front import sized
@@ -30,9 +30,6 @@ from dagc.whatif.parameter import Kind, Parameter
 from dagc.whatif.prices import Prices, Question
 from dagc.whatif.sensitivity import sensitivities
 from dagc.whatif.workload import quantities, workload
-
-_REFUSING = frozenset({Family.GPUS})
-"""Errors past which a plan has times and still cannot be: a cluster without the GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,23 +137,31 @@ def _rivals(
 
 
 def _read(text: str, base: Plan, name: str = "strategy") -> Plan | Refused:
-    """A strategy's text among the facts of a plan, or the first reason against it."""
+    """A strategy's text among the facts of a plan, or the first reason against it.
+
+    More GPUs than the cluster has are one, where the plan itself has enough.
+    """
     parsed = parse(Source(name, text))
     problems = list(parsed.diagnostics)
     strategies = parsed.file.strategies if parsed.file else ()
     deployment = sized(replace(strategies[0], name=base.name), problems) if strategies else None
     if deployment is None:
         return Refused(next(one for one in problems if one.stops))
-    return Plan(placed(deployment, base.facts.engine), base.facts)
+    plan = Plan(placed(deployment, base.facts.engine), base.facts)
+    refusing = _refusing(plan) - _refusing(base)
+    return next((Refused(one) for one in check_plan(plan) if one.code in refusing), plan)
+
+
+def _refusing(plan: Plan) -> set[Code]:
+    """Codes of what a strategy has to do without: a cluster with the GPUs that it takes, for one."""
+    return {one.code for one in check_plan(plan) if one.is_error and one.code.family is Family.GPUS}
 
 
 def _price(plan: Plan) -> Answer | Refused:
     """A changed plan as the pipeline prices it, or the first error of those that stop it."""
     problems = list(check_plan(plan))
-    refusing = [one for one in problems if one.stops or (one.is_error and one.code.family in _REFUSING)]
-    if refusing:
-        return Refused(refusing[0])
-    return _answer(plan, price_plan(plan, problems, silent))
+    stopping = next((one for one in problems if one.stops), None)
+    return Refused(stopping) if stopping else _answer(plan, price_plan(plan, problems, silent))
 
 
 def _base(checked: Checked) -> Answer:

@@ -1,6 +1,7 @@
 """Sensitivities as a tornado picture: for each figure, the parameters that move it most, the strongest on top.
 
-Hardware, workload and strategy stand apart, because ten per cent of a rate and twice the batch are not the same step.
+Hardware, workload and strategy stand apart, each on a scale of its own, because ten per cent of a rate
+and twice the batch are not the same step.
 Turns the document's effects into an SVG, the same bytes for the same input. A parameter has a bar for each of its
 changes, to the left where the figure falls and to the right where it rises; what is better is plain, what is worse is
 hatched. A bar that leaves the scale ends in an arrow; the words beside it have the true number. A dark page turns the
@@ -26,7 +27,7 @@ DRAWN = ("ttft", "tpot", "throughput_per_gpu", "cost_per_million_output_tokens")
 _WIDEST = 1.0
 """A change by this share reaches the end of the scale, however far others go."""
 
-_MARGIN, _LEFT, _BARS, _RIGHT = 16, 330, 480, 250
+_MARGIN, _LEFT, _BARS, _RIGHT = 16, 360, 460, 240
 _WIDTH = _MARGIN + _LEFT + _BARS + _RIGHT + _MARGIN
 _MIDDLE = _MARGIN + _LEFT + _BARS / 2
 _BAR, _LINE, _GAP = 13, 15, 14
@@ -71,19 +72,24 @@ def _panel(lines: list[str], y: float, metric: Metric, effects: Sequence[Effect]
     kinds = [(kind, sorted(rows, key=lambda row: -row.strength)) for kind, rows in _by_kind(metric, effects) if rows]
     if not kinds:
         return y
-    scale = min(_WIDEST, max(rows[0].strength for _, rows in kinds))
     lines.append(text(_MARGIN, y + 11, "text", f"{metric.title} {metric.text}"))
+    y += _LINE + 3
+    for kind, rows in kinds:
+        y = _kind(lines, y, kind, rows, metric.better == "less")
+    return y + _GAP
+
+
+def _kind(lines: list[str], y: float, kind: str, rows: Sequence[_Row], less_is_better: bool) -> float:
+    """The rows of one kind, on a scale of their own."""
+    scale, left_out = min(_WIDEST, rows[0].strength), len(rows) - MOST_PARAMETERS
+    more = f", {left_out} weaker not drawn" if left_out > 0 else ""
+    lines.append(text(_MARGIN, y + 11, "small", f"{kind}{more}"))
     y = _axis(lines, y, scale)
     top = y
-    for kind, rows in kinds:
-        left_out = len(rows) - MOST_PARAMETERS
-        more = f", {left_out} weaker ones not drawn" if left_out > 0 else ""
-        lines.append(text(_MARGIN, y + 10, "small", f"{kind}{more}"))
-        y += _LINE + 3
-        for row in rows[:MOST_PARAMETERS]:
-            y = _row(lines, y, row, scale, metric.better == "less")
+    for row in rows[:MOST_PARAMETERS]:
+        y = _row(lines, y, row, scale, less_is_better)
     lines.append(f'<line class="zero" x1="{_MIDDLE:g}" y1="{top - 4:g}" x2="{_MIDDLE:g}" y2="{y:g}"/>')
-    return y + 2 * _GAP
+    return y + 6
 
 
 def _by_kind(metric: Metric, effects: Sequence[Effect]) -> Iterator[tuple[str, list[_Row]]]:

@@ -17,6 +17,7 @@ NOTHING = 0.0005
 """A change of every figure by less than this share is no effect."""
 
 _SHORT = {
+    "ttft_p99": "queued p99",
     "throughput": "tokens/s",
     "throughput_per_gpu": "a GPU",
     "memory": "memory",
@@ -43,12 +44,18 @@ def _strategy(one: Sensitivities, reasons: int) -> Iterator[str]:
     yield f"{one.name}: {one.strategy}, {one.gpus} GPUs{_FITS[one.fits]}"
     if one.missing:
         yield f"  undetermined for want of {', '.join(one.missing)}"
-    shown = [effect for effect in one.effects if strength(effect) >= NOTHING or effect.verdicts]
+    if not one.metrics:
+        return
+    shown = [effect for effect in one.effects if _acts(one, effect)]
     yield ""
     yield from _table(one, shown)
     yield from _why(shown, reasons)
     yield from _without(one, shown)
     yield from _refused(one.refusals)
+
+
+def _acts(one: Sensitivities, effect: Effect) -> bool:
+    return strength(effect) >= NOTHING or bool(effect.verdicts) or effect.fits != one.fits
 
 
 def strength(effect: Effect) -> float:
@@ -80,7 +87,7 @@ def _table(one: Sensitivities, shown: Sequence[Effect]) -> Iterator[str]:
     rows = [["", *(_SHORT.get(metric.name, metric.title) for metric in one.metrics), ""]]
     rows.append(["as it is", *(metric.text for metric in one.metrics), ""])
     for kind, effects in _by_kind(shown):
-        rows += [[kind, *blank], *(_row(effect, names) for effect in effects)]
+        rows += [[kind, *blank], *(_row(effect, names, one.fits) for effect in effects)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
     for title, *cells, remarks in rows:
         aligned = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
@@ -99,22 +106,22 @@ def _names(effects: Sequence[Effect]) -> Iterable[str]:
     return dict.fromkeys(effect.parameter for effect in effects)
 
 
-def _row(effect: Effect, names: Sequence[str]) -> list[str]:
+def _row(effect: Effect, names: Sequence[str], fits: bool | None) -> list[str]:
     moved = {one.name: one for one in effect.metrics}
     if effect.kind == "strategy":
         title = f"  {effect.value} → {effect.change}"
     else:
         title = f"  {effect.title} {effect.value} {'' if effect.change.startswith(('+', '-')) else '→ '}{effect.change}"
-    return [title, *(_cell(moved.get(name)) for name in names), _remarks(effect)]
+    return [title, *(_cell(moved.get(name)) for name in names), _remarks(effect, fits)]
 
 
 def _cell(moved: Moved | None) -> str:
     return percent(moved.difference) if moved else "-"
 
 
-def _remarks(effect: Effect) -> str:
+def _remarks(effect: Effect, fits: bool | None) -> str:
     said = [f"{effect.gpus} GPUs"] if effect.kind == "strategy" else []
-    said += ["does not fit"] if effect.fits is False else []
+    said += [_FITS[effect.fits].removeprefix(", ")] if effect.fits != fits else []
     said += [f"{_MARKS[one.after]} {one.name} {one.required}" for one in effect.verdicts]
     return ", ".join(said)
 
@@ -165,7 +172,7 @@ def _without(one: Sensitivities, shown: Sequence[Effect]) -> Iterator[str]:
     idle = dict.fromkeys(effect.title for effect in one.effects if effect.parameter not in acting)
     if idle:
         yield ""
-        yield f"no effect: {', '.join(idle)}"
+        yield f"no effect{' on memory' if one.missing else ''}: {', '.join(idle)}"
     notes = dict.fromkeys(f"{effect.title}: {effect.note}" for effect in shown if effect.note)
     if notes:
         yield ""
@@ -184,4 +191,4 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
         causes.setdefault(cause, []).append(
             f"{one.title} {one.change}".strip() if one.kind != "strategy" else one.change
         )
-    yield from (f"  {', '.join(dict.fromkeys(what))}: {cause}" for cause, what in causes.items())
+    yield from (f"  {'; '.join(dict.fromkeys(what))}: {cause}" for cause, what in causes.items())

@@ -24,16 +24,24 @@ from dagc.whatif.rewriting import around, degree, edited, option, with_option
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """An axis, what it stands in from the outermost on, and its name: the scope around it and its kind."""
+    """An axis, and what it stands in from the outermost on."""
 
     axis: Axis
     inside: tuple[Strategy, ...]
 
+    def named(self, what: str) -> str:
+        """Words about it with the scope that it stands in: `decode ep 8`."""
+        scopes = [part.kind for part in self.inside if isinstance(part, Scope)]
+        return f"{scopes[-1]} {what}" if scopes else what
+
     @property
     def title(self) -> str:
-        """E.g. `ep`, or `ep of decode`."""
-        phases = [part.kind for part in self.inside if isinstance(part, Scope)]
-        return f"{self.axis.kind} of {phases[-1]}" if phases else str(self.axis.kind)
+        """E.g. `ep`, or `decode ep`."""
+        return self.named(self.axis.kind)
+
+    def of(self, number: int) -> str:
+        """The axis with a degree: `ep 8`, or `decode ep 8`."""
+        return self.named(f"{self.axis.kind} {number}")
 
 
 def decisions(plan: Plan) -> tuple[Parameter, ...]:
@@ -71,22 +79,23 @@ def _degrees(strategy: Strategy, placed: _Placed) -> Parameter:
     """Half and twice the degree."""
     own = placed.axis.degree
     others = [*([own // _factor(own)] if own > 1 else []), own * 2]
-    changes = tuple(_change(f"{placed.axis.kind} {n}", strategy, [degree(placed.axis, n)]) for n in others)
-    return _parameter(placed.title, placed.title, f"{placed.axis.kind} {own}", changes)
+    changes = tuple(_change(placed.of(n), strategy, [degree(placed.axis, n)]) for n in others)
+    return _parameter(placed.title, placed.title, placed.of(own), changes)
 
 
 def _moves(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
-    """A factor taken from one axis and given to another, where that leaves the number of GPUs."""
+    """A factor taken from one axis and given to another: as many GPUs, where either alone would need others."""
     for giver, taker in permutations(axes, 2):
         factor = _factor(giver.axis.degree)
         if giver.axis.degree == 1:
             continue
         less, more = giver.axis.degree // factor, taker.axis.degree * factor
         edits = [degree(giver.axis, less), degree(taker.axis, more)]
-        change = _change(f"{giver.axis.kind} {less}, {taker.axis.kind} {more}", strategy, edits)
-        if _gpus(change) == size(strategy):
+        change = _change(f"{giver.of(less)}, {taker.of(more)}", strategy, edits)
+        alone = [_gpus(_change("", strategy, [edit])) for edit in edits]
+        if _gpus(change) == size(strategy) and size(strategy) not in alone:
             title = f"{giver.title} to {taker.title}"
-            value = f"{giver.axis.kind} {giver.axis.degree}, {taker.axis.kind} {taker.axis.degree}"
+            value = f"{giver.of(giver.axis.degree)}, {taker.of(taker.axis.degree)}"
             yield _parameter(title, title, value, (change,))
 
 
@@ -101,11 +110,9 @@ def _pipeline(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
         half, is_odd = divmod(one.axis.degree, 2)
         if is_odd:
             continue
-        change = _change(
-            f"pp 2, {one.title} {half}", strategy, [*around(replica, "pp 2 < ", " >"), degree(one.axis, half)]
-        )
+        change = _change(f"pp 2, {one.of(half)}", strategy, [*around(replica, "pp 2 < ", " >"), degree(one.axis, half)])
         if _gpus(change) == size(strategy):
-            yield _parameter("pipeline", "pipeline", "none", (change,))
+            yield _parameter("pipeline", "pipeline", one.of(one.axis.degree), (change,))
             return
 
 
@@ -159,11 +166,12 @@ def _shared(plan: Plan, placed: _Placed) -> Parameter:
 
 
 def _switched(plan: Plan, placed: _Placed, name: str, own: str, others: dict[str, str]) -> Parameter:
-    strategy, where = plan.deployment.strategy.body, placed.title.removeprefix(str(placed.axis.kind))
+    strategy, title = plan.deployment.strategy.body, placed.named(name)
     changes = tuple(
-        _change(f"{name} {label}", strategy, [with_option(placed.axis, name, text)]) for label, text in others.items()
+        _change(placed.named(f"{name} {label}"), strategy, [with_option(placed.axis, name, text)])
+        for label, text in others.items()
     )
-    return _parameter(f"{name}{where}", f"{name}{where}", f"{name} {own}", changes)
+    return _parameter(title, title, placed.named(f"{name} {own}"), changes)
 
 
 def _in_experts(placed: _Placed) -> bool:

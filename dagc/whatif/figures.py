@@ -6,7 +6,7 @@ from typing import Literal
 
 from dagc.report.figures import FIGURES, FigureKind
 
-_NAMES = ("ttft", "tpot", "throughput", "throughput_per_gpu", "memory", "cost_per_million_output_tokens")
+_NAMES = ("ttft", "ttft_p99", "tpot", "throughput", "throughput_per_gpu", "memory", "cost_per_million_output_tokens")
 
 METRICS = tuple(kind for name in _NAMES for kind in FIGURES if kind.name == name)
 """Times first, because limits are mostly on them."""

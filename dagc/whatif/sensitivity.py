@@ -23,8 +23,12 @@ MOST_OPERATORS = 3
 def sensitivities(
     base: Answer, parameters: Sequence[Parameter], pricing: Pricing, say: Callable[[str], None]
 ) -> out.Sensitivities:
-    """What each change of each parameter does, in the order given; `say` is told of each step."""
-    steps = [(parameter, change) for parameter in parameters for change in parameter.changes]
+    """What each change of each parameter does, in the order given; `say` is told of each step.
+
+    A plan of which no figure is known is not changed: of what is undetermined there is no effect to find.
+    """
+    metrics = list(_metrics(base))
+    steps = [(parameter, change) for parameter in parameters for change in parameter.changes] if metrics else []
     effects: list[out.Effect] = []
     refusals = [_refusal(parameter) for parameter in parameters if parameter.reason]
     for number, (parameter, change) in enumerate(steps, start=1):
@@ -39,7 +43,7 @@ def sensitivities(
         strategy=strategy_text(base.plan.deployment),
         gpus=base.plan.deployment.gpus,
         fits=base.fits,
-        metrics=list(_metrics(base)),
+        metrics=metrics,
         effects=effects,
         refusals=refusals,
         missing=[*base.found.missing_shapes, *base.found.missing_rates],
