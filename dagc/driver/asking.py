@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagc.check.static import check_plan
+from dagc.declare.facts import NO_STRATEGY
 from dagc.diag.diagnostic import Code, Diagnostic, Family
 from dagc.diag.jsonout import to_json
 from dagc.driver.checking import check, price_plan, silent
@@ -17,6 +18,7 @@ from dagc.driver.front import sized
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Priced, Say
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
+from dagc.report.facts import assumed, facts_data
 from dagc.report.figures import FIGURES
 from dagc.report.whatif import Duel, Sensitivities, WhatIf
 from dagc.source import Source
@@ -80,11 +82,16 @@ def whatif(
     duels: list[Duel] = []
     for checked in shown:
         if rivalry is None:
-            strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), _PRICING, say))
+            strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), PRICING, say))
         else:
             duels += _duels(checked, [one.plan for one in outcome.checked], rivalry, problems, say)
-    answers = WhatIf(strategies=strategies, duels=duels, diagnostics=[to_json(one) for one in problems])
     plans = [one.plan for one in outcome.checked]
+    answers = WhatIf(
+        assumed=assumed(facts_data(plans[0].facts)) if plans else None,
+        strategies=strategies,
+        duels=duels,
+        diagnostics=[to_json(one) for one in problems],
+    )
     counted = quantities(plans[0].facts.workload) if plans else ()
     return Found(answers, tuple(problems), tuple(plan.name for plan in plans), counted)
 
@@ -108,9 +115,9 @@ def _duels(
     low, high = rivalry.between or (max(1, stated // _SPAN), stated * _SPAN)
     metrics = tuple(kind for kind in FIGURES if kind.name in (rivalry.metrics or COMPARED))
     question = Question(rivalry.over, low, high, metrics)
-    own = Prices(checked.plan, question, _PRICING)
+    own = Prices(checked.plan, question, PRICING)
     for title, rival in _rivals(checked.plan, plans, rivalry.against, found):
-        yield duel(own, Prices(rival, question, _PRICING), lambda point, title=title: say(f"{title}: {point}"))
+        yield duel(own, Prices(rival, question, PRICING), lambda point, title=title: say(f"{title}: {point}"))
 
 
 def _rivals(
@@ -144,6 +151,10 @@ def _read(text: str, base: Plan, name: str = "strategy") -> Plan | Refused:
     parsed = parse(Source(name, text))
     problems = list(parsed.diagnostics)
     strategies = parsed.file.strategies if parsed.file else ()
+    if parsed.file and not strategies:
+        problems.append(
+            NO_STRATEGY.at(None, f"`{name}` holds no strategy", help=("write one, such as `ep 16 ; tp 2`",))
+        )
     deployment = sized(replace(strategies[0], name=base.name), problems) if strategies else None
     if deployment is None:
         return Refused(next(one for one in problems if one.stops))
@@ -177,4 +188,5 @@ def _answer(plan: Plan, priced: Priced) -> Answer:
     return Answer(plan, priced.assessment, phases)
 
 
-_PRICING = Pricing(_read, _price)
+PRICING = Pricing(_read, _price)
+"""Both ends of the pipeline, for the verbs that ask."""

@@ -176,9 +176,13 @@ class Duel(Record):
 
 
 class WhatIf(Record):
-    """Everything that was asked: sensitivities by strategy, or break-even points by pair."""
+    """Everything that was asked: sensitivities by strategy, or break-even points by pair.
+
+    `assumed` says in words which blocks the plan does not state and what stands for them; null where it states all.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
+    assumed: str | None
     strategies: list[Sensitivities]
     duels: list[Duel]
     diagnostics: list[dict[str, Any]]

@@ -31,7 +31,8 @@ _SHARES = ("compute", "memory", "communication", "bubble")
 def render_whatif(found: WhatIf, reasons: int) -> str:
     """Everything as lines, the last one ended; `reasons` changes are explained."""
     blocks = [*(_strategy(one, reasons) for one in found.strategies), *(render_duel(one) for one in found.duels)]
-    return "\n".join(line for number, block in enumerate(blocks) for line in _apart(number, block)) + "\n"
+    lines = [line for number, block in enumerate(blocks) for line in _apart(number, block)]
+    return "\n".join([*([f"not stated, so {found.assumed}"] if found.assumed else []), *lines]) + "\n"
 
 
 def _apart(number: int, block: Iterable[str]) -> Iterator[str]:

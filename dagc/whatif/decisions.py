@@ -15,6 +15,7 @@ from dagc.diag.diagnostic import Edit
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import parts, subtrees
 from dagc.plan.sizes import size
+from dagc.report.structure import strategy_text
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, ScopeKind, Strategy
@@ -46,16 +47,22 @@ class _Placed:
 
 def decisions(plan: Plan) -> tuple[Parameter, ...]:
     """Parameters in the order: degrees, exchanges of factors, what may be added, options."""
-    strategy = plan.deployment.strategy.body
+    strategy = _plain(plan)
     axes = list(_placed(strategy, ()))
     found = (
         *(_degrees(strategy, one) for one in axes),
         *_moves(strategy, axes),
         *_pipeline(strategy, axes),
         *_attention_beside(strategy, axes),
-        *(parameter for one in axes for parameter in _options(plan, one)),
+        *(parameter for one in axes for parameter in _options(plan, strategy, one)),
     )
     return tuple(_numbered(found))
+
+
+def _plain(plan: Plan) -> Strategy:
+    """The strategy as if written on one line without comments, so that edits meet none."""
+    file = parse(Source("strategy", strategy_text(plan.deployment))).file
+    return file.strategies[0].body if file else plan.deployment.strategy.body
 
 
 def _placed(strategy: Strategy, inside: tuple[Strategy, ...]) -> Iterator[_Placed]:
@@ -133,40 +140,40 @@ def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[Param
             yield _parameter("attention tp", "tp of attention", "tp 1", (change,))
 
 
-def _options(plan: Plan, placed: _Placed) -> Iterator[Parameter]:
+def _options(plan: Plan, strategy: Strategy, placed: _Placed) -> Iterator[Parameter]:
     axis = placed.axis
     if axis.kind is AxisKind.PP:
-        yield _micro(plan, placed)
+        yield _micro(strategy, placed)
     if axis.kind is AxisKind.EP:
         own = _count(axis, "overlap", 1)
-        yield _switched(plan, placed, "overlap", str(own), {str(3 - own): f"overlap {3 - own}"})
+        yield _switched(strategy, placed, "overlap", str(own), {str(3 - own): f"overlap {3 - own}"})
         experts = plan.facts.model.experts
         if experts is not None and experts.shared_ffn:
-            yield _shared(plan, placed)
+            yield _shared(strategy, placed)
     if axis.kind is AxisKind.TP and not _in_experts(placed):
         is_on = option(axis, "sp") is not None
         other = {"off": ""} if is_on else {"on": "sp"}
-        yield _switched(plan, placed, "sp", "on" if is_on else "off", other)
+        yield _switched(strategy, placed, "sp", "on" if is_on else "off", other)
         own = _count(axis, "dcp", 1)
         counts = [own * 2, *([own // _factor(own)] if own > 1 else [])]
-        yield _switched(plan, placed, "dcp", str(own), {str(n): f"dcp {n}" for n in counts if n <= axis.degree})
+        yield _switched(strategy, placed, "dcp", str(own), {str(n): f"dcp {n}" for n in counts if n <= axis.degree})
 
 
-def _micro(plan: Plan, placed: _Placed) -> Parameter:
+def _micro(strategy: Strategy, placed: _Placed) -> Parameter:
     own = _count(placed.axis, "micro", placed.axis.degree)
     counts = [*([own // _factor(own)] if own > 1 else []), own * 2]
-    return _switched(plan, placed, "micro", str(own), {str(n): f"micro {n}" for n in counts})
+    return _switched(strategy, placed, "micro", str(own), {str(n): f"micro {n}" for n in counts})
 
 
-def _shared(plan: Plan, placed: _Placed) -> Parameter:
+def _shared(strategy: Strategy, placed: _Placed) -> Parameter:
     written = option(placed.axis, "shared")
     own = written.span.text.split()[-1] if written else "sharded"
     other = "sharded" if own == "replicated" else "replicated"
-    return _switched(plan, placed, "shared", own, {other: f"shared {other}"})
+    return _switched(strategy, placed, "shared", own, {other: f"shared {other}"})
 
 
-def _switched(plan: Plan, placed: _Placed, name: str, own: str, others: dict[str, str]) -> Parameter:
-    strategy, title = plan.deployment.strategy.body, placed.named(name)
+def _switched(strategy: Strategy, placed: _Placed, name: str, own: str, others: dict[str, str]) -> Parameter:
+    title = placed.named(name)
     changes = tuple(
         _change(placed.named(f"{name} {label}"), strategy, [with_option(placed.axis, name, text)])
         for label, text in others.items()

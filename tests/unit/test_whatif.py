@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.main import main
-from dagc.driver.asking import Asked, whatif
+from dagc.driver.asking import PRICING, Asked, whatif
 from dagc.driver.checking import check, silent
 from dagc.driver.outcome import Checked
 from dagc.export.whatif_json import SCHEMA, schema_bytes
@@ -23,8 +22,10 @@ from dagc.export.whatif_svg import whatif_svg
 from dagc.graph.priced import PICOSECONDS
 from dagc.report.whatif import Effect, Sensitivities, WhatIf
 from dagc.source import Source
+from dagc.whatif.answer import Answer
 from dagc.whatif.decisions import decisions
 from dagc.whatif.hardware import hardware
+from dagc.whatif.parameter import Change
 from dagc.whatif.path_time import operator_seconds
 from dagc.whatif.workload import with_requests
 from tests.harness.places import ROOT
@@ -187,6 +188,13 @@ def test_options_are_taken_back_where_they_stand() -> None:
     assert made["dcp 1"] == "pp 2 [micro 4] < ep 16 [overlap 2, shared replicated] ; tp 2 [sp, dcp 1] >"
 
 
+def test_comments_in_a_strategy_are_in_nobodys_way() -> None:
+    text = "pp 2 [micro 4  # in flight ] here\n  ] < # a stage\n  ep 8 >\n"
+    made = {change.label: change.to for parameter in decisions(checked(text).plan) for change in parameter.changes}
+    assert made["micro 8"] == "pp 2 [micro 8] < ep 8 >"
+    assert made["overlap 2"] == "pp 2 [micro 4 ] < ep 8 [overlap 2] >"
+
+
 def test_a_lone_expert_group_may_get_a_pipeline_or_a_tp_beside_it() -> None:
     made = {change.label: change.to for parameter in decisions(checked("ep 16\n").plan) for change in parameter.changes}
     assert made["pp 2, ep 8"] == "pp 2 < ep 8 >"
@@ -222,9 +230,6 @@ def test_half_and_twice_again_is_the_plan() -> None:
     )
     metrics = one.priced.assessment.metrics
     assert metrics is not None
-    from dagc.driver.asking import _price  # pyright: ignore[reportPrivateUsage]
-    from dagc.whatif.answer import Answer
-    from dagc.whatif.parameter import Change
 
     def other(changes: tuple[Change, ...], label: str) -> Any:
         return next(change.to for change in changes if change.label == label)
@@ -234,9 +239,9 @@ def test_half_and_twice_again_is_the_plan() -> None:
     for name in names:
         half = other({p.name: p.changes for p in hardware(one.plan, 0.5)}[name], "-50 %")
         whole = other({p.name: p.changes for p in hardware(half, 1.0)}[name], "+100 %")
-        answer = _price(whole)
+        answer = PRICING.price(whole)
         assert isinstance(answer, Answer) and answer.found.metrics is not None
-        assert replace(answer.found.metrics) == metrics, name
+        assert answer.found.metrics == metrics, name
 
 
 def test_requests_in_flight_are_the_batch_that_is_priced() -> None:
@@ -299,7 +304,8 @@ def test_the_text_names_the_strongest_first_and_says_why() -> None:
     result = run(*SMALL, "--why", "1")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "main: ep 8, 8 GPUs, fits"
+    assert lines[0].startswith("not stated, so cluster h100-sxm; workload of 128 sequences")
+    assert lines[1] == "main: ep 8, 8 GPUs, fits"
     rows = lines[lines.index("workload") + 1 :]
     assert rows[0].startswith("  routing uniform → zipf 1")
     why = next(i for i, line in enumerate(lines) if line.startswith("why"))

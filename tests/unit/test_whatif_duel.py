@@ -116,14 +116,18 @@ def test_the_table_has_a_row_for_each_lead() -> None:
     )
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
+    lines = lines[1:]
     assert lines[:2] == ["A  ep 8   8 GPUs", "B  tp 8   8 GPUs"]
     assert lines[3].split()[:3] == ["from", "batch", "leads"]
     assert lines[4].split()[:2] == ["TTFT", "8"]
 
 
-def test_a_rival_that_cannot_be_is_a_diagnostic() -> None:
+@pytest.mark.parametrize(
+    ("against", "code"), [("ep 16 <", "S"), ("ep 8 < pp 2 >", "H101"), ("model mixtral-8x7b", "N119"), ("", "")]
+)
+def test_a_rival_that_cannot_be_is_a_diagnostic(against: str, code: str) -> None:
     result = CliRunner().invoke(
-        main, ["whatif", "-e", "ep 8", "--model", "mixtral-8x7b", "--over", "batch", "--against", "ep 16 <"]
+        main, ["whatif", "-e", "ep 8", "--model", "mixtral-8x7b", "--over", "batch", "--against", against]
     )
     assert result.exit_code == 1
-    assert "--against:1:" in result.stderr
+    assert f"error[{code}" in result.stderr
