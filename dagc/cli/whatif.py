@@ -31,8 +31,8 @@ _MOST = 10**7
               show_default=True, help="Per cent by which a figure of the hardware changes, down and up.")  # fmt: skip
 @click.option("--only", "kinds", multiple=True, type=click.Choice(KINDS),
               help="Only parameters of this kind; may be given several times.")  # fmt: skip
-@click.option("--why", "reasons", type=click.IntRange(0), default=5, show_default=True,
-              help="How many changes are explained, the strongest first.")  # fmt: skip
+@click.option("--why", "reasons", type=click.IntRange(0), default=2, show_default=True,
+              help="How many changes of each kind are explained, the strongest first.")  # fmt: skip
 @click.option("--over", type=click.Choice(QUANTITIES), help="Find break-even points over this quantity instead.")
 @click.option("--against", metavar="STRATEGY",
               help="With --over: the other strategy, by name or text; else all one decision away.")  # fmt: skip

@@ -16,6 +16,8 @@ from dagc.units import format_seconds, format_share
 NOTHING = 0.0005
 """A change of every figure by less than this share is no effect."""
 
+KINDS = ("hardware", "workload", "strategy")
+
 _SHORT = {
     "ttft_p99": "queued p99",
     "throughput": "tokens/s",
@@ -29,7 +31,7 @@ _SHARES = ("compute", "memory", "communication", "bubble")
 
 
 def render_whatif(found: WhatIf, reasons: int) -> str:
-    """Everything as lines, the last one ended; `reasons` changes are explained."""
+    """Everything as lines, the last one ended; `reasons` changes of each kind are explained."""
     blocks = [*(_strategy(one, reasons) for one in found.strategies), *(render_duel(one) for one in found.duels)]
     lines = [line for number, block in enumerate(blocks) for line in _apart(number, block)]
     return "\n".join([*([f"not stated, so {found.assumed}"] if found.assumed else []), *lines]) + "\n"
@@ -131,7 +133,8 @@ def _why(shown: Sequence[Effect], reasons: int) -> Iterator[str]:
     strongest: dict[str, Effect] = {}
     for effect in sorted(shown, key=strength, reverse=True):
         strongest.setdefault(effect.parameter, effect)
-    told = [effect for effect in strongest.values() if effect.phases][:reasons]
+    known = [effect for effect in strongest.values() if effect.phases]
+    told = [effect for kind in KINDS for effect in [one for one in known if one.kind == kind][:reasons]]
     if not told:
         return
     yield ""

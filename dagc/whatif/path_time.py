@@ -16,10 +16,15 @@ from dagc.timeline.timeline import Timeline
 def operator_seconds(timeline: Timeline) -> Mapping[str, float]:
     """Seconds on the critical path by key of the operator, in the order in which they first stand there."""
     templates, runs = timeline.priced.graph.templates, timeline.runs
-    names = {id(run): [node.key for node in templates[run.template].nodes] for run in runs}
+    names = [[_operator(node.key) for node in template.nodes] for template in templates]
     spent: Counter[str] = Counter()
     covered = 0
     for slot in timeline.path:
-        spent[names[id(runs[slot.run])][slot.node]] += max(0, slot.end - max(slot.start, covered))
+        spent[names[runs[slot.run].template][slot.node]] += max(0, slot.end - max(slot.start, covered))
         covered = max(covered, slot.end)
     return {key: time / PICOSECONDS for key, time in spent.items()}
+
+
+def _operator(key: str) -> str:
+    """The key without the stream that the node belongs to."""
+    return key.removeprefix("a.").removeprefix("b.")

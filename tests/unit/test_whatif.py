@@ -13,6 +13,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
+from dagc.catalog.calibration import load_exchanges
 from dagc.cli.main import main
 from dagc.driver.asking import PRICING, Asked, whatif
 from dagc.driver.checking import check, silent
@@ -154,6 +155,20 @@ def test_what_a_calibrated_plan_gains_is_what_the_text_with_that_figure_gains() 
         assert values(effects(found, parameter)[change]) == pytest.approx(figures(written), rel=1e-9), parameter
 
 
+def test_fitted_latencies_act_where_a_message_crosses_nodes() -> None:
+    """Dispatch and combine of a decode step take launch + log2(nodes) hops each, by kernels for low latency. Two nodes
+    and two MoE layers: with a tenth more of each hop a step takes 2 x (a tenth of both hops) longer, because
+    all of them are waited for.
+    """
+    found = asked("model mixtral-8x7b { layers 2 }\ncluster h100-sxm x 8 { node 4 }\nep 8\n", "hardware")
+    regimes = load_exchanges("h100-sxm").regimes
+    hops = sum(regimes[f"{leg}/low_latency"].coefficients["hop"] for leg in ("dispatch", "combine"))
+    slower = effects(found, "network_latency")["+10 %"]
+    before, after = slower.phases[1].before.seconds, slower.phases[1].after.seconds
+    assert after - before == pytest.approx(2 * 0.1 * hops, rel=1e-3)
+    assert slower.note == "scales the fitted hop of every exchange"
+
+
 def test_strategies_one_decision_away_are_priced_as_their_text_is() -> None:
     found = asked(EXAMPLE.read_text(encoding="utf-8"), "strategy")
     facts = EXAMPLE.read_text(encoding="utf-8").partition("strategy")[0]
@@ -259,6 +274,14 @@ def test_times_on_the_critical_path_sum_to_its_length(example: str) -> None:
     for one in check(Source(example, text)).checked:
         for timeline in one.priced.timelines or ():
             assert sum(operator_seconds(timeline).values()) == pytest.approx(timeline.makespan / PICOSECONDS)
+
+
+def test_the_two_streams_of_an_overlap_are_one_operator() -> None:
+    one = checked("model mixtral-8x7b { layers 2 }\nep 8 [overlap 2]\n")
+    for timeline in one.priced.timelines or ():
+        keys = operator_seconds(timeline).keys()
+        assert "moe.experts.up" in keys
+        assert not [key for key in keys if key.startswith(("a.", "b."))]
 
 
 def test_requirements_that_turn_over_are_named() -> None:
