@@ -61,7 +61,7 @@ def complaints(svg: str) -> list[str]:
 def labels(svg: str) -> list[Label]:
     """All texts of a picture with their rectangles."""
     root = ElementTree.fromstring(svg)
-    return [label for label in _labels(root, 0.0, 0.0, None)]
+    return list(_labels(root, 0.0, 0.0, None))
 
 
 def _labels(element: Element, x: float, y: float, box: Outline | None) -> Iterator[Label]:

@@ -39,7 +39,7 @@ def deployment_view(scene: Scene) -> View:
     others = scene.others(Distance.DEPLOYMENT)
     members = tuple(part.cluster() for part in parts)
     return View(
-        Distance.DEPLOYMENT, scene.plan.name, scene.title(), notes, members, tuple(arrows), across=True, others=others
+        Distance.DEPLOYMENT, scene.name, scene.title(), notes, members, tuple(arrows), across=True, others=others
     )
 
 

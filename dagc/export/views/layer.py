@@ -42,9 +42,7 @@ def layer_view(scene: Scene) -> View:
         notes += [f"folded: {of}{one.title}, one is drawn" for one in (*shown.first, *shown.last) if one.count > 1]
         notes += [f"folded: {shown.hidden} more kinds of segments"] if shown.between else []
     others = scene.others(Distance.LAYER)
-    return View(
-        Distance.LAYER, scene.plan.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others
-    )
+    return View(Distance.LAYER, scene.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +55,14 @@ class _Opened:
     count: int
     stage: StageView
     segments: tuple[SegmentView, ...]
+
+
+def column_of(stage: StageView, segment: SegmentView) -> str:
+    """The column in which a segment of a stage is opened: that of its kind, or the one before or after all layers."""
+    if segment.is_layer:
+        return segment.kind
+    before, _ = _around(stage)
+    return "before" if any(one is segment for one in before) else "after"
 
 
 def _columns(served: Served) -> Iterator[_Opened]:

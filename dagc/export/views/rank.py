@@ -28,7 +28,7 @@ def rank_view(scene: Scene) -> View:
     notes = (*scene.both(), *(note for one in drawn for part in one.parts for note in part.notes()))
     return View(
         Distance.RANK,
-        scene.plan.name,
+        scene.name,
         scene.title(),
         notes,
         tuple(one.cluster() for one in drawn),

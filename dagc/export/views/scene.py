@@ -9,7 +9,7 @@ from itertools import groupby
 
 from dagc.export.opened import ServiceView, services
 from dagc.export.titles import phase_names, time_text
-from dagc.export.views.text import cut, folded_lines
+from dagc.export.views.text import cut, folded_lines, safe
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.deployment import Service
@@ -55,6 +55,12 @@ class Scene:
     def others(self, distance: Distance) -> frozenset[Distance]:
         """The distances that a view links to."""
         return self.drawn - {distance}
+
+    @property
+    def name(self) -> str:
+        """Everything that tells a picture from others, in full."""
+        plan = self.plan
+        return safe(f"{plan.name} = {strategy_text(plan.deployment)}, model {plan.facts.model.name}")
 
     def title(self) -> tuple[str, ...]:
         """The strategy as written, its size, and the time of each phase."""

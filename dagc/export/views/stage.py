@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from dagc.export.opened import SegmentView, StageView
 from dagc.export.titles import rank_text, time_text
+from dagc.export.views.layer import column_of
 from dagc.export.views.operators import operator_box
 from dagc.export.views.scene import Scene, Served, counted, side_by_side, slug
 from dagc.export.views.thin import Thinned, thinned
@@ -40,9 +41,7 @@ def stage_view(scene: Scene) -> View:
         arrows += [_message(a, b) for a, b in pairwise(stages)]
         notes += _folds(served, shown)
     others = scene.others(Distance.STAGE)
-    return View(
-        Distance.STAGE, scene.plan.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others
-    )
+    return View(Distance.STAGE, scene.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others)
 
 
 class _Stage:
@@ -87,7 +86,7 @@ class _Stage:
             Shape.CARD,
             tuple(lines),
             hover=(f"{segment.title}: open the layer view",),
-            link=self._scene.link(Distance.LAYER, self._served.layer_anchor(segment.kind)),
+            link=self._scene.link(Distance.LAYER, self._served.layer_anchor(column_of(self._view, segment))),
             critical=segment.critical,
             folded=segment.count > 1,
         )

@@ -51,7 +51,7 @@ def finished(rendering: Rendering, view: View) -> bytes:
         set_page(root, top)
     add_patterns(root)
     style(root)
-    root.insert(0, _title(" ".join(view.title)))
+    root.insert(0, _title(view.name))
     comment = f"<!-- laid out by {_comment(rendering.renderer)} {_comment(rendering.version)} -->\n"
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{comment}{body}\n'.encode()

@@ -127,8 +127,9 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A picture. `title` has the strategy and its figures, `notes` how to read it and what is folded.
+    """A picture. `name` says in full what of.
 
+    `title` has the strategy and its figures, `notes` how to read it and what is folded.
     `across` when it runs from left to right. `others` are the distances that it links to.
     """
 
