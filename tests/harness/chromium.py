@@ -36,7 +36,7 @@ def rectangles(svg: str, directory: Path) -> list[Rectangle]:
     drawn = subprocess.run([PROGRAM, *options, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
     told = re.search(r'<pre id="found">(.*?)</pre>', drawn.stdout, re.DOTALL)
     assert told is not None, drawn.stderr
-    return [(str(text), *map(float, place)) for text, *place in json.loads(unescape(told[1]))]
+    return [(str(text), float(a), float(b), float(c), float(d)) for text, a, b, c, d in json.loads(unescape(told[1]))]
 
 
 def overlapping(found: list[Rectangle], tolerance: float = 1.0) -> list[tuple[str, str]]:

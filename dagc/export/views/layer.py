@@ -20,7 +20,7 @@ from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, View
 from dagc.graph.ops import ROUTER
 from dagc.plan.deployment import Role
 
-MOST_COLUMNS = 40
+MOST_COLUMNS = 24
 """Kinds of segments that are opened; of more, those in the middle are left out and counted."""
 
 

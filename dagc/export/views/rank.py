@@ -12,7 +12,7 @@ from dagc.export.opened import NodeView
 from dagc.export.titles import time_text
 from dagc.export.views.operators import operator_box
 from dagc.export.views.rank_rows import RankRow, Section, sections
-from dagc.export.views.scene import Scene, Served, slug
+from dagc.export.views.scene import Scene, Served, counted, slug
 from dagc.export.views.view import Arrow, Bar, Box, Cluster, Column, Distance, Line, Shape, View, Words
 from dagc.graph.ops import COMBINE, DISPATCH, Op
 from dagc.graph.priced import Bound
@@ -49,7 +49,11 @@ class _Service:
 
     def cluster(self) -> Cluster:
         members = (*self._boxes.values(), *(part.cluster() for part in self.parts))
-        lines = (self._served.heading, "one layer, one micro-batch")
+        mean = any(
+            cost.duration.ndim > 1 for _, one in self._served.phases for costs in one.priced.costs for cost in costs
+        )
+        layer = "a layer in the mean of those of its kind" if mean else "one layer"
+        lines = (self._served.heading, f"{layer}, one micro-batch")
         return Cluster(f"{slug(self._served.name)}.ranks", lines, members, chains=tuple(self._chains()))
 
     def _chains(self) -> Iterator[tuple[str, ...]]:
@@ -132,19 +136,17 @@ class _Part:
         return tuple(stack[-1] for stack in self._stacks())
 
     def notes(self) -> list[str]:
-        if self.section.hidden:
-            told = f"{self.section.hidden} kinds of ranks between the slowest and the fastest are not drawn"
-            return [f"folded: {self.section.title}: {told}"]
         folded = [row for row in self.section.rows if row.count > 1]
         if not folded:
             return []
-        return [f"folded: {len(folded)} rows of {self.section.title} stand for several ranks each (×n)"]
+        ranks = sum(row.count for row in folded)
+        return [f"folded: {self.section.title}: {ranks} ranks in {counted(len(folded), 'row')} (×n), the slowest first"]
 
     def _groups(self) -> list[tuple[str, list[RankRow]]]:
         """Rows by machine node; one table where a row stands for ranks of several."""
         rows = self.section.rows
-        if any(row.count > 1 for row in rows):
-            return [("ranks", list(rows))]
+        if not self.section.by_node:
+            return [("the slowest first", list(rows))]
         found: dict[int, list[RankRow]] = {}
         for row in rows:
             found.setdefault(row.node, []).append(row)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.export.titles import rank_text
-from dagc.export.views.scene import Scene, Served
+from dagc.export.views.scene import Scene, Served, counted
 from dagc.graph.graph import Load, Segment, StageProgram, Team
 from dagc.graph.ops import GROUPED_GEMM, Lane
 from dagc.plan.deployment import Pool, Role
@@ -26,6 +26,9 @@ from dagc.timeline.timeline import Timeline
 
 MOST_ROWS = 64
 """Ranks that are shown one by one; of more, those that do the same are one row."""
+
+SLOWEST, FASTEST = 24, 8
+"""Rows that are shown where there are still too many; one row has the mean of those between."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -40,7 +43,7 @@ class PhaseLoad:
 
 @dataclass(frozen=True, slots=True)
 class RankRow:
-    """One rank, or `count` ranks with equal loads, the slowest first.
+    """One rank, or `count` ranks: with equal loads, or those between the slowest and the fastest, in the mean.
 
     `place` is where it stands along the axes of its domains; `heads`, `sequences` and `experts` are what it holds,
     empty where the section has none. `loads` are by phase; `bytes` is None where memory is undetermined.
@@ -68,7 +71,7 @@ class Section:
     phases: tuple[str, ...]
     rows: tuple[RankRow, ...]
     capacity_bytes: float
-    hidden: int = 0
+    by_node: bool
 
 
 def sections(scene: Scene, served: Served) -> Iterator[Section]:
@@ -103,47 +106,49 @@ class _Group:
         return np.sort(groups[number]), number, len(groups)
 
     def section(self) -> Section:
-        what = "attention ranks" if self._pool.experts is None else "expert group"
+        has_experts = self._pool.experts is not None and self._scene.plan.facts.model.experts is not None
+        what = "expert group" if has_experts else "ranks" if self._pool.role is Role.ALL else "attention ranks"
         group = "" if self._groups == 1 else f" {self._number} of {self._groups}"
         title = f"{what}{group}, stage {self._team.stage}, pool {self._pool.name}"
-        classes, hidden = self._classes()
+        classes = self._classes()
         per_node = self._scene.plan.facts.cluster.gpus_per_node
         nodes = len(np.unique(self._team.ranks[self._local] // per_node))
-        lines = (f"{self._local.size} ranks on {nodes} node{'s' if nodes > 1 else ''}",)
+        lines = (f"{counted(self._local.size, 'rank')} on {counted(nodes, 'node')}",)
         phases = tuple(name for name, _ in self._served.phases)
         rows = tuple(self._row(members) for members in classes)
-        return Section(
-            title, lines, self._pool.role, self._pool.experts is not None, phases, rows, self._capacity, hidden
-        )
+        by_node = self._local.size <= MOST_ROWS
+        return Section(title, lines, self._pool.role, has_experts, phases, rows, self._capacity, by_node)
 
-    def _classes(self) -> tuple[list[Ranks], int]:
-        """Local ranks by row, and how many rows there would be beyond those."""
+    def _classes(self) -> list[Ranks]:
+        """Local ranks by row; of folded ones the slowest first."""
         if self._local.size <= MOST_ROWS:
-            return [self._local[i : i + 1] for i in range(self._local.size)], 0
+            return [self._local[i : i + 1] for i in range(self._local.size)]
         figures = np.vstack([self._tokens, self._times, self._memory[None, :]])[:, self._local]
         _, label = np.unique(figures, axis=1, return_inverse=True)
         label = label.reshape(-1)
         _, first = np.unique(label, return_index=True)
         slowest = np.argsort(-self._times[0, self._local[first]], kind="stable")
-        chosen = slowest if slowest.size <= MOST_ROWS else np.r_[slowest[: MOST_ROWS // 2], slowest[-MOST_ROWS // 2 :]]
-        return [self._local[label == one] for one in chosen], int(slowest.size - chosen.size)
+        rows = [self._local[label == one] for one in slowest]
+        if len(rows) <= MOST_ROWS:
+            return rows
+        return [*rows[:SLOWEST], np.sort(np.concatenate(rows[SLOWEST:-FASTEST])), *rows[-FASTEST:]]
 
     def _row(self, members: Ranks) -> RankRow:
-        one = int(members[0])
         pool, team = self._pool, self._team
         per_node = self._scene.plan.facts.cluster.gpus_per_node
-        loads = zip(self._tokens[:, one].tolist(), self._times[:, one].tolist(), strict=True)
+        tokens, times = (figures[:, members].mean(axis=1).tolist() for figures in (self._tokens, self._times))
+        loads = zip(tokens, times, strict=True)
         named = rank_text(team.ranks[members]).split(" ", 1)[1]
         return RankRow(
             ranks=named if members.size == 1 else f"{named}, ×{members.size}",
             count=int(members.size),
-            node=int(team.ranks[one]) // per_node,
+            node=int(team.ranks[members[0]]) // per_node,
             place=_place(pool, members),
             heads=_heads(self._scene.plan, pool.attention, members),
             sequences=_sequences(self._served, pool.attention, members),
             experts=_experts(self._scene.plan, self._served, pool.experts, members),
             loads=tuple(PhaseLoad(tokens, times) for tokens, times in loads),
-            bytes=float(self._memory[one]) if self._capacity else None,
+            bytes=float(self._memory[members].mean()) if self._capacity else None,
         )
 
 
@@ -244,7 +249,8 @@ def _experts(plan: Plan, served: Served, layout: Layout | None, members: Ranks) 
     redundant = served.service.options.redundant
     held = experts_per_rank(layout, shapes.experts.count, redundant)
     if members.size > 1 or redundant:
-        return f"{_span(held[members])} slots"
+        span = _span(held[members])
+        return f"{span} slot{'' if span == '1' else 's'}"
     one = int(members[0])
     place = layout.coordinate(AxisKind.EP)
     _, leaders = np.unique(place, return_index=True)

@@ -14,7 +14,7 @@ from dagc.export.views.operators import operator_box
 from dagc.export.views.scene import Scene, Served, counted, side_by_side, slug
 from dagc.export.views.thin import Thinned, thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
-from dagc.export.views.work import Work, added, segment_work
+from dagc.export.views.work import Work, added, passages, segment_work
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes
 
@@ -32,7 +32,8 @@ def stage_view(scene: Scene) -> View:
     notes = list(scene.both())
     for served in scene.served:
         shown = thinned(served.view.stages, MOST_STAGES)
-        stages = [_Stage(scene, served, view) for view in (*shown.first, *shown.last)]
+        passed = [passages(timeline) for _, timeline in served.phases]
+        stages = [_Stage(scene, served, view, passed) for view in (*shown.first, *shown.last)]
         tops = tuple(stage.boxes[0].name for stage in stages)
         lines = (served.heading, _micro_batches(served))
         members = tuple(stage.cluster() for stage in stages)
@@ -47,11 +48,13 @@ def stage_view(scene: Scene) -> View:
 class _Stage:
     """A stage on its way into the view."""
 
-    def __init__(self, scene: Scene, served: Served, view: StageView) -> None:
+    def __init__(self, scene: Scene, served: Served, view: StageView, passed: list[dict[tuple[int, int], int]]) -> None:
         self._scene = scene
         self._served = served
         self._view = view
-        self.anchor = served.stage_anchor(view.teams[0].stage)
+        self._passages = passed
+        self._stage = view.teams[0].stage
+        self.anchor = served.stage_anchor(self._stage)
         cut = thinned(view.segments, MOST_SEGMENTS)
         self.segments = (*cut.first, *cut.last)
         names = [f"{self.anchor}.{index}" for index in range(len(self.segments))]
@@ -76,11 +79,12 @@ class _Stage:
         if len(segment.nodes) == 1 and segment.nodes[0].one.node.communication is not None:
             return operator_box(name, segment.nodes[0], self._served.view.phases)
         lines: list[Words] = [segment.title]
-        phases = zip(self._served.phases, range(len(self._served.phases)), strict=True)
-        for (phase, timeline), index in phases:
+        for index, (phase, timeline) in enumerate(self._served.phases):
             work = self._work(timeline, segment, index)
+            spent = sum(self._passages[index].get((self._stage, place[index]), 0) for place in segment.places)
             if work.picoseconds:
-                lines += [_pace(phase, segment, index, work), work.bar(), work.shares(), *_sent(work, segment.count)]
+                paced = _pace(phase, spent, segment.count)
+                lines += [paced, work.bar(), work.shares(), *_sent(work, segment.count)]
         return Box(
             name,
             Shape.CARD,
@@ -92,16 +96,15 @@ class _Stage:
         )
 
     def _work(self, timeline: Timeline, segment: SegmentView, phase: int) -> Work:
-        program = timeline.priced.graph.programs[0][self._view.teams[0].stage]
+        program = timeline.priced.graph.programs[0][self._stage]
         places = [place[phase] for place in segment.places if place[phase] >= 0]
         return added(segment_work(timeline, program, program.segments[place]) for place in places)
 
 
-def _pace(phase: str, segment: SegmentView, index: int, work: Work) -> str:
-    each = segment.copy_ps[index]
-    if segment.count == 1 or each is None:
-        return f"{phase}: {time_text(work.picoseconds)}"
-    return f"{phase}: {time_text(each)} each, {time_text(work.picoseconds)} in all"
+def _pace(phase: str, picoseconds: int, count: int) -> str:
+    if count == 1:
+        return f"{phase}: {time_text(picoseconds)}"
+    return f"{phase}: {time_text(picoseconds / count)} each, {time_text(picoseconds)} in all"
 
 
 def _sent(work: Work, count: int) -> tuple[str, ...]:

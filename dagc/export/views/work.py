@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dagc.export.times import duration_of
 from dagc.export.titles import group_size, total
 from dagc.export.views.view import Bar
 from dagc.graph.graph import Node, Segment, StageProgram
@@ -81,6 +82,26 @@ def added(works: Iterable[Work]) -> Work:
         for bound, spent in work.by_bound.items():
             by_bound[bound] = by_bound.get(bound, 0) + spent
     return Work(by_bound, sent)
+
+
+def passages(timeline: Timeline) -> dict[tuple[int, int], int]:
+    """Picoseconds of all copies of a segment in the first micro-batch, by stage and position in its program.
+
+    From the first start to the last end, so that what overlaps counts once and waiting for another pool counts.
+    """
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    first = timeline.runs[0].micro_batch if len(timeline.runs) else 0
+    for run in timeline.runs:
+        if run.step or run.size or run.micro_batch != first:
+            continue
+        nodes = range(len(timeline.priced.graph.templates[run.template].nodes))
+        begin = min(int(run.start(0, node).min()) for node in nodes)
+        last = run.count - 1
+        end = max(int((run.start(last, node) + duration_of(timeline, run, last, node)).max()) for node in nodes)
+        place = (run.stage, run.position)
+        known = found.get(place, (begin, end))
+        found[place] = (min(known[0], begin), max(known[1], end))
+    return {place: end - begin for place, (begin, end) in found.items()}
 
 
 def period(timeline: Timeline) -> int:
