@@ -1,4 +1,4 @@
-"""Which texts of a picture lie over each other, or leave the box that they stand in.
+"""Which texts of a picture lie over each other, leave the box that they stand in, or have a line through them.
 
 Reads an SVG as the exports write it: each text states how wide it is drawn (`textLength`), and its height follows from
 its size. Positions are in points, moved by the groups that they stand in.
@@ -55,6 +55,13 @@ def complaints(svg: str) -> list[str]:
             rows.setdefault(row, []).append(label)
     told = {f"{a.text!r} lies over {b.text!r}" for row in rows.values() for a, b in combinations(row, 2) if _meet(a, b)}
     told |= {f"{label.text!r} leaves its box" for label in found if not _is_inside(label)}
+    points = [point for line in _lines(ElementTree.fromstring(svg), 0.0, 0.0) for point in line]
+    told |= {
+        f"{label.text!r} has a line through it"
+        for x, y in points
+        for label in rows.get(int(y // 20), ())
+        if _on(x, y, label)
+    }
     return sorted(told)
 
 
@@ -104,6 +111,30 @@ def _rectangle(corners: tuple[tuple[float, float], ...]) -> tuple[tuple[float, f
 def _area(outline: Outline) -> float:
     xs, ys = [a for a, _ in outline.corners], [b for _, b in outline.corners]
     return (max(xs) - min(xs)) * (max(ys) - min(ys))
+
+
+def _lines(element: Element, x: float, y: float) -> Iterator[list[tuple[float, float]]]:
+    """Points along each arrow: cubic curves, sampled."""
+    moved = re.search(r"translate\((\S+) (\S+?)\)", element.get("transform", ""))
+    x, y = (x + float(moved[1]), y + float(moved[2])) if moved else (x, y)
+    if element.get("class") == "edge":
+        for path in element.iter(f"{SVG}path"):
+            numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", path.attrib["d"])]
+            corners = [(x + a, y + b) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
+            yield [_curve(corners[i : i + 4], t / 16) for i in range(0, len(corners) - 3, 3) for t in range(17)]
+        return
+    for child in element:
+        yield from _lines(child, x, y)
+
+
+def _curve(corners: list[tuple[float, float]], t: float) -> tuple[float, float]:
+    weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+    xs, ys = (sum(w * corner[axis] for w, corner in zip(weights, corners, strict=True)) for axis in (0, 1))
+    return xs, ys
+
+
+def _on(x: float, y: float, label: Label) -> bool:
+    return label.left + TOLERANCE < x < label.right - TOLERANCE and label.top + TOLERANCE < y < label.bottom - TOLERANCE
 
 
 def _meet(a: Label, b: Label) -> bool:

@@ -67,7 +67,19 @@ def test_the_check_of_texts_sees_one_that_is_moved_and_one_that_is_too_long() ->
     assert any("leaves its box" in told for told in complaints(picture.replace(text[0], long)))
 
 
-@pytest.mark.slow
+def test_the_check_of_texts_sees_a_line_through_one() -> None:
+    """A name put where an arrow begins, 3 points below its first point."""
+    picture = drawn(small(), Distance.LAYER)
+    arrow = re.search(r'<g id="edge\d+" class="edge"[^>]*>.*?<path[^>]* d="M(-?[\d.]+),(-?[\d.]+)C', picture, re.DOTALL)
+    assert arrow is not None
+    x, y = float(arrow[1]) - 20, float(arrow[2]) + 6
+    text = f'<text x="{x:.2f}" y="{y:.2f}" font-size="10" textLength="40">across</text>'
+    assert "'across' has a line through it" in complaints(
+        picture.replace(arrow[0], arrow[0].replace("<path", f"{text}<path", 1))
+    )
+
+
+@pytest.mark.browser
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("name", ["01-deepseek-v3-64-gpus", "04-prefill-decode-pools", "05-attention-ffn-pools"])
 def test_a_browser_draws_texts_where_the_check_says(name: str, tmp_path: Path) -> None:
