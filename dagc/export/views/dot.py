@@ -138,7 +138,7 @@ def _slanted(box: Box) -> dict[str, str]:
     return {"fixedsize": "true", "width": f"{(wide + 2 * _SLANT) / 72:.3f}", "height": f"{tall / 72:.3f}"}
 
 
-_SLANT = 46.0
+_SLANT = 58.0
 """How much room each slanted side takes, in points."""
 
 

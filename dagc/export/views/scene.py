@@ -33,9 +33,18 @@ class Scene:
     drawn: frozenset[Distance] = frozenset(Distance)
 
     @cached_property
+    def _shown(self) -> tuple[ServiceView, ...]:
+        return services(self.graph, self.timelines)
+
+    @property
+    def handed(self) -> ServiceView | None:
+        """What is shown of the hand-over of the cache, where there is one."""
+        return next((one for one in self._shown if one.phases == (HANDOVER,)), None)
+
+    @cached_property
     def served(self) -> tuple[Served, ...]:
         """Services in the order of time, without the hand-over of the cache."""
-        shown = [one for one in services(self.graph, self.timelines) if one.phases != (HANDOVER,)]
+        shown = [one for one in self._shown if one.phases != (HANDOVER,)]
         phases = [(name, line) for name, line in zip(phase_names(self.graph), self.timelines, strict=True)]
         groups = groupby((one for one in phases if one[0] != HANDOVER), key=lambda one: one[1].priced.graph.service)
         return tuple(
