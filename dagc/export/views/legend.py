@@ -41,10 +41,10 @@ _SHAPES = (
     Sample(Shape.ROUTING, "routing, aggregation", "parallelogram"),
 )
 _BOUNDS = (
-    Sample(Bound.COMPUTE, "compute-bound", "blue"),
-    Sample(Bound.MEMORY, "memory-bound", "green"),
-    Sample(Bound.NETWORK, "network-bound", "orange"),
-    Sample(Bound.LATENCY, "latency-bound", "violet"),
+    Sample(Bound.COMPUTE, "compute-bound", "blue or █"),
+    Sample(Bound.MEMORY, "memory-bound", "green or ▓"),
+    Sample(Bound.NETWORK, "network-bound", "orange or ▒"),
+    Sample(Bound.LATENCY, "latency-bound", "violet or ░"),
 )
 _LINES = (
     Sample(Line.DATA, "data", "thin line"),

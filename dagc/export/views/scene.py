@@ -80,10 +80,12 @@ class Scene:
         facts.append(f"TPOT {time_text(self.timelines[-1].interval)}")
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts))
 
-    def both(self) -> tuple[str, ...]:
-        """How values of two phases stand beside each other, where they do."""
-        shared = any(len(one.phases) > 1 for one in self.served)
-        return ("a | b is the value in prefill | decode; the left half of a box is prefill",) if shared else ()
+    def both(self, halves: bool = True) -> tuple[str, ...]:
+        """How values of two phases stand beside each other, where they do; `halves` where boxes are tinted by half."""
+        if all(len(one.phases) == 1 for one in self.served):
+            return ()
+        tinted = "; the left half of a box is prefill" if halves else ""
+        return (f"a | b is the value in prefill | decode{tinted}",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
