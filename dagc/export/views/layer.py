@@ -192,9 +192,10 @@ class _Column:
         heads = {arrow.head for arrow in self.arrows()}
         return tuple(name for name in self._names.values() if name not in heads)
 
-    def ends(self) -> tuple[str, bool]:
-        """The first box, and whether the critical path goes through the column."""
-        return self.tops()[0], any(segment.critical for segment in self._opened.segments)
+    @property
+    def critical(self) -> bool:
+        """Whether the critical path goes through the column."""
+        return any(segment.critical for segment in self._opened.segments)
 
 
 _LINES = {"data": Line.DATA, "order": Line.ORDER, "transfer": Line.MESSAGE}
@@ -202,11 +203,9 @@ _LINES = {"data": Line.DATA, "order": Line.ORDER, "transfer": Line.MESSAGE}
 
 def _next(before: _Column, after: _Column) -> Arrow:
     """From frame to frame, at the height of the first boxes."""
-    (tail, one), (head, other) = before.ends(), after.ends()
-    tail = before.tops()[-1]
-    return Arrow(
-        tail, head, Line.SEQUENCE, critical=one and other, orders=False, leaves=before.anchor, enters=after.anchor
-    )
+    both = before.critical and after.critical
+    tail, head = before.tops()[-1], after.tops()[0]
+    return Arrow(tail, head, Line.SEQUENCE, critical=both, orders=False, leaves=before.anchor, enters=after.anchor)
 
 
 def _copy_times(segment: SegmentView) -> str:

@@ -84,7 +84,7 @@ class _Group:
     """The ranks of one pool's group, on their way into a section."""
 
     def __init__(self, scene: Scene, served: Served, pool: Pool, team: int) -> None:
-        self._scene, self._served, self._pool, self._index = scene, served, pool, team
+        self._scene, self._served, self._pool = scene, served, pool
         self._stage = _stage_with_experts(served)
         graph = served.phases[0][1].priced.graph
         program = graph.programs[0][self._stage]

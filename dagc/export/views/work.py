@@ -32,14 +32,9 @@ class Work:
         """All nodes one after the other."""
         return sum(self.by_bound.values())
 
-    @property
-    def bound(self) -> Bound:
-        """What bounds most of the time."""
-        return max(self.by_bound, key=lambda bound: self.by_bound[bound], default=Bound.NONE)
-
-    def bar(self, whole: float | None = None) -> Bar:
-        """The time by bound, over `whole` picoseconds; over all of it where that is not given or less."""
-        length = max(whole or 0, self.picoseconds, 1)
+    def bar(self) -> Bar:
+        """The time by bound, over all of it."""
+        length = max(self.picoseconds, 1)
         return Bar(tuple((bound, self.by_bound.get(bound, 0) / length) for bound in ORDER))
 
     def shares(self) -> str:
