@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dagc.report.summary import Summary
 
 
+_VIEWS = {"graph.svg": "Graph", "memory.svg": "Memory"}
+"""Pictures that the page shows, by file, and what they are called there."""
+
 Contents = dict[str, bytes | Iterable[bytes]]
 """Files by name, whole or as streams of bytes."""
 
@@ -48,11 +51,25 @@ def export(checked: Checked, renderer: str | None = None, request: Request | Non
     if summary.memory:
         summary_file["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
     if priced.graph is None or priced.timelines is None:
-        return Product(summary, summary_file, ())
+        return Product(summary, {**summary_file, **_page(checked, summary, summary_file, None)}, ())
     traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)
     pictures, problems = _pictures(traced, renderer)
     data, refused = _data(traced, request)
-    return Product(summary, {**pictures, **data, **summary_file}, (*problems, *refused))
+    page = _page(checked, summary, {**pictures, **summary_file}, traced)
+    return Product(summary, {**pictures, **data, **summary_file, **page}, (*problems, *refused))
+
+
+def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | None) -> Contents:
+    """The page, with the pictures that are already drawn in it."""
+    from dagc.export.page.page import Picture, Reported, report_page
+
+    pictures = tuple(
+        Picture(name.removesuffix(".svg"), _VIEWS[name], content.decode())
+        for name, content in drawn.items()
+        if name in _VIEWS and isinstance(content, bytes)
+    )
+    source = checked.plan.deployment.strategy.span.source
+    return {"report.html": report_page(Reported(summary, source, checked.diagnostics, pictures, traced))}
 
 
 def _pictures(traced: Traced, renderer: str | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
