@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,10 +98,8 @@ class Browser:
 
     def end(self) -> None:
         """Ask it to close; whether it does is the caller's to see."""
-        try:
+        with suppress(OSError, TimeoutError):
             self.call("Browser.close")
-        except (OSError, TimeoutError):
-            pass
         os.close(self.write_to)
         os.close(self.read_from)
 
@@ -166,7 +164,9 @@ class Page:
 
     def screenshot(self, whole: bool = True) -> bytes:
         """A PNG of the page."""
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"])
+        return base64.b64decode(
+            self.call("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"]
+        )
 
     def _clip(self, whole: bool) -> dict[str, Any]:
         if not whole:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import joined, tag, ticked
 from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Summary, Throughput
-from dagc.units import format_bytes, format_count, format_money, format_rate, format_seconds, format_share
+from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
@@ -32,23 +32,32 @@ def answer(summary: Summary) -> Markup:
 
 def _tiles(summary: Summary) -> Iterator[Markup]:
     yield _tile("GPUs", f"{summary.gpus:,}", _gpus(summary))
-    if summary.memory:
-        yield _memory(summary.memory)
+    yield _memory(summary.memory) if summary.memory else _tile("memory", "?", "undetermined")
     if summary.phases:
         prefill, decode = summary.phases.prefill, summary.phases.decode
-        yield _tile("TTFT", format_seconds(prefill.seconds), _time(prefill))
-        yield _tile("TPOT", format_seconds(decode.seconds), _time(decode))
+        yield _tile("TTFT", format_seconds(prefill.seconds), _time(prefill), _state(summary, "ttft"))
+        yield _tile("TPOT", format_seconds(decode.seconds), _time(decode), _state(summary, "tpot"))
+    else:
+        yield _tile("TTFT and TPOT", "?", "undetermined")
     if summary.throughput:
-        yield _throughput(summary.throughput)
+        yield _throughput(summary.throughput, _state(summary, "throughput"))
     if summary.cost:
         tokens = summary.cost.usd_per_million_output_tokens
         told = f"{format_money(tokens)} a million output tokens" if tokens is not None else "tokens undetermined"
         yield _tile("cost an hour", format_money(summary.cost.usd_per_hour), told)
 
 
+def _state(summary: Summary, name: str) -> str:
+    """How the requirements of a name are met, all of them together."""
+    found = [row.ok for row in summary.requirements if row.name == name]
+    return "bad" if False in found else "good" if True in found else ""
+
+
 def _gpus(summary: Summary) -> str:
     shape = [(summary.replicas, "replica"), (summary.stages, "stage")]
-    return " × ".join(f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in shape if count) or "pools of their own"
+    if summary.replicas is None or summary.stages is None:
+        return " + ".join(f"{pool.gpus:,} {pool.name}" for pool in summary.pools)
+    return " × ".join(f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in shape if count)
 
 
 def _tile(name: str, value: str, told: object, state: str = "", extra: object = None) -> Markup:
@@ -74,12 +83,12 @@ def _time(phase: Phase) -> str:
     return f"± {phase.error_share * 100:.0f} %, bound by {phase.bound}"
 
 
-def _throughput(rates: Throughput) -> Markup:
+def _throughput(rates: Throughput, state: str) -> Markup:
     per_gpu = f"{format_count(rates.output_tokens_per_second_per_gpu)} a GPU"
     limit = "" if rates.limited_by == "both" else f", limited by {rates.limited_by}"
     rate = format_count(rates.output_tokens_per_second)
     number, _, prefix = rate.partition(" ")
-    return _tile("output tokens/s", f"{number} {prefix}".rstrip(), per_gpu + limit)
+    return _tile("output tokens/s", f"{number} {prefix}".rstrip(), per_gpu + limit, state)
 
 
 def _bounds(summary: Summary) -> Markup | None:
@@ -110,8 +119,8 @@ def _bar(path: CriticalPath) -> Markup:
         ("bubble", path.bubble_share),
     )
     parts = (
-        tag("span", f"{name} {format_share(share)}", class_=f"part {name}", style=f"flex:{share:.4f}",
-            title=f"{name} {format_share(share)}")
+        tag("span", f"{format_share(share)} {name}", class_=f"part {name}", style=f"flex:{share:.4f} 1 0",
+            title=f"{format_share(share)} {name}")
         for name, share in shares if share > 0
     )  # fmt: skip
     return tag("div", parts, class_="shares")
@@ -121,7 +130,9 @@ def _verdicts(title: str, column: str, rows: list[Requirement] | list[Claim]) ->
     if not rows:
         return None
     head = tag("tr", (tag("th", name, scope="col") for name in ("", title.lower()[:-1], column, "actual", "why")))
-    return joined((tag("h3", title), tag("table", tag("thead", head), tag("tbody", map(_verdict, rows)), class_="verdicts")))
+    return joined(
+        (tag("h3", title), tag("table", tag("thead", head), tag("tbody", map(_verdict, rows)), class_="verdicts"))
+    )
 
 
 def _verdict(row: Requirement | Claim) -> Markup:
@@ -133,7 +144,7 @@ def _verdict(row: Requirement | Claim) -> Markup:
         "tr",
         tag("td", tag("span", mark, role="img", aria_label=state), class_=f"mark {state}"),
         tag("th", row.name, scope="row"),
-        (tag("td", text) for text in (stated, actual, basis + row.reason)),
+        (tag("td", ticked(text)) for text in (stated, actual, basis + row.reason)),
     )
 
 

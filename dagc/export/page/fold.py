@@ -82,7 +82,8 @@ def phase_lanes(phase: PhaseTracks) -> PhaseLanes:
     """The lanes of one phase."""
     names = Names()
     tables = list(slice_tables((phase,), names))
-    titles = [(team.name, title) for team in phase.teams for title in team.titles]
+    teams = zip(phase.teams, phase.timeline.priced.graph.teams, strict=True)
+    titles = [(f"{team.pool} · stage {team.stage}", title) for shown, team in teams for title in shown.titles]
     span = max(phase.timeline.makespan // 1000, 1)
     if not tables:
         return PhaseLanes((), (), span, 0, 0, 0)

@@ -51,7 +51,7 @@ def legend() -> Markup:
 
 def _row(index: int, team: str, ranks: str) -> Markup:
     y = _TOP + index * _ROW
-    name = tag("text", tag("title", team), _short(" · ".join(team.split(" · ")[1:]) or team, 26), x=0, y=y + 12)
+    name = tag("text", tag("title", team), _short(team, 26), x=0, y=y + 12)
     which = tag("text", tag("title", ranks), _short(ranks, 28), x=0, y=y + 24, class_="minor")
     line = tag("line", x1=0, x2=_WIDTH, y1=y + _ROW - 1.5, y2=y + _ROW - 1.5, class_="rule")
     return Markup("") + name + which + line

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import joined, tag, ticked
 from dagc.source import Source, Span
 
 _WHOLE, _AROUND = 120, 3
@@ -50,7 +51,8 @@ def _listing(source: Source, diagnostics: Sequence[Diagnostic]) -> Markup:
     for one in diagnostics:
         if one.span and one.span.source is source:
             told.setdefault(source.position(one.span.start)[0], []).append(one)
-    shown = _shown(len(source.line_starts), {*marks, *told})
+    lines = len(source.line_starts) - source.text.endswith("\n")
+    shown = _shown(lines, {*marks, *told})
     rows = (_row(source, number, marks.get(number, ()), told.get(number, ())) for number in shown)
     body = tag("ol", rows, class_="lines")
     return tag("div", tag("p", tag("code", source.name), class_="file"), body, class_="listing")
@@ -80,7 +82,7 @@ def _marked(line: str, marks: Sequence[_Mark]) -> Iterator[Markup | str]:
     """A line cut where a mark begins or ends; each piece has the weightiest of its marks."""
     end = min(len(line), _LONGEST)
     edges = sorted({0, end, *(min(edge, end) for mark in marks for edge in (mark.start, mark.end))})
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         over = [mark for mark in marks if mark.start <= left and mark.end >= right]
         piece = line[left:right]
         yield tag("mark", piece, class_=max(over, key=lambda mark: mark.weight).kind) if over else piece
@@ -110,11 +112,11 @@ def _mark(found: dict[int, list[_Mark]], span: Span, kind: str, weight: int) -> 
 
 
 def _message(one: Diagnostic) -> Markup:
-    head = tag("p", tag("b", f"{one.severity}[{one.code.code}]"), " ", one.message)
-    label = tag("p", one.label, class_="label") if one.label else None
+    head = tag("p", tag("b", f"{one.severity}[{one.code.code}]"), " ", ticked(one.message))
+    label = tag("p", ticked(one.label), class_="label") if one.label else None
     asides = (tag("li", _place(aside.span), aside.text) for aside in one.labels if aside.text)
-    notes = (tag("li", part) for note in one.notes for part in note.split("\n"))
-    helps = (tag("li", _ticked(part)) for text in one.help for part in text.split("\n"))
+    notes = (tag("li", ticked(part)) for note in one.notes for part in note.split("\n"))
+    helps = (tag("li", ticked(part)) for text in one.help for part in text.split("\n"))
     details = (
         _list("aside", [*asides]),
         _list("note", [*notes]),
@@ -126,14 +128,6 @@ def _message(one: Diagnostic) -> Markup:
 def _place(span: Span) -> Markup:
     line, _ = span.source.position(span.start)
     return joined((tag("code", " ".join(span.text.split())[:60]), f" (line {line}): "))
-
-
-def _ticked(text: str) -> Markup:
-    """What stands between backquotes as code."""
-    pieces = text.split("`")
-    if len(pieces) % 2 == 0:
-        return joined((text,))
-    return joined(tag("code", piece) if index % 2 else piece for index, piece in enumerate(pieces))
 
 
 def _list(kind: str, items: list[Markup]) -> Markup | None:

@@ -36,6 +36,14 @@ def text(content: str) -> Markup:
     return escape_markup(visible(content))
 
 
+def ticked(content: str) -> Markup:
+    """Text in which what stands between backquotes is code."""
+    pieces = content.split("`")
+    if len(pieces) % 2 == 0:
+        return text(content)
+    return joined(tag("code", piece) if index % 2 else piece for index, piece in enumerate(pieces))
+
+
 def _child(child: Child) -> Markup:
     if child is None:
         return Markup("")

@@ -42,10 +42,10 @@ def _cells(found: Traffic, row: int, names: list[str]) -> Markup:
 
 
 def _shade(found: Traffic, sent: float) -> str | None:
-    """A shade a factor of 4, the darkest for the most."""
+    """A shade a factor of 2, the darkest for the most."""
     if sent <= 0.5:
         return None
-    return f"s{max(1, _SHADES - int(log(float(found.sent.max()) / sent, 4)))}"
+    return f"s{max(1, _SHADES - int(log(float(found.sent.max()) / sent, 2)))}"
 
 
 def _ranks(first: int, last: int) -> str:

@@ -67,7 +67,8 @@ def report_page(reported: Reported) -> bytes:
 
 def document(title: str, body: Markup, style: str, script: str) -> bytes:
     """A whole HTML document that may load nothing and run only this script."""
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src '{digest(script)}'; base-uri 'none'; form-action 'none'"
+    own = f"style-src 'unsafe-inline'; script-src '{digest(script)}'"
+    policy = f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -95,7 +96,7 @@ def digest(script: str) -> str:
 def _sections(reported: Reported) -> Iterator[_Section]:
     summary, traced = reported.summary, reported.traced
     yield _Section("answer", "Answer", answer(summary))
-    yield _Section("plan", f"Plan and diagnostics", listing(reported.source, reported.diagnostics))
+    yield _Section("plan", "Plan and diagnostics", listing(reported.source, reported.diagnostics))
     yield _Section("size", "Size", size(summary))
     yield _Section("views", "Views", _views(reported.pictures))
     if traced is not None:
@@ -149,7 +150,12 @@ def _canvas(one: Picture) -> str:
 
 
 def _toolbar(one: Picture) -> Markup:
-    buttons = (("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("width", "width", "Fit the width"), ("all", "all", "Show all"))
+    buttons = (
+        ("in", "+", "Zoom in"),
+        ("out", "−", "Zoom out"),
+        ("width", "width", "Fit the width"),
+        ("all", "all", "Show all"),
+    )
     search = tag("input", type="search", placeholder="Search", aria_label=f"Search in {one.title}", class_="search")
     found = tag("output", class_="found", aria_live="polite")
     return tag("div", _buttons(buttons), search, found, class_="toolbar")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10, sqrt
+from math import atan2, ceil, degrees, floor, log10, sqrt
 
 from markupsafe import Markup
 
@@ -19,9 +19,12 @@ from dagc.export.page.markup import tag
 from dagc.report.operators import Operator
 from dagc.units import format_count, format_rate, format_seconds, format_share
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 560, 380, 74, 12, 14, 40
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 580, 380, 74, 74, 14, 40
 _NAMED = 9
-_LETTER, _LINE = 5.6, 12
+_LEAST = 1e-3
+"""Share of the time below which an operator is not drawn."""
+
+_LETTER, _LINE = 6.3, 12
 _LARGEST, _SMALLEST = 13.0, 3.0
 
 
@@ -52,13 +55,14 @@ class _Disc:
 
 def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[DeviceSpec]) -> Markup | None:
     """The plot of one phase; None where nothing computes or no peak is known."""
-    points = [one for one in operators if one.intensity and one.flops_per_second]
+    computing = [one for one in operators if one.intensity and one.flops_per_second]
+    whole = sum(one.seconds for one in computing)
+    points = [one for one in computing if one.seconds >= _LEAST * whole]
     known = [device for device in devices if device.bandwidth_bytes_per_second and device.flops]
     if not points or not known:
         return None
     types = sorted({one.dtype for one in points})
     scale = _scale(points, known)
-    whole = sum(one.seconds for one in points)
     discs = [_disc(one, scale, whole) for one in points]
     body = (_grid(scale), _roofs(scale, known, types), [_drawn(disc, whole) for disc in discs], _names(discs))
     picture = tag(
@@ -100,17 +104,34 @@ def _roofs(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -
     """The slope of each device's bandwidth, and a level for each of its peaks that an operator computes in."""
     for device in devices:
         bandwidth = device.bandwidth_bytes_per_second or 1.0
-        peaks = {dtype.value: peak for dtype, peak in device.flops.items() if dtype.value in types}
-        peaks = peaks or {dtype.value: peak for dtype, peak in device.flops.items()}
-        start = max(10.0**scale.left, 10.0**scale.low / bandwidth)
-        top = max(peaks.values())
-        line = {"x1": scale.x(start), "y1": scale.y(start * bandwidth), "x2": scale.x(top / bandwidth)}
-        yield tag("line", tag("title", _origin(device)), **line, y2=scale.y(top), class_="roof")
+        of_all = {dtype.value: peak for dtype, peak in device.flops.items()}
+        peaks = {name: peak for name, peak in of_all.items() if name in types} or of_all
+        start, top = max(10.0**scale.left, 10.0**scale.low / bandwidth), max(peaks.values())
+        slope = (scale.x(start), scale.y(start * bandwidth), scale.x(top / bandwidth), scale.y(top))
+        yield _line(device, *slope)
+        yield _bandwidth(*slope, bandwidth)
         for name, peak in peaks.items():
             x, y = scale.x(peak / bandwidth), scale.y(peak)
-            yield tag("line", tag("title", _origin(device)), x1=x, y1=y, x2=_WIDTH - _RIGHT, y2=y, class_="roof")
-            told = f"{name} {format_rate(peak, 'flop/s')}" + (f" {device.name}" if len(devices) > 1 else "")
-            yield tag("text", told, x=_WIDTH - _RIGHT - 2, y=y - 4, text_anchor="end", class_="minor")
+            yield _line(device, x, y, _WIDTH - _RIGHT, y)
+            told = f"{name} {_peak(peak)}" + (f" {device.name}" if len(devices) > 1 else "")
+            yield tag("text", told, x=_WIDTH - _RIGHT + 4, y=y + 4, class_="minor")
+
+
+def _line(device: DeviceSpec, x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return tag("line", tag("title", _origin(device)), x1=x1, y1=y1, x2=x2, y2=y2, class_="roof")
+
+
+def _bandwidth(x1: float, y1: float, x2: float, y2: float, bandwidth: float) -> Markup:
+    """The rate of the memory along its slope, a quarter of the way up."""
+    x, y = x1 + (x2 - x1) * 0.25, y1 + (y2 - y1) * 0.25 - 6
+    turn = degrees(atan2(y2 - y1, x2 - x1))
+    told = format_rate(bandwidth, "bytes/s")
+    return tag("text", told, x=x, y=y, transform=f"rotate({turn:.1f} {x:.1f} {y:.1f})", class_="minor")
+
+
+def _peak(peak: float) -> str:
+    """A rate without its unit, which the axis names."""
+    return format_rate(peak, "flop/s").removesuffix("FLOP/s")
 
 
 def _origin(device: DeviceSpec) -> str:
@@ -132,15 +153,21 @@ def _names(discs: Sequence[_Disc]) -> Iterator[Markup]:
     taken = [(disc.x - 3, disc.x + 3, disc.y - 3, disc.y + 3) for disc in discs]
     for disc in discs[:_NAMED]:
         wide = len(disc.operator.key) * _LETTER
-        sides = ((disc.x + disc.radius + 3, "start"), (disc.x - disc.radius - 3, "end"))
-        for x, anchor in sides:
-            left = x if anchor == "start" else x - wide
-            box = (left, left + wide, disc.y - _LINE / 2, disc.y + _LINE / 2)
-            if left < _LEFT or left + wide > _WIDTH - _RIGHT or any(_meet(box, other) for other in taken):
-                continue
-            taken.append(box)
-            yield tag("text", disc.operator.key, x=x, y=disc.y + 4, text_anchor=anchor, class_="minor")
-            break
+        for left, middle in _places(disc, wide):
+            box = (left, left + wide, middle - _LINE / 2, middle + _LINE / 2)
+            if left > _LEFT and left + wide < _WIDTH - _RIGHT and not any(_meet(box, other) for other in taken):
+                taken.append(box)
+                yield tag("text", disc.operator.key, x=left, y=middle + 4, class_="minor")
+                break
+
+
+def _places(disc: _Disc, wide: float) -> Iterator[tuple[float, float]]:
+    """Left edge and middle of a name: right of the disc, left, below, above."""
+    away = disc.radius + 4
+    yield disc.x + away, disc.y
+    yield disc.x - away - wide, disc.y
+    for y in (disc.y + away + _LINE / 2, disc.y - away - _LINE / 2):
+        yield from ((x, y) for x in (disc.x - wide / 2, disc.x - wide, disc.x))
 
 
 def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import joined, tag, ticked
 from dagc.report.facts import assumed
 from dagc.report.summary import AttentionDomain, ExpertDomain, Pool, Summary
 from dagc.units import format_bytes, format_rate
@@ -17,7 +17,7 @@ _ATTENTION, _EXPERTS = ("tp", "cp", "dp"), ("tp", "ep", "dp")
 
 def size(summary: Summary) -> Markup:
     """The derivation and a table of the pools."""
-    steps = (tag("li", _code(line)) for line in summary.derivation)
+    steps = (tag("li", ticked(line)) for line in summary.derivation)
     naive = (
         tag("p", f"Not {summary.naive_product:,}, the product of every degree that is written.", class_="hint")
         if summary.naive_product != summary.gpus
@@ -58,12 +58,6 @@ def _implied(degree: int, implied: int) -> str:
     return "" if implied == 1 else " (implied)" if implied == degree else f" ({implied} of it implied)"
 
 
-def _code(line: str) -> Iterator[object]:
-    """What stands between backquotes as code."""
-    for index, piece in enumerate(line.split("`")):
-        yield tag("code", piece) if index % 2 else piece
-
-
 def _facts(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     model, cluster, workload = data["model"], data["cluster"], data["workload"]
     experts = f", {model['experts']} experts of which {model['top']} are chosen" if model["experts"] else ""
@@ -91,6 +85,8 @@ def _cluster(cluster: dict[str, Any]) -> str:
 
 
 def _workload(workload: dict[str, Any]) -> str:
-    many = f"{workload['concurrency']} requests in flight" if workload["concurrency"] else f"{workload['batch']} sequences"
+    many = (
+        f"{workload['concurrency']} requests in flight" if workload["concurrency"] else f"{workload['batch']} sequences"
+    )
     routing = workload["routing"] + (f" {workload['zipf_exponent']:g}" if workload["zipf_exponent"] else "")
     return f"{many}, {workload['prompt']:,} tokens in and {workload['output']:,} out, {routing} routing"

@@ -51,16 +51,22 @@ def roofs(traced: Traced) -> Markup:
 def communication(traced: Traced) -> Markup:
     """A matrix for each phase."""
     per_node = traced.plan.facts.cluster.gpus_per_node
-    replicas = " of one replica" if traced.graph.replicas > 1 else ""
-    hint = tag("p", f"Bytes from ranks (rows) to ranks (columns){replicas}, as the definition of each exchange moves "
+    hint = tag("p", "Bytes from ranks (rows) to ranks (columns), as the definition of each exchange moves "
                "them, whatever algorithm carries it.", class_="hint")  # fmt: skip
-    drawn = [drawn_matrix(title, traffic(one.priced.graph, per_node)) for title, one in _phases(traced)]
+    drawn = [
+        drawn_matrix(_replicated(title, one), traffic(one.priced.graph, per_node)) for title, one in _phases(traced)
+    ]
     return joined((hint, drawn)) if any(drawn) else Markup("")
 
 
 def _phases(traced: Traced) -> Iterator[tuple[str, Timeline]]:
     for name, one in zip(phase_names(traced.graph), traced.timelines, strict=True):
         yield _TITLES[name], one
+
+
+def _replicated(title: str, one: Timeline) -> str:
+    alike = len(one.priced.graph.replicas)
+    return f"{title}, one of {alike} replicas" if alike > 1 else title
 
 
 def _headed(title: str, one: Timeline) -> str:
