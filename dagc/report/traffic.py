@@ -116,7 +116,7 @@ def _shares(taken: Bytes) -> Bytes:
 def _by_block(values: Bytes, blocks: Ranks, count: int) -> Bytes:
     """Sums by group and block, shape (groups, count)."""
     found = np.zeros((values.shape[0], count))
-    groups = np.repeat(np.arange(values.shape[0]), values.shape[1]).reshape(values.shape)
+    groups = np.repeat(np.arange(len(values), dtype=np.int64), values.shape[1]).reshape(values.shape)
     np.add.at(found, (groups, blocks), values)
     return found
 

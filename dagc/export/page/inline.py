@@ -1,57 +1,49 @@
-"""A picture of its own becomes a part of the page: its ids and its style reach no other part.
+"""A picture of its own becomes a part of the page, and neither reaches the other.
 
-Turns an SVG document into markup. Every id gets a prefix, and so do the references to it; rules of style are nested
-under the picture's own id. What could run or load something is dropped: the pictures have none, but another layout
-engine may draw them one day. Raises `ElementTree.ParseError` for what is no XML.
+Turns an SVG document into the content of a shadow root, whose ids, classes and style are its own. What could run or
+load something is dropped: the pictures have none, but a layout engine is another program. Raises
+`ElementTree.ParseError` for what is no XML.
 """
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from dagc.export.page.markup import tag
+
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_DROPPED = {f"{{{_SVG}}}{name}" for name in ("script", "foreignObject", "animate", "set")}
-_LINKS = ("href", f"{{{_XLINK}}}href")
+_DROPPED = {f"{{{_SVG}}}{name}" for name in ("script", "foreignObject", "animate", "set", "image", "use")}
+_HREFS = ("href", f"{{{_XLINK}}}href")
+_TITLE, _TOOLTIP = f"{{{_SVG}}}title", f"{{{_XLINK}}}title"
+
+_NAMES_OF_ENGINE = {"graph", "node", "edge", "cluster"}
+"""Classes of groups that Graphviz titles with its own names for them, which say nothing to a reader."""
 
 
-def inlined(svg: str, name: str) -> Markup:
-    """The picture with `name` as the prefix of its ids and as its own id."""
+def inlined(svg: str, style: str) -> Markup:
+    """A template that the reader's browser makes a shadow root of the element around it; `style` holds in it alone."""
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)
     root = ElementTree.fromstring(svg)
     for element in root.iter():
-        _clean(element, name)
-    root.set("id", name)
-    root.set("class", f"picture {root.get('class', '')}".rstrip())
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
+        _clean(element)
+    drawing = Markup(ElementTree.tostring(root, encoding="unicode"))
+    return tag("template", tag("style", Markup(style)), drawing, shadowrootmode="open")
 
 
-def _clean(element: ElementTree.Element, prefix: str) -> None:
-    for child in [child for child in element if child.tag in _DROPPED]:
+def _clean(element: ElementTree.Element) -> None:
+    for child in [child for child in element if child.tag in _DROPPED or _is_name(element, child)]:
         element.remove(child)
-    for key, value in list(element.attrib.items()):
-        if key.lower().startswith("on"):
-            del element.attrib[key]
-        elif key == "id":
-            element.set(key, f"{prefix}-{value}")
-        elif key in _LINKS:
-            _link(element, key, value, prefix)
-        elif "url(#" in value:
-            element.set(key, _referring(value, prefix))
-    if element.tag == f"{{{_SVG}}}style":
-        element.text = f"#{prefix} {{ {_referring(element.text or '', prefix)} }}"
-
-
-def _link(element: ElementTree.Element, key: str, value: str, prefix: str) -> None:
-    """A link within the picture stays; any other goes, its text remains."""
-    if value.startswith("#"):
-        element.set(key, f"#{prefix}-{value[1:]}")
-    else:
+    for key in [key for key in element.attrib if key.lower().startswith("on") or key in _HREFS]:
         del element.attrib[key]
+    tooltip = element.attrib.pop(_TOOLTIP, None)
+    if tooltip is not None:
+        title = ElementTree.Element(_TITLE)
+        title.text = tooltip
+        element.insert(0, title)
 
 
-def _referring(value: str, prefix: str) -> str:
-    return re.sub(r"url\(#", f"url(#{prefix}-", value)
+def _is_name(group: ElementTree.Element, child: ElementTree.Element) -> bool:
+    return child.tag == _TITLE and group.get("class") in _NAMES_OF_ENGINE

@@ -28,10 +28,12 @@ tabs.forEach((tab, index) => {
 
 // A picture: its view box moves over its drawing.
 function picture(canvas) {
-  const svg = canvas.querySelector("svg");
+  const svg = canvas.shadowRoot?.querySelector("svg");
+  if (!svg) return;
   const whole = { x: box(svg).x, y: box(svg).y, width: box(svg).width, height: box(svg).height };
   svg.removeAttribute("width");
   svg.removeAttribute("height");
+  canvas.style.aspectRatio = `${whole.width} / ${whole.height}`;
   canvas.classList.add("live");
   const show = (x, y, width, height) => svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
   const fitAll = () => show(whole.x, whole.y, whole.width, whole.height);

@@ -136,8 +136,9 @@ def _views(pictures: Sequence[Picture]) -> Markup:
         tag("button", one.title, type="button", role="tab", id=f"tab-{one.name}", aria_controls=f"panel-{one.name}")
         for one in pictures
     )
+    style = asset("picture.css")
     panels = (
-        tag("div", _toolbar(one), tag("div", inlined(one.svg, f"view-{one.name}"), class_=_canvas(one), tabindex="0"),
+        tag("div", _toolbar(one), tag("div", inlined(one.svg, style), class_=_canvas(one), tabindex="0"),
             role="tabpanel", id=f"panel-{one.name}", aria_labelledby=f"tab-{one.name}", class_="panel")
         for one in pictures
     )  # fmt: skip

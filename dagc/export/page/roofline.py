@@ -122,8 +122,8 @@ def _line(device: DeviceSpec, x1: float, y1: float, x2: float, y2: float) -> Mar
 
 
 def _bandwidth(x1: float, y1: float, x2: float, y2: float, bandwidth: float) -> Markup:
-    """The rate of the memory along its slope, a quarter of the way up."""
-    x, y = x1 + (x2 - x1) * 0.25, y1 + (y2 - y1) * 0.25 - 6
+    """The rate of the memory along its slope, well up, above which no operator can be."""
+    x, y = x1 + (x2 - x1) * 0.7, y1 + (y2 - y1) * 0.7 - 6
     turn = degrees(atan2(y2 - y1, x2 - x1))
     told = format_rate(bandwidth, "bytes/s")
     return tag("text", told, x=x, y=y, transform=f"rotate({turn:.1f} {x:.1f} {y:.1f})", class_="minor")
