@@ -7,20 +7,22 @@ they fit. Vectorised over slices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dagc.export.page.kinds import KINDS, Kind, kind_of
-from dagc.export.slices import Names, slice_tables
+from dagc.export.times import of_ranks
+from dagc.export.titles import team_of
 from dagc.export.tracks import LANES, PhaseTracks
-from dagc.graph.graph import Pattern
-from dagc.graph.ops import Category, Lane
-from dagc.timeline.timeline import Timeline
+from dagc.graph.graph import Node
+from dagc.graph.ops import Lane
+from dagc.plan.layout import Ranks
+from dagc.timeline.timeline import Run, Timeline
 
-MOST_BLOCKS = 1800
+MOST_BLOCKS = 1200
 """Blocks of one phase."""
 
 MOST_RANKS = 24
@@ -80,44 +82,60 @@ class _Columns:
 
 def phase_lanes(phase: PhaseTracks) -> PhaseLanes:
     """The lanes of one phase."""
-    names = Names()
-    tables = list(slice_tables((phase,), names))
     teams = zip(phase.teams, phase.timeline.priced.graph.teams, strict=True)
     titles = [(f"{team.pool} · stage {team.stage}", title) for shown, team in teams for title in shown.titles]
     span = max(phase.timeline.makespan // 1000, 1)
-    if not tables:
+    names: list[Node] = []
+    parts = [part for run in phase.timeline.runs if run.step == 0 for part in _slices(phase, run, names)]
+    if not parts:
         return PhaseLanes((), (), span, 0, 0, 0)
-    keys, kinds = tuple(names.numbers), _kinds(phase.timeline)
-    of_name = np.array([KINDS.index(kinds[key]) for key, _ in keys], dtype=np.int64)
-    name = np.concatenate([table.name for table in tables])
+    whole = _Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    ordered = whole.taken(np.lexsort((whole.start, whole.track)))
+    folded, interval = _folded(ordered, span)
+    blocks = tuple(_block(folded, index, names) for index in range(folded.start.size))
+    left_out = max(0, len(titles) - MOST_RANKS)
+    return PhaseLanes(tuple(titles[:MOST_RANKS]), blocks, span, int(whole.start.size), interval, left_out)
+
+
+def _slices(phase: PhaseTracks, run: Run, names: list[Node]) -> Iterator[tuple[_INT, ...]]:
+    """The columns of all slices of a run that take time, operator by operator, over copies and shown ranks."""
+    graph = phase.timeline.priced.graph
+    teams = graph.programs[run.size][run.stage].teams
+    explicit = [run.starts[copy] for copy in range(min(len(run.starts), run.count))]
+    copies = np.arange(run.count, dtype=np.int64)
     first = phase.teams[0].first_thread
-    whole = _Columns(
-        np.concatenate([table.tid for table in tables]) - first,
-        np.concatenate([table.start for table in tables]) - phase.begin // 1000,
-        np.concatenate([table.end for table in tables]) - phase.begin // 1000,
-        name,
-        of_name[name],
-        np.concatenate([table.layer for table in tables]),
-        np.concatenate([table.micro_batch for table in tables]),
-        np.ones(name.size, dtype=np.int64),
-    )
-    shown = np.flatnonzero(whole.track < len(LANES) * MOST_RANKS)
-    ordered = shown[np.lexsort((whole.start[shown], whole.track[shown]))]
-    folded, interval = _folded(whole.taken(ordered), span)
-    blocks = tuple(_block(folded, index, keys) for index in range(folded.start.size))
-    return PhaseLanes(
-        tuple(titles[:MOST_RANKS]), blocks, span, int(shown.size), interval, max(0, len(titles) - MOST_RANKS)
-    )
+    for index, node in enumerate(graph.templates[run.template].nodes):
+        shown = phase.teams[team_of(teams, node)]
+        tracks = shown.first_thread - first + LANES.index(node.op.lane) + len(LANES) * np.arange(shown.local.size)
+        begun = _starts([of_ranks(times[index], shown.local) for times in explicit], run)
+        lasting = _durations(phase.timeline, run, index, shown.local)
+        begun, lasting, tracks, layers = np.broadcast_arrays(begun, lasting, tracks, copies[:, None])
+        kept = (lasting >= 1000) & (tracks < len(LANES) * MOST_RANKS)
+        start, size = begun[kept] // 1000, int(kept.sum())
+        if not size:
+            continue
+        names.append(node)
+        layer = np.full(size, -1) if run.first_layer is None else run.first_layer + layers[kept]
+        shared = np.full(size, len(names) - 1), np.full(size, KINDS.index(_kind(node)))
+        batch = np.full(size, run.micro_batch)
+        yield tracks[kept], start, start + lasting[kept] // 1000, *shared, layer, batch, np.ones(size, dtype=np.int64)
 
 
-def _kinds(timeline: Timeline) -> dict[str, Kind]:
-    """The kind of each operator of the phase by its key."""
-    found: dict[str, Kind] = {}
-    for template in timeline.priced.graph.templates:
-        for node in template.nodes:
-            pattern: Pattern | None = node.communication.pattern if node.communication else None
-            found[node.key] = kind_of(node.key, Category(node.op.category), pattern)
-    return found
+def _starts(explicit: list[_INT], run: Run) -> _INT:
+    """Picoseconds by copy and rank: those that are held, and the shifts of the last."""
+    further = np.arange(1, run.count - len(explicit) + 1, dtype=np.int64)[:, None] * run.shift
+    return np.concatenate([np.stack(explicit), explicit[-1] + further])
+
+
+def _durations(timeline: Timeline, run: Run, node: int, local: Ranks) -> _INT:
+    """Picoseconds by copy (or one row for all) and rank."""
+    duration = timeline.priced.costs[run.template][node].duration
+    rows = duration[None] if duration.ndim == 1 else duration[run.offset : run.offset + run.count]
+    return rows[:, local] if rows.shape[1] > 1 else np.broadcast_to(rows, (rows.shape[0], local.size))
+
+
+def _kind(node: Node) -> Kind:
+    return kind_of(node.key, node.op.category, node.communication.pattern if node.communication else None)
 
 
 def _folded(slices: _Columns, span: int) -> tuple[_Columns, int]:
@@ -155,7 +173,7 @@ def _joined(slices: _Columns, keys: Sequence[_INT]) -> _Columns:
     )
 
 
-def _block(columns: _Columns, index: int, keys: Sequence[tuple[str, str]]) -> Block:
+def _block(columns: _Columns, index: int, names: Sequence[Node]) -> Block:
     rank, lane = divmod(int(columns.track[index]), len(LANES))
     return Block(
         rank,
@@ -163,7 +181,7 @@ def _block(columns: _Columns, index: int, keys: Sequence[tuple[str, str]]) -> Bl
         int(columns.start[index]),
         int(columns.end[index]),
         KINDS[int(columns.kind[index])],
-        keys[int(columns.name[index])][0],
+        names[int(columns.name[index])].key,
         int(columns.count[index]),
         int(columns.batch[index]),
         int(columns.layer[index]),
