@@ -3,7 +3,8 @@
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
 offers, `compare` sets plans side by side, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read`
 finds what a flat notation means, `fit` makes a calibration of measurements, `validate` holds predictions against cited
-ones. Each is imported when it is first asked for, because start-up counts.
+ones, `recompile` makes the pages of a plan that is being written. Each is imported when it is first asked for, because
+start-up counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
     from dagc.driver.validating import validate
+    from dagc.driver.watching import recompile
     from dagc.driver.weighing import memory
 
 __all__ = [
@@ -35,13 +37,14 @@ __all__ = [
     "launch",
     "memory",
     "read",
+    "recompile",
     "validate",
 ]
 
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
     "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
-    "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
+    "recompile": "watching", "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

@@ -38,28 +38,51 @@ def export(checked: Checked, renderer: str | None = None, request: Request | Non
 
     A requested trace or graph takes the place of the default one, where it is not refused.
     """
+    summary, summary_files = _summary(checked)
+    traced = _traced(checked)
+    if traced is None:
+        return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
+    pictures, problems = _pictures(traced, renderer)
+    data, refused = _data(traced, request)
+    page = _page(checked, summary, {**pictures, **summary_files}, traced)
+    return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused))
+
+
+def report(checked: Checked) -> bytes:
+    """The page of a strategy alone."""
+    summary, drawn = _summary(checked)
+    traced = _traced(checked)
+    if traced is not None:
+        drawn = {**_pictures(traced, None)[0], **drawn}
+    return _page(checked, summary, drawn, traced)["report.html"]
+
+
+def _summary(checked: Checked) -> tuple[Summary, Contents]:
+    """The summary, its file, and where memory is known its picture."""
     from dagc.cost.limits import memory_limits
     from dagc.export.memory_svg import memory_svg
     from dagc.export.summary_json import to_json_bytes
-    from dagc.export.tracks import Traced
     from dagc.report.assemble import summarize
 
-    priced = checked.priced
-    limits = memory_limits(checked.plan) if priced.assessment.memory else None
-    summary = summarize(checked.plan, priced.assessment, checked.diagnostics, limits)
-    summary_file: Contents = {"summary.json": to_json_bytes(summary)}
+    assessment = checked.priced.assessment
+    limits = memory_limits(checked.plan) if assessment.memory else None
+    summary = summarize(checked.plan, assessment, checked.diagnostics, limits)
+    files: Contents = {"summary.json": to_json_bytes(summary)}
     if summary.memory:
-        summary_file["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
+        files["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
+    return summary, files
+
+
+def _traced(checked: Checked) -> Traced | None:
+    from dagc.export.tracks import Traced
+
+    priced = checked.priced
     if priced.graph is None or priced.timelines is None:
-        return Product(summary, {**summary_file, **_page(checked, summary, summary_file, None)}, ())
-    traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)
-    pictures, problems = _pictures(traced, renderer)
-    data, refused = _data(traced, request)
-    page = _page(checked, summary, {**pictures, **summary_file}, traced)
-    return Product(summary, {**pictures, **data, **summary_file, **page}, (*problems, *refused))
+        return None
+    return Traced(checked.plan, priced.graph, priced.timelines, priced.others)
 
 
-def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | None) -> Contents:
+def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | None) -> dict[str, bytes]:
     """The page, with the pictures that are already drawn in it."""
     from dagc.export.page.page import Picture, Reported, report_page
 

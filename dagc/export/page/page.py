@@ -7,16 +7,15 @@ script but its own.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
+from xml.etree.ElementTree import ParseError
 
 from markupsafe import Markup
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.export.page.answer import answer
+from dagc.export.page.document import asset, document
 from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
 from dagc.export.page.markup import joined, tag
@@ -25,8 +24,6 @@ from dagc.export.page.work import communication, roofs, timeline
 from dagc.export.tracks import Traced
 from dagc.report.summary import Summary
 from dagc.source import Source
-
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +60,6 @@ def report_page(reported: Reported) -> bytes:
     main = tag("main", (_drawn(section) for section in sections))
     body = tag("body", _header(summary, reported.diagnostics), _contents(sections), main)
     return document(f"{summary.name}: {summary.strategy}", body, asset("page.css"), asset("page.js"))
-
-
-def document(title: str, body: Markup, style: str, script: str) -> bytes:
-    """A whole HTML document that may load nothing and run only this script."""
-    own = f"style-src 'unsafe-inline'; script-src '{digest(script)}'"
-    policy = f"default-src 'none'; {own}; base-uri 'none'; form-action 'none'"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=Markup(policy)),
-        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name_="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(style)),
-    )
-    closing = tag("script", Markup(script))
-    page = tag("html", head, Markup(body.removesuffix("</body>") + closing + Markup("</body>")), lang="en")
-    return f"<!DOCTYPE html>\n{page}\n".encode()
-
-
-def asset(name: str) -> str:
-    """The text of a style or script that lies beside this module."""
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-def digest(script: str) -> str:
-    """How a policy names a script that may run."""
-    return f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"
 
 
 def _sections(reported: Reported) -> Iterator[_Section]:
@@ -138,16 +107,21 @@ def _views(pictures: Sequence[Picture]) -> Markup:
     )
     style = asset("picture.css")
     panels = (
-        tag("div", _toolbar(one), tag("div", inlined(one.svg, style), class_=_canvas(one), tabindex="0"),
+        tag("div", _toolbar(one), _canvas(one, style),
             role="tabpanel", id=f"panel-{one.name}", aria_labelledby=f"tab-{one.name}", class_="panel")
         for one in pictures
     )  # fmt: skip
     return joined((tag("div", tabs, role="tablist", class_="tabs", aria_label="Views"), panels))
 
 
-def _canvas(one: Picture) -> str:
-    """A picture without tones of its own for a dark page has its tones turned over there."""
-    return "canvas" if "prefers-color-scheme" in one.svg else "canvas turned"
+def _canvas(one: Picture, style: str) -> Markup:
+    """The picture; one without tones of its own for a dark page has its tones turned over there."""
+    try:
+        drawing = inlined(one.svg, style)
+    except ParseError as error:
+        return tag("p", f"This picture is not on the page, because it is no XML: {error}.", class_="hint")
+    turned = "" if "prefers-color-scheme" in one.svg else " turned"
+    return tag("div", drawing, class_=f"canvas{turned}", tabindex="0")
 
 
 def _toolbar(one: Picture) -> Markup:
