@@ -57,6 +57,16 @@ def report(checked: Checked) -> bytes:
     return _page(checked, summary, drawn, traced)["report.html"]
 
 
+def picture(checked: Checked) -> str | tuple[Diagnostic, ...]:
+    """The picture of a strategy alone; without times, or where it cannot be drawn, why not."""
+    traced = _traced(checked)
+    if traced is None:
+        return ()
+    files, problems = _pictures(traced, None)
+    drawn = files.get("graph.svg")
+    return drawn.decode() if isinstance(drawn, bytes) else problems
+
+
 def _summary(checked: Checked) -> tuple[Summary, Contents]:
     """The summary, its file, and where memory is known its picture."""
     from dagc.cost.limits import memory_limits

@@ -70,7 +70,7 @@ CRITICAL_EDGE = {"color": CRITICAL, "penwidth": "2.6"}
 
 def plain(text: str) -> str:
     """Text as a label or tooltip that is shown as it is: no escape sequence, entity or markup has a meaning."""
-    return escape(escape_html(printable(text), quote=False).replace("\n", " "))
+    return escape(escape_html(one_way(printable(text)), quote=False).replace("\n", " "))
 
 
 def lines(*texts: str, end: str = "\\n") -> str:
@@ -91,6 +91,11 @@ def heading(*texts: str) -> str:
     """
     padded = (text + "\N{NO-BREAK SPACE}" * (len(text) // 5 + 2) for text in texts if text)
     return lines(*padded, end="\\l")
+
+
+def one_way(text: str) -> str:
+    r"""Text whose invisible marks of direction are shown as escapes (`\u202e`): they would reorder what follows."""
+    return re.sub("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda mark: f"\\u{ord(mark[0]):04x}", text)
 
 
 def printable(text: str) -> str:

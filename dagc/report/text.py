@@ -39,7 +39,7 @@ def render_text(summary: Summary) -> str:
 
 
 def _lines(summary: Summary) -> Iterator[str]:
-    yield f"{summary.name}: {_headline(summary)}"
+    yield f"{summary.name}: {headline(summary)}"
     yield _row("strategy", summary.strategy)
     yield from _block("size", _size(summary))
     yield from _pools(summary.pools)
@@ -68,7 +68,8 @@ def _block(name: str, lines: Sequence[str]) -> Iterator[str]:
         yield _row("" if i else name, line)
 
 
-def _headline(summary: Summary) -> str:
+def headline(summary: Summary) -> str:
+    """The answer in one line: GPUs, whether it fits, TTFT, TPOT, throughput."""
     parts = [f"{summary.gpus} GPUs"]
     if summary.memory:
         memory = summary.memory

@@ -73,10 +73,7 @@ class Browser:
     def call(self, method: str, session: str | None = None, **arguments: Any) -> dict[str, Any]:
         """The result of one command; events that come before it are kept."""
         self.number += 1
-        message = {"id": self.number, "method": method, "params": arguments}
-        content = json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0"
-        while content:
-            content = content[os.write(self.write_to, content) :]
+        self._send({"id": self.number, "method": method, "params": arguments}, session)
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             answer = self._next(deadline)
@@ -84,7 +81,18 @@ class Browser:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 return answer["result"]
             self.events.append(answer)
+            if answer.get("method") == "Page.javascriptDialogOpening":
+                self._dismiss(answer["sessionId"])
         raise TimeoutError(method)
+
+    def _send(self, message: dict[str, Any], session: str | None) -> None:
+        content = json.dumps(message | ({"sessionId": session} if session else {})).encode() + b"\0"
+        while content:
+            content = content[os.write(self.write_to, content) :]
+
+    def _dismiss(self, session: str) -> None:
+        """Close a dialog, which would keep its page from answering; the event stays among the complaints."""
+        self._send({"id": 0, "method": "Page.handleJavaScriptDialog", "params": {"accept": False}}, session)
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self.rest:

@@ -17,7 +17,7 @@ from dagc.diag.text import escape as visible
 Child = object
 """Markup, text, a number, None for nothing, or an iterable of these."""
 
-_VOID = frozenset({"br", "hr", "input", "link", "meta"})
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 
 def tag(name: str, *children: Child, **attributes: str | float | bool | None) -> Markup:
