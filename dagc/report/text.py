@@ -48,7 +48,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     if summary.phases:
         yield from _phases(summary.phases)
     if summary.serving:
-        yield from _block("serving", _serving(summary.serving))
+        yield from _block("serving", serving_lines(summary.serving))
     if summary.throughput:
         yield from _block("throughput", _throughput(summary.throughput))
     yield from _block("cost", _cost(summary.cost) if summary.cost else [])
@@ -152,8 +152,11 @@ def _phase(phase: Phase) -> list[str]:
     return [f"bound by {phase.bound}: {', '.join(shares)}; {many}"]
 
 
-def _serving(serving: Serving) -> list[str]:
-    """Nothing where requests start together and each step yields one token without the host's time."""
+def serving_lines(serving: Serving) -> list[str]:
+    """What lies between two tokens, and the queue.
+
+    Nothing where requests start together and each step yields one token without the host's time.
+    """
     lines: list[str] = []
     parts = [(serving.host_seconds, "of the host"), (serving.draft_seconds, "for drafts")]
     beside = [f"{format_seconds(seconds)} {what}" for seconds, what in parts if seconds]

@@ -21,7 +21,7 @@ from tests.harness.shell import Outcome, run_dagc
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
 
 SCHEMAS = Path(dagc.export.__file__).parent / "schemas"
-FILES = ["graph.dot", "graph.json", "graph.svg", "memory.svg", "summary.json", "trace.json"]
+FILES = ["graph.dot", "graph.json", "graph.svg", "memory.svg", "report.html", "summary.json", "trace.json"]
 
 
 def compiled(example: str, out: Path) -> tuple[Outcome, Path]:

@@ -104,7 +104,7 @@ def test_search_finds_names_and_goes_from_one_to_the_next(page: Page) -> None:
     apart = page.eval(
         "(() => { const c = document.querySelector('#panel-graph .canvas').getBoundingClientRect();"
         f" const n = ({SVG}).querySelector('.current').getBoundingClientRect();"
-        " return [(c.left + c.width / 2) - (n.left + n.width / 2), (c.top + c.height / 2) - (n.top + n.height / 2)] })()"
+        " return [c.left + c.width / 2 - n.left - n.width / 2, c.top + c.height / 2 - n.top - n.height / 2] })()"
     )
     assert apart == pytest.approx([0, 0], abs=2)
     page.click("#panel-graph .search")

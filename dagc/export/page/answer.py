@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
-from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Summary, Throughput
+from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Serving, Summary, Throughput
+from dagc.report.text import serving_lines
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
@@ -22,7 +23,9 @@ def answer(summary: Summary) -> Markup:
     return joined(
         (
             tag("div", _tiles(summary), class_="tiles"),
+            _room(summary.memory) if summary.memory else None,
             _bounds(summary),
+            _serving(summary.serving) if summary.serving else None,
             _verdicts("Requirements", "required", summary.requirements),
             _verdicts("Claims", "claimed", summary.claims),
             _undetermined(summary),
@@ -72,6 +75,22 @@ def _memory(memory: Memory) -> Markup:
     told = f"{held} of {whole}, {format_share(memory.share)} of the fullest GPU"
     name, state = ("fits", "good") if memory.fits else ("does not fit", "bad")
     return _tile("memory", name, told, state, meter)
+
+
+def _room(memory: Memory) -> Markup | None:
+    """What would still fit."""
+    capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
+    facts = [f"room for {min(capacity):,} tokens of KV cache"] if capacity else []
+    if memory.limits and memory.limits.batch is not None:
+        facts.append(f"the largest batch that fits is {memory.limits.batch:,} sequences")
+    if memory.limits and memory.limits.context is not None:
+        facts.append(f"the longest context {memory.limits.context:,} tokens")
+    return tag("p", f"Memory: {', '.join(facts)}.", class_="hint") if facts else None
+
+
+def _serving(serving: Serving) -> Markup | None:
+    lines = serving_lines(serving)
+    return joined((tag("h3", "Serving"), tag("ul", (tag("li", line) for line in lines)))) if lines else None
 
 
 def _meter(share: float) -> Markup:

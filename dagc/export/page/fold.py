@@ -1,8 +1,8 @@
 """The slices of a trace become blocks that a page can hold: some thousands, whatever the plan.
 
-Slices that follow each other on a lane, of one kind, layer and micro-batch, are one block. Where that leaves too many,
-blocks that begin in the same short interval are one too, of the kind of the longest of them; the interval doubles until
-they fit. Vectorised over slices.
+Slices that follow each other on a lane without a wait, of one kind, layer and micro-batch, are one block. Where that
+leaves too many, blocks that begin in the same short interval are one too, of the kind that takes most of its time; the
+interval grows until they fit. Vectorised over slices.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from dagc.graph.ops import Lane
 from dagc.plan.layout import Ranks
 from dagc.timeline.timeline import Run, Timeline
 
-MOST_BLOCKS = 1200
+MOST_BLOCKS = 3000
 """Blocks of one phase."""
 
-MOST_RANKS = 24
-"""Representative ranks of one phase."""
+_BLOCKS_A_LANE, _FEWEST = 150, 2000
+
+MOST_RANKS = 12
+"""Representative ranks of one phase, divided among its teams; each team has one."""
 
 _FINEST = 8192
 """Intervals of a phase at which folding begins."""
@@ -36,17 +38,26 @@ _INT = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Time in nanoseconds of the phase. `layer` is -1 outside the layers and where several are joined."""
+    """Time in nanoseconds of the phase; `busy` is what its slices take of it.
+
+    `layer` is -1 outside the layers and where several are joined.
+    """
 
     rank: int
     lane: Lane
     start: int
     end: int
+    busy: int
     kind: Kind
     name: str
     count: int
     micro_batch: int
     layer: int
+
+    @property
+    def share(self) -> float:
+        """How much of its time is busy."""
+        return self.busy / max(self.end - self.start, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,7 @@ class _Columns:
     layer: _INT
     batch: _INT
     count: _INT
+    busy: _INT
 
     def taken(self, index: npt.NDArray[np.intp]) -> _Columns:
         return _Columns(*(getattr(self, name)[index] for name in self.__slots__))
@@ -82,43 +94,58 @@ class _Columns:
 
 def phase_lanes(phase: PhaseTracks) -> PhaseLanes:
     """The lanes of one phase."""
-    teams = zip(phase.teams, phase.timeline.priced.graph.teams, strict=True)
-    titles = [(f"{team.pool} · stage {team.stage}", title) for shown, team in teams for title in shown.titles]
+    graph = phase.timeline.priced.graph
+    each = max(1, MOST_RANKS // len(phase.teams))
+    kept = [min(each, team.local.size) for team in phase.teams]
+    titles = [
+        (f"{team.pool} · stage {team.stage}", title)
+        for shown, team, count in zip(phase.teams, graph.teams, kept, strict=True)
+        for title in shown.titles[:count]
+    ]
     span = max(phase.timeline.makespan // 1000, 1)
+    rows = _Rows(kept, np.concatenate([[0], np.cumsum(kept)]).astype(np.int64))
     names: list[Node] = []
-    parts = [part for run in phase.timeline.runs if run.step == 0 for part in _slices(phase, run, names)]
+    parts = [part for run in phase.timeline.runs if run.step == 0 for part in _slices(phase, run, rows, names)]
     if not parts:
         return PhaseLanes((), (), span, 0, 0, 0)
     whole = _Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     ordered = whole.taken(np.lexsort((whole.start, whole.track)))
-    folded, interval = _folded(ordered, span)
+    folded, interval = _folded(ordered, span, min(MOST_BLOCKS, max(_FEWEST, _BLOCKS_A_LANE * len(titles) * len(LANES))))
     blocks = tuple(_block(folded, index, names) for index in range(folded.start.size))
-    left_out = max(0, len(titles) - MOST_RANKS)
-    return PhaseLanes(tuple(titles[:MOST_RANKS]), blocks, span, int(whole.start.size), interval, left_out)
+    left_out = sum(team.local.size for team in phase.teams) - len(titles)
+    return PhaseLanes(tuple(titles), blocks, span, int(whole.start.size), interval, left_out)
 
 
-def _slices(phase: PhaseTracks, run: Run, names: list[Node]) -> Iterator[tuple[_INT, ...]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """Which ranks are drawn: so many of each team, from this row on."""
+
+    kept: list[int]
+    first: _INT
+
+
+def _slices(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> Iterator[tuple[_INT, ...]]:
     """The columns of all slices of a run that take time, operator by operator, over copies and shown ranks."""
     graph = phase.timeline.priced.graph
     teams = graph.programs[run.size][run.stage].teams
     explicit = [run.starts[copy] for copy in range(min(len(run.starts), run.count))]
     copies = np.arange(run.count, dtype=np.int64)
-    first = phase.teams[0].first_thread
     for index, node in enumerate(graph.templates[run.template].nodes):
-        shown = phase.teams[team_of(teams, node)]
-        tracks = shown.first_thread - first + LANES.index(node.op.lane) + len(LANES) * np.arange(shown.local.size)
-        begun = _starts([of_ranks(times[index], shown.local) for times in explicit], run)
-        lasting = _durations(phase.timeline, run, index, shown.local)
+        team = team_of(teams, node)
+        local = phase.teams[team].local[: rows.kept[team]]
+        tracks = LANES.index(node.op.lane) + len(LANES) * (rows.first[team] + np.arange(local.size))
+        begun = _starts([of_ranks(times[index], local) for times in explicit], run)
+        lasting = _durations(phase.timeline, run, index, local)
         begun, lasting, tracks, layers = np.broadcast_arrays(begun, lasting, tracks, copies[:, None])
-        kept = (lasting >= 1000) & (tracks < len(LANES) * MOST_RANKS)
-        start, size = begun[kept] // 1000, int(kept.sum())
+        kept = lasting >= 1000
+        start, busy, size = begun[kept] // 1000, lasting[kept] // 1000, int(kept.sum())
         if not size:
             continue
         names.append(node)
         layer = np.full(size, -1) if run.first_layer is None else run.first_layer + layers[kept]
         shared = np.full(size, len(names) - 1), np.full(size, KINDS.index(_kind(node)))
         batch = np.full(size, run.micro_batch)
-        yield tracks[kept], start, start + lasting[kept] // 1000, *shared, layer, batch, np.ones(size, dtype=np.int64)
+        yield tracks[kept], start, start + busy, *shared, layer, batch, np.ones(size, dtype=np.int64), busy
 
 
 def _starts(explicit: list[_INT], run: Run) -> _INT:
@@ -138,27 +165,30 @@ def _kind(node: Node) -> Kind:
     return kind_of(node.key, node.op.category, node.communication.pattern if node.communication else None)
 
 
-def _folded(slices: _Columns, span: int) -> tuple[_Columns, int]:
-    found = _joined(slices, (slices.track, slices.kind, slices.layer, slices.batch))
+def _folded(slices: _Columns, span: int, most: int) -> tuple[_Columns, int]:
     interval = max(span // _FINEST, 1)
-    if found.start.size <= MOST_BLOCKS:
+    waits = np.concatenate([[0], slices.start[1:] - slices.end[:-1] > interval]).cumsum()
+    found = _joined(slices, (slices.track, slices.kind, slices.layer, slices.batch, waits))
+    if found.start.size <= most:
         return found, 0
     while True:
         coarse = _joined(found, (found.track, found.start // interval))
-        if coarse.start.size <= MOST_BLOCKS or interval > span:
+        if coarse.start.size <= most or interval > span:
             return coarse, interval
-        interval *= 2
+        interval += interval // 2 + 1
 
 
 def _joined(slices: _Columns, keys: Sequence[_INT]) -> _Columns:
-    """Neighbours whose keys are equal become one, of the name and kind of the longest."""
+    """Neighbours whose keys are equal become one: of the kind that takes most time, named after the longest."""
     differs = np.zeros(slices.start.size, dtype=bool)
     differs[0] = True
     for key in keys:
         differs[1:] |= key[1:] != key[:-1]
-    begins = np.flatnonzero(differs)
-    group = np.cumsum(differs) - 1
-    order = np.lexsort((slices.start - slices.end, group))
+    begins, group = np.flatnonzero(differs), np.cumsum(differs) - 1
+    by_kind = np.zeros((begins.size, len(KINDS)), dtype=np.int64)
+    np.add.at(by_kind, (group, slices.kind), slices.busy)
+    kind = by_kind.argmax(axis=1)
+    order = np.lexsort((-slices.busy, slices.kind != kind[group], group))
     longest = order[np.searchsorted(group[order], np.arange(begins.size))]
     one_layer = np.minimum.reduceat(slices.layer, begins) == np.maximum.reduceat(slices.layer, begins)
     return _Columns(
@@ -166,10 +196,11 @@ def _joined(slices: _Columns, keys: Sequence[_INT]) -> _Columns:
         slices.start[begins],
         np.maximum.reduceat(slices.end, begins),
         slices.name[longest],
-        slices.kind[longest],
+        kind,
         np.where(one_layer, slices.layer[begins], -1),
         slices.batch[longest],
         np.add.reduceat(slices.count, begins),
+        np.add.reduceat(slices.busy, begins),
     )
 
 
@@ -180,6 +211,7 @@ def _block(columns: _Columns, index: int, names: Sequence[Node]) -> Block:
         LANES[lane],
         int(columns.start[index]),
         int(columns.end[index]),
+        int(columns.busy[index]),
         KINDS[int(columns.kind[index])],
         names[int(columns.name[index])].key,
         int(columns.count[index]),

@@ -1,7 +1,7 @@
 """The timeline of representative ranks: a row a rank, its computation above its communication, a picture a phase.
 
 Turns folded lanes into SVG. The blocks stand in a picture within the picture, whose view box a script narrows to zoom;
-without a script the whole phase is there.
+without a script the whole phase is there. A block of several is as high as it is busy.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from markupsafe import Markup
 
 from dagc.export.page.fold import Block, PhaseLanes
 from dagc.export.page.kinds import KINDS
-from dagc.export.page.markup import tag
+from dagc.export.page.markup import tag, text
 from dagc.graph.ops import Lane
-from dagc.units import format_seconds
+from dagc.units import format_seconds, format_share
 
 _WIDTH, _LABEL, _TOP, _ROW, _BAR = 1120, 190, 24, 30, 11
 UNITS = 10_000
 """Width of the plot in its own units."""
 
 _NANOSECONDS = 1e9
+_WHOLE = 0.995
+"""Share of its time from which a block counts as busy throughout."""
+
 _MOST_TICKS = 8
 
 
@@ -58,17 +61,19 @@ def _row(index: int, team: str, ranks: str) -> Markup:
 
 
 def _rect(block: Block, scale: float) -> Markup:
-    y = block.rank * _ROW + 3 + (0 if block.lane is Lane.COMPUTE else _BAR + 1)
-    width = max((block.end - block.start) * scale, 1)
-    shape = f'class="{block.kind.css}" x="{block.start * scale:.0f}" y="{y}" width="{width:.0f}" height="{_BAR}"'
-    return Markup(f"<rect {shape}>{tag('title', _told(block))}</rect>")
+    bottom = block.rank * _ROW + 3 + _BAR + (0 if block.lane is Lane.COMPUTE else _BAR + 1)
+    width, height = max((block.end - block.start) * scale, 1), max(_BAR * block.share, 1)
+    place = f'x="{block.start * scale:.0f}" y="{bottom - height:.3g}" width="{width:.0f}" height="{height:.3g}"'
+    shape = f'class="{block.kind.css}" {place}'
+    return Markup(f"<rect {shape}><title>{text(_told(block))}</title></rect>")
 
 
 def _told(block: Block) -> str:
     name = block.name if block.count == 1 else f"{block.name} and {block.count - 1} more"
     layer = "" if block.layer < 0 else f" · layer {block.layer}"
     start, duration = (format_seconds(ns / _NANOSECONDS) for ns in (block.start, block.end - block.start))
-    return f"{name}{layer} · micro-batch {block.micro_batch} · {duration}, from {start}"
+    busy = "" if block.share > _WHOLE else f", {format_share(block.share)} busy"
+    return f"{name}{layer} · micro-batch {block.micro_batch} · {duration}, from {start}{busy}"
 
 
 def _ticks(span: int, height: int) -> Iterator[Markup]:
@@ -89,7 +94,11 @@ def _step(span: int) -> float:
 
 
 def _folding(lanes: PhaseLanes) -> str:
-    joined = f"; what begins within {format_seconds(lanes.interval / _NANOSECONDS)} is one" if lanes.interval else ""
+    joined = (
+        f"; what begins within {format_seconds(lanes.interval / _NANOSECONDS)} is one, as high as it is busy"
+        if lanes.interval
+        else ""
+    )
     more = f"; {lanes.left_out} more kinds of ranks are not drawn" if lanes.left_out else ""
     return f"{lanes.slices:,} operator executions in {len(lanes.blocks):,} blocks{joined}{more}"
 

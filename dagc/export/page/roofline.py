@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import atan2, ceil, degrees, floor, log10, sqrt
+from math import atan2, ceil, degrees, floor, hypot, log10, sqrt
 
 from markupsafe import Markup
 
@@ -25,6 +25,12 @@ _LEAST = 1e-3
 """Share of the time below which an operator is not drawn."""
 
 _LETTER, _LINE = 6.3, 12
+_ALONG = 0.55
+"""How far up its slope the rate of a memory is written."""
+
+_Box = tuple[float, float, float, float]
+"""Left, right, top, bottom."""
+
 _LARGEST, _SMALLEST = 13.0, 3.0
 
 
@@ -64,7 +70,12 @@ def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[
     types = sorted({one.dtype for one in points})
     scale = _scale(points, known)
     discs = [_disc(one, scale, whole) for one in points]
-    body = (_grid(scale), _roofs(scale, known, types), [_drawn(disc, whole) for disc in discs], _names(discs))
+    body = (
+        _grid(scale),
+        _roofs(scale, known, types),
+        [_drawn(disc, whole) for disc in discs],
+        _names(discs, _slopes(scale, known, types)),
+    )
     picture = tag(
         "svg", body, class_="roofline", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"Roofline of {title}"
     )
@@ -104,10 +115,8 @@ def _roofs(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -
     """The slope of each device's bandwidth, and a level for each of its peaks that an operator computes in."""
     for device in devices:
         bandwidth = device.bandwidth_bytes_per_second or 1.0
-        of_all = {dtype.value: peak for dtype, peak in device.flops.items()}
-        peaks = {name: peak for name, peak in of_all.items() if name in types} or of_all
-        start, top = max(10.0**scale.left, 10.0**scale.low / bandwidth), max(peaks.values())
-        slope = (scale.x(start), scale.y(start * bandwidth), scale.x(top / bandwidth), scale.y(top))
+        peaks = _peaks(device, types)
+        slope = _slope(scale, device, types)
         yield _line(device, *slope)
         yield _bandwidth(*slope, bandwidth)
         for name, peak in peaks.items():
@@ -117,13 +126,26 @@ def _roofs(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -
             yield tag("text", told, x=_WIDTH - _RIGHT + 4, y=y + 4, class_="minor")
 
 
+def _peaks(device: DeviceSpec, types: Sequence[str]) -> dict[str, float]:
+    """Those of the types that are computed in, or all."""
+    of_all = {dtype.value: peak for dtype, peak in device.flops.items()}
+    return {name: peak for name, peak in of_all.items() if name in types} or of_all
+
+
+def _slope(scale: _Scale, device: DeviceSpec, types: Sequence[str]) -> tuple[float, float, float, float]:
+    """Both ends of the line of a memory: x, y, x, y."""
+    bandwidth = device.bandwidth_bytes_per_second or 1.0
+    start, top = max(10.0**scale.left, 10.0**scale.low / bandwidth), max(_peaks(device, types).values())
+    return scale.x(start), scale.y(start * bandwidth), scale.x(top / bandwidth), scale.y(top)
+
+
 def _line(device: DeviceSpec, x1: float, y1: float, x2: float, y2: float) -> Markup:
     return tag("line", tag("title", _origin(device)), x1=x1, y1=y1, x2=x2, y2=y2, class_="roof")
 
 
 def _bandwidth(x1: float, y1: float, x2: float, y2: float, bandwidth: float) -> Markup:
-    """The rate of the memory along its slope, well up, above which no operator can be."""
-    x, y = x1 + (x2 - x1) * 0.7, y1 + (y2 - y1) * 0.7 - 6
+    """The rate of the memory along its slope, above which no operator can be."""
+    x, y = x1 + (x2 - x1) * _ALONG, y1 + (y2 - y1) * _ALONG - 6
     turn = degrees(atan2(y2 - y1, x2 - x1))
     told = format_rate(bandwidth, "bytes/s")
     return tag("text", told, x=x, y=y, transform=f"rotate({turn:.1f} {x:.1f} {y:.1f})", class_="minor")
@@ -148,9 +170,20 @@ def _drawn(disc: _Disc, whole: float) -> Markup:
     return tag("circle", tag("title", told), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {kind.css}")
 
 
-def _names(discs: Sequence[_Disc]) -> Iterator[Markup]:
+def _slopes(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -> list[_Box]:
+    """Where the rates of the memories are written."""
+    found: list[_Box] = []
+    for device in devices:
+        x1, y1, x2, y2 = _slope(scale, device, types)
+        x, y = x1 + (x2 - x1) * _ALONG, y1 + (y2 - y1) * _ALONG
+        run = 55 / hypot(x2 - x1, y2 - y1)
+        found.append((x - 8, x + (x2 - x1) * run, y + (y2 - y1) * run - 10, y))
+    return found
+
+
+def _names(discs: Sequence[_Disc], written: Sequence[_Box]) -> Iterator[Markup]:
     """Names beside the discs that stand for most time, where they cover neither another name nor a disc's middle."""
-    taken = [(disc.x - 3, disc.x + 3, disc.y - 3, disc.y + 3) for disc in discs]
+    taken = [*written, *((disc.x - 3, disc.x + 3, disc.y - 3, disc.y + 3) for disc in discs)]
     for disc in discs[:_NAMED]:
         wide = len(disc.operator.key) * _LETTER
         for left, middle in _places(disc, wide):
@@ -170,5 +203,5 @@ def _places(disc: _Disc, wide: float) -> Iterator[tuple[float, float]]:
         yield from ((x, y) for x in (disc.x - wide / 2, disc.x - wide, disc.x))
 
 
-def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _meet(a: _Box, b: _Box) -> bool:
     return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
