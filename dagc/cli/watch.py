@@ -12,6 +12,7 @@ from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import CLEAN, print_text, tally
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.text import escape
 
 if TYPE_CHECKING:
     from dagc.watch.board import Board
@@ -34,7 +35,7 @@ def watch(
     board = Board()
     server = _serving(board, str(plan), port)
     address = f"http://127.0.0.1:{server.server_address[1]}/"
-    click.echo(f"watching {click.format_filename(str(plan))} on {address}  (Ctrl-C ends)")
+    click.echo(f"watching {escape(str(plan))} on {address}  (Ctrl-C ends)")
     if is_opened:
         click.launch(address)
     try:

@@ -22,13 +22,13 @@ from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes, format_count, format_rate, format_seconds, format_share
 
 _TITLES = {"prefill": "Prefill of the batch", "handover": "Hand-over of the cache", "decode": "One decode step"}
-_HEADS = ("operator", "time", "share", "executions", "FLOP", "bytes", "FLOP/byte", "rate", "bound", "cost from")
+_HEADS = ("operator", "time", "share", "executions", "FLOP", "bytes", "FLOP/byte", "rate", "bound", "source")
 
 
 def timeline(traced: Traced) -> Markup:
     """A picture for each phase, with one rank of each kind that behaves alike."""
     hint = tag("p", "One rank of each kind that behaves alike: computation above, communication below. ",
-               "Drag to move, buttons or + and − to zoom; trace.json holds every operator.", class_="hint")  # fmt: skip
+               "Drag to move, buttons or + and − to zoom; the trace holds every operator.", class_="hint")  # fmt: skip
     phases = zip(_phases(traced), tracks(traced, None), strict=True)
     drawn = (_zoomable(drawn_lanes(_headed(title, one), phase_lanes(shown))) for (title, one), shown in phases)
     return joined((hint, legend(), drawn))
@@ -88,13 +88,16 @@ def _devices(one: Timeline, devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
 def _table(title: str, found: Sequence[Operator]) -> Markup:
     whole = sum(one.seconds for one in found) or 1.0
     head = tag("tr", (tag("th", name, scope="col") for name in _HEADS))
-    rows = (_row(one, whole) for one in found)
+    sources = list(dict.fromkeys(one.source for one in found))
+    rows = (_row(one, whole, sources.index(one.source) + 1) for one in found)
     table = tag("table", tag("thead", head), tag("tbody", rows), class_="operators")
     region = tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"Operators, {title}")
-    return tag("details", tag("summary", f"{title}: {len(found)} operators"), region, open=title == _TITLES["decode"])
+    listed = tag("ol", (tag("li", source) for source in sources), class_="sources", aria_label="Sources of the times")
+    heading = tag("summary", f"{title}: {len(found)} operators")
+    return tag("details", heading, region, listed, open=title == _TITLES["decode"])
 
 
-def _row(one: Operator, whole: float) -> Markup:
+def _row(one: Operator, whole: float, source: int) -> Markup:
     kind = kind_of(one.key, one.category, one.pattern)
     pattern = f"{one.pattern.value.replace('_', ' ')} of {one.group}" if one.pattern and one.group > 1 else None
     name = tag("th", tag("span", class_=f"swatch {kind.css}", title=kind.value), one.key, tag("small", pattern),
@@ -105,7 +108,9 @@ def _row(one: Operator, whole: float) -> Markup:
         format_count(one.flops) if one.flops else "–", format_bytes(one.bytes) if one.bytes else "–",
         format_count(one.intensity) if one.intensity else "–", rate,
     )  # fmt: skip
-    return tag("tr", name, (tag("td", cell) for cell in numbers), tag("td", one.bound), tag("td", one.source))
+    return tag(
+        "tr", name, (tag("td", cell) for cell in numbers), tag("td", one.bound), tag("td", source, title=one.source)
+    )
 
 
 def _bandwidth(one: Operator) -> str:
