@@ -43,10 +43,10 @@ def activation_bytes(holding: Holding, phase: Phase) -> Bytes:
         return (holding.zeros() + routed) * shapes.activation_dtype.bytes
     inner = _width(shapes, shapes.dense_ffn) / layout.tp
     dense = (holding.layers(FfnKind.DENSE) > 0) * (tokens * _inside(shapes, inner))
-    attention = tokens * (2 * shapes.hidden + _mixer_width(shapes, layout.tp)) + holding.zeros()
+    attention = tokens * (2 * shapes.hidden + _mixer_width(holding, layout.tp)) + holding.zeros()
     layer = np.maximum(np.maximum(attention, dense), routed) * shapes.activation_dtype.bytes
     _, last = holding.edges()
-    logits = last * holding.micro_batch()
+    logits = last * holding.micro_batch
     return np.maximum(layer, logits * (shapes.vocab / layout.tp * Dtype.FP32.bytes))
 
 
@@ -108,9 +108,9 @@ def _expert_inner(holding: Holding) -> float:
     return _width(holding.shapes, experts.ffn) / layout.tp if experts and layout else 0.0
 
 
-def _mixer_width(shapes: ModelShapes, tp: int) -> float:
+def _mixer_width(holding: Holding, tp: int) -> float:
     """Elements a token of what the widest mixer works on, on one rank: queries, keys, values and result."""
-    return max((_width_of(kind, tp) for kind in set(shapes.layer_kinds())), default=0.0)
+    return max((_width_of(kind, tp) for kind in holding.distinct), default=0.0)
 
 
 def _width_of(kind: LayerKind, tp: int) -> float:

@@ -26,7 +26,7 @@ def cache_bytes(holding: Holding) -> Bytes:
     """Bytes of cache, shape (stages, width)."""
     if holding.attention is None:
         return holding.zeros()
-    return sequence_bytes(holding, sequence_length(holding)) * holding.sequences()[None, :]
+    return sequence_bytes(holding, sequence_length(holding)) * holding.sequences[None, :]
 
 
 def sequence_length(holding: Holding) -> int:
@@ -45,8 +45,8 @@ def cache_parts(holding: Holding) -> int:
 
 def sequence_bytes(holding: Holding, length: int) -> Bytes:
     """Bytes that one sequence of so many tokens takes on a rank of each stage, shape (stages, 1)."""
-    each = {kind: _layer_bytes(holding, kind, length) for kind in set(holding.shapes.layer_kinds())}
-    return holding.by_stage([sum(each[kind] for kind in kinds) for kinds in holding.kinds()])
+    each = {kind: _layer_bytes(holding, kind, length) for kind in holding.distinct}
+    return holding.by_stage([sum(n * each[kind] for kind, n in kinds.items()) for kinds in holding.kinds])
 
 
 def block_bytes(holding: Holding) -> Bytes | None:
@@ -54,7 +54,7 @@ def block_bytes(holding: Holding) -> Bytes | None:
 
     None where it does not tell what a sequence takes: where a layer keeps a window, a state or compressed entries.
     """
-    kinds = holding.shapes.layer_kinds()
+    kinds = holding.distinct
     if holding.attention is None or any(kind.recurrent or kind.reach != Reach(top=kind.reach.top) for kind in kinds):
         return None
     return sequence_bytes(holding, holding.block * cache_parts(holding))

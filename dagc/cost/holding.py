@@ -5,8 +5,10 @@ Shared by the formulas of memory. All arrays have shape (stages of the pool, wid
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +23,9 @@ from dagc.plan.splits import fullest_replica, micro_batch_sequences, sequences_p
 Bytes = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Holding:
-    """One pool of one service, for a model with shapes."""
+    """One pool of one service, for a model with shapes. What several formulas ask for is worked out once."""
 
     plan: Plan
     shapes: ModelShapes
@@ -44,12 +46,13 @@ class Holding:
         """Nothing on each rank."""
         return np.zeros((self.pool.stages, self.pool.width))
 
-    def kinds(self) -> tuple[tuple[LayerKind, ...], ...]:
-        """The layers of each stage of the pool; a pool that serves every stage has all layers."""
+    @cached_property
+    def kinds(self) -> tuple[Counter[LayerKind], ...]:
+        """How many layers of each kind each stage of the pool has; a pool that serves every stage has all layers."""
         kinds = self.shapes.layer_kinds()
         counts = stage_layers(self.service, self.shapes.layers) if self.pool.stages > 1 else (self.shapes.layers,)
-        ends = np.cumsum([0, *counts])
-        return tuple(kinds[start:end] for start, end in pairwise(ends))
+        ends = (0, *accumulate(counts))
+        return tuple(Counter(kinds[start:end]) for start, end in pairwise(ends))
 
     def by_stage(self, counts: list[float]) -> Bytes:
         """A figure for each stage, as a column."""
@@ -57,7 +60,13 @@ class Holding:
 
     def layers(self, ffn: FfnKind | None = None) -> Bytes:
         """Layers of each stage, of one kind or all, as a column."""
-        return self.by_stage([sum(ffn in (None, kind.ffn) for kind in kinds) for kinds in self.kinds()])
+        stages = self.kinds
+        return self.by_stage([sum(n for kind, n in kinds.items() if ffn in (None, kind.ffn)) for kinds in stages])
+
+    @cached_property
+    def distinct(self) -> frozenset[LayerKind]:
+        """The kinds of layer that the model has."""
+        return frozenset[LayerKind]().union(*self.kinds)
 
     def edges(self) -> tuple[Bytes, Bytes]:
         """1 for the first stage, and 1 for the last, as columns."""
@@ -65,10 +74,12 @@ class Holding:
         first[0], last[-1] = 1.0, 1.0
         return first, last
 
+    @cached_property
     def sequences(self) -> npt.NDArray[np.float64]:
         """Sequences of the fullest replica that each rank of a stage holds, shape (width,)."""
         return self._by_rank(self._fullest_replica())
 
+    @cached_property
     def micro_batch(self) -> npt.NDArray[np.float64]:
         """Sequences of the largest micro-batch that each rank of a stage holds, shape (width,)."""
         return self._by_rank(micro_batch_sequences(self.service, self._fullest_replica())[0])
@@ -97,11 +108,16 @@ class Holding:
         Shape (width of the attention pool,).
         """
         workload, attention = self.plan.facts.workload, self.service.attention_pool.attention
-        held = Holding(self.plan, self.shapes, self.service, self.service.attention_pool)
-        sequences = held.micro_batch()
+        sequences = self._attending.micro_batch
         if phase is Phase.DECODE or attention is None:
             return sequences
         return np.minimum(workload.chunk, np.ceil(sequences * workload.prompt / attention.cp))
+
+    @cached_property
+    def _attending(self) -> Holding:
+        """The same of the pool that computes attention."""
+        pool = self.service.attention_pool
+        return self if pool is self.pool else Holding(self.plan, self.shapes, self.service, pool)
 
     @staticmethod
     def collapsed(held: Bytes) -> Bytes:

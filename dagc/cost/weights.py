@@ -14,8 +14,6 @@ the scales of a quantised type).
 
 from __future__ import annotations
 
-from collections import Counter
-
 from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.catalog.parameters import ffn_parameters, final_norm, layer_parameters, part_stored
@@ -66,8 +64,8 @@ def _add_layers(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:
     """What layers have beside routed experts."""
     shapes = holding.shapes
     shared_tp = 1 if holding.service.options.shared_replicated else tp
-    stages = [Counter(kinds) for kinds in holding.kinds()]
-    each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in set[LayerKind]().union(*stages)}
+    stages = holding.kinds
+    each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in holding.distinct}
     for part in Part:
         counts = [sum(number * each[kind].get(part, 0) for kind, number in stage.items()) for stage in stages]
         held[part] = held[part] + holding.by_stage(counts) * part_stored(shapes, part).bytes
