@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 import dagc
-from tests.harness import chromium, hostile
-from tests.harness.chromium import Browser, Page
+from tests.harness import devtools, hostile
+from tests.harness.devtools import Browser, Page
 from tests.harness.places import EXAMPLES, ROOT
 from tests.harness.shell import RUN_DAGC
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(chromium.program() is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(devtools.program() is None, reason="no Chromium on this machine"),
 ]
 
 SVG = "document.querySelector('#panel-graph .canvas').shadowRoot.querySelector('svg')"
@@ -31,7 +31,7 @@ PLOT = "document.querySelector('.timeline .plot').getAttribute('viewBox')"
 
 @pytest.fixture(scope="module")
 def browser() -> Generator[Browser]:
-    with chromium.browser() as started:
+    with devtools.browser() as started:
         yield started
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import chromium
+from tests.harness import devtools
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(chromium.program() is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(devtools.program() is None, reason="no Chromium on this machine"),
 ]
 
 
@@ -20,7 +20,7 @@ def test_complaints_and_requests(tmp_path: Path) -> None:
         "<!DOCTYPE html><img src='http://127.0.0.1:9/x.png'><button onclick='alert(7)'>b</button>"
         "<script>console.error('said'); setTimeout(() => { throw new Error('thrown') })</script>"
     )
-    with chromium.browser() as browser:
+    with devtools.browser() as browser:
         page = browser.open(path.as_uri())
         page.click("button")
         page.wait("true")
