@@ -158,6 +158,15 @@ def test_a_picture_brings_nothing_that_runs_or_loads(content: str) -> None:
     assert not re.search(r"script|onclick|href|image|foreignObject|alert", made.removeprefix("<template"))
 
 
+def test_titles_that_say_something_stay() -> None:
+    """Graphviz titles a group with its own name for it and tells the rest in a link; a finished picture titles it."""
+    group = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><g class="node">'
+    raw = inlined(f'{group}<title>n1</title><a xlink:title="told"><text>x</text></a></g></svg>', "")
+    assert "<title>told</title>" in raw
+    assert "n1" not in raw
+    assert "<title>told</title>" in inlined(f"{group}<title>told</title><text>x</text></g></svg>", "")
+
+
 def test_a_mark_over_lines_is_on_each(strategy: dagc.Strategy) -> None:
     """The plan `ep 16 <`, `pp 4`, `>` on three lines: the first error spans what it says, line by line."""
     text = "strategy s =\n  ep 16 <\n  pp 4\n>\n"

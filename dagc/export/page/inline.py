@@ -19,7 +19,10 @@ _HREFS = ("href", f"{{{_XLINK}}}href")
 _TITLE, _TOOLTIP = f"{{{_SVG}}}title", f"{{{_XLINK}}}title"
 
 _NAMES_OF_ENGINE = {"graph", "node", "edge", "cluster"}
-"""Classes of groups that Graphviz titles with its own names for them, which say nothing to a reader."""
+"""Classes of groups that Graphviz titles with its own names for them, which say nothing to a reader.
+
+It does so where it gives what a reader wants to know as the title of a link; a picture that was worked over has none.
+"""
 
 
 def inlined(svg: str, style: str) -> Markup:
@@ -27,14 +30,16 @@ def inlined(svg: str, style: str) -> Markup:
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)
     root = ElementTree.fromstring(svg)
-    for element in root.iter():
-        _clean(element)
+    elements = list(root.iter())
+    is_raw = any(_TOOLTIP in element.attrib for element in elements)
+    for element in elements:
+        _clean(element, is_raw)
     drawing = Markup(ElementTree.tostring(root, encoding="unicode"))
     return tag("template", tag("style", Markup(style)), drawing, shadowrootmode="open")
 
 
-def _clean(element: ElementTree.Element) -> None:
-    for child in [child for child in element if child.tag in _DROPPED or _is_name(element, child)]:
+def _clean(element: ElementTree.Element, is_raw: bool) -> None:
+    for child in [child for child in element if child.tag in _DROPPED or (is_raw and _is_name(element, child))]:
         element.remove(child)
     for key in [key for key in element.attrib if key.lower().startswith("on") or key in _HREFS]:
         del element.attrib[key]
