@@ -167,6 +167,13 @@ def test_titles_that_say_something_stay() -> None:
     assert "<title>told</title>" in inlined(f"{group}<title>told</title><text>x</text></g></svg>", "")
 
 
+def test_a_link_to_another_view_leads_to_its_tab() -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg"><a href="stage.svg"/><a href="http://a.example/b.svg"/></svg>'
+    made = inlined(svg, "")
+    assert made.count("data-view") == 1
+    assert '<a data-view="stage"' in made
+
+
 def test_a_mark_over_lines_is_on_each(strategy: dagc.Strategy) -> None:
     """The plan `ep 16 <`, `pp 4`, `>` on three lines: the first error spans what it says, line by line."""
     text = "strategy s =\n  ep 16 <\n  pp 4\n>\n"

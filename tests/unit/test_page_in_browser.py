@@ -113,6 +113,19 @@ def test_search_finds_names_and_goes_from_one_to_the_next(page: Page) -> None:
     assert page.eval("document.querySelector('#panel-graph .found').textContent") == "0 found"
 
 
+def test_a_link_of_a_picture_opens_the_other_view(browser: Browser, tmp_path: Path) -> None:
+    """The link to `memory.svg` in a picture of its own."""
+    strategy = dagc.compile("tp 2", model="mixtral-8x7b", cluster="h100-sxm x 2")["main"]
+    linked = strategy.report().replace('<g id="a_graph0">', '<g id="a_graph0" data-view="memory">')
+    path = tmp_path / "report.html"
+    path.write_text(linked, encoding="utf-8")
+    page = browser.open(path.as_uri())
+    page.eval(f"({SVG}).querySelector('[data-view] text').dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
+    assert page.eval("document.querySelector('#panel-graph').hidden") is True
+    assert page.eval("document.activeElement.id") == "tab-memory"
+    assert page.complaints() == []
+
+
 def test_the_timeline_zooms_in_time_alone(page: Page) -> None:
     """Twice in is a quarter of the phase in the middle; its rows keep their height, its ticks follow."""
     whole, height = page.eval(PLOT).split()[2:]

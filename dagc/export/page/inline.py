@@ -7,6 +7,7 @@ load something is dropped: the pictures have none, but a layout engine is anothe
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -16,6 +17,9 @@ from dagc.export.page.markup import tag
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _DROPPED = {f"{{{_SVG}}}{name}" for name in ("script", "foreignObject", "animate", "set", "image", "use")}
 _HREFS = ("href", f"{{{_XLINK}}}href")
+_VIEW = re.compile(r"([a-z]+)\.svg")
+"""A link to a picture beside this one; the page's script leads to its tab."""
+
 _TITLE, _TOOLTIP = f"{{{_SVG}}}title", f"{{{_XLINK}}}title"
 
 _NAMES_OF_ENGINE = {"graph", "node", "edge", "cluster"}
@@ -42,7 +46,9 @@ def _clean(element: ElementTree.Element, is_raw: bool) -> None:
     for child in [child for child in element if child.tag in _DROPPED or (is_raw and _is_name(element, child))]:
         element.remove(child)
     for key in [key for key in element.attrib if key.lower().startswith("on") or key in _HREFS]:
-        del element.attrib[key]
+        value = element.attrib.pop(key)
+        if key in _HREFS and (view := _VIEW.fullmatch(value)):
+            element.set("data-view", view[1])
     tooltip = element.attrib.pop(_TOOLTIP, None)
     if tooltip is not None:
         title = ElementTree.Element(_TITLE)

@@ -88,6 +88,15 @@ function picture(canvas) {
   const panel = canvas.closest(".panel");
   all("[data-zoom]", panel).forEach((button) => button.addEventListener("click", actions[button.dataset.zoom]));
   search(panel, svg, centre);
+  for (const link of all("[data-view]", svg)) {
+    const tab = document.getElementById(`tab-${link.dataset.view}`);
+    if (!tab) continue;
+    link.setAttribute("role", "link");
+    link.setAttribute("tabindex", "0");
+    link.addEventListener("pointerdown", (event) => event.stopPropagation());
+    link.addEventListener("click", () => { select(tab); tab.focus(); });
+    link.addEventListener("keydown", (event) => { if (event.key === "Enter") { select(tab); tab.focus(); } });
+  }
 }
 
 // Search: what has the words stays, all else fades; Enter goes from one to the next.
