@@ -70,12 +70,38 @@ class Strategy:
         """The deployment and its stages as a Mermaid flowchart."""
         return self._text(Form.MERMAID)
 
+    def svg(self) -> str:
+        """The picture that `dagc compile` writes as `graph.svg`."""
+        from dagc.driver.exporting import picture
+
+        found = picture(self.checked)
+        if isinstance(found, str):
+            return found
+        raise NothingToShow(render(found) if found else f"`{self.name}` has no times: no picture of them")
+
+    def report(self) -> str:
+        """The page that `dagc compile` writes as `report.html`."""
+        from dagc.driver.exporting import report
+
+        return report(self.checked).decode()
+
+    def _repr_svg_(self) -> str | None:
+        """The picture, for a notebook; None where there is none."""
+        return _picture(self)
+
     def _text(self, form: Form) -> str:
         made = interchange(self.checked, form)
         if made.diagnostics:
             raise NothingToShow(render(made.diagnostics))
         (content,) = made.files.values()
         return (content if isinstance(content, bytes) else b"".join(content)).decode()
+
+
+def _picture(strategy: Strategy) -> str | None:
+    try:
+        return strategy.svg()
+    except NothingToShow:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +121,12 @@ class Plan:
     def __str__(self) -> str:
         """The diagnostics as the command prints them."""
         return render(self.diagnostics)
+
+    def _repr_html_(self) -> str:
+        """For a notebook: each strategy's answer and picture, and what is wrong with the plan or could be better."""
+        from dagc.export.notebook import shown
+
+        return shown([(strategy.summary, _picture(strategy)) for strategy in self.strategies], str(self))
 
 
 def compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ from dagc.diag.diagnostic import Diagnostic
 if TYPE_CHECKING:
     from dagc.export.ranks import RankSelection
     from dagc.export.requested import Request
+
+_LONGEST_NAME = 63
+"""Characters of a directory's name: with four bytes each, what a file system takes."""
 
 
 @click.command(name="compile")
@@ -101,5 +105,11 @@ def _compile(
 
 
 def directory_name(title: str) -> str:
-    """A title as the name of a directory: what is not a letter, digit, dot, dash or underscore becomes `_`."""
-    return re.sub(r"[^\w.-]", "_", title).lstrip(".") or "plan"
+    """A title as the name of a directory: what is not a letter, digit, dot, dash or underscore becomes `_`.
+
+    One that is longer than file systems take is cut, and told from its like by a digest.
+    """
+    name = re.sub(r"[^\w.-]", "_", title).lstrip(".") or "plan"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - 9]}-{sha256(title.encode()).hexdigest()[:8]}"

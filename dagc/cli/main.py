@@ -20,6 +20,7 @@ COMMANDS = {
     "rules": "every code that a diagnostic can have",
     "memory": "what each GPU holds, and what would still fit",
     "models": "the models that dagc knows, and config.json files",
+    "watch": "a page that follows a plan while it is written",
     "validate": "measured cases beside what is predicted of them",
     "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
     "whatif": "what each parameter does to each figure, and break-even points",

@@ -42,7 +42,7 @@ def render(diagnostics: Iterable[Diagnostic], color: bool = False) -> str:
 
 def escape(text: str) -> str:
     r"""Text without characters that could move a cursor or hide: tabs as blanks, controls as `\\xNN`."""
-    return "".join(_escaped(char) for char in text)
+    return text if text.isprintable() else "".join(_escaped(char) for char in text)
 
 
 def _escaped(char: str) -> str:

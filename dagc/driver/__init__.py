@@ -3,8 +3,8 @@
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
 offers, `compare` sets plans side by side, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read`
 finds what a flat notation means, `fit` makes a calibration of measurements, `validate` holds predictions against cited
-ones, `whatif` prices a plan with each of its parameters changed. Each is imported when it is first
-asked for, because start-up counts.
+ones, `whatif` prices a plan with each of its parameters changed, `recompile` makes the pages of a plan that is being
+written. Each is imported when it is first asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
     from dagc.driver.validating import validate
+    from dagc.driver.watching import recompile
     from dagc.driver.weighing import memory
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "launch",
     "memory",
     "read",
+    "recompile",
     "validate",
     "whatif",
 ]
@@ -44,7 +46,7 @@ __all__ = [
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
     "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
-    "validate": "validating", "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",
+    "recompile": "watching", "validate": "validating", "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from dagc.report.summary import Summary
 
 
+_VIEWS = {
+    "deployment.svg": "Deployment",
+    "stage.svg": "Stages",
+    "graph.svg": "Layers",
+    "rank.svg": "Ranks",
+    "memory.svg": "Memory",
+}
+"""Pictures that the page shows, by file, and what they are called there."""
+
 Contents = dict[str, bytes | Iterable[bytes]]
 """Files by name, whole or as streams of bytes."""
 
@@ -39,24 +48,71 @@ def export(
     A requested trace or graph takes the place of the default one, where it is not refused. `views` names the pictures
     to draw; all of them where it is empty.
     """
+    summary, summary_files = _summary(checked)
+    traced = _traced(checked)
+    if traced is None:
+        return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
+    pictures, problems = _pictures(traced, checked.priced.assessment.memory, renderer, views)
+    data, refused = _data(traced, request)
+    page = _page(checked, summary, {**pictures, **summary_files}, traced)
+    return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused))
+
+
+def report(checked: Checked) -> bytes:
+    """The page of a strategy alone."""
+    summary, drawn = _summary(checked)
+    traced = _traced(checked)
+    if traced is not None:
+        drawn = {**_pictures(traced, checked.priced.assessment.memory, None, ())[0], **drawn}
+    return _page(checked, summary, drawn, traced)["report.html"]
+
+
+def picture(checked: Checked) -> str | tuple[Diagnostic, ...]:
+    """The picture of a strategy alone; without times, or where it cannot be drawn, why not."""
+    traced = _traced(checked)
+    if traced is None:
+        return ()
+    files, problems = _pictures(traced, checked.priced.assessment.memory, None, ("layer",))
+    drawn = files.get("graph.svg")
+    return drawn.decode() if isinstance(drawn, bytes) else problems
+
+
+def _summary(checked: Checked) -> tuple[Summary, Contents]:
+    """The summary, its file, and where memory is known its picture."""
     from dagc.cost.limits import memory_limits
     from dagc.export.memory_svg import memory_svg
     from dagc.export.summary_json import to_json_bytes
-    from dagc.export.tracks import Traced
     from dagc.report.assemble import summarize
 
-    priced = checked.priced
-    limits = memory_limits(checked.plan) if priced.assessment.memory else None
-    summary = summarize(checked.plan, priced.assessment, checked.diagnostics, limits)
-    summary_file: Contents = {"summary.json": to_json_bytes(summary)}
+    assessment = checked.priced.assessment
+    limits = memory_limits(checked.plan) if assessment.memory else None
+    summary = summarize(checked.plan, assessment, checked.diagnostics, limits)
+    files: Contents = {"summary.json": to_json_bytes(summary)}
     if summary.memory:
-        summary_file["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
+        files["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
+    return summary, files
+
+
+def _traced(checked: Checked) -> Traced | None:
+    from dagc.export.tracks import Traced
+
+    priced = checked.priced
     if priced.graph is None or priced.timelines is None:
-        return Product(summary, summary_file, ())
-    traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)
-    pictures, problems = _pictures(traced, priced.assessment.memory, renderer, views)
-    data, refused = _data(traced, request)
-    return Product(summary, {**pictures, **data, **summary_file}, (*problems, *refused))
+        return None
+    return Traced(checked.plan, priced.graph, priced.timelines, priced.others)
+
+
+def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | None) -> dict[str, bytes]:
+    """The page, with the pictures that are already drawn in it."""
+    from dagc.export.page.page import Picture, Reported, report_page
+
+    pictures = tuple(
+        Picture(name.removesuffix(".svg"), _VIEWS[name], content.decode())
+        for name, content in drawn.items()
+        if name in _VIEWS and isinstance(content, bytes)
+    )
+    source = checked.plan.deployment.strategy.span.source
+    return {"report.html": report_page(Reported(summary, source, checked.diagnostics, pictures, traced))}
 
 
 def _pictures(

@@ -39,7 +39,7 @@ def render_text(summary: Summary) -> str:
 
 
 def _lines(summary: Summary) -> Iterator[str]:
-    yield f"{summary.name}: {_headline(summary)}"
+    yield f"{summary.name}: {headline(summary)}"
     yield _row("strategy", summary.strategy)
     yield from _block("size", _size(summary))
     yield from _pools(summary.pools)
@@ -48,7 +48,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     if summary.phases:
         yield from _phases(summary.phases)
     if summary.serving:
-        yield from _block("serving", _serving(summary.serving))
+        yield from _block("serving", serving_lines(summary.serving))
     if summary.throughput:
         yield from _block("throughput", _throughput(summary.throughput))
     yield from _block("cost", _cost(summary.cost) if summary.cost else [])
@@ -68,7 +68,8 @@ def _block(name: str, lines: Sequence[str]) -> Iterator[str]:
         yield _row("" if i else name, line)
 
 
-def _headline(summary: Summary) -> str:
+def headline(summary: Summary) -> str:
+    """The answer in one line: GPUs, whether it fits, TTFT, TPOT, throughput."""
     parts = [f"{summary.gpus} GPUs"]
     if summary.memory:
         memory = summary.memory
@@ -151,8 +152,11 @@ def _phase(phase: Phase) -> list[str]:
     return [f"bound by {phase.bound}: {', '.join(shares)}; {many}"]
 
 
-def _serving(serving: Serving) -> list[str]:
-    """Nothing where requests start together and each step yields one token without the host's time."""
+def serving_lines(serving: Serving) -> list[str]:
+    """What lies between two tokens, and the queue.
+
+    Nothing where requests start together and each step yields one token without the host's time.
+    """
     lines: list[str] = []
     parts = [(serving.host_seconds, "of the host"), (serving.draft_seconds, "for drafts")]
     beside = [f"{format_seconds(seconds)} {what}" for seconds, what in parts if seconds]

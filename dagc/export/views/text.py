@@ -1,8 +1,8 @@
 """Text of a plan made fit for a picture: harmless, of bounded length, and of known width.
 
-What XML cannot hold and what would turn the direction of its neighbours becomes U+FFFD; text with letters that run
-from right to left is isolated, so that the words around it keep their order. Widths are those of Helvetica, in which
-the pictures are set.
+What XML cannot hold becomes U+FFFD, and what would turn the direction of its neighbours is shown as an escape
+(`\\u202e`); text with letters that run from right to left is isolated, so that the words around it keep their order.
+Widths are those of Helvetica, in which the pictures are set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FROM_RIGHT = frozenset({"R", "AL", "AN"})
 
 def safe(text: str) -> str:
     """One line without control characters, isolated where it runs from right to left."""
-    line = _TURNS.sub("\N{REPLACEMENT CHARACTER}", printable(" ".join(text.split())))
+    line = _TURNS.sub(lambda mark: f"\\u{ord(mark[0]):04x}", printable(" ".join(text.split())))
     turns = any(unicodedata.bidirectional(letter) in _FROM_RIGHT for letter in line)
     return f"\N{FIRST STRONG ISOLATE}{line}\N{POP DIRECTIONAL ISOLATE}" if turns else line
 

@@ -1,0 +1,96 @@
+"""`dagc watch`: a page that follows a plan while it is written."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dagc.cli.inputs import Input, plan_arguments, read_input
+from dagc.cli.printing import CLEAN, print_text, tally
+from dagc.cli.progress import progress
+from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.text import escape
+
+if TYPE_CHECKING:
+    from dagc.watch.board import Board
+    from dagc.watch.server import WatchServer
+
+
+@click.command()
+@plan_arguments
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
+              help="Port of the page on this machine; a free one unless given.")  # fmt: skip
+@click.option("--open", "is_opened", is_flag=True, help="Open the page in a browser.")
+def watch(
+    plan: str | None, expression: str | None, port: int, is_opened: bool, **options: str | tuple[str, ...] | None
+) -> None:
+    """Compile PLAN whenever it is saved, and show its report on a page that follows. Ctrl-C ends it."""
+    if expression is not None or plan in (None, "-"):
+        raise click.UsageError("name a file: only a file can be watched")
+    from dagc.watch.board import Board
+
+    board = Board()
+    server = _serving(board, str(plan), port)
+    address = f"http://127.0.0.1:{server.server_address[1]}/"
+    click.echo(f"watching {escape(str(plan))} on {address}  (Ctrl-C ends)")
+    if is_opened:
+        click.launch(address)
+    try:
+        _follow(board, str(plan), options)
+    except KeyboardInterrupt:
+        click.echo("ended", err=True)
+    finally:
+        board.close()
+        server.shutdown()
+    raise SystemExit(CLEAN)
+
+
+def _serving(board: Board, plan: str, port: int) -> WatchServer:
+    from dagc.watch.server import serve
+
+    try:
+        return serve(board, plan, port)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.BadParameter(f"cannot listen on {port}: {reason.lower()}; leave it out for a free one",
+                                 param_hint="--port") from error  # fmt: skip
+
+
+def _follow(board: Board, plan: str, options: dict[str, str | tuple[str, ...] | None]) -> None:
+    """Compile, show, and wait for a change, until interrupted."""
+    from dagc.watch.changes import state, wait, watched
+
+    while True:
+        as_read = state((Path(plan),))
+        given = read_input(plan, None, options)
+        paths = watched(Path(plan), given.source.text if isinstance(given, Input) else "")
+        before = state(paths)
+        if before[: len(as_read)] == as_read:
+            _show(board, given)
+            wait(paths, before)
+
+
+def _show(board: Board, given: Input | Diagnostic) -> None:
+    from dagc import driver
+    from dagc.driver.watching import problems
+    from dagc.source import Source
+
+    begun = time.perf_counter()
+    if isinstance(given, Diagnostic):
+        diagnostics: tuple[Diagnostic, ...] = (given,)
+        board.show("cannot be read", problems(Source("plan", ""), diagnostics), ())
+    else:
+        with progress() as say:
+            made = driver.recompile(given.source, given.blocks, given.directory, say, given.levels)
+        diagnostics = made.diagnostics
+        board.show(_told(diagnostics, time.perf_counter() - begun), made.problems, made.reports)
+    click.echo(f"{time.strftime('%H:%M:%S')} {board.shown.told}")
+    print_text([one for one in diagnostics if one.is_error])
+
+
+def _told(diagnostics: tuple[Diagnostic, ...], seconds: float) -> str:
+    found = tally(diagnostics) or "nothing to say"
+    return f"compiled in {seconds:.1f} s: {found}"

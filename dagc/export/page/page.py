@@ -1,0 +1,141 @@
+"""A summary, its diagnostics, its pictures and its timelines become `report.html`: one file, whole without a network.
+
+The order of the parts is the order of a reader's questions: is it possible, how fast, why this size, what does it look
+like, where does the time go, what is sent, what was said of it. A policy in the page forbids every request and every
+script but its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from xml.etree.ElementTree import ParseError
+
+from markupsafe import Markup
+
+from dagc.diag.diagnostic import Diagnostic
+from dagc.export.page.answer import answer
+from dagc.export.page.document import asset, document
+from dagc.export.page.inline import inlined
+from dagc.export.page.listing import listing
+from dagc.export.page.markup import joined, tag
+from dagc.export.page.size import facts, size
+from dagc.export.page.work import communication, roofs, timeline
+from dagc.export.tracks import Traced
+from dagc.report.summary import Summary
+from dagc.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An SVG document to show in a tab of its own. `name` is unique in a page, letters only."""
+
+    name: str
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a page is made of; `traced` is None where a strategy has no times."""
+
+    summary: Summary
+    source: Source
+    diagnostics: tuple[Diagnostic, ...]
+    pictures: tuple[Picture, ...]
+    traced: Traced | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    name: str
+    title: str
+    body: Markup
+
+
+def report_page(reported: Reported) -> bytes:
+    """The page, in UTF-8."""
+    summary = reported.summary
+    sections = [section for section in _sections(reported) if section.body]
+    main = tag("main", (_drawn(section) for section in sections))
+    body = tag("body", _header(summary, reported.diagnostics), _contents(sections), main)
+    return document(f"{summary.name}: {summary.strategy}", body, asset("page.css"), asset("page.js"))
+
+
+def _sections(reported: Reported) -> Iterator[_Section]:
+    summary, traced = reported.summary, reported.traced
+    yield _Section("answer", "Answer", answer(summary))
+    yield _Section("plan", "Plan and diagnostics", listing(reported.source, reported.diagnostics))
+    yield _Section("size", "Size", size(summary))
+    yield _Section("views", "Views", _views(reported.pictures))
+    if traced is not None:
+        yield _Section("timeline", "Timeline", timeline(traced))
+        yield _Section("operators", "Operators", roofs(traced))
+        yield _Section("communication", "Communication", communication(traced))
+    yield _Section("facts", "Reckoned with", facts(summary))
+
+
+def _drawn(section: _Section) -> Markup:
+    heading = tag("h2", section.title, id=f"{section.name}-title")
+    return tag("section", heading, section.body, id=section.name, aria_labelledby=f"{section.name}-title")
+
+
+def _header(summary: Summary, diagnostics: Sequence[Diagnostic]) -> Markup:
+    errors = sum(one.is_error for one in diagnostics)
+    counts = ((errors, "error"), (len(diagnostics) - errors, "warning"))
+    badges = (
+        tag("a", f"{count} {word}{'s' * (count != 1)}", href="#plan", class_=f"badge {word}")
+        for count, word in counts
+        if count
+    )
+    model, cluster = summary.facts.model["name"], summary.facts.cluster["name"]
+    told = tag("p", f"{summary.gpus:,} GPUs · {model} · {cluster} ", badges, class_="subject")
+    return tag("header", tag("h1", tag("span", summary.name, class_="name"), " ", tag("code", summary.strategy)), told)
+
+
+def _contents(sections: Sequence[_Section]) -> Markup:
+    links = (tag("a", section.title, href=f"#{section.name}") for section in sections)
+    return tag("nav", links, aria_label="Sections")
+
+
+def _views(pictures: Sequence[Picture]) -> Markup:
+    if not pictures:
+        return Markup("")
+    tabs = (
+        tag("button", one.title, type="button", role="tab", id=f"tab-{one.name}", aria_controls=f"panel-{one.name}")
+        for one in pictures
+    )
+    style = asset("picture.css")
+    panels = (
+        tag("div", _toolbar(one), _canvas(one, style),
+            role="tabpanel", id=f"panel-{one.name}", aria_labelledby=f"tab-{one.name}", class_="panel")
+        for one in pictures
+    )  # fmt: skip
+    return joined((tag("div", tabs, role="tablist", class_="tabs", aria_label="Views"), panels))
+
+
+def _canvas(one: Picture, style: str) -> Markup:
+    """The picture; one without tones of its own for a dark page has its tones turned over there."""
+    try:
+        drawing = inlined(one.svg, style)
+    except ParseError as error:
+        return tag("p", f"This picture is not on the page, because it is no XML: {error}.", class_="hint")
+    turned = "" if "prefers-color-scheme" in one.svg else " turned"
+    return tag("div", drawing, class_=f"canvas{turned}", tabindex="0")
+
+
+def _toolbar(one: Picture) -> Markup:
+    buttons = (
+        ("in", "+", "Zoom in"),
+        ("out", "−", "Zoom out"),
+        ("width", "width", "Fit the width"),
+        ("all", "all", "Show all"),
+    )
+    search = tag("input", type="search", placeholder="Search", aria_label=f"Search in {one.title}", class_="search")
+    found = tag("output", class_="found", aria_live="polite")
+    return tag("div", _buttons(buttons), search, found, class_="toolbar")
+
+
+def _buttons(buttons: Sequence[tuple[str, str, str]]) -> Iterator[Markup]:
+    for action, text, told in buttons:
+        yield tag("button", text, type="button", data_zoom=action, title=told, aria_label=told)

@@ -1,0 +1,92 @@
+"""Why the plan has its size: the derivation line by line, the two domains, and what was reckoned with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from dagc.export.page.markup import joined, tag, ticked
+from dagc.report.facts import assumed
+from dagc.report.summary import AttentionDomain, ExpertDomain, Pool, Summary
+from dagc.units import format_bytes, format_rate
+
+_ATTENTION, _EXPERTS = ("tp", "cp", "dp"), ("tp", "ep", "dp")
+
+
+def size(summary: Summary) -> Markup:
+    """The derivation and a table of the pools."""
+    steps = (tag("li", ticked(line)) for line in summary.derivation)
+    naive = (
+        tag("p", f"Not {summary.naive_product:,}, the product of every degree that is written.", class_="hint")
+        if summary.naive_product != summary.gpus
+        else None
+    )
+    names = ("pool", "GPUs", "ranks a stage", "attention", "experts")
+    head = tag("tr", (tag("th", name, scope="col") for name in names))
+    table = tag("table", tag("thead", head), tag("tbody", map(_pool, summary.pools)))
+    return joined((tag("ol", steps, class_="derivation"), naive, tag("div", table, class_="wide")))
+
+
+def facts(summary: Summary) -> Markup:
+    """Model, cluster, workload and engine with their sources."""
+    data = summary.facts.model_dump()
+    rows = (tag("tr", tag("th", name, scope="row"), tag("td", told)) for name, told in _facts(data))
+    return tag("table", rows, class_="facts")
+
+
+def _pool(pool: Pool) -> Markup:
+    domains = pool.domains
+    cells = (
+        f"{pool.gpus:,}",
+        f"{pool.width:,} × {pool.stages:,} stage{'s' * (pool.stages != 1)}",
+        _factors(domains.attention, _ATTENTION),
+        _factors(domains.experts, _EXPERTS),
+    )
+    return tag("tr", tag("th", pool.name, scope="row"), (tag("td", cell) for cell in cells))
+
+
+def _factors(domain: AttentionDomain | ExpertDomain | None, axes: Sequence[str]) -> str:
+    if domain is None:
+        return "–"
+    shown = [(axis, getattr(domain, axis), domain.implied.get(axis, 1)) for axis in axes if getattr(domain, axis) > 1]
+    return " × ".join(f"{axis} {degree}{_implied(degree, given)}" for axis, degree, given in shown) or "whole"
+
+
+def _implied(degree: int, implied: int) -> str:
+    return "" if implied == 1 else " (implied)" if implied == degree else f" ({implied} of it implied)"
+
+
+def _facts(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    model, cluster, workload = data["model"], data["cluster"], data["workload"]
+    experts = f", {model['experts']} experts of which {model['top']} are chosen" if model["experts"] else ""
+    layers = f"{model['layers']} layers" if model["layers"] else "layers not stated"
+    yield "model", f"{model['name']}: {layers}{experts}; {model['source']}"
+    device = cluster["device"]
+    yield "cluster", f"{_cluster(cluster)}; {device['source']}"
+    yield "workload", _workload(workload)
+    if data["engine"]:
+        yield "engine", f"{data['engine']['name']} {data['engine']['version']}"
+    defaults = assumed(data)
+    if defaults:
+        yield "assumed", f"not stated, so {defaults}"
+
+
+def _cluster(cluster: dict[str, Any]) -> str:
+    device = cluster["device"]
+    parts = [f"{device['name']} of {format_bytes(device['memory_bytes'])}", f"{cluster['gpus_per_node']} a node"]
+    if cluster["gpus"]:
+        parts.insert(0, f"{cluster['gpus']:,} GPUs")
+    rates = ((device["bandwidth_bytes_per_second"], "memory"), (cluster["link_bytes_per_second"], "link"),
+             (cluster["network_bytes_per_second"], "network"))  # fmt: skip
+    parts += [f"{what} {format_rate(rate, 'bytes/s')}" for rate, what in rates if rate]
+    return f"{cluster['name']}: {', '.join(parts)}"
+
+
+def _workload(workload: dict[str, Any]) -> str:
+    many = (
+        f"{workload['concurrency']} requests in flight" if workload["concurrency"] else f"{workload['batch']} sequences"
+    )
+    routing = workload["routing"] + (f" {workload['zipf_exponent']:g}" if workload["zipf_exponent"] else "")
+    return f"{many}, {workload['prompt']:,} tokens in and {workload['output']:,} out, {routing} routing"

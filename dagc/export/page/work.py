@@ -1,0 +1,117 @@
+"""Where the time goes and what is sent: timeline, rooflines, operators and communication, a part for each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from markupsafe import Markup
+
+from dagc.catalog.device import DeviceSpec
+from dagc.export.page.fold import phase_lanes
+from dagc.export.page.kinds import kind_of
+from dagc.export.page.lanes import drawn_lanes, legend
+from dagc.export.page.markup import joined, tag
+from dagc.export.page.matrix import drawn_matrix
+from dagc.export.page.roofline import drawn_roofline
+from dagc.export.titles import phase_names
+from dagc.export.tracks import Traced, tracks
+from dagc.graph.priced import PICOSECONDS
+from dagc.report.operators import Operator, operators
+from dagc.report.traffic import traffic
+from dagc.timeline.timeline import Timeline
+from dagc.units import format_bytes, format_count, format_rate, format_seconds, format_share
+
+_TITLES = {"prefill": "Prefill of the batch", "handover": "Hand-over of the cache", "decode": "One decode step"}
+_HEADS = ("operator", "time", "share", "executions", "FLOP", "bytes", "FLOP/byte", "rate", "bound", "source")
+
+
+def timeline(traced: Traced) -> Markup:
+    """A picture for each phase, with one rank of each kind that behaves alike."""
+    hint = tag("p", "One rank of each kind that behaves alike: computation above, communication below. ",
+               "Drag to move, buttons or + and − to zoom; the trace holds every operator.", class_="hint")  # fmt: skip
+    phases = zip(_phases(traced), tracks(traced, None), strict=True)
+    drawn = (_zoomable(drawn_lanes(_headed(title, one), phase_lanes(shown))) for (title, one), shown in phases)
+    return joined((hint, legend(), drawn))
+
+
+def roofs(traced: Traced) -> Markup:
+    """A roofline and a table for each phase that computes."""
+    devices = {pool.name: traced.plan.device_of(pool) for s in traced.plan.deployment.services for pool in s.pools}
+    plots, tables = Markup(""), Markup("")
+    for title, one in _phases(traced):
+        found = operators(one)
+        plots += drawn_roofline(title, found, _devices(one, devices)) or Markup("")
+        tables += _table(title, found)
+    search = tag("input", type="search", placeholder="Filter operators", aria_label="Filter operators", class_="filter")
+    hint = tag("p", "Time of one rank, the slowest, over all stages, layers and micro-batches; a disc's area is its "
+               "share of it. Lines are datasheet peaks.", class_="hint")  # fmt: skip
+    return joined((hint, tag("div", plots, class_="pair"), tag("div", search, class_="toolbar"), tables))
+
+
+def communication(traced: Traced) -> Markup:
+    """A matrix for each phase."""
+    per_node = traced.plan.facts.cluster.gpus_per_node
+    hint = tag("p", "Bytes from ranks (rows) to ranks (columns), as the definition of each exchange moves "
+               "them, whatever algorithm carries it.", class_="hint")  # fmt: skip
+    drawn = [
+        drawn_matrix(_replicated(title, one), traffic(one.priced.graph, per_node)) for title, one in _phases(traced)
+    ]
+    return joined((hint, drawn)) if any(drawn) else Markup("")
+
+
+def _phases(traced: Traced) -> Iterator[tuple[str, Timeline]]:
+    for name, one in zip(phase_names(traced.graph), traced.timelines, strict=True):
+        yield _TITLES[name], one
+
+
+def _replicated(title: str, one: Timeline) -> str:
+    alike = len(one.priced.graph.replicas)
+    return f"{title}, one of {alike} replicas" if alike > 1 else title
+
+
+def _headed(title: str, one: Timeline) -> str:
+    return f"{title}: {format_seconds(one.makespan / PICOSECONDS)}"
+
+
+def _zoomable(figure: Markup) -> Markup:
+    buttons = (("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("all", "all", "Show all"))
+    bar = (tag("button", text, type="button", data_time=do, title=told, aria_label=told) for do, text, told in buttons)
+    return tag("div", tag("div", bar, class_="toolbar"), figure, class_="timeline", tabindex="0")
+
+
+def _devices(one: Timeline, devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
+    """The devices that a phase runs on, each once."""
+    pools = (devices[team.pool] for team in one.priced.graph.teams if team.pool in devices)
+    return list({device.name: device for device in pools}.values())
+
+
+def _table(title: str, found: Sequence[Operator]) -> Markup:
+    whole = sum(one.seconds for one in found) or 1.0
+    head = tag("tr", (tag("th", name, scope="col") for name in _HEADS))
+    sources = list(dict.fromkeys(one.source for one in found))
+    rows = (_row(one, whole, sources.index(one.source) + 1) for one in found)
+    table = tag("table", tag("thead", head), tag("tbody", rows), class_="operators")
+    region = tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"Operators, {title}")
+    listed = tag("ol", (tag("li", source) for source in sources), class_="sources", aria_label="Sources of the times")
+    heading = tag("summary", f"{title}: {len(found)} operators")
+    return tag("details", heading, region, listed, open=title == _TITLES["decode"])
+
+
+def _row(one: Operator, whole: float, source: int) -> Markup:
+    kind = kind_of(one.key, one.category, one.pattern)
+    pattern = f"{one.pattern.value.replace('_', ' ')} of {one.group}" if one.pattern and one.group > 1 else None
+    name = tag("th", tag("span", class_=f"swatch {kind.css}", title=kind.value), one.key, tag("small", pattern),
+               scope="row", title=one.title)  # fmt: skip
+    rate = format_rate(one.flops_per_second, "flop/s") if one.flops else _bandwidth(one)
+    numbers = (
+        format_seconds(one.seconds), format_share(one.seconds / whole), f"{one.executions:,}",
+        format_count(one.flops) if one.flops else "–", format_bytes(one.bytes) if one.bytes else "–",
+        format_count(one.intensity) if one.intensity else "–", rate,
+    )  # fmt: skip
+    return tag(
+        "tr", name, (tag("td", cell) for cell in numbers), tag("td", one.bound), tag("td", source, title=one.source)
+    )
+
+
+def _bandwidth(one: Operator) -> str:
+    return format_rate(one.bytes / one.seconds, "bytes/s") if one.bytes and one.seconds else "–"
