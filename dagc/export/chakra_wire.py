@@ -68,8 +68,8 @@ def title(name: str, kind: NodeType) -> bytes:
 def computation(flops: int, size: int) -> bytes:
     """Attributes of a computation: FLOPs, and bytes to and from memory, at least one of each.
 
-    By its roofline a simulator divides FLOPs by the rate that their ratio to bytes allows, which is 0 / 0 without FLOPs;
-    with one of them it is the time that the bytes take.
+    By its roofline a simulator divides FLOPs by the rate that their ratio to bytes allows: 0 / 0 without FLOPs, and
+    with one of them the time that the bytes take.
     """
     return _ON_GPU + _attribute("num_ops", _INT64, max(1, flops)) + _attribute("tensor_size", _UINT64, max(1, size))
 
