@@ -49,7 +49,8 @@ def export(checked: Checked, renderer: str | None = None, request: Request | Non
         summary_file["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
     if priced.graph is None or priced.timelines is None:
         return Product(summary, summary_file, ())
-    traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)
+    held = tuple(pool.by_rank for pool in priced.assessment.memory.pools) if priced.assessment.memory else ()
+    traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others, held)
     pictures, problems = _pictures(traced, renderer)
     data, refused = _data(traced, request)
     return Product(summary, {**pictures, **data, **summary_file}, (*problems, *refused))
@@ -69,8 +70,8 @@ def _pictures(traced: Traced, renderer: str | None) -> tuple[Contents, tuple[Dia
 
 def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
     """The graph and the trace, the requested ones or the default."""
-    from dagc.export.chrome_trace import trace_bytes
     from dagc.export.graph_json import graph_bytes
+    from dagc.export.trace_json import trace_json
 
     files: Contents = {}
     refused: tuple[Diagnostic, ...] = ()
@@ -83,7 +84,7 @@ def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diag
     if "graph.json" not in files:
         files["graph.json"] = graph_bytes(*shown)
     if not any(name.startswith("trace.") for name in files):
-        files["trace.json"] = trace_bytes(*shown)
+        files["trace.json"] = trace_json(traced)
     return files, refused
 
 

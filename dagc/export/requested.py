@@ -14,11 +14,10 @@ from enum import StrEnum
 from dagc.diag.diagnostic import Diagnostic
 from dagc.expand.count import count, executions
 from dagc.expand.limits import NO_SUCH_RANK, default_limit, refusal
-from dagc.export.chrome_trace import trace_pieces
 from dagc.export.graph_expanded import expanded_graph
 from dagc.export.perfetto import perfetto_trace
 from dagc.export.ranks import RankSelection
-from dagc.export.ranks_trace import ranks_trace
+from dagc.export.trace_json import trace_json
 from dagc.export.tracks import Traced, first_rank
 from dagc.plan.plan import Plan
 from dagc.timeline.timeline import Timeline
@@ -83,10 +82,8 @@ def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diag
 def _trace(traced: Traced, request: Request) -> Files:
     if request.trace_format is TraceFormat.PERFETTO:
         name, content = "trace.pftrace", perfetto_trace(traced, request.ranks)
-    elif request.ranks is not None:
-        name, content = "trace.json", ranks_trace(traced, request.ranks)
     else:
-        name, content = "trace.json", trace_pieces(traced.plan, traced.graph, traced.timelines)
+        name, content = "trace.json", trace_json(traced, request.ranks)
     return {f"{name}.gz": gzipped(content)} if request.compressed else {name: content}
 
 
@@ -118,7 +115,7 @@ def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
     timelines = (*traced.timelines, *traced.others)
 
     def sized(ranks: RankSelection) -> tuple[int, int]:
-        found = sum(shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
+        found = sum(timeline.steps * shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
         return found, _SLICE_BYTES * found
 
     return narrower_refusal(traced, "the trace", sized, request.ranks, request.limit)
@@ -161,7 +158,7 @@ def narrower_refusal(
 
 
 def shown_slots(plan: Plan, timeline: Timeline, ranks: RankSelection, all_replicas: bool) -> int:
-    """Slots of the selected ranks, in all replicas or in the first."""
+    """Slots of the selected ranks in step 0, in all replicas or in the first."""
     graph = timeline.priced.graph
     times = executions(graph)
     own = first_rank(plan, graph, graph.replicas[0])
