@@ -41,7 +41,8 @@ def traced(strategy: str, model: str = "mixtral-8x7b { layers 3 }", batch: int =
 
 
 ARGUMENTS = (
-    "operator", "bound", "shape", "group_size", "plan", "stage", "micro_batch", "step", "layer", "rank", "flops", "bytes",
+    "operator", "bound", "shape", "group_size", "plan", "stage", "micro_batch", "step", "layer", "rank", "flops",
+    "bytes",
 )  # fmt: skip
 COUNTERS = (
     "select p.name as process, k.name as name, ts, value from counter c join process_counter_track k "
