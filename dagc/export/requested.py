@@ -15,6 +15,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.expand.count import count, executions
 from dagc.expand.limits import NO_SUCH_RANK, default_limit, refusal
 from dagc.export.graph_expanded import expanded_graph
+from dagc.export.kineto import kineto_files
 from dagc.export.perfetto import perfetto_trace
 from dagc.export.ranks import RankSelection
 from dagc.export.trace_json import trace_json
@@ -37,6 +38,7 @@ class TraceFormat(StrEnum):
 
     JSON = "json"
     PERFETTO = "perfetto"
+    KINETO = "kineto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diag
 
 
 def _trace(traced: Traced, request: Request) -> Files:
+    if request.trace_format is TraceFormat.KINETO:
+        files = kineto_files(traced, request.ranks)
+        return {f"{name}.gz": gzipped(content) for name, content in files.items()} if request.compressed else files
     if request.trace_format is TraceFormat.PERFETTO:
         name, content = "trace.pftrace", perfetto_trace(traced, request.ranks)
     else:
@@ -110,7 +115,9 @@ def missing_rank(traced: Traced, ranks: RankSelection | None) -> Diagnostic | No
 
 
 def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
-    if request.ranks is None:
+    everyone = RankSelection() if request.trace_format is TraceFormat.KINETO else None
+    ranks = request.ranks or everyone
+    if ranks is None:
         return None
     timelines = (*traced.timelines, *traced.others)
 
@@ -118,7 +125,7 @@ def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
         found = sum(timeline.steps * shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
         return found, _SLICE_BYTES * found
 
-    return narrower_refusal(traced, "the trace", sized, request.ranks, request.limit)
+    return narrower_refusal(traced, "the trace", sized, ranks, request.limit)
 
 
 def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
