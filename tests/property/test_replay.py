@@ -37,7 +37,8 @@ def traced(text: str) -> Traced | None:
     if not checked or checked[0].priced.graph is None or checked[0].priced.timelines is None:
         return None
     priced = checked[0].priced
-    return Traced(checked[0].plan, priced.graph, priced.timelines, priced.others)
+    held = priced.assessment.memory.pools if priced.assessment.memory else ()
+    return Traced(checked[0].plan, priced.graph, priced.timelines, priced.others, tuple(pool.by_rank for pool in held))
 
 
 def replayed(of: Traced) -> None:
