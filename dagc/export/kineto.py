@@ -46,11 +46,12 @@ def _trace(traced: Traced, rank: int, gpus: int) -> Iterator[bytes]:
 def _kernels(table: SliceTable, labels: Labels, rank: int, count: int) -> Iterator[bytes]:
     """Events of a table; `count` came before it. Times are in microseconds, with as many digits as nanoseconds need."""
     known = list(labels.numbers)
-    rows = zip(table["start"].tolist(), table["end"].tolist(), table["label"].tolist(), strict=True)
-    for number, (start, end, label) in enumerate(rows, start=count):
-        communicates = known[label].category == Category.COMMUNICATION
+    columns: list[list[int]] = [table[name].tolist() for name in ("start", "end", "label")]
+    for number, (start, end, which) in enumerate(zip(*columns, strict=True), start=count):
+        label = known[which]
+        communicates = label.category == Category.COMMUNICATION
         stream = COMMUNICATION_STREAM if communicates else COMPUTE_STREAM
-        name = f"ncclDevKernel_{known[label].name}" if communicates else known[label].name
+        name = f"ncclDevKernel_{label.name}" if communicates else label.name
         arguments = {"stream": stream, "device": rank, "correlation": number + 1}
         yield orjson.dumps({
             "ph": "X", "cat": "kernel", "name": name, "pid": rank, "tid": stream,

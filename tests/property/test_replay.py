@@ -34,9 +34,11 @@ ROUTING = st.sampled_from(["uniform", "zipf 1"])
 def traced(text: str) -> Traced | None:
     """What is exported of the one strategy of a plan; None where it has no times."""
     checked = driver.check(Source("plan.moe", text)).checked
-    if not checked or checked[0].priced.graph is None or checked[0].priced.timelines is None:
+    if not checked:
         return None
     priced = checked[0].priced
+    if priced.graph is None or priced.timelines is None:
+        return None
     held = priced.assessment.memory.pools if priced.assessment.memory else ()
     return Traced(checked[0].plan, priced.graph, priced.timelines, priced.others, tuple(pool.by_rank for pool in held))
 

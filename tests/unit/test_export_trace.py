@@ -146,7 +146,8 @@ def test_three_steps_of_decode_are_whole() -> None:
     """Each step runs every micro-batch on every stage once, and step 2 follows step 1 by the steady interval."""
     text = PLAN.format(strategy="pp 2 [micro 4] < ep 4 >", routing="uniform")
     (checked,) = driver.check(Source("plan.moe", text)).checked
-    prefill, decode = checked.priced.timelines or ()
+    assert checked.priced.timelines is not None
+    prefill, decode = checked.priced.timelines
     assert (prefill.steps, decode.steps) == (1, 3)
     starts: defaultdict[int, list[int]] = defaultdict(list)
     for run in decode.shown():
