@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 
 from dagc.export.arrows import Arrows
-from dagc.export.labels import Labels
+from dagc.export.labels import Label, Labels
 from dagc.export.ranks import RankSelection
 from dagc.export.slice_table import SliceTable
 from dagc.export.slices import lane_slices
@@ -45,10 +45,12 @@ def _trace(traced: Traced, rank: int, gpus: int) -> Iterator[bytes]:
 
 def _kernels(table: SliceTable, labels: Labels, rank: int, count: int) -> Iterator[bytes]:
     """Events of a table; `count` came before it. Times are in microseconds, with as many digits as nanoseconds need."""
-    known = list(labels.numbers)
-    columns: list[list[int]] = [table[name].tolist() for name in ("start", "end", "label")]
-    for number, (start, end, which) in enumerate(zip(*columns, strict=True), start=count):
-        label = known[which]
+    known: list[Label] = list(labels.numbers)
+    starts: list[int] = table["start"].tolist()
+    ends: list[int] = table["end"].tolist()
+    which: list[int] = table["label"].tolist()
+    for number, (start, end, index) in enumerate(zip(starts, ends, which, strict=True), start=count):
+        label = known[index]
         communicates = label.category == Category.COMMUNICATION
         stream = COMMUNICATION_STREAM if communicates else COMPUTE_STREAM
         name = f"ncclDevKernel_{label.name}" if communicates else label.name
