@@ -31,8 +31,9 @@ _LONGEST_NAME = 63
               help="Draw this view only; may be given again.")  # fmt: skip
 @click.option("--ranks", metavar="RANKS",
               help="Ranks in the trace, `all`, `0-7` or `3,5`, in place of one of each kind.")  # fmt: skip
-@click.option("--trace-format", type=click.Choice(["json", "perfetto"]), default="json", show_default=True,
-              help="Format of the trace: Chrome JSON, or Perfetto's protobuf.")  # fmt: skip
+@click.option("--trace-format", type=click.Choice(["json", "perfetto", "kineto"]), default="json",
+              show_default=True,
+              help="Format of the trace: Chrome JSON, Perfetto's protobuf, or one like PyTorch's.")  # fmt: skip
 @click.option("--gzip", is_flag=True, help="Compress the trace.")
 @click.option("--expand", is_flag=True, help="Write graph.json rank by rank, for small plans.")
 @click.option("--memory-limit", metavar="GB", type=click.FloatRange(min=0),

@@ -24,9 +24,14 @@ from dagc.syntax.tree import AxisKind
 
 def cache_bytes(holding: Holding) -> Bytes:
     """Bytes of cache, shape (stages, width)."""
+    return cache_at(holding, sequence_length(holding))
+
+
+def cache_at(holding: Holding, length: int) -> Bytes:
+    """Bytes of cache when all sequences have so many tokens, shape (stages, width)."""
     if holding.attention is None:
         return holding.zeros()
-    return sequence_bytes(holding, sequence_length(holding)) * holding.sequences[None, :]
+    return sequence_bytes(holding, length) * holding.sequences[None, :]
 
 
 def sequence_length(holding: Holding) -> int:

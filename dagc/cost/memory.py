@@ -8,15 +8,17 @@ modelled: this is what the plan requires, and `cache_tokens` what the rest of th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
 
 from dagc.catalog.model import ModelShapes
 from dagc.catalog.part import Part
 from dagc.cost.buffers import activation_bytes, communication_bytes
-from dagc.cost.cache import cache_bytes, capacity_tokens, replica_tokens
+from dagc.cost.cache import cache_at, cache_bytes, capacity_tokens, replica_tokens
 from dagc.cost.holding import Bytes, Holding
 from dagc.cost.weights import weight_bytes
 from dagc.plan.deployment import Phase, Pool, Service
@@ -43,7 +45,8 @@ class PoolMemory:
     ranks of a stage, in the first replica. `weights` are those of `parts` by part of the model, `activations` by
     phase, of which `parts` has the larger. `cache_tokens` are the tokens of sequences whose cache fits beside all
     other parts, in the same shapes, and `cache_tokens_per_replica` those of all ranks of a replica together; infinite
-    where the pool keeps no cache. `block_tokens` is the size of a block of cache.
+    where the pool keeps no cache. `block_tokens` is the size of a block of cache. `cache_of` gives the bytes of cache
+    when all sequences have so many tokens, in the shapes of a part; in full it is that of `parts`.
     """
 
     pool: str
@@ -58,6 +61,7 @@ class PoolMemory:
     cache_tokens: Bytes
     cache_tokens_per_replica: float
     block_tokens: int
+    cache_of: Callable[[int], Bytes] = lambda _: np.zeros((1, 1))
 
     @property
     def total(self) -> Bytes:
@@ -132,4 +136,5 @@ def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) 
         cache_tokens=holding.collapsed(fitting),
         cache_tokens_per_replica=replica_tokens(holding, fitting),
         block_tokens=holding.block,
+        cache_of=partial(cache_at, holding),
     )

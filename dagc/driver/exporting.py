@@ -99,7 +99,8 @@ def _traced(checked: Checked) -> Traced | None:
     priced = checked.priced
     if priced.graph is None or priced.timelines is None:
         return None
-    return Traced(checked.plan, priced.graph, priced.timelines, priced.others)
+    held = tuple(pool.by_rank for pool in priced.assessment.memory.pools) if priced.assessment.memory else ()
+    return Traced(checked.plan, priced.graph, priced.timelines, priced.others, held)
 
 
 def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | None) -> dict[str, bytes]:
@@ -143,8 +144,8 @@ def _pictures(
 
 def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
     """The graph and the trace, the requested ones or the default."""
-    from dagc.export.chrome_trace import trace_bytes
     from dagc.export.graph_json import graph_bytes
+    from dagc.export.trace_json import trace_json
 
     files: Contents = {}
     refused: tuple[Diagnostic, ...] = ()
@@ -157,7 +158,7 @@ def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diag
     if "graph.json" not in files:
         files["graph.json"] = graph_bytes(*shown)
     if not any(name.startswith("trace.") for name in files):
-        files["trace.json"] = trace_bytes(*shown)
+        files["trace.json"] = trace_json(traced)
     return files, refused
 
 

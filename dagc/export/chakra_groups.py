@@ -54,13 +54,14 @@ class GroupNumbers:
 def collective_bytes(talk: Communication, copy: int, local: int) -> int:
     """`comm_size` of a collective for a local rank: that of the member of its group with most, the same for all.
 
-    All-gather counts the shard of a rank; the others what a rank holds or sends.
+    All-gather counts the shard of a rank; the others what a rank holds or sends. A byte for each member is the least:
+    a replay sends parts of it, and never ends with one of none.
     """
     load, groups = talk.bytes, talk.groups
     row = load[copy] if load.ndim > 1 else load
     members = groups.members[(groups.members == local).any(axis=1)][0] if row.size > 1 else np.zeros(1, dtype=np.int64)
     most = float(row[members].max())
-    return ceil(most / groups.size) if talk.pattern is Pattern.ALL_GATHER else ceil(most)
+    return max(1, ceil(most / groups.size)) if talk.pattern is Pattern.ALL_GATHER else max(groups.size, ceil(most))
 
 
 def of_rank(values: Load | Picoseconds, copy: int, local: int) -> float:

@@ -66,14 +66,20 @@ def title(name: str, kind: NodeType) -> bytes:
 
 
 def computation(flops: int, size: int) -> bytes:
-    """Attributes of a computation: FLOPs, and bytes to and from memory, at least one."""
-    return _ON_GPU + _attribute("num_ops", _INT64, flops) + _attribute("tensor_size", _UINT64, max(1, size))
+    """Attributes of a computation: FLOPs, and bytes to and from memory, at least one of each.
+
+    By its roofline a simulator divides FLOPs by the rate that their ratio to bytes allows: 0 / 0 without FLOPs, and
+    with one of them the time that the bytes take.
+    """
+    return _ON_GPU + _attribute("num_ops", _INT64, max(1, flops)) + _attribute("tensor_size", _UINT64, max(1, size))
 
 
 def collective(kind: CollectiveType, size: int, group: int) -> bytes:
-    """Attributes of a collective in a numbered group; `size` in bytes as the replay counts it, at least one."""
+    """Attributes of a collective in a numbered group; `size` in bytes as the replay counts it, of which each member
+    has a part, so that none may be empty.
+    """
     named = field(_ATTRIBUTE, field(1, b"pg_name") + field(_STRING, str(group).encode()))
-    return _ON_GPU + _attribute("comm_type", _INT64, kind) + _attribute("comm_size", _INT64, max(1, size)) + named
+    return _ON_GPU + _attribute("comm_type", _INT64, kind) + _attribute("comm_size", _INT64, size) + named
 
 
 def message(size: int, source: int, target: int, tag: int) -> bytes:

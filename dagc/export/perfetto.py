@@ -1,138 +1,233 @@
-"""The timeline as a Perfetto protobuf trace, from the same slices as the JSON of chosen ranks.
+"""The timeline as a Perfetto protobuf trace, with what the JSON trace holds.
 
-Turns tables of slices into packets by numpy: a slice is one row of bytes of fixed layout, in which every number is a
-varint padded to a fixed length (leading groups of zeros, which the wire format allows), so that all rows of a table
-are written at once. Names are interned ahead of the slices that use them. Field numbers are those of
-`perfetto/trace/trace_packet.proto`, `track_event.proto`, `track_descriptor.proto` and `interned_data.proto`.
+Turns the parts of a trace into packets by numpy: a slice is one row of bytes of fixed layout, in which every number is
+a varint padded to a fixed length (leading groups of zeros, which the wire format allows), so that all rows of a table
+are written at once; what a slice does not have is cut out of its row. Names, categories and texts are interned ahead of
+the slices that use them. Field numbers are those of `perfetto/trace/trace_packet.proto`, `track_event.proto`,
+`debug_annotation.proto`, `track_descriptor.proto`, `counter_descriptor.proto` and `interned_data.proto`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.protobuf import field, number, varint
+from dagc.export import protobuf as wire
+from dagc.export.counters import Counter
+from dagc.export.labels import Label, Labels
+from dagc.export.protobuf import number, varint
 from dagc.export.ranks import RankSelection
-from dagc.export.slices import Names, SliceTable, slice_tables
-from dagc.export.tracks import LANES, PhaseTracks, Traced, tracks
+from dagc.export.slice_table import ABSENT, NUMBERS, Column, SliceTable
+from dagc.export.trace_parts import Process, trace_parts
+from dagc.export.tracks import Traced
 
 _Bytes = npt.NDArray[np.uint8]
+_Mask = npt.NDArray[np.bool_]
 
 PACKET, TIMESTAMP, SEQUENCE, FLAGS, TRACK_EVENT, INTERNED, DESCRIPTOR = 1, 8, 10, 13, 11, 12, 60
-EVENT_TYPE, EVENT_TRACK, EVENT_NAME, EVENT_CATEGORY, EVENT_NOTE = 9, 11, 10, 3, 4
-NOTE_NAME, NOTE_INT = 1, 4
-BEGIN, END = 1, 2
+EVENT_TYPE, EVENT_TRACK, EVENT_NAME, EVENT_CATEGORY, EVENT_NOTE, EVENT_COUNT = 9, 11, 10, 3, 4, 30
+FLOW_OUT, FLOW_IN = 47, 48
+NOTE_NAME, NOTE_INT, NOTE_TEXT = 1, 4, 17
+NAMES_OF_NOTES, NAMES_OF_EVENTS, CATEGORIES, TEXTS = 3, 2, 1, 29
+BEGIN, END, COUNT = 1, 2, 4
 STATE_CLEARED, NEEDS_STATE = 1, 2
-MICRO_BATCH, LAYER = 1, 2
-"""Interned names of the two notes on a slice."""
+FIXED64 = 1
+SIZE_BYTES = 3
 
-_TIME_BYTES, _TRACK_BYTES, _NAME_BYTES, _NUMBER_BYTES = 9, 4, 3, 4
-"""Bytes of padded numbers, 7 bits each: 2^63 ns, 2^28 tracks, 2^21 names, 2^28 micro-batches or layers."""
+_TIME_BYTES, _TRACK_BYTES, _NAME_BYTES, _NUMBER_BYTES = 9, 5, 3, 9
+"""Bytes of padded numbers, 7 bits each: 2^63 ns, 2^35 tracks, 2^21 labels, 2^63 FLOPs or bytes."""
+
+_PROCESSES, _COUNTERS = 2**32, 2**33
+"""Tracks of processes and of counters are numbered from here on, those of threads below."""
 
 
-def perfetto_trace(traced: Traced, ranks: RankSelection | None) -> Iterator[bytes]:
+def perfetto_trace(traced: Traced, ranks: RankSelection | None = None) -> Iterator[bytes]:
     """The trace in pieces."""
-    phases = [phase for phase in tracks(traced, ranks) if phase.is_shown]
-    notes = field(3, number(1, MICRO_BATCH) + field(2, b"micro_batch"))
-    notes += field(3, number(1, LAYER) + field(2, b"layer"))
-    yield _packet(number(FLAGS, STATE_CLEARED) + field(INTERNED, notes))
-    for phase in phases:
-        yield b"".join(_descriptors(phase))
-    names, told = Names(), 0
-    for table in slice_tables(phases, names):
-        if len(names.numbers) > told:
-            yield _interned(names, told)
-            told = len(names.numbers)
-        yield _slices(table)
+    yield _packet(number(FLAGS, STATE_CLEARED) + wire.field(INTERNED, b""))
+    labels, writer, counters = Labels(), _Interned(), 0
+    for part in trace_parts(traced, ranks, labels):
+        match part:
+            case Process():
+                yield b"".join(_descriptors(part))
+            case SliceTable():
+                yield writer.fresh(labels)
+                yield _slices(part, writer)
+            case Counter():
+                counters += 1
+                yield _counter_track(part, _COUNTERS + counters)
+                yield _counts(part, _COUNTERS + counters)
 
 
 def _packet(content: bytes) -> bytes:
-    return field(PACKET, number(SEQUENCE, 1) + content)
+    return wire.field(PACKET, number(SEQUENCE, 1) + content)
 
 
-def _descriptors(phase: PhaseTracks) -> Iterator[bytes]:
-    """Processes and threads. The number of a thread's track is its id, that of a process's lies past all threads."""
-    for team in phase.teams:
-        if not team.local.size:
-            continue
-        process = number(1, team.pid) + field(6, team.name.encode())
-        yield _packet(field(DESCRIPTOR, number(1, 2**32 + team.pid) + field(3, process)))
-        for index, title in enumerate(team.titles):
-            for order, lane in enumerate(LANES):
-                tid = team.first_thread + len(LANES) * index + order
-                name = f"{title} · {lane.value}".encode()
-                thread = number(1, team.pid) + number(2, tid) + field(5, name)
-                yield _packet(field(DESCRIPTOR, number(1, tid) + field(4, thread)))
+def _descriptors(process: Process) -> Iterator[bytes]:
+    """A process and its threads, sorted by number."""
+    told = number(1, process.pid) + number(3, process.pid) + wire.field(6, process.name.encode())
+    yield _packet(wire.field(DESCRIPTOR, number(1, _PROCESSES + process.pid) + wire.field(3, told)))
+    for tid, name in process.threads:
+        told = number(1, process.pid) + number(2, tid) + number(3, tid) + wire.field(5, name.encode())
+        yield _packet(wire.field(DESCRIPTOR, number(1, tid) + wire.field(4, told)))
 
 
-def _interned(names: Names, told: int) -> bytes:
-    """Names and categories not told before; both have the number of the name, from 1."""
-    fresh = list(names.numbers)[told:]
-    content = b"".join(
-        field(kind, number(1, identity) + field(2, text.encode()))
-        for identity, (key, category) in enumerate(fresh, start=told + 1)
-        for kind, text in ((1, category), (2, key))
-    )
-    return _packet(number(FLAGS, NEEDS_STATE) + field(INTERNED, content))
+def _counter_track(counter: Counter, track: int) -> bytes:
+    name = f"{counter.name} {counter.key}".encode()
+    where = number(1, track) + number(5, _PROCESSES + counter.pid)
+    return _packet(wire.field(DESCRIPTOR, where + wire.field(2, name) + wire.field(8, number(3, SIZE_BYTES))))
 
 
-def _slices(table: SliceTable) -> bytes:
-    """A begin and an end packet a slice; only slices of a layer have the note on it."""
-    has_layer = table.layer >= 0
-    note = [_tag(EVENT_NOTE, 2), _byte(2 + 1 + _NUMBER_BYTES), _tag(NOTE_NAME), _byte(LAYER), _tag(NOTE_INT)]
-    layer = [*note, _padded(np.maximum(table.layer, 0), _NUMBER_BYTES)]
-    rows, length = table.start.size, sum(part.shape[1] for part in layer)
-    event = [
-        *_event(table.tid, BEGIN),
-        _tag(EVENT_NAME), _padded(table.name + 1, _NAME_BYTES),
-        _tag(EVENT_CATEGORY), _padded(table.name + 1, _NAME_BYTES),
-        _tag(EVENT_NOTE, 2), _byte(2 + 1 + _NUMBER_BYTES), _tag(NOTE_NAME), _byte(MICRO_BATCH), _tag(NOTE_INT),
-        _padded(table.micro_batch, _NUMBER_BYTES),
+@dataclass(slots=True)
+class _Interned:
+    """What was told of names and texts. A label's name and category have its number, from 1; `notes` are its arguments
+    as bytes, `keys` and `texts` the numbers of their names and values.
+    """
+
+    notes: list[bytes] = field(default_factory=list[bytes])
+    keys: dict[str, int] = field(default_factory=dict[str, int])
+    texts: dict[str, int] = field(default_factory=dict[str, int])
+
+    def fresh(self, labels: Labels) -> bytes:
+        """What was not told before, as a packet; nothing where there is none."""
+        told = [len(self.notes), len(self.keys), len(self.texts)]
+        fresh = list(labels.numbers)[told[0] :]
+        for name in NUMBERS:
+            self._key(name)
+        self.notes += [self._notes(label) for label in fresh]
+        entries = [
+            wire.field(kind, number(1, identity) + wire.field(2, text.encode()))
+            for identity, label in enumerate(fresh, start=told[0] + 1)
+            for kind, text in ((CATEGORIES, label.category), (NAMES_OF_EVENTS, label.name))
+        ]
+        for kind, known, before in ((NAMES_OF_NOTES, self.keys, told[1]), (TEXTS, self.texts, told[2])):
+            for identity, text in enumerate(list(known)[before:], start=before + 1):
+                entries.append(wire.field(kind, number(1, identity) + wire.field(2, text.encode())))
+        return _packet(number(FLAGS, NEEDS_STATE) + wire.field(INTERNED, b"".join(entries))) if entries else b""
+
+    def _key(self, name: str) -> int:
+        return self.keys.setdefault(name, len(self.keys) + 1)
+
+    def _notes(self, label: Label) -> bytes:
+        return b"".join(wire.field(EVENT_NOTE, self._note(name, value)) for name, value in label.arguments)
+
+    def _note(self, name: str, value: str | int) -> bytes:
+        named = number(NOTE_NAME, self._key(name))
+        if isinstance(value, int):
+            return named + number(NOTE_INT, value)
+        return named + number(NOTE_TEXT, self.texts.setdefault(value, len(self.texts) + 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Bytes of each row, shape (rows or 1, length), and which of them a row has; all where `kept` is None."""
+
+    content: _Bytes
+    kept: _Mask | None = None
+
+    def lengths(self, rows: int) -> Column:
+        """How many bytes each row has."""
+        if self.kept is None:
+            return np.full(rows, self.content.shape[1], dtype=np.int64)
+        return np.broadcast_to(self.kept, (rows, self.content.shape[1])).sum(axis=1)
+
+
+def _slices(table: SliceTable, interned: _Interned) -> bytes:
+    """A begin and an end packet a slice."""
+    begin = [
+        *_event(table["tid"], BEGIN),
+        _constant(_tag(EVENT_NAME)), _Part(_padded(table["label"] + 1, _NAME_BYTES)),
+        _constant(_tag(EVENT_CATEGORY)), _Part(_padded(table["label"] + 1, _NAME_BYTES)),
+        _of_labels(table["label"], interned.notes),
+        *_numbers(table, interned),
+        *_flow(table["flow"]),
     ]  # fmt: skip
-    begin = _packets(table.start, event, np.where(has_layer, length, 0))
-    end = _packets(table.end, _event(table.tid, END), np.zeros(rows, dtype=np.int64))
-    matrix = _matrix([*begin, *layer, *end], rows)
-    if has_layer.all():
-        return matrix.tobytes()
-    kept = np.ones(matrix.shape, dtype=np.bool_)
-    first = sum(part.shape[1] for part in begin)
-    kept[~has_layer, first : first + length] = False
-    return matrix[kept].tobytes()
+    return _written([
+        *_packets(table["start"], begin, table.size),
+        *_packets(table["end"], _event(table["tid"], END), table.size),
+    ], table.size)  # fmt: skip
 
 
-def _event(track: npt.NDArray[np.int64], kind: int) -> list[_Bytes]:
-    return [_tag(EVENT_TYPE), _byte(kind), _tag(EVENT_TRACK), _padded(track, _TRACK_BYTES)]
+def _numbers(table: SliceTable, interned: _Interned) -> Iterator[_Part]:
+    for name in table.named:
+        there = table[name] != ABSENT
+        head = number(NOTE_NAME, interned.keys[name]) + _tag(NOTE_INT)
+        note = _tag(EVENT_NOTE, wire.LENGTH) + varint(len(head) + _NUMBER_BYTES) + head
+        kept = None if bool(there.all()) else there[:, None]
+        yield _Part(_bytes(note), kept)
+        yield _Part(_padded(np.maximum(table[name], 0), _NUMBER_BYTES), kept)
 
 
-def _packets(time: npt.NDArray[np.int64], event: list[_Bytes], more: npt.NDArray[np.int64]) -> list[_Bytes]:
-    """Packets that hold an event; `more` bytes follow what is listed of it."""
-    inner = sum(part.shape[1] for part in event) + more
-    head = [_tag(SEQUENCE), _byte(1), _tag(FLAGS), _byte(NEEDS_STATE), _tag(TIMESTAMP), _padded(time, _TIME_BYTES)]
-    before = sum(part.shape[1] for part in head)
-    outer = before + 2 + inner
-    return [_tag(PACKET, 2), _padded(outer, 2), *head, _tag(TRACK_EVENT, 2), _padded(inner, 1), *event]
+def _flow(flow: Column) -> Iterator[_Part]:
+    for field_number, ends in ((FLOW_OUT, flow > 0), (FLOW_IN, flow < 0)):
+        if bool(ends.any()):
+            yield _Part(_bytes(_tag(field_number, FIXED64)), ends[:, None])
+            yield _Part(np.abs(flow).astype("<u8").view(np.uint8).reshape(-1, 8), ends[:, None])
 
 
-def _matrix(parts: list[_Bytes], rows: int) -> _Bytes:
-    matrix = np.empty((rows, sum(part.shape[1] for part in parts)), dtype=np.uint8)
+def _of_labels(label: Column, notes: list[bytes]) -> _Part:
+    """The arguments of each row's label, which differ in length."""
+    used, which = np.unique(label, return_inverse=True)
+    texts = [notes[int(i)] for i in used]
+    length = max(map(len, texts))
+    table = np.frombuffer(b"".join(text.ljust(length, b"\0") for text in texts), dtype=np.uint8).reshape(-1, length)
+    there = np.arange(length) < np.array([len(text) for text in texts])[:, None]
+    return _Part(table[which], there[which])
+
+
+def _counts(counter: Counter, track: int) -> bytes:
+    rows = counter.times.size
+    tracks = np.full(rows, track, dtype=np.int64)
+    event = [*_event(tracks, COUNT), _constant(_tag(EVENT_COUNT)), _Part(_padded(counter.values, _NUMBER_BYTES))]
+    return _written(_packets(counter.times, event, rows), rows)
+
+
+def _event(track: Column, kind: int) -> list[_Part]:
+    head = number(EVENT_TYPE, kind) + _tag(EVENT_TRACK)
+    return [_constant(head), _Part(_padded(track, _TRACK_BYTES))]
+
+
+def _packets(time: Column, event: list[_Part], rows: int) -> list[_Part]:
+    """Packets that hold an event each."""
+    inner = sum((part.lengths(rows) for part in event), np.zeros(rows, dtype=np.int64))
+    head = [
+        _constant(number(SEQUENCE, 1) + number(FLAGS, NEEDS_STATE) + _tag(TIMESTAMP)),
+        _Part(_padded(time, _TIME_BYTES)),
+        _constant(_tag(TRACK_EVENT, wire.LENGTH)),
+        _Part(_padded(inner, 2)),
+    ]
+    outer = inner + sum(part.content.shape[1] for part in head)
+    return [_constant(_tag(PACKET, wire.LENGTH)), _Part(_padded(outer, 2)), *head, *event]
+
+
+def _written(parts: list[_Part], rows: int) -> bytes:
+    width = sum(part.content.shape[1] for part in parts)
+    matrix, kept = np.empty((rows, width), dtype=np.uint8), np.ones((rows, width), dtype=np.bool_)
     at = 0
     for part in parts:
-        matrix[:, at : at + part.shape[1]] = part
-        at += part.shape[1]
-    return matrix
+        columns = slice(at, at + part.content.shape[1])
+        matrix[:, columns] = part.content
+        if part.kept is not None:
+            kept[:, columns] = part.kept
+        at = columns.stop
+    return matrix.tobytes() if bool(kept.all()) else matrix[kept].tobytes()
 
 
-def _tag(number: int, kind: int = 0) -> _Bytes:
-    return np.frombuffer(varint(number << 3 | kind), dtype=np.uint8)[None]
+def _constant(content: bytes) -> _Part:
+    return _Part(_bytes(content))
 
 
-def _byte(value: int) -> _Bytes:
-    return np.array([[value]], dtype=np.uint8)
+def _bytes(content: bytes) -> _Bytes:
+    return np.frombuffer(content, dtype=np.uint8)[None]
 
 
-def _padded(values: npt.NDArray[np.int64], length: int) -> _Bytes:
+def _tag(field_number: int, kind: int = 0) -> bytes:
+    return varint(field_number << 3 | kind)
+
+
+def _padded(values: Column, length: int) -> _Bytes:
     """Varints of `length` bytes, shape (values, length)."""
     groups = values[:, None] >> (7 * np.arange(length, dtype=np.int64))
     groups &= 0x7F

@@ -1,4 +1,4 @@
-"""Which ranks of a team behave alike: the same start and end of every node, in every run of step 0.
+"""Which ranks of a team behave alike: the same start and end of every node, in every run that is shown.
 
 Turns a timeline into a class number for each rank of each team. Times by rank are folded into one 64-bit number a
 rank, run by run, with fixed odd multipliers, so equal ranks are always equal; two different ones would share a number
@@ -47,9 +47,8 @@ def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
     graph = timeline.priced.graph
     digests = [np.zeros(team.width, dtype=np.uint64) for team in graph.teams]
     differs = any(cost.duration.shape[-1] > 1 for costs in timeline.priced.costs for cost in costs)
-    for run in timeline.runs if differs else ():
-        if run.step == 0:
-            _fold(timeline, run, digests)
+    for run in timeline.shown() if differs else ():
+        _fold(timeline, run, digests)
     return tuple(_classes(digest, team.ranks) for digest, team in zip(digests, graph.teams, strict=True))
 
 

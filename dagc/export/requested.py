@@ -14,11 +14,11 @@ from enum import StrEnum
 from dagc.diag.diagnostic import Diagnostic
 from dagc.expand.count import count, executions
 from dagc.expand.limits import NO_SUCH_RANK, default_limit, refusal
-from dagc.export.chrome_trace import trace_pieces
 from dagc.export.graph_expanded import expanded_graph
+from dagc.export.kineto import kineto_files
 from dagc.export.perfetto import perfetto_trace
 from dagc.export.ranks import RankSelection
-from dagc.export.ranks_trace import ranks_trace
+from dagc.export.trace_json import trace_json
 from dagc.export.tracks import Traced, first_rank
 from dagc.plan.plan import Plan
 from dagc.timeline.timeline import Timeline
@@ -38,6 +38,7 @@ class TraceFormat(StrEnum):
 
     JSON = "json"
     PERFETTO = "perfetto"
+    KINETO = "kineto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,13 @@ def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diag
 
 
 def _trace(traced: Traced, request: Request) -> Files:
+    if request.trace_format is TraceFormat.KINETO:
+        files = kineto_files(traced, request.ranks)
+        return {f"{name}.gz": gzipped(content) for name, content in files.items()} if request.compressed else files
     if request.trace_format is TraceFormat.PERFETTO:
         name, content = "trace.pftrace", perfetto_trace(traced, request.ranks)
-    elif request.ranks is not None:
-        name, content = "trace.json", ranks_trace(traced, request.ranks)
     else:
-        name, content = "trace.json", trace_pieces(traced.plan, traced.graph, traced.timelines)
+        name, content = "trace.json", trace_json(traced, request.ranks)
     return {f"{name}.gz": gzipped(content)} if request.compressed else {name: content}
 
 
@@ -113,15 +115,17 @@ def missing_rank(traced: Traced, ranks: RankSelection | None) -> Diagnostic | No
 
 
 def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
-    if request.ranks is None:
+    everyone = RankSelection() if request.trace_format is TraceFormat.KINETO else None
+    ranks = request.ranks or everyone
+    if ranks is None:
         return None
     timelines = (*traced.timelines, *traced.others)
 
     def sized(ranks: RankSelection) -> tuple[int, int]:
-        found = sum(shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
+        found = sum(timeline.steps * shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
         return found, _SLICE_BYTES * found
 
-    return narrower_refusal(traced, "the trace", sized, request.ranks, request.limit)
+    return narrower_refusal(traced, "the trace", sized, ranks, request.limit)
 
 
 def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
@@ -161,7 +165,7 @@ def narrower_refusal(
 
 
 def shown_slots(plan: Plan, timeline: Timeline, ranks: RankSelection, all_replicas: bool) -> int:
-    """Slots of the selected ranks, in all replicas or in the first."""
+    """Slots of the selected ranks in step 0, in all replicas or in the first."""
     graph = timeline.priced.graph
     times = executions(graph)
     own = first_rank(plan, graph, graph.replicas[0])

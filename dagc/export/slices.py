@@ -1,112 +1,161 @@
-"""The slices of a trace as tables of columns, some ten thousand at a time.
+"""What ran on the lanes of the shown ranks, as tables of slices.
 
-Turns the runs of step 0 into start, end, track and names, by vectors over the shown ranks. Start and end are both
-rounded down to nanoseconds, so slices that touch still touch and none overlaps; what takes no time is left out. On
-each track slices come in the order of time. Memory is that of one table.
+Turns runs into columns by vectors over copies, nodes and ranks. Start and end are both rounded down to nanoseconds, so
+slices that touch still touch and none overlaps; what takes no time is left out. On each track slices come in the order
+of time. Memory is that of one table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from dagc.export.times import duration_of, of_ranks
-from dagc.export.titles import team_of
-from dagc.export.tracks import LANES, PhaseTracks
+from dagc.export.arrows import Arrows
+from dagc.export.labels import Labels, operator_label
+from dagc.export.slice_table import ABSENT, COLUMNS, TABLE, Column, Gathered, SliceTable, block
+from dagc.export.times import CopyStarts
+from dagc.export.titles import moved_bytes, team_of
+from dagc.export.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
-from dagc.timeline.timeline import Run
-
-TABLE = 50_000
-"""Slices of a table, and up to one execution of an operator more."""
-
-Column = npt.NDArray[np.int64]
+from dagc.graph.priced import NodeCost, Picoseconds
+from dagc.timeline.timeline import Run, Timeline
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SliceTable:
-    """Columns of equal length. `start` and `end` in ns, `name` an index into `Names`; `layer` is -1 where none."""
-
-    pid: Column
-    tid: Column
-    start: Column
-    end: Column
-    name: Column
-    micro_batch: Column
-    layer: Column
-
-
-@dataclass(slots=True)
-class Names:
-    """(key, category) of all operators seen so far, numbered from 0."""
-
-    numbers: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
-
-    def number(self, node: Node) -> int:
-        """The number of an operator's name."""
-        return self.numbers.setdefault((node.key, node.op.category.value), len(self.numbers))
+def lane_slices(phase: PhaseTracks, labels: Labels, arrows: Arrows) -> Iterator[SliceTable]:
+    """All slices of the shown ranks; `labels` fills as they come."""
+    gathered = Gathered()
+    known: dict[tuple[int, int, int], _Slots] = {}
+    for runs in _interleaved(phase.timeline):
+        found: list[tuple[Run, _Slots]] = []
+        for run in runs:
+            key = run.template, run.size, run.stage
+            slots = known[key] if key in known else known.setdefault(key, _Slots(phase, run, labels))
+            if slots.width:
+                found.append((run, slots))
+        length = max(1, TABLE // max(1, sum(slots.width for _, slots in found)))
+        for first in range(0, runs[0].count if found else 0, length):
+            copies = range(first, min(first + length, runs[0].count))
+            yield from gathered.add(_in_order([_slices(phase, *one, copies, arrows) for one in found]))
+    yield from gathered.rest()
 
 
-def slice_tables(phases: Iterable[PhaseTracks], names: Names) -> Iterator[SliceTable]:
-    """All slices of the shown ranks; `names` fills as they come."""
-    kept = _Kept()
-    for phase in phases:
-        for run in phase.timeline.runs:
-            if run.step == 0:
-                yield from _run_slices(phase, run, names, kept)
-    if kept.size:
-        yield kept.take()
+def _interleaved(timeline: Timeline) -> Iterator[list[Run]]:
+    """Runs that must be put in the order of time together: those of a pool that goes from stage to stage with each
+    copy. They stand together, one for each stage at most, in rising order.
+    """
+    teams = [team for program in timeline.priced.graph.programs[0] for team in set(program.teams)]
+    shares = len(set(teams)) < len(teams)
+    together: list[Run] = []
+    for run in timeline.shown():
+        if together and not (shares and run.stage > together[-1].stage and run.count == together[-1].count):
+            yield together
+            together = []
+        together.append(run)
+    if together:
+        yield together
 
 
-@dataclass(slots=True)
-class _Kept:
-    """Slices not yet in a table: starts, ends and tracks by execution, and what all ranks of one share."""
-
-    size: int = 0
-    starts: list[Column] = field(default_factory=list[Column])
-    ends: list[Column] = field(default_factory=list[Column])
-    tids: list[Column] = field(default_factory=list[Column])
-    shared: list[tuple[int, int, int, int, int]] = field(default_factory=list[tuple[int, int, int, int, int]])
-
-    def take(self) -> SliceTable:
-        pid, name, batch, layer, count = np.array(self.shared, dtype=np.int64).T
-        common = (np.repeat(column, count) for column in (pid, name, batch, layer))
-        pids, of_name, batches, layers = common
-        starts, ends, tids = (np.concatenate(column) for column in (self.starts, self.ends, self.tids))
-        self.size, self.starts, self.ends, self.tids, self.shared = 0, [], [], [], []
-        return SliceTable(pids, tids, starts, ends, of_name, batches, layers)
+def _in_order(blocks: list[Mapping[str, Column]]) -> Mapping[str, Column]:
+    if len(blocks) == 1:
+        return blocks[0]
+    merged = {name: np.concatenate([one[name] for one in blocks]) for name in COLUMNS}
+    order = np.argsort(merged["start"], kind="stable")
+    return {name: column[order] for name, column in merged.items()}
 
 
-def _run_slices(phase: PhaseTracks, run: Run, names: Names, kept: _Kept) -> Iterator[SliceTable]:
-    graph = phase.timeline.priced.graph
-    teams = graph.programs[run.size][run.stage].teams
-    nodes = graph.templates[run.template].nodes
-    shown = [phase.teams[team_of(teams, node)] for node in nodes]
-    if not any(team.local.size for team in shown):
-        return
-    numbers = [names.number(node) for node in nodes]
-    tids = [
-        team.first_thread + LANES.index(node.op.lane) + len(LANES) * np.arange(team.local.size, dtype=np.int64)
-        for team, node in zip(shown, nodes, strict=True)
-    ]
-    for copy in range(run.count):
-        layer = -1 if run.first_layer is None else run.first_layer + copy
-        for index, team in enumerate(shown):
-            if not team.local.size:
-                continue
-            begun = phase.begin + of_ranks(run.start(copy, index), team.local)
-            done = (begun + of_ranks(duration_of(phase.timeline, run, copy, index), team.local)) // 1000
-            begun //= 1000
-            takes_time = done > begun
-            if not takes_time.any():
-                continue
-            kept.starts.append(begun[takes_time])
-            kept.ends.append(done[takes_time])
-            kept.tids.append(tids[index][takes_time])
-            count = int(takes_time.sum())
-            kept.shared.append((team.pid, numbers[index], run.micro_batch, layer, count))
-            kept.size += count
-            if kept.size >= TABLE:
-                yield kept.take()
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """A node on the shown ranks of its team: `width` columns from `first` on."""
+
+    index: int
+    node: Node
+    cost: NodeCost
+    team: TeamTracks
+    first: int
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.first, self.first + self.team.local.size)
+
+
+class _Slots:
+    """One copy of a template, a column for each node and shown rank: what copies share, and where copies differ."""
+
+    def __init__(self, phase: PhaseTracks, run: Run, labels: Labels) -> None:
+        priced = phase.timeline.priced
+        teams = priced.graph.programs[run.size][run.stage].teams
+        self.slots: list[_Slot] = []
+        self.width = 0
+        pairs = zip(priced.graph.templates[run.template].nodes, priced.costs[run.template], strict=True)
+        for index, (node, cost) in enumerate(pairs):
+            team = phase.teams[team_of(teams, node)]
+            if team.local.size:
+                self.slots.append(_Slot(index, node, cost, team, self.width))
+                self.width += team.local.size
+        self.pid = self._joined(lambda slot: np.full(slot.team.local.size, slot.team.pid))
+        self.tid = self._joined(lambda slot: slot.team.threads(slot.node.op.lane))
+        self.label = self._joined(
+            lambda slot: np.full(slot.team.local.size, labels.number(operator_label(slot.node, slot.cost)))
+        )
+        self.duration = self._figures([slot.cost.duration for slot in self.slots])
+        self.flops = self._figures([np.rint(slot.node.flops).astype(np.int64) for slot in self.slots])
+        self.bytes = self._figures([np.rint(moved_bytes(slot.node)).astype(np.int64) for slot in self.slots])
+
+    def starts(self, run: Run, copies: range) -> Picoseconds:
+        """Starts, shape (copies, columns)."""
+        found = CopyStarts(run, copies)
+        return np.concatenate([found.of(slot.index, slot.team.local) for slot in self.slots], axis=1)
+
+    def _joined(self, of: Callable[[_Slot], Column]) -> Column:
+        return np.concatenate([of(slot) for slot in self.slots]) if self.slots else np.empty(0, dtype=np.int64)
+
+    def _figures(self, loads: Sequence[Column]) -> Column:
+        """A figure of each node by column, shape (1, columns), or (copies of the segment, columns)."""
+        if not loads:
+            return np.empty((1, 0), dtype=np.int64)
+        rows = max(load.shape[0] if load.ndim > 1 else 1 for load in loads)
+        parts: list[Column] = []
+        for load, slot in zip(loads, self.slots, strict=True):
+            table = load if load.ndim > 1 else load[None]
+            chosen = table if table.shape[1] == 1 else table[:, slot.team.local]
+            parts.append(np.broadcast_to(chosen, (rows, slot.team.local.size)))
+        return np.concatenate(parts, axis=1)
+
+
+def _slices(phase: PhaseTracks, run: Run, slots: _Slots, copies: range, arrows: Arrows) -> Mapping[str, Column]:
+    """Some copies of a run, in the order of their starts."""
+    begun = phase.begin + slots.starts(run, copies)
+    start, end = begun // 1000, (begun + _rows(slots.duration, run, copies)) // 1000
+    kept = end > start
+    flow = np.zeros(start.shape, dtype=np.int64)
+    by_node = {slot.index: kept[:, slot.columns] for slot in slots.slots}
+    flows = arrows.of_run(phase, run, {slot.index: slot.team for slot in slots.slots}, by_node)
+    for slot in slots.slots:
+        if slot.index in flows:
+            flow[:, slot.columns] = flows[slot.index]
+    layer = np.full(len(copies), ABSENT) if run.first_layer is None else run.first_layer + np.array(copies)
+    order = np.argsort(start[kept], kind="stable")
+
+    def column(values: Column) -> Column:
+        return np.broadcast_to(values, start.shape)[kept][order]
+
+    return block(
+        column(start),
+        column(end),
+        pid=column(slots.pid),
+        tid=column(slots.tid),
+        label=column(slots.label),
+        flow=column(flow),
+        micro_batch=run.micro_batch,
+        step=run.step,
+        layer=column(layer[:, None]),
+        flops=column(_rows(slots.flops, run, copies)),
+        bytes=column(_rows(slots.bytes, run, copies)),
+    )
+
+
+def _rows(figures: Column, run: Run, copies: range) -> Column:
+    """Those of some copies of a run, where copies differ."""
+    return figures[run.offset + copies.start : run.offset + copies.stop] if figures.shape[0] > 1 else figures

@@ -1,4 +1,4 @@
-"""Times of one execution of an operator, by rank, from what a timeline holds."""
+"""Times of one operator in the copies of a run, by rank, from what a timeline holds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ from dagc.timeline.timeline import Run, Timeline
 
 
 def duration_of(timeline: Timeline, run: Run, copy: int, node: int) -> Picoseconds:
-    """Duration in a run's copy, shape (1,) or (width,).
-
-    Where layers differ, a run may be the later part of their segment; its first layer tells which.
-    """
+    """Duration in a run's copy, shape (1,) or (width,)."""
     duration = timeline.priced.costs[run.template][node].duration
-    if duration.ndim == 1:
-        return duration
-    segment = timeline.priced.graph.programs[run.size][run.stage].segments[run.position]
-    before = 0 if run.first_layer is None or segment.first_layer is None else run.first_layer - segment.first_layer
-    return duration[before + copy]
+    return duration if duration.ndim == 1 else duration[run.offset + copy]
 
 
 def at_rank(times: Picoseconds, rank: int) -> int:
@@ -27,6 +20,30 @@ def at_rank(times: Picoseconds, rank: int) -> int:
     return int(times[rank if times.shape[0] > 1 else 0])
 
 
-def of_ranks(times: Picoseconds, local: Ranks) -> Picoseconds:
-    """The times of some local ranks, as an array of their own."""
+class CopyStarts:
+    """Starts in consecutive copies of a run. What it holds of a copy is read once, because it is worked out then."""
+
+    def __init__(self, run: Run, copies: range) -> None:
+        """Of these copies."""
+        last = len(run.starts) - 1
+        self._explicit = [run.starts[copy] for copy in copies if copy <= last]
+        self._shifts = run.shift * np.array([copy - last for copy in copies if copy > last], dtype=np.int64)[:, None]
+        self._last = run.starts[last] if self._shifts.size else ()
+
+    def of(self, node: int, local: Ranks) -> Picoseconds:
+        """Starts of a node on some local ranks, shape (copies, ranks)."""
+        rows = [_of_ranks(times[node], local)[None] for times in self._explicit]
+        if self._shifts.size:
+            rows.append(_of_ranks(self._last[node], local) + self._shifts)
+        return np.concatenate(rows)
+
+
+def durations(timeline: Timeline, run: Run, copies: range, node: int, local: Ranks) -> Picoseconds:
+    """Durations of some local ranks, in a shape that broadcasts to (copies, ranks)."""
+    duration = timeline.priced.costs[run.template][node].duration
+    rows = duration[run.offset + copies.start : run.offset + copies.stop] if duration.ndim > 1 else duration[None]
+    return rows if rows.shape[1] == 1 else rows[:, local]
+
+
+def _of_ranks(times: Picoseconds, local: Ranks) -> Picoseconds:
     return times[local] if times.shape[0] > 1 else np.full(local.size, times[0], dtype=np.int64)

@@ -2,7 +2,8 @@
 
 Turns timelines and a choice of ranks into numbered tracks. By default a rank stands for all of its team that behave
 alike, and its name lists them; a selection shows the ranks that it names, of all replicas. Ranks without a slice are
-not there.
+not there. The first process has the critical path, with two threads for each phase; the first thread of each other
+process has the micro-batches.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dagc.cost.memory import PoolMemory
 from dagc.export.rank_classes import MOST_RANKS, rank_classes
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
@@ -24,25 +26,46 @@ from dagc.timeline.timeline import Timeline
 
 LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 
+PATH_PROCESS = 1
+"""The process of the critical path."""
+
+PATH_THREADS = ("critical path", "where the time goes")
+"""Its threads for each phase, numbered from 1 on."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeamTracks:
-    """One process. `local` are the shown ranks of the team; lane l of the i-th is thread `first_thread + 2 i + l`."""
+    """One process. `local` are the shown ranks of the team.
+
+    Thread `first_thread` has the micro-batches, thread `first_thread + 1 + 2 i + l` lane l of the i-th shown rank.
+    `shown_as[rank]` says which of the shown ranks a local rank of the team is or is like, -1 where none.
+    """
 
     pid: int
     name: str
     first_thread: int
     local: Ranks
     titles: tuple[str, ...]
+    shown_as: Ranks
+
+    def threads(self, lane: Lane) -> Ranks:
+        """The threads of a lane, by shown rank."""
+        return self.first_thread + 1 + LANES.index(lane) + len(LANES) * np.arange(self.local.size, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhaseTracks:
-    """One phase of one replica: its tracks by team, and when it begins, in picoseconds."""
+    """One phase of one replica: its tracks by team, and when it begins, in picoseconds.
+
+    `number` counts phases in the order of time. `is_first`: the replica whose critical path is that of the deployment.
+    """
 
     timeline: Timeline
     begin: int
     teams: tuple[TeamTracks, ...]
+    number: int
+    name: str
+    is_first: bool
 
     @property
     def is_shown(self) -> bool:
@@ -52,27 +75,31 @@ class PhaseTracks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traced:
-    """What a trace is made of: a plan, its graph, the timelines of `graph.phases` and those of `graph.others`."""
+    """What a trace is made of: a plan, its graph, the timelines of `graph.phases` and those of `graph.others`, and
+    what each pool holds.
+    """
 
     plan: Plan
     graph: Graph
     timelines: tuple[Timeline, ...]
     others: tuple[Timeline, ...] = ()
+    memory: tuple[PoolMemory, ...] = ()
 
 
 def tracks(traced: Traced, ranks: RankSelection | None) -> Iterator[PhaseTracks]:
     """The tracks in the order of their numbers; without a selection those of one rank of each class."""
-    pid, thread = 1, 1
+    pid, thread = PATH_PROCESS + 1, 1 + len(PATH_THREADS) * len(traced.timelines)
     for order, name, timeline, begin in _phases(traced, with_others=ranks is not None):
         graph = timeline.priced.graph
         for replica in graph.replicas if ranks else graph.replicas[:1]:
             teams: list[TeamTracks] = []
-            for local, titles, index in _shown(traced.plan, timeline, replica, ranks):
+            for local, titles, shown_as, index in _shown(traced.plan, timeline, replica, ranks):
                 title = _process_name(order, name, graph, index, replica, ranks is not None)
-                teams.append(TeamTracks(pid, title, thread, local, titles))
+                teams.append(TeamTracks(pid, title, thread, local, titles, shown_as))
                 pid += 1
-                thread += len(LANES) * local.size
-            yield PhaseTracks(timeline, begin, tuple(teams))
+                thread += 1 + len(LANES) * local.size
+            is_first = any(timeline is one for one in traced.timelines) and replica == graph.replicas[0]
+            yield PhaseTracks(timeline, begin, tuple(teams), order, name, is_first)
 
 
 def _phases(traced: Traced, with_others: bool) -> Iterator[tuple[int, str, Timeline, int]]:
@@ -90,19 +117,22 @@ def _phases(traced: Traced, with_others: bool) -> Iterator[tuple[int, str, Timel
 
 def _shown(
     plan: Plan, timeline: Timeline, replica: int, ranks: RankSelection | None
-) -> Iterator[tuple[Ranks, tuple[str, ...], int]]:
-    """Local ranks and their titles, by team."""
+) -> Iterator[tuple[Ranks, tuple[str, ...], Ranks, int]]:
+    """Local ranks and their titles, which of them each rank of the team is shown as, and the team."""
     graph = timeline.priced.graph
     if ranks is None:
         for index, classes in enumerate(rank_classes(timeline)):
             local = np.array(classes.representatives[:MOST_RANKS], dtype=np.int64)
-            yield local, classes.shown_names, index
+            titles = tuple(f"{number:02} {name}" for number, name in enumerate(classes.shown_names))
+            yield local, titles, np.where(classes.label < local.size, classes.label, -1), index
         return
     move = first_rank(plan, graph, replica) - first_rank(plan, graph, graph.replicas[0])
     for index, team in enumerate(graph.teams):
         everyone = team.ranks + move
         local = np.flatnonzero(ranks.holds(everyone))
-        yield local, tuple(f"rank {rank:04}" for rank in everyone[local].tolist()), index
+        shown_as = np.full(team.width, -1, dtype=np.int64)
+        shown_as[local] = np.arange(local.size)
+        yield local, tuple(f"rank {rank:04}" for rank in everyone[local].tolist()), shown_as, index
 
 
 def first_rank(plan: Plan, graph: PhaseGraph, replica: int) -> int:

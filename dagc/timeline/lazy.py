@@ -49,19 +49,19 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
 
 
 class Runs(Sequence[Run]):
-    """Everything that ran up to the last segment of step 0, in order."""
+    """Executed segments as runs, in order."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, executed: Sequence[Executed]) -> None:
         """Of one phase."""
-        self._history = history
+        self._executed = executed
 
     @cached_property
     def _runs(self) -> tuple[Run, ...]:
-        return tuple(map(_run, self._history.executed))
+        return tuple(map(_run, self._executed))
 
     def __len__(self) -> int:
         """Runs."""
-        return len(self._history.executed)
+        return len(self._executed)
 
     @overload
     def __getitem__(self, index: int) -> Run: ...

@@ -25,6 +25,7 @@ from dagc.timeline.lazy import Runs, Slack
 from dagc.timeline.order import period_turns, periods_of_first_step, repeats, shares_a_team
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
+from dagc.timeline.spent import Spent
 from dagc.timeline.steady import Steady, settle
 from dagc.timeline.steps import Steps, all_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
@@ -58,30 +59,37 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     tasks, steps = (known or KnownSteps()).of(priced)
     executor = Executor(steps, len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor) if executor.stages == 1 or shares_a_team(graph) else Follow(executor)
-    history = _first_step(replay, graph, tasks)
+    blocks = _first_step(replay, graph)
+    last = max((number for number, block in enumerate(blocks) if _has_first_step(block)), default=-1)
+    history = History(graph, tasks, blocks[: last + 1])
     path = critical_path(history)
     steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
+    after = [executed for block in blocks[last + 1 :] for executed in block]
     return Timeline(
         priced=priced,
-        runs=Runs(history),
+        runs=Runs(history.executed),
         makespan=history.makespan,
         interval=steady.interval,
         path=path,
         shares=phase_shares(tasks, priced.costs, path, steady.window, steady.interval),
         slack=Slack(history),
         busy=_busy(graph, tasks),
+        later=Runs([*after, *steady.soonest]),
+        spent=Spent(priced.costs, path, steady.window, steady.interval),
     )
 
 
-def _first_step(replay: Replay | Follow, graph: PhaseGraph, tasks: Sequence[Tasks]) -> History:
-    """Everything up to the last segment of step 0, in order."""
+def _first_step(replay: Replay | Follow, graph: PhaseGraph) -> list[list[Executed]]:
+    """The blocks of the periods that step 0 is in, in order."""
     kept: list[list[Executed]] = []
     for period in range(periods_of_first_step(graph)):
         kept += [block for turn in period_turns(graph, period) for block in replay.run(turn)]
         replay.executor.finish(period)
-    while kept and all(executed.member.step > 0 for executed in kept[-1]):
-        kept.pop()
-    return History(graph, tasks, kept)
+    return kept
+
+
+def _has_first_step(block: list[Executed]) -> bool:
+    return any(executed.member.step == 0 for executed in block)
 
 
 def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:

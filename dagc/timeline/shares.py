@@ -61,10 +61,10 @@ def phase_shares(
     spent = path.time_by_rank()
     if not spent or interval <= 0:
         return Shares(0.0, 0.0, 0.0, 1.0)
-    team, rank = _busiest(spent)
+    team, rank = busiest(spent)
     periods = [[e for e in period if team in e.member.program.teams] for period in window]
     memory = sum(_memory_bound(tasks, costs, executed, team, rank) for executed in periods[-1])
-    lanes = [_lanes(period, team, rank) for period in periods]
+    lanes = [occupied(period, team, rank) for period in periods]
     overlap = sum(a[0].overlap(b[1]) for a in lanes for b in lanes) - sum(a[0].overlap(a[1]) for a in lanes[:-1])
     compute = lanes[-1][0].total
     communication = max(0, lanes[-1][1].total - overlap)
@@ -76,7 +76,7 @@ def _shares(compute: int, memory: int, communication: int, whole: int) -> Shares
     return Shares(compute / whole, memory / whole, communication / whole, bubble / whole)
 
 
-def _busiest(spent: dict[tuple[int, int], int]) -> tuple[int, int]:
+def busiest(spent: dict[tuple[int, int], int]) -> tuple[int, int]:
     """The team, and its rank, with the most time on the path; the first of equals."""
     teams: dict[int, int] = {}
     for (team, _), time in spent.items():
@@ -108,7 +108,7 @@ def _over_copies(duration: Picoseconds, executed: Executed, rank: int) -> int:
     return int(duration[first : first + executed.count, rank if duration.shape[1] > 1 else 0].sum())
 
 
-def _lanes(period: list[Executed], team: int, rank: int) -> tuple[Busy, Busy]:
+def occupied(period: list[Executed], team: int, rank: int) -> tuple[Busy, Busy]:
     """Every step of a rank in a period, on the compute and on the communication lane."""
     return _busy(*_lane(period, team, rank, 0)), _busy(*_lane(period, team, rank, 1))
 

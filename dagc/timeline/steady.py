@@ -33,12 +33,20 @@ SAME_PACE = 4
 """Equal consecutive shifts of every component after which each class of ranks counts as settled."""
 
 
+SHOWN = 2
+"""Periods after the first step that are kept to be looked at; no fewer ever run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """`interval` in picoseconds, rounded; `window` holds what ran in the last two periods, the older one first."""
+    """`interval` in picoseconds, rounded; `window` holds what ran in the last two periods, the older one first.
+
+    `soonest` are the periods after the first step, the first `SHOWN` of them.
+    """
 
     interval: int
     window: tuple[list[Executed], ...]
+    soonest: tuple[Executed, ...] = ()
 
 
 def settle(replay: Replay | Follow, graph: PhaseGraph) -> Steady:
@@ -46,17 +54,21 @@ def settle(replay: Replay | Follow, graph: PhaseGraph) -> Steady:
     executor = replay.executor
     states = [executor.pending()]
     window: list[list[Executed]] = []
+    soonest: list[Executed] = []
     first = periods_of_first_step(graph)
     for period in range(first, first + MOST_STEPS):
         done = [one for turn in period_turns(graph, period) for block in replay.run(turn) for one in block]
         executor.finish(period)
         states.append(executor.pending())
         window = [*window[-1:], done]
+        soonest += done if period < first + SHOWN else ()
         interval = _interval(states)
         if interval is not None and len(window) > 1:
-            return Steady(interval, tuple(window))
+            return Steady(interval, tuple(window), tuple(soonest))
     half = len(states) // 2
-    return Steady(round((_last(states[-1]) - _last(states[half])) / (len(states) - 1 - half)), tuple(window))
+    return Steady(
+        round((_last(states[-1]) - _last(states[half])) / (len(states) - 1 - half)), tuple(window), tuple(soonest)
+    )
 
 
 def _interval(states: list[list[Time]]) -> int | None:

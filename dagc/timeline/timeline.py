@@ -10,8 +10,10 @@ works itself out when it is read. Starts of a copy are found anew each time; of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds, PricedPhase
@@ -72,6 +74,26 @@ class Shares:
     bubble: float
 
 
+class Spending(StrEnum):
+    """What a rank's time goes on; a field of `Shares` each."""
+
+    COMPUTE = "compute"
+    MEMORY = "memory"
+    COMMUNICATION = "communication"
+    BUBBLE = "bubble"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Time that local rank `rank` of a team spends on one thing."""
+
+    team: int
+    rank: int
+    start: int
+    end: int
+    spending: Spending
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
     """The schedule of one phase.
@@ -79,7 +101,9 @@ class Timeline:
     `makespan` is the end of the last node of step 0. `interval` is the steady-state time of a step (decode; equal to
     `makespan` elsewhere). `runs` stand in program order. `slack[(size, stage, position)]` gives, by node of the
     segment's template, the least time by which any of its executions could be later without moving the end.
-    `busy[(team, lane)]` is the time that the lane is occupied in step 0, by rank, shape (1,) or (width,).
+    `busy[(team, lane)]` is the time that the lane is occupied in step 0, by rank, shape (1,) or (width,). `later` are
+    runs that follow `runs`, of some further steps of a phase that repeats. `spent` is what `shares` sum up: stretches
+    without a gap, of one rank over the whole phase, or over one steady interval of a phase that repeats.
     """
 
     priced: PricedPhase
@@ -90,3 +114,17 @@ class Timeline:
     shares: Shares
     slack: Mapping[tuple[int, int, int], tuple[int, ...]]
     busy: dict[tuple[int, Lane], Picoseconds]
+    later: Sequence[Run] = ()
+    spent: Sequence[Stretch] = ()
+
+    @property
+    def steps(self) -> int:
+        """Steps, from step 0 on, of which all is there."""
+        invocations = {(run.step, run.micro_batch, run.stage) for run in (*self.runs, *self.later)}
+        counts = Counter(step for step, _, _ in invocations)
+        return sum(count == counts[0] for count in counts.values())
+
+    def shown(self) -> Iterator[Run]:
+        """The runs of those steps, in order."""
+        steps = self.steps
+        return (run for run in (*self.runs, *self.later) if run.step < steps)

@@ -1,8 +1,8 @@
 """How long a trace of all ranks takes to write and to load, in both formats.
 
 Prints a table: `python -m tests.bench.traces`. The plan has 1.2 million slices: 8 micro-batches of DeepSeek-V3's
-prefill, and a decode step, over 256 ranks. Writing is the whole of `dagc compile`, the other files included; loading is
-a real trace processor's, its start included.
+prefill, and three decode steps, over 128 ranks. Writing is the whole of `dagc compile`, the other files included;
+loading is a real trace processor's, its start included.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.harness.traceprocessor import DROPPED, TraceProcessor
 
 PLAN = """model deepseek-v3
 cluster h100-sxm
-workload { batch 4096    prompt 512    output 128 }
-strategy main = pp 4 [micro 8] < ep 64 >
+workload { batch 2048    prompt 512    output 128 }
+strategy main = pp 4 [micro 8] < ep 32 >
 """
 FILES = {"json": "trace.json", "perfetto": "trace.pftrace"}
 MEASURED = """

@@ -1,7 +1,8 @@
 """Writes anew what the README shows of commands: `python -m tests.harness.refresh`, to read through before a commit.
 
 Each console block is run, and what a command prints replaces what stood below it. Where an ellipsis stood for lines, it
-stays, with as many lines before and after it as before. The flowchart and the showcase are made again too.
+stays, with as many lines before and after it as before. The flowchart and the showcase are made again too, and so are
+the answers to the queries in the page on the trace.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from pathlib import Path
 
 from tests.harness import shell
 from tests.harness.places import EXAMPLES, README, ROOT
+from tests.harness.queries import answer
+from tests.harness.traceprocessor import TraceProcessor
 
 _BLOCK = re.compile(r"^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLOWCHART = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
+_QUERY = re.compile(r"(?P<query>^```sql\n(?P<sql>.*?)^```\n\n```text\n).*?^```$", re.MULTILINE | re.DOTALL)
+TRACE_PAGE = ROOT / "docs" / "trace.md"
 
 
 def refreshed(block: str, directory: Path) -> str:
@@ -62,6 +67,16 @@ def main() -> None:
         shell.run_dagc("compile", str(pools), "-o", name, cwd=directory)
         for shown in SHOWCASE.glob("*.svg"):
             shown.write_bytes((directory / pools.stem / "one_pool" / shown.name).read_bytes())
+        shell.run_dagc("compile", str(plan), "-o", name, cwd=directory)
+        _answer_queries(directory / plan.stem / "main" / "trace.json")
+
+
+def _answer_queries(trace: Path) -> None:
+    """The tables of the page on the trace."""
+    with TraceProcessor(trace) as processor:
+        text = TRACE_PAGE.read_text(encoding="utf-8")
+        asked = _QUERY.sub(lambda found: f"{found['query']}{answer(processor, found['sql'])}```", text)
+    TRACE_PAGE.write_text(asked, encoding="utf-8")
 
 
 if __name__ == "__main__":

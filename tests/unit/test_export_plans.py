@@ -13,10 +13,11 @@ import pytest
 
 import dagc.export
 from dagc import driver
-from dagc.export.chrome_trace import trace_bytes
 from dagc.export.graph_json import to_node_link
 from dagc.export.opened import services
 from dagc.export.renderers import render
+from dagc.export.trace_json import trace_json
+from dagc.export.tracks import Traced
 from dagc.export.views.dot import to_dot
 from dagc.export.views.draw import view_of
 from dagc.export.views.scene import Scene
@@ -80,7 +81,7 @@ def test_data_is_an_acyclic_graph_of_the_schema(plan: Compiled) -> None:
 
 def test_the_trace_loses_nothing(plan: Compiled, tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
-    path.write_bytes(trace_bytes(*plan))
+    path.write_bytes(b"".join(trace_json(Traced(*plan))))
     events = json.loads(path.read_bytes())["traceEvents"]
     with TraceProcessor(path) as processor:
         assert processor.query(DROPPED) == []

@@ -15,17 +15,15 @@ from dagc import driver, export
 from dagc.expand.count import slots
 from dagc.export.perfetto import perfetto_trace
 from dagc.export.ranks import RankSelection, parse_ranks
-from dagc.export.ranks_trace import ranks_trace
 from dagc.export.requested import Request, TraceFormat, requested_files
+from dagc.export.trace_json import trace_json
 from dagc.export.tracks import Traced
 from dagc.source import Source
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
 
 ALL = RankSelection()
 SLICES = (
-    "select ts, dur, s.name as name, category, t.name as thread, p.name as process, "
-    "extract_arg(s.arg_set_id, '{prefix}micro_batch') as micro_batch, "
-    "extract_arg(s.arg_set_id, '{prefix}layer') as layer "
+    "select ts, dur, s.name as name, category, t.name as thread, p.name as process, {arguments} "
     "from slice s join thread_track k on s.track_id = k.id join thread t using (utid) join process p using (upid) "
     "order by process, thread, ts"
 )
@@ -37,14 +35,33 @@ def traced(strategy: str, model: str = "mixtral-8x7b { layers 3 }", batch: int =
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None
-    return Traced(checked.plan, priced.graph, priced.timelines, priced.others)
+    assert priced.assessment.memory is not None
+    held = tuple(pool.by_rank for pool in priced.assessment.memory.pools)
+    return Traced(checked.plan, priced.graph, priced.timelines, priced.others, held)
 
 
-def slices(path: Path, prefix: str) -> list[dict[str, Any]]:
+ARGUMENTS = (
+    "operator", "bound", "shape", "group_size", "plan", "stage", "micro_batch", "step", "layer", "rank", "flops",
+    "bytes",
+)  # fmt: skip
+COUNTERS = (
+    "select p.name as process, k.name as name, ts, value from counter c join process_counter_track k "
+    "on c.track_id = k.id join process p using (upid) order by 1, 2, 3"
+)
+ARROWS = (
+    "select a.ts as tail, a.dur as tail_dur, a.name as tail_name, b.ts as head, b.dur as head_dur, b.name as head_name "
+    "from flow f join slice a on a.id = f.slice_out join slice b on b.id = f.slice_in order by 1, 2, 3, 4, 5, 6"
+)
+
+
+def held(path: Path, prefix: str) -> dict[str, list[dict[str, Any]]]:
+    """Slices with all arguments, counters and arrows, as the trace processor has them."""
+    arguments = ", ".join(f"extract_arg(s.arg_set_id, '{prefix}{name}') as {name}" for name in ARGUMENTS)
     with TraceProcessor(path) as processor:
         assert processor.query(DROPPED) == []
         assert processor.query("select max(depth) as depth from slice") == [{"depth": 0}]
-        return processor.query(SLICES.format(prefix=prefix))
+        queries = {"slices": SLICES.format(arguments=arguments), "counters": COUNTERS, "arrows": ARROWS}
+        return {name: processor.query(query) for name, query in queries.items()}
 
 
 @pytest.mark.parametrize(
@@ -65,30 +82,33 @@ def test_what_is_no_selection_is_none(text: str) -> None:
     ["pp 2 < ep 4 ; tp 2 >", "pp 2 < tp 2 > | ep 4", "prefill < ep 4 > | decode < pp 2 < ep 2 > >", "dp 2 < ep 4 >"],
 )
 @pytest.mark.parametrize("ranks", [ALL, None], ids=["all", "default"])
-def test_both_formats_hold_the_same_slices(strategy: str, ranks: RankSelection | None, tmp_path: Path) -> None:
-    of = traced(strategy)
-    (tmp_path / "a.json").write_bytes(b"".join(ranks_trace(of, ranks)))
+def test_both_formats_hold_the_same(strategy: str, ranks: RankSelection | None, tmp_path: Path) -> None:
+    of = traced(strategy, "mixtral-8x7b { layers 2 }", 4)
+    (tmp_path / "a.json").write_bytes(b"".join(trace_json(of, ranks)))
     (tmp_path / "a.pftrace").write_bytes(b"".join(perfetto_trace(of, ranks)))
-    in_json = slices(tmp_path / "a.json", "args.")
-    assert in_json == slices(tmp_path / "a.pftrace", "debug.")
-    assert len(in_json) > 50
+    in_json = held(tmp_path / "a.json", "args.")
+    assert in_json == held(tmp_path / "a.pftrace", "debug.")
+    assert len(in_json["slices"]) > 50
+    assert len(in_json["counters"]) > 50
+    assert len(in_json["arrows"]) > 0 or strategy == "dp 2 < ep 4 >"
 
 
 def test_all_ranks_have_every_execution_that_takes_time() -> None:
     """Both replicas of `dp 2 < ep 4 >` are there: 8 ranks, and the same slices on each lane of a phase."""
     of = traced("dp 2 < ep 4 >")
-    events = json.loads(b"".join(ranks_trace(of, ALL)))["traceEvents"]
+    events = json.loads(b"".join(trace_json(of, ALL)))["traceEvents"]
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-    assert sorted({name.split(" ·")[0] for name in names.values()}) == [f"rank {rank:04}" for rank in range(8)]
-    found = sum(e["ph"] == "X" for e in events)
-    most = sum(slots(t.priced.graph) * len(t.priced.graph.replicas) for t in of.timelines)
+    ranks = {name.split(" ·")[0] for name in names.values() if name.startswith("rank ")}
+    assert sorted(ranks) == [f"rank {rank:04}" for rank in range(8)]
+    found = sum(e["ph"] == "X" and names[e["pid"], e["tid"]].startswith("rank ") for e in events)
+    most = sum(t.steps * slots(t.priced.graph) * len(t.priced.graph.replicas) for t in of.timelines)
     assert most // 2 < found <= most
 
 
 def test_a_selection_shows_its_ranks_only() -> None:
-    events = json.loads(b"".join(ranks_trace(traced("dp 2 < ep 4 >"), RankSelection(((3, 4),)))))["traceEvents"]
-    threads = {e["args"]["name"].split(" ·")[0] for e in events if e["name"] == "thread_name"}
-    assert threads == {"rank 0003", "rank 0004"}
+    events = json.loads(b"".join(trace_json(traced("dp 2 < ep 4 >"), RankSelection(((3, 4),)))))["traceEvents"]
+    threads = {e["args"]["name"].split(" ·")[0] for e in events if e["name"] == "thread_name" and e["pid"] > 1}
+    assert threads - {"micro-batches"} == {"rank 0003", "rank 0004"}
 
 
 def test_a_compressed_trace_is_the_same_and_replaces_the_default() -> None:
@@ -97,7 +117,7 @@ def test_a_compressed_trace_is_the_same_and_replaces_the_default() -> None:
     assert problems == ()
     assert list(files) == ["trace.json.gz"]
     packed = b"".join(files["trace.json.gz"])
-    assert gzip.decompress(packed) == b"".join(ranks_trace(of, ALL))
+    assert gzip.decompress(packed) == b"".join(trace_json(of, ALL))
     (name,) = requested_files(of, Request(trace_format=TraceFormat.PERFETTO))[0]
     assert name == "trace.pftrace"
 
@@ -134,9 +154,12 @@ def test_the_expanded_graph_of_one_rank_is_connected_to_nothing_else() -> None:
 
 
 def test_what_does_not_fit_is_refused_with_its_size() -> None:
-    """All 4 ranks: every slot of both phases, 290 bytes each. Of 8, 4, 2 ranks, 2 are the most that fit."""
+    """All 4 ranks: every slot of a prefill and three decode steps, SIZE bytes each. Of 8, 4, 2 ranks, 2 are the most
+    that fit.
+    """
     of = traced("ep 4")
-    found = sum(slots(t.priced.graph) for t in of.timelines)
+    prefill, decode = (slots(t.priced.graph) for t in of.timelines)
+    found = prefill + 3 * decode
     files, (problem,) = requested_files(of, Request(ALL, limit=290 * found - 1))
     assert files == {}
     assert problem.code.code == "X301"
@@ -162,7 +185,7 @@ def test_a_rank_that_is_not_there_is_named() -> None:
 def test_a_million_slices_load_without_a_dropped_one(tmp_path: Path) -> None:
     """Peak memory of the writer is a table of slices; the reader must take every one."""
     of = traced("pp 4 [micro 8] < ep 64 >", "deepseek-v3", 4096)
-    for name, content in (("a.json", ranks_trace(of, ALL)), ("a.pftrace", perfetto_trace(of, ALL))):
+    for name, content in (("a.json", trace_json(of, ALL)), ("a.pftrace", perfetto_trace(of, ALL))):
         path = tmp_path / name
         with path.open("wb") as stream:
             stream.writelines(content)

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.export.page.kinds import KINDS, Kind, kind_of
-from dagc.export.times import of_ranks
+from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
 from dagc.export.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
 from dagc.graph.ops import Lane
-from dagc.plan.layout import Ranks
-from dagc.timeline.timeline import Run, Timeline
+from dagc.timeline.timeline import Run
 
 MOST_BLOCKS = 3000
 """Blocks of one phase."""
@@ -128,14 +127,13 @@ def _slices(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> Ite
     """The columns of all slices of a run that take time, operator by operator, over copies and shown ranks."""
     graph = phase.timeline.priced.graph
     teams = graph.programs[run.size][run.stage].teams
-    explicit = [run.starts[copy] for copy in range(min(len(run.starts), run.count))]
-    copies = np.arange(run.count, dtype=np.int64)
+    starts, copies = CopyStarts(run, range(run.count)), np.arange(run.count, dtype=np.int64)
     for index, node in enumerate(graph.templates[run.template].nodes):
         team = team_of(teams, node)
         local = phase.teams[team].local[: rows.kept[team]]
         tracks = LANES.index(node.op.lane) + len(LANES) * (rows.first[team] + np.arange(local.size))
-        begun = _starts([of_ranks(times[index], local) for times in explicit], run)
-        lasting = _durations(phase.timeline, run, index, local)
+        begun = starts.of(index, local)
+        lasting = durations(phase.timeline, run, range(run.count), index, local)
         begun, lasting, tracks, layers = np.broadcast_arrays(begun, lasting, tracks, copies[:, None])
         kept = lasting >= 1000
         start, busy, size = begun[kept] // 1000, lasting[kept] // 1000, int(kept.sum())
@@ -146,19 +144,6 @@ def _slices(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> Ite
         shared = np.full(size, len(names) - 1), np.full(size, KINDS.index(_kind(node)))
         batch = np.full(size, run.micro_batch)
         yield tracks[kept], start, start + busy, *shared, layer, batch, np.ones(size, dtype=np.int64), busy
-
-
-def _starts(explicit: list[_INT], run: Run) -> _INT:
-    """Picoseconds by copy and rank: those that are held, and the shifts of the last."""
-    further = np.arange(1, run.count - len(explicit) + 1, dtype=np.int64)[:, None] * run.shift
-    return np.concatenate([np.stack(explicit), explicit[-1] + further])
-
-
-def _durations(timeline: Timeline, run: Run, node: int, local: Ranks) -> _INT:
-    """Picoseconds by copy (or one row for all) and rank."""
-    duration = timeline.priced.costs[run.template][node].duration
-    rows = duration[None] if duration.ndim == 1 else duration[run.offset : run.offset + run.count]
-    return rows[:, local] if rows.shape[1] > 1 else np.broadcast_to(rows, (rows.shape[0], local.size))
 
 
 def _kind(node: Node) -> Kind:

@@ -1,7 +1,7 @@
-"""Text of a plan made fit for a picture: harmless, of bounded length, and of known width.
+r"""Text of a plan made fit for a picture: harmless, of bounded length, and of known width.
 
 What XML cannot hold becomes U+FFFD, and what would turn the direction of its neighbours is shown as an escape
-(`\\u202e`); text with letters that run from right to left is isolated, so that the words around it keep their order.
+(`\u202e`); text with letters that run from right to left is isolated, so that the words around it keep their order.
 Widths are those of Helvetica, in which the pictures are set.
 """
 

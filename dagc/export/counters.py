@@ -1,0 +1,181 @@
+"""Memory and link use over time, of the first shown rank of each team.
+
+Turns the memory model and the runs into steps of a counter. Memory is weights, buffers and reserve, which stay; the
+cache, which in prefill grows with every layer of every micro-batch that has been written, to that of the whole prompts,
+and in decode is that of the context that the steps are priced at (the prompt and half of the output), one token longer
+with every step; and activations, while the stage is at work on a micro-batch. Link use is what the rank sends over the
+time that it takes: bytes a second inside the node, and on the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagc.catalog.device import Backend
+from dagc.cost.memory import MemoryPart, PoolMemory
+from dagc.cost.traffic import traffic
+from dagc.export.invocations import Invocation, invocations
+from dagc.export.slice_table import Column
+from dagc.export.times import CopyStarts, durations
+from dagc.export.titles import team_of
+from dagc.export.tracks import PhaseTracks, Traced
+from dagc.graph.graph import Load
+from dagc.graph.ops import KV_WRITE, RECURRENCE
+from dagc.graph.priced import PICOSECONDS
+from dagc.plan.deployment import Phase
+from dagc.timeline.timeline import Run
+
+_WRITES = (KV_WRITE, RECURRENCE)
+"""Operators after which a layer's part of the cache is there."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counter:
+    """A counter of a process: `values` from each of `times` on, in ns."""
+
+    pid: int
+    name: str
+    key: str
+    times: Column
+    values: Column
+
+
+def counters(traced: Traced, phase: PhaseTracks) -> Iterator[Counter]:
+    """All counters of a phase, team by team."""
+    busy = invocations(phase)
+    for number, team in enumerate(phase.teams):
+        if not team.local.size:
+            continue
+        rank = _rank_name(phase, number)
+        for key, (times, values) in _memory(traced, phase, number, busy[number]).items():
+            yield Counter(team.pid, f"memory {rank}", key, (phase.begin + times) // 1000, values)
+        for key, (times, values) in _links(traced, phase, number).items():
+            yield Counter(team.pid, f"sent {rank}", key, (phase.begin + times) // 1000, values)
+
+
+_Steps = tuple[Column, Column]
+"""Times in ps from the beginning of the phase, and values from there on."""
+
+
+def _rank_name(phase: PhaseTracks, number: int) -> str:
+    title = phase.teams[number].titles[0]
+    return title.split(" ", 1)[1] if title[:2].isdigit() else title
+
+
+def _memory(traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocation]) -> dict[str, _Steps]:
+    """Bytes of the first shown rank of a team: in all, of cache, of activations. None in the hand-over."""
+    graph = phase.timeline.priced.graph
+    team, rank = graph.teams[number], int(phase.teams[number].local[0])
+    held = next((pool for pool in traced.memory if pool.pool == team.pool), None)
+    if held is None or graph.phase is Phase.BOTH or not busy:
+        return {}
+
+    def of(part: Load) -> int:
+        return round(float(part[team.stage, min(rank, part.shape[1] - 1)]))
+
+    stays = sum(of(size) for part, size in held.parts.items() if part in _STAYS)
+    cache = _cache(traced, phase, number, busy, of, held)
+    active = of(held.activations[graph.phase]) if graph.phase in held.activations else 0
+    edges = np.array([(one.start, active) for one in busy] + [(one.end, 0) for one in busy], dtype=np.int64)
+    activations = _by_time(edges[:, 0], edges[:, 1])
+    times = np.unique(np.concatenate([[0], cache[0], activations[0]]))
+    parts = [_at(steps, times) for steps in (cache, activations)]
+    return {"total bytes": (times, stays + parts[0] + parts[1]), "cache bytes": cache, "activation bytes": activations}
+
+
+_STAYS = (MemoryPart.WEIGHTS, MemoryPart.COMMUNICATION, MemoryPart.RESERVE)
+
+
+def _cache(
+    traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocation], of: Callable[[Load], int], held: PoolMemory
+) -> _Steps:
+    workload, graph = traced.plan.facts.workload, phase.timeline.priced.graph
+    if graph.phase is Phase.DECODE:
+        context = workload.prompt + workload.output // 2
+        begun = {one.step: one.start for one in reversed(busy)}
+        steps = sorted(begun)
+        values = [of(held.cache_of(context + step)) for step in steps]
+        return np.array([0, *(begun[step] for step in steps[1:])]), np.array(values, dtype=np.int64)
+    full = of(held.cache_of(workload.prompt))
+    written = [_written(phase, run, number) for run in phase.timeline.shown()]
+    times = np.concatenate([time for time, _ in written])
+    sequences = np.concatenate([np.full(time.size, count) for time, count in written])
+    order = np.argsort(times, kind="stable")
+    grown = np.cumsum(sequences[order])
+    values = np.rint(full * grown / max(1, grown[-1] if grown.size else 1)).astype(np.int64)
+    return _by_time(np.concatenate([[0], times[order]]), np.concatenate([[0], values]))
+
+
+def _written(phase: PhaseTracks, run: Run, number: int) -> tuple[Column, int]:
+    """When the cache of each copy of a run is there, and of how many sequences it is."""
+    graph = phase.timeline.priced.graph
+    teams, local = graph.programs[run.size][run.stage].teams, phase.teams[number].local[:1]
+    writes = [
+        index
+        for index, node in enumerate(graph.templates[run.template].nodes)
+        if node.op in _WRITES and team_of(teams, node) == number
+    ]
+    if not writes:
+        return np.empty(0, dtype=np.int64), 0
+    copies = range(run.count)
+    starts = CopyStarts(run, copies)
+    ends = [starts.of(index, local) + durations(phase.timeline, run, copies, index, local) for index in writes]
+    return np.concatenate(ends).ravel(), graph.sequences[run.size]
+
+
+def _links(traced: Traced, phase: PhaseTracks, number: int) -> dict[str, _Steps]:
+    """Bytes a second of the first shown rank of a team, by kind of link, where it sends any."""
+    found: dict[str, list[_Steps]] = {"link bytes/s": [], "network bytes/s": []}
+    merges = traced.plan.facts.cluster.collectives is Backend.CUSTOM
+    for run in phase.timeline.shown():
+        for start, end, near, far in _sent(phase, run, number, merges):
+            for key, size in (("link bytes/s", near), ("network bytes/s", far)):
+                if size.any():
+                    rate = np.rint(size * (PICOSECONDS / np.maximum(end - start, 1))).astype(np.int64)
+                    found[key].append((np.concatenate([end, start]), np.concatenate([np.zeros_like(rate), rate])))
+    steps = {
+        key: tuple(np.concatenate(one) for one in zip(*edges, strict=True)) for key, edges in found.items() if edges
+    }
+    return {key: _by_time(times, values) for key, (times, values) in steps.items()}
+
+
+def _sent(phase: PhaseTracks, run: Run, number: int, merges: bool) -> Iterator[tuple[Column, Column, Load, Load]]:
+    """Start, end, and bytes by kind of link, of each copy of each exchange of a run that takes time."""
+    timeline = phase.timeline
+    graph = timeline.priced.graph
+    teams, local = graph.programs[run.size][run.stage].teams, phase.teams[number].local[:1]
+    copies = range(run.count)
+    begun: CopyStarts | None = None
+    for index, node in enumerate(graph.templates[run.template].nodes):
+        if node.communication is None or team_of(teams, node) != number:
+            continue
+        length = durations(timeline, run, copies, index, local)
+        if not length.any():
+            continue
+        begun = begun or CopyStarts(run, copies)
+        start = begun.of(index, local)
+        sent = traffic(node.communication, merges)
+        near, far = (np.broadcast_to(_row(load, run, copies, local), start.shape) for load in (sent.link, sent.network))
+        yield start.ravel(), (start + length).ravel(), near.ravel(), far.ravel()
+
+
+def _row(load: Load, run: Run, copies: range, local: Column) -> Load:
+    rows = load[run.offset + copies.start : run.offset + copies.stop] if load.ndim > 1 else load[None]
+    return rows if rows.shape[1] == 1 else rows[:, local]
+
+
+def _by_time(times: Column, values: Column) -> _Steps:
+    """In the order of time, one value for each moment: the largest, because what ends makes way for what begins."""
+    order = np.lexsort((values, times))
+    times, values = times[order], values[order]
+    last = np.append(times[1:] > times[:-1], True) if times.size else np.empty(0, dtype=np.bool_)
+    return times[last], values[last]
+
+
+def _at(steps: _Steps, times: Column) -> Column:
+    """The value at each time; 0 before the first."""
+    place = np.searchsorted(steps[0], times, side="right") - 1
+    return np.where(place >= 0, steps[1][np.maximum(place, 0)], 0)

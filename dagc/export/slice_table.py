@@ -1,0 +1,77 @@
+"""Slices as tables of columns, some ten thousand at a time, whatever they show and however they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+TABLE = 50_000
+"""Slices of a table; the last block that was added may bring more."""
+
+Column = npt.NDArray[np.int64]
+
+NUMBERS = ("micro_batch", "step", "layer", "rank", "flops", "bytes")
+"""Arguments of a slice that are numbers; none is below 0."""
+
+ABSENT = -1
+"""A number that a slice does not have."""
+
+COLUMNS = ("pid", "tid", "start", "end", "label", "flow", *NUMBERS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceTable:
+    """Columns of equal length by name, those of `COLUMNS`.
+
+    `start` and `end` are in ns, `label` is a number of `Labels`, `flow` the number of an arrow that begins at the
+    slice, or less than 0 that of one that ends there; 0 where none does.
+    """
+
+    columns: Mapping[str, Column]
+
+    def __getitem__(self, name: str) -> Column:
+        """One column."""
+        return self.columns[name]
+
+    @property
+    def size(self) -> int:
+        """Slices."""
+        return self["start"].size
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The numbers that some slice has."""
+        return tuple(name for name in NUMBERS if bool((self[name] != ABSENT).any()))
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Blocks of slices that are not yet in a table."""
+
+    size: int = 0
+    blocks: list[Mapping[str, Column]] = field(default_factory=list[Mapping[str, Column]])
+
+    def add(self, block: Mapping[str, Column]) -> Iterator[SliceTable]:
+        """Keep a block; a table where there is enough for one."""
+        self.blocks.append(block)
+        self.size += block["start"].size
+        if self.size >= TABLE:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[SliceTable]:
+        """A table of what is left."""
+        if self.size:
+            yield SliceTable({name: np.concatenate([block[name] for block in self.blocks]) for name in COLUMNS})
+        self.size, self.blocks = 0, []
+
+
+def block(start: Column, end: Column, **given: Column | int) -> Mapping[str, Column]:
+    """Slices of which most figures are the same; what is not given is absent."""
+    columns = {"start": start, "end": end}
+    for name in COLUMNS[:2] + COLUMNS[4:]:
+        value = given.get(name, 0 if name == "flow" else ABSENT)
+        columns[name] = value if isinstance(value, np.ndarray) else np.full(start.size, value, dtype=np.int64)
+    return columns
