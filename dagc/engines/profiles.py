@@ -63,6 +63,8 @@ class Profile:
 
     `numbering` names the axes of one instance outermost first, as the engine numbers its ranks; `attention` and
     `experts` name those of one stage's two domains. `context_parallel` says whether the version has cp at all.
+    `sums_experts`: where all ranks of an expert group hold the same tokens, none is sent; each computes what its
+    experts add to every token, and an all-reduce sums it.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Profile:
     expert_split: ExpertSplit
     serving: Scheduling
     context_parallel: bool = True
+    sums_experts: bool = False
 
     def urls(self) -> tuple[str, ...]:
         """Addresses of the files, one a reference."""
@@ -98,6 +101,9 @@ _VLLM = Profile(
         ),
         Reference("vllm/config/parallel.py", "840e7972c6ab74061696e81e17d8a74db2aefd7e", "flags and their checks"),
         Reference("vllm/distributed/utils.py", "5a6541db9bfa77756459722f69e8c89a0b47a14d", "layers of each stage"),
+        Reference(
+            "vllm/model_executor/layers/fused_moe/config.py", "00c1c6a2054b7027369c2a460cc2181a9b86293d", "tokens are sent to experts with dp only"
+        ),
     ),
     numbering=("dp", "pp", "cp", "tp"),
     attention=("dp", "cp", "tp"),
@@ -110,6 +116,7 @@ _VLLM = Profile(
         0.9,
         "prompts are chunked, vllm/v1/core/sched/scheduler.py; gpu_memory_utilization 0.9, vllm/config/cache.py",
     ),
+    sums_experts=True,
 )
 
 _SGLANG = Profile(
@@ -142,6 +149,7 @@ _SGLANG = Profile(
     serving=Scheduling(
         False, 0.0, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
     ),
+    sums_experts=True,
 )
 
 _TRTLLM = Profile(
@@ -163,6 +171,7 @@ _TRTLLM = Profile(
     layer_split=LayerSplit.FIRST,
     expert_split=ExpertSplit.EVEN,
     serving=Scheduling(True, 0.0, 0.9, "in-flight batching puts both phases into one step"),
+    sums_experts=True,
 )
 
 _MEGATRON = Profile(

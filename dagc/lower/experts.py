@@ -9,7 +9,9 @@ from the attention's layout to the experts' and back (see `routing` for the load
 - ep > 1: all-to-all over ep, there and back as many rows, one for each token and expert that it chose. Tokens are sent
   as the experts' products take them: in fp8 with an fp32 scale for each 128 where the products are in fp8 or fp4,
   as DeepEP, vLLM and SGLang do, else in the type of activations. Results come back in the type of activations.
-  Prefill takes kernels of high throughput, decode those of low latency; what the kernels merge is in their price.
+  Prefill takes kernels of high throughput, decode those of low latency; what the kernels merge is in their price;
+- where all ranks of an expert group hold the same tokens, vLLM, SGLang and TensorRT-LLM send none: each rank computes
+  its experts' part of every token, and an all-reduce over ep and tp sums them (`MoeLayer.sums_experts`).
 
 Shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it. Partial sums of
 shared and routed experts are added before one all-reduce where both are cut over the same ranks.
@@ -98,11 +100,29 @@ class MoeLayer:
     def gathers_after(self) -> bool:
         """Whether a rank needs more tokens than it has the sums of."""
         handled = 1 if self.team or self.gathers_before else self.layout.tp
-        return self.routing.copies > handled
+        return self.routing.copies > handled and not self.sums_experts
+
+    @property
+    def sums_experts(self) -> bool:
+        """Whether tokens stay where they are and parts of their sums are reduced over the expert group."""
+        whole = self.layout.ep * self.layout.tp == self.routing.copies
+        return self.stage.sums_experts and self.team == 0 and self.layout.ep > 1 and whole
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether tokens are sent to the ranks of their experts and back."""
+        return self.layout.ep > 1 and not self.sums_experts
+
+    @property
+    def reduced(self) -> tuple[AxisKind, ...]:
+        """Axes of the experts over which parts of sums are reduced."""
+        return (AxisKind.EP, AxisKind.TP) if self.sums_experts else (AxisKind.TP,)
 
     @property
     def sums(self) -> Load:
         """Tokens of which a rank has the weighted sum after the combine."""
+        if self.sums_experts:
+            return self.routing.held
         return self.routing.held / self.routing.copies if self.team else self.routing.sent
 
 
@@ -156,13 +176,14 @@ def _merges_shared(layer: MoeLayer) -> bool:
         return False
     if layer.team:
         return layer.routing.copies == 1 and not _is_shared_cut(layer)
-    if stage.sequence_shards > 1 or layout.tp != layer.routing.copies:
+    group = layout.ep * layout.tp if layer.sums_experts else layout.tp
+    if stage.sequence_shards > 1 or group != layer.routing.copies:
         return False
-    if layout.tp == 1:
+    if group == 1:
         return True
-    tp = (AxisKind.TP,)
     return _is_shared_cut(layer) and np.array_equal(
-        stage.own.layout_groups(stage.attention, tp).members, stage.own.layout_groups(layout, tp).members
+        stage.own.layout_groups(stage.attention, (AxisKind.TP,)).members,
+        stage.own.layout_groups(layout, layer.reduced).members,
     )
 
 
@@ -209,7 +230,7 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
         inputs = (
             add_collective(builder, stage, "moe.all_gather", Pattern.ALL_GATHER, members, gathered, whole, inputs),
         )
-    if layout.ep == 1:
+    if not layer.exchanges:
         return inputs[0]
     output = _expert_tensor(layer, {"m": layer.width})
     return _add_exchange(layer, "moe.dispatch", DISPATCH, output, inputs)
@@ -281,7 +302,7 @@ def _add_combine(layer: MoeLayer) -> None:
     results = layer.stage.tensor({"t": largest(layer.sums), "m": layer.width, "k": layer.experts.top})
     if layer.team:
         add_remote_combine(layer.builder, layer.stage, _crossing(layer, layer.result), results)
-    elif layer.layout.ep > 1:
+    elif layer.exchanges:
         _add_exchange(layer, "moe.combine", COMBINE, results, (layer.builder.last,))
 
 
@@ -289,7 +310,7 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     """The weighted sum, its reduction over the experts' tp, and the attention's layout again, with shared experts."""
     builder, stage = layer.builder, layer.stage
     merged = shared if _merges_shared(layer) else None
-    partial = AxisKind.TP if layer.layout.tp > 1 and not layer.team else None
+    partial = AxisKind.TP if _is_partial(layer) else None
     terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
     work = elementwise(layer.sums * layer.width, terms, 1, stage.activation)
     inputs = (builder.last,) if merged is None else (builder.last, merged)
@@ -302,13 +323,18 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
         builder.add("moe.shared.add", AGGREGATE, stage.hidden(layer.routing.held), work, inputs=inputs)
 
 
+def _is_partial(layer: MoeLayer) -> bool:
+    """Whether sums on a rank lack what others computed."""
+    return (layer.layout.tp > 1 or layer.sums_experts) and not layer.team
+
+
 def _add_return(layer: MoeLayer) -> None:
     """Reductions over the experts' tp and the gather to attention's copies."""
     builder, stage, routing = layer.builder, layer.stage, layer.routing
-    if layer.layout.tp > 1 and not layer.team:
+    if _is_partial(layer):
         pattern = Pattern.REDUCE_SCATTER if layer.gathers_before else Pattern.ALL_REDUCE
         kept = layer.vectors(routing.held / routing.copies if layer.gathers_before else layer.sums)
-        members = (layer.layout, (AxisKind.TP,))
+        members = (layer.layout, layer.reduced)
         add_collective(builder, stage, f"moe.{pattern}", pattern, members, layer.sums * layer.width, kept)
     if layer.gathers_after:
         over_cp = () if layer.batch.is_prefill else (AxisKind.CP,)
