@@ -46,8 +46,8 @@ class Scheduling:
 
     `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
     waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
-    Fitted to 1,075 serving runs (ai-dynamo/aiconfigurator @ 095f58a5, half of them held out) it is 0 to 0.25 ms and
-    makes none of the three engines more exact than 0: their hosts work beside the GPU.
+    Fitted to half of 1,077 serving runs (ai-dynamo/aiconfigurator @ 095f58a5): most of the host's work is done beside
+    the GPU's.
     `memory_share` of a device is what it takes for weights, cache and all else.
     """
 
@@ -112,7 +112,7 @@ _VLLM = Profile(
     expert_split=ExpertSplit.FIRST,
     serving=Scheduling(
         True,
-        0.0,
+        2e-4,
         0.9,
         "prompts are chunked, vllm/v1/core/sched/scheduler.py; gpu_memory_utilization 0.9, vllm/config/cache.py",
     ),
@@ -147,7 +147,7 @@ _SGLANG = Profile(
     layer_split=LayerSplit.LAST,
     expert_split=ExpertSplit.EVEN,
     serving=Scheduling(
-        False, 0.0, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
+        False, 4e-4, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
     ),
     sums_experts=True,
 )
@@ -170,7 +170,7 @@ _TRTLLM = Profile(
     experts=("dp", "tp", "ep"),
     layer_split=LayerSplit.FIRST,
     expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(True, 0.0, 0.9, "in-flight batching puts both phases into one step"),
+    serving=Scheduling(True, 4e-4, 0.9, "in-flight batching puts both phases into one step"),
     sums_experts=True,
 )
 
