@@ -294,6 +294,7 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> Work:
     moved = weights + rows * (matrix.n + matrix.k) * layer.stage.activation.bytes
     held = largest(evenly(experts_per_rank(layer.layout, layer.experts.count, layer.stage.options.redundant)))
     shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)), ("held", held))
+    shape += (("all", layer.experts.count),)
     scaled = (("scaled", 1),) if matrix.stored.bytes > matrix.stored.dtype.bytes else ()
     return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.stored.dtype, shape + scaled)
 
