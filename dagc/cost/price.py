@@ -11,10 +11,12 @@ Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would li
 
 from __future__ import annotations
 
+from dagc.catalog.device import DeviceSpec
 from dagc.cost.collectives import collective_cost
 from dagc.cost.duration import FREE
 from dagc.cost.network.fabric import Fabric
 from dagc.cost.operators import operator_cost
+from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Communication, Node, PhaseGraph, Team
 from dagc.graph.priced import NodeCost, PricedPhase
 from dagc.plan.plan import Plan
@@ -25,7 +27,7 @@ _COMPARED = 64
 
 def price(graph: PhaseGraph, plan: Plan) -> PricedPhase:
     """The phase with a cost on every node."""
-    teams, prices = _teams(graph), _Prices(plan)
+    teams, prices = _teams(graph), _Prices(plan, graph)
     costs = tuple(
         tuple(prices.of(node, teams.get(index, ())) for node in template.nodes)
         for index, template in enumerate(graph.templates)
@@ -36,10 +38,14 @@ def price(graph: PhaseGraph, plan: Plan) -> PricedPhase:
 class _Prices:
     """Costs of the nodes of one phase. Templates that differ in one part are alike in others, which are priced once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, graph: PhaseGraph) -> None:
         self._plan = plan
-        pools = (pool for service in plan.deployment.services for pool in service.pools)
-        self._devices = {pool.name: plan.device_of(pool) for pool in pools}
+        self._devices: dict[str, DeviceSpec] = {}
+        for service in plan.deployment.services:
+            is_shared = overlapped(graph, service.options.overlap)
+            for pool in service.pools:
+                device = plan.device_of(pool)
+                self._devices[pool.name] = beside_exchange(device) if is_shared else device
         self._engine = plan.facts.engine.name if plan.facts.engine else None
         self._fabric = Fabric(plan.facts.cluster, self._engine)
         self._known: dict[object, NodeCost] = {}
