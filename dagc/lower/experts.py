@@ -9,7 +9,9 @@ from the attention's layout to the experts' and back (see `routing` for the load
 - ep > 1: all-to-all over ep, there and back as many rows, one for each token and expert that it chose. Tokens are sent
   as the experts' products take them: in fp8 with an fp32 scale for each 128 where the products are in fp8 or fp4,
   as DeepEP, vLLM and SGLang do, else in the type of activations. Results come back in the type of activations.
-  Prefill takes kernels of high throughput, decode those of low latency; what the kernels merge is in their price;
+  Prefill takes kernels of high throughput, decode those of low latency; what the kernels merge is in their price.
+  A combine of low latency sums what it brings: with two micro-batches that hide each other's exchanges, nothing that
+  computes waits in turn for it;
 - where all ranks of an expert group hold the same tokens, vLLM, SGLang and TensorRT-LLM send none: each rank computes
   its experts' part of every token, and an all-reduce over ep and tp sums them (`MoeLayer.sums_experts`).
 
@@ -28,7 +30,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts
 from dagc.catalog.part import Part
 from dagc.graph.graph import Communication, Exchange, Kernel, Leg, Load, Pattern
-from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, DISPATCH, GROUPED_GEMM, ROUTER, Op
+from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, COMBINED_SUM, DISPATCH, GROUPED_GEMM, ROUTER, Op
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder, Work, evenly, largest
@@ -316,7 +318,9 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
     work = elementwise(layer.sums * layer.width, terms, 1, stage.activation)
     inputs = (builder.last,) if merged is None else (builder.last, merged)
-    builder.add("moe.aggregate", AGGREGATE, layer.vectors(layer.sums, partial), work, inputs=inputs)
+    hides = layer.exchanges and stage.options.overlap > 1
+    op = COMBINED_SUM if hides and not layer.batch.is_prefill else AGGREGATE
+    builder.add("moe.aggregate", op, layer.vectors(layer.sums, partial), work, inputs=inputs)
     _add_return(layer)
     _add_raised(layer)
     if shared is not None and merged is None:
