@@ -25,7 +25,10 @@ FILE = Path(__file__).parent / "measured" / "cases.csv"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One measured case. `measured` is in the SI unit of its metric, `text` as it was published."""
+    """One measured case. `measured` is in the SI unit of its metric, `text` as it was published.
+
+    `fitted`: some coefficient was fitted to it among others, or which rows of its table were is not on record.
+    """
 
     id: str
     kind: str
@@ -36,6 +39,7 @@ class Case:
     source: str
     licence: str
     note: str
+    fitted: bool = False
 
 
 @cache
@@ -65,6 +69,7 @@ def _case(row: dict[str, str]) -> Case:
         source=row["source"],
         licence=row["licence"],
         note=row["note"],
+        fitted=row["fitted"] == "yes",
     )
 
 

@@ -2,7 +2,8 @@
 
 What a rank has beside weights, activations, buffers and reserve holds sequences of the mean length, prompt and half of
 the output, as engines do that take cache as sequences grow. An engine leaves a share of each device alone
-(`Scheduling.memory_share`), a default that its users raise where it leaves no room for a sequence. A static batch is not admitted: that it does not fit is an error of the plan.
+(`Scheduling.memory_share`), a default that its users raise where it leaves no room for a sequence. A static batch is
+not admitted: that it does not fit is an error of the plan.
 """
 
 from __future__ import annotations

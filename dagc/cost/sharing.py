@@ -1,11 +1,11 @@
 """A device whose multiprocessors are shared with an exchange that runs at the same time.
 
 Kernels of high throughput move tokens with `SMS` multiprocessors of their own (`dagc.cost.network.experts`); what is
-computed beside them has the others, and so a smaller peak. Memory is as fast as ever. Kernels of low latency leave their
-messages to the adapters while others compute, and take none.
+computed beside them has the others, and so a smaller peak. Memory is as fast as ever. Kernels of low latency leave
+their messages to the adapters while others compute, and take none.
 
-Two micro-batches that hide each other's exchanges hardly ever compute with nothing in flight: all of the phase counts as
-shared. 20 of 132 multiprocessors for exchanges: DeepSeek-V3 report (2024), section 3.2.2.
+Two micro-batches that hide each other's exchanges hardly ever compute with nothing in flight: all of the phase counts
+as shared. 20 of 132 multiprocessors for exchanges: DeepSeek-V3 report (2024), section 3.2.2.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ def _entry(case: Case) -> Entry:
     outcome = check(Source(f"{case.id}.moe", case.plan))
     if not outcome.checked or outcome.checked[0].priced.assessment.metrics is None:
         return Entry(case, None)
-    return Entry(case, _predicted(case.metric, outcome.checked[0]))
+    checked = outcome.checked[0]
+    return Entry(case, _predicted(case.metric, checked), _band(case.metric, checked))
 
 
 def _predicted(metric: str, checked: Checked) -> float | None:
@@ -43,6 +44,20 @@ def _predicted(metric: str, checked: Checked) -> float | None:
     phase, _, keys = metric.partition(" ")
     timelines = priced.timelines or ()
     return sum(_layer_seconds(one.priced, keys) for one in timelines if one.priced.graph.phase == phase)
+
+
+def _band(metric: str, checked: Checked) -> float | None:
+    """The error that is stated with a phase, or with both of a request; None for parts of a layer and for memory."""
+    metrics, workload = checked.priced.assessment.metrics, checked.plan.facts.workload
+    if metrics is None or metric not in _FIGURES:
+        return None
+    if metric == "tpot":
+        return metrics.decode.error
+    if metric != "request":
+        return metrics.prefill.error
+    decode = (workload.output - 1) * metrics.decode.seconds
+    wrong = metrics.prefill.seconds * metrics.prefill.error + decode * metrics.decode.error
+    return wrong / (metrics.prefill.seconds + decode)
 
 
 def _weights(priced: Priced) -> float | None:

@@ -102,7 +102,9 @@ _VLLM = Profile(
         Reference("vllm/config/parallel.py", "840e7972c6ab74061696e81e17d8a74db2aefd7e", "flags and their checks"),
         Reference("vllm/distributed/utils.py", "5a6541db9bfa77756459722f69e8c89a0b47a14d", "layers of each stage"),
         Reference(
-            "vllm/model_executor/layers/fused_moe/config.py", "00c1c6a2054b7027369c2a460cc2181a9b86293d", "tokens are sent to experts with dp only"
+            "vllm/model_executor/layers/fused_moe/config.py",
+            "00c1c6a2054b7027369c2a460cc2181a9b86293d",
+            "tokens are sent to experts with dp only",
         ),
     ),
     numbering=("dp", "pp", "cp", "tp"),
@@ -147,7 +149,7 @@ _SGLANG = Profile(
     layer_split=LayerSplit.LAST,
     expert_split=ExpertSplit.EVEN,
     serving=Scheduling(
-        False, 4e-4, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
+        False, 6e-4, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
     ),
     sums_experts=True,
 )

@@ -33,11 +33,12 @@ from dagc.plan.plan import Plan
 from dagc.plan.serving import interleaving
 
 SPREAD = {True: 0.2, False: 0.01}
-"""How far ends of requests lie apart, as a share of the time in which one is decoded: where prompts ride along in decode
-steps, and where they have steps of their own, which line requests up.
+"""How far ends of requests lie apart, as a share of the time in which one is decoded: where prompts ride along in
+decode steps, and where they have steps of their own, which line requests up.
 
-Fitted to half of 1,077 serving runs (ai-dynamo/aiconfigurator @ 095f58a5). There the time to a first token is 1.1 times
-half of all prompts in flight where steps are apart, as in whole waves, and 0.4 to 0.5 times where prompts ride along."""
+Fitted to half of 1,077 serving runs (ai-dynamo/aiconfigurator @ 095f58a5), without 90 that look like a prefix cache or
+drafts. There the time to a first token is 1.1 times half of all prompts in flight where steps are apart, as in whole
+waves, and 0.4 to 0.5 times where prompts ride along."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def test_prompts_that_ride_along_cost_what_they_add() -> None:
 
 
 def test_a_prompt_beyond_the_budget_takes_several_steps() -> None:
-    """2,000 tokens in chunks of 500 are four steps of 0.25 s more: half in waves. (8 / 2 + 8) / 2 = 6 prompts, 24 steps."""
+    """2,000 tokens in chunks of 500 are four steps of 0.25 s more: half in waves, (8 / 2 + 8) / 2 = 6 prompts."""
     found = served("concurrency 9    prompt 2000    output 100    chunk 500", Steps(2.0, 0.05, 0.3))
     assert found.prompt_steps == pytest.approx(0.24)
 
