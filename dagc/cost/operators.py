@@ -113,7 +113,7 @@ def _measured(asked: Question, regime: Regime, device: DeviceSpec, rates: Rates,
     name = next(name for name in asked.regimes if device.calibration and name in device.calibration.regimes)
     return node_cost(
         seconds, _bound(terms, slowest, seconds), wording, f"{name} of {device.name}, {origin}{past}",
-        regime.residuals.median,
+        regime.residuals.median, bool(outside),
     )  # fmt: skip
 
 

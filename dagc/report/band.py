@@ -6,9 +6,9 @@ errors of nodes of one kind and source add up, and those of different ones add a
     band² = WHOLE² + Σ over kinds (Σ over nodes seconds · error)² / (Σ over nodes seconds)²
 
 The error of a node is the median one of its formula on measurements (`NodeCost.error`). A node without one is a
-roofline with one flat efficiency. `WHOLE` is what lies between nodes and around them: another version of the engine, its host,
-kernels of its own. Of the measured phases and requests of `dagc validate` to which nothing was fitted about half lie
-inside the band, and three in four inside twice of it.
+roofline with one flat efficiency. `WHOLE` is what lies between nodes and around them: another version of the engine,
+its host, kernels of its own. Of the measured phases and requests of `dagc validate` to which nothing was fitted about
+half lie inside the band, and three in four inside twice of it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ def band(priced: PricedPhase) -> float:
         seconds += spent
         wrong[node.op.name, cost.source] += spent * error
     return hypot(WHOLE, *(one / seconds for one in wrong.values())) if seconds else 0.0
+
+
+def extrapolated(priced: PricedPhase) -> float:
+    """Share of the nodes' time that lies outside of what their formulas were fitted to."""
+    spent = [(uses * float(cost.duration.max(initial=0)), cost.extrapolated) for _, cost, uses in _uses(priced)]
+    whole = sum(seconds for seconds, _ in spent)
+    return sum(seconds for seconds, is_outside in spent if is_outside) / whole if whole else 0.0
 
 
 def _uses(priced: PricedPhase) -> Iterator[tuple[Node, NodeCost, int]]:

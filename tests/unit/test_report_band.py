@@ -10,7 +10,7 @@ import pytest
 
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.lower.lower import lower
-from dagc.report.band import UNFITTED, WHOLE, band
+from dagc.report.band import UNFITTED, WHOLE, band, extrapolated
 from tests.unit.lowering_plans import DENSE, layout, plan, service
 
 
@@ -54,3 +54,22 @@ def test_no_time_has_no_error() -> None:
     graph = priced(lambda _: 0.1).graph
     empty = replace(graph, programs=((),))
     assert band(PricedPhase(empty, ())) == 0.0
+
+
+def test_the_share_outside_of_measurements_is_one_of_time() -> None:
+    """Every node takes a microsecond; those of the attention core are outside: as many as they are of all."""
+    one = priced(lambda _: 0.1)
+    costs = tuple(
+        tuple(
+            replace(cost, extrapolated=node.op.name == "attention_core") for node, cost in zip(t.nodes, c, strict=True)
+        )
+        for t, c in zip(one.graph.templates, one.costs, strict=True)
+    )
+    counted = [
+        (node.op.name, segment.count)
+        for _, _, _, segment in one.graph.segments()
+        for node in one.graph.templates[segment.template].nodes
+    ]
+    cores = sum(count for name, count in counted if name == "attention_core")
+    assert extrapolated(PricedPhase(one.graph, costs)) == pytest.approx(cores / sum(count for _, count in counted))
+    assert extrapolated(one) == 0.0
