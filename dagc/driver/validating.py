@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from dagc.catalog.cases import Case, measured_cases
+from dagc.catalog.cases import Case, bad_case, measured_cases, read_cases
+from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.driver.checking import check
 from dagc.driver.outcome import Checked, Priced
 from dagc.graph.priced import PICOSECONDS, PricedPhase
@@ -25,6 +26,25 @@ PAGE = Path(ledger.__file__).parent / "validation.md"
 def validate(kind: str | None = None) -> tuple[Entry, ...]:
     """Every case of a kind, or all, with its prediction."""
     return tuple(_entry(case) for case in measured_cases() if kind in (None, case.kind))
+
+
+def validate_own(source: Source) -> tuple[tuple[Entry, ...], tuple[Diagnostic, ...]]:
+    """Every case of a table of a user with its prediction, and the rows that have none."""
+    cases, problems = read_cases(source)
+    entries: list[Entry] = []
+    found = list(problems)
+    for line, case in cases:
+        entry = _entry(case)
+        entries.append(entry)
+        if not entry.predicted:
+            found.append(bad_case(source, line, _reason(case)))
+    return tuple(entry for entry in entries if entry.predicted), tuple(found)
+
+
+def _reason(case: Case) -> str:
+    """Why a case has no prediction: the first error of its plan, or a metric that nothing has."""
+    errors = [one for one in check(Source(f"{case.id}.moe", case.plan)).diagnostics if one.severity is Severity.ERROR]
+    return f"{case.id}: {errors[0].message}" if errors else f"{case.id}: nothing in its plan has `{case.metric}`"
 
 
 def _entry(case: Case) -> Entry:
