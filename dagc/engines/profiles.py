@@ -149,7 +149,7 @@ _SGLANG = Profile(
     layer_split=LayerSplit.LAST,
     expert_split=ExpertSplit.EVEN,
     serving=Scheduling(
-        False, 6e-4, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
+        False, 4e-4, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
     ),
     sums_experts=True,
 )
