@@ -97,10 +97,11 @@ def test_states_and_tokens_of_a_recurrence_take_their_turns() -> None:
 @pytest.mark.parametrize(("sequences", "measured"), [(64, 147e-6), (128, 275e-6)])
 def test_decoding_of_a_gated_delta_net_is_as_measured(sequences: int, measured: float) -> None:
     """Convolution and update of the state, H20, 32 heads of 128 x 128 in fp32: alibaba/InferSim @ f2293dab."""
-    device = load_device("h20-sxm").device
+    cluster = load_device("h20-sxm")
+    assert cluster is not None and cluster.device.bandwidth_bytes_per_second is not None
     state, moved = 2 * sequences * (32 * 128 * 128 * 4 + 8192 * 3 * 2), sequences * 32_896
     regime = load_calibration("h20-sxm").regimes["recurrence"]
-    machine = Machine(1.0, device.bandwidth_bytes_per_second, 1)
+    machine = Machine(1.0, cluster.device.bandwidth_bytes_per_second, 1)
     inputs = {"states": np.array([float(state)]), "tokens": np.array([float(moved)])}
     found = FORMULAS[regime.formula].terms(regime.coefficients, inputs, machine).seconds[0]
     assert found == pytest.approx(measured, rel=0.05)
@@ -112,7 +113,9 @@ def experts(engine: str | None, held: int) -> str:
     flops, moved = 2.0 * 256 * 2048 * 2048, 2.0 * held * 2048 * 2048 + 2 * 256 * 4096
     one = Node("moe.experts.up", GROUPED_GEMM, 0, (), (), Tensor(Dtype.BF16, ()), np.array([flops]), np.array([moved]),
                Dtype.BF16, shape)  # fmt: skip
-    return operator_cost(one, load_device("h100-sxm").device, Dtype.BF16, engine=engine).source
+    cluster = load_device("h100-sxm")
+    assert cluster is not None
+    return operator_cost(one, cluster.device, Dtype.BF16, engine=engine).source
 
 
 def test_vllm_has_no_tiles_for_a_part_of_the_experts() -> None:
