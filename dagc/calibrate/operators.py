@@ -11,6 +11,7 @@ the operator. Counts are of one call on one GPU.
   element of the cache. Causal.
 - `attention_decode`, `mla_decode`: the same, of one new token a sequence. `mla_decode` is latent: kv_heads 1, and its
   value is a part of its key.
+- `recurrence`: `states` bytes of all sequences' states, read and written; `tokens` bytes that tokens bring and take.
 - `elementwise`, `activation`, `norm`, `sampling`: `bytes` read and written.
 
 Types: bf16 and fp16; fp8 with one scale a tensor or row, fp8_block with one a block of 128; int8; int4 weights with
@@ -28,6 +29,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.cost.attention import DECODE, PREFILL
 from dagc.cost.formula import Formula, Inputs, Values
 from dagc.cost.gemm import GEMM, GROUPED, LAYER, LAYER_DEFAULT
+from dagc.cost.recurrence import RECURRENT
 from dagc.cost.stream import STREAMED
 
 
@@ -110,6 +112,10 @@ def _stream(x: Columns, _: Arithmetic) -> Inputs:
     return {**x, "flops": np.zeros_like(x["bytes"])}
 
 
+def _as_written(x: Columns, _: Arithmetic) -> Inputs:
+    return x
+
+
 _LAYER = ("tokens", "top", "rows", "n", "k", "products")
 _CORE = ("sequences", "context", "heads", "kv_heads", "key", "value")
 _CACHE = {"kv_bytes": 2.0}
@@ -123,6 +129,7 @@ OPERATORS: Mapping[str, Operator] = {
     "attention_decode": Operator(DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
     "mla_prefill": Operator(PREFILL, "mla/prefill", _CORE, _prefill, _CACHE, by_type=False),
     "mla_decode": Operator(DECODE, "mla/decode", _CORE, _latent, _CACHE, by_type=False),
+    "recurrence": Operator(RECURRENT, "recurrence", ("states", "tokens"), _as_written, by_type=False),
     "elementwise": Operator(STREAMED, "elementwise", ("bytes",), _stream, by_type=False),
     "activation": Operator(STREAMED, "activation", ("bytes",), _stream, by_type=False),
     "norm": Operator(STREAMED, "norm", ("bytes",), _stream, by_type=False),

@@ -22,7 +22,8 @@ class DeviceSpec:
 
     `compute_efficiency` and `memory_efficiency` are the one documented achieved share of each peak,
     and what is used where `calibration` says nothing. `source` names the datasheet or table of the figures.
-    `processors` is the number of streaming multiprocessors (compute units).
+    `processors` is the number of streaming multiprocessors (compute units). `launch_seconds` is how far apart the host
+    launches operators one by one; 0 where it launches a step at once, as a CUDA graph.
     """
 
     name: str
@@ -34,6 +35,7 @@ class DeviceSpec:
     source: str = "given"
     processors: int | None = None
     calibration: Calibration | None = None
+    launch_seconds: float = 0.0
 
 
 class Backend(StrEnum):

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from dagc.cli.printing import print_json, text_or_json
+from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
+
+if TYPE_CHECKING:
+    from dagc.diag.diagnostic import Diagnostic
+    from dagc.report.ledger import Entry
 
 
 @click.command()
 @click.argument("kind", required=False)
+@click.option(
+    "--cases", type=click.Path(path_type=Path), help="A table (CSV) of one's own cases in place of the cited."
+)
 @text_or_json
-def validate(kind: str | None, style: str) -> None:
+def validate(kind: str | None, cases: Path | None, style: str) -> None:
     """Predict the measured cases, or those of one KIND, and print the errors."""
+    from dagc.report.ledger import document, render_text
+
+    entries, diagnostics = _own(cases) if cases else (_cited(kind), ())
+    if kind is not None:
+        entries = tuple(entry for entry in entries if entry.case.kind == kind)
+    if style == "json":
+        print_json(document(entries))
+    elif entries:
+        click.echo(render_text(entries), nl=False)
+    print_text(diagnostics)
+    raise SystemExit(exit_status(diagnostics))
+
+
+def _cited(kind: str | None) -> tuple[Entry, ...]:
     from dagc.catalog.cases import kinds
 
     if kind is not None and kind not in kinds():
         raise click.BadParameter(f"`{kind}` is not one of {', '.join(kinds())}", param_hint="KIND")
     from dagc import driver
-    from dagc.report.ledger import document, render_text
 
-    entries = driver.validate(kind)
-    if style == "json":
-        print_json(document(entries))
-    else:
-        click.echo(render_text(entries), nl=False)
+    return driver.validate(kind)
+
+
+def _own(path: Path) -> tuple[tuple[Entry, ...], tuple[Diagnostic, ...]]:
+    from dagc import driver
+    from dagc.cli.inputs import read_text
+    from dagc.diag.diagnostic import Diagnostic
+    from dagc.source import Source
+
+    text = read_text(path)
+    return ((), (text,)) if isinstance(text, Diagnostic) else driver.validate_own(Source(str(path), text))

@@ -2,7 +2,8 @@
 
 What a rank has beside weights, activations, buffers and reserve holds sequences of the mean length, prompt and half of
 the output, as engines do that take cache as sequences grow. An engine leaves a share of each device alone
-(`Scheduling.memory_share`). A static batch is not admitted: that it does not fit is an error of the plan.
+(`Scheduling.memory_share`), a default that its users raise where it leaves no room for a sequence. A static batch is
+not admitted: that it does not fit is an error of the plan.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def _sequences(plan: Plan, memory: PoolMemory, asked: float) -> int:
     workload, engine = plan.facts.workload, plan.facts.engine
     cache = memory.parts[MemoryPart.KV_CACHE]
     share = engine.serving.memory_share if engine else 1.0
-    room = memory.capacity_bytes * _BINARY * share - (memory.total - cache)
     grown = (workload.prompt + workload.output / 2) / (workload.prompt + workload.output)
     each = np.maximum(cache, 1.0) / np.ceil(asked) * grown
-    return max(1, floor(float((room / each).min())))
+    capacity, taken = memory.capacity_bytes * _BINARY, memory.total - cache
+    fitting = (float(((capacity * part - taken) / each).min()) for part in (share, 1.0))
+    return max(1, floor(next((count for count in fitting if count >= 1), 1.0)))

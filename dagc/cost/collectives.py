@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 
 from dagc.cost.duration import FREE, node_cost
-from dagc.cost.exchange_text import Shown, exchange_source, exchange_text
+from dagc.cost.exchange_text import Shown, exchange_source, exchange_text, outside
 from dagc.cost.network import direct, experts, ring
 from dagc.cost.network.custom import custom_all_reduce
 from dagc.cost.network.fabric import Chosen, Fabric
@@ -61,6 +61,7 @@ def collective_cost(communication: Communication, fabric: Fabric) -> NodeCost:
         partial(exchange_text, shown, fabric, chosen),
         exchange_source(shown, fabric, chosen),
         chosen.regime.residuals.median if chosen.regime else None,
+        bool(outside(shown, chosen)),
     )
 
 

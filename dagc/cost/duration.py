@@ -38,9 +38,10 @@ def node_cost(
     wording: Callable[[], str],
     source: str,
     error: float | None = None,
+    extrapolated: bool = False,
 ) -> NodeCost:
-    """A cost from seconds by rank; `error` as in `NodeCost`."""
-    return NodeCost(picoseconds(seconds), bound, wording, source, error)
+    """A cost from seconds by rank; `error` and `extrapolated` as in `NodeCost`."""
+    return NodeCost(picoseconds(seconds), bound, wording, source, error, extrapolated)
 
 
 @lru_cache(maxsize=256)

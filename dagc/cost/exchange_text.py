@@ -46,14 +46,19 @@ def _wires(fabric: Fabric, chosen: Chosen, nodes: int, local: int) -> str:
     return " and ".join(f"{name} {rate_text(rate, 'bytes/s')}" for name, rate in used)
 
 
+def outside(shown: Shown, chosen: Chosen) -> tuple[str, ...]:
+    """Names of what lies outside of the measurements; nothing where there are none."""
+    groups = shown.communication.groups
+    inputs = {"ranks": float(groups.size), "nodes": float(groups.nodes[shown.group]), "bytes": shown.load}
+    return chosen.regime.outside(inputs) if chosen.regime else ()
+
+
 def exchange_source(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
     """The regime and its measurements, or the cluster's figures; what was not measured here, and what lies outside."""
     regime = chosen.regime
     if regime is None:
         return f"α-β, cluster {fabric.cluster.name}"
-    groups = shown.communication.groups
-    inputs = {"ranks": float(groups.size), "nodes": float(groups.nodes[shown.group]), "bytes": shown.load}
-    outside = regime.outside(inputs)
     derived = f"; derived: {regime.derived}" if regime.derived else ""
-    beyond = f"; extrapolated in {', '.join(outside)}" if outside else ""
+    past = outside(shown, chosen)
+    beyond = f"; extrapolated in {', '.join(past)}" if past else ""
     return f"{chosen.name}, fitted to {regime.source}{derived}{beyond}"

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dagc.cost.attention import DECODE, PREFILL
 from dagc.cost.formula import Formula
 from dagc.cost.gemm import GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT
+from dagc.cost.recurrence import RECURRENT
 from dagc.cost.stream import STREAMED
 
 FORMULAS: Mapping[str, Formula] = {
     formula.name: formula
-    for formula in (GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT, PREFILL, DECODE, STREAMED)
+    for formula in (GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT, PREFILL, DECODE, STREAMED, RECURRENT)
 }
 
 NODE_FORMULAS: Mapping[str, Formula] = {**FORMULAS, LAYER.name: GROUPED, LAYER_DEFAULT.name: GROUPED_DEFAULT}

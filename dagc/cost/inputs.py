@@ -72,16 +72,22 @@ def _product(node: Node, setting: Setting) -> Question | None:
 
 
 def _grouped(node: Node, setting: Setting) -> Question:
-    """The tuned kernel, whatever the shape: serving runs do not show the time of untuned ones (`/default`)."""
+    """The tuned kernel, but for vLLM's where it has no configuration (`/default`).
+
+    vLLM's kernel for weights without scales of blocks reads its tiles from files that are shipped for shapes of whole
+    layers, cut by tp or not, and hardly any for a part of the experts (vllm-project/vllm
+    `model_executor/layers/fused_moe/configs`): then it takes small tiles.
+    """
     shape = dict(node.shape)
     n, k = _one(shape["n"]), _one(shape["k"])
     rows = node.flops / (2.0 * n * k)
     weights = node.memory_bytes - rows * (n + k) * setting.activation.bytes
     hit = np.clip(weights / (n * k * node.dtype.bytes), 1e-9, shape["experts"])
-    scaled = _is_scaled(node, n * k * shape["experts"], float(weights.max()))
-    labels = _labels(node.dtype, setting, scaled)
+    labels = _labels(node.dtype, setting, "scaled" in shape)
     inputs = {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": node.memory_bytes, "cast": np.zeros_like(rows)}
     names = [f"grouped_gemm/{label}" for label in labels]
+    if setting.engine == "vllm" and shape["held"] < shape["all"]:
+        names.insert(0, f"{names[0]}/default")
     return Question(tuple(names), inputs)
 
 
@@ -97,6 +103,14 @@ def _core(node: Node, setting: Setting) -> Question:
         latent = shape["kv_heads"] == 1 and shape["key"] > _LATENT_KEY
         names = ("mla/decode", "attention/decode") if latent else ("attention/decode",)
     return Question(names, inputs)
+
+
+def _recurrent(node: Node, _: Setting) -> Question:
+    """Bytes of tokens are as FLOPs are over the ranks; the rest are states."""
+    shape = dict(node.shape)
+    tokens = node.flops / max(float(node.flops.max()), 1.0) * float(shape["tokens"] * shape["moved"])
+    inputs = {"states": np.maximum(node.memory_bytes - tokens, 0.0), "tokens": tokens}
+    return Question(("recurrence", "elementwise"), {**inputs, "bytes": node.memory_bytes, "flops": node.flops})
 
 
 def _stream(*regimes: str) -> Callable[[Node, Setting], Question]:
@@ -157,5 +171,5 @@ _ASK: Mapping[str, Callable[[Node, Setting], Question | None]] = {
     KV_WRITE.name: _stream("elementwise"),
     SAMPLING.name: _stream("sampling", "elementwise"),
     INDEXER.name: _stream("elementwise"),
-    RECURRENCE.name: _stream("elementwise"),
+    RECURRENCE.name: _recurrent,
 }

@@ -8,7 +8,9 @@ With a calibration, a node's kind, type and shape choose a regime of it (`dagc.c
 with one flat, documented achieved share of each datasheet peak. Source of the roofline: Williams, Waterman, Patterson,
 "Roofline: an insightful visual performance model" (2009). `slowdown` is 1 but on ranks that the plan slows: by 10 %
 means that everything they compute takes 1.1 times as long. Kernels are launched from a CUDA graph: a launch costs what
-it costs there. Not modelled: contention between lanes.
+it costs there. Where the device states a `launch`, the host launches them one by one so far apart, and nothing is
+shorter; that is exact where the host never gets ahead, and too long where long kernels let it. Not modelled: contention
+between lanes.
 """
 
 from __future__ import annotations
@@ -85,7 +87,7 @@ def is_complete(regime: Regime) -> bool:
 def _roofline(node: Node, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:
     arithmetic: Seconds = node.flops / rates.flops_per_second
     memory: Seconds = node.memory_bytes / rates.bytes_per_second
-    seconds = np.maximum(arithmetic, memory) * slowdown
+    seconds = _launched(np.maximum(arithmetic, memory) * slowdown, device)
     slowest = int(seconds.argmax())
     flops, moved = _of(node.flops, slowest, seconds), _of(node.memory_bytes, slowest, seconds)
     by_arithmetic = flops / rates.flops_per_second >= moved / rates.bytes_per_second
@@ -100,7 +102,7 @@ def _measured(asked: Question, regime: Regime, device: DeviceSpec, rates: Rates,
     peak = rates.flops_per_second / (1.0 if formula.name == "stream" else device.compute_efficiency)
     bandwidth = rates.bytes_per_second / device.memory_efficiency
     terms = formula.terms(regime.coefficients, asked.inputs, Machine(peak, bandwidth, device.processors or _PROCESSORS))
-    seconds = terms.seconds * slowdown
+    seconds = _launched(terms.seconds * slowdown, device)
     slowest = int(seconds.argmax())
     slowed = _of(slowdown, slowest, seconds)
     inputs = {name: _of(asked.inputs[name], slowest, seconds) for name in formula.ranged}
@@ -111,8 +113,14 @@ def _measured(asked: Question, regime: Regime, device: DeviceSpec, rates: Rates,
     name = next(name for name in asked.regimes if device.calibration and name in device.calibration.regimes)
     return node_cost(
         seconds, _bound(terms, slowest, seconds), wording, f"{name} of {device.name}, {origin}{past}",
-        regime.residuals.median,
+        regime.residuals.median, bool(outside),
     )  # fmt: skip
+
+
+def _launched(seconds: Seconds, device: DeviceSpec) -> Seconds:
+    """At least the time between two launches, where there is work at all."""
+    apart = device.launch_seconds
+    return np.where(seconds > 0, np.maximum(seconds, apart), 0.0) if apart else seconds
 
 
 def _bound(terms: Terms, slowest: int, seconds: Seconds) -> Bound:

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dagc.catalog.device import DeviceSpec
 from dagc.cost.collectives import collective_cost
 from dagc.cost.duration import FREE
 from dagc.cost.network.fabric import Fabric
 from dagc.cost.operators import operator_cost
+from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Communication, Node, PhaseGraph, Team
 from dagc.graph.priced import NodeCost, PricedPhase
 from dagc.plan.plan import Plan
@@ -43,7 +45,7 @@ class KnownCosts:
 
 def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
     """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
-    teams, prices, found = _teams(graph), _Prices(plan), (known or KnownCosts()).found
+    teams, prices, found = _teams(graph), _Prices(plan, graph), (known or KnownCosts()).found
     costs: list[Costs] = []
     for index, template in enumerate(graph.templates):
         runs = teams.get(index, ())
@@ -57,17 +59,26 @@ def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> Pri
 class _Prices:
     """Costs of the nodes of one phase. Templates that differ in one part are alike in others, which are priced once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, graph: PhaseGraph) -> None:
         self._plan = plan
-        pools = (pool for service in plan.deployment.services for pool in service.pools)
-        self._devices = {pool.name: plan.device_of(pool) for pool in pools}
+        self._devices: dict[str, DeviceSpec] = {}
+        for service in plan.deployment.services:
+            is_shared = overlapped(graph, service.options.overlap)
+            for pool in service.pools:
+                device = plan.device_of(pool)
+                self._devices[pool.name] = beside_exchange(device) if is_shared else device
         self._engine = plan.facts.engine.name if plan.facts.engine else None
         self._fabric = Fabric(plan.facts.cluster, self._engine)
         self._known: dict[object, NodeCost] = {}
 
     def devices(self, teams: tuple[Team, ...]) -> object:
-        """What the cost of a template depends on beyond its nodes: devices of the teams, and how ranks are slowed."""
-        return tuple([(self._devices[team.pool].name, team.slowdown.tobytes()) for team in teams])
+        """What the cost of a template depends on beyond its nodes: devices of the teams, and how ranks are slowed.
+
+        A device of which exchanges take multiprocessors has fewer of them.
+        """
+        used = [self._devices[team.pool] for team in teams]
+        slowed = [team.slowdown.tobytes() for team in teams]
+        return tuple([(one.name, one.processors, ranks) for one, ranks in zip(used, slowed, strict=True)])
 
     def of(self, node: Node, teams: tuple[Team, ...]) -> NodeCost:
         """The cost of a node of a template, for the teams of the program that uses it first."""

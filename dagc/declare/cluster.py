@@ -60,6 +60,7 @@ DEVICE = (
     Field("efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("compute_efficiency", "mfu")),
     Field("memory_efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("bandwidth_efficiency",)),
     Field("calibration", Kind.NAME),
+    Field("launch", Kind.QUANTITY, Dimension.SECONDS, misnomers=("launch_latency", "eager")),
 )
 
 FIELDS = (
@@ -93,6 +94,7 @@ _OF_DEVICE = {
     "bandwidth": "bandwidth_bytes_per_second",
     "efficiency": "compute_efficiency",
     "memory_efficiency": "memory_efficiency",
+    "launch": "launch_seconds",
 }
 _FORMS = "write `cluster h100-sxm x 64` or `cluster NAME { gpus … device … }`"
 

@@ -134,12 +134,15 @@ def _merged(base: ModelSpec, record: Record) -> ModelSpec:
 
 
 def _dtypes(base: ModelSpec, record: Record) -> dict[str, Any]:
+    """Types that a plan states. A type that all of the model's weights have anyway leaves them their scales."""
     found: dict[str, Any] = {}
     if all_weights := record.word("dtype"):
-        found |= {"weight_dtype": Dtype(all_weights), "expert_dtype": Dtype(all_weights), "stored": ()}
+        found |= {"weight_dtype": Dtype(all_weights), "expert_dtype": Dtype(all_weights)}
+        if any(how.dtype is not Dtype(all_weights) for _, how in base.stored):
+            found["stored"] = ()
         if all_weights in _ARITHMETIC:
             found |= {"activation_dtype": Dtype(all_weights), "kv_dtype": Dtype(all_weights)}
-    if record.word("expert_dtype") and "stored" not in found:
+    if record.word("expert_dtype") and base.stored and "stored" not in found:
         found["stored"] = tuple((part, how) for part, how in base.stored if part is not Part.EXPERTS)
     apart = ("expert_dtype", "activation_dtype", "kv_dtype")
     return found | {name: Dtype(word) for name in apart if (word := record.word(name))}

@@ -3,8 +3,8 @@
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
 offers, `compare` sets plans side by side, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read`
 finds what a flat notation means, `fit` makes a calibration of measurements, `validate` holds predictions against cited
-ones, `whatif` prices a plan with each of its parameters changed, `recompile` makes the pages of a plan that is being
-written. Each is imported when it is first asked for, because start-up counts.
+ones, `validate_own` against those of a user, `whatif` prices a plan with each of its parameters changed, `recompile`
+makes the pages of a plan that is being written. Each is imported when it is first asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dagc.driver.launching import launch
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
-    from dagc.driver.validating import validate
+    from dagc.driver.validating import validate, validate_own
     from dagc.driver.watching import recompile
     from dagc.driver.weighing import memory
 
@@ -40,13 +40,15 @@ __all__ = [
     "read",
     "recompile",
     "validate",
+    "validate_own",
     "whatif",
 ]
 
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
     "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
-    "recompile": "watching", "validate": "validating", "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",
+    "recompile": "watching", "validate": "validating", "validate_own": "validating", "whatif": "asking",
+    "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

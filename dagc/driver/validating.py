@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from dagc.catalog.cases import Case, measured_cases
+from dagc.catalog.cases import Case, bad_case, measured_cases, read_cases
+from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.driver.checking import check
 from dagc.driver.outcome import Checked, Priced
 from dagc.graph.priced import PICOSECONDS, PricedPhase
@@ -27,11 +28,31 @@ def validate(kind: str | None = None) -> tuple[Entry, ...]:
     return tuple(_entry(case) for case in measured_cases() if kind in (None, case.kind))
 
 
+def validate_own(source: Source) -> tuple[tuple[Entry, ...], tuple[Diagnostic, ...]]:
+    """Every case of a table of a user with its prediction, and the rows that have none."""
+    cases, problems = read_cases(source)
+    entries: list[Entry] = []
+    found = list(problems)
+    for line, case in cases:
+        entry = _entry(case)
+        entries.append(entry)
+        if not entry.predicted:
+            found.append(bad_case(source, line, _reason(case)))
+    return tuple(entry for entry in entries if entry.predicted), tuple(found)
+
+
+def _reason(case: Case) -> str:
+    """Why a case has no prediction: the first error of its plan, or a metric that nothing has."""
+    errors = [one for one in check(Source(f"{case.id}.moe", case.plan)).diagnostics if one.severity is Severity.ERROR]
+    return f"{case.id}: {errors[0].message}" if errors else f"{case.id}: nothing in its plan has `{case.metric}`"
+
+
 def _entry(case: Case) -> Entry:
     outcome = check(Source(f"{case.id}.moe", case.plan))
     if not outcome.checked or outcome.checked[0].priced.assessment.metrics is None:
         return Entry(case, None)
-    return Entry(case, _predicted(case.metric, outcome.checked[0]))
+    checked = outcome.checked[0]
+    return Entry(case, _predicted(case.metric, checked), _band(case.metric, checked))
 
 
 def _predicted(metric: str, checked: Checked) -> float | None:
@@ -43,6 +64,20 @@ def _predicted(metric: str, checked: Checked) -> float | None:
     phase, _, keys = metric.partition(" ")
     timelines = priced.timelines or ()
     return sum(_layer_seconds(one.priced, keys) for one in timelines if one.priced.graph.phase == phase)
+
+
+def _band(metric: str, checked: Checked) -> float | None:
+    """The error that is stated with a phase, or with both of a request; None for parts of a layer and for memory."""
+    metrics, workload = checked.priced.assessment.metrics, checked.plan.facts.workload
+    if metrics is None or metric not in _FIGURES:
+        return None
+    if metric == "tpot":
+        return metrics.decode.error
+    if metric != "request":
+        return metrics.prefill.error
+    decode = (workload.output - 1) * metrics.decode.seconds
+    wrong = metrics.prefill.seconds * metrics.prefill.error + decode * metrics.decode.error
+    return wrong / (metrics.prefill.seconds + decode)
 
 
 def _weights(priced: Priced) -> float | None:

@@ -46,8 +46,8 @@ class Scheduling:
 
     `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
     waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
-    Fitted to 1,075 serving runs (ai-dynamo/aiconfigurator @ 095f58a5, half of them held out) it is 0 to 0.25 ms and
-    makes none of the three engines more exact than 0: their hosts work beside the GPU.
+    Fitted to half of 1,077 serving runs (ai-dynamo/aiconfigurator @ 095f58a5): most of the host's work is done beside
+    the GPU's.
     `memory_share` of a device is what it takes for weights, cache and all else.
     """
 
@@ -63,6 +63,8 @@ class Profile:
 
     `numbering` names the axes of one instance outermost first, as the engine numbers its ranks; `attention` and
     `experts` name those of one stage's two domains. `context_parallel` says whether the version has cp at all.
+    `sums_experts`: where all ranks of an expert group hold the same tokens, none is sent; each computes what its
+    experts add to every token, and an all-reduce sums it.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Profile:
     expert_split: ExpertSplit
     serving: Scheduling
     context_parallel: bool = True
+    sums_experts: bool = False
 
     def urls(self) -> tuple[str, ...]:
         """Addresses of the files, one a reference."""
@@ -98,6 +101,11 @@ _VLLM = Profile(
         ),
         Reference("vllm/config/parallel.py", "840e7972c6ab74061696e81e17d8a74db2aefd7e", "flags and their checks"),
         Reference("vllm/distributed/utils.py", "5a6541db9bfa77756459722f69e8c89a0b47a14d", "layers of each stage"),
+        Reference(
+            "vllm/model_executor/layers/fused_moe/config.py",
+            "00c1c6a2054b7027369c2a460cc2181a9b86293d",
+            "tokens are sent to experts with dp only",
+        ),
     ),
     numbering=("dp", "pp", "cp", "tp"),
     attention=("dp", "cp", "tp"),
@@ -106,10 +114,11 @@ _VLLM = Profile(
     expert_split=ExpertSplit.FIRST,
     serving=Scheduling(
         True,
-        0.0,
+        2e-4,
         0.9,
         "prompts are chunked, vllm/v1/core/sched/scheduler.py; gpu_memory_utilization 0.9, vllm/config/cache.py",
     ),
+    sums_experts=True,
 )
 
 _SGLANG = Profile(
@@ -140,8 +149,9 @@ _SGLANG = Profile(
     layer_split=LayerSplit.LAST,
     expert_split=ExpertSplit.EVEN,
     serving=Scheduling(
-        False, 0.0, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
+        False, 4e-4, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
     ),
+    sums_experts=True,
 )
 
 _TRTLLM = Profile(
@@ -162,7 +172,8 @@ _TRTLLM = Profile(
     experts=("dp", "tp", "ep"),
     layer_split=LayerSplit.FIRST,
     expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(True, 0.0, 0.9, "in-flight batching puts both phases into one step"),
+    serving=Scheduling(True, 4e-4, 0.9, "in-flight batching puts both phases into one step"),
+    sums_experts=True,
 )
 
 _MEGATRON = Profile(

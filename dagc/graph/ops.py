@@ -26,17 +26,20 @@ class Op:
     """A kind of operator. `title` is what a person reads.
 
     `keeps` are the letters of the dimensions that the output has in the size of the inputs, where both have them.
+    `in_exchange`: the kernel of the exchange before it does it, so that it is on the lane of communication.
     """
 
     name: str
     category: Category
     title: str
     keeps: str = ""
+    in_exchange: bool = False
 
     @property
     def lane(self) -> Lane:
-        """Communication has its lane; all else computes."""
-        return Lane.COMMUNICATION if self.category is Category.COMMUNICATION else Lane.COMPUTE
+        """Communication has its lane, with what its kernels do; all else computes."""
+        is_exchange = self.in_exchange or self.category is Category.COMMUNICATION
+        return Lane.COMMUNICATION if is_exchange else Lane.COMPUTE
 
 
 def _compute(name: str, title: str, keeps: str = "") -> Op:
@@ -64,6 +67,7 @@ RECURRENCE = _compute("recurrence", "convolution, update and read of the state",
 SAMPLING = _compute("sampling", "sampling of the next token", "t")
 ROUTER = _routing("router", "choice of experts", "t")
 AGGREGATE = _routing("aggregate", "weighted sum of the chosen experts", "m")
+COMBINED_SUM = Op(AGGREGATE.name, AGGREGATE.category, f"{AGGREGATE.title}, by the combine", AGGREGATE.keeps, True)
 DISPATCH = _communication("dispatch", "dispatch of tokens to their experts")
 COMBINE = _communication("combine", "combine of the experts' results")
 ALL_REDUCE = _communication("all_reduce", "all-reduce", "tshdmfekvc")

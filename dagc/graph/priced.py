@@ -37,7 +37,7 @@ class NodeCost:
 
     `wording` puts the arithmetic into words when someone asks, `source` is the origin of its coefficients (datasheet,
     fitted, given). `error` is the relative error to expect of the duration, the median one of its formula on
-    measurements; None where nothing is known of it.
+    measurements; None where nothing is known of it. `extrapolated`: the slowest rank's lies outside of what was fitted.
     """
 
     duration: Picoseconds
@@ -45,6 +45,7 @@ class NodeCost:
     wording: Callable[[], str]
     source: str
     error: float | None = None
+    extrapolated: bool = False
 
     @property
     def formula(self) -> str:

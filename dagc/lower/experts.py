@@ -10,6 +10,10 @@ from the attention's layout to the experts' and back (see `routing` for the load
   as the experts' products take them: in fp8 with an fp32 scale for each 128 where the products are in fp8 or fp4,
   as DeepEP, vLLM and SGLang do, else in the type of activations. Results come back in the type of activations.
   Prefill takes kernels of high throughput, decode those of low latency; what the kernels merge is in their price.
+  A combine of low latency sums what it brings: with two micro-batches that hide each other's exchanges, nothing that
+  computes waits in turn for it;
+- where all ranks of an expert group hold the same tokens, vLLM, SGLang and TensorRT-LLM send none: each rank computes
+  its experts' part of every token, and an all-reduce over ep and tp sums them (`MoeLayer.sums_experts`).
 
 Shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it. Partial sums of
 shared and routed experts are added before one all-reduce where both are cut over the same ranks.
@@ -26,7 +30,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts
 from dagc.catalog.part import Part
 from dagc.graph.graph import Communication, Exchange, Kernel, Leg, Load, Pattern
-from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, DISPATCH, GROUPED_GEMM, ROUTER, Op
+from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, COMBINED_SUM, DISPATCH, GROUPED_GEMM, ROUTER, Op
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder, Work, evenly, largest
@@ -98,11 +102,29 @@ class MoeLayer:
     def gathers_after(self) -> bool:
         """Whether a rank needs more tokens than it has the sums of."""
         handled = 1 if self.team or self.gathers_before else self.layout.tp
-        return self.routing.copies > handled
+        return self.routing.copies > handled and not self.sums_experts
+
+    @property
+    def sums_experts(self) -> bool:
+        """Whether tokens stay where they are and parts of their sums are reduced over the expert group."""
+        whole = self.layout.ep * self.layout.tp == self.routing.copies
+        return self.stage.sums_experts and self.team == 0 and self.layout.ep > 1 and whole
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether tokens are sent to the ranks of their experts and back."""
+        return self.layout.ep > 1 and not self.sums_experts
+
+    @property
+    def reduced(self) -> tuple[AxisKind, ...]:
+        """Axes of the experts over which parts of sums are reduced."""
+        return (AxisKind.EP, AxisKind.TP) if self.sums_experts else (AxisKind.TP,)
 
     @property
     def sums(self) -> Load:
         """Tokens of which a rank has the weighted sum after the combine."""
+        if self.sums_experts:
+            return self.routing.held
         return self.routing.held / self.routing.copies if self.team else self.routing.sent
 
 
@@ -156,13 +178,14 @@ def _merges_shared(layer: MoeLayer) -> bool:
         return False
     if layer.team:
         return layer.routing.copies == 1 and not _is_shared_cut(layer)
-    if stage.sequence_shards > 1 or layout.tp != layer.routing.copies:
+    group = layout.ep * layout.tp if layer.sums_experts else layout.tp
+    if stage.sequence_shards > 1 or group != layer.routing.copies:
         return False
-    if layout.tp == 1:
+    if group == 1:
         return True
-    tp = (AxisKind.TP,)
     return _is_shared_cut(layer) and np.array_equal(
-        stage.own.layout_groups(stage.attention, tp).members, stage.own.layout_groups(layout, tp).members
+        stage.own.layout_groups(stage.attention, (AxisKind.TP,)).members,
+        stage.own.layout_groups(layout, layer.reduced).members,
     )
 
 
@@ -209,7 +232,7 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
         inputs = (
             add_collective(builder, stage, "moe.all_gather", Pattern.ALL_GATHER, members, gathered, whole, inputs),
         )
-    if layout.ep == 1:
+    if not layer.exchanges:
         return inputs[0]
     output = _expert_tensor(layer, {"m": layer.width})
     return _add_exchange(layer, "moe.dispatch", DISPATCH, output, inputs)
@@ -273,7 +296,9 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> Work:
     moved = weights + rows * (matrix.n + matrix.k) * layer.stage.activation.bytes
     held = largest(evenly(experts_per_rank(layer.layout, layer.experts.count, layer.stage.options.redundant)))
     shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)), ("held", held))
-    return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.stored.dtype, shape)
+    shape += (("all", layer.experts.count),)
+    scaled = (("scaled", 1),) if matrix.stored.bytes > matrix.stored.dtype.bytes else ()
+    return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.stored.dtype, shape + scaled)
 
 
 def _add_combine(layer: MoeLayer) -> None:
@@ -281,7 +306,7 @@ def _add_combine(layer: MoeLayer) -> None:
     results = layer.stage.tensor({"t": largest(layer.sums), "m": layer.width, "k": layer.experts.top})
     if layer.team:
         add_remote_combine(layer.builder, layer.stage, _crossing(layer, layer.result), results)
-    elif layer.layout.ep > 1:
+    elif layer.exchanges:
         _add_exchange(layer, "moe.combine", COMBINE, results, (layer.builder.last,))
 
 
@@ -289,11 +314,13 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     """The weighted sum, its reduction over the experts' tp, and the attention's layout again, with shared experts."""
     builder, stage = layer.builder, layer.stage
     merged = shared if _merges_shared(layer) else None
-    partial = AxisKind.TP if layer.layout.tp > 1 and not layer.team else None
+    partial = AxisKind.TP if _is_partial(layer) else None
     terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
     work = elementwise(layer.sums * layer.width, terms, 1, stage.activation)
     inputs = (builder.last,) if merged is None else (builder.last, merged)
-    builder.add("moe.aggregate", AGGREGATE, layer.vectors(layer.sums, partial), work, inputs=inputs)
+    hides = layer.exchanges and stage.options.overlap > 1
+    op = COMBINED_SUM if hides and not layer.batch.is_prefill else AGGREGATE
+    builder.add("moe.aggregate", op, layer.vectors(layer.sums, partial), work, inputs=inputs)
     _add_return(layer)
     _add_raised(layer)
     if shared is not None and merged is None:
@@ -302,13 +329,18 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
         builder.add("moe.shared.add", AGGREGATE, stage.hidden(layer.routing.held), work, inputs=inputs)
 
 
+def _is_partial(layer: MoeLayer) -> bool:
+    """Whether sums on a rank lack what others computed."""
+    return (layer.layout.tp > 1 or layer.sums_experts) and not layer.team
+
+
 def _add_return(layer: MoeLayer) -> None:
     """Reductions over the experts' tp and the gather to attention's copies."""
     builder, stage, routing = layer.builder, layer.stage, layer.routing
-    if layer.layout.tp > 1 and not layer.team:
+    if _is_partial(layer):
         pattern = Pattern.REDUCE_SCATTER if layer.gathers_before else Pattern.ALL_REDUCE
         kept = layer.vectors(routing.held / routing.copies if layer.gathers_before else layer.sums)
-        members = (layer.layout, (AxisKind.TP,))
+        members = (layer.layout, layer.reduced)
         add_collective(builder, stage, f"moe.{pattern}", pattern, members, layer.sums * layer.width, kept)
     if layer.gathers_after:
         over_cp = () if layer.batch.is_prefill else (AxisKind.CP,)

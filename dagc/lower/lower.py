@@ -187,6 +187,7 @@ class _PhaseLowering:
         service = self.service
         pool = service.experts_pool
         separate = pool.role is Role.EXPERTS
+        engine = self.plan.facts.engine
         return Stage(
             shapes=self.shapes,
             options=service.options,
@@ -196,6 +197,7 @@ class _PhaseLowering:
             pool=self.placement(pool, number) if separate else None,
             span=service.span,
             pipeline=_axis_span(self.deployment.strategy.body, AxisKind.PP, service.span),
+            sums_experts=engine is not None and engine.sums_experts and service.options.overlap == 1,
         )
 
     def _program(self, sequences: int, number: int) -> StageProgram:

@@ -46,6 +46,6 @@ def _recurrence(stage: Stage, batch: Batch, mixer: Recurrent, share: float) -> W
     passes = 3 if mixer.kind in _DELTA_RULE else 2
     flops = 2.0 * share * (passes * mixer.state + mixer.channels * mixer.kernel) * batch.tokens
     states = 2 * share * mixer.state_bytes(stage.activation) * batch.sequences
-    ends = share * (mixer.columns + mixer.inner) * stage.activation.bytes * batch.tokens
-    shape = (("tokens", largest(batch.tokens)), ("state", ceil(mixer.state * share)))
-    return Work(flops, states + ends, stage.activation, shape)
+    each = ceil(share * (mixer.columns + mixer.inner) * stage.activation.bytes)
+    shape = (("tokens", largest(batch.tokens)), ("state", ceil(mixer.state * share)), ("moved", each))
+    return Work(flops, states + each * batch.tokens, stage.activation, shape)

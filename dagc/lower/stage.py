@@ -37,7 +37,8 @@ COLLECTIVES: dict[Pattern, Op] = {
 class Stage:
     """One stage of one service, as its templates see it.
 
-    `experts` is None for a dense model. `pool` is the placement of the experts' own pool, None where experts share
+    `experts` is None for a dense model. `sums_experts`: the engine sends no tokens that all ranks of an expert group
+    hold. `pool` is the placement of the experts' own pool, None where experts share
     the attention's ranks. `pipeline` is where `pp` is written, `span` where the service is.
     """
 
@@ -49,6 +50,7 @@ class Stage:
     pool: Placement | None
     span: Span
     pipeline: Span
+    sums_experts: bool = False
 
     @property
     def activation(self) -> Dtype:

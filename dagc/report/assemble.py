@@ -55,6 +55,7 @@ def _phase(phase: PhaseMetrics) -> out.Phase:
     return out.Phase(
         seconds=phase.seconds,
         error_share=phase.error,
+        extrapolated_share=phase.extrapolated,
         latency_seconds=phase.latency_seconds,
         micro_batches=phase.micro_batches,
         load_balance=phase.load_balance,

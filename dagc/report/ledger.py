@@ -1,7 +1,7 @@
 """The ledger: measured cases beside what the cost model says of them, with the signed error of each.
 
 An error is predicted / measured - 1. A kind is summed up by the median and the mean of the sizes of its errors, and by
-its bias, the median of the errors with their signs.
+its bias, the median of the errors with their signs, over the cases to which nothing was fitted.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A case and its prediction in the same unit; None where the case could not be priced."""
+    """A case and its prediction in the same unit; None where the case could not be priced.
+
+    `band` is the relative error that is stated with the prediction; only phases and requests have one.
+    """
 
     case: Case
     predicted: float | None
+    band: float | None = None
 
     @property
     def error(self) -> float | None:
@@ -31,16 +35,28 @@ class Entry:
         return None if self.predicted is None else self.predicted / self.case.measured - 1
 
 
+def inside(entries: Sequence[Entry], times: float = 1.0) -> float | None:
+    """Share of the cases with a band, and nothing fitted to them, that lie inside so many times of it."""
+    banded = [(one.error, one.band) for one in entries if not one.case.fitted and one.band is not None]
+    known = [abs(error) <= times * band for error, band in banded if error is not None]
+    return mean(known) if known else None
+
+
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """The errors of a kind: medians and mean are None where no case was answered."""
+    """The errors of a kind: medians and mean are of cases to which nothing was fitted, None where none was answered.
+
+    `median_fitted` is that of the others.
+    """
 
     kind: str
     cases: int
     answered: int
+    unseen: int
     median: float | None
     mean: float | None
     bias: float | None
+    median_fitted: float | None
 
 
 def aggregates(entries: Sequence[Entry]) -> tuple[Aggregate, ...]:
@@ -49,21 +65,32 @@ def aggregates(entries: Sequence[Entry]) -> tuple[Aggregate, ...]:
 
 
 def _aggregate(kind: str, entries: Sequence[Entry]) -> Aggregate:
-    errors = [one.error for one in entries if one.error is not None]
-    sizes = [abs(error) for error in errors]
-    if not errors:
-        return Aggregate(kind, len(entries), 0, None, None, None)
-    return Aggregate(kind, len(entries), len(errors), median(sizes), mean(sizes), median(errors))
+    known = [(one.error, one.case.fitted) for one in entries if one.error is not None]
+    errors = [error for error, is_fitted in known if not is_fitted]
+    sizes, seen = [abs(error) for error in errors], [abs(error) for error, is_fitted in known if is_fitted]
+    return Aggregate(
+        kind,
+        len(entries),
+        len(known),
+        len(errors),
+        median(sizes) if sizes else None,
+        mean(sizes) if sizes else None,
+        median(errors) if errors else None,
+        median(seen) if seen else None,
+    )
 
 
 def render_text(entries: Sequence[Entry]) -> str:
     """The kinds, then every case, as aligned columns."""
-    return "\n".join([*_columns(_kind_rows(entries)), "", *_columns([_HEAD, *map(_row, entries)])]) + "\n"
+    return (
+        "\n".join([*_columns(_kind_rows(entries)), *_bands(entries), "", *_columns([_HEAD, *map(_row, entries)])])
+        + "\n"
+    )
 
 
 def render_page(entries: Sequence[Entry]) -> str:
     """The same as Markdown."""
-    return "\n".join([_INTRODUCTION, *_table(_kind_rows(entries)), "", *_sections(entries)]) + "\n"
+    return "\n".join([_INTRODUCTION, *_table(_kind_rows(entries)), *_bands(entries), "", *_sections(entries)]) + "\n"
 
 
 def document(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -73,13 +100,16 @@ def document(entries: Sequence[Entry]) -> dict[str, Any]:
             "kind": one.kind,
             "cases": one.cases,
             "answered": one.answered,
+            "not_in_a_fit": one.unseen,
             "median_absolute_error": one.median,
             "mean_absolute_error": one.mean,
             "bias": one.bias,
+            "median_absolute_error_in_a_fit": one.median_fitted,
         }
         for one in aggregates(entries)
     ]
-    return {"schema_version": SCHEMA_VERSION, "kinds": kinds, "cases": list(map(_data, entries))}
+    shares = {"inside_band": inside(entries), "inside_twice_the_band": inside(entries, 2.0)}
+    return {"schema_version": SCHEMA_VERSION, "kinds": kinds, **shares, "cases": list(map(_data, entries))}
 
 
 def _data(entry: Entry) -> dict[str, Any]:
@@ -91,9 +121,11 @@ def _data(entry: Entry) -> dict[str, Any]:
         "measured": case.measured,
         "predicted": entry.predicted,
         "error": entry.error,
+        "band": entry.band,
         "plan": case.plan,
         "source": case.source,
         "licence": case.licence,
+        "in_a_fit": case.fitted,
         "note": case.note,
     }
 
@@ -103,29 +135,49 @@ _INTRODUCTION = """\
 
 What the cost model says of cases that others measured: `dagc validate` prints the same. An error is predicted /
 measured - 1; of a kind the table shows the median and the mean of its size, and the bias, which is the median with its
-sign. Each case is a plan, in `dagc/catalog/measured/cases.csv`, with its source.
+sign, over the cases to which no coefficient was fitted. The last column is the median of the others, which say `fit`
+below: rows of a table that a fit used, or serving runs of the half that it used. Each case is a plan, in
+`dagc/catalog/measured/cases.csv`, with its source.
 """
 
-_HEAD = ("case", "metric", "measured", "predicted", "error", "source")
+_HEAD = ("case", "metric", "measured", "predicted", "error", "", "source")
+
+
+def _bands(entries: Sequence[Entry]) -> tuple[str, ...]:
+    once, twice = inside(entries), inside(entries, 2.0)
+    if once is None or twice is None:
+        return ()
+    shares = f"{once:.0%} lie inside their stated band, {twice:.0%} inside twice of it"
+    return ("", f"Of phases and requests not in a fit {shares}.")
 
 
 def _kind_rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
-    head = ("kind", "cases", "median", "mean", "bias")
+    head = ("kind", "cases", "not in a fit", "median", "mean", "bias", "in a fit")
     return [head, *(_kind_row(one) for one in aggregates(entries))]
 
 
 def _kind_row(one: Aggregate) -> tuple[str, ...]:
     cases = str(one.cases) if one.cases == one.answered else f"{one.answered} of {one.cases}"
-    return (one.kind, cases, _share(one.median), _share(one.mean), _share(one.bias, signed=True))
+    shares = _share(one.median), _share(one.mean), _share(one.bias, signed=True), _share(one.median_fitted)
+    return (one.kind, cases, str(one.unseen), *shares)
 
 
 def _share(value: float | None, signed: bool = False) -> str:
-    return "?" if value is None else f"{value * 100:+.1f} %" if signed else f"{value * 100:.1f} %"
+    return "-" if value is None else f"{value * 100:+.1f} %" if signed else f"{value * 100:.1f} %"
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
     case = entry.case
-    return (case.id, case.metric, case.text, _predicted(entry), _share(entry.error, signed=True), case.source)
+    is_fitted = "fit" if case.fitted else ""
+    return (
+        case.id,
+        case.metric,
+        case.text,
+        _predicted(entry),
+        _share(entry.error, signed=True),
+        is_fitted,
+        case.source,
+    )
 
 
 def _predicted(entry: Entry) -> str:

@@ -35,7 +35,7 @@ from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
-from dagc.report.band import band
+from dagc.report.band import band, extrapolated
 from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from dagc.timeline.timeline import Shares, Timeline
 
@@ -48,7 +48,8 @@ class PhaseMetrics:
     """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline.
 
     `error` is the relative error to expect of it (`dagc.report.band`), of what is counted at all.
-    `load_balance` is 1 where all GPUs compute as long as the busiest does.
+    `load_balance` is 1 where all GPUs compute as long as the busiest does. `extrapolated` is the share of the time of
+    operators that lies outside of measurements.
     """
 
     seconds: float
@@ -57,6 +58,7 @@ class PhaseMetrics:
     shares: Shares
     error: float = 0.0
     load_balance: float = 1.0
+    extrapolated: float = 0.0
 
     @property
     def bound(self) -> Share:
@@ -139,6 +141,7 @@ def _phase(timeline: Timeline) -> PhaseMetrics:
         shares=timeline.shares,
         error=band(timeline.priced),
         load_balance=_load_balance(timeline),
+        extrapolated=extrapolated(timeline.priced),
     )
 
 

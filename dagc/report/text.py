@@ -33,6 +33,10 @@ _BASES = {"claims": "by the other claims ", "requirement": "against the requirem
 _WIDTH = 13
 
 
+LEAST_EXTRAPOLATED = 0.01
+"""Share of a phase from which it is said that it lies outside of measurements."""
+
+
 def render_text(summary: Summary) -> str:
     """The summary as lines, the last one ended."""
     return "\n".join(_lines(summary)) + "\n"
@@ -149,7 +153,10 @@ def _phase(phase: Phase) -> list[str]:
         f"bubble {format_share(path.bubble_share)}",
     )
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
-    return [f"bound by {phase.bound}: {', '.join(shares)}; {many}"]
+    bound = f"bound by {phase.bound}: {', '.join(shares)}; {many}"
+    if phase.extrapolated_share < LEAST_EXTRAPOLATED:
+        return [bound]
+    return [bound, f"{format_share(phase.extrapolated_share)} of the operators' time is outside of what was measured"]
 
 
 def serving_lines(serving: Serving) -> list[str]:

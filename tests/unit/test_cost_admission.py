@@ -8,6 +8,7 @@ import pytest
 
 from dagc.cost.admission import admitted
 from dagc.cost.memory import MemoryPart, rank_memory
+from dagc.engines.profiles import profile
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Workload
 from tests.unit.lowering_plans import DEMO, layout, plan, service
@@ -50,3 +51,18 @@ def test_one_runs_even_where_none_fits() -> None:
 def test_a_static_batch_is_not_admitted() -> None:
     subject = served(1e9, concurrency=None)
     assert admitted(subject) is subject
+
+
+def test_an_engines_share_of_memory_gives_way_where_nothing_would_fit() -> None:
+    """SGLang takes 88 %: of room for 12 sequences beside the rest, less 12 % of all; none is left of room for two."""
+    plain = served(1e12)
+    subject = replace(plain, facts=replace(plain.facts, engine=profile("sglang")))
+    rest = beside_the_cache(subject)
+
+    def running(capacity: float) -> int:
+        device = replace(subject.facts.cluster.device, memory_bytes=capacity * 1e9 / 2**30)
+        facts = replace(subject.facts, cluster=replace(subject.facts.cluster, device=device))
+        return admitted(replace(subject, facts=facts)).facts.workload.batch
+
+    assert running((rest + 12.5 * EACH) / 0.88) == 12
+    assert running(rest + 2.5 * EACH) == 2

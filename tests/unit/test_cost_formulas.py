@@ -16,7 +16,7 @@ from dagc.cost.formula import Coefficients, Machine
 from dagc.cost.formulas import FORMULAS
 from dagc.cost.operators import operator_cost
 from dagc.graph.graph import Node
-from dagc.graph.ops import GEMM, KV_WRITE
+from dagc.graph.ops import GEMM, GROUPED_GEMM, KV_WRITE
 from dagc.graph.priced import Bound
 from dagc.graph.tensor import Tensor
 
@@ -86,6 +86,43 @@ def test_prefill_waits_for_its_longest_row() -> None:
     plain = {"peak": 1.0, "start": 0.0, "wave": 1.0, "memory": 1.0, "launch": 0.0, "power": 8.0}
     given = {"pairs": 524_800, "queries": 1024, "sequences": 1, "heads": 1, "width": 256, "bytes": 0}
     assert seconds("attention_prefill", plain, **given) == pytest.approx(69.796e-6, rel=1e-4)
+
+
+def test_states_and_tokens_of_a_recurrence_take_their_turns() -> None:
+    """10 MB of states at half of 1 TB/s are 20 us, 1 MB of tokens at a tenth 10 us, and 5 us to launch."""
+    coefficients = {"launch": 5e-6, "memory": 0.5, "tokens": 0.1}
+    assert seconds("recurrent", coefficients, states=10e6, tokens=1e6) == pytest.approx(35e-6)
+
+
+@pytest.mark.parametrize(("sequences", "measured"), [(64, 147e-6), (128, 275e-6)])
+def test_decoding_of_a_gated_delta_net_is_as_measured(sequences: int, measured: float) -> None:
+    """Convolution and update of the state, H20, 32 heads of 128 x 128 in fp32: alibaba/InferSim @ f2293dab."""
+    cluster = load_device("h20-sxm")
+    assert cluster is not None and cluster.device.bandwidth_bytes_per_second is not None
+    state, moved = 2 * sequences * (32 * 128 * 128 * 4 + 8192 * 3 * 2), sequences * 32_896
+    regime = load_calibration("h20-sxm").regimes["recurrence"]
+    machine = Machine(1.0, cluster.device.bandwidth_bytes_per_second, 1)
+    inputs = {"states": np.array([float(state)]), "tokens": np.array([float(moved)])}
+    found = FORMULAS[regime.formula].terms(regime.coefficients, inputs, machine).seconds[0]
+    assert found == pytest.approx(measured, rel=0.05)
+
+
+def experts(engine: str | None, held: int) -> str:
+    """Where the cost of 256 rows over the experts of a rank of 64 comes from."""
+    shape = (("m", 256), ("n", 2048), ("k", 2048), ("experts", held), ("held", held), ("all", 64))
+    flops, moved = 2.0 * 256 * 2048 * 2048, 2.0 * held * 2048 * 2048 + 2 * 256 * 4096
+    one = Node("moe.experts.up", GROUPED_GEMM, 0, (), (), Tensor(Dtype.BF16, ()), np.array([flops]), np.array([moved]),
+               Dtype.BF16, shape)  # fmt: skip
+    cluster = load_device("h100-sxm")
+    assert cluster is not None
+    return operator_cost(one, cluster.device, Dtype.BF16, engine=engine).source
+
+
+def test_vllm_has_no_tiles_for_a_part_of_the_experts() -> None:
+    assert experts("vllm", 16).startswith("grouped_gemm/bf16/default of")
+    assert experts("vllm", 64).startswith("grouped_gemm/bf16 of")
+    assert experts(None, 16).startswith("grouped_gemm/bf16 of")
+    assert experts("sglang", 16).startswith("grouped_gemm/bf16 of")
 
 
 def product(m: float) -> Node:

@@ -52,3 +52,11 @@ def test_a_type_without_a_peak_is_computed_as_the_activation_type_and_says_so() 
     assert "no fp8 peak" in cost.formula
     own = replace(DEVICE, flops={Dtype.BF16: 400e12, Dtype.FP8: 800e12})
     assert operator_cost(node([2e9], [0], Dtype.FP8), own, Dtype.BF16).duration.tolist() == [5_000_000]
+
+
+def test_without_a_cuda_graph_nothing_is_shorter_than_the_time_between_two_launches() -> None:
+    """3 MB take 3 us, and the host launches every 8 us; 20 MB take 20 us whatever the host does."""
+    eager = replace(DEVICE, launch_seconds=8e-6)
+    assert operator_cost(node([2e7], [3e6]), eager, Dtype.BF16).duration.tolist() == [8_000_000]
+    assert operator_cost(node([2e7], [20e6]), eager, Dtype.BF16).duration.tolist() == [20_000_000]
+    assert operator_cost(node([0], [0]), eager, Dtype.BF16).duration.tolist() == [0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -10,23 +11,24 @@ from click.testing import CliRunner
 from dagc.catalog.cases import Case, kinds, measured_cases
 from dagc.cli.validate import validate as command
 from dagc.driver.validating import PAGE, validate
-from dagc.report.ledger import Entry, aggregates, render_page, render_text
+from dagc.report.ledger import Entry, aggregates, inside, render_page, render_text
 
 WORST = {
-    "large operators": 0.050,
-    "small operators": 0.070,
-    "expert layers": 0.200,
-    "large collectives": 0.045,
-    "small collectives": 0.055,
-    "expert exchange": 0.030,
-    "layers": 0.220,
-    "static batch": 0.180,
-    "serving": 0.120,
-    "serving, ep or dp": 0.100,
-    "deployments": 0.090,
+    "large operators": 0.060,
+    "small operators": 0.130,
+    "expert layers": 0.070,
+    "large collectives": 0.080,
+    "small collectives": 0.155,
+    "expert exchange": 0.055,
+    "layers": 0.115,
+    "static batch": 0.160,
+    "serving": 0.130,
+    "serving, ep or dp": 0.050,
+    "deployments": 0.030,
     "memory": 0.005,
 }
-"""The largest median error of each kind that is accepted: lowered when the model gets better, never raised."""
+"""The largest median error that is accepted of the cases of each kind to which nothing was fitted: lowered when the
+model gets better, never raised."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,30 @@ def test_what_is_not_answered_is_counted_and_not_averaged() -> None:
     assert "1 of 2" in render_text([entry("a", 10, 9), entry("a", 10, None)])
 
 
+def test_a_kind_is_summed_up_by_cases_to_which_nothing_was_fitted() -> None:
+    """Of errors 10 %, 20 % and 60 % the first was in a fit: the median of the rest is 40 %."""
+    seen = replace(entry("a", 10, 11), case=replace(entry("a", 10, 11).case, fitted=True))
+    (found,) = aggregates([seen, entry("a", 10, 12), entry("a", 10, 16)])
+    assert (found.cases, found.unseen) == (3, 2)
+    assert (found.median, found.median_fitted) == (pytest.approx(0.4), pytest.approx(0.1))
+
+
+def test_a_band_means_what_is_said_of_it(entries: tuple[Entry, ...]) -> None:
+    """About half inside and three in four inside twice of it; far more would mean that the band is wider than said."""
+    once, twice = inside(entries), inside(entries, 2.0)
+    assert once is not None and 0.45 <= once <= 0.65
+    assert twice is not None and twice >= 0.75
+
+
+def test_a_share_inside_the_band_leaves_out_what_was_fitted_and_what_has_none() -> None:
+    """Errors of 10 % and 30 % with bands of 20 %: one of two inside, both inside twice of it."""
+    near, far = (replace(entry("a", 10, value), band=0.2) for value in (11, 13))
+    fitted = replace(far, case=replace(far.case, fitted=True))
+    assert inside([near, far, fitted, entry("a", 10, 20)]) == 0.5
+    assert inside([near, far, fitted, entry("a", 10, 20)], 2.0) == 1.0
+    assert inside([entry("a", 10, 20)]) is None
+
+
 def test_every_case_is_answered(entries: tuple[Entry, ...]) -> None:
     assert [one.case.id for one in entries if one.predicted is None] == []
 
@@ -81,7 +107,7 @@ def test_the_page_is_fresh(entries: tuple[Entry, ...]) -> None:
 def test_the_command_prints_a_kind_as_text_and_as_data() -> None:
     text = CliRunner().invoke(command, ["memory"])
     assert text.exit_code == 0
-    assert text.stdout.startswith("kind    cases  median  mean   bias\nmemory  1")
+    assert text.stdout.startswith("kind    cases  not in a fit  median  mean   bias    in a fit\nmemory  1      1 ")
     document = json.loads(CliRunner().invoke(command, ["memory", "--format", "json"]).stdout)
     (case,) = document["cases"]
     assert case["measured"] == 14.2474 * 2**30

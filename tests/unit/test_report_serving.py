@@ -30,22 +30,25 @@ def test_a_static_batch_has_nothing_between_its_tokens() -> None:
 
 
 def test_prompts_that_ride_along_cost_what_they_add() -> None:
-    """33 in flight, 32 others; each prompt of 1,000 tokens is one step of the 100: 0.05 + 0.32 x (0.2 - 0.05)."""
-    found = served("concurrency 33    prompt 1000    output 100", Steps(2.0, 0.05, 0.2))
-    assert found.prompt_steps == pytest.approx(0.32)
-    assert found.tpot_seconds == pytest.approx(0.05 + 0.32 * 0.15)
+    """A prompt of 1,000 tokens is a step of the 100 and adds 1 s; ends lie 0.2 x 100 x 0.05 = 1 s apart: half in waves.
+
+    Of 33 in flight 32 others come in between when even, (33 - 1) / 2 = 16 are behind a request in a wave: 24 in 100.
+    """
+    found = served("concurrency 33    prompt 1000    output 100    chunk 1000", Steps(2.0, 0.05, 1.05))
+    assert found.prompt_steps == pytest.approx(0.24)
+    assert found.tpot_seconds == pytest.approx(0.05 + 0.24 * 1)
 
 
 def test_a_prompt_beyond_the_budget_takes_several_steps() -> None:
-    """2,000 tokens in chunks of 500 are four steps for each of 8 others: 32 in 100."""
-    found = served("concurrency 9    prompt 2000    output 100    chunk 500", Steps(2.0, 0.05, 0.2))
-    assert found.prompt_steps == pytest.approx(0.32)
+    """2,000 tokens in chunks of 500 are four steps of 0.25 s more: half in waves, (8 / 2 + 8) / 2 = 6 prompts."""
+    found = served("concurrency 9    prompt 2000    output 100    chunk 500", Steps(2.0, 0.05, 0.3))
+    assert found.prompt_steps == pytest.approx(0.24)
 
 
 def test_a_cached_prefix_is_not_computed() -> None:
-    """Half of 2,000 tokens in chunks of 500: two steps a prompt."""
-    found = served("concurrency 9    prompt 2000    output 100    chunk 500    cached 50 %", Steps(2.0, 0.05, 0.2))
-    assert found.prompt_steps == pytest.approx(0.16)
+    """Half of 2,000 tokens in chunks of 500: two steps a prompt, of 0.5 s more each, so half in waves again."""
+    found = served("concurrency 9    prompt 2000    output 100    chunk 500    cached 50 %", Steps(2.0, 0.05, 0.55))
+    assert found.prompt_steps == pytest.approx(0.12)
 
 
 def test_no_more_steps_have_prompts_than_there_are() -> None:
@@ -113,16 +116,16 @@ APART = replace(profile("sglang"), serving=Scheduling(False, 0.0, 1.0, "a test")
 
 
 def test_prompts_of_a_wave_wait_for_those_behind_them() -> None:
-    """Lengths vary by 3 steps of 0.1 s, a batch of one prompt takes 0.3 s: half the waiting is in waves, half even.
+    """Ends lie a step of 0.1 s apart, a batch of one prompt takes 0.1 s: half the waiting is in waves, half even.
 
     Of 21 in flight 20 others come before each request's end when even, (21 - 1) / 2 = 10 are behind it in a wave.
     """
-    found = apart(21, Steps(0.3, 0.1, None))
+    found = apart(21, Steps(0.1, 0.1, None))
     assert found.prompt_steps == pytest.approx((20 / 2 + 10 / 2) / 100)
-    assert found.tpot_seconds == pytest.approx(0.1 + 0.15 * 0.3)
+    assert found.tpot_seconds == pytest.approx(0.1 + 0.15 * 0.1)
 
 
 def test_prompts_computed_together_do_not_wait_for_each_other() -> None:
-    """Four prompts a batch of 1.2 s against 0.3 s of variation: four fifths in waves, nobody behind four of four."""
-    found = apart(4, Steps(0.3, 0.1, None), chunk=4000)
+    """Four prompts a batch of 0.4 s against 0.1 s between ends: four fifths in waves, nobody behind four of four."""
+    found = apart(4, Steps(0.1, 0.1, None), chunk=4000)
     assert found.prompt_steps == pytest.approx(3 / 5 / 100)

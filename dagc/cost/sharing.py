@@ -1,0 +1,32 @@
+"""A device whose multiprocessors are shared with an exchange that runs at the same time.
+
+Kernels of high throughput move tokens with `SMS` multiprocessors of their own (`dagc.cost.network.experts`); what is
+computed beside them has the others, and so a smaller peak. Memory is as fast as ever. Kernels of low latency leave
+their messages to the adapters while others compute, and take none.
+
+Two micro-batches that hide each other's exchanges hardly ever compute with nothing in flight: all of the phase counts
+as shared. 20 of 132 multiprocessors for exchanges: DeepSeek-V3 report (2024), section 3.2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dagc.catalog.device import DeviceSpec
+from dagc.cost.network.experts import SMS
+from dagc.graph.graph import Kernel, PhaseGraph
+
+
+def overlapped(graph: PhaseGraph, parts: int) -> bool:
+    """Whether computation of a phase runs beside exchanges by kernels that take multiprocessors; of `parts` batches."""
+    talks = (node.communication for template in graph.templates for node in template.nodes)
+    return parts > 1 and any(t.exchange.kernel is Kernel.NORMAL for t in talks if t and t.exchange)
+
+
+def beside_exchange(device: DeviceSpec) -> DeviceSpec:
+    """The device with what an exchange leaves of it; the same where nobody knows how many multiprocessors it has."""
+    if device.processors is None or device.processors <= SMS:
+        return device
+    left = device.processors - int(SMS)
+    peaks = {dtype: peak * left / device.processors for dtype, peak in device.flops.items()}
+    return replace(device, processors=left, flops=peaks)
