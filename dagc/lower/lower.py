@@ -48,8 +48,15 @@ from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, Strategy
 
 Fill = Callable[[TemplateBuilder, Batch], None]
 
+Recall = Callable[[Plan, Service, Phase, ReplicaClass, Callable[[], PhaseGraph]], PhaseGraph]
+"""Takes what a phase is of and how it is built; it may know the graph of a phase that is the same."""
 
-def lower(plan: Plan) -> Graph:
+
+def _built(_plan: Plan, _service: Service, _phase: Phase, _alike: ReplicaClass, build: Callable[[], PhaseGraph]) -> PhaseGraph:
+    return build()
+
+
+def lower(plan: Plan, recall: Recall = _built) -> Graph:
     """The graph of a plan: prefill, one decode step, and the hand-over of the cache where the phases have own pools.
 
     Raises ValueError when the model has no shapes, which the caller rules out.
@@ -58,8 +65,8 @@ def lower(plan: Plan) -> Graph:
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
     services = plan.deployment.services
-    prefill, *more_prefill = _phases(entering(plan), shapes, services[0], Phase.PREFILL)
-    decode, *more_decode = _phases(plan, shapes, services[-1], Phase.DECODE)
+    prefill, *more_prefill = _phases(entering(plan), shapes, services[0], Phase.PREFILL, recall)
+    decode, *more_decode = _phases(plan, shapes, services[-1], Phase.DECODE, recall)
     handover = lower_handover(plan, shapes) if len(services) > 1 else None
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
 
@@ -74,10 +81,12 @@ def lower_mixed(plan: Plan) -> PhaseGraph | None:
     return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding=riding).graph()
 
 
-def _phases(plan: Plan, shapes: ModelShapes, service: Service, phase: Phase) -> Iterator[PhaseGraph]:
+def _phases(
+    plan: Plan, shapes: ModelShapes, service: Service, phase: Phase, recall: Recall
+) -> Iterator[PhaseGraph]:
     """One phase for each class of replicas of its service."""
     for alike in replica_classes(plan, service):
-        yield _PhaseLowering(plan, shapes, service, phase, alike).graph()
+        yield recall(plan, service, phase, alike, _PhaseLowering(plan, shapes, service, phase, alike).graph)
 
 
 @dataclass(slots=True)

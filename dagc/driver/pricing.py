@@ -1,0 +1,171 @@
+"""A plan becomes its figures: memory, graph, cost and schedule in their one order, without the rules on them.
+
+`price_plan` of `dagc.driver.checking` has the same steps and checks each of them; what a search asks of thousands of
+plans is here. A `Pricer` keeps what plans have in common: a phase that is the same in two plans is lowered, priced and
+scheduled once. It can be pickled, and begins with nothing known wherever it arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dagc.check.static import check_plan
+from dagc.cost.admission import admitted
+from dagc.cost.memory import PoolMemory, rank_memory
+from dagc.cost.price import price
+from dagc.cost.reach import judge_reach
+from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.front import sized, stops
+from dagc.graph.graph import Graph, PhaseGraph
+from dagc.graph.priced import PricedPhase
+from dagc.lower.lower import lower, lower_mixed
+from dagc.plan.deployment import Phase, Pool, Service
+from dagc.plan.layout import Layout
+from dagc.plan.missing import missing_shapes
+from dagc.plan.placement import placed
+from dagc.plan.plan import Facts, Plan
+from dagc.plan.replicas import ReplicaClass
+from dagc.report.assess import assess
+from dagc.report.assessment import Assessment
+from dagc.report.classes import showing_slowest
+from dagc.source import Source
+from dagc.syntax.parser import parse
+from dagc.timeline.schedule import schedule
+from dagc.timeline.timeline import Timeline
+
+MOST_KNOWN = 2_000
+"""Phases that a pricer keeps; then it forgets all and begins anew, so that its memory has a limit."""
+
+
+def weighed(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...] | None]:
+    """The plan with the batch that runs at once, and the memory of its ranks; None without shapes."""
+    if missing_shapes(plan):
+        return plan, None
+    plan = admitted(plan)
+    return plan, rank_memory(plan)
+
+
+def mixed_timeline(plan: Plan) -> Timeline | None:
+    """The timeline of a decode step that prompts ride along with; None where none do."""
+    phase = lower_mixed(plan)
+    return schedule(price(phase, plan)) if phase else None
+
+
+def out_of_reach(priced: Iterable[PricedPhase], plan: Plan) -> Diagnostic | None:
+    """Why phases cannot be scheduled: they take too long to be counted."""
+    return next((problem for phase in priced for problem in judge_reach(phase, plan)), None)
+
+
+def slowest_first(
+    graph: Graph, timelines: tuple[Timeline, ...]
+) -> tuple[Graph, tuple[Timeline, ...], tuple[Timeline, ...]]:
+    """The graph that shows the slowest class of replicas of each phase, the timelines of these, and the others."""
+    shown = showing_slowest(graph, timelines)
+    by_phase = {id(timeline.priced.graph): timeline for timeline in timelines}
+    return shown, tuple(by_phase[id(p)] for p in shown.phases), tuple(by_phase[id(p)] for p in shown.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A strategy that has no price: the diagnostic that says why."""
+
+    problem: Diagnostic
+
+
+@dataclass(slots=True)
+class Pricer:
+    """Prices strategies under the facts of one plan, whose model has shapes and whose cluster has rates."""
+
+    facts: Facts
+    _phases: dict[object, PhaseGraph] = field(default_factory=dict[object, PhaseGraph], repr=False)
+    _timelines: dict[int, Timeline | Diagnostic] = field(default_factory=dict[int, Timeline | Diagnostic], repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pricer, (self.facts,)
+
+    def plan(self, strategy: str, batch: int | None = None) -> Plan | Refused:
+        """The plan of a strategy's text, where no rule refuses it; under another batch where one is given."""
+        found: list[Diagnostic] = []
+        parsed = parse(Source("candidate", strategy))
+        found += parsed.diagnostics
+        deployment = sized(parsed.file.strategies[0], found) if parsed.file else None
+        if deployment is None:
+            return Refused(next(problem for problem in found if problem.stops))
+        plan = Plan(placed(deployment, self.facts.engine), under(self.facts, batch))
+        found += check_plan(plan)
+        return Refused(next(problem for problem in found if problem.stops)) if stops(found) else plan
+
+    def price(self, plan: Plan) -> Assessment | Refused:
+        """Every figure of a plan; no times of one that does not fit."""
+        plan, memory = weighed(plan)
+        if memory is None or any(pool.max_bytes > pool.capacity_bytes for pool in memory):
+            return assess(plan, memory, None, None)
+        timelines = self._times(plan)
+        if isinstance(timelines, Refused):
+            return timelines
+        return assess(plan, memory, timelines, mixed_timeline(plan))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._phases.clear()
+        self._timelines.clear()
+
+    def _times(self, plan: Plan) -> tuple[Timeline, ...] | Refused:
+        if len(self._phases) > MOST_KNOWN:
+            self.forget()
+        graph = lower(plan, self._recall)
+        found = [self._timeline(phase, plan) for phase in graph.classes]
+        timelines = tuple(one for one in found if isinstance(one, Timeline))
+        if len(timelines) < len(found):
+            return Refused(next(one for one in found if isinstance(one, Diagnostic)))
+        return slowest_first(graph, timelines)[1]
+
+    def _recall(
+        self, plan: Plan, service: Service, phase: Phase, alike: ReplicaClass, build: Callable[[], PhaseGraph]
+    ) -> PhaseGraph:
+        key = _content(plan, service, phase, alike)
+        known = self._phases.get(key)
+        if known is None:
+            known = self._phases[key] = build()
+        return known
+
+    def _timeline(self, phase: PhaseGraph, plan: Plan) -> Timeline | Diagnostic:
+        known = self._timelines.get(id(phase))
+        if known is None:
+            priced = price(phase, plan)
+            known = out_of_reach((priced,), plan) or schedule(priced)
+            if phase.service != "handover":
+                self._timelines[id(phase)] = known
+        return known
+
+
+def under(facts: Facts, batch: int | None) -> Facts:
+    """The facts with another batch; a concurrency is the same number."""
+    if batch is None or batch == facts.workload.batch:
+        return facts
+    concurrency = None if facts.workload.concurrency is None else batch
+    return replace(facts, workload=replace(facts.workload, batch=batch, concurrency=concurrency))
+
+
+def _content(plan: Plan, service: Service, phase: Phase, alike: ReplicaClass) -> object:
+    """All that the graph and the times of a phase depend on, under the facts of one plan but for its batch.
+
+    Where a replica begins tells how its ranks lie on nodes; which ranks are slowed is told by their numbers.
+    """
+    cluster, deployment = plan.facts.cluster, plan.deployment
+    first = int(deployment.global_ranks(service, service.pools[0], 0, alike.replicas[0])[0])
+    place = first if cluster.slowed else first % cluster.gpus_per_node
+    pools = tuple(map(_pool, service.pools))
+    return (phase, service.phase, service.stages, pools, service.options, service.layer_split, alike.sequences, place)
+
+
+def _pool(pool: Pool) -> object:
+    layouts = _layout(pool.attention), _layout(pool.experts)
+    strides = pool.first_rank, pool.stage_stride, pool.run, pool.run_stride
+    return pool.name, pool.role, pool.stages, pool.width, *layouts, pool.device, *strides
+
+
+def _layout(layout: Layout | None) -> object:
+    return layout and tuple((factor.axis, factor.degree) for factor in layout.factors)
