@@ -11,6 +11,8 @@ Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would li
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from dagc.cost.collectives import collective_cost
 from dagc.cost.duration import FREE
 from dagc.cost.network.fabric import Fabric
@@ -19,18 +21,37 @@ from dagc.graph.graph import Communication, Node, PhaseGraph, Team
 from dagc.graph.priced import NodeCost, PricedPhase
 from dagc.plan.plan import Plan
 
+Nodes = tuple[Node, ...]
+
 _COMPARED = 64
 """Numbers of a load above which it takes longer to compare than to price again."""
 
 
-def price(graph: PhaseGraph, plan: Plan) -> PricedPhase:
-    """The phase with a cost on every node."""
-    teams, prices = _teams(graph), _Prices(plan)
-    costs = tuple(
-        tuple(prices.of(node, teams.get(index, ())) for node in template.nodes)
-        for index, template in enumerate(graph.templates)
-    )
-    return PricedPhase(graph, costs)
+Costs = tuple[NodeCost, ...]
+"""The cost of each node of a template."""
+
+
+@dataclass(slots=True)
+class KnownCosts:
+    """Costs of templates that were priced before, for plans on the same cluster and engine.
+
+    Held with its nodes, because they are known by who they are.
+    """
+
+    found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
+
+
+def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
+    """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
+    teams, prices, found = _teams(graph), _Prices(plan), (known or KnownCosts()).found
+    costs: list[Costs] = []
+    for index, template in enumerate(graph.templates):
+        runs = teams.get(index, ())
+        key = id(template.nodes), prices.devices(runs)
+        if key not in found:
+            found[key] = template.nodes, tuple([prices.of(node, runs) for node in template.nodes])
+        costs.append(found[key][1])
+    return PricedPhase(graph, tuple(costs))
 
 
 class _Prices:
@@ -43,6 +64,10 @@ class _Prices:
         self._engine = plan.facts.engine.name if plan.facts.engine else None
         self._fabric = Fabric(plan.facts.cluster, self._engine)
         self._known: dict[object, NodeCost] = {}
+
+    def devices(self, teams: tuple[Team, ...]) -> object:
+        """What the cost of a template depends on beyond its nodes: devices of the teams, and how ranks are slowed."""
+        return tuple([(self._devices[team.pool].name, team.slowdown.tobytes()) for team in teams])
 
     def of(self, node: Node, teams: tuple[Team, ...]) -> NodeCost:
         """The cost of a node of a template, for the teams of the program that uses it first."""

@@ -19,6 +19,7 @@ from dagc.graph.graph import (
     INPUT,
     Communication,
     Graph,
+    Groups,
     Load,
     Node,
     Pairing,
@@ -69,12 +70,16 @@ def _layers(programs: tuple[StageProgram, ...]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """A template as one set of teams runs it, so many times; `widths` are the ranks of each of its teams."""
+    """A template as one set of teams runs it, so many times; `widths` are the ranks of each of its teams.
+
+    `known` holds the partitions that were found right, which nodes and templates share, and of how many ranks.
+    """
 
     phase: PhaseGraph
     template: Template
     widths: tuple[int, ...]
     copies: int
+    known: set[tuple[int, int]]
 
     def at(self, code: Code, node: Node, message: str) -> Diagnostic:
         """A diagnostic that names the node and where it stands."""
@@ -155,13 +160,14 @@ def _streams(template: Template) -> int:
 def _scenes(phase: PhaseGraph) -> Iterator[_Scene]:
     """Each template once for each list of team widths, and each count of copies where it has loads by copy."""
     seen: set[tuple[int, tuple[int, ...], int]] = set()
+    known: set[tuple[int, int]] = set()
     by_copy = tuple(_is_by_copy(template) for template in phase.templates)
     for _, program, _, segment in phase.segments():
         widths = tuple(phase.teams[team].width for team in program.teams)
         use = (segment.template, widths, segment.count if by_copy[segment.template] else 1)
         if use not in seen:
             seen.add(use)
-            yield _Scene(phase, phase.templates[segment.template], widths, segment.count)
+            yield _Scene(phase, phase.templates[segment.template], widths, segment.count, known)
 
 
 def _is_by_copy(template: Template) -> bool:
@@ -229,13 +235,12 @@ def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
 
 def _communication(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
     groups, width = communication.groups, scene.widths[node.team]
-    members = groups.members
-    if members.ndim != 2 or not np.array_equal(np.sort(members, axis=None), np.arange(width)):
-        yield scene.at(PARTITION, node, f"its groups do not hold each of the {width} ranks once")
-        return
-    spread = (groups.nodes.shape, groups.local.shape) == ((len(members),), (len(members),))
-    if not spread or bool(np.any((groups.local < 1) | (groups.local > groups.size) | (groups.nodes < 1))):
-        yield scene.at(PARTITION, node, "its groups do not say on how many nodes they lie")
+    if (id(groups), width) not in scene.known:
+        fault = _partition_fault(groups, width)
+        if fault:
+            yield scene.at(PARTITION, node, fault)
+            return
+        scene.known.add((id(groups), width))
     is_message = communication.pattern in (Pattern.SEND, Pattern.RECEIVE)
     if is_message and groups.size != 1:
         yield scene.at(PARTITION, node, f"is a message, but its groups have {groups.size} ranks")
@@ -245,6 +250,17 @@ def _communication(scene: _Scene, node: Node, communication: Communication) -> I
         index = scene.template.nodes.index(node)
         if not any(n.communication and n.communication.partner == index for n in scene.template.nodes):
             yield scene.at(UNMATCHED, node, "is received by no node of its template")
+
+
+def _partition_fault(groups: Groups, width: int) -> str:
+    """What is wrong with groups of `width` ranks; empty for a partition that says where it lies."""
+    members = groups.members
+    if members.ndim != 2 or not np.array_equal(np.sort(members, axis=None), np.arange(width)):
+        return f"its groups do not hold each of the {width} ranks once"
+    spread = (groups.nodes.shape, groups.local.shape) == ((len(members),), (len(members),))
+    if not spread or bool(np.any((groups.local < 1) | (groups.local > groups.size) | (groups.nodes < 1))):
+        return "its groups do not say on how many nodes they lie"
+    return ""
 
 
 def _receive(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
@@ -310,7 +326,7 @@ def _matched(sends: list[tuple[_Scene, Node]], receives: list[tuple[_Scene, Node
         yield scene.at(UNMATCHED, node, "has no other end in the neighbouring stage")
     for (source, sender), (target, receiver) in zip(sends, receives, strict=False):
         sent, taken = _payload(source, sender), _payload(target, receiver)
-        if not np.allclose(sent, taken, rtol=_TOLERANCE):
+        if not _same(sent, taken):
             yield target.at(BYTES, receiver, f"takes other bytes, rank by rank, than `{sender.key}` sends")
 
 
@@ -325,7 +341,7 @@ def _messages(
         for index, node in enumerate(template.nodes):
             found = node.communication
             if found and found.pattern is pattern and found.pairing is pairing and index not in inside:
-                yield _Scene(phase, template, widths, segment.count), node
+                yield _Scene(phase, template, widths, segment.count, set()), node
 
 
 def _payload(scene: _Scene, node: Node) -> Load:

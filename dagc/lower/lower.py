@@ -36,6 +36,7 @@ from dagc.lower.popularity import popularity_ranks, slot_chances
 from dagc.lower.recurrent import add_recurrent
 from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
+from dagc.lower.templates import KnownTemplates, Templates, setting
 from dagc.lower.topology import Placement, place
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
@@ -48,63 +49,40 @@ from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, Strategy
 
 Fill = Callable[[TemplateBuilder, Batch], None]
 
-Recall = Callable[[Plan, Service, Phase, ReplicaClass, Callable[[], PhaseGraph]], PhaseGraph]
-"""Takes what a phase is of and how it is built; it may know the graph of a phase that is the same."""
 
-
-def _built(_plan: Plan, _service: Service, _phase: Phase, _alike: ReplicaClass, build: Callable[[], PhaseGraph]) -> PhaseGraph:
-    return build()
-
-
-def lower(plan: Plan, recall: Recall = _built) -> Graph:
+def lower(plan: Plan, known: KnownTemplates | None = None) -> Graph:
     """The graph of a plan: prefill, one decode step, and the hand-over of the cache where the phases have own pools.
 
-    Raises ValueError when the model has no shapes, which the caller rules out.
+    `known` are templates of plans of the same model, whose workloads differ in the number of sequences alone. Raises
+    ValueError when the model has no shapes, which the caller rules out.
     """
     shapes = plan.facts.model.shapes()
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
     services = plan.deployment.services
-    prefill, *more_prefill = _phases(entering(plan), shapes, services[0], Phase.PREFILL, recall)
-    decode, *more_decode = _phases(plan, shapes, services[-1], Phase.DECODE, recall)
+    known = known or KnownTemplates()
+    prefill, *more_prefill = _phases(entering(plan), shapes, services[0], Phase.PREFILL, known)
+    decode, *more_decode = _phases(plan, shapes, services[-1], Phase.DECODE, known)
     handover = lower_handover(plan, shapes) if len(services) > 1 else None
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
 
 
-def lower_mixed(plan: Plan) -> PhaseGraph | None:
+def lower_mixed(plan: Plan, known: KnownTemplates | None = None) -> PhaseGraph | None:
     """A decode step of the first class of replicas in which prompt tokens ride along; None where none ever do."""
     shapes, service = plan.facts.model.shapes(), plan.deployment.services[0]
     riding = riding_tokens(plan)
     if shapes is None or not riding:
         return None
     alike = replica_classes(plan, service)[0]
-    return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding=riding).graph()
+    return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding, known or KnownTemplates()).graph()
 
 
 def _phases(
-    plan: Plan, shapes: ModelShapes, service: Service, phase: Phase, recall: Recall
+    plan: Plan, shapes: ModelShapes, service: Service, phase: Phase, known: KnownTemplates
 ) -> Iterator[PhaseGraph]:
     """One phase for each class of replicas of its service."""
     for alike in replica_classes(plan, service):
-        yield recall(plan, service, phase, alike, _PhaseLowering(plan, shapes, service, phase, alike).graph)
-
-
-@dataclass(slots=True)
-class _Templates:
-    """Templates built so far, by what they depend on."""
-
-    built: list[Template] = field(default_factory=list[Template])
-    index: dict[tuple[object, ...], int] = field(default_factory=dict[tuple[object, ...], int])
-    names: dict[str, int] = field(default_factory=dict[str, int])
-
-    def get(self, name: str, identity: tuple[object, ...], build: Callable[[str], Template]) -> int:
-        """The template of this name and identity, built when first asked for; keys are numbered from the second."""
-        identity = (name, *identity)
-        if identity not in self.index:
-            number = self.names[name] = self.names.get(name, 0) + 1
-            self.index[identity] = len(self.built)
-            self.built.append(build(name if number == 1 else f"{name}.{number}"))
-        return self.index[identity]
+        yield _PhaseLowering(plan, shapes, service, phase, alike, known=known).graph()
 
 
 @dataclass(slots=True)
@@ -117,10 +95,21 @@ class _PhaseLowering:
     phase: Phase
     alike: ReplicaClass
     riding: float = 0.0
-    templates: _Templates = field(default_factory=_Templates)
+    known: KnownTemplates = field(default_factory=KnownTemplates)
+    templates: Templates = field(init=False)
     _teams: dict[tuple[str, int], Team] = field(default_factory=dict[tuple[str, int], Team])
     _places: dict[tuple[str, int], Placement] = field(default_factory=dict[tuple[str, int], Placement])
+    _wholes: dict[int, Batch] = field(default_factory=dict[int, Batch])
     _halves: dict[int, tuple[Batch, ...]] = field(default_factory=dict[int, tuple[Batch, ...]])
+
+    def __post_init__(self) -> None:
+        """No template yet."""
+        self.templates = Templates(self.known, (*setting(self.service, self.phase), self.riding, self._held))
+
+    @property
+    def _held(self) -> int:
+        """Sequences among which riding prompts are spread; 0 where none ride."""
+        return self.alike.sequences if self.riding else 0
 
     def graph(self) -> PhaseGraph:
         """Programs of every size of micro-batch and every stage."""
@@ -173,7 +162,9 @@ class _PhaseLowering:
 
     def whole(self, sequences: int) -> Batch:
         """A micro-batch of so many sequences on the attention ranks; it is the same on every stage."""
-        return self._batch_of(evenly(sequences_per_rank(self.layout, sequences)))
+        if sequences not in self._wholes:
+            self._wholes[sequences] = self._batch_of(evenly(sequences_per_rank(self.layout, sequences)))
+        return self._wholes[sequences]
 
     def batches(self, sequences: int) -> tuple[Batch, ...]:
         """The micro-batch, or its halves where overlap is asked and there are two sequences to part."""

@@ -78,7 +78,7 @@ class Stage:
         partial: AxisKind | None = None,
     ) -> Tensor:
         """A value at an attention rank: tokens lie over dp, `split` names a dimension that lies over another axis."""
-        ordered = tuple(Dim(letter, ceil(dims[letter] - 1e-9)) for letter in LETTERS if letter in dims)
+        ordered = tuple([Dim(letter, ceil(dims[letter] - 1e-9)) for letter in sorted(dims, key=LETTERS.index)])
         over: list[tuple[str, AxisKind]] = []
         if self.attention.dp > 1 and "t" in dims:
             over.append(("t", AxisKind.DP))

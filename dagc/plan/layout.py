@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -30,13 +31,16 @@ class Factor:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
-    """A domain of `size` ranks; factors outermost first. An axis that is absent has degree 1."""
+    """A domain of `size` ranks; factors outermost first. An axis that is absent has degree 1.
+
+    Degrees are kept once worked out, because every operator of a layer asks for some.
+    """
 
     factors: tuple[Factor, ...]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Ranks of the domain (W)."""
         return prod(f.degree for f in self.factors)
@@ -49,22 +53,22 @@ class Layout:
                 degree *= factor.degree
         return degree
 
-    @property
+    @cached_property
     def tp(self) -> int:
         """Tensor-parallel degree."""
         return self.degree(AxisKind.TP)
 
-    @property
+    @cached_property
     def cp(self) -> int:
         """Context-parallel degree."""
         return self.degree(AxisKind.CP)
 
-    @property
+    @cached_property
     def dp(self) -> int:
         """Data-parallel degree inside the stage."""
         return self.degree(AxisKind.DP)
 
-    @property
+    @cached_property
     def ep(self) -> int:
         """Expert-parallel degree."""
         return self.degree(AxisKind.EP)
@@ -79,10 +83,11 @@ class Layout:
 
     def coordinate(self, axis: AxisKind) -> Ranks:
         """Index of each local rank along an axis, shape (size,), in [0, degree)."""
-        index = np.zeros(self.size, dtype=np.int64)
+        ranks: Ranks = np.arange(self.size, dtype=np.int64)
+        index = np.zeros_like(ranks)
         stride = self.size
         for factor in self.factors:
             stride //= factor.degree
-            if factor.axis is axis:
-                index = index * factor.degree + (np.arange(self.size) // stride) % factor.degree
+            if factor.axis is axis and factor.degree > 1:
+                index = index * factor.degree + (ranks // stride) % factor.degree
         return index

@@ -95,7 +95,7 @@ def _run(executed: Executed) -> Run:
 
 
 def _vector(time: Time) -> Picoseconds:
-    return np.atleast_1d(np.asarray(time, dtype=np.int64))
+    return np.array([time], dtype=np.int64) if isinstance(time, int) else time
 
 
 class Slack(Mapping[Place, tuple[int, ...]]):

@@ -83,35 +83,24 @@ class CriticalPath(Sequence[PathSlot]):
     def time_by_rank(self) -> dict[tuple[int, int], int]:
         """Time on the path of each (team, rank) on it."""
         spent: dict[tuple[int, int], int] = {}
-        crossed: dict[int, dict[tuple[int, int], int]] = {}
+        crossed: dict[int, list[tuple[int, int, int]]] = {}
         for leg in self._legs:
-            if leg.run is None:
-                self._add(leg, spent)
-                continue
-            if id(leg.places) not in crossed:
-                crossed[id(leg.places)] = self._crossing(leg)
-            teams = self._history.executed[leg.run].member.program.teams
-            for (team, rank), time in crossed[id(leg.places)].items():
-                spent[teams[team], rank] = spent.get((teams[team], rank), 0) + time
+            times = crossed.get(id(leg.places))
+            if times is None:
+                times = crossed[id(leg.places)] = list(self._times(leg.places))
+            through = None if leg.run is None else self._history.executed[leg.run].member.program.teams
+            for place, (lane, rank, time) in zip(leg.places, times, strict=True):
+                teams = through or self._history.executed[place.slot.run].member.program.teams
+                key = (teams[lane // 2], rank)
+                spent[key] = spent.get(key, 0) + leg.times * time
         return spent
 
-    def _add(self, leg: Leg, spent: dict[tuple[int, int], int]) -> None:
-        for place in leg.places:
-            key = (self._history.team(place.slot), place.rank)
-            spent[key] = spent.get(key, 0) + leg.times * self._time(place)
-
-    def _crossing(self, leg: Leg) -> dict[tuple[int, int], int]:
-        """Time of a leg through one run, by the program's own number of the team, and rank."""
-        spent: dict[tuple[int, int], int] = {}
-        for place in leg.places:
-            key = (self._history.step(place.slot).lane // 2, place.rank)
-            spent[key] = spent.get(key, 0) + leg.times * self._time(place)
-        return spent
-
-    def _time(self, place: Place) -> int:
-        (run, copy, _), rank = place
-        step, row = self._history.step(place.slot), self._history.executed[run].row(copy)
-        return step.length(row) if self._history.uniform else at(step.row(row), rank)
+    def _times(self, places: Sequence[Place]) -> Iterator[tuple[int, int, int]]:
+        """The lane in the program, the rank and the time of each place."""
+        for (run, copy, number), rank in places:
+            executed = self._history.executed[run]
+            step, row = executed.kept.steps.steps[number], executed.row(copy)
+            yield step.lane, rank, step.length(row) if self._history.uniform else at(step.row(row), rank)
 
     def _places(self) -> Iterator[Place]:
         for leg in self._legs:

@@ -10,12 +10,13 @@ Assumes a verified graph and durations that are equal within each group of a col
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.ops import Lane
-from dagc.graph.priced import Picoseconds, PricedPhase
+from dagc.graph.priced import NodeCost, Picoseconds, PricedPhase
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.follow import Follow
@@ -25,17 +26,37 @@ from dagc.timeline.order import period_turns, periods_of_first_step, repeats, sh
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.steady import Steady, settle
-from dagc.timeline.steps import all_steps
+from dagc.timeline.steps import Steps, all_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
 
+Costs = tuple[NodeCost, ...]
 
-def schedule(priced: PricedPhase) -> Timeline:
-    """The timeline of one phase. Linear in nodes x segments x micro-batches x stages (x ranks where uneven)."""
+
+@dataclass(slots=True)
+class KnownSteps:
+    """Tasks and steps of templates that were scheduled before; held with the costs, by which they are known."""
+
+    found: dict[int, tuple[Costs, Tasks, Steps]] = field(default_factory=dict[int, "tuple[Costs, Tasks, Steps]"])
+
+    def of(self, priced: PricedPhase) -> tuple[tuple[Tasks, ...], tuple[Steps, ...]]:
+        """Tasks and steps of each template of a phase."""
+        missing = [index for index, costs in enumerate(priced.costs) if id(costs) not in self.found]
+        tasks = [template_tasks(priced.graph.templates[index], priced.costs[index]) for index in missing]
+        for index, one, steps in zip(missing, tasks, all_steps(tasks), strict=True):
+            self.found[id(priced.costs[index])] = priced.costs[index], one, steps
+        found = [self.found[id(costs)] for costs in priced.costs]
+        return tuple(one for _, one, _ in found), tuple(steps for _, _, steps in found)
+
+
+def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
+    """The timeline of one phase. Linear in nodes x segments x micro-batches x stages (x ranks where uneven).
+
+    `known` are steps of phases that share costs with this one.
+    """
     graph = priced.graph
-    pairs = zip(graph.templates, priced.costs, strict=True)
-    tasks = tuple(template_tasks(template, costs) for template, costs in pairs)
-    executor = Executor(all_steps(tasks), len(graph.teams), len(graph.programs[0]))
+    tasks, steps = (known or KnownSteps()).of(priced)
+    executor = Executor(steps, len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor) if executor.stages == 1 or shares_a_team(graph) else Follow(executor)
     history = _first_step(replay, graph, tasks)
     path = critical_path(history)

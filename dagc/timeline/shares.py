@@ -110,19 +110,21 @@ def _over_copies(duration: Picoseconds, executed: Executed, rank: int) -> int:
 
 def _lanes(period: list[Executed], team: int, rank: int) -> tuple[Busy, Busy]:
     """Every step of a rank in a period, on the compute and on the communication lane."""
-    known: dict[tuple[int, ...], _Table] = {}
-    both: list[list[_Table]] = []
-    for lane in (0, 1):
-        tables: list[_Table] = []
-        for executed in period:
-            chosen = _chosen(executed, team, lane)
-            key = (id(executed.kept), executed.count, executed.member.offset, *chosen)
-            if key not in known:
-                known[key] = _table(executed, chosen, rank)
-            starts, ends = known[key]
-            tables.append((starts + executed.later, ends + executed.later))
-        both.append(tables)
-    return _busy(both[0]), _busy(both[1])
+    return _busy(*_lane(period, team, rank, 0)), _busy(*_lane(period, team, rank, 1))
+
+
+def _lane(period: list[Executed], team: int, rank: int, lane: int) -> tuple[list[_Table], list[int]]:
+    """The steps of each segment on a lane, and how much later than these say they are."""
+    known: dict[tuple[int, int, int, tuple[int, ...]], _Table] = {}
+    tables: list[_Table] = []
+    for executed in period:
+        teams = executed.member.program.teams
+        key = (id(executed.kept), executed.count, executed.member.offset, teams)
+        table = known.get(key)
+        if table is None:
+            table = known[key] = _table(executed, _chosen(executed, team, lane), rank)
+        tables.append(table)
+    return tables, [executed.later for executed in period]
 
 
 _Table = tuple[Picoseconds, Picoseconds]
@@ -152,10 +154,12 @@ def _table(executed: Executed, chosen: list[int], rank: int) -> _Table:
     return table.ravel(), ends.ravel()
 
 
-def _busy(tables: list[_Table]) -> Busy:
-    nothing = np.empty(0, dtype=np.int64)
-    starts = np.concatenate([nothing, *(table[0] for table in tables)])
-    ends = np.concatenate([nothing, *(table[1] for table in tables)])
+def _busy(tables: list[_Table], later: list[int]) -> Busy:
+    if not tables:
+        return Busy(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    shift = np.repeat(np.array(later, dtype=np.int64), [table[0].size for table in tables])
+    starts = np.concatenate([table[0] for table in tables]) + shift
+    ends = np.concatenate([table[1] for table in tables]) + shift
     taken = ends > starts
     order = np.argsort(starts[taken], kind="stable")
     return Busy(starts[taken][order], ends[taken][order])

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice, pairwise
 
-import numpy as np
-
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import Picoseconds
@@ -50,11 +48,12 @@ def _sample(timeline: Timeline) -> list[Run]:
 
 def _copy_overlaps(timeline: Timeline, run: Run, copy: int, ends: dict[int, Picoseconds]) -> Iterator[str]:
     costs = timeline.priced.costs[run.template]
+    nodes = timeline.priced.graph.templates[run.template].nodes
     starts = run.starts[copy] if copy < len(run.starts) else [run.start(copy, node) for node in range(len(costs))]
-    for node, start, cost in zip(timeline.priced.graph.templates[run.template].nodes, starts, costs, strict=True):
+    for node, start, cost in zip(nodes, starts, costs, strict=True):
         lane = lane_number(node.team, node.op.lane)
         before = ends.get(lane)
-        if before is not None and bool((start < before).any()):
+        if before is not None and (start < before).any():
             yield f"`{node.key}`, copy {copy}, stage {run.stage}, starts before its {node.op.lane} lane is free"
         duration = cost.duration
         ends[lane] = start + (duration[run.offset + copy] if duration.ndim > 1 else duration)
@@ -65,11 +64,11 @@ def _makespan(timeline: Timeline) -> str:
 
     The longest is of step 0; the sum is of all that ran until step 0 was done, some of step 1 on a shared pool.
     """
-    slowest = [[int(np.max(cost.duration)) for cost in costs] for costs in timeline.priced.costs]
+    slowest = [[int(cost.duration.max()) for cost in costs] for costs in timeline.priced.costs]
     runs = [run for run in timeline.runs if run.step == 0]
     longest = max((max(slowest[template], default=0) for template in {run.template for run in runs}), default=0)
     sums = [sum(costs) for costs in slowest]
-    whole = sum(run.count * sums[run.template] for run in timeline.runs)
+    whole = sum([run.count * sums[run.template] for run in timeline.runs])
     if longest <= timeline.makespan <= whole:
         return ""
     return f"makespan {timeline.makespan} ps is not between the longest node ({longest}) and the sum of all ({whole})"

@@ -1,0 +1,64 @@
+"""Templates while a phase is lowered, and those that other phases and plans have left.
+
+A template depends on the phase, the layouts and options of its service, the micro-batch, and on how its ranks lie on
+nodes; nothing else of a strategy changes it. `KnownTemplates` keeps what was built by all of that, for plans of one
+model whose workloads differ in the number of sequences alone: who prices many strategies builds few templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from dagc.graph.graph import Template
+from dagc.plan.deployment import Phase, Service
+from dagc.plan.layout import Layout
+
+Identity = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class KnownTemplates:
+    """Templates of plans that were lowered before. The nodes of one keep the spans of the plan that built them."""
+
+    found: dict[Identity, Template] = field(default_factory=dict[Identity, Template])
+
+
+def setting(service: Service, phase: Phase) -> Identity:
+    """What all templates of a phase of a service depend on, beside the model and the workload."""
+    pool = service.experts_pool
+    layouts = (_cut(service.attention_pool.attention), _cut(pool.experts), pool.role)
+    options = service.options
+    kept = options.redundant, options.overlap, options.sequence_parallel, options.decode_context
+    return (phase, *layouts, *kept, options.shared_replicated)
+
+
+def _cut(layout: Layout | None) -> Identity:
+    return () if layout is None else tuple((factor.axis, factor.degree) for factor in layout.factors)
+
+
+@dataclass(slots=True)
+class Templates:
+    """Templates of one phase so far, by what they depend on; `setting` is what all of them depend on."""
+
+    known: KnownTemplates
+    setting: Identity
+    built: list[Template] = field(default_factory=list[Template])
+    index: dict[Identity, int] = field(default_factory=dict[Identity, int])
+    names: dict[str, int] = field(default_factory=dict[str, int])
+
+    def get(self, name: str, identity: Identity, build: Callable[[str], Template]) -> int:
+        """The template of this name and identity, built when first asked for; keys are numbered from the second."""
+        identity = (name, *identity)
+        if identity not in self.index:
+            number = self.names[name] = self.names.get(name, 0) + 1
+            self.index[identity] = len(self.built)
+            self.built.append(self._known(identity, name if number == 1 else f"{name}.{number}", build))
+        return self.index[identity]
+
+    def _known(self, identity: Identity, key: str, build: Callable[[str], Template]) -> Template:
+        whole = (*self.setting, *identity)
+        found = self.known.found.get(whole)
+        if found is None:
+            found = self.known.found[whole] = build(key)
+        return found if found.key == key else replace(found, key=key)
