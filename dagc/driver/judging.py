@@ -7,22 +7,23 @@ still known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dagc.cost.holding import Holding
 from dagc.cost.weights import weight_bytes
 from dagc.driver.pricing import Pricer, Refused
+from dagc.graph.priced import Picoseconds
+from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.figures import FIGURES
+from dagc.search.bounds import Asked, Cut
 from dagc.search.candidate import Candidate
 from dagc.search.content import content_key
 from dagc.search.spelling import spell
 from dagc.search.verdict import Judged, Verdict, miss_of
-
-OVER_DEVICE = "M101"
-"""The code of a plan that does not fit, as `dagc.check.priced.memory_over_device` has it."""
+from dagc.timeline.least import least
 
 _JUDGES: dict[str, Judge] = {}
 """The judges of this process, by the content of their facts."""
@@ -51,6 +52,20 @@ class Judge:
             return Verdict(found.problem.code.code)
         assert isinstance(plan, Plan)
         return _verdict(plan, found)
+
+    def least(self, asked: Sequence[Asked]) -> list[dict[Phase, Picoseconds]]:
+        """Least times of cuts by phase, each of a micro-batch of so many sequences, wherever none is slowed."""
+        return [self._least(cut, sequences) for cut, sequences in asked]
+
+    def _least(self, cut: Cut, sequences: int) -> dict[Phase, Picoseconds]:
+        """A static batch of one micro-batch on one stage of all layers."""
+        plan = self.pricer.plan(spell(Candidate((cut.service,), sequences)))
+        if isinstance(plan, Refused):
+            raise ValueError(f"a cut of a legal strategy is refused: {plan.problem.message}")
+        facts = plan.facts
+        workload = replace(facts.workload, batch=sequences, concurrency=None)
+        facts = replace(facts, workload=workload, cluster=replace(facts.cluster, slowed=()))
+        return {phase.graph.phase: least(phase) for phase in self.pricer.phases(replace(plan, facts=facts))}
 
     def refusal(self, strategy: str) -> str | None:
         """The code of the rule that refuses a strategy before it is priced."""
@@ -93,8 +108,8 @@ def judge_of(facts: Facts) -> Judge:
 def _verdict(plan: Plan, found: Assessment) -> Verdict:
     memory = found.memory
     share = memory.fullest.share if memory else None
-    if memory and memory.fullest.share > 1:
-        return Verdict(OVER_DEVICE, share)
+    if share is not None and share > 1:
+        return Verdict(None, share)
     figures = tuple((kind.name, kind.read(plan, found)) for kind in FIGURES)
     return Verdict(None, share, figures, tuple(map(_judged, found.requirements)))
 

@@ -7,32 +7,30 @@ scheduled once. It can be pickled, and begins with nothing known wherever it arr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
-from dagc.cost.price import price
+from dagc.cost.price import KnownCosts, price
 from dagc.cost.reach import judge_reach
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import sized, stops
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.lower.lower import lower, lower_mixed
-from dagc.plan.deployment import Phase, Pool, Service
-from dagc.plan.layout import Layout
+from dagc.lower.templates import KnownTemplates
 from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
-from dagc.plan.replicas import ReplicaClass
 from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
 from dagc.source import Source
 from dagc.syntax.parser import parse
-from dagc.timeline.schedule import schedule
+from dagc.timeline.schedule import KnownSteps, schedule
 from dagc.timeline.timeline import Timeline
 
 MOST_KNOWN = 2_000
@@ -75,12 +73,23 @@ class Refused:
 
 
 @dataclass(slots=True)
+class _Known:
+    """What was worked out before, and may be of use again."""
+
+    templates: KnownTemplates = field(default_factory=KnownTemplates)
+    costs: KnownCosts = field(default_factory=KnownCosts)
+    steps: KnownSteps = field(default_factory=KnownSteps)
+    timelines: dict[object, tuple[PricedPhase, Timeline | Diagnostic]] = field(
+        default_factory=dict[object, "tuple[PricedPhase, Timeline | Diagnostic]"]
+    )
+
+
+@dataclass(slots=True)
 class Pricer:
     """Prices strategies under the facts of one plan, whose model has shapes and whose cluster has rates."""
 
     facts: Facts
-    _phases: dict[object, PhaseGraph] = field(default_factory=dict[object, PhaseGraph], repr=False)
-    _timelines: dict[int, Timeline | Diagnostic] = field(default_factory=dict[int, Timeline | Diagnostic], repr=False)
+    _known: _Known = field(default_factory=_Known, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Pricer, (self.facts,)
@@ -105,40 +114,40 @@ class Pricer:
         timelines = self._times(plan)
         if isinstance(timelines, Refused):
             return timelines
-        return assess(plan, memory, timelines, mixed_timeline(plan))
+        return assess(plan, memory, timelines, self._mixed(plan))
+
+    def phases(self, plan: Plan) -> tuple[PricedPhase, ...]:
+        """The phases of all classes of replicas with their costs, not scheduled."""
+        graph = lower(plan, self._known.templates)
+        return tuple(price(phase, plan, self._known.costs) for phase in graph.classes)
 
     def forget(self) -> None:
         """Begin anew."""
-        self._phases.clear()
-        self._timelines.clear()
+        self._known = _Known()
 
     def _times(self, plan: Plan) -> tuple[Timeline, ...] | Refused:
-        if len(self._phases) > MOST_KNOWN:
+        if len(self._known.timelines) > MOST_KNOWN:
             self.forget()
-        graph = lower(plan, self._recall)
+        graph = lower(plan, self._known.templates)
         found = [self._timeline(phase, plan) for phase in graph.classes]
         timelines = tuple(one for one in found if isinstance(one, Timeline))
         if len(timelines) < len(found):
             return Refused(next(one for one in found if isinstance(one, Diagnostic)))
         return slowest_first(graph, timelines)[1]
 
-    def _recall(
-        self, plan: Plan, service: Service, phase: Phase, alike: ReplicaClass, build: Callable[[], PhaseGraph]
-    ) -> PhaseGraph:
-        key = _content(plan, service, phase, alike)
-        known = self._phases.get(key)
-        if known is None:
-            known = self._phases[key] = build()
-        return known
-
     def _timeline(self, phase: PhaseGraph, plan: Plan) -> Timeline | Diagnostic:
-        known = self._timelines.get(id(phase))
+        priced = price(phase, plan, self._known.costs)
+        key = _content(priced)
+        known = self._known.timelines.get(key)
         if known is None:
-            priced = price(phase, plan)
-            known = out_of_reach((priced,), plan) or schedule(priced)
-            if phase.service != "handover":
-                self._timelines[id(phase)] = known
-        return known
+            known = priced, out_of_reach((priced,), plan) or schedule(priced, self._known.steps)
+            self._known.timelines[key] = known
+        held, timeline = known
+        return replace(timeline, priced=priced) if held is not priced and isinstance(timeline, Timeline) else timeline
+
+    def _mixed(self, plan: Plan) -> Timeline | None:
+        phase = lower_mixed(plan, self._known.templates)
+        return schedule(price(phase, plan, self._known.costs), self._known.steps) if phase else None
 
 
 def under(facts: Facts, batch: int | None) -> Facts:
@@ -149,23 +158,9 @@ def under(facts: Facts, batch: int | None) -> Facts:
     return replace(facts, workload=replace(facts.workload, batch=batch, concurrency=concurrency))
 
 
-def _content(plan: Plan, service: Service, phase: Phase, alike: ReplicaClass) -> object:
-    """All that the graph and the times of a phase depend on, under the facts of one plan but for its batch.
-
-    Where a replica begins tells how its ranks lie on nodes; which ranks are slowed is told by their numbers.
-    """
-    cluster, deployment = plan.facts.cluster, plan.deployment
-    first = int(deployment.global_ranks(service, service.pools[0], 0, alike.replicas[0])[0])
-    place = first if cluster.slowed else first % cluster.gpus_per_node
-    pools = tuple(map(_pool, service.pools))
-    return (phase, service.phase, service.stages, pools, service.options, service.layer_split, alike.sequences, place)
-
-
-def _pool(pool: Pool) -> object:
-    layouts = _layout(pool.attention), _layout(pool.experts)
-    strides = pool.first_rank, pool.stage_stride, pool.run, pool.run_stride
-    return pool.name, pool.role, pool.stages, pool.width, *layouts, pool.device, *strides
-
-
-def _layout(layout: Layout | None) -> object:
-    return layout and tuple((factor.axis, factor.degree) for factor in layout.factors)
+def _content(priced: PricedPhase) -> object:
+    """All that the times of a phase depend on. Costs are known by who they are, and held with what is known."""
+    graph = priced.graph
+    teams = tuple([(team.pool, team.stage, team.width) for team in graph.teams])
+    costs = tuple(map(id, priced.costs))
+    return graph.phase, graph.service, teams, costs, graph.programs, graph.micro_batches

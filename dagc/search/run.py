@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
-from dagc.plan.deployment import Options
+from dagc.graph.priced import Picoseconds
+from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
-from dagc.search.blocks import Block, Table, members, table
-from dagc.search.bounds import Bound, Bounds
+from dagc.search.bounds import Asked, Bounds
 from dagc.search.candidate import Candidate, ServicePlan, Shape
 from dagc.search.families import Families, Refusal
 from dagc.search.found import Entry, Found, Tally
@@ -24,42 +24,53 @@ from dagc.search.front import Front
 from dagc.search.needs import Needs
 from dagc.search.space import Space
 from dagc.search.spelling import spell
-from dagc.search.verdict import Vector, Verdict
+from dagc.search.table import Table, vector_of
+from dagc.search.verdict import OBJECTIVES, Vector, Verdict
 
-ROUND = 256
+ROUND = 64
 """Candidates of a round."""
 
-Asked = tuple[str, int]
+Named = tuple[str, int]
 """A strategy's text and a batch."""
 
-Price = Callable[[Sequence[Asked]], list[Verdict]]
-"""Prices strategies; verdicts in their order."""
+LeastOf = dict[Phase, Picoseconds]
+"""Least times of one cut, by phase."""
 
-Weigh = Callable[[Candidate], float]
-"""The share of a device that the weights of the fullest GPU take, and what is reserved."""
 
-Tell = Callable[[Tally], None]
-"""Takes what is decided, after each round."""
+@dataclass(frozen=True, slots=True)
+class Labour:
+    """What is done elsewhere: strategies priced, and least times found, both in the order that was asked for."""
+
+    price: Callable[[Sequence[Named]], list[Verdict]]
+    least: Callable[[Sequence[Asked]], list[LeastOf]]
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is searched, and how candidates are judged. With `is_exhaustive` nothing is left to bounds on times."""
+    """What is searched, and how candidates are judged before they are priced.
+
+    `refusal` is of the rules on degrees; `weigh` gives the share of a device that weights and reserve take on the
+    fullest GPU. With `is_exhaustive` nothing is left to bounds on times, and all that fits by weights is priced.
+    """
 
     facts: Facts
     space: Space
     refusal: Refusal
-    weigh: Weigh
+    weigh: Callable[[Candidate], float]
     is_exhaustive: bool = False
+
+
+Tell = Callable[[str, int, int], None]
+"""Takes what is being done, and how many strategies are decided of how many."""
 
 
 class Search:
     """A search in progress. `run` may be interrupted between rounds: `found` then has what is known."""
 
-    def __init__(self, problem: Problem, price: Price, most: int | None = None, tell: Tell = lambda _: None) -> None:
-        self._problem, self._price, self._most, self._tell = problem, price, most, tell
-        self._needs = Needs(problem.facts.requirements, problem.facts.workload)
-        self._bounds = Bounds(problem.facts)
+    def __init__(
+        self, problem: Problem, labour: Labour, most: int | None = None, tell: Tell = lambda *_: None
+    ) -> None:
+        self._problem, self._labour, self._most, self._tell = problem, labour, most, tell
         self._front, self._entries = Front(), dict[Vector, Entry]()
         self._nearest: Entry | None = None
         self._least_memory: float | None = None
@@ -76,76 +87,96 @@ class Search:
     def run(self) -> Found:
         """Decide every candidate, or as many as may be priced."""
         hopeful, hopeless = self._tables()
-        is_done = self._rounds(hopeful, self._closing)
+        is_done = self._rounds(hopeful, self._close_dominated)
         if is_done and not self._front.vectors:
-            is_done = self._rounds(hopeless, self._closing_misses)
+            is_done = self._rounds(hopeless, self._close_misses)
         elif is_done:
-            self._close_all(hopeless)
+            self.tally.missed.update(hopeless.names)
         self._is_complete = is_done
         return self.found
 
     # What there is to price
 
-    def _tables(self) -> tuple[Table, _Missing]:
-        """Blocks that may meet every requirement, and those that miss one whatever their schedule."""
-        kept: list[tuple[Block, Bound, int]] = []
-        missing: list[tuple[Block, Bound, int, float, str]] = []
-        for block, size in self._blocks():
-            bound = self._bounds.of(block.loosest(self._problem.space))
-            missed = None if self._problem.is_exhaustive else self._needs.missed(bound, block.shape.gpus)
-            if missed is None:
-                kept.append((block, bound, size))
-            else:
-                missing.append((block, bound, size, missed.miss, self._problem.facts.requirements[missed.index].name))
-        missing.sort(key=lambda one: one[3])
-        price = self._problem.facts.cluster.usd_per_gpu_second
-        hopeful = table([b for b, _, _ in kept], [one for _, one, _ in kept], [n for _, _, n in kept], price)
-        return hopeful, _Missing([b for b, *_ in missing], [n for _, _, n, *_ in missing],
-                                 np.array([one[3] for one in missing]), [one[4] for one in missing])  # fmt: skip
+    def _tables(self) -> tuple[Table, Table]:
+        """Candidates that may meet every requirement, and those that miss one whatever their schedule."""
+        self._tell("generating strategies", 0, 0)
+        candidates = list(self._fitting())
+        whole = self._bounded(candidates)
+        misses = whole.misses > 0
+        hopeful, hopeless = whole.taken(np.flatnonzero(~misses)), whole.taken(np.flatnonzero(misses))
+        return hopeful.by_promise(), hopeless.taken(np.argsort(hopeless.misses, kind="stable"))
 
-    def _blocks(self) -> Iterator[tuple[Block, int]]:
+    def _fitting(self) -> Iterator[Candidate]:
+        """Every candidate that no rule refuses for a degree and whose weights fit."""
         space, tally = self._problem.space, self.tally
         for batch in space.batches:
             families = Families(space, self._problem.refusal, batch)
             for shape in families.shapes():
-                size, share = families.members(shape), self._problem.weigh(_alone(shape, batch))
+                share = self._problem.weigh(_alone(shape, batch))
                 if share > 1:
-                    tally.memory += size
+                    tally.memory += families.members(shape)
                     self._least_memory = min(share, self._least_memory or share)
                     continue
-                micro = space.micro_batches(shape.stages, shape.replicas, batch)
-                for one in micro:
-                    yield Block(shape, one, batch), size // len(micro)
+                for options in space.options(shape, Phase.BOTH, batch):
+                    yield Candidate((ServicePlan(shape, options),), batch)
             tally.refused += families.refused
             tally.generated += families.generated
 
+    def _bounded(self, candidates: Sequence[Candidate]) -> Table:
+        rows, count = np.zeros((len(candidates), len(OBJECTIVES))), len(candidates)
+        misses, names = np.zeros(count), [""] * count
+        if self._problem.is_exhaustive:
+            return Table(candidates, rows, misses, names)
+        facts = self._problem.facts
+        known: dict[Asked, LeastOf] = {}
+        bounds = Bounds(facts, lambda asked, phase: known[asked][phase])
+        self._learn(bounds, candidates, known)
+        needs, price = Needs(facts.requirements, facts.workload), facts.cluster.usd_per_gpu_second
+        for i, candidate in enumerate(candidates):
+            bound = bounds.of(candidate)
+            rows[i] = vector_of(bound, candidate.gpus, price)
+            missed = needs.missed(bound, candidate.gpus)
+            if missed is not None:
+                misses[i], names[i] = missed.miss, facts.requirements[missed.index].name
+        return Table(candidates, rows, misses, names)
+
+    def _learn(self, bounds: Bounds, candidates: Sequence[Candidate], known: dict[Asked, LeastOf]) -> None:
+        """The least times that the bounds of all candidates need."""
+        asked = list(dict.fromkeys(one for candidate in candidates for one in bounds.asked(candidate)))
+        for start in range(0, len(asked), ROUND):
+            piece = asked[start : start + ROUND]
+            known.update(zip(piece, self._labour.least(piece), strict=True))
+            self._tell(f"bounding, {start + len(piece):,} of {len(asked):,} layers", *self._progress)
+
     # Rounds
 
-    def _rounds(self, blocks: Table | _Missing, close: Callable[..., None]) -> bool:
-        """Whether all blocks were decided; False where the limit came first."""
-        is_open = np.ones(len(blocks.blocks), dtype=bool)
-        close(blocks, is_open)
-        self._tell(self.tally)
+    def _rounds(self, table: Table, close: Callable[[Table, _Mask], None]) -> bool:
+        """Whether all candidates were decided; False where the limit came first."""
+        is_open = np.ones(len(table.candidates), dtype=np.bool_)
+        close(table, is_open)
         while is_open.any():
-            chosen = _next(blocks, is_open)
-            room = None if self._most is None else self._most - self.tally.priced - self.tally.over
-            if room is not None and room <= 0:
+            spent = self.tally.priced + self.tally.over
+            if self._most is not None and spent >= self._most:
                 return False
-            asked = [one for i in chosen for one in members(blocks.blocks[i], self._problem.space)]
-            self._judge(asked)
+            self._tell("pricing", *self._progress)
+            chosen = np.flatnonzero(is_open)[: ROUND if self._most is None else min(ROUND, self._most - spent)]
+            self._judge([table.candidates[i] for i in chosen])
             is_open[chosen] = False
-            close(blocks, is_open)
-            self._tell(self.tally)
+            close(table, is_open)
         return True
 
+    @property
+    def _progress(self) -> tuple[int, int]:
+        return self.tally.decided, self.tally.generated
+
     def _judge(self, candidates: Sequence[Candidate]) -> None:
-        asked = [(spell(one), one.batch) for one in candidates]
-        for (text, batch), verdict in zip(asked, self._price(asked), strict=True):
+        named = [(spell(one), one.batch) for one in candidates]
+        for (text, batch), verdict in zip(named, self._labour.price(named), strict=True):
             self._take(Entry(text, batch, verdict))
 
     def _take(self, entry: Entry) -> None:
         verdict, tally = entry.verdict, self.tally
-        if verdict.code == "M101":
+        if verdict.is_over:
             tally.over += 1
             share = verdict.memory_share or 0.0
             self._least_memory = min(share, self._least_memory or share)
@@ -170,52 +201,25 @@ class Search:
 
     # What need not be priced
 
-    def _closing(self, blocks: Table, is_open: _Mask) -> None:
+    def _close_dominated(self, table: Table, is_open: _Mask) -> None:
         """Close what the front dominates already."""
         if self._problem.is_exhaustive:
             return
         left = np.flatnonzero(is_open)
-        fallen = left[self._front.dominated(blocks.bounds[left])]
+        fallen = left[self._front.dominated(table.bounds[left])]
         is_open[fallen] = False
-        self.tally.dominated += int(blocks.sizes[fallen].sum())
+        self.tally.dominated += len(fallen)
 
-    def _closing_misses(self, blocks: _Missing, is_open: _Mask) -> None:
-        """Close what misses a requirement by more than the nearest candidate does all."""
+    def _close_misses(self, table: Table, is_open: _Mask) -> None:
+        """Close what misses a requirement by more than the nearest candidate misses any."""
         if self._nearest is None:
             return
-        fallen = np.flatnonzero(is_open & (blocks.misses > self._nearest.verdict.miss))
+        fallen = np.flatnonzero(is_open & (table.misses > self._nearest.verdict.miss))
         is_open[fallen] = False
-        for i in fallen:
-            self.tally.missed[blocks.names[i]] += blocks.sizes[i]
-
-    def _close_all(self, blocks: _Missing) -> None:
-        for name, size in zip(blocks.names, blocks.sizes, strict=True):
-            self.tally.missed[name] += size
+        self.tally.missed.update(table.names[i] for i in fallen)
 
 
-_Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Missing:
-    """Blocks that miss a requirement, by how far off they are at least, and the name of what they miss."""
-
-    blocks: Sequence[Block]
-    sizes: Sequence[int]
-    misses: np.ndarray[tuple[int], np.dtype[np.float64]]
-    names: Sequence[str]
-
-
-def _next(blocks: Table | _Missing, is_open: _Mask) -> list[int]:
-    """The next blocks, of a round's candidates or a few more."""
-    chosen: list[int] = []
-    room = ROUND
-    for i in islice(np.flatnonzero(is_open), ROUND):
-        if room <= 0:
-            break
-        chosen.append(int(i))
-        room -= int(blocks.sizes[i])
-    return chosen
+_Mask = npt.NDArray[np.bool_]
 
 
 def _nearness(entry: Entry) -> tuple[float, tuple[float | str | int, ...]]:

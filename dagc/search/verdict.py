@@ -28,9 +28,9 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One candidate: refused by a rule, or its figures by name.
+    """One candidate: refused by the rule of a code, or its figures by name.
 
-    `code` is that of the rule, also `M101` where it does not fit: then there is `memory_share` but no times.
+    One that does not fit has a `memory_share` above 1, and no figures.
     """
 
     code: str | None
@@ -39,9 +39,9 @@ class Verdict:
     requirements: tuple[Judged, ...] = ()
 
     @property
-    def is_priced(self) -> bool:
-        """Whether it has every figure."""
-        return self.code is None
+    def is_over(self) -> bool:
+        """Whether it does not fit."""
+        return self.memory_share is not None and self.memory_share > 1
 
     @property
     def miss(self) -> float:
