@@ -35,15 +35,18 @@ Costs = tuple[NodeCost, ...]
 class KnownCosts:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
-    Held with its nodes, because they are known by who they are.
+    Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes, known by all that
+    they depend on: templates that differ in one part are alike in others.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
+    nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
 
 
 def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
     """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
-    teams, prices, found = _teams(graph), _Prices(plan), (known or KnownCosts()).found
+    known = known or KnownCosts()
+    teams, prices, found = _teams(graph), _Prices(plan, known.nodes), known.found
     costs: list[Costs] = []
     for index, template in enumerate(graph.templates):
         runs = teams.get(index, ())
@@ -55,15 +58,15 @@ def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> Pri
 
 
 class _Prices:
-    """Costs of the nodes of one phase. Templates that differ in one part are alike in others, which are priced once."""
+    """Costs of the nodes of one phase; what is `known` is not priced again."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, known: dict[object, NodeCost]) -> None:
         self._plan = plan
         pools = (pool for service in plan.deployment.services for pool in service.pools)
         self._devices = {pool.name: plan.device_of(pool) for pool in pools}
         self._engine = plan.facts.engine.name if plan.facts.engine else None
         self._fabric = Fabric(plan.facts.cluster, self._engine)
-        self._known: dict[object, NodeCost] = {}
+        self._known = known
 
     def devices(self, teams: tuple[Team, ...]) -> object:
         """What the cost of a template depends on beyond its nodes: devices of the teams, and how ranks are slowed."""
@@ -74,7 +77,7 @@ class _Prices:
         if node.fused_into is not None:
             return FREE
         team = teams[node.team] if node.team < len(teams) else None
-        same = _talk(node.communication) if node.communication else _work(node, team)
+        same = _talk(node.communication) if node.communication else _work(node, self.devices((team,) if team else ()))
         found = None if same is None else self._known.get(same)
         if found is None:
             found = self._cost(node, team)
@@ -91,12 +94,11 @@ class _Prices:
         return operator_cost(node, self._devices[team.pool], activation, team.slowdown, self._engine)
 
 
-def _work(node: Node, team: Team | None) -> object:
-    """All that the cost of a computation depends on; None where that is too much to compare."""
+def _work(node: Node, runs: object) -> object:
+    """All that the cost of a computation depends on, with what it runs on; None where that is too much to compare."""
     loads = node.flops, node.memory_bytes
     if any(load.size > _COMPARED for load in loads):
         return None
-    runs = team and (team.pool, id(team.slowdown))
     return node.key, node.op, node.dtype, node.shape, runs, *((load.shape, load.tobytes()) for load in loads)
 
 

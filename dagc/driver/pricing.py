@@ -96,15 +96,19 @@ class Pricer:
 
     def plan(self, strategy: str, batch: int | None = None) -> Plan | Refused:
         """The plan of a strategy's text, where no rule refuses it; under another batch where one is given."""
+        plan = self.unchecked(strategy, batch)
+        found = [] if isinstance(plan, Refused) else list(check_plan(plan))
+        return Refused(next(problem for problem in found if problem.stops)) if stops(found) else plan
+
+    def unchecked(self, strategy: str, batch: int | None = None) -> Plan | Refused:
+        """The same, where only the text can refuse it."""
         found: list[Diagnostic] = []
         parsed = parse(Source("candidate", strategy))
         found += parsed.diagnostics
         deployment = sized(parsed.file.strategies[0], found) if parsed.file else None
         if deployment is None:
             return Refused(next(problem for problem in found if problem.stops))
-        plan = Plan(placed(deployment, self.facts.engine), under(self.facts, batch))
-        found += check_plan(plan)
-        return Refused(next(problem for problem in found if problem.stops)) if stops(found) else plan
+        return Plan(placed(deployment, self.facts.engine), under(self.facts, batch))
 
     def price(self, plan: Plan) -> Assessment | Refused:
         """Every figure of a plan; no times of one that does not fit."""

@@ -22,6 +22,9 @@ PATH, COMPUTING, BUSY, BESIDE = range(4)
 """Rows of least times. `PATH` is that of the rank with the shortest, `COMPUTING` the same without communication. `BUSY`
 is the compute lane of the busiest rank of the stage's own team, `BESIDE` that of a pool of experts, 0 without one."""
 
+_NEVER = -(1 << 61)
+"""When what depends on nothing would have started: it lies on no path."""
+
 
 def least(priced: PricedPhase) -> Picoseconds:
     """Least times of the layers before each, shape (4, layers + 1), so that layers a to b take column b less column a.
@@ -39,6 +42,8 @@ def least(priced: PricedPhase) -> Picoseconds:
 def _layer(template: Template, costs: Sequence[NodeCost]) -> Picoseconds:
     """Path, path of computation, busy and beside of each copy, shape (copies or 1, 4)."""
     tasks = template_tasks(template, costs)
+    if all(task.duration.size == 1 for task in tasks.tasks):
+        return np.array([_even(template, tasks)])
     columns = (
         _path(template, tasks, with_communication=True),
         _path(template, tasks, with_communication=False),
@@ -46,6 +51,32 @@ def _layer(template: Template, costs: Sequence[NodeCost]) -> Picoseconds:
         _busy(template.nodes, costs, 1),
     )
     return np.stack(np.broadcast_arrays(*columns), axis=-1)
+
+
+def _even(template: Template, tasks: Tasks) -> tuple[int, int, int, int]:
+    """The four of a template whose ranks and copies are all alike, without arrays."""
+    durations = [int(task.duration.flat[0]) for task in tasks.tasks]
+    computes = [node.op.lane is Lane.COMPUTE for node in template.nodes]
+    teams = [node.team for node in template.nodes]
+    each = list(zip(durations, computes, teams, strict=True))
+    return (
+        _even_path(template, tasks, durations),
+        _even_path(template, tasks, [duration * computes for duration, computes, _ in each]),
+        sum(duration for duration, computes, team in each if computes and team == 0),
+        sum(duration for duration, computes, team in each if computes and team == 1),
+    )
+
+
+def _even_path(template: Template, tasks: Tasks, durations: Sequence[int]) -> int:
+    """`_path` where every rank has the same durations."""
+    starts = [0] * tasks.streams
+    ends = list(starts)
+    for task, duration in zip(tasks.tasks, durations, strict=True):
+        sent = [tasks.streams + link for link in task.links]
+        start = max([_NEVER, *(ends[dep] for dep in task.deps), *(starts[link] for link in sent)])
+        starts.append(start)
+        ends.append(max([start + duration, *(ends[link] for link in sent)]))
+    return max(0, min(ends[tasks.streams + output] for output in template.outputs))
 
 
 def _busy(nodes: Sequence[Node], costs: Sequence[NodeCost], team: int) -> Picoseconds:
@@ -62,7 +93,7 @@ def _path(template: Template, tasks: Tasks, *, with_communication: bool) -> Pico
 
     A receive begins when its send does: the send is passed through, and waited for to end.
     """
-    never = np.full((1, 1), np.iinfo(np.int64).min // 4)
+    never = np.full((1, 1), _NEVER)
     starts: list[Picoseconds] = [np.zeros((1, 1), dtype=np.int64)] * tasks.streams
     ends = list(starts)
     for node, task in zip(template.nodes, tasks.tasks, strict=True):
