@@ -21,6 +21,7 @@ COMMANDS = {
     "memory": "what each GPU holds, and what would still fit",
     "models": "the models that dagc knows, and config.json files",
     "validate": "measured cases beside what is predicted of them",
+    "search": "the best strategies for a model on a cluster",
     "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""

@@ -3,7 +3,7 @@
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
 offers, `compare` sets plans side by side, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read`
 finds what a flat notation means, `fit` makes a calibration of measurements, `validate` holds predictions against cited
-ones. Each is imported when it is first asked for, because start-up counts.
+ones, `search` finds the best strategies. Each is imported when it is first asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dagc.driver.launching import launch
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
+    from dagc.driver.searching import search
     from dagc.driver.validating import validate
     from dagc.driver.weighing import memory
 
@@ -35,13 +36,14 @@ __all__ = [
     "launch",
     "memory",
     "read",
+    "search",
     "validate",
 ]
 
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
     "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
-    "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
+    "search": "searching", "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

@@ -50,10 +50,10 @@ def distance(vector: Vector, front: Sequence[Vector]) -> float:
     The largest factor by which one vector of the front is better in every objective, less 1. Signs go with each
     objective, so that a ratio above 1 is better in it.
     """
-    return max((_factor(vector, one) for one in front), default=1.0) - 1.0
+    return max((factor(vector, one) for one in front), default=1.0) - 1.0
 
 
-def _factor(vector: Vector, better: Vector) -> float:
+def factor(vector: Vector, better: Vector) -> float:
     """The smallest ratio over the objectives that both have, 1 at least."""
     ratios = [_ratio(a, b) for a, b in zip(vector, better, strict=True) if a and b]
     return max(min(ratios, default=1.0), 1.0)

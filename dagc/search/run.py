@@ -67,9 +67,7 @@ Tell = Callable[[str, int, int], None]
 class Search:
     """A search in progress. `run` may be interrupted between rounds: `found` then has what is known."""
 
-    def __init__(
-        self, problem: Problem, labour: Labour, most: int | None = None, tell: Tell = lambda *_: None
-    ) -> None:
+    def __init__(self, problem: Problem, labour: Labour, most: int | None = None, tell: Tell = lambda *_: None) -> None:
         self._problem, self._labour, self._most, self._tell = problem, labour, most, tell
         self._front, self._entries = Front(), dict[Vector, Entry]()
         self._nearest: Entry | None = None
