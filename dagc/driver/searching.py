@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -141,7 +141,7 @@ def _space(facts: Facts, wish: Wish) -> Space | Diagnostic:
 
 
 @contextmanager
-def _staffed(wish: Wish) -> Iterator[Workers | Diagnostic]:
+def _staffed(wish: Wish) -> Generator[Workers | Diagnostic]:
     """The workers, or why there are none."""
     try:
         staff = workers(wish.workers, wish.dask)

@@ -1,7 +1,7 @@
 """The front of a search as a picture: TPOT against output tokens a second of a GPU, a mark a plan.
 
-Turns a result into an SVG document, the same bytes for the same input. Axes are logarithmic where the values spread over
-more than a factor of four. The best plan is a filled square, others of the front are circles, given and well-known
+Turns a result into an SVG document, the same bytes for the same input. Axes are logarithmic where the values spread
+over more than a factor of four. The best plan is a filled square, others of the front are circles, given and well-known
 strategies that have figures are crosses; each is told by shape before colour, and a dark page turns the colours over.
 Numbers beside marks refer to the list below.
 """

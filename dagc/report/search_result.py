@@ -24,7 +24,7 @@ class Searched(Record):
 
 
 class Counts(Record):
-    """Strategies by what decided them; where the search is complete all but `generated` and `decided` sum to the latter.
+    """Strategies by what decided them. All but `generated`, `decided` and `priced_missing` sum to `decided`.
 
     `refused` by the code of the rule, `weights_too_large` before anything is priced, `too_large` with all that a GPU
     holds; `bound_misses` by the requirement that the bound on times misses; `bound_dominated` by plans that are better

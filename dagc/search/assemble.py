@@ -6,6 +6,7 @@ Arranges and compares; it prices nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from dagc.plan.plan import Facts
 from dagc.report import search_result as out
@@ -15,6 +16,9 @@ from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
 from dagc.search.verdict import OBJECTIVES, Verdict
 from dagc.units import format_share
+
+Status = Literal["front", "behind", "misses a requirement", "does not fit", "refused"]
+"""Where a strategy stands."""
 
 Named = tuple[str, Entry]
 """A strategy's name, and what was found of it."""
@@ -99,24 +103,39 @@ def _reason(facts: Facts, found: Found) -> str:
 
 def _placed(facts: Facts, name: str, entry: Entry, front: Sequence[Entry]) -> out.PlacedPlan:
     verdict = entry.verdict
-    base = {"name": name, "strategy": entry.strategy, "figures": dict(verdict.figures)}
     if verdict.code is not None:
         reason = f"rule {verdict.code}; `dagc explain {verdict.code}` says why"
-        return out.PlacedPlan(**base, status="refused", reason=reason, distance=None, better=None)
+        return _without_figures(name, entry, "refused", reason)
     if verdict.is_over:
-        reason = f"needs {format_share(verdict.memory_share or 0.0)} of a GPU's memory"
-        return out.PlacedPlan(**base, status="does not fit", reason=reason, distance=None, better=None)
-    far = distance(verdict.vector, [one.verdict.vector for one in front])
+        return _without_figures(
+            name, entry, "does not fit", f"needs {format_share(verdict.memory_share or 0.0)} of a GPU's memory"
+        )
     ahead = [one for one in front if dominates(one.verdict.vector, verdict.vector)]
     better = max(ahead, key=lambda one: (factor(verdict.vector, one.verdict.vector), one.rank), default=None)
+    status, reason = _standing(facts, verdict, better)
+    return out.PlacedPlan(
+        name=name,
+        strategy=entry.strategy,
+        status=status,
+        reason=reason,
+        figures=dict(verdict.figures),
+        distance=distance(verdict.vector, [one.verdict.vector for one in front]),
+        better=better.strategy if better else None,
+    )
+
+
+def _without_figures(name: str, entry: Entry, status: Status, reason: str) -> out.PlacedPlan:
+    return out.PlacedPlan(
+        name=name, strategy=entry.strategy, status=status, reason=reason, figures={}, distance=None, better=None
+    )
+
+
+def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Status, str]:
     missed = [one for one in _requirements(facts, verdict) if one.miss != 0]
-    text = better.strategy if better else None
     if missed:
-        reason = "; ".join(f"misses `{one.name} {one.required}` by {format_share(one.miss or 0.0)}" for one in missed)
-        return out.PlacedPlan(**base, status="misses a requirement", reason=reason, distance=far, better=text)
-    if better is None:
-        return out.PlacedPlan(**base, status="front", reason="no plan is better", distance=far, better=None)
-    return out.PlacedPlan(**base, status="behind", reason=_behind(verdict, better), distance=far, better=text)
+        words = [f"misses `{one.name} {one.required}` by {format_share(one.miss or 0.0)}" for one in missed]
+        return "misses a requirement", "; ".join(words)
+    return ("behind", _behind(verdict, better)) if better else ("front", "no plan is better")
 
 
 def _behind(verdict: Verdict, better: Entry) -> str:

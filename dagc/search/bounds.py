@@ -2,9 +2,9 @@
 
 The least times (`dagc.timeline.least`) are those of one stage that holds all layers, for each number of sequences, with
 the durations that pricing gives. A candidate of any pipeline is bounded by them, because a layer's operators are the
-same in every stage; only communication depends on how a stage lies on nodes. Where stages may lie differently (a stage
-that is neither a part nor a multiple of a node, pools of their own) paths of computation alone count. With path and busy
-of stage s for micro-batch b so found:
+same in every stage; only communication depends on how a stage lies on nodes. Where stages may lie differently (a
+stage that is neither a part nor a multiple of a node, pools of their own) paths of computation alone count. With path
+and busy of stage s for micro-batch b so found:
 
     TTFT >= max over s of (sum over stages before s of path of the first b) + max(sum over b of busy, path)
                         + (sum over stages after s of path of the last b)
@@ -17,8 +17,8 @@ each micro-batch once a step, so
 
 and TPOT is at least a step divided by the tokens that it yields. An experts' pool is busy for all that it serves.
 Throughput follows by its definition (`dagc.report.metrics`), which falls as times grow, and a step from an empty
-pipeline takes no less than an interval. Of continuous batching one sequence on each replica is taken to be decoded, because how
-many run is a matter of memory.
+pipeline takes no less than an interval. Of continuous batching one sequence on a replica is taken to be decoded,
+because how many run is a matter of memory.
 """
 
 from __future__ import annotations

@@ -31,10 +31,9 @@ class InProcess(Executor):
 
 
 class Workers:
-    """Who does the work of a search, and how many they are."""
+    """Who does the work of a search."""
 
-    def __init__(self, make: Callable[[], Executor], number: int) -> None:
-        self.number = number
+    def __init__(self, make: Callable[[], Executor]) -> None:
         self._make, self._executor = make, make()
 
     def done(self, work: Callable[[Piece], Done], pieces: Sequence[Piece]) -> list[Done]:
@@ -69,7 +68,7 @@ def workers(number: int, dask: str | None = None) -> Generator[Workers]:
         yield from _cluster(dask)
         return
     make = InProcess if number == 1 else lambda: ProcessPoolExecutor(number, initializer=_quiet)
-    found = Workers(make, number)
+    found = Workers(make)
     try:
         yield found
     finally:
@@ -82,11 +81,11 @@ def _quiet() -> None:
 
 
 def _cluster(address: str) -> Generator[Workers]:
-    from distributed import Client
+    import distributed
 
-    with Client(address, timeout=10, set_as_default=False) as client:
-        number = max(1, sum(client.nthreads().values()))
-        found = Workers(lambda: client.get_executor(pure=False), number)
+    client: Any
+    with distributed.Client(address, timeout=10, set_as_default=False) as client:
+        found = Workers(lambda: client.get_executor(pure=False))
         try:
             yield found
         finally:

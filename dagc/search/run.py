@@ -64,10 +64,14 @@ Tell = Callable[[str, int, int], None]
 """Takes what is being done, and how many strategies are decided of how many."""
 
 
+def _silent(_what: str, _decided: int, _generated: int) -> None:
+    return
+
+
 class Search:
     """A search in progress. `run` may be interrupted between rounds: `found` then has what is known."""
 
-    def __init__(self, problem: Problem, labour: Labour, most: int | None = None, tell: Tell = lambda *_: None) -> None:
+    def __init__(self, problem: Problem, labour: Labour, most: int | None = None, tell: Tell = _silent) -> None:
         self._problem, self._labour, self._most, self._tell = problem, labour, most, tell
         self._front, self._entries = Front(), dict[Vector, Entry]()
         self._nearest: Entry | None = None
@@ -158,7 +162,8 @@ class Search:
                 return False
             self._tell("pricing", *self._progress)
             chosen = np.flatnonzero(is_open)[: ROUND if self._most is None else min(ROUND, self._most - spent)]
-            self._judge([table.candidates[i] for i in chosen])
+            rows: list[int] = chosen.tolist()
+            self._judge([table.candidates[i] for i in rows])
             is_open[chosen] = False
             close(table, is_open)
         return True
@@ -214,7 +219,8 @@ class Search:
             return
         fallen = np.flatnonzero(is_open & (table.misses > self._nearest.verdict.miss))
         is_open[fallen] = False
-        self.tally.missed.update(table.names[i] for i in fallen)
+        rows: list[int] = fallen.tolist()
+        self.tally.missed.update(table.names[i] for i in rows)
 
 
 _Mask = npt.NDArray[np.bool_]

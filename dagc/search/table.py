@@ -15,7 +15,7 @@ import numpy.typing as npt
 from dagc.search.bounds import Bound
 from dagc.search.candidate import Candidate
 from dagc.search.front import Vectors
-from dagc.search.verdict import OBJECTIVES, Vector, as_vector
+from dagc.search.verdict import Vector, as_vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +32,8 @@ class Table:
 
     def taken(self, order: npt.NDArray[np.int64]) -> Table:
         """These rows, in this order."""
-        candidates, names = [self.candidates[i] for i in order], [self.names[i] for i in order]
+        rows: list[int] = order.tolist()
+        candidates, names = [self.candidates[i] for i in rows], [self.names[i] for i in rows]
         return Table(candidates, self.bounds[order], self.misses[order], names)
 
     def by_promise(self) -> Table:

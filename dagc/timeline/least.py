@@ -17,7 +17,6 @@ from dagc.graph.ops import Lane
 from dagc.graph.priced import NodeCost, Picoseconds, PricedPhase
 from dagc.timeline.tasks import Tasks, template_tasks
 
-
 PATH, COMPUTING, BUSY, BESIDE = range(4)
 """Rows of least times. `PATH` is that of the rank with the shortest, `COMPUTING` the same without communication. `BUSY`
 is the compute lane of the busiest rank of the stage's own team, `BESIDE` that of a pool of experts, 0 without one."""
