@@ -84,7 +84,7 @@ def _cluster(address: str) -> Generator[Workers]:
     import distributed
 
     client: Any
-    with distributed.Client(address, timeout=10, set_as_default=False) as client:
+    with distributed.Client(address, timeout=5, set_as_default=False) as client:
         found = Workers(lambda: client.get_executor(pure=False))
         try:
             yield found
