@@ -49,13 +49,16 @@ class Workers:
             except BrokenProcessPool:
                 if attempt == RETRIES:
                     raise
-                self._executor.shutdown(wait=False, cancel_futures=True)
+                self.close()
                 self._executor = self._make()
         return [found[i] for i in range(len(pieces))]
 
     def close(self) -> None:
         """Let the workers go; what they have not begun is dropped."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        if isinstance(self._executor, ProcessPoolExecutor):
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        else:
+            self._executor.shutdown(wait=False)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.unit.search_plans import MODEL, PLAN, facts, space
 SKEWED = PLAN.replace("output 16", "output 16    routing zipf 1")
 SERVED = PLAN.replace("batch 8", "concurrency 8")
 SLOWED = PLAN.replace("price 2 USD/h", "price 2 USD/h    slow 1 by 20 %")
-DENSE = PLAN.replace("experts 8 { top 2    ffn 2048    shared 1 }", "ffn 4096")
+DENSE = PLAN.replace("experts 8 { top 2    ffn 2048    shared 1 }", "dense_ffn 4096    experts 0")
 LATENT = "model deepseek-v3 { layers 6 }\ncluster h100-sxm x 12\nworkload { batch 12    prompt 300    output 8 }\n"
 
 
