@@ -23,6 +23,7 @@ COMMANDS = {
     "validate": "measured cases beside what is predicted of them",
     "search": "the best strategies for a model on a cluster",
     "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
+    "whatif": "what each parameter does to each figure, and break-even points",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""
 

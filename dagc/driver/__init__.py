@@ -3,7 +3,8 @@
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
 offers, `compare` sets plans side by side, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read`
 finds what a flat notation means, `fit` makes a calibration of measurements, `validate` holds predictions against cited
-ones, `search` finds the best strategies. Each is imported when it is first asked for, because start-up counts.
+ones, `search` finds the best strategies, `whatif` prices a plan with each of its parameters changed. Each is imported
+when it is first asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dagc.driver.asking import whatif
     from dagc.driver.checking import check
     from dagc.driver.comparing import compare
     from dagc.driver.exporting import comparison_page, export
@@ -38,12 +40,13 @@ __all__ = [
     "read",
     "search",
     "validate",
+    "whatif",
 ]
 
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
     "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
-    "search": "searching", "validate": "validating", "Checked": "outcome", "Outcome": "outcome",
+    "search": "searching", "validate": "validating", "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from dagc.search.content import content_key
 from dagc.search.executors import Workers, workers
 from dagc.search.found import Entry, Found
 from dagc.search.record import Record, begin
-from dagc.search.run import Labour, LeastOf, Named, Problem, Search, Tell
+from dagc.search.run import MOST_PAIRS, Labour, LeastOf, Named, Problem, Search, Tell, TooMany
 from dagc.search.space import Space
 from dagc.search.verdict import Verdict
 from dagc.search.well_known import well_known
@@ -35,6 +35,7 @@ from dagc.syntax.tree import PlanFile
 
 UNDETERMINED = Code("X503", "search-undetermined")
 NO_CLUSTER = Code("X504", "no-dask-cluster")
+TOO_LARGE = Code("X505", "search-too-large")
 
 PIECE = 16
 """Strategies, or cuts, that a worker is given at once."""
@@ -83,7 +84,10 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
     with _staffed(wish) as staff:
         if isinstance(staff, Diagnostic):
             return SearchOutcome(None, None, (*in_order(found), staff))
-        outcome, was_interrupted = _run(facts, space, wish, _labour(judge_of(facts), staff, record), tell)
+        try:
+            outcome, was_interrupted = _run(facts, space, wish, _labour(judge_of(facts), staff, record), tell)
+        except TooMany as problem:
+            return SearchOutcome(None, None, (*in_order(found), _too_many(problem.number)))
     judge = judge_of(facts)
     given = [(one.name, _entry(judge, one_line(one.body.outer.text), facts)) for one in file.strategies]
     node = facts.cluster.gpus_per_node
@@ -134,6 +138,14 @@ def _space(facts: Facts, wish: Wish) -> Space | Diagnostic:
         has_shared=bool(shapes.experts and shapes.experts.shared_ffn),
         over=wish.over,
         takes_layers=facts.engine is None,
+    )
+
+
+def _too_many(number: int) -> Diagnostic:
+    return TOO_LARGE.at(
+        None,
+        f"there are {number:,} pairs of prefill and decode, more than the {MOST_PAIRS:,} that a search takes",
+        help=("search fewer GPUs with `--gpus`, or fewer coordinates beside `phase-pools` with `--over`",),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dagc.export.svg_text import FONTS
 from dagc.report.summary import RankClass
 
 EXPERTS = "experts"
@@ -53,8 +54,7 @@ def _rules(side: int) -> str:
 
 
 STYLE = (
-    'text{font-family:"DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre}'
-    ".title{font-size:15px;font-weight:bold}.text{font-size:12px}.small{font-size:11px}"
+    f"{FONTS}"
     ".mark{stroke-width:.8}.edge{stroke-width:3}.free{fill:none;stroke-width:.8;stroke-opacity:.5}"
     ".hatch{stroke-width:1;fill:none;stroke-linecap:round;stroke-opacity:.55}"
     f"{_rules(0)}@media (prefers-color-scheme:dark){{{_rules(1)}}}"

@@ -8,9 +8,9 @@ before colour, and a dark page turns the colours over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from dagc.export.memory_style import PARTS, STYLE, patterns
+from dagc.export.svg_text import PITCH, cut, text
 from dagc.report.summary import Memory, PoolMemory, RankClass
 from dagc.units import format_bytes, format_share
 
@@ -23,8 +23,6 @@ MOST_CLASSES = 40
 _MARGIN, _LEFT, _BAR, _RIGHT = 16, 210, 560, 170
 _WIDTH = _MARGIN + _LEFT + _BAR + _RIGHT + _MARGIN
 _TALL, _LINE, _GAP = 22, 15, 14
-_PITCH = {"title": 9.2, "text": 7.4, "small": 6.8}
-"""Width of a character in pixels by class of text, a little more than a fixed-pitch font takes."""
 
 
 def memory_svg(panels: Sequence[Panel]) -> str:
@@ -42,10 +40,10 @@ def memory_svg(panels: Sequence[Panel]) -> str:
 
 def _panel(lines: list[str], y: float, name: str, memory: Memory) -> float:
     """One strategy; returns where the next one begins."""
-    lines.append(_text(_MARGIN, y + 14, "title", _cut(_headline(name, memory), _BAR + _LEFT + _RIGHT, "title")))
+    lines.append(text(_MARGIN, y + 14, "title", cut(_headline(name, memory), _BAR + _LEFT + _RIGHT, "title")))
     y += 14 + _GAP
     for line in _wrapped(_facts(memory), _WIDTH - 2 * _MARGIN, "text"):
-        lines.append(_text(_MARGIN, y + 11, "text", line))
+        lines.append(text(_MARGIN, y + 11, "text", line))
         y += _LINE
     y += _GAP
     most = max(max(one.total_bytes, pool.capacity_bytes) for pool in memory.pools for one in pool.classes)
@@ -54,7 +52,7 @@ def _panel(lines: list[str], y: float, name: str, memory: Memory) -> float:
             y = _row(lines, y, pool if len(memory.pools) > 1 else None, one, pool.capacity_bytes, _BAR / most)
         if len(pool.classes) > MOST_CLASSES:
             more = f"{len(pool.classes) - MOST_CLASSES} more classes of ranks are not drawn"
-            lines.append(_text(_MARGIN, y + 11, "text", more))
+            lines.append(text(_MARGIN, y + 11, "text", more))
             y += _LINE + _GAP
     return y + _GAP
 
@@ -79,8 +77,8 @@ def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, ca
     """One class: label, bar, total, and its parts in words below the bar."""
     left, right = _MARGIN + _LEFT, _MARGIN + _LEFT + _BAR
     label = f"{pool.pool} " if pool else ""
-    lines.append(_text(_MARGIN, y + 10, "text", _cut(f"{label}ranks {one.ranks}", _LEFT - 12, "text")))
-    lines.append(_text(_MARGIN, y + 10 + _LINE, "small", f"{one.gpus:,} GPU{'s' * (one.gpus != 1)}"))
+    lines.append(text(_MARGIN, y + 10, "text", cut(f"{label}ranks {one.ranks}", _LEFT - 12, "text")))
+    lines.append(text(_MARGIN, y + 10 + _LINE, "small", f"{one.gpus:,} GPU{'s' * (one.gpus != 1)}"))
     x, parts = float(left), [(part, part.of(one)) for part in PARTS]
     for part, size in parts:
         if size > 0:
@@ -90,12 +88,12 @@ def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, ca
     lines.append(f'<rect class="free" x="{left:g}" y="{y:g}" width="{edge - left:.2f}" height="{_TALL}"/>')
     lines.append(f'<line class="edge" x1="{edge:.2f}" y1="{y - 5:g}" x2="{edge:.2f}" y2="{y + _TALL + 5:g}"/>')
     over = "" if one.total_bytes <= capacity else ", too much"
-    lines.append(_text(right + 12, y + 10, "text", f"{format_bytes(one.total_bytes)} of {format_bytes(capacity)}"))
-    lines.append(_text(right + 12, y + 10 + _LINE, "small", f"{format_share(one.share)}{over}"))
+    lines.append(text(right + 12, y + 10, "text", f"{format_bytes(one.total_bytes)} of {format_bytes(capacity)}"))
+    lines.append(text(right + 12, y + 10 + _LINE, "small", f"{format_share(one.share)}{over}"))
     y += _TALL + 8
     words = [f"{part.title} {format_bytes(size)}" for part, size in parts if size > 0]
     for line in _wrapped(words, _BAR, "small"):
-        lines.append(_text(left, y + 10, "small", line))
+        lines.append(text(left, y + 10, "small", line))
         y += _LINE
     return y + _GAP
 
@@ -104,12 +102,12 @@ def _legend(lines: list[str], y: float) -> float:
     x = float(_MARGIN)
     entries = [(part.name, part.title) for part in PARTS]
     for name, title in [*entries, ("edge", "capacity of the device")]:
-        width = 34 + len(title) * _PITCH["text"]
+        width = 34 + len(title) * PITCH["text"]
         if x + width > _WIDTH - _MARGIN:
             x, y = float(_MARGIN), y + _LINE + 8
         swatch = f'<line class="edge" x1="{x + 9:g}" y1="{y - 2:g}" x2="{x + 9:g}" y2="{y + 16:g}"/>'
         lines.append(swatch if name == "edge" else _rect(x, y, 18, name, 14))
-        lines.append(_text(x + 24, y + 11, "text", title))
+        lines.append(text(x + 24, y + 11, "text", title))
         x += width + 8
     return y + _LINE + _MARGIN
 
@@ -119,22 +117,12 @@ def _rect(x: float, y: float, width: float, part: str, height: float = _TALL) ->
     return f'<rect class="{part}" {place}/><rect class="mark" fill="url(#{part})" {place}/>'
 
 
-def _text(x: float, y: float, kind: str, text: str) -> str:
-    return f'<text class="{kind}" x="{x:g}" y="{y:g}">{escape(text, quote=False)}</text>'
-
-
-def _cut(text: str, width: float, kind: str) -> str:
-    """A text that fits, shortened where it does not."""
-    fitting = int(width / _PITCH[kind])
-    return text if len(text) <= fitting else f"{text[: fitting - 1]}…"
-
-
 def _wrapped(words: Sequence[str], width: float, kind: str) -> Iterator[str]:
     """Items joined by dots, in lines that fit."""
     line = ""
     for word in words:
         longer = f"{line} · {word}" if line else word
-        if line and len(longer) * _PITCH[kind] > width:
+        if line and len(longer) * PITCH[kind] > width:
             yield line
             longer = word
         line = longer

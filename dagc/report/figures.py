@@ -64,6 +64,11 @@ def _memory(_: Plan, found: Assessment) -> float | None:
     return None if found.memory is None else found.memory.max_bytes
 
 
+def _queued(_: Plan, found: Assessment) -> float | None:
+    queue = found.metrics.queue if found.metrics else None
+    return queue.ttft_p99_seconds if queue else None
+
+
 def _output(metrics: Metrics) -> float:
     return metrics.throughput.output_tokens_per_second
 
@@ -83,6 +88,9 @@ MEMORY = FigureKind("memory", "memory a GPU", "bytes", "less", format_bytes, _me
 TTFT = FigureKind(
     "ttft", "TTFT", "seconds", "less", format_seconds, _metric(lambda m: m.prefill.seconds), ("ttft",)
 )  # fmt: skip
+TTFT_P99 = FigureKind(
+    "ttft_p99", "TTFT with queueing, p99", "seconds", "less", format_seconds, _queued
+)  # fmt: skip
 TPOT = FigureKind(
     "tpot", "TPOT", "seconds", "less", format_seconds, _metric(lambda m: m.decode.seconds), ("tpot", "latency")
 )
@@ -98,6 +106,7 @@ FIGURES = (
     GPUS,
     MEMORY,
     TTFT,
+    TTFT_P99,
     TPOT,
     THROUGHPUT,
     FigureKind(

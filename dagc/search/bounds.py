@@ -92,7 +92,8 @@ class Bounds:
         workload, (first, last) = self._facts.workload, (candidate.services[0], candidate.services[-1])
         entering, held = self._sequences(candidate)
         ttft = self._prefill(first, -(-entering // first.shape.replicas))
-        tpot = self._step(last, -(-held // last.shape.replicas)) / workload.tokens_per_step
+        start = sum(service.shape.gpus for service in candidate.services[:-1])
+        tpot = self._step(last, -(-held // last.shape.replicas), start) / workload.tokens_per_step
         output = workload.output
         if len(candidate.services) > 1:
             rate = min(_over(entering, ttft), _over(candidate.batch, (output - 1) * tpot))
@@ -124,25 +125,27 @@ class Bounds:
         longest = int((before + np.maximum(whole[BUSY], first) + after).max())
         return max(longest, _beside(service, whole)) / PICOSECONDS
 
-    def _step(self, service: ServicePlan, sequences: int) -> float:
-        """Seconds of a decode step at least."""
+    def _step(self, service: ServicePlan, sequences: int, start: int) -> float:
+        """Seconds of a decode step at least, of a service that begins at a rank."""
         sizes = _sizes(service, sequences)
-        times = {size: self._stages(service, size, Phase.DECODE) for size in sizes}
+        times = {size: self._stages(service, size, Phase.DECODE, start) for size in sizes}
         passed = max(int(stages[PATH].sum()) for stages in times.values())
         whole = _sum(times, sizes)
         return max(passed, int(whole[BUSY].max()), _beside(service, whole)) / PICOSECONDS
 
-    def _stages(self, service: ServicePlan, sequences: int, phase: Phase) -> Picoseconds:
+    def _stages(self, service: ServicePlan, sequences: int, phase: Phase, start: int = 0) -> Picoseconds:
         """Least times of each stage for one micro-batch, shape (4, stages)."""
         shape = service.shape
         times = np.diff(self._times((cut_of(service), sequences), phase)[:, self._ends(shape.stages, shape.layers)])
-        if not self._lies_alike(shape):
+        if not self._lies_alike(shape, start):
             times[PATH] = times[COMPUTING]
         return times
 
-    def _lies_alike(self, shape: Shape) -> bool:
-        """Whether every stage lies on nodes as the first one does when it has all layers."""
+    def _lies_alike(self, shape: Shape, start: int) -> bool:
+        """Whether every stage lies on nodes as one that holds all layers and begins with a node."""
         node, width = self._facts.cluster.gpus_per_node, shape.attention.size
+        if start % node:
+            return False
         if shape.stages == 1 and shape.form is not Form.BESIDE_REPLICA:
             return True
         is_plain = shape.form is Form.SHARED and self._facts.engine is None

@@ -8,7 +8,7 @@ meets every requirement, a second pass finds the one that misses them least.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,21 @@ from dagc.search.verdict import OBJECTIVES, Vector, Verdict
 ROUND = 64
 """Candidates of a round."""
 
+MOST_PAIRS = 500_000
+"""Pairs of services past which a search does not begin: each has a bound of its own."""
+
 Named = tuple[str, int]
 """A strategy's text and a batch."""
 
 LeastOf = dict[Phase, Picoseconds]
 """Least times of one cut, by phase."""
+
+
+@dataclass(frozen=True)
+class TooMany(Exception):
+    """There are more pairs of services than are searched."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,29 @@ class Search:
                     yield Candidate((ServicePlan(shape, options),), batch)
             tally.refused += families.refused
             tally.generated += families.generated
+            if "phase-pools" in space.over:
+                yield from self._pairs(batch)
+
+    def _pairs(self, batch: int) -> Iterator[Candidate]:
+        """Prefill beside decode, of any two services that fit by themselves. Raises TooMany before it makes any."""
+        gpus = self._problem.space.gpus
+        prefill, decode = (self._services(phase, batch) for phase in (Phase.PREFILL, Phase.DECODE))
+        held = [np.bincount([one.shape.gpus for one in each], minlength=gpus + 1) for each in (prefill, decode)]
+        number = int(np.convolve(*held)[: gpus + 1].sum())
+        if number > MOST_PAIRS:
+            raise TooMany(number)
+        self.tally.generated += number
+        for first in prefill:
+            for last in decode:
+                if first.shape.gpus + last.shape.gpus <= gpus:
+                    yield Candidate((first, last), batch)
+
+    def _services(self, phase: Phase, batch: int) -> list[ServicePlan]:
+        """The services of one phase that leave a GPU for the other."""
+        space = self._problem.space
+        families = Families(replace(space, gpus=space.gpus - 1), self._problem.refusal, batch, phase)
+        fitting = [shape for shape in families.shapes() if self._problem.weigh(_alone(shape, batch)) <= 1]
+        return [ServicePlan(one, options, phase) for one in fitting for options in space.options(one, phase, batch)]
 
     def _bounded(self, candidates: Sequence[Candidate]) -> Table:
         rows, count = np.zeros((len(candidates), len(OBJECTIVES))), len(candidates)

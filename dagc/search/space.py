@@ -24,7 +24,7 @@ EXTRAS = {
     "shared": "shared experts whole on each rank",
     "redundant": "redundant experts to an even number a rank, and one more a rank",
     "attention-pools": "attention beside a pool of experts, of each stage or of all",
-    "phase-pools": "prefill beside decode, with every ratio of their replicas",
+    "phase-pools": "prefill beside decode, of any two services that no rule refuses and whose weights fit",
 }
 """Coordinates that are searched where they are asked for, and what they try."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -79,9 +80,24 @@ def test_no_bound_is_above_a_price_of_many(text: str, data: st.DataObject) -> No
     _check(text, data)
 
 
+@pytest.mark.parametrize("text", [PLAN, LATENT])
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_bound_is_above_a_price_of_two_phases(text: str, data: st.DataObject) -> None:
+    """The decode pool begins where the prefill pool ends, on whatever rank of a node that is."""
+    prefill, decode = (data.draw(_candidates(text)) for _ in range(2))
+    services = (
+        replace(prefill.services[0], phase=Phase.PREFILL),
+        replace(decode.services[0], phase=Phase.DECODE),
+    )
+    _bounded(_known(text)[0], Candidate(services, prefill.batch))
+
+
 def _check(text: str, data: st.DataObject) -> None:
-    judge = _known(text)[0]
-    candidate = data.draw(_candidates(text))
+    _bounded(_known(text)[0], data.draw(_candidates(text)))
+
+
+def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return

@@ -1,0 +1,188 @@
+"""The models of what `dagc whatif --format json` prints: its published schema is generated from them.
+
+Data only; numbers are in SI units and US dollars. `SCHEMA_VERSION` grows when a field goes or changes its meaning, not
+when one is added.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from dagc.report.summary import Record
+
+SCHEMA_VERSION = 1
+
+KindName = Literal["hardware", "workload", "strategy"]
+
+
+class Metric(Record):
+    """A figure of the plan as it stands; `better` says whether less or more of it is."""
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["less", "more"]
+    value: float | None
+    text: str
+
+
+class Moved(Record):
+    """A figure after a change. `difference` is value / value before - 1; null where one is undetermined or 0."""
+
+    name: str
+    value: float | None
+    text: str
+    difference: float | None
+
+
+class Verdict(Record):
+    """A requirement whose verdict a change turns over; null is undetermined."""
+
+    name: str
+    required: str
+    before: bool | None
+    after: bool | None
+
+
+class PhaseState(Record):
+    """A phase's metric (TTFT or TPOT) and what takes its time, as shares that sum to 1."""
+
+    seconds: float
+    bound: str
+    compute_share: float
+    memory_share: float
+    communication_share: float
+    bubble_share: float
+
+
+class OperatorTime(Record):
+    """Seconds that an operator has on the critical path of the phase, before and after."""
+
+    key: str
+    before_seconds: float
+    after_seconds: float
+
+
+class PhaseChange(Record):
+    """Why a phase is faster or slower: its shares, and the operators whose time on the path changed most."""
+
+    phase: Literal["prefill", "decode"]
+    before: PhaseState
+    after: PhaseState
+    operators: list[OperatorTime]
+
+
+class Effect(Record):
+    """What one change does. `strategy` is the changed text, null where the strategy stays; `fits` is after the change.
+
+    `value` is what the plan has of the parameter, `change` what it becomes. `note` names what was changed along.
+    """
+
+    parameter: str
+    title: str
+    kind: KindName
+    value: str
+    change: str
+    strategy: str | None
+    gpus: int
+    metrics: list[Moved]
+    fits: bool | None
+    verdicts: list[Verdict]
+    phases: list[PhaseChange]
+    note: str
+
+
+class Refusal(Record):
+    """A change that cannot be. `code` is that of the diagnostic that refuses it, null where none does."""
+
+    parameter: str
+    title: str
+    kind: KindName
+    change: str
+    code: str | None
+    reason: str
+
+
+class Sensitivities(Record):
+    """One strategy: its figures, what each change does to them, and what could not be changed.
+
+    `fits` is null where memory is undetermined; so are metrics without a value, for want of what `missing` names.
+    """
+
+    name: str
+    strategy: str
+    gpus: int
+    fits: bool | None
+    metrics: list[Metric]
+    effects: list[Effect]
+    refusals: list[Refusal]
+    missing: list[str]
+
+
+class Crossing(Record):
+    """A point at which another plan leads than one step before; null leads where both are equal.
+
+    `tokens` is how many tokens enter the layers at once there: of a decode step, or of a prefill for TTFT. Values are
+    those of the first plan and of the second, one step before and at the point.
+    """
+
+    at: int
+    tokens: int
+    leads: Literal["first", "second"] | None
+    before: tuple[float, float]
+    values: tuple[float, float]
+    before_texts: tuple[str, str]
+    texts: tuple[str, str]
+
+
+class BreakEven(Record):
+    """One figure of two plans over a range. `leads` is who leads at its low end.
+
+    `is_monotone` says that the ratio of the two moves in one direction over all points that were priced.
+    """
+
+    metric: str
+    title: str
+    better: Literal["less", "more"]
+    leads: Literal["first", "second"] | None
+    crossings: list[Crossing]
+    is_monotone: bool
+
+
+class Side(Record):
+    """One of two strategies. `full_from` is the lowest point that was priced and does not fit in memory.
+
+    `refusals` hold the lowest point that each code refuses, as `change`.
+    """
+
+    strategy: str
+    gpus: int
+    full_from: int | None
+    refusals: list[Refusal]
+
+
+class Duel(Record):
+    """Two strategies that differ, over one quantity of the workload.
+
+    `priced` are the points where both have a figure, `low` and `high` the range that was asked for.
+    """
+
+    sides: tuple[Side, Side]
+    over: str
+    low: int
+    high: int
+    priced: list[int]
+    figures: list[BreakEven]
+
+
+class WhatIf(Record):
+    """Everything that was asked: sensitivities by strategy, or break-even points by pair.
+
+    `assumed` says in words which blocks the plan does not state and what stands for them; null where it states all.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    assumed: str | None
+    strategies: list[Sensitivities]
+    duels: list[Duel]
+    diagnostics: list[dict[str, Any]]

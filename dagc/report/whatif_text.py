@@ -1,0 +1,198 @@
+"""Sensitivities and break-even points as text for a person; it computes nothing that is not in the document.
+
+A row for each change, the strongest parameter of its kind first, with the relative change of each figure; then why the
+strongest changes do what they do, what has no effect, and what cannot be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from dagc.report.whatif import Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
+from dagc.report.whatif_duel_text import render_duel
+from dagc.units import format_seconds, format_share
+
+NOTHING = 0.0005
+"""A change of every figure by less than this share is no effect."""
+
+KINDS = ("hardware", "workload", "strategy")
+
+_SHORT = {
+    "ttft_p99": "queued p99",
+    "throughput": "tokens/s",
+    "throughput_per_gpu": "a GPU",
+    "memory": "memory",
+    "cost_per_million_output_tokens": "cost",
+}
+_FITS = {True: ", fits", False: ", does not fit", None: ", memory undetermined"}
+_MARKS = {True: "✓", False: "✗", None: "?"}
+_SHARES = ("compute", "memory", "communication", "bubble")
+
+
+def render_whatif(found: WhatIf, reasons: int) -> str:
+    """Everything as lines, the last one ended; `reasons` changes of each kind are explained."""
+    blocks = [*(_strategy(one, reasons) for one in found.strategies), *(render_duel(one) for one in found.duels)]
+    lines = [line for number, block in enumerate(blocks) for line in _apart(number, block)]
+    return "\n".join([*([f"not stated, so {found.assumed}"] if found.assumed else []), *lines]) + "\n"
+
+
+def _apart(number: int, block: Iterable[str]) -> Iterator[str]:
+    if number:
+        yield ""
+    yield from block
+
+
+def _strategy(one: Sensitivities, reasons: int) -> Iterator[str]:
+    yield f"{one.name}: {one.strategy}, {one.gpus} GPUs{_FITS[one.fits]}"
+    if one.missing:
+        yield f"  undetermined for want of {', '.join(one.missing)}"
+    if not one.metrics:
+        return
+    shown = [effect for effect in one.effects if _acts(one, effect)]
+    yield ""
+    yield from _table(one, shown)
+    yield from _why(shown, reasons)
+    yield from _without(one, shown)
+    yield from _refused(one.refusals)
+
+
+def _acts(one: Sensitivities, effect: Effect) -> bool:
+    return strength(effect) >= NOTHING or bool(effect.verdicts) or effect.fits != one.fits
+
+
+def strength(effect: Effect) -> float:
+    """The largest relative change of a figure."""
+    return max((abs(moved.difference) for moved in effect.metrics if moved.difference is not None), default=0.0)
+
+
+def change_text(effect: Effect) -> str:
+    """`memory bandwidth +10 %`, `batch 256`, or the strategy's own words: `ep 8`."""
+    return effect.change if effect.kind == "strategy" else f"{effect.title} {effect.change}"
+
+
+def percent(difference: float | None) -> str:
+    """`+61.2 %`; `0 %` below what counts as an effect."""
+    if difference is None:
+        return "-"
+    return "0 %" if abs(difference) < NOTHING else f"{_three_digits(difference * 100)} %"
+
+
+def _three_digits(value: float) -> str:
+    """With a sign, and no more than two places."""
+    size = abs(value)
+    return f"{value:+.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
+
+
+def _table(one: Sensitivities, shown: Sequence[Effect]) -> Iterator[str]:
+    names = [metric.name for metric in one.metrics]
+    blank = [""] * (len(names) + 1)
+    rows = [["", *(_SHORT.get(metric.name, metric.title) for metric in one.metrics), ""]]
+    rows.append(["as it is", *(metric.text for metric in one.metrics), ""])
+    for kind, effects in _by_kind(shown):
+        rows += [[kind, *blank], *(_row(effect, names, one.fits) for effect in effects)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
+    for title, *cells, remarks in rows:
+        aligned = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([f"{title:<{widths[0]}}", *aligned, remarks]).rstrip()
+
+
+def _by_kind(shown: Sequence[Effect]) -> Iterator[tuple[str, list[Effect]]]:
+    """The effects of each kind: the strongest parameter first, changes of one parameter together."""
+    for kind, found in groupby(shown, key=lambda effect: effect.kind):
+        effects = list(found)
+        strongest = {name: max(strength(e) for e in effects if e.parameter == name) for name in _names(effects)}
+        yield kind, sorted(effects, key=lambda effect: (-strongest[effect.parameter], effect.parameter))
+
+
+def _names(effects: Sequence[Effect]) -> Iterable[str]:
+    return dict.fromkeys(effect.parameter for effect in effects)
+
+
+def _row(effect: Effect, names: Sequence[str], fits: bool | None) -> list[str]:
+    moved = {one.name: one for one in effect.metrics}
+    if effect.kind == "strategy":
+        title = f"  {effect.value} → {effect.change}"
+    else:
+        title = f"  {effect.title} {effect.value} {'' if effect.change.startswith(('+', '-')) else '→ '}{effect.change}"
+    return [title, *(_cell(moved.get(name)) for name in names), _remarks(effect, fits)]
+
+
+def _cell(moved: Moved | None) -> str:
+    return percent(moved.difference) if moved else "-"
+
+
+def _remarks(effect: Effect, fits: bool | None) -> str:
+    said = [f"{effect.gpus} GPUs"] if effect.kind == "strategy" else []
+    said += [_FITS[effect.fits].removeprefix(", ")] if effect.fits != fits else []
+    said += [f"{_MARKS[one.after]} {one.name} {one.required}" for one in effect.verdicts]
+    return ", ".join(said)
+
+
+def _why(shown: Sequence[Effect], reasons: int) -> Iterator[str]:
+    strongest: dict[str, Effect] = {}
+    for effect in sorted(shown, key=strength, reverse=True):
+        strongest.setdefault(effect.parameter, effect)
+    known = [effect for effect in strongest.values() if effect.phases]
+    told = [effect for kind in KINDS for effect in [one for one in known if one.kind == kind][:reasons]]
+    if not told:
+        return
+    yield ""
+    yield "why: the strongest changes, shares of the phase, operators whose time on the critical path changes most"
+    for effect in told:
+        phase = max(effect.phases, key=_weight)
+        yield f"  {change_text(effect)}: {_times(phase)}"
+        yield f"    {_shares(phase.before, phase.after)}"
+        yield from (f"    {line}" for line in _operators(phase))
+
+
+def _weight(phase: PhaseChange) -> float:
+    """How much a phase changed, as a share of what it was."""
+    return abs(phase.after.seconds / phase.before.seconds - 1) if phase.before.seconds else 0.0
+
+
+def _times(phase: PhaseChange) -> str:
+    before, after = phase.before, phase.after
+    bound = f"bound by {before.bound}" + ("" if before.bound == after.bound else f", then by {after.bound}")
+    return f"{phase.phase} {format_seconds(before.seconds)} → {format_seconds(after.seconds)}, {bound}"
+
+
+def _shares(before: PhaseState, after: PhaseState) -> str:
+    shares = ((name, getattr(before, f"{name}_share"), getattr(after, f"{name}_share")) for name in _SHARES)
+    return ", ".join(f"{name} {format_share(old)} → {format_share(new)}" for name, old, new in shares)
+
+
+def _operators(phase: PhaseChange) -> Iterator[str]:
+    each = [
+        f"{one.key} {format_seconds(one.before_seconds)} → {format_seconds(one.after_seconds)}"
+        for one in phase.operators
+    ]
+    if each:
+        yield ", ".join(each)
+
+
+def _without(one: Sensitivities, shown: Sequence[Effect]) -> Iterator[str]:
+    acting = {effect.parameter for effect in shown}
+    idle = dict.fromkeys(effect.title for effect in one.effects if effect.parameter not in acting)
+    if idle:
+        yield ""
+        yield f"no effect{' on memory' if one.missing else ''}: {', '.join(idle)}"
+    notes = dict.fromkeys(f"{effect.title}: {effect.note}" for effect in shown if effect.note)
+    if notes:
+        yield ""
+        yield from notes
+
+
+def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
+    """What cannot be, once for each reason."""
+    if not refusals:
+        return
+    yield ""
+    yield "not possible"
+    causes: dict[str, list[str]] = {}
+    for one in refusals:
+        cause = f"{one.code}: {one.reason}" if one.code else one.reason
+        causes.setdefault(cause, []).append(
+            f"{one.title} {one.change}".strip() if one.kind != "strategy" else one.change
+        )
+    yield from (f"  {'; '.join(dict.fromkeys(what))}: {cause}" for cause, what in causes.items())

@@ -1,0 +1,197 @@
+"""The parameters of a plan's hardware: each figure of its devices, links and network, some per cent less and more.
+
+Takes a plan; each parameter is a figure that the `cluster` block can state, or one that only a calibration knows. What
+the plan does not state, or where a calibration holds instead, is a parameter with a reason and no change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
+from dagc.plan.plan import Plan
+from dagc.units import format_bytes, format_money, format_rate, format_seconds, format_share
+from dagc.whatif.devices import Holder, holders
+from dagc.whatif.fitted import (
+    EXCHANGE_COPY,
+    EXCHANGE_LAUNCH,
+    KERNEL_LAUNCH,
+    LINK_STEP,
+    NETWORK_HOP,
+    Absolute,
+    exchanges,
+    exchanging_at,
+    launched_at,
+)
+from dagc.whatif.parameter import Change, Kind, Parameter
+
+_NOT_STATED = "not stated"
+_FITTED = "fitted to measurements, which hold instead"
+_SECONDS_AN_HOUR = 3600
+_SHARES_OF_LINKS = (
+    ("link_efficiency", "achieved share of links"),
+    ("network_efficiency", "achieved share of the network"),
+)
+
+Scaled = Callable[[float], Plan | None]
+"""The plan with a figure that many times as large; None where there is no such figure."""
+
+
+def hardware(plan: Plan, step: float) -> tuple[Parameter, ...]:
+    """Parameters of the devices, then of the cluster; each figure changes by `step`, a share, down and up."""
+    return (*_devices(plan, step), *_cluster(plan, step))
+
+
+def _devices(plan: Plan, step: float) -> Iterator[Parameter]:
+    for holder in holders(plan):
+        device = holder.device
+        rate, fitted = device.bandwidth_bytes_per_second, device.calibration is not None
+        read = (
+            ("bandwidth", "memory bandwidth", "bandwidth_bytes_per_second", rate and format_rate(rate, "bytes/s"), ""),
+            ("memory", "memory", "memory_bytes", format_bytes(device.memory_bytes), ""),
+            *_shares_of_peaks(device, fitted),
+        )
+        for name, title, field, value, reason in read:
+            yield _scaled(_of(holder, name, title), value, _fields(holder, device, field), step, reason)
+        for dtype, peak in device.flops.items():
+            text = format_rate(peak, "flop/s")
+            yield _scaled(_of(holder, f"compute.{dtype}", f"{dtype} peak"), text, _peaks(holder, dtype), step)
+        launch = _of(holder, KERNEL_LAUNCH.name, KERNEL_LAUNCH.title)
+        yield _scaled(launch, "as fitted", _launches(holder), step, "" if fitted else "no launch is fitted")
+
+
+def _shares_of_peaks(device: DeviceSpec, fitted: bool) -> tuple[tuple[str, str, str, str, str], ...]:
+    reason = _FITTED if fitted else ""
+    compute, memory = format_share(device.compute_efficiency), format_share(device.memory_efficiency)
+    return (
+        ("efficiency", "achieved share of peaks", "compute_efficiency", compute, reason),
+        ("memory_efficiency", "achieved share of bandwidth", "memory_efficiency", memory, reason),
+    )
+
+
+def _of(holder: Holder, name: str, title: str) -> tuple[str, str]:
+    if not holder.pool:
+        return name, title
+    return f"{holder.pool}.{name}", f"{title} of {holder.pool}"
+
+
+def _fields(holder: Holder, device: DeviceSpec, field: str) -> Scaled:
+    return lambda factor: holder.put(_times(device, field, factor))
+
+
+def _peaks(holder: Holder, dtype: Any) -> Scaled:
+    peaks = holder.device.flops
+    return lambda factor: holder.put(replace(holder.device, flops={**peaks, dtype: peaks[dtype] * factor}))
+
+
+def _launches(holder: Holder) -> Scaled:
+    def scaled(factor: float) -> Plan | None:
+        device = launched_at(holder.device, factor)
+        return None if device is None else holder.put(device)
+
+    return scaled
+
+
+def _cluster(plan: Plan, step: float) -> Iterator[Parameter]:
+    cluster = plan.facts.cluster
+    rates = (
+        ("link", "link bandwidth", "link_bytes_per_second"),
+        ("network", "network bandwidth", "network_bytes_per_second"),
+    )
+    for name, title, field in rates:
+        rate = getattr(cluster, field)
+        yield _scaled((name, title), rate and format_rate(rate, "bytes/s"), _in_cluster(plan, field), step)
+    yield from _latencies(plan, step)
+    yield from _achieved(plan, step)
+    reserve = _in_cluster(plan, "reserve_bytes")
+    yield _scaled(("reserve", "reserve of the engine"), format_bytes(cluster.reserve_bytes), reserve, step)
+    price = cluster.usd_per_gpu_second
+    if price is not None:
+        text = f"{format_money(price * _SECONDS_AN_HOUR)} an hour"
+        yield _scaled(("price", "price of a GPU"), text, _in_cluster(plan, "usd_per_gpu_second"), step)
+    yield from _choices(plan)
+
+
+def _latencies(plan: Plan, step: float) -> Iterator[Parameter]:
+    cluster = plan.facts.cluster
+    for what, field in ((LINK_STEP, "link_latency_seconds"), (NETWORK_HOP, "network_latency_seconds")):
+        is_given = what.name in cluster.spans or not exchanges(cluster)
+        value = format_seconds(getattr(cluster, field)) if is_given else "as fitted"
+        note = "" if is_given else f"scales the fitted {', '.join(sorted(what.coefficients))} of every exchange"
+        yield _scaled((what.name, what.title), value, _latency(plan, what, field), step, note=note)
+    for what in (EXCHANGE_LAUNCH, EXCHANGE_COPY):
+        reason = "" if exchanging_at(cluster, what, 2.0) else "nothing of it is fitted"
+        yield _scaled((what.name, what.title), "as fitted", _exchange(plan, what), step, reason)
+
+
+def _achieved(plan: Plan, step: float) -> Iterator[Parameter]:
+    cluster = plan.facts.cluster
+    for name, title in _SHARES_OF_LINKS:
+        reason = "" if name in cluster.spans or not exchanges(cluster) else _FITTED
+        yield _scaled((name, title), format_share(getattr(cluster, name)), _in_cluster(plan, name), step, reason)
+
+
+def _choices(plan: Plan) -> Iterator[Parameter]:
+    """What is no amount: the size of a node, who carries exchanges, and ranks that are slow."""
+    cluster = plan.facts.cluster
+    sizes = [size for size in (cluster.gpus_per_node // 2, cluster.gpus_per_node * 2) if size]
+    changes = tuple(Change(f"{size} GPUs", _put(plan, replace(cluster, gpus_per_node=size))) for size in sizes)
+    yield Parameter("node", "node", Kind.HARDWARE, f"{cluster.gpus_per_node} GPUs", changes)
+    other = Backend.CUSTOM if cluster.collectives is Backend.NCCL else Backend.NCCL
+    carried = Change(str(other), _put(plan, replace(cluster, collectives=other)))
+    yield Parameter("collectives", "collectives", Kind.HARDWARE, str(cluster.collectives), (carried,))
+    if cluster.slowed:
+        ranks = ", ".join(f"{rank} by {format_share(share)}" for rank, share in cluster.slowed)
+        even = Change("none", _put(plan, replace(cluster, slowed=())))
+        yield Parameter("slow", "slow ranks", Kind.HARDWARE, ranks, (even,))
+
+
+def _in_cluster(plan: Plan, field: str) -> Scaled:
+    return lambda factor: _put(plan, _times(plan.facts.cluster, field, factor))
+
+
+def _latency(plan: Plan, what: Absolute, field: str) -> Scaled:
+    def scaled(factor: float) -> Plan:
+        stated: ClusterSpec = _times(plan.facts.cluster, field, factor)
+        return _put(plan, exchanging_at(stated, what, factor) or stated)
+
+    return scaled
+
+
+def _exchange(plan: Plan, what: Absolute) -> Scaled:
+    def scaled(factor: float) -> Plan | None:
+        cluster = exchanging_at(plan.facts.cluster, what, factor)
+        return None if cluster is None else _put(plan, cluster)
+
+    return scaled
+
+
+def _put(plan: Plan, cluster: ClusterSpec) -> Plan:
+    return replace(plan, facts=replace(plan.facts, cluster=cluster))
+
+
+def _times(spec: Any, field: str, factor: float) -> Any:
+    return replace(spec, **{field: getattr(spec, field) * factor})
+
+
+def _scaled(
+    named: tuple[str, str], value: str | float | None, at: Scaled, step: float, reason: str = "", note: str = ""
+) -> Parameter:
+    """A figure less and more by `step`."""
+    name, title = named
+    if value is None or value == 0 or reason:
+        return Parameter(name, title, Kind.HARDWARE, "", reason=reason or _NOT_STATED)
+    changed = ((f"{percent:+.3g} %", at(1 + percent / 100)) for percent in (-100 * step, 100 * step))
+    changes = tuple(Change(label, plan, _impossible(plan)) for label, plan in changed if plan is not None)
+    return Parameter(name, title, Kind.HARDWARE, str(value), changes, note)
+
+
+def _impossible(plan: Plan) -> str:
+    """Why a plan cannot be: an achieved share of a peak above 1."""
+    cluster = plan.facts.cluster
+    devices = [cluster.device, *(device for _, device in plan.facts.devices)]
+    shares = [share for device in devices for share in (device.compute_efficiency, device.memory_efficiency)]
+    over = max([*shares, cluster.link_efficiency, cluster.network_efficiency]) > 1
+    return "more than the whole peak" if over else ""

@@ -1,0 +1,138 @@
+"""Parameters become effects: every change is priced from the text or the facts on, and set beside the plan as it is.
+
+Nothing is extrapolated: an effect is the difference of two full runs of the pipeline. Why a phase changed is read from
+the two critical paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from dagc.report import whatif as out
+from dagc.report.assessment import Assessment
+from dagc.report.structure import strategy_text
+from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
+from dagc.whatif.figures import METRICS, better, difference
+from dagc.whatif.parameter import Change, Parameter
+from dagc.whatif.path_time import operator_seconds
+
+MOST_OPERATORS = 3
+"""Operators that are named for each phase."""
+
+
+def sensitivities(
+    base: Answer, parameters: Sequence[Parameter], pricing: Pricing, say: Callable[[str], None]
+) -> out.Sensitivities:
+    """What each change of each parameter does, in the order given; `say` is told of each step.
+
+    A plan of which no figure is known is not changed: of what is undetermined there is no effect to find.
+    """
+    metrics = list(_metrics(base))
+    steps = [(parameter, change) for parameter in parameters for change in parameter.changes] if metrics else []
+    effects: list[out.Effect] = []
+    refusals = [_refusal(parameter) for parameter in parameters if parameter.reason]
+    for number, (parameter, change) in enumerate(steps, start=1):
+        say(f"{base.plan.name}: {number} of {len(steps)}, {parameter.title} {change.label}")
+        answer = None if change.reason else pricing.of(change.to, base.plan)
+        if isinstance(answer, Answer):
+            effects.append(_effect(parameter, change, base, answer))
+        else:
+            refusals.append(_refusal(parameter, change, answer))
+    return out.Sensitivities(
+        name=base.plan.name,
+        strategy=strategy_text(base.plan.deployment),
+        gpus=base.plan.deployment.gpus,
+        fits=base.fits,
+        metrics=metrics,
+        effects=effects,
+        refusals=refusals,
+        missing=[*base.found.missing_shapes, *base.found.missing_rates],
+    )
+
+
+def _metrics(base: Answer) -> Iterator[out.Metric]:
+    """The plan's figures; one that it can have under no change is left out, such as a cost without a price."""
+    for kind in METRICS:
+        value = kind.read(base.plan, base.found)
+        if value is not None:
+            yield out.Metric(
+                name=kind.name,
+                title=kind.title,
+                unit=kind.unit,
+                better=better(kind),
+                value=value,
+                text=kind.text(value),
+            )
+
+
+def _refusal(parameter: Parameter, change: Change | None = None, refused: Refused | None = None) -> out.Refusal:
+    problem = refused.problem if refused else None
+    return out.Refusal(
+        parameter=parameter.name,
+        title=parameter.title,
+        kind=parameter.kind.value,
+        change=change.label if change else "",
+        code=problem.code.code if problem else None,
+        reason=problem.message if problem else change.reason if change else parameter.reason,
+    )
+
+
+def _effect(parameter: Parameter, change: Change, base: Answer, answer: Answer) -> out.Effect:
+    moved = ((kind, kind.read(base.plan, base.found), kind.read(answer.plan, answer.found)) for kind in METRICS)
+    return out.Effect(
+        parameter=parameter.name,
+        title=parameter.title,
+        kind=parameter.kind.value,
+        value=parameter.value,
+        change=change.label,
+        strategy=strategy_text(answer.plan.deployment) if isinstance(change.to, str) else None,
+        gpus=answer.plan.deployment.gpus,
+        metrics=[
+            out.Moved(name=kind.name, value=after, text=kind.text(after), difference=difference(after, before))
+            for kind, before, after in moved
+            if before is not None
+        ],
+        fits=answer.fits,
+        verdicts=list(_turned(base.found, answer.found)),
+        phases=[_phase(before, after) for before, after in zip(base.phases, answer.phases, strict=False)],
+        note=parameter.note,
+    )
+
+
+def _turned(before: Assessment, after: Assessment) -> Iterator[out.Verdict]:
+    """Requirements whose verdict is another one."""
+    for old, new in zip(before.requirements, after.requirements, strict=True):
+        if old.ok != new.ok:
+            yield out.Verdict(name=old.name, required=old.required, before=old.ok, after=new.ok)
+
+
+def _phase(before: PhaseTime, after: PhaseTime) -> out.PhaseChange:
+    return out.PhaseChange(
+        phase="prefill" if before.name == "prefill" else "decode",
+        before=_state(before),
+        after=_state(after),
+        operators=_operators(before, after),
+    )
+
+
+def _state(phase: PhaseTime) -> out.PhaseState:
+    shares = phase.metrics.shares
+    return out.PhaseState(
+        seconds=phase.metrics.seconds,
+        bound=phase.metrics.bound,
+        compute_share=shares.compute,
+        memory_share=shares.memory,
+        communication_share=shares.communication,
+        bubble_share=shares.bubble,
+    )
+
+
+def _operators(before: PhaseTime, after: PhaseTime) -> list[out.OperatorTime]:
+    """Those on either path whose time changed most, the largest change first; equals in the order of the names."""
+    old, new = operator_seconds(before.timeline), operator_seconds(after.timeline)
+    changed = {key: new.get(key, 0.0) - old.get(key, 0.0) for key in {*old, *new}}
+    most = sorted((key for key in changed if changed[key]), key=lambda key: (-abs(changed[key]), key))
+    return [
+        out.OperatorTime(key=key, before_seconds=old.get(key, 0.0), after_seconds=new.get(key, 0.0))
+        for key in most[:MOST_OPERATORS]
+    ]
