@@ -125,6 +125,10 @@ class Pricer:
         graph = lower(plan, self._known.templates)
         return tuple(price(phase, plan, self._known.costs) for phase in graph.classes)
 
+    def forget_times(self) -> None:
+        """Forget the schedules, and keep templates with their costs."""
+        self._known.timelines.clear()
+
     def forget(self) -> None:
         """Begin anew."""
         self._known = _Known()

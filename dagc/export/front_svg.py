@@ -83,19 +83,37 @@ def _plot(marks: Sequence[_Mark]) -> list[str]:
         lines.append(_text(_LEFT - 8, y + 4, "end", format_count(value)))
     lines.append(_text(_LEFT + _INNER / 2, bottom + 40, "middle", "TPOT (less is better)"))
     lines.append(_text(16, _TOP - 10, "text", "output tokens/s a GPU (more is better)"))
-    return [*lines, *(_mark(mark, _LEFT + across(mark.tpot), bottom - up(mark.rate)) for mark in reversed(marks))]
+    places = [(mark, _LEFT + across(mark.tpot), bottom - up(mark.rate)) for mark in marks]
+    return [*lines, *(_mark(*place) for place in reversed(places)), *_numbers(places)]
+
+
+def _numbers(places: Sequence[tuple[_Mark, float, float]]) -> Iterator[str]:
+    """The number of each mark, on the first of some places around it where it meets neither a mark nor a number."""
+    taken = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in places]
+    for mark, x, y in places:
+        wide = 7.0 * len(str(mark.number))
+        around = [(x + dx, y + dy) for far in (8, 20, 32) for dx, dy in
+                  ((far, -far + 4), (-far - wide, -far + 4), (far, far + 6), (-far - wide, far + 6), (-wide / 2, -far - 2))]  # fmt: skip
+        boxes = [(left, base - 9, left + wide, base) for left, base in around]
+        left, top, right, base = next((box for box in boxes if not any(_meet(box, one) for one in taken)), boxes[0])
+        taken.append((left, top, right, base))
+        yield _text(left, base, "small", str(mark.number))
+
+
+def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, top, right, bottom) overlap."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _mark(mark: _Mark, x: float, y: float) -> str:
     match mark.kind:
         case "best":
-            shape = f'<rect class="best" x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12"/>'
+            return f'<rect class="best" x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12"/>'
         case "front":
-            shape = f'<circle class="front" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+            return f'<circle class="front" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
         case _:
             arms = f"M{x - 5:.1f} {y - 5:.1f}l10 10M{x - 5:.1f} {y + 5:.1f}l10 -10"
-            shape = f'<path class="other" d="{arms}"/>'
-    return shape + _text(x + 8, y - 6, "small", str(mark.number))
+            return f'<path class="other" d="{arms}"/>'
 
 
 def _list(marks: Sequence[_Mark], y: float, count: int) -> Iterator[str]:
@@ -119,11 +137,13 @@ def _scale(values: Sequence[float], length: float) -> Callable[[float], float]:
 
 
 def _ticks(values: Sequence[float]) -> list[float]:
-    """Numbers 1, 2 or 5 times a power of ten between the least and the largest value; these two where there are few."""
+    """Numbers 1, 2 or 5 times a power of ten between the least and the largest value; any digit or these two where there are few."""
     low, high = min(values), max(values)
     steps = [float(f"{m}e{e}") for e in range(-12, 13) for m in (1, 2, 5)]
     found = [step for step in steps if low <= step <= high]
-    return found if len(found) > 1 else sorted({low, high})
+    fine = [float(f"{m}e{e}") for e in range(-12, 13) for m in range(1, 10)]
+    more = [step for step in fine if low <= step <= high]
+    return next((one for one in (found, more) if len(one) > 1), sorted({low, high}))
 
 
 def _text(x: float, y: float, kind: str, text: str) -> str:

@@ -39,8 +39,8 @@ def assemble(
         front=[_plan(facts, entry) for entry in found.front],
         reason=_reason(facts, found),
         nearest=_plan(facts, found.nearest) if found.nearest else None,
-        given=[_placed(facts, name, entry, found.front) for name, entry in given],
-        well_known=[_placed(facts, name, entry, found.front) for name, entry in known],
+        given=[_placed(facts, space.gpus, name, entry, found.front) for name, entry in given],
+        well_known=[_placed(facts, space.gpus, name, entry, found.front) for name, entry in known],
     )
 
 
@@ -101,7 +101,7 @@ def _reason(facts: Facts, found: Found) -> str:
     )
 
 
-def _placed(facts: Facts, name: str, entry: Entry, front: Sequence[Entry]) -> out.PlacedPlan:
+def _placed(facts: Facts, most: int, name: str, entry: Entry, front: Sequence[Entry]) -> out.PlacedPlan:
     verdict = entry.verdict
     if verdict.code is not None:
         reason = f"rule {verdict.code}; `dagc explain {verdict.code}` says why"
@@ -110,6 +110,9 @@ def _placed(facts: Facts, name: str, entry: Entry, front: Sequence[Entry]) -> ou
         return _without_figures(
             name, entry, "does not fit", f"needs {format_share(verdict.memory_share or 0.0)} of a GPU's memory"
         )
+    gpus = int(verdict.vector[0])
+    if gpus > most:
+        return _without_figures(name, entry, "refused", f"takes {gpus} GPUs, more than the {most} that are searched")
     ahead = [one for one in front if dominates(one.verdict.vector, verdict.vector)]
     better = max(ahead, key=lambda one: (factor(verdict.vector, one.verdict.vector), one.rank), default=None)
     status, reason = _standing(facts, verdict, better)

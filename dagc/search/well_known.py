@@ -9,7 +9,8 @@ def well_known(gpus: int, node: int, *, has_experts: bool) -> tuple[tuple[str, s
     found = {"tensor parallelism over all": f"tp {gpus}"}
     if has_experts:
         found["expert parallelism over all"] = f"ep {gpus}"
-        found["experts over all, attention tp 4"] = f"ep {gpus} ; tp 4"
+        if gpus % 4 == 0:
+            found["experts over all, attention tp 4"] = f"ep {gpus} ; tp 4"
     if nodes > 1 and nodes * node == gpus:
         found["tp in a node, stages across"] = f"pp {nodes} < tp {node} >"
         found["tp in a node, replicas across"] = f"dp {nodes} < tp {node} >"
