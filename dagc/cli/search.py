@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -66,8 +65,8 @@ def search(
     number = workers or (1 if dask else os.cpu_count() or 1)
     wish = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive)
     outcome = _searched(given, wish)
-    failures = _write(output / directory_name(given.title) / "search", outcome)
     _print(outcome, style)
+    failures = _write(output / directory_name(given.title) / "search", outcome, is_told=style == "text")
     print_text(tuple(one for one in (*outcome.diagnostics, *failures) if one.is_error))
     raise SystemExit(_status(outcome, failures))
 
@@ -115,7 +114,7 @@ def _over(text: str | None) -> frozenset[str]:
     return names
 
 
-def _write(directory: Path, outcome: SearchOutcome) -> tuple[Diagnostic, ...]:
+def _write(directory: Path, outcome: SearchOutcome, *, is_told: bool) -> tuple[Diagnostic, ...]:
     if outcome.result is None:
         return ()
     from dagc.export.front_svg import front_svg
@@ -126,8 +125,8 @@ def _write(directory: Path, outcome: SearchOutcome) -> tuple[Diagnostic, ...]:
     if outcome.plan is not None:
         files["best.moe"] = outcome.plan.encode()
     failures = write_atomically(directory, files)
-    if not failures:
-        click.echo(f"written to {directory}: {', '.join(files)}", err=True)
+    if not failures and is_told:
+        click.echo(f"written to {directory}: {', '.join(files)}")
     return failures
 
 
@@ -139,7 +138,7 @@ def _print(outcome: SearchOutcome, style: str) -> None:
         return
     from dagc.report.search_text import render_search
 
-    sys.stdout.write(render_search(outcome.result))
+    click.echo(render_search(outcome.result), nl=False)
 
 
 def _status(outcome: SearchOutcome, failures: tuple[Diagnostic, ...]) -> int:

@@ -92,12 +92,17 @@ def _numbers(places: Sequence[tuple[_Mark, float, float]]) -> Iterator[str]:
     taken = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in places]
     for mark, x, y in places:
         wide = 7.0 * len(str(mark.number))
-        around = [(x + dx, y + dy) for far in (8, 20, 32) for dx, dy in
-                  ((far, -far + 4), (-far - wide, -far + 4), (far, far + 6), (-far - wide, far + 6), (-wide / 2, -far - 2))]  # fmt: skip
+        around = [(x + dx, y + dy) for far in (8, 20, 32) for dx, dy in _around(far, wide)]
         boxes = [(left, base - 9, left + wide, base) for left, base in around]
         left, top, right, base = next((box for box in boxes if not any(_meet(box, one) for one in taken)), boxes[0])
         taken.append((left, top, right, base))
         yield _text(left, base, "small", str(mark.number))
+
+
+def _around(far: float, wide: float) -> tuple[tuple[float, float], ...]:
+    """Where a number of a width may begin, so far from its mark."""
+    right, left, above, below = far, -far - wide, 4 - far, far + 6
+    return (right, above), (left, above), (right, below), (left, below), (-wide / 2, -far - 2)
 
 
 def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
@@ -137,7 +142,10 @@ def _scale(values: Sequence[float], length: float) -> Callable[[float], float]:
 
 
 def _ticks(values: Sequence[float]) -> list[float]:
-    """Numbers 1, 2 or 5 times a power of ten between the least and the largest value; any digit or these two where there are few."""
+    """Numbers 1, 2 or 5 times a power of ten between the least and the largest value.
+
+    Where there are fewer than two of them any digit serves, or else the two values themselves.
+    """
     low, high = min(values), max(values)
     steps = [float(f"{m}e{e}") for e in range(-12, 13) for m in (1, 2, 5)]
     found = [step for step in steps if low <= step <= high]

@@ -94,8 +94,9 @@ _STATUS = {
 def _counted(result: SearchResult) -> Iterator[str]:
     counts, searched = result.counts, result.searched
     batches = ", ".join(map(str, searched.batches))
-    yield f"searched: up to {searched.gpus} GPUs, batch {batches}; {searched.always}"
-    yield from (f"  and {text}" for text in searched.over.values())
+    yield f"searched: up to {searched.gpus} GPUs, batch {batches}"
+    yield from (f"  {text}" for text in searched.always.split("; "))
+    yield from (f"  {text}" for text in searched.over.values())
     if searched.not_searched:
         yield f"  not searched: {', '.join(searched.not_searched)} (`--over`)"
     state = "all decided" if result.is_complete else f"{counts.decided:,} decided before it stopped"
