@@ -140,15 +140,15 @@ class Search:
         """Prefill beside decode, of any two services that fit by themselves. Raises TooMany before it makes any."""
         gpus = self._problem.space.gpus
         prefill, decode = (self._services(phase, batch) for phase in (Phase.PREFILL, Phase.DECODE))
-        held = [np.bincount([one.shape.gpus for one in each], minlength=gpus + 1) for each in (prefill, decode)]
-        number = int(np.convolve(*held)[: gpus + 1].sum())
+        first, last = (np.bincount([one.shape.gpus for one in each], minlength=gpus) for each in (prefill, decode))
+        number = int(np.convolve(first, last)[: gpus + 1].sum())
         if number > MOST_PAIRS:
             raise TooMany(number)
         self.tally.generated += number
-        for first in prefill:
-            for last in decode:
-                if first.shape.gpus + last.shape.gpus <= gpus:
-                    yield Candidate((first, last), batch)
+        for one in prefill:
+            for other in decode:
+                if one.shape.gpus + other.shape.gpus <= gpus:
+                    yield Candidate((one, other), batch)
 
     def _services(self, phase: Phase, batch: int) -> list[ServicePlan]:
         """The services of one phase that leave a GPU for the other."""

@@ -121,7 +121,7 @@ def test_what_is_kept_between_plans_changes_no_figure(data: st.DataObject) -> No
 
 
 def test_a_refused_degree_is_refused_wherever_it_stands() -> None:
-    """tp 3 does not divide 8 heads: whole strategies with it are refused for that too, not only the one asked first."""
+    """Tp 3 does not divide 8 heads: whole strategies with it are refused for that too, not only the one asked first."""
     judge = judge_of(facts(MODEL + "cluster h100-sxm x 12\nworkload { batch 12    prompt 128    output 16 }\n"))
     for text in ("tp 3", "dp 2 < pp 2 < tp 3 > >", "ep 4 ; tp 3", "cp 2 < tp 3 >", "pp 2 [micro 4] < ep 3 < tp 3 > >"):
         assert judge.refusal(text) == "D301"

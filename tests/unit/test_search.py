@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -72,7 +73,7 @@ def test_two_gpus_have_the_strategies_counted_by_hand() -> None:
 
 
 def test_a_degree_that_a_rule_refuses_is_counted_with_all_that_has_it() -> None:
-    """8 heads are not cut in 3, nor 8 experts in 9: `D301` and `D203` fall on whole families, and none of them is built."""
+    """8 heads are not cut in 3, nor 8 experts in 9: `D301` and `D203` fall on whole families, and none is built."""
     of = facts()
     families = Families(space(of, gpus=9), judge_of(of).refusal, 8)
     shapes = list(families.shapes())
@@ -271,7 +272,22 @@ def _invoke(*arguments: str) -> Result:
 
 
 def test_an_engine_refuses_what_it_cannot_express() -> None:
-    """TensorRT-LLM has attention all tp or all dp: `ep 4 ; tp 2`, which is something between, is refused by its rule."""
+    """TensorRT-LLM has attention all tp or all dp: `ep 4 ; tp 2`, which is something between, is refused by a rule."""
     result = _run(PLAN + "engine trtllm\nstrategy mixed = ep 4 ; tp 2\n", Wish(most=1)).result
     assert result and "trtllm" in (result.engine or "")
     assert [(one.status, one.reason.split(";")[0]) for one in result.given] == [("refused", "rule D401")]
+
+
+def test_prefill_and_decode_are_tried_on_pools_of_their_own() -> None:
+    """Three GPUs: bounds lose no pair either, and every pair takes the GPUs of both."""
+    wish = Wish(gpus=3, over=frozenset({"phase-pools"}))
+    pruned, whole = _run(wish=wish).result, _run(wish=replace(wish, is_exhaustive=True)).result
+    assert pruned and whole and pruned.front == whole.front
+    pairs = [one for one in pruned.front if one.strategy.startswith("prefill")]
+    assert pairs and all(2 <= one.gpus <= 3 for one in pairs)
+
+
+def test_too_many_pairs_are_refused_before_any_is_made() -> None:
+    """One GPU of a hundred for each of the phases leaves far more than half a million pairs."""
+    outcome = _run(TEXT.replace("x 4", "x 64"), Wish(over=frozenset({"phase-pools"})))
+    assert [problem.code.code for problem in outcome.diagnostics] == ["X505"]
