@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/STRATEGY/.")  # fmt: skip
 @click.option("--renderer", metavar="NAME", help="Program that lays out the picture, in place of the built-in one.")
+@click.option("--view", "views", multiple=True, type=click.Choice(["deployment", "stage", "layer", "rank"]),
+              help="Draw this view only; may be given again.")  # fmt: skip
 @click.option("--ranks", metavar="RANKS",
               help="Ranks in the trace, `all`, `0-7` or `3,5`, in place of one of each kind.")  # fmt: skip
 @click.option("--trace-format", type=click.Choice(["json", "perfetto"]), default="json", show_default=True,
@@ -36,6 +38,7 @@ def compile(
     expression: str | None,
     output: Path,
     renderer: str | None,
+    views: tuple[str, ...],
     ranks: str | None,
     trace_format: str,
     gzip: bool,
@@ -49,7 +52,7 @@ def compile(
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    diagnostics = _compile(given, output, renderer, request)
+    diagnostics = _compile(given, output, renderer, request, views)
     print_text(diagnostics)
     raise SystemExit(exit_status(diagnostics))
 
@@ -74,7 +77,9 @@ def parsed_ranks(text: str) -> RankSelection:
     return found
 
 
-def _compile(given: Input, output: Path, renderer: str | None, request: Request | None) -> tuple[Diagnostic, ...]:
+def _compile(
+    given: Input, output: Path, renderer: str | None, request: Request | None, views: tuple[str, ...]
+) -> tuple[Diagnostic, ...]:
     from dagc import driver
     from dagc.export.write import write_atomically
     from dagc.report.text import render_text
@@ -85,7 +90,7 @@ def _compile(given: Input, output: Path, renderer: str | None, request: Request 
         diagnostics += outcome.diagnostics
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
-            product = driver.export(checked, renderer, request)
+            product = driver.export(checked, renderer, request, views)
             directory = output / directory_name(given.title) / directory_name(checked.plan.name)
             failures = write_atomically(directory, product.files)
             diagnostics += (*product.diagnostics, *failures)

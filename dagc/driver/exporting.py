@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dagc.driver.comparing import Compared
     from dagc.export.requested import Request
     from dagc.export.tracks import Traced
+    from dagc.report.memory import MemoryFigures
     from dagc.report.summary import Summary
 
 
@@ -29,11 +30,14 @@ class Product:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def export(checked: Checked, renderer: str | None = None, request: Request | None = None) -> Product:
+def export(
+    checked: Checked, renderer: str | None = None, request: Request | None = None, views: Collection[str] = ()
+) -> Product:
     """The contents of every file that a strategy can have; without shapes that is its summary alone,
     without rates the picture of its memory beside it.
 
-    A requested trace or graph takes the place of the default one, where it is not refused.
+    A requested trace or graph takes the place of the default one, where it is not refused. `views` names the pictures
+    to draw; all of them where it is empty.
     """
     from dagc.cost.limits import memory_limits
     from dagc.export.memory_svg import memory_svg
@@ -50,21 +54,35 @@ def export(checked: Checked, renderer: str | None = None, request: Request | Non
     if priced.graph is None or priced.timelines is None:
         return Product(summary, summary_file, ())
     traced = Traced(checked.plan, priced.graph, priced.timelines, priced.others)
-    pictures, problems = _pictures(traced, renderer)
+    pictures, problems = _pictures(traced, priced.assessment.memory, renderer, views)
     data, refused = _data(traced, request)
     return Product(summary, {**pictures, **data, **summary_file}, (*problems, *refused))
 
 
-def _pictures(traced: Traced, renderer: str | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
-    from dagc.export.dot import to_dot
+def _pictures(
+    traced: Traced, memory: MemoryFigures | None, renderer: str | None, views: Collection[str]
+) -> tuple[Contents, tuple[Diagnostic, ...]]:
+    """Each view as DOT text and as a picture; what a renderer lacks is told once."""
     from dagc.export.renderers import render
+    from dagc.export.views.dot import to_dot
+    from dagc.export.views.draw import view_of
+    from dagc.export.views.scene import Scene
+    from dagc.export.views.svg import finished
+    from dagc.export.views.view import Distance
 
-    dot = to_dot(traced.plan, traced.graph, traced.timelines)
-    drawing, problems = render(dot, renderer)
-    files: Contents = {"graph.dot": dot.encode()}
-    if drawing is not None:
-        files["graph.svg"] = drawing.encode()
-    return files, problems
+    drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
+    scene = Scene(traced.plan, traced.graph, traced.timelines, memory, drawn)
+    files: Contents = {}
+    problems: dict[str, Diagnostic] = {}
+    for distance in (one for one in Distance if one in drawn):
+        view = view_of(scene, distance)
+        dot = to_dot(view)
+        files[f"{distance.stem}.dot"] = dot.encode()
+        drawing, found = render(dot, renderer)
+        problems |= {problem.message: problem for problem in found}
+        if drawing is not None:
+            files[f"{distance.stem}.svg"] = finished(drawing, view)
+    return files, tuple(problems.values())
 
 
 def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:

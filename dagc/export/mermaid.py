@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from dagc.export.dot_text import seconds
-from dagc.export.dot_view import SegmentView, ServiceView, StageView, services
-from dagc.export.titles import moved_bytes, rank_text
+from dagc.export.opened import SegmentView, ServiceView, StageView, services
+from dagc.export.titles import moved_bytes, rank_text, time_text
 from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
 from dagc.plan.plan import Plan
@@ -62,7 +61,7 @@ def _label(*texts: str) -> str:
 def _head(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> Iterator[str]:
     facts = f"{plan.deployment.gpus} GPUs · model {plan.facts.model.name}"
     replicas = f"{graph.replicas} replicas, the slowest shown" if graph.replicas > 1 else ""
-    times = f"TTFT {seconds(timelines[0].makespan)} · TPOT {seconds(timelines[-1].interval)}"
+    times = f"TTFT {time_text(timelines[0].makespan)} · TPOT {time_text(timelines[-1].interval)}"
     yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times)}"]:::note'
 
 
@@ -113,5 +112,5 @@ def _pool(team: Team) -> str:
 
 
 def _times(segment: SegmentView) -> str:
-    values = " | ".join("–" if time is None else seconds(time) for time in segment.copy_ps)
+    values = " | ".join("–" if time is None else time_text(time) for time in segment.copy_ps)
     return f"{values} each" if segment.count > 1 else values

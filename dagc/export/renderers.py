@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.export.svg import finished
 from dagc.units import nearest
 
 UNKNOWN = Code("X201", "unknown-renderer")
@@ -32,10 +31,6 @@ class Rendering:
     svg: str
     renderer: str
     version: str
-
-    def encode(self) -> bytes:
-        """The file: UTF-8, with the engine's name and version in a comment."""
-        return finished(self.svg, self.renderer, self.version).encode()
 
 
 class Missing(Exception):
@@ -130,7 +125,7 @@ def _failed(name: str, reason: str) -> Diagnostic:
     return FAILED.at(
         None,
         f"the renderer `{name}` made no picture: {reason or 'it gave no reason'}",
-        notes=("the picture is left out; `graph.dot` is written",),
+        notes=("the picture is left out; its DOT text is written",),
         help=(f"draw it with another renderer: {others}",),
     )
 

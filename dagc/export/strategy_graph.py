@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import networkx as nx
 import orjson
 
-from dagc.export.dot_style import printable
 from dagc.export.graph_json import to_node_link
+from dagc.export.printable import printable
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.timeline.timeline import Timeline

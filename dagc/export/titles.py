@@ -11,7 +11,9 @@ import numpy as np
 
 from dagc.graph.graph import Graph, Load, Node, Segment, Template
 from dagc.graph.ops import ATTENTION_CORE, RECURRENCE, ROUTER
+from dagc.graph.priced import PICOSECONDS
 from dagc.plan.layout import Ranks
+from dagc.units import format_seconds
 
 _RUNS_SHOWN = 4
 
@@ -31,6 +33,11 @@ def rank_text(ranks: Ranks) -> str:
     runs = [(int(part[0]), int(part[-1])) for part in np.split(ordered, breaks)]
     shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_SHOWN])
     return f"ranks {shown}, … ({ranks.size} in all)" if len(runs) > _RUNS_SHOWN else f"ranks {shown}"
+
+
+def time_text(picoseconds: float) -> str:
+    """A time for people."""
+    return format_seconds(picoseconds / PICOSECONDS)
 
 
 def span_text(noun: str, first: int, last: int) -> str:

@@ -1,7 +1,7 @@
 """Writes anew what the README shows of commands: `python -m tests.harness.refresh`, to read through before a commit.
 
 Each console block is run, and what a command prints replaces what stood below it. Where an ellipsis stood for lines, it
-stays, with as many lines before and after it as before. The flowchart and the picture are made again too.
+stays, with as many lines before and after it as before. The flowchart and the showcase are made again too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.harness.places import EXAMPLES, README, ROOT
 
 _BLOCK = re.compile(r"^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLOWCHART = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
-PICTURE = ROOT / "out" / "showcase" / "attention-ffn-pools.svg"
+SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
 
 
 def refreshed(block: str, directory: Path) -> str:
@@ -48,7 +48,7 @@ def _abridged(expected: str, printed: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the README and the picture that it shows."""
+    """Rewrite the README and the pictures of the showcase."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "examples").symlink_to(EXAMPLES)
@@ -60,7 +60,8 @@ def main() -> None:
         README.write_text(_FLOWCHART.sub(lambda _: f"```mermaid\n{chart}```", text), encoding="utf-8")
         pools = EXAMPLES / "05-attention-ffn-pools.moe"
         shell.run_dagc("compile", str(pools), "-o", name, cwd=directory)
-        PICTURE.write_bytes((directory / pools.stem / "one_pool" / "graph.svg").read_bytes())
+        for shown in SHOWCASE.glob("*.svg"):
+            shown.write_bytes((directory / pools.stem / "one_pool" / shown.name).read_bytes())
 
 
 if __name__ == "__main__":

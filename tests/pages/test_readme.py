@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -53,10 +54,8 @@ def test_its_python_prints_what_stands_below(capsys: pytest.CaptureFixture[str])
         assert capsys.readouterr().out == after.text
 
 
-def test_its_picture_is_what_compile_draws(tmp_path: Path) -> None:
-    plan = EXAMPLES / "05-attention-ffn-pools.moe"
-    outcome = shell.run_dagc("compile", str(plan), "-o", str(tmp_path), cwd=tmp_path)
-    assert outcome.status == 0, outcome.output
-    drawn = tmp_path / plan.stem / "one_pool" / "graph.svg"
-    shown = README.parent / "out" / "showcase" / "attention-ffn-pools.svg"
-    assert drawn.read_bytes() == shown.read_bytes()
+def test_its_picture_is_one_of_the_showcase() -> None:
+    """Which are held against what compile draws beside the page on views."""
+    (shown,) = re.findall(r"!\[[^]]*\]\((\S+)\)", README.read_text(encoding="utf-8"))
+    assert (README.parent / shown).is_file()
+    assert shown.startswith("out/showcase/attention-ffn-pools/")

@@ -21,7 +21,8 @@ from tests.harness.shell import Outcome, run_dagc
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
 
 SCHEMAS = Path(dagc.export.__file__).parent / "schemas"
-FILES = ["graph.dot", "graph.json", "graph.svg", "memory.svg", "summary.json", "trace.json"]
+VIEWS = [f"{stem}.{kind}" for stem in ("deployment", "graph", "rank", "stage") for kind in ("dot", "svg")]
+FILES = sorted([*VIEWS, "graph.json", "memory.svg", "summary.json", "trace.json"])
 
 
 def compiled(example: str, out: Path) -> tuple[Outcome, Path]:

@@ -14,10 +14,13 @@ import pytest
 import dagc.export
 from dagc import driver
 from dagc.export.chrome_trace import trace_bytes
-from dagc.export.dot import to_dot
-from dagc.export.dot_view import services
 from dagc.export.graph_json import to_node_link
+from dagc.export.opened import services
 from dagc.export.renderers import render
+from dagc.export.views.dot import to_dot
+from dagc.export.views.draw import view_of
+from dagc.export.views.scene import Scene
+from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.source import Source
@@ -86,19 +89,21 @@ def test_the_trace_loses_nothing(plan: Compiled, tmp_path: Path) -> None:
         assert processor.query("select count(*) as n from flow") == [{"n": sum(event["ph"] == "s" for event in events)}]
 
 
-def test_the_picture_is_drawn_and_small(plan: Compiled) -> None:
-    dot = to_dot(*plan)
-    rendering, problems = render(dot)
+@pytest.mark.parametrize("distance", list(Distance))
+def test_the_picture_is_drawn_and_small(plan: Compiled, distance: Distance) -> None:
+    view = view_of(Scene(*plan), distance)
+    rendering, problems = render(to_dot(view))
     assert problems == ()
     assert rendering is not None
     assert rendering.svg.count('class="node"') < 150
-    assert dot == to_dot(*plan)
+    assert to_dot(view) == to_dot(view_of(Scene(*plan), distance))
 
 
-def test_stages_and_layers_read_from_left_to_right() -> None:
-    rendering, _ = render(to_dot(*compiled("pipeline")))
+@pytest.mark.parametrize("distance", [Distance.DEPLOYMENT, Distance.STAGE])
+def test_stages_read_from_left_to_right(distance: Distance) -> None:
+    rendering, _ = render(to_dot(view_of(Scene(*compiled("pipeline")), distance)))
     assert rendering is not None
-    found = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>((?:stages?|dense layer|MoE layer)[^<]*)</text>', rendering.svg)
+    found = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>(stages? [^<]*)</text>', rendering.svg)
     at = {title.split("\xa0")[0].split(",")[0]: float(x) for x, title in found}
     in_order = [at["stage 0"], at["stages 1–2"], at["stage 3"]]
     assert in_order == sorted(in_order)
@@ -123,11 +128,3 @@ def test_the_cache_joins_the_phases() -> None:
 def test_phases_on_their_own_gpus_are_services_of_their_own() -> None:
     _, graph, timelines = compiled("phases")
     assert [service.name for service in services(graph, timelines)] == ["prefill", "handover", "decode"]
-
-
-def test_experts_of_their_own_pool_are_in_a_box_of_its_tone() -> None:
-    plan, graph, timelines = compiled("pools")
-    dot = to_dot(plan, graph, timelines)
-    assert 'label="pool experts' in dot
-    (service,) = services(graph, timelines)
-    assert service.gpus == 8

@@ -17,6 +17,9 @@ from dagc.graph.graph import INPUT, Graph, Node, Pairing, Segment, StageProgram,
 from dagc.graph.priced import NodeCost
 from dagc.timeline.timeline import Run, Timeline
 
+_Place = tuple[int, ...]
+"""Position of one segment in each phase of a service, -1 where it has none."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
@@ -56,7 +59,11 @@ class EdgeView:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentView:
-    """One segment; `nodes` is empty when it is folded. `seconds_ps` is one copy's time by phase."""
+    """One segment; `nodes` is empty when it is folded. `copy_ps` is one copy's time by phase.
+
+    `places` are its position in the stage's program of each phase, -1 where it has none; of several folded together,
+    one entry each.
+    """
 
     title: str
     kind: str
@@ -66,6 +73,7 @@ class SegmentView:
     copy_ps: tuple[int | None, ...]
     count: int
     critical: bool
+    places: tuple[_Place, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,10 +110,6 @@ class _PhaseIndex:
 
     def segment(self, stage: int, position: int) -> Segment:
         return self.program(stage).segments[position]
-
-
-_Place = tuple[int, ...]
-"""Position of one segment in each phase of a service, -1 where it has none."""
 
 
 def services(graph: Graph, timelines: tuple[Timeline, ...]) -> tuple[ServiceView, ...]:
@@ -214,7 +218,7 @@ def _segment(
     times = tuple(_copy_ps(phase, stage, position) for phase, position in zip(phases, place, strict=True))
     critical = any(node.critical for node in nodes)
     edges = _edges(phases, stage, place) if is_open else ()
-    return SegmentView(title, kind, is_layer, nodes if is_open else (), edges, times, segment.count, critical)
+    return SegmentView(title, kind, is_layer, nodes if is_open else (), edges, times, segment.count, critical, (place,))
 
 
 def _nodes(phases: tuple[_PhaseIndex, ...], stage: int, place: _Place) -> tuple[NodeView, ...]:
@@ -304,8 +308,9 @@ def _fold(segments: list[SegmentView]) -> Iterator[SegmentView]:
 
 def _together(kind: str, members: list[SegmentView]) -> SegmentView:
     count = sum(member.count for member in members)
+    critical, places = any(m.critical for m in members), tuple(place for m in members for place in m.places)
     title = f"{count} more {kind} layers" if len(members) > 1 else members[0].title
-    return SegmentView(title, kind, True, (), (), members[0].copy_ps, count, any(m.critical for m in members))
+    return SegmentView(title, kind, True, (), (), members[0].copy_ps, count, critical, places)
 
 
 def first_open(service: ServiceView, kind: str) -> str:

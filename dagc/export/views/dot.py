@@ -1,0 +1,188 @@
+"""A view as DOT text, for the built-in layout engine and for any other program that reads it.
+
+All text of a plan is escaped. Bars are block characters, the legend is in words; the SVG of `views.svg` draws both.
+Layout is left to the renderer.
+"""
+
+from __future__ import annotations
+
+from html import escape as escape_html
+from itertools import pairwise
+
+from dagc.export.canvas import Canvas, escape, new_canvas
+from dagc.export.views import look
+from dagc.export.views.legend import legend, words
+from dagc.export.views.text import width
+from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Line, Shape, View, Words
+from dagc.graph.priced import Bound
+
+CELLS, TABLE_CELLS = 16, 7
+"""Characters of a bar, of a card or in a table."""
+
+BLOCKS = {Bound.COMPUTE: "█", Bound.MEMORY: "▓", Bound.NETWORK: "▒", Bound.LATENCY: "░", Bound.NONE: "█"}
+EMPTY = "▁"
+
+SEPARATOR = " · "
+"""Between the names of the views, in the line of links."""
+
+_PAD = "\N{NO-BREAK SPACE}"
+
+
+def to_dot(view: View) -> str:
+    """DOT text of a view."""
+    direction = {"rankdir": "LR" if view.across else "TB", "ranksep": "0.7" if view.across else "0.34"}
+    drawing = new_canvas("dagc", {**look.GRAPH, **direction}, look.NODE, look.EDGE)
+    drawing.attr(label=_frame(*head_lines(view), end="\\l"), tooltip=_plain(view.name))
+    _Writer(drawing, view).write()
+    return drawing.source
+
+
+def head_lines(view: View) -> tuple[str, ...]:
+    """Lines above the picture: the title, the names of the views, how to read it, and the legend in words."""
+    return (*view.title, link_line(view), *view.notes, *(words(line) for line in legend(view)))
+
+
+def link_line(view: View) -> str:
+    """The names of the views that exist, this one among them."""
+    return SEPARATOR.join(one.value for one in Distance if one in view.others or one is view.distance)
+
+
+def bar_text(bar: Bar, cells: int = CELLS) -> str:
+    """A bar of block characters: as many of each as its share, rounded so that their sum is right."""
+    drawn, reached = "", 0.0
+    for bound, share in bar.parts:
+        reached += share
+        drawn += BLOCKS[bound] * (min(cells, round(reached * cells)) - len(drawn))
+    return drawn + EMPTY * (cells - len(drawn))
+
+
+class _Writer:
+    """Adds a view to one drawing."""
+
+    def __init__(self, drawing: Canvas, view: View) -> None:
+        self._drawing = drawing
+        self._view = view
+        self._points = 0
+
+    def write(self) -> None:
+        for member in self._view.members:
+            self._member(self._drawing, member)
+        for arrow in self._view.arrows:
+            self._arrow(arrow)
+
+    def _member(self, parent: Canvas, member: Box | Cluster) -> None:
+        if isinstance(member, Cluster):
+            self._cluster(parent, member)
+        else:
+            _box(parent, member)
+
+    def _cluster(self, parent: Canvas, cluster: Cluster) -> None:
+        with parent.box(name=f"cluster_{cluster.name}") as box:
+            tone = look.PAPER if cluster.role is None else look.POOLS[cluster.role]
+            box.attr(label=_frame(*cluster.lines, end="\\l"), style="filled,rounded", fillcolor=tone, color=look.FRAME)
+            box.attr(id=_plain(cluster.name), margin="10", fontsize="11", tooltip=_hover(cluster.hover))
+            box.attr(**({"URL": _plain(cluster.link), "target": "_top"} if cluster.link else {}))
+            for member in cluster.members:
+                self._member(box, member)
+            self._row(box, cluster.beside)
+            for before, after in (pair for chain in cluster.chains for pair in pairwise(chain)):
+                box.edge(before, after, style="invis")
+
+    def _row(self, box: Canvas, names: tuple[str, ...]) -> None:
+        """Boxes of different clusters beside each other, in this order.
+
+        Graphviz keeps an order of nodes only within one cluster, so that invisible points in `box` hold it, one above
+        each of them.
+        """
+        points = [f"point{self._points + index}" for index in range(len(names))]
+        self._points += len(names)
+        with box.box() as same:
+            same.attr(rank="same")
+            for point in points:
+                same.node(point, shape="point", style="invis", width="0.01")
+        for left, right in pairwise(points):
+            box.edge(left, right, style="invis")
+        for point, name in zip(points, names, strict=True):
+            box.edge(point, name, style="invis", weight="100")
+
+    def _arrow(self, arrow: Arrow) -> None:
+        style = look.LINES[arrow.line] | (look.CRITICAL_LINE if arrow.critical else {})
+        style |= {"label": _lines(*arrow.label, _PAD, end="\\n")} if arrow.label else {}
+        style |= {"tooltip": _hover(arrow.hover)} if arrow.hover else {}
+        style |= {"minlen": "2"} if arrow.orders and (arrow.leaves or arrow.enters) else {}
+        style |= {} if arrow.orders else {"constraint": "false"}
+        style |= {"dir": "both"} if arrow.returns else {}
+        style |= {"ltail": f"cluster_{arrow.leaves}"} if arrow.leaves else {}
+        style |= {"lhead": f"cluster_{arrow.enters}"} if arrow.enters else {}
+        style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is Line.CHOICE else {}
+        self._drawing.edge(arrow.tail, arrow.head, **style)
+
+
+def _box(parent: Canvas, box: Box) -> None:
+    style = look.SHAPES[box.shape] | {"fillcolor": look.fill(box.bounds), "id": _plain(box.name)}
+    style |= look.CRITICAL_BOX if box.critical else {}
+    style |= {"peripheries": "2"} if box.folded else {}
+    style |= {"style": "filled,dotted"} if box.fused else {}
+    style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
+    style |= {"tooltip": _hover(box.hover)} if box.hover else {}
+    style |= _slanted(box) if box.shape is Shape.ROUTING else {}
+    label = _record(box) if box.shape is Shape.TABLE else _label(box)
+    parent.node(box.name, label=label, **style)
+
+
+def _slanted(box: Box) -> dict[str, str]:
+    """Size of a parallelogram, for which layout engines leave too much room; in inches."""
+    texts = [line for line in box.lines if isinstance(line, str)]
+    wide = max(width(text, look.TEXT_POINTS, bold=index == 0) for index, text in enumerate(texts))
+    tall = 1.2 * look.TEXT_POINTS * len(texts) + 8
+    return {"fixedsize": "true", "width": f"{(wide + 2 * _SLANT) / 72:.3f}", "height": f"{tall / 72:.3f}"}
+
+
+_SLANT = 58.0
+"""How much room each slanted side takes, in points."""
+
+
+def _label(box: Box) -> str:
+    first, *rest = box.lines
+    end = "\\l" if box.shape is Shape.CARD else "\\n"
+    return _lines(*_roomy(first, end), end=end) + _lines(*rest, end=end)
+
+
+def _record(box: Box) -> str:
+    """The columns of a table, each a stack of cells."""
+    columns = ("{" + "|".join(_cell(word) for word in (one.head, *one.cells)) + "}" for one in box.columns)
+    return "|".join(columns)
+
+
+def _cell(word: Words) -> str:
+    """A cell; the signs of a record's grammar lose their meaning."""
+    shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else word
+    text = _lines(shown, end="\\l") if shown else "\\l"
+    return "".join(f"\\{sign}" if sign in "{}|" else sign for sign in text)
+
+
+def _roomy(first: Words, end: str) -> tuple[str, ...]:
+    """A first line, with room for being set in bold."""
+    text = bar_text(first) if isinstance(first, Bar) else first
+    room = _PAD * (len(text) // 6 + 1)
+    return (f"{text}{room}",) if end == "\\l" else (f"{room}{text}{room}",)
+
+
+def _frame(*texts: str, end: str) -> str:
+    """The label of a cluster, with room at the end for a first line in bold."""
+    return _lines(*(text + _PAD * (len(text) // 6 + 1) for text in texts if text), end=end)
+
+
+def _lines(*texts: Words, end: str) -> str:
+    """A label of several lines; `end` is the escape that centres a line or aligns it to the left."""
+    return "".join(_plain(bar_text(text) if isinstance(text, Bar) else text) + end for text in texts if text)
+
+
+def _hover(texts: tuple[str, ...]) -> str:
+    """What is told when a pointer rests on a thing; a space keeps the engine from telling its internal name."""
+    return "\\n".join(map(_plain, texts)) or " "
+
+
+def _plain(text: str) -> str:
+    """Text that is shown as it is: no escape sequence, entity or markup has a meaning."""
+    return escape(escape_html(text, quote=False).replace("\n", " "))

@@ -1,0 +1,24 @@
+"""Which views there are, and how each is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dagc.export.views.deployment import deployment_view
+from dagc.export.views.layer import layer_view
+from dagc.export.views.rank import rank_view
+from dagc.export.views.scene import Scene
+from dagc.export.views.stage import stage_view
+from dagc.export.views.view import Distance, View
+
+_VIEWS: dict[Distance, Callable[[Scene], View]] = {
+    Distance.DEPLOYMENT: deployment_view,
+    Distance.STAGE: stage_view,
+    Distance.LAYER: layer_view,
+    Distance.RANK: rank_view,
+}
+
+
+def view_of(scene: Scene, distance: Distance) -> View:
+    """A strategy from one distance."""
+    return _VIEWS[distance](scene)

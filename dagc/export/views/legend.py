@@ -1,0 +1,95 @@
+"""What the signs of a picture mean: the entries that its boxes and arrows need, and no others.
+
+Turns a view into samples, in lines of bounded width. Each has words that stand for the sign where it cannot be drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagc.export.views.look import TEXT_POINTS
+from dagc.export.views.text import width
+from dagc.export.views.view import Bar, Line, Shape, View
+from dagc.graph.priced import Bound
+
+SAMPLE_POINTS = 34.0
+"""Width of a sample with the gap behind it."""
+
+GAP_POINTS = 18.0
+"""Between one entry and the next."""
+
+_MOST_POINTS = 780.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sign: `sign` is a shape, a line, a bound, or one of `critical`, `folded`, `fused`, `idle`."""
+
+    sign: Shape | Line | Bound | str
+    meaning: str
+    words: str
+
+    @property
+    def points(self) -> float:
+        """Width of the drawn entry."""
+        return SAMPLE_POINTS + width(self.meaning, TEXT_POINTS) + GAP_POINTS
+
+
+_SHAPES = (
+    Sample(Shape.COMPUTE, "computation", "box"),
+    Sample(Shape.COMMUNICATION, "communication", "ellipse"),
+    Sample(Shape.ROUTING, "routing, aggregation", "parallelogram"),
+)
+_BOUNDS = (
+    Sample(Bound.COMPUTE, "compute-bound", "blue or █"),
+    Sample(Bound.MEMORY, "memory-bound", "green or ▓"),
+    Sample(Bound.NETWORK, "network-bound", "orange or ▒"),
+    Sample(Bound.LATENCY, "latency-bound", "violet or ░"),
+)
+_LINES = (
+    Sample(Line.DATA, "data", "thin line"),
+    Sample(Line.CHOICE, "choice of experts", "dashed line"),
+    Sample(Line.ORDER, "order only", "dotted line"),
+    Sample(Line.MESSAGE, "message", "brown line"),
+    Sample(Line.SEQUENCE, "sequence", "grey line"),
+)
+
+
+def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
+    """Entries by line."""
+    boxes, arrows = tuple(view.boxes()), view.arrows
+    shapes = {box.shape for box in boxes}
+    bars = [bar for box in boxes for bar in _bars(box.lines, *(column.cells for column in box.columns))]
+    bounds = {bound for box in boxes for bound in box.bounds}
+    bounds |= {bound for bar in bars for bound, share in bar.parts if share > 0}
+    drawn = {arrow.line for arrow in arrows}
+    found = [one for one in _SHAPES if one.sign in shapes]
+    found += [one for one in _BOUNDS if one.sign in bounds]
+    if any(sum(share for _, share in bar.parts) < 0.995 for bar in bars):
+        found.append(Sample("idle", "rest of the bar: idle, free", "empty bar"))
+    if any(box.critical for box in boxes):
+        found.append(Sample("critical", "critical path", "thick red"))
+    if any(box.folded for box in boxes):
+        found.append(Sample("folded", "folded: several alike", "double frame"))
+    if any(box.fused for box in boxes):
+        found.append(Sample("fused", "fused into another", "dotted frame"))
+    found += [one for one in _LINES if one.sign in drawn]
+    return tuple(_lines(found))
+
+
+def words(samples: tuple[Sample, ...]) -> str:
+    """A line of the legend without drawings."""
+    return "   ".join(f"{sample.words}: {sample.meaning}" for sample in samples)
+
+
+def _bars(*lines: tuple[str | Bar, ...]) -> list[Bar]:
+    return [word for line in lines for word in line if isinstance(word, Bar)]
+
+
+def _lines(samples: list[Sample]) -> list[tuple[Sample, ...]]:
+    lines: list[list[Sample]] = [[]]
+    for sample in samples:
+        if lines[-1] and sum(one.points for one in lines[-1]) + sample.points > _MOST_POINTS:
+            lines.append([])
+        lines[-1].append(sample)
+    return [tuple(line) for line in lines if line]

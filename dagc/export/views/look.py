@@ -1,0 +1,83 @@
+"""How things look in the pictures: shapes, tones and lines, in light and in dark.
+
+Shapes tell what a thing is, tones what bounds it; words, line widths and patterns say the same without colour. The
+tones of a dark page are told as a table from light to dark, which the SVG carries as a rule of style.
+"""
+
+from __future__ import annotations
+
+from dagc.export.views.view import Line, Shape
+from dagc.graph.priced import Bound
+from dagc.plan.deployment import Role
+
+FONT = "Helvetica"
+TEXT_POINTS = 10.0
+PAPER = "#ffffff"
+INK = "#1b1f24"
+MUTED = "#57606a"
+FRAME = "#7d8794"
+CRITICAL = "#b3261e"
+LINK = "#0b57d0"
+IDLE = "#e9ecf0"
+_MESSAGE = "#8a5200"
+
+BOUNDS = {
+    Bound.COMPUTE: "#cfe0f5",
+    Bound.MEMORY: "#d5ecd2",
+    Bound.NETWORK: "#fbdcb4",
+    Bound.LATENCY: "#e6dcf0",
+    Bound.NONE: "#f3f4f6",
+}
+BARS = {
+    Bound.COMPUTE: "#3f7cc4",
+    Bound.MEMORY: "#5fae58",
+    Bound.NETWORK: "#e0922f",
+    Bound.LATENCY: "#8f6bb8",
+    Bound.NONE: "#6b7480",
+}
+"""Tones of the parts of a bar, stronger than those of a box."""
+
+POOLS = {Role.ALL: "#f7f8fa", Role.ATTENTION: "#eef3fb", Role.EXPERTS: "#fdf4e6"}
+
+DARK = {
+    PAPER: "#15181c", INK: "#e6e9ed", MUTED: "#a9b2bd", FRAME: "#76808c", CRITICAL: "#ff7a70", LINK: "#8ab4f8",
+    IDLE: "#3a414a", _MESSAGE: "#e0a458",
+    "#cfe0f5": "#24405f", "#d5ecd2": "#27472a", "#fbdcb4": "#5a3f17", "#e6dcf0": "#44345a", "#f3f4f6": "#2a2f36",
+    "#f7f8fa": "#1c2026", "#eef3fb": "#1b2430", "#fdf4e6": "#2b241a",
+}  # fmt: skip
+"""Every tone that a dark page turns over; bars stay as they are."""
+
+GRAPH = {
+    "newrank": "true", "compound": "true", "fontname": FONT, "fontsize": "13", "fontcolor": INK, "nodesep": "0.28",
+    "pad": "0.2", "labelloc": "t", "labeljust": "l", "bgcolor": PAPER,
+}  # fmt: skip
+NODE = {
+    "fontname": FONT, "fontsize": f"{TEXT_POINTS:g}", "fontcolor": INK, "color": FRAME, "style": "filled",
+    "fillcolor": PAPER, "margin": "0.16,0.06", "height": "0.3",
+}  # fmt: skip
+EDGE = {"fontname": FONT, "fontsize": "9", "fontcolor": INK, "color": FRAME, "arrowsize": "0.6"}
+
+SHAPES: dict[Shape, dict[str, str]] = {
+    Shape.COMPUTE: {"shape": "box"},
+    Shape.COMMUNICATION: {"shape": "ellipse", "margin": "0.04,0.02"},
+    Shape.ROUTING: {"shape": "parallelogram", "margin": "0.02,0"},
+    Shape.CARD: {"shape": "box", "style": "filled,rounded"},
+    Shape.TABLE: {"shape": "record", "margin": "0.08,0.03"},
+}
+LINES: dict[Line, dict[str, str]] = {
+    Line.DATA: {},
+    Line.CHOICE: {"style": "dashed"},
+    Line.MESSAGE: {"color": _MESSAGE, "style": "bold"},
+    Line.ORDER: {"style": "dotted", "arrowhead": "open"},
+    Line.SEQUENCE: {"arrowsize": "0.8"},
+}
+CRITICAL_BOX = {"color": CRITICAL, "penwidth": "2.6"}
+CRITICAL_LINE = {"color": CRITICAL, "penwidth": "2.6"}
+
+
+def fill(bounds: tuple[Bound, ...]) -> str:
+    """The tone of a box; of two phases that differ the left half is the first, the right half the second."""
+    tones = [BOUNDS[bound] for bound in bounds]
+    if not tones:
+        return PAPER
+    return tones[0] if tones[0] == tones[-1] else f"{tones[0]};0.5:{tones[-1]}"

@@ -1,0 +1,259 @@
+"""What the ranks of one group hold and do, as rows.
+
+Loads are vectors over the ranks of a stage; a row is one rank, or all that have the same load where there are too many
+ranks for a picture. Layers of one kind that differ are shown in the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.export.titles import rank_text
+from dagc.export.views.scene import Scene, Served, counted
+from dagc.graph.graph import Load, Segment, StageProgram, Team
+from dagc.graph.ops import GROUPED_GEMM, Lane
+from dagc.plan.deployment import Pool, Role
+from dagc.plan.layout import Layout, Ranks
+from dagc.plan.plan import Plan
+from dagc.plan.splits import experts_per_rank, sequences_per_rank
+from dagc.report.memory import PoolFigures
+from dagc.syntax.tree import AxisKind
+from dagc.timeline.timeline import Timeline
+
+MOST_ROWS = 64
+"""Ranks that are shown one by one; of more, those that do the same are one row."""
+
+SLOWEST, FASTEST = 24, 8
+"""Rows that are shown where there are still too many; one row has the mean of those between."""
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseLoad:
+    """Work of one rank in one layer: pairs of token and expert, and the time that it computes, in picoseconds."""
+
+    tokens: float
+    picoseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RankRow:
+    """One rank, or `count` ranks: with equal loads, or those between the slowest and the fastest, in the mean.
+
+    `place` is where it stands along the axes of its domains; `heads`, `sequences` and `experts` are what it holds,
+    empty where the section has none. `loads` are by phase; `bytes` is None where memory is undetermined.
+    """
+
+    ranks: str
+    count: int
+    node: int
+    place: str
+    heads: str
+    sequences: str
+    experts: str
+    loads: tuple[PhaseLoad, ...]
+    bytes: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The ranks of one group. `capacity_bytes` is that of each rank's device."""
+
+    title: str
+    lines: tuple[str, ...]
+    role: Role
+    holds_experts: bool
+    phases: tuple[str, ...]
+    rows: tuple[RankRow, ...]
+    capacity_bytes: float
+    by_node: bool
+
+
+def sections(scene: Scene, served: Served) -> Iterator[Section]:
+    """The expert group with the slowest rank of the first stage that has experts, and the attention apart from it."""
+    for index, pool in enumerate(served.service.pools):
+        yield _Group(scene, served, pool, index).section()
+
+
+class _Group:
+    """The ranks of one pool's group, on their way into a section."""
+
+    def __init__(self, scene: Scene, served: Served, pool: Pool, team: int) -> None:
+        self._scene, self._served, self._pool = scene, served, pool
+        self._stage = _stage_with_experts(served)
+        graph = served.phases[0][1].priced.graph
+        program = graph.programs[0][self._stage]
+        self._team = graph.teams[program.teams[min(team, len(program.teams) - 1)]]
+        loads = [_loads(line, self._stage, team, self._team.width) for _, line in served.phases]
+        self._tokens = np.array([tokens for tokens, _ in loads])
+        self._times = np.array([times for _, times in loads])
+        self._memory, self._capacity = _memory(scene, pool, self._team)
+        self._local, self._number, self._groups = self._members()
+
+    def _members(self) -> tuple[Ranks, int, int]:
+        """Local ranks of the group that has the slowest, its number, and how many groups there are."""
+        experts = self._pool.experts
+        if experts is None:
+            return np.arange(self._team.width, dtype=np.int64), 0, 1
+        groups = experts.groups((AxisKind.EP, AxisKind.TP))
+        slowest = int(self._times[0].argmax())
+        number = int(np.flatnonzero((groups == slowest).any(axis=1))[0])
+        return np.sort(groups[number]), number, len(groups)
+
+    def section(self) -> Section:
+        has_experts = self._pool.experts is not None and self._scene.plan.facts.model.experts is not None
+        what = "expert group" if has_experts else "ranks" if self._pool.role is Role.ALL else "attention ranks"
+        group = "" if self._groups == 1 else f" {self._number} of {self._groups}"
+        title = f"{what}{group}, stage {self._team.stage}, pool {self._pool.name}"
+        classes = self._classes()
+        per_node = self._scene.plan.facts.cluster.gpus_per_node
+        nodes = len(np.unique(self._team.ranks[self._local] // per_node))
+        lines = (f"{counted(self._local.size, 'rank')} on {counted(nodes, 'node')}",)
+        phases = tuple(name for name, _ in self._served.phases)
+        rows = tuple(self._row(members) for members in classes)
+        by_node = self._local.size <= MOST_ROWS
+        return Section(title, lines, self._pool.role, has_experts, phases, rows, self._capacity, by_node)
+
+    def _classes(self) -> list[Ranks]:
+        """Local ranks by row; of folded ones the slowest first."""
+        if self._local.size <= MOST_ROWS:
+            return [self._local[i : i + 1] for i in range(self._local.size)]
+        figures = np.vstack([self._tokens, self._times, self._memory[None, :]])[:, self._local]
+        _, label = np.unique(figures, axis=1, return_inverse=True)
+        label = label.reshape(-1)
+        _, first = np.unique(label, return_index=True)
+        slowest = np.argsort(-self._times[0, self._local[first]], kind="stable")
+        rows = [self._local[label == one] for one in slowest]
+        if len(rows) <= MOST_ROWS:
+            return rows
+        return [*rows[:SLOWEST], np.sort(np.concatenate(rows[SLOWEST:-FASTEST])), *rows[-FASTEST:]]
+
+    def _row(self, members: Ranks) -> RankRow:
+        pool, team = self._pool, self._team
+        per_node = self._scene.plan.facts.cluster.gpus_per_node
+        tokens, times = (figures[:, members].mean(axis=1).tolist() for figures in (self._tokens, self._times))
+        loads = zip(tokens, times, strict=True)
+        named = rank_text(team.ranks[members]).split(" ", 1)[1]
+        return RankRow(
+            ranks=named if members.size == 1 else f"{named}, ×{members.size}",
+            count=int(members.size),
+            node=int(team.ranks[members[0]]) // per_node,
+            place=_place(pool, members),
+            heads=_heads(self._scene.plan, pool.attention, members),
+            sequences=_sequences(self._served, pool.attention, members),
+            experts=_experts(self._scene.plan, self._served, pool.experts, members),
+            loads=tuple(PhaseLoad(tokens, times) for tokens, times in loads),
+            bytes=float(self._memory[members].mean()) if self._capacity else None,
+        )
+
+
+def _stage_with_experts(served: Served) -> int:
+    graph = served.phases[0][1].priced.graph
+    return next((program.stage for program in graph.programs[0] if _layer(served.phases[0][1], program)), 0)
+
+
+def _layer(timeline: Timeline, program: StageProgram) -> Segment | None:
+    """The layers of a stage that have experts, the most of one kind."""
+    graph = timeline.priced.graph
+    found = [s for s in program.segments if any(n.op is GROUPED_GEMM for n in graph.templates[s.template].nodes)]
+    layers = found or [s for s in program.segments if s.first_layer is not None]
+    return max(layers, key=lambda segment: segment.count, default=None)
+
+
+def _loads(timeline: Timeline, stage: int, team: int, width: int) -> tuple[Vector, Vector]:
+    """Pairs of token and expert, and picoseconds of computation, by rank, in one layer."""
+    priced, program = timeline.priced, timeline.priced.graph.programs[0][stage]
+    tokens, times = np.zeros(width), np.zeros(width)
+    segment = _layer(timeline, program)
+    if segment is None:
+        return tokens, times
+    pairs = zip(priced.graph.templates[segment.template].nodes, priced.costs[segment.template], strict=True)
+    for node, cost in pairs:
+        if node.team != min(team, len(program.teams) - 1):
+            continue
+        if node.op.lane is Lane.COMPUTE:
+            times = times + _mean(cost.duration.astype(np.float64), width)
+        if node.op is GROUPED_GEMM and not tokens.any():
+            flops = _mean(node.flops, width)
+            tokens = flops * (dict(node.shape).get("m", 0) / max(float(node.flops.max()), 1.0))
+    return tokens, times
+
+
+def _mean(load: Load, width: int) -> Vector:
+    """By rank, the mean of the layers where these differ."""
+    return np.broadcast_to(load.mean(axis=0) if load.ndim > 1 else load, (width,))
+
+
+def _memory(scene: Scene, pool: Pool, team: Team) -> tuple[Vector, float]:
+    """Bytes by rank of the team's stage, and the capacity; zeros where memory is undetermined."""
+    figures = pool_figures(scene, pool)
+    if figures is None:
+        return np.zeros(team.width), 0.0
+    return np.broadcast_to(
+        figures.by_rank.total[min(team.stage, pool.stages - 1)], (team.width,)
+    ), figures.capacity_bytes
+
+
+def pool_figures(scene: Scene, pool: Pool) -> PoolFigures | None:
+    """Memory of a pool, where it is determined."""
+    pools = scene.memory.pools if scene.memory else ()
+    return next((figures for figures in pools if figures.pool == pool.name), None)
+
+
+def _place(pool: Pool, members: Ranks) -> str:
+    """`tp 1, dp 3, ep 5`: where ranks stand along each axis, from 0."""
+    told: dict[str, str] = {}
+    for layout in (pool.attention, pool.experts):
+        for axis in (AxisKind.TP, AxisKind.CP, AxisKind.DP, AxisKind.EP):
+            if layout is not None and layout.degree(axis) > 1 and not (axis is AxisKind.DP and layout is pool.experts):
+                told.setdefault(axis.value, f"{axis.value} {_span(layout.coordinate(axis)[members])}")
+    return ", ".join(told.values())
+
+
+def _span(values: Ranks) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def _heads(plan: Plan, attention: Layout | None, members: Ranks) -> str:
+    """The heads of a rank, `64–127`; of several ranks how many each has."""
+    shapes = plan.facts.model.shapes()
+    if attention is None or shapes is None:
+        return ""
+    heads, tp = shapes.attention.heads, attention.tp
+    each = -(-heads // tp)
+    first = attention.coordinate(AxisKind.TP)[members] * heads // tp
+    if np.unique(first).size > 1:
+        return f"{each} each"
+    return f"{int(first[0])}–{int(first[0]) + each - 1}" if each > 1 else str(int(first[0]))
+
+
+def _sequences(served: Served, attention: Layout | None, members: Ranks) -> str:
+    """Sequences of a micro-batch on a rank."""
+    if attention is None:
+        return ""
+    sequences = served.phases[-1][1].priced.graph.sequences[0]
+    return _span(sequences_per_rank(attention, sequences)[members])
+
+
+def _experts(plan: Plan, served: Served, layout: Layout | None, members: Ranks) -> str:
+    """The experts of a rank, `48–63`; how many where there are copies of some, or several ranks."""
+    shapes = plan.facts.model.shapes()
+    if layout is None or shapes is None or shapes.experts is None:
+        return ""
+    redundant = served.service.options.redundant
+    held = experts_per_rank(layout, shapes.experts.count, redundant)
+    if members.size > 1 or redundant:
+        span = _span(held[members])
+        return f"{span} slot{'' if span == '1' else 's'}"
+    one = int(members[0])
+    place = layout.coordinate(AxisKind.EP)
+    _, leaders = np.unique(place, return_index=True)
+    first = int(held[leaders][: int(place[one])].sum())
+    last = first + int(held[one]) - 1
+    return (f"{first}–{last}" if last > first else str(first)) + f" ({int(held[one])})"

@@ -1,0 +1,131 @@
+"""What all views are made of, and the words that they have in common."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+from dagc.export.opened import ServiceView, services
+from dagc.export.titles import phase_names, time_text
+from dagc.export.views.text import cut, folded_lines, safe
+from dagc.export.views.view import Distance
+from dagc.graph.graph import Graph
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+from dagc.report.memory import MemoryFigures
+from dagc.report.structure import strategy_text
+from dagc.timeline.timeline import Timeline
+
+HANDOVER = "handover"
+_CHARACTERS, _LINES = 100, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A compiled strategy: `timelines` are those of `graph.phases`, `drawn` the distances that files are made of."""
+
+    plan: Plan
+    graph: Graph
+    timelines: tuple[Timeline, ...]
+    memory: MemoryFigures | None = None
+    drawn: frozenset[Distance] = frozenset(Distance)
+
+    @cached_property
+    def _shown(self) -> tuple[ServiceView, ...]:
+        return services(self.graph, self.timelines)
+
+    @property
+    def handed(self) -> ServiceView | None:
+        """What is shown of the hand-over of the cache, where there is one."""
+        return next((one for one in self._shown if one.phases == (HANDOVER,)), None)
+
+    @cached_property
+    def served(self) -> tuple[Served, ...]:
+        """Services in the order of time, without the hand-over of the cache."""
+        shown = [one for one in self._shown if one.phases != (HANDOVER,)]
+        phases = [(name, line) for name, line in zip(phase_names(self.graph), self.timelines, strict=True)]
+        groups = groupby((one for one in phases if one[0] != HANDOVER), key=lambda one: one[1].priced.graph.service)
+        return tuple(
+            Served(view, service, tuple(group))
+            for view, service, (_, group) in zip(shown, self.plan.deployment.services, groups, strict=True)
+        )
+
+    @property
+    def handover(self) -> Timeline | None:
+        """The phase in which the cache crosses, where there is one."""
+        return self.timelines[1] if self.graph.handover is not None else None
+
+    def link(self, distance: Distance, anchor: str) -> str:
+        """Address of a thing in another view; empty where that view is not drawn."""
+        return f"{distance.stem}.svg#{anchor}" if distance in self.drawn else ""
+
+    def others(self, distance: Distance) -> frozenset[Distance]:
+        """The distances that a view links to."""
+        return self.drawn - {distance}
+
+    @property
+    def name(self) -> str:
+        """Everything that tells a picture from others, in full."""
+        plan = self.plan
+        return safe(f"{plan.name} = {strategy_text(plan.deployment)}, model {plan.facts.model.name}")
+
+    def title(self) -> tuple[str, ...]:
+        """The strategy as written, its size, and the time of each phase."""
+        plan = self.plan
+        name = "" if plan.name == "main" else f"{cut(plan.name)} = "
+        facts = [f"{plan.deployment.gpus} GPUs", f"model {cut(plan.facts.model.name)}"]
+        facts.append(f"TTFT {time_text(self.timelines[0].makespan)}")
+        facts.append(f"TPOT {time_text(self.timelines[-1].interval)}")
+        return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts))
+
+    def both(self, halves: bool = True) -> tuple[str, ...]:
+        """How values of two phases stand beside each other, where they do; `halves` where boxes are tinted by half."""
+        if all(len(one.phases) == 1 for one in self.served):
+            return ()
+        tinted = "; the left half of a box is prefill" if halves else ""
+        return (f"a | b is the value in prefill | decode{tinted}",)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Served:
+    """One service: what is shown of it, its meaning, and its phases by name."""
+
+    view: ServiceView
+    service: Service
+    phases: tuple[tuple[str, Timeline], ...]
+
+    @property
+    def name(self) -> str:
+        """The name that pools and messages use."""
+        return self.view.name
+
+    @property
+    def heading(self) -> str:
+        """`main: prefill and decode`; the name alone where it is that of its phase."""
+        phases = " and ".join(name for name, _ in self.phases)
+        return self.name if phases == self.name else f"{self.name}: {phases}"
+
+    def stage_anchor(self, stage: int) -> str:
+        """Name of a stage in every view."""
+        return f"{slug(self.name)}.stage.{stage}"
+
+    def layer_anchor(self, kind: str) -> str:
+        """Name of a kind of layer, or of another segment, in the layer view."""
+        return f"{slug(self.name)}.layer.{slug(kind)}"
+
+
+def slug(text: str) -> str:
+    """Text as a part of a name: letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
+
+
+def counted(number: int, what: str, ending: str = "s") -> str:
+    """`1 stage`, `2 stages`."""
+    return f"{number} {what}{'' if number == 1 else ending}"
+
+
+def side_by_side(values: tuple[str, ...]) -> str:
+    """Values of the phases: once where they are the same, `a | b` where they differ."""
+    return values[0] if len(set(values)) == 1 else " | ".join(values)

@@ -1,0 +1,140 @@
+"""The stage view: what each stage does for one micro-batch, its layers folded as ×n.
+
+Stages that are alike are one; a run of layers of one kind is one card with its time and what bounds it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from dagc.export.opened import SegmentView, StageView
+from dagc.export.titles import rank_text, time_text
+from dagc.export.views.layer import column_of
+from dagc.export.views.operators import operator_box
+from dagc.export.views.scene import Scene, Served, counted, side_by_side, slug
+from dagc.export.views.thin import Thinned, thinned
+from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
+from dagc.export.views.work import Work, added, passages, segment_work
+from dagc.timeline.timeline import Timeline
+from dagc.units import format_bytes
+
+MOST_STAGES = 24
+"""Different stages of a service that are drawn; of more, those in the middle are folded."""
+
+MOST_SEGMENTS = 60
+"""Cards of a stage; of more, those in the middle are folded."""
+
+
+def stage_view(scene: Scene) -> View:
+    """Stages with their segments."""
+    clusters: list[Cluster] = []
+    arrows: list[Arrow] = []
+    notes = list(scene.both())
+    for served in scene.served:
+        shown = thinned(served.view.stages, MOST_STAGES)
+        passed = [passages(timeline) for _, timeline in served.phases]
+        stages = [_Stage(scene, served, view, passed) for view in (*shown.first, *shown.last)]
+        tops = tuple(stage.boxes[0].name for stage in stages)
+        lines = (served.heading, _micro_batches(served))
+        members = tuple(stage.cluster() for stage in stages)
+        clusters.append(Cluster(f"{slug(served.name)}.service", lines, members, beside=tops))
+        arrows += [arrow for stage in stages for arrow in stage.arrows()]
+        arrows += [_message(a, b) for a, b in pairwise(stages)]
+        notes += _folds(served, shown)
+    others = scene.others(Distance.STAGE)
+    return View(Distance.STAGE, scene.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others)
+
+
+class _Stage:
+    """A stage on its way into the view."""
+
+    def __init__(self, scene: Scene, served: Served, view: StageView, passed: list[dict[tuple[int, int], int]]) -> None:
+        self._scene = scene
+        self._served = served
+        self._view = view
+        self._passages = passed
+        self._stage = view.teams[0].stage
+        self.anchor = served.stage_anchor(self._stage)
+        cut = thinned(view.segments, MOST_SEGMENTS)
+        self.segments = (*cut.first, *cut.last)
+        names = [f"{self.anchor}.{index}" for index in range(len(self.segments))]
+        self.boxes = tuple(self._box(name, one) for name, one in zip(names, self.segments, strict=True))
+
+    def cluster(self) -> Cluster:
+        each = " in the first" if self._view.count > 1 else ""
+        pools = tuple(f"pool {t.pool}: {t.width} GPUs, {rank_text(t.ranks)}{each}" for t in self._view.teams)
+        where = self._scene.link(Distance.DEPLOYMENT, self.anchor)
+        role = self._served.service.pools[0].role
+        folded = self._view.count > 1
+        return Cluster(
+            self.anchor, (self._view.title, *pools), self.boxes, role, ("open the deployment view",), where, folded
+        )
+
+    def arrows(self) -> list[Arrow]:
+        return [
+            Arrow(a.name, b.name, Line.SEQUENCE, critical=a.critical and b.critical) for a, b in pairwise(self.boxes)
+        ]
+
+    def _box(self, name: str, segment: SegmentView) -> Box:
+        if len(segment.nodes) == 1 and segment.nodes[0].one.node.communication is not None:
+            return operator_box(name, segment.nodes[0], self._served.view.phases)
+        lines: list[Words] = [segment.title]
+        for index, (phase, timeline) in enumerate(self._served.phases):
+            work = self._work(timeline, segment, index)
+            spent = sum(self._passages[index].get((self._stage, place[index]), 0) for place in segment.places)
+            if work.picoseconds:
+                paced = _pace(phase, spent, segment.count)
+                lines += [paced, work.bar(), work.shares(), *_sent(work, segment.count)]
+        return Box(
+            name,
+            Shape.CARD,
+            tuple(lines),
+            hover=(f"{segment.title}: open the layer view",),
+            link=self._scene.link(Distance.LAYER, self._served.layer_anchor(column_of(self._view, segment))),
+            critical=segment.critical,
+            folded=segment.count > 1,
+        )
+
+    def _work(self, timeline: Timeline, segment: SegmentView, phase: int) -> Work:
+        program = timeline.priced.graph.programs[0][self._stage]
+        places = [place[phase] for place in segment.places if place[phase] >= 0]
+        return added(segment_work(timeline, program, program.segments[place]) for place in places)
+
+
+def _pace(phase: str, picoseconds: int, count: int) -> str:
+    if count == 1:
+        return f"{phase}: {time_text(picoseconds)}"
+    return f"{phase}: {time_text(picoseconds / count)} each, {time_text(picoseconds)} in all"
+
+
+def _sent(work: Work, count: int) -> tuple[str, ...]:
+    each = " each" if count > 1 else ""
+    return (f"{format_bytes(work.sent_bytes / count)} exchanged{each}",) if work.sent_bytes else ()
+
+
+def _message(before: _Stage, after: _Stage) -> Arrow:
+    """From frame to frame, at the height of the first boxes."""
+    both = before.boxes[-1].critical and after.boxes[0].critical
+    tail, head = before.boxes[0].name, after.boxes[0].name
+    return Arrow(tail, head, Line.MESSAGE, critical=both, orders=False, leaves=before.anchor, enters=after.anchor)
+
+
+def _micro_batches(served: Served) -> str:
+    """How many, and of how many sequences."""
+    told = [
+        f"{counted(len(line.priced.graph.micro_batches), 'micro-batch', 'es')} of "
+        f"{counted(line.priced.graph.sequences[0], 'sequence')}"
+        for _, line in served.phases
+    ]
+    return f"{side_by_side(tuple(told))}; one is shown"
+
+
+def _folds(served: Served, shown: Thinned[StageView]) -> list[str]:
+    told = [f"folded: {view.title}" for view in shown.first + shown.last if view.count > 1]
+    if shown.between:
+        told.append(f"folded: {shown.hidden} different stages in the middle, because the picture would be too large")
+    for view in shown.first + shown.last:
+        hidden = len(view.segments) - MOST_SEGMENTS
+        if hidden > 0:
+            told.append(f"folded: {hidden} segments in the middle of {view.title}")
+    return told

@@ -1,0 +1,166 @@
+"""A picture before any drawing: what is shown, in which words, what is folded. Immutable, and ignorant of Graphviz.
+
+Names are unique in a view and become identities in the SVG, so that other views can link to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dagc.graph.priced import Bound
+from dagc.plan.deployment import Role
+
+
+class Distance(StrEnum):
+    """From how far the graph is seen."""
+
+    DEPLOYMENT = "deployment"
+    STAGE = "stage"
+    LAYER = "layer"
+    RANK = "rank"
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending."""
+        return "graph" if self is Distance.LAYER else self.value
+
+
+class Shape(StrEnum):
+    """What a box stands for."""
+
+    COMPUTE = "compute"
+    COMMUNICATION = "communication"
+    ROUTING = "routing"
+    CARD = "card"
+    TABLE = "table"
+
+
+class Line(StrEnum):
+    """What an arrow stands for."""
+
+    DATA = "data"
+    CHOICE = "choice"
+    ORDER = "order"
+    MESSAGE = "message"
+    SEQUENCE = "sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar from the left: parts by what bounds them, as shares of its full length, at most 1 together."""
+
+    parts: tuple[tuple[Bound, float], ...]
+
+
+Words = str | Bar
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its head and one entry a row."""
+
+    head: str
+    cells: tuple[Words, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One thing. The first of `lines` is its name.
+
+    `bounds` are what limits it, by phase. `hover` is told when a pointer rests on it; `link` is the address of the same
+    thing in another view. `folded` where it stands for several; `fused` where another box does its work. A table has
+    `columns` of equal length below its name.
+    """
+
+    name: str
+    shape: Shape
+    lines: tuple[Words, ...]
+    bounds: tuple[Bound, ...] = ()
+    hover: tuple[str, ...] = ()
+    link: str = ""
+    critical: bool = False
+    folded: bool = False
+    fused: bool = False
+    columns: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Boxes and clusters inside a frame.
+
+    `beside` names boxes, one of each of several members, that stand beside each other across the picture's direction;
+    `chains` those that stand one behind another along it.
+    """
+
+    name: str
+    lines: tuple[str, ...]
+    members: tuple[Box | Cluster, ...]
+    role: Role | None = None
+    hover: tuple[str, ...] = ()
+    link: str = ""
+    folded: bool = False
+    beside: tuple[str, ...] = ()
+    chains: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """From one box to another. `orders` when the head must stand after the tail.
+
+    `returns` where something comes back.
+    `leaves` and `enters` name the clusters at whose frames it begins and ends, where it is one between those.
+    """
+
+    tail: str
+    head: str
+    line: Line
+    label: tuple[str, ...] = ()
+    hover: tuple[str, ...] = ()
+    critical: bool = False
+    orders: bool = True
+    returns: bool = False
+    leaves: str = ""
+    enters: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A picture. `name` says in full what of.
+
+    `title` has the strategy and its figures, `notes` how to read it and what is folded.
+    `across` when it runs from left to right. `others` are the distances that it links to.
+    """
+
+    distance: Distance
+    name: str
+    title: tuple[str, ...]
+    notes: tuple[str, ...]
+    members: tuple[Box | Cluster, ...]
+    arrows: tuple[Arrow, ...]
+    across: bool = False
+    others: frozenset[Distance] = frozenset()
+
+    def boxes(self) -> Iterator[Box]:
+        """All boxes, however deep."""
+        return _boxes(self.members)
+
+    def clusters(self) -> Iterator[Cluster]:
+        """All clusters, outer ones first."""
+        return _clusters(self.members)
+
+
+def _boxes(members: tuple[Box | Cluster, ...]) -> Iterator[Box]:
+    for member in members:
+        if isinstance(member, Box):
+            yield member
+        else:
+            yield from _boxes(member.members)
+
+
+def _clusters(members: tuple[Box | Cluster, ...]) -> Iterator[Cluster]:
+    for member in members:
+        if isinstance(member, Cluster):
+            yield member
+            yield from _clusters(member.members)

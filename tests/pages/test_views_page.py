@@ -1,0 +1,40 @@
+"""The page on views: its console blocks run, its limits are those of the code, its pictures are what compile draws."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dagc.export.views import deployment, layer, rank_rows, stage
+from tests.harness import shell
+from tests.harness.markdown import Block, fenced_blocks
+from tests.harness.places import EXAMPLES, ROOT
+
+PAGE = (ROOT / "docs" / "views.md").read_text(encoding="utf-8")
+SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
+CONSOLE = [block for block in fenced_blocks(PAGE) if block.language == "console"]
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: f"line-{block.line}")
+def test_a_console_block_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    assert shell.complaints(block.text, tmp_path) == []
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    told = " ".join(PAGE.split())
+    assert f"more than {stage.MOST_STAGES} different stages in a service ({deployment.MOST_STAGES} in the" in told
+    assert f"{stage.MOST_SEGMENTS} segments in a stage, {layer.MOST_COLUMNS} kinds of columns" in told
+    assert f"{rank_rows.MOST_ROWS} ranks that differ" in told
+    assert f"the {rank_rows.SLOWEST} slowest and the {rank_rows.FASTEST} fastest" in told
+
+
+def test_the_showcase_is_what_compile_draws(tmp_path: Path) -> None:
+    plan = EXAMPLES / "05-attention-ffn-pools.moe"
+    outcome = shell.run_dagc("compile", str(plan), "-o", str(tmp_path), cwd=tmp_path)
+    assert outcome.status == 0, outcome.output
+    shown = sorted(SHOWCASE.iterdir())
+    assert [path.name for path in shown] == ["deployment.svg", "graph.svg", "rank.svg", "stage.svg"]
+    for path in shown:
+        assert (tmp_path / plan.stem / "one_pool" / path.name).read_bytes() == path.read_bytes(), path.name

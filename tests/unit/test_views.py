@@ -1,0 +1,193 @@
+"""Deployment, stage and rank views: what they count, and what they fold. Numbers are worked out by hand."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from dagc.export.views.deployment import deployment_view
+from dagc.export.views.dot import CELLS, bar_text, to_dot
+from dagc.export.views.legend import legend
+from dagc.export.views.rank import rank_view
+from dagc.export.views.rank_rows import sections
+from dagc.export.views.scene import Scene
+from dagc.export.views.stage import MOST_STAGES, stage_view
+from dagc.export.views.text import width
+from dagc.export.views.thin import thinned
+from dagc.export.views.view import Arrow, Bar, Box, Line, Shape, View
+from dagc.graph.priced import Bound
+from tests.harness.overlaps import complaints
+from tests.harness.places import EXAMPLES
+from tests.harness.shell import run_dagc
+from tests.unit.view_scenes import box, scene, svg, words
+
+
+def example(name: str) -> Scene:
+    return scene((EXAMPLES / f"{name}.moe").read_text(encoding="utf-8"))
+
+
+def arrow(view: View, label: str) -> Arrow:
+    return next(one for one in view.arrows if one.label[:1] == (label,))
+
+
+def test_a_stage_says_its_gpus_layers_and_both_domains() -> None:
+    """61 layers over four stages are 16, 15, 15, 15; the first three of the model are dense. Nodes have 8 GPUs."""
+    view = deployment_view(example("01-deepseek-v3-64-gpus"))
+    first = words(box(view, "stage 0"))
+    assert first[1:4] == [
+        "16 GPUs · ranks 0-15 · nodes 0–1",
+        "layers 0–15: 3 dense, 13 MoE",
+        "attention tp 2 × dp 8 · experts ep 16",
+    ]
+    assert "layers 46–60: 15 MoE" in words(box(view, "stage 3"))
+
+
+def test_stages_that_are_alike_are_one_card_that_says_so() -> None:
+    view = deployment_view(example("01-deepseek-v3-64-gpus"))
+    card = box(view, "stages 1–2, 2 alike")
+    assert card.folded
+    assert "folded: stages 1–2, 2 alike" in view.notes
+
+
+def test_traffic_between_stages_is_that_of_all_ranks() -> None:
+    """A micro-batch has 32 sequences: 32 x 1024 tokens over dp 8, each 7168 values of 2 bytes, from 16 ranks.
+
+    4096 x 14,336 x 16 = 939.5 MB; in decode 4 x 14,336 x 16 = 917.5 KB.
+    """
+    message = arrow(deployment_view(example("01-deepseek-v3-64-gpus")), "hidden states")
+    assert message.label[1] == "940 MB | 918 KB a micro-batch"
+
+
+def test_the_cache_that_crosses_is_that_of_all_prompts() -> None:
+    """2 x 4 heads x 128 x 2 bytes in each of 94 layers is 192,512 bytes a token; x 4096 tokens x 96 = 75.7 GB."""
+    view = deployment_view(example("04-prefill-decode-pools"))
+    assert arrow(view, "KV cache").label[1] == "75.7 GB for 96 sequences"
+
+
+def test_replicas_are_drawn_once_and_counted() -> None:
+    view = deployment_view(example("04-prefill-decode-pools"))
+    prefill, decode = (one for one in view.clusters() if one.name.endswith("service"))
+    assert prefill.lines == ("prefill", "×3 replicas of 8 GPUs, one drawn")
+    assert prefill.folded
+    assert decode.lines == ("decode", "32 GPUs")
+    assert "folded: prefill ×3 replicas, all alike" in view.notes
+
+
+def test_a_pool_of_experts_for_all_stages_is_one_card() -> None:
+    view = deployment_view(example("05-attention-ffn-pools"))
+    card = box(view, "experts of all stages")
+    assert words(card)[1:3] == ["4 GPUs · ranks 4-7 · node 0", "experts ep 4"]
+    assert sum(one.head == card.name for one in view.arrows) == 2, "one arrow from each stage"
+
+
+def test_a_stage_has_its_layers_folded_with_their_time() -> None:
+    """Thirteen layers; the time of one is a thirteenth of the time of all."""
+    layers = box(stage_view(example("01-deepseek-v3-64-gpus")), "MoE layers 3–15, ×13")
+    assert layers.folded
+    told = next(line for line in words(layers) if line.startswith("prefill: "))
+    each, whole = (float(part.split()[0]) for part in told.removeprefix("prefill: ").split(", "))
+    assert whole == pytest.approx(13 * each, rel=0.01)
+
+
+def test_shares_of_a_bar_are_those_in_words() -> None:
+    layers = box(stage_view(example("01-deepseek-v3-64-gpus")), "MoE layers 3–15, ×13")
+    bar = next(line for line in layers.lines if isinstance(line, Bar))
+    assert sum(share for _, share in bar.parts) == pytest.approx(1.0)
+    compute = dict(bar.parts)[Bound.COMPUTE]
+    assert f"compute {100 * compute:.3g} %" in words(layers)[2]
+
+
+def test_ranks_have_their_own_experts_and_uneven_loads() -> None:
+    """128 experts over ep 6 are 22 or 21. Half of 120 x 1024 tokens choose 8 each, in each of two groups:
+
+    491,520 pairs, of which 22/128 are 84,480 and 21/128 are 80,640.
+    """
+    of = example("06-uneven-remainders")
+    (group,) = sections(of, of.served[0])
+    assert group.title.startswith("expert group 0 of 2")
+    assert [row.experts for row in group.rows[:3]] == ["0–21 (22)", "22–43 (22)", "44–64 (21)"]
+    assert [row.loads[0].tokens for row in group.rows] == pytest.approx([84_480.0] * 2 + [80_640.0] * 4)
+    assert group.rows[0].loads[0].picoseconds > group.rows[5].loads[0].picoseconds
+
+
+def test_heads_and_sequences_are_those_of_attention() -> None:
+    """With tp 4, 32 heads are cut into eights, again and again; dp 3 cuts 120 sequences into forties."""
+    of = example("06-uneven-remainders")
+    (group,) = sections(of, of.served[0])
+    assert [row.heads for row in group.rows] == ["0–7", "8–15", "16–23", "24–31", "0–7", "8–15"]
+    assert {row.sequences for row in group.rows} == {"40"}
+    assert [row.place for row in group.rows][4:] == ["tp 0, dp 1, ep 4", "tp 1, dp 1, ep 5"]
+
+
+WIDE = "model deepseek-v3\ncluster h100-sxm x 256\nworkload {{ batch 2048 prompt 1024 output 64 {} }}\nep 256 ; tp 4\n"
+
+
+def test_many_ranks_that_are_alike_are_one_row() -> None:
+    view = rank_view(scene(WIDE.format("")))
+    (table,) = (one for one in view.boxes() if one.shape is Shape.TABLE)
+    assert [column.cells for column in table.columns[:1]] == [("0-255, ×256",)]
+    assert any("256 ranks in 1 row" in note for note in view.notes)
+
+
+def test_of_many_ranks_that_differ_the_slowest_and_the_fastest_are_shown() -> None:
+    """24 at the one end, 8 at the other, and one row for the 224 between."""
+    of = scene(WIDE.format("routing zipf 1"))
+    (group,) = sections(of, of.served[0])
+    assert [row.count for row in group.rows] == [1] * 24 + [224] + [1] * 8
+    slowest = [row.loads[0].picoseconds for row in group.rows]
+    assert all(a >= b for a, b in pairwise(slowest))
+    assert complaints(svg(rank_view(of))) == []
+
+
+def test_too_many_stages_are_folded_in_the_middle() -> None:
+    """Sixty stages that differ in turn: no two neighbours are alike, so all would be drawn."""
+    split = " ".join("2 1" for _ in range(30))
+    text = "model qwen3-30b-a3b { layers 90 }\ncluster h100-sxm x 60\nworkload { batch 64 prompt 64 output 2 }\n"
+    view = stage_view(scene(f"{text}pp 60 [layers {split}]\n"))
+    stages = [one for one in view.clusters() if one.lines[0].startswith("stage")]
+    assert len(stages) == MOST_STAGES
+    assert any(f"{60 - MOST_STAGES} different stages in the middle" in note for note in view.notes)
+
+
+def test_what_is_thinned_keeps_both_ends_and_counts_the_rest() -> None:
+    cut = thinned(range(10), 5)
+    assert (cut.first, cut.last, cut.hidden) == ((0, 1, 2), (8, 9), 5)
+    assert thinned(range(5), 5).first == (0, 1, 2, 3, 4)
+
+
+def test_a_bar_in_text_has_one_length() -> None:
+    """A half and a quarter of sixteen cells are eight and four."""
+    assert bar_text(Bar(((Bound.COMPUTE, 0.5), (Bound.NETWORK, 0.25)))) == "████████▒▒▒▒▁▁▁▁"
+    assert len(bar_text(Bar(tuple((bound, 1 / 3) for bound in list(Bound)[:3])))) == CELLS
+
+
+def test_widths_are_those_of_helvetica() -> None:
+    """From Adobe's metrics: A 667, i 222, space 278 thousandths."""
+    assert width("A i", 10) == pytest.approx(6.67 + 2.78 + 2.22)
+
+
+def test_the_legend_has_what_is_drawn_and_nothing_else() -> None:
+    boxes = (Box("a", Shape.CARD, ("a",), critical=True), Box("b", Shape.CARD, ("b",)))
+    view = View(
+        stage_view(example("01-deepseek-v3-64-gpus")).distance, "n", ("t",), (), boxes, (Arrow("a", "b", Line.DATA),)
+    )
+    assert [sample.meaning for line in legend(view) for sample in line] == ["critical path", "data"]
+    assert "thick red: critical path" in to_dot(view)
+
+
+def test_one_view_is_written_where_one_is_asked_for(tmp_path: Path) -> None:
+    plan = str(EXAMPLES / "02-mixtral-8-gpus.moe")
+    outcome = run_dagc("compile", plan, "--view", "stage", "-o", str(tmp_path), cwd=tmp_path)
+    assert outcome.status == 0, outcome.output
+    pictures = {path.name for path in tmp_path.rglob("*") if path.suffix in (".dot", ".svg")}
+    assert pictures == {"stage.dot", "stage.svg", "memory.svg"}
+
+
+def test_an_unknown_view_is_a_usage_error(tmp_path: Path) -> None:
+    plan = str(EXAMPLES / "02-mixtral-8-gpus.moe")
+    outcome = run_dagc("compile", plan, "--view", "galaxy", "-o", str(tmp_path), cwd=tmp_path)
+    assert outcome.status == 2
+    assert "deployment" in outcome.output
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,55 @@
+"""Scenes and pictures for the tests of the views."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from dagc import driver
+from dagc.export.renderers import render
+from dagc.export.views.dot import to_dot
+from dagc.export.views.draw import view_of
+from dagc.export.views.scene import Scene
+from dagc.export.views.svg import finished
+from dagc.export.views.view import Box, Distance, View
+from dagc.source import Source
+from tests.unit.export_graphs import graph, plan, timelines
+
+
+def small(name: str = "main", text: str = "pp 2 < ep 2 >") -> Scene:
+    """The graph by hand (see `export_graphs`), under a strategy of this name and text."""
+    built = graph()
+    return Scene(plan(name, text), built, timelines(built))
+
+
+@cache
+def scene(text: str) -> Scene:
+    """The first strategy of a plan."""
+    (checked, *_) = driver.check(Source("plan.moe", text)).checked
+    priced = checked.priced
+    assert priced.graph is not None
+    assert priced.timelines is not None
+    return Scene(checked.plan, priced.graph, priced.timelines, priced.assessment.memory)
+
+
+def svg(view: View) -> str:
+    """The finished picture."""
+    drawing, problems = render(to_dot(view))
+    assert problems == ()
+    assert drawing is not None
+    return finished(drawing, view).decode()
+
+
+def drawn(of: Scene, distance: Distance) -> str:
+    """The picture of a scene from a distance."""
+    return svg(view_of(of, distance))
+
+
+def box(view: View, first: str) -> Box:
+    """The one box whose name begins so."""
+    (found,) = (one for one in view.boxes() if one.lines and str(one.lines[0]).startswith(first))
+    return found
+
+
+def words(one: Box) -> list[str]:
+    """Lines of a box that are text."""
+    return [line for line in one.lines if isinstance(line, str)]
