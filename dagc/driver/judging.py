@@ -7,7 +7,7 @@ still known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagc.cost.holding import Holding
@@ -35,7 +35,8 @@ class Judge:
 
     key: str
     pricer: Pricer
-    _weights: dict[object, float]
+    _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
+    _cuts: dict[Cut, Plan] = field(default_factory=dict[Cut, Plan], repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return judge_of, (self.pricer.facts,)
@@ -59,13 +60,19 @@ class Judge:
 
     def _least(self, cut: Cut, sequences: int) -> dict[Phase, Picoseconds]:
         """A static batch of one micro-batch on one stage of all layers."""
-        plan = self.pricer.unchecked(spell(Candidate((cut.service,), sequences)))
-        if isinstance(plan, Refused):
-            raise ValueError(f"a cut of a legal strategy is refused: {plan.problem.message}")
-        facts = plan.facts
+        plan, facts = self._cut_plan(cut), self.pricer.facts
         workload = replace(facts.workload, batch=sequences, concurrency=None)
         facts = replace(facts, workload=workload, cluster=replace(facts.cluster, slowed=()))
         return {phase.graph.phase: least(phase) for phase in self.pricer.phases(replace(plan, facts=facts))}
+
+    def _cut_plan(self, cut: Cut) -> Plan:
+        """The plan of a cut, for whatever number of sequences."""
+        if cut not in self._cuts:
+            plan = self.pricer.unchecked(spell(Candidate((cut.service,), 1)))
+            if isinstance(plan, Refused):
+                raise ValueError(f"a cut of a legal strategy is refused: {plan.problem.message}")
+            self._cuts[cut] = plan
+        return self._cuts[cut]
 
     def refusal(self, strategy: str) -> str | None:
         """The code of the rule that refuses a strategy before it is priced."""
@@ -101,7 +108,7 @@ def judge_of(facts: Facts) -> Judge:
     key = content_key(facts)
     if key not in _JUDGES:
         _JUDGES.clear()
-        _JUDGES[key] = Judge(key, Pricer(facts), {})
+        _JUDGES[key] = Judge(key, Pricer(facts))
     return _JUDGES[key]
 
 

@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 def main(number: int) -> None:
     """Print the table."""
     facts = _facts()
-    judge = Judge("bench", Pricer(facts), {})
+    judge = Judge("bench", Pricer(facts))
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     (candidates, families), seconds = _timed(lambda: _fitting(facts, judge))
@@ -51,8 +51,8 @@ def main(number: int) -> None:
     print(f"least times {len(asked) / seconds:,.0f}/s, of which the space has {len(whole):,}: "
           f"{len(candidates) / (len(whole) * seconds / len(asked)):,.0f} strategies bounded a second")  # fmt: skip
     named = [(spell(one), one.batch) for one in sample]
-    _, cold = _timed(lambda: [Judge("cold", Pricer(facts), {}).verdict(*one) for one in named])
-    fresh = Judge("fresh", Pricer(facts), {})
+    _, cold = _timed(lambda: [Judge("cold", Pricer(facts)).verdict(*one) for one in named])
+    fresh = Judge("fresh", Pricer(facts))
     _, shared = _timed(lambda: fresh.verdicts(named))
     fresh.pricer.forget_times()
     _, warm = _timed(lambda: fresh.verdicts(named))
@@ -64,12 +64,12 @@ def main(number: int) -> None:
 def _pool(facts: Facts, named: Sequence[tuple[str, int]]) -> None:
     pieces = [named[i : i + 16] for i in range(0, len(named), 16)]
     start = time.perf_counter()
-    Judge("one", Pricer(facts), {}).verdicts(named)
+    Judge("one", Pricer(facts)).verdicts(named)
     one = time.perf_counter() - start
     with ProcessPoolExecutor(2) as pool:
         list(pool.map(len, [named, named]))
         start = time.perf_counter()
-        list(pool.map(Judge("two", Pricer(facts), {}).verdicts, pieces))
+        list(pool.map(Judge("two", Pricer(facts)).verdicts, pieces))
         two = time.perf_counter() - start
     print(f"on the wall: one process {one:.1f} s, two {two:.1f} s, {one / two:.2f} times")
 

@@ -29,7 +29,7 @@ LATENT = "model deepseek-v3 { layers 6 }\ncluster h100-sxm x 12\nworkload { batc
 @cache
 def _known(text: str) -> tuple[Judge, Space, tuple[Shape, ...]]:
     of = facts(text)
-    judge = Judge("test", Pricer(of), {})
+    judge = Judge("test", Pricer(of))
     whole = space(of, frozenset(EXTRAS))
     return judge, whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
 
@@ -116,7 +116,7 @@ def test_what_is_kept_between_plans_changes_no_figure(data: st.DataObject) -> No
     """A judge that has priced others says of a candidate what a new one says."""
     candidate = data.draw(_candidates(LATENT))
     text = spell(candidate)
-    alone = Judge("alone", Pricer(facts(LATENT)), {}).verdict(text, candidate.batch)
+    alone = Judge("alone", Pricer(facts(LATENT))).verdict(text, candidate.batch)
     assert _known(LATENT)[0].verdict(text, candidate.batch) == alone
 
 

@@ -288,6 +288,6 @@ def test_prefill_and_decode_are_tried_on_pools_of_their_own() -> None:
 
 
 def test_too_many_pairs_are_refused_before_any_is_made() -> None:
-    """One GPU of a hundred for each of the phases leaves far more than half a million pairs."""
-    outcome = _run(TEXT.replace("x 4", "x 64"), Wish(over=frozenset({"phase-pools"})))
+    """24 GPUs give each phase thousands of services, and pairs of them go into the millions."""
+    outcome = _run(TEXT.replace("x 4", "x 24"), Wish(over=frozenset({"phase-pools"})))
     assert [problem.code.code for problem in outcome.diagnostics] == ["X505"]
