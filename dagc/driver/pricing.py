@@ -33,8 +33,8 @@ from dagc.syntax.parser import parse
 from dagc.timeline.schedule import KnownSteps, schedule
 from dagc.timeline.timeline import Timeline
 
-MOST_KNOWN = 2_000
-"""Phases that a pricer keeps; then it forgets all and begins anew, so that its memory has a limit."""
+MOST_TIMELINES, MOST_TEMPLATES = 2_000, 20_000
+"""Schedules and templates that a pricer keeps; then it forgets all and begins anew, so that its memory has a limit."""
 
 
 def weighed(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...] | None]:
@@ -122,6 +122,7 @@ class Pricer:
 
     def phases(self, plan: Plan) -> tuple[PricedPhase, ...]:
         """The phases of all classes of replicas with their costs, not scheduled."""
+        self._trim()
         graph = lower(plan, self._known.templates)
         return tuple(price(phase, plan, self._known.costs) for phase in graph.classes)
 
@@ -129,13 +130,12 @@ class Pricer:
         """Forget the schedules, and keep templates with their costs."""
         self._known.timelines.clear()
 
-    def forget(self) -> None:
-        """Begin anew."""
-        self._known = _Known()
+    def _trim(self) -> None:
+        if len(self._known.timelines) > MOST_TIMELINES or len(self._known.templates.found) > MOST_TEMPLATES:
+            self._known = _Known()
 
     def _times(self, plan: Plan) -> tuple[Timeline, ...] | Refused:
-        if len(self._known.timelines) > MOST_KNOWN:
-            self.forget()
+        self._trim()
         graph = lower(plan, self._known.templates)
         found = [self._timeline(phase, plan) for phase in graph.classes]
         timelines = tuple(one for one in found if isinstance(one, Timeline))

@@ -29,11 +29,6 @@ class Cuts:
     legal: tuple[tuple[Attention, Experts], ...]
     refused: Counter[str]
 
-    @property
-    def gpus(self) -> int:
-        """The first cut's GPUs; no cut of a family has others."""
-        return sum(one.size for one in self.legal[0]) if self.legal else 0
-
 
 class Families:
     """The shapes of one service under one batch. `refused` counts strategies by the rule that refuses their degrees."""

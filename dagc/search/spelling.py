@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import lcm
 
-from dagc.plan.deployment import Options, Phase
+from dagc.plan.deployment import Options
 from dagc.search.candidate import Attention, Candidate, Form, ServicePlan, Shape
 
 _Axes = Sequence[tuple[str, int, Sequence[str]]]
@@ -112,7 +112,3 @@ def _expert_options(options: Options) -> list[str]:
 def _shard_options(options: Options) -> list[str]:
     found = ["sp"] if options.sequence_parallel else []
     return [*found, f"dcp {options.decode_context}"] if options.decode_context > 1 else found
-
-
-PHASES = (Phase.PREFILL, Phase.DECODE)
-"""The phases of a candidate of two services, in the order of the text."""
