@@ -22,6 +22,7 @@ COMMANDS = {
     "models": "the models that dagc knows, and config.json files",
     "watch": "a page that follows a plan while it is written",
     "validate": "measured cases beside what is predicted of them",
+    "search": "the best strategies for a model on a cluster",
     "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
     "whatif": "what each parameter does to each figure, and break-even points",
 }

@@ -37,29 +37,33 @@ Costs = tuple[NodeCost, ...]
 class KnownCosts:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
-    Held with its nodes, because they are known by who they are.
+    Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes, known by all that
+    they depend on: templates that differ in one part are alike in others.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
+    nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
 
 
 def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
     """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
-    teams, prices, found = _teams(graph), _Prices(plan, graph), (known or KnownCosts()).found
+    known = known or KnownCosts()
+    teams, prices, found = _teams(graph), _Prices(plan, graph, known.nodes), known.found
     costs: list[Costs] = []
     for index, template in enumerate(graph.templates):
         runs = teams.get(index, ())
-        key = id(template.nodes), prices.devices(runs)
+        devices = prices.devices(runs)
+        key = id(template.nodes), devices
         if key not in found:
-            found[key] = template.nodes, tuple([prices.of(node, runs) for node in template.nodes])
+            found[key] = template.nodes, tuple([prices.of(node, runs, devices) for node in template.nodes])
         costs.append(found[key][1])
     return PricedPhase(graph, tuple(costs))
 
 
 class _Prices:
-    """Costs of the nodes of one phase. Templates that differ in one part are alike in others, which are priced once."""
+    """Costs of the nodes of one phase; what is `known` is not priced again."""
 
-    def __init__(self, plan: Plan, graph: PhaseGraph) -> None:
+    def __init__(self, plan: Plan, graph: PhaseGraph, known: dict[object, NodeCost]) -> None:
         self._plan = plan
         self._devices: dict[str, DeviceSpec] = {}
         for service in plan.deployment.services:
@@ -69,10 +73,10 @@ class _Prices:
                 self._devices[pool.name] = beside_exchange(device) if is_shared else device
         self._engine = plan.facts.engine.name if plan.facts.engine else None
         self._fabric = Fabric(plan.facts.cluster, self._engine)
-        self._known: dict[object, NodeCost] = {}
+        self._known = known
 
-    def devices(self, teams: tuple[Team, ...]) -> object:
-        """What the cost of a template depends on beyond its nodes: devices of the teams, and how ranks are slowed.
+    def devices(self, teams: tuple[Team, ...]) -> tuple[object, ...]:
+        """What the cost of a node depends on beyond it, by team: the device, and how ranks are slowed.
 
         A device of which exchanges take multiprocessors has fewer of them.
         """
@@ -80,12 +84,12 @@ class _Prices:
         slowed = [team.slowdown.tobytes() for team in teams]
         return tuple([(one.name, one.processors, ranks) for one, ranks in zip(used, slowed, strict=True)])
 
-    def of(self, node: Node, teams: tuple[Team, ...]) -> NodeCost:
+    def of(self, node: Node, teams: tuple[Team, ...], devices: tuple[object, ...]) -> NodeCost:
         """The cost of a node of a template, for the teams of the program that uses it first."""
         if node.fused_into is not None:
             return FREE
-        team = teams[node.team] if node.team < len(teams) else None
-        same = _talk(node.communication) if node.communication else _work(node, team)
+        team, runs = (teams[node.team], devices[node.team]) if node.team < len(teams) else (None, None)
+        same = _talk(node.communication) if node.communication else _work(node, runs)
         found = None if same is None else self._known.get(same)
         if found is None:
             found = self._cost(node, team)
@@ -102,12 +106,11 @@ class _Prices:
         return operator_cost(node, self._devices[team.pool], activation, team.slowdown, self._engine)
 
 
-def _work(node: Node, team: Team | None) -> object:
-    """All that the cost of a computation depends on; None where that is too much to compare."""
+def _work(node: Node, runs: object) -> object:
+    """All that the cost of a computation depends on, with what it runs on; None where that is too much to compare."""
     loads = node.flops, node.memory_bytes
     if any(load.size > _COMPARED for load in loads):
         return None
-    runs = team and (team.pool, id(team.slowdown))
     return node.key, node.op, node.dtype, node.shape, runs, *((load.shape, load.tobytes()) for load in loads)
 
 

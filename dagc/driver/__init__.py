@@ -3,8 +3,9 @@
 `check` runs everything but the exports, and `export` turns what it returns into files. `fix` applies what `check`
 offers, `compare` sets plans side by side, `launch` writes an engine's flags, `memory` tells what each GPU holds, `read`
 finds what a flat notation means, `fit` makes a calibration of measurements, `validate` holds predictions against cited
-ones, `validate_own` against those of a user, `whatif` prices a plan with each of its parameters changed, `recompile`
-makes the pages of a plan that is being written. Each is imported when it is first asked for, because start-up counts.
+ones, `validate_own` against those of a user, `search` finds the best strategies, `whatif` prices a plan with each of
+its parameters changed, `recompile` makes the pages of a plan that is being written. Each is imported when it is first
+asked for, because start-up counts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from dagc.driver.launching import launch
     from dagc.driver.outcome import Checked, Outcome
     from dagc.driver.reading import read
+    from dagc.driver.searching import search
     from dagc.driver.validating import validate, validate_own
     from dagc.driver.watching import recompile
     from dagc.driver.weighing import memory
@@ -39,6 +41,7 @@ __all__ = [
     "memory",
     "read",
     "recompile",
+    "search",
     "validate",
     "validate_own",
     "whatif",
@@ -47,8 +50,8 @@ __all__ = [
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
     "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
-    "recompile": "watching", "validate": "validating", "validate_own": "validating", "whatif": "asking",
-    "Checked": "outcome", "Outcome": "outcome",
+    "recompile": "watching", "search": "searching", "validate": "validating", "validate_own": "validating",
+    "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip
 
 

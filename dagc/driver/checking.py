@@ -11,25 +11,22 @@ from pathlib import Path
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
-from dagc.cost.admission import admitted
-from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
-from dagc.cost.reach import judge_reach
 from dagc.declare.rules import declare_levels
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.levels import Levels
 from dagc.diag.order import in_order
 from dagc.driver.front import sized, stated, stops
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Priced, Say
+from dagc.driver.pricing import mixed_timeline, out_of_reach, slowest_first, weighed
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.lower import lower, lower_mixed
-from dagc.plan.missing import missing_rates, missing_shapes
+from dagc.lower.lower import lower
+from dagc.plan.missing import missing_rates
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assess import assess
-from dagc.report.classes import showing_slowest
 from dagc.report.structure import structure
 from dagc.source import Source, Span
 from dagc.syntax.tree import NamedStrategy
@@ -91,22 +88,14 @@ def _holds(outer: Span, inner: Span) -> bool:
 
 def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
     """Memory, graph, cost, schedule, and the rules on them."""
-    if not missing_shapes(plan):
-        plan = admitted(plan)
-    memory = rank_memory(plan) if not missing_shapes(plan) else None
+    plan, memory = weighed(plan)
     graph, timelines, others, mixed = None, None, (), None
     if memory is not None and not missing_rates(plan):
         graph, timelines, others = _timelines(plan, found, say)
-        mixed = _mixed(plan) if timelines else None
+        mixed = mixed_timeline(plan) if timelines else None
     assessment = assess(plan, memory, timelines, mixed)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others)
-
-
-def _mixed(plan: Plan) -> Timeline | None:
-    """The timeline of a decode step that prompts ride along with; None where none do."""
-    phase = lower_mixed(plan)
-    return schedule(price(phase, plan)) if phase else None
 
 
 def _timelines(
@@ -120,13 +109,11 @@ def _timelines(
         found += verify_layers(graph, plan.facts.model.layers)
     say(f"pricing and scheduling {plan.name}")
     priced = tuple(price(phase, plan) for phase in graph.classes)
-    unreachable = [problem for phase in priced for problem in judge_reach(phase, plan)]
+    unreachable = out_of_reach(priced, plan)
     if unreachable:
-        found += unreachable[:1]
+        found.append(unreachable)
         return graph, None, ()
     timelines = tuple(map(schedule, priced))
     for timeline in timelines:
         found += verify_timeline(timeline)
-    shown = showing_slowest(graph, timelines)
-    by_phase = {id(timeline.priced.graph): timeline for timeline in timelines}
-    return shown, tuple(by_phase[id(p)] for p in shown.phases), tuple(by_phase[id(p)] for p in shown.others)
+    return slowest_first(graph, timelines)

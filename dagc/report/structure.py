@@ -44,8 +44,12 @@ def structure(plan: Plan | Deployment) -> Data:
 
 def strategy_text(deployment: Deployment) -> str:
     """The strategy as written, on one line and without comments."""
-    without_comments = re.sub(r"#[^\n]*", "", deployment.strategy.body.outer.text)
-    return " ".join(without_comments.split())
+    return one_line(deployment.strategy.body.outer.text)
+
+
+def one_line(text: str) -> str:
+    """A text of the language on one line and without comments."""
+    return " ".join(re.sub(r"#[^\n]*", "", text).split())
 
 
 def replicas(deployment: Deployment) -> int | None:

@@ -1,0 +1,149 @@
+"""`dagc search`: the best strategies for a model on a cluster, as text, JSON, picture and a plan that compiles."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dagc.cli.compile import directory_name
+from dagc.cli.inputs import Input, plan_arguments, read_input
+from dagc.cli.printing import ERRORS, exit_status, print_json, print_text, text_or_json
+from dagc.cli.progress import progress
+from dagc.diag.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from dagc.driver.searching import SearchOutcome, Wish
+    from dagc.search.run import Tell
+
+INTERRUPTED = 130
+"""Exit status of a search that Ctrl-C stopped; what it had is printed and written."""
+
+
+@click.command()
+@plan_arguments
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
+              help="Directory to write into, as OUTPUT/PLAN/search/.")  # fmt: skip
+@click.option("--gpus", type=click.IntRange(1, 4096), help="GPUs at most, in place of the cluster's.")
+@click.option("--batch", "batches", metavar="N,…", help="Batches to try, in place of the workload's.")
+@click.option("--over", metavar="NAME,…", help="Further coordinates to search, or `all`.")
+@click.option("--most", type=click.IntRange(1), help="Strategies to price at most.")
+@click.option("--exhaustive", is_flag=True, help="Price all that fits by weights, without bounds on times.")
+@click.option("--workers", type=click.IntRange(1), help="Processes; one for each core unless given.")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
+@click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Keep what is priced in FILE, and go on from there.")  # fmt: skip
+@text_or_json
+def search(
+    plan: str | None,
+    expression: str | None,
+    output: Path,
+    style: str,
+    gpus: int | None,
+    batches: str | None,
+    over: str | None,
+    most: int | None,
+    exhaustive: bool,
+    workers: int | None,
+    dask: str | None,
+    resume: Path | None,
+    **options: str | tuple[str, ...] | None,
+) -> None:
+    """Search every strategy for the model, cluster, workload and requirements of a plan."""
+    given = read_input(plan, expression, options)
+    if isinstance(given, Diagnostic):
+        print_text((given,))
+        raise SystemExit(exit_status((given,)))
+    from dagc.driver.searching import Wish
+
+    number = workers or (1 if dask else os.cpu_count() or 1)
+    wish = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive)
+    outcome = _searched(given, wish)
+    _print(outcome, style)
+    failures = _write(output / directory_name(given.title) / "search", outcome, is_told=style == "text")
+    print_text(tuple(one for one in (*outcome.diagnostics, *failures) if one.is_error))
+    raise SystemExit(_status(outcome, failures))
+
+
+def _searched(given: Input, wish: Wish) -> SearchOutcome:
+    from dagc import driver
+
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    with _told() as tell:
+        return driver.search(given.source, given.blocks, given.directory, wish, tell)
+
+
+@contextmanager
+def _told() -> Generator[Tell]:
+    """What is being done, with the rate and the time left, on a terminal."""
+    with progress() as say:
+        start = time.monotonic()
+
+        def tell(what: str, decided: int, generated: int) -> None:
+            rate = decided / max(time.monotonic() - start, 1e-3)
+            left = (generated - decided) / rate if rate else 0.0
+            say(f"{what}: {decided:,} of {generated:,} decided, {rate:,.0f}/s, at most {left:,.0f} s left")
+
+        yield tell
+
+
+def _counts(text: str | None) -> tuple[int, ...]:
+    try:
+        found = tuple(sorted({int(part) for part in text.split(",")})) if text else ()
+    except ValueError:
+        found = (0,)
+    if any(number < 1 for number in found):
+        raise click.BadParameter(f"`{text}` is no list of counts; write `64,128`", param_hint="--batch")
+    return found
+
+
+def _over(text: str | None) -> frozenset[str]:
+    from dagc.search.space import EXTRAS
+
+    names = frozenset(EXTRAS) if text == "all" else frozenset(text.split(",")) if text else frozenset[str]()
+    unknown = sorted(names - frozenset(EXTRAS))
+    if unknown:
+        raise click.BadParameter(f"`{unknown[0]}` is none of {', '.join(EXTRAS)}", param_hint="--over")
+    return names
+
+
+def _write(directory: Path, outcome: SearchOutcome, *, is_told: bool) -> tuple[Diagnostic, ...]:
+    if outcome.result is None:
+        return ()
+    from dagc.export.front_svg import front_svg
+    from dagc.export.search_json import result_bytes
+    from dagc.export.write import write_atomically
+
+    files = {"search.json": result_bytes(outcome.result), "front.svg": front_svg(outcome.result).encode()}
+    if outcome.plan is not None:
+        files["best.moe"] = outcome.plan.encode()
+    failures = write_atomically(directory, files)
+    if not failures and is_told:
+        click.echo(f"written to {directory}: {', '.join(files)}")
+    return failures
+
+
+def _print(outcome: SearchOutcome, style: str) -> None:
+    if outcome.result is None:
+        return
+    if style == "json":
+        print_json(outcome.result.model_dump())
+        return
+    from dagc.report.search_text import render_search
+
+    click.echo(render_search(outcome.result), nl=False)
+
+
+def _status(outcome: SearchOutcome, failures: tuple[Diagnostic, ...]) -> int:
+    if outcome.was_interrupted:
+        return INTERRUPTED
+    if outcome.result is not None and not outcome.result.front and not failures:
+        return ERRORS
+    return exit_status((*outcome.diagnostics, *failures))

@@ -1,0 +1,129 @@
+"""A strategy's text becomes a verdict of the search: refused by a rule, or its figures and what requirements say.
+
+A `Judge` can be sent to other processes; wherever it arrives for the second time, what it has priced there before is
+still known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dagc.cost.holding import Holding
+from dagc.cost.weights import weight_bytes
+from dagc.driver.pricing import Pricer, Refused
+from dagc.graph.priced import Picoseconds
+from dagc.plan.deployment import Phase
+from dagc.plan.plan import Facts, Plan
+from dagc.report.assessment import Assessment, RequirementVerdict
+from dagc.report.figures import FIGURES
+from dagc.search.bounds import Asked, Cut
+from dagc.search.candidate import Candidate
+from dagc.search.content import content_key
+from dagc.search.spelling import spell
+from dagc.search.verdict import Judged, Verdict, miss_of
+from dagc.timeline.least import least
+
+_JUDGES: dict[str, Judge] = {}
+"""The judges of this process, by the content of their facts."""
+
+
+@dataclass(slots=True)
+class Judge:
+    """Judges strategies under the facts of one plan; its key tells those that judge alike."""
+
+    key: str
+    pricer: Pricer
+    _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
+    _cuts: dict[Cut, Plan] = field(default_factory=dict[Cut, Plan], repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return judge_of, (self.pricer.facts,)
+
+    def verdicts(self, asked: Sequence[tuple[str, int]]) -> list[Verdict]:
+        """Verdicts on strategies, each under its batch."""
+        return [self.verdict(strategy, batch) for strategy, batch in asked]
+
+    def verdict(self, strategy: str, batch: int) -> Verdict:
+        """The verdict on one strategy."""
+        plan = self.pricer.plan(strategy, batch)
+        found = plan if isinstance(plan, Refused) else self.pricer.price(plan)
+        if isinstance(found, Refused):
+            return Verdict(found.problem.code.code)
+        assert isinstance(plan, Plan)
+        return _verdict(plan, found)
+
+    def least(self, asked: Sequence[Asked]) -> list[dict[Phase, Picoseconds]]:
+        """Least times of cuts by phase, each of a micro-batch of so many sequences, wherever none is slowed."""
+        return [self._least(cut, sequences) for cut, sequences in asked]
+
+    def _least(self, cut: Cut, sequences: int) -> dict[Phase, Picoseconds]:
+        """A static batch of one micro-batch on one stage of all layers."""
+        plan, facts = self._cut_plan(cut), self.pricer.facts
+        workload = replace(facts.workload, batch=sequences, concurrency=None)
+        facts = replace(facts, workload=workload, cluster=replace(facts.cluster, slowed=()))
+        return {phase.graph.phase: least(phase) for phase in self.pricer.phases(replace(plan, facts=facts))}
+
+    def _cut_plan(self, cut: Cut) -> Plan:
+        """The plan of a cut, for whatever number of sequences."""
+        if cut not in self._cuts:
+            plan = self.pricer.unchecked(spell(Candidate((cut.service,), 1)))
+            if isinstance(plan, Refused):
+                raise ValueError(f"a cut of a legal strategy is refused: {plan.problem.message}")
+            self._cuts[cut] = plan
+        return self._cuts[cut]
+
+    def refusal(self, strategy: str) -> str | None:
+        """The code of the rule that refuses a strategy before it is priced."""
+        plan = self.pricer.plan(strategy)
+        return plan.problem.code.code if isinstance(plan, Refused) else None
+
+    def weight_share(self, candidate: Candidate) -> float:
+        """The share of its device that weights and reserve take on the fullest GPU.
+
+        Weights do not depend on replicas, on attention's dp and cp, nor on the batch.
+        """
+        shape = candidate.services[0].shape
+        key = shape.stages, shape.layers, shape.attention.tp, shape.experts, shape.form
+        if key not in self._weights:
+            self._weights[key] = self._weight_share(candidate)
+        return self._weights[key]
+
+    def _weight_share(self, candidate: Candidate) -> float:
+        plan, shapes = self.pricer.plan(spell(candidate), candidate.batch), self.pricer.facts.model.shapes()
+        if isinstance(plan, Refused) or shapes is None:
+            return 0.0
+        shares: list[float] = []
+        for service in plan.deployment.services:
+            for pool in service.pools:
+                holding = Holding(plan, shapes, service, pool)
+                held = sum(weight_bytes(holding).values(), holding.zeros()) + plan.facts.cluster.reserve_bytes
+                shares.append(float(held.max()) / plan.device_of(pool).memory_bytes)
+        return max(shares)
+
+
+def judge_of(facts: Facts) -> Judge:
+    """The judge of these facts in this process."""
+    key = content_key(facts)
+    if key not in _JUDGES:
+        _JUDGES.clear()
+        _JUDGES[key] = Judge(key, Pricer(facts))
+    return _JUDGES[key]
+
+
+def _verdict(plan: Plan, found: Assessment) -> Verdict:
+    memory = found.memory
+    share = memory.fullest.share if memory else None
+    if share is not None and share > 1:
+        return Verdict(None, share)
+    figures = tuple((kind.name, kind.read(plan, found)) for kind in FIGURES)
+    return Verdict(None, share, figures, tuple(map(_judged, found.requirements)))
+
+
+def _judged(verdict: RequirementVerdict) -> Judged:
+    actual, requirement = verdict.actual.value, verdict.requirement
+    if actual is None or verdict.ok is None:
+        return Judged(verdict.name, actual, None)
+    miss = 0.0 if verdict.ok else miss_of(actual, requirement.comparison, requirement.figure.value)
+    return Judged(verdict.name, actual, miss)

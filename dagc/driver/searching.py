@@ -1,0 +1,214 @@
+"""A plan's facts become the best strategies for them: the search, and the plan file of what it recommends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.order import in_order
+from dagc.driver.fitting import PACKAGE_ABSENT
+from dagc.driver.front import stated, stops
+from dagc.driver.judging import Judge, judge_of
+from dagc.driver.outcome import Blocks
+from dagc.plan.plan import Facts
+from dagc.report.search_result import SearchResult
+from dagc.report.structure import one_line
+from dagc.search.assemble import assemble
+from dagc.search.bounds import Asked
+from dagc.search.content import content_key
+from dagc.search.executors import Workers, workers
+from dagc.search.found import Entry, Found
+from dagc.search.record import Record, begin
+from dagc.search.run import MOST_PAIRS, Labour, LeastOf, Named, Problem, Search, Tell, TooMany
+from dagc.search.space import Space
+from dagc.search.verdict import Verdict
+from dagc.search.well_known import well_known
+from dagc.source import Source
+from dagc.syntax.tree import PlanFile
+
+UNDETERMINED = Code("X503", "search-undetermined")
+NO_CLUSTER = Code("X504", "no-dask-cluster")
+TOO_LARGE = Code("X505", "search-too-large")
+
+PIECE = 16
+"""Strategies, or cuts, that a worker is given at once."""
+
+One = TypeVar("One")
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line asks of a search; None is the plan's own, or no limit."""
+
+    gpus: int | None = None
+    batches: tuple[int, ...] = ()
+    over: frozenset[str] = frozenset()
+    most: int | None = None
+    workers: int = 1
+    dask: str | None = None
+    resume: Path | None = None
+    is_exhaustive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOutcome:
+    """The result, the text of the recommended plan, and all diagnostics; no result where the search cannot begin."""
+
+    result: SearchResult | None
+    plan: str | None
+    diagnostics: tuple[Diagnostic, ...]
+    was_interrupted: bool = False
+
+
+def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Tell) -> SearchOutcome:
+    """Search the strategies for the model, cluster, workload and requirements that a plan states."""
+    found: list[Diagnostic] = []
+    known = stated(source, blocks, directory, found)
+    if known is None or stops(found):
+        return SearchOutcome(None, None, in_order(found))
+    file, facts = known
+    space = _space(facts, wish)
+    if isinstance(space, Diagnostic):
+        return SearchOutcome(None, None, (*in_order(found), space))
+    record = begin(wish.resume, content_key(facts, version("moe-dagc"))) if wish.resume else Record()
+    if isinstance(record, Diagnostic):
+        return SearchOutcome(None, None, (*in_order(found), record))
+    with _staffed(wish) as staff:
+        if isinstance(staff, Diagnostic):
+            return SearchOutcome(None, None, (*in_order(found), staff))
+        try:
+            outcome, was_interrupted = _run(facts, space, wish, _labour(judge_of(facts), staff, record), tell)
+        except TooMany as problem:
+            return SearchOutcome(None, None, (*in_order(found), _too_many(problem.number)))
+    judge = judge_of(facts)
+    given = [(one.name, _entry(judge, one_line(one.body.outer.text), facts)) for one in file.strategies]
+    node = facts.cluster.gpus_per_node
+    famous = well_known(space.gpus, node, has_experts=space.experts > 0)
+    result = assemble(facts, space, outcome, given, [(name, _entry(judge, text, facts)) for name, text in famous])
+    plan = plan_text(file, blocks, outcome.best, facts) if outcome.best else None
+    return SearchOutcome(result, plan, in_order(found), was_interrupted)
+
+
+def _run(facts: Facts, space: Space, wish: Wish, labour: Labour, tell: Tell) -> tuple[Found, bool]:
+    """What was found, and whether someone stopped it before the end."""
+    judge = judge_of(facts)
+    problem = Problem(facts, space, judge.refusal, judge.weight_share, wish.is_exhaustive)
+    running = Search(problem, labour, wish.most, tell)
+    try:
+        return running.run(), False
+    except KeyboardInterrupt:
+        return running.found, True
+
+
+def _entry(judge: Judge, strategy: str, facts: Facts) -> Entry:
+    batch = facts.workload.batch
+    return Entry(strategy, batch, judge.verdict(strategy, batch))
+
+
+def _space(facts: Facts, wish: Wish) -> Space | Diagnostic:
+    shapes, cluster = facts.model.shapes(), facts.cluster
+    gpus = wish.gpus or cluster.gpus
+    lacking = [f"model {name}" for name in facts.model.missing()]
+    lacking += ["device bandwidth"] if not cluster.device.bandwidth_bytes_per_second else []
+    lacking += ["device compute"] if not cluster.device.flops.get(facts.model.activation_dtype) else []
+    lacking += ["cluster gpus"] if gpus is None else []
+    lacking += ["cluster link"] if not cluster.link_bytes_per_second and cluster.gpus_per_node > 1 else []
+    lacking += (
+        ["cluster network"] if not cluster.network_bytes_per_second and (gpus or 0) > cluster.gpus_per_node else []
+    )
+    if lacking or shapes is None or gpus is None:
+        return UNDETERMINED.at(
+            None,
+            f"a search prices strategies, which is undetermined without {', '.join(lacking)}",
+            help=("state it in the plan, or with the option of its block; `--gpus` limits the GPUs",),
+        )
+    return Space(
+        gpus=gpus,
+        batches=wish.batches or (facts.workload.batch,),
+        layers=shapes.layers,
+        experts=shapes.experts.count if shapes.experts else 0,
+        has_shared=bool(shapes.experts and shapes.experts.shared_ffn),
+        over=wish.over,
+        takes_layers=facts.engine is None,
+    )
+
+
+def _too_many(number: int) -> Diagnostic:
+    return TOO_LARGE.at(
+        None,
+        f"there are {number:,} pairs of prefill and decode, more than the {MOST_PAIRS:,} that a search takes",
+        help=("search fewer GPUs with `--gpus`, or fewer coordinates beside `phase-pools` with `--over`",),
+    )
+
+
+# Workers
+
+
+@contextmanager
+def _staffed(wish: Wish) -> Generator[Workers | Diagnostic]:
+    """The workers, or why there are none."""
+    try:
+        staff = workers(wish.workers, wish.dask)
+        entered = staff.__enter__()
+    except ImportError:
+        message = "`dagc search --dask` needs the package `distributed`, which is not installed"
+        yield PACKAGE_ABSENT.at(None, message, help=("install it: `pip install moe-dagc[cluster]`",))
+        return
+    except (OSError, ValueError) as problem:
+        yield NO_CLUSTER.at(
+            None,
+            f"no Dask scheduler answers at `{wish.dask}`: {problem}",
+            help=("start one with `dask scheduler`, and workers beside it; or leave `--dask` out",),
+        )
+        return
+    try:
+        yield entered
+    finally:
+        staff.__exit__(None, None, None)
+
+
+def _labour(judge: Judge, staff: Workers, record: Record) -> Labour:
+    return Labour(partial(_priced, judge, staff, record), partial(_least, judge, staff))
+
+
+def _priced(judge: Judge, staff: Workers, record: Record, named: Sequence[Named]) -> list[Verdict]:
+    """Verdicts, those that are recorded from there."""
+    missing = [one for one in named if one not in record.known]
+    found = _spread(staff, judge.verdicts, missing)
+    record.add(list(zip(missing, found, strict=True)))
+    return [record.known[one] for one in named]
+
+
+def _least(judge: Judge, staff: Workers, asked: Sequence[Asked]) -> list[LeastOf]:
+    return _spread(staff, judge.least, asked)
+
+
+def _spread(staff: Workers, work: Callable[[Sequence[One]], list[Done]], items: Sequence[One]) -> list[Done]:
+    """The work on all items, in pieces."""
+    pieces = [items[start : start + PIECE] for start in range(0, len(items), PIECE)]
+    return [one for piece in staff.done(work, pieces) for one in piece]
+
+
+# The recommended plan
+
+
+def plan_text(file: PlanFile, blocks: Blocks, best: Entry, facts: Facts) -> str:
+    """A plan that states what was searched under, and the best strategy alone."""
+    written = {block.keyword: block.span.text for block in file.blocks if block.keyword != "claims"}
+    written |= {keyword: f"{keyword} {source.text}" for keyword, source in blocks}
+    if best.batch != facts.workload.batch:
+        written["workload"] = _with_batch(written.get("workload", "workload { }"), best.batch)
+    return "\n".join([*written.values(), "", f"strategy best = {best.strategy}", ""])
+
+
+def _with_batch(workload: str, batch: int) -> str:
+    changed, number = re.subn(r"\b(batch|concurrency)\s+[\d_]+", rf"\1 {batch}", workload)
+    return changed if number else workload.replace("{", f"{{ batch {batch} ", 1)

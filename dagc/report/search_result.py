@@ -1,0 +1,100 @@
+"""The models of what `dagc search --format json` prints: its published schema is generated from them.
+
+Data only; numbers are in SI units and US dollars. Nothing depends on how long the search took or who did the work.
+`SCHEMA_VERSION` grows when a field goes or changes its meaning, not when one is added.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dagc.report.summary import Record
+
+SCHEMA_VERSION = 1
+
+
+class Searched(Record):
+    """What was searched: GPUs at most, batches, and in words the coordinates that were and were not."""
+
+    gpus: int
+    batches: list[int]
+    always: str
+    over: dict[str, str]
+    not_searched: dict[str, str]
+
+
+class Counts(Record):
+    """Strategies by what decided them. All but `generated`, `decided` and `priced_missing` sum to `decided`.
+
+    `refused` by the code of the rule, `weights_too_large` before anything is priced, `too_large` with all that a GPU
+    holds; `bound_misses` by the requirement that the bound on times misses; `bound_dominated` by plans that are better
+    than the bound. Of the `priced`, `priced_missing` miss a requirement, by its name.
+    """
+
+    generated: int
+    decided: int
+    refused: dict[str, int]
+    weights_too_large: int
+    too_large: int
+    bound_misses: dict[str, int]
+    bound_dominated: int
+    priced: int
+    priced_missing: dict[str, int]
+
+
+class RequirementFigure(Record):
+    """A requirement as written and what a plan has; `miss` is relative to what is required, 0 where it is met."""
+
+    name: str
+    required: str
+    actual: float | None
+    miss: float | None
+
+
+class FoundPlan(Record):
+    """A plan of the front. `figures` are those of a comparison, by name."""
+
+    strategy: str
+    batch: int
+    gpus: int
+    figures: dict[str, float | None]
+    requirements: list[RequirementFigure]
+
+
+class PlacedPlan(Record):
+    """A strategy that was given, or that is well known, against the front.
+
+    `status` is `front`, `behind`, `misses a requirement`, `does not fit` or `refused`, and `reason` says why.
+    `distance` is the share by which some plan of the front is better in every objective, None where it has no figures;
+    `better` is that plan.
+    """
+
+    name: str
+    strategy: str
+    status: Literal["front", "behind", "misses a requirement", "does not fit", "refused"]
+    reason: str
+    figures: dict[str, float | None]
+    distance: float | None
+    better: str | None
+
+
+class SearchResult(Record):
+    """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
+
+    `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
+    the search was stopped, or limited.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model: str
+    cluster: str
+    engine: str | None
+    searched: Searched
+    counts: Counts
+    is_complete: bool
+    objectives: list[str]
+    front: list[FoundPlan]
+    reason: str
+    nearest: FoundPlan | None
+    given: list[PlacedPlan]
+    well_known: list[PlacedPlan]

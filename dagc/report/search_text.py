@@ -1,0 +1,114 @@
+"""A search as text for a person: the best plan, the front, how far the given strategies are, and what fell to what.
+
+It computes nothing that is not in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dagc.report.figures import FIGURES
+from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, SearchResult
+from dagc.units import format_share
+
+SHOWN = ("gpus", "memory", "ttft", "tpot", "throughput", "throughput_per_gpu", "cost_per_million_output_tokens")
+"""Figures of the table, by name."""
+
+MOST_ROWS = 12
+"""Plans of the front that are shown; the JSON has all."""
+
+
+def render_search(result: SearchResult) -> str:
+    """The search as lines, the last one ended."""
+    return "\n".join(_lines(result)) + "\n"
+
+
+def _lines(result: SearchResult) -> Iterator[str]:
+    yield from _best(result)
+    if result.front:
+        yield ""
+        count = len(result.front)
+        yield f"front of {count} plan{'s' * (count != 1)}" + (f", the first {MOST_ROWS}" if count > MOST_ROWS else "")
+        yield from _table(result.front[:MOST_ROWS])
+    for title, placed in (("given", result.given), ("well known", result.well_known)):
+        if placed:
+            yield ""
+            yield title
+            yield from (f"  {line}" for one in placed for line in _placed(one))
+    yield ""
+    yield from _counted(result)
+
+
+def _best(result: SearchResult) -> Iterator[str]:
+    if result.front:
+        best = result.front[0]
+        yield f"best: {best.strategy}   {best.gpus} GPUs, batch {best.batch}"
+        yield f"  {result.reason}"
+    elif result.nearest:
+        yield result.reason
+        yield f"  nearest: {result.nearest.strategy}   {result.nearest.gpus} GPUs, batch {result.nearest.batch}"
+        yield from (f"  {line}" for line in _missed(result.nearest))
+    else:
+        yield result.reason
+
+
+def _missed(plan: FoundPlan) -> Iterator[str]:
+    for one in plan.requirements:
+        if one.miss is None:
+            yield f"? {one.name} {one.required}: undetermined"
+        else:
+            yield (
+                f"✗ {one.name} {one.required}: misses by {format_share(one.miss)}"
+                if one.miss
+                else f"✓ {one.name} {one.required}"
+            )
+
+
+def _table(plans: Sequence[FoundPlan]) -> Iterator[str]:
+    kinds = [
+        kind for kind in FIGURES if kind.name in SHOWN and any(p.figures.get(kind.name) is not None for p in plans)
+    ]
+    rows = [["strategy", "batch", *(kind.title for kind in kinds)]]
+    rows += [[p.strategy, str(p.batch), *(kind.text(p.figures.get(kind.name)) for kind in kinds)] for p in plans]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _placed(one: PlacedPlan) -> Iterator[str]:
+    far = f", {format_share(one.distance)} behind in every figure" if one.distance else ""
+    yield f"{one.name}: {one.strategy}: {_STATUS[one.status]}{far}"
+    if one.status != "front":
+        yield f"  {one.reason}"
+
+
+_STATUS = {
+    "front": "on the front",
+    "behind": "behind the front",
+    "misses a requirement": "misses a requirement",
+    "does not fit": "does not fit",
+    "refused": "refused",
+}
+
+
+def _counted(result: SearchResult) -> Iterator[str]:
+    counts, searched = result.counts, result.searched
+    batches = ", ".join(map(str, searched.batches))
+    yield f"searched: up to {searched.gpus} GPUs, batch {batches}"
+    yield from (f"  {text}" for text in searched.always.split("; "))
+    yield from (f"  {text}" for text in searched.over.values())
+    if searched.not_searched:
+        yield f"  not searched: {', '.join(searched.not_searched)} (`--over`)"
+    state = "all decided" if result.is_complete else f"{counts.decided:,} decided before it stopped"
+    yield f"{counts.generated:,} strategies, {state}"
+    yield from (f"  {number:>11,}  {what}" for number, what in _reasons(counts) if number)
+
+
+def _reasons(counts: Counts) -> Iterator[tuple[int, str]]:
+    yield from ((number, f"refused by {code}") for code, number in counts.refused.items())
+    yield counts.weights_too_large, "whose weights do not fit"
+    yield counts.too_large, "that do not fit with cache and activations"
+    yield from ((number, f"whose bound misses {name}") for name, number in counts.bound_misses.items())
+    yield counts.bound_dominated, "whose bound is behind the front"
+    missing = sum(counts.priced_missing.values())
+    yield counts.priced, f"priced in full, of which {missing:,} miss a requirement" if missing else "priced in full"

@@ -1,0 +1,150 @@
+"""What was found becomes the `SearchResult`: the front in order, the reason, and how far other strategies are from it.
+
+Arranges and compares; it prices nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from dagc.plan.plan import Facts
+from dagc.report import search_result as out
+from dagc.report.assessment import written
+from dagc.search.found import Entry, Found, Tally
+from dagc.search.front import distance, dominates, factor
+from dagc.search.space import ALWAYS, EXTRAS, Space
+from dagc.search.verdict import OBJECTIVES, Verdict
+from dagc.units import format_share
+
+Status = Literal["front", "behind", "misses a requirement", "does not fit", "refused"]
+"""Where a strategy stands."""
+
+Named = tuple[str, Entry]
+"""A strategy's name, and what was found of it."""
+
+
+def assemble(
+    facts: Facts, space: Space, found: Found, given: Iterable[Named], known: Iterable[Named]
+) -> out.SearchResult:
+    """The result of a search; `given` are the plan's strategies, `known` the well-known ones."""
+    return out.SearchResult(
+        model=facts.model.name,
+        cluster=facts.cluster.name,
+        engine=f"{facts.engine.name} {facts.engine.version}" if facts.engine else None,
+        searched=_searched(space),
+        counts=_counts(found.tally),
+        is_complete=found.is_complete,
+        objectives=list(OBJECTIVES),
+        front=[_plan(facts, entry) for entry in found.front],
+        reason=_reason(facts, found),
+        nearest=_plan(facts, found.nearest) if found.nearest else None,
+        given=[_placed(facts, space.gpus, name, entry, found.front) for name, entry in given],
+        well_known=[_placed(facts, space.gpus, name, entry, found.front) for name, entry in known],
+    )
+
+
+def _searched(space: Space) -> out.Searched:
+    over = {name: text for name, text in EXTRAS.items() if name in space.over}
+    rest = {name: text for name, text in EXTRAS.items() if name not in space.over}
+    return out.Searched(gpus=space.gpus, batches=list(space.batches), always=ALWAYS, over=over, not_searched=rest)
+
+
+def _counts(tally: Tally) -> out.Counts:
+    return out.Counts(
+        generated=tally.generated,
+        decided=tally.decided,
+        refused=dict(sorted(tally.refused.items())),
+        weights_too_large=tally.memory,
+        too_large=tally.over,
+        bound_misses=dict(sorted(tally.missed.items())),
+        bound_dominated=tally.dominated,
+        priced=tally.priced,
+        priced_missing=dict(sorted(tally.priced_missing.items())),
+    )
+
+
+def _plan(facts: Facts, entry: Entry) -> out.FoundPlan:
+    return out.FoundPlan(
+        strategy=entry.strategy,
+        batch=entry.batch,
+        gpus=int(entry.verdict.vector[0]),
+        figures=dict(entry.verdict.figures),
+        requirements=_requirements(facts, entry.verdict),
+    )
+
+
+def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]:
+    pairs = zip(facts.requirements, verdict.requirements, strict=True)
+    return [
+        out.RequirementFigure(
+            name=asked.name, required=written(asked.comparison, asked.figure), actual=one.actual, miss=one.miss
+        )
+        for asked, one in pairs
+    ]
+
+
+def _reason(facts: Facts, found: Found) -> str:
+    if found.best:
+        met = "that meet every requirement" if facts.requirements else "that fit"
+        so_far = "" if found.is_complete else " of what was decided"
+        return f"of the plans {met}{so_far} it makes an output token with the fewest GPU-seconds"
+    if found.nearest is None:
+        least = found.least_memory
+        return (
+            f"nothing fits: the least that a GPU would hold is {format_share(least)} of it" if least else "nothing fits"
+        )
+    worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
+    return (
+        f"no plan meets every requirement: the nearest misses `{worst.name} {worst.required}` by "
+        f"{format_share(worst.miss or 0.0)}"
+    )
+
+
+def _placed(facts: Facts, most: int, name: str, entry: Entry, front: Sequence[Entry]) -> out.PlacedPlan:
+    verdict = entry.verdict
+    if verdict.code is not None:
+        reason = f"rule {verdict.code}; `dagc explain {verdict.code}` says why"
+        return _without_figures(name, entry, "refused", reason)
+    if verdict.is_over:
+        return _without_figures(
+            name, entry, "does not fit", f"needs {format_share(verdict.memory_share or 0.0)} of a GPU's memory"
+        )
+    gpus = int(verdict.vector[0])
+    if gpus > most:
+        return _without_figures(name, entry, "refused", f"takes {gpus} GPUs, more than the {most} that are searched")
+    ahead = [one for one in front if dominates(one.verdict.vector, verdict.vector)]
+    better = max(ahead, key=lambda one: (factor(verdict.vector, one.verdict.vector), one.rank), default=None)
+    status, reason = _standing(facts, verdict, better)
+    return out.PlacedPlan(
+        name=name,
+        strategy=entry.strategy,
+        status=status,
+        reason=reason,
+        figures=dict(verdict.figures),
+        distance=distance(verdict.vector, [one.verdict.vector for one in front]),
+        better=better.strategy if better else None,
+    )
+
+
+def _without_figures(name: str, entry: Entry, status: Status, reason: str) -> out.PlacedPlan:
+    return out.PlacedPlan(
+        name=name, strategy=entry.strategy, status=status, reason=reason, figures={}, distance=None, better=None
+    )
+
+
+def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Status, str]:
+    missed = [one for one in _requirements(facts, verdict) if one.miss != 0]
+    if missed:
+        words = [f"misses `{one.name} {one.required}` by {format_share(one.miss or 0.0)}" for one in missed]
+        return "misses a requirement", "; ".join(words)
+    return ("behind", _behind(verdict, better)) if better else ("front", "no plan is better")
+
+
+def _behind(verdict: Verdict, better: Entry) -> str:
+    """In which figures another plan is better, and by how much."""
+    words: list[str] = []
+    for name, own, other in zip(OBJECTIVES, verdict.vector, better.verdict.vector, strict=True):
+        if own and own != other:
+            words.append(f"{name} {format_share(abs(other / own - 1))} {'more' if abs(other) > abs(own) else 'less'}")
+    return f"`{better.strategy}` has " + ", ".join(words)

@@ -1,0 +1,63 @@
+"""The Pareto front: candidates of which no other is better in one objective and worse in none.
+
+Vectors are of objectives of which less is better. A bound is a vector that its candidate cannot fall below, so what
+dominates the bound strictly dominates the candidate, and the candidate need not be priced: neither is it on the front,
+nor does it have the same vector as one that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.search.verdict import Vector
+
+Vectors = npt.NDArray[np.float64]
+
+
+def dominates(one: Vector, other: Vector) -> bool:
+    """Whether one vector is worse in nothing, and better in something."""
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+class Front:
+    """The vectors that nothing dominates so far, each once."""
+
+    def __init__(self) -> None:
+        self.vectors: list[Vector] = []
+
+    def add(self, vector: Vector) -> None:
+        """Take a vector in, and drop those that it dominates."""
+        if vector in self.vectors or any(dominates(one, vector) for one in self.vectors):
+            return
+        self.vectors = [one for one in self.vectors if not dominates(vector, one)]
+        self.vectors.append(vector)
+
+    def dominated(self, bounds: Vectors) -> npt.NDArray[np.bool_]:
+        """Which rows of bounds, shape (n, objectives), some vector of the front dominates."""
+        found = np.zeros(len(bounds), dtype=bool)
+        for vector in self.vectors:
+            point = np.array(vector)
+            found |= (bounds >= point).all(axis=1) & (bounds > point).any(axis=1)
+        return found
+
+
+def distance(vector: Vector, front: Sequence[Vector]) -> float:
+    """By how much, as a share, a vector would have to be better in everything to be on the front: 0 for one that is.
+
+    The largest factor by which one vector of the front is better in every objective, less 1. Signs go with each
+    objective, so that a ratio above 1 is better in it.
+    """
+    return max((factor(vector, one) for one in front), default=1.0) - 1.0
+
+
+def factor(vector: Vector, better: Vector) -> float:
+    """The smallest ratio over the objectives that both have, 1 at least."""
+    ratios = [_ratio(a, b) for a, b in zip(vector, better, strict=True) if a and b]
+    return max(min(ratios, default=1.0), 1.0)
+
+
+def _ratio(value: float, better: float) -> float:
+    return better / value if value < 0 else value / better

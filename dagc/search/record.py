@@ -1,0 +1,80 @@
+"""What was priced, in a file: a search that was stopped goes on where it stood.
+
+JSON lines: the first says of which problem, each further one holds a strategy, a batch and its verdict. Lines are added
+as verdicts come, so that a search that is killed loses at most the last one, which is then cut short and not counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.search.verdict import Judged, Verdict
+
+DAMAGED = Code("X501", "bad-search-file")
+FOREIGN = Code("X502", "search-of-another-problem")
+
+Named = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Record:
+    """Verdicts that are known, and the file that they go to."""
+
+    path: Path | None = None
+    known: dict[Named, Verdict] = field(default_factory=dict[Named, Verdict])
+
+    def add(self, found: Sequence[tuple[Named, Verdict]]) -> None:
+        """Keep verdicts, in the file too."""
+        self.known.update(found)
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.writelines(json.dumps([*named, asdict(verdict)]) + "\n" for named, verdict in found)
+
+
+def begin(path: Path, key: str) -> Record | Diagnostic:
+    """The record in a file, or a new one where there is none. Raises OSError where it cannot be had."""
+    if not path.exists() or path.stat().st_size == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"dagc_search": 1, "problem": key}) + "\n", encoding="utf-8")
+        return Record(path)
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    try:
+        head, *lines = [json.loads(line) for line in whole.splitlines()]
+        if head["problem"] != key:
+            return _foreign(path)
+        known = dict(map(_read, lines))
+    except (ValueError, KeyError, TypeError):
+        return _damaged(path)
+    if len(whole) < len(text):
+        path.write_bytes(whole)
+    return Record(path, known)
+
+
+def _read(line: Any) -> tuple[Named, Verdict]:
+    strategy, batch, verdict = line
+    judged = tuple(Judged(**one) for one in verdict["requirements"])
+    figures = tuple((str(name), value) for name, value in verdict["figures"])
+    return (str(strategy), int(batch)), Verdict(verdict["code"], verdict["memory_share"], figures, judged)
+
+
+def _damaged(path: Path) -> Diagnostic:
+    return DAMAGED.at(
+        None,
+        f"`{path}` is no record of a search, or a damaged one",
+        help=("name a file that `dagc search --resume` wrote, or one that does not exist yet",),
+    )
+
+
+def _foreign(path: Path) -> Diagnostic:
+    return FOREIGN.at(
+        None,
+        f"`{path}` is the record of another search",
+        notes=("model, cluster, workload, requirements, engine and the version of dagc have to be the same",),
+        help=("name another file; the search then begins anew",),
+    )

@@ -1,0 +1,127 @@
+"""Candidates of a search mean what their coordinates say, and no bound is above a price."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dagc.driver.judging import Judge, judge_of
+from dagc.driver.pricing import Pricer, Refused
+from dagc.plan.deployment import Phase
+from dagc.search.bounds import Bounds
+from dagc.search.candidate import Candidate, ServicePlan, Shape
+from dagc.search.families import Families
+from dagc.search.space import EXTRAS, Space
+from dagc.search.spelling import spell
+from tests.unit.search_plans import MODEL, PLAN, facts, space
+
+SKEWED = PLAN.replace("output 16", "output 16    routing zipf 1")
+SERVED = PLAN.replace("batch 8", "concurrency 8")
+SLOWED = PLAN.replace("price 2 USD/h", "price 2 USD/h    slow 1 by 20 %")
+DENSE = PLAN.replace("experts 8 { top 2    ffn 2048    shared 1 }", "dense_ffn 4096    experts 0")
+LATENT = "model deepseek-v3 { layers 6 }\ncluster h100-sxm x 12\nworkload { batch 12    prompt 300    output 8 }\n"
+
+
+@cache
+def _known(text: str) -> tuple[Judge, Space, tuple[Shape, ...]]:
+    of = facts(text)
+    judge = Judge("test", Pricer(of))
+    whole = space(of, frozenset(EXTRAS))
+    return judge, whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
+
+
+@st.composite
+def _candidates(draw: st.DrawFn, text: str) -> Candidate:
+    judge, whole, shapes = _known(text)
+    batch = judge.pricer.facts.workload.batch
+    shape = draw(st.sampled_from(shapes))
+    options = draw(st.sampled_from(list(whole.options(shape, Phase.BOTH, batch))))
+    return Candidate((ServicePlan(shape, options),), batch)
+
+
+@pytest.mark.parametrize("text", [PLAN, LATENT, DENSE])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_the_text_of_a_candidate_means_its_coordinates(text: str, data: st.DataObject) -> None:
+    """GPUs, replicas, stages, and every degree, read back by the compiler from the text alone."""
+    candidate = data.draw(_candidates(text))
+    plan = _known(text)[0].pricer.unchecked(spell(candidate))
+    assert not isinstance(plan, Refused)
+    (service,), shape = plan.deployment.services, candidate.services[0].shape
+    assert plan.deployment.gpus == candidate.gpus
+    assert (plan.deployment.replicas, service.stages) == (shape.replicas, shape.stages)
+    attention, experts = service.attention_pool.attention, service.experts_pool.experts
+    assert attention and (attention.dp, attention.cp, attention.tp) == (
+        shape.attention.dp,
+        shape.attention.cp,
+        shape.attention.tp,
+    )
+    assert experts and (experts.ep, experts.tp) == (shape.experts.ep, shape.experts.tp)
+    assert service.options == candidate.services[0].options
+
+
+@pytest.mark.parametrize("text", [PLAN, SKEWED, SERVED, SLOWED, LATENT, DENSE])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_bound_is_above_a_price(text: str, data: st.DataObject) -> None:
+    """Figures against the bound: even and skewed loads, slowed ranks, prompts that come between, pools of experts."""
+    _check(text, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [PLAN, SKEWED, SERVED, SLOWED, LATENT, DENSE])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_bound_is_above_a_price_of_many(text: str, data: st.DataObject) -> None:
+    _check(text, data)
+
+
+@pytest.mark.parametrize("text", [PLAN, LATENT])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_bound_is_above_a_price_of_two_phases(text: str, data: st.DataObject) -> None:
+    """The decode pool begins where the prefill pool ends, on whatever rank of a node that is."""
+    prefill, decode = (data.draw(_candidates(text)) for _ in range(2))
+    services = (
+        replace(prefill.services[0], phase=Phase.PREFILL),
+        replace(decode.services[0], phase=Phase.DECODE),
+    )
+    _bounded(_known(text)[0], Candidate(services, prefill.batch))
+
+
+def _check(text: str, data: st.DataObject) -> None:
+    _bounded(_known(text)[0], data.draw(_candidates(text)))
+
+
+def _bounded(judge: Judge, candidate: Candidate) -> None:
+    verdict = judge.verdict(spell(candidate), candidate.batch)
+    if verdict.code is not None or verdict.is_over:
+        return
+    bounds = Bounds(judge.pricer.facts, lambda asked, phase: judge.least([asked])[0][phase])
+    bound, figures = bounds.of(candidate), dict(verdict.figures)
+    ttft, tpot, rate = figures["ttft"], figures["tpot"], figures["throughput"]
+    assert ttft and tpot and rate
+    assert bound.ttft <= ttft * (1 + 1e-12), spell(candidate)
+    assert bound.tpot <= tpot * (1 + 1e-12), spell(candidate)
+    assert bound.throughput >= rate * (1 - 1e-12), spell(candidate)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_is_kept_between_plans_changes_no_figure(data: st.DataObject) -> None:
+    """A judge that has priced others says of a candidate what a new one says."""
+    candidate = data.draw(_candidates(LATENT))
+    text = spell(candidate)
+    alone = Judge("alone", Pricer(facts(LATENT))).verdict(text, candidate.batch)
+    assert _known(LATENT)[0].verdict(text, candidate.batch) == alone
+
+
+def test_a_refused_degree_is_refused_wherever_it_stands() -> None:
+    """Tp 3 does not divide 8 heads: whole strategies with it are refused for that too, not only the one asked first."""
+    judge = judge_of(facts(MODEL + "cluster h100-sxm x 12\nworkload { batch 12    prompt 128    output 16 }\n"))
+    for text in ("tp 3", "dp 2 < pp 2 < tp 3 > >", "ep 4 ; tp 3", "cp 2 < tp 3 >", "pp 2 [micro 4] < ep 3 < tp 3 > >"):
+        assert judge.refusal(text) == "D301"

@@ -1,0 +1,293 @@
+"""`dagc search`: what is generated, that pruning loses nothing, who does the work, and what is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from dagc.cli.main import main
+from dagc.driver.judging import judge_of
+from dagc.driver.searching import SearchOutcome, Wish, search
+from dagc.export.front_svg import front_svg
+from dagc.export.search_json import SCHEMA, result_bytes, schema_bytes
+from dagc.plan.deployment import Phase
+from dagc.report.search_result import FoundPlan
+from dagc.search.candidate import Candidate, ServicePlan
+from dagc.search.families import Families
+from dagc.search.front import Front, distance
+from dagc.search.spelling import spell
+from dagc.search.verdict import miss_of
+from dagc.source import Source
+from tests.harness.places import ROOT
+from tests.harness.shell import RUN_DAGC
+from tests.unit.search_plans import PLAN, STRATEGIES, facts, space
+
+TEXT = PLAN + STRATEGIES
+
+
+def _run(text: str = TEXT, wish: Wish | None = None) -> SearchOutcome:
+    return search(Source("plan", text), (), Path(), wish or Wish(), lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def pruned() -> SearchOutcome:
+    return _run()
+
+
+@pytest.fixture(scope="module")
+def whole() -> SearchOutcome:
+    return _run(wish=Wish(is_exhaustive=True))
+
+
+def _bytes(outcome: SearchOutcome) -> bytes:
+    assert outcome.result is not None
+    return result_bytes(outcome.result)
+
+
+def test_two_gpus_have_the_strategies_counted_by_hand() -> None:
+    """One GPU has one strategy. On two: `dp 2`; `pp 2` with 2 (the default), 1, 4 and 8 micro-batches of the 8
+    sequences, 4; and one stage of two ranks, whose attention is tp, cp or dp 2 and whose experts are ep 2 (with and
+    without overlap), tp 2 or whole: 3 · 4 = 12. In all 1 + 1 + 4 + 12 = 18.
+    """
+    of = facts()
+    families = Families(space(of, gpus=2), judge_of(of).refusal, 8)
+    texts = [
+        spell(Candidate((ServicePlan(shape, options),), 8))
+        for shape in families.shapes()
+        for options in space(of, gpus=2).options(shape, Phase.BOTH, 8)
+    ]
+    assert len(texts) == len(set(texts)) == families.generated == 18
+    assert {"tp 1", "dp 2", "pp 2 [micro 4]", "ep 2 [overlap 2]", "moe < tp 2 > ; cp 2", "ep 1 ; tp 2"} <= set(texts)
+
+
+def test_a_degree_that_a_rule_refuses_is_counted_with_all_that_has_it() -> None:
+    """8 heads are not cut in 3, nor 8 experts in 9: `D301` and `D203` fall on whole families, and none is built."""
+    of = facts()
+    families = Families(space(of, gpus=9), judge_of(of).refusal, 8)
+    shapes = list(families.shapes())
+    assert not [one for one in shapes if one.attention.tp == 3 or one.experts.ep == 9]
+    assert families.refused["D301"] > 0 and families.refused["D203"] > 0
+    assert families.generated == sum(map(families.members, shapes)) + families.refused.total()
+
+
+def test_what_bounds_close_is_not_on_the_front(pruned: SearchOutcome, whole: SearchOutcome) -> None:
+    """All that an exhaustive search finds, with fewer prices; every strategy of both is accounted for."""
+    assert pruned.result and whole.result
+    assert pruned.result.front == whole.result.front
+    assert pruned.result.given == whole.result.given
+    assert pruned.result.counts.priced < whole.result.counts.priced
+    for result in (pruned.result, whole.result):
+        assert result.is_complete and result.counts.decided == result.counts.generated
+
+
+def test_requirements_are_met_by_all_of_the_front(whole: SearchOutcome) -> None:
+    """The front under requirements has every plan of the front without them that meets them."""
+    found = _run(TEXT + "require { tpot <= 0.9 ms    gpus <= 3 }\n").result
+    assert found and whole.result
+
+    def meets(plan: FoundPlan) -> bool:
+        return plan.gpus <= 3 and (plan.figures["tpot"] or 1) <= 0.9e-3
+
+    assert all(map(meets, found.front))
+    wanted = [plan.strategy for plan in whole.result.front if meets(plan)]
+    assert [plan.strategy for plan in found.front] == wanted != []
+
+
+def test_an_unsatisfiable_requirement_is_named_with_the_least_miss(whole: SearchOutcome) -> None:
+    """No TPOT of 1 us: the nearest plan is that of the least TPOT of all, and the miss is its TPOT / 1 us - 1."""
+    found = _run(TEXT + "require { tpot <= 1 us    ttft <= 1 h }\n")
+    assert found.result and found.result.nearest and whole.result
+    assert not found.result.front and found.plan is None
+    least = min(plan.figures["tpot"] or 1 for plan in whole.result.front)
+    assert found.result.nearest.figures["tpot"] == least
+    assert found.result.nearest.requirements[0].miss == pytest.approx(least / 1e-6 - 1)
+    assert "`tpot <= 1 us`" in found.result.reason
+    assert found.result.counts.priced < whole.result.counts.priced
+
+
+def test_processes_find_the_same_bytes(pruned: SearchOutcome) -> None:
+    assert _bytes(pruned) == _bytes(_run(wish=Wish(workers=2)))
+
+
+def test_the_recommended_plan_compiles_to_the_figures_of_the_search(tmp_path: Path) -> None:
+    """`search`, `compare` and `compile` say the same of it, and it meets what it was searched under."""
+    text = TEXT + "require { ttft <= 1 s    tpot <= 5 ms }\n"
+    outcome = _run(text, Wish(gpus=2, batches=(4, 16)))
+    assert outcome.result and outcome.plan
+    path = tmp_path / "best.moe"
+    path.write_text(outcome.plan, encoding="utf-8")
+    other = tmp_path / "other.moe"
+    other.write_text(text, encoding="utf-8")
+    assert _invoke("compile", str(path), "-o", str(tmp_path / "out")).exit_code == 0
+    summary = json.loads((tmp_path / "out" / "best" / "best" / "summary.json").read_bytes())
+    compared = json.loads(_invoke("compare", str(path), str(other), "--format", "json").stdout)
+    best = outcome.result.front[0]
+    assert {one["name"]: one["values"][0]["value"] for one in compared["figures"]} == {
+        name: value for name, value in best.figures.items() if value is not None
+    }
+    assert compared["plans"][0]["requirements_met"] is True
+    assert summary["phases"]["prefill"]["seconds"] == best.figures["ttft"]
+    assert summary["phases"]["decode"]["seconds"] == best.figures["tpot"]
+    assert summary["throughput"]["output_tokens_per_second"] == best.figures["throughput"]
+    assert summary["cost"]["usd_per_million_output_tokens"] == best.figures["cost_per_million_output_tokens"]
+    assert summary["facts"]["workload"]["batch"] == best.batch
+    assert _invoke("check", str(path)).exit_code == 0
+
+
+def test_a_search_goes_on_from_its_record(tmp_path: Path, pruned: SearchOutcome) -> None:
+    """Stopped after 20 prices and with a last line cut short, it ends as a search that never stopped."""
+    record = tmp_path / "record"
+    first = _run(wish=Wish(most=20, resume=record))
+    assert first.result and not first.result.is_complete
+    record.write_bytes(record.read_bytes()[:-10])
+    assert _bytes(_run(wish=Wish(resume=record))) == _bytes(pruned)
+
+
+def test_a_record_of_another_problem_or_none_is_refused(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    _run(wish=Wish(most=1, resume=record))
+    other = _run(TEXT.replace("prompt 128", "prompt 256"), Wish(resume=record))
+    assert [problem.code.code for problem in other.diagnostics] == ["X502"]
+    record.write_text("no record\n", encoding="utf-8")
+    assert [problem.code.code for problem in _run(wish=Wish(resume=record)).diagnostics] == ["X501"]
+
+
+def test_a_search_without_what_prices_need_says_what_is_missing() -> None:
+    outcome = _run("model x { layers 8 }\ncluster h100-sxm\nstrategy a = tp 2\n")
+    assert [problem.code.code for problem in outcome.diagnostics] == ["X503"]
+    assert "cluster gpus" in outcome.diagnostics[0].message
+
+
+@pytest.mark.slow
+def test_nothing_answers_where_there_is_no_scheduler() -> None:
+    outcome = _run(wish=Wish(dask="tcp://127.0.0.1:1"))
+    assert [problem.code.code for problem in outcome.diagnostics] == ["X504"]
+
+
+def test_files_are_written_and_data_is_as_published(tmp_path: Path) -> None:
+    path = tmp_path / "plan.moe"
+    path.write_text(TEXT, encoding="utf-8")
+    result = _invoke("search", str(path), "-o", str(tmp_path), "--workers", "1", "--format", "json", "--most", "40")
+    assert result.exit_code == 0
+    printed = json.loads(result.stdout)
+    jsonschema.Draft202012Validator(orjson.loads(SCHEMA.read_bytes())).validate(printed)
+    assert sorted(one.name for one in (tmp_path / "plan" / "search").iterdir()) == [
+        "best.moe",
+        "front.svg",
+        "search.json",
+    ]
+    assert json.loads((tmp_path / "plan" / "search" / "search.json").read_bytes()) == printed
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    """When this fails, a model has changed: `python -m dagc.export.search_json` writes the schema anew."""
+    assert SCHEMA.read_bytes() == schema_bytes()
+
+
+def test_the_picture_is_xml_whatever_names_hold(pruned: SearchOutcome) -> None:
+    result = pruned.result
+    assert result
+    hostile = result.model_copy(update={"model": "<script>&"})
+    marks = ElementTree.fromstring(front_svg(hostile)).iter("{http://www.w3.org/2000/svg}rect")
+    assert sum(mark.get("class") == "best" for mark in marks) == 1
+
+
+def test_ctrl_c_ends_a_search_with_what_it_has(tmp_path: Path) -> None:
+    """A signal once something is on record: status 130, a result that says it is not complete, no traceback."""
+    path, record = tmp_path / "plan.moe", tmp_path / "record"
+    path.write_text(TEXT.replace("x 4", "x 8"), encoding="utf-8")
+    arguments = ["search", str(path), "-o", str(tmp_path), "--workers", "2", "--resume", str(record), "--exhaustive"]
+    command = [sys.executable, "-c", RUN_DAGC, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+        while run.poll() is None and not (record.exists() and record.read_text().count("\n") > 1):
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        output, errors = run.communicate(timeout=60)
+    assert run.returncode == 130, errors
+    assert "decided before it stopped" in output
+    assert "Traceback" not in errors
+    assert not json.loads((tmp_path / "plan" / "search" / "search.json").read_bytes())["is_complete"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_that_loses_a_worker_finds_the_same_bytes() -> None:
+    """A real local cluster of two workers; one is killed while it works, and nothing is lost nor counted twice."""
+    distributed = pytest.importorskip("distributed")
+    wanted = _bytes(_run(wish=Wish(is_exhaustive=True)))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        assert _bytes(_run(wish=Wish(is_exhaustive=True, dask=cluster.scheduler_address))) == wanted
+        victim = cluster.workers[0].process.pid
+        killed: list[int] = []
+
+        def kill(what: str, decided: int, _: int) -> None:
+            if what == "pricing" and decided > 30 and not killed:
+                killed.append(victim)
+                os.kill(victim, signal.SIGKILL)
+
+        wish = Wish(is_exhaustive=True, dask=cluster.scheduler_address)
+        assert _bytes(search(Source("plan", TEXT), (), Path(), wish, kill)) == wanted
+        assert killed
+
+
+def test_a_front_keeps_what_nothing_dominates() -> None:
+    """(1, 2) and (2, 1) stand beside each other; (2, 2) is behind both, and falls whenever it comes."""
+    front = Front()
+    for vector in ((2.0, 2.0), (1.0, 2.0), (2.0, 1.0), (2.0, 2.0)):
+        front.add(vector)
+    assert sorted(front.vectors) == [(1.0, 2.0), (2.0, 1.0)]
+
+
+def test_distance_is_the_share_by_which_one_plan_is_better_in_everything() -> None:
+    """Against 100 GPUs, 4 s and 10 tokens/s (negative: more is better) a plan of 50, 3.2 s and 13 is at least 1.25
+    times better: 4 / 3.2. A plan that is worse in one is none to measure by.
+    """
+    own = (100.0, 4.0, -10.0)
+    assert distance(own, [(50.0, 3.2, -13.0), (200.0, 0.1, -99.0)]) == pytest.approx(0.25)
+    assert distance(own, [own]) == 0
+
+
+def test_a_miss_is_relative_to_what_is_required() -> None:
+    """60 ms for at most 50 ms is 20 % too much; 80 tokens/s for at least 100 would have to be 25 % more."""
+    assert miss_of(60, "<=", 50) == pytest.approx(0.2)
+    assert miss_of(80, ">=", 100) == pytest.approx(0.25)
+    assert miss_of(40, "<=", 50) == 0
+
+
+def _invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments))
+
+
+def test_an_engine_refuses_what_it_cannot_express() -> None:
+    """TensorRT-LLM has attention all tp or all dp: `ep 4 ; tp 2`, which is something between, is refused by a rule."""
+    result = _run(PLAN + "engine trtllm\nstrategy mixed = ep 4 ; tp 2\n", Wish(most=1)).result
+    assert result and "trtllm" in (result.engine or "")
+    assert [(one.status, one.reason.split(";")[0]) for one in result.given] == [("refused", "rule D401")]
+
+
+def test_prefill_and_decode_are_tried_on_pools_of_their_own() -> None:
+    """Three GPUs: bounds lose no pair either, and every pair takes the GPUs of both."""
+    wish = Wish(gpus=3, over=frozenset({"phase-pools"}))
+    pruned, whole = _run(wish=wish).result, _run(wish=replace(wish, is_exhaustive=True)).result
+    assert pruned and whole and pruned.front == whole.front
+    pairs = [one for one in pruned.front if one.strategy.startswith("prefill")]
+    assert pairs and all(2 <= one.gpus <= 3 for one in pairs)
+
+
+def test_too_many_pairs_are_refused_before_any_is_made() -> None:
+    """24 GPUs give each phase thousands of services, and pairs of them go into the millions."""
+    outcome = _run(TEXT.replace("x 4", "x 24"), Wish(over=frozenset({"phase-pools"})))
+    assert [problem.code.code for problem in outcome.diagnostics] == ["X505"]
