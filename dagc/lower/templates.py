@@ -30,7 +30,7 @@ def setting(service: Service, phase: Phase) -> Identity:
     layouts = (_cut(service.attention_pool.attention), _cut(pool.experts), pool.role)
     options = service.options
     kept = options.redundant, options.overlap, options.sequence_parallel, options.decode_context
-    return (phase, *layouts, *kept, options.shared_replicated)
+    return (phase, *layouts, *kept, options.shared_replicated, options.shared_beside)
 
 
 def _cut(layout: Layout | None) -> Identity:

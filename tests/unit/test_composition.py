@@ -93,6 +93,15 @@ def test_shared_experts_run_beside_the_dispatch_where_batches_overlap_and_before
     assert "moe.shared.down" in needed(alone, "moe.dispatch")
 
 
+def test_shared_experts_beside_the_dispatch_take_no_time_of_their_own_where_they_are_shorter() -> None:
+    """Of four layers one has experts: the phase is shorter by its shared experts, all of which the dispatch covers."""
+    serial, alone = prefilled(128, "ep 64")
+    beside, _ = prefilled(128, "ep 64 [beside]")
+    shared = sum(time for key, time in alone.items() if "shared" in key)
+    assert 0 < shared < alone["moe.dispatch"]
+    assert serial.makespan - beside.makespan == shared
+
+
 def test_prompts_in_chunks_lengthen_the_interval_between_tokens() -> None:
     """Eight requests a GPU: over 256 steps the seven others have a prompt each, at most what seven prefills take.
 
