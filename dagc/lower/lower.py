@@ -276,7 +276,7 @@ class _StageLowering:
             fill(builder, self.phase.whole(self.sequences))
             return Template(key, tuple(builder.nodes), (builder.last,) * streams)
 
-        identity = (self.sequences, self._pattern, pair, streams)
+        identity = (self.sequences, self._pattern, len(self._batches), pair)
         return Segment(self.phase.templates.get(name, identity, build), 1, None)
 
     def _layer(self, kind: LayerKind, layers: range) -> int:
