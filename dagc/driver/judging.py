@@ -23,7 +23,6 @@ from dagc.search.candidate import Candidate
 from dagc.search.content import content_key
 from dagc.search.spelling import spell
 from dagc.search.verdict import Judged, Verdict, miss_of
-from dagc.timeline.least import least
 
 _JUDGES: dict[str, Judge] = {}
 """The judges of this process, by the content of their facts."""
@@ -63,7 +62,7 @@ class Judge:
         plan, facts = self._cut_plan(cut), self.pricer.facts
         workload = replace(facts.workload, batch=sequences, concurrency=None)
         facts = replace(facts, workload=workload, cluster=replace(facts.cluster, slowed=()))
-        return {phase.graph.phase: least(phase) for phase in self.pricer.phases(replace(plan, facts=facts))}
+        return self.pricer.least(replace(plan, facts=facts))
 
     def _cut_plan(self, cut: Cut) -> Plan:
         """The plan of a cut, for whatever number of sequences."""

@@ -19,9 +19,10 @@ from dagc.cost.reach import judge_reach
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import sized, stops
 from dagc.graph.graph import Graph, PhaseGraph
-from dagc.graph.priced import PricedPhase
+from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.lower.lower import lower, lower_mixed
 from dagc.lower.templates import KnownTemplates
+from dagc.plan.deployment import Phase
 from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
@@ -30,6 +31,7 @@ from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
 from dagc.source import Source
 from dagc.syntax.parser import parse
+from dagc.timeline.least import KnownLeast, least
 from dagc.timeline.schedule import KnownSteps, schedule
 from dagc.timeline.timeline import Timeline
 
@@ -79,6 +81,7 @@ class _Known:
     templates: KnownTemplates = field(default_factory=KnownTemplates)
     costs: KnownCosts = field(default_factory=KnownCosts)
     steps: KnownSteps = field(default_factory=KnownSteps)
+    least: KnownLeast = field(default_factory=KnownLeast)
     timelines: dict[object, tuple[PricedPhase, Timeline | Diagnostic]] = field(
         default_factory=dict[object, "tuple[PricedPhase, Timeline | Diagnostic]"]
     )
@@ -120,11 +123,11 @@ class Pricer:
             return timelines
         return assess(plan, memory, timelines, self._mixed(plan))
 
-    def phases(self, plan: Plan) -> tuple[PricedPhase, ...]:
-        """The phases of all classes of replicas with their costs, not scheduled."""
+    def least(self, plan: Plan) -> dict[Phase, Picoseconds]:
+        """Least times of the layers of each phase, for a plan of one stage and one size of micro-batch."""
         self._trim()
-        graph = lower(plan, self._known.templates)
-        return tuple(price(phase, plan, self._known.costs) for phase in graph.classes)
+        known, graph = self._known, lower(plan, self._known.templates)
+        return {phase.phase: least(price(phase, plan, known.costs), known.least) for phase in graph.classes}
 
     def forget_times(self) -> None:
         """Forget the schedules, and keep templates with their costs."""

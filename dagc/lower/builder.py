@@ -57,6 +57,10 @@ class TemplateBuilder:
     nodes: list[Node] = field(default_factory=list[Node])
     _previous: dict[int, int] = field(default_factory=dict[int, int])
 
+    def begun(self, key: str) -> TemplateBuilder:
+        """Another template that begins as this one does."""
+        return TemplateBuilder(key, self.span, list(self.nodes), dict(self._previous))
+
     @property
     def last(self) -> int:
         """The node added last, or the template's input."""

@@ -36,7 +36,7 @@ from dagc.lower.popularity import popularity_ranks, slot_chances
 from dagc.lower.recurrent import add_recurrent
 from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
-from dagc.lower.templates import KnownTemplates, Templates, setting
+from dagc.lower.templates import KnownTemplates, Templates, experts_setting, setting
 from dagc.lower.topology import Placement, place
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
@@ -276,12 +276,14 @@ class _StageLowering:
             fill(builder, self.phase.whole(self.sequences))
             return Template(key, tuple(builder.nodes), (builder.last,) * streams)
 
-        return Segment(self.phase.templates.get(name, (self.sequences, self._pattern, pair), build), 1, None)
+        identity = (self.sequences, self._pattern, len(self._batches), pair)
+        return Segment(self.phase.templates.get(name, identity, build), 1, None)
 
     def _layer(self, kind: LayerKind, layers: range) -> int:
         is_drawn = kind.ffn is FfnKind.MOE and self.phase.plan.facts.workload.is_skewed
         drawn = layers if is_drawn else None
-        name = _layer_name(kind)
+        name, streams = _layer_name(kind), len(self._batches)
+        experts = experts_setting(self.phase.service) if kind.ffn is FfnKind.MOE else ()
 
         def build(key: str) -> Template:
             batches = self._batches
@@ -291,21 +293,31 @@ class _StageLowering:
                 return builders[0].template()
             return interleave(key, (builders[0].nodes, builders[1].nodes))
 
-        return self.phase.templates.get(name, (self.sequences, self._pattern, drawn, kind), build)
+        identity = (self.sequences, self._pattern, streams, drawn, kind, experts)
+        return self.phase.templates.get(name, identity, build)
 
     def _fill_layer(
         self, key: str, kind: LayerKind, batch: Batch, drawn: range | None, beside: bool
     ) -> TemplateBuilder:
-        builder = TemplateBuilder(key, self.stage.span)
-        if kind.attention:
-            add_attention(builder, self.stage, batch, kind)
-        elif kind.recurrent:
-            add_recurrent(builder, self.stage, batch, kind.recurrent)
+        builder = self._mixer(kind, batch).begun(key)
         if kind.ffn is FfnKind.MOE:
             add_moe(builder, self.stage, batch, self._choice(drawn), beside)
         elif kind.ffn is FfnKind.DENSE:
             add_dense_ffn(builder, self.stage, batch)
         return builder
+
+    def _mixer(self, kind: LayerKind, batch: Batch) -> TemplateBuilder:
+        """What mixes tokens, with which a layer begins."""
+        load = (batch.sequences.tobytes(), batch.tokens.tobytes(), self.phase.riding)
+        identity = (*self.phase.templates.setting, self._pattern, kind.mixer, kind.window, *load)
+        known = self.phase.known.mixers
+        if identity not in known:
+            builder = known[identity] = TemplateBuilder("", self.stage.span)
+            if kind.attention:
+                add_attention(builder, self.stage, batch, kind)
+            elif kind.recurrent:
+                add_recurrent(builder, self.stage, batch, kind.recurrent)
+        return known[identity]
 
     def _choice(self, drawn: range | None) -> Choice:
         """How tokens choose experts in these layers; None where all layers are alike."""

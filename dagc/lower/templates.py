@@ -2,7 +2,8 @@
 
 A template depends on the phase, the layouts and options of its service, the micro-batch, and on how its ranks lie on
 nodes; nothing else of a strategy changes it. `KnownTemplates` keeps what was built by all of that, for plans of one
-model whose workloads differ in the number of sequences alone: who prices many strategies builds few templates.
+model whose workloads differ in the number of sequences alone: who prices many strategies builds few templates. Only
+layers with experts depend on how these are cut, and their attention does not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from dagc.graph.graph import Template
+from dagc.lower.builder import TemplateBuilder
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.layout import Layout
 
@@ -19,18 +21,26 @@ Identity = tuple[object, ...]
 
 @dataclass(slots=True)
 class KnownTemplates:
-    """Templates of plans that were lowered before. The nodes of one keep the spans of the plan that built them."""
+    """Templates of plans that were lowered before, and what layers begin with: nodes, and the last one of each team.
+
+    The nodes of one keep the spans of the plan that built them.
+    """
 
     found: dict[Identity, Template] = field(default_factory=dict[Identity, Template])
+    mixers: dict[Identity, TemplateBuilder] = field(default_factory=dict[Identity, TemplateBuilder])
 
 
 def setting(service: Service, phase: Phase) -> Identity:
     """What all templates of a phase of a service depend on, beside the model and the workload."""
-    pool = service.experts_pool
-    layouts = (_cut(service.attention_pool.attention), _cut(pool.experts), pool.role)
     options = service.options
-    kept = options.redundant, options.overlap, options.sequence_parallel, options.decode_context
-    return (phase, *layouts, *kept, options.shared_replicated, options.shared_beside)
+    return (phase, _cut(service.attention_pool.attention), options.sequence_parallel, options.decode_context)
+
+
+def experts_setting(service: Service) -> Identity:
+    """What layers with experts depend on beyond that."""
+    pool, options = service.experts_pool, service.options
+    shared = options.shared_replicated, options.shared_beside
+    return (_cut(pool.experts), pool.role, options.redundant, options.overlap, *shared)
 
 
 def _cut(layout: Layout | None) -> Identity:

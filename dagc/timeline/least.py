@@ -9,6 +9,7 @@ depends on where ranks lie, a path of computation alone is a bound for every pla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,15 +26,32 @@ _NEVER = -(1 << 61)
 """When what depends on nothing would have started: it lies on no path."""
 
 
-def least(priced: PricedPhase) -> Picoseconds:
+Costs = tuple[NodeCost, ...]
+
+
+@dataclass(slots=True)
+class KnownLeast:
+    """Least times of layers that were looked at before; held with the costs, by which they are known."""
+
+    found: dict[int, tuple[Costs, Picoseconds]] = field(default_factory=dict[int, "tuple[Costs, Picoseconds]"])
+
+    def of(self, template: Template, costs: Costs) -> Picoseconds:
+        """Those of one template, shape (copies or 1, 4)."""
+        if id(costs) not in self.found:
+            self.found[id(costs)] = costs, _layer(template, costs)
+        return self.found[id(costs)][1]
+
+
+def least(priced: PricedPhase, known: KnownLeast | None = None) -> Picoseconds:
     """Least times of the layers before each, shape (4, layers + 1), so that layers a to b take column b less column a.
 
-    The phase has one stage and one size of micro-batch.
+    The phase has one stage and one size of micro-batch. `known` are those of phases that share costs with this one.
     """
+    known = known or KnownLeast()
     rows = [np.zeros((1, 4), dtype=np.int64)]
     for segment in priced.graph.programs[0][0].segments:
         if segment.first_layer is not None:
-            each = _layer(priced.graph.templates[segment.template], priced.costs[segment.template])
+            each = known.of(priced.graph.templates[segment.template], priced.costs[segment.template])
             rows.append(np.broadcast_to(each, (segment.count, 4)))
     return np.cumsum(np.concatenate(rows), axis=0).T
 
