@@ -20,7 +20,7 @@ WORST = {
     "large collectives": 0.065,
     "small collectives": 0.055,
     "expert exchange": 0.055,
-    "layers": 0.115,
+    "layers": 0.105,
     "static batch": 0.100,
     "static batch, one GPU": 0.265,
     "serving": 0.130,
