@@ -9,6 +9,9 @@ Turns a communication's bytes and groups into seconds by rank. Who carries it (`
     dispatch and combine         kernels like DeepEP's, normal in prefill, low-latency in decode; an all-to-all of NCCL
                                  with `collectives nccl`
 
+Where a device states a `launch`, hosts launch one by one, and members of a group come to it `LAUNCHES_APART` of them
+apart. A send and a receive wait for each other in the schedule instead.
+
 Costs are by group, each member of a group has its group's, and S is that of the member with most. Loads by copy and
 rank give costs by copy and rank. All groups run at once, each GPU with its share of the node's adapters. Not modelled:
 contention with other exchanges and with computation.
@@ -50,9 +53,10 @@ def collective_cost(communication: Communication, fabric: Fabric) -> NodeCost:
         return FREE
     load = _group_bytes(communication.bytes, groups)
     terms, chosen = _terms(communication, load, fabric)
-    seconds = terms.seconds
+    waited = terms.latency + (0.0 if pair else fabric.arrival_seconds)
+    seconds = terms.bandwidth + waited
     slowest = int(seconds.argmax())
-    latency = _at(terms.latency, seconds, slowest)
+    latency = _at(waited, seconds, slowest)
     bound = Bound.NETWORK if seconds.flat[slowest] >= 2 * latency else Bound.LATENCY
     shown = Shown(communication, _at(load, seconds, slowest), slowest % seconds.shape[-1], latency)
     return node_cost(

@@ -26,6 +26,8 @@ def exchange_text(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
     groups = communication.groups
     nodes, local = int(groups.nodes[shown.group]), int(groups.local[shown.group])
     latency = f"latency {format_seconds(shown.latency)}"
+    if fabric.arrival_seconds and communication.pattern not in (Pattern.SEND, Pattern.RECEIVE):
+        latency += f" with {format_seconds(fabric.arrival_seconds)} until all hosts have launched"
     if communication.pattern in (Pattern.SEND, Pattern.RECEIVE):
         wires = _wires(fabric, chosen, nodes, 1)
         return f"{communication.pattern} of {format_bytes(shown.load)}: {wires}, {latency}"

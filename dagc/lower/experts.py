@@ -15,8 +15,9 @@ from the attention's layout to the experts' and back (see `routing` for the load
 - where all ranks of an expert group hold the same tokens, vLLM, SGLang and TensorRT-LLM send none: each rank computes
   its experts' part of every token, and an all-reduce over ep and tp sums them (`MoeLayer.sums_experts`).
 
-Shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it. Partial sums of
-shared and routed experts are added before one all-reduce where both are cut over the same ranks.
+Shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it, where the plan says so
+and where two micro-batches hide each other's exchanges. Partial sums of shared and routed experts are added before one
+all-reduce where both are cut over the same ranks.
 """
 
 from __future__ import annotations

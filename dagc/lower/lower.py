@@ -287,7 +287,8 @@ class _StageLowering:
 
         def build(key: str) -> Template:
             batches = self._batches
-            builders = [self._fill_layer(key, kind, batch, drawn, beside=len(batches) > 1) for batch in batches]
+            beside = len(batches) > 1 or self.stage.options.shared_beside
+            builders = [self._fill_layer(key, kind, batch, drawn, beside) for batch in batches]
             if len(builders) == 1:
                 return builders[0].template()
             return interleave(key, (builders[0].nodes, builders[1].nodes))

@@ -39,7 +39,8 @@ def setting(service: Service, phase: Phase) -> Identity:
 def experts_setting(service: Service) -> Identity:
     """What layers with experts depend on beyond that."""
     pool, options = service.experts_pool, service.options
-    return (_cut(pool.experts), pool.role, options.redundant, options.overlap, options.shared_replicated)
+    shared = options.shared_replicated, options.shared_beside
+    return (_cut(pool.experts), pool.role, options.redundant, options.overlap, *shared)
 
 
 def _cut(layout: Layout | None) -> Identity:

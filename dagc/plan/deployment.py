@@ -84,6 +84,7 @@ class Options:
     sequence_parallel: bool = False
     decode_context: int = 1
     shared_replicated: bool = False
+    shared_beside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

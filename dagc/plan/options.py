@@ -75,6 +75,7 @@ OPTIONS: Mapping[str, OptionForm] = {
             "shared replicated",
             lambda v: _is_word(v, ("sharded", "replicated")),
         ),
+        OptionForm("beside", frozenset({AxisKind.EP, ScopeKind.MOE}), "no value", "beside", lambda v: not v),
         OptionForm("device", _ALL_SCOPES, "the name of a device", "device h20", _is_word),
     )
 }
@@ -127,6 +128,8 @@ def _read(options: Options, option: Option) -> Options:
             return replace(options, decode_context=numbers[0])
         case "shared":
             return replace(options, shared_replicated=_text(option) == "replicated")
+        case "beside":
+            return replace(options, shared_beside=True)
         case _:
             return options
 

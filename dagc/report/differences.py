@@ -40,6 +40,7 @@ _WHY = {
     "experts dp": "copies of the experts, each for a part of the tokens",
     "micro": "micro-batches in flight: more of them shorten the bubble, and each is less work at once",
     "redundant": "copies of popular experts: more memory, more even load",
+    "beside": "the shared experts beside the dispatch",
     "overlap": "a micro-batch in two halves, the messages of one behind the computation of the other",
     "sequence parallel": "an all-reduce becomes a reduce-scatter and an all-gather",
     "dcp": "the cache of a sequence in parts over the tp ranks",
@@ -117,6 +118,7 @@ def _service(plan: Plan, service: Service) -> Row:
         "sequence parallel": "yes" if options.sequence_parallel else "no",
         "dcp": options.decode_context,
         "shared experts": "replicated" if options.shared_replicated else "sharded",
+        "beside": "yes" if options.shared_beside else "no",
     }
     return {name: str(value) for name, value in own.items()}
 

@@ -77,6 +77,7 @@ def _cluster(cluster: ClusterSpec) -> Data:
 
 
 def _device(device: DeviceSpec) -> Data:
+    """`launch_seconds` is how far apart a host launches operators; 0 where steps are launched whole."""
     return {
         "name": device.name,
         "source": device.source,
@@ -85,6 +86,7 @@ def _device(device: DeviceSpec) -> Data:
         "flops": {dtype.value: peak for dtype, peak in device.flops.items()},
         "compute_efficiency": device.compute_efficiency,
         "memory_efficiency": device.memory_efficiency,
+        "launch_seconds": device.launch_seconds,
     }
 
 

@@ -138,6 +138,9 @@ measured - 1; of a kind the table shows the median and the mean of its size, and
 sign, over the cases to which no coefficient was fitted. The last column is the median of the others, which say `fit`
 below: rows of a table that a fit used, or serving runs of the half that it used. Each case is a plan, in
 `dagc/catalog/measured/cases.csv`, with its source.
+
+The band of a phase, `±` in what `dagc compile` prints, is a middling error and no limit: half of such cases are meant
+to lie inside it, and three in four inside twice of it. The line below the table counts them.
 """
 
 _HEAD = ("case", "metric", "measured", "predicted", "error", "", "source")

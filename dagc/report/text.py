@@ -137,6 +137,7 @@ def _phases(phases: Phases) -> Iterator[str]:
     decode = phases.decode
     step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
     yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode)])
+    yield _row("±", "holds half of the measured cases, and twice of it three in four")
 
 
 def _banded(phase: Phase) -> str:

@@ -106,7 +106,8 @@ def _pipeline_options(options: Options) -> list[str]:
 def _expert_options(options: Options) -> list[str]:
     found = [f"redundant {options.redundant}"] if options.redundant else []
     found += [f"overlap {options.overlap}"] if options.overlap > 1 else []
-    return [*found, "shared replicated"] if options.shared_replicated else found
+    found += ["shared replicated"] if options.shared_replicated else []
+    return [*found, "beside"] if options.shared_beside else found
 
 
 def _shard_options(options: Options) -> list[str]:

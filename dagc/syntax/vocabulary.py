@@ -31,5 +31,5 @@ WORD_VALUED = frozenset({
 CONTINUATIONS = frozenset({"margin", "every", "x", "choice", "by", "seed"})
 """Words that go on with the entry they stand in: `ttft 35 ms margin 1.43`, `window 128 every 2`, `slow 5 by 10 %`."""
 
-FLAGS = frozenset({"sp"})
+FLAGS = frozenset({"sp", "beside"})
 """Names that need no value."""

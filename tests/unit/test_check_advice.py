@@ -59,6 +59,7 @@ LIMITS = [
     (SHAPED, "ep 2 [overlap 2]", "ep 1 [overlap 2]", "W130", "no exchange"),
     (SHAPED.replace("6144", "6144    shared 1"), "ep 2 [shared replicated]", "", "W130", ""),
     (SHAPED, "ep 2", "ep 2 [shared replicated]", "W130", "no shared experts"),
+    (SHAPED, "ep 2", "ep 2 [beside]", "W130", "no shared experts"),
     (MOE, "prefill < tp 2 > | decode < tp 2 >", "prefill < tp 2 [dcp 2] > | decode < tp 2 >", "W130", "decod"),
     (MOE, "pp 1 [micro 1]", "pp 1 [micro 2]", "W131", "read 2 times"),
     (MOE, "pp 4 [micro 4]", "pp 4 [micro 3]", "W132", "`micro 4` or more"),

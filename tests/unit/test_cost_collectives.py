@@ -65,6 +65,13 @@ def test_formula(pattern: Pattern, over: Groups, expected: float) -> None:
     assert microseconds(pattern, 8e6, over) == pytest.approx(expected, abs=1e-3)
 
 
+def test_members_whose_hosts_launch_one_by_one_come_three_launches_apart() -> None:
+    """35 us of bytes and 7 steps of 1 us, and 3 · 8 us until the last is there; a send waits for its receive anyway."""
+    eager = replace(CLUSTER, device=replace(DEVICE, launch_seconds=8e-6))
+    assert microseconds(Pattern.ALL_GATHER, 8e6, ONE_NODE, eager) == pytest.approx(35 + 7 + 24)
+    assert microseconds(Pattern.SEND, 8e6, groups([[0]], [1], [1]), eager) == pytest.approx(40 + 1)
+
+
 def test_engines_reduce_small_messages_in_one_shot_and_larger_ones_in_two() -> None:
     """8 ranks of a node: 7 · 8 kB / 200 GB/s + 1 us; 2·7/8 · 8 MB / 200 GB/s + 2 us; past 8 MiB NCCL's ring."""
     assert microseconds(Pattern.ALL_REDUCE, 8e3, ONE_NODE, ENGINE) == pytest.approx(0.28 + 1)

@@ -10,14 +10,17 @@ import jsonschema
 import orjson
 import pytest
 
+from dagc.driver.checking import check
 from dagc.export.summary_json import SCHEMA, schema_bytes, to_json_bytes
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.report.assemble import summarize
 from dagc.report.assess import assess
+from dagc.report.facts import facts_data
 from dagc.report.structure import structure
 from dagc.report.summary import Summary
 from dagc.report.text import render_text
+from dagc.source import Source
 from tests.unit.report_plans import plan
 from tests.unit.test_check_priced import memory
 from tests.unit.test_report_metrics import timeline
@@ -136,3 +139,19 @@ def test_a_check_does_not_load_pydantic() -> None:
     """The modules that `dagc check` needs of the report; the models of the whole summary are for `dagc compile`."""
     program = "import sys, dagc.report.structure, dagc.check.priced; sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_text_says_once_what_its_bands_hold() -> None:
+    text = render_text(whole())
+    assert text.count("half of the measured cases") == 1
+    assert sum(line.count("±") for line in text.splitlines()) == 3
+
+
+def test_facts_say_how_far_apart_a_host_launches() -> None:
+    """None where steps are launched whole; what the plan states otherwise."""
+    graphs, eager = (
+        facts_data(check(Source("p.moe", f"cluster h100-sxm x 8 {{ node 8 {launch} }}\nep 8\n")).checked[0].plan.facts)
+        for launch in ("", "device { launch 8 us }")
+    )
+    assert graphs["cluster"]["device"]["launch_seconds"] == 0
+    assert eager["cluster"]["device"]["launch_seconds"] == 8e-6

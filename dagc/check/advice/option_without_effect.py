@@ -32,3 +32,4 @@ def _reasons(plan: Plan, service: Service) -> Iterator[tuple[str, str]]:
         yield "overlap", "there is no exchange with experts on other ranks to hide"
     if model.experts is not None and not model.experts.shared_ffn:
         yield "shared", f"{model.name} has no shared experts"
+        yield "beside", f"{model.name} has no shared experts"
