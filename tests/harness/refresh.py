@@ -1,8 +1,8 @@
-"""Writes anew what the README shows of commands: `python -m tests.harness.refresh`, to read through before a commit.
+"""Writes anew what the pages show of commands: `python -m tests.harness.refresh`, to read through before a commit.
 
-Each console block is run, and what a command prints replaces what stood below it. Where an ellipsis stood for lines, it
-stays, with as many lines before and after it as before. The flowchart and the showcase are made again too, and so are
-the answers to the queries in the page on the trace.
+Each console block of the README and of the page on verdicts is run, and what a command prints replaces what stood below
+it. Where an ellipsis stood for lines, it stays, with as many lines before and after it as before. The flowchart and the
+showcase are made again too, and so are the answers to the queries in the page on the trace.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from tests.harness.places import EXAMPLES, README, ROOT
 from tests.harness.queries import answer
 from tests.harness.traceprocessor import TraceProcessor
 
-_BLOCK = re.compile(r"^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^(?P<fence>```console(?: slow)?)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLOWCHART = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
 _QUERY = re.compile(r"(?P<query>^```sql\n(?P<sql>.*?)^```\n\n```text\n).*?^```$", re.MULTILINE | re.DOTALL)
 TRACE_PAGE = ROOT / "docs" / "trace.md"
+VERDICTS_PAGE = ROOT / "docs" / "verdicts.md"
 
 
 def refreshed(block: str, directory: Path) -> str:
@@ -40,6 +41,11 @@ def _step(part: str, directory: Path) -> str:
     return command + _abridged(step.expected, outcome.output.rstrip("\n"))
 
 
+def with_consoles(page: str, directory: Path) -> str:
+    """A page with what the commands of its console blocks print now."""
+    return _BLOCK.sub(lambda found: f"{found['fence']}\n{refreshed(found['text'], directory)}```", page)
+
+
 def _abridged(expected: str, printed: str) -> str:
     """What is printed, with the ellipses that stood in what was expected."""
     old, new = expected.rstrip("\n").split("\n"), [line.rstrip() for line in printed.split("\n")]
@@ -53,12 +59,12 @@ def _abridged(expected: str, printed: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the README and the pictures of the showcase."""
+    """Rewrite the pages and the pictures of the showcase."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "examples").symlink_to(EXAMPLES)
-        text = README.read_text(encoding="utf-8")
-        text = _BLOCK.sub(lambda found: f"```console\n{refreshed(found['text'], directory)}```", text)
+        VERDICTS_PAGE.write_text(with_consoles(VERDICTS_PAGE.read_text(encoding="utf-8"), directory), encoding="utf-8")
+        text = with_consoles(README.read_text(encoding="utf-8"), directory)
         plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
         shell.run_dagc("export", str(plan), "--format", "mermaid", "-o", name, cwd=directory)
         chart = (directory / plan.stem / "main" / "graph.mmd").read_text(encoding="utf-8")

@@ -1,0 +1,42 @@
+"""The page of verdicts: its console blocks run, and its arithmetic bounds what the search finds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.harness import shell
+from tests.harness.markdown import Block, fenced_blocks
+from tests.harness.places import EXAMPLES, ROOT
+
+PAGE = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
+CONSOLE = [block for block in fenced_blocks(PAGE) if block.language == "console"]
+
+
+def cases() -> list[object]:
+    """The blocks; a search that takes tens of seconds is labelled `slow`."""
+    return [
+        pytest.param(block, marks=[pytest.mark.slow] if "slow" in block.labels else [], id=f"line-{block.line}")
+        for block in CONSOLE
+    ]
+
+
+@pytest.mark.parametrize("block", cases())
+def test_a_console_block_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    assert shell.complaints(block.text, tmp_path) == []
+
+
+def test_no_plan_found_is_faster_than_arithmetic() -> None:
+    """A GPU of 240 effective TFLOP/s, over the operations of an input token that the page counts from the shapes."""
+    layers, hidden, kv, ffn, prompt = 16, 2048, 8 * 64, 6144, 10240
+    attention = 2 * hidden * hidden + 2 * hidden * kv
+    experts = 2 * 3 * hidden * ffn
+    scores = 4 * (prompt // 2) * hidden
+    most = 400e12 * 0.6 / (layers * (2 * (attention + experts) + scores))
+    assert f"{most / 1e3:.0f}" == "70"
+    (miss,) = re.findall(r"✗ throughput >= 100 tokens/ms per gpu: misses by ([\d.]+) %", PAGE)
+    assert 100e3 / (1 + float(miss) / 100) < most
+    assert "= 70 tokens/ms" in PAGE
