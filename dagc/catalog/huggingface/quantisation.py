@@ -103,7 +103,7 @@ def _integer(table: Mapping[str, Any], bits: str, group: str, zeros: bool) -> St
     """Integers in groups along a row, each group with a bf16 scale, and a zero point where the method has one."""
     width, size = table.get(bits), table.get(group)
     types: Mapping[object, Dtype] = {4: Dtype.INT4, 8: Dtype.INT8}
-    if width not in types:
+    if not isinstance(width, int) or width not in types:
         raise Lacking(f"{_FIELD}.{bits}", f"is {width!r}; known are 4, 8")
     dtype = types[width]
     if not isinstance(size, int) or size <= 0:
@@ -130,7 +130,7 @@ def _group(table: Mapping[str, Any]) -> Stored:
 def _small_float(group: object) -> Stored:
     """Four-bit floats in groups of 16 are nvfp4, of 32 mxfp4."""
     types: Mapping[object, Dtype] = {16: Dtype.NVFP4, 32: Dtype.MXFP4}
-    if group not in types:
+    if not isinstance(group, int) or group not in types:
         raise Lacking(f"{_FIELD}.group_size", f"is {group!r} for a four-bit type; known are 16, 32")
     return Stored(types[group])
 
