@@ -116,7 +116,7 @@ def _shares(taken: Bytes) -> Bytes:
 def _by_block(values: Bytes, blocks: Ranks, count: int) -> Bytes:
     """Sums by group and block, shape (groups, count)."""
     groups = count * np.arange(len(values), dtype=np.int64)[:, None]
-    found: Bytes = np.bincount((groups + blocks).ravel(), values.ravel(), len(values) * count)
+    found = np.asarray(np.bincount((groups + blocks).ravel(), values.ravel(), len(values) * count), dtype=np.float64)
     return found.reshape(-1, count)
 
 
