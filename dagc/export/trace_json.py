@@ -19,6 +19,9 @@ from dagc.export.slice_table import ABSENT, Column, SliceTable
 from dagc.export.trace_parts import Process, trace_parts
 from dagc.export.tracks import Traced
 
+_WORK = ("flops", "bytes")
+"""Numbers of a slice that are the same in many places; the others say which place it is."""
+
 
 def trace_json(traced: Traced, ranks: RankSelection | None = None) -> Iterator[bytes]:
     """The trace in pieces; JSON when joined."""
@@ -89,17 +92,26 @@ def _rests(table: SliceTable, rows: Column, tails: list[bytes]) -> Iterator[byte
 
 
 def _told(table: SliceTable, rows: Column, tails: list[bytes]) -> Iterator[bytes]:
-    """Name, category and arguments of some rows. Ranks that do the same say the same, so it is written once."""
-    named = table.named
+    """Name, category and arguments of some rows: what is shared by a label, by a place, and by equal work."""
+    places = _numbers(table, rows, [name for name in table.named if name not in _WORK])
+    works = _numbers(table, rows, [name for name in table.named if name in _WORK])
+    for label, place, work in zip(table["label"][rows].tolist(), places, works, strict=True):
+        yield tails[label] + place + work
+
+
+def _numbers(table: SliceTable, rows: Column, names: list[str]) -> list[bytes]:
+    """Arguments that are numbers, of some rows; few differ, and each is written once."""
+    if not names:
+        return [b""] * rows.size
+    columns: list[list[int]] = [table[name][rows].tolist() for name in names]
     known: dict[tuple[int, ...], bytes] = {}
-    columns: list[list[int]] = [table[name][rows].tolist() for name in ("label", *named)]
+    found: list[bytes] = []
     for row in zip(*columns, strict=True):
         if row not in known:
-            pairs = zip(named, row[1:], strict=True)
-            known[row] = (
-                tails[row[0]] + "".join(f',"{name}":{value}' for name, value in pairs if value != ABSENT).encode()
-            )
-        yield known[row]
+            pairs = zip(names, row, strict=True)
+            known[row] = b"".join(b',"%b":%d' % (name.encode(), value) for name, value in pairs if value != ABSENT)
+        found.append(known[row])
+    return found
 
 
 def _arrow(flow: int, pid: int, tid: int, start: int) -> bytes:
