@@ -4,6 +4,9 @@ Turns the program of a team into nodes in program order, numbered from 1: what a
 microseconds stand for durations. A computation takes at least one, and what that is too much or too little is made up
 for by those that follow it on the rank, so that a rank computes as long as it should to half a microsecond wherever
 operators take one on average. What communication takes is the network's to say.
+
+What is there for the order alone is among `ctrl_deps`, and among `data_deps` too: there are readers that look at these
+only, and without the order ranks would come to the collectives of a group in different orders and never end.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ class RankTrace:
 
     def _entries(self, entries: tuple[Entry, ...], time: int, tags: int) -> Iterator[bytes]:
         for entry in entries:
-            waits = self._before(entry.order), self._before(entry.data)
+            waits = _waits(self._before(entry.order), self._before(entry.data))
             if entry.exchange is None:
                 yield self._one(entry, time, waits)
             else:
@@ -126,7 +129,7 @@ class RankTrace:
             far = int(ranks[peer])
             ends = (own, far) if sends else (far, own)
             yield self._write(titled, waits, micros, wire.message(size, *ends, exchange.tag + tags))
-            waits = (self._next - 1,), ()
+            waits = _waits((self._next - 1,), ())
 
     def _parts(self, exchange: Exchange, sends: bool, time: int) -> Iterator[tuple[int, int]]:
         """Local rank at the other end, and bytes. Senders begin with different receivers, and a receiver takes
@@ -167,6 +170,11 @@ def _title(key: str, layer: int | None, micro_batch: int, step: int, kind: wire.
     of_layer = "" if layer is None else f" layer {layer}"
     of_step = f" step {step:+}" if step else ""
     return wire.title(f"{key}{of_layer} micro-batch {micro_batch}{of_step}", kind)
+
+
+def _waits(order: tuple[int, ...], data: tuple[int, ...]) -> wire.Waits:
+    """What stands among `ctrl_deps`, and what among `data_deps`."""
+    return order, tuple(sorted({*order, *data}))
 
 
 def _rounded_up(duration: int) -> int:

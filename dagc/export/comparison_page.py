@@ -19,14 +19,14 @@ from dagc.timeline.timeline import Run, Timeline
 from dagc.units import format_seconds
 
 _LABEL, _WIDTH, _ROW, _GAP = 90, 900, 18, 26
-_COLOURS = ("#4878a8", "#9cbcd8", "#d08040", "#ecc49c")
-"""Micro-batches by turns; two shades each would say nothing more."""
+_TONES = ("#5d6773", "#aab3bd", "#7f8a96", "#ccd2d9")
+"""Micro-batches by turns, in greys: colours tell elsewhere what bounds an operator."""
 _NARROW = 0.2
 _OK = {True: " ✓", False: " ✗", None: ""}
 _STYLE = (
-    "body{font:14px sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
-    "td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}.best{font-weight:bold}"
-    "code{white-space:pre-wrap}svg{display:block;margin:1em 0}"
+    ":root{color-scheme:light dark}body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}"
+    "td,th{padding:.2em .8em;border-bottom:1px solid #8886;text-align:left}.best{font-weight:bold}"
+    "code{white-space:pre-wrap}svg{display:block;margin:1em 0}svg text{fill:currentColor}"
 )
 
 
@@ -119,9 +119,9 @@ def _drawing(title: str, timeline: Timeline, scale: float) -> str:
 def _rectangle(block: _Block, y: int, scale: float) -> str:
     x, width = _LABEL + block.start * scale, (block.end - block.start) * scale
     times = f"{format_seconds(block.start / PICOSECONDS)} to {format_seconds(block.end / PICOSECONDS)}"
-    colour = _COLOURS[block.micro_batch % len(_COLOURS)]
+    tone = _TONES[block.micro_batch % len(_TONES)]
     name = f"micro-batch {block.micro_batch}, {block.name}: {times}"
-    shape = f'x="{x:.2f}" y="{y}" width="{width:.2f}" height="{_ROW - 3}" fill="{colour}"'
+    shape = f'x="{x:.2f}" y="{y}" width="{width:.2f}" height="{_ROW - 3}" fill="{tone}"'
     return f"<rect {shape}><title>{escape(name)}</title></rect>"
 
 

@@ -1,10 +1,11 @@
 """The timeline as a Perfetto protobuf trace, with what the JSON trace holds.
 
 Turns the parts of a trace into packets by numpy: a slice is one row of bytes of fixed layout, in which every number is
-a varint padded to a fixed length (leading groups of zeros, which the wire format allows), so that all rows of a table
-are written at once; what a slice does not have is cut out of its row. Names, categories and texts are interned ahead of
-the slices that use them. Field numbers are those of `perfetto/trace/trace_packet.proto`, `track_event.proto`,
-`debug_annotation.proto`, `track_descriptor.proto`, `counter_descriptor.proto` and `interned_data.proto`.
+a varint padded to the length of the table's greatest (leading groups of zeros, which the wire format allows), so that
+all rows of a table are written at once; what a slice does not have is cut out of its row. Names, categories and texts
+are interned ahead of the slices that use them. Field numbers are those of `perfetto/trace/trace_packet.proto`,
+`track_event.proto`, `debug_annotation.proto`, `track_descriptor.proto`, `counter_descriptor.proto` and
+`interned_data.proto`.
 """
 
 from __future__ import annotations
@@ -36,9 +37,6 @@ BEGIN, END, COUNT = 1, 2, 4
 STATE_CLEARED, NEEDS_STATE = 1, 2
 FIXED64 = 1
 SIZE_BYTES = 3
-
-_TIME_BYTES, _TRACK_BYTES, _NAME_BYTES, _NUMBER_BYTES = 9, 5, 3, 9
-"""Bytes of padded numbers, 7 bits each: 2^63 ns, 2^35 tracks, 2^21 labels, 2^63 FLOPs or bytes."""
 
 _PROCESSES, _COUNTERS = 2**32, 2**33
 """Tracks of processes and of counters are numbered from here on, those of threads below."""
@@ -138,10 +136,10 @@ def _slices(table: SliceTable, interned: _Interned) -> bytes:
     """A begin and an end packet a slice."""
     begin = [
         *_event(table["tid"], BEGIN),
-        _constant(_tag(EVENT_NAME)), _Part(_padded(table["label"] + 1, _NAME_BYTES)),
-        _constant(_tag(EVENT_CATEGORY)), _Part(_padded(table["label"] + 1, _NAME_BYTES)),
+        _constant(_tag(EVENT_NAME)), _numbers(table["label"] + 1),
+        _constant(_tag(EVENT_CATEGORY)), _numbers(table["label"] + 1),
         _of_labels(table["label"], interned.notes),
-        *_numbers(table, interned),
+        *_notes(table, interned),
         *_flow(table["flow"]),
     ]  # fmt: skip
     return _written([
@@ -150,14 +148,15 @@ def _slices(table: SliceTable, interned: _Interned) -> bytes:
     ], table.size)  # fmt: skip
 
 
-def _numbers(table: SliceTable, interned: _Interned) -> Iterator[_Part]:
+def _notes(table: SliceTable, interned: _Interned) -> Iterator[_Part]:
     for name in table.named:
         there = table[name] != ABSENT
+        values = _padded(np.maximum(table[name], 0))
         head = number(NOTE_NAME, interned.keys[name]) + _tag(NOTE_INT)
-        note = _tag(EVENT_NOTE, wire.LENGTH) + varint(len(head) + _NUMBER_BYTES) + head
+        note = _tag(EVENT_NOTE, wire.LENGTH) + varint(len(head) + values.shape[1]) + head
         kept = None if bool(there.all()) else there[:, None]
         yield _Part(_bytes(note), kept)
-        yield _Part(_padded(np.maximum(table[name], 0), _NUMBER_BYTES), kept)
+        yield _Part(values, kept)
 
 
 def _flow(flow: Column) -> Iterator[_Part]:
@@ -180,13 +179,13 @@ def _of_labels(label: Column, notes: list[bytes]) -> _Part:
 def _counts(counter: Counter, track: int) -> bytes:
     rows = counter.times.size
     tracks = np.full(rows, track, dtype=np.int64)
-    event = [*_event(tracks, COUNT), _constant(_tag(EVENT_COUNT)), _Part(_padded(counter.values, _NUMBER_BYTES))]
+    event = [*_event(tracks, COUNT), _constant(_tag(EVENT_COUNT)), _numbers(counter.values)]
     return _written(_packets(counter.times, event, rows), rows)
 
 
 def _event(track: Column, kind: int) -> list[_Part]:
     head = number(EVENT_TYPE, kind) + _tag(EVENT_TRACK)
-    return [_constant(head), _Part(_padded(track, _TRACK_BYTES))]
+    return [_constant(head), _numbers(track)]
 
 
 def _packets(time: Column, event: list[_Part], rows: int) -> list[_Part]:
@@ -194,12 +193,12 @@ def _packets(time: Column, event: list[_Part], rows: int) -> list[_Part]:
     inner = sum((part.lengths(rows) for part in event), np.zeros(rows, dtype=np.int64))
     head = [
         _constant(number(SEQUENCE, 1) + number(FLAGS, NEEDS_STATE) + _tag(TIMESTAMP)),
-        _Part(_padded(time, _TIME_BYTES)),
+        _numbers(time),
         _constant(_tag(TRACK_EVENT, wire.LENGTH)),
-        _Part(_padded(inner, 2)),
+        _numbers(inner),
     ]
     outer = inner + sum(part.content.shape[1] for part in head)
-    return [_constant(_tag(PACKET, wire.LENGTH)), _Part(_padded(outer, 2)), *head, *event]
+    return [_constant(_tag(PACKET, wire.LENGTH)), _numbers(outer), *head, *event]
 
 
 def _written(parts: list[_Part], rows: int) -> bytes:
@@ -227,9 +226,15 @@ def _tag(field_number: int, kind: int = 0) -> bytes:
     return varint(field_number << 3 | kind)
 
 
-def _padded(values: Column, length: int) -> _Bytes:
-    """Varints of `length` bytes, shape (values, length)."""
-    groups = values[:, None] >> (7 * np.arange(length, dtype=np.int64))
-    groups &= 0x7F
+def _numbers(values: Column) -> _Part:
+    return _Part(_padded(values))
+
+
+def _padded(values: Column) -> _Bytes:
+    """Varints of equal length, that of the greatest, shape (values, length)."""
+    length = len(varint(int(values.max(initial=0))))
+    groups = np.empty((values.size, length), dtype=np.uint8)
+    for place in range(length):
+        groups[:, place] = (values >> 7 * place) & 0x7F
     groups[:, :-1] |= 0x80
-    return groups.astype(np.uint8)
+    return groups

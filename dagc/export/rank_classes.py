@@ -8,11 +8,11 @@ once in 2^64. Vectorised over ranks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.times import duration_of
 from dagc.export.titles import rank_text, team_of
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
@@ -42,28 +42,48 @@ class RankClasses:
         return (*self.names[: MOST_RANKS - 1], self.names[MOST_RANKS - 1] + more)
 
 
+@lru_cache(maxsize=4)
 def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
-    """The classes of each team of the phase."""
+    """The classes of each team of the phase. Those of the last timelines are kept: a trace and a page need the same."""
     graph = timeline.priced.graph
     digests = [np.zeros(team.width, dtype=np.uint64) for team in graph.teams]
     differs = any(cost.duration.shape[-1] > 1 for costs in timeline.priced.costs for cost in costs)
+    known: set[tuple[int, int, int, int, int]] = set()
     for run in timeline.shown() if differs else ():
-        _fold(timeline, run, digests)
+        teams = _teams(timeline, run)
+        _mix_starts(digests, teams, run)
+        what = run.size, run.stage, run.template, run.offset, run.count
+        if what not in known:
+            known.add(what)
+            _mix_durations(digests, teams, timeline, run)
     return tuple(_classes(digest, team.ranks) for digest, team in zip(digests, graph.teams, strict=True))
 
 
-def _fold(timeline: Timeline, run: Run, digests: list[_Digest]) -> None:
+def _teams(timeline: Timeline, run: Run) -> list[int]:
+    """The team of each node of a run."""
     graph = timeline.priced.graph
     teams = graph.programs[run.size][run.stage].teams
-    for copy in range(run.count):
-        for index, node in enumerate(graph.templates[run.template].nodes):
-            for times in (run.start(copy, index), duration_of(timeline, run, copy, index)):
-                if times.shape[0] > 1:
-                    _mix(digests, team_of(teams, node), times)
+    return [team_of(teams, node) for node in graph.templates[run.template].nodes]
+
+
+def _mix_starts(digests: list[_Digest], teams: list[int], run: Run) -> None:
+    """Those of the explicit copies; in the others, ranks that started together there do so again."""
+    for copy in range(min(run.count, len(run.starts))):
+        for team, times in zip(teams, run.starts[copy], strict=True):
+            _mix(digests, team, times)
+
+
+def _mix_durations(digests: list[_Digest], teams: list[int], timeline: Timeline, run: Run) -> None:
+    """What all runs of the same layers have in common."""
+    for team, cost in zip(teams, timeline.priced.costs[run.template], strict=True):
+        rows = cost.duration[run.offset : run.offset + run.count] if cost.duration.ndim > 1 else cost.duration[None]
+        for times in rows:
+            _mix(digests, team, times)
 
 
 def _mix(digests: list[_Digest], team: int, times: Picoseconds) -> None:
-    digests[team] = digests[team] * _MULTIPLIER + np.ascontiguousarray(times).view(np.uint64) + np.uint64(1)
+    if times.shape[0] > 1:
+        digests[team] = digests[team] * _MULTIPLIER + np.ascontiguousarray(times).view(np.uint64) + np.uint64(1)
 
 
 def _classes(digest: _Digest, ranks: Ranks) -> RankClasses:

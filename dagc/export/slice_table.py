@@ -46,6 +46,18 @@ class SliceTable:
         """The numbers that some slice has."""
         return tuple(name for name in NUMBERS if bool((self[name] != ABSENT).any()))
 
+    @property
+    def firsts(self) -> Column:
+        """Rows that differ from the row before in more than place and arrow, the first row among them.
+
+        Ranks that do the same at the same time stand together, so what a format says of them can be made once.
+        """
+        differ = np.zeros(self.size, dtype=np.bool_)
+        differ[:1] = True
+        for name in ("start", "end", "label", *self.named):
+            differ[1:] |= self[name][1:] != self[name][:-1]
+        return np.flatnonzero(differ)
+
 
 @dataclass(slots=True)
 class Gathered:

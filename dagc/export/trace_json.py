@@ -9,37 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import orjson
 
 from dagc.export.counters import Counter
 from dagc.export.labels import Label, Labels
 from dagc.export.ranks import RankSelection
-from dagc.export.slice_table import ABSENT, SliceTable
+from dagc.export.slice_table import ABSENT, Column, SliceTable
 from dagc.export.trace_parts import Process, trace_parts
 from dagc.export.tracks import Traced
+
+_WORK = ("flops", "bytes")
+"""Numbers of a slice that are the same in many places; the others say which place it is."""
 
 
 def trace_json(traced: Traced, ranks: RankSelection | None = None) -> Iterator[bytes]:
     """The trace in pieces; JSON when joined."""
     told = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus}
     yield b'{"displayTimeUnit":"ns","otherData":' + orjson.dumps(told) + b',"traceEvents":[\n'
-    labels, separator = Labels(), ""
-    tails: list[str] = []
+    labels, separator = Labels(), b""
+    tails: list[bytes] = []
     for part in trace_parts(traced, ranks, labels):
         match part:
             case Process():
-                events = list(_names(part))
+                events = _names(part)
             case SliceTable():
                 tails += [_tail(label) for label in list(labels.numbers)[len(tails) :]]
                 events = _slices(part, tails)
             case Counter():
-                events = list(_counter(part))
-        yield (separator + ",\n".join(events)).encode()
-        separator = ",\n"
+                events = _counter(part)
+        yield separator + b",\n".join(events)
+        separator = b",\n"
     yield b"\n]}\n"
 
 
-def _names(process: Process) -> Iterator[str]:
+def _names(process: Process) -> Iterator[bytes]:
     yield _named("process_name", {"pid": process.pid}, {"name": process.name})
     yield _named("process_sort_index", {"pid": process.pid}, {"sort_index": process.pid})
     for tid, name in process.threads:
@@ -48,49 +52,77 @@ def _names(process: Process) -> Iterator[str]:
         yield _named("thread_sort_index", where, {"sort_index": tid})
 
 
-def _named(event: str, where: dict[str, int], args: dict[str, str | int]) -> str:
-    return orjson.dumps({"ph": "M", "name": event, **where, "args": args}).decode()
+def _named(event: str, where: dict[str, int], args: dict[str, str | int]) -> bytes:
+    return orjson.dumps({"ph": "M", "name": event, **where, "args": args})
 
 
-def _tail(label: Label) -> str:
+def _tail(label: Label) -> bytes:
     """What all slices of a label share; further arguments of one slice follow it."""
-    arguments = orjson.dumps(dict(label.arguments)).decode()[:-1]
-    return f'"name":{orjson.dumps(label.name).decode()},"cat":"{label.category}","args":{arguments}'
+    arguments = orjson.dumps(dict(label.arguments))[:-1]
+    return b'"name":%b,"cat":"%b","args":%b' % (orjson.dumps(label.name), label.category.encode(), arguments)
 
 
-def _slices(table: SliceTable, tails: list[str]) -> list[str]:
-    length = table["end"] - table["start"]
-    times = (table["start"] // 1000, table["start"] % 1000, length // 1000, length % 1000)
-    numbers = (column.tolist() for column in (table["pid"], table["tid"], *times))
-    rows = zip(*numbers, _told(table, tails), table["flow"].tolist(), strict=True)
-    return [
-        '{"ph":"X","pid":%d,"tid":%d,"ts":%d.%03d,"dur":%d.%03d,%s}}' % row[:7]  # noqa: UP031  faster, for millions
-        + (_arrow(row[7], *row[:4]) if row[7] else "")
-        for row in rows
-    ]
+def _slices(table: SliceTable, tails: list[bytes]) -> list[bytes]:
+    """Events of slices, and those of arrows after theirs."""
+    firsts = table.firsts
+    rests = list(_rests(table, firsts, tails))
+    which: list[int] = np.repeat(np.arange(firsts.size), np.diff(firsts, append=table.size)).tolist()
+    heads, threads = _threads(table)
+    events = [heads[thread] + rests[row] for thread, row in zip(threads, which, strict=True)]
+    ends = np.flatnonzero(table["flow"])
+    told = (table[name][ends].tolist() for name in ("flow", "pid", "tid", "start"))
+    for row, *arrow in zip(ends.tolist(), *told, strict=True):
+        events[row] += _arrow(*arrow)
+    return events
 
 
-def _arrow(flow: int, pid: int, tid: int, micros: int, nanos: int) -> str:
-    """The event that follows a slice at which an arrow begins or ends."""
-    end = '"ph":"s"' if flow > 0 else '"ph":"f","bp":"e"'
-    where = f'"pid":{pid},"tid":{tid},"ts":{micros}.{nanos:03}'
-    return f',\n{{{end},"id":{abs(flow)},"name":"arrow","cat":"arrow",{where}}}'
+def _threads(table: SliceTable) -> tuple[list[bytes], list[int]]:
+    """The beginnings of events, one for each thread, and which of them each row has."""
+    tids, first, which = np.unique(table["tid"], return_index=True, return_inverse=True)
+    pairs = zip(table["pid"][first].tolist(), tids.tolist(), strict=True)
+    return [b'{"ph":"X","pid":%d,"tid":%d,' % pair for pair in pairs], which.tolist()
 
 
-def _told(table: SliceTable, tails: list[str]) -> Iterator[str]:
-    """Name, category and arguments of each slice. Ranks that do the same say the same, so it is written once."""
-    named = table.named
-    known: dict[tuple[int, ...], str] = {}
-    columns: list[list[int]] = [table[name].tolist() for name in ("label", *named)]
+def _rests(table: SliceTable, rows: Column, tails: list[bytes]) -> Iterator[bytes]:
+    """Times, name, category and arguments of the events of some rows."""
+    start, length = table["start"][rows], (table["end"] - table["start"])[rows]
+    times = (column.tolist() for column in (start // 1000, start % 1000, length // 1000, length % 1000))
+    for row in zip(*times, _told(table, rows, tails), strict=True):
+        yield b'"ts":%d.%03d,"dur":%d.%03d,%b}}' % row
+
+
+def _told(table: SliceTable, rows: Column, tails: list[bytes]) -> Iterator[bytes]:
+    """Name, category and arguments of some rows: what is shared by a label, by a place, and by equal work."""
+    places = _numbers(table, rows, [name for name in table.named if name not in _WORK])
+    works = _numbers(table, rows, [name for name in table.named if name in _WORK])
+    for label, place, work in zip(table["label"][rows].tolist(), places, works, strict=True):
+        yield tails[label] + place + work
+
+
+def _numbers(table: SliceTable, rows: Column, names: list[str]) -> list[bytes]:
+    """Arguments that are numbers, of some rows; few differ, and each is written once."""
+    if not names:
+        return [b""] * rows.size
+    columns: list[list[int]] = [table[name][rows].tolist() for name in names]
+    known: dict[tuple[int, ...], bytes] = {}
+    found: list[bytes] = []
     for row in zip(*columns, strict=True):
         if row not in known:
-            pairs = zip(named, row[1:], strict=True)
-            known[row] = tails[row[0]] + "".join(f',"{name}":{value}' for name, value in pairs if value != ABSENT)
-        yield known[row]
+            pairs = zip(names, row, strict=True)
+            known[row] = b"".join(b',"%b":%d' % (name.encode(), value) for name, value in pairs if value != ABSENT)
+        found.append(known[row])
+    return found
 
 
-def _counter(counter: Counter) -> Iterator[str]:
-    name, key = (orjson.dumps(text).decode() for text in (counter.name, counter.key))
+def _arrow(flow: int, pid: int, tid: int, start: int) -> bytes:
+    """The event that follows a slice at which an arrow begins or ends."""
+    end = b'"ph":"s"' if flow > 0 else b'"ph":"f","bp":"e"'
+    told = (end, abs(flow), pid, tid, start // 1000, start % 1000)
+    return b',\n{%b,"id":%d,"name":"arrow","cat":"arrow","pid":%d,"tid":%d,"ts":%d.%03d}' % told
+
+
+def _counter(counter: Counter) -> Iterator[bytes]:
+    name, key = orjson.dumps(counter.name), orjson.dumps(counter.key)
     for time, value in zip(counter.times.tolist(), counter.values.tolist(), strict=True):
-        when = f'"ts":{time // 1000}.{time % 1000:03}'
-        yield f'{{"ph":"C","pid":{counter.pid},{when},"name":{name},"args":{{{key}:{value}}}}}'
+        told = (counter.pid, time // 1000, time % 1000, name, key, value)
+        yield b'{"ph":"C","pid":%d,"ts":%d.%03d,"name":%b,"args":{%b:%d}}' % told

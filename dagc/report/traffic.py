@@ -104,7 +104,7 @@ def _add(found: Bytes, flow: _Flow, everyone: Ranks, block: Ranks, often: int) -
     out = _by_block(factor * bytes_out[members], here[members], found.shape[0])
     found += out.T @ _by_block(shares, here[members], found.shape[0])
     kept = factor * bytes_out[members] * shares
-    np.subtract.at(found, (here[members], here[members]), kept)
+    found[np.diag_indices_from(found)] -= np.bincount(here[members].ravel(), kept.ravel(), found.shape[0])
 
 
 def _shares(taken: Bytes) -> Bytes:
@@ -115,10 +115,9 @@ def _shares(taken: Bytes) -> Bytes:
 
 def _by_block(values: Bytes, blocks: Ranks, count: int) -> Bytes:
     """Sums by group and block, shape (groups, count)."""
-    found = np.zeros((values.shape[0], count))
-    groups = np.repeat(np.arange(len(values), dtype=np.int64), values.shape[1]).reshape(values.shape)
-    np.add.at(found, (groups, blocks), values)
-    return found
+    groups = count * np.arange(len(values), dtype=np.int64)[:, None]
+    found = np.asarray(np.bincount((groups + blocks).ravel(), values.ravel(), len(values) * count), dtype=np.float64)
+    return found.reshape(-1, count)
 
 
 def _add_send(found: Bytes, flow: _Flow, sent: Bytes, here: Ranks, everyone: Ranks, block: Ranks) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 from typing import Any
@@ -281,6 +282,12 @@ def test_what_does_not_fit_is_refused_with_its_size() -> None:
     assert chakra_files(of, RankSelection(((0, 4),)))[1][0].code.code == "X302"
 
 
+def test_groups_are_numbered_from_1_without_gaps() -> None:
+    """Each of three replicas has a group of all its ranks and two of attention."""
+    numbers = [int(number) for number in phases(traced("dp 3 < ep 4 ; tp 2 >"))["decode"].groups]
+    assert numbers == list(range(1, 10))
+
+
 def test_a_file_is_made_in_small_pieces() -> None:
     """As one is written, no more than a layer of it is held."""
     of = traced("tp 2")
@@ -319,4 +326,12 @@ def test_every_rank_of_any_plan_comes_to_its_end(strategy: str, batch: int, rout
             assert [node.id for node in nodes] == list(range(1, len(nodes) + 1))
             assert all(max((*node.order, *node.data), default=0) < node.id for node in nodes)
         network = Switch(Fraction(3000), Fraction(100), True) if is_late else Ring(Fraction(3000), Fraction(100))
-        assert Replay(traces, network).run().stuck == {}
+        replayed = Replay(traces, network).run()
+        assert replayed.stuck == {}
+        assert Replay(without_order(traces), network).run() == replayed
+
+
+def without_order(traces: Traces) -> Traces:
+    """What a reader sees that looks at `data_deps` alone, as older ones of ASTRA-sim do."""
+    ranks = {rank: tuple(replace(node, order=()) for node in nodes) for rank, nodes in traces.ranks.items()}
+    return replace(traces, ranks=ranks)

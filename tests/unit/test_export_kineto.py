@@ -58,6 +58,7 @@ def test_they_are_written_when_they_are_asked_for() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # What it uses of pandas is to go away; that is not this test's matter.
 def test_the_public_analysis_finds_the_time_of_each_rank(tmp_path: Path) -> None:
     """Computing, and working at all: to 2 µs a slice, because it rounds starts and durations to whole ones."""
     analysis = pytest.importorskip("hta.trace_analysis", reason="HolisticTraceAnalysis is not installed")

@@ -45,6 +45,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def page(browser: Browser, report: str) -> Generator[Page]:
     opened = browser.open(report)
+    opened.click("#tab-graph")
     yield opened
     assert opened.complaints() == []
     assert set(opened.requests()) == {report}

@@ -7,13 +7,16 @@ and a head. The layer of stage 1 is of the kind opened in stage 0, so it is not 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from dagc.export.opened import services
 from dagc.export.views.dot import to_dot
 from dagc.export.views.layer import layer_view
-from dagc.export.views.view import Line, Shape
+from dagc.export.views.scene import Scene
+from dagc.export.views.stage import stage_view
+from dagc.export.views.view import Line, Shape, View
 from dagc.graph.priced import Bound
 from tests.unit.export_graphs import graph, timelines
 from tests.unit.view_scenes import box, scene, small, svg, words
@@ -114,15 +117,25 @@ def test_the_picture_names_its_renderer() -> None:
 
 def test_the_hand_over_of_the_cache_has_its_operators() -> None:
     """Two prefill stages feed one decode stage, each by a send and a receive; they are alike, so one is drawn."""
-    view = layer_view(
-        scene(
-            "model qwen3-30b-a3b\ncluster h100-sxm x 12\n"
-            "workload { batch 16 prompt 256 output 16 }\nprefill < pp 2 < ep 4 > > | decode < ep 4 >\n"
-        )
-    )
+    view = layer_view(pools())
     names = [str(one.lines[0]) for one in view.boxes() if str(one.lines[0]).startswith("kv.")]
     assert sorted(names) == ["kv.receive", "kv.send"]
     outer, inner = (one for one in view.clusters() if one.name.startswith("handover"))
     assert outer.lines[0] == "hand-over of the KV cache"
     assert (inner.lines[0], inner.folded) == ("stages 0–1, 2 alike", True)
-    assert [one.line for one in view.arrows if one.tail.startswith("handover")] == [Line.MESSAGE]
+    assert [one.line for one in view.arrows if one.tail.startswith("handover.") and not one.leaves] == [Line.MESSAGE]
+
+
+@pytest.mark.parametrize("draw", [layer_view, stage_view])
+def test_the_cache_goes_from_frame_to_frame(draw: Callable[[Scene], View]) -> None:
+    """From the frame of prefill to that of the hand-over, and on to that of decode."""
+    view = draw(pools())
+    between = [(one.leaves, one.enters) for one in view.arrows if "handover" in (one.leaves, one.enters)]
+    assert between == [("prefill.service", "handover"), ("handover", "decode.service")]
+
+
+def pools() -> Scene:
+    return scene(
+        "model qwen3-30b-a3b\ncluster h100-sxm x 12\n"
+        "workload { batch 16 prompt 256 output 16 }\nprefill < pp 2 < ep 4 > > | decode < ep 4 >\n"
+    )

@@ -50,6 +50,12 @@ class Watch:
 def watch(tmp_path: Path) -> Generator[Watch]:
     plan = tmp_path / "plan.moe"
     plan.write_text(PLAN, encoding="utf-8")
+    with watching(plan) as running:
+        yield running
+
+
+@contextmanager
+def watching(plan: Path) -> Generator[Watch]:
     command = [sys.executable, "-u", "-c", RUN_DAGC, "watch", str(plan)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
     assert process.stdout
@@ -102,6 +108,37 @@ def test_a_save_is_compiled_and_told(watch: Watch) -> None:
 
     watch.process.send_signal(signal.SIGINT)
     assert watch.process.wait(SECONDS) == 0
+
+
+def test_it_begins_and_goes_on_without_a_plan_that_compiles(tmp_path: Path) -> None:
+    """No file, a text that does not parse, a strategy of two that is wrong, no file again, and a good one at last."""
+    plan = tmp_path / "plan.moe"
+    with watching(plan) as watch, events(watch.port) as versions:
+        assert next(version for version in versions if version) == 1
+        assert "error[X001]" in watch.state()["problems"]
+        assert watch.get("/report/0")[0] == 404
+
+        plan.write_text("strategy = <\n", encoding="utf-8")
+        assert next(versions) == 2
+        told = watch.state()
+        assert (told["strategies"], told["stale"]) == ([], False)
+        assert "error[S" in told["problems"]
+
+        plan.write_text(PLAN.replace("ep 8", "ep 9"), encoding="utf-8")
+        assert next(versions) == 3
+        told = watch.state()
+        assert (told["strategies"], told["stale"]) == (["two"], False)
+        assert "error[D203]" in told["problems"]
+
+        plan.unlink()
+        assert next(versions) == 4
+        told = watch.state()
+        assert (told["strategies"], told["stale"]) == (["two"], True)
+
+        plan.write_text(PLAN, encoding="utf-8")
+        assert next(versions) == 5
+        told = watch.state()
+        assert (told["strategies"], told["stale"], told["problems"]) == (["one", "two"], False, "")
 
 
 def test_it_serves_its_page_to_this_machine_alone(watch: Watch) -> None:

@@ -7,7 +7,7 @@ interval grows until they fit. Vectorised over slices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from dagc.export.titles import team_of
 from dagc.export.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
 from dagc.graph.ops import Lane
+from dagc.plan.layout import Ranks
 from dagc.timeline.timeline import Run
 
 MOST_BLOCKS = 3000
@@ -104,8 +105,15 @@ def phase_lanes(phase: PhaseTracks) -> PhaseLanes:
     span = max(phase.timeline.makespan // 1000, 1)
     rows = _Rows(kept, np.concatenate([[0], np.cumsum(kept)]).astype(np.int64))
     names: list[Node] = []
-    parts = [part for run in phase.timeline.runs if run.step == 0 for part in _slices(phase, run, rows, names)]
-    if not parts:
+    known: dict[tuple[int, ...], _Alike] = {}
+    parts: list[tuple[_INT, ...]] = []
+    for run in phase.timeline.runs:
+        key = run.template, run.size, run.stage, run.offset, run.count
+        if run.step == 0:
+            parts.append(
+                _slices(run, known[key] if key in known else known.setdefault(key, _alike(phase, run, rows, names)))
+            )
+    if not sum(part[0].size for part in parts):
         return PhaseLanes((), (), span, 0, 0, 0)
     whole = _Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     ordered = whole.taken(np.lexsort((whole.start, whole.track)))
@@ -123,27 +131,52 @@ class _Rows:
     first: _INT
 
 
-def _slices(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> Iterator[tuple[_INT, ...]]:
-    """The columns of all slices of a run that take time, operator by operator, over copies and shown ranks."""
-    graph = phase.timeline.priced.graph
+@dataclass(frozen=True, slots=True, eq=False)
+class _Alike:
+    """What runs of the same layers have in common: where `nodes` run, and of the slices that take time, which of all
+    (copies, columns) these are, and the columns of those.
+    """
+
+    nodes: tuple[tuple[int, Ranks], ...]
+    kept: npt.NDArray[np.bool_]
+    track: _INT
+    name: _INT
+    kind: _INT
+    copy: _INT
+    busy: _INT
+
+
+def _alike(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> _Alike:
+    graph, copies = phase.timeline.priced.graph, range(run.count)
     teams = graph.programs[run.size][run.stage].teams
-    starts, copies = CopyStarts(run, range(run.count)), np.arange(run.count, dtype=np.int64)
+    nodes: list[tuple[int, Ranks]] = []
+    columns: list[tuple[_INT, ...]] = []
     for index, node in enumerate(graph.templates[run.template].nodes):
         team = team_of(teams, node)
         local = phase.teams[team].local[: rows.kept[team]]
-        tracks = LANES.index(node.op.lane) + len(LANES) * (rows.first[team] + np.arange(local.size))
-        begun = starts.of(index, local)
-        lasting = durations(phase.timeline, run, range(run.count), index, local)
-        begun, lasting, tracks, layers = np.broadcast_arrays(begun, lasting, tracks, copies[:, None])
-        kept = lasting >= 1000
-        start, busy, size = begun[kept] // 1000, lasting[kept] // 1000, int(kept.sum())
-        if not size:
+        if not local.size:
             continue
+        track = LANES.index(node.op.lane) + len(LANES) * (rows.first[team] + np.arange(local.size))
+        lasting = durations(phase.timeline, run, copies, index, local)
+        told = track, np.int64(len(names)), np.int64(KINDS.index(_kind(node))), np.arange(run.count)[:, None], lasting
+        nodes.append((index, local))
         names.append(node)
-        layer = np.full(size, -1) if run.first_layer is None else run.first_layer + layers[kept]
-        shared = np.full(size, len(names) - 1), np.full(size, KINDS.index(_kind(node)))
-        batch = np.full(size, run.micro_batch)
-        yield tracks[kept], start, start + busy, *shared, layer, batch, np.ones(size, dtype=np.int64), busy
+        columns.append(tuple(np.broadcast_to(one, (run.count, local.size)) for one in told))
+    if not nodes:
+        return _Alike((), np.empty((run.count, 0), dtype=np.bool_), *[np.empty(0, dtype=np.int64)] * 5)
+    track, name, kind, copy, lasting = (np.concatenate(one, axis=1) for one in zip(*columns, strict=True))
+    kept = lasting >= 1000
+    return _Alike(tuple(nodes), kept, track[kept], name[kept], kind[kept], copy[kept], lasting[kept] // 1000)
+
+
+def _slices(run: Run, alike: _Alike) -> tuple[_INT, ...]:
+    """The columns of all slices of a run that take time, over copies, operators and shown ranks."""
+    starts = CopyStarts(run, range(run.count))
+    begun = [starts.of(index, local) for index, local in alike.nodes]
+    start = (np.concatenate(begun, axis=1)[alike.kept] if begun else alike.busy) // 1000
+    layer = np.full(start.size, -1) if run.first_layer is None else run.first_layer + alike.copy
+    batch, count = np.full(start.size, run.micro_batch), np.ones(start.size, dtype=np.int64)
+    return alike.track, start, start + alike.busy, alike.name, alike.kind, layer, batch, count, alike.busy
 
 
 def _kind(node: Node) -> Kind:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dagc.export.opened import StageView
 from dagc.export.titles import layer_kind, rank_text, span_text, time_text
+from dagc.export.views.handover import crossing_text
 from dagc.export.views.rank_rows import pool_figures
 from dagc.export.views.scene import Scene, Served, side_by_side
 from dagc.export.views.thin import Thinned, thinned
@@ -184,11 +185,7 @@ class _Service:
 
 
 def _handover(timeline: Timeline, source: _Service, target: _Service) -> Arrow:
-    """The cache that crosses; its bytes are those of the replicas that take part together."""
-    programs = timeline.priced.graph.programs[0]
-    moved = sum(sent_by(timeline, program.stage, (SEND,)) for program in programs)
-    sequences = timeline.priced.graph.sequences[0]
-    label = ("KV cache", f"{format_bytes(moved)} for {sequences} sequences", f"in {time_text(timeline.makespan)}")
+    label = crossing_text(timeline)
     return Arrow(
         source.own()[-1].name, target.own()[0].name, Line.MESSAGE, label=label, leaves=source.name, enters=target.name
     )

@@ -1,13 +1,43 @@
-"""The hand-over of the KV cache in the layer view: the send of each prefill stage and the receives that meet it."""
+"""The hand-over of the KV cache: what crosses, in words for every view, and in the layer view the send of each prefill
+stage and the receives that meet it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from dagc.export.opened import SegmentView, ServiceView
+from dagc.export.titles import time_text
 from dagc.export.views.operators import operator_box
 from dagc.export.views.scene import HANDOVER, slug
-from dagc.export.views.view import Arrow, Box, Cluster, Line
+from dagc.export.views.view import Arrow, Box, Cluster, Line, Shape
+from dagc.export.views.work import sent_by
+from dagc.graph.ops import SEND
+from dagc.timeline.timeline import Timeline
+from dagc.units import format_bytes
+
+_HEADING = ("hand-over of the KV cache", "from prefill to decode")
+
+
+def crossing_text(timeline: Timeline) -> tuple[str, str, str]:
+    """The cache that crosses; its bytes are those of the replicas that take part together."""
+    graph = timeline.priced.graph
+    moved = sum(sent_by(timeline, program.stage, (SEND,)) for program in graph.programs[0])
+    return "KV cache", f"{format_bytes(moved)} for {graph.sequences[0]} sequences", f"in {time_text(timeline.makespan)}"
+
+
+def crossing(before: Cluster, after: Cluster) -> Arrow:
+    """From the frame of a service, or of what is between two, to the next, at the height of boxes in them."""
+    ends = before.beside[-1], after.beside[0]
+    return Arrow(*ends, Line.MESSAGE, orders=False, leaves=before.name, enters=after.name)
+
+
+def handover_card(view: ServiceView, timeline: Timeline, link: str) -> Cluster:
+    """All of it in one box; `link` leads to its operators."""
+    critical = any(segment.critical for stage in view.stages for segment in stage.segments)
+    name, hover = f"{HANDOVER}.cache", ("hand-over: open the layer view",)
+    card = Box(name, Shape.CARD, crossing_text(timeline), hover=hover, link=link, critical=critical)
+    return Cluster(HANDOVER, _HEADING, (card,), beside=(name,))
 
 
 def handover_cluster(view: ServiceView) -> Cluster:
@@ -20,7 +50,7 @@ def handover_cluster(view: ServiceView) -> Cluster:
         for segment in stage.segments
     )
     tops = tuple(stage.members[0].name for stage in stages)
-    return Cluster(HANDOVER, ("hand-over of the KV cache", "from prefill to decode"), stages, beside=tops)
+    return Cluster(HANDOVER, _HEADING, stages, beside=tops)
 
 
 def handover_arrows(view: ServiceView) -> Iterator[Arrow]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from dagc.export.opened import EdgeView, NodeView, SegmentView, StageView
 from dagc.export.titles import time_text
 from dagc.export.views.deployment import domain_text
-from dagc.export.views.handover import handover_arrows, handover_cluster
+from dagc.export.views.handover import crossing, handover_arrows, handover_cluster
 from dagc.export.views.operators import operator_box
 from dagc.export.views.scene import Scene, Served, counted, slug
 from dagc.export.views.thin import thinned
@@ -44,7 +44,7 @@ def layer_view(scene: Scene) -> View:
         notes += [f"folded: {shown.hidden} more kinds of segments"] if shown.between else []
     if scene.handed is not None:
         clusters.insert(1, handover_cluster(scene.handed))
-        arrows += handover_arrows(scene.handed)
+        arrows += [*handover_arrows(scene.handed), *(crossing(a, b) for a, b in pairwise(clusters))]
     others = scene.others(Distance.LAYER)
     return View(Distance.LAYER, scene.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others)
 

@@ -9,9 +9,10 @@ from itertools import pairwise
 
 from dagc.export.opened import SegmentView, StageView
 from dagc.export.titles import rank_text, time_text
+from dagc.export.views.handover import crossing, handover_card
 from dagc.export.views.layer import column_of
 from dagc.export.views.operators import operator_box
-from dagc.export.views.scene import Scene, Served, counted, side_by_side, slug
+from dagc.export.views.scene import HANDOVER, Scene, Served, counted, side_by_side, slug
 from dagc.export.views.thin import Thinned, thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
 from dagc.export.views.work import Work, added, passages, segment_work
@@ -41,6 +42,10 @@ def stage_view(scene: Scene) -> View:
         arrows += [arrow for stage in stages for arrow in stage.arrows()]
         arrows += [_message(a, b) for a, b in pairwise(stages)]
         notes += _folds(served, shown)
+    if scene.handed is not None and scene.handover is not None:
+        between = handover_card(scene.handed, scene.handover, scene.link(Distance.LAYER, HANDOVER))
+        clusters.insert(1, between)
+        arrows += [crossing(a, b) for a, b in pairwise(clusters)]
     others = scene.others(Distance.STAGE)
     return View(Distance.STAGE, scene.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others)
 
