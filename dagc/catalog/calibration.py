@@ -55,8 +55,12 @@ class Regime:
 
     def outside(self, inputs: Mapping[str, float]) -> tuple[str, ...]:
         """Names of the inputs outside the range of the fit, in the order given; what was not fitted has no range."""
-        known = ((name, value, self.fitted.get(name)) for name, value in inputs.items())
-        return tuple(name for name, value, range_ in known if range_ and not range_[0] <= value <= range_[1])
+        found: list[str] = []
+        for name, value in inputs.items():
+            known = self.fitted.get(name)
+            if known and not known[0] <= value <= known[1]:
+                found.append(name)
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

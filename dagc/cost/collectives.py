@@ -129,4 +129,8 @@ def _by_rank(seconds: ByGroup, groups: Groups) -> ByGroup:
 
 def _at(values: ByGroup, whole: ByGroup, index: int) -> float:
     """The element of `values` that stands at a flat index of what it was broadcast to."""
-    return float(np.broadcast_to(values, whole.shape).flat[index])
+    if values.size == 1:
+        return float(values.flat[0])
+    return float(
+        values.flat[index] if values.shape == whole.shape else np.broadcast_to(values, whole.shape).flat[index]
+    )

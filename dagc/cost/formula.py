@@ -61,6 +61,9 @@ class Terms:
     def seconds(self) -> Values:
         """The whole; nothing where there is nothing to do."""
         longer, shorter = np.maximum(self.compute, self.memory), np.minimum(self.compute, self.memory)
+        if bool((longer > 0).all()):
+            blended = longer * (1.0 + (shorter / longer) ** self.power) ** (1.0 / self.power)
+            return self.launch + blended + self.serial
         ratio = shorter / np.where(longer > 0, longer, 1.0)
         blended = longer * (1.0 + ratio**self.power) ** (1.0 / self.power)
         return np.where(longer > 0, self.launch + blended + self.serial, 0.0)

@@ -16,7 +16,7 @@ Tile and wave quantisation: NVIDIA, "Matrix multiplication background user's gui
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -65,14 +65,20 @@ def product_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) ->
 
 
 def _arithmetic(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Values:
-    sides = np.array(tiles, dtype=np.float64).reshape(len(tiles), 2, *(1,) * x["m"].ndim)
-    high, wide = sides[:, 0], sides[:, 1]
+    high, wide, loss = _tiled(tiles, c["tile"], x["m"].ndim)
     waves = x["products"] * np.ceil(x["m"] / high) * np.ceil(x["n"] / wide) / machine.processors
     waves = waves + c["wave"] * (np.ceil(waves) - waves)
-    loss = (1.0 + c["tile"] * 64.0 * (1.0 / high + 1.0 / wide)) * high * wide
     depth = 2.0 * machine.processors * (x["k"] + c["fill"]) / (machine.flops_per_second * c["peak"])
     fastest: Values = (waves * loss).min(axis=0)
     return fastest * depth
+
+
+@lru_cache(maxsize=256)
+def _tiled(tiles: Tiles, tile: float, dimensions: int) -> tuple[Values, Values, Values]:
+    """Height and width of each shape of tile, and outputs that its time is worth; they broadcast to `dimensions`."""
+    sides = np.array(tiles, dtype=np.float64).reshape(len(tiles), 2, *(1,) * dimensions)
+    high, wide = sides[:, 0], sides[:, 1]
+    return high, wide, (1.0 + tile * 64.0 * (1.0 / high + 1.0 / wide)) * high * wide
 
 
 def layer_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:

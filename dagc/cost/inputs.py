@@ -62,12 +62,13 @@ def _product(node: Node, setting: Setting) -> Question | None:
     shape = dict(node.shape)
     if "k" not in shape:
         return None
-    n, k, products = (_one(shape.get(name, 1)) for name in ("n", "k", "heads"))
+    n, k, products = float(shape.get("n", 1)), float(shape["k"]), float(shape.get("heads", 1))
     m = node.flops / (2.0 * n * k * products)
-    ends = m * (n + k) * setting.activation.bytes
-    scaled = _is_scaled(node, products * n * k, float((node.memory_bytes - products * ends).flat[0]))
-    cast = products * m * k if _is_cast(node.dtype, setting.device) else np.zeros_like(m)
-    inputs = {"m": m, "n": n, "k": k, "products": products, "bytes": node.memory_bytes, "cast": cast}
+    ends = products * ((n + k) * setting.activation.bytes) * float(m.flat[0])
+    scaled = _is_scaled(node, products * n * k, float(node.memory_bytes.flat[0]) - ends)
+    cast = m * (products * k) if _is_cast(node.dtype, setting.device) else np.zeros_like(m)
+    sizes = {"n": _one(n), "k": _one(k), "products": _one(products)}
+    inputs = {"m": m, **sizes, "bytes": node.memory_bytes, "cast": cast}
     return Question(tuple(f"gemm/{label}" for label in _labels(node.dtype, setting, scaled)), inputs)
 
 
