@@ -12,7 +12,7 @@ from dagc.driver.outcome import Checked
 if TYPE_CHECKING:
     from dagc.driver.comparing import Compared
     from dagc.export.requested import Request
-    from dagc.export.tracks import Traced
+    from dagc.export.trace.tracks import Traced
     from dagc.report.memory import MemoryFigures
     from dagc.report.summary import Summary
 
@@ -94,7 +94,7 @@ def _summary(checked: Checked) -> tuple[Summary, Contents]:
 
 
 def _traced(checked: Checked) -> Traced | None:
-    from dagc.export.tracks import Traced
+    from dagc.export.trace.tracks import Traced
 
     priced = checked.priced
     if priced.graph is None or priced.timelines is None:
@@ -145,7 +145,7 @@ def _pictures(
 def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
     """The graph and the trace, the requested ones or the default."""
     from dagc.export.graph_json import graph_bytes
-    from dagc.export.trace_json import trace_json
+    from dagc.export.trace.trace_json import trace_json
 
     files: Contents = {}
     refused: tuple[Diagnostic, ...] = ()

@@ -14,7 +14,7 @@ from dagc.plan.missing import missing_rates, missing_shapes
 if TYPE_CHECKING:
     from dagc.export.ranks import RankSelection
     from dagc.export.strategy_graph import StrategyGraph
-    from dagc.export.tracks import Traced
+    from dagc.export.trace.tracks import Traced
 
 NO_TIMES = Code("X310", "nothing-to-export")
 
@@ -44,7 +44,7 @@ def interchange(
         return Interchanged({}, (traced,))
     shown = (traced.plan, traced.graph, traced.timelines)
     if form is Form.CHAKRA:
-        from dagc.export.chakra import chakra_files
+        from dagc.export.chakra.traces import chakra_files
 
         streams, refused = chakra_files(traced, ranks, limit)
         return Interchanged(dict(streams), refused)
@@ -71,7 +71,7 @@ def _traced(checked: Checked) -> Traced | Diagnostic:
     priced = checked.priced
     if priced.graph is None or priced.timelines is None:
         return _no_times(checked)
-    from dagc.export.tracks import Traced
+    from dagc.export.trace.tracks import Traced
 
     return Traced(checked.plan, priced.graph, priced.timelines, priced.others)
 

@@ -21,7 +21,7 @@ from dagc.expand.count import count
 from dagc.expand.program import LANES
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
-from dagc.export.tracks import Traced
+from dagc.export.trace.tracks import Traced
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 
 SCHEMA_VERSION = 1

@@ -13,7 +13,7 @@ from math import gcd
 import numpy as np
 
 from dagc.export.titles import phase_names
-from dagc.export.tracks import Traced, first_rank
+from dagc.export.trace.tracks import Traced, first_rank
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan

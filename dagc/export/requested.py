@@ -15,11 +15,11 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.expand.count import count, executions
 from dagc.expand.limits import NO_SUCH_RANK, default_limit, refusal
 from dagc.export.graph_expanded import expanded_graph
-from dagc.export.kineto import kineto_files
-from dagc.export.perfetto import perfetto_trace
 from dagc.export.ranks import RankSelection
-from dagc.export.trace_json import trace_json
-from dagc.export.tracks import Traced, first_rank
+from dagc.export.trace.kineto import kineto_files
+from dagc.export.trace.perfetto import perfetto_trace
+from dagc.export.trace.trace_json import trace_json
+from dagc.export.trace.tracks import Traced, first_rank
 from dagc.plan.plan import Plan
 from dagc.timeline.timeline import Timeline
 

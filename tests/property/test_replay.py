@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dagc import driver
-from dagc.export.chakra import chakra_files
+from dagc.export.chakra.traces import chakra_files
 from dagc.export.titles import phase_names
-from dagc.export.tracks import Traced
+from dagc.export.trace.tracks import Traced
 from dagc.source import Source
 from tests.harness.chakra import COLLECTIVE, COMP, read
 from tests.harness.replay import Replay, Ring

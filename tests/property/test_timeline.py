@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,8 @@ ALL_CHECKS = (
     HealthCheck.large_base_example,
 )
 PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=ALL_CHECKS, derandomize=True)
+FEW = settings(PROPERTY, max_examples=15)
+"""For what the oracle takes long over; the longer tests take more."""
 
 
 def durations(draw, width: int, even: bool, copies: int = 0):
@@ -187,9 +190,20 @@ def test_verifier_and_path(priced: PricedPhase) -> None:
     assert min(shares.compute, shares.memory, shares.communication, shares.bubble) >= -1e-12
 
 
-@PROPERTY
+@FEW
 @given(phases())
 def test_interval_is_the_pace_of_many_steps(priced: PricedPhase) -> None:
+    assert_pace(priced)
+
+
+@pytest.mark.slow
+@PROPERTY
+@given(phases())
+def test_interval_is_the_pace_of_many_steps_of_more_phases(priced: PricedPhase) -> None:
+    assert_pace(priced)
+
+
+def assert_pace(priced: PricedPhase) -> None:
     """Over 32 late steps, a whole number of periods of 1, 2, 4 …; other periods leave less than one step."""
     if priced.graph.phase is not Phase.DECODE:
         return
@@ -199,9 +213,20 @@ def test_interval_is_the_pace_of_many_steps(priced: PricedPhase) -> None:
     assert abs(span - 32 * timeline.interval) <= max(32, 2 * timeline.interval)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=ALL_CHECKS, derandomize=True)
+@settings(FEW, max_examples=8)
 @given(phases(largest=2))
 def test_slack_is_what_a_node_may_be_late(priced: PricedPhase) -> None:
+    assert_slack(priced)
+
+
+@pytest.mark.slow
+@settings(FEW, max_examples=25)
+@given(phases(largest=2))
+def test_slack_is_what_a_node_may_be_late_in_more_phases(priced: PricedPhase) -> None:
+    assert_slack(priced)
+
+
+def assert_slack(priced: PricedPhase) -> None:
     """A node late by its slack moves no end, and late by one more at some execution moves it."""
     timeline = schedule(priced)
     steps = steps_for(priced, 2)

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from dagc.export.ranks import RankSelection
-from dagc.export.trace_json import trace_json
-from dagc.export.tracks import Traced
+from dagc.export.trace.trace_json import trace_json
+from dagc.export.trace.tracks import Traced
 from tests.property.test_plan import LEGAL
 from tests.property.test_replay import CLUSTERS, ENGINES, MODELS, MOST_RANKS, ROUTING, traced
 

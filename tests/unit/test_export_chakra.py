@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 
 from dagc import driver
 from dagc.expand.columns import expand
-from dagc.export.chakra import chakra_files
+from dagc.export.chakra.traces import chakra_files
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
-from dagc.export.tracks import Traced
+from dagc.export.trace.tracks import Traced
 from dagc.graph.graph import Pattern
 from dagc.graph.priced import PricedPhase
 from dagc.source import Source

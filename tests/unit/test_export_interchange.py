@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 import dagc
 from dagc import api
 from dagc.export import mermaid
-from dagc.export.chakra import chakra_files
+from dagc.export.chakra.traces import chakra_files
 from dagc.export.graph_json import to_node_link
 from dagc.export.mermaid import escaped, mermaid_text
 from dagc.export.strategy_graph import graphml_bytes, strategy_graph
-from dagc.export.tracks import Traced
+from dagc.export.trace.tracks import Traced
 from tests.harness import chakra, shell
 from tests.harness.places import EXAMPLES
 from tests.unit import export_graphs

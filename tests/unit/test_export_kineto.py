@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from dagc.export.kineto import COMMUNICATION_STREAM, COMPUTE_STREAM, kineto_files
 from dagc.export.ranks import RankSelection
 from dagc.export.requested import Request, TraceFormat, requested_files
-from dagc.export.tracks import Traced
+from dagc.export.trace.kineto import COMMUNICATION_STREAM, COMPUTE_STREAM, kineto_files
+from dagc.export.trace.tracks import Traced
 from dagc.graph.ops import Lane
 from tests.unit.export_graphs import graph, plan, timelines
 from tests.unit.test_export_ranks import traced

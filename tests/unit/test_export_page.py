@@ -20,7 +20,7 @@ from dagc.export.page.fold import MOST_BLOCKS, phase_lanes
 from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
 from dagc.export.page.markup import tag, ticked
-from dagc.export.tracks import Traced, tracks
+from dagc.export.trace.tracks import Traced, tracks
 from dagc.source import Source
 from tests.harness.places import EXAMPLES
 

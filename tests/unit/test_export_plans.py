@@ -16,8 +16,8 @@ from dagc import driver
 from dagc.export.graph_json import to_node_link
 from dagc.export.opened import services
 from dagc.export.renderers import render
-from dagc.export.trace_json import trace_json
-from dagc.export.tracks import Traced
+from dagc.export.trace.trace_json import trace_json
+from dagc.export.trace.tracks import Traced
 from dagc.export.views.dot import to_dot
 from dagc.export.views.draw import view_of
 from dagc.export.views.scene import Scene

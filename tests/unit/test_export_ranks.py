@@ -13,11 +13,11 @@ import pytest
 
 from dagc import driver, export
 from dagc.expand.count import slots
-from dagc.export.perfetto import perfetto_trace
 from dagc.export.ranks import RankSelection, parse_ranks
 from dagc.export.requested import Request, TraceFormat, requested_files
-from dagc.export.trace_json import trace_json
-from dagc.export.tracks import Traced
+from dagc.export.trace.perfetto import perfetto_trace
+from dagc.export.trace.trace_json import trace_json
+from dagc.export.trace.tracks import Traced
 from dagc.source import Source
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
 

@@ -18,8 +18,8 @@ import pytest
 
 from dagc import driver
 from dagc.export.rank_classes import rank_classes
-from dagc.export.trace_json import trace_json
-from dagc.export.tracks import Traced
+from dagc.export.trace.trace_json import trace_json
+from dagc.export.trace.tracks import Traced
 from dagc.graph.priced import PICOSECONDS
 from dagc.source import Source
 from tests.harness.traceprocessor import DROPPED, TraceProcessor

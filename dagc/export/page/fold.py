@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dagc.export.page.kinds import KINDS, Kind, kind_of
 from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
-from dagc.export.tracks import LANES, PhaseTracks
+from dagc.export.trace.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
 from dagc.graph.ops import Lane
 from dagc.plan.layout import Ranks

@@ -21,7 +21,7 @@ from dagc.export.page.listing import listing
 from dagc.export.page.markup import joined, tag
 from dagc.export.page.size import facts, size
 from dagc.export.page.work import communication, roofs, timeline
-from dagc.export.tracks import Traced
+from dagc.export.trace.tracks import Traced
 from dagc.report.summary import Summary
 from dagc.source import Source
 

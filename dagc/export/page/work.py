@@ -14,7 +14,7 @@ from dagc.export.page.markup import joined, tag
 from dagc.export.page.matrix import drawn_matrix
 from dagc.export.page.roofline import drawn_roofline
 from dagc.export.titles import phase_names
-from dagc.export.tracks import Traced, tracks
+from dagc.export.trace.tracks import Traced, tracks
 from dagc.graph.priced import PICOSECONDS
 from dagc.report.operators import Operator, operators
 from dagc.report.traffic import traffic

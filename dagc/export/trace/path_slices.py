@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dagc.export.labels import Label, Labels, operator_label
-from dagc.export.slice_table import ABSENT, SliceTable, block
-from dagc.export.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks
+from dagc.export.trace.labels import Label, Labels, operator_label
+from dagc.export.trace.slice_table import ABSENT, SliceTable, block
+from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks
 from dagc.timeline.timeline import Spending, Timeline
 
 PATH_CATEGORY, SPENT_CATEGORY = "critical path", "share"

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagc.export.arrows import Arrows
-from dagc.export.labels import Labels, operator_label
-from dagc.export.slice_table import ABSENT, COLUMNS, TABLE, Column, Gathered, SliceTable, block
 from dagc.export.times import CopyStarts
 from dagc.export.titles import moved_bytes, team_of
-from dagc.export.tracks import PhaseTracks, TeamTracks
+from dagc.export.trace.arrows import Arrows
+from dagc.export.trace.labels import Labels, operator_label
+from dagc.export.trace.slice_table import ABSENT, COLUMNS, TABLE, Column, Gathered, SliceTable, block
+from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.timeline.timeline import Run, Timeline

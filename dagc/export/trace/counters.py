@@ -17,11 +17,11 @@ import numpy as np
 from dagc.catalog.device import Backend
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.cost.traffic import traffic
-from dagc.export.invocations import Invocation, invocations
-from dagc.export.slice_table import Column
 from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
-from dagc.export.tracks import PhaseTracks, Traced
+from dagc.export.trace.invocations import Invocation, invocations
+from dagc.export.trace.slice_table import Column
+from dagc.export.trace.tracks import PhaseTracks, Traced
 from dagc.graph.graph import Load
 from dagc.graph.ops import KV_WRITE, RECURRENCE
 from dagc.graph.priced import PICOSECONDS

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 import orjson
 
-from dagc.export.counters import Counter
-from dagc.export.labels import Label, Labels
 from dagc.export.ranks import RankSelection
-from dagc.export.slice_table import ABSENT, Column, SliceTable
-from dagc.export.trace_parts import Process, trace_parts
-from dagc.export.tracks import Traced
+from dagc.export.trace.counters import Counter
+from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.parts import Process, trace_parts
+from dagc.export.trace.slice_table import ABSENT, Column, SliceTable
+from dagc.export.trace.tracks import Traced
 
 _WORK = ("flops", "bytes")
 """Numbers of a slice that are the same in many places; the others say which place it is."""

@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.export import protobuf as wire
-from dagc.export.counters import Counter
-from dagc.export.labels import Label, Labels
 from dagc.export.protobuf import number, varint
 from dagc.export.ranks import RankSelection
-from dagc.export.slice_table import ABSENT, NUMBERS, Column, SliceTable
-from dagc.export.trace_parts import Process, trace_parts
-from dagc.export.tracks import Traced
+from dagc.export.trace.counters import Counter
+from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.parts import Process, trace_parts
+from dagc.export.trace.slice_table import ABSENT, NUMBERS, Column, SliceTable
+from dagc.export.trace.tracks import Traced
 
 _Bytes = npt.NDArray[np.uint8]
 _Mask = npt.NDArray[np.bool_]

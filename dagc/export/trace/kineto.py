@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from dagc.export.arrows import Arrows
-from dagc.export.labels import Label, Labels
 from dagc.export.ranks import RankSelection
-from dagc.export.slice_table import SliceTable
-from dagc.export.slices import lane_slices
-from dagc.export.tracks import Traced, tracks
+from dagc.export.trace.arrows import Arrows
+from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.slice_table import SliceTable
+from dagc.export.trace.slices import lane_slices
+from dagc.export.trace.tracks import Traced, tracks
 from dagc.graph.ops import Category
 
 COMPUTE_STREAM, COMMUNICATION_STREAM = 7, 20

@@ -18,8 +18,8 @@ from math import ceil
 import numpy as np
 
 from dagc.expand.rank_programs import Entry, Exchange, RankProgram
-from dagc.export import chakra_wire as wire
-from dagc.export.chakra_groups import GroupNumbers, collective_bytes, of_rank, part_sizes
+from dagc.export.chakra import wire
+from dagc.export.chakra.groups import GroupNumbers, collective_bytes, of_rank, part_sizes
 from dagc.export.placed_phases import PlacedPhase
 from dagc.graph.graph import Load, Node, Pattern
 from dagc.graph.priced import NodeCost

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.expand.pairing import Message, messages, partner_of
-from dagc.export.slice_table import Column
-from dagc.export.tracks import PhaseTracks, TeamTracks
+from dagc.export.trace.slice_table import Column
+from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node, Template
 from dagc.graph.ops import COMBINE, DISPATCH
 from dagc.timeline.timeline import Run

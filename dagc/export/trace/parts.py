@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dagc.export.arrows import Arrows
-from dagc.export.counters import Counter, counters
-from dagc.export.invocations import micro_batch_slices
-from dagc.export.labels import Labels
-from dagc.export.path_slices import path_slices, path_threads
 from dagc.export.ranks import RankSelection
-from dagc.export.slice_table import SliceTable
-from dagc.export.slices import lane_slices
-from dagc.export.tracks import LANES, PATH_PROCESS, TeamTracks, Traced, tracks
+from dagc.export.trace.arrows import Arrows
+from dagc.export.trace.counters import Counter, counters
+from dagc.export.trace.invocations import micro_batch_slices
+from dagc.export.trace.labels import Labels
+from dagc.export.trace.path_slices import path_slices, path_threads
+from dagc.export.trace.slice_table import SliceTable
+from dagc.export.trace.slices import lane_slices
+from dagc.export.trace.tracks import LANES, PATH_PROCESS, TeamTracks, Traced, tracks
 
 
 @dataclass(frozen=True, slots=True)

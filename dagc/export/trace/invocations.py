@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dagc.export.labels import Label, Labels
-from dagc.export.slice_table import SliceTable, block
 from dagc.export.times import at_rank, duration_of
 from dagc.export.titles import team_of
-from dagc.export.tracks import PhaseTracks
+from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.slice_table import SliceTable, block
+from dagc.export.trace.tracks import PhaseTracks
 from dagc.graph.ops import Lane
 from dagc.timeline.timeline import Run
 
