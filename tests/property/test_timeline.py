@@ -220,7 +220,7 @@ def test_slack_is_what_a_node_may_be_late(priced: PricedPhase) -> None:
 
 
 @pytest.mark.slow
-@settings(FEW, max_examples=25)
+@settings(FEW, max_examples=12)
 @given(phases(largest=2))
 def test_slack_is_what_a_node_may_be_late_in_more_phases(priced: PricedPhase) -> None:
     assert_slack(priced)
