@@ -20,17 +20,13 @@ from dagc.cost.network.fabric import Fabric
 from dagc.cost.operators import operator_cost
 from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Communication, Node, PhaseGraph, Team
-from dagc.graph.priced import NodeCost, PricedPhase
+from dagc.graph.priced import Costs, NodeCost, PricedPhase
 from dagc.plan.plan import Plan
 
 Nodes = tuple[Node, ...]
 
 _COMPARED = 64
 """Numbers of a load above which it takes longer to compare than to price again."""
-
-
-Costs = tuple[NodeCost, ...]
-"""The cost of each node of a template."""
 
 
 @dataclass(slots=True)

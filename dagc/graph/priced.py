@@ -53,9 +53,13 @@ class NodeCost:
         return self.wording()
 
 
+Costs = tuple[NodeCost, ...]
+"""The cost of each node of a template."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PricedPhase:
     """A phase and the cost of each node: `costs[template][node]`."""
 
     graph: PhaseGraph
-    costs: tuple[tuple[NodeCost, ...], ...]
+    costs: tuple[Costs, ...]

@@ -32,7 +32,11 @@ class TaskForm(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Tasks, by their place in the order, that run back to back; the rest as in `Step`."""
+    """Tasks that run back to back on one lane: their places in the order, and their nodes.
+
+    `same` and `cross` are the values waited for, of its own team and of another; `order` holds all of them, the first
+    `data` being data edges, then the lane, then order edges. `links` are pieces met.
+    """
 
     tasks: tuple[int, ...]
     nodes: tuple[int, ...]

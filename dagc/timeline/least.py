@@ -15,7 +15,7 @@ import numpy as np
 
 from dagc.graph.graph import Node, Template
 from dagc.graph.ops import Lane
-from dagc.graph.priced import NodeCost, Picoseconds, PricedPhase
+from dagc.graph.priced import Costs, NodeCost, Picoseconds, PricedPhase
 from dagc.timeline.tasks import Tasks, template_tasks
 
 PATH, COMPUTING, BUSY, BESIDE = range(4)
@@ -24,9 +24,6 @@ is the compute lane of the busiest rank of the stage's own team, `BESIDE` that o
 
 _NEVER = -(1 << 61)
 """When what depends on nothing would have started: it lies on no path."""
-
-
-Costs = tuple[NodeCost, ...]
 
 
 @dataclass(slots=True)

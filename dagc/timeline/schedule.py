@@ -16,7 +16,7 @@ import numpy as np
 
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.ops import Lane
-from dagc.graph.priced import NodeCost, Picoseconds, PricedPhase
+from dagc.graph.priced import Costs, Picoseconds, PricedPhase
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.follow import Follow
@@ -30,8 +30,6 @@ from dagc.timeline.steady import Steady, settle
 from dagc.timeline.steps import Steps, all_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
-
-Costs = tuple[NodeCost, ...]
 
 
 @dataclass(slots=True)

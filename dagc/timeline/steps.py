@@ -54,23 +54,13 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """Tasks that run back to back on one lane.
+class Step(Piece):
+    """A piece with the time that it takes.
 
-    `same` and `cross` are the values waited for, of its own team and of another; `order` holds all of them, the first
-    `data` being data edges, then the lane, then order edges. `links` are steps met. `rows` holds the duration by copy
-    (one row where copies are alike), `lengths` the same as numbers where ranks are alike. `offsets[i]` is the start of
-    `nodes[i]` after that of the step, by copy.
+    `rows` holds the duration by copy (one row where copies are alike), `lengths` the same as numbers where ranks are
+    alike. `offsets[i]` is the start of `nodes[i]` after that of the step, by copy.
     """
 
-    nodes: tuple[int, ...]
-    lane: int
-    same: tuple[int, ...]
-    cross: tuple[int, ...]
-    order: tuple[int, ...]
-    data: int
-    links: tuple[int, ...]
-    mail: Mail | None
     group: Group | None
     rows: tuple[Picoseconds, ...]
     lengths: tuple[int, ...]
@@ -173,6 +163,7 @@ def _step(tasks: Sequence[Task], piece: Piece, groups: dict[int, Group]) -> Step
     members = tasks[piece.tasks[0]].members
     offsets, total = _offsets([tasks[i].duration for i in piece.tasks])
     return Step(
+        tasks=piece.tasks,
         nodes=piece.nodes,
         lane=piece.lane,
         same=piece.same,
