@@ -55,12 +55,11 @@ def outside(shown: Shown, chosen: Chosen) -> tuple[str, ...]:
     return chosen.regime.outside(inputs) if chosen.regime else ()
 
 
-def exchange_source(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
+def exchange_source(fabric: Fabric, chosen: Chosen, past: tuple[str, ...]) -> str:
     """The regime and its measurements, or the cluster's figures; what was not measured here, and what lies outside."""
     regime = chosen.regime
     if regime is None:
         return f"α-β, cluster {fabric.cluster.name}"
     derived = f"; derived: {regime.derived}" if regime.derived else ""
-    past = outside(shown, chosen)
     beyond = f"; extrapolated in {', '.join(past)}" if past else ""
     return f"{chosen.name}, fitted to {regime.source}{derived}{beyond}"

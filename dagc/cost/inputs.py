@@ -1,4 +1,4 @@
-"""A node becomes the inputs of a formula, and the regimes of a calibration that may hold for it, the nearest first.
+"""What a formula is asked of nodes: the regimes of a calibration that may hold, the nearest first, and its inputs.
 
 Rows, pairs and experts that are hit follow by rank from a node's FLOPs and bytes; what does not differ between ranks is
 in its shape. Weights of a type that a device has no peak for are computed in the type of activations.
@@ -41,11 +41,24 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """Work of several nodes that are asked about together, figures by row as in `rows`.
+
+    `sizes` are their shapes, of which all have the same names; `dtype` is the type of them all.
+    """
+
+    flops: Values
+    memory_bytes: Values
+    sizes: Inputs
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """What a formula is asked: names of regimes, the nearest first, and inputs."""
+    """What a formula is asked: names of regimes, the nearest first, and how work becomes its inputs."""
 
     regimes: tuple[str, ...]
-    inputs: Inputs
+    inputs: Callable[[Work, Setting], Inputs]
 
 
 _LATENT_KEY = 256
@@ -58,18 +71,28 @@ def question(node: Node, setting: Setting) -> Question | None:
     return ask(node, setting) if ask else None
 
 
+def of_experts(node: Node) -> bool:
+    """Whether a stream belongs to the experts of a layer: all that a question takes from the key of a node."""
+    return node.key.endswith(("moe.experts.activation", "moe.aggregate"))
+
+
 def _product(node: Node, setting: Setting) -> Question | None:
     shape = dict(node.shape)
     if "k" not in shape:
         return None
     n, k, products = float(shape.get("n", 1)), float(shape["k"]), float(shape.get("heads", 1))
-    m = node.flops / (2.0 * n * k * products)
-    ends = products * ((n + k) * setting.activation.bytes) * float(m.flat[0])
+    m = float(node.flops.flat[0] / (2.0 * n * k * products))
+    ends = products * ((n + k) * setting.activation.bytes) * m
     scaled = _is_scaled(node, products * n * k, float(node.memory_bytes.flat[0]) - ends)
-    cast = m * (products * k) if _is_cast(node.dtype, setting.device) else np.zeros_like(m)
-    sizes = {"n": _one(n), "k": _one(k), "products": _one(products)}
-    inputs = {"m": m, **sizes, "bytes": node.memory_bytes, "cast": cast}
-    return Question(tuple(f"gemm/{label}" for label in _labels(node.dtype, setting, scaled)), inputs)
+    return Question(tuple([f"gemm/{label}" for label in _labels(node.dtype, setting, scaled)]), _product_inputs)
+
+
+def _product_inputs(work: Work, setting: Setting) -> Inputs:
+    k = work.sizes["k"]
+    n, products = (work.sizes.get(name, np.ones_like(k)) for name in ("n", "heads"))
+    m = work.flops / (2.0 * n * k * products)
+    cast = m * (products * k) if _is_cast(work.dtype, setting.device) else np.zeros_like(m)
+    return {"m": m, "n": n, "k": k, "products": products, "bytes": work.memory_bytes, "cast": cast}
 
 
 def _grouped(node: Node, setting: Setting) -> Question:
@@ -80,55 +103,63 @@ def _grouped(node: Node, setting: Setting) -> Question:
     `model_executor/layers/fused_moe/configs`): then it takes small tiles.
     """
     shape = dict(node.shape)
-    n, k = _one(shape["n"]), _one(shape["k"])
-    rows = node.flops / (2.0 * n * k)
-    weights = node.memory_bytes - rows * (n + k) * setting.activation.bytes
-    hit = np.clip(weights / (n * k * node.dtype.bytes), 1e-9, shape["experts"])
-    labels = _labels(node.dtype, setting, "scaled" in shape)
-    inputs = {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": node.memory_bytes, "cast": np.zeros_like(rows)}
-    names = [f"grouped_gemm/{label}" for label in labels]
+    names = [f"grouped_gemm/{label}" for label in _labels(node.dtype, setting, "scaled" in shape)]
     if setting.engine == "vllm" and shape["held"] < shape["all"]:
         names.insert(0, f"{names[0]}/default")
-    return Question(tuple(names), inputs)
+    return Question(tuple(names), _grouped_inputs)
 
 
-def _core(node: Node, setting: Setting) -> Question:
-    shape = {name: _one(value) for name, value in node.shape}
-    width = shape["key"] + shape["value"]
-    pairs = node.flops / (2.0 * shape["heads"] * width)
-    inputs = {**shape, "width": width, "pairs": pairs, "bytes": node.memory_bytes}
-    if dict(node.shape)["queries"] > dict(node.shape)["sequences"]:
+def _grouped_inputs(work: Work, setting: Setting) -> Inputs:
+    n, k = work.sizes["n"], work.sizes["k"]
+    rows = work.flops / (2.0 * n * k)
+    weights = work.memory_bytes - rows * (n + k) * setting.activation.bytes
+    hit = np.clip(weights / (n * k * work.dtype.bytes), 1e-9, work.sizes["experts"])
+    return {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": work.memory_bytes, "cast": np.zeros_like(rows)}
+
+
+def _core(node: Node, _: Setting) -> Question:
+    shape = dict(node.shape)
+    if shape["queries"] > shape["sequences"]:
         expanded = shape["key"] != shape["value"] and shape["heads"] == shape["kv_heads"]
         names = ("mla/prefill", "attention/prefill") if expanded else ("attention/prefill",)
     else:
         latent = shape["kv_heads"] == 1 and shape["key"] > _LATENT_KEY
         names = ("mla/decode", "attention/decode") if latent else ("attention/decode",)
-    return Question(names, inputs)
+    return Question(names, _core_inputs)
 
 
-def _recurrent(node: Node, _: Setting) -> Question:
+def _core_inputs(work: Work, _: Setting) -> Inputs:
+    sizes = work.sizes
+    width = sizes["key"] + sizes["value"]
+    pairs = work.flops / (2.0 * sizes["heads"] * width)
+    return {**sizes, "width": width, "pairs": pairs, "bytes": work.memory_bytes}
+
+
+def _recurrent(_: Node, __: Setting) -> Question:
+    return Question(("recurrence", "elementwise"), _recurrent_inputs)
+
+
+def _recurrent_inputs(work: Work, setting: Setting) -> Inputs:
     """Bytes of tokens are as FLOPs are over the ranks; the rest are states."""
-    shape = dict(node.shape)
-    tokens = node.flops / max(float(node.flops.max()), 1.0) * float(shape["tokens"] * shape["moved"])
-    inputs = {"states": np.maximum(node.memory_bytes - tokens, 0.0), "tokens": tokens}
-    return Question(("recurrence", "elementwise"), {**inputs, "bytes": node.memory_bytes, "flops": node.flops})
+    most = np.maximum(work.flops.max(axis=1, keepdims=True), 1.0)
+    tokens = work.flops / most * (work.sizes["tokens"] * work.sizes["moved"])
+    inputs = {"states": np.maximum(work.memory_bytes - tokens, 0.0), "tokens": tokens}
+    return {**inputs, **_stream_inputs(work, setting)}
 
 
 def _stream(*regimes: str) -> Callable[[Node, Setting], Question]:
-    def ask(node: Node, _: Setting) -> Question:
-        return Question(regimes, {"bytes": node.memory_bytes, "flops": node.flops})
-
-    return ask
+    asked = Question(regimes, _stream_inputs)
+    return lambda _, __: asked
 
 
 def _experts(*regimes: str) -> Callable[[Node, Setting], Question]:
     """Streams that may belong to the experts of a layer."""
-    plain, own = _stream(*regimes), _stream("experts/stream", *regimes)
+    plain, own = Question(regimes, _stream_inputs), Question(("experts/stream", *regimes), _stream_inputs)
+    return lambda node, _: own if of_experts(node) else plain
 
-    def ask(node: Node, setting: Setting) -> Question:
-        return (own if node.key.endswith(("moe.experts.activation", "moe.aggregate")) else plain)(node, setting)
 
-    return ask
+def _stream_inputs(work: Work, _: Setting) -> Inputs:
+    return {"bytes": work.memory_bytes, "flops": work.flops}
 
 
 def _labels(dtype: Dtype, setting: Setting, scaled: bool) -> tuple[str, ...]:
@@ -151,13 +182,9 @@ def _is_cast(dtype: Dtype, device: DeviceSpec) -> bool:
     return dtype.bytes <= 1 and dtype in device.flops
 
 
-def _is_scaled(node: Node, elements: Values | float, weights: float) -> bool:
+def _is_scaled(node: Node, elements: float, weights: float) -> bool:
     """Whether the weights take more than their type says: there are scales for blocks of them."""
-    return weights > float(np.max(elements)) * node.dtype.bytes * (1 + 1e-5)
-
-
-def _one(value: float) -> Values:
-    return np.array([float(value)])
+    return weights > elements * node.dtype.bytes * (1 + 1e-5)
 
 
 _ASK: Mapping[str, Callable[[Node, Setting], Question | None]] = {

@@ -15,6 +15,7 @@ between lanes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -25,10 +26,11 @@ import numpy.typing as npt
 from dagc.catalog.calibration import Regime
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.cost.duration import node_cost, rate_text
-from dagc.cost.formula import Machine, Terms
+from dagc.cost.duration import rate_text
+from dagc.cost.formula import Inputs, Machine, Terms
 from dagc.cost.formulas import NODE_FORMULAS
-from dagc.cost.inputs import Question, Setting, question
+from dagc.cost.inputs import Setting, Work, question
+from dagc.cost.rows import Places, Rows, rows_of
 from dagc.graph.graph import Load, Node
 from dagc.graph.priced import Bound, NodeCost
 from dagc.units import format_bytes, format_rate, format_seconds
@@ -51,14 +53,14 @@ class Rates:
     note: str = ""
 
 
-def achieved(device: DeviceSpec, node: Node, activation: Dtype) -> Rates:
-    """Rates of a device on an operator. A type without a peak is computed as the activation type, and noted.
+def achieved(device: DeviceSpec, dtype: Dtype, activation: Dtype) -> Rates:
+    """Rates of a device on a type of arithmetic. One without a peak is computed as the activation type, and noted.
 
     An unknown figure limits nothing; `plan.missing` names those beforehand.
     """
-    peak, note = device.flops.get(node.dtype), ""
+    peak, note = device.flops.get(dtype), ""
     if peak is None:
-        peak, note = device.flops.get(activation, inf), f" ({device.name} has no {node.dtype} peak: {activation})"
+        peak, note = device.flops.get(activation, inf), f" ({device.name} has no {dtype} peak: {activation})"
     bandwidth = device.bandwidth_bytes_per_second or inf
     return Rates(peak * device.compute_efficiency, bandwidth * device.memory_efficiency, note)
 
@@ -70,12 +72,51 @@ def operator_cost(
 
     `slowdown` has shape (1,) or (width,). `engine` is the name of the engine, if the plan has one.
     """
-    rates = achieved(device, node, activation)
-    if device.calibration is not None and (asked := question(node, Setting(device, activation, engine))):
-        regime = device.calibration.regime(*asked.regimes)
-        if regime is not None and is_complete(regime):
-            return _measured(asked, regime, device, rates, slowdown)
-    return _roofline(node, device, rates, slowdown)
+    return operator_costs((node,), Setting(device, activation, engine), slowdown)[0]
+
+
+def operator_costs(nodes: Sequence[Node], setting: Setting, slowdown: Load = _STATED) -> list[NodeCost]:
+    """The same of several nodes on one team, those that ask for the same together."""
+    together: dict[object, tuple[_Asked | None, list[int]]] = {}
+    for number, node in enumerate(nodes):
+        asked = _asked(node, setting)
+        key = _alike(node, asked)
+        together.setdefault(key, (asked, []))[1].append(number)
+    found: dict[int, NodeCost] = {}
+    for asked, numbers in together.values():
+        some = [nodes[number] for number in numbers]
+        costs = _roofline(some, setting, slowdown) if asked is None else _measured(some, asked, setting, slowdown)
+        found.update(zip(numbers, costs, strict=True))
+    return [found[number] for number in range(len(nodes))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A regime of a calibration by its name, and how it is asked."""
+
+    name: str
+    regime: Regime
+    inputs: Callable[[Work, Setting], Inputs]
+
+
+def _asked(node: Node, setting: Setting) -> _Asked | None:
+    """What is asked of the device's calibration; None where it has nothing for the node."""
+    calibration = setting.device.calibration
+    asked = question(node, setting) if calibration is not None else None
+    if calibration is None or asked is None:
+        return None
+    name = next((name for name in asked.regimes if name in calibration.regimes), None)
+    if name is None or not is_complete(calibration.regimes[name]):
+        return None
+    return _Asked(name, calibration.regimes[name], asked.inputs)
+
+
+def _alike(node: Node, asked: _Asked | None) -> object:
+    """Equal for nodes that can be asked about together: loads of as many columns, shapes of the same names."""
+    widths = node.flops.shape[-1], node.memory_bytes.shape[-1]
+    if asked is None:
+        return node.dtype, widths
+    return asked.name, asked.inputs, node.dtype, widths, tuple([name for name, _ in node.shape])
 
 
 def is_complete(regime: Regime) -> bool:
@@ -84,37 +125,56 @@ def is_complete(regime: Regime) -> bool:
     return formula is not None and all(p.name in regime.coefficients for p in formula.parameters)
 
 
-def _roofline(node: Node, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:
-    arithmetic: Seconds = node.flops / rates.flops_per_second
-    memory: Seconds = node.memory_bytes / rates.bytes_per_second
+def _roofline(nodes: Sequence[Node], setting: Setting, slowdown: Load) -> list[NodeCost]:
+    device = setting.device
+    rates = achieved(device, nodes[0].dtype, setting.activation)
+    rows, work = _work(nodes, ())
+    arithmetic: Seconds = work.flops / rates.flops_per_second
+    memory: Seconds = work.memory_bytes / rates.bytes_per_second
     seconds = _launched(np.maximum(arithmetic, memory) * slowdown, device)
-    slowest = int(seconds.argmax())
-    flops, moved = _of(node.flops, slowest, seconds), _of(node.memory_bytes, slowest, seconds)
-    by_arithmetic = flops / rates.flops_per_second >= moved / rates.bytes_per_second
-    bound = Bound.NONE if seconds.flat[slowest] == 0 else Bound.COMPUTE if by_arithmetic else Bound.MEMORY
-    wording = partial(_formula, flops, moved, rates, _of(slowdown, slowest, seconds))
-    return node_cost(seconds, bound, wording, f"roofline, {device.name}: {device.source}")
+    slowest = rows.slowest(seconds)
+    durations, longest = rows.durations(seconds), slowest.of(seconds)
+    flops, moved, slowed = slowest.of(work.flops), slowest.of(work.memory_bytes), slowest.of(slowdown)
+    source = f"roofline, {device.name}: {device.source}"
+    costs: list[NodeCost] = []
+    for i, duration in enumerate(durations):
+        by_arithmetic = flops[i] / rates.flops_per_second >= moved[i] / rates.bytes_per_second
+        bound = Bound.NONE if longest[i] == 0 else Bound.COMPUTE if by_arithmetic else Bound.MEMORY
+        costs.append(NodeCost(duration, bound, partial(_formula, flops[i], moved[i], rates, slowed[i]), source))
+    return costs
 
 
-def _measured(asked: Question, regime: Regime, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:
-    """The cost that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
-    formula = NODE_FORMULAS[regime.formula]
+def _measured(nodes: Sequence[Node], asked: _Asked, setting: Setting, slowdown: Load) -> list[NodeCost]:
+    """The costs that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
+    device, regime = setting.device, asked.regime
+    formula, rates = NODE_FORMULAS[regime.formula], achieved(device, nodes[0].dtype, setting.activation)
     peak = rates.flops_per_second / (1.0 if formula.name == "stream" else device.compute_efficiency)
     bandwidth = rates.bytes_per_second / device.memory_efficiency
-    terms = formula.terms(regime.coefficients, asked.inputs, Machine(peak, bandwidth, device.processors or _PROCESSORS))
+    rows, work = _work(nodes, tuple([name for name, _ in nodes[0].shape]))
+    inputs = asked.inputs(work, setting)
+    terms = formula.terms(regime.coefficients, inputs, Machine(peak, bandwidth, device.processors or _PROCESSORS))
     seconds = _launched(terms.seconds * slowdown, device)
-    slowest = int(seconds.argmax())
-    slowed = _of(slowdown, slowest, seconds)
-    inputs = {name: _of(asked.inputs[name], slowest, seconds) for name in formula.ranged}
-    outside = regime.outside(inputs)
-    wording = partial(_worded, regime.formula, inputs, terms, slowest, (seconds, slowed), rates.note)
+    slowest = rows.slowest(seconds)
+    longest, compute, memory = slowest.of(seconds), slowest.of(terms.compute), slowest.of(terms.memory)
+    ranged = list(zip(*[slowest.of(inputs[name]) for name in formula.ranged], strict=True))
     origin = f"derived: {regime.derived}" if regime.derived else f"fitted: {regime.source}"
-    past = f", extrapolated in {' and '.join(outside)}" if outside else ""
-    name = next(name for name in asked.regimes if device.calibration and name in device.calibration.regimes)
-    return node_cost(
-        seconds, _bound(terms, slowest, seconds), wording, f"{name} of {device.name}, {origin}{past}",
-        regime.residuals.median, bool(outside),
-    )  # fmt: skip
+    told = _Told(regime.formula, formula.ranged, ranged, terms, slowdown, slowest, rates.note)
+    costs: list[NodeCost] = []
+    for i, duration in enumerate(rows.durations(seconds)):
+        outside = regime.outside(dict(zip(formula.ranged, ranged[i], strict=True)))
+        past = f", extrapolated in {' and '.join(outside)}" if outside else ""
+        bound = Bound.NONE if longest[i] == 0 else Bound.COMPUTE if compute[i] >= memory[i] else Bound.MEMORY
+        source = f"{asked.name} of {device.name}, {origin}{past}"
+        costs.append(NodeCost(duration, bound, partial(_worded, told, i), source, regime.residuals.median, bool(outside)))
+    return costs
+
+
+def _work(nodes: Sequence[Node], names: Sequence[str]) -> tuple[Rows, Work]:
+    """Work of nodes with shapes of these names, one below the other."""
+    rows = rows_of([(node.flops, node.memory_bytes) for node in nodes])
+    flops, moved = rows.figures([node.flops for node in nodes]), rows.figures([node.memory_bytes for node in nodes])
+    sizes = {name: rows.column([node.shape[i][1] for node in nodes]) for i, name in enumerate(names)}
+    return rows, Work(flops, moved, sizes, nodes[0].dtype)
 
 
 def _launched(seconds: Seconds, device: DeviceSpec) -> Seconds:
@@ -123,25 +183,28 @@ def _launched(seconds: Seconds, device: DeviceSpec) -> Seconds:
     return np.where(seconds > 0, np.maximum(seconds, apart), 0.0) if apart else seconds
 
 
-def _bound(terms: Terms, slowest: int, seconds: Seconds) -> Bound:
-    """What the operator would be bound by without its launch, which the formula shows."""
-    if seconds.flat[slowest] == 0:
-        return Bound.NONE
-    compute, memory = _of(terms.compute, slowest, seconds), _of(terms.memory, slowest, seconds)
-    return Bound.COMPUTE if compute >= memory else Bound.MEMORY
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """What nodes that were priced together say of it: their inputs and terms, and where each is slowest."""
+
+    formula: str
+    names: tuple[str, ...]
+    inputs: list[tuple[float, ...]]
+    terms: Terms
+    slowdown: Load
+    slowest: Places
+    note: str
 
 
-def _worded(
-    formula: str, inputs: dict[str, float], terms: Terms, slowest: int, ends: tuple[Seconds, float], note: str
-) -> str:
-    seconds, slowed = ends
-    compute, memory = _of(terms.compute, slowest, seconds), _of(terms.memory, slowest, seconds)
-    serial = _of(np.atleast_1d(terms.serial), slowest, seconds)
-    shape = ", ".join(f"{name} {value:.6g}" for name, value in inputs.items())
+def _worded(told: _Told, number: int) -> str:
+    terms = told.terms
+    every = (terms.compute, terms.memory, terms.serial, told.slowdown)
+    compute, memory, serial, slowed = (told.slowest.of(values)[number] for values in every)
+    shape = ", ".join(f"{name} {value:.6g}" for name, value in zip(told.names, told.inputs[number], strict=True))
     blend = f"({format_seconds(compute)} ^ p + {format_seconds(memory)} ^ p) ^ 1/p, p {terms.power:.3g}"
     factor = "" if slowed == 1 else f"{slowed:g} · "
     extra = f" + {format_seconds(serial)} of casts or sequences" if serial else ""
-    return f"{factor}({formula} of {shape}: launch {format_seconds(terms.launch)} + {blend}{extra}){note}"
+    return f"{factor}({told.formula} of {shape}: launch {format_seconds(terms.launch)} + {blend}{extra}){told.note}"
 
 
 def _formula(flops: float, moved: float, rates: Rates, slowdown: float) -> str:
@@ -149,10 +212,3 @@ def _formula(flops: float, moved: float, rates: Rates, slowdown: float) -> str:
     memory = f"{format_bytes(moved)} / {rate_text(rates.bytes_per_second, 'bytes/s')}"
     slowed = "" if slowdown == 1 else f"{slowdown:g} · "
     return f"{slowed}max({arithmetic}, {memory}){rates.note}"
-
-
-def _of(values: Load, index: int, whole: Load) -> float:
-    """The element of `values` that stands at a flat index of what it was broadcast to."""
-    if values.size == 1:
-        return float(values.flat[0])
-    return float(np.broadcast_to(values, whole.shape).flat[index])

@@ -11,15 +11,18 @@ Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would li
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dagc.catalog.device import DeviceSpec
-from dagc.cost.collectives import collective_cost
+from dagc.cost.collectives import collective_costs
 from dagc.cost.duration import FREE
+from dagc.cost.inputs import Setting, of_experts
 from dagc.cost.network.fabric import Fabric
-from dagc.cost.operators import operator_cost
+from dagc.cost.operators import operator_costs
 from dagc.cost.sharing import beside_exchange, overlapped
-from dagc.graph.graph import Communication, Node, PhaseGraph, Team
+from dagc.graph.graph import Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
 from dagc.plan.plan import Plan
 
@@ -45,15 +48,31 @@ def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> Pri
     """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
     known = known or KnownCosts()
     teams, prices, found = _teams(graph), _Prices(plan, graph, known.nodes), known.found
-    costs: list[Costs] = []
-    for index, template in enumerate(graph.templates):
-        runs = teams.get(index, ())
-        devices = prices.devices(runs)
-        key = id(template.nodes), devices
-        if key not in found:
-            found[key] = template.nodes, tuple([prices.of(node, runs, devices) for node in template.nodes])
-        costs.append(found[key][1])
-    return PricedPhase(graph, tuple(costs))
+    runs = [prices.run(template.nodes, teams.get(index, ())) for index, template in enumerate(graph.templates)]
+    unknown = {run.key: run for run in runs if run.key not in found}
+    for run, costs in zip(unknown.values(), prices.of(unknown.values()), strict=True):
+        found[run.key] = run.nodes, costs
+    return PricedPhase(graph, tuple([found[run.key][1] for run in runs]))
+
+
+class _Run(NamedTuple):
+    """The nodes of a template, the teams that run it, and what costs depend on of each of these."""
+
+    nodes: Nodes
+    teams: tuple[Team, ...]
+    devices: tuple[object, ...]
+
+    @property
+    def key(self) -> object:
+        """All that the costs depend on; the nodes by who they are."""
+        return id(self.nodes), self.devices
+
+
+class _Alone(NamedTuple):
+    """What a node is known by whose loads are too much to compare: itself, and what it runs on."""
+
+    node: int
+    device: object
 
 
 class _Prices:
@@ -68,55 +87,79 @@ class _Prices:
                 device = plan.device_of(pool)
                 self._devices[pool.name] = beside_exchange(device) if is_shared else device
         self._engine = plan.facts.engine.name if plan.facts.engine else None
-        self._fabric = Fabric(plan.facts.cluster, self._engine)
         self._known = known
 
-    def devices(self, teams: tuple[Team, ...]) -> tuple[object, ...]:
-        """What the cost of a node depends on beyond it, by team: the device, and how ranks are slowed.
+    def run(self, nodes: Nodes, teams: tuple[Team, ...]) -> _Run:
+        """A template on the teams of the program that uses it first.
 
-        A device of which exchanges take multiprocessors has fewer of them.
+        What the cost of a node depends on beyond it is, by team, the device, and how ranks are slowed. A device of
+        which exchanges take multiprocessors has fewer of them.
         """
-        used = [self._devices[team.pool] for team in teams]
-        slowed = [team.slowdown.tobytes() for team in teams]
-        return tuple([(one.name, one.processors, ranks) for one, ranks in zip(used, slowed, strict=True)])
+        used = [(self._devices[team.pool], team.slowdown.tobytes()) for team in teams]
+        return _Run(nodes, teams, tuple([(device.name, device.processors, slowed) for device, slowed in used]))
 
-    def of(self, node: Node, teams: tuple[Team, ...], devices: tuple[object, ...]) -> NodeCost:
-        """The cost of a node of a template, for the teams of the program that uses it first."""
-        if node.fused_into is not None:
-            return FREE
-        team, runs = (teams[node.team], devices[node.team]) if node.team < len(teams) else (None, None)
-        same = _talk(node.communication) if node.communication else _work(node, runs)
-        found = None if same is None else self._known.get(same)
-        if found is None:
-            found = self._cost(node, team)
-            if same is not None:
-                self._known[same] = found
+    def of(self, runs: Iterable[_Run]) -> list[Costs]:
+        """The costs of the nodes of templates; those that differ in nothing that matters are priced once."""
+        known, keys = self._known, list[list[object]]()
+        new: dict[object, tuple[Node, Team | None]] = {}
+        for run in runs:
+            keys.append([])
+            for node in run.nodes:
+                is_run = node.team < len(run.teams)
+                key = _key(node, run.devices[node.team] if is_run else None)
+                keys[-1].append(key)
+                if key is not None and key not in known:
+                    new[key] = node, run.teams[node.team] if is_run else None
+        found = {None: FREE, **self._costs(new)}
+        known.update((key, cost) for key, cost in found.items() if not isinstance(key, _Alone))
+        return [tuple([found[key] if key in found else known[key] for key in own]) for own in keys]
+
+    def _costs(self, asked: dict[object, tuple[Node, Team | None]]) -> dict[object, NodeCost]:
+        """Costs by the same keys: of exchanges, and of what each team computes."""
+        talks = {key: node.communication for key, (node, _) in asked.items() if node.communication}
+        fabric = Fabric(self._plan.facts.cluster, self._engine)
+        found = dict(zip(talks, collective_costs(list(talks.values()), fabric), strict=True))
+        computed: dict[int, tuple[Team | None, dict[object, Node]]] = {}
+        for key, (node, team) in asked.items():
+            if node.communication is None:
+                computed.setdefault(id(team), (team, {}))[1][key] = node
+        for team, nodes in computed.values():
+            found.update(zip(nodes, self._computed(list(nodes.values()), team), strict=True))
         return found
 
-    def _cost(self, node: Node, team: Team | None) -> NodeCost:
-        if node.communication is not None:
-            return collective_cost(node.communication, self._fabric)
+    def _computed(self, nodes: Sequence[Node], team: Team | None) -> list[NodeCost]:
         activation = self._plan.facts.model.activation_dtype
         if team is None:
-            return operator_cost(node, self._plan.facts.cluster.device, activation, engine=self._engine)
-        return operator_cost(node, self._devices[team.pool], activation, team.slowdown, self._engine)
+            return operator_costs(nodes, Setting(self._plan.facts.cluster.device, activation, self._engine))
+        return operator_costs(nodes, Setting(self._devices[team.pool], activation, self._engine), team.slowdown)
 
 
-def _work(node: Node, runs: object) -> object:
-    """All that the cost of a computation depends on, with what it runs on; None where that is too much to compare."""
-    loads = node.flops, node.memory_bytes
-    if any(load.size > _COMPARED for load in loads):
+def _key(node: Node, device: object) -> object:
+    """All that the cost of a node depends on, with what it runs on; None where another's kernel does its work."""
+    if node.fused_into is not None:
         return None
-    return node.key, node.op, node.dtype, node.shape, runs, *((load.shape, load.tobytes()) for load in loads)
+    return _talk(node, device) if node.communication else _work(node, device)
 
 
-def _talk(talk: Communication) -> object:
-    """The same for a collective; exchanges of tokens differ anyway."""
-    groups = talk.groups
-    if talk.exchange is not None or groups.members.size > _COMPARED or talk.bytes.size > _COMPARED:
-        return None
-    arrays = talk.bytes, groups.members, groups.nodes, groups.local
-    return talk.pattern, talk.axes, *((array.shape, array.tobytes()) for array in arrays)
+def _work(node: Node, device: object) -> object:
+    flops, moved = node.flops, node.memory_bytes
+    if flops.size > _COMPARED or moved.size > _COMPARED:
+        return _Alone(id(node), device)
+    kind = node.op.name, of_experts(node), node.dtype, node.shape, device
+    return *kind, flops.shape, flops.tobytes(), moved.shape, moved.tobytes()
+
+
+def _talk(node: Node, device: object) -> object:
+    talk = node.communication
+    if talk is None or talk.groups.members.size > _COMPARED or talk.bytes.size > _COMPARED:
+        return _Alone(id(node), device)
+    groups, exchange = talk.groups, talk.exchange
+    loads = [groups.members, groups.nodes, groups.local, talk.bytes]
+    kind: tuple[object, ...] = (talk.pattern, talk.axes)
+    if exchange is not None:
+        loads.append(exchange.taken)
+        kind = (*kind, exchange.leg, exchange.kernel, exchange.top, exchange.groups, exchange.top_groups)
+    return *kind, *[(load.shape, load.tobytes()) for load in loads]
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

@@ -1,0 +1,91 @@
+"""Figures of several nodes one below the other, so that a formula is asked once for all of them.
+
+A node takes one row, or one for each copy where copies differ; columns are ranks or groups. A formula gives every
+element what it would give it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.cost.duration import narrowed, whole_picoseconds
+from dagc.graph.priced import Picoseconds
+
+Figures = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Which rows each node has: `ends[i]` is past the last one of node i. `by_copy[i]` says whether copies differ."""
+
+    ends: tuple[int, ...]
+    by_copy: tuple[bool, ...]
+
+    def of(self, number: int) -> slice:
+        """The rows of a node."""
+        return slice(self.ends[number - 1] if number else 0, self.ends[number])
+
+    def figures(self, loads: Sequence[Figures]) -> Figures:
+        """Loads of the nodes, all of as many columns, shape (rows, columns)."""
+        if not any(self.by_copy):
+            return np.array(loads)
+        return np.concatenate([self._of_copies(number, load) for number, load in enumerate(loads)])
+
+    def column(self, values: Sequence[float]) -> Figures:
+        """A figure of each node, the same for its copies, shape (rows, 1)."""
+        column = np.array(values, dtype=np.float64).reshape(-1, 1)
+        if not any(self.by_copy):
+            return column
+        return np.repeat(column, np.diff(self.ends, prepend=0), axis=0)
+
+    def slowest(self, seconds: Figures) -> Places:
+        """Where each node takes longest."""
+        if not any(self.by_copy):
+            return Places(np.arange(len(seconds)), seconds.argmax(axis=1))
+        flat = [int(seconds[self.of(number)].argmax()) for number in range(len(self.ends))]
+        rows, columns = np.divmod(np.array(flat), seconds.shape[1])
+        return Places(rows + np.array((0, *self.ends[:-1])), columns)
+
+    def durations(self, seconds: Figures) -> list[Picoseconds]:
+        """Picoseconds of each node, of the least shape that holds them."""
+        whole = whole_picoseconds(seconds)
+        if any(self.by_copy):
+            return [narrowed(whole[self.of(number)]) for number in range(len(self.ends))]
+        alike = (whole == whole[:, :1]).all(axis=1).tolist()
+        return [row[:1] if same else row for row, same in zip(whole, alike, strict=True)]
+
+    def _of_copies(self, number: int, load: Figures) -> Figures:
+        rows = self.of(number)
+        return np.broadcast_to(load, (rows.stop - rows.start, load.shape[-1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Places:
+    """An element for each node: its row and its column."""
+
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+
+    def of(self, values: Figures | float) -> list[float]:
+        """These elements of what broadcasts to all rows and columns."""
+        number = len(self.rows)
+        if isinstance(values, float) or values.size == 1:
+            return [float(values if isinstance(values, float) else values.flat[0])] * number
+        if values.ndim == 1:
+            return values[self.columns].tolist()
+        if values.shape[1] == 1:
+            return (values[:, 0] if len(values) == number else values[self.rows, 0]).tolist()
+        return values[self.rows if values.shape[0] > 1 else 0, self.columns].tolist()
+
+
+def rows_of(loads: Sequence[tuple[Figures, ...]]) -> Rows:
+    """The rows of nodes that have these loads."""
+    by_copy = tuple([any([load.ndim > 1 for load in each]) for each in loads])
+    if not any(by_copy):
+        return Rows(tuple(range(1, len(loads) + 1)), by_copy)
+    copies = [max([load.shape[0] for load in each if load.ndim > 1], default=1) for each in loads]
+    return Rows(tuple(np.cumsum(copies).tolist()), by_copy)
