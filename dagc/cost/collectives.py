@@ -30,7 +30,7 @@ from dagc.cost.network import direct, experts, ring
 from dagc.cost.network.custom import custom_all_reduce
 from dagc.cost.network.fabric import Chosen, Fabric
 from dagc.cost.network.terms import ByGroup, Formula, Spread, Terms, faster
-from dagc.cost.rows import Rows, rows_of
+from dagc.cost.rows import Rows, columns_of, rows_of
 from dagc.graph.graph import Communication, Exchange, Groups, Kernel, Leg, Load, Pattern
 from dagc.graph.priced import Bound, NodeCost
 
@@ -73,9 +73,9 @@ def _alike(talk: Communication) -> object:
     exchange, groups = talk.exchange, talk.groups
     members = groups.members.shape, groups.members.tobytes(), groups.nodes.tobytes(), groups.local.tobytes()
     if exchange is None:
-        return talk.pattern, members, talk.bytes.shape[-1]
+        return talk.pattern, members, columns_of(talk.bytes)
     rows = exchange.leg, exchange.kernel, exchange.top, exchange.groups, exchange.top_groups
-    return talk.pattern, members, talk.bytes.shape[-1], rows, exchange.taken.shape[-1]
+    return talk.pattern, members, columns_of(talk.bytes, exchange.taken), rows
 
 
 def _costs(talks: Sequence[Communication], fabric: Fabric) -> list[NodeCost]:

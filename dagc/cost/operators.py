@@ -27,10 +27,10 @@ from dagc.catalog.calibration import Regime
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.cost.duration import rate_text
-from dagc.cost.formula import Inputs, Machine, Terms
+from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Terms
 from dagc.cost.formulas import NODE_FORMULAS
 from dagc.cost.inputs import Setting, Work, question
-from dagc.cost.rows import Places, Rows, rows_of
+from dagc.cost.rows import Places, Rows, columns_of, rows_of
 from dagc.graph.graph import Load, Node
 from dagc.graph.priced import Bound, NodeCost
 from dagc.units import format_bytes, format_rate, format_seconds
@@ -77,15 +77,14 @@ def operator_cost(
 
 def operator_costs(nodes: Sequence[Node], setting: Setting, slowdown: Load = _STATED) -> list[NodeCost]:
     """The same of several nodes on one team, those that ask for the same together."""
-    together: dict[object, tuple[_Asked | None, list[int]]] = {}
+    asked = [_asked(node, setting) for node in nodes]
+    together: dict[object, list[int]] = {}
     for number, node in enumerate(nodes):
-        asked = _asked(node, setting)
-        key = _alike(node, asked)
-        together.setdefault(key, (asked, []))[1].append(number)
+        together.setdefault(_alike(node, asked[number]), []).append(number)
     found: dict[int, NodeCost] = {}
-    for asked, numbers in together.values():
-        some = [nodes[number] for number in numbers]
-        costs = _roofline(some, setting, slowdown) if asked is None else _measured(some, asked, setting, slowdown)
+    for numbers in together.values():
+        some, regimes = [nodes[number] for number in numbers], [one for number in numbers if (one := asked[number])]
+        costs = _measured(some, regimes, setting, slowdown) if regimes else _roofline(some, setting, slowdown)
         found.update(zip(numbers, costs, strict=True))
     return [found[number] for number in range(len(nodes))]
 
@@ -112,11 +111,13 @@ def _asked(node: Node, setting: Setting) -> _Asked | None:
 
 
 def _alike(node: Node, asked: _Asked | None) -> object:
-    """Equal for nodes that can be asked about together: loads of as many columns, shapes of the same names."""
-    widths = node.flops.shape[-1], node.memory_bytes.shape[-1]
+    """Equal for nodes that can be asked about together: those of one formula, with shapes of the same names."""
+    columns = columns_of(node.flops, node.memory_bytes)
     if asked is None:
-        return node.dtype, widths
-    return asked.name, asked.inputs, node.dtype, widths, tuple([name for name, _ in node.shape])
+        return node.dtype, columns
+    formula = NODE_FORMULAS[asked.regime.formula]
+    regimes = formula.name if formula.broadcasts else asked.name
+    return regimes, asked.inputs, node.dtype, columns, tuple([name for name, _ in node.shape])
 
 
 def is_complete(regime: Regime) -> bool:
@@ -144,29 +145,45 @@ def _roofline(nodes: Sequence[Node], setting: Setting, slowdown: Load) -> list[N
     return costs
 
 
-def _measured(nodes: Sequence[Node], asked: _Asked, setting: Setting, slowdown: Load) -> list[NodeCost]:
+def _measured(nodes: Sequence[Node], asked: Sequence[_Asked], setting: Setting, slowdown: Load) -> list[NodeCost]:
     """The costs that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
-    device, regime = setting.device, asked.regime
-    formula, rates = NODE_FORMULAS[regime.formula], achieved(device, nodes[0].dtype, setting.activation)
+    device, formula = setting.device, NODE_FORMULAS[asked[0].regime.formula]
+    rates = achieved(device, nodes[0].dtype, setting.activation)
     peak = rates.flops_per_second / (1.0 if formula.name == "stream" else device.compute_efficiency)
     bandwidth = rates.bytes_per_second / device.memory_efficiency
     rows, work = _work(nodes, tuple([name for name, _ in nodes[0].shape]))
-    inputs = asked.inputs(work, setting)
-    terms = formula.terms(regime.coefficients, inputs, Machine(peak, bandwidth, device.processors or _PROCESSORS))
+    inputs, coefficients = asked[0].inputs(work, setting), _coefficients(formula, asked, rows)
+    terms = formula.terms(coefficients, inputs, Machine(peak, bandwidth, device.processors or _PROCESSORS))
     seconds = _launched(terms.seconds * slowdown, device)
     slowest = rows.slowest(seconds)
     longest, compute, memory = slowest.of(seconds), slowest.of(terms.compute), slowest.of(terms.memory)
-    ranged = list(zip(*[slowest.of(inputs[name]) for name in formula.ranged], strict=True))
-    origin = f"derived: {regime.derived}" if regime.derived else f"fitted: {regime.source}"
-    told = _Told(regime.formula, formula.ranged, ranged, terms, slowdown, slowest, rates.note)
+    told = _Told(formula, inputs, terms, slowdown, slowest, rates.note)
+    ranged = [(name, slowest.of(inputs[name])) for name in formula.ranged]
     costs: list[NodeCost] = []
     for i, duration in enumerate(rows.durations(seconds)):
-        outside = regime.outside(dict(zip(formula.ranged, ranged[i], strict=True)))
-        past = f", extrapolated in {' and '.join(outside)}" if outside else ""
+        regime = asked[i].regime
+        outside = regime.outside({name: values[i] for name, values in ranged})
         bound = Bound.NONE if longest[i] == 0 else Bound.COMPUTE if compute[i] >= memory[i] else Bound.MEMORY
-        source = f"{asked.name} of {device.name}, {origin}{past}"
-        costs.append(NodeCost(duration, bound, partial(_worded, told, i), source, regime.residuals.median, bool(outside)))
+        source = _source(asked[i], device, outside)
+        wording = partial(_worded, told, asked[i].regime.formula, i)
+        costs.append(NodeCost(duration, bound, wording, source, regime.residuals.median, bool(outside)))
     return costs
+
+
+def _coefficients(formula: Formula, asked: Sequence[_Asked], rows: Rows) -> Coefficients:
+    """Coefficients of the regime of each node."""
+    first = asked[0].regime
+    if all([one.regime is first for one in asked]):
+        return first.coefficients
+    names = [parameter.name for parameter in formula.parameters]
+    return {name: rows.column([one.regime.coefficients[name] for one in asked]) for name in names}
+
+
+def _source(asked: _Asked, device: DeviceSpec, outside: tuple[str, ...]) -> str:
+    regime = asked.regime
+    origin = f"derived: {regime.derived}" if regime.derived else f"fitted: {regime.source}"
+    past = f", extrapolated in {' and '.join(outside)}" if outside else ""
+    return f"{asked.name} of {device.name}, {origin}{past}"
 
 
 def _work(nodes: Sequence[Node], names: Sequence[str]) -> tuple[Rows, Work]:
@@ -187,24 +204,28 @@ def _launched(seconds: Seconds, device: DeviceSpec) -> Seconds:
 class _Told:
     """What nodes that were priced together say of it: their inputs and terms, and where each is slowest."""
 
-    formula: str
-    names: tuple[str, ...]
-    inputs: list[tuple[float, ...]]
+    formula: Formula
+    inputs: Inputs
     terms: Terms
     slowdown: Load
     slowest: Places
     note: str
 
 
-def _worded(told: _Told, number: int) -> str:
+def _worded(told: _Told, formula: str, number: int) -> str:
+    def of(values: Seconds | float) -> float:
+        return told.slowest.of(values)[number]
+
     terms = told.terms
-    every = (terms.compute, terms.memory, terms.serial, told.slowdown)
-    compute, memory, serial, slowed = (told.slowest.of(values)[number] for values in every)
-    shape = ", ".join(f"{name} {value:.6g}" for name, value in zip(told.names, told.inputs[number], strict=True))
-    blend = f"({format_seconds(compute)} ^ p + {format_seconds(memory)} ^ p) ^ 1/p, p {terms.power:.3g}"
+    launch, serial, slowed = of(terms.launch), of(terms.serial), of(told.slowdown)
+    shape = ", ".join(f"{name} {of(told.inputs[name]):.6g}" for name in told.formula.ranged)
+    blend = f"({format_seconds(of(terms.compute))} ^ p + {format_seconds(of(terms.memory))} ^ p) ^ 1/p"
     factor = "" if slowed == 1 else f"{slowed:g} · "
     extra = f" + {format_seconds(serial)} of casts or sequences" if serial else ""
-    return f"{factor}({told.formula} of {shape}: launch {format_seconds(terms.launch)} + {blend}{extra}){told.note}"
+    return (
+        f"{factor}({formula} of {shape}: launch {format_seconds(launch)} + {blend}, p {terms.power:.3g}{extra})"
+        f"{told.note}"
+    )
 
 
 def _formula(flops: float, moved: float, rates: Rates, slowdown: float) -> str:

@@ -21,16 +21,13 @@ from dagc.cost.duration import FREE
 from dagc.cost.inputs import Setting, of_experts
 from dagc.cost.network.fabric import Fabric
 from dagc.cost.operators import operator_costs
+from dagc.cost.rows import WIDE
 from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
 from dagc.plan.plan import Plan
 
 Nodes = tuple[Node, ...]
-
-_COMPARED = 64
-"""Numbers of a load above which it takes longer to compare than to price again."""
-
 
 @dataclass(slots=True)
 class KnownCosts:
@@ -119,10 +116,11 @@ class _Prices:
         talks = {key: node.communication for key, (node, _) in asked.items() if node.communication}
         fabric = Fabric(self._plan.facts.cluster, self._engine)
         found = dict(zip(talks, collective_costs(list(talks.values()), fabric), strict=True))
-        computed: dict[int, tuple[Team | None, dict[object, Node]]] = {}
+        computed: dict[object, tuple[Team | None, dict[object, Node]]] = {}
         for key, (node, team) in asked.items():
             if node.communication is None:
-                computed.setdefault(id(team), (team, {}))[1][key] = node
+                same = (team.pool, team.slowdown.tobytes()) if team else None
+                computed.setdefault(same, (team, {}))[1][key] = node
         for team, nodes in computed.values():
             found.update(zip(nodes, self._computed(list(nodes.values()), team), strict=True))
         return found
@@ -143,7 +141,7 @@ def _key(node: Node, device: object) -> object:
 
 def _work(node: Node, device: object) -> object:
     flops, moved = node.flops, node.memory_bytes
-    if flops.size > _COMPARED or moved.size > _COMPARED:
+    if flops.size > WIDE or moved.size > WIDE:
         return _Alone(id(node), device)
     kind = node.op.name, of_experts(node), node.dtype, node.shape, device
     return *kind, flops.shape, flops.tobytes(), moved.shape, moved.tobytes()
@@ -151,7 +149,7 @@ def _work(node: Node, device: object) -> object:
 
 def _talk(node: Node, device: object) -> object:
     talk = node.communication
-    if talk is None or talk.groups.members.size > _COMPARED or talk.bytes.size > _COMPARED:
+    if talk is None or talk.groups.members.size > WIDE or talk.bytes.size > WIDE:
         return _Alone(id(node), device)
     groups, exchange = talk.groups, talk.exchange
     loads = [groups.members, groups.nodes, groups.local, talk.bytes]

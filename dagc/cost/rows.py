@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -18,33 +19,36 @@ from dagc.graph.priced import Picoseconds
 Figures = npt.NDArray[np.float64]
 
 
+WIDE = 64
+"""Numbers of a load above which it takes longer to compare it, or to bring others to as many, than to price it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Which rows each node has: `ends[i]` is past the last one of node i. `by_copy[i]` says whether copies differ."""
+    """Which rows each node has, `ends[i]` being past the last one of node i. `has_copies`: some have more than one."""
 
     ends: tuple[int, ...]
-    by_copy: tuple[bool, ...]
+    has_copies: bool
 
     def of(self, number: int) -> slice:
         """The rows of a node."""
         return slice(self.ends[number - 1] if number else 0, self.ends[number])
 
     def figures(self, loads: Sequence[Figures]) -> Figures:
-        """Loads of the nodes, all of as many columns, shape (rows, columns)."""
-        if not any(self.by_copy):
-            return np.array(loads)
-        return np.concatenate([self._of_copies(number, load) for number, load in enumerate(loads)])
+        """Loads of the nodes, shape (rows, columns); columns are as many as the widest has."""
+        found = np.empty((self.ends[-1], max([load.shape[-1] for load in loads])))
+        for number, load in enumerate(loads):
+            found[self.of(number)] = load
+        return found
 
     def column(self, values: Sequence[float]) -> Figures:
         """A figure of each node, the same for its copies, shape (rows, 1)."""
         column = np.array(values, dtype=np.float64).reshape(-1, 1)
-        if not any(self.by_copy):
-            return column
-        return np.repeat(column, np.diff(self.ends, prepend=0), axis=0)
+        return np.repeat(column, np.diff(self.ends, prepend=0), axis=0) if self.has_copies else column
 
     def slowest(self, seconds: Figures) -> Places:
         """Where each node takes longest."""
-        if not any(self.by_copy):
+        if not self.has_copies:
             return Places(np.arange(len(seconds)), seconds.argmax(axis=1))
         flat = [int(seconds[self.of(number)].argmax()) for number in range(len(self.ends))]
         rows, columns = np.divmod(np.array(flat), seconds.shape[1])
@@ -53,14 +57,10 @@ class Rows:
     def durations(self, seconds: Figures) -> list[Picoseconds]:
         """Picoseconds of each node, of the least shape that holds them."""
         whole = whole_picoseconds(seconds)
-        if any(self.by_copy):
+        if self.has_copies:
             return [narrowed(whole[self.of(number)]) for number in range(len(self.ends))]
         alike = (whole == whole[:, :1]).all(axis=1).tolist()
         return [row[:1] if same else row for row, same in zip(whole, alike, strict=True)]
-
-    def _of_copies(self, number: int, load: Figures) -> Figures:
-        rows = self.of(number)
-        return np.broadcast_to(load, (rows.stop - rows.start, load.shape[-1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +84,13 @@ class Places:
 
 def rows_of(loads: Sequence[tuple[Figures, ...]]) -> Rows:
     """The rows of nodes that have these loads."""
-    by_copy = tuple([any([load.ndim > 1 for load in each]) for each in loads])
-    if not any(by_copy):
-        return Rows(tuple(range(1, len(loads) + 1)), by_copy)
-    copies = [max([load.shape[0] for load in each if load.ndim > 1], default=1) for each in loads]
-    return Rows(tuple(np.cumsum(copies).tolist()), by_copy)
+    copies = [max([load.shape[0] for load in each if load.ndim > 1], default=0) for each in loads]
+    if not any(copies):
+        return Rows(tuple(range(1, len(loads) + 1)), False)
+    return Rows(tuple(accumulate([max(1, number) for number in copies])), True)
+
+
+def columns_of(*loads: Figures) -> int:
+    """Equal for loads that can stand below each other: those that are not wide, and those that are as wide."""
+    columns = max([load.shape[-1] for load in loads])
+    return columns if columns > WIDE else 1
