@@ -42,9 +42,9 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """Work of several nodes that are asked about together, figures by row as in `rows`.
+    """Work that is asked about together, figures by row as in `rows`; `sizes` by their names in a question.
 
-    `sizes` are their shapes, of which all have the same names; `dtype` is the type of them all.
+    `dtype` is the type of it all.
     """
 
     flops: Values
@@ -55,10 +55,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a formula is asked: names of regimes, the nearest first, and how work becomes its inputs."""
+    """What a formula is asked: names of regimes, the nearest first, and how work becomes its inputs.
+
+    `sizes` are what inputs depend on beside the work of a rank and the type.
+    """
 
     regimes: tuple[str, ...]
     inputs: Callable[[Work, Setting], Inputs]
+    sizes: tuple[tuple[str, float], ...] = ()
 
 
 _LATENT_KEY = 256
@@ -84,12 +88,12 @@ def _product(node: Node, setting: Setting) -> Question | None:
     m = float(node.flops.flat[0] / (2.0 * n * k * products))
     ends = products * ((n + k) * setting.activation.bytes) * m
     scaled = _is_scaled(node, products * n * k, float(node.memory_bytes.flat[0]) - ends)
-    return Question(tuple([f"gemm/{label}" for label in _labels(node.dtype, setting, scaled)]), _product_inputs)
+    names = tuple([f"gemm/{label}" for label in _labels(node.dtype, setting, scaled)])
+    return Question(names, _product_inputs, (("n", n), ("k", k), ("products", products)))
 
 
 def _product_inputs(work: Work, setting: Setting) -> Inputs:
-    k = work.sizes["k"]
-    n, products = (work.sizes.get(name, np.ones_like(k)) for name in ("n", "heads"))
+    n, k, products = work.sizes["n"], work.sizes["k"], work.sizes["products"]
     m = work.flops / (2.0 * n * k * products)
     cast = m * (products * k) if _is_cast(work.dtype, setting.device) else np.zeros_like(m)
     return {"m": m, "n": n, "k": k, "products": products, "bytes": work.memory_bytes, "cast": cast}
@@ -106,7 +110,7 @@ def _grouped(node: Node, setting: Setting) -> Question:
     names = [f"grouped_gemm/{label}" for label in _labels(node.dtype, setting, "scaled" in shape)]
     if setting.engine == "vllm" and shape["held"] < shape["all"]:
         names.insert(0, f"{names[0]}/default")
-    return Question(tuple(names), _grouped_inputs)
+    return Question(tuple(names), _grouped_inputs, _sizes(shape, "n", "k", "experts"))
 
 
 def _grouped_inputs(work: Work, setting: Setting) -> Inputs:
@@ -125,7 +129,7 @@ def _core(node: Node, _: Setting) -> Question:
     else:
         latent = shape["kv_heads"] == 1 and shape["key"] > _LATENT_KEY
         names = ("mla/decode", "attention/decode") if latent else ("attention/decode",)
-    return Question(names, _core_inputs)
+    return Question(names, _core_inputs, _sizes(shape, "queries", "heads", "kv_heads", "key", "value", "sequences"))
 
 
 def _core_inputs(work: Work, _: Setting) -> Inputs:
@@ -135,14 +139,15 @@ def _core_inputs(work: Work, _: Setting) -> Inputs:
     return {**sizes, "width": width, "pairs": pairs, "bytes": work.memory_bytes}
 
 
-def _recurrent(_: Node, __: Setting) -> Question:
-    return Question(("recurrence", "elementwise"), _recurrent_inputs)
+def _recurrent(node: Node, _: Setting) -> Question:
+    shape = dict(node.shape)
+    sizes = ("most", max(float(node.flops.max()), 1.0)), ("bytes", float(shape["tokens"] * shape["moved"]))
+    return Question(("recurrence", "elementwise"), _recurrent_inputs, sizes)
 
 
 def _recurrent_inputs(work: Work, setting: Setting) -> Inputs:
     """Bytes of tokens are as FLOPs are over the ranks; the rest are states."""
-    most = np.maximum(work.flops.max(axis=1, keepdims=True), 1.0)
-    tokens = work.flops / most * (work.sizes["tokens"] * work.sizes["moved"])
+    tokens = work.flops / work.sizes["most"] * work.sizes["bytes"]
     inputs = {"states": np.maximum(work.memory_bytes - tokens, 0.0), "tokens": tokens}
     return {**inputs, **_stream_inputs(work, setting)}
 
@@ -160,6 +165,10 @@ def _experts(*regimes: str) -> Callable[[Node, Setting], Question]:
 
 def _stream_inputs(work: Work, _: Setting) -> Inputs:
     return {"bytes": work.memory_bytes, "flops": work.flops}
+
+
+def _sizes(shape: Mapping[str, float], *names: str) -> tuple[tuple[str, float], ...]:
+    return tuple([(name, float(shape[name])) for name in names])
 
 
 def _labels(dtype: Dtype, setting: Setting, scaled: bool) -> tuple[str, ...]:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dagc.catalog.device import DeviceSpec
 from dagc.cost.collectives import collective_costs
 from dagc.cost.duration import FREE
 from dagc.cost.inputs import Setting, of_experts
 from dagc.cost.network.fabric import Fabric
-from dagc.cost.operators import operator_costs
+from dagc.cost.operators import STATED, KnownWork, operator_costs
 from dagc.cost.rows import WIDE
 from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Node, PhaseGraph, Team
@@ -34,17 +34,18 @@ class KnownCosts:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
     Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes, known by all that
-    they depend on: templates that differ in one part are alike in others.
+    they depend on: templates that differ in one part are alike in others. `work` is what amounts of work take.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
+    work: KnownWork = field(default_factory=dict[object, Any])
 
 
 def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
     """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
     known = known or KnownCosts()
-    teams, prices, found = _teams(graph), _Prices(plan, graph, known.nodes), known.found
+    teams, prices, found = _teams(graph), _Prices(plan, graph, known), known.found
     runs = [prices.run(template.nodes, teams.get(index, ())) for index, template in enumerate(graph.templates)]
     unknown = {run.key: run for run in runs if run.key not in found}
     for run, costs in zip(unknown.values(), prices.of(unknown.values()), strict=True):
@@ -75,7 +76,7 @@ class _Alone(NamedTuple):
 class _Prices:
     """Costs of the nodes of one phase; what is `known` is not priced again."""
 
-    def __init__(self, plan: Plan, graph: PhaseGraph, known: dict[object, NodeCost]) -> None:
+    def __init__(self, plan: Plan, graph: PhaseGraph, known: KnownCosts) -> None:
         self._plan = plan
         self._devices: dict[str, DeviceSpec] = {}
         for service in plan.deployment.services:
@@ -97,7 +98,7 @@ class _Prices:
 
     def of(self, runs: Iterable[_Run]) -> list[Costs]:
         """The costs of the nodes of templates; those that differ in nothing that matters are priced once."""
-        known, keys = self._known, list[list[object]]()
+        known, keys = self._known.nodes, list[list[object]]()
         new: dict[object, tuple[Node, Team | None]] = {}
         for run in runs:
             keys.append([])
@@ -127,9 +128,9 @@ class _Prices:
 
     def _computed(self, nodes: Sequence[Node], team: Team | None) -> list[NodeCost]:
         activation = self._plan.facts.model.activation_dtype
-        if team is None:
-            return operator_costs(nodes, Setting(self._plan.facts.cluster.device, activation, self._engine))
-        return operator_costs(nodes, Setting(self._devices[team.pool], activation, self._engine), team.slowdown)
+        device = self._devices[team.pool] if team else self._plan.facts.cluster.device
+        setting = Setting(device, activation, self._engine)
+        return operator_costs(nodes, setting, self._known.work, team.slowdown if team else STATED)
 
 
 def _key(node: Node, device: object) -> object:
