@@ -16,23 +16,23 @@ between lanes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 
 import numpy as np
 
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.cost.inputs import Setting
-from dagc.cost.rows import WIDE, Rows, columns_of, rows_of
-from dagc.cost.work import Kind, Priced, alike, kind_of, priced
+from dagc.cost.amounts import Amount, Partition, Priced, amounts_of, cost_by_amount
+from dagc.cost.rows import Rows, columns_of, rows_of
+from dagc.cost.work import Kind, alike, kind_of, priced
 from dagc.graph.graph import Load, Node
 from dagc.graph.priced import NodeCost
 
-Amount = tuple[float, float, float]
-"""FLOPs and bytes of one rank, and how many times as long as stated it takes."""
-
 KnownWork = dict[object, dict[Amount, Priced]]
-"""What amounts of work take, by device and kind; of one type of activations and one engine."""
+"""What amounts of work (FLOPs, bytes, and how many times as long as stated) take, by device and kind.
+
+They are of one type of activations and one engine.
+"""
 
 STATED: Load = np.ones(1)
 """No rank slowed."""
@@ -57,26 +57,17 @@ def operator_costs(
     priced once. Nodes with wide loads, or loads by copy, are priced at every rank.
     """
     kinds = [kind_of(node, setting) for node in nodes]
-    amounts = [_amounts(node, slowdown) for node in nodes]
+    met: list[Partition] = []
+    amounts = [amounts_of((node.flops, node.memory_bytes, slowdown), met) for node in nodes]
     device = setting.device.name, setting.device.processors
     found = [known.setdefault((device, kind), {}) for kind in kinds]
     new: dict[tuple[Kind, Amount], dict[Amount, Priced]] = {}
     for kind, of, each in zip(kinds, found, amounts, strict=True):
-        new.update({(kind, one): of for one in dict.fromkeys(each) if one not in of})
+        new.update({(kind, one): of for one in each.each if one not in of} if each else {})
     _learn(new, setting)
     wide = [(node, kind) for node, kind, each in zip(nodes, kinds, amounts, strict=True) if not each]
     whole = iter(_at_every_rank(wide, setting, slowdown))
-    return [_by_amount(each, of) if each else next(whole) for each, of in zip(amounts, found, strict=True)]
-
-
-def _amounts(node: Node, slowdown: Load) -> list[Amount]:
-    """The amount of each rank, or one where all are alike; none of wide nodes and loads by copy."""
-    loads = node.flops, node.memory_bytes, slowdown
-    width = max([load.size for load in loads])
-    if width > WIDE or any([load.ndim > 1 for load in loads]):
-        return []
-    flops, moved, slowed = [load.tolist() * (width // load.size) for load in loads]
-    return list(zip(flops, moved, slowed, strict=True))
+    return [cost_by_amount(each, of) if each else next(whole) for each, of in zip(amounts, found, strict=True)]
 
 
 def _learn(new: dict[tuple[Kind, Amount], dict[Amount, Priced]], setting: Setting) -> None:
@@ -106,16 +97,3 @@ def _at_every_rank(wide: Sequence[tuple[Node, Kind]], setting: Setting, slowdown
         costs = priced(kinds, rows, (flops, moved, slowdown), setting)
         found.update({number: one.cost for number, one in zip(numbers, costs, strict=True)})
     return [found[number] for number in range(len(wide))]
-
-
-def _by_amount(amounts: list[Amount], known: dict[Amount, Priced]) -> NodeCost:
-    """The cost of a node from those of its ranks' amounts: that of the slowest, the first of equals, at every rank."""
-    if len(amounts) == 1:
-        return known[amounts[0]].cost
-    each = {amount: known[amount] for amount in dict.fromkeys(amounts)}
-    slowest = max(each.values(), key=attrgetter("seconds")).cost
-    times = {amount: one.cost.duration[0] for amount, one in each.items()}
-    if len(set(times.values())) == 1:
-        return slowest
-    duration = np.array([times[amount] for amount in amounts])
-    return NodeCost(duration, slowest.bound, slowest.wording, slowest.source, slowest.error, slowest.extrapolated)

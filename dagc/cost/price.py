@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from dagc.catalog.device import DeviceSpec
+from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.cost.collectives import collective_costs
 from dagc.cost.duration import FREE
 from dagc.cost.inputs import Setting, of_experts
@@ -23,7 +23,7 @@ from dagc.cost.network.fabric import Fabric
 from dagc.cost.operators import STATED, KnownWork, operator_costs
 from dagc.cost.rows import WIDE
 from dagc.cost.sharing import beside_exchange, overlapped
-from dagc.graph.graph import Node, PhaseGraph, Team
+from dagc.graph.graph import Communication, Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
 from dagc.plan.plan import Plan
 
@@ -40,6 +40,13 @@ class KnownCosts:
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
     work: KnownWork = field(default_factory=dict[object, Any])
+    fabric: Fabric | None = None
+
+    def fabric_of(self, cluster: ClusterSpec, engine: str | None) -> Fabric:
+        """The cluster's links, the same as long as the cluster is."""
+        if self.fabric is None or self.fabric.cluster is not cluster or self.fabric.engine != engine:
+            self.fabric = Fabric(cluster, engine)
+        return self.fabric
 
 
 def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
@@ -70,7 +77,7 @@ class _Alone(NamedTuple):
     """What a node is known by whose loads are too much to compare: itself, and what it runs on."""
 
     node: int
-    device: object
+    device: object = None
 
 
 class _Prices:
@@ -85,6 +92,7 @@ class _Prices:
                 device = plan.device_of(pool)
                 self._devices[pool.name] = beside_exchange(device) if is_shared else device
         self._engine = plan.facts.engine.name if plan.facts.engine else None
+        self._fabric = known.fabric_of(plan.facts.cluster, self._engine)
         self._known = known
 
     def run(self, nodes: Nodes, teams: tuple[Team, ...]) -> _Run:
@@ -98,25 +106,28 @@ class _Prices:
 
     def of(self, runs: Iterable[_Run]) -> list[Costs]:
         """The costs of the nodes of templates; those that differ in nothing that matters are priced once."""
-        known, keys = self._known.nodes, list[list[object]]()
         new: dict[object, tuple[Node, Team | None]] = {}
-        for run in runs:
-            keys.append([])
-            for node in run.nodes:
-                is_run = node.team < len(run.teams)
-                key = _key(node, run.devices[node.team] if is_run else None)
-                keys[-1].append(key)
-                if key is not None and key not in known:
-                    new[key] = node, run.teams[node.team] if is_run else None
-        found = {None: FREE, **self._costs(new)}
-        known.update((key, cost) for key, cost in found.items() if not isinstance(key, _Alone))
-        return [tuple([found[key] if key in found else known[key] for key in own]) for own in keys]
+        found = [[self._found(node, run, new) for node in run.nodes] for run in runs]
+        costs = self._costs(new)
+        self._known.nodes.update((key, cost) for key, cost in costs.items() if not isinstance(key, _Alone))
+        return [tuple([one if isinstance(one, NodeCost) else costs[one] for one in each]) for each in found]
+
+    def _found(self, node: Node, run: _Run, new: dict[object, tuple[Node, Team | None]]) -> object:
+        """The cost of a node, or what it will be known by once the `new` ones are priced."""
+        if node.fused_into is not None:
+            return FREE
+        is_run = node.team < len(run.teams)
+        device = run.devices[node.team] if is_run else None
+        key = _talk(node, node.communication) if node.communication else _work(node, device)
+        found = self._known.nodes.get(key)
+        if found is None:
+            new[key] = node, run.teams[node.team] if is_run else None
+        return key if found is None else found
 
     def _costs(self, asked: dict[object, tuple[Node, Team | None]]) -> dict[object, NodeCost]:
         """Costs by the same keys: of exchanges, and of what each team computes."""
         talks = {key: node.communication for key, (node, _) in asked.items() if node.communication}
-        fabric = Fabric(self._plan.facts.cluster, self._engine)
-        found = dict(zip(talks, collective_costs(list(talks.values()), fabric), strict=True))
+        found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric), strict=True))
         computed: dict[object, tuple[Team | None, dict[object, Node]]] = {}
         for key, (node, team) in asked.items():
             if node.communication is None:
@@ -133,14 +144,8 @@ class _Prices:
         return operator_costs(nodes, setting, self._known.work, team.slowdown if team else STATED)
 
 
-def _key(node: Node, device: object) -> object:
-    """All that the cost of a node depends on, with what it runs on; None where another's kernel does its work."""
-    if node.fused_into is not None:
-        return None
-    return _talk(node, device) if node.communication else _work(node, device)
-
-
 def _work(node: Node, device: object) -> object:
+    """All that the cost of a computation depends on, with what it runs on."""
     flops, moved = node.flops, node.memory_bytes
     if flops.size > WIDE or moved.size > WIDE:
         return _Alone(id(node), device)
@@ -148,10 +153,10 @@ def _work(node: Node, device: object) -> object:
     return *kind, flops.shape, flops.tobytes(), moved.shape, moved.tobytes()
 
 
-def _talk(node: Node, device: object) -> object:
-    talk = node.communication
-    if talk is None or talk.groups.members.size > WIDE or talk.bytes.size > WIDE:
-        return _Alone(id(node), device)
+def _talk(node: Node, talk: Communication) -> object:
+    """All that the cost of an exchange depends on."""
+    if talk.groups.members.size > WIDE or talk.bytes.size > WIDE:
+        return _Alone(id(node))
     groups, exchange = talk.groups, talk.exchange
     loads = [groups.members, groups.nodes, groups.local, talk.bytes]
     kind: tuple[object, ...] = (talk.pattern, talk.axes)

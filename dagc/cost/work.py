@@ -18,6 +18,7 @@ import numpy.typing as npt
 from dagc.catalog.calibration import Regime
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
+from dagc.cost.amounts import Priced
 from dagc.cost.duration import rate_text
 from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Terms
 from dagc.cost.formulas import NODE_FORMULAS
@@ -65,13 +66,6 @@ class Kind(NamedTuple):
     regime: str | None = None
     inputs: Callable[[Work, Setting], Inputs] | None = None
     sizes: tuple[tuple[str, float], ...] = ()
-
-
-class Priced(NamedTuple):
-    """The cost of some work, and the seconds that it takes where it takes longest."""
-
-    cost: NodeCost
-    seconds: float
 
 
 def kind_of(node: Node, setting: Setting) -> Kind:
