@@ -52,11 +52,11 @@ def amounts_of(loads: Sequence[Figures], met: list[Partition]) -> Amounts | None
     `met` are partitions of loads that were asked about before, and may hold for these.
     """
     width = max([load.size for load in loads])
-    if width > WIDE or any([load.ndim > 1 for load in loads]):
+    if width > WIDE or any(load.ndim > 1 for load in loads):
         return None
     if width == 1:
         return Amounts([tuple([load.item() for load in loads])])
-    partition = next((one for one in met if one.classes.size == width and all([one.holds(load) for load in loads])), None)
+    partition = next((one for one in met if one.classes.size == width and all(one.holds(load) for load in loads)), None)
     if partition is None:
         partition = _partition([load.tolist() for load in loads if load.size > 1])
         met.append(partition)
@@ -69,8 +69,7 @@ def _partition(columns: list[list[float]]) -> Partition:
     """The fewest classes in which these figures are the same."""
     told = list(zip(*columns, strict=True))
     number = {one: i for i, one in enumerate(dict.fromkeys(told))}
-    classes = np.array([number[one] for one in told])
-    return Partition(np.unique(classes, return_index=True)[1], classes)
+    return Partition(np.array([told.index(one) for one in number]), np.array([number[one] for one in told]))
 
 
 def cost_by_amount(amounts: Amounts, known: Mapping[Amount, Priced]) -> NodeCost:

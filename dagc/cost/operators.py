@@ -21,8 +21,8 @@ import numpy as np
 
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.cost.inputs import Setting
 from dagc.cost.amounts import Amount, Partition, Priced, amounts_of, cost_by_amount
+from dagc.cost.inputs import Setting
 from dagc.cost.rows import Rows, columns_of, rows_of
 from dagc.cost.work import Kind, alike, kind_of, priced
 from dagc.graph.graph import Load, Node

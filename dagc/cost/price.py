@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
-from dagc.cost.collectives import collective_costs
+from dagc.cost.amounts import Amount, Priced
+from dagc.cost.collectives import Kind, KnownTalk, collective_costs
 from dagc.cost.duration import FREE
 from dagc.cost.inputs import Setting, of_experts
 from dagc.cost.network.fabric import Fabric
@@ -29,17 +30,20 @@ from dagc.plan.plan import Plan
 
 Nodes = tuple[Node, ...]
 
+
 @dataclass(slots=True)
 class KnownCosts:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
     Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes, known by all that
-    they depend on: templates that differ in one part are alike in others. `work` is what amounts of work take.
+    they depend on: templates that differ in one part are alike in others. `work` and `talk` are what amounts
+    of work and of bytes take.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
-    work: KnownWork = field(default_factory=dict[object, Any])
+    work: KnownWork = field(default_factory=dict[object, dict[Amount, Priced]])
+    talk: KnownTalk = field(default_factory=dict[Kind, dict[Amount, Priced]])
     fabric: Fabric | None = None
 
     def fabric_of(self, cluster: ClusterSpec, engine: str | None) -> Fabric:
@@ -127,7 +131,7 @@ class _Prices:
     def _costs(self, asked: dict[object, tuple[Node, Team | None]]) -> dict[object, NodeCost]:
         """Costs by the same keys: of exchanges, and of what each team computes."""
         talks = {key: node.communication for key, (node, _) in asked.items() if node.communication}
-        found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric), strict=True))
+        found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric, self._known.talk), strict=True))
         computed: dict[object, tuple[Team | None, dict[object, Node]]] = {}
         for key, (node, team) in asked.items():
             if node.communication is None:

@@ -73,8 +73,10 @@ class Places:
     def of(self, values: Figures | float) -> list[float]:
         """These elements of what broadcasts to all rows and columns."""
         number = len(self.rows)
-        if isinstance(values, float) or values.size == 1:
-            return [float(values if isinstance(values, float) else values.flat[0])] * number
+        if isinstance(values, int | float):
+            return [float(values)] * number
+        if values.size == 1:
+            return [values.item()] * number
         if values.ndim == 1:
             return values[self.columns].tolist()
         if values.shape[1] == 1:

@@ -67,7 +67,7 @@ def _add_layers(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:
     each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in holding.distinct}
     stages = [[(number, each[kind]) for kind, number in stage.items()] for stage in holding.kinds]
     for part in Part:
-        if any([part in share for share in each.values()]):
+        if any(part in share for share in each.values()):
             counts = [sum([number * share.get(part, 0) for number, share in stage]) for stage in stages]
             held[part] = held[part] + holding.by_stage(counts) * part_stored(shapes, part).bytes
 

@@ -99,12 +99,10 @@ def priced(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], se
 def is_complete(regime: Regime) -> bool:
     """Whether its formula is known and has all its coefficients: a file of a user may have been written elsewhere."""
     formula = NODE_FORMULAS.get(regime.formula)
-    return formula is not None and all([p.name in regime.coefficients for p in formula.parameters])
+    return formula is not None and all(p.name in regime.coefficients for p in formula.parameters)
 
 
-def _roofline(
-    kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting
-) -> list[Priced]:
+def _roofline(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting) -> list[Priced]:
     device, (flops, moved, slowdown) = setting.device, loads
     rates = achieved(device, kinds[0].dtype, setting.activation)
     arithmetic: Seconds = flops / rates.flops_per_second
@@ -122,9 +120,7 @@ def _roofline(
     return found
 
 
-def _measured(
-    kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting
-) -> list[Priced]:
+def _measured(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting) -> list[Priced]:
     """The costs that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
     device, first, (flops, moved, slowdown) = setting.device, kinds[0], loads
     regimes = [device.calibration.regimes[kind.regime] for kind in kinds if device.calibration and kind.regime]
@@ -133,7 +129,8 @@ def _measured(
     bandwidth = rates.bytes_per_second / device.memory_efficiency
     machine = Machine(peak, bandwidth, device.processors or _PROCESSORS)
     sizes = {name: rows.column([kind.sizes[i][1] for kind in kinds]) for i, (name, _) in enumerate(first.sizes)}
-    inputs = first.inputs(Work(flops, moved, sizes, first.dtype), setting) if first.inputs else {}
+    work = Work(flops, moved, sizes, first.dtype)
+    inputs: Inputs = first.inputs(work, setting) if first.inputs else {}
     terms = formula.terms(_coefficients(formula, regimes, rows), inputs, machine)
     seconds = _launched(terms.seconds * slowdown, device)
     slowest = rows.slowest(seconds)
@@ -155,7 +152,7 @@ def _measured(
 def _coefficients(formula: Formula, regimes: Sequence[Regime], rows: Rows) -> Coefficients:
     """Coefficients of the regime of each work."""
     first = regimes[0]
-    if all([regime is first for regime in regimes]):
+    if all(regime is first for regime in regimes):
         return first.coefficients
     names = [parameter.name for parameter in formula.parameters]
     return {name: rows.column([regime.coefficients[name] for regime in regimes]) for name in names}

@@ -144,7 +144,7 @@ def _program_faults(phase: PhaseGraph, program: StageProgram, number: int) -> It
         yield "a segment has no template or no copies"
         return
     templates = [phase.templates[s.template] for s in program.segments]
-    if any([not 0 <= node.team < len(program.teams) for t in templates for node in t.nodes]):
+    if any(not 0 <= node.team < len(program.teams) for t in templates for node in t.nodes):
         yield "a node runs on a team that the program does not have"
     if any(not 0 <= index < len(t.nodes) for t in templates for index in t.outputs):
         yield "an output is no node of its template"
@@ -172,12 +172,9 @@ def _scenes(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_Scene]:
 
 def _is_by_copy(template: Template) -> bool:
     """Whether the copies of a segment differ in some load."""
-    return any([
-        node.flops.ndim > 1
-        or node.memory_bytes.ndim > 1
-        or (node.communication is not None and node.communication.bytes.ndim > 1)
-        for node in template.nodes
-    ])  # fmt: skip
+    loads = [(node.flops, node.memory_bytes) for node in template.nodes]
+    sent = [(node.communication.bytes,) for node in template.nodes if node.communication]
+    return any(load.ndim > 1 for each in (*loads, *sent) for load in each)
 
 
 def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
@@ -338,9 +335,13 @@ def _messages(
         template = phase.templates[segment.template]
         for index, node in enumerate(template.nodes):
             found = node.communication
-            if found and found.pattern is pattern and found.pairing is pairing:
-                if not any(n.communication.partner == index for n in template.nodes if n.communication):
-                    yield _Scene(phase, template, widths, segment.count, set()), node
+            is_asked = found and found.pattern is pattern and found.pairing is pairing
+            if is_asked and not _is_received_inside(template, index):
+                yield _Scene(phase, template, widths, segment.count, set()), node
+
+
+def _is_received_inside(template: Template, index: int) -> bool:
+    return any(node.communication.partner == index for node in template.nodes if node.communication)
 
 
 def _payload(scene: _Scene, node: Node) -> Load:

@@ -14,7 +14,6 @@ from dagc.graph.graph import Groups
 from dagc.plan.layout import Layout, Ranks
 from dagc.syntax.tree import AxisKind
 
-
 KnownGroups = dict[object, Groups]
 """Groups by the pattern of ranks on nodes, the layout and the axes along which members differ."""
 
