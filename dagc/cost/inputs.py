@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def _product(node: Node, setting: Setting) -> Question | None:
     m = float(node.flops.flat[0] / (2.0 * n * k * products))
     ends = products * ((n + k) * setting.activation.bytes) * m
     scaled = _is_scaled(node, products * n * k, float(node.memory_bytes.flat[0]) - ends)
-    names = tuple([f"gemm/{label}" for label in _labels(node.dtype, setting, scaled)])
+    names = _names("gemm", node.dtype, node.dtype in setting.device.flops, scaled)
     return Question(names, _product_inputs, (("n", n), ("k", k), ("products", products)))
 
 
@@ -107,10 +108,10 @@ def _grouped(node: Node, setting: Setting) -> Question:
     `model_executor/layers/fused_moe/configs`): then it takes small tiles.
     """
     shape = dict(node.shape)
-    names = [f"grouped_gemm/{label}" for label in _labels(node.dtype, setting, "scaled" in shape)]
+    names = _names("grouped_gemm", node.dtype, node.dtype in setting.device.flops, "scaled" in shape)
     if setting.engine == "vllm" and shape["held"] < shape["all"]:
-        names.insert(0, f"{names[0]}/default")
-    return Question(tuple(names), _grouped_inputs, _sizes(shape, "n", "k", "experts"))
+        names = (f"{names[0]}/default", *names)
+    return Question(names, _grouped_inputs, _sizes(shape, "n", "k", "experts"))
 
 
 def _grouped_inputs(work: Work, setting: Setting) -> Inputs:
@@ -171,9 +172,14 @@ def _sizes(shape: Mapping[str, float], *names: str) -> tuple[tuple[str, float], 
     return tuple([(name, float(shape[name])) for name in names])
 
 
-def _labels(dtype: Dtype, setting: Setting, scaled: bool) -> tuple[str, ...]:
-    """Names of the way of computing in regimes, the nearest first."""
-    if dtype not in setting.device.flops:
+@lru_cache(maxsize=64)
+def _names(kind: str, dtype: Dtype, native: bool, scaled: bool) -> tuple[str, ...]:
+    """Names of the regimes of a way of computing, the nearest first; `native`: the device has a peak for the type."""
+    return tuple([f"{kind}/{label}" for label in _labels(dtype, native, scaled)])
+
+
+def _labels(dtype: Dtype, native: bool, scaled: bool) -> tuple[str, ...]:
+    if not native:
         return ("int4", "bf16") if dtype.bytes <= 1 else ("bf16",)
     match dtype:
         case Dtype.FP8:

@@ -21,7 +21,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.cost.amounts import Priced
 from dagc.cost.duration import rate_text
 from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Terms
-from dagc.cost.formulas import NODE_FORMULAS
+from dagc.cost.formulas import COEFFICIENTS, NODE_FORMULAS
 from dagc.cost.inputs import Setting, Work, question
 from dagc.cost.rows import Places, Rows
 from dagc.graph.graph import Load, Node
@@ -98,8 +98,8 @@ def priced(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], se
 
 def is_complete(regime: Regime) -> bool:
     """Whether its formula is known and has all its coefficients: a file of a user may have been written elsewhere."""
-    formula = NODE_FORMULAS.get(regime.formula)
-    return formula is not None and all(p.name in regime.coefficients for p in formula.parameters)
+    names = COEFFICIENTS.get(regime.formula)
+    return names is not None and regime.coefficients.keys() >= names
 
 
 def _roofline(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting) -> list[Priced]:
