@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 from math import isinf
 
@@ -20,28 +19,18 @@ LONGEST = 2**62
 """Picoseconds that a duration is cut off at, 53 days: sums of such are not scheduled (`dagc.cost.reach`)."""
 
 
-def picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
-    """The nearest whole picoseconds, of width 1 where all ranks have the same, and without copies where these have."""
-    whole = np.rint(np.minimum(seconds * PICOSECONDS, LONGEST)).astype(np.int64)
+def whole_picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
+    """The nearest whole picoseconds."""
+    return np.rint(np.minimum(seconds * PICOSECONDS, LONGEST)).astype(np.int64)
+
+
+def narrowed(whole: Picoseconds) -> Picoseconds:
+    """The same by copy and rank, of width 1 where all ranks have the same, and without copies where these have."""
     if whole.shape[0] > 1 and bool((whole == whole[0]).all()):
         whole = whole[:1]
-    if whole.ndim == 1:
-        return whole
     if whole.shape[1] > 1 and bool((whole == whole[:, :1]).all()):
         whole = whole[:, :1]
     return whole[0] if whole.shape[0] == 1 else whole
-
-
-def node_cost(
-    seconds: npt.NDArray[np.float64],
-    bound: Bound,
-    wording: Callable[[], str],
-    source: str,
-    error: float | None = None,
-    extrapolated: bool = False,
-) -> NodeCost:
-    """A cost from seconds by rank; `error` and `extrapolated` as in `NodeCost`."""
-    return NodeCost(picoseconds(seconds), bound, wording, source, error, extrapolated)
 
 
 @lru_cache(maxsize=256)

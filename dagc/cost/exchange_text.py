@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dagc.cost.duration import rate_text
 from dagc.cost.network.fabric import Chosen, Fabric
-from dagc.graph.graph import Communication, Pattern
+from dagc.graph.graph import Leg, Pattern
 from dagc.units import format_bytes, format_seconds
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """The slowest group of an exchange: its number, the bytes of its member with most, and its seconds of latency."""
+class Shown(NamedTuple):
+    """The slowest group of an exchange: `load` bytes of its member with most, and its seconds of latency.
 
-    communication: Communication
+    `leg` is None of what is no exchange of tokens. The group has `size` members, `local` of them in the fullest of
+    its `nodes`.
+    """
+
+    pattern: Pattern
+    leg: Leg | None
     load: float
-    group: int
+    size: int
+    nodes: int
+    local: int
     latency: float
 
 
 def exchange_text(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
     """What is exchanged between whom, over which wires at which achieved rate, and the latency."""
-    communication = shown.communication
-    groups = communication.groups
-    nodes, local = int(groups.nodes[shown.group]), int(groups.local[shown.group])
+    pattern, nodes, local = shown.pattern, shown.nodes, shown.local
     latency = f"latency {format_seconds(shown.latency)}"
-    if fabric.arrival_seconds and communication.pattern not in (Pattern.SEND, Pattern.RECEIVE):
+    if fabric.arrival_seconds and pattern not in (Pattern.SEND, Pattern.RECEIVE):
         latency += f" with {format_seconds(fabric.arrival_seconds)} until all hosts have launched"
-    if communication.pattern in (Pattern.SEND, Pattern.RECEIVE):
+    if pattern in (Pattern.SEND, Pattern.RECEIVE):
         wires = _wires(fabric, chosen, nodes, 1)
-        return f"{communication.pattern} of {format_bytes(shown.load)}: {wires}, {latency}"
-    exchange = communication.exchange
-    name = str(communication.pattern).replace("_", "-") if exchange is None else str(exchange.leg)
-    spread = f"over {groups.size} ranks" + (f", {local} in a node on {nodes} nodes" if nodes > 1 else " of one node")
+        return f"{pattern} of {format_bytes(shown.load)}: {wires}, {latency}"
+    name = str(pattern).replace("_", "-") if shown.leg is None else str(shown.leg)
+    spread = f"over {shown.size} ranks" + (f", {local} in a node on {nodes} nodes" if nodes > 1 else " of one node")
     backend = chosen.name.partition("/")[2].replace("_", "-")
     return (
         f"{name} ({backend}) of {format_bytes(shown.load)} {spread}: {_wires(fabric, chosen, nodes, local)}, {latency}"
@@ -50,17 +53,15 @@ def _wires(fabric: Fabric, chosen: Chosen, nodes: int, local: int) -> str:
 
 def outside(shown: Shown, chosen: Chosen) -> tuple[str, ...]:
     """Names of what lies outside of the measurements; nothing where there are none."""
-    groups = shown.communication.groups
-    inputs = {"ranks": float(groups.size), "nodes": float(groups.nodes[shown.group]), "bytes": shown.load}
+    inputs = {"ranks": float(shown.size), "nodes": float(shown.nodes), "bytes": shown.load}
     return chosen.regime.outside(inputs) if chosen.regime else ()
 
 
-def exchange_source(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
+def exchange_source(fabric: Fabric, chosen: Chosen, past: tuple[str, ...]) -> str:
     """The regime and its measurements, or the cluster's figures; what was not measured here, and what lies outside."""
     regime = chosen.regime
     if regime is None:
         return f"α-β, cluster {fabric.cluster.name}"
     derived = f"; derived: {regime.derived}" if regime.derived else ""
-    past = outside(shown, chosen)
     beyond = f"; extrapolated in {', '.join(past)}" if past else ""
     return f"{chosen.name}, fitted to {regime.source}{derived}{beyond}"

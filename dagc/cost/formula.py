@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[np.float64]
 Inputs = Mapping[str, Values]
-Coefficients = Mapping[str, float]
+Coefficients = Mapping[str, Any]
+"""Numbers, or arrays that broadcast with the inputs where a formula allows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Terms:
     of the two where they differ much, and more where they are alike.
     """
 
-    launch: float
+    launch: Values | float
     compute: Values
     memory: Values
     power: float
@@ -71,12 +73,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A formula by name. `ranged` names the inputs of which a fit keeps the range."""
+    """A formula by name. `ranged` names the inputs of which a fit keeps the range.
+
+    `broadcasts`: coefficients may be arrays as inputs may, so that several regimes are asked at once.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     ranged: tuple[str, ...]
     terms: Callable[[Coefficients, Inputs, Machine], Terms]
+    broadcasts: bool = False
 
 
 LAUNCH = Parameter(

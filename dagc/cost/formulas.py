@@ -17,3 +17,8 @@ FORMULAS: Mapping[str, Formula] = {
 
 NODE_FORMULAS: Mapping[str, Formula] = {**FORMULAS, LAYER.name: GROUPED, LAYER_DEFAULT.name: GROUPED_DEFAULT}
 """What prices one node: coefficients that were fitted to whole expert layers hold for each of their two products."""
+
+COEFFICIENTS: Mapping[str, frozenset[str]] = {
+    name: frozenset(parameter.name for parameter in formula.parameters) for name, formula in NODE_FORMULAS.items()
+}
+"""Names of the coefficients that each of these takes."""

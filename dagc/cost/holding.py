@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class Holding:
         kinds = self.shapes.layer_kinds()
         counts = stage_layers(self.service, self.shapes.layers) if self.pool.stages > 1 else (self.shapes.layers,)
         ends = (0, *accumulate(counts))
-        return tuple(Counter(kinds[start:end]) for start, end in pairwise(ends))
+        return tuple([_counted(kinds[start:end]) for start, end in pairwise(ends)])
 
     def by_stage(self, counts: list[float]) -> Bytes:
         """A figure for each stage, as a column."""
@@ -122,4 +122,12 @@ class Holding:
     @staticmethod
     def collapsed(held: Bytes) -> Bytes:
         """Width 1 where the ranks of every stage are alike."""
-        return held[:, :1] if bool(np.all(held == held[:, :1])) else held
+        return held[:, :1] if bool((held == held[:, :1]).all()) else held
+
+
+def _counted(kinds: tuple[LayerKind, ...]) -> Counter[LayerKind]:
+    """How many there are of each, counted run by run: a kind is quick to compare and slow to hash."""
+    counts = Counter[LayerKind]()
+    for kind, run in groupby(kinds):
+        counts[kind] += len(tuple(run))
+    return counts

@@ -15,144 +15,85 @@ between lanes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
-from math import inf
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from dagc.catalog.calibration import Regime
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.cost.duration import node_cost, rate_text
-from dagc.cost.formula import Machine, Terms
-from dagc.cost.formulas import NODE_FORMULAS
-from dagc.cost.inputs import Question, Setting, question
+from dagc.cost.amounts import Amount, Partition, Priced, amounts_of, cost_by_amount
+from dagc.cost.inputs import Setting
+from dagc.cost.rows import Rows, columns_of, rows_of
+from dagc.cost.work import Kind, alike, kind_of, priced
 from dagc.graph.graph import Load, Node
-from dagc.graph.priced import Bound, NodeCost
-from dagc.units import format_bytes, format_rate, format_seconds
+from dagc.graph.priced import NodeCost
 
-Seconds = npt.NDArray[np.float64]
+KnownWork = dict[object, dict[Amount, Priced]]
+"""What amounts of work (FLOPs, bytes, and how many times as long as stated) take, by device and kind.
 
-_STATED: Load = np.ones(1)
+They are of one type of activations and one engine.
+"""
+
+STATED: Load = np.ones(1)
 """No rank slowed."""
-
-_PROCESSORS = 128
-"""Multiprocessors of a device that states none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """What a device achieves on one operator: FLOP/s and bytes/s. `note` says what stood in for a missing peak."""
-
-    flops_per_second: float
-    bytes_per_second: float
-    note: str = ""
-
-
-def achieved(device: DeviceSpec, node: Node, activation: Dtype) -> Rates:
-    """Rates of a device on an operator. A type without a peak is computed as the activation type, and noted.
-
-    An unknown figure limits nothing; `plan.missing` names those beforehand.
-    """
-    peak, note = device.flops.get(node.dtype), ""
-    if peak is None:
-        peak, note = device.flops.get(activation, inf), f" ({device.name} has no {node.dtype} peak: {activation})"
-    bandwidth = device.bandwidth_bytes_per_second or inf
-    return Rates(peak * device.compute_efficiency, bandwidth * device.memory_efficiency, note)
 
 
 def operator_cost(
-    node: Node, device: DeviceSpec, activation: Dtype, slowdown: Load = _STATED, engine: str | None = None
+    node: Node, device: DeviceSpec, activation: Dtype, slowdown: Load = STATED, engine: str | None = None
 ) -> NodeCost:
     """Cost of a computation or routing node by rank (and copy); bound and formula are those of the slowest.
 
     `slowdown` has shape (1,) or (width,). `engine` is the name of the engine, if the plan has one.
     """
-    rates = achieved(device, node, activation)
-    if device.calibration is not None and (asked := question(node, Setting(device, activation, engine))):
-        regime = device.calibration.regime(*asked.regimes)
-        if regime is not None and is_complete(regime):
-            return _measured(asked, regime, device, rates, slowdown)
-    return _roofline(node, device, rates, slowdown)
+    return operator_costs((node,), Setting(device, activation, engine), {}, slowdown)[0]
 
 
-def is_complete(regime: Regime) -> bool:
-    """Whether its formula is known and has all its coefficients: a file of a user may have been written elsewhere."""
-    formula = NODE_FORMULAS.get(regime.formula)
-    return formula is not None and all(p.name in regime.coefficients for p in formula.parameters)
+def operator_costs(
+    nodes: Sequence[Node], setting: Setting, known: KnownWork, slowdown: Load = STATED
+) -> list[NodeCost]:
+    """The same of several nodes on one team.
+
+    What a rank takes depends on its own work and on what all ranks share, and few ranks differ: each amount of work is
+    priced once. Nodes with wide loads, or loads by copy, are priced at every rank.
+    """
+    kinds = [kind_of(node, setting) for node in nodes]
+    met: list[Partition] = []
+    amounts = [amounts_of((node.flops, node.memory_bytes, slowdown), met) for node in nodes]
+    device = setting.device.name, setting.device.processors
+    found = [known.setdefault((device, kind), {}) for kind in kinds]
+    new: dict[tuple[Kind, Amount], dict[Amount, Priced]] = {}
+    for kind, of, each in zip(kinds, found, amounts, strict=True):
+        new.update({(kind, one): of for one in each.each if one not in of} if each else {})
+    _learn(new, setting)
+    wide = [(node, kind) for node, kind, each in zip(nodes, kinds, amounts, strict=True) if not each]
+    whole = iter(_at_every_rank(wide, setting, slowdown))
+    return [cost_by_amount(each, of) if each else next(whole) for each, of in zip(amounts, found, strict=True)]
 
 
-def _roofline(node: Node, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:
-    arithmetic: Seconds = node.flops / rates.flops_per_second
-    memory: Seconds = node.memory_bytes / rates.bytes_per_second
-    seconds = _launched(np.maximum(arithmetic, memory) * slowdown, device)
-    slowest = int(seconds.argmax())
-    flops, moved = _of(node.flops, slowest, seconds), _of(node.memory_bytes, slowest, seconds)
-    by_arithmetic = flops / rates.flops_per_second >= moved / rates.bytes_per_second
-    bound = Bound.NONE if seconds.flat[slowest] == 0 else Bound.COMPUTE if by_arithmetic else Bound.MEMORY
-    wording = partial(_formula, flops, moved, rates, _of(slowdown, slowest, seconds))
-    return node_cost(seconds, bound, wording, f"roofline, {device.name}: {device.source}")
+def _learn(new: dict[tuple[Kind, Amount], dict[Amount, Priced]], setting: Setting) -> None:
+    """Price each amount of a kind, and put it where it belongs."""
+    together: dict[object, list[tuple[Kind, Amount]]] = {}
+    for kind, amount in new:
+        together.setdefault(alike(kind, setting), []).append((kind, amount))
+    for asked in together.values():
+        flops, moved, slowed = np.ascontiguousarray(np.array([amount for _, amount in asked]).T)[:, :, None]
+        rows = Rows(tuple(range(1, len(asked) + 1)), False)
+        costs = priced([kind for kind, _ in asked], rows, (flops, moved, slowed), setting)
+        for (kind, amount), cost in zip(asked, costs, strict=True):
+            new[kind, amount][amount] = cost
 
 
-def _measured(asked: Question, regime: Regime, device: DeviceSpec, rates: Rates, slowdown: Load) -> NodeCost:
-    """The cost that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
-    formula = NODE_FORMULAS[regime.formula]
-    peak = rates.flops_per_second / (1.0 if formula.name == "stream" else device.compute_efficiency)
-    bandwidth = rates.bytes_per_second / device.memory_efficiency
-    terms = formula.terms(regime.coefficients, asked.inputs, Machine(peak, bandwidth, device.processors or _PROCESSORS))
-    seconds = _launched(terms.seconds * slowdown, device)
-    slowest = int(seconds.argmax())
-    slowed = _of(slowdown, slowest, seconds)
-    inputs = {name: _of(asked.inputs[name], slowest, seconds) for name in formula.ranged}
-    outside = regime.outside(inputs)
-    wording = partial(_worded, regime.formula, inputs, terms, slowest, (seconds, slowed), rates.note)
-    origin = f"derived: {regime.derived}" if regime.derived else f"fitted: {regime.source}"
-    past = f", extrapolated in {' and '.join(outside)}" if outside else ""
-    name = next(name for name in asked.regimes if device.calibration and name in device.calibration.regimes)
-    return node_cost(
-        seconds, _bound(terms, slowest, seconds), wording, f"{name} of {device.name}, {origin}{past}",
-        regime.residuals.median, bool(outside),
-    )  # fmt: skip
-
-
-def _launched(seconds: Seconds, device: DeviceSpec) -> Seconds:
-    """At least the time between two launches, where there is work at all."""
-    apart = device.launch_seconds
-    return np.where(seconds > 0, np.maximum(seconds, apart), 0.0) if apart else seconds
-
-
-def _bound(terms: Terms, slowest: int, seconds: Seconds) -> Bound:
-    """What the operator would be bound by without its launch, which the formula shows."""
-    if seconds.flat[slowest] == 0:
-        return Bound.NONE
-    compute, memory = _of(terms.compute, slowest, seconds), _of(terms.memory, slowest, seconds)
-    return Bound.COMPUTE if compute >= memory else Bound.MEMORY
-
-
-def _worded(
-    formula: str, inputs: dict[str, float], terms: Terms, slowest: int, ends: tuple[Seconds, float], note: str
-) -> str:
-    seconds, slowed = ends
-    compute, memory = _of(terms.compute, slowest, seconds), _of(terms.memory, slowest, seconds)
-    serial = _of(np.atleast_1d(terms.serial), slowest, seconds)
-    shape = ", ".join(f"{name} {value:.6g}" for name, value in inputs.items())
-    blend = f"({format_seconds(compute)} ^ p + {format_seconds(memory)} ^ p) ^ 1/p, p {terms.power:.3g}"
-    factor = "" if slowed == 1 else f"{slowed:g} · "
-    extra = f" + {format_seconds(serial)} of casts or sequences" if serial else ""
-    return f"{factor}({formula} of {shape}: launch {format_seconds(terms.launch)} + {blend}{extra}){note}"
-
-
-def _formula(flops: float, moved: float, rates: Rates, slowdown: float) -> str:
-    arithmetic = f"{format_rate(flops, 'flop/s').removesuffix('/s')} / {rate_text(rates.flops_per_second, 'flop/s')}"
-    memory = f"{format_bytes(moved)} / {rate_text(rates.bytes_per_second, 'bytes/s')}"
-    slowed = "" if slowdown == 1 else f"{slowdown:g} · "
-    return f"{slowed}max({arithmetic}, {memory}){rates.note}"
-
-
-def _of(values: Load, index: int, whole: Load) -> float:
-    """The element of `values` that stands at a flat index of what it was broadcast to."""
-    if values.size == 1:
-        return float(values.flat[0])
-    return float(np.broadcast_to(values, whole.shape).flat[index])
+def _at_every_rank(wide: Sequence[tuple[Node, Kind]], setting: Setting, slowdown: Load) -> list[NodeCost]:
+    """Costs of nodes of whose ranks each is priced."""
+    together: dict[object, list[int]] = {}
+    for number, (node, kind) in enumerate(wide):
+        same = alike(kind, setting), columns_of(node.flops, node.memory_bytes)
+        together.setdefault(same, []).append(number)
+    found: dict[int, NodeCost] = {}
+    for numbers in together.values():
+        nodes, kinds = [wide[number][0] for number in numbers], [wide[number][1] for number in numbers]
+        rows = rows_of([(node.flops, node.memory_bytes) for node in nodes])
+        flops, moved = rows.figures([node.flops for node in nodes]), rows.figures([node.memory_bytes for node in nodes])
+        costs = priced(kinds, rows, (flops, moved, slowdown), setting)
+        found.update({number: one.cost for number, one in zip(numbers, costs, strict=True)})
+    return [found[number] for number in range(len(wide))]

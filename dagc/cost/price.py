@@ -11,13 +11,18 @@ Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would li
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from dagc.catalog.device import DeviceSpec
-from dagc.cost.collectives import collective_cost
+from dagc.catalog.device import ClusterSpec, DeviceSpec
+from dagc.cost.amounts import Amount, Priced
+from dagc.cost.collectives import Kind, KnownTalk, collective_costs
 from dagc.cost.duration import FREE
+from dagc.cost.inputs import Setting, of_experts
 from dagc.cost.network.fabric import Fabric
-from dagc.cost.operators import operator_cost
+from dagc.cost.operators import STATED, KnownWork, operator_costs
+from dagc.cost.rows import WIDE
 from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Communication, Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
@@ -25,41 +30,64 @@ from dagc.plan.plan import Plan
 
 Nodes = tuple[Node, ...]
 
-_COMPARED = 64
-"""Numbers of a load above which it takes longer to compare than to price again."""
-
 
 @dataclass(slots=True)
 class KnownCosts:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
     Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes, known by all that
-    they depend on: templates that differ in one part are alike in others.
+    they depend on: templates that differ in one part are alike in others. `work` and `talk` are what amounts
+    of work and of bytes take.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
+    work: KnownWork = field(default_factory=dict[object, dict[Amount, Priced]])
+    talk: KnownTalk = field(default_factory=dict[Kind, dict[Amount, Priced]])
+    fabric: Fabric | None = None
+
+    def fabric_of(self, cluster: ClusterSpec, engine: str | None) -> Fabric:
+        """The cluster's links, the same as long as the cluster is."""
+        if self.fabric is None or self.fabric.cluster is not cluster or self.fabric.engine != engine:
+            self.fabric = Fabric(cluster, engine)
+        return self.fabric
 
 
 def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
     """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
     known = known or KnownCosts()
-    teams, prices, found = _teams(graph), _Prices(plan, graph, known.nodes), known.found
-    costs: list[Costs] = []
-    for index, template in enumerate(graph.templates):
-        runs = teams.get(index, ())
-        devices = prices.devices(runs)
-        key = id(template.nodes), devices
-        if key not in found:
-            found[key] = template.nodes, tuple([prices.of(node, runs, devices) for node in template.nodes])
-        costs.append(found[key][1])
-    return PricedPhase(graph, tuple(costs))
+    teams, prices, found = _teams(graph), _Prices(plan, graph, known), known.found
+    runs = [prices.run(template.nodes, teams.get(index, ())) for index, template in enumerate(graph.templates)]
+    unknown = {run.key: run for run in runs if run.key not in found}
+    for run, costs in zip(unknown.values(), prices.of(unknown.values()), strict=True):
+        found[run.key] = run.nodes, costs
+    return PricedPhase(graph, tuple([found[run.key][1] for run in runs]))
+
+
+class _Run(NamedTuple):
+    """The nodes of a template, the teams that run it, and what costs depend on of each of these."""
+
+    nodes: Nodes
+    teams: tuple[Team, ...]
+    devices: tuple[object, ...]
+
+    @property
+    def key(self) -> object:
+        """All that the costs depend on; the nodes by who they are."""
+        return id(self.nodes), self.devices
+
+
+class _Alone(NamedTuple):
+    """What a node is known by whose loads are too much to compare: itself, and what it runs on."""
+
+    node: int
+    device: object = None
 
 
 class _Prices:
     """Costs of the nodes of one phase; what is `known` is not priced again."""
 
-    def __init__(self, plan: Plan, graph: PhaseGraph, known: dict[object, NodeCost]) -> None:
+    def __init__(self, plan: Plan, graph: PhaseGraph, known: KnownCosts) -> None:
         self._plan = plan
         self._devices: dict[str, DeviceSpec] = {}
         for service in plan.deployment.services:
@@ -68,55 +96,78 @@ class _Prices:
                 device = plan.device_of(pool)
                 self._devices[pool.name] = beside_exchange(device) if is_shared else device
         self._engine = plan.facts.engine.name if plan.facts.engine else None
-        self._fabric = Fabric(plan.facts.cluster, self._engine)
+        self._fabric = known.fabric_of(plan.facts.cluster, self._engine)
         self._known = known
 
-    def devices(self, teams: tuple[Team, ...]) -> tuple[object, ...]:
-        """What the cost of a node depends on beyond it, by team: the device, and how ranks are slowed.
+    def run(self, nodes: Nodes, teams: tuple[Team, ...]) -> _Run:
+        """A template on the teams of the program that uses it first.
 
-        A device of which exchanges take multiprocessors has fewer of them.
+        What the cost of a node depends on beyond it is, by team, the device, and how ranks are slowed. A device of
+        which exchanges take multiprocessors has fewer of them.
         """
-        used = [self._devices[team.pool] for team in teams]
-        slowed = [team.slowdown.tobytes() for team in teams]
-        return tuple([(one.name, one.processors, ranks) for one, ranks in zip(used, slowed, strict=True)])
+        used = [(self._devices[team.pool], team.slowdown.tobytes()) for team in teams]
+        return _Run(nodes, teams, tuple([(device.name, device.processors, slowed) for device, slowed in used]))
 
-    def of(self, node: Node, teams: tuple[Team, ...], devices: tuple[object, ...]) -> NodeCost:
-        """The cost of a node of a template, for the teams of the program that uses it first."""
+    def of(self, runs: Iterable[_Run]) -> list[Costs]:
+        """The costs of the nodes of templates; those that differ in nothing that matters are priced once."""
+        new: dict[object, tuple[Node, Team | None]] = {}
+        found = [[self._found(node, run, new) for node in run.nodes] for run in runs]
+        costs = self._costs(new)
+        self._known.nodes.update((key, cost) for key, cost in costs.items() if not isinstance(key, _Alone))
+        return [tuple([one if isinstance(one, NodeCost) else costs[one] for one in each]) for each in found]
+
+    def _found(self, node: Node, run: _Run, new: dict[object, tuple[Node, Team | None]]) -> object:
+        """The cost of a node, or what it will be known by once the `new` ones are priced."""
         if node.fused_into is not None:
             return FREE
-        team, runs = (teams[node.team], devices[node.team]) if node.team < len(teams) else (None, None)
-        same = _talk(node.communication) if node.communication else _work(node, runs)
-        found = None if same is None else self._known.get(same)
+        is_run = node.team < len(run.teams)
+        device = run.devices[node.team] if is_run else None
+        key = _talk(node, node.communication) if node.communication else _work(node, device)
+        found = self._known.nodes.get(key)
         if found is None:
-            found = self._cost(node, team)
-            if same is not None:
-                self._known[same] = found
+            new[key] = node, run.teams[node.team] if is_run else None
+        return key if found is None else found
+
+    def _costs(self, asked: dict[object, tuple[Node, Team | None]]) -> dict[object, NodeCost]:
+        """Costs by the same keys: of exchanges, and of what each team computes."""
+        talks = {key: node.communication for key, (node, _) in asked.items() if node.communication}
+        found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric, self._known.talk), strict=True))
+        computed: dict[object, tuple[Team | None, dict[object, Node]]] = {}
+        for key, (node, team) in asked.items():
+            if node.communication is None:
+                same = (team.pool, team.slowdown.tobytes()) if team else None
+                computed.setdefault(same, (team, {}))[1][key] = node
+        for team, nodes in computed.values():
+            found.update(zip(nodes, self._computed(list(nodes.values()), team), strict=True))
         return found
 
-    def _cost(self, node: Node, team: Team | None) -> NodeCost:
-        if node.communication is not None:
-            return collective_cost(node.communication, self._fabric)
+    def _computed(self, nodes: Sequence[Node], team: Team | None) -> list[NodeCost]:
         activation = self._plan.facts.model.activation_dtype
-        if team is None:
-            return operator_cost(node, self._plan.facts.cluster.device, activation, engine=self._engine)
-        return operator_cost(node, self._devices[team.pool], activation, team.slowdown, self._engine)
+        device = self._devices[team.pool] if team else self._plan.facts.cluster.device
+        setting = Setting(device, activation, self._engine)
+        return operator_costs(nodes, setting, self._known.work, team.slowdown if team else STATED)
 
 
-def _work(node: Node, runs: object) -> object:
-    """All that the cost of a computation depends on, with what it runs on; None where that is too much to compare."""
-    loads = node.flops, node.memory_bytes
-    if any(load.size > _COMPARED for load in loads):
-        return None
-    return node.key, node.op, node.dtype, node.shape, runs, *((load.shape, load.tobytes()) for load in loads)
+def _work(node: Node, device: object) -> object:
+    """All that the cost of a computation depends on, with what it runs on."""
+    flops, moved = node.flops, node.memory_bytes
+    if flops.size > WIDE or moved.size > WIDE:
+        return _Alone(id(node), device)
+    kind = node.op.name, of_experts(node), node.dtype, node.shape, device
+    return *kind, flops.shape, flops.tobytes(), moved.shape, moved.tobytes()
 
 
-def _talk(talk: Communication) -> object:
-    """The same for a collective; exchanges of tokens differ anyway."""
-    groups = talk.groups
-    if talk.exchange is not None or groups.members.size > _COMPARED or talk.bytes.size > _COMPARED:
-        return None
-    arrays = talk.bytes, groups.members, groups.nodes, groups.local
-    return talk.pattern, talk.axes, *((array.shape, array.tobytes()) for array in arrays)
+def _talk(node: Node, talk: Communication) -> object:
+    """All that the cost of an exchange depends on."""
+    if talk.groups.members.size > WIDE or talk.bytes.size > WIDE:
+        return _Alone(id(node))
+    groups, exchange = talk.groups, talk.exchange
+    loads = [groups.members, groups.nodes, groups.local, talk.bytes]
+    kind: tuple[object, ...] = (talk.pattern, talk.axes)
+    if exchange is not None:
+        loads.append(exchange.taken)
+        kind = (*kind, exchange.leg, exchange.kernel, exchange.top, exchange.groups, exchange.top_groups)
+    return *kind, *[(load.shape, load.tobytes()) for load in loads]
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

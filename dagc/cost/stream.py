@@ -24,4 +24,4 @@ def stream_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
     )
 
 
-STREAMED = Formula("stream", (LAUNCH, STREAM), ("bytes",), stream_terms)
+STREAMED = Formula("stream", (LAUNCH, STREAM), ("bytes",), stream_terms, broadcasts=True)

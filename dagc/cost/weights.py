@@ -64,11 +64,12 @@ def _add_layers(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:
     """What layers have beside routed experts."""
     shapes = holding.shapes
     shared_tp = 1 if holding.service.options.shared_replicated else tp
-    stages = holding.kinds
     each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in holding.distinct}
+    stages = [[(number, each[kind]) for kind, number in stage.items()] for stage in holding.kinds]
     for part in Part:
-        counts = [sum(number * each[kind].get(part, 0) for kind, number in stage.items()) for stage in stages]
-        held[part] = held[part] + holding.by_stage(counts) * part_stored(shapes, part).bytes
+        if any(part in share for share in each.values()):
+            counts = [sum([number * share.get(part, 0) for number, share in stage]) for stage in stages]
+            held[part] = held[part] + holding.by_stage(counts) * part_stored(shapes, part).bytes
 
 
 def _add_ends(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:

@@ -51,7 +51,8 @@ _TOLERANCE = 1e-9
 
 def verify(graph: Graph) -> tuple[Diagnostic, ...]:
     """What does not hold, phase by phase."""
-    return tuple(problem for phase in graph.classes for problem in _phase(phase))
+    known: set[tuple[int, int]] = set()
+    return tuple([problem for phase in graph.classes for problem in _phase(phase, known)])
 
 
 def verify_layers(graph: Graph, layers: int) -> tuple[Diagnostic, ...]:
@@ -72,7 +73,7 @@ def _layers(programs: tuple[StageProgram, ...]) -> int:
 class _Scene:
     """A template as one set of teams runs it, so many times; `widths` are the ranks of each of its teams.
 
-    `known` holds the partitions that were found right, which nodes and templates share, and of how many ranks.
+    `known` holds the partitions that were found right, which nodes, templates and phases share, and of how many ranks.
     """
 
     phase: PhaseGraph
@@ -87,13 +88,13 @@ class _Scene:
         return code.at(node.span, f"{place}: {message}", notes=_NOTE)
 
 
-def _phase(phase: PhaseGraph) -> Iterator[Diagnostic]:
+def _phase(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[Diagnostic]:
     yield from _teams(phase)
     unfit = tuple(_programs(phase))
     yield from unfit
     if unfit:
         return
-    for scene in _scenes(phase):
+    for scene in _scenes(phase, known):
         for index, node in enumerate(scene.template.nodes):
             yield from _node(scene, index, node)
         yield from _exchange(scene)
@@ -143,7 +144,7 @@ def _program_faults(phase: PhaseGraph, program: StageProgram, number: int) -> It
         yield "a segment has no template or no copies"
         return
     templates = [phase.templates[s.template] for s in program.segments]
-    if any(node.team >= len(program.teams) or node.team < 0 for t in templates for node in t.nodes):
+    if any(not 0 <= node.team < len(program.teams) for t in templates for node in t.nodes):
         yield "a node runs on a team that the program does not have"
     if any(not 0 <= index < len(t.nodes) for t in templates for index in t.outputs):
         yield "an output is no node of its template"
@@ -157,10 +158,9 @@ def _streams(template: Template) -> int:
     return max((INPUT - i + 1 for node in template.nodes for i in node.inputs if i <= INPUT), default=0)
 
 
-def _scenes(phase: PhaseGraph) -> Iterator[_Scene]:
+def _scenes(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_Scene]:
     """Each template once for each list of team widths, and each count of copies where it has loads by copy."""
     seen: set[tuple[int, tuple[int, ...], int]] = set()
-    known: set[tuple[int, int]] = set()
     by_copy = tuple(_is_by_copy(template) for template in phase.templates)
     for _, program, _, segment in phase.segments():
         widths = tuple(phase.teams[team].width for team in program.teams)
@@ -172,12 +172,9 @@ def _scenes(phase: PhaseGraph) -> Iterator[_Scene]:
 
 def _is_by_copy(template: Template) -> bool:
     """Whether the copies of a segment differ in some load."""
-    return any(
-        node.flops.ndim > 1
-        or node.memory_bytes.ndim > 1
-        or (node.communication is not None and node.communication.bytes.ndim > 1)
-        for node in template.nodes
-    )
+    loads = [(node.flops, node.memory_bytes) for node in template.nodes]
+    sent = [(node.communication.bytes,) for node in template.nodes if node.communication]
+    return any(load.ndim > 1 for each in (*loads, *sent) for load in each)
 
 
 def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
@@ -187,32 +184,31 @@ def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
         yield scene.at(EDGE_ORDER, node, f"takes from node {wrong[0]}, itself being node {index}")
         return
     yield from _edges(scene, node)
-    yield from _fusion(scene, index, node)
+    if node.fused_into is not None:
+        yield from _fusion(scene, index, node, node.fused_into)
     yield from _loads(scene, node)
     if node.communication is not None:
         yield from _communication(scene, node, node.communication)
 
 
 def _edges(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
-    sources = [scene.template.nodes[i] for i in (*node.inputs, *node.after) if i >= 0]
-    for source in sources:
-        if source.team != node.team:
-            yield scene.at(CROSSING, node, f"follows `{source.key}` of another team without a message")
-    sizes = {dim.letter: dim.size for dim in node.output.dims}
-    for source in (scene.template.nodes[i] for i in node.inputs if i >= 0):
+    nodes, keeps, team = scene.template.nodes, node.op.keeps, node.team
+    for i in (*node.inputs, *node.after):
+        if i >= 0 and nodes[i].team != team:
+            yield scene.at(CROSSING, node, f"follows `{nodes[i].key}` of another team without a message")
+    sizes = {dim.letter: dim.size for dim in node.output.dims if dim.letter in keeps}
+    for source in [nodes[i] for i in node.inputs if i >= 0] if sizes else ():
         for dim in source.output.dims:
-            if dim.letter in node.op.keeps and sizes.get(dim.letter, dim.size) != dim.size:
+            if sizes.get(dim.letter, dim.size) != dim.size:
                 message = f"keeps `{dim.letter}`, but yields {node.output} of `{source.key}`'s {source.output}"
                 yield scene.at(SHAPES, node, message)
 
 
-def _fusion(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
-    if node.fused_into is None:
+def _fusion(scene: _Scene, index: int, node: Node, into: int) -> Iterator[Diagnostic]:
+    if not index < into < len(scene.template.nodes):
+        yield scene.at(FUSION, node, f"is fused into node {into}, which does not come after it")
         return
-    if not index < node.fused_into < len(scene.template.nodes):
-        yield scene.at(FUSION, node, f"is fused into node {node.fused_into}, which does not come after it")
-        return
-    kernel = scene.template.nodes[node.fused_into]
+    kernel = scene.template.nodes[into]
     if kernel.team != node.team or kernel.op.lane is not node.op.lane or kernel.fused_into is not None:
         yield scene.at(FUSION, node, f"is fused into `{kernel.key}`, which runs elsewhere")
     if node.flops.any() or node.memory_bytes.any() or node.communication:
@@ -220,16 +216,16 @@ def _fusion(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
 
 
 def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
-    loads = {"flops": node.flops, "memory_bytes": node.memory_bytes}
+    loads = [("flops", node.flops), ("memory_bytes", node.memory_bytes)]
     if node.communication:
-        loads["bytes"] = node.communication.bytes
+        loads.append(("bytes", node.communication.bytes))
         if node.communication.exchange:
-            loads["taken"] = node.communication.exchange.taken
+            loads.append(("taken", node.communication.exchange.taken))
     width = scene.widths[node.team]
-    for name, load in loads.items():
+    for name, load in loads:
         if load.shape not in ((1,), (width,), (scene.copies, 1), (scene.copies, width)):
             yield scene.at(LOADS, node, f"{name} has shape {load.shape} on {width} ranks, {scene.copies} copies")
-        elif not (0 <= load[0] < inf if load.shape == (1,) else 0 <= load.min() <= load.max() < inf):
+        elif not (0 <= load.item() < inf if load.size == 1 else 0 <= load.min() <= load.max() < inf):
             yield scene.at(LOADS, node, f"{name} has a negative or infinite element")
 
 
@@ -337,11 +333,15 @@ def _messages(
     widths = tuple(phase.teams[team].width for team in program.teams)
     for segment in program.segments:
         template = phase.templates[segment.template]
-        inside = {n.communication.partner for n in template.nodes if n.communication}
         for index, node in enumerate(template.nodes):
             found = node.communication
-            if found and found.pattern is pattern and found.pairing is pairing and index not in inside:
+            is_asked = found and found.pattern is pattern and found.pairing is pairing
+            if is_asked and not _is_received_inside(template, index):
                 yield _Scene(phase, template, widths, segment.count, set()), node
+
+
+def _is_received_inside(template: Template, index: int) -> bool:
+    return any(node.communication.partner == index for node in template.nodes if node.communication)
 
 
 def _payload(scene: _Scene, node: Node) -> Load:

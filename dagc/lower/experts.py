@@ -51,7 +51,6 @@ from dagc.lower.stage import (
     shard,
 )
 from dagc.plan.layout import Layout
-from dagc.plan.splits import experts_per_rank
 from dagc.syntax.tree import AxisKind
 
 QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
@@ -295,7 +294,7 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> Work:
     rows, hit = layer.routing.received, layer.routing.hit
     weights = hit * matrix.n * matrix.k * matrix.stored.bytes
     moved = weights + rows * (matrix.n + matrix.k) * layer.stage.activation.bytes
-    held = largest(evenly(experts_per_rank(layer.layout, layer.experts.count, layer.stage.options.redundant)))
+    held = shard(layer.experts.count + layer.stage.options.redundant, layer.layout.ep)
     shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)), ("held", held))
     shape += (("all", layer.experts.count),)
     scaled = (("scaled", 1),) if matrix.stored.bytes > matrix.stored.dtype.bytes else ()

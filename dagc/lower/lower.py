@@ -157,7 +157,8 @@ class _PhaseLowering:
         """Where a stage of a pool sits."""
         team = self.team(pool, stage)
         if (pool.name, team.stage) not in self._places:
-            self._places[pool.name, team.stage] = place(team.ranks, self.plan.facts.cluster.gpus_per_node)
+            gpus_per_node = self.plan.facts.cluster.gpus_per_node
+            self._places[pool.name, team.stage] = place(team.ranks, gpus_per_node, self.known.groups)
         return self._places[pool.name, team.stage]
 
     def whole(self, sequences: int) -> Batch:
@@ -217,6 +218,11 @@ class _StageLowering:
     stage: Stage
     number: int
     sequences: int
+    _pattern: tuple[bytes, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """How ranks lie, which all templates depend on."""
+        self._pattern = self._pattern_of_ranks()
 
     def segments(self) -> Iterator[Segment]:
         """What arrives, the layers in runs of one kind, what leaves."""
@@ -334,8 +340,7 @@ class _StageLowering:
     def _batches(self) -> tuple[Batch, ...]:
         return self.phase.batches(self.sequences)
 
-    @property
-    def _pattern(self) -> tuple[bytes, ...]:
+    def _pattern_of_ranks(self) -> tuple[bytes, ...]:
         """Equal for stages on which a template costs the same: ranks on nodes, and slowed ones among them."""
         pool, service = self.stage.pool, self.phase.service
         slowed = tuple(self.phase.team(one, self.number).slowdown.tobytes() for one in service.pools)

@@ -48,11 +48,18 @@ def _moved(node: Node, stream: int, position: dict[tuple[int, int], int]) -> Nod
     communication = node.communication
     if communication is not None and communication.partner is not None:
         communication = replace(communication, partner=index(communication.partner))
-    return replace(
-        node,
+    return Node(
         key=f"{STREAMS[stream]}.{node.key}",
-        inputs=tuple(index(i) for i in node.inputs),
-        after=tuple(index(i) for i in node.after),
+        op=node.op,
+        team=node.team,
+        inputs=tuple([index(i) for i in node.inputs]),
+        after=tuple([index(i) for i in node.after]),
+        output=node.output,
+        flops=node.flops,
+        memory_bytes=node.memory_bytes,
+        dtype=node.dtype,
+        shape=node.shape,
         communication=communication,
         fused_into=None if node.fused_into is None else index(node.fused_into),
+        span=node.span,
     )

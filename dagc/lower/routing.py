@@ -90,8 +90,9 @@ def _computed(group: Load, choice: Choice, layout: Layout) -> tuple[Load, Load]:
     """Token-expert pairs and distinct experts of each rank, given the distinct tokens of its expert group."""
     if choice.chances is not None:
         return _computed_skewed(group, choice.chances, choice.redundant, layout)
-    slots = evenly(experts_per_rank(layout, choice.experts.count, choice.redundant))
     count, top = choice.experts.count + choice.redundant, choice.experts.top
+    each, rest = divmod(count, layout.ep)
+    slots = evenly(experts_per_rank(layout, choice.experts.count, choice.redundant)) if rest else np.array([each])
     share = slots / count
     return evenly(group * top * share), evenly(expected_distinct(count, top, group) * share)
 

@@ -7,7 +7,6 @@ count a multiplication with its addition as 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import ModelShapes
@@ -73,14 +72,14 @@ class Stage:
 
     def tensor(
         self,
-        dims: dict[str, float],
+        dims: dict[str, int],
         dtype: Dtype | None = None,
         *,
         split: tuple[str, AxisKind] | None = None,
         partial: AxisKind | None = None,
     ) -> Tensor:
         """A value at an attention rank: tokens lie over dp, `split` names a dimension that lies over another axis."""
-        ordered = tuple([Dim(letter, ceil(dims[letter] - 1e-9)) for letter in sorted(dims, key=LETTERS.index)])
+        ordered = tuple([Dim(letter, dims[letter]) for letter in LETTERS if letter in dims])
         over: list[tuple[str, AxisKind]] = []
         if self.attention.dp > 1 and "t" in dims:
             over.append(("t", AxisKind.DP))

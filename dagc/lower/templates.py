@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from dagc.graph.graph import Template
+from dagc.graph.graph import Groups, Template
 from dagc.lower.builder import TemplateBuilder
+from dagc.lower.topology import KnownGroups
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.layout import Layout
 
@@ -21,13 +22,14 @@ Identity = tuple[object, ...]
 
 @dataclass(slots=True)
 class KnownTemplates:
-    """Templates of plans that were lowered before, and what layers begin with: nodes, and the last one of each team.
+    """Templates of plans that were lowered before, what layers begin with, and groups of ranks.
 
     The nodes of one keep the spans of the plan that built them.
     """
 
     found: dict[Identity, Template] = field(default_factory=dict[Identity, Template])
     mixers: dict[Identity, TemplateBuilder] = field(default_factory=dict[Identity, TemplateBuilder])
+    groups: KnownGroups = field(default_factory=dict[object, Groups])
 
 
 def setting(service: Service, phase: Phase) -> Identity:

@@ -14,33 +14,38 @@ from dagc.graph.graph import Groups
 from dagc.plan.layout import Layout, Ranks
 from dagc.syntax.tree import AxisKind
 
+KnownGroups = dict[object, Groups]
+"""Groups by the pattern of ranks on nodes, the layout and the axes along which members differ."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
     """The node of each rank of a team, shape (width,).
 
-    The groups of a layout are worked out once for each placement and kept.
+    The groups of a layout are worked out once for each pattern of ranks on nodes, and kept in `known`.
     """
 
     nodes: Ranks
-    _groups: dict[object, Groups] = field(default_factory=dict[object, Groups], init=False, repr=False)
+    known: KnownGroups = field(default_factory=dict[object, Groups], repr=False)
+    pattern: bytes = field(init=False, repr=False)
+    """Equal for two teams of consecutive ranks that share nodes in the same way."""
+
+    def __post_init__(self) -> None:
+        """The pattern, which is asked for often."""
+        object.__setattr__(self, "pattern", (self.nodes - self.nodes[0]).tobytes())
 
     @property
     def width(self) -> int:
         """Ranks of the team."""
         return int(self.nodes.shape[0])
 
-    @property
-    def pattern(self) -> bytes:
-        """Equal for two teams of consecutive ranks that share nodes in the same way."""
-        return (self.nodes - self.nodes[0]).tobytes()
-
     def layout_groups(self, layout: Layout, axes: tuple[AxisKind, ...]) -> Groups:
         """Groups of the ranks of a layout that differ in some axes only."""
-        key = (axes, tuple((factor.axis, factor.degree) for factor in layout.factors))
-        if key not in self._groups:
-            self._groups[key] = self.groups(layout.groups(axes))
-        return self._groups[key]
+        key = self.pattern, axes, tuple([(factor.axis, factor.degree) for factor in layout.factors])
+        found = self.known.get(key)
+        if found is None:
+            found = self.known[key] = self.groups(layout.groups(axes))
+        return found
 
     def groups(self, members: Ranks) -> Groups:
         """Groups of local ranks, shape (groups, size), with the nodes over which each spreads."""
@@ -66,6 +71,6 @@ class Placement:
         return Groups(members, nodes, np.ones(self.width, dtype=np.int64))
 
 
-def place(ranks: Ranks, gpus_per_node: int) -> Placement:
+def place(ranks: Ranks, gpus_per_node: int, known: KnownGroups | None = None) -> Placement:
     """The placement of global ranks on nodes of `gpus_per_node`."""
-    return Placement(ranks // gpus_per_node)
+    return Placement(ranks // gpus_per_node, {} if known is None else known)

@@ -11,7 +11,7 @@ The all-reduce inside a node is that of the named engine, or of vLLM where none 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 from dagc.catalog.calibration import Calibration, Regime, load_exchanges
@@ -37,10 +37,14 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fabric:
-    """A cluster's links as the formulas take them. `engine` is the name of the engine whose kernels run, if any."""
+    """A cluster's links as the formulas take them. `engine` is the name of the engine whose kernels run, if any.
+
+    Coefficients are chosen once for each name and kept.
+    """
 
     cluster: ClusterSpec
     engine: str | None = None
+    _chosen: dict[str, Chosen] = field(default_factory=dict[str, Chosen], init=False, repr=False)
 
     @property
     def wires(self) -> Wires:
@@ -61,6 +65,11 @@ class Fabric:
 
     def chosen(self, name: str) -> Chosen:
         """Coefficients of a regime, measured or stated."""
+        if name not in self._chosen:
+            self._chosen[name] = self._choice(name)
+        return self._chosen[name]
+
+    def _choice(self, name: str) -> Chosen:
         regime = next((found for given in self._measured() if (found := given.regime(name))), None)
         if regime is None:
             return Chosen(self._stated(name), None, name)
