@@ -18,10 +18,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dagc.timeline.advance import Time, at, latest
 from dagc.timeline.history import History, Slot
 from dagc.timeline.path import CriticalPath, Leg, Place
 from dagc.timeline.steps import Step
+from dagc.timeline.times import Time, at, latest
+from dagc.timeline.times import slowest as _slowest
 
 _Entrance = tuple[int, int, int, int]
 """What a run keeps (by identity), and the copy, the step and the rank at which it is entered."""
@@ -62,7 +63,7 @@ class _Walk:
             if known:
                 self._legs += [Leg(leg.places, leg.times, leg.stride, slot.run) for leg in known]
                 return self._leave(self._legs[-1].place(-1, known[-1].times - 1))
-        if history.executed[slot.run].shift:
+        if history.executed[slot.run].explicit < history.executed[slot.run].count:
             key = (slot.run, slot.step, place.rank)
             stretch = self._walked[self._seen[key] :] if key in self._seen else []
             leg = _repeated(history, stretch, place) if stretch else None
@@ -132,15 +133,11 @@ def _last(history: History) -> Place | None:
     return None
 
 
-def _slowest(time: Time) -> int:
-    return 0 if isinstance(time, int) else int(np.argmax(time))
-
-
 def _only(history: History, place: Place) -> Place | None:
     """The one thing on its own team that a slot waits for, if there is just one: it is tight."""
     slot, rank = place
     step = history.step(slot)
-    if len(step.same) != 1 or step.cross or step.links or step.mail or not (step.group is None or history.uniform):
+    if len(step.same) != 1 or step.cross or step.links or step.mail or step.group is not None:
         return None
     source = _source(history, slot, step.same[0])
     return None if source is None or history.team(source) != history.team(slot) else Place(source, rank)
@@ -154,7 +151,7 @@ def _tight(history: History, place: Place) -> Iterator[Place]:
     start = at(times.starts[slot.step], rank)
     for value in step.order[: step.data]:
         yield from _waited(history, place, step, value, times.values[value], start)
-    yield from _message(history, place, start + later)
+    yield from _message(history, place, start + at(later, rank))
     for value in step.order[step.data :]:
         yield from _waited(history, place, step, value, times.values[value], start)
 
@@ -204,7 +201,7 @@ def _tight_rank(step: Step, rank: int, time: Time, start: int) -> int | None:
         return rank if time == start else None
     if at(time, rank) == start:
         return rank
-    if step.group is None or time.shape[0] == 1:
+    if step.group is None:
         return None
     group = step.group.of(rank)
     tight = np.flatnonzero(time[group] == start)

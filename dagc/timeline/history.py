@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.advance import Time
 from dagc.timeline.execute import Executed, MailKey, mail_key
 from dagc.timeline.steps import Step, Steps
 from dagc.timeline.tasks import Tasks
+from dagc.timeline.times import Time
 
 
 class Slot(NamedTuple):
@@ -35,7 +35,6 @@ class History:
         self.tasks = tasks
         self.blocks = blocks
         self.executed = [executed for block in blocks for executed in block]
-        self.uniform = all(executed.kept.uniform for executed in self.executed)
         self.peers: list[range] = []
         self._on_lane: dict[int, list[int]] = {}
         self._of_invocation: dict[tuple[int, int, int], list[int]] = {}

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple, overload
 
-from dagc.timeline.advance import at
 from dagc.timeline.history import History, Slot
 from dagc.timeline.timeline import PathSlot
+from dagc.timeline.times import at
 
 
 class Place(NamedTuple):
@@ -100,7 +100,7 @@ class CriticalPath(Sequence[PathSlot]):
         for (run, copy, number), rank in places:
             executed = self._history.executed[run]
             step, row = executed.kept.steps.steps[number], executed.row(copy)
-            yield step.lane, rank, step.length(row) if self._history.uniform else at(step.row(row), rank)
+            yield step.lane, rank, at(step.row(row), rank)
 
     def _places(self) -> Iterator[Place]:
         for leg in self._legs:

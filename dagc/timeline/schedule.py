@@ -17,6 +17,7 @@ import numpy as np
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.ops import Lane
 from dagc.graph.priced import Costs, Picoseconds, PricedPhase
+from dagc.timeline.components import components
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.follow import Follow
@@ -55,7 +56,7 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     """
     graph = priced.graph
     tasks, steps = (known or KnownSteps()).of(priced)
-    executor = Executor(steps, len(graph.teams), len(graph.programs[0]))
+    executor = Executor(steps, components(graph, steps), len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor) if executor.stages == 1 or shares_a_team(graph) else Follow(executor)
     blocks = _first_step(replay, graph)
     last = max((number for number, block in enumerate(blocks) if _has_first_step(block)), default=-1)

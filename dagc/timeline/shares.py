@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagc.graph.priced import Bound, NodeCost, Picoseconds
-from dagc.timeline.advance import at
 from dagc.timeline.execute import Executed
 from dagc.timeline.path import CriticalPath
 from dagc.timeline.tasks import Tasks
 from dagc.timeline.timeline import Shares
+from dagc.timeline.times import at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +103,7 @@ def _memory_bound(
 
 def _over_copies(duration: Picoseconds, executed: Executed, rank: int) -> int:
     if duration.ndim == 1:
-        return executed.count * at(duration, rank)
+        return executed.count * int(duration[rank if duration.size > 1 else 0])
     first = executed.member.offset
     return int(duration[first : first + executed.count, rank if duration.shape[1] > 1 else 0].sum())
 
@@ -124,7 +124,7 @@ def _lane(period: list[Executed], team: int, rank: int, lane: int) -> tuple[list
         if table is None:
             table = known[key] = _table(executed, _chosen(executed, team, lane), rank)
         tables.append(table)
-    return tables, [executed.later for executed in period]
+    return tables, [at(executed.later, rank) for executed in period]
 
 
 _Table = tuple[Picoseconds, Picoseconds]
@@ -144,7 +144,7 @@ def _table(executed: Executed, chosen: list[int], rank: int) -> _Table:
     for copy in copies:
         times, _ = executed.times(copy)
         begun.append([at(times.starts[i], rank) for i in chosen])
-    rest = np.arange(1, executed.count - len(begun) + 1, dtype=np.int64) * executed.shift
+    rest = np.arange(1, executed.count - len(begun) + 1, dtype=np.int64) * at(executed.shift, rank)
     explicit = np.array(begun, dtype=np.int64)
     lengths = np.array(
         [[at(steps.steps[i].row(executed.row(copy)), rank) for i in chosen] for copy in copies], dtype=np.int64

@@ -19,68 +19,62 @@ from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
 from dagc.timeline.cut import Piece, TaskForm, cut_of
 from dagc.timeline.tasks import Mail, Task, Tasks
+from dagc.timeline.times import Time
+
+_Table = int | Picoseconds
+"""A duration of each copy: a number, or shape (copies or 1, width or 1)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """A partition of a team's ranks. `whole`: one group holds everyone.
+    """A partition of a team's ranks; `members` has shape (groups, size). `whole`: one group holds everyone.
 
-    `shape` is (a, size, b) where rank number i·size·b + j·b + k is member j of group (i, k), which makes the groups a
-    view; else None. `members` has shape (groups, size).
+    `order` has the ranks group by group, `begins` where each group begins in it, `label` the group of each rank.
     """
 
     members: Ranks
     whole: bool
-    shape: tuple[int, int, int] | None
+    order: Ranks
+    begins: Ranks
+    label: Ranks
 
-    def latest(self, times: Picoseconds) -> Picoseconds:
-        """Each rank's time replaced by the latest of its group; shape (1,) when one group holds everyone."""
-        if times.shape[0] == 1:
-            return times
+    def latest(self, times: Picoseconds) -> Time:
+        """Each rank's time replaced by the latest of its group; a number when one group holds everyone."""
         if self.whole:
-            return np.maximum.reduce(times, keepdims=True)
-        spread = np.empty_like(times)
-        if self.shape:
-            spread.reshape(self.shape)[...] = np.maximum.reduce(times.reshape(self.shape), axis=1, keepdims=True)
-        else:
-            spread[self.members] = times[self.members].max(axis=1, keepdims=True)
-        return spread
+            return int(times.max())
+        return np.maximum.reduceat(times[self.order], self.begins)[self.label]
 
     def of(self, rank: int) -> Ranks:
         """The members of a rank's group, ascending."""
-        if self.whole:
-            return np.arange(self.members.size, dtype=np.int64)
-        return np.sort(self.members[np.nonzero((self.members == rank).any(axis=1))[0][0]])
+        return np.sort(self.members[self.label[rank]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step(Piece):
     """A piece with the time that it takes.
 
-    `rows` holds the duration by copy (one row where copies are alike), `lengths` the same as numbers where ranks are
-    alike. `offsets[i]` is the start of `nodes[i]` after that of the step, by copy.
+    `rows` holds the duration by copy (one where copies are alike), each a number where ranks are alike in all copies.
+    `offsets[i]` is the start of `nodes[i]` after that of the step: a number, or a table (copies or 1, width or 1).
     """
 
     group: Group | None
-    rows: tuple[Picoseconds, ...]
-    lengths: tuple[int, ...]
-    offsets: tuple[Picoseconds, ...]
+    rows: tuple[Time, ...]
+    offsets: tuple[_Table, ...]
 
-    def row(self, copy: int) -> Picoseconds:
-        """Duration in a copy, by rank."""
+    def row(self, copy: int) -> Time:
+        """Duration in a copy."""
         return self.rows[copy if len(self.rows) > 1 else 0]
 
-    def length(self, copy: int) -> int:
-        """Duration in a copy, where ranks are alike."""
-        return self.lengths[copy if len(self.lengths) > 1 else 0]
-
-    def offset(self, which: int, copy: int) -> Picoseconds:
-        """Start of the step's `which`-th node after its own, in a copy, by rank."""
+    def offset(self, which: int, copy: int) -> Time:
+        """Start of the step's `which`-th node after its own, in a copy."""
         table = self.offsets[which]
-        return table[copy if table.shape[0] > 1 else 0]
+        if isinstance(table, int):
+            return table
+        row = table[copy if table.shape[0] > 1 else 0]
+        return row if row.shape[0] > 1 else int(row[0])
 
-    def node_length(self, which: int, copy: int) -> Picoseconds:
-        """Duration of the step's `which`-th node in a copy, by rank."""
+    def node_length(self, which: int, copy: int) -> Time:
+        """Duration of the step's `which`-th node in a copy."""
         last = which + 1 == len(self.offsets)
         return (self.row(copy) if last else self.offset(which + 1, copy)) - self.offset(which, copy)
 
@@ -154,7 +148,7 @@ def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
         posts=cut.posts,
         awaits_inputs=cut.awaits_inputs,
         passes_nothing=cut.passes_nothing,
-        uniform=all(row.shape[0] == 1 for step in steps for row in step.rows[:1]),
+        uniform=all(isinstance(step.rows[0], int) for step in steps),
         copies_alike=all(len(step.rows) == 1 for step in steps),
     )
 
@@ -173,47 +167,44 @@ def _step(tasks: Sequence[Task], piece: Piece, groups: dict[int, Group]) -> Step
         links=piece.links,
         mail=piece.mail,
         group=None if members is None else _group(members, groups),
-        rows=tuple(total),
-        lengths=tuple(total[:, 0].tolist()),
+        rows=_rows(total),
         offsets=offsets,
     )
 
 
-_NO_TIME: Picoseconds = np.zeros((1, 1), dtype=np.int64)
-
-
-def _offsets(durations: Sequence[Picoseconds]) -> tuple[tuple[Picoseconds, ...], Picoseconds]:
-    """The sum of the durations before each of them, and of all, as (copies or 1, width or 1)."""
-    total: Picoseconds = _NO_TIME
-    offsets: list[Picoseconds] = []
+def _offsets(durations: Sequence[Picoseconds]) -> tuple[tuple[_Table, ...], _Table]:
+    """The sum of the durations before each of them, and of all."""
+    total: _Table = 0
+    offsets: list[_Table] = []
     for duration in durations:
         offsets.append(total)
         total = total + _table(duration)
     return tuple(offsets), total
 
 
-def _table(duration: Picoseconds) -> Picoseconds:
-    """A duration as (copies or 1, width or 1), one column where ranks are alike."""
+def _table(duration: Picoseconds) -> _Table:
+    """A duration as a number, or as (copies or 1, width or 1) with one column where ranks are alike."""
+    if duration.size == 1:
+        return int(duration.item())
     table = duration if duration.ndim > 1 else duration.reshape(1, -1)
-    return table[:, :1] if table.shape[1] > 1 and bool((table == table[:, :1]).all()) else table
+    if table.shape[1] > 1 and bool((table == table[:, :1]).all()):
+        table = table[:, :1]
+    return table if table.size > 1 else int(table[0, 0])
+
+
+def _rows(table: _Table) -> tuple[Time, ...]:
+    if isinstance(table, int):
+        return (table,)
+    return tuple(table) if table.shape[1] > 1 else tuple(table[:, 0].tolist())
 
 
 def _group(members: Ranks, known: dict[int, Group]) -> Group:
     group = known.get(id(members))
     if group is None:
-        group = known[id(members)] = Group(members, members.shape[0] == 1, _regular(members))
+        count, size = members.shape
+        order = members.ravel()
+        label = np.empty(count * size, dtype=np.int64)
+        label[order] = np.repeat(np.arange(count), size)
+        begins = np.arange(0, count * size, size)
+        group = known[id(members)] = Group(members, count == 1, order, begins, label)
     return group
-
-
-def _regular(members: Ranks) -> tuple[int, int, int] | None:
-    """The shape under which the groups are a view of the ranks, if there is one."""
-    count, size = members.shape
-    width = count * size
-    stride = int(members[0, 1] - members[0, 0])
-    if stride < 1 or width % (size * stride):
-        return None
-    shape = (width // (size * stride), size, stride)
-    ranks: Ranks = np.arange(width, dtype=np.int64)
-    view = ranks.reshape(shape).transpose(0, 2, 1).reshape(-1, size)
-    order = np.argsort(members[:, 0], kind="stable")
-    return shape if np.array_equal(members[order], view) else None
