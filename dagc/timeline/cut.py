@@ -47,6 +47,7 @@ class Piece:
     data: int
     links: tuple[int, ...]
     mail: Mail | None
+    waits_once: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,6 +207,10 @@ def _piece(form: _Form, chain: Sequence[int], wait: _Wait, value: Sequence[int])
         data=wait.data,
         links=tuple(value[form.base + form.index_of[link]] - form.base for link in first.links),
         mail=first.mail,
+        waits_once=first.is_alone
+        and first.mail is None
+        and not first.links
+        and [*map(form.team, wait.places)] == [team],
     )
 
 

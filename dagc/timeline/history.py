@@ -30,11 +30,15 @@ class History:
     """Executed segments in the order in which they ran; `blocks[i]` ran in lock step."""
 
     def __init__(self, graph: PhaseGraph, tasks: Sequence[Tasks], blocks: list[list[Executed]]) -> None:
-        """Index what ran; `tasks` are those of each template, `makespan` is the last end of step 0."""
+        """Index what ran; `tasks` are those of each template, `makespan` is the last end of step 0.
+
+        `peers` are the runs of each run's block, `follows` whether some of its copies follow by a shift.
+        """
         self.graph = graph
         self.tasks = tasks
         self.blocks = blocks
         self.executed = [executed for block in blocks for executed in block]
+        self.follows = [executed.explicit < executed.count for executed in self.executed]
         self.peers: list[range] = []
         self._on_lane: dict[int, list[int]] = {}
         self._of_invocation: dict[tuple[int, int, int], list[int]] = {}
@@ -67,6 +71,9 @@ class History:
         """The slot that left a lane of the template as the copy of `slot` found it."""
         number = 2 * self.executed[slot.run].member.program.teams[lane // 2] + lane % 2
         peers = self.peers[slot.run]
+        steps = self.executed[slot.run].kept.steps
+        if len(peers) == 1 and slot.copy > 0 and lane in steps.used:
+            return Slot(slot.run, slot.copy - 1, steps.ends[lane] - steps.inputs)
         for index in reversed(range(peers.start, slot.run)):
             if number in self._numbers(index):
                 return self._last_on(index, slot.copy, number)

@@ -1,9 +1,10 @@
 """Runs turns on an executor, and does not run again what was entered alike before.
 
 A turn is the blocks of one invocation, or a part of them. What it does to the state is a max-plus map, so from a state
-that differs by a constant from one that was seen (one for each component of ranks that never meet), everything follows
-later by that constant: neither the turn nor any of its blocks is run a second time. Where the copies of a block differ, the copies that are left are a block of their
-own, so what two entrances soon have in common is shared from there on.
+that differs by a constant from one that was seen (by one for each component of ranks that never meet), everything
+follows later by that constant: neither the turn nor any of its blocks is run a second time. Where the copies of a block
+differ, the copies that are left are a block of their own, so what two entrances soon have in common is shared from
+there on.
 
 What a lane was left with before any of a turn's inputs is there cannot matter, nor when an input came before any of its
 lanes was free: what is too early to matter counts as ready with the first that does. It assumes what the executor does.

@@ -166,6 +166,7 @@ def _step(tasks: Sequence[Task], piece: Piece, groups: dict[int, Group]) -> Step
         data=piece.data,
         links=piece.links,
         mail=piece.mail,
+        waits_once=piece.waits_once,
         group=None if members is None else _group(members, groups),
         rows=_rows(total),
         offsets=offsets,
