@@ -164,8 +164,8 @@ class Lanes:
         return starts, ends, np.array([steps[i].lane % 2 == 0 for i in chosen], dtype=np.bool_)
 
     def _begun(self, executed: Executed, copy: int, chosen: list[int]) -> list[int]:
-        times, _ = executed.kept.of(copy, executed.row(copy))
-        return [at(times.starts[number], self._rank) for number in chosen]
+        times, by = executed.kept.of(copy, executed.row(copy))
+        return [at(times.starts[number], self._rank) + at(by, self._rank) for number in chosen]
 
 
 def _busy(slices: list[_Slices], later: Picoseconds) -> Busy:
