@@ -30,7 +30,7 @@ class TaskForm(NamedTuple):
     is_alone: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Piece:
     """Tasks that run back to back on one lane: their places in the order, and their nodes.
 

@@ -31,6 +31,7 @@ from dagc.timeline.steady import Steady, settle
 from dagc.timeline.steps import Steps, all_steps
 from dagc.timeline.tasks import LANES, Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
+from dagc.timeline.times import Time
 
 
 @dataclass(slots=True)
@@ -93,23 +94,26 @@ def _has_first_step(block: list[Executed]) -> bool:
 
 def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:
     """Occupied time of each lane in one step, by team and lane."""
-    busy: dict[tuple[int, Lane], Picoseconds] = {
-        (team, lane): np.zeros(1, dtype=np.int64) for team in range(len(graph.teams)) for lane in LANES
-    }
+    busy: dict[tuple[int, Lane], Time] = {(team, lane): 0 for team in range(len(graph.teams)) for lane in LANES}
     uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
-    segments = {(segment.template, segment.count) for _, _, _, segment in graph.segments()}
-    occupied = {pair: _occupied(tasks[pair[0]], pair[1]) for pair in segments}
+    occupied: dict[tuple[int, int], dict[int, Time]] = {}
     for size, program, _, segment in graph.segments():
-        for lane, time in occupied[segment.template, segment.count].items():
+        what = segment.template, segment.count
+        if what not in occupied:
+            occupied[what] = _occupied(tasks[segment.template], segment.count)
+        for lane, time in occupied[what].items():
             key = (program.teams[lane // 2], LANES[lane % 2])
             busy[key] = busy[key] + uses[size] * time
-    return busy
+    return {key: np.array([time]) if isinstance(time, int) else time for key, time in busy.items()}
 
 
-def _occupied(tasks: Tasks, count: int) -> dict[int, Picoseconds]:
+def _occupied(tasks: Tasks, count: int) -> dict[int, Time]:
     """Occupied time of each lane of a template in all copies of a segment."""
-    occupied: dict[int, Picoseconds] = {}
+    occupied: dict[int, Time] = dict.fromkeys(tasks.lanes, 0)
     for task in tasks.tasks:
-        time = task.duration.sum(axis=0) if task.duration.ndim > 1 else count * task.duration
-        occupied[task.lane] = occupied[task.lane] + time if task.lane in occupied else time
+        lane, duration = task.lane, task.duration
+        if duration.size == 1:
+            occupied[lane] = occupied[lane] + count * int(duration.item())
+        else:
+            occupied[lane] = occupied[lane] + (duration.sum(axis=0) if duration.ndim > 1 else count * duration)
     return occupied

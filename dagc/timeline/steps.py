@@ -49,7 +49,7 @@ class Group:
         return np.sort(self.members[self.label[rank]])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Step(Piece):
     """A piece with the time that it takes.
 
@@ -129,7 +129,7 @@ def all_steps(templates: Sequence[Tasks]) -> list[Steps]:
 
 def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
     """The steps of a template's tasks. `groups` holds those that were looked at, by who their members are."""
-    form = tuple(TaskForm(t.node, t.lane, t.deps, t.data, t.links, t.mail, t.members is None) for t in tasks.tasks)
+    form = tuple([TaskForm(t.node, t.lane, t.deps, t.data, t.links, t.mail, t.members is None) for t in tasks.tasks])
     cut = cut_of(tasks.streams, tasks.outs, tasks.teams, form, tasks.mirrored)
     steps = tuple(_step(tasks.tasks, piece, groups) for piece in cut.pieces)
     return Steps(
@@ -175,9 +175,9 @@ def _step(tasks: Sequence[Task], piece: Piece, groups: dict[int, Group]) -> Step
 
 def _offsets(durations: Sequence[Picoseconds]) -> tuple[tuple[_Table, ...], _Table]:
     """The sum of the durations before each of them, and of all."""
-    total: _Table = 0
-    offsets: list[_Table] = []
-    for duration in durations:
+    total = _table(durations[0])
+    offsets: list[_Table] = [0]
+    for duration in durations[1:]:
         offsets.append(total)
         total = total + _table(duration)
     return tuple(offsets), total

@@ -12,7 +12,8 @@ pairing and not waited for a second time. It knows no times.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from dagc.graph.graph import Node, Pairing, Pattern, Template
 from dagc.graph.ops import Lane
@@ -23,8 +24,7 @@ LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 """Lanes of a rank; lane number `2 · team + index`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(NamedTuple):
     """A message between invocations. `sends` says which end of it the node is, `ordinal` counts in the template.
 
     The other end follows from the stage: a send goes to the next stage, that of the last stage to the first stage in
@@ -35,8 +35,7 @@ class Mail:
     ordinal: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
+class Task(NamedTuple):
     """One node for the executor.
 
     `deps` index the values it waits for: those of its own team rank by rank, those of another until the last rank.
@@ -46,7 +45,6 @@ class Task:
     """
 
     node: int
-    value: int
     lane: int
     deps: tuple[int, ...]
     data: int
@@ -71,15 +69,21 @@ class Tasks:
 
 def lane_number(team: int, lane: Lane) -> int:
     """The number of a team's lane."""
-    return 2 * team + LANES.index(lane)
+    return 2 * team + (lane is not LANES[0])
 
 
 def template_tasks(template: Template, costs: Sequence[NodeCost]) -> Tasks:
     """The tasks of a template in program order, forward in time."""
     streams = _streams(template)
-    mails = _mails(template)
+    partners = [_partner(node) for node in template.nodes]
+    mails = _mails(template, partners)
     teams = (*(0 for _ in range(streams)), *(node.team for node in template.nodes))
-    tasks = tuple(_task(i, node, costs[i], streams, mails.get(i)) for i, node in enumerate(template.nodes))
+    tasks = tuple(
+        [
+            _task(index, node, cost, streams, partner, mails.get(index))
+            for index, (node, cost, partner) in enumerate(zip(template.nodes, costs, partners, strict=True))
+        ]
+    )
     outs = tuple((_value(output, streams),) for output in template.outputs)
     used = sorted({task.lane for task in tasks})
     return Tasks(streams, tasks, outs, teams, tuple(used), tuple(mails[i] for i in sorted(mails)))
@@ -91,7 +95,7 @@ def mirror(forward: Tasks) -> Tasks:
     deps: list[list[int]] = [[] for _ in range(count)]
     outs: list[list[int]] = [[] for _ in range(streams)]
     links: list[list[int]] = [[] for _ in range(count)]
-    ends = [(task.value, dep) for task in forward.tasks for dep in task.deps]
+    ends = [(streams + task.node, dep) for task in forward.tasks for dep in task.deps]
     ends += [(stream, dep) for stream, out in enumerate(forward.outs) for dep in out]
     for later, earlier in ends:
         (outs[earlier] if earlier < streams else deps[earlier - streams]).append(later)
@@ -103,15 +107,17 @@ def mirror(forward: Tasks) -> Tasks:
     return Tasks(streams, tasks, tuple(map(tuple, outs)), forward.teams, forward.lanes, mails, mirrored=True)
 
 
-def _task(index: int, node: Node, cost: NodeCost, streams: int, mail: Mail | None) -> Task:
-    partner = _partner(node)
+def _task(index: int, node: Node, cost: NodeCost, streams: int, partner: int | None, mail: Mail | None) -> Task:
+    inputs, after = dict.fromkeys(node.inputs), dict.fromkeys((*node.inputs, *node.after))
+    if partner is not None:
+        inputs.pop(partner, None)
+        after.pop(partner, None)
     return Task(
         node=index,
-        value=streams + index,
         lane=lane_number(node.team, node.op.lane),
-        deps=_dependencies(node, streams),
-        data=len({edge for edge in node.inputs if edge != partner}),
-        links=_links(node),
+        deps=tuple([_value(edge, streams) for edge in after]),
+        data=len(inputs),
+        links=() if partner is None else (partner,),
         mail=mail,
         duration=cost.duration,
         members=_members(node),
@@ -125,28 +131,17 @@ def _relinked(forward: Tasks, index: int, deps: tuple[int, ...], links: tuple[in
     if mail:
         alike = sum(other.sends is mail.sends for other in forward.mails)
         mail = Mail(mail.sends, alike - 1 - mail.ordinal)
-    return replace(task, deps=deps, data=0, links=links, mail=mail)
+    return task._replace(deps=deps, data=0, links=links, mail=mail)
 
 
 def _streams(template: Template) -> int:
-    read = (-dep for node in template.nodes for dep in (*node.inputs, *node.after) if dep < 0)
-    return max(len(template.outputs), max(read, default=0))
+    lowest = min([0, *[min((*node.inputs, *node.after), default=0) for node in template.nodes]])
+    return max(len(template.outputs), -lowest)
 
 
 def _value(index: int, streams: int) -> int:
     """Place among the values: `INPUT - i` is stream i, node i comes after the streams."""
     return -1 - index if index < 0 else streams + index
-
-
-def _dependencies(node: Node, streams: int) -> tuple[int, ...]:
-    partner = _partner(node)
-    edges = dict.fromkeys(edge for edge in (*node.inputs, *node.after) if edge != partner)
-    return tuple(_value(edge, streams) for edge in edges)
-
-
-def _links(node: Node) -> tuple[int, ...]:
-    partner = _partner(node)
-    return () if partner is None else (partner,)
 
 
 def _partner(node: Node) -> int | None:
@@ -155,14 +150,14 @@ def _partner(node: Node) -> int | None:
     return talk.partner if talk and talk.pattern is Pattern.RECEIVE and talk.pairing is Pairing.TEMPLATE else None
 
 
-def _mails(template: Template) -> dict[int, Mail]:
+def _mails(template: Template, partners: Sequence[int | None]) -> dict[int, Mail]:
     """The nodes that meet a node of another invocation, each with its number among those of its direction."""
-    partners = {_partner(node) for node in template.nodes}
+    met = {*partners}
     counts = {True: 0, False: 0}
     found: dict[int, Mail] = {}
-    for index, node in enumerate(template.nodes):
+    for index, (node, partner) in enumerate(zip(template.nodes, partners, strict=True)):
         pattern = node.communication.pattern if node.communication else None
-        if pattern not in (Pattern.SEND, Pattern.RECEIVE) or index in partners or _partner(node) is not None:
+        if pattern not in (Pattern.SEND, Pattern.RECEIVE) or index in met or partner is not None:
             continue
         sends = pattern is Pattern.SEND
         found[index] = Mail(sends, counts[sends])
