@@ -8,13 +8,14 @@ rank is a separate matter. Lookups are constant-time; nothing is held per copy.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.execute import Executed, MailKey, mail_key
 from dagc.timeline.steps import Step, Steps
-from dagc.timeline.tasks import Tasks
+from dagc.timeline.tasks import Mail, Tasks
 from dagc.timeline.times import Time
 
 
@@ -43,7 +44,6 @@ class History:
         self._on_lane: dict[int, list[int]] = {}
         self._of_invocation: dict[tuple[int, int, int], list[int]] = {}
         self._index()
-        self.sends = dict(self._sends())
         self.makespan = max((e.last_end for e in self.executed if e.member.step == 0), default=0)
 
     def steps(self, index: int) -> Steps:
@@ -102,7 +102,7 @@ class History:
     def sender(self, slot: Slot) -> Slot | None:
         """The send of another invocation that a receive met."""
         mail = self.step(slot).mail
-        return None if mail is None or mail.sends else self.sends.get(self._key(slot))
+        return None if mail is None or mail.sends else self._sends.get(self._key(slot, mail))
 
     def _index(self) -> None:
         """The runs of each lane and of each invocation, in order."""
@@ -128,22 +128,21 @@ class History:
         lane = next(lane for lane in steps.used if 2 * teams[lane // 2] + lane % 2 == number)
         return Slot(index, copy, steps.ends[lane] - steps.inputs)
 
-    def _sends(self) -> Iterator[tuple[MailKey, Slot]]:
-        for index, executed in enumerate(self.executed):
-            if executed.kept.steps.sends:
-                for number, step in enumerate(executed.steps.steps):
-                    if step.mail and step.mail.sends:
-                        for copy in range(executed.count):
-                            slot = Slot(index, copy, number)
-                            yield self._key(slot), slot
+    @cached_property
+    def _sends(self) -> dict[MailKey, Slot]:
+        """All sends that a receive of another invocation may have met, by the name of the message."""
+        return {
+            self._key(slot, mail): slot
+            for index, executed in enumerate(self.executed)
+            for number, mail in executed.kept.steps.sent
+            for slot in (Slot(index, copy, number) for copy in range(executed.count))
+        }
 
-    def _key(self, slot: Slot) -> MailKey:
-        executed, mail = self.executed[slot.run], self.step(slot).mail
-        mails = executed.steps.mails
-        if mail is None:
-            raise ValueError(f"step {slot.step} sends and receives nothing")
-        sends = slot.copy * executed.steps.sends
-        base = executed.mail_base[0] + sends, executed.mail_base[1] + slot.copy * len(mails) - sends
+    def _key(self, slot: Slot, mail: Mail) -> MailKey:
+        executed = self.executed[slot.run]
+        steps, (sent, received) = executed.kept.steps, executed.mail_base
+        sends = slot.copy * steps.sends
+        base = sent + sends, received + slot.copy * len(steps.mails) - sends
         return mail_key(executed.member, mail, base, len(self.graph.programs[0]))
 
 

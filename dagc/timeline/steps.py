@@ -114,6 +114,12 @@ class Steps:
         """Number of values before the first step."""
         return self.lanes + self.streams
 
+    @property
+    def sent(self) -> tuple[tuple[int, Mail], ...]:
+        """The steps that send a message, with it."""
+        numbers = self.meets if self.mirrored else self.posts
+        return tuple((number, mail) for number in numbers if (mail := self.steps[number].mail) is not None)
+
     def team(self, value: int) -> int:
         """The program-local team of a value; streams live on the stage's own."""
         if value < self.lanes:
