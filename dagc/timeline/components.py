@@ -65,7 +65,7 @@ def components(graph: PhaseGraph, templates: Sequence[Steps]) -> Components:
     widths = {team.width for team in graph.teams}
     if len(widths) > 1 or any(len(teams) > 1 for teams in programs) or all(steps.uniform for steps in templates):
         return ONE
-    groups = {id(step.group): step.group for steps in templates for step in steps.steps if step.group}
+    groups = {id(step.group.members): step.group for steps in templates for step in steps.steps if step.group}
     if any(group.whole for group in groups.values()):
         return ONE
     return _joined(widths.pop(), [group.members for group in groups.values()])
@@ -98,7 +98,8 @@ def constant_shift(before: Sequence[Time], after: Sequence[Time]) -> int | None:
         if _any(new) - _any(old) != shift:
             return None
     for old, new in zip(before, after, strict=True):
-        if not (isinstance(old, int) and isinstance(new, int)) and not bool((new - old == shift).all()):
+        grown = new - old
+        if not isinstance(grown, int) and not bool((grown == shift).all()):
             return None
     return shift
 

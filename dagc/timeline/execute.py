@@ -17,9 +17,9 @@ from functools import reduce
 
 from dagc.timeline.advance import Entry, Message, Times, advance
 from dagc.timeline.components import Components
+from dagc.timeline.form import Mail
 from dagc.timeline.order import Block, Member
 from dagc.timeline.steps import Steps
-from dagc.timeline.tasks import Mail
 from dagc.timeline.times import Time, later, latest, moved
 
 MailKey = tuple[int, int, int, int]

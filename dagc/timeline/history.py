@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.execute import Executed, MailKey, mail_key
+from dagc.timeline.form import Mail
 from dagc.timeline.steps import Step, Steps
-from dagc.timeline.tasks import Mail, Tasks
+from dagc.timeline.tasks import Tasks
 from dagc.timeline.times import Time
 
 

@@ -21,6 +21,7 @@ from dagc.timeline.components import components
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.follow import Follow
+from dagc.timeline.form import LANES
 from dagc.timeline.history import History
 from dagc.timeline.lazy import Runs, Slack
 from dagc.timeline.order import period_turns, periods_of_first_step, repeats, shares_a_team
@@ -29,7 +30,7 @@ from dagc.timeline.shares import phase_shares
 from dagc.timeline.spent import Spent
 from dagc.timeline.steady import Steady, settle
 from dagc.timeline.steps import Steps, all_steps
-from dagc.timeline.tasks import LANES, Tasks, template_tasks
+from dagc.timeline.tasks import Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
 from dagc.timeline.times import Time
 
@@ -109,9 +110,9 @@ def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], P
 
 def _occupied(tasks: Tasks, count: int) -> dict[int, Time]:
     """Occupied time of each lane of a template in all copies of a segment."""
-    occupied: dict[int, Time] = dict.fromkeys(tasks.lanes, 0)
+    occupied: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
     for task in tasks.tasks:
-        lane, duration = task.lane, task.duration
+        lane, duration = task.form.lane, task.duration
         if duration.size == 1:
             occupied[lane] = occupied[lane] + count * int(duration.item())
         else:

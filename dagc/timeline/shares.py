@@ -24,6 +24,10 @@ from dagc.timeline.timeline import Shares
 from dagc.timeline.times import at
 
 
+_NEVER = -(1 << 61)
+"""When what never ran has ended."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Busy:
     """Steps of one rank on one lane: starts and ends, ascending."""
@@ -38,17 +42,21 @@ class Busy:
 
     def overlap(self, other: Busy) -> int:
         """Time in which both lanes are busy."""
-        return int((other.before(self.ends) - other.before(self.starts)).sum())
+        count = self.starts.size
+        if not count or not other.starts.size:
+            return 0
+        if self.ends[-1] <= other.starts[0] or other.ends[-1] <= self.starts[0]:
+            return 0
+        before = other.before(np.concatenate([self.starts, self.ends]))
+        return int(before[count:].sum() - before[:count].sum())
 
     def before(self, times: Picoseconds) -> Picoseconds:
         """Occupied time before each of some times."""
-        lengths = np.concatenate([[0], np.cumsum(self.ends - self.starts)])
-        if not self.starts.size:
-            return np.zeros_like(times)
         begun = np.searchsorted(self.starts, times, side="right")
-        last = np.maximum(begun - 1, 0)
-        unfinished = np.where(begun > 0, np.maximum(self.ends[last] - times, 0), 0)
-        return lengths[begun] - unfinished
+        occupied, ends = np.zeros((2, self.starts.size + 1), dtype=np.int64)
+        np.cumsum(self.ends - self.starts, out=occupied[1:])
+        ends[0], ends[1:] = _NEVER, self.ends
+        return occupied[begun] - np.maximum(ends[begun] - times, 0)
 
 
 def phase_shares(
@@ -102,7 +110,7 @@ def _memory_bound(
             known[key] = sum(
                 _over_copies(task.duration, executed, rank)
                 for task, cost in zip(tasks[template].tasks, costs[template], strict=True)
-                if cost.bound is Bound.MEMORY and task.lane % 2 == 0 and teams[task.lane // 2] == team
+                if cost.bound is Bound.MEMORY and task.form.lane % 2 == 0 and teams[task.form.lane // 2] == team
             )
         total += known[key]
     return total
@@ -144,9 +152,9 @@ class Lanes:
         found = self._known.get(key)
         if found is None:
             starts, ends, is_compute = self._slices(executed)
-            found = self._known[key] = tuple(
-                (starts[:, chosen].ravel(), ends[:, chosen].ravel()) for chosen in (is_compute, ~is_compute)
-            )
+            computing, talking = (starts[:, is_compute].ravel(), starts[:, ~is_compute].ravel())
+            found = (computing, ends[:, is_compute].ravel()), (talking, ends[:, ~is_compute].ravel())
+            self._known[key] = found
         return found
 
     def _slices(self, executed: Executed) -> tuple[Picoseconds, Picoseconds, npt.NDArray[np.bool_]]:
@@ -174,6 +182,6 @@ def _busy(slices: list[_Slices], later: Picoseconds) -> Busy:
     moved = np.repeat(later, [len(starts) for starts, _ in slices])
     starts = np.concatenate([starts for starts, _ in slices]) + moved
     ends = np.concatenate([ends for _, ends in slices]) + moved
-    taken = ends > starts
-    order = np.argsort(starts[taken], kind="stable")
-    return Busy(starts[taken][order], ends[taken][order])
+    taken = np.flatnonzero(ends > starts)
+    order = taken[np.argsort(starts[taken], kind="stable")]
+    return Busy(starts[order], ends[order])

@@ -17,12 +17,13 @@ import numpy as np
 
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
-from dagc.timeline.cut import Piece, TaskForm, cut_of
-from dagc.timeline.tasks import Mail, Task, Tasks
+from dagc.timeline.cut import Piece, cut_of
+from dagc.timeline.form import Mail
+from dagc.timeline.tasks import Task, Tasks
 from dagc.timeline.times import Time
 
-_Table = int | Picoseconds
-"""A duration of each copy: a number, or shape (copies or 1, width or 1)."""
+_Table = Time
+"""A duration: a time where copies are alike, else shape (copies, width or 1)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +55,7 @@ class Step(Piece):
     """A piece with the time that it takes.
 
     `rows` holds the duration by copy (one where copies are alike), each a number where ranks are alike in all copies.
-    `offsets[i]` is the start of `nodes[i]` after that of the step: a number, or a table (copies or 1, width or 1).
+    `offsets[i]` is the start of `nodes[i]` after that of the step: a time, or a table (copies, width or 1).
     """
 
     group: Group | None
@@ -68,10 +69,9 @@ class Step(Piece):
     def offset(self, which: int, copy: int) -> Time:
         """Start of the step's `which`-th node after its own, in a copy."""
         table = self.offsets[which]
-        if isinstance(table, int):
+        if isinstance(table, int) or table.ndim == 1:
             return table
-        row = table[copy if table.shape[0] > 1 else 0]
-        return row if row.shape[0] > 1 else int(row[0])
+        return table[copy] if table.shape[1] > 1 else int(table[copy, 0])
 
     def node_length(self, which: int, copy: int) -> Time:
         """Duration of the step's `which`-th node in a copy."""
@@ -135,19 +135,19 @@ def all_steps(templates: Sequence[Tasks]) -> list[Steps]:
 
 def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
     """The steps of a template's tasks. `groups` holds those that were looked at, by who their members are."""
-    form = tuple([TaskForm(t.node, t.lane, t.deps, t.data, t.links, t.mail, t.members is None) for t in tasks.tasks])
-    cut = cut_of(tasks.streams, tasks.outs, tasks.teams, form, tasks.mirrored)
+    form = tasks.form
+    cut = cut_of(form)
     steps = tuple(_step(tasks.tasks, piece, groups) for piece in cut.pieces)
     return Steps(
         lanes=cut.lanes,
-        streams=tasks.streams,
+        streams=form.streams,
         steps=steps,
         outs=cut.outs,
         ends=cut.ends,
-        used=tasks.lanes,
-        mails=tasks.mails,
-        sends=sum(mail.sends for mail in tasks.mails),
-        mirrored=tasks.mirrored,
+        used=form.lanes,
+        mails=form.mails,
+        sends=sum(mail.sends for mail in form.mails),
+        mirrored=form.mirrored,
         places=cut.places,
         reads=cut.reads,
         meets=cut.meets,
@@ -190,17 +190,25 @@ def _offsets(durations: Sequence[Picoseconds]) -> tuple[tuple[_Table, ...], _Tab
 
 
 def _table(duration: Picoseconds) -> _Table:
-    """A duration as a number, or as (copies or 1, width or 1) with one column where ranks are alike."""
+    """A duration with one column where ranks are alike, and a number where copies are as well."""
     if duration.size == 1:
         return int(duration.item())
-    table = duration if duration.ndim > 1 else duration.reshape(1, -1)
-    if table.shape[1] > 1 and bool((table == table[:, :1]).all()):
-        table = table[:, :1]
-    return table if table.size > 1 else int(table[0, 0])
+    if duration.ndim == 1:
+        return int(duration[0]) if _is_even(duration) else duration
+    table = duration[:, :1] if _is_even(duration) else duration
+    if table.shape[0] > 1:
+        return table
+    return table[0] if table.size > 1 else int(table.item())
+
+
+def _is_even(duration: Picoseconds) -> bool:
+    """Whether all ranks take as long; often the last differs from the first."""
+    last = duration.shape[-1] - 1
+    return duration.item(0) == duration.item(last) and bool((duration == duration[..., :1]).all())
 
 
 def _rows(table: _Table) -> tuple[Time, ...]:
-    if isinstance(table, int):
+    if isinstance(table, int) or table.ndim == 1:
         return (table,)
     return tuple(table) if table.shape[1] > 1 else tuple(table[:, 0].tolist())
 
@@ -211,7 +219,7 @@ def _group(members: Ranks, known: dict[int, Group]) -> Group:
         count, size = members.shape
         order = members.ravel()
         label = np.empty(count * size, dtype=np.int64)
-        label[order] = np.repeat(np.arange(count), size)
-        begins = np.arange(0, count * size, size)
+        label[order] = np.repeat(np.arange(count, dtype=np.int64), size)
+        begins = np.arange(0, count * size, size, dtype=np.int64)
         group = known[id(members)] = Group(members, count == 1, order, begins, label)
     return group

@@ -14,8 +14,8 @@ from itertools import islice, pairwise
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import Picoseconds
+from dagc.timeline.form import lane_number
 from dagc.timeline.path import CriticalPath
-from dagc.timeline.tasks import lane_number
 from dagc.timeline.timeline import PathSlot, Run, Timeline
 from dagc.timeline.times import Time, earliest, latest
 
