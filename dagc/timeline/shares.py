@@ -23,7 +23,6 @@ from dagc.timeline.tasks import Tasks
 from dagc.timeline.timeline import Shares
 from dagc.timeline.times import at
 
-
 _NEVER = -(1 << 61)
 """When what never ran has ended."""
 
