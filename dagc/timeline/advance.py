@@ -85,6 +85,8 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
 
 def _ready(step: Step, values: Sequence[Time]) -> Time:
     """When a rank's own conditions hold: the maximum of what the step waits for, each distinct vector once."""
+    if len(step.order) == 1 and step.same:
+        return values[step.same[0]]
     start: Time | None = None
     for value in step.same:
         start = values[value] if start is None else later(start, values[value])

@@ -18,7 +18,7 @@ import numpy as np
 from dagc.graph.graph import PhaseGraph
 from dagc.plan.layout import Ranks
 from dagc.timeline.steps import Steps
-from dagc.timeline.times import Time, earliest
+from dagc.timeline.times import Time, earliest, later, latest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,10 @@ class Components:
         if isinstance(low, int | np.integer):
             return int(low)
         return np.minimum.reduceat(low[self.order], self.begins)[self.label]
+
+    def latest(self, times: Sequence[Time]) -> Time:
+        """When the last of some times has come: a number, or by rank where ranks are of several components."""
+        return max([latest(time) for time in times]) if self.label is None else reduce(later, times)
 
     def shift(self, before: Sequence[Time], after: Sequence[Time]) -> Time | None:
         """By what every time grew, where that is a constant in each component; a number where these are equal."""

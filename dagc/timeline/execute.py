@@ -208,7 +208,7 @@ class Executor:
             self._leap(block, touched, leap)
         for executed, last in zip(done, times, strict=True):
             executed.shift = 0 if shift is None else shift
-            executed.end = moved(end_of(executed.steps, last), leap)
+            executed.end = moved(self.end(executed, last), leap)
         return done
 
     def copy(self, executed: Executed, copy: int) -> Times:
@@ -226,6 +226,11 @@ class Executor:
             self._post(member, steps, times)
         self._keep(executed.kept, entry, times)
         return times
+
+    def end(self, executed: Executed, times: Times) -> Time:
+        """When a copy is done."""
+        steps = executed.steps
+        return self.components.latest([times.values[steps.ends[lane]] for lane in steps.used])
 
     def floor(self, member: Member, time: int) -> None:
         """Make every lane that a member uses ready no earlier than a time."""
@@ -258,7 +263,8 @@ class Executor:
         return mail_key(member, mail, counts, self.stages)
 
     def _keep(self, kept: Kept, entry: Entry, times: Times) -> None:
-        size = 16 * sum([len(start) for start in times.starts if not isinstance(start, int)])
+        vectors = [start for start in times.starts if not isinstance(start, int)]
+        size = 16 * len(vectors) * max(map(len, vectors)) if vectors else 0
         if size <= self._room:
             self._room -= size
             kept.times[len(kept.entries)] = times
@@ -301,12 +307,6 @@ class Executor:
             name = self.name(member, steps, number, counts)
             self.mail[name] = times.starts[number], times.values[steps.inputs + number]
         self.counts[member.invocation] = counts[0] + steps.sends, counts[1] + len(steps.mails) - steps.sends
-
-
-def end_of(steps: Steps, times: Times) -> Time:
-    """When a copy is done, by rank where it runs on one team."""
-    ends = [times.values[steps.ends[lane]] for lane in steps.used]
-    return reduce(later, ends) if steps.lanes == 2 else max([latest(end) for end in ends])
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:

@@ -108,13 +108,15 @@ class History:
     def _index(self) -> None:
         """The runs of each lane and of each invocation, in order."""
         first = 0
+        numbers: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         for block in self.blocks:
             peers = range(first, first + len(block))
-            for index in peers:
+            for index, executed in zip(peers, block, strict=True):
                 self.peers.append(peers)
-                for number in self._numbers(index):
+                self._of_invocation.setdefault(executed.member.invocation, []).append(index)
+                key = id(executed.kept.steps), executed.member.program.teams
+                for number in numbers.get(key) or numbers.setdefault(key, self._numbers(index)):
                     self._on_lane.setdefault(number, []).append(index)
-                self._of_invocation.setdefault(self.executed[index].member.invocation, []).append(index)
             first = peers.stop
 
     def _numbers(self, index: int) -> list[int]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dagc.timeline.execute import Executed, Executor, MailKey, Tail, end_of
+from dagc.timeline.execute import Executed, Executor, MailKey, Tail
 from dagc.timeline.order import Block, Turn
 from dagc.timeline.steps import Steps
 from dagc.timeline.times import Time, later, moved
@@ -229,7 +229,7 @@ class Replay:
                 self._join(executed, rest, before)
                 break
             entered += [before] if copy < _SOON else []
-            executed.end = end_of(executed.steps, executor.copy(executed, copy))
+            executed.end = executor.end(executed, executor.copy(executed, copy))
         self._note(executed, entered)
         return executed
 

@@ -47,8 +47,10 @@ class Tight:
         """The first tight one in the order of ties."""
         times, later = self._of_copy(place.run, place.copy)
         start = at(times.starts[place.step], place.rank)
+        if not step.links and step.mail is None:
+            return self._waited(place, step, step.order, times, start)
         found = self._waited(place, step, step.order[: step.data], times, start)
-        if found is None and (step.links or step.mail is not None):
+        if found is None:
             found = self._message(place, step, start + at(later, place.rank))
         return found or self._waited(place, step, step.order[step.data :], times, start)
 
