@@ -57,7 +57,8 @@ class History:
 
     def team(self, slot: Slot) -> int:
         """The team of a slot, as an index into the phase's teams."""
-        return self.executed[slot.run].member.program.teams[self.step(slot).lane // 2]
+        executed = self.executed[slot.run]
+        return executed.member.program.teams[executed.kept.steps.steps[slot.step].lane // 2]
 
     def start(self, slot: Slot) -> Time:
         """Start by rank."""

@@ -16,79 +16,78 @@ import numpy as np
 from dagc.timeline.advance import Times
 from dagc.timeline.history import History, Slot
 from dagc.timeline.path import Place
-from dagc.timeline.steps import Step
+from dagc.timeline.steps import Step, Steps
 from dagc.timeline.times import Time, at, latest, slowest
 
 
 class Tight:
-    """The tight predecessor of a place. Who asks goes back in time, so the times of the copy asked about are held."""
+    """The tight predecessor of a place. Who asks goes back in time, so the copy asked about is held with its times."""
 
     def __init__(self, history: History) -> None:
         """Of one phase."""
         self._history = history
         self._held = -1, -1
-        self._times: tuple[Times, Time] = Times([], []), 0
+        self._steps: Steps
+        self._times: Times
+        self._later: Time
 
     def before(self, place: Place) -> Place | None:
         """The predecessor, at the rank that was waited for; None where the place starts at 0."""
         run, copy, number, rank = place
-        steps = self._history.executed[run].kept.steps
-        step = steps.steps[number]
+        if self._held != (run, copy):
+            self._hold(run, copy)
+        step = self._steps.steps[number]
         if step.waits_once:
             value = step.order[0]
-            if value >= steps.inputs:
-                return Place(run, copy, value - steps.inputs, rank)
+            if value >= self._steps.inputs:
+                return Place(run, copy, value - self._steps.inputs, rank)
             source = self._source(place, value)
             if source is not None and self._history.team(source) == self._history.team(place.slot):
                 return Place(*source, rank)
-        return self._first(place, step)
-
-    def _first(self, place: Place, step: Step) -> Place | None:
-        """The first tight one in the order of ties."""
-        times, later = self._of_copy(place.run, place.copy)
-        start = at(times.starts[place.step], place.rank)
+        start = at(self._times.starts[number], rank)
         if not step.links and step.mail is None:
-            return self._waited(place, step, step.order, times, start)
-        found = self._waited(place, step, step.order[: step.data], times, start)
+            return self._waited(place, step, step.order, start)
+        found = self._waited(place, step, step.order[: step.data], start)
         if found is None:
-            found = self._message(place, step, start + at(later, place.rank))
-        return found or self._waited(place, step, step.order[step.data :], times, start)
+            found = self._message(place, step, start + at(self._later, rank))
+        return found or self._waited(place, step, step.order[step.data :], start)
 
-    def _of_copy(self, run: int, copy: int) -> tuple[Times, Time]:
-        if self._held != (run, copy):
-            self._held = run, copy
-            self._times = self._history.executed[run].times(copy)
-        return self._times
+    def _hold(self, run: int, copy: int) -> None:
+        executed = self._history.executed[run]
+        self._held = run, copy
+        self._steps = executed.kept.steps
+        self._times, self._later = executed.times(copy)
 
-    def _waited(self, place: Place, step: Step, values: Iterable[int], times: Times, start: int) -> Place | None:
+    def _waited(self, place: Place, step: Step, values: Iterable[int], start: int) -> Place | None:
         """The first of some values that is tight. What the executor took a value for is no earlier than it was and no
         later than it could have been, so what came into the copy is looked up where it ended.
         """
-        inputs = self._history.executed[place.run].kept.steps.inputs
+        run, copy, _, rank = place
+        inputs, times = self._steps.inputs, self._times.values
         for value in values:
             is_own = not step.cross or value in step.same
-            rank = _tight_rank(step, place.rank, times.values[value], start, is_own)
-            if rank is not None and value >= inputs:
-                return Place(place.run, place.copy, value - inputs, rank)
-            source = None if rank is None else self._source(place, value)
-            if source is not None:
-                found = self._ended(place, step, source, is_own)
-                if found is not None:
-                    return found
+            tight = _tight_rank(step, rank, times[value], start, is_own)
+            if tight is None:
+                continue
+            if value >= inputs:
+                return Place(run, copy, value - inputs, tight)
+            source = self._source(place, value)
+            found = None if source is None else self._ended(place, step, source, start, is_own)
+            if found is not None:
+                return found
         return None
 
-    def _ended(self, place: Place, step: Step, source: Slot, is_own: bool) -> Place | None:
+    def _ended(self, place: Place, step: Step, source: Slot, start: int, is_own: bool) -> Place | None:
         """A slot before the copy, if it ends when the place starts."""
         history = self._history
-        times, later = self._of_copy(place.run, place.copy)
-        start = at(times.starts[place.step], place.rank) + at(later, place.rank)
         is_own = is_own and history.team(source) == history.team(place.slot)
+        start += at(self._later, place.rank)
         rank = _tight_rank(step, place.rank, history.end(source), start, is_own)
         return None if rank is None else Place(*source, rank)
 
     def _source(self, place: Place, value: int) -> Slot | None:
         """The slot before the copy that a value comes from."""
-        lanes = self._history.executed[place.run].kept.steps.lanes
+        lanes = self._steps.lanes
         if value < lanes:
             return self._history.before_on_lane(place.slot, value)
         return self._history.feeder(place.slot, value - lanes)
@@ -122,9 +121,11 @@ def _tight_rank(step: Step, rank: int, time: Time, start: int, is_own: bool) -> 
     """The rank whose time is the start: of another team its last; else itself, or the lowest of its group."""
     if not is_own:
         return slowest(time) if latest(time) == start else None
-    if at(time, rank) == start:
+    if isinstance(time, int):
+        return rank if time == start else None
+    if time[rank] == start:
         return rank
-    if step.group is None or isinstance(time, int):
+    if step.group is None:
         return None
     group = step.group.of(rank)
     tight = np.flatnonzero(time[group] == start)
