@@ -40,7 +40,7 @@ def advance(steps: Steps, copy: int, entry: Entry) -> Times:
     values = [*entry.lanes, *entry.streams]
     if steps.uniform:
         met = [time for message in entry.messages.values() for time in message] if entry.messages else ()
-        if all(isinstance(time, int) for time in (*values, *met)):
+        if {*map(type, values), *map(type, met)} == {int}:
             return _numbers(steps, copy, entry.messages, cast("list[int]", values))
     return _vectors(steps, copy, entry.messages, values)
 

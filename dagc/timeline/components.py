@@ -37,7 +37,7 @@ class Components:
     def earliest(self, times: Sequence[Time]) -> Time:
         """The first of some times, of each rank that of its component."""
         if self.label is None:
-            return min([earliest(time) for time in times])
+            return min([time if isinstance(time, int) else earliest(time) for time in times])
         low = reduce(np.minimum, times)
         if isinstance(low, int | np.integer):
             return int(low)

@@ -135,20 +135,18 @@ class Replay:
         if form.awaits and len(waiting) == len(steps.meets):
             inputs = [streams[stream] for stream in steps.reads]
             base = later(base, first(inputs + [executor.mail[name][0] for _, name in waiting]))
-        state: list[Time] = []
         for number in numbers:
             lanes[number] = later(lanes[number], base)
-            state.append(lanes[number])
         for stream in steps.reads:
             streams[stream] = later(streams[stream], base)
-            state.append(streams[stream])
+        state = [lanes[number] for number in numbers] + [streams[stream] for stream in steps.reads]
         for _, name in waiting:
             start, end = executor.mail[name]
             executor.mail[name] = later(start, base), later(end, base)
             state += executor.mail[name]
         key = (id(form), *[step for step, _ in waiting], *[exactly(time, base) for time in state])
         counts = executor.counts.get(member.invocation, (0, 0))
-        return _Before(numbers, tuple(name for _, name in waiting), base, counts, key)
+        return _Before(numbers, tuple([name for _, name in waiting]), base, counts, key)
 
     def _learn(self, turn: Turn, form: Form, before: _Before) -> Known:
         """Run a turn, and note what it did."""
@@ -176,7 +174,7 @@ class Replay:
         for name in before.mail:
             executor.mail.pop(name, None)
         invocation = turn[0].members[0].invocation
-        executor.streams[invocation] = [0 if time is None else moved(time, by) for time in known.streams]
+        executor.streams[invocation] = [0 if time is None else time + by for time in known.streams]
         done = self.repeat(turn, known, by, before.counts)
         self._count(done)
         return done
@@ -186,17 +184,17 @@ class Replay:
         executor, teams = self.executor, turn[0].members[0].program.teams
         sent, received = counts[0] - known.counts[0], counts[1] - known.counts[1]
         for lane, time in zip(known.form.lanes, known.lanes, strict=True):
-            executor.lanes[2 * teams[lane // 2] + lane % 2] = moved(time, by)
+            executor.lanes[2 * teams[lane // 2] + lane % 2] = time + by
         done: list[Executed] = []
         for block, piece in zip(turn, known.pieces, strict=True):
             base = piece.mail_base[0] + sent, piece.mail_base[1] + received
-            later_by = moved(piece.later, by)
+            later_by = piece.later + by
             done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.end))
         for index, number, start, end in known.posts:
             one = done[index]
             executor.mail[executor.name(one.member, one.steps, number, one.mail_base)] = (
-                moved(start, by),
-                moved(end, by),
+                start + by,
+                end + by,
             )
         return done
 
