@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
@@ -45,9 +46,9 @@ class Group:
             return int(times.max())
         return np.maximum.reduceat(times[self.order], self.begins)[self.label]
 
-    def of(self, rank: int) -> Ranks:
-        """The members of a rank's group, ascending."""
-        return np.sort(self.members[self.label[rank]])
+    def beside(self, rank: int) -> npt.NDArray[np.bool_]:
+        """By rank, whether it is in the group of the given one."""
+        return self.label == self.label[rank]
 
 
 @dataclass(slots=True, eq=False)

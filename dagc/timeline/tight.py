@@ -127,6 +127,5 @@ def _tight_rank(step: Step, rank: int, time: Time, start: int, is_own: bool) -> 
         return rank
     if step.group is None:
         return None
-    group = step.group.of(rank)
-    tight = np.flatnonzero(time[group] == start)
-    return int(group[tight[0]]) if tight.size else None
+    tight = np.flatnonzero((time == start) & step.group.beside(rank))
+    return int(tight[0]) if tight.size else None
