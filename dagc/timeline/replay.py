@@ -81,16 +81,17 @@ class _Rest:
 class Replay:
     """An executor that remembers."""
 
-    def __init__(self, executor: Executor) -> None:
-        """Nothing is known yet."""
+    def __init__(self, executor: Executor, *, once: bool = False) -> None:
+        """Nothing is known yet. What runs `once` has no turn that could come again, and is not remembered."""
         self.executor = executor
+        self._once = once
         self._forms: dict[_Label, Form] = {}
         self._known: dict[_Key, Known] = {}
         self._rests: dict[_Key, _Rest] = {}
 
     def run(self, turn: Turn) -> list[list[Executed]]:
         """What each block of a turn did, by member."""
-        if len(turn[0].members) == 1:
+        if len(turn[0].members) == 1 and not self._once:
             form = self.form(turn)
             if form.replayable:
                 return [[executed] for executed in self.replay(turn, form)[0]]

@@ -59,7 +59,7 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     graph = priced.graph
     tasks, steps = (known or KnownSteps()).of(priced)
     executor = Executor(steps, components(graph, steps), len(graph.teams), len(graph.programs[0]))
-    replay = Replay(executor) if executor.stages == 1 or shares_a_team(graph) else Follow(executor)
+    replay = _replay(executor, graph)
     blocks = _first_step(replay, graph)
     last = max((number for number, block in enumerate(blocks) if _has_first_step(block)), default=-1)
     history = History(graph, tasks, blocks[: last + 1])
@@ -78,6 +78,14 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
         later=Runs([*after, *steady.soonest]),
         spent=Spent(priced.costs, path, steady.window, steady.interval),
     )
+
+
+def _replay(executor: Executor, graph: PhaseGraph) -> Replay | Follow:
+    """What runs the turns of a phase."""
+    once = len(graph.micro_batches) == 1 and not repeats(graph)
+    if once or executor.stages == 1 or shares_a_team(graph):
+        return Replay(executor, once=once)
+    return Follow(executor)
 
 
 def _first_step(replay: Replay | Follow, graph: PhaseGraph) -> list[list[Executed]]:
@@ -110,11 +118,12 @@ def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], P
 
 def _occupied(tasks: Tasks, count: int) -> dict[int, Time]:
     """Occupied time of each lane of a template in all copies of a segment."""
-    occupied: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
+    each: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
+    whole: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
     for task in tasks.tasks:
         lane, duration = task.form.lane, task.duration
-        if duration.size == 1:
-            occupied[lane] = occupied[lane] + count * int(duration.item())
+        if duration.ndim > 1:
+            whole[lane] = whole[lane] + duration.sum(axis=0)
         else:
-            occupied[lane] = occupied[lane] + (duration.sum(axis=0) if duration.ndim > 1 else count * duration)
-    return occupied
+            each[lane] = each[lane] + (int(duration.item()) if duration.size == 1 else duration)
+    return {lane: whole[lane] + count * time for lane, time in each.items()}

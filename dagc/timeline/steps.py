@@ -31,12 +31,13 @@ _Table = Time
 class Group:
     """A partition of a team's ranks; `members` has shape (groups, size). `whole`: one group holds everyone.
 
-    `order` has the ranks group by group, `begins` where each group begins in it, `label` the group of each rank.
+    `order` has the ranks group by group, None where that is their own order; `begins` is where each group begins in it,
+    `label` the group of each rank.
     """
 
     members: Ranks
     whole: bool
-    order: Ranks
+    order: Ranks | None
     begins: Ranks
     label: Ranks
 
@@ -44,7 +45,8 @@ class Group:
         """Each rank's time replaced by the latest of its group; a number when one group holds everyone."""
         if self.whole:
             return int(times.max())
-        return np.maximum.reduceat(times[self.order], self.begins)[self.label]
+        by_group = times if self.order is None else times[self.order]
+        return np.maximum.reduceat(by_group, self.begins)[self.label]
 
     def beside(self, rank: int) -> npt.NDArray[np.bool_]:
         """By rank, whether it is in the group of the given one."""
@@ -218,9 +220,10 @@ def _group(members: Ranks, known: dict[int, Group]) -> Group:
     group = known.get(id(members))
     if group is None:
         count, size = members.shape
-        order = members.ravel()
+        order, begins = members.ravel(), np.arange(0, count * size, size, dtype=np.int64)
         label = np.empty(count * size, dtype=np.int64)
         label[order] = np.repeat(np.arange(count, dtype=np.int64), size)
-        begins = np.arange(0, count * size, size, dtype=np.int64)
-        group = known[id(members)] = Group(members, count == 1, order, begins, label)
+        is_ascending = bool((order[1:] > order[:-1]).all())
+        group = Group(members, count == 1, None if is_ascending else order, begins, label)
+        known[id(members)] = group
     return group
