@@ -69,8 +69,9 @@ def components(graph: PhaseGraph, templates: Sequence[Steps]) -> Components:
     widths = {team.width for team in graph.teams}
     if len(widths) > 1 or any(len(teams) > 1 for teams in programs) or all(steps.uniform for steps in templates):
         return ONE
-    groups = {id(step.group.members): step.group for steps in templates for step in steps.steps if step.group}
-    if any(group.whole for group in groups.values()):
+    every = [step for steps in templates for step in steps.steps]
+    groups = {id(step.group.members): step.group for step in every if step.group}
+    if any(step.links for step in every) or any(group.whole for group in groups.values()):
         return ONE
     return _joined(widths.pop(), [group.members for group in groups.values()])
 
