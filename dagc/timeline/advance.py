@@ -5,8 +5,7 @@ step starts when its lane and all that it waits for are ready; the members of a 
 no earlier than its send, and ends no earlier: it starts at max(own readiness, start of the send, end of the send - own
 duration), so an end is always start + duration.
 
-A time is a number where no duration of the phase differs between ranks, else a vector (shape (1,) as long as all ranks
-of the team are alike). Pure: the same copy can be run again at any time, so its starts need not be kept.
+Pure: the same copy can be run again at any time, so its starts need not be kept.
 """
 
 from __future__ import annotations
@@ -14,13 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
-import numpy as np
-
-from dagc.graph.priced import Picoseconds
 from dagc.timeline.steps import Step, Steps
-
-Time = int | Picoseconds
-"""A time of all ranks of a team: a number where all phases' durations are uniform, else by rank."""
+from dagc.timeline.times import Time, later, latest
 
 Message = tuple[Time, Time]
 """Start and end of the other end."""
@@ -33,13 +27,6 @@ class Entry(NamedTuple):
     streams: tuple[Time, ...]
     messages: Mapping[int, Message]
 
-    def moved(self, by: int) -> Entry:
-        """The same, later."""
-        if by == 0:
-            return self
-        messages = {step: (start + by, end + by) for step, (start, end) in self.messages.items()}
-        return Entry(tuple(t + by for t in self.lanes), tuple(t + by for t in self.streams), messages)
-
 
 class Times(NamedTuple):
     """Times of one copy: `starts` by step, `values` as in `Steps`."""
@@ -48,15 +35,17 @@ class Times(NamedTuple):
     values: list[Time]
 
 
-def advance(steps: Steps, copy: int, entry: Entry, uniform: bool) -> Times:
+def advance(steps: Steps, copy: int, entry: Entry) -> Times:
     """The times of one copy; `copy` is the row of its durations."""
-    if uniform:
-        return _numbers(steps, copy, entry)
-    return _vectors(steps, copy, entry)
+    values = [*entry.lanes, *entry.streams]
+    if steps.uniform:
+        met = [time for message in entry.messages.values() for time in message] if entry.messages else ()
+        if {*map(type, values), *map(type, met)} == {int}:
+            return _numbers(steps, copy, entry.messages, cast("list[int]", values))
+    return _vectors(steps, copy, entry.messages, values)
 
 
-def _numbers(steps: Steps, copy: int, entry: Entry) -> Times:
-    values = cast("list[int]", [*entry.lanes, *entry.streams])
+def _numbers(steps: Steps, copy: int, messages: Mapping[int, Message], values: list[int]) -> Times:
     starts: list[int] = []
     inputs = steps.inputs
     for number, step in enumerate(steps.steps):
@@ -65,93 +54,49 @@ def _numbers(steps: Steps, copy: int, entry: Entry) -> Times:
         for value in waits[1:]:
             if values[value] > start:
                 start = values[value]
-        length = step.lengths[copy if len(step.lengths) > 1 else 0]
+        length = cast("int", step.rows[copy if len(step.rows) > 1 else 0])
         for link in step.links:
             start = max(start, starts[link], values[inputs + link] - length)
-        if number in entry.messages:
-            begun, done = cast("tuple[int, int]", entry.messages[number])
+        if number in messages:
+            begun, done = cast("tuple[int, int]", messages[number])
             start = max(start, begun, done - length)
         starts.append(start)
         values.append(start + length)
     return Times(cast("list[Time]", starts), cast("list[Time]", values))
 
 
-def _vectors(steps: Steps, copy: int, entry: Entry) -> Times:
-    values = cast("list[Picoseconds]", [*entry.lanes, *entry.streams])
-    starts: list[Picoseconds] = []
+def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: list[Time]) -> Times:
+    starts: list[Time] = []
     inputs = steps.inputs
     for number, step in enumerate(steps.steps):
         start = _ready(step, values)
         row = step.rows[copy if len(step.rows) > 1 else 0]
         for link in step.links:
-            start = np.maximum(start, np.maximum(starts[link].max(), values[inputs + link].max() - row))
-        if number in entry.messages:
-            begun, done = cast("tuple[Picoseconds, Picoseconds]", _fit(entry.messages[number], start, row))
-            start = np.maximum(start, np.maximum(begun, done - row))
-        if step.group is not None:
+            start = later(start, later(latest(starts[link]), latest(values[inputs + link]) - row))
+        if number in messages:
+            begun, done = _fit(messages[number], start, row)
+            start = later(start, later(begun, done - row))
+        if step.group is not None and not isinstance(start, int):
             start = step.group.latest(start)
         starts.append(start)
         values.append(start + row)
-    return Times(cast("list[Time]", starts), cast("list[Time]", values))
+    return Times(starts, values)
 
 
-def _ready(step: Step, values: Sequence[Picoseconds]) -> Picoseconds:
+def _ready(step: Step, values: Sequence[Time]) -> Time:
     """When a rank's own conditions hold: the maximum of what the step waits for, each distinct vector once."""
-    start: Picoseconds | None = None
+    if len(step.order) == 1 and step.same:
+        return values[step.same[0]]
+    start: Time | None = None
     for value in step.same:
-        time = values[value]
-        if start is None:
-            start = time
-        elif time is not start:
-            start = np.maximum(start, time)
+        start = values[value] if start is None else later(start, values[value])
     for value in step.cross:
-        last = np.maximum.reduce(values[value], keepdims=True)
-        start = last if start is None else np.maximum(start, last)
-    return np.zeros(1, dtype=np.int64) if start is None else start
+        last = latest(values[value])
+        start = last if start is None else later(start, last)
+    return 0 if start is None else start
 
 
-def _fit(message: Message, start: Picoseconds, row: Picoseconds) -> Message:
+def _fit(message: Message, start: Time, row: Time) -> Message:
     """A message rank by rank; where the two teams differ in width, until its last rank."""
-    widths = {len(t) for t in (*message, start, row) if not isinstance(t, int)} - {1}
-    return message if len(widths) < 2 else (barrier(message[0]), barrier(message[1]))
-
-
-def latest(time: Time) -> int:
-    """The time of the last rank."""
-    return time if isinstance(time, int) else int(time.max())
-
-
-def earliest(time: Time) -> int:
-    """The time of the first rank."""
-    return time if isinstance(time, int) else int(time.min())
-
-
-def barrier(time: Time) -> Time:
-    """When the last rank is ready."""
-    return time if isinstance(time, int) else time.max(keepdims=True)
-
-
-def at(time: Time, rank: int) -> int:
-    """The time of one rank."""
-    if isinstance(time, int):
-        return time
-    return int(time[rank]) if time.shape[0] > 1 else int(time[0])
-
-
-def later(one: Time, other: Time) -> Time:
-    """The later of two times, by rank."""
-    if isinstance(one, int) and isinstance(other, int):
-        return max(one, other)
-    return one if one is other else np.maximum(one, other)
-
-
-def constant_shift(before: Sequence[Time], after: Sequence[Time]) -> int | None:
-    """The constant by which every time grew, or None where there is none."""
-    if len(before) != len(after) or not after:
-        return None
-    shift = latest(after[0]) - latest(before[0])
-    for old, new in zip(before, after, strict=True):
-        grown = new - old
-        if grown != shift if isinstance(grown, int) else not bool((grown == shift).all()):
-            return None
-    return shift
+    widths = {len(time) for time in (*message, start, row) if not isinstance(time, int)}
+    return message if len(widths) < 2 else (latest(message[0]), latest(message[1]))

@@ -1,27 +1,18 @@
 """The critical path of a scheduled phase: the chain of slots that decides the end.
 
-Walks back from the last end of step 0, step by step. At each slot some predecessor is tight: it ends just when the slot
-starts. A tie goes to the data edge, then to the message, then to the lane, then to the order edge; among ranks, to the
-slot's own, then to the lowest. A collective waits for the slowest of its group, so the walk goes on at that rank. A
-receive is bound by its send, with which it runs at the same time.
+Walks back from the last end of step 0, from each place to the one that it waited for (`tight.py`).
 
 Copies that follow by a constant shift decide alike. So once the walk stands in a copy where it stood in a later one, at
 the same step and rank, the stretch between the two repeats, and is kept once with its count. Runs that the executor
 found alike are crossed alike, and the way through is found once.
-
-Assumes starts as the executor leaves them, so that every slot after time 0 has a tight predecessor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
-from dagc.timeline.advance import Time, at, latest
 from dagc.timeline.history import History, Slot
 from dagc.timeline.path import CriticalPath, Leg, Place
-from dagc.timeline.steps import Step
+from dagc.timeline.tight import Tight
+from dagc.timeline.times import latest, slowest
 
 _Entrance = tuple[int, int, int, int]
 """What a run keeps (by identity), and the copy, the step and the rank at which it is entered."""
@@ -46,6 +37,7 @@ class _Walk:
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self._tight = Tight(history)
         self._legs: list[Leg] = []
         self._walked: list[Place] = []
         self._seen: dict[tuple[int, int, int], int] = {}
@@ -55,17 +47,17 @@ class _Walk:
 
     def on(self, place: Place) -> Place | None:
         """Go from a place to what it waited for, or to the far end of a stretch that is known."""
-        history, slot = self._history, place.slot
-        if slot.run not in self._block:
-            self._block, self._seen = history.peers[slot.run], {}
+        run = place.run
+        if run not in self._block:
+            self._block, self._seen = self._history.peers[run], {}
             known = self._enter(place)
             if known:
-                self._legs += [Leg(leg.places, leg.times, leg.stride, slot.run) for leg in known]
+                self._legs += [Leg(leg.places, leg.times, leg.stride, run) for leg in known]
                 return self._leave(self._legs[-1].place(-1, known[-1].times - 1))
-        if history.executed[slot.run].shift:
-            key = (slot.run, slot.step, place.rank)
+        if self._history.follows[run]:
+            key = (run, place.step, place.rank)
             stretch = self._walked[self._seen[key] :] if key in self._seen else []
-            leg = _repeated(history, stretch, place) if stretch else None
+            leg = _repeated(self._history, stretch, place) if stretch else None
             if leg is not None:
                 del self._walked[self._seen[key] :]
                 self._close()
@@ -87,8 +79,7 @@ class _Walk:
         self._entered = None
         if len(self._block) > 1:
             return ()
-        slot = place.slot
-        entrance = (id(self._history.executed[slot.run].kept), slot.copy, slot.step, place.rank)
+        entrance = (id(self._history.executed[place.run].kept), place.copy, place.step, place.rank)
         known = self._crossed.get(entrance, ())
         if not known:
             self._entered = entrance, len(self._legs)
@@ -96,8 +87,8 @@ class _Walk:
 
     def _leave(self, place: Place) -> Place | None:
         """What a place waited for; where that is another run, the way through this one is known now."""
-        before = _only(self._history, place) or next(_tight(self._history, place), None)
-        if self._entered and (before is None or before.slot.run != place.slot.run):
+        before = self._tight.before(place)
+        if self._entered and (before is None or before.run != place.run):
             entrance, first = self._entered
             self._close()
             self._crossed[entrance] = tuple(self._legs[first:])
@@ -113,8 +104,8 @@ class _Walk:
 
 def _repeated(history: History, stretch: list[Place], place: Place) -> Leg | None:
     """The stretch before a place as often as it repeats: it may look back no further than the last explicit copy."""
-    stride = stretch[0].slot.copy - place.slot.copy
-    again = (place.slot.copy - history.executed[place.slot.run].explicit + 1) // stride
+    stride = stretch[0].copy - place.copy
+    again = (place.copy - history.executed[place.run].explicit + 1) // stride
     return Leg(tuple(stretch), 1 + again, stride) if again > 0 else None
 
 
@@ -128,108 +119,5 @@ def _last(history: History) -> Place | None:
             slot = Slot(index, executed.count - 1, step)
             end = history.end(slot)
             if latest(end) == makespan:
-                return Place(slot, _slowest(end))
+                return Place(*slot, slowest(end))
     return None
-
-
-def _slowest(time: Time) -> int:
-    return 0 if isinstance(time, int) else int(np.argmax(time))
-
-
-def _only(history: History, place: Place) -> Place | None:
-    """The one thing on its own team that a slot waits for, if there is just one: it is tight."""
-    slot, rank = place
-    step = history.step(slot)
-    if len(step.same) != 1 or step.cross or step.links or step.mail or not (step.group is None or history.uniform):
-        return None
-    source = _source(history, slot, step.same[0])
-    return None if source is None or history.team(source) != history.team(slot) else Place(source, rank)
-
-
-def _tight(history: History, place: Place) -> Iterator[Place]:
-    """Predecessors that a slot waited for to its last moment, best first. None of them where it started at 0."""
-    slot, rank = place.slot, place.rank
-    step = history.step(slot)
-    times, later = history.executed[slot.run].times(slot.copy)
-    start = at(times.starts[slot.step], rank)
-    for value in step.order[: step.data]:
-        yield from _waited(history, place, step, value, times.values[value], start)
-    yield from _message(history, place, start + later)
-    for value in step.order[step.data :]:
-        yield from _waited(history, place, step, value, times.values[value], start)
-
-
-def _source(history: History, slot: Slot, value: int) -> Slot | None:
-    """The slot that a value comes from."""
-    steps = history.steps(slot.run)
-    if value >= steps.inputs:
-        return Slot(slot.run, slot.copy, value - steps.inputs)
-    if value < steps.lanes:
-        return history.before_on_lane(slot, value)
-    return history.feeder(slot, value - steps.lanes)
-
-
-def _waited(history: History, place: Place, step: Step, value: int, time: Time, start: int) -> Iterator[Place]:
-    """The source of a value at the rank that is tight, if one is; only members of the rank's group count.
-
-    `time` is what the executor took the value for, no earlier than it was and no later than it could have been.
-    """
-    slot = place.slot
-    steps = history.steps(slot.run)
-    is_own = steps.team(value) == step.lane // 2
-    rank = _tight_rank(step, place.rank, time, start) if is_own else _last_rank(time, start)
-    if rank is None:
-        return
-    if value >= steps.inputs:
-        yield Place(Slot(slot.run, slot.copy, value - steps.inputs), rank)
-        return
-    source = _source(history, slot, value)
-    if source is not None:
-        begun = at(history.start(slot), place.rank)
-        end = history.end(source)
-        is_own = is_own and history.team(source) == history.team(slot)
-        rank = _tight_rank(step, place.rank, end, begun) if is_own else _last_rank(end, begun)
-        if rank is not None:
-            yield Place(source, rank)
-
-
-def _last_rank(time: Time, start: int) -> int | None:
-    """The last rank of another team, if it is done just then."""
-    return _slowest(time) if latest(time) == start else None
-
-
-def _tight_rank(step: Step, rank: int, time: Time, start: int) -> int | None:
-    """The rank itself if its time is the start, else the lowest of its group whose time is."""
-    if isinstance(time, int):
-        return rank if time == start else None
-    if at(time, rank) == start:
-        return rank
-    if step.group is None or time.shape[0] == 1:
-        return None
-    group = step.group.of(rank)
-    tight = np.flatnonzero(time[group] == start)
-    return int(group[tight[0]]) if tight.size else None
-
-
-def _message(history: History, place: Place, start: int) -> Iterator[Place]:
-    """The send that a receive met, by its start, or by its end less the receive's duration."""
-    slot, rank = place.slot, place.rank
-    for link in history.step(slot).links:
-        yield from _met(history, place, Slot(slot.run, slot.copy, link), None, start)
-    send = history.sender(slot)
-    if send is not None:
-        widths = [history.graph.teams[history.team(s)].width for s in (send, slot)]
-        yield from _met(history, place, send, rank if widths[0] == widths[1] else None, start)
-
-
-def _met(history: History, place: Place, send: Slot, source: int | None, start: int) -> Iterator[Place]:
-    """The send, if it binds a rank of the receive; `source` is the send's rank, None for its last."""
-    begun, done = history.start(send), history.end(send)
-    first = _slowest(begun) if source is None else source
-    last = _slowest(done) if source is None else source
-    executed = history.executed[place.slot.run]
-    length = at(history.step(place.slot).row(executed.row(place.slot.copy)), place.rank)
-    if at(begun, first) == start:
-        yield Place(send, first)
-    elif at(done, last) == start + length:
-        yield Place(send, last)

@@ -13,24 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
-from dagc.timeline.tasks import Mail
-
-
-class TaskForm(NamedTuple):
-    """A task without its duration and without who its group is; the fields are those of `Task`."""
-
-    node: int
-    lane: int
-    deps: tuple[int, ...]
-    data: int
-    links: tuple[int, ...]
-    mail: Mail | None
-    is_alone: bool
+from dagc.timeline.form import MOST_FORMS, Form, Mail, TaskForm
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Piece:
     """Tasks that run back to back on one lane: their places in the order, and their nodes.
 
@@ -47,6 +34,7 @@ class Piece:
     data: int
     links: tuple[int, ...]
     mail: Mail | None
+    waits_once: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,99 +62,90 @@ class _Wait:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Form:
-    """All tasks of a template. Places are lanes, streams, then tasks in the order in which they run."""
+class _Places:
+    """Places are lanes, streams, then tasks in the order in which they run."""
 
-    streams: int
-    outs: tuple[tuple[int, ...], ...]
-    teams: tuple[int, ...]
-    tasks: tuple[TaskForm, ...]
+    form: Form
     lanes: int
     index_of: dict[int, int]
 
     @property
     def base(self) -> int:
         """Places before the first task."""
-        return self.lanes + self.streams
+        return self.lanes + self.form.streams
 
     def place(self, value: int) -> int:
         """The place of a task's value."""
-        if value < self.streams:
-            return self.lanes + value
-        return self.base + self.index_of[value - self.streams]
+        streams = self.form.streams
+        return self.lanes + value if value < streams else self.base + self.index_of[value - streams]
 
     def team(self, place: int) -> int:
         """The program-local team of a place."""
         if place < self.lanes:
             return place // 2
         if place < self.base:
-            return self.teams[place - self.lanes]
-        return self.teams[self.streams + self.tasks[place - self.base].node]
+            return self.form.teams[place - self.lanes]
+        return self.form.tasks[place - self.base].lane // 2
 
 
-@lru_cache(maxsize=512)
-def cut_of(
-    streams: int,
-    outs: tuple[tuple[int, ...], ...],
-    teams: tuple[int, ...],
-    tasks: tuple[TaskForm, ...],
-    mirrored: bool,
-) -> Cut:
-    """How a template of this form is cut; the arguments are fields of `Tasks`."""
+@lru_cache(maxsize=MOST_FORMS)
+def cut_of(form: Form) -> Cut:
+    """How a template of this form is cut."""
+    tasks, mirrored = form.tasks, form.mirrored
     lanes = 2 * (1 + max((task.lane // 2 for task in tasks), default=0))
-    form = _Form(streams, outs, teams, tasks, lanes, {task.node: i for i, task in enumerate(tasks)})
-    waits = _waits(form)
-    chains = _chains(form, waits)
-    value = list(range(form.base)) + [0] * len(tasks)
+    at = _Places(form, lanes, {task.node: i for i, task in enumerate(tasks)})
+    waits = _waits(at)
+    chains = _chains(at, waits)
+    value = list(range(at.base)) + [0] * len(tasks)
     for number, chain in enumerate(chains):
         for i in chain:
-            value[form.base + i] = form.base + number
-    pieces = tuple(_piece(form, chain, waits[chain[0]], value) for chain in chains)
-    left = tuple(tuple(value[form.place(v)] for v in out) for out in outs)
+            value[at.base + i] = at.base + number
+    pieces = tuple(_piece(at, chain, waits[chain[0]], value) for chain in chains)
+    left = tuple(tuple(value[at.place(v)] for v in out) for out in form.outs)
     return Cut(
         lanes=lanes,
         pieces=pieces,
         outs=left,
-        ends=_ends(pieces, form),
+        ends=_ends(pieces, at),
         places=_places(pieces, len(tasks)),
-        reads=tuple(sorted({v - lanes for piece in pieces for v in piece.order if lanes <= v < form.base})),
+        reads=tuple(sorted({v - lanes for piece in pieces for v in piece.order if lanes <= v < at.base})),
         meets=tuple(i for i, piece in enumerate(pieces) if piece.mail and piece.mail.sends is mirrored),
         posts=tuple(i for i, piece in enumerate(pieces) if piece.mail and piece.mail.sends is not mirrored),
-        awaits_inputs=_awaits_inputs(pieces, form, mirrored),
-        passes_nothing=all(v >= form.base for out in left for v in out),
+        awaits_inputs=_awaits_inputs(pieces, at, mirrored),
+        passes_nothing=all(v >= at.base for out in left for v in out),
     )
 
 
-def _waits(form: _Form) -> list[_Wait]:
+def _waits(at: _Places) -> list[_Wait]:
     """Of each task, the places that no other place it waits for comes after."""
-    base = form.base
+    base = at.base
     reached = [1 << place for place in range(base)]
-    last = list(range(form.lanes))
+    last = list(range(at.lanes))
     waits: list[_Wait] = []
-    for i, task in enumerate(form.tasks):
-        deps = [form.place(dep) for dep in task.deps]
+    for i, task in enumerate(at.form.tasks):
+        deps = [at.place(dep) for dep in task.deps]
         places = dict.fromkeys([*deps[: task.data], last[task.lane], *deps[task.data :]])
         kept = tuple(p for p in places if not any(q != p and reached[q] >> p & 1 for q in places))
         waits.append(_Wait(kept, sum(p in deps[: task.data] for p in kept)))
         mask = 1 << (base + i)
-        for place in (*kept, *(base + form.index_of[link] for link in task.links)):
+        for place in (*kept, *(base + at.index_of[link] for link in task.links)):
             mask |= reached[place]
         reached.append(mask)
         last[task.lane] = base + i
     return waits
 
 
-def _chains(form: _Form, waits: Sequence[_Wait]) -> list[list[int]]:
+def _chains(at: _Places, waits: Sequence[_Wait]) -> list[list[int]]:
     """Tasks, by their place in the order, that are one piece."""
-    base = form.base
-    met = {form.index_of[link] for task in form.tasks for link in task.links}
-    readers = _readers(form, waits, met)
+    base = at.base
+    met = {at.index_of[link] for task in at.form.tasks for link in task.links}
+    readers = _readers(at, waits, met)
     chains: list[list[int]] = []
     chain_of: dict[int, list[int]] = {}
-    for i, (task, wait) in enumerate(zip(form.tasks, waits, strict=True)):
+    for i, (task, wait) in enumerate(zip(at.form.tasks, waits, strict=True)):
         before = wait.places[0] - base if len(wait.places) == 1 else -1
         follows = before >= 0 and readers[base + before] == 1 and i not in met
-        if follows and _continues(form.tasks[before], task):
+        if follows and _continues(at.form.tasks[before], task):
             chain = chain_of[before]
         else:
             chain: list[int] = []
@@ -176,15 +155,15 @@ def _chains(form: _Form, waits: Sequence[_Wait]) -> list[list[int]]:
     return chains
 
 
-def _readers(form: _Form, waits: Iterable[_Wait], met: Iterable[int]) -> list[int]:
+def _readers(at: _Places, waits: Iterable[_Wait], met: Iterable[int]) -> list[int]:
     """How many wait for each place."""
-    readers = [0] * (form.base + len(form.tasks))
+    readers = [0] * (at.base + len(at.form.tasks))
     for place in (p for wait in waits for p in wait.places):
         readers[place] += 1
-    for place in (form.place(v) for out in form.outs for v in out):
+    for place in (at.place(v) for out in at.form.outs for v in out):
         readers[place] += 1
     for i in met:
-        readers[form.base + i] += 1
+        readers[at.base + i] += 1
     return readers
 
 
@@ -193,27 +172,28 @@ def _continues(before: TaskForm, task: TaskForm) -> bool:
     return alone and before.lane == task.lane and before.mail is None and not before.links
 
 
-def _piece(form: _Form, chain: Sequence[int], wait: _Wait, value: Sequence[int]) -> Piece:
-    first = form.tasks[chain[0]]
+def _piece(at: _Places, chain: Sequence[int], wait: _Wait, value: Sequence[int]) -> Piece:
+    first = at.form.tasks[chain[0]]
     team = first.lane // 2
     return Piece(
         tasks=tuple(chain),
-        nodes=tuple(form.tasks[i].node for i in chain),
+        nodes=tuple(at.form.tasks[i].node for i in chain),
         lane=first.lane,
-        same=tuple(value[p] for p in wait.places if form.team(p) == team),
-        cross=tuple(value[p] for p in wait.places if form.team(p) != team),
+        same=tuple(value[p] for p in wait.places if at.team(p) == team),
+        cross=tuple(value[p] for p in wait.places if at.team(p) != team),
         order=tuple(value[p] for p in wait.places),
         data=wait.data,
-        links=tuple(value[form.base + form.index_of[link]] - form.base for link in first.links),
+        links=tuple(value[at.base + at.index_of[link]] - at.base for link in first.links),
         mail=first.mail,
+        waits_once=first.is_alone and first.mail is None and not first.links and [*map(at.team, wait.places)] == [team],
     )
 
 
-def _ends(pieces: Iterable[Piece], form: _Form) -> tuple[int, ...]:
+def _ends(pieces: Iterable[Piece], at: _Places) -> tuple[int, ...]:
     """The value that each lane is left with."""
-    ends = list(range(form.lanes))
+    ends = list(range(at.lanes))
     for number, piece in enumerate(pieces):
-        ends[piece.lane] = form.base + number
+        ends[piece.lane] = at.base + number
     return tuple(ends)
 
 
@@ -226,11 +206,11 @@ def _places(pieces: Iterable[Piece], count: int) -> tuple[tuple[int, int], ...]:
     return tuple(places)
 
 
-def _awaits_inputs(pieces: Iterable[Piece], form: _Form, mirrored: bool) -> bool:
-    awaiting = set(range(form.lanes, form.base))
+def _awaits_inputs(pieces: Iterable[Piece], at: _Places, mirrored: bool) -> bool:
+    awaiting = set(range(at.lanes, at.base))
     for number, piece in enumerate(pieces):
         meets = piece.mail is not None and piece.mail.sends is mirrored
-        if not meets and awaiting.isdisjoint({*piece.order, *(form.base + link for link in piece.links)}):
+        if not meets and awaiting.isdisjoint({*piece.order, *(at.base + link for link in piece.links)}):
             return False
-        awaiting.add(form.base + number)
+        awaiting.add(at.base + number)
     return True

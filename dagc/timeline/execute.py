@@ -2,7 +2,8 @@
 
 The state is a ready time for each lane of each team and for each stream of each running invocation. A copy maps the
 state to the next one by maxima and sums (a max-plus map F, with F(x + c) = F(x) + c). So when a copy has moved all that
-the block touches by one constant, all further copies do the same and are not run.
+the block touches by one constant, or by one for each component of ranks that never meet, all further copies do the same
+and are not run.
 
 Assumes tasks in topological order and equal durations within a group. It does not know what is before or after; who
 runs blocks that were entered alike before goes through `replay.py`.
@@ -14,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
-import numpy as np
-
-from dagc.timeline.advance import Entry, Message, Time, Times, advance, barrier, constant_shift, later, latest
+from dagc.timeline.advance import Entry, Message, Times, advance
+from dagc.timeline.components import Components
+from dagc.timeline.form import Mail
 from dagc.timeline.order import Block, Member
 from dagc.timeline.steps import Steps
-from dagc.timeline.tasks import Mail
+from dagc.timeline.times import Time, later, latest, moved
 
 MailKey = tuple[int, int, int, int]
 """A message between invocations: (step of the send, micro-batch, stage of the send, number among its messages)."""
@@ -39,7 +40,7 @@ class Tail:
 
     kept: Kept
     copy: int
-    later: int
+    later: Time
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +51,6 @@ class Kept:
     """
 
     steps: Steps
-    uniform: bool
     entries: list[Entry] = field(default_factory=list[Entry])
     times: dict[int, Times] = field(default_factory=dict[int, Times])
     tail: Tail | None = None
@@ -60,7 +60,7 @@ class Kept:
         """Explicit copies."""
         return len(self.entries) + (len(self.tail.kept) - self.tail.copy if self.tail else 0)
 
-    def of(self, copy: int, row: int) -> tuple[Times, int]:
+    def of(self, copy: int, row: int) -> tuple[Times, Time]:
         """The times of an explicit copy, and how much later than they say it runs."""
         found = self.times.get(copy)
         if found is not None:
@@ -75,7 +75,7 @@ class Kept:
         if found is None:
             if len(self._lately) == _LATELY:
                 del self._lately[next(iter(self._lately))]
-            found = self._lately[copy] = advance(self.steps, row, self.entries[copy], self.uniform)
+            found = self._lately[copy] = advance(self.steps, row, self.entries[copy])
         return found
 
 
@@ -84,22 +84,22 @@ class Executed:
     """One member of a block. Copies from the last explicit one on follow by `shift`.
 
     `count` is the block's; copies are counted from `member.offset` of the segment on. `mail_base` is the number of
-    messages that the invocation has (sent, received) before the first copy. All that `kept`
-    and `end` say happens `later`; `end` is when the last rank of the last copy is done.
+    messages that the invocation has (sent, received) before the first copy. All that `kept` and `end` say happens
+    `later`; `end` is when the last copy is done. `shift` and `later` are constant in each component.
     """
 
     member: Member
     kept: Kept
     count: int
     mail_base: tuple[int, int]
-    shift: int = 0
-    later: int = 0
-    end: int = 0
+    shift: Time = 0
+    later: Time = 0
+    end: Time = 0
 
     @property
     def last_end(self) -> int:
         """When the last rank of the last copy is done."""
-        return self.end + self.later
+        return latest(moved(self.end, self.later))
 
     @property
     def steps(self) -> Steps:
@@ -115,47 +115,50 @@ class Executed:
         """The row of a copy's durations; the mirror counts copies from the last."""
         return self.member.offset + (self.count - 1 - copy if self.kept.steps.mirrored else copy)
 
-    def times(self, copy: int) -> tuple[Times, int]:
+    def times(self, copy: int) -> tuple[Times, Time]:
         """Times of a copy counted from the member's offset, and how much later than they say it runs."""
-        last = min(copy, len(self.kept) - 1)
-        times, by = self.kept.of(last, self.row(last))
-        return times, by + self.later + (copy - last) * self.shift
+        explicit = len(self.kept)
+        if copy < explicit:
+            times, by = self.kept.of(copy, self.row(copy))
+            return times, moved(self.later, by)
+        times, by = self.kept.of(explicit - 1, self.row(explicit - 1))
+        return times, moved(self.later, by) + (copy - explicit + 1) * self.shift
 
     def begin(self, copy: int, step: int) -> Time:
         """Start of a step in a copy."""
         times, by = self.times(copy)
-        return times.starts[step] + by if by else times.starts[step]
+        return moved(times.starts[step], by)
 
     def value(self, copy: int, value: int) -> Time:
         """A value of a copy."""
         times, by = self.times(copy)
-        return times.values[value] + by if by else times.values[value]
+        return moved(times.values[value], by)
 
     def starts(self, copy: int) -> list[Time]:
         """Start of every node in a copy."""
         times, by = self.times(copy)
         row = self.row(copy)
-        return [self._start(times, row, node) + by for node in range(len(self.steps.places))]
+        return [moved(self._start(times, row, node), by) for node in range(len(self.steps.places))]
 
     def start(self, copy: int, node: int) -> Time:
         """Start of a node in a copy."""
         times, by = self.times(copy)
-        return self._start(times, self.row(copy), node) + by
+        return moved(self._start(times, self.row(copy), node), by)
 
     def _start(self, times: Times, row: int, node: int) -> Time:
         number, which = self.steps.places[node]
-        start, offset = times.starts[number], self.steps.steps[number].offset(which, row)
-        return start + int(offset[0]) if isinstance(start, int) else start + offset
+        return moved(times.starts[number], self.steps.steps[number].offset(which, row))
 
 
 @dataclass(slots=True, eq=False)
 class Executor:
-    """The state of one phase. `templates` are forward steps, or all mirrored.
+    """The state of one phase. `templates` are forward steps, or all mirrored; `components` are those of their ranks.
 
     `mail` holds the messages that nobody took yet, `counts` how many each invocation has (sent, received).
     """
 
     templates: Sequence[Steps]
+    components: Components
     teams: int
     stages: int
     lanes: list[Time] = field(init=False)
@@ -164,15 +167,11 @@ class Executor:
     counts: dict[tuple[int, int, int], tuple[int, int]] = field(
         default_factory=dict[tuple[int, int, int], "tuple[int, int]"]
     )
-    uniform: bool = field(init=False)
-    zero: Time = field(init=False)
     _room: int = KEPT_BYTES
 
     def __post_init__(self) -> None:
         """Everything is ready at 0."""
-        self.uniform = all(steps.uniform for steps in self.templates)
-        self.zero = 0 if self.uniform else np.zeros(1, dtype=np.int64)
-        self.lanes = [self.zero] * (2 * self.teams)
+        self.lanes = [0] * (2 * self.teams)
 
     def enter(self, member: Member) -> Steps:
         """Make the streams of a member's template ready; its steps."""
@@ -180,14 +179,14 @@ class Executor:
         times = self.streams.get(member.invocation)
         if times is None:
             before = (member.step - 1, member.micro_batch, member.stage)
-            times = (self.streams.pop(before, None) if self.stages == 1 else None) or [self.zero]
+            times = (self.streams.pop(before, None) if self.stages == 1 else None) or [0]
         self.streams[member.invocation] = [*times, *(times[-1] for _ in range(steps.streams - len(times)))]
         return steps
 
     def begin(self, member: Member, count: int) -> Executed:
         """A member of a block of which no copy has run."""
         steps = self.templates[member.segment.template]
-        return Executed(member, Kept(steps, self.uniform), count, self.counts.get(member.invocation, (0, 0)))
+        return Executed(member, Kept(steps), count, self.counts.get(member.invocation, (0, 0)))
 
     def run(self, block: Block) -> list[Executed]:
         """All copies of a block, the state before each explicit one and the shift of the rest, by member."""
@@ -200,16 +199,16 @@ class Executor:
         for copy in range(block.count):
             times = [self.copy(executed, copy) for executed in done]
             after = self._snapshot(block, touched) if compressible else []
-            shift = constant_shift(before, after)
+            shift = self.components.shift(before, after)
             if shift is not None:
                 break
             before = after
-        leap = (block.count - copy - 1) * (shift or 0)
-        if shift:
+        leap = (block.count - copy - 1) * (0 if shift is None else shift)
+        if shift is not None:
             self._leap(block, touched, leap)
         for executed, last in zip(done, times, strict=True):
-            executed.shift = shift or 0
-            executed.end = end_of(executed.steps, last) + leap
+            executed.shift = 0 if shift is None else shift
+            executed.end = moved(self.end(executed, last), leap)
         return done
 
     def copy(self, executed: Executed, copy: int) -> Times:
@@ -219,7 +218,7 @@ class Executor:
         streams = tuple(self.streams[member.invocation][: steps.streams])
         messages = self._messages(member, steps) if steps.mails else _NO_MESSAGES
         entry = Entry(tuple(self.lanes[number] for number in numbers), streams, messages)
-        times = advance(steps, executed.row(copy), entry, self.uniform)
+        times = advance(steps, executed.row(copy), entry)
         for lane in steps.used:
             self.lanes[numbers[lane]] = times.values[steps.ends[lane]]
         self.streams[member.invocation] = [self._out(steps, times, out) for out in steps.outs]
@@ -227,6 +226,11 @@ class Executor:
             self._post(member, steps, times)
         self._keep(executed.kept, entry, times)
         return times
+
+    def end(self, executed: Executed, times: Times) -> Time:
+        """When a copy is done."""
+        steps = executed.steps
+        return self.components.latest([times.values[steps.ends[lane]] for lane in steps.used])
 
     def floor(self, member: Member, time: int) -> None:
         """Make every lane that a member uses ready no earlier than a time."""
@@ -259,7 +263,8 @@ class Executor:
         return mail_key(member, mail, counts, self.stages)
 
     def _keep(self, kept: Kept, entry: Entry, times: Times) -> None:
-        size = 0 if self.uniform else 16 * sum(len(start) for start in times.starts if not isinstance(start, int))
+        vectors = [start for start in times.starts if not isinstance(start, int)]
+        size = 16 * len(vectors) * max(map(len, vectors)) if vectors else 0
         if size <= self._room:
             self._room -= size
             kept.times[len(kept.entries)] = times
@@ -277,20 +282,20 @@ class Executor:
             times += [time for time, out in zip(self.streams[member.invocation], outs, strict=True) if out]
         return times
 
-    def _leap(self, block: Block, touched: list[int], by: int) -> None:
+    def _leap(self, block: Block, touched: list[int], by: Time) -> None:
         for lane in touched:
-            self.lanes[lane] = self.lanes[lane] + by
+            self.lanes[lane] = moved(self.lanes[lane], by)
         for member in block.members:
             outs = self.templates[member.segment.template].outs
             times = zip(self.streams[member.invocation], outs, strict=True)
-            self.streams[member.invocation] = [time + by if out else time for time, out in times]
+            self.streams[member.invocation] = [moved(time, by) if out else time for time, out in times]
 
     def _out(self, steps: Steps, times: Times, out: tuple[int, ...]) -> Time:
         """The value of a stream afterwards: on the stage's own team rank by rank, from another when all are done."""
         if len(out) == 1 and steps.team(out[0]) == 0:
             return times.values[out[0]]
-        found = [times.values[i] if steps.team(i) == 0 else barrier(times.values[i]) for i in out]
-        return reduce(later, found) if found else self.zero
+        found = [times.values[i] if steps.team(i) == 0 else latest(times.values[i]) for i in out]
+        return reduce(later, found) if found else 0
 
     def _messages(self, member: Member, steps: Steps) -> dict[int, Message]:
         """What its steps meet, taken from the mail."""
@@ -302,11 +307,6 @@ class Executor:
             name = self.name(member, steps, number, counts)
             self.mail[name] = times.starts[number], times.values[steps.inputs + number]
         self.counts[member.invocation] = counts[0] + steps.sends, counts[1] + len(steps.mails) - steps.sends
-
-
-def end_of(steps: Steps, times: Times) -> int:
-    """When the last rank of a copy is done."""
-    return max(latest(times.values[steps.ends[lane]]) for lane in steps.used)
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dagc.timeline.execute import Executed, Executor, MailKey
 from dagc.timeline.order import Member, Turn
-from dagc.timeline.replay import Form, Known, Replay
+from dagc.timeline.replay import Form, Known, Replay, exactly
+from dagc.timeline.times import Time, moved
 
 _Key = tuple[object, ...]
 
@@ -23,9 +24,9 @@ class Follow:
         self.executor = executor
         self._replay = Replay(executor)
         self._whole: dict[tuple[int, int], Form] = {}
-        self._last: dict[int, tuple[Known, int]] = {}
-        self._sent: dict[MailKey, tuple[Known, int, int]] = {}
-        self._chain: dict[_Key, tuple[Known, int]] = {}
+        self._last: dict[int, tuple[Known, Time]] = {}
+        self._sent: dict[MailKey, tuple[Known, int, Time]] = {}
+        self._chain: dict[_Key, tuple[Known, Time]] = {}
 
     def run(self, turn: Turn) -> list[list[Executed]]:
         """What each block of an invocation did."""
@@ -40,7 +41,7 @@ class Follow:
         next_one = self._chain.get(key) if key else None
         if next_one is not None:
             known, later = next_one
-            by = before + later
+            by = moved(before, later)
             for name in names:
                 self.executor.mail.pop(name, None)
             done = self._replay.repeat(turn, known, by, (0, 0))
@@ -51,7 +52,7 @@ class Follow:
         self._note(member, known, by, list(done), names)
         return [[executed] for executed in done]
 
-    def _key(self, member: Member, form: Form, names: list[MailKey]) -> tuple[_Key, int]:
+    def _key(self, member: Member, form: Form, names: list[MailKey]) -> tuple[_Key, Time]:
         """The state that an invocation finds, and how much later all of it is; empty where something is not known."""
         last = self._last.get(member.stage)
         if last is None:
@@ -61,14 +62,14 @@ class Follow:
         for name in names:
             sent = self._sent.get(name)
             if sent is not None:
-                senders.append((id(sent[0]), sent[1], sent[2] - by))
+                senders.append((id(sent[0]), sent[1], exactly(sent[2], by)))
             elif name in self.executor.mail:
                 return (), 0
             else:
                 senders.append(None)
         return (id(form), id(known), *senders), by
 
-    def _note(self, member: Member, known: Known, by: int, done: list[Executed], names: list[MailKey]) -> None:
+    def _note(self, member: Member, known: Known, by: Time, done: list[Executed], names: list[MailKey]) -> None:
         self._last[member.stage] = known, by
         for name in names:
             self._sent.pop(name, None)

@@ -8,14 +8,16 @@ rank is a separate matter. Lookups are constant-time; nothing is held per copy.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.advance import Time
 from dagc.timeline.execute import Executed, MailKey, mail_key
+from dagc.timeline.form import Mail
 from dagc.timeline.steps import Step, Steps
 from dagc.timeline.tasks import Tasks
+from dagc.timeline.times import Time
 
 
 class Slot(NamedTuple):
@@ -30,17 +32,19 @@ class History:
     """Executed segments in the order in which they ran; `blocks[i]` ran in lock step."""
 
     def __init__(self, graph: PhaseGraph, tasks: Sequence[Tasks], blocks: list[list[Executed]]) -> None:
-        """Index what ran; `tasks` are those of each template, `makespan` is the last end of step 0."""
+        """Index what ran; `tasks` are those of each template, `makespan` is the last end of step 0.
+
+        `peers` are the runs of each run's block, `follows` whether some of its copies follow by a shift.
+        """
         self.graph = graph
         self.tasks = tasks
         self.blocks = blocks
         self.executed = [executed for block in blocks for executed in block]
-        self.uniform = all(executed.kept.uniform for executed in self.executed)
+        self.follows = [executed.explicit < executed.count for executed in self.executed]
         self.peers: list[range] = []
         self._on_lane: dict[int, list[int]] = {}
         self._of_invocation: dict[tuple[int, int, int], list[int]] = {}
         self._index()
-        self.sends = dict(self._sends())
         self.makespan = max((e.last_end for e in self.executed if e.member.step == 0), default=0)
 
     def steps(self, index: int) -> Steps:
@@ -53,7 +57,8 @@ class History:
 
     def team(self, slot: Slot) -> int:
         """The team of a slot, as an index into the phase's teams."""
-        return self.executed[slot.run].member.program.teams[self.step(slot).lane // 2]
+        executed = self.executed[slot.run]
+        return executed.member.program.teams[executed.kept.steps.steps[slot.step].lane // 2]
 
     def start(self, slot: Slot) -> Time:
         """Start by rank."""
@@ -68,6 +73,9 @@ class History:
         """The slot that left a lane of the template as the copy of `slot` found it."""
         number = 2 * self.executed[slot.run].member.program.teams[lane // 2] + lane % 2
         peers = self.peers[slot.run]
+        steps = self.executed[slot.run].kept.steps
+        if len(peers) == 1 and slot.copy > 0 and lane in steps.used:
+            return Slot(slot.run, slot.copy - 1, steps.ends[lane] - steps.inputs)
         for index in reversed(range(peers.start, slot.run)):
             if number in self._numbers(index):
                 return self._last_on(index, slot.copy, number)
@@ -96,18 +104,20 @@ class History:
     def sender(self, slot: Slot) -> Slot | None:
         """The send of another invocation that a receive met."""
         mail = self.step(slot).mail
-        return None if mail is None or mail.sends else self.sends.get(self._key(slot))
+        return None if mail is None or mail.sends else self._sends.get(self._key(slot, mail))
 
     def _index(self) -> None:
         """The runs of each lane and of each invocation, in order."""
         first = 0
+        numbers: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         for block in self.blocks:
             peers = range(first, first + len(block))
-            for index in peers:
+            for index, executed in zip(peers, block, strict=True):
                 self.peers.append(peers)
-                for number in self._numbers(index):
+                self._of_invocation.setdefault(executed.member.invocation, []).append(index)
+                key = id(executed.kept.steps), executed.member.program.teams
+                for number in numbers.get(key) or numbers.setdefault(key, self._numbers(index)):
                     self._on_lane.setdefault(number, []).append(index)
-                self._of_invocation.setdefault(self.executed[index].member.invocation, []).append(index)
             first = peers.stop
 
     def _numbers(self, index: int) -> list[int]:
@@ -122,22 +132,21 @@ class History:
         lane = next(lane for lane in steps.used if 2 * teams[lane // 2] + lane % 2 == number)
         return Slot(index, copy, steps.ends[lane] - steps.inputs)
 
-    def _sends(self) -> Iterator[tuple[MailKey, Slot]]:
-        for index, executed in enumerate(self.executed):
-            if executed.kept.steps.sends:
-                for number, step in enumerate(executed.steps.steps):
-                    if step.mail and step.mail.sends:
-                        for copy in range(executed.count):
-                            slot = Slot(index, copy, number)
-                            yield self._key(slot), slot
+    @cached_property
+    def _sends(self) -> dict[MailKey, Slot]:
+        """All sends that a receive of another invocation may have met, by the name of the message."""
+        return {
+            self._key(slot, mail): slot
+            for index, executed in enumerate(self.executed)
+            for number, mail in executed.kept.steps.sent
+            for slot in (Slot(index, copy, number) for copy in range(executed.count))
+        }
 
-    def _key(self, slot: Slot) -> MailKey:
-        executed, mail = self.executed[slot.run], self.step(slot).mail
-        mails = executed.steps.mails
-        if mail is None:
-            raise ValueError(f"step {slot.step} sends and receives nothing")
-        sends = slot.copy * executed.steps.sends
-        base = executed.mail_base[0] + sends, executed.mail_base[1] + slot.copy * len(mails) - sends
+    def _key(self, slot: Slot, mail: Mail) -> MailKey:
+        executed = self.executed[slot.run]
+        steps, (sent, received) = executed.kept.steps, executed.mail_base
+        sends = slot.copy * steps.sends
+        base = sent + sends, received + slot.copy * len(steps.mails) - sends
         return mail_key(executed.member, mail, base, len(self.graph.programs[0]))
 
 

@@ -14,23 +14,25 @@ from typing import overload
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
-from dagc.timeline.execute import Executed, Time
+from dagc.timeline.execute import Executed
 from dagc.timeline.history import History
 from dagc.timeline.slack import Place, least_slack
 from dagc.timeline.timeline import Run
+from dagc.timeline.times import Time
 
 
 class Starts(Sequence[tuple[Picoseconds, ...]]):
-    """`starts[copy][node]` by rank, of the copies that do not follow by a shift."""
+    """`starts[copy][node]` by rank, of the copies that do not follow by one shift of all ranks."""
 
     def __init__(self, executed: Executed) -> None:
         """Of one executed segment."""
         self._executed = executed
+        self._count = executed.explicit if isinstance(executed.shift, int) else executed.count
         self._read: tuple[int, tuple[Picoseconds, ...]] | None = None
 
     def __len__(self) -> int:
         """Explicit copies."""
-        return self._executed.explicit
+        return self._count
 
     @overload
     def __getitem__(self, index: int) -> tuple[Picoseconds, ...]: ...
@@ -89,7 +91,7 @@ def _run(executed: Executed) -> Run:
         count=executed.count,
         first_layer=None if first is None else first + member.offset,
         starts=Starts(executed),
-        shift=executed.shift,
+        shift=executed.shift if isinstance(executed.shift, int) else 0,
         offset=member.offset,
     )
 

@@ -38,7 +38,7 @@ class Member(NamedTuple):
         return self.step, self.micro_batch, self.stage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Block:
     """Members run one after the other, `count` times."""
 
@@ -57,6 +57,8 @@ def repeats(graph: PhaseGraph) -> bool:
 
 def shares_a_team(graph: PhaseGraph) -> bool:
     """Whether some team works for more than one stage."""
+    if all(len(programs) == 1 for programs in graph.programs):
+        return False
     return any(
         len(set(teams)) < len(teams)
         for programs in graph.programs

@@ -11,16 +11,23 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple, overload
 
-from dagc.timeline.advance import at
 from dagc.timeline.history import History, Slot
 from dagc.timeline.timeline import PathSlot
+from dagc.timeline.times import at
 
 
 class Place(NamedTuple):
-    """A slot and one local rank of its team."""
+    """Step `step` in copy `copy` of `executed[run]`, at one local rank of its team."""
 
-    slot: Slot
+    run: int
+    copy: int
+    step: int
     rank: int
+
+    @property
+    def slot(self) -> Slot:
+        """The same without the rank."""
+        return Slot(self.run, self.copy, self.step)
 
 
 class Leg(NamedTuple):
@@ -36,8 +43,8 @@ class Leg(NamedTuple):
 
     def place(self, number: int, again: int) -> Place:
         """One of the places, the `again`-th time."""
-        (run, copy, step), rank = self.places[number]
-        return Place(Slot(run if self.run is None else self.run, copy - again * self.stride, step), rank)
+        run, copy, step, rank = self.places[number]
+        return Place(run if self.run is None else self.run, copy - again * self.stride, step, rank)
 
 
 class CriticalPath(Sequence[PathSlot]):
@@ -83,24 +90,26 @@ class CriticalPath(Sequence[PathSlot]):
     def time_by_rank(self) -> dict[tuple[int, int], int]:
         """Time on the path of each (team, rank) on it."""
         spent: dict[tuple[int, int], int] = {}
-        crossed: dict[int, list[tuple[int, int, int]]] = {}
+        crossed: dict[int, dict[tuple[tuple[int, ...], int, int], int]] = {}
         for leg in self._legs:
-            times = crossed.get(id(leg.places))
-            if times is None:
-                times = crossed[id(leg.places)] = list(self._times(leg.places))
+            if id(leg.places) not in crossed:
+                crossed[id(leg.places)] = self._times(leg.places)
             through = None if leg.run is None else self._history.executed[leg.run].member.program.teams
-            for place, (lane, rank, time) in zip(leg.places, times, strict=True):
-                teams = through or self._history.executed[place.slot.run].member.program.teams
-                key = (teams[lane // 2], rank)
+            for (teams, team, rank), time in crossed[id(leg.places)].items():
+                key = (through or teams)[team], rank
                 spent[key] = spent.get(key, 0) + leg.times * time
         return spent
 
-    def _times(self, places: Sequence[Place]) -> Iterator[tuple[int, int, int]]:
-        """The lane in the program, the rank and the time of each place."""
-        for (run, copy, number), rank in places:
+    def _times(self, places: Sequence[Place]) -> dict[tuple[tuple[int, ...], int, int], int]:
+        """Time on some places of each rank, by the teams of its program, its team among these, and its number."""
+        spent: dict[tuple[tuple[int, ...], int, int], int] = {}
+        for run, copy, number, rank in places:
             executed = self._history.executed[run]
-            step, row = executed.kept.steps.steps[number], executed.row(copy)
-            yield step.lane, rank, step.length(row) if self._history.uniform else at(step.row(row), rank)
+            step = executed.kept.steps.steps[number]
+            key = executed.member.program.teams, step.lane // 2, rank
+            row = step.rows[0] if len(step.rows) == 1 else step.rows[executed.row(copy)]
+            spent[key] = spent.get(key, 0) + at(row, rank)
+        return spent
 
     def _places(self) -> Iterator[Place]:
         for leg in self._legs:

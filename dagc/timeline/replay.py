@@ -1,9 +1,10 @@
 """Runs turns on an executor, and does not run again what was entered alike before.
 
 A turn is the blocks of one invocation, or a part of them. What it does to the state is a max-plus map, so from a state
-that differs by a constant from one that was seen, everything follows later by that constant: neither the turn nor any
-of its blocks is run a second time. Where the copies of a block differ, the copies that are left are a block of their
-own, so what two entrances soon have in common is shared from there on.
+that differs by a constant from one that was seen (by one for each component of ranks that never meet), everything
+follows later by that constant: neither the turn nor any of its blocks is run a second time. Where the copies of a block
+differ, the copies that are left are a block of their own, so what two entrances soon have in common is shared from
+there on.
 
 What a lane was left with before any of a turn's inputs is there cannot matter, nor when an input came before any of its
 lanes was free: what is too early to matter counts as ready with the first that does. It assumes what the executor does.
@@ -14,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dagc.timeline.advance import Time, earliest, later
-from dagc.timeline.execute import Executed, Executor, MailKey, Tail, end_of
+from dagc.timeline.execute import Executed, Executor, MailKey, Tail
 from dagc.timeline.order import Block, Turn
 from dagc.timeline.steps import Steps
+from dagc.timeline.times import Time, later, moved
 
 _Label = tuple[tuple[int, int, int], ...]
 """(template, count, offset) of each block of a turn."""
@@ -43,12 +44,12 @@ class Form:
 @dataclass(slots=True, eq=False)
 class _Before:
     """The state that a turn is entered with: numbers of its lanes, names of its messages, and the first time that
-    matters. `key` is what two states have in common that differ by a constant.
+    matters to each component. `key` is what two states have in common that differ by a constant.
     """
 
     numbers: list[int]
     mail: tuple[MailKey, ...]
-    base: int
+    base: Time
     counts: tuple[int, int]
     key: _Key
 
@@ -58,7 +59,7 @@ class Known:
     """A turn that was run, entered with `base`, and what it left: lanes, streams, and messages by block and step."""
 
     form: Form
-    base: int
+    base: Time
     counts: tuple[int, int]
     pieces: tuple[Executed, ...]
     lanes: tuple[Time, ...]
@@ -72,7 +73,7 @@ class _Rest:
 
     done: Executed
     copy: int
-    base: int
+    base: Time
     lanes: tuple[Time, ...]
     streams: tuple[Time, ...]
 
@@ -80,16 +81,17 @@ class _Rest:
 class Replay:
     """An executor that remembers."""
 
-    def __init__(self, executor: Executor) -> None:
-        """Nothing is known yet."""
+    def __init__(self, executor: Executor, *, once: bool = False) -> None:
+        """Nothing is known yet. What runs `once` has no turn that could come again, and is not remembered."""
         self.executor = executor
+        self._once = once
         self._forms: dict[_Label, Form] = {}
         self._known: dict[_Key, Known] = {}
         self._rests: dict[_Key, _Rest] = {}
 
     def run(self, turn: Turn) -> list[list[Executed]]:
         """What each block of a turn did, by member."""
-        if len(turn[0].members) == 1:
+        if len(turn[0].members) == 1 and not self._once:
             form = self.form(turn)
             if form.replayable:
                 return [[executed] for executed in self.replay(turn, form)[0]]
@@ -113,7 +115,7 @@ class Replay:
         passes_nothing = all(one.passes_nothing for one in steps)
         return Form(steps[0], lanes, steps[0].awaits_inputs, once and behind and passes_nothing)
 
-    def replay(self, turn: Turn, form: Form) -> tuple[Sequence[Executed], Known, int]:
+    def replay(self, turn: Turn, form: Form) -> tuple[Sequence[Executed], Known, Time]:
         """What the blocks of a replayable turn did, what is known of such a turn, and how much later this one is."""
         self.executor.enter(turn[0].members[0])
         before = self._before(turn, form)
@@ -129,25 +131,23 @@ class Replay:
         lanes, streams, teams = executor.lanes, executor.streams[member.invocation], member.program.teams
         numbers = [2 * teams[lane // 2] + lane % 2 for lane in form.lanes]
         waiting = executor.waiting(member, steps) if steps.meets else ()
-        base = min([earliest(lanes[number]) for number in numbers])
+        first = executor.components.earliest
+        base = first([lanes[number] for number in numbers])
         if form.awaits and len(waiting) == len(steps.meets):
-            inputs = [earliest(streams[stream]) for stream in steps.reads]
-            inputs += [earliest(executor.mail[name][0]) for _, name in waiting]
-            base = max(base, min(inputs))
-        state: list[Time] = []
+            inputs = [streams[stream] for stream in steps.reads]
+            base = later(base, first(inputs + [executor.mail[name][0] for _, name in waiting]))
         for number in numbers:
             lanes[number] = later(lanes[number], base)
-            state.append(lanes[number])
         for stream in steps.reads:
             streams[stream] = later(streams[stream], base)
-            state.append(streams[stream])
+        state = [lanes[number] for number in numbers] + [streams[stream] for stream in steps.reads]
         for _, name in waiting:
             start, end = executor.mail[name]
             executor.mail[name] = later(start, base), later(end, base)
             state += executor.mail[name]
-        key = (id(form), *[step for step, _ in waiting], *[_exactly(time, base) for time in state])
+        key = (id(form), *[step for step, _ in waiting], *[exactly(time, base) for time in state])
         counts = executor.counts.get(member.invocation, (0, 0))
-        return _Before(numbers, tuple(name for _, name in waiting), base, counts, key)
+        return _Before(numbers, tuple([name for _, name in waiting]), base, counts, key)
 
     def _learn(self, turn: Turn, form: Form, before: _Before) -> Known:
         """Run a turn, and note what it did."""
@@ -175,12 +175,12 @@ class Replay:
         for name in before.mail:
             executor.mail.pop(name, None)
         invocation = turn[0].members[0].invocation
-        executor.streams[invocation] = [executor.zero if time is None else time + by for time in known.streams]
+        executor.streams[invocation] = [0 if time is None else time + by for time in known.streams]
         done = self.repeat(turn, known, by, before.counts)
         self._count(done)
         return done
 
-    def repeat(self, turn: Turn, known: Known, by: int, counts: tuple[int, int]) -> list[Executed]:
+    def repeat(self, turn: Turn, known: Known, by: Time, counts: tuple[int, int]) -> list[Executed]:
         """What a turn did that goes as a known one, `by` later, with what it leaves on lanes and in the mail."""
         executor, teams = self.executor, turn[0].members[0].program.teams
         sent, received = counts[0] - known.counts[0], counts[1] - known.counts[1]
@@ -193,7 +193,10 @@ class Replay:
             done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.end))
         for index, number, start, end in known.posts:
             one = done[index]
-            executor.mail[executor.name(one.member, one.steps, number, one.mail_base)] = start + by, end + by
+            executor.mail[executor.name(one.member, one.steps, number, one.mail_base)] = (
+                start + by,
+                end + by,
+            )
         return done
 
     def _count(self, done: list[Executed]) -> None:
@@ -225,18 +228,18 @@ class Replay:
                 self._join(executed, rest, before)
                 break
             entered += [before] if copy < _SOON else []
-            executed.end = end_of(executed.steps, executor.copy(executed, copy))
+            executed.end = executor.end(executed, executor.copy(executed, copy))
         self._note(executed, entered)
         return executed
 
     def _join(self, executed: Executed, rest: _Rest, before: _Before) -> None:
         """Take the copies that are left from another block."""
         executor, by = self.executor, before.base - rest.base
-        executed.kept.tail = Tail(rest.done.kept, rest.copy, by + rest.done.later)
-        executed.end = rest.done.last_end + by
+        executed.kept.tail = Tail(rest.done.kept, rest.copy, moved(rest.done.later, by))
+        executed.end = moved(moved(rest.done.end, rest.done.later), by)
         for number, time in zip(before.numbers, rest.lanes, strict=True):
-            executor.lanes[number] = time + by
-        executor.streams[executed.member.invocation] = [time + by for time in rest.streams]
+            executor.lanes[number] = moved(time, by)
+        executor.streams[executed.member.invocation] = [moved(time, by) for time in rest.streams]
 
     def _note(self, executed: Executed, entered: list[_Before]) -> None:
         lanes = tuple(self.executor.lanes[number] for number in entered[0].numbers) if entered else ()
@@ -245,6 +248,7 @@ class Replay:
             self._rests[copy, *before.key] = _Rest(executed, copy, before.base, lanes, streams)
 
 
-def _exactly(time: Time, base: int) -> int | bytes:
+def exactly(time: Time, base: Time) -> int | bytes:
     """A time after the base, as part of a key."""
-    return time - base if isinstance(time, int) else (time - base).tobytes()
+    difference = time - base
+    return difference if isinstance(difference, int) else difference.tobytes()

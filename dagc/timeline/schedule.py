@@ -17,9 +17,11 @@ import numpy as np
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.ops import Lane
 from dagc.graph.priced import Costs, Picoseconds, PricedPhase
+from dagc.timeline.components import components
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.follow import Follow
+from dagc.timeline.form import LANES
 from dagc.timeline.history import History
 from dagc.timeline.lazy import Runs, Slack
 from dagc.timeline.order import period_turns, periods_of_first_step, repeats, shares_a_team
@@ -28,8 +30,9 @@ from dagc.timeline.shares import phase_shares
 from dagc.timeline.spent import Spent
 from dagc.timeline.steady import Steady, settle
 from dagc.timeline.steps import Steps, all_steps
-from dagc.timeline.tasks import LANES, Tasks, template_tasks
+from dagc.timeline.tasks import Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
+from dagc.timeline.times import Time
 
 
 @dataclass(slots=True)
@@ -55,8 +58,8 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     """
     graph = priced.graph
     tasks, steps = (known or KnownSteps()).of(priced)
-    executor = Executor(steps, len(graph.teams), len(graph.programs[0]))
-    replay = Replay(executor) if executor.stages == 1 or shares_a_team(graph) else Follow(executor)
+    executor = Executor(steps, components(graph, steps), len(graph.teams), len(graph.programs[0]))
+    replay = _replay(executor, graph)
     blocks = _first_step(replay, graph)
     last = max((number for number, block in enumerate(blocks) if _has_first_step(block)), default=-1)
     history = History(graph, tasks, blocks[: last + 1])
@@ -77,6 +80,14 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     )
 
 
+def _replay(executor: Executor, graph: PhaseGraph) -> Replay | Follow:
+    """What runs the turns of a phase."""
+    once = len(graph.micro_batches) == 1 and not repeats(graph)
+    if once or executor.stages == 1 or shares_a_team(graph):
+        return Replay(executor, once=once)
+    return Follow(executor)
+
+
 def _first_step(replay: Replay | Follow, graph: PhaseGraph) -> list[list[Executed]]:
     """The blocks of the periods that step 0 is in, in order."""
     kept: list[list[Executed]] = []
@@ -92,23 +103,27 @@ def _has_first_step(block: list[Executed]) -> bool:
 
 def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:
     """Occupied time of each lane in one step, by team and lane."""
-    busy: dict[tuple[int, Lane], Picoseconds] = {
-        (team, lane): np.zeros(1, dtype=np.int64) for team in range(len(graph.teams)) for lane in LANES
-    }
+    busy: dict[tuple[int, Lane], Time] = {(team, lane): 0 for team in range(len(graph.teams)) for lane in LANES}
     uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
-    segments = {(segment.template, segment.count) for _, _, _, segment in graph.segments()}
-    occupied = {pair: _occupied(tasks[pair[0]], pair[1]) for pair in segments}
+    occupied: dict[tuple[int, int], dict[int, Time]] = {}
     for size, program, _, segment in graph.segments():
-        for lane, time in occupied[segment.template, segment.count].items():
+        what = segment.template, segment.count
+        if what not in occupied:
+            occupied[what] = _occupied(tasks[segment.template], segment.count)
+        for lane, time in occupied[what].items():
             key = (program.teams[lane // 2], LANES[lane % 2])
             busy[key] = busy[key] + uses[size] * time
-    return busy
+    return {key: np.array([time]) if isinstance(time, int) else time for key, time in busy.items()}
 
 
-def _occupied(tasks: Tasks, count: int) -> dict[int, Picoseconds]:
+def _occupied(tasks: Tasks, count: int) -> dict[int, Time]:
     """Occupied time of each lane of a template in all copies of a segment."""
-    occupied: dict[int, Picoseconds] = {}
+    each: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
+    whole: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
     for task in tasks.tasks:
-        time = task.duration.sum(axis=0) if task.duration.ndim > 1 else count * task.duration
-        occupied[task.lane] = occupied[task.lane] + time if task.lane in occupied else time
-    return occupied
+        lane, duration = task.form.lane, task.duration
+        if duration.ndim > 1:
+            whole[lane] = whole[lane] + duration.sum(axis=0)
+        else:
+            each[lane] = each[lane] + (int(duration.item()) if duration.size == 1 else duration)
+    return {lane: whole[lane] + count * time for lane, time in each.items()}

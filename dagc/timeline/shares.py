@@ -14,13 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.graph.priced import Bound, NodeCost, Picoseconds
-from dagc.timeline.advance import at
 from dagc.timeline.execute import Executed
 from dagc.timeline.path import CriticalPath
 from dagc.timeline.tasks import Tasks
 from dagc.timeline.timeline import Shares
+from dagc.timeline.times import at
+
+_NEVER = -(1 << 61)
+"""When what never ran has ended."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,17 +41,21 @@ class Busy:
 
     def overlap(self, other: Busy) -> int:
         """Time in which both lanes are busy."""
-        return int((other.before(self.ends) - other.before(self.starts)).sum())
+        count = self.starts.size
+        if not count or not other.starts.size:
+            return 0
+        if self.ends[-1] <= other.starts[0] or other.ends[-1] <= self.starts[0]:
+            return 0
+        before = other.before(np.concatenate([self.starts, self.ends]))
+        return int(before[count:].sum() - before[:count].sum())
 
     def before(self, times: Picoseconds) -> Picoseconds:
         """Occupied time before each of some times."""
-        lengths = np.concatenate([[0], np.cumsum(self.ends - self.starts)])
-        if not self.starts.size:
-            return np.zeros_like(times)
         begun = np.searchsorted(self.starts, times, side="right")
-        last = np.maximum(begun - 1, 0)
-        unfinished = np.where(begun > 0, np.maximum(self.ends[last] - times, 0), 0)
-        return lengths[begun] - unfinished
+        occupied, ends = np.zeros((2, self.starts.size + 1), dtype=np.int64)
+        np.cumsum(self.ends - self.starts, out=occupied[1:])
+        ends[0], ends[1:] = _NEVER, self.ends
+        return occupied[begun] - np.maximum(ends[begun] - times, 0)
 
 
 def phase_shares(
@@ -63,11 +71,12 @@ def phase_shares(
         return Shares(0.0, 0.0, 0.0, 1.0)
     team, rank = busiest(spent)
     periods = [[e for e in period if team in e.member.program.teams] for period in window]
-    memory = sum(_memory_bound(tasks, costs, executed, team, rank) for executed in periods[-1])
-    lanes = [occupied(period, team, rank) for period in periods]
-    overlap = sum(a[0].overlap(b[1]) for a in lanes for b in lanes) - sum(a[0].overlap(a[1]) for a in lanes[:-1])
-    compute = lanes[-1][0].total
-    communication = max(0, lanes[-1][1].total - overlap)
+    memory = _memory_bound(tasks, costs, periods[-1], team, rank)
+    *before, (computing, talking) = Lanes(team, rank).of(periods)
+    overlap = computing.overlap(talking)
+    overlap += sum(computing.overlap(other[1]) + other[0].overlap(talking) for other in before)
+    compute = computing.total
+    communication = max(0, talking.total - overlap)
     return _shares(compute - memory, memory, communication, max(interval, compute + communication))
 
 
@@ -87,79 +96,91 @@ def busiest(spent: dict[tuple[int, int], int]) -> tuple[int, int]:
 
 
 def _memory_bound(
-    tasks: Sequence[Tasks], costs: Sequence[Sequence[NodeCost]], executed: Executed, team: int, rank: int
+    tasks: Sequence[Tasks], costs: Sequence[Sequence[NodeCost]], period: list[Executed], team: int, rank: int
 ) -> int:
-    """Time of a rank's nodes that are bound by memory, over the copies of a segment."""
-    member = executed.member
-    template = member.segment.template
-    return sum(
-        _over_copies(task.duration, executed, rank)
-        for task in tasks[template].tasks
-        if task.lane % 2 == 0
-        and member.program.teams[task.lane // 2] == team
-        and costs[template][task.node].bound is Bound.MEMORY
-    )
+    """Time of a rank's nodes that are bound by memory."""
+    known: dict[tuple[int, int, int, tuple[int, ...]], int] = {}
+    total = 0
+    for executed in period:
+        member = executed.member
+        template, teams = member.segment.template, member.program.teams
+        key = template, member.offset, executed.count, teams
+        if key not in known:
+            known[key] = sum(
+                _over_copies(task.duration, executed, rank)
+                for task, cost in zip(tasks[template].tasks, costs[template], strict=True)
+                if cost.bound is Bound.MEMORY and task.form.lane % 2 == 0 and teams[task.form.lane // 2] == team
+            )
+        total += known[key]
+    return total
 
 
 def _over_copies(duration: Picoseconds, executed: Executed, rank: int) -> int:
+    if duration.size == 1:
+        return executed.count * int(duration.item())
     if duration.ndim == 1:
-        return executed.count * at(duration, rank)
+        return executed.count * int(duration[rank])
     first = executed.member.offset
     return int(duration[first : first + executed.count, rank if duration.shape[1] > 1 else 0].sum())
 
 
-def occupied(period: list[Executed], team: int, rank: int) -> tuple[Busy, Busy]:
-    """Every step of a rank in a period, on the compute and on the communication lane."""
-    return _busy(*_lane(period, team, rank, 0)), _busy(*_lane(period, team, rank, 1))
-
-
-def _lane(period: list[Executed], team: int, rank: int, lane: int) -> tuple[list[_Table], list[int]]:
-    """The steps of each segment on a lane, and how much later than these say they are."""
-    known: dict[tuple[int, int, int, tuple[int, ...]], _Table] = {}
-    tables: list[_Table] = []
-    for executed in period:
-        teams = executed.member.program.teams
-        key = (id(executed.kept), executed.count, executed.member.offset, teams)
-        table = known.get(key)
-        if table is None:
-            table = known[key] = _table(executed, _chosen(executed, team, lane), rank)
-        tables.append(table)
-    return tables, [executed.later for executed in period]
-
-
-_Table = tuple[Picoseconds, Picoseconds]
+_Slices = tuple[Picoseconds, Picoseconds]
 """Starts and ends of the steps of a segment on a lane, as its kept times say."""
 
 
-def _chosen(executed: Executed, team: int, lane: int) -> list[int]:
-    teams = executed.member.program.teams
-    steps = enumerate(executed.steps.steps)
-    return [i for i, step in steps if step.lane % 2 == lane and teams[step.lane // 2] == team]
+class Lanes:
+    """Both lanes of a rank. Segments that keep the same times are looked at once."""
+
+    def __init__(self, team: int, rank: int) -> None:
+        """Of a team's local rank."""
+        self._team, self._rank = team, rank
+        self._known: dict[tuple[int, int, int, tuple[int, ...]], tuple[_Slices, _Slices]] = {}
+
+    def of(self, periods: Sequence[list[Executed]]) -> list[tuple[Busy, Busy]]:
+        """Every step of each period, on the compute and on the communication lane."""
+        return [self._period(period) for period in periods]
+
+    def _period(self, period: list[Executed]) -> tuple[Busy, Busy]:
+        slices = [self._segment(executed) for executed in period]
+        later = np.array([at(executed.later, self._rank) for executed in period], dtype=np.int64)
+        return _busy([pair[0] for pair in slices], later), _busy([pair[1] for pair in slices], later)
+
+    def _segment(self, executed: Executed) -> tuple[_Slices, _Slices]:
+        member = executed.member
+        key = id(executed.kept), executed.count, member.offset, member.program.teams
+        found = self._known.get(key)
+        if found is None:
+            starts, ends, is_compute = self._slices(executed)
+            computing, talking = (starts[:, is_compute].ravel(), starts[:, ~is_compute].ravel())
+            found = (computing, ends[:, is_compute].ravel()), (talking, ends[:, ~is_compute].ravel())
+            self._known[key] = found
+        return found
+
+    def _slices(self, executed: Executed) -> tuple[Picoseconds, Picoseconds, npt.NDArray[np.bool_]]:
+        """Starts and ends of the team's steps by copy, shape (copies, steps), and which are on the compute lane."""
+        rank, teams = self._rank, executed.member.program.teams
+        steps = executed.steps.steps
+        chosen = [number for number, step in enumerate(steps) if teams[step.lane // 2] == self._team]
+        copies = range(executed.explicit)
+        starts = np.array([self._begun(executed, copy, chosen) for copy in copies], dtype=np.int64)
+        rows = (executed.row(copy) for copy in (copies[:1] if executed.steps.copies_alike else copies))
+        ends = starts + np.array([[at(steps[i].row(row), rank) for i in chosen] for row in rows], dtype=np.int64)
+        rest = np.arange(1, executed.count - len(copies) + 1, dtype=np.int64)[:, None] * at(executed.shift, rank)
+        if rest.size:
+            starts, ends = np.concatenate([starts, starts[-1:] + rest]), np.concatenate([ends, ends[-1:] + rest])
+        return starts, ends, np.array([steps[i].lane % 2 == 0 for i in chosen], dtype=np.bool_)
+
+    def _begun(self, executed: Executed, copy: int, chosen: list[int]) -> list[int]:
+        times, by = executed.kept.of(copy, executed.row(copy))
+        return [at(times.starts[number], self._rank) + at(by, self._rank) for number in chosen]
 
 
-def _table(executed: Executed, chosen: list[int], rank: int) -> _Table:
-    steps = executed.steps
-    copies = range(executed.explicit)
-    begun: list[list[int]] = []
-    for copy in copies:
-        times, _ = executed.times(copy)
-        begun.append([at(times.starts[i], rank) for i in chosen])
-    rest = np.arange(1, executed.count - len(begun) + 1, dtype=np.int64) * executed.shift
-    explicit = np.array(begun, dtype=np.int64)
-    lengths = np.array(
-        [[at(steps.steps[i].row(executed.row(copy)), rank) for i in chosen] for copy in copies], dtype=np.int64
-    )
-    table = np.concatenate([explicit, explicit[-1:] + rest[:, None]])
-    ends = np.concatenate([explicit + lengths, (explicit + lengths)[-1:] + rest[:, None]])
-    return table.ravel(), ends.ravel()
-
-
-def _busy(tables: list[_Table], later: list[int]) -> Busy:
-    if not tables:
+def _busy(slices: list[_Slices], later: Picoseconds) -> Busy:
+    if not slices:
         return Busy(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    shift = np.repeat(np.array(later, dtype=np.int64), [table[0].size for table in tables])
-    starts = np.concatenate([table[0] for table in tables]) + shift
-    ends = np.concatenate([table[1] for table in tables]) + shift
-    taken = ends > starts
-    order = np.argsort(starts[taken], kind="stable")
-    return Busy(starts[taken][order], ends[taken][order])
+    moved = np.repeat(later, [len(starts) for starts, _ in slices])
+    starts = np.concatenate([starts for starts, _ in slices]) + moved
+    ends = np.concatenate([ends for _, ends in slices]) + moved
+    taken = np.flatnonzero(ends > starts)
+    order = taken[np.argsort(starts[taken], kind="stable")]
+    return Busy(starts[order], ends[order])

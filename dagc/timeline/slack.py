@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dagc.timeline.components import components
 from dagc.timeline.execute import Executed, Executor
 from dagc.timeline.history import History
 from dagc.timeline.order import Block
@@ -41,7 +42,7 @@ def _mirrored(history: History, horizon: int) -> list[Executed]:
     """The mirror of each executed segment: copies from the last, times back from `horizon`."""
     graph = history.graph
     templates = all_steps([mirror(tasks) for tasks in history.tasks])
-    executor = Executor(templates, len(graph.teams), len(graph.programs[0]))
+    executor = Executor(templates, components(graph, templates), len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor)
     mirrored: list[Executed] = []
     for block in reversed(history.blocks):

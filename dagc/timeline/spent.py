@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Bound, NodeCost, Picoseconds
-from dagc.timeline.advance import at
 from dagc.timeline.execute import Executed
 from dagc.timeline.path import CriticalPath
 from dagc.timeline.shares import busiest
 from dagc.timeline.timeline import Spending, Stretch
+from dagc.timeline.times import at
 
 _KINDS = (Spending.BUBBLE, Spending.COMMUNICATION, Spending.MEMORY, Spending.COMPUTE)
 """By rising claim on a moment."""
@@ -92,7 +92,7 @@ def _slices(costs: Sequence[Sequence[NodeCost]], period: list[Executed], team: i
             row = executed.row(copy)
             for number, which, kind in chosen:
                 step = executed.steps.steps[number]
-                start = at(times.starts[number], rank) + at(step.offset(which, row), rank) + later
+                start = at(times.starts[number], rank) + at(step.offset(which, row), rank) + at(later, rank)
                 rows.append((start, start + at(step.node_length(which, row), rank), kind))
     starts, ends, kinds = np.array([row for row in rows if row[1] > row[0]], dtype=np.int64).reshape(-1, 3).T
     return starts, ends, kinds

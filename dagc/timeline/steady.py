@@ -17,11 +17,12 @@ from itertools import pairwise
 import numpy as np
 
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.advance import Time, constant_shift, latest
+from dagc.timeline.components import constant_shift
 from dagc.timeline.execute import Executed
 from dagc.timeline.follow import Follow
 from dagc.timeline.order import period_turns, periods_of_first_step
 from dagc.timeline.replay import Replay
+from dagc.timeline.times import Time, latest
 
 MOST_STEPS = 64
 """Steps after which no exact interval is waited for."""

@@ -14,73 +14,70 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
-from dagc.timeline.cut import Piece, TaskForm, cut_of
-from dagc.timeline.tasks import Mail, Task, Tasks
+from dagc.timeline.cut import Piece, cut_of
+from dagc.timeline.form import Mail
+from dagc.timeline.tasks import Task, Tasks
+from dagc.timeline.times import Time
+
+_Table = Time
+"""A duration: a time where copies are alike, else shape (copies, width or 1)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """A partition of a team's ranks. `whole`: one group holds everyone.
+    """A partition of a team's ranks; `members` has shape (groups, size). `whole`: one group holds everyone.
 
-    `shape` is (a, size, b) where rank number i·size·b + j·b + k is member j of group (i, k), which makes the groups a
-    view; else None. `members` has shape (groups, size).
+    `order` has the ranks group by group, None where that is their own order; `begins` is where each group begins in it,
+    `label` the group of each rank.
     """
 
     members: Ranks
     whole: bool
-    shape: tuple[int, int, int] | None
+    order: Ranks | None
+    begins: Ranks
+    label: Ranks
 
-    def latest(self, times: Picoseconds) -> Picoseconds:
-        """Each rank's time replaced by the latest of its group; shape (1,) when one group holds everyone."""
-        if times.shape[0] == 1:
-            return times
+    def latest(self, times: Picoseconds) -> Time:
+        """Each rank's time replaced by the latest of its group; a number when one group holds everyone."""
         if self.whole:
-            return np.maximum.reduce(times, keepdims=True)
-        spread = np.empty_like(times)
-        if self.shape:
-            spread.reshape(self.shape)[...] = np.maximum.reduce(times.reshape(self.shape), axis=1, keepdims=True)
-        else:
-            spread[self.members] = times[self.members].max(axis=1, keepdims=True)
-        return spread
+            return int(times.max())
+        by_group = times if self.order is None else times[self.order]
+        return np.maximum.reduceat(by_group, self.begins)[self.label]
 
-    def of(self, rank: int) -> Ranks:
-        """The members of a rank's group, ascending."""
-        if self.whole:
-            return np.arange(self.members.size, dtype=np.int64)
-        return np.sort(self.members[np.nonzero((self.members == rank).any(axis=1))[0][0]])
+    def beside(self, rank: int) -> npt.NDArray[np.bool_]:
+        """By rank, whether it is in the group of the given one."""
+        return self.label == self.label[rank]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Step(Piece):
     """A piece with the time that it takes.
 
-    `rows` holds the duration by copy (one row where copies are alike), `lengths` the same as numbers where ranks are
-    alike. `offsets[i]` is the start of `nodes[i]` after that of the step, by copy.
+    `rows` holds the duration by copy (one where copies are alike), each a number where ranks are alike in all copies.
+    `offsets[i]` is the start of `nodes[i]` after that of the step: a time, or a table (copies, width or 1).
     """
 
     group: Group | None
-    rows: tuple[Picoseconds, ...]
-    lengths: tuple[int, ...]
-    offsets: tuple[Picoseconds, ...]
+    rows: tuple[Time, ...]
+    offsets: tuple[_Table, ...]
 
-    def row(self, copy: int) -> Picoseconds:
-        """Duration in a copy, by rank."""
+    def row(self, copy: int) -> Time:
+        """Duration in a copy."""
         return self.rows[copy if len(self.rows) > 1 else 0]
 
-    def length(self, copy: int) -> int:
-        """Duration in a copy, where ranks are alike."""
-        return self.lengths[copy if len(self.lengths) > 1 else 0]
-
-    def offset(self, which: int, copy: int) -> Picoseconds:
-        """Start of the step's `which`-th node after its own, in a copy, by rank."""
+    def offset(self, which: int, copy: int) -> Time:
+        """Start of the step's `which`-th node after its own, in a copy."""
         table = self.offsets[which]
-        return table[copy if table.shape[0] > 1 else 0]
+        if isinstance(table, int) or table.ndim == 1:
+            return table
+        return table[copy] if table.shape[1] > 1 else int(table[copy, 0])
 
-    def node_length(self, which: int, copy: int) -> Picoseconds:
-        """Duration of the step's `which`-th node in a copy, by rank."""
+    def node_length(self, which: int, copy: int) -> Time:
+        """Duration of the step's `which`-th node in a copy."""
         last = which + 1 == len(self.offsets)
         return (self.row(copy) if last else self.offset(which + 1, copy)) - self.offset(which, copy)
 
@@ -120,6 +117,12 @@ class Steps:
         """Number of values before the first step."""
         return self.lanes + self.streams
 
+    @property
+    def sent(self) -> tuple[tuple[int, Mail], ...]:
+        """The steps that send a message, with it."""
+        numbers = self.meets if self.mirrored else self.posts
+        return tuple((number, mail) for number in numbers if (mail := self.steps[number].mail) is not None)
+
     def team(self, value: int) -> int:
         """The program-local team of a value; streams live on the stage's own."""
         if value < self.lanes:
@@ -135,26 +138,26 @@ def all_steps(templates: Sequence[Tasks]) -> list[Steps]:
 
 def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
     """The steps of a template's tasks. `groups` holds those that were looked at, by who their members are."""
-    form = tuple(TaskForm(t.node, t.lane, t.deps, t.data, t.links, t.mail, t.members is None) for t in tasks.tasks)
-    cut = cut_of(tasks.streams, tasks.outs, tasks.teams, form, tasks.mirrored)
+    form = tasks.form
+    cut = cut_of(form)
     steps = tuple(_step(tasks.tasks, piece, groups) for piece in cut.pieces)
     return Steps(
         lanes=cut.lanes,
-        streams=tasks.streams,
+        streams=form.streams,
         steps=steps,
         outs=cut.outs,
         ends=cut.ends,
-        used=tasks.lanes,
-        mails=tasks.mails,
-        sends=sum(mail.sends for mail in tasks.mails),
-        mirrored=tasks.mirrored,
+        used=form.lanes,
+        mails=form.mails,
+        sends=sum(mail.sends for mail in form.mails),
+        mirrored=form.mirrored,
         places=cut.places,
         reads=cut.reads,
         meets=cut.meets,
         posts=cut.posts,
         awaits_inputs=cut.awaits_inputs,
         passes_nothing=cut.passes_nothing,
-        uniform=all(row.shape[0] == 1 for step in steps for row in step.rows[:1]),
+        uniform=all(isinstance(step.rows[0], int) for step in steps),
         copies_alike=all(len(step.rows) == 1 for step in steps),
     )
 
@@ -172,48 +175,55 @@ def _step(tasks: Sequence[Task], piece: Piece, groups: dict[int, Group]) -> Step
         data=piece.data,
         links=piece.links,
         mail=piece.mail,
+        waits_once=piece.waits_once,
         group=None if members is None else _group(members, groups),
-        rows=tuple(total),
-        lengths=tuple(total[:, 0].tolist()),
+        rows=_rows(total),
         offsets=offsets,
     )
 
 
-_NO_TIME: Picoseconds = np.zeros((1, 1), dtype=np.int64)
-
-
-def _offsets(durations: Sequence[Picoseconds]) -> tuple[tuple[Picoseconds, ...], Picoseconds]:
-    """The sum of the durations before each of them, and of all, as (copies or 1, width or 1)."""
-    total: Picoseconds = _NO_TIME
-    offsets: list[Picoseconds] = []
-    for duration in durations:
+def _offsets(durations: Sequence[Picoseconds]) -> tuple[tuple[_Table, ...], _Table]:
+    """The sum of the durations before each of them, and of all."""
+    total = _table(durations[0])
+    offsets: list[_Table] = [0]
+    for duration in durations[1:]:
         offsets.append(total)
         total = total + _table(duration)
     return tuple(offsets), total
 
 
-def _table(duration: Picoseconds) -> Picoseconds:
-    """A duration as (copies or 1, width or 1), one column where ranks are alike."""
-    table = duration if duration.ndim > 1 else duration.reshape(1, -1)
-    return table[:, :1] if table.shape[1] > 1 and bool((table == table[:, :1]).all()) else table
+def _table(duration: Picoseconds) -> _Table:
+    """A duration with one column where ranks are alike, and a number where copies are as well."""
+    if duration.size == 1:
+        return int(duration.item())
+    if duration.ndim == 1:
+        return int(duration[0]) if _is_even(duration) else duration
+    table = duration[:, :1] if _is_even(duration) else duration
+    if table.shape[0] > 1:
+        return table
+    return table[0] if table.size > 1 else int(table.item())
+
+
+def _is_even(duration: Picoseconds) -> bool:
+    """Whether all ranks take as long; often the last differs from the first."""
+    last = duration.shape[-1] - 1
+    return duration.item(0) == duration.item(last) and bool((duration == duration[..., :1]).all())
+
+
+def _rows(table: _Table) -> tuple[Time, ...]:
+    if isinstance(table, int) or table.ndim == 1:
+        return (table,)
+    return tuple(table) if table.shape[1] > 1 else tuple(table[:, 0].tolist())
 
 
 def _group(members: Ranks, known: dict[int, Group]) -> Group:
     group = known.get(id(members))
     if group is None:
-        group = known[id(members)] = Group(members, members.shape[0] == 1, _regular(members))
+        count, size = members.shape
+        order, begins = members.ravel(), np.arange(0, count * size, size, dtype=np.int64)
+        label = np.empty(count * size, dtype=np.int64)
+        label[order] = np.repeat(np.arange(count, dtype=np.int64), size)
+        is_ascending = bool((order[1:] > order[:-1]).all())
+        group = Group(members, count == 1, None if is_ascending else order, begins, label)
+        known[id(members)] = group
     return group
-
-
-def _regular(members: Ranks) -> tuple[int, int, int] | None:
-    """The shape under which the groups are a view of the ranks, if there is one."""
-    count, size = members.shape
-    width = count * size
-    stride = int(members[0, 1] - members[0, 0])
-    if stride < 1 or width % (size * stride):
-        return None
-    shape = (width // (size * stride), size, stride)
-    ranks: Ranks = np.arange(width, dtype=np.int64)
-    view = ranks.reshape(shape).transpose(0, 2, 1).reshape(-1, size)
-    order = np.argsort(members[:, 0], kind="stable")
-    return shape if np.array_equal(members[order], view) else None

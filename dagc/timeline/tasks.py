@@ -1,177 +1,71 @@
-"""A priced template as tasks: what the executor needs of each node, resolved once.
-
-Turns nodes with edges, lanes, groups and pairings into a flat list of `Task`s over one list of values: the streams
-first, then the end of every node. The mirror of a list of tasks is the same graph with time reversed: its earliest
-times are the latest times of the original, which is how slack is found with the same executor.
-
-Assumes that nodes stand in topological order and that streams live on the stage's own team (program-local team 0):
-what another team yields is passed on when its last rank is done. Edges to the partner of a receive are part of the
-pairing and not waited for a second time. It knows no times.
-"""
+"""A priced template as tasks: what the executor needs of each node, resolved once. It knows no times."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from dagc.graph.graph import Node, Pairing, Pattern, Template
-from dagc.graph.ops import Lane
+from dagc.graph.graph import Node, Template
 from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.plan.layout import Ranks
+from dagc.timeline import form as forms
+from dagc.timeline.form import Form, TaskForm, form_of
 
-LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
-"""Lanes of a rank; lane number `2 · team + index`."""
 
+class Task(NamedTuple):
+    """A node's form, its duration, with a row for each copy where copies differ, and the members of its groups.
 
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A message between invocations. `sends` says which end of it the node is, `ordinal` counts in the template.
-
-    The other end follows from the stage: a send goes to the next stage, that of the last stage to the first stage in
-    the next step; a receive comes from where that send stands.
+    `members` has shape (groups, size) and is None where a rank waits for no other.
     """
 
-    sends: bool
-    ordinal: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
-    """One node for the executor.
-
-    `deps` index the values it waits for: those of its own team rank by rank, those of another until the last rank.
-    The first `data` of them are data edges, the others order edges. `links` are nodes that it may not start before nor
-    end before (a receive and its send). `duration` has a row for each copy where copies differ. `members` has shape
-    (groups, size) and is None where a rank waits for no other.
-    """
-
-    node: int
-    value: int
-    lane: int
-    deps: tuple[int, ...]
-    data: int
-    links: tuple[int, ...]
-    mail: Mail | None
+    form: TaskForm
     duration: Picoseconds
     members: Ranks | None
+
+    @property
+    def deps(self) -> tuple[int, ...]:
+        """The values it waits for."""
+        return self.form.deps
+
+    @property
+    def links(self) -> tuple[int, ...]:
+        """The sends that it meets."""
+        return self.form.links
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tasks:
-    """Tasks in order. `outs[i]` are the values whose maximum is stream i afterwards; empty where nothing reads it."""
+    """Tasks in the order of their form."""
 
-    streams: int
+    form: Form
     tasks: tuple[Task, ...]
-    outs: tuple[tuple[int, ...], ...]
-    teams: tuple[int, ...]
-    lanes: tuple[int, ...]
-    mails: tuple[Mail, ...]
-    mirrored: bool = False
 
+    @property
+    def streams(self) -> int:
+        """Streams; their values stand before those of the nodes."""
+        return self.form.streams
 
-def lane_number(team: int, lane: Lane) -> int:
-    """The number of a team's lane."""
-    return 2 * team + LANES.index(lane)
+    @property
+    def teams(self) -> tuple[int, ...]:
+        """The program-local team of each value."""
+        return self.form.teams
 
 
 def template_tasks(template: Template, costs: Sequence[NodeCost]) -> Tasks:
     """The tasks of a template in program order, forward in time."""
-    streams = _streams(template)
-    mails = _mails(template)
-    teams = (*(0 for _ in range(streams)), *(node.team for node in template.nodes))
-    tasks = tuple(_task(i, node, costs[i], streams, mails.get(i)) for i, node in enumerate(template.nodes))
-    outs = tuple((_value(output, streams),) for output in template.outputs)
-    used = sorted({task.lane for task in tasks})
-    return Tasks(streams, tasks, outs, teams, tuple(used), tuple(mails[i] for i in sorted(mails)))
+    form = form_of(template)
+    nodes = zip(form.tasks, template.nodes, costs, strict=True)
+    return Tasks(form, tuple([Task(task, cost.duration, _members(task, node)) for task, node, cost in nodes]))
 
 
 def mirror(forward: Tasks) -> Tasks:
-    """The same tasks with time reversed: last first, each waiting for what waited for it."""
-    streams, count = forward.streams, len(forward.tasks)
-    deps: list[list[int]] = [[] for _ in range(count)]
-    outs: list[list[int]] = [[] for _ in range(streams)]
-    links: list[list[int]] = [[] for _ in range(count)]
-    ends = [(task.value, dep) for task in forward.tasks for dep in task.deps]
-    ends += [(stream, dep) for stream, out in enumerate(forward.outs) for dep in out]
-    for later, earlier in ends:
-        (outs[earlier] if earlier < streams else deps[earlier - streams]).append(later)
-    for task in forward.tasks:
-        for link in task.links:
-            links[link].append(task.node)
-    tasks = tuple(_relinked(forward, i, tuple(deps[i]), tuple(links[i])) for i in reversed(range(count)))
-    mails = tuple(task.mail for task in tasks if task.mail)
-    return Tasks(streams, tasks, tuple(map(tuple, outs)), forward.teams, forward.lanes, mails, mirrored=True)
+    """The same tasks with time reversed."""
+    form = forms.mirror(forward.form)
+    found = [forward.tasks[task.node] for task in form.tasks]
+    tasks = [Task(task, one.duration, one.members) for task, one in zip(form.tasks, found, strict=True)]
+    return Tasks(form, tuple(tasks))
 
 
-def _task(index: int, node: Node, cost: NodeCost, streams: int, mail: Mail | None) -> Task:
-    partner = _partner(node)
-    return Task(
-        node=index,
-        value=streams + index,
-        lane=lane_number(node.team, node.op.lane),
-        deps=_dependencies(node, streams),
-        data=len({edge for edge in node.inputs if edge != partner}),
-        links=_links(node),
-        mail=mail,
-        duration=cost.duration,
-        members=_members(node),
-    )
-
-
-def _relinked(forward: Tasks, index: int, deps: tuple[int, ...], links: tuple[int, ...]) -> Task:
-    """A task of the mirror; its messages are counted from the last."""
-    task = forward.tasks[index]
-    mail = task.mail
-    if mail:
-        alike = sum(other.sends is mail.sends for other in forward.mails)
-        mail = Mail(mail.sends, alike - 1 - mail.ordinal)
-    return replace(task, deps=deps, data=0, links=links, mail=mail)
-
-
-def _streams(template: Template) -> int:
-    read = (-dep for node in template.nodes for dep in (*node.inputs, *node.after) if dep < 0)
-    return max(len(template.outputs), max(read, default=0))
-
-
-def _value(index: int, streams: int) -> int:
-    """Place among the values: `INPUT - i` is stream i, node i comes after the streams."""
-    return -1 - index if index < 0 else streams + index
-
-
-def _dependencies(node: Node, streams: int) -> tuple[int, ...]:
-    partner = _partner(node)
-    edges = dict.fromkeys(edge for edge in (*node.inputs, *node.after) if edge != partner)
-    return tuple(_value(edge, streams) for edge in edges)
-
-
-def _links(node: Node) -> tuple[int, ...]:
-    partner = _partner(node)
-    return () if partner is None else (partner,)
-
-
-def _partner(node: Node) -> int | None:
-    """The send of the same template that a receive meets."""
-    talk = node.communication
-    return talk.partner if talk and talk.pattern is Pattern.RECEIVE and talk.pairing is Pairing.TEMPLATE else None
-
-
-def _mails(template: Template) -> dict[int, Mail]:
-    """The nodes that meet a node of another invocation, each with its number among those of its direction."""
-    partners = {_partner(node) for node in template.nodes}
-    counts = {True: 0, False: 0}
-    found: dict[int, Mail] = {}
-    for index, node in enumerate(template.nodes):
-        pattern = node.communication.pattern if node.communication else None
-        if pattern not in (Pattern.SEND, Pattern.RECEIVE) or index in partners or _partner(node) is not None:
-            continue
-        sends = pattern is Pattern.SEND
-        found[index] = Mail(sends, counts[sends])
-        counts[sends] += 1
-    return found
-
-
-def _members(node: Node) -> Ranks | None:
-    talk = node.communication
-    if talk is None or talk.groups.size <= 1:
-        return None
-    return talk.groups.members
+def _members(task: TaskForm, node: Node) -> Ranks | None:
+    return None if task.is_alone or node.communication is None else node.communication.groups.members

@@ -19,7 +19,7 @@ from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds, PricedPhase
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Run:
     """Start times of one segment: `starts[copy][node]` by rank of the node's team, shape (1,) or (width,).
 

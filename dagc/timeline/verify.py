@@ -14,9 +14,10 @@ from itertools import islice, pairwise
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import Picoseconds
+from dagc.timeline.form import lane_number
 from dagc.timeline.path import CriticalPath
-from dagc.timeline.tasks import lane_number
 from dagc.timeline.timeline import PathSlot, Run, Timeline
+from dagc.timeline.times import Time, earliest, latest
 
 OVERLAP = Code("V101", "slots-overlap")
 MAKESPAN = Code("V102", "makespan-out-of-bounds")
@@ -36,7 +37,7 @@ def verify(timeline: Timeline) -> tuple[Diagnostic, ...]:
 def _overlaps(timeline: Timeline) -> Iterator[str]:
     """Slots that start before the one before them on their lane has ended, in a copy and on to the next."""
     for run in _sample(timeline):
-        ends: dict[int, Picoseconds] = {}
+        ends: dict[int, Time] = {}
         for copy in range(min(run.count, _COPIES)):
             yield from _copy_overlaps(timeline, run, copy, ends)
 
@@ -46,17 +47,21 @@ def _sample(timeline: Timeline) -> list[Run]:
     return list({run.template: run for run in timeline.runs}.values())
 
 
-def _copy_overlaps(timeline: Timeline, run: Run, copy: int, ends: dict[int, Picoseconds]) -> Iterator[str]:
+def _copy_overlaps(timeline: Timeline, run: Run, copy: int, ends: dict[int, Time]) -> Iterator[str]:
     costs = timeline.priced.costs[run.template]
     nodes = timeline.priced.graph.templates[run.template].nodes
     starts = run.starts[copy] if copy < len(run.starts) else [run.start(copy, node) for node in range(len(costs))]
-    for node, start, cost in zip(nodes, starts, costs, strict=True):
-        lane = lane_number(node.team, node.op.lane)
-        before = ends.get(lane)
-        if before is not None and (start < before).any():
+    for node, begun, cost in zip(nodes, starts, costs, strict=True):
+        start, lane = _time(begun), lane_number(node.team, node.op.lane)
+        if lane in ends and earliest(start - ends[lane]) < 0:
             yield f"`{node.key}`, copy {copy}, stage {run.stage}, starts before its {node.op.lane} lane is free"
         duration = cost.duration
-        ends[lane] = start + (duration[run.offset + copy] if duration.ndim > 1 else duration)
+        ends[lane] = start + _time(duration[run.offset + copy] if duration.ndim > 1 else duration)
+
+
+def _time(times: Picoseconds) -> Time:
+    """A number where ranks are alike."""
+    return times if times.size > 1 else int(times.item())
 
 
 def _makespan(timeline: Timeline) -> str:
@@ -64,7 +69,7 @@ def _makespan(timeline: Timeline) -> str:
 
     The longest is of step 0; the sum is of all that ran until step 0 was done, some of step 1 on a shared pool.
     """
-    slowest = [[int(cost.duration.max()) for cost in costs] for costs in timeline.priced.costs]
+    slowest = [[latest(_time(cost.duration)) for cost in costs] for costs in timeline.priced.costs]
     runs = [run for run in timeline.runs if run.step == 0]
     longest = max((max(slowest[template], default=0) for template in {run.template for run in runs}), default=0)
     sums = [sum(costs) for costs in slowest]

@@ -120,6 +120,18 @@ def test_shares_of_one_rank() -> None:
     assert timeline.busy[0, Lane.COMMUNICATION].tolist() == [32]
 
 
+def test_shares_of_layers_that_differ() -> None:
+    """Layers compute 4, 6, 2 and exchange 3, 5, 1: the first micro-batch ends at 21, and at 20 the next one begins.
+
+    So each but the first begins beside the last exchange of the one before, for 1, and goes on as the first did.
+    """
+    layer = template(compute([[4], [6], [2]]), collective([[3], [5], [1]], [[0, 1]], (0,)))
+    timeline = schedule(phase([layer], [[[(0, 3)]]], [0, 0, 0], width=2))
+    shares = timeline.shares
+    assert timeline.makespan == 61
+    assert (shares.compute, shares.communication, shares.bubble) == pytest.approx((36 / 61, 25 / 61, 0))
+
+
 def test_fill_and_drain_are_bubble() -> None:
     """The busiest stage works 3·70 of the makespan, 434 as above."""
     timeline = schedule(pipeline(4, 3))
