@@ -12,14 +12,14 @@ from typing import Any
 
 from dagc.cost.holding import Holding
 from dagc.cost.weights import weight_bytes
-from dagc.driver.pricing import Pricer, Refused
+from dagc.driver.pricing import Pricer, Refused, weighed
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.figures import FIGURES
 from dagc.search.bounds import Asked, Cut
-from dagc.search.candidate import Candidate
+from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
 from dagc.search.content import content_key
 from dagc.search.spelling import spell
 from dagc.search.verdict import Judged, Verdict, miss_of
@@ -70,7 +70,9 @@ class Judge:
             plan = self.pricer.unchecked(spell(Candidate((cut.service,), 1)))
             if isinstance(plan, Refused):
                 raise ValueError(f"a cut of a legal strategy is refused: {plan.problem.message}")
-            self._cuts[cut] = plan
+            first = plan.deployment.services[0]
+            placed = replace(plan.deployment, services=(replace(first, first_rank=cut.begin),))
+            self._cuts[cut] = replace(plan, deployment=placed)
         return self._cuts[cut]
 
     def refusal(self, strategy: str) -> str | None:
@@ -88,6 +90,34 @@ class Judge:
         if key not in self._weights:
             self._weights[key] = self._weight_share(candidate)
         return self._weights[key]
+
+    def service_share(self, service: ServicePlan, batch: int) -> float:
+        """The share of its device that all takes which the fullest GPU of a service holds, prefill or decode, 0 if unknown.
+
+        Of a static batch it is the same whatever is beside the service. What a prefill service holds of requests that
+        come and go depends on how many the other runs.
+        """
+        if self.pricer.facts.workload.concurrency is not None and service.phase is Phase.PREFILL:
+            return 0.0
+        beside = ServicePlan(Shape(1, 1, Attention(), Experts()))
+        pair = (service, beside) if service.phase is Phase.PREFILL else (beside, service)
+        plan = self.pricer.unchecked(
+            spell(
+                Candidate(
+                    tuple(
+                        replace(one, phase=phase)
+                        for one, phase in zip(pair, (Phase.PREFILL, Phase.DECODE), strict=True)
+                    ),
+                    batch,
+                )
+            ),
+            batch,
+        )
+        if isinstance(plan, Refused):
+            return 0.0
+        memory = weighed(plan)[1] or ()
+        own = {pool.name for one in plan.deployment.services if one.phase is service.phase for pool in one.pools}
+        return max((pool.max_bytes / pool.capacity_bytes for pool in memory if pool.pool in own), default=0.0)
 
     def _weight_share(self, candidate: Candidate) -> float:
         plan, shapes = self.pricer.plan(spell(candidate), candidate.batch), self.pricer.facts.model.shapes()

@@ -100,7 +100,7 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
 def _run(facts: Facts, space: Space, wish: Wish, labour: Labour, tell: Tell) -> tuple[Found, bool]:
     """What was found, and whether someone stopped it before the end."""
     judge = judge_of(facts)
-    problem = Problem(facts, space, judge.refusal, judge.weight_share, wish.is_exhaustive)
+    problem = Problem(facts, space, judge.refusal, judge.weight_share, judge.service_share, wish.is_exhaustive)
     running = Search(problem, labour, wish.most, tell)
     try:
         return running.run(), False

@@ -51,10 +51,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What least times depend on, beside the number of sequences: how a stage is cut, and its options."""
+    """What least times depend on, beside the number of sequences: how a stage is cut, its options, and its place.
+
+    `begin` is the rank of a node at which its ranks begin.
+    """
 
     shape: Shape
     options: Options
+    begin: int = 0
 
     @property
     def service(self) -> ServicePlan:
@@ -69,12 +73,12 @@ LeastTimes = Callable[[Asked, Phase], Picoseconds]
 """Least times of a cut in a phase, as `dagc.timeline.least.least` has them."""
 
 
-def cut_of(service: ServicePlan) -> Cut:
-    """The cut of a service."""
+def cut_of(service: ServicePlan, begin: int = 0) -> Cut:
+    """The cut of a stage of a service that begins at a rank of a node."""
     shape = service.shape
     form = Form.SHARED if shape.form is Form.SHARED else Form.BESIDE_STAGE
     options = replace(service.options, micro=None, layers=None)
-    return Cut(Shape(1, 1, shape.attention, shape.experts, form), options)
+    return Cut(Shape(1, 1, shape.attention, shape.experts, form), options, begin)
 
 
 class Bounds:
@@ -89,31 +93,50 @@ class Bounds:
 
     def of(self, candidate: Candidate) -> Bound:
         """The bound of a candidate."""
-        workload, (first, last) = self._facts.workload, (candidate.services[0], candidate.services[-1])
-        entering, held = self._sequences(candidate)
-        ttft = self._prefill(first, -(-entering // first.shape.replicas))
+        first, last = candidate.services[0], candidate.services[-1]
         start = sum(service.shape.gpus for service in candidate.services[:-1])
-        tpot = self._step(last, -(-held // last.shape.replicas), start) / workload.tokens_per_step
-        output = workload.output
+        ttft, tpot = self.ttft(first, candidate.batch), self.tpot(last, candidate.batch, start)
         if len(candidate.services) > 1:
-            rate = min(_over(entering, ttft), _over(candidate.batch, (output - 1) * tpot))
-        else:
-            rate = _over(candidate.batch, ttft + (output - 1) * tpot)
-        return Bound(ttft, tpot, output * rate)
+            return Bound(ttft, tpot, self.pair_rate(first, candidate.batch, ttft, tpot))
+        output = self._facts.workload.output
+        return Bound(ttft, tpot, output * _over(candidate.batch, ttft + (output - 1) * tpot))
+
+    def ttft(self, service: ServicePlan, batch: int) -> float:
+        """Seconds until the first token at least."""
+        return self._prefill(service, -(-self._entering(service, batch) // service.shape.replicas))
+
+    def tpot(self, service: ServicePlan, batch: int, start: int) -> float:
+        """Seconds of an output token at least, of a service that begins at a rank."""
+        held = -(-self._held(batch) // service.shape.replicas)
+        return self._step(service, held, start) / self._facts.workload.tokens_per_step
+
+    def pair_rate(self, prefill: ServicePlan, batch: int, ttft: float, tpot: float) -> float:
+        """Output tokens a second at most, of a prefill service beside a decode service of these seconds."""
+        output = self._facts.workload.output
+        return output * min(_over(self._entering(prefill, batch), ttft), _over(batch, (output - 1) * tpot))
 
     def asked(self, candidate: Candidate) -> Iterator[Asked]:
         """The least times that the bound of a candidate needs."""
-        first, last = candidate.services[0], candidate.services[-1]
-        for service, sequences in zip((first, last), self._sequences(candidate), strict=True):
-            for size in _sizes(service, -(-sequences // service.shape.replicas)):
-                yield cut_of(service), size
+        start = sum(service.shape.gpus for service in candidate.services[:-1])
+        yield from self.asked_of(candidate.services[0], candidate.batch, Phase.PREFILL)
+        yield from self.asked_of(candidate.services[-1], candidate.batch, Phase.DECODE, start)
 
-    def _sequences(self, candidate: Candidate) -> tuple[int, int]:
-        """Sequences of the whole deployment that enter at once, and that are decoded at least."""
+    def asked_of(self, service: ServicePlan, batch: int, phase: Phase, start: int = 0) -> Iterator[Asked]:
+        """The least times that the bound of a service needs in one phase, where it begins at a rank."""
+        sequences = self._entering(service, batch) if phase is Phase.PREFILL else self._held(batch)
+        for size in _sizes(service, -(-sequences // service.shape.replicas)):
+            for begin in dict.fromkeys(self._begins(service.shape, start) or (0,)):
+                yield cut_of(service, begin), size
+
+    def _entering(self, service: ServicePlan, batch: int) -> int:
+        """Sequences that enter at once in the whole deployment."""
         if self._facts.workload.concurrency is None:
-            return candidate.batch, candidate.batch
-        first = candidate.services[0].shape
-        return min(candidate.batch, first.replicas * first.attention.dp), 1
+            return batch
+        return min(batch, service.shape.replicas * service.shape.attention.dp)
+
+    def _held(self, batch: int) -> int:
+        """Sequences that are decoded at least."""
+        return batch if self._facts.workload.concurrency is None else 1
 
     def _prefill(self, service: ServicePlan, sequences: int) -> float:
         """Seconds of a prefill at least."""
@@ -136,20 +159,24 @@ class Bounds:
     def _stages(self, service: ServicePlan, sequences: int, phase: Phase, start: int = 0) -> Picoseconds:
         """Least times of each stage for one micro-batch, shape (4, stages)."""
         shape = service.shape
-        times = np.diff(self._times((cut_of(service), sequences), phase)[:, self._ends(shape.stages, shape.layers)])
-        if not self._lies_alike(shape, start):
+        ends, begins = self._ends(shape.stages, shape.layers), self._begins(shape, start)
+        if begins is None:
+            times = np.diff(self._times((cut_of(service), sequences), phase)[:, ends])
             times[PATH] = times[COMPUTING]
-        return times
+            return times
+        each = {begin: self._times((cut_of(service, begin), sequences), phase) for begin in dict.fromkeys(begins)}
+        return np.stack(
+            [each[begin][:, b] - each[begin][:, a] for begin, a, b in zip(begins, ends, ends[1:], strict=False)], axis=1
+        )
 
-    def _lies_alike(self, shape: Shape, start: int) -> bool:
-        """Whether every stage lies on nodes as one that holds all layers and begins with a node."""
-        node, width = self._facts.cluster.gpus_per_node, shape.attention.size
-        if start % node:
-            return False
-        if shape.stages == 1 and shape.form is not Form.BESIDE_REPLICA:
-            return True
-        is_plain = shape.form is Form.SHARED and self._facts.engine is None
-        return is_plain and (node % width == 0 or width % node == 0)
+    def _begins(self, shape: Shape, start: int) -> tuple[int, ...] | None:
+        """The rank of its node at which each stage begins; None where that does not tell how a stage lies."""
+        node, stages = self._facts.cluster.gpus_per_node, shape.stages
+        if stages == 1 and shape.form is not Form.BESIDE_REPLICA:
+            return (start % node,)
+        if shape.form is Form.SHARED and self._facts.engine is None:
+            return tuple((start + stage * shape.attention.size) % node for stage in range(stages))
+        return None
 
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
         """Layers before each stage, and all."""

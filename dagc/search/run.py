@@ -7,7 +7,7 @@ meets every requirement, a second pass finds the one that misses them least.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from dagc.search.families import Families, Refusal
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import Front
 from dagc.search.needs import Needs
+from dagc.search.pairs import Means, Pairs
 from dagc.search.space import Space
 from dagc.search.spelling import spell
 from dagc.search.table import Table, vector_of
@@ -60,13 +61,15 @@ class Problem:
     """What is searched, and how candidates are judged before they are priced.
 
     `refusal` is of the rules on degrees; `weigh` gives the share of a device that weights and reserve take on the
-    fullest GPU. With `is_exhaustive` nothing is left to bounds on times, and all that fits by weights is priced.
+    fullest GPU, `share` the one that all takes which one service of a pair holds. With `is_exhaustive` nothing is left to
+    bounds on times, and all that fits by weights is priced.
     """
 
     facts: Facts
     space: Space
     refusal: Refusal
     weigh: Callable[[Candidate], float]
+    share: Callable[[ServicePlan, int], float]
     is_exhaustive: bool = False
 
 
@@ -99,11 +102,14 @@ class Search:
     def run(self) -> Found:
         """Decide every candidate, or as many as may be priced."""
         hopeful, hopeless = self._tables()
-        is_done = self._rounds(hopeful, self._close_dominated)
+        pairs = self._pair_searches()
+        is_done = self._rounds(hopeful, self._close_dominated) and self._pair_rounds(pairs, Pairs.round)
         if is_done and not self._front.vectors:
-            is_done = self._rounds(hopeless, self._close_misses)
+            is_done = self._rounds(hopeless, self._close_misses) and self._pair_rounds(pairs, Pairs.nearest_round)
         elif is_done:
             self.tally.missed.update(hopeless.names)
+        for one in pairs if is_done else ():
+            one.finish()
         self._is_complete = is_done
         return self.found
 
@@ -133,7 +139,7 @@ class Search:
                     yield Candidate((ServicePlan(shape, options),), batch)
             tally.refused += families.refused
             tally.generated += families.generated
-            if "phase-pools" in space.over:
+            if "phase-pools" in space.over and self._problem.is_exhaustive:
                 yield from self._pairs(batch)
 
     def _pairs(self, batch: int) -> Iterator[Candidate]:
@@ -165,7 +171,7 @@ class Search:
         facts = self._problem.facts
         known: dict[Asked, LeastOf] = {}
         bounds = Bounds(facts, lambda asked, phase: known[asked][phase])
-        self._learn(bounds, candidates, known)
+        self._learn((one for candidate in candidates for one in bounds.asked(candidate)), known)
         needs, price = Needs(facts.requirements, facts.workload), facts.cluster.usd_per_gpu_second
         for i, candidate in enumerate(candidates):
             bound = bounds.of(candidate)
@@ -175,15 +181,45 @@ class Search:
                 misses[i], names[i] = missed.miss, facts.requirements[missed.index].name
         return Table(candidates, rows, misses, names)
 
-    def _learn(self, bounds: Bounds, candidates: Sequence[Candidate], known: dict[Asked, LeastOf]) -> None:
-        """The least times that the bounds of all candidates need."""
-        asked = list(dict.fromkeys(one for candidate in candidates for one in bounds.asked(candidate)))
+    def _learn(self, needed: Iterable[Asked], known: dict[Asked, LeastOf]) -> None:
+        """The least times that bounds need, and that are not known yet."""
+        asked = [one for one in dict.fromkeys(needed) if one not in known]
         for start in range(0, len(asked), ROUND):
             piece = asked[start : start + ROUND]
             known.update(zip(piece, self._labour.least(piece), strict=True))
             self._tell(f"bounding, {start + len(piece):,} of {len(asked):,} layers", *self._progress)
 
+    def _pair_searches(self) -> list[Pairs]:
+        """A search of pairs for each batch; none where all candidates were made."""
+        space = self._problem.space
+        if "phase-pools" not in space.over or self._problem.is_exhaustive:
+            return []
+        known: dict[Asked, LeastOf] = {}
+        means = Means(
+            facts=self._problem.facts,
+            bounds=Bounds(self._problem.facts, lambda asked, phase: known[asked][phase]),
+            judge=self._judge,
+            learn=lambda asked: self._learn(asked, known),
+            share=self._problem.share,
+            front=self._front,
+            tally=self.tally,
+            nearest_miss=lambda: self._nearest.verdict.miss if self._nearest else None,
+        )
+        both = (Phase.PREFILL, Phase.DECODE)
+        found = [Pairs(means, space.gpus, b, *(self._services(phase, b) for phase in both)) for b in space.batches]
+        self.tally.generated += sum(one.number for one in found)
+        return found
+
     # Rounds
+
+    def _pair_rounds(self, searches: Sequence[Pairs], go: Callable[[Pairs], bool]) -> bool:
+        """Whether all pairs were decided; False where the limit came first."""
+        for one in searches:
+            while go(one):
+                self._tell("pricing pairs", *self._progress)
+                if self._most is not None and self.tally.priced + self.tally.over >= self._most:
+                    return False
+        return True
 
     def _rounds(self, table: Table, close: Callable[[Table, _Mask], None]) -> bool:
         """Whether all candidates were decided; False where the limit came first."""
@@ -205,10 +241,12 @@ class Search:
     def _progress(self) -> tuple[int, int]:
         return self.tally.decided, self.tally.generated
 
-    def _judge(self, candidates: Sequence[Candidate]) -> None:
+    def _judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         named = [(spell(one), one.batch) for one in candidates]
-        for (text, batch), verdict in zip(named, self._labour.price(named), strict=True):
+        found = self._labour.price(named)
+        for (text, batch), verdict in zip(named, found, strict=True):
             self._take(Entry(text, batch, verdict))
+        return found
 
     def _take(self, entry: Entry) -> None:
         verdict, tally = entry.verdict, self.tally

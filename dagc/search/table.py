@@ -38,10 +38,14 @@ class Table:
 
     def by_promise(self) -> Table:
         """Rows by the best of their places in three orders; equal ones as they came."""
-        gpus, ttft, tpot, throughput, _ = self.bounds.T
-        each = gpus / np.where(throughput == 0, np.inf, -throughput)
-        places = [np.argsort(np.argsort(by, kind="stable"), kind="stable") for by in (each, ttft, tpot)]
-        return self.taken(np.argsort(np.minimum.reduce(places), kind="stable"))
+        return self.taken(np.argsort(places_of(self.bounds), kind="stable")) if self.candidates else self
+
+
+def places_of(bounds: Vectors) -> npt.NDArray[np.int64]:
+    """The best place of each row in three orders: by GPU-seconds of a token, by TTFT, and by TPOT."""
+    gpus, ttft, tpot, throughput, _ = bounds.T
+    each = gpus / np.where(throughput == 0, np.inf, -throughput)
+    return np.minimum.reduce([np.argsort(np.argsort(by, kind="stable"), kind="stable") for by in (each, ttft, tpot)])
 
 
 def vector_of(bound: Bound, gpus: int, usd_per_gpu_second: float | None) -> Vector:
