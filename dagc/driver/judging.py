@@ -92,31 +92,21 @@ class Judge:
         return self._weights[key]
 
     def service_share(self, service: ServicePlan, batch: int) -> float:
-        """The share of its device that all takes which the fullest GPU of a service holds, prefill or decode, 0 if unknown.
+        """The share of its device that the fullest GPU of a prefill or decode service holds; 0 where that is unknown.
 
         Of a static batch it is the same whatever is beside the service. What a prefill service holds of requests that
         come and go depends on how many the other runs.
         """
-        if self.pricer.facts.workload.concurrency is not None and service.phase is Phase.PREFILL:
+        is_first = service.phase is Phase.PREFILL
+        if is_first and self.pricer.facts.workload.concurrency is not None:
             return 0.0
-        beside = ServicePlan(Shape(1, 1, Attention(), Experts()))
-        pair = (service, beside) if service.phase is Phase.PREFILL else (beside, service)
-        plan = self.pricer.unchecked(
-            spell(
-                Candidate(
-                    tuple(
-                        replace(one, phase=phase)
-                        for one, phase in zip(pair, (Phase.PREFILL, Phase.DECODE), strict=True)
-                    ),
-                    batch,
-                )
-            ),
-            batch,
-        )
+        beside = ServicePlan(Shape(1, 1, Attention(), Experts()), phase=Phase.DECODE if is_first else Phase.PREFILL)
+        pair = (service, beside) if is_first else (beside, service)
+        plan = self.pricer.unchecked(spell(Candidate(pair, batch)), batch)
         if isinstance(plan, Refused):
             return 0.0
         memory = weighed(plan)[1] or ()
-        own = {pool.name for one in plan.deployment.services if one.phase is service.phase for pool in one.pools}
+        own = {pool.name for pool in plan.deployment.services[0 if is_first else 1].pools}
         return max((pool.max_bytes / pool.capacity_bytes for pool in memory if pool.pool in own), default=0.0)
 
     def _weight_share(self, candidate: Candidate) -> float:

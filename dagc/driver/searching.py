@@ -144,8 +144,8 @@ def _space(facts: Facts, wish: Wish) -> Space | Diagnostic:
 def _too_many(number: int) -> Diagnostic:
     return TOO_LARGE.at(
         None,
-        f"there are {number:,} pairs of prefill and decode, more than the {MOST_PAIRS:,} that a search takes",
-        help=("search fewer GPUs with `--gpus`, or fewer coordinates beside `phase-pools` with `--over`",),
+        f"there are {number:,} pairs of prefill and decode, more than the {MOST_PAIRS:,} that are all priced",
+        help=("leave `--exhaustive` out: pairs are then searched by bounds; or search fewer GPUs with `--gpus`",),
     )
 
 

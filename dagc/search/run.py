@@ -32,7 +32,7 @@ ROUND = 64
 """Candidates of a round."""
 
 MOST_PAIRS = 500_000
-"""Pairs of services past which a search does not begin: each has a bound of its own."""
+"""Pairs of services past which an exhaustive search does not begin: it makes each of them."""
 
 Named = tuple[str, int]
 """A strategy's text and a batch."""
@@ -43,7 +43,7 @@ LeastOf = dict[Phase, Picoseconds]
 
 @dataclass(frozen=True)
 class TooMany(Exception):
-    """There are more pairs of services than are searched."""
+    """There are more pairs of services than an exhaustive search makes."""
 
     number: int
 
@@ -61,8 +61,8 @@ class Problem:
     """What is searched, and how candidates are judged before they are priced.
 
     `refusal` is of the rules on degrees; `weigh` gives the share of a device that weights and reserve take on the
-    fullest GPU, `share` the one that all takes which one service of a pair holds. With `is_exhaustive` nothing is left to
-    bounds on times, and all that fits by weights is priced.
+    fullest GPU, `share` the one that all takes which one service of a pair holds. With `is_exhaustive` nothing is left
+    to bounds on times, and all that fits by weights is priced.
     """
 
     facts: Facts
