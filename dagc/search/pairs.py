@@ -64,11 +64,12 @@ class Node(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What is known of the pair at a node."""
+    """What is known of the pair at a node, from the seconds of its services."""
 
     node: Node
     prefill: Half
     decode: Half
+    seconds: tuple[float, float]
     vector: Vector
     miss: Miss | None
 
@@ -89,6 +90,7 @@ class Pairs:
         cells = [(p, d) for p, d in product(sorted(first), sorted(second)) if p + d <= gpus]
         self.number = sum(len(first[p]) * len(second[d]) for p, d in cells)
         self._open = [Node(p, d, 0, 0) for p, d in cells]
+        self._views: dict[Node, _View] = {}
         self._missing: list[tuple[Node, str]] = []
         self._closed = 0
         self._ahead: defaultdict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set[tuple[int, int]])
@@ -103,7 +105,8 @@ class Pairs:
         self._open = [view.node for view in views]
         if views:
             places = places_of(np.array([view.vector for view in views]))
-            self._work([views[i] for i in np.argsort(places, kind="stable").tolist()])
+            order: list[int] = np.argsort(places, kind="stable").tolist()
+            self._work([views[i] for i in order])
         return bool(views)
 
     def nearest_round(self) -> bool:
@@ -130,18 +133,24 @@ class Pairs:
     # What is known
 
     def _seen(self) -> list[_View]:
-        found = [self._view(node) for node in self._open]
-        return [view for view in found if view is not None]
+        """The pairs at the open nodes; a node past the end of a line has none."""
+        known, self._views = self._views, {}
+        for node in self._open:
+            one, other = self._prefill(node).at(node.first), self._decode(node).at(node.second)
+            if one is None or other is None:
+                continue
+            view = known.get(node)
+            if view is None or (view.prefill, view.decode, view.seconds) != (one, other, (one.seconds, other.seconds)):
+                view = self._view(node, one, other)
+            self._views[node] = view
+        return list(self._views.values())
 
-    def _view(self, node: Node) -> _View | None:
-        one, other = self._prefill(node).at(node.first), self._decode(node).at(node.second)
-        if one is None or other is None:
-            return None
+    def _view(self, node: Node, one: Half, other: Half) -> _View:
         facts, gpus = self._means.facts, node.prefill_gpus + node.decode_gpus
         rate = self._means.bounds.pair_rate(one.service, self._batch, one.seconds, other.seconds)
         bound = Bound(one.seconds, other.seconds, rate)
         vector = vector_of(bound, gpus, facts.cluster.usd_per_gpu_second)
-        return _View(node, one, other, vector, self._needs.missed(bound, gpus))
+        return _View(node, one, other, (one.seconds, other.seconds), vector, self._needs.missed(bound, gpus))
 
     def _not_dominated(self, views: list[_View]) -> list[_View]:
         if not views:
