@@ -62,6 +62,9 @@ class Cut:
         return ServicePlan(self.shape, self.options)
 
 
+PHASES = (Phase.PREFILL, Phase.DECODE)
+"""Phases in the order in which least times have them."""
+
 Asked = tuple[Cut, int]
 """A cut and the sequences of a micro-batch."""
 
