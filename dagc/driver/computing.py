@@ -6,7 +6,7 @@ attention's part and its experts' part take, one after the other, and
     path  >= least of attention + least of experts
     busy  >= max(most of attention + least of experts, least of attention + most of experts)
 
-the sums over halves in the latter, the smaller half in the former. Sequences lie unevenly where dp does not divide
+both halves in the latter, the smaller half in the former. Sequences lie unevenly where dp does not divide
 them. No computation takes longer for fewer tokens, so the least is that of a rank, or an expert group, that has the
 fewer everywhere, and the most that of a rank with the more, or of a group with as many tokens as the mean. Sums of
 results count with the fewest terms that they may have, and not at all where experts are apart; there shared experts
@@ -62,13 +62,23 @@ class Computing:
         is_apart = np.array([cut.shape.form is not Form.SHARED for cut, _ in asked]).reshape(-1, 1, 1)
         of_attention, of_experts = attention[fewer, LEAST], experts[least, LEAST]
         path = np.where(is_apart, attention[fewer[..., 1], TRUNK], of_attention[:, :, 1]) + of_experts[:, :, 1]
-        busy, beside = attention[more, MOST].sum(axis=2), experts[most, MOST].sum(axis=2)
+        busy, beside = attention[more, MOST].sum(axis=2), self._fullest(experts[most])
         shared = np.maximum(busy + of_experts.sum(axis=2), of_attention.sum(axis=2) + beside)
         times = np.zeros((len(asked), len(PHASES), 4, self._layers + 1), dtype=np.int64)
         times[:, :, PATH, 1:] = times[:, :, COMPUTING, 1:] = path
         times[:, :, BUSY, 1:] = np.where(is_apart, busy, shared)
         times[:, :, BESIDE, 1:] = np.where(is_apart, beside, 0)
         return np.cumsum(times, axis=3)
+
+    def _fullest(self, experts: Picoseconds) -> Picoseconds:
+        """The experts' part of both halves on the rank with most, of rows of shape (..., halves, times, layers).
+
+        Where routing is skewed, the fullest rank of one half need not be that of the other.
+        """
+        if not self._facts.workload.is_skewed:
+            return experts[..., MOST, :].sum(axis=2)
+        first, last = (experts[:, :, half] for half in range(2))
+        return np.maximum(first[:, :, MOST] + last[:, :, LEAST], first[:, :, LEAST] + last[:, :, MOST])
 
     def _rows(self, cut: Cut, size: int, phase: Phase) -> tuple[tuple[int, int], ...]:
         """Rows of the larger and the smaller half: attention of fewer and of more, experts of least and of most."""

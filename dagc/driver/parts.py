@@ -46,7 +46,8 @@ LEAST, MOST, TRUNK = range(3)
 The experts' part has the first two."""
 
 _BELOW = 1.0 - 1e-9
-"""Tokens of experts are taken as so many less: theirs are sums that may be rounded in another order."""
+"""Tokens of experts, and then their products, are taken as so many less: sums that are rounded in another order must
+not come to one more tile, or to one more wave of tiles."""
 
 _NODES = 4
 """Nodes of the experts' part, each of which may be a picosecond less for that."""
@@ -116,7 +117,7 @@ class Parts:
         batch = Batch(part.phase, held, held, 1, 1.0, workload.prompt, float(workload.prompt))
         builder = TemplateBuilder("", stage.span)
         add_moe(builder, stage, batch, choice, beside=False)
-        nodes = [node for node in builder.nodes if _is_of_experts(node, part.apart)]
+        nodes = [_less(node) for node in builder.nodes if _is_of_experts(node, part.apart)]
         times = np.broadcast_to(self._time(nodes, part.in_exchange), (_copies(choice), count * size))
         times = times.reshape(-1, count, size)
         stored = part_stored(self.shapes, Part.EXPERTS)
@@ -209,6 +210,10 @@ def _mixing(kind: LayerKind) -> LayerKind:
 
 def _is_of_experts(node: Node, apart: bool) -> bool:
     return node.key.startswith("moe.experts.") or (node.key == "moe.aggregate" and not apart)
+
+
+def _less(node: Node) -> Node:
+    return replace(node, flops=node.flops * _BELOW, memory_bytes=node.memory_bytes * _BELOW)
 
 
 def _copies(choice: Choice) -> int:

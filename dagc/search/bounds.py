@@ -1,6 +1,6 @@
 """What no schedule of a candidate can undercut, from the least times of its layers.
 
-The least times (`dagc.timeline.least`) are those of one stage that holds all layers, for each number of sequences, with
+The least times (`dagc.timeline.least`, or `dagc.driver.computing` for a first bound) are those of one stage that holds all layers, for each number of sequences, with
 the durations that pricing gives. A candidate of any pipeline is bounded by them, because a layer's operators are the
 same in every stage; only communication depends on how a stage lies on nodes. Where stages may lie differently (a
 stage that is neither a part nor a multiple of a node, pools of their own) paths of computation alone count. With path
@@ -23,13 +23,13 @@ because how many run is a matter of memory.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from math import inf
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.engines.splits import split_layers
 from dagc.graph.priced import PICOSECONDS, Picoseconds
@@ -38,6 +38,11 @@ from dagc.plan.plan import Facts
 from dagc.plan.splits import split
 from dagc.search.candidate import Candidate, Form, ServicePlan, Shape
 from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
+
+PHASES = (Phase.PREFILL, Phase.DECODE)
+"""Phases in the order in which least times have them."""
+
+Figures = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +67,16 @@ class Cut:
         return ServicePlan(self.shape, self.options)
 
 
-PHASES = (Phase.PREFILL, Phase.DECODE)
-"""Phases in the order in which least times have them."""
-
 Asked = tuple[Cut, int]
 """A cut and the sequences of a micro-batch."""
 
-LeastTimes = Callable[[Asked, Phase], Picoseconds]
-"""Least times of a cut in a phase, as `dagc.timeline.least.least` has them."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeastTimes:
+    """Least times of cuts, shape (asked, phases, 4, layers + 1), and the place of each."""
+
+    index: dict[Asked, int]
+    rows: Picoseconds
 
 
 def cut_of(service: ServicePlan) -> Cut:
@@ -83,33 +90,44 @@ def cut_of(service: ServicePlan) -> Cut:
 class Bounds:
     """Bounds of candidates under the facts of one plan, whose model has shapes."""
 
-    def __init__(self, facts: Facts, times: LeastTimes) -> None:
+    def __init__(self, facts: Facts) -> None:
         shapes = facts.model.shapes()
         if shapes is None:
             raise ValueError("bounds need a model with shapes")
-        self._facts, self._layers, self._times = facts, shapes.layers, times
+        self._facts, self._layers = facts, shapes.layers
         self._ends = cache(self._stage_ends)
-
-    def of(self, candidate: Candidate) -> Bound:
-        """The bound of a candidate."""
-        workload, (first, last) = self._facts.workload, (candidate.services[0], candidate.services[-1])
-        entering, held = self._sequences(candidate)
-        ttft = self._prefill(first, -(-entering // first.shape.replicas))
-        start = sum(service.shape.gpus for service in candidate.services[:-1])
-        tpot = self._step(last, -(-held // last.shape.replicas), start) / workload.tokens_per_step
-        output = workload.output
-        if len(candidate.services) > 1:
-            rate = min(_over(entering, ttft), _over(candidate.batch, (output - 1) * tpot))
-        else:
-            rate = _over(candidate.batch, ttft + (output - 1) * tpot)
-        return Bound(ttft, tpot, output * rate)
 
     def asked(self, candidate: Candidate) -> Iterator[Asked]:
         """The least times that the bound of a candidate needs."""
         first, last = candidate.services[0], candidate.services[-1]
-        for service, sequences in zip((first, last), self._sequences(candidate), strict=True):
-            for size in _sizes(service, -(-sequences // service.shape.replicas)):
-                yield cut_of(service), size
+        entering, held = self._sequences(candidate)
+        runs = ((first, entering), (last, held))
+        for service, sequences in runs[:1] if first is last and entering == held else runs:
+            cut, sizes = cut_of(service), _sizes(service, -(-sequences // service.shape.replicas))
+            yield from ((cut, size) for size in dict.fromkeys((sizes.larger, sizes.smaller)))
+
+    def of(self, candidates: Sequence[Candidate], times: LeastTimes) -> tuple[Figures, Figures, Figures]:
+        """The bounds of candidates: TTFT, TPOT and throughput, each of shape (candidates,)."""
+        workload, runs = self._facts.workload, _Runs(times.index)
+        pairs = np.array([self._runs(candidate, runs) for candidate in candidates])
+        ttft, step = self._seconds(runs, times.rows)
+        ttft, tpot = ttft[pairs[:, 0]], step[pairs[:, 1]] / workload.tokens_per_step
+        entering = np.array([self._sequences(one)[0] for one in candidates])
+        batch = np.array([one.batch for one in candidates])
+        decoding = (workload.output - 1) * tpot
+        apart = np.minimum(_over(entering, ttft), _over(batch, decoding))
+        has_pools = np.array([len(one.services) > 1 for one in candidates])
+        return ttft, tpot, workload.output * np.where(has_pools, apart, _over(batch, ttft + decoding))
+
+    def _runs(self, candidate: Candidate, runs: _Runs) -> tuple[int, int]:
+        """The runs of the first and of the last service."""
+        first, last = candidate.services[0], candidate.services[-1]
+        entering, held = self._sequences(candidate)
+        prefill = runs.add(first, -(-entering // first.shape.replicas), self._lies_alike(first.shape, 0))
+        if first is last and entering == held:
+            return prefill, prefill
+        start = sum(service.shape.gpus for service in candidate.services[:-1])
+        return prefill, runs.add(last, -(-held // last.shape.replicas), self._lies_alike(last.shape, start))
 
     def _sequences(self, candidate: Candidate) -> tuple[int, int]:
         """Sequences of the whole deployment that enter at once, and that are decoded at least."""
@@ -118,31 +136,22 @@ class Bounds:
         first = candidate.services[0].shape
         return min(candidate.batch, first.replicas * first.attention.dp), 1
 
-    def _prefill(self, service: ServicePlan, sequences: int) -> float:
-        """Seconds of a prefill at least."""
-        sizes = _sizes(service, sequences)
-        times = {size: self._stages(service, size, Phase.PREFILL) for size in sizes}
-        first, last = times[max(sizes)][PATH], times[min(sizes)][PATH]
-        whole = _sum(times, sizes)
-        before, after = np.cumsum(first) - first, last.sum() - np.cumsum(last)
-        longest = int((before + np.maximum(whole[BUSY], first) + after).max())
-        return max(longest, _beside(service, whole)) / PICOSECONDS
-
-    def _step(self, service: ServicePlan, sequences: int, start: int) -> float:
-        """Seconds of a decode step at least, of a service that begins at a rank."""
-        sizes = _sizes(service, sequences)
-        times = {size: self._stages(service, size, Phase.DECODE, start) for size in sizes}
-        passed = max(int(stages[PATH].sum()) for stages in times.values())
-        whole = _sum(times, sizes)
-        return max(passed, int(whole[BUSY].max()), _beside(service, whole)) / PICOSECONDS
-
-    def _stages(self, service: ServicePlan, sequences: int, phase: Phase, start: int = 0) -> Picoseconds:
-        """Least times of each stage for one micro-batch, shape (4, stages)."""
-        shape = service.shape
-        times = np.diff(self._times((cut_of(service), sequences), phase)[:, self._ends(shape.stages, shape.layers)])
-        if not self._lies_alike(shape, start):
-            times[PATH] = times[COMPUTING]
-        return times
+    def _seconds(self, runs: _Runs, rows: Picoseconds) -> tuple[Figures, Figures]:
+        """Seconds of a prefill, and of a decode step, of each run at least; of runs with the same stages at once."""
+        found = np.zeros((2, len(runs.found)))
+        for (stages, layers), members in runs.by_stages.items():
+            numbers = np.array([runs.found[i] for i in members])
+            larger, many, smaller, few, is_alike, is_one_pool = numbers.T
+            ends = self._ends(stages, layers)
+            for at, work in enumerate((_prefill, _step)):
+                high, low = (np.diff(rows[one, at][:, :, ends]) for one in (larger, smaller))
+                for times in (high, low):
+                    times[:, PATH] = np.where(is_alike[:, None] > 0, times[:, PATH], times[:, COMPUTING])
+                whole = many[:, None, None] * high + few[:, None, None] * low
+                beside = whole[:, BESIDE]
+                busy = np.where(is_one_pool > 0, beside.sum(axis=1), beside.max(axis=1))
+                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), busy) / PICOSECONDS
+        return found[0], found[1]
 
     def _lies_alike(self, shape: Shape, start: int) -> bool:
         """Whether every stage lies on nodes as one that holds all layers and begins with a node."""
@@ -164,23 +173,66 @@ class Bounds:
         return ends
 
 
-def _sum(times: dict[int, Picoseconds], sizes: Counter[int]) -> Picoseconds:
-    """Over all micro-batches."""
-    return sum((count * times[size] for size, count in sizes.items()), np.zeros((4, 1), dtype=np.int64))
+class _Sizes(NamedTuple):
+    """Sequences of micro-batches, of which there are two numbers at most, and how many have each."""
+
+    larger: int
+    many: int
+    smaller: int
+    few: int
 
 
-def _beside(service: ServicePlan, whole: Picoseconds) -> int:
-    """Picoseconds of the busiest pool of experts."""
-    busy = whole[BESIDE]
-    return int(busy.sum() if service.shape.form is Form.BESIDE_REPLICA else busy.max())
+@dataclass(slots=True)
+class _Runs:
+    """Services with the sequences that they run, each once.
+
+    Of each is `found` where the times of its larger micro-batches are, how many it has, both of the smaller ones,
+    whether it lies alike (`Bounds._lies_alike`) and whether one pool of experts serves all its stages. Services are
+    known by who they are: those who run them hold them.
+    """
+
+    index: dict[Asked, int]
+    found: list[tuple[int, int, int, int, bool, bool]] = field(
+        default_factory=list["tuple[int, int, int, int, bool, bool]"]
+    )
+    by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = field(
+        default_factory=dict["tuple[int, tuple[int, ...] | None]", list[int]]
+    )
+    _known: dict[tuple[int, int, bool], int] = field(default_factory=dict["tuple[int, int, bool]", int])
+
+    def add(self, service: ServicePlan, sequences: int, is_alike: bool) -> int:
+        """The number of a run."""
+        key = id(service), sequences, is_alike
+        if key not in self._known:
+            number = self._known[key] = len(self.found)
+            shape, cut, sizes = service.shape, cut_of(service), _sizes(service, sequences)
+            larger, smaller = self.index[cut, sizes.larger], self.index[cut, sizes.smaller]
+            is_one_pool = shape.form is Form.BESIDE_REPLICA
+            self.found.append((larger, sizes.many, smaller, sizes.few, is_alike, is_one_pool))
+            self.by_stages.setdefault((shape.stages, shape.layers), []).append(number)
+        return self._known[key]
 
 
-def _sizes(service: ServicePlan, sequences: int) -> Counter[int]:
+def _prefill(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
+    """Picoseconds of a prefill: paths of the first and the last micro-batch, and busy with all, shape (runs, stages)."""
+    before = np.cumsum(larger, axis=1) - larger
+    after = smaller.sum(axis=1, keepdims=True) - np.cumsum(smaller, axis=1)
+    return (before + np.maximum(busy, larger) + after).max(axis=1)
+
+
+def _step(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
+    """Picoseconds of a decode step."""
+    passed = np.maximum(larger.sum(axis=1), smaller.sum(axis=1))
+    return np.maximum(passed, busy.max(axis=1))
+
+
+def _sizes(service: ServicePlan, sequences: int) -> _Sizes:
     """How many micro-batches there are of each number of sequences."""
     sequences = max(1, sequences)
     count = max(1, min(service.options.micro or service.shape.stages, sequences))
-    return Counter(split(sequences, count))
+    each, rest = divmod(sequences, count)
+    return _Sizes(each + 1, rest, each, count - rest) if rest else _Sizes(each, count, each, 0)
 
 
-def _over(amount: float, seconds: float) -> float:
-    return amount / seconds if seconds > 0 else inf
+def _over(amount: npt.NDArray[np.int64], seconds: Figures) -> Figures:
+    return np.divide(amount, seconds, out=np.full(len(seconds), np.inf), where=seconds > 0)
