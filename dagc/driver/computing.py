@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from dagc.catalog.model import FfnKind
-from dagc.driver.parts import LEAST, MOST, TRUNK, AttentionPart, ExpertsPart, Parts
+from dagc.driver.parts import LEAST, MOST, SUMS, TRUNK, AttentionPart, ExpertsPart, Parts
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
@@ -52,7 +52,7 @@ class Computing:
         self._facts, self._layers = facts, layers
         self._has_experts = any(kind.ffn is FfnKind.MOE for kind in shapes.layer_kinds())
         self._attention: _Rows[AttentionPart, int] = _Rows(parts.attention, (3, layers))
-        self._experts: _Rows[ExpertsPart, float] = _Rows(parts.experts, (2, layers))
+        self._experts: _Rows[ExpertsPart, float] = _Rows(parts.experts, (3, layers))
 
     def least(self, asked: Sequence[Asked]) -> Picoseconds:
         """Least times of cuts, shape (asked, phases, 4, layers + 1), as `dagc.timeline.least.least` has them."""
@@ -60,10 +60,11 @@ class Computing:
         fewer, more, least, most = np.moveaxis(rows, 2, 0)
         attention, experts = self._attention.times(), self._experts.times()
         is_apart = np.array([cut.shape.form is not Form.SHARED for cut, _ in asked]).reshape(-1, 1, 1)
-        of_attention, of_experts = attention[fewer, LEAST], experts[least, LEAST]
+        of_attention, sums = attention[fewer, LEAST], experts[least, SUMS]
+        of_experts = experts[least, LEAST] + sums
         path = np.where(is_apart, attention[fewer[..., 1], TRUNK], of_attention[:, :, 1]) + of_experts[:, :, 1]
         busy, beside = attention[more, MOST].sum(axis=2), self._fullest(experts[most])
-        shared = np.maximum(busy + of_experts.sum(axis=2), of_attention.sum(axis=2) + beside)
+        shared = np.maximum(busy + of_experts.sum(axis=2), (of_attention + sums).sum(axis=2) + beside)
         times = np.zeros((len(asked), len(PHASES), 4, self._layers + 1), dtype=np.int64)
         times[:, :, PATH, 1:] = times[:, :, COMPUTING, 1:] = path
         times[:, :, BUSY, 1:] = np.where(is_apart, busy, shared)

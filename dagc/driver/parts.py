@@ -43,7 +43,11 @@ from dagc.syntax.tree import AxisKind
 
 LEAST, MOST, TRUNK = range(3)
 """Rows of times of attention's part: of the rank with least and with most to do, and the least but for shared experts.
-The experts' part has the first two."""
+"""
+
+SUMS = 2
+"""The experts' part has in its last row what sums of results take at least, which the others leave out: the rank with
+the most tokens of experts need not be the one with the most sums."""
 
 _BELOW = 1.0 - 1e-9
 """Tokens of experts, and then their products, are taken as so many less: sums that are rounded in another order must
@@ -102,9 +106,9 @@ class Parts:
         return np.stack([mixers[_mixing(kind)] + others[kind.ffn] for kind in kinds], axis=2)
 
     def experts(self, part: ExpertsPart, tokens: Sequence[float]) -> Picoseconds:
-        """Times of the experts' part for expert groups of so many tokens, `LEAST` and `MOST`, 0 in layers without.
+        """Times of the experts' part for expert groups of so many tokens, 0 in layers without.
 
-        Shape (tokens, 2, layers). Weights with scales of their own count as more experts that are hit, but as no more
+        `LEAST`, `MOST` and `SUMS`, shape (tokens, 3, layers). Weights with scales of their own count as more experts that are hit, but as no more
         than there are; as that is known of the largest group alone, times are less by the scales' share.
         """
         is_moe = np.array([kind.ffn is FfnKind.MOE for kind in self.shapes.layer_kinds()])
@@ -117,13 +121,17 @@ class Parts:
         batch = Batch(part.phase, held, held, 1, 1.0, workload.prompt, float(workload.prompt))
         builder = TemplateBuilder("", stage.span)
         add_moe(builder, stage, batch, choice, beside=False)
-        nodes = [_less(node) for node in builder.nodes if _is_of_experts(node, part.apart)]
-        times = np.broadcast_to(self._time(nodes, part.in_exchange), (_copies(choice), count * size))
-        times = times.reshape(-1, count, size)
+        nodes = [_less(node) for node in builder.nodes]
+        products = [node for node in nodes if node.key.startswith("moe.experts.")]
+        sums = [node for node in nodes if node.key == "moe.aggregate" and not part.apart]
+        times = [self._time(some, part.in_exchange) for some in (products, sums)]
+        shape = (_copies(choice), count, size)
+        held, summed = (np.broadcast_to(one, (shape[0], count * size)).reshape(shape) for one in times)
+        ends = np.stack([held.min(axis=2), held.max(axis=2), summed.min(axis=2)], axis=1)
         stored = part_stored(self.shapes, Part.EXPERTS)
-        ends = np.stack([times.min(axis=2), times.max(axis=2)], axis=1) * (stored.dtype.bytes / stored.bytes)
-        found = np.zeros((count, 2, len(is_moe)), dtype=np.int64)
-        found[:, :, is_moe] = np.maximum(np.floor(ends) - _NODES, 0).transpose(2, 1, 0)
+        least = np.floor(ends * (stored.dtype.bytes / stored.bytes)) - _NODES
+        found = np.zeros((count, 3, len(is_moe)), dtype=np.int64)
+        found[:, :, is_moe] = np.maximum(least, 0).transpose(2, 1, 0)
         return found
 
     def _mixers(self, part: AttentionPart, sequences: Sequence[int], kind: LayerKind) -> Picoseconds:
@@ -206,10 +214,6 @@ def _layout(*factors: tuple[AxisKind, int]) -> Layout:
 def _mixing(kind: LayerKind) -> LayerKind:
     """The kind without its feed-forward part."""
     return replace(kind, ffn=FfnKind.NONE)
-
-
-def _is_of_experts(node: Node, apart: bool) -> bool:
-    return node.key.startswith("moe.experts.") or (node.key == "moe.aggregate" and not apart)
 
 
 def _less(node: Node) -> Node:
