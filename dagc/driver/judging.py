@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from dagc.cost.holding import Holding
 from dagc.cost.weights import weight_bytes
+from dagc.driver.computing import Computing
 from dagc.driver.pricing import Pricer, Refused, weighed
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.figures import FIGURES
-from dagc.search.bounds import Asked, Cut
+from dagc.search.bounds import PHASES, Asked, Cut
 from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
 from dagc.search.content import content_key
 from dagc.search.spelling import spell
@@ -36,6 +39,7 @@ class Judge:
     pricer: Pricer
     _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
     _cuts: dict[Cut, Plan] = field(default_factory=dict[Cut, Plan], repr=False)
+    _computing: Computing | None = field(default=None, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return judge_of, (self.pricer.facts,)
@@ -53,16 +57,26 @@ class Judge:
         assert isinstance(plan, Plan)
         return _verdict(plan, found)
 
-    def least(self, asked: Sequence[Asked]) -> list[dict[Phase, Picoseconds]]:
-        """Least times of cuts by phase, each of a micro-batch of so many sequences, wherever none is slowed."""
+    def computing(self, asked: Sequence[Asked]) -> Picoseconds:
+        """What layers of cuts compute at least, shape (asked, phases, 4, layers + 1), as `least` has them."""
+        if self._computing is None:
+            self._computing = Computing(self.pricer.facts)
+        return self._computing.least(asked)
+
+    def least(self, asked: Sequence[Asked]) -> list[Picoseconds]:
+        """Least times of cuts, each of a micro-batch of so many sequences, wherever no rank is slowed.
+
+        Each has shape (phases, 4, layers + 1), phases as in `dagc.search.bounds.PHASES`.
+        """
         return [self._least(cut, sequences) for cut, sequences in asked]
 
-    def _least(self, cut: Cut, sequences: int) -> dict[Phase, Picoseconds]:
+    def _least(self, cut: Cut, sequences: int) -> Picoseconds:
         """A static batch of one micro-batch on one stage of all layers."""
         plan, facts = self._cut_plan(cut), self.pricer.facts
         workload = replace(facts.workload, batch=sequences, concurrency=None)
         facts = replace(facts, workload=workload, cluster=replace(facts.cluster, slowed=()))
-        return self.pricer.least(replace(plan, facts=facts))
+        times = self.pricer.least(replace(plan, facts=facts))
+        return np.stack([times[phase] for phase in PHASES])
 
     def _cut_plan(self, cut: Cut) -> Plan:
         """The plan of a cut, for whatever number of sequences."""

@@ -1,10 +1,11 @@
 """What no schedule of a candidate can undercut, from the least times of its layers.
 
-The least times (`dagc.timeline.least`) are those of one stage that holds all layers, for each number of sequences, with
-the durations that pricing gives. A candidate of any pipeline is bounded by them, because a layer's operators are the
-same in every stage; only communication depends on how a stage lies on nodes. Where stages may lie differently (a
-stage that is neither a part nor a multiple of a node, pools of their own) paths of computation alone count. With path
-and busy of stage s for micro-batch b so found:
+The least times (`dagc.timeline.least`, or `dagc.driver.computing` for a first bound) are those of one stage that holds
+all layers, for each number of sequences, with the durations that pricing gives. A candidate of any pipeline is bounded
+by them, because a layer's operators are the same in every stage; only communication depends on how a stage lies on
+nodes, which the rank of a node at which it begins tells. Where that does not tell it (stages whose ranks an engine
+deals out, pools of their own in a pipeline) paths of computation alone count, as they do in a first bound. With path and
+busy of stage s for micro-batch b so found:
 
     TTFT >= max over s of (sum over stages before s of path of the first b) + max(sum over b of busy, path)
                         + (sum over stages after s of path of the last b)
@@ -23,13 +24,13 @@ because how many run is a matter of memory.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from math import inf
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.engines.splits import split_layers
 from dagc.graph.priced import PICOSECONDS, Picoseconds
@@ -39,14 +40,20 @@ from dagc.plan.splits import split
 from dagc.search.candidate import Candidate, Form, ServicePlan, Shape
 from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
 
+PHASES = (Phase.PREFILL, Phase.DECODE)
+"""Phases in the order in which least times have them."""
+
+Figures = npt.NDArray[np.float64]
+Figure = TypeVar("Figure", float, Figures)
+
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """Seconds that a candidate takes at least, and output tokens a second that it yields at most."""
+class Bound(Generic[Figure]):
+    """Seconds that a candidate takes at least, and output tokens a second that it yields at most; or those of many."""
 
-    ttft: float
-    tpot: float
-    throughput: float
+    ttft: Figure
+    tpot: Figure
+    throughput: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,17 @@ class Cut:
 Asked = tuple[Cut, int]
 """A cut and the sequences of a micro-batch."""
 
-LeastTimes = Callable[[Asked, Phase], Picoseconds]
-"""Least times of a cut in a phase, as `dagc.timeline.least.least` has them."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeastTimes:
+    """Least times of cuts, shape (asked, phases, 4, layers + 1), and the place of each."""
+
+    index: dict[Asked, int]
+    rows: Picoseconds
+
+
+Placed = tuple[ServicePlan, int, int]
+"""A service, the batch of the deployment, and the rank at which the service begins."""
 
 
 def cut_of(service: ServicePlan, begin: int = 0) -> Cut:
@@ -82,54 +98,33 @@ def cut_of(service: ServicePlan, begin: int = 0) -> Cut:
 
 
 class Bounds:
-    """Bounds of candidates under the facts of one plan, whose model has shapes."""
+    """Bounds of services under the facts of one plan, whose model has shapes; by computation alone where `is_first`."""
 
-    def __init__(self, facts: Facts, times: LeastTimes) -> None:
+    def __init__(self, facts: Facts, *, is_first: bool = False) -> None:
         shapes = facts.model.shapes()
         if shapes is None:
             raise ValueError("bounds need a model with shapes")
-        self._facts, self._layers, self._times = facts, shapes.layers, times
+        self._facts, self._layers, self._is_first = facts, shapes.layers, is_first
         self._ends = cache(self._stage_ends)
 
-    def of(self, candidate: Candidate) -> Bound:
-        """The bound of a candidate."""
-        first, last = candidate.services[0], candidate.services[-1]
-        start = sum(service.shape.gpus for service in candidate.services[:-1])
-        ttft, tpot = self.ttft(first, candidate.batch), self.tpot(last, candidate.batch, start)
-        if len(candidate.services) > 1:
-            return Bound(ttft, tpot, self.pair_rate(first, candidate.batch, ttft, tpot))
-        output = self._facts.workload.output
-        return Bound(ttft, tpot, output * _over(candidate.batch, ttft + (output - 1) * tpot))
+    def asked(self, placed: Placed) -> Iterator[Asked]:
+        """The least times that the bounds of a service need."""
+        service, batch, start = placed
+        begins = dict.fromkeys(self._begins(service.shape, start) or (0,))
+        for sequences in dict.fromkeys((self.entering(service, batch), self._held(batch))):
+            sizes = _sizes(service, -(-sequences // service.shape.replicas))
+            for size in dict.fromkeys((sizes.larger, sizes.smaller)):
+                yield from ((cut_of(service, begin), size) for begin in begins)
 
-    def ttft(self, service: ServicePlan, batch: int) -> float:
-        """Seconds until the first token at least."""
-        return self._prefill(service, -(-self._entering(service, batch) // service.shape.replicas))
+    def seconds(self, services: Sequence[Placed], times: LeastTimes) -> Figures:
+        """TTFT of services that prefill, and TPOT of services that decode, at least; shape (2, services)."""
+        runs = _Runs(times.index)
+        pairs = np.array([self._runs(one, runs) for one in services])
+        prefill, step = self._seconds(runs, times.rows)
+        return np.stack([prefill[pairs[:, 0]], step[pairs[:, 1]] / self._facts.workload.tokens_per_step])
 
-    def tpot(self, service: ServicePlan, batch: int, start: int) -> float:
-        """Seconds of an output token at least, of a service that begins at a rank."""
-        held = -(-self._held(batch) // service.shape.replicas)
-        return self._step(service, held, start) / self._facts.workload.tokens_per_step
-
-    def pair_rate(self, prefill: ServicePlan, batch: int, ttft: float, tpot: float) -> float:
-        """Output tokens a second at most, of a prefill service beside a decode service of these seconds."""
-        output = self._facts.workload.output
-        return output * min(_over(self._entering(prefill, batch), ttft), _over(batch, (output - 1) * tpot))
-
-    def asked(self, candidate: Candidate) -> Iterator[Asked]:
-        """The least times that the bound of a candidate needs."""
-        start = sum(service.shape.gpus for service in candidate.services[:-1])
-        yield from self.asked_of(candidate.services[0], candidate.batch, Phase.PREFILL)
-        yield from self.asked_of(candidate.services[-1], candidate.batch, Phase.DECODE, start)
-
-    def asked_of(self, service: ServicePlan, batch: int, phase: Phase, start: int = 0) -> Iterator[Asked]:
-        """The least times that the bound of a service needs in one phase, where it begins at a rank."""
-        sequences = self._entering(service, batch) if phase is Phase.PREFILL else self._held(batch)
-        for size in _sizes(service, -(-sequences // service.shape.replicas)):
-            for begin in dict.fromkeys(self._begins(service.shape, start) or (0,)):
-                yield cut_of(service, begin), size
-
-    def _entering(self, service: ServicePlan, batch: int) -> int:
-        """Sequences that enter at once in the whole deployment."""
+    def entering(self, service: ServicePlan, batch: int) -> int:
+        """Sequences that enter at once in the whole deployment, where a service prefills."""
         if self._facts.workload.concurrency is None:
             return batch
         return min(batch, service.shape.replicas * service.shape.attention.dp)
@@ -138,40 +133,37 @@ class Bounds:
         """Sequences that are decoded at least."""
         return batch if self._facts.workload.concurrency is None else 1
 
-    def _prefill(self, service: ServicePlan, sequences: int) -> float:
-        """Seconds of a prefill at least."""
-        sizes = _sizes(service, sequences)
-        times = {size: self._stages(service, size, Phase.PREFILL) for size in sizes}
-        first, last = times[max(sizes)][PATH], times[min(sizes)][PATH]
-        whole = _sum(times, sizes)
-        before, after = np.cumsum(first) - first, last.sum() - np.cumsum(last)
-        longest = int((before + np.maximum(whole[BUSY], first) + after).max())
-        return max(longest, _beside(service, whole)) / PICOSECONDS
+    def _runs(self, placed: Placed, runs: _Runs) -> tuple[int, int]:
+        """The runs of a service in both phases."""
+        service, batch, start = placed
+        begins, replicas = self._begins(service.shape, start), service.shape.replicas
+        entering, held = self.entering(service, batch), self._held(batch)
+        prefill = runs.add(service, -(-entering // replicas), begins)
+        return prefill, prefill if entering == held else runs.add(service, -(-held // replicas), begins)
 
-    def _step(self, service: ServicePlan, sequences: int, start: int) -> float:
-        """Seconds of a decode step at least, of a service that begins at a rank."""
-        sizes = _sizes(service, sequences)
-        times = {size: self._stages(service, size, Phase.DECODE, start) for size in sizes}
-        passed = max(int(stages[PATH].sum()) for stages in times.values())
-        whole = _sum(times, sizes)
-        return max(passed, int(whole[BUSY].max()), _beside(service, whole)) / PICOSECONDS
-
-    def _stages(self, service: ServicePlan, sequences: int, phase: Phase, start: int = 0) -> Picoseconds:
-        """Least times of each stage for one micro-batch, shape (4, stages)."""
-        shape = service.shape
-        ends, begins = self._ends(shape.stages, shape.layers), self._begins(shape, start)
-        if begins is None:
-            times = np.diff(self._times((cut_of(service), sequences), phase)[:, ends])
-            times[PATH] = times[COMPUTING]
-            return times
-        each = {begin: self._times((cut_of(service, begin), sequences), phase) for begin in dict.fromkeys(begins)}
-        return np.stack(
-            [each[begin][:, b] - each[begin][:, a] for begin, a, b in zip(begins, ends, ends[1:], strict=False)], axis=1
-        )
+    def _seconds(self, runs: _Runs, rows: Picoseconds) -> tuple[Figures, Figures]:
+        """Seconds of a prefill, and of a decode step, of each run at least; of runs with the same stages at once."""
+        found = np.zeros((2, len(runs.found)))
+        for (stages, layers), members in runs.by_stages.items():
+            group, ends = [runs.found[i] for i in members], np.array(self._ends(stages, layers))
+            counts = np.array([(run.many, run.few) for run in group])[:, :, None, None]
+            is_placed, is_one_pool = np.array([(run.is_placed, run.is_one_pool) for run in group]).T
+            for at, work in enumerate((_prefill, _step)):
+                high, low = (
+                    _stages(rows[:, at], np.array(places), ends, is_placed)
+                    for places in ([run.larger for run in group], [run.smaller for run in group])
+                )
+                whole = counts[:, 0] * high + counts[:, 1] * low
+                beside = whole[:, BESIDE]
+                busy = np.where(is_one_pool, beside.sum(axis=1), beside.max(axis=1))
+                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), busy) / PICOSECONDS
+        return found[0], found[1]
 
     def _begins(self, shape: Shape, start: int) -> tuple[int, ...] | None:
-        """The rank of its node at which each stage begins; None where that does not tell how a stage lies."""
+        """The rank of its node at which each stage begins; None where that is not known to tell how a stage lies."""
         node, stages = self._facts.cluster.gpus_per_node, shape.stages
+        if self._is_first:
+            return None
         if stages == 1 and shape.form is not Form.BESIDE_REPLICA:
             return (start % node,)
         if shape.form is Form.SHARED and self._facts.engine is None:
@@ -188,23 +180,88 @@ class Bounds:
         return ends
 
 
-def _sum(times: dict[int, Picoseconds], sizes: Counter[int]) -> Picoseconds:
-    """Over all micro-batches."""
-    return sum((count * times[size] for size, count in sizes.items()), np.zeros((4, 1), dtype=np.int64))
+class _Sizes(NamedTuple):
+    """Sequences of micro-batches, of which there are two numbers at most, and how many have each."""
+
+    larger: int
+    many: int
+    smaller: int
+    few: int
 
 
-def _beside(service: ServicePlan, whole: Picoseconds) -> int:
-    """Picoseconds of the busiest pool of experts."""
-    busy = whole[BESIDE]
-    return int(busy.sum() if service.shape.form is Form.BESIDE_REPLICA else busy.max())
+class _Run(NamedTuple):
+    """What one service runs: where the least times of its larger micro-batches are, stage by stage, how many it has, and
+    both of the smaller ones; whether these are of the stage's place, and whether one pool of experts serves all stages.
+    """
+
+    larger: tuple[int, ...]
+    many: int
+    smaller: tuple[int, ...]
+    few: int
+    is_placed: bool
+    is_one_pool: bool
 
 
-def _sizes(service: ServicePlan, sequences: int) -> Counter[int]:
+@dataclass(slots=True)
+class _Runs:
+    """Services with the sequences that they run, each once; `by_stages` has the numbers of those that are cut alike.
+
+    Services are known by who they are: those who run them hold them.
+    """
+
+    index: dict[Asked, int]
+    found: list[_Run] = field(default_factory=list[_Run])
+    by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = field(
+        default_factory=dict["tuple[int, tuple[int, ...] | None]", list[int]]
+    )
+    _known: dict[object, int] = field(default_factory=dict[object, int])
+
+    def add(self, service: ServicePlan, sequences: int, begins: tuple[int, ...] | None) -> int:
+        """The number of a run."""
+        key = id(service), sequences, begins
+        if key not in self._known:
+            number = self._known[key] = len(self.found)
+            shape, sizes = service.shape, _sizes(service, sequences)
+            cuts = {begin: cut_of(service, begin) for begin in begins or (0,)}
+            places = [cuts[begin] for begin in begins or (0,) * shape.stages]
+            larger, smaller = (tuple(self.index[cut, size] for cut in places) for size in (sizes.larger, sizes.smaller))
+            is_one_pool = shape.form is Form.BESIDE_REPLICA
+            self.found.append(_Run(larger, sizes.many, smaller, sizes.few, begins is not None, is_one_pool))
+            self.by_stages.setdefault((shape.stages, shape.layers), []).append(number)
+        return self._known[key]
+
+
+def _stages(
+    rows: Picoseconds, places: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], is_placed: npt.NDArray[np.bool_]
+) -> Picoseconds:
+    """Least times of the layers of each stage, shape (runs, 4, stages); `places` has shape (runs, stages)."""
+    kinds, where = np.arange(rows.shape[1])[:, None], places[:, None, :]
+    times = rows[where, kinds, ends[1:]] - rows[where, kinds, ends[:-1]]
+    times[:, PATH] = np.where(is_placed[:, None], times[:, PATH], times[:, COMPUTING])
+    return times
+
+
+def _prefill(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
+    """Picoseconds of a prefill: paths of the first and the last micro-batch, and busy with all, shape (runs, stages)."""
+    before = np.cumsum(larger, axis=1) - larger
+    after = smaller.sum(axis=1, keepdims=True) - np.cumsum(smaller, axis=1)
+    return (before + np.maximum(busy, larger) + after).max(axis=1)
+
+
+def _step(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
+    """Picoseconds of a decode step."""
+    passed = np.maximum(larger.sum(axis=1), smaller.sum(axis=1))
+    return np.maximum(passed, busy.max(axis=1))
+
+
+def _sizes(service: ServicePlan, sequences: int) -> _Sizes:
     """How many micro-batches there are of each number of sequences."""
     sequences = max(1, sequences)
     count = max(1, min(service.options.micro or service.shape.stages, sequences))
-    return Counter(split(sequences, count))
+    each, rest = divmod(sequences, count)
+    return _Sizes(each + 1, rest, each, count - rest) if rest else _Sizes(each, count, each, 0)
 
 
-def _over(amount: float, seconds: float) -> float:
-    return amount / seconds if seconds > 0 else inf
+def rate(amount: npt.NDArray[np.int64], seconds: Figures) -> Figures:
+    """An amount a second; without an end where it takes no time."""
+    return np.divide(amount, seconds, out=np.full(len(seconds), np.inf), where=seconds > 0)

@@ -14,8 +14,9 @@ that closing it closes them, and counts them once. A pair that was priced tells 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -23,14 +24,15 @@ import numpy as np
 
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Asked, Bound, Bounds
+from dagc.search.bounding import Bounding
+from dagc.search.bounds import Bound, rate
 from dagc.search.candidate import Candidate, ServicePlan
 from dagc.search.found import Tally
-from dagc.search.front import Front
+from dagc.search.front import Front, Vectors
 from dagc.search.lines import Half, Level, Line
 from dagc.search.needs import Miss, Needs
-from dagc.search.table import places_of, vector_of
-from dagc.search.verdict import Vector, Verdict
+from dagc.search.table import by_promise, vectors_of
+from dagc.search.verdict import Verdict
 
 ROUND = 64
 """Bounds and prices that are asked for at once."""
@@ -40,18 +42,18 @@ ROUND = 64
 class Means:
     """What a search of pairs is done with.
 
-    `judge` prices pairs and takes note of them; `learn` works out least times that bounds ask for; `share` gives the
-    share of its device that the fullest GPU of a service holds; `front`, `tally` and `nearest_miss` are what is known.
+    `judge` prices pairs and takes note of them; `share` gives the share of its device that the fullest GPU of a service
+    holds; `front`, `tally` and `nearest_miss` are what is known, `room` how many more may be priced.
     """
 
     facts: Facts
-    bounds: Bounds
+    bounding: Bounding
     judge: Callable[[Sequence[Candidate]], Sequence[Verdict]]
-    learn: Callable[[Iterable[Asked]], None]
     share: Callable[[ServicePlan, int], float]
     front: Front
     tally: Tally
     nearest_miss: Callable[[], float | None]
+    room: Callable[[], int]
 
 
 class Node(NamedTuple):
@@ -64,13 +66,11 @@ class Node(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What is known of the pair at a node, from the seconds of its services."""
+    """The pair at a node, and what it misses at least."""
 
     node: Node
     prefill: Half
     decode: Half
-    seconds: tuple[float, float]
-    vector: Vector
     miss: Miss | None
 
 
@@ -78,11 +78,15 @@ class Pairs:
     """Pairs of services under one batch. `number` is how many there are of those that fit by their weights."""
 
     def __init__(
-        self, means: Means, gpus: int, batch: int, prefill: Iterable[ServicePlan], decode: Iterable[ServicePlan]
+        self, means: Means, gpus: int, batch: int, prefill: Sequence[ServicePlan], decode: Sequence[ServicePlan]
     ) -> None:
         self._means, self._batch = means, batch
-        self._needs = Needs(means.facts.requirements, means.facts.workload)
-        self._services = {Phase.PREFILL: _by_gpus(prefill), Phase.DECODE: _by_gpus(decode)}
+        needs = Needs(means.facts.requirements, means.facts.workload)
+        self._missed = lru_cache(maxsize=1 << 16)(lambda gpus, *bound: needs.missed(Bound(*bound), gpus))
+        self._services = {
+            phase: _by_gpus(services, means.bounding.first([(one, batch, 0) for one in services])[row].tolist())
+            for row, (phase, services) in enumerate(((Phase.PREFILL, prefill), (Phase.DECODE, decode)))
+        }
         self._lines: dict[tuple[Phase, int, int], Line] = {}
         self._shares: dict[ServicePlan, float] = {}
         self._priced: set[tuple[int, int]] = set()
@@ -90,38 +94,39 @@ class Pairs:
         cells = [(p, d) for p, d in product(sorted(first), sorted(second)) if p + d <= gpus]
         self.number = sum(len(first[p]) * len(second[d]) for p, d in cells)
         self._open = [Node(p, d, 0, 0) for p, d in cells]
-        self._views: dict[Node, _View] = {}
         self._missing: list[tuple[Node, str]] = []
         self._closed = 0
         self._ahead: defaultdict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set[tuple[int, int]])
 
     def round(self) -> bool:
         """Close what may be closed, and work on the most promising of the rest; whether any was left."""
-        views = self._not_dominated(self._seen())
-        for view in views:
-            if view.miss:
-                self._missing.append((view.node, self._name(view.miss)))
-        views = [view for view in views if not view.miss]
-        self._open = [view.node for view in views]
-        if views:
-            places = places_of(np.array([view.vector for view in views]))
-            order: list[int] = np.argsort(places, kind="stable").tolist()
-            self._work([views[i] for i in order])
-        return bool(views)
+        views, vectors = self._seen()
+        is_fallen = self._means.front.dominated(vectors)
+        for i in np.flatnonzero(is_fallen).tolist():
+            self._close(views[i].node)
+        for i in np.flatnonzero(~is_fallen).tolist():
+            if (miss := views[i].miss) is not None:
+                is_fallen[i] = True
+                self._missing.append((views[i].node, miss.name))
+        left: list[int] = np.flatnonzero(~is_fallen).tolist()
+        self._open = [views[i].node for i in left]
+        order: list[int] = by_promise(vectors[left]).tolist()
+        self._work([views[left[i]] for i in order])
+        return bool(left)
 
     def nearest_round(self) -> bool:
         """The same of pairs that miss a requirement: closed is what misses by more than the nearest candidate."""
         self._open += [node for node, _ in self._missing]
         self._missing = []
+        views, _ = self._seen()
         limit = self._means.nearest_miss()
-        views = self._seen()
-        for view in views:
-            if limit is not None and view.miss and view.miss.miss > limit:
-                self._close(view.node, self._name(view.miss))
-        views = [view for view in views if limit is None or view.miss is None or view.miss.miss <= limit]
-        self._open = [view.node for view in views]
-        self._work(sorted(views, key=lambda view: view.miss.miss if view.miss else 0.0))
-        return bool(views)
+        far = [view for view in views if limit is not None and view.miss and view.miss.miss > limit]
+        for view in far:
+            self._close(view.node, view.miss.name if view.miss else None)
+        left = [view for view in views if view not in far]
+        self._open = [view.node for view in left]
+        self._work(sorted(left, key=lambda view: view.miss.miss if view.miss else 0.0))
+        return bool(left)
 
     def finish(self) -> None:
         """Count as decided what misses a requirement, and with what does not fit the pairs that never had a node."""
@@ -132,34 +137,22 @@ class Pairs:
 
     # What is known
 
-    def _seen(self) -> list[_View]:
-        """The pairs at the open nodes; a node past the end of a line has none."""
-        known, self._views = self._views, {}
-        for node in self._open:
-            one, other = self._prefill(node).at(node.first), self._decode(node).at(node.second)
-            if one is None or other is None:
-                continue
-            view = known.get(node)
-            if view is None or (view.prefill, view.decode, view.seconds) != (one, other, (one.seconds, other.seconds)):
-                view = self._view(node, one, other)
-            self._views[node] = view
-        return list(self._views.values())
-
-    def _view(self, node: Node, one: Half, other: Half) -> _View:
-        facts, gpus = self._means.facts, node.prefill_gpus + node.decode_gpus
-        rate = self._means.bounds.pair_rate(one.service, self._batch, one.seconds, other.seconds)
-        bound = Bound(one.seconds, other.seconds, rate)
-        vector = vector_of(bound, gpus, facts.cluster.usd_per_gpu_second)
-        return _View(node, one, other, (one.seconds, other.seconds), vector, self._needs.missed(bound, gpus))
-
-    def _not_dominated(self, views: list[_View]) -> list[_View]:
-        if not views:
-            return []
-        fallen: list[bool] = self._means.front.dominated(np.array([view.vector for view in views])).tolist()
-        for view, is_fallen in zip(views, fallen, strict=True):
-            if is_fallen:
-                self._close(view.node)
-        return [view for view, is_fallen in zip(views, fallen, strict=True) if not is_fallen]
+    def _seen(self) -> tuple[list[_View], Vectors]:
+        """The pairs at the open nodes, and their bounds; a node past the end of a line has none."""
+        places = [(n, self._prefill(n).at(n.first), self._decode(n).at(n.second)) for n in self._open]
+        found = [(node, one, other) for node, one, other in places if one is not None and other is not None]
+        facts, entering = self._means.facts, self._means.bounding.entering
+        gpus = np.array([node.prefill_gpus + node.decode_gpus for node, _, _ in found], dtype=np.float64)
+        ttft, tpot = np.array([(one.seconds, other.seconds) for _, one, other in found]).reshape(-1, 2).T
+        starting = np.array([entering(one.service, self._batch) for _, one, _ in found])
+        slower = np.minimum(
+            rate(starting, ttft), rate(np.full(len(found), self._batch), (facts.workload.output - 1) * tpot)
+        )
+        bound = Bound(ttft, tpot, facts.workload.output * slower)
+        columns = (gpus.tolist(), ttft.tolist(), tpot.tolist(), bound.throughput.tolist())
+        misses = [self._missed(*row) for row in zip(*columns, strict=True)]
+        views = [_View(*place, miss) for place, miss in zip(found, misses, strict=True)]
+        return views, vectors_of(gpus, bound, facts.cluster.usd_per_gpu_second)
 
     def _close(self, node: Node, missed: str | None = None) -> None:
         """Count the pairs of a node as decided, by the requirement that they miss or as dominated."""
@@ -169,9 +162,6 @@ class Pairs:
             self._means.tally.dominated += number
         else:
             self._means.tally.missed[missed] += number
-
-    def _name(self, miss: Miss) -> str:
-        return self._means.facts.requirements[miss.index].name
 
     def _reached(self, node: Node) -> int:
         """Pairs that are reached through a node alone."""
@@ -206,7 +196,7 @@ class Pairs:
     def _line(self, phase: Phase, gpus: int, begin: int) -> Line:
         key = phase, gpus, begin
         if key not in self._lines:
-            self._lines[key] = Line.of(Half(one, 0.0) for one in self._services[phase][gpus])
+            self._lines[key] = Line.of(Half(*one) for one in self._services[phase][gpus])
         return self._lines[key]
 
     # What is worked out
@@ -227,7 +217,7 @@ class Pairs:
             if len(rough) + len(pairs) >= ROUND:
                 break
         self._bound(list(rough.values()))
-        self._price(list(pairs.values()))
+        self._price(list(pairs.values())[: self._means.room()])
 
     def _fits(self, view: _View) -> bool:
         """Whether both services do; one that does not leaves its line."""
@@ -255,20 +245,17 @@ class Pairs:
             self._open.append(node._replace(first=node.first + 1))
 
     def _bound(self, rough: Sequence[tuple[_View, Half]]) -> None:
-        bounds = self._means.bounds
-        self._means.learn(one for view, half in rough for one in self._asked(view, half))
-        for view, half in rough:
+        """Precise bounds of services that have first ones."""
+        if not rough:
+            return
+        begins = [0 if half is view.prefill else view.node.prefill_gpus for view, half in rough]
+        placed = [(half.service, self._batch, begin) for (_, half), begin in zip(rough, begins, strict=True)]
+        ttft, tpot = self._means.bounding.precise(placed).tolist()
+        for (view, half), first, second in zip(rough, ttft, tpot, strict=True):
             if half is view.prefill:
-                self._prefill(view.node).learn(half, bounds.ttft(half.service, self._batch), Level.LEAST)
+                self._prefill(view.node).learn(half, first, Level.LEAST)
             else:
-                begin = view.node.prefill_gpus
-                self._decode(view.node).learn(half, bounds.tpot(half.service, self._batch, begin), Level.LEAST)
-
-    def _asked(self, view: _View, half: Half) -> Iterator[Asked]:
-        bounds, batch = self._means.bounds, self._batch
-        if half is view.prefill:
-            return bounds.asked_of(half.service, batch, Phase.PREFILL)
-        return bounds.asked_of(half.service, batch, Phase.DECODE, view.node.prefill_gpus)
+                self._decode(view.node).learn(half, second, Level.LEAST)
 
     def _price(self, pairs: Sequence[_View]) -> None:
         """Prices of pairs, and with them the seconds of their services; of a pair that has none they stay bounds."""
@@ -284,8 +271,9 @@ class Pairs:
                 line.learn(half, half.seconds if seconds is None else seconds, Level.FINAL)
 
 
-def _by_gpus(services: Iterable[ServicePlan]) -> dict[int, list[ServicePlan]]:
-    found: defaultdict[int, list[ServicePlan]] = defaultdict(list)
-    for one in services:
-        found[one.shape.gpus].append(one)
+def _by_gpus(services: Sequence[ServicePlan], seconds: Sequence[float]) -> dict[int, list[tuple[ServicePlan, float]]]:
+    """Services with their first bounds by the GPUs that they take."""
+    found: defaultdict[int, list[tuple[ServicePlan, float]]] = defaultdict(list)
+    for one, bound in zip(services, seconds, strict=True):
+        found[one.shape.gpus].append((one, bound))
     return dict(found)
