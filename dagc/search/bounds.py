@@ -4,8 +4,8 @@ The least times (`dagc.timeline.least`, or `dagc.driver.computing` for a first b
 all layers, for each number of sequences, with the durations that pricing gives. A candidate of any pipeline is bounded
 by them, because a layer's operators are the same in every stage; only communication depends on how a stage lies on
 nodes, which the rank of a node at which it begins tells. Where that does not tell it (stages whose ranks an engine
-deals out, pools of their own in a pipeline) paths of computation alone count, as they do in a first bound. With path and
-busy of stage s for micro-batch b so found:
+deals out, pools of their own in a pipeline) paths of computation alone count, as they do in a first bound. With path
+and busy of stage s for micro-batch b so found:
 
     TTFT >= max over s of (sum over stages before s of path of the first b) + max(sum over b of busy, path)
                         + (sum over stages after s of path of the last b)
@@ -37,7 +37,7 @@ from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
 from dagc.plan.splits import split
-from dagc.search.candidate import Candidate, Form, ServicePlan, Shape
+from dagc.search.candidate import Form, ServicePlan, Shape
 from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
 
 PHASES = (Phase.PREFILL, Phase.DECODE)
@@ -141,23 +141,24 @@ class Bounds:
         prefill = runs.add(service, -(-entering // replicas), begins)
         return prefill, prefill if entering == held else runs.add(service, -(-held // replicas), begins)
 
-    def _seconds(self, runs: _Runs, rows: Picoseconds) -> tuple[Figures, Figures]:
+    def _seconds(self, runs: _Runs, rows: Picoseconds) -> Figures:
         """Seconds of a prefill, and of a decode step, of each run at least; of runs with the same stages at once."""
         found = np.zeros((2, len(runs.found)))
         for (stages, layers), members in runs.by_stages.items():
             group, ends = [runs.found[i] for i in members], np.array(self._ends(stages, layers))
             counts = np.array([(run.many, run.few) for run in group])[:, :, None, None]
-            is_placed, is_one_pool = np.array([(run.is_placed, run.is_one_pool) for run in group]).T
+            is_placed = np.array([run.is_placed for run in group], dtype=np.bool_)
+            is_one_pool = np.array([run.is_one_pool for run in group], dtype=np.bool_)
             for at, work in enumerate((_prefill, _step)):
                 high, low = (
                     _stages(rows[:, at], np.array(places), ends, is_placed)
                     for places in ([run.larger for run in group], [run.smaller for run in group])
                 )
-                whole = counts[:, 0] * high + counts[:, 1] * low
+                whole: Picoseconds = counts[:, 0] * high + counts[:, 1] * low
                 beside = whole[:, BESIDE]
-                busy = np.where(is_one_pool, beside.sum(axis=1), beside.max(axis=1))
+                busy: Picoseconds = np.where(is_one_pool, beside.sum(axis=1), beside.max(axis=1))
                 found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), busy) / PICOSECONDS
-        return found[0], found[1]
+        return found
 
     def _begins(self, shape: Shape, start: int) -> tuple[int, ...] | None:
         """The rank of its node at which each stage begins; None where that is not known to tell how a stage lies."""
@@ -190,8 +191,8 @@ class _Sizes(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """What one service runs: where the least times of its larger micro-batches are, stage by stage, how many it has, and
-    both of the smaller ones; whether these are of the stage's place, and whether one pool of experts serves all stages.
+    """What one service runs: where the least times of its larger micro-batches are, stage by stage, how many it has,
+    and both of the smaller ones; whether these are of the stage's place, and whether one pool of experts serves all.
     """
 
     larger: tuple[int, ...]
@@ -235,14 +236,15 @@ def _stages(
     rows: Picoseconds, places: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], is_placed: npt.NDArray[np.bool_]
 ) -> Picoseconds:
     """Least times of the layers of each stage, shape (runs, 4, stages); `places` has shape (runs, stages)."""
-    kinds, where = np.arange(rows.shape[1])[:, None], places[:, None, :]
+    kinds: npt.NDArray[np.int64] = np.arange(rows.shape[1], dtype=np.int64)[:, None]
+    where = places[:, None, :]
     times = rows[where, kinds, ends[1:]] - rows[where, kinds, ends[:-1]]
     times[:, PATH] = np.where(is_placed[:, None], times[:, PATH], times[:, COMPUTING])
     return times
 
 
 def _prefill(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
-    """Picoseconds of a prefill: paths of the first and the last micro-batch, and busy with all, shape (runs, stages)."""
+    """Picoseconds of a prefill: paths of the first and the last micro-batch, and busy with all; by run."""
     before = np.cumsum(larger, axis=1) - larger
     after = smaller.sum(axis=1, keepdims=True) - np.cumsum(smaller, axis=1)
     return (before + np.maximum(busy, larger) + after).max(axis=1)

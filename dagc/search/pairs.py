@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -81,8 +80,8 @@ class Pairs:
         self, means: Means, gpus: int, batch: int, prefill: Sequence[ServicePlan], decode: Sequence[ServicePlan]
     ) -> None:
         self._means, self._batch = means, batch
-        needs = Needs(means.facts.requirements, means.facts.workload)
-        self._missed = lru_cache(maxsize=1 << 16)(lambda gpus, *bound: needs.missed(Bound(*bound), gpus))
+        self._needs = Needs(means.facts.requirements, means.facts.workload)
+        self._misses: dict[tuple[float, float, float, float], Miss | None] = {}
         self._services = {
             phase: _by_gpus(services, means.bounding.first([(one, batch, 0) for one in services])[row].tolist())
             for row, (phase, services) in enumerate(((Phase.PREFILL, prefill), (Phase.DECODE, decode)))
@@ -150,9 +149,15 @@ class Pairs:
         )
         bound = Bound(ttft, tpot, facts.workload.output * slower)
         columns = (gpus.tolist(), ttft.tolist(), tpot.tolist(), bound.throughput.tolist())
-        misses = [self._missed(*row) for row in zip(*columns, strict=True)]
-        views = [_View(*place, miss) for place, miss in zip(found, misses, strict=True)]
+        views = [_View(*place, self._miss(*row)) for place, row in zip(found, zip(*columns, strict=True), strict=True)]
         return views, vectors_of(gpus, bound, facts.cluster.usd_per_gpu_second)
+
+    def _miss(self, gpus: float, ttft: float, tpot: float, throughput: float) -> Miss | None:
+        """What a pair of this bound misses at least. Most bounds are those of the round before."""
+        key = gpus, ttft, tpot, throughput
+        if key not in self._misses:
+            self._misses[key] = self._needs.missed(Bound(ttft, tpot, throughput), gpus)
+        return self._misses[key]
 
     def _close(self, node: Node, missed: str | None = None) -> None:
         """Count the pairs of a node as decided, by the requirement that they miss or as dominated."""
