@@ -143,7 +143,7 @@ class Bounds:
 
     def _seconds(self, runs: _Runs, rows: Picoseconds) -> Figures:
         """Seconds of a prefill, and of a decode step, of each run at least; of runs with the same stages at once."""
-        found = np.zeros((2, len(runs.found)))
+        found: Picoseconds = np.zeros((2, len(runs.found)), dtype=np.int64)
         for (stages, layers), members in runs.by_stages.items():
             group, ends = [runs.found[i] for i in members], np.array(self._ends(stages, layers))
             counts = np.array([(run.many, run.few) for run in group])[:, :, None, None]
@@ -155,10 +155,10 @@ class Bounds:
                     for places in ([run.larger for run in group], [run.smaller for run in group])
                 )
                 whole: Picoseconds = counts[:, 0] * high + counts[:, 1] * low
-                beside = whole[:, BESIDE]
-                busy: Picoseconds = np.where(is_one_pool, beside.sum(axis=1), beside.max(axis=1))
-                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), busy) / PICOSECONDS
-        return found
+                found[at, members] = np.maximum(
+                    work(high[:, PATH], low[:, PATH], whole[:, BUSY]), _beside(whole[:, BESIDE], is_one_pool)
+                )
+        return found / PICOSECONDS
 
     def _begins(self, shape: Shape, start: int) -> tuple[int, ...] | None:
         """The rank of its node at which each stage begins; None where that is not known to tell how a stage lies."""
@@ -254,6 +254,13 @@ def _step(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picos
     """Picoseconds of a decode step."""
     passed = np.maximum(larger.sum(axis=1), smaller.sum(axis=1))
     return np.maximum(passed, busy.max(axis=1))
+
+
+def _beside(busy: Picoseconds, is_one_pool: npt.NDArray[np.bool_]) -> Picoseconds:
+    """Picoseconds of the busiest pool of experts, from those of each stage."""
+    whole: Picoseconds = busy.sum(axis=1)
+    most: Picoseconds = busy.max(axis=1)
+    return np.where(is_one_pool, whole, most)
 
 
 def _sizes(service: ServicePlan, sequences: int) -> _Sizes:
