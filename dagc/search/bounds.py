@@ -1,10 +1,10 @@
 """What no schedule of a candidate can undercut, from the least times of its layers.
 
-The least times (`dagc.timeline.least`, or `dagc.driver.computing` for a first bound) are those of one stage that holds all layers, for each number of sequences, with
-the durations that pricing gives. A candidate of any pipeline is bounded by them, because a layer's operators are the
-same in every stage; only communication depends on how a stage lies on nodes. Where stages may lie differently (a
-stage that is neither a part nor a multiple of a node, pools of their own) paths of computation alone count. With path
-and busy of stage s for micro-batch b so found:
+The least times (`dagc.timeline.least`) are those of one stage that holds all layers, for each number of sequences, with
+the durations that pricing gives; less precise ones (`dagc.driver.computing`) give a first bound. A candidate of any
+pipeline is bounded by them, because a layer's operators are the same in every stage; only communication depends on how
+a stage lies on nodes. Where stages may lie differently (a stage that is neither a part nor a multiple of a node, pools
+of their own) paths of computation alone count. With path and busy of stage s for micro-batch b so found:
 
     TTFT >= max over s of (sum over stages before s of path of the first b) + max(sum over b of busy, path)
                         + (sum over stages after s of path of the last b)
@@ -140,17 +140,18 @@ class Bounds:
         """Seconds of a prefill, and of a decode step, of each run at least; of runs with the same stages at once."""
         found = np.zeros((2, len(runs.found)))
         for (stages, layers), members in runs.by_stages.items():
-            numbers = np.array([runs.found[i] for i in members])
-            larger, many, smaller, few, is_alike, is_one_pool = numbers.T
+            numbers: Picoseconds = np.array([runs.found[i] for i in members])
+            larger, many, smaller, few = (numbers[:, at] for at in range(4))
+            is_elsewhere, is_one_pool = numbers[:, 4] == 0, numbers[:, 5] == 1
             ends = self._ends(stages, layers)
             for at, work in enumerate((_prefill, _step)):
                 high, low = (np.diff(rows[one, at][:, :, ends]) for one in (larger, smaller))
                 for times in (high, low):
-                    times[:, PATH] = np.where(is_alike[:, None] > 0, times[:, PATH], times[:, COMPUTING])
+                    times[is_elsewhere, PATH] = times[is_elsewhere, COMPUTING]
                 whole = many[:, None, None] * high + few[:, None, None] * low
-                beside = whole[:, BESIDE]
-                busy = np.where(is_one_pool > 0, beside.sum(axis=1), beside.max(axis=1))
-                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), busy) / PICOSECONDS
+                pool: Picoseconds = whole[:, BESIDE].max(axis=1)
+                pool[is_one_pool] = whole[is_one_pool, BESIDE].sum(axis=1)
+                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), pool) / PICOSECONDS
         return found[0], found[1]
 
     def _lies_alike(self, shape: Shape, start: int) -> bool:
@@ -214,7 +215,7 @@ class _Runs:
 
 
 def _prefill(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
-    """Picoseconds of a prefill: paths of the first and the last micro-batch, and busy with all, shape (runs, stages)."""
+    """Picoseconds of a prefill, of paths of the first and last micro-batch and busy with all, shape (runs, stages)."""
     before = np.cumsum(larger, axis=1) - larger
     after = smaller.sum(axis=1, keepdims=True) - np.cumsum(smaller, axis=1)
     return (before + np.maximum(busy, larger) + after).max(axis=1)

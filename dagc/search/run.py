@@ -175,7 +175,8 @@ class Search:
             if table.is_precise[rows[:ROUND]].all():
                 self._tell("pricing", *self._progress)
                 chosen = rows[: ROUND if self._most is None else min(ROUND, self._most - spent)]
-                self._judge([table.candidates[i] for i in chosen.tolist()])
+                numbers: list[int] = chosen.tolist()
+                self._judge([table.candidates[i] for i in numbers])
                 is_open[chosen] = False
             else:
                 self._tell("refining bounds", *self._progress)

@@ -50,4 +50,6 @@ class Table:
 def unbounded(candidates: Sequence[Candidate]) -> Table:
     """Candidates of which nothing is known, and nothing asked."""
     count = len(candidates)
-    return Table(candidates, np.zeros((count, len(OBJECTIVES))), np.zeros(count), [""] * count, np.ones(count, np.bool_))
+    return Table(
+        candidates, np.zeros((count, len(OBJECTIVES))), np.zeros(count), [""] * count, np.ones(count, np.bool_)
+    )
