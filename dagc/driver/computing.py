@@ -6,11 +6,11 @@ attention's part and its experts' part take, one after the other, and
     path  >= least of attention + least of experts
     busy  >= max(most of attention + least of experts, least of attention + most of experts)
 
-both halves in the latter, the smaller half in the former. Sequences lie unevenly where dp does not divide
-them. No computation takes longer for fewer tokens, so the least is that of a rank, or an expert group, that has the
-fewer everywhere, and the most that of a rank with the more, or of a group with as many tokens as the mean. Sums of
-results count with the fewest terms that they may have, and not at all where experts are apart; there shared experts
-are no part of the path, because they may run beside the others. The pool of experts has all tokens of the stage.
+with both halves in the latter, the smaller one in the former. Sequences lie unevenly where dp does not divide them. No
+computation takes longer for fewer tokens, so the least is that of a rank, or of an expert group, that has the fewer
+everywhere, and the most that of a rank that has the more, or of a group with as many tokens as the mean. Sums of
+results count with the fewest terms that they may have, and not at all where experts are apart; there shared experts are
+no part of the path, because they may run beside the others, and the experts' pool has all tokens of the stage.
 
 Nothing here is more than the least times of `dagc.timeline.least` in rows `COMPUTING`, `BUSY` and `BESIDE`; `PATH` is
 taken as `COMPUTING`.
@@ -56,19 +56,20 @@ class Computing:
 
     def least(self, asked: Sequence[Asked]) -> Picoseconds:
         """Least times of cuts, shape (asked, phases, 4, layers + 1), as `dagc.timeline.least.least` has them."""
-        rows = np.array([[self._rows(cut, size, phase) for phase in PHASES] for cut, size in asked])
-        fewer, more, least, most = np.moveaxis(rows, 2, 0)
+        rows: Picoseconds = np.array([[self._rows(cut, size, phase) for phase in PHASES] for cut, size in asked])
+        fewer, more, least, most = (rows[:, :, at] for at in range(4))
         attention, experts = self._attention.times(), self._experts.times()
-        is_apart = np.array([cut.shape.form is not Form.SHARED for cut, _ in asked]).reshape(-1, 1, 1)
+        is_apart = np.array([cut.shape.form is not Form.SHARED for cut, _ in asked])
         of_attention, sums = attention[fewer, LEAST], experts[least, SUMS]
         of_experts = experts[least, LEAST] + sums
-        path = np.where(is_apart, attention[fewer[..., 1], TRUNK], of_attention[:, :, 1]) + of_experts[:, :, 1]
         busy, beside = attention[more, MOST].sum(axis=2), self._fullest(experts[most])
-        shared = np.maximum(busy + of_experts.sum(axis=2), (of_attention + sums).sum(axis=2) + beside)
         times = np.zeros((len(asked), len(PHASES), 4, self._layers + 1), dtype=np.int64)
-        times[:, :, PATH, 1:] = times[:, :, COMPUTING, 1:] = path
-        times[:, :, BUSY, 1:] = np.where(is_apart, busy, shared)
-        times[:, :, BESIDE, 1:] = np.where(is_apart, beside, 0)
+        each = times[..., 1:]
+        each[:, :, COMPUTING] = of_attention[:, :, 1] + of_experts[:, :, 1]
+        each[is_apart, :, COMPUTING] = attention[fewer[is_apart, :, 1], TRUNK] + of_experts[is_apart, :, 1]
+        each[:, :, PATH] = each[:, :, COMPUTING]
+        each[:, :, BUSY] = np.maximum(busy + of_experts.sum(axis=2), (of_attention + sums).sum(axis=2) + beside)
+        each[is_apart, :, BUSY], each[is_apart, :, BESIDE] = busy[is_apart], beside[is_apart]
         return np.cumsum(times, axis=3)
 
     def _fullest(self, experts: Picoseconds) -> Picoseconds:
@@ -87,8 +88,8 @@ class Computing:
         found: list[tuple[int, int, int, int]] = []
         for fewer, more, whole in _halves(size, cut):
             least, most = self._tokens(cut, phase, fewer, whole)
-            of_experts = (self._experts.row(experts, least), self._experts.row(experts, most)) if experts else (0, 0)
-            found.append((self._attention.row(attention, fewer), self._attention.row(attention, more), *of_experts))
+            lower, upper = (self._experts.row(experts, one) if experts else 0 for one in (least, most))
+            found.append((self._attention.row(attention, fewer), self._attention.row(attention, more), lower, upper))
         return tuple(zip(*([(0, 0, 0, 0)] * (2 - len(found)) + found), strict=True))
 
     def _parts(self, cut: Cut, phase: Phase) -> tuple[AttentionPart, ExpertsPart | None]:

@@ -57,11 +57,11 @@ class Judge:
         assert isinstance(plan, Plan)
         return _verdict(plan, found)
 
-    def computing(self, asked: Sequence[Asked]) -> Picoseconds:
-        """What layers of cuts compute at least, shape (asked, phases, 4, layers + 1), as `least` has them."""
+    def computing(self, asked: Sequence[Asked]) -> list[Picoseconds]:
+        """What layers of cuts compute at least, as `least` has it."""
         if self._computing is None:
             self._computing = Computing(self.pricer.facts)
-        return self._computing.least(asked)
+        return list(self._computing.least(asked))
 
     def least(self, asked: Sequence[Asked]) -> list[Picoseconds]:
         """Least times of cuts, each of a micro-batch of so many sequences, wherever no rank is slowed.

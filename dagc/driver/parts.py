@@ -108,25 +108,26 @@ class Parts:
     def experts(self, part: ExpertsPart, tokens: Sequence[float]) -> Picoseconds:
         """Times of the experts' part for expert groups of so many tokens, 0 in layers without.
 
-        `LEAST`, `MOST` and `SUMS`, shape (tokens, 3, layers). Weights with scales of their own count as more experts that are hit, but as no more
-        than there are; as that is known of the largest group alone, times are less by the scales' share.
+        `LEAST`, `MOST` and `SUMS`, shape (tokens, 3, layers). Weights with scales of their own count as more experts
+        that are hit, but as no more than there are; as that is known of the largest group alone, times are less by the
+        scales' share.
         """
         is_moe = np.array([kind.ffn is FfnKind.MOE for kind in self.shapes.layer_kinds()])
         choice = self._choice(part.redundant, np.flatnonzero(is_moe))
         count, size = len(tokens), part.experts.size
         layout = _layout((AxisKind.DP, count), (AxisKind.EP, part.experts.ep), (AxisKind.TP, part.experts.tp))
         stage = self._stage(_layout((AxisKind.DP, count * size)), layout, Options(overlap=part.overlap))
-        held = np.repeat(np.array(tokens) * (_BELOW / size), size)
+        each = np.repeat(np.array(tokens) * (_BELOW / size), size)
         workload = self.facts.workload
-        batch = Batch(part.phase, held, held, 1, 1.0, workload.prompt, float(workload.prompt))
+        batch = Batch(part.phase, each, each, 1, 1.0, workload.prompt, float(workload.prompt))
         builder = TemplateBuilder("", stage.span)
         add_moe(builder, stage, batch, choice, beside=False)
         nodes = [_less(node) for node in builder.nodes]
         products = [node for node in nodes if node.key.startswith("moe.experts.")]
         sums = [node for node in nodes if node.key == "moe.aggregate" and not part.apart]
         times = [self._time(some, part.in_exchange) for some in (products, sums)]
-        shape = (_copies(choice), count, size)
-        held, summed = (np.broadcast_to(one, (shape[0], count * size)).reshape(shape) for one in times)
+        copies = 1 if choice.chances is None else len(choice.chances)
+        held, summed = (np.broadcast_to(one, (copies, count * size)).reshape(copies, count, size) for one in times)
         ends = np.stack([held.min(axis=2), held.max(axis=2), summed.min(axis=2)], axis=1)
         stored = part_stored(self.shapes, Part.EXPERTS)
         least = np.floor(ends * (stored.dtype.bytes / stored.bytes)) - _NODES
@@ -218,8 +219,3 @@ def _mixing(kind: LayerKind) -> LayerKind:
 
 def _less(node: Node) -> Node:
     return replace(node, flops=node.flops * _BELOW, memory_bytes=node.memory_bytes * _BELOW)
-
-
-def _copies(choice: Choice) -> int:
-    """Layers that differ from each other."""
-    return 1 if choice.chances is None else len(choice.chances)

@@ -92,6 +92,20 @@ def test_what_bounds_close_is_not_on_the_front(pruned: SearchOutcome, whole: Sea
         assert result.is_complete and result.counts.decided == result.counts.generated
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("required", ["", "require { tpot <= 1.2 ms    ttft <= 3 ms }\n", "require { tpot <= 1 us }\n"])
+def test_what_bounds_close_is_not_on_the_front_of_more_gpus(required: str) -> None:
+    """The same on 7 GPUs of two nodes, where sequences, layers and experts are left over; and the nearest where none
+    meets what is required.
+    """
+    text = TEXT.replace("cluster h100-sxm x 4 {", "cluster h100-sxm x 7 { node 4   ")
+    pruned, whole = (_run(text + required, Wish(is_exhaustive=one)).result for one in (False, True))
+    assert pruned and whole
+    assert (pruned.front, pruned.nearest, pruned.given) == (whole.front, whole.nearest, whole.given)
+    assert pruned.counts.priced < whole.counts.priced
+    assert bool(whole.front) == ("us" not in required)
+
+
 def test_requirements_are_met_by_all_of_the_front(whole: SearchOutcome) -> None:
     """The front under requirements has every plan of the front without them that meets them."""
     found = _run(TEXT + "require { tpot <= 0.9 ms    gpus <= 3 }\n").result
