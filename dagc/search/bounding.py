@@ -66,7 +66,8 @@ class Bounding:
         table.bounds[rows] = self._vectors(gpus, figures)
         for i, total, *bound in zip(numbers, gpus.tolist(), *(one.tolist() for one in figures), strict=True):
             missed = self._needs.missed(Bound(*bound), total)
-            table.misses[i], table.names[i] = (missed.miss, missed.name) if missed else (0.0, "")
+            if missed and missed.miss > 0:
+                table.misses[i], table.names[i] = missed.miss, missed.name
 
     def _vectors(self, gpus: Vectors, figures: tuple[Vectors, Vectors, Vectors]) -> Vectors:
         """Bounds as objectives, less being better; without a price no candidate has a cost of tokens."""
