@@ -161,9 +161,9 @@ class Parts:
         shared = [node for node in nodes if node.key.startswith("moe.shared.")]
         trunk = self._time([node for node in nodes if node not in shared], part.in_exchange)
         whole = trunk + self._time(shared, part.in_exchange)
-        by_rank = np.stack(np.broadcast_arrays(whole, trunk, np.zeros(stage.attention.size, dtype=np.int64))[:2])
-        groups = by_rank.reshape(2, len(sequences), -1)
-        return np.stack([groups[0].min(axis=1), groups[0].max(axis=1), groups[1].min(axis=1)], axis=1)
+        ranks = (stage.attention.size,)
+        whole, trunk = (np.broadcast_to(one, ranks).reshape(len(sequences), -1) for one in (whole, trunk))
+        return np.stack([whole.min(axis=1), whole.max(axis=1), trunk.min(axis=1)], axis=1)
 
     def _attending(self, part: AttentionPart, sequences: Sequence[int]) -> tuple[Stage, Batch]:
         """A stage on which each group of tp and cp has so many sequences."""

@@ -81,7 +81,8 @@ class Bounding:
         columns = (gpus.tolist(), ttft.tolist(), tpot.tolist(), throughput.tolist())
         for i, total, *bound in zip(_numbers(rows), *columns, strict=True):
             missed = self._needs.missed(Bound(*bound), total)
-            table.misses[i], table.names[i] = (missed.miss, missed.name) if missed else (0.0, "")
+            if missed and missed.miss > 0:
+                table.misses[i], table.names[i] = missed.miss, missed.name
 
 
 def _numbers(rows: Rows) -> list[int]:
