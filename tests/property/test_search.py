@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from dagc.driver.judging import Judge, judge_of
 from dagc.driver.pricing import Pricer, Refused
 from dagc.plan.deployment import Phase
-from dagc.search.bounds import Bounds, LeastTimes
+from dagc.search.bounding import Bounding
 from dagc.search.candidate import Candidate, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.space import EXTRAS, Space
@@ -102,16 +101,27 @@ def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return
-    bounds, figures = Bounds(judge.pricer.facts), dict(verdict.figures)
-    ttft, tpot, rate = figures["ttft"], figures["tpot"], figures["throughput"]
-    assert ttft and tpot and rate
-    asked = list(dict.fromkeys(bounds.asked(candidate)))
-    index = {one: i for i, one in enumerate(asked)}
-    first, precise = (LeastTimes(index, np.array(times)) for times in (judge.computing(asked), judge.least(asked)))
-    ((least_ttft,), (least_tpot,), (most,)), early = bounds.of([candidate], precise), bounds.of([candidate], first)
-    assert early[0][0] <= least_ttft <= ttft * (1 + 1e-12), spell(candidate)
-    assert early[1][0] <= least_tpot <= tpot * (1 + 1e-12), spell(candidate)
-    assert early[2][0] >= most >= rate * (1 - 1e-12), spell(candidate)
+    bounding, figures = Bounding(judge.pricer.facts, judge.computing, judge.least), dict(verdict.figures)
+    ttft, tpot, throughput = figures["ttft"], figures["tpot"], figures["throughput"]
+    assert ttft and tpot and throughput
+    first, last = candidate.services[0], candidate.services[-1]
+    start = first.shape.gpus if len(candidate.services) > 1 else 0
+    (early_ttft, least_ttft), (early_tpot, least_tpot) = (
+        (float(found[row, 0]) for found in (bounding.first([placed]), bounding.precise([placed])))
+        for row, placed in enumerate(((first, candidate.batch, 0), (last, candidate.batch, start)))
+    )
+    assert early_ttft <= least_ttft <= ttft * (1 + 1e-12), spell(candidate)
+    assert early_tpot <= least_tpot <= tpot * (1 + 1e-12), spell(candidate)
+    assert _most(judge, candidate, least_ttft, least_tpot) >= throughput * (1 - 1e-12), spell(candidate)
+
+
+def _most(judge: Judge, candidate: Candidate, ttft: float, tpot: float) -> float:
+    """Output tokens a second: both phases one after the other, or the slower of two that work side by side."""
+    workload = judge.pricer.facts.workload
+    decoding = (workload.output - 1) * tpot
+    if len(candidate.services) == 1:
+        return workload.output * candidate.batch / (ttft + decoding)
+    return workload.output * min(candidate.batch / ttft, candidate.batch / decoding)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
