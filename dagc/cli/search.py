@@ -32,7 +32,8 @@ INTERRUPTED = 130
               help="Directory to write into, as OUTPUT/PLAN/search/.")  # fmt: skip
 @click.option("--gpus", type=click.IntRange(1, 4096), help="GPUs at most, in place of the cluster's.")
 @click.option("--batch", "batches", metavar="N,…", help="Batches to try, in place of the workload's.")
-@click.option("--over", metavar="NAME,…", help="Further coordinates to search, or `all`.")
+@click.option("--over", metavar="NAME,…", default="phase-pools", show_default=True,
+              help="Coordinates to search beside degrees, micro-batches and overlap; `all`, or `none`.")  # fmt: skip
 @click.option("--most", type=click.IntRange(1), help="Strategies to price at most.")
 @click.option("--exhaustive", is_flag=True, help="Price all that fits by weights, without bounds on times.")
 @click.option("--workers", type=click.IntRange(1), help="Processes; one for each core unless given.")
@@ -47,7 +48,7 @@ def search(
     style: str,
     gpus: int | None,
     batches: str | None,
-    over: str | None,
+    over: str,
     most: int | None,
     exhaustive: bool,
     workers: int | None,
@@ -104,13 +105,13 @@ def _counts(text: str | None) -> tuple[int, ...]:
     return found
 
 
-def _over(text: str | None) -> frozenset[str]:
+def _over(text: str) -> frozenset[str]:
     from dagc.search.space import EXTRAS
 
-    names = frozenset(EXTRAS) if text == "all" else frozenset(text.split(",")) if text else frozenset[str]()
+    names = {"all": frozenset(EXTRAS), "none": frozenset[str]()}.get(text, frozenset(text.split(",")))
     unknown = sorted(names - frozenset(EXTRAS))
     if unknown:
-        raise click.BadParameter(f"`{unknown[0]}` is none of {', '.join(EXTRAS)}", param_hint="--over")
+        raise click.BadParameter(f"`{unknown[0]}` is none of {', '.join(EXTRAS)}, all, none", param_hint="--over")
     return names
 
 

@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from dagc.cost.holding import Holding
 from dagc.cost.weights import weight_bytes
-from dagc.driver.pricing import Pricer, Refused
+from dagc.driver.computing import Computing
+from dagc.driver.pricing import Pricer, Refused, weighed
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.figures import FIGURES
-from dagc.search.bounds import Asked, Cut
-from dagc.search.candidate import Candidate
+from dagc.search.bounds import PHASES, Asked, Cut
+from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
 from dagc.search.content import content_key
 from dagc.search.spelling import spell
 from dagc.search.verdict import Judged, Verdict, miss_of
@@ -36,6 +39,7 @@ class Judge:
     pricer: Pricer
     _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
     _cuts: dict[Cut, Plan] = field(default_factory=dict[Cut, Plan], repr=False)
+    _computing: Computing | None = field(default=None, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return judge_of, (self.pricer.facts,)
@@ -53,16 +57,26 @@ class Judge:
         assert isinstance(plan, Plan)
         return _verdict(plan, found)
 
-    def least(self, asked: Sequence[Asked]) -> list[dict[Phase, Picoseconds]]:
-        """Least times of cuts by phase, each of a micro-batch of so many sequences, wherever none is slowed."""
+    def computing(self, asked: Sequence[Asked]) -> list[Picoseconds]:
+        """What layers of cuts compute at least, as `least` has it."""
+        if self._computing is None:
+            self._computing = Computing(self.pricer.facts)
+        return list(self._computing.least(asked))
+
+    def least(self, asked: Sequence[Asked]) -> list[Picoseconds]:
+        """Least times of cuts, each of a micro-batch of so many sequences, wherever no rank is slowed.
+
+        Each has shape (phases, 4, layers + 1), phases as in `dagc.search.bounds.PHASES`.
+        """
         return [self._least(cut, sequences) for cut, sequences in asked]
 
-    def _least(self, cut: Cut, sequences: int) -> dict[Phase, Picoseconds]:
+    def _least(self, cut: Cut, sequences: int) -> Picoseconds:
         """A static batch of one micro-batch on one stage of all layers."""
         plan, facts = self._cut_plan(cut), self.pricer.facts
         workload = replace(facts.workload, batch=sequences, concurrency=None)
         facts = replace(facts, workload=workload, cluster=replace(facts.cluster, slowed=()))
-        return self.pricer.least(replace(plan, facts=facts))
+        times = self.pricer.least(replace(plan, facts=facts))
+        return np.stack([times[phase] for phase in PHASES])
 
     def _cut_plan(self, cut: Cut) -> Plan:
         """The plan of a cut, for whatever number of sequences."""
@@ -70,7 +84,9 @@ class Judge:
             plan = self.pricer.unchecked(spell(Candidate((cut.service,), 1)))
             if isinstance(plan, Refused):
                 raise ValueError(f"a cut of a legal strategy is refused: {plan.problem.message}")
-            self._cuts[cut] = plan
+            first = plan.deployment.services[0]
+            placed = replace(plan.deployment, services=(replace(first, first_rank=cut.begin),))
+            self._cuts[cut] = replace(plan, deployment=placed)
         return self._cuts[cut]
 
     def refusal(self, strategy: str) -> str | None:
@@ -88,6 +104,24 @@ class Judge:
         if key not in self._weights:
             self._weights[key] = self._weight_share(candidate)
         return self._weights[key]
+
+    def service_share(self, service: ServicePlan, batch: int) -> float:
+        """The share of its device that the fullest GPU of a prefill or decode service holds; 0 where that is unknown.
+
+        Of a static batch it is the same whatever is beside the service. What a prefill service holds of requests that
+        come and go depends on how many the other runs.
+        """
+        is_first = service.phase is Phase.PREFILL
+        if is_first and self.pricer.facts.workload.concurrency is not None:
+            return 0.0
+        beside = ServicePlan(Shape(1, 1, Attention(), Experts()), phase=Phase.DECODE if is_first else Phase.PREFILL)
+        pair = (service, beside) if is_first else (beside, service)
+        plan = self.pricer.unchecked(spell(Candidate(pair, batch)), batch)
+        if isinstance(plan, Refused):
+            return 0.0
+        memory = weighed(plan)[1] or ()
+        own = {pool.name for pool in plan.deployment.services[0 if is_first else 1].pools}
+        return max((pool.max_bytes / pool.capacity_bytes for pool in memory if pool.pool in own), default=0.0)
 
     def _weight_share(self, candidate: Candidate) -> float:
         plan, shapes = self.pricer.plan(spell(candidate), candidate.batch), self.pricer.facts.model.shapes()

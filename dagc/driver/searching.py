@@ -17,6 +17,7 @@ from dagc.driver.fitting import PACKAGE_ABSENT
 from dagc.driver.front import stated, stops
 from dagc.driver.judging import Judge, judge_of
 from dagc.driver.outcome import Blocks
+from dagc.graph.priced import Picoseconds
 from dagc.plan.plan import Facts
 from dagc.report.search_result import SearchResult
 from dagc.report.structure import one_line
@@ -26,7 +27,7 @@ from dagc.search.content import content_key
 from dagc.search.executors import Workers, workers
 from dagc.search.found import Entry, Found
 from dagc.search.record import Record, begin
-from dagc.search.run import MOST_PAIRS, Labour, LeastOf, Named, Problem, Search, Tell, TooMany
+from dagc.search.run import MOST_PAIRS, Labour, Named, Problem, Search, Tell, TooMany
 from dagc.search.space import Space
 from dagc.search.verdict import Verdict
 from dagc.search.well_known import well_known
@@ -100,7 +101,8 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
 def _run(facts: Facts, space: Space, wish: Wish, labour: Labour, tell: Tell) -> tuple[Found, bool]:
     """What was found, and whether someone stopped it before the end."""
     judge = judge_of(facts)
-    problem = Problem(facts, space, judge.refusal, judge.weight_share, wish.is_exhaustive)
+    means = judge.refusal, judge.weight_share, judge.service_share, judge.computing
+    problem = Problem(facts, space, *means, wish.is_exhaustive)
     running = Search(problem, labour, wish.most, tell)
     try:
         return running.run(), False
@@ -144,8 +146,8 @@ def _space(facts: Facts, wish: Wish) -> Space | Diagnostic:
 def _too_many(number: int) -> Diagnostic:
     return TOO_LARGE.at(
         None,
-        f"there are {number:,} pairs of prefill and decode, more than the {MOST_PAIRS:,} that a search takes",
-        help=("search fewer GPUs with `--gpus`, or fewer coordinates beside `phase-pools` with `--over`",),
+        f"there are {number:,} pairs of prefill and decode, more than the {MOST_PAIRS:,} that are all priced",
+        help=("leave `--exhaustive` out: pairs are then searched by bounds; or search fewer GPUs with `--gpus`",),
     )
 
 
@@ -187,7 +189,7 @@ def _priced(judge: Judge, staff: Workers, record: Record, named: Sequence[Named]
     return [record.known[one] for one in named]
 
 
-def _least(judge: Judge, staff: Workers, asked: Sequence[Asked]) -> list[LeastOf]:
+def _least(judge: Judge, staff: Workers, asked: Sequence[Asked]) -> list[Picoseconds]:
     return _spread(staff, judge.least, asked)
 
 

@@ -43,11 +43,15 @@ class Counts(Record):
 
 
 class RequirementFigure(Record):
-    """A requirement as written and what a plan has; `miss` is relative to what is required, 0 where it is met."""
+    """A requirement as written and what a plan has, `shown` in the requirement's unit.
+
+    `miss` is relative to what is required, 0 where it is met.
+    """
 
     name: str
     required: str
     actual: float | None
+    shown: str | None
     miss: float | None
 
 

@@ -58,7 +58,7 @@ def _missed(plan: FoundPlan) -> Iterator[str]:
             yield f"? {one.name} {one.required}: undetermined"
         else:
             yield (
-                f"✗ {one.name} {one.required}: misses by {format_share(one.miss)}"
+                f"✗ {one.name} {one.required}: {one.shown} misses by {format_share(one.miss)}"
                 if one.miss
                 else f"✓ {one.name} {one.required}"
             )

@@ -11,6 +11,7 @@ from typing import Literal
 from dagc.plan.plan import Facts
 from dagc.report import search_result as out
 from dagc.report.assessment import written
+from dagc.report.quantity import figure_text
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -78,7 +79,11 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
     pairs = zip(facts.requirements, verdict.requirements, strict=True)
     return [
         out.RequirementFigure(
-            name=asked.name, required=written(asked.comparison, asked.figure), actual=one.actual, miss=one.miss
+            name=asked.name,
+            required=written(asked.comparison, asked.figure),
+            actual=one.actual,
+            shown=None if one.actual is None else figure_text(one.actual, asked.figure),
+            miss=one.miss,
         )
         for asked, one in pairs
     ]
@@ -96,7 +101,7 @@ def _reason(facts: Facts, found: Found) -> str:
         )
     worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
-        f"no plan meets every requirement: the nearest misses `{worst.name} {worst.required}` by "
+        f"no plan meets every requirement: the nearest has {worst.shown} and misses `{worst.name} {worst.required}` by "
         f"{format_share(worst.miss or 0.0)}"
     )
 
@@ -136,7 +141,11 @@ def _without_figures(name: str, entry: Entry, status: Status, reason: str) -> ou
 def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Status, str]:
     missed = [one for one in _requirements(facts, verdict) if one.miss != 0]
     if missed:
-        words = [f"misses `{one.name} {one.required}` by {format_share(one.miss or 0.0)}" for one in missed]
+        words = [
+            f"misses `{one.name} {one.required}` by {format_share(one.miss or 0.0)}"
+            + (f" with {one.shown}" if one.shown else "")
+            for one in missed
+        ]
         return "misses a requirement", "; ".join(words)
     return ("behind", _behind(verdict, better)) if better else ("front", "no plan is better")
 

@@ -1,9 +1,10 @@
 """What no schedule of a candidate can undercut, from the least times of its layers.
 
-The least times (`dagc.timeline.least`) are those of one stage that holds all layers, for each number of sequences, with
-the durations that pricing gives. A candidate of any pipeline is bounded by them, because a layer's operators are the
-same in every stage; only communication depends on how a stage lies on nodes. Where stages may lie differently (a
-stage that is neither a part nor a multiple of a node, pools of their own) paths of computation alone count. With path
+The least times (`dagc.timeline.least`, or `dagc.driver.computing` for a first bound) are those of one stage that holds
+all layers, for each number of sequences, with the durations that pricing gives. A candidate of any pipeline is bounded
+by them, because a layer's operators are the same in every stage; only communication depends on how a stage lies on
+nodes, which the rank of a node at which it begins tells. Where that does not tell it (stages whose ranks an engine
+deals out, pools of their own in a pipeline) paths of computation alone count, as they do in a first bound. With path
 and busy of stage s for micro-batch b so found:
 
     TTFT >= max over s of (sum over stages before s of path of the first b) + max(sum over b of busy, path)
@@ -23,38 +24,48 @@ because how many run is a matter of memory.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from math import inf
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.engines.splits import split_layers
 from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
 from dagc.plan.splits import split
-from dagc.search.candidate import Candidate, Form, ServicePlan, Shape
+from dagc.search.candidate import Form, ServicePlan, Shape
 from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
+
+PHASES = (Phase.PREFILL, Phase.DECODE)
+"""Phases in the order in which least times have them."""
+
+Figures = npt.NDArray[np.float64]
+Figure = TypeVar("Figure", float, Figures)
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """Seconds that a candidate takes at least, and output tokens a second that it yields at most."""
+class Bound(Generic[Figure]):
+    """Seconds that a candidate takes at least, and output tokens a second that it yields at most; or those of many."""
 
-    ttft: float
-    tpot: float
-    throughput: float
+    ttft: Figure
+    tpot: Figure
+    throughput: Figure
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What least times depend on, beside the number of sequences: how a stage is cut, and its options."""
+    """What least times depend on, beside the number of sequences: how a stage is cut, its options, and its place.
+
+    `begin` is the rank of a node at which its ranks begin.
+    """
 
     shape: Shape
     options: Options
+    begin: int = 0
 
     @property
     def service(self) -> ServicePlan:
@@ -65,91 +76,100 @@ class Cut:
 Asked = tuple[Cut, int]
 """A cut and the sequences of a micro-batch."""
 
-LeastTimes = Callable[[Asked, Phase], Picoseconds]
-"""Least times of a cut in a phase, as `dagc.timeline.least.least` has them."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeastTimes:
+    """Least times of cuts, shape (asked, phases, 4, layers + 1), and the place of each."""
+
+    index: dict[Asked, int]
+    rows: Picoseconds
 
 
-def cut_of(service: ServicePlan) -> Cut:
-    """The cut of a service."""
+Placed = tuple[ServicePlan, int, int]
+"""A service, the batch of the deployment, and the rank at which the service begins."""
+
+
+def cut_of(service: ServicePlan, begin: int = 0) -> Cut:
+    """The cut of a stage of a service that begins at a rank of a node."""
     shape = service.shape
     form = Form.SHARED if shape.form is Form.SHARED else Form.BESIDE_STAGE
     options = replace(service.options, micro=None, layers=None)
-    return Cut(Shape(1, 1, shape.attention, shape.experts, form), options)
+    return Cut(Shape(1, 1, shape.attention, shape.experts, form), options, begin)
 
 
 class Bounds:
-    """Bounds of candidates under the facts of one plan, whose model has shapes."""
+    """Bounds of services under the facts of one plan, whose model has shapes; by computation alone where `is_first`."""
 
-    def __init__(self, facts: Facts, times: LeastTimes) -> None:
+    def __init__(self, facts: Facts, *, is_first: bool = False) -> None:
         shapes = facts.model.shapes()
         if shapes is None:
             raise ValueError("bounds need a model with shapes")
-        self._facts, self._layers, self._times = facts, shapes.layers, times
+        self._facts, self._layers, self._is_first = facts, shapes.layers, is_first
         self._ends = cache(self._stage_ends)
 
-    def of(self, candidate: Candidate) -> Bound:
-        """The bound of a candidate."""
-        workload, (first, last) = self._facts.workload, (candidate.services[0], candidate.services[-1])
-        entering, held = self._sequences(candidate)
-        ttft = self._prefill(first, -(-entering // first.shape.replicas))
-        start = sum(service.shape.gpus for service in candidate.services[:-1])
-        tpot = self._step(last, -(-held // last.shape.replicas), start) / workload.tokens_per_step
-        output = workload.output
-        if len(candidate.services) > 1:
-            rate = min(_over(entering, ttft), _over(candidate.batch, (output - 1) * tpot))
-        else:
-            rate = _over(candidate.batch, ttft + (output - 1) * tpot)
-        return Bound(ttft, tpot, output * rate)
+    def asked(self, placed: Placed) -> Iterator[Asked]:
+        """The least times that the bounds of a service need."""
+        service, batch, start = placed
+        begins = dict.fromkeys(self._begins(service.shape, start) or (0,))
+        for sequences in dict.fromkeys((self.entering(service, batch), self._held(batch))):
+            sizes = _sizes(service, -(-sequences // service.shape.replicas))
+            for size in dict.fromkeys((sizes.larger, sizes.smaller)):
+                yield from ((cut_of(service, begin), size) for begin in begins)
 
-    def asked(self, candidate: Candidate) -> Iterator[Asked]:
-        """The least times that the bound of a candidate needs."""
-        first, last = candidate.services[0], candidate.services[-1]
-        for service, sequences in zip((first, last), self._sequences(candidate), strict=True):
-            for size in _sizes(service, -(-sequences // service.shape.replicas)):
-                yield cut_of(service), size
+    def seconds(self, services: Sequence[Placed], times: LeastTimes) -> Figures:
+        """TTFT of services that prefill, and TPOT of services that decode, at least; shape (2, services)."""
+        runs = _Runs(times.index)
+        pairs = np.array([self._runs(one, runs) for one in services])
+        prefill, step = self._seconds(runs, times.rows)
+        return np.stack([prefill[pairs[:, 0]], step[pairs[:, 1]] / self._facts.workload.tokens_per_step])
 
-    def _sequences(self, candidate: Candidate) -> tuple[int, int]:
-        """Sequences of the whole deployment that enter at once, and that are decoded at least."""
+    def entering(self, service: ServicePlan, batch: int) -> int:
+        """Sequences that enter at once in the whole deployment, where a service prefills."""
         if self._facts.workload.concurrency is None:
-            return candidate.batch, candidate.batch
-        first = candidate.services[0].shape
-        return min(candidate.batch, first.replicas * first.attention.dp), 1
+            return batch
+        return min(batch, service.shape.replicas * service.shape.attention.dp)
 
-    def _prefill(self, service: ServicePlan, sequences: int) -> float:
-        """Seconds of a prefill at least."""
-        sizes = _sizes(service, sequences)
-        times = {size: self._stages(service, size, Phase.PREFILL) for size in sizes}
-        first, last = times[max(sizes)][PATH], times[min(sizes)][PATH]
-        whole = _sum(times, sizes)
-        before, after = np.cumsum(first) - first, last.sum() - np.cumsum(last)
-        longest = int((before + np.maximum(whole[BUSY], first) + after).max())
-        return max(longest, _beside(service, whole)) / PICOSECONDS
+    def _held(self, batch: int) -> int:
+        """Sequences that are decoded at least."""
+        return batch if self._facts.workload.concurrency is None else 1
 
-    def _step(self, service: ServicePlan, sequences: int, start: int) -> float:
-        """Seconds of a decode step at least, of a service that begins at a rank."""
-        sizes = _sizes(service, sequences)
-        times = {size: self._stages(service, size, Phase.DECODE, start) for size in sizes}
-        passed = max(int(stages[PATH].sum()) for stages in times.values())
-        whole = _sum(times, sizes)
-        return max(passed, int(whole[BUSY].max()), _beside(service, whole)) / PICOSECONDS
+    def _runs(self, placed: Placed, runs: _Runs) -> tuple[int, int]:
+        """The runs of a service in both phases."""
+        service, batch, start = placed
+        begins, replicas = self._begins(service.shape, start), service.shape.replicas
+        entering, held = self.entering(service, batch), self._held(batch)
+        prefill = runs.add(service, -(-entering // replicas), begins)
+        return prefill, prefill if entering == held else runs.add(service, -(-held // replicas), begins)
 
-    def _stages(self, service: ServicePlan, sequences: int, phase: Phase, start: int = 0) -> Picoseconds:
-        """Least times of each stage for one micro-batch, shape (4, stages)."""
-        shape = service.shape
-        times = np.diff(self._times((cut_of(service), sequences), phase)[:, self._ends(shape.stages, shape.layers)])
-        if not self._lies_alike(shape, start):
-            times[PATH] = times[COMPUTING]
-        return times
+    def _seconds(self, runs: _Runs, rows: Picoseconds) -> Figures:
+        """Seconds of a prefill, and of a decode step, of each run at least; of runs with the same stages at once."""
+        found: Picoseconds = np.zeros((2, len(runs.found)), dtype=np.int64)
+        for (stages, layers), members in runs.by_stages.items():
+            group, ends = [runs.found[i] for i in members], np.array(self._ends(stages, layers))
+            counts = np.array([(run.many, run.few) for run in group])[:, :, None, None]
+            is_placed = np.array([run.is_placed for run in group], dtype=np.bool_)
+            is_one_pool = np.array([run.is_one_pool for run in group], dtype=np.bool_)
+            for at, work in enumerate((_prefill, _step)):
+                high, low = (
+                    _stages(rows[:, at], np.array(places), ends, is_placed)
+                    for places in ([run.larger for run in group], [run.smaller for run in group])
+                )
+                whole: Picoseconds = counts[:, 0] * high + counts[:, 1] * low
+                found[at, members] = np.maximum(
+                    work(high[:, PATH], low[:, PATH], whole[:, BUSY]), _beside(whole[:, BESIDE], is_one_pool)
+                )
+        return found / PICOSECONDS
 
-    def _lies_alike(self, shape: Shape, start: int) -> bool:
-        """Whether every stage lies on nodes as one that holds all layers and begins with a node."""
-        node, width = self._facts.cluster.gpus_per_node, shape.attention.size
-        if start % node:
-            return False
-        if shape.stages == 1 and shape.form is not Form.BESIDE_REPLICA:
-            return True
-        is_plain = shape.form is Form.SHARED and self._facts.engine is None
-        return is_plain and (node % width == 0 or width % node == 0)
+    def _begins(self, shape: Shape, start: int) -> tuple[int, ...] | None:
+        """The rank of its node at which each stage begins; None where that is not known to tell how a stage lies."""
+        node, stages = self._facts.cluster.gpus_per_node, shape.stages
+        if self._is_first:
+            return None
+        if stages == 1 and shape.form is not Form.BESIDE_REPLICA:
+            return (start % node,)
+        if shape.form is Form.SHARED and self._facts.engine is None:
+            return tuple((start + stage * shape.attention.size) % node for stage in range(stages))
+        return None
 
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
         """Layers before each stage, and all."""
@@ -161,23 +181,96 @@ class Bounds:
         return ends
 
 
-def _sum(times: dict[int, Picoseconds], sizes: Counter[int]) -> Picoseconds:
-    """Over all micro-batches."""
-    return sum((count * times[size] for size, count in sizes.items()), np.zeros((4, 1), dtype=np.int64))
+class _Sizes(NamedTuple):
+    """Sequences of micro-batches, of which there are two numbers at most, and how many have each."""
+
+    larger: int
+    many: int
+    smaller: int
+    few: int
 
 
-def _beside(service: ServicePlan, whole: Picoseconds) -> int:
-    """Picoseconds of the busiest pool of experts."""
-    busy = whole[BESIDE]
-    return int(busy.sum() if service.shape.form is Form.BESIDE_REPLICA else busy.max())
+class _Run(NamedTuple):
+    """What one service runs: where the least times of its larger micro-batches are, stage by stage, how many it has,
+    and both of the smaller ones; whether these are of the stage's place, and whether one pool of experts serves all.
+    """
+
+    larger: tuple[int, ...]
+    many: int
+    smaller: tuple[int, ...]
+    few: int
+    is_placed: bool
+    is_one_pool: bool
 
 
-def _sizes(service: ServicePlan, sequences: int) -> Counter[int]:
+@dataclass(slots=True)
+class _Runs:
+    """Services with the sequences that they run, each once; `by_stages` has the numbers of those that are cut alike.
+
+    Services are known by who they are: those who run them hold them.
+    """
+
+    index: dict[Asked, int]
+    found: list[_Run] = field(default_factory=list[_Run])
+    by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = field(
+        default_factory=dict["tuple[int, tuple[int, ...] | None]", list[int]]
+    )
+    _known: dict[object, int] = field(default_factory=dict[object, int])
+
+    def add(self, service: ServicePlan, sequences: int, begins: tuple[int, ...] | None) -> int:
+        """The number of a run."""
+        key = id(service), sequences, begins
+        if key not in self._known:
+            number = self._known[key] = len(self.found)
+            shape, sizes = service.shape, _sizes(service, sequences)
+            cuts = {begin: cut_of(service, begin) for begin in begins or (0,)}
+            places = [cuts[begin] for begin in begins or (0,) * shape.stages]
+            larger, smaller = (tuple(self.index[cut, size] for cut in places) for size in (sizes.larger, sizes.smaller))
+            is_one_pool = shape.form is Form.BESIDE_REPLICA
+            self.found.append(_Run(larger, sizes.many, smaller, sizes.few, begins is not None, is_one_pool))
+            self.by_stages.setdefault((shape.stages, shape.layers), []).append(number)
+        return self._known[key]
+
+
+def _stages(
+    rows: Picoseconds, places: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], is_placed: npt.NDArray[np.bool_]
+) -> Picoseconds:
+    """Least times of the layers of each stage, shape (runs, 4, stages); `places` has shape (runs, stages)."""
+    kinds: npt.NDArray[np.int64] = np.arange(rows.shape[1], dtype=np.int64)[:, None]
+    where = places[:, None, :]
+    times = rows[where, kinds, ends[1:]] - rows[where, kinds, ends[:-1]]
+    times[:, PATH] = np.where(is_placed[:, None], times[:, PATH], times[:, COMPUTING])
+    return times
+
+
+def _prefill(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
+    """Picoseconds of a prefill: paths of the first and the last micro-batch, and busy with all; by run."""
+    before = np.cumsum(larger, axis=1) - larger
+    after = smaller.sum(axis=1, keepdims=True) - np.cumsum(smaller, axis=1)
+    return (before + np.maximum(busy, larger) + after).max(axis=1)
+
+
+def _step(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
+    """Picoseconds of a decode step."""
+    passed = np.maximum(larger.sum(axis=1), smaller.sum(axis=1))
+    return np.maximum(passed, busy.max(axis=1))
+
+
+def _beside(busy: Picoseconds, is_one_pool: npt.NDArray[np.bool_]) -> Picoseconds:
+    """Picoseconds of the busiest pool of experts, from those of each stage."""
+    whole: Picoseconds = busy.sum(axis=1)
+    most: Picoseconds = busy.max(axis=1)
+    return np.where(is_one_pool, whole, most)
+
+
+def _sizes(service: ServicePlan, sequences: int) -> _Sizes:
     """How many micro-batches there are of each number of sequences."""
     sequences = max(1, sequences)
     count = max(1, min(service.options.micro or service.shape.stages, sequences))
-    return Counter(split(sequences, count))
+    each, rest = divmod(sequences, count)
+    return _Sizes(each + 1, rest, each, count - rest) if rest else _Sizes(each, count, each, 0)
 
 
-def _over(amount: float, seconds: float) -> float:
-    return amount / seconds if seconds > 0 else inf
+def rate(amount: npt.NDArray[np.int64], seconds: Figures) -> Figures:
+    """An amount a second; without an end where it takes no time."""
+    return np.divide(amount, seconds, out=np.full(len(seconds), np.inf), where=seconds > 0)

@@ -17,9 +17,9 @@ from dagc.search.verdict import miss_of
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """The requirement that is missed most, by its place in the plan's list, and how far off it is at least."""
+    """The requirement that is missed most, and how far off it is at least."""
 
-    index: int
+    name: str
     miss: float
 
 
@@ -30,24 +30,24 @@ class Needs:
     requirements: Sequence[Requirement]
     workload: Workload
 
-    def missed(self, bound: Bound, gpus: int) -> Miss | None:
+    def missed(self, bound: Bound[float], gpus: float) -> Miss | None:
         """What no candidate of this bound can meet; None where there may be one that meets all."""
         worst: Miss | None = None
-        for index, requirement in enumerate(self.requirements):
+        for requirement in self.requirements:
             least = self._least(requirement, bound, gpus)
             if least is None or meets(least, requirement.comparison, requirement.figure.value):
                 continue
             miss = miss_of(least, requirement.comparison, requirement.figure.value)
             if worst is None or miss > worst.miss:
-                worst = Miss(index, miss)
+                worst = Miss(requirement.name, miss)
         return worst
 
-    def _least(self, requirement: Requirement, bound: Bound, gpus: int) -> float | None:
+    def _least(self, requirement: Requirement, bound: Bound[float], gpus: float) -> float | None:
         """The figure at its best, where the requirement limits it from that side."""
         is_ceiling = requirement.comparison in ("<", "<=")
         match requirement.name:
             case "gpus":
-                return float(gpus)
+                return gpus
             case "ttft":
                 return bound.ttft if is_ceiling else None
             case "tpot" | "latency":
@@ -57,7 +57,7 @@ class Needs:
             case _:
                 return None
 
-    def _rate(self, requirement: Requirement, bound: Bound, gpus: int) -> float:
+    def _rate(self, requirement: Requirement, bound: Bound[float], gpus: float) -> float:
         workload, figure = self.workload, requirement.figure
         each = {"output": workload.output, "input": workload.prompt}
         tokens = each.get(figure.kind, workload.prompt + workload.output)

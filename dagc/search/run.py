@@ -1,8 +1,10 @@
 """The search itself: rounds of candidates are priced until none is left that could be on the front.
 
-A round takes the next candidates of the table, and what it finds closes further ones before the next round begins.
-Rounds have a fixed size whoever prices them, so the result does not depend on the number of workers. Where no candidate
-meets every requirement, a second pass finds the one that misses them least.
+Candidates stand in a table with their bounds. A round takes the most promising of those that are open: where some of
+them have a first bound only, the next ones of that kind are refined, else they are priced. What either finds closes
+further candidates before the next round begins. Rounds have a fixed size whoever does the work, so the result does not
+depend on the number of workers. Where no candidate meets every requirement, a second pass finds the one that misses
+them least.
 """
 
 from __future__ import annotations
@@ -11,38 +13,33 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Asked, Bounds
+from dagc.search.bounding import Bounding, LeastOf
 from dagc.search.candidate import Candidate, ServicePlan, Shape
 from dagc.search.families import Families, Refusal
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import Front
-from dagc.search.needs import Needs
+from dagc.search.pairs import Means, Pairs
 from dagc.search.space import Space
 from dagc.search.spelling import spell
-from dagc.search.table import Table, vector_of
-from dagc.search.verdict import OBJECTIVES, Vector, Verdict
+from dagc.search.table import Mask, Rows, Table, unbounded
+from dagc.search.verdict import Vector, Verdict
 
 ROUND = 64
-"""Candidates of a round."""
+"""Candidates of a round, priced or refined."""
 
 MOST_PAIRS = 500_000
-"""Pairs of services past which a search does not begin: each has a bound of its own."""
+"""Pairs of services past which an exhaustive search does not begin: it makes each of them."""
 
 Named = tuple[str, int]
 """A strategy's text and a batch."""
 
-LeastOf = dict[Phase, Picoseconds]
-"""Least times of one cut, by phase."""
-
 
 @dataclass(frozen=True)
 class TooMany(Exception):
-    """There are more pairs of services than are searched."""
+    """There are more pairs of services than an exhaustive search makes."""
 
     number: int
 
@@ -52,7 +49,7 @@ class Labour:
     """What is done elsewhere: strategies priced, and least times found, both in the order that was asked for."""
 
     price: Callable[[Sequence[Named]], list[Verdict]]
-    least: Callable[[Sequence[Asked]], list[LeastOf]]
+    least: LeastOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +57,25 @@ class Problem:
     """What is searched, and how candidates are judged before they are priced.
 
     `refusal` is of the rules on degrees; `weigh` gives the share of a device that weights and reserve take on the
-    fullest GPU. With `is_exhaustive` nothing is left to bounds on times, and all that fits by weights is priced.
+    fullest GPU, `share` the one that all takes which one service of a pair holds; `compute` what layers compute at
+    least, for first bounds. With `is_exhaustive` nothing is left to bounds on times, and all that fits by weights is
+    priced.
     """
 
     facts: Facts
     space: Space
     refusal: Refusal
     weigh: Callable[[Candidate], float]
+    share: Callable[[ServicePlan, int], float]
+    compute: LeastOf
     is_exhaustive: bool = False
 
+
+Order = Callable[[Rows], Rows]
+"""Puts rows in the order in which they are tried."""
+
+Close = Callable[[Table, Mask], None]
+"""Closes what need not be tried any more."""
 
 Tell = Callable[[str, int, int], None]
 """Takes what is being done, and how many strategies are decided of how many."""
@@ -83,6 +90,7 @@ class Search:
 
     def __init__(self, problem: Problem, labour: Labour, most: int | None = None, tell: Tell = _silent) -> None:
         self._problem, self._labour, self._most, self._tell = problem, labour, most, tell
+        self._bounding = Bounding(problem.facts, problem.compute, labour.least)
         self._front, self._entries = Front(), dict[Vector, Entry]()
         self._nearest: Entry | None = None
         self._least_memory: float | None = None
@@ -98,25 +106,28 @@ class Search:
 
     def run(self) -> Found:
         """Decide every candidate, or as many as may be priced."""
-        hopeful, hopeless = self._tables()
-        is_done = self._rounds(hopeful, self._close_dominated)
+        table, pairs = self._table(), self._pair_searches()
+        is_done = self._rounds(table, table.misses == 0, table.by_promise, self._close_beaten)
+        is_done = is_done and self._pair_rounds(pairs, Pairs.round)
         if is_done and not self._front.vectors:
-            is_done = self._rounds(hopeless, self._close_misses)
+            is_done = self._rounds(table, table.misses > 0, table.by_miss, self._close_misses)
+            is_done = is_done and self._pair_rounds(pairs, Pairs.nearest_round)
         elif is_done:
-            self.tally.missed.update(hopeless.names)
+            self.tally.missed.update(name for name in table.names if name)
+        for one in pairs if is_done else ():
+            one.finish()
         self._is_complete = is_done
         return self.found
 
     # What there is to price
 
-    def _tables(self) -> tuple[Table, Table]:
-        """Candidates that may meet every requirement, and those that miss one whatever their schedule."""
+    def _table(self) -> Table:
+        """Candidates that fit by their weights, with their first bounds."""
         self._tell("generating strategies", 0, 0)
         candidates = list(self._fitting())
-        whole = self._bounded(candidates)
-        misses = whole.misses > 0
-        hopeful, hopeless = whole.taken(np.flatnonzero(~misses)), whole.taken(np.flatnonzero(misses))
-        return hopeful.by_promise(), hopeless.taken(np.argsort(hopeless.misses, kind="stable"))
+        if self._problem.is_exhaustive:
+            return unbounded(candidates)
+        return self._bounding.table(candidates, lambda done: self._tell(f"bounding, {done:,}", *self._progress))
 
     def _fitting(self) -> Iterator[Candidate]:
         """Every candidate that no rule refuses for a degree and whose weights fit."""
@@ -133,7 +144,7 @@ class Search:
                     yield Candidate((ServicePlan(shape, options),), batch)
             tally.refused += families.refused
             tally.generated += families.generated
-            if "phase-pools" in space.over:
+            if "phase-pools" in space.over and self._problem.is_exhaustive:
                 yield from self._pairs(batch)
 
     def _pairs(self, batch: int) -> Iterator[Candidate]:
@@ -157,58 +168,72 @@ class Search:
         fitting = [shape for shape in families.shapes() if self._problem.weigh(_alone(shape, batch)) <= 1]
         return [ServicePlan(one, options, phase) for one in fitting for options in space.options(one, phase, batch)]
 
-    def _bounded(self, candidates: Sequence[Candidate]) -> Table:
-        rows, count = np.zeros((len(candidates), len(OBJECTIVES))), len(candidates)
-        misses, names = np.zeros(count), [""] * count
-        if self._problem.is_exhaustive:
-            return Table(candidates, rows, misses, names)
-        facts = self._problem.facts
-        known: dict[Asked, LeastOf] = {}
-        bounds = Bounds(facts, lambda asked, phase: known[asked][phase])
-        self._learn(bounds, candidates, known)
-        needs, price = Needs(facts.requirements, facts.workload), facts.cluster.usd_per_gpu_second
-        for i, candidate in enumerate(candidates):
-            bound = bounds.of(candidate)
-            rows[i] = vector_of(bound, candidate.gpus, price)
-            missed = needs.missed(bound, candidate.gpus)
-            if missed is not None:
-                misses[i], names[i] = missed.miss, facts.requirements[missed.index].name
-        return Table(candidates, rows, misses, names)
-
-    def _learn(self, bounds: Bounds, candidates: Sequence[Candidate], known: dict[Asked, LeastOf]) -> None:
-        """The least times that the bounds of all candidates need."""
-        asked = list(dict.fromkeys(one for candidate in candidates for one in bounds.asked(candidate)))
-        for start in range(0, len(asked), ROUND):
-            piece = asked[start : start + ROUND]
-            known.update(zip(piece, self._labour.least(piece), strict=True))
-            self._tell(f"bounding, {start + len(piece):,} of {len(asked):,} layers", *self._progress)
+    def _pair_searches(self) -> list[Pairs]:
+        """A search of pairs for each batch; none where all candidates were made."""
+        space, limit = self._problem.space, self._most
+        if "phase-pools" not in space.over or self._problem.is_exhaustive:
+            return []
+        means = Means(
+            facts=self._problem.facts,
+            bounding=self._bounding,
+            judge=self._judge,
+            share=self._problem.share,
+            front=self._front,
+            tally=self.tally,
+            nearest_miss=lambda: self._nearest.verdict.miss if self._nearest else None,
+            room=lambda: ROUND if limit is None else max(0, limit - self._spent),
+        )
+        both = (Phase.PREFILL, Phase.DECODE)
+        found = [Pairs(means, space.gpus, b, *(self._services(phase, b) for phase in both)) for b in space.batches]
+        self.tally.generated += sum(one.number for one in found)
+        return found
 
     # Rounds
 
-    def _rounds(self, table: Table, close: Callable[[Table, _Mask], None]) -> bool:
-        """Whether all candidates were decided; False where the limit came first."""
-        is_open = np.ones(len(table.candidates), dtype=np.bool_)
+    def _pair_rounds(self, searches: Sequence[Pairs], go: Callable[[Pairs], bool]) -> bool:
+        """Whether all pairs were decided; False where the limit came first."""
+        for one in searches:
+            while go(one):
+                self._tell("searching pairs", *self._progress)
+                if self._most is not None and self._spent >= self._most:
+                    return False
+        return True
+
+    def _rounds(self, table: Table, is_open: Mask, order: Order, close: Close) -> bool:
+        """Whether all open candidates were decided; False where the limit came first."""
         close(table, is_open)
         while is_open.any():
-            spent = self.tally.priced + self.tally.over
-            if self._most is not None and spent >= self._most:
+            if self._most is not None and self._spent >= self._most:
                 return False
-            self._tell("pricing", *self._progress)
-            chosen = np.flatnonzero(is_open)[: ROUND if self._most is None else min(ROUND, self._most - spent)]
-            rows: list[int] = chosen.tolist()
-            self._judge([table.candidates[i] for i in rows])
-            is_open[chosen] = False
+            rows = order(np.flatnonzero(is_open))
+            vague = rows[~table.is_precise[rows]][:ROUND]
+            if table.is_precise[rows[:ROUND]].all():
+                self._tell("pricing", *self._progress)
+                chosen = rows[: ROUND if self._most is None else min(ROUND, self._most - self._spent)]
+                numbers: list[int] = chosen.tolist()
+                self._judge([table.candidates[i] for i in numbers])
+                is_open[chosen] = False
+            else:
+                self._tell("refining bounds", *self._progress)
+                self._bounding.refine(table, vague)
             close(table, is_open)
         return True
+
+    @property
+    def _spent(self) -> int:
+        """Strategies that were priced, or found not to fit when they were."""
+        return self.tally.priced + self.tally.over
 
     @property
     def _progress(self) -> tuple[int, int]:
         return self.tally.decided, self.tally.generated
 
-    def _judge(self, candidates: Sequence[Candidate]) -> None:
+    def _judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         named = [(spell(one), one.batch) for one in candidates]
-        for (text, batch), verdict in zip(named, self._labour.price(named), strict=True):
+        found = self._labour.price(named)
+        for (text, batch), verdict in zip(named, found, strict=True):
             self._take(Entry(text, batch, verdict))
+        return found
 
     def _take(self, entry: Entry) -> None:
         verdict, tally = entry.verdict, self.tally
@@ -237,16 +262,17 @@ class Search:
 
     # What need not be priced
 
-    def _close_dominated(self, table: Table, is_open: _Mask) -> None:
-        """Close what the front dominates already."""
+    def _close_beaten(self, table: Table, is_open: Mask) -> None:
+        """Close what the front dominates already; what was found to miss a requirement is left to the second pass."""
         if self._problem.is_exhaustive:
             return
+        is_open &= table.misses == 0
         left = np.flatnonzero(is_open)
         fallen = left[self._front.dominated(table.bounds[left])]
         is_open[fallen] = False
         self.tally.dominated += len(fallen)
 
-    def _close_misses(self, table: Table, is_open: _Mask) -> None:
+    def _close_misses(self, table: Table, is_open: Mask) -> None:
         """Close what misses a requirement by more than the nearest candidate misses any."""
         if self._nearest is None:
             return
@@ -254,9 +280,6 @@ class Search:
         is_open[fallen] = False
         rows: list[int] = fallen.tolist()
         self.tally.missed.update(table.names[i] for i in rows)
-
-
-_Mask = npt.NDArray[np.bool_]
 
 
 def _nearness(entry: Entry) -> tuple[float, tuple[float | str | int, ...]]:

@@ -2,7 +2,8 @@
 
 Degrees are searched whole: every dp, pp, ep, tp and cp with which a strategy takes no more than the cluster's GPUs. Of
 coordinates without an end (micro-batches, redundant experts, uneven layers) the values that are tried are those below,
-and a result says so. Coordinates of `EXTRAS` are searched where they are asked for.
+and a result says so. Coordinates of `EXTRAS` are searched where they are asked for; who says nothing to the command
+asks for `phase-pools`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ EXTRAS = {
     "shared": "shared experts whole on each rank",
     "redundant": "redundant experts to an even number a rank, and one more a rank",
     "attention-pools": "attention beside a pool of experts, of each stage or of all",
-    "phase-pools": "prefill beside decode, of any two services that no rule refuses and whose weights fit",
+    "phase-pools": "prefill beside decode, each of any service that no rule refuses and whose weights fit",
 }
 """Coordinates that are searched where they are asked for, and what they try."""
 

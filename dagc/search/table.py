@@ -1,5 +1,6 @@
-"""Candidates with their bounds, in the order in which they are tried.
+"""Candidates with their bounds, and the order in which they are tried.
 
+Every candidate begins with a first bound, which costs little; it is refined to a precise one when its turn comes.
 What may be best comes first: by turns the candidates with the lowest bound on GPU-seconds of a token, on TTFT, and on
 TPOT.
 """
@@ -15,7 +16,10 @@ import numpy.typing as npt
 from dagc.search.bounds import Bound
 from dagc.search.candidate import Candidate
 from dagc.search.front import Vectors
-from dagc.search.verdict import Vector, as_vector
+from dagc.search.verdict import OBJECTIVES
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,31 +27,42 @@ class Table:
     """Candidates and their bounds, shape (candidates, objectives).
 
     `misses` says by how much each misses a requirement at least, and `names` which; 0 and empty where none is missed.
+    `is_precise` says whose bound cannot be refined.
     """
 
     candidates: Sequence[Candidate]
     bounds: Vectors
     misses: npt.NDArray[np.float64]
-    names: Sequence[str]
+    names: list[str]
+    is_precise: Mask
 
-    def taken(self, order: npt.NDArray[np.int64]) -> Table:
-        """These rows, in this order."""
-        rows: list[int] = order.tolist()
-        candidates, names = [self.candidates[i] for i in rows], [self.names[i] for i in rows]
-        return Table(candidates, self.bounds[order], self.misses[order], names)
-
-    def by_promise(self) -> Table:
+    def by_promise(self, rows: Rows) -> Rows:
         """Rows by the best of their places in three orders; equal ones as they came."""
-        gpus, ttft, tpot, throughput, _ = self.bounds.T
-        each = gpus / np.where(throughput == 0, np.inf, -throughput)
-        places = [np.argsort(np.argsort(by, kind="stable"), kind="stable") for by in (each, ttft, tpot)]
-        return self.taken(np.argsort(np.minimum.reduce(places), kind="stable"))
+        return rows[by_promise(self.bounds[rows])]
+
+    def by_miss(self, rows: Rows) -> Rows:
+        """Rows by how much they miss a requirement at least; equal ones as they came."""
+        return rows[np.argsort(self.misses[rows], kind="stable")]
 
 
-def vector_of(bound: Bound, gpus: int, usd_per_gpu_second: float | None) -> Vector:
-    """A bound as objectives; without a price no candidate has a cost of tokens."""
-    cost = 0.0 if usd_per_gpu_second is None else usd_per_gpu_second * gpus / bound.throughput * 1e6
-    return as_vector({
-        "gpus": gpus, "ttft": bound.ttft, "tpot": bound.tpot, "throughput": bound.throughput,
-        "cost_per_million_output_tokens": cost,
-    })  # fmt: skip
+def by_promise(bounds: Vectors) -> Rows:
+    """The order of rows of bounds by the best of their places: by GPU-seconds of a token, by TTFT, and by TPOT."""
+    gpus, ttft, tpot, throughput, _ = bounds.T
+    each = gpus / np.where(throughput == 0, np.inf, -throughput)
+    places = [np.argsort(np.argsort(by, kind="stable"), kind="stable") for by in (each, ttft, tpot)]
+    return np.argsort(np.minimum.reduce(places), kind="stable")
+
+
+def vectors_of(gpus: Vectors, bound: Bound[Vectors], usd_per_gpu_second: float | None) -> Vectors:
+    """Bounds as objectives, less being better; without a price no candidate has a cost of tokens."""
+    price, free = usd_per_gpu_second, np.zeros(len(gpus))
+    cost = free if price is None else price * gpus / bound.throughput * 1e6
+    return np.column_stack([gpus, bound.ttft, bound.tpot, -bound.throughput, cost])
+
+
+def unbounded(candidates: Sequence[Candidate]) -> Table:
+    """Candidates of which nothing is known, and nothing asked."""
+    count = len(candidates)
+    return Table(
+        candidates, np.zeros((count, len(OBJECTIVES))), np.zeros(count), [""] * count, np.ones(count, np.bool_)
+    )

@@ -1,8 +1,9 @@
 """How many strategies a search decides and prices a second: `python -m tests.bench.search [STRATEGIES]`.
 
-DeepSeek-V3 on 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`). Generating and refusing is timed over the whole space;
-bounds and prices over a random sample of what fits by weights, seeded, each strategy at first and then once more with
-what templates have in common. Seconds are those of the processor, so that other work on the machine counts less.
+DeepSeek-V3 on 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`). Generating, refusing and first bounds are timed over
+the whole space; precise bounds and prices over a random sample of what fits by weights, seeded, each strategy at first
+and then once more with what templates have in common. Seconds are those of the processor, so that other work on the
+machine counts less.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from dagc.driver.front import stated
 from dagc.driver.judging import Judge
 from dagc.driver.pricing import Pricer
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import Bounds
+from dagc.search.bounding import Bounding
 from dagc.search.candidate import Candidate, ServicePlan
 from dagc.search.families import Families
 from dagc.search.space import Space
@@ -43,13 +46,14 @@ def main(number: int) -> None:
     refused = families.refused.total()
     print(f"generated {families.generated:,}, refused {refused:,}, weights too large "
           f"{families.generated - refused - len(candidates):,}: {families.generated / seconds:,.0f}/s")  # fmt: skip
-    sample = random.Random(1).sample(candidates, number)
-    bounds = Bounds(facts, lambda asked, phase: None)  # type: ignore[arg-type, return-value]
-    whole = {one for candidate in candidates for one in bounds.asked(candidate)}
-    asked = list(dict.fromkeys(one for candidate in sample for one in bounds.asked(candidate)))
-    _, seconds = _timed(lambda: judge.least(asked))
-    print(f"least times {len(asked) / seconds:,.0f}/s, of which the space has {len(whole):,}: "
-          f"{len(candidates) / (len(whole) * seconds / len(asked)):,.0f} strategies bounded a second")  # fmt: skip
+    bounding = Bounding(facts, judge.computing, judge.least)
+    table, seconds = _timed(lambda: bounding.table(candidates, lambda _: None))
+    count, missed = len(candidates), np.count_nonzero(table.misses)
+    print(f"first bounds {count / seconds:,.0f}/s, of which {missed:,} of {count:,} miss a requirement")
+    chosen = random.Random(1).sample(range(count), number)
+    sample = [candidates[i] for i in chosen]
+    _, seconds = _timed(lambda: bounding.refine(table, np.array(chosen)))
+    print(f"precise bounds {number / seconds:,.0f}/s")
     named = [(spell(one), one.batch) for one in sample]
     _, cold = _timed(lambda: [Judge("cold", Pricer(facts)).verdict(*one) for one in named])
     fresh = Judge("fresh", Pricer(facts))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dagc.driver.judging import Judge, judge_of
 from dagc.driver.pricing import Pricer, Refused
 from dagc.plan.deployment import Phase
-from dagc.search.bounds import Bounds
+from dagc.search.bounding import Bounding
 from dagc.search.candidate import Candidate, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.space import EXTRAS, Space
@@ -101,13 +101,27 @@ def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return
-    bounds = Bounds(judge.pricer.facts, lambda asked, phase: judge.least([asked])[0][phase])
-    bound, figures = bounds.of(candidate), dict(verdict.figures)
-    ttft, tpot, rate = figures["ttft"], figures["tpot"], figures["throughput"]
-    assert ttft and tpot and rate
-    assert bound.ttft <= ttft * (1 + 1e-12), spell(candidate)
-    assert bound.tpot <= tpot * (1 + 1e-12), spell(candidate)
-    assert bound.throughput >= rate * (1 - 1e-12), spell(candidate)
+    bounding, figures = Bounding(judge.pricer.facts, judge.computing, judge.least), dict(verdict.figures)
+    ttft, tpot, throughput = figures["ttft"], figures["tpot"], figures["throughput"]
+    assert ttft and tpot and throughput
+    first, last = candidate.services[0], candidate.services[-1]
+    start = first.shape.gpus if len(candidate.services) > 1 else 0
+    (early_ttft, least_ttft), (early_tpot, least_tpot) = (
+        (float(found[row, 0]) for found in (bounding.first([placed]), bounding.precise([placed])))
+        for row, placed in enumerate(((first, candidate.batch, 0), (last, candidate.batch, start)))
+    )
+    assert early_ttft <= least_ttft <= ttft * (1 + 1e-12), spell(candidate)
+    assert early_tpot <= least_tpot <= tpot * (1 + 1e-12), spell(candidate)
+    assert _most(judge, candidate, least_ttft, least_tpot) >= throughput * (1 - 1e-12), spell(candidate)
+
+
+def _most(judge: Judge, candidate: Candidate, ttft: float, tpot: float) -> float:
+    """Output tokens a second: both phases one after the other, or the slower of two that work side by side."""
+    workload = judge.pricer.facts.workload
+    decoding = (workload.output - 1) * tpot
+    if len(candidate.services) == 1:
+        return workload.output * candidate.batch / (ttft + decoding)
+    return workload.output * min(candidate.batch / ttft, candidate.batch / decoding)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -92,6 +92,20 @@ def test_what_bounds_close_is_not_on_the_front(pruned: SearchOutcome, whole: Sea
         assert result.is_complete and result.counts.decided == result.counts.generated
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("required", ["", "require { tpot <= 1.2 ms    ttft <= 3 ms }\n", "require { tpot <= 1 us }\n"])
+def test_what_bounds_close_is_not_on_the_front_of_more_gpus(required: str) -> None:
+    """The same on 7 GPUs of two nodes, where sequences, layers and experts are left over; and the nearest where none
+    meets what is required.
+    """
+    text = TEXT.replace("cluster h100-sxm x 4 {", "cluster h100-sxm x 7 { node 4   ")
+    pruned, whole = (_run(text + required, Wish(is_exhaustive=one)).result for one in (False, True))
+    assert pruned and whole
+    assert (pruned.front, pruned.nearest, pruned.given) == (whole.front, whole.nearest, whole.given)
+    assert pruned.counts.priced < whole.counts.priced
+    assert bool(whole.front) == ("us" not in required)
+
+
 def test_requirements_are_met_by_all_of_the_front(whole: SearchOutcome) -> None:
     """The front under requirements has every plan of the front without them that meets them."""
     found = _run(TEXT + "require { tpot <= 0.9 ms    gpus <= 3 }\n").result
@@ -278,16 +292,45 @@ def test_an_engine_refuses_what_it_cannot_express() -> None:
     assert [(one.status, one.reason.split(";")[0]) for one in result.given] == [("refused", "rule D401")]
 
 
-def test_prefill_and_decode_are_tried_on_pools_of_their_own() -> None:
-    """Three GPUs: bounds lose no pair either, and every pair takes the GPUs of both."""
-    wish = Wish(gpus=3, over=frozenset({"phase-pools"}))
-    pruned, whole = _run(wish=wish).result, _run(wish=replace(wish, is_exhaustive=True)).result
-    assert pruned and whole and pruned.front == whole.front
+@pytest.mark.parametrize(
+    ("gpus", "change"),
+    [
+        (3, ("", "")),
+        (4, ("batch 8", "batch 7")),
+        (4, ("batch 8", "concurrency 9")),
+        (3, ("batch 8", "batch 40000")),
+        (4, ("strategy mine", "require { tpot <= 0.6 ms    ttft <= 1.4 ms }\nstrategy mine")),
+        (4, ("strategy mine", "require { tpot <= 1 us    ttft <= 1 h    throughput >= 1 tokens/s }\nstrategy mine")),
+        (4, ("x 4 {", "x 4 { slow 2 by 30 %")),
+    ],
+    ids=["plain", "remainder", "in flight", "memory", "limits", "unsatisfiable", "slowed"],
+)
+def test_pairs_that_are_never_made_are_not_on_the_front(gpus: int, change: tuple[str, str]) -> None:
+    """Prefill beside decode: the same front, or the same nearest plan, as when every pair is made and priced; every
+    pair is counted once, and takes the GPUs of both services.
+    """
+    text = TEXT.replace(*change) if change[0] else TEXT
+    wish = Wish(gpus=gpus, over=frozenset({"phase-pools"}))
+    pruned, whole = _run(text, wish).result, _run(text, replace(wish, is_exhaustive=True)).result
+    assert pruned and whole and pruned.front == whole.front and pruned.nearest == whole.nearest
+    assert pruned.counts.decided == pruned.counts.generated == whole.counts.generated
+    assert min(pruned.counts.model_dump(include={"too_large", "bound_dominated"}).values()) >= 0
     pairs = [one for one in pruned.front if one.strategy.startswith("prefill")]
-    assert pairs and all(2 <= one.gpus <= 3 for one in pairs)
+    assert all(2 <= one.gpus <= gpus for one in pairs)
+    assert pairs or pruned.nearest or "40000" in change[1]
 
 
-def test_too_many_pairs_are_refused_before_any_is_made() -> None:
+@pytest.mark.slow
+def test_pairs_of_five_gpus_lose_nothing_either() -> None:
+    wish = Wish(gpus=5, over=frozenset({"phase-pools"}))
+    text = TEXT.replace("x 4", "x 8")
+    pruned, whole = _run(text, wish).result, _run(text, replace(wish, is_exhaustive=True)).result
+    assert pruned and whole and pruned.front == whole.front
+    assert pruned.counts.priced < whole.counts.priced / 5
+
+
+def test_too_many_pairs_are_refused_before_any_is_priced() -> None:
     """24 GPUs give each phase thousands of services, and pairs of them go into the millions."""
-    outcome = _run(TEXT.replace("x 4", "x 24"), Wish(over=frozenset({"phase-pools"})))
+    wish = Wish(over=frozenset({"phase-pools"}), is_exhaustive=True)
+    outcome = _run(TEXT.replace("x 4", "x 24"), wish)
     assert [problem.code.code for problem in outcome.diagnostics] == ["X505"]
