@@ -88,7 +88,7 @@ class Computing:
         found: list[tuple[int, int, int, int]] = []
         for fewer, more, whole in _halves(size, cut):
             least, most = self._tokens(cut, phase, fewer, whole)
-            lower, upper = (self._experts.row(experts, one) if experts else 0 for one in (least, most))
+            lower, upper = (self._experts.row(experts, one) if experts and one else 0 for one in (least, most))
             found.append((self._attention.row(attention, fewer), self._attention.row(attention, more), lower, upper))
         return tuple(zip(*([(0, 0, 0, 0)] * (2 - len(found)) + found), strict=True))
 

@@ -14,7 +14,7 @@ from dagc.driver.judging import Judge
 from dagc.driver.pricing import Pricer
 from dagc.plan.deployment import Phase
 from dagc.search.bounds import Asked, cut_of
-from dagc.search.candidate import ServicePlan, Shape
+from dagc.search.candidate import Attention, Experts, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.space import EXTRAS, Space
 from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
@@ -66,6 +66,18 @@ def _check(model: str, data: st.DataObject) -> None:
         for row in (COMPUTING, BUSY, BESIDE):
             assert (each[:, row] <= most[:, row]).all(), (one, row)
         assert (each[:, PATH] == each[:, COMPUTING]).all()
+
+
+def test_an_expert_group_of_ranks_without_a_sequence_computes_nothing() -> None:
+    """One sequence on four ranks of attention, the experts whole on each: three have nothing to do.
+
+    What the mean group has, a cut that was asked for before has too, so that nothing is asked for by itself.
+    """
+    judge, computing, *_ = _known("tiny", "even", "")
+    before, asked = ((cut_of(ServicePlan(Shape(1, 1, one, Experts()))), 1) for one in (Attention(tp=4), Attention(4)))
+    computing.least([before])
+    first, precise = np.diff(computing.least([asked])[0]), np.diff(judge.least([asked])[0])
+    assert (first[:, 1:] <= precise[:, 1:]).all()
 
 
 @pytest.mark.parametrize("model", MODELS)
