@@ -6,7 +6,8 @@ still known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -40,9 +41,12 @@ class Judge:
     _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
     _cuts: dict[str, Plan] = field(default_factory=dict[str, Plan], repr=False)
     _computing: Computing | None = field(default=None, repr=False)
+    _packed: bytes = field(default=b"", repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return judge_of, (self.pricer.facts,)
+        if not self._packed:
+            self._packed = pickle.dumps(self.pricer.facts)
+        return _arrived, (self.key, self._packed)
 
     def verdicts(self, asked: Sequence[tuple[str, int]]) -> list[Verdict]:
         """Verdicts on strategies, each under its batch."""
@@ -142,10 +146,18 @@ class Judge:
 
 def judge_of(facts: Facts) -> Judge:
     """The judge of these facts in this process."""
-    key = content_key(facts)
+    return _judge(content_key(facts), lambda: facts)
+
+
+def _arrived(key: str, packed: bytes) -> Judge:
+    """The judge of facts that came from another process; they are unpacked where they come for the first time."""
+    return _judge(key, lambda: pickle.loads(packed))
+
+
+def _judge(key: str, facts: Callable[[], Facts]) -> Judge:
     if key not in _JUDGES:
         _JUDGES.clear()
-        _JUDGES[key] = Judge(key, Pricer(facts))
+        _JUDGES[key] = Judge(key, Pricer(facts()))
     return _JUDGES[key]
 
 
