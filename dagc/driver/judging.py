@@ -6,7 +6,8 @@ still known.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,11 +39,14 @@ class Judge:
     key: str
     pricer: Pricer
     _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
-    _cuts: dict[Cut, Plan] = field(default_factory=dict[Cut, Plan], repr=False)
+    _cuts: dict[str, Plan] = field(default_factory=dict[str, Plan], repr=False)
     _computing: Computing | None = field(default=None, repr=False)
+    _packed: bytes = field(default=b"", repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return judge_of, (self.pricer.facts,)
+        if not self._packed:
+            self._packed = pickle.dumps(self.pricer.facts)
+        return _arrived, (self.key, self._packed)
 
     def verdicts(self, asked: Sequence[tuple[str, int]]) -> list[Verdict]:
         """Verdicts on strategies, each under its batch."""
@@ -75,19 +79,23 @@ class Judge:
         plan, facts = self._cut_plan(cut), self.pricer.facts
         workload = replace(facts.workload, batch=sequences, concurrency=None)
         facts = replace(facts, workload=workload, cluster=replace(facts.cluster, slowed=()))
-        times = self.pricer.least(replace(plan, facts=facts))
-        return np.stack([times[phase] for phase in PHASES])
+        plan = replace(plan, facts=facts)
+        found = {phase: self.pricer.least(plan, phase) for phase in PHASES if cut.phase in (phase, Phase.BOTH)}
+        none = np.zeros_like(next(iter(found.values())))
+        return np.stack([found.get(phase, none) for phase in PHASES])
 
     def _cut_plan(self, cut: Cut) -> Plan:
         """The plan of a cut, for whatever number of sequences."""
-        if cut not in self._cuts:
-            plan = self.pricer.unchecked(spell(Candidate((cut.service,), 1)))
-            if isinstance(plan, Refused):
-                raise ValueError(f"a cut of a legal strategy is refused: {plan.problem.message}")
-            first = plan.deployment.services[0]
-            placed = replace(plan.deployment, services=(replace(first, first_rank=cut.begin),))
-            self._cuts[cut] = replace(plan, deployment=placed)
-        return self._cuts[cut]
+        text = spell(Candidate((cut.service,), 1))
+        if text not in self._cuts:
+            found = self.pricer.unchecked(text)
+            if isinstance(found, Refused):
+                raise ValueError(f"a cut of a legal strategy is refused: {found.problem.message}")
+            self._cuts[text] = found
+        plan = self._cuts[text]
+        (service,) = plan.deployment.services
+        begun = replace(plan.deployment, services=(replace(service, first_rank=cut.begin),))
+        return replace(plan, deployment=begun)
 
     def refusal(self, strategy: str) -> str | None:
         """The code of the rule that refuses a strategy before it is priced."""
@@ -138,10 +146,18 @@ class Judge:
 
 def judge_of(facts: Facts) -> Judge:
     """The judge of these facts in this process."""
-    key = content_key(facts)
+    return _judge(content_key(facts), lambda: facts)
+
+
+def _arrived(key: str, packed: bytes) -> Judge:
+    """The judge of facts that came from another process; they are unpacked where they come for the first time."""
+    return _judge(key, lambda: pickle.loads(packed))
+
+
+def _judge(key: str, facts: Callable[[], Facts]) -> Judge:
     if key not in _JUDGES:
         _JUDGES.clear()
-        _JUDGES[key] = Judge(key, Pricer(facts))
+        _JUDGES[key] = Judge(key, Pricer(facts()))
     return _JUDGES[key]
 
 

@@ -20,7 +20,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import sized, stops
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import Picoseconds, PricedPhase
-from dagc.lower.lower import lower, lower_mixed
+from dagc.lower.lower import lower, lower_mixed, lower_phase
 from dagc.lower.templates import KnownTemplates
 from dagc.plan.deployment import Phase
 from dagc.plan.missing import missing_shapes
@@ -123,11 +123,11 @@ class Pricer:
             return timelines
         return assess(plan, memory, timelines, self._mixed(plan))
 
-    def least(self, plan: Plan) -> dict[Phase, Picoseconds]:
-        """Least times of the layers of each phase, for a plan of one stage and one size of micro-batch."""
+    def least(self, plan: Plan, phase: Phase) -> Picoseconds:
+        """Least times of the layers in a phase, for a plan of one replica, one stage and one size of micro-batch."""
         self._trim()
-        known, graph = self._known, lower(plan, self._known.templates)
-        return {phase.phase: least(price(phase, plan, known.costs), known.least) for phase in graph.classes}
+        known = self._known
+        return least(price(lower_phase(plan, phase, known.templates), plan, known.costs), known.least)
 
     def forget_times(self) -> None:
         """Forget the schedules, and keep templates with their costs."""

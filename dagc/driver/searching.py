@@ -38,7 +38,7 @@ UNDETERMINED = Code("X503", "search-undetermined")
 NO_CLUSTER = Code("X504", "no-dask-cluster")
 TOO_LARGE = Code("X505", "search-too-large")
 
-PIECE = 16
+PIECE = 4
 """Strategies, or cuts, that a worker is given at once."""
 
 One = TypeVar("One")

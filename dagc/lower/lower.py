@@ -67,6 +67,14 @@ def lower(plan: Plan, known: KnownTemplates | None = None) -> Graph:
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
 
 
+def lower_phase(plan: Plan, phase: Phase, known: KnownTemplates) -> PhaseGraph:
+    """Prefill or decode of the first class of replicas, of a plan whose phases share their GPUs."""
+    shapes, (service,) = plan.facts.model.shapes(), plan.deployment.services
+    if shapes is None:
+        raise ValueError("lowering needs a model with shapes")
+    return next(_phases(entering(plan) if phase is Phase.PREFILL else plan, shapes, service, phase, known))
+
+
 def lower_mixed(plan: Plan, known: KnownTemplates | None = None) -> PhaseGraph | None:
     """A decode step of the first class of replicas in which prompt tokens ride along; None where none ever do."""
     shapes, service = plan.facts.model.shapes(), plan.deployment.services[0]

@@ -8,13 +8,15 @@ that too, and what was found of a cut is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
+from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
 from dagc.search.bounds import Asked, Bound, Bounds, Figures, LeastTimes, Placed, rate
-from dagc.search.candidate import Candidate, ServicePlan
+from dagc.search.candidate import Candidate, ServicePlan, Shape
 from dagc.search.needs import Needs
 from dagc.search.table import Rows, Table, unbounded, vectors_of
 
@@ -33,6 +35,7 @@ class Bounding:
         self._first, self._precise = Bounds(facts, is_first=True), Bounds(facts)
         self._compute, self._least = compute, least
         self._known: dict[Asked, Picoseconds] = {}
+        self._early: dict[tuple[Shape, Options, int], Figures] = {}
 
     def table(self, candidates: Sequence[Candidate], tell: Callable[[int], None]) -> Table:
         """All candidates, each of one service, with their first bounds; `tell` takes how many have one."""
@@ -50,17 +53,24 @@ class Bounding:
         table.is_precise[rows] = True
 
     def first(self, services: Sequence[Placed]) -> Figures:
-        """TTFT and TPOT of services at least, by what they compute; shape (2, services)."""
-        found = [np.zeros((2, 0))]
-        for start in range(0, len(services), PIECE):
-            piece = services[start : start + PIECE]
+        """TTFT and TPOT of services at least, by what they compute wherever they are; shape (2, services)."""
+        keys = [(service.shape, service.options, batch) for service, batch, _ in services]
+        new = [i for i, key in enumerate(keys) if key not in self._early]
+        for start in range(0, len(new), PIECE):
+            rows = new[start : start + PIECE]
+            piece = [services[i] for i in rows]
             asked = _asked(self._first, piece)
-            found.append(self._first.seconds(piece, _times(asked, self._compute(asked))))
-        return np.concatenate(found, axis=1)
+            found = self._first.seconds(piece, _times(asked, self._compute(asked)))
+            self._early.update(zip((keys[i] for i in rows), found.T, strict=True))
+        return np.array([self._early[key] for key in keys]).reshape(-1, 2).T
 
     def precise(self, services: Sequence[Placed]) -> Figures:
         """The same by the least times of their layers."""
         asked = _asked(self._precise, services)
+        for cut, size in asked:
+            of_both = replace(cut, phase=Phase.BOTH), size
+            if of_both in self._known:
+                self._known[cut, size] = self._known[of_both]
         new = [one for one in asked if one not in self._known]
         self._known.update(zip(new, self._least(new), strict=True))
         return self._precise.seconds(services, _times(asked, [self._known[one] for one in asked]))

@@ -60,12 +60,13 @@ class Bound(Generic[Figure]):
 class Cut:
     """What least times depend on, beside the number of sequences: how a stage is cut, its options, and its place.
 
-    `begin` is the rank of a node at which its ranks begin.
+    `begin` is the rank of a node at which its ranks begin. Of a `phase` alone the times of the other are 0.
     """
 
     shape: Shape
     options: Options
     begin: int = 0
+    phase: Phase = Phase.BOTH
 
     @property
     def service(self) -> ServicePlan:
@@ -94,7 +95,7 @@ def cut_of(service: ServicePlan, begin: int = 0) -> Cut:
     shape = service.shape
     form = Form.SHARED if shape.form is Form.SHARED else Form.BESIDE_STAGE
     options = replace(service.options, micro=None, layers=None)
-    return Cut(Shape(1, 1, shape.attention, shape.experts, form), options, begin)
+    return Cut(Shape(1, 1, shape.attention, shape.experts, form), options, begin, service.phase)
 
 
 class Bounds:
