@@ -16,7 +16,7 @@ from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
 from dagc.search.bounds import Asked, Bound, Bounds, Figures, LeastTimes, Placed, rate
-from dagc.search.candidate import Candidate, ServicePlan, Shape
+from dagc.search.candidate import Candidate, Shape
 from dagc.search.needs import Needs
 from dagc.search.table import Rows, Table, unbounded, vectors_of
 
@@ -74,10 +74,6 @@ class Bounding:
         new = [one for one in asked if one not in self._known]
         self._known.update(zip(new, self._least(new), strict=True))
         return self._precise.seconds(services, _times(asked, [self._known[one] for one in asked]))
-
-    def entering(self, service: ServicePlan, batch: int) -> int:
-        """Sequences that enter at once in the whole deployment, where a service prefills."""
-        return self._first.entering(service, batch)
 
     def _put(self, table: Table, rows: Rows, seconds: Figures) -> None:
         """Bounds of rows from their seconds."""

@@ -112,7 +112,7 @@ class Bounds:
         """The least times that the bounds of a service need."""
         service, batch, start = placed
         begins = dict.fromkeys(self._begins(service.shape, start) or (0,))
-        for sequences in dict.fromkeys((self.entering(service, batch), self._held(batch))):
+        for sequences in dict.fromkeys((self._entering(service, batch), self._held(batch))):
             sizes = _sizes(service, -(-sequences // service.shape.replicas))
             for size in dict.fromkeys((sizes.larger, sizes.smaller)):
                 yield from ((cut_of(service, begin), size) for begin in begins)
@@ -124,7 +124,7 @@ class Bounds:
         prefill, step = self._seconds(runs, times.rows)
         return np.stack([prefill[pairs[:, 0]], step[pairs[:, 1]] / self._facts.workload.tokens_per_step])
 
-    def entering(self, service: ServicePlan, batch: int) -> int:
+    def _entering(self, service: ServicePlan, batch: int) -> int:
         """Sequences that enter at once in the whole deployment, where a service prefills."""
         if self._facts.workload.concurrency is None:
             return batch
@@ -138,7 +138,7 @@ class Bounds:
         """The runs of a service in both phases."""
         service, batch, start = placed
         begins, replicas = self._begins(service.shape, start), service.shape.replicas
-        entering, held = self.entering(service, batch), self._held(batch)
+        entering, held = self._entering(service, batch), self._held(batch)
         prefill = runs.add(service, -(-entering // replicas), begins)
         return prefill, prefill if entering == held else runs.add(service, -(-held // replicas), begins)
 

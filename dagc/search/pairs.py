@@ -1,10 +1,12 @@
 """Prefill beside decode: pairs of services, none of which is made before it may be on the front.
 
 What a pair is judged by comes from its two services apart. TTFT is that of the prefill service. TPOT is that of the
-decode service, which differs only with the rank of a node at which its ranks begin. With B sequences, O output tokens
-and seconds as bounds on these two, throughput is at most O x min(B / TTFT, B / ((O - 1) x TPOT)); the hand-over of the
-cache can only lower it. So of services that take the same GPUs, in rising order of their seconds, a pair's bound rises
-in no objective when either place falls: where a pair is closed, so is every pair with both places behind it.
+decode service, which differs only with the rank of a node at which its ranks begin. With B sequences, of which E are
+prefilled at once, O output tokens and seconds as bounds on these two, throughput is at most
+O x min(E / TTFT, B / ((O - 1) x TPOT)); the hand-over of the cache can only lower it. E is B, or, where requests come
+and go, no more than the GPUs of the prefill service. So of services that take the same GPUs, in rising order of their
+seconds, no pair has a better bound in any objective than one with neither place behind its own: where a pair is
+closed, so is every pair with no place before it.
 
 The pairs of p GPUs for prefill and d for decode are a cell, and each cell is walked from its first pair: from (i, j) on
 to (i, j + 1), and from (i, 0) to (i + 1, 0) also. A node stands for the pairs that are reached through it alone, so
@@ -119,10 +121,12 @@ class Pairs:
         self._missing = []
         views, _ = self._seen()
         limit = self._means.nearest_miss()
-        far = [view for view in views if limit is not None and view.miss and view.miss.miss > limit]
-        for view in far:
-            self._close(view.node, view.miss.name if view.miss else None)
-        left = [view for view in views if view not in far]
+        left: list[_View] = []
+        for view in views:
+            if limit is not None and view.miss and view.miss.miss > limit:
+                self._close(view.node, view.miss.name)
+            else:
+                left.append(view)
         self._open = [view.node for view in left]
         self._work(sorted(left, key=lambda view: view.miss.miss if view.miss else 0.0))
         return bool(left)
@@ -140,10 +144,10 @@ class Pairs:
         """The pairs at the open nodes, and their bounds; a node past the end of a line has none."""
         places = [(n, self._prefill(n).at(n.first), self._decode(n).at(n.second)) for n in self._open]
         found = [(node, one, other) for node, one, other in places if one is not None and other is not None]
-        facts, entering = self._means.facts, self._means.bounding.entering
+        facts = self._means.facts
         gpus = np.array([node.prefill_gpus + node.decode_gpus for node, _, _ in found], dtype=np.float64)
         ttft, tpot = np.array([(one.seconds, other.seconds) for _, one, other in found]).reshape(-1, 2).T
-        starting = np.array([entering(one.service, self._batch) for _, one, _ in found])
+        starting = np.array([self._entering(node.prefill_gpus) for node, _, _ in found])
         slower = np.minimum(
             rate(starting, ttft), rate(np.full(len(found), self._batch), (facts.workload.output - 1) * tpot)
         )
@@ -151,6 +155,11 @@ class Pairs:
         columns = (gpus.tolist(), ttft.tolist(), tpot.tolist(), bound.throughput.tolist())
         views = [_View(*place, self._miss(*row)) for place, row in zip(found, zip(*columns, strict=True), strict=True)]
         return views, vectors_of(gpus, bound, facts.cluster.usd_per_gpu_second)
+
+    def _entering(self, prefill_gpus: int) -> int:
+        """Sequences that are prefilled at once, at most."""
+        is_static = self._means.facts.workload.concurrency is None
+        return self._batch if is_static else min(self._batch, prefill_gpus)
 
     def _miss(self, gpus: float, ttft: float, tpot: float, throughput: float) -> Miss | None:
         """What a pair of this bound misses at least. Most bounds are those of the round before."""
@@ -241,8 +250,6 @@ class Pairs:
     def _go_on(self, view: _View) -> None:
         """From a pair that is priced, and whose services have their places, to those behind it."""
         node = view.node
-        if Level.FINAL not in (view.prefill.level, view.decode.level):
-            return
         self._ahead[node.prefill_gpus, node.decode_gpus].discard((id(view.prefill), id(view.decode)))
         self._open.remove(node)
         self._open.append(node._replace(second=node.second + 1))

@@ -321,12 +321,21 @@ def test_pairs_that_are_never_made_are_not_on_the_front(gpus: int, change: tuple
 
 
 @pytest.mark.slow
-def test_pairs_of_five_gpus_lose_nothing_either() -> None:
+@pytest.mark.parametrize("load", ["batch 8", "concurrency 9", "concurrency 3"])
+def test_pairs_of_five_gpus_lose_nothing_either(load: str) -> None:
+    """Of requests that come and go, a prefill service of more replicas takes in more at once, and may be slower."""
     wish = Wish(gpus=5, over=frozenset({"phase-pools"}))
-    text = TEXT.replace("x 4", "x 8")
+    text = TEXT.replace("x 4", "x 8").replace("batch 8", load)
     pruned, whole = _run(text, wish).result, _run(text, replace(wish, is_exhaustive=True)).result
     assert pruned and whole and pruned.front == whole.front
-    assert pruned.counts.priced < whole.counts.priced / 5
+    assert pruned.counts.priced < whole.counts.priced / 3
+
+
+def test_a_limit_on_prices_holds_for_pairs() -> None:
+    """Fifteen prices are not enough for the strategies of 4 GPUs, and no pair is priced beyond them."""
+    result = _run(wish=Wish(gpus=4, over=frozenset({"phase-pools"}), most=15)).result
+    whole = _run(wish=Wish(gpus=4, over=frozenset({"phase-pools"}))).result
+    assert result and whole and not result.is_complete and result.counts.priced == 15 < whole.counts.priced
 
 
 def test_too_many_pairs_are_refused_before_any_is_priced() -> None:
