@@ -106,13 +106,13 @@ def _bounded(judge: Judge, candidate: Candidate) -> None:
     assert ttft and tpot and throughput
     first, last = candidate.services[0], candidate.services[-1]
     start = first.shape.gpus if len(candidate.services) > 1 else 0
-    (early_ttft, least_ttft), (early_tpot, least_tpot) = (
-        (float(found[row, 0]) for found in (bounding.first([placed]), bounding.precise([placed])))
-        for row, placed in enumerate(((first, candidate.batch, 0), (last, candidate.batch, start)))
-    )
+    prefill, decode = (first, candidate.batch, 0), (last, candidate.batch, start)
+    early_ttft, least_ttft = bounding.first([prefill])[0, 0], bounding.precise([prefill])[0, 0]
+    early_tpot, least_tpot = bounding.first([decode])[1, 0], bounding.precise([decode])[1, 0]
+    assert early_ttft > 0 and early_tpot > 0
     assert early_ttft <= least_ttft <= ttft * (1 + 1e-12), spell(candidate)
     assert early_tpot <= least_tpot <= tpot * (1 + 1e-12), spell(candidate)
-    assert _most(judge, candidate, least_ttft, least_tpot) >= throughput * (1 - 1e-12), spell(candidate)
+    assert _most(judge, candidate, float(least_ttft), float(least_tpot)) >= throughput * (1 - 1e-12), spell(candidate)
 
 
 def _most(judge: Judge, candidate: Candidate, ttft: float, tpot: float) -> float:
