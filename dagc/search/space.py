@@ -106,7 +106,8 @@ class Space:
         if "redundant" not in self.over or ep == 1:
             return (0,)
         even = -self.experts % ep
-        return (0, even, even + ep) if even else (0, ep)
+        tried = (0, even, even + ep) if even else (0, ep)
+        return tuple(number for number in tried if self.experts + number >= ep)
 
 
 def _powers(most: int) -> tuple[int, ...]:

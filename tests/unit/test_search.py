@@ -24,7 +24,7 @@ from dagc.export.front_svg import front_svg
 from dagc.export.search_json import SCHEMA, result_bytes, schema_bytes
 from dagc.plan.deployment import Phase
 from dagc.report.search_result import FoundPlan
-from dagc.search.candidate import Candidate, ServicePlan
+from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.front import Front, distance
 from dagc.search.spelling import spell
@@ -80,6 +80,17 @@ def test_a_degree_that_a_rule_refuses_is_counted_with_all_that_has_it() -> None:
     assert not [one for one in shapes if one.attention.tp == 3 or one.experts.ep == 9]
     assert families.refused["D301"] > 0 and families.refused["D203"] > 0
     assert families.generated == sum(map(families.members, shapes)) + families.refused.total()
+
+
+def test_each_rank_of_an_expert_group_is_given_an_expert() -> None:
+    """8 experts on 9 ranks: 1 redundant expert, or 10, and none without, which no rank would hold; on 8 also 0."""
+    of = facts()
+    whole = space(of, frozenset({"redundant"}), gpus=9)
+    tried = [
+        {one.redundant for one in whole.stage_choices(Shape(1, 1, Attention(outer=ep), Experts(ep)), Phase.BOTH)}
+        for ep in (9, 8)
+    ]
+    assert tried == [{1, 10}, {0, 8}]
 
 
 def test_what_bounds_close_is_not_on_the_front(pruned: SearchOutcome, whole: SearchOutcome) -> None:
