@@ -24,13 +24,12 @@ from dagc.cost.sharing import beside_exchange
 from dagc.graph.graph import Node
 from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds
-from dagc.lower.attention import add_attention
 from dagc.lower.batch import Batch, batch_of
 from dagc.lower.builder import TemplateBuilder, evenly
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
+from dagc.lower.mixer import add_mixer
 from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.recurrent import add_recurrent
 from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
@@ -141,10 +140,7 @@ class Parts:
         for one in sequences:
             stage, batch = self._attending(part, [one])
             builder = TemplateBuilder("", stage.span)
-            if kind.attention:
-                add_attention(builder, stage, batch, kind)
-            elif kind.recurrent:
-                add_recurrent(builder, stage, batch, kind.recurrent)
+            add_mixer(builder, stage, batch, kind)
             times = self._time(builder.nodes, part.in_exchange)
             found.append((int(times.min()), int(times.max()), int(times.min())))
         return np.array(found, dtype=np.int64)

@@ -17,12 +17,12 @@ from itertools import groupby
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.graph.graph import Graph, Load, PhaseGraph, Segment, StageProgram, Team, Template
-from dagc.lower.attention import add_attention
 from dagc.lower.batch import Batch, batch_of, halves, mixed
 from dagc.lower.builder import TemplateBuilder, evenly
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.handover import lower_handover
+from dagc.lower.mixer import add_mixer
 from dagc.lower.overlap import interleave
 from dagc.lower.pipeline import (
     add_embedding,
@@ -33,7 +33,6 @@ from dagc.lower.pipeline import (
     add_token_send,
 )
 from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.recurrent import add_recurrent
 from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
 from dagc.lower.templates import KnownTemplates, Templates, experts_setting, setting
@@ -327,10 +326,7 @@ class _StageLowering:
         known = self.phase.known.mixers
         if identity not in known:
             builder = known[identity] = TemplateBuilder("", self.stage.span)
-            if kind.attention:
-                add_attention(builder, self.stage, batch, kind)
-            elif kind.recurrent:
-                add_recurrent(builder, self.stage, batch, kind.recurrent)
+            add_mixer(builder, self.stage, batch, kind)
         return known[identity]
 
     def _choice(self, drawn: range | None) -> Choice:
