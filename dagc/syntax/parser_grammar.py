@@ -16,11 +16,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from copy import copy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import lark
+from lark.lexer import BasicLexer, LexerThread
 
 from dagc.source import Source
 from dagc.syntax.tokens import Token
@@ -30,13 +32,21 @@ def lex(source: Source) -> tuple[list[Token], list[Token]]:
     """Tokens before they have roles, with an end mark after the last, and the comments."""
     tokens: list[Token] = []
     comments: list[Token] = []
-    for raw in grammar().lex(source.text):
+    for raw in LexerThread.from_text(_lexer(), source.text).lex(None):
         start, end = raw.start_pos or 0, raw.end_pos or 0
         token = Token(raw.type, str(raw), start, end, raw.line or 1)
         (comments if raw.type == "COMMENT" else tokens).append(token)
     end, line = (tokens[-1].end, tokens[-1].line) if tokens else (0, 1)
     tokens.append(Token("$END", "", end, end, line))
     return tokens, comments
+
+
+@lru_cache(maxsize=1)
+def _lexer() -> BasicLexer:
+    """The lexer of the grammar. Lark's own `lex` makes one at each call, and may compare all terminals as it does."""
+    conf = copy(grammar().lexer_conf)
+    conf.skip_validation = True
+    return BasicLexer(conf)
 
 
 @lru_cache(maxsize=1)

@@ -71,11 +71,16 @@ def period_turns(graph: PhaseGraph, period: int) -> list[Turn]:
     if shares_a_team(graph):
         return [(block,) for active in _wavefronts(graph, period) for block in _lock_step(active)]
     turns = (
-        tuple(Block((member,), member.segment.count) for member in _members(graph, period, micro_batch, stage))
+        turn_of(graph, period, micro_batch, stage)
         for micro_batch in range(len(graph.micro_batches))
         for stage in range(_stages(graph))
     )
     return [turn for turn in turns if turn]
+
+
+def turn_of(graph: PhaseGraph, step: int, micro_batch: int, stage: int) -> Turn:
+    """A whole invocation as one turn."""
+    return tuple([Block((member,), member.segment.count) for member in _members(graph, step, micro_batch, stage)])
 
 
 def period_blocks(graph: PhaseGraph, period: int) -> list[Block]:

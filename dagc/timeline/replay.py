@@ -12,11 +12,13 @@ lanes was free: what is too early to matter counts as ready with the first that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from dagc.graph.graph import PhaseGraph
 from dagc.timeline.execute import Executed, Executor, MailKey, Tail
-from dagc.timeline.order import Block, Turn
+from dagc.timeline.order import Block, Turn, period_turns
 from dagc.timeline.steps import Steps
 from dagc.timeline.times import Time, later, moved
 
@@ -54,6 +56,16 @@ class _Before:
     key: _Key
 
 
+class _Post(NamedTuple):
+    """A message that step `step` of the `piece`-th block sent, by its number among those of the invocation."""
+
+    piece: int
+    step: int
+    number: int
+    start: Time
+    end: Time
+
+
 @dataclass(slots=True, eq=False)
 class Known:
     """A turn that was run, entered with `base`, and what it left: lanes, streams, and messages by block and step."""
@@ -64,7 +76,12 @@ class Known:
     pieces: tuple[Executed, ...]
     lanes: tuple[Time, ...]
     streams: tuple[Time | None, ...]
-    posts: tuple[tuple[int, int, Time, Time], ...]
+    posts: tuple[_Post, ...]
+
+    @property
+    def sent(self) -> Iterator[tuple[int, Time, Time]]:
+        """Start and end of each message, with its number."""
+        return ((post.number, post.start, post.end) for post in self.posts)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,13 +98,18 @@ class _Rest:
 class Replay:
     """An executor that remembers."""
 
-    def __init__(self, executor: Executor, *, once: bool = False) -> None:
+    def __init__(self, executor: Executor, graph: PhaseGraph, *, once: bool = False) -> None:
         """Nothing is known yet. What runs `once` has no turn that could come again, and is not remembered."""
         self.executor = executor
+        self._graph = graph
         self._once = once
         self._forms: dict[_Label, Form] = {}
         self._known: dict[_Key, Known] = {}
         self._rests: dict[_Key, _Rest] = {}
+
+    def period(self, period: int) -> list[list[Executed]]:
+        """What each block of a period did."""
+        return [block for turn in period_turns(self._graph, period) for block in self.run(turn)]
 
     def run(self, turn: Turn) -> list[list[Executed]]:
         """What each block of a turn did, by member."""
@@ -115,14 +137,14 @@ class Replay:
         passes_nothing = all(one.passes_nothing for one in steps)
         return Form(steps[0], lanes, steps[0].awaits_inputs, once and behind and passes_nothing)
 
-    def replay(self, turn: Turn, form: Form) -> tuple[Sequence[Executed], Known, Time]:
+    def replay(self, turn: Turn, form: Form) -> tuple[list[Executed], Known, Time]:
         """What the blocks of a replayable turn did, what is known of such a turn, and how much later this one is."""
         self.executor.enter(turn[0].members[0])
         before = self._before(turn, form)
         known = self._known.get(before.key)
         if known is None:
             known = self._known[before.key] = self._learn(turn, form, before)
-            return known.pieces, known, 0
+            return list(known.pieces), known, 0
         return self._again(turn, known, before), known, before.base - known.base
 
     def _before(self, turn: Turn, form: Form) -> _Before:
@@ -163,9 +185,10 @@ class Replay:
             lanes=tuple(executor.lanes[number] for number in before.numbers),
             streams=tuple(time if out else None for time, out in streams),
             posts=tuple(
-                (index, number, *executor.mail[executor.name(piece.member, piece.steps, number, piece.mail_base)])
+                _Post(index, step, name[-1], *executor.mail[name])
                 for index, piece in enumerate(pieces)
-                for number in piece.steps.posts
+                for step in piece.steps.posts
+                for name in (executor.name(piece.member, piece.steps, step, piece.mail_base),)
             ),
         )
 
@@ -191,12 +214,10 @@ class Replay:
             base = piece.mail_base[0] + sent, piece.mail_base[1] + received
             later_by = piece.later + by
             done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.end))
-        for index, number, start, end in known.posts:
-            one = done[index]
-            executor.mail[executor.name(one.member, one.steps, number, one.mail_base)] = (
-                start + by,
-                end + by,
-            )
+        for post in known.posts:
+            one = done[post.piece]
+            name = executor.name(one.member, one.steps, post.step, one.mail_base)
+            executor.mail[name] = post.start + by, post.end + by
         return done
 
     def _count(self, done: list[Executed]) -> None:

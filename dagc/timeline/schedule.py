@@ -24,7 +24,7 @@ from dagc.timeline.follow import Follow
 from dagc.timeline.form import LANES
 from dagc.timeline.history import History
 from dagc.timeline.lazy import Runs, Slack
-from dagc.timeline.order import period_turns, periods_of_first_step, repeats, shares_a_team
+from dagc.timeline.order import periods_of_first_step, repeats, shares_a_team
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.spent import Spent
@@ -84,15 +84,16 @@ def _replay(executor: Executor, graph: PhaseGraph) -> Replay | Follow:
     """What runs the turns of a phase."""
     once = len(graph.micro_batches) == 1 and not repeats(graph)
     if once or executor.stages == 1 or shares_a_team(graph):
-        return Replay(executor, once=once)
-    return Follow(executor)
+        return Replay(executor, graph, once=once)
+    follow = Follow(executor, graph)
+    return follow if follow.able() else Replay(executor, graph)
 
 
 def _first_step(replay: Replay | Follow, graph: PhaseGraph) -> list[list[Executed]]:
     """The blocks of the periods that step 0 is in, in order."""
     kept: list[list[Executed]] = []
     for period in range(periods_of_first_step(graph)):
-        kept += [block for turn in period_turns(graph, period) for block in replay.run(turn)]
+        kept += replay.period(period)
         replay.executor.finish(period)
     return kept
 

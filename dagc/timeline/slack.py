@@ -43,7 +43,7 @@ def _mirrored(history: History, horizon: int) -> list[Executed]:
     graph = history.graph
     templates = all_steps([mirror(tasks) for tasks in history.tasks])
     executor = Executor(templates, components(graph, templates), len(graph.teams), len(graph.programs[0]))
-    replay = Replay(executor)
+    replay = Replay(executor, graph)
     mirrored: list[Executed] = []
     for block in reversed(history.blocks):
         members = tuple(executed.member for executed in reversed(block))

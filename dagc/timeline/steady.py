@@ -20,7 +20,7 @@ from dagc.graph.graph import PhaseGraph
 from dagc.timeline.components import constant_shift
 from dagc.timeline.execute import Executed
 from dagc.timeline.follow import Follow
-from dagc.timeline.order import period_turns, periods_of_first_step
+from dagc.timeline.order import periods_of_first_step
 from dagc.timeline.replay import Replay
 from dagc.timeline.times import Time, latest
 
@@ -58,7 +58,7 @@ def settle(replay: Replay | Follow, graph: PhaseGraph) -> Steady:
     soonest: list[Executed] = []
     first = periods_of_first_step(graph)
     for period in range(first, first + MOST_STEPS):
-        done = [one for turn in period_turns(graph, period) for block in replay.run(turn) for one in block]
+        done = [one for block in replay.period(period) for one in block]
         executor.finish(period)
         states.append(executor.pending())
         window = [*window[-1:], done]
