@@ -142,13 +142,15 @@ class ModelShapes:
 
 @lru_cache(maxsize=64)
 def _kinds(layers: int, first_moe: int, moe_every: int, attention: Attention) -> tuple[LayerKind, ...]:
-    """Kept, because lowering and memory ask for the layers of every stage."""
+    """Kept, because lowering and memory ask for the layers of every stage; equal ones are one, quick to compare."""
     moe = (i >= first_moe and (i - first_moe) % moe_every == moe_every - 1 for i in range(layers))
     window, every = attention.window, attention.window_every
-    return tuple(
+    kinds = (
         LayerKind(FfnKind.MOE if is_moe else FfnKind.DENSE, attention, window if i % every == 0 else None)
         for i, is_moe in enumerate(moe)
     )
+    one: dict[LayerKind, LayerKind] = {}
+    return tuple([one.setdefault(kind, kind) for kind in kinds])
 
 
 @dataclass(frozen=True, slots=True)

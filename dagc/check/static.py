@@ -156,9 +156,13 @@ ENGINE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
 )
 """What the named engine refuses; all are silent without one. They wait for degrees that are right in any engine."""
 
-SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+GPU_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     cluster_too_small.check,
     slow_rank_outside.check,
+)
+"""Rules over the GPUs that a plan takes. They wait for right degrees: a wrong one makes the size wrong too."""
+
+ADVICE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     layers_uneven.check,
     experts_uneven.check,
     batch_uneven.check,
@@ -185,7 +189,7 @@ SIZE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     axis_of_one.check,
     expert_group_spread.check,
 )
-"""Rules over sizes and splits, and advice. They wait for right degrees: a wrong one makes the size wrong too."""
+"""What is unwise about a plan of right degrees; none of these keeps it from being priced."""
 
 HOUSE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     one_expert_a_gpu.check,
@@ -209,8 +213,14 @@ def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:
     return (
         degrees
         or check_engine(plan)
-        or tuple(diagnostic for rule in (*SIZE_RULES, *HOUSE_RULES) for diagnostic in rule(plan))
+        or tuple(diagnostic for rule in (*GPU_RULES, *ADVICE_RULES, *HOUSE_RULES) for diagnostic in rule(plan))
     )
+
+
+def refusal(plan: Plan) -> Diagnostic | None:
+    """The first that `check_plan` finds of what keeps a plan from being priced; advice is not asked for."""
+    rules = (*DEGREE_RULES, *ENGINE_RULES, *GPU_RULES)
+    return next((diagnostic for rule in rules for diagnostic in rule(plan) if diagnostic.stops), None)
 
 
 def check_engine(plan: Plan) -> tuple[Diagnostic, ...]:

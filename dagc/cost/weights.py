@@ -14,6 +14,9 @@ the scales of a quantised type).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.catalog.parameters import ffn_parameters, final_norm, layer_parameters, part_stored
@@ -33,7 +36,8 @@ def weight_bytes(holding: Holding) -> dict[Part, Bytes]:
     return {part: size for part, size in held.items() if size.any()}
 
 
-def layer_share(shapes: ModelShapes, kind: LayerKind, tp: int, shared_tp: int) -> dict[Part, float]:
+@lru_cache(maxsize=256)
+def layer_share(shapes: ModelShapes, kind: LayerKind, tp: int, shared_tp: int) -> Mapping[Part, float]:
     """Parameters of one layer on one of tp ranks by part, routed experts left out; the largest share of each.
 
     Shared experts are cut over `shared_tp`.

@@ -24,7 +24,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from dagc.catalog.model import FfnKind
-from dagc.driver.parts import LEAST, MOST, SUMS, TRUNK, AttentionPart, ExpertsPart, Parts
+from dagc.driver.parts import LEAST, MOST, SUMS, TRUNK, AttentionPart, ExpertsPart, Work
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
@@ -37,28 +37,29 @@ Half = tuple[int, int, int]
 
 Part = TypeVar("Part")
 Amount = TypeVar("Amount", int, float)
-Times = Callable[[Part, Sequence[Amount]], Picoseconds]
-"""Takes a part and amounts of work to its times, shape (amounts, times, layers)."""
+
+TimesOf = Callable[[Sequence[Work]], Sequence[Picoseconds]]
+"""Takes parts with amounts to the times of each, as `Parts.times` has them."""
 
 
 class Computing:
-    """First least times of cuts under the facts of one plan, whose model has shapes. Parts are kept."""
+    """First least times of cuts under the facts of one plan, whose model has shapes. Times of parts are kept."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, times_of: TimesOf) -> None:
+        """`times_of` is asked for the times of each part once."""
         shapes = facts.model.shapes()
         if shapes is None:
             raise ValueError("least times need a model with shapes")
-        parts, layers = Parts(facts, shapes), shapes.layers
-        self._facts, self._layers = facts, layers
+        self._facts, self._layers, self._times_of = facts, shapes.layers, times_of
         self._has_experts = any(kind.ffn is FfnKind.MOE for kind in shapes.layer_kinds())
-        self._attention: _Rows[AttentionPart, int] = _Rows(parts.attention, (3, layers))
-        self._experts: _Rows[ExpertsPart, float] = _Rows(parts.experts, (3, layers))
+        self._attention: _Rows[AttentionPart, int] = _Rows(shapes.layers)
+        self._experts: _Rows[ExpertsPart, float] = _Rows(shapes.layers)
 
     def least(self, asked: Sequence[Asked]) -> Picoseconds:
         """Least times of cuts, shape (asked, phases, 4, layers + 1), as `dagc.timeline.least.least` has them."""
         rows: Picoseconds = np.array([[self._rows(cut, size, phase) for phase in PHASES] for cut, size in asked])
         fewer, more, least, most = (rows[:, :, at] for at in range(4))
-        attention, experts = self._attention.times(), self._experts.times()
+        attention, experts = self._known()
         is_apart = np.array([cut.shape.form is not Form.SHARED for cut, _ in asked])
         of_attention, sums = attention[fewer, LEAST], experts[least, SUMS]
         of_experts = experts[least, LEAST] + sums
@@ -71,6 +72,12 @@ class Computing:
         each[:, :, BUSY] = np.maximum(busy + of_experts.sum(axis=2), (of_attention + sums).sum(axis=2) + beside)
         each[is_apart, :, BUSY], each[is_apart, :, BESIDE] = busy[is_apart], beside[is_apart]
         return np.cumsum(times, axis=3)
+
+    def _known(self) -> tuple[Picoseconds, Picoseconds]:
+        """Times of all parts of attention and of experts that were asked for, shape (rows, times, layers)."""
+        attention, experts = self._attention.new(), self._experts.new()
+        found = self._times_of([*attention, *experts])
+        return self._attention.put(found[: len(attention)]), self._experts.put(found[len(attention) :])
 
     def _fullest(self, experts: Picoseconds) -> Picoseconds:
         """The experts' part of both halves on the rank with most, of rows of shape (..., halves, times, layers).
@@ -122,11 +129,10 @@ class Computing:
 class _Rows(Generic[Part, Amount]):
     """Times of parts, a row for each part and amount; the first row is of nothing."""
 
-    def __init__(self, work: Times[Part, Amount], shape: tuple[int, int]) -> None:
-        self._work = work
+    def __init__(self, layers: int) -> None:
         self._index: dict[tuple[Part, Amount], int] = {}
         self._new: dict[Part, list[Amount]] = {}
-        self._times: Picoseconds = np.zeros((1, *shape), dtype=np.int64)
+        self._times: Picoseconds = np.zeros((1, 3, layers), dtype=np.int64)
 
     def row(self, part: Part, amount: Amount) -> int:
         """The row of a part."""
@@ -136,13 +142,17 @@ class _Rows(Generic[Part, Amount]):
             self._new.setdefault(part, []).append(amount)
         return self._index[key]
 
-    def times(self) -> Picoseconds:
-        """All rows, shape (rows, times, layers); works out those that are new."""
+    def new(self) -> list[tuple[Part, Sequence[Amount]]]:
+        """Parts with amounts whose rows have no times yet."""
+        return list(self._new.items())
+
+    def put(self, times: Sequence[Picoseconds]) -> Picoseconds:
+        """Give these parts their times; all rows, shape (rows, times, layers)."""
         if self._new:
             added = np.zeros((len(self._index) + 1, *self._times.shape[1:]), dtype=np.int64)
             added[: len(self._times)] = self._times
-            for part, amounts in self._new.items():
-                added[[self._index[part, amount] for amount in amounts]] = self._work(part, amounts)
+            for (part, amounts), found in zip(self._new.items(), times, strict=True):
+                added[[self._index[part, amount] for amount in amounts]] = found
             self._times, self._new = added, {}
         return self._times
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from dagc.cost.holding import Holding
 from dagc.cost.weights import weight_bytes
-from dagc.driver.computing import Computing
+from dagc.driver.parts import Parts, Work, parts_of
 from dagc.driver.pricing import Pricer, Refused, weighed
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
@@ -40,7 +40,7 @@ class Judge:
     pricer: Pricer
     _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
     _cuts: dict[str, Plan] = field(default_factory=dict[str, Plan], repr=False)
-    _computing: Computing | None = field(default=None, repr=False)
+    _parts: Parts | None = field(default=None, repr=False)
     _packed: bytes = field(default=b"", repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -61,11 +61,11 @@ class Judge:
         assert isinstance(plan, Plan)
         return _verdict(plan, found)
 
-    def computing(self, asked: Sequence[Asked]) -> list[Picoseconds]:
-        """What layers of cuts compute at least, as `least` has it."""
-        if self._computing is None:
-            self._computing = Computing(self.pricer.facts)
-        return list(self._computing.least(asked))
+    def parts(self, asked: Sequence[Work]) -> list[Picoseconds]:
+        """What parts of layers compute, each for amounts of work."""
+        if self._parts is None:
+            self._parts = parts_of(self.pricer.facts)
+        return [self._parts.times(one) for one in asked]
 
     def least(self, asked: Sequence[Asked]) -> list[Picoseconds]:
         """Least times of cuts, each of a micro-batch of so many sequences, wherever no rank is slowed.

@@ -86,12 +86,23 @@ class ExpertsPart(NamedTuple):
     apart: bool
 
 
+Work = tuple[AttentionPart | ExpertsPart, Sequence[float]]
+"""A part, with the sequences of a rank or the tokens of an expert group that are asked about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Computing times of parts under the facts of one plan, whose model has shapes; wherever no rank is slowed."""
 
     facts: Facts
     shapes: ModelShapes
+
+    def times(self, work: Work) -> Picoseconds:
+        """Times of a part of each layer for each amount, shape (amounts, 3, layers)."""
+        part, amounts = work
+        if isinstance(part, AttentionPart):
+            return self.attention(part, [int(one) for one in amounts])
+        return self.experts(part, amounts)
 
     def attention(self, part: AttentionPart, sequences: Sequence[int]) -> Picoseconds:
         """Times of attention's part of each layer, for ranks that have so many sequences.
@@ -202,6 +213,14 @@ class Parts:
         nowhere = Span(Source("", ""), 0, 0)
         own = place(np.arange(attention.size, dtype=np.int64), self.facts.cluster.gpus_per_node)
         return Stage(self.shapes, options, attention, experts, own, None, nowhere, nowhere)
+
+
+def parts_of(facts: Facts) -> Parts:
+    """The parts of a plan's model. Raises ValueError where that has no shapes."""
+    shapes = facts.model.shapes()
+    if shapes is None:
+        raise ValueError("times of parts need a model with shapes")
+    return Parts(facts, shapes)
 
 
 def _layout(*factors: tuple[AxisKind, int]) -> Layout:

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dagc.check.static import check_plan
+from dagc.check.static import refusal
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
 from dagc.cost.price import KnownCosts, price
 from dagc.cost.reach import judge_reach
 from dagc.diag.diagnostic import Diagnostic
-from dagc.driver.front import sized, stops
+from dagc.driver.front import sized
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.lower.lower import lower, lower_mixed, lower_phase
@@ -100,8 +100,8 @@ class Pricer:
     def plan(self, strategy: str, batch: int | None = None) -> Plan | Refused:
         """The plan of a strategy's text, where no rule refuses it; under another batch where one is given."""
         plan = self.unchecked(strategy, batch)
-        found = [] if isinstance(plan, Refused) else list(check_plan(plan))
-        return Refused(next(problem for problem in found if problem.stops)) if stops(found) else plan
+        problem = None if isinstance(plan, Refused) else refusal(plan)
+        return Refused(problem) if problem else plan
 
     def unchecked(self, strategy: str, batch: int | None = None) -> Plan | Refused:
         """The same, where only the text can refuse it."""

@@ -6,17 +6,18 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.order import in_order
+from dagc.driver.computing import Computing
 from dagc.driver.fitting import PACKAGE_ABSENT
 from dagc.driver.front import stated, stops
 from dagc.driver.judging import Judge, judge_of
 from dagc.driver.outcome import Blocks
+from dagc.driver.parts import Work
 from dagc.graph.priced import Picoseconds
 from dagc.plan.plan import Facts
 from dagc.report.search_result import SearchResult
@@ -39,7 +40,7 @@ NO_CLUSTER = Code("X504", "no-dask-cluster")
 TOO_LARGE = Code("X505", "search-too-large")
 
 PIECE = 4
-"""Strategies, or cuts, that a worker is given at once."""
+"""Strategies, cuts or parts that a worker is given at once."""
 
 One = TypeVar("One")
 Done = TypeVar("Done")
@@ -86,7 +87,7 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
         if isinstance(staff, Diagnostic):
             return SearchOutcome(None, None, (*in_order(found), staff))
         try:
-            outcome, was_interrupted = _run(facts, space, wish, _labour(judge_of(facts), staff, record), tell)
+            outcome, was_interrupted = _run(facts, space, wish, _Staff(judge_of(facts), staff, record), tell)
         except TooMany as problem:
             return SearchOutcome(None, None, (*in_order(found), _too_many(problem.number)))
     judge = judge_of(facts)
@@ -98,12 +99,12 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
     return SearchOutcome(result, plan, in_order(found), was_interrupted)
 
 
-def _run(facts: Facts, space: Space, wish: Wish, labour: Labour, tell: Tell) -> tuple[Found, bool]:
+def _run(facts: Facts, space: Space, wish: Wish, staff: _Staff, tell: Tell) -> tuple[Found, bool]:
     """What was found, and whether someone stopped it before the end."""
-    judge = judge_of(facts)
-    means = judge.refusal, judge.weight_share, judge.service_share, judge.computing
+    judge, computing = staff.judge, Computing(facts, staff.parts)
+    means = judge.refusal, judge.weight_share, judge.service_share, computing.least
     problem = Problem(facts, space, *means, wish.is_exhaustive)
-    running = Search(problem, labour, wish.most, tell)
+    running = Search(problem, Labour(staff.price, staff.least), wish.most, tell)
     try:
         return running.run(), False
     except KeyboardInterrupt:
@@ -177,26 +178,33 @@ def _staffed(wish: Wish) -> Generator[Workers | Diagnostic]:
         staff.__exit__(None, None, None)
 
 
-def _labour(judge: Judge, staff: Workers, record: Record) -> Labour:
-    return Labour(partial(_priced, judge, staff, record), partial(_least, judge, staff))
+@dataclass(frozen=True, slots=True)
+class _Staff:
+    """What workers do for a search: each piece of work goes to a judge of theirs."""
 
+    judge: Judge
+    workers: Workers
+    record: Record
 
-def _priced(judge: Judge, staff: Workers, record: Record, named: Sequence[Named]) -> list[Verdict]:
-    """Verdicts, those that are recorded from there."""
-    missing = [one for one in named if one not in record.known]
-    found = _spread(staff, judge.verdicts, missing)
-    record.add(list(zip(missing, found, strict=True)))
-    return [record.known[one] for one in named]
+    def price(self, named: Sequence[Named]) -> list[Verdict]:
+        """Verdicts, those that are recorded from there."""
+        missing = [one for one in named if one not in self.record.known]
+        found = self._spread(self.judge.verdicts, missing)
+        self.record.add(list(zip(missing, found, strict=True)))
+        return [self.record.known[one] for one in named]
 
+    def least(self, asked: Sequence[Asked]) -> list[Picoseconds]:
+        """Least times of cuts."""
+        return self._spread(self.judge.least, asked)
 
-def _least(judge: Judge, staff: Workers, asked: Sequence[Asked]) -> list[Picoseconds]:
-    return _spread(staff, judge.least, asked)
+    def parts(self, asked: Sequence[Work]) -> list[Picoseconds]:
+        """What parts of layers compute."""
+        return self._spread(self.judge.parts, asked)
 
-
-def _spread(staff: Workers, work: Callable[[Sequence[One]], list[Done]], items: Sequence[One]) -> list[Done]:
-    """The work on all items, in pieces."""
-    pieces = [items[start : start + PIECE] for start in range(0, len(items), PIECE)]
-    return [one for piece in staff.done(work, pieces) for one in piece]
+    def _spread(self, work: Callable[[Sequence[One]], list[Done]], items: Sequence[One]) -> list[Done]:
+        """The work on all items, in pieces."""
+        pieces = [items[start : start + PIECE] for start in range(0, len(items), PIECE)]
+        return [one for piece in self.workers.done(work, pieces) for one in piece]
 
 
 # The recommended plan

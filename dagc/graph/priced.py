@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class Bound(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class NodeCost:
     """Duration by rank, and by copy where copies differ; what bounds the slowest; where the number comes from.
 
@@ -46,6 +47,11 @@ class NodeCost:
     source: str
     error: float | None = None
     extrapolated: bool = False
+
+    @cached_property
+    def longest(self) -> int:
+        """Duration of the slowest rank in the longest copy; 0 where there are no ranks."""
+        return int(self.duration.max(initial=0))
 
     @property
     def formula(self) -> str:

@@ -33,7 +33,7 @@ def band(priced: PricedPhase) -> float:
     seconds = 0.0
     wrong: defaultdict[tuple[str, str], float] = defaultdict(float)
     for node, cost, uses in _uses(priced):
-        spent = uses * float(cost.duration.max(initial=0))
+        spent = uses * float(cost.longest)
         error = UNFITTED if cost.error is None else cost.error
         seconds += spent
         wrong[node.op.name, cost.source] += spent * error
@@ -42,7 +42,7 @@ def band(priced: PricedPhase) -> float:
 
 def extrapolated(priced: PricedPhase) -> float:
     """Share of the nodes' time that lies outside of what their formulas were fitted to."""
-    spent = [(uses * float(cost.duration.max(initial=0)), cost.extrapolated) for _, cost, uses in _uses(priced)]
+    spent = [(uses * float(cost.longest), cost.extrapolated) for _, cost, uses in _uses(priced)]
     whole = sum(seconds for seconds, _ in spent)
     return sum(seconds for seconds, is_outside in spent if is_outside) / whole if whole else 0.0
 

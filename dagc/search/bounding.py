@@ -23,7 +23,7 @@ from dagc.search.table import Rows, Table, unbounded, vectors_of
 PIECE = 2048
 """Candidates that are bounded at once: what they need at a time is some tens of megabytes."""
 
-LeastOf = Callable[[Sequence[Asked]], Sequence[Picoseconds]]
+LeastOf = Callable[[Sequence[Asked]], Iterable[Picoseconds]]
 """Takes cuts to the least times of each, shape (phases, 4, layers + 1)."""
 
 
@@ -105,5 +105,5 @@ def _asked(bounds: Bounds, services: Iterable[Placed]) -> list[Asked]:
     return list(dict.fromkeys(one for placed in services for one in bounds.asked(placed)))
 
 
-def _times(asked: Sequence[Asked], rows: Sequence[Picoseconds]) -> LeastTimes:
+def _times(asked: Sequence[Asked], rows: Iterable[Picoseconds]) -> LeastTimes:
     return LeastTimes({one: i for i, one in enumerate(asked)}, np.asarray(rows))

@@ -66,7 +66,9 @@ class _Walk:
                 return leg.place(0, leg.times)
             self._seen[key] = len(self._walked)
         self._walked.append(place)
-        return self._leave(place)
+        behind = self._history.executed[run].kept.steps.behind[place.step]
+        self._walked += [Place(run, place.copy, step, place.rank) for step in behind]
+        return self._leave(self._walked[-1])
 
     def finish(self) -> tuple[Leg, ...]:
         """All legs, the last one closed."""

@@ -49,6 +49,7 @@ class Cut:
     reads: tuple[int, ...]
     meets: tuple[int, ...]
     posts: tuple[int, ...]
+    behind: tuple[tuple[int, ...], ...]
     awaits_inputs: bool
     passes_nothing: bool
 
@@ -111,9 +112,19 @@ def cut_of(form: Form) -> Cut:
         reads=tuple(sorted({v - lanes for piece in pieces for v in piece.order if lanes <= v < at.base})),
         meets=tuple(i for i, piece in enumerate(pieces) if piece.mail and piece.mail.sends is mirrored),
         posts=tuple(i for i, piece in enumerate(pieces) if piece.mail and piece.mail.sends is not mirrored),
+        behind=_behind(pieces, at.base),
         awaits_inputs=_awaits_inputs(pieces, at, mirrored),
         passes_nothing=all(v >= at.base for out in left for v in out),
     )
+
+
+def _behind(pieces: Sequence[Piece], base: int) -> tuple[tuple[int, ...], ...]:
+    """By piece, those before it, nearest first, of which each is the one thing that the next waits for."""
+    behind: list[tuple[int, ...]] = []
+    for piece in pieces:
+        before = piece.order[0] - base if piece.waits_once else -1
+        behind.append((before, *behind[before]) if before >= 0 else ())
+    return tuple(behind)
 
 
 def _waits(at: _Places) -> list[_Wait]:

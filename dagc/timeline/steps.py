@@ -89,7 +89,8 @@ class Steps:
     `outs[i]` are the values whose maximum is stream i afterwards, `ends[l]` the value that lane l is left with, `used`
     the lanes that some task runs on. `places[node]` is the (step, number within it) of a node. `reads` are the streams
     that some step waits for, `meets` and `posts` the steps that take a message and that leave one (mirrored, the sends
-    take), `sends` how many of its messages are sends. `awaits_inputs` when every step waits, directly or through
+    take), `sends` how many of its messages are sends. `behind[i]` are the steps before step i, nearest first, of which
+    each is the one thing that the next waits for. `awaits_inputs` when every step waits, directly or through
     others, for one of these or for a message: then none starts before the first of them. `passes_nothing` when no
     stream is passed on as it came.
     """
@@ -109,6 +110,7 @@ class Steps:
     reads: tuple[int, ...]
     meets: tuple[int, ...]
     posts: tuple[int, ...]
+    behind: tuple[tuple[int, ...], ...]
     awaits_inputs: bool
     passes_nothing: bool
 
@@ -155,6 +157,7 @@ def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
         reads=cut.reads,
         meets=cut.meets,
         posts=cut.posts,
+        behind=cut.behind,
         awaits_inputs=cut.awaits_inputs,
         passes_nothing=cut.passes_nothing,
         uniform=all(isinstance(step.rows[0], int) for step in steps),

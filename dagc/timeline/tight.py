@@ -37,11 +37,8 @@ class Tight:
         if self._held != (run, copy):
             self._hold(run, copy)
         step = self._steps.steps[number]
-        if step.waits_once:
-            value = step.order[0]
-            if value >= self._steps.inputs:
-                return Place(run, copy, value - self._steps.inputs, rank)
-            source = self._source(place, value)
+        if step.waits_once and step.order[0] < self._steps.inputs:
+            source = self._source(place, step.order[0])
             if source is not None and self._history.team(source) == self._history.team(place.slot):
                 return Place(*source, rank)
         start = at(self._times.starts[number], rank)

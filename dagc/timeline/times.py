@@ -16,17 +16,17 @@ Time = int | Picoseconds
 
 def latest(time: Time) -> int:
     """The time of the last rank."""
-    return time if isinstance(time, int) else int(time.max())
+    return time if isinstance(time, int) else int(np.maximum.reduce(time))
 
 
 def earliest(time: Time) -> int:
     """The time of the first rank."""
-    return time if isinstance(time, int) else int(time.min())
+    return time if isinstance(time, int) else int(np.minimum.reduce(time))
 
 
 def at(time: Time, rank: int) -> int:
     """The time of one rank."""
-    return time if isinstance(time, int) else int(time[rank])
+    return time if isinstance(time, int) else time.item(rank)
 
 
 def later(one: Time, other: Time) -> Time:

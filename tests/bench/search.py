@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from dagc.driver.computing import Computing
 from dagc.driver.front import stated
 from dagc.driver.judging import Judge
 from dagc.driver.pricing import Pricer
@@ -46,7 +47,7 @@ def main(number: int) -> None:
     refused = families.refused.total()
     print(f"generated {families.generated:,}, refused {refused:,}, weights too large "
           f"{families.generated - refused - len(candidates):,}: {families.generated / seconds:,.0f}/s")  # fmt: skip
-    bounding = Bounding(facts, judge.computing, judge.least)
+    bounding = Bounding(facts, Computing(facts, judge.parts).least, judge.least)
     table, seconds = _timed(lambda: bounding.table(candidates, lambda _: None))
     count, missed = len(candidates), np.count_nonzero(table.misses)
     print(f"first bounds {count / seconds:,.0f}/s, of which {missed:,} of {count:,} miss a requirement")

@@ -27,7 +27,8 @@ TABLES = (
     (static, "TEXT_RULES"),
     (static, "DEGREE_RULES"),
     (static, "ENGINE_RULES"),
-    (static, "SIZE_RULES"),
+    (static, "GPU_RULES"),
+    (static, "ADVICE_RULES"),
     (static, "HOUSE_RULES"),
     (priced, "RULES"),
 )

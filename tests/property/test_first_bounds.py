@@ -46,7 +46,7 @@ ENGINES = ("", "engine vllm\n", "engine sglang\n")
 def _known(model: str, workload: str, engine: str) -> tuple[Judge, Computing, Space, tuple[Shape, ...]]:
     of = facts(MODELS[model] + CLUSTER + WORKLOADS[workload] + engine)
     judge, whole = Judge("test", Pricer(of)), space(of, frozenset(EXTRAS))
-    return judge, Computing(of), whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
+    return judge, Computing(of, judge.parts), whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
 
 
 @st.composite

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dagc.driver.computing import Computing
 from dagc.driver.judging import Judge, judge_of
 from dagc.driver.pricing import Pricer, Refused
 from dagc.plan.deployment import Phase
@@ -101,7 +102,10 @@ def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return
-    bounding, figures = Bounding(judge.pricer.facts, judge.computing, judge.least), dict(verdict.figures)
+    bounding, figures = (
+        Bounding(judge.pricer.facts, Computing(judge.pricer.facts, judge.parts).least, judge.least),
+        dict(verdict.figures),
+    )
     ttft, tpot, throughput = figures["ttft"], figures["tpot"], figures["throughput"]
     assert ttft and tpot and throughput
     first, last = candidate.services[0], candidate.services[-1]
