@@ -104,7 +104,7 @@ def _layer_seconds(phase: PricedPhase, keys: str) -> float:
     patterns = tuple(key.strip() for key in keys.split("+"))
     layers = [segment.template for _, _, _, segment in phase.graph.segments() if segment.first_layer is not None]
     nodes = zip(phase.graph.templates[layers[-1]].nodes, phase.costs[layers[-1]], strict=True)
-    slowest = [int(cost.duration.max()) for node, cost in nodes if any(fnmatchcase(node.key, p) for p in patterns)]
+    slowest = [cost.longest for node, cost in nodes if any(fnmatchcase(node.key, p) for p in patterns)]
     return sum(slowest) / PICOSECONDS
 
 

@@ -150,7 +150,7 @@ def _operator(phase: _Phase, program: StageProgram, node: Node) -> dict[str, Any
 def _cost(phase: _Phase, template: int, node: int) -> dict[str, Any]:
     cost = phase.timeline.priced.costs[template][node]
     return {
-        "seconds": int(cost.duration.max()) / PICOSECONDS,
+        "seconds": cost.longest / PICOSECONDS,
         "bound": cost.bound.value,
         "formula": cost.formula,
         "source": cost.source,

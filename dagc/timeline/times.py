@@ -16,12 +16,12 @@ Time = int | Picoseconds
 
 def latest(time: Time) -> int:
     """The time of the last rank."""
-    return time if isinstance(time, int) else int(np.maximum.reduce(time))
+    return time if isinstance(time, int) else int(np.maximum.reduce(time, axis=None))
 
 
 def earliest(time: Time) -> int:
     """The time of the first rank."""
-    return time if isinstance(time, int) else int(np.minimum.reduce(time))
+    return time if isinstance(time, int) else int(np.minimum.reduce(time, axis=None))
 
 
 def at(time: Time, rank: int) -> int:

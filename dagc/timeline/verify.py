@@ -17,7 +17,7 @@ from dagc.graph.priced import Picoseconds
 from dagc.timeline.form import lane_number
 from dagc.timeline.path import CriticalPath
 from dagc.timeline.timeline import PathSlot, Run, Timeline
-from dagc.timeline.times import Time, earliest, latest
+from dagc.timeline.times import Time, earliest
 
 OVERLAP = Code("V101", "slots-overlap")
 MAKESPAN = Code("V102", "makespan-out-of-bounds")
@@ -69,7 +69,7 @@ def _makespan(timeline: Timeline) -> str:
 
     The longest is of step 0; the sum is of all that ran until step 0 was done, some of step 1 on a shared pool.
     """
-    slowest = [[latest(_time(cost.duration)) for cost in costs] for costs in timeline.priced.costs]
+    slowest = [[cost.longest for cost in costs] for costs in timeline.priced.costs]
     runs = [run for run in timeline.runs if run.step == 0]
     longest = max((max(slowest[template], default=0) for template in {run.template for run in runs}), default=0)
     sums = [sum(costs) for costs in slowest]

@@ -51,7 +51,7 @@ def _bytes(shown: Shown) -> float:
 
 
 def _times(view: NodeView) -> str:
-    times = " | ".join(_ABSENT if s is None else time_text(int(s.cost.duration.max())) for s in view.phases)
+    times = " | ".join(_ABSENT if s is None else time_text(s.cost.longest) for s in view.phases)
     return f"{times} · {side_by_side(tuple(bound.value for bound in _bounds(view)))}"
 
 
@@ -72,7 +72,7 @@ def _work(shown: Shown) -> str:
         shape_text(node),
         f"{format_count(total(node.flops, width))} FLOP",
         f"{format_bytes(total(moved_bytes(node), width))} {what} over {width} GPUs",
-        f"{time_text(int(shown.cost.duration.max()))}, bound by {shown.cost.bound}",
+        f"{time_text(shown.cost.longest)}, bound by {shown.cost.bound}",
         shown.cost.formula,
     ]
     return " · ".join(part for part in parts if part)
