@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 
 class AttentionKind(StrEnum):
@@ -147,6 +148,12 @@ class Attention:
 
     def shard(self, tp: int) -> Attention:
         """One of `tp` parts, the largest where heads do not divide; a KV head is held whole, so by several ranks."""
-        heads = -(-self.heads // tp)
-        kv_heads = heads if self.kind is AttentionKind.MLA else -(-self.kv_heads // tp)
-        return replace(self, heads=heads, kv_heads=kv_heads, o_groups=-(-self.o_groups // tp))
+        return _part(self, tp)
+
+
+@lru_cache(maxsize=256)
+def _part(whole: Attention, tp: int) -> Attention:
+    """Kept, because memory asks for it once a figure."""
+    heads = -(-whole.heads // tp)
+    kv_heads = heads if whole.kind is AttentionKind.MLA else -(-whole.kv_heads // tp)
+    return replace(whole, heads=heads, kv_heads=kv_heads, o_groups=-(-whole.o_groups // tp))

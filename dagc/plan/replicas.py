@@ -31,6 +31,8 @@ def replica_classes(plan: Plan, service: Service) -> tuple[ReplicaClass, ...]:
     deployment = plan.deployment
     held = np.array(replica_sequences(deployment, service, plan.facts.workload.batch), dtype=np.int64)
     held[0] = max(1, held[0])
+    if not plan.facts.cluster.slowed and held[0] == held[-1]:
+        return (ReplicaClass(int(held[0]), tuple(range(held.size))),)
     traits = held[:, None]
     if plan.facts.cluster.slowed:
         traits = np.column_stack([held, plan.slowdowns(deployment.all_ranks(service))])

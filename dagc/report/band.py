@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import hypot
 
 from dagc.graph.graph import Node
@@ -28,23 +29,32 @@ UNFITTED = 0.3
 """Error of a roofline with one flat efficiency: the median of such on the measured cases of `dagc validate`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The relative error to expect of a phase's time, and the share of its nodes' time outside of what was fitted."""
+
+    band: float
+    extrapolated: float
+
+
 def band(priced: PricedPhase) -> float:
     """The relative error to expect of a phase's time."""
-    seconds = 0.0
+    return errors(priced).band
+
+
+def errors(priced: PricedPhase) -> Errors:
+    """What there is to say of a phase's time."""
+    seconds = outside = 0.0
     wrong: defaultdict[tuple[str, str], float] = defaultdict(float)
     for node, cost, uses in _uses(priced):
         spent = uses * float(cost.longest)
         error = UNFITTED if cost.error is None else cost.error
         seconds += spent
+        outside += spent if cost.extrapolated else 0.0
         wrong[node.op.name, cost.source] += spent * error
-    return hypot(WHOLE, *(one / seconds for one in wrong.values())) if seconds else 0.0
-
-
-def extrapolated(priced: PricedPhase) -> float:
-    """Share of the nodes' time that lies outside of what their formulas were fitted to."""
-    spent = [(uses * float(cost.longest), cost.extrapolated) for _, cost, uses in _uses(priced)]
-    whole = sum(seconds for seconds, _ in spent)
-    return sum(seconds for seconds, is_outside in spent if is_outside) / whole if whole else 0.0
+    if not seconds:
+        return Errors(0.0, 0.0)
+    return Errors(hypot(WHOLE, *(one / seconds for one in wrong.values())), outside / seconds)
 
 
 def _uses(priced: PricedPhase) -> Iterator[tuple[Node, NodeCost, int]]:

@@ -35,7 +35,7 @@ from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
-from dagc.report.band import band, extrapolated
+from dagc.report.band import band, errors
 from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from dagc.timeline.timeline import Shares, Timeline
 
@@ -134,14 +134,15 @@ def _error(step: PhaseMetrics, serving: Serving, of_prompts: float) -> float:
 
 
 def _phase(timeline: Timeline) -> PhaseMetrics:
+    wrong = errors(timeline.priced)
     return PhaseMetrics(
         seconds=timeline.interval / PICOSECONDS,
         latency_seconds=timeline.makespan / PICOSECONDS,
         micro_batches=len(timeline.priced.graph.micro_batches),
         shares=timeline.shares,
-        error=band(timeline.priced),
+        error=wrong.band,
         load_balance=_load_balance(timeline),
-        extrapolated=extrapolated(timeline.priced),
+        extrapolated=wrong.extrapolated,
     )
 
 

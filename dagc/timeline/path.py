@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from typing import NamedTuple, overload
 
 from dagc.timeline.history import History, Slot
@@ -103,12 +104,14 @@ class CriticalPath(Sequence[PathSlot]):
     def _times(self, places: Sequence[Place]) -> dict[tuple[tuple[int, ...], int, int], int]:
         """Time on some places of each rank, by the teams of its program, its team among these, and its number."""
         spent: dict[tuple[tuple[int, ...], int, int], int] = {}
-        for run, copy, number, rank in places:
+        for run, group in groupby(places, key=lambda place: place.run):
             executed = self._history.executed[run]
-            step = executed.kept.steps.steps[number]
-            key = executed.member.program.teams, step.lane // 2, rank
-            row = step.rows[0] if len(step.rows) == 1 else step.rows[executed.row(copy)]
-            spent[key] = spent.get(key, 0) + at(row, rank)
+            teams, steps = executed.member.program.teams, executed.kept.steps.steps
+            for _, copy, number, rank in group:
+                step = steps[number]
+                key = teams, step.lane // 2, rank
+                row = step.rows[0] if len(step.rows) == 1 else step.rows[executed.row(copy)]
+                spent[key] = spent.get(key, 0) + (row if isinstance(row, int) else row.item(rank))
         return spent
 
     def _places(self) -> Iterator[Place]:

@@ -106,25 +106,8 @@ def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], P
     """Occupied time of each lane in one step, by team and lane."""
     busy: dict[tuple[int, Lane], Time] = {(team, lane): 0 for team in range(len(graph.teams)) for lane in LANES}
     uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
-    occupied: dict[tuple[int, int], dict[int, Time]] = {}
     for size, program, _, segment in graph.segments():
-        what = segment.template, segment.count
-        if what not in occupied:
-            occupied[what] = _occupied(tasks[segment.template], segment.count)
-        for lane, time in occupied[what].items():
+        for lane, (each, whole) in tasks[segment.template].occupied.items():
             key = (program.teams[lane // 2], LANES[lane % 2])
-            busy[key] = busy[key] + uses[size] * time
+            busy[key] = busy[key] + uses[size] * (whole + segment.count * each)
     return {key: np.array([time]) if isinstance(time, int) else time for key, time in busy.items()}
-
-
-def _occupied(tasks: Tasks, count: int) -> dict[int, Time]:
-    """Occupied time of each lane of a template in all copies of a segment."""
-    each: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
-    whole: dict[int, Time] = dict.fromkeys(tasks.form.lanes, 0)
-    for task in tasks.tasks:
-        lane, duration = task.form.lane, task.duration
-        if duration.ndim > 1:
-            whole[lane] = whole[lane] + duration.sum(axis=0)
-        else:
-            each[lane] = each[lane] + (int(duration.item()) if duration.size == 1 else duration)
-    return {lane: whole[lane] + count * time for lane, time in each.items()}

@@ -26,6 +26,8 @@ from dagc.timeline.times import at
 _NEVER = -(1 << 61)
 """When what never ran has ended."""
 
+_NOTHING: Picoseconds = np.empty(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Busy:
@@ -124,8 +126,8 @@ def _over_copies(duration: Picoseconds, executed: Executed, rank: int) -> int:
     return int(duration[first : first + executed.count, rank if duration.shape[1] > 1 else 0].sum())
 
 
-_Slices = tuple[Picoseconds, Picoseconds]
-"""Starts and ends of the steps of a segment on a lane, as its kept times say."""
+_Slices = tuple[Picoseconds, Picoseconds, npt.NDArray[np.bool_]]
+"""Starts and ends of steps, and whether each is on the compute lane."""
 
 
 class Lanes:
@@ -134,53 +136,49 @@ class Lanes:
     def __init__(self, team: int, rank: int) -> None:
         """Of a team's local rank."""
         self._team, self._rank = team, rank
-        self._known: dict[tuple[int, int, int, tuple[int, ...]], tuple[_Slices, _Slices]] = {}
+        self._known: dict[tuple[int, int, int, tuple[int, ...]], _Slices] = {}
 
     def of(self, periods: Sequence[list[Executed]]) -> list[tuple[Busy, Busy]]:
         """Every step of each period, on the compute and on the communication lane."""
         return [self._period(period) for period in periods]
 
     def _period(self, period: list[Executed]) -> tuple[Busy, Busy]:
+        if not period:
+            return Busy(_NOTHING, _NOTHING), Busy(_NOTHING, _NOTHING)
         slices = [self._segment(executed) for executed in period]
         later = np.array([at(executed.later, self._rank) for executed in period], dtype=np.int64)
-        return _busy([pair[0] for pair in slices], later), _busy([pair[1] for pair in slices], later)
+        moved = later.repeat([one[0].size for one in slices])
+        starts, ends, is_compute = (np.concatenate(columns) for columns in zip(*slices, strict=True))
+        taken = np.flatnonzero(ends > starts)
+        order = taken[(starts + moved)[taken].argsort(kind="stable")]
+        begun, done, computes = (starts + moved)[order], (ends + moved)[order], is_compute[order]
+        return Busy(begun[computes], done[computes]), Busy(begun[~computes], done[~computes])
 
-    def _segment(self, executed: Executed) -> tuple[_Slices, _Slices]:
+    def _segment(self, executed: Executed) -> _Slices:
+        """The steps of a segment as its kept times say, copy by copy."""
         member = executed.member
         key = id(executed.kept), executed.count, member.offset, member.program.teams
         found = self._known.get(key)
         if found is None:
-            starts, ends, is_compute = self._slices(executed)
-            computing, talking = (starts[:, is_compute].ravel(), starts[:, ~is_compute].ravel())
-            found = (computing, ends[:, is_compute].ravel()), (talking, ends[:, ~is_compute].ravel())
-            self._known[key] = found
+            found = self._known[key] = self._slices(executed)
         return found
 
-    def _slices(self, executed: Executed) -> tuple[Picoseconds, Picoseconds, npt.NDArray[np.bool_]]:
-        """Starts and ends of the team's steps by copy, shape (copies, steps), and which are on the compute lane."""
-        rank, teams = self._rank, executed.member.program.teams
-        steps = executed.steps.steps
+    def _slices(self, executed: Executed) -> _Slices:
+        rank, teams, steps = self._rank, executed.member.program.teams, executed.steps.steps
         chosen = [number for number, step in enumerate(steps) if teams[step.lane // 2] == self._team]
         copies = range(executed.explicit)
         starts = np.array([self._begun(executed, copy, chosen) for copy in copies], dtype=np.int64)
-        rows = (executed.row(copy) for copy in (copies[:1] if executed.steps.copies_alike else copies))
+        rows = [executed.row(copy) for copy in (copies[:1] if executed.steps.copies_alike else copies)]
         ends = starts + np.array([[at(steps[i].row(row), rank) for i in chosen] for row in rows], dtype=np.int64)
-        rest = np.arange(1, executed.count - len(copies) + 1, dtype=np.int64)[:, None] * at(executed.shift, rank)
-        if rest.size:
+        if executed.count > len(copies):
+            rest = np.arange(1, executed.count - len(copies) + 1, dtype=np.int64)[:, None] * at(executed.shift, rank)
             starts, ends = np.concatenate([starts, starts[-1:] + rest]), np.concatenate([ends, ends[-1:] + rest])
-        return starts, ends, np.array([steps[i].lane % 2 == 0 for i in chosen], dtype=np.bool_)
+        is_compute = np.array([steps[i].lane % 2 == 0 for i in chosen] * executed.count, dtype=np.bool_)
+        return starts.ravel(), ends.ravel(), is_compute
 
     def _begun(self, executed: Executed, copy: int, chosen: list[int]) -> list[int]:
+        """Starts of steps in a copy."""
+        rank = self._rank
         times, by = executed.kept.of(copy, executed.row(copy))
-        return [at(times.starts[number], self._rank) + at(by, self._rank) for number in chosen]
-
-
-def _busy(slices: list[_Slices], later: Picoseconds) -> Busy:
-    if not slices:
-        return Busy(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-    moved = np.repeat(later, [len(starts) for starts, _ in slices])
-    starts = np.concatenate([starts for starts, _ in slices]) + moved
-    ends = np.concatenate([ends for _, ends in slices]) + moved
-    taken = np.flatnonzero(ends > starts)
-    order = taken[np.argsort(starts[taken], kind="stable")]
-    return Busy(starts[order], ends[order])
+        starts, later = times.starts, at(by, rank)
+        return [(time if isinstance(time := starts[i], int) else time.item(rank)) + later for i in chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from dagc.graph.graph import Node, Template
@@ -11,6 +12,7 @@ from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.plan.layout import Ranks
 from dagc.timeline import form as forms
 from dagc.timeline.form import Form, TaskForm, form_of
+from dagc.timeline.times import Time
 
 
 class Task(NamedTuple):
@@ -34,7 +36,7 @@ class Task(NamedTuple):
         return self.form.links
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Tasks:
     """Tasks in the order of their form."""
 
@@ -50,6 +52,19 @@ class Tasks:
     def teams(self) -> tuple[int, ...]:
         """The program-local team of each value."""
         return self.form.teams
+
+    @cached_property
+    def occupied(self) -> dict[int, tuple[Time, Time]]:
+        """Time by lane that is occupied in each copy, by what takes as long in all, and in all of them by the rest."""
+        found: dict[int, tuple[Time, Time]] = dict.fromkeys(self.form.lanes, (0, 0))
+        for task in self.tasks:
+            (each, whole), duration = found[task.form.lane], task.duration
+            if duration.ndim > 1:
+                whole = whole + duration.sum(axis=0)
+            else:
+                each = each + (int(duration.item()) if duration.size == 1 else duration)
+            found[task.form.lane] = each, whole
+        return found
 
 
 def template_tasks(template: Template, costs: Sequence[NodeCost]) -> Tasks:

@@ -10,7 +10,7 @@ import pytest
 
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.lower.lower import lower
-from dagc.report.band import UNFITTED, WHOLE, band, extrapolated
+from dagc.report.band import UNFITTED, WHOLE, band, errors
 from tests.unit.lowering_plans import DENSE, layout, plan, service
 
 
@@ -71,5 +71,7 @@ def test_the_share_outside_of_measurements_is_one_of_time() -> None:
         for node in one.graph.templates[segment.template].nodes
     ]
     cores = sum(count for name, count in counted if name == "attention_core")
-    assert extrapolated(PricedPhase(one.graph, costs)) == pytest.approx(cores / sum(count for _, count in counted))
-    assert extrapolated(one) == 0.0
+    assert errors(PricedPhase(one.graph, costs)).extrapolated == pytest.approx(
+        cores / sum(count for _, count in counted)
+    )
+    assert errors(one).extrapolated == 0.0
