@@ -1,9 +1,9 @@
 """The critical path of a scheduled phase: the chain of slots that decides the end.
 
-Walks back from the last end of step 0, from each place to the one that it waited for (`tight.py`).
+Walks back from the last end of step 0, copy by copy, from each place to the one that it waited for (`tight.py`).
 
-Copies that follow by a constant shift decide alike. So once the walk stands in a copy where it stood in a later one, at
-the same step and rank, the stretch between the two repeats, and is kept once with its count. Runs that the executor
+Copies that follow by a constant shift decide alike. So once the walk enters a copy where it entered a later one, at the
+same step and rank, the stretch between the two repeats, and is kept once with its count. Runs that the executor
 found alike are crossed alike, and the way through is found once.
 """
 
@@ -30,9 +30,9 @@ def critical_path(history: History) -> CriticalPath:
 class _Walk:
     """The way back so far: finished legs, and the places of the one that is being walked.
 
-    `seen` holds the places of the present block that a repetition may come back to. `crossed` holds the ways through
-    runs that keep the same state: who enters a like run at the same place goes the same way through it. `entered` is
-    the run that is being crossed for the first time, and the number of its first leg.
+    `seen` holds where copies of the present block were entered, to which a repetition may come back. `crossed` holds
+    the ways through runs that keep the same state: who enters a like run at the same place goes the same way through
+    it. `entered` is the run that is being crossed for the first time, and the number of its first leg.
     """
 
     def __init__(self, history: History) -> None:
@@ -46,15 +46,15 @@ class _Walk:
         self._entered: tuple[_Entrance, int] | None = None
 
     def on(self, place: Place) -> Place | None:
-        """Go from a place to what it waited for, or to the far end of a stretch that is known."""
+        """Go from where a copy is entered to where the next one is, or to the far end of a stretch that is known."""
         run = place.run
         if run not in self._block:
             self._block, self._seen = self._history.peers[run], {}
             known = self._enter(place)
             if known:
                 self._legs += [Leg(leg.places, leg.times, leg.stride, run) for leg in known]
-                return self._leave(self._legs[-1].place(-1, known[-1].times - 1))
-        if self._history.follows[run]:
+                return self._tight.through(self._legs[-1].place(-1, known[-1].times - 1))[1]
+        if self._history.follows(run):
             key = (run, place.step, place.rank)
             stretch = self._walked[self._seen[key] :] if key in self._seen else []
             leg = _repeated(self._history, stretch, place) if stretch else None
@@ -65,10 +65,11 @@ class _Walk:
                 self._seen = {}
                 return leg.place(0, leg.times)
             self._seen[key] = len(self._walked)
-        self._walked.append(place)
-        behind = self._history.executed[run].kept.steps.behind[place.step]
-        self._walked += [Place(run, place.copy, step, place.rank) for step in behind]
-        return self._leave(self._walked[-1])
+        walked, before = self._tight.through(place)
+        self._walked += walked
+        if before is None or before.run != run:
+            self._leave()
+        return before
 
     def finish(self) -> tuple[Leg, ...]:
         """All legs, the last one closed."""
@@ -87,15 +88,13 @@ class _Walk:
             self._entered = entrance, len(self._legs)
         return known
 
-    def _leave(self, place: Place) -> Place | None:
-        """What a place waited for; where that is another run, the way through this one is known now."""
-        before = self._tight.before(place)
-        if self._entered and (before is None or before.run != place.run):
+    def _leave(self) -> None:
+        """The way through the run that is left is known now."""
+        if self._entered:
             entrance, first = self._entered
             self._close()
             self._crossed[entrance] = tuple(self._legs[first:])
             self._entered = None
-        return before
 
     def _close(self) -> None:
         """End the leg that is being walked."""

@@ -13,8 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.execute import Executed, MailKey, mail_key
-from dagc.timeline.form import Mail
+from dagc.timeline.execute import Executed, mail_key
 from dagc.timeline.steps import Step, Steps
 from dagc.timeline.tasks import Tasks
 from dagc.timeline.times import Time
@@ -32,20 +31,26 @@ class History:
     """Executed segments in the order in which they ran; `blocks[i]` ran in lock step."""
 
     def __init__(self, graph: PhaseGraph, tasks: Sequence[Tasks], blocks: list[list[Executed]]) -> None:
-        """Index what ran; `tasks` are those of each template, `makespan` is the last end of step 0.
-
-        `peers` are the runs of each run's block, `follows` whether some of its copies follow by a shift.
-        """
+        """Of what ran; `tasks` are those of each template. `peers` are the runs of each run's block."""
         self.graph = graph
         self.tasks = tasks
         self.blocks = blocks
         self.executed = [executed for block in blocks for executed in block]
-        self.follows = [executed.explicit < executed.count for executed in self.executed]
         self.peers: list[range] = []
-        self._on_lane: dict[int, list[int]] = {}
-        self._of_invocation: dict[tuple[int, int, int], list[int]] = {}
-        self._index()
-        self.makespan = max((e.last_end for e in self.executed if e.member.step == 0), default=0)
+        first = 0
+        for block in blocks:
+            self.peers += [range(first, first + len(block))] * len(block)
+            first += len(block)
+
+    @cached_property
+    def makespan(self) -> int:
+        """The last end of step 0."""
+        return max((executed.last_end for executed in self.executed if executed.member.step == 0), default=0)
+
+    def follows(self, index: int) -> bool:
+        """Whether some copies of a run follow by a shift."""
+        executed = self.executed[index]
+        return executed.explicit < executed.count
 
     def steps(self, index: int) -> Steps:
         """The steps of an executed segment."""
@@ -71,9 +76,10 @@ class History:
 
     def before_on_lane(self, slot: Slot, lane: int) -> Slot | None:
         """The slot that left a lane of the template as the copy of `slot` found it."""
-        number = 2 * self.executed[slot.run].member.program.teams[lane // 2] + lane % 2
-        peers = self.peers[slot.run]
-        steps = self.executed[slot.run].kept.steps
+        executed = self.executed[slot.run]
+        team = executed.member.program.teams[lane // 2]
+        number = 2 * team + lane % 2
+        peers, steps = self.peers[slot.run], executed.kept.steps
         if len(peers) == 1 and slot.copy > 0 and lane in steps.used:
             return Slot(slot.run, slot.copy - 1, steps.ends[lane] - steps.inputs)
         for index in reversed(range(peers.start, slot.run)):
@@ -82,8 +88,11 @@ class History:
         if slot.copy > 0:
             index = next(i for i in reversed(peers) if number in self._numbers(i))
             return self._last_on(index, slot.copy - 1, number)
-        before = _last_below(self._on_lane[number], peers.start)
-        return None if before is None else self._last_on(before, self.executed[before].count - 1, number)
+        runs = self._of_team[team]
+        for index in reversed(runs[: bisect_left(runs, peers.start)]):
+            if number in self._numbers(index):
+                return self._last_on(index, self.executed[index].count - 1, number)
+        return None
 
     def feeder(self, slot: Slot, stream: int) -> Slot | None:
         """The slot that yields a stream as the copy of `slot` takes it; None at the start of an invocation."""
@@ -104,21 +113,39 @@ class History:
     def sender(self, slot: Slot) -> Slot | None:
         """The send of another invocation that a receive met."""
         mail = self.step(slot).mail
-        return None if mail is None or mail.sends else self._sends.get(self._key(slot, mail))
+        if mail is None or mail.sends:
+            return None
+        executed = self.executed[slot.run]
+        received = executed.mail_base[1] + slot.copy * (len(executed.steps.mails) - executed.steps.sends)
+        *invocation, number = mail_key(executed.member, mail, (0, received), len(self.graph.programs[0]))
+        found = (self._sent(index, number) for index in self._of_invocation.get((*invocation,), ()))
+        return next((one for one in found if one is not None), None)
 
-    def _index(self) -> None:
-        """The runs of each lane and of each invocation, in order."""
-        first = 0
-        numbers: dict[tuple[int, tuple[int, ...]], list[int]] = {}
-        for block in self.blocks:
-            peers = range(first, first + len(block))
-            for index, executed in zip(peers, block, strict=True):
-                self.peers.append(peers)
-                self._of_invocation.setdefault(executed.member.invocation, []).append(index)
-                key = id(executed.kept.steps), executed.member.program.teams
-                for number in numbers.get(key) or numbers.setdefault(key, self._numbers(index)):
-                    self._on_lane.setdefault(number, []).append(index)
-            first = peers.stop
+    def _sent(self, index: int, number: int) -> Slot | None:
+        """The slot of a run that sent a message, by its number among those of the invocation."""
+        executed = self.executed[index]
+        for step, mail in executed.kept.steps.sent:
+            copy, rest = divmod(number - executed.mail_base[0] - mail.ordinal, executed.steps.sends)
+            if not rest and 0 <= copy < executed.count:
+                return Slot(index, copy, step)
+        return None
+
+    @cached_property
+    def _of_invocation(self) -> dict[tuple[int, ...], list[int]]:
+        """The runs of each invocation, in order."""
+        found: dict[tuple[int, ...], list[int]] = {}
+        for index, executed in enumerate(self.executed):
+            found.setdefault(executed.member.invocation, []).append(index)
+        return found
+
+    @cached_property
+    def _of_team(self) -> list[list[int]]:
+        """The runs of each team, in order."""
+        found: list[list[int]] = [[] for _ in self.graph.teams]
+        for index, executed in enumerate(self.executed):
+            for team in executed.member.program.teams:
+                found[team].append(index)
+        return found
 
     def _numbers(self, index: int) -> list[int]:
         """Lanes, as `2 · team + lane` of the phase's teams, that a segment runs on."""
@@ -131,23 +158,6 @@ class History:
         teams, steps = executed.member.program.teams, executed.steps
         lane = next(lane for lane in steps.used if 2 * teams[lane // 2] + lane % 2 == number)
         return Slot(index, copy, steps.ends[lane] - steps.inputs)
-
-    @cached_property
-    def _sends(self) -> dict[MailKey, Slot]:
-        """All sends that a receive of another invocation may have met, by the name of the message."""
-        return {
-            self._key(slot, mail): slot
-            for index, executed in enumerate(self.executed)
-            for number, mail in executed.kept.steps.sent
-            for slot in (Slot(index, copy, number) for copy in range(executed.count))
-        }
-
-    def _key(self, slot: Slot, mail: Mail) -> MailKey:
-        executed = self.executed[slot.run]
-        steps, (sent, received) = executed.kept.steps, executed.mail_base
-        sends = slot.copy * steps.sends
-        base = sent + sends, received + slot.copy * len(steps.mails) - sends
-        return mail_key(executed.member, mail, base, len(self.graph.programs[0]))
 
 
 def _last_below(runs: list[int], index: int) -> int | None:

@@ -21,21 +21,34 @@ from dagc.timeline.times import Time, at, latest, slowest
 
 
 class Tight:
-    """The tight predecessor of a place. Who asks goes back in time, so the copy asked about is held with its times."""
+    """The tight predecessors of places. Who asks goes back in time, copy by copy, so one is held with its times."""
 
     def __init__(self, history: History) -> None:
         """Of one phase."""
         self._history = history
-        self._held = -1, -1
         self._steps: Steps
         self._times: Times
         self._later: Time
 
-    def before(self, place: Place) -> Place | None:
+    def through(self, place: Place) -> tuple[list[Place], Place | None]:
+        """The way back through a copy: its places from the given one on, and what the last of them waited for, which
+        stands in another copy; None where that place starts at 0.
+        """
+        run, copy = place.run, place.copy
+        self._hold(run, copy)
+        behind = self._steps.behind
+        walked: list[Place] = []
+        while True:
+            walked.append(place)
+            walked += [Place(run, copy, step, place.rank) for step in behind[place.step]]
+            before = self._before(walked[-1])
+            if before is None or before.run != run or before.copy != copy:
+                return walked, before
+            place = before
+
+    def _before(self, place: Place) -> Place | None:
         """The predecessor, at the rank that was waited for; None where the place starts at 0."""
-        run, copy, number, rank = place
-        if self._held != (run, copy):
-            self._hold(run, copy)
+        _, _, number, rank = place
         step = self._steps.steps[number]
         if step.waits_once and step.order[0] < self._steps.inputs:
             source = self._source(place, step.order[0])
@@ -51,7 +64,6 @@ class Tight:
 
     def _hold(self, run: int, copy: int) -> None:
         executed = self._history.executed[run]
-        self._held = run, copy
         self._steps = executed.kept.steps
         self._times, self._later = executed.times(copy)
 
@@ -123,7 +135,7 @@ def _tight_rank(step: Step, rank: int, time: Time, start: int, is_own: bool) -> 
         return slowest(time) if latest(time) == start else None
     if isinstance(time, int):
         return rank if time == start else None
-    if time[rank] == start:
+    if time.item(rank) == start:
         return rank
     if step.group is None:
         return None
