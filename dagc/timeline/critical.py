@@ -113,8 +113,8 @@ def _repeated(history: History, stretch: list[Place], place: Place) -> Leg | Non
 def _last(history: History) -> Place | None:
     """The first slot of step 0, in program order, that ends with the phase, and its first rank that does."""
     makespan = history.makespan
-    for index, executed in enumerate(history.executed):
-        if executed.member.step or executed.last_end < makespan:
+    for index, (executed, last) in enumerate(zip(history.executed, history.ends, strict=True)):
+        if executed.member.step or last < makespan:
             continue
         for step in range(len(executed.steps.steps)):
             slot = Slot(index, executed.count - 1, step)

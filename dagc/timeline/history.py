@@ -43,9 +43,14 @@ class History:
             first += len(block)
 
     @cached_property
+    def ends(self) -> list[int]:
+        """When each run is done, of step 0 alone; else 0."""
+        return [0 if executed.member.step else executed.last_end for executed in self.executed]
+
+    @cached_property
     def makespan(self) -> int:
         """The last end of step 0."""
-        return max((executed.last_end for executed in self.executed if executed.member.step == 0), default=0)
+        return max(self.ends, default=0)
 
     def follows(self, index: int) -> bool:
         """Whether some copies of a run follow by a shift."""

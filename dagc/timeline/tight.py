@@ -77,6 +77,8 @@ class Tight:
             is_own, time = not step.cross or value in step.same, times[value]
             if isinstance(time, int):
                 tight = (rank if is_own else 0) if time == start else None
+            elif is_own and time.item(rank) == start:
+                tight = rank
             else:
                 tight = _tight_rank(step, rank, time, start, is_own)
             if tight is None:

@@ -1,7 +1,7 @@
 """How long a schedule takes as plans grow, against a C loop over the same graph rank by rank.
 
-Prints tables: `python -m tests.bench.scale [CASE ...]`. Every measurement is a process of its own, so its peak memory
-is its own. `grouped` is dagc from lowered templates to the critical path; `expanded` makes the columns and walks them
+Prints tables: `python -m tests.bench.scale [CASE ... | minute]`. Every measurement is a process of its own, so its peak
+memory is its own. `grouped` is dagc from lowered templates to the critical path; `expanded` makes the columns and walks them
 with numpy; `C` walks the same columns in topological order, compiled here, with making them not counted. Replicas of a
 class are expanded once and their time is counted for each: no more than one replica is in memory. networkx and
 rustworkx run where they end in about a minute; what is not installed or did not end is left out with a note.
@@ -34,6 +34,9 @@ STOPPED = 300.0
 
 MOST_ROWS = 6_000_000
 """Rows of one class above which they are not tried: over 10 GB."""
+
+_GROWING, _FIRST_MICRO = "dp 2 < pp 1 [micro {}] < ep 256 > >", 8
+"""A graph that grows by its micro-batches, and how many it has as networkx is timed on the way to its largest."""
 
 _ROW_TRAFFIC, _EDGE_TRAFFIC = 8 + 8 + 8, 4 + 8
 """Bytes that the C loop moves: first edge, duration and end of a row; source and its end of an edge."""
@@ -100,6 +103,23 @@ def _request(case: str, load: str, library: Path) -> list[str]:
     ]
 
 
+def largest() -> str:
+    """The largest graph that networkx walks in a minute, as many micro-batches as that takes, against dagc."""
+    first = measure("networkx", _GROWING.format(_FIRST_MICRO), "even", limit=STOPPED)
+    if isinstance(first, str):
+        return f"networkx: {first}"
+    strategy = _GROWING.format(int(_FIRST_MICRO * MINUTE / first["seconds"]))
+    found = {kind: measure(kind, strategy, "even", limit=STOPPED) for kind in ("networkx", "grouped", "size")}
+    theirs, ours, size = found.values()
+    if isinstance(theirs, str) or isinstance(ours, str) or isinstance(size, str):
+        return "; ".join(f"{kind}: {result}" for kind, result in found.items() if isinstance(result, str))
+    same = "same" if ours["makespan"] == theirs["makespan"] else "ANOTHER"
+    return (
+        f"largest for networkx, {strategy}, {size['slots']:,} slots: {theirs['seconds']:.1f} s, "
+        f"dagc {ours['seconds'] * 1e3:.2f} ms, {theirs['seconds'] / ours['seconds']:,.0f} times, {same} makespan"
+    )
+
+
 def _line(kind: str, result: Found | str, size: Found, base: Found | None, speed: float) -> str:
     if isinstance(result, str):
         return f"    {kind:10} {result}"
@@ -135,9 +155,11 @@ def main(*cases: str) -> None:
         library = compiled(Path(directory))
         if library is None:
             print("no C compiler: ratios are left out")
-        for case in cases or tuple(CASES):
+        for case in [one for one in cases if one != "minute"] or ([] if cases else tuple(CASES)):
             for load in LOADS:
                 print("\n".join(rows_of(case, load, library, speed)), flush=True)
+    if not cases or "minute" in cases:
+        print(largest(), flush=True)
     if not cases:
         print()
         warm.main()

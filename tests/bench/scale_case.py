@@ -49,10 +49,10 @@ REPEATS = 3
 
 
 def plan_of(case: str, load: str) -> Plan:
-    """The plan of a case, not priced; ends the process where it is wrong."""
+    """The plan of a case, or of a strategy in place of one, not priced; ends the process where it is wrong."""
     routing, slowed = LOADS[load]
     text = f"model deepseek-v3\ncluster h100-sxm{slowed}\nworkload {{ batch 65536 prompt 512 output 128{routing} }}\n"
-    return read_plan(f"{text}strategy a = {CASES[case]}\n")
+    return read_plan(f"{text}strategy a = {CASES.get(case, case)}\n")
 
 
 def read_plan(text: str) -> Plan:
