@@ -24,10 +24,10 @@ because how many run is a matter of memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,9 @@ from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
 
 PHASES = (Phase.PREFILL, Phase.DECODE)
 """Phases in the order in which least times have them."""
+
+MOST_CUTS = 1 << 17
+"""Cuts of services that are held."""
 
 Figures = npt.NDArray[np.float64]
 Figure = TypeVar("Figure", float, Figures)
@@ -60,13 +63,25 @@ class Bound(Generic[Figure]):
 class Cut:
     """What least times depend on, beside the number of sequences: how a stage is cut, its options, and its place.
 
-    `begin` is the rank of a node at which its ranks begin. Of a `phase` alone the times of the other are 0.
+    `begin` is the rank of a node at which its ranks begin. Of a `phase` alone the times of the other are 0. Its hash is
+    worked out once, because cuts are looked up far more often than made.
     """
 
     shape: Shape
     options: Options
     begin: int = 0
     phase: Phase = Phase.BOTH
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work the hash out."""
+        object.__setattr__(self, "_hash", hash((self.shape, self.options, self.begin, self.phase)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cut, (self.shape, self.options, self.begin, self.phase)
 
     @property
     def service(self) -> ServicePlan:
@@ -107,6 +122,7 @@ class Bounds:
             raise ValueError("bounds need a model with shapes")
         self._facts, self._layers, self._is_first = facts, shapes.layers, is_first
         self._ends = cache(self._stage_ends)
+        self._cuts: dict[tuple[int, int], tuple[ServicePlan, Cut]] = {}
 
     def asked(self, placed: Placed) -> Iterator[Asked]:
         """The least times that the bounds of a service need."""
@@ -115,14 +131,24 @@ class Bounds:
         for sequences in dict.fromkeys((self._entering(service, batch), self._held(batch))):
             sizes = _sizes(service, -(-sequences // service.shape.replicas))
             for size in dict.fromkeys((sizes.larger, sizes.smaller)):
-                yield from ((cut_of(service, begin), size) for begin in begins)
+                yield from [(self._cut(service, begin), size) for begin in begins]
 
     def seconds(self, services: Sequence[Placed], times: LeastTimes) -> Figures:
         """TTFT of services that prefill, and TPOT of services that decode, at least; shape (2, services)."""
-        runs = _Runs(times.index)
+        runs = _Runs(times.index, self._cut)
         pairs = np.array([self._runs(one, runs) for one in services])
         prefill, step = self._seconds(runs, times.rows)
         return np.stack([prefill[pairs[:, 0]], step[pairs[:, 1]] / self._facts.workload.tokens_per_step])
+
+    def _cut(self, service: ServicePlan, begin: int) -> Cut:
+        """The cut of a stage, made once for a service, which is known by who it is and held."""
+        key = id(service), begin
+        found = self._cuts.get(key)
+        if found is None:
+            if len(self._cuts) >= MOST_CUTS:
+                self._cuts.clear()
+            found = self._cuts[key] = service, cut_of(service, begin)
+        return found[1]
 
     def _entering(self, service: ServicePlan, batch: int) -> int:
         """Sequences that enter at once in the whole deployment, where a service prefills."""
@@ -212,6 +238,7 @@ class _Runs:
     """
 
     index: dict[Asked, int]
+    cut: Callable[[ServicePlan, int], Cut]
     found: list[_Run] = field(default_factory=list[_Run])
     by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = field(
         default_factory=dict["tuple[int, tuple[int, ...] | None]", list[int]]
@@ -224,7 +251,7 @@ class _Runs:
         if key not in self._known:
             number = self._known[key] = len(self.found)
             shape, sizes = service.shape, _sizes(service, sequences)
-            cuts = {begin: cut_of(service, begin) for begin in begins or (0,)}
+            cuts = {begin: self.cut(service, begin) for begin in begins or (0,)}
             places = [cuts[begin] for begin in begins or (0,) * shape.stages]
             larger, smaller = (tuple(self.index[cut, size] for cut in places) for size in (sizes.larger, sizes.smaller))
             is_one_pool = shape.form is Form.BESIDE_REPLICA

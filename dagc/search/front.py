@@ -38,9 +38,11 @@ class Front:
     def dominated(self, bounds: Vectors) -> npt.NDArray[np.bool_]:
         """Which rows of bounds, shape (n, objectives), some vector of the front dominates."""
         found = np.zeros(len(bounds), dtype=bool)
+        columns = np.ascontiguousarray(bounds.T)
         for vector in self.vectors:
-            point = np.array(vector)
-            found |= (bounds >= point).all(axis=1) & (bounds > point).any(axis=1)
+            worse = np.logical_and.reduce([column >= value for column, value in zip(columns, vector, strict=True)])
+            rows = np.flatnonzero(worse)
+            found[rows] |= (bounds[rows] > np.array(vector)).any(axis=1)
         return found
 
 

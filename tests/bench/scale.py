@@ -1,9 +1,9 @@
 """How long a schedule takes as plans grow, against a C loop over the same graph rank by rank.
 
 Prints tables: `python -m tests.bench.scale [CASE ... | minute]`. Every measurement is a process of its own, so its peak
-memory is its own. `grouped` is dagc from lowered templates to the critical path; `expanded` makes the columns and walks them
-with numpy; `C` walks the same columns in topological order, compiled here, with making them not counted. Replicas of a
-class are expanded once and their time is counted for each: no more than one replica is in memory. networkx and
+memory is its own. `grouped` is dagc from lowered templates to the critical path; `expanded` makes the columns and walks
+them with numpy; `C` walks the same columns in topological order, compiled here, with making them not counted. Replicas
+of a class are expanded once and their time is counted for each: no more than one replica is in memory. networkx and
 rustworkx run where they end in about a minute; what is not installed or did not end is left out with a note.
 """
 
