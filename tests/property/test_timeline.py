@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import PricedPhase
 from dagc.plan.deployment import Phase
 from dagc.timeline.schedule import schedule
-from dagc.timeline.timeline import Timeline
+from dagc.timeline.timeline import Run, Timeline
 from dagc.timeline.verify import verify
 from tests.property import timeline_graphs as make
 from tests.property.timeline_oracle import Expanded, Key, steps_for
@@ -112,13 +113,16 @@ def slowed(priced: PricedPhase, rank: int, factor: int) -> PricedPhase:
 
 
 @st.composite
-def phases(draw, largest: int = 3) -> PricedPhase:
+def phases(draw, largest: int = 3, is_pipeline: bool = False) -> PricedPhase:
+    """Of a few stages and micro-batches; `is_pipeline`: of many micro-batches, on stages with lanes of their own."""
     even = draw(st.booleans())
     width = draw(st.sampled_from([1, 2, 4, 6]))
-    pool = draw(st.sampled_from(["", "", "each", "shared"]))
+    pool = "" if is_pipeline else draw(st.sampled_from(["", "", "each", "shared"]))
     pool_width = draw(st.integers(1, 3)) if pool else 0
     kind = draw(st.sampled_from([Phase.PREFILL, Phase.DECODE]))
-    stages, batches = draw(st.integers(1, largest)), draw(st.integers(1, largest))
+    least = 2 if is_pipeline else 1
+    stages = draw(st.integers(least, largest))
+    batches = draw(st.integers(5, 14)) if is_pipeline else draw(st.integers(1, largest))
     sizes = draw(st.integers(1, 2))
     templates = [draw(layers(width, pool_width, even)) for _ in range(draw(st.integers(1, 3)))]
     edges = len(templates)
@@ -143,12 +147,12 @@ def phases(draw, largest: int = 3) -> PricedPhase:
     return slowed(built, draw(st.integers(0, width - 1)), 2) if draw(st.booleans()) else built
 
 
-def explicit_starts(timeline: Timeline) -> dict[Key, list[int]]:
-    """Every start of every run on every rank, copies of a segment numbered over its runs."""
+def explicit_starts(timeline: Timeline, runs: Iterable[Run]) -> dict[Key, list[int]]:
+    """Every start of some runs on every rank, copies of a segment numbered over its runs."""
     graph = timeline.priced.graph
     offsets: dict[tuple[int, ...], int] = {}
     found: dict[Key, list[int]] = {}
-    for run in timeline.runs:
+    for run in runs:
         place = (run.step, run.micro_batch, run.stage, run.position)
         program = graph.programs[run.size][run.stage]
         for copy in range(run.count):
@@ -165,10 +169,45 @@ def explicit_starts(timeline: Timeline) -> dict[Key, list[int]]:
 def test_grouped_equals_expanded(priced: PricedPhase) -> None:
     timeline = schedule(priced)
     oracle = Expanded(priced, steps_for(priced, 3))
-    starts = explicit_starts(timeline)
+    starts = explicit_starts(timeline, timeline.runs)
     assert {key for key in oracle.starts if key[0] == 0} <= set(starts)
     assert starts == {key: oracle.starts[key] for key in starts}
     assert timeline.makespan == oracle.makespan()
+
+
+@PROPERTY
+@given(phases(is_pipeline=True))
+def test_micro_batches_that_a_pipeline_skips_are_as_if_they_had_run(priced: PricedPhase) -> None:
+    """Of the first step, and of the decode steps after it that are kept."""
+    timeline = schedule(priced)
+    oracle = Expanded(priced, steps_for(priced, 3))
+    starts = explicit_starts(timeline, (*timeline.runs, *timeline.later))
+    assert starts == {key: oracle.starts[key] for key in starts}
+    assert {key[0] for key in starts} == set(range(steps_for(priced, 3)))
+    assert timeline.makespan == oracle.makespan()
+
+
+@st.composite
+def unequal_pipelines(draw) -> PricedPhase:
+    """Decode steps of stages that are not equally fast: what an early stage waits for comes ever later, until it does.
+
+    On two ranks that never meet, each may come to wait in another micro-batch.
+    """
+    width, stages = draw(st.integers(1, 2)), draw(st.integers(2, 3))
+    times = [draw(st.lists(st.integers(20, 40), min_size=width, max_size=width)) for _ in range(stages)]
+    templates = [make.template(make.compute(time if width > 1 else time[0])) for time in times]
+    templates += [make.template(make.receive(1, width, Pairing.STAGE)), make.template(make.send(1, width))]
+    programs = [[(stages, 1), (stage, 1), (stages + 1, 1)] for stage in range(stages)]
+    return make.phase(templates, [programs], [0] * draw(st.integers(4, 20)), width, Phase.DECODE, "", 1)
+
+
+@settings(PROPERTY, max_examples=150)
+@given(unequal_pipelines())
+def test_a_stage_that_comes_to_wait_does_so_in_the_right_micro_batch(priced: PricedPhase) -> None:
+    timeline = schedule(priced)
+    oracle = Expanded(priced, 3)
+    starts = explicit_starts(timeline, (*timeline.runs, *timeline.later))
+    assert starts == {key: oracle.starts[key] for key in starts}
 
 
 @PROPERTY

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dagc.check.static import ADVICE_RULES, HOUSE_RULES, check_plan, refusal
 from dagc.diag.diagnostic import Diagnostic
-from tests.unit.planning import codes, found
+from tests.unit.planning import codes, found, plan
 
 MOE = "model m { layers 16    experts 16 { top 2 } }\n"
 SHAPED = (
@@ -51,6 +52,15 @@ LIMITS = [
 def errors(text: str) -> list[Diagnostic]:
     """Errors alone."""
     return [diagnostic for diagnostic in found(text) if diagnostic.is_error]
+
+
+@pytest.mark.parametrize(("blocks", "right", "wrong"), [limit[:3] for limit in LIMITS])
+def test_what_refuses_is_the_first_that_stops(blocks: str, right: str, wrong: str) -> None:
+    """A search asks for that alone; so no advice may ever stop a plan."""
+    for strategy in (right, wrong):
+        one = plan(blocks + strategy)
+        assert refusal(one) == next((problem for problem in check_plan(one) if problem.stops), None)
+        assert not any(problem.stops for rule in (*ADVICE_RULES, *HOUSE_RULES) for problem in rule(one))
 
 
 @pytest.mark.parametrize(("blocks", "right", "wrong", "code", "help"), LIMITS)
