@@ -24,7 +24,6 @@ from typing import Any
 from dagc.driver.front import stated
 from dagc.driver.judging import Judge
 from dagc.driver.pricing import Pricer
-from dagc.driver.searching import Wish, search
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
 from dagc.search.candidate import Candidate, ServicePlan
@@ -46,32 +45,26 @@ def main(number: int) -> None:
     facts = _facts()
     with tempfile.TemporaryDirectory() as directory:
         record = Path(directory) / "record"
-        one, two = (_whole(workers, record if workers == 1 else None) for workers in (1, 2))
+        one, first = _search(Path(directory) / "one", "--workers", "1", "--resume", str(record))
+        two, second = _search(Path(directory) / "two", "--workers", "2")
         known = begin(record, content_key(facts, version("moe-dagc")))
-    print(f"decided {one['decided']:,} in {one['seconds']:.1f} s; {one['counts']}")
-    same = "the same" if one["front"] == two["front"] else "ANOTHER"
-    print(f"two processes: {two['seconds']:.1f} s, {one['seconds'] / two['seconds']:.2f} times, {same} front")
+    counts = first["counts"]
+    print(f"one process: {counts['decided']:,} decided in {one:.1f} s, {counts['decided'] / one:,.0f}/s; {counts}")
+    same = "the same result" if first == second else "ANOTHER RESULT"
+    print(f"two processes: {two:.1f} s, {one / two:.2f} times, {same}")
     if isinstance(known, Record):
         _price("what the search priced", facts, sorted(known.known), number)
     _price("what fits by weights", facts, _fitting(facts), number)
 
 
-def whole(workers: int, record: Path | None) -> dict[str, Any]:
-    """Search the whole space; what came of it, and seconds on the wall."""
+def _search(directory: Path, *options: str) -> tuple[float, dict[str, Any]]:
+    """Seconds of the command on the wall, start-up included, and its result."""
+    command = [sys.executable, "-m", "dagc", "search", str(PLAN), "--over", "none", "-o", str(directory), *options]
     start = time.perf_counter()
-    outcome = search(_source(), (), Path(), Wish(workers=workers, resume=record), lambda *_: None)
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     seconds = time.perf_counter() - start
-    assert outcome.result is not None
-    counts = outcome.result.counts
-    front = [entry.strategy for entry in outcome.result.front]
-    return {"decided": counts.generated, "seconds": seconds, "counts": str(counts), "front": front}
-
-
-def _whole(workers: int, record: Path | None) -> dict[str, Any]:
-    """The same in a process of its own, which knows nothing yet."""
-    command = [sys.executable, "-m", "tests.bench.search", "whole", str(workers), *([str(record)] if record else [])]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    (written,) = directory.rglob("search.json")
+    return seconds, json.loads(written.read_text(encoding="utf-8"))
 
 
 def _price(what: str, facts: Facts, named: Sequence[Named], number: int) -> None:
@@ -88,12 +81,8 @@ def _price(what: str, facts: Facts, named: Sequence[Named], number: int) -> None
           f"with all templates known {rates[2]}")  # fmt: skip
 
 
-def _source() -> Source:
-    return Source(str(PLAN), PLAN.read_text(encoding="utf-8"))
-
-
 def _facts() -> Facts:
-    known = stated(_source(), (), Path(), [])
+    known = stated(Source(str(PLAN), PLAN.read_text(encoding="utf-8")), (), Path(), [])
     assert known is not None
     return known[1]
 
@@ -117,7 +106,4 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["whole"]:
-        print(json.dumps(whole(int(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)))
-    else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
