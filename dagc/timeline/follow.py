@@ -6,8 +6,8 @@ when it was learnt, the difference names the state, and no time needs to be look
 
 A period is run stage by stage. Once two micro-batches of a size went through a stage alike, a pace apart, every further
 one goes alike for as long as what they take from the stage before keeps that pace, or comes too early to matter
-(F(x + c) = F(x) + c), and is not run. This is how the micro-batches of a pipeline that has settled
-cost next to nothing, rank by rank where load is uneven.
+(F(x + c) = F(x) + c), and is not run. This is how the micro-batches of a pipeline that has settled cost next to
+nothing, rank by rank where load is uneven.
 
 Assumes what the executor does, and that a stage sends to the next one only, the last one to the first in the next step.
 """
@@ -184,7 +184,8 @@ class Follow:
         if theirs is None:
             return micro_batch
         base = track.known[-1].base + track.later[-1]
-        spare = min(_spare(base - end, theirs - pace) for _, (_, end) in sender.sent(micro_batch))
+        falls = theirs - pace
+        spare = min((_spare(base - end, falls) for _, (_, end) in sender.sent(micro_batch)), default=_MANY)
         return min(last, sender.until[micro_batch], micro_batch + spare)
 
     def _executed(self, track: _Track, micro_batch: int, known: Known, by: Time) -> list[Executed]:
