@@ -124,6 +124,10 @@ class Executed:
         times, by = self.kept.of(explicit - 1, self.row(explicit - 1))
         return times, moved(self.later, by) + (copy - explicit + 1) * self.shift
 
+    def again(self, member: Member, mail_base: tuple[int, int], by: Time) -> Executed:
+        """Another member that does the same, later."""
+        return Executed(member, self.kept, self.count, mail_base, self.shift, moved(by, self.later), self.end)
+
     def begin(self, copy: int, step: int) -> Time:
         """Start of a step in a copy."""
         times, by = self.times(copy)

@@ -69,8 +69,8 @@ class _Track:
     def sent(self, micro_batch: int) -> Iterator[tuple[int, Message]]:
         """The messages of a micro-batch, with their numbers."""
         by = self.later[micro_batch]
-        for number, start, end in self.known[micro_batch].sent:
-            yield number, (start + by, end + by)
+        for post in self.known[micro_batch].posts:
+            yield post.number, (post.start + by, post.end + by)
 
 
 class Follow:
@@ -191,20 +191,12 @@ class Follow:
     def _executed(self, track: _Track, micro_batch: int, known: Known, by: Time) -> list[Executed]:
         """What the blocks of an invocation did that goes as a known one, later."""
         size = self._graph.micro_batches[micro_batch]
-        return [
-            Executed(
-                Member(track.period, micro_batch, size, track.stage, like.position, 0, like.segment, like.program),
-                piece.kept,
-                piece.count,
-                piece.mail_base,
-                piece.shift,
-                moved(by, piece.later),
-                piece.end,
-            )
-            for (like,), piece in zip(
-                (block.members for block in self._turns[track.stage][size]), known.pieces, strict=True
-            )
-        ]
+        done: list[Executed] = []
+        for block, piece in zip(self._turns[track.stage][size], known.pieces, strict=True):
+            like = block.members[0]
+            at = (track.period, micro_batch, size, track.stage, like.position, 0)
+            done.append(piece.again(Member(*at, like.segment, like.program), piece.mail_base, by))
+        return done
 
     def _set_lanes(self, track: _Track) -> None:
         """Give the executor the lanes of a stage."""

@@ -12,7 +12,6 @@ lanes was free: what is too early to matter counts as ready with the first that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -77,11 +76,6 @@ class Known:
     lanes: tuple[Time, ...]
     streams: tuple[Time | None, ...]
     posts: tuple[_Post, ...]
-
-    @property
-    def sent(self) -> Iterator[tuple[int, Time, Time]]:
-        """Start and end of each message, with its number."""
-        return ((post.number, post.start, post.end) for post in self.posts)
 
 
 @dataclass(slots=True, eq=False)
@@ -199,11 +193,11 @@ class Replay:
             executor.mail.pop(name, None)
         invocation = turn[0].members[0].invocation
         executor.streams[invocation] = [0 if time is None else time + by for time in known.streams]
-        done = self.repeat(turn, known, by, before.counts)
+        done = self._repeat(turn, known, by, before.counts)
         self._count(done)
         return done
 
-    def repeat(self, turn: Turn, known: Known, by: Time, counts: tuple[int, int]) -> list[Executed]:
+    def _repeat(self, turn: Turn, known: Known, by: Time, counts: tuple[int, int]) -> list[Executed]:
         """What a turn did that goes as a known one, `by` later, with what it leaves on lanes and in the mail."""
         executor, teams = self.executor, turn[0].members[0].program.teams
         sent, received = counts[0] - known.counts[0], counts[1] - known.counts[1]
@@ -212,8 +206,7 @@ class Replay:
         done: list[Executed] = []
         for block, piece in zip(turn, known.pieces, strict=True):
             base = piece.mail_base[0] + sent, piece.mail_base[1] + received
-            later_by = piece.later + by
-            done.append(Executed(block.members[0], piece.kept, piece.count, base, piece.shift, later_by, piece.end))
+            done.append(piece.again(block.members[0], base, by))
         for post in known.posts:
             one = done[post.piece]
             name = executor.name(one.member, one.steps, post.step, one.mail_base)
