@@ -26,7 +26,8 @@ class ReplicaClass:
 def replica_classes(plan: Plan, service: Service) -> tuple[ReplicaClass, ...]:
     """The classes of a service's replicas, in the order of their first; a replica without sequences is in none.
 
-    Where the batch leaves every replica without, the first one counts, with one sequence.
+    Where the batch leaves every replica without, the first one counts, with one sequence. The first has most and the
+    last has least, so that where these are alike all are, as long as no rank is slowed.
     """
     deployment = plan.deployment
     held = np.array(replica_sequences(deployment, service, plan.facts.workload.batch), dtype=np.int64)

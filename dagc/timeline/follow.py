@@ -38,7 +38,7 @@ class _Track:
     """What a stage did in a period, by micro-batch: a known turn, and how much later than when that was learnt.
 
     From micro-batch `m` on, all up to `until[m]` go as `m` did, each as much later than the one before as `m` was.
-    `sender` is the track that sent to it, `before` what its lanes were left by.
+    `sender` is the track that sent to it, while it runs; `before` is what its lanes were left by.
     """
 
     stage: int
@@ -112,10 +112,11 @@ class Follow:
         done: list[list[list[Executed]]] = []
         sender = before[-1] if before else None
         for stage in range(self.executor.stages):
-            sender = _Track(stage, period, sender, before[stage].last if before else None)
-            self._tracks.append(sender)
-            done.append(self._run(sender))
-            self._set_lanes(sender)
+            track = _Track(stage, period, sender, before[stage].last if before else None)
+            self._tracks.append(track)
+            done.append(self._run(track))
+            self._set_lanes(track)
+            track.sender, sender = None, track
         self._set_mail(sender, range(len(self._graph.micro_batches)))
         return [[one] for of_stages in zip(*done, strict=True) for turn in of_stages for one in turn]
 

@@ -74,13 +74,8 @@ class Tight:
         run, copy, _, rank = place
         inputs, times = self._steps.inputs, self._times.values
         for value in values:
-            is_own, time = not step.cross or value in step.same, times[value]
-            if isinstance(time, int):
-                tight = (rank if is_own else 0) if time == start else None
-            elif is_own and time.item(rank) == start:
-                tight = rank
-            else:
-                tight = _tight_rank(step, rank, time, start, is_own)
+            is_own = not step.cross or value in step.same
+            tight = _tight_rank(step, rank, times[value], start, is_own)
             if tight is None:
                 continue
             if value >= inputs:

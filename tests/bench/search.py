@@ -29,15 +29,13 @@ from dagc.plan.plan import Facts
 from dagc.search.candidate import Candidate, ServicePlan
 from dagc.search.content import content_key
 from dagc.search.families import Families
-from dagc.search.record import Record, begin
+from dagc.search.record import Named, Record, begin
 from dagc.search.space import Space
 from dagc.search.spelling import spell
 from dagc.source import Source
 from tests.harness.places import ROOT
 
 PLAN = ROOT / "examples" / "01-deepseek-v3-64-gpus.moe"
-
-Named = tuple[str, int]
 
 
 def main(number: int) -> None:
