@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from dagc.catalog.attention import Attention, Reach
 from dagc.catalog.dtype import Dtype, Stored
@@ -153,7 +153,7 @@ def _kinds(layers: int, first_moe: int, moe_every: int, attention: Attention) ->
     return tuple([one.setdefault(kind, kind) for kind in kinds])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelSpec:
     """A model as stated: any field may be None. Numbers in elements and counts.
 
@@ -215,6 +215,10 @@ class ModelSpec:
 
     def shapes(self) -> ModelShapes | None:
         """The shapes, or None while `missing()` is not empty."""
+        return self._shapes
+
+    @cached_property
+    def _shapes(self) -> ModelShapes | None:
         if self.layers is None or self.hidden is None or self.vocab is None or self.attention is None:
             return None
         if self.missing():

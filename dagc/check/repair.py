@@ -89,7 +89,7 @@ def gpus(count: int) -> str:
 
 
 def _faults(annotated: Annotated) -> int:
-    return sum(node.fault is not None for node in annotated.nodes())
+    return sum(node.fault is not None for node in annotated.nodes)
 
 
 def substitute(tree: Strategy, old: Strategy, new: Strategy | None) -> Strategy:

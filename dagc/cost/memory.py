@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class MemoryPart(StrEnum):
     RESERVE = "reserve"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PoolMemory:
     """Bytes of each rank of one pool.
 
@@ -63,12 +63,12 @@ class PoolMemory:
     block_tokens: int
     cache_of: Callable[[int], Bytes] = lambda _: np.zeros((1, 1))
 
-    @property
+    @cached_property
     def total(self) -> Bytes:
         """All parts of each rank, shape (stages, width or 1)."""
         return sum(self.parts.values(), np.zeros((1, 1)))
 
-    @property
+    @cached_property
     def fullest(self) -> tuple[int, int]:
         """(stage, local rank) of the rank with most; the first of equals."""
         total = self.total

@@ -27,13 +27,17 @@ from dagc.plan.splits import experts_per_rank
 
 
 def weight_bytes(holding: Holding) -> dict[Part, Bytes]:
-    """Bytes of each part that the pool holds, shape (stages, width)."""
-    held = {part: holding.zeros() for part in Part}
+    """Bytes of each part that the pool holds, shape (stages, width), or width 1 where ranks of a stage hold as much."""
+    held: dict[Part, list[float]] = {}
     if holding.attention is not None:
         _add_layers(holding, holding.attention.tp, held)
         _add_ends(holding, holding.attention.tp, held)
-    held[Part.EXPERTS] = _routed_experts(holding)
-    return {part: size for part, size in held.items() if size.any()}
+    stored = {part: part_stored(holding.shapes, part).bytes for part in held}
+    found = {part: holding.by_stage(counts) * stored[part] for part, counts in held.items() if any(counts)}
+    experts = _routed_experts(holding)
+    if experts.any():
+        found[Part.EXPERTS] = experts
+    return {part: found[part] for part in Part if part in found}
 
 
 @lru_cache(maxsize=256)
@@ -64,35 +68,32 @@ def _shared(shapes: ModelShapes, tp: int) -> int:
     return ffn_parameters(shapes.hidden, -(-experts.shared_ffn // tp), shapes.gated) + gate
 
 
-def _add_layers(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:
-    """What layers have beside routed experts."""
+def _add_layers(holding: Holding, tp: int, held: dict[Part, list[float]]) -> None:
+    """Parameters by stage of what layers have beside routed experts."""
     shapes = holding.shapes
     shared_tp = 1 if holding.service.options.shared_replicated else tp
     each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in holding.distinct}
     stages = [[(number, each[kind]) for kind, number in stage.items()] for stage in holding.kinds]
-    for part in Part:
-        if any(part in share for share in each.values()):
-            counts = [sum([number * share.get(part, 0) for number, share in stage]) for stage in stages]
-            held[part] = held[part] + holding.by_stage(counts) * part_stored(shapes, part).bytes
+    for part in dict.fromkeys(part for share in each.values() for part in share):
+        held[part] = [sum([number * share.get(part, 0) for number, share in stage]) for stage in stages]
 
 
-def _add_ends(holding: Holding, tp: int, held: dict[Part, Bytes]) -> None:
+def _add_ends(holding: Holding, tp: int, held: dict[Part, list[float]]) -> None:
     """The embedding on the first stage; on the last the final norm, what goes with it, and the head.
 
     Embedding and head are one matrix where they are tied and meet.
     """
-    shapes = holding.shapes
-    first, last = holding.edges()
+    shapes, stages = holding.shapes, holding.pool.stages
     rows = vocabulary_rows(shapes.vocab, tp, holding.plan.facts.engine)
-    is_one = shapes.tied and holding.pool.stages == 1
+    is_one = shapes.tied and stages == 1
     head = (0 if is_one else rows * shapes.hidden) + (rows if shapes.head_bias else 0)
-    for part, where, number in (
-        (Part.EMBEDDING, first, rows * shapes.hidden),
-        (Part.NORMS, last, final_norm(shapes)),
-        (Part.OTHER, last, shapes.other_final),
-        (Part.HEAD, last, head),
+    for part, stage, number in (
+        (Part.EMBEDDING, 0, rows * shapes.hidden),
+        (Part.NORMS, -1, final_norm(shapes)),
+        (Part.OTHER, -1, shapes.other_final),
+        (Part.HEAD, -1, head),
     ):
-        held[part] = held[part] + where * (number * part_stored(shapes, part).bytes)
+        held.setdefault(part, [0.0] * stages)[stage] += number
 
 
 def _routed_experts(holding: Holding) -> Bytes:

@@ -41,9 +41,9 @@ def overrides_of(blocks: Blocks, found: list[Diagnostic]) -> tuple[tuple[Block, 
 
 def sized(strategy: NamedStrategy, found: list[Diagnostic]) -> Deployment | None:
     """The meaning of a strategy, or None; `found` collects what is wrong with its text."""
-    problems = [*check_hierarchy(annotate(strategy))]
-    deployment, sizing = resolve(strategy)
-    problems += sizing
+    annotated = annotate(strategy)
+    deployment, sizing = resolve(annotated)
+    problems = [*check_hierarchy(annotated), *sizing]
     found += problems
     return None if stops(problems) else deployment
 

@@ -67,7 +67,7 @@ def _judge(some: NamedStrategy, blocks: Blocks, directory: Path, found: list[Dia
 
 def _legal(tree: Strategy, too_large: list[Diagnostic]) -> Deployment | None:
     """The meaning of a strategy that no text was written for; None where the rules of the language refuse it."""
-    strategy = NamedStrategy("main", None, tree, tree.outer)
-    deployment, problems = resolve(strategy)
+    annotated = annotate(NamedStrategy("main", None, tree, tree.outer))
+    deployment, problems = resolve(annotated)
     too_large += problems
-    return None if deployment is None or check_hierarchy(annotate(strategy)) else deployment
+    return None if deployment is None or check_hierarchy(annotated) else deployment

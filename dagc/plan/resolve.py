@@ -14,17 +14,17 @@ from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.domains import chain, domains, is_experts
 from dagc.plan.layout import Layout
 from dagc.plan.options import read_device, read_options
-from dagc.plan.scopes import PHASES, annotate, kind_of, parts, subtrees
+from dagc.plan.scopes import PHASES, Annotated, kind_of, parts, subtrees
 from dagc.plan.sizes import derivation, judge_size, naive_product, size
 from dagc.syntax.tree import Axis, AxisKind, NamedStrategy, Pools, ScopeKind, Strategy
 
 
-def resolve(strategy: NamedStrategy) -> tuple[Deployment | None, tuple[Diagnostic, ...]]:
+def resolve(annotated: Annotated) -> tuple[Deployment | None, tuple[Diagnostic, ...]]:
     """The deployment of a strategy, or None where it is illegal or too large."""
-    problems = judge_size(strategy.body)
-    if problems or not annotate(strategy).is_legal:
+    problems = judge_size(annotated.strategy.body)
+    if problems or not annotated.is_legal:
         return None, problems
-    return _deployment(strategy), ()
+    return _deployment(annotated.strategy), ()
 
 
 def _deployment(strategy: NamedStrategy) -> Deployment:

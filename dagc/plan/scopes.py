@@ -121,28 +121,24 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Annotated:
-    """A strategy with the scope of every node."""
+    """A strategy with its nodes, each in its scope, in the order of the text."""
 
     strategy: NamedStrategy
-    root: Node
+    nodes: tuple[Node, ...]
 
-    def nodes(self) -> Iterator[Node]:
-        """Every node, in the order of the text."""
-        return self.root.walk()
-
-    def faulty(self, fault: Fault) -> tuple[Node, ...]:
+    def faulty(self, fault: Fault) -> list[Node]:
         """The nodes with this fault, in the order of the text."""
-        return tuple(node for node in self.nodes() if node.fault is fault)
+        return [node for node in self.nodes if node.fault is fault]
 
     @property
     def is_legal(self) -> bool:
         """Whether every node may stand where it stands."""
-        return all(node.fault is None for node in self.nodes())
+        return all(node.fault is None for node in self.nodes)
 
 
 def annotate(strategy: NamedStrategy) -> Annotated:
     """The scopes of a whole strategy."""
-    return Annotated(strategy, _node(strategy.body, _Context(Place.DEPLOYMENT)))
+    return Annotated(strategy, tuple(_node(strategy.body, _Context(Place.DEPLOYMENT)).walk()))
 
 
 def kind_of(strategy: Strategy) -> Kind | None:

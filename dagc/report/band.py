@@ -47,11 +47,12 @@ def errors(priced: PricedPhase) -> Errors:
     seconds = outside = 0.0
     wrong: defaultdict[tuple[str, str], float] = defaultdict(float)
     for node, cost, uses in _uses(priced):
-        spent = uses * float(cost.longest)
-        error = UNFITTED if cost.error is None else cost.error
+        if not cost.longest:
+            continue
+        spent = float(uses * cost.longest)
         seconds += spent
         outside += spent if cost.extrapolated else 0.0
-        wrong[node.op.name, cost.source] += spent * error
+        wrong[node.op.name, cost.source] += spent * (UNFITTED if cost.error is None else cost.error)
     if not seconds:
         return Errors(0.0, 0.0)
     return Errors(hypot(WHOLE, *(one / seconds for one in wrong.values())), outside / seconds)

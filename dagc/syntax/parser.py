@@ -85,7 +85,7 @@ def _parse(source: Source, keyword: str | None) -> Parsed:
     diagnostics = list(structured.diagnostics)
     tree, lacking = None, frozenset[int]()
     if structured.tokens:
-        tree, unexpected = _Reading(source, structured.tokens).read()
+        tree, unexpected = _read(source, structured.tokens)
         reported = {d.span for d in diagnostics}
         diagnostics += [d for d in unexpected if d.span not in reported]
         lacking = frozenset(d.span.start for d in unexpected if d.span)
@@ -118,7 +118,7 @@ def _read_rest(
         for group, end in zip(groups, ends, strict=True)
         if end not in lacking and not any(group[0].start <= at < end for at in wrong)
     ]
-    tree, problems = _Reading(source, (*(token for group in whole for token in group), tokens[-1])).read()
+    tree, problems = _read(source, (*(token for group in whole for token in group), tokens[-1]))
     if tree is None or problems:
         return None
     lost = [Unread("", None)] if starts[0] > 0 else []
@@ -150,8 +150,18 @@ def _duplicates(strategies: tuple[NamedStrategy, ...]) -> list[Diagnostic]:
     return found
 
 
-class _Reading:
-    """One run of the LALR parser over tokens with paired brackets.
+def _read(source: Source, tokens: tuple[Token, ...]) -> tuple[lark.Tree[lark.Token] | None, list[Diagnostic]]:
+    """The tree of some tokens, or None and what is wrong; places to go back to are kept where there is need of them."""
+    parser: InteractiveParser = grammar().parse_interactive("")
+    try:
+        *_, tree = [parser.feed_token(_lark_token(token)) for token in tokens]
+    except lark.UnexpectedToken:
+        return None, _Recovering(source, tokens).read()
+    return cast("lark.Tree[lark.Token]", tree), []
+
+
+class _Recovering:
+    """One run of the LALR parser over tokens with paired brackets of which it cannot take all.
 
     `points` holds, for the statement and each open bracket in it, the place to go back to: what kind of piece is
     being read there, and a copy of the parser from before the piece.
@@ -165,22 +175,20 @@ class _Reading:
         self.recovered_at = -1
         self.diagnostics: list[Diagnostic] = []
 
-    def read(self) -> tuple[lark.Tree[lark.Token] | None, list[Diagnostic]]:
-        """The parse, None if anything was reported."""
+    def read(self) -> list[Diagnostic]:
+        """What is wrong, to the end of the text."""
         at = 0
-        tree: object = None
         while at < len(self.tokens):
             token = self.tokens[at]
             before = self._copy() if self._starts_piece(token) else None
             try:
-                tree = self.parser.feed_token(_lark_token(token))
+                self.parser.feed_token(_lark_token(token))
             except lark.UnexpectedToken:
                 at = self._recover(at)
                 continue
             self._note(token, before)
             at += 1
-        is_whole = isinstance(tree, lark.Tree) and self.recovered_at < 0
-        return (cast("lark.Tree[lark.Token]", tree) if is_whole else None), self.diagnostics
+        return self.diagnostics
 
     def _starts_piece(self, token: Token) -> bool:
         return token.type in _STATEMENTS or (token.type == "NAME" and self.points[-1][0] == "LBRACE")

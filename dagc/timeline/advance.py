@@ -11,6 +11,7 @@ Pure: the same copy can be run again at any time, so its starts need not be kept
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple, cast
 
 from dagc.timeline.steps import Step, Steps
@@ -69,8 +70,14 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
     starts: list[Time] = []
     inputs = steps.inputs
     for number, step in enumerate(steps.steps):
-        start = _ready(step, values)
-        row = step.rows[copy if len(step.rows) > 1 else 0]
+        order, rows = step.order, step.rows
+        start = values[order[0]]
+        if step.cross:
+            start = _ready(step, values)
+        elif len(order) > 1:
+            for value in order[1:]:
+                start = later(start, values[value])
+        row = rows[copy if len(rows) > 1 else 0]
         for link in step.links:
             start = later(start, later(latest(starts[link]), latest(values[inputs + link]) - row))
         if number in messages:
@@ -84,16 +91,9 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
 
 
 def _ready(step: Step, values: Sequence[Time]) -> Time:
-    """When a rank's own conditions hold: the maximum of what the step waits for, each distinct vector once."""
-    if len(step.order) == 1 and step.same:
-        return values[step.same[0]]
-    start: Time | None = None
-    for value in step.same:
-        start = values[value] if start is None else later(start, values[value])
-    for value in step.cross:
-        last = latest(values[value])
-        start = last if start is None else later(start, last)
-    return 0 if start is None else start
+    """When all that a step waits for is there, of its own team rank by rank, of another until its last rank."""
+    times = [latest(values[value]) if value in step.cross else values[value] for value in step.order]
+    return reduce(later, times)
 
 
 def _fit(message: Message, start: Time, row: Time) -> Message:

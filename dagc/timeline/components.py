@@ -11,14 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 
 from dagc.graph.graph import PhaseGraph
+from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
-from dagc.timeline.steps import Steps
+from dagc.timeline.steps import Group, Steps
 from dagc.timeline.times import Time, earliest, later, latest
+
+_KEPT = 64
+"""Partitions that are kept, by the groups that they come from: phases of one layout have them in common."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,21 +73,21 @@ def components(graph: PhaseGraph, templates: Sequence[Steps]) -> Components:
     widths = {team.width for team in graph.teams}
     if len(widths) > 1 or any(len(teams) > 1 for teams in programs) or all(steps.uniform for steps in templates):
         return ONE
-    every = [step for steps in templates for step in steps.steps]
-    groups = {id(step.group.members): step.group for step in every if step.group}
-    if any(step.links for step in every) or any(group.whole for group in groups.values()):
+    groups = frozenset[Group]().union(*(steps.groups for steps in templates))
+    if any(steps.has_links for steps in templates) or any(group.whole for group in groups):
         return ONE
-    return _joined(widths.pop(), [group.members for group in groups.values()])
+    return _joined(widths.pop(), groups)
 
 
-def _joined(width: int, partitions: Sequence[Ranks]) -> Components:
+@lru_cache(maxsize=_KEPT)
+def _joined(width: int, groups: frozenset[Group]) -> Components:
     """The finest partition of some ranks that each of the given ones refines."""
     first: Ranks = np.arange(width, dtype=np.int64)
     before: Ranks | None = None
     while before is None or not np.array_equal(before, first):
         before = first.copy()
-        for members in partitions:
-            first[members] = first[members].min(axis=1, keepdims=True)
+        for group in groups:
+            first[group.members] = first[group.members].min(axis=1, keepdims=True)
     heads, label = np.unique(first, return_inverse=True)
     return ONE if heads.size == 1 else _partition(heads, label.astype(np.int64))
 
@@ -104,9 +108,14 @@ def constant_shift(before: Sequence[Time], after: Sequence[Time]) -> int | None:
             return None
     for old, new in zip(before, after, strict=True):
         grown = new - old
-        if not isinstance(grown, int) and not bool((grown == shift).all()):
+        if not isinstance(grown, int) and not _is_constant(grown):
             return None
     return shift
+
+
+def _is_constant(times: Picoseconds) -> bool:
+    """Whether all are the same. To compare them as numbers would be three calls of numpy."""
+    return times.tobytes() == times[:1].tobytes() * times.size
 
 
 def _any(time: Time) -> int:

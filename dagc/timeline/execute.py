@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import lru_cache, reduce
 
 from dagc.timeline.advance import Entry, Message, Times, advance
 from dagc.timeline.components import Components
@@ -218,14 +218,14 @@ class Executor:
     def copy(self, executed: Executed, copy: int) -> Times:
         """Run one copy of a member's template, and keep the state before it; its times."""
         member, steps = executed.member, executed.steps
-        numbers = [2 * team + lane for team in member.program.teams[: steps.lanes // 2] for lane in (0, 1)]
-        streams = tuple(self.streams[member.invocation][: steps.streams])
+        numbers, invocation = _lane_numbers(member.program.teams, steps.lanes), member.invocation
+        streams = tuple(self.streams[invocation][: steps.streams])
         messages = self._messages(member, steps) if steps.mails else _NO_MESSAGES
-        entry = Entry(tuple(self.lanes[number] for number in numbers), streams, messages)
+        entry = Entry(tuple([self.lanes[number] for number in numbers]), streams, messages)
         times = advance(steps, executed.row(copy), entry)
         for lane in steps.used:
             self.lanes[numbers[lane]] = times.values[steps.ends[lane]]
-        self.streams[member.invocation] = [self._out(steps, times, out) for out in steps.outs]
+        self.streams[invocation] = [self._out(steps, times, out) for out in steps.outs]
         if steps.mails:
             self._post(member, steps, times)
         self._keep(executed.kept, entry, times)
@@ -311,6 +311,12 @@ class Executor:
             name = self.name(member, steps, number, counts)
             self.mail[name] = times.starts[number], times.values[steps.inputs + number]
         self.counts[member.invocation] = counts[0] + steps.sends, counts[1] + len(steps.mails) - steps.sends
+
+
+@lru_cache(maxsize=1024)
+def _lane_numbers(teams: tuple[int, ...], lanes: int) -> tuple[int, ...]:
+    """The numbers among those of the phase of the first lanes of a program."""
+    return tuple([2 * team + lane for team in teams[: lanes // 2] for lane in (0, 1)])
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:

@@ -24,12 +24,13 @@ from dagc.timeline.follow import Follow
 from dagc.timeline.form import LANES
 from dagc.timeline.history import History
 from dagc.timeline.lazy import Runs, Slack
+from dagc.timeline.occupied import occupied
 from dagc.timeline.order import periods_of_first_step, repeats, shares_a_team
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.spent import Spent
 from dagc.timeline.steady import Steady, settle
-from dagc.timeline.steps import Steps, all_steps
+from dagc.timeline.steps import Group, Steps, all_steps
 from dagc.timeline.tasks import Tasks, template_tasks
 from dagc.timeline.timeline import Timeline
 from dagc.timeline.times import Time
@@ -37,15 +38,19 @@ from dagc.timeline.times import Time
 
 @dataclass(slots=True)
 class KnownSteps:
-    """Tasks and steps of templates that were scheduled before; held with the costs, by which they are known."""
+    """Tasks and steps of templates that were scheduled before; held with the costs, by which they are known.
+
+    `groups` are those of their collectives, by who the members are.
+    """
 
     found: dict[int, tuple[Costs, Tasks, Steps]] = field(default_factory=dict[int, "tuple[Costs, Tasks, Steps]"])
+    groups: dict[int, Group] = field(default_factory=dict[int, Group])
 
     def of(self, priced: PricedPhase) -> tuple[tuple[Tasks, ...], tuple[Steps, ...]]:
         """Tasks and steps of each template of a phase."""
         missing = [index for index, costs in enumerate(priced.costs) if id(costs) not in self.found]
         tasks = [template_tasks(priced.graph.templates[index], priced.costs[index]) for index in missing]
-        for index, one, steps in zip(missing, tasks, all_steps(tasks), strict=True):
+        for index, one, steps in zip(missing, tasks, all_steps(tasks, self.groups), strict=True):
             self.found[id(priced.costs[index])] = priced.costs[index], one, steps
         found = [self.found[id(costs)] for costs in priced.costs]
         return tuple(one for _, one, _ in found), tuple(steps for _, _, steps in found)
@@ -65,6 +70,7 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     history = History(graph, tasks, blocks[: last + 1])
     path = critical_path(history)
     steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
+    busy = occupied(graph, tasks)
     after = [executed for block in blocks[last + 1 :] for executed in block]
     return Timeline(
         priced=priced,
@@ -72,9 +78,9 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
         makespan=history.makespan,
         interval=steady.interval,
         path=path,
-        shares=phase_shares(tasks, priced.costs, path, steady.window, steady.interval),
+        shares=phase_shares(history, path, busy, steady),
         slack=Slack(history),
-        busy=_busy(graph, tasks),
+        busy=_busy(busy),
         later=Runs([*after, *steady.soonest]),
         spent=Spent(priced.costs, path, steady.window, steady.interval),
     )
@@ -102,12 +108,7 @@ def _has_first_step(block: list[Executed]) -> bool:
     return any(executed.member.step == 0 for executed in block)
 
 
-def _busy(graph: PhaseGraph, tasks: Sequence[Tasks]) -> dict[tuple[int, Lane], Picoseconds]:
-    """Occupied time of each lane in one step, by team and lane."""
-    busy: dict[tuple[int, Lane], Time] = {(team, lane): 0 for team in range(len(graph.teams)) for lane in LANES}
-    uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
-    for size, program, _, segment in graph.segments():
-        for lane, (each, whole) in tasks[segment.template].occupied.items():
-            key = (program.teams[lane // 2], LANES[lane % 2])
-            busy[key] = busy[key] + uses[size] * (whole + segment.count * each)
-    return {key: np.array([time]) if isinstance(time, int) else time for key, time in busy.items()}
+def _busy(times: Sequence[Time]) -> dict[tuple[int, Lane], Picoseconds]:
+    """Occupied time of each lane, by team and lane."""
+    keys = [(number // 2, LANES[number % 2]) for number in range(len(times))]
+    return {key: np.array([time]) if isinstance(time, int) else time for key, time in zip(keys, times, strict=True)}

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from dagc.graph.priced import Bound, NodeCost, Picoseconds
+from dagc.graph.priced import Picoseconds
 from dagc.timeline.execute import Executed
+from dagc.timeline.history import History
+from dagc.timeline.occupied import memory_bound
 from dagc.timeline.path import CriticalPath
-from dagc.timeline.tasks import Tasks
+from dagc.timeline.steady import Steady
 from dagc.timeline.timeline import Shares
-from dagc.timeline.times import at
+from dagc.timeline.times import Time, at, moved
 
 _NEVER = -(1 << 61)
 """When what never ran has ended."""
@@ -31,15 +32,10 @@ _NOTHING: Picoseconds = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Busy:
-    """Steps of one rank on one lane: starts and ends, ascending."""
+    """Steps of one rank on one lane: starts and ends, ascending; those that take no time may be left out."""
 
     starts: Picoseconds
     ends: Picoseconds
-
-    @property
-    def total(self) -> int:
-        """Occupied time."""
-        return int((self.ends - self.starts).sum())
 
     def overlap(self, other: Busy) -> int:
         """Time in which both lanes are busy."""
@@ -60,26 +56,18 @@ class Busy:
         return occupied[begun] - np.maximum(ends[begun] - times, 0)
 
 
-def phase_shares(
-    tasks: Sequence[Tasks],
-    costs: Sequence[Sequence[NodeCost]],
-    path: CriticalPath,
-    window: Sequence[list[Executed]],
-    interval: int,
-) -> Shares:
-    """Shares of `interval`: what ran in the last period of `window`, over it."""
+def phase_shares(history: History, path: CriticalPath, occupied: Sequence[Time], steady: Steady) -> Shares:
+    """Shares of the interval: what runs in one step, over it. `occupied` is by `2 · team + lane`."""
     spent = path.time_by_rank()
-    if not spent or interval <= 0:
+    if not spent or steady.interval <= 0:
         return Shares(0.0, 0.0, 0.0, 1.0)
     team, rank = busiest(spent)
-    periods = [[e for e in period if team in e.member.program.teams] for period in window]
-    memory = _memory_bound(tasks, costs, periods[-1], team, rank)
-    *before, (computing, talking) = Lanes(team, rank).of(periods)
-    overlap = computing.overlap(talking)
-    overlap += sum(computing.overlap(other[1]) + other[0].overlap(talking) for other in before)
-    compute = computing.total
-    communication = max(0, talking.total - overlap)
-    return _shares(compute - memory, memory, communication, max(interval, compute + communication))
+    compute, talk = at(occupied[2 * team], rank), at(occupied[2 * team + 1], rank)
+    overlap = _Lanes(team, rank).overlap(steady.window) if compute and talk else 0
+    communication = max(0, talk - overlap)
+    whole = max(steady.interval, compute + communication)
+    memory = memory_bound(history.graph, history.tasks, team, rank)
+    return _shares(compute - memory, memory, communication, whole)
 
 
 def _shares(compute: int, memory: int, communication: int, whole: int) -> Shares:
@@ -97,40 +85,11 @@ def busiest(spent: dict[tuple[int, int], int]) -> tuple[int, int]:
     return busiest, max(ranks, key=lambda rank: (spent[busiest, rank], -rank))
 
 
-def _memory_bound(
-    tasks: Sequence[Tasks], costs: Sequence[Sequence[NodeCost]], period: list[Executed], team: int, rank: int
-) -> int:
-    """Time of a rank's nodes that are bound by memory."""
-    known: dict[tuple[int, int, int, tuple[int, ...]], int] = {}
-    total = 0
-    for executed in period:
-        member = executed.member
-        template, teams = member.segment.template, member.program.teams
-        key = template, member.offset, executed.count, teams
-        if key not in known:
-            known[key] = sum(
-                _over_copies(task.duration, executed, rank)
-                for task, cost in zip(tasks[template].tasks, costs[template], strict=True)
-                if cost.bound is Bound.MEMORY and task.form.lane % 2 == 0 and teams[task.form.lane // 2] == team
-            )
-        total += known[key]
-    return total
+_Slices = tuple[Busy, Busy]
+"""Steps on the compute and on the communication lane."""
 
 
-def _over_copies(duration: Picoseconds, executed: Executed, rank: int) -> int:
-    if duration.size == 1:
-        return executed.count * int(duration.item())
-    if duration.ndim == 1:
-        return executed.count * int(duration[rank])
-    first = executed.member.offset
-    return int(duration[first : first + executed.count, rank if duration.shape[1] > 1 else 0].sum())
-
-
-_Slices = tuple[Picoseconds, Picoseconds, npt.NDArray[np.bool_]]
-"""Starts and ends of steps, and whether each is on the compute lane."""
-
-
-class Lanes:
+class _Lanes:
     """Both lanes of a rank. Segments that keep the same times are looked at once."""
 
     def __init__(self, team: int, rank: int) -> None:
@@ -138,21 +97,23 @@ class Lanes:
         self._team, self._rank = team, rank
         self._known: dict[tuple[int, int, int, tuple[int, ...]], _Slices] = {}
 
-    def of(self, periods: Sequence[list[Executed]]) -> list[tuple[Busy, Busy]]:
-        """Every step of each period, on the compute and on the communication lane."""
-        return [self._period(period) for period in periods]
+    def overlap(self, window: Sequence[list[Executed]]) -> int:
+        """Time of the last period in which both lanes are busy, one of them perhaps with a period before."""
+        *before, last = [[e for e in period if self._team in e.member.program.teams] for period in window]
+        computing, talking = self._period(last)
+        overlap = computing.overlap(talking)
+        begun = min(computing.starts[0], talking.starts[0])
+        for period in before:
+            if any(at(moved(e.end, e.later), self._rank) > begun for e in period):
+                earlier = self._period(period)
+                overlap += computing.overlap(earlier[1]) + earlier[0].overlap(talking)
+        return overlap
 
-    def _period(self, period: list[Executed]) -> tuple[Busy, Busy]:
-        if not period:
-            return Busy(_NOTHING, _NOTHING), Busy(_NOTHING, _NOTHING)
+    def _period(self, period: list[Executed]) -> _Slices:
         slices = [self._segment(executed) for executed in period]
-        later = np.array([at(executed.later, self._rank) for executed in period], dtype=np.int64)
-        moved = later.repeat([one[0].size for one in slices])
-        starts, ends, is_compute = (np.concatenate(columns) for columns in zip(*slices, strict=True))
-        taken = np.flatnonzero(ends > starts)
-        order = taken[(starts + moved)[taken].argsort(kind="stable")]
-        begun, done, computes = (starts + moved)[order], (ends + moved)[order], is_compute[order]
-        return Busy(begun[computes], done[computes]), Busy(begun[~computes], done[~computes])
+        later = [at(executed.later, self._rank) for executed in period]
+        computing, talking = ([(one[lane], by) for one, by in zip(slices, later, strict=True)] for lane in (0, 1))
+        return _joined(computing), _joined(talking)
 
     def _segment(self, executed: Executed) -> _Slices:
         """The steps of a segment as its kept times say, copy by copy."""
@@ -165,16 +126,19 @@ class Lanes:
 
     def _slices(self, executed: Executed) -> _Slices:
         rank, teams, steps = self._rank, executed.member.program.teams, executed.steps.steps
-        chosen = [number for number, step in enumerate(steps) if teams[step.lane // 2] == self._team]
+        mine = [number for number, step in enumerate(steps) if teams[step.lane // 2] == self._team]
+        computing = [number for number in mine if not steps[number].lane % 2]
+        chosen, cut = computing + [number for number in mine if steps[number].lane % 2], len(computing)
         copies = range(executed.explicit)
         starts = np.array([self._begun(executed, copy, chosen) for copy in copies], dtype=np.int64)
         rows = [executed.row(copy) for copy in (copies[:1] if executed.steps.copies_alike else copies)]
-        ends = starts + np.array([[at(steps[i].row(row), rank) for i in chosen] for row in rows], dtype=np.int64)
+        lengths = np.array([[at(steps[i].row(row), rank) for i in chosen] for row in rows], dtype=np.int64)
         if executed.count > len(copies):
             rest = np.arange(1, executed.count - len(copies) + 1, dtype=np.int64)[:, None] * at(executed.shift, rank)
-            starts, ends = np.concatenate([starts, starts[-1:] + rest]), np.concatenate([ends, ends[-1:] + rest])
-        is_compute = np.array([steps[i].lane % 2 == 0 for i in chosen] * executed.count, dtype=np.bool_)
-        return starts.ravel(), ends.ravel(), is_compute
+            starts = np.concatenate([starts, starts[-1:] + rest])
+        ends = starts + lengths
+        computing = Busy(starts[:, :cut].ravel(), ends[:, :cut].ravel())
+        return computing, Busy(starts[:, cut:].ravel(), ends[:, cut:].ravel())
 
     def _begun(self, executed: Executed, copy: int, chosen: list[int]) -> list[int]:
         """Starts of steps in a copy."""
@@ -182,3 +146,17 @@ class Lanes:
         times, by = executed.kept.of(copy, executed.row(copy))
         starts, later = times.starts, at(by, rank)
         return [(time if isinstance(time := starts[i], int) else time.item(rank)) + later for i in chosen]
+
+
+def _joined(slices: Sequence[tuple[Busy, int]]) -> Busy:
+    """Steps of several segments, each as much later as said, in the order of time."""
+    some = [(busy, by) for busy, by in slices if busy.starts.size]
+    if not some:
+        return Busy(_NOTHING, _NOTHING)
+    starts = np.concatenate([busy.starts + by for busy, by in some])
+    ends = np.concatenate([busy.ends + by for busy, by in some])
+    if bool((starts[1:] >= ends[:-1]).all()):
+        return Busy(starts, ends)
+    taken = np.flatnonzero(ends > starts)
+    order = taken[starts[taken].argsort()]
+    return Busy(starts[order], ends[order])

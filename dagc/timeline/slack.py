@@ -41,7 +41,7 @@ def least_slack(history: History) -> dict[Place, tuple[int, ...]]:
 def _mirrored(history: History, horizon: int) -> list[Executed]:
     """The mirror of each executed segment: copies from the last, times back from `horizon`."""
     graph = history.graph
-    templates = all_steps([mirror(tasks) for tasks in history.tasks])
+    templates = all_steps([mirror(tasks) for tasks in history.tasks], {})
     executor = Executor(templates, components(graph, templates), len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor, graph)
     mirrored: list[Executed] = []

@@ -44,7 +44,7 @@ class Group:
     def latest(self, times: Picoseconds) -> Time:
         """Each rank's time replaced by the latest of its group; a number when one group holds everyone."""
         if self.whole:
-            return int(times.max())
+            return int(np.maximum.reduce(times))
         by_group = times if self.order is None else times[self.order]
         return np.maximum.reduceat(by_group, self.begins)[self.label]
 
@@ -89,10 +89,10 @@ class Steps:
     `outs[i]` are the values whose maximum is stream i afterwards, `ends[l]` the value that lane l is left with, `used`
     the lanes that some task runs on. `places[node]` is the (step, number within it) of a node. `reads` are the streams
     that some step waits for, `meets` and `posts` the steps that take a message and that leave one (mirrored, the sends
-    take), `sends` how many of its messages are sends. `behind[i]` are the steps before step i, nearest first, of which
-    each is the one thing that the next waits for. `awaits_inputs` when every step waits, directly or through
-    others, for one of these or for a message: then none starts before the first of them. `passes_nothing` when no
-    stream is passed on as it came.
+    take), `sends` how many of its messages are sends. `groups` are those of all steps, `has_links` whether a step
+    meets another. `behind[i]` are the steps before step i, nearest first, of which each is the one thing that the next
+    waits for. `awaits_inputs` when every step waits, directly or through others, for one of these or for a message:
+    then none starts before the first of them. `passes_nothing` when no stream is passed on as it came.
     """
 
     lanes: int
@@ -110,6 +110,8 @@ class Steps:
     reads: tuple[int, ...]
     meets: tuple[int, ...]
     posts: tuple[int, ...]
+    groups: frozenset[Group]
+    has_links: bool
     behind: tuple[tuple[int, ...], ...]
     awaits_inputs: bool
     passes_nothing: bool
@@ -132,14 +134,13 @@ class Steps:
         return 0 if value < self.inputs else self.steps[value - self.inputs].lane // 2
 
 
-def all_steps(templates: Sequence[Tasks]) -> list[Steps]:
-    """The steps of several templates."""
-    groups: dict[int, Group] = {}
+def all_steps(templates: Sequence[Tasks], groups: dict[int, Group]) -> list[Steps]:
+    """The steps of several templates. `groups` holds those that were looked at, by who their members are."""
     return [_template_steps(tasks, groups) for tasks in templates]
 
 
 def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
-    """The steps of a template's tasks. `groups` holds those that were looked at, by who their members are."""
+    """The steps of a template's tasks."""
     form = tasks.form
     cut = cut_of(form)
     steps = tuple(_step(tasks.tasks, piece, groups) for piece in cut.pieces)
@@ -157,6 +158,8 @@ def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
         reads=cut.reads,
         meets=cut.meets,
         posts=cut.posts,
+        groups=frozenset(step.group for step in steps if step.group),
+        has_links=any(step.links for step in steps),
         behind=cut.behind,
         awaits_inputs=cut.awaits_inputs,
         passes_nothing=cut.passes_nothing,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from dagc.graph.graph import Node, Template
-from dagc.graph.priced import NodeCost, Picoseconds
+from dagc.graph.priced import Bound, NodeCost, Picoseconds
 from dagc.plan.layout import Ranks
 from dagc.timeline import form as forms
 from dagc.timeline.form import Form, TaskForm, form_of
@@ -24,6 +24,7 @@ class Task(NamedTuple):
     form: TaskForm
     duration: Picoseconds
     members: Ranks | None
+    is_memory_bound: bool
 
     @property
     def deps(self) -> tuple[int, ...]:
@@ -34,6 +35,10 @@ class Task(NamedTuple):
     def links(self) -> tuple[int, ...]:
         """The sends that it meets."""
         return self.form.links
+
+
+Occupied = dict[int, tuple[Time, Time]]
+"""Time by lane: in each copy, of what takes as long in all of them, and in all copies together, of the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,32 +59,48 @@ class Tasks:
         return self.form.teams
 
     @cached_property
-    def occupied(self) -> dict[int, tuple[Time, Time]]:
-        """Time by lane that is occupied in each copy, by what takes as long in all, and in all of them by the rest."""
-        found: dict[int, tuple[Time, Time]] = dict.fromkeys(self.form.lanes, (0, 0))
-        for task in self.tasks:
-            (each, whole), duration = found[task.form.lane], task.duration
-            if duration.ndim > 1:
-                whole = whole + duration.sum(axis=0)
-            else:
-                each = each + (int(duration.item()) if duration.size == 1 else duration)
-            found[task.form.lane] = each, whole
-        return found
+    def occupied(self) -> Occupied:
+        """Time by lane that is occupied."""
+        return _occupied(self.form.lanes, self.tasks)
+
+    @cached_property
+    def memory_bound(self) -> Occupied:
+        """The part of it in which the memory binds."""
+        return _occupied(self.form.lanes, [task for task in self.tasks if task.is_memory_bound])
 
 
 def template_tasks(template: Template, costs: Sequence[NodeCost]) -> Tasks:
     """The tasks of a template in program order, forward in time."""
     form = form_of(template)
     nodes = zip(form.tasks, template.nodes, costs, strict=True)
-    return Tasks(form, tuple([Task(task, cost.duration, _members(task, node)) for task, node, cost in nodes]))
+    return Tasks(form, tuple([_task(task, node, cost) for task, node, cost in nodes]))
 
 
 def mirror(forward: Tasks) -> Tasks:
     """The same tasks with time reversed."""
     form = forms.mirror(forward.form)
     found = [forward.tasks[task.node] for task in form.tasks]
-    tasks = [Task(task, one.duration, one.members) for task, one in zip(form.tasks, found, strict=True)]
-    return Tasks(form, tuple(tasks))
+    return Tasks(form, tuple([one._replace(form=task) for task, one in zip(form.tasks, found, strict=True)]))
+
+
+def _task(task: TaskForm, node: Node, cost: NodeCost) -> Task:
+    return Task(task, cost.duration, _members(task, node), cost.bound is Bound.MEMORY)
+
+
+def _occupied(lanes: Sequence[int], tasks: Iterable[Task]) -> Occupied:
+    found: Occupied = dict.fromkeys(lanes, (0, 0))
+    for task in tasks:
+        (each, whole), duration = found[task.form.lane], task.duration
+        if duration.ndim > 1:
+            whole = whole + _time(duration.sum(axis=0))
+        else:
+            each = each + _time(duration)
+        found[task.form.lane] = each, whole
+    return found
+
+
+def _time(duration: Picoseconds) -> Time:
+    return int(duration.item()) if duration.size == 1 else duration
 
 
 def _members(task: TaskForm, node: Node) -> Ranks | None:

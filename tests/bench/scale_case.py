@@ -31,6 +31,7 @@ from dagc.graph.priced import PricedPhase
 from dagc.lower.lower import lower
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve
+from dagc.plan.scopes import annotate
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.timeline.schedule import schedule
@@ -61,7 +62,7 @@ def read_plan(text: str) -> Plan:
     if parsed.file is None:
         raise SystemExit(f"{[found.message for found in parsed.diagnostics]}")
     facts, wrong = declare_facts(parsed.file, (), Path())
-    deployment, sizing = resolve(parsed.file.strategies[0])
+    deployment, sizing = resolve(annotate(parsed.file.strategies[0]))
     problems = [found.message for found in (*parsed.diagnostics, *wrong, *sizing) if found.is_error]
     if problems or deployment is None or facts is None:
         raise SystemExit(f"{problems}")

@@ -103,7 +103,7 @@ def independent_size(text: str) -> int:
 def test_a_legal_strategy_has_a_meaning_of_the_right_size(text: str) -> None:
     strategy = read(text)
     assert check_hierarchy(annotate(strategy)) == ()
-    deployment, problems = resolve(strategy)
+    deployment, problems = resolve(annotate(strategy))
     assert deployment is not None and not problems
     assert deployment.gpus == independent_size(text)
     assert deployment.derivation[-1].endswith(f"{deployment.gpus} GPUs")
@@ -111,7 +111,7 @@ def test_a_legal_strategy_has_a_meaning_of_the_right_size(text: str) -> None:
 
 @given(LEGAL)
 def test_each_domain_fills_its_stage_and_its_groups_partition_it(text: str) -> None:
-    deployment, _ = resolve(read(text))
+    deployment, _ = resolve(annotate(read(text)))
     assert deployment is not None
     for service in deployment.services:
         for pool in service.pools:
@@ -128,7 +128,7 @@ def test_each_domain_fills_its_stage_and_its_groups_partition_it(text: str) -> N
 
 @given(LEGAL)
 def test_global_ranks_partition_the_gpus(text: str) -> None:
-    deployment, _ = resolve(read(text))
+    deployment, _ = resolve(annotate(read(text)))
     assert deployment is not None
     ranks = [
         deployment.global_ranks(service, pool, stage, replica)
@@ -145,7 +145,7 @@ def test_global_ranks_partition_the_gpus(text: str) -> None:
 def test_any_strategy_has_a_meaning_or_an_error_and_never_both(text: str) -> None:
     strategy = read(text)
     errors = check_hierarchy(annotate(strategy))
-    deployment, problems = resolve(strategy)
+    deployment, problems = resolve(annotate(strategy))
     assert bool(errors or problems) == (deployment is None)
     if independent_size(text) <= MAX_RANKS:
         assert problems == ()
@@ -157,7 +157,7 @@ def test_what_help_offers_for_a_whole_strategy_is_legal_and_counted_right(text: 
     for error in check_hierarchy(annotate(read(text))):
         for offered, gpus in re.findall(r"`([^`]+)` \((\d+) GPU", " ".join(error.help)):
             strategy = read(offered)
-            deployment, _ = resolve(strategy)
+            deployment, _ = resolve(annotate(strategy))
             assert check_hierarchy(annotate(strategy)) == ()
             assert deployment is not None and deployment.gpus == int(gpus)
 

@@ -30,7 +30,7 @@ def strategy(text: str) -> NamedStrategy:
 
 def deployment(text: str) -> Deployment:
     """The meaning of a legal strategy."""
-    found, problems = resolve(strategy(text))
+    found, problems = resolve(annotate(strategy(text)))
     assert found is not None, text
     assert not problems
     return found
@@ -39,7 +39,7 @@ def deployment(text: str) -> Deployment:
 def judged(text: str) -> tuple[Diagnostic, ...]:
     """What the text of a strategy alone is reported for."""
     written = strategy(text)
-    return (*check_hierarchy(annotate(written)), *resolve(written)[1])
+    return (*check_hierarchy(annotate(written)), *resolve(annotate(written))[1])
 
 
 def plan(text: str) -> Plan:
@@ -47,7 +47,7 @@ def plan(text: str) -> Plan:
     file = read(text)
     facts, problems = declare_facts(file, (), Path())
     assert facts is not None, [d.message for d in problems]
-    found, _ = resolve(file.strategies[0])
+    found, _ = resolve(annotate(file.strategies[0]))
     assert found is not None
     return Plan(found, facts)
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from dagc.plan.resolve import resolve
+from dagc.plan.scopes import annotate
 from tests.unit.planning import codes, deployment, judged, strategy
 
 # A scope, and a strategy whose hole is in it.
@@ -47,7 +48,7 @@ def test_what_may_stand_where(scope: str, inner: str) -> None:
     else:
         assert len(found) == 1, codes(found)
         assert found[0].code.code.startswith("H")
-        assert resolve(strategy(text)) == (None, ())
+        assert resolve(annotate(strategy(text))) == (None, ())
 
 
 # A strategy, its one error, and the spellings that the help offers.

@@ -14,6 +14,7 @@ from dagc.engines.profiles import profile
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve
+from dagc.plan.scopes import annotate
 from dagc.source import Source
 from dagc.syntax.parser import parse
 
@@ -33,7 +34,7 @@ def planned(strategy: str, text: str = TINY) -> Plan:
     parsed = parse(Source("plan.moe", f"{text}\nstrategy a = {strategy}\n")).file
     assert parsed is not None
     facts, problems = declare_facts(parsed, (), Path())
-    deployment, more = resolve(parsed.strategies[0])
+    deployment, more = resolve(annotate(parsed.strategies[0]))
     assert facts is not None and deployment is not None, (problems, more)
     return Plan(deployment, facts)
 

@@ -10,6 +10,7 @@ from dagc.graph.verify import verify, verify_layers
 from dagc.lower.lower import lower
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve
+from dagc.plan.scopes import annotate
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from tests.unit.lowering_plans import DEEPSEEK_V3, folded, message, node
@@ -19,7 +20,7 @@ def written(text: str) -> Plan:
     """A bare strategy with DeepSeek-V3 on nodes of 8."""
     file = parse(Source("plan", text)).file
     assert file is not None
-    deployment, problems = resolve(file.strategies[0])
+    deployment, problems = resolve(annotate(file.strategies[0]))
     assert deployment is not None, problems
     return Plan(deployment, folded().facts)
 

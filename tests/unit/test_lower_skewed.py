@@ -20,6 +20,7 @@ from dagc.lower.routing import slot_ranks
 from dagc.plan.plan import Plan
 from dagc.plan.replicas import replica_classes
 from dagc.plan.resolve import resolve
+from dagc.plan.scopes import annotate
 from dagc.plan.workload import Workload
 from dagc.source import Source
 from dagc.syntax.parser import parse
@@ -41,7 +42,7 @@ def plan_of(strategy: str, workload: str = "", cluster: str = "") -> Plan:
     facts, problems = declare_facts(parsed.file, (), Path())
     assert facts is not None
     assert not problems
-    deployment, wrong = resolve(parsed.file.strategies[0])
+    deployment, wrong = resolve(annotate(parsed.file.strategies[0]))
     assert deployment is not None
     assert not wrong
     return Plan(deployment, facts)

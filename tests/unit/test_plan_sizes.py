@@ -8,6 +8,7 @@ import pytest
 from dagc.plan.deployment import Deployment, Phase, Role
 from dagc.plan.layout import Layout
 from dagc.plan.resolve import resolve
+from dagc.plan.scopes import annotate
 from dagc.syntax.tree import AxisKind
 from tests.unit.planning import codes, deployment, judged, strategy
 
@@ -173,12 +174,12 @@ def test_options_of_one_phase_are_not_those_of_the_other() -> None:
 
 @pytest.mark.parametrize("text", ["pp 4 < ep 0 >", "ep 0"])
 def test_a_degree_below_one_is_one_error(text: str) -> None:
-    assert resolve(strategy(text))[0] is None
+    assert resolve(annotate(strategy(text)))[0] is None
     assert codes(judged(text)) == ["D101"]
 
 
 def test_a_size_out_of_reach_is_one_error_and_makes_nothing() -> None:
-    placed, problems = resolve(strategy("ep 999999999999"))
+    placed, problems = resolve(annotate(strategy("ep 999999999999")))
     assert placed is None
     assert codes(problems) == ["D102"]
     assert "999999999999" in problems[0].message

@@ -18,7 +18,7 @@ def of(*groupings: list[list[int]], pool: str = "") -> Components:
     exchanges = [collective(2, groups, (number,)) for number, groups in enumerate(groupings)]
     built = phase([template(compute([5, 9, 4, 6]), *exchanges)], [[[(0, 1)]]], [0], width=4, pool=pool, pool_width=2)
     tasks = [template_tasks(*pair) for pair in zip(built.graph.templates, built.costs, strict=True)]
-    return components(built.graph, all_steps(tasks))
+    return components(built.graph, all_steps(tasks, {}))
 
 
 def given(*times: int | list[int]) -> list[int | np.ndarray]:

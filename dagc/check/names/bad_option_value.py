@@ -16,7 +16,7 @@ CODE = Code("N121", "bad-option-value")
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each."""
-    for node in annotated.nodes():
+    for node in annotated.nodes:
         if isinstance(node.syntax, Axis | Scope):
             for option in node.syntax.options:
                 form = OPTIONS.get(option.name)

@@ -15,7 +15,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each; branches of a fold are N122's, and an illegal strategy has no pools."""
     if not annotated.is_legal:
         return
-    for node in annotated.nodes():
+    for node in annotated.nodes:
         if isinstance(node.syntax, Scope) and node.syntax.kind not in PHASES and not _has_own(node):
             for option in node.syntax.options:
                 if option.name == "device":

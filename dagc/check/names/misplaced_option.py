@@ -19,7 +19,7 @@ _EXPERTS = frozenset({Place.EXPERTS_BRANCH, Place.EXPERTS_POOL})
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each."""
-    for node in annotated.nodes():
+    for node in annotated.nodes:
         if isinstance(node.syntax, Axis | Scope):
             for option in node.syntax.options:
                 found = _reason(annotated, node, option)
@@ -46,7 +46,7 @@ def _fixes(annotated: Annotated, syntax: Axis | Scope, option: Option) -> tuple[
     form = OPTIONS[option.name]
     fitting = [
         node.syntax
-        for node in annotated.nodes()
+        for node in annotated.nodes
         if isinstance(node.syntax, Axis | Scope)
         and node.syntax is not syntax
         and node.syntax.kind in form.on
@@ -60,7 +60,7 @@ def _fixes(annotated: Annotated, syntax: Axis | Scope, option: Option) -> tuple[
 def _is_in_experts(annotated: Annotated, node: Node) -> bool:
     """Whether a node stands in the experts' branch of a fold or in an experts' pool."""
     around = {id(one) for one in (*node.enclosing, node.syntax)}
-    return any(one.place in _EXPERTS and id(one.syntax) in around for one in annotated.nodes())
+    return any(one.place in _EXPERTS and id(one.syntax) in around for one in annotated.nodes)
 
 
 def _owners(name: str) -> str:

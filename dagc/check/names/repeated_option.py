@@ -16,7 +16,7 @@ CODE = Code("N123", "repeated-option")
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each after the first. Pools have a device each, and phases their own options."""
     seen: dict[tuple[object, ...], Span] = {}
-    for node in annotated.nodes():
+    for node in annotated.nodes:
         if isinstance(node.syntax, Axis | Scope) and node.fault is None:
             for option in node.syntax.options:
                 key = (option.name, *_owner(node, option.name))

@@ -16,7 +16,7 @@ CODE = Code("N120", "unknown-option")
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
     """One diagnostic for each."""
-    for node in annotated.nodes():
+    for node in annotated.nodes:
         if isinstance(node.syntax, Axis | Scope):
             for option in node.syntax.options:
                 if option.name not in OPTIONS:
