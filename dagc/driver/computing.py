@@ -30,6 +30,7 @@ from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
 from dagc.search.bounds import PHASES, Asked, Cut
 from dagc.search.candidate import Form
+from dagc.search.executors import Awaited
 from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
 
 Half = tuple[int, int, int]
@@ -38,8 +39,11 @@ Half = tuple[int, int, int]
 Part = TypeVar("Part")
 Amount = TypeVar("Amount", int, float)
 
-TimesOf = Callable[[Sequence[Work]], Sequence[Picoseconds]]
+TimesOf = Callable[[Sequence[Work]], Awaited[Sequence[Picoseconds]]]
 """Takes parts with amounts to the times of each, as `Parts.times` has them."""
+
+
+_New = Sequence[tuple[Part, Sequence[Amount]]]
 
 
 class Computing:
@@ -55,11 +59,21 @@ class Computing:
         self._attention: _Rows[AttentionPart, int] = _Rows(shapes.layers)
         self._experts: _Rows[ExpertsPart, float] = _Rows(shapes.layers)
 
-    def least(self, asked: Sequence[Asked]) -> Picoseconds:
-        """Least times of cuts, shape (asked, phases, 4, layers + 1), as `dagc.timeline.least.least` has them."""
+    def begin(self, asked: Sequence[Asked]) -> Awaited[Picoseconds]:
+        """Least times of cuts, shape (asked, phases, 4, layers + 1), as `dagc.timeline.least.least` has them.
+
+        What was begun earlier has to be waited for earlier.
+        """
         rows: Picoseconds = np.array([[self._rows(cut, size, phase) for phase in PHASES] for cut, size in asked])
+        new = self._attention.new(), self._experts.new()
+        times = self._times_of([*new[0], *new[1]])
+        return lambda: self._least(asked, rows, *self._known(new, times()))
+
+    def _least(
+        self, asked: Sequence[Asked], rows: Picoseconds, attention: Picoseconds, experts: Picoseconds
+    ) -> Picoseconds:
+        """The same, once the times of all parts are known: `attention` and `experts` of shape (rows, times, layers)."""
         fewer, more, least, most = (rows[:, :, at] for at in range(4))
-        attention, experts = self._known()
         is_apart = np.array([cut.shape.form is not Form.SHARED for cut, _ in asked])
         of_attention, sums = attention[fewer, LEAST], experts[least, SUMS]
         of_experts = experts[least, LEAST] + sums
@@ -73,11 +87,13 @@ class Computing:
         each[is_apart, :, BUSY], each[is_apart, :, BESIDE] = busy[is_apart], beside[is_apart]
         return np.cumsum(times, axis=3)
 
-    def _known(self) -> tuple[Picoseconds, Picoseconds]:
-        """Times of all parts of attention and of experts that were asked for, shape (rows, times, layers)."""
-        attention, experts = self._attention.new(), self._experts.new()
-        found = self._times_of([*attention, *experts])
-        return self._attention.put(found[: len(attention)]), self._experts.put(found[len(attention) :])
+    def _known(
+        self, new: tuple[_New[AttentionPart, int], _New[ExpertsPart, float]], found: Sequence[Picoseconds]
+    ) -> tuple[Picoseconds, Picoseconds]:
+        """Times of all parts of attention and of experts, now that those of new ones are found."""
+        attention, experts = new
+        count = len(attention)
+        return self._attention.put(attention, found[:count]), self._experts.put(experts, found[count:])
 
     def _fullest(self, experts: Picoseconds) -> Picoseconds:
         """The experts' part of both halves on the rank with most, of rows of shape (..., halves, times, layers).
@@ -142,18 +158,19 @@ class _Rows(Generic[Part, Amount]):
             self._new.setdefault(part, []).append(amount)
         return self._index[key]
 
-    def new(self) -> list[tuple[Part, Sequence[Amount]]]:
-        """Parts with amounts whose rows have no times yet."""
-        return list(self._new.items())
+    def new(self) -> _New[Part, Amount]:
+        """Parts with amounts whose rows have no times yet, and that were not told of before."""
+        new, self._new = list(self._new.items()), {}
+        return new
 
-    def put(self, times: Sequence[Picoseconds]) -> Picoseconds:
+    def put(self, new: _New[Part, Amount], times: Sequence[Picoseconds]) -> Picoseconds:
         """Give these parts their times; all rows, shape (rows, times, layers)."""
-        if self._new:
+        if new:
             added = np.zeros((len(self._index) + 1, *self._times.shape[1:]), dtype=np.int64)
             added[: len(self._times)] = self._times
-            for (part, amounts), found in zip(self._new.items(), times, strict=True):
+            for (part, amounts), found in zip(new, times, strict=True):
                 added[[self._index[part, amount] for amount in amounts]] = found
-            self._times, self._new = added, {}
+            self._times = added
         return self._times
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,8 +25,9 @@ from dagc.report.search_result import SearchResult
 from dagc.report.structure import one_line
 from dagc.search.assemble import assemble
 from dagc.search.bounds import Asked
+from dagc.search.candidate import Attention
 from dagc.search.content import content_key
-from dagc.search.executors import Workers, workers
+from dagc.search.executors import Awaited, Workers, workers
 from dagc.search.found import Entry, Found
 from dagc.search.record import Record, begin
 from dagc.search.run import MOST_PAIRS, Labour, Named, Problem, Search, Tell, TooMany
@@ -102,7 +104,7 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
 def _run(facts: Facts, space: Space, wish: Wish, staff: _Staff, tell: Tell) -> tuple[Found, bool]:
     """What was found, and whether someone stopped it before the end."""
     judge, computing = staff.judge, Computing(facts, staff.parts)
-    means = judge.refusal, judge.weight_share, judge.service_share, computing.least
+    means = judge.refusal, judge.weight_share, judge.service_share, computing.begin
     problem = Problem(facts, space, *means, wish.is_exhaustive)
     running = Search(problem, Labour(staff.price, staff.least), wish.most, tell)
     try:
@@ -189,22 +191,33 @@ class _Staff:
     def price(self, named: Sequence[Named]) -> list[Verdict]:
         """Verdicts, those that are recorded from there."""
         missing = [one for one in named if one not in self.record.known]
-        found = self._spread(self.judge.verdicts, missing)
+        found = self._begin(self.judge.verdicts, missing)()
         self.record.add(list(zip(missing, found, strict=True)))
         return [self.record.known[one] for one in named]
 
     def least(self, asked: Sequence[Asked]) -> list[Picoseconds]:
-        """Least times of cuts."""
-        return self._spread(self.judge.least, asked)
+        """Least times of cuts; those that cut attention alike have much in common."""
+        akin: dict[Attention, list[int]] = {}
+        for place, (cut, _) in enumerate(asked):
+            akin.setdefault(cut.shape.attention, []).append(place)
+        pieces = [(hash(attention), piece) for attention, places in akin.items() for piece in _pieces(places)]
+        work = [[asked[place] for place in piece] for _, piece in pieces]
+        found = self.workers.begin(self.judge.least, work, [kin for kin, _ in pieces])()
+        times = dict(zip(chain.from_iterable(piece for _, piece in pieces), chain.from_iterable(found), strict=True))
+        return [times[place] for place in range(len(asked))]
 
-    def parts(self, asked: Sequence[Work]) -> list[Picoseconds]:
-        """What parts of layers compute."""
-        return self._spread(self.judge.parts, asked)
+    def parts(self, asked: Sequence[Work]) -> Awaited[list[Picoseconds]]:
+        """What parts of layers compute, begun."""
+        return self._begin(self.judge.parts, asked)
 
-    def _spread(self, work: Callable[[Sequence[One]], list[Done]], items: Sequence[One]) -> list[Done]:
+    def _begin(self, work: Callable[[Sequence[One]], list[Done]], items: Sequence[One]) -> Awaited[list[Done]]:
         """The work on all items, in pieces."""
-        pieces = [items[start : start + PIECE] for start in range(0, len(items), PIECE)]
-        return [one for piece in self.workers.done(work, pieces) for one in piece]
+        done = self.workers.begin(work, _pieces(items))
+        return lambda: [one for piece in done() for one in piece]
+
+
+def _pieces(items: Sequence[One]) -> list[Sequence[One]]:
+    return [items[start : start + PIECE] for start in range(0, len(items), PIECE)]
 
 
 # The recommended plan

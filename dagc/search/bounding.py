@@ -7,8 +7,9 @@ that too, and what was found of a cut is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
 from dagc.search.bounds import Asked, Bound, Bounds, Figures, LeastTimes, Placed, rate
 from dagc.search.candidate import Candidate, Shape
+from dagc.search.executors import Awaited
 from dagc.search.needs import Needs
 from dagc.search.table import Rows, Table, unbounded, vectors_of
 
@@ -26,43 +28,71 @@ PIECE = 2048
 LeastOf = Callable[[Sequence[Asked]], Iterable[Picoseconds]]
 """Takes cuts to the least times of each, shape (phases, 4, layers + 1)."""
 
+FirstOf = Callable[[Sequence[Asked]], Awaited[Iterable[Picoseconds]]]
+"""Begins to find them; what was begun is waited for in that order."""
+
 
 class Bounding:
     """First and precise bounds under the facts of one plan."""
 
-    def __init__(self, facts: Facts, compute: LeastOf, least: LeastOf) -> None:
+    def __init__(self, facts: Facts, compute: FirstOf, least: LeastOf) -> None:
         self._facts, self._needs = facts, Needs(facts.requirements, facts.workload)
         self._first, self._precise = Bounds(facts, is_first=True), Bounds(facts)
         self._compute, self._least = compute, least
         self._known: dict[Asked, Picoseconds] = {}
         self._early: dict[tuple[Shape, Options, int], Figures] = {}
 
-    def table(self, candidates: Sequence[Candidate], tell: Callable[[int], None]) -> Table:
-        """All candidates, each of one service, with their first bounds; `tell` takes how many have one."""
-        table = unbounded(candidates)
+    def table(self, candidates: Iterable[Candidate], tell: Callable[[int], None]) -> Table:
+        """All candidates, each of one service, with their first bounds; `tell` takes how many there are so far."""
+        taken: list[Candidate] = []
+
+        def pieces() -> Iterator[list[Placed]]:
+            rest = iter(candidates)
+            while piece := list(islice(rest, PIECE)):
+                tell(len(taken))
+                taken.extend(piece)
+                yield _placed(piece)
+
+        seconds = _joined(self._firsts(pieces()))
+        table = unbounded(taken)
         table.is_precise[:] = False
-        for start in range(0, len(candidates), PIECE):
-            tell(start)
-            rows = np.arange(start, min(start + PIECE, len(candidates)))
-            self._put(table, rows, self.first(_placed(table, rows)))
+        self._put(table, np.arange(len(taken)), seconds)
         return table
 
     def refine(self, table: Table, rows: Rows) -> None:
         """Give these rows their precise bounds."""
-        self._put(table, rows, self.precise(_placed(table, rows)))
+        self._put(table, rows, self.precise(_placed([table.candidates[i] for i in _numbers(rows)])))
         table.is_precise[rows] = True
 
     def first(self, services: Sequence[Placed]) -> Figures:
         """TTFT and TPOT of services at least, by what they compute wherever they are; shape (2, services)."""
+        return _joined(self._firsts(services[start : start + PIECE] for start in range(0, len(services), PIECE)))
+
+    def _firsts(self, pieces: Iterable[Sequence[Placed]]) -> Iterator[Figures]:
+        """First bounds of each piece; workers have what the next one needs while this one is put together."""
+        begun: Awaited[Figures] | None = None
+        for piece in pieces:
+            following = self._begin(piece)
+            if begun:
+                yield begun()
+            begun = following
+        if begun:
+            yield begun()
+
+    def _begin(self, services: Sequence[Placed]) -> Awaited[Figures]:
         keys = [(service.shape, service.options, batch) for service, batch, _ in services]
-        new = [i for i, key in enumerate(keys) if key not in self._early]
-        for start in range(0, len(new), PIECE):
-            rows = new[start : start + PIECE]
-            piece = [services[i] for i in rows]
-            asked = _asked(self._first, piece)
-            found = self._first.seconds(piece, _times(asked, self._compute(asked)))
-            self._early.update(zip((keys[i] for i in rows), found.T, strict=True))
-        return np.array([self._early[key] for key in keys]).reshape(-1, 2).T
+        new = [(key, service) for key, service in zip(keys, services, strict=True) if key not in self._early]
+        piece = [service for _, service in new]
+        asked = _asked(self._first, piece)
+        times = self._compute(asked) if asked else None
+
+        def found() -> Figures:
+            if times:
+                seconds = self._first.seconds(piece, _times(asked, times()))
+                self._early.update(zip((key for key, _ in new), seconds.T, strict=True))
+            return np.array([self._early[key] for key in keys]).reshape(-1, 2).T
+
+        return found
 
     def precise(self, services: Sequence[Placed]) -> Figures:
         """The same by the least times of their layers."""
@@ -91,13 +121,17 @@ class Bounding:
                 table.misses[i], table.names[i] = missed.miss, missed.name
 
 
+def _joined(pieces: Iterable[Figures]) -> Figures:
+    return np.concatenate([np.empty((2, 0)), *pieces], axis=1)
+
+
 def _numbers(rows: Rows) -> list[int]:
     return rows.tolist()
 
 
-def _placed(table: Table, rows: Rows) -> list[Placed]:
-    """The one service of each row."""
-    return [(table.candidates[i].services[0], table.candidates[i].batch, 0) for i in _numbers(rows)]
+def _placed(candidates: Iterable[Candidate]) -> list[Placed]:
+    """The one service of each."""
+    return [(one.services[0], one.batch, 0) for one in candidates]
 
 
 def _asked(bounds: Bounds, services: Iterable[Placed]) -> list[Asked]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounding import Bounding, LeastOf
+from dagc.search.bounding import Bounding, FirstOf, LeastOf
 from dagc.search.candidate import Candidate, ServicePlan, Shape
 from dagc.search.families import Families, Refusal
 from dagc.search.found import Entry, Found, Tally
@@ -67,12 +67,12 @@ class Problem:
     refusal: Refusal
     weigh: Callable[[Candidate], float]
     share: Callable[[ServicePlan, int], float]
-    compute: LeastOf
+    compute: FirstOf
     is_exhaustive: bool = False
 
 
-Order = Callable[[Rows], Rows]
-"""Puts rows in the order in which they are tried."""
+Order = Callable[[Rows, int], Rows]
+"""Puts rows in the order in which they are tried: the first of them, with so many that are not precise, or all."""
 
 Close = Callable[[Table, Mask], None]
 """Closes what need not be tried any more."""
@@ -124,10 +124,10 @@ class Search:
     def _table(self) -> Table:
         """Candidates that fit by their weights, with their first bounds."""
         self._tell("generating strategies", 0, 0)
-        candidates = list(self._fitting())
         if self._problem.is_exhaustive:
-            return unbounded(candidates)
-        return self._bounding.table(candidates, lambda done: self._tell(f"bounding, {done:,}", *self._progress))
+            return unbounded(list(self._fitting()))
+        say = "generating and bounding"
+        return self._bounding.table(self._fitting(), lambda done: self._tell(f"{say}, {done:,}", *self._progress))
 
     def _fitting(self) -> Iterator[Candidate]:
         """Every candidate that no rule refuses for a degree and whose weights fit."""
@@ -205,7 +205,7 @@ class Search:
         while is_open.any():
             if self._most is not None and self._spent >= self._most:
                 return False
-            rows = order(np.flatnonzero(is_open))
+            rows = order(np.flatnonzero(is_open), ROUND)
             vague = rows[~table.is_precise[rows]][:ROUND]
             if table.is_precise[rows[:ROUND]].all():
                 self._tell("pricing", *self._progress)

@@ -36,21 +36,45 @@ class Table:
     names: list[str]
     is_precise: Mask
 
-    def by_promise(self, rows: Rows) -> Rows:
-        """Rows by the best of their places in three orders; equal ones as they came."""
-        return rows[by_promise(self.bounds[rows])]
+    def by_promise(self, rows: Rows, count: int) -> Rows:
+        """Rows by the best of their places in three orders; equal ones as they came.
 
-    def by_miss(self, rows: Rows) -> Rows:
+        So many of the first that `count` of them are not precise, where there are.
+        """
+        bounds, is_vague = self.bounds[rows], ~self.is_precise[rows]
+        reach, wanted = count, min(count, int(is_vague.sum()))
+        while True:
+            first = by_promise(bounds, reach)
+            if len(first) == len(rows) or (len(first) >= count and int(is_vague[first].sum()) >= wanted):
+                return rows[first]
+            reach *= 2
+
+    def by_miss(self, rows: Rows, _count: int) -> Rows:
         """Rows by how much they miss a requirement at least; equal ones as they came."""
         return rows[np.argsort(self.misses[rows], kind="stable")]
 
 
-def by_promise(bounds: Vectors) -> Rows:
-    """The order of rows of bounds by the best of their places: by GPU-seconds of a token, by TTFT, and by TPOT."""
+def by_promise(bounds: Vectors, reach: int | None = None) -> Rows:
+    """The order of rows of bounds by the best of their places: by GPU-seconds of a token, by TTFT, and by TPOT.
+
+    Those with a place below `reach`, which are at least so many, or all of them.
+    """
+    reach = len(bounds) if reach is None else min(reach, len(bounds))
     gpus, ttft, tpot, throughput, _ = bounds.T
     each = gpus / np.where(throughput == 0, np.inf, -throughput)
-    places = [np.argsort(np.argsort(by, kind="stable"), kind="stable") for by in (each, ttft, tpot)]
-    return np.argsort(np.minimum.reduce(places), kind="stable")
+    best = np.minimum.reduce([_places(by, reach) for by in (each, ttft, tpot)])
+    first = np.flatnonzero(best < reach)
+    return first[np.argsort(best[first], kind="stable")]
+
+
+def _places(by: npt.NDArray[np.float64], reach: int) -> Rows:
+    """The place of each when all are sorted, equal ones as they came; of those past `reach` no more than that."""
+    places = np.full(len(by), len(by))
+    first = np.arange(len(by))
+    if reach < len(by):
+        first = np.flatnonzero(by <= np.partition(by, reach)[reach])
+    places[first[np.argsort(by[first], kind="stable")]] = np.arange(len(first))
+    return places
 
 
 def vectors_of(gpus: Vectors, bound: Bound[Vectors], usd_per_gpu_second: float | None) -> Vectors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -46,7 +46,8 @@ ENGINES = ("", "engine vllm\n", "engine sglang\n")
 def _known(model: str, workload: str, engine: str) -> tuple[Judge, Computing, Space, tuple[Shape, ...]]:
     of = facts(MODELS[model] + CLUSTER + WORKLOADS[workload] + engine)
     judge, whole = Judge("test", Pricer(of)), space(of, frozenset(EXTRAS))
-    return judge, Computing(of, judge.parts), whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
+    computing = Computing(of, lambda asked: partial(judge.parts, asked))
+    return judge, computing, whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
 
 
 @st.composite
@@ -60,7 +61,7 @@ def _check(model: str, data: st.DataObject) -> None:
     workload, engine = data.draw(st.sampled_from(sorted(WORKLOADS))), data.draw(st.sampled_from(ENGINES))
     judge, computing, whole, shapes = _known(model, workload, engine)
     asked = data.draw(st.lists(_asked(whole, shapes), min_size=1, max_size=3))
-    for first, precise, one in zip(computing.least(asked), judge.least(asked), asked, strict=True):
+    for first, precise, one in zip(computing.begin(asked)(), judge.least(asked), asked, strict=True):
         each, most = np.diff(first), np.diff(precise)
         assert (each >= 0).all()
         for row in (COMPUTING, BUSY, BESIDE):
@@ -75,8 +76,8 @@ def test_an_expert_group_of_ranks_without_a_sequence_computes_nothing() -> None:
     """
     judge, computing, *_ = _known("tiny", "even", "")
     before, asked = ((cut_of(ServicePlan(Shape(1, 1, one, Experts()))), 1) for one in (Attention(tp=4), Attention(4)))
-    computing.least([before])
-    first, precise = np.diff(computing.least([asked])[0]), np.diff(judge.least([asked])[0])
+    computing.begin([before])()
+    first, precise = np.diff(computing.begin([asked])()[0]), np.diff(judge.least([asked])[0])
     assert (first[:, 1:] <= precise[:, 1:]).all()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -98,12 +98,16 @@ def _check(text: str, data: st.DataObject) -> None:
     _bounded(_known(text)[0], data.draw(_candidates(text)))
 
 
+def _computing(judge: Judge) -> Computing:
+    return Computing(judge.pricer.facts, lambda asked: partial(judge.parts, asked))
+
+
 def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return
     bounding, figures = (
-        Bounding(judge.pricer.facts, Computing(judge.pricer.facts, judge.parts).least, judge.least),
+        Bounding(judge.pricer.facts, _computing(judge).begin, judge.least),
         dict(verdict.figures),
     )
     ttft, tpot, throughput = figures["ttft"], figures["tpot"], figures["throughput"]
