@@ -66,12 +66,14 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     executor = Executor(steps, components(graph, steps), len(graph.teams), len(graph.programs[0]))
     replay = _replay(executor, graph)
     blocks = _first_step(replay, graph)
-    last = max((number for number, block in enumerate(blocks) if _has_first_step(block)), default=-1)
-    history = History(graph, tasks, blocks[: last + 1])
+    last = len(blocks)
+    while last and not _has_first_step(blocks[last - 1]):
+        last -= 1
+    history = History(graph, tasks, blocks[:last])
     path = critical_path(history)
     steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
     busy = occupied(graph, tasks)
-    after = [executed for block in blocks[last + 1 :] for executed in block]
+    after = [executed for block in blocks[last:] for executed in block]
     return Timeline(
         priced=priced,
         runs=Runs(history.executed),

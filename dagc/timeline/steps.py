@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
@@ -48,9 +47,9 @@ class Group:
         by_group = times if self.order is None else times[self.order]
         return np.maximum.reduceat(by_group, self.begins)[self.label]
 
-    def beside(self, rank: int) -> npt.NDArray[np.bool_]:
-        """By rank, whether it is in the group of the given one."""
-        return self.label == self.label[rank]
+    def beside(self, rank: int) -> Ranks:
+        """The ranks of the group that a rank is in."""
+        return self.members[self.label[rank]]
 
 
 @dataclass(slots=True, eq=False)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from dagc.timeline.advance import Times
 from dagc.timeline.history import History, Slot
 from dagc.timeline.path import Place
@@ -138,5 +136,6 @@ def _tight_rank(step: Step, rank: int, time: Time, start: int, is_own: bool) -> 
         return rank
     if step.group is None:
         return None
-    tight = np.flatnonzero((time == start) & step.group.beside(rank))
-    return int(tight[0]) if tight.size else None
+    beside = step.group.beside(rank)
+    tight = beside[time[beside] == start]
+    return int(tight.min()) if tight.size else None
