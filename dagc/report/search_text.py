@@ -34,7 +34,7 @@ def _lines(result: SearchResult) -> Iterator[str]:
         if placed:
             yield ""
             yield title
-            yield from (f"  {line}" for one in placed for line in _placed(one))
+            yield from (f"  {line}" for one in placed for line in _placed(one, "" if result.is_complete else " so far"))
     yield ""
     yield from _counted(result)
 
@@ -75,9 +75,10 @@ def _table(plans: Sequence[FoundPlan]) -> Iterator[str]:
         yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _placed(one: PlacedPlan) -> Iterator[str]:
+def _placed(one: PlacedPlan, so_far: str) -> Iterator[str]:
     far = f", {format_share(one.distance)} behind in every figure" if one.distance else ""
-    yield f"{one.name}: {one.strategy}: {_STATUS[one.status]}{far}"
+    status = _STATUS[one.status] + (so_far if one.status == "front" else "")
+    yield f"{one.name}: {one.strategy}: {status}{far}"
     if one.status != "front":
         yield f"  {one.reason}"
 

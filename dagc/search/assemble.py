@@ -90,10 +90,12 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
 
 
 def _reason(facts: Facts, found: Found) -> str:
+    so_far = "" if found.is_complete else " of what was decided"
     if found.best:
         met = "that meet every requirement" if facts.requirements else "that fit"
-        so_far = "" if found.is_complete else " of what was decided"
         return f"of the plans {met}{so_far} it makes an output token with the fewest GPU-seconds"
+    if found.nearest is None and not found.is_complete:
+        return "it was stopped before any plan that fits was priced"
     if found.nearest is None:
         least = found.least_memory
         return (
@@ -101,8 +103,8 @@ def _reason(facts: Facts, found: Found) -> str:
         )
     worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
-        f"no plan meets every requirement: the nearest has {worst.shown} and misses `{worst.name} {worst.required}` by "
-        f"{format_share(worst.miss or 0.0)}"
+        f"no plan{so_far} meets every requirement: the nearest has {worst.shown} and misses "
+        f"`{worst.name} {worst.required}` by {format_share(worst.miss or 0.0)}"
     )
 
 

@@ -134,7 +134,7 @@ class Search:
         space, tally = self._problem.space, self.tally
         for batch in space.batches:
             families = Families(space, self._problem.refusal, batch)
-            for shape in families.shapes():
+            for shape in self._counted(families):
                 share = self._problem.weigh(_alone(shape, batch))
                 if share > 1:
                     tally.memory += families.members(shape)
@@ -142,10 +142,21 @@ class Search:
                     continue
                 for options in space.options(shape, Phase.BOTH, batch):
                     yield Candidate((ServicePlan(shape, options),), batch)
-            tally.refused += families.refused
-            tally.generated += families.generated
             if "phase-pools" in space.over and self._problem.is_exhaustive:
                 yield from self._pairs(batch)
+
+    def _counted(self, families: Families) -> Iterator[Shape]:
+        """The shapes of families, with all that was generated and refused on the way to each in the tally."""
+        for shape in families.shapes():
+            self._count(families)
+            yield shape
+        self._count(families)
+
+    def _count(self, families: Families) -> None:
+        self.tally.generated += families.generated
+        self.tally.refused += families.refused
+        families.generated = 0
+        families.refused.clear()
 
     def _pairs(self, batch: int) -> Iterator[Candidate]:
         """Prefill beside decode, of any two services that fit by themselves. Raises TooMany before it makes any."""

@@ -24,6 +24,7 @@ from dagc.export.front_svg import front_svg
 from dagc.export.search_json import SCHEMA, result_bytes, schema_bytes
 from dagc.plan.deployment import Phase
 from dagc.report.search_result import FoundPlan
+from dagc.report.search_text import render_search
 from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.front import Front, distance
@@ -193,6 +194,22 @@ def test_a_search_without_what_prices_need_says_what_is_missing() -> None:
     outcome = _run("model x { layers 8 }\ncluster h100-sxm\nstrategy a = tp 2\n")
     assert [problem.code.code for problem in outcome.diagnostics] == ["X503"]
     assert "cluster gpus" in outcome.diagnostics[0].message
+
+
+def test_a_search_that_is_stopped_early_claims_nothing(tmp_path: Path) -> None:
+    """Stopped while candidates are made: what is counted was generated, and nothing is said of what fits or is best."""
+    stop = "generating and bounding"
+
+    def tell(what: str, _decided: int, _generated: int) -> None:
+        if what.startswith(stop):
+            raise KeyboardInterrupt
+
+    outcome = search(Source("plan", TEXT), (), tmp_path, Wish(), tell)
+    assert outcome.was_interrupted and outcome.result
+    counts, text = outcome.result.counts, render_search(outcome.result)
+    assert 0 < counts.decided <= counts.generated and not counts.priced
+    assert "stopped before any plan that fits was priced" in text
+    assert "nothing fits" not in text and "on the front\n" not in text
 
 
 @pytest.mark.slow
