@@ -23,7 +23,7 @@ def judge_reach(priced: PricedPhase, plan: Plan) -> tuple[Diagnostic, ...]:
     """D108 where all that a phase does, one after the other, would take too long."""
     phase = priced.graph
     longest = [sum(float(cost.longest) for cost in costs) for costs in priced.costs]
-    uses = [phase.micro_batches.count(size) for size in range(len(phase.programs))]
+    uses = phase.uses
     total = sum(uses[size] * segment.count * longest[segment.template] for size, _, _, segment in phase.segments())
     most = LONGEST / (_STEPS if phase.phase is Phase.DECODE else 1)
     if total <= most:

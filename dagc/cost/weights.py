@@ -30,7 +30,7 @@ def weight_bytes(holding: Holding) -> dict[Part, Bytes]:
     """Bytes of each part that the pool holds, shape (stages, width), or width 1 where ranks of a stage hold as much."""
     held: dict[Part, list[float]] = {}
     if holding.attention is not None:
-        _add_layers(holding, holding.attention.tp, held)
+        held = _of_layers(holding, holding.attention.tp)
         _add_ends(holding, holding.attention.tp, held)
     stored = {part: part_stored(holding.shapes, part).bytes for part in held}
     found = {part: holding.by_stage(counts) * stored[part] for part, counts in held.items() if any(counts)}
@@ -68,14 +68,14 @@ def _shared(shapes: ModelShapes, tp: int) -> int:
     return ffn_parameters(shapes.hidden, -(-experts.shared_ffn // tp), shapes.gated) + gate
 
 
-def _add_layers(holding: Holding, tp: int, held: dict[Part, list[float]]) -> None:
+def _of_layers(holding: Holding, tp: int) -> dict[Part, list[float]]:
     """Parameters by stage of what layers have beside routed experts."""
     shapes = holding.shapes
     shared_tp = 1 if holding.service.options.shared_replicated else tp
     each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in holding.distinct}
     stages = [[(number, each[kind]) for kind, number in stage.items()] for stage in holding.kinds]
-    for part in dict.fromkeys(part for share in each.values() for part in share):
-        held[part] = [sum([number * share.get(part, 0) for number, share in stage]) for stage in stages]
+    parts = dict.fromkeys(part for share in each.values() for part in share)
+    return {part: [sum([number * share.get(part, 0) for number, share in stage]) for stage in stages] for part in parts}
 
 
 def _add_ends(holding: Holding, tp: int, held: dict[Part, list[float]]) -> None:

@@ -28,7 +28,7 @@ class SlotCount:
 
 def executions(graph: PhaseGraph) -> tuple[int, ...]:
     """Operator executions of one replica on each rank of a team, by team, in step 0."""
-    uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
+    uses = graph.uses
     found = [0] * len(graph.teams)
     for size, program, _, segment in graph.segments():
         for node in graph.templates[segment.template].nodes:

@@ -86,7 +86,7 @@ def _phase_data(phase: _Phase) -> dict[str, Any]:
         "service": graph.service,
         "seconds": timeline.makespan / PICOSECONDS,
         "interval_seconds": timeline.interval / PICOSECONDS,
-        "micro_batches": [graph.micro_batches.count(size) for size in range(len(graph.programs))],
+        "micro_batches": list(graph.uses),
         "sequences": list(graph.sequences),
         "executions": graph.executions,
     }
@@ -116,7 +116,7 @@ def _place(phase: _Phase, size: int, program: StageProgram, position: int, segme
         "service": phase.graph.service,
         "size": size,
         "sequences": phase.graph.sequences[size],
-        "micro_batches": phase.graph.micro_batches.count(size),
+        "micro_batches": phase.graph.uses[size],
         "stage": program.stage,
         "segment": position,
         "template": phase.graph.templates[segment.template].key,

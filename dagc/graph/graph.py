@@ -239,6 +239,11 @@ class PhaseGraph:
                     yield size, program, position, segment
 
     @property
+    def uses(self) -> tuple[int, ...]:
+        """How many micro-batches each size has."""
+        return tuple([self.micro_batches.count(size) for size in range(len(self.programs))])
+
+    @property
     def executions(self) -> int:
         """Operator executions of the phase, over stages, layers and micro-batches (not ranks)."""
         by_size = [

@@ -62,7 +62,7 @@ def _uses(priced: PricedPhase) -> Iterator[tuple[Node, NodeCost, int]]:
     """Each node of each template, with how often it is executed."""
     graph = priced.graph
     counts: defaultdict[int, int] = defaultdict(int)
-    sizes = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
+    sizes = graph.uses
     for size, _, _, segment in graph.segments():
         counts[segment.template] += segment.count * sizes[size]
     for template, uses in counts.items():

@@ -55,7 +55,7 @@ def operators(timeline: Timeline) -> tuple[Operator, ...]:
     graph, costs = timeline.priced.graph, timeline.priced.costs
     found: dict[tuple[str, str, str], list[Operator]] = {}
     for size, program, _, segment in graph.segments():
-        often = graph.micro_batches.count(size)
+        often = graph.uses[size]
         for node, cost in zip(graph.templates[segment.template].nodes, costs[segment.template], strict=True):
             if node.fused_into is None and often:
                 pool = graph.teams[program.teams[node.team]].pool

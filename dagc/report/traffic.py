@@ -60,7 +60,7 @@ def _folded(graph: PhaseGraph, everyone: Ranks, block: Ranks) -> Bytes:
     """The matrix by block; `block` is that of each of `everyone`, numbered from 0."""
     found = np.zeros((int(block.max()) + 1,) * 2)
     for size, program, _, segment in graph.segments():
-        often = graph.micro_batches.count(size)
+        often = graph.uses[size]
         for index, node in enumerate(graph.templates[segment.template].nodes):
             if often and node.communication is not None:
                 flow = _Flow(graph, size, program, segment, node, index)

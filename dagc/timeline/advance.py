@@ -11,7 +11,6 @@ Pure: the same copy can be run again at any time, so its starts need not be kept
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import NamedTuple, cast
 
 from dagc.timeline.steps import Step, Steps
@@ -70,14 +69,8 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
     starts: list[Time] = []
     inputs = steps.inputs
     for number, step in enumerate(steps.steps):
-        order, rows = step.order, step.rows
-        start = values[order[0]]
-        if step.cross:
-            start = _ready(step, values)
-        elif len(order) > 1:
-            for value in order[1:]:
-                start = later(start, values[value])
-        row = rows[copy if len(rows) > 1 else 0]
+        start = _ready(step, values)
+        row = step.rows[copy if len(step.rows) > 1 else 0]
         for link in step.links:
             start = later(start, later(latest(starts[link]), latest(values[inputs + link]) - row))
         if number in messages:
@@ -92,8 +85,11 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
 
 def _ready(step: Step, values: Sequence[Time]) -> Time:
     """When all that a step waits for is there, of its own team rank by rank, of another until its last rank."""
-    times = [latest(values[value]) if value in step.cross else values[value] for value in step.order]
-    return reduce(later, times)
+    order, cross = step.order, step.cross
+    start = latest(values[order[0]]) if order[0] in cross else values[order[0]]
+    for value in order[1:]:
+        start = later(start, latest(values[value]) if value in cross else values[value])
+    return start
 
 
 def _fit(message: Message, start: Time, row: Time) -> Message:

@@ -17,7 +17,7 @@ from functools import lru_cache, reduce
 
 from dagc.timeline.advance import Entry, Message, Times, advance
 from dagc.timeline.components import Components
-from dagc.timeline.form import Mail
+from dagc.timeline.form import Mail, phase_lane
 from dagc.timeline.order import Block, Member
 from dagc.timeline.steps import Steps
 from dagc.timeline.times import Time, later, latest, moved
@@ -277,7 +277,7 @@ class Executor:
     def _touched(self, block: Block) -> list[int]:
         """Numbers of the lanes that a block's tasks run on."""
         local = [(member, lane) for member in block.members for lane in self.templates[member.segment.template].used]
-        return sorted({2 * member.program.teams[lane // 2] + lane % 2 for member, lane in local})
+        return sorted({phase_lane(member.program.teams, lane) for member, lane in local})
 
     def _snapshot(self, block: Block, touched: list[int]) -> list[Time]:
         times = [self.lanes[lane] for lane in touched]
@@ -316,7 +316,7 @@ class Executor:
 @lru_cache(maxsize=1024)
 def _lane_numbers(teams: tuple[int, ...], lanes: int) -> tuple[int, ...]:
     """The numbers among those of the phase of the first lanes of a program."""
-    return tuple([2 * team + lane for team in teams[: lanes // 2] for lane in (0, 1)])
+    return tuple([phase_lane(teams, lane) for lane in range(lanes)])
 
 
 def mail_key(member: Member, mail: Mail, base: tuple[int, int], stages: int) -> MailKey:

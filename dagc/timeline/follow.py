@@ -23,6 +23,7 @@ import numpy as np
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.advance import Message
 from dagc.timeline.execute import Executed, Executor
+from dagc.timeline.form import phase_lane
 from dagc.timeline.order import Member, Turn, turn_of
 from dagc.timeline.replay import Form, Known, Replay, exactly
 from dagc.timeline.times import Time, moved
@@ -206,7 +207,7 @@ class Follow:
         known, by = track.last
         teams = next(iter(self._turns[track.stage].values()))[0].members[0].program.teams
         for lane, time in zip(known.form.lanes, known.lanes, strict=True):
-            self.executor.lanes[2 * teams[lane // 2] + lane % 2] = moved(time, by)
+            self.executor.lanes[phase_lane(teams, lane)] = moved(time, by)
 
     def _set_mail(self, sender: _Track | None, micro_batches: Iterable[int]) -> None:
         """Give the executor what a stage sent, and nothing else."""

@@ -13,6 +13,7 @@ pairing and not waited for a second time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -89,6 +90,11 @@ class _NodeForm(NamedTuple):
 def lane_number(team: int, lane: Lane) -> int:
     """The number of a team's lane."""
     return 2 * team + (lane is not LANES[0])
+
+
+def phase_lane(teams: Sequence[int], lane: int) -> int:
+    """The number, among the lanes of the phase, of a lane of a program that runs on these teams."""
+    return 2 * teams[lane // 2] + lane % 2
 
 
 def form_of(template: Template) -> Form:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.execute import Executed, mail_key
+from dagc.timeline.form import phase_lane
 from dagc.timeline.steps import Step, Steps
 from dagc.timeline.tasks import Tasks
 from dagc.timeline.times import Time
@@ -82,8 +83,8 @@ class History:
     def before_on_lane(self, slot: Slot, lane: int) -> Slot | None:
         """The slot that left a lane of the template as the copy of `slot` found it."""
         executed = self.executed[slot.run]
-        team = executed.member.program.teams[lane // 2]
-        number = 2 * team + lane % 2
+        teams = executed.member.program.teams
+        number = phase_lane(teams, lane)
         peers, steps = self.peers[slot.run], executed.kept.steps
         if len(peers) == 1 and slot.copy > 0 and lane in steps.used:
             return Slot(slot.run, slot.copy - 1, steps.ends[lane] - steps.inputs)
@@ -93,7 +94,7 @@ class History:
         if slot.copy > 0:
             index = next(i for i in reversed(peers) if number in self._numbers(i))
             return self._last_on(index, slot.copy - 1, number)
-        runs = self._of_team[team]
+        runs = self._of_team[teams[lane // 2]]
         for index in reversed(runs[: bisect_left(runs, peers.start)]):
             if number in self._numbers(index):
                 return self._last_on(index, self.executed[index].count - 1, number)
@@ -156,12 +157,12 @@ class History:
         """Lanes, as `2 · team + lane` of the phase's teams, that a segment runs on."""
         executed = self.executed[index]
         steps, teams = executed.kept.steps, executed.member.program.teams
-        return [2 * teams[lane // 2] + lane % 2 for lane in steps.used]
+        return [phase_lane(teams, lane) for lane in steps.used]
 
     def _last_on(self, index: int, copy: int, number: int) -> Slot:
         executed = self.executed[index]
         teams, steps = executed.member.program.teams, executed.steps
-        lane = next(lane for lane in steps.used if 2 * teams[lane // 2] + lane % 2 == number)
+        lane = next(lane for lane in steps.used if phase_lane(teams, lane) == number)
         return Slot(index, copy, steps.ends[lane] - steps.inputs)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.graph.graph import PhaseGraph
+from dagc.timeline.form import phase_lane
 from dagc.timeline.tasks import Occupied, Tasks
 from dagc.timeline.times import Time, at
 
@@ -35,7 +36,7 @@ def _lanes(
     graph: PhaseGraph, templates: Sequence[Occupied]
 ) -> Iterator[tuple[int, tuple[int, int], tuple[Time, Time]]]:
     """Each lane of each segment, how often its copies and all of them together run, and how long these take."""
-    uses = [graph.micro_batches.count(size) for size in range(len(graph.programs))]
+    uses = graph.uses
     for size, program, _, segment in graph.segments():
         for lane, time in templates[segment.template].items():
-            yield 2 * program.teams[lane // 2] + lane % 2, (uses[size] * segment.count, uses[size]), time
+            yield phase_lane(program.teams, lane), (uses[size] * segment.count, uses[size]), time

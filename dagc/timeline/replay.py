@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.execute import Executed, Executor, MailKey, Tail
+from dagc.timeline.form import phase_lane
 from dagc.timeline.order import Block, Turn, period_turns
 from dagc.timeline.steps import Steps
 from dagc.timeline.times import Time, later, moved
@@ -145,7 +146,7 @@ class Replay:
         """The state before a turn, in which what is too early to matter is moved to the first time that does."""
         executor, member, steps = self.executor, turn[0].members[0], form.steps
         lanes, streams, teams = executor.lanes, executor.streams[member.invocation], member.program.teams
-        numbers = [2 * teams[lane // 2] + lane % 2 for lane in form.lanes]
+        numbers = [phase_lane(teams, lane) for lane in form.lanes]
         waiting = executor.waiting(member, steps) if steps.meets else ()
         first = executor.components.earliest
         base = first([lanes[number] for number in numbers])
@@ -202,7 +203,7 @@ class Replay:
         executor, teams = self.executor, turn[0].members[0].program.teams
         sent, received = counts[0] - known.counts[0], counts[1] - known.counts[1]
         for lane, time in zip(known.form.lanes, known.lanes, strict=True):
-            executor.lanes[2 * teams[lane // 2] + lane % 2] = time + by
+            executor.lanes[phase_lane(teams, lane)] = time + by
         done: list[Executed] = []
         for block, piece in zip(turn, known.pieces, strict=True):
             base = piece.mail_base[0] + sent, piece.mail_base[1] + received

@@ -72,7 +72,7 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     history = History(graph, tasks, blocks[:last])
     path = critical_path(history)
     steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
-    busy = occupied(graph, tasks)
+    times = occupied(graph, tasks)
     after = [executed for block in blocks[last:] for executed in block]
     return Timeline(
         priced=priced,
@@ -80,9 +80,9 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
         makespan=history.makespan,
         interval=steady.interval,
         path=path,
-        shares=phase_shares(history, path, busy, steady),
+        shares=phase_shares(history, path, times, steady),
         slack=Slack(history),
-        busy=_busy(busy),
+        busy=_by_lane(times),
         later=Runs([*after, *steady.soonest]),
         spent=Spent(priced.costs, path, steady.window, steady.interval),
     )
@@ -110,7 +110,7 @@ def _has_first_step(block: list[Executed]) -> bool:
     return any(executed.member.step == 0 for executed in block)
 
 
-def _busy(times: Sequence[Time]) -> dict[tuple[int, Lane], Picoseconds]:
+def _by_lane(times: Sequence[Time]) -> dict[tuple[int, Lane], Picoseconds]:
     """Occupied time of each lane, by team and lane."""
     keys = [(number // 2, LANES[number % 2]) for number in range(len(times))]
     return {key: np.array([time]) if isinstance(time, int) else time for key, time in zip(keys, times, strict=True)}

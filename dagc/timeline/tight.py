@@ -73,9 +73,7 @@ class Tight:
         inputs, times = self._steps.inputs, self._times.values
         for value in values:
             is_own = not step.cross or value in step.same
-            time = times[value]
-            is_plain = is_own and (time if isinstance(time, int) else time.item(rank)) == start
-            tight = rank if is_plain else _tight_rank(step, rank, time, start, is_own)
+            tight = _tight_rank(step, rank, times[value], start, is_own)
             if tight is None:
                 continue
             if value >= inputs:
