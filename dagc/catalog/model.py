@@ -64,6 +64,10 @@ class LayerKind:
     mixer: Attention | Recurrent | None = None
     window: int | None = None
 
+    def __hash__(self) -> int:
+        """Of what tells most kinds of a model apart: kinds are looked up far more often than they differ."""
+        return hash((self.ffn, self.window))
+
     @property
     def attention(self) -> Attention | None:
         """The attention of the layer, if that is its mixer."""
@@ -131,6 +135,10 @@ class ModelShapes:
     other: int = 0
     other_final: int = 0
     stored: tuple[tuple[Part, Stored], ...] = ()
+
+    def __hash__(self) -> int:
+        """Of what tells most models apart: what is kept for a model is looked up far more often than models differ."""
+        return hash((self.name, self.layers, self.hidden))
 
     def layer_kinds(self) -> tuple[LayerKind, ...]:
         """The kind of each layer, in order."""

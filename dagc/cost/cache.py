@@ -11,11 +11,13 @@ What a rank keeps of a sequence takes whole blocks of `Holding.block` tokens, in
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from dagc.catalog.attention import Reach
 from dagc.catalog.cache import entry_bytes, index_bytes, state_bytes
-from dagc.catalog.model import LayerKind
+from dagc.catalog.model import LayerKind, ModelShapes
 from dagc.cost.holding import Bytes, Holding
 from dagc.engines.allocation import rounded_up
 from dagc.plan.deployment import Phase
@@ -50,7 +52,8 @@ def cache_parts(holding: Holding) -> int:
 
 def sequence_bytes(holding: Holding, length: int) -> Bytes:
     """Bytes that one sequence of so many tokens takes on a rank of each stage, shape (stages, 1)."""
-    each = {kind: _layer_bytes(holding, kind, length) for kind in holding.distinct}
+    tp, parts = holding.attention.tp if holding.attention else 1, cache_parts(holding)
+    each = {kind: _layer_bytes(holding.shapes, kind, tp, parts, holding.block, length) for kind in holding.distinct}
     return holding.by_stage([sum(n * each[kind] for kind, n in kinds.items()) for kinds in holding.kinds])
 
 
@@ -65,15 +68,15 @@ def block_bytes(holding: Holding) -> Bytes | None:
     return sequence_bytes(holding, holding.block * cache_parts(holding))
 
 
-def _layer_bytes(holding: Holding, kind: LayerKind, length: int) -> float:
-    layout, shapes = holding.attention, holding.shapes
-    tp = layout.tp if layout else 1
+@lru_cache(maxsize=1024)
+def _layer_bytes(shapes: ModelShapes, kind: LayerKind, tp: int, parts: int, block: int, length: int) -> float:
+    """Bytes that a sequence takes in one layer on one of tp ranks, cut over `parts`, in blocks of so many tokens."""
     if kind.attention is None:
         return state_bytes(shapes, kind, tp)
-    reach, parts = kind.reach, cache_parts(holding)
+    reach = kind.reach
     near = length if reach.window is None else min(length, reach.window)
-    whole = rounded_up(-(-length // parts), holding.block)
-    entries = rounded_up(-(-near // parts), holding.block) + (-(-whole // reach.ratio) if reach.ratio else 0)
+    whole = rounded_up(-(-length // parts), block)
+    entries = rounded_up(-(-near // parts), block) + (-(-whole // reach.ratio) if reach.ratio else 0)
     return entries * entry_bytes(kind.attention, shapes.kv_dtype, tp) + whole * index_bytes(kind.attention)
 
 

@@ -6,7 +6,7 @@ Shared by the formulas of memory. All arrays have shape (stages of the pool, wid
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, groupby, pairwise
 
@@ -22,6 +22,9 @@ from dagc.plan.splits import fullest_replica, micro_batch_sequences, sequences_p
 
 Bytes = npt.NDArray[np.float64]
 
+Ranked = npt.NDArray[np.float64]
+"""A figure of each rank of a stage, shape (width,)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Holding:
@@ -31,6 +34,8 @@ class Holding:
     shapes: ModelShapes
     service: Service
     pool: Pool
+    _layers: dict[FfnKind | None, Bytes] = field(default_factory=dict["FfnKind | None", Bytes], repr=False)
+    _tokens: dict[Phase, Ranked] = field(default_factory=dict[Phase, "Ranked"], repr=False)
 
     @property
     def attention(self) -> Layout | None:
@@ -60,8 +65,10 @@ class Holding:
 
     def layers(self, ffn: FfnKind | None = None) -> Bytes:
         """Layers of each stage, of one kind or all, as a column."""
-        stages = self.kinds
-        return self.by_stage([sum(n for kind, n in kinds.items() if ffn in (None, kind.ffn)) for kinds in stages])
+        if ffn not in self._layers:
+            counts = [[n for kind, n in kinds.items() if ffn in (None, kind.ffn)] for kinds in self.kinds]
+            self._layers[ffn] = self.by_stage([sum(stage) for stage in counts])
+        return self._layers[ffn]
 
     @cached_property
     def distinct(self) -> frozenset[LayerKind]:
@@ -75,19 +82,19 @@ class Holding:
         return first, last
 
     @cached_property
-    def sequences(self) -> npt.NDArray[np.float64]:
+    def sequences(self) -> Ranked:
         """Sequences of the fullest replica that each rank of a stage holds, shape (width,)."""
         return self._by_rank(self._fullest_replica())
 
     @cached_property
-    def micro_batch(self) -> npt.NDArray[np.float64]:
+    def micro_batch(self) -> Ranked:
         """Sequences of the largest micro-batch that each rank of a stage holds, shape (width,)."""
         return self._by_rank(micro_batch_sequences(self.service, self._fullest_replica())[0])
 
     def _fullest_replica(self) -> int:
         return fullest_replica(self.plan.deployment, self.service, self.plan.facts.workload.batch)
 
-    def _by_rank(self, sequences: int) -> npt.NDArray[np.float64]:
+    def _by_rank(self, sequences: int) -> Ranked:
         if self.attention is None:
             return np.full(self.pool.width, float(sequences))
         return sequences_per_rank(self.attention, sequences).astype(np.float64)
@@ -102,27 +109,38 @@ class Holding:
         """Tokens of a block of cache: as the workload says, else the engine's."""
         return self.plan.facts.workload.block or allocation(self.plan.facts.engine).block_tokens
 
-    def tokens(self, phase: Phase) -> npt.NDArray[np.float64]:
+    def tokens(self, phase: Phase) -> Ranked:
         """Most tokens that an attention rank computes at once, by local rank: in prefill at most the workload's chunk.
 
         Shape (width of the attention pool,).
         """
+        if phase not in self._tokens:
+            self._tokens[phase] = self._computed(phase)
+        return self._tokens[phase]
+
+    def _computed(self, phase: Phase) -> Ranked:
         workload, attention = self.plan.facts.workload, self.service.attention_pool.attention
         sequences = self._attending.micro_batch
         if phase is Phase.DECODE or attention is None:
             return sequences
         return np.minimum(workload.chunk, np.ceil(sequences * workload.prompt / attention.cp))
 
-    @cached_property
+    @property
     def _attending(self) -> Holding:
         """The same of the pool that computes attention."""
-        pool = self.service.attention_pool
-        return self if pool is self.pool else Holding(self.plan, self.shapes, self.service, pool)
+        return self if self.service.attention_pool is self.pool else self._beside
+
+    @cached_property
+    def _beside(self) -> Holding:
+        """The same of another pool, which computes attention. A holding that kept itself would be a cycle."""
+        return Holding(self.plan, self.shapes, self.service, self.service.attention_pool)
 
     @staticmethod
     def collapsed(held: Bytes) -> Bytes:
         """Width 1 where the ranks of every stage are alike."""
-        return held[:, :1] if bool((held == held[:, :1]).all()) else held
+        if held.shape[1] == 1 or not bool((held == held[:, :1]).all()):
+            return held
+        return held[:, :1]
 
 
 def _counted(kinds: tuple[LayerKind, ...]) -> Counter[LayerKind]:

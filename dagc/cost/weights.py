@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+import numpy as np
+
 from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.catalog.parameters import ffn_parameters, final_norm, layer_parameters, part_stored
@@ -28,12 +30,13 @@ from dagc.plan.splits import experts_per_rank
 
 def weight_bytes(holding: Holding) -> dict[Part, Bytes]:
     """Bytes of each part that the pool holds, shape (stages, width), or width 1 where ranks of a stage hold as much."""
-    held: dict[Part, list[float]] = {}
+    found: dict[Part, Bytes] = {}
     if holding.attention is not None:
-        held = _of_layers(holding, holding.attention.tp)
-        _add_ends(holding, holding.attention.tp, held)
-    stored = {part: part_stored(holding.shapes, part).bytes for part in held}
-    found = {part: holding.by_stage(counts) * stored[part] for part, counts in held.items() if any(counts)}
+        tp, shapes = holding.attention.tp, holding.shapes
+        shared_tp = 1 if holding.service.options.shared_replicated else tp
+        rows = vocabulary_rows(shapes.vocab, tp, holding.plan.facts.engine)
+        stages = tuple([tuple(stage.items()) for stage in holding.kinds])
+        found |= _beside_experts(shapes, stages, tp, shared_tp, rows)
     experts = _routed_experts(holding)
     if experts.any():
         found[Part.EXPERTS] = experts
@@ -68,23 +71,40 @@ def _shared(shapes: ModelShapes, tp: int) -> int:
     return ffn_parameters(shapes.hidden, -(-experts.shared_ffn // tp), shapes.gated) + gate
 
 
-def _of_layers(holding: Holding, tp: int) -> dict[Part, list[float]]:
+_Stages = tuple[tuple[tuple[LayerKind, int], ...], ...]
+"""By stage, how many layers it has of each kind."""
+
+
+@lru_cache(maxsize=256)
+def _beside_experts(shapes: ModelShapes, stages: _Stages, tp: int, shared_tp: int, rows: int) -> Mapping[Part, Bytes]:
+    """Bytes of each part that a pool with attention holds beside routed experts, shape (stages, 1)."""
+    held = _of_layers(shapes, stages, tp, shared_tp)
+    _add_ends(shapes, held, rows, len(stages))
+    return {part: _bytes(shapes, part, counts) for part, counts in held.items() if any(counts)}
+
+
+def _bytes(shapes: ModelShapes, part: Part, counts: list[float]) -> Bytes:
+    found = np.array(counts).reshape(-1, 1) * part_stored(shapes, part).bytes
+    found.setflags(write=False)
+    return found
+
+
+def _of_layers(shapes: ModelShapes, stages: _Stages, tp: int, shared_tp: int) -> dict[Part, list[float]]:
     """Parameters by stage of what layers have beside routed experts."""
-    shapes = holding.shapes
-    shared_tp = 1 if holding.service.options.shared_replicated else tp
-    each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in holding.distinct}
-    stages = [[(number, each[kind]) for kind, number in stage.items()] for stage in holding.kinds]
+    kinds = {kind for stage in stages for kind, _ in stage}
+    each = {kind: layer_share(shapes, kind, tp, shared_tp) for kind in kinds}
     parts = dict.fromkeys(part for share in each.values() for part in share)
-    return {part: [sum([number * share.get(part, 0) for number, share in stage]) for stage in stages] for part in parts}
+    return {
+        part: [sum([number * each[kind].get(part, 0.0) for kind, number in stage]) for stage in stages]
+        for part in parts
+    }
 
 
-def _add_ends(holding: Holding, tp: int, held: dict[Part, list[float]]) -> None:
+def _add_ends(shapes: ModelShapes, held: dict[Part, list[float]], rows: int, stages: int) -> None:
     """The embedding on the first stage; on the last the final norm, what goes with it, and the head.
 
-    Embedding and head are one matrix where they are tied and meet.
+    Embedding and head are one matrix where they are tied and meet. `rows` are those of the vocabulary on one rank.
     """
-    shapes, stages = holding.shapes, holding.pool.stages
-    rows = vocabulary_rows(shapes.vocab, tp, holding.plan.facts.engine)
     is_one = shapes.tied and stages == 1
     head = (0 if is_one else rows * shapes.hidden) + (rows if shapes.head_bias else 0)
     for part, stage, number in (

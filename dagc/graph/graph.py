@@ -244,13 +244,19 @@ class PhaseGraph:
         return tuple([self.micro_batches.count(size) for size in range(len(self.programs))])
 
     @property
+    def copies(self) -> dict[int, int]:
+        """How often each template is executed, over stages, layers and micro-batches."""
+        counts: dict[int, int] = {}
+        for uses, programs in zip(self.uses, self.programs, strict=True):
+            for program in programs:
+                for segment in program.segments:
+                    counts[segment.template] = counts.get(segment.template, 0) + segment.count * uses
+        return counts
+
+    @property
     def executions(self) -> int:
         """Operator executions of the phase, over stages, layers and micro-batches (not ranks)."""
-        by_size = [
-            sum(len(self.templates[s.template].nodes) * s.count for p in programs for s in p.segments)
-            for programs in self.programs
-        ]
-        return sum(by_size[size] for size in self.micro_batches)
+        return sum(count * len(self.templates[template].nodes) for template, count in self.copies.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -178,10 +178,15 @@ class _PhaseLowering:
         """The micro-batch, or its halves where overlap is asked and there are two sequences to part."""
         if sequences not in self._halves:
             whole = self.whole(sequences)
-            is_one = self.service.options.overlap == 1 or whole.sequences.max() < 2
+            is_one = self.streams(sequences) == 1
             parts = (whole,) if is_one else tuple(self._batch_of(half) for half in halves(whole.sequences))
             self._halves[sequences] = parts
         return self._halves[sequences]
+
+    def streams(self, sequences: int) -> int:
+        """Parts in which a micro-batch of so many sequences goes through a layer."""
+        fullest = -(-sequences // self.layout.dp)
+        return 1 if self.service.options.overlap == 1 or fullest < 2 else 2
 
     def _batch_of(self, sequences: Load) -> Batch:
         workload, shares = self.plan.facts.workload, self.service.options.decode_context
@@ -204,9 +209,15 @@ class _PhaseLowering:
             own=self.placement(service.attention_pool, number),
             pool=self.placement(pool, number) if separate else None,
             span=service.span,
-            pipeline=_axis_span(self.deployment.strategy.body, AxisKind.PP, service.span),
+            pipeline=self._pipeline,
             sums_experts=engine is not None and engine.sums_experts and service.options.overlap == 1,
         )
+
+    @property
+    def _pipeline(self) -> Span:
+        """Where `pp` is written, which nothing asks for that has one stage."""
+        whole = self.service.span
+        return whole if self.service.stages == 1 else _axis_span(self.deployment.strategy.body, AxisKind.PP, whole)
 
     def _program(self, sequences: int, number: int) -> StageProgram:
         pools = self.service.pools
@@ -256,7 +267,7 @@ class _StageLowering:
         return self.phase.phase is Phase.DECODE and self.phase.service.stages > 1
 
     def _arrival(self) -> Iterator[Segment]:
-        stage, streams = self.stage, len(self._batches)
+        stage, streams = self.stage, self._streams
         if self.number > 0:
             peer = self._peer(self.number - 1)
             yield self._around("pipeline.receive", lambda b, m: add_receive(b, stage, m, peer), peer, streams)
@@ -267,7 +278,7 @@ class _StageLowering:
         yield self._around("embedding", lambda b, m: add_embedding(b, stage, m), None, streams)
 
     def _departure(self) -> Iterator[Segment]:
-        stage, streams = self.stage, len(self._batches)
+        stage, streams = self.stage, self._streams
         if not self._is_last:
             peer = self._peer(self.number + 1)
             yield self._around("pipeline.send", lambda b, m: add_send(b, stage, m, peer, streams), peer)
@@ -289,13 +300,13 @@ class _StageLowering:
             fill(builder, self.phase.whole(self.sequences))
             return Template(key, tuple(builder.nodes), (builder.last,) * streams)
 
-        identity = (self.sequences, self._pattern, len(self._batches), pair)
+        identity = (self.sequences, self._pattern, self._streams, pair)
         return Segment(self.phase.templates.get(name, identity, build), 1, None)
 
     def _layer(self, kind: LayerKind, layers: range) -> int:
         is_drawn = kind.ffn is FfnKind.MOE and self.phase.plan.facts.workload.is_skewed
         drawn = layers if is_drawn else None
-        name, streams = _layer_name(kind), len(self._batches)
+        name, streams = _layer_name(kind), self._streams
         experts = experts_setting(self.phase.service) if kind.ffn is FfnKind.MOE else ()
 
         def build(key: str) -> Template:
@@ -339,6 +350,10 @@ class _StageLowering:
         workload = self.phase.plan.facts.workload
         order = popularity_ranks(shapes.experts.count, shapes.layers, workload.seed)[drawn.start : drawn.stop]
         return Choice(shapes.experts, redundant, slot_chances(shapes.experts, redundant, order, workload))
+
+    @property
+    def _streams(self) -> int:
+        return self.phase.streams(self.sequences)
 
     @property
     def _batches(self) -> tuple[Batch, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 
 import numpy as np
@@ -82,12 +82,19 @@ class Layout:
         return grid.transpose(fixed + varying).reshape(-1, members)
 
     def coordinate(self, axis: AxisKind) -> Ranks:
-        """Index of each local rank along an axis, shape (size,), in [0, degree)."""
-        ranks: Ranks = np.arange(self.size, dtype=np.int64)
-        index = np.zeros_like(ranks)
-        stride = self.size
-        for factor in self.factors:
-            stride //= factor.degree
-            if factor.axis is axis and factor.degree > 1:
-                index = index * factor.degree + (ranks // stride) % factor.degree
-        return index
+        """Index of each local rank along an axis, shape (size,), in [0, degree); not to be written to."""
+        return _coordinate(tuple([(f.degree, f.axis is axis) for f in self.factors if f.degree > 1]))
+
+
+@lru_cache(maxsize=1024)
+def _coordinate(degrees: tuple[tuple[int, bool], ...]) -> Ranks:
+    """The same from the degree of each factor, and whether it is of the axis."""
+    stride = prod(degree for degree, _ in degrees)
+    ranks: Ranks = np.arange(stride, dtype=np.int64)
+    index = np.zeros_like(ranks)
+    for degree, is_along in degrees:
+        stride //= degree
+        if is_along:
+            index = index * degree + (ranks // stride) % degree
+    index.setflags(write=False)
+    return index

@@ -13,13 +13,13 @@ half lie inside the band, and three in four inside twice of it.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import hypot
+from typing import NamedTuple
 
-from dagc.graph.graph import Node
-from dagc.graph.priced import NodeCost, PricedPhase
+from dagc.graph.graph import Template
+from dagc.graph.priced import Costs, PricedPhase
 
 WHOLE = 0.12
 """Error of a whole phase beyond its nodes', so large that half of the measured cases lie inside the band. Serving runs
@@ -27,6 +27,9 @@ repeated with other versions of an engine differ by 50 % in one of ten (ai-dynam
 
 UNFITTED = 0.3
 """Error of a roofline with one flat efficiency: the median of such on the measured cases of `dagc validate`."""
+
+_KEPT = 4_096
+"""Templates whose nodes' errors are kept: many phases have one in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +48,38 @@ def band(priced: PricedPhase) -> float:
 def errors(priced: PricedPhase) -> Errors:
     """What there is to say of a phase's time."""
     seconds = outside = 0.0
-    wrong: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for node, cost, uses in _uses(priced):
-        if not cost.longest:
-            continue
-        spent = float(uses * cost.longest)
-        seconds += spent
-        outside += spent if cost.extrapolated else 0.0
-        wrong[node.op.name, cost.source] += spent * (UNFITTED if cost.error is None else cost.error)
+    wrong: dict[_Kind, float] = {}
+    for template, count in priced.graph.copies.items():
+        spent = _spent(priced.graph.templates[template], priced.costs[template])
+        seconds += count * spent.all
+        outside += count * spent.outside
+        for kind, one in spent.wrong.items():
+            wrong[kind] = wrong.get(kind, 0.0) + count * one
     if not seconds:
         return Errors(0.0, 0.0)
     return Errors(hypot(WHOLE, *(one / seconds for one in wrong.values())), outside / seconds)
 
 
-def _uses(priced: PricedPhase) -> Iterator[tuple[Node, NodeCost, int]]:
-    """Each node of each template, with how often it is executed."""
-    graph = priced.graph
-    counts: defaultdict[int, int] = defaultdict(int)
-    sizes = graph.uses
-    for size, _, _, segment in graph.segments():
-        counts[segment.template] += segment.count * sizes[size]
-    for template, uses in counts.items():
-        for node, cost in zip(graph.templates[template].nodes, priced.costs[template], strict=True):
-            yield node, cost, uses
+_Kind = tuple[str, str]
+"""An operator, and the source of its coefficients."""
+
+
+class _Spent(NamedTuple):
+    """Time of a template's nodes, what of it lies outside of what was fitted, and what of it may be wrong, by kind."""
+
+    all: float
+    outside: float
+    wrong: dict[_Kind, float]
+
+
+@lru_cache(maxsize=_KEPT)
+def _spent(template: Template, costs: Costs) -> _Spent:
+    everything = outside = 0.0
+    wrong: dict[_Kind, float] = {}
+    for node, cost in zip(template.nodes, costs, strict=True):
+        if cost.longest:
+            kind = node.op.name, cost.source
+            everything += cost.longest
+            outside += cost.longest if cost.extrapolated else 0.0
+            wrong[kind] = wrong.get(kind, 0.0) + cost.longest * (UNFITTED if cost.error is None else cost.error)
+    return _Spent(everything, outside, wrong)

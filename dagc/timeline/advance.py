@@ -69,8 +69,14 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
     starts: list[Time] = []
     inputs = steps.inputs
     for number, step in enumerate(steps.steps):
-        start = _ready(step, values)
-        row = step.rows[copy if len(step.rows) > 1 else 0]
+        if step.cross:
+            start = _across(step, values)
+        else:
+            start = values[step.order[0]]
+            for value in step.order[1:]:
+                start = later(start, values[value])
+        rows = step.rows
+        row = rows[copy] if len(rows) > 1 else rows[0]
         for link in step.links:
             start = later(start, later(latest(starts[link]), latest(values[inputs + link]) - row))
         if number in messages:
@@ -83,7 +89,7 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
     return Times(starts, values)
 
 
-def _ready(step: Step, values: Sequence[Time]) -> Time:
+def _across(step: Step, values: Sequence[Time]) -> Time:
     """When all that a step waits for is there, of its own team rank by rank, of another until its last rank."""
     order, cross = step.order, step.cross
     start = latest(values[order[0]]) if order[0] in cross else values[order[0]]

@@ -21,7 +21,7 @@ from dagc.plan.layout import Ranks
 from dagc.timeline.steps import Group, Steps
 from dagc.timeline.times import Time, earliest, later, latest
 
-_KEPT = 64
+_KEPT = 1024
 """Partitions that are kept, by the groups that they come from: phases of one layout have them in common."""
 
 

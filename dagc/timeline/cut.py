@@ -52,6 +52,8 @@ class Cut:
     behind: tuple[tuple[int, ...], ...]
     awaits_inputs: bool
     passes_nothing: bool
+    chained: frozenset[int]
+    own: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,29 @@ def cut_of(form: Form) -> Cut:
         behind=_behind(pieces, at.base),
         awaits_inputs=_awaits_inputs(pieces, at, mirrored),
         passes_nothing=all(v >= at.base for out in left for v in out),
+        chained=_chained(pieces, left, at),
+        own=_own(left, at, pieces),
     )
+
+
+def _chained(pieces: Sequence[Piece], outs: Sequence[tuple[int, ...]], at: _Places) -> frozenset[int]:
+    """The streams that the first piece waits for and the last one yields, where each other waits for the one before."""
+    if not pieces or any(piece.lane // 2 for piece in pieces):
+        return frozenset()
+    if any(at.base + number not in piece.order for number, piece in enumerate(pieces[1:])):
+        return frozenset()
+    last = at.base + len(pieces) - 1
+    return frozenset(stream for stream, out in enumerate(outs) if last in out and at.lanes + stream in pieces[0].order)
+
+
+def _own(outs: Sequence[tuple[int, ...]], at: _Places, pieces: Sequence[Piece]) -> tuple[int, ...] | None:
+    """The value of each stream afterwards, where each is one of the stage's own team."""
+    lanes, base = at.lanes, at.base
+    if any(len(out) != 1 for out in outs):
+        return None
+    values = tuple(out[0] for out in outs)
+    is_own = all(lanes <= v < base or not (pieces[v - base].lane if v >= base else v) // 2 for v in values)
+    return values if is_own else None
 
 
 def _behind(pieces: Sequence[Piece], base: int) -> tuple[tuple[int, ...], ...]:

@@ -225,7 +225,10 @@ class Executor:
         times = advance(steps, executed.row(copy), entry)
         for lane in steps.used:
             self.lanes[numbers[lane]] = times.values[steps.ends[lane]]
-        self.streams[invocation] = [self._out(steps, times, out) for out in steps.outs]
+        if steps.own is None:
+            self.streams[invocation] = [self._out(steps, times, out) for out in steps.outs]
+        else:
+            self.streams[invocation] = [times.values[value] for value in steps.own]
         if steps.mails:
             self._post(member, steps, times)
         self._keep(executed.kept, entry, times)
@@ -267,8 +270,7 @@ class Executor:
         return mail_key(member, mail, counts, self.stages)
 
     def _keep(self, kept: Kept, entry: Entry, times: Times) -> None:
-        vectors = [start for start in times.starts if not isinstance(start, int)]
-        size = 16 * len(vectors) * max(map(len, vectors)) if vectors else 0
+        size = 16 * sum([len(start) for start in times.starts if not isinstance(start, int)])
         if size <= self._room:
             self._room -= size
             kept.times[len(kept.entries)] = times

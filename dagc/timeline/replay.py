@@ -125,7 +125,7 @@ class Replay:
         return found
 
     def _formed(self, turn: Turn) -> Form:
-        steps = [self.executor.templates[block.members[0].segment.template] for block in turn]
+        steps = [self._steps(block) for block in turn]
         once = all(block.count == 1 or not one.mails for block, one in zip(turn, steps, strict=True))
         behind = all(one.awaits_inputs and not one.meets for one in steps[1:])
         lanes = tuple(dict.fromkeys(lane for one in steps for lane in one.used))
@@ -169,7 +169,7 @@ class Replay:
     def _learn(self, turn: Turn, form: Form, before: _Before) -> Known:
         """Run a turn, and note what it did."""
         executor = self.executor
-        pieces = [self.run((block,))[0][0] for block in turn] if turn[1:] else [self._run(turn[0], before)]
+        pieces = [self._piece(block) for block in turn] if turn[1:] else [self._run(turn[0], before)]
         last = turn[-1].members[0]
         streams = zip(executor.streams[last.invocation], pieces[-1].steps.outs, strict=True)
         return Known(
@@ -186,6 +186,15 @@ class Replay:
                 for name in (executor.name(piece.member, piece.steps, step, piece.mail_base),)
             ),
         )
+
+    def _piece(self, block: Block) -> Executed:
+        """A block of a turn that has several. Where a period is one turn, none is entered alike within it, and what a
+        later one has in common with it is soon the whole turn.
+        """
+        is_period = len(self._graph.micro_batches) == 1 == len(self._graph.programs[0])
+        if is_period and (block.count == 1 or self._steps(block).copies_alike):
+            return self.executor.run(block)[0]
+        return self.run((block,))[0][0]
 
     def _again(self, turn: Turn, known: Known, before: _Before) -> list[Executed]:
         """A turn as it went before, later."""
@@ -224,11 +233,13 @@ class Replay:
 
     def _run(self, block: Block, before: _Before) -> Executed:
         """One block of one member."""
-        member = block.members[0]
-        steps = self.executor.templates[member.segment.template]
+        steps = self._steps(block)
         if block.count == 1 or steps.copies_alike or steps.mails:
             return self.executor.run(block)[0]
         return self._run_unlike(block, before)
+
+    def _steps(self, block: Block) -> Steps:
+        return self.executor.templates[block.members[0].segment.template]
 
     def _run_unlike(self, block: Block, before: _Before) -> Executed:
         """A block whose copies differ: copy by copy, until what is left was entered alike before."""

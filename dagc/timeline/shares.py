@@ -63,11 +63,19 @@ def phase_shares(history: History, path: CriticalPath, occupied: Sequence[Time],
         return Shares(0.0, 0.0, 0.0, 1.0)
     team, rank = busiest(spent)
     compute, talk = at(occupied[2 * team], rank), at(occupied[2 * team + 1], rank)
-    overlap = _Lanes(team, rank).overlap(steady.window) if compute and talk else 0
+    beside = compute and talk and not _in_turn(history)
+    overlap = _Lanes(team, rank).overlap(steady.window) if beside else 0
     communication = max(0, talk - overlap)
     whole = max(steady.interval, compute + communication)
     memory = memory_bound(history.graph, history.tasks, team, rank)
     return _shares(compute - memory, memory, communication, whole)
+
+
+def _in_turn(history: History) -> bool:
+    """Whether one step at a time runs on each rank, whatever they take: all are one chain through one stream."""
+    if len(history.graph.micro_batches) > 1 or len(history.graph.programs[0]) > 1:
+        return False
+    return bool(frozenset[int].intersection(*(executed.steps.chained for executed in history.executed)))
 
 
 def _shares(compute: int, memory: int, communication: int, whole: int) -> Shares:

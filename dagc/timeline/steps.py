@@ -91,7 +91,10 @@ class Steps:
     take), `sends` how many of its messages are sends. `groups` are those of all steps, `has_links` whether a step
     meets another. `behind[i]` are the steps before step i, nearest first, of which each is the one thing that the next
     waits for. `awaits_inputs` when every step waits, directly or through others, for one of these or for a message:
-    then none starts before the first of them. `passes_nothing` when no stream is passed on as it came.
+    then none starts before the first of them. `passes_nothing` when no stream is passed on as it came. `chained` are
+    the streams that the first step waits for and the last one yields, where each step waits for the one before: on
+    every rank one step runs at a time, in all copies. `own` are the values that streams have afterwards, where each is
+    one value of the stage's own team.
     """
 
     lanes: int
@@ -114,6 +117,8 @@ class Steps:
     behind: tuple[tuple[int, ...], ...]
     awaits_inputs: bool
     passes_nothing: bool
+    chained: frozenset[int]
+    own: tuple[int, ...] | None
 
     @property
     def inputs(self) -> int:
@@ -162,6 +167,8 @@ def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
         behind=cut.behind,
         awaits_inputs=cut.awaits_inputs,
         passes_nothing=cut.passes_nothing,
+        chained=cut.chained,
+        own=cut.own,
         uniform=all(isinstance(step.rows[0], int) for step in steps),
         copies_alike=all(len(step.rows) == 1 for step in steps),
     )
