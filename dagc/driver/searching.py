@@ -42,7 +42,7 @@ NO_CLUSTER = Code("X504", "no-dask-cluster")
 TOO_LARGE = Code("X505", "search-too-large")
 
 PIECE = 4
-"""Strategies, cuts or parts that a worker is given at once."""
+"""Cuts or parts that a worker is given at once. A strategy takes as long as some of these, and goes alone."""
 
 One = TypeVar("One")
 Done = TypeVar("Done")
@@ -191,28 +191,35 @@ class _Staff:
     def price(self, named: Sequence[Named]) -> list[Verdict]:
         """Verdicts, those that are recorded from there."""
         missing = [one for one in named if one not in self.record.known]
-        found = self._begin(self.judge.verdicts, missing)()
+        found = self._begin(self.judge.verdicts, [[one] for one in missing])()
         self.record.add(list(zip(missing, found, strict=True)))
         return [self.record.known[one] for one in named]
 
-    def least(self, asked: Sequence[Asked]) -> list[Picoseconds]:
-        """Least times of cuts; those that cut attention alike have much in common."""
+    def least(self, asked: Sequence[Asked]) -> Awaited[list[Picoseconds]]:
+        """Least times of cuts, begun; those that cut attention alike have much in common."""
         akin: dict[Attention, list[int]] = {}
         for place, (cut, _) in enumerate(asked):
             akin.setdefault(cut.shape.attention, []).append(place)
         pieces = [(hash(attention), piece) for attention, places in akin.items() for piece in _pieces(places)]
         work = [[asked[place] for place in piece] for _, piece in pieces]
-        found = self.workers.begin(self.judge.least, work, [kin for kin, _ in pieces])()
-        times = dict(zip(chain.from_iterable(piece for _, piece in pieces), chain.from_iterable(found), strict=True))
-        return [times[place] for place in range(len(asked))]
+        done = self.workers.begin(self.judge.least, work, [kin for kin, _ in pieces])
+
+        def found() -> list[Picoseconds]:
+            places = chain.from_iterable(piece for _, piece in pieces)
+            times = dict(zip(places, chain.from_iterable(done()), strict=True))
+            return [times[place] for place in range(len(asked))]
+
+        return found
 
     def parts(self, asked: Sequence[Work]) -> Awaited[list[Picoseconds]]:
         """What parts of layers compute, begun."""
-        return self._begin(self.judge.parts, asked)
+        return self._begin(self.judge.parts, _pieces(asked))
 
-    def _begin(self, work: Callable[[Sequence[One]], list[Done]], items: Sequence[One]) -> Awaited[list[Done]]:
-        """The work on all items, in pieces."""
-        done = self.workers.begin(work, _pieces(items))
+    def _begin(
+        self, work: Callable[[Sequence[One]], list[Done]], pieces: Sequence[Sequence[One]]
+    ) -> Awaited[list[Done]]:
+        """The work on all pieces."""
+        done = self.workers.begin(work, pieces)
         return lambda: [one for piece in done() for one in piece]
 
 

@@ -7,6 +7,7 @@ that too, and what was found of a cut is kept.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,27 +21,32 @@ from dagc.search.bounds import Asked, Bound, Bounds, Figures, LeastTimes, Placed
 from dagc.search.candidate import Candidate, Shape
 from dagc.search.executors import Awaited
 from dagc.search.needs import Needs
-from dagc.search.table import Rows, Table, unbounded, vectors_of
+from dagc.search.table import Mask, Rows, Table, unbounded, vectors_of
 
 PIECE = 2048
 """Candidates that are bounded at once: what they need at a time is some tens of megabytes."""
 
-LeastOf = Callable[[Sequence[Asked]], Iterable[Picoseconds]]
-"""Takes cuts to the least times of each, shape (phases, 4, layers + 1)."""
+AHEAD = 8
+"""Pieces whose needs are being worked out while an earlier one is put together."""
 
-FirstOf = Callable[[Sequence[Asked]], Awaited[Iterable[Picoseconds]]]
-"""Begins to find them; what was begun is waited for in that order."""
+LeastOf = Callable[[Sequence[Asked]], Awaited[Iterable[Picoseconds]]]
+"""Begins to find the least times of cuts, each of shape (phases, 4, layers + 1)."""
+
+_Early = tuple[Shape, Options, int]
+"""What a first bound depends on: a service and its batch, whatever phases it serves."""
 
 
 class Bounding:
     """First and precise bounds under the facts of one plan."""
 
-    def __init__(self, facts: Facts, compute: FirstOf, least: LeastOf) -> None:
+    def __init__(self, facts: Facts, compute: LeastOf, least: LeastOf) -> None:
         self._facts, self._needs = facts, Needs(facts.requirements, facts.workload)
         self._first, self._precise = Bounds(facts, is_first=True), Bounds(facts)
         self._compute, self._least = compute, least
         self._known: dict[Asked, Picoseconds] = {}
-        self._early: dict[tuple[Shape, Options, int], Figures] = {}
+        self._away: set[Asked] = set()
+        self._singly: dict[_Early, Figures] = {}
+        self._tabled: list[tuple[list[Candidate], Figures]] = []
 
     def table(self, candidates: Iterable[Candidate], tell: Callable[[int], None]) -> Table:
         """All candidates, each of one service, with their first bounds; `tell` takes how many there are so far."""
@@ -54,56 +60,77 @@ class Bounding:
                 yield _placed(piece)
 
         seconds = _joined(self._firsts(pieces()))
+        self._tabled.append((taken, seconds))
         table = unbounded(taken)
         table.is_precise[:] = False
         self._put(table, np.arange(len(taken)), seconds)
         return table
 
-    def refine(self, table: Table, rows: Rows) -> None:
-        """Give these rows their precise bounds."""
-        self._put(table, rows, self.precise(_placed([table.candidates[i] for i in _numbers(rows)])))
-        table.is_precise[rows] = True
+    def refine(self, table: Table, rows: Rows, is_open: Mask) -> Awaited[None]:
+        """Begin to find the precise bounds of these rows; those have them that are open once that is waited for."""
+        seconds = self._exactly(_placed([table.candidates[i] for i in _numbers(rows)]))
+
+        def put() -> None:
+            found, left = seconds(), is_open[rows]
+            self._put(table, rows[left], found[:, left])
+            table.is_precise[rows[left]] = True
+
+        return put
 
     def first(self, services: Sequence[Placed]) -> Figures:
         """TTFT and TPOT of services at least, by what they compute wherever they are; shape (2, services)."""
-        return _joined(self._firsts(services[start : start + PIECE] for start in range(0, len(services), PIECE)))
+        keys = [(service.shape, service.options, batch) for service, batch, _ in services]
+        known = self._early
+        new = {key: one for key, one in zip(keys, services, strict=True) if key not in known}
+        left = list(new.values())
+        seconds = _joined(self._firsts(left[start : start + PIECE] for start in range(0, len(left), PIECE)))
+        known.update(zip(new, seconds.T, strict=True))
+        return np.array([known[key] for key in keys]).reshape(-1, 2).T
+
+    @property
+    def _early(self) -> dict[_Early, Figures]:
+        """First bounds that are known. Those of a table are looked up once somebody asks for single ones."""
+        for candidates, seconds in self._tabled:
+            keys = ((one.services[0].shape, one.services[0].options, one.batch) for one in candidates)
+            self._singly.update(zip(keys, seconds.T, strict=True))
+        self._tabled.clear()
+        return self._singly
 
     def _firsts(self, pieces: Iterable[Sequence[Placed]]) -> Iterator[Figures]:
-        """First bounds of each piece; workers have what the next one needs while this one is put together."""
-        begun: Awaited[Figures] | None = None
+        """First bounds of each piece; workers have what the next ones need while this one is put together."""
+        begun: deque[Awaited[Figures]] = deque()
         for piece in pieces:
-            following = self._begin(piece)
-            if begun:
-                yield begun()
-            begun = following
-        if begun:
-            yield begun()
+            begun.append(self._begin(piece))
+            if len(begun) > AHEAD:
+                yield begun.popleft()()
+        yield from (one() for one in begun)
 
     def _begin(self, services: Sequence[Placed]) -> Awaited[Figures]:
-        keys = [(service.shape, service.options, batch) for service, batch, _ in services]
-        new = [(key, service) for key, service in zip(keys, services, strict=True) if key not in self._early]
-        piece = [service for _, service in new]
-        asked = _asked(self._first, piece)
-        times = self._compute(asked) if asked else None
-
-        def found() -> Figures:
-            if times:
-                seconds = self._first.seconds(piece, _times(asked, times()))
-                self._early.update(zip((key for key, _ in new), seconds.T, strict=True))
-            return np.array([self._early[key] for key in keys]).reshape(-1, 2).T
-
-        return found
+        asked = _asked(self._first, services)
+        times = self._compute(asked)
+        return lambda: self._first.seconds(services, _times(asked, times()))
 
     def precise(self, services: Sequence[Placed]) -> Figures:
         """The same by the least times of their layers."""
+        return self._exactly(services)()
+
+    def _exactly(self, services: Sequence[Placed]) -> Awaited[Figures]:
+        """The same, begun. What was begun earlier has to be waited for earlier: a cut is asked for once."""
         asked = _asked(self._precise, services)
         for cut, size in asked:
             of_both = replace(cut, phase=Phase.BOTH), size
             if of_both in self._known:
                 self._known[cut, size] = self._known[of_both]
-        new = [one for one in asked if one not in self._known]
-        self._known.update(zip(new, self._least(new), strict=True))
-        return self._precise.seconds(services, _times(asked, [self._known[one] for one in asked]))
+        new = [one for one in asked if one not in self._known and one not in self._away]
+        self._away.update(new)
+        times = self._least(new)
+
+        def found() -> Figures:
+            self._known.update(zip(new, times(), strict=True))
+            self._away.difference_update(new)
+            return self._precise.seconds(services, _times(asked, [self._known[one] for one in asked]))
+
+        return found
 
     def _put(self, table: Table, rows: Rows, seconds: Figures) -> None:
         """Bounds of rows from their seconds."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -109,8 +109,13 @@ def cut_of(service: ServicePlan, begin: int = 0) -> Cut:
     """The cut of a stage of a service that begins at a rank of a node."""
     shape = service.shape
     form = Form.SHARED if shape.form is Form.SHARED else Form.BESIDE_STAGE
-    options = replace(service.options, micro=None, layers=None)
-    return Cut(Shape(1, 1, shape.attention, shape.experts, form), options, begin, service.phase)
+    return Cut(Shape(1, 1, shape.attention, shape.experts, form), _of_stage(service.options), begin, service.phase)
+
+
+@lru_cache(maxsize=1024)
+def _of_stage(options: Options) -> Options:
+    """Options without those that tell how there are several stages."""
+    return replace(options, micro=None, layers=None)
 
 
 class Bounds:
@@ -122,7 +127,7 @@ class Bounds:
             raise ValueError("bounds need a model with shapes")
         self._facts, self._layers, self._is_first = facts, shapes.layers, is_first
         self._ends = cache(self._stage_ends)
-        self._cuts: dict[tuple[int, int], tuple[ServicePlan, Cut]] = {}
+        self._cuts: dict[tuple[int, int, Phase, int], tuple[Shape, Options, Cut]] = {}
 
     def asked(self, placed: Placed) -> Iterator[Asked]:
         """The least times that the bounds of a service need."""
@@ -141,14 +146,15 @@ class Bounds:
         return np.stack([prefill[pairs[:, 0]], step[pairs[:, 1]] / self._facts.workload.tokens_per_step])
 
     def _cut(self, service: ServicePlan, begin: int) -> Cut:
-        """The cut of a stage, made once for a service, which is known by who it is and held."""
-        key = id(service), begin
+        """The cut of a stage, made once for a shape, which is known by who it is and held."""
+        options = _of_stage(service.options)
+        key = id(service.shape), id(options), service.phase, begin
         found = self._cuts.get(key)
         if found is None:
             if len(self._cuts) >= MOST_CUTS:
                 self._cuts.clear()
-            found = self._cuts[key] = service, cut_of(service, begin)
-        return found[1]
+            found = self._cuts[key] = service.shape, options, cut_of(service, begin)
+        return found[2]
 
     def _entering(self, service: ServicePlan, batch: int) -> int:
         """Sequences that enter at once in the whole deployment, where a service prefills."""
@@ -251,13 +257,18 @@ class _Runs:
         if key not in self._known:
             number = self._known[key] = len(self.found)
             shape, sizes = service.shape, _sizes(service, sequences)
-            cuts = {begin: self.cut(service, begin) for begin in begins or (0,)}
-            places = [cuts[begin] for begin in begins or (0,) * shape.stages]
-            larger, smaller = (tuple(self.index[cut, size] for cut in places) for size in (sizes.larger, sizes.smaller))
+            larger, smaller = (self._places(service, size, begins) for size in (sizes.larger, sizes.smaller))
             is_one_pool = shape.form is Form.BESIDE_REPLICA
             self.found.append(_Run(larger, sizes.many, smaller, sizes.few, begins is not None, is_one_pool))
             self.by_stages.setdefault((shape.stages, shape.layers), []).append(number)
         return self._known[key]
+
+    def _places(self, service: ServicePlan, size: int, begins: tuple[int, ...] | None) -> tuple[int, ...]:
+        """Where the least times of each stage are."""
+        if begins is None:
+            return (self.index[self.cut(service, 0), size],) * service.shape.stages
+        places = {begin: self.index[self.cut(service, begin), size] for begin in begins}
+        return tuple([places[begin] for begin in begins])
 
 
 def _stages(

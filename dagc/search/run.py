@@ -2,13 +2,14 @@
 
 Candidates stand in a table with their bounds. A round takes the most promising of those that are open: where some of
 them have a first bound only, the next ones of that kind are refined, else they are priced. What either finds closes
-further candidates before the next round begins. Rounds have a fixed size whoever does the work, so the result does not
-depend on the number of workers. Where no candidate meets every requirement, a second pass finds the one that misses
-them least.
+further candidates. While bounds are refined the next ones begin to be, so that nobody waits for the end of a round.
+Rounds have a fixed size and order whoever does the work, so the result does not depend on the number of workers. Where
+no candidate meets every requirement, a second pass finds the one that misses them least.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,8 +17,9 @@ import numpy as np
 
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounding import Bounding, FirstOf, LeastOf
+from dagc.search.bounding import Bounding, LeastOf
 from dagc.search.candidate import Candidate, ServicePlan, Shape
+from dagc.search.executors import Awaited
 from dagc.search.families import Families, Refusal
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import Front
@@ -29,6 +31,9 @@ from dagc.search.verdict import Vector, Verdict
 
 ROUND = 64
 """Candidates of a round, priced or refined."""
+
+AHEAD = 2
+"""Rounds of refining that are under way at once."""
 
 MOST_PAIRS = 500_000
 """Pairs of services past which an exhaustive search does not begin: it makes each of them."""
@@ -67,7 +72,7 @@ class Problem:
     refusal: Refusal
     weigh: Callable[[Candidate], float]
     share: Callable[[ServicePlan, int], float]
-    compute: FirstOf
+    compute: LeastOf
     is_exhaustive: bool = False
 
 
@@ -206,34 +211,45 @@ class Search:
         for one in searches:
             while go(one):
                 self._tell("searching pairs", *self._progress)
-                if self._most is not None and self._spent >= self._most:
+                if self._is_spent:
                     return False
         return True
 
     def _rounds(self, table: Table, is_open: Mask, order: Order, close: Close) -> bool:
         """Whether all open candidates were decided; False where the limit came first."""
         close(table, is_open)
-        while is_open.any():
-            if self._most is not None and self._spent >= self._most:
-                return False
-            rows = order(np.flatnonzero(is_open), ROUND)
-            vague = rows[~table.is_precise[rows]][:ROUND]
+        refining: deque[Awaited[None]] = deque()
+        is_away = np.zeros_like(is_open)
+        while is_open.any() and not self._is_spent:
+            rows = order(np.flatnonzero(is_open), ROUND * (1 + len(refining)))
+            vague = rows[~(table.is_precise | is_away)[rows]][:ROUND]
             if table.is_precise[rows[:ROUND]].all():
                 self._tell("pricing", *self._progress)
                 chosen = rows[: ROUND if self._most is None else min(ROUND, self._most - self._spent)]
                 numbers: list[int] = chosen.tolist()
                 self._judge([table.candidates[i] for i in numbers])
                 is_open[chosen] = False
+            elif len(vague) and len(refining) < AHEAD:
+                refining.append(self._bounding.refine(table, vague, is_open))
+                is_away[vague] = True
+                continue
             else:
                 self._tell("refining bounds", *self._progress)
-                self._bounding.refine(table, vague)
+                refining.popleft()()
             close(table, is_open)
-        return True
+        for one in refining:
+            one()
+        return not is_open.any()
 
     @property
     def _spent(self) -> int:
         """Strategies that were priced, or found not to fit when they were."""
         return self.tally.priced + self.tally.over
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether as many were priced as may be."""
+        return self._most is not None and self._spent >= self._most
 
     @property
     def _progress(self) -> tuple[int, int]:

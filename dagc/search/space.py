@@ -69,7 +69,8 @@ class Space:
         """The options that are tried of a shape, the plain ones first."""
         for inside in self.stage_choices(shape, phase):
             for micro in self.micro_batches(shape.stages, shape.replicas, batch):
-                yield replace(inside, micro=micro, layers=shape.layers)
+                is_plain = micro is None and shape.layers is None
+                yield inside if is_plain else replace(inside, micro=micro, layers=shape.layers)
 
     def stage_choices(self, shape: Shape, phase: Phase) -> Iterator[Options]:
         """The options that are tried inside a stage, the plain ones first."""

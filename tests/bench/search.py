@@ -71,8 +71,7 @@ def _search(directory: Path, *options: str) -> tuple[float, dict[str, Any]]:
 
 def _price(what: str, facts: Facts, named: Sequence[Named], number: int) -> None:
     sample = random.Random(1).sample(named, min(number, len(named)))
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.disable()
     cold = _seconds(lambda: [Judge("cold", Pricer(facts)).verdict(*one) for one in sample])
     judge = Judge("fresh", Pricer(facts))
     shared = _seconds(lambda: judge.verdicts(sample))

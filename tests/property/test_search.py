@@ -106,10 +106,8 @@ def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return
-    bounding, figures = (
-        Bounding(judge.pricer.facts, _computing(judge).begin, judge.least),
-        dict(verdict.figures),
-    )
+    bounding = Bounding(judge.pricer.facts, _computing(judge).begin, lambda asked: partial(judge.least, asked))
+    figures = dict(verdict.figures)
     ttft, tpot, throughput = figures["ttft"], figures["tpot"], figures["throughput"]
     assert ttft and tpot and throughput
     first, last = candidate.services[0], candidate.services[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -18,7 +19,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.main import main
-from dagc.driver.judging import judge_of
+from dagc.driver.judging import Judge, judge_of
+from dagc.driver.pricing import Pricer
 from dagc.driver.searching import SearchOutcome, Wish, search
 from dagc.export.front_svg import front_svg
 from dagc.export.search_json import SCHEMA, result_bytes, schema_bytes
@@ -115,7 +117,23 @@ def test_what_bounds_close_is_not_on_the_front_of_more_gpus(required: str) -> No
     assert pruned and whole
     assert (pruned.front, pruned.nearest, pruned.given) == (whole.front, whole.nearest, whole.given)
     assert pruned.counts.priced < whole.counts.priced
+    assert pruned.counts.decided == pruned.counts.generated == whole.counts.decided
     assert bool(whole.front) == ("us" not in required)
+
+
+def test_pricing_leaves_nothing_to_a_collector() -> None:
+    """A search runs without one: what refers to itself would pile up."""
+    judge = Judge("collector", Pricer(facts(TEXT)))
+    strategies = [(text, 8) for text in ("ep 4", "ep 4 ; tp 2", "pp 2 < ep 2 >", "dp 2 < ep 2 [overlap 2] >", "ep 3")]
+    judge.verdicts(strategies)
+    gc.collect()
+    judge.pricer.forget_times()
+    gc.disable()
+    try:
+        judge.verdicts(strategies)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_requirements_are_met_by_all_of_the_front(whole: SearchOutcome) -> None:
