@@ -72,11 +72,11 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
         if step.cross:
             start = _across(step, values)
         else:
-            start = values[step.order[0]]
-            for value in step.order[1:]:
+            order = step.order
+            start = values[order[0]]
+            for value in order[1:]:
                 start = later(start, values[value])
-        rows = step.rows
-        row = rows[copy] if len(rows) > 1 else rows[0]
+        row = step.rows[copy if len(step.rows) > 1 else 0]
         for link in step.links:
             start = later(start, later(latest(starts[link]), latest(values[inputs + link]) - row))
         if number in messages:
