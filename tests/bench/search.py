@@ -4,7 +4,7 @@ DeepSeek-V3 on up to 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`), one batch,
 space is searched by one process and then by two, each from nothing, on the wall. Then a random sample, seeded, of what
 that search priced is priced again, and one of all that fits by weights: each strategy by itself, then sharing
 templates, then some times more with all templates known and no schedule. Those seconds are the processor's, so that
-other work counts less.
+other work counts less. There is no garbage collector, as in the command.
 """
 
 from __future__ import annotations
