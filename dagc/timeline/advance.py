@@ -11,6 +11,7 @@ Pure: the same copy can be run again at any time, so its starts need not be kept
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import NamedTuple, cast
 
 from dagc.timeline.steps import Step, Steps
@@ -69,13 +70,8 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
     starts: list[Time] = []
     inputs = steps.inputs
     for number, step in enumerate(steps.steps):
-        if step.cross:
-            start = _across(step, values)
-        else:
-            order = step.order
-            start = values[order[0]]
-            for value in order[1:]:
-                start = later(start, values[value])
+        waits = _across(step, values) if step.cross else [values[value] for value in step.order]
+        start = waits[0] if len(waits) == 1 else reduce(later, waits)
         row = step.rows[copy if len(step.rows) > 1 else 0]
         for link in step.links:
             start = later(start, later(latest(starts[link]), latest(values[inputs + link]) - row))
@@ -89,13 +85,9 @@ def _vectors(steps: Steps, copy: int, messages: Mapping[int, Message], values: l
     return Times(starts, values)
 
 
-def _across(step: Step, values: Sequence[Time]) -> Time:
+def _across(step: Step, values: Sequence[Time]) -> list[Time]:
     """When all that a step waits for is there, of its own team rank by rank, of another until its last rank."""
-    order, cross = step.order, step.cross
-    start = latest(values[order[0]]) if order[0] in cross else values[order[0]]
-    for value in order[1:]:
-        start = later(start, latest(values[value]) if value in cross else values[value])
-    return start
+    return [latest(values[value]) if value in step.cross else values[value] for value in step.order]
 
 
 def _fit(message: Message, start: Time, row: Time) -> Message:
