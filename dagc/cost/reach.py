@@ -6,11 +6,9 @@ of any device, or a workload far beyond any, are out of reach, and said so befor
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from dagc.cost.duration import LONGEST
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.graph.priced import PICOSECONDS, Costs, PricedPhase
+from dagc.graph.priced import PICOSECONDS, PricedPhase, in_turn
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.source import Span
@@ -20,14 +18,11 @@ OUT_OF_REACH = Code("D108", "time-out-of-reach")
 _STEPS = 64
 """Decode steps that a schedule may run through before it is steady."""
 
-_KEPT = 4_096
-"""Templates whose sum is kept: many phases have one in common."""
-
 
 def judge_reach(priced: PricedPhase, plan: Plan) -> tuple[Diagnostic, ...]:
     """D108 where all that a phase does, one after the other, would take too long."""
     phase = priced.graph
-    total = sum(count * _longest(priced.costs[template]) for template, count in phase.copies.items())
+    total = sum(count * in_turn(priced.costs[template]) for template, count in phase.copies.items())
     most = LONGEST / (_STEPS if phase.phase is Phase.DECODE else 1)
     if total <= most:
         return ()
@@ -41,12 +36,6 @@ def judge_reach(priced: PricedPhase, plan: Plan) -> tuple[Diagnostic, ...]:
             help=("check the units of the cluster's rates, and the size of the workload",),
         ),
     )
-
-
-@lru_cache(maxsize=_KEPT)
-def _longest(costs: Costs) -> float:
-    """Picoseconds of all nodes of a template, one after the other."""
-    return sum(float(cost.longest) for cost in costs)
 
 
 def _causes(plan: Plan) -> list[Label]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +61,15 @@ class NodeCost:
 
 Costs = tuple[NodeCost, ...]
 """The cost of each node of a template."""
+
+
+@lru_cache(maxsize=4_096)
+def in_turn(costs: Costs) -> float:
+    """Picoseconds of a copy of a template on the slowest ranks, one node after the other.
+
+    Kept, because many phases have a template in common.
+    """
+    return sum(float(cost.longest) for cost in costs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ from math import hypot
 from typing import NamedTuple
 
 from dagc.graph.graph import Template
-from dagc.graph.priced import Costs, PricedPhase
+from dagc.graph.priced import Costs, PricedPhase, in_turn
 
 WHOLE = 0.12
 """Error of a whole phase beyond its nodes', so large that half of the measured cases lie inside the band. Serving runs
@@ -50,8 +50,9 @@ def errors(priced: PricedPhase) -> Errors:
     seconds = outside = 0.0
     wrong: dict[_Kind, float] = {}
     for template, count in priced.graph.copies.items():
-        spent = _spent(priced.graph.templates[template], priced.costs[template])
-        seconds += count * spent.all
+        costs = priced.costs[template]
+        spent = _spent(priced.graph.templates[template], costs)
+        seconds += count * in_turn(costs)
         outside += count * spent.outside
         for kind, one in spent.wrong.items():
             wrong[kind] = wrong.get(kind, 0.0) + count * one
@@ -65,21 +66,19 @@ _Kind = tuple[str, str]
 
 
 class _Spent(NamedTuple):
-    """Time of a template's nodes, what of it lies outside of what was fitted, and what of it may be wrong, by kind."""
+    """What of the time of a template's nodes lies outside of what was fitted, and what of it may be wrong, by kind."""
 
-    all: float
     outside: float
     wrong: dict[_Kind, float]
 
 
 @lru_cache(maxsize=_KEPT)
 def _spent(template: Template, costs: Costs) -> _Spent:
-    everything = outside = 0.0
+    outside = 0.0
     wrong: dict[_Kind, float] = {}
     for node, cost in zip(template.nodes, costs, strict=True):
         if cost.longest:
             kind = node.op.name, cost.source
-            everything += cost.longest
             outside += cost.longest if cost.extrapolated else 0.0
             wrong[kind] = wrong.get(kind, 0.0) + cost.longest * (UNFITTED if cost.error is None else cost.error)
-    return _Spent(everything, outside, wrong)
+    return _Spent(outside, wrong)

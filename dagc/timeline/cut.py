@@ -105,6 +105,7 @@ def cut_of(form: Form) -> Cut:
             value[at.base + i] = at.base + number
     pieces = tuple(_piece(at, chain, waits[chain[0]], value) for chain in chains)
     left = tuple(tuple(value[at.place(v)] for v in out) for out in form.outs)
+    is_own = all(len(out) == 1 and at.team(at.place(out[0])) == 0 for out in form.outs)
     return Cut(
         lanes=lanes,
         pieces=pieces,
@@ -118,7 +119,7 @@ def cut_of(form: Form) -> Cut:
         awaits_inputs=_awaits_inputs(pieces, at, mirrored),
         passes_nothing=all(v >= at.base for out in left for v in out),
         chained=_chained(pieces, left, at),
-        own=_own(left, at, pieces),
+        own=tuple(out[0] for out in left) if is_own else None,
     )
 
 
@@ -130,16 +131,6 @@ def _chained(pieces: Sequence[Piece], outs: Sequence[tuple[int, ...]], at: _Plac
         return frozenset()
     last = at.base + len(pieces) - 1
     return frozenset(stream for stream, out in enumerate(outs) if last in out and at.lanes + stream in pieces[0].order)
-
-
-def _own(outs: Sequence[tuple[int, ...]], at: _Places, pieces: Sequence[Piece]) -> tuple[int, ...] | None:
-    """The value of each stream afterwards, where each is one of the stage's own team."""
-    lanes, base = at.lanes, at.base
-    if any(len(out) != 1 for out in outs):
-        return None
-    values = tuple(out[0] for out in outs)
-    is_own = all(lanes <= v < base or not (pieces[v - base].lane if v >= base else v) // 2 for v in values)
-    return values if is_own else None
 
 
 def _behind(pieces: Sequence[Piece], base: int) -> tuple[tuple[int, ...], ...]:
