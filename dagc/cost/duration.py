@@ -21,16 +21,23 @@ LONGEST = 2**62
 
 def whole_picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
     """The nearest whole picoseconds."""
-    return np.rint(np.minimum(seconds * PICOSECONDS, LONGEST)).astype(np.int64)
+    whole = np.asarray(seconds * PICOSECONDS)
+    np.minimum(whole, LONGEST, out=whole)
+    return np.rint(whole, out=whole).astype(np.int64)
 
 
 def narrowed(whole: Picoseconds) -> Picoseconds:
     """The same by copy and rank, of width 1 where all ranks have the same, and without copies where these have."""
-    if whole.shape[0] > 1 and bool((whole == whole[0]).all()):
+    if whole.shape[0] > 1 and _are_alike(whole, whole[:1]):
         whole = whole[:1]
-    if whole.shape[1] > 1 and bool((whole == whole[:, :1]).all()):
+    if whole.shape[1] > 1 and _are_alike(whole, whole[:, :1]):
         whole = whole[:, :1]
     return whole[0] if whole.shape[0] == 1 else whole
+
+
+def _are_alike(whole: Picoseconds, first: Picoseconds) -> bool:
+    """Whether all are as the first; where they are not, often the last is not."""
+    return whole.item(-1) == first.item(-1) and bool((whole == first).all())
 
 
 @lru_cache(maxsize=256)

@@ -62,13 +62,16 @@ class Terms:
     @property
     def seconds(self) -> Values:
         """The whole; nothing where there is nothing to do."""
-        longer, shorter = np.maximum(self.compute, self.memory), np.minimum(self.compute, self.memory)
-        if bool((longer > 0).all()):
-            blended = longer * (1.0 + (shorter / longer) ** self.power) ** (1.0 / self.power)
-            return self.launch + blended + self.serial
-        ratio = shorter / np.where(longer > 0, longer, 1.0)
-        blended = longer * (1.0 + ratio**self.power) ** (1.0 / self.power)
-        return np.where(longer > 0, self.launch + blended + self.serial, 0.0)
+        longer, blended = np.maximum(self.compute, self.memory), np.minimum(self.compute, self.memory)
+        is_work = longer > 0
+        works_everywhere = bool(is_work.all())
+        blended /= longer if works_everywhere else np.where(is_work, longer, 1.0)
+        blended = blended**self.power
+        blended += 1.0
+        blended **= 1.0 / self.power
+        blended *= longer
+        whole: Values = self.launch + blended + self.serial
+        return whole if works_everywhere else np.where(is_work, whole, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ Tile and wave quantisation: NVIDIA, "Matrix multiplication background user's gui
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 
@@ -46,6 +46,9 @@ TUNED: Tiles = ((128, 256), (128, 128), (64, 128), (32, 128), (16, 128))
 DEFAULT: Tiles = ((64, 64), (16, 32))
 """Tiles of vLLM's and SGLang's Triton kernel where no configuration for shape and device is shipped."""
 
+_MANY = 4096
+"""Figures above which shapes of tiles are tried one by one: together they would not fit a processor's cache."""
+
 FILL = Parameter("fill", 100.0, 0.0, 1500.0, "depth in elements that starting and ending a tile costs")
 TILE = Parameter("tile", 0.3, 0.0, 4.0, "loss of arithmetic in small tiles")
 CAST = Parameter("cast", 2.0, 0.0, 12.0, "HBM bytes for each input element that is cast before the product")
@@ -53,24 +56,38 @@ TRAFFIC = Parameter("traffic", 1.5, 0.2, 12.0, "traffic of activation, permutati
 
 
 def product_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
-    """Inputs: m rows of each product, n, k, products, bytes of all, cast in elements."""
+    """Inputs: m rows of each product, n, k, products, bytes of all; cast in elements where the formula casts."""
     memory = machine.bytes_per_second * c["memory"]
     return Terms(
         launch=c["launch"],
         compute=_arithmetic(tiles, c, x, machine),
         memory=x["bytes"] / memory,
         power=c["power"],
-        serial=c.get("cast", 0.0) * x["cast"] / memory,
+        serial=c["cast"] * x["cast"] / memory if "cast" in c else 0.0,
     )
 
 
 def _arithmetic(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Values:
-    high, wide, loss = _tiled(tiles, c["tile"], x["m"].ndim)
-    waves = x["products"] * np.ceil(x["m"] / high) * np.ceil(x["n"] / wide) / machine.processors
-    waves = waves + c["wave"] * (np.ceil(waves) - waves)
+    together = [tiles] if x["m"].size <= _MANY else [(one,) for one in tiles]
+    fastest: Values = reduce(np.minimum, (one for some in together for one in _outputs(some, c, x, machine)))
     depth = 2.0 * machine.processors * (x["k"] + c["fill"]) / (machine.flops_per_second * c["peak"])
-    fastest: Values = (waves * loss).min(axis=0)
     return fastest * depth
+
+
+def _outputs(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Values:
+    """Outputs that the waves of each shape of tile are worth."""
+    high, wide, loss = _tiled(tiles, c["tile"], x["m"].ndim)
+    waves: Values = x["m"] / high
+    np.ceil(waves, out=waves)
+    waves *= x["products"]
+    waves *= np.ceil(x["n"] / wide)
+    waves /= machine.processors
+    partial_waves = np.ceil(waves)
+    partial_waves -= waves
+    partial_waves *= c["wave"]
+    waves += partial_waves
+    waves *= loss
+    return waves
 
 
 @lru_cache(maxsize=256)
@@ -102,7 +119,7 @@ def layer_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> T
 
 def _half(x: Inputs, m: Values, n: Values, k: Values) -> Inputs:
     moved = x["weight_bytes"] * x["products"] * n * k + x["rows"] * (x["value_bytes"] * k + 2 * n)
-    return {"m": m, "n": n, "k": k, "products": x["products"], "bytes": moved, "cast": np.zeros_like(m)}
+    return {"m": m, "n": n, "k": k, "products": x["products"], "bytes": moved}
 
 
 _PRODUCT = (PEAK, WAVE, FILL, TILE, STREAM, LAUNCH, POWER)

@@ -96,7 +96,7 @@ def _product(node: Node, setting: Setting) -> Question | None:
 def _product_inputs(work: Work, setting: Setting) -> Inputs:
     n, k, products = work.sizes["n"], work.sizes["k"], work.sizes["products"]
     m = work.flops / (2.0 * n * k * products)
-    cast = m * (products * k) if _is_cast(work.dtype, setting.device) else np.zeros_like(m)
+    cast = m * (products * k) if _is_cast(work.dtype, setting.device) else np.zeros(1)
     return {"m": m, "n": n, "k": k, "products": products, "bytes": work.memory_bytes, "cast": cast}
 
 
@@ -117,9 +117,10 @@ def _grouped(node: Node, setting: Setting) -> Question:
 def _grouped_inputs(work: Work, setting: Setting) -> Inputs:
     n, k = work.sizes["n"], work.sizes["k"]
     rows = work.flops / (2.0 * n * k)
-    weights = work.memory_bytes - rows * (n + k) * setting.activation.bytes
-    hit = np.clip(weights / (n * k * work.dtype.bytes), 1e-9, work.sizes["experts"])
-    return {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": work.memory_bytes, "cast": np.zeros_like(rows)}
+    weights = work.memory_bytes - rows * ((n + k) * setting.activation.bytes)
+    weights /= n * k * work.dtype.bytes
+    hit = np.clip(weights, 1e-9, work.sizes["experts"])
+    return {"m": rows / hit, "n": n, "k": k, "products": hit, "bytes": work.memory_bytes}
 
 
 def _core(node: Node, _: Setting) -> Question:
