@@ -14,64 +14,23 @@ Assumes what the executor does, and that a stage sends to the next one only, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 
 from dagc.graph.graph import PhaseGraph
-from dagc.timeline.advance import Message
-from dagc.timeline.execute import Executed, Executor
+from dagc.timeline.execute import Executor
 from dagc.timeline.form import phase_lane
-from dagc.timeline.order import Member, Turn, turn_of
+from dagc.timeline.order import Turn, turn_of
 from dagc.timeline.replay import Form, Known, Replay, exactly
 from dagc.timeline.times import Time, moved
+from dagc.timeline.track import Followed, Track
 
 _Key = tuple[object, ...]
 
 _MANY = 1 << 40
 """More micro-batches than there are."""
-
-
-@dataclass(slots=True)
-class _Track:
-    """What a stage did in a period, by micro-batch: a known turn, and how much later than when that was learnt.
-
-    From micro-batch `m` on, all up to `until[m]` go as `m` did, each as much later than the one before as `m` was.
-    `sender` is the track that sent to it, while it runs; `before` is what its lanes were left by.
-    """
-
-    stage: int
-    period: int
-    sender: _Track | None
-    before: tuple[Known, Time] | None
-    known: list[Known] = field(default_factory=list[Known])
-    later: list[Time] = field(default_factory=list[Time])
-    until: list[int] = field(default_factory=list[int])
-
-    @property
-    def last(self) -> tuple[Known, Time] | None:
-        """What the lanes were left by."""
-        return (self.known[-1], self.later[-1]) if self.known else self.before
-
-    def note(self, known: Known, later: Time, until: int) -> None:
-        """What the next micro-batch did."""
-        self.known.append(known)
-        self.later.append(later)
-        self.until.append(until)
-
-    def pace(self, micro_batch: int) -> Time | None:
-        """How much later a micro-batch was than the one before, where both went alike."""
-        if micro_batch == 0 or self.known[micro_batch] is not self.known[micro_batch - 1]:
-            return None
-        return self.later[micro_batch] - self.later[micro_batch - 1]
-
-    def sent(self, micro_batch: int) -> Iterator[tuple[int, Message]]:
-        """The messages of a micro-batch, with their numbers."""
-        by = self.later[micro_batch]
-        for post in self.known[micro_batch].posts:
-            yield post.number, (post.start + by, post.end + by)
 
 
 class Follow:
@@ -82,7 +41,7 @@ class Follow:
         self.executor = executor
         self._graph = graph
         self._replay = Replay(executor, graph)
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._chain: dict[_Key, tuple[Known, Time]] = {}
 
     @cached_property
@@ -107,77 +66,61 @@ class Follow:
             for forms in self._forms
         )
 
-    def period(self, period: int) -> list[list[Executed]]:
-        """What each block of a period did, by micro-batch and then by stage."""
+    def period(self, period: int) -> Followed:
+        """What ran in a period."""
         before, self._tracks = self._tracks, []
-        done: list[list[list[Executed]]] = []
         sender = before[-1] if before else None
         for stage in range(self.executor.stages):
-            track = _Track(stage, period, sender, before[stage].last if before else None)
+            track = Track(stage, period, sender, before[stage].last if before else None)
             self._tracks.append(track)
-            done.append(self._run(track))
+            self._run(track)
             self._set_lanes(track)
             track.sender, sender = None, track
         self._set_mail(sender, range(len(self._graph.micro_batches)))
-        return [[one] for of_stages in zip(*done, strict=True) for turn in of_stages for one in turn]
+        return Followed(self._graph.micro_batches, self._turns, self._tracks)
 
-    def _run(self, track: _Track) -> list[list[Executed]]:
-        """What a stage did with each micro-batch."""
-        done: list[list[Executed]] = []
-        while len(done) < len(self._graph.micro_batches):
-            done.append(self._turn(track, len(done)))
-            done += self._alike(track)
-        return done
+    def _run(self, track: Track) -> None:
+        """What a stage does with each micro-batch."""
+        while len(track) < len(self._graph.micro_batches):
+            track.note(*self._turn(track, len(track)))
+            micro_batch = len(track) - 1
+            pace = track.pace(micro_batch)
+            if pace is not None:
+                track.go_on(self._until(track, micro_batch, pace), pace)
 
-    def _turn(self, track: _Track, micro_batch: int) -> list[Executed]:
-        """One invocation."""
+    def _turn(self, track: Track, micro_batch: int) -> tuple[Known, Time]:
+        """A known turn that an invocation goes as, and how much later it is."""
         form = self._forms[track.stage][self._graph.micro_batches[micro_batch]]
         last, key = track.last, self._key(track, micro_batch, form)
         found = self._chain.get(key) if key else None
-        if last is None or found is None:
-            done, known, by = self._learn(track, micro_batch, form)
-            if last is not None:
-                self._chain[key] = known, by - last[1]
-        else:
-            known, by = found[0], moved(last[1], found[1])
-            done = self._executed(track, micro_batch, known, by)
-        track.note(known, by, micro_batch)
-        return done
+        if last is not None and found is not None:
+            return found[0], moved(last[1], found[1])
+        known, by = self._learn(track, micro_batch, form)
+        if last is not None:
+            self._chain[key] = known, by - last[1]
+        return known, by
 
-    def _key(self, track: _Track, micro_batch: int, form: Form) -> _Key:
+    def _key(self, track: Track, micro_batch: int, form: Form) -> _Key:
         """The state that an invocation finds, as it differs from others; empty where nothing was before."""
         if track.last is None:
             return ()
         known, by = track.last
         if track.sender is None or not form.steps.meets:
             return id(form), id(known)
-        sender = track.sender
-        return id(form), id(known), id(sender.known[micro_batch]), exactly(sender.later[micro_batch], by)
+        sent, later = track.sender.at(micro_batch)
+        return id(form), id(known), id(sent), exactly(later, by)
 
-    def _learn(self, track: _Track, micro_batch: int, form: Form) -> tuple[list[Executed], Known, Time]:
+    def _learn(self, track: Track, micro_batch: int, form: Form) -> tuple[Known, Time]:
         """Run an invocation on the executor, which is given the state that it finds."""
         turn = turn_of(self._graph, track.period, micro_batch, track.stage)
         self._set_lanes(track)
         self._set_mail(track.sender, (micro_batch,))
-        return self._replay.replay(turn, form)
+        _, known, by = self._replay.replay(turn, form)
+        return known, by
 
-    def _alike(self, track: _Track) -> list[list[Executed]]:
-        """The micro-batches that go as the last one did, as much later each as it was than the one before."""
-        first, known, by = len(track.known), track.known[-1], track.later[-1]
-        pace = track.pace(first - 1)
-        if pace is None:
-            return []
-        last = track.until[-1] = self._until(track, pace)
-        done: list[list[Executed]] = []
-        for micro_batch in range(first, last + 1):
-            by = by + pace
-            track.note(known, by, last)
-            done.append(self._executed(track, micro_batch, known, by))
-        return done
-
-    def _until(self, track: _Track, pace: Time) -> int:
-        """The last micro-batch up to which all go on at the pace of the last one."""
-        sizes, micro_batch, sender = self._graph.micro_batches, len(track.known) - 1, track.sender
+    def _until(self, track: Track, micro_batch: int, pace: Time) -> int:
+        """The last micro-batch up to which all go on at the pace of one."""
+        sizes, sender = self._graph.micro_batches, track.sender
         size = sizes[micro_batch]
         last = next((other for other in range(micro_batch, len(sizes)) if sizes[other] != size), len(sizes)) - 1
         if sender is None or not self._forms[track.stage][size].steps.meets:
@@ -185,22 +128,13 @@ class Follow:
         theirs = sender.pace(micro_batch)
         if theirs is None:
             return micro_batch
-        base = track.known[-1].base + track.later[-1]
+        known, by = track.at(micro_batch)
+        base = known.base + by
         falls = theirs - pace
         spare = min((_spare(base - end, falls) for _, (_, end) in sender.sent(micro_batch)), default=_MANY)
-        return min(last, sender.until[micro_batch], micro_batch + spare)
+        return min(last, sender.of(micro_batch).last, micro_batch + spare)
 
-    def _executed(self, track: _Track, micro_batch: int, known: Known, by: Time) -> list[Executed]:
-        """What the blocks of an invocation did that goes as a known one, later."""
-        size = self._graph.micro_batches[micro_batch]
-        done: list[Executed] = []
-        for block, piece in zip(self._turns[track.stage][size], known.pieces, strict=True):
-            like = block.members[0]
-            at = (track.period, micro_batch, size, track.stage, like.position, 0)
-            done.append(piece.again(Member(*at, like.segment, like.program), piece.mail_base, by))
-        return done
-
-    def _set_lanes(self, track: _Track) -> None:
+    def _set_lanes(self, track: Track) -> None:
         """Give the executor the lanes of a stage."""
         if track.last is None:
             return
@@ -209,7 +143,7 @@ class Follow:
         for lane, time in zip(known.form.lanes, known.lanes, strict=True):
             self.executor.lanes[phase_lane(teams, lane)] = moved(time, by)
 
-    def _set_mail(self, sender: _Track | None, micro_batches: Iterable[int]) -> None:
+    def _set_mail(self, sender: Track | None, micro_batches: Iterable[int]) -> None:
         """Give the executor what a stage sent, and nothing else."""
         self.executor.mail = (
             {

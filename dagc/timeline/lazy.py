@@ -16,6 +16,7 @@ import numpy as np
 from dagc.graph.priced import Picoseconds
 from dagc.timeline.execute import Executed
 from dagc.timeline.history import History
+from dagc.timeline.ran import Ran
 from dagc.timeline.slack import Place, least_slack
 from dagc.timeline.timeline import Run
 from dagc.timeline.times import Time
@@ -53,17 +54,17 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
 class Runs(Sequence[Run]):
     """Executed segments as runs, in order."""
 
-    def __init__(self, executed: Sequence[Executed]) -> None:
+    def __init__(self, *periods: Ran) -> None:
         """Of one phase."""
-        self._executed = executed
+        self._periods = periods
 
     @cached_property
     def _runs(self) -> tuple[Run, ...]:
-        return tuple(map(_run, self._executed))
+        return tuple(_run(executed) for period in self._periods for executed in period)
 
     def __len__(self) -> int:
         """Runs."""
-        return len(self._executed)
+        return sum(map(len, self._periods))
 
     @overload
     def __getitem__(self, index: int) -> Run: ...

@@ -30,6 +30,10 @@ class Place(NamedTuple):
         """The same without the rank."""
         return Slot(self.run, self.copy, self.step)
 
+    def before(self, runs: int) -> Place:
+        """The same place so many runs before."""
+        return Place(self.run - runs, self.copy, self.step, self.rank) if runs else self
+
 
 class Leg(NamedTuple):
     """Places from the latest to the earliest, `times` times, each `stride` copies before the one before.
@@ -48,13 +52,21 @@ class Leg(NamedTuple):
         return Place(run if self.run is None else self.run, copy - again * self.stride, step, rank)
 
 
+class Round(NamedTuple):
+    """Legs from the latest to the earliest, `times` times, each `runs` runs before the one before."""
+
+    legs: tuple[Leg, ...]
+    times: int = 1
+    runs: int = 0
+
+
 class CriticalPath(Sequence[PathSlot]):
     """Every node execution of the path, spelt out when asked for."""
 
-    def __init__(self, history: History, legs: tuple[Leg, ...]) -> None:
-        """`legs` from the end of the phase back to its start."""
+    def __init__(self, history: History, rounds: tuple[Round, ...]) -> None:
+        """`rounds` from the end of the phase back to its start."""
         self._history = history
-        self._legs = legs
+        self._rounds = rounds
 
     @cached_property
     def _slots(self) -> tuple[PathSlot, ...]:
@@ -79,8 +91,11 @@ class CriticalPath(Sequence[PathSlot]):
     @property
     def begins(self) -> tuple[PathSlot, ...]:
         """The nodes of the path's earliest step; empty where nothing runs."""
-        leg = self._legs[-1] if self._legs else None
-        return () if leg is None else tuple(self._spell(leg.place(-1, leg.times - 1)))
+        rounds = [one for one in self._rounds if one.legs]
+        if not rounds:
+            return ()
+        legs, times, runs = rounds[-1]
+        return tuple(self._spell(legs[-1].place(-1, legs[-1].times - 1).before((times - 1) * runs)))
 
     def spans(self) -> Iterator[tuple[PathSlot, PathSlot]]:
         """First and last node of each step of the path, from the latest on."""
@@ -92,20 +107,20 @@ class CriticalPath(Sequence[PathSlot]):
         """Time on the path of each (team, rank) on it."""
         spent: dict[tuple[int, int], int] = {}
         crossed: dict[int, dict[tuple[tuple[int, ...], int, int], int]] = {}
-        for leg in self._legs:
+        for leg, times in [(leg, times * leg.times) for legs, times, _ in self._rounds for leg in legs]:
             if id(leg.places) not in crossed:
                 crossed[id(leg.places)] = self._times(leg.places)
-            through = None if leg.run is None else self._history.executed[leg.run].member.program.teams
+            through = None if leg.run is None else self._history.executed.run(leg.run).member.program.teams
             for (teams, team, rank), time in crossed[id(leg.places)].items():
                 key = (through or teams)[team], rank
-                spent[key] = spent.get(key, 0) + leg.times * time
+                spent[key] = spent.get(key, 0) + times * time
         return spent
 
     def _times(self, places: Sequence[Place]) -> dict[tuple[tuple[int, ...], int, int], int]:
         """Time on some places of each rank, by the teams of its program, its team among these, and its number."""
         spent: dict[tuple[tuple[int, ...], int, int], int] = {}
         for run, group in groupby(places, key=lambda place: place.run):
-            executed = self._history.executed[run]
+            executed = self._history.executed.run(run)
             teams, steps = executed.member.program.teams, executed.kept.steps.steps
             for _, copy, number, rank in group:
                 step = steps[number]
@@ -115,15 +130,17 @@ class CriticalPath(Sequence[PathSlot]):
         return spent
 
     def _places(self) -> Iterator[Place]:
-        for leg in self._legs:
-            for again in range(leg.times):
-                yield from (leg.place(number, again) for number in range(len(leg.places)))
+        for legs, times, runs in self._rounds:
+            for earlier in [again * runs for again in range(times)]:
+                for leg in legs:
+                    for again in range(leg.times):
+                        yield from (leg.place(number, again).before(earlier) for number in range(len(leg.places)))
 
     def _spell(self, place: Place) -> list[PathSlot]:
         """The node executions of a place, in the order of time."""
         slot, rank = place.slot, place.rank
         step = self._history.step(slot)
-        row = self._history.executed[slot.run].row(slot.copy)
+        row = self._history.executed.run(slot.run).row(slot.copy)
         start = at(self._history.start(slot), rank)
         cuts = [at(step.offset(which, row), rank) for which in range(len(step.nodes))]
         cuts.append(at(step.row(row), rank))

@@ -19,6 +19,7 @@ from dagc.graph.graph import PhaseGraph
 from dagc.timeline.execute import Executed, Executor, MailKey, Tail
 from dagc.timeline.form import phase_lane
 from dagc.timeline.order import Block, Turn, period_turns
+from dagc.timeline.ran import Listed
 from dagc.timeline.steps import Steps
 from dagc.timeline.times import Time, later, moved
 
@@ -102,9 +103,9 @@ class Replay:
         self._known: dict[_Key, Known] = {}
         self._rests: dict[_Key, _Rest] = {}
 
-    def period(self, period: int) -> list[list[Executed]]:
-        """What each block of a period did."""
-        return [block for turn in period_turns(self._graph, period) for block in self.run(turn)]
+    def period(self, period: int) -> Listed:
+        """What ran in a period."""
+        return Listed([block for turn in period_turns(self._graph, period) for block in self.run(turn)])
 
     def run(self, turn: Turn) -> list[list[Executed]]:
         """What each block of a turn did, by member."""

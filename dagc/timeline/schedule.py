@@ -26,6 +26,7 @@ from dagc.timeline.history import History
 from dagc.timeline.lazy import Runs, Slack
 from dagc.timeline.occupied import occupied
 from dagc.timeline.order import periods_of_first_step, repeats, shares_a_team
+from dagc.timeline.ran import Listed, Ran
 from dagc.timeline.replay import Replay
 from dagc.timeline.shares import phase_shares
 from dagc.timeline.spent import Spent
@@ -65,15 +66,11 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
     tasks, steps = (known or KnownSteps()).of(priced)
     executor = Executor(steps, components(graph, steps), len(graph.teams), len(graph.programs[0]))
     replay = _replay(executor, graph)
-    blocks = _first_step(replay, graph)
-    last = len(blocks)
-    while last and not _has_first_step(blocks[last - 1]):
-        last -= 1
-    history = History(graph, tasks, blocks[:last])
+    first, after = _first_step(replay, graph)
+    history = History(graph, tasks, first)
     path = critical_path(history)
     steady = settle(replay, graph) if repeats(graph) else Steady(history.makespan, (history.executed,))
     times = occupied(graph, tasks)
-    after = [executed for block in blocks[last:] for executed in block]
     return Timeline(
         priced=priced,
         runs=Runs(history.executed),
@@ -83,7 +80,7 @@ def schedule(priced: PricedPhase, known: KnownSteps | None = None) -> Timeline:
         shares=phase_shares(history, path, times, steady),
         slack=Slack(history),
         busy=_by_lane(times),
-        later=Runs([*after, *steady.soonest]),
+        later=Runs(after, *steady.soonest),
         spent=Spent(priced.costs, path, steady.window, steady.interval),
     )
 
@@ -97,16 +94,20 @@ def _replay(executor: Executor, graph: PhaseGraph) -> Replay | Follow:
     return follow if follow.able() else Replay(executor, graph)
 
 
-def _first_step(replay: Replay | Follow, graph: PhaseGraph) -> list[list[Executed]]:
-    """The blocks of the periods that step 0 is in, in order."""
-    kept: list[list[Executed]] = []
+def _first_step(replay: Replay | Follow, graph: PhaseGraph) -> tuple[Ran, Ran]:
+    """What ran until the last of step 0 had, and what ran after it in the periods that step 0 is in."""
+    periods: list[Ran] = []
     for period in range(periods_of_first_step(graph)):
-        kept += replay.period(period)
+        periods.append(replay.period(period))
         replay.executor.finish(period)
-    return kept
+    if len(periods) == 1:
+        return periods[0], Listed(())
+    blocks = [block for period in periods for block in period.blocks]
+    last = max([number for number, block in enumerate(blocks, 1) if _has_first_step(block)], default=0)
+    return Listed(blocks[:last]), Listed(blocks[last:])
 
 
-def _has_first_step(block: list[Executed]) -> bool:
+def _has_first_step(block: Sequence[Executed]) -> bool:
     return any(executed.member.step == 0 for executed in block)
 
 

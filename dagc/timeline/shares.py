@@ -20,6 +20,7 @@ from dagc.timeline.execute import Executed
 from dagc.timeline.history import History
 from dagc.timeline.occupied import memory_bound
 from dagc.timeline.path import CriticalPath
+from dagc.timeline.ran import Ran, Repeated
 from dagc.timeline.steady import Steady
 from dagc.timeline.timeline import Shares
 from dagc.timeline.times import Time, at, moved
@@ -46,6 +47,15 @@ class Busy:
             return 0
         before = other.before(np.concatenate([self.starts, self.ends]))
         return int(before[count:].sum() - before[:count].sum())
+
+    def moved(self, by: int) -> Busy:
+        """The same, later."""
+        return Busy(self.starts + by, self.ends + by) if by else self
+
+    def again(self, times: int, apart: int) -> Busy:
+        """The same so many times, each time so much later."""
+        later = np.arange(times, dtype=np.int64)[:, None] * apart
+        return Busy((self.starts + later).ravel(), (self.ends + later).ravel()) if times > 1 else self
 
     def before(self, times: Picoseconds) -> Picoseconds:
         """Occupied time before each of some times."""
@@ -105,23 +115,31 @@ class _Lanes:
         self._team, self._rank = team, rank
         self._known: dict[tuple[int, int, int, tuple[int, ...]], _Slices] = {}
 
-    def overlap(self, window: Sequence[list[Executed]]) -> int:
+    def overlap(self, window: Sequence[Ran]) -> int:
         """Time of the last period in which both lanes are busy, one of them perhaps with a period before."""
-        *before, last = [[e for e in period if self._team in e.member.program.teams] for period in window]
+        *before, last = [period.repeated(self._team) for period in window]
         computing, talking = self._period(last)
         overlap = computing.overlap(talking)
         begun = min(computing.starts[0], talking.starts[0])
         for period in before:
-            if any(at(moved(e.end, e.later), self._rank) > begun for e in period):
+            if any(self._end(one) > begun for one in period):
                 earlier = self._period(period)
                 overlap += computing.overlap(earlier[1]) + earlier[0].overlap(talking)
         return overlap
 
-    def _period(self, period: list[Executed]) -> _Slices:
-        slices = [self._segment(executed) for executed in period]
-        later = [at(executed.later, self._rank) for executed in period]
-        computing, talking = ([(one[lane], by) for one, by in zip(slices, later, strict=True)] for lane in (0, 1))
+    def _end(self, repeated: Repeated) -> int:
+        ends = [at(moved(executed.end, executed.later), self._rank) for executed in repeated.runs]
+        return max(ends, default=0) + (repeated.times - 1) * at(repeated.apart, self._rank)
+
+    def _period(self, period: list[Repeated]) -> _Slices:
+        computing, talking = zip(*[self._repeated(one) for one in period], strict=True)
         return _joined(computing), _joined(talking)
+
+    def _repeated(self, repeated: Repeated) -> _Slices:
+        slices = [(self._segment(executed), at(executed.later, self._rank)) for executed in repeated.runs]
+        computing, talking = (_joined([one[lane].moved(by) for one, by in slices]) for lane in (0, 1))
+        apart = at(repeated.apart, self._rank)
+        return computing.again(repeated.times, apart), talking.again(repeated.times, apart)
 
     def _segment(self, executed: Executed) -> _Slices:
         """The steps of a segment as its kept times say, copy by copy."""
@@ -156,13 +174,13 @@ class _Lanes:
         return [(time if isinstance(time := starts[i], int) else time.item(rank)) + later for i in chosen]
 
 
-def _joined(slices: Sequence[tuple[Busy, int]]) -> Busy:
-    """Steps of several segments, each as much later as said, in the order of time."""
-    some = [(busy, by) for busy, by in slices if busy.starts.size]
-    if not some:
-        return Busy(_NOTHING, _NOTHING)
-    starts = np.concatenate([busy.starts + by for busy, by in some])
-    ends = np.concatenate([busy.ends + by for busy, by in some])
+def _joined(slices: Sequence[Busy]) -> Busy:
+    """Steps of several segments, in the order of time."""
+    some = [busy for busy in slices if busy.starts.size]
+    if len(some) < 2:
+        return some[0] if some else Busy(_NOTHING, _NOTHING)
+    starts = np.concatenate([busy.starts for busy in some])
+    ends = np.concatenate([busy.ends for busy in some])
     if bool((starts[1:] >= ends[:-1]).all()):
         return Busy(starts, ends)
     taken = np.flatnonzero(ends > starts)

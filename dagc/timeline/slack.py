@@ -45,7 +45,7 @@ def _mirrored(history: History, horizon: int) -> list[Executed]:
     executor = Executor(templates, components(graph, templates), len(graph.teams), len(graph.programs[0]))
     replay = Replay(executor, graph)
     mirrored: list[Executed] = []
-    for block in reversed(history.blocks):
+    for block in reversed(history.executed.blocks):
         members = tuple(executed.member for executed in reversed(block))
         for member in members:
             if member.step == 0:

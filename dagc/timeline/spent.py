@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Bound, NodeCost, Picoseconds
-from dagc.timeline.execute import Executed
 from dagc.timeline.path import CriticalPath
+from dagc.timeline.ran import Ran
 from dagc.timeline.shares import busiest
 from dagc.timeline.timeline import Spending, Stretch
 from dagc.timeline.times import at
@@ -38,7 +38,7 @@ class Spent(Sequence[Stretch]):
         self,
         costs: Sequence[Sequence[NodeCost]],
         path: CriticalPath,
-        window: Sequence[list[Executed]],
+        window: Sequence[Ran],
         interval: int,
     ) -> None:
         """What ran in the last period of `window`, over `interval` picoseconds."""
@@ -76,10 +76,10 @@ class Spent(Sequence[Stretch]):
         return iter(self._stretches)
 
 
-def _slices(costs: Sequence[Sequence[NodeCost]], period: list[Executed], team: int, rank: int) -> _Columns:
+def _slices(costs: Sequence[Sequence[NodeCost]], period: Ran, team: int, rank: int) -> _Columns:
     """All nodes of a rank that take time in a period."""
     rows: list[tuple[int, int, int]] = []
-    for executed in period:
+    for executed in map(period.run, period.of_team(team)):
         teams, bounds = executed.member.program.teams, costs[executed.member.segment.template]
         chosen = [
             (number, which, _kind(bounds[node], step.lane))

@@ -18,9 +18,9 @@ import numpy as np
 
 from dagc.graph.graph import PhaseGraph
 from dagc.timeline.components import constant_shift
-from dagc.timeline.execute import Executed
 from dagc.timeline.follow import Follow
 from dagc.timeline.order import periods_of_first_step
+from dagc.timeline.ran import Ran
 from dagc.timeline.replay import Replay
 from dagc.timeline.times import Time, latest
 
@@ -46,23 +46,23 @@ class Steady:
     """
 
     interval: int
-    window: tuple[list[Executed], ...]
-    soonest: tuple[Executed, ...] = ()
+    window: tuple[Ran, ...]
+    soonest: tuple[Ran, ...] = ()
 
 
 def settle(replay: Replay | Follow, graph: PhaseGraph) -> Steady:
     """Go on from the state after the first step until the interval is known."""
     executor = replay.executor
     states = [executor.pending()]
-    window: list[list[Executed]] = []
-    soonest: list[Executed] = []
+    window: list[Ran] = []
+    soonest: list[Ran] = []
     first = periods_of_first_step(graph)
     for period in range(first, first + MOST_STEPS):
-        done = [one for block in replay.period(period) for one in block]
+        done = replay.period(period)
         executor.finish(period)
         states.append(executor.pending())
         window = [*window[-1:], done]
-        soonest += done if period < first + SHOWN else ()
+        soonest += [done] if period < first + SHOWN else []
         interval = _interval(states)
         if interval is not None and len(window) > 1:
             return Steady(interval, tuple(window), tuple(soonest))

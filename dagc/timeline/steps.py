@@ -88,13 +88,13 @@ class Steps:
     `outs[i]` are the values whose maximum is stream i afterwards, `ends[l]` the value that lane l is left with, `used`
     the lanes that some task runs on. `places[node]` is the (step, number within it) of a node. `reads` are the streams
     that some step waits for, `meets` and `posts` the steps that take a message and that leave one (mirrored, the sends
-    take), `sends` how many of its messages are sends. `groups` are those of all steps, `has_links` whether a step
-    meets another. `behind[i]` are the steps before step i, nearest first, of which each is the one thing that the next
-    waits for. `awaits_inputs` when every step waits, directly or through others, for one of these or for a message:
-    then none starts before the first of them. `passes_nothing` when no stream is passed on as it came. `chained` are
-    the streams that the first step waits for and the last one yields, where each step waits for the one before: on
-    every rank one step runs at a time, in all copies. `own` are the values that streams have afterwards, where each is
-    one value of the stage's own team.
+    take), `sends` how many of its messages are sends, `sent` the steps that send, with what. `groups` are those of all
+    steps, `has_links` whether a step meets another. `behind[i]` are the steps before step i, nearest first, of which
+    each is the one thing that the next waits for. `awaits_inputs` when every step waits, directly or through others,
+    for one of these or for a message: then none starts before the first of them. `passes_nothing` when no stream is
+    passed on as it came. `chained` are the streams that the first step waits for and the last one yields, where each
+    step waits for the one before: on every rank one step runs at a time, in all copies. `own` are the values that
+    streams have afterwards, where each is one value of the stage's own team.
     """
 
     lanes: int
@@ -105,6 +105,7 @@ class Steps:
     used: tuple[int, ...]
     mails: tuple[Mail, ...]
     sends: int
+    sent: tuple[tuple[int, Mail], ...]
     mirrored: bool
     places: tuple[tuple[int, int], ...]
     uniform: bool
@@ -124,12 +125,6 @@ class Steps:
     def inputs(self) -> int:
         """Number of values before the first step."""
         return self.lanes + self.streams
-
-    @property
-    def sent(self) -> tuple[tuple[int, Mail], ...]:
-        """The steps that send a message, with it."""
-        numbers = self.meets if self.mirrored else self.posts
-        return tuple((number, mail) for number in numbers if (mail := self.steps[number].mail) is not None)
 
     def team(self, value: int) -> int:
         """The program-local team of a value; streams live on the stage's own."""
@@ -157,6 +152,7 @@ def _template_steps(tasks: Tasks, groups: dict[int, Group]) -> Steps:
         used=form.lanes,
         mails=form.mails,
         sends=sum(mail.sends for mail in form.mails),
+        sent=tuple([(number, step.mail) for number, step in enumerate(steps) if step.mail and step.mail.sends]),
         mirrored=form.mirrored,
         places=cut.places,
         reads=cut.reads,

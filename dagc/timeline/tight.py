@@ -61,7 +61,7 @@ class Tight:
         return found or self._waited(place, step, step.order[step.data :], start)
 
     def _hold(self, run: int, copy: int) -> None:
-        executed = self._history.executed[run]
+        executed = self._history.executed.run(run)
         self._steps = executed.kept.steps
         self._times, self._later = executed.times(copy)
 
@@ -119,7 +119,7 @@ class Tight:
         if at(begun, first) == start:
             return Place(*send, first)
         last = slowest(done) if source is None else source
-        executed = self._history.executed[place.run]
+        executed = self._history.executed.run(place.run)
         length = at(executed.steps.steps[place.step].row(executed.row(place.copy)), place.rank)
         return Place(*send, last) if at(done, last) == start + length else None
 

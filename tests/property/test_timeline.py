@@ -14,8 +14,10 @@ from dagc.graph.graph import Pairing
 from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import PricedPhase
 from dagc.plan.deployment import Phase
+from dagc.timeline.ran import Listed
 from dagc.timeline.schedule import schedule
 from dagc.timeline.timeline import Run, Timeline
+from dagc.timeline.track import Followed
 from dagc.timeline.verify import verify
 from tests.property import timeline_graphs as make
 from tests.property.timeline_oracle import Expanded, Key, steps_for
@@ -188,8 +190,8 @@ def test_micro_batches_that_a_pipeline_skips_are_as_if_they_had_run(priced: Pric
 
 
 @st.composite
-def unequal_pipelines(draw) -> PricedPhase:
-    """Decode steps of stages that are not equally fast: what an early stage waits for comes ever later, until it does.
+def unequal_pipelines(draw, kind: Phase = Phase.DECODE) -> PricedPhase:
+    """Stages that are not equally fast: what an early stage waits for comes ever later, until it does.
 
     On two ranks that never meet, each may come to wait in another micro-batch.
     """
@@ -197,8 +199,12 @@ def unequal_pipelines(draw) -> PricedPhase:
     times = [draw(st.lists(st.integers(20, 40), min_size=width, max_size=width)) for _ in range(stages)]
     templates = [make.template(make.compute(time if width > 1 else time[0])) for time in times]
     templates += [make.template(make.receive(1, width, Pairing.STAGE)), make.template(make.send(1, width))]
-    programs = [[(stages, 1), (stage, 1), (stages + 1, 1)] for stage in range(stages)]
-    return make.phase(templates, [programs], [0] * draw(st.integers(4, 20)), width, Phase.DECODE, "", 1)
+    loops = kind is Phase.DECODE
+    programs = [
+        [(stages, 1)] * (loops or stage > 0) + [(stage, 1)] + [(stages + 1, 1)] * (loops or stage < stages - 1)
+        for stage in range(stages)
+    ]
+    return make.phase(templates, [programs], [0] * draw(st.integers(4, 20)), width, kind, "", 1)
 
 
 @settings(PROPERTY, max_examples=150)
@@ -213,6 +219,35 @@ def test_a_stage_that_comes_to_wait_does_so_in_the_right_micro_batch(priced: Pri
 @PROPERTY
 @given(phases())
 def test_verifier_and_path(priced: PricedPhase) -> None:
+    assert_verified(priced)
+
+
+@PROPERTY
+@given(phases(is_pipeline=True))
+def test_verifier_and_path_of_pipelines_that_skip_micro_batches(priced: PricedPhase) -> None:
+    assert_verified(priced)
+
+
+@settings(PROPERTY, max_examples=150)
+@given(unequal_pipelines(Phase.PREFILL))
+def test_verifier_and_path_where_stages_come_to_wait(priced: PricedPhase) -> None:
+    assert_verified(priced)
+
+
+@settings(PROPERTY, max_examples=200)
+@given(phases(is_pipeline=True) | unequal_pipelines(Phase.PREFILL) | unequal_pipelines())
+def test_a_path_that_repeats_is_the_one_walked_micro_batch_by_micro_batch(priced: PricedPhase) -> None:
+    short = schedule(priced)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Followed, "repeats", Listed.repeats)
+        walked = schedule(priced)
+    assert list(short.path) == list(walked.path)
+    assert short.shares == walked.shares
+    assert list(short.spent) == list(walked.spent)
+
+
+def assert_verified(priced: PricedPhase) -> None:
+    """The path is one without a gap through starts of the timeline, from 0 to its end."""
     timeline = schedule(priced)
     assert verify(timeline) == ()
     assert timeline.path[0].start == 0
