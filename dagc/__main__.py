@@ -1,6 +1,6 @@
 """`python -m dagc` is the command `dagc`."""
 
-from dagc.cli.main import main
+from dagc.cli.main import run
 
 if __name__ == "__main__":
-    main(prog_name="dagc")
+    run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Generator
@@ -75,8 +74,6 @@ def search(
 def _searched(given: Input, wish: Wish) -> SearchOutcome:
     from dagc import driver
 
-    # Pricing leaves no cycles that only a collector would find, and what a search keeps would be walked for them.
-    gc.disable()
     with _told() as tell:
         return driver.search(given.source, given.blocks, given.directory, wish, tell)
 

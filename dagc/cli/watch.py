@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ def watch(
         raise click.UsageError("name a file: only a file can be watched")
     from dagc.watch.board import Board
 
+    gc.enable()  # unlike other commands, it lives for hours
     board = Board()
     server = _serving(board, str(plan), port)
     address = f"http://127.0.0.1:{server.server_address[1]}/"

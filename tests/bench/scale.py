@@ -1,10 +1,11 @@
 """How long a schedule takes as plans grow, against a C loop over the same graph rank by rank.
 
 Prints tables: `python -m tests.bench.scale [CASE ... | minute]`. Every measurement is a process of its own, so its peak
-memory is its own. `grouped` is dagc from lowered templates to the critical path; `expanded` makes the columns and walks
-them with numpy; `C` walks the same columns in topological order, compiled here, with making them not counted. Replicas
-of a class are expanded once and their time is counted for each: no more than one replica is in memory. networkx and
-rustworkx run where they end in about a minute; what is not installed or did not end is left out with a note.
+memory is its own. `grouped` is dagc from lowered templates, which it prices, to the critical path; `expanded` makes the
+columns and walks them with numpy; `C` walks the same columns in topological order, compiled here, with making and
+pricing them not counted. Replicas of a class are expanded once and their time is counted for each: no more than one
+replica is in memory. networkx and rustworkx run where they end in about a minute; what is not installed or did not end
+is left out with a note.
 """
 
 from __future__ import annotations
@@ -128,10 +129,10 @@ def _line(kind: str, result: Found | str, size: Found, base: Found | None, speed
     moved = _ROW_TRAFFIC * size["rows"] + _EDGE_TRAFFIC * size["edges"]
     slow = f"  {seconds / MINUTE:.1f} x a minute" if kind == "networkx" and seconds > MINUTE else ""
     share = f"{moved / seconds / speed:8.1%} of memory bandwidth" if kind in ("c", "expanded") else ""
+    part = f"  {result['pricing'] * 1e3:.2f} ms of it pricing" if "pricing" in result else ""
     peak = f"{result['peak'] / 1e6:7.0f} MB"
-    return (
-        f"    {kind:10} {seconds * 1e3:11.2f} ms {peak} {size['slots'] / seconds:16,.0f} slots/s {ratio} {share}{slow}"
-    )
+    rate = f"{size['slots'] / seconds:16,.0f} slots/s"
+    return f"    {kind:10} {seconds * 1e3:11.2f} ms {peak} {rate} {ratio} {share}{slow}{part}"
 
 
 def machine() -> str:

@@ -19,7 +19,7 @@ from tests.harness.places import ROOT
 
 ELLIPSIS = "…"
 EXIT = re.compile(r"\s+# exit (?P<status>\d+)\s*$")
-RUN_DAGC = "from dagc.cli.main import main; main(prog_name='dagc')"
+RUN_DAGC = "from dagc.cli.main import run; run()"
 
 
 @dataclass(frozen=True, slots=True)

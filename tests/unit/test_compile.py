@@ -5,6 +5,7 @@ The sizes of the report plans are arithmetic: a nesting multiplies, a fold takes
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 import dagc.export
 from dagc.cli.main import main
+from dagc.export.rank_classes import rank_classes
 from tests.harness.places import EXAMPLES
 from tests.harness.shell import Outcome, run_dagc
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
@@ -186,3 +188,26 @@ def test_denied_advice_sets_the_exit_status_and_everything_is_written(tmp_path: 
     assert CliRunner().invoke(main, ["compile", *arguments, "--deny", "tp-across-nodes"]).exit_code == 1
     summary = json.loads((tmp_path / "expression" / "main" / "summary.json").read_text(encoding="utf-8"))
     assert [(d["code"], d["severity"]) for d in summary["diagnostics"]] == [("W105", "error")]
+
+
+def test_a_command_leaves_little_to_a_collector(tmp_path: Path) -> None:
+    """The program runs without one. What modules and classes leave is there for any plan; runs and nodes are far more.
+
+    A decode step of 16 micro-batches on 4 stages alone runs 128 segments or more, of some twenty nodes each.
+    """
+    plan = tmp_path / "plan.moe"
+    plan.write_text(
+        "model deepseek-v3\ncluster h100-sxm\nworkload { batch 256 prompt 512 output 128 }\n"
+        "strategy a = pp 4 [micro 16] < ep 4 ; tp 2 >\n",
+        encoding="utf-8",
+    )
+    arguments = ["compile", str(plan), "-o", str(tmp_path)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    gc.collect()
+    gc.disable()
+    try:
+        assert CliRunner().invoke(main, arguments).exit_code == 0
+        rank_classes.cache_clear()
+        assert gc.collect() < 20 * 128 / 4
+    finally:
+        gc.enable()
