@@ -91,7 +91,7 @@ class _Walk:
         entrance = self._entrance(place)
         later, first = self._passed.get(entrance, (place.run, 0))
         self._passed[entrance] = place.run, len(self._legs)
-        again = self._history.executed.repeats(place.run, later)
+        again = self._history.executed.more_rounds(place.run, later)
         if not again:
             return None
         self._end_round(first)

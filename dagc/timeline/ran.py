@@ -57,7 +57,7 @@ class Ran(Sequence[Executed]):
         """When the last run of step 0 is done, and the number of the first that is done then; None without runs."""
 
     @abstractmethod
-    def repeats(self, earlier: int, later: int) -> int:
+    def more_rounds(self, earlier: int, later: int) -> int:
         """How often more a critical path goes as it went back from one run to an earlier one, entered alike."""
 
     @overload
@@ -125,7 +125,7 @@ class Listed(Ran):
         latest, number = max(ends)
         return latest, -number
 
-    def repeats(self, earlier: int, later: int) -> int:
+    def more_rounds(self, earlier: int, later: int) -> int:
         """What is listed is looked at run by run."""
         return 0
 

@@ -157,7 +157,7 @@ class Followed(Ran):
         done = max(ends)
         return done, min([self._first_done(stage, done) for stage in stages if ends[stage] == done])
 
-    def repeats(self, earlier: int, later: int) -> int:
+    def more_rounds(self, earlier: int, later: int) -> int:
         """As often as the series goes on, if the way led through one micro-batch of it.
 
         A way back that has left a stage does not return to it, so it led along the lanes of the stage. Messages that

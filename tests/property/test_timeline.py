@@ -239,7 +239,7 @@ def test_verifier_and_path_where_stages_come_to_wait(priced: PricedPhase) -> Non
 def test_a_path_that_repeats_is_the_one_walked_micro_batch_by_micro_batch(priced: PricedPhase) -> None:
     short = schedule(priced)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Followed, "repeats", Listed.repeats)
+        patch.setattr(Followed, "more_rounds", Listed.more_rounds)
         walked = schedule(priced)
     assert list(short.path) == list(walked.path)
     assert short.shares == walked.shares
