@@ -234,7 +234,11 @@ def _exchange(
 
 def _group_bytes(load: Load, groups: Groups) -> ByGroup:
     """Bytes of the member with most, shape (groups,) or (copies, groups); one column where all ranks have the same."""
-    return load if load.shape[-1] == 1 else load[..., groups.members].max(axis=-1)
+    if load.shape[-1] == 1:
+        return load
+    if groups.members.size == groups.size == load.shape[-1]:
+        return load.max(axis=-1, keepdims=True)
+    return load[..., groups.members].max(axis=-1)
 
 
 def _group_mean(load: Load, groups: Groups) -> ByGroup:
