@@ -8,7 +8,7 @@ from math import isinf
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.priced import PICOSECONDS, Bound, NodeCost, Picoseconds
+from dagc.graph.priced import PICOSECONDS, Bound, NodeCost, Picoseconds, are_alike
 from dagc.units import format_rate
 
 FREE = NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, partial(str, 0), "no work of its own")
@@ -28,16 +28,11 @@ def whole_picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:
 
 def narrowed(whole: Picoseconds) -> Picoseconds:
     """The same by copy and rank, of width 1 where all ranks have the same, and without copies where these have."""
-    if whole.shape[0] > 1 and _are_alike(whole, whole[:1]):
+    if whole.shape[0] > 1 and are_alike(whole, whole[:1]):
         whole = whole[:1]
-    if whole.shape[1] > 1 and _are_alike(whole, whole[:, :1]):
+    if whole.shape[1] > 1 and are_alike(whole, whole[:, :1]):
         whole = whole[:, :1]
     return whole[0] if whole.shape[0] == 1 else whole
-
-
-def _are_alike(whole: Picoseconds, first: Picoseconds) -> bool:
-    """Whether all are as the first; where they are not, often the last is not."""
-    return whole.item(-1) == first.item(-1) and bool((whole == first).all())
 
 
 @lru_cache(maxsize=256)

@@ -56,7 +56,10 @@ TRAFFIC = Parameter("traffic", 1.5, 0.2, 12.0, "traffic of activation, permutati
 
 
 def product_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
-    """Inputs: m rows of each product, n, k, products, bytes of all; cast in elements where the formula casts."""
+    """Inputs: m rows of each product, n, k, products, bytes of all; cast in elements where the formula casts.
+
+    m has the shape that all of them broadcast to.
+    """
     memory = machine.bytes_per_second * c["memory"]
     return Terms(
         launch=c["launch"],

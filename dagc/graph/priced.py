@@ -22,6 +22,11 @@ PICOSECONDS = 1_000_000_000_000
 """Picoseconds in a second."""
 
 
+def are_alike(durations: Picoseconds, some: Picoseconds) -> bool:
+    """Whether durations are all like some, which broadcast to them. Where not, often the last already differs."""
+    return durations.item(-1) == some.item(-1) and bool((durations == some).all())
+
+
 class Bound(StrEnum):
     """What a node's duration is limited by."""
 

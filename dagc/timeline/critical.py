@@ -55,11 +55,12 @@ class _Walk:
         if run not in self._block:
             self._block, self._seen = self._history.executed.peers(run), {}
             self._close()
-            far = self._around(place)
+            entrance = id(self._history.executed.run(run).kept), place.copy, place.step, place.rank
+            far = self._around(place, entrance)
             if far is not None:
                 self._block = range(0)
                 return far
-            known = self._enter(place)
+            known = self._enter(entrance)
             if known:
                 self._legs += [Leg(leg.places, leg.times, leg.stride, run) for leg in known]
                 return self._tight.through(self._legs[-1].place(-1, known[-1].times - 1))[1]
@@ -86,9 +87,8 @@ class _Walk:
         self._end_round(len(self._legs))
         return tuple(self._rounds)
 
-    def _around(self, place: Place) -> Place | None:
+    def _around(self, place: Place, entrance: _Entrance) -> Place | None:
         """The far end of a way from run to run that repeats; None where it is not known to."""
-        entrance = self._entrance(place)
         later, first = self._passed.get(entrance, (place.run, 0))
         self._passed[entrance] = place.run, len(self._legs)
         again = self._history.executed.more_rounds(place.run, later)
@@ -101,18 +101,15 @@ class _Walk:
 
     def _end_round(self, legs: int) -> None:
         """The first legs occur once, in this order."""
-        self._rounds.append(Round(tuple(self._legs[:legs])))
-        del self._legs[:legs]
+        if legs:
+            self._rounds.append(Round(tuple(self._legs[:legs])))
+            del self._legs[:legs]
 
-    def _entrance(self, place: Place) -> _Entrance:
-        return id(self._history.executed.run(place.run).kept), place.copy, place.step, place.rank
-
-    def _enter(self, place: Place) -> tuple[Leg, ...]:
-        """The known way through the run of a place; where there is none, it is noted from here on."""
+    def _enter(self, entrance: _Entrance) -> tuple[Leg, ...]:
+        """The known way through a run; where there is none, it is noted from here on."""
         self._entered = None
         if len(self._block) > 1:
             return ()
-        entrance = self._entrance(place)
         known = self._crossed.get(entrance, ())
         if not known:
             self._entered = entrance, len(self._legs)

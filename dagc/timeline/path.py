@@ -91,10 +91,9 @@ class CriticalPath(Sequence[PathSlot]):
     @property
     def begins(self) -> tuple[PathSlot, ...]:
         """The nodes of the path's earliest step; empty where nothing runs."""
-        rounds = [one for one in self._rounds if one.legs]
-        if not rounds:
+        if not self._rounds:
             return ()
-        legs, times, runs = rounds[-1]
+        legs, times, runs = self._rounds[-1]
         return tuple(self._spell(legs[-1].place(-1, legs[-1].times - 1).before((times - 1) * runs)))
 
     def spans(self) -> Iterator[tuple[PathSlot, PathSlot]]:

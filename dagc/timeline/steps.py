@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagc.graph.priced import Picoseconds
+from dagc.graph.priced import Picoseconds, are_alike
 from dagc.plan.layout import Ranks
 from dagc.timeline.cut import Piece, cut_of
 from dagc.timeline.form import Mail
@@ -204,18 +204,10 @@ def _table(duration: Picoseconds) -> _Table:
     """A duration with one column where ranks are alike, and a number where copies are as well."""
     if duration.size == 1:
         return int(duration.item())
-    if duration.ndim == 1:
-        return int(duration[0]) if _is_even(duration) else duration
-    table = duration[:, :1] if _is_even(duration) else duration
-    if table.shape[0] > 1:
-        return table
-    return table[0] if table.size > 1 else int(table.item())
-
-
-def _is_even(duration: Picoseconds) -> bool:
-    """Whether all ranks take as long; often the last differs from the first."""
-    last = duration.shape[-1] - 1
-    return duration.item(0) == duration.item(last) and bool((duration == duration[..., :1]).all())
+    table = duration[..., :1] if are_alike(duration, duration[..., :1]) else duration
+    if table.size == 1:
+        return int(table.item())
+    return table[0] if table.ndim > 1 and table.shape[0] == 1 else table
 
 
 def _rows(table: _Table) -> tuple[Time, ...]:

@@ -128,10 +128,7 @@ class Followed(Ran):
     def of_invocation(self, invocation: Invocation) -> range:
         """The runs of an invocation, in order; empty where it ran in another period."""
         step, micro_batch, stage = invocation
-        if step != self._tracks[stage].period:
-            return range(0)
-        base, offsets = self._bases[micro_batch], self._offsets[self._sizes[micro_batch]]
-        return range(base + offsets[stage], base + offsets[stage + 1])
+        return self._runs(micro_batch, stage) if step == self._tracks[stage].period else range(0)
 
     def of_team(self, team: int) -> Sequence[int]:
         """The runs that a team takes part in, in order."""
@@ -142,7 +139,7 @@ class Followed(Ran):
         if team not in self._stages:
             return []
         track = self._tracks[self._stages[team]]
-        firsts = [(one, self.of_invocation((track.period, one.first, track.stage))) for one in track.series]
+        firsts = [(one, self._runs(one.first, track.stage)) for one in track.series]
         return [Repeated(self[runs.start : runs.stop], 1 + one.last - one.first, one.pace) for one, runs in firsts]
 
     @property
@@ -153,7 +150,8 @@ class Followed(Ran):
     def last_done(self) -> tuple[int, int] | None:
         """When the last run is done, and the number of the first that is done then."""
         stages = range(len(self._tracks))
-        ends = [max([self.run(number).last_end for number in self._last_of(stage)]) for stage in stages]
+        last = [self._runs(len(self._sizes) - 1, stage) for stage in stages]
+        ends = [max([self.run(number).last_end for number in runs]) for runs in last]
         done = max(ends)
         return done, min([self._first_done(stage, done) for stage in stages if ends[stage] == done])
 
@@ -167,15 +165,16 @@ class Followed(Ran):
         first = self._tracks[place[0]].of(last).first
         return max(0, micro_batch - first) if place == left and last - micro_batch == 1 else 0
 
-    def _last_of(self, stage: int) -> range:
-        track = self._tracks[stage]
-        return self.of_invocation((track.period, len(self._sizes) - 1, stage))
+    def _runs(self, micro_batch: int, stage: int) -> range:
+        """The runs of a stage and micro-batch."""
+        base, offsets = self._bases[micro_batch], self._offsets[self._sizes[micro_batch]]
+        return range(base + offsets[stage], base + offsets[stage + 1])
 
     def _first_done(self, stage: int, time: int) -> int:
         """The first run of a stage that is done when its last one is: it may be followed by some that take no time."""
-        first = self._last_of(stage).stop - 1
+        first = len(self)
         for micro_batch in reversed(range(len(self._sizes))):
-            runs = self.of_invocation((self._tracks[stage].period, micro_batch, stage))
+            runs = self._runs(micro_batch, stage)
             done = next((number for number in runs if self.run(number).last_end == time), None)
             if done is None:
                 break
@@ -207,7 +206,6 @@ class Followed(Ran):
         """The runs of a stage, in order."""
         found = self._numbers.get(stage)
         if found is None:
-            period, micro_batches = self._tracks[stage].period, range(len(self._sizes))
-            of_each = [self.of_invocation((period, micro_batch, stage)) for micro_batch in micro_batches]
+            of_each = [self._runs(micro_batch, stage) for micro_batch in range(len(self._sizes))]
             found = self._numbers[stage] = list(chain.from_iterable(of_each))
         return found
