@@ -6,7 +6,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from dagc.check.advice import (
     axis_of_one,
@@ -97,6 +97,9 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import Annotated
 
+Rule = Callable[[Plan], Iterator[Diagnostic]]
+"""Takes a plan to what is wrong or unwise about it."""
+
 TEXT_RULES: tuple[Callable[[Annotated], Iterator[Diagnostic]], ...] = (
     axis_in_wrong_scope.check,
     axis_inside_itself.check,
@@ -119,7 +122,7 @@ TEXT_RULES: tuple[Callable[[Annotated], Iterator[Diagnostic]], ...] = (
 )
 """Rules over the text of a strategy."""
 
-DEGREE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+DEGREE_RULES: tuple[Rule, ...] = (
     stages_exceed_layers.check,
     layers_option_count.check,
     layers_option_sum.check,
@@ -140,7 +143,7 @@ DEGREE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
 )
 """Rules over a strategy with a meaning and the facts beside it. A rule is silent where what it needs is not stated."""
 
-ENGINE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+ENGINE_RULES: tuple[Rule, ...] = (
     not_expressible.check,
     option_lacking.check,
     vllm_slots_uneven.check,
@@ -156,13 +159,13 @@ ENGINE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
 )
 """What the named engine refuses; all are silent without one. They wait for degrees that are right in any engine."""
 
-GPU_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+GPU_RULES: tuple[Rule, ...] = (
     cluster_too_small.check,
     slow_rank_outside.check,
 )
 """Rules over the GPUs that a plan takes. They wait for right degrees: a wrong one makes the size wrong too."""
 
-ADVICE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+ADVICE_RULES: tuple[Rule, ...] = (
     layers_uneven.check,
     experts_uneven.check,
     batch_uneven.check,
@@ -191,7 +194,7 @@ ADVICE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
 )
 """What is unwise about a plan of right degrees; none of these keeps it from being priced."""
 
-HOUSE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
+HOUSE_RULES: tuple[Rule, ...] = (
     one_expert_a_gpu.check,
     ep_sets_gpu_count.check,
     tp_inside_ep.check,
@@ -200,6 +203,10 @@ HOUSE_RULES: tuple[Callable[[Plan], Iterator[Diagnostic]], ...] = (
     degree_not_power_of_two.check,
 )
 """Rules that a plan asks for; what they find is silent otherwise."""
+
+
+REFUSING = (*DEGREE_RULES, *ENGINE_RULES, *GPU_RULES)
+"""Rules that can keep a plan from being priced."""
 
 
 def check_hierarchy(annotated: Annotated) -> tuple[Diagnostic, ...]:
@@ -217,9 +224,8 @@ def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:
     )
 
 
-def refusal(plan: Plan) -> Diagnostic | None:
-    """The first that `check_plan` finds of what keeps a plan from being priced; advice is not asked for."""
-    rules = (*DEGREE_RULES, *ENGINE_RULES, *GPU_RULES)
+def refusal(plan: Plan, rules: Sequence[Rule] = REFUSING) -> Diagnostic | None:
+    """The first diagnostic of rules that keeps a plan from being priced; those of advice never do."""
     return next((diagnostic for rule in rules for diagnostic in rule(plan) if diagnostic.stops), None)
 
 

@@ -1,29 +1,34 @@
-"""Progress of long work: what is being done, on a terminal only, and only after two seconds."""
+"""Progress of long work, on standard error: a line that changes on a terminal, elsewhere a new line every 30 s.
+
+On a terminal nothing is shown before two seconds have passed.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import click
 
 PATIENCE_SECONDS = 2.0
+"""Time before the first line on a terminal."""
+
+INTERVAL_SECONDS = 30.0
+"""Time between two lines elsewhere."""
 
 
 @contextmanager
 def progress() -> Generator[Callable[[str], None]]:
-    """A function that takes the name of the step that begins; on exit the line is wiped."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    line = _Line()
-    line.timer.start()
+    """A function that takes the name of the step that begins; on exit a terminal's line is wiped."""
+    report = _Line() if sys.stderr.isatty() else _Log()
+    report.start()
     try:
-        yield line.say
+        yield report.say
     finally:
-        line.end()
+        report.end()
 
 
 class _Line:
@@ -34,6 +39,9 @@ class _Line:
         self.is_shown = False
         self.timer = threading.Timer(PATIENCE_SECONDS, self._show)
         self.timer.daemon = True
+
+    def start(self) -> None:
+        self.timer.start()
 
     def say(self, step: str) -> None:
         self.step = step
@@ -51,3 +59,27 @@ class _Line:
 
     def _draw(self) -> None:
         click.echo(f"\r\x1b[K… {self.step}", err=True, nl=False)
+
+
+class _Log:
+    """Lines of a file or a pipe. A thread writes them, because the work may wait for others all the while."""
+
+    def __init__(self) -> None:
+        self.step = ""
+        self.begun = time.monotonic()
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self._write, daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def say(self, step: str) -> None:
+        self.step = step
+
+    def end(self) -> None:
+        self.is_over.set()
+        self.thread.join()
+
+    def _write(self) -> None:
+        while not self.is_over.wait(INTERVAL_SECONDS):
+            click.echo(f"{time.monotonic() - self.begun:.0f} s: {self.step}", err=True)

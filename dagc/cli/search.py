@@ -63,10 +63,11 @@ def search(
     from dagc.driver.searching import Wish
 
     number = workers or (1 if dask else os.cpu_count() or 1)
-    wish = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive)
+    directory = output / directory_name(given.title) / "search"
+    wish = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory)
     outcome = _searched(given, wish)
     _print(outcome, style)
-    failures = _write(output / directory_name(given.title) / "search", outcome, is_told=style == "text")
+    failures = _write(directory, outcome, is_told=style == "text")
     print_text(tuple(one for one in (*outcome.diagnostics, *failures) if one.is_error))
     raise SystemExit(_status(outcome, failures))
 

@@ -13,18 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from dagc.check.engines import not_expressible
+from dagc.check.static import DEGREE_RULES, refusal
 from dagc.cost.holding import Holding
 from dagc.cost.weights import weight_bytes
 from dagc.driver.parts import Parts, Work, parts_of
 from dagc.driver.pricing import Pricer, Refused, weighed
+from dagc.engines.counting import settings_of_sizes
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.figures import FIGURES
 from dagc.search.bounds import PHASES, Asked, Cut
-from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
+from dagc.search.candidate import Candidate, ServicePlan, smallest_with
 from dagc.search.content import content_key
+from dagc.search.families import Refusals
 from dagc.search.spelling import spell
 from dagc.search.verdict import Judged, Verdict, miss_of
 
@@ -97,10 +101,32 @@ class Judge:
         begun = replace(plan.deployment, services=(replace(service, first_rank=cut.begin),))
         return replace(plan, deployment=begun)
 
-    def refusal(self, strategy: str) -> str | None:
+    @property
+    def refusals(self) -> Refusals:
+        """What refuses strategies before they are priced."""
+        return Refusals(self.degree_refusal, self.engine_refusal if self.pricer.facts.engine else None)
+
+    def refusal(self, strategy: str, batch: int | None = None) -> str | None:
         """The code of the rule that refuses a strategy before it is priced."""
-        plan = self.pricer.plan(strategy)
+        plan = self.pricer.plan(strategy, batch)
         return plan.problem.code.code if isinstance(plan, Refused) else None
+
+    def engine_refusal(self, service: ServicePlan, batch: int) -> str | None:
+        """The code of the rule that refuses one replica of a service under the engine.
+
+        Most services are cut as the engine cannot: their sizes alone tell that, in a hundredth of the time of a text.
+        """
+        profile, shape = self.pricer.facts.engine, service.shape
+        sizes = shape.sizes(is_dense=self.pricer.facts.model.is_dense)
+        if profile and (sizes is None or isinstance(settings_of_sizes(profile, sizes), str)):
+            return not_expressible.CODE.code
+        return self.refusal(spell(smallest_with(service, batch)), batch)
+
+    def degree_refusal(self, strategy: str, batch: int | None = None) -> str | None:
+        """The code of the rule on degrees that refuses a strategy; rules of an engine are not asked."""
+        plan = self.pricer.unchecked(strategy, batch)
+        problem = plan.problem if isinstance(plan, Refused) else refusal(plan, DEGREE_RULES)
+        return problem.code.code if problem else None
 
     def weight_share(self, candidate: Candidate) -> float:
         """The share of its device that weights and reserve take on the fullest GPU.
@@ -122,9 +148,7 @@ class Judge:
         is_first = service.phase is Phase.PREFILL
         if is_first and self.pricer.facts.workload.concurrency is not None:
             return 0.0
-        beside = ServicePlan(Shape(1, 1, Attention(), Experts()), phase=Phase.DECODE if is_first else Phase.PREFILL)
-        pair = (service, beside) if is_first else (beside, service)
-        plan = self.pricer.unchecked(spell(Candidate(pair, batch)), batch)
+        plan = self.pricer.unchecked(spell(smallest_with(service, batch)), batch)
         if isinstance(plan, Refused):
             return 0.0
         memory = weighed(plan)[1] or ()

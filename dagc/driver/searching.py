@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.order import in_order
 from dagc.driver.computing import Computing
 from dagc.driver.fitting import PACKAGE_ABSENT
-from dagc.driver.front import stated, stops
+from dagc.driver.front import overrides_of, stated, stops
 from dagc.driver.judging import Judge, judge_of
 from dagc.driver.outcome import Blocks
 from dagc.driver.parts import Work
@@ -29,13 +28,13 @@ from dagc.search.candidate import Attention
 from dagc.search.content import content_key
 from dagc.search.executors import Awaited, Workers, workers
 from dagc.search.found import Entry, Found
+from dagc.search.plan_text import Origin, plan_text
 from dagc.search.record import Record, begin
 from dagc.search.run import MOST_PAIRS, Labour, Named, Problem, Search, Tell, TooMany
 from dagc.search.space import Space
 from dagc.search.verdict import Verdict
 from dagc.search.well_known import well_known
 from dagc.source import Source
-from dagc.syntax.tree import PlanFile
 
 UNDETERMINED = Code("X503", "search-undetermined")
 NO_CLUSTER = Code("X504", "no-dask-cluster")
@@ -50,7 +49,10 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the command line asks of a search; None is the plan's own, or no limit."""
+    """What the command line asks of a search; None is the plan's own, or no limit.
+
+    `directory` is where the recommended plan is written: paths in it start there.
+    """
 
     gpus: int | None = None
     batches: tuple[int, ...] = ()
@@ -60,6 +62,7 @@ class Wish:
     dask: str | None = None
     resume: Path | None = None
     is_exhaustive: bool = False
+    directory: Path = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +88,46 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
     record = begin(wish.resume, content_key(facts, version("moe-dagc"))) if wish.resume else Record()
     if isinstance(record, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), record))
+    judge = judge_of(facts)
+    given = _entries(judge, space, [(one.name, one_line(one.body.outer.text)) for one in file.strategies])
+    node = facts.cluster.gpus_per_node
+    famous = _entries(judge, space, well_known(space.gpus, node, has_experts=space.experts > 0))
     with _staffed(wish) as staff:
         if isinstance(staff, Diagnostic):
             return SearchOutcome(None, None, (*in_order(found), staff))
         try:
-            outcome, was_interrupted = _run(facts, space, wish, _Staff(judge_of(facts), staff, record), tell)
+            known = [entry for _, entry in (*given, *famous)]
+            outcome, was_interrupted = _run(facts, space, wish, _Staff(judge, staff, record), known, tell)
         except TooMany as problem:
             return SearchOutcome(None, None, (*in_order(found), _too_many(problem.number)))
-    judge = judge_of(facts)
-    given = [(one.name, _entry(judge, one_line(one.body.outer.text), facts)) for one in file.strategies]
-    node = facts.cluster.gpus_per_node
-    famous = well_known(space.gpus, node, has_experts=space.experts > 0)
-    result = assemble(facts, space, outcome, given, [(name, _entry(judge, text, facts)) for name, text in famous])
-    plan = plan_text(file, blocks, outcome.best, facts) if outcome.best else None
+    result = assemble(facts, space, outcome, given, famous)
+    origin = Origin(file.blocks, overrides_of(blocks, [])[0], directory, wish.directory)
+    plan = plan_text(origin, outcome.best, facts.workload.batch) if outcome.best else None
     return SearchOutcome(result, plan, in_order(found), was_interrupted)
 
 
-def _run(facts: Facts, space: Space, wish: Wish, staff: _Staff, tell: Tell) -> tuple[Found, bool]:
-    """What was found, and whether someone stopped it before the end."""
+def _run(
+    facts: Facts, space: Space, wish: Wish, staff: _Staff, known: Sequence[Entry], tell: Tell
+) -> tuple[Found, bool]:
+    """The result of the search, and whether it was interrupted. `known` are strategies that are priced already."""
     judge, computing = staff.judge, Computing(facts, staff.parts)
-    means = judge.refusal, judge.weight_share, judge.service_share, computing.begin
+    means = judge.refusals, judge.weight_share, judge.service_share, computing.begin
     problem = Problem(facts, space, *means, wish.is_exhaustive)
     running = Search(problem, Labour(staff.price, staff.least), wish.most, tell)
+    running.admit(known)
     try:
         return running.run(), False
     except KeyboardInterrupt:
         return running.found, True
 
 
-def _entry(judge: Judge, strategy: str, facts: Facts) -> Entry:
-    batch = facts.workload.batch
-    return Entry(strategy, batch, judge.verdict(strategy, batch))
+def _entries(judge: Judge, space: Space, named: Iterable[tuple[str, str]]) -> list[tuple[str, Entry]]:
+    """Strategies by name, each priced under every batch of the search."""
+    return [
+        (name, Entry(strategy, batch, judge.verdict(strategy, batch)))
+        for name, strategy in named
+        for batch in space.batches
+    ]
 
 
 def _space(facts: Facts, wish: Wish) -> Space | Diagnostic:
@@ -225,20 +237,3 @@ class _Staff:
 
 def _pieces(items: Sequence[One]) -> list[Sequence[One]]:
     return [items[start : start + PIECE] for start in range(0, len(items), PIECE)]
-
-
-# The recommended plan
-
-
-def plan_text(file: PlanFile, blocks: Blocks, best: Entry, facts: Facts) -> str:
-    """A plan that states what was searched under, and the best strategy alone."""
-    written = {block.keyword: block.span.text for block in file.blocks if block.keyword != "claims"}
-    written |= {keyword: f"{keyword} {source.text}" for keyword, source in blocks}
-    if best.batch != facts.workload.batch:
-        written["workload"] = _with_batch(written.get("workload", "workload { }"), best.batch)
-    return "\n".join([*written.values(), "", f"strategy best = {best.strategy}", ""])
-
-
-def _with_batch(workload: str, batch: int) -> str:
-    changed, number = re.subn(r"\b(batch|concurrency)\s+[\d_]+", rf"\1 {batch}", workload)
-    return changed if number else workload.replace("{", f"{{ batch {batch} ", 1)

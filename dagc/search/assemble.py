@@ -12,6 +12,7 @@ from dagc.plan.plan import Facts
 from dagc.report import search_result as out
 from dagc.report.assessment import written
 from dagc.report.quantity import figure_text
+from dagc.report.search_text import miss_text
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -93,7 +94,8 @@ def _reason(facts: Facts, found: Found) -> str:
     so_far = "" if found.is_complete else " of what was decided"
     if found.best:
         met = "that meet every requirement" if facts.requirements else "that fit"
-        return f"of the plans {met}{so_far} it makes an output token with the fewest GPU-seconds"
+        of_what = f", {so_far.strip()}," if so_far else ""
+        return f"of the plans {met}{of_what} it makes an output token with the fewest GPU-seconds"
     if found.nearest is None and not found.is_complete:
         return "it was stopped before any plan that fits was priced"
     if found.nearest is None:
@@ -103,8 +105,8 @@ def _reason(facts: Facts, found: Found) -> str:
         )
     worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
-        f"no plan{so_far} meets every requirement: the nearest has {worst.shown} and misses "
-        f"`{worst.name} {worst.required}` by {format_share(worst.miss or 0.0)}"
+        f"no plan{so_far} meets every requirement; the nearest misses `{worst.name} {worst.required}`: "
+        f"{miss_text(worst)}"
     )
 
 
@@ -126,6 +128,7 @@ def _placed(facts: Facts, most: int, name: str, entry: Entry, front: Sequence[En
     return out.PlacedPlan(
         name=name,
         strategy=entry.strategy,
+        batch=entry.batch,
         status=status,
         reason=reason,
         figures=dict(verdict.figures),
@@ -136,20 +139,27 @@ def _placed(facts: Facts, most: int, name: str, entry: Entry, front: Sequence[En
 
 def _without_figures(name: str, entry: Entry, status: Status, reason: str) -> out.PlacedPlan:
     return out.PlacedPlan(
-        name=name, strategy=entry.strategy, status=status, reason=reason, figures={}, distance=None, better=None
+        name=name,
+        strategy=entry.strategy,
+        batch=entry.batch,
+        status=status,
+        reason=reason,
+        figures={},
+        distance=None,
+        better=None,
     )
 
 
 def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Status, str]:
     missed = [one for one in _requirements(facts, verdict) if one.miss != 0]
     if missed:
-        words = [
-            f"misses `{one.name} {one.required}` by {format_share(one.miss or 0.0)}"
-            + (f" with {one.shown}" if one.shown else "")
-            for one in missed
-        ]
-        return "misses a requirement", "; ".join(words)
+        return "misses a requirement", "; ".join(map(_missed, missed))
     return ("behind", _behind(verdict, better)) if better else ("front", "no plan is better")
+
+
+def _missed(requirement: out.RequirementFigure) -> str:
+    written = f"`{requirement.name} {requirement.required}`"
+    return f"{written} is undetermined" if requirement.miss is None else f"misses {written}: {miss_text(requirement)}"
 
 
 def _behind(verdict: Verdict, better: Entry) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 from dagc.plan.deployment import Options, Phase
 
 
@@ -82,6 +83,19 @@ class Shape:
             case Form.BESIDE_REPLICA:
                 return self.stages * self.attention.size + self.experts.size
 
+    def sizes(self, *, is_dense: bool) -> Sizes | None:
+        """The degrees as an engine counts them; None where the experts have ranks of their own, which no engine has."""
+        if self.form is not Form.SHARED:
+            return None
+        attention, experts = self.attention, self.experts
+        copies = attention.size // experts.size
+        return Sizes(
+            AttentionDegrees(attention.tp, attention.cp, attention.dp),
+            None if is_dense else ExpertDegrees(experts.tp, experts.ep, copies),
+            self.stages,
+            self.replicas,
+        )
+
     @property
     def gpus(self) -> int:
         """GPUs of all replicas."""
@@ -108,3 +122,12 @@ class Candidate:
     def gpus(self) -> int:
         """GPUs of all services."""
         return sum(service.shape.gpus for service in self.services)
+
+
+def smallest_with(service: ServicePlan, batch: int) -> Candidate:
+    """The candidate of fewest GPUs with a service: the service alone, or one GPU of the other phase beside it."""
+    other = {Phase.PREFILL: Phase.DECODE, Phase.DECODE: Phase.PREFILL}.get(service.phase)
+    if other is None:
+        return Candidate((service,), batch)
+    beside = ServicePlan(Shape(1, 1, Attention(), Experts()), phase=other)
+    return Candidate((service, beside) if other is Phase.DECODE else (beside, service), batch)

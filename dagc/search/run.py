@@ -10,7 +10,7 @@ no candidate meets every requirement, a second pass finds the one that misses th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from dagc.plan.plan import Facts
 from dagc.search.bounding import Bounding, LeastOf
 from dagc.search.candidate import Candidate, ServicePlan, Shape
 from dagc.search.executors import Awaited
-from dagc.search.families import Families, Refusal
+from dagc.search.families import Families, Refusals
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import Front
 from dagc.search.pairs import Means, Pairs
@@ -61,7 +61,7 @@ class Labour:
 class Problem:
     """What is searched, and how candidates are judged before they are priced.
 
-    `refusal` is of the rules on degrees; `weigh` gives the share of a device that weights and reserve take on the
+    `refusals` are of rules; `weigh` gives the share of a device that weights and reserve take on the
     fullest GPU, `share` the one that all takes which one service of a pair holds; `compute` what layers compute at
     least, for first bounds. With `is_exhaustive` nothing is left to bounds on times, and all that fits by weights is
     priced.
@@ -69,7 +69,7 @@ class Problem:
 
     facts: Facts
     space: Space
-    refusal: Refusal
+    refusals: Refusals
     weigh: Callable[[Candidate], float]
     share: Callable[[ServicePlan, int], float]
     compute: LeastOf
@@ -109,6 +109,13 @@ class Search:
         nearest = None if kept else self._nearest
         return Found(self.tally, tuple(kept), nearest, self._least_memory, self._is_complete)
 
+    def admit(self, entries: Iterable[Entry]) -> None:
+        """Compare strategies that are priced already with all others. They may lie outside of the space."""
+        for entry in entries:
+            verdict = entry.verdict
+            if verdict.code is None and not verdict.is_over and verdict.vector[0] <= self._problem.space.gpus:
+                self._place(entry)
+
     def run(self) -> Found:
         """Decide every candidate, or as many as may be priced."""
         table, pairs = self._table(), self._pair_searches()
@@ -138,7 +145,7 @@ class Search:
         """Every candidate that no rule refuses for a degree and whose weights fit."""
         space, tally = self._problem.space, self.tally
         for batch in space.batches:
-            families = Families(space, self._problem.refusal, batch)
+            families = Families(space, self._problem.refusals, batch)
             for shape in self._counted(families):
                 share = self._problem.weigh(_alone(shape, batch))
                 if share > 1:
@@ -180,7 +187,7 @@ class Search:
     def _services(self, phase: Phase, batch: int) -> list[ServicePlan]:
         """The services of one phase that leave a GPU for the other."""
         space = self._problem.space
-        families = Families(replace(space, gpus=space.gpus - 1), self._problem.refusal, batch, phase)
+        families = Families(replace(space, gpus=space.gpus - 1), self._problem.refusals, batch, phase)
         fitting = [shape for shape in families.shapes() if self._problem.weigh(_alone(shape, batch)) <= 1]
         return [ServicePlan(one, options, phase) for one in fitting for options in space.options(one, phase, batch)]
 
@@ -272,20 +279,22 @@ class Search:
             tally.refused[verdict.code] += 1
         else:
             tally.priced += 1
-            self._place(entry)
+            missed = self._place(entry)
+            tally.priced_missing.update([missed] if missed else [])
 
-    def _place(self, entry: Entry) -> None:
+    def _place(self, entry: Entry) -> str | None:
+        """Put a strategy on the front, where it belongs there; returns the first requirement that it misses."""
         missing = [one for one in entry.verdict.requirements if one.miss != 0]
         if missing:
-            self.tally.priced_missing[missing[0].name] += 1
             if self._nearest is None or _nearness(entry) < _nearness(self._nearest):
                 self._nearest = entry
-            return
+            return missing[0].name
         vector = entry.verdict.vector
         known = self._entries.get(vector)
         if known is None or entry.rank < known.rank:
             self._entries[vector] = entry
         self._front.add(vector)
+        return None
 
     # What need not be priced
 

@@ -95,7 +95,7 @@ def _fitting(facts: Facts) -> list[Named]:
     batch, judge = facts.workload.batch, Judge("fitting", Pricer(facts))
     space = Space(64, (batch,), 61, 256, has_shared=True)
     found: list[Named] = []
-    for shape in Families(space, judge.refusal, batch).shapes():
+    for shape in Families(space, judge.refusals, batch).shapes():
         candidates = [Candidate((ServicePlan(shape, one),), batch) for one in space.options(shape, Phase.BOTH, batch)]
         if judge.weight_share(candidates[0]) <= 1:
             found += [(spell(one), batch) for one in candidates]

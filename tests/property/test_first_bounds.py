@@ -47,7 +47,7 @@ def _known(model: str, workload: str, engine: str) -> tuple[Judge, Computing, Sp
     of = facts(MODELS[model] + CLUSTER + WORKLOADS[workload] + engine)
     judge, whole = Judge("test", Pricer(of)), space(of, frozenset(EXTRAS))
     computing = Computing(of, lambda asked: partial(judge.parts, asked))
-    return judge, computing, whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
+    return judge, computing, whole, tuple(Families(whole, judge.refusals, of.workload.batch).shapes())
 
 
 @st.composite

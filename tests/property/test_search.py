@@ -32,7 +32,7 @@ def _known(text: str) -> tuple[Judge, Space, tuple[Shape, ...]]:
     of = facts(text)
     judge = Judge("test", Pricer(of))
     whole = space(of, frozenset(EXTRAS))
-    return judge, whole, tuple(Families(whole, judge.refusal, of.workload.batch).shapes())
+    return judge, whole, tuple(Families(whole, judge.refusals, of.workload.batch).shapes())
 
 
 @st.composite
@@ -145,3 +145,25 @@ def test_a_refused_degree_is_refused_wherever_it_stands() -> None:
     judge = judge_of(facts(MODEL + "cluster h100-sxm x 12\nworkload { batch 12    prompt 128    output 16 }\n"))
     for text in ("tp 3", "dp 2 < pp 2 < tp 3 > >", "ep 4 ; tp 3", "cp 2 < tp 3 >", "pp 2 [micro 4] < ep 3 < tp 3 > >"):
         assert judge.refusal(text) == "D301"
+
+
+def test_a_degree_that_an_option_makes_legal_is_in_the_space() -> None:
+    """8 experts and a redundant one fill 9 ranks; shared experts 6 wide are not cut in 4, but may be whole."""
+    of = facts(PLAN.replace("x 4", "x 9").replace("shared 1", "shared 1    shared_ffn 6"))
+    families = Families(space(of, frozenset({"redundant", "shared"})), judge_of(of).refusals, 8)
+    shapes = list(families.shapes())
+    assert any(one.experts.ep == 9 for one in shapes)
+    assert {one.experts.ep > 1 for one in shapes if one.attention.tp == 4} == {True}
+    assert families.refused["D307"] > 0
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "megatron"])
+def test_an_engine_refuses_a_shape_as_it_refuses_the_text(engine: str) -> None:
+    """The quick form by sizes, against the rules on the text: for every shape on 8 GPUs, with and without pools."""
+    of = facts(f"engine {engine}\n" + PLAN.replace("x 4", "x 8"))
+    judge, whole = judge_of(of), space(of, frozenset({"attention-pools"}))
+    for shape in Families(whole, replace(judge.refusals, of_engine=None), 8).shapes():
+        for options in whole.stage_choices(shape, Phase.BOTH):
+            service = ServicePlan(replace(shape, replicas=1), options)
+            text = spell(Candidate((service,), 8))
+            assert judge.engine_refusal(service, 8) == judge.refusal(text, 8), text
