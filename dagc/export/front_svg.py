@@ -57,11 +57,13 @@ def _marks(result: SearchResult) -> Iterator[_Mark]:
     for index, plan in enumerate(result.front[:MOST]):
         if (place := _place(plan.figures)) is not None:
             number += 1
-            yield _Mark(number, "front" if index else "best", *place, f"{plan.strategy}, {plan.gpus} GPUs")
+            title = f"{plan.strategy}, {plan.gpus} GPUs{result.batch_label(plan.batch)}"
+            yield _Mark(number, "front" if index else "best", *place, title)
     for one in (*result.given, *result.well_known):
         if one.status != "front" and (place := _place(one.figures)) is not None:
             number += 1
-            yield _Mark(number, "other", *place, f"{one.name}: {one.strategy}, {one.status}")
+            title = f"{one.name}: {one.strategy}{result.batch_label(one.batch)}, {one.status}"
+            yield _Mark(number, "other", *place, title)
 
 
 def _place(figures: dict[str, float | None]) -> tuple[float, float] | None:

@@ -103,3 +103,7 @@ class SearchResult(Record):
     nearest: FoundPlan | None
     given: list[PlacedPlan]
     well_known: list[PlacedPlan]
+
+    def batch_label(self, batch: int) -> str:
+        """What tells strategies of several batches apart; nothing where one batch was searched."""
+        return f", batch {batch}" if len(self.searched.batches) > 1 else ""

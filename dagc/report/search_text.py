@@ -88,8 +88,7 @@ def _table(plans: Sequence[FoundPlan]) -> Iterator[str]:
 def _placed(one: PlacedPlan, result: SearchResult) -> Iterator[str]:
     far = f", {format_share(one.distance)} behind in every figure" if one.distance else ""
     status = _STATUS[one.status] + (" so far" if one.status == "front" and not result.is_complete else "")
-    batch = f", batch {one.batch}" if len(result.searched.batches) > 1 else ""
-    yield f"{one.name}{batch}: {one.strategy}: {status}{far}"
+    yield f"{one.name}{result.batch_label(one.batch)}: {one.strategy}: {status}{far}"
     if one.status != "front":
         yield f"  {one.reason}"
 
