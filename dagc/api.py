@@ -32,6 +32,19 @@ class NothingToShow(ValueError):
     """A strategy has no graph or times; the text is the diagnostic that says why."""
 
 
+class NoSuchStrategy(KeyError):
+    """A plan has no strategy of a name: it was not written, or diagnostics stopped it."""
+
+    def __init__(self, name: str, known: tuple[str, ...], diagnostics: str) -> None:
+        super().__init__(name)
+        self.name, self.known, self.diagnostics = name, known, diagnostics
+
+    def __str__(self) -> str:
+        """The name, those that there are, and the diagnostics of the plan."""
+        others = ", ".join(f"`{one}`" for one in self.known) or "none"
+        return f"no strategy `{self.name}`; those of the plan: {others}\n{self.diagnostics}".rstrip()
+
+
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """One strategy of a plan, sized and, where shapes and rates are known, priced."""
@@ -112,11 +125,11 @@ class Plan:
     strategies: tuple[Strategy, ...]
 
     def __getitem__(self, name: str) -> Strategy:
-        """The strategy of a name. Raises KeyError where the plan has none."""
+        """The strategy of a name. Raises NoSuchStrategy, a KeyError, where the plan has none that could be sized."""
         for strategy in self.strategies:
             if strategy.name == name:
                 return strategy
-        raise KeyError(name)
+        raise NoSuchStrategy(name, tuple(one.name for one in self.strategies), str(self))
 
     def __str__(self) -> str:
         """The diagnostics as the command prints them."""

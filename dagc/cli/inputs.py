@@ -85,13 +85,26 @@ def read_input(
 
 def _read(plan: str | None, expression: str | None) -> Input | Diagnostic:
     if expression is not None:
-        return Input(Source("-e", expression), "expression", Path.cwd())
+        return Input(Source("-e", expression), "expression", Path())
     if plan == "-":
-        text = _decode(sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>")
-        return text if isinstance(text, Diagnostic) else Input(Source("<stdin>", text), "stdin", Path.cwd())
+        text = _read_stdin()
+        return text if isinstance(text, Diagnostic) else Input(Source("<stdin>", text), "stdin", Path())
     path = Path(str(plan))
     text = read_text(path)
     return text if isinstance(text, Diagnostic) else Input(Source(str(path), text), path.stem, path.parent, path=path)
+
+
+def _read_stdin() -> str | Diagnostic:
+    """The text of standard input. There is none where the process was started with it closed."""
+    try:
+        content = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else None
+    except OSError:
+        content = None
+    if content is None:
+        return CANNOT_READ.at(
+            None, "cannot read standard input: it is closed", help=("name a file, or pipe a plan in",)
+        )
+    return _decode(content, "<stdin>")
 
 
 def _blocks(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[str, Source], ...]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
+from typing import NoReturn
 
 import click
 
@@ -28,6 +33,10 @@ COMMANDS = {
     "whatif": "what each parameter does to each figure, and break-even points",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""
+
+
+_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO)
+"""What the system answers where standard output takes no more. A closed pipe is handled by click."""
 
 
 class LazyGroup(click.Group):
@@ -70,4 +79,20 @@ def run() -> None:
     for nothing.
     """
     gc.disable()
-    main(prog_name="dagc")
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # it is where a process starts with it closed
+        _stop("standard output is closed")
+    try:
+        main(prog_name="dagc")
+    except OSError as problem:
+        if problem.errno not in _NO_OUTPUT:
+            raise
+        # What is still in the buffer would fail again when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop(f"cannot write standard output: {(problem.strerror or str(problem)).lower()}")
+
+
+def _stop(reason: str) -> NoReturn:
+    """End with the status of files that cannot be had."""
+    with suppress(OSError, AttributeError):
+        sys.stderr.write(f"error: {reason}\n  = help: send it to a file on a disk with space\n")
+    raise SystemExit(2)

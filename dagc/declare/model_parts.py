@@ -66,7 +66,7 @@ def merge_attention(base: ModelSpec, record: Record) -> dict[str, Any]:
     """Fields of `ModelSpec` that follow from the attention block: attention, heads, KV heads, what is incomplete."""
     fields = _attention_fields(base.attention, record.scalars())
     kind: AttentionKind = fields["kind"]
-    lacking = tuple(f"attention.{name}" for name in _NEEDED[kind] if name not in fields)
+    lacking = tuple(f"attention.{name}" for name in _NEEDED.get(kind, ()) if name not in fields)
     return {
         "attention": None if lacking else attention_of(fields),
         "heads": fields.get("heads"),
@@ -150,7 +150,7 @@ def _fixed(base: ModelSpec, record: Record) -> Iterator[Diagnostic]:
 def _of_other_kind(kind: AttentionKind, attention: Record) -> Iterator[Diagnostic]:
     """Fields that only another kind of attention has."""
     for name in _HEADS_ONLY if kind is AttentionKind.MLA else _LATENT_ONLY:
-        if name in attention:
+        if name in attention and kind in _KIND_HELP:
             message = f"`{name}` says nothing of attention of kind `{kind}`"
             yield BAD_VALUE.at(attention.fields[name].span, message, "does not belong here", help=(_KIND_HELP[kind],))
 

@@ -103,7 +103,8 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
     result = assemble(facts, space, outcome, given, famous)
     origin = Origin(file.blocks, overrides_of(blocks, [])[0], directory, wish.directory)
     plan = plan_text(origin, outcome.best, facts.workload.batch) if outcome.best else None
-    return SearchOutcome(result, plan, in_order(found), was_interrupted)
+    failures = (record.failure,) if record.failure else ()
+    return SearchOutcome(result, plan, (*in_order(found), *failures), was_interrupted)
 
 
 def _run(

@@ -7,7 +7,7 @@ below 1, more ranks than any deployment has) is reported here, before an array o
 
 from __future__ import annotations
 
-from math import lcm, prod
+from math import lcm, log10, prod
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.fixing import write
@@ -19,6 +19,9 @@ TOO_MANY_RANKS = Code("D102", "too-many-ranks")
 
 MAX_RANKS = 2**20
 """More than any deployment has; vectors over ranks stay small below it."""
+
+_MOST_WRITTEN = 10**18
+"""Numbers from here on are written as a power of ten."""
 
 
 def size(strategy: Strategy) -> int:
@@ -41,7 +44,7 @@ def naive_product(strategy: Strategy) -> int:
 
 def derivation(strategy: Strategy) -> tuple[str, ...]:
     """The size as a proof, innermost step first; the last line ends in the number of GPUs."""
-    lines = _steps(strategy) or [f"`{_head(strategy)}`: {size(strategy)}"]
+    lines = _steps(strategy) or [f"`{_head(strategy)}`: {_count(size(strategy))}"]
     return (*lines[:-1], f"{lines[-1]} GPUs")
 
 
@@ -69,8 +72,8 @@ def _too_many(strategy: Strategy, widest: Axis) -> Diagnostic:
     steps = derivation(strategy)
     return TOO_MANY_RANKS.at(
         widest.span,
-        f"the strategy needs {size(strategy)} GPUs, more than the {MAX_RANKS} that a deployment can have here",
-        f"the largest of its degrees is {widest.degree}",
+        f"the strategy needs {_count(size(strategy))} GPUs, more than the {MAX_RANKS} that a deployment can have here",
+        f"the largest of its degrees is {_count(widest.degree)}",
         notes=steps if len(steps) > 1 else (),
         help=("write a smaller degree; what does not nest shares GPUs (`a ; b`) or adds up (`a | b`)",),
     )
@@ -84,12 +87,18 @@ def _steps(strategy: Strategy) -> list[str]:
         case Axis(degree=degree, body=body):
             if body is None:
                 return inner
-            return [*inner, f"`{_head(strategy)}`: {degree} × {size(body)} = {size(strategy)}"]
+            steps = f"{degree} × {_count(size(body))} = {_count(size(strategy))}"
+            return [*inner, f"`{_head(strategy)}`: {steps}"]
         case Fold(branches=branches):
             return [*inner, f"`{_heads(branches, ';')}`: {_shared(branches)}"]
         case Pools(branches=branches):
-            terms = " + ".join(str(size(branch)) for branch in branches)
-            return [*inner, f"`{_heads(branches, '|')}`: each on its own GPUs: {terms} = {size(strategy)}"]
+            terms = " + ".join(_count(size(branch)) for branch in branches)
+            return [*inner, f"`{_heads(branches, '|')}`: each on its own GPUs: {terms} = {_count(size(strategy))}"]
+
+
+def _count(number: int) -> str:
+    """A number as written, or its order where it has more digits than a line."""
+    return str(number) if number < _MOST_WRITTEN else f"about 10^{int(number.bit_length() * log10(2))}"
 
 
 def _shared(branches: tuple[Strategy, ...]) -> str:
@@ -97,8 +106,12 @@ def _shared(branches: tuple[Strategy, ...]) -> str:
     both = "both on the same GPUs" if len(sizes) == 2 else "all on the same GPUs"
     total = lcm(*sizes)
     divides = max(sizes) == total
-    why = "" if divides else f"{max(sizes)} is no multiple of {min(sizes)}, the rest is filled with copies: "
-    return f"{both}: {why}lcm({', '.join(map(str, sizes))}) = {total}"
+    why = (
+        ""
+        if divides
+        else f"{_count(max(sizes))} is no multiple of {_count(min(sizes))}, the rest is filled with copies: "
+    )
+    return f"{both}: {why}lcm({', '.join(map(_count, sizes))}) = {_count(total)}"
 
 
 def _heads(branches: tuple[Strategy, ...], sign: str) -> str:
@@ -109,11 +122,11 @@ def _head(strategy: Strategy) -> str:
     """A strategy without options, what is deeper than one level left out."""
     match strategy:
         case Axis(body=None):
-            return f"{strategy.kind} {strategy.degree}"
+            return f"{strategy.kind} {_count(strategy.degree)}"
         case Axis(body=Axis(body=None) as inner):
-            return f"{strategy.kind} {strategy.degree} < {_head(inner)} >"
+            return f"{strategy.kind} {_count(strategy.degree)} < {_head(inner)} >"
         case Axis():
-            return f"{strategy.kind} {strategy.degree} < … >"
+            return f"{strategy.kind} {_count(strategy.degree)} < … >"
         case Scope(body=Axis(body=None) as inner):
             return f"{strategy.kind} < {_head(inner)} >"
         case Scope():

@@ -72,7 +72,7 @@ def _differing(rows: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
 def _by_phase(prefill: Sequence[Row], decode: Sequence[Row]) -> Iterator[tuple[str, list[str]]]:
     """Rows of both phases; one for the two where each plan has the same in both."""
     first, last = dict(_differing(prefill)), dict(_differing(decode))
-    for name in prefill[0]:
+    for name in dict.fromkeys(name for row in prefill for name in row):
         if first.get(name) == last.get(name):
             yield from [(name, first[name])] if name in first else []
             continue

@@ -17,6 +17,8 @@ from dagc.search.verdict import Judged, Verdict
 
 DAMAGED = Code("X501", "bad-search-file")
 FOREIGN = Code("X502", "search-of-another-problem")
+UNUSABLE = Code("X506", "cannot-use-search-file")
+NOT_RECORDED = Code("X507", "search-not-recorded")
 
 Named = tuple[str, int]
 
@@ -27,17 +29,41 @@ class Record:
 
     path: Path | None = None
     known: dict[Named, Verdict] = field(default_factory=dict[Named, Verdict])
+    failure: Diagnostic | None = None
 
     def add(self, found: Sequence[tuple[Named, Verdict]]) -> None:
-        """Keep verdicts, in the file too."""
+        """Keep verdicts, in the file too. Where that fails the search goes on without it; `failure` says why."""
         self.known.update(found)
-        if self.path is not None:
+        if self.path is None or self.failure is not None:
+            return
+        try:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.writelines(json.dumps([*named, asdict(verdict)]) + "\n" for named, verdict in found)
+        except OSError as problem:
+            self.failure = NOT_RECORDED.at(
+                None,
+                f"cannot write `{self.path}`: {_reason(problem)}",
+                notes=("the search went on; what was priced from there on is not recorded",),
+                help=("free some space, or name a file on another disk",),
+            )
 
 
 def begin(path: Path, key: str) -> Record | Diagnostic:
-    """The record in a file, or a new one where there is none. Raises OSError where it cannot be had."""
+    """The record in a file, or a new one where there is none."""
+    try:
+        return _begin(path, key)
+    except OSError as problem:
+        help = ("name a file that can be read and written, on a disk with space",)
+        return UNUSABLE.at(None, f"cannot use `{path}` to resume from: {_reason(problem)}", help=help)
+
+
+def _reason(problem: OSError) -> str:
+    return (problem.strerror or str(problem)).lower()
+
+
+def _begin(path: Path, key: str) -> Record | Diagnostic:
+    if path.exists() and not path.is_file():
+        return UNUSABLE.at(None, f"cannot use `{path}` to resume from: it is no file", help=("name a file",))
     if not path.exists() or path.stat().st_size == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"dagc_search": 1, "problem": key}) + "\n", encoding="utf-8")

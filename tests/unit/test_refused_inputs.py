@@ -1,0 +1,121 @@
+"""Inputs and surroundings that once ended a command in a traceback: each gets a diagnostic, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dagc
+from dagc.driver.searching import Wish, search
+from dagc.search.record import Record
+from dagc.source import Source
+from tests.harness.shell import RUN_DAGC
+from tests.unit.search_plans import PLAN, STRATEGIES
+
+
+def _codes(text: str, **blocks: str) -> list[str]:
+    return [one.code.code for one in dagc.compile(text, **blocks).diagnostics if one.is_error]
+
+
+def _run(shell: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A shell line in which `$DAGC` runs the command."""
+    line = shell.replace("$DAGC", f'{sys.executable} -c "{RUN_DAGC}"')
+    return subprocess.run(["sh", "-c", line], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("number", ["1_", "1__0", "12_", "1_000_"])
+def test_an_underscore_of_a_number_is_between_digits(number: str) -> None:
+    """In a degree, an option and a field alike."""
+    assert _codes(f"tp {number}") and _codes(f"pp 2 [micro {number}]")
+    assert _codes("tp 8", workload=f"batch {number}")
+    assert not _codes("tp 8", workload="batch 1_0    prompt 1_024", cluster="h200-sxm x 8")
+
+
+@pytest.mark.parametrize("model", ["deepseek-v4-flash", "minimax-m3", "deepseek-v3", "qwen3-30b-a3b", "gpt-oss-120b"])
+@pytest.mark.parametrize("field", ["heads 32", "kv_heads 4", "head_dim 64", "kv_lora 256", "v_head 64", "window 128"])
+def test_a_field_of_attention_is_replaced_or_refused(model: str, field: str) -> None:
+    """Whatever kind of attention the preset has: a model of other figures, or N114."""
+    plan = dagc.compile("tp 4", model=f"{model} {{ attention {{ {field} }} }}", cluster="b200-sxm x 4")
+    assert plan.strategies or {one.code.family.value for one in plan.diagnostics if one.is_error} == {"N"}
+
+
+@pytest.mark.parametrize(
+    "device", ["memory 1e-300 B", "memory 1e17 PB", "bandwidth 1e-300 B/s", "compute { bf16 1e-300 FLOP/s }"]
+)
+def test_a_quantity_out_of_range_is_refused(device: str) -> None:
+    assert _codes("tp 8", cluster=f"h100-sxm x 8 {{ device {{ {device} }} }}") == ["N114"]
+
+
+@pytest.mark.parametrize("sign", [" ; ", " | "])
+def test_a_size_of_thousands_of_digits_is_refused(sign: str) -> None:
+    """Least common multiple and sum of sizes, and the product of a nesting: 254 × 17 digits."""
+    assert _codes(sign.join(f"tp {10**17 - i}" for i in range(1, 255)))
+    assert "D102" in _codes("dp 99999999999999999 < " * 3 + "tp 2" + " >" * 3)
+
+
+def test_a_plan_without_a_strategy_that_compiles_has_nothing_to_compare(tmp_path: Path) -> None:
+    (tmp_path / "plan.moe").write_text("strategy a = ep 16 < pp 2 >\n")
+    done = _run("$DAGC compare plan.moe", tmp_path)
+    assert done.returncode == 1 and "H101" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("$DAGC check - <&-", "standard input: it is closed"),
+        ("$DAGC check -e 'tp 8' >&-", "standard output is closed"),
+        pytest.param(
+            "$DAGC devices > /dev/full",
+            "no space left on device",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full"),
+        ),
+    ],
+)
+def test_a_stream_that_cannot_be_used_is_named(line: str, reason: str, tmp_path: Path) -> None:
+    done = _run(line, tmp_path)
+    assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_deleted_working_directory_keeps_no_plan_from_being_checked(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = "rmdir ../gone; $DAGC check -e 'tp 8' --cluster 'h200-sxm x 8'; echo $?; $DAGC compile -e 'tp 8' -o out"
+    done = _run(line, gone)
+    assert "main: `tp 8`: 8 GPUs\n0\n" in done.stdout
+    assert done.returncode == 2 and "X101" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_strategy_that_a_plan_lacks_is_named_with_the_diagnostics() -> None:
+    plan = dagc.compile("strategy a = ep 16 < pp 2 >\nstrategy b = tp 8\n")
+    with pytest.raises(KeyError, match=r"(?s)no strategy `a`.*H101"):
+        plan["a"]
+
+
+def _resumed(path: Path) -> tuple[list[str], bool]:
+    found = search(Source("plan", PLAN + STRATEGIES), (), Path(), Wish(resume=path, over=frozenset()), lambda *_: None)
+    return [one.code.code for one in found.diagnostics], found.result is not None and found.result.is_complete
+
+
+def test_a_record_that_cannot_be_kept_is_refused_before_the_search(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert _resumed(tmp_path) == (["X506"], False)
+    assert _resumed(tmp_path / "file" / "record") == (["X506"], False)
+
+
+def test_a_search_outlives_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills after the head of the record: the result is complete, and says that the record is not."""
+    path = tmp_path / "record"
+    add, calls = Record.add, iter(range(1000))
+
+    def fills(record: Record, found: list[object]) -> None:
+        if next(calls) == 0:
+            record.path = Path("/dev/full")
+        add(record, found)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Record, "add", fills)
+    assert _resumed(path) == (["X507"], True)
+    assert json.loads(path.read_text().splitlines()[0])["dagc_search"] == 1
