@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import exit_status, print_text
 from dagc.cli.progress import progress
@@ -17,9 +16,6 @@ from dagc.diag.diagnostic import Diagnostic
 if TYPE_CHECKING:
     from dagc.export.ranks import RankSelection
     from dagc.export.requested import Request
-
-_LONGEST_NAME = 63
-"""Characters of a directory's name: with four bytes each, what a file system takes."""
 
 
 @click.command(name="compile")
@@ -93,24 +89,14 @@ def _compile(
     with progress() as say:
         outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics += outcome.diagnostics
+        directories = strategy_directories(checked.plan.name for checked in outcome.checked)
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
             product = driver.export(checked, renderer, request, views)
-            directory = output / directory_name(given.title) / directory_name(checked.plan.name)
+            directory = output / plan_directory(given.title) / directories[checked.plan.name]
             failures = write_atomically(directory, product.files)
             diagnostics += (*product.diagnostics, *failures)
             click.echo(render_text(product.summary), nl=False)
             if not failures:
                 click.echo(f"written to {directory}: {', '.join(product.files)}\n")
     return tuple(diagnostics)
-
-
-def directory_name(title: str) -> str:
-    """A title as the name of a directory: what is not a letter, digit, dot, dash or underscore becomes `_`.
-
-    One that is longer than file systems take is cut, and told from its like by a digest.
-    """
-    name = re.sub(r"[^\w.-]", "_", title).lstrip(".") or "plan"
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[: _LONGEST_NAME - 9]}-{sha256(title.encode()).hexdigest()[:8]}"

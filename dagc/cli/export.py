@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagc.cli.compile import directory_name, parsed_ranks
+from dagc.cli.compile import parsed_ranks
+from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import exit_status, print_text
 from dagc.cli.progress import progress
@@ -63,10 +64,11 @@ def _export(
     with progress() as say:
         outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics += outcome.diagnostics
+        directories = strategy_directories(checked.plan.name for checked in outcome.checked)
         for checked in outcome.checked:
             say(f"writing {checked.plan.name}")
             made = interchange(checked, form, ranks, limit)
-            directory = output / directory_name(given.title) / directory_name(checked.plan.name)
+            directory = output / plan_directory(given.title) / directories[checked.plan.name]
             failures = write_atomically(directory, made.files) if made.files else ()
             diagnostics += (*made.diagnostics, *failures)
             if made.files and not failures:

@@ -67,13 +67,10 @@ def _refuse(diagnostics: tuple[Diagnostic, ...], status: int | None = None) -> N
 
 def _write(output: Path, calibration: Calibration) -> None:
     from dagc.catalog.calibration import calibration_text
-    from dagc.export.write import NO_WRITE
+    from dagc.export.write import write_atomically
 
-    try:
-        output.write_text(calibration_text(calibration), "utf-8")
-    except OSError as reason:
-        message = f"cannot write `{output}`: {reason.strerror or reason}"
-        _refuse((NO_WRITE.at(None, message, help=("name a file in a directory that exists",)),))
+    if failures := write_atomically(output.parent, {output.name: calibration_text(calibration).encode()}):
+        _refuse(failures)
 
 
 def _lines(calibration: Calibration) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagc.cli.compile import directory_name
+from dagc.cli.directories import SEARCH, plan_directory
 from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import ERRORS, exit_status, print_json, print_text, text_or_json
 from dagc.cli.progress import progress
@@ -63,7 +63,7 @@ def search(
     from dagc.driver.searching import Wish
 
     number = workers or (1 if dask else os.cpu_count() or 1)
-    directory = output / directory_name(given.title) / "search"
+    directory = output / plan_directory(given.title) / SEARCH
     wish = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory)
     outcome = _searched(given, wish)
     _print(outcome, style)

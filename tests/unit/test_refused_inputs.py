@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dagc
+from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.driver.searching import Wish, search
 from dagc.search.record import Record
 from dagc.source import Source
@@ -119,3 +120,13 @@ def test_a_search_outlives_its_record(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Record, "add", fills)
     assert _resumed(path) == (["X507"], True)
     assert json.loads(path.read_text().splitlines()[0])["dagc_search"] == 1
+
+
+def test_each_strategy_has_a_directory_of_its_own(tmp_path: Path) -> None:
+    """Names that a file system takes for one, and one that is the directory of the search."""
+    names = ["a/b", "a_b", "Main", "main", "search", "...", "n" * 200, "n" * 201]
+    found = strategy_directories(names)
+    assert len({one.casefold() for one in found.values()}) == len(names)
+    assert (found["a_b"], found["Main"]) == ("a_b", "Main") and "search" not in found.values()
+    assert plan_directory("a b") != plan_directory("a_b") == "a_b"
+    assert all("/" not in one and not one.startswith(".") and len(one) < 64 for one in found.values())
