@@ -4,6 +4,9 @@ Building the LALR tables takes far longer than parsing a plan, so they are cache
 under a name that changes with the grammar, Lark and Python. Where that directory cannot be written, tables are
 built every time. A cache file appears whole or not at all, so processes that start together do not disturb
 each other.
+
+A cache file is data: JSON under its SHA-256, read only where nobody but its owner, the user, can write it. Lark's own
+`save` pickles the same data, and whoever could write a pickle would run code here.
 """
 
 # Lark leaves some of its parameters without types.
@@ -12,6 +15,7 @@ each other.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 import tempfile
@@ -19,10 +23,11 @@ from collections.abc import Iterator
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lark
-from lark.lexer import BasicLexer, LexerThread
+from lark.grammar import Rule
+from lark.lexer import BasicLexer, LexerThread, TerminalDef
 
 from dagc.source import Source
 from dagc.syntax.tokens import Token
@@ -76,12 +81,48 @@ def _build(text: str) -> lark.Lark:
 
 
 def _load(cache: Path) -> lark.Lark | None:
-    """The parser in a cache file; None where there is none that can be read."""
+    """The parser in a cache file; None where there is none, or none that can be trusted."""
     try:
         with cache.open("rb") as file:
-            return lark.Lark.load(file)
-    except Exception:  # a spoilt pickle can raise anything, and is made anew
+            if not _is_own(os.fstat(file.fileno())) or not _is_own(cache.parent.stat()):
+                return None
+            digest, _, content = file.read().partition(b"\n")
+    except OSError:
         return None
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        return None
+    try:
+        return _parser(json.loads(content))
+    except Exception:  # a file of other data can fail anywhere, and is made anew
+        return None
+
+
+def _parser(kept: dict[str, Any]) -> lark.Lark:
+    """The parser of tables as `_content` keeps them."""
+    tables = kept["data"]["parser"]["parser"]
+    tables["tokens"] = _by_number(tables["tokens"])
+    tables["states"] = {int(state): _by_number(actions) for state, actions in tables["states"].items()}
+    # The public `load` takes a pickle.
+    load = cast("Any", lark.Lark)._load_from_dict
+    return load(kept["data"], _by_number(kept["memo"]), postlex=_KeepAll())
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Whether a file is the user's, and nobody else may write it. A system without users has no others."""
+    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
+
+
+def _by_number(table: dict[str, Any]) -> dict[int, Any]:
+    """JSON has no keys but text."""
+    return {int(key): value for key, value in table.items()}
+
+
+def _content(parser: lark.Lark) -> bytes:
+    """The tables of a parser as a cache file holds them."""
+    data, memo = parser.memo_serialize([TerminalDef, Rule])
+    data["options"] = {**data["options"], "postlex": None}
+    content = json.dumps({"data": data, "memo": memo}).encode()
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
 def _build_and_keep(text: str, cache: Path) -> lark.Lark:
@@ -92,7 +133,7 @@ def _build_and_keep(text: str, cache: Path) -> lark.Lark:
         handle, name = tempfile.mkstemp(dir=cache.parent, prefix=".grammar-")
         scratch = Path(name)
         with os.fdopen(handle, "wb") as file:
-            parser.save(file)
+            file.write(_content(parser))
         scratch.replace(cache)
     except OSError:
         # A full or read-only disk costs the next start some time, nothing else.
@@ -111,7 +152,7 @@ def _cache_file(text: str) -> Path | None:
         return None
     version = f"{lark.__version__} {sys.version_info[:2]} "
     key = hashlib.sha256((version + text).encode()).hexdigest()[:16]
-    return directory / f"grammar-{key}.pickle"
+    return directory / f"grammar-{key}.json"
 
 
 def _grammar_text() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,41 @@ def test_a_spoilt_file_is_replaced(fresh: Path) -> None:
     (file,) = (fresh / "dagc").iterdir()
     file.write_bytes(b"\\0")
     assert parses()
+
+
+def test_a_file_whose_content_was_changed_is_replaced(fresh: Path) -> None:
+    """Another grammar under the digest of this one: `pp` would split nothing."""
+    assert parses()
+    (file,) = (fresh / "dagc").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole.replace(b'"PERCENT"', b'"PERCUNT"'))
+    assert file.read_bytes() != whole and parses()
+    assert b"PERCUNT" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620])
+def test_a_file_that_others_may_write_is_replaced(fresh: Path, mode: int) -> None:
+    assert parses()
+    (file,) = (fresh / "dagc").iterdir()
+    file.chmod(mode)
+    assert parses()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_no_code_of_a_cache_file_is_run(fresh: Path) -> None:
+    """A pickle that would make a file, in the place and under the digest of a cache file."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.touch, (fresh / "run",)
+
+    assert parses()
+    (file,) = (fresh / "dagc").iterdir()
+    content = pickle.dumps(Evil())
+    file.write_bytes(content)
+    assert parses() and not (fresh / "run").exists()
+    file.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    assert parses() and not (fresh / "run").exists()
 
 
 def test_a_directory_that_cannot_be_made(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
