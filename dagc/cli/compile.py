@@ -82,7 +82,7 @@ def _compile(
     given: Input, output: Path, renderer: str | None, request: Request | None, views: tuple[str, ...]
 ) -> tuple[Diagnostic, ...]:
     from dagc import driver
-    from dagc.export.write import write_atomically
+    from dagc.export.publish import publish
     from dagc.report.text import render_text
 
     diagnostics: list[Diagnostic] = []
@@ -94,7 +94,7 @@ def _compile(
             say(f"drawing and writing {checked.plan.name}")
             product = driver.export(checked, renderer, request, views)
             directory = output / plan_directory(given.title) / directories[checked.plan.name]
-            failures = write_atomically(directory, product.files)
+            failures = publish(directory, "compile", product.files)
             diagnostics += (*product.diagnostics, *failures)
             click.echo(render_text(product.summary), nl=False)
             if not failures:

@@ -58,7 +58,7 @@ def _export(
 ) -> tuple[Diagnostic, ...]:
     from dagc import driver
     from dagc.driver.interchange import interchange
-    from dagc.export.write import write_atomically
+    from dagc.export.publish import publish
 
     diagnostics: list[Diagnostic] = []
     with progress() as say:
@@ -69,7 +69,7 @@ def _export(
             say(f"writing {checked.plan.name}")
             made = interchange(checked, form, ranks, limit)
             directory = output / plan_directory(given.title) / directories[checked.plan.name]
-            failures = write_atomically(directory, made.files) if made.files else ()
+            failures = publish(directory, f"export {form}", made.files) if made.files else ()
             diagnostics += (*made.diagnostics, *failures)
             if made.files and not failures:
                 click.echo(f"written to {directory}: {_listed(tuple(made.files))}")

@@ -117,13 +117,13 @@ def _write(directory: Path, outcome: SearchOutcome, *, is_told: bool) -> tuple[D
     if outcome.result is None:
         return ()
     from dagc.export.front_svg import front_svg
+    from dagc.export.publish import publish
     from dagc.export.search_json import result_bytes
-    from dagc.export.write import write_atomically
 
     files = {"search.json": result_bytes(outcome.result), "front.svg": front_svg(outcome.result).encode()}
     if outcome.plan is not None:
         files["best.moe"] = outcome.plan.encode()
-    failures = write_atomically(directory, files)
+    failures = publish(directory, "search", files)
     if not failures and is_told:
         click.echo(f"written to {directory}: {', '.join(files)}")
     return failures

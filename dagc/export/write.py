@@ -1,7 +1,8 @@
-"""Files into a directory, each whole or not at all.
+"""Files of the user's own choice, each whole or not at all: a plan that is fixed, a page, a calibration.
 
 All files are first written beside their place under temporary names, and only when every one of them is complete
-put there by a rename. What the operating system refuses becomes a diagnostic; a temporary file is never left.
+put there by a rename. What the operating system refuses becomes a diagnostic; a temporary file is never left. The
+outputs of a strategy, which belong together, go through `dagc.export.publish`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def write_atomically(directory: Path, files: Mapping[str, bytes | Iterable[bytes
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return (_no_directory(directory, error),)
+        return (no_directory(directory, error),)
     staged: list[tuple[Path, Path]] = []
     try:
         return _write(directory, files, staged)
@@ -49,7 +50,7 @@ def _write(
         for temporary, target in staged:
             temporary.replace(target)
     except OSError as error:
-        return (_not_written(target, error),)
+        return (not_written(target, error),)
     return ()
 
 
@@ -63,6 +64,8 @@ def _stage(target: Path, content: bytes | Iterable[bytes], staged: list[tuple[Pa
             stream.write(content)
         else:
             stream.writelines(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _umask() -> int:
@@ -72,7 +75,8 @@ def _umask() -> int:
     return mask
 
 
-def _no_directory(directory: Path, error: OSError) -> Diagnostic:
+def no_directory(directory: Path, error: OSError) -> Diagnostic:
+    """The diagnostic of a directory that could not be made."""
     return NO_DIRECTORY.at(
         None,
         f"cannot make the directory `{directory}`: {_reason(error)}",
@@ -80,7 +84,8 @@ def _no_directory(directory: Path, error: OSError) -> Diagnostic:
     )
 
 
-def _not_written(target: Path, error: OSError) -> Diagnostic:
+def not_written(target: Path, error: OSError) -> Diagnostic:
+    """The diagnostic of a file that could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     other = "name another directory with `-o`"
     way_out = f"free some space, or {other} on another disk" if full else other
