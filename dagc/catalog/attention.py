@@ -32,12 +32,14 @@ class Gate(StrEnum):
 class Indexer:
     """What chooses the `top` positions that a token attends to (DeepSeek sparse attention, DeepSeek-V3.2).
 
-    It scores every position with `heads` heads of `head_dim` against one cached key of that width.
+    It scores every position with `heads` heads of `head_dim` against one cached key of that width. With `reads_other`
+    the choice is that of an earlier layer, and this one has neither weights nor keys for it.
     """
 
     heads: int
     head_dim: int
     top: int
+    reads_other: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,11 @@ class Attention:
     ratio: int = 0
     o_groups: int = 0
     o_lora: int = 0
+
+    @property
+    def own_indexer(self) -> Indexer | None:
+        """The indexer that the layer itself has, with weights and keys."""
+        return None if self.indexer is None or self.indexer.reads_other else self.indexer
 
     @property
     def value_dim(self) -> int:

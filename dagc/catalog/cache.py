@@ -38,9 +38,9 @@ def entry_bytes(attention: Attention, kv_dtype: Dtype, tp: int = 1) -> float:
 
 def index_bytes(attention: Attention) -> float:
     """Bytes of an indexer's key of one position, the same on every rank."""
-    if attention.indexer is None:
+    if attention.own_indexer is None:
         return 0.0
-    return attention.indexer.head_dim * INDEX_KEY_BYTES / (attention.ratio or 1)
+    return attention.own_indexer.head_dim * INDEX_KEY_BYTES / (attention.ratio or 1)
 
 
 def sequence_bytes(shapes: ModelShapes, kind: LayerKind, length: float, tp: int = 1) -> float:

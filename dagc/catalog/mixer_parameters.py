@@ -19,7 +19,7 @@ def attention_parameters(attention: Attention, hidden: int) -> int:
         case AttentionKind.MHA | AttentionKind.GQA:
             projections = _heads(attention, hidden)
     more = attention.gate_columns * hidden + (attention.heads if attention.sinks else 0)
-    return projections + more + (_indexer(attention, attention.indexer, hidden) if attention.indexer else 0)
+    return projections + more + (_indexer(attention, attention.own_indexer, hidden) if attention.own_indexer else 0)
 
 
 def attention_norms(attention: Attention) -> int:
@@ -33,8 +33,8 @@ def attention_norms(attention: Attention) -> int:
         inner += attention.head_dim * (1 if attention.reads_other else 2)
     if attention.qk_norm_whole:
         inner += (attention.heads + attention.kv_heads) * attention.head_dim
-    if attention.indexer:
-        inner += attention.indexer.head_dim * (1 if attention.ratio else 2)
+    if attention.own_indexer:
+        inner += attention.own_indexer.head_dim * (1 if attention.ratio else 2)
     return inner
 
 

@@ -16,6 +16,7 @@ from dagc.catalog.attention import Attention, Reach
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.catalog.recurrent import Recurrent
+from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Span
 
 
@@ -31,9 +32,9 @@ class FfnKind(StrEnum):
 class Experts:
     """Shapes of one MoE layer. `ffn` is the inner width of an expert; `shared_ffn` of all shared experts together.
 
-    `latent` > 0: routed experts work on vectors of that width, to which and from which hidden states are projected.
-    `router_more` are parameters of the router beyond its matrix and bias. With `groups` > 0 a token's experts all lie
-    in `top_groups` of as many equal groups, so that few nodes get it.
+    `latent` > 0: routed experts work on vectors of that width, to which and from which hidden states are projected,
+    the latter behind a norm with `latent_norm`. `router_more` are parameters of the router beyond its matrix and bias.
+    With `groups` > 0 a token's experts all lie in `top_groups` of as many equal groups, so that few nodes get it.
     """
 
     count: int
@@ -44,6 +45,7 @@ class Experts:
     router_bias: bool = False
     bias: bool = False
     latent: int = 0
+    latent_norm: bool = False
     router_more: int = 0
     groups: int = 0
     top_groups: int = 0
@@ -170,7 +172,7 @@ class ModelSpec:
     what follows it are those of `ModelShapes`; `extras` are parts that are not among the shapes. `incomplete` names
     fields of the attention and experts blocks that were not written and without which `attention` or `experts` is
     None. `spans` says where a field was written: keys are the names of fields, and `model` for the block itself.
-    `source` says where a preset's shapes come from.
+    `source` says where a preset's shapes come from, `warnings` what is doubtful in its file.
     """
 
     name: str
@@ -208,6 +210,7 @@ class ModelSpec:
     extras: tuple[Extra, ...] = ()
     incomplete: tuple[str, ...] = ()
     source: str = "given"
+    warnings: tuple[Diagnostic, ...] = ()
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
 
     def missing(self) -> tuple[str, ...]:

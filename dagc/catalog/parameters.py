@@ -90,6 +90,7 @@ def layer_parameters(shapes: ModelShapes, kind: LayerKind) -> dict[Part, int]:
         found[Part.EXPERTS] = experts.count * expert_parameters(shapes)
         found[Part.SHARED_EXPERTS] = _shared(experts, shapes)
         found[Part.OTHER] += 2 * shapes.hidden * experts.latent
+        found[Part.NORMS] += experts.latent if experts.latent_norm else 0
     return found
 
 

@@ -92,7 +92,7 @@ def _from_config(name: str, data: Mapping[str, Any]) -> ModelSpec:
     spec = read_config(data["config"], name)
     if not isinstance(spec, ModelSpec):
         raise ValueError(f"the preset {name}: {spec.message}")
-    return replace(spec, source=data["source"])
+    return replace(spec, source=data["source"], warnings=())
 
 
 def load_device(name: str) -> ClusterSpec | None:

@@ -14,7 +14,7 @@ from dagc.cli.printing import USAGE, print_json, print_names, print_text, text_o
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.catalog.attention import Attention
+    from dagc.catalog.attention import Attention, Indexer
     from dagc.catalog.model import LayerKind, ModelShapes, ModelSpec
     from dagc.catalog.parameters import ParameterCount
 
@@ -34,6 +34,7 @@ def models(name: str | None, included: tuple[str, ...], style: str) -> None:
     if isinstance(spec, Diagnostic):
         print_text((spec,))
         raise SystemExit(USAGE)
+    print_text(spec.warnings)
     _refuse_unknown(spec, included)
     _show(spec, included, style)
 
@@ -177,7 +178,11 @@ def _attention(attention: Attention) -> str:
     else:
         words += f" of {attention.head_dim}, {attention.kv_heads} for keys and values"
     words += f", an entry for each {attention.ratio} positions" if attention.ratio else ""
-    return words + (f", the best {attention.indexer.top:,} chosen" if attention.indexer else "")
+    return words + (_chosen(attention.indexer) if attention.indexer else "")
+
+
+def _chosen(indexer: Indexer) -> str:
+    return f", the best {indexer.top:,} chosen" + (" by an earlier layer" if indexer.reads_other else "")
 
 
 def _ffn(shapes: ModelShapes) -> str:

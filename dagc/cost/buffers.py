@@ -121,5 +121,5 @@ def _width_of(kind: LayerKind, tp: int) -> float:
     part = kind.attention.shard(tp)
     heads = part.heads * (part.head_dim + part.value_dim)
     if part.kind is AttentionKind.MLA:
-        return 2 * heads + part.cached
+        return 2 * heads + part.cached + part.gate_columns
     return heads + part.cached + part.gate_columns

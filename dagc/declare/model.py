@@ -67,7 +67,8 @@ _DECLARED = {
 def declare_model(block: Block | None, base_directory: Path) -> tuple[ModelSpec | None, tuple[Diagnostic, ...]]:
     """The model of a block, or the default without one; None with the diagnostics when something in it is wrong.
 
-    `base_directory` is where the path of a configuration file starts: the plan's directory.
+    `base_directory` is where the path of a configuration file starts: the plan's directory. Warnings about the
+    types of a file's weights are left out where the block states a type.
     """
     if block is None:
         return load_model(DEFAULT), ()
@@ -77,7 +78,10 @@ def declare_model(block: Block | None, base_directory: Path) -> tuple[ModelSpec 
         return None, (base, *problems)
     spec = _merged(base, record)
     problems = (*problems, *contradictions(base, spec, record)) or _misspelt(block, spec)
-    return (None if problems else replace(spec, spans={"model": block.span, **record.spans()})), problems
+    if problems:
+        return None, problems
+    warnings = () if "dtype" in record or "expert_dtype" in record else base.warnings
+    return replace(spec, warnings=(), spans={"model": block.span, **record.spans()}), warnings
 
 
 def _base(block: Block, base_directory: Path) -> ModelSpec | Diagnostic:

@@ -51,11 +51,23 @@ def add_attention(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: La
     form = _Form(kind.attention, kind.attention.shard(stage.attention.tp), kind.reach)
     add_norm(builder, stage, "attention.norm", batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "attention.all_gather", batch.tokens)
+    source = builder.last
     value = _BLOCKS[kind.attention.kind](builder, stage, batch, form)
+    inputs = (builder.last, *_add_gate(builder, stage, batch, form, source))
     out = stage.matrix(stage.shapes.hidden, value, Part.ATTENTION)
     partial = AxisKind.TP if stage.attention.tp > 1 else None
-    add_gemm(builder, stage, "attention.out", batch.tokens, out, stage.hidden(batch.tokens, partial))
+    add_gemm(builder, stage, "attention.out", batch.tokens, out, stage.hidden(batch.tokens, partial), inputs)
     add_reduction(builder, stage, "attention", batch.tokens)
+
+
+def _add_gate(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, source: int) -> tuple[int, ...]:
+    """What the result of MLA is multiplied by, from the layer's input (Kimi-K3); others have it beside queries."""
+    columns = form.part.gate_columns
+    if form.whole.kind is not AttentionKind.MLA or not columns:
+        return ()
+    matrix = stage.matrix(columns, stage.shapes.hidden, Part.ATTENTION)
+    output = stage.tensor({"t": largest(batch.tokens), "f": columns}, split=("f", AxisKind.TP))
+    return (add_gemm(builder, stage, "attention.gate", batch.tokens, matrix, output, (source,), (builder.last,)),)
 
 
 def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> int:

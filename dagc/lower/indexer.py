@@ -17,8 +17,8 @@ from dagc.lower.stage import Stage, add_gemm
 
 
 def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Attention, ends: tuple[int, int]) -> None:
-    """The indexer of a layer, nothing where attention has none. `ends`: the layer's input, the queries' latent."""
-    indexer = form.indexer
+    """The indexer of a layer, nothing where it has none of its own. `ends`: the layer's input, the queries' latent."""
+    indexer = form.own_indexer
     if indexer is None:
         return
     source, latent = ends

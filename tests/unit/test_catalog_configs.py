@@ -36,12 +36,14 @@ STATED: dict[str, tuple[float, str]] = {
     "mistralai--Mixtral-8x7B-v0.1": (46.7e9, ""),
     "moonshotai--Kimi-K2-Instruct": (1_026_408_232_448, ""),
     "moonshotai--Kimi-K2.5": (1_026_408_232_448, ""),
+    "moonshotai--Kimi-K3": (2.8e12, ""),
     "nvidia--DeepSeek-V3.1-NVFP4": (671e9, ""),
     "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": (31.6e9, ""),
     "openai--gpt-oss-120b": (116.83e9, ""),
     "openai--gpt-oss-20b": (20.91e9, ""),
     "stepfun-ai--Step-3.7-Flash": (196e9, ""),
     "zai-org--GLM-5": (744e9, ""),
+    "zai-org--GLM-5.2": (744e9, ""),
 }
 
 ACTIVE = {
@@ -52,11 +54,18 @@ ACTIVE = {
     "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": 3.5e9,
     "stepfun-ai--Step-3.7-Flash": 11e9,
     "zai-org--GLM-5": 40e9,
+    "zai-org--GLM-5.2": 40e9,
 }
 """Active parameters as the cards state them, in whole billions or halves; which definition they use they do not say."""
 
 PLANS = ("{} 8", "pp 2 < {} 8 ; tp 4 >", "pp 4 < {} 8 ; cp 2 < tp 2 > >", "prefill < {} 8 > | decode < {} 8 ; tp 2 >")
-QUICK = ("Qwen--Qwen3.5-397B-A17B", "deepseek-ai--DeepSeek-V4-Flash", "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16")
+QUICK = (
+    "moonshotai--Kimi-K3",
+    "zai-org--GLM-5.2",
+    "Qwen--Qwen3.5-397B-A17B",
+    "deepseek-ai--DeepSeek-V4-Flash",
+    "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+)
 
 
 def test_every_file_has_a_stated_total() -> None:
@@ -94,6 +103,10 @@ def test_active_as_stated_under_one_definition(name: str) -> None:
         # The latent of DeepSeek-V3, and an index key of 128 bytes with one fp32 scale.
         ("deepseek-ai--DeepSeek-V3.2", 61 * (576 * 2 + 132), 0),
         ("zai-org--GLM-5", 78 * (576 * 2 + 132), 0),
+        # An indexer in 21 of the 78 layers: the first three, and every fourth from the seventh on.
+        ("zai-org--GLM-5.2", 78 * 576 * 2 + 21 * 132, 0),
+        # 24 latents of 576; 69 layers keep 96 heads of 128 x 128 in fp32, and 3 tokens of 3 · 96 · 128 channels.
+        ("moonshotai--Kimi-K3", 24 * 576 * 2, 69 * (96 * 128 * 128 * 4 + 3 * 36_864 * 2)),
         # 43 vectors of 512 in the window; 21 layers with an entry and an index key for 4 positions, 20 with one for
         # 128.
         ("deepseek-ai--DeepSeek-V4-Flash", 43 * 1024 + 21 * (1024 + 132) / 4 + 20 * 1024 / 128, 0),
@@ -127,6 +140,7 @@ def test_layers_of_one_block_have_one_norm() -> None:
     [
         ("deepseek-ai--DeepSeek-V4-Flash", (Dtype.FP8, Dtype.MXFP4, Dtype.FP8)),
         ("moonshotai--Kimi-K2.5", (Dtype.BF16, Dtype.INT4, Dtype.BF16)),
+        ("moonshotai--Kimi-K3", (Dtype.BF16, Dtype.MXFP4, Dtype.BF16)),
         ("openai--gpt-oss-120b", (Dtype.BF16, Dtype.MXFP4, Dtype.BF16)),
         ("Qwen--Qwen3-235B-A22B-FP8", (Dtype.FP8, Dtype.FP8, Dtype.FP8)),
     ],
@@ -146,6 +160,55 @@ def test_int4_experts_have_a_scale_for_32() -> None:
     assert parameters.weight_bytes_by_part[Part.EXPERTS] == parameters.by_part[Part.EXPERTS] * (0.5 + 2 / 32)
     vision = sum(extra.parameters or 0 for extra in spec.extras) * 2
     assert parameters.weight_bytes + vision == pytest.approx(595e9, rel=0.005)
+
+
+def test_kimi_k3_by_hand() -> None:
+    """Experts of Kimi-K3 work on vectors of 3,584, half the hidden size (`routed_expert_hidden_size`).
+
+    With D = 7168 and 96 heads of 128, D' = 12,288 in all:
+    - 69 Kimi delta layers: queries, keys, values, a full gate (4 D·D'), a number a head (D·96), the decay through a
+      rank of 128 (D·128 + 128·D'), convolutions of 4 over 3 D' channels, a decay a head and a bias a channel, a norm of
+      128, and the output;
+    - 24 layers of latent attention: q 1536 and 96·192, KV 512 + 64 and 96·(128 + 128), an output gate and the output;
+    - one dense layer of 33,792; 92 with 896 experts of 3·3584·3072, two shared ones of 3·D·3072, a router with a bias,
+      and the way to the latent space and back, with a norm;
+    - four vectors of D in each layer for attention over earlier blocks, and two before the head.
+
+    The index of the published checkpoint states 1,560.86 GB in all; a vision tower and its projector are left out here.
+    """
+    hidden, inner = 7168, 96 * 128
+    delta = 4 * hidden * inner + hidden * 96 + hidden * 128 + 128 * inner + 3 * inner * 4 + 96 + inner + 128
+    latent = hidden * 1536 + 1536 * 96 * 192 + hidden * 576 + 512 * 96 * 256 + hidden * inner + 1536 + 512
+    experts = 92 * 896 * 3 * 3584 * 3072
+    latents = 2 * hidden * 3584 + 3584
+    beside = 92 * (2 * 3 * hidden * 3072 + 896 * hidden + 896 + latents) + 3 * hidden * 33_792
+    vectors = 93 * (2 + 4) * hidden + (1 + 2) * hidden
+    rest = 69 * delta + 24 * latent + 93 * inner * hidden + beside + vectors + 2 * 163_840 * hidden
+    parameters = count(read(fields_of("moonshotai--Kimi-K3"))[1])
+    assert parameters.by_part[Part.EXPERTS] == experts
+    assert parameters.total == experts + rest
+    assert parameters.weight_bytes == pytest.approx(experts * (0.5 + 1 / 32) + 2 * rest, rel=1e-12)
+    assert parameters.weight_bytes == pytest.approx(1_560_860_324_864, rel=0.001)
+
+
+def test_an_indexer_of_several_layers_is_counted_once() -> None:
+    """GLM-5.2 is GLM-5 with an indexer in 21 layers in place of 78: queries 2048 · 32 · 128, a key of 128 with its
+    norm, a weight for each of 32 heads.
+    """
+    one = 2048 * 32 * 128 + 6144 * 128 + 2 * 128 + 6144 * 32
+    before, after = (count(read(fields_of(f"zai-org--{name}"))[1]).total for name in ("GLM-5", "GLM-5.2"))
+    assert before - after == 57 * one
+    kinds = read(fields_of("zai-org--GLM-5.2"))[1].layer_kinds()
+    own = [i for i, kind in enumerate(kinds) if kind.attention and kind.attention.own_indexer]
+    assert own == [0, 1, 2, *range(6, 78, 4)]
+    assert {kind.reach.top for kind in kinds} == {2048}
+
+
+def test_a_layer_of_prediction_has_its_own_indexer() -> None:
+    """That of GLM-5.2 is as large as that of GLM-5, whose last layer has one."""
+    extras = [read(fields_of(f"zai-org--{name}"))[0].extras for name in ("GLM-5", "GLM-5.2")]
+    assert extras[0] == extras[1]
+    assert extras[0][0].parameters
 
 
 def test_extras_are_named_and_counted_by_hand() -> None:

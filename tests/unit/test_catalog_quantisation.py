@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.huggingface.read import read_config, read_config_file
-from dagc.catalog.model import ModelSpec
+from dagc.catalog.huggingface.read import read_config
 from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
 from dagc.diag.diagnostic import Diagnostic
-from tests.unit.config_files import read
+from tests.unit.config_files import fields_of, read
 
 MODEL: dict[str, Any] = {
     "model_type": "qwen2_moe", "num_hidden_layers": 4, "hidden_size": 256, "num_attention_heads": 4,
@@ -60,7 +57,7 @@ def test_bytes_of_a_converted_element(section: dict[str, Any], size: float) -> N
     [
         ["lm_head", "self_attn"],
         ["model.layers.*.self_attn"],
-        [f"model.layers.{i}.self_attn.q_proj" for i in range(4)],
+        [f"model.layers.{i}.self_attn.{m}_proj" for i in range(4) for m in "qkvo"],
         ["re:.*self_attn.*"],
         [f"language_model.model.layers.{i}.self_attn*" for i in range(4)],
     ],
@@ -101,7 +98,12 @@ def test_a_quantised_cache(section: dict[str, Any]) -> None:
         ({"quant_method": "compressed-tensors"}, "config_groups"),
         ({"quant_method": "compressed-tensors", "config_groups": {"a": GROUP, "b": FLOAT}}, "config_groups"),
         ({"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION"}, "quant_algo"),
-        ({"quant_method": "fp8", "modules_to_not_convert": ["re:("]}, "ignore"),
+        ({"quant_method": "fp8", "modules_to_not_convert": ["re:("]}, "modules_to_not_convert"),
+        ({"quant_method": "fp8", "modules_to_not_convert": [1]}, "modules_to_not_convert"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"a": None}}, "config_groups.a"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 32}, "group_size"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4"}, "kv_cache_quant_algo"),
+        ({"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*down.*": {"bits": 8}}}, "dynamic"),
     ],
 )
 def test_what_is_not_known_is_named(section: dict[str, Any], field: str) -> None:
@@ -111,11 +113,96 @@ def test_what_is_not_known_is_named(section: dict[str, Any], field: str) -> None
     assert f"quantization_config.{field}" in problem.message
 
 
-def test_a_section_in_a_file_beside_the_configuration(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(MODEL))
-    (tmp_path / "hf_quant_config.json").write_text(
-        '{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8"}}'
-    )
-    spec = read_config_file(tmp_path / "config.json")
-    assert isinstance(spec, ModelSpec)
-    assert (spec.weight_dtype, spec.expert_dtype, spec.kv_dtype) == (Dtype.NVFP4, Dtype.NVFP4, Dtype.FP8)
+def group(*targets: str, **weights: Any) -> dict[str, Any]:
+    return {"targets": list(targets), "weights": {"type": "int", "group_size": 32, "symmetric": True, **weights}}
+
+
+def test_a_part_of_which_some_matrices_are_exceptions_is_counted_by_its_elements() -> None:
+    """MHA: queries, keys, values and output are alike large; one of four stays in bf16. So does one layer of four."""
+    for names in (["q_proj"], ["model.layers.2.self_attn"], ["re:.*layers\\.2\\.self_attn.*"]):
+        sizes = stored({"quant_method": "fp8", "modules_to_not_convert": names})
+        assert [sizes[part] for part in CONVERTED] == [(2 + 3 * 1) / 4, 1, 1]
+
+
+def test_groups_have_targets() -> None:
+    """Eight bits for attention, four for the experts, nothing for shared experts."""
+    groups = {"a": group("re:.*self_attn.*", num_bits=8), "b": group("re:.*mlp.experts.*", num_bits=4)}
+    sizes = stored({"quant_method": "compressed-tensors", "config_groups": groups})
+    assert [sizes[part] for part in CONVERTED] == [1 + 2 / 32, 0.5 + 2 / 32, 2]
+
+
+def test_a_group_that_names_a_module_counts_before_one_of_every_matrix() -> None:
+    groups = {"a": group("Linear", num_bits=4), "b": group("re:.*self_attn.*", num_bits=8)}
+    sizes = stored({"quant_method": "compressed-tensors", "config_groups": groups, "ignore": ["lm_head"]})
+    assert [sizes[part] for part in CONVERTED] == [1 + 2 / 32, 0.5 + 2 / 32, 0.5 + 2 / 32]
+
+
+@pytest.mark.parametrize(
+    ("section", "head"),
+    [
+        ({"quant_method": "compressed-tensors", "config_groups": {"g": GROUP}, "ignore": ["lm_head"]}, 2),
+        ({"quant_method": "compressed-tensors", "config_groups": {"g": GROUP}, "ignore": ["re:.*lm_head.*"]}, 2),
+        ({"quant_method": "compressed-tensors", "config_groups": {"g": GROUP}, "ignore": []}, 0.5 + 2 / 32),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["lm_head"]}, 2),
+        ({"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": ["*self_attn*"]}, 1),
+        ({"quant_method": "gptq", "bits": 8, "lm_head": True}, 1),
+        ({"quant_method": "gptq", "bits": 8, "lm_head": False}, 2),
+        ({"quant_method": "fp8", "modules_to_not_convert": []}, 2),
+    ],
+)
+def test_the_head_is_converted_where_the_method_says_so(section: dict[str, Any], head: float) -> None:
+    sizes = stored(section)
+    assert sizes[Part.HEAD] == head
+    assert {sizes[part] for part in (Part.EMBEDDING, Part.NORMS, Part.ROUTER)} == {2.0}
+
+
+def test_a_tied_head_stays_with_the_embedding() -> None:
+    section = {"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": []}
+    _, shapes = read({**MODEL, "tie_word_embeddings": True, "quantization_config": section})
+    assert part_stored(shapes, Part.HEAD).bytes == 2
+
+
+@pytest.mark.parametrize(
+    ("section", "sizes"),
+    [
+        # Kimi-K2.5 and K3: all but the routed experts are exceptions, by pattern.
+        (
+            {"quant_method": "compressed-tensors", "config_groups": {"g": GROUP},
+             "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_expert.*", "re:.*mlp\\.(gate|up|down)_proj.*"]},
+            [2, 0.5 + 2 / 32, 2, 2],
+        ),
+        # gpt-oss: only the experts, whatever the list says.
+        ({"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn"]}, [2, 0.5 + 1 / 32, 2, 2]),
+        # MiniMax-M2.5 and Qwen3-FP8: router, norms and head, which are never converted.
+        ({"quant_method": "fp8", "modules_to_not_convert": ["gate", "model.layers.0.mlp.gate", "lm_head"]}, [1] * 4),
+        # ModelOpt: attention and dense layers, with a star in place of steps.
+        (
+            {"quant_method": "modelopt", "quant_algo": "FP8",
+             "exclude_modules": ["model.layers.*.self_attn*", "model.layers.0*", "lm_head"]},
+            [2, 1, 1, 2],
+        ),
+        ({"quant_method": "awq", "bits": 8, "modules_to_not_convert": ["shared_expert"]}, [1, 1, 2, 1]),
+        ({"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["model.layers.0.mlp"]}, [1, 1, 1, 2]),
+    ],
+)  # fmt: skip
+def test_lists_of_each_method_by_part(section: dict[str, Any], sizes: list[float]) -> None:
+    """Attention, experts, shared experts, and a dense first layer."""
+    model = {**MODEL, "mlp_only_layers": [0], "intermediate_size": 512}
+    _, shapes = read({**model, "quantization_config": section})
+    parts = (*CONVERTED, Part.DENSE_FFN)
+    assert [part_stored(shapes, part).bytes for part in parts] == [pytest.approx(size) for size in sizes]
+
+
+def test_states_are_converted_by_the_names_that_their_layers_have() -> None:
+    """Kimi Linear keeps its delta layers under the same name as attention, Nemotron-H every block as `mixer`."""
+    section = {"quant_method": "compressed-tensors", "config_groups": {"g": GROUP}}
+    fields = fields_of("moonshotai--Kimi-K3")
+    text = {**fields["text_config"], "quantization_config": {**section, "ignore": ["re:.*self_attn.*"]}}
+    _, shapes = read({**fields, "text_config": text})
+    assert [part_stored(shapes, part).dtype for part in (Part.MIXERS, Part.ATTENTION)] == [Dtype.BF16] * 2
+    assert part_stored(shapes, Part.DENSE_FFN).dtype is Dtype.INT4
+    nemotron = fields_of("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16")
+    names = ["backbone.layers.*.mixer.in_proj", "backbone.layers.*.mixer.out_proj"]
+    fp8 = {"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": names}
+    _, shapes = read({**nemotron, "quantization_config": fp8})
+    assert [part_stored(shapes, part).bytes for part in (Part.MIXERS, Part.ATTENTION, Part.EXPERTS)] == [2, 1, 1]

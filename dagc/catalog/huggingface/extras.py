@@ -9,14 +9,15 @@ and two of the inner width; its embedding, norms, biases and the way to the text
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from dagc.catalog.huggingface.fields import Config
-from dagc.catalog.model import Extra, ModelShapes
+from dagc.catalog.huggingface.unknown import TOWERS
+from dagc.catalog.model import Extra, LayerKind, ModelShapes
 from dagc.catalog.parameters import layer_parameters
 
 _MTP = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
-_TOWERS = ("vision_config", "audio_config", "vision_tower_config")
 _DEPTH = ("depth", "num_hidden_layers", "vt_num_hidden_layers", "layers")
 _WIDTH = ("hidden_size", "vt_hidden_size", "width")
 _INNER = ("intermediate_size", "vt_intermediate_size")
@@ -28,8 +29,7 @@ def extras(config: Config, outer: Mapping[str, Any], shapes: ModelShapes, has_sa
 
 
 def _prediction(config: Config, shapes: ModelShapes, has_same_layers: bool) -> Iterator[Extra]:
-    field = config.first(*_MTP)
-    layers = config.count_or(0, field)
+    layers = max(config.count_or(0, field) for field in _MTP)
     if not layers:
         return
     if not has_same_layers:
@@ -40,13 +40,21 @@ def _prediction(config: Config, shapes: ModelShapes, has_same_layers: bool) -> I
 
 def prediction_layers(layers: int, shapes: ModelShapes) -> Extra:
     """So many layers to predict further tokens, each like the model's last one."""
-    one = sum(layer_parameters(shapes, shapes.layer_kinds()[-1]).values())
+    one = sum(layer_parameters(shapes, _with_indexer(shapes.layer_kinds()[-1])).values())
     one += 2 * shapes.hidden * shapes.hidden + 3 * shapes.hidden
     return Extra("mtp", layers * one, f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens")
 
 
+def _with_indexer(kind: LayerKind) -> LayerKind:
+    """The kind with an indexer of its own, which such a layer has even where the model's last one takes another's."""
+    mixer = kind.attention
+    if mixer is None or mixer.indexer is None:
+        return kind
+    return replace(kind, mixer=replace(mixer, indexer=replace(mixer.indexer, reads_other=False)))
+
+
 def _towers(outer: Mapping[str, Any]) -> Iterator[Extra]:
-    for field in _TOWERS:
+    for field in TOWERS:
         tower: object = outer.get(field)
         if isinstance(tower, Mapping) and tower:
             yield _tower(field.split("_")[0], Config(cast("Mapping[str, Any]", tower), {}))
@@ -60,5 +68,5 @@ def _tower(name: str, tower: Config) -> Extra:
 
 
 def _number(tower: Config, fields: tuple[str, ...]) -> int | None:
-    value = tower.get(tower.first(*fields))
+    value = next((found for field in fields if (found := tower.get(field)) is not None), None)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -17,6 +17,7 @@ from dagc.catalog.huggingface import attention as att
 from dagc.catalog.huggingface import feedforward as ffn
 from dagc.catalog.huggingface import layers as lay
 from dagc.catalog.huggingface import mixers
+from dagc.catalog.huggingface.errors import InvalidField
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.model import Experts, FfnKind
 
@@ -31,7 +32,8 @@ class Family:
     """How to read one architecture.
 
     `dense` names the field with the width of dense layers. `mtp`: layers that predict further tokens are like the
-    model's last one.
+    model's last one. `ignored` are fields that the architecture's library does not read, or that
+    repeat what others say; `expected` are fields that may only say what the architecture is known to have.
     """
 
     attention: Callable[[Config], Attention] = field(default_factory=att.grouped)
@@ -44,8 +46,11 @@ class Family:
     read_more: Callable[[Config], dict[str, Any]] = _nothing
     defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
     mtp: bool = False
+    ignored: tuple[str, ...] = ()
+    expected: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
+_LARGEST_FACTOR = 1000
 _TIED = {"tie_word_embeddings": True}
 
 
@@ -70,6 +75,7 @@ def _gemma4(config: Config) -> dict[str, Any]:
     """A scalar a layer; three norms more with experts; embeddings of single layers where they have a width."""
     width = config.count_or(0, "hidden_size_per_layer_input")
     moe = {"norms_per_layer": 7} if config.flag("enable_moe_block") else {}
+    config.without_effect("vocab_size_per_layer_input")
     if not width:
         return {"other": 1, **moe}
     layers, hidden = config.layers(), config.hidden()
@@ -88,12 +94,27 @@ def _hyper_connections(config: Config) -> dict[str, Any]:
 
 
 def _lfm2(config: Config) -> dict[str, Any]:
-    """LFM2 takes two thirds of the stated width, rounded up to a multiple, where it says so."""
-    width = config.count("intermediate_size", "block_ff_dim")
+    """LFM2 takes two thirds of the stated width, times a factor, rounded up to a multiple, where it says so."""
+    width = config.count("block_ff_dim", "intermediate_size")
+    config.without_effect("full_attn_idxs")
+    config.repeats(config.hidden(), "block_dim", "conv_dim", "conv_dim_out")
+    config.repeats(config.count("num_attention_heads"), "num_heads")
     if not config.flag("block_auto_adjust_ff_dim", True):
         return {"dense_ffn": width}
-    multiple = config.count_or(256, "block_multiple_of", minimum=1)
-    return {"dense_ffn": -(-(2 * width // 3) // multiple) * multiple}
+    multiple, factor = config.count_or(256, "block_multiple_of", minimum=1), config.get("block_ffn_dim_multiplier")
+    if factor is not None and not (isinstance(factor, int | float) and 0 < factor < _LARGEST_FACTOR):
+        raise InvalidField("block_ffn_dim_multiplier", f"is {factor!r}, not a factor of the width")
+    inner = int((1 if factor is None else factor) * (2 * width // 3))
+    return {"dense_ffn": max(1, -(-inner // multiple)) * multiple}
+
+
+def _block_residuals(config: Config) -> dict[str, Any]:
+    """Kimi-K3: before each of the two blocks of a layer and before the head, a weight and a norm over the hidden size
+    choose among the sums of earlier blocks of layers (`KimiK3DecoderLayer` in SGLang).
+    """
+    if not config.count_or(0, "attn_res_block_size"):
+        return {}
+    return {"other": 4 * config.hidden(), "other_final": 2 * config.hidden()}
 
 
 def _nemotron_placing(config: Config) -> tuple[FfnKind, ...]:
@@ -108,16 +129,23 @@ _MISTRAL = Family(mixing=lay.windowed)
 _QWEN2 = Family(att.grouped(qkv_bias=True))
 _QWEN3 = Family(att.biased(qk_norm=True))
 _QWEN3_MOE = Family(att.biased(qk_norm=True), experts=ffn.routed(), placing=ffn.qwen)
-_DEEPSEEK = Family(att.latent, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace"), mtp=True)
+_DEEPSEEK = Family(
+    att.latent,
+    lay.indexed_by_some,
+    experts=ffn.deepseek,
+    placing=ffn.after("first_k_dense_replace"),
+    mtp=True,
+)
 _DSA = Family(
     att.latent,
-    experts=ffn.routed(router_bias=True),
+    lay.indexed_by_some,
+    experts=ffn.balanced,
     placing=ffn.after("first_k_dense_replace"),
     mtp=True,
 )
 _GLM_MOE = Family(
     att.normed(att.biased(out=False), "use_qk_norm"),
-    experts=ffn.routed(router_bias=True),
+    experts=ffn.balanced,
     placing=ffn.after("first_k_dense_replace"),
     mtp=True,
 )
@@ -129,7 +157,9 @@ _QWEN3_NEXT_MOE = Family(
     placing=ffn.qwen,
     mtp=True,
 )
-_MINIMAX = Family(mixing=lay.minimax01(mixers.lightning), **_moe("intermediate_size"))
+_MINIMAX = Family(
+    mixing=lay.minimax01(mixers.lightning), ignored=("block_size", "postnorm"), **_moe("intermediate_size")
+)
 _MINIMAX_M2 = Family(
     att.minimax, **_moe("intermediate_size", router_bias="use_routing_bias", shared="shared_intermediate_size")
 )
@@ -147,10 +177,13 @@ _STEP = Family(
     att.gated(att.grouped(qk_norm=True), "use_head_wise_attn_gate", Gate.HEAD),
     lay.step,
     experts=ffn.step,
+    ignored=("attention_other_setting.attention_type", "attention_other_setting.true_head_dim"),
+    expected={"att_impl_type": "GQA", "use_moe": True, "moe_every_n_layer": 1},
     placing=ffn.enumerated,
 )
 _MIMO_V2 = Family(att.mimo, lay.mimo, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace"))
 _BIASED = {"norm_bias": True, "ffn_bias": True, "head_bias": True, "gated": False}
+_COHERE = {"use_parallel_block": True, "use_gated_activation": True, "use_embedding_sharing": True}
 _ERNIE = Family(att.biased("use_bias"), defaults=_TIED)
 _BAILING = Family(
     att.normed(att.biased("use_qkv_bias", out=False), "use_qk_norm"),
@@ -166,21 +199,26 @@ FAMILIES: Mapping[str, Family] = {
         placing=ffn.after("num_dense_layers"),
         norms=4,
     ),
-    "apertus": Family(att.biased(qk_norm=True), more={"gated": False}),
+    "apertus": Family(att.normed(att.biased(), "qk_norm", default=True), more={"gated": False}),
     "arcee": Family(att.biased(), more={"gated": False}),
     "bailing_moe": _BAILING,
     "bailing_moe_v2": _BAILING,
     "bamba": Family(
         att.biased(),
         lay.indexed(mixers.mamba2, lay.named("attn_layer_indices")),
+        ignored=("layers_block_type", "mamba_dt_rank"),
         read_more=_mlp_bias,
     ),
     "baichuan": Family(),
-    "cohere": Family(att.normed(att.biased(), "use_qk_norm", whole=True), norms=1, defaults=_TIED),
+    "cohere": Family(att.normed(att.biased(), "use_qk_norm", whole=True), norms=1, defaults=_TIED, expected=_COHERE),
     "cohere2": Family(
-        att.biased(), lay.every("sliding_window_pattern"), norms=1, defaults={**_TIED, "sliding_window_pattern": 4}
+        att.biased(),
+        lay.every("sliding_window_pattern"),
+        norms=1,
+        defaults={**_TIED, "sliding_window_pattern": 4},
+        expected={**_COHERE, "order_of_interleaved_layers": "local_attn_first"},
     ),
-    "dbrx": Family(**_moe("ffn_config.ffn_hidden_size")),
+    "dbrx": Family(ignored=("ffn_config.hidden_size",), **_moe("ffn_config.ffn_hidden_size")),
     "deepseek_v2": _DEEPSEEK,
     "deepseek_v3": _DEEPSEEK,
     "deepseek_v32": _DEEPSEEK,
@@ -238,25 +276,33 @@ FAMILIES: Mapping[str, Family] = {
     "granitemoeshared": Family(att.biased(), **_moe("intermediate_size", shared="shared_intermediate_size")),
     "grok-1": Family(norms=4, defaults=_TIED, **_moe("intermediate_size")),
     "hunyuan_v1_dense": Family(att.normed(att.biased(), "use_qk_norm", default=True)),
-    "hunyuan_v1_moe": Family(att.normed(att.biased(), "use_qk_norm", default=True), **_moe()),
+    "hunyuan_v1_moe": Family(
+        att.normed(att.biased(), "use_qk_norm", default=True),
+        ignored=("use_mixed_mlp_moe", "cla_share_factor"),
+        **_moe(),
+    ),
     "internlm2": Family(att.biased("bias")),
     "internlm3": Family(att.biased("qkv_bias")),
     "jamba": Family(
         mixing=lay.indexed(mixers.mamba, lay.jamba),
+        ignored=("layers_block_type",),
+        expected={"mamba_inner_layernorms": True},
         experts=ffn.routed("intermediate_size", shared=""),
         placing=ffn.jamba,
     ),
     "kimi_k2": _DEEPSEEK,
     "kimi_linear": Family(
         att.latent,
-        lay.indexed(mixers.kimi_delta, lay.named("linear_attn_config.full_attn_layers", start=1)),
-        experts=ffn.routed(router_bias=True),
+        lay.indexed(mixers.kimi_delta, lay.kimi),
+        experts=ffn.balanced,
         placing=ffn.after("first_k_dense_replace"),
+        read_more=_block_residuals,
     ),
     "lfm2": Family(
         att.grouped(qk_norm=True),
         lay.recurrent(mixers.short_conv),
         read_more=_lfm2,
+        expected={"block_use_swiglu": True},
         defaults=_TIED,
         dense=("intermediate_size", "block_ff_dim"),
     ),
@@ -274,6 +320,7 @@ FAMILIES: Mapping[str, Family] = {
         experts=ffn.llama4,
         placing=ffn.interleaved,
         dense=("intermediate_size_mlp",),
+        ignored=("use_qk_norm",),
     ),
     "mimo": _QWEN2,
     "mimo_v2": _MIMO_V2,
@@ -312,7 +359,7 @@ FAMILIES: Mapping[str, Family] = {
     "qwen2": _QWEN2,
     "qwen2_5_vl": _QWEN2,
     "qwen2_moe": Family(
-        att.grouped(qkv_bias=True),
+        att.biased("qkv_bias", True, out=False),
         experts=ffn.routed(shared="shared_expert_intermediate_size", shared_gate=True),
         placing=ffn.qwen,
     ),
@@ -332,6 +379,7 @@ FAMILIES: Mapping[str, Family] = {
         lay.windowed,
         more={"gated": False, "norm_bias": True},
         read_more=_starcoder,
+        ignored=("norm_type",),
         defaults=_TIED,
     ),
     "step3p5": _STEP,

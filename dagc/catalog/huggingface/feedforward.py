@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from dagc.catalog.huggingface.fields import Config, Lacking
+from dagc.catalog.huggingface.errors import UnsupportedField
+from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.model import Experts, FfnKind
 
 Placing = Callable[[Config], tuple[FfnKind, ...]]
 """The feed-forward part of each layer."""
 
 _COUNT = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "ffn_config.moe_num_experts")
-_TOP = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_top_k", "moe_topk", "moe_k")
+_TOP = (
+    "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "top_k_experts", "moe_top_k", "moe_topk",
+    "moe_k",
+)  # fmt: skip
 _WIDTH = ("moe_intermediate_size", "expert_ffn_hidden_size")
+_LATENT = ("moe_latent_size", "routed_expert_hidden_size")
+_GROUPS, _TOP_GROUPS = ("n_group", "num_expert_group", "num_expert_groups"), ("topk_group", "num_limited_groups")
 _SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert")
 
 
@@ -27,11 +33,14 @@ def routed(
     """Experts of the usual kind; `width` are the names of their inner width.
 
     `router_bias` is the name of a field that says whether there is one, or holds always. `shared` is the field with
-    the width of the shared experts together; without it their number times the width of a routed one.
+    the width of the shared experts together; without it their number times the width of a routed one. A choice from all
+    groups of experts (`n_group` 1) is no limit.
     """
 
     def read(config: Config) -> Experts:
-        ffn = config.same(*(width or _WIDTH))
+        ffn, latent = config.same(*(width or _WIDTH)), config.count_or(0, *_LATENT)
+        groups, top_groups = _limit(config, _GROUPS), _limit(config, _TOP_GROUPS)
+        is_limited = groups > 1 and top_groups > 0
         return Experts(
             config.count(*_COUNT),
             config.same(*_TOP, "ffn_config.moe_top_k"),
@@ -40,10 +49,19 @@ def routed(
             shared_gate=shared_gate,
             router_bias=config.flag(router_bias) if isinstance(router_bias, str) else router_bias,
             bias=bias,
-            latent=config.count_or(0, "moe_latent_size"),
+            latent=latent,
+            latent_norm=latent > 0 and config.flag("latent_moe_use_norm"),
+            groups=groups if is_limited else 0,
+            top_groups=top_groups if is_limited else 0,
         )
 
     return read
+
+
+def _limit(config: Config, fields: tuple[str, ...]) -> int:
+    """A number of groups of experts; Hunyuan writes false where there are none."""
+    field = config.first(*fields)
+    return 0 if config.get(field) is False else config.count_or(0, field)
 
 
 def _shared_count(config: Config) -> int:
@@ -52,13 +70,18 @@ def _shared_count(config: Config) -> int:
 
 
 def deepseek(config: Config) -> Experts:
-    """DeepSeek-V2 and after: the router has a bias that only takes part in the choice where it is `noaux_tc`.
+    """DeepSeek-V2 and after: the router has a bias that only takes part in the choice where it is `noaux_tc`."""
+    method = config.get("topk_method")
+    if method not in (None, "greedy", "group_limited_greedy", "noaux_tc"):
+        raise UnsupportedField("topk_method", f"is {method!r}; known are greedy, group_limited_greedy, noaux_tc")
+    return routed(router_bias=method == "noaux_tc")(config)
 
-    A choice from all groups of experts (`n_group` 1) is no limit.
-    """
-    experts = routed(router_bias=config.get("topk_method") == "noaux_tc")(config)
-    groups, top = config.count_or(0, "n_group"), config.count_or(0, "topk_group")
-    return replace(experts, groups=groups, top_groups=top) if groups > 1 and top else experts
+
+def balanced(config: Config) -> Experts:
+    """The same where the router always has that bias (GLM-4.5 and after, Kimi Linear)."""
+    if config.get("topk_method") not in (None, "noaux_tc"):
+        raise UnsupportedField("topk_method", f"is {config.get('topk_method')!r}; known is noaux_tc")
+    return routed(router_bias=True)(config)
 
 
 def nemotron(config: Config) -> Experts | None:
@@ -82,6 +105,8 @@ def bailing(config: Config) -> Experts:
 def granite(config: Config) -> Experts | None:
     """Granite: `num_local_experts` 0 is a dense model of the shared width."""
     if not config.count_or(0, "num_local_experts"):
+        if config.get("num_local_experts") == 0:
+            config.without_effect("intermediate_size", *_TOP)
         return None
     return routed("intermediate_size", shared="shared_intermediate_size")(config)
 
@@ -108,6 +133,8 @@ def gemma4(config: Config) -> Experts | None:
 def step(config: Config) -> Experts:
     """Step-3.5 and 3.7: one shared expert, `share_expert_dim` wide."""
     shared = config.first("share_expert_dim", "share_expert_dims")
+    if _shared_count(config) > 1:
+        raise UnsupportedField(config.first(*_SHARED), "is more than 1, and `share_expert_dim` is the width of one")
     return routed(router_bias="use_moe_router_bias", shared=shared)(config)
 
 
@@ -132,11 +159,13 @@ def after(*fields: str) -> Placing:
         named = config.kinds("mlp_layer_types", layers, {"dense": FfnKind.DENSE, "sparse": FfnKind.MOE})
         every = config.get("moe_layer_freq")
         if named is not None:
+            config.without_effect(*fields)
             return named
         if isinstance(every, list):
+            config.without_effect(*fields)
             return config.kinds("moe_layer_freq", layers, {0: FfnKind.DENSE, 1: FfnKind.MOE}) or ()
         if every not in (None, 1):
-            raise Lacking("moe_layer_freq", f"is {every!r}: its meaning differs between libraries beyond 1")
+            raise UnsupportedField("moe_layer_freq", f"is {every!r}: its meaning differs between libraries beyond 1")
         first = min(layers, config.count(*fields, minimum=0))
         return (FfnKind.DENSE,) * first + (FfnKind.MOE,) * (layers - first)
 

@@ -1,16 +1,19 @@
 """Typed access to the fields of one configuration.
 
-Fields are read by name and never guessed: a missing one, or one of another type, raises `Lacking` with its name, which
-`read` turns into a diagnostic. Where the library of an architecture defines a default, the family states it.
+Fields are read by name and never guessed: a missing one, or one of another type, raises a `FieldError` with its name,
+which `read` turns into a diagnostic. Where the library of an architecture defines a default, the family states it.
+Every name that is asked for is recorded, so that what nobody asked for can be refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, TypeVar, cast
 
 from dagc.catalog.dtype import Dtype
+from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField
 
 LARGEST = 10**8
 MOST_LAYERS = 10_000
@@ -18,15 +21,6 @@ MOST_LAYERS = 10_000
 _DTYPES = {"bfloat16": Dtype.BF16, "float16": Dtype.FP16, "float32": Dtype.FP32}
 
 Entry = TypeVar("Entry")
-
-
-class Lacking(Exception):
-    """A field is absent, of another type, or asks for what the shapes cannot express; caught in `read`."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(field)
-        self.field = field
-        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +32,52 @@ class Config:
 
     data: Mapping[str, Any]
     defaults: Mapping[str, Any]
+    asked: set[str] = dataclass_field(default_factory=set[str], compare=False)
 
     def get(self, field: str) -> object:
         """The value of a field, or its default; None where there is neither."""
+        self.asked.add(field)
         value: object = self.data
         for step in field.split("."):
             value = cast("Mapping[str, object]", value).get(step) if isinstance(value, Mapping) else None
         return self.defaults.get(field) if value is None else value
 
+    def states(self, field: str) -> bool:
+        """Whether the file itself has a value for a field, which does not count as asking for it."""
+        return self.data.get(field) is not None
+
+    def without_effect(self, *fields: str) -> None:
+        """These fields are known, and change no figure beside what the other fields of this file say."""
+        self.asked.update(fields)
+
+    def repeats(self, expected: int, *fields: str) -> None:
+        """These fields, where they are stated, repeat a number that others determine."""
+        for field in fields:
+            if self.get(field) not in (None, expected):
+                raise InvalidField(field, f"is {_shown(self.get(field))}, and other fields make it {expected}")
+
+    def expect(self, field: str, value: object) -> None:
+        """The field, where it is stated, says what the architecture is known to have."""
+        if self.get(field) not in (None, value):
+            raise UnsupportedField(field, f"is {_shown(self.get(field))}; known is {_shown(value)}")
+
     def first(self, *fields: str) -> str:
-        """The first of several names of one field that is there, or all of them for a message."""
-        return next((field for field in fields if self.get(field) is not None), "` or `".join(fields))
+        """The first of several names of one field that is there, or all of them for a message.
+
+        Further names must state the same, where they state it in the same way.
+        """
+        found = [field for field in fields if self.get(field) is not None]
+        for other in found[1:]:
+            if type(self.get(other)) is type(self.get(found[0])) and self.get(other) != self.get(found[0]):
+                raise InvalidField(other, f"is {_shown(self.get(other))}, and `{found[0]}` says otherwise")
+        return found[0] if found else "` or `".join(fields)
 
     def count(self, *fields: str, minimum: int = 1, maximum: int = LARGEST) -> int:
         """A whole number in a range, under one of its names."""
         field = self.first(*fields)
         value = self.get(field)
         if value is None:
-            raise Lacking(field, "is missing")
+            raise MissingField(field)
         return _whole(field, value, minimum, maximum)
 
     def count_or(self, default: int, *fields: str, minimum: int = 0) -> int:
@@ -70,7 +92,7 @@ class Config:
             return self.count(*fields, minimum=minimum)
         numbers = {_whole(field, each, minimum, LARGEST) for each in cast("list[object]", value)}
         if len(numbers) != 1:
-            raise Lacking(field, "differs from layer to layer, which cannot be expressed yet")
+            raise UnsupportedField(field, "differs from layer to layer, which is not supported")
         return numbers.pop()
 
     def flag(self, field: str, default: bool = False) -> bool:
@@ -79,7 +101,7 @@ class Config:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise Lacking(field, f"is {value!r}, not true or false")
+            raise InvalidField(field, f"is {_shown(value)}, not true or false")
         return value
 
     def table(self, field: str) -> Mapping[str, Any] | None:
@@ -87,7 +109,7 @@ class Config:
         value = self.get(field)
         if value is None or isinstance(value, Mapping):
             return cast("Mapping[str, Any] | None", value)
-        raise Lacking(field, "is not an object")
+        raise InvalidField(field, "is not an object")
 
     def by_layer(self, field: str, layers: int) -> tuple[object, ...] | None:
         """One entry for each layer; None where the field is absent. Entries beyond are those of MTP layers."""
@@ -96,7 +118,7 @@ class Config:
             return None
         if isinstance(value, str | list) and len(cast("Sequence[object]", value)) >= layers:
             return tuple(cast("Sequence[object]", value))[:layers]
-        raise Lacking(field, f"does not state each of the {layers} layers")
+        raise InvalidField(field, f"does not state each of the {layers} layers")
 
     def kinds(self, field: str, layers: int, known: Mapping[object, Entry]) -> tuple[Entry, ...] | None:
         """The same, each entry translated; an unknown one is named."""
@@ -112,7 +134,7 @@ class Config:
         try:
             return frozenset(int(entry) - start for entry in cast("list[Any]", entries))
         except (TypeError, ValueError):
-            raise Lacking(field, "is not a list of layers") from None
+            raise InvalidField(field, "is not a list of layers") from None
 
     def layers(self) -> int:
         """The number of layers."""
@@ -129,22 +151,31 @@ class Config:
         if name is None:
             return Dtype.BF16
         if str(name) not in _DTYPES:
-            raise Lacking(field, f"is {name!r}; known are {', '.join(_DTYPES)}")
+            raise UnsupportedField(field, f"is {_shown(name)}; known are {', '.join(_DTYPES)}")
         return _DTYPES[str(name)]
 
     def refuse(self, field: str, meaning: str, is_asked: Callable[[object], bool] = bool) -> None:
         """Give up where a field asks for what the shapes cannot express."""
         if is_asked(self.get(field)):
-            raise Lacking(field, f"is set: {meaning} cannot be expressed yet")
+            raise UnsupportedField(field, f"is {_shown(self.get(field))}: {meaning} is not supported")
+
+
+_SHOWN = 40
+
+
+def _shown(value: object) -> str:
+    """A value for a message, of a long one its start."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _whole(field: str, value: object, minimum: int, maximum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
-        raise Lacking(field, f"is {value!r}, not a whole number from {minimum} to {maximum:,}")
+        raise InvalidField(field, f"is {_shown(value)}, not a whole number from {minimum} to {maximum:,}")
     return value
 
 
 def _known(field: str, entry: object, known: Mapping[object, Entry]) -> Entry:
     if not isinstance(entry, str | int) or entry not in known:
-        raise Lacking(field, f"has {entry!r} in it; known are {', '.join(str(name) for name in known)}")
+        raise UnsupportedField(field, f"has {_shown(entry)} in it; known are {', '.join(str(name) for name in known)}")
     return known[entry]

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.huggingface.attention import indexer
-from dagc.catalog.huggingface.fields import Config, Lacking
+from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField
+from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.recurrent import Recurrent
 
 
@@ -28,6 +29,7 @@ Plan = Callable[[Config, Attention], tuple[Mixing, ...]]
 _TYPES: Mapping[object, str] = {
     "full_attention": "full",
     "attention": "full",
+    "indexed_attention": "indexed",
     "sliding_attention": "sliding",
     "chunked_attention": "chunked",
     "linear_attention": "recurrent",
@@ -40,6 +42,8 @@ def uniform(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     """Every layer attends to everything, but from `max_window_layers` on where `use_sliding_window` is set (Qwen)."""
     found = _typed(config, attention)
     if found or not config.flag("use_sliding_window"):
+        if config.get("use_sliding_window") is False or not config.states("sliding_window"):
+            config.without_effect("sliding_window", "max_window_layers")
         return found or (Mixing(attention),) * config.layers()
     window, first = config.count("sliding_window"), config.count("max_window_layers", minimum=0)
     return tuple(Mixing(attention, window if i >= first else None) for i in range(config.layers()))
@@ -47,7 +51,9 @@ def uniform(config: Config, attention: Attention) -> tuple[Mixing, ...]:
 
 def windowed(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     """Every layer has the window, where there is one (Mistral)."""
-    stated = config.get("sliding_window") is not None and config.flag("use_sliding_window", True)
+    stated = config.flag("use_sliding_window", True) and config.get("sliding_window") is not None
+    if not stated:
+        config.without_effect("sliding_window")
     window = config.count("sliding_window") if stated else None
     return _typed(config, attention) or (Mixing(attention, window),) * config.layers()
 
@@ -56,7 +62,7 @@ def typed(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     """`layer_types` says which layers have the window."""
     found = _typed(config, attention)
     if found is None:
-        raise Lacking("layer_types", "is missing")
+        raise MissingField("layer_types")
     return found
 
 
@@ -66,6 +72,7 @@ def every(field: str, full: bool = True, window: str = "sliding_window") -> Plan
     def plan(config: Config, attention: Attention) -> tuple[Mixing, ...]:
         found = _typed(config, attention)
         if found or config.get(window) is None:
+            config.without_effect(field, f"_{field}", window)
             return found or (Mixing(attention),) * config.layers()
         step, width = config.count(field), config.count(window)
         chosen = ((i + 1) % step == 0 for i in range(config.layers()))
@@ -94,9 +101,10 @@ def recurrent(read: Callable[[Config], Recurrent], interval: str | None = None) 
         mixer = read(config)
         found = _typed(config, attention, mixer)
         if found:
+            config.without_effect(*([interval] if interval else []))
             return found
         if interval is None:
-            raise Lacking("layer_types", "is missing")
+            raise MissingField("layer_types")
         step = config.count(interval)
         return tuple(Mixing(mixer if (i + 1) % step else attention) for i in range(config.layers()))
 
@@ -124,7 +132,7 @@ def hybrid(read: Callable[[Config], Recurrent]) -> Plan:
         field = config.first("hybrid_override_pattern", "layers_block_type")
         found = config.kinds(field, config.layers(), {**known, **words})
         if found is None:
-            raise Lacking(field, "is missing")
+            raise MissingField(field)
         return found
 
     return plan
@@ -152,10 +160,52 @@ def named(field: str, start: int = 0) -> Callable[[Config], Callable[[int], bool
     def read(config: Config) -> Callable[[int], bool]:
         chosen = config.indices(field, start)
         if chosen is None:
-            raise Lacking(field, "is missing")
+            raise MissingField(field)
         return lambda i: i in chosen
 
     return read
+
+
+def kimi(config: Config) -> Callable[[int], bool]:
+    """Kimi Linear: layers with attention and those with a state, both counted from 1; together they are all."""
+    section, layers = "linear_attn_config", config.layers()
+    full = config.indices(f"{section}.full_attn_layers", 1)
+    states = config.indices(f"{section}.kda_layers", 1)
+    if full is None:
+        raise MissingField(f"{section}.full_attn_layers")
+    if states is not None and {i for i in states if i < layers} != set(range(layers)) - full:
+        raise InvalidField(f"{section}.kda_layers", "does not name the layers that `full_attn_layers` leaves")
+    return lambda i: i in full
+
+
+def indexed_by_some(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """Sparse attention whose indexers may serve several layers: the `shared` ones take the choice of the one before.
+
+    `indexer_types` states each layer (`full`, `shared`), `index_topk_pattern` the same in letters; else every
+    `index_topk_freq`-th layer has an indexer from the first `index_skip_topk_offset` on (GLM-5.2; arXiv 2603.12201).
+    """
+    found = uniform(config, attention)
+    if attention.indexer is None:
+        return found
+    shared = _shared_indexers(config)
+    if shared[0]:
+        raise InvalidField("indexer_types", "has a first layer without an indexer, and none before it")
+    reading = replace(attention, indexer=replace(attention.indexer, reads_other=True))
+    return tuple(replace(m, mixer=reading) if one else m for m, one in zip(found, shared, strict=True))
+
+
+def _shared_indexers(config: Config) -> tuple[bool, ...]:
+    """Whether each layer takes the choice of an earlier one. Lists and schedule must not contradict each other."""
+    layers, every = config.layers(), config.count_or(1, "index_topk_freq", minimum=1)
+    offset = config.count_or(2, "index_skip_topk_offset")
+    schedule = tuple(max(i - offset + 1, 0) % every != 0 for i in range(layers))
+    types = config.kinds("indexer_types", layers, {"full": False, "shared": True})
+    letters = config.kinds("index_topk_pattern", layers, {"F": False, "S": True})
+    if types is not None and config.get("index_topk_freq") is not None and letters is None and types != schedule:
+        raise InvalidField("indexer_types", "contradicts `index_topk_freq` and `index_skip_topk_offset`")
+    if types is not None and letters is not None and types != letters:
+        raise InvalidField("indexer_types", "contradicts `index_topk_pattern`")
+    return types or letters or schedule
 
 
 def mimo(config: Config, attention: Attention) -> tuple[Mixing, ...]:
@@ -170,10 +220,13 @@ def mimo(config: Config, attention: Attention) -> tuple[Mixing, ...]:
         v_head=config.count("swa_v_head_dim"),
         sinks=config.flag("add_swa_attention_sink_bias"),
     )
-    known: Mapping[object, Mixing] = {0: Mixing(attention), 1: Mixing(near, config.count("sliding_window"))}
+    # The length of a chunk repeats that of the window, which the libraries take.
+    config.without_effect("attention_chunk_size")
+    window = config.count("sliding_window", "sliding_window_size")
+    known: Mapping[object, Mixing] = {0: Mixing(attention), 1: Mixing(near, window)}
     found = config.kinds("hybrid_layer_pattern", config.layers(), known)
     if found is None:
-        raise Lacking("hybrid_layer_pattern", "is missing")
+        raise MissingField("hybrid_layer_pattern")
     return found
 
 
@@ -182,7 +235,9 @@ def step(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     other = "attention_other_setting"
     near = replace(
         attention,
-        heads=config.count_or(attention.heads, f"{other}.num_attention_heads", minimum=1),
+        heads=config.count_or(
+            attention.heads, f"{other}.num_attention_heads", "num_sliding_attention_heads", minimum=1
+        ),
         kv_heads=config.count_or(attention.kv_heads, f"{other}.num_attention_groups", minimum=1),
         head_dim=config.count_or(attention.head_dim, f"{other}.head_dim", minimum=1),
     )
@@ -212,6 +267,8 @@ def deepseek4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     0 is none; entries of 4 positions overlap and are chosen by an indexer, those of 128 are all attended to.
     """
     window, chosen = config.count("sliding_window"), indexer(config)
+    # The first layers choose experts by a table of tokens, which the count leaves out: it has no arithmetic.
+    config.without_effect("num_hash_layers")
     known: Mapping[object, Attention] = {
         0: attention,
         4: replace(attention, ratio=4, indexer=chosen),
@@ -219,7 +276,7 @@ def deepseek4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     }
     found = config.kinds("compress_ratios", config.layers(), known)
     if found is None:
-        raise Lacking("compress_ratios", "is missing")
+        raise MissingField("compress_ratios")
     return tuple(Mixing(mixer, window) for mixer in found)
 
 
@@ -233,10 +290,16 @@ def _typed(config: Config, attention: Attention, mixer: Recurrent | None = None)
     found = config.kinds("layer_types", config.layers(), _TYPES)
     if found is None:
         return None
+    config.without_effect("use_sliding_window", "max_window_layers", "sliding_window", "attention_chunk_size")
     if "recurrent" in found and mixer is None:
-        raise Lacking("layer_types", "names layers without attention, which this architecture is not known to have")
+        raise UnsupportedField(
+            "layer_types", "names layers without attention, which the architecture is not known to have"
+        )
+    if "indexed" in found and attention.indexer is None:
+        raise UnsupportedField("layer_types", "names layers with an indexer, and there is no `index_topk`")
     windows = {
         "full": None,
+        "indexed": None,
         "recurrent": None,
         "sliding": config.count("sliding_window") if "sliding" in found else None,
         "chunked": config.count("attention_chunk_size") if "chunked" in found else None,

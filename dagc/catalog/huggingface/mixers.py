@@ -10,7 +10,8 @@ from math import ceil
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.huggingface.attention import head_dim
-from dagc.catalog.huggingface.fields import Config, Lacking
+from dagc.catalog.huggingface.errors import UnsupportedField
+from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 
 _STATES = {"float32": Dtype.FP32, "bfloat16": Dtype.BF16, "float16": Dtype.FP16}
@@ -36,18 +37,22 @@ def gated_delta_net(config: Config) -> Recurrent:
 
 
 def kimi_delta(config: Config) -> Recurrent:
-    """Kimi Linear: queries, keys, values, a number a head, and two low-rank gates of rank `head_dim`."""
+    """Kimi Linear: queries, keys, values, a number a head, and a low-rank gate of rank `head_dim` for the decay.
+
+    The gate of the result is another of that rank, or has a full matrix (`use_full_rank_gate`, Kimi-K3).
+    """
     heads, width = config.count("linear_attn_config.num_heads"), config.count("linear_attn_config.head_dim")
     inner = heads * width
+    is_full = config.flag("linear_attn_config.use_full_rank_gate")
     return Recurrent(
         RecurrentKind.KIMI_DELTA,
         heads=heads,
-        columns=3 * inner + heads + 2 * width,
+        columns=3 * inner + heads + width + (inner if is_full else width),
         inner=inner,
         channels=3 * inner,
         kernel=config.count("linear_attn_config.short_conv_kernel_size"),
         state=inner * width,
-        other=2 * width * inner + heads + inner,
+        other=(1 if is_full else 2) * width * inner + heads + inner,
         norm=width,
     )
 
@@ -65,6 +70,8 @@ def lightning(config: Config) -> Recurrent:
 def mamba2(config: Config) -> Recurrent:
     """Nemotron-H, Bamba and Granite: a gate, values, B and C of each group, a step a head; decay, D and bias a head."""
     heads = config.count("mamba_num_heads", "mamba_n_heads")
+    # The inner width is that of the heads, whatever a factor of the hidden size says.
+    config.without_effect("expand", "mamba_expand")
     inner = heads * config.count("mamba_head_dim", "mamba_d_head")
     size = config.count("ssm_state_size", "mamba_d_state")
     channels = inner + 2 * config.count("n_groups", "mamba_n_groups") * size
@@ -121,5 +128,5 @@ def _state_dtype(config: Config, field: str) -> Dtype:
     if name is None:
         return Dtype.FP32
     if str(name) not in _STATES:
-        raise Lacking(field, f"is {name!r}; known are {', '.join(_STATES)}")
+        raise UnsupportedField(field, f"is {name!r}; known are {', '.join(_STATES)}")
     return _STATES[str(name)]

@@ -1,8 +1,9 @@
 """Reads a parsed `config.json`, or a file of one.
 
-An architecture that is not in the table, a field that is missing, and a mechanism that shapes cannot express are
-diagnostics that name it. The text part of a multi-modal configuration (`text_config`) is read where the outer level
-holds one. Multi-token-prediction layers and vision towers are named and left out.
+An architecture that is not in the table, a field that is missing, wrong or asks for a mechanism that shapes cannot
+express, and a field that is not known are diagnostics that name it. The text part of a multi-modal configuration
+(`text_config`) is read where the outer level holds one. Multi-token-prediction layers and vision towers are named and
+left out.
 """
 
 from __future__ import annotations
@@ -14,86 +15,112 @@ from pathlib import Path
 from typing import Any, cast
 
 from dagc.catalog.attention import Attention
+from dagc.catalog.huggingface.beside import BESIDE, name_warnings, section_of
+from dagc.catalog.huggingface.errors import FieldError, InvalidField, UnknownFields
 from dagc.catalog.huggingface.extras import extras
 from dagc.catalog.huggingface.families import FAMILIES, Family
-from dagc.catalog.huggingface.fields import Config, Lacking
+from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.formats import FIELD
 from dagc.catalog.huggingface.layers import Mixing
+from dagc.catalog.huggingface.modules import modules
 from dagc.catalog.huggingface.pattern import pattern_of
 from dagc.catalog.huggingface.quantisation import quantisation
-from dagc.catalog.model import FfnKind, LayerKind, ModelSpec
+from dagc.catalog.huggingface.report import Reported, cannot_read, unknown_fields, wrong_field
+from dagc.catalog.huggingface.unknown import refuse_unknown, text_part
+from dagc.catalog.model import Experts, FfnKind, LayerKind, ModelSpec
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.source import Span
+from dagc.source import Source, Span
 
 UNKNOWN_ARCHITECTURE = Code("N126", "unknown-architecture")
-CONFIG_FIELD = Code("N127", "config-field")
-CONFIG_UNREADABLE = Code("N128", "config-unreadable")
 
 _LARGEST_BYTES = 16 << 20
-_TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
-_SHARED = ("quantization_config", "torch_dtype", "dtype", "tie_word_embeddings")
 
 
-def read_config(data: Mapping[str, Any], name: str, span: Span | None = None) -> ModelSpec | Diagnostic:
-    """The model of a parsed `config.json`, or N126, N127; `span` is the place in the plan that names the file."""
-    text = _text(data)
-    kind = str(text.get("model_type")).removesuffix("_text")
+def read_config(
+    data: Mapping[str, Any], name: str, span: Span | None = None, path: Path | None = None, text: Source | None = None
+) -> ModelSpec | Diagnostic:
+    """The model of a parsed `config.json`, or N126, N127, N129; `span` is the place in the plan that names the file.
+
+    `path` is the file's, `text` what it holds, for places in messages. The model's `warnings` say what is doubtful.
+    """
+    part = text_part(data)
+    kind = str(part.data.get("model_type")).removesuffix("_text")
     family = FAMILIES.get(kind)
     if family is None:
-        return UNKNOWN_ARCHITECTURE.at(
-            span,
-            f"the configuration of `{name}` has the architecture `{kind}` (`model_type`), which is not known here",
-            "unknown architecture",
-            notes=(f"known are {', '.join(sorted(FAMILIES))}",),
-            help=("write the shapes out: `model NAME { layers … attention { … } experts … }`",),
-        )
+        return _unknown_architecture(kind, name, span)
+    config = Config(part.data, family.defaults)
     try:
-        return _model(family, Config(text, family.defaults), data, name)
-    except Lacking as lacking:
-        return CONFIG_FIELD.at(
-            span,
-            f"in the configuration of `{name}`, the field `{lacking.field}` {lacking.problem}",
-            "cannot be read",
-            notes=(f"an architecture of type `{kind}` is not determined without it",),
-            help=("complete the file, or write the shapes out in a `model NAME { … }` block",),
-        )
+        spec = _model(family, config, data, name)
+        refuse_unknown(part, config.asked)
+    except UnknownFields as unknown:
+        return unknown_fields(unknown, Reported(name, span, text))
+    except FieldError as wrong:
+        place = wrong.field if wrong.is_from_root else part.place(wrong.field)
+        return wrong_field(wrong, place, Reported(name, span, text))
+    if part.data.get(FIELD) is not None:
+        return spec
+    return replace(spec, warnings=name_warnings(_names(name, data, path), path, span))
 
 
 def read_config_file(path: Path, span: Span | None = None) -> ModelSpec | Diagnostic:
-    """The model of a file; N128 where the file cannot be read as a JSON object."""
+    """The model of a file; N128 where the file, or the one on quantisation beside it, is not a JSON object."""
+    found = _parsed(path, span)
+    if isinstance(found, Diagnostic):
+        return found
+    fields, text = found
+    if path.name == "config.json" and text_part(fields).data.get(FIELD) is None:
+        beside = _beside(path.with_name(BESIDE), span)
+        if isinstance(beside, Diagnostic):
+            return beside
+        fields = {**fields, **beside}
+    return read_config(fields, _name_of(path), span, path, text)
+
+
+def _beside(path: Path, span: Span | None) -> Mapping[str, Any] | Diagnostic:
+    """The quantisation of a `modelopt` checkpoint, which may be in a file beside a `config.json` that has none."""
+    if not path.is_file():
+        return {}
+    found = _parsed(path, span)
+    if isinstance(found, Diagnostic):
+        return found
+    section = section_of(found[0])
+    if section is None:
+        return cannot_read(path, "it has no section `quantization`", span)
+    return {FIELD: section}
+
+
+def _parsed(path: Path, span: Span | None) -> tuple[dict[str, Any], Source] | Diagnostic:
+    """The object that a file holds, and its text."""
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST_BYTES + 1)
-        data: object = json.loads(content) if len(content) <= _LARGEST_BYTES else None
+        if len(content) > _LARGEST_BYTES:
+            return cannot_read(path, f"it is larger than {_LARGEST_BYTES >> 20} MiB", span)
+        data: object = json.loads(content)
+        text = content.decode(json.detect_encoding(content), "replace")
     except (OSError, ValueError, RecursionError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else "it is not JSON"
-        return _unreadable(path, reason, span)
+        return cannot_read(path, reason, span)
     if not isinstance(data, dict):
-        return _unreadable(path, "it holds no JSON object", span)
-    fields = cast("dict[str, Any]", data)
-    return read_config({**_quantised_beside(path, fields), **fields}, _name_of(path), span)
+        return cannot_read(path, "it holds no JSON object", span)
+    return cast("dict[str, Any]", data), Source(str(path), text)
 
 
-def _quantised_beside(path: Path, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The quantisation of a `modelopt` checkpoint, which may stand in a file beside a `config.json` that has none."""
-    if data.get("quantization_config") is not None or path.name != "config.json":
-        return {}
-    try:
-        beside: object = json.loads(path.with_name("hf_quant_config.json").read_bytes()[:_LARGEST_BYTES])
-    except (OSError, ValueError, RecursionError):
-        return {}
-    section = cast("Mapping[str, Any]", beside).get("quantization") if isinstance(beside, Mapping) else None
-    if not isinstance(section, Mapping):
-        return {}
-    return {"quantization_config": {"quant_method": "modelopt", **cast("Mapping[str, Any]", section)}}
-
-
-def _unreadable(path: Path, reason: str, span: Span | None) -> Diagnostic:
-    return CONFIG_UNREADABLE.at(
+def _unknown_architecture(kind: str, name: str, span: Span | None) -> Diagnostic:
+    return UNKNOWN_ARCHITECTURE.at(
         span,
-        f"cannot read the model configuration `{path}`: {reason}",
-        "cannot be read",
-        help=("give the path of a model's `config.json`, counted from the plan's directory",),
+        f"the configuration of `{name}` has the architecture `{kind}` (`model_type`), which is not known here",
+        "unknown architecture",
+        notes=(f"known are {', '.join(sorted(FAMILIES))}",),
+        help=("write the shapes out: `model NAME { layers … attention { … } experts … }`",),
     )
+
+
+def _names(name: str, data: Mapping[str, Any], path: Path | None) -> tuple[str, ...]:
+    """What the checkpoint is called: the file's name, its directory's, and what the file says."""
+    own = data.get("_name_or_path")
+    where = (path.resolve().parent.name,) if path else ()
+    return (name, *where, *([own.rstrip("/").split("/")[-1]] if isinstance(own, str) else []))
 
 
 def _name_of(path: Path) -> str:
@@ -101,20 +128,8 @@ def _name_of(path: Path) -> str:
     return path.resolve().parent.name if path.stem == "config" else path.stem
 
 
-def _text(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The text part, with what multi-modal configurations state for the whole model."""
-    for part in _TEXT_PARTS:
-        inner = data.get(part)
-        if isinstance(inner, Mapping):
-            shared = {field: data[field] for field in _SHARED if data.get(field) is not None}
-            kind = {"model_type": data.get("model_type")}
-            return _text({**kind, **shared, **cast("Mapping[str, Any]", inner)})
-    return data
-
-
 def _model(family: Family, config: Config, outer: Mapping[str, Any], name: str) -> ModelSpec:
-    """The model of one family. Quantised checkpoints keep embedding, norms and head in the activation type."""
-    stored = quantisation(config)
+    """The model of one family."""
     attention = family.attention(config)
     experts = family.experts(config) if family.experts else None
     stack = _stack(family.mixing(config, attention), family.placing(config))
@@ -122,8 +137,14 @@ def _model(family: Family, config: Config, outer: Mapping[str, Any], name: str) 
     if experts is None or not has_moe:
         experts = None
     elif experts.top > experts.count:
-        raise Lacking("num_experts_per_tok", f"is {experts.top}, more than the {experts.count} experts")
+        raise InvalidField("num_experts_per_tok", f"is {experts.top}, more than the {experts.count} experts")
     attention = _principal(attention, stack)
+    more = {**family.more, **family.read_more(config)}
+    if has_dense and "dense_ffn" not in more:
+        more["dense_ffn"] = config.same(*family.dense)
+    config.without_effect(*family.dense, *family.ignored)
+    for field, value in family.expected.items():
+        config.expect(field, value)
     spec = ModelSpec(
         name=name,
         layers=config.layers(),
@@ -138,19 +159,25 @@ def _model(family: Family, config: Config, outer: Mapping[str, Any], name: str) 
         is_dense=experts is None,
         tied=config.flag("tie_word_embeddings"),
         norms_per_layer=family.norms,
-        weight_dtype=stored.weights,
-        expert_dtype=stored.experts,
         activation_dtype=config.activation(),
-        kv_dtype=stored.kv or config.activation(),
-        stored=stored.stored,
         source=f"config.json of {name}",
     )
-    more = {**family.more, **family.read_more(config)}
-    if has_dense and "dense_ffn" not in more:
-        more["dense_ffn"] = config.same(*family.dense)
-    spec = replace(spec, **more, **pattern_of(stack, attention, experts is None))
+    spec = _stored(replace(spec, **more), config, stack, experts)
+    spec = replace(spec, **pattern_of(stack, attention, experts is None))
     shapes = spec.shapes()
     return replace(spec, extras=extras(config, outer, shapes, family.mtp)) if shapes else spec
+
+
+def _stored(spec: ModelSpec, config: Config, stack: tuple[LayerKind, ...], experts: Experts | None) -> ModelSpec:
+    """The model with the types of its weights and cache."""
+    found = quantisation(config, modules(stack, config.hidden(), spec.dense_ffn or 0, experts), spec.tied)
+    return replace(
+        spec,
+        weight_dtype=found.weights,
+        expert_dtype=found.experts,
+        kv_dtype=found.kv or spec.activation_dtype,
+        stored=found.stored,
+    )
 
 
 def _stack(mixing: tuple[Mixing, ...], placing: tuple[FfnKind, ...]) -> tuple[LayerKind, ...]:
