@@ -110,6 +110,12 @@ def test_a_name_that_says_nothing_of_it(tmp_path: Path, name: str) -> None:
     assert model(checkpoint(tmp_path / name)).warnings == ()
 
 
+def test_a_file_beside_one_of_another_name_may_be_of_another_model(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "models", {"quantization": QUANT}).rename(tmp_path / "models" / "qwen.json")
+    (warning,) = model(path).warnings
+    assert "there is a `hf_quant_config.json` beside it" in warning.message
+
+
 def test_a_quantised_file_needs_no_warning() -> None:
     spec = read_config({**MODEL, "quantization_config": {"quant_method": "fp8"}}, "Qwen3-30B-A3B-FP8")
     assert isinstance(spec, ModelSpec)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from dagc.catalog.attention import Attention, AttentionKind, Gate, Indexer
-from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField
+from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField, shown
 from dagc.catalog.huggingface.fields import Config
 
 Reader = Callable[[Config], Attention]
@@ -85,7 +85,7 @@ def minimax(config: Config) -> Attention:
         return attention
     kind = config.get("qk_norm_type")
     if kind not in ("per_layer", "per_head"):
-        raise UnsupportedField("qk_norm_type", f"is {kind!r}; known are per_layer, per_head")
+        raise UnsupportedField("qk_norm_type", f"is {shown(kind)}; known are per_layer, per_head")
     return replace(attention, qk_norm_whole=kind == "per_layer", qk_norm=kind == "per_head")
 
 

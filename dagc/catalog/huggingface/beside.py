@@ -1,7 +1,7 @@
 """Quantisation that a `config.json` does not state itself.
 
-ModelOpt writes it to `hf_quant_config.json` beside the configuration: that file is read where it lies there. Where it
-does not, and the name of the checkpoint says that it is quantised, the weights are not stored as the configuration
+ModelOpt writes it to `hf_quant_config.json` beside `config.json`: that file is read where it lies there. Where it does
+not, and the name of the checkpoint says that it is quantised, the weights are not stored as the configuration
 says; nothing but the name tells how, so the figures are those of the configuration, with a warning.
 """
 
@@ -19,7 +19,7 @@ QUANTISATION_ELSEWHERE = Code("W142", "quantisation-elsewhere", Severity.WARNING
 
 BESIDE = "hf_quant_config.json"
 _SUFFIX = re.compile(
-    r"[-_. ](fp8|fp4|nvfp4|mxfp4|mxfp8|int4|int8|w4a16|w4a8|w4a4|w8a8|w8a16|awq|gptq|[2-8]bit|q[2-8]|bnb)"
+    r"(?:^|[-_. ])(fp8|fp4|nvfp4|mxfp4|mxfp8|int4|int8|w4a16|w4a8|w4a4|w8a8|w8a16|awq|gptq|[2-8]bit|q[2-8]|bnb)"
     r"(?=$|[-_. ])",
     re.IGNORECASE,
 )
@@ -36,17 +36,22 @@ def section_of(data: object) -> Mapping[str, Any] | None:
 
 
 def name_warnings(names: tuple[str, ...], path: Path | None, span: Span | None) -> tuple[Diagnostic, ...]:
-    """W142 where one of a checkpoint's names says that it is quantised, and its configuration states nothing of it."""
-    found = next(((name, match) for name in names if (match := _SUFFIX.search(name))), None)
-    if found is None:
+    """W142 where a name of a checkpoint says that it is quantised, or a file beside it, and its configuration does not.
+
+    A file beside one of another name than `config.json` may be of another checkpoint, and is not read.
+    """
+    found = next(((name, match.group(1)) for name in names if (match := _SUFFIX.search(name))), None)
+    if found is not None:
+        reason, dtype = f"the name says {found[1]}", _DTYPES.get(found[1].lower(), "fp8")
+        where = f"put the checkpoint's `{BESIDE}` beside its `config.json`" if path else "add its `quantization_config`"
+    elif path is not None and path.with_name(BESIDE).is_file():
+        reason, dtype, where = f"there is a `{BESIDE}` beside it", "fp8", "name the file `config.json`"
+    else:
         return ()
-    name, match = found
-    where = f"put the checkpoint's `{BESIDE}` beside it" if path else "add its `quantization_config`"
-    dtype = _DTYPES.get(match.group(1).lower(), "fp8")
     return (
         QUANTISATION_ELSEWHERE.at(
             span,
-            f"the configuration of `{name}` has no `quantization_config`, and the name says {match.group(1)}",
+            f"the configuration of `{found[0] if found else names[0]}` has no `quantization_config`, and {reason}",
             "counted as stored in the type of activations",
             notes=("weights are counted as the file states them; the checkpoint may state another type elsewhere",),
             help=(f'{where}, or state the type: `model "config.json" {{ dtype {dtype} }}`',),

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_SHOWN = 40
+"""Characters of a value that a message shows."""
+
+
+def shown(value: object) -> str:
+    """A value for a message, of a long one its start."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
 
 class FieldError(Exception):
     """A field cannot be read; caught in `read`, which makes a diagnostic of it.

@@ -17,7 +17,7 @@ from dagc.catalog.huggingface import attention as att
 from dagc.catalog.huggingface import feedforward as ffn
 from dagc.catalog.huggingface import layers as lay
 from dagc.catalog.huggingface import mixers
-from dagc.catalog.huggingface.errors import InvalidField
+from dagc.catalog.huggingface.errors import InvalidField, shown
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.model import Experts, FfnKind
 
@@ -103,7 +103,7 @@ def _lfm2(config: Config) -> dict[str, Any]:
         return {"dense_ffn": width}
     multiple, factor = config.count_or(256, "block_multiple_of", minimum=1), config.get("block_ffn_dim_multiplier")
     if factor is not None and not (isinstance(factor, int | float) and 0 < factor < _LARGEST_FACTOR):
-        raise InvalidField("block_ffn_dim_multiplier", f"is {factor!r}, not a factor of the width")
+        raise InvalidField("block_ffn_dim_multiplier", f"is {shown(factor)}, not a factor of the width")
     inner = int((1 if factor is None else factor) * (2 * width // 3))
     return {"dense_ffn": max(1, -(-inner // multiple)) * multiple}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from dagc.catalog.huggingface.errors import UnsupportedField
+from dagc.catalog.huggingface.errors import UnsupportedField, shown
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.model import Experts, FfnKind
 
@@ -73,14 +73,14 @@ def deepseek(config: Config) -> Experts:
     """DeepSeek-V2 and after: the router has a bias that only takes part in the choice where it is `noaux_tc`."""
     method = config.get("topk_method")
     if method not in (None, "greedy", "group_limited_greedy", "noaux_tc"):
-        raise UnsupportedField("topk_method", f"is {method!r}; known are greedy, group_limited_greedy, noaux_tc")
+        raise UnsupportedField("topk_method", f"is {shown(method)}; known are greedy, group_limited_greedy, noaux_tc")
     return routed(router_bias=method == "noaux_tc")(config)
 
 
 def balanced(config: Config) -> Experts:
     """The same where the router always has that bias (GLM-4.5 and after, Kimi Linear)."""
     if config.get("topk_method") not in (None, "noaux_tc"):
-        raise UnsupportedField("topk_method", f"is {config.get('topk_method')!r}; known is noaux_tc")
+        raise UnsupportedField("topk_method", f"is {shown(config.get('topk_method'))}; known is noaux_tc")
     return routed(router_bias=True)(config)
 
 
@@ -165,7 +165,9 @@ def after(*fields: str) -> Placing:
             config.without_effect(*fields)
             return config.kinds("moe_layer_freq", layers, {0: FfnKind.DENSE, 1: FfnKind.MOE}) or ()
         if every not in (None, 1):
-            raise UnsupportedField("moe_layer_freq", f"is {every!r}: its meaning differs between libraries beyond 1")
+            raise UnsupportedField(
+                "moe_layer_freq", f"is {shown(every)}: beyond 1 its meaning differs between libraries"
+            )
         first = min(layers, config.count(*fields, minimum=0))
         return (FfnKind.DENSE,) * first + (FfnKind.MOE,) * (layers - first)
 

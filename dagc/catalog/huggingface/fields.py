@@ -13,7 +13,7 @@ from dataclasses import field as dataclass_field
 from typing import Any, TypeVar, cast
 
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField
+from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField, shown
 
 LARGEST = 10**8
 MOST_LAYERS = 10_000
@@ -54,12 +54,12 @@ class Config:
         """These fields, where they are stated, repeat a number that others determine."""
         for field in fields:
             if self.get(field) not in (None, expected):
-                raise InvalidField(field, f"is {_shown(self.get(field))}, and other fields make it {expected}")
+                raise InvalidField(field, f"is {shown(self.get(field))}, and other fields make it {expected}")
 
     def expect(self, field: str, value: object) -> None:
         """The field, where it is stated, says what the architecture is known to have."""
         if self.get(field) not in (None, value):
-            raise UnsupportedField(field, f"is {_shown(self.get(field))}; known is {_shown(value)}")
+            raise UnsupportedField(field, f"is {shown(self.get(field))}; known is {shown(value)}")
 
     def first(self, *fields: str) -> str:
         """The first of several names of one field that is there, or all of them for a message.
@@ -69,7 +69,7 @@ class Config:
         found = [field for field in fields if self.get(field) is not None]
         for other in found[1:]:
             if type(self.get(other)) is type(self.get(found[0])) and self.get(other) != self.get(found[0]):
-                raise InvalidField(other, f"is {_shown(self.get(other))}, and `{found[0]}` says otherwise")
+                raise InvalidField(other, f"is {shown(self.get(other))}, and `{found[0]}` says otherwise")
         return found[0] if found else "` or `".join(fields)
 
     def count(self, *fields: str, minimum: int = 1, maximum: int = LARGEST) -> int:
@@ -101,7 +101,7 @@ class Config:
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise InvalidField(field, f"is {_shown(value)}, not true or false")
+            raise InvalidField(field, f"is {shown(value)}, not true or false")
         return value
 
     def table(self, field: str) -> Mapping[str, Any] | None:
@@ -151,31 +151,22 @@ class Config:
         if name is None:
             return Dtype.BF16
         if str(name) not in _DTYPES:
-            raise UnsupportedField(field, f"is {_shown(name)}; known are {', '.join(_DTYPES)}")
+            raise UnsupportedField(field, f"is {shown(name)}; known are {', '.join(_DTYPES)}")
         return _DTYPES[str(name)]
 
     def refuse(self, field: str, meaning: str, is_asked: Callable[[object], bool] = bool) -> None:
         """Give up where a field asks for what the shapes cannot express."""
         if is_asked(self.get(field)):
-            raise UnsupportedField(field, f"is {_shown(self.get(field))}: {meaning} is not supported")
-
-
-_SHOWN = 40
-
-
-def _shown(value: object) -> str:
-    """A value for a message, of a long one its start."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            raise UnsupportedField(field, f"is {shown(self.get(field))}: {meaning} is not supported")
 
 
 def _whole(field: str, value: object, minimum: int, maximum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
-        raise InvalidField(field, f"is {_shown(value)}, not a whole number from {minimum} to {maximum:,}")
+        raise InvalidField(field, f"is {shown(value)}, not a whole number from {minimum} to {maximum:,}")
     return value
 
 
 def _known(field: str, entry: object, known: Mapping[object, Entry]) -> Entry:
     if not isinstance(entry, str | int) or entry not in known:
-        raise UnsupportedField(field, f"has {_shown(entry)} in it; known are {', '.join(str(name) for name in known)}")
+        raise UnsupportedField(field, f"has {shown(entry)} in it; known are {', '.join(str(name) for name in known)}")
     return known[entry]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from dagc.catalog.dtype import Dtype, Stored
-from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField
+from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField, shown
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.huggingface.modules import Module
 from dagc.catalog.huggingface.naming import Names
@@ -78,7 +78,7 @@ def formats(config: Config) -> Formats:
             return Formats(_all(stored), exceptions, converts_head=listed is not None, cache=cache)
         case _:
             known = "fp8, fbgemm_fp8, mxfp4, gptq, awq, compressed-tensors, modelopt"
-            raise UnsupportedField(f"{FIELD}.quant_method", f"is {method!r}; known are {known}")
+            raise UnsupportedField(f"{FIELD}.quant_method", f"is {shown(method)}; known are {known}")
 
 
 def _all(stored: Stored) -> tuple[tuple[Names, Stored], ...]:
@@ -90,10 +90,10 @@ def _block_scales(config: Config, field: str) -> float:
     block = config.get(field)
     if block is None:
         return 0.0
-    sides = cast("list[object]", block) if isinstance(block, list) else []
+    sides = cast("list[object]", block) if isinstance(block, list) else [block]
     whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool) and side > 0]
     if len(sides) != 2 or len(whole) != 2:
-        raise InvalidField(field, f"is {block!r}, not two sides of a block")
+        raise InvalidField(field, f"is {shown(sides)}, not two sides of a block")
     return _FP32 / (whole[0] * whole[1])
 
 
@@ -102,7 +102,7 @@ def _integer(config: Config, bits: str, group: str, zeros: bool) -> Stored:
     width, size = config.get(bits), config.get(group)
     types: Mapping[object, Dtype] = {4: Dtype.INT4, 8: Dtype.INT8}
     if not isinstance(width, int) or width not in types:
-        raise UnsupportedField(bits, f"is {width!r}; known are 4, 8")
+        raise UnsupportedField(bits, f"is {shown(width)}; known are 4, 8")
     dtype = types[width]
     if not isinstance(size, int) or size <= 0:
         return Stored(dtype)
@@ -140,7 +140,7 @@ def _weights(config: Config, path: str) -> Stored:
     config.without_effect(*(f"{path}.{name}" for name in ("dynamic", "strategy", "symmetric")))
     kind, bits = config.get(f"{path}.type"), config.get(f"{path}.num_bits")
     if kind not in ("int", "float"):
-        raise UnsupportedField(f"{path}.type", f"is {kind!r}; known are int, float")
+        raise UnsupportedField(f"{path}.type", f"is {shown(kind)}; known are int, float")
     if kind == "int":
         config.without_effect(f"{path}.block_structure")
         zeros = config.get(f"{path}.symmetric") is False
@@ -149,7 +149,7 @@ def _weights(config: Config, path: str) -> Stored:
         config.without_effect(f"{path}.group_size")
         return Stored(Dtype.FP8, _block_scales(config, f"{path}.block_structure"))
     if bits != 4:
-        raise UnsupportedField(f"{path}.num_bits", f"is {bits!r}; known are 4, 8")
+        raise UnsupportedField(f"{path}.num_bits", f"is {shown(bits)}; known are 4, 8")
     config.without_effect(f"{path}.block_structure")
     return _small_float(config, f"{path}.group_size")
 
@@ -159,7 +159,7 @@ def _small_float(config: Config, field: str) -> Stored:
     types: Mapping[object, Dtype] = {16: Dtype.NVFP4, 32: Dtype.MXFP4}
     group = config.get(field)
     if not isinstance(group, int) or group not in types:
-        raise UnsupportedField(field, f"is {group!r} for a four-bit type; known are 16, 32")
+        raise UnsupportedField(field, f"is {shown(group)} for a four-bit type; known are 16, 32")
     return Stored(types[group])
 
 
@@ -178,7 +178,7 @@ def _modelopt(config: Config) -> Stored:
     if algorithm is None:
         raise MissingField(f"{inner}.quant_algo")
     if not isinstance(algorithm, str) or algorithm not in known:
-        raise UnsupportedField(f"{inner}.quant_algo", f"is {algorithm!r}; known are {', '.join(map(str, known))}")
+        raise UnsupportedField(f"{inner}.quant_algo", f"is {shown(algorithm)}; known are {', '.join(map(str, known))}")
     stored = known[algorithm]
     _check_group_size(config, f"{inner}.group_size", stored.dtype)
     for path in (FIELD, inner):
@@ -194,7 +194,7 @@ def _check_group_size(config: Config, field: str, dtype: Dtype) -> None:
     expected = {Dtype.NVFP4: 16, Dtype.MXFP4: 32}.get(dtype)
     size = config.get(field)
     if expected and size not in (None, expected):
-        raise UnsupportedField(field, f"is {size!r}; known is {expected} for {dtype}")
+        raise UnsupportedField(field, f"is {shown(size)}; known is {expected} for {dtype}")
 
 
 def _inner(config: Config) -> str:
@@ -210,11 +210,11 @@ def _cache(config: Config) -> Dtype | None:
         config.without_effect(*(f"{scheme}.{name}" for name in names))
         bits = config.get(f"{scheme}.num_bits")
         if bits != 8:
-            raise UnsupportedField(f"{scheme}.num_bits", f"is {bits!r}; known is 8")
+            raise UnsupportedField(f"{scheme}.num_bits", f"is {shown(bits)}; known is 8")
         return Dtype.FP8
     algorithm = config.get(f"{inner}.kv_cache_quant_algo")
     if algorithm not in (None, "FP8", "auto"):
-        raise UnsupportedField(f"{inner}.kv_cache_quant_algo", f"is {algorithm!r}; known is FP8")
+        raise UnsupportedField(f"{inner}.kv_cache_quant_algo", f"is {shown(algorithm)}; known is FP8")
     return Dtype.FP8 if algorithm == "FP8" else None
 
 
@@ -243,4 +243,4 @@ def _check_pattern(field: str, name: str) -> None:
         try:
             re.compile(name[3:])
         except (re.error, RecursionError, OverflowError):
-            raise InvalidField(field, f"has {name!r} in it, which is no pattern") from None
+            raise InvalidField(field, f"has {shown(name)} in it, which is no pattern") from None

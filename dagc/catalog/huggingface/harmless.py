@@ -40,7 +40,9 @@ def is_harmless(path: str, value: object) -> bool:
 def is_rotary_section(path: str) -> bool:
     """Whether an object of a path holds fields on rotary positions."""
     section, *kinds = path.split(".")
-    return section in _data()["rotary_sections"] and all(kind in _data()["rotary_kinds"] for kind in kinds)
+    return section in _data()["rotary_sections"] and (
+        not kinds or (kinds[0] in _data()["rotary_kinds"] and not kinds[1:])
+    )
 
 
 @cache

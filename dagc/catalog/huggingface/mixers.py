@@ -10,7 +10,7 @@ from math import ceil
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.huggingface.attention import head_dim
-from dagc.catalog.huggingface.errors import UnsupportedField
+from dagc.catalog.huggingface.errors import UnsupportedField, shown
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 
@@ -128,5 +128,5 @@ def _state_dtype(config: Config, field: str) -> Dtype:
     if name is None:
         return Dtype.FP32
     if str(name) not in _STATES:
-        raise UnsupportedField(field, f"is {name!r}; known are {', '.join(_STATES)}")
+        raise UnsupportedField(field, f"is {shown(name)}; known are {', '.join(_STATES)}")
     return _STATES[str(name)]

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from dagc.catalog.dtype import Dtype, Stored
-from dagc.catalog.huggingface.errors import UnsupportedField
+from dagc.catalog.huggingface.errors import UnsupportedField, shown
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.huggingface.formats import FIELD, Formats, formats
 from dagc.catalog.huggingface.modules import Module
@@ -81,5 +81,5 @@ def _weights(by_part: Mapping[Part, Stored], plain: Stored) -> Dtype:
 
 def _experts(name: str) -> Stored:
     if name != "fp4":
-        raise UnsupportedField("expert_dtype", f"is {name!r}; known is fp4")
+        raise UnsupportedField("expert_dtype", f"is {shown(name)}; known is fp4")
     return Stored(Dtype.MXFP4)

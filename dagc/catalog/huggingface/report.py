@@ -18,8 +18,8 @@ CONFIG_FIELD = Code("N127", "config-field")
 CONFIG_UNREADABLE = Code("N128", "config-unreadable")
 UNKNOWN_FIELD = Code("N129", "unknown-config-field")
 
-_MOST_LABELS = 8
-"""Fields whose lines are shown; all are named."""
+_MOST_NAMES, _MOST_LABELS = 20, 8
+"""Fields that are named, and those whose lines are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,12 @@ def unknown_fields(unknown: UnknownFields, reported: Reported) -> Diagnostic:
     """N129 for all fields that are not known."""
     places = reported.places()
     known = [(field, places.get(field)) for field in unknown.fields]
-    listed = ", ".join(f"`{field}`{_line(span)}" for field, span in known)
-    plural = "fields" if len(known) > 1 else "field"
+    listed = ", ".join(f"`{field}`{_line(span)}" for field, span in known[:_MOST_NAMES])
+    listed += f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+    what = "fields" if len(known) > 1 else "a field"
     return UNKNOWN_FIELD.at(
         reported.span,
-        f"the configuration of `{reported.name}` has {plural} that dagc does not read: {listed}",
+        f"the configuration of `{reported.name}` has {what} that dagc does not read: {listed}",
         "its figures could be false",
         labels=tuple(Label(span, "not read") for _, span in known[:_MOST_LABELS] if span),
         notes=("a field that is neither read nor known to be harmless may change shapes, layers or stored types",),

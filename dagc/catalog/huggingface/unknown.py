@@ -67,11 +67,11 @@ def refuse_unknown(part: TextPart, asked: set[str]) -> None:
 def _unknown(fields: Mapping[str, Any], prefix: str, asked: set[str]) -> Iterator[str]:
     for name, value in fields.items():
         path = prefix + name
-        if value is None or name == "model_type" or name in TOWERS or is_harmless(path, value):
+        if value is None or name == "model_type" or name in TOWERS:
             continue
-        if isinstance(value, Mapping) and (_is_section(path, asked)):
+        if isinstance(value, Mapping) and _is_section(path, asked):
             yield from _unknown(cast("Mapping[str, Any]", value), f"{path}.", asked)
-        elif path not in asked:
+        elif path not in asked and not is_harmless(path, cast("object", value)):
             yield path
 
 
