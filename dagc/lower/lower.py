@@ -2,11 +2,10 @@
 
 Assumes a legal deployment and a model with shapes. Prefill computes the prompts of the whole batch; decode computes
 one token of every sequence against the mean context (see `batch`). There is a graph for each class of replicas.
-Not lowered are the hyper-connections of DeepSeek-V4
-and embeddings of single layers, whose parameters are counted; they are a hundredth of a layer's work or less. Nothing
-here prices or schedules; templates are built once for each distinct kind of layer, size of micro-batch, and
-pattern of ranks on nodes and of slowed ones among them; where routing is skewed, the layers of each segment have one
-of their own.
+Not lowered are the hyper-connections of DeepSeek-V4, the attention over blocks of layers of Kimi-K3 and embeddings of
+single layers, whose parameters are counted; they are a hundredth of a layer's work or less. Nothing here prices or
+schedules; templates are built once for each distinct kind of layer, size of micro-batch, and pattern of ranks on
+nodes and of slowed ones among them; where routing is skewed, the layers of each segment have one of their own.
 """
 
 from __future__ import annotations

@@ -10,16 +10,21 @@ dense FFN 3·7168·18432 = 396,361,728; head 7168·129280 = 926,679,040.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from dagc.catalog.attention import Gate, Indexer
+from dagc.catalog.model import FfnKind, LayerKind
 from dagc.graph.graph import PhaseGraph
-from dagc.graph.ops import GEMM, GROUPED_GEMM, ROUTER
+from dagc.graph.ops import GEMM, GROUPED_GEMM, INDEXER, ROUTER
 from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower
 from dagc.plan.deployment import Options
 from dagc.plan.workload import Workload
-from tests.unit.lowering_plans import DEMO, layout, plan, service
+from tests.unit.lowering_plans import DEEPSEEK_V3, DEMO, layout, plan, service
+from tests.unit.lowering_plans import MLA as LATENT
 
 MLA = 187_105_280
 ROUTED = 352_321_536
@@ -100,3 +105,38 @@ def test_tensor_parallel_mixtral_style() -> None:
     layer = 2048 * 48 * 64 + 2048 * 2048 + 4 * 2048 * 16 + 2 * 3 * 2048 * 6144
     graph = lower(plan(service(layout(tp=4), layout(tp=4)), model=DEMO, workload=Workload(8, 50, 8)))
     assert linear_flops(graph.decode) == pytest.approx(2 * 8 * (16 * layer + 2048 * 128256), rel=1e-12)
+
+
+def test_the_gate_of_latent_attention_is_a_product_of_the_layers_input() -> None:
+    """A column for each element of 128 heads of 128, from 7168 (Kimi-K3 has such a gate); tp cuts it by heads."""
+    gated = replace(DEEPSEEK_V3, attention=replace(LATENT, gate=Gate.ELEMENT))
+    for services in (service(layout(dp=16), layout(ep=16), 4), service(layout(dp=4, tp=4), layout(ep=16))):
+        before, after = lower(plan(services)), lower(plan(services, model=gated))
+        assert verify_layers(after, 61) == ()
+        more = 2 * 512 * 61 * 7168 * 128 * 128
+        assert linear_flops(after.decode) - linear_flops(before.decode) == pytest.approx(more, rel=1e-9)
+        assert linear_flops(after.prefill) - linear_flops(before.prefill) == pytest.approx(1024 * more, rel=1e-9)
+
+
+def test_a_layer_that_takes_another_ones_choice_has_no_indexer() -> None:
+    """3 of 61 layers have one: queries 1536 · 64 · 128, a key of 128 and a weight for each of 64 heads from 7168."""
+    own = replace(LATENT, indexer=Indexer(64, 128, 2048))
+    reading = replace(own, indexer=Indexer(64, 128, 2048, reads_other=True))
+    ffn = [FfnKind.DENSE] * 3 + [FfnKind.MOE] * 58
+    stacks = [tuple(LayerKind(kind, own if i < 3 or all_own else reading) for i, kind in enumerate(ffn))
+              for all_own in (True, False)]  # fmt: skip
+    services = service(layout(dp=16), layout(ep=16), 4)
+    whole, few = (lower(plan(services, model=replace(DEEPSEEK_V3, attention=own, stack=stack))) for stack in stacks)
+    one = 1536 * 64 * 128 + 7168 * (128 + 64)
+    assert linear_flops(whole.decode) - linear_flops(few.decode) == pytest.approx(2 * 512 * 58 * one, rel=1e-9)
+    assert choices(whole.decode) - choices(few.decode) == 58 * len(whole.decode.micro_batches)
+
+
+def choices(phase: PhaseGraph) -> int:
+    """How many layers choose positions, over all micro-batches."""
+    return sum(
+        segment.count
+        for size in phase.micro_batches
+        for found, _, _, segment in phase.segments()
+        if found == size and any(node.op is INDEXER for node in phase.templates[segment.template].nodes)
+    )

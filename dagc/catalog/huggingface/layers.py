@@ -154,11 +154,11 @@ def jamba(config: Config) -> Callable[[int], bool]:
     return lambda i: i % period == offset
 
 
-def named(field: str, start: int = 0) -> Callable[[Config], Callable[[int], bool]]:
-    """The layers of a list, counted from `start`."""
+def named(field: str) -> Callable[[Config], Callable[[int], bool]]:
+    """The layers of a list, counted from 0."""
 
     def read(config: Config) -> Callable[[int], bool]:
-        chosen = config.indices(field, start)
+        chosen = config.indices(field)
         if chosen is None:
             raise MissingField(field)
         return lambda i: i in chosen
