@@ -206,3 +206,57 @@ def test_states_are_converted_by_the_names_that_their_layers_have() -> None:
     fp8 = {"quant_method": "modelopt", "quant_algo": "FP8", "exclude_modules": names}
     _, shapes = read({**nemotron, "quantization_config": fp8})
     assert [part_stored(shapes, part).bytes for part in (Part.MIXERS, Part.ATTENTION, Part.EXPERTS)] == [2, 1, 1]
+
+
+TENSOR = {"dynamic": False, "num_bits": 8, "observer": "minmax", "observer_kwargs": {}, "type": "float"}
+PUBLISHED: dict[str, tuple[dict[str, Any], float]] = {
+    "modelopt": (
+        {
+            "config_groups": {"group_0": {"input_activations": TENSOR, "weights": TENSOR, "targets": ["Linear"]}},
+            "ignore": ["lm_head"], "quant_algo": "FP8", "kv_cache_scheme": TENSOR, "quant_method": "modelopt",
+            "producer": {"name": "modelopt", "version": "0.35.0"},
+        }, 1,
+    ),
+    "modelopt, flat": (
+        {
+            "quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": None, "group_size": 16,
+            "has_zero_point": False, "pre_quant_scale": False, "exclude_modules": ["lm_head"],
+        }, 0.5 + 1 / 16,
+    ),
+    "compressed-tensors": (
+        {
+            "config_groups": {"group_0": {
+                "format": "float-quantized", "input_activations": {**TENSOR, "dynamic": True, "strategy": "token"},
+                "output_activations": None, "targets": ["Linear"],
+                "weights": {**TENSOR, "strategy": "channel", "symmetric": True, "actorder": None},
+            }},
+            "format": "float-quantized", "global_compression_ratio": None, "ignore": ["lm_head"],
+            "kv_cache_scheme": None, "quant_method": "compressed-tensors", "quantization_status": "compressed",
+            "sparsity_config": {}, "transform_config": {}, "version": "0.11.0",
+        }, 1,
+    ),
+    "gptq": (
+        {
+            "bits": 4, "group_size": 128, "damp_percent": 0.01, "desc_act": False, "static_groups": False, "sym": True,
+            "true_sequential": True, "model_name_or_path": None, "model_file_base_name": "model",
+            "quant_method": "gptq", "checkpoint_format": "gptq", "dynamic": {}, "lm_head": False,
+            "meta": {"damp_percent": 0.01, "quantizer": ["gptqmodel:2.0.0"]}, "pack_dtype": "int32",
+        }, 0.5 + (2 + 0.5) / 128,
+    ),
+    "awq": (
+        {
+            "bits": 4, "group_size": 64, "modules_to_not_convert": None, "quant_method": "awq", "version": "gemm",
+            "zero_point": True,
+        }, 0.5 + (2 + 0.5) / 64,
+    ),
+    "fbgemm": (
+        {"activation_scale_ub": 1200.0, "modules_to_not_convert": ["lm_head"], "quant_method": "fbgemm_fp8"}, 1,
+    ),
+}  # fmt: skip
+"""Sections with all the fields that the methods write."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_all_fields_that_a_method_writes_are_known(name: str) -> None:
+    section, size = PUBLISHED[name]
+    assert [stored(section)[part] for part in CONVERTED] == [pytest.approx(size)] * 3
