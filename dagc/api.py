@@ -64,9 +64,9 @@ class Strategy:
     @property
     def summary(self) -> Summary:
         """What `summary.json` holds, with the same names; times in seconds, sizes in bytes."""
-        from dagc.report.assemble import summarize
+        from dagc.driver.exporting import summary_of
 
-        return summarize(self.checked.plan, self.checked.priced.assessment, self.checked.diagnostics)
+        return summary_of(self.checked)
 
     def graph(self) -> StrategyGraph:
         """The operators as a networkx `DiGraph`: nodes, edges and attributes as in `graph.json`."""

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from dagc.driver.comparing import Compared
     from dagc.export.requested import Request
     from dagc.export.trace.tracks import Traced
-    from dagc.report.memory import MemoryFigures
+    from dagc.export.views.scene import Scene
+    from dagc.export.views.view import Distance
     from dagc.report.summary import Summary
 
 
@@ -48,11 +49,14 @@ def export(
     A requested trace or graph takes the place of the default one, where it is not refused. `views` names the pictures
     to draw; all of them where it is empty.
     """
+    from dagc.export.views.view import Distance
+
     summary, summary_files = _summary(checked)
     traced = _traced(checked)
     if traced is None:
         return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
-    pictures, problems = _pictures(traced, checked.priced.assessment.memory, renderer, views)
+    drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
+    pictures, problems = _pictures(_scene(checked, traced, drawn), drawn, renderer)
     data, refused = _data(traced, request)
     page = _page(checked, summary, {**pictures, **summary_files}, traced)
     return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused))
@@ -60,33 +64,45 @@ def export(
 
 def report(checked: Checked) -> bytes:
     """The page of a strategy alone."""
+    from dagc.export.views.view import Distance
+
     summary, drawn = _summary(checked)
     traced = _traced(checked)
     if traced is not None:
-        drawn = {**_pictures(traced, checked.priced.assessment.memory, None, ())[0], **drawn}
+        every = frozenset(Distance)
+        drawn = {**_pictures(_scene(checked, traced, every), every, None)[0], **drawn}
     return _page(checked, summary, drawn, traced)["report.html"]
 
 
 def picture(checked: Checked) -> str | tuple[Diagnostic, ...]:
-    """The picture of a strategy alone; without times, or where it cannot be drawn, why not."""
+    """`graph.svg` as it is beside the other views; without times, or where it cannot be drawn, why not."""
+    from dagc.export.views.view import Distance
+
     traced = _traced(checked)
     if traced is None:
         return ()
-    files, problems = _pictures(traced, checked.priced.assessment.memory, None, ("layer",))
+    scene = _scene(checked, traced, frozenset(Distance))
+    files, problems = _pictures(scene, frozenset({Distance.LAYER}), None)
     drawn = files.get("graph.svg")
     return drawn.decode() if isinstance(drawn, bytes) else problems
 
 
-def _summary(checked: Checked) -> tuple[Summary, Contents]:
-    """The summary, its file, and where memory is known its picture."""
+def summary_of(checked: Checked) -> Summary:
+    """The summary of a strategy, with what would still fit: the one that text, files, page and Python API show."""
     from dagc.cost.limits import memory_limits
-    from dagc.export.memory_svg import memory_svg
-    from dagc.export.summary_json import to_json_bytes
     from dagc.report.assemble import summarize
 
     assessment = checked.priced.assessment
     limits = memory_limits(checked.plan) if assessment.memory else None
-    summary = summarize(checked.plan, assessment, checked.diagnostics, limits)
+    return summarize(checked.plan, assessment, checked.diagnostics, limits)
+
+
+def _summary(checked: Checked) -> tuple[Summary, Contents]:
+    """The summary, its file, and where memory is known its picture."""
+    from dagc.export.memory_svg import memory_svg
+    from dagc.export.summary_json import to_json_bytes
+
+    summary = summary_of(checked)
     files: Contents = {"summary.json": to_json_bytes(summary)}
     if summary.memory:
         files["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
@@ -116,22 +132,27 @@ def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | 
     return {"report.html": report_page(Reported(summary, source, checked.diagnostics, pictures, traced))}
 
 
+def _scene(checked: Checked, traced: Traced, drawn: frozenset[Distance]) -> Scene:
+    """What the views show; `drawn` are those that links lead to."""
+    from dagc.export.views.scene import Scene
+
+    priced = checked.priced
+    return Scene(traced.plan, traced.graph, traced.timelines, priced.metrics, priced.assessment.memory, drawn)
+
+
 def _pictures(
-    traced: Traced, memory: MemoryFigures | None, renderer: str | None, views: Collection[str]
+    scene: Scene, wanted: Collection[Distance], renderer: str | None
 ) -> tuple[Contents, tuple[Diagnostic, ...]]:
-    """Each view as DOT text and as a picture; what a renderer lacks is told once."""
+    """Each wanted view as DOT text and as a picture; what a renderer lacks is told once."""
     from dagc.export.renderers import render
     from dagc.export.views.dot import to_dot
     from dagc.export.views.draw import view_of
-    from dagc.export.views.scene import Scene
     from dagc.export.views.svg import finished
     from dagc.export.views.view import Distance
 
-    drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
-    scene = Scene(traced.plan, traced.graph, traced.timelines, memory, drawn)
     files: Contents = {}
     problems: dict[str, Diagnostic] = {}
-    for distance in (one for one in Distance if one in drawn):
+    for distance in (one for one in Distance if one in wanted):
         view = view_of(scene, distance)
         dot = to_dot(view)
         files[f"{distance.stem}.dot"] = dot.encode()

@@ -54,7 +54,7 @@ def interchange(
         return Interchanged({"graph.graphml": graphml_bytes(*shown)}, ())
     from dagc.export.mermaid import mermaid_text
 
-    return Interchanged({"graph.mmd": mermaid_text(*shown).encode()}, ())
+    return Interchanged({"graph.mmd": mermaid_text(*shown, checked.priced.metrics).encode()}, ())
 
 
 def strategy_graph(checked: Checked) -> StrategyGraph | Diagnostic:

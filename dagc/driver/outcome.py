@@ -11,6 +11,7 @@ from dagc.diag.levels import Level
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
+from dagc.report.metrics import Metrics
 from dagc.source import Source
 from dagc.timeline.timeline import Timeline
 
@@ -38,6 +39,13 @@ class Priced:
     graph: Graph | None = None
     timelines: tuple[Timeline, ...] | None = None
     others: tuple[Timeline, ...] = ()
+
+    @property
+    def metrics(self) -> Metrics:
+        """TTFT, TPOT and the rest where there are timelines, which they are measured by. Raises ValueError without."""
+        if self.assessment.metrics is None:
+            raise ValueError("a plan without timelines has no metrics")
+        return self.assessment.metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from dagc.units import format_seconds
 _LABEL, _WIDTH, _ROW, _GAP = 90, 900, 18, 26
 _TONES = ("#5d6773", "#aab3bd", "#7f8a96", "#ccd2d9")
 """Micro-batches by turns, in greys: colours tell elsewhere what bounds an operator."""
+_HEADINGS = {"prefill": "prefill", "decode": "decode: one step from an empty pipeline"}
 _NARROW = 0.2
 _OK = {True: " ✓", False: " ✗", None: ""}
 _STYLE = (
@@ -97,7 +98,7 @@ def _phase(columns: Sequence[Column], timelines: Sequence[Timeline | None]) -> I
     longest = max((timeline.makespan for timeline in known), default=0)
     if not longest:
         return
-    yield f"<h2>{known[0].priced.graph.phase.value}</h2>"
+    yield f"<h2>{_HEADINGS[known[0].priced.graph.phase.value]}</h2>"
     for column, timeline in zip(columns, timelines, strict=True):
         if timeline is not None:
             yield _drawing(column.title, timeline, _WIDTH / longest)
@@ -106,7 +107,7 @@ def _phase(columns: Sequence[Column], timelines: Sequence[Timeline | None]) -> I
 def _drawing(title: str, timeline: Timeline, scale: float) -> str:
     rows = _rows(timeline)
     height = _GAP + _ROW * len(rows)
-    heading = f"{escape(title)}: {format_seconds(timeline.makespan / PICOSECONDS)}"
+    heading = f"{escape(title)}: {format_seconds(timeline.makespan / PICOSECONDS)} on the GPUs"
     parts = [f'<svg width="{_LABEL + _WIDTH}" height="{height}" font-family="sans-serif" font-size="12">']
     parts.append(f'<text x="0" y="14">{heading}</text>')
     for row, (stage, blocks) in enumerate(sorted(rows.items())):

@@ -17,7 +17,10 @@ from dagc.export.titles import moved_bytes, rank_text, time_text
 from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
 from dagc.plan.plan import Plan
+from dagc.report.figures import times_text
+from dagc.report.metrics import Metrics
 from dagc.report.structure import strategy_text
+from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes
 
@@ -32,10 +35,10 @@ _DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
-def mermaid_text(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> str:
+def mermaid_text(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], metrics: Metrics) -> str:
     """The text of the flowchart."""
     drawn = list(enumerate(services(graph, timelines)))
-    lines = ["flowchart LR", *_head(plan, graph, timelines)]
+    lines = ["flowchart LR", *_head(plan, graph, metrics)]
     for number, service in drawn:
         lines += _service(f"s{number}", service)
     lines += (f'  s{a} -->|"KV cache"| s{b}' for (a, _), (b, _) in pairwise(drawn))
@@ -58,11 +61,12 @@ def _label(*texts: str) -> str:
     return "<br/>".join(escaped(text) for text in texts if text)
 
 
-def _head(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> Iterator[str]:
+def _head(plan: Plan, graph: Graph, metrics: Metrics) -> Iterator[str]:
     facts = f"{plan.deployment.gpus} GPUs · model {plan.facts.model.name}"
     replicas = f"{graph.replicas} replicas, the slowest shown" if graph.replicas > 1 else ""
-    times = f"TTFT {time_text(timelines[0].makespan)} · TPOT {time_text(timelines[-1].interval)}"
-    yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times)}"]:::note'
+    times = " · ".join(times_text(metrics.prefill.seconds, metrics.decode.seconds))
+    step = "" if is_decode_step_alone(metrics.serving) else f"TPOT is {sum_text(metrics.serving)}"
+    yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times, step)}"]:::note'
 
 
 def _service(name: str, service: ServiceView) -> Iterator[str]:

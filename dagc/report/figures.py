@@ -102,6 +102,12 @@ COST_OF_TOKENS = FigureKind(
     _cost(lambda cost: cost.usd_per_million_output_tokens),
 )  # fmt: skip
 
+
+def times_text(ttft_seconds: float, tpot_seconds: float) -> tuple[str, str]:
+    """`TTFT 685 ms` and `TPOT 25.9 ms`: how the answer in one line and the heads of pictures say them."""
+    return f"{TTFT.title} {TTFT.text(ttft_seconds)}", f"{TPOT.title} {TPOT.text(tpot_seconds)}"
+
+
 FIGURES = (
     GPUS,
     MEMORY,

@@ -17,6 +17,7 @@ from dagc.report.compare import MODEL_DIGITS
 from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics, PhaseMetrics
 from dagc.report.quantity import figure_text, quantity_text
+from dagc.report.token_time import cause, is_decode_step_alone, sum_text
 from dagc.units import Dimension, format_bytes, format_seconds, format_share
 
 
@@ -79,9 +80,15 @@ def _ttft(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 
 
 def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-    step = format_seconds(metrics.decode.latency_seconds)
-    reason = f"steady interval of decode, bound by {metrics.decode.bound}; one step from an empty pipeline takes {step}"
-    return _known(metrics.decode.seconds, figure, reason)
+    """The reason names what takes the time, for the stated figure as the limit (`dagc.report.token_time`)."""
+    decode, serving = metrics.decode, metrics.serving
+    bound = cause(serving, decode.bound, figure.value)
+    if is_decode_step_alone(serving):
+        step = format_seconds(decode.latency_seconds)
+        reason = f"steady interval of decode, bound by {bound}; one step from an empty pipeline takes {step}"
+    else:
+        reason = f"interval between tokens, bound by {bound}: {sum_text(serving)}"
+    return _known(decode.seconds, figure, reason)
 
 
 def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:

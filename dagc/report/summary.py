@@ -141,6 +141,8 @@ class Phase(Record):
     measured cases lie inside it, three in four inside twice of it.
     `extrapolated_share` is how much of the operators' time lies outside of what the formulas were fitted to.
     `load_balance` is the time that a GPU computes, averaged over all, as a share of that of the busiest.
+    `bound` and `critical_path` are those of the prefill or decode step on the GPUs alone: without the host, drafts and
+    the prompts that come between tokens, which are in `serving`.
     """
 
     seconds: float

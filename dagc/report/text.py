@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.report.facts import assumed
+from dagc.report.figures import times_text
 from dagc.report.summary import (
     AttentionDomain,
     Claim,
@@ -26,6 +27,7 @@ from dagc.report.summary import (
     Summary,
     Throughput,
 )
+from dagc.report.token_time import DECODE_STEP, is_decode_step_alone
 from dagc.units import format_bytes, format_money, format_rate, format_seconds, format_share
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
@@ -50,7 +52,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     if summary.memory:
         yield from _block("memory", _memory(summary.memory))
     if summary.phases:
-        yield from _phases(summary.phases)
+        yield from _phases(summary.phases, summary.serving)
     if summary.serving:
         yield from _block("serving", serving_lines(summary.serving))
     if summary.throughput:
@@ -80,8 +82,7 @@ def headline(summary: Summary) -> str:
         held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
         parts.append(f"fits ({held})" if memory.fits else f"does not fit ({held})")
     if summary.phases:
-        parts.append(f"TTFT {format_seconds(summary.phases.prefill.seconds)}")
-        parts.append(f"TPOT {format_seconds(summary.phases.decode.seconds)}")
+        parts += times_text(summary.phases.prefill.seconds, summary.phases.decode.seconds)
     if summary.throughput:
         parts.append(format_rate(summary.throughput.output_tokens_per_second, "output tokens/s"))
     return ", ".join(parts)
@@ -130,13 +131,14 @@ def _memory(memory: Memory) -> list[str]:
     return [f"{held} ({format_share(memory.share)}) on the fullest GPU", parts]
 
 
-def _phases(phases: Phases) -> Iterator[str]:
+def _phases(phases: Phases, serving: Serving | None) -> Iterator[str]:
     yield from _block("prefill", [f"{_banded(phases.prefill)} (TTFT)", *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
         yield _row("hand-over", f"{format_seconds(phases.handover_seconds)} to move the cache")
     decode = phases.decode
     step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
-    yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode)])
+    of_step = "" if serving is None or is_decode_step_alone(serving) else f"{DECODE_STEP} "
+    yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode, of_step)])
     yield _row("±", "holds half of the measured cases, and twice of it three in four")
 
 
@@ -145,7 +147,8 @@ def _banded(phase: Phase) -> str:
     return f"{format_seconds(phase.seconds)} ± {phase.error_share * 100:.0f} %"
 
 
-def _phase(phase: Phase) -> list[str]:
+def _phase(phase: Phase, part: str = "") -> list[str]:
+    """What bounds a phase, or the named part of its time, and how much of that was not measured."""
     path = phase.critical_path
     shares = (
         f"compute {format_share(path.compute_share)}",
@@ -154,7 +157,7 @@ def _phase(phase: Phase) -> list[str]:
         f"bubble {format_share(path.bubble_share)}",
     )
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
-    bound = f"bound by {phase.bound}: {', '.join(shares)}; {many}"
+    bound = f"{part}bound by {phase.bound}: {', '.join(shares)}; {many}"
     if phase.extrapolated_share < LEAST_EXTRAPOLATED:
         return [bound]
     return [bound, f"{format_share(phase.extrapolated_share)} of the operators' time is outside of what was measured"]

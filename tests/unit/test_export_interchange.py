@@ -23,6 +23,9 @@ from dagc.export.graph_json import to_node_link
 from dagc.export.mermaid import escaped, mermaid_text
 from dagc.export.strategy_graph import graphml_bytes, strategy_graph
 from dagc.export.trace.tracks import Traced
+from dagc.graph.graph import Graph
+from dagc.plan.plan import Plan
+from dagc.report.metrics import measure
 from tests.harness import chakra, shell
 from tests.harness.places import EXAMPLES
 from tests.unit import export_graphs
@@ -46,11 +49,16 @@ def shown(label: str) -> str:
     return "\n".join(CODES.sub(lambda code: chr(int(code[1])), part) for part in label.split("<br/>"))
 
 
+def chart(plan: Plan, graph: Graph) -> str:
+    timelines = export_graphs.timelines(graph)
+    return mermaid_text(plan, graph, timelines, measure(plan, timelines))
+
+
 @given(names)
 def test_a_hostile_name_is_text_in_mermaid(name: str) -> None:
     """Every line is of the few forms that are meant, and a label has no letter that could be markup."""
     plan, graph = export_graphs.plan(name), export_graphs.graph()
-    text = mermaid_text(plan, graph, export_graphs.timelines(graph))
+    text = chart(plan, graph)
     lines = [line.strip() for line in text.splitlines()]
     assert [line for line in lines if not LINE.fullmatch(line)] == []
     for label in LABEL.findall(text):
@@ -129,7 +137,7 @@ def test_the_networkx_graph_is_that_of_the_json() -> None:
 def test_stages_and_layers_are_counted() -> None:
     """Stage 0 has two layers folded to one box; what each sends to the next is on the arrow: 2,048 bytes a GPU."""
     plan, graph = export_graphs.plan(), export_graphs.graph()
-    text = mermaid_text(plan, graph, export_graphs.timelines(graph))
+    text = chart(plan, graph)
     labels = [shown(label) for label in LABEL.findall(text)]
     assert any(label.startswith("MoE layers 0–1, ×2\n") for label in labels)
     assert any(label.startswith("stage 1\npool main · 2 GPUs · ranks 2-3") for label in labels)
@@ -141,7 +149,7 @@ def test_what_is_too_much_for_a_site_is_counted(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(mermaid, "MOST_STAGES", 1)
     monkeypatch.setattr(mermaid, "MOST_SEGMENTS", 1)
     plan, graph = export_graphs.plan(), export_graphs.graph()
-    labels = LABEL.findall(mermaid_text(plan, graph, export_graphs.timelines(graph)))
+    labels = LABEL.findall(chart(plan, graph))
     assert "1 more kinds of stages" in labels
     assert "3 more" in labels
 

@@ -24,6 +24,7 @@ from dagc.export.views.scene import Scene
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
+from dagc.report.metrics import measure
 from dagc.source import Source
 from dagc.timeline.timeline import Timeline
 from tests.harness.traceprocessor import DROPPED, TraceProcessor
@@ -66,6 +67,11 @@ def plan(request: pytest.FixtureRequest) -> Compiled:
     return compiled(request.param)
 
 
+def _scene(of: Compiled) -> Scene:
+    planned, _, timelines = of
+    return Scene(*of, measure(planned, timelines))
+
+
 def edges_of_kind(data: dict[str, Any], kind: str) -> list[tuple[str, str]]:
     return [(edge["source"], edge["target"]) for edge in data["edges"] if edge["kind"] == kind]
 
@@ -92,17 +98,17 @@ def test_the_trace_loses_nothing(plan: Compiled, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("distance", list(Distance))
 def test_the_picture_is_drawn_and_small(plan: Compiled, distance: Distance) -> None:
-    view = view_of(Scene(*plan), distance)
+    view = view_of(_scene(plan), distance)
     rendering, problems = render(to_dot(view))
     assert problems == ()
     assert rendering is not None
     assert rendering.svg.count('class="node"') < 150
-    assert to_dot(view) == to_dot(view_of(Scene(*plan), distance))
+    assert to_dot(view) == to_dot(view_of(_scene(plan), distance))
 
 
 @pytest.mark.parametrize("distance", [Distance.DEPLOYMENT, Distance.STAGE])
 def test_stages_read_from_left_to_right(distance: Distance) -> None:
-    rendering, _ = render(to_dot(view_of(Scene(*compiled("pipeline")), distance)))
+    rendering, _ = render(to_dot(view_of(_scene(compiled("pipeline")), distance)))
     assert rendering is not None
     found = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>(stages? [^<]*)</text>', rendering.svg)
     at = {title.split("\xa0")[0].split(",")[0]: float(x) for x, title in found}

@@ -39,9 +39,9 @@ HOSTILE = [
 def scenes(example: Path) -> tuple[Scene, ...]:
     source = Source(example.name, example.read_text(encoding="utf-8"))
     return tuple(
-        Scene(checked.plan, checked.priced.graph, checked.priced.timelines, checked.priced.assessment.memory)
+        Scene(checked.plan, priced.graph, priced.timelines, priced.metrics, priced.assessment.memory)
         for checked in driver.check(source).checked
-        if checked.priced.graph is not None and checked.priced.timelines is not None
+        if (priced := checked.priced).graph is not None and priced.timelines is not None
     )
 
 
@@ -144,7 +144,7 @@ def test_every_link_leads_to_a_thing_in_another_view(name: str) -> None:
 
 def test_a_view_alone_links_to_no_file_that_is_not_there() -> None:
     of = small()
-    alone = Scene(of.plan, of.graph, of.timelines, drawn=frozenset({Distance.LAYER}))
+    alone = Scene(of.plan, of.graph, of.timelines, of.metrics, drawn=frozenset({Distance.LAYER}))
     assert HREF not in str([e.attrib for e in ElementTree.fromstring(drawn(alone, Distance.LAYER)).iter()])
 
 

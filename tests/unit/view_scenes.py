@@ -11,6 +11,7 @@ from dagc.export.views.draw import view_of
 from dagc.export.views.scene import Scene
 from dagc.export.views.svg import finished
 from dagc.export.views.view import Box, Distance, View
+from dagc.report.metrics import measure
 from dagc.source import Source
 from tests.unit.export_graphs import graph, plan, timelines
 
@@ -18,7 +19,8 @@ from tests.unit.export_graphs import graph, plan, timelines
 def small(name: str = "main", text: str = "pp 2 < ep 2 >") -> Scene:
     """The graph by hand (see `export_graphs`), under a strategy of this name and text."""
     built = graph()
-    return Scene(plan(name, text), built, timelines(built))
+    planned, times = plan(name, text), timelines(built)
+    return Scene(planned, built, times, measure(planned, times))
 
 
 @cache
@@ -28,7 +30,7 @@ def scene(text: str) -> Scene:
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None
-    return Scene(checked.plan, priced.graph, priced.timelines, priced.assessment.memory)
+    return Scene(checked.plan, priced.graph, priced.timelines, priced.metrics, priced.assessment.memory)
 
 
 def svg(view: View) -> str:

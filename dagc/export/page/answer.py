@@ -12,6 +12,7 @@ from markupsafe import Markup
 from dagc.export.page.markup import joined, tag, ticked
 from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Serving, Summary, Throughput
 from dagc.report.text import serving_lines
+from dagc.report.token_time import cause
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
@@ -38,8 +39,9 @@ def _tiles(summary: Summary) -> Iterator[Markup]:
     yield _memory(summary.memory) if summary.memory else _tile("memory", "?", "undetermined")
     if summary.phases:
         prefill, decode = summary.phases.prefill, summary.phases.decode
-        yield _tile("TTFT", format_seconds(prefill.seconds), _time(prefill), _state(summary, "ttft"))
-        yield _tile("TPOT", format_seconds(decode.seconds), _time(decode), _state(summary, "tpot"))
+        yield _tile("TTFT", format_seconds(prefill.seconds), _time(prefill, prefill.bound), _state(summary, "ttft"))
+        bound = cause(summary.serving, decode.bound) if summary.serving else decode.bound
+        yield _tile("TPOT", format_seconds(decode.seconds), _time(decode, bound), _state(summary, "tpot"))
     else:
         yield _tile("TTFT and TPOT", "?", "undetermined")
     if summary.throughput:
@@ -98,8 +100,8 @@ def _meter(share: float) -> Markup:
     return joined((tag("rect", width=100, height=6, class_="empty"), filled))
 
 
-def _time(phase: Phase) -> str:
-    return f"± {phase.error_share * 100:.0f} %, bound by {phase.bound}"
+def _time(phase: Phase, bound: str) -> str:
+    return f"± {phase.error_share * 100:.0f} %, bound by {bound}"
 
 
 def _throughput(rates: Throughput, state: str) -> Markup:
@@ -113,7 +115,7 @@ def _throughput(rates: Throughput, state: str) -> Markup:
 def _bounds(summary: Summary) -> Markup | None:
     if summary.phases is None:
         return None
-    phases = (("prefill", summary.phases.prefill), ("decode", summary.phases.decode))
+    phases = (("prefill", summary.phases.prefill), ("decode step", summary.phases.decode))
     rows = (
         tag("tr", tag("th", name, scope="row"), tag("td", _bar(phase.critical_path)), tag("td", _passes(name, phase)))
         for name, phase in phases
@@ -125,7 +127,7 @@ def _bounds(summary: Summary) -> Markup | None:
 
 def _passes(name: str, phase: Phase) -> str:
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
-    step = f"; {format_seconds(phase.latency_seconds)} from an empty pipeline" if name == "decode" else ""
+    step = f"; {format_seconds(phase.latency_seconds)} from an empty pipeline" if name == "decode step" else ""
     return f"{many}{step}"
 
 

@@ -16,6 +16,8 @@ from dagc.export.page.roofline import drawn_roofline
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
 from dagc.graph.priced import PICOSECONDS
+from dagc.plan.deployment import Phase
+from dagc.plan.plan import Plan
 from dagc.report.operators import Operator, operators
 from dagc.report.traffic import traffic
 from dagc.timeline.timeline import Timeline
@@ -61,7 +63,14 @@ def communication(traced: Traced) -> Markup:
 
 def _phases(traced: Traced) -> Iterator[tuple[str, Timeline]]:
     for name, one in zip(phase_names(traced.graph), traced.timelines, strict=True):
-        yield _TITLES[name], one
+        yield _title(name, traced.plan), one
+
+
+def _title(name: str, plan: Plan) -> str:
+    """Where requests come and go, no batch is prefilled at once."""
+    if name == "prefill" and plan.facts.workload.concurrency is not None:
+        return "Prefill of one prompt on each dp rank of attention"
+    return _TITLES[name]
 
 
 def _replicated(title: str, one: Timeline) -> str:
@@ -70,7 +79,10 @@ def _replicated(title: str, one: Timeline) -> str:
 
 
 def _headed(title: str, one: Timeline) -> str:
-    return f"{title}: {format_seconds(one.makespan / PICOSECONDS)}"
+    """A phase of several stages begins with an empty pipeline; the host's time is not drawn."""
+    is_pipeline = one.priced.graph.phase is Phase.DECODE and len(one.priced.graph.programs[0]) > 1
+    begins = " from an empty pipeline" if is_pipeline else ""
+    return f"{title}{begins}: {format_seconds(one.makespan / PICOSECONDS)} on the GPUs"
 
 
 def _zoomable(figure: Markup) -> Markup:

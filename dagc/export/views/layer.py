@@ -29,7 +29,7 @@ def layer_view(scene: Scene) -> View:
     """Operators of each kind of layer."""
     clusters: list[Cluster] = []
     arrows: list[Arrow] = []
-    notes = list(scene.both())
+    notes = list(scene.notes())
     for served in scene.served:
         shown = thinned(tuple(_columns(served)), MOST_COLUMNS)
         columns = [_Column(scene, served, one) for one in (*shown.first, *shown.last)]

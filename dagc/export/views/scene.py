@@ -8,14 +8,17 @@ from functools import cached_property
 from itertools import groupby
 
 from dagc.export.opened import ServiceView, services
-from dagc.export.titles import phase_names, time_text
+from dagc.export.titles import phase_names
 from dagc.export.views.text import cut, folded_lines, safe
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.report.figures import TPOT, times_text
 from dagc.report.memory import MemoryFigures
+from dagc.report.metrics import Metrics
 from dagc.report.structure import strategy_text
+from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.timeline.timeline import Timeline
 
 HANDOVER = "handover"
@@ -24,11 +27,15 @@ _CHARACTERS, _LINES = 100, 3
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A compiled strategy: `timelines` are those of `graph.phases`, `drawn` the distances that files are made of."""
+    """A compiled strategy: `timelines` are those of `graph.phases`, `drawn` the distances that files are made of.
+
+    `metrics` are what the deployment is judged by: timelines have the GPUs' part of a step alone.
+    """
 
     plan: Plan
     graph: Graph
     timelines: tuple[Timeline, ...]
+    metrics: Metrics
     memory: MemoryFigures | None = None
     drawn: frozenset[Distance] = frozenset(Distance)
 
@@ -72,16 +79,27 @@ class Scene:
         return safe(f"{plan.name} = {strategy_text(plan.deployment)}, model {plan.facts.model.name}")
 
     def title(self) -> tuple[str, ...]:
-        """The strategy as written, its size, and the time of each phase."""
+        """The strategy as written, its size, TTFT and TPOT."""
         plan = self.plan
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
         facts = [f"{plan.deployment.gpus} GPUs", f"model {cut(plan.facts.model.name)}"]
-        facts.append(f"TTFT {time_text(self.timelines[0].makespan)}")
-        facts.append(f"TPOT {time_text(self.timelines[-1].interval)}")
+        facts += times_text(self.metrics.prefill.seconds, self.metrics.decode.seconds)
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts))
 
-    def both(self, halves: bool = True) -> tuple[str, ...]:
-        """How values of two phases stand beside each other, where they do; `halves` where boxes are tinted by half."""
+    def notes(self, halves: bool = True) -> tuple[str, ...]:
+        """How to read the values of the phases; `halves` where boxes are tinted by half."""
+        return (*self._step(), *self._both(halves))
+
+    def _step(self) -> tuple[str, ...]:
+        """What TPOT has beside the decode step that is drawn, where it has anything."""
+        serving = self.metrics.serving
+        if is_decode_step_alone(serving):
+            return ()
+        tpot = TPOT.text(self.metrics.decode.seconds)
+        return (f"decode is drawn as one step on the GPUs; {TPOT.title} {tpot} = {sum_text(serving)}",)
+
+    def _both(self, halves: bool) -> tuple[str, ...]:
+        """How values of two phases stand beside each other, where they do."""
         if all(len(one.phases) == 1 for one in self.served):
             return ()
         tinted = "; the left half of a box is prefill" if halves else ""

@@ -1,0 +1,82 @@
+"""What takes the time between two tokens of a request: the parts of TPOT, and which of them breaks a limit.
+
+The parts are those of the formula in `dagc.report.serving`, in seconds a decode step; a step yields `tokens_per_step`:
+
+    TPOT = (decode step + prefill interleaved with decode + host + drafts) / tokens_per_step
+
+The decode step is what the GPUs do for the running requests alone: the interval of decode that pictures and traces
+draw, whose critical path has the shares of compute, memory, communication and bubble. A static batch without an engine
+has no other part.
+
+The cause of a TPOT is its largest part. Under a limit that the decode step alone would keep and TPOT does not, it is
+the largest of the other parts, because without these the limit holds. Where it is the decode step, it is named by what
+bounds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dagc.units import format_seconds
+
+if TYPE_CHECKING:
+    from dagc.report import serving, summary
+
+    StepTimes = serving.Serving | summary.Serving
+
+DECODE_STEP = "decode step"
+PREFILL = "prefill interleaved with decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Seconds of one cause in each decode step."""
+
+    name: str
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """`decode step 26 ms`."""
+        return f"{self.name} {format_seconds(self.seconds)}"
+
+
+def step_parts(times: StepTimes) -> tuple[Part, ...]:
+    """The parts that take any time, the decode step first; TPOT is their sum over `tokens_per_step`."""
+    added = (
+        Part(PREFILL, times.prompt_steps * times.prompt_step_seconds),
+        Part("host", times.host_seconds),
+        Part("drafts", times.draft_seconds),
+    )
+    drawn = times.step_seconds - times.host_seconds - times.draft_seconds
+    return (Part(DECODE_STEP, drawn), *(part for part in added if part.seconds > 0))
+
+
+def is_decode_step_alone(times: StepTimes) -> bool:
+    """Whether TPOT is the decode step that pictures draw, and nothing else."""
+    return len(step_parts(times)) == 1 and times.tokens_per_step == 1
+
+
+def sum_text(times: StepTimes) -> str:
+    """`decode step 26 ms + prefill interleaved with decode 6.38 ms + host 400 us`, in brackets over several tokens."""
+    parts = step_parts(times)
+    joined = " + ".join(part.text for part in parts)
+    if times.tokens_per_step == 1:
+        return joined
+    return f"{f'({joined})' if len(parts) > 1 else joined} / {times.tokens_per_step:.3g} tokens"
+
+
+def cause(times: StepTimes, bound: str, limit_seconds: float | None = None) -> str:
+    """What TPOT is bound by; `bound` is that of the decode step."""
+    step, *added = step_parts(times)
+    tokens = times.tokens_per_step
+    whole = (step.seconds + sum(part.seconds for part in added)) / tokens
+    is_broken_by_others = limit_seconds is not None and step.seconds / tokens <= limit_seconds < whole
+    largest = _largest(added) if is_broken_by_others and added else _largest((step, *added))
+    return bound if largest is step else largest.name
+
+
+def _largest(parts: Sequence[Part]) -> Part:
+    return max(parts, key=lambda part: part.seconds)
