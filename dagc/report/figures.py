@@ -61,6 +61,7 @@ def _cost(read: Callable[[CostFigures], float | None]) -> Read:
 
 
 def _memory(_: Plan, found: Assessment) -> float | None:
+    """Of the GPU that holds most bytes, which a requirement on bytes limits; the fullest one may be smaller."""
     return None if found.memory is None else found.memory.max_bytes
 
 

@@ -60,8 +60,10 @@ def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
         reason = f"{format_bytes(pool.max_bytes)} of {format_bytes(pool.capacity_bytes)} on the fullest GPU"
         return _known(pool.share, figure, reason)
     pool = max(memory.pools, key=lambda one: one.max_bytes)
+    is_fullest = pool.max_bytes == memory.fullest.max_bytes
+    where = "the fullest GPU" if is_fullest else f"the GPU of {pool.pool} that holds most"
     reason = " + ".join(f"{name} {format_bytes(part)}" for name, part in pool.parts if part)
-    return _known(pool.max_bytes, figure, f"on the fullest GPU: {reason}")
+    return _known(pool.max_bytes, figure, f"on {where}: {reason}")
 
 
 def _memory_total(memory: MemoryFigures, figure: Figure) -> Actual:
@@ -82,7 +84,7 @@ def _ttft(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     """The reason names what takes the time, for the stated figure as the limit (`dagc.report.token_time`)."""
     decode, serving = metrics.decode, metrics.serving
-    bound = cause(serving, decode.bound, figure.value)
+    bound = cause(serving, decode.bound, figure.value if decode.seconds > figure.value else None)
     if is_decode_step_alone(serving):
         step = format_seconds(decode.latency_seconds)
         reason = f"steady interval of decode, bound by {bound}; one step from an empty pipeline takes {step}"

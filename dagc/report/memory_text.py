@@ -11,6 +11,18 @@ EXPERTS = "experts"
 _COLUMNS = ("experts", "other weights", "KV cache", "activations", "communication", "reserve", "total", "share")
 
 
+def holding_most(memory: Memory) -> str | None:
+    """The GPU that holds most bytes, which comparisons and requirements have; None where it is the fullest one.
+
+    The two differ where a pool's device has more memory than another's.
+    """
+    most = max(memory.pools, key=lambda pool: pool.per_rank_max_bytes)
+    if most.per_rank_max_bytes == memory.per_rank_max_bytes:
+        return None
+    held = f"{format_bytes(most.per_rank_max_bytes)} of {format_bytes(most.capacity_bytes)}"
+    return f"most bytes on a GPU of {most.pool}: {held}"
+
+
 def render_memory(name: str, memory: Memory) -> str:
     """The table of one strategy as lines, the last one ended."""
     return "\n".join(_lines(name, memory)) + "\n"

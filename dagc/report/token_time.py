@@ -15,7 +15,6 @@ bounds that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,15 +67,9 @@ def sum_text(times: StepTimes) -> str:
     return f"{f'({joined})' if len(parts) > 1 else joined} / {times.tokens_per_step:.3g} tokens"
 
 
-def cause(times: StepTimes, bound: str, limit_seconds: float | None = None) -> str:
-    """What TPOT is bound by; `bound` is that of the decode step."""
+def cause(times: StepTimes, bound: str, missed_seconds: float | None = None) -> str:
+    """What TPOT is bound by; `bound` is that of the decode step, `missed_seconds` a limit that TPOT exceeds."""
     step, *added = step_parts(times)
-    tokens = times.tokens_per_step
-    whole = (step.seconds + sum(part.seconds for part in added)) / tokens
-    is_broken_by_others = limit_seconds is not None and step.seconds / tokens <= limit_seconds < whole
-    largest = _largest(added) if is_broken_by_others and added else _largest((step, *added))
+    is_kept_by_step = missed_seconds is not None and step.seconds / times.tokens_per_step <= missed_seconds
+    largest = max(added if is_kept_by_step and added else [step, *added], key=lambda part: part.seconds)
     return bound if largest is step else largest.name
-
-
-def _largest(parts: Sequence[Part]) -> Part:
-    return max(parts, key=lambda part: part.seconds)

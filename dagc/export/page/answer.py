@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
+from dagc.report.memory_text import holding_most
 from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Serving, Summary, Throughput
 from dagc.report.text import serving_lines
 from dagc.report.token_time import cause
@@ -80,9 +81,11 @@ def _memory(memory: Memory) -> Markup:
 
 
 def _room(memory: Memory) -> Markup | None:
-    """What would still fit."""
+    """The GPU that holds most, where it is not the fullest, and what would still fit."""
     capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
-    facts = [f"room for {min(capacity):,} tokens of KV cache"] if capacity else []
+    most = holding_most(memory)
+    facts = [most] if most else []
+    facts += [f"room for {min(capacity):,} tokens of KV cache"] if capacity else []
     if memory.limits and memory.limits.batch is not None:
         facts.append(f"the largest batch that fits is {memory.limits.batch:,} sequences")
     if memory.limits and memory.limits.context is not None:

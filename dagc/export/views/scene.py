@@ -96,7 +96,7 @@ class Scene:
         if is_decode_step_alone(serving):
             return ()
         tpot = TPOT.text(self.metrics.decode.seconds)
-        return (f"decode is drawn as one step on the GPUs; {TPOT.title} {tpot} = {sum_text(serving)}",)
+        return "decode is drawn as one step on the GPUs", f"{TPOT.title} {tpot} = {sum_text(serving)}"
 
     def _both(self, halves: bool) -> tuple[str, ...]:
         """How values of two phases stand beside each other, where they do."""
