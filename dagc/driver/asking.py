@@ -183,9 +183,9 @@ def _answer(plan: Plan, priced: Priced) -> Answer:
     metrics, timelines = priced.assessment.metrics, priced.timelines
     if metrics is None or timelines is None:
         return Answer(plan, priced.assessment, ())
-    ends = (("prefill", metrics.prefill, timelines[0]), ("decode", metrics.decode, timelines[-1]))
-    phases = tuple(PhaseTime(*one) for one in ends)
-    return Answer(plan, priced.assessment, phases)
+    prefill = PhaseTime("prefill", metrics.prefill, timelines[0])
+    decode = PhaseTime("decode", metrics.decode, timelines[-1], metrics.serving)
+    return Answer(plan, priced.assessment, (prefill, decode))
 
 
 PRICING = Pricing(_read, _price)

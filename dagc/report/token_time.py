@@ -53,6 +53,11 @@ def step_parts(times: StepTimes) -> tuple[Part, ...]:
     return (Part(DECODE_STEP, drawn), *(part for part in added if part.seconds > 0))
 
 
+def token_parts(times: StepTimes) -> dict[str, float]:
+    """The parts by name, in seconds a token: together TPOT."""
+    return {part.name: part.seconds / times.tokens_per_step for part in step_parts(times)}
+
+
 def is_decode_step_alone(times: StepTimes) -> bool:
     """Whether TPOT is the decode step that pictures draw, and nothing else."""
     return len(step_parts(times)) == 1 and times.tokens_per_step == 1

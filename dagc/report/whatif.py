@@ -45,10 +45,16 @@ class Verdict(Record):
 
 
 class PhaseState(Record):
-    """A phase's metric (TTFT or TPOT) and what takes its time, as shares that sum to 1."""
+    """A phase's metric (TTFT or TPOT) and what takes its time: shares of the critical path of its step on the GPUs,
+    which sum to 1.
+
+    `parts_seconds` are, for TPOT, that step and what lies between two tokens beside it, by name and in seconds a token,
+    together `seconds`. `bound` is the largest of them, or what bounds the step where that is the largest.
+    """
 
     seconds: float
     bound: str
+    parts_seconds: dict[str, float]
     compute_share: float
     memory_share: float
     communication_share: float

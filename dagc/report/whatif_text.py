@@ -142,6 +142,8 @@ def _why(shown: Sequence[Effect], reasons: int) -> Iterator[str]:
     for effect in told:
         phase = max(effect.phases, key=_weight)
         yield f"  {change_text(effect)}: {_times(phase)}"
+        if max(len(phase.before.parts_seconds), len(phase.after.parts_seconds)) > 1:
+            yield f"    {_parts(phase.before, phase.after)}"
         yield f"    {_shares(phase.before, phase.after)}"
         yield from (f"    {line}" for line in _operators(phase))
 
@@ -155,6 +157,13 @@ def _times(phase: PhaseChange) -> str:
     before, after = phase.before, phase.after
     bound = f"bound by {before.bound}" + ("" if before.bound == after.bound else f", then by {after.bound}")
     return f"{phase.phase} {format_seconds(before.seconds)} → {format_seconds(after.seconds)}, {bound}"
+
+
+def _parts(before: PhaseState, after: PhaseState) -> str:
+    """The parts of TPOT; one that only the plan or only the change has is 0 s in the other."""
+    names = dict.fromkeys([*before.parts_seconds, *after.parts_seconds])
+    pairs = ((name, before.parts_seconds.get(name, 0.0), after.parts_seconds.get(name, 0.0)) for name in names)
+    return ", ".join(f"{name} {format_seconds(old)} → {format_seconds(new)}" for name, old, new in pairs)
 
 
 def _shares(before: PhaseState, after: PhaseState) -> str:

@@ -13,16 +13,18 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
 from dagc.report.metrics import PhaseMetrics
+from dagc.report.serving import Serving
 from dagc.timeline.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """One phase, its metrics, and the schedule that they come from."""
+    """One phase, its metrics, and the schedule of its step on the GPUs; of decode, what lies between two tokens too."""
 
     name: str
     metrics: PhaseMetrics
     timeline: Timeline
+    serving: Serving | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dagc.report import whatif as out
 from dagc.report.assessment import Assessment
 from dagc.report.structure import strategy_text
+from dagc.report.token_time import cause, token_parts
 from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
 from dagc.whatif.figures import METRICS, better, difference
 from dagc.whatif.parameter import Change, Parameter
@@ -116,10 +117,11 @@ def _phase(before: PhaseTime, after: PhaseTime) -> out.PhaseChange:
 
 
 def _state(phase: PhaseTime) -> out.PhaseState:
-    shares = phase.metrics.shares
+    shares, bound = phase.metrics.shares, phase.metrics.bound
     return out.PhaseState(
         seconds=phase.metrics.seconds,
-        bound=phase.metrics.bound,
+        bound=cause(phase.serving, bound) if phase.serving else bound,
+        parts_seconds=token_parts(phase.serving) if phase.serving else {},
         compute_share=shares.compute,
         memory_share=shares.memory,
         communication_share=shares.communication,

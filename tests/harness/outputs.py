@@ -230,6 +230,7 @@ def of_compare(subject: Subject) -> Iterator[Output]:
         }
         for name, table in shown.items():
             yield Output(name, one, list(in_table(table, COMPARED, one)))
+        yield Output("verdict of dagc compare", one, _fits(plan["fits"], one))
 
 
 def of_python(subject: Subject) -> Iterator[Output]:
@@ -281,6 +282,7 @@ def of_whatif(subject: Subject) -> Iterator[Output]:
         }
         for name, table in shown.items():
             yield Output(name, one, list(in_table(table, CHANGED, one)))
+        yield Output("verdict of dagc whatif", one, _fits(entry["fits"], one))
         block = text.partition(f"{one.name}: ")[2]
         row = Place(rf"^as it is +(?P<ttft>{TIME})(?: +(?P<ttft_p99>{TIME}))? +(?P<tpot>{TIME}) ", when="tpot")
         first = "\n".join(block.splitlines()[:5])
@@ -316,6 +318,11 @@ def _alike(document: Any, summary: Summary, part: str | None) -> list[Shown | st
     own = summary.model_dump(mode="json")
     expected = own if part is None else own[part]
     return [f"{key}: {document.get(key)}, not {value}" for key, value in expected.items() if document.get(key) != value]
+
+
+def _fits(said: bool | None, summary: Summary) -> list[Shown | str]:
+    expected = summary.memory.fits if summary.memory else None
+    return [] if said is expected else [f"fits: {said}, not {expected}"]
 
 
 def _of_graph(graph: Any, summary: Summary) -> Iterator[Shown | str]:
