@@ -165,3 +165,18 @@ def test_each_tone_of_a_picture_has_one_for_dark_pages() -> None:
 def test_nothing_in_a_picture_runs_or_loads() -> None:
     picture = svg(layer_view(small()))
     assert not re.search(r"<script|<foreignObject|<image|@import|\bon\w+=|https?://(?!www\.w3\.org/)", picture)
+
+
+@pytest.mark.parametrize("distance", list(Distance))
+def test_where_tpot_is_more_than_the_step_the_head_says_so_and_fits(distance: Distance) -> None:
+    """Prompts between tokens, the host and drafts: the longest line that a head can have on TPOT."""
+    facts = "model qwen3-30b-a3b\ncluster h100-sxm x 8\nengine vllm\n"
+    load = "workload { concurrency 64    prompt 1024    output 128    draft 3    accept 70 % }\n"
+    picture = drawn(scene(f"{facts}{load}strategy main = ep 8\n"), distance)
+    assert complaints(picture) == []
+    said = [label.text for label in labels(picture)]
+    assert "decode is drawn as one step on the GPUs" in said
+    (parts,) = (text for text in said if text.startswith("TPOT "))
+    assert re.fullmatch(
+        r"TPOT \S+ ms = \(decode step .* \+ prefill interleaved .* \+ host .* \+ drafts .*\) / .*", parts
+    )
