@@ -17,7 +17,7 @@ from dagc.report.compare import MODEL_DIGITS
 from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics, PhaseMetrics
 from dagc.report.quantity import figure_text, quantity_text
-from dagc.report.token_time import cause, is_decode_step_alone, sum_text
+from dagc.report.token_time import breaking_part, cause, is_decode_step_alone, sum_text
 from dagc.units import Dimension, format_bytes, format_seconds, format_share
 
 
@@ -84,13 +84,13 @@ def _ttft(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     """The reason names what takes the time, for the stated figure as the limit (`dagc.report.token_time`)."""
     decode, serving = metrics.decode, metrics.serving
-    bound = cause(serving, decode.bound, figure.value if decode.seconds > figure.value else None)
     if is_decode_step_alone(serving):
         step = format_seconds(decode.latency_seconds)
-        reason = f"steady interval of decode, bound by {bound}; one step from an empty pipeline takes {step}"
-    else:
-        reason = f"interval between tokens, bound by {bound}: {sum_text(serving)}"
-    return _known(decode.seconds, figure, reason)
+        reason = f"steady interval of decode, bound by {decode.bound}; one step from an empty pipeline takes {step}"
+        return _known(decode.seconds, figure, reason)
+    breaks = breaking_part(serving, figure.value) if decode.seconds > figure.value else None
+    why = f"missed because of {breaks}" if breaks else f"bound by {cause(serving, decode.bound)}"
+    return _known(decode.seconds, figure, f"interval between tokens, {why}: {sum_text(serving)}")
 
 
 def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:

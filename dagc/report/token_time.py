@@ -8,9 +8,8 @@ The decode step is what the GPUs do for the running requests alone: the interval
 draw, whose critical path has the shares of compute, memory, communication and bubble. A static batch without an engine
 has no other part.
 
-The cause of a TPOT is its largest part. Under a limit that the decode step alone would keep and TPOT does not, it is
-the largest of the other parts, because without these the limit holds. Where it is the decode step, it is named by what
-bounds that.
+TPOT is bound by its largest part; where that is the decode step, by what bounds that. A limit that the decode step
+alone would keep and TPOT does not is missed because of the largest of the other parts: without these it holds.
 """
 
 from __future__ import annotations
@@ -72,9 +71,14 @@ def sum_text(times: StepTimes) -> str:
     return f"{f'({joined})' if len(parts) > 1 else joined} / {times.tokens_per_step:.3g} tokens"
 
 
-def cause(times: StepTimes, bound: str, missed_seconds: float | None = None) -> str:
-    """What TPOT is bound by; `bound` is that of the decode step, `missed_seconds` a limit that TPOT exceeds."""
+def cause(times: StepTimes, bound: str) -> str:
+    """What TPOT is bound by; `bound` is that of the decode step."""
+    largest = max(step_parts(times), key=lambda part: part.seconds)
+    return bound if largest.name == DECODE_STEP else largest.name
+
+
+def breaking_part(times: StepTimes, missed_seconds: float) -> str | None:
+    """What breaks a limit that TPOT exceeds and the decode step alone would keep; None where that misses it too."""
     step, *added = step_parts(times)
-    is_kept_by_step = missed_seconds is not None and step.seconds / times.tokens_per_step <= missed_seconds
-    largest = max(added if is_kept_by_step and added else [step, *added], key=lambda part: part.seconds)
-    return bound if largest is step else largest.name
+    is_kept = step.seconds / times.tokens_per_step <= missed_seconds
+    return max(added, key=lambda part: part.seconds).name if added and is_kept else None

@@ -13,7 +13,11 @@ import pytest
 
 import dagc
 from dagc.report.serving import Serving
-from dagc.report.token_time import cause, is_decode_step_alone, step_parts, sum_text
+from dagc.report.token_time import breaking_part, cause, is_decode_step_alone, step_parts, sum_text
+from dagc.report.whatif import WhatIf
+from dagc.report.whatif_text import render_whatif
+from dagc.units import format_seconds
+from tests.unit.test_whatif import LINKS, MEMORY_BOUND, MODEL, asked, effects
 
 PLAIN = Serving(64, 64, 0.036, 0.021, 0.001, 0.0, 1.0, 0.1, 0.15)
 OFTEN = replace(PLAIN, prompt_steps=0.25, tpot_seconds=0.046)
@@ -40,22 +44,29 @@ def test_a_step_that_yields_several_tokens_is_divided_among_them() -> None:
     assert sum_text(DRAFTED) == "(decode step 20 ms + host 1 ms + drafts 3 ms) / 2 tokens"
 
 
+def test_tpot_is_bound_by_its_largest_part() -> None:
+    """20 of 36 ms are the step, 25 of 46 ms prefill."""
+    assert cause(PLAIN, "memory") == "memory"
+    assert cause(OFTEN, "memory") == "prefill interleaved with decode"
+    assert cause(ALONE, "compute") == "compute"
+
+
 @pytest.mark.parametrize(
     ("times", "missed", "expected"),
     [
-        pytest.param(PLAIN, None, "memory", id="no limit, or one that is met: 20 of 36 ms is the step"),
         pytest.param(PLAIN, 0.030, "prefill interleaved with decode", id="the step alone meets 30 ms, 36 ms does not"),
         pytest.param(PLAIN, 0.020, "prefill interleaved with decode", id="the step alone just meets it"),
-        pytest.param(PLAIN, 0.015, "memory", id="the step alone misses 15 ms and is the largest part"),
-        pytest.param(OFTEN, 0.015, "prefill interleaved with decode", id="both miss it, 25 ms of prefill the more"),
-        pytest.param(OFTEN, None, "prefill interleaved with decode", id="no limit: 25 of 46 ms is prefill"),
+        pytest.param(PLAIN, 0.015, None, id="the step alone misses 15 ms"),
+        pytest.param(OFTEN, 0.015, None, id="the step alone misses 15 ms, whatever comes beside"),
         pytest.param(replace(PLAIN, prompt_steps=0.0), 0.0205, "host", id="20 ms meets 20.5 ms, with the host 21 ms"),
         pytest.param(DRAFTED, 0.011, "drafts", id="10 ms a token meets 11 ms, with 3 ms of drafts a step 12 ms"),
-        pytest.param(ALONE, 0.010, "memory", id="nothing but the step"),
+        pytest.param(ALONE, 0.010, None, id="nothing but the step"),
     ],
 )
-def test_the_cause_is_what_breaks_the_limit(times: Serving, missed: float | None, expected: str) -> None:
-    assert cause(times, "memory", missed) == expected
+def test_a_limit_that_the_step_would_keep_is_broken_by_the_largest_of_the_others(
+    times: Serving, missed: float, expected: str | None
+) -> None:
+    assert breaking_part(times, missed) == expected
 
 
 def verdict(workload: str, limit: str, engine: str | None = "sglang") -> tuple[bool | None, str]:
@@ -71,7 +82,7 @@ def test_a_limit_between_the_step_and_tpot_is_broken_by_prefill() -> None:
     busy = "concurrency 512 prompt 4096 output 1024"
     ok, reason = verdict(busy, "tpot <= 30 ms")
     assert ok is False
-    assert reason.startswith("interval between tokens, bound by prefill interleaved with decode: decode step ")
+    assert reason.startswith("interval between tokens, missed because of prefill interleaved with decode: decode step ")
     step, prefill, host = (float(one) for one in re.findall(r"([\d.]+) (?:ms|us)", reason))
     assert step < 30 < step + prefill + host / 1000
     assert verdict(busy, "tpot <= 20 ms")[1].startswith("interval between tokens, bound by memory: ")
@@ -84,3 +95,22 @@ def test_a_static_batch_without_an_engine_has_the_steady_interval() -> None:
     ok, reason = verdict("batch 512 prompt 4096 output 1024", "tpot <= 30 ms", None)
     assert ok is True
     assert reason.startswith("steady interval of decode, bound by memory; one step from an empty pipeline takes ")
+
+
+def test_why_tpot_changes_has_the_parts_of_tpot() -> None:
+    """With half the output each request has its prompts between half as many tokens: the step on the GPUs hardly
+    changes, and what comes between takes longer.
+    """
+    load = "workload { concurrency 64    prompt 64    output 8 }\n"
+    found = asked(f"{MODEL}{MEMORY_BOUND}{LINKS}{load}strategy main = ep 8\n", "workload")
+    states = [state for one in found.effects for phase in one.phases for state in (phase.before, phase.after)]
+    for state in states:
+        if state.parts_seconds:
+            assert sum(state.parts_seconds.values()) == pytest.approx(state.seconds, rel=1e-9)
+    (decode,) = (phase for phase in effects(found, "output")["4"].phases if phase.phase == "decode")
+    name = "prefill interleaved with decode"
+    assert decode.after.parts_seconds[name] > 1.2 * decode.before.parts_seconds[name]
+    step = decode.before.parts_seconds["decode step"]
+    assert decode.after.parts_seconds["decode step"] == pytest.approx(step, rel=0.05)
+    told = render_whatif(WhatIf(assumed=None, strategies=[found], duels=[], diagnostics=[]), 20)
+    assert f"{name} {format_seconds(decode.before.parts_seconds[name])} → " in told

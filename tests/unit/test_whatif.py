@@ -22,9 +22,7 @@ from dagc.export.whatif_json import SCHEMA, schema_bytes
 from dagc.export.whatif_svg import whatif_svg
 from dagc.graph.priced import PICOSECONDS
 from dagc.report.whatif import Effect, Sensitivities, WhatIf
-from dagc.report.whatif_text import render_whatif
 from dagc.source import Source
-from dagc.units import format_seconds
 from dagc.whatif.answer import Answer
 from dagc.whatif.decisions import decisions
 from dagc.whatif.hardware import hardware
@@ -388,22 +386,3 @@ def test_a_bar_past_the_scale_ends_in_an_arrow() -> None:
     wide = whatif_svg([asked(text, "hardware", step=0.8)])
     assert 'class="arrow"' in wide
     assert "+400 %  at -80 %" in wide
-
-
-def test_why_tpot_changes_has_the_parts_of_tpot() -> None:
-    """With half the output each request has its prompts between half as many tokens: the step on the GPUs hardly
-    changes, and what comes between takes longer.
-    """
-    load = "workload { concurrency 64    prompt 64    output 8 }\n"
-    found = asked(f"{MODEL}{MEMORY_BOUND}{LINKS}{load}strategy main = ep 8\n", "workload")
-    states = [state for one in found.effects for phase in one.phases for state in (phase.before, phase.after)]
-    for state in states:
-        if state.parts_seconds:
-            assert sum(state.parts_seconds.values()) == pytest.approx(state.seconds, rel=1e-9)
-    (decode,) = (phase for phase in effects(found, "output")["4"].phases if phase.phase == "decode")
-    name = "prefill interleaved with decode"
-    assert decode.after.parts_seconds[name] > 1.2 * decode.before.parts_seconds[name]
-    step = decode.before.parts_seconds["decode step"]
-    assert decode.after.parts_seconds["decode step"] == pytest.approx(step, rel=0.05)
-    told = render_whatif(WhatIf(assumed=None, strategies=[found], duels=[], diagnostics=[]), 20)
-    assert f"{name} {format_seconds(decode.before.parts_seconds[name])} → " in told
