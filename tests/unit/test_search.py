@@ -260,6 +260,7 @@ def test_files_are_written_and_data_is_as_published(tmp_path: Path) -> None:
     assert sorted(one.name for one in (tmp_path / "plan" / "search").iterdir()) == [
         "best.moe",
         "front.svg",
+        "manifest.json",
         "search.json",
     ]
     assert json.loads((tmp_path / "plan" / "search" / "search.json").read_bytes()) == printed
