@@ -18,6 +18,7 @@ from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
 from dagc.plan.plan import Plan
 from dagc.report.structure import strategy_text
+from dagc.report.ttft import ttft_title
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes
 
@@ -61,7 +62,8 @@ def _label(*texts: str) -> str:
 def _head(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> Iterator[str]:
     facts = f"{plan.deployment.gpus} GPUs · model {plan.facts.model.name}"
     replicas = f"{graph.replicas} replicas, the slowest shown" if graph.replicas > 1 else ""
-    times = f"TTFT {time_text(timelines[0].makespan)} · TPOT {time_text(timelines[-1].interval)}"
+    ttft = f"{ttft_title(plan.facts.workload)} {time_text(timelines[0].makespan)}"
+    times = f"{ttft} · TPOT {time_text(timelines[-1].interval)}"
     yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times)}"]:::note'
 
 

@@ -27,10 +27,11 @@ def assess(
     memory: tuple[PoolMemory, ...] | None,
     timelines: tuple[Timeline, ...] | None,
     mixed: Timeline | None = None,
+    transfer: Timeline | None = None,
 ) -> Assessment:
     """Figures and verdicts of one plan; None where the plan could not be priced."""
     figures = memory_figures(memory) if memory else None
-    metrics = measure(plan, timelines, mixed) if timelines else None
+    metrics = measure(plan, timelines, mixed, transfer) if timelines else None
     shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
     return Assessment(

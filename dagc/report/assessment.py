@@ -36,13 +36,14 @@ class Basis(StrEnum):
 class Actual:
     """The right figure, in the unit of what it is compared with; None where undetermined.
 
-    `reason` is the arithmetic, or names what is missing.
+    `reason` is the arithmetic, or names what is missing. Where `is_lower_bound`, what is asked for is `value` or more.
     """
 
     value: float | None
     unit: str
     text: str | None
     reason: str
+    is_lower_bound: bool = False
 
 
 @dataclass(frozen=True, slots=True)

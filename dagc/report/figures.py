@@ -6,7 +6,7 @@ plan and its assessment and computed nowhere else; None is undetermined.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dagc.plan.plan import Plan
@@ -14,6 +14,7 @@ from dagc.plan.workload import Per
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.cost import CostFigures, cost_of
 from dagc.report.metrics import Metrics
+from dagc.report.ttft import Definition, common_title
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 Read = Callable[[Plan, Assessment], float | None]
@@ -30,6 +31,10 @@ class FigureKind:
     write: Callable[[float], str]
     read: Read
     requirements: tuple[str, ...] = ()
+
+    def titled(self, definitions: Iterable[Definition]) -> str:
+        """The title, where TTFT is what these definitions say."""
+        return common_title(definitions) if self.name == "ttft" else self.title
 
     def text(self, value: float | None) -> str:
         """The value for a person; a dash where it is undetermined."""

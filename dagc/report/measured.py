@@ -8,7 +8,7 @@ missing facts are named.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
@@ -17,6 +17,7 @@ from dagc.report.compare import MODEL_DIGITS
 from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics, PhaseMetrics
 from dagc.report.quantity import figure_text, quantity_text
+from dagc.report.ttft import definition
 from dagc.units import Dimension, format_bytes, format_seconds, format_share
 
 
@@ -74,8 +75,11 @@ def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
     return _known(free / pool.capacity_bytes if figure.unit == Dimension.SHARE else free, figure, reason)
 
 
-def _ttft(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-    return _known(metrics.prefill.seconds, figure, f"prefill of the whole batch, bound by {metrics.prefill.bound}")
+def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
+    if definition(evidence.plan.facts.workload) == "batch":
+        return _known(metrics.prefill.seconds, figure, f"prefill of the whole batch, bound by {metrics.prefill.bound}")
+    found = _known(metrics.prefill.seconds, figure, f"on an idle server, bound by {metrics.prefill.bound}")
+    return replace(found, is_lower_bound=True)
 
 
 def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:

@@ -154,11 +154,19 @@ class Phase(Record):
 
 
 class Phases(Record):
-    """`handover_seconds` moves the cache between pools of their own; null where the phases share GPUs."""
+    """`handover_seconds` moves the cache of the whole batch between pools of their own; null where the phases share
+    GPUs. `transfer_seconds` moves that of one request, and is part of `prefill.seconds`; null for a static batch too.
 
+    `ttft_definition` says what `prefill.seconds` is: `batch`, until the slowest request of a static batch has its first
+    token; `idle server`, of a request that finds nobody else there, where requests come and go (`concurrency`): a lower
+    bound of TTFT under load, which is not simulated.
+    """
+
+    ttft_definition: Literal["batch", "idle server"]
     prefill: Phase
     decode: Phase
     handover_seconds: float | None
+    transfer_seconds: float | None
 
 
 class Queue(Record):

@@ -26,6 +26,7 @@ from dagc.report.summary import (
     Summary,
     Throughput,
 )
+from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_money, format_rate, format_seconds, format_share
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
@@ -80,7 +81,7 @@ def headline(summary: Summary) -> str:
         held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
         parts.append(f"fits ({held})" if memory.fits else f"does not fit ({held})")
     if summary.phases:
-        parts.append(f"TTFT {format_seconds(summary.phases.prefill.seconds)}")
+        parts.append(f"{title_of(summary.phases.ttft_definition)} {format_seconds(summary.phases.prefill.seconds)}")
         parts.append(f"TPOT {format_seconds(summary.phases.decode.seconds)}")
     if summary.throughput:
         parts.append(format_rate(summary.throughput.output_tokens_per_second, "output tokens/s"))
@@ -131,13 +132,23 @@ def _memory(memory: Memory) -> list[str]:
 
 
 def _phases(phases: Phases) -> Iterator[str]:
-    yield from _block("prefill", [f"{_banded(phases.prefill)} (TTFT)", *_phase(phases.prefill)])
+    ttft = f"{_banded(phases.prefill)} ({title_of(phases.ttft_definition)})"
+    yield from _block("prefill", [ttft, *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
-        yield _row("hand-over", f"{format_seconds(phases.handover_seconds)} to move the cache")
+        yield _row("hand-over", handover_text(phases.handover_seconds, phases.transfer_seconds))
     decode = phases.decode
     step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
     yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode)])
     yield _row("±", "holds half of the measured cases, and twice of it three in four")
+
+
+def handover_text(whole: float, one: float | None) -> str:
+    """What moving the cache takes: of the whole batch, and of one request where TTFT includes it."""
+    if one is None:
+        return f"{format_seconds(whole)} to move the cache"
+    return (
+        f"{format_seconds(one)} to move the cache of one request, a part of TTFT; {format_seconds(whole)} that of all"
+    )
 
 
 def _banded(phase: Phase) -> str:

@@ -275,7 +275,7 @@ class Search:
             self._place(entry)
 
     def _place(self, entry: Entry) -> None:
-        missing = [one for one in entry.verdict.requirements if one.miss != 0]
+        missing = [one for one in entry.verdict.requirements if one.is_missed]
         if missing:
             self.tally.priced_missing[missing[0].name] += 1
             if self._nearest is None or _nearness(entry) < _nearness(self._nearest):

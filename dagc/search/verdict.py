@@ -18,12 +18,19 @@ Vector = tuple[float, ...]
 class Judged:
     """A requirement of the search against one candidate; `miss` is how far off it is, relative to what is required.
 
-    0 where it is met, None where nothing decides.
+    0 where it is met, None where nothing decides. `is_open`: nothing does because load is not simulated, and the
+    candidate is not known to miss it.
     """
 
     name: str
     actual: float | None
     miss: float | None
+    is_open: bool = False
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the candidate is none of those that are recommended."""
+        return self.miss != 0 and not self.is_open
 
 
 @dataclass(frozen=True, slots=True)

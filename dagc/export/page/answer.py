@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
 from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Serving, Summary, Throughput
-from dagc.report.text import serving_lines
+from dagc.report.text import handover_text, serving_lines
+from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
@@ -38,7 +39,8 @@ def _tiles(summary: Summary) -> Iterator[Markup]:
     yield _memory(summary.memory) if summary.memory else _tile("memory", "?", "undetermined")
     if summary.phases:
         prefill, decode = summary.phases.prefill, summary.phases.decode
-        yield _tile("TTFT", format_seconds(prefill.seconds), _time(prefill), _state(summary, "ttft"))
+        ttft = title_of(summary.phases.ttft_definition)
+        yield _tile(ttft, format_seconds(prefill.seconds), _time(prefill), _state(summary, "ttft"))
         yield _tile("TPOT", format_seconds(decode.seconds), _time(decode), _state(summary, "tpot"))
     else:
         yield _tile("TTFT and TPOT", "?", "undetermined")
@@ -119,7 +121,8 @@ def _bounds(summary: Summary) -> Markup | None:
         for name, phase in phases
     )
     handover = summary.phases.handover_seconds
-    moved = tag("p", f"{format_seconds(handover)} to hand the cache over.", class_="hint") if handover else None
+    one = summary.phases.transfer_seconds
+    moved = tag("p", f"{handover_text(handover, one)}.", class_="hint") if handover is not None else None
     return joined((tag("h3", "What bounds it"), tag("table", rows, class_="bounds"), moved))
 
 

@@ -16,6 +16,7 @@ from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.report.memory import MemoryFigures
 from dagc.report.structure import strategy_text
+from dagc.report.ttft import ttft_title
 from dagc.timeline.timeline import Timeline
 
 HANDOVER = "handover"
@@ -76,7 +77,7 @@ class Scene:
         plan = self.plan
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
         facts = [f"{plan.deployment.gpus} GPUs", f"model {cut(plan.facts.model.name)}"]
-        facts.append(f"TTFT {time_text(self.timelines[0].makespan)}")
+        facts.append(f"{ttft_title(plan.facts.workload)} {time_text(self.timelines[0].makespan)}")
         facts.append(f"TPOT {time_text(self.timelines[-1].interval)}")
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts))
 
