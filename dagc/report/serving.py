@@ -132,7 +132,7 @@ def queue(plan: Plan, ttft: float, tpot: float, prefill: float | None = None) ->
         return None
     held = ttft + (workload.output - 1) * tpot
     computing = ttft if prefill is None else prefill
-    servers = plan.deployment.replicas * plan.deployment.services[0].replicas
+    servers = min(places, plan.deployment.replicas * plan.deployment.services[0].replicas)
     waits = [_wait(rate, held, places, share) for share in (0.5, 0.99)]
     prompts = [_wait(rate, computing, servers, share) for share in (0.5, 0.99)]
     p50, p99 = (
