@@ -33,7 +33,7 @@ def summarize(
     metrics = found.metrics
     return out.Summary(
         **structure(plan),
-        memory=memory_summary(found.memory, limits) if found.memory else None,
+        memory=memory_summary(found.memory, limits, found.admitted) if found.memory else None,
         phases=_phases(metrics, definition(plan.facts.workload)) if metrics else None,
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
         serving=_serving(metrics) if metrics else None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Plan
+from dagc.plan.serving import requests_at_once
 from dagc.report.assessment import Assessment
 from dagc.report.claims import judge_claims
 from dagc.report.measured import Evidence
@@ -35,5 +36,11 @@ def assess(
     shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
     return Assessment(
-        figures, metrics, shapes, evidence.missing_rates, judge_requirements(evidence), judge_claims(evidence)
+        memory=figures,
+        metrics=metrics,
+        missing_shapes=shapes,
+        missing_rates=evidence.missing_rates,
+        requirements=judge_requirements(evidence),
+        claims=judge_claims(evidence),
+        admitted=requests_at_once(plan) if figures else None,
     )

@@ -85,6 +85,7 @@ class RequirementVerdict:
 class Assessment:
     """Everything that the priced rules and the summary need to know. Memory needs
     the model's shapes, times need rates of device and links too; `missing_…` name those that were not stated.
+    `admitted` is how many requests run at once where the caches hold fewer than are in flight, else None.
     """
 
     memory: MemoryFigures | None
@@ -93,6 +94,7 @@ class Assessment:
     missing_rates: tuple[str, ...]
     requirements: tuple[RequirementVerdict, ...]
     claims: tuple[Verdict, ...]
+    admitted: int | None = None
 
 
 def written(comparison: str, figure: Figure) -> str:

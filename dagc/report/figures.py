@@ -74,6 +74,11 @@ def _queued(_: Plan, found: Assessment) -> float | None:
     return queue.ttft_p99_seconds if queue else None
 
 
+def _at_once(plan: Plan, found: Assessment) -> float | None:
+    is_static = plan.facts.workload.concurrency is None
+    return None if is_static or found.metrics is None else found.metrics.serving.running
+
+
 def _output(metrics: Metrics) -> float:
     return metrics.throughput.output_tokens_per_second
 
@@ -90,6 +95,9 @@ GPUS = FigureKind(
     "gpus", "GPUs", "count", "less", lambda value: str(round(value)), lambda plan, _: plan.deployment.gpus, ("gpus",)
 )
 MEMORY = FigureKind("memory", "memory a GPU", "bytes", "less", format_bytes, _memory, ("memory", "headroom"))
+AT_ONCE = FigureKind(
+    "requests_at_once", "requests at once", "count", "more", lambda value: str(round(value)), _at_once
+)  # fmt: skip
 TTFT = FigureKind(
     "ttft", "TTFT", "seconds", "less", format_seconds, _metric(lambda m: m.prefill.seconds), ("ttft",)
 )  # fmt: skip
@@ -110,6 +118,7 @@ COST_OF_TOKENS = FigureKind(
 FIGURES = (
     GPUS,
     MEMORY,
+    AT_ONCE,
     TTFT,
     TTFT_P99,
     TPOT,

@@ -12,7 +12,16 @@ from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, SearchResul
 from dagc.report.ttft import Definition
 from dagc.units import format_share
 
-SHOWN = ("gpus", "memory", "ttft", "tpot", "throughput", "throughput_per_gpu", "cost_per_million_output_tokens")
+SHOWN = (
+    "gpus",
+    "memory",
+    "requests_at_once",
+    "ttft",
+    "tpot",
+    "throughput",
+    "throughput_per_gpu",
+    "cost_per_million_output_tokens",
+)
 """Figures of the table, by name."""
 
 MOST_ROWS = 12

@@ -112,7 +112,8 @@ class MemoryLimits(Record):
 class Memory(Record):
     """The fullest rank of the pool that uses most of its device, and each pool by itself.
 
-    `limits` is null where the largest batch and context were not asked for.
+    `requests_at_once` is how many run at once where the caches hold fewer than are in flight (`concurrency`); null
+    where they hold all, and for a static batch. `limits` are what fits all at once; null where they were not asked for.
     """
 
     per_rank_max_bytes: float
@@ -121,6 +122,7 @@ class Memory(Record):
     share: float
     fits: bool
     total_bytes: float
+    requests_at_once: int | None
     limits: MemoryLimits | None
     pools: list[PoolMemory]
 

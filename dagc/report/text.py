@@ -80,6 +80,8 @@ def headline(summary: Summary) -> str:
         memory = summary.memory
         held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
         parts.append(f"fits ({held})" if memory.fits else f"does not fit ({held})")
+        if memory.requests_at_once is not None and memory.fits:
+            parts.append(f"{memory.requests_at_once} of {summary.facts.workload['concurrency']} requests at once")
     if summary.phases:
         parts.append(f"{title_of(summary.phases.ttft_definition)} {format_seconds(summary.phases.prefill.seconds)}")
         parts.append(f"TPOT {format_seconds(summary.phases.decode.seconds)}")

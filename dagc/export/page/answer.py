@@ -75,6 +75,8 @@ def _memory(memory: Memory) -> Markup:
     held, whole = format_bytes(memory.per_rank_max_bytes), format_bytes(memory.capacity_bytes)
     meter = tag("svg", _meter(memory.share), class_="meter", viewBox="0 0 100 6", preserveAspectRatio="none")
     told = f"{held} of {whole}, {format_share(memory.share)} of the fullest GPU"
+    if memory.requests_at_once is not None and memory.fits:
+        told += f"; {memory.requests_at_once:,} requests at once, the others wait"
     name, state = ("fits", "good") if memory.fits else ("does not fit", "bad")
     return _tile("memory", name, told, state, meter)
 
