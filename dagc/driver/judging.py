@@ -173,6 +173,6 @@ def _verdict(plan: Plan, found: Assessment) -> Verdict:
 def _judged(verdict: RequirementVerdict) -> Judged:
     actual, requirement = verdict.actual.value, verdict.requirement
     if actual is None or verdict.ok is None:
-        return Judged(verdict.name, actual, None, verdict.actual.is_lower_bound)
+        return Judged(verdict.name, actual, None)
     miss = 0.0 if verdict.ok else miss_of(actual, requirement.comparison, requirement.figure.value)
     return Judged(verdict.name, actual, miss)

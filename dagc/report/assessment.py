@@ -36,14 +36,20 @@ class Basis(StrEnum):
 class Actual:
     """The right figure, in the unit of what it is compared with; None where undetermined.
 
-    `reason` is the arithmetic, or names what is missing. Where `is_lower_bound`, what is asked for is `value` or more.
+    `reason` is the arithmetic, or names what is missing. With `unless_missed` the right figure is `value` or more, and
+    this is the reason where such a bound decides nothing.
     """
 
     value: float | None
     unit: str
     text: str | None
     reason: str
-    is_lower_bound: bool = False
+    unless_missed: str = ""
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the right figure may be more."""
+        return bool(self.unless_missed)
 
 
 @dataclass(frozen=True, slots=True)

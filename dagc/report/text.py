@@ -186,7 +186,8 @@ def serving_lines(serving: Serving) -> list[str]:
         within += f"; it yields {serving.tokens_per_step:.3g} tokens"
     if serving.concurrency is not None:
         full = "" if serving.running == serving.concurrency else f", {serving.running} at once: the caches hold no more"
-        lines.append(f"{serving.concurrency} requests in flight{full}; prompts come between their tokens")
+        between = "; prompts come between their tokens" if serving.prompt_steps else ""
+        lines.append(f"{serving.concurrency} requests in flight{full}{between}")
     if lines or within:
         lines.append(f"a decode step takes {format_seconds(serving.step_seconds)}{within}")
     if serving.prompt_steps:

@@ -46,6 +46,5 @@ def decided(actual: Actual, comparison: str, ok: bool | None, stated: float) -> 
     if not actual.is_lower_bound or actual.value is None:
         return actual, ok
     if ok is False and comparison in _CEILINGS and actual.value > stated:
-        return replace(actual, text=f"at least {actual.text}", reason=f"already {actual.text} {actual.reason}"), False
-    reason = f"TTFT under load is not simulated: {actual.text} is that of an idle server"
-    return replace(actual, value=None, text=None, reason=reason), None
+        return replace(actual, text=f"at least {actual.text}"), False
+    return replace(actual, value=None, text=None, reason=actual.unless_missed), None

@@ -94,7 +94,7 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
 def _reason(facts: Facts, found: Found) -> str:
     so_far = "" if found.is_complete else " of what was decided"
     if found.best:
-        unknown = [one.name for one in found.best.verdict.requirements if one.is_open]
+        unknown = [one.name for one in found.best.verdict.requirements if one.miss is None]
         met = "that meet every requirement" if facts.requirements else "that fit"
         met = f"that miss no requirement (`{unknown[0]}` under load is not simulated)" if unknown else met
         return f"of the plans {met}{so_far} it makes an output token with the fewest GPU-seconds"

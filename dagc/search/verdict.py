@@ -18,19 +18,17 @@ Vector = tuple[float, ...]
 class Judged:
     """A requirement of the search against one candidate; `miss` is how far off it is, relative to what is required.
 
-    0 where it is met, None where nothing decides. `is_open`: nothing does because load is not simulated, and the
-    candidate is not known to miss it.
+    0 where it is met, None where nothing decides because load is not simulated: then it is not known to be missed.
     """
 
     name: str
     actual: float | None
     miss: float | None
-    is_open: bool = False
 
     @property
     def is_missed(self) -> bool:
         """Whether the candidate is none of those that are recommended."""
-        return self.miss != 0 and not self.is_open
+        return bool(self.miss)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import dagc
 from dagc.cli.main import main
+from dagc.declare.figures import REQUIRABLE
 from dagc.driver.outcome import Checked
 from dagc.graph.graph import Communication, Pattern
 from dagc.lower.handover import lower_transfer
@@ -72,6 +73,35 @@ def test_what_an_idle_server_does_meets_nothing(strategy: str, load: str, compar
     assert row.ok is (False if is_exceeded else None)
     assert ("already" in row.reason, "under load is not simulated" in row.reason) == (is_exceeded, not is_exceeded)
     assert (row.actual_value is None) is not is_exceeded
+
+
+@pytest.mark.parametrize("name", ["bubble", "communication"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("limit", [0.01, 1.0, 20.0, 99.0, 100.0])
+def test_a_share_of_both_phases_is_that_of_decode_at_least(name: str, strategy: str, limit: float) -> None:
+    """A limit has to hold in prefill too, of which a prompt on an idle server is all that is known."""
+    (row,) = summary(strategy, LOADS[0], f"require {{ {name} <= {limit} % }}").requirements
+    phases = summary(strategy, LOADS[0]).phases
+    assert phases is not None
+    path = phases.decode.critical_path
+    share = path.bubble_share if name == "bubble" else path.communication_share
+    assert row.ok is (False if share > limit / 100 else None)
+    static = summary(strategy, "batch 8", f"require {{ {name} <= 100 % }}").requirements
+    assert [one.ok for one in static] == [True]
+
+
+UNITS = {"seconds": "s", "bytes": "GB", "tokens/s": "tokens/s", "share": "%", "count": ""}
+
+
+def test_a_requirement_is_met_under_load_only_by_what_no_idle_server_has_part_in() -> None:
+    """Each figure that may be required, with limits of which every plan meets one."""
+    met: set[str] = set()
+    for name, metric in REQUIRABLE.items():
+        for comparison, number in (("<=", 100), (">=", 1)):
+            limit = f"{number} {UNITS[metric.dimensions[-1]]}".rstrip()
+            plan = compiled(SHARED, LOADS[0], f"require {{ {name} {comparison} {limit} }}")
+            met |= {one.name for one in plan.priced.assessment.requirements if one.ok}
+    assert met == {"tpot", "latency", "throughput", "memory", "gpus"}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -265,10 +295,9 @@ def test_a_search_keeps_what_is_undetermined_and_drops_what_is_missed(tmp_path: 
     assert searched("require { ttft <= 1 h }\n") == free
 
 
-def test_undetermined_by_load_is_not_missed_and_undetermined_otherwise_is() -> None:
-    assert not Judged("ttft", None, None, is_open=True).is_missed
-    assert Judged("replicas", None, None).is_missed and Judged("tpot", 2.0, 0.5).is_missed
-    assert not Judged("tpot", 1.0, 0.0).is_missed
+@pytest.mark.parametrize(("miss", "is_missed"), [(None, False), (0.0, False), (0.5, True)])
+def test_what_is_undetermined_is_not_missed(miss: float | None, is_missed: bool) -> None:
+    assert Judged("ttft", None, miss).is_missed is is_missed
 
 
 def test_two_definitions_side_by_side_are_both_named() -> None:

@@ -5,8 +5,8 @@ service times and random arrivals (M/D/1) at load r the mean wait is r / (2 (1 -
 (Pollaczek-Khinchine). TPOT is the interval of decode alone; where both phases share their GPUs, each batch's prefill
 comes between its predecessors' tokens, TTFT / (output - 1) a token on average.
 
-Under a stated concurrency TPOT counts that already, and a limit on TTFT is left undetermined: that of an idle server
-is all that is computed.
+Under a stated concurrency TPOT counts that already, and a limit on TTFT, or on a share of prefill, is undetermined:
+that of an idle server is all that is computed.
 """
 
 from __future__ import annotations
@@ -41,18 +41,19 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
         return
     for verdict in assessment.requirements:
         if verdict.ok is None and verdict.actual.is_lower_bound:
-            yield _undetermined(metrics, verdict)
+            yield _undetermined(verdict)
         elif verdict.ok and verdict.requirement.comparison in _CEILINGS:
             loaded = _loaded(plan, metrics, verdict)
             if loaded is not None and loaded.seconds > verdict.requirement.figure.value:
                 yield _diagnostic(verdict, loaded)
 
 
-def _undetermined(metrics: Metrics, verdict: RequirementVerdict) -> Diagnostic:
+def _undetermined(verdict: RequirementVerdict) -> Diagnostic:
+    reason, _, found = verdict.actual.reason.partition(": ")
     return CODE.at(
         verdict.requirement.span,
-        f"whether `{verdict.name} {verdict.required}` is met is undetermined: TTFT under load is not simulated",
-        f"{format_seconds(metrics.prefill.seconds)} on an idle server",
+        f"whether `{verdict.name} {verdict.required}` is met is undetermined: {reason}",
+        found,
         help=("measure it under load; of a static batch, `batch` in place of `concurrency`, it is decided",),
     )
 
