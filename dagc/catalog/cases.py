@@ -3,7 +3,8 @@
 `measured/cases.csv` holds a case a row, in the words of the language: model, cluster, engine, workload and strategy
 make a plan; `metric` says which figure of it was measured. That is one of
 
-    ttft, tpot          as the metrics of a plan
+    ttft                of a static batch, as the metric of a plan
+    tpot                as the metric of a plan
     request             seconds from the start of a static batch to its last token
     prefill_rate        prompt tokens a second and GPU, of the prefill alone
     weights             bytes of weights on the fullest GPU

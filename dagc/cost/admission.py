@@ -2,14 +2,16 @@
 
 What a rank has beside weights, activations, buffers and reserve holds sequences of the mean length, prompt and half of
 the output, as engines do that take cache as sequences grow. An engine leaves a share of each device alone
-(`Scheduling.memory_share`), a default that its users raise where it leaves no room for a sequence. A static batch is
-not admitted: that it does not fit is an error of the plan.
+(`Scheduling.memory_share`), a default that its users raise where it leaves no room for a sequence. Activations and
+buffers are those of what runs, in every pool, and leave room for one sequence in full. A static batch is not admitted:
+that it does not fit is an error of the plan, and so is that not even one request on each rank fits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from math import floor
+from math import ceil
 
 import numpy as np
 
@@ -28,20 +30,58 @@ def admitted(plan: Plan) -> Plan:
     service = plan.deployment.services[-1]
     layout = service.attention_pool.attention
     parts = plan.deployment.replicas * service.replicas * (layout.dp if layout else 1)
-    held = next(one for one in rank_memory(plan) if one.pool == service.attention_pool.name)
-    running = min(workload.concurrency, parts * _sequences(plan, held, workload.concurrency / parts))
-    if running == workload.batch:
-        return plan
-    return replace(plan, facts=replace(plan.facts, workload=replace(workload, batch=running)))
+    running = _running(plan, parts, workload.concurrency)
+    return plan if running == workload.batch else _with(plan, running)
 
 
-def _sequences(plan: Plan, memory: PoolMemory, asked: float) -> int:
-    """Sequences of the mean length that the rank with least room holds."""
-    workload, engine = plan.facts.workload, plan.facts.engine
-    cache = memory.parts[MemoryPart.KV_CACHE]
-    share = engine.serving.memory_share if engine else 1.0
+def _with(plan: Plan, running: int) -> Plan:
+    return replace(plan, facts=replace(plan.facts, workload=replace(plan.facts.workload, batch=running)))
+
+
+def _running(plan: Plan, parts: int, most: int) -> int:
+    """Requests that run at once over so many parts that have caches of their own; one on each where none has room."""
+    engine, known = plan.facts.engine, dict[int, tuple[PoolMemory, ...]]()
+
+    def memory(running: int) -> tuple[PoolMemory, ...]:
+        if running not in known:
+            known[running] = rank_memory(_with(plan, running))
+        return known[running]
+
+    def room(running: int, share: float) -> float:
+        """Sequences that the rank with least room holds beside what so many need. 0 where another part of these lacks
+        memory that one on each rank would not.
+        """
+        if _lacks(memory(running)) and not _lacks(memory(lone)):
+            return 0.0
+        return _room(plan, memory(running), ceil(running / parts), share)
+
+    lone = min(parts, most)
+    shares = dict.fromkeys((engine.serving.memory_share if engine else 1.0, 1.0))
+    found = (_largest(lambda running, share=share: room(running, share), parts, most) for share in shares)
+    return next((running for running in found if running), lone)
+
+
+def _largest(room: Callable[[int], float], parts: int, most: int) -> int:
+    """The largest number up to `most` for which there is room, 0 for none; the more run, the less room is left."""
+    if room(most) >= ceil(most / parts):
+        return most
+    low, high = min(parts * max(0, int(room(most))), most - 1), most
+    if low:
+        high = min(high, parts * int(room(low)) + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if room(middle) >= ceil(middle / parts) else (low, middle)
+    return low
+
+
+def _lacks(memory: tuple[PoolMemory, ...]) -> bool:
+    return any(pool.max_bytes > pool.capacity_bytes for pool in memory)
+
+
+def _room(plan: Plan, memory: tuple[PoolMemory, ...], each: int, share: float) -> float:
+    service, workload = plan.deployment.services[-1], plan.facts.workload
+    held = next(one for one in memory if one.pool == service.attention_pool.name)
     grown = (workload.prompt + workload.output / 2) / (workload.prompt + workload.output)
-    each = np.maximum(cache, 1.0) / np.ceil(asked) * grown
-    capacity, taken = memory.capacity_bytes * _BINARY, memory.total - cache
-    fitting = (float(((capacity * part - taken) / each).min()) for part in (share, 1.0))
-    return max(1, floor(next((count for count in fitting if count >= 1), 1.0)))
+    taken = held.total - held.parts[MemoryPart.KV_CACHE]
+    one = np.maximum(held.cache_of(workload.prompt + workload.output), 1.0) / each * grown
+    return float(((held.capacity_bytes * _BINARY * share - taken) / one).min())

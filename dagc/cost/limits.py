@@ -2,7 +2,7 @@
 
 Memory grows with the batch and with the prompt, so there is one largest of each: it fits, and one more does not. The
 search begins at what a straight line through two batches (or prompts) foretells and then halves what is left; what
-decides is `rank_memory` alone.
+decides is `rank_memory` alone. Of requests that come and go it is what fits with all of them there in full.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def largest_chunk(plan: Plan) -> int | None:
 
 def _free(plan: Plan, **changes: int) -> float:
     """Bytes that are free on the fullest rank of the deployment with another workload; negative where it lacks them."""
-    facts = replace(plan.facts, workload=replace(plan.facts.workload, **changes))
+    workload = replace(plan.facts.workload, concurrency=None, **changes)
+    facts = replace(plan.facts, workload=workload)
     return min(pool.capacity_bytes - pool.max_bytes for pool in rank_memory(replace(plan, facts=facts)))
 
 

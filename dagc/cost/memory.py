@@ -4,6 +4,10 @@ Turns a plan into bytes by stage and local rank for each pool: weights, KV cache
 and a reserve for what is neither. All replicas of a service hold the same but for the remainder of the batch; the
 figures are those of the fullest. What an engine allocates beyond need (a cache filled to 90 % of the device) is not
 modelled: this is what the plan requires, and `cache_tokens` what the rest of the device could hold.
+
+Where requests come and go, what runs at once is what the caches hold (`dagc.cost.admission`): the cache of a rank is
+that of its sequences in full, or what the device has beside all else, and that of one sequence in full at the least. A
+prefill pool then holds the prompts that a chunk has room for.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from dagc.cost.weights import weight_bytes
 from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan
+from dagc.plan.serving import prefilling
 
 
 class MemoryPart(StrEnum):
@@ -104,9 +109,17 @@ def rank_memory(plan: Plan) -> tuple[PoolMemory, ...]:
     shapes = plan.facts.model.shapes()
     if shapes is None:
         raise ValueError("memory needs a model with shapes")
+    held = {service.phase: _held_by(plan, service) for service in plan.deployment.services}
     return tuple(
-        _pool_memory(plan, shapes, service, pool) for service in plan.deployment.services for pool in service.pools
+        _pool_memory(held[service.phase], shapes, service, pool)
+        for service in plan.deployment.services
+        for pool in service.pools
     )
+
+
+def _held_by(plan: Plan, service: Service) -> Plan:
+    """The plan with the sequences that a service holds at once."""
+    return prefilling(plan) if service.phase is Phase.PREFILL else plan
 
 
 def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) -> PoolMemory:
@@ -122,7 +135,10 @@ def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) 
         MemoryPart.RESERVE: holding.zeros() + plan.facts.cluster.reserve_bytes,
     }
     beside = sum((held for part, held in parts.items() if part is not MemoryPart.KV_CACHE), holding.zeros())
-    fitting = capacity_tokens(holding, device.memory_bytes - beside)
+    free = device.memory_bytes - beside
+    if plan.facts.workload.concurrency is not None:
+        parts[MemoryPart.KV_CACHE] = _filled(holding, parts[MemoryPart.KV_CACHE], free)
+    fitting = capacity_tokens(holding, free)
     return PoolMemory(
         pool=pool.name,
         device=device.name,
@@ -138,3 +154,9 @@ def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) 
         block_tokens=holding.block,
         cache_of=partial(cache_at, holding),
     )
+
+
+def _filled(holding: Holding, cache: Bytes, free: Bytes) -> Bytes:
+    """What a cache takes of the `free` bytes of each rank: a byte less than all, so that sums do not round above."""
+    lone = cache / np.maximum(holding.sequences[None, :], 1.0)
+    return np.minimum(cache, np.maximum(np.floor(free) - 1, lone))

@@ -48,7 +48,11 @@ class Metric:
 
 
 _SHARED = (
-    Metric("ttft", (Dimension.SECONDS,), "time to the first token: the prefill of the whole batch"),
+    Metric(
+        "ttft",
+        (Dimension.SECONDS,),
+        "time to the first token: the prefill of the whole batch; under load that of an idle server",
+    ),
     Metric("tpot", (Dimension.SECONDS,), "steady time between two tokens of one request"),
     Metric("latency", (Dimension.SECONDS,), "latency of a token: another name of tpot"),
     Metric("throughput", (Dimension.TOKEN_RATE,), "input, output or total tokens a second"),

@@ -18,7 +18,7 @@ from dagc.diag.levels import Levels
 from dagc.diag.order import in_order
 from dagc.driver.front import sized, stated, stops
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Priced, Say
-from dagc.driver.pricing import mixed_timeline, out_of_reach, slowest_first, weighed
+from dagc.driver.pricing import mixed_timeline, out_of_reach, slowest_first, transfer_timeline, weighed
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
@@ -89,11 +89,11 @@ def _holds(outer: Span, inner: Span) -> bool:
 def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
     """Memory, graph, cost, schedule, and the rules on them."""
     plan, memory = weighed(plan)
-    graph, timelines, others, mixed = None, None, (), None
+    graph, timelines, others, mixed, transfer = None, None, (), None, None
     if memory is not None and not missing_rates(plan):
         graph, timelines, others = _timelines(plan, found, say)
-        mixed = mixed_timeline(plan) if timelines else None
-    assessment = assess(plan, memory, timelines, mixed)
+        mixed, transfer = (mixed_timeline(plan), transfer_timeline(plan)) if timelines else (None, None)
+    assessment = assess(plan, memory, timelines, mixed, transfer)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others)
 

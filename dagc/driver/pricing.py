@@ -20,6 +20,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import sized
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import Picoseconds, PricedPhase
+from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_mixed, lower_phase
 from dagc.lower.templates import KnownTemplates
 from dagc.plan.deployment import Phase
@@ -50,6 +51,12 @@ def weighed(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...] | None]:
 def mixed_timeline(plan: Plan) -> Timeline | None:
     """The timeline of a decode step that prompts ride along with; None where none do."""
     phase = lower_mixed(plan)
+    return schedule(price(phase, plan)) if phase else None
+
+
+def transfer_timeline(plan: Plan) -> Timeline | None:
+    """The timeline of the hand-over of one request's cache; None where there is none, or load is not asked for."""
+    phase = lower_transfer(plan)
     return schedule(price(phase, plan)) if phase else None
 
 
@@ -121,7 +128,7 @@ class Pricer:
         timelines = self._times(plan)
         if isinstance(timelines, Refused):
             return timelines
-        return assess(plan, memory, timelines, self._mixed(plan))
+        return assess(plan, memory, timelines, self._mixed(plan), self._transfer(plan))
 
     def least(self, plan: Plan, phase: Phase) -> Picoseconds:
         """Least times of the layers in a phase, for a plan of one replica, one stage and one size of micro-batch."""
@@ -158,6 +165,10 @@ class Pricer:
 
     def _mixed(self, plan: Plan) -> Timeline | None:
         phase = lower_mixed(plan, self._known.templates)
+        return schedule(price(phase, plan, self._known.costs), self._known.steps) if phase else None
+
+    def _transfer(self, plan: Plan) -> Timeline | None:
+        phase = lower_transfer(plan)
         return schedule(price(phase, plan, self._known.costs), self._known.steps) if phase else None
 
 

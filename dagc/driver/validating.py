@@ -59,6 +59,8 @@ def _predicted(metric: str, checked: Checked) -> float | None:
     priced, metrics = checked.priced, checked.priced.assessment.metrics
     if metrics is None or metric == "weights":
         return _weights(priced)
+    if metric in _OF_A_BATCH and checked.plan.facts.workload.concurrency is not None:
+        return None
     if metric in _FIGURES:
         return _FIGURES[metric](checked, metrics)
     phase, _, keys = metric.partition(" ")
@@ -88,6 +90,9 @@ def _weights(priced: Priced) -> float | None:
 def _request(checked: Checked, metrics: Metrics) -> float:
     return checked.plan.facts.workload.batch / metrics.throughput.requests_per_second
 
+
+_OF_A_BATCH = frozenset({"ttft", "request"})
+"""Figures that are not simulated under load, so that nothing measured under load is held against them."""
 
 _FIGURES: Mapping[str, Callable[[Checked, Metrics], float]] = {
     "ttft": lambda _, metrics: metrics.prefill.seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dagc.check.static import check_plan
+from dagc.cost.admission import admitted
 from dagc.cost.limits import memory_limits
 from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Diagnostic
@@ -14,6 +15,7 @@ from dagc.driver.outcome import Blocks
 from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
+from dagc.plan.serving import requests_at_once
 from dagc.report.memory import memory_figures
 from dagc.report.memory_summary import memory_summary
 from dagc.report.weighed import Held, Weighed
@@ -44,4 +46,6 @@ def _weighed(plan: Plan) -> Weighed:
     missing = missing_shapes(plan)
     if missing:
         return Weighed(plan.name, None, missing)
-    return Weighed(plan.name, memory_summary(memory_figures(rank_memory(plan)), memory_limits(plan)), ())
+    running = admitted(plan)
+    figures, limits = memory_figures(rank_memory(running)), memory_limits(plan)
+    return Weighed(plan.name, memory_summary(figures, limits, requests_at_once(running)), ())

@@ -5,11 +5,14 @@ prefill and 6 for decode, 2 replicas of the one hand over to 3 of the other, and
 A prefill stage sends, to each decode stage that has layers in common with it, the prompts' cache of those layers:
 one message a rank of equal size, in whole as many bytes as the decode ranks keep (a head or latent that several of
 them keep is sent to each). The layers' caches go at the end, none during prefill.
+
+The transfer of one request's cache is the same between one group of attention on each side: the ranks that hold a
+sequence, tp × cp of a stage.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 import numpy as np
@@ -45,7 +48,31 @@ def lower_handover(plan: Plan, shapes: ModelShapes) -> PhaseGraph:
     source = _side(plan, prefill, prefill.replicas // joint, shapes)
     target = _side(plan, decode, decode.replicas // joint, shapes)
     sequences = fullest_replica(plan.deployment, prefill, plan.facts.workload.batch) * (prefill.replicas // joint)
-    layer_bytes = _layer_bytes(shapes, _layout(decode).tp, plan.facts.workload.prompt) * sequences
+    return _between(plan, shapes, source, target, sequences)
+
+
+def lower_transfer(plan: Plan) -> PhaseGraph | None:
+    """The same for one request, from the ranks that prefilled it to those that decode it.
+
+    None for a static batch, which is handed over whole, and where the phases share their GPUs.
+    """
+    shapes = plan.facts.model.shapes()
+    if shapes is None or plan.facts.workload.concurrency is None or len(plan.deployment.services) == 1:
+        return None
+    source, target = (_one_group(_side(plan, service, 1, shapes)) for service in plan.deployment.services)
+    return _between(plan, shapes, source, target, 1)
+
+
+def _one_group(side: _Side) -> _Side:
+    """The first of the groups of ranks that hold a sequence together."""
+    is_first = _layout(side.service).coordinate(AxisKind.DP) == 0
+    return replace(side, teams=tuple(replace(team, ranks=team.ranks[is_first]) for team in side.teams))
+
+
+def _between(plan: Plan, shapes: ModelShapes, source: _Side, target: _Side, sequences: int) -> PhaseGraph:
+    """The cache of so many sequences goes from one side to the other."""
+    prefill = source.service
+    layer_bytes = _layer_bytes(shapes, _layout(target.service).tp, plan.facts.workload.prompt) * sequences
     teams = source.teams + target.teams
     places = tuple(place(team.ranks, plan.facts.cluster.gpus_per_node) for team in teams)
     programs: list[StageProgram] = []

@@ -63,13 +63,30 @@ def riding_tokens(plan: Plan) -> float:
     return found.riding if found else 0.0
 
 
+def requests_at_once(plan: Plan) -> int | None:
+    """Requests that run at once in an admitted plan whose caches hold fewer than are in flight; else None."""
+    asked, running = plan.facts.workload.concurrency, plan.facts.workload.batch
+    return running if asked is not None and running < asked else None
+
+
 def entering(plan: Plan) -> Plan:
     """The plan whose batch is what is prefilled at once: all of a static batch, else one prompt on each rank."""
+    return _with_prompts(plan, 1)
+
+
+def prefilling(plan: Plan) -> Plan:
+    """The plan whose batch is what GPUs that prefill alone hold at once: all of a static batch, else on each rank as
+    many prompts as a chunk has room for, one at least.
+    """
+    return _with_prompts(plan, max(1, plan.facts.workload.chunk // plan.facts.workload.fresh))
+
+
+def _with_prompts(plan: Plan, each: int) -> Plan:
     workload = plan.facts.workload
     if workload.concurrency is None:
         return plan
     service = plan.deployment.services[0]
     layout = service.attention_pool.attention
-    lone = plan.deployment.replicas * service.replicas * (layout.dp if layout else 1)
-    alone = replace(workload, batch=min(lone, workload.concurrency))
-    return replace(plan, facts=replace(plan.facts, workload=alone))
+    parts = plan.deployment.replicas * service.replicas * (layout.dp if layout else 1)
+    held = replace(workload, batch=min(each * parts, workload.concurrency))
+    return replace(plan, facts=replace(plan.facts, workload=held))

@@ -20,6 +20,7 @@ from dagc.report.facts import facts_data
 from dagc.report.memory_summary import memory_summary
 from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
 from dagc.report.structure import structure
+from dagc.report.ttft import Definition, definition
 
 if TYPE_CHECKING:
     from dagc.cost.limits import MemoryLimits
@@ -32,8 +33,8 @@ def summarize(
     metrics = found.metrics
     return out.Summary(
         **structure(plan),
-        memory=memory_summary(found.memory, limits) if found.memory else None,
-        phases=_phases(metrics) if metrics else None,
+        memory=memory_summary(found.memory, limits, found.admitted) if found.memory else None,
+        phases=_phases(metrics, definition(plan.facts.workload)) if metrics else None,
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
         serving=_serving(metrics) if metrics else None,
         cost=_cost(plan, metrics),
@@ -45,9 +46,14 @@ def summarize(
     )
 
 
-def _phases(metrics: Metrics) -> out.Phases:
-    prefill, decode = _phase(metrics.prefill), _phase(metrics.decode)
-    return out.Phases(prefill=prefill, decode=decode, handover_seconds=metrics.handover_seconds)
+def _phases(metrics: Metrics, ttft: Definition) -> out.Phases:
+    return out.Phases(
+        ttft_definition=ttft,
+        prefill=_phase(metrics.prefill),
+        decode=_phase(metrics.decode),
+        handover_seconds=metrics.handover_seconds,
+        transfer_seconds=metrics.transfer_seconds,
+    )
 
 
 def _phase(phase: PhaseMetrics) -> out.Phase:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Plan
+from dagc.plan.serving import requests_at_once
 from dagc.report.assessment import Assessment
 from dagc.report.claims import judge_claims
 from dagc.report.measured import Evidence
@@ -27,12 +28,19 @@ def assess(
     memory: tuple[PoolMemory, ...] | None,
     timelines: tuple[Timeline, ...] | None,
     mixed: Timeline | None = None,
+    transfer: Timeline | None = None,
 ) -> Assessment:
     """Figures and verdicts of one plan; None where the plan could not be priced."""
     figures = memory_figures(memory) if memory else None
-    metrics = measure(plan, timelines, mixed) if timelines else None
+    metrics = measure(plan, timelines, mixed, transfer) if timelines else None
     shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
     return Assessment(
-        figures, metrics, shapes, evidence.missing_rates, judge_requirements(evidence), judge_claims(evidence)
+        memory=figures,
+        metrics=metrics,
+        missing_shapes=shapes,
+        missing_rates=evidence.missing_rates,
+        requirements=judge_requirements(evidence),
+        claims=judge_claims(evidence),
+        admitted=requests_at_once(plan) if figures else None,
     )

@@ -36,13 +36,20 @@ class Basis(StrEnum):
 class Actual:
     """The right figure, in the unit of what it is compared with; None where undetermined.
 
-    `reason` is the arithmetic, or names what is missing.
+    `reason` is the arithmetic, or names what is missing. With `unless_missed` the right figure is `value` or more, and
+    this is the reason where such a bound decides nothing.
     """
 
     value: float | None
     unit: str
     text: str | None
     reason: str
+    unless_missed: str = ""
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether the right figure may be more."""
+        return bool(self.unless_missed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ class RequirementVerdict:
 class Assessment:
     """Everything that the priced rules and the summary need to know. Memory needs
     the model's shapes, times need rates of device and links too; `missing_…` name those that were not stated.
+    `admitted` is how many requests run at once where the caches hold fewer than are in flight, else None.
     """
 
     memory: MemoryFigures | None
@@ -92,6 +100,7 @@ class Assessment:
     missing_rates: tuple[str, ...]
     requirements: tuple[RequirementVerdict, ...]
     claims: tuple[Verdict, ...]
+    admitted: int | None = None
 
 
 def written(comparison: str, figure: Figure) -> str:

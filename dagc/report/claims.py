@@ -17,6 +17,7 @@ from dagc.report.margins import judge_against_requirements, judge_margin
 from dagc.report.measured import Evidence, measured_actual
 from dagc.report.reduction import judge_compute_reduction
 from dagc.report.structural import structural_actual
+from dagc.report.ttft import decided
 
 
 def judge_claims(evidence: Evidence) -> tuple[Verdict, ...]:
@@ -48,7 +49,8 @@ def _direct(evidence: Evidence, claim: Claim) -> Verdict:
         return Verdict(claim, Basis.STRUCTURE, stated, exact, _ok(exact, claim, None))
     modelled = measured_actual(evidence, claim.name, figure)
     actual = modelled or Actual(None, figure.unit, None, "not a figure that is computed")
-    return Verdict(claim, Basis.MODEL, stated, actual, _ok(actual, claim, MODEL_DIGITS))
+    actual, ok = decided(actual, claim.comparison, _ok(actual, claim, MODEL_DIGITS), figure.value)
+    return Verdict(claim, Basis.MODEL, stated, actual, ok)
 
 
 def _ok(actual: Actual, claim: Claim, digits: int | None) -> bool | None:

@@ -19,6 +19,7 @@ from dagc.report.compare import MODEL_DIGITS
 from dagc.report.differences import differences
 from dagc.report.figures import FIGURES, FigureKind
 from dagc.report.structure import strategy_text
+from dagc.report.ttft import definition
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ def _column(subject: Subject) -> out.ComparedPlan:
         gpus=subject.plan.deployment.gpus,
         fits=None if memory is None else memory.fullest.share <= 1,
         requirements_met=_all_met(subject.found),
+        undetermined=[verdict.name for verdict in subject.found.requirements if verdict.ok is None],
     )
 
 
@@ -68,7 +70,7 @@ def _figure(kind: FigureKind, subjects: Sequence[Subject]) -> out.ComparedFigure
     best = _best(values, kind.better)
     return out.ComparedFigure(
         name=kind.name,
-        title=kind.title,
+        title=kind.titled(definition(subject.plan.facts.workload) for subject in subjects),
         unit=kind.unit,
         better="less" if kind.better == "less" else "more",
         values=[

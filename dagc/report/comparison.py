@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 class ComparedPlan(Record):
     """One column. `title` tells the columns apart; `fits` is null where memory is undetermined.
 
-    `requirements_met` is null where there are none, or one of them is undetermined.
+    `requirements_met` is null where there are none, or one of them is undetermined; `undetermined` are their names.
     """
 
     title: str
@@ -26,6 +26,7 @@ class ComparedPlan(Record):
     gpus: int
     fits: bool | None
     requirements_met: bool | None
+    undetermined: list[str]
 
 
 class ComparedValue(Record):

@@ -31,7 +31,13 @@ def _lines(comparison: Comparison) -> Iterator[str]:
 
 
 def _plan(plan: ComparedPlan) -> str:
-    return f"{plan.title}: {plan.strategy}   {plan.gpus} GPUs, {_FITS[plan.fits]}{_MET[plan.requirements_met]}"
+    verdict = f"{_FITS[plan.fits]}{_MET[plan.requirements_met]}{_open(plan)}"
+    return f"{plan.title}: {plan.strategy}   {plan.gpus} GPUs, {verdict}"
+
+
+def _open(plan: ComparedPlan) -> str:
+    names = " and ".join(f"`{name}`" for name in plan.undetermined)
+    return f", {names} undetermined" if names else ""
 
 
 def _figure(figure: ComparedFigure) -> list[str]:

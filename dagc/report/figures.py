@@ -6,7 +6,7 @@ plan and its assessment and computed nowhere else; None is undetermined.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dagc.plan.plan import Plan
@@ -14,6 +14,7 @@ from dagc.plan.workload import Per
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.cost import CostFigures, cost_of
 from dagc.report.metrics import Metrics
+from dagc.report.ttft import Definition, common_title, title_of
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 Read = Callable[[Plan, Assessment], float | None]
@@ -30,6 +31,10 @@ class FigureKind:
     write: Callable[[float], str]
     read: Read
     requirements: tuple[str, ...] = ()
+
+    def titled(self, definitions: Iterable[Definition]) -> str:
+        """The title, where TTFT is what these definitions say."""
+        return common_title(definitions) if self.name == "ttft" else self.title
 
     def text(self, value: float | None) -> str:
         """The value for a person; a dash where it is undetermined."""
@@ -70,6 +75,11 @@ def _queued(_: Plan, found: Assessment) -> float | None:
     return queue.ttft_p99_seconds if queue else None
 
 
+def _at_once(plan: Plan, found: Assessment) -> float | None:
+    is_static = plan.facts.workload.concurrency is None
+    return None if is_static or found.metrics is None else found.metrics.serving.running
+
+
 def _output(metrics: Metrics) -> float:
     return metrics.throughput.output_tokens_per_second
 
@@ -86,6 +96,9 @@ GPUS = FigureKind(
     "gpus", "GPUs", "count", "less", lambda value: str(round(value)), lambda plan, _: plan.deployment.gpus, ("gpus",)
 )
 MEMORY = FigureKind("memory", "memory a GPU", "bytes", "less", format_bytes, _memory, ("memory", "headroom"))
+AT_ONCE = FigureKind(
+    "requests_at_once", "requests at once", "count", "more", lambda value: str(round(value)), _at_once
+)  # fmt: skip
 TTFT = FigureKind(
     "ttft", "TTFT", "seconds", "less", format_seconds, _metric(lambda m: m.prefill.seconds), ("ttft",)
 )  # fmt: skip
@@ -104,14 +117,15 @@ COST_OF_TOKENS = FigureKind(
 )  # fmt: skip
 
 
-def times_text(ttft_seconds: float, tpot_seconds: float) -> tuple[str, str]:
+def times_text(definition: Definition, ttft_seconds: float, tpot_seconds: float) -> tuple[str, str]:
     """`TTFT 685 ms` and `TPOT 25.9 ms`: how the answer in one line and the heads of pictures say them."""
-    return f"{TTFT.title} {TTFT.text(ttft_seconds)}", f"{TPOT.title} {TPOT.text(tpot_seconds)}"
+    return f"{title_of(definition)} {TTFT.text(ttft_seconds)}", f"{TPOT.title} {TPOT.text(tpot_seconds)}"
 
 
 FIGURES = (
     GPUS,
     MEMORY,
+    AT_ONCE,
     TTFT,
     TTFT_P99,
     TPOT,

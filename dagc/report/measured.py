@@ -8,7 +8,7 @@ missing facts are named.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
@@ -18,6 +18,7 @@ from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics, PhaseMetrics
 from dagc.report.quantity import figure_text, quantity_text
 from dagc.report.token_time import breaking_part, cause, is_decode_step_alone, sum_text
+from dagc.report.ttft import definition
 from dagc.units import Dimension, format_bytes, format_seconds, format_share
 
 
@@ -77,8 +78,15 @@ def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
     return _known(free / pool.capacity_bytes if figure.unit == Dimension.SHARE else free, figure, reason)
 
 
-def _ttft(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-    return _known(metrics.prefill.seconds, figure, f"prefill of the whole batch, bound by {metrics.prefill.bound}")
+def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
+    if definition(evidence.plan.facts.workload) == "batch":
+        return _known(metrics.prefill.seconds, figure, f"prefill of the whole batch, bound by {metrics.prefill.bound}")
+    found = _known(metrics.prefill.seconds, figure, "")
+    return replace(
+        found,
+        reason=f"already {found.text} on an idle server, bound by {metrics.prefill.bound}",
+        unless_missed=f"TTFT under load is not simulated: {found.text} is that of an idle server",
+    )
 
 
 def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
@@ -104,14 +112,23 @@ def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 
 
 def _share(name: str) -> Callable[[Evidence, Metrics, Figure], Actual]:
-    def read(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-        """The larger of the two phases' shares: a ceiling has to hold in both."""
+    def read(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
+        """The larger of the two phases' shares: a ceiling has to hold in both. Under load that of decode is known."""
+        if definition(evidence.plan.facts.workload) == "idle server":
+            return _share_under_load(name, metrics, figure)
         shares = {"prefill": _of(metrics.prefill, name), "decode": _of(metrics.decode, name)}
         worst = max(shares, key=lambda phase: shares[phase])
         both = ", ".join(f"{phase} {format_share(share)}" for phase, share in shares.items())
         return _known(shares[worst], figure, f"{both} of the critical path")
 
     return read
+
+
+def _share_under_load(name: str, metrics: Metrics, figure: Figure) -> Actual:
+    decode, alone = (format_share(_of(phase, name)) for phase in (metrics.decode, metrics.prefill))
+    found = _known(_of(metrics.decode, name), figure, f"already {decode} of the critical path of decode")
+    unknown = f"{name} of prefill under load is not simulated: decode has {decode}, a prompt on an idle server {alone}"
+    return replace(found, unless_missed=unknown)
 
 
 def _of(phase: PhaseMetrics, share: str) -> float:

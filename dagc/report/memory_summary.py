@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from dagc.cost.limits import MemoryLimits
 
 
-def memory_summary(memory: MemoryFigures, limits: MemoryLimits | None) -> out.Memory:
-    """All pools, the fullest in front; `limits` where they were asked for."""
+def memory_summary(memory: MemoryFigures, limits: MemoryLimits | None, at_once: int | None) -> out.Memory:
+    """All pools, the fullest in front; `limits` where they were asked for, `at_once` where not all requests run."""
     fullest = memory.fullest
     return out.Memory(
         per_rank_max_bytes=fullest.max_bytes,
@@ -23,6 +23,7 @@ def memory_summary(memory: MemoryFigures, limits: MemoryLimits | None) -> out.Me
         share=fullest.share,
         fits=fullest.share <= 1,
         total_bytes=memory.total_bytes,
+        requests_at_once=at_once,
         limits=out.MemoryLimits(batch=limits.batch, context=limits.context) if limits else None,
         pools=[_pool(pool) for pool in memory.pools],
     )

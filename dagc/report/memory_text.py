@@ -31,6 +31,8 @@ def render_memory(name: str, memory: Memory) -> str:
 def _lines(name: str, memory: Memory) -> Iterator[str]:
     held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
     yield f"{name}: {'fits' if memory.fits else 'does not fit'}, {held} on the fullest GPU"
+    if memory.requests_at_once is not None:
+        yield f"  {memory.requests_at_once:,} requests run at once: the caches hold no more"
     are_many = len(memory.pools) > 1
     labels = [(f"{pool.pool}, " if are_many else "", one) for pool in memory.pools for one in pool.classes]
     rows = [("", "GPUs", *_COLUMNS), *(_row(pool, one) for pool, one in labels)]

@@ -7,16 +7,20 @@ Definitions, each used everywhere under this name:
 - TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
   makespan of the prefill. Where the phases have their own GPUs, the hand-over of the cache comes after the first
   token and is not part of it; it is shown beside it.
-  Where requests come and go (`concurrency`), it is the prefill of one prompt on each of attention's ranks.
+  Where requests come and go (`concurrency`), it is that of a request to an idle server: the prefill of one prompt on
+  each of attention's ranks, and, where the phases have their own GPUs, the transfer of its cache. vLLM, SGLang and
+  Dynamo give the first token to the user from the decode side, which has it when the cache has arrived. Requests under
+  load wait for each other besides, which is not simulated: it is a lower bound of their TTFT (`dagc.report.ttft`).
 - TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
   decode step from an empty pipeline to its last token. Where requests come and go, the interval counts the prompts that
   come between (`dagc.report.serving`). With an engine both have its host's time a step.
 - Throughput of one static batch of B requests of P prompt and O output tokens, both phases on the same GPUs:
   T = TTFT + latency + (O - 2) x TPOT for O >= 2 (the first token comes from the prefill, the second after a step from
   an empty pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
-- Throughput of C requests in flight, of which one follows each that leaves: C / (TTFT + (O - 1) x TPOT).
+- Throughput of C requests in flight on the same GPUs, one of which follows each that leaves:
+  C / (TTFT + (O - 1) x TPOT).
 - Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
-  requests a second = min(B / TTFT, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
+  requests a second = min(B / prefill, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
 - Load balance of a phase: the time that a GPU computes in a step, averaged over all GPUs of the phase, as a share of
   the busiest one's.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
@@ -97,7 +101,9 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Both phases, and what they yield together. `handover_seconds` is None where the phases share GPUs."""
+    """Both phases, and what they yield together. `handover_seconds` is None where the phases share GPUs;
+    `transfer_seconds`, the hand-over of one request's cache, for a static batch too.
+    """
 
     prefill: PhaseMetrics
     decode: PhaseMetrics
@@ -105,12 +111,16 @@ class Metrics:
     throughput: Throughput
     serving: Serving
     queue: Queue | None
+    transfer_seconds: float | None = None
 
 
-def measure(plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None = None) -> Metrics:
+def measure(
+    plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None = None, transfer: Timeline | None = None
+) -> Metrics:
     """Metrics of a plan from its timelines in the order of time: prefill, the hand-over where there is one, decode.
 
-    Each is the timeline of the slowest class of replicas. `mixed` is that of a decode step with prompts, if there are.
+    Each is the timeline of the slowest class of replicas. `mixed` is that of a decode step with prompts, if there are,
+    `transfer` that of the hand-over of one request's cache, where TTFT includes it.
     """
     first, *between, last = timelines
     bare, step = _phase(first), _phase(last)
@@ -118,12 +128,15 @@ def measure(plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None 
     serving = serve(plan, Steps(bare.seconds, step.seconds, with_prompts))
     host = serving.host_seconds
     prefill = replace(bare, seconds=bare.seconds + host, latency_seconds=bare.latency_seconds + host)
-    waits = serving.step_seconds - step.seconds
+    added = serving.step_seconds - step.seconds
     error = _error(step, serving, band(mixed.priced) if mixed else bare.error)
-    decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + waits, error=error)
+    decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + added, error=error)
     handover = between[0].makespan / PICOSECONDS if between else None
     throughput = _throughput(plan, prefill, decode, handover)
-    return Metrics(prefill, decode, handover, throughput, serving, queue(plan, prefill.seconds, decode.seconds))
+    moved = transfer.makespan / PICOSECONDS if transfer else None
+    ttft = replace(prefill, seconds=prefill.seconds + (moved or 0.0))
+    waits = queue(plan, ttft.seconds, decode.seconds, prefill.seconds)
+    return Metrics(ttft, decode, handover, throughput, serving, waits, moved)
 
 
 def _error(step: PhaseMetrics, serving: Serving, of_prompts: float) -> float:

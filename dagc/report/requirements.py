@@ -1,7 +1,7 @@
 """Requirements become verdicts: what the deployment does against what is asked of it.
 
 All requirements must hold at the exact figures; a share must hold in both phases. What the cost model cannot say for
-want of shapes stays undetermined.
+want of shapes, or because load is not simulated, stays undetermined.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dagc.report.assessment import Actual, RequirementVerdict, written
 from dagc.report.compare import meets
 from dagc.report.measured import Evidence, measured_actual
 from dagc.report.structural import structural_actual
+from dagc.report.ttft import decided
 
 
 def judge_requirements(evidence: Evidence) -> tuple[RequirementVerdict, ...]:
@@ -26,4 +27,5 @@ def _judge(evidence: Evidence, requirement: Requirement) -> RequirementVerdict:
         or Actual(None, figure.unit, None, "not a figure that is computed")
     )
     ok = None if actual.value is None else meets(actual.value, requirement.comparison, figure.value)
+    actual, ok = decided(actual, requirement.comparison, ok, figure.value)
     return RequirementVerdict(requirement, written(requirement.comparison, figure), actual, ok)

@@ -87,7 +87,7 @@ class SearchResult(Record):
     """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
-    the search was stopped, or limited.
+    the search was stopped, or limited. `ttft_definition` says what `ttft` is, as `phases` of a summary does.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -98,6 +98,7 @@ class SearchResult(Record):
     counts: Counts
     is_complete: bool
     objectives: list[str]
+    ttft_definition: Literal["batch", "idle server"]
     front: list[FoundPlan]
     reason: str
     nearest: FoundPlan | None

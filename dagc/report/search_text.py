@@ -9,9 +9,19 @@ from collections.abc import Iterator, Sequence
 
 from dagc.report.figures import FIGURES
 from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, RequirementFigure, SearchResult
+from dagc.report.ttft import Definition
 from dagc.units import format_share
 
-SHOWN = ("gpus", "memory", "ttft", "tpot", "throughput", "throughput_per_gpu", "cost_per_million_output_tokens")
+SHOWN = (
+    "gpus",
+    "memory",
+    "requests_at_once",
+    "ttft",
+    "tpot",
+    "throughput",
+    "throughput_per_gpu",
+    "cost_per_million_output_tokens",
+)
 """Figures of the table, by name."""
 
 MOST_ROWS = 12
@@ -29,7 +39,7 @@ def _lines(result: SearchResult) -> Iterator[str]:
         yield ""
         count = len(result.front)
         yield f"front of {count} plan{'s' * (count != 1)}" + (f", the first {MOST_ROWS}" if count > MOST_ROWS else "")
-        yield from _table(result.front[:MOST_ROWS])
+        yield from _table(result.front[:MOST_ROWS], result.ttft_definition)
     for title, placed in (("given", result.given), ("well known", result.well_known)):
         if placed:
             yield ""
@@ -44,6 +54,7 @@ def _best(result: SearchResult) -> Iterator[str]:
         best = result.front[0]
         yield f"best: {best.strategy}   {best.gpus} GPUs, batch {best.batch}"
         yield f"  {result.reason}"
+        yield from (f"  {line}" for line in _missed(best) if line.startswith("?"))
     elif result.nearest:
         yield result.reason
         yield f"  nearest: {result.nearest.strategy}   {result.nearest.gpus} GPUs, batch {result.nearest.batch}"
@@ -74,11 +85,11 @@ def miss_text(requirement: RequirementFigure) -> str:
             return f"{shown}, {format_share(miss)} off"
 
 
-def _table(plans: Sequence[FoundPlan]) -> Iterator[str]:
+def _table(plans: Sequence[FoundPlan], ttft: Definition) -> Iterator[str]:
     kinds = [
         kind for kind in FIGURES if kind.name in SHOWN and any(p.figures.get(kind.name) is not None for p in plans)
     ]
-    rows = [["strategy", "batch", *(kind.title for kind in kinds)]]
+    rows = [["strategy", "batch", *(kind.titled([ttft]) for kind in kinds)]]
     rows += [[p.strategy, str(p.batch), *(kind.text(p.figures.get(kind.name)) for kind in kinds)] for p in plans]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:

@@ -122,21 +122,24 @@ def _prompts(plan: Plan, steps: Steps, host: float) -> tuple[float, float]:
     return added, min(1.0, often) if found.mixes else often
 
 
-def queue(plan: Plan, ttft: float, tpot: float) -> Queue | None:
-    """Waits at the stated arrival rate; None without one."""
+def queue(plan: Plan, ttft: float, tpot: float, prefill: float | None = None) -> Queue | None:
+    """Waits at the stated arrival rate; None without one. `prefill` is what a prompt takes of its replica: TTFT, less
+    the transfer of the cache where that is part of it.
+    """
     workload = plan.facts.workload
     rate, places = workload.requests_per_second, workload.batch
     if rate is None:
         return None
     held = ttft + (workload.output - 1) * tpot
-    servers = plan.deployment.replicas * plan.deployment.services[0].replicas
+    computing = ttft if prefill is None else prefill
+    servers = min(places, plan.deployment.replicas * plan.deployment.services[0].replicas)
     waits = [_wait(rate, held, places, share) for share in (0.5, 0.99)]
-    prompts = [_wait(rate, ttft, servers, share) for share in (0.5, 0.99)]
+    prompts = [_wait(rate, computing, servers, share) for share in (0.5, 0.99)]
     p50, p99 = (
         None if place is None or prompt is None else ttft + place + prompt
         for place, prompt in zip(waits, prompts, strict=True)
     )
-    return Queue(rate, rate * held / places, rate * ttft / servers, p50, p99)
+    return Queue(rate, rate * held / places, rate * computing / servers, p50, p99)
 
 
 def _wait(rate: float, held: float, places: int, share: float) -> float | None:

@@ -112,7 +112,8 @@ class MemoryLimits(Record):
 class Memory(Record):
     """The fullest rank of the pool that uses most of its device, and each pool by itself.
 
-    `limits` is null where the largest batch and context were not asked for.
+    `requests_at_once` is how many run at once where the caches hold fewer than are in flight (`concurrency`); null
+    where they hold all, and for a static batch. `limits` are what fits all at once; null where they were not asked for.
     """
 
     per_rank_max_bytes: float
@@ -121,6 +122,7 @@ class Memory(Record):
     share: float
     fits: bool
     total_bytes: float
+    requests_at_once: int | None
     limits: MemoryLimits | None
     pools: list[PoolMemory]
 
@@ -156,11 +158,19 @@ class Phase(Record):
 
 
 class Phases(Record):
-    """`handover_seconds` moves the cache between pools of their own; null where the phases share GPUs."""
+    """`handover_seconds` moves the cache of the whole batch between pools of their own; null where the phases share
+    GPUs. `transfer_seconds` moves that of one request, and is part of `prefill.seconds`; null for a static batch too.
 
+    `ttft_definition` says what `prefill.seconds` is: `batch`, until the slowest request of a static batch has its first
+    token; `idle server`, of a request that finds nobody else there, where requests come and go (`concurrency`): a lower
+    bound of TTFT under load, which is not simulated.
+    """
+
+    ttft_definition: Literal["batch", "idle server"]
     prefill: Phase
     decode: Phase
     handover_seconds: float | None
+    transfer_seconds: float | None
 
 
 class Queue(Record):

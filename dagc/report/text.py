@@ -29,6 +29,7 @@ from dagc.report.summary import (
     Throughput,
 )
 from dagc.report.token_time import DECODE_STEP, is_decode_step_alone
+from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_money, format_rate, format_seconds, format_share
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
@@ -82,8 +83,11 @@ def headline(summary: Summary) -> str:
         memory = summary.memory
         held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
         parts.append(f"fits ({held})" if memory.fits else f"does not fit ({held})")
+        if memory.requests_at_once is not None and memory.fits:
+            parts.append(f"{memory.requests_at_once} of {summary.facts.workload['concurrency']} requests at once")
     if summary.phases:
-        parts += times_text(summary.phases.prefill.seconds, summary.phases.decode.seconds)
+        phases = summary.phases
+        parts += times_text(phases.ttft_definition, phases.prefill.seconds, phases.decode.seconds)
     if summary.throughput:
         parts.append(format_rate(summary.throughput.output_tokens_per_second, "output tokens/s"))
     return ", ".join(parts)
@@ -134,14 +138,21 @@ def _memory(memory: Memory) -> list[str]:
 
 
 def _phases(phases: Phases, serving: Serving | None) -> Iterator[str]:
-    yield from _block("prefill", [f"{_banded(phases.prefill)} (TTFT)", *_phase(phases.prefill)])
+    ttft = f"{_banded(phases.prefill)} ({title_of(phases.ttft_definition)})"
+    yield from _block("prefill", [ttft, *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
-        yield _row("hand-over", f"{format_seconds(phases.handover_seconds)} to move the cache")
+        yield _row("hand-over", handover_text(phases.handover_seconds, phases.transfer_seconds))
     decode = phases.decode
     step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
     of_step = "" if serving is None or is_decode_step_alone(serving) else f"{DECODE_STEP} "
     yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode, of_step)])
     yield _row("±", "holds half of the measured cases, and twice of it three in four")
+
+
+def handover_text(whole: float, one: float | None) -> str:
+    """What moving the cache takes: of the whole batch, and of one request where TTFT includes it."""
+    moved = f"{format_seconds(whole)} to move the cache"
+    return moved if one is None else f"{moved}; {format_seconds(one)} for that of one request, a part of TTFT"
 
 
 def _banded(phase: Phase) -> str:
@@ -178,7 +189,8 @@ def serving_lines(serving: Serving) -> list[str]:
         within += f"; it yields {serving.tokens_per_step:.3g} tokens"
     if serving.concurrency is not None:
         full = "" if serving.running == serving.concurrency else f", {serving.running} at once: the caches hold no more"
-        lines.append(f"{serving.concurrency} requests in flight{full}; prompts come between their tokens")
+        between = "; prompts come between their tokens" if serving.prompt_steps else ""
+        lines.append(f"{serving.concurrency} requests in flight{full}{between}")
     if lines or within:
         lines.append(f"a decode step takes {format_seconds(serving.step_seconds)}{within}")
     if serving.prompt_steps:

@@ -13,6 +13,7 @@ from dagc.report import search_result as out
 from dagc.report.assessment import written
 from dagc.report.quantity import figure_text
 from dagc.report.search_text import miss_text
+from dagc.report.ttft import definition, title_of
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -38,6 +39,7 @@ def assemble(
         counts=_counts(found.tally),
         is_complete=found.is_complete,
         objectives=list(OBJECTIVES),
+        ttft_definition=definition(facts.workload),
         front=[_plan(facts, entry) for entry in found.front],
         reason=_reason(facts, found),
         nearest=_plan(facts, found.nearest) if found.nearest else None,
@@ -93,7 +95,9 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
 def _reason(facts: Facts, found: Found) -> str:
     so_far = "" if found.is_complete else " of what was decided"
     if found.best:
+        unknown = [one.name for one in found.best.verdict.requirements if one.miss is None]
         met = "that meet every requirement" if facts.requirements else "that fit"
+        met = f"that miss no requirement (`{unknown[0]}` under load is not simulated)" if unknown else met
         of_what = f", {so_far.strip()}," if so_far else ""
         return f"of the plans {met}{of_what} it makes an output token with the fewest GPU-seconds"
     if found.nearest is None and not found.is_complete:
@@ -151,21 +155,23 @@ def _without_figures(name: str, entry: Entry, status: Status, reason: str) -> ou
 
 
 def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Status, str]:
-    missed = [one for one in _requirements(facts, verdict) if one.miss != 0]
+    pairs = zip(_requirements(facts, verdict), verdict.requirements, strict=True)
+    missed = [shown for shown, one in pairs if one.is_missed]
     if missed:
         return "misses a requirement", "; ".join(map(_missed, missed))
-    return ("behind", _behind(verdict, better)) if better else ("front", "no plan is better")
+    return ("behind", _behind(facts, verdict, better)) if better else ("front", "no plan is better")
 
 
 def _missed(requirement: out.RequirementFigure) -> str:
-    written = f"`{requirement.name} {requirement.required}`"
-    return f"{written} is undetermined" if requirement.miss is None else f"misses {written}: {miss_text(requirement)}"
+    return f"misses `{requirement.name} {requirement.required}`: {miss_text(requirement)}"
 
 
-def _behind(verdict: Verdict, better: Entry) -> str:
+def _behind(facts: Facts, verdict: Verdict, better: Entry) -> str:
     """In which figures another plan is better, and by how much."""
     words: list[str] = []
     for name, own, other in zip(OBJECTIVES, verdict.vector, better.verdict.vector, strict=True):
         if own and own != other:
-            words.append(f"{name} {format_share(abs(other / own - 1))} {'more' if abs(other) > abs(own) else 'less'}")
+            is_idle = name == "ttft" and definition(facts.workload) == "idle server"
+            told = title_of("idle server") if is_idle else name
+            words.append(f"{told} {format_share(abs(other / own - 1))} {'more' if abs(other) > abs(own) else 'less'}")
     return f"`{better.strategy}` has " + ", ".join(words)

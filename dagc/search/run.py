@@ -284,7 +284,7 @@ class Search:
 
     def _place(self, entry: Entry) -> str | None:
         """Put a strategy on the front, where it belongs there; returns the first requirement that it misses."""
-        missing = [one for one in entry.verdict.requirements if one.miss != 0]
+        missing = [one for one in entry.verdict.requirements if one.is_missed]
         if missing:
             if self._nearest is None or _nearness(entry) < _nearness(self._nearest):
                 self._nearest = entry

@@ -18,12 +18,17 @@ Vector = tuple[float, ...]
 class Judged:
     """A requirement of the search against one candidate; `miss` is how far off it is, relative to what is required.
 
-    0 where it is met, None where nothing decides.
+    0 where it is met, None where nothing decides because load is not simulated: then it is not known to be missed.
     """
 
     name: str
     actual: float | None
     miss: float | None
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the candidate is none of those that are recommended."""
+        return bool(self.miss)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from dagc.report import whatif as out
 from dagc.report.figures import FigureKind
+from dagc.report.ttft import definition
 from dagc.whatif.crossing import changes, ladder, located
 from dagc.whatif.figures import better
 from dagc.whatif.prices import Point, Prices
@@ -60,7 +61,7 @@ def _figure(
     values = [(first.value(kind, point), second.value(kind, point)) for point in known]
     return out.BreakEven(
         metric=kind.name,
-        title=kind.title,
+        title=kind.titled(definition(one.plan.facts.workload) for one in (first, second)),
         better=better(kind),
         leads=_named(leads[known[0]]) if known else None,
         crossings=[_crossing(first, second, kind, place, leads[place]) for place in places],

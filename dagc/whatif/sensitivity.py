@@ -12,6 +12,7 @@ from dagc.report import whatif as out
 from dagc.report.assessment import Assessment
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import cause, token_parts
+from dagc.report.ttft import definition
 from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
 from dagc.whatif.figures import METRICS, better, difference
 from dagc.whatif.parameter import Change, Parameter
@@ -58,7 +59,7 @@ def _metrics(base: Answer) -> Iterator[out.Metric]:
         if value is not None:
             yield out.Metric(
                 name=kind.name,
-                title=kind.title,
+                title=kind.titled([definition(base.plan.facts.workload)]),
                 unit=kind.unit,
                 better=better(kind),
                 value=value,

@@ -54,8 +54,11 @@ def test_a_static_batch_is_not_admitted() -> None:
 
 
 def test_an_engines_share_of_memory_gives_way_where_nothing_would_fit() -> None:
-    """SGLang takes 88 %: of room for 12 sequences beside the rest, less 12 % of all; none is left of room for two."""
-    plain = served(1e12)
+    """SGLang takes 88 %: of room for 12 sequences beside the rest, less 12 % of all; none is left of room for two.
+
+    With a chunk of one prompt, activations are the same for any number of them up to a hundred.
+    """
+    plain = served(1e12, chunk=1000, batch=100, concurrency=100)
     subject = replace(plain, facts=replace(plain.facts, engine=profile("sglang")))
     rest = beside_the_cache(subject)
 

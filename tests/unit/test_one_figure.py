@@ -102,7 +102,7 @@ def test_searches_and_changes_begin_with_the_figures_of_the_summary(name: str, t
 
 def of_less(write: Callable[..., Any]) -> Callable[..., Any]:
     """The same words about nine tenths of every time, as if a part of it were left out."""
-    return lambda *seconds: write(*(0.9 * one for one in seconds))
+    return lambda *given: write(*(0.9 * one if isinstance(one, float) else one for one in given))
 
 
 def of_shorter_step(kinds: tuple[figures.FigureKind, ...]) -> tuple[figures.FigureKind, ...]:

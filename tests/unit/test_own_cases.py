@@ -38,6 +38,8 @@ def test_a_case_of_ones_own_is_predicted(tmp_path: Path) -> None:
         (GOOD.replace("5 ms", "x ms"), "could not convert"),
         (GOOD.replace("llama-3.1-8b", "llama-9"), "llama-9"),
         (GOOD.replace("tpot", "decode moe.experts.up"), "nothing in its plan has"),
+        (GOOD.replace("tpot", "ttft").replace("batch 1", "concurrency 1"), "nothing in its plan has `ttft`"),
+        (GOOD.replace("tpot", "request").replace("batch 1", "concurrency 1"), "nothing in its plan has `request`"),
     ],
 )
 def test_a_row_without_an_answer_is_named_and_the_others_are_answered(tmp_path: Path, row: str, said: str) -> None:

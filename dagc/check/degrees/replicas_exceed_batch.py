@@ -1,4 +1,7 @@
-"""D107: more replicas than sequences."""
+"""D107: more replicas than sequences of a static batch.
+
+Where requests come and go, a replica without one waits for the next: W152.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ CODE = Code("D107", "replicas-exceed-batch")
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for the service with too many; only where the batch is stated."""
-    if not states(plan, "workload"):
+    if not states(plan, "workload") or plan.facts.workload.concurrency is not None:
         return
     outer = plan.deployment.replicas
     crowded = [s for s in plan.deployment.services if outer * s.replicas > plan.facts.workload.batch]

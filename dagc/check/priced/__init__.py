@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from dagc.check.priced import (
     active_disagrees,
+    admitted_in_part,
     bubble_over_limit,
     claim_false,
     claim_misses_requirement,
@@ -36,6 +37,7 @@ Rule = Callable[[Plan, Assessment], Iterator[Diagnostic]]
 
 RULES: tuple[Rule, ...] = (
     memory_over_device.check,
+    admitted_in_part.check,
     memory_nearly_full.check,
     memory_mostly_unused.check,
     requirement_not_met.check,

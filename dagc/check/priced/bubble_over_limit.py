@@ -21,7 +21,8 @@ CODE = Code("W124", "bubble-over-limit", Severity.WARNING)
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One warning for each phase with a pipeline, of a stated workload.
 
-    A decode with fewer micro-batches than stages is W132's.
+    A decode with fewer micro-batches than stages is W132's. Where requests come and go, a prefill of one prompt says
+    nothing of how stages idle: the next prompts follow it.
     """
     if assessment.metrics is None or not states(plan, "workload"):
         return
@@ -29,6 +30,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     for phase, metrics in ((Phase.PREFILL, assessment.metrics.prefill), (Phase.DECODE, assessment.metrics.decode)):
         service = next(s for s in plan.deployment.services if s.phase in (phase, Phase.BOTH))
         is_starved = phase is Phase.DECODE and metrics.micro_batches < service.stages
+        is_starved |= phase is Phase.PREFILL and plan.facts.workload.concurrency is not None
         if service.stages > 1 and metrics.shares.bubble > limit and not is_starved:
             yield _diagnostic(plan, service, phase, metrics, limit)
 

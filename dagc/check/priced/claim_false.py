@@ -47,6 +47,8 @@ def _help(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
         return (f"claim `expert_compute_reduction {figure.text}`, which says what it counts",)
     if verdict.actual.value is None:
         return ()
+    if verdict.actual.is_lower_bound:
+        return ("claim what was measured under load: it cannot be less than on an idle server",)
     instead = ", or change the strategy" if verdict.name in _OF_STRATEGY else ""
     return (f"claim `{verdict.name} {verdict.actual.text}`{instead}",)
 

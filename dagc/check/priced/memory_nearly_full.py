@@ -18,7 +18,12 @@ CODE = Code("W901", "memory-nearly-full", Severity.WARNING)
 
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
-    """One warning for each pool that fills more than the limit `memory`, and fits."""
+    """One warning for each pool that fills more than the limit `memory`, and fits.
+
+    None where the caches are full because more requests are in flight than they hold: that is another warning.
+    """
+    if assessment.admitted is not None:
+        return
     limit = plan.facts.rules.limit("memory")
     for pool in assessment.memory.pools if assessment.memory else ():
         if limit < pool.share <= 1:

@@ -1,4 +1,7 @@
-"""M101: the fullest rank of a pool needs more memory than its device has."""
+"""M101: the fullest rank of a pool needs more memory than its device has.
+
+Of requests that come and go that is one on each rank of attention, for the others can wait (W151).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def _diagnostic(plan: Plan, pool: PoolFigures) -> Diagnostic:
         f"strategy `{plan.name}` needs {format_bytes(pool.max_bytes)} on {where}; "
         f"`{pool.device}` has {format_bytes(pool.capacity_bytes)}",
         f"{format_bytes(over)} too much: {format_share(pool.share)} of the device",
-        notes=tuple(_table(pool)),
+        notes=(*_table(pool), *_one_each(plan)),
         help=tuple(_ways_out(plan, pool)),
     )
 
@@ -41,6 +44,11 @@ def _table(pool: PoolFigures) -> Iterator[str]:
     for name, size in sorted(pool.parts, key=lambda part: -part[1]):
         if size > 0:
             yield f"{name}: {format_bytes(size)}, {format_share(size / pool.max_bytes)} of what is needed"
+
+
+def _one_each(plan: Plan) -> Iterator[str]:
+    if plan.facts.workload.concurrency is not None:
+        yield "that is with one request on each rank of attention, which is the least that runs"
 
 
 def _ways_out(plan: Plan, pool: PoolFigures) -> Iterator[str]:

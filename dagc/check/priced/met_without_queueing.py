@@ -1,10 +1,12 @@
-"""W128: a requirement on a time is met by a deployment that nobody waits for, and not by one under load.
+"""W128: a requirement on a time is met by a deployment that nobody waits for, and not, or not surely, under load.
 
 TTFT is computed for a batch that arrives alone. Under load the next batch waits for the one before it: with fixed
 service times and random arrivals (M/D/1) at load r the mean wait is r / (2 (1 - r)) of the service time
 (Pollaczek-Khinchine). TPOT is the interval of decode alone; where both phases share their GPUs, each batch's prefill
-comes between its predecessors' tokens, TTFT / (output - 1) a token on average. Under a stated concurrency TPOT counts
-that already.
+comes between its predecessors' tokens, TTFT / (output - 1) a token on average.
+
+Under a stated concurrency TPOT counts that already, and a limit on TTFT, or on a share of prefill, is undetermined:
+that of an idle server is all that is computed.
 """
 
 from __future__ import annotations
@@ -34,12 +36,26 @@ class _Loaded:
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One warning for each ceiling on TTFT or TPOT that holds without load alone."""
+    metrics = assessment.metrics
+    if metrics is None:
+        return
     for verdict in assessment.requirements:
-        if not verdict.ok or assessment.metrics is None or verdict.requirement.comparison not in _CEILINGS:
-            continue
-        loaded = _loaded(plan, assessment.metrics, verdict)
-        if loaded is not None and loaded.seconds > verdict.requirement.figure.value:
-            yield _diagnostic(verdict, loaded)
+        if verdict.ok is None and verdict.actual.is_lower_bound:
+            yield _undetermined(verdict)
+        elif verdict.ok and verdict.requirement.comparison in _CEILINGS:
+            loaded = _loaded(plan, metrics, verdict)
+            if loaded is not None and loaded.seconds > verdict.requirement.figure.value:
+                yield _diagnostic(verdict, loaded)
+
+
+def _undetermined(verdict: RequirementVerdict) -> Diagnostic:
+    reason, _, found = verdict.actual.reason.partition(": ")
+    return CODE.at(
+        verdict.requirement.span,
+        f"whether `{verdict.name} {verdict.required}` is met is undetermined: {reason}",
+        found,
+        help=("measure it under load; of a static batch, `batch` in place of `concurrency`, it is decided",),
+    )
 
 
 def _diagnostic(verdict: RequirementVerdict, loaded: _Loaded) -> Diagnostic:
@@ -54,10 +70,11 @@ def _diagnostic(verdict: RequirementVerdict, loaded: _Loaded) -> Diagnostic:
 
 
 def _loaded(plan: Plan, metrics: Metrics, verdict: RequirementVerdict) -> _Loaded | None:
+    if plan.facts.workload.concurrency is not None:
+        return None
     if verdict.name == "ttft":
         return _waiting(metrics.prefill.seconds, verdict.requirement.figure.value, plan.facts.rules.limit("load"))
-    is_static = plan.facts.workload.concurrency is None
-    if verdict.name in ("tpot", "latency") and metrics.handover_seconds is None and is_static:
+    if verdict.name in ("tpot", "latency") and metrics.handover_seconds is None:
         return _interrupted(metrics, plan.facts.workload.output)
     return None
 

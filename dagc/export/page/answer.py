@@ -12,8 +12,9 @@ from markupsafe import Markup
 from dagc.export.page.markup import joined, tag, ticked
 from dagc.report.memory_text import holding_most
 from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Serving, Summary, Throughput
-from dagc.report.text import serving_lines
+from dagc.report.text import handover_text, serving_lines
 from dagc.report.token_time import cause
+from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
@@ -40,7 +41,8 @@ def _tiles(summary: Summary) -> Iterator[Markup]:
     yield _memory(summary.memory) if summary.memory else _tile("memory", "?", "undetermined")
     if summary.phases:
         prefill, decode = summary.phases.prefill, summary.phases.decode
-        yield _tile("TTFT", format_seconds(prefill.seconds), _time(prefill, prefill.bound), _state(summary, "ttft"))
+        ttft = title_of(summary.phases.ttft_definition)
+        yield _tile(ttft, format_seconds(prefill.seconds), _time(prefill, prefill.bound), _state(summary, "ttft"))
         bound = cause(summary.serving, decode.bound) if summary.serving else decode.bound
         yield _tile("TPOT", format_seconds(decode.seconds), _time(decode, bound), _state(summary, "tpot"))
     else:
@@ -76,6 +78,8 @@ def _memory(memory: Memory) -> Markup:
     held, whole = format_bytes(memory.per_rank_max_bytes), format_bytes(memory.capacity_bytes)
     meter = tag("svg", _meter(memory.share), class_="meter", viewBox="0 0 100 6", preserveAspectRatio="none")
     told = f"{held} of {whole}, {format_share(memory.share)} of the fullest GPU"
+    if memory.requests_at_once is not None and memory.fits:
+        told += f"; {memory.requests_at_once:,} requests at once, the others wait"
     name, state = ("fits", "good") if memory.fits else ("does not fit", "bad")
     return _tile("memory", name, told, state, meter)
 
@@ -124,7 +128,8 @@ def _bounds(summary: Summary) -> Markup | None:
         for name, phase in phases
     )
     handover = summary.phases.handover_seconds
-    moved = tag("p", f"{format_seconds(handover)} to hand the cache over.", class_="hint") if handover else None
+    one = summary.phases.transfer_seconds
+    moved = tag("p", f"{handover_text(handover, one)}.", class_="hint") if handover is not None else None
     return joined((tag("h3", "What bounds it"), tag("table", rows, class_="bounds"), moved))
 
 

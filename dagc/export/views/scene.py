@@ -19,6 +19,7 @@ from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import is_decode_step_alone, sum_text
+from dagc.report.ttft import definition
 from dagc.timeline.timeline import Timeline
 
 HANDOVER = "handover"
@@ -83,7 +84,7 @@ class Scene:
         plan = self.plan
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
         facts = [f"{plan.deployment.gpus} GPUs", f"model {cut(plan.facts.model.name)}"]
-        facts += times_text(self.metrics.prefill.seconds, self.metrics.decode.seconds)
+        facts += times_text(definition(plan.facts.workload), self.metrics.prefill.seconds, self.metrics.decode.seconds)
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts))
 
     def notes(self, halves: bool = True) -> tuple[str, ...]:

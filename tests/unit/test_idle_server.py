@@ -1,0 +1,307 @@
+"""TTFT where requests come and go: that of an idle server, called so everywhere, and never what meets a requirement."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import dagc
+from dagc.cli.main import main
+from dagc.declare.figures import REQUIRABLE
+from dagc.driver.outcome import Checked
+from dagc.graph.graph import Communication, Pattern
+from dagc.lower.handover import lower_transfer
+from dagc.report.figures import FIGURES
+from dagc.report.summary import Requirement, Summary
+from dagc.report.ttft import ttft_title
+from dagc.search.verdict import Judged
+
+MODEL = """model tiny {
+    layers 8    hidden 1024    vocab 32000    dtype bf16
+    attention { heads 8    kv_heads 4    head_dim 128 }
+    experts 8 { top 2    ffn 2048    shared 1 }
+}
+cluster h100-sxm x 8 { price 2 USD/h }
+"""
+SHARED, POOLS = "pp 2 < ep 2 >", "prefill < tp 2 > | decode < dp 2 < ep 2 > >"
+STRATEGIES = (SHARED, POOLS, "dp 2 < ep 2 ; tp 2 >")
+LOADS = ("concurrency 8", "concurrency 8    rate 1 requests/s")
+LENGTHS = "prompt 128    output 16"
+LIMITS = ("1 ns", "1 us", "1 ms", "1 s", "1 h")
+
+
+@cache
+def compiled(strategy: str, load: str, more: str = "") -> Checked:
+    plan = dagc.compile(f"{MODEL}workload {{ {load}    {LENGTHS} }}\n{more}\nstrategy main = {strategy}\n")
+    return plan["main"].checked
+
+
+@cache
+def summary(strategy: str, load: str, more: str = "") -> Summary:
+    return dagc.Strategy(compiled(strategy, load, more)).summary
+
+
+def ttft(strategy: str, load: str) -> float:
+    phases = summary(strategy, load).phases
+    assert phases is not None
+    return phases.prefill.seconds
+
+
+def limited(strategy: str, load: str, comparison: str, limit: str) -> Requirement:
+    (row,) = summary(strategy, load, f"require {{ ttft {comparison} {limit} }}").requirements
+    return row
+
+
+# What is decided
+
+
+@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("comparison", ["<", "<=", ">", ">=", "="])
+@pytest.mark.parametrize("limit", LIMITS)
+def test_what_an_idle_server_does_meets_nothing(strategy: str, load: str, comparison: str, limit: str) -> None:
+    """It decides one thing: that a ceiling below it is missed."""
+    scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "h": 3600}
+    number, unit = limit.split()
+    is_exceeded = comparison in ("<", "<=", "=") and ttft(strategy, load) > float(number) * scale[unit]
+    row = limited(strategy, load, comparison, limit)
+    assert row.ok is (False if is_exceeded else None)
+    assert ("already" in row.reason, "under load is not simulated" in row.reason) == (is_exceeded, not is_exceeded)
+    assert (row.actual_value is None) is not is_exceeded
+
+
+@pytest.mark.parametrize("name", ["bubble", "communication"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("limit", [0.01, 1.0, 20.0, 99.0, 100.0])
+def test_a_share_of_both_phases_is_that_of_decode_at_least(name: str, strategy: str, limit: float) -> None:
+    """A limit has to hold in prefill too, of which a prompt on an idle server is all that is known."""
+    (row,) = summary(strategy, LOADS[0], f"require {{ {name} <= {limit} % }}").requirements
+    phases = summary(strategy, LOADS[0]).phases
+    assert phases is not None
+    path = phases.decode.critical_path
+    share = path.bubble_share if name == "bubble" else path.communication_share
+    assert row.ok is (False if share > limit / 100 else None)
+    static = summary(strategy, "batch 8", f"require {{ {name} <= 100 % }}").requirements
+    assert [one.ok for one in static] == [True]
+
+
+UNITS = {"seconds": "s", "bytes": "GB", "tokens/s": "tokens/s", "share": "%", "count": ""}
+
+
+def test_a_requirement_is_met_under_load_only_by_what_no_idle_server_has_part_in() -> None:
+    """Each figure that may be required, with limits of which every plan meets one."""
+    met: set[str] = set()
+    for name, metric in REQUIRABLE.items():
+        for comparison, number in (("<=", 100), (">=", 1)):
+            limit = f"{number} {UNITS[metric.dimensions[-1]]}".rstrip()
+            plan = compiled(SHARED, LOADS[0], f"require {{ {name} {comparison} {limit} }}")
+            met |= {one.name for one in plan.priced.assessment.requirements if one.ok}
+    assert met == {"tpot", "latency", "throughput", "memory", "gpus"}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("limit", "ok"), [("1 h", True), ("1 ns", False)])
+def test_a_static_batch_is_decided_as_ever(strategy: str, limit: str, ok: bool) -> None:
+    assert limited(strategy, "batch 8", "<=", limit).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("claim", "ok"), [("< 1 h", None), ("1 h", None), ("> 1 ns", None), ("< 1 ns", False), ("1 ns", False)]
+)
+def test_claims_are_decided_alike(claim: str, ok: bool | None) -> None:
+    assert [row.ok for row in summary(SHARED, LOADS[0], f"claims main {{ ttft {claim} }}").claims] == [ok]
+
+
+def test_a_claim_of_what_the_model_has_is_undetermined_too() -> None:
+    text = f"claims main {{ ttft {ttft(SHARED, LOADS[0]) * 1e6:.3g} us }}"
+    assert [row.ok for row in summary(SHARED, LOADS[0], text).claims] == [None]
+    own = f"claims main {{ ttft {ttft(SHARED, 'batch 8') * 1e6:.3g} us }}"
+    assert [row.ok for row in summary(SHARED, "batch 8", own).claims] == [True]
+
+
+@pytest.mark.parametrize(("limit", "codes"), [("1 h", ["W128"]), ("1 us", ["R101"])])
+def test_what_is_undetermined_is_a_warning_and_what_is_missed_an_error(limit: str, codes: list[str]) -> None:
+    found = compiled(SHARED, LOADS[0], f"require {{ ttft <= {limit} }}").diagnostics
+    assert [one.code.code for one in found if one.code.code in ("W128", "R101")] == codes
+
+
+def test_a_figure_has_no_verdict_of_a_requirement_that_nothing_decides() -> None:
+    (kind,) = (kind for kind in FIGURES if kind.name == "ttft")
+    verdicts = {
+        limit: kind.verdict(compiled(SHARED, LOADS[0], f"require {{ ttft <= {limit} }}").priced.assessment)
+        for limit in ("1 h", "1 us")
+    }
+    assert verdicts == {"1 h": None, "1 us": False}
+
+
+# The transfer of the cache
+
+
+def test_one_requests_cache_is_part_of_it_where_phases_have_their_own_gpus() -> None:
+    """Without an engine no host's time comes beside: TTFT is prefill and transfer, whoever else is in flight."""
+    found = {load: summary(POOLS, load).phases for load in ("concurrency 2", "concurrency 8", "batch 8")}
+    for load in ("concurrency 2", "concurrency 8"):
+        phases = found[load]
+        assert phases is not None and phases.transfer_seconds
+        assert phases.prefill.seconds == pytest.approx(phases.prefill.latency_seconds + phases.transfer_seconds)
+    two, eight, static = found["concurrency 2"], found["concurrency 8"], found["batch 8"]
+    assert two and eight and static and eight.handover_seconds and two.handover_seconds
+    assert two.transfer_seconds == eight.transfer_seconds
+    assert eight.handover_seconds > two.handover_seconds
+    assert static.transfer_seconds is None and static.prefill.seconds == static.prefill.latency_seconds
+
+
+def test_it_goes_from_the_ranks_that_have_a_sequence_to_those_that_take_it() -> None:
+    """8 layers × (keys and values) × 4 heads × 128 × 2 bytes × 128 tokens = 2,097,152 bytes: half from each of tp 2,
+    and all to one rank, because attention is dp 2 in each of two replicas there.
+    """
+    phase = lower_transfer(compiled(POOLS, "concurrency 8").plan)
+    assert phase is not None
+    cache = 8 * 2 * 4 * 128 * 2 * 128
+    assert [team.ranks.tolist() for team in phase.teams] == [[0, 1], [2]]
+    messages = [node.communication for node in phase.templates[0].nodes]
+    assert {pattern: payload(messages, pattern) for pattern in (Pattern.SEND, Pattern.RECEIVE)} == {
+        Pattern.SEND: cache / 2,
+        Pattern.RECEIVE: cache,
+    }
+
+
+def payload(messages: list[Communication | None], pattern: Pattern) -> float:
+    return sum(float(one.bytes.max()) for one in messages if one is not None and one.pattern is pattern)
+
+
+def test_a_static_batch_and_shared_gpus_have_no_transfer_of_one() -> None:
+    assert lower_transfer(compiled(POOLS, "batch 8").plan) is None
+    assert lower_transfer(compiled(SHARED, "concurrency 8").plan) is None
+
+
+# What a person reads, and a program
+
+UNNAMED = re.compile(r"TTFT(?!, idle server\b| with queueing\b)")
+"""TTFT that does not say of what. The one with queueing has its percentile."""
+
+REQUIRE = "require { ttft <= 1 h    tpot <= 1 h }\n"
+
+
+def files_of(tmp_path: Path, load: str) -> dict[str, str]:
+    """What every command prints and writes about a plan, by name."""
+    path = tmp_path / "plan.moe"
+    strategies = f"strategy main = {SHARED}\nstrategy pools = {POOLS}\n"
+    path.write_text(f"{MODEL}workload {{ {load}    {LENGTHS} }}\n{REQUIRE}{strategies}", encoding="utf-8")
+    printed = {
+        " ".join(words): CliRunner().invoke(main, [words[0], str(path), *words[1:]]).output
+        for words in (
+            ("check",), ("check", "--format", "json"), ("compile", "-o", str(tmp_path / "out")),
+            ("compare",), ("compare", "--format", "json"), ("compare", "--page", str(tmp_path / "both.html")),
+            ("search", "--gpus", "2", "--workers", "1", "-o", str(tmp_path / "out")),
+            ("search", "--gpus", "2", "--workers", "1", "--format", "json"),
+            ("whatif",), ("whatif", "--format", "json"), ("whatif", "--format", "svg"),
+            ("whatif", "--over", "concurrency", "--against", "tp 2", "--strategy", "main", "--between", "1", "8"),
+            ("export", "--format", "mermaid", "-o", str(tmp_path / "out")),
+        )
+    }  # fmt: skip
+    printed["notebook"] = dagc.compile(path)._repr_html_()
+    written = {str(file): file.read_bytes().decode(errors="replace") for file in tmp_path.rglob("*") if file.is_file()}
+    return {name: text for name, text in (printed | written).items() if not name.endswith("plan.moe")}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return files_of(tmp_path_factory.mktemp("loaded"), LOADS[1])
+
+
+def test_it_is_called_so_wherever_it_is_read(loaded: dict[str, str]) -> None:
+    assert {name: found for name, text in loaded.items() if (found := unnamed(text))} == {}
+
+
+def unnamed(text: str) -> list[str]:
+    return [text[max(0, one.start() - 40) : one.end() + 40] for one in UNNAMED.finditer(without_schema_words(text))]
+
+
+def without_schema_words(text: str) -> str:
+    """The sentences that say what it is that is not simulated."""
+    return text.replace("TTFT under load is not simulated", "").replace("a part of TTFT;", "")
+
+
+def test_each_of_these_outputs_names_it(loaded: dict[str, str]) -> None:
+    """So that the test above looks at something."""
+    named = [name for name, text in loaded.items() if "TTFT, idle server" in text]
+    wanted = ["compile", "compare", "search", "whatif", "notebook", "deployment.svg", "stage.svg"]
+    wanted += ["graph.svg", "rank.svg", "report.html", ".mmd", "both.html", "whatif --format svg", "--format json"]
+    missing = [
+        word for word in wanted if not any(re.match(rf"{word}( |$)", name) or name.endswith(word) for name in named)
+    ]
+    assert missing == []
+
+
+def test_a_static_batch_has_the_plain_name(tmp_path: Path) -> None:
+    assert not [name for name, text in files_of(tmp_path, "batch 8").items() if "idle server" in text]
+
+
+def test_programs_read_which_it_is(loaded: dict[str, str]) -> None:
+    summaries = [json.loads(text) for name, text in loaded.items() if name.endswith("summary.json")]
+    assert [one["phases"]["ttft_definition"] for one in summaries] == ["idle server"] * 2
+    found = next(json.loads(text) for name, text in loaded.items() if re.match(r"search .*json", name))
+    assert found["ttft_definition"] == "idle server"
+    static = summary(SHARED, "batch 8").phases
+    assert static is not None and static.ttft_definition == "batch"
+
+
+def test_no_document_has_it_met(loaded: dict[str, str]) -> None:
+    """`ok`, `requirements_met` and `miss` of whatever is about `ttft`, in each format."""
+    documents = {name: json.loads(text) for name, text in loaded.items() if name.endswith(("json", "summary.json"))}
+    judged = {name: set(verdicts(document)) for name, document in documents.items()}
+    assert {name: found for name, found in judged.items() if found - {None}} == {}
+    assert sum(found == {None} for found in judged.values()) >= 4
+
+
+def verdicts(document: object) -> list[object]:
+    """What stands under the name of a verdict in each object that is about `ttft`, or about all requirements."""
+    found: list[object] = []
+    if isinstance(document, dict):
+        about = document.get("name") == "ttft"
+        found += [document[key] for key in ("ok", "miss", "after", "before") if about and key in document]
+        found += [one["ok"] for one in document.get("values", ()) if about and isinstance(one, dict)]
+        found += [document["requirements_met"]] if "requirements_met" in document else []
+        found += [one for value in document.values() for one in verdicts(value)]
+    elif isinstance(document, list):
+        found += [one for value in document for one in verdicts(value)]
+    return found
+
+
+# Searches
+
+
+def test_a_search_keeps_what_is_undetermined_and_drops_what_is_missed(tmp_path: Path) -> None:
+    """Under a limit that some plans exceed on an idle server, all others stay; those are not on the front."""
+    path = tmp_path / "plan.moe"
+
+    def searched(require: str) -> dict[str, float]:
+        path.write_text(f"{MODEL}workload {{ concurrency 8    {LENGTHS} }}\n{require}strategy main = tp 1\n")
+        words = ["search", str(path), "--gpus", "3", "--workers", "1", "--exhaustive", "--format", "json"]
+        front = json.loads(CliRunner().invoke(main, words).stdout)["front"]
+        return {one["strategy"]: one["figures"]["ttft"] for one in front}
+
+    free = searched("")
+    middle = sorted(free.values())[len(free) // 2] * 1.0001
+    held = searched(f"require {{ ttft <= {middle * 1e6:.6f} us }}\n")
+    assert held == {strategy: seconds for strategy, seconds in free.items() if seconds <= middle}
+    assert 0 < len(held) < len(free)
+    assert searched("require { ttft <= 1 h }\n") == free
+
+
+@pytest.mark.parametrize(("miss", "is_missed"), [(None, False), (0.0, False), (0.5, True)])
+def test_what_is_undetermined_is_not_missed(miss: float | None, is_missed: bool) -> None:
+    assert Judged("ttft", None, miss).is_missed is is_missed
+
+
+def test_two_definitions_side_by_side_are_both_named() -> None:
+    (kind,) = (kind for kind in FIGURES if kind.name == "ttft")
+    titles = [ttft_title(compiled(SHARED, load).plan.facts.workload) for load in ("batch 8", LOADS[0])]
+    assert titles == ["TTFT", "TTFT, idle server"]
+    assert kind.titled(["batch", "idle server", "batch"]) == "TTFT | TTFT, idle server"
