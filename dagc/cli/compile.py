@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dagc.cli.inputs import Input, plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_text
+from dagc.cli.printing import exit_status, print_named, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
@@ -93,6 +93,7 @@ def _compile(
     with progress() as say:
         outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics += outcome.diagnostics
+        print_named(outcome.checked[0].plan.facts.named if outcome.checked else ())
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
             product = driver.export(checked, renderer, request, views)
