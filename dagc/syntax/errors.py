@@ -5,11 +5,11 @@ Turns a place where reading failed into a diagnostic. It knows what may follow w
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import count
 
 from dagc import units
-from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.diag.diagnostic import Choice, Code, Diagnostic, Edit, Fix, Label, Offer
 from dagc.diag.fixing import asked, insert, meant, remove, spelling, write
 from dagc.source import Source, Span
 from dagc.syntax import vocabulary
@@ -70,7 +70,7 @@ def unexpected(source: Source, token: Token, previous: Token | None, accepts: Co
             place,
             f"`{before.text}` names a part and takes no degree",
             "a degree belongs to an axis",
-            help=(f"put the axis inside: `{before.text} < tp {token.text} >`",),
+            help=(f"put an axis inside, as in `{before.text} < tp 8 >`",),
         )
     if "_SEMICOLON" in accepts and token.type in ("AXIS", "SCOPE", "_LPAR"):
         return _no_sign(place, token, span(source, before))
@@ -80,6 +80,26 @@ def unexpected(source: Source, token: Token, previous: Token | None, accepts: Co
     message = f"expected {_expected(before, accepts)}, found {found(token)}"
     help_ = ("what stands inside an axis is written in `< >`",) if token.type == "LBRACE" else ()
     return UNEXPECTED.at(place, message, _after(before, place), help=help_)
+
+
+def bare_inside(source: Source, scope: Token, inside: Token, gaps: Sequence[tuple[int, int]]) -> Diagnostic:
+    """`attn tp 8`: what stands in a scope, without `< >`. Each gap is where a `<` is missing, and where its `>` is."""
+    start, end = gaps[0]
+    before = source.span(start, start)
+    edits = [Edit(source.span(at, at), " <") for at, _ in gaps]
+    closers = sorted(at for _, at in gaps)
+    edits += [Edit(source.span(at, at), " >" * closers.count(at)) for at in dict.fromkeys(closers)]
+    fix = Fix("write what stands in a scope in `< >`", tuple(edits), safe=False)
+    text, at = "", scope.start
+    for edit in edits:
+        text, at = text + source.text[at : edit.span.start] + edit.replacement, edit.span.start
+    choice = Choice(f"`{shorten(' '.join(text.split()))}`", fix)
+    return UNEXPECTED.at(
+        source.span(inside.start, end),
+        f"expected `<` after `{source.span(scope.start, before.end).text}`, found {found(inside)}",
+        f"what stands in `{scope.text}` is written in `< >`",
+        offers=(Offer(((choice,),), "write"),),
+    )
 
 
 def _no_degree(place: Span, token: Token, axis: Token) -> Diagnostic:

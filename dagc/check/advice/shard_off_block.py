@@ -71,5 +71,5 @@ def _diagnostic(plan: Plan, factor: Factor, off: list[_Tensor], tensors: list[_T
         f"`tp {tp}` cuts {first.name} inside a block of {BLOCK[first.dtype]} {first.dtype} elements",
         f"{first.width} / {tp} = {first.width // tp}, no multiple of {BLOCK[first.dtype]}",
         notes=tuple(f"{t.name}, too: {t.width} / {tp} = {t.width // tp}" for t in off[1:]),
-        help=use_degree(plan, factor.span, fitting),
+        offers=use_degree(plan, factor.span, fitting, applies=False),
     )
