@@ -31,17 +31,21 @@ def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], ot
     """Offers those candidates in place of `part` that mend the strategy; `otherwise` when none does."""
     before = _faults(annotated)
     written = annotated.strategy.body
-    mending: list[tuple[str, Strategy, bool]] = []
+    lines: list[tuple[str, Strategy, Strategy | None]] = []
     for candidate in candidates:
         whole = substitute(written, part, candidate)
         after = _faults(annotate(replace(annotated.strategy, body=whole)))
         if after < before and not judge_size(whole):
-            mending.append((_offer(whole if after == 0 else candidate, with_size=after == 0), whole, after == 0))
-    wholes = {format_strategy(whole): whole for _, whole, is_legal in mending if is_legal}
+            text = _offer(whole if after == 0 else candidate, with_size=after == 0)
+            lines.append((text, candidate, whole if after == 0 else None))
+    wholes = {format_strategy(whole): whole for _, _, whole in lines if whole is not None}
     # Safe is another order of the same axes, and so of as many GPUs, where it is the only way out.
     safe = len(wholes) == 1 and all(_is_reordered(written, whole) for whole in wholes.values())
-    lines = [(_choice(written, text, whole, is_legal, safe),) for text, whole, is_legal in mending]
-    return (Offer(tuple(lines), otherwise=otherwise, most=_MOST),)
+    choices = [
+        _choice(part, text, candidate, applies=False) if whole is None else _choice(written, text, whole, safe)
+        for text, candidate, whole in lines
+    ]
+    return (Offer(tuple((choice,) for choice in choices), otherwise=otherwise, most=_MOST),)
 
 
 def said(text: str) -> tuple[Offer, ...]:
@@ -49,11 +53,11 @@ def said(text: str) -> tuple[Offer, ...]:
     return (Offer((), otherwise=text),)
 
 
-def _choice(written: Strategy, text: str, whole: Strategy, is_legal: bool, safe: bool) -> Choice:
-    """Writes the whole strategy; no fix where it is not legal yet, or a comment in it would be lost."""
+def _choice(written: Strategy, text: str, instead: Strategy, safe: bool = False, applies: bool = True) -> Choice:
+    """Writes a strategy in place of one, or of a part that is not legal alone; no fix that would lose a comment."""
     place = written_whole(written)
-    (fix,) = write(place, format_strategy(whole), safe=safe)
-    return Choice(text, fix, applies=is_legal and "#" not in place.text)
+    (fix,) = write(place, format_strategy(instead), safe=safe)
+    return Choice(text, fix, applies=applies and "#" not in place.text)
 
 
 def written_whole(strategy: Strategy) -> Span:

@@ -16,6 +16,7 @@ from dagc.diag.diagnostic import Code, Diagnostic, Family
 from dagc.flat.flags import read_notation
 from dagc.source import Source, Span
 from dagc.syntax.errors import NO_SIGN, shorten
+from dagc.syntax.vocabulary import STATEMENTS
 
 CODE = Code("S014", "flat-notation")
 
@@ -24,6 +25,7 @@ _LONGEST = 2000
 
 _STATEMENT = re.compile(r"\s*(?:strategy\s+[\w.-]+\s*=\s*)?(?P<flat>[^#]*?)\s*(?:#.*)?")
 _COMPOSED = re.compile(r"[<>;|]")
+_KEYWORD = re.compile(rf"^\s*(?:{'|'.join(STATEMENTS)})\b", re.MULTILINE)
 
 
 def mend(source: Source, problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -50,7 +52,7 @@ def _lines(source: Source, problems: Sequence[Diagnostic]) -> list[tuple[int, in
 def _flat(source: Source, start: int, end: int) -> Span | None:
     """What is written flat in a stretch: two degrees or more, or a command line. None where it is neither."""
     found = _STATEMENT.fullmatch(source.text, start, end) if end - start <= _LONGEST else None
-    if found is None or _COMPOSED.search(found["flat"]):
+    if found is None or _COMPOSED.search(found["flat"]) or _KEYWORD.search(found["flat"]):
         return None
     notation, _ = read_notation(Source("TEXT", found["flat"]))
     if notation is None or (notation.engine is None and len(notation.degrees) < 2):

@@ -30,7 +30,7 @@ def _diagnostic(option: Option) -> Diagnostic:
     return CODE.at(
         option.span,
         f"`{option.name}` takes {form.values}, found {found}",
-        help=(f"write `[{form.example}]`",),
+        help=(f"write it as in `[{form.example}]`",),
         fixes=_fixes(option, form),
     )
 
