@@ -38,22 +38,20 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _has_blocks(model: ModelSpec, tensor: Tensor) -> bool:
-    """Whether one scale is kept for each block, as the model's figures say or, of a type that is stated, is usual."""
+    """Whether the model's figures say that one scale is kept for each block; of a stated `dtype fp8` that is open."""
     stored = dict(model.stored).get(tensor.part)
-    if stored is not None:
-        return stored.dtype is Dtype.FP8 and round(stored.scale_bytes * _SIDE**2) == Dtype.FP32.bytes
-    return tensor.dtype is Dtype.FP8 and not model.spans.keys().isdisjoint(("dtype", "expert_dtype"))
+    if stored is None:
+        return False
+    return stored.dtype is Dtype.FP8 and round(stored.scale_bytes * _SIDE**2) == Dtype.FP32.bytes
 
 
 def _diagnostic(plan: Plan, profile: Profile, factor: Factor, off: list[Tensor], cut: list[Tensor]) -> Diagnostic:
     first, tp = off[0], factor.degree
-    stated = not dict(plan.facts.model.stored)
-    usual = (f"fp8 that is stated without its scales is taken for blocks of {_SIDE} × {_SIDE}",) if stated else ()
     return CODE.at(
         factor.span,
         f"{profile.title} cannot load {first.name} in shards of {first.shard(tp)}: fp8 in blocks of {_SIDE} × {_SIDE}",
         f"{first.width} over `tp {tp}` are {first.shard(tp)}, no multiple of {_SIDE}",
-        notes=(*(f"{t.name}, too: {t.width} over `tp {tp}` are {t.shard(tp)}" for t in off[1:]), *usual),
+        notes=tuple(f"{t.name}, too: {t.width} over `tp {tp}` are {t.shard(tp)}" for t in off[1:]),
         help=("or split the experts with `ep`, which leaves each whole",) if first.name == "an expert" else (),
         offers=use_degree(plan, factor.span, fitting(plan, factor, cut), applies=False),
     )
