@@ -15,7 +15,7 @@ OWN = (
 
 # MiniMax-M2 is published in fp8 blocks, experts 1536 wide: 1536 / 8 = 192 = 1.5 blocks, 1536 / 4 = 3 blocks.
 # DeepSeek-V3: tp 32 leaves 2048 / 32 = 64 of the shared experts and 18432 / 32 = 576 = 4.5 blocks of the dense FFN.
-# Of a stated `dtype fp8` it is open whether its scales are of blocks: qwen3-30b-a3b runs so at tp 4, with shards of 192.
+# Of a stated `dtype fp8` it is open whether its scales are of blocks: qwen3-30b-a3b runs at tp 4 in shards of 192.
 CASES = [
     ("model minimax-m2", "vllm", "tp 8", ["an expert in shards of 192"]),
     ("model minimax-m2", "sglang", "tp 8", ["an expert in shards of 192"]),
