@@ -132,18 +132,41 @@ def known_words() -> tuple[str, ...]:
 
 
 def nearest(word: str, options: Iterable[str]) -> str | None:
-    """The option that a misspelt word most likely meant, or None. Case is forgiven; ties go to the first option."""
-    choices = list(options)
-    if word in choices:
-        return word
-    for choice in choices:
-        if choice.casefold() == word.casefold():
-            return choice
-    scored = [(difflib.SequenceMatcher(None, word.casefold(), c.casefold()).ratio(), -i) for i, c in enumerate(choices)]
-    score, index = max(scored, default=(0.0, 0))
-    # Below these shares of matching characters an offer would be a guess; in a word of two only one can match.
-    return choices[-index] if score >= (_NEAR if len(word) > 2 else _NEAR_SHORT) else None
+    """The option that a misspelt word most likely meant; None where no option is near, or several are alike."""
+    found = likeliest(word, options)
+    return found[0] if len(found) == 1 else None
 
+
+def likeliest(word: str, options: Iterable[str]) -> tuple[str, ...]:
+    """The options that a misspelt word may have meant, about equally near, in their order; empty where none is near.
+
+    Case is forgiven. An option of other digits is never among them: `h200` is no slip of the pen for `h20`.
+    """
+    choices = list(dict.fromkeys(options))
+    if word in choices:
+        return (word,)
+    if same := tuple(choice for choice in choices if choice.casefold() == word.casefold()):
+        return same
+    scored = {choice: likeness(word, choice) for choice in choices if digits(choice) == digits(word)}
+    best = max(scored.values(), default=0.0)
+    # Below these shares of matching characters an offer would be a guess; in a word of two only one can match.
+    if best < (_NEAR if len(word) > 2 else _NEAR_SHORT):
+        return ()
+    return tuple(choice for choice, score in scored.items() if best - score < APART)
+
+
+def likeness(word: str, option: str) -> float:
+    """Share of matching characters of two words, in any case."""
+    return difflib.SequenceMatcher(None, word.casefold(), option.casefold()).ratio()
+
+
+def digits(word: str) -> list[str]:
+    """The numbers in a word, in order."""
+    return re.findall(r"\d+", word)
+
+
+APART = 0.05
+"""By how much of its characters one word is nearer than another, where the two are not about equally near."""
 
 _NEAR = 0.6
 _NEAR_SHORT = 0.5

@@ -15,8 +15,8 @@ from dagc.calibrate.nccl_tests import is_nccl_tests, nccl_rows
 from dagc.calibrate.operators import ARITHMETIC, Operator
 from dagc.catalog.dtype import Dtype
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import asked, meant
 from dagc.source import Source, Span
-from dagc.units import nearest
 
 BAD_TABLE = Code("X401", "bad-measurements")
 
@@ -100,9 +100,8 @@ def _number(text: str | None, default: float | None) -> float | None:
 
 
 def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Diagnostic:
-    close = nearest(text, known)
-    advice = f"did you mean `{close}`?" if close else f"one of {', '.join(known)}"
-    return BAD_TABLE.at(place, f"`{text}` is no {column} that is known", "in this row", help=(advice,))
+    advice = asked(meant(text, known)) or (f"one of {', '.join(known)}",)
+    return BAD_TABLE.at(place, f"`{text}` is no {column} that is known", "in this row", help=advice)
 
 
 def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:

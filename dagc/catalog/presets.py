@@ -1,6 +1,8 @@
 """Models and devices by name, each a JSON file of its own under `models/` and `devices/`.
 
-A file's name is the preset's name; it is read only when asked for, so listing names costs a directory listing. A file
+A file's name is the preset's name; it is read only when asked for, so listing names costs a directory listing. A preset
+is found by its name in any case of letters, by the beginning of its name (`dagc.catalog.names`), and a model by the
+Hugging Face id that its figures are from. A file
 of a model has the fields of the language, or under `config` those of its `config.json` that count; one of a device has
 those of `DeviceSpec` and `ClusterSpec` in SI units. Every figure's origin stands in the file (`source`, `sources`). The
 files are ours: a malformed one is a bug and raises.
@@ -9,6 +11,7 @@ files are ours: a malformed one is a bug and raises.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -20,12 +23,10 @@ from dagc.catalog.calibration import load_calibration
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import Experts, ModelSpec
+from dagc.catalog.names import candidates, same_name
 from dagc.catalog.part import Part
 
 _HERE = Path(__file__).parent
-_ALIASES: Mapping[str, str] = {"h20": "h20-sxm"}
-"""Other names of devices, by which they are commonly known."""
-
 _PLAIN = ("layers", "hidden", "vocab", "dense_ffn", "first_dense", "moe_every", "gated", "tied", "norms_per_layer")
 
 
@@ -35,14 +36,37 @@ def model_names() -> tuple[str, ...]:
 
 
 def device_names() -> tuple[str, ...]:
-    """Names of all devices, sorted, other names included."""
-    return tuple(sorted((*_names("devices"), *_ALIASES)))
+    """Names of all devices, sorted."""
+    return _names("devices")
 
 
-def load_model(name: str) -> ModelSpec | None:
-    """The model of a name, or None."""
-    if name not in model_names():
-        return None
+def find_model(written: str) -> str | None:
+    """The only model that a name stands for: by its own name, the beginning of it, or its Hugging Face id."""
+    return _only(candidates(written, model_names())) or exact_model(written)
+
+
+def exact_model(written: str) -> str | None:
+    """The model of a whole name, in any case of letters, or of a Hugging Face id."""
+    owner, _, published = written.rpartition("/")
+    if not owner or "/" in owner:
+        return same_name(written, model_names())
+    return same_name(published, model_names()) or next(
+        (name for name, id in _published() if id == written.casefold()), None
+    )
+
+
+def find_device(written: str) -> str | None:
+    """The only device that a name stands for: by its own name, or the beginning of it."""
+    return _only(candidates(written, device_names()))
+
+
+def load_model(written: str) -> ModelSpec | None:
+    """The model that a name stands for, or None."""
+    name = find_model(written)
+    return _load_model(name) if name else None
+
+
+def _load_model(name: str) -> ModelSpec:
     data = _read("models", name)
     if "config" in data:
         return _from_config(name, data)
@@ -95,11 +119,13 @@ def _from_config(name: str, data: Mapping[str, Any]) -> ModelSpec:
     return replace(spec, source=data["source"], warnings=())
 
 
-def load_device(name: str) -> ClusterSpec | None:
-    """A cluster of any number of GPUs of the device of this name, joined as its makers join them; or None."""
-    name = _ALIASES.get(name, name)
-    if name not in device_names():
-        return None
+def load_device(written: str) -> ClusterSpec | None:
+    """A cluster of any number of GPUs of the device that a name stands for, joined as its makers join them; or None."""
+    name = find_device(written)
+    return _load_device(name) if name else None
+
+
+def _load_device(name: str) -> ClusterSpec:
     data = _read("devices", name)
     device = DeviceSpec(
         name=name,
@@ -129,7 +155,7 @@ def load_device(name: str) -> ClusterSpec | None:
 
 def device_sources(name: str) -> Mapping[str, str]:
     """Where each group of a device's figures comes from; `name` must be one of `device_names()`."""
-    return _read("devices", _ALIASES.get(name, name))["sources"]
+    return _read("devices", name)["sources"]
 
 
 def attention_of(fields: Mapping[str, Any]) -> Attention:
@@ -139,6 +165,20 @@ def attention_of(fields: Mapping[str, Any]) -> Attention:
     if kind is AttentionKind.MLA:
         shapes |= {"kv_heads": shapes["heads"], "head_dim": shapes["qk_nope"] + shapes["qk_rope"]}
     return Attention(kind=kind, **shapes)
+
+
+def _only(names: tuple[str, ...]) -> str | None:
+    return names[0] if len(names) == 1 else None
+
+
+@cache
+def _published() -> tuple[tuple[str, str], ...]:
+    """Each model whose figures are from Hugging Face, with its id there in lower case."""
+    found = ((name, _PUBLISHED.match(_read("models", name)["source"])) for name in model_names())
+    return tuple((name, source[1].casefold()) for name, source in found if source)
+
+
+_PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
 
 
 @cache

@@ -1,11 +1,15 @@
-"""Values of a degree that a rule would accept, with the GPUs that the strategy would then need."""
+"""Values of a degree or an option that a rule would accept, with the GPUs that the strategy would then need.
+
+They are offers: a rule knows its own arithmetic, and whether the plan holds with them is decided where it is compiled.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from dagc.check.repair import gpus, substitute
-from dagc.diag.diagnostic import Fix
+from dagc.diag.diagnostic import Choice, Edit, Fix, Offer
 from dagc.diag.fixing import write
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor, Layout
@@ -14,6 +18,12 @@ from dagc.plan.scopes import subtrees
 from dagc.plan.sizes import size
 from dagc.source import Span
 from dagc.syntax.tree import Axis, AxisKind, Strategy
+
+Lines = tuple[tuple[int, ...], ...]
+"""Degrees to offer: of each line one, the first with which the plan holds."""
+
+FALLBACKS = 8
+"""Degrees that a line holds at most below or above the written one."""
 
 
 def written_factor(layout: Layout | None, kind: AxisKind) -> Factor | None:
@@ -38,14 +48,25 @@ def offer(plan: Plan, axis: Axis, degree: int) -> str:
     return f"`{axis.kind} {degree}` ({gpus(with_degree(plan, axis, degree))})"
 
 
-def nearest(degree: int, accepts: Callable[[int], bool], highest: int) -> list[int]:
-    """The nearest accepted degrees below and above, from 1 to `highest`."""
-    below = next((d for d in range(min(degree, highest + 1) - 1, 0, -1) if accepts(d)), None)
-    above = next((d for d in range(degree + 1, highest + 1) if accepts(d)), None)
-    return [d for d in (below, above) if d is not None]
+def nearest(degree: int, accepts: Callable[[int], bool], highest: int) -> Lines:
+    """The accepted degrees nearest to a degree, from 1 to `highest`: those below, and those above."""
+    below = (d for d in range(min(degree, highest + 1) - 1, 0, -1) if accepts(d))
+    above = (d for d in range(degree + 1, highest + 1) if accepts(d))
+    return tuple(line for line in (tuple(islice(below, FALLBACKS)), tuple(islice(above, FALLBACKS))) if line)
 
 
-def fitting_tp(plan: Plan, factor: Factor, accepts: Callable[[int], bool] = bool) -> list[int]:
+def downwards(plan: Plan, axis: Axis | None, most: int) -> Lines:
+    """A degree and smaller ones, the largest first: what divides it, its halves, and what fits the cluster."""
+    if axis is None:
+        return ()
+    halves = {most >> times for times in range(most.bit_length())}
+    divisors = {most // part for part in range(1, FALLBACKS + 1) if most % part == 0}
+    available = plan.facts.cluster.gpus
+    fitting = most if available is None else most * available // with_degree(plan, axis, most)
+    return (tuple(sorted({*halves, *divisors, min(max(fitting, 1), most)}, reverse=True)),)
+
+
+def fitting_tp(plan: Plan, factor: Factor, accepts: Callable[[int], bool] = bool) -> Lines:
     """The nearest tp degrees that divide everything that this `tp` splits, as far as it is stated, and are accepted."""
     model, attention, experts = plan.facts.model, _is_in(plan, factor, "attention"), _is_in(plan, factor, "experts")
     split = [model.heads, model.dense_ffn] if attention else []
@@ -71,22 +92,41 @@ def _is_in(plan: Plan, factor: Factor, domain: str) -> bool:
     return any(factor in layout.factors for layout in layouts if layout)
 
 
-def use_degree(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[str, ...]:
-    """Help that offers these degrees in place of the written one."""
+def use_degree(plan: Plan, span: Span | None, lines: Lines, tail: str = "", applies: bool = True) -> tuple[Offer, ...]:
+    """Offers degrees in place of the one that is written there; of each line the first with which the plan holds."""
     axis = axis_at(plan, span)
-    offers = [offer(plan, axis, degree) for degree in degrees] if axis else []
-    return (f"use {' or '.join(offers)}",) if offers else ()
+    choices = [tuple(choice(plan, axis, degree, applies) for degree in line) for line in lines] if axis else []
+    return (Offer(tuple(choices), tail=tail),) if choices else ()
 
 
-def degree_fixes(plan: Plan, span: Span | None, degrees: Iterable[int]) -> tuple[Fix, ...]:
-    """Fixes that write these degrees in place of the written one."""
+def choice(plan: Plan, axis: Axis, degree: int, applies: bool = True) -> Choice:
+    """Another degree of an axis: `ep 16` (128 GPUs)."""
+    (fix,) = write(axis.span, f"{axis.kind} {degree}")
+    return Choice(offer(plan, axis, degree), fix, applies)
+
+
+def use_option(
+    span: Span | None, options: Iterable[str], lead: str = "use", tail: str = "", applies: bool = True
+) -> tuple[Offer, ...]:
+    """Offers these options in place of the one that is written there."""
+    shown = "`[{}]`" if span and span.text.startswith("layers") else "`{}`"
+    lines = [(Choice(shown.format(option), fix, applies),) for option in options if span for fix in write(span, option)]
+    return (Offer(tuple(lines), lead, tail=tail),) if lines else ()
+
+
+def add_option(plan: Plan, span: Span | None, option: str, lead: str = "write") -> tuple[Offer, ...]:
+    """Offers an option of the axis that is written there, in place of the one of that name where it has one."""
     axis = axis_at(plan, span)
-    return tuple(fix for degree in degrees if axis for fix in write(axis.span, f"{axis.kind} {degree}"))
+    return (Offer(((with_option(axis, option),),), lead),) if axis else ()
 
 
-def option_fixes(span: Span | None, options: Iterable[str]) -> tuple[Fix, ...]:
-    """Fixes that write these options in place of the written one."""
-    return tuple(fix for option in options if span for fix in write(span, option))
+def with_option(axis: Axis, option: str) -> Choice:
+    """An option of an axis, in place of the one of that name where it has one: `[redundant 8]`."""
+    old = next((one for one in axis.options if one.name == option.split()[0]), None)
+    end = axis.options[-1].span.end if axis.options else axis.span.end
+    place = axis.span.source.span(end, end)
+    edit = Edit(old.span, option) if old else Edit(place, f", {option}" if axis.options else f" [{option}]")
+    return Choice(f"`[{option}]`", Fix(f"write `[{option}]`", (edit,), safe=False), applies=False)
 
 
 def claimed_gpus(plan: Plan) -> int | None:

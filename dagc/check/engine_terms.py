@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from dagc.check.alternatives import written_factor
+from dagc.check.alternatives import Lines, axis_at, nearest, use_degree, with_option, written_factor
 from dagc.check.facts import label
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.engines.profiles import Profile, profile
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
@@ -43,12 +44,17 @@ def uneven_slots(plan: Plan, engine: str, code: Code) -> Iterator[Diagnostic]:
                 f"{profile(engine).title} cannot split {slots} expert slots over `ep {factor.degree}`",
                 f"{slots} = {factor.degree} × {each} + {rest}: each rank holds as many",
                 labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
-                help=(f"use {dividing_ep(slots, factor.degree)}, or `[redundant {redundant}]`",),
+                offers=_even_slots(plan, factor, slots, f"redundant {redundant}"),
             )
 
 
-def dividing_ep(slots: int, degree: int) -> str:
-    """The nearest `ep` degrees that divide a number of experts, as help names them."""
-    below = next(d for d in range(min(degree, slots), 0, -1) if slots % d == 0)
-    above = next((d for d in range(degree + 1, slots + 1) if slots % d == 0), None)
-    return f"`ep {below}`" if above is None else f"`ep {below}` or `ep {above}`"
+def _even_slots(plan: Plan, factor: Factor, slots: int, option: str) -> tuple[Offer, ...]:
+    """An `ep` that divides the slots, or as many slots as the ranks divide."""
+    axis = axis_at(plan, factor.span)
+    degrees = use_degree(plan, factor.span, dividing_ep(slots, factor.degree), applies=False)
+    return tuple(replace(one, lines=(*one.lines, (with_option(axis, option),)), most=3) for one in degrees if axis)
+
+
+def dividing_ep(slots: int, degree: int) -> Lines:
+    """The nearest `ep` degrees that divide a number of experts."""
+    return nearest(degree, lambda d: slots % d == 0, slots)

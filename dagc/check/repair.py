@@ -6,14 +6,15 @@ strategy with it is resolved to have fewer faults; where none is left, the whole
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from dagc.diag.diagnostic import Fix
+from dagc.diag.diagnostic import Choice, Offer
 from dagc.diag.fixing import write
 from dagc.plan.scopes import PHASES, Annotated, Node, annotate, kind_of, subtrees
 from dagc.plan.sizes import judge_size, size
+from dagc.source import Span
 from dagc.syntax.printer import format_strategy
 from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Pools, Scope, ScopeKind, Strategy
 
@@ -26,56 +27,62 @@ IN_ORDER = "nest axes in the order `dp`, `pp`, then `ep` or `cp`, then `tp`; joi
 _ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
 
 
-@dataclass(frozen=True, slots=True)
-class Offers:
-    """What a rule says of a way out: help, and the whole strategies among it as fixes."""
-
-    help: tuple[str, ...]
-    fixes: tuple[Fix, ...] = ()
-
-
-def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], otherwise: str) -> Offers:
+def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], otherwise: str) -> tuple[Offer, ...]:
     """Offers those candidates in place of `part` that mend the strategy; `otherwise` when none does."""
     before = _faults(annotated)
-    offers: list[str] = []
-    wholes: dict[str, Strategy] = {}
+    written = annotated.strategy.body
+    lines: list[tuple[str, Strategy, Strategy | None]] = []
     for candidate in candidates:
-        whole = substitute(annotated.strategy.body, part, candidate)
+        whole = substitute(written, part, candidate)
         after = _faults(annotate(replace(annotated.strategy, body=whole)))
         if after < before and not judge_size(whole):
-            offers.append(_offer(whole if after == 0 else candidate, with_size=after == 0))
-            wholes |= {format_strategy(whole): whole} if after == 0 else {}
-    distinct = list(dict.fromkeys(offers))[:_MOST]
-    if not distinct:
-        return Offers((otherwise,))
-    return Offers((f"use {' or '.join(distinct)}",), _fixes(annotated.strategy.body, wholes))
-
-
-def _fixes(written: Strategy, wholes: Mapping[str, Strategy]) -> tuple[Fix, ...]:
-    """Each as a fix of the whole text of the strategy, unless a comment in it would be lost.
-
-    Safe is another order of the same axes, and so of as many GPUs, where it is the only way out.
-    """
-    if "#" in written.outer.text or not _is_closed(written.outer.text):
-        return ()
+            text = _offer(whole if after == 0 else candidate, with_size=after == 0)
+            lines.append((text, candidate, whole if after == 0 else None))
+    wholes = {format_strategy(whole): whole for _, _, whole in lines if whole is not None}
+    # Safe is another order of the same axes, and so of as many GPUs, where it is the only way out.
     safe = len(wholes) == 1 and all(_is_reordered(written, whole) for whole in wholes.values())
-    return tuple(fix for text in list(wholes)[:_MOST] for fix in write(written.outer, text, safe=safe))
+    choices = [
+        _choice(part, text, candidate, applies=False) if whole is None else _choice(written, text, whole, safe)
+        for text, candidate, whole in lines
+    ]
+    return (Offer(tuple((choice,) for choice in choices), otherwise=otherwise, most=_MOST),)
+
+
+def said(text: str) -> tuple[Offer, ...]:
+    """An offer without a strategy: where nothing can be rearranged, help says what to do."""
+    return (Offer((), otherwise=text),)
+
+
+def _choice(written: Strategy, text: str, instead: Strategy, safe: bool = False, applies: bool = True) -> Choice:
+    """Writes a strategy in place of one, or of a part that is not legal alone; no fix that would lose a comment."""
+    place = written_whole(written)
+    (fix,) = write(place, format_strategy(instead), safe=safe)
+    return Choice(text, fix, applies=applies and "#" not in place.text)
+
+
+def written_whole(strategy: Strategy) -> Span:
+    """The text of a strategy, with the parentheses around a first or last branch, which stand outside of a fold.
+
+    Where a comment stands in it, which may hold parentheses of its own, it is the text alone.
+    """
+    if "#" in strategy.outer.text:
+        return strategy.outer
+    start, end, source = strategy.outer.start, strategy.outer.end, strategy.outer.source
+    depth = lowest = 0
+    for sign in strategy.outer.text:
+        depth += (sign == "(") - (sign == ")")
+        lowest = min(lowest, depth)
+    for _ in range(-lowest):
+        start = source.text.rindex("(", 0, start)
+    for _ in range(depth - lowest):
+        end = source.text.index(")", end) + 1
+    return source.span(start, end)
 
 
 def _is_reordered(written: Strategy, whole: Strategy) -> bool:
     """Whether both are axes one inside the other, the same ones."""
     before, after = (sorted((a.kind, a.degree, str(a.options)) for a in axes_in(tree)) for tree in (written, whole))
     return before == after and all(isinstance(part, Axis) for tree in (written, whole) for part in subtrees(tree))
-
-
-def _is_closed(text: str) -> bool:
-    """Whether every parenthesis has its partner: those around a first or last branch stand outside of a fold's text."""
-    depth = 0
-    for sign in text:
-        depth += (sign == "(") - (sign == ")")
-        if depth < 0:
-            return False
-    return depth == 0
 
 
 def _offer(strategy: Strategy, with_size: bool) -> str:

@@ -56,6 +56,7 @@ from dagc.check.degrees import (
 )
 from dagc.check.engines import (
     expert_group_spread,
+    fp8_block_cut,
     megatron_context_parts,
     megatron_experts_uneven,
     megatron_layers_uneven,
@@ -147,6 +148,7 @@ DEGREE_RULES: tuple[Rule, ...] = (
 ENGINE_RULES: tuple[Rule, ...] = (
     not_expressible.check,
     option_lacking.check,
+    fp8_block_cut.check,
     vllm_slots_uneven.check,
     vllm_dcp_kv_heads.check,
     sglang_experts_uneven.check,

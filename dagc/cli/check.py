@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from dagc.cli.inputs import Input, plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_concise, print_github, print_json, print_sarif, print_text
+from dagc.cli.printing import exit_status, print_concise, print_github, print_json, print_named, print_sarif, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
@@ -91,6 +91,7 @@ def _print_sizes(checked: tuple[Checked, ...]) -> None:
     defaults = assumed(facts_data(checked[0].plan.facts)) if checked else None
     if defaults:
         click.echo(f"not stated, so {defaults}")
+    print_named(checked[0].plan.facts.named if checked else ())
     for one in checked:
         for line in one.plan.deployment.derivation:
             click.echo(f"{one.plan.name}: {line}")

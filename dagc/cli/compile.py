@@ -9,7 +9,7 @@ import click
 
 from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.cli.inputs import Input, plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_text
+from dagc.cli.printing import exit_status, print_named, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
@@ -90,6 +90,7 @@ def _compile(
         outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics += outcome.diagnostics
         directories = strategy_directories(checked.plan.name for checked in outcome.checked)
+        print_named(outcome.checked[0].plan.facts.named if outcome.checked else ())
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
             product = driver.export(checked, renderer, request, views)

@@ -29,9 +29,9 @@ def devices(name: str | None, style: str) -> None:
     if cluster is None:
         _refuse(name, device_names())
     elif style == "json":
-        print_json(_document(cluster, device_sources(name)))
+        print_json(_document(cluster, device_sources(cluster.name)))
     else:
-        click.echo("\n".join(_lines(cluster, device_sources(name))))
+        click.echo("\n".join(_lines(cluster, device_sources(cluster.name))))
 
 
 def _refuse(name: str, names: tuple[str, ...]) -> None:

@@ -54,11 +54,11 @@ def _find(name: str) -> ModelSpec | Diagnostic:
     """A preset, or the model of a file: a name with a suffix `.json` or a directory in it is a path."""
     from dagc.catalog.huggingface.read import read_config_file
     from dagc.catalog.names import unknown_name
-    from dagc.catalog.presets import load_model, model_names
+    from dagc.catalog.presets import exact_model, load_model, model_names
     from dagc.source import Source
 
     place = Source("dagc models", name).span(0, len(name))
-    if name.endswith(".json") or "/" in name:
+    if name.endswith(".json") or ("/" in name and (exact_model(name) is None or Path(name).exists())):
         return read_config_file(Path(name), place)
     help = ("`dagc models` lists all; the path of a `config.json` is read too",)
     return load_model(name) or unknown_name(place, "model", model_names(), help=help)

@@ -46,6 +46,12 @@ def print_text(diagnostics: Sequence[Diagnostic]) -> None:
         click.echo(fixable, err=True)
 
 
+def print_named(named: Sequence[tuple[str, str]]) -> None:
+    """Write which preset each short name was taken for, on one line; nothing where none was short."""
+    if named:
+        click.echo("; ".join(f"`{written}` is {preset}" for written, preset in named))
+
+
 def print_concise(diagnostics: Sequence[Diagnostic]) -> None:
     """Write one line a diagnostic to standard output."""
     from dagc.diag.concise import render

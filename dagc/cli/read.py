@@ -22,7 +22,7 @@ _FACTS = ("model", "cluster")
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, required=True, metavar="TEXT")
-@click.option("--engine", type=click.Choice(ENGINES), help="Read TEXT as flags of this engine.")
+@click.option("--engine", type=click.Choice(ENGINES, case_sensitive=False), help="Read TEXT as flags of this engine.")
 @click.option("--model", metavar="TEXT", help="Text of a model block: readings are judged for it.")
 @click.option("--cluster", metavar="TEXT", help="Text of a cluster block: readings are judged for it.")
 @click.option("--gpus", type=click.IntRange(min=1), help="Show only the readings of that many GPUs.")

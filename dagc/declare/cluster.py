@@ -17,15 +17,15 @@ from typing import Any
 
 from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.names import unknown_name
-from dagc.catalog.presets import device_names, load_device
+from dagc.catalog.names import candidates, unknown_name
+from dagc.catalog.presets import device_names, find_device, load_device
 from dagc.declare.calibration import declare_calibration
 from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, read_fields
 from dagc.declare.slowed import SLOW, declare_slowed
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Span
 from dagc.syntax.tree import Block, Quantity, Value, Word
-from dagc.units import Dimension, nearest
+from dagc.units import Dimension, likeliest
 
 DEFAULT = "h100-sxm"
 """The device of a plan that states no cluster; it then has as many GPUs as a strategy takes."""
@@ -122,9 +122,16 @@ def declare_cluster(
     calibration = declare_calibration(base.device.calibration, record.table("device"), base_directory)
     if isinstance(calibration, Diagnostic):
         return None, (calibration,)
-    merged = _merged(base, name.text if name else "cluster", gpus, record, block.span)
+    merged = _merged(base, _name(name, record), gpus, record, block.span)
     merged = replace(merged, device=replace(merged.device, calibration=calibration))
     return replace(merged, slowed=slowed.shares, spans={**merged.spans, **slowed.spans}), ()
+
+
+def _name(name: Word | None, record: Record) -> str:
+    """What a cluster is called: as its preset, where it is one, else as written."""
+    if name is None:
+        return "cluster"
+    return name.text if record.word("device") else find_device(name.text) or name.text
 
 
 def unknown_cluster() -> ClusterSpec:
@@ -201,12 +208,16 @@ def _own(record: Record, block: Block, name: Word | None) -> tuple[ClusterSpec |
     if memory is None and _is_written(block, "device", "memory"):
         return None, ()
     if memory is None:
-        is_misspelt = name is not None and "device" not in record and nearest(name.text, device_names())
+        is_misspelt = name is not None and "device" not in record and _is_almost(name.text)
         problem = _misspelt(name) if name and is_misspelt else _without_memory(block, record)
         return None, (problem,)
     device = DeviceSpec("device", memory, None, {}, _COMPUTE_EFFICIENCY, _MEMORY_EFFICIENCY)
     unstated: dict[str, Any] = _UNSTATED
     return ClusterSpec("cluster", device, None, **unstated), ()
+
+
+def _is_almost(name: str) -> bool:
+    return bool(likeliest(name, device_names()) or candidates(name, device_names()))
 
 
 def _misspelt(name: Word) -> Diagnostic:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dagc.catalog.names import unknown_name
 from dagc.declare.fields import Field, Kind, read_fields
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.engines.profiles import ENGINES, Profile, profile
+from dagc.engines.profiles import ENGINES, Profile, find_engine, profile
 from dagc.syntax.tree import Block, Word
 
 ENGINE_HEAD = Code("N140", "engine-head")
@@ -25,12 +25,13 @@ def declare_engine(block: Block | None) -> tuple[Profile | None, tuple[Diagnosti
     name = block.head[0] if len(block.head) == 1 else None
     if not isinstance(name, Word):
         return None, (_head(block), *problems)
-    if name.text not in ENGINES:
+    engine = find_engine(name.text)
+    if engine is None:
         return None, (unknown_name(name.span, "engine", ENGINES), *problems)
     version = record.word("version")
-    if version is not None and version not in profile(name.text).versions:
-        return None, (*problems, _version(profile(name.text), version, block))
-    return (None if problems else profile(name.text, version)), problems
+    if version is not None and version not in profile(engine).versions:
+        return None, (*problems, _version(profile(engine), version, block))
+    return (None if problems else profile(engine, version)), problems
 
 
 def _head(block: Block) -> Diagnostic:

@@ -8,11 +8,11 @@ further follows from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from dagc.catalog.device import DeviceSpec
+from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
@@ -25,13 +25,12 @@ from dagc.declare.rules import declare_rules
 from dagc.declare.workload import DEFAULT as NO_WORKLOAD
 from dagc.declare.workload import declare_workload
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.diag.fixing import spelling
+from dagc.diag.fixing import asked, meant, spelling
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Claim
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Block, Fold, Option, PlanFile, Pools, Scope, Strategy, Word
 from dagc.syntax.vocabulary import BLOCKS, STRATEGY
-from dagc.units import nearest
 
 REPEATED_BLOCK = Code("N115", "repeated-block")
 UNKNOWN_STRATEGY = Code("N116", "unknown-strategy")
@@ -86,8 +85,36 @@ def declare_facts(
         engine=engine,
         rules=rules,
         unknown=unknown,
+        named=_named(blocks, model, cluster, devices),
     )
     return (_of_text(facts) if unknown else facts), tuple(problems)
+
+
+def _named(
+    blocks: Mapping[str, Block],
+    model: ModelSpec | None,
+    cluster: ClusterSpec | None,
+    devices: Iterable[tuple[str, DeviceSpec]],
+) -> tuple[tuple[str, str], ...]:
+    """Names of presets that were written short, each with the whole one; a Hugging Face id is no short name."""
+    heads = ((_head(blocks, "model"), model), (_head(blocks, "cluster"), cluster))
+    pairs = [(word, spec.name) for word, spec in heads if word and spec]
+    pairs += [(word, cluster.device.name) for word in _words_of(blocks.get("cluster"), "device") if cluster]
+    pairs += [(word, device.name) for word, device in devices]
+    return tuple(
+        dict.fromkeys((word, name) for word, name in pairs if name.casefold().startswith(f"{word.casefold()}-"))
+    )
+
+
+def _head(blocks: Mapping[str, Block], keyword: str) -> str | None:
+    head = blocks[keyword].head if keyword in blocks else ()
+    return head[0].text if head and isinstance(head[0], Word) else None
+
+
+def _words_of(block: Block | None, field: str) -> Iterator[str]:
+    for entry in (block.body if block else None) or ():
+        if entry.name == field:
+            yield from (value.text for value in entry.values if isinstance(value, Word))
 
 
 def _unread(file: PlanFile) -> frozenset[str]:
@@ -156,14 +183,14 @@ def _claims(file: PlanFile) -> tuple[tuple[tuple[str, tuple[Claim, ...]], ...], 
 
 
 def _unknown_strategy(name: str, place: Span, names: tuple[str, ...]) -> Diagnostic:
-    near = nearest(name, names)
+    near = meant(name, names)
     known = f"the plan's strategies are {', '.join(names)}" if names else "the plan has no strategy"
     return UNKNOWN_STRATEGY.at(
         place,
         f"there is no strategy `{name}` to claim anything of",
         "no such strategy",
         notes=(known,),
-        help=(f"did you mean `{near}`?",) if near else (),
+        help=asked(near),
         fixes=spelling(place, near, names),
     )
 

@@ -15,10 +15,10 @@ from enum import StrEnum
 from itertools import pairwise
 
 from dagc.diag.diagnostic import Code, Diagnostic, Fix, Label
-from dagc.diag.fixing import remove, spelling, write
+from dagc.diag.fixing import asked, meant, remove, spelling, write
 from dagc.source import Span
 from dagc.syntax.tree import Entry, Quantity, Value, Word
-from dagc.units import Dimension, candidates, lookup, nearest
+from dagc.units import Dimension, candidates, likeliest, lookup
 
 UNKNOWN_FIELD = Code("N111", "unknown-field")
 REPEATED_FIELD = Code("N112", "repeated-field")
@@ -194,17 +194,15 @@ def read_fields(
 
 def _unknown_field(entry: Entry, fields: tuple[Field, ...], block: str) -> Diagnostic:
     called = {name: f.name for f in fields for name in (f.name, *f.misnomers)}
-    near = nearest(entry.name, called)
-    offer = (f"did you mean `{called[near]}`?",) if near else ()
-    is_own = near is not None and called[near] == near
-    meant = called[near] if near else ""
-    fixes = spelling(entry.name_span, near, called) if is_own or not near else write(entry.name_span, meant)
+    near = meant(entry.name, called, called)
+    is_own = likeliest(entry.name, called) == near
+    fixes = spelling(entry.name_span, near, called) if is_own or len(near) != 1 else write(entry.name_span, near[0])
     return UNKNOWN_FIELD.at(
         entry.name_span,
         f"`{entry.name}` is not a field of a `{block}` block",
         "unknown field",
         notes=(f"its fields are {', '.join(f.name for f in fields)}",),
-        help=offer,
+        help=asked(near),
         fixes=fixes,
     )
 
@@ -375,13 +373,12 @@ def _flag(value: Value, spec: Field) -> Scalar | Diagnostic | None:
 def _choice(value: Value, spec: Field) -> Scalar | Diagnostic | None:
     if isinstance(value, Word) and value.text in spec.words:
         return value.text
-    near = nearest(value.text, spec.words) if isinstance(value, Word) else None
-    offer = (f"did you mean `{near}`?",) if near else ()
+    near = meant(value.text, spec.words) if isinstance(value, Word) else ()
     return BAD_VALUE.at(
         value.span,
         f"`{spec.name}` is {_wanted(spec)}, not `{value.span.text}`",
         "unknown word",
-        help=offer,
+        help=asked(near),
         fixes=spelling(value.span, near, spec.words),
     )
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.diag.fixing import spelling
+from dagc.diag.fixing import asked, meant, spelling
 from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure, Per
 from dagc.source import Span
 from dagc.syntax.tree import Entry, Quantity, Value, Word
-from dagc.units import Dimension, Unit, candidates, lookup, nearest
+from dagc.units import Dimension, Unit, candidates, lookup
 
 UNKNOWN_METRIC = Code("N131", "unknown-metric")
 FIGURE_UNIT = Code("N133", "figure-unit")
@@ -90,15 +90,14 @@ def metric_of(entry: Entry, vocabulary: Mapping[str, Metric], block: str) -> Met
     """The metric that an entry names, or N131 with the nearest name."""
     if entry.name in vocabulary:
         return vocabulary[entry.name]
-    near = nearest(entry.name, vocabulary)
-    hint = (f"did you mean `{near}`?",) if near else ()
+    near = meant(entry.name, vocabulary)
     known = f"a `{block}` block knows {', '.join(vocabulary)}"
     return UNKNOWN_METRIC.at(
         entry.name_span,
         f"`{entry.name}` is not a figure of a `{block}` block",
         "unknown name",
         notes=(known,),
-        help=hint,
+        help=asked(near),
         fixes=spelling(entry.name_span, near, vocabulary),
     )
 

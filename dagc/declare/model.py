@@ -10,20 +10,19 @@ done in, of activations and cache; `expert_dtype`, `activation_dtype` and `kv_dt
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
-from dagc.catalog.names import unknown_name
+from dagc.catalog.names import candidates, unknown_name
 from dagc.catalog.part import Part
-from dagc.catalog.presets import load_model, model_names
+from dagc.catalog.presets import exact_model, find_model, load_model, model_names
 from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
 from dagc.declare.model_parts import ATTENTION, EXPERTS, contradictions, merge_attention, merge_experts
 from dagc.diag.diagnostic import Diagnostic
 from dagc.syntax.tree import Block, Word
-from dagc.units import Dimension
+from dagc.units import Dimension, digits, likeness
 
 DEFAULT = "deepseek-v3"
 """The model of a plan that states none."""
@@ -92,14 +91,22 @@ def _base(block: Block, base_directory: Path) -> ModelSpec | Diagnostic:
     if not isinstance(word, Word) or rest:
         wrong = rest[0] if isinstance(word, Word) else word
         return BAD_VALUE.at(wrong.span, "`model` is followed by one name", "not a name", help=(_FORMS,))
-    if word.quoted or word.text.endswith(".json"):
+    if _is_file(word, base_directory):
         from dagc.catalog.huggingface.read import read_config_file
 
         return read_config_file(base_directory / word.text, word.span)
-    preset = load_model(word.text)
+    # A block may describe a model of its own, whose name is free to be the beginning of a preset's.
+    preset = find_model(word.text) if block.body is None else exact_model(word.text)
     if preset is None and block.body is None:
         return unknown_name(word.span, "model", model_names(), help=(_OWN,))
-    return preset or ModelSpec(word.text)
+    return (load_model(preset) if preset else None) or ModelSpec(word.text)
+
+
+def _is_file(word: Word, base_directory: Path) -> bool:
+    """Whether a name is a path: one of a configuration, or in quotes and not the Hugging Face id of a preset."""
+    if word.text.endswith(".json"):
+        return True
+    return word.quoted and (exact_model(word.text) is None or (base_directory / word.text).exists())
 
 
 _OWN = "write the shapes of another model out: `model NAME { layers … }`"
@@ -107,11 +114,12 @@ _FORMS = 'write `model mixtral-8x7b`, `model NAME { … }` or `model "config.jso
 
 
 def _misspelt(block: Block, spec: ModelSpec) -> tuple[Diagnostic, ...]:
-    """N110 where a name is almost a preset's and the block does not describe a model of its own."""
+    """N110 where a name is almost a preset's, or the beginning of one, and the block describes no model of its own."""
     word = block.head[0] if block.head else None
     if not isinstance(word, Word) or spec.source != "given" or spec.shapes() is not None:
         return ()
-    if max(SequenceMatcher(None, word.text, name).ratio() for name in model_names()) < _NEAR:
+    is_near = any(likeness(word.text, name) >= _NEAR for name in model_names() if digits(name) == digits(word.text))
+    if not is_near and ("-" not in word.text or not candidates(word.text, model_names())):
         return ()
     return (unknown_name(word.span, "model", model_names(), help=("a model of your own needs another name",)),)
 

@@ -6,6 +6,7 @@ message says what is wrong with the arithmetic shown; only `help` says what to d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -65,6 +66,33 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A way out that help may name, and the fix that writes it; one that does not apply is left to the author."""
+
+    text: str
+    fix: Fix
+    applies: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Ways out that a rule proposes, of which help shows those that lead to a plan without a new error.
+
+    A rule sees its own arithmetic, not the other rules: whether a way out holds is decided by compiling it, in
+    `dagc.driver.offering`. Each line is one way out with its fallbacks, the best first; of a line the first that holds
+    is shown, of all lines at most `most`. Shown is `lead`, the choices with `between` them, `tail`; `otherwise` where
+    none holds.
+    """
+
+    lines: tuple[tuple[Choice, ...], ...]
+    lead: str = "use"
+    between: str = " or "
+    tail: str = ""
+    otherwise: str = ""
+    most: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """A stable code such as `D203`, its kebab-case name and its severity. Codes are never reused.
 
@@ -91,14 +119,19 @@ class Code:
         notes: tuple[str, ...] = (),
         help: tuple[str, ...] = (),
         fixes: tuple[Fix, ...] = (),
+        offers: tuple[Offer, ...] = (),
     ) -> Diagnostic:
         """A diagnostic of this code; `span` is None only for what has no place in a text."""
-        return Diagnostic(self, message, span, label, labels, notes, help, fixes)
+        return Diagnostic(self, message, span, label, labels, notes, help, fixes, offers)
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One problem, for one cause. `weight` is the severity that a plan gives advice, where it is another."""
+    """One problem, for one cause. `weight` is the severity that a plan gives advice, where it is another.
+
+    `offers` are ways out that a rule proposed; `settled` puts those that hold into `help` and `fixes`, and keeps them
+    here alone.
+    """
 
     code: Code
     message: str
@@ -108,6 +141,7 @@ class Diagnostic:
     notes: tuple[str, ...]
     help: tuple[str, ...]
     fixes: tuple[Fix, ...]
+    offers: tuple[Offer, ...] = ()
     weight: Severity | None = None
 
     @property
@@ -128,3 +162,29 @@ class Diagnostic:
     def stops(self) -> bool:
         """Whether the compiler cannot go on after it."""
         return self.is_error and self.code.family in STOPPING
+
+    def settled(self, holds: Callable[[Choice], bool]) -> Diagnostic:
+        """The same with the ways out that hold, each named in help; those that apply are fixes."""
+        kept = tuple(_kept(offer, holds) for offer in self.offers)
+        help_ = tuple(text for offer in kept if (text := _shown(offer)))
+        choices = [choice for offer in kept for (choice,) in offer.lines if choice.applies]
+        fixes = tuple(choice.fix for choice in choices)
+        return replace(self, help=(*help_, *self.help), fixes=(*fixes, *self.fixes), offers=kept)
+
+
+def _kept(offer: Offer, holds: Callable[[Choice], bool]) -> Offer:
+    """The offer with the first choice that holds of each line, as many as it shows; no text twice."""
+    kept: dict[str, Choice] = {}
+    for line in offer.lines:
+        if len(kept) == offer.most:
+            break
+        if choice := next((one for one in line if one.text in kept or holds(one)), None):
+            kept.setdefault(choice.text, choice)
+    return replace(offer, lines=tuple((choice,) for choice in kept.values()))
+
+
+def _shown(offer: Offer) -> str:
+    """What help says of a settled offer."""
+    if not offer.lines:
+        return offer.otherwise
+    return f"{offer.lead} {offer.between.join(choice.text for (choice,) in offer.lines)}{offer.tail}"

@@ -7,23 +7,37 @@ order of the text is applied, and the other left for the next round. What stands
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dagc.diag.diagnostic import Diagnostic, Edit, Fix
 from dagc.source import Source, Span
+from dagc.units import APART, digits, likeliest, likeness
 
 _CLEAR = 0.75
-_APART = 0.05
-"""Share of matching characters from which a word is clearly another one, and by how much nearer than the next."""
+"""Share of matching characters from which a word is clearly another one."""
+
+_MOST_ALIKE = 3
+"""Words that help names where all are about equally near; of more it names none."""
 
 
-def spelling(span: Span, near: str | None, options: Iterable[str]) -> tuple[Fix, ...]:
-    """The fix that writes `near`, one of the options, in place of what stands there; none where nothing is near."""
-    if near is None:
+def meant(word: str, options: Iterable[str], stand_for: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The options that help may ask about, or what these stand for."""
+    found = likeliest(word, options)
+    if stand_for is not None:
+        found = tuple(dict.fromkeys(stand_for[option] for option in found))
+    return found if len(found) <= _MOST_ALIKE else ()
+
+
+def asked(found: Sequence[str]) -> tuple[str, ...]:
+    """Help that asks whether one of these words was meant; none without words."""
+    return (f"did you mean {' or '.join(f'`{word}`' for word in found)}?",) if found else ()
+
+
+def spelling(span: Span, found: Sequence[str], options: Iterable[str]) -> tuple[Fix, ...]:
+    """The fix that writes the only word that was found among the options; none where several are about equally near."""
+    if len(found) != 1:
         return ()
-    return write(span, near, safe=_is_clear(span.text.strip('"'), near, options))
+    return write(span, found[0], safe=_is_clear(span.text.strip('"'), found[0], options))
 
 
 def write(span: Span, text: str, *, safe: bool = False) -> tuple[Fix, ...]:
@@ -45,17 +59,9 @@ def _is_clear(word: str, near: str, options: Iterable[str]) -> bool:
     others = [option for option in options if option != near]
     if any(option.casefold() == word.casefold() for option in others):
         return False
-    likeness = _likeness(word, near)
-    second = max((_likeness(word, option) for option in others), default=0.0)
-    return likeness >= _CLEAR and likeness - second >= _APART and _digits(word) == _digits(near)
-
-
-def _likeness(word: str, option: str) -> float:
-    return difflib.SequenceMatcher(None, word.casefold(), option.casefold()).ratio()
-
-
-def _digits(word: str) -> list[str]:
-    return re.findall(r"\d+", word)
+    alike = likeness(word, near)
+    second = max((likeness(word, option) for option in others), default=0.0)
+    return alike >= _CLEAR and alike - second >= APART and digits(word) == digits(near)
 
 
 # Applying

@@ -13,9 +13,10 @@ from dagc.check.static import check_plan
 from dagc.declare.facts import NO_STRATEGY
 from dagc.diag.diagnostic import Code, Diagnostic, Family
 from dagc.diag.jsonout import to_json
-from dagc.driver.checking import check, price_plan, silent
+from dagc.driver.checking import check, silent
 from dagc.driver.front import sized
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Priced, Say
+from dagc.driver.strategies import price_plan
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.report.facts import assumed, facts_data

@@ -7,32 +7,17 @@ with one bad strategy still has the others.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from dagc.check.priced import check_priced
-from dagc.check.static import check_plan
-from dagc.cost.price import price
 from dagc.declare.rules import declare_levels
-from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.levels import Levels
 from dagc.diag.order import in_order
-from dagc.driver.front import sized, stated, stops
-from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Priced, Say
-from dagc.driver.pricing import mixed_timeline, out_of_reach, slowest_first, transfer_timeline, weighed
-from dagc.graph.graph import Graph
-from dagc.graph.verify import verify as verify_graph
-from dagc.graph.verify import verify_layers
-from dagc.lower.lower import lower
-from dagc.plan.missing import missing_rates
-from dagc.plan.placement import placed
-from dagc.plan.plan import Facts, Plan
-from dagc.report.assess import assess
-from dagc.report.structure import structure
-from dagc.source import Source, Span
-from dagc.syntax.tree import NamedStrategy
-from dagc.timeline.schedule import schedule
-from dagc.timeline.timeline import Timeline
-from dagc.timeline.verify import verify as verify_timeline
+from dagc.driver.front import stated, stops
+from dagc.driver.offering import Trial
+from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Say
+from dagc.driver.strategies import check_strategy, price_plan
+from dagc.source import Source
 
 
 def silent(_: str) -> None:
@@ -48,72 +33,17 @@ def check(
     found = list(wrong)
     known = stated(source, blocks, directory, found)
     if known is None:
-        return Outcome(in_order(found), ())
+        trial = Trial(source, blocks, directory, levels)
+        return Outcome(in_order(trial.settle(found)), ())
     file, facts = known
     is_stated = not stops(found)
-    checked = [_checked(strategy, facts, found, say if is_stated else None) for strategy in file.strategies]
+    pricing = partial(price_plan, say=say) if is_stated else None
+    checked = [check_strategy(strategy, facts, found, pricing) for strategy in file.strategies]
     levels = levels.over(facts.rules.levels)
-    return Outcome(in_order(levels.applied(found)), tuple(_levelled(one, levels) for one in checked if one))
+    trial = Trial(source, blocks, directory, levels, file.strategies)
+    settled = trial.settle(levels.applied(found))
+    return Outcome(in_order(settled), tuple(_settled(one, trial, levels) for one in checked if one))
 
 
-def _levelled(checked: Checked, levels: Levels) -> Checked:
-    return replace(checked, diagnostics=levels.applied(checked.diagnostics))
-
-
-def _checked(strategy: NamedStrategy, facts: Facts, found: list[Diagnostic], say: Say | None) -> Checked | None:
-    """One strategy as far as it goes; `found` collects the diagnostics of those without a meaning too.
-
-    Without `say` nothing is priced, because the plan is wrong elsewhere: what then follows from the text and from the
-    facts that are known is still found.
-    """
-    problems: list[Diagnostic] = []
-    deployment = sized(strategy, problems)
-    is_told = stops([d for d in found if d.span and _holds(strategy.span, d.span)])
-    found += problems
-    if deployment is None or is_told:
-        return None
-    plan = Plan(placed(deployment, facts.engine), facts)
-    own = list(check_plan(plan))
-    if stops(own) or say is None:
-        found += own if stops(own) else [*own, *check_priced(plan, assess(plan, None, None))]
-        return None
-    priced = price_plan(plan, own, say)
-    found += own
-    return Checked(plan, priced, in_order([*problems, *own]), structure(plan))
-
-
-def _holds(outer: Span, inner: Span) -> bool:
-    return outer.source is inner.source and outer.start <= inner.start and inner.end <= outer.end
-
-
-def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
-    """Memory, graph, cost, schedule, and the rules on them."""
-    plan, memory = weighed(plan)
-    graph, timelines, others, mixed, transfer = None, None, (), None, None
-    if memory is not None and not missing_rates(plan):
-        graph, timelines, others = _timelines(plan, found, say)
-        mixed, transfer = (mixed_timeline(plan), transfer_timeline(plan)) if timelines else (None, None)
-    assessment = assess(plan, memory, timelines, mixed, transfer)
-    found += check_priced(plan, assessment)
-    return Priced(assessment, graph, timelines, others)
-
-
-def _timelines(
-    plan: Plan, found: list[Diagnostic], say: Say
-) -> tuple[Graph, tuple[Timeline, ...] | None, tuple[Timeline, ...]]:
-    """The graph that shows the slowest class of replicas of each phase, the timelines of these, and the others."""
-    say(f"lowering {plan.name}")
-    graph = lower(plan)
-    found += verify_graph(graph)
-    if plan.facts.model.layers is not None:
-        found += verify_layers(graph, plan.facts.model.layers)
-    say(f"pricing and scheduling {plan.name}")
-    priced = tuple(price(phase, plan) for phase in graph.classes)
-    unreachable = out_of_reach(priced, plan)
-    if unreachable:
-        found.append(unreachable)
-        return graph, None, ()
-    timelines = tuple(map(schedule, priced))
-    for timeline in timelines:
-        found += verify_timeline(timeline)
-    return slowest_first(graph, timelines)
+def _settled(checked: Checked, trial: Trial, levels: Levels) -> Checked:
+    return replace(checked, diagnostics=trial.settle(levels.applied(checked.diagnostics)))

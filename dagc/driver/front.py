@@ -21,7 +21,7 @@ from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
 def stated(source: Source, blocks: Blocks, directory: Path, found: list[Diagnostic]) -> tuple[PlanFile, Facts] | None:
     """What a plan's text and its options state; None where not even that can be read."""
     parsed = parse(source)
-    found += parsed.diagnostics
+    found += parsed.diagnostics if parsed.file else _mended(source, parsed.diagnostics)
     overrides, unread = overrides_of(blocks, found)
     file = parsed.file or parsed.readable
     if file is None:
@@ -29,6 +29,12 @@ def stated(source: Source, blocks: Blocks, directory: Path, found: list[Diagnost
     facts, problems = declare_facts(replace(file, unread=(*file.unread, *unread)), overrides, directory)
     found += problems
     return file, facts
+
+
+def _mended(source: Source, problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    from dagc.flat.mistaken import mend
+
+    return mend(source, problems)
 
 
 def overrides_of(blocks: Blocks, found: list[Diagnostic]) -> tuple[tuple[Block, ...], tuple[Unread, ...]]:

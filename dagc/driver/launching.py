@@ -7,8 +7,10 @@ from pathlib import Path
 
 from dagc.check.static import check_engine, check_plan
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.levels import Levels
 from dagc.diag.order import in_order
 from dagc.driver.front import sized, stated, stops
+from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks
 from dagc.engines.profiles import ENGINES, profile
 from dagc.plan.deployment import Deployment
@@ -31,8 +33,9 @@ def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Sta
     found: list[Diagnostic] = []
     known = stated(source, blocks, directory, found)
     if known is None:
-        return Started(in_order(found), ())
+        return Started(in_order(Trial(source, blocks, directory, Levels()).settle(found)), ())
     file, facts = known
+    trial = Trial(source, blocks, directory, Levels(), file.strategies)
     started: list[Launched] = []
     for strategy in file.strategies:
         deployment = sized(strategy, found)
@@ -41,8 +44,8 @@ def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Sta
         own = check_plan(Plan(deployment, replace(facts, engine=None)))
         found += (d for d in own if d.is_error)
         if not stops(list(own)):
-            started += (_launched(deployment, facts, engine) for engine in _named(facts))
-    return Started(in_order(found), tuple(started))
+            started += (_launched(deployment, facts, engine, trial) for engine in _named(facts))
+    return Started(in_order(trial.settle(found)), tuple(started))
 
 
 def _named(facts: Facts) -> tuple[str, ...]:
@@ -50,7 +53,7 @@ def _named(facts: Facts) -> tuple[str, ...]:
     return ENGINES if facts.engine is None else (facts.engine.name,)
 
 
-def _launched(deployment: Deployment, facts: Facts, engine: str) -> Launched:
+def _launched(deployment: Deployment, facts: Facts, engine: str, trial: Trial) -> Launched:
     named = facts.engine if facts.engine is not None and facts.engine.name == engine else profile(engine)
     plan = Plan(placed(deployment, named), replace(facts, engine=named))
-    return launched(plan, named, check_engine(plan))
+    return launched(plan, named, trial.under(named).settle(check_engine(plan)))

@@ -1,6 +1,6 @@
 """A plan becomes its figures: memory, graph, cost and schedule in their one order, without the rules on them.
 
-`price_plan` of `dagc.driver.checking` has the same steps and checks each of them; what a search asks of thousands of
+`price_plan` of `dagc.driver.strategies` has the same steps and checks each of them; what a search asks of thousands of
 plans is here. A `Pricer` keeps what plans have in common: a phase that is the same in two plans is lowered, priced and
 scheduled once. It can be pickled, and begins with nothing known wherever it arrives.
 """

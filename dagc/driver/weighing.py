@@ -9,8 +9,10 @@ from dagc.cost.admission import admitted
 from dagc.cost.limits import memory_limits
 from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.levels import Levels
 from dagc.diag.order import in_order
 from dagc.driver.front import sized, stated, stops
+from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks
 from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
@@ -27,7 +29,7 @@ def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Hel
     found: list[Diagnostic] = []
     known = stated(source, blocks, directory, found)
     if known is None:
-        return Held(in_order(found), ())
+        return Held(in_order(Trial(source, blocks, directory, Levels()).settle(found)), ())
     file, facts = known
     weighed: list[Weighed] = []
     for strategy in file.strategies:
@@ -39,7 +41,9 @@ def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Hel
         found += own
         if not stops(own):
             weighed.append(_weighed(plan))
-    return Held(in_order(facts.rules.levels.applied(found)), tuple(weighed))
+    levelled = facts.rules.levels.applied(found)
+    settled = Trial(source, blocks, directory, Levels(), file.strategies).settle(levelled)
+    return Held(in_order(settled), tuple(weighed))
 
 
 def _weighed(plan: Plan) -> Weighed:

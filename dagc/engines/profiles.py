@@ -203,6 +203,12 @@ _MEGATRON = Profile(
 _PROFILES = {profile.name: profile for profile in (_VLLM, _SGLANG, _TRTLLM, _MEGATRON)}
 
 
+def find_engine(written: str) -> str | None:
+    """The engine of a name or title, in any case of letters: `vLLM`, `TensorRT-LLM`."""
+    known = {text.casefold(): name for name, one in _PROFILES.items() for text in (name, one.title)}
+    return known.get(written.casefold())
+
+
 def profile(name: str, version: str | None = None) -> Profile:
     """An engine in one of its `versions`, or the newest; `name` is one of `ENGINES`."""
     newest = _PROFILES[name]

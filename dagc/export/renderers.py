@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.units import nearest
+from dagc.diag.fixing import asked, meant
 
 UNKNOWN = Code("X201", "unknown-renderer")
 ABSENT = Code("X202", "renderer-not-found")
@@ -106,10 +106,10 @@ RENDERERS: dict[str, Callable[[str], tuple[str, str]]] = {DEFAULT: _wasm, "dot":
 
 
 def _unknown(name: str) -> Diagnostic:
-    close = nearest(name, RENDERERS)
     listed = ", ".join(f"`{known}`" for known in RENDERERS)
-    offers = (f"did you mean `{close}`?",) if close else ()
-    return UNKNOWN.at(None, f"there is no renderer `{name}`", help=(*offers, f"use one of {listed}"))
+    return UNKNOWN.at(
+        None, f"there is no renderer `{name}`", help=(*asked(meant(name, RENDERERS)), f"use one of {listed}")
+    )
 
 
 def _absent(name: str, reason: str) -> Diagnostic:

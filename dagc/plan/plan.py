@@ -24,7 +24,7 @@ class Facts:
     pools name by `[device …]`, by name. `engine` is the one whose rules hold, if any. `rules` are the levels of advice
     and the limits that it is given beyond.
     `unknown` names the blocks that were written wrongly: nothing is known of them, they count as defaulted, and a plan
-    is not priced.
+    is not priced. `named` are names that were written shorter than their presets', each with the preset's.
     """
 
     model: ModelSpec
@@ -37,6 +37,7 @@ class Facts:
     engine: Profile | None = None
     rules: RuleLevels = field(default_factory=RuleLevels)
     unknown: tuple[str, ...] = ()
+    named: tuple[tuple[str, str], ...] = ()
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

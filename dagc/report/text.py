@@ -152,7 +152,7 @@ def _phases(phases: Phases, serving: Serving | None) -> Iterator[str]:
 def handover_text(whole: float, one: float | None) -> str:
     """What moving the cache takes: of the whole batch, and of one request where TTFT includes it."""
     moved = f"{format_seconds(whole)} to move the cache"
-    return moved if one is None else f"{moved}; {format_seconds(one)} for that of one request, a part of TTFT"
+    return moved if one is None else f"{moved}; {format_seconds(one)} for that of one request, before its first token"
 
 
 def _banded(phase: Phase) -> str:

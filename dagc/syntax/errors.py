@@ -5,12 +5,12 @@ Turns a place where reading failed into a diagnostic. It knows what may follow w
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import count
 
 from dagc import units
-from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.diag.fixing import insert, remove, spelling, write
+from dagc.diag.diagnostic import Choice, Code, Diagnostic, Edit, Fix, Label, Offer
+from dagc.diag.fixing import asked, insert, meant, remove, spelling, write
 from dagc.source import Source, Span
 from dagc.syntax import vocabulary
 from dagc.syntax.tokens import Token
@@ -70,7 +70,7 @@ def unexpected(source: Source, token: Token, previous: Token | None, accepts: Co
             place,
             f"`{before.text}` names a part and takes no degree",
             "a degree belongs to an axis",
-            help=(f"put the axis inside: `{before.text} < tp {token.text} >`",),
+            help=(f"put an axis inside, as in `{before.text} < tp 8 >`",),
         )
     if "_SEMICOLON" in accepts and token.type in ("AXIS", "SCOPE", "_LPAR"):
         return _no_sign(place, token, span(source, before))
@@ -80,6 +80,26 @@ def unexpected(source: Source, token: Token, previous: Token | None, accepts: Co
     message = f"expected {_expected(before, accepts)}, found {found(token)}"
     help_ = ("what stands inside an axis is written in `< >`",) if token.type == "LBRACE" else ()
     return UNEXPECTED.at(place, message, _after(before, place), help=help_)
+
+
+def bare_inside(source: Source, scope: Token, inside: Token, gaps: Sequence[tuple[int, int]]) -> Diagnostic:
+    """`attn tp 8`: what stands in a scope, without `< >`. Each gap is where a `<` is missing, and where its `>` is."""
+    start, end = gaps[0]
+    before = source.span(start, start)
+    edits = [Edit(source.span(at, at), " <") for at, _ in gaps]
+    closers = sorted(at for _, at in gaps)
+    edits += [Edit(source.span(at, at), " >" * closers.count(at)) for at in dict.fromkeys(closers)]
+    fix = Fix("write what stands in a scope in `< >`", tuple(edits), safe=False)
+    text, at = "", scope.start
+    for edit in edits:
+        text, at = text + source.text[at : edit.span.start] + edit.replacement, edit.span.start
+    choice = Choice(f"`{shorten(' '.join(text.split()))}`", fix)
+    return UNEXPECTED.at(
+        source.span(inside.start, end),
+        f"expected `<` after `{source.span(scope.start, before.end).text}`, found {found(inside)}",
+        f"what stands in `{scope.text}` is written in `< >`",
+        offers=(Offer(((choice,),), "write"),),
+    )
 
 
 def _no_degree(place: Span, token: Token, axis: Token) -> Diagnostic:
@@ -175,13 +195,12 @@ def too_deep(source: Source, opener: Token) -> Diagnostic:
 
 def unknown_axis(source: Source, token: Token) -> Diagnostic:
     """A word with a degree that is no axis."""
-    near = units.nearest(token.text, vocabulary.AXES)
-    help_ = (f"did you mean `{near}`?",) if near else ()
+    near = meant(token.text, vocabulary.AXES)
     every = ", ".join(f"`{axis}`" for axis in vocabulary.AXES)
     place = span(source, token)
     fixes = spelling(place, near, vocabulary.AXES)
     message = f"`{shorten(token.text)}` is not an axis"
-    return UNKNOWN_AXIS.at(place, message, f"the axes are {every}", help=help_, fixes=fixes)
+    return UNKNOWN_AXIS.at(place, message, f"the axes are {every}", help=asked(near), fixes=fixes)
 
 
 def glued_axis(source: Source, token: Token, axis: str, degree: str) -> Diagnostic:
@@ -198,20 +217,19 @@ def glued_axis(source: Source, token: Token, axis: str, degree: str) -> Diagnost
 
 def unknown_scope(source: Source, token: Token) -> Diagnostic:
     """A word before `<` that is neither a scope nor an axis."""
-    near = units.nearest(token.text, vocabulary.SCOPES)
-    help_ = (f"did you mean `{near}`?",) if near else ()
+    near = meant(token.text, vocabulary.SCOPES)
     message = f"`{shorten(token.text)}` is neither a scope nor an axis with a degree"
     every = ", ".join(f"`{scope}`" for scope in vocabulary.SCOPES)
     place = span(source, token)
     fixes = spelling(place, near, vocabulary.SCOPES)
-    return UNKNOWN_AXIS.at(place, message, f"the scopes are {every}", help=help_, fixes=fixes)
+    return UNKNOWN_AXIS.at(place, message, f"the scopes are {every}", help=asked(near), fixes=fixes)
 
 
 def unknown_block(source: Source, token: Token) -> Diagnostic:
     """A statement that starts with no keyword."""
-    near = units.nearest(token.text, vocabulary.STATEMENTS)
+    near = meant(token.text, vocabulary.STATEMENTS)
     every = ", ".join(f"`{word}`" for word in vocabulary.STATEMENTS)
-    help_ = (f"did you mean `{near}`?",) if near else (f"a plan is made of {every}, or is one strategy",)
+    help_ = asked(near) or (f"a plan is made of {every}, or is one strategy",)
     message = f"`{shorten(token.text)}` starts neither a block nor a strategy"
     place = span(source, token)
     fixes = spelling(place, near, vocabulary.STATEMENTS)
@@ -260,10 +278,11 @@ def duplicate(strategy: NamedStrategy, second: Span, first: Span, names: Collect
 def unknown_unit(source: Source, first: Token, last: Token) -> Diagnostic:
     """A word after a number that is no unit."""
     place = source.span(first.start, last.end)
-    near = units.nearest(place.text, (u for u in units.known_words() if len(u) > 1))
-    help_ = (f"did you mean `{near}`?",) if near else ()
-    fixes = spelling(place, near, (u for u in units.known_words() if len(u) > 1))
-    return UNKNOWN_UNIT.at(place, f"`{shorten(place.text)}` is not a unit", "unknown unit", help=help_, fixes=fixes)
+    known = [word for word in units.known_words() if len(word) > 1]
+    near = meant(place.text, known)
+    fixes = spelling(place, near, known)
+    message = f"`{shorten(place.text)}` is not a unit"
+    return UNKNOWN_UNIT.at(place, message, "unknown unit", help=asked(near), fixes=fixes)
 
 
 def empty(source: Source) -> Diagnostic:

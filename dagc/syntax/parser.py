@@ -29,7 +29,7 @@ from dagc.syntax.parser_build import build
 from dagc.syntax.parser_grammar import grammar, lex
 from dagc.syntax.structure import structure
 from dagc.syntax.tokens import Token
-from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
+from dagc.syntax.tree import Block, NamedStrategy, PlanFile, ScopeKind, Unread
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|[\ud800-\udfff]|[\ufffd-\uffff]")
 """Control characters, halves of surrogate pairs, and the mark that stands for bytes which are no UTF-8."""
@@ -37,6 +37,10 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|[\ud800-\u
 _OPENERS = frozenset(errors.CLOSER)
 _CLOSERS = frozenset(errors.CLOSER.values())
 _SEPARATORS = frozenset({"_SEMICOLON", "_BAR", "_COMMA"})
+_PHASES = (ScopeKind.PREFILL, ScopeKind.DECODE)
+_NESTED = frozenset({"AXIS", "SCOPE", "_LPAR"})
+"""Tokens with which a strategy begins."""
+
 _STATEMENTS = frozenset({"KEYWORD", "STRATEGY", "BARE"})
 _STOPS = _STATEMENTS | {"$END"}
 _ENDS = {
@@ -214,12 +218,44 @@ class _Recovering:
             return at + 1
         follows_error = 0 <= self.recovered_at == at - 1
         if not follows_error and not self._is_mended(self.tokens[at]):
-            previous = self.tokens[at - 1] if at else None
-            self.diagnostics.append(errors.unexpected(self.source, self.tokens[at], previous, self.parser.accepts()))
+            self.diagnostics.append(self._unexpected(at, kind))
         self.parser = point.copy(deepcopy_values=False)
         self.parser.feed_token(lark.Token("ERROR", ""))
         self.recovered_at = self._end_of_piece(at, _ENDS[kind])
         return self.recovered_at
+
+    def _unexpected(self, at: int, kind: str) -> Diagnostic:
+        """What is wrong with the token at which reading stopped."""
+        scope = self._scope_before(at)
+        if scope is not None and (gaps := self._gaps(scope, kind)):
+            return errors.bare_inside(self.source, self.tokens[scope], self.tokens[at], gaps)
+        previous = self.tokens[at - 1] if at else None
+        return errors.unexpected(self.source, self.tokens[at], previous, self.parser.accepts())
+
+    def _scope_before(self, at: int) -> int | None:
+        """Where the scope is that ends before a token, with its options or without."""
+        before = at - 1
+        if before > 0 and self.tokens[before].type == "RSQUARE":
+            before = next(i for i in range(before, 0, -1) if self.tokens[i].type == "LSQUARE") - 1
+        return before if before >= 0 and self.tokens[before].type == "SCOPE" else None
+
+    def _gaps(self, scope: int, kind: str) -> list[tuple[int, int]]:
+        """Of a scope, and of each scope that follows without a `<`, where that is missing and where its `>` is.
+
+        A domain ends with its branch of a fold, a phase with its pool.
+        """
+        gaps: list[tuple[int, int]] = []
+        while self.tokens[scope].type == "SCOPE":
+            inside = scope + 1
+            if self.tokens[inside].type == "LSQUARE":
+                inside = next(i for i in range(inside, len(self.tokens)) if self.tokens[i].type == "RSQUARE") + 1
+            if self.tokens[inside].type not in _NESTED:
+                break
+            is_phase = self.tokens[scope].text in _PHASES
+            end = self._end_of_piece(inside, _ENDS[kind] - ({"_SEMICOLON"} if is_phase else set()))
+            gaps.append((self.tokens[inside - 1].end, self.tokens[end - 1].end))
+            scope = inside
+        return gaps
 
     @staticmethod
     def _is_mended(token: Token) -> bool:

@@ -182,7 +182,7 @@ class _Reader:
         if self.next.type == "WORD":
             return self.next.text not in vocabulary.RESERVED
         if self.next.type == "NUMBER":
-            return units.nearest(word, vocabulary.AXES) is None
+            return not units.likeliest(word, vocabulary.AXES)
         return self.next.type in ("STRING", "LBRACE")
 
     # Strategies

@@ -11,7 +11,8 @@ import sys
 import time
 
 from dagc import driver
-from dagc.driver.checking import price_plan, silent
+from dagc.driver.checking import silent
+from dagc.driver.strategies import price_plan
 from dagc.report.assemble import summarize
 from dagc.source import Source
 from tests.bench.startup import BASELINE

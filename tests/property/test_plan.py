@@ -17,6 +17,7 @@ from dagc.plan.sizes import MAX_RANKS
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.syntax.tree import AxisKind, NamedStrategy
+from tests.unit.planning import offering
 
 DEGREES = st.sampled_from([1, 2, 3, 4, 6])
 SCOPES = ("attn", "moe", "prefill", "decode")
@@ -154,7 +155,7 @@ def test_any_strategy_has_a_meaning_or_an_error_and_never_both(text: str) -> Non
 @settings(max_examples=300)
 @given(ANY)
 def test_what_help_offers_for_a_whole_strategy_is_legal_and_counted_right(text: str) -> None:
-    for error in check_hierarchy(annotate(read(text))):
+    for error in offering(check_hierarchy(annotate(read(text)))):
         for offered, gpus in re.findall(r"`([^`]+)` \((\d+) GPU", " ".join(error.help)):
             strategy = read(offered)
             deployment, _ = resolve(annotate(strategy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from dagc.check.static import check_hierarchy, check_plan
@@ -37,9 +38,14 @@ def deployment(text: str) -> Deployment:
 
 
 def judged(text: str) -> tuple[Diagnostic, ...]:
-    """What the text of a strategy alone is reported for."""
+    """What the text of a strategy alone is reported for, with all that the rules offer."""
     written = strategy(text)
-    return (*check_hierarchy(annotate(written)), *resolve(annotate(written))[1])
+    return offering((*check_hierarchy(annotate(written)), *resolve(annotate(written))[1]))
+
+
+def offering(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Diagnostics as a rule alone would give them: whatever it offers is taken to hold."""
+    return tuple(one.settled(lambda _: True) for one in diagnostics)
 
 
 def plan(text: str) -> Plan:
@@ -53,9 +59,9 @@ def plan(text: str) -> Plan:
 
 
 def found(text: str) -> tuple[Diagnostic, ...]:
-    """What the static rules find in the first strategy of a plan file, at the levels that it gives."""
+    """What the static rules find in the first strategy of a file, at the levels that it gives, with all they offer."""
     subject = plan(text)
-    return subject.facts.rules.levels.applied(check_plan(subject))
+    return offering(subject.facts.rules.levels.applied(check_plan(subject)))
 
 
 def codes(diagnostics: tuple[Diagnostic, ...]) -> list[str]:

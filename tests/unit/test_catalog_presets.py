@@ -53,8 +53,9 @@ def test_a_device_is_whole_and_has_origins(name: str) -> None:
 
 def test_unknown_names_are_nothing() -> None:
     assert presets.load_model("mixtral") is None
+    assert presets.load_model("mixtral-8x7") is None
     assert presets.load_model("../models/mixtral-8x7b") is None
-    assert presets.load_device("h100") is None
+    assert presets.load_device("h10") is None
 
 
 def test_datasheet_figures() -> None:

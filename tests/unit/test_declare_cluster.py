@@ -111,7 +111,7 @@ def test_bits_are_eighths_of_bytes() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "place"),
     [
-        ("h100", "N110", "h100"),
+        ("h10", "N110", "h10"),
         ("h100-sxmm x 64 { network 25 GB/s }", "N110", "h100-sxmm"),
         ("lab { device h21 }", "N110", "h21"),
         ("lab { gpus 64 }", "N118", "lab { gpus 64 }"),
@@ -134,7 +134,8 @@ def test_what_is_wrong_is_said_once_and_at_its_place(text: str, code: str, place
 
 
 def test_the_nearest_device_is_offered() -> None:
-    assert bad("h100").help[0] == "did you mean `h100-sxm`?"
+    assert bad("h100-sxn").help[0] == "did you mean `h100-sxm`?"
+    assert bad("h300").help[0].startswith("describe another one")
 
 
 def test_an_unknown_unit_is_left_to_the_parser() -> None:

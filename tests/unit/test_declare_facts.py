@@ -77,7 +77,9 @@ def test_claims_of_no_strategy() -> None:
     _, (problem,) = declare("strategy option1 = ep 8\nclaims option2 { gpus 4 }")
     assert problem.code.code == "N116"
     assert problem.span is not None and problem.span.text == "option2"
-    assert problem.help == ("did you mean `option1`?",)
+    assert (problem.help, problem.notes) == ((), ("the plan's strategies are option1",))
+    _, (problem,) = declare("strategy wide1 = ep 8\nclaims wyde1 { gpus 4 }")
+    assert problem.help == ("did you mean `wide1`?",)
 
 
 def test_claims_without_a_name_speak_of_main() -> None:

@@ -225,7 +225,7 @@ def unnamed(text: str) -> list[str]:
 
 def without_schema_words(text: str) -> str:
     """The sentences that say what it is that is not simulated."""
-    return text.replace("TTFT under load is not simulated", "").replace("a part of TTFT;", "")
+    return text.replace("TTFT under load is not simulated", "")
 
 
 def test_each_of_these_outputs_names_it(loaded: dict[str, str]) -> None:

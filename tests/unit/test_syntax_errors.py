@@ -100,7 +100,9 @@ def test_words_of_a_message() -> None:
     assert one.message == "expected an axis such as `ep 16`, found `;`"
     (one,) = diagnose("xp 4")
     assert one.message == "`xp` is not an axis"
-    assert one.help == ("did you mean `dp`?",)
+    assert (one.help, one.fixes) == ((), ())
+    (one,) = diagnose("epp 4")
+    assert (one.help, one.fixes) == (("did you mean `pp` or `ep`?",), ())
     (one,) = diagnose("decod < ep 4 >")
     assert one.help == ("did you mean `decode`?",)
 

@@ -14,6 +14,7 @@ from dagc.units import (
     format_share,
     known_words,
     leading_words,
+    likeliest,
     lookup,
     nearest,
 )
@@ -101,12 +102,24 @@ def test_every_known_word_is_known() -> None:
 
 
 def test_nearest() -> None:
-    assert nearest("xp", ["dp", "pp", "ep"]) == "dp"
+    assert nearest("epx", ["dp", "pp", "ep"]) == "ep"
     assert nearest("modle", ["cluster", "model"]) == "model"
     assert nearest("DP", ["ep", "dp"]) == "dp"
-    assert nearest("mixtral", ["mixtral-8x7b", "deepseek-v3"]) == "mixtral-8x7b"
+    assert nearest("mixtral-8x7", ["mixtral-8x7b", "deepseek-v3"]) == "mixtral-8x7b"
     assert nearest("qqq", ["dp", "pp"]) is None
     assert nearest("x", []) is None
+
+
+def test_words_that_are_equally_near_are_all_named() -> None:
+    assert likeliest("epp", ["dp", "pp", "ep", "tp"]) == ("pp", "ep")
+    assert nearest("epp", ["dp", "pp", "ep", "tp"]) is None
+    assert likeliest("xp", ["dp", "pp", "ep"]) == ("dp", "pp", "ep")
+    assert likeliest("gb", ["GB", "Gb"]) == ("GB", "Gb")
+
+
+def test_a_word_of_other_digits_is_never_near() -> None:
+    assert likeliest("h200", ["h20", "h100", "h2000"]) == ()
+    assert likeliest("mxfp8", ["mxfp4", "fp8"]) == ("fp8",)
 
 
 def test_figures() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.alternatives import use_option
 from dagc.check.facts import label, states
 from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
@@ -25,13 +26,12 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _diagnostic(plan: Plan, service: Service, count: int, sequences: int) -> Diagnostic:
-    by_batch = sequences < service.stages
+    by_batch, place = sequences < service.stages, service.option_span("micro")
     return CODE.at(
-        service.option_span("micro") or service.span,
+        place or service.span,
         f"at most {count} of {service.stages} stages work at a time",
         f"a replica has {counted(sequences, 'sequence')}" if by_batch else counted(count, "micro-batch", "es"),
         labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
-        help=(f"a replica needs {service.stages} sequences, or fewer stages",)
-        if by_batch
-        else (f"use `micro {service.stages}` or more",),
+        help=(f"a replica needs {service.stages} sequences, or fewer stages",) if by_batch else (),
+        offers=() if by_batch else use_option(place, [f"micro {service.stages}"], tail=" or more", applies=False),
     )

@@ -32,5 +32,6 @@ def _diagnostic(plan: Plan, factor: Factor, ffn: int, least: float) -> Diagnosti
         f"`tp {factor.degree}` cuts each expert into shards of {ffn // factor.degree} columns",
         f"{ffn} / {factor.degree} = {ffn // factor.degree}, fewer than {least:g}",
         labels=label(plan.facts.model.spans, f"each expert is {ffn} wide", "ffn"),
-        help=(*use_degree(plan, factor.span, fitting), "or split the experts themselves, with `ep`"),
+        help=("or split the experts themselves, with `ep`",),
+        offers=use_degree(plan, factor.span, fitting, applies=False),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from dagc.check.alternatives import pipeline, use_degree
+from dagc.check.alternatives import downwards, pipeline, use_degree
 from dagc.check.facts import label
 from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
@@ -28,12 +28,12 @@ def _diagnostic(plan: Plan, service: Service, layers: int, least: int) -> Diagno
     axis = pipeline(plan, service)
     held = stage_layers(service, layers)
     fewer = max(1, layers // least)
+    offers = use_degree(plan, axis.span if axis else None, downwards(plan, axis, fewer), applies=False)
     return CODE.at(
         axis.span if axis else service.span,
         f"a stage of {counted(min(held), 'layer')} hands on after little work",
         f"{held.count(min(held))} of {service.stages} stages; the limit is {least}",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
-        help=use_degree(plan, axis.span if axis else None, [fewer])
-        if service.stages > fewer
-        else (f"give every stage at least {least} layers",),
+        help=() if service.stages > fewer else (f"give every stage at least {least} layers",),
+        offers=offers if service.stages > fewer else (),
     )

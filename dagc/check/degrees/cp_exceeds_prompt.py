@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import degree_fixes, use_degree, written_factor
+from dagc.check.alternatives import axis_at, downwards, use_degree, written_factor
 from dagc.check.facts import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
@@ -26,6 +26,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"`cp {factor.degree}` has more ranks than a prompt has tokens",
                 f"{factor.degree - prompt} of the {factor.degree} ranks would have no token",
                 labels=label(plan.facts.workload.spans, f"{prompt} tokens", "prompt"),
-                help=use_degree(plan, factor.span, [prompt]),
-                fixes=degree_fixes(plan, factor.span, [prompt]),
+                offers=use_degree(plan, factor.span, downwards(plan, axis_at(plan, factor.span), prompt)),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import nearest, option_fixes
+from dagc.check.alternatives import nearest, use_option
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.source import Span
@@ -26,6 +26,5 @@ def _diagnostic(span: Span | None, tp: int, dcp: int) -> Diagnostic:
         span,
         f"`dcp {dcp}` does not divide `tp {tp}`",
         "each group of dcp ranks lies within one tp group and shares a cache",
-        help=(f"use {' or '.join(f'`dcp {d}`' for d in allowed)}",),
-        fixes=option_fixes(span, (f"dcp {d}" for d in allowed)),
+        offers=use_option(span, (f"dcp {line[0]}" for line in allowed)),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from dagc.check.alternatives import axis_at, claimed_gpus, degree_fixes, offer, with_degree, written_factor
+from dagc.check.alternatives import axis_at, choice, claimed_gpus, downwards, with_degree, written_factor
 from dagc.check.facts import label
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
@@ -36,8 +37,7 @@ def _diagnostic(plan: Plan, service: Service, factor: Factor, experts: int) -> D
         f"{factor.degree - slots} of the {factor.degree} ranks would hold none",
         labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer, {copies}", "experts"),
         notes=_notes(plan, service, experts),
-        help=_help(plan, axis_at(plan, factor.span), slots),
-        fixes=degree_fixes(plan, factor.span, [slots]),
+        offers=_offers(plan, axis_at(plan, factor.span), slots),
     )
 
 
@@ -53,12 +53,17 @@ def _notes(plan: Plan, service: Service, experts: int) -> tuple[str, ...]:
     return (f"{note}; the {held * experts} experts of a stage's {held} layers are not one group",)
 
 
-def _help(plan: Plan, axis: Axis | None, slots: int) -> tuple[str, ...]:
+def _offers(plan: Plan, axis: Axis | None, slots: int) -> tuple[Offer, ...]:
+    """As many ranks as slots, or fewer; and the degree that comes to the GPUs of the claim."""
     if axis is None:
         return ()
-    largest = f"use {offer(plan, axis, slots)}"
+    (line,) = downwards(plan, axis, slots)
+    largest = tuple(choice(plan, axis, degree) for degree in line)
     claimed = claimed_gpus(plan)
     if claimed is None or with_degree(plan, axis, slots) == claimed:
-        return (largest,)
+        return (Offer((largest,)),)
     fitting = next((d for d in range(slots, 0, -1) if with_degree(plan, axis, d) == claimed), None)
-    return (largest if fitting is None else f"{largest}, or `ep {fitting}` for the {claimed} GPUs of the claim",)
+    if fitting is None:
+        return (Offer((largest,)),)
+    text = f"`ep {fitting}` for the {claimed} GPUs of the claim"
+    return (Offer((largest, (replace(choice(plan, axis, fitting), text=text, applies=False),)), between=", or "),)

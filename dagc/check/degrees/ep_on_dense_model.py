@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dagc.check.alternatives import axis_at, written_factor
 from dagc.check.repair import substitute
-from dagc.diag.diagnostic import Code, Diagnostic, Fix
+from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
@@ -32,15 +32,18 @@ def _diagnostic(plan: Plan, factor: Factor) -> Diagnostic:
         factor.span,
         f"`ep {factor.degree}` splits experts, and {plan.facts.model.name} has none",
         "every layer of this model is dense",
-        help=(f"`tp {factor.degree}` splits the matrices over as many GPUs",),
-        fixes=_fixes(plan, factor),
+        offers=_offers(plan, factor),
     )
 
 
-def _fixes(plan: Plan, factor: Factor) -> tuple[Fix, ...]:
+def _offers(plan: Plan, factor: Factor) -> tuple[Offer, ...]:
     """`tp` in the same place, where it may stand there."""
     axis, strategy = axis_at(plan, factor.span), plan.deployment.strategy
     if axis is None or axis.options:
         return ()
     whole = substitute(strategy.body, axis, replace(axis, kind=AxisKind.TP))
-    return write(axis.span, f"tp {axis.degree}") if annotate(replace(strategy, body=whole)).is_legal else ()
+    if not annotate(replace(strategy, body=whole)).is_legal:
+        return ()
+    (fix,) = write(axis.span, f"tp {axis.degree}")
+    tail = ", which splits the matrices over as many GPUs"
+    return (Offer(((Choice(f"`tp {axis.degree}`", fix),),), tail=tail, otherwise="split its matrices, with `tp`"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import degree_fixes, fitting_tp, use_degree, written_factor
+from dagc.check.alternatives import fitting_tp, use_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
@@ -37,6 +37,5 @@ def _diagnostic(plan: Plan, factor: Factor, ffn: int) -> Diagnostic:
         f"`tp {factor.degree}` does not divide the inner width {ffn} of an expert",
         f"{ffn} = {factor.degree} × {each} + {rest}",
         labels=label(plan.facts.model.spans, f"each expert is {ffn} wide", "ffn"),
-        help=use_degree(plan, factor.span, fitting_tp(plan, factor)),
-        fixes=degree_fixes(plan, factor.span, fitting_tp(plan, factor)),
+        offers=use_degree(plan, factor.span, fitting_tp(plan, factor)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import degree_fixes, fitting_tp, kv_fits, use_degree, written_factor
+from dagc.check.alternatives import fitting_tp, kv_fits, use_degree, written_factor
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
@@ -35,6 +35,5 @@ def _diagnostic(plan: Plan, factor: Factor, kv_heads: int) -> Diagnostic:
         f"`tp {factor.degree}` neither divides {kv_heads} key-value heads nor is a multiple of them",
         f"{max(kv_heads, factor.degree)} / {min(kv_heads, factor.degree)} is not whole",
         labels=label(plan.facts.model.spans, f"{kv_heads} key-value heads", "kv_heads"),
-        help=use_degree(plan, factor.span, fitting_tp(plan, factor)),
-        fixes=degree_fixes(plan, factor.span, fitting_tp(plan, factor)),
+        offers=use_degree(plan, factor.span, fitting_tp(plan, factor)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import option_fixes
+from dagc.check.alternatives import use_option
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.splits import split
@@ -22,8 +22,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 service.option_span("layers"),
                 f"`layers` gives {len(written)} counts for {service.stages} stages",
                 "one count for each stage",
-                help=tuple(f"an even split is `[{option}]`" for option in even),
-                fixes=option_fixes(service.option_span("layers"), even),
+                offers=use_option(service.option_span("layers"), even, "an even split is"),
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import option_fixes
+from dagc.check.alternatives import use_option
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -25,12 +25,11 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 def _diagnostic(plan: Plan, service: Service, written: tuple[int, ...], layers: int) -> Diagnostic:
     terms = " + ".join(map(str, written))
     last = layers - sum(written[:-1])
-    fitting = " ".join(map(str, (*written[:-1], last)))
+    options = [f"layers {' '.join(map(str, (*written[:-1], last)))}"] if last > 0 else []
     return CODE.at(
         service.option_span("layers"),
         f"`layers` places {sum(written)} layers of a model that has {layers}",
         f"{terms} = {sum(written)}",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
-        help=(f"`[layers {fitting}]` adds up to {layers}",) if last > 0 else (),
-        fixes=option_fixes(service.option_span("layers"), [f"layers {fitting}"] if last > 0 else []),
+        offers=use_option(service.option_span("layers"), options, tail=f", which adds up to {layers}"),
     )

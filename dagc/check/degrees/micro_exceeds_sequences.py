@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import option_fixes
+from dagc.check.alternatives import use_option
 from dagc.check.facts import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -31,6 +31,5 @@ def _diagnostic(plan: Plan, service: Service, micro: int, sequences: int) -> Dia
         f"{micro} micro-batches of the {sequences} sequences of a replica",
         "a micro-batch holds at least one sequence",
         labels=label(plan.facts.workload.spans, f"{batch} sequences over {replicas} replicas", "batch"),
-        help=(f"use `micro {sequences}` or less",),
-        fixes=option_fixes(service.option_span("micro"), [f"micro {max(sequences, 1)}"]),
+        offers=use_option(service.option_span("micro"), [f"micro {max(sequences, 1)}"], tail=" or less"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import option_fixes
+from dagc.check.alternatives import use_option
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 
@@ -23,6 +23,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             service.option_span("redundant"),
             f"{service.options.redundant} redundant experts, and the ranks have room for {most} that differ",
             f"a rank holds each of the {experts} experts once: {experts} × ({layout.ep} - 1) = {most}",
-            help=(f"use `redundant {most}` or less",) if most else ("leave `redundant` out, or split with `ep`",),
-            fixes=option_fixes(service.option_span("redundant"), [f"redundant {most}"]),
+            help=() if most else ("leave `redundant` out, or split with `ep`",),
+            offers=use_option(service.option_span("redundant"), [f"redundant {most}"], tail=" or less") if most else (),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import degree_fixes, use_degree
+from dagc.check.alternatives import downwards, use_degree
 from dagc.check.facts import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -38,8 +38,7 @@ def _diagnostic(plan: Plan, service: Service) -> Diagnostic:
         f"{replicas} replicas for a batch of {batch} sequences",
         f"{replicas - batch} of the replicas would have nothing to do",
         labels=label(plan.facts.workload.spans, f"{batch} sequences over the whole deployment", "batch"),
-        help=use_degree(plan, axis.span if axis else None, [fitting]),
-        fixes=degree_fixes(plan, axis.span if axis else None, [fitting]),
+        offers=use_degree(plan, axis.span if axis else None, downwards(plan, axis, fitting)),
     )
 
 

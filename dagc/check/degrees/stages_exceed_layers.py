@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import degree_fixes, pipeline, use_degree
+from dagc.check.alternatives import downwards, pipeline, use_degree
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
@@ -29,6 +29,5 @@ def _diagnostic(plan: Plan, service: Service, layers: int) -> Diagnostic:
         f"`pp {service.stages}` has more stages than the model has layers",
         f"{empty} of the {service.stages} stages would hold no layer",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
-        help=use_degree(plan, axis.span if axis else None, [layers]),
-        fixes=degree_fixes(plan, axis.span if axis else None, [layers]),
+        offers=use_degree(plan, axis.span if axis else None, downwards(plan, axis, layers)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.alternatives import use_degree
 from dagc.check.engine_terms import dividing_ep, expert_groups
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
@@ -23,5 +24,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"Megatron-Core cannot split {slots} expert slots over `ep {factor.degree}`",
                 f"{slots} = {factor.degree} × {each} + {rest}: each rank holds as many",
                 labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
-                help=(f"use {dividing_ep(slots, factor.degree)}",),
+                offers=use_degree(plan, factor.span, dividing_ep(slots, factor.degree), applies=False),
             )

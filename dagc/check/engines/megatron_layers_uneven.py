@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import pipeline
+from dagc.check.alternatives import add_option, pipeline
 from dagc.check.engine_terms import services_under
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
@@ -27,7 +27,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             f"Megatron-Core cannot split {layers} layers over {service.stages} stages by itself",
             f"{layers} / {service.stages} = {layers / service.stages:g}",
             labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
-            help=(f"write the split, as in `[layers {held}]`, or use a `pp` that divides {layers}",),
+            help=(f"or use a `pp` that divides {layers}",),
+            offers=add_option(plan, axis.span if axis else None, f"layers {held}", "write the split, as in"),
         )
 
 

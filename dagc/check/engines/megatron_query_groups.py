@@ -30,5 +30,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"Megatron-Core cannot split {kv_heads} key-value heads over `tp {factor.degree}`",
                 f"{kv_heads} / {factor.degree} is not whole, and heads are not copied",
                 labels=label(model.spans, f"{kv_heads} key-value heads", "kv_heads"),
-                help=use_degree(plan, factor.span, fitting),
+                offers=use_degree(plan, factor.span, fitting, applies=False),
             )

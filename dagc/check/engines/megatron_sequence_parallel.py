@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
+from dagc.check.alternatives import add_option, written_factor
 from dagc.check.engine_terms import services_under
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
@@ -24,5 +24,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 factor.span,
                 f"Megatron-Core refuses `tp {factor.degree}` with experts where the sequence is not split over it too",
                 "without sequence parallelism",
-                help=(f"write `tp {factor.degree} [sp]`",),
+                offers=add_option(plan, factor.span, "sp"),
             )

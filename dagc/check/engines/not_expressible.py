@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.engine_terms import services_under
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.check.repair import written_whole
+from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
+from dagc.diag.fixing import write
 from dagc.engines.counting import settings_of_sizes
 from dagc.engines.express import lacking_phase
 from dagc.engines.instance import Instance
@@ -14,7 +16,8 @@ from dagc.engines.profiles import Profile
 from dagc.plan.deployment import Service
 from dagc.plan.instances import instance_of
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
+from dagc.plan.scopes import PHASES, subtrees
+from dagc.syntax.tree import AxisKind, Scope
 
 CODE = Code("D401", "not-expressible-in-engine")
 
@@ -42,13 +45,24 @@ def _separate(profile: Profile, service: Service) -> Diagnostic:
 
 def _diagnostic(plan: Plan, profile: Profile, service: Service, instance: Instance, reason: str) -> Diagnostic:
     found = None if lacking_phase(profile, instance) else nearest(profile, instance.sizes)
-    phase = f"for {instance.phase}, " if instance.phase else ""
-    offer = f"{phase}the nearest that {profile.title} has is `{strategy_text(found)}`" if found else None
     factors = service.experts_pool.experts.factors if service.experts_pool.experts else ()
     place = next((f.span for f in factors if f.axis is AxisKind.EP and f.span), None)
     return CODE.at(
         place or service.span,
         f"not expressible in {profile.title}: {reason}",
         f"on {plan.deployment.replicas * service.replicas * service.gpus_per_replica} GPUs",
-        help=(offer,) if offer else ("let one service do both phases",),
+        help=() if found else ("let one service do both phases",),
+        offers=_offers(plan, profile, service, strategy_text(found)) if found else (),
     )
+
+
+def _offers(plan: Plan, profile: Profile, service: Service, text: str) -> tuple[Offer, ...]:
+    """The nearest strategy in place of the service's, inside its phase where it has one."""
+    body = plan.deployment.strategy.body
+    phases = [part for part in subtrees(body) if isinstance(part, Scope) and part.kind in PHASES]
+    own = next((scope.body for scope in phases if scope.kind.value == service.phase.value), body)
+    if own is None:
+        return ()
+    lead = f"for {service.phase.value}, the" if phases else "the"
+    (fix,) = write(written_whole(own), text)
+    return (Offer(((Choice(f"`{text}`", fix, applies=False),),), f"{lead} nearest that {profile.title} has is"),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
+from dagc.check.alternatives import use_degree, written_factor
 from dagc.check.engine_terms import services_under
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
@@ -24,5 +24,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"`overlap` needs DeepEP in SGLang, which sets ep to the {width} ranks of a stage, and it is "
                 f"{factor.degree}",
                 "two batches overlap only with an all-to-all backend",
-                help=(f"use `ep {width}` on these ranks, or leave `overlap` out",),
+                help=("or leave `overlap` out",),
+                offers=use_degree(plan, factor.span, ((width,),), " on these ranks", applies=False),
             )

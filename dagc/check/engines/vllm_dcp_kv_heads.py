@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.catalog.attention import AttentionKind
+from dagc.check.alternatives import use_degree, use_option, written_factor
 from dagc.check.engine_terms import services_under
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.syntax.tree import AxisKind
 
 CODE = Code("D412", "vllm-dcp-without-copies")
 
@@ -28,11 +30,16 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 def _diagnostic(plan: Plan, service: Service, tp: int, kv_heads: int) -> Diagnostic:
     dcp, copies = service.options.decode_context, tp // kv_heads
+    factor = written_factor(service.attention_pool.attention, AxisKind.TP)
     return CODE.at(
         service.option_span("dcp"),
         f"`dcp {dcp}` needs {dcp} copies of each key-value head in vLLM, and tp {tp} over {kv_heads} heads has "
         f"{copies or 'none'}",
         f"tp {tp} / {kv_heads} key-value heads = {tp / kv_heads:g}",
         labels=label(plan.facts.model.spans, f"{kv_heads} key-value heads", "kv_heads"),
-        help=(f"use at least `tp {dcp * kv_heads}`, or {f'`dcp {copies}`' if copies > 1 else 'leave `dcp` out'}",),
+        help=() if copies > 1 else ("or leave `dcp` out",),
+        offers=(
+            *use_degree(plan, factor.span if factor else None, ((dcp * kv_heads,),), ", or more", applies=False),
+            *use_option(service.option_span("dcp"), [f"dcp {copies}"] if copies > 1 else [], applies=False),
+        ),
     )

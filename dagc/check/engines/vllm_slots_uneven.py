@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.alternatives import add_option
 from dagc.check.engine_terms import expert_groups
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
@@ -23,5 +24,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"`ep {factor.degree}` does not divide {experts} experts + {redundant} redundant ones = {slots} slots",
                 "vLLM balances experts over ranks that hold as many",
                 labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
-                help=(f"write `[redundant {redundant + -slots % factor.degree}]`",),
+                offers=add_option(plan, factor.span, f"redundant {redundant + -slots % factor.degree}"),
             )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
-from dagc.check.alternatives import offer, with_degree
+from dagc.check.alternatives import FALLBACKS, choice, with_degree
 from dagc.check.facts import cluster_gpus, label
 from dagc.check.repair import gpus
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.syntax.tree import Axis
@@ -27,21 +28,21 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             f"{needed - available} too many",
             labels=label(plan.facts.cluster.spans, f"{gpus(available)} here", "gpus"),
             notes=plan.deployment.derivation,
-            help=_help(plan, available),
+            offers=_offers(plan, available),
         )
 
 
-def _help(plan: Plan, available: int) -> tuple[str, ...]:
+def _offers(plan: Plan, available: int) -> tuple[Offer, ...]:
     """One degree made smaller, the largest that fits of each axis; and the cluster that would do."""
     axes = [part for part in subtrees(plan.deployment.strategy.body) if isinstance(part, Axis)]
-    fitting = [(axis, degree) for axis in axes if (degree := _largest(plan, axis, available))]
-    fitting.sort(key=lambda pair: -with_degree(plan, *pair))
-    offers = [offer(plan, axis, degree) for axis, degree in fitting[:_MOST]]
+    fitting = [(axis, degrees) for axis in axes if (degrees := _smaller(plan, axis, available))]
+    fitting.sort(key=lambda pair: -with_degree(plan, pair[0], pair[1][0]))
+    lines = tuple(tuple(choice(plan, axis, degree, applies=False) for degree in degrees) for axis, degrees in fitting)
     needed = f"a cluster of {gpus(cluster_gpus(plan))}"
-    return (f"use {' or '.join(offers)}, or {needed}",) if offers else (f"use {needed}",)
+    return (Offer(lines, tail=f", or {needed}", otherwise=f"use {needed}", most=_MOST),)
 
 
-def _largest(plan: Plan, axis: Axis, available: int) -> int:
-    """The largest smaller divisor of the degree with which the strategy fits, 0 when none does."""
+def _smaller(plan: Plan, axis: Axis, available: int) -> list[int]:
+    """Smaller divisors of the degree with which the strategy fits, the largest first."""
     divisors = (d for d in range(axis.degree - 1, 0, -1) if axis.degree % d == 0)
-    return next((d for d in divisors if with_degree(plan, axis, d) <= available), 0)
+    return list(islice((d for d in divisors if with_degree(plan, axis, d) <= available), FALLBACKS))

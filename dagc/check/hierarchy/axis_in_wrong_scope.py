@@ -28,6 +28,5 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
         f"{written(node.syntax)} cannot stand in {node.place.value}",
         f"`{kind}` {SPLITS[kind]}; it may stand in {places(kind)}",
         labels=around_label(node, f"this opens {node.place.value}"),
-        help=way_out.help,
-        fixes=way_out.fixes,
+        offers=way_out,
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import IN_ORDER, Offers, chain_around, orderings, use
+from dagc.check.repair import IN_ORDER, chain_around, orderings, use
 from dagc.check.words import same_around, written
-from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.diag.diagnostic import Code, Diagnostic, Label, Offer
 from dagc.plan.scopes import Annotated, Fault, Node
 from dagc.syntax.tree import Scope, Strategy
 
@@ -27,8 +27,7 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
         f"{written(node.syntax)} stands inside another `{_word(node)}`",
         "what is split already is not split again by the same axis",
         labels=(Label(outer, "the outer one"),) if outer else (),
-        help=way_out.help,
-        fixes=way_out.fixes,
+        offers=way_out,
     )
 
 
@@ -36,7 +35,7 @@ def _word(node: Node) -> str:
     return written(node.syntax).strip("`").split()[0]
 
 
-def _way_out(annotated: Annotated, node: Node) -> Offers:
+def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
     """One axis with both degrees; of a scope, what stands in it."""
     if isinstance(node.syntax, Scope) and node.syntax.body is not None:
         inside: Strategy = node.syntax.body

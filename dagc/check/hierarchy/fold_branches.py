@@ -23,8 +23,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 node.span,
                 _message(node.syntax),
                 "a fold has one branch for the experts (`ep` or `moe`) and one for attention",
-                help=way_out.help,
-                fixes=way_out.fixes,
+                offers=way_out,
             )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import Offers, attention_nest, axes_in, chain_around, fold, nest, use
+from dagc.check.repair import attention_nest, axes_in, chain_around, fold, nest, use
 from dagc.check.words import around_label
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import Annotated, Fault, Node
 from dagc.syntax.tree import Axis, AxisKind, Fold, Strategy
@@ -25,14 +25,13 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
             f"a fold stands in {node.place.value}",
             "`;` lets attention and experts share the GPUs of a stage, written or implied",
             labels=around_label(node, f"this opens {node.place.value}"),
-            help=way_out.help,
-            fixes=way_out.fixes,
+            offers=way_out,
         )
 
 
-def _way_out(annotated: Annotated, node: Node) -> Offers:
+def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
     if not isinstance(node.syntax, Fold):
-        return Offers(())
+        return ()
     chain = chain_around(node)
     return use(annotated, chain.top, _candidates(node.syntax, chain.axes), _FORM)
 

@@ -28,6 +28,5 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
         f"{written(node.syntax)} stands inside a shard",
         f"a shard holds part of every matrix; `{kind}` {SPLITS[kind]}",
         labels=around_label(node, "this opens a shard, and nothing stands inside one"),
-        help=way_out.help,
-        fixes=way_out.fixes,
+        offers=way_out,
     )

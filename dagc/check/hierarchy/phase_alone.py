@@ -24,8 +24,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 node.span,
                 f"`{node.syntax.kind}` stands alone",
                 f"a request needs `{other}` too",
-                help=way_out.help,
-                fixes=way_out.fixes,
+                offers=way_out,
             )
 
 

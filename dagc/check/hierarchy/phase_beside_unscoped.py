@@ -30,8 +30,7 @@ def _diagnostic(annotated: Annotated, node: Node, around: Pools) -> Diagnostic:
         "a pool that is for no phase stands beside one that is",
         "wrap it in `prefill` or `decode`",
         labels=tuple(Label(phase.span, f"this pool is for {phase.kind}") for phase in phases),
-        help=way_out.help,
-        fixes=way_out.fixes,
+        offers=way_out,
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dagc.check.repair import Offers, chain_around, nest, pools, use
+from dagc.check.repair import chain_around, nest, pools, use
 from dagc.check.words import around_label, nearest_around, written
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, parts
 from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, Strategy
 
@@ -26,12 +26,11 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
             f"phases are parted inside {written(around) if around else 'a phase'}",
             "each phase is a deployment of its own: it stands in the deployment or in a replica",
             labels=around_label(node, "inside this"),
-            help=way_out.help,
-            fixes=way_out.fixes,
+            offers=way_out,
         )
 
 
-def _way_out(annotated: Annotated, node: Node) -> Offers:
+def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
     outer = next((kind_of(one) for one in reversed(node.enclosing) if kind_of(one) in PHASES), None)
     branches = node.syntax.branches if isinstance(node.syntax, Pools) else (node.syntax,)
     if outer is not None:

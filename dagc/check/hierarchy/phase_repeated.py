@@ -31,8 +31,7 @@ def _diagnostic(annotated: Annotated, node: Node, syntax: Scope, around: Pools) 
         f"a second pool for `{syntax.kind}`",
         "each phase has one pool; more GPUs of it are replicas inside, `dp`",
         labels=(Label(alike[0].span, "the first"),),
-        help=way_out.help,
-        fixes=way_out.fixes,
+        offers=way_out,
     )
 
 

@@ -26,8 +26,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 _message(node.syntax),
                 "expected one pool without experts beside one that is only `ep` or `moe`",
                 notes=("the other form is one `prefill` beside one `decode`",),
-                help=way_out.help,
-                fixes=way_out.fixes,
+                offers=way_out,
             )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import Offers, chain_around, nest, use
+from dagc.check.repair import chain_around, nest, use
 from dagc.check.words import around_label
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.scopes import Annotated, Fault, Node
 from dagc.syntax.tree import AxisKind
 
@@ -24,12 +24,11 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
             f"pools stand in {node.place.value}",
             "`|` gives attention and experts GPUs of their own, in a replica or in a stage",
             labels=around_label(node, f"this opens {node.place.value}"),
-            help=way_out.help,
-            fixes=way_out.fixes,
+            offers=way_out,
         )
 
 
-def _way_out(annotated: Annotated, node: Node) -> Offers:
+def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
     """The pools alone, in the same stage."""
     chain = chain_around(node)
     outer = [axis for axis in chain.axes if axis.kind in (AxisKind.DP, AxisKind.PP)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import Offers, axes_in, fold, merged, nest, scope, use
-from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.check.repair import axes_in, fold, merged, nest, said, scope, use
+from dagc.diag.diagnostic import Code, Diagnostic, Label, Offer
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, subtrees
 from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, ScopeKind, Strategy
@@ -26,8 +26,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
             f"`{culprit.span.text}` stands in a branch of a fold",
             "the branches share one stage; replicas, stages and phases are made around it",
             labels=(Label(around.outer, "the fold"),),
-            help=way_out.help,
-            fixes=way_out.fixes,
+            offers=way_out,
         )
 
 
@@ -37,10 +36,10 @@ def _culprit(branch: Strategy) -> Axis | Scope:
     return next((part for part in nodes if part.kind is AxisKind.PP or part.kind in PHASES), nodes[0])
 
 
-def _way_out(annotated: Annotated, node: Node, around: Strategy) -> Offers:
+def _way_out(annotated: Annotated, node: Node, around: Strategy) -> tuple[Offer, ...]:
     """The axis around the fold. A phase in a branch has no such place."""
     if not isinstance(around, Fold) or any(kind_of(part) in PHASES for part in subtrees(around)):
-        return Offers((_FORM,))
+        return said(_FORM)
     hoisted = [axis for branch in around.branches for axis in axes_in(branch) if _is_outer(branch, axis)]
     branches = [rest for branch in around.branches if (rest := _without(branch, hoisted)) is not None]
     by_kind = merged(hoisted)

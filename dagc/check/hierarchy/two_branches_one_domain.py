@@ -25,8 +25,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 node.span,
                 f"both branches of this fold are for {domain}",
                 f"one branch must be for {other}",
-                help=way_out.help,
-                fixes=way_out.fixes,
+                offers=way_out,
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import offer
+from dagc.check.alternatives import use_degree
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
@@ -22,5 +22,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 axis.span,
                 f"`{axis.kind} {axis.degree}` is no power of two",
                 f"it lies between {below} and {below * 2}",
-                help=(f"use {offer(plan, axis, below)} or {offer(plan, axis, below * 2)}",),
+                offers=use_degree(plan, axis.span, ((below,), (below * 2,)), applies=False),
             )

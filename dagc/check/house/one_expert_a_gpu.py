@@ -30,5 +30,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"a GPU holds {part}{int(held.max())} experts of a layer, not one",
                 f"{experts + service.options.redundant} expert slots over ep {layout.ep}, tp {layout.tp}",
                 labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
-                help=use_degree(plan, factor.span if factor else None, [experts]),
+                offers=use_degree(plan, factor.span if factor else None, ((experts,),), applies=False),
             )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Fix
-from dagc.diag.fixing import spelling, write
+from dagc.diag.fixing import meant, spelling, write
 from dagc.plan.options import OPTIONS, OptionForm
 from dagc.plan.scopes import Annotated
 from dagc.syntax.tree import Axis, Option, Quantity, Scope, Word
-from dagc.units import nearest
 
 CODE = Code("N121", "bad-option-value")
 
@@ -31,7 +30,7 @@ def _diagnostic(option: Option) -> Diagnostic:
     return CODE.at(
         option.span,
         f"`{option.name}` takes {form.values}, found {found}",
-        help=(f"write `[{form.example}]`",),
+        help=(f"write it as in `[{form.example}]`",),
         fixes=_fixes(option, form),
     )
 
@@ -45,7 +44,7 @@ def _fixes(option: Option, form: OptionForm) -> tuple[Fix, ...]:
         return write(option.span, option.name)
     match option.values:
         case (Word() as word,) if option.name == "shared":
-            return spelling(word.span, nearest(word.text, _SHARED), _SHARED)
+            return spelling(word.span, meant(word.text, _SHARED), _SHARED)
         case (Quantity(unit=None, value=float() as number) as written,) if number.is_integer():
             whole = Quantity(int(number), None, written.span)
             return write(written.span, str(int(number)), safe=True) if form.accepts((whole,)) else ()

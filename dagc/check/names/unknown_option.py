@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.diag.fixing import spelling
+from dagc.diag.fixing import asked, meant, spelling
 from dagc.plan.options import OPTIONS
 from dagc.plan.scopes import Annotated, Kind
 from dagc.syntax.tree import Axis, Option, Scope
@@ -25,9 +24,8 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
 
 def _diagnostic(kind: Kind, option: Option) -> Diagnostic:
     here = [form.name for form in OPTIONS.values() if kind in form.on]
-    near = next(iter(difflib.get_close_matches(option.name.lower(), here or OPTIONS, n=1, cutoff=0.6)), None)
-    near = near or next(iter(difflib.get_close_matches(option.name.lower(), OPTIONS, n=1, cutoff=0.6)), None)
-    offer = f"did you mean `{near}`? " if near else ""
+    near = meant(option.name, here) or meant(option.name, OPTIONS)
+    offer = "".join(f"{question} " for question in asked(near))
     listed = ", ".join(f"`{name}`" for name in here)
     return CODE.at(
         option.name_span,
