@@ -6,13 +6,15 @@ has a queue of its own; who has an empty one takes from the end of the longest. 
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from threading import Lock
+from multiprocessing import parent_process
+from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 _AHEAD = 2
@@ -29,7 +31,7 @@ class Crew(Executor):
 
     def __init__(self, number: int) -> None:
         """Processes begin when there is work for them."""
-        self._processes = [ProcessPoolExecutor(1, initializer=_quiet) for _ in range(number)]
+        self._processes = [ProcessPoolExecutor(1, initializer=_begin) for _ in range(number)]
         self._queues: list[deque[_Task]] = [deque() for _ in range(number)]
         self._busy = [0] * number
         self._lock = Lock()
@@ -104,6 +106,13 @@ class Crew(Executor):
             task.future.set_exception(self._ended)
 
 
-def _quiet() -> None:
-    """Ctrl-C is for the search, which then ends its workers."""
+def _begin() -> None:
+    """Ctrl-C is for the search, which then ends its workers. One that is killed cannot: they end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)

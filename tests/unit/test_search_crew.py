@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +15,7 @@ import pytest
 
 from dagc.search.crew import Crew
 from dagc.search.executors import workers
+from tests.harness.places import ROOT
 
 
 def _who(_: object) -> int:
@@ -73,3 +76,37 @@ def test_a_crew_that_was_let_go_takes_no_work() -> None:
         waiting[-1].result()
     with pytest.raises(BrokenProcessPool):
         crew.submit(_doubled, [1])
+
+
+KILLED = """
+import os, time
+from dagc.search.crew import Crew
+crew = Crew(2)
+pids = {crew.submit_akin(kin, os.getpid).result() for kin in (0, 1)}
+print(*pids, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system has no /proc")
+def test_processes_end_with_a_search_that_is_killed() -> None:
+    """Nothing tells them: they notice that their parent is gone."""
+    run = subprocess.Popen([sys.executable, "-c", KILLED], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    pids = [int(pid) for pid in run.stdout.readline().split()]
+    assert len(pids) == 2 and all(map(_is_running, pids))
+    run.kill()
+    run.wait()
+    run.stdout.close()
+    deadline = time.monotonic() + 20
+    while any(map(_is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_is_running, pids))
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process is there and has not ended; one that nobody waited for is a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
