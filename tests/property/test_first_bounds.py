@@ -82,7 +82,7 @@ def test_an_expert_group_of_ranks_without_a_sequence_computes_nothing() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_first_bound_is_above_a_precise_one(model: str, data: st.DataObject) -> None:
     """Path, busy ranks and busy pools, layer by layer: dense models and every mixer, routing, drafts, engines."""

@@ -30,7 +30,7 @@ SECONDS = 60
 SHORT = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-LONG = settings(SHORT, max_examples=3000)
+LONG = settings(SHORT, max_examples=800)
 
 SIZES = st.sampled_from([1, 2, 3, 5, 8, 24])
 FACTS = st.builds(
@@ -130,7 +130,7 @@ def format_twice(text: str) -> None:
     assert format_plan(again.file) == printed
 
 
-@SHORT
+@settings(SHORT, max_examples=70)
 @given(mutated() | GENERATED | DEEP | texts)
 def test_any_plan_is_checked(text: str) -> None:
     check(text)

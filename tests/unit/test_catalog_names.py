@@ -52,6 +52,7 @@ def digits(name: str) -> list[str]:
     return re.findall(r"\d+", name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keyword", "name"), PRESETS)
 def test_no_suggestion_differs_in_a_digit(keyword: str, name: str) -> None:
     """Of names with one character changed, left out, doubled or put in."""

@@ -239,6 +239,7 @@ def test_each_of_these_outputs_names_it(loaded: dict[str, str]) -> None:
     assert missing == []
 
 
+@pytest.mark.slow
 def test_a_static_batch_has_the_plain_name(tmp_path: Path) -> None:
     assert not [name for name, text in files_of(tmp_path, "batch 8").items() if "idle server" in text]
 
