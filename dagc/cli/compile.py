@@ -12,6 +12,7 @@ from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import exit_status, print_named, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.text import escape
 
 if TYPE_CHECKING:
     from dagc.export.ranks import RankSelection
@@ -99,5 +100,5 @@ def _compile(
             diagnostics += (*product.diagnostics, *failures)
             click.echo(render_text(product.summary), nl=False)
             if not failures:
-                click.echo(f"written to {directory}: {', '.join(product.files)}\n")
+                click.echo(f"written to {escape(str(directory))}: {', '.join(product.files)}\n")
     return tuple(diagnostics)

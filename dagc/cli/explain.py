@@ -19,10 +19,11 @@ def explain(code: str | None) -> None:
         return
     page = pages.page(code.upper())
     if page is None:
+        from dagc.diag.text import escape
         from dagc.units import nearest
 
         guess = nearest(code.upper(), pages.codes())
         hint = f"; did you mean {guess}?" if guess else ""
-        click.echo(f"error: there is no code `{code}`{hint} (`dagc explain` lists all)", err=True)
+        click.echo(f"error: there is no code `{escape(code)}`{hint} (`dagc explain` lists all)", err=True)
         raise SystemExit(USAGE)
     click.echo(page, nl=False)

@@ -13,6 +13,7 @@ from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import exit_status, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.text import escape
 
 if TYPE_CHECKING:
     from dagc.driver.interchange import Form
@@ -72,7 +73,7 @@ def _export(
             failures = publish(directory, f"export {form}", made.files) if made.files else ()
             diagnostics += (*made.diagnostics, *failures)
             if made.files and not failures:
-                click.echo(f"written to {directory}: {_listed(tuple(made.files))}")
+                click.echo(f"written to {escape(str(directory))}: {_listed(tuple(made.files))}")
     return tuple(diagnostics)
 
 

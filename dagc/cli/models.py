@@ -74,7 +74,9 @@ def _show(spec: ModelSpec, included: tuple[str, ...], style: str) -> None:
     if style == "json":
         print_json(_document(spec, shapes, parameters, included))
     else:
-        click.echo("\n".join(_lines(spec, shapes, parameters, included)))
+        from dagc.diag.text import escape
+
+        click.echo("\n".join(map(escape, _lines(spec, shapes, parameters, included))))
 
 
 def _document(

@@ -16,6 +16,7 @@ from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import ERRORS, exit_status, print_json, print_text, text_or_json
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.text import escape
 
 if TYPE_CHECKING:
     from dagc.driver.searching import SearchOutcome, Wish
@@ -125,7 +126,7 @@ def _write(directory: Path, outcome: SearchOutcome, *, is_told: bool) -> tuple[D
         files["best.moe"] = outcome.plan.encode()
     failures = publish(directory, "search", files)
     if not failures and is_told:
-        click.echo(f"written to {directory}: {', '.join(files)}")
+        click.echo(f"written to {escape(str(directory))}: {', '.join(files)}")
     return failures
 
 

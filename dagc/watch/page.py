@@ -23,7 +23,7 @@ def watch_page(title: str) -> bytes:
     problems = tag("section", id="problems", hidden=True, aria_label="Problems")
     stale = tag("p", "The report below is of the last text that compiled.", id="stale", hidden=True)
     frame = tag("iframe", id="report", title="Report", hidden=True)
-    body = tag("body", top, problems, stale, frame, class_="watching")
+    body = tag("body", top, problems, stale, frame, class_="watching gone")
     style = asset("page.css") + (_HERE / "watch.css").read_text(encoding="utf-8")
     script = (_HERE / "watch.js").read_text(encoding="utf-8")
     return document(f"{title} · dagc watch", Markup(body), style, script, _MAY_ALSO)

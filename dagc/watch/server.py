@@ -64,7 +64,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the terminal is for the plan."""
 
     def _is_for_here(self) -> bool:
-        return self.headers.get("Host") in self.hosts
+        """Whether the request names this server, once: of two names, another program may have read the other."""
+        named = self.headers.get_all("Host", [])
+        return len(named) == 1 and named[0] in self.hosts
 
     def _state(self) -> bytes:
         shown = self.board.shown

@@ -8,14 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import dagc
 from dagc.cli.directories import plan_directory, strategy_directories
+from dagc.cli.main import main
 from dagc.driver.searching import Wish, search
 from dagc.search.record import Record
 from dagc.source import Source
+from tests.harness.places import ROOT
 from tests.harness.shell import RUN_DAGC
 from tests.unit.search_plans import PLAN, STRATEGIES
+
+CONFIG = "Qwen--Qwen3-30B-A3B.json"
 
 
 def _codes(text: str, **blocks: str) -> list[str]:
@@ -130,3 +135,19 @@ def test_each_strategy_has_a_directory_of_its_own(tmp_path: Path) -> None:
     assert (found["a_b"], found["Main"]) == ("a_b", "Main") and "search" not in found.values()
     assert plan_directory("a b") != plan_directory("a_b") == "a_b"
     assert all("/" not in one and not one.startswith(".") and len(one) < 64 for one in found.values())
+
+
+@pytest.mark.parametrize("mark", ["\u202e", "\x1b[31m", "\u2066"])
+def test_a_name_that_a_terminal_would_obey_is_escaped(mark: str, tmp_path: Path) -> None:
+    """In an argument, a path that is written to, and the name of a file."""
+    config = tmp_path / f"a{mark}b.json"
+    config.write_text((ROOT / "tests" / "data" / "configs" / CONFIG).read_text())
+    small = ["-e", "tp 2", "--model", "mixtral-8x7b { layers 2 }", "--cluster", "h100-sxm x 2"]
+    for arguments in (
+        ["explain", f"D{mark}1"],
+        ["compile", *small, "-o", f"{tmp_path}/o{mark}"],
+        ["export", *small, "--format", "mermaid", "-o", f"{tmp_path}/o{mark}"],
+        ["models", str(config)],
+    ):
+        found = CliRunner().invoke(main, arguments)
+        assert mark not in found.output and found.output, arguments

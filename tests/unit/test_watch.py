@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -44,6 +45,13 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         return json.loads(self.get("/state")[1])
+
+
+def _answer(watch: Watch, headers: str) -> bytes:
+    """The first line of an answer to a request with headers as written."""
+    with socket.create_connection(("127.0.0.1", watch.port), timeout=SECONDS) as connection:
+        connection.sendall(f"GET /state HTTP/1.1\r\n{headers}\r\n".encode())
+        return connection.recv(200).partition(b"\r\n")[0] + b" "
 
 
 @pytest.fixture
@@ -148,6 +156,8 @@ def test_it_serves_its_page_to_this_machine_alone(watch: Watch) -> None:
     assert "default-src 'none'; connect-src 'self'; frame-src 'self';" in page
     assert watch.get("/", host="evil.example")[0] == 421
     assert watch.get("/state", host=f"evil.example:{watch.port}")[0] == 421
+    assert b" 421 " in _answer(watch, f"Host: 127.0.0.1:{watch.port}\r\nHost: evil.example\r\n")
+    assert b" 421 " in _answer(watch, "")
     for path in ("/plan.moe", "/report/7", "/report/-1", "/report/٣", "/../../etc/passwd", "/report/"):
         assert watch.get(path.replace("٣", "%D9%A3"))[0] == 404, path
 
