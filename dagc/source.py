@@ -6,9 +6,29 @@ half-open range of its characters. Lines and columns are computed only when a me
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """The bytes of a file that a plan names. Raises OSError where it is no regular file, or larger than that.
+
+    A device has no end, and a pipe that nobody writes into is waited for without one.
+    """
+    # Opened without waiting, because a pipe would be waited for before it is known to be one.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(handle, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {most_bytes:,} bytes")
+    return content
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,12 +12,15 @@ from pathlib import Path
 from dagc.catalog.calibration import Calibration, read_calibration
 from dagc.declare.fields import Record
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.source import Span
+from dagc.source import Span, read_file
 
 UNREADABLE = Code("N160", "calibration-unreadable")
 
 _SHARES = ("efficiency", "memory_efficiency")
 _DIVISORS = ("peak", "memory", "power")
+
+_MOST_BYTES = 1 << 24
+"""Largest calibration that is read. One has some kilobytes."""
 
 _HELP = "write one with `dagc fit TABLE.csv --device NAME -o FILE.json`"
 
@@ -34,7 +37,7 @@ def declare_calibration(
 
 def _read(path: Path, name: str, place: Span) -> Calibration | Diagnostic:
     try:
-        calibration = read_calibration(path.read_bytes())
+        calibration = read_calibration(read_file(path, _MOST_BYTES))
     except OSError as reason:
         return UNREADABLE.at(place, f"cannot read `{name}`: {reason.strerror or reason}", "this file", help=(_HELP,))
     except ValueError as reason:

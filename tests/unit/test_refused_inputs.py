@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,18 @@ def test_a_name_that_a_terminal_would_obey_is_escaped(mark: str, tmp_path: Path)
     ):
         found = CliRunner().invoke(main, arguments)
         assert mark not in found.output and found.output, arguments
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "/dev/null", "pipe", "folder", "huge"])
+def test_a_file_that_a_plan_names_is_a_file_of_some_size(kind: str, tmp_path: Path) -> None:
+    """A device without an end, a pipe that nobody writes into, a folder, a file of 65 MB: refused at once."""
+    path = Path(kind) if kind.startswith("/") else tmp_path / "named.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "huge":
+        with path.open("wb") as stream:
+            stream.truncate(65 << 20)
+    assert _codes("tp 8", model=f'"{path}"') == ["N128"]
+    assert _codes("tp 8", cluster=f'h100-sxm x 8 {{ device {{ calibration "{path}" }} }}') == ["N160"]

@@ -29,7 +29,7 @@ from dagc.catalog.huggingface.report import Reported, cannot_read, unknown_field
 from dagc.catalog.huggingface.unknown import refuse_unknown, text_part
 from dagc.catalog.model import Experts, FfnKind, LayerKind, ModelSpec
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.source import Source, Span
+from dagc.source import Source, Span, read_file
 
 UNKNOWN_ARCHITECTURE = Code("N126", "unknown-architecture")
 
@@ -92,10 +92,7 @@ def _beside(path: Path, span: Span | None) -> Mapping[str, Any] | Diagnostic:
 def _parsed(path: Path, span: Span | None) -> tuple[dict[str, Any], Source] | Diagnostic:
     """The object that a file holds, and its text."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST_BYTES + 1)
-        if len(content) > _LARGEST_BYTES:
-            return cannot_read(path, f"it is larger than {_LARGEST_BYTES >> 20} MiB", span)
+        content = read_file(path, _LARGEST_BYTES)
         data: object = json.loads(content)
         text = content.decode(json.detect_encoding(content), "replace")
     except (OSError, ValueError, RecursionError) as problem:
