@@ -27,7 +27,7 @@ from tests.property.test_plan import ANY
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-LONG = settings(QUICK, max_examples=1500)
+LONG = settings(QUICK, max_examples=300)
 
 MODELS = st.sampled_from([
     "model mixtral-8x7b\n", "model qwen3-30b-a3b\n", "model deepseek-v3\n", "model llama-3.1-70b\n",
