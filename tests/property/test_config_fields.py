@@ -66,7 +66,7 @@ def reread(fields: dict[str, Any]) -> ModelSpec | Diagnostic:
     return read_config(json.loads(text), "it", text=Source("config.json", text))
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(st.sampled_from(NAMES), st.data())
 def test_an_odd_field_is_named_or_harmless(name: str, data: st.DataObject) -> None:
     fields = json.loads(json.dumps(fields_of(name)))

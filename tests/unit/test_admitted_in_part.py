@@ -74,7 +74,14 @@ def test_figures_are_those_of_the_requests_that_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("compile",), ("memory",), ("compare",), ("search", "--workers", "1"), ("compile", "report.html")]
+    "words",
+    [
+        ("compile",),
+        ("memory",),
+        ("compare",),
+        pytest.param(("search", "--workers", "1"), marks=pytest.mark.slow),
+        ("compile", "report.html"),
+    ],
 )
 def test_the_number_is_where_the_figures_are(words: tuple[str, ...], tmp_path: Path) -> None:
     command, *rest = words

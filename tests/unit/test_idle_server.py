@@ -215,6 +215,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return files_of(tmp_path_factory.mktemp("loaded"), LOADS[1])
 
 
+@pytest.mark.slow
 def test_it_is_called_so_wherever_it_is_read(loaded: dict[str, str]) -> None:
     assert {name: found for name, text in loaded.items() if (found := unnamed(text))} == {}
 
@@ -228,6 +229,7 @@ def without_schema_words(text: str) -> str:
     return text.replace("TTFT under load is not simulated", "")
 
 
+@pytest.mark.slow
 def test_each_of_these_outputs_names_it(loaded: dict[str, str]) -> None:
     """So that the test above looks at something."""
     named = [name for name, text in loaded.items() if "TTFT, idle server" in text]
@@ -244,6 +246,7 @@ def test_a_static_batch_has_the_plain_name(tmp_path: Path) -> None:
     assert not [name for name, text in files_of(tmp_path, "batch 8").items() if "idle server" in text]
 
 
+@pytest.mark.slow
 def test_programs_read_which_it_is(loaded: dict[str, str]) -> None:
     summaries = [json.loads(text) for name, text in loaded.items() if name.endswith("summary.json")]
     assert [one["phases"]["ttft_definition"] for one in summaries] == ["idle server"] * 2
@@ -253,6 +256,7 @@ def test_programs_read_which_it_is(loaded: dict[str, str]) -> None:
     assert static is not None and static.ttft_definition == "batch"
 
 
+@pytest.mark.slow
 def test_no_document_has_it_met(loaded: dict[str, str]) -> None:
     """`ok`, `requirements_met` and `miss` of whatever is about `ttft`, in each format."""
     documents = {name: json.loads(text) for name, text in loaded.items() if name.endswith(("json", "summary.json"))}
