@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import product
 from math import lcm
 
+import pytest
+
 import dagc
+from dagc.driver.offering import Trial
 
 AXES = ("dp", "pp", "ep", "tp", "cp")
 
@@ -69,7 +72,14 @@ def _legal(branches: list[Sized], form: str) -> list[Sized]:
 
 
 def _lenient(texts: list[str]) -> dagc.Plan:
-    return dagc.compile("".join(f"strategy s{i} = {text}\n" for i, text in enumerate(texts)), **LENIENT)
+    return compiled(texts, LENIENT)
+
+
+def compiled(texts: Sequence[str], blocks: dict[str, str]) -> dagc.Plan:
+    """Strategies s0, s1, … of one plan. Ways out of what is wrong are not tried: that compiles the plan for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trial, "settle", lambda _, diagnostics: tuple(diagnostics))
+        return dagc.compile("".join(f"strategy s{i} = {text}\n" for i, text in enumerate(texts)), **blocks)
 
 
 def _around(most: int) -> Iterator[Sized]:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-import dagc
 from dagc.api import Strategy
 from dagc.driver.searching import Wish, search
 from dagc.report.search_result import SearchResult
@@ -22,7 +21,7 @@ from dagc.search.candidate import Attention
 from dagc.search.families import Families
 from dagc.search.run import Search
 from dagc.source import Source
-from tests.harness.grammar import everything
+from tests.harness.grammar import compiled, everything
 
 MODELS = {
     "dense GQA": "llama-3.1-70b { layers 40 }",
@@ -68,7 +67,7 @@ def _point(strategy: Strategy) -> Point | None:
 
 
 def _compiled(blocks: dict[str, str], texts: Sequence[str]) -> dict[str, Point]:
-    plan = dagc.compile("".join(f"strategy s{i} = {text}\n" for i, text in enumerate(texts)), **blocks)
+    plan = compiled(texts, blocks)
     points = {texts[int(one.name[1:])]: _point(one) for one in plan.strategies}
     return {text: point for text, point in points.items() if point is not None}
 
