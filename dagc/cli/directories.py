@@ -1,4 +1,4 @@
-"""Where the outputs of a plan and of its strategies go: a directory each, told apart whatever the names hold.
+"""Where the outputs of a plan and of its strategies go: one directory each, whatever characters a name has.
 
 A name of letters, digits, dots, dashes and underscores is the name of its directory. Any other gets a digest, so that
 `a/b` and `a_b` have a directory each; so do a strategy called as the directory of the search, and one of two strategies

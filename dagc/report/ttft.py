@@ -31,11 +31,6 @@ def title_of(one: Definition) -> str:
     return _TITLES[one]
 
 
-def ttft_title(workload: Workload) -> str:
-    """The name of the figure under a workload."""
-    return title_of(definition(workload))
-
-
 def common_title(definitions: Iterable[Definition]) -> str:
     """The name of the figure of several plans: both names where their definitions differ."""
     return " | ".join(dict.fromkeys(map(title_of, definitions)))

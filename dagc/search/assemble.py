@@ -172,6 +172,6 @@ def _behind(facts: Facts, verdict: Verdict, better: Entry) -> str:
     for name, own, other in zip(OBJECTIVES, verdict.vector, better.verdict.vector, strict=True):
         if own and own != other:
             is_idle = name == "ttft" and definition(facts.workload) == "idle server"
-            told = title_of("idle server") if is_idle else name
-            words.append(f"{told} {format_share(abs(other / own - 1))} {'more' if abs(other) > abs(own) else 'less'}")
+            title = title_of("idle server") if is_idle else name
+            words.append(f"{title} {format_share(abs(other / own - 1))} {'more' if abs(other) > abs(own) else 'less'}")
     return f"`{better.strategy}` has " + ", ".join(words)

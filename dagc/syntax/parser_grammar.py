@@ -6,7 +6,7 @@ built every time. A cache file appears whole or not at all, so processes that st
 each other.
 
 A cache file is data: JSON under its SHA-256, read only where nobody but its owner, the user, can write it. Lark's own
-`save` pickles the same data, and whoever could write a pickle would run code here.
+`save` pickles the same data, and a pickle runs the code of its writer.
 """
 
 # Lark leaves some of its parameters without types.

@@ -18,7 +18,7 @@ from dagc.graph.graph import Communication, Pattern
 from dagc.lower.handover import lower_transfer
 from dagc.report.figures import FIGURES
 from dagc.report.summary import Requirement, Summary
-from dagc.report.ttft import ttft_title
+from dagc.report.ttft import definition, title_of
 from dagc.search.verdict import Judged
 
 MODEL = """model tiny {
@@ -307,6 +307,6 @@ def test_what_is_undetermined_is_not_missed(miss: float | None, is_missed: bool)
 
 def test_two_definitions_side_by_side_are_both_named() -> None:
     (kind,) = (kind for kind in FIGURES if kind.name == "ttft")
-    titles = [ttft_title(compiled(SHARED, load).plan.facts.workload) for load in ("batch 8", LOADS[0])]
+    titles = [title_of(definition(compiled(SHARED, load).plan.facts.workload)) for load in ("batch 8", LOADS[0])]
     assert titles == ["TTFT", "TTFT, idle server"]
     assert kind.titled(["batch", "idle server", "batch"]) == "TTFT | TTFT, idle server"
