@@ -116,7 +116,7 @@ _FORMULAS: Mapping[str, tuple[str, Formula, Mapping[str, float]]] = {
 }
 
 EXCHANGES: Mapping[str, Operator] = {
-    name: Operator(formula, regime, _ALL, _inputs, defaults, by_type=False)
+    name: Operator(formula, regime, _ALL, _inputs, defaults, by_type=False, inside_a_node=name == "all_reduce_custom")
     for name, (regime, formula, defaults) in _FORMULAS.items()
 }
 """By the name in the column `operator`."""

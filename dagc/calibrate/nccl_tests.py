@@ -22,7 +22,7 @@ NAMES = {
 
 _RANK = re.compile(r"#\s*Rank\s+\d+\b.*?\bon\s+(\S+)\s+device\b")
 _TEST = re.compile(r"(all_reduce|all_gather|reduce_scatter|alltoall|sendrecv)(?:_perf)?", re.IGNORECASE)
-_FIGURES = re.compile(r"^\s*(\d+)\s+\d+\s+\S+\s+\S+\s+-?\d+\s+([\d.]+)\s+[\d.]+\s+[\d.]+\s")
+_FIGURES = re.compile(r"^\s*(\d+)\s+\d+\s+\S+\s+\S+\s+-?\d+\s+(\d+(?:\.\d*)?)\s+[\d.]+\s+[\d.]+\s")
 """Size, count, type, reduction, root, time, and the two bandwidths."""
 
 

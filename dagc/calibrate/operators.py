@@ -67,6 +67,7 @@ class Operator:
     defaults: Mapping[str, float] = field(default_factory=dict[str, float])
     by_type: bool = True
     suffix: str = ""
+    inside_a_node: bool = False
 
     def regime(self, dtype: str) -> str:
         """Name of the regime that its rows of a type fit."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from dagc.calibrate.fit import FEWEST, Measured
 from dagc.calibrate.known import KNOWN
 from dagc.calibrate.nccl_tests import is_nccl_tests, nccl_rows
 from dagc.calibrate.operators import ARITHMETIC, Operator
+from dagc.catalog.cases import table_reader
 from dagc.catalog.dtype import Dtype
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.fixing import asked, meant
@@ -21,6 +20,9 @@ from dagc.source import Source, Span
 BAD_TABLE = Code("X401", "bad-measurements")
 
 _ALWAYS = ("operator", "seconds")
+
+_SMALLEST, _LARGEST = 1e-12, 1e18
+"""Range of a number: past it is no time, size or count of one call, and products of several stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,7 @@ def read_table(source: Source) -> tuple[Table, tuple[Diagnostic, ...]]:
         tested = [(_span(source, number), line) for number, line in nccl_rows(source.text, source.name)]
         read = [row for place, line in tested if (row := _row(line, place, found))]
         return _grouped(source, read, found), tuple(found)
-    lines = source.text.splitlines()
-    reader = csv.DictReader(lines)
+    reader = table_reader(source.text)
     missing = [name for name in _ALWAYS if name not in (reader.fieldnames or ())]
     if missing:
         return Table({}, {}), (_without(source, missing),)
@@ -79,24 +80,33 @@ def _row(line: dict[str, str | None], place: Span, found: list[Diagnostic]) -> _
         found.append(_unknown(place, "dtype", dtype, tuple(ARITHMETIC)))
         return None
     columns = (*operator.needed, *operator.defaults)
-    numbers = [_number(line.get(column), operator.defaults.get(column)) for column in ("seconds", *columns)]
+    numbers = [_number(column, line.get(column), operator.defaults.get(column)) for column in ("seconds", *columns)]
     wrong = [column for column, value in zip(("seconds", *columns), numbers, strict=True) if value is None]
     if wrong:
         found.append(_bad_number(place, name, wrong))
         return None
     seconds, *values = (value for value in numbers if value is not None)
+    of = dict(zip(columns, values, strict=True))
+    if "ranks" in of and not _is_group(of["ranks"], of["nodes"], 1 if operator.inside_a_node else _LARGEST):
+        found.append(_no_group(place, name, of["ranks"], of["nodes"]))
+        return None
     return _Row(name, dtype, seconds, (line.get("source") or "").strip(), tuple(values))
 
 
-def _number(text: str | None, default: float | None) -> float | None:
-    """A positive number (`cast` may be 0), or None."""
+def _number(column: str, text: str | None, default: float | None) -> float | None:
+    """A positive number within `_SMALLEST` and `_LARGEST` (`cast` may be 0), or None."""
     if not (text or "").strip():
         return default
     try:
         value = float(str(text))
     except ValueError:
         return None
-    return value if 0 < value < inf or (value == 0 and default is not None) else None
+    return value if _SMALLEST <= value <= _LARGEST or (value == 0 and column == "cast") else None
+
+
+def _is_group(ranks: float, nodes: float, most: float) -> bool:
+    """Whether there is a process group of so many ranks, the same number on each of at most `most` nodes."""
+    return ranks >= 2 and 1 <= nodes <= most and ranks % nodes == 0 and ranks.is_integer() and nodes.is_integer()
 
 
 def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Diagnostic:
@@ -107,8 +117,16 @@ def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Dia
 def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
     needed = ", ".join(KNOWN[operator].needed)
     columns = " and ".join(f"`{name}`" for name in wrong)
-    message = f"{columns} of a `{operator}` is not a positive number"
+    what = "is not a positive number" if len(wrong) == 1 else "are not positive numbers"
+    message = f"{columns} of a `{operator}` {what}"
     return BAD_TABLE.at(place, message, "in this row", help=(f"`{operator}` has seconds and {needed}",))
+
+
+def _no_group(place: Span, operator: str, ranks: float, nodes: float) -> Diagnostic:
+    message = f"`{operator}` between {ranks:g} ranks on {nodes:g} nodes is not possible"
+    limit = ", here one node," if KNOWN[operator].inside_a_node else ""
+    help = (f"state two or more `ranks`, and `nodes`{limit} that divide them",)
+    return BAD_TABLE.at(place, message, "in this row", help=help)
 
 
 def _grouped(source: Source, rows: list[_Row], found: list[Diagnostic]) -> Table:

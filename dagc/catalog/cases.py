@@ -60,9 +60,15 @@ def measured_cases() -> tuple[Case, ...]:
         return tuple(_case(row) for row in csv.DictReader(file))
 
 
+def table_reader(text: str) -> csv.DictReader[str]:
+    """Reads the rows of a CSV text. A cell may be as long as the text, whose size is limited where it is read."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    return csv.DictReader(text.splitlines())
+
+
 def read_cases(source: Source) -> tuple[tuple[tuple[int, Case], ...], tuple[Diagnostic, ...]]:
     """The cases of a table of one's own, each with its line, kinds together, and what is wrong with rows."""
-    reader = csv.DictReader(source.text.splitlines())
+    reader = table_reader(source.text)
     missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
     if missing:
         columns = " and ".join(f"`{name}`" for name in missing)

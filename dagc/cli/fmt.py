@@ -10,6 +10,7 @@ import click
 from dagc.cli.inputs import read_input
 from dagc.cli.printing import CLEAN, ERRORS, exit_status, print_text
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.text import escape
 
 
 @click.command()
@@ -30,6 +31,8 @@ def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: b
         _stop(parsed.diagnostics)
     text = format_plan(parsed.file)
     if check_only:
+        if text != given.source.text:
+            click.echo(f"would rewrite {escape(given.source.name)}", err=True)
         raise SystemExit(CLEAN if text == given.source.text else ERRORS)
     if to_stdout or plan in (None, "-"):
         click.echo(text, nl=False)

@@ -75,7 +75,11 @@ def test_a_relative_stands_in_for_what_was_not_measured(tmp_path: Path) -> None:
         ("operator,seconds\ngem,1\n", "`gem` is no operator"),
         ("operator,dtype,seconds\ngemm,fp9,1\n", "`fp9` is no dtype"),
         ("operator,m,n,k,seconds\ngemm,1,2,x,1e-6\n", "`k` of a `gemm` is not a positive number"),
-        ("operator,m,n,k,seconds\ngemm,1,2,-3,nan\n", "`seconds` and `k` of a `gemm`"),
+        ("operator,m,n,k,seconds\ngemm,1,2,-3,nan\n", "`seconds` and `k` of a `gemm` are not positive numbers"),
+        ("operator,ranks,bytes,seconds\nall_reduce,1,64,1e-6\n", "`all_reduce` between 1 ranks on 1 nodes"),
+        ("operator,ranks,nodes,bytes,seconds\nall_reduce,8,16,64,1e-6\n", "between 8 ranks on 16 nodes"),
+        ("operator,ranks,nodes,bytes,seconds\nall_reduce_custom,16,2,64,1e-6\n", "`nodes`, here one node,"),
+        ("operator,bytes,seconds\nnorm,1e300,1e-6\n", "`bytes` of a `norm` is not a positive number"),
         ("operator,bytes,seconds\nnorm,1,1e-6\n", "one row of `norm` cannot be fitted"),
     ],
 )

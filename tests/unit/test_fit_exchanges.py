@@ -94,4 +94,4 @@ def test_a_log_without_ranks_is_refused(tmp_path: Path) -> None:
     path.write_text("\n".join(line for line in output(1, {4096: 1e-5}).splitlines() if "Rank" not in line), "utf-8")
     result = CliRunner().invoke(fit, [str(path), "--device", "h100-sxm"])
     assert result.exit_code == 2
-    assert "`ranks` of a `all_to_all` is not a positive number" in result.output
+    assert "`ranks` and `nodes` of a `all_to_all` are not positive numbers" in result.output

@@ -167,3 +167,13 @@ def test_a_file_that_a_plan_names_is_a_file_of_some_size(kind: str, tmp_path: Pa
             stream.truncate(65 << 20)
     assert _codes("tp 8", model=f'"{path}"') == ["N128"]
     assert _codes("tp 8", cluster=f'h100-sxm x 8 {{ device {{ calibration "{path}" }} }}') == ["N160"]
+
+
+def test_a_cell_of_a_table_may_be_long(tmp_path: Path) -> None:
+    """A cell past the 128 KiB of Python's reader is a cell that is wrong, not a traceback."""
+    long = "x" * 200_000
+    (tmp_path / "cases.csv").write_text(f"kind,id,model,cluster,workload,strategy,metric,measured\n{long}\n")
+    (tmp_path / "table.csv").write_text(f"operator,bytes,seconds\n{long}\n")
+    for line in (["validate", "--cases", "cases.csv"], ["fit", "--device", "h100-sxm", "table.csv"]):
+        done = CliRunner().invoke(main, [*line[:-1], str(tmp_path / line[-1])])
+        assert done.exit_code == 2 and "error[X40" in done.stderr

@@ -128,13 +128,12 @@ class Config:
     def indices(self, field: str, start: int = 0) -> frozenset[int] | None:
         """Numbers of layers, as a list or in a text with commas, counted from `start`; None where it is absent."""
         value = self.get(field)
-        entries = value.split(",") if isinstance(value, str) else value
-        if entries is None:
+        if value is None:
             return None
-        try:
-            return frozenset(int(entry) - start for entry in cast("list[Any]", entries))
-        except (TypeError, ValueError):
-            raise InvalidField(field, "is not a list of layers") from None
+        entries = value.split(",") if isinstance(value, str) else value
+        if not isinstance(entries, list):
+            raise InvalidField(field, "is not a list of layers")
+        return frozenset(_index(field, entry) - start for entry in cast("list[object]", entries))
 
     def layers(self) -> int:
         """The number of layers."""
@@ -164,6 +163,15 @@ def _whole(field: str, value: object, minimum: int, maximum: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise InvalidField(field, f"is {shown(value)}, not a whole number from {minimum} to {maximum:,}")
     return value
+
+
+def _index(field: str, entry: object) -> int:
+    """Number of a layer, which a text may hold in digits."""
+    if isinstance(entry, str) and entry.strip().isdecimal() and len(entry) < 20:
+        return int(entry)
+    if not isinstance(entry, int) or isinstance(entry, bool) or abs(entry) > MOST_LAYERS:
+        raise InvalidField(field, "is not a list of layers")
+    return entry
 
 
 def _known(field: str, entry: object, known: Mapping[object, Entry]) -> Entry:
