@@ -21,7 +21,7 @@ from dagc import driver
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 from dagc.driver.interchange import Form, interchange, strategy_graph
-from dagc.source import Source
+from dagc.source import MOST_PLAN_BYTES, Source, read_file
 
 if TYPE_CHECKING:
     from dagc.export.strategy_graph import StrategyGraph
@@ -160,8 +160,12 @@ def compile(
     blocks = {
         "model": model, "cluster": cluster, "workload": workload, "require": require, "engine": engine, "rules": rules,
     }  # fmt: skip
-    name, text = ("plan", plan) if isinstance(plan, str) else (str(plan), plan.read_text(encoding="utf-8"))
+    name, text = ("plan", plan) if isinstance(plan, str) else (str(plan), _text(plan))
     given = tuple((keyword, Source(keyword, content)) for keyword, content in blocks.items() if content is not None)
     directory = Path() if isinstance(plan, str) else plan.parent
     outcome = driver.check(Source(name, text), given, directory)
     return Plan(outcome.diagnostics, tuple(map(Strategy, outcome.checked)))
+
+
+def _text(path: Path) -> str:
+    return read_file(path, MOST_PLAN_BYTES).decode("utf-8-sig").replace("\r\n", "\n")

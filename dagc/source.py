@@ -14,21 +14,34 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+MOST_PLAN_BYTES = 4 << 20
+"""Largest plan that is read, or table of measurements. A plan has some kilobytes; past this it is something else."""
+
+
+_OWN = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+"""Where a shell puts the pipe of `<(command)`."""
+
 
 def read_file(path: Path, most_bytes: int) -> bytes:
-    """The bytes of a file that a plan names. Raises OSError where it is no regular file, or larger than that.
+    """The bytes of a file that a user names. Raises OSError where it is no regular file, or larger than that.
 
-    A device has no end, and a pipe that nobody writes into is waited for without one.
+    A device has no end, and a pipe that nobody writes into is waited for without one; a pipe that the shell opened for
+    this process is read.
     """
-    # Opened without waiting, because a pipe would be waited for before it is known to be one.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+    is_own = str(path).startswith(_OWN)
+    with open(path, "rb", opener=None if is_own else _open) as stream:
+        mode = os.fstat(stream.fileno()).st_mode
+        if not (stat.S_ISREG(mode) or (is_own and stat.S_ISFIFO(mode))):
             raise OSError(errno.EINVAL, "it is no regular file")
         content = stream.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes:,} bytes")
     return content
+
+
+def _open(path: str, flags: int) -> int:
+    """Without waiting, because a pipe would be waited for before it is known to be one."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 @dataclass(frozen=True, eq=False)

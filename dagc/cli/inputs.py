@@ -6,6 +6,7 @@ command line that names no plan or two.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,15 +17,12 @@ import click
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.levels import Level
-from dagc.source import Source
+from dagc.source import MOST_PLAN_BYTES, Source, read_file
 
 CANNOT_READ = Code("X001", "cannot-read-file")
 IS_A_DIRECTORY = Code("X002", "is-a-directory")
 NOT_TEXT = Code("X003", "file-not-text")
 TOO_LARGE = Code("X004", "file-too-large")
-
-MAX_BYTES = 4 << 20
-"""Largest plan that is read. A plan is some kilobytes; past this it is another kind of file."""
 
 BLOCKS = ("model", "cluster", "workload", "require", "engine", "rules")
 """Blocks that an option of the same name may give."""
@@ -97,7 +95,7 @@ def _read(plan: str | None, expression: str | None) -> Input | Diagnostic:
 def _read_stdin() -> str | Diagnostic:
     """The text of standard input. There is none where the process was started with it closed."""
     try:
-        content = sys.stdin.buffer.read(MAX_BYTES + 1) if sys.stdin else None
+        content = sys.stdin.buffer.read(MOST_PLAN_BYTES + 1) if sys.stdin else None
     except OSError:
         content = None
     if content is None:
@@ -126,25 +124,38 @@ def _block_text(name: str, text: str) -> str:
 def read_text(path: Path) -> str | Diagnostic:
     """Text of a file, or why it cannot be had."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        content = read_file(path, MOST_PLAN_BYTES)
     except IsADirectoryError:
         plans = sorted(str(child) for child in path.glob("*.moe"))[:3]
         advice = f"name a file in it, e.g. `{plans[0]}`" if plans else "name a plan file"
         return IS_A_DIRECTORY.at(None, f"`{path}` is a directory, not a plan", help=(advice,))
     except (OSError, ValueError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        return CANNOT_READ.at(None, f"cannot read `{path}`: {reason}", help=("check the path and its permissions",))
+        return _unread(path, problem)
     return _decode(content, str(path))
 
 
+def _unread(path: Path, problem: OSError | ValueError) -> Diagnostic:
+    number = problem.errno if isinstance(problem, OSError) else None
+    if number == errno.EFBIG:
+        return _too_large(str(path))
+    reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+    advice = "check the path and its permissions"
+    if number == errno.EINVAL:
+        advice = "name a file with the same text; a plan can be piped in too, as `-`"
+    return CANNOT_READ.at(None, f"cannot read `{path}`: {reason}", help=(advice,))
+
+
+def _too_large(name: str) -> Diagnostic:
+    return TOO_LARGE.at(
+        None,
+        f"`{name}` is larger than {MOST_PLAN_BYTES:,} bytes, the most that a plan may have",
+        help=("a plan is a text of some kilobytes: is this the right file?",),
+    )
+
+
 def _decode(content: bytes, name: str) -> str | Diagnostic:
-    if len(content) > MAX_BYTES:
-        return TOO_LARGE.at(
-            None,
-            f"`{name}` is larger than {MAX_BYTES:,} bytes, the most that a plan may have",
-            help=("a plan is a text of some kilobytes: is this the right file?",),
-        )
+    if len(content) > MOST_PLAN_BYTES:
+        return _too_large(name)
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as problem:

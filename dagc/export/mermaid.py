@@ -4,6 +4,10 @@ The deployment and its stages: a box for each service, in it one for each stage 
 layers folded by kind, with the time of one. Thick borders are on the critical path. Text of a plan is written as
 character codes wherever Mermaid could take it for something else. Sites stop at some 50,000 characters and 500 edges,
 so that what is past the first stages or segments is counted instead.
+
+The title of a subgraph is one short line, and pools and phases are in a node below it: Mermaid's layout reserves space
+for one line, draws a second and third over the first node, and until 11.12 breaks a title at 200 px (some 24 letters).
+`subGraphTitleMargin` is no way out, because it moves nodes and the labels of edges by different amounts.
 """
 
 from __future__ import annotations
@@ -71,11 +75,10 @@ def _head(plan: Plan, graph: Graph, metrics: Metrics) -> Iterator[str]:
 
 
 def _service(name: str, service: ServiceView) -> Iterator[str]:
-    phases = " | ".join(service.phases)
-    yield f'  subgraph {name}["{_label(f"{service.name} · {phases} · {service.gpus} GPUs")}"]'
+    yield f'  subgraph {name}["{_label(f"{service.name} · {service.gpus} GPU{_plural(service.gpus)}")}"]'
     shown = service.stages[:MOST_STAGES]
     for number, stage in enumerate(shown):
-        yield from _stage(f"{name}p{number}", stage)
+        yield from _stage(f"{name}p{number}", stage, f"times of {' | '.join(service.phases)}")
     if len(service.stages) > len(shown):
         yield f'    {name}more["{_label(f"{len(service.stages) - len(shown)} more kinds of stages")}"]:::note'
     ends = [f"{name}p{number}" for number in range(len(shown))]
@@ -95,11 +98,13 @@ def _traffic(stage: StageView) -> str:
     return ""
 
 
-def _stage(name: str, stage: StageView) -> Iterator[str]:
-    pools = (_pool(team) for team in stage.teams)
+def _stage(name: str, stage: StageView, times: str) -> Iterator[str]:
     each = " (of the first)" if stage.count > 1 else ""
-    yield f'    subgraph {name}["{_label(stage.title, *(pool + each for pool in pools))}"]'
+    pools = (f"{_pool(team)}{each}" for team in stage.teams)
+    yield f'    subgraph {name}["{_label(stage.title)}"]'
     yield "      direction TB"
+    yield f'      {name}about["{_label(*pools, times)}"]:::note'
+    yield f"      {name}about ~~~ {name}n0"
     shown = stage.segments[:MOST_SEGMENTS]
     for number, segment in enumerate(shown):
         critical = ":::critical" if segment.critical else ""
@@ -113,7 +118,11 @@ def _stage(name: str, stage: StageView) -> Iterator[str]:
 
 
 def _pool(team: Team) -> str:
-    return f"pool {team.pool} · {team.width} GPU{'s' if team.width > 1 else ''} · {rank_text(team.ranks)}"
+    return f"pool {team.pool} · {team.width} GPU{_plural(team.width)} · {rank_text(team.ranks)}"
+
+
+def _plural(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def _times(segment: SegmentView) -> str:

@@ -75,7 +75,7 @@ def _begin(path: Path, key: str) -> Record | Diagnostic:
         if head["problem"] != key:
             return _foreign(path)
         known = dict(map(_read, lines))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return _damaged(path)
     if len(whole) < len(text):
         path.write_bytes(whole)

@@ -151,7 +151,9 @@ KINDS = {
 
 
 def worked(priced: PricedPhase, team: int, local: int) -> dict[str, float]:
-    """The same of the graph: a team's nodes times copies and micro-batches; uneven bytes are those of the fullest."""
+    """The same of the graph: a team's nodes times copies and micro-batches. Uneven bytes are those of the fullest; a
+    message or a collective has 1,024 at least (see `test_no_message_is_so_small_that_astra_sim_aborts`).
+    """
     graph = priced.graph
     total: defaultdict[str, float] = defaultdict(float)
     for size, program, _, segment in graph.segments():
@@ -170,7 +172,7 @@ def worked(priced: PricedPhase, team: int, local: int) -> dict[str, float]:
                 most = max(at(talk.bytes, copy, member) for member in members)
                 shards = talk.groups.size if talk.pattern is Pattern.ALL_GATHER else 1
                 total[f"nodes {KINDS[talk.pattern]}"] += times
-                total[f"bytes {KINDS[talk.pattern]}"] += times * ceil(most / shards)
+                total[f"bytes {KINDS[talk.pattern]}"] += times * max(1024, ceil(most / shards))
     return dict(total)
 
 
@@ -217,6 +219,19 @@ def test_messages_agree_at_both_ends() -> None:
                         ends[node.type][tuple(node.attributes[name] for name in names)] += 1
             assert ends[SEND] == ends[RECEIVE]
             assert set(ends[SEND].values()) <= {1}
+
+
+@pytest.mark.parametrize("strategy", ["pp 2 < ep 2 ; tp 2 >", "pp 2 < tp 2 > | ep 3"])
+def test_no_message_is_so_small_that_astra_sim_aborts(strategy: str) -> None:
+    """The tokens of a step, 4 bytes for each of 4 sequences, are sent at time 0 in decode: 16 bytes or fewer take
+    0.04 ns at 400 GB/s, and `EventQueue::proceed` aborts on an event at time 0. Of 1,024 bytes they take 2.
+    """
+    decode = phases(traced(strategy, batch=4, routing="zipf 1"))["decode"]
+    nodes = [node for held in decode.ranks.values() for node in held if node.type != COMP]
+    at_once = {node.name.split()[0] for node in nodes if node.type == SEND and not node.order and not node.data}
+    assert at_once == {"token.send"}
+    assert {n.attributes["comm_size"] for n in nodes if n.name.startswith("token.")} == {1024}
+    assert min(node.attributes["comm_size"] for node in nodes) == 1024
 
 
 def test_what_waits_for_what_is_as_in_the_expanded_graph() -> None:

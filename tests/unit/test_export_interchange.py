@@ -38,7 +38,7 @@ HOSTILE = (
 names = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=60), st.text(st.sampled_from("<>&\"'`#;:|[](){}\\/-%~*_")))
 LINE = re.compile(
     r'flowchart LR|subgraph s\d+(p\d+)?\["[^"]*"\]|direction TB|end|(about|s\w+)\["[^"]*"\](:::(critical|note))?'
-    r'|s\w+ -->(\|"[^"]*"\|)? s\w+|classDef \w+ [\w:;,. -]+'
+    r'|s\w+ (-->(\|"[^"]*"\|)?|~~~) s\w+|classDef \w+ [\w:;,. -]+'
 )
 LABEL = re.compile(r'"([^"]*)"')
 CODES = re.compile(r"#(\d+);")
@@ -140,8 +140,21 @@ def test_stages_and_layers_are_counted() -> None:
     text = chart(plan, graph)
     labels = [shown(label) for label in LABEL.findall(text)]
     assert any(label.startswith("MoE layers 0–1, ×2\n") for label in labels)
-    assert any(label.startswith("stage 1\npool main · 2 GPUs · ranks 2-3") for label in labels)
+    assert "stage 1" in labels
+    assert "pool main · 2 GPUs · ranks 2-3\ntimes of prefill | decode" in labels
     assert "2.05 KB | 2.05 KB a GPU" in labels
+
+
+@pytest.mark.parametrize("strategy", ["pp 3 < tp 2 > | ep 4", "prefill < dp 2 < tp 2 > > | decode < tp 2 | ep 3 >"])
+def test_a_title_is_one_line_of_less_than_200_pixels(strategy: str) -> None:
+    """At 16 px a letter is some 8 px wide. A longer title is broken, and what is past a line covers the first node,
+    which is the one that holds pools and phases.
+    """
+    text = dagc.compile(strategy, model="mixtral-8x7b { layers 6 }", cluster="h100-sxm x 8")["main"].mermaid()
+    titles = {name: shown(label) for name, label in re.findall(r'subgraph (\w+)\["(.*)"\]', text)}
+    assert all(0 < len(title) <= 24 and "\n" not in title for title in titles.values())
+    stages = [name for name in titles if "p" in name]
+    assert stages and all(f"\n      {name}about ~~~ {name}n0\n" in text for name in stages)
 
 
 def test_what_is_too_much_for_a_site_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

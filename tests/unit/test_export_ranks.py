@@ -15,6 +15,7 @@ from dagc import driver, export
 from dagc.expand.count import slots
 from dagc.export.ranks import RankSelection, parse_ranks
 from dagc.export.requested import Request, TraceFormat, requested_files
+from dagc.export.titles import phase_names
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced
@@ -51,6 +52,12 @@ COUNTERS = (
 ARROWS = (
     "select a.ts as tail, a.dur as tail_dur, a.name as tail_name, b.ts as head, b.dur as head_dur, b.name as head_name "
     "from flow f join slice a on a.id = f.slice_out join slice b on b.id = f.slice_in order by 1, 2, 3, 4, 5, 6"
+)
+
+
+PATHS = (
+    "select t.name as phase, sum(s.dur) as ns from slice s join thread_track k on s.track_id = k.id "
+    "join thread t using (utid) where s.category = 'critical path' group by 1 order by 1"
 )
 
 
@@ -109,6 +116,47 @@ def test_a_selection_shows_its_ranks_only() -> None:
     events = json.loads(b"".join(trace_json(traced("dp 2 < ep 4 >"), RankSelection(((3, 4),)))))["traceEvents"]
     threads = {e["args"]["name"].split(" ·")[0] for e in events if e["name"] == "thread_name" and e["pid"] > 1}
     assert threads - {"micro-batches"} == {"rank 0003", "rank 0004"}
+
+
+@pytest.mark.parametrize("ranks", [None, RankSelection(((0, 1),)), RankSelection(((2, 3),))])
+def test_the_critical_path_of_each_phase_is_there_whatever_ranks_are_chosen(ranks: RankSelection | None) -> None:
+    """Ranks 0 and 1 have no part in decode, ranks 2 and 3 none in prefill. A path is as long as its phase."""
+    of = traced("prefill < pp 2 < tp 1 > > | decode < ep 2 >")
+    events = json.loads(b"".join(trace_json(of, ranks)))["traceEvents"]
+    threads = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    micros: dict[str, float] = {}
+    for event in (e for e in events if e.get("cat") == "critical path"):
+        phase = threads[event["tid"]].split()[1]
+        micros[phase] = micros.get(phase, 0) + event["dur"]
+    wanted = [timeline.makespan / 1e6 for timeline in of.timelines]
+    assert micros == pytest.approx(dict(zip(phase_names(of.graph), wanted, strict=True)), abs=0.002)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [RankSelection(((0, 1),)), RankSelection(((2, 3),))])
+def test_a_trace_of_one_phase_has_the_paths_of_all_in_both_formats(ranks: RankSelection, tmp_path: Path) -> None:
+    of = traced("prefill < tp 2 > | decode < tp 2 >")
+    wanted = [timeline.makespan / 1000 for timeline in of.timelines]
+    for write, name in ((trace_json, "trace.json"), (perfetto_trace, "trace.pftrace")):
+        (tmp_path / name).write_bytes(b"".join(write(of, ranks)))
+        with TraceProcessor(tmp_path / name) as processor:
+            assert processor.query(DROPPED) == []
+            assert [row["ns"] for row in processor.query(PATHS)] == pytest.approx(wanted, abs=1)
+
+
+@pytest.mark.slow
+def test_the_trace_processor_reads_kernels_and_the_ends_of_the_trace(tmp_path: Path) -> None:
+    """No slice of a rank's file is dropped, those of no length among them."""
+    (_, content) = requested_files(
+        traced("prefill < tp 2 > | decode < ep 2 >"),
+        Request(RankSelection(((2, 2),)), TraceFormat.KINETO),
+    )[0].popitem()
+    data = b"".join(content)
+    (tmp_path / "rank.json").write_bytes(data)
+    with TraceProcessor(tmp_path / "rank.json") as processor:
+        assert processor.query(DROPPED) == []
+        (counted,) = processor.query("select count(*) as n, sum(dur = 0) as short, min(ts) as first from slice")
+    assert counted == {"n": len(json.loads(data)["traceEvents"]), "short": 2, "first": 0}
 
 
 def test_a_compressed_trace_is_the_same_and_replaces_the_default() -> None:

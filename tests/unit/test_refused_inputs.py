@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -154,10 +155,9 @@ def test_a_name_that_a_terminal_would_obey_is_escaped(mark: str, tmp_path: Path)
         assert mark not in found.output and found.output, arguments
 
 
-@pytest.mark.parametrize("kind", ["/dev/zero", "/dev/null", "pipe", "folder", "huge"])
-def test_a_file_that_a_plan_names_is_a_file_of_some_size(kind: str, tmp_path: Path) -> None:
-    """A device without an end, a pipe that nobody writes into, a folder, a file of 65 MB: refused at once."""
-    path = Path(kind) if kind.startswith("/") else tmp_path / "named.json"
+def _file(kind: str, directory: Path) -> Path:
+    """A device by its path; else something that is no file of a text that a command reads."""
+    path = Path(kind) if kind.startswith("/") else directory / "named.json"
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
@@ -165,6 +165,21 @@ def test_a_file_that_a_plan_names_is_a_file_of_some_size(kind: str, tmp_path: Pa
     elif kind == "huge":
         with path.open("wb") as stream:
             stream.truncate(65 << 20)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(path))
+    elif kind == "nested":
+        path.write_text('{"problem": ' + "[" * 100_000 + "\n")
+    return path
+
+
+KINDS = ["/dev/zero", "/dev/null", "pipe", "folder", "huge"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_that_a_plan_names_is_a_file_of_some_size(kind: str, tmp_path: Path) -> None:
+    """A device without an end, a pipe that nobody writes into, a folder, a file of 65 MB: refused at once."""
+    path = _file(kind, tmp_path)
     assert _codes("tp 8", model=f'"{path}"') == ["N128"]
     assert _codes("tp 8", cluster=f'h100-sxm x 8 {{ device {{ calibration "{path}" }} }}') == ["N160"]
 
@@ -177,3 +192,41 @@ def test_a_cell_of_a_table_may_be_long(tmp_path: Path) -> None:
     for line in (["validate", "--cases", "cases.csv"], ["fit", "--device", "h100-sxm", "table.csv"]):
         done = CliRunner().invoke(main, [*line[:-1], str(tmp_path / line[-1])])
         assert done.exit_code == 2 and "error[X40" in done.stderr
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "socket", "absent"])
+def test_a_file_that_a_command_reads_is_a_file_of_some_size(kind: str, tmp_path: Path) -> None:
+    """One diagnostic, status 2, no wait and nothing written, from every command with such an argument."""
+    path, code = _file(kind, tmp_path), {"folder": "X002", "huge": "X004"}.get(kind, "X001")
+    before, name = sorted(tmp_path.iterdir()), str(path)
+    good = str(ROOT / "examples" / "02-mixtral-8-gpus.moe")
+    out = ["-o", str(tmp_path / "out")]
+    of_plans = [
+        ["check", name], ["check", "--fix", name], ["compile", name, *out], ["fmt", name], ["memory", name],
+        ["launch", name, "--engine", "vllm"], ["whatif", name], ["search", name, *out], ["compare", good, name],
+        ["export", name, "--format", "chakra", *out], ["fit", name, "--device", "h100-sxm", *out],
+        ["validate", "--cases", name],
+    ]  # fmt: skip
+    for arguments in (*of_plans, ["models", name]):
+        found = CliRunner().invoke(main, arguments)
+        wanted = "N128" if arguments[0] == "models" else code
+        assert found.exit_code == 2 and found.output.count("error[") == 1, (arguments, found.output)
+        assert f"error[{wanted}]" in found.output and "  = help: " in found.output, (arguments, found.output)
+    with pytest.raises(OSError):
+        dagc.compile(path)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(("kind", "code"), [
+    ("/dev/zero", "X506"), ("/dev/null", "X506"), ("pipe", "X506"), ("folder", "X506"), ("nested", "X501"),
+])  # fmt: skip
+def test_a_record_is_a_file(kind: str, code: str, tmp_path: Path) -> None:
+    assert _resumed(_file(kind, tmp_path)) == ([code], False)
+
+
+def test_a_pipe_of_the_shell_is_read(tmp_path: Path) -> None:
+    """`<(command)` of bash, and standard input by its name."""
+    line = "$DAGC check <(echo 'model llama-3.1-8b') && echo 'model llama-3.1-8b' | $DAGC check /dev/stdin"
+    line = line.replace("$DAGC", f'{sys.executable} -c "{RUN_DAGC}"')
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

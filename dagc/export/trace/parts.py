@@ -33,8 +33,11 @@ Part = Process | SliceTable | Counter
 
 
 def trace_parts(traced: Traced, ranks: RankSelection | None, labels: Labels) -> Iterator[Part]:
-    """The parts of a trace; `labels` holds those of a table once that has come."""
-    phases = [phase for phase in tracks(traced, ranks) if phase.is_shown]
+    """The parts of a trace; `labels` holds those of a table once that has come.
+
+    The critical path of each phase is there whatever ranks are chosen: it may run on others.
+    """
+    phases = [phase for phase in tracks(traced, ranks) if phase.is_shown or phase.is_first]
     firsts = [phase for phase in phases if phase.is_first]
     yield Process(PATH_PROCESS, "0 critical path", tuple(one for phase in firsts for one in path_threads(phase)))
     for phase in phases:
@@ -43,9 +46,10 @@ def trace_parts(traced: Traced, ranks: RankSelection | None, labels: Labels) -> 
     for phase in phases:
         if phase.is_first:
             yield from path_slices(phase, labels)
-        yield from micro_batch_slices(phase, labels)
-        yield from lane_slices(phase, labels, arrows)
-        yield from counters(traced, phase)
+        if phase.is_shown:
+            yield from micro_batch_slices(phase, labels)
+            yield from lane_slices(phase, labels, arrows)
+            yield from counters(traced, phase)
 
 
 def _process(team: TeamTracks) -> Process:

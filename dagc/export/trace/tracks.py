@@ -16,6 +16,7 @@ import numpy as np
 from dagc.cost.memory import PoolMemory
 from dagc.export.rank_classes import MOST_RANKS, rank_classes
 from dagc.export.ranks import RankSelection
+from dagc.export.times import duration_of
 from dagc.export.titles import phase_names
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.ops import Lane
@@ -100,6 +101,21 @@ def tracks(traced: Traced, ranks: RankSelection | None) -> Iterator[PhaseTracks]
                 thread += 1 + len(LANES) * local.size
             is_first = any(timeline is one for one in traced.timelines) and replica == graph.replicas[0]
             yield PhaseTracks(timeline, begin, tuple(teams), order, name, is_first)
+
+
+def last_end(traced: Traced) -> int:
+    """When the last operator of any rank ends, in picoseconds."""
+    return max(begin + _end(timeline) for _, _, timeline, begin in _phases(traced, with_others=True))
+
+
+def _end(timeline: Timeline) -> int:
+    """From the beginning of the phase. The last copy of a run has the last end of each operator."""
+    templates = timeline.priced.graph.templates
+    return max(
+        int((run.start(run.count - 1, node) + duration_of(timeline, run, run.count - 1, node)).max())
+        for run in timeline.shown()
+        for node in range(len(templates[run.template].nodes))
+    )
 
 
 def _phases(traced: Traced, with_others: bool) -> Iterator[tuple[int, str, Timeline, int]]:
