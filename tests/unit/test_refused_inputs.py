@@ -226,7 +226,8 @@ def test_a_record_is_a_file(kind: str, code: str, tmp_path: Path) -> None:
 
 def test_a_pipe_of_the_shell_is_read(tmp_path: Path) -> None:
     """`<(command)` of bash, and standard input by its name."""
-    line = "$DAGC check <(echo 'model llama-3.1-8b strategy a = tp 8') && echo 'model llama-3.1-8b strategy a = tp 8' | $DAGC check /dev/stdin"
+    text = "echo 'model llama-3.1-8b strategy a = tp 8'"
+    line = f"$DAGC check <({text}) && {text} | $DAGC check /dev/stdin"
     line = line.replace("$DAGC", f'{sys.executable} -c "{RUN_DAGC}"')
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
