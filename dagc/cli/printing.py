@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -101,10 +103,18 @@ def use_color() -> bool:
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Write a document to standard output; keys keep their order."""
+    r"""Write a document to standard output; keys keep their order.
+
+    Characters that move a cursor or hide are written as `\uXXXX`, because a terminal may show the document.
+    """
     import orjson
 
-    click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    click.echo(re.sub(r"[^ -~\n]", _escaped, text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def print_names(what: str, names: Sequence[str], style: str) -> None:

@@ -144,8 +144,8 @@ def _wrong(case: Case, result: Result, made: dict[str, Path]) -> Iterator[Findin
 
 
 def _wrong_text(case: Case, result: Result) -> Iterator[Finding]:
-    # What a plan of one's own holds is printed as it is by `fmt` and by the fixes of `check`; click's help has tabs.
-    is_plain = case.command not in ("fmt", "check") and not result.stderr.startswith("Usage:")
+    # `fmt`, and `check --fix` of standard input, print the text of a plan as it is; usage has tabs.
+    is_plain = case.command != "fmt" and "fix" not in " ".join(case.argv) and not result.stderr.startswith("Usage:")
     for stream in (result.stdout, result.stderr) if is_plain else ():
         if moved := next((char for char in stream if char != "\n" and category(char) in ("Cc", "Cf")), None):
             yield Finding(f"{case.command}: prints U+{ord(moved):04X}", stream[:2000])
