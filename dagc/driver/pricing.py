@@ -18,6 +18,7 @@ from dagc.cost.price import KnownCosts, price
 from dagc.cost.reach import judge_reach
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import sized
+from dagc.expand.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
@@ -35,6 +36,9 @@ from dagc.syntax.parser import parse
 from dagc.timeline.least import KnownLeast, least
 from dagc.timeline.schedule import KnownSteps, schedule
 from dagc.timeline.timeline import Timeline
+
+ENTRY_BYTES = 192
+"""What pricing and scheduling hold at most for one node on one rank: 24 numbers of 8 bytes (9 to 20 were measured)."""
 
 MOST_TIMELINES, MOST_TEMPLATES = 2_000, 20_000
 """Schedules and templates that a pricer keeps; then it forgets all and begins anew, so that its memory has a limit."""
@@ -63,6 +67,24 @@ def transfer_timeline(plan: Plan) -> Timeline | None:
 def out_of_reach(priced: Iterable[PricedPhase], plan: Plan) -> Diagnostic | None:
     """Why phases cannot be scheduled: they take too long to be counted."""
     return next((problem for phase in priced for problem in judge_reach(phase, plan)), None)
+
+
+def beyond_memory(graph: Graph, plan: Plan) -> Diagnostic | None:
+    """Why a graph is neither priced nor scheduled: it would take more than half of the memory that is available."""
+    arrays = sum(
+        phase.teams[node.team].width for phase in graph.classes for one in phase.templates for node in one.nodes
+    )
+    needed, limit = arrays * ENTRY_BYTES, default_limit()
+    if needed <= limit:
+        return None
+    takes = f"would take {size_text(needed)} of memory; the limit is {size_text(limit)}"
+    return SCHEDULE_TOO_LARGE.at(
+        plan.deployment.strategy.body.outer,
+        f"pricing and scheduling `{plan.name}` {takes}",
+        f"{plan.deployment.gpus:,} GPUs",
+        notes=("the limit is half of the memory that is available",),
+        help=("write smaller degrees, or compile on a machine with more memory",),
+    )
 
 
 def slowest_first(

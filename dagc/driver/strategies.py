@@ -14,7 +14,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.order import in_order
 from dagc.driver.front import sized, stops
 from dagc.driver.outcome import Checked, Priced, Say
-from dagc.driver.pricing import mixed_timeline, out_of_reach, slowest_first, transfer_timeline, weighed
+from dagc.driver.pricing import beyond_memory, mixed_timeline, out_of_reach, slowest_first, transfer_timeline, weighed
 from dagc.graph.graph import Graph
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
@@ -91,6 +91,9 @@ def _timelines(
     found += verify_graph(graph)
     if plan.facts.model.layers is not None:
         found += verify_layers(graph, plan.facts.model.layers)
+    if too_large := beyond_memory(graph, plan):
+        found.append(too_large)
+        return graph, None, ()
     say(f"pricing and scheduling {plan.name}")
     priced = tuple(price(phase, plan) for phase in graph.classes)
     unreachable = out_of_reach(priced, plan)

@@ -1,31 +1,44 @@
 """Whether what is asked of ranks fits, before any of it is made.
 
-A plan of some thousand GPUs has tens of millions of slots; what they take is known from the grouped graph alone. The
-limit is half of the memory that is available, unless one is given.
+A plan of some thousand GPUs has tens of millions of slots; what they take is known from the grouped graph alone, and so
+is what pricing and scheduling take. The limit is half of the memory that is available, unless one is given.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from dagc.diag.diagnostic import Code, Diagnostic
 
 TOO_LARGE = Code("X301", "expansion-too-large")
 NO_SUCH_RANK = Code("X302", "no-such-rank")
+SCHEDULE_TOO_LARGE = Code("X303", "schedule-too-large")
 
 _MEMINFO = Path("/proc/meminfo")
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 _UNKNOWN = 4 << 30
 """Taken for the available memory where the machine does not tell."""
 
 
 def available_memory() -> int:
-    """Bytes that a new process could have without swapping."""
+    """Bytes that this process could still have without swapping, by the machine and by its control group."""
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        machine = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
-        return _physical_memory()
+        machine = _physical_memory()
+    return min(machine, _of_control_group())
+
+
+def _of_control_group() -> int:
+    """What a container leaves; no limit where there is none."""
+    try:
+        most, used = (int((_CONTROL_GROUP / f"memory.{name}").read_text("ascii")) for name in ("max", "current"))
+    except (OSError, ValueError):
+        return sys.maxsize
+    return max(0, most - used)
 
 
 def _physical_memory() -> int:

@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -133,7 +134,7 @@ def _wrong(case: Case, result: Result, made: dict[str, Path]) -> Iterator[Findin
     if result.exit_code and not result.output.strip():
         yield Finding(f"{name}: exit status {result.exit_code} without a word", "")
     yield from _wrong_text(case, result)
-    if "json" in case.argv and result.exit_code == 0 and result.stdout.strip():
+    if ("--format", "json") in pairwise(case.argv) and result.exit_code == 0 and result.stdout.strip():
         yield from _unreadable(name, "standard output", result.stdout.encode(), ".json")
     for file, path in made.items():
         if ".dagc-" in file or path.name.startswith("."):
