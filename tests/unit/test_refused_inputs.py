@@ -74,7 +74,7 @@ def test_a_plan_without_a_strategy_that_compiles_has_nothing_to_compare(tmp_path
     ("line", "reason"),
     [
         ("$DAGC check - <&-", "standard input: it is closed"),
-        ("$DAGC check -e 'tp 8' >&-", "standard output is closed"),
+        ("$DAGC check -e 'tp 8' >&-", "standard output: it is closed"),
         pytest.param(
             "$DAGC devices > /dev/full",
             "no space left on device",
