@@ -34,10 +34,7 @@ def run() -> NoReturn:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     threading.excepthook = _thread_failed
-    status = _status()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise SystemExit(status)
+    raise SystemExit(_status())
 
 
 def _status() -> int:
@@ -49,19 +46,29 @@ def _status() -> int:
         require_memory()
         from dagc.cli.main import invoke
 
-        return invoke()
+        status = invoke()
+        _let_signals_end()
+        return status
     except (KeyboardInterrupt, _Terminated, MemoryError, OSError, RuntimeError, ImportError) as error:
         from dagc.cli.refusals import is_refusal
 
         cause = error.args[0] if isinstance(error, _Terminated) else error
         if not is_refusal(cause):
             raise
+        _let_signals_end()
         # Tracebacks hold all that the command had in memory.
         cause.__traceback__ = cause.__cause__ = cause.__context__ = None
     from dagc.cli.refusals import tell
 
     # Not by way of the interpreter's end, which waits for threads that may wait for what was refused.
     os._exit(tell(cause))
+
+
+def _let_signals_end() -> None:
+    """From here on a signal ends the process at once: its status is the only thing that is not out yet."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _open_streams() -> None:
