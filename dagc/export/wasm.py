@@ -12,13 +12,20 @@ import struct
 from functools import cache
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 import wasmtime
 
+from dagc.units import format_bytes
+
 STACK_BYTES = 2 << 20
 """Enough for a chain of 30,000 nodes; the default traps on a few thousand."""
+
+
+START_BYTES = 160_000_000
+"""Address space that the engine takes at most to start, which is where it compiles the module."""
 
 
 class WasmFailure(Exception):
@@ -48,6 +55,7 @@ def render_svg(dot: str) -> str:
 
 @cache
 def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    _require_space()
     try:
         return _compiled(wasmtime.Engine(_config(cached=True)))
     except wasmtime.WasmtimeError:
@@ -75,6 +83,16 @@ def _config(cached: bool) -> wasmtime.Config:
     if cached:
         config.cache = True
     return config
+
+
+def _require_space() -> None:
+    """Raise WasmFailure where less than the engine takes to start is left: it would end the process."""
+    try:
+        if _is_limited():
+            mmap(-1, START_BYTES).close()
+    except OSError as error:
+        wanted = format_bytes(START_BYTES)
+        raise WasmFailure(f"it needs {wanted} of address space to start, and less is left") from error
 
 
 def _is_limited() -> bool:

@@ -62,7 +62,8 @@ LONG_LIVED = "watch plan.moe"
 NO_PIPE = "import os; r, w = os.pipe(); os.close(r); os.dup2(w, 1)"
 LIMIT = "import resource as r; r.setrlimit(r.RLIMIT_{0}, ({1}, {1}))"
 MEMORY = (
-    "import resource as r; size = int(open('/proc/self/statm').read().split()[0]) * r.getpagesize() + ({0} << 20);"
+    "import dagc.cli.refusals as f; f.require_memory = lambda: None; import resource as r;"
+    " size = int(open('/proc/self/statm').read().split()[0]) * r.getpagesize() + ({0} << 20);"
     " r.setrlimit(r.RLIMIT_AS, (size, size))"
 )
 GONE = "import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')"
@@ -104,9 +105,7 @@ SURROUNDINGS = {
     "read only": Surroundings({"stop": (0, 30)}, "X10.|X506"),
     "full at once": Surroundings({"stop": (1, 28)}, "X10.|X50."),
     "full later": Surroundings({"stop": (8, 28)}, "X10.|X50."),
-    **{
-        f"{more} MB more": Surroundings({"before": MEMORY.format(more)}, "X602|X603|X20.") for more in (0, 1, 4, 16, 64)
-    },
+    **{f"{more} MB more": Surroundings({"before": MEMORY.format(more)}, "X602|X603|X203") for more in (4, 64)},
 }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ class Scene:
     states: tuple[dict[str, bytes], ...] = ()
     shown: int = 0
 
-    def run(self, which: int, **asked: object) -> Ended:
+    def run(self, which: int, **asked: Any) -> Ended:
         """The command on one of two inputs."""
         for name, texts in INPUTS.items():
             (self.directory / name).write_text(texts[which], "utf-8")

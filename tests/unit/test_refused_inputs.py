@@ -87,6 +87,21 @@ def test_a_stream_that_cannot_be_used_is_named(line: str, reason: str, tmp_path:
     assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr
 
 
+def test_below_what_libraries_need_nothing_begins(tmp_path: Path) -> None:
+    """200 MB of address space, with which they would end the process in the middle of their start."""
+    done = _run("ulimit -v 200000; $DAGC compile -e 'tp 8'", tmp_path)
+    assert done.returncode == 2 and "error[X602]" in done.stderr and "400 MB" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_pictures_are_the_same_in_little_address_space(tmp_path: Path) -> None:
+    """500 MB: a tenth of what the layout engine reserves where it can."""
+    line = "$DAGC compile -e 'tp 2' --model 'mixtral-8x7b { layers 2 }' --cluster 'h100-sxm x 2'"
+    done = _run(f"{line} -o free && ulimit -v 500000 && {line} -o limited && diff -r free limited", tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_deleted_working_directory_keeps_no_plan_from_being_checked(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
