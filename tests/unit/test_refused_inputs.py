@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 import dagc
 from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.cli.main import main
+from dagc.driver.judging import Judge
 from dagc.driver.searching import Wish, search
 from dagc.search.record import Record
 from dagc.source import Source
@@ -141,6 +144,20 @@ def test_a_search_outlives_its_record(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Record, "add", fills)
     assert _resumed(path) == (["X507"], True)
     assert json.loads(path.read_text().splitlines()[0])["dagc_search"] == 1
+
+
+def test_a_search_whose_processes_always_die_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever piece of work it is, it kills the process that does it."""
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for work in ("verdicts", "least", "parts"):
+        # Work goes to a process by its name.
+        named = FunctionType(die.__code__, die.__globals__, work)
+        monkeypatch.setattr(Judge, work, named)
+    found = search(Source("plan", PLAN + STRATEGIES), (), Path(), Wish(workers=2, over=frozenset()), lambda *_: None)
+    assert [one.code.code for one in found.diagnostics] == ["X508"] and found.result is None
 
 
 def test_each_strategy_has_a_directory_of_its_own(tmp_path: Path) -> None:
