@@ -1,6 +1,6 @@
 """`python -m dagc` is the command `dagc`."""
 
-from dagc.cli.main import run
+from dagc.cli.program import run
 
 if __name__ == "__main__":
     run()

@@ -128,5 +128,5 @@ def _rounded(coefficients: Mapping[str, float]) -> dict[str, float]:
 def _solver() -> Any:
     try:
         return import_module("scipy.optimize").least_squares
-    except ImportError as reason:
+    except ModuleNotFoundError as reason:
         raise FittingAbsent(str(reason)) from reason

@@ -72,9 +72,9 @@ def _write(page: Path | None, compared: Compared) -> tuple[Diagnostic, ...]:
     if page is None:
         return ()
     from dagc import driver
-    from dagc.export.write import write_atomically
+    from dagc.export.write import write_file
 
-    return write_atomically(page.parent, {page.name: driver.comparison_page(compared)})
+    return write_file(page, driver.comparison_page(compared))
 
 
 def _print(compared: Compared, style: str, failures: tuple[Diagnostic, ...]) -> None:

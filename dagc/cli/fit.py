@@ -67,9 +67,9 @@ def _refuse(diagnostics: tuple[Diagnostic, ...], status: int | None = None) -> N
 
 def _write(output: Path, calibration: Calibration) -> None:
     from dagc.catalog.calibration import calibration_text
-    from dagc.export.write import write_atomically
+    from dagc.export.write import write_file
 
-    if failures := write_atomically(output.parent, {output.name: calibration_text(calibration).encode()}):
+    if failures := write_file(output, calibration_text(calibration).encode()):
         _refuse(failures)
 
 

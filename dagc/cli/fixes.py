@@ -28,10 +28,10 @@ def write_back(given: Input, text: str) -> tuple[Diagnostic, ...]:
         return ()
     if text == given.source.text:
         return ()
-    from dagc.export.write import write_atomically
+    from dagc.export.write import write_file
 
     path = Path(os.path.realpath(given.path))
-    return write_atomically(path.parent, {path.name: _encoded(text, path.read_bytes())})
+    return write_file(path, _encoded(text, path.read_bytes()))
 
 
 def _encoded(text: str, original: bytes) -> bytes:

@@ -41,9 +41,9 @@ def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: b
 
 
 def _rewrite(path: Path, text: str) -> NoReturn:
-    from dagc.export.write import write_atomically
+    from dagc.export.write import write_file
 
-    _stop(write_atomically(path.parent, {path.name: text.encode()}))
+    _stop(write_file(path, text.encode()))
 
 
 def _stop(diagnostics: tuple[Diagnostic, ...]) -> NoReturn:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import gc
-import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
-from typing import NoReturn
 
 import click
 
@@ -33,10 +28,6 @@ COMMANDS = {
     "whatif": "what each parameter does to each figure, and break-even points",
 }
 """Name of each command, which is that of its module and of the click command in it, and its one-line help."""
-
-
-_NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO)
-"""What the system answers where standard output takes no more. A closed pipe is handled by click."""
 
 
 class LazyGroup(click.Group):
@@ -72,27 +63,23 @@ def main() -> None:
     """Compile a strategy for deploying a mixture-of-experts model into a checked, priced graph."""
 
 
-def run() -> None:
-    """The program: the command without a collector.
+def invoke() -> int:
+    """Run the command that the arguments name; its exit status.
 
-    What a command builds it keeps to its end, in no cycles but some hundreds; a collector would walk it again and again
-    for nothing.
+    Raises what the machine refuses and signals as they come, BrokenPipeError where the reader of a stream is gone.
     """
-    gc.disable()
-    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]  # it is where a process starts with it closed
-        _stop("standard output is closed")
+    stream = sys.stdout
     try:
-        main(prog_name="dagc")
-    except OSError as problem:
-        if problem.errno not in _NO_OUTPUT:
-            raise
-        # What is still in the buffer would fail again when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _stop(f"cannot write standard output: {(problem.strerror or str(problem)).lower()}")
-
-
-def _stop(reason: str) -> NoReturn:
-    """End with the status of files that cannot be had."""
-    with suppress(OSError, AttributeError):
-        sys.stderr.write(f"error: {reason}\n  = help: send it to a file on a disk with space\n")
-    raise SystemExit(2)
+        status = main(prog_name="dagc", standalone_mode=False)
+    except SystemExit as ended:
+        status = ended.code
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    if sys.stdout is not stream:
+        # Click has put another stream in its place, and ends with the status of a plan with errors.
+        raise BrokenPipeError
+    stream.flush()
+    return status if isinstance(status, int) else 0

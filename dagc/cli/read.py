@@ -36,7 +36,7 @@ def read(
     source = Source("TEXT", " ".join(words))
     from dagc import driver
 
-    found, diagnostics = driver.read(source, blocks, Path.cwd(), engine)
+    found, diagnostics = driver.read(source, blocks, Path(), engine)
     _finish(found, diagnostics, gpus, style)
 
 

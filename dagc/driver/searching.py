@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,7 +27,7 @@ from dagc.search.assemble import assemble
 from dagc.search.bounds import Asked
 from dagc.search.candidate import Attention
 from dagc.search.content import content_key
-from dagc.search.executors import Awaited, Workers, workers
+from dagc.search.executors import RETRIES, Awaited, Workers, workers
 from dagc.search.found import Entry, Found
 from dagc.search.plan_text import Origin, plan_text
 from dagc.search.record import Record, begin
@@ -39,6 +40,7 @@ from dagc.source import Source
 UNDETERMINED = Code("X503", "search-undetermined")
 NO_CLUSTER = Code("X504", "no-dask-cluster")
 TOO_LARGE = Code("X505", "search-too-large")
+LOST = Code("X508", "search-workers-lost")
 
 PIECE = 4
 """Cuts or parts that a worker is given at once. A strategy takes as long as some of these, and goes alone."""
@@ -100,6 +102,8 @@ def search(source: Source, blocks: Blocks, directory: Path, wish: Wish, tell: Te
             outcome, was_interrupted = _run(facts, space, wish, _Staff(judge, staff, record), known, tell)
         except TooMany as problem:
             return SearchOutcome(None, None, (*in_order(found), _too_many(problem.number)))
+        except BrokenProcessPool:
+            return SearchOutcome(None, None, (*in_order(found), _lost(wish.resume)))
     result = assemble(facts, space, outcome, given, famous)
     origin = Origin(file.blocks, overrides_of(blocks, [])[0], directory, wish.directory)
     plan = plan_text(origin, outcome.best, facts.workload.batch) if outcome.best else None
@@ -167,12 +171,26 @@ def _too_many(number: int) -> Diagnostic:
     )
 
 
+def _lost(record: Path | None) -> Diagnostic:
+    kept = "what was priced is in the record: " if record else ""
+    return LOST.at(
+        None,
+        f"the processes of the search ended before their work, {RETRIES + 1} times over",
+        notes=("a system ends processes where memory runs out",),
+        help=(f"{kept}search with fewer processes, e.g. `--workers 1`, or with more memory",),
+    )
+
+
 # Workers
 
 
 @contextmanager
 def _staffed(wish: Wish) -> Generator[Workers | Diagnostic]:
     """The workers, or why there are none."""
+    if wish.dask is None:
+        with workers(wish.workers) as crew:
+            yield crew
+        return
     try:
         staff = workers(wish.workers, wish.dask)
         entered = staff.__enter__()

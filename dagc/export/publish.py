@@ -18,8 +18,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.export.write import no_directory, not_written
+from dagc.files import locked, sync
 
 MANIFEST = "manifest.json"
 """The name of the manifest in a published directory."""
@@ -63,7 +64,7 @@ def publish(directory: Path, command: str, files: Contents) -> tuple[Diagnostic,
     except OSError as error:
         return (no_directory(directory, error),)
     try:
-        with _locked(places.published.parent):
+        with locked(places.published.parent):
             _collect(places.published.parent)
             try:
                 _build(places, command, files)
@@ -73,22 +74,6 @@ def publish(directory: Path, command: str, files: Contents) -> tuple[Diagnostic,
     except OSError as error:
         return (not_written(directory, error),)
     return ()
-
-
-@contextmanager
-def _locked(parent: Path) -> Generator[None]:
-    """The lock on a directory; the system gives it back when the process ends, however it ends."""
-    try:
-        from fcntl import LOCK_EX, flock
-    except ImportError:
-        yield
-        return
-    handle = os.open(parent, os.O_RDONLY)
-    try:
-        flock(handle, LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _collect(parent: Path) -> None:
@@ -119,7 +104,7 @@ def _build(places: _Places, command: str, files: Contents) -> None:
     text = json.dumps({"dagc_manifest": 1, "outputs": manifest}, indent=2, sort_keys=True)
     _write(places.new / MANIFEST, f"{text}\n".encode())
     for folder in [places.new, *(path for path in places.new.rglob("*") if path.is_dir() and not path.is_symlink())]:
-        _sync(folder)
+        sync(folder)
 
 
 def _manifest(directory: Path) -> dict[str, Any]:
@@ -168,10 +153,15 @@ def _exchange(places: _Places) -> None:
     if not places.published.exists():
         places.new.rename(places.published)
     elif not _swap(places.new, places.published):
-        places.published.rename(places.old)
-        places.new.rename(places.published)
+        try:
+            places.published.rename(places.old)
+            places.new.rename(places.published)
+        except BaseException:
+            if places.old.exists() and not places.published.exists():
+                places.old.rename(places.published)
+            raise
         _remove(places.old)
-    _sync(places.published.parent)
+    sync(places.published.parent)
 
 
 def _swap(one: Path, other: Path) -> bool:
@@ -183,13 +173,3 @@ def _swap(one: Path, other: Path) -> bool:
         return hasattr(system, "renamex_np") and system.renamex_np(*paths, _EXCHANGE) == 0
     here = _AT_WORKING_DIRECTORY
     return hasattr(system, "renameat2") and system.renameat2(here, paths[0], here, paths[1], _EXCHANGE) == 0
-
-
-def _sync(directory: Path) -> None:
-    """Put a directory's entries on the disk, where the system can."""
-    with suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

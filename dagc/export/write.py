@@ -1,78 +1,33 @@
 """Files of the user's own choice, each whole or not at all: a plan that is fixed, a page, a calibration.
 
-All files are first written beside their place under temporary names, and only when every one of them is complete
-put there by a rename. What the operating system refuses becomes a diagnostic; a temporary file is never left. The
-outputs of a strategy, which belong together, go through `dagc.export.publish`.
+What the operating system refuses becomes a diagnostic. The outputs of a strategy, which belong together, go through
+`dagc.export.publish`.
 """
 
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.files import replace_file
 
 NO_DIRECTORY = Code("X101", "cannot-make-directory")
 NO_WRITE = Code("X102", "cannot-write-file")
 NO_SPACE = Code("X103", "no-space")
 
 
-def write_atomically(directory: Path, files: Mapping[str, bytes | Iterable[bytes]]) -> tuple[Diagnostic, ...]:
-    """Write files of these names and contents; on a refusal none of them is replaced by half a file.
-
-    A name may lead into folders of the directory.
-
-    An iterable of bytes is written chunk by chunk.
-    """
+def write_file(path: Path, content: bytes) -> tuple[Diagnostic, ...]:
+    """Write a file and the directories that lead to it; on a refusal what was there stays as it was."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return (no_directory(directory, error),)
-    staged: list[tuple[Path, Path]] = []
+        return (no_directory(path.parent, error),)
     try:
-        return _write(directory, files, staged)
-    finally:
-        for temporary, _ in staged:
-            temporary.unlink(missing_ok=True)
-
-
-def _write(
-    directory: Path, files: Mapping[str, bytes | Iterable[bytes]], staged: list[tuple[Path, Path]]
-) -> tuple[Diagnostic, ...]:
-    target = directory
-    try:
-        for name, content in files.items():
-            target = directory / name
-            _stage(target, content, staged)
-        for temporary, target in staged:
-            temporary.replace(target)
+        replace_file(path, content)
     except OSError as error:
-        return (not_written(target, error),)
+        return (not_written(path, error),)
     return ()
-
-
-def _stage(target: Path, content: bytes | Iterable[bytes], staged: list[tuple[Path, Path]]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    staged.append((Path(temporary), target))
-    with os.fdopen(handle, "wb") as stream:
-        os.fchmod(stream.fileno(), 0o666 & ~_umask())
-        if isinstance(content, bytes):
-            stream.write(content)
-        else:
-            stream.writelines(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _umask() -> int:
-    """The process's mask; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def no_directory(directory: Path, error: OSError) -> Diagnostic:

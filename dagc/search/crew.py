@@ -107,8 +107,12 @@ class Crew(Executor):
 
 
 def _begin() -> None:
-    """Ctrl-C is for the search, which then ends its workers. One that is killed cannot: they end with it."""
+    """Ctrl-C is for the search, which then ends its workers. One that is killed cannot: they end with it.
+
+    SIGTERM ends a worker at once: it has nothing to finish.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
 
 

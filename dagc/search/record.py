@@ -7,12 +7,14 @@ as verdicts come, so that a search that is killed loses at most the last one, wh
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.files import replace_file
 from dagc.search.verdict import Judged, Verdict
 
 DAMAGED = Code("X501", "bad-search-file")
@@ -66,7 +68,7 @@ def _begin(path: Path, key: str) -> Record | Diagnostic:
         return UNUSABLE.at(None, f"cannot use `{path}` to resume from: it is no file", help=("name a file",))
     if not path.exists() or path.stat().st_size == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"dagc_search": 1, "problem": key}) + "\n", encoding="utf-8")
+        replace_file(path, f"{json.dumps({'dagc_search': 1, 'problem': key})}\n".encode())
         return Record(path)
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
@@ -78,7 +80,7 @@ def _begin(path: Path, key: str) -> Record | Diagnostic:
     except (ValueError, KeyError, TypeError, RecursionError):
         return _damaged(path)
     if len(whole) < len(text):
-        path.write_bytes(whole)
+        os.truncate(path, len(whole))
     return Record(path, known)
 
 

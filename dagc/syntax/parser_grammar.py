@@ -18,8 +18,8 @@ import hashlib
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +29,7 @@ import lark
 from lark.grammar import Rule
 from lark.lexer import BasicLexer, LexerThread, TerminalDef
 
+from dagc.files import replace_file
 from dagc.source import Source
 from dagc.syntax.tokens import Token
 
@@ -126,19 +127,10 @@ def _content(parser: lark.Lark) -> bytes:
 
 
 def _build_and_keep(text: str, cache: Path) -> lark.Lark:
-    """Write the tables beside their final name, then rename: a reader never sees half a file."""
     parser = _build(text)
-    scratch: Path | None = None
-    try:
-        handle, name = tempfile.mkstemp(dir=cache.parent, prefix=".grammar-")
-        scratch = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(_content(parser))
-        scratch.replace(cache)
-    except OSError:
-        # A full or read-only disk costs the next start some time, nothing else.
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
+    # A full or read-only disk costs the next start some time, nothing else.
+    with suppress(OSError):
+        replace_file(cache, _content(parser), 0o600)
     return parser
 
 

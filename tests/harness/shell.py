@@ -21,7 +21,7 @@ from tests.harness.places import ROOT
 ELLIPSIS = "…"
 EXIT = re.compile(r"\s+# exit (?P<status>\d+)\s*$")
 PROGRESS = re.compile(r"^\d+ s: .*\n", re.MULTILINE)
-RUN_DAGC = "from dagc.cli.main import run; run()"
+RUN_DAGC = "from dagc.cli.program import run; run()"
 
 
 @dataclass(frozen=True, slots=True)

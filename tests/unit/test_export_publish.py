@@ -9,11 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -23,8 +18,6 @@ import pytest
 
 from dagc.export import publish as module
 from dagc.export.publish import MANIFEST, publish
-from tests.harness.places import ROOT
-from tests.harness.shell import RUN_DAGC
 
 CALLS = ("mkdir", "rename", "link", "fsync", "unlink", "rmdir", "open")
 OLD = {"a.svg": b"old a", "b.json": b"old b", "folder/c": b"old c"}
@@ -154,27 +147,3 @@ def test_runs_at_the_same_time_do_not_mix(tmp_path: Path) -> None:
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 6
     assert _read(directory) in sets
     assert [path.name for path in tmp_path.iterdir()] == ["main"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["compile", "search"])
-def test_a_command_killed_at_random_moments_leaves_whole_outputs(tmp_path: Path, command: str) -> None:
-    """25 moments of each command, spread over the time that it takes; then a run that ends."""
-    arguments = {"compile": "pp 2 < tp 2 >", "search": "tp 1"}[command]
-    line = [sys.executable, "-c", RUN_DAGC, command, "-e", arguments, "--model", "llama-3.1-70b { layers 8 }"]
-    line += ["--cluster", "h100-sxm x 4", "-o", str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    place = tmp_path / "expression" / {"compile": "main", "search": "search"}[command]
-    begun = time.monotonic()
-    subprocess.run(line, env=environment, check=True, capture_output=True)
-    took, whole = time.monotonic() - begun, _read(place)
-    draw = random.Random(0)
-    for _ in range(25):
-        run = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0, took))
-        run.send_signal(signal.SIGKILL)
-        run.wait()
-        assert _read(place) == whole
-    subprocess.run(line, env=environment, check=True, capture_output=True)
-    assert _read(place) == whole
-    assert [path.name for path in place.parent.iterdir()] == [place.name]

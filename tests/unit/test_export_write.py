@@ -1,52 +1,65 @@
-"""Files are written whole or not at all, and a refusal is a diagnostic."""
+"""A file is written whole or not at all, and a refusal is a diagnostic."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
 
-from dagc.export.write import NO_DIRECTORY, NO_SPACE, NO_WRITE, write_atomically
+from dagc.export.write import NO_DIRECTORY, NO_SPACE, NO_WRITE, write_file
+from dagc.files import PART
 
 
-def failing(number: int) -> Iterator[bytes]:
-    yield b"half"
-    raise OSError(number, "refused")
-
-
-def test_bytes_and_pieces_are_written(tmp_path: Path) -> None:
-    assert write_atomically(tmp_path / "a" / "b", {"x": b"one", "y": iter([b"t", b"wo"])}) == ()
+def test_the_bytes_are_written_and_the_way_to_them_is_made(tmp_path: Path) -> None:
+    assert write_file(tmp_path / "a" / "b" / "x", b"one") == ()
     assert (tmp_path / "a/b/x").read_bytes() == b"one"
-    assert (tmp_path / "a/b/y").read_bytes() == b"two"
 
 
-def test_files_get_the_usual_permissions(tmp_path: Path) -> None:
+def test_a_file_gets_the_usual_permissions(tmp_path: Path) -> None:
     ordinary = tmp_path / "ordinary"
     ordinary.touch()
-    write_atomically(tmp_path, {"x": b""})
+    write_file(tmp_path / "x", b"")
     assert (tmp_path / "x").stat().st_mode == ordinary.stat().st_mode
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(errno.ENOSPC, NO_SPACE), (errno.EDQUOT, NO_SPACE), (errno.EIO, NO_WRITE)]
+    ("number", "code"), [(errno.ENOSPC, NO_SPACE), (errno.EDQUOT, NO_SPACE), (errno.EIO, NO_WRITE), (None, NO_WRITE)]
 )
-def test_a_failure_leaves_what_was_there(tmp_path: Path, number: int, code: object) -> None:
-    write_atomically(tmp_path, {"x": b"old", "y": b"old"})
-    (problem,) = write_atomically(tmp_path, {"x": b"new", "y": failing(number)})
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+def test_a_failure_leaves_what_was_there(
+    call: str, number: int | None, code: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever call of the system fails; None is a read-only file system."""
+    (tmp_path / "x").write_bytes(b"old")
+    wanted = number or errno.EROFS
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(wanted, os.strerror(wanted))
+
+    monkeypatch.setattr(os, call, refuse)
+    (problem,) = write_file(tmp_path / "x", b"new")
+    monkeypatch.undo()
     assert problem.code is code
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"x": b"old", "y": b"old"}
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"x": b"old"}
+
+
+def test_a_link_that_another_user_put_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_bytes(b"old")
+    (tmp_path / PART).symlink_to(tmp_path / "theirs")
+    assert write_file(tmp_path / "x", b"new") == ()
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"theirs": b"old", "x": b"new"}
 
 
 def test_a_file_where_a_directory_is_needed(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (problem,) = write_atomically(tmp_path / "file" / "deeper", {"x": b""})
+    (problem,) = write_file(tmp_path / "file" / "deeper" / "x", b"")
     assert problem.code is NO_DIRECTORY
 
 
 def test_a_directory_in_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    (problem,) = write_atomically(tmp_path, {"x": b"new"})
+    (problem,) = write_file(tmp_path / "x", b"new")
     assert problem.code is NO_WRITE
     assert [p.name for p in tmp_path.iterdir()] == ["x"]

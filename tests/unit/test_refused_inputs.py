@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 import dagc
 from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.cli.main import main
+from dagc.driver.judging import Judge
 from dagc.driver.searching import Wish, search
 from dagc.search.record import Record
 from dagc.source import Source
@@ -75,7 +78,7 @@ def test_a_plan_without_a_strategy_that_compiles_has_nothing_to_compare(tmp_path
     ("line", "reason"),
     [
         ("$DAGC check - <&-", "standard input: it is closed"),
-        ("$DAGC check -e 'tp 8' >&-", "standard output is closed"),
+        ("$DAGC check -e 'tp 8' >&-", "standard output: it is closed"),
         pytest.param(
             "$DAGC devices > /dev/full",
             "no space left on device",
@@ -86,6 +89,21 @@ def test_a_plan_without_a_strategy_that_compiles_has_nothing_to_compare(tmp_path
 def test_a_stream_that_cannot_be_used_is_named(line: str, reason: str, tmp_path: Path) -> None:
     done = _run(line, tmp_path)
     assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr
+
+
+def test_below_what_libraries_need_nothing_begins(tmp_path: Path) -> None:
+    """200 MB of address space, with which they would end the process in the middle of their start."""
+    done = _run("ulimit -v 200000; $DAGC compile -e 'tp 8'", tmp_path)
+    assert done.returncode == 2 and "error[X602]" in done.stderr and "400 MB" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_pictures_are_the_same_in_little_address_space(tmp_path: Path) -> None:
+    """500 MB: a tenth of what the layout engine reserves where it can."""
+    line = "$DAGC compile -e 'tp 2' --model 'mixtral-8x7b { layers 2 }' --cluster 'h100-sxm x 2'"
+    done = _run(f"{line} -o free && ulimit -v 500000 && {line} -o limited && diff -r free limited", tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_deleted_working_directory_keeps_no_plan_from_being_checked(tmp_path: Path) -> None:
@@ -127,6 +145,20 @@ def test_a_search_outlives_its_record(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Record, "add", fills)
     assert _resumed(path) == (["X507"], True)
     assert json.loads(path.read_text().splitlines()[0])["dagc_search"] == 1
+
+
+def test_a_search_whose_processes_always_die_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever piece of work it is, it kills the process that does it."""
+
+    def die(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for work in ("verdicts", "least", "parts"):
+        # Work goes to a process by its name.
+        named = FunctionType(die.__code__, die.__globals__, work)
+        monkeypatch.setattr(Judge, work, named)
+    found = search(Source("plan", PLAN + STRATEGIES), (), Path(), Wish(workers=2, over=frozenset()), lambda *_: None)
+    assert [one.code.code for one in found.diagnostics] == ["X508"] and found.result is None
 
 
 def test_each_strategy_has_a_directory_of_its_own(tmp_path: Path) -> None:

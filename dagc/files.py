@@ -1,0 +1,58 @@
+"""A file appears whole or not at all, and a process that is killed while it writes one leaves nothing for good.
+
+The content goes beside its place first, under a hidden name, and is put there by a rename. The directory is locked
+meanwhile, so whoever has the lock may remove what a killed process left under that name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PART = ".dagc-part"
+"""The hidden name in each directory of a file that is being written."""
+
+
+def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Put a file in its place, on the disk when this returns. Raises OSError; what was there is then as it was."""
+    with locked(path.parent):
+        part = path.with_name(PART)
+        part.unlink(missing_ok=True)
+        try:
+            # Exclusively, because another user may have put a link in the way.
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        sync(path.parent)
+
+
+@contextmanager
+def locked(directory: Path) -> Generator[None]:
+    """The lock on a directory; the system gives it back when the process ends, however it ends."""
+    try:
+        from fcntl import LOCK_EX, flock
+    except ImportError:
+        yield
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        flock(handle, LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def sync(directory: Path) -> None:
+    """Put a directory's entries on the disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
