@@ -2,7 +2,7 @@
 
 Turns a timeline into a class number for each rank of each team. Times by rank are folded into one 64-bit number a
 rank, run by run, with fixed odd multipliers, so equal ranks are always equal; two different ones would share a number
-once in 2^64. Vectorised over ranks.
+once in 2^64. Runs that start as one before them did are not looked at again. Vectorised over ranks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dagc.export.titles import rank_text, team_of
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
+from dagc.timeline.lazy import Starts
 from dagc.timeline.timeline import Run, Timeline
 
 MOST_RANKS = 8
@@ -48,14 +49,18 @@ def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
     graph = timeline.priced.graph
     digests = [np.zeros(team.width, dtype=np.uint64) for team in graph.teams]
     differs = any(cost.duration.shape[-1] > 1 for costs in timeline.priced.costs for cost in costs)
-    known: set[tuple[int, int, int, int, int]] = set()
+    known: set[tuple[int, ...]] = set()
     for run in timeline.shown() if differs else ():
+        alike = run.starts.alike if isinstance(run.starts, Starts) else None
+        layers = run.size, run.stage, run.template, run.offset, run.count
+        begun = (*layers, id(run if alike is None else alike))
+        if begun in known:
+            continue
         teams = _teams(timeline, run)
         _mix_starts(digests, teams, run)
-        what = run.size, run.stage, run.template, run.offset, run.count
-        if what not in known:
-            known.add(what)
+        if layers not in known:
             _mix_durations(digests, teams, timeline, run)
+        known |= {begun, layers}
     return tuple(_classes(digest, team.ranks) for digest, team in zip(digests, graph.teams, strict=True))
 
 

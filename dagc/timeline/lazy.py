@@ -14,7 +14,7 @@ from typing import overload
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
-from dagc.timeline.execute import Executed
+from dagc.timeline.execute import Executed, Kept
 from dagc.timeline.history import History
 from dagc.timeline.ran import Ran
 from dagc.timeline.slack import Place, least_slack
@@ -30,6 +30,13 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
         self._executed = executed
         self._count = executed.explicit if isinstance(executed.shift, int) else executed.count
         self._read: tuple[int, tuple[Picoseconds, ...]] | None = None
+
+    @property
+    def alike(self) -> Kept | None:
+        """Runs that have the same one start alike, but for one time that all ranks have in common; None where that is
+        not known.
+        """
+        return self._executed.kept if isinstance(self._executed.later, int) else None
 
     def __len__(self) -> int:
         """Explicit copies."""
