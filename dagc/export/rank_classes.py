@@ -34,13 +34,12 @@ class RankClasses:
     representatives: tuple[int, ...]
     names: tuple[str, ...]
 
-    @property
-    def shown_names(self) -> tuple[str, ...]:
-        """Names of the classes shown by default; the last says how many are not."""
-        if len(self.names) <= MOST_RANKS:
+    def shown_names(self, most: int = MOST_RANKS) -> tuple[str, ...]:
+        """Names of the first classes; the last says how many are not shown."""
+        if len(self.names) <= most:
             return self.names
-        more = f" ({len(self.names) - MOST_RANKS} more kinds of ranks not shown)"
-        return (*self.names[: MOST_RANKS - 1], self.names[MOST_RANKS - 1] + more)
+        more = f" ({len(self.names) - most} more kinds of ranks not shown)"
+        return (*self.names[: most - 1], self.names[most - 1] + more)
 
 
 @lru_cache(maxsize=4)
