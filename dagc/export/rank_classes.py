@@ -52,7 +52,7 @@ def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
     for run in timeline.shown() if differs else ():
         alike = run.starts.alike if isinstance(run.starts, Starts) else None
         layers = run.size, run.stage, run.template, run.offset, run.count
-        begun = (*layers, id(run if alike is None else alike))
+        begun = (*layers, id(alike[0] if alike else run))
         if begun in known:
             continue
         teams = _teams(timeline, run)

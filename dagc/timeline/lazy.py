@@ -32,11 +32,16 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
         self._read: tuple[int, tuple[Picoseconds, ...]] | None = None
 
     @property
-    def alike(self) -> Kept | None:
-        """Runs that have the same one start alike, but for one time that all ranks have in common; None where that is
-        not known.
+    def alike(self) -> tuple[Kept, int] | None:
+        """What runs that start alike have in common, and how much later than that says this one starts on all ranks;
+        None where ranks differ in that.
         """
-        return self._executed.kept if isinstance(self._executed.later, int) else None
+        later = self._executed.later
+        return (self._executed.kept, later) if isinstance(later, int) else None
+
+    def of(self, copy: int, node: int) -> Picoseconds:
+        """Start of one node in an explicit copy, without those of the others."""
+        return _vector(self._executed.start(copy, node))
 
     def __len__(self) -> int:
         """Explicit copies."""
