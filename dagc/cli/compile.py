@@ -117,6 +117,8 @@ def _compile(
         print_named(outcome.checked[0].plan.facts.named if outcome.checked else ())
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
+            if expected := driver.outlook(checked):
+                click.echo(f"note: {escape(expected)}", err=True)
             product = driver.export(checked, renderer, request, views)
             for note in product.notes:
                 click.echo(f"note: {escape(note)}", err=True)

@@ -27,6 +27,11 @@ _VIEWS = {
 }
 """Pictures that the page shows, by file, and what they are called there."""
 
+_PASSAGE_SECONDS = 50e-6
+"""What all files of a strategy take for each run of a timeline, on a core of 2024."""
+
+_PATIENCE_SECONDS = 3.0
+
 Contents = dict[str, bytes | Iterable[bytes]]
 """Files by name, whole or as streams of bytes."""
 
@@ -61,6 +66,16 @@ def export(
     data, refused, notes = _data(traced, request)
     page = _page(checked, summary, {**pictures, **summary_files}, traced)
     return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused), notes)
+
+
+def outlook(checked: Checked) -> str | None:
+    """How long the files of a strategy will take to make, where that is worth saying before."""
+    passages = sum(len(timeline.runs) + len(timeline.later) for timeline in checked.priced.timelines or ())
+    seconds = _PASSAGE_SECONDS * passages
+    if seconds < _PATIENCE_SECONDS:
+        return None
+    name = checked.plan.name
+    return f"the files of `{name}` will take about {seconds:.0f} s: {passages:,} passages of micro-batches through layers"
 
 
 def report(checked: Checked) -> bytes:

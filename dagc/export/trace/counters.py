@@ -17,7 +17,7 @@ import numpy as np
 from dagc.catalog.device import Backend
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.cost.traffic import traffic
-from dagc.export.times import CopyStarts, durations
+from dagc.export.times import CopyStarts, durations, start_of
 from dagc.export.titles import team_of
 from dagc.export.trace.invocations import Invocation
 from dagc.export.trace.slice_table import Column
@@ -136,9 +136,14 @@ def _written(phase: PhaseTracks, run: Run, number: int, each: bool) -> tuple[Col
     ]
     if not writes:
         return np.empty(0, dtype=np.int64), 0
-    copies = range(0 if each else run.count - 1, run.count)
-    starts = CopyStarts(run, copies)
-    ends = [starts.of(index, local) + durations(phase.timeline, run, copies, index, local) for index in writes]
+    last = range(run.count - 1, run.count)
+    copies = range(run.count) if each else last
+    starts = CopyStarts(run, copies) if each else None
+    ends = [
+        (starts.of(index, local) if starts else np.broadcast_to(start_of(run, run.count - 1, index)[None, :1], (1, 1)))
+        + durations(phase.timeline, run, copies, index, local)
+        for index in writes
+    ]
     return np.concatenate(ends).ravel(), graph.sequences[run.size] * (1 if each else run.count)
 
 

@@ -88,7 +88,7 @@ def excerpt(traced: Traced, ranks: RankSelection | None, most: int) -> Excerpt |
         if fewer.whole < sizes.whole:
             sizes, found = fewer, fewer.fitting(most)
     found = max(1, found)
-    return Excerpt(found, sizes.kinds, sizes.invocations <= most, sizes.of(found), whole, sizes.micro_batches)
+    return Excerpt(found, sizes.kinds, sizes.invocations <= most // 4, sizes.of(found), whole, sizes.micro_batches)
 
 
 def slices(traced: Traced, ranks: RankSelection | None) -> int:
