@@ -50,7 +50,8 @@ __all__ = [
 
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
-    "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "outlook": "exporting", "read": "reading",
+    "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "outlook": "exporting",
+    "read": "reading",
     "recompile": "watching", "search": "searching", "validate": "validating", "validate_own": "validating",
     "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip

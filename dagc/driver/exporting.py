@@ -75,7 +75,7 @@ def outlook(checked: Checked) -> str | None:
     if seconds < _PATIENCE_SECONDS:
         return None
     name = checked.plan.name
-    return f"the files of `{name}` will take about {seconds:.0f} s: {passages:,} passages of micro-batches through layers"
+    return f"the files of `{name}` will take about {seconds:.0f} s: {passages:,} passages through layers"
 
 
 def report(checked: Checked) -> bytes:
