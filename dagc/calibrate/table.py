@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import inf
 
 import numpy as np
 
@@ -21,6 +20,10 @@ from dagc.source import Source, Span
 BAD_TABLE = Code("X401", "bad-measurements")
 
 _ALWAYS = ("operator", "seconds")
+
+
+_LEAST, _MOST = 1e-12, 1e15
+"""What seconds, bytes and elements of a measurement lie between; sums, products and ratios of them are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def _number(text: str | None, default: float | None) -> float | None:
         value = float(str(text))
     except ValueError:
         return None
-    return value if 0 < value < inf or (value == 0 and default is not None) else None
+    return value if _LEAST <= value <= _MOST or (value == 0 and default is not None) else None
 
 
 def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Diagnostic:
@@ -107,7 +110,7 @@ def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Dia
 def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
     needed = ", ".join(KNOWN[operator].needed)
     columns = " and ".join(f"`{name}`" for name in wrong)
-    message = f"{columns} of a `{operator}` is not a positive number"
+    message = f"{columns} of a `{operator}` is not a positive number from {_LEAST:g} to {_MOST:g}"
     return BAD_TABLE.at(place, message, "in this row", help=(f"`{operator}` has seconds and {needed}",))
 
 
