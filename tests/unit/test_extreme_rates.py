@@ -36,7 +36,7 @@ strategy main = pp 2 < tp 2 > | ep 4
     found = driver.check(Source("plan.moe", text))
     for checked in found.checked:
         for content in driver.export(checked).files.values():
-            b"".join([content] if isinstance(content, bytes) else content)
+            _ = content if isinstance(content, bytes) else b"".join(content)
     return [one.code.code for one in found.diagnostics if one.is_error]
 
 
