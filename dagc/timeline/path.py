@@ -143,7 +143,8 @@ class CriticalPath(Sequence[PathSlot]):
     def _along(self, leg: Leg, earlier: int, spelt: Callable[[int], bool]) -> Iterator[PathSlot | Crossing]:
         numbers = range(len(leg.places))
         latest = leg.place(0, 0).before(earlier)
-        if not any(spelt(leg.place(number, 0).before(earlier).run) for number in numbers):
+        visited = numbers if leg.run is None else numbers[:1]
+        if not any(spelt(leg.place(number, 0).before(earlier).run) for number in visited):
             first = self._spell(leg.place(-1, leg.times - 1).before(earlier))[0]
             yield Crossing(latest.run, first.start, self._spell(latest)[-1].end)
             return
