@@ -21,8 +21,9 @@ BAD_TABLE = Code("X401", "bad-measurements")
 
 _ALWAYS = ("operator", "seconds")
 
-_SMALLEST, _LARGEST = 1e-12, 1e18
-"""Range of a number: past it is no time, size or count of one call, and products of several stay finite."""
+
+_LEAST, _MOST = 1e-12, 1e15
+"""What seconds, bytes and elements of a measurement lie between; sums, products and ratios of them are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +88,21 @@ def _row(line: dict[str, str | None], place: Span, found: list[Diagnostic]) -> _
         return None
     seconds, *values = (value for value in numbers if value is not None)
     of = dict(zip(columns, values, strict=True))
-    if "ranks" in of and not _is_group(of["ranks"], of["nodes"], 1 if operator.inside_a_node else _LARGEST):
+    if "ranks" in of and not _is_group(of["ranks"], of["nodes"], 1 if operator.inside_a_node else _MOST):
         found.append(_no_group(place, name, of["ranks"], of["nodes"]))
         return None
     return _Row(name, dtype, seconds, (line.get("source") or "").strip(), tuple(values))
 
 
 def _number(column: str, text: str | None, default: float | None) -> float | None:
-    """A positive number within `_SMALLEST` and `_LARGEST` (`cast` may be 0), or None."""
+    """A positive number within `_LEAST` and `_MOST` (`cast` may be 0), or None."""
     if not (text or "").strip():
         return default
     try:
         value = float(str(text))
     except ValueError:
         return None
-    return value if _SMALLEST <= value <= _LARGEST or (value == 0 and column == "cast") else None
+    return value if _LEAST <= value <= _MOST or (value == 0 and column == "cast") else None
 
 
 def _is_group(ranks: float, nodes: float, most: float) -> bool:
@@ -118,7 +119,7 @@ def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
     needed = ", ".join(KNOWN[operator].needed)
     columns = " and ".join(f"`{name}`" for name in wrong)
     what = "is not a positive number" if len(wrong) == 1 else "are not positive numbers"
-    message = f"{columns} of a `{operator}` {what}"
+    message = f"{columns} of a `{operator}` {what} from {_LEAST:g} to {_MOST:g}"
     return BAD_TABLE.at(place, message, "in this row", help=(f"`{operator}` has seconds and {needed}",))
 
 

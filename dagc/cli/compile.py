@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from dagc.export.requested import Request
 
 
+_DIGITS = 18
+"""Of a count, so that it is one that a machine can count to."""
+
+
 @click.command(name="compile")
 @plan_arguments
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 @click.option("--trace-format", type=click.Choice(["json", "perfetto", "kineto"]), default="json",
               show_default=True,
               help="Format of the trace: Chrome JSON, Perfetto's protobuf, or one like PyTorch's.")  # fmt: skip
+@click.option("--trace-slices", metavar="COUNT",
+              help="Slices of operators in the trace, or `all`; 200000 unless ranks are named.")  # fmt: skip
 @click.option("--gzip", is_flag=True, help="Compress the trace.")
 @click.option("--expand", is_flag=True, help="Write graph.json rank by rank, for small plans.")
 @click.option("--memory-limit", metavar="GB", type=click.FloatRange(min=0),
@@ -43,13 +50,14 @@ def compile(
     views: tuple[str, ...],
     ranks: str | None,
     trace_format: str,
+    trace_slices: str | None,
     gzip: bool,
     expand: bool,
     memory_limit: float | None,
     **options: str | tuple[str, ...] | None,
 ) -> None:
     """Compile every strategy of a plan and write its files."""
-    request = _request(ranks, trace_format, gzip, expand, memory_limit)
+    request = _request(ranks, trace_format, _count(trace_slices), gzip, expand, memory_limit)
     given = read_input(plan, expression, options)
     if isinstance(given, Diagnostic):
         print_text((given,))
@@ -59,14 +67,29 @@ def compile(
     raise SystemExit(exit_status(diagnostics))
 
 
-def _request(ranks: str | None, trace_format: str, gzip: bool, expand: bool, limit: float | None) -> Request | None:
+def _count(text: str | None) -> int | None:
+    """The number that `--trace-slices` gives. Raises click.BadParameter for what is none."""
+    if text is None or (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        return None if text is None else int(text)
+    if text == "all":
+        return sys.maxsize
+    raise click.BadParameter(
+        f"`{text}` is no count; write `all` or a number such as `500000`", param_hint="--trace-slices"
+    )
+
+
+def _request(
+    ranks: str | None, trace_format: str, slices: int | None, gzip: bool, expand: bool, limit: float | None
+) -> Request | None:
     """What is asked for beyond the default files; None for nothing."""
-    if ranks is None and trace_format == "json" and not gzip and not expand:
+    if slices is not None and trace_format == "kineto":
+        raise click.UsageError("`--trace-slices` is for one trace; of Kineto's files `--ranks` leaves ranks out")
+    if ranks is None and trace_format == "json" and slices is None and not gzip and not expand:
         return None
     from dagc.export.requested import Request, TraceFormat
 
     chosen = None if ranks is None else parsed_ranks(ranks)
-    return Request(chosen, TraceFormat(trace_format), gzip, expand, None if limit is None else int(limit * 1e9))
+    return Request(chosen, TraceFormat(trace_format), gzip, expand, None if limit is None else int(limit * 1e9), slices)
 
 
 def parsed_ranks(text: str) -> RankSelection:
@@ -94,7 +117,11 @@ def _compile(
         print_named(outcome.checked[0].plan.facts.named if outcome.checked else ())
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
+            if expected := driver.outlook(checked):
+                click.echo(f"note: {escape(expected)}", err=True)
             product = driver.export(checked, renderer, request, views)
+            for note in product.notes:
+                click.echo(f"note: {escape(note)}", err=True)
             directory = output / plan_directory(given.title) / directories[checked.plan.name]
             failures = publish(directory, "compile", product.files)
             diagnostics += (*product.diagnostics, *failures)

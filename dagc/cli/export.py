@@ -69,6 +69,8 @@ def _export(
         for checked in outcome.checked:
             say(f"writing {checked.plan.name}")
             made = interchange(checked, form, ranks, limit)
+            for note in made.notes:
+                click.echo(f"note: {escape(note)}", err=True)
             directory = output / plan_directory(given.title) / directories[checked.plan.name]
             failures = publish(directory, f"export {form}", made.files) if made.files else ()
             diagnostics += (*made.diagnostics, *failures)

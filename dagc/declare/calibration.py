@@ -6,7 +6,6 @@ Without the field a preset keeps its own calibration, unless its achieved shares
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
 from pathlib import Path
 
 from dagc.catalog.calibration import Calibration, read_calibration
@@ -17,7 +16,13 @@ from dagc.source import Span, read_file
 UNREADABLE = Code("N160", "calibration-unreadable")
 
 _SHARES = ("efficiency", "memory_efficiency")
-_DIVISORS = ("peak", "memory", "power")
+_LEAST_DIVISOR = {"peak": 1e-9, "memory": 1e-9, "power": 0.01}
+"""The least of coefficients that something is divided by; the others may be 0."""
+
+_MOST = 1e12
+"""The largest coefficient: seconds, shares, bytes and elements of a device are far below, and products of some stay
+numbers.
+"""
 
 _MOST_BYTES = 1 << 24
 """Largest calibration that is read. One has some kilobytes."""
@@ -52,5 +57,6 @@ def _read(path: Path, name: str, place: Span) -> Calibration | Diagnostic:
 def _impossible(calibration: Calibration) -> Iterator[str]:
     for name, regime in calibration.regimes.items():
         for coefficient, value in regime.coefficients.items():
-            if not 0 <= value < inf or (value == 0 and coefficient in _DIVISORS):
-                yield f"`{coefficient}` of `{name}` is {value:g}"
+            least = _LEAST_DIVISOR.get(coefficient, 0.0)
+            if not least <= value <= _MOST:
+                yield f"`{coefficient}` of `{name}` is {value:g}, not between {least:g} and {_MOST:g}"

@@ -97,6 +97,9 @@ _SMALLEST, _LARGEST = 1e-15, 1e30
 _LEAST = {Dimension.BYTES: 1.0, Dimension.BYTE_RATE: 1.0, Dimension.FLOP_RATE: 1.0}
 """Quantities of which less than one is none."""
 
+_MOST = {Dimension.BYTES: 1e15}
+"""Of memory a petabyte: sums of it are whole numbers that JSON can hold."""
+
 _EXAMPLES = {
     Dimension.BYTES: "80 GB",
     Dimension.BYTE_RATE: "450 GB/s",
@@ -336,7 +339,7 @@ def _quantity(value: Value, spec: Field) -> Scalar | Diagnostic | None:
     if number < 0 or (number == 0 and not spec.may_be_zero):
         wanted = "zero or more" if spec.may_be_zero else "positive"
         return _bad(value.span, spec, f"`{spec.name}` is {wanted}, not {value.span.text}", f"not {wanted}")
-    if number and not _LEAST.get(spec.dimension, _SMALLEST) <= number <= _LARGEST:
+    if number and not _LEAST.get(spec.dimension, _SMALLEST) <= number <= _MOST.get(spec.dimension, _LARGEST):
         return _bad(value.span, spec, f"`{spec.name}` is out of range: {value.span.text}", "no such quantity")
     if spec.dimension is Dimension.SHARE and number > 1:
         return _bad(value.span, spec, f"`{spec.name}` is a share, at most 100 %", "more than the whole")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dagc.driver.asking import whatif
     from dagc.driver.checking import check
     from dagc.driver.comparing import compare
-    from dagc.driver.exporting import comparison_page, export
+    from dagc.driver.exporting import comparison_page, export, outlook
     from dagc.driver.fitting import fit
     from dagc.driver.fixing import fix
     from dagc.driver.launching import launch
@@ -39,6 +39,7 @@ __all__ = [
     "fix",
     "launch",
     "memory",
+    "outlook",
     "read",
     "recompile",
     "search",
@@ -49,7 +50,8 @@ __all__ = [
 
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
-    "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "read": "reading",
+    "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "outlook": "exporting",
+    "read": "reading",
     "recompile": "watching", "search": "searching", "validate": "validating", "validate_own": "validating",
     "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",
 }  # fmt: skip

@@ -27,17 +27,23 @@ _VIEWS = {
 }
 """Pictures that the page shows, by file, and what they are called there."""
 
+_PASSAGE_SECONDS = 50e-6
+"""What all files of a strategy take for each run of a timeline, on a core of 2024."""
+
+_PATIENCE_SECONDS = 3.0
+
 Contents = dict[str, bytes | Iterable[bytes]]
 """Files by name, whole or as streams of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The files of one strategy, and what could not be made of it."""
+    """The files of one strategy, what could not be made of it, and what is to be said before they are written."""
 
     summary: Summary
     files: Contents
     diagnostics: tuple[Diagnostic, ...]
+    notes: tuple[str, ...] = ()
 
 
 def export(
@@ -57,9 +63,19 @@ def export(
         return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
     drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
     pictures, problems = _pictures(_scene(checked, traced, drawn), drawn, renderer)
-    data, refused = _data(traced, request)
+    data, refused, notes = _data(traced, request)
     page = _page(checked, summary, {**pictures, **summary_files}, traced)
-    return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused))
+    return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused), notes)
+
+
+def outlook(checked: Checked) -> str | None:
+    """How long the files of a strategy will take to make, where that is worth saying before."""
+    passages = sum(len(timeline.runs) + len(timeline.later) for timeline in checked.priced.timelines or ())
+    seconds = _PASSAGE_SECONDS * passages
+    if seconds < _PATIENCE_SECONDS:
+        return None
+    name = checked.plan.name
+    return f"the files of `{name}` will take about {seconds:.0f} s: {passages:,} passages through layers"
 
 
 def report(checked: Checked) -> bytes:
@@ -163,24 +179,24 @@ def _pictures(
     return files, tuple(problems.values())
 
 
-def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...]]:
-    """The graph and the trace, the requested ones or the default."""
+def _data(traced: Traced, request: Request | None) -> tuple[Contents, tuple[Diagnostic, ...], tuple[str, ...]]:
+    """The graph and the trace, the requested ones or the default, what is refused, and what is to be said of sizes."""
     from dagc.export.graph_json import graph_bytes
+    from dagc.export.requested import Request, requested_files, sizes
     from dagc.export.trace.trace_json import trace_json
 
     files: Contents = {}
     refused: tuple[Diagnostic, ...] = ()
     if request is not None:
-        from dagc.export.requested import requested_files
-
         requested, refused = requested_files(traced, request)
         files |= requested
+    made = request if request and not refused else Request()
     shown = (traced.plan, traced.graph, traced.timelines)
     if "graph.json" not in files:
         files["graph.json"] = graph_bytes(*shown)
     if not any(name.startswith("trace.") for name in files):
-        files["trace.json"] = trace_json(traced)
-    return files, refused
+        files["trace.json"] = trace_json(traced, None, Request().shown(traced))
+    return files, refused, sizes(traced, made)
 
 
 def comparison_page(compared: Compared) -> bytes:

@@ -29,10 +29,11 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interchanged:
-    """Files by name, and why there are none."""
+    """Files by name, why there are none, and what is to be said before they are written."""
 
     files: dict[str, bytes | Iterable[bytes]]
     diagnostics: tuple[Diagnostic, ...]
+    notes: tuple[str, ...] = ()
 
 
 def interchange(
@@ -46,8 +47,8 @@ def interchange(
     if form is Form.CHAKRA:
         from dagc.export.chakra.traces import chakra_files
 
-        streams, refused = chakra_files(traced, ranks, limit)
-        return Interchanged(dict(streams), refused)
+        streams, refused, notes = chakra_files(traced, ranks, limit)
+        return Interchanged(dict(streams), refused, notes)
     if form is Form.GRAPHML:
         from dagc.export.strategy_graph import graphml_bytes
 

@@ -117,6 +117,33 @@ def rank_programs(priced: PricedPhase) -> tuple[RankProgram, ...]:
     return walk.finished()
 
 
+def nodes_of_ranks(priced: PricedPhase) -> tuple[int, ...]:
+    """How much one rank of each team does in step 0, counted from the grouped graph: at most what its program counts,
+    for which every micro-batch is walked through. What of step 1 runs before the end is not counted.
+    """
+    graph, found = priced.graph, [0] * len(priced.graph.teams)
+    for size, program, _, segment in graph.segments():
+        template, times = graph.templates[segment.template], graph.uses[size] * segment.count
+        partners = {
+            partner: index for index, node in enumerate(template.nodes) if (partner := partner_of(node)) is not None
+        }
+        met = messages(template)
+        for index, (node, cost) in enumerate(zip(template.nodes, priced.costs[segment.template], strict=True)):
+            if not is_entry(node, cost):
+                continue
+            team, other, each = program.teams[node.team], None, True
+            if index in partners:
+                other = program.teams[template.nodes[partners[index]].team]
+            elif (partner := partner_of(node)) is not None:
+                other = program.teams[template.nodes[partner].team]
+            elif index in met:
+                programs = graph.programs[size]
+                other = programs[(program.stage + (1 if met[index].sends else -1)) % len(programs)].teams[0]
+                each = graph.teams[other].width != graph.teams[team].width
+            found[team] += times * (graph.teams[other].width if other is not None and each else 1)
+    return tuple(found)
+
+
 def is_entry(node: Node, cost: NodeCost) -> bool:
     """Whether an operator is more than a name for a part of another's kernel."""
     talk = node.communication

@@ -19,6 +19,7 @@ from dagc.graph.ops import SEND
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.source import Span
+from dagc.timeline.path import outline
 from dagc.timeline.timeline import Timeline
 
 SCHEMA_VERSION = 1
@@ -75,8 +76,8 @@ def graph_bytes(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> by
 def _critical(timeline: Timeline) -> frozenset[tuple[int, int, int, int]]:
     """(size, stage, position, node) of each node with an execution on the critical path."""
     runs = timeline.runs
-    slots = ((runs[slot.run], slot.node) for slot in timeline.path)
-    return frozenset((run.size, run.stage, run.position, node) for run, node in slots)
+    visited = ((runs[run], node) for run, _, node in outline(timeline.path))
+    return frozenset((run.size, run.stage, run.position, node) for run, node in visited)
 
 
 def _phase_data(phase: _Phase) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from dagc.export.times import duration_of
 from dagc.export.titles import layer_kind, phase_names, segment_title, span_text, team_of, template_name
 from dagc.graph.graph import INPUT, Graph, Node, Pairing, Segment, StageProgram, Team
 from dagc.graph.priced import NodeCost
+from dagc.timeline.path import outline
 from dagc.timeline.timeline import Run, Timeline
 
 _Place = tuple[int, ...]
@@ -128,12 +129,12 @@ def _owner(entry: tuple[str, str, _PhaseIndex]) -> tuple[str, bool]:
 def _index(timeline: Timeline) -> _PhaseIndex:
     """`critical` holds (stage, position, node), `steps` (stage, position, node, next node in the same copy)."""
     runs = timeline.runs
-    shown = [slot for slot in timeline.path if runs[slot.run].size == 0]
-    critical = frozenset((runs[slot.run].stage, runs[slot.run].position, slot.node) for slot in shown)
+    shown = [place for place in outline(timeline.path) if runs[place[0]].size == 0]
+    critical = frozenset((runs[run].stage, runs[run].position, node) for run, _, node in shown)
     steps = frozenset(
-        (runs[a.run].stage, runs[a.run].position, a.node, b.node)
-        for a, b in pairwise(shown)
-        if (a.run, a.copy) == (b.run, b.copy)
+        (runs[run].stage, runs[run].position, node, after[2])
+        for (run, copy, node), after in pairwise(shown)
+        if (run, copy) == after[:2]
     )
     first: dict[tuple[int, int], Run] = {}
     for run in runs:

@@ -2,7 +2,7 @@
 
 Turns a timeline into a class number for each rank of each team. Times by rank are folded into one 64-bit number a
 rank, run by run, with fixed odd multipliers, so equal ranks are always equal; two different ones would share a number
-once in 2^64. Vectorised over ranks.
+once in 2^64. Runs that start as one before them did are not looked at again. Vectorised over ranks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dagc.export.titles import rank_text, team_of
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
+from dagc.timeline.lazy import Starts
 from dagc.timeline.timeline import Run, Timeline
 
 MOST_RANKS = 8
@@ -33,13 +34,12 @@ class RankClasses:
     representatives: tuple[int, ...]
     names: tuple[str, ...]
 
-    @property
-    def shown_names(self) -> tuple[str, ...]:
-        """Names of the classes shown by default; the last says how many are not."""
-        if len(self.names) <= MOST_RANKS:
+    def shown_names(self, most: int = MOST_RANKS) -> tuple[str, ...]:
+        """Names of the first classes; the last says how many are not shown."""
+        if len(self.names) <= most:
             return self.names
-        more = f" ({len(self.names) - MOST_RANKS} more kinds of ranks not shown)"
-        return (*self.names[: MOST_RANKS - 1], self.names[MOST_RANKS - 1] + more)
+        more = f" ({len(self.names) - most} more kinds of ranks not shown)"
+        return (*self.names[: most - 1], self.names[most - 1] + more)
 
 
 @lru_cache(maxsize=4)
@@ -48,14 +48,18 @@ def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
     graph = timeline.priced.graph
     digests = [np.zeros(team.width, dtype=np.uint64) for team in graph.teams]
     differs = any(cost.duration.shape[-1] > 1 for costs in timeline.priced.costs for cost in costs)
-    known: set[tuple[int, int, int, int, int]] = set()
+    known: set[tuple[int, ...]] = set()
     for run in timeline.shown() if differs else ():
+        alike = run.starts.alike if isinstance(run.starts, Starts) else None
+        layers = run.size, run.stage, run.template, run.offset, run.count
+        begun = (*layers, id(alike[0] if alike else run))
+        if begun in known:
+            continue
         teams = _teams(timeline, run)
         _mix_starts(digests, teams, run)
-        what = run.size, run.stage, run.template, run.offset, run.count
-        if what not in known:
-            known.add(what)
+        if layers not in known:
             _mix_durations(digests, teams, timeline, run)
+        known |= {begun, layers}
     return tuple(_classes(digest, team.ranks) for digest, team in zip(digests, graph.teams, strict=True))
 
 

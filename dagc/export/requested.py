@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.expand.count import count, executions
+from dagc.expand.count import executions, slots
 from dagc.expand.limits import NO_SUCH_RANK, default_limit, refusal
+from dagc.export.estimates import JSON_SLICE, KINETO_SLICE, PERFETTO_SLICE, left_out, of_graph, of_trace
 from dagc.export.graph_expanded import expanded_graph
 from dagc.export.ranks import RankSelection
+from dagc.export.trace.excerpt import MOST_SLICES, Excerpt, excerpt, slices
 from dagc.export.trace.kineto import kineto_files
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
@@ -29,6 +31,9 @@ _SLICE_BYTES = 290
 _NODE_BYTES = 600
 """Memory of a node and its edges as text, and somewhat more once read."""
 
+_ROWS = 2
+"""Rows of the graph a slot at most, virtual ones among them; each takes a byte."""
+
 _NARROWER = (7, 3, 1, 0)
 """Last ranks of the selections that a refusal may offer."""
 
@@ -41,20 +46,38 @@ class TraceFormat(StrEnum):
     KINETO = "kineto"
 
 
+_BYTES = {
+    TraceFormat.JSON: JSON_SLICE,
+    TraceFormat.PERFETTO: PERFETTO_SLICE,
+    TraceFormat.KINETO: KINETO_SLICE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for beyond the default. `limit` in bytes; None is half of the available memory."""
+    """What is asked for beyond the default. `limit` in bytes; None is half of the available memory. `slices` of
+    operators at most; None is `MOST_SLICES` where no ranks are named, else all.
+    """
 
     ranks: RankSelection | None = None
     trace_format: TraceFormat = TraceFormat.JSON
     compressed: bool = False
     expand: bool = False
     limit: int | None = None
+    slices: int | None = None
 
     @property
     def changes_the_trace(self) -> bool:
         """Whether the default trace is not what is asked for."""
-        return self.ranks is not None or self.trace_format is not TraceFormat.JSON or self.compressed
+        given = self.ranks, self.slices
+        return given != (None, None) or self.trace_format is not TraceFormat.JSON or self.compressed
+
+    def shown(self, traced: Traced) -> Excerpt | None:
+        """What is shown of the trace, None for all of it."""
+        if self.trace_format is TraceFormat.KINETO:
+            return None
+        most = MOST_SLICES if self.slices is None and self.ranks is None else self.slices
+        return None if most is None else excerpt(traced, self.ranks, most)
 
 
 Files = dict[str, Iterable[bytes]]
@@ -75,20 +98,34 @@ def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diag
         return {}, tuple(refused)
     files: Files = {}
     if request.changes_the_trace:
-        files |= _trace(traced, request)
+        files |= _trace(traced, request, request.shown(traced))
     if request.expand:
         files["graph.json"] = expanded_graph(traced, request.ranks or RankSelection())
     return files, ()
 
 
-def _trace(traced: Traced, request: Request) -> Files:
+def sizes(traced: Traced, request: Request) -> tuple[str, ...]:
+    """What will be large, said before it is made, and what is left out of the trace."""
+    said: list[str] = []
+    shown = request.shown(traced)
+    if shown:
+        said.append(left_out(traced, shown))
+    elif request.changes_the_trace:
+        everyone = RankSelection() if request.trace_format is TraceFormat.KINETO else None
+        said += of_trace(traced, request.ranks or everyone, _BYTES[request.trace_format])
+    if request.expand:
+        said += of_graph(traced, _graph_slots(traced, request.ranks or RankSelection()))
+    return tuple(said)
+
+
+def _trace(traced: Traced, request: Request, shown: Excerpt | None) -> Files:
     if request.trace_format is TraceFormat.KINETO:
         files = kineto_files(traced, request.ranks)
         return {f"{name}.gz": gzipped(content) for name, content in files.items()} if request.compressed else files
     if request.trace_format is TraceFormat.PERFETTO:
-        name, content = "trace.pftrace", perfetto_trace(traced, request.ranks)
+        name, content = "trace.pftrace", perfetto_trace(traced, request.ranks, shown)
     else:
-        name, content = "trace.json", trace_json(traced, request.ranks)
+        name, content = "trace.json", trace_json(traced, request.ranks, shown)
     return {f"{name}.gz": gzipped(content)} if request.compressed else {name: content}
 
 
@@ -117,8 +154,12 @@ def missing_rank(traced: Traced, ranks: RankSelection | None) -> Diagnostic | No
 def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
     everyone = RankSelection() if request.trace_format is TraceFormat.KINETO else None
     ranks = request.ranks or everyone
-    if ranks is None:
+    if request.shown(traced) or (ranks is None and request.slices is None):
         return None
+    if ranks is None:
+        found = slices(traced, None)
+        limit = default_limit() if request.limit is None else request.limit
+        return refusal(f"the trace of `{traced.plan.name}`", found, _SLICE_BYTES * found, limit, None)
     timelines = (*traced.timelines, *traced.others)
 
     def sized(ranks: RankSelection) -> tuple[int, int]:
@@ -132,14 +173,18 @@ def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
     """The text of the shown slots, and a byte for each row."""
     if not request.expand:
         return None
-    rows = sum(count(timeline.priced.graph).rows for timeline in traced.timelines)
+    rows = _ROWS * sum(slots(timeline.priced.graph) for timeline in traced.timelines)
 
     def sized(ranks: RankSelection) -> tuple[int, int]:
-        found = sum(shown_slots(traced.plan, timeline, ranks, False) for timeline in traced.timelines)
+        found = _graph_slots(traced, ranks)
         return found, _NODE_BYTES * found + rows
 
     ranks = request.ranks or RankSelection()
     return narrower_refusal(traced, "the graph rank by rank", sized, ranks, request.limit)
+
+
+def _graph_slots(traced: Traced, ranks: RankSelection) -> int:
+    return sum(shown_slots(traced.plan, timeline, ranks, False) for timeline in traced.timelines)
 
 
 def narrower_refusal(

@@ -6,6 +6,7 @@ import numpy as np
 
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
+from dagc.timeline.lazy import Starts
 from dagc.timeline.timeline import Run, Timeline
 
 
@@ -18,6 +19,14 @@ def duration_of(timeline: Timeline, run: Run, copy: int, node: int) -> Picosecon
 def at_rank(times: Picoseconds, rank: int) -> int:
     """The time of one local rank."""
     return int(times[rank if times.shape[0] > 1 else 0])
+
+
+def start_of(run: Run, copy: int, node: int) -> Picoseconds:
+    """Start in a run's copy, worked out for this node alone."""
+    if not isinstance(run.starts, Starts):
+        return run.start(copy, node)
+    last = len(run.starts) - 1
+    return run.starts.of(min(copy, last), node) + max(0, copy - last) * run.shift
 
 
 class CopyStarts:

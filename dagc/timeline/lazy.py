@@ -14,7 +14,7 @@ from typing import overload
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
-from dagc.timeline.execute import Executed
+from dagc.timeline.execute import Executed, Kept
 from dagc.timeline.history import History
 from dagc.timeline.ran import Ran
 from dagc.timeline.slack import Place, least_slack
@@ -30,6 +30,18 @@ class Starts(Sequence[tuple[Picoseconds, ...]]):
         self._executed = executed
         self._count = executed.explicit if isinstance(executed.shift, int) else executed.count
         self._read: tuple[int, tuple[Picoseconds, ...]] | None = None
+
+    @property
+    def alike(self) -> tuple[Kept, int] | None:
+        """What runs that start alike have in common, and how much later than that says this one starts on all ranks;
+        None where ranks differ in that.
+        """
+        later = self._executed.later
+        return (self._executed.kept, later) if isinstance(later, int) else None
+
+    def of(self, copy: int, node: int) -> Picoseconds:
+        """Start of one node in an explicit copy, without those of the others."""
+        return _vector(self._executed.start(copy, node))
 
     def __len__(self) -> int:
         """Explicit copies."""

@@ -7,7 +7,7 @@ adds up stretches.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple, overload
@@ -52,6 +52,14 @@ class Leg(NamedTuple):
         return Place(run if self.run is None else self.run, copy - again * self.stride, step, rank)
 
 
+class Crossing(NamedTuple):
+    """The time that the path takes from where it enters a run to where it leaves it, or a part of that."""
+
+    run: int
+    start: int
+    end: int
+
+
 class Round(NamedTuple):
     """Legs from the latest to the earliest, `times` times, each `runs` runs before the one before."""
 
@@ -73,8 +81,12 @@ class CriticalPath(Sequence[PathSlot]):
         return tuple(slot for place in reversed(list(self._places())) for slot in self._spell(place))
 
     def __len__(self) -> int:
-        """Node executions."""
-        return len(self._slots)
+        """Node executions; counted, not spelt out."""
+        return sum(
+            times * leg.times * sum(len(self._nodes(leg.place(number, 0))) for number in range(len(leg.places)))
+            for legs, times, _ in self._rounds
+            for leg in legs
+        )
 
     @overload
     def __getitem__(self, index: int) -> PathSlot: ...
@@ -95,6 +107,50 @@ class CriticalPath(Sequence[PathSlot]):
             return ()
         legs, times, runs = self._rounds[-1]
         return tuple(self._spell(legs[-1].place(-1, legs[-1].times - 1).before((times - 1) * runs)))
+
+    def outline(self) -> Iterator[tuple[int, int, int]]:
+        """Run, copy and node of executions in the order of time: all nodes that the path visits, and all that follow
+        each other on it. Of what repeats, the first, second and last time are there; of ways through a segment that are
+        alike, the latest.
+        """
+        places: list[Place] = []
+        known: set[tuple[int, ...]] = set()
+        for leg, earlier in self._telling_legs():
+            member = self._history.executed.run(leg.place(0, 0).before(earlier).run).member
+            way = id(leg.places), leg.times, member.size, member.stage, member.position
+            if way not in known:
+                known.add(way)
+                often = _telling(leg.times)
+                numbers = range(len(leg.places))
+                places += [leg.place(number, again).before(earlier) for again in often for number in numbers]
+        return ((place.run, place.copy, node) for place in reversed(places) for node in self._nodes(place))
+
+    def _telling_legs(self) -> Iterator[tuple[Leg, int]]:
+        """Legs, and how many runs earlier."""
+        for legs, times, runs in self._rounds:
+            for earlier in _telling(times):
+                yield from ((leg, earlier * runs) for leg in legs)
+
+    def walk(self, spelt: Callable[[int], bool]) -> Iterator[PathSlot | Crossing]:
+        """The path in the order of time, without a gap: node by node in the runs that are to be `spelt`, the others
+        crossed as a whole.
+        """
+        for legs, times, runs in reversed(self._rounds):
+            for earlier in reversed(range(times)):
+                for leg in reversed(legs):
+                    yield from self._along(leg, earlier * runs, spelt)
+
+    def _along(self, leg: Leg, earlier: int, spelt: Callable[[int], bool]) -> Iterator[PathSlot | Crossing]:
+        numbers = range(len(leg.places))
+        latest = leg.place(0, 0).before(earlier)
+        visited = numbers if leg.run is None else numbers[:1]
+        if not any(spelt(leg.place(number, 0).before(earlier).run) for number in visited):
+            first = self._spell(leg.place(-1, leg.times - 1).before(earlier))[0]
+            yield Crossing(latest.run, first.start, self._spell(latest)[-1].end)
+            return
+        for again in reversed(range(leg.times)):
+            for number in reversed(numbers):
+                yield from self._spell(leg.place(number, again).before(earlier))
 
     def spans(self) -> Iterator[tuple[PathSlot, PathSlot]]:
         """First and last node of each step of the path, from the latest on."""
@@ -135,6 +191,9 @@ class CriticalPath(Sequence[PathSlot]):
                     for again in range(leg.times):
                         yield from (leg.place(number, again).before(earlier) for number in range(len(leg.places)))
 
+    def _nodes(self, place: Place) -> Sequence[int]:
+        return self._history.step(place.slot).nodes
+
     def _spell(self, place: Place) -> list[PathSlot]:
         """The node executions of a place, in the order of time."""
         slot, rank = place.slot, place.rank
@@ -145,3 +204,20 @@ class CriticalPath(Sequence[PathSlot]):
         cuts.append(at(step.row(row), rank))
         spans = zip(step.nodes, cuts, cuts[1:], strict=False)
         return [PathSlot(slot.run, slot.copy, node, rank, start + a, start + b) for node, a, b in spans]
+
+
+def outline(path: Sequence[PathSlot]) -> Iterator[tuple[int, int, int]]:
+    """Run, copy and node of the executions of a path that tell which nodes it visits, in the order of time."""
+    return path.outline() if isinstance(path, CriticalPath) else ((slot.run, slot.copy, slot.node) for slot in path)
+
+
+def walk(path: Sequence[PathSlot], spelt: Callable[[int], bool]) -> Iterator[PathSlot | Crossing]:
+    """A path in the order of time, node by node only in the runs that are to be `spelt`."""
+    if isinstance(path, CriticalPath):
+        return path.walk(spelt)
+    return (slot if spelt(slot.run) else Crossing(slot.run, slot.start, slot.end) for slot in path)
+
+
+def _telling(times: int) -> tuple[int, ...]:
+    """Of what occurs so many times, the first, second and last."""
+    return tuple(dict.fromkeys((0, min(1, times - 1), times - 1)))

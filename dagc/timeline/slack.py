@@ -29,10 +29,11 @@ def least_slack(history: History) -> dict[Place, tuple[int, ...]]:
     horizon = max((executed.last_end for executed in history.executed), default=0)
     latest = _mirrored(history, horizon)
     slack: dict[Place, list[int]] = {}
+    alike: dict[tuple[int, ...], tuple[int, list[int]]] = {}
     for executed, mirrored in zip(history.executed, latest, strict=True):
         member = executed.member
         if member.step == 0:
-            own = _segment_slack(executed, mirrored, horizon)
+            own = _known_slack(executed, mirrored, horizon, alike)
             known = slack.setdefault((member.size, member.stage, member.position), own)
             slack[member.size, member.stage, member.position] = [min(pair) for pair in zip(known, own, strict=True)]
     return {place: tuple(values) for place, values in sorted(slack.items())}
@@ -52,6 +53,21 @@ def _mirrored(history: History, horizon: int) -> list[Executed]:
                 executor.floor(member, horizon - history.makespan)
         mirrored += replay.run((Block(members, block[0].count),))[0]
     return mirrored[::-1]
+
+
+def _known_slack(
+    executed: Executed, mirrored: Executed, horizon: int, alike: dict[tuple[int, ...], tuple[int, list[int]]]
+) -> list[int]:
+    """By node. Where both run as a pair before them did, each later by one time, all slack is less by both times."""
+    constants = executed.shift, mirrored.shift, executed.later, mirrored.later
+    if not all(isinstance(one, int) for one in constants):
+        return _segment_slack(executed, mirrored, horizon)
+    own, theirs, by = *constants[:2], constants[2] + constants[3]
+    key = id(executed.kept), id(mirrored.kept), executed.count, executed.member.offset, int(own), int(theirs)
+    if key not in alike:
+        alike[key] = int(by), _segment_slack(executed, mirrored, horizon)
+    before, known = alike[key]
+    return [one + before - int(by) for one in known]
 
 
 def _segment_slack(executed: Executed, mirrored: Executed, horizon: int) -> list[int]:

@@ -45,11 +45,16 @@ class Spent(Sequence[Stretch]):
         self._costs, self._path, self._window, self._interval = costs, path, window, interval
 
     @cached_property
-    def _stretches(self) -> tuple[Stretch, ...]:
+    def whose(self) -> tuple[int, int] | None:
+        """Team and rank whose time it is; None where there is none."""
         spent = self._path.time_by_rank()
-        if not spent or self._interval <= 0:
+        return busiest(spent) if spent and self._interval > 0 else None
+
+    @cached_property
+    def _stretches(self) -> tuple[Stretch, ...]:
+        if self.whose is None:
             return ()
-        team, rank = busiest(spent)
+        team, rank = self.whose
         starts, ends, kinds = _slices(self._costs, self._window[-1], team, rank)
         begin = int(starts.min(initial=0)) if len(self._window) > 1 else 0
         cuts, claimed = _claims(_folded((starts - begin, ends - begin, kinds), self._interval), self._interval)
@@ -74,6 +79,13 @@ class Spent(Sequence[Stretch]):
     def __iter__(self) -> Iterator[Stretch]:
         """All of them."""
         return iter(self._stretches)
+
+
+def spent_by(spent: Sequence[Stretch]) -> tuple[int, int] | None:
+    """Team and rank whose time it is, without a look at every stretch; None where there is none."""
+    if isinstance(spent, Spent):
+        return spent.whose
+    return (spent[0].team, spent[0].rank) if spent else None
 
 
 def _slices(costs: Sequence[Sequence[NodeCost]], period: Ran, team: int, rank: int) -> _Columns:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds, PricedPhase
@@ -120,11 +121,17 @@ class Timeline:
     @property
     def steps(self) -> int:
         """Steps, from step 0 on, of which all is there."""
-        invocations = {(run.step, run.micro_batch, run.stage) for run in (*self.runs, *self.later)}
-        counts = Counter(step for step, _, _ in invocations)
-        return sum(count == counts[0] for count in counts.values())
+        return _steps(self)
 
     def shown(self) -> Iterator[Run]:
         """The runs of those steps, in order."""
         steps = self.steps
         return (run for run in (*self.runs, *self.later) if run.step < steps)
+
+
+@lru_cache(maxsize=4)
+def _steps(timeline: Timeline) -> int:
+    """Kept of the last timelines, because it takes a look at every run."""
+    invocations = {(run.step, run.micro_batch, run.stage) for run in (*timeline.runs, *timeline.later)}
+    counts = Counter(step for step, _, _ in invocations)
+    return sum(count == counts[0] for count in counts.values())

@@ -145,8 +145,9 @@ def _wrong(case: Case, result: Result, made: dict[str, Path]) -> Iterator[Findin
 
 
 def _wrong_text(case: Case, result: Result) -> Iterator[Finding]:
-    # `fmt`, and `check --fix` of standard input, print the text of a plan as it is; usage has tabs.
-    is_plain = case.command != "fmt" and "fix" not in " ".join(case.argv) and not result.stderr.startswith("Usage:")
+    # `fmt`, the fixes of `check` and their diff print the text of a plan as it is; usage has tabs.
+    prints_plans = case.command == "fmt" or {"--fix", "--unsafe-fixes", "--diff"} & set(case.argv)
+    is_plain = not prints_plans and not result.stderr.startswith("Usage:")
     for stream in (result.stdout, result.stderr) if is_plain else ():
         if moved := next((char for char in stream if char != "\n" and category(char) in ("Cc", "Cf")), None):
             yield Finding(f"{case.command}: prints U+{ord(moved):04X}", stream[:2000])

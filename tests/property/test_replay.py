@@ -45,7 +45,7 @@ def traced(text: str) -> Traced | None:
 
 def replayed(of: Traced) -> None:
     """Every rank ends, with sizes that a simulator neither skips nor divides down to nothing."""
-    made, problems = chakra_files(of)
+    made, problems, _ = chakra_files(of)
     assert problems == ()
     held = {name: list(content) for name, content in made.items()}
     for phase in phase_names(of.graph):

@@ -57,7 +57,7 @@ def traced(strategy: str, latency: float = 3, batch: int = 16, routing: str = "u
 
 
 def files(of: Traced, ranks: RankSelection | None = None) -> dict[str, list[bytes]]:
-    made, problems = chakra_files(of, ranks)
+    made, problems, _ = chakra_files(of, ranks)
     assert problems == ()
     return {name: list(content) for name, content in made.items()}
 
@@ -288,7 +288,7 @@ def test_what_does_not_fit_is_refused_with_its_size() -> None:
     """1,500 bytes a node once read; half of the ranks fit in half of the bytes."""
     of = traced("tp 4")
     count = sum(len(nodes) for traces in phases(of).values() for nodes in traces.ranks.values())
-    made, (problem,) = chakra_files(of, limit=1500 * count - 1)
+    made, (problem,), _ = chakra_files(of, limit=1500 * count - 1)
     assert made == {}
     assert problem.code.code == "X301"
     assert f"{count:,} slots" in problem.message

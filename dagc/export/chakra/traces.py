@@ -9,12 +9,14 @@ made while they are written, so memory stays flat, and what would be too large t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.expand.rank_programs import RankProgram, rank_programs
+from dagc.expand.rank_programs import RankProgram, nodes_of_ranks, rank_programs
 from dagc.export.chakra.groups import GroupNumbers
 from dagc.export.chakra.rank import RankTrace, idle_trace
+from dagc.export.estimates import of_chakra
 from dagc.export.placed_phases import PlacedPhase, placed_phases
 from dagc.export.ranks import RankSelection
 from dagc.export.requested import missing_rank, narrower_refusal
@@ -31,58 +33,77 @@ Files = dict[str, Iterable[bytes]]
 
 def chakra_files(
     traced: Traced, ranks: RankSelection | None = None, limit: int | None = None
-) -> tuple[Files, tuple[Diagnostic, ...]]:
-    """Streams by file name, or why they are refused. `limit` is in bytes, as `--memory-limit` has it."""
+) -> tuple[Files, tuple[Diagnostic, ...], tuple[str, ...]]:
+    """Streams by file name, or why they are refused, and their size where they are large. `limit` is in bytes, as
+    `--memory-limit` has it. What ranks do is worked out when the first of them is written.
+    """
     missing = missing_rank(traced, ranks)
     if missing:
-        return {}, (missing,)
+        return {}, (missing,), ()
     phases = placed_phases(traced)
     timelines = {id(placed.timeline): placed.timeline for placed in chain.from_iterable(phases.values())}
-    programs = {key: rank_programs(timeline.priced) for key, timeline in timelines.items()}
+    counts = {key: nodes_of_ranks(timeline.priced) for key, timeline in timelines.items()}
 
     def sized(selection: RankSelection) -> tuple[int, int]:
-        found = sum(_count(placed, programs, selection) for placed in chain.from_iterable(phases.values()))
+        found = sum(_count(placed, counts, selection) for placed in chain.from_iterable(phases.values()))
         return found, _NODE_BYTES * found
 
     chosen = ranks or RankSelection()
     refused = narrower_refusal(traced, "the Chakra traces", sized, chosen, limit)
     if refused:
-        return {}, (refused,)
+        return {}, (refused,), ()
     files: Files = {}
     for name, phase in phases.items():
-        files |= _phase_files(f"chakra/{name}", phase, programs, chosen, traced.plan.deployment.gpus)
-    return files, ()
+        files |= _phase_files(f"chakra/{name}", _Replayed(phase), chosen, traced.plan.deployment.gpus)
+    return files, (), of_chakra(traced, sized(chosen)[0])
 
 
-def _count(placed: PlacedPhase, programs: _Programs, selection: RankSelection) -> int:
+def _count(placed: PlacedPhase, counts: dict[int, tuple[int, ...]], selection: RankSelection) -> int:
     return sum(
-        program.count * int(selection.holds(ranks).sum())
-        for program, ranks in zip(programs[id(placed.timeline)], placed.ranks, strict=True)
+        count * int(selection.holds(ranks).sum())
+        for count, ranks in zip(counts[id(placed.timeline)], placed.ranks, strict=True)
     )
 
 
-def _phase_files(
-    directory: str, phase: Sequence[PlacedPhase], programs: _Programs, chosen: RankSelection, gpus: int
-) -> Files:
-    groups = GroupNumbers(phase, programs)
+class _Replayed:
+    """A phase of all replicas, and what its ranks do, worked out once when it is read."""
+
+    def __init__(self, phase: Sequence[PlacedPhase]) -> None:
+        self.phase = phase
+
+    @cached_property
+    def programs(self) -> _Programs:
+        timelines = {id(placed.timeline): placed.timeline for placed in self.phase}
+        return {key: rank_programs(timeline.priced) for key, timeline in timelines.items()}
+
+    @cached_property
+    def groups(self) -> GroupNumbers:
+        return GroupNumbers(self.phase, self.programs)
+
+
+def _phase_files(directory: str, replayed: _Replayed, chosen: RankSelection, gpus: int) -> Files:
+    phase = replayed.phase
     places = {
         rank: (replica, team, local)
         for replica, placed in enumerate(phase)
         for team, ranks in enumerate(placed.ranks)
         for local, rank in enumerate(ranks.tolist())
     }
-    files: Files = {f"{directory}/groups.json": (groups.json(),)}
+    files: Files = {f"{directory}/groups.json": _groups(replayed)}
     for rank in chosen.of(gpus):
-        files[f"{directory}/rank.{rank}.et"] = _trace(phase, programs, groups, places.get(rank))
+        files[f"{directory}/rank.{rank}.et"] = _trace(replayed, places.get(rank))
     return files
 
 
-def _trace(
-    phase: Sequence[PlacedPhase], programs: _Programs, groups: GroupNumbers, place: tuple[int, int, int] | None
-) -> Iterator[bytes]:
-    program = None if place is None else programs[id(phase[place[0]].timeline)][place[1]]
+def _groups(replayed: _Replayed) -> Iterator[bytes]:
+    yield replayed.groups.json()
+
+
+def _trace(replayed: _Replayed, place: tuple[int, int, int] | None) -> Iterator[bytes]:
+    phase = replayed.phase
+    program = None if place is None else replayed.programs[id(phase[place[0]].timeline)][place[1]]
     if place is None or program is None or not program.count:
         yield idle_trace()
         return
     replica, team, local = place
-    yield from RankTrace(phase[replica], replica, team, local, groups).pieces(program)
+    yield from RankTrace(phase[replica], replica, team, local, replayed.groups).pieces(program)

@@ -2,12 +2,13 @@
 
 Slices that follow each other on a lane without a wait, of one kind, layer and micro-batch, are one block. Where that
 leaves too many, blocks that begin in the same short interval are one too, of the kind that takes most of its time; the
-interval grows until they fit. Vectorised over slices.
+interval grows until they fit. Where there are more slices than fit into memory with ease, each passage of a micro-batch
+through like layers of a stage is one on each lane to begin with. Vectorised over slices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,16 @@ from dagc.export.trace.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
 from dagc.graph.ops import Lane
 from dagc.plan.layout import Ranks
+from dagc.timeline.lazy import Starts
 from dagc.timeline.timeline import Run
 
 MOST_BLOCKS = 3000
 """Blocks of one phase."""
 
 _BLOCKS_A_LANE, _FEWEST = 150, 2000
+
+MOST_SLICES = 500_000
+"""Slices of a phase that are folded one by one; of more, each run is a slice on each lane first."""
 
 MOST_RANKS = 12
 """Representative ranks of one phase, divided among its teams; each team has one."""
@@ -106,13 +111,14 @@ def phase_lanes(phase: PhaseTracks) -> PhaseLanes:
     rows = _Rows(kept, np.concatenate([[0], np.cumsum(kept)]).astype(np.int64))
     names: list[Node] = []
     known: dict[tuple[int, ...], _Alike] = {}
-    parts: list[tuple[_INT, ...]] = []
+    shown: list[tuple[Run, _Alike]] = []
     for run in phase.timeline.runs:
         key = run.template, run.size, run.stage, run.offset, run.count
         if run.step == 0:
-            parts.append(
-                _slices(run, known[key] if key in known else known.setdefault(key, _alike(phase, run, rows, names)))
-            )
+            alike = known[key] if key in known else known.setdefault(key, _alike(phase, run, rows, names))
+            shown.append((run, alike))
+    large = sum(alike.busy.size for _, alike in shown) > MOST_SLICES
+    parts = list(_passages(shown)) if large else [_slices(run, alike) for run, alike in shown]
     if not sum(part[0].size for part in parts):
         return PhaseLanes((), (), span, 0, 0, 0)
     whole = _Columns(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -120,7 +126,7 @@ def phase_lanes(phase: PhaseTracks) -> PhaseLanes:
     folded, interval = _folded(ordered, span, min(MOST_BLOCKS, max(_FEWEST, _BLOCKS_A_LANE * len(titles) * len(LANES))))
     blocks = tuple(_block(folded, index, names) for index in range(folded.start.size))
     left_out = sum(team.local.size for team in phase.teams) - len(titles)
-    return PhaseLanes(tuple(titles), blocks, span, int(whole.start.size), interval, left_out)
+    return PhaseLanes(tuple(titles), blocks, span, int(whole.count.sum()), interval, left_out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,6 +183,24 @@ def _slices(run: Run, alike: _Alike) -> tuple[_INT, ...]:
     layer = np.full(start.size, -1) if run.first_layer is None else run.first_layer + alike.copy
     batch, count = np.full(start.size, run.micro_batch), np.ones(start.size, dtype=np.int64)
     return alike.track, start, start + alike.busy, alike.name, alike.kind, layer, batch, count, alike.busy
+
+
+def _passages(shown: Sequence[tuple[Run, _Alike]]) -> Iterator[tuple[_INT, ...]]:
+    """The columns of runs that are a slice for each lane: memory is that of one run. What starts alike is moved."""
+    known: dict[tuple[int, int], tuple[int, _Columns]] = {}
+    for run, alike in shown:
+        same = run.starts.alike if isinstance(run.starts, Starts) else None
+        key = (id(same[0]) if same else -1, id(alike))
+        if same is None or key not in known:
+            slices = _Columns(*_slices(run, alike))
+            ordered = slices.taken(np.lexsort((slices.start, slices.track)))
+            passed = _joined(ordered, (ordered.track,)) if slices.start.size else slices
+            known[key] = same[1] if same else 0, passed
+        begun, passed = known[key]
+        by = (same[1] - begun) // 1000 if same else 0
+        layer, batch = np.full_like(passed.layer, -1), np.full_like(passed.batch, run.micro_batch)
+        start, end = passed.start + by, passed.end + by
+        yield passed.track, start, end, passed.name, passed.kind, layer, batch, passed.count, passed.busy
 
 
 def _kind(node: Node) -> Kind:

@@ -176,7 +176,7 @@ def _slopes(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) 
     for device in devices:
         x1, y1, x2, y2 = _slope(scale, device, types)
         x, y = x1 + (x2 - x1) * _ALONG, y1 + (y2 - y1) * _ALONG
-        run = 55 / hypot(x2 - x1, y2 - y1)
+        run = 55 / max(hypot(x2 - x1, y2 - y1), 1.0)
         found.append((x - 8, x + (x2 - x1) * run, y + (y2 - y1) * run - 10, y))
     return found
 

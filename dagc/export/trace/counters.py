@@ -17,9 +17,9 @@ import numpy as np
 from dagc.catalog.device import Backend
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.cost.traffic import traffic
-from dagc.export.times import CopyStarts, durations
+from dagc.export.times import CopyStarts, durations, start_of
 from dagc.export.titles import team_of
-from dagc.export.trace.invocations import Invocation, invocations
+from dagc.export.trace.invocations import Invocation
 from dagc.export.trace.slice_table import Column
 from dagc.export.trace.tracks import PhaseTracks, Traced
 from dagc.graph.graph import Load
@@ -43,16 +43,24 @@ class Counter:
     values: Column
 
 
-def counters(traced: Traced, phase: PhaseTracks) -> Iterator[Counter]:
-    """All counters of a phase, team by team."""
-    busy = invocations(phase)
+def counters(
+    traced: Traced, phase: PhaseTracks, busy: list[list[Invocation]], keeps: Callable[[Run], bool]
+) -> Iterator[Counter]:
+    """All counters of a phase, team by team. Of runs that are not kept the cache is that at their end."""
+    graph = phase.timeline.priced.graph
+    runs: list[list[Run]] = [[] for _ in phase.teams]
+    for run in phase.timeline.shown():
+        for number in set(graph.programs[run.size][run.stage].teams):
+            runs[number].append(run)
     for number, team in enumerate(phase.teams):
         if not team.local.size:
             continue
         rank = _rank_name(phase, number)
-        for key, (times, values) in _memory(traced, phase, number, busy[number]).items():
+        kept = [run for run in runs[number] if keeps(run)]
+        written = [(run, keeps(run)) for run in runs[number]]
+        for key, (times, values) in _memory(traced, phase, number, busy[number], written).items():
             yield Counter(team.pid, f"memory {rank}", key, (phase.begin + times) // 1000, values)
-        for key, (times, values) in _links(traced, phase, number).items():
+        for key, (times, values) in _links(traced, phase, number, kept).items():
             yield Counter(team.pid, f"sent {rank}", key, (phase.begin + times) // 1000, values)
 
 
@@ -65,7 +73,9 @@ def _rank_name(phase: PhaseTracks, number: int) -> str:
     return title.split(" ", 1)[1] if title[:2].isdigit() else title
 
 
-def _memory(traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocation]) -> dict[str, _Steps]:
+def _memory(
+    traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocation], runs: list[tuple[Run, bool]]
+) -> dict[str, _Steps]:
     """Bytes of the first shown rank of a team: in all, of cache, of activations. None in the hand-over."""
     graph = phase.timeline.priced.graph
     team, rank = graph.teams[number], int(phase.teams[number].local[0])
@@ -77,7 +87,7 @@ def _memory(traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocati
         return round(float(part[team.stage, min(rank, part.shape[1] - 1)]))
 
     stays = sum(of(size) for part, size in held.parts.items() if part in _STAYS)
-    cache = _cache(traced, phase, number, busy, of, held)
+    cache = _cache(traced, phase, number, busy, of, held, runs)
     active = of(held.activations[graph.phase]) if graph.phase in held.activations else 0
     edges = np.array([(one.start, active) for one in busy] + [(one.end, 0) for one in busy], dtype=np.int64)
     activations = _by_time(edges[:, 0], edges[:, 1])
@@ -90,7 +100,13 @@ _STAYS = (MemoryPart.WEIGHTS, MemoryPart.COMMUNICATION, MemoryPart.RESERVE)
 
 
 def _cache(
-    traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocation], of: Callable[[Load], int], held: PoolMemory
+    traced: Traced,
+    phase: PhaseTracks,
+    number: int,
+    busy: list[Invocation],
+    of: Callable[[Load], int],
+    held: PoolMemory,
+    runs: list[tuple[Run, bool]],
 ) -> _Steps:
     workload, graph = traced.plan.facts.workload, phase.timeline.priced.graph
     if graph.phase is Phase.DECODE:
@@ -100,7 +116,7 @@ def _cache(
         values = [of(held.cache_of(context + step)) for step in steps]
         return np.array([0, *(begun[step] for step in steps[1:])]), np.array(values, dtype=np.int64)
     full = of(held.cache_of(workload.prompt))
-    written = [_written(phase, run, number) for run in phase.timeline.shown()]
+    written = [_written(phase, run, number, each) for run, each in runs]
     times = np.concatenate([time for time, _ in written])
     sequences = np.concatenate([np.full(time.size, count) for time, count in written])
     order = np.argsort(times, kind="stable")
@@ -109,8 +125,8 @@ def _cache(
     return _by_time(np.concatenate([[0], times[order]]), np.concatenate([[0], values]))
 
 
-def _written(phase: PhaseTracks, run: Run, number: int) -> tuple[Column, int]:
-    """When the cache of each copy of a run is there, and of how many sequences it is."""
+def _written(phase: PhaseTracks, run: Run, number: int, each: bool) -> tuple[Column, int]:
+    """When the cache of each copy of a run is there, or that of all its copies, and of how many sequences it is."""
     graph = phase.timeline.priced.graph
     teams, local = graph.programs[run.size][run.stage].teams, phase.teams[number].local[:1]
     writes = [
@@ -120,17 +136,22 @@ def _written(phase: PhaseTracks, run: Run, number: int) -> tuple[Column, int]:
     ]
     if not writes:
         return np.empty(0, dtype=np.int64), 0
-    copies = range(run.count)
-    starts = CopyStarts(run, copies)
-    ends = [starts.of(index, local) + durations(phase.timeline, run, copies, index, local) for index in writes]
-    return np.concatenate(ends).ravel(), graph.sequences[run.size]
+    last = range(run.count - 1, run.count)
+    copies = range(run.count) if each else last
+    starts = CopyStarts(run, copies) if each else None
+    ends = [
+        (starts.of(index, local) if starts else np.broadcast_to(start_of(run, run.count - 1, index)[None, :1], (1, 1)))
+        + durations(phase.timeline, run, copies, index, local)
+        for index in writes
+    ]
+    return np.concatenate(ends).ravel(), graph.sequences[run.size] * (1 if each else run.count)
 
 
-def _links(traced: Traced, phase: PhaseTracks, number: int) -> dict[str, _Steps]:
+def _links(traced: Traced, phase: PhaseTracks, number: int, runs: list[Run]) -> dict[str, _Steps]:
     """Bytes a second of the first shown rank of a team, by kind of link, where it sends any."""
     found: dict[str, list[_Steps]] = {"link bytes/s": [], "network bytes/s": []}
     merges = traced.plan.facts.cluster.collectives is Backend.CUSTOM
-    for run in phase.timeline.shown():
+    for run in runs:
         for start, end, near, far in _sent(phase, run, number, merges):
             for key, size in (("link bytes/s", near), ("network bytes/s", far)):
                 if size.any():

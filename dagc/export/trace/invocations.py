@@ -8,12 +8,12 @@ layer, and so do its stretches.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from dagc.export.times import at_rank, duration_of
+from dagc.export.times import at_rank, duration_of, start_of
 from dagc.export.titles import team_of
 from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.slice_table import SliceTable, block
@@ -33,22 +33,25 @@ class Invocation(NamedTuple):
     size: int
 
 
-def invocations(phase: PhaseTracks) -> list[list[Invocation]]:
-    """Stretches of the first shown rank of each team, in the order of time."""
+def invocations(phase: PhaseTracks, keeps: Callable[[Run], bool]) -> list[list[Invocation]]:
+    """Stretches of the first shown rank of each team, in the order of time, of the runs to keep.
+
+    A pool that serves several stages goes from one to the next with every layer, and each time is a stretch.
+    """
     graph = phase.timeline.priced.graph
     served = Counter(team for program in graph.programs[0] for team in set(program.teams))
     found: list[list[Invocation]] = [[] for _ in graph.teams]
-    for run in phase.timeline.shown():
+    for run in filter(keeps, phase.timeline.shown()):
         for team in set(graph.programs[run.size][run.stage].teams):
             if phase.teams[team].local.size:
                 found[team] += _of_run(phase, run, team, by_copy=served[team] > 1)
     return [_joined(sorted(one)) for one in found]
 
 
-def micro_batch_slices(phase: PhaseTracks, labels: Labels) -> Iterator[SliceTable]:
+def micro_batch_slices(phase: PhaseTracks, labels: Labels, busy: list[list[Invocation]]) -> Iterator[SliceTable]:
     """The thread of micro-batches of each team."""
     repeats = phase.timeline.steps > 1
-    for team, found in zip(phase.teams, invocations(phase), strict=True):
+    for team, found in zip(phase.teams, busy, strict=True):
         if not found:
             continue
         several = len({one.stage for one in found}) > 1
@@ -81,8 +84,8 @@ def _of_run(phase: PhaseTracks, run: Run, team: int, by_copy: bool) -> Iterator[
     if not own:
         return
     for first, last in ((copy, copy) for copy in range(run.count)) if by_copy else ((0, run.count - 1),):
-        start = at_rank(run.start(first, own[0]), rank)
-        end = at_rank(run.start(last, own[-1]), rank) + at_rank(duration_of(timeline, run, last, own[-1]), rank)
+        start = at_rank(start_of(run, first, own[0]), rank)
+        end = at_rank(start_of(run, last, own[-1]), rank) + at_rank(duration_of(timeline, run, last, own[-1]), rank)
         yield Invocation(start, end, run.step, run.micro_batch, run.stage, run.size)
 
 

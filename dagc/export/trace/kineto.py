@@ -46,7 +46,7 @@ def _trace(traced: Traced, rank: int, gpus: int, end: int) -> Iterator[bytes]:
     yield _kernel(BEGINNING, rank, COMPUTE_STREAM, 0, 0.0, 0.0)
     labels, count = Labels(), 1
     for phase in tracks(traced, RankSelection(((rank, rank),))):
-        for table in lane_slices(phase, labels, Arrows()):
+        for table in lane_slices(phase, labels, Arrows(), lambda _: True):
             yield b"".join(b",\n" + kernel for kernel in _kernels(table, labels, rank, count))
             count += table.size
     yield b",\n" + _kernel(END, rank, COMPUTE_STREAM, count, float(end), 0.0) + b"\n]}\n"

@@ -6,18 +6,22 @@ formats are written from these parts, so they hold the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.arrows import Arrows
 from dagc.export.trace.counters import Counter, counters
-from dagc.export.trace.invocations import micro_batch_slices
-from dagc.export.trace.labels import Labels
+from dagc.export.trace.excerpt import Excerpt
+from dagc.export.trace.invocations import invocations, micro_batch_slices
+from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.path_slices import path_slices, path_threads
-from dagc.export.trace.slice_table import SliceTable
+from dagc.export.trace.slice_table import SliceTable, block
 from dagc.export.trace.slices import lane_slices
-from dagc.export.trace.tracks import LANES, PATH_PROCESS, TeamTracks, Traced, tracks
+from dagc.export.trace.tracks import LANES, PATH_PROCESS, PhaseTracks, TeamTracks, Traced, tracks
+from dagc.timeline.timeline import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +36,49 @@ class Process:
 Part = Process | SliceTable | Counter
 
 
-def trace_parts(traced: Traced, ranks: RankSelection | None, labels: Labels) -> Iterator[Part]:
-    """The parts of a trace; `labels` holds those of a table once that has come.
+def trace_parts(
+    traced: Traced, ranks: RankSelection | None, labels: Labels, shown: Excerpt | None = None
+) -> Iterator[Part]:
+    """The parts of a trace, or of what is shown of it; `labels` holds those of a table once that has come.
 
     The critical path of each phase is there whatever ranks are chosen: it may run on others.
     """
-    phases = [phase for phase in tracks(traced, ranks) if phase.is_shown or phase.is_first]
+    found = tracks(traced, ranks, shown.ranks) if shown else tracks(traced, ranks)
+    phases = [phase for phase in found if phase.is_shown or phase.is_first]
     firsts = [phase for phase in phases if phase.is_first]
-    yield Process(PATH_PROCESS, "0 critical path", tuple(one for phase in firsts for one in path_threads(phase)))
+    threads = [one for phase in firsts for one in path_threads(phase)]
+    note = _first_free(phases)
+    if shown:
+        threads.append((note, "what is left out"))
+    yield Process(PATH_PROCESS, "0 critical path", tuple(threads))
     for phase in phases:
         yield from (_process(team) for team in phase.teams if team.local.size)
+    if shown and firsts:
+        end = max(phase.begin + phase.timeline.makespan for phase in firsts) // 1000
+        label = labels.number(Label(shown.text, "note", (("all", "--trace-slices all"),)))
+        yield SliceTable(block(np.zeros(1, dtype=np.int64), np.array([end]), pid=PATH_PROCESS, tid=note, label=label))
     arrows = Arrows()
     for phase in phases:
+        keeps = shown.keeps(phase) if shown else None
+        kept = keeps or _every
+        named = kept if shown and not shown.overview else _every
         if phase.is_first:
-            yield from path_slices(phase, labels)
+            yield from path_slices(phase, labels, keeps)
         if phase.is_shown:
-            yield from micro_batch_slices(phase, labels)
-            yield from lane_slices(phase, labels, arrows)
-            yield from counters(traced, phase)
+            busy = invocations(phase, named)
+            yield from micro_batch_slices(phase, labels, busy)
+            yield from lane_slices(phase, labels, arrows, kept)
+            yield from counters(traced, phase, busy, kept)
+
+
+def _every(_: Run) -> bool:
+    return True
+
+
+def _first_free(phases: Sequence[PhaseTracks]) -> int:
+    """The number of a thread after all others."""
+    teams = [team for phase in phases for team in phase.teams]
+    return max((team.first_thread + 1 + len(LANES) * team.local.size for team in teams), default=1)
 
 
 def _process(team: TeamTracks) -> Process:

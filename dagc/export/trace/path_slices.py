@@ -3,21 +3,28 @@
 Turns the path of a timeline into slices without a gap from the beginning of the phase to its end: each begins where the
 one before it ends, so that a message counts once, though its send and its receive run at the same time. The other
 thread has what `summary.json` calls the shares of the critical path: of one rank, over the phase, or over one steady
-interval of decode, which stands where that interval is, or after all that is shown where it comes later.
+interval of decode, which stands where that interval is, or after all that is shown where it comes later. In an excerpt,
+the path crosses what is left out in one slice for each stage and micro-batch, and the shares are a slice each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from dagc.export.trace.labels import Label, Labels, operator_label
 from dagc.export.trace.slice_table import ABSENT, SliceTable, block
 from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks
-from dagc.timeline.timeline import Spending, Timeline
+from dagc.timeline.path import Crossing, walk
+from dagc.timeline.spent import spent_by
+from dagc.timeline.timeline import Run, Spending
 
 PATH_CATEGORY, SPENT_CATEGORY = "critical path", "share"
+
+_FIGURES = 7
+_Row = tuple[int, int, int, int, int, int, int]
+"""Start, end, label, micro-batch, step, layer, rank."""
 
 
 def path_threads(phase: PhaseTracks) -> tuple[tuple[int, str], ...]:
@@ -25,31 +32,36 @@ def path_threads(phase: PhaseTracks) -> tuple[tuple[int, str], ...]:
     first = 1 + len(PATH_THREADS) * phase.number
     path, spent = PATH_THREADS
     where = ""
-    if phase.timeline.spent:
-        team = phase.timeline.priced.graph.teams[phase.timeline.spent[0].team]
+    whose = spent_by(phase.timeline.spent)
+    if whose:
+        team = phase.timeline.priced.graph.teams[whose[0]]
         of_pool = "" if team.pool == "main" else f"{team.pool} "
-        where = f" · {of_pool}stage {team.stage:02}, rank {int(team.ranks[phase.timeline.spent[0].rank])}"
+        where = f" · {of_pool}stage {team.stage:02}, rank {int(team.ranks[whose[1]])}"
     name = f"{phase.number + 1} {phase.name}"
     return (first, f"{name} · {path}"), (first + 1, f"{name} · {spent}{where}")
 
 
-def path_slices(phase: PhaseTracks, labels: Labels) -> Iterator[SliceTable]:
-    """Both threads of a phase."""
+def path_slices(phase: PhaseTracks, labels: Labels, keeps: Callable[[Run], bool] | None = None) -> Iterator[SliceTable]:
+    """Both threads of a phase. `keeps` says which runs are shown operator by operator, where not all are."""
     (path, _), (spent, _) = path_threads(phase)
-    yield from _path(phase, path, labels)
-    yield from _spent(phase, spent, labels)
+    yield from _path(phase, path, labels, keeps)
+    yield from _spent(phase, spent, labels, keeps is not None)
 
 
-def _path(phase: PhaseTracks, thread: int, labels: Labels) -> Iterator[SliceTable]:
+def _path(phase: PhaseTracks, thread: int, labels: Labels, keeps: Callable[[Run], bool] | None) -> Iterator[SliceTable]:
     timeline = phase.timeline
     graph = timeline.priced.graph
-    rows: list[tuple[int, int, int, int, int, int, int]] = []
+    rows: list[_Row] = []
     known: dict[tuple[int, int], int] = {}
     end = 0
-    for slot in timeline.path:
+    runs = timeline.runs
+    for slot in walk(timeline.path, lambda run: keeps is None or keeps(runs[run])):
         start, end = end, max(end, slot.end)
-        run = timeline.runs[slot.run]
+        run = runs[slot.run]
         if start == end:
+            continue
+        if isinstance(slot, Crossing):
+            _cross(rows, (start, end), labels.number(_left_out(run)), run)
             continue
         place = run.template, slot.node
         node = graph.templates[run.template].nodes[slot.node]
@@ -60,20 +72,50 @@ def _path(phase: PhaseTracks, thread: int, labels: Labels) -> Iterator[SliceTabl
         layer = ABSENT if run.first_layer is None else run.first_layer + slot.copy
         rank = int(team.ranks[slot.rank])
         rows.append((start, end, known[place], run.micro_batch, run.step, layer, rank))
-    columns = np.array(rows, dtype=np.int64).reshape(-1, 7).T
+    columns = np.array(rows, dtype=np.int64).reshape(-1, _FIGURES).T
     names = ("label", "micro_batch", "step", "layer", "rank")
     yield from _table(phase.begin + columns[:2], thread, dict(zip(names, columns[2:], strict=True)))
 
 
-def _spent(phase: PhaseTracks, thread: int, labels: Labels) -> Iterator[SliceTable]:
+def _left_out(run: Run) -> Label:
+    return Label(f"stage {run.stage:02} · operators left out", PATH_CATEGORY, (("stage", run.stage),))
+
+
+def _cross(rows: list[_Row], times: tuple[int, int], label: int, run: Run) -> None:
+    """Cross a run, or the rest of a stage's work for a micro-batch where some of that was crossed before."""
+    start, end = times
+    if rows and rows[-1][1] == start and rows[-1][2:5] == (label, run.micro_batch, run.step):
+        start = rows.pop()[0]
+    rows.append((start, end, label, run.micro_batch, run.step, ABSENT, ABSENT))
+
+
+def _spent(phase: PhaseTracks, thread: int, labels: Labels, summed: bool) -> Iterator[SliceTable]:
+    """Stretch by stretch, or `summed`: one slice for each thing that time goes on."""
+    if summed:
+        yield from _sums(phase, thread, labels)
+        return
     stretches = phase.timeline.spent
     if not stretches:
         return
     numbers = [labels.number(_share_label(one.spending)) for one in stretches]
     times = np.array([(one.start, one.end) for one in stretches], dtype=np.int64).T
-    end = _end(phase.timeline)
+    end = _end(phase.timeline.shown())
     if stretches[0].start > end:
         times = times - stretches[0].start + end
+    yield from _table(phase.begin + times, thread, {"label": np.array(numbers, dtype=np.int64)})
+
+
+def _sums(phase: PhaseTracks, thread: int, labels: Labels) -> Iterator[SliceTable]:
+    timeline = phase.timeline
+    if spent_by(timeline.spent) is None:
+        return
+    shares = [(kind, getattr(timeline.shares, kind.value)) for kind in Spending]
+    numbers = [labels.number(_share_label(kind)) for kind, _ in shares]
+    last = len(timeline.priced.graph.micro_batches) - 1
+    repeats = timeline.steps > 1
+    begin = _end(run for run in timeline.shown() if run.micro_batch == last) if repeats else 0
+    edges = np.rint(timeline.interval * np.cumsum([0.0, *(share for _, share in shares)])).astype(np.int64) + begin
+    times = np.array([edges[:-1], edges[1:]])
     yield from _table(phase.begin + times, thread, {"label": np.array(numbers, dtype=np.int64)})
 
 
@@ -81,9 +123,8 @@ def _share_label(spending: Spending) -> Label:
     return Label(spending.value, SPENT_CATEGORY, (("bound", spending.value),))
 
 
-def _end(timeline: Timeline) -> int:
+def _end(shown: Iterable[Run]) -> int:
     """When the last step that is shown begins to end: the start of its last run's last copy."""
-    shown = list(timeline.shown())
     return max((int(run.start(run.count - 1, -1).max()) for run in shown), default=0)
 
 

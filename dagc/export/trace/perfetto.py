@@ -20,6 +20,7 @@ from dagc.export import protobuf as wire
 from dagc.export.protobuf import number, varint
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.counters import Counter
+from dagc.export.trace.excerpt import Excerpt
 from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.parts import Process, trace_parts
 from dagc.export.trace.slice_table import ABSENT, NUMBERS, Column, SliceTable
@@ -42,11 +43,11 @@ _PROCESSES, _COUNTERS = 2**32, 2**33
 """Tracks of processes and of counters are numbered from here on, those of threads below."""
 
 
-def perfetto_trace(traced: Traced, ranks: RankSelection | None = None) -> Iterator[bytes]:
+def perfetto_trace(traced: Traced, ranks: RankSelection | None = None, shown: Excerpt | None = None) -> Iterator[bytes]:
     """The trace in pieces."""
     yield _packet(number(FLAGS, STATE_CLEARED) + wire.field(INTERNED, b""))
     labels, writer, counters = Labels(), _Interned(), 0
-    for part in trace_parts(traced, ranks, labels):
+    for part in trace_parts(traced, ranks, labels, shown):
         match part:
             case Process():
                 yield b"".join(_descriptors(part))

@@ -23,11 +23,13 @@ from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.timeline.timeline import Run, Timeline
 
 
-def lane_slices(phase: PhaseTracks, labels: Labels, arrows: Arrows) -> Iterator[SliceTable]:
-    """All slices of the shown ranks; `labels` fills as they come."""
+def lane_slices(
+    phase: PhaseTracks, labels: Labels, arrows: Arrows, keeps: Callable[[Run], bool]
+) -> Iterator[SliceTable]:
+    """The slices of the shown ranks, of the runs to keep; `labels` fills as they come."""
     gathered = Gathered()
     known: dict[tuple[int, int, int], _Slots] = {}
-    for runs in _interleaved(phase.timeline):
+    for runs in _interleaved(phase.timeline, keeps):
         found: list[tuple[Run, _Slots]] = []
         for run in runs:
             key = run.template, run.size, run.stage
@@ -41,14 +43,14 @@ def lane_slices(phase: PhaseTracks, labels: Labels, arrows: Arrows) -> Iterator[
     yield from gathered.rest()
 
 
-def _interleaved(timeline: Timeline) -> Iterator[list[Run]]:
+def _interleaved(timeline: Timeline, keeps: Callable[[Run], bool]) -> Iterator[list[Run]]:
     """Runs that must be put in the order of time together: those of a pool that goes from stage to stage with each
     copy. They stand together, one for each stage at most, in rising order.
     """
     teams = [team for program in timeline.priced.graph.programs[0] for team in set(program.teams)]
     shares = len(set(teams)) < len(teams)
     together: list[Run] = []
-    for run in timeline.shown():
+    for run in filter(keeps, timeline.shown()):
         if together and not (shares and run.stage > together[-1].stage and run.count == together[-1].count):
             yield together
             together = []

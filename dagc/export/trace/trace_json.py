@@ -14,6 +14,7 @@ import orjson
 
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.counters import Counter
+from dagc.export.trace.excerpt import Excerpt
 from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.parts import Process, trace_parts
 from dagc.export.trace.slice_table import ABSENT, Column, SliceTable
@@ -23,13 +24,15 @@ _WORK = ("flops", "bytes")
 """Numbers of a slice that are the same in many places; the others say which place it is."""
 
 
-def trace_json(traced: Traced, ranks: RankSelection | None = None) -> Iterator[bytes]:
+def trace_json(traced: Traced, ranks: RankSelection | None = None, shown: Excerpt | None = None) -> Iterator[bytes]:
     """The trace in pieces; JSON when joined."""
-    told = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus}
+    told: dict[str, str | int] = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus}
+    if shown:
+        told |= {"excerpt": shown.text, "slices": shown.written, "slices_of_all": shown.whole}
     yield b'{"displayTimeUnit":"ns","otherData":' + orjson.dumps(told) + b',"traceEvents":[\n'
     labels, separator = Labels(), b""
     tails: list[bytes] = []
-    for part in trace_parts(traced, ranks, labels):
+    for part in trace_parts(traced, ranks, labels, shown):
         match part:
             case Process():
                 events = _names(part)

@@ -87,14 +87,14 @@ class Traced:
     memory: tuple[PoolMemory, ...] = ()
 
 
-def tracks(traced: Traced, ranks: RankSelection | None) -> Iterator[PhaseTracks]:
-    """The tracks in the order of their numbers; without a selection those of one rank of each class."""
+def tracks(traced: Traced, ranks: RankSelection | None, most: int = MOST_RANKS) -> Iterator[PhaseTracks]:
+    """The tracks in the order of their numbers; without a selection one rank of each class, `most` of a team."""
     pid, thread = PATH_PROCESS + 1, 1 + len(PATH_THREADS) * len(traced.timelines)
     for order, name, timeline, begin in _phases(traced, with_others=ranks is not None):
         graph = timeline.priced.graph
         for replica in graph.replicas if ranks else graph.replicas[:1]:
             teams: list[TeamTracks] = []
-            for local, titles, shown_as, index in _shown(traced.plan, timeline, replica, ranks):
+            for local, titles, shown_as, index in _shown(traced.plan, timeline, replica, ranks, most):
                 title = _process_name(order, name, graph, index, replica, ranks is not None)
                 teams.append(TeamTracks(pid, title, thread, local, titles, shown_as))
                 pid += 1
@@ -132,14 +132,14 @@ def _phases(traced: Traced, with_others: bool) -> Iterator[tuple[int, str, Timel
 
 
 def _shown(
-    plan: Plan, timeline: Timeline, replica: int, ranks: RankSelection | None
+    plan: Plan, timeline: Timeline, replica: int, ranks: RankSelection | None, most: int
 ) -> Iterator[tuple[Ranks, tuple[str, ...], Ranks, int]]:
     """Local ranks and their titles, which of them each rank of the team is shown as, and the team."""
     graph = timeline.priced.graph
     if ranks is None:
         for index, classes in enumerate(rank_classes(timeline)):
-            local = np.array(classes.representatives[:MOST_RANKS], dtype=np.int64)
-            titles = tuple(f"{number:02} {name}" for number, name in enumerate(classes.shown_names))
+            local = np.array(classes.representatives[:most], dtype=np.int64)
+            titles = tuple(f"{number:02} {name}" for number, name in enumerate(classes.shown_names(most)))
             yield local, titles, np.where(classes.label < local.size, classes.label, -1), index
         return
     move = first_rank(plan, graph, replica) - first_rank(plan, graph, graph.replicas[0])
