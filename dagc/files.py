@@ -7,6 +7,7 @@ meanwhile, so whoever has the lock may remove what a killed process left under t
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,16 @@ PART = ".dagc-part"
 
 
 def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
-    """Put a file in its place, on the disk when this returns. Raises OSError; what was there is then as it was."""
+    """Put a file in its place, on the disk when this returns. Raises OSError; what was there is then as it was.
+
+    A link is followed, a file that is there keeps its mode, and what is no file (`/dev/stdout`) is written into.
+    """
+    path = Path(os.path.realpath(path))
+    if path.is_file():
+        mode = stat.S_IMODE(path.stat().st_mode)
+    elif path.exists():
+        path.write_bytes(content)
+        return
     with locked(path.parent):
         part = path.with_name(PART)
         part.unlink(missing_ok=True)
@@ -25,6 +35,8 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
                 stream.write(content)
                 stream.flush()
+                if path.exists():
+                    os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             part.replace(path)
         finally:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
-from pathlib import Path
 
 import click
 
@@ -30,8 +28,7 @@ def write_back(given: Input, text: str) -> tuple[Diagnostic, ...]:
         return ()
     from dagc.export.write import write_file
 
-    path = Path(os.path.realpath(given.path))
-    return write_file(path, _encoded(text, path.read_bytes()))
+    return write_file(given.path, _encoded(text, given.path.read_bytes()))
 
 
 def _encoded(text: str, original: bytes) -> bytes:

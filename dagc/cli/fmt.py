@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from dagc.cli.fixes import write_back
 from dagc.cli.inputs import read_input
 from dagc.cli.printing import CLEAN, ERRORS, exit_status, print_text
 from dagc.diag.diagnostic import Diagnostic
@@ -34,16 +34,10 @@ def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: b
         if text != given.source.text:
             click.echo(f"would rewrite {escape(given.source.name)}", err=True)
         raise SystemExit(CLEAN if text == given.source.text else ERRORS)
-    if to_stdout or plan in (None, "-"):
+    if to_stdout:
         click.echo(text, nl=False)
-    elif text != given.source.text:
-        _rewrite(Path(str(plan)), text)
-
-
-def _rewrite(path: Path, text: str) -> NoReturn:
-    from dagc.export.write import write_file
-
-    _stop(write_file(path, text.encode()))
+    else:
+        _stop(write_back(given, text))
 
 
 def _stop(diagnostics: tuple[Diagnostic, ...]) -> NoReturn:
