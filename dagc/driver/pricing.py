@@ -169,6 +169,8 @@ class Pricer:
     def _times(self, plan: Plan) -> tuple[Timeline, ...] | Refused:
         self._trim()
         graph = lower(plan, self._known.templates)
+        if too_large := beyond_memory(graph, plan):
+            return Refused(too_large)
         found = [self._timeline(phase, plan) for phase in graph.classes]
         timelines = tuple(one for one in found if isinstance(one, Timeline))
         if len(timelines) < len(found):

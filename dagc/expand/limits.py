@@ -17,19 +17,35 @@ NO_SUCH_RANK = Code("X302", "no-such-rank")
 SCHEDULE_TOO_LARGE = Code("X303", "schedule-too-large")
 
 _MEMINFO = Path("/proc/meminfo")
+_STATM = Path("/proc/self/statm")
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 _UNKNOWN = 4 << 30
 """Taken for the available memory where the machine does not tell."""
 
 
 def available_memory() -> int:
-    """Bytes that this process could still have without swapping, by the machine and by its control group."""
+    """Bytes that this process could still have without swapping: by the machine, its control group, its own limits."""
     try:
         lines = _MEMINFO.read_text(encoding="ascii").splitlines()
         machine = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         machine = _physical_memory()
-    return min(machine, _of_control_group())
+    return min(machine, _of_control_group(), _of_process())
+
+
+def _of_process() -> int:
+    """What `ulimit -v` and `-d` leave; no limit where there is none."""
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, getrlimit
+
+        pages = [int(number) for number in _STATM.read_text(encoding="ascii").split()]
+        used = {RLIMIT_AS: pages[0], RLIMIT_DATA: pages[5]}
+        limits = {kind: getrlimit(kind)[0] for kind in used}
+    except (ImportError, OSError, ValueError):
+        return sys.maxsize
+    page = os.sysconf("SC_PAGE_SIZE")
+    left = [limit - used[kind] * page for kind, limit in limits.items() if limit != RLIM_INFINITY]
+    return max(0, min(left, default=sys.maxsize))
 
 
 def _of_control_group() -> int:

@@ -34,12 +34,15 @@ from tests.fuzz.cases import Case
 SECONDS = 60
 """Processor time that one input may take."""
 
+PATIENCE = 4
+"""Times as long may it take by the clock, where it waits or other processes work for it."""
+
 _ERROR = re.compile(r"^(error|warning)\[([A-Z]\d+)\]", re.MULTILINE)
 _ARROW = re.compile(r"^ *--> ", re.MULTILINE)
 _PLACELESS = "X"
 """Families of codes about what is outside of any text: files, disks, memory."""
 
-_NUMBER_LOST = re.compile(r"(?<![\w.-])-?(?:nan|inf|infinity)(?![\w-])", re.IGNORECASE)
+_NUMBER_LOST = re.compile(r"(?<![\w.-])-?(?:nan|NaN|inf|Infinity)(?![\w-])")
 
 
 class TooLong(BaseException):
@@ -103,16 +106,19 @@ def _limited() -> Generator[None]:
     def stop(*_: object) -> NoReturn:
         raise TooLong
 
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    timers = {signal.ITIMER_PROF: (signal.SIGPROF, SECONDS), signal.ITIMER_REAL: (signal.SIGALRM, PATIENCE * SECONDS)}
+    before = {number: signal.signal(number, stop) for number, _ in timers.values()}
+    for timer, (_, seconds) in timers.items():
+        signal.setitimer(timer, seconds)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", ResourceWarning)
             yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        for timer, (number, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+from copy import deepcopy
 from typing import Any
 
 from tests.property.mutations import BLANKS, NUMBERS, PIECE, SIGNS, WORDS
@@ -102,12 +103,12 @@ def document(rng: random.Random, given: str) -> str:
         root = json.loads(given)
     except (ValueError, RecursionError):
         return text(rng, given)
-    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
-        holders = _holders(root)
-        if not holders:
-            return json.dumps(rng.choice(VALUES))
-        _edit(rng, rng.choice(holders), rng.choice(holders))
     try:
+        for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
+            holders = _holders(root)
+            if not holders:
+                return json.dumps(rng.choice(VALUES))
+            _edit(rng, rng.choice(holders), rng.choice(holders))
         made = json.dumps(root, indent=rng.choice((None, 1)))
     except RecursionError:
         return given
@@ -115,7 +116,10 @@ def document(rng: random.Random, given: str) -> str:
 
 
 def _edit(rng: random.Random, holder: Any, other: Any) -> None:
-    """Change a field of an object or an entry of a list; `other` is a second one of the document."""
+    """Change a field of an object or an entry of a list; `other` is a second one of the document.
+
+    What goes in is a copy, since an object inside itself is no document.
+    """
     key = rng.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
     held = holder[key]
     match rng.randrange(10):
@@ -127,14 +131,13 @@ def _edit(rng: random.Random, holder: Any, other: Any) -> None:
             holder[key] = [held]
         case 3 if isinstance(holder, dict):
             name = rng.choice(list(other)) if isinstance(other, dict) else "new_field"
-            holder[name] = rng.choice(VALUES)
+            holder[name] = deepcopy(rng.choice(VALUES))
         case 4:
             holder[key] = MARKER
         case 5:
-            # A copy, since an object inside itself is no document.
-            holder[key] = json.loads(json.dumps(rng.choice(list(other.values() if isinstance(other, dict) else other))))
+            holder[key] = deepcopy(rng.choice(list(other.values() if isinstance(other, dict) else other)))
         case _:
-            holder[key] = rng.choice(VALUES)
+            holder[key] = deepcopy(rng.choice(VALUES))
 
 
 def _holders(root: Any) -> list[Any]:

@@ -26,6 +26,9 @@ DATA_BYTES = 6 << 30
 LIFETIME = 3000
 """Inputs of a process: what it caches goes with it."""
 
+GRACE_SECONDS = 60
+"""What a process has for its last input once the time is over; then it is killed, which is a defect."""
+
 POOL = 600
 """Cases that are kept for variants."""
 
@@ -95,6 +98,8 @@ def fuzz(seconds: float, seed: int, workers: int, report: Callable[[Tally], None
                 running[process] = current
                 started += 1
             _receive(messages, tally)
+            for process in running if time.monotonic() > end + GRACE_SECONDS else ():
+                process.kill()
             for process in [one for one in running if not one.is_alive()]:
                 current = running.pop(process)
                 if process.exitcode and current.exists():
