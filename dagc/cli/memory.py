@@ -42,17 +42,18 @@ def _print(held: Held, shown: list[Weighed], style: str) -> None:
     if style == "json":
         _print_json(held, shown)
         return
-    known = [(one.name, one.memory) for one in shown if one.memory]
     if style == "svg":
-        from dagc.export.memory_svg import memory_svg
+        from dagc.export.memory_svg import Panel, memory_svg
 
-        if known:
-            click.echo(memory_svg(known), nl=False)
+        panels = [Panel(one.name, one.memory, one.context) for one in shown if one.memory]
+        if panels:
+            click.echo(memory_svg(panels), nl=False)
     else:
         from dagc.report.memory_text import render_memory
 
-        for one, figures in known:
-            click.echo(render_memory(one, figures), nl=False)
+        for one in shown:
+            if one.memory:
+                click.echo(render_memory(one.name, one.memory), nl=False)
     for one in shown:
         if one.missing:
             click.echo(f"{one.name}: memory is undetermined: not stated: {', '.join(one.missing)}", err=style == "svg")

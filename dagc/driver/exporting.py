@@ -62,7 +62,7 @@ def export(
     if traced is None:
         return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
     drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
-    pictures, problems = _pictures(_scene(checked, traced, drawn), drawn, renderer)
+    pictures, problems = _pictures(_scene(checked, traced, summary, drawn), drawn, renderer)
     data, refused, notes = _data(traced, request)
     page = _page(checked, summary, {**pictures, **summary_files}, traced)
     return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused), notes)
@@ -86,7 +86,7 @@ def report(checked: Checked) -> bytes:
     traced = _traced(checked)
     if traced is not None:
         every = frozenset(Distance)
-        drawn = {**_pictures(_scene(checked, traced, every), every, None)[0], **drawn}
+        drawn = {**_pictures(_scene(checked, traced, summary, every), every, None)[0], **drawn}
     return _page(checked, summary, drawn, traced)["report.html"]
 
 
@@ -97,7 +97,7 @@ def picture(checked: Checked) -> str | tuple[Diagnostic, ...]:
     traced = _traced(checked)
     if traced is None:
         return ()
-    scene = _scene(checked, traced, frozenset(Distance))
+    scene = _scene(checked, traced, summary_of(checked), frozenset(Distance))
     files, problems = _pictures(scene, frozenset({Distance.LAYER}), None)
     drawn = files.get("graph.svg")
     return drawn.decode() if isinstance(drawn, bytes) else problems
@@ -115,13 +115,15 @@ def summary_of(checked: Checked) -> Summary:
 
 def _summary(checked: Checked) -> tuple[Summary, Contents]:
     """The summary, its file, and where memory is known its picture."""
-    from dagc.export.memory_svg import memory_svg
+    from dagc.export.memory_svg import Panel, memory_svg
     from dagc.export.summary_json import to_json_bytes
+    from dagc.report.context import context
 
     summary = summary_of(checked)
     files: Contents = {"summary.json": to_json_bytes(summary)}
     if summary.memory:
-        files["memory.svg"] = memory_svg([(summary.name, summary.memory)]).encode()
+        panel = Panel(summary.name, summary.memory, context(summary.facts, summary.requirements))
+        files["memory.svg"] = memory_svg([panel]).encode()
     return summary, files
 
 
@@ -148,12 +150,15 @@ def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | 
     return {"report.html": report_page(Reported(summary, source, checked.diagnostics, pictures, traced))}
 
 
-def _scene(checked: Checked, traced: Traced, drawn: frozenset[Distance]) -> Scene:
+def _scene(checked: Checked, traced: Traced, summary: Summary, drawn: frozenset[Distance]) -> Scene:
     """What the views show; `drawn` are those that links lead to."""
     from dagc.export.views.scene import Scene
+    from dagc.report.context import context
 
     priced = checked.priced
-    return Scene(traced.plan, traced.graph, traced.timelines, priced.metrics, priced.assessment.memory, drawn)
+    held = priced.assessment.memory
+    lines = context(summary.facts, summary.requirements, has_model=False)
+    return Scene(traced.plan, traced.graph, traced.timelines, priced.metrics, held, lines, drawn)
 
 
 def _pictures(

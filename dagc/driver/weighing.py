@@ -18,8 +18,11 @@ from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.plan.serving import requests_at_once
+from dagc.report.context import context
+from dagc.report.facts import facts_data
 from dagc.report.memory import memory_figures
 from dagc.report.memory_summary import memory_summary
+from dagc.report.summary import Facts
 from dagc.report.weighed import Held, Weighed
 from dagc.source import Source
 
@@ -52,4 +55,5 @@ def _weighed(plan: Plan) -> Weighed:
         return Weighed(plan.name, None, missing)
     running = admitted(plan)
     figures, limits = memory_figures(rank_memory(running)), memory_limits(plan)
-    return Weighed(plan.name, memory_summary(figures, limits, requests_at_once(running)), ())
+    held = memory_summary(figures, limits, requests_at_once(running))
+    return Weighed(plan.name, held, (), context(Facts(**facts_data(plan.facts)), []))

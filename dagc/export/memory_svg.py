@@ -8,14 +8,22 @@ before colour, and a dark page turns the colours over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from dagc.export.memory_style import PARTS, STYLE, patterns
 from dagc.export.svg_text import PITCH, cut, text
 from dagc.report.summary import Memory, PoolMemory, RankClass
 from dagc.units import format_bytes, format_share
 
-Panel = tuple[str, Memory]
-"""A strategy's name and its memory."""
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A strategy's name, its memory, and the lines that name model, cluster, workload and requirements."""
+
+    name: str
+    memory: Memory
+    context: tuple[str, ...]
+
 
 MOST_CLASSES = 40
 """Bars of one pool; the picture says how many more classes there are."""
@@ -28,8 +36,8 @@ _TALL, _LINE, _GAP = 22, 15, 14
 def memory_svg(panels: Sequence[Panel]) -> str:
     """The picture of one strategy, or of several below each other."""
     y, lines = float(_MARGIN), list[str]()
-    for name, memory in panels:
-        y = _panel(lines, y, name, memory)
+    for panel in panels:
+        y = _panel(lines, y, panel)
     y = _legend(lines, y)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y:g}" width="{_WIDTH}" height="{y:g}"'
     style = f"<style>{STYLE}</style>"
@@ -38,11 +46,13 @@ def memory_svg(panels: Sequence[Panel]) -> str:
     return "\n".join([f'{head} role="img">', title, style, *patterns(), paper, *lines, "</svg>"]) + "\n"
 
 
-def _panel(lines: list[str], y: float, name: str, memory: Memory) -> float:
+def _panel(lines: list[str], y: float, panel: Panel) -> float:
     """One strategy; returns where the next one begins."""
-    lines.append(text(_MARGIN, y + 14, "title", cut(_headline(name, memory), _BAR + _LEFT + _RIGHT, "title")))
+    memory, width = panel.memory, _WIDTH - 2 * _MARGIN
+    lines.append(text(_MARGIN, y + 14, "title", cut(_headline(panel.name, memory), width, "title")))
     y += 14 + _GAP
-    for line in _wrapped(_facts(memory), _WIDTH - 2 * _MARGIN, "text"):
+    context = [line for one in panel.context for line in _wrapped(one.split(" · "), width, "text")]
+    for line in (*context, *_wrapped(_facts(memory), width, "text")):
         lines.append(text(_MARGIN, y + 11, "text", line))
         y += _LINE
     y += _GAP

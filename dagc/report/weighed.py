@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """The memory of one strategy, as in its summary; None where shapes are `missing`."""
+    """The memory of one strategy, as in its summary; None where shapes are `missing`. `context` is what it holds in."""
 
     name: str
     memory: Memory | None
     missing: tuple[str, ...]
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ _CHARACTERS, _LINES = 100, 3
 class Scene:
     """A compiled strategy: `timelines` are those of `graph.phases`, `drawn` the distances that files are made of.
 
-    `metrics` are what the deployment is judged by: timelines have the GPUs' part of a step alone.
+    `metrics` are what the deployment is judged by: timelines have the GPUs' part of a step alone. `context` has the
+    lines that name model, cluster, engine, workload and requirements.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Scene:
     timelines: tuple[Timeline, ...]
     metrics: Metrics
     memory: MemoryFigures | None = None
+    context: tuple[str, ...] = ()
     drawn: frozenset[Distance] = frozenset(Distance)
 
     @cached_property
@@ -80,12 +82,13 @@ class Scene:
         return safe(f"{plan.name} = {strategy_text(plan.deployment)}, model {plan.facts.model.name}")
 
     def title(self) -> tuple[str, ...]:
-        """The strategy as written, its size, TTFT and TPOT."""
+        """The strategy as written, its size, TTFT and TPOT, and in what context they hold."""
         plan = self.plan
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
-        facts = [f"{plan.deployment.gpus} GPUs", f"model {cut(plan.facts.model.name)}"]
+        facts = [counted(plan.deployment.gpus, "GPU"), f"model {cut(plan.facts.model.name)}"]
         facts += times_text(definition(plan.facts.workload), self.metrics.prefill.seconds, self.metrics.decode.seconds)
-        return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts))
+        context = (line for text in self.context for line in folded_lines(text, _CHARACTERS, _LINES))
+        return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts), *context)
 
     def notes(self, halves: bool = True) -> tuple[str, ...]:
         """How to read the values of the phases; `halves` where boxes are tinted by half."""
