@@ -90,7 +90,7 @@ def _print_sizes(checked: tuple[Checked, ...]) -> None:
 
     defaults = assumed(facts_data(checked[0].plan.facts)) if checked else None
     if defaults:
-        click.echo(f"not stated, so {defaults}")
+        click.echo(f"defaults: {defaults}")
     print_named(checked[0].plan.facts.named if checked else ())
     for one in checked:
         for line in one.plan.deployment.derivation:

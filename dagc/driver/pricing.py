@@ -59,7 +59,7 @@ def mixed_timeline(plan: Plan) -> Timeline | None:
 
 
 def transfer_timeline(plan: Plan) -> Timeline | None:
-    """The timeline of the hand-over of one request's cache; None where there is none, or load is not asked for."""
+    """The timeline of the KV-cache transfer of one request; None where there is none, or load is not asked for."""
     phase = lower_transfer(plan)
     return schedule(price(phase, plan)) if phase else None
 

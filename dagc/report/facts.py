@@ -1,4 +1,4 @@
-"""The facts that a plan was reckoned with, as plain data: what was stated, what a preset gave, what was assumed."""
+"""The inputs and assumptions of a plan as plain data: what was stated, what a preset gave, what was assumed."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def _gpus(plan: Plan, figure: Figure) -> Actual:
     deployment = plan.deployment
     reason = deployment.derivation[-1]
     if figure.value == deployment.naive_product != deployment.gpus:
-        reason = f"{figure.text} is the product of every degree that is written; by structure, {reason}"
+        reason = f"{figure.text} is the product of all degrees; by structure, {reason}"
     return _known(deployment.gpus, figure, reason)
 
 

@@ -137,7 +137,7 @@ class CriticalPath(Record):
 
 
 class Phase(Record):
-    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline.
+    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an idle pipeline.
 
     `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits: half of the
     measured cases lie inside it, three in four inside twice of it.
@@ -262,7 +262,7 @@ class Undetermined(Record):
 
 
 class Facts(Record):
-    """What was reckoned with. `defaulted` names the blocks that were not written; `engine` is that of the plan."""
+    """Inputs and assumptions. `defaulted` names the blocks that were not written; `engine` is that of the plan."""
 
     defaulted: list[str]
     model: dict[str, Any]
