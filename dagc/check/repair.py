@@ -28,7 +28,7 @@ _ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
 
 
 def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], otherwise: str) -> tuple[Offer, ...]:
-    """Offers those candidates in place of `part` that mend the strategy; `otherwise` when none does."""
+    """Offers those candidates in place of `part` that fix the strategy; `otherwise` when none does."""
     before = _faults(annotated)
     written = annotated.strategy.body
     lines: list[tuple[str, Strategy, Strategy | None]] = []

@@ -28,8 +28,8 @@ SCHEMA_VERSION = 1
     help="How diagnostics are printed.",
 )
 @click.option("--fix", is_flag=True, help="Apply the safe fixes: the file is rewritten, `-` and `-e` are printed.")
-@click.option("--unsafe-fixes", is_flag=True, help="Apply those too that change the deployment or guess its meaning.")
-@click.option("--diff", is_flag=True, help="Print the fixes as a diff, and write nothing.")
+@click.option("--unsafe-fixes", is_flag=True, help="Also apply fixes that change the deployment or guess the intent.")
+@click.option("--diff", is_flag=True, help="Print the fixes as a diff; write nothing.")
 def check(
     plan: str | None,
     expression: str | None,

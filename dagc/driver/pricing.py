@@ -83,7 +83,7 @@ def beyond_memory(graph: Graph, plan: Plan) -> Diagnostic | None:
         f"pricing and scheduling `{plan.name}` {takes}",
         f"{plan.deployment.gpus:,} GPUs",
         notes=("the limit is half of the memory that is available",),
-        help=("write smaller degrees, or compile on a machine with more memory",),
+        help=("use smaller degrees, or compile on a machine with more memory",),
     )
 
 

@@ -38,7 +38,7 @@ def size(strategy: Strategy) -> int:
 
 
 def naive_product(strategy: Strategy) -> int:
-    """The product of every degree that is written, as people count."""
+    """The product of all written degrees, as people count."""
     return prod(part.degree for part in subtrees(strategy) if isinstance(part, Axis))
 
 

@@ -34,7 +34,7 @@ def _diagnostic(plan: Plan, service: Service, replicas: int, inner: int) -> Diag
     above = -(-batch // parts) * parts
     return CODE.at(
         service.span,
-        f"a batch of {batch} does not divide over {parts} data-parallel ranks",
+        f"a batch of {batch} does not divide evenly over {parts} data-parallel ranks",
         over if replicas > 1 else f"attention is dp {inner} here",
         labels=label(plan.facts.workload.spans, f"{batch} sequences", "batch"),
         help=(f"`batch {above}` gives each {above // parts}",),

@@ -36,12 +36,16 @@ def _diagnostic(factor: Factor, found: Crossing, node: int) -> Diagnostic:
         factor.span,
         f"`ep {factor.degree}` crosses nodes of {node} GPUs",
         f"{found.groups} of {counted(found.total, 'expert group')}: "
-        f"{format_share(found.leaving)} of what a rank sends leaves its node",
+        f"{format_share(found.leaving)} of the bytes a rank sends leave its node",
         help=(_help(factor.degree, node),),
     )
 
 
 def _help(degree: int, node: int) -> str:
     fits = fitting(degree, node)
-    instead = f"`ep {fits}` fits within a node" if fits < degree else "bring the group's ranks together, by `tp` inside"
-    return f"{instead}; where the experts are meant to be wide, allow this code"
+    instead = (
+        f"`ep {fits}` fits within a node"
+        if fits < degree
+        else "place the ranks of the group on one node, with `tp` inside"
+    )
+    return f"{instead}; for wide expert parallelism, allow this code"

@@ -39,5 +39,5 @@ def _judge(plan: Plan, service: Service, experts: int, top: int) -> Iterator[Dia
         f"a decode step brings each expert {tokens * top / slots:.3g} tokens on average",
         f"{counted(tokens, 'sequence')} of a micro-batch × top {top} over {experts} experts{copies}",
         labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
-        help=(f"a batch of {needed} brings each {least:g}; fewer replicas or micro-batches bring more, too",),
+        help=(f"a batch of {needed} brings each {least:g}; fewer replicas or micro-batches raise it too",),
     )

@@ -29,7 +29,7 @@ def _diagnostic(plan: Plan, service: Service, count: int, sequences: int) -> Dia
     by_batch, place = sequences < service.stages, service.option_span("micro")
     return CODE.at(
         place or service.span,
-        f"at most {count} of {service.stages} stages work at a time",
+        f"at most {count} of {service.stages} stages are busy at a time",
         f"a replica has {counted(sequences, 'sequence')}" if by_batch else counted(count, "micro-batch", "es"),
         labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
         help=(f"a replica needs {service.stages} sequences, or fewer stages",) if by_batch else (),

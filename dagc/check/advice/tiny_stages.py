@@ -31,7 +31,7 @@ def _diagnostic(plan: Plan, service: Service, layers: int, least: int) -> Diagno
     offers = use_degree(plan, axis.span if axis else None, downwards(plan, axis, fewer), applies=False)
     return CODE.at(
         axis.span if axis else service.span,
-        f"a stage of {counted(min(held), 'layer')} hands on after little work",
+        f"a stage of {counted(min(held), 'layer')} has little work per message",
         f"{held.count(min(held))} of {service.stages} stages; the limit is {least}",
         labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
         help=() if service.stages > fewer else (f"give every stage at least {least} layers",),

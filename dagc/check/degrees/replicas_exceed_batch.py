@@ -36,7 +36,7 @@ def _diagnostic(plan: Plan, service: Service) -> Diagnostic:
     return CODE.at(
         axis.span if axis else service.span,
         f"{replicas} replicas for a batch of {batch} sequences",
-        f"{replicas - batch} of the replicas would have nothing to do",
+        f"{replicas - batch} of the replicas would be idle",
         labels=label(plan.facts.workload.spans, f"{batch} sequences over the whole deployment", "batch"),
         offers=use_degree(plan, axis.span if axis else None, downwards(plan, axis, fitting)),
     )

@@ -58,5 +58,5 @@ def _help(plan: Plan, service: Service, phase: Phase, limit: float) -> str:
     needed = ceil((stages - 1) * (1 - limit) / limit) if phase is Phase.PREFILL and limit else stages
     sequences = fullest_replica(plan.deployment, service, plan.facts.workload.batch)
     if micro_batch_count(service, sequences) < needed <= sequences:
-        return f"`[micro {needed}]` brings even stages to the limit; fewer stages have less to wait for"
+        return f"`[micro {needed}]` reaches the limit with even stages; fewer stages shorten the bubble"
     return "use fewer stages, or make them more even"

@@ -46,7 +46,7 @@ def _help(plan: Plan, verdict: RequirementVerdict) -> tuple[str, ...]:
     figure, value = verdict.requirement.figure, verdict.actual.value
     if verdict.name == "throughput" and value and figure.per == "deployment" and value < figure.value:
         needed = -int(-figure.value * plan.deployment.gpus // value)
-        return (f"at the same rate a GPU, {needed} GPUs would do it",)
+        return (f"at the same rate per GPU, {needed} GPUs would meet it",)
     return ()
 
 
