@@ -179,9 +179,14 @@ def format_count(value: float) -> str:
     return _scaled(value, ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K"), (1.0, "")))
 
 
+def counted(count: int, thing: str, plural: str = "s") -> str:
+    """A number of things: `1 rank`, `2 ranks`, `2 batches`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}{plural}"
+
+
 def format_gpus(count: int) -> str:
     """`1 GPU`, `64 GPUs`."""
-    return f"{count} GPU{'s' * (count != 1)}"
+    return counted(count, "GPU")
 
 
 def format_bytes(value: float) -> str:

@@ -17,6 +17,7 @@ from dagc.plan.sizes import judge_size, size
 from dagc.source import Span
 from dagc.syntax.printer import format_strategy
 from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Pools, Scope, ScopeKind, Strategy
+from dagc.units import format_gpus
 
 _MOST = 2
 """Spellings offered at once."""
@@ -92,7 +93,7 @@ def _offer(strategy: Strategy, with_size: bool) -> str:
 
 def gpus(count: int) -> str:
     """A number of GPUs in words."""
-    return f"{count} GPU" if count == 1 else f"{count} GPUs"
+    return format_gpus(count)
 
 
 def _faults(annotated: Annotated) -> int:

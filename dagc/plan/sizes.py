@@ -45,7 +45,7 @@ def naive_product(strategy: Strategy) -> int:
 def derivation(strategy: Strategy) -> tuple[str, ...]:
     """The size as a proof, innermost step first; the last line ends in the number of GPUs."""
     lines = _steps(strategy) or [f"`{_head(strategy)}`: {_count(size(strategy))}"]
-    return (*lines[:-1], f"{lines[-1]} GPUs")
+    return (*lines[:-1], f"{lines[-1]} GPU{'s' * (size(strategy) != 1)}")
 
 
 def judge_size(strategy: Strategy) -> tuple[Diagnostic, ...]:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from math import ceil
 
 from dagc.check.facts import states
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_count
 from dagc.report.assessment import Assessment
 from dagc.report.metrics import PhaseMetrics
-from dagc.units import format_share
+from dagc.units import counted, format_share
 
 CODE = Code("W124", "bubble-over-limit", Severity.WARNING)
 

@@ -87,7 +87,7 @@ class _Service:
 
     def _pool(self, pool: Pool) -> Cluster:
         boxes = self._experts(pool) if pool.role is Role.EXPERTS else self.own()
-        named = f"pool {pool.name}: {pool.gpus_per_replica} GPUs"
+        named = f"pool {pool.name}: {format_gpus(pool.gpus_per_replica)}"
         chain = tuple(box.name for box in boxes)
         return Cluster(f"{self.name}.{pool.role.value}", (named,), boxes, role=pool.role, chains=(chain,))
 
