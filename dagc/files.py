@@ -1,7 +1,7 @@
 """A file appears whole or not at all, and a process that is killed while it writes one leaves nothing for good.
 
 The content goes beside its place first, under a hidden name, and is put there by a rename. The directory is locked
-meanwhile, so whoever has the lock may remove what a killed process left under that name.
+meanwhile, so the holder of the lock may remove what a killed process left under that name.
 """
 
 from __future__ import annotations

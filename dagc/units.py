@@ -179,6 +179,16 @@ def format_count(value: float) -> str:
     return _scaled(value, ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K"), (1.0, "")))
 
 
+def counted(count: int, thing: str, plural: str = "s") -> str:
+    """A number of things: `1 rank`, `2 ranks`, `2 batches`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}{plural}"
+
+
+def format_gpus(count: int) -> str:
+    """`1 GPU`, `64 GPUs`."""
+    return counted(count, "GPU")
+
+
 def format_bytes(value: float) -> str:
     """Decimal bytes: `80 GB`, `1.5 MB`, `12 B`."""
     return _scaled(value, ((1e15, " PB"), (1e12, " TB"), (1e9, " GB"), (1e6, " MB"), (1e3, " KB"), (1.0, " B")))

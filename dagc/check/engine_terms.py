@@ -13,6 +13,7 @@ from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 
 def services_under(plan: Plan, *engines: str) -> Iterator[tuple[Profile, Service]]:
@@ -43,7 +44,7 @@ def uneven_slots(plan: Plan, engine: str, code: Code) -> Iterator[Diagnostic]:
                 factor.span,
                 f"{profile(engine).title} cannot split {slots} expert slots over `ep {factor.degree}`",
                 f"{slots} = {factor.degree} × {each} + {rest}: each rank holds as many",
-                labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
+                labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=_even_slots(plan, factor, slots, f"redundant {redundant}"),
             )
 

@@ -17,6 +17,7 @@ from dagc.plan.sizes import judge_size, size
 from dagc.source import Span
 from dagc.syntax.printer import format_strategy
 from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Pools, Scope, ScopeKind, Strategy
+from dagc.units import format_gpus
 
 _MOST = 2
 """Spellings offered at once."""
@@ -28,7 +29,7 @@ _ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
 
 
 def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], otherwise: str) -> tuple[Offer, ...]:
-    """Offers those candidates in place of `part` that mend the strategy; `otherwise` when none does."""
+    """Offers those candidates in place of `part` that fix the strategy; `otherwise` when none does."""
     before = _faults(annotated)
     written = annotated.strategy.body
     lines: list[tuple[str, Strategy, Strategy | None]] = []
@@ -92,7 +93,7 @@ def _offer(strategy: Strategy, with_size: bool) -> str:
 
 def gpus(count: int) -> str:
     """A number of GPUs in words."""
-    return f"{count} GPU" if count == 1 else f"{count} GPUs"
+    return format_gpus(count)
 
 
 def _faults(annotated: Annotated) -> int:

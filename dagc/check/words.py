@@ -32,11 +32,6 @@ def written(strategy: Strategy) -> str:
     return f"`{strategy.kind}`" if isinstance(strategy, Scope) else "the strategy"
 
 
-def counted(count: int, thing: str, plural: str = "s") -> str:
-    """A number of things: `1 rank`, `2 ranks`, `2 batches`."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}{plural}"
-
-
 def places(kind: Kind) -> str:
     """Where an axis or scope may stand."""
     names = [place.value for place in _SHOWN if place in MAY_STAND[kind]]

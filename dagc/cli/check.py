@@ -28,8 +28,8 @@ SCHEMA_VERSION = 1
     help="How diagnostics are printed.",
 )
 @click.option("--fix", is_flag=True, help="Apply the safe fixes: the file is rewritten, `-` and `-e` are printed.")
-@click.option("--unsafe-fixes", is_flag=True, help="Apply those too that change the deployment or guess its meaning.")
-@click.option("--diff", is_flag=True, help="Print the fixes as a diff, and write nothing.")
+@click.option("--unsafe-fixes", is_flag=True, help="Also apply fixes that change the deployment or guess the intent.")
+@click.option("--diff", is_flag=True, help="Print the fixes as a diff; write nothing.")
 def check(
     plan: str | None,
     expression: str | None,
@@ -90,7 +90,7 @@ def _print_sizes(checked: tuple[Checked, ...]) -> None:
 
     defaults = assumed(facts_data(checked[0].plan.facts)) if checked else None
     if defaults:
-        click.echo(f"not stated, so {defaults}")
+        click.echo(f"defaults: {defaults}")
     print_named(checked[0].plan.facts.named if checked else ())
     for one in checked:
         for line in one.plan.deployment.derivation:

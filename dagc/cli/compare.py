@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("plans", nargs=-1, required=True, metavar="PLAN...")
 @click.option("--strategy", "names", multiple=True, metavar="NAME", help="Only these strategies of the plans.")
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Write a page with the timelines one over the other.")  # fmt: skip
+              help="Write an HTML page that compares the timelines.")  # fmt: skip
 @block_options
 @text_or_json
 def compare(

@@ -65,7 +65,7 @@ def _lines(cluster: ClusterSpec, sources: Mapping[str, str]) -> Iterator[str]:
     yield f"{cluster.name}: {format_bytes(device.memory_bytes)}, nodes of {cluster.gpus_per_node}"
     reached = format_share(device.compute_efficiency)
     for dtype, flops in device.flops.items():
-        yield f"{dtype:10}{format_rate(flops, 'flop/s'):>16}   of which {reached} are reached"
+        yield f"{dtype:10}{format_rate(flops, 'flop/s'):>16}   {reached} achieved"
     yield _rate("memory", device.bandwidth_bytes_per_second, device.memory_efficiency)
     yield _rate("link", cluster.link_bytes_per_second, cluster.link_efficiency, cluster.link_latency_seconds)
     yield _rate(
@@ -83,7 +83,7 @@ def _fitted(device: DeviceSpec) -> Iterator[str]:
     if device.calibration is None:
         return
     yield ""
-    yield "fitted formulas: error in the median and in nine of ten cases"
+    yield "fitted formulas: median error and p90 error"
     for name, regime in device.calibration.regimes.items():
         found = regime.residuals
         origin = f"from {regime.derived}" if regime.derived else f"{found.rows:,} rows, {regime.source}"
@@ -93,4 +93,4 @@ def _fitted(device: DeviceSpec) -> Iterator[str]:
 def _rate(name: str, bytes_per_second: float | None, share: float, latency_seconds: float | None = None) -> str:
     rate = "unknown" if bytes_per_second is None else format_rate(bytes_per_second, "bytes/s")
     latency = "" if latency_seconds is None else f", latency {format_seconds(latency_seconds)}"
-    return f"{name:10}{rate:>16}   of which {format_share(share)} are reached{latency}"
+    return f"{name:10}{rate:>16}   {format_share(share)} achieved{latency}"

@@ -24,9 +24,9 @@ SCHEMA_VERSION = 1
 
 @click.command()
 @click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@click.option("--device", "name", required=True, help="The device that was measured, one of `dagc devices`.")
-@click.option("--relative", metavar="NAME", help="A device whose coefficients stand in for what was not measured.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File of the calibration.")
+@click.option("--device", "name", required=True, help="Measured device, one of `dagc devices`.")
+@click.option("--relative", metavar="NAME", help="Device whose coefficients fill in what was not measured.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file of the calibration.")
 @text_or_json
 def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path | None, style: str) -> None:
     """Fit formulas to measurements (CSV, or the output of nccl-tests), and print how far they are from them."""
@@ -77,7 +77,7 @@ def _lines(calibration: Calibration) -> Iterator[str]:
     yield f"{'regime':28}{'median':>8}{'p90':>8}{'bias':>8}{'rows':>7}   judged on"
     for name, regime in calibration.regimes.items():
         found = regime.residuals
-        judged = "rows kept out" if found.held_out else "rows of the fit"
+        judged = "held-out rows" if found.held_out else "fitted rows"
         judged = f"derived: {regime.derived}" if regime.derived else judged
         shares = (format_share(found.median), format_share(found.p90), format_share(found.bias))
         yield f"{name:28}{shares[0]:>8}{shares[1]:>8}{shares[2]:>8}{found.rows:7,}   {judged}"

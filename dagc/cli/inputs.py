@@ -27,12 +27,12 @@ TOO_LARGE = Code("X004", "file-too-large")
 BLOCKS = ("model", "cluster", "workload", "require", "engine", "rules")
 """Blocks that an option of the same name may give."""
 
-_HELP = {"engine": "Engine whose rules hold, NAME or NAME@VERSION, in place of the plan's own."}
+_HELP = {"engine": "Engine and its rules, NAME or NAME@VERSION, in place of the plan's own."}
 
 LEVELS = {
-    "allow": "Silence advice, by code or name; several in one go with commas.",
-    "warn": "Warn of advice, house rules that are off by default among it.",
-    "deny": "Make an error of advice.",
+    "allow": "Silence warnings, by code or name, comma-separated.",
+    "warn": "Enable warnings, off-by-default ones included.",
+    "deny": "Turn warnings into errors.",
 }
 """Options that give advice a level, and their help."""
 

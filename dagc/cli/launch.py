@@ -10,6 +10,7 @@ import click
 from dagc.cli.inputs import plan_arguments, read_input
 from dagc.cli.printing import CLEAN, ERRORS, USAGE, exit_status, print_json, print_text, text_or_json
 from dagc.diag.diagnostic import Diagnostic
+from dagc.units import format_gpus
 
 if TYPE_CHECKING:
     from dagc.driver.launching import Started
@@ -62,7 +63,7 @@ def _print(started: Started, shown: list[Launched], style: str) -> None:
 
 
 def _lines(one: Launched) -> Iterator[str]:
-    yield f"{one.name}: {one.strategy}, {one.gpus} GPUs, {one.engine.title} {one.engine.version}"
+    yield f"{one.name}: {one.strategy}, {format_gpus(one.gpus)}, {one.engine.title} {one.engine.version}"
     for problem in one.refusals:
         yield f"  not expressible: {problem.message.removeprefix(f'not expressible in {one.engine.title}: ')}"
         yield from (f"    {text}" for text in problem.help)

@@ -44,7 +44,7 @@ def _refuse_unknown(spec: ModelSpec, included: tuple[str, ...]) -> None:
     known = [extra.name for extra in spec.extras if extra.parameters is not None]
     for part in included:
         if part not in known:
-            has = f"it has {', '.join(known)}" if known else "it has nothing to add"
+            has = f"it has {', '.join(known)}" if known else "it has no optional parts"
             raise click.BadParameter(
                 f"{spec.name} has no part `{part}` that can be counted; {has}", param_hint="--with"
             )
@@ -142,9 +142,9 @@ def _left_out(spec: ModelSpec, included: tuple[str, ...]) -> Iterator[str]:
 def _cache(shapes: ModelShapes) -> Iterator[str]:
     from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
 
-    yield f"KV cache: {kv_bytes_per_token(shapes):,.0f} bytes a token over all layers, in {shapes.kv_dtype}"
+    yield f"KV cache: {kv_bytes_per_token(shapes):,.0f} bytes per token over all layers, in {shapes.kv_dtype}"
     if state := state_bytes_per_sequence(shapes):
-        yield f"state: {state:,.0f} bytes a sequence, whatever its length"
+        yield f"state: {state:,.0f} bytes per sequence, independent of its length"
 
 
 @dataclass(frozen=True, slots=True)

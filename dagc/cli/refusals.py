@@ -82,7 +82,7 @@ def _signal(error: BaseException) -> int:
 
 def _ended(number: int) -> Diagnostic:
     name = _SIGNALS[signal.Signals(number)]
-    notes = ("outputs that were written are whole; those that were not are as they were",)
+    notes = ("outputs already written are complete; the others are unchanged",)
     return ENDED.at(None, f"ended by {name}", notes=notes, help=("run it again for the rest",))
 
 
@@ -102,7 +102,7 @@ def _diagnostic(error: BaseException) -> Diagnostic:
     place = f" `{error.filename}`" if isinstance(error, OSError) and error.filename else ""
     return REFUSED.at(
         None,
-        f"the system refuses what the command needs: {reason.lower()}{place}",
+        f"system limit reached: {reason.lower()}{place}",
         help=("raise the limit (`ulimit -a` lists them)", "or ask for less at a time, e.g. `--workers 1` of a search"),
     )
 
@@ -111,7 +111,7 @@ def _no_memory(reason: str) -> Diagnostic:
     return NO_MEMORY.at(
         None,
         f"there is not enough memory{f': {reason}' if reason else ''}",
-        notes=("outputs that were written are whole; those that were not are as they were",),
+        notes=("outputs already written are complete; the others are unchanged",),
         help=("raise the limit (`ulimit -v`), or run it on a machine with more memory",
               "or ask for less: fewer strategies in a plan, fewer ranks, `--workers 1` of a search"),
     )  # fmt: skip

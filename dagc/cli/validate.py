@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("kind", required=False)
 @click.option(
-    "--cases", type=click.Path(path_type=Path), help="A table (CSV) of one's own cases in place of the cited."
+    "--cases", type=click.Path(path_type=Path), help="CSV table of your own cases, in place of the published ones."
 )
 @text_or_json
 def validate(kind: str | None, cases: Path | None, style: str) -> None:

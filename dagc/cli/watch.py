@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @plan_arguments
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
-              help="Port of the page on this machine; a free one unless given.")  # fmt: skip
+              help="Port of the page; default: a free one.")  # fmt: skip
 @click.option("--open", "is_opened", is_flag=True, help="Open the page in a browser.")
 def watch(
     plan: str | None, expression: str | None, port: int, is_opened: bool, **options: str | tuple[str, ...] | None
@@ -57,7 +57,7 @@ def _serving(board: Board, plan: str, port: int) -> WatchServer:
         return serve(board, plan, port)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise click.BadParameter(f"cannot listen on {port}: {reason.lower()}; leave it out for a free one",
+        raise click.BadParameter(f"cannot listen on {port}: {reason.lower()}; omit it to use a free one",
                                  param_hint="--port") from error  # fmt: skip
 
 
@@ -94,5 +94,5 @@ def _show(board: Board, given: Input | Diagnostic) -> None:
 
 
 def _told(diagnostics: tuple[Diagnostic, ...], seconds: float) -> str:
-    found = tally(diagnostics) or "nothing to say"
+    found = tally(diagnostics) or "no diagnostics"
     return f"compiled in {seconds:.1f} s: {found}"

@@ -33,7 +33,7 @@ _MOST = 10**7
               help="Only parameters of this kind; may be given several times.")  # fmt: skip
 @click.option("--why", "reasons", type=click.IntRange(0), default=2, show_default=True,
               help="How many changes of each kind are explained, the strongest first.")  # fmt: skip
-@click.option("--over", type=click.Choice(QUANTITIES), help="Find break-even points over this quantity instead.")
+@click.option("--over", type=click.Choice(QUANTITIES), help="Find break-even points over this quantity.")
 @click.option("--against", metavar="STRATEGY",
               help="With --over: the other strategy, by name or text; else all one decision away.")  # fmt: skip
 @click.option("--between", nargs=2, type=click.IntRange(1, _MOST), metavar="LOW HIGH",
@@ -86,7 +86,7 @@ def _fitting(over: str | None, of_duels: Mapping[str, object], style: str) -> No
         return
     given = next((option for option, value in of_duels.items() if value), None)
     if given is not None:
-        raise click.UsageError(f"{given} needs --over: over which quantity are strategies held against each other?")
+        raise click.UsageError(f"{given} needs --over: name the quantity over which strategies are compared")
 
 
 def _rivalry(

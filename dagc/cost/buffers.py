@@ -9,7 +9,7 @@ in decode its sequences); layers reuse the same memory, so one layer counts. Ele
     experts        P · (2 hidden + inner widths / tp), P the token-expert pairs of a rank under uniform routing
     head           sequences · vocab / tp in fp32, on the last stage
 
-Communication buffers hold T · hidden for tp's reduction or the hand-over between stages, and those of dispatch and
+Communication buffers hold T · hidden for tp's reduction or the send between stages, and those of dispatch and
 combine. In prefill these are made to measure: what a rank sends (T · top · hidden) and what it receives under uniform
 routing (P · hidden); skewed routing sends more to some ranks. In decode they are made once, for any routing: each
 expert slot of the group has room for all tokens that a rank may dispatch (T over the ranks that hold the same tokens),

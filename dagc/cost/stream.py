@@ -1,4 +1,4 @@
-"""Work that is bound by memory: norms, activation functions, sums, casts, writes to the cache, sampling.
+"""Work that is memory-bound: norms, activation functions, sums, casts, writes to the cache, sampling.
 
     seconds = launch + bytes / (memory share · bandwidth)
 

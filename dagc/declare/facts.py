@@ -187,7 +187,7 @@ def _unknown_strategy(name: str, place: Span, names: tuple[str, ...]) -> Diagnos
     known = f"the plan's strategies are {', '.join(names)}" if names else "the plan has no strategy"
     return UNKNOWN_STRATEGY.at(
         place,
-        f"there is no strategy `{name}` to claim anything of",
+        f"there is no strategy `{name}` to make claims about",
         "no such strategy",
         notes=(known,),
         help=asked(near),

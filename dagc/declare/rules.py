@@ -104,7 +104,7 @@ def _not_advice(code: Code, place: Span) -> Diagnostic:
         f"{code.code} {code.name} is an error, and errors have no level",
         "no advice",
         notes=("only advice, whose codes begin with `W`, is allowed or denied",),
-        help=(f"leave `{place.text}` out, and mend what it reports: `dagc explain {code.code}`",),
+        help=(f"leave `{place.text}` out, and fix what it reports: `dagc explain {code.code}`",),
     )
 
 

@@ -99,7 +99,7 @@ def _together(record: Record) -> Iterator[Diagnostic]:
         yield BAD_VALUE.at(
             record.fields["batch"].span, "a workload is a static batch or a concurrency, not both", "one too many",
             labels=(Label(record.fields["concurrency"].span, "requests in flight"),),
-            help=("keep `batch` for requests that start together, `concurrency` for ones that come and go",),
+            help=("keep `batch` for a static batch, `concurrency` for continuous batching",),
         )  # fmt: skip
     if "rate" in record and "concurrency" not in record:
         yield BAD_VALUE.at(
@@ -109,7 +109,7 @@ def _together(record: Record) -> Iterator[Diagnostic]:
     if ("draft" in record) != ("accept" in record):
         yield BAD_VALUE.at(
             record.fields["draft" if "draft" in record else "accept"].span,
-            "drafted tokens are worth what is accepted of them", "the other is not stated",
+            "`draft` needs an acceptance rate", "the other is not stated",
             help=("write `draft 3    accept 70 %`",),
         )  # fmt: skip
 

@@ -3,7 +3,7 @@
 Lines are shown in the order of the text, with `^` under the primary place and `-` under the others; text that a
 plan brings along is escaped, so that it cannot drive a terminal. A span over several lines is underlined from its
 start to the end of its first line, and says so where it ends. Of a very long line the parts around marks are shown.
-`[*]` marks what `dagc check --fix` mends. Which diagnostics there are, and in which order, is settled before.
+`[*]` marks what `dagc check --fix` fixes. Which diagnostics there are, and in which order, is settled before.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ MAX_ROUNDS = 32
 def fix(
     source: Source, blocks: Blocks = (), directory: Path = Path(), given: GivenLevels = (), unsafe: bool = False
 ) -> Fixed:
-    """A plan with every fix applied, until none is left, one would break the text, or a round mends nothing."""
+    """A plan with every fix applied, until none is left, one would break the text, or a round fixes nothing."""
     outcome, total = check(source, blocks, directory, given=given), 0
     seen = {source.text}
     for _ in range(MAX_ROUNDS):
@@ -47,7 +47,7 @@ def fix(
 
 
 def _fixable(outcome: Outcome, unsafe: bool) -> Counter[str]:
-    """How often each code offers a fix: a round after which that is as it was has mended nothing."""
+    """How often each code offers a fix: a round after which that is as it was has fixed nothing."""
     return Counter(one.code.code for one in outcome.diagnostics if fix_of(one, unsafe))
 
 

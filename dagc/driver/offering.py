@@ -7,7 +7,7 @@ up less often, no error comes up more often than without it, and none is left at
 
 - a claim says what its author worked out for the plan as it was written, so that claims are not held against an offer;
 - M101 does not count where the model is the default, which the plan's author never named, unless it came up before;
-- an offer that mends the syntax or a name is held against these alone: what they hid is not of its making;
+- an offer that fixes the syntax or a name is held against these alone: what they hid is not of its making;
 - what is wrong elsewhere (a second degree) stays, and hides what it hides in what is reported.
 """
 
@@ -91,7 +91,7 @@ class Trial:
         return after.codes[code] < before.codes[code] and not is_new and not is_wrong
 
     def _reads_better(self, diagnostic: Diagnostic, fix: Fix, hidden: int) -> bool:
-        """Whether the text then has fewer errors; `hidden` are those that may have been behind the one mended."""
+        """Whether the text then has fewer errors; `hidden` are those that may have been behind the one fixed."""
         before, after = self._around(fix, None, is_text=True)
         code = diagnostic.code.code
         return after.codes[code] < before.codes[code] and after.errors.total() < before.errors.total() + hidden

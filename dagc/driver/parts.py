@@ -2,7 +2,7 @@
 
 What a rank of attention computes of a layer (mixer, norms, router, shared experts, a dense layer's network) depends on
 its sequences and on tp and cp, not on how many others there are beside it, nor on how experts are cut. What a rank of
-the experts computes depends on how these are cut and on the tokens that its expert group has, whoever brings them. So
+the experts computes depends on how these are cut and on the tokens that its expert group has, from any rank. So
 both are lowered and priced by themselves, with communication left out: the former for each number of sequences, the
 latter for many numbers of tokens at once, each in a copy of the experts of its own.
 """

@@ -59,7 +59,7 @@ def mixed_timeline(plan: Plan) -> Timeline | None:
 
 
 def transfer_timeline(plan: Plan) -> Timeline | None:
-    """The timeline of the hand-over of one request's cache; None where there is none, or load is not asked for."""
+    """The timeline of the KV-cache transfer of one request; None where there is none, or load is not asked for."""
     phase = lower_transfer(plan)
     return schedule(price(phase, plan)) if phase else None
 
@@ -83,7 +83,7 @@ def beyond_memory(graph: Graph, plan: Plan) -> Diagnostic | None:
         f"pricing and scheduling `{plan.name}` {takes}",
         f"{plan.deployment.gpus:,} GPUs",
         notes=("the limit is half of the memory that is available",),
-        help=("write smaller degrees, or compile on a machine with more memory",),
+        help=("use smaller degrees, or compile on a machine with more memory",),
     )
 
 

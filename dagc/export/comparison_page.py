@@ -21,7 +21,7 @@ from dagc.units import format_seconds
 _LABEL, _WIDTH, _ROW, _GAP = 90, 900, 18, 26
 _TONES = ("#5d6773", "#aab3bd", "#7f8a96", "#ccd2d9")
 """Micro-batches by turns, in greys: colours tell elsewhere what bounds an operator."""
-_HEADINGS = {"prefill": "prefill", "decode": "decode: one step from an empty pipeline"}
+_HEADINGS = {"prefill": "prefill", "decode": "decode: single step"}
 _NARROW = 0.2
 _OK = {True: " ✓", False: " ✗", None: ""}
 _STYLE = (
@@ -62,7 +62,7 @@ def _page(comparison: Comparison, columns: Sequence[Column]) -> Iterator[str]:
     yield from _table(comparison)
     for phases in zip_longest(*(_shown(column) for column in columns)):
         yield from _phase(columns, phases)
-    yield "<h2>Where they differ</h2><table>"
+    yield "<h2>Differences</h2><table>"
     for one in comparison.differences:
         cells = "".join(f"<td>{escape(value)}</td>" for value in one.values)
         yield f"<tr><th>{escape(one.what)}</th>{cells}<td>{escape(one.why)}</td></tr>"
@@ -70,7 +70,7 @@ def _page(comparison: Comparison, columns: Sequence[Column]) -> Iterator[str]:
 
 
 def _shown(column: Column) -> Sequence[Timeline]:
-    """Prefill and decode; a hand-over between them is told by the figures."""
+    """Prefill and decode; a KV-cache transfer between them is told by the figures."""
     return (column.timelines[0], column.timelines[-1]) if column.timelines else ()
 
 

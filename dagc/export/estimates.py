@@ -37,7 +37,7 @@ def of_trace(traced: Traced, ranks: RankSelection | None, bytes_each: int) -> tu
 def of_graph(traced: Traced, shown: int) -> tuple[str, ...]:
     """The size of a graph rank by rank that shows so many slots; all of them are gone through."""
     every = sum(slots(timeline.priced.graph) for timeline in traced.timelines)
-    entries = f"{shown:,} of {every:,} executions, all of which are gone through"
+    entries = f"{shown:,} of {every:,} executions, all of them processed"
     return _said(traced, "the graph rank by rank", entries, GRAPH_NODE * shown, GRAPH_NODE * every)
 
 

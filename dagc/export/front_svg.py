@@ -14,7 +14,7 @@ from html import escape
 from math import log
 
 from dagc.report.search_result import SearchResult
-from dagc.units import format_count, format_seconds
+from dagc.units import format_count, format_gpus, format_seconds
 
 MOST = 24
 """Plans of the front that are drawn; the picture says how many more there are."""
@@ -41,7 +41,7 @@ def front_svg(result: SearchResult) -> str:
     marks = list(_marks(result))
     height = _TOP + _PLOT + 70 + _LINE * (len(marks) + 1)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
-    lines = [f'{head} role="img">', "<title>Front of a search</title>", f"<style>{_STYLE}</style>"]
+    lines = [f'{head} role="img">', "<title>Pareto front of a search</title>", f"<style>{_STYLE}</style>"]
     lines += [f'<rect class="paper" width="{_WIDTH}" height="{height}"/>', _text(16, 28, "title", _headline(result))]
     lines += _plot(marks) if marks else [_text(16, 60, "text", result.reason)]
     lines += _list(marks, _TOP + _PLOT + 64, len(result.front))
@@ -49,7 +49,8 @@ def front_svg(result: SearchResult) -> str:
 
 
 def _headline(result: SearchResult) -> str:
-    return f"{result.model} on up to {result.searched.gpus} GPUs: front of {len(result.front)} plans"
+    plans = f"{len(result.front)} plan{'s' * (len(result.front) != 1)}"
+    return f"{result.model} on up to {format_gpus(result.searched.gpus)}: Pareto front, {plans}"
 
 
 def _marks(result: SearchResult) -> Iterator[_Mark]:
@@ -57,7 +58,7 @@ def _marks(result: SearchResult) -> Iterator[_Mark]:
     for index, plan in enumerate(result.front[:MOST]):
         if (place := _place(plan.figures)) is not None:
             number += 1
-            title = f"{plan.strategy}, {plan.gpus} GPUs{result.batch_label(plan.batch)}"
+            title = f"{plan.strategy}, {format_gpus(plan.gpus)}{result.batch_label(plan.batch)}"
             yield _Mark(number, "front" if index else "best", *place, title)
     for one in (*result.given, *result.well_known):
         if one.status != "front" and (place := _place(one.figures)) is not None:
@@ -83,8 +84,8 @@ def _plot(marks: Sequence[_Mark]) -> list[str]:
         y = bottom - up(value)
         lines.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _INNER}" y2="{y:.1f}"/>')
         lines.append(_text(_LEFT - 8, y + 4, "end", format_count(value)))
-    lines.append(_text(_LEFT + _INNER / 2, bottom + 40, "middle", "TPOT (less is better)"))
-    lines.append(_text(16, _TOP - 10, "text", "output tokens/s a GPU (more is better)"))
+    lines.append(_text(_LEFT + _INNER / 2, bottom + 40, "middle", "TPOT (lower is better)"))
+    lines.append(_text(16, _TOP - 10, "text", "output tokens/s/GPU (higher is better)"))
     places = [(mark, _LEFT + across(mark.tpot), bottom - up(mark.rate)) for mark in marks]
     return [*lines, *(_mark(*place) for place in reversed(places)), *_numbers(places)]
 

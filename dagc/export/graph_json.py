@@ -245,7 +245,7 @@ def _is(node: Node, pattern: Pattern, pairing: Pairing) -> bool:
 
 
 def _cache_edges(prefill: _Phase, handover: _Phase, decode: _Phase) -> Iterator[Edge]:
-    """From the end of a prefill stage to its hand-over, and from what a decode stage receives to its beginning."""
+    """From the end of a prefill stage to its cache transfer, and from what a decode stage receives to its beginning."""
     for program in handover.graph.programs[0]:
         ends = tuple(_ends(prefill, program.stage))
         yield from ((tail, head, "cache") for tail in ends for head in _begins(handover, program.stage))

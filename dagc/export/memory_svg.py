@@ -1,4 +1,4 @@
-"""Memory by class of ranks as a picture: a stacked bar for each, against the capacity of its device.
+"""Memory by rank class as a picture: a stacked bar for each, against the capacity of its device.
 
 Turns memory's part of summaries into an SVG document, the same bytes for the same input. Text stands in columns and
 lines of its own, wrapped by the width of a fixed-pitch font, so that none overlaps. Parts are told apart by pattern
@@ -42,7 +42,7 @@ def memory_svg(panels: Sequence[Panel]) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y:g}" width="{_WIDTH}" height="{y:g}"'
     style = f"<style>{STYLE}</style>"
     paper = f'<rect class="paper" width="{_WIDTH}" height="{y:g}"/>'
-    title = "<title>Memory by class of ranks</title>"
+    title = "<title>Memory by rank class</title>"
     return "\n".join([f'{head} role="img">', title, style, *patterns(), paper, *lines, "</svg>"]) + "\n"
 
 
@@ -61,7 +61,7 @@ def _panel(lines: list[str], y: float, panel: Panel) -> float:
         for one in pool.classes[:MOST_CLASSES]:
             y = _row(lines, y, pool if len(memory.pools) > 1 else None, one, pool.capacity_bytes, _BAR / most)
         if len(pool.classes) > MOST_CLASSES:
-            more = f"{len(pool.classes) - MOST_CLASSES} more classes of ranks are not drawn"
+            more = f"{len(pool.classes) - MOST_CLASSES} more rank classes are not drawn"
             lines.append(text(_MARGIN, y + 11, "text", more))
             y += _LINE + _GAP
     return y + _GAP
@@ -75,7 +75,7 @@ def _headline(name: str, memory: Memory) -> str:
 def _facts(memory: Memory) -> list[str]:
     """What stands below the headline."""
     capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
-    facts = [f"room for {min(capacity):,} tokens of KV cache"] if capacity else []
+    facts = [f"KV-cache capacity {min(capacity):,} tokens"] if capacity else []
     if memory.limits and memory.limits.batch is not None:
         facts.append(f"largest batch {memory.limits.batch:,} sequences")
     if memory.limits and memory.limits.context is not None:
@@ -97,7 +97,7 @@ def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, ca
     edge = left + capacity * scale
     lines.append(f'<rect class="free" x="{left:g}" y="{y:g}" width="{edge - left:.2f}" height="{_TALL}"/>')
     lines.append(f'<line class="edge" x1="{edge:.2f}" y1="{y - 5:g}" x2="{edge:.2f}" y2="{y + _TALL + 5:g}"/>')
-    over = "" if one.total_bytes <= capacity else ", too much"
+    over = "" if one.total_bytes <= capacity else ", exceeds capacity"
     lines.append(text(right + 12, y + 10, "text", f"{format_bytes(one.total_bytes)} of {format_bytes(capacity)}"))
     lines.append(text(right + 12, y + 10 + _LINE, "small", f"{format_share(one.share)}{over}"))
     y += _TALL + 8
@@ -111,7 +111,7 @@ def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, ca
 def _legend(lines: list[str], y: float) -> float:
     x = float(_MARGIN)
     entries = [(part.name, part.title) for part in PARTS]
-    for name, title in [*entries, ("edge", "capacity of the device")]:
+    for name, title in [*entries, ("edge", "device capacity")]:
         width = 34 + len(title) * PITCH["text"]
         if x + width > _WIDTH - _MARGIN:
             x, y = float(_MARGIN), y + _LINE + 8

@@ -27,7 +27,7 @@ from dagc.report.structure import strategy_text
 from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.report.ttft import definition
 from dagc.timeline.timeline import Timeline
-from dagc.units import format_bytes
+from dagc.units import format_bytes, format_gpus
 
 MOST_STAGES = 12
 MOST_SEGMENTS = 12
@@ -67,7 +67,7 @@ def _label(*texts: str) -> str:
 
 
 def _head(plan: Plan, graph: Graph, metrics: Metrics) -> Iterator[str]:
-    facts = f"{plan.deployment.gpus} GPUs · model {plan.facts.model.name}"
+    facts = f"{format_gpus(plan.deployment.gpus)} · model {plan.facts.model.name}"
     replicas = f"{graph.replicas} replicas, the slowest shown" if graph.replicas > 1 else ""
     times = " · ".join(times_text(definition(plan.facts.workload), metrics.prefill.seconds, metrics.decode.seconds))
     step = "" if is_decode_step_alone(metrics.serving) else f"TPOT is {sum_text(metrics.serving)}"
@@ -93,7 +93,7 @@ def _traffic(stage: StageView) -> str:
     for node in (node for segment in stage.segments for node in segment.nodes):
         if node.one.node.op is SEND:
             sizes = (float(moved_bytes(shown.node).max()) if shown else 0.0 for shown in node.phases)
-            label = _label(" | ".join(map(format_bytes, sizes)) + " a GPU")
+            label = _label(" | ".join(map(format_bytes, sizes)) + " per GPU")
             return f'|"{label}"|'
     return ""
 

@@ -114,14 +114,14 @@ class _PhaseIndex:
 
 
 def services(graph: Graph, timelines: tuple[Timeline, ...]) -> tuple[ServiceView, ...]:
-    """The services in the order of time; the hand-over of the cache, where there is one, is a service of its own."""
+    """The services in the order of time; the KV-cache transfer, where there is one, is a service of its own."""
     named = [(timeline.priced.graph.service, name, _index(timeline)) for name, timeline in zip(
         phase_names(graph), timelines, strict=True)]  # fmt: skip
     return tuple(_service(service, tuple(group)) for (service, _), group in groupby(named, key=_owner))
 
 
 def _owner(entry: tuple[str, str, _PhaseIndex]) -> tuple[str, bool]:
-    """Service of a phase; the hand-over stands apart from the service that does it."""
+    """Service of a phase; the KV-cache transfer stands apart from the service that does it."""
     service, phase, _ = entry
     return service, phase == "handover"
 

@@ -5,7 +5,7 @@ process is killed, finds the old outputs or the new ones, never some of each. A 
 size and SHA-256 by the command that wrote it. What the manifest lists of the same command and the run did not write
 again goes; any other file (of another command, or of the user) is carried over as a hard link.
 
-The parent directory is locked meanwhile. Whoever has the lock removes what dead runs left there, because no other run
+The parent directory is locked meanwhile. The holder of the lock removes what dead runs left there, because no other run
 is under way. Where the system cannot exchange directories, the old one is renamed away first; a run that is killed
 between the two renames is finished by the next one.
 """

@@ -34,11 +34,11 @@ class Rendering:
 
 
 class Missing(Exception):
-    """The engine is not on this machine."""
+    """The engine is not available."""
 
 
 class Failure(Exception):
-    """The engine ran and made no picture; the text is what it said."""
+    """The engine ran and produced no picture; the text is what it said."""
 
 
 def render(dot: str, renderer: str | None = None) -> tuple[Rendering | None, tuple[Diagnostic, ...]]:
@@ -119,14 +119,14 @@ def _absent(name: str, reason: str) -> Diagnostic:
     if name == DEFAULT:
         helps = ("install the package again with its dependencies", "use `--renderer dot` where Graphviz is installed")
     note = "the picture is left out; all other files are written"
-    return ABSENT.at(None, f"the renderer `{name}` is not on this machine: {reason}", notes=(note,), help=helps)
+    return ABSENT.at(None, f"the renderer `{name}` is not available: {reason}", notes=(note,), help=helps)
 
 
 def _failed(name: str, reason: str) -> Diagnostic:
     others = ", ".join(f"`{known}`" for known in RENDERERS if known != name)
     return FAILED.at(
         None,
-        f"the renderer `{name}` made no picture: {reason or 'it gave no reason'}",
+        f"the renderer `{name}` produced no picture: {reason or 'no reason given'}",
         notes=("the picture is left out; its DOT text is written",),
         help=(
             f"draw it with another renderer: {others}",

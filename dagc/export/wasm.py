@@ -92,7 +92,7 @@ def _require_space() -> None:
             mmap(-1, START_BYTES).close()
     except OSError as error:
         wanted = format_bytes(START_BYTES)
-        raise WasmFailure(f"it needs {wanted} of address space to start, and less is left") from error
+        raise WasmFailure(f"starting it needs {wanted} of address space, and less is available") from error
 
 
 def _is_limited() -> bool:

@@ -17,6 +17,7 @@ from itertools import groupby
 from dagc.export.svg_text import FONTS, cut, text
 from dagc.report.whatif import Effect, Metric, Sensitivities
 from dagc.report.whatif_text import NOTHING, percent
+from dagc.units import format_gpus
 
 MOST_PARAMETERS = 6
 """Rows of one kind for one figure; the picture says how many it leaves out."""
@@ -53,12 +54,12 @@ def whatif_svg(strategies: Sequence[Sensitivities]) -> str:
     y = _legend(lines, y)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y:g}" width="{_WIDTH}" height="{y:g}"'
     paper = f'<rect class="paper" width="{_WIDTH}" height="{y:g}"/>'
-    title = "<title>What each change does to the figures</title>"
+    title = "<title>Sensitivity of each figure</title>"
     return "\n".join([f'{head} role="img">', title, f"<style>{_STYLE}</style>", _HATCH, paper, *lines, "</svg>"]) + "\n"
 
 
 def _strategy(lines: list[str], y: float, one: Sensitivities) -> float:
-    words = f"{one.name}: {one.strategy}, {one.gpus} GPUs"
+    words = f"{one.name}: {one.strategy}, {format_gpus(one.gpus)}"
     lines.append(text(_MARGIN, y + 14, "title", cut(words, _WIDTH - 2 * _MARGIN, "title")))
     y += 14 + 2 * _GAP
     for metric in one.metrics:
@@ -82,7 +83,7 @@ def _panel(lines: list[str], y: float, metric: Metric, effects: Sequence[Effect]
 def _kind(lines: list[str], y: float, kind: str, rows: Sequence[_Row], less_is_better: bool) -> float:
     """The rows of one kind, on a scale of their own."""
     scale, left_out = min(_WIDEST, rows[0].strength), len(rows) - MOST_PARAMETERS
-    more = f", {left_out} weaker not drawn" if left_out > 0 else ""
+    more = f", {left_out} smaller effects not drawn" if left_out > 0 else ""
     lines.append(text(_MARGIN, y + 11, "small", f"{kind}{more}"))
     y = _axis(lines, y, scale)
     top = y
@@ -153,11 +154,11 @@ def _arrow(y: float, rises: bool) -> str:
 
 def _legend(lines: list[str], y: float) -> float:
     x = float(_MARGIN)
-    for kind, title in (("better", "better than it is"), ("worse", "worse than it is")):
+    for kind, title in (("better", "better"), ("worse", "worse")):
         lines += _bar(x, y, 18, kind)
         lines.append(text(x + 24, y + 11, "text", title))
         x += 200
-    lines.append(text(x, y + 11, "text", "each change alone, everything priced anew"))
+    lines.append(text(x, y + 11, "text", "one change at a time, plan re-evaluated"))
     return y + _LINE + _MARGIN
 
 

@@ -1,7 +1,7 @@
 """The graph, grouped.
 
 A template is a small graph of nodes over one or two teams of ranks (the stage's own, and an experts' pool; in the
-hand-over of the cache a prefill stage and every decode stage that it feeds). A
+KV-cache transfer a prefill stage and every decode stage that it feeds). A
 stage's program is a short list of segments, each a template repeated back to back. A node stands for one operator
 of (stage, layer, micro-batch) over all ranks of its team, SPMD; work that differs between ranks is a vector.
 Nothing here is proportional to layers, micro-batches or GPUs, except those vectors where load is uneven.
@@ -176,7 +176,7 @@ class Template:
 class Team:
     """The ranks that run a node together: one stage of one pool. `ranks` are global, of the replica shown.
 
-    In the hand-over of the cache they are those of the stage in all replicas that take part together.
+    In the KV-cache transfer they are those of the stage in all replicas that take part together.
     `slowdown` by rank is how many times as long as stated a computation takes, shape (1,) where all are alike, else
     (width,). Teams that share a template have the same.
     """
@@ -212,12 +212,12 @@ class StageProgram:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhaseGraph:
-    """One phase of one service: a prefill of the whole batch, one decode step, or the hand-over of the cache.
+    """One phase of one service: a prefill of the whole batch, one decode step, or the KV-cache transfer.
 
     `programs[size][stage]`: micro-batches come in one or two sizes; `micro_batches[i]` is the size of the i-th and
     `sequences[size]` how many sequences of the replica it holds. `replicas` are the replicas of the service that the
     graph stands for, numbered as in `Deployment.global_ranks`, in order: they hold as many sequences, on ranks slowed
-    in the same way; teams name the ranks of the first of them. The hand-over's `phase` is `both`, and it is that of
+    in the same way; teams name the ranks of the first of them. The cache transfer has `phase` `both`, and is that of
     the first replicas that take part together. `service` is the name that pools and messages use (`main`, `prefill`,
     `decode`), or `handover`.
     """

@@ -1,4 +1,4 @@
-"""The hand-over of the KV cache from the prefill service to the decode service.
+"""The KV-cache transfer from the prefill service to the decode service.
 
 Where the services have different numbers of replicas, whole sets of replicas stand against each other: with 4 for
 prefill and 6 for decode, 2 replicas of the one hand over to 3 of the other, and a team is one stage of all of them.
@@ -34,7 +34,7 @@ from dagc.syntax.tree import AxisKind
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
-    """One service of the hand-over: how many of its replicas take part, its teams, and each stage's layers."""
+    """One service of the KV-cache transfer: how many of its replicas take part, its teams, and each stage's layers."""
 
     service: Service
     teams: tuple[Team, ...]

@@ -49,7 +49,7 @@ Fill = Callable[[TemplateBuilder, Batch], None]
 
 
 def lower(plan: Plan, known: KnownTemplates | None = None) -> Graph:
-    """The graph of a plan: prefill, one decode step, and the hand-over of the cache where the phases have own pools.
+    """The graph of a plan: prefill, one decode step, and the KV-cache transfer where the phases have own pools.
 
     `known` are templates of plans of the same model, whose workloads differ in the number of sequences alone. Raises
     ValueError when the model has no shapes, which the caller rules out.

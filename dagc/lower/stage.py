@@ -23,7 +23,7 @@ from dagc.source import Span
 from dagc.syntax.tree import AxisKind
 
 ELEMENT_FLOPS = 4
-"""Arithmetic on one element of a norm or an activation; such operators are bound by memory, so it hardly counts."""
+"""Arithmetic on one element of a norm or an activation; such operators are memory-bound, so it hardly counts."""
 
 COLLECTIVES: dict[Pattern, Op] = {
     Pattern.ALL_REDUCE: ALL_REDUCE,

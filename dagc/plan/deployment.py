@@ -131,7 +131,7 @@ class Service:
 class Deployment:
     """A whole strategy. `derivation` is the size as a proof, one line a step; the last line ends in `gpus`.
 
-    `naive_product` multiplies every degree that is written, as people do.
+    `naive_product` multiplies all written degrees.
     """
 
     strategy: NamedStrategy

@@ -2,7 +2,7 @@
 
 Turns a syntax strategy into a tree of `Node`s: what was written, the place it stands in (written or implied: what is
 left out is 1), and the fault of a node that may not stand there. It succeeds for every tree, so that all faults of a
-strategy are found in one pass; a fault is reported once for a chain of axes, because reordering the chain mends all
+strategy are found in one pass; a fault is reported once for a chain of axes, because reordering the chain fixes all
 of it. It explains nothing: the rules of `dagc.check.hierarchy` turn faults into messages.
 """
 

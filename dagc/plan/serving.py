@@ -20,7 +20,7 @@ from dagc.plan.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Interleaving:
-    """How prompts come between the tokens of a request.
+    """How prefill is interleaved with decode of a request.
 
     `others` is the number of further requests on its ranks. `riding` prompt tokens a rank are in a step that has any,
     0 where steps are apart; `prompts` is how many prompts a step can have.
@@ -45,7 +45,7 @@ def requests_a_rank(plan: Plan) -> float:
 
 
 def interleaving(plan: Plan) -> Interleaving | None:
-    """How prompts come between tokens; None for a static batch and where decode has its own GPUs."""
+    """How prefill is interleaved with decode; None for a static batch and where decode has its own GPUs."""
     workload, engine = plan.facts.workload, plan.facts.engine
     if workload.concurrency is None or len(plan.deployment.services) > 1:
         return None

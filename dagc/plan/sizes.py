@@ -38,14 +38,14 @@ def size(strategy: Strategy) -> int:
 
 
 def naive_product(strategy: Strategy) -> int:
-    """The product of every degree that is written, as people count."""
+    """The product of all written degrees, as people count."""
     return prod(part.degree for part in subtrees(strategy) if isinstance(part, Axis))
 
 
 def derivation(strategy: Strategy) -> tuple[str, ...]:
     """The size as a proof, innermost step first; the last line ends in the number of GPUs."""
     lines = _steps(strategy) or [f"`{_head(strategy)}`: {_count(size(strategy))}"]
-    return (*lines[:-1], f"{lines[-1]} GPUs")
+    return (*lines[:-1], f"{lines[-1]} GPU{'s' * (size(strategy) != 1)}")
 
 
 def judge_size(strategy: Strategy) -> tuple[Diagnostic, ...]:

@@ -8,7 +8,7 @@ errors of nodes of one kind and source add up, and those of different ones add a
 The error of a node is the median one of its formula on measurements (`NodeCost.error`). A node without one is a
 roofline with one flat efficiency. `WHOLE` is what lies between nodes and around them: another version of the engine,
 its host, kernels of its own. Of the measured phases and requests of `dagc validate` to which nothing was fitted about
-half lie inside the band, and three in four inside twice of it.
+half lie inside the band, and three in four inside twice its width.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.report.comparison import ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
+from dagc.units import format_gpus
 
 _OK = {True: " ✓", False: " ✗", None: ""}
 _FITS = {True: "fits", False: "does not fit", None: "memory undetermined"}
@@ -26,13 +27,13 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     head = ["", *(plan.title for plan in comparison.plans)]
     yield from _table([head, *(_figure(figure) for figure in comparison.figures)])
     yield ""
-    yield "* better   % against the first" if len(comparison.plans) > 1 else ""
+    yield "* best   % relative to the first" if len(comparison.plans) > 1 else ""
     yield from _differences(comparison.differences)
 
 
 def _plan(plan: ComparedPlan) -> str:
     verdict = f"{_FITS[plan.fits]}{_MET[plan.requirements_met]}{_open(plan)}"
-    return f"{plan.title}: {plan.strategy}   {plan.gpus} GPUs, {verdict}"
+    return f"{plan.title}: {plan.strategy}   {format_gpus(plan.gpus)}, {verdict}"
 
 
 def _open(plan: ComparedPlan) -> str:
@@ -65,9 +66,9 @@ def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _differences(found: Sequence[Difference]) -> Iterator[str]:
     yield ""
     if not found:
-        yield "the graphs do not differ"
+        yield "no differences"
         return
-    yield "where they differ"
+    yield "differences"
     for one in found:
         yield f"  {one.what}: {one.why}"
         if one.what.endswith(" messages"):

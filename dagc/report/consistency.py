@@ -14,7 +14,7 @@ from dagc.plan.workload import Claim, Per
 from dagc.report.assessment import Actual, Basis, Verdict, written
 from dagc.report.compare import same_at_digits
 from dagc.report.quantity import figure_text
-from dagc.units import Dimension, format_bytes
+from dagc.units import Dimension, format_bytes, format_gpus
 
 
 def judge_consistency(plan: Plan, claim: Claim) -> Iterator[Verdict]:
@@ -33,7 +33,7 @@ def judge_consistency(plan: Plan, claim: Claim) -> Iterator[Verdict]:
 
 
 def claimed_gpus(plan: Plan) -> int:
-    """GPUs that the author reckons with: those claimed, else those of the structure."""
+    """GPUs that the author assumes: those claimed, else those of the structure."""
     claimed = next((c.figure.value for c in plan.claims if c.name == "gpus" and _is_exact(c)), None)
     return int(claimed) if claimed and claimed >= 1 else plan.deployment.gpus
 
@@ -62,7 +62,7 @@ def _throughput(plan: Plan, claim: Claim, others: Sequence[Claim]) -> Iterator[t
     gpus = claimed_gpus(plan)
     for other in others:
         if other.name == claim.name and other.figure.per is Per.GPU and other.figure.kind == claim.figure.kind:
-            yield other.figure.value * gpus, f"{other.figure.text} × {gpus} GPUs"
+            yield other.figure.value * gpus, f"{other.figure.text} × {format_gpus(gpus)}"
 
 
 def _memory(plan: Plan, claim: Claim, others: Sequence[Claim]) -> Iterator[tuple[float, str]]:
@@ -75,9 +75,9 @@ def _memory(plan: Plan, claim: Claim, others: Sequence[Claim]) -> Iterator[tuple
     gpus = claimed_gpus(plan)
     for other in _bytes(others, "memory_total"):
         mean = other.figure.value / gpus
-        reason = f"{other.figure.text} / {gpus} GPUs"
+        reason = f"{other.figure.text} / {format_gpus(gpus)}"
         if claim.figure.value > mean and not same_at_digits(mean, claim.figure):
-            yield claim.figure.value, f"above the mean of {reason}: possible where GPUs hold unevenly"
+            yield claim.figure.value, f"above the mean of {reason}: possible with uneven memory per GPU"
         else:
             yield mean, reason
 

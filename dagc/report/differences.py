@@ -25,30 +25,30 @@ Row = dict[str, str]
 _ABSENT = "-"
 
 _WHY = {
-    "replicas": "copies of the model; each takes its share of the batch, and they do not wait for each other",
-    "stages": "layers follow each other over stages: a message between stages, and a bubble at both ends",
-    "layers": "the longest stage sets the pace of the pipeline",
-    "phases": "on GPUs of their own the cache crosses from prefill to decode, and each works while the other does",
-    "GPUs": "over all replicas and stages",
-    "experts' own GPUs": "a pool beside attention's: tokens cross over to it in every MoE layer",
-    "device": "rates and memory",
-    "attention tp": "each GPU has a part of the heads and columns, and they add up their results in every layer",
-    "attention cp": "each GPU has a part of the sequence, and they exchange keys and values in every layer",
-    "attention dp": "each GPU has its own sequences and holds their cache, and the whole of its attention's weights",
-    "experts ep": "each GPU holds some experts; tokens travel to them and back in every MoE layer",
-    "experts tp": "each expert is cut into columns, and its parts are added up",
-    "experts dp": "copies of the experts, each for a part of the tokens",
-    "micro": "micro-batches in flight: more of them shorten the bubble, and each is less work at once",
-    "redundant": "copies of popular experts: more memory, more even load",
-    "beside": "the shared experts beside the dispatch",
-    "overlap": "a micro-batch in two halves, the messages of one behind the computation of the other",
-    "sequence parallel": "an all-reduce becomes a reduce-scatter and an all-gather",
-    "dcp": "the cache of a sequence in parts over the tp ranks",
-    "shared experts": "cut over attention's tp, or whole on each GPU",
+    "replicas": "independent copies of the model; each serves a share of the batch",
+    "stages": "pipeline stages: point-to-point messages between them, and a pipeline bubble",
+    "layers": "the slowest stage limits the pipeline",
+    "phases": "disaggregated phases run concurrently; the KV cache is transferred from prefill to decode",
+    "GPUs": "total over replicas and stages",
+    "experts' own GPUs": "a separate expert pool: tokens are sent to it in every MoE layer",
+    "device": "peak rates and memory",
+    "attention tp": "heads and columns are sharded; an all-reduce sums the results in every layer",
+    "attention cp": "the sequence is sharded; keys and values are exchanged in every layer",
+    "attention dp": "sequences and their KV cache are distributed; attention weights are replicated",
+    "experts ep": "experts are distributed; tokens are dispatched and combined in every MoE layer",
+    "experts tp": "each expert is sharded by columns; partial results are summed",
+    "experts dp": "experts are replicated; each copy serves a share of the tokens",
+    "micro": "micro-batches in flight: more shorten the bubble, with less work per micro-batch",
+    "redundant": "replicas of popular experts: more memory, better load balance",
+    "beside": "shared experts overlap with dispatch",
+    "overlap": "two half micro-batches: communication of one overlaps computation of the other",
+    "sequence parallel": "reduce-scatter and all-gather replace the all-reduce",
+    "dcp": "the KV cache of a sequence is sharded over the tp ranks",
+    "shared experts": "sharded over tp of attention, or replicated",
 }
 
-_MESSAGES = "messages that not all of them have, with the GPUs that take part and the nodes that these spread over"
-_FACT = "not the strategy: another fact that the plans were reckoned with"
+_MESSAGES = "collectives and messages that differ, with group size and number of nodes"
+_FACT = "an input that differs, not the strategy"
 
 
 def differences(plans: Sequence[Plan], graphs: Sequence[Graph | None]) -> list[Difference]:

@@ -1,4 +1,4 @@
-"""The facts that a plan was reckoned with, as plain data: what was stated, what a preset gave, what was assumed."""
+"""The inputs and assumptions of a plan as plain data: what was stated, what a preset gave, what was assumed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dagc.catalog.model import ModelSpec
 from dagc.engines.profiles import Profile
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Workload
+from dagc.units import counted
 
 Data = dict[str, Any]
 
@@ -29,10 +30,11 @@ def facts_data(facts: Facts) -> Data:
 def assumed(data: Data) -> str | None:
     """In words, the blocks that took their defaults and what these are; `data` is that of `facts_data`."""
     workload = data["workload"]
+    batch = counted(workload["batch"], "sequence")
     values = {
         "model": data["model"]["name"],
         "cluster": data["cluster"]["name"],
-        "workload": f"of {workload['batch']} sequences, {workload['prompt']} tokens in and {workload['output']} out",
+        "workload": f"of {batch}, {workload['prompt']} tokens in and {workload['output']} out",
     }
     return "; ".join(f"{name} {values[name]}" for name in data["defaulted"]) or None
 

@@ -95,9 +95,9 @@ def _rate(value: float) -> str:
 GPUS = FigureKind(
     "gpus", "GPUs", "count", "less", lambda value: str(round(value)), lambda plan, _: plan.deployment.gpus, ("gpus",)
 )
-MEMORY = FigureKind("memory", "memory a GPU", "bytes", "less", format_bytes, _memory, ("memory", "headroom"))
+MEMORY = FigureKind("memory", "memory per GPU", "bytes", "less", format_bytes, _memory, ("memory", "headroom"))
 AT_ONCE = FigureKind(
-    "requests_at_once", "requests at once", "count", "more", lambda value: str(round(value)), _at_once
+    "requests_at_once", "concurrent requests", "count", "more", lambda value: str(round(value)), _at_once
 )  # fmt: skip
 TTFT = FigureKind(
     "ttft", "TTFT", "seconds", "less", format_seconds, _metric(lambda m: m.prefill.seconds), ("ttft",)
@@ -112,7 +112,7 @@ THROUGHPUT = FigureKind(
     "throughput", "output throughput", "tokens/s", "more", _rate, _metric(_output), ("throughput",)
 )  # fmt: skip
 COST_OF_TOKENS = FigureKind(
-    "cost_per_million_output_tokens", "cost a million output tokens", "USD", "less", format_money,
+    "cost_per_million_output_tokens", "cost per million output tokens", "USD", "less", format_money,
     _cost(lambda cost: cost.usd_per_million_output_tokens),
 )  # fmt: skip
 
@@ -131,7 +131,7 @@ FIGURES = (
     TPOT,
     THROUGHPUT,
     FigureKind(
-        "throughput_per_gpu", "output throughput a GPU", "tokens/s", "more", _rate, _output_per_gpu, ("throughput",)
+        "throughput_per_gpu", "tokens/s/GPU", "tokens/s", "more", format_count, _output_per_gpu, ("throughput",)
     ),
     *(
         FigureKind(f"{phase}_{share}", f"{share} of {phase}", "share", "less", format_share, read, (share,))
@@ -151,7 +151,7 @@ FIGURES = (
         _metric(lambda m: m.decode.load_balance),
     ),
     FigureKind(
-        "cost_per_hour", "cost an hour", "USD", "less", format_money, _cost(lambda cost: cost.usd_per_hour)
+        "cost_per_hour", "cost per hour", "USD", "less", format_money, _cost(lambda cost: cost.usd_per_hour)
     ),
     COST_OF_TOKENS,
 )  # fmt: skip

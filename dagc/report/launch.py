@@ -16,7 +16,7 @@ from dagc.plan.plan import Plan
 from dagc.report.structure import strategy_text
 
 PLACEHOLDER = "$MODEL"
-"""Stands for the model's name or path where the plan does not give one that an engine could load."""
+"""Placeholder for the model's name or path where the plan does not give one that an engine could load."""
 
 _PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
 

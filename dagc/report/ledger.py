@@ -133,14 +133,14 @@ def _data(entry: Entry) -> dict[str, Any]:
 _INTRODUCTION = """\
 # Measured cases
 
-What the cost model says of cases that others measured: `dagc validate` prints the same. An error is predicted /
+Predictions of the cost model for published measurements, as `dagc validate` prints them. An error is predicted /
 measured - 1; of a kind the table shows the median and the mean of its size, and the bias, which is the median with its
 sign, over the cases to which no coefficient was fitted. The last column is the median of the others, which say `fit`
 below: rows of a table that a fit used, or serving runs of the half that it used. Each case is a plan, in
 `dagc/catalog/measured/cases.csv`, with its source.
 
-The band of a phase, `±` in what `dagc compile` prints, is a middling error and no limit: half of such cases are meant
-to lie inside it, and three in four inside twice of it. The line below the table counts them.
+The band of a phase, `±` in what `dagc compile` prints, is a 50 % interval, not a limit: about half of such cases are
+expected inside it, and three in four inside twice its width. The line below the table counts them.
 """
 
 _HEAD = ("case", "metric", "measured", "predicted", "error", "", "source")
@@ -150,7 +150,7 @@ def _bands(entries: Sequence[Entry]) -> tuple[str, ...]:
     once, twice = inside(entries), inside(entries, 2.0)
     if once is None or twice is None:
         return ()
-    shares = f"{once:.0%} lie inside their stated band, {twice:.0%} inside twice of it"
+    shares = f"{once:.0%} lie within the predicted 50 % interval, {twice:.0%} within twice its width"
     return ("", f"Of phases and requests not in a fit {shares}.")
 
 

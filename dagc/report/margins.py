@@ -15,7 +15,7 @@ from dagc.report.assessment import Actual, Basis, Verdict, written
 from dagc.report.compare import meets, same_at_digits
 from dagc.report.consistency import claimed_gpus, device_bytes
 from dagc.report.quantity import figure_text, in_terms_of, quantity_text
-from dagc.units import Dimension, format_bytes
+from dagc.units import Dimension, format_bytes, format_gpus
 
 _ALIASES = {"latency": "tpot"}
 _FLOORS = frozenset({">", ">="})
@@ -78,7 +78,7 @@ def _conversion(plan: Plan, claim: Claim, figure: Figure, text: str) -> str:
     if mine.unit != Dimension.TOKEN_RATE or mine.per is figure.per:
         return ""
     sign = "/" if figure.per is Per.GPU else "×"
-    return f"{mine.text} {sign} {claimed_gpus(plan)} GPUs = {text}; "
+    return f"{mine.text} {sign} {format_gpus(claimed_gpus(plan))} = {text}; "
 
 
 def _margin(claim: Claim, margin: Figure, requirement: Requirement, value: float) -> Verdict:

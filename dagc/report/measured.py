@@ -17,9 +17,9 @@ from dagc.report.compare import MODEL_DIGITS
 from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics, PhaseMetrics
 from dagc.report.quantity import figure_text, quantity_text
-from dagc.report.token_time import breaking_part, cause, is_decode_step_alone, sum_text
+from dagc.report.token_time import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
 from dagc.report.ttft import definition
-from dagc.units import Dimension, format_bytes, format_seconds, format_share
+from dagc.units import Dimension, format_bytes, format_gpus, format_seconds, format_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
         return _known(pool.share, figure, reason)
     pool = max(memory.pools, key=lambda one: one.max_bytes)
     is_fullest = pool.max_bytes == memory.fullest.max_bytes
-    where = "the fullest GPU" if is_fullest else f"the GPU of {pool.pool} that holds most"
+    where = "the fullest GPU" if is_fullest else f"the fullest GPU of {pool.pool}"
     reason = " + ".join(f"{name} {format_bytes(part)}" for name, part in pool.parts if part)
     return _known(pool.max_bytes, figure, f"on {where}: {reason}")
 
@@ -80,11 +80,12 @@ def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
 
 def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     if definition(evidence.plan.facts.workload) == "batch":
-        return _known(metrics.prefill.seconds, figure, f"prefill of the whole batch, bound by {metrics.prefill.bound}")
+        reason = f"prefill of the whole batch, {bound_text(metrics.prefill.bound)}"
+        return _known(metrics.prefill.seconds, figure, reason)
     found = _known(metrics.prefill.seconds, figure, "")
     return replace(
         found,
-        reason=f"already {found.text} on an idle server, bound by {metrics.prefill.bound}",
+        reason=f"already {found.text} on an idle server, {bound_text(metrics.prefill.bound)}",
         unless_missed=f"TTFT under load is not simulated: {found.text} is that of an idle server",
     )
 
@@ -94,11 +95,11 @@ def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     decode, serving = metrics.decode, metrics.serving
     if is_decode_step_alone(serving):
         step = format_seconds(decode.latency_seconds)
-        reason = f"steady interval of decode, bound by {decode.bound}; one step from an empty pipeline takes {step}"
+        reason = f"steady-state inter-token latency, {bound_text(decode.bound)}; single-step latency {step}"
         return _known(decode.seconds, figure, reason)
     breaks = breaking_part(serving, figure.value) if decode.seconds > figure.value else None
-    why = f"missed because of {breaks}" if breaks else f"bound by {cause(serving, decode.bound)}"
-    return _known(decode.seconds, figure, f"interval between tokens, {why}: {sum_text(serving)}")
+    why = f"missed because of {breaks}" if breaks else bound_text(cause(serving, decode.bound))
+    return _known(decode.seconds, figure, f"inter-token latency, {why}: {sum_text(serving)}")
 
 
 def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
@@ -107,8 +108,8 @@ def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     counted = f"{figure.kind} tokens" if figure.kind else "input and output tokens"
     if figure.per is Per.GPU:
         whole = quantity_text(rate, figure.unit, Per.DEPLOYMENT, figure.kind)
-        return _known(rate / gpus, figure, f"{counted}: {whole} / {gpus} GPUs")
-    return _known(rate, figure, f"{counted} of {gpus} GPUs")
+        return _known(rate / gpus, figure, f"{counted}: {whole} / {format_gpus(gpus)}")
+    return _known(rate, figure, f"{counted} of {format_gpus(gpus)}")
 
 
 def _share(name: str) -> Callable[[Evidence, Metrics, Figure], Actual]:

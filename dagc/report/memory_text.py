@@ -20,7 +20,7 @@ def holding_most(memory: Memory) -> str | None:
     if most.per_rank_max_bytes == memory.per_rank_max_bytes:
         return None
     held = f"{format_bytes(most.per_rank_max_bytes)} of {format_bytes(most.capacity_bytes)}"
-    return f"most bytes on a GPU of {most.pool}: {held}"
+    return f"largest memory use: {held} on a GPU of {most.pool}"
 
 
 def render_memory(name: str, memory: Memory) -> str:
@@ -32,7 +32,7 @@ def _lines(name: str, memory: Memory) -> Iterator[str]:
     held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
     yield f"{name}: {'fits' if memory.fits else 'does not fit'}, {held} on the fullest GPU"
     if memory.requests_at_once is not None:
-        yield f"  {memory.requests_at_once:,} requests run at once: the caches hold no more"
+        yield f"  {memory.requests_at_once:,} concurrent requests: limited by KV-cache capacity"
     are_many = len(memory.pools) > 1
     labels = [(f"{pool.pool}, " if are_many else "", one) for pool in memory.pools for one in pool.classes]
     rows = [("", "GPUs", *_COLUMNS), *(_row(pool, one) for pool, one in labels)]
@@ -69,15 +69,15 @@ def _capacity(pool: PoolMemory, is_one_of_many: bool) -> Iterator[str]:
         return
     where = f" in {pool.pool}" if is_one_of_many else ""
     each = "" if pool.kv_capacity_tokens == pool.kv_capacity_tokens_per_replica else (
-        f", {pool.kv_capacity_tokens_per_replica:,} a replica"
+        f" ({pool.kv_capacity_tokens_per_replica:,} per replica)"
     )  # fmt: skip
-    blocks = f"in blocks of {pool.kv_block_tokens}" if pool.kv_block_tokens > 1 else "one by one"
-    yield f"  room for {pool.kv_capacity_tokens:,} tokens of KV cache{where}{each}, {blocks}"
+    blocks = f"blocks of {pool.kv_block_tokens}" if pool.kv_block_tokens > 1 else "no blocks"
+    yield f"  KV-cache capacity{where}: {pool.kv_capacity_tokens:,} tokens{each}, {blocks}"
 
 
 def _limits(limits: MemoryLimits) -> Iterator[str]:
-    batch = "any batch fits" if limits.batch is None else f"the largest batch that fits: {limits.batch:,} sequences"
-    context = "any context fits"
+    batch = "largest batch: unlimited" if limits.batch is None else f"largest batch: {limits.batch:,} sequences"
+    context = "longest context: unlimited"
     if limits.context is not None:
-        context = f"the longest context that fits, at the stated batch: {limits.context:,} tokens"
+        context = f"longest context at the given batch: {limits.context:,} tokens"
     yield f"  {batch}; {context}"

@@ -5,22 +5,22 @@ Definitions, each used everywhere under this name:
 - Where replicas differ (in sequences, or in slowed ranks), each phase is that of its slowest class of replicas: the
   batch is done when they are.
 - TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
-  makespan of the prefill. Where the phases have their own GPUs, the hand-over of the cache comes after the first
+  makespan of the prefill. Where the phases have their own GPUs, the KV-cache transfer comes after the first
   token and is not part of it; it is shown beside it.
   Where requests come and go (`concurrency`), it is that of a request to an idle server: the prefill of one prompt on
   each of attention's ranks, and, where the phases have their own GPUs, the transfer of its cache. vLLM, SGLang and
   Dynamo give the first token to the user from the decode side, which has it when the cache has arrived. Requests under
   load wait for each other besides, which is not simulated: it is a lower bound of their TTFT (`dagc.report.ttft`).
 - TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
-  decode step from an empty pipeline to its last token. Where requests come and go, the interval counts the prompts that
+  decode step from an idle pipeline to its last token. Where requests come and go, the interval counts the prompts that
   come between (`dagc.report.serving`). With an engine both have its host's time a step.
 - Throughput of one static batch of B requests of P prompt and O output tokens, both phases on the same GPUs:
   T = TTFT + latency + (O - 2) x TPOT for O >= 2 (the first token comes from the prefill, the second after a step from
-  an empty pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
+  an idle pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
 - Throughput of C requests in flight on the same GPUs, one of which follows each that leaves:
   C / (TTFT + (O - 1) x TPOT).
 - Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
-  requests a second = min(B / prefill, B / hand-over, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
+  requests a second = min(B / prefill, B / cache transfer, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
 - Load balance of a phase: the time that a GPU computes in a step, averaged over all GPUs of the phase, as a share of
   the busiest one's.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
@@ -49,7 +49,7 @@ Share = Literal["compute", "memory", "communication", "bubble"]
 
 @dataclass(frozen=True, slots=True)
 class PhaseMetrics:
-    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an empty pipeline.
+    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an idle pipeline.
 
     `error` is the relative error to expect of it (`dagc.report.band`), of what is counted at all.
     `load_balance` is 1 where all GPUs compute as long as the busiest does. `extrapolated` is the share of the time of
@@ -102,7 +102,7 @@ class Throughput:
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Both phases, and what they yield together. `handover_seconds` is None where the phases share GPUs;
-    `transfer_seconds`, the hand-over of one request's cache, for a static batch too.
+    `transfer_seconds`, the KV-cache transfer of one request, for a static batch too.
     """
 
     prefill: PhaseMetrics
@@ -117,10 +117,10 @@ class Metrics:
 def measure(
     plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None = None, transfer: Timeline | None = None
 ) -> Metrics:
-    """Metrics of a plan from its timelines in the order of time: prefill, the hand-over where there is one, decode.
+    """Metrics of a plan from its timelines in order: prefill, the cache transfer where there is one, decode.
 
     Each is the timeline of the slowest class of replicas. `mixed` is that of a decode step with prompts, if there are,
-    `transfer` that of the hand-over of one request's cache, where TTFT includes it.
+    `transfer` that of the KV-cache transfer of one request, where TTFT includes it.
     """
     first, *between, last = timelines
     bare, step = _phase(first), _phase(last)

@@ -45,7 +45,7 @@ def _bounded(claim: Claim, model: ModelSpec, limit: float) -> Verdict:
 
 def _limit(model: ModelSpec) -> str:
     count, top = model.expert_count, model.top
-    return f"{count} experts / {top} visited is true of the experts only: attention is computed in full"
+    return f"{count} experts / {top} visited holds for the experts only: attention is computed in full"
 
 
 def _ratio(shapes: ModelShapes) -> float:

@@ -1,7 +1,7 @@
 """Requirements become verdicts: what the deployment does against what is asked of it.
 
 All requirements must hold at the exact figures; a share must hold in both phases. What the cost model cannot say for
-want of shapes, or because load is not simulated, stays undetermined.
+lack of shapes, or because load is not simulated, stays undetermined.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class FoundPlan(Record):
 
 
 class PlacedPlan(Record):
-    """A strategy that was given, or that is well known, against the front, under a batch.
+    """A strategy that was given, or a baseline, against the front, under a batch.
 
     `status` is `front`, `behind`, `misses a requirement`, `does not fit` or `refused`, and `reason` says why.
     `distance` is the share by which some plan of the front is better in every objective, None where it has no figures;

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dagc.report.figures import FIGURES
 from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, RequirementFigure, SearchResult
 from dagc.report.ttft import Definition
-from dagc.units import format_share
+from dagc.units import format_gpus, format_share
 
 SHOWN = (
     "gpus",
@@ -38,9 +38,10 @@ def _lines(result: SearchResult) -> Iterator[str]:
     if result.front:
         yield ""
         count = len(result.front)
-        yield f"front of {count} plan{'s' * (count != 1)}" + (f", the first {MOST_ROWS}" if count > MOST_ROWS else "")
+        shown = f", the first {MOST_ROWS}" if count > MOST_ROWS else ""
+        yield f"Pareto front: {count} plan{'s' * (count != 1)}{shown}"
         yield from _table(result.front[:MOST_ROWS], result.ttft_definition)
-    for title, placed in (("given", result.given), ("well known", result.well_known)):
+    for title, placed in (("your strategies", result.given), ("baselines", result.well_known)):
         if placed:
             yield ""
             yield title
@@ -52,12 +53,12 @@ def _lines(result: SearchResult) -> Iterator[str]:
 def _best(result: SearchResult) -> Iterator[str]:
     if result.front:
         best = result.front[0]
-        yield f"best: {best.strategy}   {best.gpus} GPUs, batch {best.batch}"
+        yield f"best: {best.strategy}   {format_gpus(best.gpus)}, batch {best.batch}"
         yield f"  {result.reason}"
         yield from (f"  {line}" for line in _missed(best) if line.startswith("?"))
     elif result.nearest:
         yield result.reason
-        yield f"  nearest: {result.nearest.strategy}   {result.nearest.gpus} GPUs, batch {result.nearest.batch}"
+        yield f"  nearest: {result.nearest.strategy}   {format_gpus(result.nearest.gpus)}, batch {result.nearest.batch}"
         yield from (f"  {line}" for line in _missed(result.nearest))
     else:
         yield result.reason
@@ -76,11 +77,11 @@ def miss_text(requirement: RequirementFigure) -> str:
     shown, miss = requirement.shown, requirement.miss or 0.0
     match requirement.required[0]:
         case "<" if miss >= 1:
-            return f"{shown}, {miss + 1:,.3g} times as much"
+            return f"{shown}, {miss + 1:,.3g} times the limit"
         case "<":
-            return f"{shown}, {format_share(miss)} too much"
+            return f"{shown}, {format_share(miss)} above the limit"
         case ">":
-            return f"{shown}, {format_share(miss)} too little"
+            return f"{shown}, {format_share(miss)} below the limit"
         case _:
             return f"{shown}, {format_share(miss)} off"
 
@@ -97,7 +98,7 @@ def _table(plans: Sequence[FoundPlan], ttft: Definition) -> Iterator[str]:
 
 
 def _placed(one: PlacedPlan, result: SearchResult) -> Iterator[str]:
-    far = f", {format_share(one.distance)} behind in every figure" if one.distance else ""
+    far = f", at least {format_share(one.distance)} worse in every metric" if one.distance else ""
     status = _STATUS[one.status] + (" so far" if one.status == "front" and not result.is_complete else "")
     yield f"{one.name}{result.batch_label(one.batch)}: {one.strategy}: {status}{far}"
     if one.status != "front":
@@ -105,32 +106,32 @@ def _placed(one: PlacedPlan, result: SearchResult) -> Iterator[str]:
 
 
 _STATUS = {
-    "front": "on the front",
-    "behind": "behind the front",
+    "front": "on the Pareto front",
+    "behind": "dominated",
     "misses a requirement": "misses a requirement",
     "does not fit": "does not fit",
-    "refused": "refused",
+    "refused": "rejected",
 }
 
 
 def _counted(result: SearchResult) -> Iterator[str]:
     counts, searched = result.counts, result.searched
     batches = ", ".join(map(str, searched.batches))
-    yield f"searched: up to {searched.gpus} GPUs, batch {batches}"
+    yield f"searched: up to {format_gpus(searched.gpus)}, batch {batches}"
     yield from (f"  {text}" for text in searched.always.split("; "))
     yield from (f"  {text}" for text in searched.over.values())
     if searched.not_searched:
         yield f"  not searched: {', '.join(searched.not_searched)} (`--over`)"
-    state = "all decided" if result.is_complete else f"{counts.decided:,} decided before it stopped"
-    yield f"{counts.generated:,} strategies, {state}"
+    state = "search complete" if result.is_complete else f"{counts.decided:,} decided before the search stopped"
+    yield f"{counts.generated:,} candidates, {state}"
     yield from (f"  {number:>11,}  {what}" for number, what in _reasons(counts) if number)
 
 
 def _reasons(counts: Counts) -> Iterator[tuple[int, str]]:
-    yield from ((number, f"refused by {code}") for code, number in counts.refused.items())
-    yield counts.weights_too_large, "whose weights do not fit"
-    yield counts.too_large, "that do not fit with cache and activations"
-    yield from ((number, f"whose bound misses {name}") for name, number in counts.bound_misses.items())
-    yield counts.bound_dominated, "whose bound is behind the front"
+    yield from ((number, f"rejected by {code}") for code, number in counts.refused.items())
+    yield counts.weights_too_large, "weights exceed memory"
+    yield counts.too_large, "weights, KV cache and activations exceed memory"
+    yield from ((number, f"pruned by bound: {name} missed") for name, number in counts.bound_misses.items())
+    yield counts.bound_dominated, "pruned by lower bound: dominated"
     missing = sum(counts.priced_missing.values())
-    yield counts.priced, f"priced in full, of which {missing:,} miss a requirement" if missing else "priced in full"
+    yield counts.priced, f"fully priced, {missing:,} of them miss a requirement" if missing else "fully priced"

@@ -17,7 +17,7 @@ from dagc.plan.workload import Figure
 from dagc.report.assessment import Actual
 from dagc.report.quantity import figure_text
 from dagc.report.structure import pool_gpus, replicas
-from dagc.units import format_bytes, format_count, format_rate, format_share
+from dagc.units import counted, format_bytes, format_count, format_gpus, format_rate, format_share
 
 
 def structural_actual(plan: Plan, name: str, figure: Figure) -> Actual | None:
@@ -38,7 +38,7 @@ def _gpus(plan: Plan, figure: Figure) -> Actual:
     deployment = plan.deployment
     reason = deployment.derivation[-1]
     if figure.value == deployment.naive_product != deployment.gpus:
-        reason = f"{figure.text} is the product of every degree that is written; by structure, {reason}"
+        reason = f"{figure.text} is the product of all degrees; by structure, {reason}"
     return _known(deployment.gpus, figure, reason)
 
 
@@ -98,14 +98,14 @@ def _layers_per_stage(plan: Plan, figure: Figure) -> Actual:
     service = min(plan.deployment.services, key=lambda s: s.stages)
     if service.options.layers:
         return _known(max(service.options.layers), figure, f"the longest of {list(service.options.layers)}")
-    reason = f"{layers} layers / {service.stages} stages = {_quotient(layers, service.stages)}"
+    reason = f"{counted(layers, 'layer')} / {counted(service.stages, 'stage')} = {_quotient(layers, service.stages)}"
     return _known(ceil(layers / service.stages), figure, reason)
 
 
 def _sequences_per_replica(plan: Plan, figure: Figure) -> Actual:
     batch, deployment = plan.facts.workload.batch, plan.deployment
     copies = min(deployment.replicas * service.replicas for service in deployment.services)
-    reason = f"{batch} sequences / {copies} replicas = {_quotient(batch, copies)}"
+    reason = f"{counted(batch, 'sequence')} / {counted(copies, 'replica')} = {_quotient(batch, copies)}"
     return _known(ceil(batch / copies), figure, reason)
 
 
@@ -127,7 +127,7 @@ def _compute(plan: Plan, figure: Figure) -> Actual:
 
 
 def _compute_term(gpus: int, device: DeviceSpec, peak: float) -> str:
-    return f"{gpus} GPUs × {format_rate(peak, 'flop/s')} × {format_share(device.compute_efficiency)}"
+    return f"{format_gpus(gpus)} × {format_rate(peak, 'flop/s')} × {format_share(device.compute_efficiency)}"
 
 
 def _peak(plan: Plan, pool: Pool) -> float | None:

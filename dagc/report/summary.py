@@ -137,10 +137,10 @@ class CriticalPath(Record):
 
 
 class Phase(Record):
-    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an empty pipeline.
+    """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an idle pipeline.
 
     `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits: half of the
-    measured cases lie inside it, three in four inside twice of it.
+    measured cases lie inside it, three in four inside twice its width.
     `extrapolated_share` is how much of the operators' time lies outside of what the formulas were fitted to.
     `load_balance` is the time that a GPU computes, averaged over all, as a share of that of the busiest.
     `bound` and `critical_path` are those of the prefill or decode step on the GPUs alone: without the host, drafts and
@@ -189,7 +189,7 @@ class Serving(Record):
     TPOT is (`step_seconds` + `prompt_steps` x `prompt_step_seconds`) / `tokens_per_step`. A step has the host's time
     and that of the drafts in it; `prompt_step_seconds` is what prompts add to a step that has any, `prompt_steps` how
     many of those there are for each decode step. `concurrency` is null for a static batch; `running` are
-    decoded at once, fewer where the caches hold no more.
+    decoded at once, fewer where KV-cache capacity limits them.
     """
 
     concurrency: int | None
@@ -262,7 +262,7 @@ class Undetermined(Record):
 
 
 class Facts(Record):
-    """What was reckoned with. `defaulted` names the blocks that were not written; `engine` is that of the plan."""
+    """Inputs and assumptions. `defaulted` names the blocks that were not written; `engine` is that of the plan."""
 
     defaulted: list[str]
     model: dict[str, Any]

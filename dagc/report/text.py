@@ -28,9 +28,9 @@ from dagc.report.summary import (
     Summary,
     Throughput,
 )
-from dagc.report.token_time import DECODE_STEP, is_decode_step_alone
+from dagc.report.token_time import DECODE_STEP, bound_text, is_decode_step_alone
 from dagc.report.ttft import title_of
-from dagc.units import format_bytes, format_money, format_rate, format_seconds, format_share
+from dagc.units import format_bytes, format_gpus, format_money, format_rate, format_seconds, format_share
 
 _MARKS = {True: "✓", False: "✗", None: "?"}
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
@@ -64,7 +64,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield from _block("claims", [_claim(row) for row in summary.claims])
     yield from _block("undetermined", _undetermined(summary))
     yield from _block("engine", _engine(summary))
-    yield from _block("assumed", _assumed(summary))
+    yield from _block("defaults", _assumed(summary))
 
 
 def _row(name: str, text: str) -> str:
@@ -78,13 +78,14 @@ def _block(name: str, lines: Sequence[str]) -> Iterator[str]:
 
 def headline(summary: Summary) -> str:
     """The answer in one line: GPUs, whether it fits, TTFT, TPOT, throughput."""
-    parts = [f"{summary.gpus} GPUs"]
+    parts = [format_gpus(summary.gpus)]
     if summary.memory:
         memory = summary.memory
         held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
         parts.append(f"fits ({held})" if memory.fits else f"does not fit ({held})")
         if memory.requests_at_once is not None and memory.fits:
-            parts.append(f"{memory.requests_at_once} of {summary.facts.workload['concurrency']} requests at once")
+            asked = summary.facts.workload["concurrency"]
+            parts.append(f"{memory.requests_at_once} of {asked} requests run concurrently")
     if summary.phases:
         phases = summary.phases
         parts += times_text(phases.ttft_definition, phases.prefill.seconds, phases.decode.seconds)
@@ -96,13 +97,13 @@ def headline(summary: Summary) -> str:
 def _size(summary: Summary) -> list[str]:
     lines = list(summary.derivation)
     if summary.naive_product != summary.gpus:
-        lines.append(f"not {summary.naive_product}, the product of every degree that is written")
+        lines.append(f"not {summary.naive_product}, the product of all degrees")
     return lines
 
 
 def _pools(pools: Sequence[Pool]) -> Iterator[str]:
     for pool in pools:
-        title = [f"{pool.name}: {pool.gpus} GPUs"] if len(pools) > 1 else []
+        title = [f"{pool.name}: {format_gpus(pool.gpus)}"] if len(pools) > 1 else []
         yield from _block("domains" if pool is pools[0] else "", [*title, *_domains(pool.domains)])
 
 
@@ -119,7 +120,7 @@ def _factors(domain: AttentionDomain | ExpertDomain, axes: Sequence[str]) -> str
     """Degrees that are not 1; what nobody wrote is said to be implied."""
     shown = [(axis, getattr(domain, axis)) for axis in axes if getattr(domain, axis) > 1]
     if not shown:
-        return "whole on each GPU"
+        return "replicated"
     return " × ".join(f"{axis} {degree}{_implied(domain, axis, degree)}" for axis, degree in shown)
 
 
@@ -141,18 +142,18 @@ def _phases(phases: Phases, serving: Serving | None) -> Iterator[str]:
     ttft = f"{_banded(phases.prefill)} ({title_of(phases.ttft_definition)})"
     yield from _block("prefill", [ttft, *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
-        yield _row("hand-over", handover_text(phases.handover_seconds, phases.transfer_seconds))
+        yield _row("KV transfer", handover_text(phases.handover_seconds, phases.transfer_seconds))
     decode = phases.decode
-    step = f"; {format_seconds(decode.latency_seconds)} for one step from an empty pipeline"
+    step = f"; single-step latency {format_seconds(decode.latency_seconds)}"
     of_step = "" if serving is None or is_decode_step_alone(serving) else f"{DECODE_STEP} "
     yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode, of_step)])
-    yield _row("±", "holds half of the measured cases, and twice of it three in four")
+    yield _row("±", "50 % interval, from validation")
 
 
 def handover_text(whole: float, one: float | None) -> str:
     """What moving the cache takes: of the whole batch, and of one request where TTFT includes it."""
-    moved = f"{format_seconds(whole)} to move the cache"
-    return moved if one is None else f"{moved}; {format_seconds(one)} for that of one request, before its first token"
+    moved = f"{format_seconds(whole)} for the whole batch"
+    return moved if one is None else f"{moved}; {format_seconds(one)} per request, before its first token"
 
 
 def _banded(phase: Phase) -> str:
@@ -170,10 +171,10 @@ def _phase(phase: Phase, part: str = "") -> list[str]:
         f"bubble {format_share(path.bubble_share)}",
     )
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
-    bound = f"{part}bound by {phase.bound}: {', '.join(shares)}; {many}"
+    bound = f"{part}{bound_text(phase.bound)}: {', '.join(shares)}; {many}"
     if phase.extrapolated_share < LEAST_EXTRAPOLATED:
         return [bound]
-    return [bound, f"{format_share(phase.extrapolated_share)} of the operators' time is outside of what was measured"]
+    return [bound, f"{format_share(phase.extrapolated_share)} of operator time is extrapolated beyond calibration data"]
 
 
 def serving_lines(serving: Serving) -> list[str]:
@@ -182,54 +183,69 @@ def serving_lines(serving: Serving) -> list[str]:
     Nothing where requests start together and each step yields one token without the host's time.
     """
     lines: list[str] = []
-    parts = [(serving.host_seconds, "of the host"), (serving.draft_seconds, "for drafts")]
-    beside = [f"{format_seconds(seconds)} {what}" for seconds, what in parts if seconds]
-    within = f", of which {' and '.join(beside)}" if beside else ""
+    parts = [(serving.host_seconds, "host"), (serving.draft_seconds, "drafts")]
+    beside = [f"{what} {format_seconds(seconds)}" for seconds, what in parts if seconds]
+    within = f" ({', '.join(beside)} included)" if beside else ""
     if serving.tokens_per_step > 1:
-        within += f"; it yields {serving.tokens_per_step:.3g} tokens"
+        within += f", {serving.tokens_per_step:.3g} tokens per step"
     if serving.concurrency is not None:
-        full = "" if serving.running == serving.concurrency else f", {serving.running} at once: the caches hold no more"
-        between = "; prompts come between their tokens" if serving.prompt_steps else ""
+        is_full = serving.running != serving.concurrency
+        full = f", {serving.running} running: limited by KV-cache capacity" if is_full else ""
+        between = "; prefill interleaved with decode" if serving.prompt_steps else ""
         lines.append(f"{serving.concurrency} requests in flight{full}{between}")
     if lines or within:
-        lines.append(f"a decode step takes {format_seconds(serving.step_seconds)}{within}")
+        lines.append(f"step time {format_seconds(serving.step_seconds)}{within}")
     if serving.prompt_steps:
-        added = format_seconds(serving.prompt_step_seconds)
-        lines.append(f"a step with prompts takes {added} more, {serving.prompt_steps:.3g} of them for each decode step")
+        lines.append(_interference(serving))
     return lines + (_queue(serving.queue) if serving.queue else [])
 
 
+def _interference(serving: Serving) -> str:
+    """What prompts add: to the decode step that has some, how often that is, and to TPOT."""
+    per_step = serving.prompt_steps
+    often = f"every {1 / per_step:.3g} decode steps" if per_step < 1 else f"{per_step:.3g} times per decode step"
+    if f"{per_step:.3g}" == "1":
+        often = "every decode step"
+    added = format_seconds(per_step * serving.prompt_step_seconds / serving.tokens_per_step)
+    return f"prefill interference: +{format_seconds(serving.prompt_step_seconds)} {often} (+{added} TPOT)"
+
+
 def _queue(queue: Queue) -> list[str]:
-    share = f"{format_share(queue.utilisation)} of the places, {format_share(queue.prefill_utilisation)} of prefill"
-    lines = [f"{format_rate(queue.requests_per_second, 'requests/s')} use {share}"]
+    share = f"{format_share(queue.utilisation)} of request slots, {format_share(queue.prefill_utilisation)} of prefill"
+    lines = [f"utilization at {format_rate(queue.requests_per_second, 'requests/s')}: {share}"]
     if queue.ttft_p50_seconds is None or queue.ttft_p99_seconds is None:
-        return [*lines, "more than is served: the queue grows without end"]
+        return [*lines, "arrival rate exceeds capacity: the queue grows without bound"]
     p50, p99 = format_seconds(queue.ttft_p50_seconds), format_seconds(queue.ttft_p99_seconds)
     return [*lines, f"TTFT with queueing {p50} (p50), {p99} (p99)"]
 
 
+def limit_text(service: str) -> str:
+    """The service that limits throughput, in words."""
+    return "KV-cache transfer" if service == "handover" else service
+
+
 def _throughput(rates: Throughput) -> list[str]:
-    per_gpu = format_rate(rates.output_tokens_per_second_per_gpu)
+    per_gpu = format_rate(rates.output_tokens_per_second_per_gpu, "tokens/s/GPU")
     whole = [
-        f"{format_rate(rates.output_tokens_per_second, 'output tokens/s')} ({per_gpu} per gpu)",
+        f"{format_rate(rates.output_tokens_per_second, 'output tokens/s')} ({per_gpu})",
         format_rate(rates.input_tokens_per_second, "input tokens/s"),
         format_rate(rates.total_tokens_per_second, "total tokens/s"),
     ]
     lone = (
-        f"prefill alone {format_rate(rates.prefill_tokens_per_second, 'input tokens/s')}",
-        f"decode alone {format_rate(rates.decode_tokens_per_second, 'output tokens/s')}",
+        f"prefill only {format_rate(rates.prefill_tokens_per_second, 'input tokens/s')}",
+        f"decode only {format_rate(rates.decode_tokens_per_second, 'output tokens/s')}",
     )
-    limit = [] if rates.limited_by == "both" else [f"limited by {rates.limited_by}"]
+    limit = [] if rates.limited_by == "both" else [f"limited by {limit_text(rates.limited_by)}"]
     return [", ".join(whole), ", ".join(lone), *limit]
 
 
 def _cost(cost: Cost) -> list[str]:
     tokens = (
-        (cost.usd_per_million_output_tokens, "a million output tokens"),
-        (cost.usd_per_million_tokens, "a million tokens in total"),
+        (cost.usd_per_million_output_tokens, "per million output tokens"),
+        (cost.usd_per_million_tokens, "per million tokens in total"),
     )
     known = [f"{format_money(amount)} {what}" for amount, what in tokens if amount is not None]
-    return [", ".join([f"{format_money(cost.usd_per_hour)} an hour", *known])]
+    return [", ".join([f"{format_money(cost.usd_per_hour)} per hour", *known])]
 
 
 def _requirement(row: Requirement) -> str:
@@ -241,7 +257,7 @@ def _claim(row: Claim) -> str:
 
 
 def _found(row: Requirement | Claim) -> str:
-    """What is undetermined for want of facts says no more here: these are listed once, below."""
+    """What is undetermined because facts are missing says no more here: these are listed once, below."""
     if row.actual is None and row.reason.startswith("undetermined"):
         return "undetermined"
     return f"{row.actual} ({row.reason})" if row.actual else row.reason
@@ -257,9 +273,9 @@ def _undetermined(summary: Summary) -> list[str]:
 
 def _engine(summary: Summary) -> list[str]:
     engine = summary.facts.engine
-    return [f"ranks, layers and experts as {engine['name']} {engine['version']} places them"] if engine else []
+    return [f"{engine['name']} {engine['version']} (placement of ranks, layers and experts)"] if engine else []
 
 
 def _assumed(summary: Summary) -> list[str]:
     defaults = assumed(summary.facts.model_dump())
-    return [f"not stated, so {defaults}"] if defaults else []
+    return [defaults] if defaults else []

@@ -71,6 +71,15 @@ def sum_text(times: StepTimes) -> str:
     return f"{f'({joined})' if len(parts) > 1 else joined} / {times.tokens_per_step:.3g} tokens"
 
 
+_LIMITED = {"bubble": "limited by the pipeline bubble", "none": "no work"}
+_BOUND = ("compute", "memory", "communication", "network", "latency")
+
+
+def bound_text(bound: str) -> str:
+    """A bound or a part of TPOT in words: `memory-bound`, `limited by the pipeline bubble`."""
+    return f"{bound}-bound" if bound in _BOUND else _LIMITED.get(bound, f"limited by {bound}")
+
+
 def cause(times: StepTimes, bound: str) -> str:
     """What TPOT is bound by; `bound` is that of the decode step."""
     largest = max(step_parts(times), key=lambda part: part.seconds)

@@ -112,7 +112,7 @@ class Refusal(Record):
 class Sensitivities(Record):
     """One strategy: its figures, what each change does to them, and what could not be changed.
 
-    `fits` is null where memory is undetermined; so are metrics without a value, for want of what `missing` names.
+    `fits` is null where memory is undetermined; so are metrics without a value, for lack of what `missing` names.
     """
 
     name: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.report.whatif import BreakEven, Duel
+from dagc.units import format_gpus
 
 MOST_SHOWN = 4
 """Break-even points of one figure that are printed; the document has all."""
@@ -15,15 +16,16 @@ _LEADS = {"first": "A", "second": "B", None: "equal"}
 def render_duel(duel: Duel) -> Iterator[str]:
     """The pair, a row for each figure and each break-even, then what does not fit or cannot be."""
     for letter, side in zip("AB", duel.sides, strict=True):
-        yield f"{letter}  {side.strategy}   {side.gpus} GPUs"
+        yield f"{letter}  {side.strategy}   {format_gpus(side.gpus)}"
     yield ""
-    head = ["", f"from {duel.over}", "leads", "A", "B", "A before", "B before", "tokens at once"]
+    head = ["", f"from {duel.over}", "leads", "A", "B", "A before", "B before", "concurrent tokens"]
     rows = [head, *(row for figure in duel.figures for row in _rows(duel, figure))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     for row in rows:
         yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
     yield ""
-    yield f"{len(duel.priced)} values of {duel.over} from {duel.low:,} to {duel.high:,} priced"
+    values = f"{len(duel.priced)} value{'s' * (len(duel.priced) != 1)} of {duel.over}"
+    yield f"{values} between {duel.low:,} and {duel.high:,} evaluated"
     yield from _limits(duel)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from dagc.report.token_time import bound_text
 from dagc.report.whatif import Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
 from dagc.report.whatif_duel_text import render_duel
-from dagc.units import format_seconds, format_share
+from dagc.units import format_gpus, format_seconds, format_share
 
 NOTHING = 0.0005
 """A change of every figure by less than this share is no effect."""
@@ -21,7 +22,7 @@ KINDS = ("hardware", "workload", "strategy")
 _SHORT = {
     "ttft_p99": "queued p99",
     "throughput": "tokens/s",
-    "throughput_per_gpu": "a GPU",
+    "throughput_per_gpu": "tokens/s/GPU",
     "memory": "memory",
     "cost_per_million_output_tokens": "cost",
 }
@@ -34,7 +35,7 @@ def render_whatif(found: WhatIf, reasons: int) -> str:
     """Everything as lines, the last one ended; `reasons` changes of each kind are explained."""
     blocks = [*(_strategy(one, reasons) for one in found.strategies), *(render_duel(one) for one in found.duels)]
     lines = [line for number, block in enumerate(blocks) for line in _apart(number, block)]
-    return "\n".join([*([f"not stated, so {found.assumed}"] if found.assumed else []), *lines]) + "\n"
+    return "\n".join([*([f"defaults: {found.assumed}"] if found.assumed else []), *lines]) + "\n"
 
 
 def _apart(number: int, block: Iterable[str]) -> Iterator[str]:
@@ -44,9 +45,9 @@ def _apart(number: int, block: Iterable[str]) -> Iterator[str]:
 
 
 def _strategy(one: Sensitivities, reasons: int) -> Iterator[str]:
-    yield f"{one.name}: {one.strategy}, {one.gpus} GPUs{_FITS[one.fits]}"
+    yield f"{one.name}: {one.strategy}, {format_gpus(one.gpus)}{_FITS[one.fits]}"
     if one.missing:
-        yield f"  undetermined for want of {', '.join(one.missing)}"
+        yield f"  undetermined without {', '.join(one.missing)}"
     if not one.metrics:
         return
     shown = [effect for effect in one.effects if _acts(one, effect)]
@@ -88,7 +89,7 @@ def _table(one: Sensitivities, shown: Sequence[Effect]) -> Iterator[str]:
     names = [metric.name for metric in one.metrics]
     blank = [""] * (len(names) + 1)
     rows = [["", *(_SHORT.get(metric.name, metric.title) for metric in one.metrics), ""]]
-    rows.append(["as it is", *(metric.text for metric in one.metrics), ""])
+    rows.append(["baseline", *(metric.text for metric in one.metrics), ""])
     for kind, effects in _by_kind(shown):
         rows += [[kind, *blank], *(_row(effect, names, one.fits) for effect in effects)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
@@ -123,7 +124,7 @@ def _cell(moved: Moved | None) -> str:
 
 
 def _remarks(effect: Effect, fits: bool | None) -> str:
-    said = [f"{effect.gpus} GPUs"] if effect.kind == "strategy" else []
+    said = [format_gpus(effect.gpus)] if effect.kind == "strategy" else []
     said += [_FITS[effect.fits].removeprefix(", ")] if effect.fits != fits else []
     said += [f"{_MARKS[one.after]} {one.name} {one.required}" for one in effect.verdicts]
     return ", ".join(said)
@@ -134,12 +135,12 @@ def _why(shown: Sequence[Effect], reasons: int) -> Iterator[str]:
     for effect in sorted(shown, key=strength, reverse=True):
         strongest.setdefault(effect.parameter, effect)
     known = [effect for effect in strongest.values() if effect.phases]
-    told = [effect for kind in KINDS for effect in [one for one in known if one.kind == kind][:reasons]]
-    if not told:
+    explained = [effect for kind in KINDS for effect in [one for one in known if one.kind == kind][:reasons]]
+    if not explained:
         return
     yield ""
-    yield "why: the strongest changes, shares of the phase, operators whose time on the critical path changes most"
-    for effect in told:
+    yield "why: strongest changes, critical-path shares, operators with the largest change on the critical path"
+    for effect in explained:
         phase = max(effect.phases, key=_weight)
         yield f"  {change_text(effect)}: {_times(phase)}"
         if max(len(phase.before.parts_seconds), len(phase.after.parts_seconds)) > 1:
@@ -155,7 +156,9 @@ def _weight(phase: PhaseChange) -> float:
 
 def _times(phase: PhaseChange) -> str:
     before, after = phase.before, phase.after
-    bound = f"bound by {before.bound}" + ("" if before.bound == after.bound else f", then by {after.bound}")
+    bound = bound_text(before.bound)
+    if before.bound != after.bound:
+        bound += f" → {bound_text(after.bound)}"
     return f"{phase.phase} {format_seconds(before.seconds)} → {format_seconds(after.seconds)}, {bound}"
 
 
@@ -197,7 +200,7 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
     if not refusals:
         return
     yield ""
-    yield "not possible"
+    yield "rejected"
     causes: dict[str, list[str]] = {}
     for one in refusals:
         cause = f"{one.code}: {one.reason}" if one.code else one.reason

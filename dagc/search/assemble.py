@@ -18,7 +18,7 @@ from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
 from dagc.search.verdict import OBJECTIVES, Verdict
-from dagc.units import format_share
+from dagc.units import format_gpus, format_share
 
 Status = Literal["front", "behind", "misses a requirement", "does not fit", "refused"]
 """Where a strategy stands."""
@@ -93,20 +93,17 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
 
 
 def _reason(facts: Facts, found: Found) -> str:
-    so_far = "" if found.is_complete else " of what was decided"
+    so_far = "" if found.is_complete else " among the candidates decided so far"
     if found.best:
         unknown = [one.name for one in found.best.verdict.requirements if one.miss is None]
         met = "that meet every requirement" if facts.requirements else "that fit"
         met = f"that miss no requirement (`{unknown[0]}` under load is not simulated)" if unknown else met
-        of_what = f", {so_far.strip()}," if so_far else ""
-        return f"of the plans {met}{of_what} it makes an output token with the fewest GPU-seconds"
+        return f"fewest GPU-seconds per output token of the plans {met}{so_far}"
     if found.nearest is None and not found.is_complete:
-        return "it was stopped before any plan that fits was priced"
+        return "stopped before any plan that fits was priced"
     if found.nearest is None:
         least = found.least_memory
-        return (
-            f"nothing fits: the least that a GPU would hold is {format_share(least)} of it" if least else "nothing fits"
-        )
+        return f"no plan fits: the smallest needs {format_share(least)} of GPU memory" if least else "no plan fits"
     worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
         f"no plan{so_far} meets every requirement; the nearest misses `{worst.name} {worst.required}`: "
@@ -117,15 +114,15 @@ def _reason(facts: Facts, found: Found) -> str:
 def _placed(facts: Facts, most: int, name: str, entry: Entry, front: Sequence[Entry]) -> out.PlacedPlan:
     verdict = entry.verdict
     if verdict.code is not None:
-        reason = f"rule {verdict.code}; `dagc explain {verdict.code}` says why"
+        reason = f"rule {verdict.code}; see `dagc explain {verdict.code}`"
         return _without_figures(name, entry, "refused", reason)
     if verdict.is_over:
         return _without_figures(
-            name, entry, "does not fit", f"needs {format_share(verdict.memory_share or 0.0)} of a GPU's memory"
+            name, entry, "does not fit", f"needs {format_share(verdict.memory_share or 0.0)} of GPU memory"
         )
     gpus = int(verdict.vector[0])
     if gpus > most:
-        return _without_figures(name, entry, "refused", f"takes {gpus} GPUs, more than the {most} that are searched")
+        return _without_figures(name, entry, "refused", f"needs {format_gpus(gpus)}, the search allows {most}")
     ahead = [one for one in front if dominates(one.verdict.vector, verdict.vector)]
     better = max(ahead, key=lambda one: (factor(verdict.vector, one.verdict.vector), one.rank), default=None)
     status, reason = _standing(facts, verdict, better)

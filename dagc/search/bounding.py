@@ -1,7 +1,7 @@
 """Bounds are put into the table: a first one for every candidate, a precise one for those whose turn has come.
 
 A first bound needs what layers compute at least (`Problem.compute`), which many cuts share. A precise one needs the
-least times of the layers of each cut, for which they are lowered and priced; whoever does the work of the search does
+least times of the layers of each cut, for which they are lowered and priced; the worker of the search does
 that too, and what was found of a cut is kept.
 """
 

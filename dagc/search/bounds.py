@@ -17,7 +17,7 @@ each micro-batch once a step, so
     step >= max(sum over s of path of the largest b, max over s of sum over b of busy)
 
 and TPOT is at least a step divided by the tokens that it yields. An experts' pool is busy for all that it serves.
-Throughput follows by its definition (`dagc.report.metrics`), which falls as times grow, and a step from an empty
+Throughput follows by its definition (`dagc.report.metrics`), which falls as times grow, and a step from an idle
 pipeline takes no less than an interval. Of continuous batching one sequence on a replica is taken to be decoded,
 because how many run is a matter of memory.
 """

@@ -1,6 +1,6 @@
-"""Processes of this machine of which each does what is akin to what it did before.
+"""Processes of this machine of which each gets work similar to its earlier work.
 
-What a process works out for a strategy is known to it alone, and of use for strategies that are akin. So every process
+What a process works out for a strategy is known to it alone, and of use for similar strategies. So every process
 has a queue of its own; who has an empty one takes from the end of the longest. Nothing here knows what the work is.
 """
 
@@ -38,7 +38,7 @@ class Crew(Executor):
         self._ended: BrokenProcessPool | None = None
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Work that is akin to nothing: for the process with the least to do."""
+        """Work that is similar to none: for the process with the least to do."""
         waiting = [len(queue) + busy for queue, busy in zip(self._queues, self._busy, strict=True)]
         return self.submit_akin(waiting.index(min(waiting)), fn, *args, **kwargs)
 

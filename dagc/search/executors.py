@@ -1,4 +1,4 @@
-"""Work goes out in pieces and comes back in the order of the pieces, whoever does it and whenever it is waited for.
+"""Work goes out in pieces and comes back in the order of the pieces, on any worker and at any time.
 
 An executor is one of `concurrent.futures`; `InProcess` does the work where it is asked for. A crew of processes that
 loses one is made anew and does again what had not come back; a Dask cluster does so by itself.

@@ -3,7 +3,7 @@
 What a pair is judged by comes from its two services apart. TTFT is that of the prefill service. TPOT is that of the
 decode service, which differs only with the rank of a node at which its ranks begin. With B sequences, of which E are
 prefilled at once, O output tokens and seconds as bounds on these two, throughput is at most
-O x min(E / TTFT, B / ((O - 1) x TPOT)); the hand-over of the cache can only lower it. E is B, or, where requests come
+O x min(E / TTFT, B / ((O - 1) x TPOT)); the KV-cache transfer can only lower it. E is B, or, where requests come
 and go, no more than the GPUs of the prefill service. So of services that take the same GPUs, in rising order of their
 seconds, no pair has a better bound in any objective than one with neither place behind its own: where a pair is
 closed, so is every pair with no place before it.

@@ -3,7 +3,7 @@
 Candidates stand in a table with their bounds. A round takes the most promising of those that are open: where some of
 them have a first bound only, the next ones of that kind are refined, else they are priced. What either finds closes
 further candidates. While bounds are refined the next ones begin to be, so that nobody waits for the end of a round.
-Rounds have a fixed size and order whoever does the work, so the result does not depend on the number of workers. Where
+Rounds have a fixed size and order on any worker, so the result does not depend on the number of workers. Where
 no candidate meets every requirement, a second pass finds the one that misses them least.
 """
 

@@ -18,20 +18,20 @@ from dagc.plan.splits import split
 from dagc.search.candidate import Shape
 
 EXTRAS = {
-    "layers": "uneven splits of layers: what is left over to the last stages, and a layer less for the last stage",
-    "inner-dp": "attention dp inside cp, beside that outside",
+    "layers": "uneven layer splits: the remainder on the last stages, or one layer less on the last stage",
+    "inner-dp": "attention dp inside cp, in addition to outside",
     "sp": "sequence parallelism",
     "dcp": "decode-context parallelism, powers of two that divide tp",
-    "shared": "shared experts whole on each rank",
-    "redundant": "redundant experts to an even number a rank, and one more a rank",
-    "attention-pools": "attention beside a pool of experts, of each stage or of all",
-    "phase-pools": "prefill beside decode, each of any service that no rule refuses and whose weights fit",
+    "shared": "replicated shared experts",
+    "redundant": "redundant experts: up to an even number per rank, and one more per rank",
+    "attention-pools": "separate attention and expert pools, per stage or for all stages",
+    "phase-pools": "prefill-decode disaggregation, each phase with any valid service whose weights fit",
 }
 """Coordinates that are searched where they are asked for, and what they try."""
 
 ALWAYS = (
     "dp, pp, ep, tp, cp of every degree; experts and attention nested and folded; attention dp; "
-    "micro-batches of 1, 2, 4, … and one a stage; overlap of 1 and 2"
+    "micro-batches of 1, 2, 4, … and one per stage; overlap of 1 and 2"
 )
 """What is always searched, in words."""
 

@@ -2,7 +2,7 @@
 
 Takes tokens as the lexer cuts them (WORD, NUMBER, COMPARISON, signs) and returns those of the grammar (KEYWORD,
 NAME, UNIT, AXIS, LANGLE ...), with a diagnostic for each thing that can be told without grammar. What it reports
-it also mends (a missing bracket is added, a stray one dropped, an unknown axis taken for an axis), so that one
+it also repairs (a missing bracket is added, a stray one dropped, an unknown axis taken for an axis), so that one
 cause is reported once and the rest of the plan is still read.
 
 How a word inside `{ }` is read (`_Reader._word`), `next` being the token after it:

@@ -1,4 +1,4 @@
-"""A priced phase becomes a timeline: starts, makespan, steady interval, critical path, slack, shares.
+"""A priced phase becomes a timeline: starts, makespan, steady-state interval, critical path, slack, shares.
 
 Runs the blocks of the first step (all of a prefill) and keeps their times as runs; a decode step is then repeated,
 without keeping times, until all that the next step depends on has shifted by one constant. Nothing here grows with

@@ -1,7 +1,7 @@
 """How the busiest stage on the critical path spends its time.
 
 The stage is the team with the most time on the path, seen from its rank with the most time on the path. Its compute
-lane is busy with nodes bound by memory or else by arithmetic; time in which only its communication lane is busy is
+lane is busy with memory-bound nodes, else compute-bound ones; time in which only its communication lane is busy is
 communication; the rest is bubble. For a phase that repeats, the time is one steady interval: overlap between a step
 and the next is that between the last two periods that ran, because every period is like the one before.
 

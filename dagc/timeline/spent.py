@@ -1,8 +1,8 @@
 """Where the time of the busiest stage goes, moment by moment: what the shares of a phase sum up.
 
 Turns what ran in the last period into stretches of one rank that follow each other without a gap: its compute lane at
-work on a node bound by arithmetic or by memory, else its communication lane, else neither. A phase that repeats is one
-steady interval long, from the first start of the last period on: what of that period lies past the end of the interval
+work on a compute-bound or memory-bound node, else its communication lane, else neither. A phase that repeats is one
+steady-state interval long, from the first start of the last period on: what lies past the end of the interval
 stands at its beginning, because there the period before it did the same.
 
 Assumes that the period is steady. Worked out when it is read.

@@ -65,7 +65,7 @@ class PathSlot:
 class Shares:
     """How the busiest stage on the critical path spends the phase, as shares that sum to 1.
 
-    `compute` and `memory`: its compute lane runs a node bound by arithmetic or by memory; `communication`: only its
+    `compute` and `memory`: its compute lane runs a compute-bound or memory-bound node; `communication`: only its
     communication lane is busy; `bubble`: it waits (pipeline fill and drain, slower ranks).
     """
 
@@ -104,7 +104,7 @@ class Timeline:
     segment's template, the least time by which any of its executions could be later without moving the end.
     `busy[(team, lane)]` is the time that the lane is occupied in step 0, by rank, shape (1,) or (width,). `later` are
     runs that follow `runs`, of some further steps of a phase that repeats. `spent` is what `shares` sum up: stretches
-    without a gap, of one rank over the whole phase, or over one steady interval of a phase that repeats.
+    without a gap, of one rank over the whole phase, or over one steady-state interval of a phase that repeats.
     """
 
     priced: PricedPhase

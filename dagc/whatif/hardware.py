@@ -12,7 +12,7 @@ from typing import Any
 
 from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
 from dagc.plan.plan import Plan
-from dagc.units import format_bytes, format_money, format_rate, format_seconds, format_share
+from dagc.units import format_bytes, format_gpus, format_money, format_rate, format_seconds, format_share
 from dagc.whatif.devices import Holder, holders
 from dagc.whatif.fitted import (
     EXCHANGE_COPY,
@@ -137,8 +137,8 @@ def _choices(plan: Plan) -> Iterator[Parameter]:
     """What is no amount: the size of a node, who carries exchanges, and ranks that are slow."""
     cluster = plan.facts.cluster
     sizes = [size for size in (cluster.gpus_per_node // 2, cluster.gpus_per_node * 2) if size]
-    changes = tuple(Change(f"{size} GPUs", _put(plan, replace(cluster, gpus_per_node=size))) for size in sizes)
-    yield Parameter("node", "node", Kind.HARDWARE, f"{cluster.gpus_per_node} GPUs", changes)
+    changes = tuple(Change(format_gpus(size), _put(plan, replace(cluster, gpus_per_node=size))) for size in sizes)
+    yield Parameter("node", "node", Kind.HARDWARE, format_gpus(cluster.gpus_per_node), changes)
     other = Backend.CUSTOM if cluster.collectives is Backend.NCCL else Backend.NCCL
     carried = Change(str(other), _put(plan, replace(cluster, collectives=other)))
     yield Parameter("collectives", "collectives", Kind.HARDWARE, str(cluster.collectives), (carried,))

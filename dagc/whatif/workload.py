@@ -15,7 +15,7 @@ from dagc.units import format_rate, format_share
 from dagc.whatif.parameter import Change, Kind, Parameter
 
 _SKEW = 1.0
-"""Zipf exponent that stands for skewed routing where a plan has none."""
+"""Zipf exponent of skewed routing where a plan has none."""
 
 _HITS = 0.5
 """Share of a prompt in the prefix cache where a plan has none there."""

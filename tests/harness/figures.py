@@ -88,7 +88,7 @@ def _beside_step(serving: Any) -> float | None:
 
 
 def _drawn(phase: str) -> Read:
-    """The makespan that pictures of time draw: what the GPUs do, from an empty pipeline."""
+    """The makespan that pictures of time draw: what the GPUs do, from an idle pipeline."""
 
     def read(summary: Summary) -> float | None:
         if summary.phases is None or summary.serving is None:
@@ -103,7 +103,7 @@ def _drawn(phase: str) -> Read:
 FIGURES: Mapping[str, Figure] = {
     "gpus": Figure("GPUs", COUNT, str, lambda summary: summary.gpus),
     "memory": Figure("", BYTES, format_bytes, _memory(lambda found: found.per_rank_max_bytes)),
-    "most_memory": Figure("memory a GPU|memory", BYTES, format_bytes, _memory(_most)),
+    "most_memory": Figure("memory per GPU|memory", BYTES, format_bytes, _memory(_most)),
     "not_fullest": Figure("", BYTES, format_bytes, _memory(lambda f: None if _most(f) == f.per_rank_max_bytes else 1)),
     "capacity": Figure("", BYTES, format_bytes, _memory(lambda found: found.capacity_bytes)),
     "most_sequences": Figure("", COUNT, str, _memory(lambda found: found.limits.batch)),
@@ -125,7 +125,7 @@ FIGURES: Mapping[str, Figure] = {
         "output throughput", COUNT, format_count, _rate(lambda found: found.output_tokens_per_second)
     ),
     "throughput_per_gpu": Figure(
-        "output throughput a GPU", COUNT, format_count, _rate(lambda found: found.output_tokens_per_second_per_gpu)
+        "tokens/s/GPU", COUNT, format_count, _rate(lambda found: found.output_tokens_per_second_per_gpu)
     ),
     **{
         f"{phase}_{share}": Figure(
@@ -142,9 +142,9 @@ FIGURES: Mapping[str, Figure] = {
     "decode_load_balance": Figure(
         "load balance of decode", SHARE, format_share, _phase(lambda found: found.decode.load_balance)
     ),
-    "cost_per_hour": Figure("cost an hour", MONEY, format_money, _cost(lambda found: found.usd_per_hour)),
+    "cost_per_hour": Figure("cost per hour", MONEY, format_money, _cost(lambda found: found.usd_per_hour)),
     "cost_per_million_output_tokens": Figure(
-        "cost a million output tokens", MONEY, format_money, _cost(lambda found: found.usd_per_million_output_tokens)
+        "cost per million output tokens", MONEY, format_money, _cost(lambda found: found.usd_per_million_output_tokens)
     ),
 }  # fmt: skip
 """Every figure that more than one output shows. Memory is that of the fullest GPU, most memory that of the GPU which

@@ -38,7 +38,7 @@ from tests.harness.figures import (
 )
 
 HEADLINE = Place(
-    rf"(?P<gpus>{COUNT}) GPUs, (?:fits|does not fit) \((?P<memory>{BYTES}) of (?P<capacity>{BYTES})\), "
+    rf"(?P<gpus>{COUNT}) GPUs?, (?:fits|does not fit) \((?P<memory>{BYTES}) of (?P<capacity>{BYTES})\), "
     rf"{TTFT} (?P<ttft>{TIME})[^,\n]*, {TPOT} (?P<tpot>{TIME}), (?P<throughput>{COUNT}) output tokens/s",
     when="tpot",
 )
@@ -55,16 +55,16 @@ def _bar(phase: str) -> str:
     return rf"(?={SHARE} )" + "".join(rf"(?:(?P<{phase}_{name}>{SHARE}) {name}\n)?" for name in _NAMES)
 
 
-_MOST = Place(rf"most bytes on a GPU of [\w-]+: (?P<most_memory>{BYTES})", when="not_fullest")
+_MOST = Place(rf"largest memory use: (?P<most_memory>{BYTES})", when="not_fullest")
 COMMAND_LINE = (
     HEADLINE,
     Place(rf"^  memory +(?P<memory>{BYTES}) of (?P<capacity>{BYTES}) \(", when="memory"),
     _MOST,
-    Place(rf"^  prefill +(?P<ttft>{TIME}) ± [^\n]*TTFT[^\n]*\n +bound by \w+: {_shares('prefill')}", when="ttft"),
-    Place(rf"^  hand-over +(?P<handover>{TIME})", when="handover"),
+    Place(rf"^  prefill +(?P<ttft>{TIME}) ± [^\n]*TTFT[^\n]*\n +[\w -]+: {_shares('prefill')}", when="ttft"),
+    Place(rf"^  KV transfer +(?P<handover>{TIME})", when="handover"),
     Place(
-        rf"^  decode +(?P<tpot>{TIME}) ± [^\n]*TPOT\); (?P<latency>{TIME}) for one step from an empty pipeline\n"
-        rf" +(?:decode step )?bound by \w+: {_shares('decode')}",
+        rf"^  decode +(?P<tpot>{TIME}) ± [^\n]*TPOT\); single-step latency (?P<latency>{TIME})\n"
+        rf" +(?:decode step )?[\w -]+: {_shares('decode')}",
         when="tpot",
     ),
     Place(
@@ -73,12 +73,12 @@ COMMAND_LINE = (
     ),
     Place(rf"{TTFT[:4]} with queueing (?P<ttft_p50>{TIME}) \(p50\), (?P<ttft_p99>{TIME}) \(p99\)", when="ttft_p99"),
     Place(
-        rf"^  cost +(?P<cost_per_hour>{MONEY}) an hour, (?P<cost_per_million_output_tokens>{MONEY}) a million output",
+        rf"^  cost +(?P<cost_per_hour>{MONEY}) per hour, (?P<cost_per_million_output_tokens>{MONEY}) per million",
         when="cost_per_million_output_tokens",
     ),
 )
-_STEP = Place(rf"a decode step takes (?P<step>{TIME})", when="beside_step")
-_HEAD = rf"(?P<gpus>{COUNT}) GPUs · model [^·\n]+(?: ·|\n)(?:.* replicas, .*\n)? ?{TTFT} (?P<ttft>{TIME})"
+_STEP = Place(rf"step time (?P<step>{TIME})", when="beside_step")
+_HEAD = rf"(?P<gpus>{COUNT}) GPUs? · model [^·\n]+(?: ·|\n)(?:.* replicas, .*\n)? ?{TTFT} (?P<ttft>{TIME})"
 HEAD = Place(rf"{_HEAD}[^·\n]* · {TPOT} (?P<tpot>{TIME})", when="tpot")
 """The line under the title of a picture."""
 _DRAWN = Place(rf"(?:{TPOT} (?P<tpot>{TIME}) = |TPOT is )\(?decode step (?P<drawn_step>{TIME})", when="beside_step")
@@ -86,8 +86,8 @@ VIEW = (HEAD, _DRAWN)
 _FIT = rf"fits, (?P<memory>{BYTES}) of (?P<capacity>{BYTES}) on the fullest GPU"
 MEMORY = (
     Place(rf": (?:does not )?{_FIT.replace('fits', 'fits?')}", when="memory"),
-    Place(rf"largest batch (?:that fits: )?(?P<most_sequences>{COUNT}) sequences", when="most_sequences"),
-    Place(rf"longest context (?:that fits, [^:]*: )?(?P<longest_context>{COUNT}) tokens", when="longest_context"),
+    Place(rf"largest batch:? (?P<most_sequences>{COUNT}) sequences", when="most_sequences"),
+    Place(rf"longest context(?: at the given batch:)? (?P<longest_context>{COUNT}) tokens", when="longest_context"),
 )
 PAGE = (
     Place(rf"^GPUs\n(?P<gpus>{COUNT})$", when="gpus"),
@@ -95,12 +95,14 @@ PAGE = (
     _MOST,
     Place(rf"^{TTFT}\n(?P<ttft>{TIME})", when="ttft"),
     Place(rf"^{TPOT}\n(?P<tpot>{TIME})", when="tpot"),
-    Place(rf"^output tokens/s\n(?P<throughput>{COUNT})\n(?P<throughput_per_gpu>{COUNT}) a GPU", when="throughput"),
-    Place(rf"^cost an hour\n(?P<cost_per_hour>{MONEY})", when="cost_per_hour"),
-    Place(rf"^(?P<cost_per_million_output_tokens>{MONEY}) a million", when="cost_per_million_output_tokens"),
-    Place(rf"(?P<latency>{TIME}) from an empty pipeline$", when="latency"),
-    Place(rf"^(?P<handover>{TIME}) to move the cache", when="handover"),
-    Place(rf"largest batch that fits is (?P<most_sequences>{COUNT}) sequences", when="most_sequences"),
+    Place(
+        rf"^output tokens/s\n(?P<throughput>{COUNT})\n(?P<throughput_per_gpu>{COUNT}) tokens/s/GPU", when="throughput"
+    ),
+    Place(rf"^cost per hour\n(?P<cost_per_hour>{MONEY})", when="cost_per_hour"),
+    Place(rf"^(?P<cost_per_million_output_tokens>{MONEY}) per million", when="cost_per_million_output_tokens"),
+    Place(rf"single-step latency (?P<latency>{TIME})$", when="latency"),
+    Place(rf"^KV-cache transfer: (?P<handover>{TIME}) for", when="handover"),
+    Place(rf"largest batch (?P<most_sequences>{COUNT}) sequences", when="most_sequences"),
     Place(rf"longest context (?P<longest_context>{COUNT}) tokens", when="longest_context"),
     Place(rf"^Prefill of [^:\n]*: (?P<drawn_prefill>{TIME}) on the GPUs", when="ttft"),
     Place(rf"^One decode step[^:\n]*: (?P<drawn_decode>{TIME}) on the GPUs", when="tpot"),
@@ -199,7 +201,7 @@ def of_check(subject: Subject) -> Iterator[Output]:
     """The structure, as text and as a document."""
     text, document = (run("check", str(subject.plan), "--format", style) for style in ("text", "json"))
     for one, entry in _paired(subject, _document(document)["strategies"]):
-        yield _text(one, "dagc check", text, [Place(rf"^{one.name}: .*\b(?P<gpus>{COUNT}) GPUs$")])
+        yield _text(one, "dagc check", text, [Place(rf"^{one.name}: .*\b(?P<gpus>{COUNT}) GPUs?$")])
         yield Output("dagc check --format json", one, list(in_table(entry, ["gpus"], one)))
 
 
@@ -218,7 +220,9 @@ def of_compare(subject: Subject) -> Iterator[Output]:
     text = run("compare", str(subject.plan), "--page", str(page))
     document = _document(run("compare", str(subject.plan), "--format", "json"))
     lines = [re.split(r" {2,}", _bare(line)) for line in text.split("\n\n")[1].splitlines()[1:]]
-    rows = re.findall(r"<tr><th>([^<]+)</th>(.*?)</tr>", page.read_text(encoding="utf-8").partition("Where they")[0])
+    rows = re.findall(
+        r"<tr><th>([^<]+)</th>(.*?)</tr>", page.read_text(encoding="utf-8").partition("<h2>Differences")[0]
+    )
     cells = [[title, *map(_bare, re.findall(r"<td[^>]*>(.*?)</td>", row))] for title, row in rows]
     for index, plan in enumerate(document["plans"]):
         (one,) = (summary for summary in subject.summaries if summary.name == plan["name"])
@@ -265,7 +269,7 @@ def of_search(subject: Subject) -> Iterator[Output]:
     again = dagc.compile(f"{own}strategy found = {best['strategy']}\n")["found"].summary
     yield Output("best plan of dagc search", again, list(in_table(best["figures"], COMPARED, again)))
     if document["front"]:
-        table = text.partition("\nfront of ")[2].splitlines()[1:3]
+        table = text.partition("\nPareto front: ")[2].splitlines()[1:3]
         titles, values = (re.split(r" {2,}", line.strip()) for line in table)
         rows = dict(zip(titles, values, strict=True))
         yield Output("table of dagc search", again, list(in_table(rows, TABLE, again)))
@@ -284,9 +288,9 @@ def of_whatif(subject: Subject) -> Iterator[Output]:
             yield Output(name, one, list(in_table(table, CHANGED, one)))
         yield Output("verdict of dagc whatif", one, _fits(entry["fits"], one))
         block = text.partition(f"{one.name}: ")[2]
-        row = Place(rf"^as it is +(?P<ttft>{TIME})(?: +(?P<ttft_p99>{TIME}))? +(?P<tpot>{TIME}) ", when="tpot")
+        row = Place(rf"^baseline +(?P<ttft>{TIME})(?: +(?P<ttft_p99>{TIME}))? +(?P<tpot>{TIME}) ", when="tpot")
         first = "\n".join(block.splitlines()[:5])
-        yield _text(one, "dagc whatif", first, [row, Place(rf"(?P<gpus>{COUNT}) GPUs")])
+        yield _text(one, "dagc whatif", first, [row, Place(rf"(?P<gpus>{COUNT}) GPUs?")])
 
 
 ALL: Sequence[Callable[[Subject], Iterator[Output]]] = (

@@ -92,9 +92,11 @@ def test_the_number_is_where_the_figures_are(words: tuple[str, ...], tmp_path: P
     ).output
     if "report.html" in rest:
         printed = (tmp_path / "out" / "plan" / "main" / "report.html").read_text()
-    said = rf"\b{running()} (of {FLIGHT} )?requests (run )?at once" if command != "search" else "requests at once"
+    said = rf"\b{running()} (of {FLIGHT} requests run concurrently|concurrent requests)"
+    if command == "search":
+        said = "concurrent requests"
     if command == "compare":
-        said = rf"requests at once[ *]+{running()}\b"
+        said = rf"concurrent requests[ *]+{running()}\b"
     assert re.search(said, printed), printed
 
 
@@ -108,7 +110,7 @@ def test_programs_read_the_number(tmp_path: Path) -> None:
 
 
 def test_a_notebook_says_it() -> None:
-    assert f"{running()} of {FLIGHT} requests at once" in dagc.compile(text())._repr_html_()
+    assert f"{running()} of {FLIGHT} requests run concurrently" in dagc.compile(text())._repr_html_()
 
 
 def test_a_search_has_them_as_candidates(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def prefilled(batch: int, strategy: str) -> tuple[Timeline, dict[str, int]]:
 def test_a_batch_that_computes_beside_the_other_s_exchange_has_112_of_132_multiprocessors() -> None:
     """Twice the batch in two halves: each has the shapes of the whole one, and 132/112 of its time at compute's limit.
 
-    The core of attention is bound by compute all through, so that it takes 1.18 times as long; a norm waits for memory.
+    The core of attention is compute-bound all through, so that it takes 1.18 times as long; a norm waits for memory.
     """
     _, alone = prefilled(64, "ep 64")
     _, half = prefilled(128, "ep 64 [overlap 2]")

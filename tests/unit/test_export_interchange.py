@@ -142,7 +142,7 @@ def test_stages_and_layers_are_counted() -> None:
     assert any(label.startswith("MoE layers 0–1, ×2\n") for label in labels)
     assert "stage 1" in labels
     assert "pool main · 2 GPUs · ranks 2-3\ntimes of prefill | decode" in labels
-    assert "2.05 KB | 2.05 KB a GPU" in labels
+    assert "2.05 KB | 2.05 KB per GPU" in labels
 
 
 @pytest.mark.parametrize("strategy", ["pp 3 < tp 2 > | ep 4", "prefill < dp 2 < tp 2 > > | decode < tp 2 | ep 3 >"])

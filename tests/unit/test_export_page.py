@@ -21,6 +21,7 @@ from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
 from dagc.export.page.markup import tag, ticked
 from dagc.export.trace.tracks import Traced, tracks
+from dagc.report.token_time import bound_text
 from dagc.source import Source
 from tests.harness.places import EXAMPLES
 
@@ -57,7 +58,7 @@ def test_the_answer_is_that_of_the_summary(strategy: dagc.Strategy, root: Elemen
     assert summary.memory
     assert summary.phases
     assert told.startswith("Answer GPUs 64 1 replica × 4 stages memory fits")
-    assert f"bound by {summary.phases.prefill.bound}" in told
+    assert bound_text(summary.phases.prefill.bound) in told
     assert (told.count("✓"), told.count("✗")) == (2, 0)
     assert "lcm(16, 2) = 16" in words(section(root, "size"))
 

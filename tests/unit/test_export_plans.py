@@ -125,7 +125,7 @@ def test_pipeline_messages_join_stages_and_decode_steps_do_not_close_a_loop() ->
 
 
 def test_the_cache_joins_the_phases() -> None:
-    """Two prefill stages feed one decode stage: two edges into the hand-over, two out of it."""
+    """Two prefill stages feed one decode stage: two edges into the KV-cache transfer, two out of it."""
     data = to_node_link(*compiled("phases"))
     cache = edges_of_kind(data, "cache")
     assert [(a.split("/")[0], b.split("/")[0]) for a, b in cache].count(("prefill", "handover")) == 2

@@ -143,7 +143,7 @@ def test_where_the_time_goes_sums_up_to_the_shares(strategy: str, routing: str) 
 
 
 def test_three_steps_of_decode_are_whole() -> None:
-    """Each step runs every micro-batch on every stage once, and step 2 follows step 1 by the steady interval."""
+    """Each step runs every micro-batch on every stage once, and step 2 follows step 1 by the steady-state interval."""
     text = PLAN.format(strategy="pp 2 [micro 4] < ep 4 >", routing="uniform")
     (checked,) = driver.check(Source("plan.moe", text)).checked
     assert checked.priced.timelines is not None

@@ -147,6 +147,6 @@ def test_a_place_without_a_number_is_a_complaint(tmp_path: Path) -> None:
     known = subject(QUICK["static batch"], tmp_path).summaries[0]
     place = Place(r"TPOT (?P<tpot>\S+ ms)", when="tpot")
     assert complaints(in_text("TPOT is short", [place], known), known) == [f"0 times, not 1: {place.pattern}"]
-    assert complaints(in_table({"memory a GPU": "17 GB"}, ["tpot"], known), known) == ["no row of tpot"]
+    assert complaints(in_table({"memory per GPU": "17 GB"}, ["tpot"], known), known) == ["no row of tpot"]
     assert complaints(in_table({"TPOT": "soon"}, ["tpot"], known), known) == ["TPOT: 'soon' is no figure"]
     assert complaints(in_table({"tpot": 0.0}, ["tpot"], known), known) != []

@@ -30,7 +30,7 @@ LOAD = "workload { batch 32    prompt 1000    output 10 }\n"
         ("ttft < 2 s", False),
         ("tpot 40 ms", True),
         ("latency 40 ms", True),
-        ("latency 50 ms", False),  # one step from an empty pipeline is not the interval
+        ("latency 50 ms", False),  # one step from an idle pipeline is not the interval
         # 32 requests in 2 + 0.05 + 8 × 0.04 = 2.37 s: 13.5 a second of 10 output and 1,010 total tokens
         ("throughput 135 output tokens/s", True),
         ("throughput 13500 input tokens/s", True),

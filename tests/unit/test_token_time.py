@@ -82,19 +82,19 @@ def test_a_limit_between_the_step_and_tpot_is_broken_by_prefill() -> None:
     busy = "concurrency 512 prompt 4096 output 1024"
     ok, reason = verdict(busy, "tpot <= 30 ms")
     assert ok is False
-    assert reason.startswith("interval between tokens, missed because of prefill interleaved with decode: decode step ")
+    assert reason.startswith("inter-token latency, missed because of prefill interleaved with decode: decode step ")
     step, prefill, host = (float(one) for one in re.findall(r"([\d.]+) (?:ms|us)", reason))
     assert step < 30 < step + prefill + host / 1000
-    assert verdict(busy, "tpot <= 20 ms")[1].startswith("interval between tokens, bound by memory: ")
+    assert verdict(busy, "tpot <= 20 ms")[1].startswith("inter-token latency, memory-bound: ")
     ok, reason = verdict(busy, "tpot <= 50 ms")
     assert ok is True
-    assert reason.startswith("interval between tokens, bound by memory: ")
+    assert reason.startswith("inter-token latency, memory-bound: ")
 
 
 def test_a_static_batch_without_an_engine_has_the_steady_interval() -> None:
     ok, reason = verdict("batch 512 prompt 4096 output 1024", "tpot <= 30 ms", None)
     assert ok is True
-    assert reason.startswith("steady interval of decode, bound by memory; one step from an empty pipeline takes ")
+    assert reason.startswith("steady-state inter-token latency, memory-bound; single-step latency ")
 
 
 def test_why_tpot_changes_has_the_parts_of_tpot() -> None:

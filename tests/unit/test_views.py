@@ -57,7 +57,7 @@ def test_traffic_between_stages_is_that_of_all_ranks() -> None:
     4096 x 14,336 x 16 = 939.5 MB; in decode 4 x 14,336 x 16 = 917.5 KB.
     """
     message = arrow(deployment_view(example("01-deepseek-v3-64-gpus")), "hidden states")
-    assert message.label[1] == "940 MB | 918 KB a micro-batch"
+    assert message.label[1] == "940 MB | 918 KB per micro-batch"
 
 
 def test_the_cache_that_crosses_is_that_of_all_prompts() -> None:
@@ -72,7 +72,7 @@ def test_replicas_are_drawn_once_and_counted() -> None:
     assert prefill.lines == ("prefill", "×3 replicas of 8 GPUs, one drawn")
     assert prefill.folded
     assert decode.lines == ("decode", "32 GPUs")
-    assert "folded: prefill ×3 replicas, all alike" in view.notes
+    assert "folded: prefill ×3 replicas, identical" in view.notes
 
 
 def test_a_pool_of_experts_for_all_stages_is_one_card() -> None:

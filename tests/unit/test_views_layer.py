@@ -98,7 +98,7 @@ def test_experts_of_their_own_pool_are_in_a_box_of_its_tone() -> None:
 
 
 def test_what_limits_two_phases_is_told_left_and_right() -> None:
-    """Experts of many tokens are bound by arithmetic, of few by reading their weights: two halves, and words."""
+    """Experts of many tokens are compute-bound, of few by reading their weights: two halves, and words."""
     view = layer_view(scene("model qwen3-30b-a3b\ncluster h100-sxm x 8\nep 8\n"))
     up = box(view, "moe.experts.up")
     assert up.bounds == (Bound.COMPUTE, Bound.MEMORY)
@@ -121,14 +121,14 @@ def test_the_hand_over_of_the_cache_has_its_operators() -> None:
     names = [str(one.lines[0]) for one in view.boxes() if str(one.lines[0]).startswith("kv.")]
     assert sorted(names) == ["kv.receive", "kv.send"]
     outer, inner = (one for one in view.clusters() if one.name.startswith("handover"))
-    assert outer.lines[0] == "hand-over of the KV cache"
+    assert outer.lines[0] == "KV-cache transfer"
     assert (inner.lines[0], inner.folded) == ("stages 0–1, 2 alike", True)
     assert [one.line for one in view.arrows if one.tail.startswith("handover.") and not one.leaves] == [Line.MESSAGE]
 
 
 @pytest.mark.parametrize("draw", [layer_view, stage_view])
 def test_the_cache_goes_from_frame_to_frame(draw: Callable[[Scene], View]) -> None:
-    """From the frame of prefill to that of the hand-over, and on to that of decode."""
+    """From the frame of prefill to that of the KV-cache transfer, and on to that of decode."""
     view = draw(pools())
     between = [(one.leaves, one.enters) for one in view.arrows if "handover" in (one.leaves, one.enters)]
     assert between == [("prefill.service", "handover"), ("handover", "decode.service")]

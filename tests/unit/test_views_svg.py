@@ -175,7 +175,7 @@ def test_where_tpot_is_more_than_the_step_the_head_says_so_and_fits(distance: Di
     picture = drawn(scene(f"{facts}{load}strategy main = ep 8\n"), distance)
     assert complaints(picture) == []
     said = [label.text for label in labels(picture)]
-    assert "decode is drawn as one step on the GPUs" in said
+    assert "decode: a single step on the GPUs" in said
     (parts,) = (text for text in said if text.startswith("TPOT "))
     assert re.fullmatch(
         r"TPOT \S+ ms = \(decode step .* \+ prefill interleaved .* \+ host .* \+ drafts .*\) / .*", parts

@@ -87,7 +87,7 @@ def values(effect: Effect) -> tuple[float | None, ...]:
 
 
 def test_a_tenth_more_bandwidth_takes_an_eleventh_of_what_memory_takes() -> None:
-    """All is bound by memory on one GPU without a launch: time is bytes / bandwidth, so 1 / 1.1 - 1 = -1/11 and
+    """All is memory-bound on one GPU without a launch: time is bytes / bandwidth, so 1 / 1.1 - 1 = -1/11 and
     1 / 0.9 - 1 = +1/9. Throughput is the inverse: +10 % and -10 %. Peaks do nothing.
     """
     found = asked(MODEL + MEMORY_BOUND + LINKS + WORKLOAD + "strategy main = tp 1\n", "hardware")
@@ -285,7 +285,7 @@ def test_the_two_streams_of_an_overlap_are_one_operator() -> None:
 
 
 def test_requirements_that_turn_over_are_named() -> None:
-    """All is bound by memory: with a tenth less bandwidth TTFT takes a ninth more, past a limit of a twentieth more."""
+    """All is memory-bound: with a tenth less bandwidth TTFT takes a ninth more, past a limit of a twentieth more."""
     text = MODEL + MEMORY_BOUND + LINKS + WORKLOAD + "strategy main = tp 1\n"
     limit = figures(text)[0] * 1.05
     found = asked(f"{text}require {{ ttft <= {limit:.6f} s }}\n", "hardware")
@@ -327,7 +327,7 @@ def test_the_text_names_the_strongest_first_and_says_why() -> None:
     result = run(*SMALL, "--why", "1")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("not stated, so cluster h100-sxm; workload of 128 sequences")
+    assert lines[0].startswith("defaults: cluster h100-sxm; workload of 128 sequences")
     assert lines[1] == "main: ep 8, 8 GPUs, fits"
     rows = lines[lines.index("workload") + 1 :]
     assert rows[0].startswith("  routing uniform → zipf 1")
@@ -338,8 +338,8 @@ def test_the_text_names_the_strongest_first_and_says_why() -> None:
 
 def test_a_plan_without_shapes_has_no_effects() -> None:
     result = run(ROOT / "examples" / "11-report-evaluation.moe")
-    assert "undetermined for want of model hidden" in result.stdout
-    assert "as it is" not in result.stdout
+    assert "undetermined without model hidden" in result.stdout
+    assert "baseline" not in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dagc.check.facts import label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.units import counted
 
 CODE = Code("W103", "batch-uneven", Severity.WARNING)
 
@@ -30,12 +31,16 @@ def _parts(plan: Plan, service: Service) -> tuple[int, int]:
 
 def _diagnostic(plan: Plan, service: Service, replicas: int, inner: int) -> Diagnostic:
     batch, parts = plan.facts.workload.batch, replicas * inner
-    over = f"{replicas} replicas × attention dp {inner} = {parts}" if inner > 1 else f"{replicas} replicas"
+    over = (
+        f"{counted(replicas, 'replica')} × attention dp {inner} = {parts}"
+        if inner > 1
+        else f"{counted(replicas, 'replica')}"
+    )
     above = -(-batch // parts) * parts
     return CODE.at(
         service.span,
-        f"a batch of {batch} does not divide over {parts} data-parallel ranks",
+        f"a batch of {batch} does not divide evenly over {parts} data-parallel ranks",
         over if replicas > 1 else f"attention is dp {inner} here",
-        labels=label(plan.facts.workload.spans, f"{batch} sequences", "batch"),
+        labels=label(plan.facts.workload.spans, f"{counted(batch, 'sequence')}", "batch"),
         help=(f"`batch {above}` gives each {above // parts}",),
     )

@@ -23,7 +23,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if dcp > copies:
             yield CODE.at(
                 service.option_span("dcp"),
-                f"`dcp {dcp}` parts a cache of which a tp group holds {copies} {'copy' if copies == 1 else 'copies'}",
+                f"`dcp {dcp}` shards a KV cache of which a tp group has {copies} {'copy' if copies == 1 else 'copies'}",
                 f"tp {layout.tp if layout else 1} over {model.kv_heads} key-value heads",
                 help=(f"use `dcp {copies}` or less",) if copies > 1 else ("leave `dcp` out",),
             )

@@ -22,8 +22,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             count = plan.deployment.replicas * service.replicas * service.gpus_per_replica
             yield CODE.at(
                 service.span,
-                f"the decode pool of {gpus(count)} has nothing to do",
-                "the first token comes from the prefill, and no more is asked",
+                f"the decode pool of {gpus(count)} is idle",
+                "prefill yields the first token, and no further one is requested",
                 labels=label(plan.facts.workload.spans, "one output token", "output"),
-                help=("leave the phases out, or ask for at least 2 output tokens",),
+                help=("remove the phases, or request at least 2 output tokens",),
             )

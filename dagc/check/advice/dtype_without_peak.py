@@ -39,9 +39,9 @@ def _diagnostic(plan: Plan, device: DeviceSpec, dtype: Dtype) -> Diagnostic:
     model = plan.facts.model
     stands_in = model.activation_dtype
     consequence = (
-        f"computed at the rate of {stands_in}; memory and traffic stay those of {dtype}"
+        f"computed at the {stands_in} rate; memory and traffic as {dtype}"
         if stands_in in device.flops
-        else f"nothing can be timed: it has {', '.join(device.flops)} alone"
+        else f"no times: the device has {', '.join(device.flops)} alone"
     )
     return CODE.at(
         plan.deployment.strategy.body.outer,

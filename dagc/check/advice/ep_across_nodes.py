@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from dagc.check.alternatives import written_factor
 from dagc.check.facts import states
 from dagc.check.nodes import Crossing, crossing, fitting, spread
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
-from dagc.units import format_share
+from dagc.units import counted, format_share
 
 CODE = Code("W120", "ep-across-nodes", Severity.WARNING)
 
@@ -36,12 +35,16 @@ def _diagnostic(factor: Factor, found: Crossing, node: int) -> Diagnostic:
         factor.span,
         f"`ep {factor.degree}` crosses nodes of {node} GPUs",
         f"{found.groups} of {counted(found.total, 'expert group')}: "
-        f"{format_share(found.leaving)} of what a rank sends leaves its node",
+        f"{format_share(found.leaving)} of the bytes a rank sends leave its node",
         help=(_help(factor.degree, node),),
     )
 
 
 def _help(degree: int, node: int) -> str:
     fits = fitting(degree, node)
-    instead = f"`ep {fits}` fits within a node" if fits < degree else "bring the group's ranks together, by `tp` inside"
-    return f"{instead}; where the experts are meant to be wide, allow this code"
+    instead = (
+        f"`ep {fits}` fits within a node"
+        if fits < degree
+        else "place the ranks of the group on one node, with `tp` inside"
+    )
+    return f"{instead}; for wide expert parallelism, allow this code"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from dagc.check.alternatives import written_factor
 from dagc.check.facts import label
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("W102", "experts-uneven", Severity.WARNING)
 
@@ -31,8 +31,8 @@ def _diagnostic(plan: Plan, factor: Factor, experts: int, slots: int) -> Diagnos
     redundant = slots - experts + spare
     return CODE.at(
         factor.span,
-        f"{slots} expert slots do not divide over `ep {factor.degree}`",
+        f"{counted(slots, 'expert slot')} do not divide over `ep {factor.degree}`",
         f"{counted(rest, 'rank')} with {each + 1}, {factor.degree - rest} with {each}",
-        labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
+        labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
         help=(f"`[redundant {redundant}]` fills the ranks evenly, or use an `ep` that divides {slots}",),
     )

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from math import ceil
 
 from dagc.check.facts import label, states
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_sequences
+from dagc.units import counted
 
 CODE = Code("W122", "few-tokens-an-expert", Severity.WARNING)
 
@@ -38,6 +38,6 @@ def _judge(plan: Plan, service: Service, experts: int, top: int) -> Iterator[Dia
         service.span,
         f"a decode step brings each expert {tokens * top / slots:.3g} tokens on average",
         f"{counted(tokens, 'sequence')} of a micro-batch × top {top} over {experts} experts{copies}",
-        labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
-        help=(f"a batch of {needed} brings each {least:g}; fewer replicas or micro-batches bring more, too",),
+        labels=label(plan.facts.workload.spans, f"{counted(plan.facts.workload.batch, 'sequence')}", "batch"),
+        help=(f"a batch of {needed} brings each {least:g}; fewer replicas or micro-batches raise it too",),
     )

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from dagc.check.alternatives import use_option
 from dagc.check.facts import label, states
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_count
+from dagc.units import counted
 
 CODE = Code("W132", "fewer-micro-than-stages", Severity.WARNING)
 
@@ -29,9 +29,9 @@ def _diagnostic(plan: Plan, service: Service, count: int, sequences: int) -> Dia
     by_batch, place = sequences < service.stages, service.option_span("micro")
     return CODE.at(
         place or service.span,
-        f"at most {count} of {service.stages} stages work at a time",
+        f"at most {count} of {service.stages} stages are busy at a time",
         f"a replica has {counted(sequences, 'sequence')}" if by_batch else counted(count, "micro-batch", "es"),
-        labels=label(plan.facts.workload.spans, f"{plan.facts.workload.batch} sequences", "batch"),
+        labels=label(plan.facts.workload.spans, f"{counted(plan.facts.workload.batch, 'sequence')}", "batch"),
         help=(f"a replica needs {service.stages} sequences, or fewer stages",) if by_batch else (),
         offers=() if by_batch else use_option(place, [f"micro {service.stages}"], tail=" or more", applies=False),
     )

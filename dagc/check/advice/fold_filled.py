@@ -34,5 +34,5 @@ def _diagnostic(fold: Fold) -> Diagnostic:
         f"this fold takes {gpus(width)}, not {max(experts, attention)}",
         f"lcm({experts}, {attention}) = {width}",
         notes=(f"the experts are held {width // experts} times, attention {width // attention} times",),
-        help=("choose sizes of which one divides the other, where no copies are wanted",),
+        help=("choose sizes of which one divides the other, to avoid copies",),
     )

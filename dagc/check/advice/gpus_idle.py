@@ -23,7 +23,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         yield CODE.at(
             plan.deployment.strategy.body.outer,
             f"`{plan.name}` uses {used} of the {gpus(available)}",
-            f"{available - used} would stand idle",
+            f"{available - used} would be idle",
             labels=label(plan.facts.cluster.spans, f"{gpus(available)} here", "gpus"),
             help=(f"`dp {fitting} < … >` would use {fitting * each}, or use a cluster of {gpus(used)}",),
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.alternatives import pipeline
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
+from dagc.units import counted
 
 CODE = Code("W101", "layers-uneven", Severity.WARNING)
 
@@ -22,7 +22,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         held, axis = stage_layers(service, layers), pipeline(plan, service)
         yield CODE.at(
             axis.span if axis else service.span,
-            f"{layers} layers do not divide over {service.stages} stages",
+            f"{counted(layers, 'layer')} do not divide over {counted(service.stages, 'stage')}",
             _runs(held),
             help=(f"choose the split with `[layers {' '.join(map(str, held))}]`, or a `pp` that divides {layers}",)
             if service.stages <= 16

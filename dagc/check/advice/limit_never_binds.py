@@ -22,9 +22,9 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if reason or other is not None:
             yield CODE.at(
                 requirement.span,
-                f"`{requirement.span.text}` decides nothing",
-                reason or "the other one asks for more",
-                labels=() if other is None or reason else (Label(other.span, "this contains it"),),
+                f"`{requirement.span.text}` is redundant",
+                reason or "the other limit is stricter",
+                labels=() if other is None or reason else (Label(other.span, "implied by this one"),),
                 help=("leave it out, or state the limit that is meant",),
             )
 

@@ -23,6 +23,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         span,
         f"{gpus(count)} do not fill nodes of {node}",
         f"{count} = {count // node} × {node} + {count % node}",
-        labels=label(cluster.spans, f"{node} GPUs a node", "node"),
+        labels=label(cluster.spans, f"{gpus(node)} per node", "node"),
         help=(f"use {count // node * node} or {(count // node + 1) * node} GPUs, or state the size of a node",),
     )

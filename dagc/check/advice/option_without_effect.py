@@ -27,7 +27,7 @@ def _reasons(plan: Plan, service: Service) -> Iterator[tuple[str, str]]:
     if options.sequence_parallel and attention is not None and attention.tp == 1:
         yield "sp", "one rank holds the whole sequence: `tp` is 1"
     if options.decode_context > 1 and service.phase is Phase.PREFILL:
-        yield "dcp", "it parts the cache for decoding, and this pool does none"
+        yield "dcp", "it shards the KV cache for decode, and this pool does no decode"
     if options.overlap > 1 and (model.is_dense or (experts is not None and experts.size == 1)):
         yield "overlap", "there is no exchange with experts on other ranks to hide"
     if model.experts is not None and not model.experts.shared_ffn:

@@ -9,6 +9,7 @@ from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_sequences
+from dagc.units import counted
 
 CODE = Code("W133", "ranks-without-sequences", Severity.WARNING)
 
@@ -33,6 +34,6 @@ def _diagnostic(plan: Plan, service: Service, dp: int, parts: tuple[int, ...]) -
         service.span,
         f"{dp - parts[0]} of the {dp} data-parallel ranks of attention have no sequence",
         f"attention is dp {dp}, and a micro-batch has {parts[0]}: {shares}",
-        labels=label(plan.facts.workload.spans, f"{batch} sequences", "batch"),
+        labels=label(plan.facts.workload.spans, f"{counted(batch, 'sequence')}", "batch"),
         help=(f"`batch {dp * len(parts) * replicas}` gives each one; or give attention more `tp` and less dp",),
     )

@@ -30,6 +30,6 @@ def _diagnostic(plan: Plan, service: Service, replicas: int, requests: int) -> D
         f"{idle} of the {replicas} replicas{phase} {'have' if idle > 1 else 'has'} no request",
         f"{requests} in flight, at most one on a replica",
         labels=label(plan.facts.workload.spans, f"{requests} requests in flight", "concurrency"),
-        notes=("throughput is that of the replicas that work, and a GPU's share of it that of all GPUs",),
+        notes=("throughput counts the busy replicas, tokens/s/GPU counts all GPUs",),
         help=(f"`concurrency {replicas}` gives each one; or use fewer replicas",),
     )

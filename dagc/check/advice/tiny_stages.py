@@ -7,11 +7,11 @@ from math import ceil
 
 from dagc.check.alternatives import downwards, pipeline, use_degree
 from dagc.check.facts import label
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
+from dagc.units import counted
 
 CODE = Code("W123", "tiny-stages", Severity.WARNING)
 
@@ -31,9 +31,9 @@ def _diagnostic(plan: Plan, service: Service, layers: int, least: int) -> Diagno
     offers = use_degree(plan, axis.span if axis else None, downwards(plan, axis, fewer), applies=False)
     return CODE.at(
         axis.span if axis else service.span,
-        f"a stage of {counted(min(held), 'layer')} hands on after little work",
+        f"a stage of {counted(min(held), 'layer')} has little work per message",
         f"{held.count(min(held))} of {service.stages} stages; the limit is {least}",
-        labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
+        labels=label(plan.facts.model.spans, f"{counted(layers, 'layer')}", "layers"),
         help=() if service.stages > fewer else (f"give every stage at least {least} layers",),
         offers=offers if service.stages > fewer else (),
     )

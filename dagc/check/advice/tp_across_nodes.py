@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dagc.check.alternatives import written_factor
 from dagc.check.facts import states
 from dagc.check.nodes import Crossing, crossing, fitting
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("W105", "tp-across-nodes", Severity.WARNING)
 

@@ -9,6 +9,7 @@ from dagc.check.facts import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("D306", "cp-exceeds-prompt")
 
@@ -25,6 +26,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 factor.span,
                 f"`cp {factor.degree}` has more ranks than a prompt has tokens",
                 f"{factor.degree - prompt} of the {factor.degree} ranks would have no token",
-                labels=label(plan.facts.workload.spans, f"{prompt} tokens", "prompt"),
+                labels=label(plan.facts.workload.spans, f"{counted(prompt, 'token')}", "prompt"),
                 offers=use_degree(plan, factor.span, downwards(plan, axis_at(plan, factor.span), prompt)),
             )

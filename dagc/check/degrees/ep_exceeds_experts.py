@@ -13,6 +13,7 @@ from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
 from dagc.syntax.tree import Axis, AxisKind
+from dagc.units import counted
 
 CODE = Code("D203", "ep-exceeds-experts")
 
@@ -35,7 +36,7 @@ def _diagnostic(plan: Plan, service: Service, factor: Factor, experts: int) -> D
         factor.span,
         f"`ep {factor.degree}` has more ranks than a layer has {what}",
         f"{factor.degree - slots} of the {factor.degree} ranks would hold none",
-        labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer, {copies}", "experts"),
+        labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer, {copies}", "experts"),
         notes=_notes(plan, service, experts),
         offers=_offers(plan, axis_at(plan, factor.span), slots),
     )

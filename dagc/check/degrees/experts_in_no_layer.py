@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
+from dagc.units import counted
 
 CODE = Code("D205", "experts-in-no-layer")
 
@@ -23,6 +24,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             next((spans[name] for name in ("moe_every", "first_dense", "layers", "model") if name in spans), None),
             f"{model.name} has {model.expert_count} experts and no layer that holds them",
             f"the first would be layer {first}, and the last layer is {model.layers - 1}",
-            labels=label(spans, f"{model.layers} layers", "layers"),
+            labels=label(spans, f"{counted(model.layers, 'layer')}", "layers"),
             help=("lower `first_dense` or `moe_every`, or write `experts 0` for a dense model",),
         )

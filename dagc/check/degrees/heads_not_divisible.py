@@ -10,6 +10,7 @@ from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("D301", "heads-not-divisible")
 
@@ -29,6 +30,6 @@ def _diagnostic(plan: Plan, factor: Factor, heads: int) -> Diagnostic:
         factor.span,
         f"`tp {factor.degree}` does not divide {heads} attention heads",
         f"{heads} = {factor.degree} × {each} + {rest}: a head is not split",
-        labels=label(plan.facts.model.spans, f"{heads} heads", "heads"),
+        labels=label(plan.facts.model.spans, f"{counted(heads, 'head')}", "heads"),
         offers=use_degree(plan, factor.span, fitting_tp(plan, factor)),
     )

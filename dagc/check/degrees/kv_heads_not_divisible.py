@@ -10,6 +10,7 @@ from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("D302", "kv-heads-not-divisible")
 
@@ -34,6 +35,6 @@ def _diagnostic(plan: Plan, factor: Factor, kv_heads: int) -> Diagnostic:
         factor.span,
         f"`tp {factor.degree}` neither divides {kv_heads} key-value heads nor is a multiple of them",
         f"{max(kv_heads, factor.degree)} / {min(kv_heads, factor.degree)} is not whole",
-        labels=label(plan.facts.model.spans, f"{kv_heads} key-value heads", "kv_heads"),
+        labels=label(plan.facts.model.spans, f"{counted(kv_heads, 'key-value head')}", "kv_heads"),
         offers=use_degree(plan, factor.span, fitting_tp(plan, factor)),
     )

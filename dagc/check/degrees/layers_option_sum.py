@@ -9,6 +9,7 @@ from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.units import counted
 
 CODE = Code("D105", "layers-option-sum")
 
@@ -30,6 +31,6 @@ def _diagnostic(plan: Plan, service: Service, written: tuple[int, ...], layers: 
         service.option_span("layers"),
         f"`layers` places {sum(written)} layers of a model that has {layers}",
         f"{terms} = {sum(written)}",
-        labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
+        labels=label(plan.facts.model.spans, f"{counted(layers, 'layer')}", "layers"),
         offers=use_option(service.option_span("layers"), options, tail=f", which adds up to {layers}"),
     )

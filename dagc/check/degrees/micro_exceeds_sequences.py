@@ -10,6 +10,7 @@ from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import replica_sequences
+from dagc.units import counted
 
 CODE = Code("D106", "micro-exceeds-sequences")
 
@@ -30,6 +31,8 @@ def _diagnostic(plan: Plan, service: Service, micro: int, sequences: int) -> Dia
         service.option_span("micro"),
         f"{micro} micro-batches of the {sequences} sequences of a replica",
         "a micro-batch holds at least one sequence",
-        labels=label(plan.facts.workload.spans, f"{batch} sequences over {replicas} replicas", "batch"),
+        labels=label(
+            plan.facts.workload.spans, f"{counted(batch, 'sequence')} over {counted(replicas, 'replica')}", "batch"
+        ),
         offers=use_option(service.option_span("micro"), [f"micro {max(sequences, 1)}"], tail=" or less"),
     )

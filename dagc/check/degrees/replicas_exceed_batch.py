@@ -14,6 +14,7 @@ from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.syntax.tree import Axis, AxisKind
+from dagc.units import counted
 
 CODE = Code("D107", "replicas-exceed-batch")
 
@@ -35,9 +36,9 @@ def _diagnostic(plan: Plan, service: Service) -> Diagnostic:
     fitting = batch if outer > batch else batch // outer
     return CODE.at(
         axis.span if axis else service.span,
-        f"{replicas} replicas for a batch of {batch} sequences",
-        f"{replicas - batch} of the replicas would have nothing to do",
-        labels=label(plan.facts.workload.spans, f"{batch} sequences over the whole deployment", "batch"),
+        f"{counted(replicas, 'replica')} for a batch of {batch} sequences",
+        f"{replicas - batch} of the replicas would be idle",
+        labels=label(plan.facts.workload.spans, f"{counted(batch, 'sequence')} over the whole deployment", "batch"),
         offers=use_degree(plan, axis.span if axis else None, downwards(plan, axis, fitting)),
     )
 

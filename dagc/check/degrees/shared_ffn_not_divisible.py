@@ -34,6 +34,6 @@ def _diagnostic(plan: Plan, factor: Factor, ffn: int) -> Diagnostic:
         f"`tp {factor.degree}` does not divide the inner width {ffn} of the shared experts",
         f"{ffn} = {factor.degree} × {each} + {rest}",
         labels=label(plan.facts.model.spans, f"the shared experts are {ffn} wide", "shared_ffn", "shared", "experts"),
-        help=("or keep them whole on each GPU: `[shared replicated]`",),
+        help=("or replicate them: `[shared replicated]`",),
         offers=use_degree(plan, factor.span, fitting, applies=False),
     )

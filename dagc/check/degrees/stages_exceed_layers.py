@@ -9,6 +9,7 @@ from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.units import counted
 
 CODE = Code("D103", "stages-exceed-layers")
 
@@ -28,6 +29,6 @@ def _diagnostic(plan: Plan, service: Service, layers: int) -> Diagnostic:
         axis.span if axis else service.span,
         f"`pp {service.stages}` has more stages than the model has layers",
         f"{empty} of the {service.stages} stages would hold no layer",
-        labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
+        labels=label(plan.facts.model.spans, f"{counted(layers, 'layer')}", "layers"),
         offers=use_degree(plan, axis.span if axis else None, downwards(plan, axis, layers)),
     )

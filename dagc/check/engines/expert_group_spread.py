@@ -8,12 +8,12 @@ from dagc.check.alternatives import written_factor
 from dagc.check.engine_terms import services_under
 from dagc.check.facts import states
 from dagc.check.nodes import Spread, spread
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.engines.profiles import Profile
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("W141", "engine-spreads-expert-group", Severity.WARNING)
 

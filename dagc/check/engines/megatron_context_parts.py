@@ -10,6 +10,7 @@ from dagc.check.facts import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("D444", "megatron-prompt-not-in-parts")
 
@@ -26,6 +27,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 f"a prompt of {prompt} tokens has no {parts} equal parts, as Megatron-Core cuts it for "
                 f"`cp {factor.degree}`",
                 f"{prompt} / (2 × {factor.degree}) = {prompt / parts:g}",
-                labels=label(plan.facts.workload.spans, f"{prompt} tokens", "prompt"),
+                labels=label(plan.facts.workload.spans, f"{counted(prompt, 'token')}", "prompt"),
                 help=(f"pad prompts to {prompt + -prompt % parts} tokens",),
             )

@@ -9,6 +9,7 @@ from dagc.check.engine_terms import dividing_ep, expert_groups
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
+from dagc.units import counted
 
 CODE = Code("D442", "megatron-experts-uneven")
 
@@ -23,6 +24,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 factor.span,
                 f"Megatron-Core cannot split {slots} expert slots over `ep {factor.degree}`",
                 f"{slots} = {factor.degree} × {each} + {rest}: each rank holds as many",
-                labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
+                labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=use_degree(plan, factor.span, dividing_ep(slots, factor.degree), applies=False),
             )

@@ -10,6 +10,7 @@ from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
+from dagc.units import counted
 
 CODE = Code("D441", "megatron-layers-uneven")
 
@@ -24,9 +25,9 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         held = " ".join(map(str, _ends(layers, service.stages) or stage_layers(service, layers)))
         yield CODE.at(
             axis.span if axis else service.span,
-            f"Megatron-Core cannot split {layers} layers over {service.stages} stages by itself",
+            f"Megatron-Core cannot split {layers} layers over {counted(service.stages, 'stage')} by itself",
             f"{layers} / {service.stages} = {layers / service.stages:g}",
-            labels=label(plan.facts.model.spans, f"{layers} layers", "layers"),
+            labels=label(plan.facts.model.spans, f"{counted(layers, 'layer')}", "layers"),
             help=(f"or use a `pp` that divides {layers}",),
             offers=add_option(plan, axis.span if axis else None, f"layers {held}", "write the split, as in"),
         )

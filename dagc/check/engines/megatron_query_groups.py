@@ -11,6 +11,7 @@ from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("D445", "megatron-query-groups")
 
@@ -29,6 +30,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 factor.span,
                 f"Megatron-Core cannot split {kv_heads} key-value heads over `tp {factor.degree}`",
                 f"{kv_heads} / {factor.degree} is not whole, and heads are not copied",
-                labels=label(model.spans, f"{kv_heads} key-value heads", "kv_heads"),
+                labels=label(model.spans, f"{counted(kv_heads, 'key-value head')}", "kv_heads"),
                 offers=use_degree(plan, factor.span, fitting, applies=False),
             )

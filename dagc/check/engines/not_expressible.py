@@ -51,7 +51,7 @@ def _diagnostic(plan: Plan, profile: Profile, service: Service, instance: Instan
         place or service.span,
         f"not expressible in {profile.title}: {reason}",
         f"on {plan.deployment.replicas * service.replicas * service.gpus_per_replica} GPUs",
-        help=() if found else ("let one service do both phases",),
+        help=() if found else ("use one service for both phases",),
         offers=_offers(plan, profile, service, strategy_text(found)) if found else (),
     )
 

@@ -12,6 +12,7 @@ from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("D412", "vllm-dcp-without-copies")
 
@@ -36,7 +37,7 @@ def _diagnostic(plan: Plan, service: Service, tp: int, kv_heads: int) -> Diagnos
         f"`dcp {dcp}` needs {dcp} copies of each key-value head in vLLM, and tp {tp} over {kv_heads} heads has "
         f"{copies or 'none'}",
         f"tp {tp} / {kv_heads} key-value heads = {tp / kv_heads:g}",
-        labels=label(plan.facts.model.spans, f"{kv_heads} key-value heads", "kv_heads"),
+        labels=label(plan.facts.model.spans, f"{counted(kv_heads, 'key-value head')}", "kv_heads"),
         help=() if copies > 1 else ("or leave `dcp` out",),
         offers=(
             *use_degree(plan, factor.span if factor else None, ((dcp * kv_heads,),), ", or more", applies=False),

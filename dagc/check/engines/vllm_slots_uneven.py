@@ -9,6 +9,7 @@ from dagc.check.engine_terms import expert_groups
 from dagc.check.facts import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
+from dagc.units import counted
 
 CODE = Code("D411", "vllm-slots-uneven")
 
@@ -23,6 +24,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 factor.span,
                 f"`ep {factor.degree}` does not divide {experts} experts + {redundant} redundant ones = {slots} slots",
                 "vLLM balances experts over ranks that hold as many",
-                labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
+                labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=add_option(plan, factor.span, f"redundant {redundant + -slots % factor.degree}"),
             )

@@ -18,7 +18,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         yield CODE.at(
             deployment.strategy.body.outer,
             f"`{plan.name}` has {gpus(deployment.gpus)}, and its degrees multiply to {deployment.naive_product}",
-            "something here shares GPUs, or adds them",
+            "the strategy shares or adds GPUs",
             notes=deployment.derivation,
             help=("nest every axis inside the one before it, without `;` and `|`",),
         )

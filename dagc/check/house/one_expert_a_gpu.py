@@ -10,6 +10,7 @@ from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.splits import experts_per_rank
 from dagc.syntax.tree import AxisKind
+from dagc.units import counted
 
 CODE = Code("W201", "one-expert-a-gpu", Severity.WARNING, is_default=False)
 
@@ -29,6 +30,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 factor.span if factor else service.span,
                 f"a GPU holds {part}{int(held.max())} experts of a layer, not one",
                 f"{experts + service.options.redundant} expert slots over ep {layout.ep}, tp {layout.tp}",
-                labels=label(plan.facts.model.spans, f"{experts} experts in each MoE layer", "experts"),
+                labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=use_degree(plan, factor.span if factor else None, ((experts,),), applies=False),
             )

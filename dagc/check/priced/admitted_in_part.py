@@ -22,14 +22,16 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     beside = pool.max_bytes - pool.part("kv_cache")
     yield CODE.at(
         workload.spans.get("concurrency", plan.deployment.strategy.body.outer),
-        f"{running} of the {asked} requests in flight run at once under strategy `{plan.name}`",
-        f"{asked - running} wait: the KV caches hold no more",
+        f"{running} of the {asked} requests in flight run concurrently under strategy `{plan.name}`",
+        f"{asked - running} queue: limited by KV-cache capacity",
         notes=(
-            f"a request takes cache for {workload.prompt + workload.output / 2:,.0f} tokens on average: "
+            f"a request needs KV cache for {workload.prompt + workload.output / 2:,.0f} tokens on average: "
             "its prompt and half of its output",
             f"rank {pool.rank} of pool `{pool.pool}` has {format_bytes(beside)} beside its cache, of "
             f"{format_bytes(pool.capacity_bytes)}",
-            f"TPOT and throughput are those with {running} in flight",
+            f"TPOT and throughput are for {running} in flight",
         ),
-        help=(f"`concurrency {running}`; or more room for caches: more replicas, or more `tp`, `ep` or `pp` in each",),
+        help=(
+            f"`concurrency {running}`; or more KV-cache capacity: more replicas, or more `tp`, `ep` or `pp` in each",
+        ),
     )

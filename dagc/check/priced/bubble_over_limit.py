@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from math import ceil
 
 from dagc.check.facts import states
-from dagc.check.words import counted
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_count
 from dagc.report.assessment import Assessment
 from dagc.report.metrics import PhaseMetrics
-from dagc.units import format_share
+from dagc.units import counted, format_share
 
 CODE = Code("W124", "bubble-over-limit", Severity.WARNING)
 
@@ -58,5 +57,5 @@ def _help(plan: Plan, service: Service, phase: Phase, limit: float) -> str:
     needed = ceil((stages - 1) * (1 - limit) / limit) if phase is Phase.PREFILL and limit else stages
     sequences = fullest_replica(plan.deployment, service, plan.facts.workload.batch)
     if micro_batch_count(service, sequences) < needed <= sequences:
-        return f"`[micro {needed}]` brings even stages to the limit; fewer stages have less to wait for"
+        return f"`[micro {needed}]` reaches the limit with even stages; fewer stages shorten the bubble"
     return "use fewer stages, or make them more even"

@@ -38,4 +38,4 @@ def _help(verdict: Verdict, requirement: Requirement) -> tuple[str, ...]:
     claimed, required = verdict.claim.figure, requirement.figure
     if claimed.per is required.per:
         return ()
-    return (f"compare like with like: the claim counts a {claimed.per}, the requirement a {required.per}",)
+    return (f"the claim is per {claimed.per}, the requirement per {required.per}: state both in the same terms",)

@@ -12,6 +12,7 @@ from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.digits import last_digit
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
+from dagc.units import counted
 
 CODE = Code("C304", "kv-cache-disagrees")
 
@@ -37,6 +38,6 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
         f"{stated:,.0f} bytes of cache a token are stated, but the shapes give {right:,.0f}",
         f"off by {stated - right:+,.0f} bytes",
         labels=tuple(Label(model.spans[name], "a shape") for name in _SHAPES if name in model.spans),
-        notes=(f"{attending} layers with attention, in {shapes.kv_dtype}, over all layers and not split over GPUs",),
+        notes=(f"{counted(attending, 'layer')} with attention, in {shapes.kv_dtype}, over all layers, not sharded",),
         help=(f"write `kv_per_token {right:.0f} B`, or correct a shape",),
     )

@@ -31,5 +31,5 @@ def _diagnostic(plan: Plan, pool: PoolFigures, limit: float) -> Diagnostic:
         f"a replica of {gpus(replica)} fills {format_share(pool.share)} of their memory",
         f"{format_bytes(pool.max_bytes)} of {format_bytes(pool.capacity_bytes)} on the fullest; "
         f"the limit is {format_share(limit)}",
-        help=("memory asks for fewer GPUs: use a smaller replica and more of them, or a larger batch",),
+        help=("memory allows fewer GPUs: use a smaller replica and more of them, or a larger batch",),
     )

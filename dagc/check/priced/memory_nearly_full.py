@@ -36,5 +36,5 @@ def _diagnostic(plan: Plan, pool: PoolFigures, limit: float) -> Diagnostic:
         plan.deployment.strategy.body.outer,
         f"rank {pool.rank} of pool `{pool.pool}` uses {format_share(pool.share)} of its device",
         f"{format_bytes(free)} of {format_bytes(pool.capacity_bytes)} are free",
-        help=(f"keep {format_share(1 - limit)} back: shorten the batch, or split the model further",),
+        help=(f"keep {format_share(1 - limit)} free: reduce the batch, or shard the model further",),
     )

@@ -33,7 +33,7 @@ def _diagnostic(plan: Plan, pool: PoolFigures) -> Diagnostic:
         plan.deployment.strategy.body.outer,
         f"strategy `{plan.name}` needs {format_bytes(pool.max_bytes)} on {where}; "
         f"`{pool.device}` has {format_bytes(pool.capacity_bytes)}",
-        f"{format_bytes(over)} too much: {format_share(pool.share)} of the device",
+        f"{format_bytes(over)} over capacity: {format_share(pool.share)} of the device",
         notes=(*_table(pool), *_one_each(plan)),
         help=tuple(_ways_out(plan, pool)),
     )
@@ -48,7 +48,7 @@ def _table(pool: PoolFigures) -> Iterator[str]:
 
 def _one_each(plan: Plan) -> Iterator[str]:
     if plan.facts.workload.concurrency is not None:
-        yield "that is with one request on each rank of attention, which is the least that runs"
+        yield "with one request per attention rank, the minimum"
 
 
 def _ways_out(plan: Plan, pool: PoolFigures) -> Iterator[str]:

@@ -54,7 +54,7 @@ def _undetermined(verdict: RequirementVerdict) -> Diagnostic:
         verdict.requirement.span,
         f"whether `{verdict.name} {verdict.required}` is met is undetermined: {reason}",
         found,
-        help=("measure it under load; of a static batch, `batch` in place of `concurrency`, it is decided",),
+        help=("measure it under load, or use a static batch: `batch` in place of `concurrency`",),
     )
 
 
@@ -62,7 +62,7 @@ def _diagnostic(verdict: RequirementVerdict, loaded: _Loaded) -> Diagnostic:
     name, actual = verdict.name, verdict.actual.text
     return CODE.at(
         verdict.requirement.span,
-        f"`{name}` is {actual} with nobody waiting, and {format_seconds(loaded.seconds)} under load",
+        f"`{name}` is {actual} without queueing, and {format_seconds(loaded.seconds)} under load",
         f"{verdict.requirement.figure.text} required",
         notes=(loaded.why,),
         help=(loaded.help,),
@@ -85,7 +85,7 @@ def _waiting(service: float, required: float, load: float) -> _Loaded:
     highest = spare / (1 + spare)
     wait = load / (2 * (1 - load)) if load < 1 else float("inf")
     why = f"M/D/1 at a load of {format_share(load)}: {format_seconds(service)} × (1 + {wait:.3g}) on average"
-    return _Loaded(service * (1 + wait), why, f"it holds up to a load of {format_share(highest)}: leave more room")
+    return _Loaded(service * (1 + wait), why, f"met up to a load of {format_share(highest)}: lower the load")
 
 
 def _interrupted(metrics: Metrics, output: int) -> _Loaded | None:

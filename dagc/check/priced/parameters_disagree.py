@@ -51,7 +51,7 @@ def _diagnostic(
         notes=(
             f"by part: {parts}",
             f"weights of {format_bytes(declared * shapes.weight_dtype.bytes)} as stated, "
-            f"{format_bytes(counted.weight_bytes)} by the shapes; memory and time are reckoned by the shapes",
+            f"{format_bytes(counted.weight_bytes)} by the shapes; memory and time are computed from the shapes",
         ),
         help=(f"write `parameters {right}`, or correct a shape",),
     )

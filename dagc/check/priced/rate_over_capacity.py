@@ -21,11 +21,11 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     highest = found.requests_per_second / max(found.utilisation, found.prefill_utilisation)
     yield CODE.at(
         span,
-        f"{format_rate(found.requests_per_second, 'requests/s')} are more than the deployment serves",
+        f"{format_rate(found.requests_per_second, 'requests/s')} exceed the capacity of the deployment",
         f"at most {format_rate(highest, 'requests/s')}",
         notes=(
             f"a request takes {format_seconds(plan.facts.workload.batch / served)}: "
-            f"{format_share(found.utilisation)} of the places, {format_share(found.prefill_utilisation)} of prefill",
+            f"{format_share(found.utilisation)} of request slots, {format_share(found.prefill_utilisation)} of prefill",
         ),
         help=("allow more in flight with `concurrency`, add replicas with `dp`, or state a lower rate",),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
@@ -46,7 +47,7 @@ def _help(plan: Plan, verdict: RequirementVerdict) -> tuple[str, ...]:
     figure, value = verdict.requirement.figure, verdict.actual.value
     if verdict.name == "throughput" and value and figure.per == "deployment" and value < figure.value:
         needed = -int(-figure.value * plan.deployment.gpus // value)
-        return (f"at the same rate a GPU, {needed} GPUs would do it",)
+        return (f"at the same rate per GPU, {gpus(needed)} would meet it",)
     return ()
 
 

@@ -1,7 +1,7 @@
 """Chakra execution traces of a deployment, which simulators of networks replay: a directory for each phase.
 
 Turns a compiled strategy into `chakra/PHASE/rank.N.et`, one file for each GPU, and `chakra/PHASE/groups.json`. A phase
-is a replay of its own, from its beginning to its end: one prefill, one hand-over of the cache, one decode step. Every
+is a replay of its own, from its beginning to its end: one prefill, one KV-cache transfer, one decode step. Every
 rank has a file in every phase, because a replay wants that; who has no part in it idles for a microsecond. Files are
 made while they are written, so memory stays flat, and what would be too large to read is refused before.
 """

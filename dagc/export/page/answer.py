@@ -12,8 +12,8 @@ from markupsafe import Markup
 from dagc.export.page.markup import joined, tag, ticked
 from dagc.report.memory_text import holding_most
 from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Serving, Summary, Throughput
-from dagc.report.text import handover_text, serving_lines
-from dagc.report.token_time import cause
+from dagc.report.text import handover_text, limit_text, serving_lines
+from dagc.report.token_time import bound_text, cause
 from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
@@ -51,8 +51,8 @@ def _tiles(summary: Summary) -> Iterator[Markup]:
         yield _throughput(summary.throughput, _state(summary, "throughput"))
     if summary.cost:
         tokens = summary.cost.usd_per_million_output_tokens
-        told = f"{format_money(tokens)} a million output tokens" if tokens is not None else "tokens undetermined"
-        yield _tile("cost an hour", format_money(summary.cost.usd_per_hour), told)
+        cost = f"{format_money(tokens)} per million output tokens" if tokens is not None else "tokens undetermined"
+        yield _tile("cost per hour", format_money(summary.cost.usd_per_hour), cost)
 
 
 def _state(summary: Summary, name: str) -> str:
@@ -79,7 +79,7 @@ def _memory(memory: Memory) -> Markup:
     meter = tag("svg", _meter(memory.share), class_="meter", viewBox="0 0 100 6", preserveAspectRatio="none")
     told = f"{held} of {whole}, {format_share(memory.share)} of the fullest GPU"
     if memory.requests_at_once is not None and memory.fits:
-        told += f"; {memory.requests_at_once:,} requests at once, the others wait"
+        told += f"; {memory.requests_at_once:,} concurrent requests, the others queue"
     name, state = ("fits", "good") if memory.fits else ("does not fit", "bad")
     return _tile("memory", name, told, state, meter)
 
@@ -89,11 +89,11 @@ def _room(memory: Memory) -> Markup | None:
     capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
     most = holding_most(memory)
     facts = [most] if most else []
-    facts += [f"room for {min(capacity):,} tokens of KV cache"] if capacity else []
+    facts += [f"KV-cache capacity {min(capacity):,} tokens"] if capacity else []
     if memory.limits and memory.limits.batch is not None:
-        facts.append(f"the largest batch that fits is {memory.limits.batch:,} sequences")
+        facts.append(f"largest batch {memory.limits.batch:,} sequences")
     if memory.limits and memory.limits.context is not None:
-        facts.append(f"the longest context {memory.limits.context:,} tokens")
+        facts.append(f"longest context {memory.limits.context:,} tokens")
     return tag("p", f"Memory: {', '.join(facts)}.", class_="hint") if facts else None
 
 
@@ -108,12 +108,12 @@ def _meter(share: float) -> Markup:
 
 
 def _time(phase: Phase, bound: str) -> str:
-    return f"± {phase.error_share * 100:.0f} %, bound by {bound}"
+    return f"± {phase.error_share * 100:.0f} %, {bound_text(bound)}"
 
 
 def _throughput(rates: Throughput, state: str) -> Markup:
-    per_gpu = f"{format_count(rates.output_tokens_per_second_per_gpu)} a GPU"
-    limit = "" if rates.limited_by == "both" else f", limited by {rates.limited_by}"
+    per_gpu = f"{format_count(rates.output_tokens_per_second_per_gpu)} tokens/s/GPU"
+    limit = "" if rates.limited_by == "both" else f", limited by {limit_text(rates.limited_by)}"
     rate = format_count(rates.output_tokens_per_second)
     number, _, prefix = rate.partition(" ")
     return _tile("output tokens/s", f"{number} {prefix}".rstrip(), per_gpu + limit, state)
@@ -129,13 +129,15 @@ def _bounds(summary: Summary) -> Markup | None:
     )
     handover = summary.phases.handover_seconds
     one = summary.phases.transfer_seconds
-    moved = tag("p", f"{handover_text(handover, one)}.", class_="hint") if handover is not None else None
-    return joined((tag("h3", "What bounds it"), tag("table", rows, class_="bounds"), moved))
+    moved = None
+    if handover is not None:
+        moved = tag("p", f"KV-cache transfer: {handover_text(handover, one)}.", class_="hint")
+    return joined((tag("h3", "Bottlenecks"), tag("table", rows, class_="bounds"), moved))
 
 
 def _passes(name: str, phase: Phase) -> str:
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
-    step = f"; {format_seconds(phase.latency_seconds)} from an empty pipeline" if name == "decode step" else ""
+    step = f"; single-step latency {format_seconds(phase.latency_seconds)}" if name == "decode step" else ""
     return f"{many}{step}"
 
 

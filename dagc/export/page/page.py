@@ -72,7 +72,7 @@ def _sections(reported: Reported) -> Iterator[_Section]:
         yield _Section("timeline", "Timeline", timeline(traced))
         yield _Section("operators", "Operators", roofs(traced))
         yield _Section("communication", "Communication", communication(traced))
-    yield _Section("facts", "Reckoned with", facts(summary))
+    yield _Section("facts", "Assumptions", facts(summary))
 
 
 def _drawn(section: _Section) -> Markup:
@@ -89,7 +89,7 @@ def _header(summary: Summary, diagnostics: Sequence[Diagnostic]) -> Markup:
         if count
     )
     model, cluster = summary.facts.model["name"], summary.facts.cluster["name"]
-    told = tag("p", f"{summary.gpus:,} GPUs · {model} · {cluster} ", badges, class_="subject")
+    told = tag("p", f"{summary.gpus:,} GPU{'s' * (summary.gpus != 1)} · {model} · {cluster} ", badges, class_="subject")
     return tag("header", tag("h1", tag("span", summary.name, class_="name"), " ", tag("code", summary.strategy)), told)
 
 
@@ -119,7 +119,7 @@ def _canvas(one: Picture, style: str) -> Markup:
     try:
         drawing = inlined(one.svg, style)
     except ParseError as error:
-        return tag("p", f"This picture is not on the page, because it is no XML: {error}.", class_="hint")
+        return tag("p", f"This picture is left out, because it is not valid XML: {error}.", class_="hint")
     turned = "" if "prefers-color-scheme" in one.svg else " turned"
     return tag("div", drawing, class_=f"canvas{turned}", tabindex="0")
 

@@ -17,6 +17,7 @@ from dagc.catalog.device import DeviceSpec
 from dagc.export.page.kinds import kind_of
 from dagc.export.page.markup import tag
 from dagc.report.operators import Operator
+from dagc.report.token_time import bound_text
 from dagc.units import format_count, format_rate, format_seconds, format_share
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 580, 380, 74, 74, 14, 40
@@ -165,7 +166,7 @@ def _drawn(disc: _Disc, whole: float) -> Markup:
     kind = kind_of(one.key, one.category, one.pattern)
     told = (
         f"{one.key}: {format_rate(one.flops_per_second, 'flop/s')} at {format_count(one.intensity or 0.0)} FLOP/byte, "
-        f"{format_seconds(one.seconds)} ({format_share(one.seconds / whole)}), bound by {one.bound}"
+        f"{format_seconds(one.seconds)} ({format_share(one.seconds / whole)}), {bound_text(one.bound)}"
     )
     return tag("circle", tag("title", told), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {kind.css}")
 

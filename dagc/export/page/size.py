@@ -1,4 +1,4 @@
-"""Why the plan has its size: the derivation line by line, the two domains, and what was reckoned with."""
+"""Why the plan has its size: the derivation line by line, the two domains, and the assumptions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def size(summary: Summary) -> Markup:
     """The derivation and a table of the pools."""
     steps = (tag("li", ticked(line)) for line in summary.derivation)
     naive = (
-        tag("p", f"Not {summary.naive_product:,}, the product of every degree that is written.", class_="hint")
+        tag("p", f"Not {summary.naive_product:,}, the product of all degrees.", class_="hint")
         if summary.naive_product != summary.gpus
         else None
     )
-    names = ("pool", "GPUs", "ranks a stage", "attention", "experts")
+    names = ("pool", "GPUs", "ranks per stage", "attention", "experts")
     head = tag("tr", (tag("th", name, scope="col") for name in names))
     table = tag("table", tag("thead", head), tag("tbody", map(_pool, summary.pools)))
     return joined((tag("ol", steps, class_="derivation"), naive, tag("div", table, class_="wide")))
@@ -60,7 +60,7 @@ def _implied(degree: int, implied: int) -> str:
 
 def _facts(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     model, cluster, workload = data["model"], data["cluster"], data["workload"]
-    experts = f", {model['experts']} experts of which {model['top']} are chosen" if model["experts"] else ""
+    experts = f", {model['experts']} experts, top {model['top']}" if model["experts"] else ""
     layers = f"{model['layers']} layers" if model["layers"] else "layers not stated"
     yield "model", f"{model['name']}: {layers}{experts}; {model['source']}"
     device = cluster["device"]
@@ -70,14 +70,14 @@ def _facts(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "engine", f"{data['engine']['name']} {data['engine']['version']}"
     defaults = assumed(data)
     if defaults:
-        yield "assumed", f"not stated, so {defaults}"
+        yield "defaults", defaults
 
 
 def _cluster(cluster: dict[str, Any]) -> str:
     device = cluster["device"]
-    parts = [f"{device['name']} of {format_bytes(device['memory_bytes'])}", f"{cluster['gpus_per_node']} a node"]
+    parts = [f"{device['name']} of {format_bytes(device['memory_bytes'])}", f"{cluster['gpus_per_node']} per node"]
     if cluster["gpus"]:
-        parts.insert(0, f"{cluster['gpus']:,} GPUs")
+        parts.insert(0, f"{cluster['gpus']:,} GPU{'s' * (cluster['gpus'] != 1)}")
     rates = ((device["bandwidth_bytes_per_second"], "memory"), (cluster["link_bytes_per_second"], "link"),
              (cluster["network_bytes_per_second"], "network"))  # fmt: skip
     parts += [f"{what} {format_rate(rate, 'bytes/s')}" for rate, what in rates if rate]

@@ -23,13 +23,13 @@ from dagc.report.traffic import traffic
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes, format_count, format_rate, format_seconds, format_share
 
-_TITLES = {"prefill": "Prefill of the batch", "handover": "Hand-over of the cache", "decode": "One decode step"}
+_TITLES = {"prefill": "Prefill of the batch", "handover": "KV-cache transfer", "decode": "One decode step"}
 _HEADS = ("operator", "time", "share", "executions", "FLOP", "bytes", "FLOP/byte", "rate", "bound", "source")
 
 
 def timeline(traced: Traced) -> Markup:
     """A picture for each phase, with one rank of each kind that behaves alike."""
-    hint = tag("p", "One rank of each kind that behaves alike: computation above, communication below. ",
+    hint = tag("p", "One rank per group of equivalent ranks: computation above, communication below. ",
                "Drag to move, buttons or + and − to zoom; the trace holds every operator.", class_="hint")  # fmt: skip
     phases = zip(_phases(traced), tracks(traced, None), strict=True)
     drawn = (_zoomable(drawn_lanes(_headed(title, one), phase_lanes(shown))) for (title, one), shown in phases)
@@ -45,16 +45,16 @@ def roofs(traced: Traced) -> Markup:
         plots += drawn_roofline(title, found, _devices(one, devices)) or Markup("")
         tables += _table(title, found)
     search = tag("input", type="search", placeholder="Filter operators", aria_label="Filter operators", class_="filter")
-    hint = tag("p", "Time of one rank, the slowest, over all stages, layers and micro-batches; a disc's area is its "
-               "share of it. Lines are datasheet peaks.", class_="hint")  # fmt: skip
+    hint = tag("p", "Time of the slowest rank over all stages, layers and micro-batches; the area of a disc is its "
+               "share of that time. Lines are datasheet peaks.", class_="hint")  # fmt: skip
     return joined((hint, tag("div", plots, class_="pair"), tag("div", search, class_="toolbar"), tables))
 
 
 def communication(traced: Traced) -> Markup:
     """A matrix for each phase."""
     per_node = traced.plan.facts.cluster.gpus_per_node
-    hint = tag("p", "Bytes from ranks (rows) to ranks (columns), as the definition of each exchange moves "
-               "them, whatever algorithm carries it.", class_="hint")  # fmt: skip
+    hint = tag("p", "Bytes from ranks (rows) to ranks (columns) by the definition of each collective, "
+               "independent of its algorithm.", class_="hint")  # fmt: skip
     drawn = [
         drawn_matrix(_replicated(title, one), traffic(one.priced.graph, per_node)) for title, one in _phases(traced)
     ]
@@ -79,9 +79,9 @@ def _replicated(title: str, one: Timeline) -> str:
 
 
 def _headed(title: str, one: Timeline) -> str:
-    """A phase of several stages begins with an empty pipeline; the host's time is not drawn."""
+    """A phase of several stages begins with an idle pipeline; the host's time is not drawn."""
     is_pipeline = one.priced.graph.phase is Phase.DECODE and len(one.priced.graph.programs[0]) > 1
-    begins = " from an empty pipeline" if is_pipeline else ""
+    begins = ", single step" if is_pipeline else ""
     return f"{title}{begins}: {format_seconds(one.makespan / PICOSECONDS)} on the GPUs"
 
 
@@ -104,7 +104,7 @@ def _table(title: str, found: Sequence[Operator]) -> Markup:
     rows = (_row(one, whole, sources.index(one.source) + 1) for one in found)
     table = tag("table", tag("thead", head), tag("tbody", rows), class_="operators")
     region = tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"Operators, {title}")
-    listed = tag("ol", (tag("li", source) for source in sources), class_="sources", aria_label="Sources of the times")
+    listed = tag("ol", (tag("li", source) for source in sources), class_="sources", aria_label="Sources")
     heading = tag("summary", f"{title}: {len(found)} operators")
     return tag("details", heading, region, listed, open=title == _TITLES["decode"])
 

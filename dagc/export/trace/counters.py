@@ -76,7 +76,7 @@ def _rank_name(phase: PhaseTracks, number: int) -> str:
 def _memory(
     traced: Traced, phase: PhaseTracks, number: int, busy: list[Invocation], runs: list[tuple[Run, bool]]
 ) -> dict[str, _Steps]:
-    """Bytes of the first shown rank of a team: in all, of cache, of activations. None in the hand-over."""
+    """Bytes of the first shown rank of a team: in all, of cache, of activations. None in the KV-cache transfer."""
     graph = phase.timeline.priced.graph
     team, rank = graph.teams[number], int(phase.teams[number].local[0])
     held = next((pool for pool in traced.memory if pool.pool == team.pool), None)

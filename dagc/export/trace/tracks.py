@@ -152,7 +152,7 @@ def _shown(
 
 
 def first_rank(plan: Plan, graph: PhaseGraph, replica: int) -> int:
-    """The first global rank of a replica of the phase's service. The hand-over has its ranks as they are."""
+    """The first global rank of a replica of the phase's service. The KV-cache transfer has its ranks as they are."""
     if graph.phase is Phase.BOTH:
         return 0
     deployment = plan.deployment

@@ -24,7 +24,7 @@ from dagc.graph.priced import PICOSECONDS, Bound
 from dagc.plan.deployment import Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.timeline.timeline import Timeline
-from dagc.units import format_bytes, format_share
+from dagc.units import format_bytes, format_gpus, format_share
 
 MOST_STAGES = 40
 """Different stages of a service that are drawn; of more, those in the middle are folded."""
@@ -65,7 +65,11 @@ class _Service:
 
     def cluster(self) -> Cluster:
         each = self.served.service.gpus_per_replica
-        size = f"{each} GPUs" if self.replicas == 1 else f"×{self.replicas} replicas of {each} GPUs, one drawn"
+        size = (
+            f"{format_gpus(each)}"
+            if self.replicas == 1
+            else f"×{self.replicas} replicas of {format_gpus(each)}, one drawn"
+        )
         pools = tuple(self._pool(pool) for pool in self.served.service.pools)
         members = pools if len(pools) > 1 else self.own()
         return Cluster(self.name, (self.served.heading, size), members, folded=self.replicas > 1)
@@ -74,7 +78,7 @@ class _Service:
         told: list[str] = []
         if self.replicas > 1:
             kinds = 1 + sum(phase.service == self.served.name for phase in self.scene.graph.others)
-            alike = "all alike" if kinds == 1 else "the slowest is drawn"
+            alike = "identical" if kinds == 1 else "the slowest is drawn"
             told.append(f"folded: {self.served.name} ×{self.replicas} replicas, {alike}")
         told += [f"folded: {s.title}" for s in self.stages.first + self.stages.last if s.count > 1]
         if self.stages.between:
@@ -83,7 +87,7 @@ class _Service:
 
     def _pool(self, pool: Pool) -> Cluster:
         boxes = self._experts(pool) if pool.role is Role.EXPERTS else self.own()
-        named = f"pool {pool.name}: {pool.gpus_per_replica} GPUs"
+        named = f"pool {pool.name}: {format_gpus(pool.gpus_per_replica)}"
         chain = tuple(box.name for box in boxes)
         return Cluster(f"{self.name}.{pool.role.value}", (named,), boxes, role=pool.role, chains=(chain,))
 
@@ -149,7 +153,7 @@ class _Service:
         senders = {self._anchor(view): view for view in shown}
         found = [self._message(senders.get(a), a, b) for a, b in pairwise(names)]
         if len(names) > 1 and self._returns():
-            label = ("chosen tokens", "for the next step")
+            label = ("sampled tokens", "for the next step")
             found.append(Arrow(names[-1], names[0], Line.ORDER, label=label, orders=False))
         if len(self.served.service.pools) > 1:
             pooled = [box.name for box in self._experts(self.served.service.experts_pool)]
@@ -181,7 +185,7 @@ class _Service:
         each = [(sent_by(line, stage, ops), line) for _, line in self.served.phases]
         sizes = tuple(format_bytes(size) for size, _ in each)
         rates = tuple(f"{format_bytes(size * _micro(line) * PICOSECONDS / period(line))}/s" for size, line in each)
-        return what, f"{side_by_side(sizes)} a micro-batch", f"{side_by_side(rates)} on average"
+        return what, f"{side_by_side(sizes)} per micro-batch", f"{side_by_side(rates)} average"
 
 
 def _handover(timeline: Timeline, source: _Service, target: _Service) -> Arrow:
@@ -246,4 +250,4 @@ def _pace(phase: str, timeline: Timeline, stage: int, team: int | None, shares_p
     by_bound = {bound: sum(work.by_bound.get(bound, 0) for work in works) for bound in Bound}
     length = max(turn, each, 1)
     bar = Bar(tuple((bound, spent / length) for bound, spent in by_bound.items() if bound is not Bound.NONE))
-    return f"{phase}: {time_text(each)} a micro-batch, busy {format_share(busy)}", bar
+    return f"{phase}: {time_text(each)} per micro-batch, busy {format_share(busy)}", bar

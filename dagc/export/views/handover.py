@@ -1,4 +1,4 @@
-"""The hand-over of the KV cache: what crosses, in words for every view, and in the layer view the send of each prefill
+"""The KV-cache transfer: what crosses, in words for every view, and in the layer view the send of each prefill
 stage and the receives that meet it.
 """
 
@@ -16,7 +16,7 @@ from dagc.graph.ops import SEND
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes
 
-_HEADING = ("hand-over of the KV cache", "from prefill to decode")
+_HEADING = ("KV-cache transfer", "from prefill to decode")
 
 
 def crossing_text(timeline: Timeline) -> tuple[str, str, str]:
@@ -35,7 +35,7 @@ def crossing(before: Cluster, after: Cluster) -> Arrow:
 def handover_card(view: ServiceView, timeline: Timeline, link: str) -> Cluster:
     """All of it in one box; `link` leads to its operators."""
     critical = any(segment.critical for stage in view.stages for segment in stage.segments)
-    name, hover = f"{HANDOVER}.cache", ("hand-over: open the layer view",)
+    name, hover = f"{HANDOVER}.cache", ("KV-cache transfer: open the layer view",)
     card = Box(name, Shape.CARD, crossing_text(timeline), hover=hover, link=link, critical=critical)
     return Cluster(HANDOVER, _HEADING, (card,), beside=(name,))
 

@@ -48,7 +48,7 @@ _BOUNDS = (
 )
 _LINES = (
     Sample(Line.DATA, "data", "thin line"),
-    Sample(Line.CHOICE, "choice of experts", "dashed line"),
+    Sample(Line.CHOICE, "expert selection", "dashed line"),
     Sample(Line.ORDER, "order only", "dotted line"),
     Sample(Line.MESSAGE, "message", "brown line"),
     Sample(Line.SEQUENCE, "sequence", "grey line"),
@@ -70,7 +70,7 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     if any(box.critical for box in boxes):
         found.append(Sample("critical", "critical path", "thick red"))
     if any(box.folded for box in boxes):
-        found.append(Sample("folded", "folded: several alike", "double frame"))
+        found.append(Sample("folded", "folded: identical parts", "double frame"))
     if any(box.fused for box in boxes):
         found.append(Sample("fused", "fused into another", "dotted frame"))
     found += [one for one in _LINES if one.sign in drawn]

@@ -9,7 +9,8 @@ from dagc.export.views.view import Box, Shape
 from dagc.graph.ops import Category
 from dagc.graph.priced import Bound
 from dagc.graph.tensor import Tensor
-from dagc.units import format_bytes, format_count
+from dagc.report.token_time import bound_text
+from dagc.units import format_bytes, format_count, format_gpus
 
 _ABSENT = "–"
 
@@ -71,8 +72,8 @@ def _work(shown: Shown) -> str:
     parts = [
         shape_text(node),
         f"{format_count(total(node.flops, width))} FLOP",
-        f"{format_bytes(total(moved_bytes(node), width))} {what} over {width} GPUs",
-        f"{time_text(shown.cost.longest)}, bound by {shown.cost.bound}",
+        f"{format_bytes(total(moved_bytes(node), width))} {what} over {format_gpus(width)}",
+        f"{time_text(shown.cost.longest)}, {bound_text(shown.cost.bound)}",
         shown.cost.formula,
     ]
     return " · ".join(part for part in parts if part)

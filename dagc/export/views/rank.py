@@ -52,7 +52,7 @@ class _Service:
         mean = any(
             cost.duration.ndim > 1 for _, one in self._served.phases for costs in one.priced.costs for cost in costs
         )
-        layer = "a layer in the mean of those of its kind" if mean else "one layer"
+        layer = "mean layer of its kind" if mean else "one layer"
         lines = (self._served.heading, f"{layer}, one micro-batch")
         return Cluster(f"{slug(self._served.name)}.ranks", lines, members, chains=tuple(self._chains()))
 

@@ -21,6 +21,7 @@ from dagc.report.structure import strategy_text
 from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.report.ttft import definition
 from dagc.timeline.timeline import Timeline
+from dagc.units import format_gpus
 
 HANDOVER = "handover"
 _CHARACTERS, _LINES = 100, 3
@@ -48,12 +49,12 @@ class Scene:
 
     @property
     def handed(self) -> ServiceView | None:
-        """What is shown of the hand-over of the cache, where there is one."""
+        """What is shown of the KV-cache transfer, where there is one."""
         return next((one for one in self._shown if one.phases == (HANDOVER,)), None)
 
     @cached_property
     def served(self) -> tuple[Served, ...]:
-        """Services in the order of time, without the hand-over of the cache."""
+        """Services in the order of time, without the KV-cache transfer."""
         shown = [one for one in self._shown if one.phases != (HANDOVER,)]
         phases = [(name, line) for name, line in zip(phase_names(self.graph), self.timelines, strict=True)]
         groups = groupby((one for one in phases if one[0] != HANDOVER), key=lambda one: one[1].priced.graph.service)
@@ -85,7 +86,7 @@ class Scene:
         """The strategy as written, its size, TTFT and TPOT, and in what context they hold."""
         plan = self.plan
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
-        facts = [counted(plan.deployment.gpus, "GPU"), f"model {cut(plan.facts.model.name)}"]
+        facts = [format_gpus(plan.deployment.gpus), f"model {cut(plan.facts.model.name)}"]
         facts += times_text(definition(plan.facts.workload), self.metrics.prefill.seconds, self.metrics.decode.seconds)
         context = (line for text in self.context for line in folded_lines(text, _CHARACTERS, _LINES))
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts), *context)
@@ -100,7 +101,7 @@ class Scene:
         if is_decode_step_alone(serving):
             return ()
         tpot = TPOT.text(self.metrics.decode.seconds)
-        return "decode is drawn as one step on the GPUs", f"{TPOT.title} {tpot} = {sum_text(serving)}"
+        return "decode: a single step on the GPUs", f"{TPOT.title} {tpot} = {sum_text(serving)}"
 
     def _both(self, halves: bool) -> tuple[str, ...]:
         """How values of two phases stand beside each other, where they do."""

@@ -17,7 +17,7 @@ from dagc.export.views.thin import Thinned, thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
 from dagc.export.views.work import Work, added, passages, segment_work
 from dagc.timeline.timeline import Timeline
-from dagc.units import format_bytes
+from dagc.units import format_bytes, format_gpus
 
 MOST_STAGES = 24
 """Different stages of a service that are drawn; of more, those in the middle are folded."""
@@ -67,7 +67,7 @@ class _Stage:
 
     def cluster(self) -> Cluster:
         each = " in the first" if self._view.count > 1 else ""
-        pools = tuple(f"pool {t.pool}: {t.width} GPUs, {rank_text(t.ranks)}{each}" for t in self._view.teams)
+        pools = tuple(f"pool {t.pool}: {format_gpus(t.width)}, {rank_text(t.ranks)}{each}" for t in self._view.teams)
         where = self._scene.link(Distance.DEPLOYMENT, self.anchor)
         role = self._served.service.pools[0].role
         folded = self._view.count > 1
