@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.inputs import read_text
 from dagc.cli.printing import USAGE, exit_status, print_json, print_text, text_or_json
 from dagc.diag.diagnostic import Diagnostic
@@ -23,10 +24,13 @@ SCHEMA_VERSION = 1
 
 
 @click.command()
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@click.option("--device", "name", required=True, help="The device that was measured, one of `dagc devices`.")
-@click.option("--relative", metavar="NAME", help="A device whose coefficients stand in for what was not measured.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File of the calibration.")
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...", shell_complete=completing.files)
+@click.option("--device", "name", required=True, metavar="NAME", shell_complete=completing.devices,
+              help="Device that was measured, one of `dagc devices`: --device h100-sxm.")  # fmt: skip
+@click.option("--relative", metavar="NAME", shell_complete=completing.devices,
+              help="Device whose coefficients replace what was not measured: --relative h800-sxm.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the calibration: -o calibration.json.")  # fmt: skip
 @text_or_json
 def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path | None, style: str) -> None:
     """Fit formulas to measurements (CSV, or the output of nccl-tests), and print how far they are from them."""

@@ -30,16 +30,16 @@ INTERRUPTED = 130
 @plan_arguments
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/search/.")  # fmt: skip
-@click.option("--gpus", type=click.IntRange(1, 4096), help="GPUs at most, in place of the cluster's.")
-@click.option("--batch", "batches", metavar="N,…", help="Batches to try, in place of the workload's.")
+@click.option("--gpus", type=click.IntRange(1, 4096), help="Use at most N GPUs, in place of the cluster's: --gpus 64.")
+@click.option("--batch", "batches", metavar="N,…", help="Batches to try, in place of the workload's: --batch 64,128.")
 @click.option("--over", metavar="NAME,…", default="phase-pools", show_default=True,
-              help="Coordinates to search beside degrees, micro-batches and overlap; `all`, or `none`.")  # fmt: skip
-@click.option("--most", type=click.IntRange(1), help="Strategies to price at most.")
-@click.option("--exhaustive", is_flag=True, help="Price all that fits by weights, without bounds on times.")
-@click.option("--workers", type=click.IntRange(1), help="Processes; one for each core unless given.")
-@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster that does the work.")
+              help="What to vary besides degrees, micro-batches and overlap: --over all, --over none.")  # fmt: skip
+@click.option("--most", type=click.IntRange(1), help="Price at most N strategies: --most 10000.")
+@click.option("--exhaustive", is_flag=True, help="Price every strategy whose weights fit, without pruning by bounds.")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes; default: one per core.")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster: --dask tcp://10.0.0.1:8786.")
 @click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Keep what is priced in FILE, and go on from there.")  # fmt: skip
+              help="Checkpoint file, read if it exists: --resume search.record.")  # fmt: skip
 @text_or_json
 def search(
     plan: str | None,
