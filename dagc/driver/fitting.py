@@ -50,4 +50,6 @@ def fit(
 
 def _absent() -> Diagnostic:
     message = "`dagc fit` needs the package `scipy`, which is not installed"
-    return PACKAGE_ABSENT.at(None, message, help=("install it: `pip install moe-dagc[fit]`",))
+    return PACKAGE_ABSENT.at(
+        None, message, help=('install it: `pip install scipy`, or from a clone of dagc `pip install ".[fit]"`',)
+    )

@@ -106,4 +106,4 @@ def test_without_its_package_the_command_says_what_to_install(tmp_path: Path, mo
     result = run(stream_table(4e-6, 0.7), tmp_path)
     assert result.exit_code == 2
     assert "X402" in result.stderr
-    assert "moe-dagc[fit]" in result.stderr
+    assert '`pip install scipy`, or from a clone of dagc `pip install ".[fit]"`' in result.stderr
