@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from dagc.source import Source
 from dagc.units import format_share
 
 if TYPE_CHECKING:
+    from dagc.calibrate.coverage import Coverage
     from dagc.catalog.calibration import Calibration
     from dagc.catalog.device import ClusterSpec
 
@@ -51,7 +53,7 @@ def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path |
     if style == "json":
         print_json({"schema_version": SCHEMA_VERSION, **asdict(calibration)})
     else:
-        click.echo("\n".join(_lines(calibration)))
+        click.echo("\n".join([*_summary(driver.covered(calibration, cluster), name), "", *_lines(calibration)]))
 
 
 def _cluster(option: str, name: str) -> ClusterSpec:
@@ -75,6 +77,24 @@ def _write(output: Path, calibration: Calibration) -> None:
 
     if failures := write_file(output, calibration_text(calibration).encode()):
         _refuse(failures)
+
+
+def _summary(found: Coverage, device: str) -> Iterator[str]:
+    """What was fitted and how well; what stays uncovered."""
+    regimes = "1 regime" if len(found.fitted) == 1 else f"{len(found.fitted)} regimes"
+    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    error = "" if found.median is None else f", median error {format_share(found.median)}"
+    yield f"{device}: {regimes} fitted, judged on {rows}{error}"
+    for label, names in (
+        ("derived", found.derived),
+        ("not covered: operators", found.operators),
+        ("not covered: collectives", found.collectives),
+    ):
+        if names:
+            text = textwrap.fill(", ".join(names), 72, break_long_words=False, break_on_hyphens=False)
+            yield f"{label}\n{textwrap.indent(text, '  ')}"
+    if found.operators or found.collectives:
+        yield "What is not covered is priced by the regime of another type, or by the efficiency of the device."
 
 
 def _lines(calibration: Calibration) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dagc.calibrate.coverage import Coverage, coverage
 from dagc.calibrate.derive import completed, with_streams
 from dagc.calibrate.fit import FittingAbsent, fit_regime
 from dagc.calibrate.table import read_table
@@ -46,6 +47,11 @@ def fit(
         return None, in_order(found)
     own = with_streams(Calibration(device=device.name, regimes=dict(sorted(regimes.items()))))
     return completed(own, relative) if relative else own, ()
+
+
+def covered(calibration: Calibration, cluster: ClusterSpec) -> Coverage:
+    """What of the device a calibration covers, and what not."""
+    return coverage(calibration, cluster.device)
 
 
 def _absent() -> Diagnostic:
