@@ -18,9 +18,9 @@ from dagc.source import Source
 from dagc.units import format_share
 
 if TYPE_CHECKING:
-    from dagc.calibrate.coverage import Coverage
     from dagc.catalog.calibration import Calibration
     from dagc.catalog.device import ClusterSpec
+    from dagc.driver.fitting import Coverage
 
 SCHEMA_VERSION = 1
 
