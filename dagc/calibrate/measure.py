@@ -51,7 +51,8 @@ def _torch() -> Any:
         torch: Any = import_module("torch")
     except ImportError:
         raise SystemExit(
-            "error: measuring needs PyTorch, which is not installed; install it: pip install moe-dagc[measure]"
+            "error: measuring needs PyTorch, which is not installed; install it: pip install torch, or from a clone of"
+            ' dagc pip install ".[measure]"'
         ) from None
     if not torch.cuda.is_available():
         raise SystemExit("error: PyTorch finds no GPU here; run this on the machine that is to be measured")

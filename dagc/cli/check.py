@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
     type=click.Choice(["text", "concise", "json", "sarif", "github"]),
     default="text",
     show_default=True,
-    help="How diagnostics are printed.",
+    help="Format of diagnostics: --format github annotates a pull request.",
 )
 @click.option("--fix", is_flag=True, help="Apply the safe fixes: the file is rewritten, `-` and `-e` are printed.")
 @click.option("--unsafe-fixes", is_flag=True, help="Also apply fixes that change the deployment or guess the intent.")

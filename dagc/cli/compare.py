@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.inputs import Input, block_options, read_input
 from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 from dagc.cli.progress import progress
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("plans", nargs=-1, required=True, metavar="PLAN...")
-@click.option("--strategy", "names", multiple=True, metavar="NAME", help="Only these strategies of the plans.")
+@click.argument("plans", nargs=-1, required=True, metavar="PLAN...", shell_complete=completing.files)
+@click.option(
+    "--strategy", "names", multiple=True, metavar="NAME", help="Only these strategies: --strategy a --strategy b."
+)
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Write an HTML page that compares the timelines.")  # fmt: skip
+              help="Write a page with the timelines of all: --page compare.html.")  # fmt: skip
 @block_options
 @text_or_json
 def compare(

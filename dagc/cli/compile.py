@@ -28,20 +28,24 @@ _DIGITS = 18
 @plan_arguments
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/STRATEGY/.")  # fmt: skip
-@click.option("--renderer", metavar="NAME", help="Layout program for the pictures; default: built in.")
+@click.option(
+    "--renderer",
+    metavar="NAME",
+    help="Program that lays out the pictures, in place of the built-in one: --renderer dot.",
+)
 @click.option("--view", "views", multiple=True, type=click.Choice(["deployment", "stage", "layer", "rank"]),
-              help="Draw this view only; may be given again.")  # fmt: skip
+              help="Draw only this view, repeatable: --view layer.")  # fmt: skip
 @click.option("--ranks", metavar="RANKS",
-              help="Ranks in the trace, `all`, `0-7` or `3,5`, in place of one of each kind.")  # fmt: skip
+              help="Ranks in the trace: --ranks 0-7, --ranks 3,5, --ranks all; default: one of each kind.")  # fmt: skip
 @click.option("--trace-format", type=click.Choice(["json", "perfetto", "kineto"]), default="json",
               show_default=True,
-              help="Trace format: Chrome JSON, Perfetto protobuf, or PyTorch Kineto.")  # fmt: skip
+              help="Chrome JSON, Perfetto protobuf, or PyTorch's Kineto.")  # fmt: skip
 @click.option("--trace-slices", metavar="COUNT",
-              help="Operator slices in the trace, or `all`; default: 200000, or all of named ranks.")  # fmt: skip
+              help="Operators in the trace: --trace-slices all; default: 200000 without --ranks.")  # fmt: skip
 @click.option("--gzip", is_flag=True, help="Compress the trace.")
-@click.option("--expand", is_flag=True, help="Write graph.json rank by rank, for small plans.")
+@click.option("--expand", is_flag=True, help="Write graph.json with every rank, for small plans.")
 @click.option("--memory-limit", metavar="GB", type=click.FloatRange(min=0),
-              help="Memory limit for files of ranks once read; default: half of available memory.")  # fmt: skip
+              help="Largest file of ranks, in memory; default: half of the available memory.")  # fmt: skip
 def compile(
     plan: str | None,
     expression: str | None,

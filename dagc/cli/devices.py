@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.printing import USAGE, print_json, print_names, print_text, text_or_json
 from dagc.units import format_bytes, format_rate, format_seconds, format_share
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.devices)
 @text_or_json
 def devices(name: str | None, style: str) -> None:
     """List the devices, or show the figures of one."""

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 @click.command(name="export")
 @plan_arguments
 @click.option("--format", "form", type=click.Choice(["chakra", "graphml", "mermaid"]), required=True,
-              help="Chakra execution traces for ASTRA-sim, GraphML, or a Mermaid flowchart.")  # fmt: skip
+              help="Chakra traces (ASTRA-sim), GraphML, or a Mermaid flowchart: --format mermaid.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/STRATEGY/.")  # fmt: skip
-@click.option("--ranks", metavar="RANKS", help="Ranks that get a Chakra trace, `0-7` or `3,5`, in place of all.")
+@click.option(
+    "--ranks", metavar="RANKS", help="Ranks that get a Chakra trace, in place of all: --ranks 0-7, --ranks 3,5."
+)
 @click.option("--memory-limit", metavar="GB", type=click.FloatRange(min=0),
-              help="Memory limit for the traces once read; default: half of available memory.")  # fmt: skip
+              help="Largest traces, in memory; default: half of the available memory.")  # fmt: skip
 def export(
     plan: str | None,
     expression: str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.inputs import read_text
 from dagc.cli.printing import USAGE, exit_status, print_json, print_text, text_or_json
 from dagc.diag.diagnostic import Diagnostic
@@ -18,15 +20,19 @@ from dagc.units import format_share
 if TYPE_CHECKING:
     from dagc.catalog.calibration import Calibration
     from dagc.catalog.device import ClusterSpec
+    from dagc.driver.fitting import Coverage
 
 SCHEMA_VERSION = 1
 
 
 @click.command()
-@click.argument("tables", nargs=-1, required=True, metavar="TABLE...")
-@click.option("--device", "name", required=True, help="Measured device, one of `dagc devices`.")
-@click.option("--relative", metavar="NAME", help="Device whose coefficients fill in what was not measured.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output file of the calibration.")
+@click.argument("tables", nargs=-1, required=True, metavar="TABLE...", shell_complete=completing.files)
+@click.option("--device", "name", required=True, metavar="NAME", shell_complete=completing.devices,
+              help="Device that was measured, one of `dagc devices`: --device h100-sxm.")  # fmt: skip
+@click.option("--relative", metavar="NAME", shell_complete=completing.devices,
+              help="Device whose coefficients replace what was not measured: --relative h800-sxm.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the calibration: -o calibration.json.")  # fmt: skip
 @text_or_json
 def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path | None, style: str) -> None:
     """Fit formulas to measurements (CSV, or the output of nccl-tests), and print how far they are from them."""
@@ -47,7 +53,7 @@ def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path |
     if style == "json":
         print_json({"schema_version": SCHEMA_VERSION, **asdict(calibration)})
     else:
-        click.echo("\n".join(_lines(calibration)))
+        click.echo("\n".join([*_summary(driver.covered(calibration, cluster), name), "", *_lines(calibration)]))
 
 
 def _cluster(option: str, name: str) -> ClusterSpec:
@@ -71,6 +77,24 @@ def _write(output: Path, calibration: Calibration) -> None:
 
     if failures := write_file(output, calibration_text(calibration).encode()):
         _refuse(failures)
+
+
+def _summary(found: Coverage, device: str) -> Iterator[str]:
+    """What was fitted and how well; what stays uncovered."""
+    regimes = "1 regime" if len(found.fitted) == 1 else f"{len(found.fitted)} regimes"
+    rows = "1 row" if found.rows == 1 else f"{found.rows:,} rows"
+    error = "" if found.median is None else f", median error {format_share(found.median)}"
+    yield f"{device}: {regimes} fitted, judged on {rows}{error}"
+    for label, names in (
+        ("derived", found.derived),
+        ("not covered: operators", found.operators),
+        ("not covered: collectives", found.collectives),
+    ):
+        if names:
+            text = textwrap.fill(", ".join(names), 72, break_long_words=False, break_on_hyphens=False)
+            yield f"{label}\n{textwrap.indent(text, '  ')}"
+    if found.operators or found.collectives:
+        yield "What is not covered is priced by the regime of another type, or by the efficiency of the device."
 
 
 def _lines(calibration: Calibration) -> Iterator[str]:

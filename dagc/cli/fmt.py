@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.fixes import write_back
 from dagc.cli.inputs import read_input
 from dagc.cli.printing import CLEAN, ERRORS, exit_status, print_text
@@ -14,8 +15,8 @@ from dagc.diag.text import escape
 
 
 @click.command()
-@click.argument("plan", required=False, metavar="[PLAN]")
-@click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")
+@click.argument("plan", required=False, metavar="[PLAN]", shell_complete=completing.files)
+@click.option("-e", "expression", metavar="STRATEGY", help="A strategy in place of a file: -e 'ep 16 ; tp 2'.")
 @click.option("--check", "check_only", is_flag=True, help="Write nothing; exit 1 when the text would change.")
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the text instead of rewriting the file.")
 def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dagc.cli import completing
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.levels import Level
 from dagc.source import MOST_PLAN_BYTES, Source, read_file
@@ -27,12 +28,20 @@ TOO_LARGE = Code("X004", "file-too-large")
 BLOCKS = ("model", "cluster", "workload", "require", "engine", "rules")
 """Blocks that an option of the same name may give."""
 
-_HELP = {"engine": "Engine and its rules, NAME or NAME@VERSION, in place of the plan's own."}
+_OPTIONS: Mapping[str, tuple[str, str, completing.Completer | None]] = {
+    "model": ("MODEL", "Model: --model deepseek-v3, --model config.json.", completing.models),
+    "cluster": ("CLUSTER", "Cluster: --cluster 'h100-sxm x 64'.", completing.devices),
+    "workload": ("WORKLOAD", "Workload: --workload 'batch 128 prompt 1024 output 256'.", None),
+    "require": ("REQUIREMENTS", "Requirements: --require 'ttft <= 2 s tpot <= 50 ms'.", None),
+    "engine": ("ENGINE", "Engine whose rules apply: --engine vllm, --engine vllm@0.11.0.", completing.engines),
+    "rules": ("RULES", "Levels of warnings: --rules 'deny W124 allow W129'.", None),
+}
+"""Of each block: metavariable, what to type, completion. An option replaces the block of the plan."""
 
 LEVELS = {
-    "allow": "Silence warnings, by code or name, comma-separated.",
-    "warn": "Enable warnings, off-by-default ones included.",
-    "deny": "Turn warnings into errors.",
+    "allow": "Silence warnings, by code or name: --allow W101,W124.",
+    "warn": "Turn on warnings that are off by default: --warn W201.",
+    "deny": "Report warnings as errors: --deny W124.",
 }
 """Options that give advice a level, and their help."""
 
@@ -57,17 +66,21 @@ class Input:
 def plan_arguments(function: Command) -> Command:
     """Add PLAN, `-e`, the block options and those of levels to a command."""
     function = block_options(function)
-    function = click.option("-e", "expression", metavar="STRATEGY", help="A strategy, in place of a file.")(function)
-    return click.argument("plan", required=False, metavar="[PLAN]")(function)
+    function = click.option(
+        "-e", "expression", metavar="STRATEGY", help="A strategy in place of a file: -e 'pp 4 < ep 16 ; tp 2 >'."
+    )(function)
+    return click.argument("plan", required=False, metavar="[PLAN]", shell_complete=completing.files)(function)
 
 
 def block_options(function: Command) -> Command:
     """Add the options that give blocks, and those of levels, to a command."""
     for name, help_text in reversed(LEVELS.items()):
-        function = click.option(f"--{name}", multiple=True, metavar="CODE", help=help_text)(function)
+        function = click.option(
+            f"--{name}", multiple=True, metavar="CODE", help=help_text, shell_complete=completing.codes
+        )(function)
     for name in reversed(BLOCKS):
-        help_text = _HELP.get(name, f"Text of the {name} block, in place of the plan's own.")
-        function = click.option(f"--{name}", metavar="TEXT", help=help_text)(function)
+        metavar, help_text, completer = _OPTIONS[name]
+        function = click.option(f"--{name}", metavar=metavar, help=help_text, shell_complete=completer)(function)
     return function
 
 

@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 
 @click.command()
 @plan_arguments
-@click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan.")
+@click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan: --strategy main.")
 @text_or_json
 def launch(plan: str | None, expression: str | None, name: str | None, style: str, **blocks: str | None) -> None:
     """Print how an engine starts each strategy, or why it cannot; without --engine, how each of them does."""

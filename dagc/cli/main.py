@@ -5,29 +5,49 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import click
 
-COMMANDS = {
-    "check": "diagnostics of a plan",
-    "compare": "plans side by side, and where they differ",
-    "compile": "a plan's graph, picture, trace and summary",
-    "devices": "the GPUs that dagc knows",
-    "export": "a plan for other programs: Chakra traces, GraphML, Mermaid",
-    "explain": "what a diagnostic's code means",
-    "fit": "a device's calibration from measurements",
-    "fmt": "a plan in canonical text",
-    "launch": "the flags with which an engine runs a strategy",
-    "rules": "every code that a diagnostic can have",
-    "memory": "what each GPU holds, and what would still fit",
-    "models": "the models that dagc knows, and config.json files",
-    "watch": "a page that follows a plan while it is written",
-    "validate": "measured cases beside what is predicted of them",
-    "search": "the best strategies for a model on a cluster",
-    "read": "the strategies that a flat notation such as `tp 8, dp 8` can mean",
-    "whatif": "what each parameter does to each figure, and break-even points",
-}
-"""Name of each command, which is that of its module and of the click command in it, and its one-line help."""
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+GROUPS = {
+    "Check and size: is it valid, how many GPUs, does it fit?": {
+        "check": ("Check a plan and print the GPUs of each strategy", "check plan.moe"),
+        "memory": ("Memory of each GPU by part, and the largest batch that fits", "memory plan.moe"),
+        "fmt": ("Format a plan", "fmt plan.moe"),
+        "read": ("Readings of a flat notation such as `tp 8, dp 8`", "read 'TP8 DP8 EP64' --gpus 64"),
+    },
+    "Predict: how fast, and why?": {
+        "compile": ("Latency, throughput, pictures, trace and report of a plan", "compile plan.moe"),
+        "watch": ("Recompile on save, in a browser page", "watch plan.moe --open"),
+        "whatif": ("Sensitivity to each parameter, and break-even points", "whatif plan.moe --by 10"),
+        "export": ("Chakra traces, GraphML, Mermaid", "export plan.moe --format mermaid"),
+    },
+    "Choose: which strategy is best?": {
+        "search": ("Search the best strategies for a model on a cluster", "search plan.moe --gpus 64"),
+        "compare": ("Compare plans or strategies side by side", "compare old.moe new.moe"),
+    },
+    "Start: how do I run it?": {
+        "launch": ("Flags that run a strategy in an engine", "launch plan.moe --engine vllm"),
+    },
+    "Look: what does dagc know, what does it mean?": {
+        "explain": ("Explain a diagnostic's code or a term", "explain TPOT"),
+        "rules": ("Codes of all diagnostics", "rules W"),
+        "models": ("Models of the catalogue, and config.json files", "models deepseek-v3"),
+        "devices": ("GPUs of the catalogue, and their calibration", "devices h100-sxm"),
+        "completion": ("Shell completion for bash, zsh or fish", "completion bash"),
+    },
+    "Calibrate: how accurate is it?": {
+        "validate": ("Predictions against measured cases", "validate serving"),
+        "fit": ("Fit a device's calibration to measurements", "fit measured.csv --device h100-sxm"),
+    },
+}  # fmt: skip
+"""Commands by the question that they answer: name, which is that of module and click command; help; example."""
+
+COMMANDS = {name: text for commands in GROUPS.values() for name, (text, _) in commands.items()}
+"""One-line help of each command."""
 
 
 class LazyGroup(click.Group):
@@ -45,8 +65,18 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, so that help imports none of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(COMMANDS.items()))
+        for question, commands in GROUPS.items():
+            formatter.write(f"\n{question}\n")
+            for name, (text, example) in commands.items():
+                formatter.write(f"  {name:<11} {text}\n{'':14}$ dagc {example}\n")
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands with a prefix, from the table too; options as click has them."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1
 
 @click.command()
 @plan_arguments
-@click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan.")
+@click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan: --strategy main.")
 @click.option("--format", "style", type=click.Choice(["text", "json", "svg"]), default="text", show_default=True,
               help="A table, a document, or a picture.")  # fmt: skip
 def memory(plan: str | None, expression: str | None, name: str | None, style: str, **blocks: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.printing import USAGE, print_json, print_names, print_text, text_or_json
 from dagc.diag.diagnostic import Diagnostic
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[NAME|CONFIG.JSON]")
-@click.option("--with", "included", multiple=True, metavar="PART", help="Count this part of the checkpoint too: mtp.")
+@click.argument("name", required=False, metavar="[NAME|CONFIG.JSON]", shell_complete=completing.models)
+@click.option(
+    "--with", "included", multiple=True, metavar="PART", help="Count this part of the checkpoint too: --with mtp."
+)
 @text_or_json
 def models(name: str | None, included: tuple[str, ...], style: str) -> None:
     """List the models, or show the parameters and cache of one."""

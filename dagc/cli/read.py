@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 from dagc.diag.diagnostic import Diagnostic
 from dagc.engines.profiles import ENGINES
@@ -22,10 +23,16 @@ _FACTS = ("model", "cluster")
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, required=True, metavar="TEXT")
-@click.option("--engine", type=click.Choice(ENGINES, case_sensitive=False), help="Read TEXT as flags of this engine.")
-@click.option("--model", metavar="TEXT", help="Text of a model block: readings are judged for it.")
-@click.option("--cluster", metavar="TEXT", help="Text of a cluster block: readings are judged for it.")
-@click.option("--gpus", type=click.IntRange(min=1), help="Show only the readings of that many GPUs.")
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES, case_sensitive=False),
+    help="Read TEXT as flags of this engine: --engine vllm.",
+)
+@click.option("--model", metavar="MODEL", shell_complete=completing.models,
+              help="Check readings for a model: --model deepseek-v3, --model config.json.")  # fmt: skip
+@click.option("--cluster", metavar="CLUSTER", shell_complete=completing.devices,
+              help="Check readings for a cluster: --cluster 'h100-sxm x 64'.")  # fmt: skip
+@click.option("--gpus", type=click.IntRange(min=1), help="Only readings of that many GPUs: --gpus 64.")
 @text_or_json
 def read(
     words: tuple[str, ...], engine: str | None, model: str | None, cluster: str | None, gpus: int | None, style: str

@@ -30,16 +30,16 @@ INTERRUPTED = 130
 @plan_arguments
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/search/.")  # fmt: skip
-@click.option("--gpus", type=click.IntRange(1, 4096), help="Maximum number of GPUs, in place of the cluster's.")
-@click.option("--batch", "batches", metavar="N,…", help="Batches to try, in place of the workload's.")
+@click.option("--gpus", type=click.IntRange(1, 4096), help="Use at most N GPUs, in place of the cluster's: --gpus 64.")
+@click.option("--batch", "batches", metavar="N,…", help="Batches to try, in place of the workload's: --batch 64,128.")
 @click.option("--over", metavar="NAME,…", default="phase-pools", show_default=True,
-              help="Dimensions to search beyond degrees, micro-batches and overlap; `all`, or `none`.")  # fmt: skip
-@click.option("--most", type=click.IntRange(1), help="Maximum number of strategies to price.")
-@click.option("--exhaustive", is_flag=True, help="Price every candidate whose weights fit, without pruning.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes; default: one per core.")
-@click.option("--dask", metavar="ADDRESS", help="Address of a Dask scheduler to run on.")
+              help="What to vary besides degrees, micro-batches and overlap: --over all, --over none.")  # fmt: skip
+@click.option("--most", type=click.IntRange(1), help="Price at most N strategies: --most 10000.")
+@click.option("--exhaustive", is_flag=True, help="Price every strategy whose weights fit, without pruning by bounds.")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes; default: one per core.")
+@click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster: --dask tcp://10.0.0.1:8786.")
 @click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Record progress in FILE, and resume from it.")  # fmt: skip
+              help="Checkpoint file, read if it exists: --resume search.record.")  # fmt: skip
 @text_or_json
 def search(
     plan: str | None,

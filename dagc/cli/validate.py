@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dagc.cli import completing
 from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 
 if TYPE_CHECKING:
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=completing.kinds)
 @click.option(
-    "--cases", type=click.Path(path_type=Path), help="CSV table of your own cases, in place of the published ones."
+    "--cases",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Your own cases (CSV) in place of the published ones: --cases measured.csv.",
 )
 @text_or_json
 def validate(kind: str | None, cases: Path | None, style: str) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command()
 @plan_arguments
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
-              help="Port of the page; default: a free one.")  # fmt: skip
+              help="Port of the page: --port 8000; default: a free one.")  # fmt: skip
 @click.option("--open", "is_opened", is_flag=True, help="Open the page in a browser.")
 def watch(
     plan: str | None, expression: str | None, port: int, is_opened: bool, **options: str | tuple[str, ...] | None

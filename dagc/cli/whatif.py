@@ -26,20 +26,22 @@ _MOST = 10**7
 
 @click.command()
 @plan_arguments
-@click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan.")
+@click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan: --strategy main.")
 @click.option("--by", "percent", type=click.FloatRange(0, 100, min_open=True, max_open=True), default=10.0,
-              show_default=True, help="Per cent by which a figure of the hardware changes, down and up.")  # fmt: skip
+              show_default=True, help="Per cent by which hardware figures change, down and up: --by 20.")  # fmt: skip
 @click.option("--only", "kinds", multiple=True, type=click.Choice(KINDS),
-              help="Only parameters of this kind; may be given several times.")  # fmt: skip
+              help="Only parameters of this kind, repeatable: --only hardware.")  # fmt: skip
 @click.option("--why", "reasons", type=click.IntRange(0), default=2, show_default=True,
-              help="How many changes of each kind are explained, the strongest first.")  # fmt: skip
-@click.option("--over", type=click.Choice(QUANTITIES), help="Find break-even points over this quantity.")
+              help="How many changes of each kind to explain, the strongest first: --why 3.")  # fmt: skip
+@click.option(
+    "--over", type=click.Choice(QUANTITIES), help="Find break-even points over a quantity instead: --over batch."
+)
 @click.option("--against", metavar="STRATEGY",
-              help="With --over: the other strategy, by name or text; else all one decision away.")  # fmt: skip
+              help="With --over: the other strategy, by name or text; default: all one decision away.")  # fmt: skip
 @click.option("--between", nargs=2, type=click.IntRange(1, _MOST), metavar="LOW HIGH",
-              help="With --over: its range; else from a 64th of what is stated to 64 times as much.")  # fmt: skip
+              help="With --over: its range; default: 1/64 to 64 times the stated value.")  # fmt: skip
 @click.option("--metric", "metrics", multiple=True, metavar="NAME",
-              help="With --over: the figure, e.g. tpot; may be given several times.")  # fmt: skip
+              help="With --over: the figure, repeatable: --metric tpot.")  # fmt: skip
 @click.option("--format", "style", type=click.Choice(["text", "json", "svg"]), default="text", show_default=True,
               help="Tables, a document, or a tornado picture.")  # fmt: skip
 def whatif(

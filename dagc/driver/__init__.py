@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dagc.driver.checking import check
     from dagc.driver.comparing import compare
     from dagc.driver.exporting import comparison_page, export, outlook
-    from dagc.driver.fitting import fit
+    from dagc.driver.fitting import covered, fit
     from dagc.driver.fixing import fix
     from dagc.driver.launching import launch
     from dagc.driver.outcome import Checked, Outcome
@@ -34,6 +34,7 @@ __all__ = [
     "check",
     "compare",
     "comparison_page",
+    "covered",
     "export",
     "fit",
     "fix",
@@ -50,7 +51,8 @@ __all__ = [
 
 _PLACES = {
     "check": "checking", "compare": "comparing", "comparison_page": "exporting", "export": "exporting",
-    "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing", "outlook": "exporting",
+    "covered": "fitting", "fit": "fitting", "fix": "fixing", "launch": "launching", "memory": "weighing",
+    "outlook": "exporting",
     "read": "reading",
     "recompile": "watching", "search": "searching", "validate": "validating", "validate_own": "validating",
     "whatif": "asking", "Checked": "outcome", "Outcome": "outcome",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dagc.calibrate.coverage import Coverage, coverage
 from dagc.calibrate.derive import completed, with_streams
 from dagc.calibrate.fit import FittingAbsent, fit_regime
 from dagc.calibrate.table import read_table
@@ -48,6 +49,13 @@ def fit(
     return completed(own, relative) if relative else own, ()
 
 
+def covered(calibration: Calibration, cluster: ClusterSpec) -> Coverage:
+    """What of the device a calibration covers, and what not."""
+    return coverage(calibration, cluster.device)
+
+
 def _absent() -> Diagnostic:
     message = "`dagc fit` needs the package `scipy`, which is not installed"
-    return PACKAGE_ABSENT.at(None, message, help=("install it: `pip install moe-dagc[fit]`",))
+    return PACKAGE_ABSENT.at(
+        None, message, help=('install it: `pip install scipy`, or from a clone of dagc `pip install ".[fit]"`',)
+    )

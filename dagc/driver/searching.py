@@ -196,7 +196,11 @@ def _staffed(wish: Wish) -> Generator[Workers | Diagnostic]:
         entered = staff.__enter__()
     except ImportError:
         message = "`dagc search --dask` needs the package `distributed`, which is not installed"
-        yield PACKAGE_ABSENT.at(None, message, help=("install it: `pip install moe-dagc[cluster]`",))
+        yield PACKAGE_ABSENT.at(
+            None,
+            message,
+            help=('install it: `pip install distributed`, or from a clone of dagc `pip install ".[cluster]"`',),
+        )
         return
     except (OSError, ValueError) as problem:
         yield NO_CLUSTER.at(

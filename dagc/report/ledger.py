@@ -46,7 +46,7 @@ def inside(entries: Sequence[Entry], times: float = 1.0) -> float | None:
 class Aggregate:
     """The errors of a kind: medians and mean are of cases to which nothing was fitted, None where none was answered.
 
-    `median_fitted` is that of the others.
+    `median_fitted` is that of the others, `inside` the share within the stated interval; None where none has one.
     """
 
     kind: str
@@ -57,6 +57,7 @@ class Aggregate:
     mean: float | None
     bias: float | None
     median_fitted: float | None
+    inside: float | None
 
 
 def aggregates(entries: Sequence[Entry]) -> tuple[Aggregate, ...]:
@@ -77,15 +78,34 @@ def _aggregate(kind: str, entries: Sequence[Entry]) -> Aggregate:
         mean(sizes) if sizes else None,
         median(errors) if errors else None,
         median(seen) if seen else None,
+        inside(entries),
     )
 
 
 def render_text(entries: Sequence[Entry]) -> str:
     """The kinds, then every case, as aligned columns."""
     return (
-        "\n".join([*_columns(_kind_rows(entries)), *_bands(entries), "", *_columns([_HEAD, *map(_row, entries)])])
+        "\n".join(
+            [
+                _count(entries),
+                "",
+                *_columns(_kind_rows(entries)),
+                *_bands(entries),
+                "",
+                *_columns([_HEAD, *map(_row, entries)]),
+            ]
+        )
         + "\n"
     )
+
+
+def _count(entries: Sequence[Entry]) -> str:
+    """How many cases there are, and the median error of those that no coefficient was fitted to."""
+    errors = [abs(one.error) for one in entries if one.error is not None and not one.case.fitted]
+    cases = (
+        f"{len(entries):,} measured {'case' if len(entries) == 1 else 'cases'}, {len(errors):,} of them not in a fit"
+    )
+    return f"{cases}: median error {_share(median(errors))}" if errors else cases
 
 
 def render_page(entries: Sequence[Entry]) -> str:
@@ -105,6 +125,7 @@ def document(entries: Sequence[Entry]) -> dict[str, Any]:
             "mean_absolute_error": one.mean,
             "bias": one.bias,
             "median_absolute_error_in_a_fit": one.median_fitted,
+            "inside_band": one.inside,
         }
         for one in aggregates(entries)
     ]
@@ -134,10 +155,10 @@ _INTRODUCTION = """\
 # Measured cases
 
 Predictions of the cost model for published measurements, as `dagc validate` prints them. An error is predicted /
-measured - 1; of a kind the table shows the median and the mean of its size, and the bias, which is the median with its
-sign, over the cases to which no coefficient was fitted. The last column is the median of the others, which say `fit`
-below: rows of a table that a fit used, or serving runs of the half that it used. Each case is a plan, in
-`dagc/catalog/measured/cases.csv`, with its source.
+measured - 1; of a kind the table shows the median and the mean of its size, the bias, which is the median with its
+sign, and the share within the stated interval, over the cases to which no coefficient was fitted. The last column is
+the median of the others, which say `fit` below: rows of a table that a fit used, or serving runs of the half that it
+used. Each case is a plan, in `dagc/catalog/measured/cases.csv`, with its source.
 
 The band of a phase, `±` in what `dagc compile` prints, is a 50 % interval, not a limit: about half of such cases are
 expected inside it, and three in four inside twice its width. The line below the table counts them.
@@ -155,14 +176,21 @@ def _bands(entries: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def _kind_rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
-    head = ("kind", "cases", "not in a fit", "median", "mean", "bias", "in a fit")
+    head = ("kind", "cases", "not in a fit", "median", "mean", "bias", "within interval", "in a fit")
     return [head, *(_kind_row(one) for one in aggregates(entries))]
 
 
 def _kind_row(one: Aggregate) -> tuple[str, ...]:
     cases = str(one.cases) if one.cases == one.answered else f"{one.answered} of {one.cases}"
     shares = _share(one.median), _share(one.mean), _share(one.bias, signed=True), _share(one.median_fitted)
-    return (one.kind, cases, str(one.unseen), *shares)
+    return (
+        one.kind,
+        cases,
+        str(one.unseen),
+        *shares[:3],
+        "-" if one.inside is None else f"{one.inside:.0%}",
+        shares[3],
+    )
 
 
 def _share(value: float | None, signed: bool = False) -> str:

@@ -12,6 +12,7 @@ import click
 
 from dagc.catalog.presets import device_names, model_names
 from dagc.cli.main import COMMANDS
+from dagc.diag import glossary
 from tests.fuzz import documents, mutate
 from tests.fuzz.cases import Case
 from tests.fuzz.plans import CALIBRATION, CONFIG, any_strategy, blocks, plan
@@ -27,7 +28,17 @@ CHEAP = {
     "read": 3,
     "models": 4,
 }
-COSTLY = {"fit": 4, "validate": 3, "whatif": 1, "search": 2, "explain": 0.3, "watch": 0.3, "devices": 0.1, "rules": 0.1}
+COSTLY = {
+    "fit": 4,
+    "validate": 3,
+    "whatif": 1,
+    "search": 2,
+    "explain": 0.3,
+    "watch": 0.3,
+    "devices": 0.1,
+    "rules": 0.1,
+    "completion": 0.1,
+}
 WEIGHTS = {**CHEAP, **COSTLY}
 """How often each command runs, by what it reads and what it costs; once where it is not in here."""
 
@@ -90,7 +101,7 @@ WORDS: dict[str, Sequence[str]] = {
     "ranks": ["all", "0", "0-7", "3,5", "7-3", "0-999999999999", "-", ",", "1,,2"],
     "batch": ["64", "1,2,4", "0", "1,", "9" * 30],
     "over": ["all", "none", "phase-pools", "layers", "all,none", "batch", "prompt"],
-    "code": CODES,
+    "topic": [*CODES, *glossary.names(), "expert  parallelism", "EPLB"],
     "allow": CODES,
     "warn": CODES,
     "deny": CODES,

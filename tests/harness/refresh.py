@@ -2,17 +2,19 @@
 
 Each console block of the README and of the page on verdicts is run, and what a command prints replaces what stood below
 it. Where an ellipsis stood for lines, it stays, with as many lines before and after it as before. The flowchart and the
-showcase are made again too, and so are the answers to the queries in the page on the trace.
+showcase are made again too, and so are the answers to the queries in the page on the trace and
+the copy of the glossary.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
 from tests.harness import shell
-from tests.harness.places import EXAMPLES, README, ROOT
+from tests.harness.places import EXAMPLES, PACKAGE, README, ROOT
 from tests.harness.queries import answer
 from tests.harness.traceprocessor import TraceProcessor
 
@@ -63,6 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "examples").symlink_to(EXAMPLES)
+        shutil.copyfile(PACKAGE / "diag" / "glossary.md", ROOT / "docs" / "glossary.md")
         VERDICTS_PAGE.write_text(with_consoles(VERDICTS_PAGE.read_text(encoding="utf-8"), directory), encoding="utf-8")
         text = with_consoles(README.read_text(encoding="utf-8"), directory)
         plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"

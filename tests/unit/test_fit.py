@@ -42,6 +42,21 @@ def test_coefficients_that_made_a_table_are_found(tmp_path: Path) -> None:
     assert found.source == "made up @ 1"
 
 
+def test_it_begins_with_what_is_fitted_and_what_stays_uncovered(tmp_path: Path) -> None:
+    shown = run(stream_table(4e-6, 0.7), tmp_path).stdout
+    summary, _, table = shown.partition("\n\n")
+    assert summary.startswith(
+        "h100-sxm: 1 regime fitted, judged on 8 rows, median error 0 %\nnot covered: operators\n  gemm/bf16, "
+    )
+    assert "gemm/fp4" not in summary
+    assert "elementwise" not in summary
+    assert "all_reduce/nccl" in summary
+    assert table.splitlines()[1].startswith("elementwise ")
+    relative = run(stream_table(4e-6, 0.7), tmp_path, "--relative", "h800-sxm").stdout
+    uncovered = relative.partition("not covered: operators\n")[2].partition("\n")[0]
+    assert uncovered == "  gemm/int8, grouped_gemm/int8, sampling"
+
+
 def test_one_bad_row_does_not_bend_the_curve(tmp_path: Path) -> None:
     lines = stream_table(4e-6, 0.7).splitlines()
     lines[20] = "elementwise,1e6,0.5,made up @ 1"
@@ -106,4 +121,4 @@ def test_without_its_package_the_command_says_what_to_install(tmp_path: Path, mo
     result = run(stream_table(4e-6, 0.7), tmp_path)
     assert result.exit_code == 2
     assert "X402" in result.stderr
-    assert "moe-dagc[fit]" in result.stderr
+    assert '`pip install scipy`, or from a clone of dagc `pip install ".[fit]"`' in result.stderr
