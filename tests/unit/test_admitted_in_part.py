@@ -47,7 +47,7 @@ def test_it_is_a_warning_that_states_the_number(tmp_path: Path) -> None:
     assert found.exit_code == 0
     assert 0 < running() < FLIGHT
     assert f"warning[W151]: {running()} of the {FLIGHT} requests in flight run concurrently" in found.output
-    assert f"{FLIGHT - running()} wait" in found.output and "M101" not in found.output and "W901" not in found.output
+    assert f"{FLIGHT - running()} queue" in found.output and "M101" not in found.output and "W901" not in found.output
 
 
 def test_as_many_as_run_are_held_without_a_word(tmp_path: Path) -> None:
