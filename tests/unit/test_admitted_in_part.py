@@ -46,8 +46,8 @@ def test_it_is_a_warning_that_states_the_number(tmp_path: Path) -> None:
     found = run(tmp_path, "check")
     assert found.exit_code == 0
     assert 0 < running() < FLIGHT
-    assert f"warning[W151]: {running()} of the {FLIGHT} requests in flight run at once" in found.output
-    assert f"{FLIGHT - running()} wait" in found.output and "M101" not in found.output and "W901" not in found.output
+    assert f"warning[W151]: {running()} of the {FLIGHT} requests in flight run concurrently" in found.output
+    assert f"{FLIGHT - running()} queue" in found.output and "M101" not in found.output and "W901" not in found.output
 
 
 def test_as_many_as_run_are_held_without_a_word(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_static_batch_that_does_not_fit_is_an_error_as_ever(tmp_path: Path) ->
 def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     found = run(tmp_path, "check", plan=text(memory="0.2 GB"))
     assert found.exit_code == 1 and "error[M101]" in found.output and "W151" not in found.output
-    assert "one request on each rank of attention" in found.output
+    assert "one request per attention rank" in found.output
 
 
 def test_figures_are_those_of_the_requests_that_run() -> None:

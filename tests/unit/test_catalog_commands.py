@@ -44,7 +44,7 @@ def test_a_model_as_text() -> None:
     text = run("models", "mixtral-8x7b").stdout
     assert "46,702,792,704" in text
     assert "12,879,925,248" in text
-    assert "131,072 bytes a token" in text
+    assert "131,072 bytes per token" in text
     assert "mistralai/Mixtral-8x7B-v0.1" in text
 
 

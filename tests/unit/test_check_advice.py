@@ -36,7 +36,7 @@ def lab(**changes: str) -> str:
 # Blocks, a plan at the limit, one past it, the code, and a part of what it then says.
 LIMITS = [
     # A node has 8 GPUs: ep 8 fills one, of 16 ranks half are elsewhere.
-    (MOE + cluster(16), "dp 2 < ep 8 >", "ep 16", "W120", "50 % of what a rank sends"),
+    (MOE + cluster(16), "dp 2 < ep 8 >", "ep 16", "W120", "50 % of the bytes a rank sends"),
     # Ranks of a group are 4 apart in `ep 4 < tp 4 >`: two on each node.
     (MOE + cluster(16), "dp 4 < ep 2 < tp 2 > >", "ep 4 < tp 4 >", "W120", "4 of 4 expert groups"),
     # 2048 / 8 = 256 columns, 2048 / 16 = 128.
@@ -69,10 +69,10 @@ LIMITS = [
     (MOE, batch(64) + "pp 4 < ep 16 >", batch(63) + "pp 4 [micro 5] < ep 16 >", "W133", "has 13"),
     (MOE + PHASES, batch(9, 2), batch(9, 1), "W135", "2 GPUs"),
     (MOE, cluster(16) + "dp 16", cluster(12) + "dp 12", "W136", "12 = 1 × 8 + 4"),
-    (FP8, cluster(8) + "tp 8", "cluster a100-80gb-sxm x 8\ntp 8", "W138", "rate of bf16"),
+    (FP8, cluster(8) + "tp 8", "cluster a100-80gb-sxm x 8\ntp 8", "W138", "bf16 rate"),
     (MOE + cluster(8), "require { memory <= 80 GB }\nep 8", "require { memory <= 81 GB }\nep 8", "W139", "has 80 GB"),
     (MOE, "require { bubble <= 99 % }\nep 8", "require { bubble <= 100 % }\nep 8", "W139", "never more than 100 %"),
-    (MOE, "require { ttft <= 1 s }\nep 8", "require { ttft <= 1 s    ttft <= 2 s }\nep 8", "W139", "asks for more"),
+    (MOE, "require { ttft <= 1 s }\nep 8", "require { ttft <= 1 s    ttft <= 2 s }\nep 8", "W139", "is stricter"),
     (MOE, "rules { warn W201 }\nep 16", "rules { warn W201 }\nep 15", "W201", "2 experts of a layer, not one"),
     (MOE, "rules { warn W202 }\npp 2 < ep 8 ; tp 2 >", "rules { warn W202 }\ndp 2 < ep 8 >", "W202", "16 GPUs"),
     (MOE, "rules { warn W203 }\nep 8 ; tp 2", "rules { warn W203 }\nep 8 < tp 2 >", "W203", "8 × 2 = 16"),

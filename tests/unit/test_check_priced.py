@@ -41,14 +41,14 @@ def test_a_clean_plan_gives_nothing() -> None:
 
 
 def test_memory_over_the_device_shows_parts_and_ways_out() -> None:
-    """50 + 30 + 1 = 81 GB on 64: 17 GB too much.
+    """50 + 30 + 1 = 81 GB on 64: 17 GB over capacity.
 
     Weights and cache must shrink to 80 / (80 - 17) = 1.27 of themselves: from 2 stages to 3.
     """
     found = only(check(plan("workload { batch 32 }", stages=2), memory(50e9, 30e9, 1e9)), "M101")
     assert found.span is not None and found.span.text == "ep 16 < tp 4 >"
     assert "81 GB on rank 0" in found.message
-    assert "17 GB too much" in found.label
+    assert "17 GB over capacity" in found.label
     assert [note.split(":")[0] for note in found.notes] == ["weights", "kv_cache", "activations"]
     assert "at least 3 stages" in found.help[0]
 

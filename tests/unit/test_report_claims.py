@@ -102,7 +102,7 @@ def test_the_naive_product_is_named_as_what_it_is() -> None:
     subject = plan("claims main { gpus 2048 }", naive=2048)
     found = verdict(subject, Basis.STRUCTURE, "gpus")
     assert found.ok is False
-    assert "product of every degree" in found.actual.reason
+    assert "product of all degrees" in found.actual.reason
 
 
 def test_what_was_not_stated_is_named() -> None:

@@ -229,7 +229,7 @@ def test_a_search_that_is_stopped_early_claims_nothing(tmp_path: Path) -> None:
     known = {one.strategy for one in (*outcome.result.given, *outcome.result.well_known)}
     assert {one.strategy for one in outcome.result.front} <= known
     assert "of the plans that fit among the candidates decided so far" in text
-    assert "nothing fits" not in text and "on the front\n" not in text
+    assert "no plan fits" not in text and "on the Pareto front\n" not in text
 
 
 def test_a_search_that_is_stopped_before_anything_fits_says_so(tmp_path: Path) -> None:
