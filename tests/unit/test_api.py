@@ -26,7 +26,7 @@ UNKNOWN = {"model": "mine { layers 16    experts 8 { top 2 } }"}
 
 RESULTS: dict[str, Callable[[], Result]] = {
     "compile": lambda: dagc.compile(PLAN, **FACTS),
-    "search": lambda: dagc.search(PLAN, over=(), most=4, **FACTS),
+    "search": lambda: dagc.search(PLAN, gpus=4, over=(), most=4, **FACTS),
     "compare": lambda: dagc.compare(PLAN, "tp 8", **FACTS),
     "memory": lambda: dagc.memory(PLAN, **FACTS),
     "launch": lambda: dagc.launch(PLAN, **FACTS),
@@ -147,7 +147,9 @@ def test_the_results_are_those_of_the_commands(results: dict[str, Any], tmp_path
     assert results["memory"].strategies[0].memory.model_dump(mode="json") == held
     launches = printed("launch", "-e", PLAN)["launches"]
     assert results["launch"].commands == [service["command"] for one in launches for service in one["services"]]
-    found = printed("search", "-e", PLAN, "--over", "none", "--most", "4", "--workers", "1", "-o", str(tmp_path))
+    found = printed(
+        "search", "-e", PLAN, "--gpus", "4", "--over", "none", "--most", "4", "--workers", "1", "-o", str(tmp_path)
+    )
     assert results["search"].record.model_dump(mode="json") == found
     assert results["search"].plan == (tmp_path / "expression" / "search" / "best.moe").read_text(encoding="utf-8")
     files = [tmp_path / "a.moe", tmp_path / "b.moe"]
@@ -213,7 +215,7 @@ def test_names_that_hold_markup_are_text(tmp_path: Path) -> None:
     path = hostile.write(tmp_path)
     text = path.read_text(encoding="utf-8")
     made: list[Result] = [dagc.compile(path), dagc.memory(path), dagc.launch(path), dagc.compare(path, path)]
-    made += [dagc.search(path, over=(), most=1), dagc.compile(hostile.REFUSED), dagc.read(hostile.MARKUP)]
+    made += [dagc.search(path, gpus=2, over=(), most=1), dagc.compile(hostile.REFUSED), dagc.read(hostile.MARKUP)]
     assert hostile.MARKUP in text
     for result in made:
         shown = result._repr_html_()
