@@ -34,7 +34,9 @@ def search(
     engine: str | None = None,
     rules: str | None = None,
 ) -> SearchResult:
-    """Search the strategies for the model, cluster, workload and requirements of a plan; its strategies are placed beside the front.
+    """Search the strategies for the model, cluster, workload and requirements of a plan.
+
+    The strategies of the plan are placed beside the front.
 
     `gpus` and `batches` replace those of the plan; `over` are coordinates beside degrees, micro-batches and overlap;
     `most` is how many strategies are priced; `exhaustive` prices all that fits by weights. `workers` are processes:
