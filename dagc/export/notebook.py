@@ -15,6 +15,7 @@ from dagc.export.page.answer import answer
 from dagc.export.page.document import asset
 from dagc.export.page.markup import joined, tag
 from dagc.report.figures import FIGURES
+from dagc.report.search_text import SHOWN
 from dagc.report.summary import Summary
 from dagc.units import format_bytes, format_share
 
@@ -24,6 +25,9 @@ MOST_ROWS = 50
 """Rows of a table that are shown; `rows` and a DataFrame have all."""
 
 _FIGURES = {kind.name: kind for kind in FIGURES}
+
+_LONG = 40
+"""Characters from which a cell goes over several lines."""
 
 
 def answers(strategies: Iterable[tuple[Summary, str | None]], diagnostics: str) -> str:
@@ -58,18 +62,27 @@ def _image(alt: str, svg: str | None) -> Markup | None:
 
 
 def _table(rows: Sequence[Mapping[str, Cell]]) -> Markup | None:
-    """Columns that have a value; what is past the last row shown is counted."""
-    columns = [name for name in (rows[0] if rows else ()) if any(row[name] not in (None, "") for row in rows)]
+    """Columns that have a value, figures as few as in what `dagc search` prints; rows that are left out are counted."""
+    named = [name for name in (rows[0] if rows else ()) if name in SHOWN or name not in _FIGURES]
+    columns = [name for name in named if any(row[name] not in (None, "") for row in rows)]
     if not columns:
         return None
-    head = tag("tr", (tag("th", name, scope="col") for name in columns))
-    body = (tag("tr", (tag("td", _cell(name, row)) for name in columns)) for row in rows[:MOST_ROWS])
+    head = tag("tr", (tag("th", _title(name), scope="col") for name in columns))
+    body = (tag("tr", (_cell(_text(name, row)) for name in columns)) for row in rows[:MOST_ROWS])
     more = len(rows) - MOST_ROWS
     left = tag("p", f"{more:,} more rows in `rows`", class_="hint") if more > 0 else None
     return joined((tag("div", tag("table", tag("thead", head), tag("tbody", body)), class_="wide"), left))
 
 
-def _cell(column: str, row: Mapping[str, Cell]) -> str:
+def _title(column: str) -> str:
+    return _FIGURES[column].title if column in _FIGURES else column.removesuffix("_bytes").replace("_", " ")
+
+
+def _cell(content: str) -> Markup:
+    return tag("td", content, style=None if len(content) > _LONG else "white-space: nowrap")
+
+
+def _text(column: str, row: Mapping[str, Cell]) -> str:
     """A value for a person, in the unit of its column, or of the figure that its row names."""
     value = row[column]
     if value is None:

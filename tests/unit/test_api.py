@@ -20,7 +20,7 @@ from dagc.cli.main import main
 from tests.harness import hostile
 
 PLAN = "ep 8"
-FACTS = {"model": "mixtral-8x7b", "cluster": "h100-sxm x 8"}
+FACTS: dict[str, Any] = {"model": "mixtral-8x7b", "cluster": "h100-sxm x 8"}
 UNKNOWN = {"model": "mine { layers 16    experts 8 { top 2 } }"}
 
 RESULTS: dict[str, Callable[[], Result]] = {
@@ -205,9 +205,16 @@ def test_a_table_is_cut_and_says_so() -> None:
     from dagc.export.notebook import MOST_ROWS, result
 
     shown = result("many", None, [{"total_bytes": 1e9, "note": "<b>"}] * (MOST_ROWS + 2), "")
-    assert shown.count("<td>1 GB</td>") == MOST_ROWS
+    assert shown.count(">1 GB</td>") == MOST_ROWS
     assert shown.count("&lt;b&gt;") == MOST_ROWS
     assert "2 more rows" in shown
+
+
+def test_a_table_has_the_titles_and_units_of_figures(results: dict[str, Result]) -> None:
+    shown = results["compare"]._repr_html_()
+    assert ">TPOT</th>" in shown
+    assert ">9.02 ms</td>" in shown
+    assert "prefill_bubble" not in shown
 
 
 def test_names_that_hold_markup_are_text(tmp_path: Path) -> None:
