@@ -161,11 +161,11 @@ class Plan(Result):
 
     @property
     def rows(self) -> list[Row]:
-        """A line for each strategy: `strategy`, `text`, `fits`, and the figures of `dagc compare` by name."""
+        """A line for each strategy: `name`, `strategy`, `fits`, and the figures of `dagc compare` by name."""
         from dagc.report.structure import strategy_text
 
         return [
-            {"strategy": one.name, "text": strategy_text(one.checked.plan.deployment), "fits": one.fits, **one.figures}
+            {"name": one.name, "strategy": strategy_text(one.checked.plan.deployment), "fits": one.fits, **one.figures}
             for one in self.strategies
         ]
 

@@ -103,13 +103,13 @@ class CompareResult(Result):
 
     @property
     def rows(self) -> list[Row]:
-        """A line for each plan: `title`, `plan`, `strategy`, `text`, `fits`, `requirements_met`, and its figures."""
+        """A line for each plan: `title`, `plan`, `name`, `strategy`, `fits`, `requirements_met`, and its figures."""
         return [
             {
                 "title": one.title,
                 "plan": one.plan,
-                "strategy": one.name,
-                "text": one.strategy,
+                "name": one.name,
+                "strategy": one.strategy,
                 "fits": one.fits,
                 "requirements_met": one.requirements_met,
                 **{figure.name: figure.values[index].value for figure in self.record.figures},
@@ -148,7 +148,7 @@ class MemoryResult(Result):
         """A line for each class of equal ranks: its ranks, GPUs, share of a GPU, and bytes by part."""
         return [
             {
-                "strategy": one.name,
+                "name": one.name,
                 "pool": pool.pool,
                 "ranks": ranks.ranks,
                 "gpus": ranks.gpus,
@@ -221,7 +221,7 @@ class LaunchResult(Result):
 def _services(one: Launched) -> list[Row]:
     from dagc.engines.command import command_line
 
-    head: Row = {"strategy": one.name, "text": one.strategy, "engine": one.engine.name}
+    head: Row = {"name": one.name, "strategy": one.strategy, "engine": one.engine.name}
     if one.refusals:
         none: Row = dict.fromkeys(("phase", "instances", "gpus", "nodes", "command"))
         return [{**head, **none, "reason": "; ".join(problem.message for problem in one.refusals)}]
@@ -286,7 +286,7 @@ class WhatIfResult(Result):
 def _changes(record: WhatIf) -> list[Row]:
     return [
         {
-            "strategy": one.name,
+            "name": one.name,
             "kind": effect.kind,
             "parameter": effect.parameter,
             "value": effect.value,
