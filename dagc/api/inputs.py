@@ -14,9 +14,11 @@ from dagc.source import MOST_PLAN_BYTES, Source, read_file
 def sourced(plan: str | Path, name: str = "plan") -> tuple[Source, Path]:
     """The text of a plan, and where its paths start; `name` is that of a plan without a file.
 
-    Raises OSError and UnicodeDecodeError for a file that cannot be read.
+    Raises OSError and UnicodeDecodeError for a file that cannot be read, ValueError for a path that is not a `Path`.
     """
     if isinstance(plan, str):
+        if plan.endswith(".moe") and not any(map(str.isspace, plan)):
+            raise ValueError(f"a string is the text of a plan; for the file, pass `Path({plan!r})`")
         return Source(name, plan), Path()
     path = Path(plan)
     text = read_file(path, MOST_PLAN_BYTES).decode("utf-8-sig").replace("\r\n", "\n")

@@ -75,7 +75,7 @@ def one_line(name: str, headline: str, diagnostics: tuple[Diagnostic, ...]) -> s
     return f"<{name} {escape(told)}>"
 
 
-def listed(items: list[str]) -> str:
+def listed(items: list[str], between: str = ", ") -> str:
     """The first items of a list, and how many more there are."""
     more = [f"{len(items) - MOST_NAMED} more"] if len(items) > MOST_NAMED else []
-    return ", ".join([*items[:MOST_NAMED], *more])
+    return between.join([*items[:MOST_NAMED], *more])

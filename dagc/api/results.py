@@ -165,14 +165,18 @@ class MemoryResult(Result):
 
     def headline(self) -> str:
         """Whether each strategy fits, and the fullest GPU of each."""
-        return listed([_held(one) for one in self.strategies]) or "no strategy"
+        return listed([_held(one) for one in self.strategies], "; ") or "no strategy"
 
     def text(self) -> str:
         """What `dagc memory` prints."""
         from dagc.report.memory_text import render_memory
 
-        parts = [render_memory(one.name, one.memory) if one.memory else f"{_held(one)}\n" for one in self.strategies]
-        return "".join(parts)
+        return "".join(
+            render_memory(one.name, one.memory)
+            if one.memory
+            else f"{_held(one)}: not stated: {', '.join(one.missing)}\n"
+            for one in self.strategies
+        )
 
     def svg(self) -> str | None:
         """The picture of `dagc memory --format svg`."""
@@ -187,7 +191,7 @@ def _held(one: Weighed) -> str:
 
     memory = one.memory
     if memory is None:
-        return f"{one.name}: memory undetermined, not stated: {', '.join(one.missing)}"
+        return f"{one.name}: memory undetermined"
     held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
     return f"{one.name}: {held}, {'fits' if memory.fits else 'does not fit'}"
 
@@ -215,7 +219,8 @@ class LaunchResult(Result):
     def headline(self) -> str:
         """The engines that can start each strategy, and those that cannot."""
         names = dict.fromkeys(one.name for one in self.launched)
-        return listed([_engines([one for one in self.launched if one.name == name]) for name in names]) or "no strategy"
+        by_name = [[one for one in self.launched if one.name == name] for name in names]
+        return listed(list(map(_engines, by_name)), "; ") or "no strategy"
 
 
 def _services(one: Launched) -> list[Row]:
@@ -244,7 +249,7 @@ def _engines(launched: Sequence[Launched]) -> str:
     unable = [one.engine.title for one in launched if one.refusals]
     parts = [", ".join(able)] if able else []
     parts += [f"not expressible in {', '.join(unable)}"] if unable else []
-    return f"{launched[0].name}: {'; '.join(parts)}"
+    return f"{launched[0].name}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -90,6 +90,9 @@ def test_what_is_undetermined_is_none_with_a_reason() -> None:
     assert (one.ttft, one.tpot, one.memory, one.fits) == (None, None, None, None)
     assert "model hidden" in one.undetermined["phases"]
     assert repr(plan).startswith("<Plan main: 8 GPUs, memory undetermined")
+    held = dagc.memory(PLAN, **UNKNOWN)
+    assert "main: memory undetermined: not stated: model hidden" in str(held)
+    assert held.rows == []
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,7 @@ def test_an_error_says_why_a_plan_has_no_strategy() -> None:
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
+        (lambda: dagc.compile("plans/a.moe"), r"for the file, pass `Path\('plans/a.moe'\)`"),
         (lambda: dagc.search(PLAN, gpus=0), "`gpus` is at least 1, not 0"),
         (lambda: dagc.search(PLAN, gpus=5000), "`gpus` is at most 4,096, not 5,000"),
         (lambda: dagc.search(PLAN, batches=[0]), "`batches` is at least 1"),
