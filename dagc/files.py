@@ -16,15 +16,15 @@ PART = ".dagc-part"
 """The hidden name in each directory of a file that is being written."""
 
 
-def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
+def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
     """Put a file in its place, on the disk when this returns. Raises OSError; what was there is then as it was.
 
-    A link is followed, a file that is there keeps its mode, and what is no file (`/dev/stdout`) is written into.
+    A link is followed, a file that is there keeps its mode unless one is given, and what is no file (`/dev/stdout`) is
+    written into.
     """
     path = Path(os.path.realpath(path))
-    if path.is_file():
-        mode = stat.S_IMODE(path.stat().st_mode)
-    elif path.exists():
+    kept = stat.S_IMODE(path.stat().st_mode) if mode is None and path.is_file() else None
+    if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
     with locked(path.parent):
@@ -32,11 +32,11 @@ def replace_file(path: Path, content: bytes, mode: int = 0o666) -> None:
         part.unlink(missing_ok=True)
         try:
             # Exclusively, because another user may have put a link in the way.
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or 0o666), "wb") as stream:
                 stream.write(content)
                 stream.flush()
-                if path.exists():
-                    os.fchmod(stream.fileno(), mode)
+                if kept is not None:
+                    os.fchmod(stream.fileno(), kept)
                 os.fsync(stream.fileno())
             part.replace(path)
         finally:

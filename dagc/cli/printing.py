@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from dagc.diag.diagnostic import Diagnostic, Family
+from dagc.diag.tally import tally
 
 CLEAN, ERRORS, USAGE = 0, 1, 2
 """Exit statuses: clean or warnings only; errors in the plan; a usage error or a file that cannot be had."""
@@ -77,13 +78,6 @@ def print_sarif(diagnostics: Sequence[Diagnostic]) -> None:
     from dagc.diag.sarif import to_sarif
 
     print_json(to_sarif(diagnostics, version("moe-dagc")))
-
-
-def tally(diagnostics: Sequence[Diagnostic]) -> str:
-    """E.g. `2 errors, 1 warning`."""
-    errors = sum(d.is_error for d in diagnostics)
-    counts = ((errors, "error"), (len(diagnostics) - errors, "warning"))
-    return ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts if n)
 
 
 def _fixable(diagnostics: Sequence[Diagnostic]) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from dagc.cli.inputs import Input, plan_arguments, read_input
-from dagc.cli.printing import CLEAN, print_text, tally
+from dagc.cli.printing import CLEAN, print_text
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.tally import tally
 from dagc.diag.text import escape
 
 if TYPE_CHECKING:

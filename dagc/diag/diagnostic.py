@@ -125,7 +125,7 @@ class Code:
         return Diagnostic(self, message, span, label, labels, notes, help, fixes, offers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diagnostic:
     """One problem, for one cause. `weight` is the severity that a plan gives advice, where it is another.
 
@@ -143,6 +143,10 @@ class Diagnostic:
     fixes: tuple[Fix, ...]
     offers: tuple[Offer, ...] = ()
     weight: Severity | None = None
+
+    def __repr__(self) -> str:
+        """One line: a span holds the whole text of its plan."""
+        return f"<Diagnostic {self.severity}[{self.code.code}] {self.message!r}>"
 
     @property
     def severity(self) -> Severity:

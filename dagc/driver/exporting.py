@@ -90,16 +90,20 @@ def report(checked: Checked) -> bytes:
     return _page(checked, summary, drawn, traced)["report.html"]
 
 
-def picture(checked: Checked) -> str | tuple[Diagnostic, ...]:
-    """`graph.svg` as it is beside the other views; without times, or where it cannot be drawn, why not."""
+def picture(checked: Checked, view: str = "layer") -> str | tuple[Diagnostic, ...]:
+    """A view as it is beside the others; without times, or where it cannot be drawn, why not.
+
+    Raises ValueError for a view that there is not.
+    """
     from dagc.export.views.view import Distance
 
+    distance = Distance(view)
     traced = _traced(checked)
     if traced is None:
         return ()
     scene = _scene(checked, traced, summary_of(checked), frozenset(Distance))
-    files, problems = _pictures(scene, frozenset({Distance.LAYER}), None)
-    drawn = files.get("graph.svg")
+    files, problems = _pictures(scene, frozenset({distance}), None)
+    drawn = files.get(f"{distance.stem}.svg")
     return drawn.decode() if isinstance(drawn, bytes) else problems
 
 

@@ -1,31 +1,104 @@
-"""A plan as a notebook shows it: a line and a picture for each strategy, and the diagnostics.
+"""Results as a notebook shows them: the answer of the report and the deployment, or a picture and a table.
 
-Turns summaries, pictures and text into HTML. A picture is an image of its own, so that its style and ids reach nothing
-else in the notebook.
+Turns summaries, pictures and rows into HTML. A picture is an image of its own, so that its style and ids reach nothing
+else in the notebook; the style of the page is kept inside the answer by nesting. Names and texts are escaped.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
+from markupsafe import Markup
+
+from dagc.export.page.answer import answer
+from dagc.export.page.document import asset
 from dagc.export.page.markup import joined, tag
+from dagc.report.figures import FIGURES
+from dagc.report.search_text import SHOWN
 from dagc.report.summary import Summary
-from dagc.report.text import headline
+from dagc.units import format_bytes, format_share
+
+Cell = str | float | bool | None
+
+MOST_ROWS = 50
+"""Rows of a table that are shown; `rows` and a DataFrame have all."""
+
+_FIGURES = {kind.name: kind for kind in FIGURES}
+
+_LONG = 40
+"""Characters from which a cell goes over several lines."""
 
 
-def shown(strategies: Iterable[tuple[Summary, str | None]], diagnostics: str) -> str:
-    """The HTML; a strategy without a picture has its line alone."""
-    parts = ((_line(summary), _image(summary, svg) if svg else None) for summary, svg in strategies)
-    lines = joined(tag("div", line, style="white-space: pre-wrap; min-height: 1em") for line in diagnostics.split("\n"))
-    told = tag("details", tag("summary", "diagnostics"), tag("code", lines)) if diagnostics else None
-    return str(joined((parts, told)))
+def answers(strategies: Iterable[tuple[Summary, str | None]], diagnostics: str) -> str:
+    """Strategies, each its answer and then its picture where it has one, and the diagnostics."""
+    parts = ((_answer(summary), _image(f"Deployment of {summary.name}", svg)) for summary, svg in strategies)
+    return _framed(parts, _told(diagnostics))
 
 
-def _line(summary: Summary) -> object:
-    return tag("p", tag("b", summary.name), ": ", tag("code", summary.strategy), " · ", headline(summary))
+def result(headline: str, svg: str | None, rows: Sequence[Mapping[str, Cell]], diagnostics: str) -> str:
+    """A result: its headline, picture, table and diagnostics."""
+    return _framed(tag("p", tag("b", headline)), _image(headline, svg), _table(rows), _told(diagnostics))
 
 
-def _image(summary: Summary, svg: str) -> object:
+def _framed(*children: object) -> str:
+    """The parts in the style of the page. Its class is named twice, so that the notebook's own rules do not win."""
+    nested = asset("page.css").replace(":root", "&")
+    own = "color: var(--ink); background: var(--paper); font: 14px/1.5 system-ui, sans-serif; padding: .6rem .8rem;"
+    style = tag("style", Markup(f".dagc.dagc {{\n{own}\n{nested}\n}}\n"))
+    return str(tag("div", style, children, class_="dagc"))
+
+
+def _answer(summary: Summary) -> Markup:
+    head = tag("p", tag("b", summary.name), ": ", tag("code", summary.strategy))
+    return joined((head, answer(summary)))
+
+
+def _image(alt: str, svg: str | None) -> Markup | None:
+    if svg is None:
+        return None
     source = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
-    return tag("img", src=source, alt=f"Graph of {summary.name}", style="max-width: 100%")
+    return tag("img", src=source, alt=alt, style="max-width: 100%")
+
+
+def _table(rows: Sequence[Mapping[str, Cell]]) -> Markup | None:
+    """Columns that have a value, figures as few as in what `dagc search` prints; rows that are left out are counted."""
+    named = [name for name in (rows[0] if rows else ()) if name in SHOWN or name not in _FIGURES]
+    columns = [name for name in named if any(row[name] not in (None, "") for row in rows)]
+    if not columns:
+        return None
+    head = tag("tr", (tag("th", _title(name), scope="col") for name in columns))
+    body = (tag("tr", (_cell(_text(name, row)) for name in columns)) for row in rows[:MOST_ROWS])
+    more = len(rows) - MOST_ROWS
+    left = tag("p", f"{more:,} more rows in `rows`", class_="hint") if more > 0 else None
+    return joined((tag("div", tag("table", tag("thead", head), tag("tbody", body)), class_="wide"), left))
+
+
+def _title(column: str) -> str:
+    return _FIGURES[column].title if column in _FIGURES else column.removesuffix("_bytes").replace("_", " ")
+
+
+def _cell(content: str) -> Markup:
+    return tag("td", content, style=None if len(content) > _LONG else "white-space: nowrap")
+
+
+def _text(column: str, row: Mapping[str, Cell]) -> str:
+    """A value for a person, in the unit of its column, or of the figure that its row names."""
+    value = row[column]
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    kind = _FIGURES.get(str(row.get("figure")) if column in ("before", "after") else column)
+    if kind is not None:
+        return kind.text(value)
+    if column.endswith("_bytes"):
+        return format_bytes(value)
+    return format_share(value) if column in ("share", "difference") else f"{value:,}"
+
+
+def _told(diagnostics: str) -> Markup | None:
+    lines = joined(tag("div", line, style="white-space: pre-wrap; min-height: 1em") for line in diagnostics.split("\n"))
+    return tag("details", tag("summary", "Diagnostics"), tag("code", lines)) if diagnostics else None

@@ -30,7 +30,7 @@ Judge = Callable[[Deployment], tuple[Diagnostic, ...]]
 """What the rules say of a strategy."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Reading:
     """One strategy that the notation can mean.
 
@@ -43,6 +43,10 @@ class Reading:
     engines: tuple[str, ...]
     assumes: tuple[str, ...]
     problems: tuple[Diagnostic, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line: the text and the GPUs, in place of all ranks."""
+        return f"<Reading {self.strategy!r}: {self.gpus} GPU{'s' * (self.gpus != 1)}>"
 
     @property
     def strategy(self) -> str:

@@ -31,7 +31,7 @@ class ServiceLaunch:
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Launched:
     """One strategy under one engine: its services, or `refusals`, each with its ways out."""
 
@@ -41,6 +41,11 @@ class Launched:
     engine: Profile
     services: tuple[ServiceLaunch, ...]
     refusals: tuple[Diagnostic, ...]
+
+    def __repr__(self) -> str:
+        """One line, without the commands."""
+        found = "not expressible" if self.refusals else f"{len(self.services)} service{'s' * (len(self.services) != 1)}"
+        return f"<Launched {self.name} under {self.engine.title}: {found}>"
 
 
 def launched(plan: Plan, engine: Profile, refusals: tuple[Diagnostic, ...]) -> Launched:

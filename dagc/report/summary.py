@@ -6,17 +6,26 @@ and `undetermined` says why. `SCHEMA_VERSION` grows when a field goes or changes
 
 from __future__ import annotations
 
+from reprlib import Repr
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
+
 
 class Record(BaseModel):
     """What all parts have in common: immutable, and nothing beside the declared fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __repr__(self) -> str:
+        """One line, long values cut: a plan of many GPUs has a part for each class of them."""
+        fields = ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in self)
+        return f"{type(self).__name__}({fields})"
 
 
 class AttentionDomain(Record):

@@ -111,6 +111,8 @@ PAGE = (
     _STEP,
     replace(HEAD, times=4),
 )
+ANSWER = tuple(one for one in PAGE if "drawn" not in one.pattern and one.pattern != HEAD.pattern)
+"""The page without its pictures and timelines, which a notebook shows too."""
 COMPARED = (
     "gpus", "most_memory", "ttft", "ttft_p99", "tpot", "throughput", "throughput_per_gpu", "prefill_communication",
     "decode_communication", "prefill_bubble", "decode_bubble", "prefill_load_balance", "decode_load_balance",
@@ -240,19 +242,20 @@ def of_compare(subject: Subject) -> Iterator[Output]:
 def of_python(subject: Subject) -> Iterator[Output]:
     """The Python API: its summary, files and what a notebook shows."""
     plan = dagc.compile(subject.plan)
-    notebook = plan._repr_html_()  # pyright: ignore[reportPrivateUsage]
-    images = [b64decode(one).decode() for one in re.findall(r"base64,([\w+/=]+)", notebook)]
-    lines = plain(re.sub(r"</?(?:b|code)>|<img[^>]*>", "", notebook))
     for one in subject.summaries:
         strategy = plan[one.name]
-        yield _text(one, "notebook", lines, [replace(HEADLINE, pattern=rf"^{one.name}: .* · {HEADLINE.pattern}")])
+        notebook = strategy._repr_html_()  # pyright: ignore[reportPrivateUsage]
+        images = [b64decode(image).decode() for image in re.findall(r"base64,([\w+/=]+)", notebook)]
+        yield _text(
+            one, "notebook", plain(re.sub(r"</?small>|<style>.*?</style>", "", notebook, flags=re.DOTALL)), ANSWER
+        )
         yield Output("Strategy.gpus", one, [Shown("gpus", strategy.gpus, "gpus")])
         found = _alike(strategy.summary.model_dump(mode="json"), one, None)
         if one.phases is not None:
-            drawn = subject.file(one, "graph.svg")
+            drawn = subject.file(one, "deployment.svg")
             files = {"graph.svg": strategy.svg(), "report.html": strategy.report()}
             found += [f"{name} is another" for name, text in files.items() if text != subject.file(one, name)]
-            found += [] if drawn in images else ["the picture of the notebook is not graph.svg"]
+            found += [] if drawn in images else ["the picture of the notebook is not deployment.svg"]
         yield Output("Python API", one, found)
 
 

@@ -2,8 +2,8 @@
 
 Each console block of the README and of the page on verdicts is run, and what a command prints replaces what stood below
 it. Where an ellipsis stood for lines, it stays, with as many lines before and after it as before. The flowchart and the
-showcase are made again too, and so are the answers to the queries in the page on the trace and
-the copy of the glossary.
+showcase are made again too, and so are the answers to the queries in the page on the trace, what the page on Python
+prints, and the copy of the glossary.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from tests.harness import shell
 from tests.harness.places import EXAMPLES, PACKAGE, README, ROOT
@@ -24,6 +27,8 @@ SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
 _QUERY = re.compile(r"(?P<query>^```sql\n(?P<sql>.*?)^```\n\n```text\n).*?^```$", re.MULTILINE | re.DOTALL)
 TRACE_PAGE = ROOT / "docs" / "trace.md"
 VERDICTS_PAGE = ROOT / "docs" / "verdicts.md"
+_PYTHON = re.compile(r"(?P<code>^```python\n(?P<text>.*?)^```\n\n```text\n).*?^```$", re.MULTILINE | re.DOTALL)
+PYTHON_PAGE = ROOT / "docs" / "python.md"
 
 
 def refreshed(block: str, directory: Path) -> str:
@@ -48,6 +53,23 @@ def with_consoles(page: str, directory: Path) -> str:
     return _BLOCK.sub(lambda found: f"{found['fence']}\n{refreshed(found['text'], directory)}```", page)
 
 
+def with_python(page: str) -> str:
+    """A page with what its blocks of Python print now, one after the other with the same names."""
+    names: dict[str, Any] = {}
+
+    def printed(found: re.Match[str]) -> str:
+        with redirect_stdout(StringIO()) as out:
+            exec(found["text"], names)
+        return f"{found['code']}{trimmed(out.getvalue())}```"
+
+    return _PYTHON.sub(printed, page)
+
+
+def trimmed(printed: str) -> str:
+    """What is printed, without blanks at the ends of lines and of the whole."""
+    return "\n".join(line.rstrip() for line in printed.rstrip().split("\n")) + "\n"
+
+
 def _abridged(expected: str, printed: str) -> str:
     """What is printed, with the ellipses that stood in what was expected."""
     old, new = expected.rstrip("\n").split("\n"), [line.rstrip() for line in printed.split("\n")]
@@ -67,6 +89,7 @@ def main() -> None:
         (directory / "examples").symlink_to(EXAMPLES)
         shutil.copyfile(PACKAGE / "diag" / "glossary.md", ROOT / "docs" / "glossary.md")
         VERDICTS_PAGE.write_text(with_consoles(VERDICTS_PAGE.read_text(encoding="utf-8"), directory), encoding="utf-8")
+        PYTHON_PAGE.write_text(with_python(PYTHON_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
         text = with_consoles(README.read_text(encoding="utf-8"), directory)
         plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
         shell.run_dagc("export", str(plan), "--format", "mermaid", "-o", name, cwd=directory)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dagc.api import Strategy
+from dagc.api.compiling import Strategy
 from dagc.driver.searching import Wish, search
 from dagc.report.search_result import SearchResult
 from dagc.search.candidate import Attention

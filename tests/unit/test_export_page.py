@@ -6,7 +6,7 @@ What a browser makes of it is in `test_page_in_browser.py`.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from hashlib import sha256
 from xml.etree import ElementTree
 
@@ -15,6 +15,7 @@ import pytest
 from markupsafe import Markup
 
 import dagc
+from dagc.export.page.answer import answer
 from dagc.export.page.document import document
 from dagc.export.page.fold import MOST_BLOCKS, phase_lanes
 from dagc.export.page.inline import inlined
@@ -204,17 +205,19 @@ def test_a_diagnostic_without_a_place_is_shown_too() -> None:
     assert "error[X201]" in str(listing(Source("plan", ""), problems))
 
 
-def test_a_notebook_shows_pictures_and_problems(strategy: dagc.Strategy) -> None:
-    """The picture of a strategy is its SVG; a plan is a line and an image each, or what is wrong with it."""
-    assert strategy._repr_svg_() == strategy.svg()
+def test_a_notebook_shows_the_answer_the_deployment_and_problems() -> None:
+    """A strategy is the tiles of its page and an image; a plan is its strategies, or what is wrong with it."""
     plan = dagc.compile("tp 2", model="mixtral-8x7b", cluster="h100-sxm x 2")
     shown = plan._repr_html_()
     html5lib.HTMLParser(strict=True).parseFragment(shown)
-    assert shown.count("data:image/svg+xml;base64,") == 1
+    (picture,) = re.findall('data:image/svg\\+xml;base64,([^"]*)', shown)
+    assert b64decode(picture).decode() == plan["main"].svg("deployment") != plan["main"].svg()
+    assert str(answer(plan["main"].summary)) in shown.split("data:image")[0]
+    assert plan["main"]._repr_html_() == shown
     wrong = dagc.compile("ep 16 < pp 4 >")._repr_html_()
     assert "error[H101]" in wrong
     assert "&lt; pp 4 &gt;" in wrong
     unknown = dagc.compile("ep 8", model="mine { layers 16    experts 8 { top 2 } }").strategies[0]
-    assert unknown._repr_svg_() is None
+    assert "data:image" not in unknown._repr_html_()
     with pytest.raises(dagc.NothingToShow):
         unknown.svg()

@@ -125,7 +125,9 @@ SABOTAGED = [
     pytest.param(text, "times_text", of_less, outputs.of_compile, {"dagc compile"}, id="command line"),
     pytest.param(answer, "format_seconds", of_less, outputs.of_compile, {"report.html"}, id="answer of the page"),
     pytest.param(comparing, "FIGURES", of_shorter_step, outputs.of_compare, COMPARISONS, id="comparison"),
-    pytest.param(exporting, "summary_of", without_limits, outputs.of_python, {"Python API"}, id="summary of the API"),
+    pytest.param(
+        exporting, "summary_of", without_limits, outputs.of_python, {"Python API", "notebook"}, id="summary of the API"
+    ),
 ]
 
 

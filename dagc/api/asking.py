@@ -1,0 +1,202 @@
+"""The functions that ask more of a plan: each runs the pipeline of the command of its name.
+
+All take a plan as `dagc.compile` does, and blocks as texts. They raise ValueError for an argument out of range,
+NoSuchStrategy for a strategy that the plan has not, OSError and UnicodeDecodeError for a file that cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import get_args
+
+from dagc import driver
+from dagc.api.errors import NoSuchStrategy
+from dagc.api.inputs import sourced, stated
+from dagc.api.results import CompareResult, LaunchResult, MemoryResult, ReadResult, SearchResult, WhatIfResult
+from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.text import render
+
+
+def search(
+    plan: str | Path,
+    *,
+    gpus: int | None = None,
+    batches: Iterable[int] = (),
+    over: Iterable[str] = ("phase-pools",),
+    most: int | None = None,
+    exhaustive: bool = False,
+    workers: int = 1,
+    model: str | None = None,
+    cluster: str | None = None,
+    workload: str | None = None,
+    require: str | None = None,
+    engine: str | None = None,
+    rules: str | None = None,
+) -> SearchResult:
+    """Search the strategies for the model, cluster, workload and requirements of a plan.
+
+    The strategies of the plan are placed beside the front.
+
+    `gpus` and `batches` replace those of the plan; `over` are coordinates beside degrees, micro-batches and overlap;
+    `most` is how many strategies are priced; `exhaustive` prices all that fits by weights. `workers` are processes:
+    with more than one, a script has its calls under `if __name__ == "__main__":`.
+    """
+    from dagc.driver.searching import Wish
+    from dagc.search.space import EXTRAS
+
+    tried, named = tuple(sorted(set(batches))), frozenset(over)
+    for name, number in (("gpus", gpus), ("most", most), ("workers", workers), *(("batches", one) for one in tried)):
+        if number is not None and number < 1:
+            raise ValueError(f"`{name}` is at least 1, not {number}")
+    if gpus is not None and gpus > _MOST_GPUS:
+        raise ValueError(f"`gpus` is at most {_MOST_GPUS:,}, not {gpus:,}")
+    _among("over", named, EXTRAS)
+    source, directory = sourced(plan)
+    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    wish = Wish(gpus, tried, named, most, workers, is_exhaustive=exhaustive)
+    outcome = driver.search(source, blocks, directory, wish, lambda _what, _decided, _generated: None)
+    return SearchResult(outcome.diagnostics, outcome.result, outcome.plan, outcome.was_interrupted)
+
+
+_MOST_GPUS = 4096
+
+
+def compare(
+    *plans: str | Path,
+    strategies: Collection[str] = (),
+    model: str | None = None,
+    cluster: str | None = None,
+    workload: str | None = None,
+    require: str | None = None,
+    engine: str | None = None,
+    rules: str | None = None,
+) -> CompareResult:
+    """Compare plans, or the strategies of one; the first is what others are measured by.
+
+    `strategies` are the names to take, all where it is empty. Blocks are for all plans. Raises ValueError where there
+    are no two strategies to compare.
+    """
+    from dagc.driver.comparing import Given
+
+    wanted = frozenset([strategies] if isinstance(strategies, str) else strategies)
+    sources = [sourced(plan, f"plan {number}") for number, plan in enumerate(plans, 1)]
+    given = [Given(source, directory, wanted or None) for source, directory in sources]
+    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    compared = driver.compare(given, blocks, (), lambda _: None)
+    if not any(one.stops for one in compared.diagnostics):
+        for name in sorted(wanted.difference(one.plan.name for one in compared.checked)):
+            raise ValueError(f"no plan has a strategy `{name}`")
+        if len(compared.checked) < 2:
+            raise ValueError("a comparison needs two strategies: name another plan, or a plan with two")
+    return CompareResult(compared)
+
+
+def memory(
+    plan: str | Path,
+    *,
+    strategy: str | None = None,
+    model: str | None = None,
+    cluster: str | None = None,
+    workload: str | None = None,
+    require: str | None = None,
+    engine: str | None = None,
+    rules: str | None = None,
+) -> MemoryResult:
+    """What each GPU holds, by class of ranks and part, and what would still fit; `strategy` takes one of them."""
+    source, directory = sourced(plan)
+    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    held = driver.memory(source, blocks, directory)
+    _known(strategy, [one.name for one in held.strategies], held.diagnostics)
+    return MemoryResult(held.diagnostics, tuple(one for one in held.strategies if strategy in (None, one.name)))
+
+
+def launch(
+    plan: str | Path,
+    *,
+    strategy: str | None = None,
+    model: str | None = None,
+    cluster: str | None = None,
+    workload: str | None = None,
+    require: str | None = None,
+    engine: str | None = None,
+    rules: str | None = None,
+) -> LaunchResult:
+    """The commands with which the engine of a plan starts each strategy, or why it cannot; without `engine`, of all."""
+    source, directory = sourced(plan)
+    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    started = driver.launch(source, blocks, directory)
+    _known(strategy, [one.name for one in started.launched], started.diagnostics)
+    return LaunchResult(started.diagnostics, tuple(one for one in started.launched if strategy in (None, one.name)))
+
+
+def whatif(
+    plan: str | Path,
+    *,
+    strategy: str | None = None,
+    by: float = 10.0,
+    only: Collection[str] = (),
+    over: str | None = None,
+    against: str | None = None,
+    between: tuple[int, int] | None = None,
+    metrics: Collection[str] = (),
+    model: str | None = None,
+    cluster: str | None = None,
+    workload: str | None = None,
+    require: str | None = None,
+    engine: str | None = None,
+    rules: str | None = None,
+) -> WhatIfResult:
+    """Change the parameters of hardware, workload and strategy, one at a time, and price the plan anew each time.
+
+    `by` is the per cent by which figures of the hardware change; `only` are kinds of parameters (`hardware`,
+    `workload`, `strategy`). With `over`, a field of the workload, the result is the points from which another strategy
+    is better: `against` one, by name or text, or all one decision away; `between` two values; by these `metrics`.
+    """
+    from dagc.driver.asking import Asked, Rivalry
+    from dagc.report.figures import FIGURES
+    from dagc.report.whatif import KindName
+
+    if not 0 < by < 100:
+        raise ValueError(f"`by` is a per cent between 0 and 100, not {by}")
+    _among("only", only, get_args(KindName))
+    _among("metrics", metrics, [kind.name for kind in FIGURES])
+    if over is None and (against is not None or between is not None or metrics):
+        raise ValueError("`against`, `between` and `metrics` need `over`: the quantity to compare strategies over")
+    if between is not None and not 1 <= between[0] < between[1]:
+        raise ValueError(f"`between` is a low and a higher value from 1 on, not {between}")
+    source, directory = sourced(plan)
+    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    rivalry = Rivalry(over, against, between, tuple(metrics)) if over is not None else None
+    asked = Asked(by / 100, tuple(only), strategy)
+    found = driver.whatif(source, blocks, directory, asked, rivalry, lambda _: None, ())
+    _known(strategy, found.names, found.diagnostics)
+    if over is not None and found.names:
+        _among("over", (over,), found.quantities)
+    return WhatIfResult(found.diagnostics, found.answers)
+
+
+def read(text: str, *, engine: str | None = None, model: str | None = None, cluster: str | None = None) -> ReadResult:
+    """What a flat notation such as `TP2-EP4-PP2-DP2` can mean; with `engine`, what flags of that engine mean.
+
+    With a model or a cluster, each reading is judged by the rules on degrees and sizes.
+    """
+    from dagc.engines.profiles import ENGINES
+
+    if engine is not None:
+        _among("engine", (engine,), ENGINES)
+    source, _ = sourced(text)
+    found, diagnostics = driver.read(source, stated(model=model, cluster=cluster), Path(), engine)
+    return ReadResult(diagnostics, found)
+
+
+def _among(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raises ValueError for a name that is none of those that there are."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"`{what}`: `{name}` is none of {', '.join(known)}")
+
+
+def _known(strategy: str | None, names: Collection[str], diagnostics: tuple[Diagnostic, ...]) -> None:
+    if strategy is not None and strategy not in names:
+        raise NoSuchStrategy(strategy, tuple(dict.fromkeys(names)), render(diagnostics))

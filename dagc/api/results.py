@@ -1,0 +1,352 @@
+"""The results of the functions that ask more of a plan than to compile it.
+
+Each holds what the command of its name prints as JSON, as objects; numbers are in SI units and US dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dagc.api.result import Result, Row, listed
+from dagc.diag.diagnostic import Diagnostic
+
+if TYPE_CHECKING:
+    from dagc.driver.comparing import Compared
+    from dagc.flat.readings import Reading, Readings
+    from dagc.report.comparison import Comparison
+    from dagc.report.launch import Launched
+    from dagc.report.search_result import FoundPlan
+    from dagc.report.search_result import SearchResult as SearchRecord
+    from dagc.report.weighed import Weighed
+    from dagc.report.whatif import WhatIf
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchResult(Result):
+    """A search: `record` is what `search.json` holds, None where it could not begin; `plan` the text of `best.moe`.
+
+    `was_interrupted` says that Ctrl-C stopped it: the record has what was decided until then.
+    """
+
+    diagnostics: tuple[Diagnostic, ...]
+    record: SearchRecord | None
+    plan: str | None
+    was_interrupted: bool = False
+
+    @property
+    def front(self) -> list[FoundPlan]:
+        """The Pareto front, the recommended plan first."""
+        return self.record.front if self.record else []
+
+    @property
+    def best(self) -> FoundPlan | None:
+        """The recommended plan; None where no plan meets every requirement."""
+        return self.front[0] if self.front else None
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line for each plan of the front: `strategy`, `batch` and its figures."""
+        return [{"strategy": one.strategy, "batch": one.batch, **one.figures, "gpus": one.gpus} for one in self.front]
+
+    def headline(self) -> str:
+        """The recommended plan, or why there is none."""
+        if self.record is None:
+            return "no search"
+        if self.best is None:
+            return self.record.reason
+        from dagc.report.figures import times_text
+
+        best, figures = self.best, self.best.figures
+        ttft, tpot = figures.get("ttft"), figures.get("tpot")
+        times = times_text(self.record.ttft_definition, ttft, tpot) if ttft is not None and tpot is not None else ()
+        answer = ", ".join([_count(best.gpus, "GPU"), f"batch {best.batch:,}", *times])
+        return f"front of {_count(len(self.front), 'plan')}, best: {best.strategy}: {answer}"
+
+    def text(self) -> str:
+        """What `dagc search` prints."""
+        if self.record is None:
+            return ""
+        from dagc.report.search_text import render_search
+
+        return render_search(self.record)
+
+    def svg(self) -> str | None:
+        """The front as `dagc search` draws it."""
+        if not self.front or self.record is None:
+            return None
+        from dagc.export.front_svg import front_svg
+
+        return front_svg(self.record)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CompareResult(Result):
+    """Plans side by side; `record` is what `dagc compare --format json` prints."""
+
+    compared: Compared
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those of all plans."""
+        return self.compared.diagnostics
+
+    @property
+    def record(self) -> Comparison:
+        """The plans, their figures, and where they differ and why."""
+        return self.compared.comparison
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line for each plan: `title`, `plan`, `name`, `strategy`, `fits`, `requirements_met`, and its figures."""
+        return [
+            {
+                "title": one.title,
+                "plan": one.plan,
+                "name": one.name,
+                "strategy": one.strategy,
+                "fits": one.fits,
+                "requirements_met": one.requirements_met,
+                **{figure.name: figure.values[index].value for figure in self.record.figures},
+                "gpus": one.gpus,
+            }
+            for index, one in enumerate(self.record.plans)
+        ]
+
+    def headline(self) -> str:
+        """The titles of the plans."""
+        titles = [one.title for one in self.record.plans]
+        return f"{_count(len(titles), 'plan')}: {listed(titles)}" if titles else "no plan"
+
+    def text(self) -> str:
+        """What `dagc compare` prints."""
+        from dagc.report.comparison_text import render_comparison
+
+        return render_comparison(self.record) if self.record.plans else ""
+
+    def page(self) -> str:
+        """The page that `dagc compare --page` writes."""
+        from dagc import driver
+
+        return driver.comparison_page(self.compared).decode()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MemoryResult(Result):
+    """What each GPU holds: `strategies` by name, each with its `memory`, None where shapes are `missing`."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    strategies: tuple[Weighed, ...]
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line for each class of equal ranks: its ranks, GPUs, share of a GPU, and bytes by part."""
+        return [
+            {
+                "name": one.name,
+                "pool": pool.pool,
+                "ranks": ranks.ranks,
+                "gpus": ranks.gpus,
+                "share": ranks.share,
+                "total_bytes": ranks.total_bytes,
+                **{f"{part}_bytes": size for part, size in ranks.parts_bytes.items()},
+                "kv_capacity_tokens": ranks.kv_capacity_tokens,
+            }
+            for one in self.strategies
+            if one.memory
+            for pool in one.memory.pools
+            for ranks in pool.classes
+        ]
+
+    def headline(self) -> str:
+        """Whether each strategy fits, and the fullest GPU of each."""
+        return listed([_held(one) for one in self.strategies], "; ") or "no strategy"
+
+    def text(self) -> str:
+        """What `dagc memory` prints."""
+        from dagc.report.memory_text import render_memory
+
+        return "".join(
+            render_memory(one.name, one.memory)
+            if one.memory
+            else f"{_held(one)}: not stated: {', '.join(one.missing)}\n"
+            for one in self.strategies
+        )
+
+    def svg(self) -> str | None:
+        """The picture of `dagc memory --format svg`."""
+        from dagc.export.memory_svg import memory_svg
+
+        known = [(one.name, one.memory) for one in self.strategies if one.memory]
+        return memory_svg(known) if known else None
+
+
+def _held(one: Weighed) -> str:
+    from dagc.units import format_bytes
+
+    memory = one.memory
+    if memory is None:
+        return f"{one.name}: memory undetermined"
+    held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
+    return f"{one.name}: {held}, {'fits' if memory.fits else 'does not fit'}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LaunchResult(Result):
+    """How engines start a plan: `launched` by strategy, then by engine."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    launched: tuple[Launched, ...]
+
+    @property
+    def commands(self) -> list[str]:
+        """The shell command of each service, in the order of `rows`."""
+        return [str(row["command"]) for row in self.rows if row["command"] is not None]
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line for each service: `phase`, `instances`, `gpus`, `nodes` and `command` of one instance.
+
+        A strategy that an engine cannot express has one line with the `reason`, and no command.
+        """
+        return [row for one in self.launched for row in _services(one)]
+
+    def headline(self) -> str:
+        """The engines that can start each strategy, and those that cannot."""
+        names = dict.fromkeys(one.name for one in self.launched)
+        by_name = [[one for one in self.launched if one.name == name] for name in names]
+        return listed(list(map(_engines, by_name)), "; ") or "no strategy"
+
+
+def _services(one: Launched) -> list[Row]:
+    from dagc.engines.command import command_line
+
+    head: Row = {"name": one.name, "strategy": one.strategy, "engine": one.engine.name}
+    if one.refusals:
+        none: Row = dict.fromkeys(("phase", "instances", "gpus", "nodes", "command"))
+        return [{**head, **none, "reason": "; ".join(problem.message for problem in one.refusals)}]
+    return [
+        {
+            **head,
+            "phase": service.phase,
+            "instances": service.instances,
+            "gpus": service.gpus,
+            "nodes": service.command.nodes,
+            "command": command_line(service.command),
+            "reason": None,
+        }
+        for service in one.services
+    ]
+
+
+def _engines(launched: Sequence[Launched]) -> str:
+    able = [one.engine.title for one in launched if not one.refusals]
+    unable = [one.engine.title for one in launched if one.refusals]
+    parts = [", ".join(able)] if able else []
+    parts += [f"not expressible in {', '.join(unable)}"] if unable else []
+    return f"{launched[0].name}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WhatIfResult(Result):
+    """Sensitivities or break-even points; `record` is what `dagc whatif --format json` prints."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    record: WhatIf
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line for each change and figure; with `over`, one for each figure of a pair and point of crossing."""
+        return _changes(self.record) if self.record.strategies else _crossings(self.record)
+
+    def headline(self) -> str:
+        """How many changes, or pairs, were priced."""
+        if self.record.strategies:
+            return listed([f"{one.name}: {_count(len(one.effects), 'change')}" for one in self.record.strategies])
+        duels = self.record.duels
+        return f"{_count(len(duels), 'pair')} over {duels[0].over}" if duels else "no change"
+
+    def text(self) -> str:
+        """What `dagc whatif` prints."""
+        if not self.record.strategies and not self.record.duels:
+            return ""
+        from dagc.report.whatif_text import render_whatif
+
+        return render_whatif(self.record, 2)
+
+    def svg(self) -> str | None:
+        """The tornado picture of the sensitivities."""
+        if not self.record.strategies:
+            return None
+        from dagc.export.whatif_svg import whatif_svg
+
+        return whatif_svg(self.record.strategies)
+
+
+def _changes(record: WhatIf) -> list[Row]:
+    return [
+        {
+            "name": one.name,
+            "kind": effect.kind,
+            "parameter": effect.parameter,
+            "value": effect.value,
+            "change": effect.change,
+            "fits": effect.fits,
+            "figure": moved.name,
+            "before": next((metric.value for metric in one.metrics if metric.name == moved.name), None),
+            "after": moved.value,
+            "difference": moved.difference,
+        }
+        for one in record.strategies
+        for effect in one.effects
+        for moved in effect.metrics
+    ]
+
+
+def _crossings(record: WhatIf) -> list[Row]:
+    """A pair that never crosses has one line without a point."""
+    rows: list[Row] = []
+    for duel in record.duels:
+        first, second = (side.strategy for side in duel.sides)
+        for figure in duel.figures:
+            head: Row = {"first": first, "second": second, "over": duel.over, "figure": figure.metric}
+            points = [(duel.low, figure.leads), *((one.at, one.leads) for one in figure.crossings)]
+            rows += ({**head, "from": at, "leads": leads} for at, leads in points)
+    return rows
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReadResult(Result):
+    """What a flat notation can mean; `found` is None where it cannot be read."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    found: Readings | None
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The readings, likeliest first."""
+        return self.found.readings if self.found else ()
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line for each reading: its `strategy`, `gpus`, the `engines` that count so, and what it `assumes`."""
+        return [
+            {
+                "strategy": one.strategy,
+                "gpus": one.gpus,
+                "engines": ", ".join(one.engines),
+                "assumes": "; ".join(one.assumes),
+                "problems": ", ".join(problem.code.code for problem in one.problems),
+            }
+            for one in self.readings
+        ]
+
+    def headline(self) -> str:
+        """The readings with their GPUs."""
+        named = listed([f"{one.strategy} ({_count(one.gpus, 'GPU')})" for one in self.readings])
+        return f"{_count(len(self.readings), 'reading')}: {named}" if named else "no reading"
