@@ -180,10 +180,10 @@ class MemoryResult(Result):
 
     def svg(self) -> str | None:
         """The picture of `dagc memory --format svg`."""
-        from dagc.export.memory_svg import memory_svg
+        from dagc.export.memory_svg import Panel, memory_svg
 
-        known = [(one.name, one.memory) for one in self.strategies if one.memory]
-        return memory_svg(known) if known else None
+        panels = [Panel(one.name, one.memory, one.context) for one in self.strategies if one.memory]
+        return memory_svg(panels) if panels else None
 
 
 def _held(one: Weighed) -> str:

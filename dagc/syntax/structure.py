@@ -93,8 +93,8 @@ class _Reader:
 
     @property
     def _written(self) -> Token:
-        """The last token that stands in the text, and was not added here. There is one where a bracket is open."""
-        return next(token for token in reversed(self.out) if token.end > token.start)
+        """The last token of the text that was not added here; the present one where an added bracket is all there is."""
+        return next((token for token in reversed(self.out) if token.end > token.start), self.now)
 
     def _emit(self, role: str) -> None:
         self.out.append(self.now.as_role(role))
