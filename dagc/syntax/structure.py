@@ -93,7 +93,7 @@ class _Reader:
 
     @property
     def _written(self) -> Token:
-        """The last token of the text that was not added here; the present one where an added bracket is all there is."""
+        """The last token of the text that was not added here; the present one where only added ones were before."""
         return next((token for token in reversed(self.out) if token.end > token.start), self.now)
 
     def _emit(self, role: str) -> None:
