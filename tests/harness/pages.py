@@ -53,7 +53,7 @@ def cases(page: Path) -> list[Case]:
     """All plans of a page. Raises ValueError where a page breaks the format."""
     found: list[Case] = []
     blocks = fenced_blocks(page.read_text(encoding="utf-8"))
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip(blocks, [*blocks, None][1:], strict=True):
         if block.language == "figures" and (block is blocks[0] or _before(blocks, block).language != "moe"):
             raise ValueError(f"{page.name}:{block.line}: figures must follow a plan")
         if block.language == "moe":

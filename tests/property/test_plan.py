@@ -17,6 +17,7 @@ from dagc.plan.sizes import MAX_RANKS
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.syntax.tree import AxisKind, NamedStrategy
+from dagc.units import counted
 from tests.unit.planning import offering
 
 DEGREES = st.sampled_from([1, 2, 3, 4, 6])
@@ -107,7 +108,7 @@ def test_a_legal_strategy_has_a_meaning_of_the_right_size(text: str) -> None:
     deployment, problems = resolve(annotate(strategy))
     assert deployment is not None and not problems
     assert deployment.gpus == independent_size(text)
-    assert deployment.derivation[-1].endswith(f"{deployment.gpus} GPUs")
+    assert deployment.derivation[-1].endswith(counted(deployment.gpus, "GPU"))
 
 
 @given(LEGAL)
