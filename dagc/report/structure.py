@@ -48,8 +48,8 @@ def strategy_text(deployment: Deployment) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text of the language on one line and without comments."""
-    return " ".join(re.sub(r"#[^\n]*", "", text).split())
+    """A text of the language on one line and without comments. A byte order mark is a blank, as in the grammar."""
+    return " ".join(re.sub(r"#[^\n]*|\ufeff", " ", text).split())
 
 
 def replicas(deployment: Deployment) -> int | None:
