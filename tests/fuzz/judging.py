@@ -140,7 +140,8 @@ def _wrong(case: Case, result: Result, made: dict[str, Path]) -> Iterator[Findin
     if result.exit_code and not result.output.strip():
         yield Finding(f"{name}: exit status {result.exit_code} without a word", "")
     yield from _wrong_text(case, result)
-    if ("--format", "json") in pairwise(case.argv) and result.exit_code == 0 and result.stdout.strip():
+    is_document = ("--format", "json") in pairwise(case.argv) and not result.stdout.startswith("Usage:")
+    if is_document and result.exit_code == 0 and result.stdout.strip():
         yield from _unreadable(name, "standard output", result.stdout.encode(), ".json")
     for file, path in made.items():
         if ".dagc-" in file or path.name.startswith("."):
