@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dagc.report.context import MARKS
 from dagc.report.facts import assumed
 from dagc.report.figures import times_text
 from dagc.report.memory_text import holding_most
@@ -32,7 +33,6 @@ from dagc.report.token_time import DECODE_STEP, bound_text, is_decode_step_alone
 from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_gpus, format_money, format_rate, format_seconds, format_share
 
-_MARKS = {True: "✓", False: "✗", None: "?"}
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
 _WIDTH = 13
 
@@ -249,11 +249,11 @@ def _cost(cost: Cost) -> list[str]:
 
 
 def _requirement(row: Requirement) -> str:
-    return f"{_MARKS[row.ok]} {row.name} {row.required}: {_found(row)}"
+    return f"{MARKS[row.ok]} {row.name} {row.required}: {_found(row)}"
 
 
 def _claim(row: Claim) -> str:
-    return f"{_MARKS[row.ok]} {row.name} {row.claimed}: {_BASES.get(row.basis, '')}{_found(row)}"
+    return f"{MARKS[row.ok]} {row.name} {row.claimed}: {_BASES.get(row.basis, '')}{_found(row)}"
 
 
 def _found(row: Requirement | Claim) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from dagc.report.context import MARKS
 from dagc.report.token_time import bound_text
 from dagc.report.whatif import Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
 from dagc.report.whatif_duel_text import render_duel
@@ -27,7 +28,6 @@ _SHORT = {
     "cost_per_million_output_tokens": "cost",
 }
 _FITS = {True: ", fits", False: ", does not fit", None: ", memory undetermined"}
-_MARKS = {True: "✓", False: "✗", None: "?"}
 _SHARES = ("compute", "memory", "communication", "bubble")
 
 
@@ -126,7 +126,7 @@ def _cell(moved: Moved | None) -> str:
 def _remarks(effect: Effect, fits: bool | None) -> str:
     said = [format_gpus(effect.gpus)] if effect.kind == "strategy" else []
     said += [_FITS[effect.fits].removeprefix(", ")] if effect.fits != fits else []
-    said += [f"{_MARKS[one.after]} {one.name} {one.required}" for one in effect.verdicts]
+    said += [f"{MARKS[one.after]} {one.name} {one.required}" for one in effect.verdicts]
     return ", ".join(said)
 
 

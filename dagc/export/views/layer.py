@@ -15,11 +15,12 @@ from dagc.export.titles import time_text
 from dagc.export.views.deployment import domain_text
 from dagc.export.views.handover import crossing, handover_arrows, handover_cluster
 from dagc.export.views.operators import operator_box
-from dagc.export.views.scene import Scene, Served, counted, slug
+from dagc.export.views.scene import Scene, Served, slug
 from dagc.export.views.thin import thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, View
 from dagc.graph.ops import ROUTER
 from dagc.plan.deployment import Role
+from dagc.units import counted
 
 MOST_COLUMNS = 24
 """Kinds of segments that are opened; of more, those in the middle are left out and counted."""

@@ -12,11 +12,11 @@ from dagc.export.opened import NodeView
 from dagc.export.titles import time_text
 from dagc.export.views.operators import operator_box
 from dagc.export.views.rank_rows import RankRow, Section, sections
-from dagc.export.views.scene import Scene, Served, counted, slug
+from dagc.export.views.scene import Scene, Served, slug
 from dagc.export.views.view import Arrow, Bar, Box, Cluster, Column, Distance, Line, Shape, View, Words
 from dagc.graph.ops import COMBINE, DISPATCH, Op
 from dagc.graph.priced import Bound
-from dagc.units import format_bytes, format_count
+from dagc.units import counted, format_bytes, format_count
 
 _STACKED = 4
 """Tables below each other; of more there are two columns."""

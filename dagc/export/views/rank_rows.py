@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.export.titles import rank_text
-from dagc.export.views.scene import Scene, Served, counted
+from dagc.export.views.scene import Scene, Served
 from dagc.graph.graph import Load, Segment, StageProgram, Team
 from dagc.graph.ops import GROUPED_GEMM, Lane
 from dagc.plan.deployment import Pool, Role
@@ -23,6 +23,7 @@ from dagc.plan.splits import experts_per_rank, sequences_per_rank
 from dagc.report.memory import PoolFigures
 from dagc.syntax.tree import AxisKind
 from dagc.timeline.timeline import Timeline
+from dagc.units import counted
 
 MOST_ROWS = 64
 """Ranks that are shown one by one; of more, those that do the same are one row."""

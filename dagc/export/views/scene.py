@@ -144,11 +144,6 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
 
 
-def counted(number: int, what: str, ending: str = "s") -> str:
-    """`1 stage`, `2 stages`."""
-    return f"{number} {what}{'' if number == 1 else ending}"
-
-
 def side_by_side(values: tuple[str, ...]) -> str:
     """Values of the phases: once where they are the same, `a | b` where they differ."""
     return values[0] if len(set(values)) == 1 else " | ".join(values)

@@ -12,12 +12,12 @@ from dagc.export.titles import rank_text, time_text
 from dagc.export.views.handover import crossing, handover_card
 from dagc.export.views.layer import column_of
 from dagc.export.views.operators import operator_box
-from dagc.export.views.scene import HANDOVER, Scene, Served, counted, side_by_side, slug
+from dagc.export.views.scene import HANDOVER, Scene, Served, side_by_side, slug
 from dagc.export.views.thin import Thinned, thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
 from dagc.export.views.work import Work, added, passages, segment_work
 from dagc.timeline.timeline import Timeline
-from dagc.units import format_bytes, format_gpus
+from dagc.units import counted, format_bytes, format_gpus
 
 MOST_STAGES = 24
 """Different stages of a service that are drawn; of more, those in the middle are folded."""
