@@ -37,6 +37,13 @@ BARS = {
 }
 """Tones of the parts of a bar, stronger than those of a box."""
 
+GPUS = {
+    "attention + experts": "#2f6f9f", "attention + FFN": "#2f6f9f", "prefill": "#a8447c", "decode": "#1f8a7a",
+    "attention": "#4a5fc1", "prefill attention": "#4a5fc1", "decode attention": "#8493e6",
+    "experts": "#b8641c", "prefill experts": "#b8641c", "decode experts": "#e09a5a",
+}  # fmt: skip
+"""Tones of GPUs by what they do, on a light and on a dark page."""
+
 POOLS = {Role.ALL: "#f7f8fa", Role.ATTENTION: "#eef3fb", Role.EXPERTS: "#fdf4e6"}
 
 DARK = {

@@ -54,7 +54,18 @@ class Bar:
     parts: tuple[tuple[Bound, float], ...]
 
 
-Words = str | Bar
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """A row of the GPUs of a node, True for each that is the card's own. `kind` says what they do, `text` which they
+    are.
+    """
+
+    own: tuple[bool, ...]
+    kind: str
+    text: str
+
+
+Words = str | Bar | Gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +80,10 @@ class Column:
 class Box:
     """One thing. The first of `lines` is its name.
 
-    `bounds` are what limits it, by phase. `hover` is told when a pointer rests on it; `link` is the address of the same
-    thing in another view. `folded` where it stands for several; `fused` where another box does its work. A table has
-    `columns` of equal length below its name.
+    `bounds` are what limits it, by phase. `hover` is shown when a pointer rests on it; `link` is the address of the
+    same thing in another view. `folded` where it represents several; `fused` where another box does its work.
+    `slowest` where it is marked as the slowest, which is where `critical` marks nothing. A table has `columns` of
+    equal length below its name.
     """
 
     name: str
@@ -83,6 +95,7 @@ class Box:
     critical: bool = False
     folded: bool = False
     fused: bool = False
+    slowest: bool = False
     columns: tuple[Column, ...] = ()
 
 
@@ -90,8 +103,8 @@ class Box:
 class Cluster:
     """Boxes and clusters inside a frame.
 
-    `beside` names boxes, one of each of several members, that stand beside each other across the picture's direction;
-    `chains` those that stand one behind another along it.
+    `slowest` as of a box. `beside` names boxes, one of each of several members, that stand beside each other across
+    the picture's direction; `chains` those that stand one behind another along it.
     """
 
     name: str
@@ -101,6 +114,7 @@ class Cluster:
     hover: tuple[str, ...] = ()
     link: str = ""
     folded: bool = False
+    slowest: bool = False
     beside: tuple[str, ...] = ()
     chains: tuple[tuple[str, ...], ...] = ()
 
