@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dagc.export.views.critical import marked
+from dagc.export.views.critical import marked, slowest_of
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.draw import view_of
 from dagc.export.views.gpus import every_gpu, folded_gpus, gpus_text
@@ -106,6 +106,16 @@ def test_where_all_is_on_the_critical_path_the_slowest_stage_is_marked() -> None
         assert titles == ["stages 1–2, 2 alike", "stage 3"]
         (note,) = (line for line in view.notes if "critical path" in line)
         assert note.endswith("marked instead: stages 1–2 (slowest in prefill), stage 3 (slowest in decode)")
+
+
+def test_experts_of_all_stages_are_marked_where_they_are_slowest() -> None:
+    """`pp 2 < tp 2 > | ep 4`: decode is busy on the experts, prefill on the attention of two equal stages."""
+    (of, _) = scenes_of("05-attention-ffn-pools")
+    found = {one.phase: (one.stage, one.alike) for one in slowest_of(of)}
+    assert found["decode"] == (-1, False)
+    assert found["prefill"][1]
+    (card,) = (one for one in view_of(of, Distance.DEPLOYMENT).boxes() if one.slowest)
+    assert card.lines[0] == "experts of all stages"
 
 
 def test_a_critical_path_that_leaves_things_out_is_drawn() -> None:

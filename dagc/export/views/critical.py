@@ -24,7 +24,10 @@ _ALIKE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Slowest:
-    """The slowest stage of a service in a phase; `alike` where no stage is slower than another."""
+    """The slowest stage of a service in a phase: -1 for the pool of experts that serves all stages.
+
+    `alike` where no stage is slower than another.
+    """
 
     served: Served
     phase: str
@@ -32,10 +35,21 @@ class Slowest:
     alike: bool
 
     @property
-    def view(self) -> StageView:
+    def title(self) -> str:
+        """Its name in the picture."""
+        return "experts of all stages" if self.stage < 0 else self._view.title.partition(",")[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The card or frame of the stage, and the card of its experts where they have a pool."""
+        anchor = self.served.stage_anchor(self._view.teams[0].stage)
+        return (experts_anchor(anchor),) if self.stage < 0 else (anchor, experts_anchor(anchor))
+
+    @property
+    def _view(self) -> StageView:
         """The stage, or the stages that are drawn as one with it."""
         views = self.served.view.stages
-        return next(v for v in reversed(views) if v.teams[0].stage <= self.stage)
+        return next((v for v in reversed(views) if v.teams[0].stage <= self.stage), views[0])
 
 
 def nearly_all(critical: Sequence[bool]) -> bool:
@@ -43,14 +57,21 @@ def nearly_all(critical: Sequence[bool]) -> bool:
     return len(critical) > 0 and sum(critical) >= NEARLY_ALL * len(critical)
 
 
-def slowest_stage(timeline: Timeline) -> tuple[int, bool]:
-    """The stage whose work for one micro-batch takes longest on one of its pools, and whether all are alike."""
+def slowest_stage(timeline: Timeline, shares_experts: bool) -> tuple[int, bool]:
+    """The stage whose work for one micro-batch takes longest on one of its pools, and whether all take as long.
+
+    Experts that serve all stages have the work of all of them: -1 where that is longest.
+    """
     programs = timeline.priced.graph.programs[0]
     spent = [
-        max(stage_work(timeline, stage, team).picoseconds for team in range(len(program.teams)))
+        [stage_work(timeline, stage, team).picoseconds for team in range(len(program.teams))]
         for stage, program in enumerate(programs)
     ]
-    return spent.index(max(spent)), max(spent) <= (1 + _ALIKE) * min(spent)
+    stages = [teams[0] if shares_experts else max(teams) for teams in spent]
+    shared = sum(teams[-1] for teams in spent) if shares_experts else 0
+    if shared > (1 + _ALIKE) * max(stages):
+        return -1, False
+    return stages.index(max(stages)), max(stages) <= (1 + _ALIKE) * min(stages)
 
 
 def marked(view: View, scene: Scene) -> View:
@@ -60,7 +81,7 @@ def marked(view: View, scene: Scene) -> View:
         return view
     found = slowest_of(scene) if view.distance in _STAGES else ()
     slow = [one for one in found if not one.alike]
-    names = frozenset(name for one in slow for name in _names(one))
+    names = frozenset(name for one in slow for name in one.names)
     note = share_text([box.critical for box in boxes], _THINGS[view.distance])
     if found:
         note += f"; marked instead: {slowest_text(slow)}" if slow else "; stages are all equally slow"
@@ -91,25 +112,24 @@ def share_text(critical: Sequence[bool], thing: str) -> str:
 def slowest_of(scene: Scene) -> tuple[Slowest, ...]:
     """By service and phase, of services with more than one stage."""
     return tuple(
-        Slowest(served, phase, *slowest_stage(timeline))
+        Slowest(served, phase, *slowest_stage(timeline, _shares_experts(served)))
         for served in scene.served
         if served.service.stages > 1
         for phase, timeline in served.phases
     )
 
 
+def _shares_experts(served: Served) -> bool:
+    pools = served.service.pools
+    return len(pools) > 1 and pools[-1].stages == 1
+
+
 def slowest_text(slow: Iterable[Slowest]) -> str:
     """`slowest in prefill: stages 1–2; slowest in decode: stage 3`, the phases together where it is one stage."""
     found: dict[str, list[str]] = {}
     for one in slow:
-        found.setdefault(one.view.title.partition(",")[0], []).append(one.phase)
+        found.setdefault(one.title, []).append(one.phase)
     return ", ".join(f"{title} (slowest in {' and '.join(phases)})" for title, phases in found.items())
-
-
-def _names(one: Slowest) -> tuple[str, str]:
-    """The card or frame of the stage, and the card of its experts where they have a pool."""
-    anchor = one.served.stage_anchor(one.view.teams[0].stage)
-    return anchor, experts_anchor(anchor)
 
 
 def _settled(member: Box | Cluster, names: frozenset[str]) -> Box | Cluster:

@@ -100,7 +100,7 @@ class _Service:
 
     def _pool(self, pool: Pool) -> Cluster:
         boxes = self._experts(pool) if pool.role is Role.EXPERTS else self.own()
-        named = f"pool {pool.name}: {format_gpus(pool.gpus_per_replica)}"
+        named = f"pool {pool.name.rpartition('.')[2]}: {format_gpus(pool.gpus_per_replica)}"
         chain = tuple(box.name for box in boxes)
         return Cluster(f"{self.name}.{pool.role.value}", (named,), boxes, role=pool.role, chains=(chain,))
 
@@ -201,8 +201,11 @@ class _Service:
         found = [self._message(senders.get(a), a, b) for a, b in pairwise(names)]
         if len(self.served.service.pools) > 1:
             pooled = [box.name for box in self._experts(self.served.service.experts_pool)]
-            ends = ((self._anchor(view), pooled[min(i, len(pooled) - 1)]) for i, view in enumerate(shown))
-            found += [Arrow(tail, head, Line.MESSAGE, orders=False, returns=True) for tail, head in ends]
+            for place, view in enumerate(shown):
+                head = pooled[min(place, len(pooled) - 1)]
+                is_level = place == 0 or len(pooled) > 1
+                ends = self._anchor(view), head
+                found.append(Arrow(*ends, Line.MESSAGE, orders=False, returns=True, level=is_level))
         return found
 
     def _returns(self) -> tuple[str, ...]:

@@ -118,6 +118,11 @@ class _Writer:
         style |= {"lhead": f"cluster_{arrow.enters}"} if arrow.enters else {}
         style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is Line.CHOICE else {}
         self._drawing.edge(arrow.tail, arrow.head, **style)
+        if arrow.level:
+            with self._drawing.box() as same:
+                same.attr(rank="same")
+                same.node(arrow.tail)
+                same.node(arrow.head)
 
 
 def _box(parent: Canvas, box: Box) -> None:

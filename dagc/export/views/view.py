@@ -123,7 +123,7 @@ class Cluster:
 class Arrow:
     """From one box to another. `orders` when the head must stand after the tail.
 
-    `returns` where something comes back.
+    `returns` where something comes back. `level` when both ends are at one place along the picture's direction.
     `leaves` and `enters` name the clusters at whose frames it begins and ends, where it is one between those.
     """
 
@@ -135,6 +135,7 @@ class Arrow:
     critical: bool = False
     orders: bool = True
     returns: bool = False
+    level: bool = False
     leaves: str = ""
     enters: str = ""
 
