@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagc.diag.text import escape
 from dagc.report.summary import Facts, Requirement
-from dagc.units import format_share
+from dagc.units import counted, format_share
 
 if TYPE_CHECKING:
     from dagc.report.memory import MemoryFigures
@@ -60,7 +60,7 @@ def workload(data: dict[str, Any]) -> str:
     if data["cached_share"]:
         parts.append(f"{format_share(data['cached_share'])} cached")
     if data["drafted_tokens"]:
-        parts.append(f"{data['drafted_tokens']} draft tokens")
+        parts.append(counted(data["drafted_tokens"], "draft token"))
     if data["zipf_exponent"] is not None:
         parts.append(f"routing zipf {data['zipf_exponent']:g}")
     return ", ".join(parts)
