@@ -131,9 +131,9 @@ class Holding:
 
     @property
     def _prompts(self) -> Ranked:
-        """Prompt tokens of a micro-batch, by attention rank."""
+        """Prompt tokens of a micro-batch without those that the prefix cache has, by attention rank."""
         layout, sequences = self.service.attention_pool.attention, self._attending.micro_batch
-        return prompt_tokens(layout, sequences, self.plan.facts.workload.prompt) if layout else sequences
+        return prompt_tokens(layout, sequences, self.plan.facts.workload.fresh) if layout else sequences
 
     @property
     def _attending(self) -> Holding:
