@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -87,8 +88,28 @@ def test_a_stage_has_its_layers_folded_with_their_time() -> None:
     layers = box(stage_view(example("01-deepseek-v3-64-gpus")), "MoE layers 3–15, ×13")
     assert layers.folded
     told = next(line for line in words(layers) if line.startswith("prefill: "))
-    each, whole = (float(part.split()[0]) for part in told.removeprefix("prefill: ").split(", "))
+    whole, each = (float(part.split()[0]) for part in told.removeprefix("prefill: ").split(", "))
     assert whole == pytest.approx(13 * each, rel=0.01)
+
+
+def test_what_a_stage_only_sends_is_a_chip_without_a_tone() -> None:
+    """Two lines, beside the five of an operator's card; its bytes and its bound are in the hover text."""
+    chip = next(
+        one for one in stage_view(example("01-deepseek-v3-64-gpus")).boxes() if one.lines[0] == "send hidden states"
+    )
+    assert (chip.shape, chip.bounds, len(chip.lines)) == (Shape.CHIP, (), 2)
+    assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
+
+
+def test_an_arrow_between_stages_has_room_to_be_seen() -> None:
+    """The frames of two stages stand 30 points apart."""
+    picture = svg(stage_view(example("05-attention-ffn-pools")))
+    frames = re.findall(r'<g id="main.stage.\d" class="cluster".*? d="(M[^"]+)"', picture, re.DOTALL)
+    (_, right), (left, _) = ((min(xs), max(xs)) for xs in ([float(x) for x in _ABSCISSA.findall(d)] for d in frames))
+    assert left - right == pytest.approx(30, abs=1)
+
+
+_ABSCISSA = re.compile(r"(-?\d+(?:\.\d+)?),")
 
 
 def test_shares_of_a_bar_are_those_in_words() -> None:

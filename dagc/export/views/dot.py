@@ -25,6 +25,9 @@ EMPTY = "▁"
 SEPARATOR = " · "
 """Between the names of the views, in the line of links."""
 
+_MARGIN, _WIDE_MARGIN = "10", "30"
+"""Points between a frame and what is in it, and between the frames in it; wide where arrows go from one to the next."""
+
 _PAD = "\N{NO-BREAK SPACE}"
 
 
@@ -65,10 +68,18 @@ class _Writer:
         self._points = 0
 
     def write(self) -> None:
-        for member in self._view.members:
-            self._member(self._drawing, member)
+        if self._is_crossed(self._view) and not self._view.across:
+            with self._drawing.box(name="cluster_") as room:
+                room.attr(style="invis", label="", margin=_WIDE_MARGIN)
+                self._members(room)
+        else:
+            self._members(self._drawing)
         for arrow in self._view.arrows:
             self._arrow(arrow)
+
+    def _members(self, parent: Canvas) -> None:
+        for member in self._view.members:
+            self._member(parent, member)
 
     def _member(self, parent: Canvas, member: Box | Cluster) -> None:
         if isinstance(member, Cluster):
@@ -80,13 +91,19 @@ class _Writer:
         with parent.box(name=f"cluster_{cluster.name}") as box:
             tone = look.PAPER if cluster.role is None else look.POOLS[cluster.role]
             box.attr(label=_frame(*cluster.lines, end="\\l"), style="filled,rounded", fillcolor=tone, color=look.FRAME)
-            box.attr(id=_plain(cluster.name), margin="10", fontsize="11", tooltip=_hover(cluster.hover))
+            box.attr(id=_plain(cluster.name), margin=_MARGIN, fontsize="11", tooltip=_hover(cluster.hover))
             box.attr(**({"URL": _plain(cluster.link), "target": "_top"} if cluster.link else {}))
+            box.attr(**({"margin": _WIDE_MARGIN} if self._is_crossed(cluster) else {}))
             for member in cluster.members:
                 self._member(box, member)
             self._row(box, cluster.beside)
             for before, after in (pair for chain in cluster.chains for pair in pairwise(chain)):
                 box.edge(before, after, style="invis")
+
+    def _is_crossed(self, parent: Cluster | View) -> bool:
+        """Whether an arrow goes from a frame inside to the one beside it."""
+        inside = {member.name for member in parent.members}
+        return any(arrow.leaves in inside and arrow.enters in inside for arrow in self._view.arrows)
 
     def _row(self, box: Canvas, names: tuple[str, ...]) -> None:
         """Boxes of different clusters beside each other, in this order.
@@ -121,6 +138,7 @@ class _Writer:
 def _box(parent: Canvas, box: Box) -> None:
     style = look.SHAPES[box.shape] | {"fillcolor": look.fill(box.bounds), "id": _plain(box.name)}
     style |= look.CRITICAL_BOX if box.critical else {}
+    style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
     style |= {"style": "filled,dotted"} if box.fused else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}

@@ -55,21 +55,24 @@ NODE = {
     "fontname": FONT, "fontsize": f"{TEXT_POINTS:g}", "fontcolor": INK, "color": FRAME, "style": "filled",
     "fillcolor": PAPER, "margin": "0.16,0.06", "height": "0.3",
 }  # fmt: skip
-EDGE = {"fontname": FONT, "fontsize": "9", "fontcolor": INK, "color": FRAME, "arrowsize": "0.6"}
+EDGE = {
+    "fontname": FONT, "fontsize": "9", "fontcolor": INK, "color": MUTED, "arrowsize": "0.8", "penwidth": "1.3",
+}  # fmt: skip
 
 SHAPES: dict[Shape, dict[str, str]] = {
     Shape.COMPUTE: {"shape": "box"},
     Shape.COMMUNICATION: {"shape": "ellipse", "margin": "0.04,0.02"},
     Shape.ROUTING: {"shape": "parallelogram", "margin": "0.02,0"},
     Shape.CARD: {"shape": "box", "style": "filled,rounded"},
+    Shape.CHIP: {"shape": "box", "style": "filled,rounded", "fontsize": "8.5", "margin": "0.07,0.02", "height": "0.2"},
     Shape.TABLE: {"shape": "record", "margin": "0.08,0.03"},
 }
 LINES: dict[Line, dict[str, str]] = {
     Line.DATA: {},
     Line.CHOICE: {"style": "dashed"},
-    Line.MESSAGE: {"color": _MESSAGE, "style": "bold"},
+    Line.MESSAGE: {"color": _MESSAGE, "penwidth": "2.4", "arrowsize": "1"},
     Line.ORDER: {"style": "dotted", "arrowhead": "open"},
-    Line.SEQUENCE: {"arrowsize": "0.8"},
+    Line.SEQUENCE: {"penwidth": "1.8", "arrowsize": "0.9", "weight": "100"},
 }
 CRITICAL_BOX = {"color": CRITICAL, "penwidth": "2.6"}
 CRITICAL_LINE = {"color": CRITICAL, "penwidth": "2.6"}

@@ -34,6 +34,7 @@ class Shape(StrEnum):
     COMMUNICATION = "communication"
     ROUTING = "routing"
     CARD = "card"
+    CHIP = "chip"
     TABLE = "table"
 
 
