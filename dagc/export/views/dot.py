@@ -13,7 +13,7 @@ from dagc.export.canvas import Canvas, escape, new_canvas
 from dagc.export.views import look
 from dagc.export.views.legend import legend, words
 from dagc.export.views.text import width
-from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Line, Shape, View, Words
+from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Line, Shape, Tile, View, Words
 from dagc.graph.priced import Bound
 
 CELLS, TABLE_CELLS = 16, 7
@@ -172,9 +172,9 @@ def _record(box: Box) -> str:
     return "|".join(columns)
 
 
-def _cell(word: Words) -> str:
+def _cell(word: Cell) -> str:
     """A cell; the signs of a record's grammar lose their meaning."""
-    shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else word
+    shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else word.text if isinstance(word, Tile) else word
     text = _lines(shown, end="\\l") if shown else "\\l"
     return "".join(f"\\{sign}" if sign in "{}|" else sign for sign in text)
 

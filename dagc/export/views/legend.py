@@ -6,10 +6,11 @@ Turns a view into samples, in lines of bounded width. Each has words that stand 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from dagc.export.views.look import TEXT_POINTS
+from dagc.export.views.look import LOAD_STEPS, TEXT_POINTS
 from dagc.export.views.text import width
-from dagc.export.views.view import Bar, Line, Shape, View
+from dagc.export.views.view import Bar, Cell, Line, Shape, Tile, View
 from dagc.graph.priced import Bound
 
 SAMPLE_POINTS = 34.0
@@ -46,6 +47,16 @@ _BOUNDS = (
     Sample(Bound.NETWORK, "network-bound", "orange or ▒"),
     Sample(Bound.LATENCY, "latency-bound", "violet or ░"),
 )
+_STEPS = (*(f"{100 * step:.0f}" for step in LOAD_STEPS), "100")
+_LOADS = (
+    Sample("load0", f"load below {_STEPS[0]} %", "tone 1 of 5"),
+    *(
+        Sample(f"load{index + 1}", f"{low}–{high} %", f"tone {index + 2} of 5")
+        for index, (low, high) in enumerate(pairwise(_STEPS))
+    ),
+)
+"""Time of a GPU over that of the slowest one."""
+
 _LINES = (
     Sample(Line.DATA, "data", "thin line"),
     Sample(Line.CHOICE, "expert selection", "dashed line"),
@@ -65,6 +76,8 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     drawn = {arrow.line for arrow in arrows}
     found = [one for one in _SHAPES if one.sign in shapes]
     found += [one for one in _BOUNDS if one.sign in bounds]
+    if any(isinstance(cell, Tile) for box in boxes for column in box.columns for cell in column.cells):
+        found += _LOADS
     if any(sum(share for _, share in bar.parts) < 0.995 for bar in bars):
         found.append(Sample("idle", "rest of the bar: idle, free", "empty bar"))
     if any(box.critical for box in boxes):
@@ -82,7 +95,7 @@ def words(samples: tuple[Sample, ...]) -> str:
     return "   ".join(f"{sample.words}: {sample.meaning}" for sample in samples)
 
 
-def _bars(*lines: tuple[str | Bar, ...]) -> list[Bar]:
+def _bars(*lines: tuple[Cell, ...]) -> list[Bar]:
     return [word for line in lines for word in line if isinstance(word, Bar)]
 
 

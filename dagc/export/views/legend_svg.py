@@ -74,6 +74,7 @@ _FRAMES: dict[str, dict[str, str]] = {
     "folded": {"fill": look.PAPER, "stroke": look.FRAME},
     "fused": {"fill": look.PAPER, "stroke": look.FRAME, "stroke-dasharray": "1,3"},
     "idle": {"fill": look.IDLE},
+    **{f"load{index}": {"fill": tone, "stroke": look.FRAME} for index, tone in enumerate(look.LOADS)},
 }
 
 

@@ -37,12 +37,18 @@ BARS = {
 }
 """Tones of the parts of a bar, stronger than those of a box."""
 
+LOADS = ("#e6f4f3", "#c3e5e2", "#97d0cb", "#66b9b2", "#3aa39c")
+"""Tones of a GPU by its load, from the lowest to the highest; `LOAD_STEPS` are the shares at which each but the first
+begins."""
+LOAD_STEPS = (0.5, 0.7, 0.85, 0.95)
+
 POOLS = {Role.ALL: "#f7f8fa", Role.ATTENTION: "#eef3fb", Role.EXPERTS: "#fdf4e6"}
 
 DARK = {
     PAPER: "#15181c", INK: "#e6e9ed", MUTED: "#a9b2bd", FRAME: "#76808c", CRITICAL: "#ff7a70", LINK: "#8ab4f8",
     IDLE: "#3a414a", _MESSAGE: "#e0a458",
     "#cfe0f5": "#24405f", "#d5ecd2": "#27472a", "#fbdcb4": "#5a3f17", "#e6dcf0": "#44345a", "#f3f4f6": "#2a2f36",
+    "#e6f4f3": "#132a29", "#c3e5e2": "#17403e", "#97d0cb": "#1c5653", "#66b9b2": "#226d69", "#3aa39c": "#267b76",
     "#f7f8fa": "#1c2026", "#eef3fb": "#1b2430", "#fdf4e6": "#2b241a",
 }  # fmt: skip
 """Every tone that a dark page turns over; bars stay as they are."""
@@ -76,6 +82,11 @@ LINES: dict[Line, dict[str, str]] = {
 }
 CRITICAL_BOX = {"color": CRITICAL, "penwidth": "2.6"}
 CRITICAL_LINE = {"color": CRITICAL, "penwidth": "2.6"}
+
+
+def load_tone(share: float) -> str:
+    """The tone of a load, a share of the highest."""
+    return LOADS[sum(share >= step for step in LOAD_STEPS)]
 
 
 def fill(bounds: tuple[Bound, ...]) -> str:

@@ -104,11 +104,10 @@ class Scene:
         return "decode: a single step on the GPUs", f"{TPOT.title} {tpot} = {sum_text(serving)}"
 
     def _both(self, halves: bool) -> tuple[str, ...]:
-        """How values of two phases stand beside each other, where they do."""
-        if all(len(one.phases) == 1 for one in self.served):
+        """What the halves of a box are, where it shows two phases."""
+        if not halves or all(len(one.phases) == 1 for one in self.served):
             return ()
-        tinted = "; the left half of a box is prefill" if halves else ""
-        return (f"a | b is the value in prefill | decode{tinted}",)
+        return ("left half of a box: prefill, right half: decode",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,7 +55,18 @@ class Bar:
     parts: tuple[tuple[Bound, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A cell filled by load: `share` of the slowest, at most 1. `hover` is shown when a pointer rests on it."""
+
+    text: str
+    share: float
+    hover: tuple[str, ...] = ()
+
+
 Words = str | Bar
+
+Cell = str | Bar | Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,7 @@ class Column:
     """A column of a table: its head and one entry a row."""
 
     head: str
-    cells: tuple[Words, ...]
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)
