@@ -18,7 +18,7 @@ from dagc.engines.allocation import allocation
 from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.plan.splits import fullest_replica, micro_batch_sequences, sequences_per_rank, stage_layers
+from dagc.plan.splits import fullest_replica, micro_batch_sequences, prompt_tokens, sequences_per_rank, stage_layers
 
 Bytes = npt.NDArray[np.float64]
 
@@ -123,7 +123,7 @@ class Holding:
         sequences = self._attending.micro_batch
         if phase is Phase.DECODE or attention is None:
             return sequences
-        return np.minimum(workload.chunk, np.ceil(sequences * workload.prompt / attention.cp))
+        return np.minimum(workload.chunk, prompt_tokens(attention, sequences, workload.prompt))
 
     @property
     def _attending(self) -> Holding:

@@ -11,9 +11,10 @@ from itertools import pairwise
 
 from dagc.export.canvas import Canvas, escape, new_canvas
 from dagc.export.views import look
+from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
 from dagc.export.views.text import width
-from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Line, Shape, Tile, View, Words
+from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Tile, View, Words
 from dagc.graph.priced import Bound
 
 CELLS, TABLE_CELLS = 16, 7
@@ -91,6 +92,7 @@ class _Writer:
         with parent.box(name=f"cluster_{cluster.name}") as box:
             tone = look.PAPER if cluster.role is None else look.POOLS[cluster.role]
             box.attr(label=_frame(*cluster.lines, end="\\l"), style="filled,rounded", fillcolor=tone, color=look.FRAME)
+            box.attr(**(look.CRITICAL_BOX if cluster.slowest else {}))
             box.attr(id=_plain(cluster.name), margin=_MARGIN, fontsize="11", tooltip=_hover(cluster.hover))
             box.attr(**({"URL": _plain(cluster.link), "target": "_top"} if cluster.link else {}))
             box.attr(**({"margin": _WIDE_MARGIN} if self._is_crossed(cluster) else {}))
@@ -133,11 +135,16 @@ class _Writer:
         style |= {"lhead": f"cluster_{arrow.enters}"} if arrow.enters else {}
         style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is Line.CHOICE else {}
         self._drawing.edge(arrow.tail, arrow.head, **style)
+        if arrow.level:
+            with self._drawing.box() as same:
+                same.attr(rank="same")
+                same.node(arrow.tail)
+                same.node(arrow.head)
 
 
 def _box(parent: Canvas, box: Box) -> None:
     style = look.SHAPES[box.shape] | {"fillcolor": look.fill(box.bounds), "id": _plain(box.name)}
-    style |= look.CRITICAL_BOX if box.critical else {}
+    style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
     style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
     style |= {"style": "filled,dotted"} if box.fused else {}
@@ -174,14 +181,16 @@ def _record(box: Box) -> str:
 
 def _cell(word: Cell) -> str:
     """A cell; the signs of a record's grammar lose their meaning."""
-    shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else word.text if isinstance(word, Tile) else word
+    shown = (
+        bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else word.text if isinstance(word, Tile) else _shown(word)
+    )
     text = _lines(shown, end="\\l") if shown else "\\l"
     return "".join(f"\\{sign}" if sign in "{}|" else sign for sign in text)
 
 
 def _roomy(first: Words, end: str) -> tuple[str, ...]:
     """A first line, with room for being set in bold."""
-    text = bar_text(first) if isinstance(first, Bar) else first
+    text = _shown(first)
     room = _PAD * (len(text) // 6 + 1)
     return (f"{text}{room}",) if end == "\\l" else (f"{room}{text}{room}",)
 
@@ -193,7 +202,13 @@ def _frame(*texts: str, end: str) -> str:
 
 def _lines(*texts: Words, end: str) -> str:
     """A label of several lines; `end` is the escape that centres a line or aligns it to the left."""
-    return "".join(_plain(bar_text(text) if isinstance(text, Bar) else text) + end for text in texts if text)
+    return "".join(_plain(_shown(text)) + end for text in texts if text)
+
+
+def _shown(text: Words) -> str:
+    if isinstance(text, Gpus):
+        return gpus_text(text) + _PAD * (len(text.own) // 4)
+    return bar_text(text) if isinstance(text, Bar) else text
 
 
 def _hover(texts: tuple[str, ...]) -> str:

@@ -42,6 +42,13 @@ LOADS = ("#e6f4f3", "#c3e5e2", "#97d0cb", "#66b9b2", "#3aa39c")
 begins."""
 LOAD_STEPS = (0.5, 0.7, 0.85, 0.95)
 
+GPUS = {
+    "attention + experts": "#2f6f9f", "attention + FFN": "#2f6f9f", "prefill": "#a8447c", "decode": "#1f8a7a",
+    "attention": "#4a5fc1", "prefill attention": "#4a5fc1", "decode attention": "#8493e6",
+    "experts": "#b8641c", "prefill experts": "#b8641c", "decode experts": "#e09a5a",
+}  # fmt: skip
+"""Tones of GPUs by what they do, on a light and on a dark page."""
+
 POOLS = {Role.ALL: "#f7f8fa", Role.ATTENTION: "#eef3fb", Role.EXPERTS: "#fdf4e6"}
 
 DARK = {

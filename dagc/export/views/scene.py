@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
+import numpy as np
+
 from dagc.export.opened import ServiceView, services
 from dagc.export.titles import phase_names
 from dagc.export.views.text import cut, folded_lines, safe
@@ -14,6 +16,7 @@ from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.plan.splits import prompt_tokens, sequences_per_rank
 from dagc.report.figures import TPOT, times_text
 from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics
@@ -93,7 +96,7 @@ class Scene:
 
     def notes(self, halves: bool = True) -> tuple[str, ...]:
         """How to read the values of the phases; `halves` where boxes are tinted by half."""
-        return (*self._step(), *self._both(halves))
+        return (*self._step(), *self._both(halves), *self._chunked())
 
     def _step(self) -> tuple[str, ...]:
         """What TPOT has beside the decode step that is drawn, where it has anything."""
@@ -108,6 +111,30 @@ class Scene:
         if not halves or all(len(one.phases) == 1 for one in self.served):
             return ()
         return ("left half of a box: prefill, right half: decode",)
+
+    def _chunked(self) -> tuple[str, ...]:
+        """How prompts are computed that are more than a chunk, as memory counts them."""
+        tokens = max(self._prompt_tokens(one) for one in self.served)
+        chunk = self.plan.facts.workload.chunk
+        if tokens <= chunk:
+            return ()
+        return (
+            f"chunked prefill: {tokens:,} tokens per GPU and micro-batch in chunks of {chunk:,}; "
+            "memory is that of one chunk, times and shapes are of all",
+        )
+
+    def chunks(self, served: Served) -> int:
+        """In how many chunks a GPU computes the prompts of a micro-batch."""
+        return max(1, -(-self._prompt_tokens(served) // self.plan.facts.workload.chunk))
+
+    def _prompt_tokens(self, served: Served) -> int:
+        """Most prompt tokens of a micro-batch on one GPU; 0 where prefill is another service's."""
+        phase, timeline = served.phases[0]
+        layout, graph = served.service.attention_pool.attention, timeline.priced.graph
+        if phase != "prefill" or layout is None:
+            return 0
+        sequences = sequences_per_rank(layout, graph.sequences[0]).astype(np.float64)
+        return int(prompt_tokens(layout, sequences, self.plan.facts.workload.fresh).max())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +163,11 @@ class Served:
     def layer_anchor(self, kind: str) -> str:
         """Name of a kind of layer, or of another segment, in the layer view."""
         return f"{slug(self.name)}.layer.{slug(kind)}"
+
+
+def experts_anchor(stage: str) -> str:
+    """Name of the experts of a stage where they have their own pool."""
+    return f"{stage}.experts"
 
 
 def slug(text: str) -> str:

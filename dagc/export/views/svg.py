@@ -15,12 +15,13 @@ from dagc.export.renderers import Rendering
 from dagc.export.views import look
 from dagc.export.views.bar_svg import draw_bar
 from dagc.export.views.dot import BLOCKS, EMPTY, SEPARATOR, head_lines, link_line
+from dagc.export.views.gpus import OTHER, OWN
 from dagc.export.views.legend import legend
-from dagc.export.views.legend_svg import add_patterns, draw_samples
+from dagc.export.views.legend_svg import GPU_PITCH, add_patterns, draw_gpus, draw_samples
 from dagc.export.views.svg_page import set_page, stack, style, text_width
 from dagc.export.views.table_svg import draw_table
 from dagc.export.views.text import width
-from dagc.export.views.view import Bar, Distance, Shape, View
+from dagc.export.views.view import Bar, Distance, Gpus, Shape, View
 
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
@@ -29,6 +30,7 @@ _HREF = f"{{{_XLINK}}}href"
 _PAD = "\N{NO-BREAK SPACE} "
 
 _BAR_SIGNS = frozenset((*BLOCKS.values(), EMPTY))
+_GPU_SIGNS = frozenset((OWN, OTHER))
 
 ElementTree.register_namespace("", _SVG)
 ElementTree.register_namespace("xlink", _XLINK)
@@ -45,6 +47,7 @@ def finished(rendering: Rendering, view: View) -> bytes:
         for group in top:
             _group(group, folded)
     _bars(root, view)
+    _gpus(root, view)
     _texts(root)
     for top in tops:
         set_page(root, top)
@@ -147,6 +150,30 @@ def _bars(root: Element, view: View) -> None:
 def _is_bar(text: str) -> bool:
     bare = text.strip(_PAD)
     return bool(bare) and set(bare) <= _BAR_SIGNS
+
+
+def _gpus(root: Element, view: View) -> None:
+    """Characters of GPUs become squares, in the order of the lines of a box."""
+    by_name = {box.name: box for box in view.boxes()}
+    for group in root.iter(f"{{{_SVG}}}g"):
+        box = by_name.get(group.get("id", ""))
+        if box is None:
+            continue
+        rows = [line for line in box.lines if isinstance(line, Gpus) and line.own]
+        texts = [one for one in group.iter(f"{{{_SVG}}}text") if (one.text or "").strip(_PAD)[:1] in _GPU_SIGNS]
+        for text, row in zip(texts, rows, strict=False):
+            _row(text, row)
+
+
+def _row(text: Element, row: Gpus) -> None:
+    x, y = float(text.get("x", "0")), float(text.get("y", "0"))
+    named = dict(text.attrib)
+    text.tag, text.text = f"{{{_SVG}}}g", None
+    text.attrib.clear()
+    draw_gpus(text, x, y, row.own, row.kind)
+    if row.text:
+        left = x + GPU_PITCH * len(row.own) + 4
+        SubElement(text, f"{{{_SVG}}}text", named | {"x": f"{left:.2f}"}).text = row.text
 
 
 def _texts(root: Element) -> None:

@@ -64,9 +64,20 @@ class Tile:
     hover: tuple[str, ...] = ()
 
 
-Words = str | Bar
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """A row of the GPUs of a node, True for each that is the card's own. `kind` says what they do, `text` which they
+    are.
+    """
 
-Cell = str | Bar | Tile
+    own: tuple[bool, ...]
+    kind: str
+    text: str
+
+
+Words = str | Bar | Gpus
+
+Cell = Words | Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +92,10 @@ class Column:
 class Box:
     """One thing. The first of `lines` is its name.
 
-    `bounds` are what limits it, by phase. `hover` is told when a pointer rests on it; `link` is the address of the same
-    thing in another view. `folded` where it stands for several; `fused` where another box does its work. A table has
-    `columns` of equal length below its name.
+    `bounds` are what limits it, by phase. `hover` is shown when a pointer rests on it; `link` is the address of the
+    same thing in another view. `folded` where it represents several; `fused` where another box does its work.
+    `slowest` where it is marked as the slowest, which is where `critical` marks nothing. A table has `columns` of
+    equal length below its name.
     """
 
     name: str
@@ -95,6 +107,7 @@ class Box:
     critical: bool = False
     folded: bool = False
     fused: bool = False
+    slowest: bool = False
     columns: tuple[Column, ...] = ()
 
 
@@ -102,8 +115,8 @@ class Box:
 class Cluster:
     """Boxes and clusters inside a frame.
 
-    `beside` names boxes, one of each of several members, that stand beside each other across the picture's direction;
-    `chains` those that stand one behind another along it.
+    `slowest` as of a box. `beside` names boxes, one of each of several members, that stand beside each other across
+    the picture's direction; `chains` those that stand one behind another along it.
     """
 
     name: str
@@ -113,6 +126,7 @@ class Cluster:
     hover: tuple[str, ...] = ()
     link: str = ""
     folded: bool = False
+    slowest: bool = False
     beside: tuple[str, ...] = ()
     chains: tuple[tuple[str, ...], ...] = ()
 
@@ -121,7 +135,7 @@ class Cluster:
 class Arrow:
     """From one box to another. `orders` when the head must stand after the tail.
 
-    `returns` where something comes back.
+    `returns` where something comes back. `level` when both ends are at one place along the picture's direction.
     `leaves` and `enters` name the clusters at whose frames it begins and ends, where it is one between those.
     """
 
@@ -133,6 +147,7 @@ class Arrow:
     critical: bool = False
     orders: bool = True
     returns: bool = False
+    level: bool = False
     leaves: str = ""
     enters: str = ""
 
