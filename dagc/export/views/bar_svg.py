@@ -23,7 +23,8 @@ def draw_bar(text: Element, bar: Bar) -> None:
     text.tag, text.text = f"{_SVG}g", None
     text.attrib.clear()
     text.set("class", "bar")
-    _rect(text, x, y, long, look.IDLE)
+    if bar.whole:
+        _rect(text, x, y, long, look.IDLE)
     for bound, share in bar.parts:
         if share > 0:
             _rect(text, x, y, long * share, look.BARS[bound], bound)

@@ -14,7 +14,7 @@ from dagc.export.views import look
 from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
 from dagc.export.views.text import width
-from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Tile, View, Words
+from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Sign, Tile, View, Words
 from dagc.graph.priced import Bound
 
 CELLS, TABLE_CELLS = 16, 7
@@ -22,6 +22,10 @@ CELLS, TABLE_CELLS = 16, 7
 
 BLOCKS = {Bound.COMPUTE: "█", Bound.MEMORY: "▓", Bound.NETWORK: "▒", Bound.LATENCY: "░", Bound.NONE: "█"}
 EMPTY = "▁"
+
+SIGNS = {Shape.COMPUTE: "□", Shape.COMMUNICATION: "○", Shape.ROUTING: "▱"}
+_LANE_PADS = 3
+"""Room of a lane of arrows, in characters."""
 
 SEPARATOR = " · "
 """Between the names of the views, in the line of links."""
@@ -69,7 +73,7 @@ class _Writer:
         self._points = 0
 
     def write(self) -> None:
-        if self._is_crossed(self._view) and not self._view.across:
+        if self._is_crossed(self._view) and not (self._view.across or self._view.page):
             with self._drawing.box(name="cluster_") as room:
                 room.attr(style="invis", label="", margin=_WIDE_MARGIN)
                 self._members(room)
@@ -181,9 +185,7 @@ def _record(box: Box) -> str:
 
 def _cell(word: Cell) -> str:
     """A cell; the signs of a record's grammar lose their meaning."""
-    shown = (
-        bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else word.text if isinstance(word, Tile) else _shown(word)
-    )
+    shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else _shown(word)
     text = _lines(shown, end="\\l") if shown else "\\l"
     return "".join(f"\\{sign}" if sign in "{}|" else sign for sign in text)
 
@@ -205,7 +207,11 @@ def _lines(*texts: Words, end: str) -> str:
     return "".join(_plain(_shown(text)) + end for text in texts if text)
 
 
-def _shown(text: Words) -> str:
+def _shown(text: Cell) -> str:
+    if isinstance(text, Tile):
+        return text.text
+    if isinstance(text, Sign):
+        return _PAD * (_LANE_PADS * text.lanes + 2) + SIGNS[text.shape]
     if isinstance(text, Gpus):
         return gpus_text(text) + _PAD * (len(text.own) // 4)
     return bar_text(text) if isinstance(text, Bar) else text

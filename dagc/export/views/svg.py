@@ -18,6 +18,7 @@ from dagc.export.views.dot import BLOCKS, EMPTY, SEPARATOR, head_lines, link_lin
 from dagc.export.views.gpus import OTHER, OWN
 from dagc.export.views.legend import legend
 from dagc.export.views.legend_svg import GPU_PITCH, add_patterns, draw_gpus, draw_samples
+from dagc.export.views.paged import arrange
 from dagc.export.views.svg_page import set_page, stack, style, text_width
 from dagc.export.views.table_svg import draw_table
 from dagc.export.views.text import width
@@ -43,6 +44,8 @@ def finished(rendering: Rendering, view: View) -> bytes:
     tops = [element for element in root if element.get("class") == "graph"]
     folded = {cluster.name for cluster in view.clusters() if cluster.folded}
     for top in tops:
+        if view.page:
+            arrange(root, top, view)
         _head(top, view)
         for group in top:
             _group(group, folded)

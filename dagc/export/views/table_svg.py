@@ -12,7 +12,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 from dagc.export.views import look
 from dagc.export.views.bar_svg import draw_bar
-from dagc.export.views.view import Bar, Box, Tile
+from dagc.export.views.flow_svg import SIGN_ROOM, draw_flow, draw_sign
+from dagc.export.views.view import Bar, Box, Sign, Tile
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _Rectangle = tuple[float, float, float, float]
@@ -24,24 +25,48 @@ def draw_table(group: Element, box: Box) -> None:
     frame = next(group.iter(f"{_SVG}polygon"))
     parent = next(one for one in group.iter() if frame in list(one))
     lines = tuple(_lines(group))
+    for separator in group.iter(f"{_SVG}polyline"):
+        separator.set("stroke", look.IDLE)
     texts = list(group.iter(f"{_SVG}text"))
     cells = [cell for column in box.columns for cell in (column.head, *column.cells) if cell != ""]
-    behind = list(parent).index(frame) + 1
+    heads = {column.head for column in box.columns}
+    signs: list[_Rectangle] = []
     for text, cell in zip(texts, cells, strict=True):
+        place = _around(text, lines)
         if isinstance(cell, Bar):
             draw_bar(text, cell)
         elif isinstance(cell, Tile):
-            parent.insert(behind, _tile(_around(text, lines), cell))
-            _centre(text, _around(text, lines))
-        elif any(cell == column.head for column in box.columns):
+            parent.insert(list(parent).index(frame) + 1, _tile(place, cell))
+            _centre(text, place)
+        elif isinstance(cell, Sign):
+            signs.append(place)
+            draw_sign(text, (place[2] - SIGN_ROOM, (place[1] + place[3]) / 2), cell)
+        elif cell in heads:
             text.set("fill", look.MUTED)
+    places = [(right - SIGN_ROOM, (top + bottom) / 2) for _, top, right, bottom in signs]
+    for flow in box.flows:
+        draw_flow(parent, places[flow.tail], places[flow.head], flow)
+    right = max(place[2] for place in lines)
+    for place, hover in zip(signs, box.hovers, strict=False):
+        parent.append(_hover((place[0], place[1], right, place[3]), hover))
+
+
+def _hover(place: _Rectangle, told: tuple[str, ...]) -> Element:
+    """What a pointer is shown anywhere on a row: an area without paint."""
+    rect = Element(f"{_SVG}rect", _size(place) | {"fill": "none", "pointer-events": "all"})
+    SubElement(rect, f"{_SVG}title").text = "\n".join(told)
+    return rect
+
+
+def _size(place: _Rectangle) -> dict[str, str]:
+    left, top, right, bottom = place
+    size = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    return {name: f"{value:.2f}" for name, value in size.items()}
 
 
 def _tile(place: _Rectangle, tile: Tile) -> Element:
     """The filled cell, with its hover text."""
-    left, top, right, bottom = place
-    size = {"x": left, "y": top, "width": right - left, "height": bottom - top}
-    rect = Element(f"{_SVG}rect", {name: f"{value:.2f}" for name, value in size.items()})
+    rect = Element(f"{_SVG}rect", _size(place))
     rect.attrib |= {"fill": look.load_tone(tile.share), "stroke": look.FRAME, "stroke-width": "0.5"}
     if tile.hover:
         SubElement(rect, f"{_SVG}title").text = "\n".join(tile.hover)
