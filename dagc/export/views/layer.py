@@ -195,7 +195,7 @@ class _Drawn:
         for before, after in pairwise(boxes):
             ends = before.columns[0].cells[-1], after.columns[0].cells[0]
             both = all(isinstance(sign, Sign) and sign.critical for sign in ends)
-            self.arrows.append(Arrow(before.name, after.name, Line.DATA, critical=both, orders=False, level=True))
+            self.arrows.append(Arrow(before.name, after.name, Line.DATA, critical=both))
         return tuple(boxes), tuple(lines)
 
     def _table(self, name: str, rows: Rows, longest: tuple[int, ...] = ()) -> Box:
