@@ -14,7 +14,7 @@ from dagc.export.views import look
 from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
 from dagc.export.views.text import width
-from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Gpus, Line, Shape, View, Words
+from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Sign, Tile, View, Words
 from dagc.graph.priced import Bound
 
 CELLS, TABLE_CELLS = 16, 7
@@ -23,8 +23,15 @@ CELLS, TABLE_CELLS = 16, 7
 BLOCKS = {Bound.COMPUTE: "█", Bound.MEMORY: "▓", Bound.NETWORK: "▒", Bound.LATENCY: "░", Bound.NONE: "█"}
 EMPTY = "▁"
 
+SIGNS = {Shape.COMPUTE: "□", Shape.COMMUNICATION: "○", Shape.ROUTING: "▱"}
+_LANE_PADS = 3
+"""Room of a lane of arrows, in characters."""
+
 SEPARATOR = " · "
 """Between the names of the views, in the line of links."""
+
+_MARGIN, _WIDE_MARGIN = "10", "30"
+"""Points between a frame and what is in it, and between the frames in it; wide where arrows go from one to the next."""
 
 _PAD = "\N{NO-BREAK SPACE}"
 
@@ -66,10 +73,18 @@ class _Writer:
         self._points = 0
 
     def write(self) -> None:
-        for member in self._view.members:
-            self._member(self._drawing, member)
+        if self._is_crossed(self._view) and not (self._view.across or self._view.page):
+            with self._drawing.box(name="cluster_") as room:
+                room.attr(style="invis", label="", margin=_WIDE_MARGIN)
+                self._members(room)
+        else:
+            self._members(self._drawing)
         for arrow in self._view.arrows:
             self._arrow(arrow)
+
+    def _members(self, parent: Canvas) -> None:
+        for member in self._view.members:
+            self._member(parent, member)
 
     def _member(self, parent: Canvas, member: Box | Cluster) -> None:
         if isinstance(member, Cluster):
@@ -82,13 +97,19 @@ class _Writer:
             tone = look.PAPER if cluster.role is None else look.POOLS[cluster.role]
             box.attr(label=_frame(*cluster.lines, end="\\l"), style="filled,rounded", fillcolor=tone, color=look.FRAME)
             box.attr(**(look.CRITICAL_BOX if cluster.slowest else {}))
-            box.attr(id=_plain(cluster.name), margin="10", fontsize="11", tooltip=_hover(cluster.hover))
+            box.attr(id=_plain(cluster.name), margin=_MARGIN, fontsize="11", tooltip=_hover(cluster.hover))
             box.attr(**({"URL": _plain(cluster.link), "target": "_top"} if cluster.link else {}))
+            box.attr(**({"margin": _WIDE_MARGIN} if self._is_crossed(cluster) else {}))
             for member in cluster.members:
                 self._member(box, member)
             self._row(box, cluster.beside)
             for before, after in (pair for chain in cluster.chains for pair in pairwise(chain)):
                 box.edge(before, after, style="invis")
+
+    def _is_crossed(self, parent: Cluster | View) -> bool:
+        """Whether an arrow goes from a frame inside to the one beside it."""
+        inside = {member.name for member in parent.members}
+        return any(arrow.leaves in inside and arrow.enters in inside for arrow in self._view.arrows)
 
     def _row(self, box: Canvas, names: tuple[str, ...]) -> None:
         """Boxes of different clusters beside each other, in this order.
@@ -128,6 +149,7 @@ class _Writer:
 def _box(parent: Canvas, box: Box) -> None:
     style = look.SHAPES[box.shape] | {"fillcolor": look.fill(box.bounds), "id": _plain(box.name)}
     style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
+    style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
     style |= {"style": "filled,dotted"} if box.fused else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
@@ -161,7 +183,7 @@ def _record(box: Box) -> str:
     return "|".join(columns)
 
 
-def _cell(word: Words) -> str:
+def _cell(word: Cell) -> str:
     """A cell; the signs of a record's grammar lose their meaning."""
     shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else _shown(word)
     text = _lines(shown, end="\\l") if shown else "\\l"
@@ -185,7 +207,11 @@ def _lines(*texts: Words, end: str) -> str:
     return "".join(_plain(_shown(text)) + end for text in texts if text)
 
 
-def _shown(text: Words) -> str:
+def _shown(text: Cell) -> str:
+    if isinstance(text, Tile):
+        return text.text
+    if isinstance(text, Sign):
+        return _PAD * (_LANE_PADS * text.lanes + 2) + SIGNS[text.shape]
     if isinstance(text, Gpus):
         return gpus_text(text) + _PAD * (len(text.own) // 4)
     return bar_text(text) if isinstance(text, Bar) else text

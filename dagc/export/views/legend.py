@@ -7,10 +7,11 @@ deployment view arrows and folded cards have labels of their own, so that its le
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from dagc.export.views.look import TEXT_POINTS
+from dagc.export.views.look import LOAD_STEPS, TEXT_POINTS
 from dagc.export.views.text import width
-from dagc.export.views.view import Bar, Distance, Gpus, Line, Shape, View
+from dagc.export.views.view import Bar, Distance, Gpus, Line, Shape, Sign, Tile, View
 from dagc.graph.priced import Bound
 
 SAMPLE_POINTS = 34.0
@@ -52,6 +53,16 @@ _BOUNDS = (
     Sample(Bound.NETWORK, "network-bound", "orange or ▒"),
     Sample(Bound.LATENCY, "latency-bound", "violet or ░"),
 )
+_STEPS = (*(f"{100 * step:.0f}" for step in LOAD_STEPS), "100")
+_LOADS = (
+    Sample("load0", f"load below {_STEPS[0]} %", "tone 1 of 5"),
+    *(
+        Sample(f"load{index + 1}", f"{low}–{high} %", f"tone {index + 2} of 5")
+        for index, (low, high) in enumerate(pairwise(_STEPS))
+    ),
+)
+"""Time of a GPU over that of the slowest one."""
+
 _LINES = (
     Sample(Line.DATA, "data", "thin line"),
     Sample(Line.CHOICE, "expert selection", "dashed line"),
@@ -64,8 +75,9 @@ _LINES = (
 def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     """Entries by line."""
     boxes, arrows = tuple(view.boxes()), view.arrows
-    shapes = {box.shape for box in boxes}
     words = [word for box in boxes for line in (box.lines, *(column.cells for column in box.columns)) for word in line]
+    signs = [word for word in words if isinstance(word, Sign)]
+    shapes = {one.shape for one in (*boxes, *signs)}
     bars = [word for word in words if isinstance(word, Bar)]
     bounds = {bound for box in boxes for bound in box.bounds}
     bounds |= {bound for bar in bars for bound, share in bar.parts if share > 0}
@@ -73,17 +85,19 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     found = [Sample(kind, kind, GPU_WORDS) for kind in kinds]
     found += [one for one in _SHAPES if one.sign in shapes]
     found += [one for one in _BOUNDS if one.sign in bounds]
-    if any(sum(share for _, share in bar.parts) < 0.995 for bar in bars):
+    if any(isinstance(word, Tile) for word in words):
+        found += _LOADS
+    if any(sum(share for _, share in bar.parts) < 0.995 and bar.whole for bar in bars):
         found.append(Sample("idle", "idle or free", "empty bar"))
-    if any(box.critical for box in boxes):
+    if any(one.critical for one in (*boxes, *signs)):
         found.append(Sample("critical", "critical path", "thick red"))
     if any(member.slowest for member in (*boxes, *view.clusters())):
         found.append(Sample("slowest", "slowest stage", "thick red"))
-    if any(box.fused for box in boxes):
+    if any(one.fused for one in (*boxes, *signs)):
         found.append(Sample("fused", "fused into another", "dotted frame"))
     if view.distance is not Distance.DEPLOYMENT:
         found += [Sample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []
-        drawn = {arrow.line for arrow in arrows}
+        drawn = {arrow.line for arrow in (*arrows, *(flow for box in boxes for flow in box.flows))}
         found += [one for one in _LINES if one.sign in drawn]
     return tuple(_lines(found))
 

@@ -89,6 +89,7 @@ _FRAMES: dict[str, dict[str, str]] = {
     "folded": {"fill": look.PAPER, "stroke": look.FRAME},
     "fused": {"fill": look.PAPER, "stroke": look.FRAME, "stroke-dasharray": "1,3"},
     "idle": {"fill": look.IDLE},
+    **{f"load{index}": {"fill": tone, "stroke": look.FRAME} for index, tone in enumerate(look.LOADS)},
 }
 
 
@@ -102,8 +103,8 @@ def _rect(parent: Element, x: float, y: float, long: float, tall: float, style: 
 
 
 def _line(parent: Element, x: float, middle: float, line: Line) -> None:
-    tone = look.LINES[line].get("color", look.FRAME)
-    stroke = {"stroke": tone, "stroke-width": "2" if line is Line.MESSAGE else "1", "fill": "none"}
+    tone = look.LINES[line].get("color", look.MUTED)
+    stroke = {"stroke": tone, "stroke-width": look.LINES[line].get("penwidth", look.EDGE["penwidth"]), "fill": "none"}
     stroke |= {"stroke-dasharray": _DASHES[line]} if line in _DASHES else {}
     SubElement(parent, f"{_SVG}path", {"d": f"M{x:.2f},{middle:.2f} H{x + _LONG - 6:.2f}"} | stroke)
     tip = x + _LONG

@@ -34,6 +34,7 @@ class Shape(StrEnum):
     COMMUNICATION = "communication"
     ROUTING = "routing"
     CARD = "card"
+    CHIP = "chip"
     TABLE = "table"
 
 
@@ -49,9 +50,22 @@ class Line(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar from the left: parts by what bounds them, as shares of its full length, at most 1 together."""
+    """A bar from the left: parts by what bounds them, as shares of its full length, at most 1 together.
+
+    `whole` where what is left of its length is drawn too: as idle or free.
+    """
 
     parts: tuple[tuple[Bound, float], ...]
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A cell filled by load: `share` of the slowest, at most 1. `hover` is shown when a pointer rests on it."""
+
+    text: str
+    share: float
+    hover: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +83,35 @@ Words = str | Bar | Gpus
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """The kind of an operator, as a small shape at the right end of a cell with room for so many `lanes` of arrows."""
+
+    shape: Shape
+    lanes: int = 0
+    critical: bool = False
+    fused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """An arrow between two rows of a table, by number: beside the signs in lane 0, else in a lane left of them."""
+
+    tail: int
+    head: int
+    line: Line
+    critical: bool = False
+    lane: int = 0
+
+
+Cell = Words | Tile | Sign
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table: its head and one entry a row."""
 
     head: str
-    cells: tuple[Words, ...]
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +121,7 @@ class Box:
     `bounds` are what limits it, by phase. `hover` is shown when a pointer rests on it; `link` is the address of the
     same thing in another view. `folded` where it represents several; `fused` where another box does its work.
     `slowest` where it is marked as the slowest, which is where `critical` marks nothing. A table has `columns` of
-    equal length below its name.
+    equal length, a hover text for each row where it has `hovers`, and arrows between rows, which begin at its signs.
     """
 
     name: str
@@ -97,6 +135,8 @@ class Box:
     fused: bool = False
     slowest: bool = False
     columns: tuple[Column, ...] = ()
+    hovers: tuple[tuple[str, ...], ...] = ()
+    flows: tuple[Flow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +186,7 @@ class View:
 
     `title` has the strategy and its figures, `notes` how to read it and what is folded.
     `across` when it runs from left to right. `others` are the distances that it links to.
+    `page` is the width in points on which its frames are packed, 0 where they stay as a layout engine places them.
     """
 
     distance: Distance
@@ -156,6 +197,7 @@ class View:
     arrows: tuple[Arrow, ...]
     across: bool = False
     others: frozenset[Distance] = frozenset()
+    page: float = 0.0
 
     def boxes(self) -> Iterator[Box]:
         """All boxes, however deep."""
