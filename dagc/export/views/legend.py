@@ -79,8 +79,7 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     signs = [word for word in words if isinstance(word, Sign)]
     shapes = {one.shape for one in (*boxes, *signs)}
     bars = [word for word in words if isinstance(word, Bar)]
-    bounds = {bound for box in boxes for bound in box.bounds}
-    bounds |= {bound for bar in bars for bound, share in bar.parts if share > 0}
+    bounds = {bound for bar in bars for bound, share in bar.parts if share > 0}
     kinds = dict.fromkeys(word.kind for word in words if isinstance(word, Gpus))
     found = [Sample(kind, kind, GPU_WORDS) for kind in kinds]
     found += [one for one in _SHAPES if one.sign in shapes]
