@@ -98,7 +98,7 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
         found += [Sample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []
         drawn = {arrow.line for arrow in (*arrows, *(flow for box in boxes for flow in box.flows))}
         found += [one for one in _LINES if one.sign in drawn]
-    return tuple(_lines(found))
+    return (tuple(found),) if view.distance is Distance.DEPLOYMENT and found else tuple(_lines(found))
 
 
 def words(samples: tuple[Sample, ...]) -> str:
