@@ -102,7 +102,8 @@ class _Writer:
             box.attr(**({"margin": _WIDE_MARGIN} if self._is_crossed(cluster) else {}))
             for member in cluster.members:
                 self._member(box, member)
-            self._row(box, cluster.beside)
+            if cluster.beside:
+                self._row(box, cluster.beside)
             for before, after in (pair for chain in cluster.chains for pair in pairwise(chain)):
                 box.edge(before, after, style="invis")
 
@@ -184,9 +185,12 @@ def _record(box: Box) -> str:
 
 
 def _cell(word: Cell) -> str:
-    """A cell; the signs of a record's grammar lose their meaning."""
+    """A cell; the signs of a record's grammar lose their meaning.
+
+    An empty one is empty: of a line break alone Graphviz 16.1 writes past its memory, and may stop.
+    """
     shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else _shown(word)
-    text = _lines(shown, end="\\l") if shown else "\\l"
+    text = _lines(shown, end="\\l") if shown else ""
     return "".join(f"\\{sign}" if sign in "{}|" else sign for sign in text)
 
 
