@@ -61,9 +61,9 @@ def sequences_per_rank(layout: Layout, sequences: int) -> Ranks:
     return held[layout.coordinate(AxisKind.DP)]
 
 
-def prompt_tokens(layout: Layout, sequences: npt.NDArray[np.float64], prompt: int) -> npt.NDArray[np.float64]:
-    """Tokens of whole prompts on each attention rank that has so many sequences: cp cuts a prompt.
+def prompt_tokens(layout: Layout, sequences: npt.NDArray[np.float64], fresh: int) -> npt.NDArray[np.float64]:
+    """Tokens that are computed of whole prompts on each attention rank that has so many sequences: cp cuts a prompt.
 
     Engines compute them in chunks of at most the workload's `chunk`.
     """
-    return np.ceil(sequences * prompt / layout.cp)
+    return np.ceil(sequences * fresh / layout.cp)

@@ -16,7 +16,7 @@ from dagc.export.views.rank import rank_view
 from dagc.export.views.rank_rows import sections
 from dagc.export.views.scene import Scene
 from dagc.export.views.stage import MOST_STAGES, stage_view
-from dagc.export.views.text import width
+from dagc.export.views.text import item_lines, width
 from dagc.export.views.thin import thinned
 from dagc.export.views.view import Arrow, Bar, Box, Line, Shape, Tile, View
 from dagc.graph.priced import Bound
@@ -213,6 +213,13 @@ def test_a_bar_in_text_has_one_length() -> None:
     """A half and a quarter of sixteen cells are eight and four."""
     assert bar_text(Bar(((Bound.COMPUTE, 0.5), (Bound.NETWORK, 0.25)))) == "████████▒▒▒▒▁▁▁▁"
     assert len(bar_text(Bar(tuple((bound, 1 / 3) for bound in list(Bound)[:3])))) == CELLS
+
+
+def test_lines_of_a_list_end_between_its_items() -> None:
+    """`b <= 20` has 7 letters and does not fit behind `a <= 1 · ` in 12; an item of 14 is broken itself."""
+    assert item_lines("a <= 1 · b <= 20 · c", 12, 3) == ("a <= 1", "b <= 20 · c")
+    assert item_lines("throughput <= 1 · b", 14, 3) == ("throughput <=", "1", "b")
+    assert item_lines("a · b · c · d", 1, 3) == ("a", "b", "c…")
 
 
 def test_widths_are_those_of_helvetica() -> None:

@@ -72,9 +72,15 @@ def test_nodes_of_a_large_deployment_are_folded_and_counted() -> None:
     assert counted == 2048
 
 
+def test_replicas_that_share_a_node_are_drawn_together() -> None:
+    """40 replicas of half a node each are 20 whole nodes."""
+    found = rows(deployment_view(scene("model mixtral-8x7b\ncluster h100-sxm x 160\ndp 40 < tp 4 >\n")))
+    assert [gpus_text(row) for row in found["stage 0"]] == ["■■■■■■■■ 20 × node of 8 GPUs"]
+
+
 def test_a_folded_node_that_is_used_in_part_says_so() -> None:
     """Ranks 4 to 19 are half a node, a whole one and half of the next one: two patterns that are not whole."""
-    folded = list(folded_gpus([("", np.arange(4, 20, dtype=np.int64))], "experts", 8))
+    folded = list(folded_gpus(np.arange(4, 20, dtype=np.int64), "experts", 8))
     assert {gpus_text(row) for row in folded} == {
         "□□□□■■■■ 1 × node of 8 GPUs, 4 GPUs of it used",
         "■■■■□□□□ 1 × node of 8 GPUs, 4 GPUs of it used",

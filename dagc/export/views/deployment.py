@@ -160,17 +160,18 @@ class _Service:
         kind = kind_of(pool, [name for name, _ in self.served.phases])
         each = " each" if len(stages) > 1 else ""
         yield f"{format_gpus(team.width)}{each}: {kind}"
-        placed = tuple(
+        service, count = self.served.service, len(stages) * self.replicas
+        if deployment.gpus > MOST_GPUS:
+            yield _place(team, per_node, count)
+            every = deployment.ranks_of(service, [(pool, stage) for stage in stages])
+            yield from folded_gpus(every.ravel(), kind, per_node)
+            return
+        placed = (
             (_whose(stage, len(stages), replica, self.replicas), deployment.global_ranks(service, pool, stage, replica))
-            for service in (self.served.service,)
             for replica in range(self.replicas)
             for stage in stages
         )
-        if deployment.gpus <= MOST_GPUS:
-            yield from every_gpu(placed, kind, per_node)
-        else:
-            yield _place(team, per_node, len(placed))
-            yield from folded_gpus(placed, kind, per_node)
+        yield from every_gpu(placed, kind, per_node)
 
     def _links(self, timeline: Timeline, stage: int, team: int | None, shares_pool: bool) -> tuple[str, ...]:
         """What the GPUs of a card send for a micro-batch, inside nodes and between them."""

@@ -5,10 +5,9 @@ Turns global ranks into rows. GPUs are drawn one by one in deployments of at mos
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from dagc.export.titles import rank_text
 from dagc.export.views.view import Gpus
@@ -40,7 +39,7 @@ def kind_of(pool: Pool, phases: Sequence[str]) -> str:
     return f"{phase} {pool.role.value}".strip()
 
 
-def every_gpu(placed: Sequence[Placed], kind: str, per_node: int) -> Iterator[Gpus]:
+def every_gpu(placed: Iterable[Placed], kind: str, per_node: int) -> Iterator[Gpus]:
     """A row for each node of each stage or replica: `■■□□ node 0: ranks 0-1`."""
     for name, ranks in placed:
         for node in np.unique(ranks // per_node).tolist():
@@ -49,20 +48,16 @@ def every_gpu(placed: Sequence[Placed], kind: str, per_node: int) -> Iterator[Gp
             yield from _rows(_slots(own, per_node), kind, f"{where}: {rank_text(own)}")
 
 
-def folded_gpus(placed: Sequence[Placed], kind: str, per_node: int) -> Iterator[Gpus]:
+def folded_gpus(ranks: Ranks, kind: str, per_node: int) -> Iterator[Gpus]:
     """A row for all nodes of which the same GPUs are taken: `■■■■■■■■ 32 × node of 8 GPUs`."""
-    found: dict[tuple[bool, ...], int] = {}
-    for _, ranks in placed:
-        nodes, first = np.unique(ranks // per_node, return_inverse=True)
-        taken = np.zeros((nodes.size, per_node), dtype=np.bool_)
-        taken[first.ravel(), ranks % per_node] = True
-        patterns, counts = _patterns(taken)
-        for pattern, count in zip(patterns, counts, strict=True):
-            found[pattern] = found.get(pattern, 0) + count
-    ordered = sorted(found.items(), key=lambda one: -one[1])
+    nodes, place = np.unique(ranks // per_node, return_inverse=True)
+    taken = np.zeros((nodes.size, per_node), dtype=np.bool_)
+    taken[place.ravel(), ranks % per_node] = True
+    patterns, counts = np.unique(taken, axis=0, return_counts=True)
+    ordered = sorted(zip(patterns.tolist(), counts.tolist(), strict=True), key=lambda one: -one[1])
     for pattern, count in ordered[:_PATTERNS]:
         used = f", {counted(sum(pattern), 'GPU')} of it used" if sum(pattern) < per_node else ""
-        yield from _rows(pattern, kind, f"{count} × node of {counted(per_node, 'GPU')}{used}")
+        yield from _rows(tuple(pattern), kind, f"{count:,} × node of {counted(per_node, 'GPU')}{used}")
     rest = sum(count for _, count in ordered[_PATTERNS:])
     if rest:
         yield Gpus((), kind, f"{counted(rest, 'more node')}, used otherwise")
@@ -76,11 +71,6 @@ def gpus_text(row: Gpus) -> str:
 def _slots(own: Ranks, per_node: int) -> tuple[bool, ...]:
     taken = set((own % per_node).tolist())
     return tuple(slot in taken for slot in range(per_node))
-
-
-def _patterns(taken: npt.NDArray[np.bool_]) -> tuple[list[tuple[bool, ...]], list[int]]:
-    rows, counts = np.unique(taken, axis=0, return_counts=True)
-    return [tuple(row) for row in rows.tolist()], counts.tolist()
 
 
 def _rows(slots: tuple[bool, ...], kind: str, text: str) -> Iterator[Gpus]:

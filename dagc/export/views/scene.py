@@ -11,7 +11,7 @@ import numpy as np
 
 from dagc.export.opened import ServiceView, services
 from dagc.export.titles import phase_names
-from dagc.export.views.text import cut, folded_lines, safe
+from dagc.export.views.text import cut, folded_lines, item_lines, safe
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.deployment import Service
@@ -91,7 +91,7 @@ class Scene:
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
         facts = [format_gpus(plan.deployment.gpus), f"model {cut(plan.facts.model.name)}"]
         facts += times_text(definition(plan.facts.workload), self.metrics.prefill.seconds, self.metrics.decode.seconds)
-        context = (line for text in self.context for line in folded_lines(text, _CHARACTERS, _LINES))
+        context = (line for text in self.context for line in item_lines(text, _CHARACTERS, _LINES))
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts), *context)
 
     def notes(self, halves: bool = True) -> tuple[str, ...]:
