@@ -13,7 +13,6 @@ from dagc.export.canvas import Canvas, escape, new_canvas
 from dagc.export.views import look
 from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
-from dagc.export.views.text import width
 from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Sign, Tile, View, Words
 from dagc.graph.priced import Bound
 
@@ -155,21 +154,8 @@ def _box(parent: Canvas, box: Box) -> None:
     style |= {"style": "filled,dotted"} if box.fused else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
     style |= {"tooltip": _hover(box.hover)} if box.hover else {}
-    style |= _slanted(box) if box.shape is Shape.ROUTING else {}
     label = _record(box) if box.shape is Shape.TABLE else _label(box)
     parent.node(box.name, label=label, **style)
-
-
-def _slanted(box: Box) -> dict[str, str]:
-    """Size of a parallelogram, for which layout engines leave too much room; in inches."""
-    texts = [line for line in box.lines if isinstance(line, str)]
-    wide = max(width(text, look.TEXT_POINTS, bold=index == 0) for index, text in enumerate(texts))
-    tall = 1.2 * look.TEXT_POINTS * len(texts) + 8
-    return {"fixedsize": "true", "width": f"{(wide + 2 * _SLANT) / 72:.3f}", "height": f"{tall / 72:.3f}"}
-
-
-_SLANT = 58.0
-"""How much room each slanted side takes, in points."""
 
 
 def _label(box: Box) -> str:
