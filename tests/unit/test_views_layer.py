@@ -183,7 +183,7 @@ def test_the_view_fits_a_page(name: str) -> None:
 
 
 def test_a_cell_without_text_is_no_line_break() -> None:
-    """Of a field that is a line break alone Graphviz 16.1 writes past its memory; whether it stops depends on chance."""
+    """Of a field that is a line break alone Graphviz 16.1 writes past its memory, and may stop."""
     assert re.search(r'label="{\|', to_dot(layer_view(small())))
     assert not re.search(r"[{|]\\l", to_dot(layer_view(small())))
 
