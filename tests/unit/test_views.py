@@ -94,13 +94,12 @@ def test_a_stage_has_its_layers_folded_with_their_time() -> None:
     assert whole == pytest.approx(13 * each, rel=0.01)
 
 
-def test_what_a_stage_only_sends_is_a_chip_without_a_tone() -> None:
+def test_what_a_stage_only_sends_is_a_chip() -> None:
     """Two lines, beside the five of an operator's card; its bytes and its bound are in the hover text."""
     chip = next(
         one for one in stage_view(example("01-deepseek-v3-64-gpus")).boxes() if one.lines[0] == "send hidden states"
     )
-    assert chip.shape is Shape.CHIP
-    assert len(words(chip)) == len(chip.lines) == 2
+    assert (chip.shape, len(chip.lines)) == (Shape.CHIP, 2)
     assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
 
 

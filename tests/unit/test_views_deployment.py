@@ -95,7 +95,16 @@ def test_a_node_of_many_gpus_is_several_rows() -> None:
     assert [row.text for row in drawn] == ["node 0: ranks 0-71", "", "", ""]
 
 
+ALL_ROLES = "prefill < tp 8 > | decode < pp 2 [layers 30 2] < tp 4 | ep 8 > >"
+"""What needs the most signs: GPUs of a phase and of two pools of the other one, and a slowest stage."""
+
+
 def test_the_legend_of_a_deployment_is_one_line() -> None:
+    of = scene(f"model mixtral-8x7b\ncluster h100-sxm x 32\n{ALL_ROLES}\n")
+    (signs,) = legend(view_of(of, Distance.DEPLOYMENT))
+    named = [sign.meaning for sign in signs]
+    assert named[:3] == ["prefill", "decode attention", "decode experts"]
+    assert named[-1] == "slowest stage"
     for name in ("01-deepseek-v3-64-gpus", "02-mixtral-8-gpus", "04-prefill-decode-pools", "05-attention-ffn-pools"):
         for one in scenes_of(name):
             assert len(legend(view_of(one, Distance.DEPLOYMENT))) == 1, name

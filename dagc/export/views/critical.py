@@ -89,7 +89,7 @@ def marked(view: View, scene: Scene) -> View:
         view,
         members=tuple(_settled(member, names) for member in view.members),
         arrows=tuple(replace(arrow, critical=False) for arrow in view.arrows),
-        notes=(*view.notes, *((note,) if len(boxes) > 1 else ())),
+        notes=(*view.notes, *((note,) if len(boxes) > 1 and view.distance is not Distance.RANK else ())),
     )
 
 
@@ -100,6 +100,7 @@ _THINGS = {
     Distance.LAYER: "operator",
     Distance.RANK: "operator",
 }
+"""What the boxes of a view are. The rank view has two operators, dispatch and combine, and needs no line on them."""
 
 
 def share_text(critical: Sequence[bool], thing: str) -> str:

@@ -48,7 +48,7 @@ def deployment_view(scene: Scene) -> View:
     arrows = [arrow for part in parts for arrow in part.arrows()]
     if scene.handover is not None:
         arrows.append(_handover(scene.handover, parts[0], parts[-1]))
-    notes = (*scene.notes(halves=False), *(note for part in parts for note in part.notes()))
+    notes = (*scene.notes(), *(note for part in parts for note in part.notes()))
     others = scene.others(Distance.DEPLOYMENT)
     members = tuple(part.cluster() for part in parts)
     return View(

@@ -147,7 +147,7 @@ class _Writer:
 
 
 def _box(parent: Canvas, box: Box) -> None:
-    style = look.SHAPES[box.shape] | {"fillcolor": look.fill(box.bounds), "id": _plain(box.name)}
+    style = look.SHAPES[box.shape] | {"fillcolor": look.PAPER, "id": _plain(box.name)}
     style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
     style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}

@@ -37,7 +37,7 @@ def layer_view(scene: Scene) -> View:
     """Operators of each kind of layer."""
     clusters: list[Cluster] = []
     arrows: list[Arrow] = []
-    notes = list(scene.notes(halves=False))
+    notes = list(scene.notes())
     critical = _critical(scene)
     if nearly_all(critical):
         notes.append(share_text(critical, "operator"))

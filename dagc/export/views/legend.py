@@ -79,8 +79,7 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     signs = [word for word in words if isinstance(word, Sign)]
     shapes = {one.shape for one in (*boxes, *signs)}
     bars = [word for word in words if isinstance(word, Bar)]
-    bounds = {bound for box in boxes for bound in box.bounds}
-    bounds |= {bound for bar in bars for bound, share in bar.parts if share > 0}
+    bounds = {bound for bar in bars for bound, share in bar.parts if share > 0}
     kinds = dict.fromkeys(word.kind for word in words if isinstance(word, Gpus))
     found = [Sample(kind, kind, GPU_WORDS) for kind in kinds]
     found += [one for one in _SHAPES if one.sign in shapes]
@@ -99,7 +98,7 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
         found += [Sample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []
         drawn = {arrow.line for arrow in (*arrows, *(flow for box in boxes for flow in box.flows))}
         found += [one for one in _LINES if one.sign in drawn]
-    return tuple(_lines(found))
+    return (tuple(found),) if view.distance is Distance.DEPLOYMENT and found else tuple(_lines(found))
 
 
 def words(samples: tuple[Sample, ...]) -> str:

@@ -91,11 +91,3 @@ CRITICAL_LINE = {"color": CRITICAL, "penwidth": "2.6"}
 def load_tone(share: float) -> str:
     """The tone of a load, a share of the highest."""
     return LOADS[sum(share >= step for step in LOAD_STEPS)]
-
-
-def fill(bounds: tuple[Bound, ...]) -> str:
-    """The tone of a box; of two phases that differ the left half is the first, the right half the second."""
-    tones = [BOUNDS[bound] for bound in bounds]
-    if not tones:
-        return PAPER
-    return tones[0] if tones[0] == tones[-1] else f"{tones[0]};0.5:{tones[-1]}"

@@ -24,7 +24,7 @@ from dagc.units import counted, format_bytes, format_count
 def rank_view(scene: Scene) -> View:
     """Ranks of one group of each service."""
     drawn = [_Service(scene, served) for served in scene.served]
-    notes = (*scene.notes(halves=False), *(note for one in drawn for part in one.parts for note in part.notes()))
+    notes = (*scene.notes(), *(note for one in drawn for part in one.parts for note in part.notes()))
     return View(
         Distance.RANK,
         scene.name,

@@ -94,9 +94,9 @@ class Scene:
         context = (line for text in self.context for line in item_lines(text, _CHARACTERS, _LINES))
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts), *context)
 
-    def notes(self, halves: bool = True) -> tuple[str, ...]:
-        """How to read the values of the phases; `halves` where boxes are tinted by half."""
-        return (*self._step(), *self._both(halves), *self._chunked())
+    def notes(self) -> tuple[str, ...]:
+        """How to read the values of the phases."""
+        return (*self._step(), *self._chunked())
 
     def _step(self) -> tuple[str, ...]:
         """What TPOT has beside the decode step that is drawn, where it has anything."""
@@ -105,12 +105,6 @@ class Scene:
             return ()
         tpot = TPOT.text(self.metrics.decode.seconds)
         return "decode: a single step on the GPUs", f"{TPOT.title} {tpot} = {sum_text(serving)}"
-
-    def _both(self, halves: bool) -> tuple[str, ...]:
-        """What the halves of a box are, where it shows two phases."""
-        if not halves or all(len(one.phases) == 1 for one in self.served):
-            return ()
-        return ("left half of a box: prefill, right half: decode",)
 
     def _chunked(self) -> tuple[str, ...]:
         """How prompts are computed that are more than a chunk, as memory counts them."""
@@ -173,8 +167,3 @@ def experts_anchor(stage: str) -> str:
 def slug(text: str) -> str:
     """Text as a part of a name: letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
-
-
-def side_by_side(values: tuple[str, ...]) -> str:
-    """Values of the phases: once where they are the same, `a | b` where they differ."""
-    return values[0] if len(set(values)) == 1 else " | ".join(values)

@@ -30,7 +30,7 @@ def stage_view(scene: Scene) -> View:
     """Stages with their segments."""
     clusters: list[Cluster] = []
     arrows: list[Arrow] = []
-    notes = list(scene.notes(halves=False))
+    notes = list(scene.notes())
     for served in scene.served:
         shown = thinned(served.view.stages, MOST_STAGES)
         passed = [passages(timeline) for _, timeline in served.phases]

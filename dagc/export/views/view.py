@@ -118,16 +118,15 @@ class Column:
 class Box:
     """One thing. The first of `lines` is its name.
 
-    `bounds` are what limits it, by phase. `hover` is shown when a pointer rests on it; `link` is the address of the
-    same thing in another view. `folded` where it represents several; `fused` where another box does its work.
-    `slowest` where it is marked as the slowest, which is where `critical` marks nothing. A table has `columns` of
-    equal length, a hover text for each row where it has `hovers`, and arrows between rows, which begin at its signs.
+    `hover` is shown when a pointer rests on it; `link` is the address of the same thing in another view. `folded` where
+    it represents several; `fused` where another box does its work. `slowest` where it is marked as the slowest, which
+    is where `critical` marks nothing. A table has `columns` of equal length, a hover text for each row where it has
+    `hovers`, and arrows between rows, which begin at its signs.
     """
 
     name: str
     shape: Shape
     lines: tuple[Words, ...]
-    bounds: tuple[Bound, ...] = ()
     hover: tuple[str, ...] = ()
     link: str = ""
     critical: bool = False
