@@ -73,11 +73,20 @@ def cut(words: str, most: float, kind: str) -> str:
     return f"{kept}…"
 
 
+def words_wrapped(words: str, most: float, kind: str) -> Iterator[str]:
+    """A sentence in lines that fit; a word that is longer than a line is cut."""
+    return _folded(words.split(), " ", most, kind)
+
+
 def wrapped(words: Iterable[str], most: float, kind: str) -> Iterator[str]:
     """Items joined by dots, in lines that fit; an item that is longer than a line is cut."""
+    return _folded(words, " · ", most, kind)
+
+
+def _folded(words: Iterable[str], joint: str, most: float, kind: str) -> Iterator[str]:
     line = ""
     for word in words:
-        longer = f"{line} · {word}" if line else word
+        longer = f"{line}{joint}{word}" if line else word
         if line and width(longer, kind) > most:
             yield cut(line, most, kind)
             longer = word

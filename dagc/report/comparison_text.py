@@ -51,10 +51,16 @@ def _value(value: ComparedValue) -> str:
 
 
 def _change(value: ComparedValue) -> str:
+    found = change_text(value)
+    return f"  ({found})" if found else ""
+
+
+def change_text(value: ComparedValue) -> str:
+    """`+29.1 %` against the first plan, `same`, or nothing where one is undetermined."""
     if value.difference is None:
         return ""
     share = float(f"{value.difference * 100:.3g}")
-    return "  (same)" if share == 0 else f"  ({share:+.3g} %)".replace("e+0", "e")
+    return "same" if share == 0 else f"{share:+,.0f} %" if abs(share) >= 1000 else f"{share:+.3g} %"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -222,9 +222,7 @@ def of_compare(subject: Subject) -> Iterator[Output]:
     text = run("compare", str(subject.plan), "--page", str(page))
     document = _document(run("compare", str(subject.plan), "--format", "json"))
     lines = [re.split(r" {2,}", _bare(line)) for line in text.split("\n\n")[1].splitlines()[1:]]
-    rows = re.findall(
-        r"<tr><th>([^<]+)</th>(.*?)</tr>", page.read_text(encoding="utf-8").partition("<h2>Differences")[0]
-    )
+    rows = re.findall(r"<tr data-figure=[^>]+><th[^>]*>([^<]+)</th>(.*?)</tr>", page.read_text(encoding="utf-8"))
     cells = [[title, *map(_bare, re.findall(r"<td[^>]*>(.*?)</td>", row))] for title, row in rows]
     for index, plan in enumerate(document["plans"]):
         (one,) = (summary for summary in subject.summaries if summary.name == plan["name"])

@@ -24,7 +24,9 @@ from tests.harness.traceprocessor import DROPPED, TraceProcessor
 
 SCHEMAS = Path(dagc.export.__file__).parent / "schemas"
 VIEWS = [f"{stem}.{kind}" for stem in ("deployment", "graph", "rank", "stage") for kind in ("dot", "svg")]
-FILES = sorted([*VIEWS, "graph.json", "manifest.json", "memory.svg", "report.html", "summary.json", "trace.json"])
+FILES = sorted(
+    [*VIEWS, "answer.svg", "graph.json", "manifest.json", "memory.svg", "report.html", "summary.json", "trace.json"]
+)
 
 ON_LANES = "select count(*) as slices from slice where category in ('compute', 'communication', 'routing')"
 
