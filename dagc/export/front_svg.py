@@ -4,7 +4,7 @@ Turns a result into an SVG document, the same bytes for the same input. Axes are
 over more than a factor of four. The best plan is a filled square, others of the front are circles, given and well-known
 strategies that have figures are crosses; each is told by shape before colour, and a dark page turns the colours over.
 A requirement on either figure is a line, and what misses it is shaded. Names stand beside their marks where there is
-room (`front_names.py`); elsewhere a number does, which the key below has.
+room (`labels.py`); elsewhere a number does, which the key below has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
-from dagc.export.front_names import BELOW, Label, labelled, leader
+from dagc.export.labels import BELOW, Label, labelled, leader
 from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
 from dagc.report.context import MARKS, context
 from dagc.report.search_result import RequirementFigure, SearchResult
@@ -24,7 +24,7 @@ MOST = 24
 
 _WIDTH, _MARGIN, _PLOT, _LEFT, _RIGHT = 960, 16, 440, 76, 24
 _INNER = _WIDTH - _LEFT - _RIGHT
-_TICKS = 8
+_TICKS, _RADIUS = 8, 7.0
 _ROOM = 0.06
 """Share of an axis that is left on both sides of the values."""
 
@@ -165,7 +165,7 @@ def _plot(lines: list[str], y: float, marks: Sequence[_Mark], limits: dict[str, 
     order = sorted(range(len(places)), key=lambda index: (places[index][0].kind == "front", index))
     named = labelled([(x, y, f"{mark.number}", mark.name) for mark, x, y in places], order, frame, taken)
     for (_, x, at), label in zip(places, named, strict=True):
-        end = leader(x, at, label[0]) if label else None
+        end = leader(x, at, _RADIUS, label[0]) if label else None
         if end:
             lines.append(f'<line class="leader" x1="{x:.1f}" y1="{at:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>')
     lines += (_mark(mark.kind, x, y) for mark, x, y in reversed(places))

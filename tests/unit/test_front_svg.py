@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from dagc.driver.searching import SearchOutcome, Wish, search
-from dagc.export.front_names import labelled
 from dagc.export.front_svg import front_svg
+from dagc.export.labels import labelled
 from dagc.report.search_result import RequirementFigure
 from dagc.source import Source
 from tests.unit.search_plans import PLAN, STRATEGIES
