@@ -25,16 +25,15 @@ The plans of `examples/` in the repository; the tests compile each of them. 11 t
 
 def commands() -> str:
     """The page of all commands, by the question that they answer, as `dagc --help` groups them."""
-    context = click.Context(main, info_name="dagc", terminal_width=_WIDTH, max_content_width=_WIDTH)
+    settings = {**main.context_settings, "terminal_width": _WIDTH, "max_content_width": _WIDTH}
+    context = click.Context(main, info_name="dagc", **settings)
     parts = [_COMMANDS]
     for question, names in GROUPS.items():
         parts.append(f"\n## {question}\n")
         for name in names:
             command = main.get_command(context, name)
             assert command is not None
-            inner = click.Context(
-                command, info_name=name, parent=context, terminal_width=_WIDTH, max_content_width=_WIDTH
-            )
+            inner = click.Context(command, info_name=name, parent=context, **settings)
             parts.append(f"\n### dagc {name} {{ #{name} }}\n\n{_block('text', command.get_help(inner))}")
     return "".join(parts)
 

@@ -100,7 +100,7 @@ def _scatter(found: Sequence[Case]) -> str:
     times = [(one, log10(one.measured), log10(one.predicted)) for one in found if one.measured and one.predicted]
     low = floor(min(min(across, up) for _, across, up in times))
     high = ceil(max(max(across, up) for _, across, up in times))
-    left, size, top = 90, 460, 20
+    left, size, top = 150, 460, 20
     scale = size / (high - low)
 
     def x(value: float) -> float:
@@ -119,7 +119,7 @@ def _scatter(found: Sequence[Case]) -> str:
     parts += [_point(x(across), y(up), one) for one, across, up in times]
     parts.append(f'<text x="{left + size / 2:g}" y="{top + size + 40}" text-anchor="middle">measured</text>')
     middle = top + size / 2
-    parts.append(f'<text transform="translate(20 {middle:g}) rotate(-90)" text-anchor="middle">predicted</text>')
+    parts.append(f'<text transform="translate(80 {middle:g}) rotate(-90)" text-anchor="middle">predicted</text>')
     caption = (
         f"Predicted over measured time of {len(times)} cases, from kernels to requests. The line is equality. Filled: "
         "not in a fit; ring: in a fit."

@@ -25,7 +25,7 @@ PAGES: dict[str, Path] = {
     "contributing.md": ROOT / "CONTRIBUTING.md",
     "changelog.md": ROOT / "CHANGELOG.md",
     "validation.md": VALIDATION,
-    "codes/index.md": ROOT / "dagc" / "diag" / "codes.md",
+    "codes.md": ROOT / "dagc" / "diag" / "codes.md",
     **{f"codes/{path.name}": path for path in sorted(EXPLAIN.glob("*.md"))},
 }
 """Pages of the site that are a file outside of docs/."""
@@ -37,6 +37,7 @@ STATIC: dict[str, Path] = {
 """Files outside of docs/ that pages show or link to."""
 
 _LINK = re.compile(r"(?<=]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
+_CODE = re.compile(r"`[^`\n]*`")
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<language>[\w-]+) (?P<label>[\w./-]+)$", re.MULTILINE)
 
 
@@ -57,8 +58,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """A page with links of the site, and with the labels of fences as titles."""
     here = page.file.src_uri
     source = PAGES.get(here, DOCS / here)
-    linked = _LINK.sub(lambda found: _link(found, source, here), markdown)
-    return _FENCE.sub(_titled, linked)
+    text = _FENCE.sub(_titled, _LINK.sub(lambda found: _link(found, source, here), markdown))
+    text = text.replace("~~~figures\n", '~~~text title="Figures in summary.json"\n')
+    lines = [_unescaped(line) if line.startswith("|") else line for line in text.split("\n")]
+    return "\n".join(lines) + ("\n\n[All codes](../codes.md)\n" if here.startswith("codes/") else "")
 
 
 def _link(found: re.Match[str], source: Path, here: str) -> str:
@@ -69,6 +72,11 @@ def _link(found: re.Match[str], source: Path, here: str) -> str:
     if name is None:
         return found[0]
     return relpath(name, PurePosixPath(here).parent.as_posix()) + (found["anchor"] or "")
+
+
+def _unescaped(row: str) -> str:
+    """A row of a table: in code Python-Markdown takes a bar as it is, where GitHub wants it escaped."""
+    return _CODE.sub(lambda found: found[0].replace("\\|", "|"), row)
 
 
 def _titled(found: re.Match[str]) -> str:
