@@ -17,6 +17,9 @@ from dagc.units import format_share
 _WIDTH, _MARGIN, _GAP, _PAD = 960, 20, 12, 12
 _INNER = _WIDTH - 2 * _MARGIN
 _LEFT, _RIGHT, _BAR = 92, 250, 24
+_ASKED = 320
+"""Width that a requirement takes at most."""
+
 _STATES = {True: "good", False: "bad", None: "muted"}
 
 
@@ -94,10 +97,12 @@ def _bar(x: float, y: float, wide: float, path: CriticalPath) -> Iterator[str]:
 def _verdicts(lines: list[str], y: float, rows: Sequence[Requirement]) -> float:
     lines.append(text(_MARGIN, y + 12, "head", "Requirements"))
     y += 22
-    for row in rows:
+    asked = [cut(f"{row.name} {row.required}", _ASKED, "text") for row in rows]
+    right = _MARGIN + 44 + max(width(one, "text") for one in asked)
+    for row, one in zip(rows, asked, strict=True):
         lines.append(text(_MARGIN, y + 13, f"head {_STATES[row.ok]}", MARKS[row.ok]))
-        lines.append(text(_MARGIN + 20, y + 13, "text", f"{row.name} {row.required}"))
+        lines.append(text(_MARGIN + 20, y + 13, "text", one))
         why = " · ".join(filter(None, (row.actual or "undetermined", row.reason)))
-        lines.append(text(_MARGIN + 200, y + 13, "text muted", cut(why, _INNER - 200, "text")))
+        lines.append(text(round(right, 1), y + 13, "text muted", cut(why, _WIDTH - _MARGIN - right, "text")))
         y += LINE + 4
     return y + _GAP

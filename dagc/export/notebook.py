@@ -45,7 +45,7 @@ def result(headline: str, svg: str | None, rows: Sequence[Mapping[str, Cell]], d
 def _framed(*children: object) -> str:
     """The parts in the style of the page. Its class is named twice, so that the notebook's own rules do not win."""
     nested = asset("page.css").replace(":root", "&")
-    own = "color: var(--ink); background: var(--paper); font: 14px/1.5 Helvetica, Arial, sans-serif; padding: .6rem .8rem;"
+    own = "color: var(--ink); background: var(--paper); font: 14px/1.5 Helvetica, sans-serif; padding: .6rem .8rem;"
     style = tag("style", Markup(f".dagc.dagc {{\n{own}\n{nested}\n}}\n"))
     return str(tag("div", style, children, class_="dagc"))
 

@@ -108,21 +108,17 @@ _NAMED, _NUMBERED = 0.17, 0.05
 
 
 def _bar(path: CriticalPath) -> Markup:
-    """A bar of shares; a part that is too narrow for its name or number has them in its title, and in its tone."""
+    """A bar of shares; of a part that is too narrow for its words the tone and the title tell them."""
     parts = (
-        tag("span", _words(name, share), class_=f"part {name}", style=f"flex:{share:.4f} 1 0",
-            title=f"{format_share(share)} {name}")
+        tag("span", format_share(share), tag("span", f" {name}", class_="word"), class_=f"part {name}{_room_of(share)}",
+            style=f"flex:{share:.4f} 1 0", title=f"{format_share(share)} {name}")
         for name, share in spent(path)
     )  # fmt: skip
     return tag("div", parts, class_="shares")
 
 
-def _words(name: str, share: float) -> Markup | None:
-    if share < _NUMBERED:
-        return None
-    size = "" if share >= _NAMED else "brief"
-    named = tag("span", f" {name}", class_="word") if share >= _NAMED else None
-    return tag("span", format_share(share), named, class_=size or None)
+def _room_of(share: float) -> str:
+    return "" if share >= _NAMED else " brief" if share >= _NUMBERED else " slim"
 
 
 def _verdicts(title: str, column: str, rows: list[Requirement] | list[Claim]) -> Markup | None:
