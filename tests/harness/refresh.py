@@ -25,6 +25,7 @@ from tests.harness.traceprocessor import TraceProcessor
 _BLOCK = re.compile(r"^(?P<fence>```console(?: slow)?)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLOWCHART = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
+ANSWER = ROOT / "out" / "showcase" / "deepseek-v3-8-gpus-serving" / "answer.svg"
 _QUERY = re.compile(r"(?P<query>^```sql\n(?P<sql>.*?)^```\n\n```text\n).*?^```$", re.MULTILINE | re.DOTALL)
 TRACE_PAGE = ROOT / "docs" / "trace.md"
 _PYTHON = re.compile(
@@ -115,6 +116,9 @@ def main() -> None:
         shell.run_dagc("compile", str(pools), "-o", name, cwd=directory)
         for shown in SHOWCASE.glob("*.svg"):
             shown.write_bytes((directory / pools.stem / "one_pool" / shown.name).read_bytes())
+        serving = EXAMPLES / "07-deepseek-v3-8-gpus-serving.moe"
+        shell.run_dagc("compile", str(serving), "-o", name, cwd=directory)
+        ANSWER.write_bytes((directory / serving.stem / "main" / "answer.svg").read_bytes())
         plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
         shell.run_dagc("compile", str(plan), "-o", name, cwd=directory)
         _answer_queries(directory / plan.stem / "main" / "trace.json")

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import dagc
+from dagc.export.answer_svg import answer_svg
 from tests.harness import shell
 from tests.harness.markdown import Block, fenced_blocks
 from tests.harness.places import EXAMPLES, PACKAGE, README
+from tests.harness.refresh import ANSWER
 
 VALIDATION = PACKAGE / "report" / "validation.md"
 BLOCKS = fenced_blocks(README.read_text(encoding="utf-8")) if README.exists() else []
@@ -62,8 +65,9 @@ def _rows(text: str) -> Iterator[tuple[str, list[str]]]:
             yield first, others
 
 
-def test_its_picture_is_one_of_the_showcase() -> None:
-    """Which are held against what compile draws beside the page on views."""
+def test_its_picture_is_the_answer_to_its_plan() -> None:
+    """Drawn anew: what `dagc compile` writes beside the report of the plan that README is about."""
     (shown,) = re.findall(r"!\[[^]]*\]\((\S+)\)", README.read_text(encoding="utf-8"))
-    assert (README.parent / shown).is_file()
-    assert shown.startswith("out/showcase/attention-ffn-pools/")
+    assert README.parent / shown == ANSWER
+    plan = dagc.compile(EXAMPLES / "07-deepseek-v3-8-gpus-serving.moe")
+    assert ANSWER.read_text(encoding="utf-8") == answer_svg(plan["main"].summary)
