@@ -99,7 +99,8 @@ def test_what_a_stage_only_sends_is_a_chip() -> None:
     chip = next(
         one for one in stage_view(example("01-deepseek-v3-64-gpus")).boxes() if one.lines[0] == "send hidden states"
     )
-    assert (chip.shape, len(chip.lines)) == (Shape.CHIP, 2)
+    assert chip.shape is Shape.CHIP
+    assert len(words(chip)) == len(chip.lines) == 2
     assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
 
 

@@ -182,6 +182,12 @@ def test_the_view_fits_a_page(name: str) -> None:
     assert min(785 / float(size[1]), 538 / float(size[2])) * 10 > 5.8
 
 
+def test_a_cell_without_text_is_no_line_break() -> None:
+    """Of a field that is a line break alone Graphviz 16.1 writes past its memory, and may stop."""
+    assert re.search(r'label="{\|', to_dot(layer_view(small())))
+    assert not re.search(r"[{|]\\l", to_dot(layer_view(small())))
+
+
 def test_the_same_input_gives_the_same_bytes() -> None:
     assert to_dot(layer_view(small())) == to_dot(layer_view(small()))
     assert svg(layer_view(small())) == svg(layer_view(small()))

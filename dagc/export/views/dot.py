@@ -13,7 +13,6 @@ from dagc.export.canvas import Canvas, escape, new_canvas
 from dagc.export.views import look
 from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
-from dagc.export.views.text import width
 from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Sign, Tile, View, Words
 from dagc.graph.priced import Bound
 
@@ -102,7 +101,8 @@ class _Writer:
             box.attr(**({"margin": _WIDE_MARGIN} if self._is_crossed(cluster) else {}))
             for member in cluster.members:
                 self._member(box, member)
-            self._row(box, cluster.beside)
+            if cluster.beside:
+                self._row(box, cluster.beside)
             for before, after in (pair for chain in cluster.chains for pair in pairwise(chain)):
                 box.edge(before, after, style="invis")
 
@@ -154,21 +154,8 @@ def _box(parent: Canvas, box: Box) -> None:
     style |= {"style": "filled,dotted"} if box.fused else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
     style |= {"tooltip": _hover(box.hover)} if box.hover else {}
-    style |= _slanted(box) if box.shape is Shape.ROUTING else {}
     label = _record(box) if box.shape is Shape.TABLE else _label(box)
     parent.node(box.name, label=label, **style)
-
-
-def _slanted(box: Box) -> dict[str, str]:
-    """Size of a parallelogram, for which layout engines leave too much room; in inches."""
-    texts = [line for line in box.lines if isinstance(line, str)]
-    wide = max(width(text, look.TEXT_POINTS, bold=index == 0) for index, text in enumerate(texts))
-    tall = 1.2 * look.TEXT_POINTS * len(texts) + 8
-    return {"fixedsize": "true", "width": f"{(wide + 2 * _SLANT) / 72:.3f}", "height": f"{tall / 72:.3f}"}
-
-
-_SLANT = 58.0
-"""How much room each slanted side takes, in points."""
 
 
 def _label(box: Box) -> str:
@@ -184,9 +171,12 @@ def _record(box: Box) -> str:
 
 
 def _cell(word: Cell) -> str:
-    """A cell; the signs of a record's grammar lose their meaning."""
+    """A cell; the signs of a record's grammar lose their meaning.
+
+    An empty one is empty: of a line break alone Graphviz 16.1 writes past its memory, and may stop.
+    """
     shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else _shown(word)
-    text = _lines(shown, end="\\l") if shown else "\\l"
+    text = _lines(shown, end="\\l") if shown else ""
     return "".join(f"\\{sign}" if sign in "{}|" else sign for sign in text)
 
 

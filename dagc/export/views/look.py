@@ -73,9 +73,6 @@ EDGE = {
 }  # fmt: skip
 
 SHAPES: dict[Shape, dict[str, str]] = {
-    Shape.COMPUTE: {"shape": "box"},
-    Shape.COMMUNICATION: {"shape": "ellipse", "margin": "0.04,0.02"},
-    Shape.ROUTING: {"shape": "parallelogram", "margin": "0.02,0"},
     Shape.CARD: {"shape": "box", "style": "filled,rounded"},
     Shape.CHIP: {"shape": "box", "style": "filled,rounded", "fontsize": "8.5", "margin": "0.07,0.02", "height": "0.2"},
     Shape.TABLE: {"shape": "record", "margin": "0.08,0.03"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dagc.export.opened import NodeView, Shown
 from dagc.export.titles import group_size, moved_bytes, shape_text, time_text, total
 from dagc.export.views.view import Box, Shape
-from dagc.graph.priced import Bound
 from dagc.report.token_time import bound_text
 from dagc.units import format_bytes, format_count, format_gpus
 
@@ -39,13 +38,6 @@ def phase_text(phases: tuple[str, ...], values: tuple[str, ...]) -> str:
 def times(view: NodeView) -> tuple[str, ...]:
     """Time of the slowest rank in each phase; empty in a phase that does not run the operator."""
     return tuple("" if shown is None else time_text(shown.cost.longest) for shown in view.phases)
-
-
-def bounds(view: NodeView) -> tuple[Bound, ...]:
-    """What bounds the operator, in each phase that runs it; a fused one has no time to bound."""
-    if view.one.node.fused_into is not None:
-        return ()
-    return tuple(shown.cost.bound for shown in view.phases if shown is not None)
 
 
 def operator_hover(view: NodeView, phases: tuple[str, ...]) -> tuple[str, ...]:

@@ -27,6 +27,8 @@ def draw_table(group: Element, box: Box) -> None:
     lines = tuple(_lines(group))
     for separator in group.iter(f"{_SVG}polyline"):
         separator.set("stroke", look.IDLE)
+    for blank in [one for one in parent if one.tag == f"{_SVG}text" and not (one.text or "").strip()]:
+        parent.remove(blank)
     texts = list(group.iter(f"{_SVG}text"))
     cells = [cell for column in box.columns for cell in (column.head, *column.cells) if cell != ""]
     heads = {column.head for column in box.columns}
