@@ -71,7 +71,7 @@ COMMAND_LINE = (
         rf"^  throughput +(?P<throughput>{COUNT}) output tokens/s \((?P<throughput_per_gpu>{COUNT}) tokens/s",
         when="throughput",
     ),
-    Place(rf"{TTFT[:4]} with queueing (?P<ttft_p50>{TIME}) \(p50\), (?P<ttft_p99>{TIME}) \(p99\)", when="ttft_p99"),
+    Place(rf"TTFT with queueing (?P<ttft_p50>{TIME}) \(p50\), (?P<ttft_p99>{TIME}) \(p99\)", when="ttft_p99"),
     Place(
         rf"^  cost +(?P<cost_per_hour>{MONEY}) per hour, (?P<cost_per_million_output_tokens>{MONEY}) per million",
         when="cost_per_million_output_tokens",

@@ -114,6 +114,19 @@ def test_facts_that_differ_are_told(path: Path, tmp_path: Path) -> None:
     assert {one.what: one.values for one in found.differences}["workload.batch"] == ["32", "64"]
 
 
+def test_the_text_lists_inputs_apart_from_decisions(path: Path, tmp_path: Path) -> None:
+    """Quantities have units: an H100 has 80 GB and 3.35 TB/s, an H200 141 GB and 4.8 TB/s (their datasheets)."""
+    other = tmp_path / "other.moe"
+    other.write_text(
+        TEXT.replace("h100-sxm x 16", "h200-sxm x 16").replace("wide = ep 8", "wide = ep 4"), encoding="utf-8"
+    )
+    text = run(path, other).stdout
+    inputs, _, decisions = text.partition("\ninputs that differ\n")[2].partition("\n\ndifferences\n")
+    assert "  cluster.device.memory_bytes                80 GB  →  " in inputs and "141 GB" in inputs
+    assert "3.35 TB/s  →  " in inputs and "source" not in inputs
+    assert "experts ep:" in decisions and "cluster." not in decisions
+
+
 def test_the_text_marks_the_better_one(path: Path) -> None:
     result = run(path)
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]

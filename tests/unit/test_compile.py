@@ -190,6 +190,7 @@ def test_denied_advice_sets_the_exit_status_and_everything_is_written(tmp_path: 
     assert [(d["code"], d["severity"]) for d in summary["diagnostics"]] == [("W105", "error")]
 
 
+@pytest.mark.slow
 def test_a_command_leaves_little_to_a_collector(tmp_path: Path) -> None:
     """The program runs without one. What modules and classes leave is there for any plan; runs and nodes are far more.
 

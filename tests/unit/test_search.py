@@ -333,12 +333,12 @@ def test_an_engine_refuses_what_it_cannot_express() -> None:
     ("gpus", "change"),
     [
         (3, ("", "")),
-        (4, ("batch 8", "batch 7")),
-        (4, ("batch 8", "concurrency 9")),
+        pytest.param(4, ("batch 8", "batch 7"), marks=pytest.mark.slow),
+        pytest.param(4, ("batch 8", "concurrency 9"), marks=pytest.mark.slow),
         (3, ("batch 8", "batch 40000")),
         (4, ("strategy mine", "require { tpot <= 0.6 ms    ttft <= 1.4 ms }\nstrategy mine")),
         (4, ("strategy mine", "require { tpot <= 1 us    ttft <= 1 h    throughput >= 1 tokens/s }\nstrategy mine")),
-        (4, ("x 4 {", "x 4 { slow 2 by 30 %")),
+        pytest.param(4, ("x 4 {", "x 4 { slow 2 by 30 %"), marks=pytest.mark.slow),
     ],
     ids=["plain", "remainder", "in flight", "memory", "limits", "unsatisfiable", "slowed"],
 )
