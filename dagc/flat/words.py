@@ -66,4 +66,4 @@ def _group(sizes: Sizes, experts: ExpertDegrees) -> str:
     shared = [f"{axis} {n}" for axis, n in (("tp", sizes.attention.tp), ("cp", sizes.attention.cp)) if n > 1]
     if not shared:
         return f"`ep {experts.ep}` gives each GPU whole experts"
-    return f"`ep {experts.ep}` and attention's {' and '.join(shared)} share the same GPUs; each expert is whole on one"
+    return f"`ep {experts.ep}` and attention's {' and '.join(shared)} share the same GPUs; each expert is on one GPU"

@@ -99,7 +99,8 @@ def test_what_a_stage_only_sends_is_a_chip() -> None:
     chip = next(
         one for one in stage_view(example("01-deepseek-v3-64-gpus")).boxes() if one.lines[0] == "send hidden states"
     )
-    assert (chip.shape, len(chip.lines)) == (Shape.CHIP, 2)
+    assert chip.shape is Shape.CHIP
+    assert len(words(chip)) == len(chip.lines) == 2
     assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
 
 
@@ -241,7 +242,7 @@ def test_one_view_is_written_where_one_is_asked_for(tmp_path: Path) -> None:
     outcome = run_dagc("compile", plan, "--view", "stage", "-o", str(tmp_path), cwd=tmp_path)
     assert outcome.status == 0, outcome.output
     pictures = {path.name for path in tmp_path.rglob("*") if path.suffix in (".dot", ".svg")}
-    assert pictures == {"stage.dot", "stage.svg", "memory.svg"}
+    assert pictures == {"stage.dot", "stage.svg", "memory.svg", "answer.svg"}
 
 
 def test_an_unknown_view_is_a_usage_error(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def _step(span: int) -> float:
 
 def _folding(lanes: PhaseLanes) -> str:
     joined = (
-        f"; blocks that start within {format_seconds(lanes.interval / _NANOSECONDS)} is one, as high as it is busy"
+        f"; a block is what starts within {format_seconds(lanes.interval / _NANOSECONDS)}, as high as it is busy"
         if lanes.interval
         else ""
     )
