@@ -10,6 +10,7 @@ import pytest
 
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.dot import CELLS, bar_text, to_dot
+from dagc.export.views.draw import view_of
 from dagc.export.views.legend import legend
 from dagc.export.views.look import LOADS, load_tone
 from dagc.export.views.rank import rank_view
@@ -18,7 +19,7 @@ from dagc.export.views.scene import Scene
 from dagc.export.views.stage import MOST_STAGES, stage_view
 from dagc.export.views.text import item_lines, width
 from dagc.export.views.thin import thinned
-from dagc.export.views.view import Arrow, Bar, Box, Line, Shape, Tile, View
+from dagc.export.views.view import Arrow, Bar, Box, Distance, Line, Shape, Tile, View
 from dagc.graph.priced import Bound
 from tests.harness.overlaps import complaints
 from tests.harness.places import EXAMPLES
@@ -99,8 +100,16 @@ def test_what_a_stage_only_sends_is_a_chip() -> None:
     chip = next(
         one for one in stage_view(example("01-deepseek-v3-64-gpus")).boxes() if one.lines[0] == "send hidden states"
     )
-    assert (chip.shape, len(chip.lines)) == (Shape.CHIP, 2)
+    assert chip.shape is Shape.CHIP
+    assert len(words(chip)) == len(chip.lines) == 2
     assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
+
+
+def test_a_slowest_stage_that_has_no_frame_is_not_said_to_be_marked_here() -> None:
+    """The pool of experts of all stages is a card of the deployment view alone."""
+    view = view_of(example("05-attention-ffn-pools"), Distance.STAGE)
+    assert not any(cluster.slowest for cluster in view.clusters())
+    assert view.notes[-1].endswith("; marked in the deployment view: experts of all stages (slowest in decode)")
 
 
 def test_an_arrow_between_stages_has_room_to_be_seen() -> None:
