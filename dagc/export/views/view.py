@@ -119,8 +119,9 @@ class Box:
     """One thing. The first of `lines` is its name.
 
     `hover` is shown when a pointer rests on it; `link` is the address of the same thing in another view. `folded` where
-    it represents several. `slowest` where it is marked as the slowest, which is where `critical` marks nothing. A table has `columns` of equal length, a hover text for each row where it has
-    `hovers`, and arrows between rows, which begin at its signs.
+    it represents several. `slowest` where it is marked as the slowest, which is where `critical` marks nothing. A table
+    has `columns` of equal length, a hover text for each row where it has `hovers`, and arrows between rows, which begin
+    at its signs.
     """
 
     name: str
