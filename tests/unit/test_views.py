@@ -178,6 +178,14 @@ def test_nodes_with_equal_loads_are_one_row_of_the_grid() -> None:
     assert any("256 ranks in 1 row (×n), 32 nodes in 1 row" in note for note in view.notes)
 
 
+def test_a_node_of_many_gpus_has_several_rows() -> None:
+    """72 GPUs are six rows of twelve, the largest part of at most sixteen; heads count from the first of a row."""
+    view = rank_view(scene("model qwen3-30b-a3b\ncluster gb200-nvl72 x 72\nep 72\n"))
+    grid = next(one for one in view.boxes() if one.shape is Shape.TABLE)
+    assert grid.columns[0].cells == tuple(f"node 0, GPUs {first}–{first + 11}" for first in range(0, 72, 12))
+    assert [column.head for column in grid.columns[1:]] == [f"+{gpu}" for gpu in range(12)]
+
+
 def test_of_many_loads_the_slowest_and_the_fastest_are_listed_and_all_are_in_the_grid() -> None:
     """8 at the one end, 3 at the other, and one row for the 245 between; 32 nodes of 8, each phase by itself."""
     of = scene(WIDE.format("routing zipf 1"))
