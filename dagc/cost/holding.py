@@ -18,7 +18,7 @@ from dagc.engines.allocation import allocation
 from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.plan.splits import fullest_replica, micro_batch_sequences, sequences_per_rank, stage_layers
+from dagc.plan.splits import fullest_replica, micro_batch_sequences, prompt_tokens, sequences_per_rank, stage_layers
 
 Bytes = npt.NDArray[np.float64]
 
@@ -119,11 +119,21 @@ class Holding:
         return self._tokens[phase]
 
     def _computed(self, phase: Phase) -> Ranked:
-        workload, attention = self.plan.facts.workload, self.service.attention_pool.attention
-        sequences = self._attending.micro_batch
-        if phase is Phase.DECODE or attention is None:
-            return sequences
-        return np.minimum(workload.chunk, np.ceil(sequences * workload.prompt / attention.cp))
+        if phase is Phase.DECODE or self.service.attention_pool.attention is None:
+            return self._attending.micro_batch
+        return np.minimum(self.plan.facts.workload.chunk, self._prompts)
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether a rank has more prompt tokens of a micro-batch than it computes at once."""
+        served = Phase.PREFILL in self.phases and self.service.attention_pool.attention is not None
+        return served and float(self._prompts.max()) > self.plan.facts.workload.chunk
+
+    @property
+    def _prompts(self) -> Ranked:
+        """Prompt tokens of a micro-batch without those that the prefix cache has, by attention rank."""
+        layout, sequences = self.service.attention_pool.attention, self._attending.micro_batch
+        return prompt_tokens(layout, sequences, self.plan.facts.workload.fresh) if layout else sequences
 
     @property
     def _attending(self) -> Holding:

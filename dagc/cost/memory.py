@@ -51,7 +51,8 @@ class PoolMemory:
     phase, of which `parts` has the larger. `cache_tokens` are the tokens of sequences whose cache fits beside all
     other parts, in the same shapes, and `cache_tokens_per_replica` those of all ranks of a replica together; infinite
     where the pool keeps no cache. `block_tokens` is the size of a block of cache. `cache_of` gives the bytes of cache
-    when all sequences have so many tokens, in the shapes of a part; in full it is that of `parts`.
+    when all sequences have so many tokens, in the shapes of a part; in full it is that of `parts`. `is_chunked` where
+    prompts are computed in chunks, so that activations and buffers are those of one.
     """
 
     pool: str
@@ -67,6 +68,7 @@ class PoolMemory:
     cache_tokens_per_replica: float
     block_tokens: int
     cache_of: Callable[[int], Bytes] = lambda _: np.zeros((1, 1))
+    is_chunked: bool = False
 
     @cached_property
     def total(self) -> Bytes:
@@ -153,6 +155,7 @@ def _pool_memory(plan: Plan, shapes: ModelShapes, service: Service, pool: Pool) 
         cache_tokens_per_replica=replica_tokens(holding, fitting),
         block_tokens=holding.block,
         cache_of=partial(cache_at, holding),
+        is_chunked=holding.is_chunked,
     )
 
 

@@ -122,12 +122,14 @@ def _summary(checked: Checked) -> tuple[Summary, Contents]:
     from dagc.export.answer_svg import answer_svg
     from dagc.export.memory_svg import Panel, memory_svg
     from dagc.export.summary_json import to_json_bytes
-    from dagc.report.context import context
+    from dagc.report.context import chunked, context
 
     summary = summary_of(checked)
     files: Contents = {"summary.json": to_json_bytes(summary)}
     if summary.memory:
-        panel = Panel(summary.name, summary.memory, context(summary.facts, summary.requirements))
+        lines = context(summary.facts, summary.requirements)
+        lines += chunked(summary.facts, checked.priced.assessment.memory)
+        panel = Panel(summary.name, summary.memory, lines)
         files |= {"memory.svg": memory_svg([panel]).encode(), "answer.svg": answer_svg(summary).encode()}
     return summary, files
 

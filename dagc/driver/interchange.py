@@ -53,9 +53,13 @@ def interchange(
         from dagc.export.strategy_graph import graphml_bytes
 
         return Interchanged({"graph.graphml": graphml_bytes(*shown)}, ())
+    from dagc.driver.exporting import summary_of
     from dagc.export.mermaid import mermaid_text
+    from dagc.report.context import context
 
-    return Interchanged({"graph.mmd": mermaid_text(*shown, checked.priced.metrics).encode()}, ())
+    summary = summary_of(checked)
+    lines = context(summary.facts, summary.requirements, has_model=False)
+    return Interchanged({"graph.mmd": mermaid_text(*shown, checked.priced.metrics, lines).encode()}, ())
 
 
 def strategy_graph(checked: Checked) -> StrategyGraph | Diagnostic:

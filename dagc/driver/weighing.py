@@ -18,7 +18,7 @@ from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.plan.serving import requests_at_once
-from dagc.report.context import context
+from dagc.report.context import chunked, context
 from dagc.report.facts import facts_data
 from dagc.report.memory import memory_figures
 from dagc.report.memory_summary import memory_summary
@@ -56,4 +56,5 @@ def _weighed(plan: Plan) -> Weighed:
     running = admitted(plan)
     figures, limits = memory_figures(rank_memory(running)), memory_limits(plan)
     held = memory_summary(figures, limits, requests_at_once(running))
-    return Weighed(plan.name, held, (), context(Facts(**facts_data(plan.facts)), []))
+    facts = Facts(**facts_data(plan.facts))
+    return Weighed(plan.name, held, (), (*context(facts, []), *chunked(facts, figures)))

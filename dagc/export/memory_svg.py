@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dagc.export.memory_style import PARTS, STYLE, patterns
 from dagc.export.svg_text import PITCH, cut, text
+from dagc.export.views.text import folded_lines
 from dagc.report.summary import Memory, PoolMemory, RankClass
 from dagc.units import format_bytes, format_share
 
@@ -31,6 +32,8 @@ MOST_CLASSES = 40
 _MARGIN, _LEFT, _BAR, _RIGHT = 16, 210, 560, 170
 _WIDTH = _MARGIN + _LEFT + _BAR + _RIGHT + _MARGIN
 _TALL, _LINE, _GAP = 22, 15, 14
+_LETTERS, _LABEL = int((_LEFT - 12) / PITCH["text"]), 3
+"""Of the name of a class: letters of a line, and lines."""
 
 
 def memory_svg(panels: Sequence[Panel]) -> str:
@@ -86,9 +89,11 @@ def _facts(memory: Memory) -> list[str]:
 def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, capacity: float, scale: float) -> float:
     """One class: label, bar, total, and its parts in words below the bar."""
     left, right = _MARGIN + _LEFT, _MARGIN + _LEFT + _BAR
-    label = f"{pool.pool} " if pool else ""
-    lines.append(text(_MARGIN, y + 10, "text", cut(f"{label}ranks {one.ranks}", _LEFT - 12, "text")))
-    lines.append(text(_MARGIN, y + 10 + _LINE, "small", f"{one.gpus:,} GPU{'s' * (one.gpus != 1)}"))
+    label = folded_lines(f"{f'{pool.pool} ' if pool else ''}ranks {one.ranks}", _LETTERS, _LABEL)
+    for number, words in enumerate(label):
+        lines.append(text(_MARGIN, y + 10 + number * _LINE, "text", words))
+    lines.append(text(_MARGIN, y + 10 + len(label) * _LINE, "small", f"{one.gpus:,} GPU{'s' * (one.gpus != 1)}"))
+    bottom = y + (len(label) + 1) * _LINE
     x, parts = float(left), [(part, part.of(one)) for part in PARTS]
     for part, size in parts:
         if size > 0:
@@ -105,7 +110,7 @@ def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, ca
     for line in _wrapped(words, _BAR, "small"):
         lines.append(text(left, y + 10, "small", line))
         y += _LINE
-    return y + _GAP
+    return max(y, bottom) + _GAP
 
 
 def _legend(lines: list[str], y: float) -> float:

@@ -1,11 +1,12 @@
 """A compiled strategy as a Mermaid flowchart, which a pull request shows as a picture.
 
 The deployment and its stages: a box for each service, in it one for each stage with its pools and GPUs, in that the
-layers folded by kind, with the time of one. Thick borders are on the critical path. Text of a plan is written as
-character codes wherever Mermaid could take it for something else. Sites stop at some 50,000 characters and 500 edges,
-so that what is past the first stages or segments is counted instead.
+layers folded by kind, with the time of one. Thick borders are on the critical path; where nearly all is on it, the
+first node says so, and the slowest stages have them. Text of a plan is written as character codes wherever Mermaid
+could take it for something else. Sites stop at some 50,000 characters and 500 edges, so that what is past the first
+stages or segments is counted instead.
 
-The title of a subgraph is one short line, and pools and phases are in a node below it: Mermaid's layout reserves space
+The title of a subgraph is one short line, and pools are in a node below it: Mermaid's layout reserves space
 for one line, draws a second and third over the first node, and until 11.12 breaks a title at 200 px (some 24 letters).
 `subGraphTitleMargin` is no way out, because it moves nodes and the labels of edges by different amounts.
 """
@@ -14,10 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 from dagc.export.opened import SegmentView, ServiceView, StageView, services
 from dagc.export.titles import moved_bytes, rank_text, time_text
+from dagc.export.views.critical import nearly_all, share_text, slowest_of, slowest_text
+from dagc.export.views.scene import Scene
 from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
 from dagc.plan.plan import Plan
@@ -40,15 +44,42 @@ _DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
-def mermaid_text(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], metrics: Metrics) -> str:
-    """The text of the flowchart."""
+def mermaid_text(
+    plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], metrics: Metrics, context: tuple[str, ...] = ()
+) -> str:
+    """The text of the flowchart; `context` are lines on cluster, workload, engine and requirements."""
     drawn = list(enumerate(services(graph, timelines)))
-    lines = ["flowchart LR", *_head(plan, graph, metrics)]
+    scene = Scene(plan, graph, timelines, metrics)
+    marks = _Marks.of([service for _, service in drawn], scene)
+    lines = ["flowchart LR", *_head(plan, graph, metrics, (*context, *marks.notes))]
     for number, service in drawn:
-        lines += _service(f"s{number}", service)
+        lines += _service(f"s{number}", service, marks)
     lines += (f'  s{a} -->|"KV cache"| s{b}' for (a, _), (b, _) in pairwise(drawn))
     lines += ("  classDef critical stroke-width:3px", "  classDef note stroke-dasharray:4 3")
     return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What has a thick border: segments of the critical path, or stages (service, title) in their place."""
+
+    is_path: bool
+    stages: frozenset[tuple[str, str]]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, drawn: list[ServiceView], scene: Scene) -> _Marks:
+        critical = [segment.critical for service in drawn for stage in service.stages for segment in stage.segments]
+        if not nearly_all(critical):
+            return cls(True, frozenset(), ())
+        slow = [one for one in slowest_of(scene) if not one.alike]
+        note = share_text(critical, "part")
+        note += f"; marked instead: {slowest_text(slow)}" if slow else ""
+        return cls(False, frozenset((one.served.name, one.title) for one in slow), (note,))
+
+    def has_stage(self, service: ServiceView, stage: StageView) -> bool:
+        """Whether a stage is one of the slowest."""
+        return (service.name, stage.title.partition(",")[0]) in self.stages
 
 
 def escaped(text: str) -> str:
@@ -66,49 +97,51 @@ def _label(*texts: str) -> str:
     return "<br/>".join(escaped(text) for text in texts if text)
 
 
-def _head(plan: Plan, graph: Graph, metrics: Metrics) -> Iterator[str]:
+def _head(plan: Plan, graph: Graph, metrics: Metrics, more: tuple[str, ...]) -> Iterator[str]:
     facts = f"{format_gpus(plan.deployment.gpus)} · model {plan.facts.model.name}"
     replicas = f"{graph.replicas} replicas, the slowest shown" if graph.replicas > 1 else ""
     times = " · ".join(times_text(definition(plan.facts.workload), metrics.prefill.seconds, metrics.decode.seconds))
     step = "" if is_decode_step_alone(metrics.serving) else f"TPOT is {sum_text(metrics.serving)}"
-    yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times, step)}"]:::note'
+    yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times, step, *more)}"]:::note'
 
 
-def _service(name: str, service: ServiceView) -> Iterator[str]:
+def _service(name: str, service: ServiceView, marks: _Marks) -> Iterator[str]:
     yield f'  subgraph {name}["{_label(f"{service.name} · {service.gpus} GPU{_plural(service.gpus)}")}"]'
     shown = service.stages[:MOST_STAGES]
     for number, stage in enumerate(shown):
-        yield from _stage(f"{name}p{number}", stage, f"times of {' | '.join(service.phases)}")
+        yield from _stage(f"{name}p{number}", stage, service.phases, marks.is_path)
+        if marks.has_stage(service, stage):
+            yield f"    class {name}p{number} critical"
     if len(service.stages) > len(shown):
         yield f'    {name}more["{_label(f"{len(service.stages) - len(shown)} more kinds of stages")}"]:::note'
     ends = [f"{name}p{number}" for number in range(len(shown))]
     ends += [f"{name}more"] if len(service.stages) > len(shown) else []
     for (before, after), stage in zip(pairwise(ends), shown, strict=False):
-        yield f"    {before} -->{_traffic(stage)} {after}"
+        yield f"    {before} -->{_traffic(stage, service.phases)} {after}"
     yield "  end"
 
 
-def _traffic(stage: StageView) -> str:
+def _traffic(stage: StageView, phases: tuple[str, ...]) -> str:
     """What a rank sends to the next stage for a micro-batch, as the label of an arrow."""
     for node in (node for segment in stage.segments for node in segment.nodes):
         if node.one.node.op is SEND:
-            sizes = (float(moved_bytes(shown.node).max()) if shown else 0.0 for shown in node.phases)
-            label = _label(" | ".join(map(format_bytes, sizes)) + " per GPU")
+            sizes = (format_bytes(float(moved_bytes(one.node).max())) if one else None for one in node.phases)
+            label = _label("per GPU", *_by_phase(phases, tuple(sizes)))
             return f'|"{label}"|'
     return ""
 
 
-def _stage(name: str, stage: StageView, times: str) -> Iterator[str]:
+def _stage(name: str, stage: StageView, phases: tuple[str, ...], is_path: bool) -> Iterator[str]:
     each = " (of the first)" if stage.count > 1 else ""
     pools = (f"{_pool(team)}{each}" for team in stage.teams)
     yield f'    subgraph {name}["{_label(stage.title)}"]'
     yield "      direction TB"
-    yield f'      {name}about["{_label(*pools, times)}"]:::note'
+    yield f'      {name}about["{_label(*pools)}"]:::note'
     yield f"      {name}about ~~~ {name}n0"
     shown = stage.segments[:MOST_SEGMENTS]
     for number, segment in enumerate(shown):
-        critical = ":::critical" if segment.critical else ""
-        yield f'      {name}n{number}["{_label(segment.title, _times(segment))}"]{critical}'
+        critical = ":::critical" if is_path and segment.critical else ""
+        yield f'      {name}n{number}["{_label(segment.title, *_times(segment, phases))}"]{critical}'
     rest = sum(segment.count for segment in stage.segments[MOST_SEGMENTS:])
     if rest:
         yield f'      {name}n{len(shown)}["{_label(f"{rest} more")}"]:::note'
@@ -125,6 +158,12 @@ def _plural(count: int) -> str:
     return "" if count == 1 else "s"
 
 
-def _times(segment: SegmentView) -> str:
-    values = " | ".join("–" if time is None else time_text(time) for time in segment.copy_ps)
-    return f"{values} each" if segment.count > 1 else values
+def _times(segment: SegmentView, phases: tuple[str, ...]) -> tuple[str, ...]:
+    """The time of one copy, a line a phase."""
+    each = " each" if segment.count > 1 else ""
+    return _by_phase(phases, tuple(None if time is None else time_text(time) + each for time in segment.copy_ps))
+
+
+def _by_phase(phases: tuple[str, ...], values: tuple[str | None, ...]) -> tuple[str, ...]:
+    """`prefill 260 us`, `decode 5.3 us`; a phase that has no value is left out."""
+    return tuple(f"{phase} {value}" for phase, value in zip(phases, values, strict=True) if value is not None)

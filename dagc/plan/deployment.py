@@ -8,6 +8,7 @@ experts' pool. Global ranks follow the nesting of the text, innermost fastest, b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -152,9 +153,11 @@ class Deployment:
 
         Shape (replicas, GPUs of a replica).
         """
-        first = np.concatenate(
-            [self.global_ranks(service, pool, stage) for pool in service.pools for stage in range(pool.stages)]
-        )
+        return self.ranks_of(service, [(pool, stage) for pool in service.pools for stage in range(pool.stages)])
+
+    def ranks_of(self, service: Service, stages: Sequence[tuple[Pool, int]]) -> Ranks:
+        """Global ranks of some stages in every replica of a service, shape (replicas, GPUs of these stages)."""
+        first = np.concatenate([self.global_ranks(service, pool, stage) for pool, stage in stages])
         outer, inner = np.divmod(np.arange(self.replicas * service.replicas, dtype=np.int64), service.replicas)
         return first + (outer * self.replica_stride + inner * service.replica_stride)[:, None]
 

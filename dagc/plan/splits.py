@@ -7,6 +7,7 @@ layers under an engine that does it otherwise.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.engines.splits import split_layers
 from dagc.plan.deployment import Deployment, Service
@@ -58,3 +59,11 @@ def sequences_per_rank(layout: Layout, sequences: int) -> Ranks:
     """Sequences of a micro-batch on each local rank of attention, shape (layout.size,): split by dp alone."""
     held = np.array(split(sequences, layout.dp), dtype=np.int64)
     return held[layout.coordinate(AxisKind.DP)]
+
+
+def prompt_tokens(layout: Layout, sequences: npt.NDArray[np.float64], fresh: int) -> npt.NDArray[np.float64]:
+    """Tokens that are computed of whole prompts on each attention rank that has so many sequences: cp cuts a prompt.
+
+    Engines compute them in chunks of at most the workload's `chunk`.
+    """
+    return np.ceil(sequences * fresh / layout.cp)

@@ -5,11 +5,14 @@ requirements with a tick, a cross, or `?` where nothing decides.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagc.diag.text import escape
 from dagc.report.summary import Facts, Requirement
-from dagc.units import format_share
+from dagc.units import counted, format_share
+
+if TYPE_CHECKING:
+    from dagc.report.memory import MemoryFigures
 
 _LONGEST = 40
 """Characters of a name that are shown."""
@@ -23,6 +26,13 @@ def context(facts: Facts, requirements: list[Requirement], has_model: bool = Tru
     line = " · ".join((*model, _cluster(facts.cluster), *_engine(facts.engine), workload(facts.workload)))
     rows = [f"{MARKS[row.ok]} {row.name} {row.required}" for row in requirements]
     return (line, f"requirements: {' · '.join(rows)}") if rows else (line,)
+
+
+def chunked(facts: Facts, memory: MemoryFigures | None) -> tuple[str, ...]:
+    """A line on chunked prefill, where memory is that of one chunk."""
+    if memory is None or not memory.is_chunked:
+        return ()
+    return (f"prefill in chunks of {facts.workload['chunk']:,} tokens per GPU; activations are those of one chunk",)
 
 
 def _cluster(cluster: dict[str, Any]) -> str:
@@ -50,7 +60,7 @@ def workload(data: dict[str, Any]) -> str:
     if data["cached_share"]:
         parts.append(f"{format_share(data['cached_share'])} cached")
     if data["drafted_tokens"]:
-        parts.append(f"{data['drafted_tokens']} draft tokens")
+        parts.append(counted(data["drafted_tokens"], "draft token"))
     if data["zipf_exponent"] is not None:
         parts.append(f"routing zipf {data['zipf_exponent']:g}")
     return ", ".join(parts)

@@ -64,6 +64,11 @@ class MemoryFigures:
         return max(self.pools, key=lambda pool: pool.share)
 
     @property
+    def is_chunked(self) -> bool:
+        """Whether a pool computes prompts in chunks, of which memory holds one."""
+        return any(pool.by_rank.is_chunked for pool in self.pools)
+
+    @property
     def max_bytes(self) -> float:
         """Bytes of the rank that holds most."""
         return max(pool.max_bytes for pool in self.pools)

@@ -10,12 +10,14 @@ Works on groups by block, never on pairs of ranks.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.graph import Load, Node, Pairing, Pattern, PhaseGraph, Segment, StageProgram, Team
+from dagc.graph.ops import Op
 from dagc.plan.layout import Ranks
 
 MOST_BLOCKS = 16
@@ -122,13 +124,7 @@ def _by_block(values: Bytes, blocks: Ranks, count: int) -> Bytes:
 
 def _add_send(found: Bytes, flow: _Flow, sent: Bytes, here: Ranks, everyone: Ranks, block: Ranks) -> None:
     """A message to the same rank of another stage, or parts of it to all ranks of another team."""
-    receivers = [
-        (flow.graph.teams[flow.program.teams[node.team]], node)
-        for node in flow.graph.templates[flow.segment.template].nodes
-        if node.communication
-        and node.communication.pairing is Pairing.TEMPLATE
-        and node.communication.partner == flow.index
-    ]
+    receivers = _receivers(flow)
     if not receivers:
         there = block[np.searchsorted(everyone, _next(flow).ranks)]
         np.add.at(found, (here, there), np.where(_next(flow) is flow.team, 0.0, sent))
@@ -137,6 +133,17 @@ def _add_send(found: Bytes, flow: _Flow, sent: Bytes, here: Ranks, everyone: Ran
     taken = np.concatenate([_received(flow, node, team) for team, node in receivers])
     out = np.bincount(here, sent, found.shape[0])
     found += np.outer(out, np.bincount(places, _shares(taken[None, :])[0], found.shape[0]))
+
+
+def _receivers(flow: _Flow) -> list[tuple[Team, Node]]:
+    """The teams that receive a message inside of its template; none where it goes to another stage."""
+    return [
+        (flow.graph.teams[flow.program.teams[node.team]], node)
+        for node in flow.graph.templates[flow.segment.template].nodes
+        if node.communication
+        and node.communication.pairing is Pairing.TEMPLATE
+        and node.communication.partner == flow.index
+    ]
 
 
 def _received(flow: _Flow, node: Node, team: Team) -> Bytes:
@@ -149,3 +156,68 @@ def _next(flow: _Flow) -> Team:
     programs = flow.graph.programs[flow.size]
     place = next(i for i, program in enumerate(programs) if program.stage == flow.program.stage)
     return flow.graph.teams[programs[(place + 1) % len(programs)].teams[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Bytes over all ranks: `inside` goes over the links of a node (NVLink), `between` over the network."""
+
+    inside: float = 0.0
+    between: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.inside + self.between
+
+
+def crossing(
+    graph: PhaseGraph, stage: int, gpus_per_node: int, team: int | None = None, ops: Collection[Op] = ()
+) -> Crossing:
+    """What a stage sends for one micro-batch of the largest size: one of its teams or all, by `ops` or by all.
+
+    No matrix is made, so that the size of the cluster does not matter.
+    """
+    inside = whole = 0.0
+    for size, program, _, segment in graph.segments():
+        if size or program.stage != stage:
+            continue
+        for index, node in enumerate(graph.templates[segment.template].nodes):
+            if team in (None, node.team) and (not ops or node.op in ops):
+                near, every = _near(_Flow(graph, size, program, segment, node, index), gpus_per_node)
+                inside, whole = inside + near, whole + every
+    return Crossing(inside, max(0.0, whole - inside))
+
+
+def _near(flow: _Flow, per_node: int) -> tuple[float, float]:
+    """Bytes that stay inside a node, and all bytes; what a rank keeps is in neither."""
+    talk = flow.node.communication
+    if talk is None or talk.pattern is Pattern.RECEIVE:
+        return 0.0, 0.0
+    here = flow.team.ranks // per_node
+    out = np.broadcast_to(flow.load(talk.bytes), here.shape)
+    if talk.pattern is Pattern.SEND:
+        return _near_send(flow, out, here, per_node)
+    members = talk.groups.members
+    taken = np.broadcast_to(flow.load(talk.exchange.taken) if talk.exchange else np.ones(1), here.shape)
+    factor = 2.0 if talk.pattern is Pattern.ALL_REDUCE else 1.0
+    sent, shares = factor * out[members], _shares(taken[members])
+    kept = float((sent * shares).sum())
+    pairs = np.arange(len(members), dtype=np.int64)[:, None] * (int(here.max()) + 1) + here[members]
+    _, cell = np.unique(pairs.ravel(), return_inverse=True)
+    near = float((np.bincount(cell, sent.ravel()) * np.bincount(cell, shares.ravel())).sum())
+    return max(0.0, near - kept), float(sent.sum()) - kept
+
+
+def _near_send(flow: _Flow, out: Bytes, here: Ranks, per_node: int) -> tuple[float, float]:
+    receivers = _receivers(flow)
+    if not receivers:
+        to = _next(flow)
+        if to is flow.team:
+            return 0.0, 0.0
+        return float(out[here == to.ranks // per_node].sum()), float(out.sum())
+    places = np.concatenate([team.ranks // per_node for team, _ in receivers])
+    taken = _shares(np.concatenate([_received(flow, node, team) for team, node in receivers])[None, :])[0]
+    count = int(max(here.max(), places.max())) + 1
+    near = np.bincount(here, out, count) * np.bincount(places, taken, count)
+    return float(near.sum()), float(out.sum())

@@ -18,6 +18,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 EXPLAIN = ROOT / "dagc" / "diag" / "explain"
+README = ROOT / "README.md"
 VALIDATION = ROOT / "dagc" / "report" / "validation.md"
 
 PAGES: dict[str, Path] = {
@@ -37,6 +38,7 @@ STATIC: dict[str, Path] = {
 """Files outside of docs/ that pages show or link to."""
 
 _LINK = re.compile(r"(?<=]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?=\))")
+_SECTION = re.compile(r"^<!-- README: (?P<title>.+) -->$", re.MULTILINE)
 _CODE = re.compile(r"`[^`\n]*`")
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<language>[\w-]+) (?P<label>[\w./-]+)$", re.MULTILINE)
 
@@ -58,10 +60,19 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """A page with links of the site, and with the labels of fences as titles."""
     here = page.file.src_uri
     source = PAGES.get(here, DOCS / here)
-    text = _FENCE.sub(_titled, _LINK.sub(lambda found: _link(found, source, here), markdown))
+    whole = _SECTION.sub(lambda found: _section(found["title"]), markdown)
+    text = _FENCE.sub(_titled, _LINK.sub(lambda found: _link(found, source, here), whole))
     text = text.replace("~~~figures\n", '~~~text title="Figures in summary.json"\n')
     lines = [_unescaped(line) if line.startswith("|") else line for line in text.split("\n")]
     return "\n".join(lines) + ("\n\n[All codes](../codes.md)\n" if here.startswith("codes/") else "")
+
+
+def _section(title: str) -> str:
+    """A section of the README, with its title. Raises ValueError where there is none."""
+    _, heading, after = README.read_text(encoding="utf-8").partition(f"\n## {title}\n")
+    if not heading:
+        raise ValueError(f"README.md has no section `{title}`")
+    return f"## {title}\n{after.partition(chr(10) + '## ')[0]}"
 
 
 def _link(found: re.Match[str], source: Path, here: str) -> str:

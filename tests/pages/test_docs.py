@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.harness import documents, shell
 from tests.harness.markdown import Block, fenced_blocks
+from tests.harness.places import ROOT
 from tests.harness.refresh import flowchart, with_python
 
+NAMED = re.compile(r"`((?:dagc|tests|docs|grammar|examples|\.ci)/(?:(?!NAME|CODE|FAMILY)[\w./-])+)`")
 TEXTS = {page: page.read_text(encoding="utf-8") for page in documents.DOCS}
 BLOCKS = {page: fenced_blocks(text) for page, text in TEXTS.items()}
 
@@ -47,3 +51,22 @@ def test_blocks_of_python_print_what_stands_below(page: Path) -> None:
 def test_the_flowchart_is_what_export_writes(tmp_path: Path) -> None:
     shown = [block.text for page in showing("mermaid") for block in BLOCKS[page] if block.language == "mermaid"]
     assert shown == [flowchart(tmp_path)]
+
+
+def test_a_block_of_python_without_output_is_of_another_program() -> None:
+    """All others are run."""
+    alone = [
+        block.text.partition("\n")[0]
+        for page in showing("python")
+        for block, after in pairwise([*BLOCKS[page], Block("", "", (), "", 0)])
+        if block.language == "python" and after.language != "text"
+    ]
+    assert alone == ["from hta.trace_analysis import TraceAnalysis"]
+
+
+def test_files_that_are_named_are_there() -> None:
+    """Paths in code, but for those with a NAME to fill in or an ellipsis, and what runs write."""
+    texts = {**TEXTS, ROOT / "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")}
+    named = {(page, path) for page, text in texts.items() for path in NAMED.findall(text)}
+    assert len(named) > 60
+    assert {f"{page.name}: {path}" for page, path in named if not (ROOT / path).exists()} == set()

@@ -169,3 +169,16 @@ def test_buffers_of_dispatch_in_prefill_are_made_to_measure() -> None:
 def test_the_reserve_is_what_the_cluster_states() -> None:
     assert memory("tp 1").max_parts[MemoryPart.RESERVE] == 2e9
     assert memory("tp 1", f"{TINY}cluster h100-sxm x 8 {{ reserve 0 GB }}\n").max_parts[MemoryPart.RESERVE] == 0
+
+
+def test_tokens_of_the_prefix_cache_are_not_computed() -> None:
+    """Half of 16 prompts of 100 tokens: activations of 800 tokens, as of 16 prompts of 50. A chunk of 1,000 is less
+    than 1,600 tokens and more than 800, so that only whole prompts are chunked.
+    """
+    cached, short, whole = (
+        memory("ep 1", TINY.replace("prompt 100 ", words))
+        for words in ("prompt 100 cached 50 % chunk 1000 ", "prompt 50 chunk 1000 ", "prompt 100 chunk 1000 ")
+    )
+    assert cached.activations[Phase.PREFILL] == short.activations[Phase.PREFILL]
+    assert whole.activations[Phase.PREFILL] == pytest.approx(1000 / 800 * cached.activations[Phase.PREFILL])
+    assert (cached.is_chunked, short.is_chunked, whole.is_chunked) == (False, False, True)

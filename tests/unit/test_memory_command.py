@@ -13,6 +13,7 @@ from dagc.cli.memory import memory
 from dagc.export.memory_style import PARTS
 from dagc.export.memory_svg import memory_svg
 from dagc.report.summary import Memory
+from tests.harness.places import EXAMPLES
 
 SVG = "{http://www.w3.org/2000/svg}"
 QWEN = ("--model", "qwen3-30b-a3b", "--cluster", "h100-sxm x 8", "--workload", "{ batch 64 prompt 1000 output 24 }")
@@ -114,3 +115,15 @@ def test_parts_are_told_apart_without_colour_and_on_a_dark_page() -> None:
     picture = memory_svg([])
     assert "prefers-color-scheme:dark" in picture
     assert picture == memory_svg([])
+
+
+def test_the_picture_says_that_prefill_is_chunked_and_names_all_ranks() -> None:
+    """16 prompts of 4,096 tokens on a GPU are more than a chunk of 8,192; 4 of 1,024 are not. Four stages of `pp 8`
+    hold the same, so that their ranks are one class with a long name.
+    """
+    chunked = "prefill in chunks of 8,192 tokens per GPU; activations are those of one chunk"
+    assert chunked in run(str(EXAMPLES / "04-prefill-decode-pools.moe"), "--format", "svg").stdout
+    assert "in chunks" not in run(str(EXAMPLES / "01-deepseek-v3-64-gpus.moe"), "--format", "svg").stdout
+    picture = run("-e", "pp 8 < ep 256 >", "--model", "deepseek-v3", "--format", "svg").stdout
+    assert "…" not in picture
+    assert "768-783, 1024-1039" in picture

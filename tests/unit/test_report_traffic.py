@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dagc.graph.graph import Pattern, PhaseGraph
-from dagc.report.traffic import Traffic, traffic
+from dagc.graph.ops import SEND
+from dagc.report.traffic import Traffic, crossing, traffic
 from tests.unit.test_report_operators import phase_of
 
 MODEL = """tiny { layers 4    hidden 1024    vocab 32000    dtype bf16
@@ -100,3 +101,21 @@ def test_skewed_loads_send_more_to_who_holds_popular_experts() -> None:
     into = found.sent.sum(axis=0)
     assert into.max() > 1.2 * into.min()
     assert (found.sent >= 0).all()
+
+
+@pytest.mark.parametrize(("strategy", "per_node"), [("ep 8", 8), ("ep 8", 4), ("pp 2 < tp 2 | ep 2 >", 4), ("tp 2", 1)])
+def test_what_stages_send_by_link_is_what_the_matrix_has(strategy: str, per_node: int) -> None:
+    """A pass has as many micro-batches as it has; in this prefill all are of one size."""
+    graph = prefill(strategy)
+    passes = len(graph.micro_batches)
+    parts = [crossing(graph, program.stage, per_node) for program in graph.programs[0]]
+    whole = traffic(graph, per_node)
+    assert passes * sum(part.total for part in parts) == pytest.approx(whole.total)
+    assert passes * sum(part.between for part in parts) == pytest.approx(whole.between_nodes)
+
+
+def test_what_a_stage_sends_is_told_apart_by_operator() -> None:
+    """See `test_stages_hand_on_rank_to_rank`: 4 MiB of each of two ranks in two micro-batches, between nodes of two."""
+    graph = prefill("pp 2 < tp 2 >", 4)
+    sent = crossing(graph, 0, 2, ops=(SEND,))
+    assert (sent.inside, sent.between) == (0, 2 * 16 * 128 * 1024 * 2 / len(graph.micro_batches))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import pytest
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.dot import CELLS, bar_text, to_dot
 from dagc.export.views.legend import legend
+from dagc.export.views.look import LOADS, load_tone
 from dagc.export.views.rank import rank_view
 from dagc.export.views.rank_rows import sections
 from dagc.export.views.scene import Scene
 from dagc.export.views.stage import MOST_STAGES, stage_view
-from dagc.export.views.text import width
+from dagc.export.views.text import item_lines, width
 from dagc.export.views.thin import thinned
-from dagc.export.views.view import Arrow, Bar, Box, Line, Shape, View
+from dagc.export.views.view import Arrow, Bar, Box, Line, Shape, Tile, View
 from dagc.graph.priced import Bound
 from tests.harness.overlaps import complaints
 from tests.harness.places import EXAMPLES
@@ -37,7 +39,7 @@ def test_a_stage_says_its_gpus_layers_and_both_domains() -> None:
     view = deployment_view(example("01-deepseek-v3-64-gpus"))
     first = words(box(view, "stage 0"))
     assert first[1:4] == [
-        "16 GPUs · ranks 0-15 · nodes 0–1",
+        "16 GPUs: attention + experts",
         "layers 0–15: 3 dense, 13 MoE",
         "attention tp 2 × dp 8 · experts ep 16",
     ]
@@ -57,19 +59,20 @@ def test_traffic_between_stages_is_that_of_all_ranks() -> None:
     4096 x 14,336 x 16 = 939.5 MB; in decode 4 x 14,336 x 16 = 917.5 KB.
     """
     message = arrow(deployment_view(example("01-deepseek-v3-64-gpus")), "hidden states")
-    assert message.label[1] == "940 MB | 918 KB per micro-batch"
+    assert message.label[1] == "over network, per micro-batch", "a stage is two whole nodes"
+    assert [line.partition(",")[0] for line in message.label[2:]] == ["prefill: 940 MB", "decode: 918 KB"]
 
 
 def test_the_cache_that_crosses_is_that_of_all_prompts() -> None:
     """2 x 4 heads x 128 x 2 bytes in each of 94 layers is 192,512 bytes a token; x 4096 tokens x 96 = 75.7 GB."""
     view = deployment_view(example("04-prefill-decode-pools"))
-    assert arrow(view, "KV cache").label[1] == "75.7 GB for 96 sequences"
+    assert arrow(view, "KV cache").label[1:3] == ("over network", "75.7 GB for 96 sequences")
 
 
 def test_replicas_are_drawn_once_and_counted() -> None:
     view = deployment_view(example("04-prefill-decode-pools"))
     prefill, decode = (one for one in view.clusters() if one.name.endswith("service"))
-    assert prefill.lines == ("prefill", "×3 replicas of 8 GPUs, one drawn")
+    assert prefill.lines == ("prefill", "×3 replicas of 8 GPUs, figures of one")
     assert prefill.folded
     assert decode.lines == ("decode", "32 GPUs")
     assert "folded: prefill ×3 replicas, identical" in view.notes
@@ -78,7 +81,7 @@ def test_replicas_are_drawn_once_and_counted() -> None:
 def test_a_pool_of_experts_for_all_stages_is_one_card() -> None:
     view = deployment_view(example("05-attention-ffn-pools"))
     card = box(view, "experts of all stages")
-    assert words(card)[1:3] == ["4 GPUs · ranks 4-7 · node 0", "experts ep 4"]
+    assert words(card)[1:3] == ["4 GPUs: experts", "experts ep 4"]
     assert sum(one.head == card.name for one in view.arrows) == 2, "one arrow from each stage"
 
 
@@ -87,8 +90,29 @@ def test_a_stage_has_its_layers_folded_with_their_time() -> None:
     layers = box(stage_view(example("01-deepseek-v3-64-gpus")), "MoE layers 3–15, ×13")
     assert layers.folded
     told = next(line for line in words(layers) if line.startswith("prefill: "))
-    each, whole = (float(part.split()[0]) for part in told.removeprefix("prefill: ").split(", "))
+    whole, each = (float(part.split()[0]) for part in told.removeprefix("prefill: ").split(", "))
     assert whole == pytest.approx(13 * each, rel=0.01)
+
+
+def test_what_a_stage_only_sends_is_a_chip() -> None:
+    """Two lines, beside the five of an operator's card; its bytes and its bound are in the hover text."""
+    chip = next(
+        one for one in stage_view(example("01-deepseek-v3-64-gpus")).boxes() if one.lines[0] == "send hidden states"
+    )
+    assert chip.shape is Shape.CHIP
+    assert len(words(chip)) == len(chip.lines) == 2
+    assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
+
+
+def test_an_arrow_between_stages_has_room_to_be_seen() -> None:
+    """The frames of two stages stand 30 points apart."""
+    picture = svg(stage_view(example("05-attention-ffn-pools")))
+    frames = re.findall(r'<g id="main.stage.\d" class="cluster".*? d="(M[^"]+)"', picture, re.DOTALL)
+    (_, right), (left, _) = ((min(xs), max(xs)) for xs in ([float(x) for x in _ABSCISSA.findall(d)] for d in frames))
+    assert left - right == pytest.approx(30, abs=1)
+
+
+_ABSCISSA = re.compile(r"(-?\d+(?:\.\d+)?),")
 
 
 def test_shares_of_a_bar_are_those_in_words() -> None:
@@ -107,38 +131,67 @@ def test_ranks_have_their_own_experts_and_uneven_loads() -> None:
     of = example("06-uneven-remainders")
     (group,) = sections(of, of.served[0])
     assert group.title.startswith("expert group 0 of 2")
-    assert [row.experts for row in group.rows[:3]] == ["0–21 (22)", "22–43 (22)", "44–64 (21)"]
-    assert [row.loads[0].tokens for row in group.rows] == pytest.approx([84_480.0] * 2 + [80_640.0] * 4)
-    assert group.rows[0].loads[0].picoseconds > group.rows[5].loads[0].picoseconds
+    (node,) = group.nodes
+    gpus = [gpu for gpu in node.gpus if gpu]
+    assert [gpu.experts for gpu in gpus[:3]] == ["0–21 (22)", "22–43 (22)", "44–64 (21)"]
+    assert [gpu.loads[0].tokens for gpu in gpus] == pytest.approx([84_480.0] * 2 + [80_640.0] * 4)
+    assert node.gpus[6:] == (None, None), "8 GPUs in a node, 6 in a group"
+
+
+def test_ranks_with_equal_loads_are_one_row_and_the_slowest_is_first() -> None:
+    of = example("06-uneven-remainders")
+    (group,) = sections(of, of.served[0])
+    assert [(row.ranks, row.count, row.experts) for row in group.rows] == [
+        ("0-1, ×2", 2, "22 each"),
+        ("2-5, ×4", 4, "21 each"),
+    ]
+    assert group.rows[0].loads[0].picoseconds > group.rows[1].loads[0].picoseconds
 
 
 def test_heads_and_sequences_are_those_of_attention() -> None:
     """With tp 4, 32 heads are cut into eights, again and again; dp 3 cuts 120 sequences into forties."""
     of = example("06-uneven-remainders")
     (group,) = sections(of, of.served[0])
-    assert [row.heads for row in group.rows] == ["0–7", "8–15", "16–23", "24–31", "0–7", "8–15"]
-    assert {row.sequences for row in group.rows} == {"40"}
-    assert [row.place for row in group.rows][4:] == ["tp 0, dp 1, ep 4", "tp 1, dp 1, ep 5"]
+    gpus = [gpu for gpu in group.nodes[0].gpus if gpu]
+    assert [gpu.heads for gpu in gpus] == ["0–7", "8–15", "16–23", "24–31", "0–7", "8–15"]
+    assert {gpu.sequences for gpu in gpus} == {"40"}
+    assert [gpu.place for gpu in gpus][4:] == ["tp 0, dp 1, ep 4", "tp 1, dp 1, ep 5"]
 
 
 WIDE = "model deepseek-v3\ncluster h100-sxm x 256\nworkload {{ batch 2048 prompt 1024 output 64 {} }}\nep 256 ; tp 4\n"
 
 
-def test_many_ranks_that_are_alike_are_one_row() -> None:
+def test_nodes_with_equal_loads_are_one_row_of_the_grid() -> None:
+    """256 GPUs on 32 nodes: one row of 8 GPUs, and one row of 256 ranks."""
     view = rank_view(scene(WIDE.format("")))
-    (table,) = (one for one in view.boxes() if one.shape is Shape.TABLE)
-    assert [column.cells for column in table.columns[:1]] == [("0-255, ×256",)]
-    assert any("256 ranks in 1 row" in note for note in view.notes)
+    grid, table = (one for one in view.boxes() if one.shape is Shape.TABLE)
+    assert [column.cells for column in (grid.columns[0], table.columns[0])] == [("nodes 0-31, ×32",), ("0-255, ×256",)]
+    assert [column.head for column in grid.columns[1:]] == [f"GPU {gpu}" for gpu in range(8)]
+    assert any("256 ranks in 1 row (×n), 32 nodes in 1 row" in note for note in view.notes)
 
 
-def test_of_many_ranks_that_differ_the_slowest_and_the_fastest_are_shown() -> None:
-    """24 at the one end, 8 at the other, and one row for the 224 between."""
+def test_of_many_loads_the_slowest_and_the_fastest_are_listed_and_all_are_in_the_grid() -> None:
+    """8 at the one end, 3 at the other, and one row for the 245 between; 32 nodes of 8, each phase by itself."""
     of = scene(WIDE.format("routing zipf 1"))
     (group,) = sections(of, of.served[0])
-    assert [row.count for row in group.rows] == [1] * 24 + [224] + [1] * 8
+    assert [row.count for row in group.rows] == [1] * 8 + [245] + [1] * 3
     slowest = [row.loads[0].picoseconds for row in group.rows]
     assert all(a >= b for a, b in pairwise(slowest))
-    assert complaints(svg(rank_view(of))) == []
+    view = rank_view(of)
+    assert complaints(svg(view)) == []
+    grid = next(one for one in view.boxes() if one.shape is Shape.TABLE)
+    tiles = [cell for column in grid.columns for cell in column.cells if isinstance(cell, Tile)]
+    assert len(tiles) == 2 * 256
+    assert max(tile.share for tile in tiles) == 1.0
+
+
+def test_a_cell_of_the_grid_has_the_tone_of_its_load_and_fills_its_cell() -> None:
+    """Of the tones from 50, 70, 85 and 95 % on; rows are as straight as a table."""
+    assert [load_tone(share) for share in (0.1, 0.5, 0.84, 0.85, 1.0)] == [LOADS[i] for i in (0, 1, 2, 3, 4)]
+    picture = svg(rank_view(example("04-prefill-decode-pools")))
+    cells = re.findall(rf'<rect x="\S+" y="(\S+)" width="\S+" height="(\S+)" fill="{LOADS[4]}"', picture)
+    assert len({y for y, tall in cells if float(tall) > 12}) == 1 + 4, "one node of prefill, four of decode"
+    assert "rank 24\ntp 0, dp 0, ep 0 · heads 0–15 · sequences 12 · experts 0–3 (4)" in picture
 
 
 def test_too_many_stages_are_folded_in_the_middle() -> None:
@@ -161,6 +214,13 @@ def test_a_bar_in_text_has_one_length() -> None:
     """A half and a quarter of sixteen cells are eight and four."""
     assert bar_text(Bar(((Bound.COMPUTE, 0.5), (Bound.NETWORK, 0.25)))) == "████████▒▒▒▒▁▁▁▁"
     assert len(bar_text(Bar(tuple((bound, 1 / 3) for bound in list(Bound)[:3])))) == CELLS
+
+
+def test_lines_of_a_list_end_between_its_items() -> None:
+    """`b <= 20` has 7 letters and does not fit behind `a <= 1 · ` in 12; an item of 14 is broken itself."""
+    assert item_lines("a <= 1 · b <= 20 · c", 12, 3) == ("a <= 1", "b <= 20 · c")
+    assert item_lines("throughput <= 1 · b", 14, 3) == ("throughput <=", "1", "b")
+    assert item_lines("a · b · c · d", 1, 3) == ("a", "b", "c…")
 
 
 def test_widths_are_those_of_helvetica() -> None:

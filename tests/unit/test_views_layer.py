@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
 
 import pytest
 
 from dagc.export.opened import services
+from dagc.export.views import look
 from dagc.export.views.dot import to_dot
 from dagc.export.views.layer import layer_view
+from dagc.export.views.legend import legend
+from dagc.export.views.operator_table import Rows, operator_table
 from dagc.export.views.scene import Scene
 from dagc.export.views.stage import stage_view
-from dagc.export.views.view import Line, Shape, View
+from dagc.export.views.view import Bar, Box, Cell, Distance, Line, Shape, Sign, View
 from dagc.graph.priced import Bound
+from tests.harness.places import EXAMPLES
 from tests.unit.export_graphs import graph, timelines
-from tests.unit.view_scenes import box, scene, small, svg, words
+from tests.unit.view_scenes import scene, small, svg
 
 
 def test_one_layer_of_a_kind_is_opened_and_the_others_are_folded() -> None:
@@ -31,79 +37,155 @@ def test_one_layer_of_a_kind_is_opened_and_the_others_are_folded() -> None:
     assert [segment.title for segment in first.segments] == ["embedding", "MoE layers 0–1, ×2", "send"]
 
 
-def test_a_column_says_how_many_layers_it_stands_for() -> None:
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its sign, the cells by head (bars without one left out), and its hover text."""
+
+    box: Box
+    place: int
+    sign: Sign
+    cells: dict[str, Cell]
+    bars: tuple[Bar, ...]
+    hover: tuple[str, ...]
+
+
+def rows(view: View) -> dict[str, Row]:
+    """Rows by the key of their operators, which their hover text begins with."""
+    found: dict[str, Row] = {}
+    for box in view.boxes():
+        for place, hover in enumerate(box.hovers):
+            cells = [(column.head, column.cells[place]) for column in box.columns]
+            (sign,) = (cell for _, cell in cells if isinstance(cell, Sign))
+            bars = tuple(cell for _, cell in cells if isinstance(cell, Bar))
+            found[hover[0].partition(":")[0]] = Row(box, place, sign, dict(cells), bars, hover)
+    return found
+
+
+def test_a_frame_says_how_many_layers_it_is_for() -> None:
     """Two layers in stage 0 and one in stage 1 are three."""
     view = layer_view(small())
-    assert "MoE layer, ×3" in [cluster.lines[0] for cluster in view.clusters()]
+    assert "MoE layer, ×3 · as in stage 0" in [cluster.lines[0] for cluster in view.clusters()]
     assert "folded: MoE layer, ×3, one is drawn" in view.notes
 
 
-def test_both_phases_of_a_service_share_one_drawing() -> None:
-    assert "bf16[t=16|1/dp, m=64]" in words(box(layer_view(small()), "attention"))
+def test_sizes_that_differ_between_phases_have_a_letter_and_a_key() -> None:
+    view = layer_view(small())
+    assert rows(view)["attention"].cells["output"] == "bf16[t/dp, m]"
+    key = " ".join(next(view.clusters()).lines).replace("\N{NO-BREAK SPACE}", " ")
+    assert "shapes: t = 16 tokens in prefill, 1 in decode; " in key
+    assert "m = 64 hidden; /dp" in key
+    assert "sharded over that axis" in key
 
 
 def test_an_opened_layer_states_the_time_of_one_copy() -> None:
     """Four nodes of 3.000333 us and experts of 7 us, one after the other: 19.001332 us, 19 us to three digits."""
     (layer,) = (one for one in layer_view(small()).clusters() if one.lines[0].startswith("MoE"))
-    assert layer.lines[-1] == "19 us | 19 us each"
+    assert layer.lines[-1] == "19 us per layer"
 
 
-def test_an_operator_shows_gpus_bytes_time_and_bound() -> None:
-    """Of two ranks, each sends 4096 bytes in 3.000333 us, in groups of two."""
-    dispatch = box(layer_view(small()), "dispatch")
-    assert words(dispatch)[2:] == ["2 GPUs, groups of 2 · 4.1 KB", "3 us | 3 us · network"]
-    assert dispatch.bounds == (Bound.NETWORK, Bound.NETWORK)
+def test_a_row_has_its_times_and_the_hover_text_has_gpus_bytes_and_bound() -> None:
+    """Of two ranks, each sends 4096 bytes in 3.000333 us, in groups of two; experts take 7 us, the longest."""
+    dispatch = rows(layer_view(small()))["dispatch"]
+    assert [dispatch.cells[phase] for phase in ("prefill", "decode")] == ["3 us", "3 us"]
+    assert [bar.parts for bar in dispatch.bars] == [((Bound.NETWORK, pytest.approx(3.000333 / 7)),)] * 2
+    assert "2 GPUs in groups of 2" in dispatch.hover[0]
+    assert "4.1 KB sent per GPU" in dispatch.hover[1]
+    assert "network-bound" in dispatch.hover[1]
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "drawn"),
+    ("name", "shape"),
     [
-        ("attention", Shape.COMPUTE, "shape=box"),
-        ("experts", Shape.COMPUTE, "shape=box"),
-        ("dispatch", Shape.COMMUNICATION, "shape=ellipse"),
-        ("router", Shape.ROUTING, "shape=parallelogram"),
+        ("attention", Shape.COMPUTE),
+        ("experts", Shape.COMPUTE),
+        ("dispatch", Shape.COMMUNICATION),
+        ("router", Shape.ROUTING),
     ],
 )
-def test_shapes_tell_categories_apart(name: str, shape: Shape, drawn: str) -> None:
+def test_signs_tell_categories_apart(name: str, shape: Shape) -> None:
     view = layer_view(small())
-    one = box(view, name)
-    assert one.shape is shape
-    (line,) = (line for line in to_dot(view).splitlines() if line.strip().startswith(f'"{one.name}" [label'))
-    assert drawn in line
+    assert rows(view)[name].sign.shape is shape
+    assert shape in {sample.sign for line in legend(view) for sample in line}
 
 
 def test_the_choice_of_experts_is_dashed() -> None:
+    found = rows(layer_view(small()))
+    router, dispatch = found["router"], found["dispatch"]
+    (flow,) = (one for one in router.box.flows if (one.tail, one.head) == (router.place, dispatch.place))
+    assert flow.line is Line.CHOICE
+    assert re.search(r'<path d="[^"]+"[^>]* stroke-dasharray="4,2"', svg(layer_view(small())))
+
+
+def test_an_arrow_past_a_row_has_a_lane_of_its_own() -> None:
+    """In DeepSeek-V3 the core of attention reads queries, keys and values of different rows."""
+    found = rows(layer_view(scene("model deepseek-v3\ncluster h100-sxm x 16\nep 16\n")))
+    flows = found["attention.core"].box.flows
+    assert all((flow.lane == 0) == (flow.head == flow.tail + 1) for flow in flows)
+    for a, b in combinations([flow for flow in flows if flow.lane], 2):
+        assert a.lane != b.lane or a.head <= b.tail or b.head <= a.tail
+
+
+def test_a_path_of_nearly_everything_is_said_and_not_marked() -> None:
     view = layer_view(small())
-    router, dispatch = (box(view, name).name for name in ("router", "dispatch"))
-    (edge,) = (arrow for arrow in view.arrows if (arrow.tail, arrow.head) == (router, dispatch))
-    assert edge.line is Line.CHOICE
-    (line,) = (line for line in to_dot(view).splitlines() if f'"{router}" -> "{dispatch}"' in line)
-    assert "dashed" in line
+    assert not any(row.sign.critical for row in rows(view).values())
+    assert "every operator is on the critical path" in view.notes
+    assert rows(view)["activation"].sign.fused
+    assert rows(view)["activation"].cells["prefill"] == "fused"
 
 
-def test_the_critical_path_has_thick_lines_and_a_fused_node_is_not_on_it() -> None:
-    view = layer_view(small())
-    assert box(view, "experts").critical
-    assert not box(view, "activation").critical
-    assert box(view, "activation").fused
-    assert "penwidth=2.6" in to_dot(view)
+def test_a_critical_path_that_is_marked_has_red_signs_and_arrows() -> None:
+    """A fused operator has no time, and is on no path."""
+    built = graph()
+    (service,) = services(built, timelines(built))
+    layer = service.stages[0].segments[1]
+    opened = Rows("MoE", layer.nodes, layer.edges)
+    table = operator_table("table", opened, service.phases, None, marks=True)
+    signs = {
+        node.key: cell.critical
+        for node, cell in zip(layer.nodes, table.columns[0].cells, strict=True)
+        if isinstance(cell, Sign)
+    }
+    assert signs["experts"]
+    assert not signs["activation"]
+    assert any(flow.critical for flow in table.flows)
+    view = View(Distance.LAYER, "n", ("t",), (), (table,), ())
+    assert "critical" in {sample.sign for line in legend(view) for sample in line}
+    assert re.search(rf'<polygon points="[^"]+" fill="{look.PAPER}" stroke="{look.CRITICAL}"', svg(view))
 
 
-def test_experts_of_their_own_pool_are_in_a_box_of_its_tone() -> None:
-    view = layer_view(scene("model qwen3-30b-a3b\ncluster h100-sxm x 8\npp 2 < tp 2 > | ep 4\n"))
-    (pool,) = (cluster for cluster in view.clusters() if cluster.lines == ("pool experts",))
-    names = {str(member.lines[0]) for member in pool.members}
-    assert {"moe.experts.up", "moe.experts.down", "moe.dispatch.receive"} <= names
-    assert "moe.router" not in names
+def test_experts_of_their_own_pool_have_its_name() -> None:
+    found = rows(layer_view(scene("model qwen3-30b-a3b\ncluster h100-sxm x 8\npp 2 < tp 2 > | ep 4\n")))
+    assert {found[f"moe.{key}"].cells["pool"] for key in ("experts.up", "dispatch.receive")} == {"experts"}
+    assert found["moe.router"].cells["pool"] == "attention"
 
 
-def test_what_limits_two_phases_is_told_left_and_right() -> None:
-    """Experts of many tokens are compute-bound, of few by reading their weights: two halves, and words."""
-    view = layer_view(scene("model qwen3-30b-a3b\ncluster h100-sxm x 8\nep 8\n"))
-    up = box(view, "moe.experts.up")
-    assert up.bounds == (Bound.COMPUTE, Bound.MEMORY)
-    assert words(up)[-1].endswith("· compute | memory")
-    assert re.search(r'<linearGradient id="[^"]+"', svg(view))
+def test_a_table_like_one_above_is_named_instead() -> None:
+    """Dense and MoE layers of DeepSeek-V3 have the same attention; the kind of most layers has it."""
+    view = layer_view(scene("model deepseek-v3\ncluster h100-sxm x 16\nep 16\n"))
+    dense = next(one for one in view.clusters() if one.lines[0].startswith("dense layer, ×3"))
+    assert dense.lines[-1] == "attention: as in the MoE layer"
+    assert [box.columns[1].head for box in dense.members if isinstance(box, Box)] == ["FFN"]
+
+
+def test_what_limits_two_phases_is_in_their_bars() -> None:
+    """Experts of many tokens are compute-bound, of few by reading their weights."""
+    up = rows(layer_view(scene("model qwen3-30b-a3b\ncluster h100-sxm x 8\nep 8\n")))["moe.experts.up"]
+    assert [bound for bar in up.bars for bound, _ in bar.parts] == [Bound.COMPUTE, Bound.MEMORY]
+
+
+@pytest.mark.parametrize("name", ["01-deepseek-v3-64-gpus", "04-prefill-decode-pools", "05-attention-ffn-pools"])
+def test_the_view_fits_a_page(name: str) -> None:
+    """A4 in landscape has 785 x 538 points inside its margins: letters of 10 points are printed as 5.8 at least."""
+    picture = svg(layer_view(scene((EXAMPLES / f"{name}.moe").read_text(encoding="utf-8"))))
+    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', picture)
+    assert size is not None
+    assert min(785 / float(size[1]), 538 / float(size[2])) * 10 > 5.8
+
+
+def test_a_cell_without_text_is_no_line_break() -> None:
+    """Of a field that is a line break alone Graphviz 16.1 writes past its memory, and may stop."""
+    assert re.search(r'label="{\|', to_dot(layer_view(small())))
+    assert not re.search(r"[{|]\\l", to_dot(layer_view(small())))
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
@@ -118,12 +200,12 @@ def test_the_picture_names_its_renderer() -> None:
 def test_the_hand_over_of_the_cache_has_its_operators() -> None:
     """Two prefill stages feed one decode stage, each by a send and a receive; they are alike, so one is drawn."""
     view = layer_view(pools())
-    names = [str(one.lines[0]) for one in view.boxes() if str(one.lines[0]).startswith("kv.")]
-    assert sorted(names) == ["kv.receive", "kv.send"]
     outer, inner = (one for one in view.clusters() if one.name.startswith("handover"))
     assert outer.lines[0] == "KV-cache transfer"
     assert (inner.lines[0], inner.folded) == ("stages 0–1, 2 alike", True)
-    assert [one.line for one in view.arrows if one.tail.startswith("handover.") and not one.leaves] == [Line.MESSAGE]
+    found = rows(view)
+    assert found["kv.send"].box is found["kv.receive"].box
+    assert [flow.line for flow in found["kv.send"].box.flows] == [Line.MESSAGE]
 
 
 @pytest.mark.parametrize("draw", [layer_view, stage_view])

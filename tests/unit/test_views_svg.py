@@ -57,9 +57,9 @@ def test_no_text_lies_over_another_or_leaves_its_box(example: Path) -> None:
 
 def test_the_check_of_texts_sees_one_that_is_moved_and_one_that_is_too_long() -> None:
     """A line of a label moved onto the one above it, 12 points up; and a name drawn three times as wide."""
-    picture = drawn(small(), Distance.LAYER)
+    picture = drawn(small(), Distance.STAGE)
     assert complaints(picture) == []
-    text = re.search(r'<text[^>]*y="(-?[\d.]+)"[^>]*textLength="([\d.]+)"[^>]*>2 GPUs, groups of 2', picture)
+    text = re.search(r'<text[^>]*y="(-?[\d.]+)"[^>]*textLength="([\d.]+)"[^>]*>prefill: ', picture)
     assert text is not None
     moved = text[0].replace(f'y="{text[1]}"', f'y="{float(text[1]) - 12:.2f}"')
     assert any("lies over" in told for told in complaints(picture.replace(text[0], moved)))
@@ -69,7 +69,7 @@ def test_the_check_of_texts_sees_one_that_is_moved_and_one_that_is_too_long() ->
 
 def test_the_check_of_texts_sees_a_line_through_one() -> None:
     """A name put where an arrow begins, 3 points below its first point."""
-    picture = drawn(small(), Distance.LAYER)
+    picture = drawn(small(), Distance.STAGE)
     arrow = re.search(r'<g id="edge\d+" class="edge"[^>]*>.*?<path[^>]* d="M(-?[\d.]+),(-?[\d.]+)C', picture, re.DOTALL)
     assert arrow is not None
     x, y = float(arrow[1]) - 20, float(arrow[2]) + 6

@@ -24,9 +24,9 @@ def small(name: str = "main", text: str = "pp 2 < ep 2 >") -> Scene:
 
 
 @cache
-def scene(text: str) -> Scene:
-    """The first strategy of a plan."""
-    (checked, *_) = driver.check(Source("plan.moe", text)).checked
+def scene(text: str, index: int = 0) -> Scene:
+    """The first strategy of a plan, or another one."""
+    checked = driver.check(Source("plan.moe", text)).checked[index]
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None

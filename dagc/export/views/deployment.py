@@ -1,10 +1,12 @@
 """The deployment view: pools, replicas and stages with their GPUs, what they hold, and what goes between them.
 
-One replica of each service is drawn, and one of several stages that are alike; both say how many they stand for.
+One card has all replicas of a service, and all stages that are alike. Its GPUs are drawn one by one in a small
+deployment, else node by node, folded; its other figures are those of one stage of the slowest replica.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,19 +14,29 @@ import numpy as np
 
 from dagc.export.opened import StageView
 from dagc.export.titles import layer_kind, rank_text, span_text, time_text
+from dagc.export.views.gpus import MOST_GPUS, every_gpu, folded_gpus, kind_of
 from dagc.export.views.handover import crossing_text
 from dagc.export.views.rank_rows import pool_figures
-from dagc.export.views.scene import Scene, Served, side_by_side
+from dagc.export.views.scene import Scene, Served, experts_anchor
+from dagc.export.views.text import folded_lines
 from dagc.export.views.thin import Thinned, thinned
 from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Line, Shape, View, Words
-from dagc.export.views.work import period, sent_by, stage_work
+from dagc.export.views.work import period, stage_work
 from dagc.graph.graph import Pairing, Team
 from dagc.graph.ops import COMBINE, DISPATCH, SEND, Op
 from dagc.graph.priced import PICOSECONDS, Bound
 from dagc.plan.deployment import Pool, Role, Service
 from dagc.plan.layout import Layout
+from dagc.plan.plan import Plan
+from dagc.report.traffic import Crossing, crossing
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes, format_gpus, format_share
+
+_CHARACTERS, _LINES = 110, 3
+"""Of what is folded."""
+
+NETWORK = "network"
+"""What joins nodes."""
 
 MOST_STAGES = 40
 """Different stages of a service that are drawn; of more, those in the middle are folded."""
@@ -36,7 +48,7 @@ def deployment_view(scene: Scene) -> View:
     arrows = [arrow for part in parts for arrow in part.arrows()]
     if scene.handover is not None:
         arrows.append(_handover(scene.handover, parts[0], parts[-1]))
-    notes = (*scene.notes(halves=False), *(note for part in parts for note in part.notes()))
+    notes = (*scene.notes(), *(note for part in parts for note in part.notes()))
     others = scene.others(Distance.DEPLOYMENT)
     members = tuple(part.cluster() for part in parts)
     return View(
@@ -65,29 +77,30 @@ class _Service:
 
     def cluster(self) -> Cluster:
         each = self.served.service.gpus_per_replica
-        size = (
-            f"{format_gpus(each)}"
-            if self.replicas == 1
-            else f"×{self.replicas} replicas of {format_gpus(each)}, one drawn"
-        )
+        size = f"{format_gpus(each)}"
+        if self.replicas > 1:
+            size = f"×{self.replicas} replicas of {size}, figures of one"
+        lines = (self.served.heading, size, *self._returns())
         pools = tuple(self._pool(pool) for pool in self.served.service.pools)
         members = pools if len(pools) > 1 else self.own()
-        return Cluster(self.name, (self.served.heading, size), members, folded=self.replicas > 1)
+        return Cluster(self.name, lines, members, folded=self.replicas > 1)
 
     def notes(self) -> tuple[str, ...]:
         told: list[str] = []
         if self.replicas > 1:
             kinds = 1 + sum(phase.service == self.served.name for phase in self.scene.graph.others)
-            alike = "identical" if kinds == 1 else "the slowest is drawn"
+            alike = "identical" if kinds == 1 else "figures of the slowest"
             told.append(f"folded: {self.served.name} ×{self.replicas} replicas, {alike}")
-        told += [f"folded: {s.title}" for s in self.stages.first + self.stages.last if s.count > 1]
+        folds = [s.title for s in self.stages.first + self.stages.last if s.count > 1]
+        if folds:
+            told += folded_lines(f"folded: {'; '.join(folds)}", _CHARACTERS, _LINES)
         if self.stages.between:
             told.append(f"folded: {self.stages.hidden} stages in the middle, because the picture would be too large")
         return tuple(told)
 
     def _pool(self, pool: Pool) -> Cluster:
         boxes = self._experts(pool) if pool.role is Role.EXPERTS else self.own()
-        named = f"pool {pool.name}: {format_gpus(pool.gpus_per_replica)}"
+        named = f"pool {pool.name.rpartition('.')[2]}: {format_gpus(pool.gpus_per_replica)}"
         chain = tuple(box.name for box in boxes)
         return Cluster(f"{self.name}.{pool.role.value}", (named,), boxes, role=pool.role, chains=(chain,))
 
@@ -104,7 +117,7 @@ class _Service:
         """The experts' pool: one card for all stages, or one beside each."""
         shown = (*self.stages.first, *self.stages.last)
         return tuple(
-            self._card(pool, view, view.teams[-1], 1, f"{self._anchor(view)}.experts")
+            self._card(pool, view, view.teams[-1], 1, experts_anchor(self._anchor(view)))
             for view in (shown[:1] if pool.stages == 1 else shown)
         )
 
@@ -117,15 +130,17 @@ class _Service:
     def _card(self, pool: Pool, view: StageView, team: Team, which: int | None, name: str) -> Box:
         stage, shares_pool = view.teams[0].stage, pool.role is Role.EXPERTS and pool.stages == 1
         title = "experts of all stages" if shares_pool else view.title
-        lines: list[Words] = [title, _place(team, self.scene.plan.facts.cluster.gpus_per_node, view.count)]
+        lines: list[Words] = [title, *self._machines(pool, view, team, shares_pool)]
         if pool.role is not Role.EXPERTS:
             lines.append(_layers(self.served, stage, view.count))
         lines.append(pool_domains(pool))
         if pool.role is not Role.EXPERTS:
             lines += self._crossing(stage)
-        lines += self._memory(pool, team.stage)
+        lines += self._memory(pool, range(team.stage, team.stage + (1 if shares_pool else view.count)))
         for phase, timeline in self.served.phases:
-            lines += _pace(phase, timeline, stage, which, shares_pool)
+            chunks = self.scene.chunks(self.served) if phase == "prefill" else 1
+            lines += _pace(phase, timeline, stage, which, shares_pool, chunks)
+            lines += self._links(timeline, stage, which, shares_pool)
         link = self.scene.link(Distance.STAGE, self._anchor(view))
         critical = any(segment.critical for segment in view.segments)
         return Box(
@@ -138,11 +153,44 @@ class _Service:
             folded=view.count > 1 and not shares_pool,
         )
 
-    def _memory(self, pool: Pool, stage: int) -> tuple[Words, ...]:
+    def _machines(self, pool: Pool, view: StageView, team: Team, shares_pool: bool) -> Iterator[Words]:
+        """How many GPUs, what they do, and where they are: those of all replicas, and of all stages that are alike."""
+        per_node, deployment = self.scene.plan.facts.cluster.gpus_per_node, self.scene.plan.deployment
+        stages = range(team.stage, team.stage + (1 if shares_pool else view.count))
+        kind = kind_of(pool, [name for name, _ in self.served.phases])
+        each = " each" if len(stages) > 1 else ""
+        yield f"{format_gpus(team.width)}{each}: {kind}"
+        service, count = self.served.service, len(stages) * self.replicas
+        if deployment.gpus > MOST_GPUS:
+            yield _place(team, per_node, count)
+            every = deployment.ranks_of(service, [(pool, stage) for stage in stages])
+            yield from folded_gpus(every.ravel(), kind, per_node)
+            return
+        placed = (
+            (_whose(stage, len(stages), replica, self.replicas), deployment.global_ranks(service, pool, stage, replica))
+            for replica in range(self.replicas)
+            for stage in stages
+        )
+        yield from every_gpu(placed, kind, per_node)
+
+    def _links(self, timeline: Timeline, stage: int, team: int | None, shares_pool: bool) -> tuple[str, ...]:
+        """What the GPUs of a card send for a micro-batch, inside nodes and between them."""
+        graph = timeline.priced.graph
+        stages = range(len(graph.programs[0])) if shares_pool else (stage,)
+        found = [crossing(graph, one, self.scene.plan.facts.cluster.gpus_per_node, team) for one in stages]
+        inside, between = (sum(getattr(one, way) for one in found) for way in ("inside", "between"))
+        told = self._link_names(inside, between)
+        return (f"sends {', '.join(told)}",) if told else ()
+
+    def _link_names(self, inside: float, between: float) -> list[str]:
+        named = ((inside, link_name(self.scene.plan)), (between, NETWORK))
+        return [f"{format_bytes(size)} over {name}" for size, name in named if size >= 1]
+
+    def _memory(self, pool: Pool, stages: range) -> tuple[Words, ...]:
         figures = pool_figures(self.scene, pool)
         if figures is None:
             return ()
-        held = float(figures.by_rank.total[min(stage, pool.stages - 1)].max())
+        held = max(float(figures.by_rank.total[min(stage, pool.stages - 1)].max()) for stage in stages)
         share = held / figures.capacity_bytes
         text = f"memory {format_bytes(held)} of {format_bytes(figures.capacity_bytes)}, {format_share(share)}"
         return text, Bar(((Bound.NONE, min(1.0, share)),))
@@ -152,47 +200,84 @@ class _Service:
         names = [box.name for box in self.own()]
         senders = {self._anchor(view): view for view in shown}
         found = [self._message(senders.get(a), a, b) for a, b in pairwise(names)]
-        if len(names) > 1 and self._returns():
-            label = ("sampled tokens", "for the next step")
-            found.append(Arrow(names[-1], names[0], Line.ORDER, label=label, orders=False))
         if len(self.served.service.pools) > 1:
             pooled = [box.name for box in self._experts(self.served.service.experts_pool)]
-            ends = ((self._anchor(view), pooled[min(i, len(pooled) - 1)]) for i, view in enumerate(shown))
-            found += [Arrow(tail, head, Line.MESSAGE, orders=False, returns=True) for tail, head in ends]
+            for place, view in enumerate(shown):
+                head = pooled[min(place, len(pooled) - 1)]
+                is_level = place == 0 or len(pooled) > 1
+                ends = self._anchor(view), head
+                found.append(Arrow(*ends, Line.MESSAGE, orders=False, returns=True, level=is_level))
         return found
 
-    def _returns(self) -> bool:
+    def _returns(self) -> tuple[str, ...]:
+        """What goes back from the last stage to the first; in words, because an arrow needs room above all stages."""
         last = self.served.phases[-1][1].priced.graph
-        return any(
+        found = any(
             node.communication is not None and node.communication.pairing is Pairing.STEP
             for template in last.templates
             for node in template.nodes
         )
+        stages = self.served.service.stages
+        return (f"sampled tokens go back from stage {stages - 1} to stage 0",) if found and stages > 1 else ()
 
     def _message(self, view: StageView | None, tail: str, head: str) -> Arrow:
-        label = () if view is None else self._traffic(view.teams[0].stage, "hidden states", (SEND,))
-        return Arrow(tail, head, Line.MESSAGE, label=label)
+        return Arrow(tail, head, Line.MESSAGE, label=() if view is None else self._hidden_states(view))
+
+    def _hidden_states(self, view: StageView) -> tuple[str, ...]:
+        """Bytes of a micro-batch and their mean rate by phase, and over which link they go."""
+        stage = view.teams[0].stage + view.count - 1
+        sent = [self._sent(line, stage, (SEND,)) for _, line in self.served.phases]
+        sizes = (f"{phase}: {_rate(one, line)}" for (phase, line), one in zip(self.served.phases, sent, strict=True))
+        return "hidden states", f"over {links(self.scene.plan, sent)}, per micro-batch", *sizes
 
     def _crossing(self, stage: int) -> tuple[str, ...]:
         """What goes to the experts' pool and comes back, where there is one."""
         if len(self.served.service.pools) == 1:
             return ()
-        what, size, rate = self._traffic(stage, "dispatch and combine", (DISPATCH, COMBINE))
-        return f"{what}: {size}", rate
+        sizes = (
+            f"{phase} {format_bytes(self._sent(line, stage, (DISPATCH, COMBINE)).total)}"
+            for phase, line in self.served.phases
+        )
+        return (f"dispatch and combine: {', '.join(sizes)}",)
 
-    def _traffic(self, stage: int, what: str, ops: tuple[Op, ...]) -> tuple[str, str, str]:
-        """Bytes of a micro-batch and their mean rate, by phase."""
-        each = [(sent_by(line, stage, ops), line) for _, line in self.served.phases]
-        sizes = tuple(format_bytes(size) for size, _ in each)
-        rates = tuple(f"{format_bytes(size * _micro(line) * PICOSECONDS / period(line))}/s" for size, line in each)
-        return what, f"{side_by_side(sizes)} per micro-batch", f"{side_by_side(rates)} average"
+    def _sent(self, timeline: Timeline, stage: int, ops: tuple[Op, ...]) -> Crossing:
+        per_node = self.scene.plan.facts.cluster.gpus_per_node
+        return crossing(timeline.priced.graph, stage, per_node, ops=ops)
 
 
 def _handover(timeline: Timeline, source: _Service, target: _Service) -> Arrow:
-    label = crossing_text(timeline)
+    graph, plan = timeline.priced.graph, source.scene.plan
+    per_node = plan.facts.cluster.gpus_per_node
+    sent = [crossing(graph, program.stage, per_node) for program in graph.programs[0]]
+    what, size, time = crossing_text(timeline)
+    label = what, f"over {links(plan, sent)}", size, time
     return Arrow(
         source.own()[-1].name, target.own()[0].name, Line.MESSAGE, label=label, leaves=source.name, enters=target.name
     )
+
+
+def link_name(plan: Plan) -> str:
+    """What joins the GPUs of a node."""
+    return "Infinity Fabric" if plan.facts.cluster.device.name.startswith("mi") else "NVLink"
+
+
+def links(plan: Plan, sent: Iterable[Crossing]) -> str:
+    """Over which links something goes."""
+    found = tuple(sent)
+    inside, between = (sum(getattr(one, way) for one in found) >= 1 for way in ("inside", "between"))
+    names = [name for is_used, name in ((inside, link_name(plan)), (between, NETWORK)) if is_used]
+    return " and ".join(names) or "no link"
+
+
+def _rate(sent: Crossing, timeline: Timeline) -> str:
+    rate = sent.total * _micro(timeline) * PICOSECONDS / period(timeline)
+    return f"{format_bytes(sent.total)}, {format_bytes(rate)}/s"
+
+
+def _whose(stage: int, stages: int, replica: int, replicas: int) -> str:
+    """Which stage and replica, where a card has several."""
+    named = ((replicas, f"replica {replica}"), (stages, f"stage {stage}"))
+    return ", ".join(name for count, name in named if count > 1)
 
 
 def _micro(timeline: Timeline) -> int:
@@ -202,8 +287,7 @@ def _micro(timeline: Timeline) -> int:
 def _place(team: Team, per_node: int, count: int) -> str:
     nodes = np.unique(team.ranks // per_node)
     where = span_text("node", int(nodes[0]), int(nodes[-1]))
-    each = " each, the first:" if count > 1 else " ·"
-    return f"{team.width} GPU{'s' if team.width > 1 else ''}{each} {rank_text(team.ranks)} · {where}"
+    return f"{'the first: ' if count > 1 else ''}{rank_text(team.ranks)} · {where}"
 
 
 def _layers(served: Served, stage: int, count: int) -> str:
@@ -237,7 +321,9 @@ def _layout(layout: Layout) -> str:
     return " × ".join(factors) or "on one GPU"
 
 
-def _pace(phase: str, timeline: Timeline, stage: int, team: int | None, shares_pool: bool) -> tuple[Words, ...]:
+def _pace(
+    phase: str, timeline: Timeline, stage: int, team: int | None, shares_pool: bool, chunks: int
+) -> tuple[Words, ...]:
     """Work of a micro-batch, and how much of the time there is work.
 
     A pool that serves all stages has the work of all of them.
@@ -250,4 +336,5 @@ def _pace(phase: str, timeline: Timeline, stage: int, team: int | None, shares_p
     by_bound = {bound: sum(work.by_bound.get(bound, 0) for work in works) for bound in Bound}
     length = max(turn, each, 1)
     bar = Bar(tuple((bound, spent / length) for bound, spent in by_bound.items() if bound is not Bound.NONE))
-    return f"{phase}: {time_text(each)} per micro-batch, busy {format_share(busy)}", bar
+    pieces = f" in {chunks} chunks" if chunks > 1 else ""
+    return f"{phase}: {time_text(each)} per micro-batch{pieces}, busy {format_share(busy)}", bar

@@ -11,9 +11,9 @@ from itertools import pairwise
 
 from dagc.export.canvas import Canvas, escape, new_canvas
 from dagc.export.views import look
+from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
-from dagc.export.views.text import width
-from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Line, Shape, View, Words
+from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Sign, Tile, View, Words
 from dagc.graph.priced import Bound
 
 CELLS, TABLE_CELLS = 16, 7
@@ -22,8 +22,15 @@ CELLS, TABLE_CELLS = 16, 7
 BLOCKS = {Bound.COMPUTE: "█", Bound.MEMORY: "▓", Bound.NETWORK: "▒", Bound.LATENCY: "░", Bound.NONE: "█"}
 EMPTY = "▁"
 
+SIGNS = {Shape.COMPUTE: "□", Shape.COMMUNICATION: "○", Shape.ROUTING: "▱"}
+_LANE_PADS = 3
+"""Room of a lane of arrows, in characters."""
+
 SEPARATOR = " · "
 """Between the names of the views, in the line of links."""
+
+_MARGIN, _WIDE_MARGIN = "10", "30"
+"""Points between a frame and what is in it, and between the frames in it; wide where arrows go from one to the next."""
 
 _PAD = "\N{NO-BREAK SPACE}"
 
@@ -65,10 +72,18 @@ class _Writer:
         self._points = 0
 
     def write(self) -> None:
-        for member in self._view.members:
-            self._member(self._drawing, member)
+        if self._is_crossed(self._view) and not (self._view.across or self._view.page):
+            with self._drawing.box(name="cluster_") as room:
+                room.attr(style="invis", label="", margin=_WIDE_MARGIN)
+                self._members(room)
+        else:
+            self._members(self._drawing)
         for arrow in self._view.arrows:
             self._arrow(arrow)
+
+    def _members(self, parent: Canvas) -> None:
+        for member in self._view.members:
+            self._member(parent, member)
 
     def _member(self, parent: Canvas, member: Box | Cluster) -> None:
         if isinstance(member, Cluster):
@@ -80,13 +95,21 @@ class _Writer:
         with parent.box(name=f"cluster_{cluster.name}") as box:
             tone = look.PAPER if cluster.role is None else look.POOLS[cluster.role]
             box.attr(label=_frame(*cluster.lines, end="\\l"), style="filled,rounded", fillcolor=tone, color=look.FRAME)
-            box.attr(id=_plain(cluster.name), margin="10", fontsize="11", tooltip=_hover(cluster.hover))
+            box.attr(**(look.CRITICAL_BOX if cluster.slowest else {}))
+            box.attr(id=_plain(cluster.name), margin=_MARGIN, fontsize="11", tooltip=_hover(cluster.hover))
             box.attr(**({"URL": _plain(cluster.link), "target": "_top"} if cluster.link else {}))
+            box.attr(**({"margin": _WIDE_MARGIN} if self._is_crossed(cluster) else {}))
             for member in cluster.members:
                 self._member(box, member)
-            self._row(box, cluster.beside)
+            if cluster.beside:
+                self._row(box, cluster.beside)
             for before, after in (pair for chain in cluster.chains for pair in pairwise(chain)):
                 box.edge(before, after, style="invis")
+
+    def _is_crossed(self, parent: Cluster | View) -> bool:
+        """Whether an arrow goes from a frame inside to the one beside it."""
+        inside = {member.name for member in parent.members}
+        return any(arrow.leaves in inside and arrow.enters in inside for arrow in self._view.arrows)
 
     def _row(self, box: Canvas, names: tuple[str, ...]) -> None:
         """Boxes of different clusters beside each other, in this order.
@@ -116,30 +139,23 @@ class _Writer:
         style |= {"lhead": f"cluster_{arrow.enters}"} if arrow.enters else {}
         style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is Line.CHOICE else {}
         self._drawing.edge(arrow.tail, arrow.head, **style)
+        if arrow.level:
+            with self._drawing.box() as same:
+                same.attr(rank="same")
+                same.node(arrow.tail)
+                same.node(arrow.head)
 
 
 def _box(parent: Canvas, box: Box) -> None:
-    style = look.SHAPES[box.shape] | {"fillcolor": look.fill(box.bounds), "id": _plain(box.name)}
-    style |= look.CRITICAL_BOX if box.critical else {}
+    style = look.SHAPES[box.shape] | {"fillcolor": look.PAPER, "id": _plain(box.name)}
+    style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
+    style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
     style |= {"style": "filled,dotted"} if box.fused else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
     style |= {"tooltip": _hover(box.hover)} if box.hover else {}
-    style |= _slanted(box) if box.shape is Shape.ROUTING else {}
     label = _record(box) if box.shape is Shape.TABLE else _label(box)
     parent.node(box.name, label=label, **style)
-
-
-def _slanted(box: Box) -> dict[str, str]:
-    """Size of a parallelogram, for which layout engines leave too much room; in inches."""
-    texts = [line for line in box.lines if isinstance(line, str)]
-    wide = max(width(text, look.TEXT_POINTS, bold=index == 0) for index, text in enumerate(texts))
-    tall = 1.2 * look.TEXT_POINTS * len(texts) + 8
-    return {"fixedsize": "true", "width": f"{(wide + 2 * _SLANT) / 72:.3f}", "height": f"{tall / 72:.3f}"}
-
-
-_SLANT = 58.0
-"""How much room each slanted side takes, in points."""
 
 
 def _label(box: Box) -> str:
@@ -154,16 +170,19 @@ def _record(box: Box) -> str:
     return "|".join(columns)
 
 
-def _cell(word: Words) -> str:
-    """A cell; the signs of a record's grammar lose their meaning."""
-    shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else word
-    text = _lines(shown, end="\\l") if shown else "\\l"
+def _cell(word: Cell) -> str:
+    """A cell; the signs of a record's grammar lose their meaning.
+
+    An empty one is empty: of a line break alone Graphviz 16.1 writes past its memory, and may stop.
+    """
+    shown = bar_text(word, TABLE_CELLS) if isinstance(word, Bar) else _shown(word)
+    text = _lines(shown, end="\\l") if shown else ""
     return "".join(f"\\{sign}" if sign in "{}|" else sign for sign in text)
 
 
 def _roomy(first: Words, end: str) -> tuple[str, ...]:
     """A first line, with room for being set in bold."""
-    text = bar_text(first) if isinstance(first, Bar) else first
+    text = _shown(first)
     room = _PAD * (len(text) // 6 + 1)
     return (f"{text}{room}",) if end == "\\l" else (f"{room}{text}{room}",)
 
@@ -175,7 +194,17 @@ def _frame(*texts: str, end: str) -> str:
 
 def _lines(*texts: Words, end: str) -> str:
     """A label of several lines; `end` is the escape that centres a line or aligns it to the left."""
-    return "".join(_plain(bar_text(text) if isinstance(text, Bar) else text) + end for text in texts if text)
+    return "".join(_plain(_shown(text)) + end for text in texts if text)
+
+
+def _shown(text: Cell) -> str:
+    if isinstance(text, Tile):
+        return text.text
+    if isinstance(text, Sign):
+        return _PAD * (_LANE_PADS * text.lanes + 2) + SIGNS[text.shape]
+    if isinstance(text, Gpus):
+        return gpus_text(text) + _PAD * (len(text.own) // 4)
+    return bar_text(text) if isinstance(text, Bar) else text
 
 
 def _hover(texts: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dagc.export.views.critical import marked
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.layer import layer_view
 from dagc.export.views.rank import rank_view
@@ -21,4 +22,4 @@ _VIEWS: dict[Distance, Callable[[Scene], View]] = {
 
 def view_of(scene: Scene, distance: Distance) -> View:
     """A strategy from one distance."""
-    return _VIEWS[distance](scene)
+    return marked(_VIEWS[distance](scene), scene)

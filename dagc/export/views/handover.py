@@ -4,12 +4,10 @@ stage and the receives that meet it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from dagc.export.opened import SegmentView, ServiceView
 from dagc.export.titles import time_text
-from dagc.export.views.operators import operator_box
-from dagc.export.views.scene import HANDOVER, slug
+from dagc.export.views.operator_table import Rows, operator_table
+from dagc.export.views.scene import HANDOVER
 from dagc.export.views.view import Arrow, Box, Cluster, Line, Shape
 from dagc.export.views.work import sent_by
 from dagc.graph.ops import SEND
@@ -40,12 +38,10 @@ def handover_card(view: ServiceView, timeline: Timeline, link: str) -> Cluster:
     return Cluster(HANDOVER, _HEADING, (card,), beside=(name,))
 
 
-def handover_cluster(view: ServiceView) -> Cluster:
-    """Its operators, stage by stage."""
+def handover_cluster(view: ServiceView, marks: bool) -> Cluster:
+    """Its operators, a table for each stage; the critical path is marked where `marks`."""
     stages = tuple(
-        Cluster(
-            f"{HANDOVER}.{index}", (stage.title,), tuple(_boxes(index, segment, view.phases)), folded=stage.count > 1
-        )
+        Cluster(f"{HANDOVER}.{index}", (stage.title,), (_table(index, segment, marks),), folded=stage.count > 1)
         for index, stage in enumerate(view.stages)
         for segment in stage.segments
     )
@@ -53,18 +49,6 @@ def handover_cluster(view: ServiceView) -> Cluster:
     return Cluster(HANDOVER, _HEADING, stages, beside=tops)
 
 
-def handover_arrows(view: ServiceView) -> Iterator[Arrow]:
-    """From each send to its receive."""
-    for index, stage in enumerate(view.stages):
-        for segment in stage.segments:
-            for edge in segment.edges:
-                line = Line.ORDER if edge.kind == "order" else Line.MESSAGE
-                yield Arrow(_name(index, edge.tail), _name(index, edge.head), line, critical=edge.critical)
-
-
-def _boxes(index: int, segment: SegmentView, phases: tuple[str, ...]) -> Iterator[Box]:
-    return (operator_box(_name(index, node.key), node, phases) for node in segment.nodes)
-
-
-def _name(index: int, key: str) -> str:
-    return f"{HANDOVER}.{index}.{slug(key)}"
+def _table(index: int, segment: SegmentView, marks: bool) -> Box:
+    rows = Rows("operator", segment.nodes, segment.edges)
+    return operator_table(f"{HANDOVER}.{index}.operators", rows, ("time",), None, marks=marks)

@@ -1,7 +1,7 @@
-"""The layer view: every operator that a rank runs, once.
+"""The layer view: every operator that a rank runs, once, on one page.
 
-One layer of each kind is opened, with what comes before the layers, between stages, and after them; each in a column of
-its own. What a column stands for is said in its head.
+One layer of each kind is opened, attention beside FFN or experts, each a table; below are what comes before the layers,
+between stages and after them. A table that equals one above is named instead. What a frame shows is said in its head.
 """
 
 from __future__ import annotations
@@ -12,18 +12,25 @@ from itertools import pairwise
 
 from dagc.export.opened import EdgeView, NodeView, SegmentView, StageView
 from dagc.export.titles import time_text
+from dagc.export.views.critical import nearly_all, share_text
 from dagc.export.views.deployment import domain_text
-from dagc.export.views.handover import crossing, handover_arrows, handover_cluster
-from dagc.export.views.operators import operator_box
+from dagc.export.views.handover import crossing, handover_cluster
+from dagc.export.views.operator_table import Rows, longest_times, operator_table
+from dagc.export.views.operators import phase_text
 from dagc.export.views.scene import Scene, Served, slug
+from dagc.export.views.shapes_key import ShapesKey
 from dagc.export.views.thin import thinned
-from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, View
-from dagc.graph.ops import ROUTER
-from dagc.plan.deployment import Role
+from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Sign, View
 from dagc.units import counted
 
 MOST_COLUMNS = 24
 """Kinds of segments that are opened; of more, those in the middle are left out and counted."""
+
+_LINE = 180
+"""Characters of a line of the key to shapes, on a whole page."""
+
+_PAGE = 1150.0
+"""Width of a page in points: on A4 or Letter in landscape, letters of 10 points are printed as 7."""
 
 
 def layer_view(scene: Scene) -> View:
@@ -31,28 +38,46 @@ def layer_view(scene: Scene) -> View:
     clusters: list[Cluster] = []
     arrows: list[Arrow] = []
     notes = list(scene.notes())
+    critical = _critical(scene)
+    if nearly_all(critical):
+        notes.append(share_text(critical, "operator"))
     for served in scene.served:
         shown = thinned(tuple(_columns(served)), MOST_COLUMNS)
-        columns = [_Column(scene, served, one) for one in (*shown.first, *shown.last)]
-        members = tuple(column.cluster() for column in columns)
-        tops = tuple(name for column in columns for name in column.tops())
-        lines = (served.heading, domain_text(served.service))
-        clusters.append(Cluster(f"{slug(served.name)}.service", lines, members, beside=tops))
-        arrows += [arrow for column in columns for arrow in column.arrows()]
-        arrows += [_next(a, b) for a, b in pairwise(columns)]
+        drawn = _Drawn(scene, served, marks=not nearly_all(critical))
+        opened = sorted((*shown.first, *shown.last), key=lambda one: -one.count)
+        frames = [drawn.frame(one) for one in opened]
+        key = drawn.key.lines(_LINE if scene.handed is None else _LINE // 2)
+        lines = (served.heading, domain_text(served.service), *key)
+        members = tuple(frame for frame in frames if frame.members)
+        chain = tuple(frame.members[0].name for frame in members)
+        clusters.append(Cluster(f"{slug(served.name)}.service", lines, members, beside=chain[:1], chains=(chain,)))
+        arrows += drawn.arrows
         of = f"{served.name}: " if len(scene.served) > 1 else ""
-        notes += [f"folded: {of}{one.title}, one is drawn" for one in (*shown.first, *shown.last) if one.count > 1]
+        notes += [f"folded: {of}{one.title}, one is drawn" for one in opened if one.count > 1]
         notes += [f"folded: {shown.hidden} more kinds of segments"] if shown.between else []
     if scene.handed is not None:
-        clusters.insert(1, handover_cluster(scene.handed))
-        arrows += [*handover_arrows(scene.handed), *(crossing(a, b) for a, b in pairwise(clusters))]
+        clusters.insert(1, handover_cluster(scene.handed, marks=not nearly_all(critical)))
+        arrows += [crossing(a, b) for a, b in pairwise(clusters)]
     others = scene.others(Distance.LAYER)
-    return View(Distance.LAYER, scene.name, scene.title(), tuple(notes), tuple(clusters), tuple(arrows), others=others)
+    head = Distance.LAYER, scene.name, scene.title(), tuple(notes)
+    return View(*head, tuple(clusters), tuple(arrows), others=others, page=_PAGE)
+
+
+def _critical(scene: Scene) -> list[bool]:
+    """Whether each operator that has a time of its own is on the critical path."""
+    return [
+        node.critical
+        for served in scene.served
+        for opened in _columns(served)
+        for segment in opened.segments
+        for node in segment.nodes
+        if node.one.node.fused_into is None
+    ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
-    """What stands in a column: segments of one stage, one after the other, and the layers that it stands for."""
+    """What a frame shows: segments of one stage, one after the other, and how many layers are alike."""
 
     kind: str
     title: str
@@ -122,93 +147,94 @@ def _count(served: Served, kind: str) -> int:
     return sum(segment.count * stage.count for stage in stages for segment in stage.segments if segment.kind == kind)
 
 
-class _Column:
-    """A column on its way into the view."""
+class _Drawn:
+    """The frames of a service: tables are remembered, so that the next one like it can be named instead."""
 
-    def __init__(self, scene: Scene, served: Served, opened: _Opened) -> None:
+    def __init__(self, scene: Scene, served: Served, marks: bool) -> None:
         self._scene = scene
         self._served = served
-        self._opened = opened
-        self.anchor = served.layer_anchor(opened.kind)
-        self._names = {
-            (index, node.key): f"{self.anchor}.{slug(segment.kind)}.{slug(node.key)}"
-            for index, segment in enumerate(opened.segments)
-            for node in segment.nodes
-        }
+        self._marks = marks
+        self._known: dict[tuple[object, ...], str] = {}
+        self.key = ShapesKey(served.view.phases)
+        self.arrows: list[Arrow] = []
 
-    def cluster(self) -> Cluster:
-        opened = self._opened
-        lines = [opened.title, f"as in {opened.where}" if opened.count > 1 else opened.where]
-        if len(opened.segments) == 1:
-            lines.append(_copy_times(opened.segments[0]))
-        members = tuple(
-            member for index, segment in enumerate(opened.segments) for member in self._members(index, segment)
-        )
-        link = self._scene.link(Distance.STAGE, self._served.stage_anchor(opened.stage.teams[0].stage))
+    def frame(self, opened: _Opened) -> Cluster:
+        anchor = self._served.layer_anchor(opened.kind)
+        is_layer = len(opened.segments) == 1 and opened.segments[0].is_layer
+        if is_layer:
+            boxes, lines = self._layer(anchor, opened)
+        else:
+            boxes, lines = (self._table(f"{anchor}.operators", _rows(opened)),), ()
+        stage = self._served.stage_anchor(opened.stage.teams[0].stage)
+        where = f"as in {opened.where}" if opened.count > 1 else opened.where
         return Cluster(
-            self.anchor,
-            tuple(lines),
-            members,
+            anchor,
+            (f"{opened.title} · {where}", *lines),
+            boxes,
             role=self._served.service.pools[0].role,
             hover=("open the stage view",),
-            link=link,
+            link=self._scene.link(Distance.STAGE, stage),
             folded=opened.count > 1,
         )
 
-    def _members(self, index: int, segment: SegmentView) -> Iterator[Box | Cluster]:
-        """Operators of the stage's own pool, and those of another pool in a frame of its tone."""
-        own = self._opened.stage.teams[0].pool
-        yield from (self._box(index, node) for node in segment.nodes if node.one.team.pool == own)
-        others = tuple(self._box(index, node) for node in segment.nodes if node.one.team.pool != own)
-        if others:
-            pool = next(node.one.team.pool for node in segment.nodes if node.one.team.pool != own)
-            yield Cluster(f"{self.anchor}.{slug(segment.kind)}.pool", (f"pool {pool}",), others, role=Role.EXPERTS)
+    def _layer(self, anchor: str, opened: _Opened) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+        """Tables of a layer, those drawn before left out, and lines about it."""
+        (segment,) = opened.segments
+        longest = longest_times(segment.nodes)
+        boxes: list[Box] = []
+        lines = [_copy_times(segment, self._served.view.phases)]
+        for index, half in enumerate(_halves(segment)):
+            box = self._table(f"{anchor}.{index}", half, longest)
+            content = (half.head, *box.hovers)
+            known = self._known.get(content)
+            if known:
+                lines.append(f"{half.head}: as in the {known}")
+                continue
+            self._known[content] = opened.title.partition(",")[0]
+            boxes.append(box)
+        for before, after in pairwise(boxes):
+            ends = before.columns[0].cells[-1], after.columns[0].cells[0]
+            both = all(isinstance(sign, Sign) and sign.critical for sign in ends)
+            self.arrows.append(Arrow(before.name, after.name, Line.DATA, critical=both))
+        return tuple(boxes), tuple(lines)
 
-    def _box(self, index: int, node: NodeView) -> Box:
-        is_expert = ".experts." in node.key or node.key.endswith(("dispatch", "combine"))
-        link = self._scene.link(Distance.RANK, f"{slug(self._served.name)}.ranks") if is_expert else ""
-        return operator_box(self._names[index, node.key], node, self._served.view.phases, link)
-
-    def arrows(self) -> list[Arrow]:
-        found: list[Arrow] = []
-        for index, segment in enumerate(self._opened.segments):
-            by_key = {node.key: node for node in segment.nodes}
-            found += [self._arrow(index, edge, by_key[edge.tail]) for edge in segment.edges]
-        for (i, before), (j, after) in pairwise(enumerate(self._opened.segments)):
-            tail, head = before.nodes[-1], after.nodes[0]
-            line = Line.MESSAGE if _is_message(before) else Line.SEQUENCE
-            both = tail.critical and head.critical
-            found.append(Arrow(self._names[i, tail.key], self._names[j, head.key], line, critical=both))
-        return found
-
-    def _arrow(self, index: int, edge: EdgeView, tail: NodeView) -> Arrow:
-        line = _LINES[edge.kind]
-        if line is Line.DATA and tail.one.node.op is ROUTER:
-            line = Line.CHOICE
-        names = self._names
-        return Arrow(names[index, edge.tail], names[index, edge.head], line, critical=edge.critical)
-
-    def tops(self) -> tuple[str, ...]:
-        """Boxes that wait for no other of the column."""
-        heads = {arrow.head for arrow in self.arrows()}
-        return tuple(name for name in self._names.values() if name not in heads)
-
-    @property
-    def critical(self) -> bool:
-        """Whether the critical path goes through the column."""
-        return any(segment.critical for segment in self._opened.segments)
+    def _table(self, name: str, rows: Rows, longest: tuple[int, ...] = ()) -> Box:
+        has_experts = any(".experts." in node.key for node in rows.nodes)
+        link = self._scene.link(Distance.RANK, f"{slug(self._served.name)}.ranks") if has_experts else ""
+        return operator_table(name, rows, self._served.view.phases, self.key, link, longest, self._marks)
 
 
-_LINES = {"data": Line.DATA, "order": Line.ORDER, "transfer": Line.MESSAGE}
+def _rows(opened: _Opened) -> Rows:
+    """All segments, one after the other; the last operator of each hands over to the first of the next."""
+    nodes = tuple(node for segment in opened.segments for node in segment.nodes)
+    edges = [edge for segment in opened.segments for edge in segment.edges]
+    for before, after in pairwise(opened.segments):
+        tail, head = before.nodes[-1], after.nodes[0]
+        kind = "transfer" if _is_message(before) else "data"
+        edges.append(EdgeView(tail.key, head.key, kind, tail.critical and head.critical))
+    return Rows("operator", nodes, tuple(edges))
 
 
-def _next(before: _Column, after: _Column) -> Arrow:
-    """From frame to frame, at the height of the first boxes."""
-    both = before.critical and after.critical
-    tail, head = before.tops()[-1], after.tops()[0]
-    return Arrow(tail, head, Line.SEQUENCE, critical=both, orders=False, leaves=before.anchor, enters=after.anchor)
+def _halves(segment: SegmentView) -> tuple[Rows, ...]:
+    """A layer's attention or mixer, and its FFN or experts."""
+    cut = next((i for i, node in enumerate(segment.nodes) if node.key.partition(".")[0] in _SECOND), 0)
+    parts = (segment.nodes[:cut], segment.nodes[cut:])
+    return tuple(_half(part, segment.edges) for part in parts if part)
 
 
-def _copy_times(segment: SegmentView) -> str:
-    times = " | ".join("–" if value is None else time_text(value) for value in segment.copy_ps)
-    return f"{times} each" if segment.count > 1 else times
+_SECOND = ("ffn", "moe")
+
+
+def _half(nodes: tuple[NodeView, ...], edges: tuple[EdgeView, ...]) -> Rows:
+    """A part of a layer under the first word of its operators' names."""
+    words = {node.key.partition(".")[0] for node in nodes}
+    first = words.pop() if len(words) == 1 else ""
+    return Rows(_HEADS.get(first, first) or "operator", nodes, edges, first)
+
+
+_HEADS = {"ffn": "FFN", "moe": "MoE"}
+
+
+def _copy_times(segment: SegmentView, phases: tuple[str, ...]) -> str:
+    times = tuple("" if value is None else time_text(value) for value in segment.copy_ps)
+    return f"{phase_text(phases, times)} per layer"

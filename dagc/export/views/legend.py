@@ -1,29 +1,33 @@
 """What the signs of a picture mean: the entries that its boxes and arrows need, and no others.
 
-Turns a view into samples, in lines of bounded width. Each has words that stand for the sign where it cannot be drawn.
+Turns a view into samples, in lines of bounded width. Each has words for the sign, for where it cannot be drawn. In the
+deployment view arrows and folded cards have labels of their own, so that its legend is one line.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-from dagc.export.views.look import TEXT_POINTS
+from dagc.export.views.look import LOAD_STEPS, TEXT_POINTS
 from dagc.export.views.text import width
-from dagc.export.views.view import Bar, Line, Shape, View
+from dagc.export.views.view import Bar, Distance, Gpus, Line, Shape, Sign, Tile, View
 from dagc.graph.priced import Bound
 
 SAMPLE_POINTS = 34.0
 """Width of a sample with the gap behind it."""
 
-GAP_POINTS = 18.0
+GAP_POINTS = 14.0
 """Between one entry and the next."""
 
-_MOST_POINTS = 780.0
+_MOST_POINTS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sign: `sign` is a shape, a line, a bound, or one of `critical`, `folded`, `fused`, `idle`."""
+    """One sign: `sign` is a shape, a line, a bound, what GPUs do, or one of `critical`, `slowest`, `folded`, `fused`,
+    `idle`.
+    """
 
     sign: Shape | Line | Bound | str
     meaning: str
@@ -34,6 +38,9 @@ class Sample:
         """Width of the drawn entry."""
         return SAMPLE_POINTS + width(self.meaning, TEXT_POINTS) + GAP_POINTS
 
+
+GPU_WORDS = "■ a GPU of the card"
+"""For GPUs of all kinds, which cannot be told apart without colour."""
 
 _SHAPES = (
     Sample(Shape.COMPUTE, "computation", "box"),
@@ -46,6 +53,16 @@ _BOUNDS = (
     Sample(Bound.NETWORK, "network-bound", "orange or ▒"),
     Sample(Bound.LATENCY, "latency-bound", "violet or ░"),
 )
+_STEPS = (*(f"{100 * step:.0f}" for step in LOAD_STEPS), "100")
+_LOADS = (
+    Sample("load0", f"load below {_STEPS[0]} %", "tone 1 of 5"),
+    *(
+        Sample(f"load{index + 1}", f"{low}–{high} %", f"tone {index + 2} of 5")
+        for index, (low, high) in enumerate(pairwise(_STEPS))
+    ),
+)
+"""Time of a GPU over that of the slowest one."""
+
 _LINES = (
     Sample(Line.DATA, "data", "thin line"),
     Sample(Line.CHOICE, "expert selection", "dashed line"),
@@ -58,32 +75,37 @@ _LINES = (
 def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     """Entries by line."""
     boxes, arrows = tuple(view.boxes()), view.arrows
-    shapes = {box.shape for box in boxes}
-    bars = [bar for box in boxes for bar in _bars(box.lines, *(column.cells for column in box.columns))]
-    bounds = {bound for box in boxes for bound in box.bounds}
-    bounds |= {bound for bar in bars for bound, share in bar.parts if share > 0}
-    drawn = {arrow.line for arrow in arrows}
-    found = [one for one in _SHAPES if one.sign in shapes]
+    words = [word for box in boxes for line in (box.lines, *(column.cells for column in box.columns)) for word in line]
+    signs = [word for word in words if isinstance(word, Sign)]
+    shapes = {one.shape for one in (*boxes, *signs)}
+    bars = [word for word in words if isinstance(word, Bar)]
+    bounds = {bound for bar in bars for bound, share in bar.parts if share > 0}
+    kinds = dict.fromkeys(word.kind for word in words if isinstance(word, Gpus))
+    found = [Sample(kind, kind, GPU_WORDS) for kind in kinds]
+    found += [one for one in _SHAPES if one.sign in shapes]
     found += [one for one in _BOUNDS if one.sign in bounds]
-    if any(sum(share for _, share in bar.parts) < 0.995 for bar in bars):
-        found.append(Sample("idle", "rest of the bar: idle, free", "empty bar"))
-    if any(box.critical for box in boxes):
+    if any(isinstance(word, Tile) for word in words):
+        found += _LOADS
+    if any(sum(share for _, share in bar.parts) < 0.995 and bar.whole for bar in bars):
+        found.append(Sample("idle", "idle or free", "empty bar"))
+    if any(one.critical for one in (*boxes, *signs)):
         found.append(Sample("critical", "critical path", "thick red"))
-    if any(box.folded for box in boxes):
-        found.append(Sample("folded", "folded: identical parts", "double frame"))
-    if any(box.fused for box in boxes):
+    if any(member.slowest for member in (*boxes, *view.clusters())):
+        found.append(Sample("slowest", "slowest stage", "thick red"))
+    if any(one.fused for one in (*boxes, *signs)):
         found.append(Sample("fused", "fused into another", "dotted frame"))
-    found += [one for one in _LINES if one.sign in drawn]
+    if view.distance is not Distance.DEPLOYMENT:
+        found += [Sample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []
+        drawn = {arrow.line for arrow in (*arrows, *(flow for box in boxes for flow in box.flows))}
+        found += [one for one in _LINES if one.sign in drawn]
     return tuple(_lines(found))
 
 
 def words(samples: tuple[Sample, ...]) -> str:
     """A line of the legend without drawings."""
-    return "   ".join(f"{sample.words}: {sample.meaning}" for sample in samples)
-
-
-def _bars(*lines: tuple[str | Bar, ...]) -> list[Bar]:
-    return [word for line in lines for word in line if isinstance(word, Bar)]
+    gpus = [sample.meaning for sample in samples if sample.words == GPU_WORDS]
+    drawn = [f"{sample.words}: {sample.meaning}" for sample in samples if sample.words != GPU_WORDS]
+    return "   ".join([f"{GPU_WORDS}: {', '.join(gpus)}", *drawn] if gpus else drawn)
 
 
 def _lines(samples: list[Sample]) -> list[tuple[Sample, ...]]:

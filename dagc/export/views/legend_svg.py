@@ -62,18 +62,34 @@ def _draw(parent: Element, x: float, middle: float, sample: Sample) -> None:
             f"{x + 6:.2f},{top:.2f} {x + _LONG:.2f},{top:.2f} {x + _LONG - 6:.2f},{bottom:.2f} {x:.2f},{bottom:.2f}"
         )
         SubElement(parent, f"{_SVG}polygon", {"points": points, "fill": look.PAPER, "stroke": look.FRAME})
+    elif sign in look.GPUS:
+        draw_gpus(parent, x, middle + _TALL / 2 - 2, (True,) * 3, sign)
     else:
         _frame(parent, x, middle, _FRAMES[sign])
         if sign == "folded":
             _rect(parent, x + 2.5, middle - _TALL / 2 + 2.5, _LONG - 5, _TALL - 5, _FRAMES[sign])
 
 
+GPU_PITCH, _GPU = 9.0, 7.5
+
+
+def draw_gpus(parent: Element, x: float, y: float, own: tuple[bool, ...], kind: str) -> None:
+    """Squares on a baseline: in the tone of what they do, or hollow."""
+    for index, one in enumerate(own):
+        left, side = x + index * GPU_PITCH, _GPU if one else _GPU - 1
+        style = {"fill": look.GPUS[kind]} if one else {"fill": "none", "stroke": look.FRAME}
+        inset = 0.0 if one else 0.5
+        _rect(parent, left + inset, y - _GPU + inset, side, side, style)
+
+
 _FRAMES: dict[str, dict[str, str]] = {
     Shape.COMPUTE: {"fill": look.PAPER, "stroke": look.FRAME},
     "critical": {"fill": look.PAPER, "stroke": look.CRITICAL, "stroke-width": "2.6"},
+    "slowest": {"fill": look.PAPER, "stroke": look.CRITICAL, "stroke-width": "2.6"},
     "folded": {"fill": look.PAPER, "stroke": look.FRAME},
     "fused": {"fill": look.PAPER, "stroke": look.FRAME, "stroke-dasharray": "1,3"},
     "idle": {"fill": look.IDLE},
+    **{f"load{index}": {"fill": tone, "stroke": look.FRAME} for index, tone in enumerate(look.LOADS)},
 }
 
 
@@ -87,8 +103,8 @@ def _rect(parent: Element, x: float, y: float, long: float, tall: float, style: 
 
 
 def _line(parent: Element, x: float, middle: float, line: Line) -> None:
-    tone = look.LINES[line].get("color", look.FRAME)
-    stroke = {"stroke": tone, "stroke-width": "2" if line is Line.MESSAGE else "1", "fill": "none"}
+    tone = look.LINES[line].get("color", look.MUTED)
+    stroke = {"stroke": tone, "stroke-width": look.LINES[line].get("penwidth", look.EDGE["penwidth"]), "fill": "none"}
     stroke |= {"stroke-dasharray": _DASHES[line]} if line in _DASHES else {}
     SubElement(parent, f"{_SVG}path", {"d": f"M{x:.2f},{middle:.2f} H{x + _LONG - 6:.2f}"} | stroke)
     tip = x + _LONG

@@ -1,6 +1,7 @@
-"""The rank view: the ranks of one expert group with their shards and loads, and those of attention where it is apart.
+"""The rank view: the GPUs of one expert group with their shards and loads, and those of attention where it is apart.
 
-Turns loads by rank into a table for each machine node. Ranks that do the same may be folded; the picture says how many.
+Turns loads by rank into a grid, a row for each node, and a table, a row for each load; ranks with equal loads are one
+row there, and nodes with equal loads one row of the grid where there are many. The picture says how many.
 """
 
 from __future__ import annotations
@@ -10,16 +11,14 @@ from dataclasses import dataclass
 
 from dagc.export.opened import NodeView
 from dagc.export.titles import time_text
-from dagc.export.views.operators import operator_box
+from dagc.export.views.look import load_tone
+from dagc.export.views.operators import operator_chip
 from dagc.export.views.rank_rows import RankRow, Section, sections
 from dagc.export.views.scene import Scene, Served, slug
-from dagc.export.views.view import Arrow, Bar, Box, Cluster, Column, Distance, Line, Shape, View, Words
+from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Column, Distance, Line, Shape, Tile, View
 from dagc.graph.ops import COMBINE, DISPATCH, Op
 from dagc.graph.priced import Bound
 from dagc.units import counted, format_bytes, format_count
-
-_STACKED = 4
-"""Tables below each other; of more there are two columns."""
 
 
 def rank_view(scene: Scene) -> View:
@@ -45,7 +44,7 @@ class _Service:
         self.parts = [_Part(served, section) for section in sections(scene, served)]
         phases, link = served.view.phases, _link(scene, served)
         exchange = _exchange(served)
-        self._boxes = {op: operator_box(_name(served, op.name), node, phases, link) for op, node in exchange.items()}
+        self._boxes = {op: operator_chip(_name(served, op.name), node, phases, link) for op, node in exchange.items()}
 
     def cluster(self) -> Cluster:
         members = (*self._boxes.values(), *(part.cluster() for part in self.parts))
@@ -54,24 +53,16 @@ class _Service:
         )
         layer = "mean layer of its kind" if mean else "one layer"
         lines = (self._served.heading, f"{layer}, one micro-batch")
-        return Cluster(f"{slug(self._served.name)}.ranks", lines, members, chains=tuple(self._chains()))
-
-    def _chains(self) -> Iterator[tuple[str, ...]]:
-        """What keeps the tables that no arrow meets below the dispatch and above the combine."""
-        before, after = (self._boxes.get(op) for op in (DISPATCH, COMBINE))
-        for part in self.parts:
-            if part.section.holds_experts:
-                yield from ((before.name, top) for top in part.tops[1:] if before)
-                yield from ((bottom, after.name) for bottom in part.bottoms[1:] if after)
+        return Cluster(f"{slug(self._served.name)}.ranks", lines, members)
 
     def arrows(self) -> Iterator[Arrow]:
         before, after = (self._boxes.get(op) for op in (DISPATCH, COMBINE))
         for part in self.parts:
             if part.section.holds_experts and before and after:
-                yield Arrow(before.name, part.tops[0], Line.CHOICE, enters=part.anchor)
-                yield Arrow(part.bottoms[0], after.name, Line.DATA, leaves=part.anchor)
+                yield Arrow(before.name, part.top, Line.CHOICE, enters=part.anchor)
+                yield Arrow(part.bottom, after.name, Line.DATA, leaves=part.anchor)
             elif before:
-                yield Arrow(part.bottoms[0], before.name, Line.CHOICE, leaves=part.anchor)
+                yield Arrow(part.bottom, before.name, Line.CHOICE, leaves=part.anchor)
 
 
 def _name(served: Served, what: str) -> str:
@@ -105,62 +96,94 @@ class _Part:
         return f"{slug(self.served.name)}.{slug(self.section.title)}"
 
     @property
-    def tables(self) -> tuple[str, ...]:
-        """Names of the tables, one a machine node, or one for all where ranks are folded."""
-        return tuple(f"{self.anchor}.{index}" for index, _ in enumerate(self._groups()))
+    def top(self) -> str:
+        """What an arrow to the section leads to."""
+        return f"{self.anchor}.grid"
+
+    @property
+    def bottom(self) -> str:
+        """What an arrow from the section begins at."""
+        return f"{self.anchor}.table"
 
     def cluster(self) -> Cluster:
-        boxes = [
-            self._table(name, title, rows) for name, (title, rows) in zip(self.tables, self._groups(), strict=True)
-        ]
-        lines, beside = (self.section.title, *self.section.lines), self.tops if len(self.tops) > 1 else ()
-        return Cluster(
-            self.anchor, lines, tuple(boxes), role=self.section.role, chains=tuple(self._stacks()), beside=beside
-        )
+        section = self.section
+        grid = Box(self.top, Shape.TABLE, (), columns=tuple(self._grids()))
+        table = Box(self.bottom, Shape.TABLE, (), columns=tuple(_columns(section)))
+        chains = ((self.top, self.bottom),)
+        return Cluster(self.anchor, self._said(), (grid, table), role=section.role, chains=chains)
 
-    def _stacks(self) -> list[tuple[str, ...]]:
-        """Names of the tables, by column."""
-        tables = self.tables
-        columns = 1 if len(tables) <= _STACKED else 2
-        tall = -(-len(tables) // columns)
-        return [tables[first : first + tall] for first in range(0, len(tables), tall)]
-
-    @property
-    def tops(self) -> tuple[str, ...]:
-        """The first table of each column."""
-        return tuple(stack[0] for stack in self._stacks())
-
-    @property
-    def bottoms(self) -> tuple[str, ...]:
-        """The last table of each column."""
-        return tuple(stack[-1] for stack in self._stacks())
+    def _said(self) -> tuple[str, ...]:
+        """What the section is, and what a cell of its grids has."""
+        section = self.section
+        held = "experts" if section.rows[0].experts else "heads"
+        if not section.is_even:
+            return section.title, *section.lines, "grid: the load of each GPU, its time over that of the slowest"
+        return section.title, *section.lines, f"equal load on all ranks; grid: the {held} of each GPU"
 
     def notes(self) -> list[str]:
-        folded = [row for row in self.section.rows if row.count > 1]
-        if not folded:
-            return []
-        ranks = sum(row.count for row in folded)
-        return [f"folded: {self.section.title}: {ranks} ranks in {counted(len(folded), 'row')} (×n), the slowest first"]
+        section = self.section
+        folded = [row for row in section.rows if row.count > 1]
+        nodes = [node for node in section.nodes if node.count > 1]
+        told: list[str] = []
+        if folded:
+            ranks = sum(row.count for row in folded)
+            first = ", the slowest first" if len(section.rows) > 1 else ""
+            told.append(f"{ranks} ranks in {counted(len(folded), 'row')} (×n){first}")
+        if nodes:
+            told.append(f"{sum(node.count for node in nodes)} nodes in {counted(len(nodes), 'row')}")
+        if section.hidden:
+            told.append(f"{counted(section.hidden, 'row')} of GPUs, faster than those drawn")
+        return [f"folded: {section.title}: {', '.join(told)}"] if told else []
 
-    def _groups(self) -> list[tuple[str, list[RankRow]]]:
-        """Rows by machine node; one table where a row stands for ranks of several."""
-        rows = self.section.rows
-        if not self.section.by_node:
-            return [("the slowest first", list(rows))]
-        found: dict[int, list[RankRow]] = {}
-        for row in rows:
-            found.setdefault(row.node, []).append(row)
-        return [(f"node {node}", members) for node, members in found.items()]
+    def _phases(self) -> list[tuple[int, ...]]:
+        """Phases by grid: one for all where they load each GPU alike, to a tone."""
+        every = tuple(range(len(self.section.phases)))
+        gpus = [gpu for node in self.section.nodes for gpu in node.gpus if gpu]
+        tones = {tuple(load_tone(_share(self.section, gpu, phase)) for phase in every) for gpu in gpus}
+        return [every] if all(len(set(one)) == 1 for one in tones) else [(phase,) for phase in every]
 
-    def _table(self, name: str, title: str, rows: list[RankRow]) -> Cluster:
-        box = Box(name, Shape.TABLE, (), columns=tuple(_columns(self.section, rows)))
-        return Cluster(f"{name}.node", (title,), (box,))
+    def _grids(self) -> Iterator[Column]:
+        """A row for each node, a column for each GPU of a node; the next phase beside the one before."""
+        section = self.section
+        nodes = section.nodes
+        for index, phases in enumerate(self._phases()):
+            if index:
+                yield Column("", ("",) * len(nodes))
+            yield Column(" and ".join(section.phases[phase] for phase in phases), tuple(node.title for node in nodes))
+            for gpu in range(len(nodes[0].gpus)):
+                yield Column(f"GPU {gpu}", tuple(self._tile(node.gpus[gpu], phases[0]) for node in nodes))
+
+    def _tile(self, gpu: RankRow | None, phase: int) -> Cell:
+        """A GPU: what it holds where all do the same, else its load."""
+        if gpu is None:
+            return ""
+        share = _share(self.section, gpu, phase)
+        shard = gpu.experts or gpu.heads or gpu.ranks
+        return Tile(shard if self.section.is_even else f"{100 * share:.0f} %", share, tuple(_hover(self.section, gpu)))
 
 
-def _columns(section: Section, rows: list[RankRow]) -> Iterator[Column]:
-    """Who, what it holds, and its load in each phase beside a bar against the busiest of the section."""
-    yield Column("rank", tuple(row.ranks for row in rows))
-    yield Column("place", tuple(row.place for row in rows))
+def _share(section: Section, row: RankRow, phase: int) -> float:
+    """The time of a rank over that of the slowest."""
+    return row.loads[phase].picoseconds / (section.slowest[phase] or 1.0)
+
+
+def _hover(section: Section, gpu: RankRow) -> Iterator[str]:
+    """All about the ranks of a cell, in lines."""
+    yield f"rank{'s' if gpu.count > 1 else ''} {gpu.ranks}"
+    held = (("", gpu.place), ("heads ", gpu.heads), ("sequences ", gpu.sequences), ("experts ", gpu.experts))
+    yield " · ".join(f"{what}{text}" for what, text in held if text)
+    for index, (phase, load) in enumerate(zip(section.phases, gpu.loads, strict=True)):
+        tokens = f"{_tokens(load.tokens)} tokens, " if load.tokens else ""
+        share = f"{100 * _share(section, gpu, index):.3g} % of the slowest"
+        yield f"{phase}: {tokens}{time_text(load.picoseconds)}, {share}"
+    if gpu.bytes is not None:
+        yield f"memory {format_bytes(gpu.bytes)} of {format_bytes(section.capacity_bytes)}"
+
+
+def _columns(section: Section) -> Iterator[Column]:
+    """Who, what each holds, and its load in each phase beside a bar against the slowest of the section."""
+    rows = section.rows
+    yield Column("ranks" if any(row.count > 1 for row in rows) else "rank", tuple(row.ranks for row in rows))
     for head, cells in (
         ("heads", tuple(row.heads for row in rows)),
         ("sequences", tuple(row.sequences for row in rows)),
@@ -169,17 +192,16 @@ def _columns(section: Section, rows: list[RankRow]) -> Iterator[Column]:
         if any(cells):
             yield Column(head, cells)
     for index, phase in enumerate(section.phases):
-        if any(row.loads[index].tokens for row in section.rows):
+        if any(row.loads[index].tokens for row in rows):
             yield Column(f"{phase} tokens", tuple(_tokens(row.loads[index].tokens) for row in rows))
         yield Column(f"{phase} time", tuple(time_text(row.loads[index].picoseconds) for row in rows))
-        most = max(row.loads[index].picoseconds for row in section.rows) or 1.0
-        yield Column("load", tuple(_bar(row.loads[index].picoseconds / most) for row in rows))
+        yield Column("load", tuple(_bar(_share(section, row, index)) for row in rows))
     if section.capacity_bytes:
         yield Column("memory", tuple("" if row.bytes is None else format_bytes(row.bytes) for row in rows))
         yield Column("filled", tuple(_bar((row.bytes or 0.0) / section.capacity_bytes) for row in rows))
 
 
-def _bar(share: float) -> Words:
+def _bar(share: float) -> Cell:
     return Bar(((Bound.NONE, min(1.0, share)),))
 
 

@@ -1,7 +1,8 @@
-"""What the ranks of one group hold and do, as rows.
+"""What the ranks of one group hold and do: a row for each load that occurs, and a row of GPUs for each node.
 
-Loads are vectors over the ranks of a stage; a row is one rank, or all that have the same load where there are too many
-ranks for a picture. Layers of one kind that differ are shown in the mean.
+Loads are vectors over the ranks of a stage; ranks with the same load and memory are one row. Nodes are shown one by
+one where there are few, else those whose GPUs have the same loads are one. Layers of one kind that differ are shown in
+the mean.
 """
 
 from __future__ import annotations
@@ -25,11 +26,20 @@ from dagc.syntax.tree import AxisKind
 from dagc.timeline.timeline import Timeline
 from dagc.units import counted
 
-MOST_ROWS = 64
-"""Ranks that are shown one by one; of more, those that do the same are one row."""
+MOST_ROWS = 12
+"""Different loads that are listed."""
 
-SLOWEST, FASTEST = 24, 8
-"""Rows that are shown where there are still too many; one row has the mean of those between."""
+SLOWEST, FASTEST = 8, 3
+"""Rows that stay where there are more; one row has the mean of those between."""
+
+MOST_APART = 4
+"""Nodes that are drawn one by one; of more, those whose GPUs have the same loads are one."""
+
+MOST_NODES = 32
+"""Rows of GPUs; of more, those with the slowest ranks stay."""
+
+MOST_GPUS = 16
+"""GPUs in a row; a node with more has several rows."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -52,7 +62,6 @@ class RankRow:
 
     ranks: str
     count: int
-    node: int
     place: str
     heads: str
     sequences: str
@@ -62,8 +71,19 @@ class RankRow:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRow:
+    """GPUs of a node, or of each of `count` nodes with the same loads; `gpus` has None for one outside of the group."""
+
+    title: str
+    count: int
+    gpus: tuple[RankRow | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """The ranks of one group. `capacity_bytes` is that of each rank's device."""
+    """The ranks of one group. `slowest` is the longest time by phase, in picoseconds; `capacity_bytes` is that of each
+    rank's device. `hidden` rows of GPUs are left out of `nodes`.
+    """
 
     title: str
     lines: tuple[str, ...]
@@ -71,8 +91,15 @@ class Section:
     holds_experts: bool
     phases: tuple[str, ...]
     rows: tuple[RankRow, ...]
+    nodes: tuple[NodeRow, ...]
+    hidden: int
+    slowest: tuple[float, ...]
     capacity_bytes: float
-    by_node: bool
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all ranks have the same load and memory."""
+        return len(self.rows) == 1
 
 
 def sections(scene: Scene, served: Served) -> Iterator[Section]:
@@ -111,22 +138,26 @@ class _Group:
         what = "expert group" if has_experts else "ranks" if self._pool.role is Role.ALL else "attention ranks"
         group = "" if self._groups == 1 else f" {self._number} of {self._groups}"
         title = f"{what}{group}, stage {self._team.stage}, pool {self._pool.name}"
-        classes = self._classes()
+        label = self._labels()
+        lines = self._lines(label)
+        nodes, hidden = self._nodes(lines, label)
         per_node = self._scene.plan.facts.cluster.gpus_per_node
-        nodes = len(np.unique(self._team.ranks[self._local] // per_node))
-        lines = (f"{counted(self._local.size, 'rank')} on {counted(nodes, 'node')}",)
+        on = len(np.unique(self._team.ranks[self._local] // per_node))
+        told = (f"{counted(self._local.size, 'rank')} on {counted(on, 'node')}",)
         phases = tuple(name for name, _ in self._served.phases)
-        rows = tuple(self._row(members) for members in classes)
-        by_node = self._local.size <= MOST_ROWS
-        return Section(title, lines, self._pool.role, has_experts, phases, rows, self._capacity, by_node)
+        rows = tuple(self._row(members) for members in self._classes(label))
+        slowest = tuple(self._times[:, self._local].max(axis=1).tolist())
+        role, capacity = self._pool.role, self._capacity
+        return Section(title, told, role, has_experts, phases, rows, nodes, hidden, slowest, capacity)
 
-    def _classes(self) -> list[Ranks]:
-        """Local ranks by row; of folded ones the slowest first."""
-        if self._local.size <= MOST_ROWS:
-            return [self._local[i : i + 1] for i in range(self._local.size)]
+    def _labels(self) -> Ranks:
+        """The class of each rank of the group: equal for ranks with equal loads and memory, shape (ranks,)."""
         figures = np.vstack([self._tokens, self._times, self._memory[None, :]])[:, self._local]
         _, label = np.unique(figures, axis=1, return_inverse=True)
-        label = label.reshape(-1)
+        return label.reshape(-1).astype(np.int64)
+
+    def _classes(self, label: Ranks) -> list[Ranks]:
+        """Local ranks by row, the slowest first."""
         _, first = np.unique(label, return_index=True)
         slowest = np.argsort(-self._times[0, self._local[first]], kind="stable")
         rows = [self._local[label == one] for one in slowest]
@@ -134,16 +165,56 @@ class _Group:
             return rows
         return [*rows[:SLOWEST], np.sort(np.concatenate(rows[SLOWEST:-FASTEST])), *rows[-FASTEST:]]
 
+    def _lines(self, label: Ranks) -> list[list[int]]:
+        """Numbers of rows of GPUs that are drawn as one, those with the lowest number first."""
+        wide, numbers = self._wide, self._team.ranks[self._local]
+        found: dict[tuple[tuple[int, int], ...], list[int]] = {}
+        lines = np.unique(numbers // wide).tolist()
+        for line in lines:
+            inside = numbers // wide == line
+            same = tuple(zip((numbers[inside] % wide).tolist(), label[inside].tolist(), strict=True))
+            found.setdefault(same if len(lines) > MOST_APART else ((line, 0),), []).append(line)
+        return list(found.values())
+
+    def _nodes(self, lines: list[list[int]], label: Ranks) -> tuple[tuple[NodeRow, ...], int]:
+        """The rows of GPUs, and how many are left out."""
+        wide, numbers = self._wide, self._team.ranks[self._local]
+        times = self._times[0, self._local]
+        shown = lines
+        if len(lines) > MOST_NODES:
+            slowest = sorted(lines, key=lambda line: -float(times[numbers // wide == line[0]].max()))
+            shown = sorted(slowest[:MOST_NODES])
+        rows: list[NodeRow] = []
+        for line in shown:
+            inside = np.isin(numbers // wide, line)
+            members = [self._local[inside & (numbers % wide == gpu)] for gpu in range(wide)]
+            gpus = tuple(self._row(one) if one.size else None for one in members)
+            rows.append(NodeRow(self._node_title(line), len(line), gpus))
+        return tuple(rows), len(lines) - len(shown)
+
+    def _node_title(self, lines: list[int]) -> str:
+        """`node 3`, `nodes 0-31, ×32`; of a node with several rows also which GPUs."""
+        per_node, wide = self._scene.plan.facts.cluster.gpus_per_node, self._wide
+        nodes = np.unique(np.array(lines, dtype=np.int64) * wide // per_node)
+        title = rank_text(nodes).replace("rank", "node", 1) + (f", ×{nodes.size}" if nodes.size > 1 else "")
+        first = lines[0] * wide % per_node
+        return title if wide == per_node else f"{title}, GPUs {first}–{first + wide - 1}"
+
+    @property
+    def _wide(self) -> int:
+        """GPUs in a row: those of a node, or a part of them that divides it."""
+        per_node = self._scene.plan.facts.cluster.gpus_per_node
+        return max(wide for wide in range(1, min(per_node, MOST_GPUS) + 1) if per_node % wide == 0)
+
     def _row(self, members: Ranks) -> RankRow:
         pool, team = self._pool, self._team
-        per_node = self._scene.plan.facts.cluster.gpus_per_node
         tokens, times = (figures[:, members].mean(axis=1).tolist() for figures in (self._tokens, self._times))
         loads = zip(tokens, times, strict=True)
         named = rank_text(team.ranks[members]).split(" ", 1)[1]
+        several = f"{members.size} ranks" if "…" in named else f"{named}, ×{members.size}"
         return RankRow(
-            ranks=named if members.size == 1 else f"{named}, ×{members.size}",
+            ranks=named if members.size == 1 else several,
             count=int(members.size),
-            node=int(team.ranks[members[0]]) // per_node,
             place=_place(pool, members),
             heads=_heads(self._scene.plan, pool.attention, members),
             sequences=_sequences(self._served, pool.attention, members),
@@ -251,7 +322,7 @@ def _experts(plan: Plan, served: Served, layout: Layout | None, members: Ranks) 
     held = experts_per_rank(layout, shapes.experts.count, redundant)
     if members.size > 1 or redundant:
         span = _span(held[members])
-        return f"{span} slot{'' if span == '1' else 's'}"
+        return f"{span} each" if not redundant else f"{span} slot{'' if span == '1' else 's'}"
     one = int(members[0])
     place = layout.coordinate(AxisKind.EP)
     _, leaders = np.unique(place, return_index=True)

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
+import numpy as np
+
 from dagc.export.opened import ServiceView, services
 from dagc.export.titles import phase_names
-from dagc.export.views.text import cut, folded_lines, safe
+from dagc.export.views.text import cut, folded_lines, item_lines, safe
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.plan.splits import prompt_tokens, sequences_per_rank
 from dagc.report.figures import TPOT, times_text
 from dagc.report.memory import MemoryFigures
 from dagc.report.metrics import Metrics
@@ -88,12 +91,12 @@ class Scene:
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
         facts = [format_gpus(plan.deployment.gpus), f"model {cut(plan.facts.model.name)}"]
         facts += times_text(definition(plan.facts.workload), self.metrics.prefill.seconds, self.metrics.decode.seconds)
-        context = (line for text in self.context for line in folded_lines(text, _CHARACTERS, _LINES))
+        context = (line for text in self.context for line in item_lines(text, _CHARACTERS, _LINES))
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts), *context)
 
-    def notes(self, halves: bool = True) -> tuple[str, ...]:
-        """How to read the values of the phases; `halves` where boxes are tinted by half."""
-        return (*self._step(), *self._both(halves))
+    def notes(self) -> tuple[str, ...]:
+        """How to read the values of the phases."""
+        return (*self._step(), *self._chunked())
 
     def _step(self) -> tuple[str, ...]:
         """What TPOT has beside the decode step that is drawn, where it has anything."""
@@ -103,12 +106,29 @@ class Scene:
         tpot = TPOT.text(self.metrics.decode.seconds)
         return "decode: a single step on the GPUs", f"{TPOT.title} {tpot} = {sum_text(serving)}"
 
-    def _both(self, halves: bool) -> tuple[str, ...]:
-        """How values of two phases stand beside each other, where they do."""
-        if all(len(one.phases) == 1 for one in self.served):
+    def _chunked(self) -> tuple[str, ...]:
+        """How prompts are computed that are more than a chunk, as memory counts them."""
+        tokens = max(self._prompt_tokens(one) for one in self.served)
+        chunk = self.plan.facts.workload.chunk
+        if tokens <= chunk:
             return ()
-        tinted = "; the left half of a box is prefill" if halves else ""
-        return (f"a | b is the value in prefill | decode{tinted}",)
+        return (
+            f"chunked prefill: {tokens:,} tokens per GPU and micro-batch in chunks of {chunk:,}; "
+            "memory is that of one chunk, times and shapes are of all",
+        )
+
+    def chunks(self, served: Served) -> int:
+        """In how many chunks a GPU computes the prompts of a micro-batch."""
+        return max(1, -(-self._prompt_tokens(served) // self.plan.facts.workload.chunk))
+
+    def _prompt_tokens(self, served: Served) -> int:
+        """Most prompt tokens of a micro-batch on one GPU; 0 where prefill is another service's."""
+        phase, timeline = served.phases[0]
+        layout, graph = served.service.attention_pool.attention, timeline.priced.graph
+        if phase != "prefill" or layout is None:
+            return 0
+        sequences = sequences_per_rank(layout, graph.sequences[0]).astype(np.float64)
+        return int(prompt_tokens(layout, sequences, self.plan.facts.workload.fresh).max())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,11 +159,11 @@ class Served:
         return f"{slug(self.name)}.layer.{slug(kind)}"
 
 
+def experts_anchor(stage: str) -> str:
+    """Name of the experts of a stage where they have their own pool."""
+    return f"{stage}.experts"
+
+
 def slug(text: str) -> str:
     """Text as a part of a name: letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
-
-
-def side_by_side(values: tuple[str, ...]) -> str:
-    """Values of the phases: once where they are the same, `a | b` where they differ."""
-    return values[0] if len(set(values)) == 1 else " | ".join(values)

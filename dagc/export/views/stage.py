@@ -11,8 +11,8 @@ from dagc.export.opened import SegmentView, StageView
 from dagc.export.titles import rank_text, time_text
 from dagc.export.views.handover import crossing, handover_card
 from dagc.export.views.layer import column_of
-from dagc.export.views.operators import operator_box
-from dagc.export.views.scene import HANDOVER, Scene, Served, side_by_side, slug
+from dagc.export.views.operators import operator_chip, phase_text
+from dagc.export.views.scene import HANDOVER, Scene, Served, slug
 from dagc.export.views.thin import Thinned, thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
 from dagc.export.views.work import Work, added, passages, segment_work
@@ -82,14 +82,14 @@ class _Stage:
 
     def _box(self, name: str, segment: SegmentView) -> Box:
         if len(segment.nodes) == 1 and segment.nodes[0].one.node.communication is not None:
-            return operator_box(name, segment.nodes[0], self._served.view.phases)
+            return operator_chip(name, segment.nodes[0], self._served.view.phases)
         lines: list[Words] = [segment.title]
         for index, (phase, timeline) in enumerate(self._served.phases):
             work = self._work(timeline, segment, index)
             spent = sum(self._passages[index].get((self._stage, place[index]), 0) for place in segment.places)
             if work.picoseconds:
-                paced = _pace(phase, spent, segment.count)
-                lines += [paced, work.bar(), work.shares(), *_sent(work, segment.count)]
+                paced = _pace(phase, spent, segment)
+                lines += [paced, work.bar(), work.shares(), *_sent(work, segment)]
         return Box(
             name,
             Shape.CARD,
@@ -106,15 +106,19 @@ class _Stage:
         return added(segment_work(timeline, program, program.segments[place]) for place in places)
 
 
-def _pace(phase: str, picoseconds: int, count: int) -> str:
-    if count == 1:
+def _pace(phase: str, picoseconds: int, segment: SegmentView) -> str:
+    if segment.count == 1:
         return f"{phase}: {time_text(picoseconds)}"
-    return f"{phase}: {time_text(picoseconds / count)} each, {time_text(picoseconds)} in all"
+    return f"{phase}: {time_text(picoseconds)}, {time_text(picoseconds / segment.count)} {_each(segment)}"
 
 
-def _sent(work: Work, count: int) -> tuple[str, ...]:
-    each = " each" if count > 1 else ""
-    return (f"{format_bytes(work.sent_bytes / count)} exchanged{each}",) if work.sent_bytes else ()
+def _each(segment: SegmentView) -> str:
+    return "per layer" if segment.is_layer else "each"
+
+
+def _sent(work: Work, segment: SegmentView) -> tuple[str, ...]:
+    each = f" {_each(segment)}" if segment.count > 1 else ""
+    return (f"{format_bytes(work.sent_bytes / segment.count)} exchanged{each}",) if work.sent_bytes else ()
 
 
 def _message(before: _Stage, after: _Stage) -> Arrow:
@@ -126,12 +130,13 @@ def _message(before: _Stage, after: _Stage) -> Arrow:
 
 def _micro_batches(served: Served) -> str:
     """How many, and of how many sequences."""
-    told = [
+    told = tuple(
         f"{counted(len(line.priced.graph.micro_batches), 'micro-batch', 'es')} of "
         f"{counted(line.priced.graph.sequences[0], 'sequence')}"
         for _, line in served.phases
-    ]
-    return f"{side_by_side(tuple(told))}; one is shown"
+    )
+    several = any(len(line.priced.graph.micro_batches) > 1 for _, line in served.phases)
+    return phase_text(served.view.phases, told) + ("; one is shown" if several else "")
 
 
 def _folds(served: Served, shown: Thinned[StageView]) -> list[str]:

@@ -13,13 +13,16 @@ from xml.etree.ElementTree import Element, SubElement
 
 from dagc.export.renderers import Rendering
 from dagc.export.views import look
+from dagc.export.views.bar_svg import draw_bar
 from dagc.export.views.dot import BLOCKS, EMPTY, SEPARATOR, head_lines, link_line
+from dagc.export.views.gpus import OTHER, OWN
 from dagc.export.views.legend import legend
-from dagc.export.views.legend_svg import add_patterns, draw_samples
+from dagc.export.views.legend_svg import GPU_PITCH, add_patterns, draw_gpus, draw_samples
+from dagc.export.views.paged import arrange
 from dagc.export.views.svg_page import set_page, stack, style, text_width
+from dagc.export.views.table_svg import draw_table
 from dagc.export.views.text import width
-from dagc.export.views.view import Bar, Distance, View
-from dagc.graph.priced import Bound
+from dagc.export.views.view import Bar, Distance, Gpus, Shape, View
 
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
@@ -28,8 +31,7 @@ _HREF = f"{{{_XLINK}}}href"
 _PAD = "\N{NO-BREAK SPACE} "
 
 _BAR_SIGNS = frozenset((*BLOCKS.values(), EMPTY))
-_TALL = 8.0
-"""Height of a bar in points."""
+_GPU_SIGNS = frozenset((OWN, OTHER))
 
 ElementTree.register_namespace("", _SVG)
 ElementTree.register_namespace("xlink", _XLINK)
@@ -42,10 +44,13 @@ def finished(rendering: Rendering, view: View) -> bytes:
     tops = [element for element in root if element.get("class") == "graph"]
     folded = {cluster.name for cluster in view.clusters() if cluster.folded}
     for top in tops:
+        if view.page:
+            arrange(root, top, view)
         _head(top, view)
         for group in top:
             _group(group, folded)
     _bars(root, view)
+    _gpus(root, view)
     _texts(root)
     for top in tops:
         set_page(root, top)
@@ -131,16 +136,18 @@ def _links(text: Element, view: View) -> None:
 
 
 def _bars(root: Element, view: View) -> None:
-    """Block characters become drawn bars: of a box in the order of its lines, of a table in the order of its cells."""
+    """Block characters become drawn bars, in the order of a box's lines; the cells of tables are drawn."""
     by_name = {box.name: box for box in view.boxes()}
     for group in root.iter(f"{{{_SVG}}}g"):
         box = by_name.get(group.get("id", ""))
         if box is None:
             continue
-        cells = (*box.lines, *(cell for column in box.columns for cell in column.cells))
-        bars = iter([word for word in cells if isinstance(word, Bar)])
+        if box.shape is Shape.TABLE:
+            draw_table(group, box)
+            continue
+        bars = iter([word for word in box.lines if isinstance(word, Bar)])
         for text in [element for element in group.iter(f"{{{_SVG}}}text") if _is_bar(element.text or "")]:
-            _bar(text, next(bars))
+            draw_bar(text, next(bars))
 
 
 def _is_bar(text: str) -> bool:
@@ -148,25 +155,28 @@ def _is_bar(text: str) -> bool:
     return bool(bare) and set(bare) <= _BAR_SIGNS
 
 
-def _bar(text: Element, bar: Bar) -> None:
+def _gpus(root: Element, view: View) -> None:
+    """Characters of GPUs become squares, in the order of the lines of a box."""
+    by_name = {box.name: box for box in view.boxes()}
+    for group in root.iter(f"{{{_SVG}}}g"):
+        box = by_name.get(group.get("id", ""))
+        if box is None:
+            continue
+        rows = [line for line in box.lines if isinstance(line, Gpus) and line.own]
+        texts = [one for one in group.iter(f"{{{_SVG}}}text") if (one.text or "").strip(_PAD)[:1] in _GPU_SIGNS]
+        for text, row in zip(texts, rows, strict=False):
+            _row(text, row)
+
+
+def _row(text: Element, row: Gpus) -> None:
     x, y = float(text.get("x", "0")), float(text.get("y", "0"))
-    long = width((text.text or "").strip(_PAD), float(text.get("font-size", "10")))
-    x -= long / 2 if text.get("text-anchor") == "middle" else 0.0
+    named = dict(text.attrib)
     text.tag, text.text = f"{{{_SVG}}}g", None
     text.attrib.clear()
-    text.set("class", "bar")
-    _rect(text, x, y, long, look.IDLE)
-    for bound, share in bar.parts:
-        if share > 0:
-            _rect(text, x, y, long * share, look.BARS[bound], bound)
-            x += long * share
-
-
-def _rect(parent: Element, x: float, y: float, long: float, tone: str, bound: Bound | None = None) -> None:
-    place = {"x": f"{x:.2f}", "y": f"{y - _TALL + 1:.2f}", "width": f"{long:.2f}", "height": f"{_TALL:g}"}
-    SubElement(parent, f"{{{_SVG}}}rect", place | {"fill": tone})
-    if bound is not None:
-        SubElement(parent, f"{{{_SVG}}}rect", place | {"fill": f"url(#{bound.value})"})
+    draw_gpus(text, x, y, row.own, row.kind)
+    if row.text:
+        left = x + GPU_PITCH * len(row.own) + 4
+        SubElement(text, f"{{{_SVG}}}text", named | {"x": f"{left:.2f}"}).text = row.text
 
 
 def _texts(root: Element) -> None:

@@ -94,11 +94,7 @@ def style(root: Element) -> None:
 
 
 def _turned(light: str, dark: str) -> str:
-    stop = f'stop[style*="{light}"]'
-    return (
-        f'[fill="{light}"] {{ fill: {dark} }} [stroke="{light}"] {{ stroke: {dark} }} '
-        f"{stop} {{ stop-color: {dark} !important }} "
-    )
+    return f'[fill="{light}"] {{ fill: {dark} }} [stroke="{light}"] {{ stroke: {dark} }} '
 
 
 def text_width(text: Element, bare: str) -> float:

@@ -41,6 +41,21 @@ def folded_lines(text: str, width: int, most: int) -> tuple[str, ...]:
     return tuple(map(safe, found))
 
 
+def item_lines(text: str, width: int, most: int) -> tuple[str, ...]:
+    """The same for a list that is joined by dots: a line ends between two items, wherever an item fits in one."""
+    lines: list[str] = []
+    for item in text.split(_DOT):
+        if lines and len(lines[-1]) + len(_DOT) + len(item) <= width:
+            lines[-1] += f"{_DOT}{item}"
+        else:
+            lines.append(item)
+    found = [part for line in lines for part in folded_lines(line, width, most)]
+    return tuple(found) if len(found) <= most else (*found[: most - 1], f"{found[most - 1]}\N{HORIZONTAL ELLIPSIS}")
+
+
+_DOT = " · "
+
+
 def width(text: str, points: float, bold: bool = False) -> float:
     """Width of a text in points."""
     return sum(map(_advance, text)) * points / 1000 * (_BOLD if bold else 1.0)

@@ -34,6 +34,7 @@ class Shape(StrEnum):
     COMMUNICATION = "communication"
     ROUTING = "routing"
     CARD = "card"
+    CHIP = "chip"
     TABLE = "table"
 
 
@@ -49,12 +50,60 @@ class Line(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar from the left: parts by what bounds them, as shares of its full length, at most 1 together."""
+    """A bar from the left: parts by what bounds them, as shares of its full length, at most 1 together.
+
+    `whole` where what is left of its length is drawn too: as idle or free.
+    """
 
     parts: tuple[tuple[Bound, float], ...]
+    whole: bool = True
 
 
-Words = str | Bar
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A cell filled by load: `share` of the slowest, at most 1. `hover` is shown when a pointer rests on it."""
+
+    text: str
+    share: float
+    hover: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """A row of the GPUs of a node, True for each that is the card's own. `kind` says what they do, `text` which they
+    are.
+    """
+
+    own: tuple[bool, ...]
+    kind: str
+    text: str
+
+
+Words = str | Bar | Gpus
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """The kind of an operator, as a small shape at the right end of a cell with room for so many `lanes` of arrows."""
+
+    shape: Shape
+    lanes: int = 0
+    critical: bool = False
+    fused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """An arrow between two rows of a table, by number: beside the signs in lane 0, else in a lane left of them."""
+
+    tail: int
+    head: int
+    line: Line
+    critical: bool = False
+    lane: int = 0
+
+
+Cell = Words | Tile | Sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,36 +111,39 @@ class Column:
     """A column of a table: its head and one entry a row."""
 
     head: str
-    cells: tuple[Words, ...]
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
     """One thing. The first of `lines` is its name.
 
-    `bounds` are what limits it, by phase. `hover` is told when a pointer rests on it; `link` is the address of the same
-    thing in another view. `folded` where it stands for several; `fused` where another box does its work. A table has
-    `columns` of equal length below its name.
+    `hover` is shown when a pointer rests on it; `link` is the address of the same thing in another view. `folded` where
+    it represents several; `fused` where another box does its work. `slowest` where it is marked as the slowest, which
+    is where `critical` marks nothing. A table has `columns` of equal length, a hover text for each row where it has
+    `hovers`, and arrows between rows, which begin at its signs.
     """
 
     name: str
     shape: Shape
     lines: tuple[Words, ...]
-    bounds: tuple[Bound, ...] = ()
     hover: tuple[str, ...] = ()
     link: str = ""
     critical: bool = False
     folded: bool = False
     fused: bool = False
+    slowest: bool = False
     columns: tuple[Column, ...] = ()
+    hovers: tuple[tuple[str, ...], ...] = ()
+    flows: tuple[Flow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Boxes and clusters inside a frame.
 
-    `beside` names boxes, one of each of several members, that stand beside each other across the picture's direction;
-    `chains` those that stand one behind another along it.
+    `slowest` as of a box. `beside` names boxes, one of each of several members, that stand beside each other across
+    the picture's direction; `chains` those that stand one behind another along it.
     """
 
     name: str
@@ -101,6 +153,7 @@ class Cluster:
     hover: tuple[str, ...] = ()
     link: str = ""
     folded: bool = False
+    slowest: bool = False
     beside: tuple[str, ...] = ()
     chains: tuple[tuple[str, ...], ...] = ()
 
@@ -109,7 +162,7 @@ class Cluster:
 class Arrow:
     """From one box to another. `orders` when the head must stand after the tail.
 
-    `returns` where something comes back.
+    `returns` where something comes back. `level` when both ends are at one place along the picture's direction.
     `leaves` and `enters` name the clusters at whose frames it begins and ends, where it is one between those.
     """
 
@@ -121,6 +174,7 @@ class Arrow:
     critical: bool = False
     orders: bool = True
     returns: bool = False
+    level: bool = False
     leaves: str = ""
     enters: str = ""
 
@@ -131,6 +185,7 @@ class View:
 
     `title` has the strategy and its figures, `notes` how to read it and what is folded.
     `across` when it runs from left to right. `others` are the distances that it links to.
+    `page` is the width in points on which its frames are packed, 0 where they stay as a layout engine places them.
     """
 
     distance: Distance
@@ -141,6 +196,7 @@ class View:
     arrows: tuple[Arrow, ...]
     across: bool = False
     others: frozenset[Distance] = frozenset()
+    page: float = 0.0
 
     def boxes(self) -> Iterator[Box]:
         """All boxes, however deep."""

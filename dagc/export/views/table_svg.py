@@ -1,0 +1,106 @@
+"""Tables of a picture, drawn: cells filled by load, bars, and what a pointer is shown of each row.
+
+Layout engines draw a table as a frame with separators and one text for each cell that is not empty, column by column.
+The cell of a text is what the separators around it enclose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from xml.etree.ElementTree import Element, SubElement
+
+from dagc.export.views import look
+from dagc.export.views.bar_svg import draw_bar
+from dagc.export.views.flow_svg import SIGN_ROOM, draw_flow, draw_sign
+from dagc.export.views.view import Bar, Box, Sign, Tile
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_Rectangle = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+def draw_table(group: Element, box: Box) -> None:
+    """What the cells of a table show beside text. `group` is its node."""
+    frame = next(group.iter(f"{_SVG}polygon"))
+    parent = next(one for one in group.iter() if frame in list(one))
+    lines = tuple(_lines(group))
+    for separator in group.iter(f"{_SVG}polyline"):
+        separator.set("stroke", look.IDLE)
+    for blank in [one for one in parent if one.tag == f"{_SVG}text" and not (one.text or "").strip()]:
+        parent.remove(blank)
+    texts = list(group.iter(f"{_SVG}text"))
+    cells = [cell for column in box.columns for cell in (column.head, *column.cells) if cell != ""]
+    heads = {column.head for column in box.columns}
+    signs: list[_Rectangle] = []
+    for text, cell in zip(texts, cells, strict=True):
+        place = _around(text, lines)
+        if isinstance(cell, Bar):
+            draw_bar(text, cell)
+        elif isinstance(cell, Tile):
+            parent.insert(list(parent).index(frame) + 1, _tile(place, cell))
+            _centre(text, place)
+        elif isinstance(cell, Sign):
+            signs.append(place)
+            draw_sign(text, (place[2] - SIGN_ROOM, (place[1] + place[3]) / 2), cell)
+        elif cell in heads:
+            text.set("fill", look.MUTED)
+    places = [(right - SIGN_ROOM, (top + bottom) / 2) for _, top, right, bottom in signs]
+    for flow in box.flows:
+        draw_flow(parent, places[flow.tail], places[flow.head], flow)
+    right = max(place[2] for place in lines)
+    for place, hover in zip(signs, box.hovers, strict=False):
+        parent.append(_hover((place[0], place[1], right, place[3]), hover))
+
+
+def _hover(place: _Rectangle, told: tuple[str, ...]) -> Element:
+    """What a pointer is shown anywhere on a row: an area without paint."""
+    rect = Element(f"{_SVG}rect", _size(place) | {"fill": "none", "pointer-events": "all"})
+    SubElement(rect, f"{_SVG}title").text = "\n".join(told)
+    return rect
+
+
+def _size(place: _Rectangle) -> dict[str, str]:
+    left, top, right, bottom = place
+    size = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    return {name: f"{value:.2f}" for name, value in size.items()}
+
+
+def _tile(place: _Rectangle, tile: Tile) -> Element:
+    """The filled cell, with its hover text."""
+    rect = Element(f"{_SVG}rect", _size(place))
+    rect.attrib |= {"fill": look.load_tone(tile.share), "stroke": look.FRAME, "stroke-width": "0.5"}
+    if tile.hover:
+        SubElement(rect, f"{_SVG}title").text = "\n".join(tile.hover)
+    return rect
+
+
+def _centre(text: Element, place: _Rectangle) -> None:
+    text.set("text-anchor", "middle")
+    text.set("x", f"{(place[0] + place[2]) / 2:.2f}")
+    text.set("pointer-events", "none")
+
+
+def _lines(group: Element) -> Iterator[tuple[float, float, float, float]]:
+    """Sides of the frame and separators: x, y of one end and of the other."""
+    for shape in group.iter():
+        if shape.tag in (f"{_SVG}polygon", f"{_SVG}polyline"):
+            points = [tuple(map(float, point.split(","))) for point in shape.get("points", "").split()]
+            for a, b in pairwise(points):
+                yield a[0], a[1], b[0], b[1]
+
+
+def _around(text: Element, lines: tuple[tuple[float, float, float, float], ...]) -> _Rectangle:
+    """The cell that a text stands in."""
+    x, y = float(text.get("x", "0")), float(text.get("y", "0")) - 3
+    upright = [a for a, b, c, d in lines if abs(a - c) < _NEAR and min(b, d) <= y <= max(b, d)]
+    level = [b for a, b, c, d in lines if abs(b - d) < _NEAR and min(a, c) <= x <= max(a, c)]
+    return (
+        max(one for one in upright if one <= x),
+        max(one for one in level if one <= y),
+        min(one for one in upright if one > x),
+        min(one for one in level if one > y),
+    )
+
+
+_NEAR = 0.1
