@@ -34,13 +34,22 @@ _WRITES = (KV_WRITE, RECURRENCE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counter:
-    """A counter of a process: `values` from each of `times` on, in ns."""
+    """A counter of a process, called `name key`: `values`, a thousand millionth of its unit, from each of `times` on,
+    in ns.
+    """
 
     pid: int
     name: str
     key: str
     times: Column
     values: Column
+
+
+WITHIN, BETWEEN = "sent within the node", "sent between nodes"
+"""Counters of what a GPU sends."""
+
+GIGA = 10**9
+"""Bytes are shown in GB, bytes a second in GB/s."""
 
 
 def counters(
@@ -55,22 +64,17 @@ def counters(
     for number, team in enumerate(phase.teams):
         if not team.local.size:
             continue
-        rank = _rank_name(phase, number)
+        whose = "per GPU" if team.is_alike else f"of GPU {team.first_gpu}"
         kept = [run for run in runs[number] if keeps(run)]
         written = [(run, keeps(run)) for run in runs[number]]
         for key, (times, values) in _memory(traced, phase, number, busy[number], written).items():
-            yield Counter(team.pid, f"memory {rank}", key, (phase.begin + times) // 1000, values)
+            yield Counter(team.pid, key, f"{whose} (GB)", (phase.begin + times) // 1000, values)
         for key, (times, values) in _links(traced, phase, number, kept).items():
-            yield Counter(team.pid, f"sent {rank}", key, (phase.begin + times) // 1000, values)
+            yield Counter(team.pid, key, f"{whose} (GB/s)", (phase.begin + times) // 1000, values)
 
 
 _Steps = tuple[Column, Column]
 """Times in ps from the beginning of the phase, and values from there on."""
-
-
-def _rank_name(phase: PhaseTracks, number: int) -> str:
-    title = phase.teams[number].titles[0]
-    return title.split(" ", 1)[1] if title[:2].isdigit() else title
 
 
 def _memory(
@@ -93,7 +97,11 @@ def _memory(
     activations = _by_time(edges[:, 0], edges[:, 1])
     times = np.unique(np.concatenate([[0], cache[0], activations[0]]))
     parts = [_at(steps, times) for steps in (cache, activations)]
-    return {"total bytes": (times, stays + parts[0] + parts[1]), "cache bytes": cache, "activation bytes": activations}
+    return {
+        "memory in use": (times, stays + parts[0] + parts[1]),
+        "KV cache": cache,
+        "activations": activations,
+    }
 
 
 _STAYS = (MemoryPart.WEIGHTS, MemoryPart.COMMUNICATION, MemoryPart.RESERVE)
@@ -149,11 +157,11 @@ def _written(phase: PhaseTracks, run: Run, number: int, each: bool) -> tuple[Col
 
 def _links(traced: Traced, phase: PhaseTracks, number: int, runs: list[Run]) -> dict[str, _Steps]:
     """Bytes a second of the first shown rank of a team, by kind of link, where it sends any."""
-    found: dict[str, list[_Steps]] = {"link bytes/s": [], "network bytes/s": []}
+    found: dict[str, list[_Steps]] = {WITHIN: [], BETWEEN: []}
     merges = traced.plan.facts.cluster.collectives is Backend.CUSTOM
     for run in runs:
         for start, end, near, far in _sent(phase, run, number, merges):
-            for key, size in (("link bytes/s", near), ("network bytes/s", far)):
+            for key, size in ((WITHIN, near), (BETWEEN, far)):
                 if size.any():
                     rate = np.rint(size * (PICOSECONDS / np.maximum(end - start, 1))).astype(np.int64)
                     found[key].append((np.concatenate([end, start]), np.concatenate([np.zeros_like(rate), rate])))

@@ -16,7 +16,7 @@ from dagc.export.times import CopyStarts
 from dagc.export.titles import moved_bytes, team_of
 from dagc.export.trace.arrows import Arrows
 from dagc.export.trace.labels import Labels, operator_label
-from dagc.export.trace.slice_table import ABSENT, COLUMNS, TABLE, Column, Gathered, SliceTable, block
+from dagc.export.trace.slice_table import ABSENT, TABLE, Column, Gathered, SliceTable, block, joined
 from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost, Picoseconds
@@ -62,7 +62,7 @@ def _interleaved(timeline: Timeline, keeps: Callable[[Run], bool]) -> Iterator[l
 def _in_order(blocks: list[Mapping[str, Column]]) -> Mapping[str, Column]:
     if len(blocks) == 1:
         return blocks[0]
-    merged = {name: np.concatenate([one[name] for one in blocks]) for name in COLUMNS}
+    merged = joined(blocks)
     order = np.argsort(merged["start"], kind="stable")
     return {name: column[order] for name, column in merged.items()}
 
