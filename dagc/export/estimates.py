@@ -12,7 +12,7 @@ from dagc.export.ranks import RankSelection
 from dagc.export.trace.excerpt import Excerpt, slices
 from dagc.export.trace.tracks import Traced
 
-JSON_SLICE, PERFETTO_SLICE, KINETO_SLICE = 440, 160, 160
+JSON_SLICE, PERFETTO_SLICE, KINETO_SLICE = 440, 160, 170
 """Bytes a slice of an operator, of all that a trace holds."""
 
 GRAPH_NODE, CHAKRA_NODE = 260, 110

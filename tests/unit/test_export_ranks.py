@@ -60,7 +60,7 @@ ARROWS = (
 
 PATHS = (
     "select t.name as phase, sum(s.dur) as ns from slice s join thread_track k on s.track_id = k.id "
-    "join thread t using (utid) where s.category = 'critical path' group by 1 order by 1"
+    "join thread t using (utid) where s.category = 'critical path' group by t.tid order by t.tid"
 )
 
 

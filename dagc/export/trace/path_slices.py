@@ -29,14 +29,13 @@ _Row = tuple[int, int, int, int, int, int, int, int]
 
 def path_threads(phase: PhaseTracks) -> tuple[tuple[int, str], ...]:
     """Number and name of the threads of a phase."""
-    first = 1 + len(PATH_THREADS) * phase.number
-    path, spent = PATH_THREADS
+    first = 1 + PATH_THREADS * phase.number
     where = ""
     whose = spent_by(phase.timeline.spent)
     if whose:
         team = phase.timeline.priced.graph.teams[whose[0]]
         where = f" · {stage_name(phase, whose[0])}GPU {int(team.ranks[whose[1]])}"
-    return (first, f"{phase.name} · {path}"), (first + 1, f"{phase.name} · {spent}{where}")
+    return (first, phase.name), (first + 1, f"{phase.name} · time breakdown{where}")
 
 
 def path_slices(phase: PhaseTracks, labels: Labels, keeps: Callable[[Run], bool] | None = None) -> Iterator[SliceTable]:

@@ -30,8 +30,8 @@ LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 PATH_PROCESS = 1
 """The process of the critical path."""
 
-PATH_THREADS = ("critical path", "time breakdown")
-"""Its threads for each phase, numbered from 1 on."""
+PATH_THREADS = 2
+"""Its threads for each phase, numbered from 1 on: the path, and what the time of its busiest stage is spent on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ class Traced:
 
 def tracks(traced: Traced, ranks: RankSelection | None, most: int = MOST_RANKS) -> Iterator[PhaseTracks]:
     """The tracks in the order of their numbers; without a selection one rank of each class, `most` of a team."""
-    pid, thread = PATH_PROCESS + 1, 1 + len(PATH_THREADS) * len(traced.timelines)
+    pid, thread = PATH_PROCESS + 1, 1 + PATH_THREADS * len(traced.timelines)
     for order, name, timeline, begin in _phases(traced, with_others=ranks is not None):
         graph = timeline.priced.graph
         for replica in graph.replicas if ranks else graph.replicas[:1]:
