@@ -17,7 +17,7 @@ import numpy as np
 from dagc.catalog.device import Backend
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.cost.traffic import traffic
-from dagc.export.times import CopyStarts, durations, start_of
+from dagc.export.times import CopyStarts, at_rank, durations, start_of
 from dagc.export.titles import team_of
 from dagc.export.trace.invocations import Invocation
 from dagc.export.trace.slice_table import Column
@@ -124,31 +124,38 @@ def _cache(
         values = [of(held.cache_of(context + step)) for step in steps]
         return np.array([0, *(begun[step] for step in steps[1:])]), np.array(values, dtype=np.int64)
     full = of(held.cache_of(workload.prompt))
-    written = [_written(phase, run, number, each) for run, each in runs]
-    times = np.concatenate([time for time, _ in written])
-    sequences = np.concatenate([np.full(time.size, count) for time, count in written])
+    writes: dict[tuple[int, ...], list[int]] = {}
+    written: list[tuple[Column, int]] = []
+    for run, each in runs:
+        key = run.template, run.size, run.stage
+        nodes = writes[key] if key in writes else writes.setdefault(key, _writes(phase, run, number))
+        if nodes:
+            written.append(_written(phase, run, number, nodes, each))
+    times = np.concatenate([np.empty(0, dtype=np.int64), *(time for time, _ in written)])
+    sequences = np.repeat(np.array([count for _, count in written], dtype=np.int64), [time.size for time, _ in written])
     order = np.argsort(times, kind="stable")
     grown = np.cumsum(sequences[order])
     values = np.rint(full * grown / max(1, grown[-1] if grown.size else 1)).astype(np.int64)
     return _by_time(np.concatenate([[0], times[order]]), np.concatenate([[0], values]))
 
 
-def _written(phase: PhaseTracks, run: Run, number: int, each: bool) -> tuple[Column, int]:
+def _writes(phase: PhaseTracks, run: Run, number: int) -> list[int]:
+    """Nodes of a run's template after which a team has a layer's part of the cache."""
+    graph = phase.timeline.priced.graph
+    teams = graph.programs[run.size][run.stage].teams
+    nodes = enumerate(graph.templates[run.template].nodes)
+    return [index for index, node in nodes if node.op in _WRITES and team_of(teams, node) == number]
+
+
+def _written(phase: PhaseTracks, run: Run, number: int, writes: list[int], each: bool) -> tuple[Column, int]:
     """When the cache of each copy of a run is there, or that of all its copies, and of how many sequences it is."""
     graph = phase.timeline.priced.graph
-    teams, local = graph.programs[run.size][run.stage].teams, phase.teams[number].local[:1]
-    writes = [
-        index
-        for index, node in enumerate(graph.templates[run.template].nodes)
-        if node.op in _WRITES and team_of(teams, node) == number
-    ]
-    if not writes:
-        return np.empty(0, dtype=np.int64), 0
+    local = phase.teams[number].local[:1]
     last = range(run.count - 1, run.count)
     copies = range(run.count) if each else last
     starts = CopyStarts(run, copies) if each else None
     ends = [
-        (starts.of(index, local) if starts else np.broadcast_to(start_of(run, run.count - 1, index)[None, :1], (1, 1)))
+        (starts.of(index, local) if starts else at_rank(start_of(run, run.count - 1, index), int(local[0])))
         + durations(phase.timeline, run, copies, index, local)
         for index in writes
     ]

@@ -70,7 +70,8 @@ def _events(table: SliceTable, labels: Labels, streams: Mapping[int, int], rank:
     """Events of a table; `count` kernels came before it. Times are in microseconds, to the nanosecond."""
     known: list[Label] = list(labels.numbers)
     columns: list[list[int]] = [table[name].tolist() for name in ("start", "end", "label", "tid", "kind")]
-    for start, end, index, thread, kind in zip(*columns, strict=True):
+    for row in range(table.size):
+        start, end, index, thread, kind = (column[row] for column in columns)
         label, stream, length = known[index], streams[thread], (end - start) / 1000
         if kind != SLICE:
             yield _event("gpu_user_annotation", label.name, rank, stream, start / 1000, length, {})
