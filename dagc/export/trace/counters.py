@@ -68,7 +68,8 @@ def counters(
         kept = [run for run in runs[number] if keeps(run)]
         written = [(run, keeps(run)) for run in runs[number]]
         for key, (times, values) in _memory(traced, phase, number, busy[number], written).items():
-            yield Counter(team.pid, key, f"{whose} (GB)", (phase.begin + times) // 1000, values)
+            if values.any():
+                yield Counter(team.pid, key, f"{whose} (GB)", (phase.begin + times) // 1000, values)
         for key, (times, values) in _links(traced, phase, number, kept).items():
             yield Counter(team.pid, key, f"{whose} (GB/s)", (phase.begin + times) // 1000, values)
 
