@@ -349,7 +349,7 @@ def _quantity(value: Value, spec: Field) -> Scalar | Diagnostic | None:
 def _wrong_unit(value: Quantity, spec: Field) -> Diagnostic:
     wanted = spec.dimension if spec.kind is Kind.QUANTITY else "whole numbers"
     known = candidates(value.unit) if value.unit is not None else ()
-    problem = f"`{value.unit}` measures {known[0].dimension}" if known else "a number without a unit says nothing"
+    problem = f"`{value.unit}` measures {known[0].dimension}" if known else "the number has no unit"
     return FIELD_UNIT.at(
         value.unit_span or value.span,
         f"`{spec.name}` is stated in {wanted}; {problem}",

@@ -194,7 +194,5 @@ def _repeated(second: Degree, first: Degree) -> Diagnostic:
         f"`{second.axis}` is given twice: {first.value} and {second.value}",
         "the second",
         labels=(Label(first.span, "the first"),),
-        help=(
-            f"leave one; `{second.axis}` in two parts of a deployment needs a strategy, which says where each stands",
-        ),
+        help=(f"keep one; if two parts of the deployment have `{second.axis}`, write a strategy",),
     )
