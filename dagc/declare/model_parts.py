@@ -193,7 +193,7 @@ def _experts(spec: ModelSpec, record: Record, experts: Record) -> Iterator[Diagn
         yield BAD_VALUE.at(
             first.span,
             "`experts 0` states a dense model, which has no experts to describe",
-            "of no expert",
+            "no experts",
             labels=(Label(record.fields["experts"].span, "no experts"),),
             help=("give the number of experts, or leave the block out",),
         )

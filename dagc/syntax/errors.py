@@ -298,5 +298,5 @@ def empty(source: Source) -> Diagnostic:
 
 def not_text(source: Source, offset: int) -> Diagnostic:
     """A character that no text holds."""
-    message = f"this is not a text: character {offset + 1} is U+{ord(source.text[offset]):04X}"
+    message = f"the plan is not text: character {offset + 1} is U+{ord(source.text[offset]):04X}"
     return NOT_TEXT.at(source.span(offset, offset + 1), message, help=("a plan is UTF-8 text",))
