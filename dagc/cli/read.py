@@ -109,7 +109,7 @@ def _product(found: Readings) -> Iterator[str]:
     yield f"multiplying every degree: {degrees} = {found.product}"
     engines = [_title(engine) for engine, counted in found.counts.items() if counted.world == found.product]
     same = [str(number) for number, reading in enumerate(found.readings, 1) if reading.gpus == found.product]
-    by = f"so {_plural(engines, 'counts', 'count')} {_listed(engines)}" if engines else "no engine counts so"
+    by = f"{_listed(engines)} {_plural(engines, 'counts', 'count')} so" if engines else "no engine counts so"
     of_size = (
         f"of this size: {_plural(same, 'reading', 'readings')} {_listed(same)}" if same else "no reading has this size"
     )

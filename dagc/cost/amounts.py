@@ -80,4 +80,5 @@ def cost_by_amount(amounts: Amounts, known: Mapping[Amount, Priced]) -> NodeCost
     if amounts.partition is None or times.count(times[0]) == len(times):
         return slowest
     duration: Picoseconds = np.array(times, dtype=np.int64).take(amounts.partition.classes)
-    return NodeCost(duration, slowest.bound, slowest.wording, slowest.source, slowest.error, slowest.extrapolated)
+    rest = slowest.error, slowest.extrapolated, slowest.by_traffic
+    return NodeCost(duration, slowest.bound, slowest.wording, slowest.source, *rest)

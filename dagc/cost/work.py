@@ -33,6 +33,10 @@ Seconds = npt.NDArray[np.float64]
 _PROCESSORS = 128
 """Multiprocessors of a device that states none."""
 
+_IDLE = 0.1
+"""Share of the datasheet's peak below which arithmetic limits nothing. A product of few rows takes a whole tile's time:
+its arithmetic term is long, and the device waits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -113,10 +117,10 @@ def _roofline(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load],
     source = f"roofline, {device.name}: {device.source}"
     found: list[Priced] = []
     for i, duration in enumerate(rows.durations(seconds)):
-        by_arithmetic = work[i] / rates.flops_per_second >= traffic[i] / rates.bytes_per_second
-        bound = Bound.NONE if longest[i] == 0 else Bound.COMPUTE if by_arithmetic else Bound.MEMORY
+        by_traffic = traffic[i] / rates.bytes_per_second > work[i] / rates.flops_per_second
+        bound = _bound(longest[i], by_traffic, longest[i] <= device.launch_seconds)
         wording = partial(_formula, work[i], traffic[i], rates, slowed[i])
-        found.append(Priced(NodeCost(duration, bound, wording, source), longest[i]))
+        found.append(Priced(NodeCost(duration, bound, wording, source, by_traffic=by_traffic), longest[i]))
     return found
 
 
@@ -135,18 +139,30 @@ def _measured(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load],
     seconds = _launched(terms.seconds * slowdown, device)
     slowest = rows.slowest(seconds)
     longest, compute, memory = slowest.of(seconds), slowest.of(terms.compute), slowest.of(terms.memory)
+    launch, slowed = slowest.of(terms.launch), slowest.of(slowdown)
+    useful = slowest.of(flops / machine.flops_per_second)
     told = _Told(formula, inputs, terms, slowdown, slowest, rates.note)
     ranged = [(name, slowest.of(inputs[name])) for name in formula.ranged]
     found: list[Priced] = []
     for i, duration in enumerate(rows.durations(seconds)):
         regime = regimes[i]
         outside = regime.outside({name: values[i] for name, values in ranged})
-        bound = Bound.NONE if longest[i] == 0 else Bound.COMPUTE if compute[i] >= memory[i] else Bound.MEMORY
+        by_traffic, alone = memory[i] > compute[i], longest[i] / slowed[i]
+        is_short = longest[i] <= device.launch_seconds or alone < 2 * launch[i]
+        is_idle = not by_traffic and useful[i] < _IDLE * alone
+        bound = _bound(longest[i], by_traffic, is_short or is_idle)
         source = f"{kinds[i].regime} of {device.name}, {_origin(regime, outside)}"
         wording = partial(_worded, told, regime.formula, i)
-        cost = NodeCost(duration, bound, wording, source, regime.residuals.median, bool(outside))
+        cost = NodeCost(duration, bound, wording, source, regime.residuals.median, bool(outside), by_traffic)
         found.append(Priced(cost, longest[i]))
     return found
+
+
+def _bound(seconds: float, by_traffic: bool, is_latency: bool) -> Bound:
+    """What limits an operator: the launch or an idle device before arithmetic or memory."""
+    if seconds == 0:
+        return Bound.NONE
+    return Bound.LATENCY if is_latency else Bound.MEMORY if by_traffic else Bound.COMPUTE
 
 
 def _coefficients(formula: Formula, regimes: Sequence[Regime], rows: Rows) -> Coefficients:

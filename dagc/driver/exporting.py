@@ -50,7 +50,7 @@ def export(
     checked: Checked, renderer: str | None = None, request: Request | None = None, views: Collection[str] = ()
 ) -> Product:
     """The contents of every file that a strategy can have; without shapes that is its summary alone,
-    without rates the picture of its memory beside it.
+    without rates the pictures of its memory and answer beside it.
 
     A requested trace or graph takes the place of the default one, where it is not refused. `views` names the pictures
     to draw; all of them where it is empty.
@@ -118,7 +118,8 @@ def summary_of(checked: Checked) -> Summary:
 
 
 def _summary(checked: Checked) -> tuple[Summary, Contents]:
-    """The summary, its file, and where memory is known its picture."""
+    """The summary, its file, and where memory is known the pictures of the answer and of memory."""
+    from dagc.export.answer_svg import answer_svg
     from dagc.export.memory_svg import Panel, memory_svg
     from dagc.export.summary_json import to_json_bytes
     from dagc.report.context import chunked, context
@@ -129,7 +130,7 @@ def _summary(checked: Checked) -> tuple[Summary, Contents]:
         lines = context(summary.facts, summary.requirements)
         lines += chunked(summary.facts, checked.priced.assessment.memory)
         panel = Panel(summary.name, summary.memory, lines)
-        files["memory.svg"] = memory_svg([panel]).encode()
+        files |= {"memory.svg": memory_svg([panel]).encode(), "answer.svg": answer_svg(summary).encode()}
     return summary, files
 
 
@@ -214,7 +215,5 @@ def comparison_page(compared: Compared) -> bytes:
     """A page that shows a comparison, with the timelines of the plans on one scale."""
     from dagc.export.comparison_page import Column, page_bytes
 
-    timelines = [checked.priced.timelines or () for checked in compared.checked]
-    titles = [plan.title for plan in compared.comparison.plans]
-    columns = [Column(title, shown) for title, shown in zip(titles, timelines, strict=True)]
+    columns = [Column(summary_of(checked), _traced(checked)) for checked in compared.checked]
     return page_bytes(compared.comparison, columns)

@@ -1,154 +1,143 @@
-"""A comparison as one page: the table, and the timelines of the plans one over the other, on one scale.
+"""A comparison as one page: the answers side by side, the table, the timelines on one scale, and the differences.
 
-Turns a `Comparison` and timelines into HTML with pictures inside it; it needs nothing from elsewhere and runs nothing.
-A row is a stage, a block is one segment of one micro-batch: from where its first operator starts on the stage's first
-rank to where its last one ends. Blocks narrower than a fifth of a pixel join the one before them.
+Turns a `Comparison`, summaries and timelines into HTML in the style of the report; it needs nothing from elsewhere and
+runs nothing. A timeline has a row for each rank that stands for others, its computation above its communication, in
+the tones of operators that the report has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from html import escape
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 
-from dagc.export.times import at_rank, duration_of
+from markupsafe import Markup
+
+from dagc.export.page.answer import bottlenecks, cards, required
+from dagc.export.page.document import asset, document
+from dagc.export.page.fold import PhaseLanes, phase_lanes
+from dagc.export.page.lanes import drawn_lanes, legend
+from dagc.export.page.markup import tag
+from dagc.export.titles import phase_names
+from dagc.export.trace.tracks import Traced, tracks
 from dagc.graph.priced import PICOSECONDS
-from dagc.report.comparison import ComparedFigure, ComparedValue, Comparison
-from dagc.timeline.timeline import Run, Timeline
+from dagc.report.comparison import ComparedFigure, ComparedPlan, Comparison, Difference
+from dagc.report.comparison_text import change_text
+from dagc.report.context import context
+from dagc.report.summary import Summary
 from dagc.units import format_seconds
 
-_LABEL, _WIDTH, _ROW, _GAP = 90, 900, 18, 26
-_TONES = ("#5d6773", "#aab3bd", "#7f8a96", "#ccd2d9")
-"""Micro-batches by turns, in greys: colours tell elsewhere what bounds an operator."""
-_HEADINGS = {"prefill": "prefill", "decode": "decode: single step"}
-_NARROW = 0.2
+_HEADINGS = {"prefill": "Prefill", "decode": "Decode: single step"}
+_NAMED = 3
+"""Plans whose names are the title of the page; of more it has their number."""
+
 _OK = {True: " ✓", False: " ✗", None: ""}
-_STYLE = (
-    ":root{color-scheme:light dark}body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}"
-    "td,th{padding:.2em .8em;border-bottom:1px solid #8886;text-align:left}.best{font-weight:bold}"
-    "code{white-space:pre-wrap}svg{display:block;margin:1em 0}svg text{fill:currentColor}"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One plan: its title and the timelines of its phases; none where it was not priced."""
+    """One plan: its summary, and its timelines where it was priced."""
 
-    title: str
-    timelines: tuple[Timeline, ...]
+    summary: Summary
+    traced: Traced | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Time in picoseconds on one row."""
+class _Shown:
+    """One phase of one plan, and how long it takes in picoseconds."""
 
-    start: int
-    end: int
-    micro_batch: int
-    name: str
+    title: str
+    lanes: PhaseLanes
+    length: int
 
 
 def page_bytes(comparison: Comparison, columns: Sequence[Column]) -> bytes:
     """The page, in UTF-8."""
-    return ("\n".join(_page(comparison, columns)) + "\n").encode()
+    titles = [plan.title for plan in comparison.plans]
+    title = " against ".join(titles) if len(titles) <= _NAMED else f"Comparison of {len(titles)} plans"
+    shared = {context(column.summary.facts, [])[0] for column in columns}
+    where = shared.pop() if len(shared) == 1 else None
+    subject = tag("p", where, class_="subject") if where else None
+    answers = zip(comparison.plans, columns, strict=True)
+    main = tag(
+        "main",
+        tag("div", (_answer(plan, column.summary, where is None) for plan, column in answers), class_="columns"),
+        _section("Figures", _table(comparison)),
+        _timelines(comparison.plans, columns),
+        _section("Differences", _differences(comparison)) if comparison.differences else None,
+    )
+    return document(title, tag("body", tag("header", tag("h1", title), subject), main), asset("page.css"), "")
 
 
-def _page(comparison: Comparison, columns: Sequence[Column]) -> Iterator[str]:
-    title = escape(" against ".join(plan.title for plan in comparison.plans))
-    yield f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-    yield f"<style>{_STYLE}</style></head><body><h1>{title}</h1>"
-    yield from (f"<p>{escape(one.title)}: <code>{escape(one.strategy)}</code></p>" for one in comparison.plans)
-    yield from _table(comparison)
-    for phases in zip_longest(*(_shown(column) for column in columns)):
-        yield from _phase(columns, phases)
-    yield "<h2>Differences</h2><table>"
-    for one in comparison.differences:
-        cells = "".join(f"<td>{escape(value)}</td>" for value in one.values)
-        yield f"<tr><th>{escape(one.what)}</th>{cells}<td>{escape(one.why)}</td></tr>"
-    yield "</table></body></html>"
+def _section(title: str, *body: object) -> Markup:
+    return tag("section", tag("h2", title), body)
 
 
-def _shown(column: Column) -> Sequence[Timeline]:
-    """Prefill and decode; a KV-cache transfer between them is told by the figures."""
-    return (column.timelines[0], column.timelines[-1]) if column.timelines else ()
+def _answer(plan: ComparedPlan, summary: Summary, is_alone: bool) -> Markup:
+    """One plan's answer as the report has it; where plans differ in their facts, these too."""
+    facts = tag("p", context(summary.facts, [])[0], class_="subject") if is_alone else None
+    return tag(
+        "article",
+        tag("h2", plan.title, " ", tag("code", plan.strategy)),
+        facts,
+        required(summary.requirements),
+        cards(summary),
+        bottlenecks(summary.phases) if summary.phases else None,
+        class_="card",
+    )
 
 
-def _table(comparison: Comparison) -> Iterator[str]:
-    head = "".join(f"<th>{escape(plan.title)}</th>" for plan in comparison.plans)
-    yield f"<table><tr><th></th>{head}</tr>"
-    for figure in comparison.figures:
-        yield f"<tr><th>{escape(figure.title)}</th>{''.join(_cells(figure))}</tr>"
-    yield "</table>"
+def _table(comparison: Comparison) -> Markup:
+    head = tag("tr", tag("td"), (tag("th", plan.title, scope="col") for plan in comparison.plans))
+    rows = (
+        tag("tr", tag("th", figure.title, scope="row"), _cells(figure), data_figure=figure.name)
+        for figure in comparison.figures
+    )
+    return _wide("Figures", tag("table", tag("thead", head), tag("tbody", rows)))
 
 
-def _cells(figure: ComparedFigure) -> Iterator[str]:
-    for value in figure.values:
-        of_best = ' class="best"' if value.is_best else ""
-        yield f"<td{of_best}>{escape(_text(value))}</td>"
+def _cells(figure: ComparedFigure) -> Iterator[Markup]:
+    for index, value in enumerate(figure.values):
+        change = change_text(value) if index else ""
+        told = f"{value.text}{_OK[value.ok]}" + (f" ({change})" if change else "")
+        yield tag("td", told, class_="best" if value.is_best else None)
 
 
-def _text(value: ComparedValue) -> str:
-    change = f" ({value.difference * 100:+.3g} %)" if value.difference else ""
-    return f"{value.text}{_OK[value.ok]}{change}"
+def _timelines(plans: Sequence[ComparedPlan], columns: Sequence[Column]) -> Markup | None:
+    """Prefill, then decode, of all plans on the scale of the longest; a KV-cache transfer is told by the figures."""
+    found: dict[str, list[_Shown]] = {}
+    for plan, column in zip(plans, columns, strict=True):
+        for phase, shown in _phases(plan.title, column.traced) if column.traced else ():
+            found.setdefault(phase, []).append(shown)
+    drawn = [
+        tag("div", tag("h3", _HEADINGS[phase]), (_drawn(shown, max(one.lanes.span for one in each)) for shown in each))
+        for phase, each in found.items()
+    ]
+    return _section("Timelines", legend(), drawn) if drawn else None
 
 
-def _phase(columns: Sequence[Column], timelines: Sequence[Timeline | None]) -> Iterator[str]:
-    known = [timeline for timeline in timelines if timeline is not None]
-    longest = max((timeline.makespan for timeline in known), default=0)
-    if not longest:
-        return
-    yield f"<h2>{_HEADINGS[known[0].priced.graph.phase.value]}</h2>"
-    for column, timeline in zip(columns, timelines, strict=True):
-        if timeline is not None:
-            yield _drawing(column.title, timeline, _WIDTH / longest)
+def _phases(title: str, traced: Traced) -> Iterator[tuple[str, _Shown]]:
+    phases = zip(phase_names(traced.graph), traced.timelines, tracks(traced, None), strict=True)
+    for name, timeline, shown in phases:
+        if name in _HEADINGS and timeline.makespan:
+            yield name, _Shown(title, phase_lanes(shown), timeline.makespan)
 
 
-def _drawing(title: str, timeline: Timeline, scale: float) -> str:
-    rows = _rows(timeline)
-    height = _GAP + _ROW * len(rows)
-    heading = f"{escape(title)}: {format_seconds(timeline.makespan / PICOSECONDS)} on the GPUs"
-    parts = [f'<svg width="{_LABEL + _WIDTH}" height="{height}" font-family="sans-serif" font-size="12">']
-    parts.append(f'<text x="0" y="14">{heading}</text>')
-    for row, (stage, blocks) in enumerate(sorted(rows.items())):
-        y = _GAP + row * _ROW
-        parts.append(f'<text x="0" y="{y + 13}">stage {stage}</text>')
-        parts += [_rectangle(block, y, scale) for block in _joined(blocks, _NARROW / scale)]
-    return "\n".join([*parts, "</svg>"])
+def _drawn(shown: _Shown, longest: int) -> Markup:
+    title = f"{shown.title}: {format_seconds(shown.length / PICOSECONDS)} on the GPUs"
+    return drawn_lanes(title, replace(shown.lanes, span=longest))
 
 
-def _rectangle(block: _Block, y: int, scale: float) -> str:
-    x, width = _LABEL + block.start * scale, (block.end - block.start) * scale
-    times = f"{format_seconds(block.start / PICOSECONDS)} to {format_seconds(block.end / PICOSECONDS)}"
-    tone = _TONES[block.micro_batch % len(_TONES)]
-    name = f"micro-batch {block.micro_batch}, {block.name}: {times}"
-    shape = f'x="{x:.2f}" y="{y}" width="{width:.2f}" height="{_ROW - 3}" fill="{tone}"'
-    return f"<rect {shape}><title>{escape(name)}</title></rect>"
+def _differences(comparison: Comparison) -> Markup:
+    names = ("", *(plan.title for plan in comparison.plans), "what that does")
+    head = tag("tr", (tag("th", name, scope="col") if name else tag("td") for name in names))
+    rows = (_difference(one) for one in comparison.differences)
+    return _wide("Differences", tag("table", tag("thead", head), tag("tbody", rows), class_="differences"))
 
 
-def _rows(timeline: Timeline) -> dict[int, list[_Block]]:
-    """The blocks of each stage in the order of time."""
-    rows: dict[int, list[_Block]] = {}
-    for run in timeline.runs:
-        if run.step == 0:
-            rows.setdefault(run.stage, []).append(_block(timeline, run))
-    return {stage: sorted(blocks, key=lambda block: (block.start, block.end)) for stage, blocks in rows.items()}
+def _difference(one: Difference) -> Markup:
+    values = (tag("td", value) for value in one.values)
+    return tag("tr", tag("th", one.what, scope="row"), values, tag("td", one.why))
 
 
-def _block(timeline: Timeline, run: Run) -> _Block:
-    template = timeline.priced.graph.templates[run.template]
-    last, nodes = run.count - 1, range(len(template.nodes))
-    start = min(at_rank(run.start(0, node), 0) for node in nodes)
-    end = max(at_rank(run.start(last, node), 0) + at_rank(duration_of(timeline, run, last, node), 0) for node in nodes)
-    return _Block(start, end, run.micro_batch, template.key)
-
-
-def _joined(blocks: Sequence[_Block], narrow: float) -> list[_Block]:
-    found: list[_Block] = []
-    for block in blocks:
-        before = found[-1] if found else None
-        if before and block.micro_batch == before.micro_batch and block.end - block.start < narrow:
-            found[-1] = _Block(before.start, max(before.end, block.end), before.micro_batch, before.name)
-        else:
-            found.append(block)
-    return found
+def _wide(label: str, table: Markup) -> Markup:
+    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=label)

@@ -3,54 +3,120 @@
 Turns a result into an SVG document, the same bytes for the same input. Axes are logarithmic where the values spread
 over more than a factor of four. The best plan is a filled square, others of the front are circles, given and well-known
 strategies that have figures are crosses; each is told by shape before colour, and a dark page turns the colours over.
-Numbers beside marks refer to the list below.
+A requirement on either figure is a line, and what misses it is shaded. Names stand beside their marks where there is
+room (`labels.py`); elsewhere a number does, which the key below has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
-from math import log
+from math import exp, log
 
-from dagc.report.search_result import SearchResult
+from dagc.export.labels import BELOW, Label, along, labelled, leader
+from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
+from dagc.report.context import MARKS, context
+from dagc.report.search_result import RequirementFigure, SearchResult
 from dagc.units import format_count, format_gpus, format_seconds
 
 MOST = 24
-"""Plans of the front that are drawn; the picture says how many more there are."""
+"""Plans of the front that are drawn; the picture says how many there are beside these."""
 
-_WIDTH, _PLOT, _LEFT, _TOP, _LINE = 960, 420, 96, 64, 16
-_INNER = _WIDTH - _LEFT - 40
-_WIDE = 7.4
-"""Width of a character of the list, a little more than a fixed-pitch font takes."""
+_WIDTH, _MARGIN, _PLOT, _LEFT, _RIGHT = 960, 16, 440, 76, 24
+_INNER = _WIDTH - _LEFT - _RIGHT
+_TICKS, _RADIUS = 8, 7.0
+_ROOM = 0.06
+"""Share of an axis that is left on both sides of the values."""
+
+_REACH = 1.0
+"""An axis is drawn out to a requirement by at most this share of its length; past that an arrow points there."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A plan in the picture: number, kind (`best`, `front`, `other`), figures, and words."""
+    """A plan in the picture: number, kind (`best`, `front`, `other`), figures, and words of a name and of the key."""
 
     number: int
     kind: str
     tpot: float
     rate: float
+    name: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """From values to places on a line of a length. `first` and `last` are at its ends, in logarithms where `is_log`."""
+
+    first: float
+    last: float
+    length: float
+    is_log: bool
+
+    def at(self, value: float) -> float:
+        turned = log(value) if self.is_log else value
+        return self.length * (turned - self.first) / (self.last - self.first)
+
+    def ticks(self) -> list[float]:
+        if not self.is_log:
+            return ticks(self.first, self.last, _TICKS)
+        low, high = exp(self.first), exp(self.last)
+        for leading in ((1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+            found = [v for e in range(-12, 13) for m in leading if low <= (v := float(f"{m}e{e}")) <= high]
+            if 3 < len(found) <= _TICKS + 2:
+                return found
+        return ticks(low, high, _TICKS)
 
 
 def front_svg(result: SearchResult) -> str:
     """The picture of a search's front."""
-    marks = list(_marks(result))
-    height = _TOP + _PLOT + 70 + _LINE * (len(marks) + 1)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
-    lines = [f'{head} role="img">', "<title>Pareto front of a search</title>", f"<style>{_STYLE}</style>"]
-    lines += [f'<rect class="paper" width="{_WIDTH}" height="{height}"/>', _text(16, 28, "title", _headline(result))]
-    lines += _plot(marks) if marks else [_text(16, 60, "text", result.reason)]
-    lines += _list(marks, _TOP + _PLOT + 64, len(result.front))
-    return "\n".join([*lines, "</svg>"]) + "\n"
+    marks, lines = list(_marks(result)), list[str]()
+    y = headed(lines, _MARGIN, _MARGIN, _WIDTH - 2 * _MARGIN, _headline(result), _context(result))
+    if marks:
+        y = _signs(lines, y, marks)
+        y = _plot(lines, y, marks, _requirements(result))
+        y = _key(lines, y, marks)
+    else:
+        lines.append(text(_MARGIN, y + 12, "text", result.reason))
+        y += 2 * LINE
+    return picture("Pareto front of a search", _WIDTH, y + _MARGIN, _STYLE, lines)
 
 
 def _headline(result: SearchResult) -> str:
-    plans = f"{len(result.front)} plan{'s' * (len(result.front) != 1)}"
-    return f"{result.model} on up to {format_gpus(result.searched.gpus)}: Pareto front, {plans}"
+    many, head = len(result.front), f"{result.model} on up to {format_gpus(result.searched.gpus)}"
+    if not many:
+        return f"{head}: no plan on the Pareto front"
+    drawn = f"Pareto front of {many} plan{'s' * (many != 1)}" + (f", {MOST} of them drawn" if many > MOST else "")
+    return f"{head}: {drawn}"
+
+
+def _context(result: SearchResult) -> Iterator[str]:
+    facts, batches = result.facts, result.searched.batches
+    if facts.workload["concurrency"] is None and len(batches) == 1:
+        facts = facts.model_copy(update={"workload": {**facts.workload, "batch": batches[0]}})
+    yield from context(facts, [])
+    if len(batches) > 1:
+        yield f"searched: {' · '.join(f'batch {batch:,}' for batch in batches)}"
+    rows = [f"{MARKS[None if one.miss is None else not one.miss]} {one.name} {one.required}" for one in _asked(result)]
+    if rows:
+        yield f"{'requirements of the best' if result.front else 'requirements of the nearest'}: {' · '.join(rows)}"
+
+
+def _asked(result: SearchResult) -> list[RequirementFigure]:
+    best = result.front[0] if result.front else result.nearest
+    return best.requirements if best else []
+
+
+def _requirements(result: SearchResult) -> dict[str, RequirementFigure]:
+    """The strictest requirement on each axis; one that asks for an exact value bounds nothing."""
+    found: dict[str, RequirementFigure] = {}
+    for one in _asked(result):
+        wanted = {"tpot": "<", "throughput_per_gpu": ">"}.get(one.figure or "")
+        if one.figure and one.limit is not None and wanted == one.required[0]:
+            before = found.get(one.figure)
+            is_stricter = before is None or (one.limit < (before.limit or 0.0)) == (wanted == "<")
+            found |= {one.figure: one} if is_stricter else {}
+    return found
 
 
 def _marks(result: SearchResult) -> Iterator[_Mark]:
@@ -58,13 +124,15 @@ def _marks(result: SearchResult) -> Iterator[_Mark]:
     for index, plan in enumerate(result.front[:MOST]):
         if (place := _place(plan.figures)) is not None:
             number += 1
-            title = f"{plan.strategy}, {format_gpus(plan.gpus)}{result.batch_label(plan.batch)}"
-            yield _Mark(number, "front" if index else "best", *place, title)
+            batch = result.batch_label(plan.batch)
+            name = f"{plan.strategy}{batch}"
+            yield _Mark(number, "front" if index else "best", *place, name, f"{name}, {format_gpus(plan.gpus)}")
     for one in (*result.given, *result.well_known):
         if one.status != "front" and (place := _place(one.figures)) is not None:
             number += 1
-            title = f"{one.name}: {one.strategy}{result.batch_label(one.batch)}, {one.status}"
-            yield _Mark(number, "other", *place, title)
+            name = f"{one.strategy}{result.batch_label(one.batch)}"
+            status = "dominated" if one.status == "behind" else one.status
+            yield _Mark(number, "other", *place, name, f"{one.name}: {name}, {status}")
 
 
 def _place(figures: dict[str, float | None]) -> tuple[float, float] | None:
@@ -72,49 +140,89 @@ def _place(figures: dict[str, float | None]) -> tuple[float, float] | None:
     return (tpot, rate) if tpot and rate else None
 
 
-def _plot(marks: Sequence[_Mark]) -> list[str]:
-    across, up = _scale([m.tpot for m in marks], _INNER), _scale([m.rate for m in marks], _PLOT)
-    bottom = _TOP + _PLOT
-    lines = [f'<rect class="frame" x="{_LEFT}" y="{_TOP}" width="{_INNER}" height="{_PLOT}"/>']
-    for value in _ticks([m.tpot for m in marks]):
-        x = _LEFT + across(value)
-        lines.append(f'<line class="grid" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{bottom}"/>')
-        lines.append(_text(x, bottom + 18, "middle", format_seconds(value)))
-    for value in _ticks([m.rate for m in marks]):
-        y = bottom - up(value)
-        lines.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _INNER}" y2="{y:.1f}"/>')
-        lines.append(_text(_LEFT - 8, y + 4, "end", format_count(value)))
-    lines.append(_text(_LEFT + _INNER / 2, bottom + 40, "middle", "TPOT (lower is better)"))
-    lines.append(_text(16, _TOP - 10, "text", "output tokens/s/GPU (higher is better)"))
-    places = [(mark, _LEFT + across(mark.tpot), bottom - up(mark.rate)) for mark in marks]
-    return [*lines, *(_mark(*place) for place in reversed(places)), *_numbers(places)]
+def _plot(lines: list[str], y: float, marks: Sequence[_Mark], limits: dict[str, RequirementFigure]) -> float:
+    """The frame with its axes, requirements, marks and labels; returns where the key begins."""
+    lines.append(text(_MARGIN, y + 12, "small muted", "output tokens/s/GPU, higher is better"))
+    top, bottom = y + 22, y + 22 + _PLOT
+    slow, rate = limits.get("tpot"), limits.get("throughput_per_gpu")
+    across = _axis([mark.tpot for mark in marks], _INNER, slow)
+    up = _axis([mark.rate for mark in marks], _PLOT, rate)
+    lines.append(f'<rect class="frame" x="{_LEFT}" y="{top:g}" width="{_INNER}" height="{_PLOT}"/>')
+    for value in across.ticks():
+        x = _LEFT + across.at(value)
+        lines.append(f'<line class="grid" x1="{x:.1f}" y1="{top:g}" x2="{x:.1f}" y2="{bottom:g}"/>')
+        lines.append(text(round(x, 1), bottom + 16, "small", format_seconds(value), "middle"))
+    for value in up.ticks():
+        at = bottom - up.at(value)
+        lines.append(f'<line class="grid" x1="{_LEFT}" y1="{at:.1f}" x2="{_LEFT + _INNER}" y2="{at:.1f}"/>')
+        lines.append(text(_LEFT - 8, round(at + 4, 1), "small", format_count(value), "end"))
+    lines.append(text(_LEFT + _INNER / 2, bottom + 34, "small muted", "TPOT, lower is better", "middle"))
+    taken: list[Label] = []
+    if slow and slow.limit is not None:
+        taken += _limit_across(lines, slow, across.at(slow.limit), top)
+    if rate and rate.limit is not None:
+        taken += _limit_up(lines, rate, up.at(rate.limit), top, bottom)
+    places = [(mark, round(_LEFT + across.at(mark.tpot), 1), round(bottom - up.at(mark.rate), 1)) for mark in marks]
+    frame = (_LEFT + 2.0, top + 2, _LEFT + _INNER - 2.0, bottom - 2)
+    order = sorted(range(len(places)), key=lambda index: (places[index][0].kind == "front", index))
+    named = labelled([(x, y, f"{mark.number}", mark.name) for mark, x, y in places], order, frame, taken)
+    for (_, x, at), label in zip(places, named, strict=True):
+        end = leader(x, at, _RADIUS, label[0]) if label else None
+        if end:
+            lines.append(f'<line class="leader" x1="{x:.1f}" y1="{at:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>')
+    lines += (_mark(mark.kind, x, y) for mark, x, y in reversed(places))
+    for box, words in (label for label in named if label):
+        lines.append(text(round(box[0], 1), round(box[3] - BELOW, 1), "small", words))
+    return bottom + 52
 
 
-def _numbers(places: Sequence[tuple[_Mark, float, float]]) -> Iterator[str]:
-    """The number of each mark, on the first of some places around it where it meets neither a mark nor a number."""
-    taken = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in places]
-    for mark, x, y in places:
-        wide = 7.0 * len(str(mark.number))
-        around = [(x + dx, y + dy) for far in (8, 20, 32) for dx, dy in _around(far, wide)]
-        boxes = [(left, base - 9, left + wide, base) for left, base in around]
-        left, top, right, base = next((box for box in boxes if not any(_meet(box, one) for one in taken)), boxes[0])
-        taken.append((left, top, right, base))
-        yield _text(left, base, "small", str(mark.number))
+def _axis(values: Sequence[float], length: float, limit: RequirementFigure | None) -> _Axis:
+    """An axis with a margin on both sides, drawn out to a requirement that is near."""
+    low, high = min(values), max(values)
+    is_log = high > 4 * low
+    first, last = (log(low), log(high)) if is_log else (low, high)
+    span = (last - first) or abs(last) or 1.0
+    if limit and limit.limit is not None:
+        at = log(limit.limit) if is_log and limit.limit > 0 else limit.limit
+        if first - _REACH * span <= at <= last + _REACH * span:
+            first, last = min(first, at), max(last, at)
+    room = _ROOM * ((last - first) or span)
+    return _Axis(first - room, last + room, length, is_log)
 
 
-def _around(far: float, wide: float) -> tuple[tuple[float, float], ...]:
-    """Where a number of a width may begin, so far from its mark."""
-    right, left, above, below = far, -far - wide, 4 - far, far + 6
-    return (right, above), (left, above), (right, below), (left, below), (-wide / 2, -far - 2)
+def _limit_across(lines: list[str], one: RequirementFigure, at: float, top: float) -> list[Label]:
+    """A line up and down, and what is right of it shaded; an arrow beside the axis where the limit is past it.
+
+    Returns the places that they take.
+    """
+    words = f"{one.name} {one.required}"
+    if not 0 <= at <= _INNER:
+        return [_written(lines, f"{words} →" if at > 0 else f"← {words}", _LEFT + _INNER, top + _PLOT + 34)]
+    x = _LEFT + at
+    lines.append(f'<rect class="missed" x="{x:.1f}" y="{top:g}" width="{_INNER - at:.1f}" height="{_PLOT}"/>')
+    lines.append(f'<line class="limit" x1="{x:.1f}" y1="{top:g}" x2="{x:.1f}" y2="{top + _PLOT:g}"/>')
+    return [_written(lines, words, x - 6, top + _PLOT - 8), *along(x, top, x, top + _PLOT)]
 
 
-def _meet(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    """Whether two boxes (left, top, right, bottom) overlap."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _limit_up(lines: list[str], one: RequirementFigure, at: float, top: float, bottom: float) -> list[Label]:
+    """The same from left to right, what is below shaded."""
+    words = f"{one.name} {one.required}"
+    if not 0 <= at <= _PLOT:
+        return [_written(lines, f"{words} {'↓' if at < 0 else '↑'}", _LEFT + _INNER, top - 10)]
+    y = bottom - at
+    lines.append(f'<rect class="missed" x="{_LEFT}" y="{y:.1f}" width="{_INNER}" height="{at:.1f}"/>')
+    lines.append(f'<line class="limit" x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _INNER}" y2="{y:.1f}"/>')
+    return [_written(lines, words, _LEFT + _INNER - 8, y - 6), *along(_LEFT, y, _LEFT + _INNER, y)]
 
 
-def _mark(mark: _Mark, x: float, y: float) -> str:
-    match mark.kind:
+def _written(lines: list[str], words: str, right: float, y: float) -> Label:
+    """Words of a requirement that end at `right`; returns the place that they take."""
+    lines.append(text(round(right, 1), round(y, 1), "small bad", words, "end"))
+    return right - width(words, "small"), y - 10, right, y + 3
+
+
+def _mark(kind: str, x: float, y: float) -> str:
+    match kind:
         case "best":
             return f'<rect class="best" x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12"/>'
         case "front":
@@ -124,56 +232,38 @@ def _mark(mark: _Mark, x: float, y: float) -> str:
             return f'<path class="other" d="{arms}"/>'
 
 
-def _list(marks: Sequence[_Mark], y: float, count: int) -> Iterator[str]:
-    signs = {"best": "■", "front": "○", "other": "×"}
-    for mark in marks:
-        words = f"{mark.number:>3} {signs[mark.kind]} {mark.text}"
-        most = int((_WIDTH - 32) / _WIDE)
-        yield _text(16, y, "text", words if len(words) <= most else f"{words[: most - 1]}…")
-        y += _LINE
-    if count > MOST:
-        yield _text(16, y, "text", f"{count - MOST} more plans of the front are not drawn")
+def _signs(lines: list[str], y: float, marks: Sequence[_Mark]) -> float:
+    """What the marks mean, in one line."""
+    x, kinds = float(_MARGIN), {mark.kind for mark in marks}
+    for kind, words in (("best", "best"), ("front", "Pareto front"), ("other", "your strategies and baselines")):
+        if kind in kinds:
+            lines += (_mark(kind, x + 6, y + 8), text(x + 20, y + 12, "text", words))
+            x += 44 + width(words, "text")
+    return y + LINE + 8
 
 
-def _scale(values: Sequence[float], length: float) -> Callable[[float], float]:
-    """A value's place on an axis, with a margin on both sides."""
-    low, high = min(values), max(values)
-    turn = log if high > 4 * low else float
-    first, last = turn(low), turn(high)
-    room = (last - first) or 1.0
-    return lambda value: length * (0.06 + 0.88 * (turn(value) - first) / room)
-
-
-def _ticks(values: Sequence[float]) -> list[float]:
-    """Numbers 1, 2 or 5 times a power of ten between the least and the largest value.
-
-    Where there are fewer than two of them any digit serves, or else the two values themselves.
-    """
-    low, high = min(values), max(values)
-    steps = [float(f"{m}e{e}") for e in range(-12, 13) for m in (1, 2, 5)]
-    found = [step for step in steps if low <= step <= high]
-    fine = [float(f"{m}e{e}") for e in range(-12, 13) for m in range(1, 10)]
-    more = [step for step in fine if low <= step <= high]
-    return next((one for one in (found, more) if len(one) > 1), sorted({low, high}))
-
-
-def _text(x: float, y: float, kind: str, text: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text, quote=False)}</text>'
-
-
-def _rules(ink: str, paper: str, tone: str) -> str:
-    return (
-        f".paper{{fill:{paper}}}text{{fill:{ink}}}.frame,.front,.other,.best{{stroke:{ink}}}.grid{{stroke:{ink}}}"
-        f".front{{fill:{paper}}}.best{{fill:{tone}}}"
-    )
+def _key(lines: list[str], y: float, marks: Sequence[_Mark]) -> float:
+    """All plans by number, in two columns where these are wide enough."""
+    whole = _WIDTH - 2 * _MARGIN
+    columns = 2 if max(width(mark.text, "text") for mark in marks) <= whole / 2 - 56 else 1
+    rows = -(-len(marks) // columns)
+    for index, mark in enumerate(marks):
+        x = _MARGIN + index // rows * whole / columns
+        at = y + index % rows * (LINE + 2)
+        lines.append(text(x + 18, at + 12, "small muted", f"{mark.number}", "end"))
+        lines += (
+            _mark(mark.kind, x + 32, at + 8),
+            text(x + 46, at + 12, "text", cut(mark.text, whole / columns - 56, "text")),
+        )
+    return y + rows * (LINE + 2)
 
 
 _STYLE = (
-    'text{font-family:"DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre;font-size:12px}'
-    ".title{font-size:15px;font-weight:bold}.small{font-size:11px}.middle{text-anchor:middle}.end{text-anchor:end}"
-    ".frame{fill:none;stroke-width:1}.grid{stroke-width:.5;stroke-opacity:.3}.front,.best,.other{stroke-width:1.5}"
-    ".other{fill:none}"
-    f"{_rules('#1B1F24', '#FFFFFF', '#7F9CC6')}"
-    f"@media (prefers-color-scheme:dark){{{_rules('#E8EAED', '#15181C', '#3F5C86')}}}"
+    ".front,.best,.other{stroke:#1b1f24;stroke-width:1.5}.front{fill:#ffffff}.best{fill:#7f9cc6}.other{fill:none}"
+    ".leader{stroke:#57606a;stroke-width:.8}"
+    ".limit{stroke:#b3261e;stroke-width:1.5;stroke-dasharray:6 3}.missed{fill:#b3261e;fill-opacity:.06}"
+    + dark(
+        ".front,.best,.other{stroke:#e6e9ed}.front{fill:#15181c}.best{fill:#5b7cab}"
+        ".leader{stroke:#a9b2bd}.limit{stroke:#ff8a80}.missed{fill:#ff8a80;fill-opacity:.1}"
+    )
 )
-"""Fonts, tones on a light page, and tones on a dark one."""

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from dagc.export.page.answer import answer
 from dagc.export.page.document import asset
 from dagc.export.page.markup import joined, tag
+from dagc.report.context import context
 from dagc.report.figures import FIGURES
 from dagc.report.search_text import SHOWN
 from dagc.report.summary import Summary
@@ -44,14 +45,15 @@ def result(headline: str, svg: str | None, rows: Sequence[Mapping[str, Cell]], d
 def _framed(*children: object) -> str:
     """The parts in the style of the page. Its class is named twice, so that the notebook's own rules do not win."""
     nested = asset("page.css").replace(":root", "&")
-    own = "color: var(--ink); background: var(--paper); font: 14px/1.5 system-ui, sans-serif; padding: .6rem .8rem;"
+    own = "color: var(--ink); background: var(--paper); font: 14px/1.5 Helvetica, sans-serif; padding: .6rem .8rem;"
     style = tag("style", Markup(f".dagc.dagc {{\n{own}\n{nested}\n}}\n"))
     return str(tag("div", style, children, class_="dagc"))
 
 
 def _answer(summary: Summary) -> Markup:
     head = tag("p", tag("b", summary.name), ": ", tag("code", summary.strategy))
-    return joined((head, answer(summary)))
+    facts = tag("p", context(summary.facts, [])[0], class_="subject")
+    return joined((head, facts, answer(summary)))
 
 
 def _image(alt: str, svg: str | None) -> Markup | None:

@@ -1,11 +1,10 @@
 """Sensitivities as a tornado picture: for each figure, the parameters that move it most, the strongest on top.
 
-Hardware, workload and strategy stand apart, each on a scale of its own, because ten per cent of a rate
-and twice the batch are not the same step.
-Turns the document's effects into an SVG, the same bytes for the same input. A parameter has a bar for each of its
-changes, to the left where the figure falls and to the right where it rises; what is better is plain, what is worse is
-hatched. A bar that leaves the scale ends in an arrow; the words beside it have the true number. A dark page turns the
-colours over.
+All bars of a picture are on one scale, changes of a figure in per cent, so that any two compare; hardware, workload and
+strategy stand apart, because ten per cent of a rate and twice the batch are not the same step.
+Turns the document's effects into an SVG, the same bytes for the same input. Bars go to the left where the figure falls
+and to the right where it rises; what is better is plain, what is worse is hatched. A bar that leaves the scale ends in
+an arrow; the words beside it have the true number. A dark page turns the colours over.
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil
 
-from dagc.export.svg_text import FONTS, cut, text
+from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
+from dagc.report.context import MARKS, context
 from dagc.report.whatif import Effect, Metric, Sensitivities
 from dagc.report.whatif_text import NOTHING, percent
 from dagc.units import format_gpus
@@ -28,10 +29,11 @@ DRAWN = ("ttft", "tpot", "throughput_per_gpu", "cost_per_million_output_tokens")
 _WIDEST = 1.0
 """A change by this share reaches the end of the scale, however far others go."""
 
-_MARGIN, _LEFT, _BARS, _RIGHT = 16, 360, 460, 240
+_MARGIN, _LEFT, _BARS, _RIGHT = 16, 276, 440, 262
 _WIDTH = _MARGIN + _LEFT + _BARS + _RIGHT + _MARGIN
 _MIDDLE = _MARGIN + _LEFT + _BARS / 2
-_BAR, _LINE, _GAP = 13, 15, 14
+_BAR, _GAP = 13, 14
+_TICKS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,51 +47,69 @@ class _Row:
     def strength(self) -> float:
         return max(abs(moved) for _, moved in self.bars)
 
+    @property
+    def tall(self) -> int:
+        """Lines of bars: two that go apart are on one."""
+        return len(self.bars) - (len(self.bars) == 2 and self.bars[0][1] * self.bars[1][1] < 0)
+
 
 def whatif_svg(strategies: Sequence[Sensitivities]) -> str:
     """The picture of one strategy, or of several below each other."""
-    y, lines = float(_MARGIN), list[str]()
+    y, lines = float(_MARGIN), [_HATCH]
+    scale = _scale(strategies)
     for one in strategies:
-        y = _strategy(lines, y, one)
+        y = _strategy(lines, y, one, scale)
+    return picture("Sensitivity of each figure", _WIDTH, y, _STYLE, lines)
+
+
+def _scale(strategies: Sequence[Sensitivities]) -> float:
+    """The share at the ends of the axis: a round number, which the strongest drawn effect fits into, or `_WIDEST`."""
+    metrics = [(metric, one.effects) for one in strategies for metric in one.metrics if metric.name in DRAWN]
+    rows = (row for metric, effects in metrics for _, found in _by_kind(metric, effects) for row in found)
+    strongest = min(_WIDEST, max((row.strength for row in rows), default=_WIDEST))
+    values = ticks(-strongest, strongest, _TICKS)
+    step = values[1] - values[0] if len(values) > 1 else strongest
+    return step * ceil(strongest / step - 1e-9)
+
+
+def _strategy(lines: list[str], y: float, one: Sensitivities, scale: float) -> float:
+    title = f"What changes {one.name}: {one.strategy}, {format_gpus(one.gpus)}"
+    y = headed(lines, _MARGIN, y, _WIDTH - 2 * _MARGIN, title, context(one.facts, one.requirements))
     y = _legend(lines, y)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y:g}" width="{_WIDTH}" height="{y:g}"'
-    paper = f'<rect class="paper" width="{_WIDTH}" height="{y:g}"/>'
-    title = "<title>Sensitivity of each figure</title>"
-    return "\n".join([f'{head} role="img">', title, f"<style>{_STYLE}</style>", _HATCH, paper, *lines, "</svg>"]) + "\n"
-
-
-def _strategy(lines: list[str], y: float, one: Sensitivities) -> float:
-    words = f"{one.name}: {one.strategy}, {format_gpus(one.gpus)}"
-    lines.append(text(_MARGIN, y + 14, "title", cut(words, _WIDTH - 2 * _MARGIN, "title")))
-    y += 14 + 2 * _GAP
     for metric in one.metrics:
         if metric.name in DRAWN:
-            y = _panel(lines, y, metric, one.effects)
+            y = _panel(lines, y, metric, one, scale)
     return y
 
 
-def _panel(lines: list[str], y: float, metric: Metric, effects: Sequence[Effect]) -> float:
+def _panel(lines: list[str], y: float, metric: Metric, one: Sensitivities, scale: float) -> float:
     """One figure; returns where the next one begins."""
-    kinds = [(kind, sorted(rows, key=lambda row: -row.strength)) for kind, rows in _by_kind(metric, effects) if rows]
+    kinds = [
+        (kind, sorted(rows, key=lambda row: -row.strength)) for kind, rows in _by_kind(metric, one.effects) if rows
+    ]
     if not kinds:
         return y
-    lines.append(text(_MARGIN, y + 11, "text", f"{metric.title} {metric.text}"))
-    y += _LINE + 3
+    asked = "".join(f"   {MARKS[row.ok]} {row.required}" for row in one.requirements if row.name == metric.name)
+    lines.append(text(_MARGIN, y + 12, "title", cut(f"{metric.title} {metric.text}{asked}", _LEFT - 12, "title")))
+    top = _axis(lines, y, scale, f"change of {metric.title}")
+    y = top + 4
+    begun = len(lines)
     for kind, rows in kinds:
-        y = _kind(lines, y, kind, rows, metric.better == "less")
-    return y + _GAP
+        y = _kind(lines, y, kind, rows, scale, metric.better == "less")
+    lines[begun:begun] = [
+        f'<line class="{"axis" if not share else "grid"}" x1="{x:g}" y1="{top:g}" x2="{x:g}" y2="{y:g}"/>'
+        for share, x in _places(scale)
+    ]
+    return y + 2 * _GAP
 
 
-def _kind(lines: list[str], y: float, kind: str, rows: Sequence[_Row], less_is_better: bool) -> float:
-    """The rows of one kind, on a scale of their own."""
-    scale, left_out = min(_WIDEST, rows[0].strength), len(rows) - MOST_PARAMETERS
-    more = f", {left_out} smaller effects not drawn" if left_out > 0 else ""
-    lines.append(text(_MARGIN, y + 11, "small", f"{kind}{more}"))
-    y = _axis(lines, y, scale)
-    top = y
+def _kind(lines: list[str], y: float, kind: str, rows: Sequence[_Row], scale: float, less_is_better: bool) -> float:
+    left_out = len(rows) - MOST_PARAMETERS
+    more = f", {left_out} smaller effect{'s' * (left_out > 1)} not drawn" if left_out > 0 else ""
+    lines.append(text(_MARGIN, y + 12, "small muted", f"{kind}{more}"))
+    y += LINE + 2
     for row in rows[:MOST_PARAMETERS]:
         y = _row(lines, y, row, scale, less_is_better)
-    lines.append(f'<line class="zero" x1="{_MIDDLE:g}" y1="{top - 4:g}" x2="{_MIDDLE:g}" y2="{y:g}"/>')
     return y + 6
 
 
@@ -114,28 +134,35 @@ def _moved(metric: Metric, effect: Effect) -> float:
     return next((one.difference or 0.0 for one in effect.metrics if one.name == metric.name), 0.0)
 
 
-def _axis(lines: list[str], y: float, scale: float) -> float:
-    for share in (-1.0, -0.5, 0.5, 1.0):
-        x = _MIDDLE + share * _BARS / 2
-        lines.append(text(x, y + 11, "small", percent(share * scale), "middle"))
-        lines.append(f'<line class="tick" x1="{x:g}" y1="{y + 15:g}" x2="{x:g}" y2="{y + 19:g}"/>')
-    return y + 24
+def _places(scale: float) -> list[tuple[float, float]]:
+    """Shares that have a line, and where."""
+    return [(share, _MIDDLE + share / scale * _BARS / 2) for share in ticks(-scale, scale, _TICKS)]
+
+
+def _axis(lines: list[str], y: float, scale: float, title: str) -> float:
+    """Labels above the lines: per cent at each, and at the right what changes."""
+    for share, x in _places(scale):
+        lines.append(text(x, y + 12, "small muted", f"{share * 100:+.4g} %" if share else "0 %", "middle"))
+    lines.append(text(_MARGIN + _LEFT + _BARS + 36, y + 12, "small muted", cut(title, _RIGHT - 36, "small")))
+    return y + 18
 
 
 def _row(lines: list[str], y: float, row: _Row, scale: float, less_is_better: bool) -> float:
-    """Label, bars below each other, and a line of words beside each."""
+    """Label, bars, and beside them the numbers: on one line where the bars go apart, else each on its own."""
     lines.append(text(_MARGIN + 12, y + 11, "text", cut(row.title, _LEFT - 24, "text")))
-    right = _MARGIN + _LEFT + _BARS + 12
-    for change, moved in row.bars:
+    right, words, begun = _MARGIN + _LEFT + _BARS + 36, list[str](), y
+    for index, (change, moved) in enumerate(row.bars):
         kind = "better" if (moved < 0) == less_is_better else "worse"
         length = min(abs(moved) / scale, 1.0) * _BARS / 2
-        lines += _bar(_MIDDLE - length if moved < 0 else _MIDDLE, y, length, kind)
-        if abs(moved) > scale:
-            lines.append(_arrow(y, moved > 0))
-        words = f"{percent(moved):>8}" + (f"  at {change}" if change else "")
-        lines.append(text(right, y + 11, "small", cut(words, _RIGHT - 12, "small")))
-        y += _LINE
-    return y + 5
+        at = y if row.tall == 1 else y + index * LINE
+        lines += _bar(_MIDDLE - length if moved < 0 else _MIDDLE, at, length, kind)
+        if abs(moved) > scale * (1 + 1e-9):
+            lines.append(_arrow(at, moved > 0))
+        words.append(percent(moved) + (f" at {change}" if change else ""))
+    shown = [", ".join(words)] if row.tall == 1 and width(", ".join(words), "small") <= _RIGHT - 36 else words
+    for index, one in enumerate(shown):
+        lines.append(text(right, y + 11 + index * LINE, "small", cut(one, _RIGHT - 36, "small")))
+    return begun + max(row.tall, len(shown)) * LINE + 2
 
 
 def _bar(x: float, y: float, length: float, kind: str) -> Iterator[str]:
@@ -154,28 +181,19 @@ def _arrow(y: float, rises: bool) -> str:
 
 def _legend(lines: list[str], y: float) -> float:
     x = float(_MARGIN)
-    for kind, title in (("better", "better"), ("worse", "worse")):
+    for kind in ("better", "worse"):
         lines += _bar(x, y, 18, kind)
-        lines.append(text(x + 24, y + 11, "text", title))
-        x += 200
-    lines.append(text(x, y + 11, "text", "one change at a time, plan re-evaluated"))
-    return y + _LINE + _MARGIN
-
-
-_INK, _PAPER = ("#1B1F24", "#E8EAED"), ("#FFFFFF", "#15181C")
-_BETTER, _WORSE = ("#7F9CC6", "#5B7CAB"), ("#EBC6C2", "#6B342E")
-
-
-def _rules(side: int) -> str:
-    return (
-        f".paper{{fill:{_PAPER[side]}}}text{{fill:{_INK[side]}}}.arrow{{fill:{_INK[side]}}}"
-        f".zero,.tick,.hatch{{stroke:{_INK[side]}}}.better{{fill:{_BETTER[side]}}}.worse{{fill:{_WORSE[side]}}}"
-    )
+        lines.append(text(x + 24, y + 11, "text", kind))
+        x += 44 + width(kind, "text")
+    told = "one change at a time, plan re-evaluated; an arrow: beyond the scale"
+    lines.append(text(x, y + 11, "text muted", told))
+    return y + LINE + _GAP
 
 
 _STYLE = (
-    f"{FONTS}.zero{{stroke-width:1.2}}.tick{{stroke-width:.8}}.hatch{{stroke-width:1;stroke-opacity:.55}}"
-    f"{_rules(0)}@media (prefers-color-scheme:dark){{{_rules(1)}}}"
+    ".better{fill:#7f9cc6}.worse{fill:#ebc6c2}.hatch{stroke:#b3261e;stroke-width:1;stroke-opacity:.6}"
+    ".arrow{fill:#1b1f24}.axis{stroke-width:1.2}"
+    + dark(".better{fill:#5b7cab}.worse{fill:#6b342e}.hatch{stroke:#ff8a80}.arrow{fill:#e6e9ed}")
 )
 _HATCH = (
     '<defs><pattern id="hatch" width="8" height="8" patternUnits="userSpaceOnUse">'

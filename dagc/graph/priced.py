@@ -28,7 +28,11 @@ def are_alike(durations: Picoseconds, some: Picoseconds) -> bool:
 
 
 class Bound(StrEnum):
-    """What a node's duration is limited by."""
+    """What a node's duration is limited by.
+
+    `latency`: of a message, more than half of its time; of an operator, its launch takes more than half of its time, or
+    it has so little work that arithmetic, its longest part, reaches less than a tenth of the device's peak.
+    """
 
     COMPUTE = "compute"
     MEMORY = "memory"
@@ -44,6 +48,7 @@ class NodeCost:
     `wording` puts the arithmetic into words when someone asks, `source` is the origin of its coefficients (datasheet,
     fitted, given). `error` is the relative error to expect of the duration, the median one of its formula on
     measurements; None where nothing is known of it. `extrapolated`: the slowest rank's lies outside of what was fitted.
+    `by_traffic`: memory traffic takes longer than arithmetic, whatever else the operator waits for.
     """
 
     duration: Picoseconds
@@ -52,6 +57,7 @@ class NodeCost:
     source: str
     error: float | None = None
     extrapolated: bool = False
+    by_traffic: bool = False
 
     @cached_property
     def longest(self) -> int:

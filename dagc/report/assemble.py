@@ -38,12 +38,22 @@ def summarize(
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
         serving=_serving(metrics) if metrics else None,
         cost=_cost(plan, metrics),
-        requirements=[_requirement(verdict) for verdict in found.requirements],
+        requirements=requirements_of(found),
         claims=[_claim(verdict) for verdict in found.claims],
         undetermined=_undetermined(found),
-        facts=out.Facts(**facts_data(plan.facts)),
+        facts=facts_of(plan),
         diagnostics=[to_json(diagnostic) for diagnostic in diagnostics],
     )
+
+
+def facts_of(plan: Plan) -> out.Facts:
+    """The inputs and assumptions of a plan."""
+    return out.Facts(**facts_data(plan.facts))
+
+
+def requirements_of(found: Assessment) -> list[out.Requirement]:
+    """The requirements, each with what the deployment does."""
+    return [_requirement(verdict) for verdict in found.requirements]
 
 
 def _phases(metrics: Metrics, ttft: Definition) -> out.Phases:

@@ -53,6 +53,10 @@ class ComparedFigure(Record):
     values: list[ComparedValue]
 
 
+INPUT = "an input of the plan"
+"""The reason for a difference that is no decision of the strategy."""
+
+
 class Difference(Record):
     """Something in which the plans differ: what each has, and what that does to its graph."""
 

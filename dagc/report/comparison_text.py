@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dagc.report.comparison import ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
+from dagc.report.comparison import INPUT, ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
 from dagc.units import format_gpus
 
 _OK = {True: " ✓", False: " ✗", None: ""}
@@ -51,10 +51,16 @@ def _value(value: ComparedValue) -> str:
 
 
 def _change(value: ComparedValue) -> str:
+    found = change_text(value)
+    return f"  ({found})" if found else ""
+
+
+def change_text(value: ComparedValue) -> str:
+    """`+29.1 %` against the first plan, `same`, or nothing where one is undetermined."""
     if value.difference is None:
         return ""
     share = float(f"{value.difference * 100:.3g}")
-    return "  (same)" if share == 0 else f"  ({share:+.3g} %)".replace("e+0", "e")
+    return "same" if share == 0 else f"{share:+,.0f} %" if abs(share) >= 1000 else f"{share:+.3g} %"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -68,8 +74,17 @@ def _differences(found: Sequence[Difference]) -> Iterator[str]:
     if not found:
         yield "no differences"
         return
-    yield "differences"
-    for one in found:
+    inputs = [one for one in found if one.why == INPUT]
+    if inputs:
+        yield "inputs that differ"
+        width = max(len(one.what) for one in inputs)
+        yield from (f"  {one.what:{width}}  {'  →  '.join(one.values)}" for one in inputs)
+    decisions = [one for one in found if one.why != INPUT]
+    if inputs and decisions:
+        yield ""
+    if decisions:
+        yield "differences"
+    for one in decisions:
         yield f"  {one.what}: {one.why}"
         if one.what.endswith(" messages"):
             yield from (f"    {value}" for value in one.values)

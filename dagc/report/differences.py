@@ -6,7 +6,7 @@ only where not all plans have the same. It judges nothing: which is better is to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dagc.graph.graph import Graph, PhaseGraph
@@ -14,10 +14,11 @@ from dagc.plan.deployment import Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
-from dagc.report.comparison import Difference
+from dagc.report.comparison import INPUT, Difference
 from dagc.report.facts import facts_data
 from dagc.report.structure import pool_gpus
 from dagc.syntax.tree import AxisKind
+from dagc.units import format_bytes, format_seconds, format_share
 
 Row = dict[str, str]
 """What one plan has, by name of the row."""
@@ -47,8 +48,15 @@ _WHY = {
     "shared experts": "sharded over tp of attention, or replicated",
 }
 
+_SOURCES = ("source", "sources")
+_QUANTITIES: Mapping[str, Callable[[float], str]] = {
+    "_bytes_per_second": lambda value: f"{format_bytes(value)}/s",
+    "_bytes": format_bytes,
+    "_seconds": format_seconds,
+    "_share": format_share,
+}
+
 _MESSAGES = "collectives and messages that differ, with group size and number of nodes"
-_FACT = "an input that differs, not the strategy"
 
 
 def differences(plans: Sequence[Plan], graphs: Sequence[Graph | None]) -> list[Difference]:
@@ -81,7 +89,7 @@ def _by_phase(prefill: Sequence[Row], decode: Sequence[Row]) -> Iterator[tuple[s
 
 
 def _why(name: str) -> str:
-    return _WHY.get(name.removeprefix("prefill ").removeprefix("decode "), _FACT)
+    return _WHY.get(name.removeprefix("prefill ").removeprefix("decode "), INPUT)
 
 
 def _facts(plan: Plan) -> Row:
@@ -93,8 +101,14 @@ def _flat(data: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]
         path = f"{within}.{name}" if within else name
         if isinstance(value, Mapping):
             yield from _flat(value, path)  # pyright: ignore[reportUnknownArgumentType]
-        elif value not in (None, []):
-            yield path, str(value)
+        elif name not in _SOURCES and value not in (None, []):
+            yield path, _text(path, value)
+
+
+def _text(path: str, value: object) -> str:
+    """A value as text: quantities by the unit that the name of the fact ends with."""
+    written = next((write for ending, write in _QUANTITIES.items() if path.endswith(ending)), None)
+    return written(value) if written and isinstance(value, float) else str(value)
 
 
 def _phases_row(plan: Plan) -> Row:

@@ -14,7 +14,7 @@ from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
 from dagc.report.assessment import Actual
 from dagc.report.compare import MODEL_DIGITS
-from dagc.report.memory import MemoryFigures
+from dagc.report.memory import MemoryFigures, part_title
 from dagc.report.metrics import Metrics, PhaseMetrics
 from dagc.report.quantity import figure_text, quantity_text
 from dagc.report.token_time import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
@@ -63,7 +63,7 @@ def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
     pool = max(memory.pools, key=lambda one: one.max_bytes)
     is_fullest = pool.max_bytes == memory.fullest.max_bytes
     where = "the fullest GPU" if is_fullest else f"the fullest GPU of {pool.pool}"
-    reason = " + ".join(f"{name} {format_bytes(part)}" for name, part in pool.parts if part)
+    reason = " + ".join(f"{part_title(name)} {format_bytes(part)}" for name, part in pool.parts if part)
     return _known(pool.max_bytes, figure, f"on {where}: {reason}")
 
 

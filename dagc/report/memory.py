@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from dagc.cost.memory import PoolMemory
 
 
+def part_title(part: str) -> str:
+    """A part of memory, `MemoryPart` by value, in a sentence."""
+    return "KV cache" if part == "kv_cache" else part
+
+
 @dataclass(frozen=True, slots=True)
 class PoolFigures:
     """One pool. `parts` are those of its fullest rank, in bytes, and sum to `max_bytes`.

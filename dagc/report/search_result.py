@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dagc.report.summary import Record
+from dagc.report.summary import Facts, Record
 
 SCHEMA_VERSION = 1
 
@@ -45,11 +45,14 @@ class Counts(Record):
 class RequirementFigure(Record):
     """A requirement as written and what a plan has, `shown` in the requirement's unit.
 
-    `miss` is relative to what is required, 0 where it is met.
+    `miss` is relative to what is required, 0 where it is met. `figure` is what it limits, by name, and `limit` the
+    number, both null where no figure of a comparison is limited.
     """
 
     name: str
     required: str
+    figure: Literal["ttft", "tpot", "throughput", "throughput_per_gpu"] | None
+    limit: float | None
     actual: float | None
     shown: str | None
     miss: float | None
@@ -87,13 +90,15 @@ class SearchResult(Record):
     """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
-    the search was stopped, or limited. `ttft_definition` says what `ttft` is, as `phases` of a summary does.
+    the search was stopped, or limited. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
+    are those of the plan, whose batch and GPUs `searched` replaces.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     model: str
     cluster: str
     engine: str | None
+    facts: Facts
     searched: Searched
     counts: Counts
     is_complete: bool

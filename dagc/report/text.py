@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dagc.report.context import MARKS
 from dagc.report.facts import assumed
 from dagc.report.figures import times_text
+from dagc.report.memory import part_title
 from dagc.report.memory_text import holding_most
 from dagc.report.summary import (
     AttentionDomain,
@@ -133,7 +134,7 @@ def _implied(domain: AttentionDomain | ExpertDomain, axis: str, degree: int) -> 
 
 def _memory(memory: Memory) -> list[str]:
     held = f"{format_bytes(memory.per_rank_max_bytes)} of {format_bytes(memory.capacity_bytes)}"
-    parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in memory.parts_bytes.items() if size)
+    parts = ", ".join(f"{part_title(name)} {format_bytes(size)}" for name, size in memory.parts_bytes.items() if size)
     most = holding_most(memory)
     return [f"{held} ({format_share(memory.share)}) on the fullest GPU", parts, *([most] if most else [])]
 

@@ -17,7 +17,7 @@ from dagc.report.assessment import Actual
 Definition = Literal["batch", "idle server"]
 """`batch`: until the slowest request of a static batch has its first token. `idle server`: of a lone request."""
 
-_TITLES: dict[Definition, str] = {"batch": "TTFT", "idle server": "TTFT, idle server"}
+_TITLES: dict[Definition, str] = {"batch": "TTFT", "idle server": "idle-server TTFT"}
 _CEILINGS = ("<", "<=", "=")
 
 
@@ -33,7 +33,7 @@ def title_of(one: Definition) -> str:
 
 def common_title(definitions: Iterable[Definition]) -> str:
     """The name of the figure of several plans: both names where their definitions differ."""
-    return " | ".join(dict.fromkeys(map(title_of, definitions)))
+    return " or ".join(dict.fromkeys(map(title_of, definitions)))
 
 
 def decided(actual: Actual, comparison: str, ok: bool | None, stated: float) -> tuple[Actual, bool | None]:

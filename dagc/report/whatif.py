@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from dagc.report.summary import Record
+from dagc.report.summary import Facts, Record, Requirement
 
 SCHEMA_VERSION = 1
 
@@ -113,6 +113,7 @@ class Sensitivities(Record):
     """One strategy: its figures, what each change does to them, and what could not be changed.
 
     `fits` is null where memory is undetermined; so are metrics without a value, for lack of what `missing` names.
+    `facts` and `requirements` are those of the summary.
     """
 
     name: str
@@ -123,6 +124,8 @@ class Sensitivities(Record):
     effects: list[Effect]
     refusals: list[Refusal]
     missing: list[str]
+    facts: Facts
+    requirements: list[Requirement]
 
 
 class Crossing(Record):

@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from dagc.plan.plan import Facts
+from dagc.plan.workload import Per, Requirement
 from dagc.report import search_result as out
 from dagc.report.assessment import written
+from dagc.report.facts import facts_data
 from dagc.report.quantity import figure_text
 from dagc.report.search_text import miss_text
+from dagc.report.summary import Facts as Stated
 from dagc.report.ttft import definition, title_of
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
@@ -34,6 +37,7 @@ def assemble(
     return out.SearchResult(
         model=facts.model.name,
         cluster=facts.cluster.name,
+        facts=Stated(**facts_data(facts)),
         engine=f"{facts.engine.name} {facts.engine.version}" if facts.engine else None,
         searched=_searched(space),
         counts=_counts(found.tally),
@@ -84,12 +88,27 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
         out.RequirementFigure(
             name=asked.name,
             required=written(asked.comparison, asked.figure),
+            figure=(limited := _limited(asked)),
+            limit=asked.figure.value if limited else None,
             actual=one.actual,
             shown=None if one.actual is None else figure_text(one.actual, asked.figure),
             miss=one.miss,
         )
         for asked, one in pairs
     ]
+
+
+def _limited(asked: Requirement) -> Literal["ttft", "tpot", "throughput", "throughput_per_gpu"] | None:
+    """The figure of a comparison that a requirement limits."""
+    match asked.name:
+        case "ttft":
+            return "ttft"
+        case "tpot" | "latency":
+            return "tpot"
+        case "throughput" if asked.figure.kind in ("", "output"):
+            return "throughput_per_gpu" if asked.figure.per is Per.GPU else "throughput"
+        case _:
+            return None
 
 
 def _reason(facts: Facts, found: Found) -> str:

@@ -17,7 +17,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.priced import Bound, NodeCost, Picoseconds
+from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.timeline.path import CriticalPath
 from dagc.timeline.ran import Ran
 from dagc.timeline.shares import busiest
@@ -113,7 +113,7 @@ def _slices(costs: Sequence[Sequence[NodeCost]], period: Ran, team: int, rank: i
 def _kind(cost: NodeCost, lane: int) -> int:
     if lane % 2:
         return _KINDS.index(Spending.COMMUNICATION)
-    return _KINDS.index(Spending.MEMORY if cost.bound is Bound.MEMORY else Spending.COMPUTE)
+    return _KINDS.index(Spending.MEMORY if cost.by_traffic else Spending.COMPUTE)
 
 
 def _folded(slices: _Columns, interval: int) -> _Columns:

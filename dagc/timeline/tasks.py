@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from dagc.graph.graph import Node, Template
-from dagc.graph.priced import Bound, NodeCost, Picoseconds
+from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.plan.layout import Ranks
 from dagc.timeline import form as forms
 from dagc.timeline.form import Form, TaskForm, form_of
@@ -84,7 +84,7 @@ def mirror(forward: Tasks) -> Tasks:
 
 
 def _task(task: TaskForm, node: Node, cost: NodeCost) -> Task:
-    return Task(task, cost.duration, _members(task, node), cost.bound is Bound.MEMORY)
+    return Task(task, cost.duration, _members(task, node), cost.by_traffic)
 
 
 def _occupied(lanes: Sequence[int], tasks: Iterable[Task]) -> Occupied:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from dagc.report import whatif as out
+from dagc.report.assemble import facts_of, requirements_of
 from dagc.report.assessment import Assessment
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import cause, token_parts
@@ -49,6 +50,8 @@ def sensitivities(
         effects=effects,
         refusals=refusals,
         missing=[*base.found.missing_shapes, *base.found.missing_rates],
+        facts=facts_of(base.plan),
+        requirements=requirements_of(base.found),
     )
 
 

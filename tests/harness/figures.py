@@ -18,7 +18,7 @@ from typing import Any
 from dagc.report.summary import Summary
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
-TTFT, TPOT = r"TTFT(?! with)[^\d·\n]{0,30}?", "TPOT"
+TTFT, TPOT = r"(?:idle-server )?TTFT(?! with)[^\d·\n]{0,30}?", "TPOT"
 """How outputs call them; words may follow, such as what the time to a first token leaves out."""
 
 TIME = r"[\d.]+ (?:s|ms|us|ns)\b"
@@ -108,7 +108,7 @@ FIGURES: Mapping[str, Figure] = {
     "capacity": Figure("", BYTES, format_bytes, _memory(lambda found: found.capacity_bytes)),
     "most_sequences": Figure("", COUNT, str, _memory(lambda found: found.limits.batch)),
     "longest_context": Figure("", COUNT, str, _memory(lambda found: found.limits.context)),
-    "ttft": Figure(r"TTFT(?! with).*", TIME, format_seconds, _phase(lambda found: found.prefill.seconds)),
+    "ttft": Figure(TTFT + ".*", TIME, format_seconds, _phase(lambda found: found.prefill.seconds)),
     "ttft_p50": Figure("", TIME, format_seconds, _queue(lambda found: found.ttft_p50_seconds)),
     "ttft_p99": Figure(
         "TTFT with queueing, p99|queued p99", TIME, format_seconds, _queue(lambda found: found.ttft_p99_seconds)

@@ -52,7 +52,7 @@ def _shares(phase: str) -> str:
 
 def _bar(phase: str) -> str:
     """Lines `27.7 % compute`, without those of no share."""
-    return rf"(?={SHARE} )" + "".join(rf"(?:(?P<{phase}_{name}>{SHARE}) {name}\n)?" for name in _NAMES)
+    return rf"(?={SHARE}\s)" + "".join(rf"(?:(?P<{phase}_{name}>{SHARE})\s+{name}\n)?" for name in _NAMES)
 
 
 _MOST = Place(rf"largest memory use: (?P<most_memory>{BYTES})", when="not_fullest")
@@ -71,7 +71,7 @@ COMMAND_LINE = (
         rf"^  throughput +(?P<throughput>{COUNT}) output tokens/s \((?P<throughput_per_gpu>{COUNT}) tokens/s",
         when="throughput",
     ),
-    Place(rf"{TTFT[:4]} with queueing (?P<ttft_p50>{TIME}) \(p50\), (?P<ttft_p99>{TIME}) \(p99\)", when="ttft_p99"),
+    Place(rf"TTFT with queueing (?P<ttft_p50>{TIME}) \(p50\), (?P<ttft_p99>{TIME}) \(p99\)", when="ttft_p99"),
     Place(
         rf"^  cost +(?P<cost_per_hour>{MONEY}) per hour, (?P<cost_per_million_output_tokens>{MONEY}) per million",
         when="cost_per_million_output_tokens",
@@ -113,6 +113,17 @@ PAGE = (
 )
 ANSWER = tuple(one for one in PAGE if "drawn" not in one.pattern and one.pattern != HEAD.pattern)
 """The page without its pictures and timelines, which a notebook shows too."""
+UNIT = r"(?:s|ms|us|ns|K|M|G|USD)"
+"""What stands beside a number of a card, in smaller letters."""
+CARD = (
+    Place(rf"^GPUs\n(?P<gpus>{COUNT})$", when="gpus"),
+    Place(rf"^(?P<memory>{BYTES}) of (?P<capacity>{BYTES}),", when="memory"),
+    Place(rf"^{TTFT}\n(?P<ttft>{TIME})", when="ttft"),
+    Place(rf"^{TPOT}\n(?P<tpot>{TIME})", when="tpot"),
+    Place(rf"^output tokens/s\n(?P<throughput>{COUNT})", when="throughput"),
+    Place(rf"^cost per hour\n(?P<cost_per_hour>{MONEY})", when="cost_per_hour"),
+)
+"""The picture of the answer."""
 COMPARED = (
     "gpus", "most_memory", "ttft", "ttft_p99", "tpot", "throughput", "throughput_per_gpu", "prefill_communication",
     "decode_communication", "prefill_bubble", "decode_bubble", "prefill_load_balance", "decode_load_balance",
@@ -178,6 +189,8 @@ def of_compile(subject: Subject) -> Iterator[Output]:
         yield text("dagc compile", block[0] if block else "", (*COMMAND_LINE, _STEP))
         yield Output("verdicts", one, list(_judged(one, subject.printed, plain(file("report.html")))))
         yield text("memory.svg", plain(file("memory.svg")), MEMORY)
+        card = re.sub(rf"\n(?={UNIT}\n)", " ", plain(file("answer.svg")))
+        yield text("answer.svg", card, CARD)
         if one.phases is None:
             continue
         yield text("report.html", plain(re.sub("</?small>", "", file("report.html"))), PAGE)
@@ -222,9 +235,7 @@ def of_compare(subject: Subject) -> Iterator[Output]:
     text = run("compare", str(subject.plan), "--page", str(page))
     document = _document(run("compare", str(subject.plan), "--format", "json"))
     lines = [re.split(r" {2,}", _bare(line)) for line in text.split("\n\n")[1].splitlines()[1:]]
-    rows = re.findall(
-        r"<tr><th>([^<]+)</th>(.*?)</tr>", page.read_text(encoding="utf-8").partition("<h2>Differences")[0]
-    )
+    rows = re.findall(r"<tr data-figure=[^>]+><th[^>]*>([^<]+)</th>(.*?)</tr>", page.read_text(encoding="utf-8"))
     cells = [[title, *map(_bare, re.findall(r"<td[^>]*>(.*?)</td>", row))] for title, row in rows]
     for index, plan in enumerate(document["plans"]):
         (one,) = (summary for summary in subject.summaries if summary.name == plan["name"])

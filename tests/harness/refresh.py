@@ -1,22 +1,23 @@
 """Writes anew what the pages show of commands: `python -m tests.harness.refresh`, to read through before a commit.
 
-Each console block of the README and of the page on verdicts is run, and what a command prints replaces what stood below
-it. Where an ellipsis stood for lines, it stays, with as many lines before and after it as before. The flowchart and the
-showcase are made again too, and so are the answers to the queries in the page on the trace, what the page on Python
-prints, and the copy of the glossary.
+Each console block of the README and of docs/ is run, and what a command prints replaces what stood below it. Where
+an ellipsis stood for lines, it stays, with as many lines before and after it as before. The flowcharts and the showcase
+are made again too, and so are the answers to the queries in the page on the trace, what blocks of Python print, and the
+copy of the glossary. Names of pages, `questions/fit`, restrict it to these pages.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+import sys
 import tempfile
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from tests.harness import shell
+from tests.harness import documents, shell
 from tests.harness.places import EXAMPLES, PACKAGE, README, ROOT
 from tests.harness.queries import answer
 from tests.harness.traceprocessor import TraceProcessor
@@ -24,11 +25,12 @@ from tests.harness.traceprocessor import TraceProcessor
 _BLOCK = re.compile(r"^(?P<fence>```console(?: slow)?)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _FLOWCHART = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
+ANSWER = ROOT / "out" / "showcase" / "deepseek-v3-8-gpus-serving" / "answer.svg"
 _QUERY = re.compile(r"(?P<query>^```sql\n(?P<sql>.*?)^```\n\n```text\n).*?^```$", re.MULTILINE | re.DOTALL)
 TRACE_PAGE = ROOT / "docs" / "trace.md"
-VERDICTS_PAGE = ROOT / "docs" / "verdicts.md"
-_PYTHON = re.compile(r"(?P<code>^```python\n(?P<text>.*?)^```\n\n```text\n).*?^```$", re.MULTILINE | re.DOTALL)
-PYTHON_PAGE = ROOT / "docs" / "python.md"
+_PYTHON = re.compile(
+    r"(?P<code>^```python\n(?P<text>(?:(?!```).*\n)*)```\n\n```text\n)(?:(?!```).*\n)*```$", re.MULTILINE
+)
 
 
 def refreshed(block: str, directory: Path) -> str:
@@ -82,23 +84,42 @@ def _abridged(expected: str, printed: str) -> str:
     return "\n".join([*new[:first], shell.ELLIPSIS, *(new[-tail:] if tail else [])]) + gap
 
 
-def main() -> None:
-    """Rewrite the pages and the pictures of the showcase."""
+def rewritten(page: str) -> str:
+    """A page with what its consoles, its blocks of Python and its flowchart show now."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        (directory / "examples").symlink_to(EXAMPLES)
-        shutil.copyfile(PACKAGE / "diag" / "glossary.md", ROOT / "docs" / "glossary.md")
-        VERDICTS_PAGE.write_text(with_consoles(VERDICTS_PAGE.read_text(encoding="utf-8"), directory), encoding="utf-8")
-        PYTHON_PAGE.write_text(with_python(PYTHON_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-        text = with_consoles(README.read_text(encoding="utf-8"), directory)
-        plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
-        shell.run_dagc("export", str(plan), "--format", "mermaid", "-o", name, cwd=directory)
-        chart = (directory / plan.stem / "main" / "graph.mmd").read_text(encoding="utf-8")
-        README.write_text(_FLOWCHART.sub(lambda _: f"```mermaid\n{chart}```", text), encoding="utf-8")
+        documents.prepare(page, directory)
+        text = with_python(with_consoles(page, directory))
+        return _FLOWCHART.sub(lambda _: f"```mermaid\n{flowchart(directory)}```", text)
+
+
+def flowchart(directory: Path) -> str:
+    """The Mermaid text of the first example, written below a directory."""
+    plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
+    shell.run_dagc("export", str(plan), "--format", "mermaid", "-o", str(directory), cwd=directory)
+    return (directory / plan.stem / "main" / "graph.mmd").read_text(encoding="utf-8")
+
+
+def main() -> None:
+    """Rewrite the pages that are named, or all, and the pictures of the showcase."""
+    shutil.copyfile(PACKAGE / "diag" / "glossary.md", ROOT / "docs" / "glossary.md")
+    wanted = set(sys.argv[1:])
+    for page in documents.DOCS:
+        if not wanted or documents.name(page) in wanted:
+            page.write_text(rewritten(page.read_text(encoding="utf-8")), encoding="utf-8")
+    if wanted:
+        return
+    README.write_text(rewritten(README.read_text(encoding="utf-8")), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
         pools = EXAMPLES / "05-attention-ffn-pools.moe"
         shell.run_dagc("compile", str(pools), "-o", name, cwd=directory)
         for shown in SHOWCASE.glob("*.svg"):
             shown.write_bytes((directory / pools.stem / "one_pool" / shown.name).read_bytes())
+        serving = EXAMPLES / "07-deepseek-v3-8-gpus-serving.moe"
+        shell.run_dagc("compile", str(serving), "-o", name, cwd=directory)
+        ANSWER.write_bytes((directory / serving.stem / "main" / "answer.svg").read_bytes())
+        plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
         shell.run_dagc("compile", str(plan), "-o", name, cwd=directory)
         _answer_queries(directory / plan.stem / "main" / "trace.json")
 

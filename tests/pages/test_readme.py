@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import dagc
+from dagc.export.answer_svg import answer_svg
 from tests.harness import shell
 from tests.harness.markdown import Block, fenced_blocks
-from tests.harness.places import EXAMPLES, README
+from tests.harness.places import EXAMPLES, PACKAGE, README
+from tests.harness.refresh import ANSWER
 
+VALIDATION = PACKAGE / "report" / "validation.md"
 BLOCKS = fenced_blocks(README.read_text(encoding="utf-8")) if README.exists() else []
 CONSOLE = [block for block in BLOCKS if block.language == "console"]
 
@@ -38,24 +42,32 @@ def test_it_shows_the_command_at_work() -> None:
     assert CONSOLE
 
 
-def test_its_flowchart_is_what_export_writes(tmp_path: Path) -> None:
-    (shown,) = (block.text for block in BLOCKS if block.language == "mermaid")
-    plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
-    outcome = shell.run_dagc("export", str(plan), "--format", "mermaid", "-o", str(tmp_path), cwd=tmp_path)
-    assert outcome.status == 0, outcome.output
-    assert (tmp_path / plan.stem / "main" / "graph.mmd").read_text(encoding="utf-8") == shown
+def test_the_first_question_is_answered_within_a_screen_and_all_within_200_lines() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 200
+    assert next(number for number, line in enumerate(lines) if line.startswith("```sh tests")) < 25
 
 
-def test_its_python_prints_what_stands_below(capsys: pytest.CaptureFixture[str]) -> None:
-    pairs = [(block, after) for block, after in pairwise(BLOCKS) if block.language == "python"]
-    assert pairs
-    for block, after in pairs:
-        exec(block.text, {})
-        assert capsys.readouterr().out == after.text
+def test_its_table_of_accuracy_is_the_recorded_validation() -> None:
+    recorded = dict(_rows(VALIDATION.read_text(encoding="utf-8").partition("\n## ")[0]))
+    shown = dict(_rows(README.read_text(encoding="utf-8").partition("## How accurate")[2].partition("\n## ")[0]))
+    del shown["measured"]
+    assert len(shown) > 5
+    for kind, (cases, median, bias, within) in shown.items():
+        _, not_in_a_fit, *rest = recorded[kind]
+        assert [cases, median, bias, within] == [not_in_a_fit, rest[0], rest[2], rest[3]], kind
 
 
-def test_its_picture_is_one_of_the_showcase() -> None:
-    """Which are held against what compile draws beside the page on views."""
+def _rows(text: str) -> Iterator[tuple[str, list[str]]]:
+    for line in text.splitlines():
+        if line.startswith("| "):
+            first, *others = (cell.strip() for cell in line.strip("|").split("|"))
+            yield first, others
+
+
+def test_its_picture_is_the_answer_to_its_plan() -> None:
+    """Drawn anew: what `dagc compile` writes beside the report of the plan that README is about."""
     (shown,) = re.findall(r"!\[[^]]*\]\((\S+)\)", README.read_text(encoding="utf-8"))
-    assert (README.parent / shown).is_file()
-    assert shown.startswith("out/showcase/attention-ffn-pools/")
+    assert README.parent / shown == ANSWER
+    plan = dagc.compile(EXAMPLES / "07-deepseek-v3-8-gpus-serving.moe")
+    assert ANSWER.read_text(encoding="utf-8") == answer_svg(plan["main"].summary)

@@ -1,32 +1,14 @@
-"""The page of verdicts: its console blocks run, and its arithmetic bounds what the search finds."""
+"""The page of verdicts: its arithmetic bounds what the search finds."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from tests.harness import shell
-from tests.harness.markdown import Block, fenced_blocks
-from tests.harness.places import EXAMPLES, ROOT
+from tests.harness.places import ROOT
 
 PAGE = (ROOT / "docs" / "verdicts.md").read_text(encoding="utf-8")
-CONSOLE = [block for block in fenced_blocks(PAGE) if block.language == "console"]
-
-
-def cases() -> list[object]:
-    """The blocks; a search that takes tens of seconds is labelled `slow`."""
-    return [
-        pytest.param(block, marks=[pytest.mark.slow] if "slow" in block.labels else [], id=f"line-{block.line}")
-        for block in CONSOLE
-    ]
-
-
-@pytest.mark.parametrize("block", cases())
-def test_a_console_block_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
-    (tmp_path / "examples").symlink_to(EXAMPLES)
-    assert shell.complaints(block.text, tmp_path) == []
 
 
 def test_no_plan_found_is_faster_than_arithmetic() -> None:

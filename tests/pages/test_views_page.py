@@ -1,25 +1,15 @@
-"""The page on views: its console blocks run, its limits are those of the code, its pictures are what compile draws."""
+"""The page on views: its limits are those of the code, its pictures are what compile draws."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from dagc.export.views import deployment, layer, rank_rows, stage
 from tests.harness import shell
-from tests.harness.markdown import Block, fenced_blocks
 from tests.harness.places import EXAMPLES, ROOT
 
 PAGE = (ROOT / "docs" / "views.md").read_text(encoding="utf-8")
 SHOWCASE = ROOT / "out" / "showcase" / "attention-ffn-pools"
-CONSOLE = [block for block in fenced_blocks(PAGE) if block.language == "console"]
-
-
-@pytest.mark.parametrize("block", CONSOLE, ids=lambda block: f"line-{block.line}")
-def test_a_console_block_prints_what_it_shows(block: Block, tmp_path: Path) -> None:
-    (tmp_path / "examples").symlink_to(EXAMPLES)
-    assert shell.complaints(block.text, tmp_path) == []
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -130,6 +130,7 @@ def format_twice(text: str) -> None:
     assert format_plan(again.file) == printed
 
 
+@pytest.mark.slow
 @settings(SHORT, max_examples=30)
 @given(mutated() | GENERATED | DEEP | texts)
 def test_any_plan_is_checked(text: str) -> None:

@@ -36,7 +36,8 @@ Given = int | Sequence[int] | Sequence[Sequence[int]]
 
 def cost(time: Given, bound: Bound = Bound.COMPUTE) -> NodeCost:
     """A given duration."""
-    return NodeCost(np.atleast_1d(np.array(time, dtype=np.int64)), bound, lambda: "given", "given")
+    return NodeCost(np.atleast_1d(np.array(time, dtype=np.int64)), bound, lambda: "given", "given",
+                    by_traffic=bound is Bound.MEMORY)  # fmt: skip
 
 
 def compute(

@@ -150,7 +150,8 @@ def _cost(node: Node) -> NodeCost:
         return NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, lambda: "in its product", "given")
     by_rank = EXPERT_TIMES if node.op is ops.GROUPED_GEMM else (3 * MICROSECOND + 333,)
     bound = Bound.NETWORK if node.communication else Bound.COMPUTE
-    return NodeCost(np.array(by_rank, dtype=np.int64), bound, lambda: "work / peak", "given")
+    return NodeCost(np.array(by_rank, dtype=np.int64), bound, lambda: "work / peak", "given",
+                    by_traffic=bound is Bound.MEMORY)  # fmt: skip
 
 
 def _runs(phase: PhaseGraph, costs: tuple[tuple[NodeCost, ...], ...]) -> tuple[tuple[Run, ...], int]:

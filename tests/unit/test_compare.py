@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
+import html5lib
 import jsonschema
 import numpy as np
 import orjson
@@ -114,6 +114,19 @@ def test_facts_that_differ_are_told(path: Path, tmp_path: Path) -> None:
     assert {one.what: one.values for one in found.differences}["workload.batch"] == ["32", "64"]
 
 
+def test_the_text_lists_inputs_apart_from_decisions(path: Path, tmp_path: Path) -> None:
+    """Quantities have units: an H100 has 80 GB and 3.35 TB/s, an H200 141 GB and 4.8 TB/s (their datasheets)."""
+    other = tmp_path / "other.moe"
+    other.write_text(
+        TEXT.replace("h100-sxm x 16", "h200-sxm x 16").replace("wide = ep 8", "wide = ep 4"), encoding="utf-8"
+    )
+    text = run(path, other).stdout
+    inputs, _, decisions = text.partition("\ninputs that differ\n")[2].partition("\n\ndifferences\n")
+    assert "  cluster.device.memory_bytes                80 GB  →  " in inputs and "141 GB" in inputs
+    assert "3.35 TB/s  →  " in inputs and "source" not in inputs
+    assert "experts ep:" in decisions and "cluster." not in decisions
+
+
 def test_the_text_marks_the_better_one(path: Path) -> None:
     result = run(path)
     lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
@@ -138,13 +151,29 @@ def test_a_strategy_without_a_meaning_does_not_keep_the_others_from_comparison(t
 
 
 def test_the_page_has_a_row_for_each_stage(path: Path, tmp_path: Path) -> None:
-    """Prefill and decode of plans of one and of four stages: 2 × (1 + 4) rows, in pictures that are well-formed."""
+    """Prefill and decode of plans of one and of four stages: 2 × (1 + 4) rows, and what is drawn is on one scale."""
     page = tmp_path / "page.html"
     assert run(path, "--strategy", "wide", "--strategy", "deep", "--page", page).exit_code == 0
-    text = page.read_text(encoding="utf-8")
-    drawings = [f"<svg{part.split('</svg>')[0]}</svg>" for part in text.split("<svg")[1:]]
-    rows = [label.text for one in drawings for label in ElementTree.fromstring(one).iter("text")]
-    assert sum(str(row).startswith("stage ") for row in rows) == 2 * (1 + 4)
+    root = html5lib.HTMLParser(strict=True).parse(page.read_text(encoding="utf-8"))
+    svg = "{http://www.w3.org/2000/svg}"
+    rows = ["".join(label.itertext()) for label in root.iter(f"{svg}text")]
+    assert sum(" · stage " in row for row in rows) == 2 * (1 + 4)
+    spans = [plot.get("data-span") for plot in root.iter(f"{svg}svg") if plot.get("class") == "plot"]
+    assert [spans[0] == spans[1], spans[2] == spans[3], spans[0] == spans[2]] == [True, True, False]
+
+
+def test_the_page_has_the_answers_side_by_side(path: Path, tmp_path: Path) -> None:
+    """A card a plan, with the figures of its tiles; the facts, which all share, stand once above them."""
+    page = tmp_path / "page.html"
+    assert run(path, "--strategy", "wide", "--strategy", "deep", "--page", page).exit_code == 0
+    html = "{http://www.w3.org/1999/xhtml}"
+    root = html5lib.HTMLParser(strict=True).parse(page.read_text(encoding="utf-8"))
+    cards = [" ".join("".join(card.itertext()).split()) for card in root.iter(f"{html}article")]
+    assert [card.split()[0] for card in cards] == ["wide", "deep"]
+    assert all(name in card for card in cards for name in ("GPUs", "memory", "TTFT", "TPOT", "output tokens/s"))
+    subjects = [one for one in root.iter(f"{html}p") if one.get("class") == "subject"]
+    assert len(subjects) == 1
+    assert (subjects[0].text or "").startswith("model ")
 
 
 def test_load_balance_is_the_mean_by_the_longest() -> None:

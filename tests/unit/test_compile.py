@@ -24,7 +24,9 @@ from tests.harness.traceprocessor import DROPPED, TraceProcessor
 
 SCHEMAS = Path(dagc.export.__file__).parent / "schemas"
 VIEWS = [f"{stem}.{kind}" for stem in ("deployment", "graph", "rank", "stage") for kind in ("dot", "svg")]
-FILES = sorted([*VIEWS, "graph.json", "manifest.json", "memory.svg", "report.html", "summary.json", "trace.json"])
+FILES = sorted(
+    [*VIEWS, "answer.svg", "graph.json", "manifest.json", "memory.svg", "report.html", "summary.json", "trace.json"]
+)
 
 ON_LANES = "select count(*) as slices from slice where category in ('compute', 'communication', 'routing')"
 
@@ -190,6 +192,7 @@ def test_denied_advice_sets_the_exit_status_and_everything_is_written(tmp_path: 
     assert [(d["code"], d["severity"]) for d in summary["diagnostics"]] == [("W105", "error")]
 
 
+@pytest.mark.slow
 def test_a_command_leaves_little_to_a_collector(tmp_path: Path) -> None:
     """The program runs without one. What modules and classes leave is there for any plan; runs and nodes are far more.
 

@@ -17,7 +17,7 @@ from dagc.cost.formulas import FORMULAS
 from dagc.cost.operators import operator_cost
 from dagc.graph.graph import Node
 from dagc.graph.ops import GEMM, GROUPED_GEMM, KV_WRITE
-from dagc.graph.priced import Bound
+from dagc.graph.priced import Bound, NodeCost
 from dagc.graph.tensor import Tensor
 
 MACHINE = Machine(100e12, 1e12, 100)
@@ -144,6 +144,40 @@ def test_products_on_h100_are_as_measured(m: int, measured: float) -> None:
     assert cost.error is not None
     assert 0 < cost.error < 0.08
     assert "aiconfigurator" in cost.source
+
+
+@pytest.mark.parametrize(
+    ("m", "moved", "bound"),
+    [
+        (64, 1e6, Bound.COMPUTE),
+        (8, 1e6, Bound.COMPUTE),
+        (7, 1e6, Bound.LATENCY),
+        (1, 1e6, Bound.LATENCY),
+        (1, 20e6, Bound.MEMORY),
+    ],
+)
+def test_a_product_of_few_rows_waits_for_a_tile_and_not_for_arithmetic(m: int, moved: float, bound: Bound) -> None:
+    """64 rows fill one wave of tiles: 8.192 us, and 2 us to launch. Fewer rows take as long, 10.19 us: 8 of them need
+    1.024 us at 100 TFLOP/s, 10.05 % of that, and 7 need 0.896 us, 8.8 %. 20 MB take 20 us whatever the tiles hold.
+    """
+    assert small_product(m, 1000, moved).bound is bound
+
+
+@pytest.mark.parametrize(("moved", "bound"), [(1.9e6, Bound.LATENCY), (2.1e6, Bound.MEMORY)])
+def test_an_operator_that_is_launched_for_longer_than_it_works_is_bound_by_latency(moved: float, bound: Bound) -> None:
+    """2 us to launch; 1.9 MB at 1 TB/s are less than that, 2.1 MB more. By traffic, both are: arithmetic has 8 ns."""
+    cost = small_product(64, 1, moved)
+    assert (cost.bound, cost.by_traffic) == (bound, True)
+
+
+def small_product(m: int, k: int, moved: float) -> NodeCost:
+    """A product of m x 6,400 x k on the machine of 100 TFLOP/s and 1 TB/s."""
+    one = Node("gemm", GEMM, 0, (), (), Tensor(Dtype.BF16, ()), np.array([2.0 * m * 6_400 * k]), np.array([moved]),
+               Dtype.BF16, (("m", m), ("n", 6_400), ("k", k)))  # fmt: skip
+    regime = Regime("gemm", PLAIN, Residuals(0.0, 0.0, 0.0, 1, held_out=False), "made up")
+    calibration = Calibration("made up", {"gemm/bf16": regime})
+    device = DeviceSpec("gpu", 64e9, 1e12, {Dtype.BF16: 100e12}, 1.0, 1.0, "made up", processors=100)
+    return operator_cost(one, replace(device, calibration=calibration), Dtype.BF16)
 
 
 CITED = [

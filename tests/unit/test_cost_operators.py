@@ -60,3 +60,5 @@ def test_without_a_cuda_graph_nothing_is_shorter_than_the_time_between_two_launc
     assert operator_cost(node([2e7], [3e6]), eager, Dtype.BF16).duration.tolist() == [8_000_000]
     assert operator_cost(node([2e7], [20e6]), eager, Dtype.BF16).duration.tolist() == [20_000_000]
     assert operator_cost(node([0], [0]), eager, Dtype.BF16).duration.tolist() == [0]
+    bounds = [operator_cost(node([2e7], [moved]), eager, Dtype.BF16).bound for moved in (3e6, 20e6)]
+    assert bounds == [Bound.LATENCY, Bound.MEMORY]

@@ -232,7 +232,7 @@ def without_schema_words(text: str) -> str:
 @pytest.mark.slow
 def test_each_of_these_outputs_names_it(loaded: dict[str, str]) -> None:
     """So that the test above looks at something."""
-    named = [name for name, text in loaded.items() if "TTFT, idle server" in text]
+    named = [name for name, text in loaded.items() if "idle-server TTFT" in text]
     wanted = ["compile", "compare", "search", "whatif", "notebook", "deployment.svg", "stage.svg"]
     wanted += ["graph.svg", "rank.svg", "report.html", ".mmd", "both.html", "whatif --format svg", "--format json"]
     missing = [
@@ -308,5 +308,5 @@ def test_what_is_undetermined_is_not_missed(miss: float | None, is_missed: bool)
 def test_two_definitions_side_by_side_are_both_named() -> None:
     (kind,) = (kind for kind in FIGURES if kind.name == "ttft")
     titles = [title_of(definition(compiled(SHARED, load).plan.facts.workload)) for load in ("batch 8", LOADS[0])]
-    assert titles == ["TTFT", "TTFT, idle server"]
-    assert kind.titled(["batch", "idle server", "batch"]) == "TTFT | TTFT, idle server"
+    assert titles == ["TTFT", "idle-server TTFT"]
+    assert kind.titled(["batch", "idle server", "batch"]) == "TTFT or idle-server TTFT"

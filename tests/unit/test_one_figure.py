@@ -16,8 +16,7 @@ import pytest
 
 from dagc import driver
 from dagc.driver import exporting
-from dagc.export import mermaid
-from dagc.export.page import answer
+from dagc.export import mermaid, tiles
 from dagc.export.views import scene
 from dagc.report import comparing, figures, text
 from dagc.report.assemble import summarize
@@ -123,7 +122,7 @@ SABOTAGED = [
     pytest.param(scene, "times_text", of_less, outputs.of_compile, VIEWS | {"report.html"}, id="pictures"),
     pytest.param(mermaid, "times_text", of_less, outputs.of_export, {"Mermaid"}, id="Mermaid"),
     pytest.param(text, "times_text", of_less, outputs.of_compile, {"dagc compile"}, id="command line"),
-    pytest.param(answer, "format_seconds", of_less, outputs.of_compile, {"report.html"}, id="answer of the page"),
+    pytest.param(tiles, "format_seconds", of_less, outputs.of_compile, {"report.html", "answer.svg"}, id="tiles"),
     pytest.param(comparing, "FIGURES", of_shorter_step, outputs.of_compare, COMPARISONS, id="comparison"),
     pytest.param(
         exporting, "summary_of", without_limits, outputs.of_python, {"Python API", "notebook"}, id="summary of the API"

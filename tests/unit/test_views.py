@@ -258,7 +258,7 @@ def test_one_view_is_written_where_one_is_asked_for(tmp_path: Path) -> None:
     outcome = run_dagc("compile", plan, "--view", "stage", "-o", str(tmp_path), cwd=tmp_path)
     assert outcome.status == 0, outcome.output
     pictures = {path.name for path in tmp_path.rglob("*") if path.suffix in (".dot", ".svg")}
-    assert pictures == {"stage.dot", "stage.svg", "memory.svg"}
+    assert pictures == {"stage.dot", "stage.svg", "memory.svg", "answer.svg"}
 
 
 def test_an_unknown_view_is_a_usage_error(tmp_path: Path) -> None:

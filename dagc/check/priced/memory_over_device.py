@@ -13,7 +13,7 @@ from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.missing import missing_shapes
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
-from dagc.report.memory import PoolFigures
+from dagc.report.memory import PoolFigures, part_title
 from dagc.units import format_bytes, format_share
 
 CODE = Code("M101", "memory-over-device")
@@ -43,7 +43,7 @@ def _table(pool: PoolFigures) -> Iterator[str]:
     """The parts, largest first, each with its share of what is needed."""
     for name, size in sorted(pool.parts, key=lambda part: -part[1]):
         if size > 0:
-            yield f"{name}: {format_bytes(size)}, {format_share(size / pool.max_bytes)} of what is needed"
+            yield f"{part_title(name)}: {format_bytes(size)}, {format_share(size / pool.max_bytes)} of what is needed"
 
 
 def _one_each(plan: Plan) -> Iterator[str]:

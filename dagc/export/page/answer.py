@@ -5,17 +5,16 @@ Turns a summary into tiles, bars and tables; it computes nothing that is not in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
+from dagc.export.tiles import Tile, passes, spent, tiles
 from dagc.report.memory_text import holding_most
-from dagc.report.summary import Claim, CriticalPath, Memory, Phase, Requirement, Serving, Summary, Throughput
-from dagc.report.text import handover_text, limit_text, serving_lines
-from dagc.report.token_time import bound_text, cause
-from dagc.report.ttft import title_of
-from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
+from dagc.report.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
+from dagc.report.text import handover_text, serving_lines
+from dagc.units import format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
@@ -25,7 +24,7 @@ def answer(summary: Summary) -> Markup:
     """Tiles, what bounds each phase, requirements and claims, and what is not known."""
     return joined(
         (
-            tag("div", _tiles(summary), class_="tiles"),
+            cards(summary),
             _room(summary.memory) if summary.memory else None,
             _bounds(summary),
             _serving(summary.serving) if summary.serving else None,
@@ -36,52 +35,28 @@ def answer(summary: Summary) -> Markup:
     )
 
 
-def _tiles(summary: Summary) -> Iterator[Markup]:
-    yield _tile("GPUs", f"{summary.gpus:,}", _gpus(summary))
-    yield _memory(summary.memory) if summary.memory else _tile("memory", "?", "undetermined")
-    if summary.phases:
-        prefill, decode = summary.phases.prefill, summary.phases.decode
-        ttft = title_of(summary.phases.ttft_definition)
-        yield _tile(ttft, format_seconds(prefill.seconds), _time(prefill, prefill.bound), _state(summary, "ttft"))
-        bound = cause(summary.serving, decode.bound) if summary.serving else decode.bound
-        yield _tile("TPOT", format_seconds(decode.seconds), _time(decode, bound), _state(summary, "tpot"))
-    else:
-        yield _tile("TTFT and TPOT", "?", "undetermined")
-    if summary.throughput:
-        yield _throughput(summary.throughput, _state(summary, "throughput"))
-    if summary.cost:
-        tokens = summary.cost.usd_per_million_output_tokens
-        cost = f"{format_money(tokens)} per million output tokens" if tokens is not None else "tokens undetermined"
-        yield _tile("cost per hour", format_money(summary.cost.usd_per_hour), cost)
+def cards(summary: Summary) -> Markup:
+    """The tiles of a summary."""
+    return tag("div", map(_tile, tiles(summary)), class_="tiles")
 
 
-def _state(summary: Summary, name: str) -> str:
-    """How the requirements of a name are met, all of them together."""
-    found = [row.ok for row in summary.requirements if row.name == name]
-    return "bad" if False in found else "good" if True in found else ""
+def required(requirements: Sequence[Requirement]) -> Markup | None:
+    """Requirements in one line, each with its verdict."""
+    marked = ((row, *_MARKS[row.ok]) for row in requirements)
+    items = (
+        tag("li", tag("span", mark, role="img", aria_label=state), f" {row.name} {row.required}", class_=state)
+        for row, mark, state in marked
+    )
+    return tag("ul", items, class_="required", aria_label="Requirements") if requirements else None
 
 
-def _gpus(summary: Summary) -> str:
-    shape = [(summary.replicas, "replica"), (summary.stages, "stage")]
-    if summary.replicas is None or summary.stages is None:
-        return " + ".join(f"{pool.gpus:,} {pool.name}" for pool in summary.pools)
-    return " × ".join(f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in shape if count)
-
-
-def _tile(name: str, value: str, told: object, state: str = "", extra: object = None) -> Markup:
-    number, _, unit = value.partition(" ") if value[0].isdigit() else (value, "", "")
-    figure = tag("p", number, tag("small", f" {unit}") if unit else None, class_="figure")
-    return tag("div", tag("h3", name), figure, extra, tag("p", told, class_="told"), class_=f"tile {state}".rstrip())
-
-
-def _memory(memory: Memory) -> Markup:
-    held, whole = format_bytes(memory.per_rank_max_bytes), format_bytes(memory.capacity_bytes)
-    meter = tag("svg", _meter(memory.share), class_="meter", viewBox="0 0 100 6", preserveAspectRatio="none")
-    told = f"{held} of {whole}, {format_share(memory.share)} of the fullest GPU"
-    if memory.requests_at_once is not None and memory.fits:
-        told += f"; {memory.requests_at_once:,} concurrent requests, the others queue"
-    name, state = ("fits", "good") if memory.fits else ("does not fit", "bad")
-    return _tile("memory", name, told, state, meter)
+def _tile(tile: Tile) -> Markup:
+    figure = tag("p", tile.figure, tag("small", f" {tile.unit}") if tile.unit else None, class_="figure")
+    meter = None
+    if tile.share is not None:
+        meter = tag("svg", _meter(tile.share), class_="meter", viewBox="0 0 100 6", preserveAspectRatio="none")
+    told = tag("p", tile.told, class_="told")
+    return tag("div", tag("h3", tile.name), figure, meter, told, class_=f"tile {tile.state}".rstrip())
 
 
 def _room(memory: Memory) -> Markup | None:
@@ -107,54 +82,43 @@ def _meter(share: float) -> Markup:
     return joined((tag("rect", width=100, height=6, class_="empty"), filled))
 
 
-def _time(phase: Phase, bound: str) -> str:
-    return f"± {phase.error_share * 100:.0f} %, {bound_text(bound)}"
-
-
-def _throughput(rates: Throughput, state: str) -> Markup:
-    per_gpu = f"{format_count(rates.output_tokens_per_second_per_gpu)} tokens/s/GPU"
-    limit = "" if rates.limited_by == "both" else f", limited by {limit_text(rates.limited_by)}"
-    rate = format_count(rates.output_tokens_per_second)
-    number, _, prefix = rate.partition(" ")
-    return _tile("output tokens/s", f"{number} {prefix}".rstrip(), per_gpu + limit, state)
+def bottlenecks(phases: Phases) -> Markup:
+    """A bar for each phase of what takes its time, and what the tones mean."""
+    rows = (
+        tag("tr", tag("th", name, scope="row"), tag("td", _bar(phase.critical_path)), tag("td", passes(name, phase)))
+        for name, phase in (("prefill", phases.prefill), ("decode step", phases.decode))
+    )
+    names = ("compute", "memory", "communication", "bubble")
+    key = tag("ul", (tag("li", tag("span", class_=f"swatch {name}"), name) for name in names), class_="legend")
+    return joined((tag("table", rows, class_="bounds"), key))
 
 
 def _bounds(summary: Summary) -> Markup | None:
     if summary.phases is None:
         return None
-    phases = (("prefill", summary.phases.prefill), ("decode step", summary.phases.decode))
-    rows = (
-        tag("tr", tag("th", name, scope="row"), tag("td", _bar(phase.critical_path)), tag("td", _passes(name, phase)))
-        for name, phase in phases
-    )
-    handover = summary.phases.handover_seconds
-    one = summary.phases.transfer_seconds
+    handover, one = summary.phases.handover_seconds, summary.phases.transfer_seconds
     moved = None
     if handover is not None:
         moved = tag("p", f"KV-cache transfer: {handover_text(handover, one)}.", class_="hint")
-    return joined((tag("h3", "Bottlenecks"), tag("table", rows, class_="bounds"), moved))
+    return joined((tag("h3", "Bottlenecks"), bottlenecks(summary.phases), moved))
 
 
-def _passes(name: str, phase: Phase) -> str:
-    many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
-    step = f"; single-step latency {format_seconds(phase.latency_seconds)}" if name == "decode step" else ""
-    return f"{many}{step}"
+_NAMED, _NUMBERED = 0.22, 0.09
+"""Shares of a bar from which a part has room for its name, and for its number. On a narrow page it has less."""
 
 
 def _bar(path: CriticalPath) -> Markup:
-    """A bar of shares; each part names itself, and where it is too narrow its title does."""
-    shares = (
-        ("compute", path.compute_share),
-        ("memory", path.memory_share),
-        ("communication", path.communication_share),
-        ("bubble", path.bubble_share),
-    )
+    """A bar of shares; of a part that is too narrow for its words the tone and the title tell them."""
     parts = (
-        tag("span", f"{format_share(share)} {name}", class_=f"part {name}", style=f"flex:{share:.4f} 1 0",
-            title=f"{format_share(share)} {name}")
-        for name, share in shares if share > 0
+        tag("span", format_share(share), tag("span", f" {name}", class_="word"), class_=f"part {name}{_room_of(share)}",
+            style=f"flex:{share:.4f} 1 0", title=f"{format_share(share)} {name}")
+        for name, share in spent(path)
     )  # fmt: skip
     return tag("div", parts, class_="shares")
+
+
+def _room_of(share: float) -> str:
+    return "" if share >= _NAMED else " brief" if share >= _NUMBERED else " slim"
 
 
 def _verdicts(title: str, column: str, rows: list[Requirement] | list[Claim]) -> Markup | None:

@@ -14,11 +14,11 @@ _HERE = Path(__file__).parent
 
 
 def document(title: str, body: Markup, style: str, script: str, may_also: str = "") -> bytes:
-    """A whole HTML document, in UTF-8, that may load nothing and run only this script.
+    """A whole HTML document, in UTF-8, that may load nothing and run only this script, or none where it is empty.
 
     `may_also` are further directives of its policy, each ended by `; `.
     """
-    own = f"style-src 'unsafe-inline'; script-src '{_digest(script)}'"
+    own = "style-src 'unsafe-inline'" + (f"; script-src '{_digest(script)}'" if script else "")
     policy = f"default-src 'none'; {may_also}{own}; base-uri 'none'; form-action 'none'"
     head = tag(
         "head",
@@ -29,8 +29,9 @@ def document(title: str, body: Markup, style: str, script: str, may_also: str = 
         tag("title", title),
         tag("style", Markup(style)),
     )
-    scripted = body.removesuffix("</body>") + tag("script", Markup(script)) + Markup("</body>")
-    return f"<!DOCTYPE html>\n{tag('html', head, scripted, lang='en')}\n".encode()
+    if script:
+        body = body.removesuffix("</body>") + tag("script", Markup(script)) + Markup("</body>")
+    return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n".encode()
 
 
 def asset(name: str) -> str:

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import ParseError
 from markupsafe import Markup
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.export.page.answer import answer
+from dagc.export.page.answer import answer, required
 from dagc.export.page.document import asset, document
 from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
@@ -22,8 +22,10 @@ from dagc.export.page.markup import joined, tag
 from dagc.export.page.size import facts, size
 from dagc.export.page.work import communication, roofs, timeline
 from dagc.export.trace.tracks import Traced
+from dagc.report.context import context
 from dagc.report.summary import Summary
 from dagc.source import Source
+from dagc.units import format_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,9 @@ def _header(summary: Summary, diagnostics: Sequence[Diagnostic]) -> Markup:
         for count, word in counts
         if count
     )
-    model, cluster = summary.facts.model["name"], summary.facts.cluster["name"]
-    told = tag("p", f"{summary.gpus:,} GPU{'s' * (summary.gpus != 1)} · {model} · {cluster} ", badges, class_="subject")
-    return tag("header", tag("h1", tag("span", summary.name, class_="name"), " ", tag("code", summary.strategy)), told)
+    told = tag("p", f"{format_gpus(summary.gpus)} · ", context(summary.facts, [])[0], " ", badges, class_="subject")
+    name = tag("h1", tag("span", summary.name, class_="name"), " ", tag("code", summary.strategy))
+    return tag("header", name, told, required(summary.requirements))
 
 
 def _contents(sections: Sequence[_Section]) -> Markup:

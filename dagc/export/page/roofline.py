@@ -1,8 +1,8 @@
 """The roofline of a phase: each operator by its FLOP a byte and the rate that it achieves, under the device's peaks.
 
-Turns operators and devices into SVG on logarithmic axes. A disc's area is the operator's share of the phase's work;
-the names of those that take longest stand beside them where there is room. Source of the plot: Williams, Waterman,
-Patterson, "Roofline: an insightful visual performance model" (2009).
+Turns operators and devices into SVG on logarithmic axes. A disc's area is the operator's share of the phase's work; one
+that is latency-bound is hollow. The names of those that take longest stand beside them where there is room. Source of
+the plot: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model" (2009).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from math import atan2, ceil, degrees, floor, hypot, log10, sqrt
 from markupsafe import Markup
 
 from dagc.catalog.device import DeviceSpec
+from dagc.export.labels import BELOW, Label, along, around_point, leader, led, room
 from dagc.export.page.kinds import kind_of
 from dagc.export.page.markup import tag
+from dagc.graph.priced import Bound
 from dagc.report.operators import Operator
 from dagc.report.token_time import bound_text
 from dagc.units import format_count, format_rate, format_seconds, format_share
@@ -25,12 +27,9 @@ _NAMED = 9
 _LEAST = 1e-3
 """Share of the time below which an operator is not drawn."""
 
-_LETTER, _LINE = 6.3, 12
+_LINE = 12
 _ALONG = 0.55
 """How far up its slope the rate of a memory is written."""
-
-_Box = tuple[float, float, float, float]
-"""Left, right, top, bottom."""
 
 _LARGEST, _SMALLEST = 13.0, 3.0
 
@@ -75,7 +74,7 @@ def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[
         _grid(scale),
         _roofs(scale, known, types),
         [_drawn(disc, whole) for disc in discs],
-        _names(discs, _slopes(scale, known, types)),
+        _names(discs, list(_lines(scale, known, types)), list(_rates(scale, known, types))),
     )
     picture = tag(
         "svg", body, class_="roofline", viewBox=f"0 0 {_WIDTH} {_HEIGHT}", role="img", aria_label=f"Roofline of {title}"
@@ -114,17 +113,38 @@ def _grid(scale: _Scale) -> Iterator[Markup]:
 
 def _roofs(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -> Iterator[Markup]:
     """The slope of each device's bandwidth, and a level for each of its peaks that an operator computes in."""
+    levels: list[tuple[float, str]] = []
     for device in devices:
         bandwidth = device.bandwidth_bytes_per_second or 1.0
-        peaks = _peaks(device, types)
         slope = _slope(scale, device, types)
         yield _line(device, *slope)
         yield _bandwidth(*slope, bandwidth)
-        for name, peak in peaks.items():
+        for name, peak in _peaks(device, types).items():
             x, y = scale.x(peak / bandwidth), scale.y(peak)
             yield _line(device, x, y, _WIDTH - _RIGHT, y)
-            told = f"{name} {_peak(peak)}" + (f" {device.name}" if len(devices) > 1 else "")
-            yield tag("text", told, x=_WIDTH - _RIGHT + 4, y=y + 4, class_="minor")
+            levels.append((y, f"{name} {_peak(peak)}" + (f" {device.name}" if len(devices) > 1 else "")))
+    least = 0.0
+    for y, words in sorted(levels):
+        least = max(y, least)
+        yield tag("text", words, x=_WIDTH - _RIGHT + 4, y=least + 4, class_="minor")
+        least += _LINE
+
+
+def _lines(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -> Iterator[Label]:
+    """Where the lines of the devices are."""
+    for device in devices:
+        yield from along(*_slope(scale, device, types))
+        for peak in _peaks(device, types).values():
+            level = scale.y(peak)
+            yield from along(scale.x(peak / (device.bandwidth_bytes_per_second or 1.0)), level, _WIDTH - _RIGHT, level)
+
+
+def _rates(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -> Iterator[Label]:
+    """Where the rates of the memories are written."""
+    for device in devices:
+        x1, y1, x2, y2 = _slope(scale, device, types)
+        x, y, run = x1 + (x2 - x1) * _ALONG, y1 + (y2 - y1) * _ALONG, 55 / max(hypot(x2 - x1, y2 - y1), 1.0)
+        yield from along(x, y - 10, x + (x2 - x1) * run, y + (y2 - y1) * run - 10, 5.0)
 
 
 def _peaks(device: DeviceSpec, types: Sequence[str]) -> dict[str, float]:
@@ -168,41 +188,25 @@ def _drawn(disc: _Disc, whole: float) -> Markup:
         f"{one.key}: {format_rate(one.flops_per_second, 'flop/s')} at {format_count(one.intensity or 0.0)} FLOP/byte, "
         f"{format_seconds(one.seconds)} ({format_share(one.seconds / whole)}), {bound_text(one.bound)}"
     )
-    return tag("circle", tag("title", told), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {kind.css}")
+    waits = " waits" if one.bound == Bound.LATENCY else ""
+    return tag("circle", tag("title", told), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {kind.css}{waits}")
 
 
-def _slopes(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -> list[_Box]:
-    """Where the rates of the memories are written."""
-    found: list[_Box] = []
-    for device in devices:
-        x1, y1, x2, y2 = _slope(scale, device, types)
-        x, y = x1 + (x2 - x1) * _ALONG, y1 + (y2 - y1) * _ALONG
-        run = 55 / max(hypot(x2 - x1, y2 - y1), 1.0)
-        found.append((x - 8, x + (x2 - x1) * run, y + (y2 - y1) * run - 10, y))
-    return found
-
-
-def _names(discs: Sequence[_Disc], written: Sequence[_Box]) -> Iterator[Markup]:
-    """Names beside the discs that stand for most time, where they cover neither another name nor a disc's middle."""
-    taken = [*written, *((disc.x - 3, disc.x + 3, disc.y - 3, disc.y + 3) for disc in discs)]
+def _names(discs: Sequence[_Disc], lines: Sequence[Label], rates: Sequence[Label]) -> Iterator[Markup]:
+    """Names of the discs that stand for most time, where they cover no line, disc or other name; those that are not
+    beside their disc have a line to it.
+    """
+    frame = (_LEFT + 2.0, _TOP - 6.0, _WIDTH - _RIGHT - 2.0, _HEIGHT - _BOTTOM - 2.0)
+    taken = [*lines, *rates, *(around_point(disc.x, disc.y, disc.radius) for disc in discs)]
+    written = list(rates)
     for disc in discs[:_NAMED]:
-        wide = len(disc.operator.key) * _LETTER
-        for left, middle in _places(disc, wide):
-            box = (left, left + wide, middle - _LINE / 2, middle + _LINE / 2)
-            if left > _LEFT and left + wide < _WIDTH - _RIGHT and not any(_meet(box, other) for other in taken):
-                taken.append(box)
-                yield tag("text", disc.operator.key, x=left, y=middle + 4, class_="minor")
-                break
-
-
-def _places(disc: _Disc, wide: float) -> Iterator[tuple[float, float]]:
-    """Left edge and middle of a name: right of the disc, left, below, above."""
-    away = disc.radius + 4
-    yield disc.x + away, disc.y
-    yield disc.x - away - wide, disc.y
-    for y in (disc.y + away + _LINE / 2, disc.y - away - _LINE / 2):
-        yield from ((x, y) for x in (disc.x - wide / 2, disc.x - wide, disc.x))
-
-
-def _meet(a: _Box, b: _Box) -> bool:
-    return a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
+        at = disc.x, disc.y, disc.radius
+        box = room(*at, disc.operator.key, frame, taken, uncrossed=written)
+        if box is None:
+            continue
+        taken += (box, *led(*at, box))
+        written.append(box)
+        end = leader(*at, box)
+        if end:
+            yield tag("line", x1=disc.x, y1=disc.y, x2=end[0], y2=end[1], class_="leader")
+        yield tag("text", disc.operator.key, x=box[0], y=box[3] - BELOW, class_="minor")

@@ -45,8 +45,11 @@ def roofs(traced: Traced) -> Markup:
         plots += drawn_roofline(title, found, _devices(one, devices)) or Markup("")
         tables += _table(title, found)
     search = tag("input", type="search", placeholder="Filter operators", aria_label="Filter operators", class_="filter")
-    hint = tag("p", "Time of the slowest rank over all stages, layers and micro-batches; the area of a disc is its "
-               "share of that time. Lines are datasheet peaks.", class_="hint")  # fmt: skip
+    told = (
+        "Time of the slowest rank over all stages, layers and micro-batches; the area of a disc is its share of that "
+        "time; a hollow one is latency-bound. Lines are datasheet peaks."
+    )
+    hint = tag("p", told, class_="hint")
     return joined((hint, tag("div", plots, class_="pair"), tag("div", search, class_="toolbar"), tables))
 
 
