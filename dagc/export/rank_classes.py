@@ -38,7 +38,7 @@ class RankClasses:
         """Names of the first classes; the last says how many are not shown."""
         if len(self.names) <= most:
             return self.names
-        more = f" ({len(self.names) - most} more kinds of GPUs not shown)"
+        more = f" ({len(self.names) - most} more groups of GPUs not shown)"
         return (*self.names[: most - 1], self.names[most - 1] + more)
 
 

@@ -127,7 +127,7 @@ def test_kinds_of_ranks_are_left_out_only_where_four_micro_batches_do_not_fit() 
     assert (half.micro_batches, half.ranks) == (4, 8)
     assert quarter is not None
     assert (quarter.micro_batches, quarter.ranks) == (4, 4)
-    assert quarter.text.endswith(", 4 of the kinds of ranks of a stage")
+    assert quarter.text.endswith(", 4 groups of equivalent GPUs for each stage")
     assert len(of_lanes(events(trace_json(of, None, quarter)))) == quarter.written
 
 

@@ -64,7 +64,7 @@ class Excerpt:
         which = (
             f"micro-batches {first}{f' and {last}' if last else ''} of {of:,}" if count < of else "all micro-batches"
         )
-        kinds = f", {self.ranks} of the kinds of ranks of a stage" if self.ranks < _KINDS_OF_RANKS[0] else ""
+        kinds = f", {self.ranks} groups of equivalent GPUs for each stage" if self.ranks < _KINDS_OF_RANKS[0] else ""
         return f"{self.written:,} of {self.whole:,} slices of operators: {which}{kinds}"
 
 
