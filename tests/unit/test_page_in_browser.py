@@ -114,11 +114,11 @@ def test_a_drag_moves_the_picture(page: Page) -> None:
 
 
 def test_search_finds_names_and_goes_from_one_to_the_next(page: Page) -> None:
-    """`all_reduce` is in the names of as many nodes as the DOT has; Enter brings the first into the middle."""
+    """`all_reduce` is in so many rows of the tables; Enter brings the first into the middle."""
     page.click("#panel-graph .search")
     page.type("all_reduce")
     hits = page.eval(f"({SVG}).querySelectorAll('.hit').length")
-    named = page.eval(f"[...({SVG}).querySelectorAll('.node')].filter((n) => /all_reduce/.test(n.textContent)).length")
+    named = page.eval(f"[...({SVG}).querySelectorAll('.row')].filter((n) => /all_reduce/.test(n.textContent)).length")
     assert hits == named > 1
     page.press("Enter")
     assert page.eval("document.querySelector('#panel-graph .found').textContent") == f"1 of {hits}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,9 @@ from dagc.export.views.gpus import every_gpu, folded_gpus, gpus_text
 from dagc.export.views.legend import legend
 from dagc.export.views.scene import Scene
 from dagc.export.views.view import Box, Distance, Gpus, Shape, View
+from tests.harness.overlaps import complaints
 from tests.harness.places import EXAMPLES
-from tests.unit.view_scenes import scene, words
+from tests.unit.view_scenes import scene, svg, words
 
 
 def scenes_of(name: str) -> tuple[Scene, ...]:
@@ -95,7 +98,27 @@ def test_a_node_of_many_gpus_is_several_rows() -> None:
     assert [row.text for row in drawn] == ["node 0: ranks 0-71", "", "", ""]
 
 
+def test_many_stages_are_drawn_below_each_other() -> None:
+    """Eight stages of which no two neighbours are alike would be some 4,000 points wide; labels keep off the arrows."""
+    of = scene("model mixtral-8x7b\ncluster h100-sxm x 8\npp 8 [layers 5 3 5 3 5 3 5 3]\n")
+    view = view_of(of, Distance.DEPLOYMENT)
+    assert not view.across
+    picture = svg(view)
+    assert complaints(picture) == []
+    wide = re.search(r'viewBox="0 0 ([\d.]+)', picture)
+    assert wide is not None and float(wide[1]) < 1000
+
+
+ALL_ROLES = "prefill < tp 8 > | decode < pp 2 [layers 30 2] < tp 4 | ep 8 > >"
+"""What needs the most signs: GPUs of a phase and of two pools of the other one, and a slowest stage."""
+
+
 def test_the_legend_of_a_deployment_is_one_line() -> None:
+    of = scene(f"model mixtral-8x7b\ncluster h100-sxm x 32\n{ALL_ROLES}\n")
+    (signs,) = legend(view_of(of, Distance.DEPLOYMENT))
+    named = [sign.meaning for sign in signs]
+    assert named[:3] == ["prefill", "decode attention", "decode experts"]
+    assert named[-1] == "slowest stage"
     for name in ("01-deepseek-v3-64-gpus", "02-mixtral-8-gpus", "04-prefill-decode-pools", "05-attention-ffn-pools"):
         for one in scenes_of(name):
             assert len(legend(view_of(one, Distance.DEPLOYMENT))) == 1, name

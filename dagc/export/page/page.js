@@ -108,7 +108,8 @@ function picture(canvas) {
 // Search: what has the words stays, all else fades; Enter goes from one to the next.
 function search(panel, svg, centre) {
   const field = panel.querySelector(".search"), told = panel.querySelector(".found");
-  let items = all(".node", svg);
+  const rows = (node) => all(".row", node);
+  let items = all(".node", svg).flatMap((node) => (rows(node).length ? rows(node) : [node]));
   if (!items.length) items = all("text", svg);
   items.forEach((item) => item.classList.add("item"));
   const words = items.map((item) => item.textContent.toLowerCase());

@@ -76,20 +76,24 @@ def slowest_stage(timeline: Timeline, shares_experts: bool) -> tuple[int, bool]:
 
 def marked(view: View, scene: Scene) -> View:
     """The view with its critical path, or with its slowest stages and a line that says why."""
-    boxes = [box for box in view.boxes() if box.shape is not Shape.TABLE and not box.fused]
+    boxes = [box for box in view.boxes() if box.shape is not Shape.TABLE]
     if not nearly_all([box.critical for box in boxes]):
         return view
     found = slowest_of(scene) if view.distance in _STAGES else ()
     slow = [one for one in found if not one.alike]
     names = frozenset(name for one in slow for name in one.names)
     note = share_text([box.critical for box in boxes], _THINGS[view.distance])
-    if found:
-        note += f"; marked instead: {slowest_text(slow)}" if slow else "; stages are all equally slow"
+    drawn = {member.name for member in (*view.boxes(), *view.clusters())}
+    here = [one for one in slow if drawn.intersection(one.names)]
+    elsewhere = [one for one in slow if one not in here]
+    note += f"; marked instead: {slowest_text(here)}" if here else ""
+    note += f"; marked in the deployment view: {slowest_text(elsewhere)}" if elsewhere else ""
+    note += "; stages are all equally slow" if found and not slow else ""
     return replace(
         view,
         members=tuple(_settled(member, names) for member in view.members),
         arrows=tuple(replace(arrow, critical=False) for arrow in view.arrows),
-        notes=(*view.notes, *((note,) if len(boxes) > 1 else ())),
+        notes=(*view.notes, *((note,) if len(boxes) > 1 and view.distance is not Distance.RANK else ())),
     )
 
 
@@ -100,6 +104,7 @@ _THINGS = {
     Distance.LAYER: "operator",
     Distance.RANK: "operator",
 }
+"""What the boxes of a view are. The rank view has two operators, dispatch and combine, and needs no line on them."""
 
 
 def share_text(critical: Sequence[bool], thing: str) -> str:

@@ -38,6 +38,9 @@ _CHARACTERS, _LINES = 110, 3
 NETWORK = "network"
 """What joins nodes."""
 
+MOST_ACROSS = 6
+"""Cards beside each other; more are drawn below each other."""
+
 MOST_STAGES = 40
 """Different stages of a service that are drawn; of more, those in the middle are folded."""
 
@@ -51,8 +54,9 @@ def deployment_view(scene: Scene) -> View:
     notes = (*scene.notes(), *(note for part in parts for note in part.notes()))
     others = scene.others(Distance.DEPLOYMENT)
     members = tuple(part.cluster() for part in parts)
+    across = sum(len(part.own()) for part in parts) <= MOST_ACROSS
     return View(
-        Distance.DEPLOYMENT, scene.name, scene.title(), notes, members, tuple(arrows), across=True, others=others
+        Distance.DEPLOYMENT, scene.name, scene.title(), notes, members, tuple(arrows), across=across, others=others
     )
 
 

@@ -128,9 +128,14 @@ class _Writer:
         for point, name in zip(points, names, strict=True):
             box.edge(point, name, style="invis", weight="100")
 
+    def _beside(self, text: str) -> str:
+        """A line of an arrow's label, with room to an arrow that runs down: its label would begin on it."""
+        room = "" if self._view.across else 3 * _PAD
+        return f"{room}{text}{room}"
+
     def _arrow(self, arrow: Arrow) -> None:
         style = look.LINES[arrow.line] | (look.CRITICAL_LINE if arrow.critical else {})
-        style |= {"label": _lines(*arrow.label, _PAD, end="\\n")} if arrow.label else {}
+        style |= {"label": _lines(*map(self._beside, arrow.label), _PAD, end="\\n")} if arrow.label else {}
         style |= {"tooltip": _hover(arrow.hover)} if arrow.hover else {}
         style |= {"minlen": "2"} if arrow.orders and (arrow.leaves or arrow.enters) else {}
         style |= {} if arrow.orders else {"constraint": "false"}
@@ -151,7 +156,6 @@ def _box(parent: Canvas, box: Box) -> None:
     style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
     style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
-    style |= {"style": "filled,dotted"} if box.fused else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
     style |= {"tooltip": _hover(box.hover)} if box.hover else {}
     label = _record(box) if box.shape is Shape.TABLE else _label(box)

@@ -92,13 +92,13 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
         found.append(Sample("critical", "critical path", "thick red"))
     if any(member.slowest for member in (*boxes, *view.clusters())):
         found.append(Sample("slowest", "slowest stage", "thick red"))
-    if any(one.fused for one in (*boxes, *signs)):
+    if any(sign.fused for sign in signs):
         found.append(Sample("fused", "fused into another", "dotted frame"))
     if view.distance is not Distance.DEPLOYMENT:
         found += [Sample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []
         drawn = {arrow.line for arrow in (*arrows, *(flow for box in boxes for flow in box.flows))}
         found += [one for one in _LINES if one.sign in drawn]
-    return tuple(_lines(found))
+    return (tuple(found),) if view.distance is Distance.DEPLOYMENT and found else tuple(_lines(found))
 
 
 def words(samples: tuple[Sample, ...]) -> str:

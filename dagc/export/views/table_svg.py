@@ -13,9 +13,10 @@ from xml.etree.ElementTree import Element, SubElement
 from dagc.export.views import look
 from dagc.export.views.bar_svg import draw_bar
 from dagc.export.views.flow_svg import SIGN_ROOM, draw_flow, draw_sign
-from dagc.export.views.view import Bar, Box, Sign, Tile
+from dagc.export.views.view import Bar, Box, Cell, Sign, Tile
 
 _SVG = "{http://www.w3.org/2000/svg}"
+_Point = tuple[float, float]
 _Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
@@ -30,34 +31,58 @@ def draw_table(group: Element, box: Box) -> None:
     for blank in [one for one in parent if one.tag == f"{_SVG}text" and not (one.text or "").strip()]:
         parent.remove(blank)
     texts = list(group.iter(f"{_SVG}text"))
-    cells = [cell for column in box.columns for cell in (column.head, *column.cells) if cell != ""]
-    heads = {column.head for column in box.columns}
+    rows = [_row(parent, hover) for hover in box.hovers]
     signs: list[_Rectangle] = []
-    for text, cell in zip(texts, cells, strict=True):
+    for text, (row, cell) in zip(texts, _cells(box), strict=True):
         place = _around(text, lines)
-        if isinstance(cell, Bar):
-            draw_bar(text, cell)
-        elif isinstance(cell, Tile):
+        if isinstance(cell, Tile):
             parent.insert(list(parent).index(frame) + 1, _tile(place, cell))
-            _centre(text, place)
-        elif isinstance(cell, Sign):
+        if isinstance(cell, Sign):
             signs.append(place)
-            draw_sign(text, (place[2] - SIGN_ROOM, (place[1] + place[3]) / 2), cell)
-        elif cell in heads:
-            text.set("fill", look.MUTED)
-    places = [(right - SIGN_ROOM, (top + bottom) / 2) for _, top, right, bottom in signs]
+        _draw(text, place, cell, is_head=row < 0)
+        if rows and row >= 0:
+            parent.remove(text)
+            rows[row].append(text)
+    right = max(line[2] for line in lines)
+    for row, (left, top, _, bottom) in zip(rows, signs, strict=True):
+        row.insert(1, _area((left, top, right, bottom)))
     for flow in box.flows:
-        draw_flow(parent, places[flow.tail], places[flow.head], flow)
-    right = max(place[2] for place in lines)
-    for place, hover in zip(signs, box.hovers, strict=False):
-        parent.append(_hover((place[0], place[1], right, place[3]), hover))
+        draw_flow(parent, _middle(signs[flow.tail]), _middle(signs[flow.head]), flow)
 
 
-def _hover(place: _Rectangle, told: tuple[str, ...]) -> Element:
-    """What a pointer is shown anywhere on a row: an area without paint."""
-    rect = Element(f"{_SVG}rect", _size(place) | {"fill": "none", "pointer-events": "all"})
-    SubElement(rect, f"{_SVG}title").text = "\n".join(told)
-    return rect
+def _draw(text: Element, place: _Rectangle, cell: Cell, is_head: bool) -> None:
+    """What a cell shows, in place of its text."""
+    if isinstance(cell, Bar):
+        draw_bar(text, cell)
+    elif isinstance(cell, Tile):
+        _centre(text, place)
+    elif isinstance(cell, Sign):
+        draw_sign(text, _middle(place), cell)
+    elif is_head:
+        text.set("fill", look.MUTED)
+
+
+def _middle(place: _Rectangle) -> _Point:
+    """Where the sign of a cell stands: at its right end."""
+    return place[2] - SIGN_ROOM, (place[1] + place[3]) / 2
+
+
+def _cells(box: Box) -> Iterator[tuple[int, Cell]]:
+    """The cells with text, each with its row; -1 for the heads."""
+    for column in box.columns:
+        yield from ((row, cell) for row, cell in enumerate((column.head, *column.cells), -1) if cell != "")
+
+
+def _row(parent: Element, hover: tuple[str, ...]) -> Element:
+    """The group of a row, with what a pointer on it is shown; a search of the page finds it."""
+    group = SubElement(parent, f"{_SVG}g", {"class": "row"})
+    SubElement(group, f"{_SVG}title").text = "\n".join(hover)
+    return group
+
+
+def _area(place: _Rectangle) -> Element:
+    """The area of a row, without paint, so that a pointer is on the row between texts too."""
+    return Element(f"{_SVG}rect", _size(place) | {"fill": "none", "pointer-events": "all"})
 
 
 def _size(place: _Rectangle) -> dict[str, str]:
