@@ -8,7 +8,6 @@ through like layers of a stage is one on each lane to begin with. Vectorised ove
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,9 +37,6 @@ MOST_RANKS = 12
 
 _FINEST = 8192
 """Intervals of a phase at which folding begins."""
-
-_ORDER = re.compile(r"^\d+ ")
-"""What brings the tracks of a trace into order, before their names."""
 
 _INT = npt.NDArray[np.int64]
 
@@ -107,7 +103,7 @@ def phase_lanes(phase: PhaseTracks) -> PhaseLanes:
     each = max(1, MOST_RANKS // len(phase.teams))
     kept = [min(each, team.local.size) for team in phase.teams]
     titles = [
-        (f"{team.pool} · stage {team.stage}", _ORDER.sub("", title))
+        (f"{team.pool} · stage {team.stage}", title)
         for shown, team, count in zip(phase.teams, graph.teams, kept, strict=True)
         for title in shown.titles[:count]
     ]

@@ -26,6 +26,9 @@ tabs.forEach((tab, index) => {
   });
 });
 
+// Pixels of the page for a unit of a picture, at most, until somebody zooms.
+const LARGEST = 1.4;
+
 // A picture: its view box moves over its drawing.
 function picture(canvas) {
   const svg = canvas.shadowRoot?.querySelector("svg");
@@ -36,11 +39,14 @@ function picture(canvas) {
   canvas.style.aspectRatio = `${whole.width} / ${whole.height}`;
   canvas.classList.add("live");
   const show = (x, y, width, height) => svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
-  const fitAll = () => show(whole.x, whole.y, whole.width, whole.height);
+  // A small picture is not blown up: what it leaves of the width stays empty.
+  const wide = () => Math.max(whole.width, canvas.clientWidth / LARGEST);
+  const fitAll = () => show(whole.x, whole.y, wide(), whole.height);
   function fitWidth() {
-    const height = (whole.width * canvas.clientHeight) / canvas.clientWidth;
+    canvas.style.aspectRatio = `${wide()} / ${whole.height}`;
+    const height = (wide() * canvas.clientHeight) / canvas.clientWidth;
     if (!canvas.clientWidth || height > whole.height) fitAll();
-    else show(whole.x, whole.y, whole.width, height);
+    else show(whole.x, whole.y, wide(), height);
   }
   function zoom(factor, fx = 0.5, fy = 0.5) {
     const { x, y, width, height } = box(svg);
