@@ -15,7 +15,7 @@ def label(spans: Mapping[str, Span], text: str, *names: str) -> tuple[Label, ...
 
 
 def cluster_gpus(plan: Plan) -> int:
-    """GPUs that a plan takes of its cluster: pools with a device of their own stand elsewhere."""
+    """GPUs that a plan takes of its cluster: pools with a device of their own are not among them."""
     pools = [(service, pool) for service in plan.deployment.services for pool in service.pools]
     return plan.deployment.replicas * sum(s.replicas * p.gpus_per_replica for s, p in pools if p.device is None)
 

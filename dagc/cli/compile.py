@@ -41,7 +41,7 @@ _DIGITS = 18
               show_default=True,
               help="Chrome JSON, Perfetto protobuf, or PyTorch's Kineto.")  # fmt: skip
 @click.option("--trace-slices", metavar="COUNT",
-              help="Operators in the trace: --trace-slices all; default: 200000 without --ranks.")  # fmt: skip
+              help="Slices in the trace: --trace-slices all; default: 200000 without --ranks.")  # fmt: skip
 @click.option("--gzip", is_flag=True, help="Compress the trace.")
 @click.option("--expand", is_flag=True, help="Write graph.json with every rank, for small plans.")
 @click.option("--memory-limit", metavar="GB", type=click.FloatRange(min=0),

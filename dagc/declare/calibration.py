@@ -47,7 +47,7 @@ def _read(path: Path, name: str, place: Span) -> Calibration | Diagnostic:
         return UNREADABLE.at(place, f"cannot read `{name}`: {reason.strerror or reason}", "this file", help=(_HELP,))
     except ValueError as reason:
         first = str(reason).splitlines()[0] if str(reason) else "it is empty"
-        return UNREADABLE.at(place, f"`{name}` is no calibration: {first}", "this file", help=(_HELP,))
+        return UNREADABLE.at(place, f"`{name}` is not a calibration: {first}", "this file", help=(_HELP,))
     wrong = next(_impossible(calibration), None)
     if wrong is None:
         return calibration

@@ -49,6 +49,6 @@ def _version(engine: Profile, version: str, block: Block) -> Diagnostic:
         place,
         f"the rules of {engine.title} {version} are not encoded",
         "no such version here",
-        notes=(f"encoded are {', '.join(engine.versions)}",),
+        notes=(f"encoded versions: {', '.join(engine.versions)}",),
         help=(f"leave `version` out for {engine.version}, or name one of these",),
     )

@@ -224,7 +224,7 @@ def _repeated(entry: Entry, first: Entry, block: str) -> Diagnostic:
 
 def _read_entry(entry: Entry, spec: Field) -> tuple[dict[str, Given], list[Diagnostic]]:
     if entry.comparison is not None:
-        return {}, [_bad(entry.name_span, spec, f"`{entry.name}` states a value; it compares nothing", "compared")]
+        return {}, [_bad(entry.name_span, spec, f"`{entry.name}` takes a value without a comparison", "compared")]
     if entry.body is not None and not spec.table:
         return {}, [_bad(entry.name_span, spec, f"`{entry.name}` takes no block", "a block follows")]
     if entry.body is None and spec.kind is None:
@@ -342,14 +342,14 @@ def _quantity(value: Value, spec: Field) -> Scalar | Diagnostic | None:
     if number and not _LEAST.get(spec.dimension, _SMALLEST) <= number <= _MOST.get(spec.dimension, _LARGEST):
         return _bad(value.span, spec, f"`{spec.name}` is out of range: {value.span.text}", "no such quantity")
     if spec.dimension is Dimension.SHARE and number > 1:
-        return _bad(value.span, spec, f"`{spec.name}` is a share, at most 100 %", "more than the whole")
+        return _bad(value.span, spec, f"`{spec.name}` is a share, at most 100 %", "more than 100 %")
     return number
 
 
 def _wrong_unit(value: Quantity, spec: Field) -> Diagnostic:
     wanted = spec.dimension if spec.kind is Kind.QUANTITY else "whole numbers"
     known = candidates(value.unit) if value.unit is not None else ()
-    problem = f"`{value.unit}` measures {known[0].dimension}" if known else "a number without a unit says nothing"
+    problem = f"`{value.unit}` measures {known[0].dimension}" if known else "the number has no unit"
     return FIELD_UNIT.at(
         value.unit_span or value.span,
         f"`{spec.name}` is stated in {wanted}; {problem}",

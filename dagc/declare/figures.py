@@ -91,7 +91,7 @@ def metric_of(entry: Entry, vocabulary: Mapping[str, Metric], block: str) -> Met
     if entry.name in vocabulary:
         return vocabulary[entry.name]
     near = meant(entry.name, vocabulary)
-    known = f"a `{block}` block knows {', '.join(vocabulary)}"
+    known = f"fields of a `{block}` block: {', '.join(vocabulary)}"
     return UNKNOWN_METRIC.at(
         entry.name_span,
         f"`{entry.name}` is not a figure of a `{block}` block",
@@ -113,9 +113,9 @@ def read_figure(metric: Metric, values: tuple[Value, ...], place: Span) -> Figur
     if isinstance(first, Word):
         return _missing(metric, first.span, "not a number")
     if len(values) > 1:
-        return _missing(metric, values[1].span, "one figure was expected, and this is more")
+        return _missing(metric, values[1].span, "one figure too many")
     if first.value < 0:
-        return _missing(metric, first.span, "less than nothing")
+        return _missing(metric, first.span, "negative")
     if first.unit is not None and not candidates(first.unit):
         return None
     return _figure(metric, first)
@@ -146,7 +146,7 @@ def _unit(metric: Metric, quantity: Quantity) -> Unit | Diagnostic:
         measured = candidates(quantity.unit)[0].dimension
         return _wrong_unit(metric, quantity, f"`{quantity.unit}` measures {measured}")
     if unit.per_gpu and not metric.per_gpu and unit.dimension is not Dimension.TOKEN_RATE:
-        return _wrong_unit(metric, quantity, f"`{metric.name}` is counted over the deployment, not over a GPU")
+        return _wrong_unit(metric, quantity, f"`{metric.name}` is counted over the deployment, not per GPU")
     return unit
 
 

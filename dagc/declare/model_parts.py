@@ -151,7 +151,7 @@ def _of_other_kind(kind: AttentionKind, attention: Record) -> Iterator[Diagnosti
     """Fields that only another kind of attention has."""
     for name in _HEADS_ONLY if kind is AttentionKind.MLA else _LATENT_ONLY:
         if name in attention and kind in _KIND_HELP:
-            message = f"`{name}` says nothing of attention of kind `{kind}`"
+            message = f"`{name}` is not a field of attention of kind `{kind}`"
             yield BAD_VALUE.at(attention.fields[name].span, message, "does not belong here", help=(_KIND_HELP[kind],))
 
 
@@ -193,7 +193,7 @@ def _experts(spec: ModelSpec, record: Record, experts: Record) -> Iterator[Diagn
         yield BAD_VALUE.at(
             first.span,
             "`experts 0` states a dense model, which has no experts to describe",
-            "of no expert",
+            "no experts",
             labels=(Label(record.fields["experts"].span, "no experts"),),
             help=("give the number of experts, or leave the block out",),
         )

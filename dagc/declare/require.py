@@ -46,7 +46,7 @@ def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
         usual = "<=" if metric.dimensions[0] in _CEILING else ">="
         return COMPARISON_MISSING.at(
             entry.span,
-            f"the requirement on `{entry.name}` does not say whether {figure.text} is a floor or a ceiling",
+            f"the requirement on `{entry.name}` has no comparison: {figure.text} could be a floor or a ceiling",
             "no comparison",
             help=(f"write `{entry.name} {usual} {figure.text}`",),
             fixes=insert(entry.span.source, entry.name_span.end, f" {usual}"),

@@ -81,7 +81,7 @@ def _read_level(entry: Entry, reading: _Reading) -> None:
         wrong = entry.name_span
     if wrong is not None:
         message = f"`{entry.name}` takes codes or names of advice"
-        reading.problems.append(BAD_VALUE.at(wrong, message, "none stands here", help=(_FORM,)))
+        reading.problems.append(BAD_VALUE.at(wrong, message, "not a code or a name", help=(_FORM,)))
         return
     for value in entry.values:
         reading.give(_LEVELS[entry.name], value.span)

@@ -62,7 +62,7 @@ def _without_share(entry: Entry, given: Given | None) -> tuple[Diagnostic, ...]:
     """Nothing where the share was written with a unit that nobody knows: that was reported by the parser."""
     if given is None or len(entry.values) > 1:
         return ()
-    message = f"`{entry.span.text}` does not say by how much"
+    message = f"`{entry.span.text}` needs `by` and a share"
     return (MISSING_FIELD.at(entry.span, message, "no `by` here", help=(f"write it as `slow {SLOW.sample}`",)),)
 
 

@@ -87,7 +87,7 @@ def _draw(record: Record) -> tuple[Diagnostic, ...]:
         return ()
     return (
         BAD_VALUE.at(
-            parts[0].span, "uniform routing has no exponent and no seed", "says nothing here",
+            parts[0].span, "uniform routing has no exponent and no seed", "has no effect with `uniform`",
             help=("write `routing uniform`, or `routing zipf 1 seed 7`",),
         ),
     )  # fmt: skip

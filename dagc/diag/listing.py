@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent / "codes.md"
 _HEAD = """\
 # Codes
 
-Every code that a diagnostic can have. `dagc explain CODE` says what it means, why, and what to write instead; `dagc
+Every code that a diagnostic can have. `dagc explain CODE` explains its meaning, the reason, and the fix; `dagc
 rules` prints this list. Codes are never reused. Advice can be allowed or denied; what is off is silent until it is
 asked for.
 """

@@ -27,6 +27,9 @@ from dagc.report.summary import Summary
 from dagc.units import format_seconds
 
 _HEADINGS = {"prefill": "Prefill", "decode": "Decode: single step"}
+_NAMED = 3
+"""Plans whose names are the title of the page; of more it has their number."""
+
 _OK = {True: " ✓", False: " ✗", None: ""}
 
 
@@ -49,7 +52,8 @@ class _Shown:
 
 def page_bytes(comparison: Comparison, columns: Sequence[Column]) -> bytes:
     """The page, in UTF-8."""
-    title = " against ".join(plan.title for plan in comparison.plans)
+    titles = [plan.title for plan in comparison.plans]
+    title = " against ".join(titles) if len(titles) <= _NAMED else f"Comparison of {len(titles)} plans"
     shared = {context(column.summary.facts, [])[0] for column in columns}
     where = shared.pop() if len(shared) == 1 else None
     subject = tag("p", where, class_="subject") if where else None

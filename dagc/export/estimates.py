@@ -12,8 +12,8 @@ from dagc.export.ranks import RankSelection
 from dagc.export.trace.excerpt import Excerpt, slices
 from dagc.export.trace.tracks import Traced
 
-JSON_SLICE, PERFETTO_SLICE, KINETO_SLICE = 400, 140, 150
-"""Bytes a slice, of all that a trace holds."""
+JSON_SLICE, PERFETTO_SLICE, KINETO_SLICE = 440, 160, 170
+"""Bytes a slice of an operator, of all that a trace holds."""
 
 GRAPH_NODE, CHAKRA_NODE = 260, 110
 """Bytes of a node in `graph.json` rank by rank, and in a Chakra trace."""

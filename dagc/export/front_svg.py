@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
-from dagc.export.labels import BELOW, Label, labelled, leader
+from dagc.export.labels import BELOW, Label, along, labelled, leader
 from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
 from dagc.report.context import MARKS, context
 from dagc.report.search_result import RequirementFigure, SearchResult
@@ -83,9 +83,11 @@ def front_svg(result: SearchResult) -> str:
 
 
 def _headline(result: SearchResult) -> str:
-    many = len(result.front)
+    many, head = len(result.front), f"{result.model} on up to {format_gpus(result.searched.gpus)}"
+    if not many:
+        return f"{head}: no plan on the Pareto front"
     drawn = f"Pareto front of {many} plan{'s' * (many != 1)}" + (f", {MOST} of them drawn" if many > MOST else "")
-    return f"{result.model} on up to {format_gpus(result.searched.gpus)}: {drawn}"
+    return f"{head}: {drawn}"
 
 
 def _context(result: SearchResult) -> Iterator[str]:
@@ -157,9 +159,9 @@ def _plot(lines: list[str], y: float, marks: Sequence[_Mark], limits: dict[str, 
     lines.append(text(_LEFT + _INNER / 2, bottom + 34, "small muted", "TPOT, lower is better", "middle"))
     taken: list[Label] = []
     if slow and slow.limit is not None:
-        taken.append(_limit_across(lines, slow, across.at(slow.limit), top))
+        taken += _limit_across(lines, slow, across.at(slow.limit), top)
     if rate and rate.limit is not None:
-        taken.append(_limit_up(lines, rate, up.at(rate.limit), top, bottom))
+        taken += _limit_up(lines, rate, up.at(rate.limit), top, bottom)
     places = [(mark, round(_LEFT + across.at(mark.tpot), 1), round(bottom - up.at(mark.rate), 1)) for mark in marks]
     frame = (_LEFT + 2.0, top + 2, _LEFT + _INNER - 2.0, bottom - 2)
     order = sorted(range(len(places)), key=lambda index: (places[index][0].kind == "front", index))
@@ -188,26 +190,29 @@ def _axis(values: Sequence[float], length: float, limit: RequirementFigure | Non
     return _Axis(first - room, last + room, length, is_log)
 
 
-def _limit_across(lines: list[str], one: RequirementFigure, at: float, top: float) -> Label:
-    """A line up and down, and what is right of it shaded; an arrow beside the axis where the limit is past it."""
+def _limit_across(lines: list[str], one: RequirementFigure, at: float, top: float) -> list[Label]:
+    """A line up and down, and what is right of it shaded; an arrow beside the axis where the limit is past it.
+
+    Returns the places that they take.
+    """
     words = f"{one.name} {one.required}"
     if not 0 <= at <= _INNER:
-        return _written(lines, f"{words} →" if at > 0 else f"← {words}", _LEFT + _INNER, top + _PLOT + 34)
+        return [_written(lines, f"{words} →" if at > 0 else f"← {words}", _LEFT + _INNER, top + _PLOT + 34)]
     x = _LEFT + at
     lines.append(f'<rect class="missed" x="{x:.1f}" y="{top:g}" width="{_INNER - at:.1f}" height="{_PLOT}"/>')
     lines.append(f'<line class="limit" x1="{x:.1f}" y1="{top:g}" x2="{x:.1f}" y2="{top + _PLOT:g}"/>')
-    return _written(lines, words, x - 6, top + _PLOT - 8)
+    return [_written(lines, words, x - 6, top + _PLOT - 8), *along(x, top, x, top + _PLOT)]
 
 
-def _limit_up(lines: list[str], one: RequirementFigure, at: float, top: float, bottom: float) -> Label:
+def _limit_up(lines: list[str], one: RequirementFigure, at: float, top: float, bottom: float) -> list[Label]:
     """The same from left to right, what is below shaded."""
     words = f"{one.name} {one.required}"
     if not 0 <= at <= _PLOT:
-        return _written(lines, f"{words} {'↓' if at < 0 else '↑'}", _LEFT + _INNER, top - 10)
+        return [_written(lines, f"{words} {'↓' if at < 0 else '↑'}", _LEFT + _INNER, top - 10)]
     y = bottom - at
     lines.append(f'<rect class="missed" x="{_LEFT}" y="{y:.1f}" width="{_INNER}" height="{at:.1f}"/>')
     lines.append(f'<line class="limit" x1="{_LEFT}" y1="{y:.1f}" x2="{_LEFT + _INNER}" y2="{y:.1f}"/>')
-    return _written(lines, words, _LEFT + _INNER - 8, y - 6)
+    return [_written(lines, words, _LEFT + _INNER - 8, y - 6), *along(_LEFT, y, _LEFT + _INNER, y)]
 
 
 def _written(lines: list[str], words: str, right: float, y: float) -> Label:

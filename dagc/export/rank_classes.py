@@ -38,7 +38,7 @@ class RankClasses:
         """Names of the first classes; the last says how many are not shown."""
         if len(self.names) <= most:
             return self.names
-        more = f" ({len(self.names) - most} more kinds of ranks not shown)"
+        more = f" ({len(self.names) - most} more groups of GPUs not shown)"
         return (*self.names[: most - 1], self.names[most - 1] + more)
 
 
@@ -97,5 +97,5 @@ def _classes(digest: _Digest, ranks: Ranks) -> RankClasses:
     position = np.empty_like(order)
     position[order] = np.arange(order.size)
     renumbered = position[label].astype(np.int64)
-    names = tuple(rank_text(ranks[renumbered == i]) for i in range(order.size))
+    names = tuple(rank_text(ranks[renumbered == i], "GPU") for i in range(order.size))
     return RankClasses(renumbered, tuple(int(i) for i in first[order]), names)

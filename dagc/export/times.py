@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
@@ -46,12 +48,23 @@ class CopyStarts:
             rows.append(_of_ranks(self._last[node], local) + self._shifts)
         return np.concatenate(rows)
 
+    def of_all(self, nodes: Sequence[tuple[int, Ranks]]) -> Picoseconds:
+        """Starts of nodes, each on some local ranks, side by side: shape (copies, ranks of all)."""
+        rows = [_row(times, nodes)[None] for times in self._explicit]
+        if self._shifts.size:
+            rows.append(_row(self._last, nodes) + self._shifts)
+        return np.concatenate(rows) if len(rows) > 1 else rows[0]
+
 
 def durations(timeline: Timeline, run: Run, copies: range, node: int, local: Ranks) -> Picoseconds:
     """Durations of some local ranks, in a shape that broadcasts to (copies, ranks)."""
     duration = timeline.priced.costs[run.template][node].duration
     rows = duration[run.offset + copies.start : run.offset + copies.stop] if duration.ndim > 1 else duration[None]
     return rows if rows.shape[1] == 1 else rows[:, local]
+
+
+def _row(times: Sequence[Picoseconds], nodes: Sequence[tuple[int, Ranks]]) -> Picoseconds:
+    return np.concatenate([_of_ranks(times[node], local) for node, local in nodes])
 
 
 def _of_ranks(times: Picoseconds, local: Ranks) -> Picoseconds:

@@ -24,15 +24,15 @@ def phase_names(graph: Graph) -> tuple[str, ...]:
     return ("prefill", *middle, "decode")
 
 
-def rank_text(ranks: Ranks) -> str:
+def rank_text(ranks: Ranks, noun: str = "rank") -> str:
     """`rank 3`, `ranks 0-31`, `ranks 0-1, 8-9`; a long list of gaps ends in its count."""
     if ranks.size == 1:
-        return f"rank {int(ranks[0])}"
+        return f"{noun} {int(ranks[0])}"
     ordered = np.sort(ranks)
     breaks = np.flatnonzero(np.diff(ordered) != 1) + 1
     runs = [(int(part[0]), int(part[-1])) for part in np.split(ordered, breaks)]
     shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs[:_RUNS_SHOWN])
-    return f"ranks {shown}, … ({ranks.size} in all)" if len(runs) > _RUNS_SHOWN else f"ranks {shown}"
+    return f"{noun}s {shown}, … ({ranks.size} in all)" if len(runs) > _RUNS_SHOWN else f"{noun}s {shown}"
 
 
 def time_text(picoseconds: float) -> str:

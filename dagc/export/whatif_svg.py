@@ -29,7 +29,7 @@ DRAWN = ("ttft", "tpot", "throughput_per_gpu", "cost_per_million_output_tokens")
 _WIDEST = 1.0
 """A change by this share reaches the end of the scale, however far others go."""
 
-_MARGIN, _LEFT, _BARS, _RIGHT = 16, 276, 440, 250
+_MARGIN, _LEFT, _BARS, _RIGHT = 16, 276, 440, 262
 _WIDTH = _MARGIN + _LEFT + _BARS + _RIGHT + _MARGIN
 _MIDDLE = _MARGIN + _LEFT + _BARS / 2
 _BAR, _GAP = 13, 14
@@ -143,14 +143,14 @@ def _axis(lines: list[str], y: float, scale: float, title: str) -> float:
     """Labels above the lines: per cent at each, and at the right what changes."""
     for share, x in _places(scale):
         lines.append(text(x, y + 12, "small muted", f"{share * 100:+.4g} %" if share else "0 %", "middle"))
-    lines.append(text(_MARGIN + _LEFT + _BARS + 24, y + 12, "small muted", cut(title, _RIGHT - 24, "small")))
+    lines.append(text(_MARGIN + _LEFT + _BARS + 36, y + 12, "small muted", cut(title, _RIGHT - 36, "small")))
     return y + 18
 
 
 def _row(lines: list[str], y: float, row: _Row, scale: float, less_is_better: bool) -> float:
     """Label, bars, and beside them the numbers: on one line where the bars go apart, else each on its own."""
     lines.append(text(_MARGIN + 12, y + 11, "text", cut(row.title, _LEFT - 24, "text")))
-    right, words, begun = _MARGIN + _LEFT + _BARS + 24, list[str](), y
+    right, words, begun = _MARGIN + _LEFT + _BARS + 36, list[str](), y
     for index, (change, moved) in enumerate(row.bars):
         kind = "better" if (moved < 0) == less_is_better else "worse"
         length = min(abs(moved) / scale, 1.0) * _BARS / 2
@@ -159,9 +159,9 @@ def _row(lines: list[str], y: float, row: _Row, scale: float, less_is_better: bo
         if abs(moved) > scale * (1 + 1e-9):
             lines.append(_arrow(at, moved > 0))
         words.append(percent(moved) + (f" at {change}" if change else ""))
-    shown = [", ".join(words)] if row.tall == 1 and width(", ".join(words), "small") <= _RIGHT - 24 else words
+    shown = [", ".join(words)] if row.tall == 1 and width(", ".join(words), "small") <= _RIGHT - 36 else words
     for index, one in enumerate(shown):
-        lines.append(text(right, y + 11 + index * LINE, "small", cut(one, _RIGHT - 24, "small")))
+        lines.append(text(right, y + 11 + index * LINE, "small", cut(one, _RIGHT - 36, "small")))
     return begun + max(row.tall, len(shown)) * LINE + 2
 
 

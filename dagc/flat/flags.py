@@ -77,7 +77,7 @@ def _read_flags(source: Source, tokens: Sequence[Span], engine: str) -> Read:
     degrees = _degrees(engine, settings, _places(tokens, engine))
     if not degrees and not problems:
         whole = source.span(0, len(source.text))
-        message = f"no flag of {profile(engine).title} for parallelism is among these"
+        message = f"these flags contain no parallelism flag of {profile(engine).title}"
         problems.append(UNREADABLE.at(whole, message, "names no degree", help=(_help(engine),)))
     problems += judge(degrees)
     return (None, tuple(problems)) if problems else (Notation(source, tuple(degrees), engine, texts), ())
@@ -115,7 +115,7 @@ def _strangers(tokens: Sequence[Span], engine: str) -> Iterator[Diagnostic]:
 def _stranger(token: Span, name: str, others: Sequence[str], guess: str | None, engine: str) -> Diagnostic:
     label = f"belongs to {profile(others[0]).title}" if others else "unknown"
     help_ = f"did you mean `{guess}`?" if guess else _help(engine)
-    return UNREADABLE.at(token, f"`{name}` is no flag of {profile(engine).title}", label, help=(help_,))
+    return UNREADABLE.at(token, f"`{name}` is not a flag of {profile(engine).title}", label, help=(help_,))
 
 
 def _places(tokens: Sequence[Span], engine: str) -> dict[str, Span]:

@@ -62,16 +62,16 @@ def _flat(source: Source, start: int, end: int) -> Span | None:
 
 def _told(flat: Span, problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     own = [one for one in problems if one.span and flat.start <= one.span.start <= flat.end and _is_syntax(one)]
-    help_ = f"`dagc read {shlex.quote(' '.join(flat.text.split()))}` shows what it can mean, each reading as a strategy"
+    help_ = f"`dagc read {shlex.quote(' '.join(flat.text.split()))}` lists its possible meanings as strategies"
     if not own:
         return problems
     if all(one.code == NO_SIGN for one in own):
-        told = replace(own[0], help=(*own[0].help, f"written flat, the degrees leave that open: {help_}"))
+        told = replace(own[0], help=(*own[0].help, f"a flat notation does not nest the degrees: {help_}"))
         return tuple(told if one is own[0] else one for one in problems)
     one = CODE.at(
         flat,
-        f"`{shorten(flat.text)}` is a flat notation, and no strategy",
-        "nothing says how these degrees relate",
+        f"`{shorten(flat.text)}` is a flat notation, not a strategy",
+        "a flat notation does not say how degrees nest",
         help=(help_,),
     )
     return tuple(one if other is own[0] else other for other in problems if other is own[0] or other not in own)

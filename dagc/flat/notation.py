@@ -166,7 +166,7 @@ def _degree(source: Source, at: int) -> Degree | None:
 
 
 def _unreadable(piece: Span) -> Diagnostic:
-    message = f"`{shorten(piece.text)}` is no degree of parallelism"
+    message = f"`{shorten(piece.text)}` is not a degree of parallelism"
     return UNREADABLE.at(piece, message, "cannot be read", help=(_way_out(piece.text),))
 
 
@@ -179,8 +179,8 @@ def _way_out(text: str) -> str:
 
 def _no_count(degree: Degree) -> Diagnostic:
     reason = "a degree counts parts: at least 1" if degree.value < 1 else f"at most {MAX_DIGITS} digits are read"
-    help_ = (f"leave `{degree.axis}` out where nothing is split",)
-    return UNREADABLE.at(degree.span, f"`{shorten(degree.span.text)}` has no degree to count by", reason, help=help_)
+    help_ = (f"leave out `{degree.axis}` if nothing is split",)
+    return UNREADABLE.at(degree.span, f"`{shorten(degree.span.text)}` has an invalid degree", reason, help=help_)
 
 
 def shorten(text: str) -> str:
@@ -194,7 +194,5 @@ def _repeated(second: Degree, first: Degree) -> Diagnostic:
         f"`{second.axis}` is given twice: {first.value} and {second.value}",
         "the second",
         labels=(Label(first.span, "the first"),),
-        help=(
-            f"leave one; `{second.axis}` in two parts of a deployment needs a strategy, which says where each stands",
-        ),
+        help=(f"keep one; if two parts of the deployment have `{second.axis}`, write a strategy",),
     )

@@ -24,7 +24,7 @@ def numbering(domains: Domains) -> str:
 def _data_parallel(sizes: Sizes, notation: Notation) -> Iterator[str]:
     written, dp = notation.degree(FlatAxis.DP), sizes.attention.dp
     if sizes.replicas > 1:
-        yield f"`dp {sizes.replicas}` is copies of the whole model, each with its own experts and its own requests"
+        yield f"`dp {sizes.replicas}` copies the whole model; each copy has its own experts and requests"
     if dp == 1 and sizes.replicas == 1 and written not in (None, 1):
         yield f"`dp {written}` makes no difference here"
     elif dp > 1 and dp == written and sizes.replicas == 1:
@@ -55,7 +55,7 @@ def _experts(sizes: Sizes, notation: Notation) -> Iterator[str]:
     elif experts.tp > 1:
         yield f"the experts are not spread: the matrices of each are split over {experts.tp} GPUs"
     if experts.dp > 1:
-        yield f"the experts of a stage are there {experts.dp} times, one copy for each {experts.tp * experts.ep} GPUs"
+        yield f"a stage has {experts.dp} copies of its experts, one for each {experts.tp * experts.ep} GPUs"
 
 
 def _group(sizes: Sizes, experts: ExpertDegrees) -> str:

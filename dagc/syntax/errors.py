@@ -78,7 +78,7 @@ def unexpected(source: Source, token: Token, previous: Token | None, accepts: Co
         label = Label(span(source, before), "opened here")
         return UNEXPECTED.at(place, "expected an axis such as `ep 16` inside `< >`, found nothing", labels=(label,))
     message = f"expected {_expected(before, accepts)}, found {found(token)}"
-    help_ = ("what stands inside an axis is written in `< >`",) if token.type == "LBRACE" else ()
+    help_ = ("write the content of an axis in `< >`",) if token.type == "LBRACE" else ()
     return UNEXPECTED.at(place, message, _after(before, place), help=help_)
 
 
@@ -89,7 +89,7 @@ def bare_inside(source: Source, scope: Token, inside: Token, gaps: Sequence[tupl
     edits = [Edit(source.span(at, at), " <") for at, _ in gaps]
     closers = sorted(at for _, at in gaps)
     edits += [Edit(source.span(at, at), " >" * closers.count(at)) for at in dict.fromkeys(closers)]
-    fix = Fix("write what stands in a scope in `< >`", tuple(edits), safe=False)
+    fix = Fix("write the content of the scope in `< >`", tuple(edits), safe=False)
     text, at = "", scope.start
     for edit in edits:
         text, at = text + source.text[at : edit.span.start] + edit.replacement, edit.span.start
@@ -97,7 +97,7 @@ def bare_inside(source: Source, scope: Token, inside: Token, gaps: Sequence[tupl
     return UNEXPECTED.at(
         source.span(inside.start, end),
         f"expected `<` after `{source.span(scope.start, before.end).text}`, found {found(inside)}",
-        f"what stands in `{scope.text}` is written in `< >`",
+        f"write the content of `{scope.text}` in `< >`",
         offers=(Offer(((choice,),), "write"),),
     )
 
@@ -110,7 +110,7 @@ def _no_degree(place: Span, token: Token, axis: Token) -> Diagnostic:
 def _no_sign(place: Span, token: Token, before: Span) -> Diagnostic:
     return NO_SIGN.at(
         place,
-        f"nothing says how {found(token)} relates to what stands before it",
+        f"no operator between {found(token)} and the part before it",
         "expected `;`, `|` or `<` before this",
         labels=(Label(before, "ends here"),),
         help=(
@@ -209,7 +209,7 @@ def glued_axis(source: Source, token: Token, axis: str, degree: str) -> Diagnost
     place = span(source, token)
     return UNKNOWN_AXIS.at(
         place,
-        f"`{token.text}` is one word: an axis and its degree stand apart",
+        f"`{token.text}` is one word: put a space between axis and degree",
         help=(f"write `{apart}`",),
         fixes=write(place, apart, safe=True),
     )
@@ -298,5 +298,5 @@ def empty(source: Source) -> Diagnostic:
 
 def not_text(source: Source, offset: int) -> Diagnostic:
     """A character that no text holds."""
-    message = f"this is not a text: character {offset + 1} is U+{ord(source.text[offset]):04X}"
+    message = f"the plan is not text: character {offset + 1} is U+{ord(source.text[offset]):04X}"
     return NOT_TEXT.at(source.span(offset, offset + 1), message, help=("a plan is UTF-8 text",))

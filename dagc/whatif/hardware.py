@@ -194,4 +194,4 @@ def _impossible(plan: Plan) -> str:
     devices = [cluster.device, *(device for _, device in plan.facts.devices)]
     shares = [share for device in devices for share in (device.compute_efficiency, device.memory_efficiency)]
     over = max([*shares, cluster.link_efficiency, cluster.network_efficiency]) > 1
-    return "more than the whole peak" if over else ""
+    return "above 100 % of peak" if over else ""

@@ -27,6 +27,19 @@ CHUNK_BYTES = 16 << 20
 DROPPED = "select name, value from stats where value > 0 and severity != 'info'"
 """Whatever the engine dropped or did not understand. Empty for a good trace."""
 
+MISNESTED = """
+with ranked as (
+  select id, parent_id, ts, ts + dur as done, category, case category
+    when 'phase' then 0 when 'step' then 1 when 'micro-batch' then 2 when 'stage' then 3 when 'layer' then 4 else 5
+    end as level
+  from slice
+)
+select s.category, s.ts, p.category as around from ranked s left join ranked p on p.id = s.parent_id
+where (p.id is null and s.category not in ('phase', 'share', 'note'))
+  or s.level <= p.level or s.ts < p.ts or s.done > p.done
+"""
+"""Slices of a trace of dagc that are not in the right one. Empty for a good trace."""
+
 
 class TraceProcessorError(Exception):
     """The trace processor did not start, died, or refused a trace or a query."""

@@ -13,7 +13,7 @@ from dagc import driver
 from dagc.source import Source
 from tests.harness.places import EXAMPLES, ROOT
 from tests.harness.queries import answer, shown_queries
-from tests.harness.traceprocessor import DROPPED, TraceProcessor
+from tests.harness.traceprocessor import DROPPED, MISNESTED, TraceProcessor
 
 PAGE = ROOT / "docs" / "trace.md"
 QUERIES = shown_queries(PAGE)
@@ -42,6 +42,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str,
 def test_the_queries_print_what_the_page_shows(opened: tuple[dict[str, Any], TraceProcessor]) -> None:
     _, processor = opened
     assert processor.query(DROPPED) == []
+    assert processor.query(MISNESTED) == []
     assert len(QUERIES) >= 7
     for query, shown in QUERIES:
         assert answer(processor, query.text) == shown.text, f"{PAGE.name}:{query.line}"
@@ -58,10 +59,10 @@ def test_shares_are_those_of_the_summary(opened: tuple[dict[str, Any], TraceProc
     """To the microsecond: each share of the phase's seconds, the bubble among them."""
     summary, processor = opened
     rows = processor.query(QUERIES[1][0].text)
-    for number, phase in enumerate(("prefill", "decode"), start=1):
+    for phase in ("prefill", "decode"):
         told = summary["phases"][phase]
         for spending in ("compute", "memory", "communication", "bubble"):
-            spent = sum(r["ns"] for r in rows if r["phase"].startswith(f"{number} ") and r["spent_on"] == spending)
+            spent = sum(r["ns"] for r in rows if r["phase"].startswith(phase) and r["spent_on"] == spending)
             share = told["critical_path"][f"{spending}_share"]
             assert spent / 1e9 == pytest.approx(share * told["seconds"], abs=MICROSECOND)
 
@@ -69,12 +70,12 @@ def test_shares_are_those_of_the_summary(opened: tuple[dict[str, Any], TraceProc
 def test_the_bubble_of_the_busiest_stage_is_that_of_the_summary(
     opened: tuple[dict[str, Any], TraceProcessor],
 ) -> None:
-    """Found from the lanes alone, by the query on the page: that of the stage that `where the time goes` names."""
+    """Found from the lanes alone, by the query on the page: that of the stage that the time breakdown names."""
     summary, processor = opened
     query = next(query.text for query, _ in QUERIES if "bubble_ns" in query.text)
-    (name,) = processor.query("select name from thread where name glob '1 prefill*where the time goes*'")
-    stage = name["name"].partition("stage ")[2][:2]
-    (row,) = (row for row in processor.query(query) if row["stage"].endswith(f"stage {stage}"))
+    (name,) = processor.query("select name from thread where name glob 'prefill*time breakdown*'")
+    stage = name["name"].split(" · ")[2]
+    (row,) = (row for row in processor.query(query) if f" · {stage} · " in row["stage"])
     told = summary["phases"]["prefill"]
     bubble = told["critical_path"]["bubble_share"] * told["seconds"]
     assert row["bubble_ns"] / 1e9 == pytest.approx(bubble, abs=MICROSECOND)

@@ -18,6 +18,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"{stage.MOST_SEGMENTS} segments in a stage, {layer.MOST_COLUMNS} kinds of columns" in told
     assert f"more than {rank_rows.MOST_ROWS} rows that differ the {rank_rows.SLOWEST} slowest" in told
     assert f"and the {rank_rows.FASTEST} fastest" in told
+    assert f"a node of more than {rank_rows.MOST_GPUS} GPUs" in told
     assert f"of more than {rank_rows.MOST_APART}, nodes" in told
     assert f"at most {rank_rows.MOST_NODES} rows" in told
 

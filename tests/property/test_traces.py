@@ -1,5 +1,5 @@
-"""Traces of any legal plan: no two slices of a thread overlap, arrows go forward and have two ends, shares sum up, and
-no counter is below 0.
+"""Traces of any legal plan: slices of a thread nest and those of operators do not overlap, arrows go forward and have
+two ends, shares sum up, and no counter is below 0.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ def checked_arrows(events: list[dict[str, Any]]) -> None:
     assert all(ends["s"][number] <= time for number, time in ends["f"].items())
 
 
+def checked_nesting(slices: list[tuple[int, int]]) -> None:
+    around: list[int] = []
+    for start, end in sorted(slices, key=lambda one: (one[0], -one[1])):
+        while around and around[-1] <= start:
+            around.pop()
+        assert not around or end <= around[-1]
+        around.append(end)
+
+
 @pytest.mark.slow
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(LEGAL, MODELS, ENGINES, CLUSTERS, ROUTING, st.integers(1, 40), st.booleans())
@@ -50,15 +59,19 @@ def test_traces_of_legal_plans_are_whole(
         return
     events = written(of, RankSelection() if is_all else None)
     threads: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    nested: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for event in events:
         if event["ph"] == "X":
             assert event["dur"] > 0
-            threads[event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
+            frame = event["cat"] in ("phase", "step", "micro-batch", "stage", "layer")
+            (nested if frame else threads)[event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
         elif event["ph"] == "C":
             assert all(value >= 0 for value in event["args"].values())
     for slices in threads.values():
         assert slices == sorted(slices)
         assert all(end <= start for (_, end), (start, _) in pairwise(slices))
+    for thread, slices in nested.items():
+        checked_nesting([*slices, *threads[thread]])
     checked_arrows(events)
     for timeline in of.timelines:
         total = sum(one.end - one.start for one in timeline.spent)

@@ -105,7 +105,7 @@ def test_a_reduction_of_the_experts_is_offered_as_such() -> None:
     """16 experts / 2 visited = 8."""
     found = only(check(plan("claims main { compute_reduction 8 x }")), "C101")
     assert "it is below 8 x" in found.message
-    assert found.help == ("claim `expert_compute_reduction 8 x`, which says what it counts",)
+    assert found.help == ("claim `expert_compute_reduction 8 x` instead",)
     assert only(check(plan("claims main { compute_reduction 9 x }")), "C101").help == ()
 
 

@@ -181,7 +181,7 @@ def test_the_rules_command_lists_a_family_and_says_what_is_off() -> None:
         "family": "advice",
         "severity": "warning",
         "default": True,
-        "summary": "A tp group lies on more than one node.",
+        "summary": "A tp group spans more than one node.",
     }
     shown = CliRunner().invoke(main, ["rules", "W"]).stdout.splitlines()
     assert len(shown) == len(rules)

@@ -22,7 +22,7 @@ from dagc.export.trace.tracks import Traced
 from dagc.source import Source
 from dagc.timeline.path import outline
 from tests.harness import shell
-from tests.unit.test_export_ranks import held, traced
+from tests.unit.test_export_ranks import OPERATORS, held, traced
 
 STRATEGY = "pp 2 [micro 16] < ep 4 >"
 
@@ -37,20 +37,28 @@ def threads(found: list[dict[str, Any]]) -> dict[int, str]:
 
 
 def of_lanes(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = threads(found)
-    return [
-        event for event in found
-        if event["ph"] == "X" and names[event["tid"]].endswith(("· compute", "· communication"))
-    ]  # fmt: skip
+    return [event for event in found if event.get("cat") in OPERATORS]
+
+
+def with_frames(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Slices of operators and those around them."""
+    lanes = {event["tid"] for event in of_lanes(found)}
+    return [event for event in found if event["ph"] == "X" and event["tid"] in lanes]
 
 
 def test_first_and_last_micro_batches_are_kept_and_what_is_said_is_what_is_there() -> None:
-    """Of 16 micro-batches of equal size, a quarter of the slices are 4: two at each end, in prefill and each step."""
+    """Of 16 micro-batches of equal size, a quarter of the slices are 4: two at each end, in prefill and each step.
+
+    Those around operators are counted in, a few more than there are: so there is room for a tenth more.
+    """
     of = traced(STRATEGY, batch=64)
-    whole = of_lanes(events(trace_json(of)))
-    shown = excerpt(of, None, len(whole) // 4)
+    every = events(trace_json(of))
+    whole, most = of_lanes(every), len(with_frames(every)) * 11 // 40
+    shown = excerpt(of, None, most)
     assert shown is not None
-    kept = of_lanes(events(trace_json(of, None, shown)))
+    found = events(trace_json(of, None, shown))
+    kept = of_lanes(found)
+    assert len(with_frames(found)) <= most
     assert (shown.written, shown.whole) == (len(kept), len(whole))
     assert {event["args"]["micro_batch"] for event in kept} == {0, 1, 14, 15}
     assert shown.text.endswith("micro-batches 0-1 and 14-15 of 16")
@@ -65,15 +73,15 @@ def test_first_and_last_micro_batches_are_kept_and_what_is_said_is_what_is_there
 def test_the_critical_path_is_there_from_end_to_end_and_kept_micro_batches_have_its_operators() -> None:
     of = traced(STRATEGY, batch=64)
     found, whole = events(trace_json(of, None, excerpt(of, None, 500))), events(trace_json(of))
-    for phase, timeline in zip(("1 prefill", "2 decode"), of.timelines, strict=True):
-        (thread,) = (tid for tid, name in threads(found).items() if name == f"{phase} · critical path")
-        path = [event for event in found if event["ph"] == "X" and event["tid"] == thread]
+    for phase, timeline in zip(("prefill", "decode"), of.timelines, strict=True):
+        (thread,) = (tid for tid, name in threads(found).items() if name == phase)
+        path = [event for event in found if event.get("cat") == "critical path" and event["tid"] == thread]
         assert all(round(a["ts"] + a["dur"], 3) == b["ts"] for a, b in pairwise(path))
         assert sum(event["dur"] for event in path) == pytest.approx(timeline.makespan / 1e6, abs=0.002)
         spelt = [event for event in path if "operator" in event["args"]]
         assert spelt
         assert len(spelt) < len(path)
-        before = [event for event in whole if event["ph"] == "X" and event["tid"] == thread]
+        before = [event for event in whole if event.get("cat") == "critical path" and event["tid"] == thread]
         of_kept = [
             event for event in before if event["args"]["micro_batch"] in {e["args"]["micro_batch"] for e in spelt}
         ]
@@ -96,7 +104,7 @@ def test_the_shares_are_those_of_the_whole_trace() -> None:
 
 def test_one_micro_batch_is_written_in_any_case() -> None:
     of = traced("ep 4", batch=4)
-    assert excerpt(of, None, excerpts.slices(of, None)) is None
+    assert excerpt(of, None, 2 * excerpts.slices(of, None)) is None
     least = excerpt(of, None, 1)
     assert least is not None
     assert least.micro_batches == 1
@@ -113,13 +121,13 @@ def test_kinds_of_ranks_are_left_out_only_where_four_micro_batches_do_not_fit() 
     assert priced.graph is not None
     assert priced.timelines is not None
     of = Traced(checked.plan, priced.graph, priced.timelines)
-    whole = excerpts.slices(of, None)
-    half, quarter = excerpt(of, None, whole // 2), excerpt(of, None, whole // 3)
+    whole = len(with_frames(events(trace_json(of))))
+    half, quarter = excerpt(of, None, whole * 11 // 20), excerpt(of, None, whole // 3)
     assert half is not None
     assert (half.micro_batches, half.ranks) == (4, 8)
     assert quarter is not None
     assert (quarter.micro_batches, quarter.ranks) == (4, 4)
-    assert quarter.text.endswith(", 4 of the kinds of ranks of a stage")
+    assert quarter.text.endswith(", 4 groups of equivalent GPUs for each stage")
     assert len(of_lanes(events(trace_json(of, None, quarter)))) == quarter.written
 
 
@@ -148,7 +156,8 @@ def test_the_trace_says_what_is_left_out_and_an_option_has_all(monkeypatch: pyte
     assert "`--trace-slices all`" in note
     (slice_,) = (event for event in document["traceEvents"] if event.get("cat") == "note")
     assert slice_["name"] == told["excerpt"]
-    assert len(of_lanes(document["traceEvents"])) == told["slices"] <= 500
+    assert len(of_lanes(document["traceEvents"])) == told["slices"]
+    assert len(with_frames(document["traceEvents"])) <= 500
     every = Request(slices=10**9)
     assert b"".join(requested_files(of, every)[0]["trace.json"]) == b"".join(trace_json(of))
     assert sizes(of, every) == ()
@@ -157,7 +166,7 @@ def test_the_trace_says_what_is_left_out_and_an_option_has_all(monkeypatch: pyte
 def test_large_files_say_their_size_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     of = traced(STRATEGY, batch=64)
     monkeypatch.setattr("dagc.export.estimates.WORTH_SAYING", 1000)
-    for style, each in ((TraceFormat.JSON, 400), (TraceFormat.KINETO, 150)):
+    for style, each in ((TraceFormat.JSON, 440), (TraceFormat.KINETO, 170)):
         (said,) = sizes(of, Request(excerpts.RankSelection(), style))
         found = excerpts.slices(of, excerpts.RankSelection())
         assert said.endswith(f"{found:,} slices of operators, about {each * found / 1e6:,.1f} MB")

@@ -6,6 +6,7 @@ The package is installed apart (`pip install HolisticTraceAnalysis psutil`); wit
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,13 @@ STREAMS = {Lane.COMPUTE: COMPUTE_STREAM, Lane.COMMUNICATION: COMMUNICATION_STREA
 
 
 def written(of: Traced) -> dict[int, dict[str, Any]]:
+    """The files by rank, with kernels and annotations apart."""
     files = kineto_files(of, None)
-    return {rank: json.loads(b"".join(files[f"kineto/rank.{rank}.json"])) for rank in range(of.plan.deployment.gpus)}
+    found = {rank: json.loads(b"".join(files[f"kineto/rank.{rank}.json"])) for rank in range(of.plan.deployment.gpus)}
+    for one in found.values():
+        one["annotations"] = [event for event in one["traceEvents"] if event["cat"] == "gpu_user_annotation"]
+        one["traceEvents"] = [event for event in one["traceEvents"] if event["cat"] == "kernel"]
+    return found
 
 
 def test_each_rank_has_its_kernels() -> None:
@@ -48,6 +54,27 @@ def test_a_lane_is_a_stream_and_a_communication_is_named_for_it() -> None:
         streams = {(e["args"]["stream"], e["name"].startswith("ncclDevKernel_")) for e in one["traceEvents"]}
         assert streams == {(COMPUTE_STREAM, False), (COMMUNICATION_STREAM, True)}
         assert len({e["args"]["correlation"] for e in one["traceEvents"]}) == len(one["traceEvents"])
+
+
+def test_phases_micro_batches_and_layers_are_annotations_around_kernels() -> None:
+    """Rank 0 has 2 layers on each of 2 lanes in each of 2 micro-batches and phases: 2·2·2·2 = 16."""
+    built = graph()
+    one = written(Traced(plan(), built, timelines(built)))[0]
+    names = Counter((event["name"].split()[0], event["tid"]) for event in one["annotations"])
+    assert names == {
+        (name, stream): count
+        for name, count in (("prefill", 1), ("decode", 1), ("micro-batch", 4), ("layer", 8))
+        for stream in STREAMS.values()
+    }
+    assert all("stream" not in event["args"] for event in one["annotations"])
+    assert {event["cat"] for event in one["traceEvents"]} == {"kernel"}
+    for event in one["annotations"]:
+        inside = [
+            kernel for kernel in one["traceEvents"]
+            if kernel["tid"] == event["tid"] and event["ts"] <= kernel["ts"] < event["ts"] + event["dur"] - 1e-6
+        ]  # fmt: skip
+        assert min(kernel["ts"] for kernel in inside) == event["ts"]
+        assert max(kernel["ts"] + kernel["dur"] for kernel in inside) == pytest.approx(event["ts"] + event["dur"])
 
 
 def test_they_are_written_when_they_are_asked_for() -> None:

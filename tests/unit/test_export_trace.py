@@ -4,13 +4,14 @@ The small graph (see `export_graphs`): per phase 2 micro-batches run embedding, 
 layer, head. 5 nodes of a layer take time (the fused activation does not): 1 + 2·5 + 1 + 1 + 5 + 1 = 19 executions a
 micro-batch, on 2 ranks that differ because rank 1 has slower experts: 2·19·2 = 76 slices a phase on lanes, 152 in all.
 Beside them each phase has its critical path, and each of 2 stages a slice for each of 2 micro-batches: 8 in all.
+Around the slices of operators are those of the phase, of micro-batches and of layers.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,28 @@ import pytest
 
 from dagc import driver
 from dagc.export.rank_classes import rank_classes
+from dagc.export.trace import slice_table
+from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced
 from dagc.graph.priced import PICOSECONDS
 from dagc.source import Source
-from tests.harness.traceprocessor import DROPPED, TraceProcessor
+from tests.harness.traceprocessor import DROPPED, MISNESTED, TraceProcessor
 from tests.unit.export_graphs import graph, plan, timelines
+from tests.unit.test_export_ranks import traced
+
+FRAMES = ("phase", "step", "micro-batch", "stage", "layer")
+"""Categories of slices around others."""
+
+LANES = (
+    "select s.ts, s.dur, s.name, s.category, utid, "
+    + ", ".join(
+        f"coalesce(extract_arg(s.arg_set_id, 'args.{name}'), extract_arg(s.arg_set_id, 'debug.{name}')) as {name}"
+        for name in ("step", "micro_batch", "layer")
+    )
+    + " from slice s join thread_track k on s.track_id = k.id join thread t using (utid) "
+    "where t.name glob '*compute' or t.name glob '*communication' order by utid, s.ts, s.depth"
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,27 +62,58 @@ def threads(events: list[dict[str, Any]]) -> dict[int, str]:
 def test_every_execution_that_takes_time_is_a_slice(events: list[dict[str, Any]], threads: dict[int, str]) -> None:
     found: defaultdict[str, int] = defaultdict(int)
     for event in events:
-        if event["ph"] == "X":
+        if event["ph"] == "X" and event["cat"] not in FRAMES:
             found[threads[event["tid"]].rpartition(" · ")[2]] += 1
+        elif event.get("cat") == "micro-batch":
+            found["micro-batches"] += threads[event["tid"]] == "micro-batches"
     assert found["compute"] + found["communication"] == 152
     assert found["micro-batches"] == 8
 
 
 def test_slices_of_a_lane_touch_and_never_overlap(events: list[dict[str, Any]]) -> None:
-    lanes = defaultdict(list)
+    lanes: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     for event in events:
-        if event["ph"] == "X":
+        if event["ph"] == "X" and event["cat"] not in FRAMES:
             lanes[event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
-    assert len(lanes) == 16 + 4 + 2
+    assert len(lanes) == 16 + 2
     for slices in lanes.values():
         assert all(end <= start for (_, end), (start, _) in pairwise(sorted(slices)))
+
+
+@pytest.mark.parametrize("size", [1, 5, 37, slice_table.TABLE])
+@pytest.mark.parametrize("strategy", ["pp 2 [micro 4] < ep 4 [overlap 2] >", "pp 2 [micro 3] < tp 2 | ep 4 >"])
+def test_slices_nest_whatever_the_size_of_a_table(
+    strategy: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found from the operators alone: a frame for each stretch on a lane with the same step, micro-batch and layer."""
+    monkeypatch.setattr(slice_table, "TABLE", size)
+    monkeypatch.setattr("dagc.export.trace.slices.TABLE", size)
+    of = traced(strategy, "mixtral-8x7b { layers 3 }", 12)
+    for write in (trace_json, perfetto_trace):
+        path = tmp_path / write.__name__
+        path.write_bytes(b"".join(write(of)))
+        with TraceProcessor(path) as processor:
+            assert processor.query(DROPPED) == []
+            assert processor.query(MISNESTED) == []
+            rows = processor.query(LANES)
+        operators = [row for row in rows if row["category"] not in FRAMES]
+        for level, category in enumerate(("phase", "step", "micro-batch", "layer"), start=1):
+            keys = ("utid", "step", "micro_batch", "layer")[:level]
+            stretches: list[tuple[int, int]] = []
+            for one, more in groupby(operators, lambda row: tuple(row[key] for key in keys)):  # noqa: B023
+                spans = list(more)
+                has = {"step": any(row["name"] == "step 1" for row in rows if row["utid"] == one[0])}
+                if has.get(category, True) and one[-1] is not None:
+                    stretches.append((spans[0]["ts"], spans[-1]["ts"] + spans[-1]["dur"]))
+            found = [(row["ts"], row["ts"] + row["dur"]) for row in rows if row["category"] == category]
+            assert sorted(found) == sorted(stretches)
 
 
 def test_the_critical_path_has_no_gap_and_is_as_long_as_the_phase(events: list[dict[str, Any]]) -> None:
     """Threads 1 and 3 of the first process; each phase begins where the one before it ends."""
     begin = end = 0
     for thread, timeline in zip((1, 3), timelines(graph()), strict=True):
-        slices = [e for e in events if e["ph"] == "X" and (e["pid"], e["tid"]) == (1, thread)]
+        slices = [e for e in events if e.get("cat") == "critical path" and e["tid"] == thread]
         spans = [(e["ts"], e["ts"] + e["dur"]) for e in slices]
         assert spans[0][0] == begin
         assert all(end == start for (_, end), (start, _) in pairwise(spans))
@@ -77,14 +125,14 @@ def test_the_critical_path_has_no_gap_and_is_as_long_as_the_phase(events: list[d
 def test_decode_begins_when_prefill_ends(events: list[dict[str, Any]]) -> None:
     built = graph()
     prefill, _ = timelines(built)
-    decode = {e["pid"] for e in events if e["name"] == "process_name" and e["args"]["name"].startswith("2 decode")}
+    decode = {e["pid"] for e in events if e["name"] == "process_name" and e["args"]["name"].startswith("decode")}
     assert min(e["ts"] for e in events if e["ph"] == "X" and e["pid"] in decode) == prefill.makespan // 1000
 
 
 def test_ranks_that_differ_have_lanes_of_their_own() -> None:
     for timeline in timelines(graph()):
         classes = rank_classes(timeline)
-        assert [c.names for c in classes] == [("rank 0", "rank 1"), ("rank 2", "rank 3")]
+        assert [c.names for c in classes] == [("GPU 0", "GPU 1"), ("GPU 2", "GPU 3")]
 
 
 def test_arrows_have_two_ends_and_an_id_each(events: list[dict[str, Any]]) -> None:
@@ -110,9 +158,9 @@ def test_a_real_trace_processor_drops_nothing(content: bytes, tmp_path: Path) ->
     with TraceProcessor(path) as processor:
         assert processor.query(DROPPED) == []
         assert processor.query("select count(*) as n from flow") == [{"n": 32}]
-        assert processor.query("select count(*) as n from slice where depth > 0") == [{"n": 0}]
-        names = processor.query("select name from process where name is not null order by name")
-        assert [one["name"] for one in names[:2]] == ["0 critical path", "1 prefill · main · stage 00"]
+        assert processor.query(MISNESTED) == []
+        names = processor.query("select name from process where name is not null order by upid")
+        assert [one["name"] for one in names[:2]] == ["critical path", "prefill · stage 0 · GPUs 0-1"]
         (row,) = processor.query(
             "select sum(dur) as n from slice where name = 'experts' and category != 'critical path'"
         )
@@ -176,14 +224,15 @@ def test_counters_are_what_the_memory_model_says(tmp_path: Path) -> None:
     with TraceProcessor(path) as processor:
         sizes = processor.query(
             "select max(value) as n from counter c join process_counter_track k on c.track_id = k.id "
-            "join process p using (upid) where k.name glob '*cache*' group by p.name order by p.name"
+            "join process p using (upid) where k.name glob 'KV cache *(GB)' and value > 0 "
+            "group by p.name order by p.name desc"
         )
-        assert [row["n"] for row in sizes] == [2 * 512 * 16384, 2 * 528 * 16384]
-        (total,) = processor.query(query + "'*total*'")
-        (links,) = processor.query(query + "'*link bytes/s'")
+        assert [row["n"] * 1e9 for row in sizes] == pytest.approx([2 * 512 * 16384, 2 * 528 * 16384], abs=0.5)
+        (total,) = processor.query(query + "'memory in use *(GB)'")
+        (links,) = processor.query(query + "'sent within the node*(GB/s)'")
     stays = sum(pool.part(name) for name in ("weights", "communication", "reserve"))
-    assert total["n"] == pytest.approx(stays + 2 * 512 * 16384 + pool.part("activations"), abs=4)
-    assert 0 < links["n"] <= 450e9
+    assert total["n"] * 1e9 == pytest.approx(stays + 2 * 512 * 16384 + pool.part("activations"), abs=4)
+    assert 0 < links["n"] <= 450
 
 
 def test_a_second_is_a_second(events: list[dict[str, Any]]) -> None:

@@ -51,6 +51,26 @@ def page(browser: Browser, report: str) -> Generator[Page]:
     assert set(opened.requests()) == {report}
 
 
+CUT = """(() => {
+  const words = (one) => one.textContent.slice(0, 40);
+  const all = [...document.querySelectorAll('body *')].filter((one) => !one.closest('svg') && one.textContent.trim());
+  const hidden = (one) => getComputedStyle(one).overflowX === 'hidden' && one.scrollWidth > one.clientWidth + 1;
+  const beyond = (one) => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.wide, figure');
+  const outside = (text) => {
+    const [inner, outer] = [text, text.ownerSVGElement].map((one) => one.getBoundingClientRect());
+    return inner.right > outer.right + 1 || inner.left < outer.left - 1;
+  };
+  const texts = [...document.querySelectorAll('svg text')].filter(outside);
+  return [...all.filter((one) => hidden(one) || beyond(one)), ...texts].map(words);
+})()"""
+
+
+@pytest.mark.parametrize("width", [1280, 700, 420])
+def test_no_label_is_cut_off(browser: Browser, report: str, width: int) -> None:
+    """What scrolls may be wider than the window; nothing else is, and nothing is hidden by what it stands in."""
+    assert browser.open(report, width=width).eval(CUT) == []
+
+
 def test_tabs_show_one_view_at_a_time(page: Page) -> None:
     shown = "[...document.querySelectorAll('[role=tabpanel]')].filter((one) => !one.hidden).map((one) => one.id)"
     assert page.eval(shown) == ["panel-graph"]
@@ -163,7 +183,7 @@ def test_nothing_sticks_out(browser: Browser, report: str, width: int, scheme: s
     page = browser.open(report, width=width, prefers_color_scheme=scheme)
     assert page.eval("document.documentElement.scrollWidth") == width
     ground = page.eval("getComputedStyle(document.body).backgroundColor")
-    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 28)"}[scheme]
     assert page.complaints() == []
 
 

@@ -47,7 +47,7 @@ FLAT = [
     "PP=4, EP=16, TP=2", "EP64-TP8-PP2-DP2", "tp8dp8ep8", "ep16 tp8", "TP 2 x EP 4", "8-way tensor parallel, ep: 16",
     "vllm serve m -tp 8 -dp 2 --enable-expert-parallel", "--tp-size 16 --ep-size 16", "-tp 8 -pp 2", "tp8 'dp2'",
 ]  # fmt: skip
-COMMAND = re.compile(r"`(dagc read .*)` shows")
+COMMAND = re.compile(r"`(dagc read .*)` lists")
 
 
 @pytest.mark.parametrize("text", FLAT)

@@ -10,6 +10,7 @@ import pytest
 
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.dot import CELLS, bar_text, to_dot
+from dagc.export.views.draw import view_of
 from dagc.export.views.legend import legend
 from dagc.export.views.look import LOADS, load_tone
 from dagc.export.views.rank import rank_view
@@ -18,7 +19,7 @@ from dagc.export.views.scene import Scene
 from dagc.export.views.stage import MOST_STAGES, stage_view
 from dagc.export.views.text import item_lines, width
 from dagc.export.views.thin import thinned
-from dagc.export.views.view import Arrow, Bar, Box, Line, Shape, Tile, View
+from dagc.export.views.view import Arrow, Bar, Box, Distance, Line, Shape, Tile, View
 from dagc.graph.priced import Bound
 from tests.harness.overlaps import complaints
 from tests.harness.places import EXAMPLES
@@ -104,6 +105,13 @@ def test_what_a_stage_only_sends_is_a_chip() -> None:
     assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
 
 
+def test_a_slowest_stage_that_has_no_frame_is_not_said_to_be_marked_here() -> None:
+    """The pool of experts of all stages is a card of the deployment view alone."""
+    view = view_of(example("05-attention-ffn-pools"), Distance.STAGE)
+    assert not any(cluster.slowest for cluster in view.clusters())
+    assert view.notes[-1].endswith("; marked in the deployment view: experts of all stages (slowest in decode)")
+
+
 def test_an_arrow_between_stages_has_room_to_be_seen() -> None:
     """The frames of two stages stand 30 points apart."""
     picture = svg(stage_view(example("05-attention-ffn-pools")))
@@ -168,6 +176,14 @@ def test_nodes_with_equal_loads_are_one_row_of_the_grid() -> None:
     assert [column.cells for column in (grid.columns[0], table.columns[0])] == [("nodes 0-31, ×32",), ("0-255, ×256",)]
     assert [column.head for column in grid.columns[1:]] == [f"GPU {gpu}" for gpu in range(8)]
     assert any("256 ranks in 1 row (×n), 32 nodes in 1 row" in note for note in view.notes)
+
+
+def test_a_node_of_many_gpus_has_several_rows() -> None:
+    """72 GPUs are six rows of twelve, the largest part of at most sixteen; heads count from the first of a row."""
+    view = rank_view(scene("model qwen3-30b-a3b\ncluster gb200-nvl72 x 72\nep 72\n"))
+    grid = next(one for one in view.boxes() if one.shape is Shape.TABLE)
+    assert grid.columns[0].cells == tuple(f"node 0, GPUs {first}–{first + 11}" for first in range(0, 72, 12))
+    assert [column.head for column in grid.columns[1:13]] == [f"+{gpu}" for gpu in range(12)]
 
 
 def test_of_many_loads_the_slowest_and_the_fastest_are_listed_and_all_are_in_the_grid() -> None:

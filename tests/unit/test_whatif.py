@@ -294,7 +294,7 @@ def test_requirements_that_turn_over_are_named() -> None:
 def test_a_share_of_a_peak_is_never_above_the_whole() -> None:
     found = asked(MODEL + MEMORY_BOUND + LINKS + WORKLOAD + "strategy main = tp 2\n", "hardware")
     reasons = {(one.parameter, one.change): one.reason for one in found.refusals}
-    assert reasons["memory_efficiency", "+10 %"] == "more than the whole peak"
+    assert reasons["memory_efficiency", "+10 %"] == "above 100 % of peak"
     assert ("memory_efficiency", "-10 %") not in reasons
 
 

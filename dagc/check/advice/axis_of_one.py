@@ -26,7 +26,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if not isinstance(part, Axis):
             continue
         if _is_one(part) and part.body is not None and _is_legal(strategy, part, part.body):
-            yield _diagnostic(part, "write what stands inside it", _fixes(part, part.body))
+            yield _diagnostic(part, "write its content alone", _fixes(part, part.body))
         inside = part.body
         if _is_one(inside) and inside.body is None and _is_legal(strategy, part, replace(part, body=None)):
             yield _diagnostic(inside, f"write `{part.kind} {part.degree}`", _fixes_around(part, inside))

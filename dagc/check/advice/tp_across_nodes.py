@@ -45,4 +45,4 @@ def _diagnostic(factor: Factor, found: Crossing, node: int) -> Diagnostic:
 def _help(degree: int, node: int) -> str:
     if degree > node or node % degree:
         return f"`tp {fitting(degree, node)}` fits within a node"
-    return f"`tp {degree}` divides a node of {node}: make what stands before it a multiple of {degree} GPUs"
+    return f"`tp {degree}` divides a node of {node}: make the GPUs before it a multiple of {degree}"

@@ -1,4 +1,4 @@
-"""H101: an axis or scope stands where there is nothing of what it splits."""
+"""H101: an axis or scope is inside a part that has nothing for it to split."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     way_out = use(annotated, chain.top, orderings(chain), IN_ORDER)
     return CODE.at(
         node.span,
-        f"{written(node.syntax)} cannot stand in {node.place.value}",
-        f"`{kind}` {SPLITS[kind]}; it may stand in {places(kind)}",
+        f"{written(node.syntax)} is not allowed in {node.place.value}",
+        f"`{kind}` {SPLITS[kind]}; it is allowed in {places(kind)}",
         labels=around_label(node, f"this opens {node.place.value}"),
         offers=way_out,
     )

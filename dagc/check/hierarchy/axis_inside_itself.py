@@ -1,4 +1,4 @@
-"""H102: an axis or scope stands inside another of the same meaning."""
+"""H102: an axis or scope is inside another of the same meaning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     way_out = _way_out(annotated, node)
     return CODE.at(
         node.span,
-        f"{written(node.syntax)} stands inside another `{_word(node)}`",
+        f"{written(node.syntax)} is inside another `{_word(node)}`",
         "what is split already is not split again by the same axis",
         labels=(Label(outer, "the outer one"),) if outer else (),
         offers=way_out,

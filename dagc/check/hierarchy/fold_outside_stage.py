@@ -1,4 +1,4 @@
-"""H104: a fold stands elsewhere than in a stage."""
+"""H104: a fold is not in a stage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         way_out = _way_out(annotated, node)
         yield CODE.at(
             node.span,
-            f"a fold stands in {node.place.value}",
+            f"a fold is not allowed in {node.place.value}",
             "`;` lets attention and experts share the GPUs of a stage, written or implied",
             labels=around_label(node, f"this opens {node.place.value}"),
             offers=way_out,

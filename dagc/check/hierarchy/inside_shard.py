@@ -1,4 +1,4 @@
-"""H103: something stands inside `tp`, whose shards are not split further."""
+"""H103: an axis or scope is inside `tp`, whose shards are not split further."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     way_out = use(annotated, chain.top, orderings(chain), IN_ORDER)
     return CODE.at(
         node.span,
-        f"{written(node.syntax)} stands inside a shard",
+        f"{written(node.syntax)} is not allowed inside a shard",
         f"a shard holds part of every matrix; `{kind}` {SPLITS[kind]}",
-        labels=around_label(node, "this opens a shard, and nothing stands inside one"),
+        labels=around_label(node, "this opens a shard; nothing is allowed inside it"),
         offers=way_out,
     )

@@ -15,14 +15,14 @@ _FORM = "write both phases in the deployment or a replica: `prefill < … > | de
 
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
-    """One diagnostic for each phase that stands beside nothing."""
+    """One diagnostic for each phase without the other."""
     for node in annotated.faulty(Fault.PHASE_ALONE):
         if isinstance(node.syntax, Scope):
             other = "decode" if node.syntax.kind is ScopeKind.PREFILL else "prefill"
             way_out = use(annotated, node.syntax, _candidates(node.syntax), _FORM)
             yield CODE.at(
                 node.span,
-                f"`{node.syntax.kind}` stands alone",
+                f"`{node.syntax.kind}` without `{other}`",
                 f"a request needs `{other}` too",
                 offers=way_out,
             )

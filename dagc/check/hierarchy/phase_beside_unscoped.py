@@ -27,7 +27,7 @@ def _diagnostic(annotated: Annotated, node: Node, around: Pools) -> Diagnostic:
     way_out = use(annotated, around, _candidates(node, around), _FORM)
     return CODE.at(
         node.span,
-        "a pool that is for no phase stands beside one that is",
+        "a pool has no phase, although another has one",
         "wrap it in `prefill` or `decode`",
         labels=tuple(Label(phase.span, f"this pool is for {phase.kind}") for phase in phases),
         offers=way_out,

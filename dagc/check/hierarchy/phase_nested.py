@@ -1,4 +1,4 @@
-"""H113: the phases are parted inside a phase, a stage or a domain."""
+"""H113: the phases are split inside a phase, a stage or a domain."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         way_out = _way_out(annotated, node)
         yield CODE.at(
             node.span,
-            f"phases are parted inside {written(around) if around else 'a phase'}",
-            "each phase is a deployment of its own: it stands in the deployment or in a replica",
+            f"phases are split inside {written(around) if around else 'a phase'}",
+            "phases are allowed in the deployment or in a replica",
             labels=around_label(node, "inside this"),
             offers=way_out,
         )

@@ -1,4 +1,4 @@
-"""H108: pools stand elsewhere than in a replica or a stage."""
+"""H108: pools are not in a replica or a stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         way_out = _way_out(annotated, node)
         yield CODE.at(
             node.span,
-            f"pools stand in {node.place.value}",
+            f"pools are not allowed in {node.place.value}",
             "`|` gives attention and experts GPUs of their own, in a replica or in a stage",
             labels=around_label(node, f"this opens {node.place.value}"),
             offers=way_out,

@@ -23,7 +23,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         way_out = _way_out(annotated, node, around)
         yield CODE.at(
             culprit.span,
-            f"`{culprit.span.text}` stands in a branch of a fold",
+            f"`{culprit.span.text}` is not allowed in a branch of a fold",
             "the branches share one stage; replicas, stages and phases are made around it",
             labels=(Label(around.outer, "the fold"),),
             offers=way_out,

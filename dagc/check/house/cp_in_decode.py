@@ -20,7 +20,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if factor is not None and factor.degree > 1 and service.phase is not Phase.PREFILL:
             yield CODE.at(
                 factor.span,
-                f"`cp {factor.degree}` stands where tokens are generated one at a time",
+                f"`cp {factor.degree}` in decode, where tokens are generated one at a time",
                 "a decode step has one position of a sequence to compute",
                 help=("keep `cp` to a prefill pool, `prefill < cp … > | decode < … >`",),
             )

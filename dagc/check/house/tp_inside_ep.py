@@ -20,7 +20,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if layout is not None and tp is not None and tp.degree > 1 and layout.ep > 1:
             yield CODE.at(
                 tp.span,
-                f"`tp {tp.degree}` stands inside `ep {layout.ep}`",
+                f"`tp {tp.degree}` is inside `ep {layout.ep}`",
                 f"each expert on {tp.degree} GPUs: {layout.ep} × {tp.degree} = {layout.ep * tp.degree}",
                 help=(f"join them by `;`, `ep {layout.ep} ; tp {tp.degree}`, to share the GPUs",),
             )

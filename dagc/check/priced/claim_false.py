@@ -45,7 +45,7 @@ def _labels(plan: Plan, verdict: Verdict) -> tuple[Label, ...]:
 def _help(plan: Plan, verdict: Verdict) -> tuple[str, ...]:
     model, figure = plan.facts.model, verdict.claim.figure
     if verdict.name == "compute_reduction" and figure.value * (model.top or 0) == model.expert_count:
-        return (f"claim `expert_compute_reduction {figure.text}`, which says what it counts",)
+        return (f"claim `expert_compute_reduction {figure.text}` instead",)
     if verdict.actual.value is None:
         return ()
     if verdict.actual.is_lower_bound:

@@ -103,7 +103,7 @@ def _bounds(summary: Summary) -> Markup | None:
     return joined((tag("h3", "Bottlenecks"), bottlenecks(summary.phases), moved))
 
 
-_NAMED, _NUMBERED = 0.17, 0.05
+_NAMED, _NUMBERED = 0.22, 0.09
 """Shares of a bar from which a part has room for its name, and for its number. On a narrow page it has less."""
 
 

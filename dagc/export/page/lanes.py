@@ -14,6 +14,7 @@ from markupsafe import Markup
 from dagc.export.page.fold import Block, PhaseLanes
 from dagc.export.page.kinds import KINDS
 from dagc.export.page.markup import tag, text
+from dagc.export.svg_text import cut
 from dagc.graph.ops import Lane
 from dagc.units import format_seconds, format_share
 
@@ -54,8 +55,8 @@ def legend() -> Markup:
 
 def _row(index: int, team: str, ranks: str) -> Markup:
     y = _TOP + index * _ROW
-    name = tag("text", tag("title", team), _short(team, 26), x=0, y=y + 12)
-    which = tag("text", tag("title", ranks), _short(ranks, 28), x=0, y=y + 24, class_="minor")
+    name = tag("text", tag("title", team), cut(team, _LABEL - 10, "text"), x=0, y=y + 12)
+    which = tag("text", tag("title", ranks), cut(ranks, _LABEL - 10, "small"), x=0, y=y + 24, class_="minor")
     line = tag("line", x1=0, x2=_WIDTH, y1=y + _ROW - 1.5, y2=y + _ROW - 1.5, class_="rule")
     return Markup("") + name + which + line
 
@@ -101,7 +102,3 @@ def _folding(lanes: PhaseLanes) -> str:
     )
     more = f"; {lanes.left_out} more kinds of ranks are not drawn" if lanes.left_out else ""
     return f"{lanes.slices:,} operator executions in {len(lanes.blocks):,} blocks{joined}{more}"
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -27,6 +27,9 @@ Kept = npt.NDArray[np.bool_]
 _Ends = tuple[tuple[tuple[int, int], ...], Mapping[int, Message]]
 """Nodes of a template joined within a copy, and those that meet another invocation."""
 
+_Senders = tuple[Column, Kept]
+"""The sender of each shown rank of a team, by rank, and which shown ranks of the sender send."""
+
 _Place = tuple[int, int, int, int]
 """A replica's phase by identity, step, micro-batch and stage of the sender."""
 
@@ -46,6 +49,9 @@ class Arrows:
     count: int = 0
     known: dict[int, _Ends] = field(default_factory=dict[int, "_Ends"])
     sent: dict[_Place, deque[_Sent]] = field(default_factory=dict[_Place, "deque[_Sent]"])
+    pairs: dict[tuple[int, int], tuple[Column, Kept]] = field(
+        default_factory=dict[tuple[int, int], "tuple[Column, Kept]"]
+    )
 
     def of_run(
         self, phase: PhaseTracks, run: Run, teams: Mapping[int, TeamTracks], kept: Mapping[int, Kept]
@@ -82,7 +88,7 @@ class Arrows:
         if run.stage == len(graph.programs[0]) - 1 and run.step + 1 >= phase.timeline.steps:
             return np.zeros(kept.shape, dtype=np.int64)
         receiver = graph.programs[run.size][(run.stage + 1) % len(graph.programs[0])]
-        claimed = np.isin(np.arange(kept.size), _senders(team, phase.teams[receiver.teams[0]]))
+        _, claimed = self._senders(team, phase.teams[receiver.teams[0]])
         numbers = self._numbers(kept & claimed)
         place = (id(phase), run.step, run.micro_batch, run.stage)
         self.sent.setdefault(place, deque()).append(_Sent(team, numbers))
@@ -94,8 +100,16 @@ class Arrows:
         if not waiting:
             return np.zeros(kept.shape, dtype=np.int64)
         sent = waiting.popleft()
-        senders = _senders(sent.team, team)
+        senders, _ = self._senders(sent.team, team)
         return np.where(kept & (senders >= 0), -sent.numbers[senders] if sent.numbers.size else 0, 0)
+
+    def _senders(self, sender: TeamTracks, receiver: TeamTracks) -> _Senders:
+        """The sender of each shown rank of the receiver, and which of the senders' has one; found once."""
+        key = sender.pid, receiver.pid
+        if key not in self.pairs:
+            senders = _senders(sender, receiver)
+            self.pairs[key] = senders, np.isin(np.arange(sender.local.size), senders)
+        return self.pairs[key]
 
     def _numbers(self, kept: Kept) -> Column:
         """A new number for each slice that is there."""

@@ -17,7 +17,7 @@ import numpy as np
 from dagc.catalog.device import Backend
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.cost.traffic import traffic
-from dagc.export.times import CopyStarts, durations, start_of
+from dagc.export.times import CopyStarts, at_rank, durations, start_of
 from dagc.export.titles import team_of
 from dagc.export.trace.invocations import Invocation
 from dagc.export.trace.slice_table import Column
@@ -34,13 +34,22 @@ _WRITES = (KV_WRITE, RECURRENCE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counter:
-    """A counter of a process: `values` from each of `times` on, in ns."""
+    """A counter of a process, called `name key`: `values`, a thousand millionth of its unit, from each of `times` on,
+    in ns.
+    """
 
     pid: int
     name: str
     key: str
     times: Column
     values: Column
+
+
+WITHIN, BETWEEN = "sent within the node", "sent between nodes"
+"""Counters of what a GPU sends."""
+
+GIGA = 10**9
+"""Bytes are shown in GB, bytes a second in GB/s."""
 
 
 def counters(
@@ -55,22 +64,18 @@ def counters(
     for number, team in enumerate(phase.teams):
         if not team.local.size:
             continue
-        rank = _rank_name(phase, number)
+        whose = "per GPU" if team.is_alike else f"of GPU {team.first_gpu}"
         kept = [run for run in runs[number] if keeps(run)]
         written = [(run, keeps(run)) for run in runs[number]]
         for key, (times, values) in _memory(traced, phase, number, busy[number], written).items():
-            yield Counter(team.pid, f"memory {rank}", key, (phase.begin + times) // 1000, values)
+            if values.any():
+                yield Counter(team.pid, key, f"{whose} (GB)", (phase.begin + times) // 1000, values)
         for key, (times, values) in _links(traced, phase, number, kept).items():
-            yield Counter(team.pid, f"sent {rank}", key, (phase.begin + times) // 1000, values)
+            yield Counter(team.pid, key, f"{whose} (GB/s)", (phase.begin + times) // 1000, values)
 
 
 _Steps = tuple[Column, Column]
 """Times in ps from the beginning of the phase, and values from there on."""
-
-
-def _rank_name(phase: PhaseTracks, number: int) -> str:
-    title = phase.teams[number].titles[0]
-    return title.split(" ", 1)[1] if title[:2].isdigit() else title
 
 
 def _memory(
@@ -93,7 +98,11 @@ def _memory(
     activations = _by_time(edges[:, 0], edges[:, 1])
     times = np.unique(np.concatenate([[0], cache[0], activations[0]]))
     parts = [_at(steps, times) for steps in (cache, activations)]
-    return {"total bytes": (times, stays + parts[0] + parts[1]), "cache bytes": cache, "activation bytes": activations}
+    return {
+        "memory in use": (times, stays + parts[0] + parts[1]),
+        "KV cache": cache,
+        "activations": activations,
+    }
 
 
 _STAYS = (MemoryPart.WEIGHTS, MemoryPart.COMMUNICATION, MemoryPart.RESERVE)
@@ -116,31 +125,38 @@ def _cache(
         values = [of(held.cache_of(context + step)) for step in steps]
         return np.array([0, *(begun[step] for step in steps[1:])]), np.array(values, dtype=np.int64)
     full = of(held.cache_of(workload.prompt))
-    written = [_written(phase, run, number, each) for run, each in runs]
-    times = np.concatenate([time for time, _ in written])
-    sequences = np.concatenate([np.full(time.size, count) for time, count in written])
+    writes: dict[tuple[int, ...], list[int]] = {}
+    written: list[tuple[Column, int]] = []
+    for run, each in runs:
+        key = run.template, run.size, run.stage
+        nodes = writes[key] if key in writes else writes.setdefault(key, _writes(phase, run, number))
+        if nodes:
+            written.append(_written(phase, run, number, nodes, each))
+    times = np.concatenate([np.empty(0, dtype=np.int64), *(time for time, _ in written)])
+    sequences = np.repeat(np.array([count for _, count in written], dtype=np.int64), [time.size for time, _ in written])
     order = np.argsort(times, kind="stable")
     grown = np.cumsum(sequences[order])
     values = np.rint(full * grown / max(1, grown[-1] if grown.size else 1)).astype(np.int64)
     return _by_time(np.concatenate([[0], times[order]]), np.concatenate([[0], values]))
 
 
-def _written(phase: PhaseTracks, run: Run, number: int, each: bool) -> tuple[Column, int]:
+def _writes(phase: PhaseTracks, run: Run, number: int) -> list[int]:
+    """Nodes of a run's template after which a team has a layer's part of the cache."""
+    graph = phase.timeline.priced.graph
+    teams = graph.programs[run.size][run.stage].teams
+    nodes = enumerate(graph.templates[run.template].nodes)
+    return [index for index, node in nodes if node.op in _WRITES and team_of(teams, node) == number]
+
+
+def _written(phase: PhaseTracks, run: Run, number: int, writes: list[int], each: bool) -> tuple[Column, int]:
     """When the cache of each copy of a run is there, or that of all its copies, and of how many sequences it is."""
     graph = phase.timeline.priced.graph
-    teams, local = graph.programs[run.size][run.stage].teams, phase.teams[number].local[:1]
-    writes = [
-        index
-        for index, node in enumerate(graph.templates[run.template].nodes)
-        if node.op in _WRITES and team_of(teams, node) == number
-    ]
-    if not writes:
-        return np.empty(0, dtype=np.int64), 0
+    local = phase.teams[number].local[:1]
     last = range(run.count - 1, run.count)
     copies = range(run.count) if each else last
     starts = CopyStarts(run, copies) if each else None
     ends = [
-        (starts.of(index, local) if starts else np.broadcast_to(start_of(run, run.count - 1, index)[None, :1], (1, 1)))
+        (starts.of(index, local) if starts else at_rank(start_of(run, run.count - 1, index), int(local[0])))
         + durations(phase.timeline, run, copies, index, local)
         for index in writes
     ]
@@ -149,11 +165,11 @@ def _written(phase: PhaseTracks, run: Run, number: int, each: bool) -> tuple[Col
 
 def _links(traced: Traced, phase: PhaseTracks, number: int, runs: list[Run]) -> dict[str, _Steps]:
     """Bytes a second of the first shown rank of a team, by kind of link, where it sends any."""
-    found: dict[str, list[_Steps]] = {"link bytes/s": [], "network bytes/s": []}
+    found: dict[str, list[_Steps]] = {WITHIN: [], BETWEEN: []}
     merges = traced.plan.facts.cluster.collectives is Backend.CUSTOM
     for run in runs:
         for start, end, near, far in _sent(phase, run, number, merges):
-            for key, size in (("link bytes/s", near), ("network bytes/s", far)):
+            for key, size in ((WITHIN, near), (BETWEEN, far)):
                 if size.any():
                     rate = np.rint(size * (PICOSECONDS / np.maximum(end - start, 1))).astype(np.int64)
                     found[key].append((np.concatenate([end, start]), np.concatenate([np.zeros_like(rate), rate])))

@@ -19,13 +19,14 @@ import numpy as np
 
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.tracks import PhaseTracks, Traced, tracks
-from dagc.graph.graph import StageProgram
+from dagc.graph.graph import Segment, StageProgram
+from dagc.graph.ops import Lane
 from dagc.plan.layout import Ranks
 from dagc.timeline.timeline import Run
 
 MOST_SLICES = 200_000
-"""Slices of a trace unless asked for otherwise: some 50 MB of JSON, which Perfetto opens within seconds. A browser's
-trace processor takes 290 bytes a slice beside the file itself, and has 4 GB for both.
+"""Slices of a trace unless asked for otherwise, those around operators among them: some 80 MB of JSON, which Perfetto
+opens within seconds. A browser's trace processor takes 290 bytes a slice beside the file itself, and has 4 GB for both.
 """
 
 _KINDS_OF_RANKS = (8, 4, 2, 1)
@@ -63,7 +64,7 @@ class Excerpt:
         which = (
             f"micro-batches {first}{f' and {last}' if last else ''} of {of:,}" if count < of else "all micro-batches"
         )
-        kinds = f", {self.ranks} of the kinds of ranks of a stage" if self.ranks < _KINDS_OF_RANKS[0] else ""
+        kinds = f", {self.ranks} groups of equivalent GPUs for each stage" if self.ranks < _KINDS_OF_RANKS[0] else ""
         return f"{self.written:,} of {self.whole:,} slices of operators: {which}{kinds}"
 
 
@@ -72,12 +73,12 @@ def _numbers(first: int, end: int) -> str:
 
 
 def excerpt(traced: Traced, ranks: RankSelection | None, most: int) -> Excerpt | None:
-    """What to write of a trace that is to have so many slices of operators at most; None for all of it.
+    """What to write of a trace that is to have so many slices at most; None for all of it.
 
     One micro-batch of each step is written in any case, on one rank of each stage.
     """
     sizes = _Sizes(traced, ranks, _KINDS_OF_RANKS[0])
-    if sizes.whole <= most:
+    if sizes.filled(sizes.micro_batches) <= most:
         return None
     whole = sizes.whole
     found = sizes.fitting(most)
@@ -102,8 +103,9 @@ class _Sizes:
     def __init__(self, traced: Traced, ranks: RankSelection | None, kinds: int) -> None:
         self.kinds = kinds
         each = [_by_micro_batch(phase) for phase in tracks(traced, ranks, kinds)]
-        self._ends = [(_sums(counts), _sums(counts[::-1])) for counts in each]
-        self.micro_batches = max((counts.size for counts in each), default=0)
+        self._ends = [_ends(counts) for counts, _ in each]
+        self._around = [_ends(counts) for _, counts in each]
+        self.micro_batches = max((counts.size for counts, _ in each), default=0)
         self.whole = self.of(self.micro_batches)
         self.invocations = sum(
             timeline.steps * uses * _stretches(timeline.priced.graph.programs[size])
@@ -112,39 +114,81 @@ class _Sizes:
         )
 
     def of(self, micro_batches: int) -> int:
-        """Slices of so many micro-batches."""
-        front, back = (micro_batches + 1) // 2, micro_batches // 2
-        return sum(
-            int(first[-1] if micro_batches >= first.size - 1 else first[front] + last[back])
-            for first, last in self._ends
-        )
+        """Slices of operators in so many micro-batches."""
+        return _of_ends(self._ends, micro_batches)
+
+    def filled(self, micro_batches: int) -> int:
+        """The same with the slices around them. Where micro-batches take turns inside a layer there are some more."""
+        return self.of(micro_batches) + _of_ends(self._around, micro_batches)
 
     def fitting(self, most: int) -> int:
         """The most micro-batches that have so many slices at most."""
-        return bisect_right(range(self.micro_batches + 1), most, key=self.of) - 1
+        return bisect_right(range(self.micro_batches + 1), most, key=self.filled) - 1
+
+
+_Ends = tuple[Ranks, Ranks]
+"""How many slices the first and the last micro-batches have, by their number."""
+
+
+def _ends(counts: Ranks) -> _Ends:
+    first, last = (np.concatenate([[0], np.cumsum(each)]) for each in (counts, counts[::-1]))
+    return first, last
+
+
+def _of_ends(ends: list[_Ends], micro_batches: int) -> int:
+    front, back = (micro_batches + 1) // 2, micro_batches // 2
+    return sum(int(first[-1] if micro_batches >= first.size - 1 else first[front] + last[back]) for first, last in ends)
 
 
 def _stretches(programs: tuple[StageProgram, ...]) -> int:
     """Slices of one micro-batch on the threads of micro-batches: one for each layer where stages share a pool."""
     served = [team for program in programs for team in set(program.teams)]
-    shares = len(set(served)) < len(served)
-    return sum(segment.count for program in programs for segment in program.segments) if shares else len(served)
+    shared = _shares(programs)
+    return sum(segment.count for program in programs for segment in program.segments) if shared else len(served)
 
 
-def _sums(counts: Ranks) -> Ranks:
-    return np.concatenate([[0], np.cumsum(counts)])
+def _shares(programs: tuple[StageProgram, ...]) -> bool:
+    """Whether stages share a pool, which then goes from stage to stage with each layer."""
+    served = [team for program in programs for team in set(program.teams)]
+    return len(set(served)) < len(served)
 
 
-def _by_micro_batch(phase: PhaseTracks) -> Ranks:
-    """Slices of each micro-batch in all steps: what takes no time has none."""
+def _by_micro_batch(phase: PhaseTracks) -> tuple[Ranks, Ranks]:
+    """Slices of operators of each micro-batch in all steps, and those around them: what takes no time has none."""
+    graph = phase.timeline.priced.graph
+    programs, counts = graph.programs[0], graph.micro_batches
+    # The lane of a stage goes through the layers of a micro-batch, that of a pool may take another after each layer.
+    outer = 1 + (phase.timeline.steps > 1)
+    takes_turns = _shares(programs) or any(len(set(program.teams)) > 1 for program in programs)
+    operators, around = (dict.fromkeys(counts, 0) for _ in range(2))
+    for size, each in enumerate(graph.programs):
+        for program in each:
+            lanes: dict[tuple[int, Lane], int] = {}
+            for segment in program.segments:
+                for (team, lane), taken in _taken(phase, program, segment).items():
+                    lanes[team, lane] = phase.teams[team].local.size
+                    turns = int((taken > 0).sum()) * (segment.first_layer is not None)
+                    operators[size] += int(taken.sum())
+                    around[size] += turns * (1 + outer * takes_turns)
+            around[size] += outer * sum(lanes.values())
+    whole, more = (
+        phase.timeline.steps * np.array([found[size] for size in counts], dtype=np.int64)
+        for found in (operators, around)
+    )
+    return whole, more
+
+
+def _taken(phase: PhaseTracks, program: StageProgram, segment: Segment) -> dict[tuple[int, Lane], Ranks]:
+    """Slices of a segment by team and lane, shape (copies, shown ranks of the team)."""
     priced = phase.timeline.priced
-    by_size = dict.fromkeys(priced.graph.micro_batches, 0)
-    for size, program, _, segment in priced.graph.segments():
-        pairs = zip(priced.graph.templates[segment.template].nodes, priced.costs[segment.template], strict=True)
-        for node, cost in pairs:
-            local = phase.teams[program.teams[node.team]].local
-            taken = cost.duration > 0
-            rows = taken[: segment.count] if taken.ndim > 1 else taken[None]
-            found = int((rows[:, local] if rows.shape[1] > 1 else rows * local.size).sum())
-            by_size[size] += found if taken.ndim > 1 else found * segment.count
-    return phase.timeline.steps * np.array([by_size[size] for size in priced.graph.micro_batches], dtype=np.int64)
+    found: dict[tuple[int, Lane], Ranks] = {}
+    pairs = zip(priced.graph.templates[segment.template].nodes, priced.costs[segment.template], strict=True)
+    for node, cost in pairs:
+        team = program.teams[node.team]
+        local = phase.teams[team].local
+        taken = np.atleast_2d(cost.duration > 0)[: segment.count]
+        each = taken if taken.shape[1] == 1 else taken[:, local]
+        key = team, node.op.lane
+        found.setdefault(key, np.zeros((segment.count, local.size), dtype=np.int64))
+        found[key] += each
+    return found

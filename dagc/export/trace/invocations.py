@@ -50,26 +50,24 @@ def invocations(phase: PhaseTracks, keeps: Callable[[Run], bool]) -> list[list[I
 
 def micro_batch_slices(phase: PhaseTracks, labels: Labels, busy: list[list[Invocation]]) -> Iterator[SliceTable]:
     """The thread of micro-batches of each team."""
-    repeats = phase.timeline.steps > 1
     for team, found in zip(phase.teams, busy, strict=True):
         if not found:
             continue
         several = len({one.stage for one in found}) > 1
-        numbers = [labels.number(_label(one, repeats, several)) for one in found]
+        numbers = [labels.number(_label(phase, one, several)) for one in found]
         times = (phase.begin + np.array([one[:2] for one in found], dtype=np.int64)) // 1000
         taken = times[:, 1] > times[:, 0]
         columns = {
-            "label": np.array(numbers)[taken],
-            "micro_batch": np.array([one.micro_batch for one in found])[taken],
-            "step": np.array([one.step for one in found])[taken],
+            name: np.array([getattr(one, name) for one in found], dtype=np.int64)[taken]
+            for name in ("micro_batch", "step", "stage")
         }
+        columns["label"] = np.array(numbers)[taken]
         yield SliceTable(block(times[taken, 0], times[taken, 1], pid=team.pid, tid=team.first_thread, **columns))
 
 
-def _label(one: Invocation, repeats: bool, several: bool) -> Label:
-    step = f"step {one.step} · " if repeats else ""
+def _label(phase: PhaseTracks, one: Invocation, several: bool) -> Label:
     stage = f" · stage {one.stage}" if several else ""
-    return Label(f"{step}micro-batch {one.micro_batch}{stage}", "micro-batch", (("stage", one.stage),))
+    return Label(f"micro-batch {one.micro_batch}{stage}", "micro-batch", (("phase", phase.name),))
 
 
 def _of_run(phase: PhaseTracks, run: Run, team: int, by_copy: bool) -> Iterator[Invocation]:

@@ -17,7 +17,8 @@ from dagc.export.trace.counters import Counter, counters
 from dagc.export.trace.excerpt import Excerpt
 from dagc.export.trace.invocations import invocations, micro_batch_slices
 from dagc.export.trace.labels import Label, Labels
-from dagc.export.trace.path_slices import path_slices, path_threads
+from dagc.export.trace.nesting import nested
+from dagc.export.trace.path_slices import path_slices, path_threads, share_slices
 from dagc.export.trace.slice_table import SliceTable, block
 from dagc.export.trace.slices import lane_slices
 from dagc.export.trace.tracks import LANES, PATH_PROCESS, PhaseTracks, TeamTracks, Traced, tracks
@@ -50,7 +51,7 @@ def trace_parts(
     note = _first_free(phases)
     if shown:
         threads.append((note, "what is left out"))
-    yield Process(PATH_PROCESS, "0 critical path", tuple(threads))
+    yield Process(PATH_PROCESS, "critical path", tuple(threads))
     for phase in phases:
         yield from (_process(team) for team in phase.teams if team.local.size)
     if shown and firsts:
@@ -63,11 +64,16 @@ def trace_parts(
         kept = keeps or _every
         named = kept if shown and not shown.overview else _every
         if phase.is_first:
-            yield from path_slices(phase, labels, keeps)
+            stage = ("stage",) if len(phase.timeline.priced.graph.programs[0]) > 1 else ()
+            path = path_slices(phase, labels, keeps)
+            yield from nested(path, labels, phase.name, ("micro_batch", *stage, "layer"))
+            yield from share_slices(phase, labels, summed=shown is not None)
         if phase.is_shown:
+            step = ("step",) if phase.timeline.steps > 1 else ()
             busy = invocations(phase, named)
-            yield from micro_batch_slices(phase, labels, busy)
-            yield from lane_slices(phase, labels, arrows, kept)
+            yield from nested(micro_batch_slices(phase, labels, busy), labels, phase.name, step)
+            operators = lane_slices(phase, labels, arrows, kept)
+            yield from nested(operators, labels, phase.name, (*step, "micro_batch", "layer"))
             yield from counters(traced, phase, busy, kept)
 
 
@@ -84,6 +90,8 @@ def _first_free(phases: Sequence[PhaseTracks]) -> int:
 def _process(team: TeamTracks) -> Process:
     lanes = {lane: team.threads(lane).tolist() for lane in LANES}
     threads = [
-        (lanes[lane][index], f"{title} · {lane.value}") for index, title in enumerate(team.titles) for lane in LANES
+        (lanes[lane][index], f"{title} · {lane.value}" if not team.is_alike else lane.value)
+        for index, title in enumerate(team.titles)
+        for lane in LANES
     ]
     return Process(team.pid, team.name, ((team.first_thread, "micro-batches"), *threads))

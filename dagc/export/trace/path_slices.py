@@ -15,44 +15,37 @@ import numpy as np
 
 from dagc.export.trace.labels import Label, Labels, operator_label
 from dagc.export.trace.slice_table import ABSENT, SliceTable, block
-from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks
+from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks, stage_name
 from dagc.timeline.path import Crossing, walk
 from dagc.timeline.spent import spent_by
 from dagc.timeline.timeline import Run, Spending
 
 PATH_CATEGORY, SPENT_CATEGORY = "critical path", "share"
 
-_FIGURES = 7
-_Row = tuple[int, int, int, int, int, int, int]
-"""Start, end, label, micro-batch, step, layer, rank."""
+_FIGURES = 8
+_Row = tuple[int, int, int, int, int, int, int, int]
+"""Start, end, label, micro-batch, step, stage, layer, rank."""
 
 
 def path_threads(phase: PhaseTracks) -> tuple[tuple[int, str], ...]:
     """Number and name of the threads of a phase."""
-    first = 1 + len(PATH_THREADS) * phase.number
-    path, spent = PATH_THREADS
+    first = 1 + PATH_THREADS * phase.number
     where = ""
     whose = spent_by(phase.timeline.spent)
     if whose:
         team = phase.timeline.priced.graph.teams[whose[0]]
-        of_pool = "" if team.pool == "main" else f"{team.pool} "
-        where = f" · {of_pool}stage {team.stage:02}, rank {int(team.ranks[whose[1]])}"
-    name = f"{phase.number + 1} {phase.name}"
-    return (first, f"{name} · {path}"), (first + 1, f"{name} · {spent}{where}")
+        where = f" · {stage_name(phase, whose[0])}GPU {int(team.ranks[whose[1]])}"
+    return (first, phase.name), (first + 1, f"{phase.name} · time breakdown{where}")
 
 
 def path_slices(phase: PhaseTracks, labels: Labels, keeps: Callable[[Run], bool] | None = None) -> Iterator[SliceTable]:
-    """Both threads of a phase. `keeps` says which runs are shown operator by operator, where not all are."""
-    (path, _), (spent, _) = path_threads(phase)
-    yield from _path(phase, path, labels, keeps)
-    yield from _spent(phase, spent, labels, keeps is not None)
-
-
-def _path(phase: PhaseTracks, thread: int, labels: Labels, keeps: Callable[[Run], bool] | None) -> Iterator[SliceTable]:
+    """The critical path. `keeps` says which runs are shown operator by operator, where not all are."""
+    (thread, _), _ = path_threads(phase)
     timeline = phase.timeline
     graph = timeline.priced.graph
     rows: list[_Row] = []
     known: dict[tuple[int, int], int] = {}
+    left_out = -1 if keeps is None else labels.number(_left_out(phase))
     end = 0
     runs = timeline.runs
     for slot in walk(timeline.path, lambda run: keeps is None or keeps(runs[run])):
@@ -61,7 +54,7 @@ def _path(phase: PhaseTracks, thread: int, labels: Labels, keeps: Callable[[Run]
         if start == end:
             continue
         if isinstance(slot, Crossing):
-            _cross(rows, (start, end), labels.number(_left_out(run)), run)
+            _cross(rows, (start, end), left_out, run)
             continue
         place = run.template, slot.node
         node = graph.templates[run.template].nodes[slot.node]
@@ -71,26 +64,27 @@ def _path(phase: PhaseTracks, thread: int, labels: Labels, keeps: Callable[[Run]
         team = graph.teams[graph.programs[run.size][run.stage].teams[node.team]]
         layer = ABSENT if run.first_layer is None else run.first_layer + slot.copy
         rank = int(team.ranks[slot.rank])
-        rows.append((start, end, known[place], run.micro_batch, run.step, layer, rank))
+        rows.append((start, end, known[place], run.micro_batch, run.step, run.stage, layer, rank))
     columns = np.array(rows, dtype=np.int64).reshape(-1, _FIGURES).T
-    names = ("label", "micro_batch", "step", "layer", "rank")
+    names = ("label", "micro_batch", "step", "stage", "layer", "rank")
     yield from _table(phase.begin + columns[:2], thread, dict(zip(names, columns[2:], strict=True)))
 
 
-def _left_out(run: Run) -> Label:
-    return Label(f"stage {run.stage:02} · operators left out", PATH_CATEGORY, (("stage", run.stage),))
+def _left_out(phase: PhaseTracks) -> Label:
+    return Label("operators left out", PATH_CATEGORY, (("phase", phase.name),))
 
 
 def _cross(rows: list[_Row], times: tuple[int, int], label: int, run: Run) -> None:
     """Cross a run, or the rest of a stage's work for a micro-batch where some of that was crossed before."""
     start, end = times
-    if rows and rows[-1][1] == start and rows[-1][2:5] == (label, run.micro_batch, run.step):
+    if rows and rows[-1][1] == start and rows[-1][2:6] == (label, run.micro_batch, run.step, run.stage):
         start = rows.pop()[0]
-    rows.append((start, end, label, run.micro_batch, run.step, ABSENT, ABSENT))
+    rows.append((start, end, label, run.micro_batch, run.step, run.stage, ABSENT, ABSENT))
 
 
-def _spent(phase: PhaseTracks, thread: int, labels: Labels, summed: bool) -> Iterator[SliceTable]:
-    """Stretch by stretch, or `summed`: one slice for each thing that time goes on."""
+def share_slices(phase: PhaseTracks, labels: Labels, summed: bool) -> Iterator[SliceTable]:
+    """The time breakdown, stretch by stretch, or `summed`: one slice for each thing that time goes on."""
+    _, (thread, _) = path_threads(phase)
     if summed:
         yield from _sums(phase, thread, labels)
         return

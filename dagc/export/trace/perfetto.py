@@ -19,7 +19,7 @@ import numpy.typing as npt
 from dagc.export import protobuf as wire
 from dagc.export.protobuf import number, varint
 from dagc.export.ranks import RankSelection
-from dagc.export.trace.counters import Counter
+from dagc.export.trace.counters import GIGA, Counter
 from dagc.export.trace.excerpt import Excerpt
 from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.parts import Process, trace_parts
@@ -30,14 +30,13 @@ _Bytes = npt.NDArray[np.uint8]
 _Mask = npt.NDArray[np.bool_]
 
 PACKET, TIMESTAMP, SEQUENCE, FLAGS, TRACK_EVENT, INTERNED, DESCRIPTOR = 1, 8, 10, 13, 11, 12, 60
-EVENT_TYPE, EVENT_TRACK, EVENT_NAME, EVENT_CATEGORY, EVENT_NOTE, EVENT_COUNT = 9, 11, 10, 3, 4, 30
+EVENT_TYPE, EVENT_TRACK, EVENT_NAME, EVENT_CATEGORY, EVENT_NOTE, EVENT_COUNT = 9, 11, 10, 3, 4, 44
 FLOW_OUT, FLOW_IN = 47, 48
 NOTE_NAME, NOTE_INT, NOTE_TEXT = 1, 4, 17
 NAMES_OF_NOTES, NAMES_OF_EVENTS, CATEGORIES, TEXTS = 3, 2, 1, 29
 BEGIN, END, COUNT = 1, 2, 4
 STATE_CLEARED, NEEDS_STATE = 1, 2
 FIXED64 = 1
-SIZE_BYTES = 3
 
 _PROCESSES, _COUNTERS = 2**32, 2**33
 """Tracks of processes and of counters are numbered from here on, those of threads below."""
@@ -76,7 +75,7 @@ def _descriptors(process: Process) -> Iterator[bytes]:
 def _counter_track(counter: Counter, track: int) -> bytes:
     name = f"{counter.name} {counter.key}".encode()
     where = number(1, track) + number(5, _PROCESSES + counter.pid)
-    return _packet(wire.field(DESCRIPTOR, where + wire.field(2, name) + wire.field(8, number(3, SIZE_BYTES))))
+    return _packet(wire.field(DESCRIPTOR, where + wire.field(2, name) + wire.field(8, b"")))
 
 
 @dataclass(slots=True)
@@ -134,7 +133,7 @@ class _Part:
 
 
 def _slices(table: SliceTable, interned: _Interned) -> bytes:
-    """A begin and an end packet a slice."""
+    """A packet where a slice begins, and one where it ends."""
     begin = [
         *_event(table["tid"], BEGIN),
         _constant(_tag(EVENT_NAME)), _numbers(table["label"] + 1),
@@ -143,10 +142,16 @@ def _slices(table: SliceTable, interned: _Interned) -> bytes:
         *_notes(table, interned),
         *_flow(table["flow"]),
     ]  # fmt: skip
-    return _written([
-        *_packets(table["start"], begin, table.size),
-        *_packets(table["end"], _event(table["tid"], END), table.size),
-    ], table.size)  # fmt: skip
+    begins = _packets(table["start"], begin, table.size)
+    ends = _packets(table["end"], _event(table["tid"], END), table.size)
+    return _written([*_of(begins, table.begins), *_of(ends, table.ends)], table.size)
+
+
+def _of(parts: list[_Part], rows: _Mask) -> list[_Part]:
+    """Parts of some rows alone."""
+    if bool(rows.all()):
+        return parts
+    return [_Part(part.content, rows[:, None] if part.kept is None else part.kept & rows[:, None]) for part in parts]
 
 
 def _notes(table: SliceTable, interned: _Interned) -> Iterator[_Part]:
@@ -180,7 +185,8 @@ def _of_labels(label: Column, notes: list[bytes]) -> _Part:
 def _counts(counter: Counter, track: int) -> bytes:
     rows = counter.times.size
     tracks = np.full(rows, track, dtype=np.int64)
-    event = [*_event(tracks, COUNT), _constant(_tag(EVENT_COUNT)), _numbers(counter.values)]
+    values = (counter.values / GIGA).astype("<f8").view(np.uint8).reshape(-1, 8)
+    event = [*_event(tracks, COUNT), _constant(_tag(EVENT_COUNT, FIXED64)), _Part(values)]
     return _written(_packets(counter.times, event, rows), rows)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,14 +12,23 @@ TABLE = 50_000
 """Slices of a table; the last block that was added may bring more."""
 
 Column = npt.NDArray[np.int64]
+_Mask = npt.NDArray[np.bool_]
 
-NUMBERS = ("micro_batch", "step", "layer", "rank", "flops", "bytes")
+NUMBERS = ("micro_batch", "step", "stage", "layer", "rank", "flops", "bytes")
 """Arguments of a slice that are numbers; none is below 0."""
 
 ABSENT = -1
 """A number that a slice does not have."""
 
-COLUMNS = ("pid", "tid", "start", "end", "label", "flow", *NUMBERS)
+SLICE, BEGIN, OPEN_BEGIN, END, LATE_END = range(5)
+"""Kinds of rows: a slice; the beginning of one around others whose end is in the same table, and of one whose end is
+in a later one; and its end likewise. Both have its label and numbers, and its times as far as they are known.
+"""
+
+_ZERO = ("kind", "flow")
+"""What is 0 where it is not given."""
+
+COLUMNS = ("pid", "tid", "start", "end", "label", *_ZERO, *NUMBERS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +56,22 @@ class SliceTable:
         return tuple(name for name in NUMBERS if bool((self[name] != ABSENT).any()))
 
     @property
+    def begins(self) -> _Mask:
+        """Rows at which a slice begins."""
+        return self["kind"] <= OPEN_BEGIN
+
+    @property
+    def ends(self) -> _Mask:
+        """Rows at which a slice ends."""
+        return (self["kind"] == SLICE) | (self["kind"] >= END)
+
+    @property
+    def whole(self) -> SliceTable:
+        """One row for each slice that is known as a whole here, before those that it holds where they are here too."""
+        there = np.isin(self["kind"], (SLICE, BEGIN, LATE_END))
+        return self if bool(there.all()) else SliceTable({name: self[name][there] for name in COLUMNS})
+
+    @property
     def firsts(self) -> Column:
         """Rows that differ from the row before in more than place and arrow, the first row among them.
 
@@ -54,7 +79,7 @@ class SliceTable:
         """
         differ = np.zeros(self.size, dtype=np.bool_)
         differ[:1] = True
-        for name in ("start", "end", "label", *self.named):
+        for name in ("start", "end", "label", "kind", *self.named):
             differ[1:] |= self[name][1:] != self[name][:-1]
         return np.flatnonzero(differ)
 
@@ -76,7 +101,7 @@ class Gathered:
     def rest(self) -> Iterator[SliceTable]:
         """A table of what is left."""
         if self.size:
-            yield SliceTable({name: np.concatenate([block[name] for block in self.blocks]) for name in COLUMNS})
+            yield SliceTable(joined(self.blocks))
         self.size, self.blocks = 0, []
 
 
@@ -84,6 +109,11 @@ def block(start: Column, end: Column, **given: Column | int) -> Mapping[str, Col
     """Slices of which most figures are the same; what is not given is absent."""
     columns = {"start": start, "end": end}
     for name in COLUMNS[:2] + COLUMNS[4:]:
-        value = given.get(name, 0 if name == "flow" else ABSENT)
+        value = given.get(name, 0 if name in _ZERO else ABSENT)
         columns[name] = value if isinstance(value, np.ndarray) else np.full(start.size, value, dtype=np.int64)
     return columns
+
+
+def joined(blocks: Sequence[Mapping[str, Column]]) -> Mapping[str, Column]:
+    """Blocks after each other."""
+    return {name: np.concatenate([one[name] for one in blocks]) for name in COLUMNS}

@@ -16,7 +16,7 @@ from dagc.export.times import CopyStarts
 from dagc.export.titles import moved_bytes, team_of
 from dagc.export.trace.arrows import Arrows
 from dagc.export.trace.labels import Labels, operator_label
-from dagc.export.trace.slice_table import ABSENT, COLUMNS, TABLE, Column, Gathered, SliceTable, block
+from dagc.export.trace.slice_table import ABSENT, TABLE, Column, Gathered, SliceTable, block, joined
 from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost, Picoseconds
@@ -62,7 +62,7 @@ def _interleaved(timeline: Timeline, keeps: Callable[[Run], bool]) -> Iterator[l
 def _in_order(blocks: list[Mapping[str, Column]]) -> Mapping[str, Column]:
     if len(blocks) == 1:
         return blocks[0]
-    merged = {name: np.concatenate([one[name] for one in blocks]) for name in COLUMNS}
+    merged = joined(blocks)
     order = np.argsort(merged["start"], kind="stable")
     return {name: column[order] for name, column in merged.items()}
 
@@ -107,8 +107,7 @@ class _Slots:
 
     def starts(self, run: Run, copies: range) -> Picoseconds:
         """Starts, shape (copies, columns)."""
-        found = CopyStarts(run, copies)
-        return np.concatenate([found.of(slot.index, slot.team.local) for slot in self.slots], axis=1)
+        return CopyStarts(run, copies).of_all([(slot.index, slot.team.local) for slot in self.slots])
 
     def _joined(self, of: Callable[[_Slot], Column]) -> Column:
         return np.concatenate([of(slot) for slot in self.slots]) if self.slots else np.empty(0, dtype=np.int64)
@@ -138,21 +137,24 @@ def _slices(phase: PhaseTracks, run: Run, slots: _Slots, copies: range, arrows: 
         if slot.index in flows:
             flow[:, slot.columns] = flows[slot.index]
     layer = np.full(len(copies), ABSENT) if run.first_layer is None else run.first_layer + np.array(copies)
-    order = np.argsort(start[kept], kind="stable")
+    copy, slot_of = np.nonzero(kept)
+    order = np.argsort(start[copy, slot_of], kind="stable")
+    copy, slot_of = copy[order], slot_of[order]
 
     def column(values: Column) -> Column:
-        return np.broadcast_to(values, start.shape)[kept][order]
+        """Of each slice, from a table by copy and slot whose copies may be one."""
+        return values[copy if values.shape[0] > 1 else 0, slot_of]
 
     return block(
         column(start),
         column(end),
-        pid=column(slots.pid),
-        tid=column(slots.tid),
-        label=column(slots.label),
+        pid=slots.pid[slot_of],
+        tid=slots.tid[slot_of],
+        label=slots.label[slot_of],
         flow=column(flow),
         micro_batch=run.micro_batch,
         step=run.step,
-        layer=column(layer[:, None]),
+        layer=layer[copy],
         flops=column(_rows(slots.flops, run, copies)),
         bytes=column(_rows(slots.bytes, run, copies)),
     )

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from dagc.export.ranks import RankSelection
-from dagc.export.trace.counters import Counter
+from dagc.export.trace.counters import GIGA, Counter
 from dagc.export.trace.excerpt import Excerpt
 from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.parts import Process, trace_parts
@@ -38,11 +38,13 @@ def trace_json(traced: Traced, ranks: RankSelection | None = None, shown: Excerp
                 events = _names(part)
             case SliceTable():
                 tails += [_tail(label) for label in list(labels.numbers)[len(tails) :]]
-                events = _slices(part, tails)
+                events = _slices(part.whole, tails)
             case Counter():
                 events = _counter(part)
-        yield separator + b",\n".join(events)
-        separator = b",\n"
+        text = b",\n".join(events)
+        if text:
+            yield separator + text
+            separator = b",\n"
     yield b"\n]}\n"
 
 
@@ -127,5 +129,5 @@ def _arrow(flow: int, pid: int, tid: int, start: int) -> bytes:
 def _counter(counter: Counter) -> Iterator[bytes]:
     name, key = orjson.dumps(counter.name), orjson.dumps(counter.key)
     for time, value in zip(counter.times.tolist(), counter.values.tolist(), strict=True):
-        told = (counter.pid, time // 1000, time % 1000, name, key, value)
-        yield b'{"ph":"C","pid":%d,"ts":%d.%03d,"name":%b,"args":{%b:%d}}' % told
+        told = (counter.pid, time // 1000, time % 1000, name, key, value // GIGA, value % GIGA)
+        yield b'{"ph":"C","pid":%d,"ts":%d.%03d,"name":%b,"args":{%b:%d.%09d}}' % told

@@ -17,7 +17,7 @@ from dagc.cost.memory import PoolMemory
 from dagc.export.rank_classes import MOST_RANKS, rank_classes
 from dagc.export.ranks import RankSelection
 from dagc.export.times import duration_of
-from dagc.export.titles import phase_names
+from dagc.export.titles import phase_names, rank_text
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.ops import Lane
 from dagc.plan.deployment import Phase
@@ -30,13 +30,14 @@ LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 PATH_PROCESS = 1
 """The process of the critical path."""
 
-PATH_THREADS = ("critical path", "where the time goes")
-"""Its threads for each phase, numbered from 1 on."""
+PATH_THREADS = 2
+"""Its threads for each phase, numbered from 1 on: the path, and what the time of its busiest stage is spent on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeamTracks:
-    """One process. `local` are the shown ranks of the team.
+    """One process. `local` are the shown ranks of the team, `first_gpu` the first of them in the plan (-1: none).
+    `is_alike`: one rank is shown for all of the team.
 
     Thread `first_thread` has the micro-batches, thread `first_thread + 1 + 2 i + l` lane l of the i-th shown rank.
     `shown_as[rank]` says which of the shown ranks a local rank of the team is or is like, -1 where none.
@@ -48,6 +49,8 @@ class TeamTracks:
     local: Ranks
     titles: tuple[str, ...]
     shown_as: Ranks
+    first_gpu: int
+    is_alike: bool
 
     def threads(self, lane: Lane) -> Ranks:
         """The threads of a lane, by shown rank."""
@@ -89,14 +92,17 @@ class Traced:
 
 def tracks(traced: Traced, ranks: RankSelection | None, most: int = MOST_RANKS) -> Iterator[PhaseTracks]:
     """The tracks in the order of their numbers; without a selection one rank of each class, `most` of a team."""
-    pid, thread = PATH_PROCESS + 1, 1 + len(PATH_THREADS) * len(traced.timelines)
+    pid, thread = PATH_PROCESS + 1, 1 + PATH_THREADS * len(traced.timelines)
     for order, name, timeline, begin in _phases(traced, with_others=ranks is not None):
         graph = timeline.priced.graph
         for replica in graph.replicas if ranks else graph.replicas[:1]:
             teams: list[TeamTracks] = []
             for local, titles, shown_as, index in _shown(traced.plan, timeline, replica, ranks, most):
-                title = _process_name(order, name, graph, index, replica, ranks is not None)
-                teams.append(TeamTracks(pid, title, thread, local, titles, shown_as))
+                gpus = graph.teams[index].ranks + _move(traced.plan, graph, replica)
+                title = _process_name(name, graph, index, gpus, replica if ranks else None)
+                first = int(gpus[local[0]]) if local.size else -1
+                is_alike = ranks is None and local.size == 1
+                teams.append(TeamTracks(pid, title, thread, local, titles, shown_as, first, is_alike))
                 pid += 1
                 thread += 1 + len(LANES) * local.size
             is_first = any(timeline is one for one in traced.timelines) and replica == graph.replicas[0]
@@ -121,7 +127,8 @@ def _end(timeline: Timeline) -> int:
 def _phases(traced: Traced, with_others: bool) -> Iterator[tuple[int, str, Timeline, int]]:
     """Phases with their number, name and beginning; further classes of replicas beside those that are shown."""
     begin = 0
-    for order, (name, timeline) in enumerate(zip(phase_names(traced.graph), traced.timelines, strict=True)):
+    for order, (key, timeline) in enumerate(zip(phase_names(traced.graph), traced.timelines, strict=True)):
+        name = "KV-cache transfer" if key == "handover" else key
         yield order, name, timeline, begin
         shown = timeline.priced.graph
         for other in traced.others if with_others else ():
@@ -139,16 +146,20 @@ def _shown(
     if ranks is None:
         for index, classes in enumerate(rank_classes(timeline)):
             local = np.array(classes.representatives[:most], dtype=np.int64)
-            titles = tuple(f"{number:02} {name}" for number, name in enumerate(classes.shown_names(most)))
-            yield local, titles, np.where(classes.label < local.size, classes.label, -1), index
+            yield local, classes.shown_names(most), np.where(classes.label < local.size, classes.label, -1), index
         return
-    move = first_rank(plan, graph, replica) - first_rank(plan, graph, graph.replicas[0])
+    move = _move(plan, graph, replica)
     for index, team in enumerate(graph.teams):
         everyone = team.ranks + move
         local = np.flatnonzero(ranks.holds(everyone))
         shown_as = np.full(team.width, -1, dtype=np.int64)
         shown_as[local] = np.arange(local.size)
-        yield local, tuple(f"rank {rank:04}" for rank in everyone[local].tolist()), shown_as, index
+        yield local, tuple(f"GPU {rank}" for rank in everyone[local].tolist()), shown_as, index
+
+
+def _move(plan: Plan, graph: PhaseGraph, replica: int) -> int:
+    """How far the GPUs of a replica are from those of the first."""
+    return first_rank(plan, graph, replica) - first_rank(plan, graph, graph.replicas[0])
 
 
 def first_rank(plan: Plan, graph: PhaseGraph, replica: int) -> int:
@@ -161,9 +172,21 @@ def first_rank(plan: Plan, graph: PhaseGraph, replica: int) -> int:
     return outer * deployment.replica_stride + service.first_rank + inner * service.replica_stride
 
 
-def _process_name(order: int, phase: str, graph: PhaseGraph, index: int, replica: int, named: bool) -> str:
-    """The order of time first, because viewers sort by name: `1 prefill · main · stage 00`."""
+def _process_name(phase: str, graph: PhaseGraph, index: int, gpus: Ranks, replica: int | None) -> str:
+    """What tells a team from the others: `prefill · stage 0 · GPUs 0-15`; no replica: one of all."""
+    alike, which = len(graph.replicas), ""
+    if alike > 1 and graph.phase is not Phase.BOTH:
+        which = f" · one of {alike} replicas" if replica is None else f" · replica {replica}"
+    return f"{phase} · {_team_name(phase, graph, index)}{rank_text(gpus, 'GPU')}{which}"
+
+
+def stage_name(phase: PhaseTracks, index: int) -> str:
+    """Pool and stage of a team, as far as its phase has several: `attention · stage 0 · `, or nothing."""
+    return _team_name(phase.name, phase.timeline.priced.graph, index)
+
+
+def _team_name(phase: str, graph: PhaseGraph, index: int) -> str:
     team = graph.teams[index]
-    service = f" · {graph.service}" if graph.service != team.pool else ""
-    which = f" · replica {replica:03}" if named and graph.phase is not Phase.BOTH else ""
-    return f"{order + 1} {phase}{service} · {team.pool} · stage {team.stage:02}{which}"
+    pool = f"{team.pool} · " if team.pool not in ("main", phase) else ""
+    several = sum(one.pool == team.pool for one in graph.teams) > 1
+    return f"{pool}stage {team.stage} · " if several else pool

@@ -76,15 +76,19 @@ def slowest_stage(timeline: Timeline, shares_experts: bool) -> tuple[int, bool]:
 
 def marked(view: View, scene: Scene) -> View:
     """The view with its critical path, or with its slowest stages and a line that says why."""
-    boxes = [box for box in view.boxes() if box.shape is not Shape.TABLE and not box.fused]
+    boxes = [box for box in view.boxes() if box.shape is not Shape.TABLE]
     if not nearly_all([box.critical for box in boxes]):
         return view
     found = slowest_of(scene) if view.distance in _STAGES else ()
     slow = [one for one in found if not one.alike]
     names = frozenset(name for one in slow for name in one.names)
     note = share_text([box.critical for box in boxes], _THINGS[view.distance])
-    if found:
-        note += f"; marked instead: {slowest_text(slow)}" if slow else "; stages are all equally slow"
+    drawn = {member.name for member in (*view.boxes(), *view.clusters())}
+    here = [one for one in slow if drawn.intersection(one.names)]
+    elsewhere = [one for one in slow if one not in here]
+    note += f"; marked instead: {slowest_text(here)}" if here else ""
+    note += f"; marked in the deployment view: {slowest_text(elsewhere)}" if elsewhere else ""
+    note += "; stages are all equally slow" if found and not slow else ""
     return replace(
         view,
         members=tuple(_settled(member, names) for member in view.members),

@@ -156,7 +156,6 @@ def _box(parent: Canvas, box: Box) -> None:
     style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
     style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
-    style |= {"style": "filled,dotted"} if box.fused else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
     style |= {"tooltip": _hover(box.hover)} if box.hover else {}
     label = _record(box) if box.shape is Shape.TABLE else _label(box)

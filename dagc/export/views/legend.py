@@ -92,7 +92,7 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
         found.append(Sample("critical", "critical path", "thick red"))
     if any(member.slowest for member in (*boxes, *view.clusters())):
         found.append(Sample("slowest", "slowest stage", "thick red"))
-    if any(one.fused for one in (*boxes, *signs)):
+    if any(sign.fused for sign in signs):
         found.append(Sample("fused", "fused into another", "dotted frame"))
     if view.distance is not Distance.DEPLOYMENT:
         found += [Sample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []

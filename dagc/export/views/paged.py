@@ -22,6 +22,15 @@ _MARGIN, _GAP, _WIDE_GAP = 12.0, 14.0, 34.0
 _COLUMN = 0.42
 """Share of a page for each service where there are several."""
 
+_TIMES = (1.0, 1.15, 1.3, 1.6, 2.0, 2.5)
+"""Widths that are tried, over that of a page."""
+
+_SHEET = (785.0, 538.0)
+"""A4 in landscape inside its margins, in points."""
+
+_HEAD = 170.0
+"""Height that the head of a picture takes, about."""
+
 _ROUND = 10.0
 
 
@@ -52,9 +61,21 @@ class _Page:
         self._view = view
         self._groups = {group.get("id", ""): group for group in top if group.get("class") in ("node", "cluster")}
         self._spots: dict[str, _Spot] = {}
-        self._limit = view.page if len(view.members) == 1 else _COLUMN * view.page
+        self._limit = max(self._limits(), key=self._scale)
         for edge in [group for group in top if group.get("class") == "edge"]:
             top.remove(edge)
+
+    def _limits(self) -> list[float]:
+        """Widths that a service may have."""
+        share = 1.0 if len(self._view.members) == 1 else _COLUMN
+        return [share * self._view.page * times for times in _TIMES]
+
+    def _scale(self, limit: float) -> float:
+        """How large the picture can be printed in landscape with services of this width; of equals the first wins."""
+        self._limit = limit
+        sizes = [self._size(member) for member in self._view.members]
+        wide = sum(wide for wide, _ in sizes) + _WIDE_GAP * (len(sizes) - 1)
+        return min(_SHEET[0] / wide, _SHEET[1] / (_HEAD + max(tall for _, tall in sizes)))
 
     def place(self) -> float:
         """Top-level frames beside each other, from the height of the highest on; arrows last. Where it ends below."""

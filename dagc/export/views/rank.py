@@ -151,7 +151,8 @@ class _Part:
                 yield Column("", ("",) * len(nodes))
             yield Column(" and ".join(section.phases[phase] for phase in phases), tuple(node.title for node in nodes))
             for gpu in range(len(nodes[0].gpus)):
-                yield Column(f"GPU {gpu}", tuple(self._tile(node.gpus[gpu], phases[0]) for node in nodes))
+                head = f"+{gpu}" if section.is_split else f"GPU {gpu}"
+                yield Column(head, tuple(self._tile(node.gpus[gpu], phases[0]) for node in nodes))
 
     def _tile(self, gpu: RankRow | None, phase: int) -> Cell:
         """A GPU: what it holds where all do the same, else its load."""

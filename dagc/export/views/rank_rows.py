@@ -82,7 +82,7 @@ class NodeRow:
 @dataclass(frozen=True, slots=True)
 class Section:
     """The ranks of one group. `slowest` is the longest time by phase, in picoseconds; `capacity_bytes` is that of each
-    rank's device. `hidden` rows of GPUs are left out of `nodes`.
+    rank's device. `hidden` rows of GPUs are left out of `nodes`; `is_split` where a node has several rows.
     """
 
     title: str
@@ -93,6 +93,7 @@ class Section:
     rows: tuple[RankRow, ...]
     nodes: tuple[NodeRow, ...]
     hidden: int
+    is_split: bool
     slowest: tuple[float, ...]
     capacity_bytes: float
 
@@ -148,7 +149,8 @@ class _Group:
         rows = tuple(self._row(members) for members in self._classes(label))
         slowest = tuple(self._times[:, self._local].max(axis=1).tolist())
         role, capacity = self._pool.role, self._capacity
-        return Section(title, told, role, has_experts, phases, rows, nodes, hidden, slowest, capacity)
+        split = self._wide < per_node
+        return Section(title, told, role, has_experts, phases, rows, nodes, hidden, split, slowest, capacity)
 
     def _labels(self) -> Ranks:
         """The class of each rank of the group: equal for ranks with equal loads and memory, shape (ranks,)."""
@@ -168,12 +170,13 @@ class _Group:
     def _lines(self, label: Ranks) -> list[list[int]]:
         """Numbers of rows of GPUs that are drawn as one, those with the lowest number first."""
         wide, numbers = self._wide, self._team.ranks[self._local]
+        per_node = self._scene.plan.facts.cluster.gpus_per_node
+        are_apart = len(np.unique(numbers // per_node)) <= MOST_APART
         found: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        lines = np.unique(numbers // wide).tolist()
-        for line in lines:
+        for line in np.unique(numbers // wide).tolist():
             inside = numbers // wide == line
-            same = tuple(zip((numbers[inside] % wide).tolist(), label[inside].tolist(), strict=True))
-            found.setdefault(same if len(lines) > MOST_APART else ((line, 0),), []).append(line)
+            same = tuple(zip((numbers[inside] % per_node).tolist(), label[inside].tolist(), strict=True))
+            found.setdefault(((line, 0),) if are_apart else same, []).append(line)
         return list(found.values())
 
     def _nodes(self, lines: list[list[int]], label: Ranks) -> tuple[tuple[NodeRow, ...], int]:

@@ -119,9 +119,9 @@ class Box:
     """One thing. The first of `lines` is its name.
 
     `hover` is shown when a pointer rests on it; `link` is the address of the same thing in another view. `folded` where
-    it represents several; `fused` where another box does its work. `slowest` where it is marked as the slowest, which
-    is where `critical` marks nothing. A table has `columns` of equal length, a hover text for each row where it has
-    `hovers`, and arrows between rows, which begin at its signs.
+    it represents several. `slowest` where it is marked as the slowest, which is where `critical` marks nothing. A table
+    has `columns` of equal length, a hover text for each row where it has `hovers`, and arrows between rows, which begin
+    at its signs.
     """
 
     name: str
@@ -131,7 +131,6 @@ class Box:
     link: str = ""
     critical: bool = False
     folded: bool = False
-    fused: bool = False
     slowest: bool = False
     columns: tuple[Column, ...] = ()
     hovers: tuple[tuple[str, ...], ...] = ()
