@@ -38,7 +38,7 @@ _CHARACTERS, _LINES = 110, 3
 NETWORK = "network"
 """What joins nodes."""
 
-MOST_ACROSS = 6
+MOST_ACROSS = 4
 """Cards beside each other; more are drawn below each other."""
 
 MOST_STAGES = 40
