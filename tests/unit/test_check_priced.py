@@ -49,7 +49,7 @@ def test_memory_over_the_device_shows_parts_and_ways_out() -> None:
     assert found.span is not None and found.span.text == "ep 16 < tp 4 >"
     assert "81 GB on rank 0" in found.message
     assert "17 GB over capacity" in found.label
-    assert [note.split(":")[0] for note in found.notes] == ["weights", "kv_cache", "activations"]
+    assert [note.split(":")[0] for note in found.notes] == ["weights", "KV cache", "activations"]
     assert "at least 3 stages" in found.help[0]
 
 
