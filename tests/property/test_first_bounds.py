@@ -81,7 +81,12 @@ def test_an_expert_group_of_ranks_without_a_sequence_computes_nothing() -> None:
     assert (first[:, 1:] <= precise[:, 1:]).all()
 
 
-@pytest.mark.parametrize("model", MODELS)
+QUICK = ("linear", "latent", "tiny")
+
+
+@pytest.mark.parametrize(
+    "model", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+)
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_first_bound_is_above_a_precise_one(model: str, data: st.DataObject) -> None:

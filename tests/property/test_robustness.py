@@ -137,6 +137,7 @@ def test_any_plan_is_checked(text: str) -> None:
     check(text)
 
 
+@pytest.mark.slow
 @settings(SHORT, max_examples=25)
 @given(mutated(EXAMPLES, most=2))
 def test_what_is_checked_can_be_exported(text: str) -> None:

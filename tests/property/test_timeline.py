@@ -234,7 +234,7 @@ def test_verifier_and_path_where_stages_come_to_wait(priced: PricedPhase) -> Non
     assert_verified(priced)
 
 
-@settings(PROPERTY, max_examples=200)
+@settings(PROPERTY, max_examples=80)
 @given(phases(is_pipeline=True) | unequal_pipelines(Phase.PREFILL) | unequal_pipelines())
 def test_a_path_that_repeats_is_the_one_walked_micro_batch_by_micro_batch(priced: PricedPhase) -> None:
     short = schedule(priced)
@@ -287,14 +287,14 @@ def assert_pace(priced: PricedPhase) -> None:
     assert abs(span - 32 * timeline.interval) <= max(32, 2 * timeline.interval)
 
 
-@settings(FEW, max_examples=8)
+@settings(FEW, max_examples=4)
 @given(phases(largest=2))
 def test_slack_is_what_a_node_may_be_late(priced: PricedPhase) -> None:
     assert_slack(priced)
 
 
 @pytest.mark.slow
-@settings(FEW, max_examples=12)
+@settings(FEW, max_examples=20)
 @given(phases(largest=2))
 def test_slack_is_what_a_node_may_be_late_in_more_phases(priced: PricedPhase) -> None:
     assert_slack(priced)

@@ -80,7 +80,9 @@ def test_slices_of_a_lane_touch_and_never_overlap(events: list[dict[str, Any]]) 
         assert all(end <= start for (_, end), (start, _) in pairwise(sorted(slices)))
 
 
-@pytest.mark.parametrize("size", [1, 5, 37, slice_table.TABLE])
+@pytest.mark.parametrize(
+    "size", [1, 37, pytest.param(5, marks=pytest.mark.slow), pytest.param(slice_table.TABLE, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("strategy", ["pp 2 [micro 4] < ep 4 [overlap 2] >", "pp 2 [micro 3] < tp 2 | ep 4 >"])
 def test_slices_nest_whatever_the_size_of_a_table(
     strategy: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
