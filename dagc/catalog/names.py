@@ -49,8 +49,8 @@ def unknown_name(span: Span, what: str, names: Iterable[str], *, help: tuple[str
 
 def _of_several(span: Span, what: str, names: tuple[str, ...]) -> Diagnostic:
     listed = ", ".join(f"`{name}`" for name in names)
-    message = f"`{span.text}` is no {what}, and the beginning of {len(names)}"
-    return UNKNOWN_NAME.at(span, message, "not one name", help=(f"name one of {listed}",))
+    message = f"`{span.text}` is ambiguous: it is the beginning of {len(names)} {what} names"
+    return UNKNOWN_NAME.at(span, message, "ambiguous name", help=(f"name one of {listed}",))
 
 
 def _listed(written: str, known: tuple[str, ...]) -> str:

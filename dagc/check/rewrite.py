@@ -18,7 +18,7 @@ def moved(node: Axis | Scope, option: Option, target: Axis | Scope) -> tuple[Fix
     end = target.options[-1].span.end if target.options else target.span.end
     text = f", {option.span.text}" if target.options else f" [{option.span.text}]"
     edits = (Edit(_around(node, option), ""), Edit(source.span(end, end), text))
-    return (Fix(f"write `{option.span.text}` behind `{target.span.text}`", edits, safe=False),)
+    return (Fix(f"write `{option.span.text}` after `{target.span.text}`", edits, safe=False),)
 
 
 def _around(node: Axis | Scope, option: Option) -> Span:

@@ -38,7 +38,7 @@ def _head(block: Block) -> tuple[str, Span, tuple[Diagnostic, ...]]:
         return name, first.span, ()
     problem = CLAIMS_HEAD.at(
         wrong.span,
-        "a `claims` block is for one strategy",
+        "a `claims` block refers to one strategy",
         "not part of its name",
         help=("write `claims NAME { … }`, once for each strategy",),
         fixes=remove(wrong.span.to(block.head[-1].span)) if wrong is not first else (),

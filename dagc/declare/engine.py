@@ -47,8 +47,8 @@ def _version(engine: Profile, version: str, block: Block) -> Diagnostic:
     place = next((entry.span for entry in block.body or () if entry.name == "version"), block.span)
     return ENGINE_VERSION.at(
         place,
-        f"the rules of {engine.title} {version} are not encoded",
-        "no such version here",
-        notes=(f"encoded versions: {', '.join(engine.versions)}",),
+        f"dagc has no rules for {engine.title} {version}",
+        "unknown version",
+        notes=(f"known versions: {', '.join(engine.versions)}",),
         help=(f"leave `version` out for {engine.version}, or name one of these",),
     )

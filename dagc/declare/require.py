@@ -46,7 +46,7 @@ def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
         usual = "<=" if metric.dimensions[0] in _CEILING else ">="
         return COMPARISON_MISSING.at(
             entry.span,
-            f"the requirement on `{entry.name}` has no comparison: {figure.text} could be a floor or a ceiling",
+            f"the requirement on `{entry.name}` has no comparison: {figure.text} could be a lower or an upper bound",
             "no comparison",
             help=(f"write `{entry.name} {usual} {figure.text}`",),
             fixes=insert(entry.span.source, entry.name_span.end, f" {usual}"),
@@ -65,7 +65,7 @@ def _contradictions(requirements: tuple[Requirement, ...]) -> Iterator[Diagnosti
                 f"`{later.span.text}` and `{first.span.text}` cannot both hold",
                 "no figure meets both",
                 labels=(Label(first.span, "the other one"),),
-                help=("turn one of the comparisons, or leave one out",),
+                help=("reverse one of the comparisons, or remove one requirement",),
             )
 
 

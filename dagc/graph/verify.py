@@ -43,7 +43,7 @@ PROGRAM = Code("V010", "program-does-not-fit")
 TEAMS = Code("V011", "rank-in-two-teams")
 LAYERS = Code("V012", "layers-not-covered-once")
 
-_NOTE = ("this is a fault of dagc, not of the plan",)
+_NOTE = ("this is a bug in dagc, not in the plan",)
 
 _TOLERANCE = 1e-9
 """Relative: the sides of an exchange sum the same numbers in another order."""
@@ -139,7 +139,7 @@ def _program_faults(phase: PhaseGraph, program: StageProgram, number: int) -> It
     if program.stage != number:
         yield f"holds the program of stage {program.stage}"
     if any(not 0 <= team < len(phase.teams) for team in program.teams):
-        yield f"its teams {program.teams} are not all there"
+        yield f"its teams {program.teams} do not all exist"
     if any(not 0 <= s.template < len(phase.templates) or s.count < 1 for s in program.segments):
         yield "a segment has no template or no copies"
         return
@@ -181,7 +181,7 @@ def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
     wrong = [i for i in (*node.inputs, *node.after) if i >= index]
     wrong += [i for i in node.after if i < 0]
     if wrong:
-        yield scene.at(EDGE_ORDER, node, f"takes from node {wrong[0]}, itself being node {index}")
+        yield scene.at(EDGE_ORDER, node, f"is node {index} and has an edge from node {wrong[0]}, which is not earlier")
         return
     yield from _edges(scene, node)
     if node.fused_into is not None:
@@ -261,7 +261,7 @@ def _partition_fault(groups: Groups, width: int) -> str:
 
 def _receive(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
     if communication.pairing is None:
-        yield scene.at(UNMATCHED, node, "does not say which send it meets")
+        yield scene.at(UNMATCHED, node, "does not name its matching send")
     if communication.pairing is not Pairing.TEMPLATE:
         return
     nodes, partner = scene.template.nodes, communication.partner
@@ -319,11 +319,11 @@ def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:
 
 def _matched(sends: list[tuple[_Scene, Node]], receives: list[tuple[_Scene, Node]]) -> Iterator[Diagnostic]:
     for scene, node in (*sends[len(receives) :], *receives[len(sends) :]):
-        yield scene.at(UNMATCHED, node, "has no other end in the neighbouring stage")
+        yield scene.at(UNMATCHED, node, "has no partner in the neighbouring stage")
     for (source, sender), (target, receiver) in zip(sends, receives, strict=False):
         sent, taken = _payload(source, sender), _payload(target, receiver)
         if not _same(sent, taken):
-            yield target.at(BYTES, receiver, f"takes other bytes, rank by rank, than `{sender.key}` sends")
+            yield target.at(BYTES, receiver, f"receives a different number of bytes per rank than `{sender.key}` sends")
 
 
 def _messages(

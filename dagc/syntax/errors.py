@@ -290,7 +290,7 @@ def empty(source: Source) -> Diagnostic:
     end = len(source.text)
     return EMPTY.at(
         source.span(end, end),
-        "the plan is empty" if not source.text.strip() else "the plan holds only comments",
+        "the plan is empty" if not source.text.strip() else "the plan contains only comments",
         "expected a strategy",
         help=("the shortest plan is one strategy, such as `pp 4 < ep 16 ; tp 2 >`",),
     )

@@ -134,7 +134,7 @@ OPTIONS = [
     ("ep 4 [overlap 3]", "N121", "[overlap 2]"),
     ("tp 4 [sp 2]", "N121", "[sp]"),
     ("ep 4 [shared both]", "N121", "[shared replicated]"),
-    ("pp 4 < ep 4 [micro 8] >", "N122", "behind `pp`"),
+    ("pp 4 < ep 4 [micro 8] >", "N122", "after `pp`"),
     ("ep 4 < tp 2 [sp] > ; tp 4", "N122", "attention"),
     ("attn [device h20-sxm] < tp 2 > ; ep 4", "N122", "`|`"),
     ("pp 4 [micro 8, micro 4]", "N123", "leave one"),

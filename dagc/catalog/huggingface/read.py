@@ -106,7 +106,7 @@ def _parsed(path: Path, span: Span | None) -> tuple[dict[str, Any], Source] | Di
 def _unknown_architecture(kind: str, name: str, span: Span | None) -> Diagnostic:
     return UNKNOWN_ARCHITECTURE.at(
         span,
-        f"the configuration of `{name}` has the architecture `{kind}` (`model_type`), which is not known here",
+        f"the configuration of `{name}` has the architecture `{kind}` (`model_type`), which dagc does not know",
         "unknown architecture",
         notes=(f"known are {', '.join(sorted(FAMILIES))}",),
         help=("write the shapes out: `model NAME { layers … attention { … } experts … }`",),

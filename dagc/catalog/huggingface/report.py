@@ -59,7 +59,7 @@ def unknown_fields(unknown: UnknownFields, reported: Reported) -> Diagnostic:
     return UNKNOWN_FIELD.at(
         reported.span,
         f"the configuration of `{reported.name}` has {what} that dagc does not read: {listed}",
-        "its figures could be false",
+        "its figures could be wrong",
         labels=tuple(Label(span, "not read") for _, span in known[:_MOST_LABELS] if span),
         notes=("a field that is neither read nor known to be harmless may change shapes, layers or stored types",),
         help=(unknown.help,),

@@ -35,7 +35,7 @@ def _is_pipeline(strategy: object) -> bool:
 def _diagnostic(scope: Scope, option: Option) -> Diagnostic:
     return CODE.at(
         option.span,
-        f"this `{scope.kind}` has no GPUs of its own to be of another device",
+        f"this `{scope.kind}` has no separate GPUs, so `device` is not allowed",
         "attention and experts share their GPUs here",
         help=("state the device in the cluster or on a phase, or give the experts their own pool with `|`",),
     )

@@ -33,9 +33,9 @@ def _reason(annotated: Annotated, node: Node, option: Option) -> tuple[str, str]
     if form is None:
         return None
     if kind not in form.on:
-        return f"`{option.name}` is an option of {_owners(option.name)}", f"write it behind {_owners(option.name)}"
+        return f"`{option.name}` is an option of {_owners(option.name)}", f"write it after {_owners(option.name)}"
     if option.name in _OF_ATTENTION and _is_in_experts(annotated, node):
-        return "this `tp` cuts the experts", "write it behind the `tp` of attention"
+        return "this `tp` splits the experts", "write it after the `tp` of attention"
     if option.name == "device" and node.enclosing and isinstance(node.enclosing[-1], Fold):
         return "the branches of a fold share their GPUs", "give the experts their own pool with `|`"
     return None

@@ -40,10 +40,10 @@ def _diagnostic(plan: Plan, pool: PoolFigures) -> Diagnostic:
 
 
 def _table(pool: PoolFigures) -> Iterator[str]:
-    """The parts, largest first, each with its share of what is needed."""
+    """The parts, largest first, each with its share of the total."""
     for name, size in sorted(pool.parts, key=lambda part: -part[1]):
         if size > 0:
-            yield f"{part_title(name)}: {format_bytes(size)}, {format_share(size / pool.max_bytes)} of what is needed"
+            yield f"{part_title(name)}: {format_bytes(size)}, {format_share(size / pool.max_bytes)} of the total"
 
 
 def _one_each(plan: Plan) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _ways_out(plan: Plan, pool: PoolFigures) -> Iterator[str]:
     if divisible > over:
         factor = divisible / (divisible - over)
         stages = ceil(max(service.stages for service in plan.deployment.services) * factor)
-        yield f"hold {factor:.3g} times less of the model on each GPU: at least {stages} stages, or more `tp` or `ep`"
+        yield f"reduce the model per GPU by a factor of {factor:.3g}: at least {stages} stages, or more `tp` or `ep`"
     if missing_shapes(plan):
         return
     batch, chunk = largest_batch(plan), largest_chunk(plan)
