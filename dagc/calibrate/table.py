@@ -112,7 +112,7 @@ def _is_group(ranks: float, nodes: float, most: float) -> bool:
 
 def _unknown(place: Span, column: str, text: str, known: tuple[str, ...]) -> Diagnostic:
     advice = asked(meant(text, known)) or (f"one of {', '.join(known)}",)
-    return BAD_TABLE.at(place, f"`{text}` is no {column} that is known", "in this row", help=advice)
+    return BAD_TABLE.at(place, f"`{text}` is not a known {column}", "in this row", help=advice)
 
 
 def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:

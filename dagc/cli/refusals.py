@@ -110,7 +110,7 @@ def _diagnostic(error: BaseException) -> Diagnostic:
 def _no_memory(reason: str) -> Diagnostic:
     return NO_MEMORY.at(
         None,
-        f"there is not enough memory{f': {reason}' if reason else ''}",
+        f"not enough memory{f': {reason}' if reason else ''}",
         notes=("outputs already written are complete; the others are unchanged",),
         help=("raise the limit (`ulimit -v`), or run it on a machine with more memory",
               "or ask for less: fewer strategies in a plan, fewer ranks, `--workers 1` of a search"),

@@ -166,17 +166,17 @@ def _space(facts: Facts, wish: Wish) -> Space | Diagnostic:
 def _too_many(number: int) -> Diagnostic:
     return TOO_LARGE.at(
         None,
-        f"there are {number:,} pairs of prefill and decode, more than the {MOST_PAIRS:,} that are all priced",
+        f"there are {number:,} pairs of prefill and decode, more than the limit of {MOST_PAIRS:,} for `--exhaustive`",
         help=("leave `--exhaustive` out: pairs are then searched by bounds; or search fewer GPUs with `--gpus`",),
     )
 
 
 def _lost(record: Path | None) -> Diagnostic:
-    kept = "what was priced is in the record: " if record else ""
+    kept = "priced strategies are in the record: " if record else ""
     return LOST.at(
         None,
-        f"the processes of the search ended before their work, {RETRIES + 1} times over",
-        notes=("a system ends processes where memory runs out",),
+        f"the worker processes of the search terminated {RETRIES + 1} times before completing their work",
+        notes=("a system that runs out of memory kills processes",),
         help=(f"{kept}search with fewer processes, e.g. `--workers 1`, or with more memory",),
     )
 

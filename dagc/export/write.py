@@ -44,7 +44,7 @@ def not_written(target: Path, error: OSError) -> Diagnostic:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     other = "name another directory with `-o`"
     way_out = f"free some space, or {other} on another disk" if full else other
-    note = "no file is half written"
+    note = "no file is partially written"
     return (NO_SPACE if full else NO_WRITE).at(
         None, f"cannot write `{target}`: {_reason(error)}", notes=(note,), help=(way_out,)
     )

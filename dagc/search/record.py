@@ -45,7 +45,7 @@ class Record:
             self.failure = NOT_RECORDED.at(
                 None,
                 f"cannot write `{self.path}`: {_reason(problem)}",
-                notes=("the search went on; what was priced from there on is not recorded",),
+                notes=("the search continued; strategies priced from then on are not recorded",),
                 help=("free some space, or name a file on another disk",),
             )
 
@@ -56,7 +56,7 @@ def begin(path: Path, key: str) -> Record | Diagnostic:
         return _begin(path, key)
     except OSError as problem:
         help = ("name a file that can be read and written, on a disk with space",)
-        return UNUSABLE.at(None, f"cannot use `{path}` to resume from: {_reason(problem)}", help=help)
+        return UNUSABLE.at(None, f"cannot use the search record `{path}`: {_reason(problem)}", help=help)
 
 
 def _reason(problem: OSError) -> str:
@@ -65,7 +65,7 @@ def _reason(problem: OSError) -> str:
 
 def _begin(path: Path, key: str) -> Record | Diagnostic:
     if path.exists() and not path.is_file():
-        return UNUSABLE.at(None, f"cannot use `{path}` to resume from: it is no file", help=("name a file",))
+        return UNUSABLE.at(None, f"cannot use the search record `{path}`: not a regular file", help=("name a file",))
     if not path.exists() or path.stat().st_size == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, f"{json.dumps({'dagc_search': 1, 'problem': key})}\n".encode())
@@ -94,7 +94,7 @@ def _read(line: Any) -> tuple[Named, Verdict]:
 def _damaged(path: Path) -> Diagnostic:
     return DAMAGED.at(
         None,
-        f"`{path}` is no record of a search, or a damaged one",
+        f"`{path}` is not a search record, or it is damaged",
         help=("name a file that `dagc search --resume` wrote, or one that does not exist yet",),
     )
 

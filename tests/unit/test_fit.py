@@ -87,8 +87,8 @@ def test_a_relative_stands_in_for_what_was_not_measured(tmp_path: Path) -> None:
     [
         ("", "needs a column `operator` and `seconds`"),
         ("operator,m\ngemm,1\n", "needs a column `seconds`"),
-        ("operator,seconds\ngem,1\n", "`gem` is no operator"),
-        ("operator,dtype,seconds\ngemm,fp9,1\n", "`fp9` is no dtype"),
+        ("operator,seconds\ngem,1\n", "`gem` is not a known operator"),
+        ("operator,dtype,seconds\ngemm,fp9,1\n", "`fp9` is not a known dtype"),
         ("operator,m,n,k,seconds\ngemm,1,2,x,1e-6\n", "`k` of a `gemm` is not a positive number"),
         ("operator,m,n,k,seconds\ngemm,1,2,-3,nan\n", "`seconds` and `k` of a `gemm` are not positive numbers"),
         ("operator,ranks,bytes,seconds\nall_reduce,1,64,1e-6\n", "`all_reduce` between 1 ranks on 1 nodes"),

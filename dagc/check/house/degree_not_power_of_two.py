@@ -1,4 +1,4 @@
-"""W206: a degree is no power of two."""
+"""W206: a degree is not a power of two."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             below = 1 << (axis.degree.bit_length() - 1)
             yield CODE.at(
                 axis.span,
-                f"`{axis.kind} {axis.degree}` is no power of two",
+                f"`{axis.kind} {axis.degree}` is not a power of two",
                 f"it lies between {below} and {below * 2}",
                 offers=use_degree(plan, axis.span, ((below,), (below * 2,)), applies=False),
             )
