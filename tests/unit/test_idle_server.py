@@ -182,7 +182,7 @@ def test_a_static_batch_and_shared_gpus_have_no_transfer_of_one() -> None:
 
 # What a person reads, and a program
 
-UNNAMED = re.compile(r"TTFT(?!, idle server\b| with queueing\b)")
+UNNAMED = re.compile(r"(?<!idle-server )TTFT(?! with queueing\b)")
 """TTFT that does not say of what. The one with queueing has its percentile."""
 
 REQUIRE = "require { ttft <= 1 h    tpot <= 1 h }\n"
