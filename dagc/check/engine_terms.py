@@ -43,7 +43,7 @@ def uneven_slots(plan: Plan, engine: str, code: Code) -> Iterator[Diagnostic]:
             yield code.at(
                 factor.span,
                 f"{profile(engine).title} cannot split {slots} expert slots over `ep {factor.degree}`",
-                f"{slots} = {factor.degree} × {each} + {rest}: each rank holds as many",
+                f"{slots} = {factor.degree} × {each} + {rest}: each rank needs the same number",
                 labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=_even_slots(plan, factor, slots, f"redundant {redundant}"),
             )

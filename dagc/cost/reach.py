@@ -30,8 +30,8 @@ def judge_reach(priced: PricedPhase, plan: Plan) -> tuple[Diagnostic, ...]:
     return (
         OUT_OF_REACH.at(
             plan.deployment.strategy.body.outer,
-            f"{phase.phase} of `{plan.name}` is out of reach: its work takes {days:.3g} days",
-            f"times are counted up to {most / PICOSECONDS / 86_400:.3g} days",
+            f"{phase.phase} of `{plan.name}` takes {days:.3g} days, longer than dagc can represent",
+            f"the limit is {most / PICOSECONDS / 86_400:.3g} days",
             labels=tuple(_causes(plan)),
             help=("check the units of the cluster's rates, and the size of the workload",),
         ),

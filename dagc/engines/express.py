@@ -41,9 +41,9 @@ def lacking_options(profile: Profile, instance: Instance) -> Iterator[str]:
     """A reason for each option that is written and that the engine does not have."""
     for name in _written(instance):
         if name in _LACKING[profile.name]:
-            yield f"{profile.title} {profile.version} has nothing for `[{name}]`"
+            yield f"{profile.title} {profile.version} does not support `[{name}]`"
     if profile.name == "megatron" and instance.layers and len(set(instance.layers[1:-1])) > 1:
-        yield f"{profile.title} takes one number of layers for the first stage, one for the last, one for all between"
+        yield f"{profile.title} supports one layer count for the first stage, one for the last, one for all between"
 
 
 def _written(instance: Instance) -> Iterator[str]:

@@ -22,7 +22,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         spans = model.spans
         yield CODE.at(
             next((spans[name] for name in ("moe_every", "first_dense", "layers", "model") if name in spans), None),
-            f"{model.name} has {model.expert_count} experts and no layer that holds them",
+            f"{model.name} has {model.expert_count} experts, but no MoE layer",
             f"the first would be layer {first}, and the last layer is {model.layers - 1}",
             labels=label(spans, f"{counted(model.layers, 'layer')}", "layers"),
             help=("lower `first_dense` or `moe_every`, or write `experts 0` for a dense model",),

@@ -20,7 +20,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if isinstance(part, Scope) and part.kind is ScopeKind.MOE and not _splits_experts(part):
             yield CODE.at(
                 part.span,
-                f"`moe` names the experts, and {plan.facts.model.name} has none",
+                f"`moe` names the experts, but {plan.facts.model.name} has none",
                 "every layer of this model is dense",
                 help=("leave `moe` out: the FFN of a dense layer is computed, and split, with attention",),
             )

@@ -21,7 +21,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         most = experts * (layout.ep - 1)
         yield CODE.at(
             service.option_span("redundant"),
-            f"{service.options.redundant} redundant experts, and the ranks have room for {most} that differ",
+            f"{service.options.redundant} redundant experts, but the ranks have slots for {most}",
             f"a rank holds each of the {experts} experts once: {experts} × ({layout.ep} - 1) = {most}",
             help=() if most else ("leave `redundant` out, or split with `ep`",),
             offers=use_option(service.option_span("redundant"), [f"redundant {most}"], tail=" or less") if most else (),

@@ -1,4 +1,4 @@
-"""D403: vLLM and SGLang load no shard of a block-quantised fp8 matrix that ends inside a block.
+"""D403: vLLM and SGLang cannot load a shard of a block-quantized fp8 matrix that ends inside a block.
 
 Both raise as they make a layer's weights, before anything is read: a matrix whose rows or columns tp splits must have
 multiples of the block's side on each rank. vLLM 0.12.0: `validate_fp8_block_shape` for linear layers (row-parallel:

@@ -24,8 +24,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if factor is not None and factor.degree > 1 and prompt % parts:
             yield CODE.at(
                 factor.span,
-                f"a prompt of {prompt} tokens has no {parts} equal parts, as Megatron-Core cuts it for "
-                f"`cp {factor.degree}`",
+                f"Megatron-Core cannot split a prompt of {prompt} tokens into {parts} equal parts "
+                f"for `cp {factor.degree}`",
                 f"{prompt} / (2 × {factor.degree}) = {prompt / parts:g}",
                 labels=label(plan.facts.workload.spans, f"{counted(prompt, 'token')}", "prompt"),
                 help=(f"pad prompts to {prompt + -prompt % parts} tokens",),

@@ -23,7 +23,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             yield CODE.at(
                 factor.span,
                 f"Megatron-Core cannot split {slots} expert slots over `ep {factor.degree}`",
-                f"{slots} = {factor.degree} × {each} + {rest}: each rank holds as many",
+                f"{slots} = {factor.degree} × {each} + {rest}: each rank needs the same number",
                 labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=use_degree(plan, factor.span, dividing_ep(slots, factor.degree), applies=False),
             )

@@ -25,7 +25,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         held = " ".join(map(str, _ends(layers, service.stages) or stage_layers(service, layers)))
         yield CODE.at(
             axis.span if axis else service.span,
-            f"Megatron-Core cannot split {layers} layers over {counted(service.stages, 'stage')} by itself",
+            f"Megatron-Core cannot split {layers} layers over {counted(service.stages, 'stage')} evenly",
             f"{layers} / {service.stages} = {layers / service.stages:g}",
             labels=label(plan.facts.model.spans, f"{counted(layers, 'layer')}", "layers"),
             help=(f"or use a `pp` that divides {layers}",),

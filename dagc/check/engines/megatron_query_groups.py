@@ -1,4 +1,4 @@
-"""D445: Megatron-Core splits key-value heads over tp and makes no copies of them."""
+"""D445: Megatron-Core splits key-value heads over tp and does not copy them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""D443: Megatron-Core takes tp with experts only together with sequence parallelism."""
+"""D443: Megatron-Core supports tp with experts only with sequence parallelism."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if factor is not None and factor.degree > 1 and not service.options.sequence_parallel:
             yield CODE.at(
                 factor.span,
-                f"Megatron-Core refuses `tp {factor.degree}` with experts where the sequence is not split over it too",
-                "without sequence parallelism",
+                f"Megatron-Core supports `tp {factor.degree}` with experts only with sequence parallelism",
+                "no sequence parallelism",
                 offers=add_option(plan, factor.span, "sp"),
             )

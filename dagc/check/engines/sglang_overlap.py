@@ -1,4 +1,4 @@
-"""D422: SGLang overlaps two batches only with an all-to-all backend, which sets ep to all ranks of a stage."""
+"""D422: SGLang supports two-batch overlap only with an all-to-all backend, which sets ep to all ranks of a stage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if service.options.overlap > 1 and factor is not None and factor.degree != width:
             yield CODE.at(
                 service.option_span("overlap"),
-                f"`overlap` needs DeepEP in SGLang, which sets ep to the {width} ranks of a stage, and it is "
+                f"`overlap` needs DeepEP in SGLang, which sets ep to the {width} ranks of a stage, but ep is "
                 f"{factor.degree}",
                 "two batches overlap only with an all-to-all backend",
                 help=("or leave `overlap` out",),

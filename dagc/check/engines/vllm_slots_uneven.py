@@ -23,7 +23,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             yield CODE.at(
                 factor.span,
                 f"`ep {factor.degree}` does not divide {experts} experts + {redundant} redundant ones = {slots} slots",
-                "vLLM balances experts over ranks that hold as many",
+                "vLLM needs the same number of slots on each rank",
                 labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=add_option(plan, factor.span, f"redundant {redundant + -slots % factor.degree}"),
             )

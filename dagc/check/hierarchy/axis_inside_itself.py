@@ -25,7 +25,7 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     return CODE.at(
         node.span,
         f"{written(node.syntax)} is inside another `{_word(node)}`",
-        "what is split already is not split again by the same axis",
+        "an axis does not split the same dimension twice",
         labels=(Label(outer, "the outer one"),) if outer else (),
         offers=way_out,
     )

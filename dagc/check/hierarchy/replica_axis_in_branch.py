@@ -24,7 +24,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         yield CODE.at(
             culprit.span,
             f"`{culprit.span.text}` is not allowed in a branch of a fold",
-            "the branches share one stage; replicas, stages and phases are made around it",
+            "the branches share one stage; replicas, stages and phases contain it",
             labels=(Label(around.outer, "the fold"),),
             offers=way_out,
         )

@@ -46,8 +46,8 @@ def _by_shapes(stated: float, span: Span, right: float) -> Diagnostic:
 def _over_total(stated: float, span: Span, total: float, place: Span | None) -> Diagnostic:
     return CODE.at(
         span,
-        f"{format_count(stated)} parameters are stated to be active of {format_count(total)}",
-        "more than there are",
-        labels=(Label(place, "all of them"),) if place else (),
+        f"{format_count(stated)} active parameters are stated, but {format_count(total)} in total",
+        "more than the total",
+        labels=(Label(place, "the total"),) if place else (),
         help=("correct one of the two",),
     )

@@ -22,7 +22,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
         if claim.name in _OF_EXPERTS:
             yield CODE.at(
                 claim.span,
-                f"`{claim.name}` is claimed, and {plan.facts.model.name} has no experts",
+                f"`{claim.name}` is claimed, but {plan.facts.model.name} has no experts",
                 "every layer of this model is dense",
                 help=("leave the claim out, or name the model that is meant",),
             )

@@ -21,7 +21,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
         if claim.margin is not None and _SAME.get(claim.name, claim.name) not in required:
             yield CODE.at(
                 claim.margin.span,
-                f"a margin of {claim.margin.text} is claimed for `{claim.name}`, and nothing is required of it",
-                "a ratio to what?",
+                f"a margin of {claim.margin.text} is claimed for `{claim.name}`, but the plan has no such requirement",
+                "no requirement to compare with",
                 help=(f"state the requirement, `require {{ {claim.name} … }}`, or leave the margin out",),
             )
