@@ -18,10 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dagc.export.opened import SegmentView, ServiceView, StageView, services
+from dagc.export.opened import SegmentView, ServiceView, StageView
 from dagc.export.titles import moved_bytes, rank_text, time_text
 from dagc.export.views.critical import nearly_all, share_text, slowest_of, slowest_text
-from dagc.export.views.scene import Scene
+from dagc.export.views.handover import crossing_text
+from dagc.export.views.scene import Scene, Served
 from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
 from dagc.plan.plan import Plan
@@ -40,6 +41,12 @@ _MOST_LETTERS = 160
 _MARKUP = re.compile(r"[^\w .,/–·×…-]|(?<![^\W_])[-_]|[-_](?![^\W_])|(?<=\d)\.(?=\s|$)")
 """What is not a letter, a digit or plain punctuation; dashes, lines and dots where Markdown has a list or a stress."""
 
+_INIT = "%%{init: {'flowchart': {'wrappingWidth': 420}}}%%"
+"""Lines of the first node are wider than the 200 pixels at which Mermaid wraps by default."""
+
+_SLOWEST = "stroke:#b3261e,stroke-width:4px"
+"""The frame of a slowest stage: Mermaid applies a `style` to a subgraph, but not a class."""
+
 _DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
@@ -48,13 +55,15 @@ def mermaid_text(
     plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], metrics: Metrics, context: tuple[str, ...] = ()
 ) -> str:
     """The text of the flowchart; `context` are lines on cluster, workload, engine and requirements."""
-    drawn = list(enumerate(services(graph, timelines)))
     scene = Scene(plan, graph, timelines, metrics)
-    marks = _Marks.of([service for _, service in drawn], scene)
-    lines = ["flowchart LR", *_head(plan, graph, metrics, (*context, *marks.notes))]
-    for number, service in drawn:
-        lines += _service(f"s{number}", service, marks)
-    lines += (f'  s{a} -->|"KV cache"| s{b}' for (a, _), (b, _) in pairwise(drawn))
+    drawn = list(enumerate(scene.served))
+    marks = _Marks.of(scene)
+    lines = [_INIT, "flowchart TB", *_head(plan, graph, metrics, (*context, *marks.notes))]
+    lines += (f"  about ~~~ s{number}" for number, _ in drawn[:1])
+    for number, one in drawn:
+        lines += _service(f"s{number}", one, marks)
+    if scene.handover is not None:
+        lines.append(f'  s0 -->|"{_label(*crossing_text(scene.handover))}"| s1')
     lines += ("  classDef critical stroke-width:3px", "  classDef note stroke-dasharray:4 3")
     return "\n".join(lines) + "\n"
 
@@ -68,8 +77,8 @@ class _Marks:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, drawn: list[ServiceView], scene: Scene) -> _Marks:
-        critical = [segment.critical for service in drawn for stage in service.stages for segment in stage.segments]
+    def of(cls, scene: Scene) -> _Marks:
+        critical = [segment.critical for one in scene.served for stage in one.view.stages for segment in stage.segments]
         if not nearly_all(critical):
             return cls(True, frozenset(), ())
         slow = [one for one in slowest_of(scene) if not one.alike]
@@ -105,13 +114,16 @@ def _head(plan: Plan, graph: Graph, metrics: Metrics, more: tuple[str, ...]) -> 
     yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times, step, *more)}"]:::note'
 
 
-def _service(name: str, service: ServiceView, marks: _Marks) -> Iterator[str]:
-    yield f'  subgraph {name}["{_label(f"{service.name} · {service.gpus} GPU{_plural(service.gpus)}")}"]'
+def _service(name: str, one: Served, marks: _Marks) -> Iterator[str]:
+    service, replicas = one.view, one.service.replicas
+    times = f"{replicas} replicas of " if replicas > 1 else ""
+    yield f'  subgraph {name}["{_label(f"{service.name} · {times}{format_gpus(service.gpus)}")}"]'
+    yield "    direction LR"
     shown = service.stages[:MOST_STAGES]
     for number, stage in enumerate(shown):
         yield from _stage(f"{name}p{number}", stage, service.phases, marks.is_path)
         if marks.has_stage(service, stage):
-            yield f"    class {name}p{number} critical"
+            yield f"    style {name}p{number} {_SLOWEST}"
     if len(service.stages) > len(shown):
         yield f'    {name}more["{_label(f"{len(service.stages) - len(shown)} more kinds of stages")}"]:::note'
     ends = [f"{name}p{number}" for number in range(len(shown))]
@@ -151,11 +163,7 @@ def _stage(name: str, stage: StageView, phases: tuple[str, ...], is_path: bool) 
 
 
 def _pool(team: Team) -> str:
-    return f"pool {team.pool} · {team.width} GPU{_plural(team.width)} · {rank_text(team.ranks)}"
-
-
-def _plural(count: int) -> str:
-    return "" if count == 1 else "s"
+    return f"pool {team.pool} · {format_gpus(team.width)} · {rank_text(team.ranks)}"
 
 
 def _times(segment: SegmentView, phases: tuple[str, ...]) -> tuple[str, ...]:

@@ -37,8 +37,10 @@ HOSTILE = (
 )  # fmt: skip
 names = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=60), st.text(st.sampled_from("<>&\"'`#;:|[](){}\\/-%~*_")))
 LINE = re.compile(
-    r'flowchart LR|subgraph s\d+(p\d+)?\["[^"]*"\]|direction TB|end|(about|s\w+)\["[^"]*"\](:::(critical|note))?'
-    r'|class s\w+ critical|s\w+ (-->(\|"[^"]*"\|)?|~~~) s\w+|classDef \w+ [\w:;,. -]+'
+    r"%%\{init: [\w{}': ]+%%|"
+    r'flowchart TB|subgraph s\d+(p\d+)?\["[^"]*"\]|direction (TB|LR)|end'
+    r'|(about|s\w+)\["[^"]*"\](:::(critical|note))?'
+    r'|style s\w+ stroke:#b3261e,stroke-width:4px|(about|s\w+) (-->(\|"[^"]*"\|)?|~~~) s\w+|classDef \w+ [\w:;,. -]+'
 )
 LABEL = re.compile(r'"([^"]*)"')
 CODES = re.compile(r"#(\d+);")
@@ -64,7 +66,7 @@ def test_a_hostile_name_is_text_in_mermaid(name: str) -> None:
     for label in LABEL.findall(text):
         bare = CODES.sub("", label.replace("<br/>", ""))
         assert not re.search(r"[<>&\"'`#;|\[\](){}\\:]", bare)
-    (about,) = (LABEL.findall(line)[0] for line in lines if line.startswith("about"))
+    (about,) = (LABEL.findall(line)[0] for line in lines if line.startswith("about["))
     assert any(line.startswith("4 GPUs") for line in shown(about).split("\n")) or name == ""
 
 
@@ -155,7 +157,7 @@ def test_a_flowchart_names_its_context_and_marks_the_slowest_stage_where_all_is_
     ]
     assert about[-1].startswith("every part is on the critical path; marked instead: stages 1–2 ")
     assert ":::critical" not in text
-    assert re.findall(r"class (\w+) critical", text) == ["s0p1", "s0p2"]
+    assert re.findall(r"style (\w+) stroke", text) == ["s0p1", "s0p2"]
 
 
 @pytest.mark.parametrize("strategy", ["pp 3 < tp 2 > | ep 4", "prefill < dp 2 < tp 2 > > | decode < tp 2 | ep 3 >"])
@@ -200,7 +202,7 @@ def test_python_gives_the_same_graph() -> None:
     graph = one.graph()
     assert graph.graph["gpus"] == 2
     assert set(nx.read_graphml(BytesIO(one.graphml().encode()))) == set(graph)
-    assert one.mermaid().startswith("flowchart LR\n")
+    assert one.mermaid().startswith("%%{init: ")
     with pytest.raises(KeyError):
         plan["other"]
 
