@@ -116,7 +116,7 @@ def _head(plan: Plan, graph: Graph, metrics: Metrics, more: tuple[str, ...]) -> 
 
 def _service(name: str, one: Served, marks: _Marks) -> Iterator[str]:
     service, replicas = one.view, one.service.replicas
-    times = f"{replicas} replicas of " if replicas > 1 else ""
+    times = f"{replicas} × " if replicas > 1 else ""
     yield f'  subgraph {name}["{_label(f"{service.name} · {times}{format_gpus(service.gpus)}")}"]'
     yield "    direction LR"
     shown = service.stages[:MOST_STAGES]
