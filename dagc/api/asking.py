@@ -72,7 +72,7 @@ def compare(
     engine: str | None = None,
     rules: str | None = None,
 ) -> CompareResult:
-    """Compare plans, or the strategies of one; the first is what others are measured by.
+    """Compare plans, or the strategies of one; figures are relative to the first.
 
     `strategies` are the names to take, all where it is empty. Blocks are for all plans. Raises ValueError where there
     are no two strategies to compare.
@@ -147,7 +147,7 @@ def whatif(
     engine: str | None = None,
     rules: str | None = None,
 ) -> WhatIfResult:
-    """Change the parameters of hardware, workload and strategy, one at a time, and price the plan anew each time.
+    """Change the parameters of hardware, workload and strategy, one at a time, and price each changed plan.
 
     `by` is the per cent by which figures of the hardware change; `only` are kinds of parameters (`hardware`,
     `workload`, `strategy`). With `over`, a field of the workload, the result is the points from which another strategy

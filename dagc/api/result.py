@@ -71,8 +71,8 @@ def dataframe(rows: list[Row]) -> Any:
 
 def one_line(name: str, headline: str, diagnostics: tuple[Diagnostic, ...]) -> str:
     """The `repr` of a result: its class, its answer, and how many diagnostics there are."""
-    told = ", ".join(part for part in (" ".join(headline.split()), tally(diagnostics)) if part)
-    return f"<{name} {escape(told)}>"
+    answer = ", ".join(part for part in (" ".join(headline.split()), tally(diagnostics)) if part)
+    return f"<{name} {escape(answer)}>"
 
 
 def listed(items: list[str], between: str = ", ") -> str:

@@ -58,7 +58,7 @@ def whatif(
     style: str,
     **options: str | None,
 ) -> None:
-    """Change the parameters of hardware, workload and strategy, one at a time, and price the plan anew each time.
+    """Change the parameters of hardware, workload and strategy, one at a time, and price each changed plan.
 
     With --over, find from which batch, prompt or output on another strategy is better. Advice is left to `dagc check`;
     errors are printed.

@@ -35,7 +35,7 @@ class Compared:
 
 
 def compare(given: Sequence[Given], blocks: Blocks, levels: GivenLevels, say: Say) -> Compared:
-    """Every strategy that has a meaning, side by side in the order given; the first is what others are measured by."""
+    """Every strategy that has a meaning, side by side in the order given; figures are relative to the first."""
     diagnostics: list[Diagnostic] = []
     found: list[tuple[str, Checked]] = []
     for one in given:

@@ -39,9 +39,9 @@ def answer_svg(summary: Summary) -> str:
 def _cards(lines: list[str], y: float, found: Sequence[Tile]) -> float:
     """A card a tile, side by side; returns where what follows begins."""
     wide = (_INNER - _GAP * (len(found) - 1)) / len(found)
-    told = [list(words_wrapped(tile.told, wide - 2 * _PAD, "small")) for tile in found]
-    tall = 66 + 14 * max(map(len, told)) + 10 * any(tile.share is not None for tile in found)
-    for index, (tile, below) in enumerate(zip(found, told, strict=True)):
+    notes = [list(words_wrapped(tile.note, wide - 2 * _PAD, "small")) for tile in found]
+    tall = 66 + 14 * max(map(len, notes)) + 10 * any(tile.share is not None for tile in found)
+    for index, (tile, below) in enumerate(zip(found, notes, strict=True)):
         lines += _card(_MARGIN + index * (wide + _GAP), y, wide, tall, tile, below)
     return y + tall + 2 * _GAP
 

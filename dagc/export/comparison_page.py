@@ -1,7 +1,7 @@
 """A comparison as one page: the answers side by side, the table, the timelines on one scale, and the differences.
 
 Turns a `Comparison`, summaries and timelines into HTML in the style of the report; it needs nothing from elsewhere and
-runs nothing. A timeline has a row for each rank that stands for others, its computation above its communication, in
+runs nothing. A timeline has a row for each rank that represents others, its computation above its communication, in
 the tones of operators that the report has.
 """
 
@@ -98,12 +98,12 @@ def _table(comparison: Comparison) -> Markup:
 def _cells(figure: ComparedFigure) -> Iterator[Markup]:
     for index, value in enumerate(figure.values):
         change = change_text(value) if index else ""
-        told = f"{value.text}{_OK[value.ok]}" + (f" ({change})" if change else "")
-        yield tag("td", told, class_="best" if value.is_best else None)
+        cell = f"{value.text}{_OK[value.ok]}" + (f" ({change})" if change else "")
+        yield tag("td", cell, class_="best" if value.is_best else None)
 
 
 def _timelines(plans: Sequence[ComparedPlan], columns: Sequence[Column]) -> Markup | None:
-    """Prefill, then decode, of all plans on the scale of the longest; a KV-cache transfer is told by the figures."""
+    """Prefill, then decode, of all plans on the scale of the longest; a KV-cache transfer is in the figures."""
     found: dict[str, list[_Shown]] = {}
     for plan, column in zip(plans, columns, strict=True):
         for phase, shown in _phases(plan.title, column.traced) if column.traced else ():

@@ -25,7 +25,7 @@ class Tile:
     name: str
     figure: str
     unit: str
-    told: str
+    note: str
     state: str = ""
     share: float | None = None
 
@@ -81,18 +81,18 @@ def _gpus(summary: Summary) -> str:
     return " × ".join(f"{count:,} {noun}{'s' * (count != 1)}" for count, noun in shape if count)
 
 
-def _tile(name: str, value: str, told: str, state: str = "") -> Tile:
+def _tile(name: str, value: str, note: str, state: str = "") -> Tile:
     number, _, unit = value.partition(" ") if value[0].isdigit() else (value, "", "")
-    return Tile(name, number, unit, told, state)
+    return Tile(name, number, unit, note, state)
 
 
 def _memory(memory: Memory) -> Tile:
     held, whole = format_bytes(memory.per_rank_max_bytes), format_bytes(memory.capacity_bytes)
-    told = f"{held} of {whole}, {format_share(memory.share)} of the fullest GPU"
+    note = f"{held} of {whole}, {format_share(memory.share)} of the fullest GPU"
     if memory.requests_at_once is not None and memory.fits:
-        told += f"; {memory.requests_at_once:,} concurrent requests, the others queue"
+        note += f"; {memory.requests_at_once:,} concurrent requests, the others queue"
     name, state = ("fits", "good") if memory.fits else ("does not fit", "bad")
-    return Tile("memory", name, "", told, state, memory.share)
+    return Tile("memory", name, "", note, state, memory.share)
 
 
 def _time(phase: Phase, bound: str) -> str:

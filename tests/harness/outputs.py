@@ -114,7 +114,7 @@ PAGE = (
 ANSWER = tuple(one for one in PAGE if "drawn" not in one.pattern and one.pattern != HEAD.pattern)
 """The page without its pictures and timelines, which a notebook shows too."""
 UNIT = r"(?:s|ms|us|ns|K|M|G|USD)"
-"""What stands beside a number of a card, in smaller letters."""
+"""What is beside a number of a card, in smaller letters."""
 CARD = (
     Place(rf"^GPUs\n(?P<gpus>{COUNT})$", when="gpus"),
     Place(rf"^(?P<memory>{BYTES}) of (?P<capacity>{BYTES}),", when="memory"),

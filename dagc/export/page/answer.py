@@ -55,8 +55,8 @@ def _tile(tile: Tile) -> Markup:
     meter = None
     if tile.share is not None:
         meter = tag("svg", _meter(tile.share), class_="meter", viewBox="0 0 100 6", preserveAspectRatio="none")
-    told = tag("p", tile.told, class_="told")
-    return tag("div", tag("h3", tile.name), figure, meter, told, class_=f"tile {tile.state}".rstrip())
+    note = tag("p", tile.note, class_="told")
+    return tag("div", tag("h3", tile.name), figure, meter, note, class_=f"tile {tile.state}".rstrip())
 
 
 def _room(memory: Memory) -> Markup | None:

@@ -90,9 +90,9 @@ def _header(summary: Summary, diagnostics: Sequence[Diagnostic]) -> Markup:
         for count, word in counts
         if count
     )
-    told = tag("p", f"{format_gpus(summary.gpus)} · ", context(summary.facts, [])[0], " ", badges, class_="subject")
+    subject = tag("p", f"{format_gpus(summary.gpus)} · ", context(summary.facts, [])[0], " ", badges, class_="subject")
     name = tag("h1", tag("span", summary.name, class_="name"), " ", tag("code", summary.strategy))
-    return tag("header", name, told, required(summary.requirements))
+    return tag("header", name, subject, required(summary.requirements))
 
 
 def _contents(sections: Sequence[_Section]) -> Markup:

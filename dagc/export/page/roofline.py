@@ -1,7 +1,7 @@
 """The roofline of a phase: each operator by its FLOP a byte and the rate that it achieves, under the device's peaks.
 
 Turns operators and devices into SVG on logarithmic axes. A disc's area is the operator's share of the phase's work; one
-that is latency-bound is hollow. The names of those that take longest stand beside them where there is room. Source of
+that is latency-bound is hollow. The names of those that take longest are beside them where there is room. Source of
 the plot: Williams, Waterman, Patterson, "Roofline: an insightful visual performance model" (2009).
 """
 
@@ -168,8 +168,8 @@ def _bandwidth(x1: float, y1: float, x2: float, y2: float, bandwidth: float) -> 
     """The rate of the memory along its slope, above which no operator can be."""
     x, y = x1 + (x2 - x1) * _ALONG, y1 + (y2 - y1) * _ALONG - 6
     turn = degrees(atan2(y2 - y1, x2 - x1))
-    told = format_rate(bandwidth, "bytes/s")
-    return tag("text", told, x=x, y=y, transform=f"rotate({turn:.1f} {x:.1f} {y:.1f})", class_="minor")
+    title = format_rate(bandwidth, "bytes/s")
+    return tag("text", title, x=x, y=y, transform=f"rotate({turn:.1f} {x:.1f} {y:.1f})", class_="minor")
 
 
 def _peak(peak: float) -> str:
@@ -184,16 +184,16 @@ def _origin(device: DeviceSpec) -> str:
 def _drawn(disc: _Disc, whole: float) -> Markup:
     one = disc.operator
     kind = kind_of(one.key, one.category, one.pattern)
-    told = (
+    title = (
         f"{one.key}: {format_rate(one.flops_per_second, 'flop/s')} at {format_count(one.intensity or 0.0)} FLOP/byte, "
         f"{format_seconds(one.seconds)} ({format_share(one.seconds / whole)}), {bound_text(one.bound)}"
     )
     waits = " waits" if one.bound == Bound.LATENCY else ""
-    return tag("circle", tag("title", told), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {kind.css}{waits}")
+    return tag("circle", tag("title", title), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {kind.css}{waits}")
 
 
 def _names(discs: Sequence[_Disc], lines: Sequence[Label], rates: Sequence[Label]) -> Iterator[Markup]:
-    """Names of the discs that stand for most time, where they cover no line, disc or other name; those that are not
+    """Names of the discs that take most time, where they cover no line, disc or other name; those that are not
     beside their disc have a line to it.
     """
     frame = (_LEFT + 2.0, _TOP - 6.0, _WIDTH - _RIGHT - 2.0, _HEIGHT - _BOTTOM - 2.0)

@@ -122,12 +122,12 @@ def _numbers(table: SliceTable, rows: Column, names: list[str]) -> list[bytes]:
 def _arrow(flow: int, pid: int, tid: int, start: int) -> bytes:
     """The event that follows a slice at which an arrow begins or ends."""
     end = b'"ph":"s"' if flow > 0 else b'"ph":"f","bp":"e"'
-    told = (end, abs(flow), pid, tid, start // 1000, start % 1000)
-    return b',\n{%b,"id":%d,"name":"arrow","cat":"arrow","pid":%d,"tid":%d,"ts":%d.%03d}' % told
+    fields = (end, abs(flow), pid, tid, start // 1000, start % 1000)
+    return b',\n{%b,"id":%d,"name":"arrow","cat":"arrow","pid":%d,"tid":%d,"ts":%d.%03d}' % fields
 
 
 def _counter(counter: Counter) -> Iterator[bytes]:
     name, key = orjson.dumps(counter.name), orjson.dumps(counter.key)
     for time, value in zip(counter.times.tolist(), counter.values.tolist(), strict=True):
-        told = (counter.pid, time // 1000, time % 1000, name, key, value // GIGA, value % GIGA)
-        yield b'{"ph":"C","pid":%d,"ts":%d.%03d,"name":%b,"args":{%b:%d.%09d}}' % told
+        fields = (counter.pid, time // 1000, time % 1000, name, key, value // GIGA, value % GIGA)
+        yield b'{"ph":"C","pid":%d,"ts":%d.%03d,"name":%b,"args":{%b:%d.%09d}}' % fields

@@ -90,17 +90,17 @@ class _Service:
         return Cluster(self.name, lines, members, folded=self.replicas > 1)
 
     def notes(self) -> tuple[str, ...]:
-        told: list[str] = []
+        lines: list[str] = []
         if self.replicas > 1:
             kinds = 1 + sum(phase.service == self.served.name for phase in self.scene.graph.others)
             alike = "identical" if kinds == 1 else "figures of the slowest"
-            told.append(f"folded: {self.served.name} ×{self.replicas} replicas, {alike}")
+            lines.append(f"folded: {self.served.name} ×{self.replicas} replicas, {alike}")
         folds = [s.title for s in self.stages.first + self.stages.last if s.count > 1]
         if folds:
-            told += folded_lines(f"folded: {'; '.join(folds)}", _CHARACTERS, _LINES)
+            lines += folded_lines(f"folded: {'; '.join(folds)}", _CHARACTERS, _LINES)
         if self.stages.between:
-            told.append(f"folded: {self.stages.hidden} stages in the middle, because the picture would be too large")
-        return tuple(told)
+            lines.append(f"folded: {self.stages.hidden} stages in the middle, because the picture would be too large")
+        return tuple(lines)
 
     def _pool(self, pool: Pool) -> Cluster:
         boxes = self._experts(pool) if pool.role is Role.EXPERTS else self.own()
@@ -183,8 +183,8 @@ class _Service:
         stages = range(len(graph.programs[0])) if shares_pool else (stage,)
         found = [crossing(graph, one, self.scene.plan.facts.cluster.gpus_per_node, team) for one in stages]
         inside, between = (sum(getattr(one, way) for one in found) for way in ("inside", "between"))
-        told = self._link_names(inside, between)
-        return (f"sends {', '.join(told)}",) if told else ()
+        sent = self._link_names(inside, between)
+        return (f"sends {', '.join(sent)}",) if sent else ()
 
     def _link_names(self, inside: float, between: float) -> list[str]:
         named = ((inside, link_name(self.scene.plan)), (between, NETWORK))

@@ -29,10 +29,10 @@ def operator_chip(name: str, view: NodeView, phases: tuple[str, ...], link: str 
 
 def phase_text(phases: tuple[str, ...], values: tuple[str, ...]) -> str:
     """`prefill 1.6 ms, decode 20 us`; a value alone where there is one phase, or where all have the same one."""
-    told = [(phase, value) for phase, value in zip(phases, values, strict=True) if value]
-    if len(phases) == 1 or (len(told) == len(phases) and len({value for _, value in told}) == 1):
-        return told[0][1] if told else ""
-    return ", ".join(f"{phase} {value}" for phase, value in told)
+    known = [(phase, value) for phase, value in zip(phases, values, strict=True) if value]
+    if len(phases) == 1 or (len(known) == len(phases) and len({value for _, value in known}) == 1):
+        return known[0][1] if known else ""
+    return ", ".join(f"{phase} {value}" for phase, value in known)
 
 
 def times(view: NodeView) -> tuple[str, ...]:

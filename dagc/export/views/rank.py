@@ -124,16 +124,16 @@ class _Part:
         section = self.section
         folded = [row for row in section.rows if row.count > 1]
         nodes = [node for node in section.nodes if node.count > 1]
-        told: list[str] = []
+        folds: list[str] = []
         if folded:
             ranks = sum(row.count for row in folded)
             first = ", the slowest first" if len(section.rows) > 1 else ""
-            told.append(f"{ranks} ranks in {counted(len(folded), 'row')} (×n){first}")
+            folds.append(f"{ranks} ranks in {counted(len(folded), 'row')} (×n){first}")
         if nodes:
-            told.append(f"{sum(node.count for node in nodes)} nodes in {counted(len(nodes), 'row')}")
+            folds.append(f"{sum(node.count for node in nodes)} nodes in {counted(len(nodes), 'row')}")
         if section.hidden:
-            told.append(f"{counted(section.hidden, 'row')} of GPUs, faster than those drawn")
-        return [f"folded: {section.title}: {', '.join(told)}"] if told else []
+            folds.append(f"{counted(section.hidden, 'row')} of GPUs, faster than those drawn")
+        return [f"folded: {section.title}: {', '.join(folds)}"] if folds else []
 
     def _phases(self) -> list[tuple[int, ...]]:
         """Phases by grid: one for all where they load each GPU alike, to a tone."""
