@@ -34,6 +34,7 @@ def run() -> NoReturn:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     threading.excepthook = _thread_failed
+    sys.unraisablehook = _unraisable
     raise SystemExit(_status())
 
 
@@ -93,6 +94,21 @@ def _terminate(number: int, _: FrameType | None) -> NoReturn:
     """Leave by way of every `finally`; a second signal ends the process at once."""
     signal.signal(number, signal.SIG_DFL)
     raise _Terminated(_failures.pop() if _failures else InterruptedError(signal.SIGTERM))
+
+
+def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    """Send a signal again that came where the interpreter drops exceptions: in a finalizer or a callback."""
+    if not isinstance(ignored.exc_value, KeyboardInterrupt | _Terminated):
+        return sys.__unraisablehook__(ignored)
+    number = signal.SIGINT
+    if isinstance(ignored.exc_value, _Terminated):
+        number = signal.SIGTERM
+        signal.signal(number, _terminate)
+    # From another thread and later: here the handler would raise inside of this hook.
+    again = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, number))
+    again.daemon = True
+    again.start()
+    return None
 
 
 _failures: list[BaseException] = []

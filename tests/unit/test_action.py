@@ -66,7 +66,7 @@ def test_the_comment_compares_base_and_head(tmp_path: Path) -> None:
     assert re.findall(r"^### (.*)$", done.stdout, re.M) == ["`changed.moe`", "`new.moe`"]
     assert "base-changed: tp 2   2 GPUs" in done.stdout
     assert re.findall(r"<summary>(.*)</summary>", done.stdout) == ["base, main", "head, main", "head, main"]
-    assert done.stdout.count("```mermaid\nflowchart") == 3
+    assert done.stdout.count("\nflowchart TB\n") == 3
     assert run("git", "worktree", "list", cwd=tmp_path).stdout.count("\n") == 1
 
 

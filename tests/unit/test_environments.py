@@ -215,3 +215,22 @@ def test_a_signal_ends_a_command(
         if left := _left(tmp_path / name):
             wrong.append(f"{name}: {left}")
     assert wrong == []
+
+
+FINALIZER = """
+import os, time, dagc.cli.main as main
+class Signalled:
+    def __del__(self):
+        os.kill(os.getpid(), {0})
+        time.sleep(0)
+invoke = main.invoke
+main.invoke = lambda: (Signalled() and time.sleep(1), invoke())[-1]
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_inside_of_a_finalizer_ends_a_command(number: int, children: Children, tmp_path: Path) -> None:
+    """The interpreter drops what a finalizer raises, and prints a traceback."""
+    ended = _run(children, tmp_path / "models", "models", {"before": FINALIZER.format(int(number))})
+    assert ended.status == 128 + number
+    assert "Traceback" not in ended.errors and "ended by" in ended.errors
