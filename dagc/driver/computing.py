@@ -12,7 +12,7 @@ everywhere, and the most that of a rank that has the more, or of a group with as
 results count with the fewest terms that they may have, and not at all where experts are apart; there shared experts are
 no part of the path, because they may run beside the others, and the experts' pool has all tokens of the stage.
 
-Nothing here is more than the least times of `dagc.timeline.least` in rows `COMPUTING`, `BUSY` and `BESIDE`; `PATH` is
+Nothing here is more than the least times of `dagc.schedule.lower_bound` in rows `COMPUTING`, `BUSY` and `BESIDE`; `PATH` is
 taken as `COMPUTING`.
 """
 
@@ -28,10 +28,10 @@ from dagc.driver.parts import LEAST, MOST, SUMS, TRUNK, AttentionPart, ExpertsPa
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
+from dagc.schedule.lower_bound import BESIDE, BUSY, COMPUTING, PATH
 from dagc.search.bounds import PHASES, Asked, Cut
 from dagc.search.candidate import Form
 from dagc.search.executors import Awaited
-from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
 
 Half = tuple[int, int, int]
 """Sequences of a rank that has fewer, of one that has more, and of all ranks that hold different ones."""
@@ -60,7 +60,7 @@ class Computing:
         self._experts: _Rows[ExpertsPart, float] = _Rows(shapes.layers)
 
     def begin(self, asked: Sequence[Asked]) -> Awaited[Picoseconds]:
-        """Least times of cuts, shape (asked, phases, 4, layers + 1), as `dagc.timeline.least.least` has them.
+        """Least times of cuts, shape (asked, phases, 4, layers + 1), as `dagc.schedule.lower_bound.least` has them.
 
         What was begun earlier has to be waited for earlier.
         """

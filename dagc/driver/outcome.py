@@ -12,8 +12,8 @@ from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
 from dagc.report.metrics import Metrics
+from dagc.schedule.timeline import Timeline
 from dagc.source import Source
-from dagc.timeline.timeline import Timeline
 
 Say = Callable[[str], None]
 """Takes the name of the step that begins."""

@@ -18,7 +18,6 @@ from dagc.cost.price import KnownCosts, price
 from dagc.cost.reach import judge_reach
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import sized
-from dagc.expand.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
@@ -31,11 +30,13 @@ from dagc.plan.plan import Facts, Plan
 from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
 from dagc.report.classes import showing_slowest
+from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
+from dagc.schedule.lower_bound import KnownLeast, least
+from dagc.schedule.schedule import schedule
+from dagc.schedule.template import TemplateCache
+from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 from dagc.syntax.parser import parse
-from dagc.timeline.least import KnownLeast, least
-from dagc.timeline.schedule import KnownSteps, schedule
-from dagc.timeline.timeline import Timeline
 
 ENTRY_BYTES = 192
 """What pricing and scheduling hold at most for one node on one rank: 24 numbers of 8 bytes (9 to 20 were measured)."""
@@ -109,7 +110,7 @@ class _Known:
 
     templates: KnownTemplates = field(default_factory=KnownTemplates)
     costs: KnownCosts = field(default_factory=KnownCosts)
-    steps: KnownSteps = field(default_factory=KnownSteps)
+    steps: TemplateCache = field(default_factory=TemplateCache)
     least: KnownLeast = field(default_factory=KnownLeast)
     timelines: dict[object, tuple[PricedPhase, Timeline | Diagnostic]] = field(
         default_factory=dict[object, "tuple[PricedPhase, Timeline | Diagnostic]"]

@@ -24,11 +24,11 @@ from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assess import assess
 from dagc.report.structure import structure
+from dagc.schedule.schedule import schedule
+from dagc.schedule.timeline import Timeline
+from dagc.schedule.verify import verify as verify_timeline
 from dagc.source import Span
 from dagc.syntax.tree import NamedStrategy
-from dagc.timeline.schedule import schedule
-from dagc.timeline.timeline import Timeline
-from dagc.timeline.verify import verify as verify_timeline
 
 Pricing = Callable[[Plan, list[Diagnostic]], Priced]
 """What is worked out of a plan that no static rule refuses; the list collects what the rules on it find."""

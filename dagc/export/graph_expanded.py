@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from dagc.expand.columns import Expanded, pieces
-from dagc.expand.count import count
-from dagc.expand.program import LANES
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced
 from dagc.graph.priced import PICOSECONDS, PricedPhase
+from dagc.schedule.count import count
+from dagc.schedule.expanded import Expanded, pieces
+from dagc.schedule.structure import LANES
 
 SCHEMA_VERSION = 1
 

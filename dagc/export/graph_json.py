@@ -18,9 +18,8 @@ from dagc.graph.graph import INPUT, Graph, Node, Pairing, Pattern, PhaseGraph, S
 from dagc.graph.ops import SEND
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
+from dagc.schedule.timeline import Timeline
 from dagc.source import Span
-from dagc.timeline.path import outline
-from dagc.timeline.timeline import Timeline
 
 SCHEMA_VERSION = 1
 KINDS = ("transfer", "data", "cache", "sequence", "order")
@@ -48,7 +47,7 @@ class _Phase:
 def to_node_link(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> dict[str, Any]:
     """JSON-able data with the keys `directed`, `multigraph`, `graph`, `nodes`, `edges`; times in seconds."""
     phases = tuple(
-        _Phase(name, phase, timeline, _critical(timeline))
+        _Phase(name, phase, timeline, timeline.path.nodes)
         for name, phase, timeline in zip(phase_names(graph), graph.phases, timelines, strict=True)
     )
     return {
@@ -71,13 +70,6 @@ def graph_bytes(plan: Plan, graph: Graph, timelines: tuple[Timeline, ...]) -> by
     import orjson
 
     return orjson.dumps(to_node_link(plan, graph, timelines), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _critical(timeline: Timeline) -> frozenset[tuple[int, int, int, int]]:
-    """(size, stage, position, node) of each node with an execution on the critical path."""
-    runs = timeline.runs
-    visited = ((runs[run], node) for run, _, node in outline(timeline.path))
-    return frozenset((run.size, run.stage, run.position, node) for run, node in visited)
 
 
 def _phase_data(phase: _Phase) -> dict[str, Any]:

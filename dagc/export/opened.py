@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from dagc.export.times import duration_of
 from dagc.export.titles import layer_kind, phase_names, segment_title, span_text, team_of, template_name
 from dagc.graph.graph import INPUT, Graph, Node, Pairing, Segment, StageProgram, Team
 from dagc.graph.priced import NodeCost
-from dagc.timeline.path import outline
-from dagc.timeline.timeline import Run, Timeline
+from dagc.schedule.timeline import Run, Timeline
 
 _Place = tuple[int, ...]
 """Position of one segment in each phase of a service, -1 where it has none."""
@@ -129,13 +128,8 @@ def _owner(entry: tuple[str, str, _PhaseIndex]) -> tuple[str, bool]:
 def _index(timeline: Timeline) -> _PhaseIndex:
     """`critical` holds (stage, position, node), `steps` (stage, position, node, next node in the same copy)."""
     runs = timeline.runs
-    shown = [place for place in outline(timeline.path) if runs[place[0]].size == 0]
-    critical = frozenset((runs[run].stage, runs[run].position, node) for run, _, node in shown)
-    steps = frozenset(
-        (runs[run].stage, runs[run].position, node, after[2])
-        for (run, copy, node), after in pairwise(shown)
-        if (run, copy) == after[:2]
-    )
+    critical = frozenset(node[1:] for node in timeline.path.nodes if node[0] == 0)
+    steps = frozenset(edge[1:] for edge in timeline.path.edges if edge[0] == 0)
     first: dict[tuple[int, int], Run] = {}
     for run in runs:
         if run.size == 0:
@@ -287,7 +281,8 @@ def _copy_ps(phase: _PhaseIndex, stage: int, position: int) -> int | None:
     run = phase.first_runs.get((stage, position))
     if run is None:
         return None
-    starts = run.starts[0]
+    nodes = range(len(phase.timeline.priced.costs[run.template]))
+    starts = [run.start(0, node) for node in nodes]
     ends = [start + duration_of(phase.timeline, run, 0, node) for node, start in enumerate(starts)]
     return max(int(end.max()) for end in ends) - min(int(start.min()) for start in starts)
 

@@ -17,7 +17,7 @@ from dagc.export.trace.tracks import Traced, first_rank
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,8 @@
 """Which ranks of a team behave alike: the same start and end of every node, in every run that is shown.
 
 Turns a timeline into a class number for each rank of each team. Times by rank are folded into one 64-bit number a
-rank, run by run, with fixed odd multipliers, so equal ranks are always equal; two different ones would share a number
-once in 2^64. Runs that start as one before them did are not looked at again. Vectorised over ranks.
+rank with a fixed odd multiplier, so equal ranks are always equal; two different ones would share a number once in
+2^64. Vectorised over ranks, copies and micro-batches.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import numpy.typing as npt
 from dagc.export.titles import rank_text, team_of
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
-from dagc.timeline.lazy import Starts
-from dagc.timeline.timeline import Run, Timeline
+from dagc.schedule.timeline import Run, Timeline, starts_of
 
 MOST_RANKS = 8
 """Ranks shown of one team by default: the first of so many classes."""
+
+MOST_TIMES = 4 << 20
+"""Times that are folded at once."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _Digest = npt.NDArray[np.uint64]
@@ -47,20 +49,22 @@ def rank_classes(timeline: Timeline) -> tuple[RankClasses, ...]:
     """The classes of each team of the phase. Those of the last timelines are kept: a trace and a page need the same."""
     graph = timeline.priced.graph
     digests = [np.zeros(team.width, dtype=np.uint64) for team in graph.teams]
-    differs = any(cost.duration.shape[-1] > 1 for costs in timeline.priced.costs for cost in costs)
-    known: set[tuple[int, ...]] = set()
-    for run in timeline.shown() if differs else ():
-        alike = run.starts.alike if isinstance(run.starts, Starts) else None
-        layers = run.size, run.stage, run.template, run.offset, run.count
-        begun = (*layers, id(alike[0] if alike else run))
-        if begun in known:
-            continue
-        teams = _teams(timeline, run)
-        _mix_starts(digests, teams, run)
-        if layers not in known:
-            _mix_durations(digests, teams, timeline, run)
-        known |= {begun, layers}
+    if timeline.program.ranks > 1:
+        for runs in _alike_runs(timeline):
+            _mix_durations(digests, _teams(timeline, runs[0]), timeline, runs[0])
+            each = runs[0].count * len(timeline.priced.costs[runs[0].template]) * timeline.program.ranks
+            for first in range(0, len(runs), most := max(1, MOST_TIMES // max(1, each))):
+                _mix_starts(digests, _teams(timeline, runs[0]), runs[first : first + most])
     return tuple(_classes(digest, team.ranks) for digest, team in zip(digests, graph.teams, strict=True))
+
+
+def _alike_runs(timeline: Timeline) -> list[list[Run]]:
+    """Runs of the same layers in the same recording."""
+    found: dict[tuple[int, ...], list[Run]] = {}
+    for run in timeline.shown():
+        key = id(run.recording), run.size, run.stage, run.position, run.offset, run.count
+        found.setdefault(key, []).append(run)
+    return list(found.values())
 
 
 def _teams(timeline: Timeline, run: Run) -> list[int]:
@@ -70,24 +74,26 @@ def _teams(timeline: Timeline, run: Run) -> list[int]:
     return [team_of(teams, node) for node in graph.templates[run.template].nodes]
 
 
-def _mix_starts(digests: list[_Digest], teams: list[int], run: Run) -> None:
-    """Those of the explicit copies; in the others, ranks that started together there do so again."""
-    for copy in range(min(run.count, len(run.starts))):
-        for team, times in zip(teams, run.starts[copy], strict=True):
-            _mix(digests, team, times)
+def _mix_starts(digests: list[_Digest], teams: list[int], runs: list[Run]) -> None:
+    starts = starts_of(runs, range(runs[0].count))
+    for node, team in enumerate(teams):
+        times = starts[:, :, node, : digests[team].size]
+        _mix(digests, team, times.reshape(-1, times.shape[-1]))
 
 
 def _mix_durations(digests: list[_Digest], teams: list[int], timeline: Timeline, run: Run) -> None:
     """What all runs of the same layers have in common."""
     for team, cost in zip(teams, timeline.priced.costs[run.template], strict=True):
         rows = cost.duration[run.offset : run.offset + run.count] if cost.duration.ndim > 1 else cost.duration[None]
-        for times in rows:
-            _mix(digests, team, times)
+        _mix(digests, team, rows)
 
 
 def _mix(digests: list[_Digest], team: int, times: Picoseconds) -> None:
-    if times.shape[0] > 1:
-        digests[team] = digests[team] * _MULTIPLIER + np.ascontiguousarray(times).view(np.uint64) + np.uint64(1)
+    """Fold rows of times by rank: a polynomial in the multiplier."""
+    if times.shape[1] > 1:
+        powers = np.multiply.accumulate(np.full(len(times) + 1, _MULTIPLIER))
+        mixed = (np.ascontiguousarray(times).view(np.uint64) * powers[:-1, None]).sum(axis=0, dtype=np.uint64)
+        digests[team] = digests[team] * powers[-1] + mixed
 
 
 def _classes(digest: _Digest, ranks: Ranks) -> RankClasses:

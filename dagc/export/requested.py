@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.expand.count import executions, slots
-from dagc.expand.limits import NO_SUCH_RANK, default_limit, refusal
 from dagc.export.estimates import JSON_SLICE, KINETO_SLICE, PERFETTO_SLICE, left_out, of_graph, of_trace
 from dagc.export.graph_expanded import expanded_graph
 from dagc.export.ranks import RankSelection
@@ -23,7 +21,9 @@ from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced, first_rank
 from dagc.plan.plan import Plan
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.count import executions, slots
+from dagc.schedule.limits import NO_SUCH_RANK, default_limit, refusal
+from dagc.schedule.timeline import Timeline
 
 _SLICE_BYTES = 320
 """Memory that a trace processor needs a slice of an operator: 290 bytes a slice, and one in ten is around others."""

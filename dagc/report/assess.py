@@ -20,7 +20,7 @@ from dagc.report.requirements import judge_requirements
 
 if TYPE_CHECKING:
     from dagc.cost.memory import PoolMemory
-    from dagc.timeline.timeline import Timeline
+    from dagc.schedule.timeline import Timeline
 
 
 def assess(

@@ -7,7 +7,7 @@ traces are those of that class; prefill and decode may be slowest in different o
 from __future__ import annotations
 
 from dagc.graph.graph import Graph, PhaseGraph
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 
 def showing_slowest(graph: Graph, timelines: tuple[Timeline, ...]) -> Graph:

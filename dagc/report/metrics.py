@@ -41,7 +41,8 @@ from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
 from dagc.report.band import band, errors
 from dagc.report.serving import Queue, Serving, Steps, queue, serve
-from dagc.timeline.timeline import Shares, Timeline
+from dagc.schedule.shares import Shares
+from dagc.schedule.timeline import Timeline
 
 Share = Literal["compute", "memory", "communication", "bubble"]
 """What a critical path's time goes to."""

@@ -13,7 +13,7 @@ import numpy as np
 from dagc.graph.graph import Load, Node, Pattern
 from dagc.graph.ops import Category
 from dagc.graph.priced import PICOSECONDS, NodeCost
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)

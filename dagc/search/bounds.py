@@ -1,6 +1,6 @@
 """What no schedule of a candidate can undercut, from the least times of its layers.
 
-The least times (`dagc.timeline.least`, or `dagc.driver.computing` for a first bound) are those of one stage that holds
+The least times (`dagc.schedule.lower_bound`, or `dagc.driver.computing` for a first bound) are those of one stage that holds
 all layers, for each number of sequences, with the durations that pricing gives. A candidate of any pipeline is bounded
 by them, because a layer's operators are the same in every stage; only communication depends on how a stage lies on
 nodes, which the rank of a node at which it begins tells. Where that does not tell it (stages whose ranks an engine
@@ -37,8 +37,8 @@ from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
 from dagc.plan.splits import split
+from dagc.schedule.lower_bound import BESIDE, BUSY, COMPUTING, PATH
 from dagc.search.candidate import Form, ServicePlan, Shape
-from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
 
 PHASES = (Phase.PREFILL, Phase.DECODE)
 """Phases in the order in which least times have them."""

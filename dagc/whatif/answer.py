@@ -14,7 +14,7 @@ from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
 from dagc.report.metrics import PhaseMetrics
 from dagc.report.serving import Serving
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)

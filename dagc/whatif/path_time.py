@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from dagc.graph.priced import PICOSECONDS
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 
 def operator_seconds(timeline: Timeline) -> Mapping[str, float]:

@@ -24,9 +24,9 @@ import numpy as np
 
 from dagc.cost.price import price
 from dagc.declare.facts import declare_facts
-from dagc.expand.columns import Expanded, expand
-from dagc.expand.count import count
-from dagc.expand.longest import longest_path
+from dagc.schedule.expanded import Expanded, expand
+from dagc.schedule.count import count
+from tests.harness.longest import longest_path
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.lower.lower import lower

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagc import driver
-from dagc.expand.columns import Expanded, expand, pieces
-from dagc.expand.count import count, slots
-from dagc.expand.longest import longest_path
+from dagc.schedule.expanded import Expanded, expand, pieces
+from dagc.schedule.count import count, slots
+from tests.harness.longest import longest_path
 from dagc.graph.priced import NodeCost, PricedPhase
 from dagc.source import Source
 from dagc.timeline.schedule import schedule

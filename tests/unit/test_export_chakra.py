@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagc import driver
-from dagc.expand.columns import expand
+from dagc.schedule.expanded import expand
 from dagc.export.chakra.traces import chakra_files
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names

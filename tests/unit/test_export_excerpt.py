@@ -12,7 +12,7 @@ import pytest
 
 from dagc import driver
 from dagc.driver import exporting
-from dagc.expand.rank_programs import nodes_of_ranks, rank_programs
+from dagc.schedule.rank_programs import nodes_of_ranks, rank_programs
 from dagc.export.requested import Request, TraceFormat, requested_files, sizes
 from dagc.export.trace import excerpt as excerpts
 from dagc.export.trace.excerpt import excerpt

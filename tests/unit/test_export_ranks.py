@@ -12,7 +12,7 @@ import networkx as nx
 import pytest
 
 from dagc import driver, export
-from dagc.expand.count import slots
+from dagc.schedule.count import slots
 from dagc.export.ranks import RankSelection, parse_ranks
 from dagc.export.requested import Request, TraceFormat, requested_files
 from dagc.export.titles import phase_names

@@ -9,7 +9,7 @@ import pytest
 
 import dagc
 from dagc.driver import pricing, strategies
-from dagc.expand import limits
+from dagc.schedule import limits
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 

@@ -11,11 +11,11 @@ from math import ceil
 import numpy as np
 import orjson
 
-from dagc.expand.rank_programs import RankProgram
 from dagc.export.placed_phases import PlacedPhase
 from dagc.graph.graph import Communication, Groups, Load, Pattern
 from dagc.graph.priced import Picoseconds
 from dagc.plan.layout import Ranks
+from dagc.schedule.rank_programs import RankProgram
 
 
 class GroupNumbers:

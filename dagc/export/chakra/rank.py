@@ -17,12 +17,12 @@ from math import ceil
 
 import numpy as np
 
-from dagc.expand.rank_programs import Entry, Exchange, RankProgram
 from dagc.export.chakra import wire
 from dagc.export.chakra.groups import GroupNumbers, collective_bytes, of_rank, part_sizes
 from dagc.export.placed_phases import PlacedPhase
 from dagc.graph.graph import Load, Node, Pattern
 from dagc.graph.priced import NodeCost
+from dagc.schedule.rank_programs import Entry, Exchange, RankProgram
 
 _KINDS = {
     Pattern.ALL_REDUCE: wire.CollectiveType.ALL_REDUCE,
@@ -73,10 +73,10 @@ class RankTrace:
 
     def _title(self, entry: Entry, time: int, kind: wire.NodeType) -> bytes:
         """`moe.router layer 3 micro-batch 0`."""
-        member = entry.member
-        first = member.segment.first_layer if member.segment.template == entry.end.template else None
+        issue = entry.issue
+        first = issue.segment.first_layer if issue.segment.template == entry.end.template else None
         layer = None if first is None else first + entry.end.copy + time
-        return _title(self._node(entry).key, layer, member.micro_batch, member.step, kind)
+        return _title(self._node(entry).key, layer, issue.micro_batch, issue.step, kind)
 
     def _node(self, entry: Entry) -> Node:
         return self._placed.timeline.priced.graph.templates[entry.end.template].nodes[entry.end.node]

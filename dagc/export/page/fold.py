@@ -21,8 +21,7 @@ from dagc.export.trace.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
 from dagc.graph.ops import Lane
 from dagc.plan.layout import Ranks
-from dagc.timeline.lazy import Starts
-from dagc.timeline.timeline import Run
+from dagc.schedule.timeline import Run
 
 MOST_BLOCKS = 3000
 """Blocks of one phase."""
@@ -177,30 +176,42 @@ def _alike(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> _Ali
 
 def _slices(run: Run, alike: _Alike) -> tuple[_INT, ...]:
     """The columns of all slices of a run that take time, over copies, operators and shown ranks."""
-    starts = CopyStarts(run, range(run.count))
-    begun = [starts.of(index, local) for index, local in alike.nodes]
-    start = (np.concatenate(begun, axis=1)[alike.kept] if begun else alike.busy) // 1000
+    (start,) = _begun([run], alike)
     layer = np.full(start.size, -1) if run.first_layer is None else run.first_layer + alike.copy
     batch, count = np.full(start.size, run.micro_batch), np.ones(start.size, dtype=np.int64)
     return alike.track, start, start + alike.busy, alike.name, alike.kind, layer, batch, count, alike.busy
 
 
+def _begun(runs: Sequence[Run], alike: _Alike) -> _INT:
+    """Starts in nanoseconds of the slices that take time, shape (runs, slices)."""
+    if not alike.nodes:
+        return np.zeros((len(runs), 0), dtype=np.int64)
+    return CopyStarts(runs, range(runs[0].count)).of_all(alike.nodes)[:, alike.kept] // 1000
+
+
 def _passages(shown: Sequence[tuple[Run, _Alike]]) -> Iterator[tuple[_INT, ...]]:
-    """The columns of runs that are a slice for each lane: memory is that of one run. What starts alike is moved."""
-    known: dict[tuple[int, int], tuple[int, _Columns]] = {}
-    for run, alike in shown:
-        same = run.starts.alike if isinstance(run.starts, Starts) else None
-        key = (id(same[0]) if same else -1, id(alike))
-        if same is None or key not in known:
-            slices = _Columns(*_slices(run, alike))
-            ordered = slices.taken(np.lexsort((slices.start, slices.track)))
-            passed = _joined(ordered, (ordered.track,)) if slices.start.size else slices
-            known[key] = same[1] if same else 0, passed
-        begun, passed = known[key]
-        by = (same[1] - begun) // 1000 if same else 0
-        layer, batch = np.full_like(passed.layer, -1), np.full_like(passed.batch, run.micro_batch)
-        start, end = passed.start + by, passed.end + by
-        yield passed.track, start, end, passed.name, passed.kind, layer, batch, passed.count, passed.busy
+    """The columns of runs that are a slice for each lane. Runs of the same layers differ in their times alone."""
+    grouped: dict[int, list[tuple[Run, _Alike]]] = {}
+    for one in shown:
+        grouped.setdefault(id(one[1]), []).append(one)
+    for pairs in grouped.values():
+        runs, alike = [run for run, _ in pairs], pairs[0][1]
+        slices = _Columns(*_slices(runs[0], alike))
+        if not slices.start.size:
+            continue
+        passed = _joined(slices.taken(np.lexsort((slices.start, slices.track))), (np.sort(slices.track),))
+        order = np.argsort(alike.track, kind="stable")
+        begins = np.flatnonzero(np.diff(alike.track[order], prepend=-1))
+        for first in range(0, len(runs), most := max(1, MOST_SLICES // slices.start.size)):
+            several = runs[first : first + most]
+            start = _begun(several, alike)[:, order]
+            starts = np.minimum.reduceat(start, begins, axis=1)
+            ends = np.maximum.reduceat(start + alike.busy[order], begins, axis=1)
+            batch = np.broadcast_to(np.array([run.micro_batch for run in several])[:, None], starts.shape)
+            same = passed.track, passed.name, passed.kind, passed.count, passed.busy
+            track, name, kind, count, busy = (np.tile(column, len(several)) for column in same)
+            layer = np.full_like(track, -1)
+            yield track, starts.ravel(), ends.ravel(), name, kind, layer, batch.ravel(), count, busy
 
 
 def _kind(node: Node) -> Kind:

@@ -20,7 +20,7 @@ from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.report.operators import Operator, operators
 from dagc.report.traffic import traffic
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes, format_count, format_rate, format_seconds, format_share
 
 _TITLES = {"prefill": "Prefill of the batch", "handover": "KV-cache transfer", "decode": "One decode step"}

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from dagc.expand.pairing import Message, messages, partner_of
 from dagc.export.trace.slice_table import Column
 from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node, Template
 from dagc.graph.ops import COMBINE, DISPATCH
-from dagc.timeline.timeline import Run
+from dagc.schedule.structure import messages, partner_of
+from dagc.schedule.timeline import Run
 
 Kept = npt.NDArray[np.bool_]
 """Which slices there are, by copy and shown rank."""
 
-_Ends = tuple[tuple[tuple[int, int], ...], Mapping[int, Message]]
-"""Nodes of a template joined within a copy, and those that meet another invocation."""
+_Ends = tuple[tuple[tuple[int, int], ...], Mapping[int, bool]]
+"""Nodes of a template joined within a copy, and those that match one of another invocation, with whether they send."""
 
 _Senders = tuple[Column, Kept]
 """The sender of each shown rank of a team, by rank, and which shown ranks of the sender send."""
@@ -63,9 +63,9 @@ class Arrows:
         for tail, head in pairs:
             if tail in kept and head in kept:
                 self._inside(kept, tail, head, flows)
-        for index, message in mail.items():
+        for index, sends in mail.items():
             if index in kept:
-                ends = self._send if message.sends else self._receive
+                ends = self._send if sends else self._receive
                 flows[index] = np.stack([ends(phase, run, teams[index], row) for row in kept[index]])
         return flows
 

@@ -17,7 +17,7 @@ import numpy as np
 from dagc.catalog.device import Backend
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.cost.traffic import traffic
-from dagc.export.times import CopyStarts, at_rank, durations, start_of
+from dagc.export.times import CopyStarts, at_rank, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.invocations import Invocation
 from dagc.export.trace.slice_table import Column
@@ -26,7 +26,7 @@ from dagc.graph.graph import Load
 from dagc.graph.ops import KV_WRITE, RECURRENCE
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.deployment import Phase
-from dagc.timeline.timeline import Run
+from dagc.schedule.timeline import Run
 
 _WRITES = (KV_WRITE, RECURRENCE)
 """Operators after which a layer's part of the cache is there."""
@@ -154,9 +154,9 @@ def _written(phase: PhaseTracks, run: Run, number: int, writes: list[int], each:
     local = phase.teams[number].local[:1]
     last = range(run.count - 1, run.count)
     copies = range(run.count) if each else last
-    starts = CopyStarts(run, copies) if each else None
+    starts = CopyStarts((run,), copies) if each else None
     ends = [
-        (starts.of(index, local) if starts else at_rank(start_of(run, run.count - 1, index), int(local[0])))
+        (starts.of(index, local) if starts else at_rank(run.start(run.count - 1, index), int(local[0])))
         + durations(phase.timeline, run, copies, index, local)
         for index in writes
     ]
@@ -192,7 +192,7 @@ def _sent(phase: PhaseTracks, run: Run, number: int, merges: bool) -> Iterator[t
         length = durations(timeline, run, copies, index, local)
         if not length.any():
             continue
-        begun = begun or CopyStarts(run, copies)
+        begun = begun or CopyStarts((run,), copies)
         start = begun.of(index, local)
         sent = traffic(node.communication, merges)
         near, far = (np.broadcast_to(_row(load, run, copies, local), start.shape) for load in (sent.link, sent.network))

@@ -22,7 +22,7 @@ from dagc.export.trace.tracks import PhaseTracks, Traced, tracks
 from dagc.graph.graph import Segment, StageProgram
 from dagc.graph.ops import Lane
 from dagc.plan.layout import Ranks
-from dagc.timeline.timeline import Run
+from dagc.schedule.timeline import Run
 
 MOST_SLICES = 200_000
 """Slices of a trace unless asked for otherwise, those around operators among them: some 80 MB of JSON, which Perfetto

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dagc.export.times import at_rank, duration_of, start_of
+from dagc.export.times import at_rank, duration_of
 from dagc.export.titles import team_of
 from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.slice_table import SliceTable, block
 from dagc.export.trace.tracks import PhaseTracks
 from dagc.graph.ops import Lane
-from dagc.timeline.timeline import Run
+from dagc.schedule.timeline import Run
 
 
 class Invocation(NamedTuple):
@@ -82,8 +82,8 @@ def _of_run(phase: PhaseTracks, run: Run, team: int, by_copy: bool) -> Iterator[
     if not own:
         return
     for first, last in ((copy, copy) for copy in range(run.count)) if by_copy else ((0, run.count - 1),):
-        start = at_rank(start_of(run, first, own[0]), rank)
-        end = at_rank(start_of(run, last, own[-1]), rank) + at_rank(duration_of(timeline, run, last, own[-1]), rank)
+        start = at_rank(run.start(first, own[0]), rank)
+        end = at_rank(run.start(last, own[-1]), rank) + at_rank(duration_of(timeline, run, last, own[-1]), rank)
         yield Invocation(start, end, run.step, run.micro_batch, run.stage, run.size)
 
 

@@ -22,7 +22,7 @@ from dagc.export.trace.path_slices import path_slices, path_threads, share_slice
 from dagc.export.trace.slice_table import SliceTable, block
 from dagc.export.trace.slices import lane_slices
 from dagc.export.trace.tracks import LANES, PATH_PROCESS, PhaseTracks, TeamTracks, Traced, tracks
-from dagc.timeline.timeline import Run
+from dagc.schedule.timeline import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ import numpy as np
 from dagc.export.trace.labels import Label, Labels, operator_label
 from dagc.export.trace.slice_table import ABSENT, SliceTable, block
 from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks, stage_name
-from dagc.timeline.path import Crossing, walk
-from dagc.timeline.spent import spent_by
-from dagc.timeline.timeline import Run, Spending
+from dagc.schedule.path import Crossing
+from dagc.schedule.shares import Spending
+from dagc.schedule.timeline import Run
 
 PATH_CATEGORY, SPENT_CATEGORY = "critical path", "share"
 
@@ -31,7 +31,7 @@ def path_threads(phase: PhaseTracks) -> tuple[tuple[int, str], ...]:
     """Number and name of the threads of a phase."""
     first = 1 + PATH_THREADS * phase.number
     where = ""
-    whose = spent_by(phase.timeline.spent)
+    whose = phase.timeline.busiest
     if whose:
         team = phase.timeline.priced.graph.teams[whose[0]]
         where = f" · {stage_name(phase, whose[0])}GPU {int(team.ranks[whose[1]])}"
@@ -48,7 +48,7 @@ def path_slices(phase: PhaseTracks, labels: Labels, keeps: Callable[[Run], bool]
     left_out = -1 if keeps is None else labels.number(_left_out(phase))
     end = 0
     runs = timeline.runs
-    for slot in walk(timeline.path, lambda run: keeps is None or keeps(runs[run])):
+    for slot in timeline.path.walk(lambda run: keeps is None or keeps(runs[run])):
         start, end = end, max(end, slot.end)
         run = runs[slot.run]
         if start == end:
@@ -88,7 +88,7 @@ def share_slices(phase: PhaseTracks, labels: Labels, summed: bool) -> Iterator[S
     if summed:
         yield from _sums(phase, thread, labels)
         return
-    stretches = phase.timeline.spent
+    stretches = phase.timeline.breakdown
     if not stretches:
         return
     numbers = [labels.number(_share_label(one.spending)) for one in stretches]
@@ -101,7 +101,7 @@ def share_slices(phase: PhaseTracks, labels: Labels, summed: bool) -> Iterator[S
 
 def _sums(phase: PhaseTracks, thread: int, labels: Labels) -> Iterator[SliceTable]:
     timeline = phase.timeline
-    if spent_by(timeline.spent) is None:
+    if timeline.busiest is None:
         return
     shares = [(kind, getattr(timeline.shares, kind.value)) for kind in Spending]
     numbers = [labels.number(_share_label(kind)) for kind, _ in shares]

@@ -20,7 +20,7 @@ from dagc.export.trace.slice_table import ABSENT, TABLE, Column, Gathered, Slice
 from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost, Picoseconds
-from dagc.timeline.timeline import Run, Timeline
+from dagc.schedule.timeline import Run, Timeline
 
 
 def lane_slices(
@@ -107,7 +107,7 @@ class _Slots:
 
     def starts(self, run: Run, copies: range) -> Picoseconds:
         """Starts, shape (copies, columns)."""
-        return CopyStarts(run, copies).of_all([(slot.index, slot.team.local) for slot in self.slots])
+        return CopyStarts((run,), copies).of_all([(slot.index, slot.team.local) for slot in self.slots])[0]
 
     def _joined(self, of: Callable[[_Slot], Column]) -> Column:
         return np.concatenate([of(slot) for slot in self.slots]) if self.slots else np.empty(0, dtype=np.int64)

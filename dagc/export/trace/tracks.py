@@ -23,7 +23,7 @@ from dagc.graph.ops import Lane
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 

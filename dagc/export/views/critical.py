@@ -13,7 +13,7 @@ from dagc.export.opened import StageView
 from dagc.export.views.scene import Scene, Served, experts_anchor
 from dagc.export.views.view import Box, Cluster, Distance, Shape, View
 from dagc.export.views.work import stage_work
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 NEARLY_ALL = 0.8
 """Share of what is drawn from which the critical path is not marked."""

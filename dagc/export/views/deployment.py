@@ -29,7 +29,7 @@ from dagc.plan.deployment import Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
 from dagc.report.traffic import Crossing, crossing
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes, format_gpus, format_share
 
 _CHARACTERS, _LINES = 110, 3

@@ -11,7 +11,7 @@ from dagc.export.views.scene import HANDOVER
 from dagc.export.views.view import Arrow, Box, Cluster, Line, Shape
 from dagc.export.views.work import sent_by
 from dagc.graph.ops import SEND
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes
 
 _HEADING = ("KV-cache transfer", "from prefill to decode")

@@ -22,8 +22,8 @@ from dagc.plan.layout import Layout, Ranks
 from dagc.plan.plan import Plan
 from dagc.plan.splits import experts_per_rank, sequences_per_rank
 from dagc.report.memory import PoolFigures
+from dagc.schedule.timeline import Timeline
 from dagc.syntax.tree import AxisKind
-from dagc.timeline.timeline import Timeline
 from dagc.units import counted
 
 MOST_ROWS = 12

@@ -23,7 +23,7 @@ from dagc.report.metrics import Metrics
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.report.ttft import definition
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 from dagc.units import format_gpus
 
 HANDOVER = "handover"

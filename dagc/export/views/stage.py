@@ -16,7 +16,7 @@ from dagc.export.views.scene import HANDOVER, Scene, Served, slug
 from dagc.export.views.thin import Thinned, thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
 from dagc.export.views.work import Work, added, passages, segment_work
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 from dagc.units import counted, format_bytes, format_gpus
 
 MOST_STAGES = 24

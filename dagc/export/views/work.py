@@ -14,7 +14,7 @@ from dagc.export.views.view import Bar
 from dagc.graph.graph import Node, Segment, StageProgram
 from dagc.graph.ops import COMBINE, DISPATCH, SEND, Op
 from dagc.graph.priced import Bound
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 from dagc.units import format_share
 
 ORDER = (Bound.COMPUTE, Bound.MEMORY, Bound.NETWORK, Bound.LATENCY)

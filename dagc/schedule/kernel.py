@@ -1,0 +1,262 @@
+"""The compiled loop: `kernel.c` as WebAssembly, in a memory of its own for each program.
+
+The module is the same bytes on every machine and needs no compiler; its machine code is kept in the user's cache.
+State and record are views of the guest's memory, so nothing is copied out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import wasmtime
+
+from dagc.schedule.executor import Array, Ended, Executor, Places, Room
+from dagc.schedule.packing import GROUP_WORDS, TEMPLATE_WORDS, PackedTemplate
+from dagc.schedule.program import IssueTable, Program
+from dagc.schedule.template import TimedTemplate
+from dagc.wasm import NoAddressSpace, compiled
+
+MODULE = Path(__file__).with_name("kernel.wasm")
+
+_PAGE = 65_536
+_MOST_BYTES = (1 << 31) - 1
+"""Of an instance's memory: addresses are signed words."""
+
+_MOST_PATH = 8_192
+"""Places of the critical path that are walked at a time."""
+
+_NOTHING = -(1 << 63)
+"""The makespan of issues that do not count."""
+
+_WORDS = [
+    "issues",
+    "rows",
+    "entries",
+    "issue_count",
+    "templates",
+    "lane_maps",
+    "widths",
+    "ranks",
+    "most_streams",
+    "most_inputs",
+    "lanes",
+    "streams",
+    "messages",
+    "lane_rows",
+    "stream_rows",
+    "message_rows",
+    "stream_counts",
+    "message_widths",
+    "values",
+    "scratch",
+    "starts",
+    "sources",
+    "first_row",
+    "first_entry",
+    "last_issue",
+]
+"""Words of `Phase` in `kernel.c`."""
+
+
+@cache
+def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    try:
+        return compiled(MODULE.read_bytes())
+    except NoAddressSpace as error:
+        raise MemoryError("less address space is available than scheduling takes") from error
+
+
+class _Memory:
+    """Arrays side by side in the memory of an instance, laid out before any is made: growing may move it."""
+
+    def __init__(self) -> None:
+        """Of a new instance."""
+        engine, module = _module()
+        self.store = wasmtime.Store(engine)
+        exports = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self._memory: Any = exports["memory"]
+        self.functions: dict[str, Any] = {name: exports[name] for name in ("run", "walk_back", "overlap")}
+        base: Any = exports["__heap_base"]
+        self._begin = -(-int(base.value(self.store)) // 8) * 8
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all arrays."""
+        self.end = self._begin
+        self.addresses: dict[str, int] = {}
+        self._shapes: dict[str, tuple[tuple[int, ...], type[np.int32 | np.int64]]] = {}
+
+    def place(self, name: str, shape: tuple[int, ...], dtype: type[np.int32 | np.int64]) -> None:
+        """Room for an array; an empty one has an address too."""
+        self.addresses[name] = self.end
+        self._shapes[name] = shape, dtype
+        self.end += -(-prod(shape) * np.dtype(dtype).itemsize // 8) * 8
+
+    def views(self) -> dict[str, Array]:
+        """The arrays. Raises MemoryError where there is no memory for them."""
+        missing = -(-(self.end - self._memory.data_len(self.store)) // _PAGE)
+        try:
+            if self.end > _MOST_BYTES or (missing > 0 and self._memory.grow(self.store, missing) < 0):
+                raise MemoryError(f"a schedule needs {self.end:,} bytes")
+        except wasmtime.WasmtimeError as error:
+            raise MemoryError(f"a schedule needs {self.end:,} bytes") from error
+        address = ctypes.addressof(self._memory.data_ptr(self.store).contents)
+        buffer: Any = (ctypes.c_uint8 * self.end).from_address(address)
+        # An array that outlives everything else keeps the memory that it is a view of.
+        buffer.owner = self
+        whole = np.ctypeslib.as_array(buffer)
+        found: dict[str, Array] = {}
+        for name, (shape, dtype) in self._shapes.items():
+            begin = self.addresses[name]
+            size = prod(shape) * np.dtype(dtype).itemsize
+            found[name] = whole[begin : begin + size].view(dtype).reshape(shape)
+        return found
+
+
+@cache
+def _scratch() -> _Memory:
+    """The memory of programs that nobody looks at after the next one is made."""
+    return _Memory()
+
+
+class Kernel(Executor):
+    """A program in the memory of an instance."""
+
+    def __init__(
+        self,
+        program: Program,
+        templates: Sequence[TimedTemplate],
+        tables: Iterable[IssueTable],
+        record: Room,
+        is_scratch: bool = False,
+    ) -> None:
+        """`tables` are those that will run. A scratch program is there until the next one."""
+        super().__init__(program, templates)
+        self._tables = {
+            id(table): (table, f"issues {n}", f"rows {n}", f"entries {n}") for n, table in enumerate(tables)
+        }
+        memory = self._memory = _scratch() if is_scratch else _Memory()
+        memory.clear()
+        packed = [one.packed for one in templates]
+        memory.place("phase", (len(_WORDS),), np.int32)
+        for table, *names in self._tables.values():
+            for name, array in zip(names, (table.issues, table.rows, table.entries), strict=True):
+                memory.place(name, array.shape, np.int32)
+        shapes = self.shapes(record)
+        for name, (shape, dtype) in shapes.items():
+            memory.place(name, shape, dtype)
+        most = max((len(one.steps) for one in templates), default=0)
+        memory.place("values", (program.state.most_inputs + most, program.ranks), np.int64)
+        memory.place("scratch", (max(most, program.state.most_streams), program.ranks), np.int64)
+        memory.place("lane_maps", program.lane_maps.shape, np.int32)
+        memory.place("widths", program.widths.shape, np.int32)
+        memory.place("templates", (len(packed), TEMPLATE_WORDS), np.int32)
+        memory.place("words", (sum(one.words.size for one in packed),), np.int32)
+        memory.place("durations", (sum(one.row_count for one in packed), program.ranks), np.int64)
+        memory.place("groups", (_group_words(packed) if program.ranks > 1 else 0,), np.int32)
+        memory.place("path", (_MOST_PATH, 4), np.int64)
+        views = memory.views()
+        for name in shapes:
+            setattr(self, name, views[name])
+        self._phase, self._path = views["phase"], views["path"]
+        for table, *names in self._tables.values():
+            for name, array in zip(names, (table.issues, table.rows, table.entries), strict=True):
+                views[name][...] = array
+        views["lane_maps"][...], views["widths"][...] = program.lane_maps, program.widths
+        _load(packed, views, memory.addresses, program.ranks)
+        fixed = {"ranks": program.ranks, "most_streams": program.state.most_streams,
+                 "most_inputs": program.state.most_inputs}  # fmt: skip
+        self._phase[...] = [fixed.get(name, memory.addresses.get(name, 0)) for name in _WORDS]
+        self.begin()
+
+    def run(
+        self,
+        table: IssueTable,
+        issues: range,
+        *,
+        record: tuple[int, int] | None = None,
+        window: int | None = None,
+        is_reversed: bool = False,
+        floor: int = 0,
+    ) -> Ended | None:
+        address = self._memory.addresses
+        if window is not None:
+            self._use(table, starts=self._window(window))
+        elif record:
+            self._use(table, record, starts=address["starts"], sources=address["sources"])
+        else:
+            self._use(table)
+        makespan = self._call("run", issues.start, issues.stop, int(is_reversed), floor)
+        return None if makespan == _NOTHING else Ended(makespan, int(self._phase[_WORDS.index("last_issue")]))
+
+    def walk_back(self, table: IssueTable, row: int, rank: int) -> Places:
+        address = self._memory.addresses
+        self._use(table, starts=address["starts"], sources=address["sources"])
+        found: list[npt.NDArray[np.int64]] = []
+        path = address["path"]
+        while (count := self._call("walk_back", row, rank, path, _MOST_PATH)) == _MOST_PATH:
+            found.append(self._path[:-1].copy())
+            row, rank = self._path[-1:, :1].view(np.int32)[0].tolist()
+        words = np.concatenate([*found, self._path[:count]])
+        rows, ranks, teams, _ = words[:, :2].copy().view(np.int32).T.astype(np.int64)
+        return Places(rows, ranks, teams, words[:, 2], words[:, 3])
+
+    def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
+        self._use(table)
+        starts = self._memory.addresses["starts"] if periods == 1 else self._window(0)
+        return self._call("overlap", starts, periods, team, rank)
+
+    def _window(self, period: int) -> int:
+        return self._memory.addresses["window"] + period * self.window[0].nbytes
+
+    def _call(self, name: str, *arguments: int) -> int:
+        return self._memory.functions[name](self._memory.store, self._memory.addresses["phase"], *arguments)
+
+    def _use(self, table: IssueTable, first: tuple[int, int] = (0, 0), starts: int = 0, sources: int = 0) -> None:
+        """Point the phase at a table, and at addresses of starts and sources, whose first row and entry are `first`."""
+        _, *names = self._tables[id(table)]
+        address = self._memory.addresses
+        words = {"issue_count": len(table), **{name.split()[0]: address[name] for name in names}}
+        words |= dict(zip(("first_row", "first_entry"), first, strict=True))
+        words |= {"starts": starts, "sources": sources}
+        for name, word in words.items():
+            self._phase[_WORDS.index(name)] = word
+
+
+def _group_words(packed: Iterable[PackedTemplate]) -> int:
+    return sum(GROUP_WORDS + members.size for one in packed for _, members in one.groups)
+
+
+def _load(packed: Sequence[PackedTemplate], views: dict[str, Array], addresses: dict[str, int], ranks: int) -> None:
+    """Write the tables of templates, with addresses where they point."""
+    word = row = group = 0
+    for number, one in enumerate(packed):
+        begin = addresses["words"] + 4 * word
+        words = views["words"][word : word + one.words.size]
+        words[...] = one.words
+        words[one.pointers] = begin + 4 * words[one.pointers]
+        words[one.duration_words] = addresses["durations"] + 8 * ranks * (row + one.duration_rows)
+        header = views["templates"][number]
+        header[...] = one.header
+        header[6:] = begin + 4 * header[6:]
+        for duration in one.durations:
+            views["durations"][row : row + len(duration), : duration.shape[1] if duration.shape[1] > 1 else ranks] = (
+                duration
+            )
+            row += len(duration)
+        for at, members in one.groups if ranks > 1 else ():
+            words[at] = addresses["groups"] + 4 * group
+            views["groups"][group : group + GROUP_WORDS] = (
+                *members.shape,
+                addresses["groups"] + 4 * (group + GROUP_WORDS),
+            )
+            views["groups"][group + GROUP_WORDS : group + GROUP_WORDS + members.size] = members.ravel()
+            group += GROUP_WORDS + members.size
+        word += one.words.size

@@ -1,0 +1,97 @@
+"""The steady-state interval of a phase that follows itself.
+
+Repeats decode steps until all that the next step depends on (lanes, streams, messages under way) has shifted by one
+constant against the state `period` steps ago: from there on every step repeats exactly (the step is a max-plus map F,
+with F(x + c) = F(x) + c), and the interval is that constant over the period. Stages of unequal speed may need a period
+longer than one.
+
+Where ranks never wait for each other (data-parallel attention without experts, uneven load) each of them settles at a
+pace of its own and no constant appears. Then, after `SAME_PACE` steps in which each kept its pace, the interval is that
+of the slowest. If even that does not come within `MOST_STEPS`, it is the mean over the second half of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dagc.graph.priced import Picoseconds
+from dagc.schedule.executor import Snapshot
+from dagc.schedule.order import periods_of_first_step
+from dagc.schedule.recording import Recording
+
+MOST_STEPS = 64
+"""Steps after which no exact interval is waited for."""
+
+LONGEST_PERIOD = 16
+"""Longest period, in steps, that is recognised."""
+
+SAME_PACE = 4
+"""Equal consecutive shifts after which each rank counts as settled."""
+
+SHOWN = 2
+"""Periods after the first step that can be looked at; no fewer ever run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """`interval` in picoseconds, rounded. `begins` are the states before the first periods after the first step and
+    before the last two, by period.
+    """
+
+    interval: int
+    begins: dict[int, Snapshot]
+    last_period: int
+
+
+def settle(first: Recording) -> Steady:
+    """Go on from the state after the first step until the interval is known. The last two periods are then in the window
+    of the recording, where that is whole.
+    """
+    executor, program = first.executor, first.program
+    table, period = program.next_step, periods_of_first_step(program.graph)
+    begins: dict[int, Snapshot] = {}
+    states = [executor.pending()]
+    number = period
+    for number in range(period, period + MOST_STEPS):
+        begins[number] = executor.snapshot()
+        begins.pop(number - SHOWN if number - SHOWN >= period + SHOWN else -1, None)
+        executor.run(table, range(len(table)), window=number % 2 if first.is_whole else None)
+        states.append(executor.pending())
+        interval = _interval(states)
+        if interval is not None and number > period:
+            break
+    else:
+        half = len(states) // 2
+        interval = round((int(states[-1].max()) - int(states[half].max())) / (len(states) - 1 - half))
+    if number % 2 == 0:
+        executor.window[...] = executor.window[::-1].copy()
+    return Steady(interval, begins, number)
+
+
+def _interval(states: list[Picoseconds]) -> int | None:
+    for period in range(1, min(LONGEST_PERIOD, len(states) - 1) + 1):
+        before, after = states[-1 - period], states[-1]
+        if before.size == after.size and after.size:
+            grown = after - before
+            if bool((grown == grown[0]).all()):
+                return round(int(grown[0]) / period)
+    recent = states[-1 - SAME_PACE :]
+    if len(recent) <= SAME_PACE or len({state.size for state in recent}) > 1:
+        return None
+    paces = np.diff(np.stack(recent), axis=0)
+    return int(paces[0].max()) if bool((paces == paces[0]).all()) else None
+
+
+def window_of(first: Recording, steady: Steady | None) -> tuple[Recording, ...]:
+    """Recordings of the last two periods, the older one first; of a phase that does not repeat, of the only one."""
+    if steady is None:
+        return (first,)
+    return tuple(period_of(first, steady, number) for number in (steady.last_period - 1, steady.last_period))
+
+
+def period_of(first: Recording, steady: Steady, number: int) -> Recording:
+    """The recording of a period after the first step, of the first or the last two that ran."""
+    program = first.program
+    return Recording(program, program.templates, program.next_step, steady.begins[number])

@@ -1,0 +1,143 @@
+"""A priced template, ready to run: its steps with durations and groups.
+
+The duration of a step is the sum of those of its nodes, the start of each node is the step's start and an offset. Both
+keep a row for each copy where copies differ, and a column for each rank only where ranks differ. It knows no times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.graph.graph import Template
+from dagc.graph.priced import Costs, NodeCost, Picoseconds, are_alike
+from dagc.plan.layout import Ranks
+from dagc.schedule.packing import PackedTemplate, pack
+from dagc.schedule.structure import Step, Structure, reversed_structure_of, structure_of
+
+Occupied = dict[int, tuple[Picoseconds, Picoseconds]]
+"""Time by lane: in each copy, of what takes as long in all of them, and in all copies together, of the rest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimedStep:
+    """A step, its duration and the start of each of its nodes after its own, and the groups that start together.
+
+    `duration` and `offsets` have shape (copies or 1, width or 1). `groups` has shape (groups, size), None where a rank
+    waits for no other.
+    """
+
+    step: Step
+    duration: Picoseconds
+    offsets: tuple[Picoseconds, ...]
+    groups: Ranks | None
+
+
+@dataclass(frozen=True, eq=False)
+class TimedTemplate:
+    """The steps of a priced template in order; `is_uniform` where no step takes longer on one rank than on another."""
+
+    structure: Structure
+    steps: tuple[TimedStep, ...]
+    costs: Costs
+    template: Template
+
+    @cached_property
+    def is_uniform(self) -> bool:
+        """Whether all ranks take as long."""
+        return all(step.duration.shape[1] == 1 for step in self.steps)
+
+    @cached_property
+    def packed(self) -> PackedTemplate:
+        """The tables that the kernel reads."""
+        return pack(self.structure, [one.duration for one in self.steps], [one.groups for one in self.steps])
+
+    @cached_property
+    def reversed(self) -> TimedTemplate:
+        """The same with time reversed."""
+        return timed(self.template, self.costs, reversed_structure_of(self.template))
+
+    @cached_property
+    def step_of(self) -> npt.NDArray[np.int64]:
+        """The step of each node."""
+        return np.array([step for step, _ in self.structure.places], dtype=np.int64)
+
+    def offset(self, node: int, rows: slice) -> Picoseconds:
+        """Start of a node after that of its step, in some copies, shape (copies or 1, width or 1)."""
+        step, which = self.structure.places[node]
+        return of_copies(self.steps[step].offsets[which], rows)
+
+    def duration(self, node: int, rows: slice) -> Picoseconds:
+        """Duration of a node in some copies, shape (copies or 1, width or 1)."""
+        return of_copies(np.atleast_2d(self.costs[node].duration), rows)
+
+    @cached_property
+    def occupied(self) -> Occupied:
+        """Time by lane that is occupied."""
+        return self._occupied(memory_bound=False)
+
+    @cached_property
+    def memory_bound(self) -> Occupied:
+        """The part of it in which the memory is the bound."""
+        return self._occupied(memory_bound=True)
+
+    def _occupied(self, memory_bound: bool) -> Occupied:
+        nothing = np.zeros(1, dtype=np.int64)
+        found: Occupied = dict.fromkeys(self.structure.used, (nothing, nothing))
+        for node, cost in enumerate(self.costs):
+            if memory_bound and not cost.by_traffic:
+                continue
+            lane = self.structure.steps[self.structure.places[node][0]].lane
+            each, whole = found[lane]
+            if cost.duration.ndim > 1:
+                found[lane] = each, whole + cost.duration.sum(axis=0)
+            else:
+                found[lane] = each + cost.duration, whole
+        return found
+
+
+def timed(template: Template, costs: Costs, structure: Structure | None = None) -> TimedTemplate:
+    """A template with its costs; forward in time, unless another structure of it is given."""
+    structure = structure or structure_of(template)
+    return TimedTemplate(structure, tuple(_timed(step, template, costs) for step in structure.steps), costs, template)
+
+
+def _timed(step: Step, template: Template, costs: Sequence[NodeCost]) -> TimedStep:
+    talk = template.nodes[step.nodes[0]].communication
+    offsets: list[Picoseconds] = []
+    total = np.zeros((1, 1), dtype=np.int64)
+    for node in step.nodes:
+        offsets.append(total)
+        total = total + _table(costs[node].duration)
+    return TimedStep(step, total, tuple(offsets), None if step.is_alone or talk is None else talk.groups.members)
+
+
+def _table(duration: Picoseconds) -> Picoseconds:
+    """A duration by copy and rank, with one row where copies are alike and one column where ranks are."""
+    table = np.atleast_2d(duration)
+    if table.shape[1] > 1 and are_alike(table, table[:, :1]):
+        table = table[:, :1]
+    return table[:1] if table.shape[0] > 1 and table.shape[1] == 1 and are_alike(table, table[:1]) else table
+
+
+def of_copies(table: Picoseconds, rows: slice) -> Picoseconds:
+    """Some rows of a table by copy and rank; the only one where copies are alike."""
+    return table[rows] if len(table) > 1 else table
+
+
+@dataclass(slots=True)
+class TemplateCache:
+    """Templates that were timed before, by their costs, which are held with them."""
+
+    entries: dict[int, TimedTemplate] = field(default_factory=dict[int, TimedTemplate])
+
+    def of(self, template: Template, costs: Costs) -> TimedTemplate:
+        """The timed template of some costs."""
+        found = self.entries.get(id(costs))
+        if found is None:
+            found = self.entries[id(costs)] = timed(template, costs)
+        return found
