@@ -12,8 +12,8 @@ everywhere, and the most that of a rank that has the more, or of a group with as
 results count with the fewest terms that they may have, and not at all where experts are apart; there shared experts are
 no part of the path, because they may run beside the others, and the experts' pool has all tokens of the stage.
 
-Nothing here is more than the least times of `dagc.schedule.lower_bound` in rows `COMPUTING`, `BUSY` and `BESIDE`; `PATH` is
-taken as `COMPUTING`.
+Nothing here is more than the least times of `dagc.schedule.lower_bound` in rows `COMPUTING`, `BUSY` and `BESIDE`;
+`PATH` is taken as `COMPUTING`.
 """
 
 from __future__ import annotations

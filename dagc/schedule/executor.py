@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from dagc.graph.priced import Picoseconds
 from dagc.schedule.program import Int64, IssueTable, Program
 from dagc.schedule.template import TimedTemplate
 
-Array = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
 
 Snapshot = Mapping[str, Array]
 """A copy of the state."""

@@ -65,6 +65,7 @@ class Interpreter(Executor):
         is_reversed: bool = False,
         floor: int = 0,
     ) -> Ended | None:
+        """Run issues, as `Executor.run` says."""
         last: Ended | None = None
         target = None
         if window is not None:
@@ -92,7 +93,7 @@ class Interpreter(Executor):
     ) -> int | None:
         """One copy of an issue; its last end, None without steps."""
         columns = table.issues[issue]
-        template = self.templates[columns[TEMPLATE]]
+        template = self.templates[int(columns[TEMPLATE])]
         structure, place = template.structure, columns[STREAMS]
         lanes = self._lanes(table, issue)[: structure.lanes]
         row = int(table.rows[issue] + number * table.row_stride[issue])
@@ -112,24 +113,16 @@ class Interpreter(Executor):
                 other = self._width(lanes[template.steps[link].step.lane])
                 begun, done = starts[link][:other], values[structure.inputs + link][:other]
                 start = np.maximum(start, np.maximum(begun.max(), done.max() - duration))
-            if step.takes != NO_MESSAGE and (sender := self.message_widths[takes + step.takes]):
-                slot = takes + step.takes
-                begun, done = self.messages[slot, :, :sender]
-                if sender != width:
-                    begun, done = begun.max(), done.max()
-                start = np.maximum(start, np.maximum(begun, done - duration))
-                met[step.takes] = int(self.message_rows[slot])
-                self.message_widths[slot] = 0
-            start = np.maximum(start, floor) if floor else start
+            if step.takes != NO_MESSAGE:
+                start, met[step.takes] = self._take(takes + step.takes, start, duration)
+            start = np.maximum(start, floor)
             if timed.groups is not None and width > 1:
                 start[timed.groups] = start[timed.groups].max(axis=1, keepdims=True)
             end = start + duration
             starts.append(start)
             values.append(end)
             if step.posts != NO_MESSAGE:
-                slot = posts + step.posts
-                self.messages[slot, 0, :width], self.messages[slot, 1, :width] = start, end
-                self.message_widths[slot], self.message_rows[slot] = width, row + index
+                self._post(posts + step.posts, start, end, row + index)
             self.lanes[lanes[step.lane], :width], self.lane_rows[lanes[step.lane]] = end, row + index
             if target:
                 target.starts[row + index - target.first_row, :width] = start
@@ -137,6 +130,20 @@ class Interpreter(Executor):
             target.sources[entry - target.first_entry, : structure.inputs + len(met)] = [*sources, *met]
         self._leave(table, issue, template, values, sources, row)
         return max((int(values[structure.inputs + i].max()) for i in range(len(starts))), default=None)
+
+    def _take(self, slot: int, start: Picoseconds, duration: Picoseconds) -> tuple[Picoseconds, int]:
+        """The start of a step that takes the message of a slot, and the row of its other end; as it was without one."""
+        if not (width := int(self.message_widths[slot])):
+            return start, NONE
+        self.message_widths[slot] = 0
+        begun, done = self.messages[slot, :, :width]
+        if width != start.size:
+            begun, done = begun.max(), done.max()
+        return np.maximum(start, np.maximum(begun, done - duration)), int(self.message_rows[slot])
+
+    def _post(self, slot: int, start: Picoseconds, end: Picoseconds, row: int) -> None:
+        self.messages[slot, 0, : start.size], self.messages[slot, 1, : start.size] = start, end
+        self.message_widths[slot], self.message_rows[slot] = start.size, row
 
     def _leave(
         self,
@@ -174,6 +181,7 @@ class Interpreter(Executor):
         return np.broadcast_to(timed.duration[copy if len(timed.duration) > 1 else 0], (width,))
 
     def walk_back(self, table: IssueTable, row: int, rank: int) -> Places:
+        """The critical path, as `Executor.walk_back` says."""
         return Walk(self.program, table, self.starts.__getitem__, self.sources.__getitem__).back(row, rank)
 
     def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:

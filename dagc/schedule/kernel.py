@@ -35,33 +35,12 @@ _MOST_PATH = 8_192
 _NOTHING = -(1 << 63)
 """The makespan of issues that do not count."""
 
-_WORDS = [
-    "issues",
-    "rows",
-    "entries",
-    "issue_count",
-    "templates",
-    "lane_maps",
-    "widths",
-    "ranks",
-    "most_streams",
-    "most_inputs",
-    "lanes",
-    "streams",
-    "messages",
-    "lane_rows",
-    "stream_rows",
-    "message_rows",
-    "stream_counts",
-    "message_widths",
-    "values",
-    "scratch",
-    "starts",
-    "sources",
-    "first_row",
-    "first_entry",
-    "last_issue",
-]
+_WORDS = (
+    *("issues", "rows", "entries", "issue_count", "templates", "lane_maps", "widths"),
+    *("ranks", "most_streams", "most_inputs"),
+    *("lanes", "streams", "messages", "lane_rows", "stream_rows", "message_rows", "stream_counts", "message_widths"),
+    *("values", "scratch", "starts", "sources", "first_row", "first_entry", "last_issue"),
+)
 """Words of `Phase` in `kernel.c`."""
 
 
@@ -186,6 +165,7 @@ class Kernel(Executor):
         is_reversed: bool = False,
         floor: int = 0,
     ) -> Ended | None:
+        """Run issues, as `Executor.run` says."""
         address = self._memory.addresses
         if window is not None:
             self._use(table, starts=self._window(window))
@@ -197,6 +177,7 @@ class Kernel(Executor):
         return None if makespan == _NOTHING else Ended(makespan, int(self._phase[_WORDS.index("last_issue")]))
 
     def walk_back(self, table: IssueTable, row: int, rank: int) -> Places:
+        """The critical path, as `Executor.walk_back` says."""
         address = self._memory.addresses
         self._use(table, starts=address["starts"], sources=address["sources"])
         found: list[npt.NDArray[np.int64]] = []
@@ -209,6 +190,7 @@ class Kernel(Executor):
         return Places(rows, ranks, teams, words[:, 2], words[:, 3])
 
     def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
+        """Time in which both lanes are busy, as `Executor.overlap` says."""
         self._use(table)
         starts = self._memory.addresses["starts"] if periods == 1 else self._window(0)
         return self._call("overlap", starts, periods, team, rank)

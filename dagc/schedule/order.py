@@ -53,7 +53,8 @@ class Issue(NamedTuple):
         return self.step, self.micro_batch, self.stage
 
 
-class IssueGroup(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class IssueGroup:
     """Issues in lock step, copy by copy, `count` copies each."""
 
     issues: tuple[Issue, ...]
@@ -131,7 +132,7 @@ def periods_of_first_step(graph: PhaseGraph) -> int:
 def issue_groups(graph: PhaseGraph, period: int) -> Iterator[IssueGroup]:
     """The issue groups of one period, in order, as objects; `program.Program` has them as columns."""
     invocations = order_of(graph).invocations(graph, period)
-    rows = zip(*(column.tolist() for column in invocations), strict=True)
+    rows: list[list[int]] = np.stack(invocations, axis=1).tolist()
     for _, wave in groupby(rows, key=lambda row: row[0]):
         places = [(step, batch, graph.micro_batches[batch], stage) for _, step, batch, stage in wave]
         programs = [graph.programs[size][stage] for _, _, size, stage in places]

@@ -27,9 +27,9 @@ NONE = -1
 class PackedTemplate:
     """`words` are the steps, then what they point at. `header` are the words of the template.
 
-    `pointers` are the words that count from the first word on, `header_pointers` the same of the header. `durations`
-    are the rows of all steps one after the other, shape (rows, 1 or width); `duration_words` are the words that hold the
-    first row of a step. `groups` are the (word, members) of steps whose ranks start together.
+    `pointers` are the words that count from the first word on. `durations` are those of each step, shape (copies or 1,
+    1 or width); `duration_words` are the words that point at the first row of a step, `duration_rows` these rows, of
+    all steps one after the other. `groups` are the (word, members) of steps whose ranks start together.
     """
 
     words: Int32

@@ -171,7 +171,7 @@ def _last_place(recording: Recording) -> tuple[int, int] | None:
         head -= 1
     for issue in range(head, head + int(table.issues[head, MEMBERS])):
         counts, last = int(table.issues[issue, COUNTS]), int(table.issues[issue, COUNT]) - 1
-        template = recording.templates[table.issues[issue, TEMPLATE]]
+        template = recording.templates[int(table.issues[issue, TEMPLATE])]
         for index, timed in enumerate(template.steps if counts else ()):
             row = int(table.rows[issue] + last * table.row_stride[issue]) + index
             copy = int(table.issues[issue, OFFSET]) + last if len(timed.duration) > 1 else 0

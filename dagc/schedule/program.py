@@ -113,9 +113,10 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A priced phase, ready to run. `ranks` is 1 where no rank takes longer than another, else the width of the widest
-    team; `widths` are ranks by lane of the phase (1 in the former case). `lane_maps` hold the lanes of the phase by lane
-    of a stage's program.
+    """A priced phase, ready to run.
+
+    `ranks` is 1 where no rank takes longer than another, else the width of the widest team; `widths` are ranks by lane
+    of the phase (1 in the former case). `lane_maps` hold the lanes of the phase by lane of a stage's program.
     """
 
     graph: PhaseGraph
@@ -222,8 +223,9 @@ def _wave(graph: PhaseGraph, kinds: Sequence[int]) -> Int32:
 
 @lru_cache(maxsize=1024)
 def _wave_of(counts: tuple[tuple[int, ...], ...]) -> Int32:
-    """What invocations whose segments have so many copies issue in lock step: a row (invocation, position, offset, count,
-    members, edges) for each issue.
+    """What invocations whose segments have so many copies issue in lock step.
+
+    A row for each issue: invocation, position, offset, count, members, edges.
     """
     rows: list[tuple[int, ...]] = []
     for parts, count in lock_step(counts):

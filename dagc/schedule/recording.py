@@ -127,7 +127,7 @@ class Recording:
         """
         table = self.table
         copy = np.arange(copies.start, copies.stop)[:, None]
-        steps = np.arange(len(self.templates[table.issues[issues[0], TEMPLATE]].steps))
+        steps = np.arange(len(self.templates[int(table.issues[issues[0], TEMPLATE])].steps))
         rows = table.rows[issues][:, None, None] + table.row_stride[issues][:, None, None] * copy + steps
         if self.is_whole:
             return self.executor.starts[rows]

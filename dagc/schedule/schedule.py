@@ -1,7 +1,7 @@
 """A priced phase becomes a timeline: when everything runs, and how fast a phase that repeats goes.
 
-Runs the first step (all of a prefill) and records its times; a decode step is then repeated, without a record, until all
-that the next step depends on has shifted by one constant.
+Runs the first step (all of a prefill) and records its times; a decode step is then repeated until all that the next
+step depends on has shifted by one constant.
 
 Assumes a verified graph and durations that are equal within each group of a collective. It prices nothing.
 """

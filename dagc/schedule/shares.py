@@ -170,7 +170,8 @@ def _slices(recording: Recording, team: int, rank: int) -> _Slices:
     keys = np.concatenate([table.issues[:, names], table.row_stride[:, None]], axis=1)
     found, label = np.unique(keys, axis=0, return_inverse=True)
     parts = [np.zeros((3, 0), dtype=np.int64)]
-    for number, (size, stage, template, offset, count, _) in enumerate(found.tolist()):
+    for number, key in enumerate(found):
+        size, stage, template, offset, count, _ = map(int, key)
         teams = graph.programs[size][stage].teams
         timed = recording.templates[template]
         nodes = [index for index, node in enumerate(timed.template.nodes) if teams[node.team] == team]

@@ -1,8 +1,8 @@
 """Slack: how much later each operator could start without moving the end of the phase.
 
 The latest times of a graph are the earliest times of the graph reversed, counted back from the end, so the same loop
-runs once more over reversed templates, from the last issue to the first. Only step 0 counts: what follows it in a decode
-is not part of the end that must not move.
+runs once more over reversed templates, from the last issue to the first. Only step 0 counts: what follows it in a
+decode is not part of the end that must not move.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def least_slack(first: Recording, counted: int) -> dict[tuple[int, int, int], tu
     slack: dict[tuple[int, int, int], Int64] = {}
     for number, (size, stage, position, *_) in enumerate(found.tolist()):
         alike = issues[label.ravel() == number]
-        template = first.templates[table.issues[alike[0], TEMPLATE]]
+        template = first.templates[int(table.issues[alike[0], TEMPLATE])]
         most = max(
             1, MOST_TIMES // max(1, int(table.issues[alike[0], COUNT]) * len(template.costs) * first.program.ranks)
         )
@@ -65,9 +65,9 @@ def _reversed(first: Recording, counted: int, floor: int) -> Recording:
 def _least(first: Recording, latest: Recording, issues: Int64, horizon: int) -> Int64:
     """By node: the latest start less the start. The reversed node starts where the node ends at the latest."""
     columns = first.table.issues[issues[0]]
-    timed, back = first.templates[columns[TEMPLATE]], latest.templates[columns[TEMPLATE]]
+    timed, back = first.templates[int(columns[TEMPLATE])], latest.templates[int(columns[TEMPLATE])]
     rows = slice(int(columns[OFFSET]), int(columns[OFFSET] + columns[COUNT]))
-    teams = first.program.graph.programs[columns[SIZE]][columns[STAGE]].teams
+    teams = first.program.graph.programs[int(columns[SIZE])][int(columns[STAGE])].teams
     widths = [int(first.program.widths[2 * teams[node.team]]) for node in timed.template.nodes]
     copies = range(int(columns[COUNT]))
     sums = first.steps_of(issues, copies)[:, :, timed.step_of] + latest.steps_of(issues, copies)[:, :, back.step_of]

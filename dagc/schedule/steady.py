@@ -46,8 +46,9 @@ class Steady:
 
 
 def settle(first: Recording) -> Steady:
-    """Go on from the state after the first step until the interval is known. The last two periods are then in the window
-    of the recording, where that is whole.
+    """Go on from the state after the first step until the interval is known.
+
+    The last two periods are then in the window of the recording, where that is whole.
     """
     executor, program = first.executor, first.program
     table, period = program.next_step, periods_of_first_step(program.graph)

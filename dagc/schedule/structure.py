@@ -102,8 +102,9 @@ def partner_of(node: Node) -> int | None:
 
 
 def messages(template: Template) -> dict[int, bool]:
-    """The nodes of a template that match one of another invocation, and whether they send. Messages of one direction are
-    matched in their order.
+    """The nodes of a template that match one of another invocation, and whether they send.
+
+    Messages of one direction are matched in their order.
     """
     partners = {partner_of(node) for node in template.nodes}
     found: dict[int, bool] = {}

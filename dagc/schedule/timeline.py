@@ -77,8 +77,8 @@ class Timeline:
 
     `makespan` is the end of the last node of step 0. `interval` is the steady-state time of a step (decode; equal to
     `makespan` elsewhere). `shares` are those of `busiest`, the team with the most time on the critical path and its
-    rank with the most, None where nothing runs. `occupied` is by lane of the phase. Everything else is run again when it
-    is read.
+    rank with the most, None where nothing runs. `occupied` is by lane of the phase. Everything else is run again when
+    it is read.
     """
 
     priced: PricedPhase
@@ -200,14 +200,11 @@ def counted(table: IssueTable) -> int:
 def _runs(recording: Recording, period: int) -> list[Run]:
     graph, table = recording.program.graph, recording.table
     found: list[Run] = []
-    names = columns.TEMPLATE, columns.COUNT, columns.OFFSET, columns.STEP, columns.MICRO_BATCH
-    rows = zip(
-        *(table.column(name).tolist() for name in (*names, columns.SIZE, columns.STAGE, columns.POSITION)), strict=True
-    )
-    for issue, (template, count, offset, step, micro_batch, size, stage, position) in enumerate(rows):
+    place = columns.STEP, columns.MICRO_BATCH, columns.SIZE, columns.STAGE, columns.POSITION
+    rows: list[list[int]] = table.issues[:, (*place, columns.TEMPLATE, columns.COUNT, columns.OFFSET)].tolist()
+    for issue, (step, micro_batch, size, stage, position, template, count, offset) in enumerate(rows):
         first = graph.programs[size][stage].segments[position].first_layer
         layer = None if first is None else first + offset
-        step += period
-        place = step, micro_batch, size, stage, position
-        found.append(Run(*place, template, count, layer, offset, issue, recording))
+        at = step + period, micro_batch, size, stage, position
+        found.append(Run(*at, template, count, layer, offset, issue, recording))
     return found

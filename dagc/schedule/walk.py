@@ -86,7 +86,7 @@ class Walk:
             rest -= int(self.program.step_counts[table.issues[issue, TEMPLATE]])
             issue += 1
         columns = table.issues[issue]
-        timed = self.program.templates[columns[TEMPLATE]].steps[rest]
+        timed = self.program.templates[int(columns[TEMPLATE])].steps[rest]
         lane = self.program.lane_maps[columns[LANES] + timed.step.lane]
         starts = self.starts(row)[: self.program.widths[lane]]
         copy = int(columns[OFFSET]) + number if len(timed.duration) > 1 else 0
@@ -94,7 +94,7 @@ class Walk:
         return Place(issue, number, row - rest, entry, int(lane) // 2, timed, starts, starts + timed.duration[copy])
 
     def _inputs(self, place: Place) -> int:
-        return self.program.templates[self.table.issues[place.issue, TEMPLATE]].structure.inputs
+        return self.program.templates[int(self.table.issues[place.issue, TEMPLATE])].structure.inputs
 
     def _waited_for(self, place: Place, rank: int, waits: Iterable[Wait]) -> tuple[int, int] | None:
         inputs = self._inputs(place)

@@ -1,6 +1,6 @@
 """What no schedule of a candidate can undercut, from the least times of its layers.
 
-The least times (`dagc.schedule.lower_bound`, or `dagc.driver.computing` for a first bound) are those of one stage that holds
+The least times (`dagc.schedule.lower_bound`, or `dagc.driver.computing` for a first bound) are of one stage that holds
 all layers, for each number of sequences, with the durations that pricing gives. A candidate of any pipeline is bounded
 by them, because a layer's operators are the same in every stage; only communication depends on how a stage lies on
 nodes, which the rank of a node at which it begins tells. Where that does not tell it (stages whose ranks an engine
