@@ -94,13 +94,13 @@ class Interpreter(Executor):
         """One copy of an issue; its last end, None without steps."""
         columns = table.issues[issue]
         template = self.templates[int(columns[TEMPLATE])]
-        structure, place = template.structure, columns[STREAMS]
+        structure, place = template.structure, int(columns[STREAMS])
         lanes = self._lanes(table, issue)[: structure.lanes]
         row = int(table.rows[issue] + number * table.row_stride[issue])
         entry = int(table.entries[issue] + number * table.entry_stride[issue])
-        there = [min(stream, self.stream_counts[place] - 1) for stream in range(structure.streams)]
+        there = [min(stream, int(self.stream_counts[place]) - 1) for stream in range(structure.streams)]
         values = [self.lanes[lane].copy() for lane in lanes] + [self.streams[place, stream].copy() for stream in there]
-        sources = [*self.lane_rows[lanes].tolist(), *self.stream_rows[place, there].tolist()]
+        sources: list[int] = [*self.lane_rows[lanes].tolist(), *self.stream_rows[place][there].tolist()]
         met = [NONE] * max(structure.sends, structure.receives)
         own, peer = columns[OWN] + number * structure.sends, columns[PEER] + number * structure.receives
         takes, posts = (own, peer) if is_reversed else (peer, own)

@@ -44,8 +44,16 @@ _WORDS = (
 """Words of `Phase` in `kernel.c`."""
 
 
+_MOST_ARGUMENTS = 6
+
+_held: list[type] = []
+"""Types of argument lists: a call would make its own, and leave it to a collector that does not run here."""
+
+
 @cache
 def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    value: Any = wasmtime._bindings.wasmtime_val
+    _held.extend(value * count for count in range(1, _MOST_ARGUMENTS + 1))
     try:
         return compiled(MODULE.read_bytes())
     except NoAddressSpace as error:
@@ -87,10 +95,7 @@ class _Memory:
         except wasmtime.WasmtimeError as error:
             raise MemoryError(f"a schedule needs {self.end:,} bytes") from error
         address = ctypes.addressof(self._memory.data_ptr(self.store).contents)
-        buffer: Any = (ctypes.c_uint8 * self.end).from_address(address)
-        # An array that outlives everything else keeps the memory that it is a view of.
-        buffer.owner = self
-        whole = np.ctypeslib.as_array(buffer)
+        whole = np.asarray(_Bytes(self, address, self.end))
         found: dict[str, Array] = {}
         for name, (shape, dtype) in self._shapes.items():
             begin = self.addresses[name]
@@ -103,6 +108,14 @@ class _Memory:
 def _scratch() -> _Memory:
     """The memory of programs that nobody looks at after the next one is made."""
     return _Memory()
+
+
+class _Bytes:
+    """Bytes at an address for numpy, whose arrays keep their owner."""
+
+    def __init__(self, owner: object, address: int, size: int) -> None:
+        self.owner = owner
+        self.__array_interface__ = {"shape": (size,), "typestr": "|u1", "data": (address, False), "version": 3}
 
 
 class Kernel(Executor):

@@ -156,7 +156,8 @@ def program_of(priced: PricedPhase, cache: TemplateCache) -> Program:
     templates = tuple(cache.of(template, costs) for template, costs in zip(graph.templates, priced.costs, strict=True))
     is_uniform = all(one.is_uniform for one in templates)
     widths = np.repeat([1 if is_uniform else team.width for team in graph.teams], 2).astype(np.int32)
-    maps = [_lane_map(program.teams) for programs in graph.programs for program in programs]
+    teams = [team for programs in graph.programs for program in programs for team in program.teams]
+    lane_maps = np.array([2 * team + lane for team in teams for lane in (0, 1)], dtype=np.int32)
     order, most = order_of(graph), _most_messages(graph, templates)
     depth, count = stages(graph), len(graph.micro_batches)
     structures = [one.structure for one in templates]
@@ -168,11 +169,7 @@ def program_of(priced: PricedPhase, cache: TemplateCache) -> Program:
         most_messages=most,
         most_inputs=max((one.inputs + max(one.receives, one.sends) for one in structures), default=0),
     )
-    return Program(graph, order, templates, int(widths.max(initial=1)), widths, np.concatenate(maps), state)
-
-
-def _lane_map(teams: Sequence[int]) -> Int32:
-    return np.array([2 * team + lane for team in teams for lane in (0, 1)], dtype=np.int32)
+    return Program(graph, order, templates, int(widths.max(initial=1)), widths, lane_maps, state)
 
 
 def _most_messages(graph: PhaseGraph, templates: Sequence[TimedTemplate]) -> int:

@@ -24,19 +24,19 @@ import numpy as np
 
 from dagc.cost.price import price
 from dagc.declare.facts import declare_facts
-from dagc.schedule.expanded import Expanded, expand
-from dagc.schedule.count import count
-from tests.harness.longest import longest_path
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.lower.lower import lower
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
+from dagc.schedule.count import count
+from dagc.schedule.expanded import Expanded, expand
+from dagc.schedule.schedule import schedule
 from dagc.source import Source
 from dagc.syntax.parser import parse
-from dagc.timeline.schedule import schedule
 from tests.bench.peak import peak_bytes
+from tests.harness.longest import longest_path
 
 CASES = {
     "1e5": "pp 1 [micro 3] < ep 32 >",

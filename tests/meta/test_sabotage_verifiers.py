@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from dagc.graph import verify as graph_verify
-from dagc.timeline import verify as timeline_verify
+from dagc.schedule import verify as timeline_verify
 from tests.harness.expanded import calls, fails
 from tests.unit import test_graph_verify, test_timeline_verify
 
@@ -33,7 +33,7 @@ def nothing(*_: object) -> Iterator[object]:
 
 def test_the_checks_are_found() -> None:
     assert len(GRAPH) >= 10
-    assert set(TIMELINE) == {"_overlaps", "_copy_overlaps", "_makespan", "_path"}
+    assert set(TIMELINE) == {"_overlaps", "_makespan", "_path"}
 
 
 def test_whole_verifiers_pass_their_tests() -> None:

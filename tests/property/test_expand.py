@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagc import driver
-from dagc.schedule.expanded import Expanded, expand, pieces
-from dagc.schedule.count import count, slots
-from tests.harness.longest import longest_path
 from dagc.graph.priced import NodeCost, PricedPhase
+from dagc.schedule.count import count, slots
+from dagc.schedule.expanded import Expanded, expand, pieces
+from dagc.schedule.schedule import schedule
+from dagc.schedule.timeline import Timeline
 from dagc.source import Source
-from dagc.timeline.schedule import schedule
-from dagc.timeline.timeline import Timeline
+from tests.harness.longest import longest_path
 from tests.property.test_timeline import ALL_CHECKS, PROPERTY, phases
 
 COLUMNS = ("step", "micro_batch", "stage", "segment", "copy", "node")

@@ -13,11 +13,11 @@ from dagc.driver.computing import Computing
 from dagc.driver.judging import Judge
 from dagc.driver.pricing import Pricer
 from dagc.plan.deployment import Phase
+from dagc.schedule.lower_bound import BESIDE, BUSY, COMPUTING, PATH
 from dagc.search.bounds import Asked, cut_of
 from dagc.search.candidate import Attention, Experts, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.space import EXTRAS, Space
-from dagc.timeline.least import BESIDE, BUSY, COMPUTING, PATH
 from tests.unit.search_plans import MODEL, facts, space
 
 CLUSTER = "cluster h100-sxm x 12\n"

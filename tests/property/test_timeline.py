@@ -14,11 +14,13 @@ from dagc.graph.graph import Pairing
 from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import PricedPhase
 from dagc.plan.deployment import Phase
-from dagc.timeline.ran import Listed
-from dagc.timeline.schedule import schedule
-from dagc.timeline.timeline import Run, Timeline
-from dagc.timeline.track import Followed
-from dagc.timeline.verify import verify
+from dagc.schedule import recording
+from dagc.schedule.executor import Room
+from dagc.schedule.interpreter import Interpreter
+from dagc.schedule.program import Program
+from dagc.schedule.schedule import schedule
+from dagc.schedule.timeline import Run, Timeline
+from dagc.schedule.verify import verify
 from tests.property import timeline_graphs as make
 from tests.property.timeline_oracle import Expanded, Key, steps_for
 
@@ -179,7 +181,7 @@ def test_grouped_equals_expanded(priced: PricedPhase) -> None:
 
 @PROPERTY
 @given(phases(is_pipeline=True))
-def test_micro_batches_that_a_pipeline_skips_are_as_if_they_had_run(priced: PricedPhase) -> None:
+def test_a_pipeline_of_many_micro_batches_equals_the_expanded_one(priced: PricedPhase) -> None:
     """Of the first step, and of the decode steps after it that are kept."""
     timeline = schedule(priced)
     oracle = Expanded(priced, steps_for(priced, 3))
@@ -224,7 +226,7 @@ def test_verifier_and_path(priced: PricedPhase) -> None:
 
 @PROPERTY
 @given(phases(is_pipeline=True))
-def test_verifier_and_path_of_pipelines_that_skip_micro_batches(priced: PricedPhase) -> None:
+def test_verifier_and_path_of_pipelines_of_many_micro_batches(priced: PricedPhase) -> None:
     assert_verified(priced)
 
 
@@ -234,16 +236,32 @@ def test_verifier_and_path_where_stages_come_to_wait(priced: PricedPhase) -> Non
     assert_verified(priced)
 
 
-@settings(PROPERTY, max_examples=80)
-@given(phases(is_pipeline=True) | unequal_pipelines(Phase.PREFILL) | unequal_pipelines())
-def test_a_path_that_repeats_is_the_one_walked_micro_batch_by_micro_batch(priced: PricedPhase) -> None:
-    short = schedule(priced)
+ANY = phases() | phases(is_pipeline=True) | unequal_pipelines(Phase.PREFILL) | unequal_pipelines()
+
+
+@PROPERTY
+@given(ANY)
+def test_the_kernel_is_the_interpreter(priced: PricedPhase) -> None:
+    """Every start, the path with its ties, shares, breakdown and slack; so is a record that is held in parts."""
+    whole = schedule(priced)
+    assert_same(whole, schedule(priced, whole_bytes=512))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Followed, "more_rounds", Listed.more_rounds)
-        walked = schedule(priced)
-    assert list(short.path) == list(walked.path)
-    assert short.shares == walked.shares
-    assert list(short.spent) == list(walked.spent)
+        patch.setattr(recording, "_executor", interpreted)
+        assert_same(whole, schedule(priced))
+
+
+def interpreted(program: Program, templates, tables, record: Room, is_scratch: bool) -> Interpreter:
+    return Interpreter(program, templates, record)
+
+
+def assert_same(one: Timeline, other: Timeline) -> None:
+    assert (one.makespan, one.interval, one.shares, one.busiest) == (
+        other.makespan, other.interval, other.shares, other.busiest
+    )  # fmt: skip
+    assert explicit_starts(one, one.shown()) == explicit_starts(other, other.shown())
+    assert np.array_equal(one.path.columns, other.path.columns)
+    assert one.breakdown == other.breakdown
+    assert one.slack == other.slack
 
 
 def assert_verified(priced: PricedPhase) -> None:

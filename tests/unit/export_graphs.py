@@ -7,8 +7,6 @@ are laid out one after the other.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
@@ -29,16 +27,17 @@ from dagc.graph.graph import (
     Team,
     Template,
 )
-from dagc.graph.ops import Lane, Op
+from dagc.graph.ops import Op
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.graph.tensor import Dim, Tensor
 from dagc.plan.deployment import Deployment, Options, Phase, Pool, Role, Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.workload import Workload
+from dagc.schedule.schedule import schedule
+from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 from dagc.syntax.tree import Axis, AxisKind, NamedStrategy
-from dagc.timeline.timeline import PathSlot, Run, Shares, Timeline
 
 MICROSECOND = 1_000_000
 EXPERT_TIMES = (5 * MICROSECOND, 7 * MICROSECOND)
@@ -84,16 +83,11 @@ def phase_graph(phase: Phase, tokens: int) -> PhaseGraph:
 
 
 def timeline(phase: PhaseGraph) -> Timeline:
-    """A schedule in which a rank does one thing after the other."""
+    """The schedule of a phase with given times, of which one step is shown."""
     costs = tuple(tuple(_cost(node) for node in template.nodes) for template in phase.templates)
-    runs, end = _runs(phase, costs)
-    path = tuple(_path(runs, costs))
-    slack = {
-        (size, program.stage, position): tuple(0 for _ in phase.templates[segment.template].nodes)
-        for size, program, position, segment in phase.segments()
-    }
-    busy = {(team, lane): np.zeros(1, dtype=np.int64) for team in range(2) for lane in Lane}
-    return Timeline(PricedPhase(phase, costs), runs, end, end, path, Shares(0.5, 0.2, 0.2, 0.1), slack, busy)
+    found = schedule(PricedPhase(phase, costs))
+    found.__dict__.update(later=[], steps=1)
+    return found
 
 
 def _layer(tokens: int) -> Template:
@@ -152,31 +146,3 @@ def _cost(node: Node) -> NodeCost:
     bound = Bound.NETWORK if node.communication else Bound.COMPUTE
     return NodeCost(np.array(by_rank, dtype=np.int64), bound, lambda: "work / peak", "given",
                     by_traffic=bound is Bound.MEMORY)  # fmt: skip
-
-
-def _runs(phase: PhaseGraph, costs: tuple[tuple[NodeCost, ...], ...]) -> tuple[tuple[Run, ...], int]:
-    now, runs = 0, []
-    for micro_batch in range(2):
-        for program in phase.programs[0]:
-            for position, segment in enumerate(program.segments):
-                starts, copy_end = [], now
-                for cost in costs[segment.template]:
-                    starts.append(np.array([copy_end], dtype=np.int64))
-                    copy_end += int(cost.duration.max())
-                shift = copy_end - now
-                place = (0, micro_batch, 0, program.stage, position, segment.template, segment.count)
-                runs.append(Run(*place, segment.first_layer, (tuple(starts),), shift))
-                now += shift * segment.count
-    return tuple(runs), now
-
-
-def _path(runs: tuple[Run, ...], costs: tuple[tuple[NodeCost, ...], ...]) -> list[PathSlot]:
-    slots = []
-    for index, run in enumerate(runs):
-        for copy in range(run.count):
-            for node, cost in enumerate(costs[run.template]):
-                if cost.duration.max():
-                    start = int(run.start(copy, node)[0])
-                    slots.append(PathSlot(index, copy, node, 0, start, start + int(cost.duration.max())))
-    assert all(a.end <= b.start for a, b in pairwise(slots))
-    return slots

@@ -16,7 +16,6 @@ from click.testing import CliRunner, Result
 from dagc.cli.main import main
 from dagc.export.comparison_json import SCHEMA, schema_bytes
 from dagc.graph.graph import Team
-from dagc.graph.ops import Lane
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.plan.deployment import Phase
 from dagc.report.comparing import Subject, compare
@@ -181,7 +180,7 @@ def test_load_balance_is_the_mean_by_the_longest() -> None:
     computing = np.array([1, 1, 2, 4]) * PICOSECONDS
     decode = timeline(Phase.DECODE, 0.05, 0.04)
     graph = replace(decode.priced.graph, teams=(Team("main", 0, np.arange(4)),))
-    uneven = replace(decode, priced=PricedPhase(graph, ()), busy={(0, Lane.COMPUTE): computing})
+    uneven = replace(decode, priced=PricedPhase(graph, ()), occupied=(computing, np.zeros(4, dtype=np.int64)))
     metrics = measure(plan(), (timeline(Phase.PREFILL, 2.0, 2.0), uneven))
     assert (metrics.prefill.load_balance, metrics.decode.load_balance) == (1.0, 0.5)
 

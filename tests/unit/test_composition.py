@@ -13,8 +13,8 @@ from dagc.driver.checking import check
 from dagc.graph.graph import Node
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.report.metrics import Metrics
+from dagc.schedule.timeline import Timeline
 from dagc.source import Source
-from dagc.timeline.timeline import Timeline
 
 DEEPSEEK = "model deepseek-v3 { layers 4 }\ncluster h800-sxm x 64\n"
 MIXTRAL = "model mixtral-8x7b\ncluster h100-sxm x 8\n"

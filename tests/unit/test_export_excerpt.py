@@ -12,15 +12,14 @@ import pytest
 
 from dagc import driver
 from dagc.driver import exporting
-from dagc.schedule.rank_programs import nodes_of_ranks, rank_programs
 from dagc.export.requested import Request, TraceFormat, requested_files, sizes
 from dagc.export.trace import excerpt as excerpts
 from dagc.export.trace.excerpt import excerpt
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced
+from dagc.schedule.rank_programs import nodes_of_ranks, rank_programs
 from dagc.source import Source
-from dagc.timeline.path import outline
 from tests.harness import shell
 from tests.unit.test_export_ranks import OPERATORS, held, traced
 
@@ -183,20 +182,18 @@ def test_nodes_of_ranks_are_counted_as_they_are_walked(strategy: str) -> None:
         assert list(counted) == walked
 
 
-def test_the_outline_of_a_path_visits_what_the_path_visits() -> None:
+def test_the_nodes_and_edges_of_a_path_are_those_that_it_visits() -> None:
     for strategy in (STRATEGY, "pp 2 < tp 2 > | ep 4", "pp 3 [micro 8] < ep 4 [overlap 2] >"):
         for timeline in traced(strategy, batch=32).timelines:
-            runs = timeline.runs
-
-            def steps(slots: Any, runs: Any = runs) -> set[tuple[int, ...]]:
-                return {
-                    (runs[a[0]].size, runs[a[0]].stage, runs[a[0]].position, a[2], b[2])
-                    for a, b in pairwise(slots) if a[:2] == b[:2]
-                }  # fmt: skip
-
-            spelt = [(slot.run, slot.copy, slot.node) for slot in timeline.path]
-            assert len(timeline.path) == len(spelt)
-            assert steps(outline(timeline.path)) == steps(spelt)
+            places = [(timeline.runs[slot.run], slot.copy, slot.node) for slot in timeline.path]
+            nodes = {(run.size, run.stage, run.position, node) for run, _, node in places}
+            edges = {
+                (run.size, run.stage, run.position, node, other)
+                for (run, copy, node), (after, again, other) in pairwise(places)
+                if run is after and copy == again
+            }
+            assert timeline.path.nodes == nodes
+            assert timeline.path.edges == edges
 
 
 @pytest.mark.parametrize("arguments", [("--trace-slices", "many"), ("--trace-slices", "5", "--trace-format", "kineto")])

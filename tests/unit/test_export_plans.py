@@ -25,8 +25,8 @@ from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.report.metrics import measure
+from dagc.schedule.timeline import Timeline
 from dagc.source import Source
-from dagc.timeline.timeline import Timeline
 from tests.harness.traceprocessor import DROPPED, MISNESTED, TraceProcessor
 
 SCHEMA = Path(dagc.export.__file__).parent / "schemas" / "graph.schema.json"

@@ -12,13 +12,13 @@ import networkx as nx
 import pytest
 
 from dagc import driver, export
-from dagc.schedule.count import slots
 from dagc.export.ranks import RankSelection, parse_ranks
 from dagc.export.requested import Request, TraceFormat, requested_files
 from dagc.export.titles import phase_names
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced
+from dagc.schedule.count import slots
 from dagc.source import Source
 from tests.harness.traceprocessor import DROPPED, MISNESTED, TraceProcessor
 

@@ -75,7 +75,8 @@ def test_slices_of_a_lane_touch_and_never_overlap(events: list[dict[str, Any]]) 
     for event in events:
         if event["ph"] == "X" and event["cat"] not in FRAMES:
             lanes[event["tid"]].append((event["ts"], event["ts"] + event["dur"]))
-    assert len(lanes) == 16 + 2
+    # Two lanes of four ranks in two phases, and the critical path and the time breakdown of each.
+    assert len(lanes) == 16 + 4
     for slices in lanes.values():
         assert all(end <= start for (_, end), (start, _) in pairwise(sorted(slices)))
 
@@ -185,10 +186,10 @@ def test_where_the_time_goes_sums_up_to_the_shares(strategy: str, routing: str) 
     """Stretches follow each other over the phase, or one interval of decode, and each kind has its share of it."""
     (checked,) = driver.check(Source("plan.moe", PLAN.format(strategy=strategy, routing=routing))).checked
     for timeline in checked.priced.timelines or ():
-        assert all(one.end == other.start for one, other in pairwise(timeline.spent))
-        assert timeline.spent[-1].end - timeline.spent[0].start == timeline.interval
+        assert all(one.end == other.start for one, other in pairwise(timeline.breakdown))
+        assert timeline.breakdown[-1].end - timeline.breakdown[0].start == timeline.interval
         for kind in ("compute", "memory", "communication", "bubble"):
-            spent = sum(one.end - one.start for one in timeline.spent if one.spending == kind)
+            spent = sum(one.end - one.start for one in timeline.breakdown if one.spending == kind)
             assert spent / timeline.interval == pytest.approx(getattr(timeline.shares, kind), abs=1e-9)
 
 

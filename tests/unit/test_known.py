@@ -14,8 +14,9 @@ from dagc.cost.price import KnownCosts, price
 from dagc.lower.lower import lower
 from dagc.lower.templates import KnownTemplates
 from dagc.plan.plan import Plan
-from dagc.timeline.schedule import KnownSteps, schedule
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.schedule import schedule
+from dagc.schedule.template import TemplateCache
+from dagc.schedule.timeline import Timeline
 from tests.unit.planning import plan
 
 STRATEGIES = (
@@ -47,7 +48,7 @@ class Known:
 
     templates: KnownTemplates = field(default_factory=KnownTemplates)
     costs: KnownCosts = field(default_factory=KnownCosts)
-    steps: KnownSteps = field(default_factory=KnownSteps)
+    steps: TemplateCache = field(default_factory=TemplateCache)
 
 
 def plans(workload: str, cluster: str) -> list[Plan]:
@@ -99,6 +100,6 @@ def test_a_plan_that_comes_again_builds_and_prices_nothing() -> None:
     known = Known()
     (first, *_) = plans("", "cluster h100-sxm x 96")
     times(first, known)
-    before = len(known.templates.found), len(known.costs.found), len(known.steps.found)
+    before = len(known.templates.found), len(known.costs.found), len(known.steps.entries)
     times(first, known)
-    assert (len(known.templates.found), len(known.costs.found), len(known.steps.found)) == before
+    assert (len(known.templates.found), len(known.costs.found), len(known.steps.entries)) == before

@@ -9,9 +9,9 @@ import pytest
 
 import dagc
 from dagc.driver import pricing, strategies
-from dagc.schedule import limits
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
+from dagc.schedule import limits
 
 BLOCKS = {"model": "qwen3-next-80b-a3b", "cluster": "h100-sxm x 4096", "workload": "batch 8 prompt 1001 output 8"}
 

@@ -7,7 +7,7 @@ import pytest
 from dagc.plan.deployment import Phase
 from dagc.report.assess import assess
 from dagc.report.assessment import Basis
-from dagc.timeline.timeline import Shares
+from dagc.schedule.shares import Shares
 from tests.unit.report_plans import plan
 from tests.unit.test_report_metrics import timeline
 

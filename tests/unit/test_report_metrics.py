@@ -8,16 +8,20 @@ from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.plan.deployment import Phase
 from dagc.report.metrics import Metrics, measure
-from dagc.timeline.timeline import Shares, Timeline
+from dagc.schedule.program import program_of
+from dagc.schedule.shares import Shares
+from dagc.schedule.template import TemplateCache
+from dagc.schedule.timeline import Timeline
 from tests.unit.report_plans import plan
 
 SHARES = Shares(compute=0.2, memory=0.5, communication=0.2, bubble=0.1)
 
 
 def timeline(phase: Phase, makespan: float, interval: float, shares: Shares = SHARES) -> Timeline:
-    graph = PhaseGraph(phase, "main", (), (), (), (0, 0, 0, 0), (8,))
+    graph = PhaseGraph(phase, "main", (), (), ((),), (0, 0, 0, 0), (8,))
     makespan_ps, interval_ps = round(makespan * PICOSECONDS), round(interval * PICOSECONDS)
-    return Timeline(PricedPhase(graph, ()), (), makespan_ps, interval_ps, (), shares, {}, {})
+    priced = PricedPhase(graph, ())
+    return Timeline(priced, makespan_ps, interval_ps, shares, None, program_of(priced, TemplateCache()), ())
 
 
 def metrics(output: int, *, handover: float | None = None) -> Metrics:

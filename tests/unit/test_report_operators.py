@@ -7,7 +7,7 @@ import pytest
 import dagc
 from dagc.graph.priced import PICOSECONDS
 from dagc.report.operators import Operator, operators
-from dagc.timeline.timeline import Timeline
+from dagc.schedule.timeline import Timeline
 
 MODEL = """tiny { layers 4    hidden 1024    vocab 32000    dtype bf16
     attention { heads 8    kv_heads 8    head_dim 128 }

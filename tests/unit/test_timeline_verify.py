@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from dagc import driver
+from dagc.schedule.recording import Recording
+from dagc.schedule.timeline import Timeline
+from dagc.schedule.verify import verify
 from dagc.source import Source
-from dagc.timeline.timeline import Run, Timeline
-from dagc.timeline.verify import verify
 
 
 def timeline() -> Timeline:
@@ -23,10 +25,23 @@ def codes(broken: Timeline) -> set[str]:
     return {problem.code.code for problem in verify(broken)}
 
 
-def at_once(run: Run) -> Run:
-    """A run whose nodes all start when its first does."""
-    first = run.starts[0][0]
-    return replace(run, starts=(tuple(first for _ in run.starts[0]),), shift=0)
+class AtOnce:
+    """A recording in which all steps of a copy start when its first does."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.program, self.templates, self._recording = recording.program, recording.templates, recording
+
+    def steps_of(self, issues: Any, copies: range) -> Any:
+        found = self._recording.steps_of(issues, copies)
+        found[...] = found[:, :, :1]
+        return found
+
+
+def but(whole: Timeline, **values: Any) -> Timeline:
+    """A timeline with other runs or another path."""
+    changed = replace(whole)
+    changed.__dict__.update(values)
+    return changed
 
 
 def test_a_schedule_has_nothing_to_say() -> None:
@@ -35,19 +50,19 @@ def test_a_schedule_has_nothing_to_say() -> None:
 
 def test_slots_that_overlap() -> None:
     whole = timeline()
-    assert codes(replace(whole, runs=tuple(map(at_once, whole.runs)))) == {"V101"}
+    assert codes(but(whole, runs=[replace(run, recording=AtOnce(run.recording)) for run in whole.runs])) == {"V101"}
 
 
 def test_a_makespan_that_no_order_of_the_nodes_has() -> None:
     """Below the longest node, and above the sum of all."""
-    whole = replace(timeline(), path=())
+    whole = timeline()
     slowest = [[int(np.max(cost.duration)) for cost in costs] for costs in whole.priced.costs]
     longest = max(map(max, slowest))
     total = sum(run.count * sum(slowest[run.template]) for run in whole.runs)
-    assert codes(replace(whole, makespan=longest - 1)) == {"V102"}
-    assert codes(replace(whole, makespan=longest)) == set()
-    assert codes(replace(whole, makespan=total)) == set()
-    assert codes(replace(whole, makespan=total + 1)) == {"V102"}
+    assert codes(but(replace(whole, makespan=longest - 1), path=())) == {"V102"}
+    assert codes(but(replace(whole, makespan=longest), path=())) == set()
+    assert codes(but(replace(whole, makespan=total), path=())) == set()
+    assert codes(but(replace(whole, makespan=total + 1), path=())) == {"V102"}
 
 
 def test_a_path_that_does_not_end_with_the_phase() -> None:
