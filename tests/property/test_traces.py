@@ -74,7 +74,7 @@ def test_traces_of_legal_plans_are_whole(
         checked_nesting([*slices, *threads[thread]])
     checked_arrows(events)
     for timeline in of.timelines:
-        total = sum(one.end - one.start for one in timeline.spent)
-        for kind in ("compute", "memory", "communication", "bubble") if timeline.spent else ():
-            spent = sum(one.end - one.start for one in timeline.spent if one.spending == kind)
+        total = sum(one.end - one.start for one in timeline.breakdown)
+        for kind in ("compute", "memory", "communication", "bubble") if timeline.breakdown else ():
+            spent = sum(one.end - one.start for one in timeline.breakdown if one.spending == kind)
             assert spent / total == pytest.approx(getattr(timeline.shares, kind), abs=1e-9)
