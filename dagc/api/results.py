@@ -60,10 +60,10 @@ class SearchResult(Result):
             return "no search"
         if self.best is None:
             return self.record.reason
-        from dagc.report.figures import times_text
+        from dagc.metrics import TPOT, TTFT, times_text
 
         best, figures = self.best, self.best.figures
-        ttft, tpot = figures.get("ttft"), figures.get("tpot")
+        ttft, tpot = figures.get(TTFT.name), figures.get(TPOT.name)
         times = times_text(self.record.ttft_definition, ttft, tpot) if ttft is not None and tpot is not None else ()
         answer = ", ".join([_count(best.gpus, "GPU"), f"batch {best.batch:,}", *times])
         return f"front of {_count(len(self.front), 'plan')}, best: {best.strategy}: {answer}"

@@ -97,9 +97,9 @@ def _rivalry(
     if over is None:
         return None
     from dagc.driver.asking import Rivalry
-    from dagc.report.figures import FIGURES
+    from dagc.metrics import COMPARED
 
-    names = [kind.name for kind in FIGURES]
+    names = [one.name for one in COMPARED]
     wrong = next((one for one in metrics if one not in names), None)
     if wrong is not None:
         raise click.BadParameter(f"`{wrong}` is none of {', '.join(names)}", param_hint="--metric")

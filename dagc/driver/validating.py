@@ -15,6 +15,7 @@ from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.driver.checking import check
 from dagc.driver.outcome import Checked, Priced
 from dagc.graph.priced import PICOSECONDS, PricedPhase
+from dagc.metrics import TPOT, TTFT
 from dagc.report import ledger
 from dagc.report.ledger import Entry, render_page
 from dagc.report.metrics import Metrics
@@ -73,7 +74,7 @@ def _band(metric: str, checked: Checked) -> float | None:
     metrics, workload = checked.priced.assessment.metrics, checked.plan.facts.workload
     if metrics is None or metric not in _FIGURES:
         return None
-    if metric == "tpot":
+    if metric == TPOT.name:
         return metrics.decode.error
     if metric != "request":
         return metrics.prefill.error
@@ -91,12 +92,12 @@ def _request(checked: Checked, metrics: Metrics) -> float:
     return checked.plan.facts.workload.batch / metrics.throughput.requests_per_second
 
 
-_OF_A_BATCH = frozenset({"ttft", "request"})
+_OF_A_BATCH = frozenset({TTFT.name, "request"})
 """Figures that are not simulated under load, so that nothing measured under load is held against them."""
 
 _FIGURES: Mapping[str, Callable[[Checked, Metrics], float]] = {
-    "ttft": lambda _, metrics: metrics.prefill.seconds,
-    "tpot": lambda _, metrics: metrics.decode.seconds,
+    TTFT.name: lambda _, metrics: metrics.prefill.seconds,
+    TPOT.name: lambda _, metrics: metrics.decode.seconds,
     "request": _request,
     "prefill_rate": lambda checked, metrics: (
         metrics.throughput.prefill_tokens_per_second / checked.plan.deployment.gpus

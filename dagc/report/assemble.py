@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.jsonout import to_json
+from dagc.metrics import TtftDefinition
 from dagc.plan.plan import Plan
 from dagc.report import summary as out
 from dagc.report.assessment import Assessment, RequirementVerdict, Verdict
@@ -20,7 +21,6 @@ from dagc.report.facts import facts_data
 from dagc.report.memory_summary import memory_summary
 from dagc.report.metrics import Metrics, PhaseMetrics, Throughput
 from dagc.report.structure import structure
-from dagc.report.ttft import Definition, definition
 
 if TYPE_CHECKING:
     from dagc.cost.limits import MemoryLimits
@@ -34,7 +34,7 @@ def summarize(
     return out.Summary(
         **structure(plan),
         memory=memory_summary(found.memory, limits, found.admitted) if found.memory else None,
-        phases=_phases(metrics, definition(plan.facts.workload)) if metrics else None,
+        phases=_phases(metrics, plan.facts.workload.ttft_definition) if metrics else None,
         throughput=_throughput(metrics.throughput, plan.deployment.gpus) if metrics else None,
         serving=_serving(metrics) if metrics else None,
         cost=_cost(plan, metrics),
@@ -56,7 +56,7 @@ def requirements_of(found: Assessment) -> list[out.Requirement]:
     return [_requirement(verdict) for verdict in found.requirements]
 
 
-def _phases(metrics: Metrics, ttft: Definition) -> out.Phases:
+def _phases(metrics: Metrics, ttft: TtftDefinition) -> out.Phases:
     return out.Phases(
         ttft_definition=ttft,
         prefill=_phase(metrics.prefill),

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.metrics import COMPUTE_REDUCTION
 from dagc.plan.workload import Claim
-from dagc.report.assessment import Actual, Basis, Verdict, written
+from dagc.report.assessment import Actual, Basis, Verdict, decided, written
 from dagc.report.compare import MODEL_DIGITS, holds
 from dagc.report.consistency import judge_consistency
 from dagc.report.margins import judge_against_requirements, judge_margin
 from dagc.report.measured import Evidence, measured_actual
 from dagc.report.reduction import judge_compute_reduction
 from dagc.report.structural import structural_actual
-from dagc.report.ttft import decided
 
 
 def judge_claims(evidence: Evidence) -> tuple[Verdict, ...]:
@@ -41,13 +41,13 @@ def _judge(evidence: Evidence, claim: Claim) -> Iterator[Verdict]:
 
 def _direct(evidence: Evidence, claim: Claim) -> Verdict:
     """Against the strategy and the stated facts, or against the cost model."""
-    if claim.name == "compute_reduction":
+    if claim.metric is COMPUTE_REDUCTION:
         return judge_compute_reduction(evidence.plan, claim)
     figure, stated = claim.figure, written(claim.comparison, claim.figure)
-    exact = structural_actual(evidence.plan, claim.name, figure)
+    exact = structural_actual(evidence.plan, claim.metric, figure)
     if exact is not None:
         return Verdict(claim, Basis.STRUCTURE, stated, exact, _ok(exact, claim, None))
-    modelled = measured_actual(evidence, claim.name, figure)
+    modelled = measured_actual(evidence, claim.metric, figure)
     actual = modelled or Actual(None, figure.unit, None, "not a figure that is computed")
     actual, ok = decided(actual, claim.comparison, _ok(actual, claim, MODEL_DIGITS), figure.value)
     return Verdict(claim, Basis.MODEL, stated, actual, ok)

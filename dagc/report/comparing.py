@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.jsonout import to_json
 from dagc.graph.graph import Graph
+from dagc.metrics import COMPARED, Metric
 from dagc.plan.plan import Plan
 from dagc.report import comparison as out
-from dagc.report.assessment import Assessment
+from dagc.report.assessment import Assessment, all_met
 from dagc.report.compare import MODEL_DIGITS
 from dagc.report.differences import differences
-from dagc.report.figures import FIGURES, FigureKind
 from dagc.report.structure import strategy_text
-from dagc.report.ttft import definition
+from dagc.report.values import value, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Subject:
 
 def compare(subjects: Sequence[Subject], diagnostics: Iterable[Diagnostic] = ()) -> out.Comparison:
     """The plans side by side; figures that no plan has are left out."""
-    figures = [_figure(kind, subjects) for kind in FIGURES]
+    figures = [_figure(metric, subjects) for metric in COMPARED]
     return out.Comparison(
         plans=[_column(subject) for subject in subjects],
         figures=[figure for figure in figures if any(one.value is not None for one in figure.values)],
@@ -53,48 +53,42 @@ def _column(subject: Subject) -> out.ComparedPlan:
         strategy=strategy_text(subject.plan.deployment),
         gpus=subject.plan.deployment.gpus,
         fits=None if memory is None else memory.fullest.share <= 1,
-        requirements_met=_all_met(subject.found),
-        undetermined=[verdict.name for verdict in subject.found.requirements if verdict.ok is None],
+        requirements_met=all_met(one.ok for one in subject.found.requirements),
+        undetermined=[one.name for one in subject.found.requirements if one.ok is None],
     )
 
 
-def _all_met(found: Assessment) -> bool | None:
-    judged = [verdict.ok for verdict in found.requirements]
-    if False in judged:
-        return False
-    return None if None in judged or not judged else True
-
-
-def _figure(kind: FigureKind, subjects: Sequence[Subject]) -> out.ComparedFigure:
-    values = [kind.read(subject.plan, subject.found) for subject in subjects]
-    best = _best(values, kind.better)
+def _figure(metric: Metric, subjects: Sequence[Subject]) -> out.ComparedFigure:
+    values = [value(metric, subject.plan, subject.found) for subject in subjects]
+    best = _best(values, metric)
     return out.ComparedFigure(
-        name=kind.name,
-        title=kind.titled(definition(subject.plan.facts.workload) for subject in subjects),
-        unit=kind.unit,
-        better="less" if kind.better == "less" else "more",
+        name=metric.name,
+        title=metric.titled(subject.plan.facts.workload.ttft_definition for subject in subjects),
+        unit=metric.unit,
+        better=metric.better or "less",
         values=[
             out.ComparedValue(
-                value=value,
-                text=kind.text(value),
-                difference=_difference(value, values[0]),
-                ok=kind.verdict(subject.found),
+                value=one,
+                text=metric.text(one),
+                difference=difference(one, values[0]),
+                ok=verdict(metric, subject.found),
                 is_best=index in best,
             )
-            for index, (subject, value) in enumerate(zip(subjects, values, strict=True))
+            for index, (subject, one) in enumerate(zip(subjects, values, strict=True))
         ],
     )
 
 
-def _best(values: Sequence[float | None], better: str) -> frozenset[int]:
+def _best(values: Sequence[float | None], metric: Metric) -> frozenset[int]:
     """The plans that have the best value; none where all have it."""
     shown = [None if value is None else float(f"{value:.{MODEL_DIGITS}g}") for value in values]
     known = [value for value in shown if value is not None]
     if len(set(shown)) < 2 or not known:
         return frozenset()
-    best = min(known) if better == "less" else max(known)
+    best = min(known) if metric.better == "less" else max(known)
     return frozenset(index for index, value in enumerate(shown) if value == best)
 
 
-def _difference(value: float | None, first: float | None) -> float | None:
-    return None if value is None or not first else value / first - 1
+def difference(value: float | None, before: float | None) -> float | None:
+    """The relative change of a value; None where it is undetermined."""
+    return None if value is None or not before else value / before - 1

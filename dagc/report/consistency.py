@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dagc.metrics import GPUS, HEADROOM, MEMORY, MEMORY_TOTAL, THROUGHPUT, Metric
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Claim, Per
 from dagc.report.assessment import Actual, Basis, Verdict, written
@@ -23,10 +24,10 @@ def judge_consistency(plan: Plan, claim: Claim) -> Iterator[Verdict]:
         return
     others = tuple(c for c in plan.claims if c is not claim and _is_exact(c))
     derived = {
-        "throughput": _throughput,
-        "memory": _memory,
-        "headroom": _headroom,
-    }.get(claim.name)
+        THROUGHPUT: _throughput,
+        MEMORY: _memory,
+        HEADROOM: _headroom,
+    }.get(claim.metric)
     if derived is not None:
         for value, reason in derived(plan, claim, others):
             yield _verdict(claim, value, reason)
@@ -34,7 +35,7 @@ def judge_consistency(plan: Plan, claim: Claim) -> Iterator[Verdict]:
 
 def claimed_gpus(plan: Plan) -> int:
     """GPUs that the author assumes: those claimed, else those of the structure."""
-    claimed = next((c.figure.value for c in plan.claims if c.name == "gpus" and _is_exact(c)), None)
+    claimed = next((c.figure.value for c in plan.claims if c.metric is GPUS and _is_exact(c)), None)
     return int(claimed) if claimed and claimed >= 1 else plan.deployment.gpus
 
 
@@ -61,7 +62,7 @@ def _throughput(plan: Plan, claim: Claim, others: Sequence[Claim]) -> Iterator[t
         return
     gpus = claimed_gpus(plan)
     for other in others:
-        if other.name == claim.name and other.figure.per is Per.GPU and other.figure.kind == claim.figure.kind:
+        if other.metric is claim.metric and other.figure.per is Per.GPU and other.figure.kind == claim.figure.kind:
             yield other.figure.value * gpus, f"{other.figure.text} × {format_gpus(gpus)}"
 
 
@@ -69,11 +70,11 @@ def _memory(plan: Plan, claim: Claim, others: Sequence[Claim]) -> Iterator[tuple
     """Bytes a GPU against those of all GPUs; a share against bytes."""
     if claim.figure.unit == Dimension.SHARE:
         capacity = device_bytes(plan)
-        for other in _bytes(others, "memory"):
+        for other in _bytes(others, MEMORY):
             yield other.figure.value / capacity, f"{other.figure.text} of {format_bytes(capacity)}"
         return
     gpus = claimed_gpus(plan)
-    for other in _bytes(others, "memory_total"):
+    for other in _bytes(others, MEMORY_TOTAL):
         mean = other.figure.value / gpus
         reason = f"{other.figure.text} / {format_gpus(gpus)}"
         if claim.figure.value > mean and not same_at_digits(mean, claim.figure):
@@ -84,11 +85,11 @@ def _memory(plan: Plan, claim: Claim, others: Sequence[Claim]) -> Iterator[tuple
 
 def _headroom(plan: Plan, claim: Claim, others: Sequence[Claim]) -> Iterator[tuple[float, str]]:
     capacity = device_bytes(plan)
-    for other in _bytes(others, "memory"):
+    for other in _bytes(others, MEMORY):
         free = capacity - other.figure.value
         value = free / capacity if claim.figure.unit == Dimension.SHARE else free
         yield value, f"{format_bytes(capacity)} less {other.figure.text}"
 
 
-def _bytes(claims: Sequence[Claim], name: str) -> Iterator[Claim]:
-    return (c for c in claims if c.name == name and c.figure.unit == Dimension.BYTES)
+def _bytes(claims: Sequence[Claim], metric: Metric) -> Iterator[Claim]:
+    return (c for c in claims if c.metric is metric and c.figure.unit == Dimension.BYTES)

@@ -17,13 +17,12 @@ from dagc.report.consistency import claimed_gpus, device_bytes
 from dagc.report.quantity import figure_text, in_terms_of, quantity_text
 from dagc.units import Dimension, format_bytes, format_gpus
 
-_ALIASES = {"latency": "tpot"}
 _FLOORS = frozenset({">", ">="})
 
 
 def judge_against_requirements(plan: Plan, claim: Claim) -> Iterator[Verdict]:
     """One verdict for each requirement that the claimed figure can be held against."""
-    for requirement in _same_metric(plan, claim.name):
+    for requirement in _same_metric(plan, claim):
         value = _in_terms(plan, claim, requirement.figure)
         if value is not None:
             yield _meeting(plan, claim, requirement, value)
@@ -33,7 +32,7 @@ def judge_margin(plan: Plan, claim: Claim) -> Verdict | None:
     """The claimed ratio against the computed one; undetermined without a requirement, None where none is claimed."""
     if claim.margin is None:
         return None
-    for requirement in _same_metric(plan, claim.name):
+    for requirement in _same_metric(plan, claim):
         value = _in_terms(plan, claim, requirement.figure)
         if value and requirement.figure.value:
             return _margin(claim, claim.margin, requirement, value)
@@ -41,9 +40,8 @@ def judge_margin(plan: Plan, claim: Claim) -> Verdict | None:
     return _verdict(claim, claim.margin, Actual(None, Dimension.RATIO, None, reason), None)
 
 
-def _same_metric(plan: Plan, name: str) -> Iterator[Requirement]:
-    wanted = _ALIASES.get(name, name)
-    return (r for r in plan.facts.requirements if _ALIASES.get(r.name, r.name) == wanted)
+def _same_metric(plan: Plan, claim: Claim) -> Iterator[Requirement]:
+    return (one for one in plan.facts.requirements if one.metric is claim.metric)
 
 
 def _in_terms(plan: Plan, claim: Claim, like: Figure) -> float | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dagc import metrics as of
+from dagc.metrics import Metric
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
 from dagc.report.assessment import Actual
@@ -18,7 +20,6 @@ from dagc.report.memory import MemoryFigures, part_title
 from dagc.report.metrics import Metrics, PhaseMetrics
 from dagc.report.quantity import figure_text, quantity_text
 from dagc.report.token_time import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
-from dagc.report.ttft import definition
 from dagc.units import Dimension, format_bytes, format_gpus, format_seconds, format_share
 
 
@@ -33,16 +34,16 @@ class Evidence:
     missing_rates: tuple[str, ...]
 
 
-def measured_actual(evidence: Evidence, name: str, figure: Figure) -> Actual | None:
+def measured_actual(evidence: Evidence, metric: Metric, figure: Figure) -> Actual | None:
     """The value of a measured metric in the figure's terms, or None when the metric is not measured."""
-    if name in _BY_MEMORY:
+    if metric in _BY_MEMORY:
         if evidence.memory is None:
             return _undetermined(evidence.missing_shapes, figure)
-        return _BY_MEMORY[name](evidence.memory, figure)
-    if name in _BY_METRICS:
+        return _BY_MEMORY[metric](evidence.memory, figure)
+    if metric in _BY_METRICS:
         if evidence.metrics is None:
             return _undetermined((*evidence.missing_shapes, *evidence.missing_rates), figure)
-        return _BY_METRICS[name](evidence, evidence.metrics, figure)
+        return _BY_METRICS[metric](evidence, evidence.metrics, figure)
     return None
 
 
@@ -79,7 +80,7 @@ def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
 
 
 def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-    if definition(evidence.plan.facts.workload) == "batch":
+    if evidence.plan.facts.workload.ttft_definition == "batch":
         reason = f"prefill of the whole batch, {bound_text(metrics.prefill.bound)}"
         return _known(metrics.prefill.seconds, figure, reason)
     found = _known(metrics.prefill.seconds, figure, "")
@@ -115,7 +116,7 @@ def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 def _share(name: str) -> Callable[[Evidence, Metrics, Figure], Actual]:
     def read(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
         """The larger of the two phases' shares: a ceiling has to hold in both. Under load that of decode is known."""
-        if definition(evidence.plan.facts.workload) == "idle server":
+        if evidence.plan.facts.workload.ttft_definition == "idle server":
             return _share_under_load(name, metrics, figure)
         shares = {"prefill": _of(metrics.prefill, name), "decode": _of(metrics.decode, name)}
         worst = max(shares, key=lambda phase: shares[phase])
@@ -136,20 +137,19 @@ def _of(phase: PhaseMetrics, share: str) -> float:
     return phase.shares.communication if share == "communication" else phase.shares.bubble
 
 
-_BY_MEMORY: dict[str, Callable[[MemoryFigures, Figure], Actual]] = {
-    "memory": _memory,
-    "memory_total": _memory_total,
-    "headroom": _headroom,
+_BY_MEMORY: dict[Metric, Callable[[MemoryFigures, Figure], Actual]] = {
+    of.MEMORY: _memory,
+    of.MEMORY_TOTAL: _memory_total,
+    of.HEADROOM: _headroom,
 }
 
-_BY_METRICS: dict[str, Callable[[Evidence, Metrics, Figure], Actual]] = {
-    "ttft": _ttft,
-    "tpot": _tpot,
-    "latency": _tpot,
-    "throughput": _throughput,
-    "communication": _share("communication"),
-    "bubble": _share("bubble"),
+_BY_METRICS: dict[Metric, Callable[[Evidence, Metrics, Figure], Actual]] = {
+    of.TTFT: _ttft,
+    of.TPOT: _tpot,
+    of.THROUGHPUT: _throughput,
+    of.COMMUNICATION: _share("communication"),
+    of.BUBBLE: _share("bubble"),
 }
 
 MEASURED = frozenset({*_BY_MEMORY, *_BY_METRICS})
-"""Names of the measured metrics."""
+"""The measured metrics."""

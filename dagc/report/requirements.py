@@ -7,11 +7,10 @@ lack of shapes, or because load is not simulated, stays undetermined.
 from __future__ import annotations
 
 from dagc.plan.workload import Requirement
-from dagc.report.assessment import Actual, RequirementVerdict, written
+from dagc.report.assessment import Actual, RequirementVerdict, decided, written
 from dagc.report.compare import meets
 from dagc.report.measured import Evidence, measured_actual
 from dagc.report.structural import structural_actual
-from dagc.report.ttft import decided
 
 
 def judge_requirements(evidence: Evidence) -> tuple[RequirementVerdict, ...]:
@@ -22,8 +21,8 @@ def judge_requirements(evidence: Evidence) -> tuple[RequirementVerdict, ...]:
 def _judge(evidence: Evidence, requirement: Requirement) -> RequirementVerdict:
     figure = requirement.figure
     actual = (
-        structural_actual(evidence.plan, requirement.name, figure)
-        or measured_actual(evidence, requirement.name, figure)
+        structural_actual(evidence.plan, requirement.metric, figure)
+        or measured_actual(evidence, requirement.metric, figure)
         or Actual(None, figure.unit, None, "not a figure that is computed")
     )
     ok = None if actual.value is None else meets(actual.value, requirement.comparison, figure.value)

@@ -51,7 +51,7 @@ class RequirementFigure(Record):
 
     name: str
     required: str
-    figure: Literal["ttft", "tpot", "throughput", "throughput_per_gpu"] | None
+    figure: str | None
     limit: float | None
     actual: float | None
     shown: str | None

@@ -7,22 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dagc.report.figures import FIGURES
+from dagc.metrics import FRONT_TABLE, TtftDefinition
 from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, RequirementFigure, SearchResult
-from dagc.report.ttft import Definition
 from dagc.units import format_gpus, format_share
-
-SHOWN = (
-    "gpus",
-    "memory",
-    "requests_at_once",
-    "ttft",
-    "tpot",
-    "throughput",
-    "throughput_per_gpu",
-    "cost_per_million_output_tokens",
-)
-"""Figures of the table, by name."""
 
 MOST_ROWS = 12
 """Plans of the front that are shown; the JSON has all."""
@@ -86,10 +73,8 @@ def miss_text(requirement: RequirementFigure) -> str:
             return f"{shown}, {format_share(miss)} off"
 
 
-def _table(plans: Sequence[FoundPlan], ttft: Definition) -> Iterator[str]:
-    kinds = [
-        kind for kind in FIGURES if kind.name in SHOWN and any(p.figures.get(kind.name) is not None for p in plans)
-    ]
+def _table(plans: Sequence[FoundPlan], ttft: TtftDefinition) -> Iterator[str]:
+    kinds = [one for one in FRONT_TABLE if any(p.figures.get(one.name) is not None for p in plans)]
     rows = [["strategy", "batch", *(kind.titled([ttft]) for kind in kinds)]]
     rows += [[p.strategy, str(p.batch), *(kind.text(p.figures.get(kind.name)) for kind in kinds)] for p in plans]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

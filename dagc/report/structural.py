@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil
 
+from dagc import metrics as of
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.parameters import count
+from dagc.metrics import Metric
 from dagc.plan.deployment import Pool, Service
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure
@@ -20,9 +22,9 @@ from dagc.report.structure import pool_gpus, replicas
 from dagc.units import counted, format_bytes, format_count, format_gpus, format_rate, format_share
 
 
-def structural_actual(plan: Plan, name: str, figure: Figure) -> Actual | None:
+def structural_actual(plan: Plan, metric: Metric, figure: Figure) -> Actual | None:
     """The right value of a structural metric, or None when the metric is not structural."""
-    reader = _READERS.get(name)
+    reader = _READERS.get(metric)
     return reader(plan, figure) if reader else None
 
 
@@ -153,18 +155,18 @@ def _weights(plan: Plan, figure: Figure) -> Actual:
     return _known(total, figure, reason)
 
 
-_READERS: dict[str, Callable[[Plan, Figure], Actual]] = {
-    "gpus": _gpus,
-    "replicas": _replicas,
-    "stages": _stages,
-    "experts_active": _experts_active,
-    "expert_compute_reduction": _expert_compute_reduction,
-    "experts_per_gpu": _experts_per_gpu,
-    "layers_per_stage": _layers_per_stage,
-    "sequences_per_replica": _sequences_per_replica,
-    "compute": _compute,
-    "weights": _weights,
+_READERS: dict[Metric, Callable[[Plan, Figure], Actual]] = {
+    of.GPUS: _gpus,
+    of.REPLICAS: _replicas,
+    of.STAGES: _stages,
+    of.EXPERTS_ACTIVE: _experts_active,
+    of.EXPERT_COMPUTE_REDUCTION: _expert_compute_reduction,
+    of.EXPERTS_PER_GPU: _experts_per_gpu,
+    of.LAYERS_PER_STAGE: _layers_per_stage,
+    of.SEQUENCES_PER_REPLICA: _sequences_per_replica,
+    of.COMPUTE: _compute,
+    of.WEIGHTS: _weights,
 }
 
 STRUCTURAL = frozenset(_READERS)
-"""Names of the structural metrics."""
+"""The structural metrics."""

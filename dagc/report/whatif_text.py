@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+from dagc.metrics import SENSITIVITIES
 from dagc.report.context import MARKS
 from dagc.report.token_time import bound_text
 from dagc.report.whatif import Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
@@ -20,13 +21,7 @@ NOTHING = 0.0005
 
 KINDS = ("hardware", "workload", "strategy")
 
-_SHORT = {
-    "ttft_p99": "queued p99",
-    "throughput": "tokens/s",
-    "throughput_per_gpu": "tokens/s/GPU",
-    "memory": "memory",
-    "cost_per_million_output_tokens": "cost",
-}
+_SHORT = {one.name: one.short_title for one in SENSITIVITIES if one.short_title}
 _FITS = {True: ", fits", False: ", does not fit", None: ", memory undetermined"}
 _SHARES = ("compute", "memory", "communication", "bubble")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from dagc.metrics import THROUGHPUT, THROUGHPUT_PER_GPU, TPOT, TTFT, Metric
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
 from dagc.report import search_result as out
@@ -16,7 +17,6 @@ from dagc.report.facts import facts_data
 from dagc.report.quantity import figure_text
 from dagc.report.search_text import miss_text
 from dagc.report.summary import Facts as Stated
-from dagc.report.ttft import definition, title_of
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -43,7 +43,7 @@ def assemble(
         counts=_counts(found.tally),
         is_complete=found.is_complete,
         objectives=list(OBJECTIVES),
-        ttft_definition=definition(facts.workload),
+        ttft_definition=facts.workload.ttft_definition,
         front=[_plan(facts, entry) for entry in found.front],
         reason=_reason(facts, found),
         nearest=_plan(facts, found.nearest) if found.nearest else None,
@@ -88,7 +88,7 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
         out.RequirementFigure(
             name=asked.name,
             required=written(asked.comparison, asked.figure),
-            figure=(limited := _limited(asked)),
+            figure=limited.name if (limited := _limited(asked)) else None,
             limit=asked.figure.value if limited else None,
             actual=one.actual,
             shown=None if one.actual is None else figure_text(one.actual, asked.figure),
@@ -98,17 +98,12 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
     ]
 
 
-def _limited(asked: Requirement) -> Literal["ttft", "tpot", "throughput", "throughput_per_gpu"] | None:
-    """The figure of a comparison that a requirement limits."""
-    match asked.name:
-        case "ttft":
-            return "ttft"
-        case "tpot" | "latency":
-            return "tpot"
-        case "throughput" if asked.figure.kind in ("", "output"):
-            return "throughput_per_gpu" if asked.figure.per is Per.GPU else "throughput"
-        case _:
-            return None
+def _limited(asked: Requirement) -> Metric | None:
+    """The objective, or throughput per GPU, that a requirement limits; rates are those of output tokens."""
+    if asked.metric is THROUGHPUT:
+        per_gpu = THROUGHPUT_PER_GPU if asked.figure.per is Per.GPU else THROUGHPUT
+        return per_gpu if asked.figure.kind in ("", "output") else None
+    return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 
 def _reason(facts: Facts, found: Found) -> str:
@@ -187,7 +182,7 @@ def _behind(facts: Facts, verdict: Verdict, better: Entry) -> str:
     words: list[str] = []
     for name, own, other in zip(OBJECTIVES, verdict.vector, better.verdict.vector, strict=True):
         if own and own != other:
-            is_idle = name == "ttft" and definition(facts.workload) == "idle server"
-            title = title_of("idle server") if is_idle else name
+            is_idle = name == TTFT.name and facts.workload.ttft_definition == "idle server"
+            title = TTFT.idle_title if is_idle else name
             words.append(f"{title} {format_share(abs(other / own - 1))} {'more' if abs(other) > abs(own) else 'less'}")
     return f"`{better.strategy}` has " + ", ".join(words)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from dagc.metrics import SENSITIVITIES
 from dagc.report import whatif as out
 from dagc.report.assemble import facts_of, requirements_of
 from dagc.report.assessment import Assessment
+from dagc.report.comparing import difference
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import cause, token_parts
-from dagc.report.ttft import definition
+from dagc.report.values import value, values
 from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
-from dagc.whatif.figures import METRICS, better, difference
 from dagc.whatif.parameter import Change, Parameter
 from dagc.whatif.path_time import operator_seconds
 
@@ -57,16 +58,16 @@ def sensitivities(
 
 def _metrics(base: Answer) -> Iterator[out.Metric]:
     """The plan's figures; one that it can have under no change is left out, such as a cost without a price."""
-    for kind in METRICS:
-        value = kind.read(base.plan, base.found)
-        if value is not None:
+    for kind in SENSITIVITIES:
+        known = value(kind, base.plan, base.found)
+        if known is not None:
             yield out.Metric(
                 name=kind.name,
-                title=kind.titled([definition(base.plan.facts.workload)]),
+                title=kind.titled([base.plan.facts.workload.ttft_definition]),
                 unit=kind.unit,
-                better=better(kind),
-                value=value,
-                text=kind.text(value),
+                better=kind.better or "less",
+                value=known,
+                text=kind.text(known),
             )
 
 
@@ -83,7 +84,7 @@ def _refusal(parameter: Parameter, change: Change | None = None, refused: Refuse
 
 
 def _effect(parameter: Parameter, change: Change, base: Answer, answer: Answer) -> out.Effect:
-    moved = ((kind, kind.read(base.plan, base.found), kind.read(answer.plan, answer.found)) for kind in METRICS)
+    before, after = values(base.plan, base.found), values(answer.plan, answer.found)
     return out.Effect(
         parameter=parameter.name,
         title=parameter.title,
@@ -93,9 +94,14 @@ def _effect(parameter: Parameter, change: Change, base: Answer, answer: Answer) 
         strategy=strategy_text(answer.plan.deployment) if isinstance(change.to, str) else None,
         gpus=answer.plan.deployment.gpus,
         metrics=[
-            out.Moved(name=kind.name, value=after, text=kind.text(after), difference=difference(after, before))
-            for kind, before, after in moved
-            if before is not None
+            out.Moved(
+                name=one.name,
+                value=(new := after[one.name]),
+                text=one.text(new),
+                difference=difference(new, before[one.name]),
+            )
+            for one in SENSITIVITIES
+            if before[one.name] is not None
         ],
         fits=answer.fits,
         verdicts=list(_turned(base.found, answer.found)),
