@@ -66,7 +66,7 @@ def _print_json(held: Held, shown: list[Weighed]) -> None:
     strategies = [
         {
             "name": one.name,
-            "memory": one.memory.model_dump(mode="json") if one.memory else None,
+            "memory": one.memory,
             "missing": list(one.missing),
         }
         for one in shown

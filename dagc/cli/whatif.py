@@ -123,7 +123,7 @@ def _known(found: Found, asked: Asked, rivalry: Rivalry | None) -> None:
 def _print(found: Found, style: str, reasons: int) -> None:
     answers = found.answers
     if style == "json":
-        print_json(answers.model_dump())
+        print_json(answers)
     elif style == "svg" and answers.strategies:
         from dagc.export.whatif_svg import whatif_svg
 

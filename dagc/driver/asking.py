@@ -20,7 +20,7 @@ from dagc.driver.strategies import price_plan
 from dagc.metrics import BREAK_EVEN, COMPARED
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
-from dagc.report.facts import assumed, facts_data
+from dagc.report.facts import assumed, facts_of
 from dagc.report.whatif import Duel, Sensitivities, WhatIf
 from dagc.source import Source
 from dagc.syntax.parser import parse
@@ -87,7 +87,7 @@ def whatif(
             duels += _duels(checked, [one.plan for one in outcome.checked], rivalry, problems, say)
     plans = [one.plan for one in outcome.checked]
     answers = WhatIf(
-        assumed=assumed(facts_data(plans[0].facts)) if plans else None,
+        assumed=assumed(facts_of(plans[0].facts)) if plans else None,
         strategies=strategies,
         duels=duels,
         diagnostics=[to_json(one) for one in problems],

@@ -30,7 +30,7 @@ from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
-from dagc.report.classes import showing_slowest
+from dagc.report.metrics import showing_slowest
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.timeline.least import KnownLeast, least

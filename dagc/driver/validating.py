@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dagc.catalog.cases import Case, bad_case, measured_cases, read_cases
+from dagc.cost.memory import MemoryPart
 from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.driver.checking import check
 from dagc.driver.outcome import Checked, Priced
@@ -75,17 +76,17 @@ def _band(metric: str, checked: Checked) -> float | None:
     if metrics is None or metric not in _FIGURES:
         return None
     if metric == TPOT.name:
-        return metrics.decode.error
+        return metrics.decode.error_share
     if metric != "request":
-        return metrics.prefill.error
+        return metrics.prefill.error_share
     decode = (workload.output - 1) * metrics.decode.seconds
-    wrong = metrics.prefill.seconds * metrics.prefill.error + decode * metrics.decode.error
+    wrong = metrics.prefill.seconds * metrics.prefill.error_share + decode * metrics.decode.error_share
     return wrong / (metrics.prefill.seconds + decode)
 
 
 def _weights(priced: Priced) -> float | None:
     memory = priced.assessment.memory
-    return dict(memory.fullest.parts)["weights"] if memory else None
+    return memory.fullest.max_parts[MemoryPart.WEIGHTS] if memory else None
 
 
 def _request(checked: Checked, metrics: Metrics) -> float:

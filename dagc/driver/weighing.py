@@ -19,10 +19,8 @@ from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.plan.serving import requests_at_once
 from dagc.report.context import chunked, context
-from dagc.report.facts import facts_data
-from dagc.report.memory import memory_figures
-from dagc.report.memory_summary import memory_summary
-from dagc.report.summary import Facts
+from dagc.report.facts import facts_of
+from dagc.report.memory import MemoryOfPools, memory_record
 from dagc.report.weighed import Held, Weighed
 from dagc.source import Source
 
@@ -54,7 +52,7 @@ def _weighed(plan: Plan) -> Weighed:
     if missing:
         return Weighed(plan.name, None, missing)
     running = admitted(plan)
-    figures, limits = memory_figures(rank_memory(running)), memory_limits(plan)
-    held = memory_summary(figures, limits, requests_at_once(running))
-    facts = Facts(**facts_data(plan.facts))
-    return Weighed(plan.name, held, (), (*context(facts, []), *chunked(facts, figures)))
+    by_rank, limits = MemoryOfPools(rank_memory(running)), memory_limits(plan)
+    held = memory_record(by_rank, limits, requests_at_once(running))
+    facts = facts_of(plan.facts)
+    return Weighed(plan.name, held, (), (*context(facts, []), *chunked(facts, by_rank)))

@@ -10,7 +10,7 @@ room (`labels.py`); elsewhere a number does, which the key below has.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 from dagc.export.labels import BELOW, Label, along, labelled, leader
@@ -94,7 +94,7 @@ def _headline(result: SearchResult) -> str:
 def _context(result: SearchResult) -> Iterator[str]:
     facts, batches = result.facts, result.searched.batches
     if facts.workload["concurrency"] is None and len(batches) == 1:
-        facts = facts.model_copy(update={"workload": {**facts.workload, "batch": batches[0]}})
+        facts = replace(facts, workload={**facts.workload, "batch": batches[0]})
     yield from context(facts, [])
     if len(batches) > 1:
         yield f"searched: {' · '.join(f'batch {batch:,}' for batch in batches)}"

@@ -14,7 +14,7 @@ from dagc.plan.serving import requests_at_once
 from dagc.report.assessment import Assessment
 from dagc.report.claims import judge_claims
 from dagc.report.measured import Evidence
-from dagc.report.memory import memory_figures
+from dagc.report.memory import MemoryOfPools
 from dagc.report.metrics import measure
 from dagc.report.requirements import judge_requirements
 
@@ -31,7 +31,7 @@ def assess(
     transfer: Timeline | None = None,
 ) -> Assessment:
     """Figures and verdicts of one plan; None where the plan could not be priced."""
-    figures = memory_figures(memory) if memory else None
+    figures = MemoryOfPools(memory) if memory else None
     metrics = measure(plan, timelines, mixed, transfer) if timelines else None
     shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))

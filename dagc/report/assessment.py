@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dagc.plan.workload import Claim, Figure, Requirement
-from dagc.report.memory import MemoryFigures
+from dagc.report.memory import MemoryOfPools
 from dagc.report.metrics import Metrics
 
 _CEILINGS = ("<", "<=", "=")
@@ -97,7 +97,7 @@ class Assessment:
     `admitted` is how many requests run at once where the caches hold fewer than are in flight, else None.
     """
 
-    memory: MemoryFigures | None
+    memory: MemoryOfPools | None
     metrics: Metrics | None
     missing_shapes: tuple[str, ...]
     missing_rates: tuple[str, ...]

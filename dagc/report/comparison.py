@@ -1,19 +1,18 @@
-"""The models of what `dagc compare --format json` prints: its published schema is generated from them.
+"""The record of what `dagc compare --format json` prints.
 
-Data only; numbers are in SI units and US dollars. `SCHEMA_VERSION` grows when a field goes or changes its meaning, not
-when one is added.
+Data only; numbers are in SI units and US dollars.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from dagc.report.summary import Record
+from dagc.metrics import Direction
+from dagc.report.record import Versioned, record
 
-SCHEMA_VERSION = 1
 
-
-class ComparedPlan(Record):
+@record
+class ComparedPlan:
     """One column. `title` tells the columns apart; `fits` is null where memory is undetermined.
 
     `requirements_met` is null where there are none, or one of them is undetermined; `undetermined` are their names.
@@ -29,7 +28,8 @@ class ComparedPlan(Record):
     undetermined: list[str]
 
 
-class ComparedValue(Record):
+@record
+class ComparedValue:
     """A figure of one plan. `difference` is value / value of the first plan - 1; null where one is undetermined or 0.
 
     `ok` is the verdict of the requirements on the figure, null where there are none. `is_best` marks every plan that
@@ -43,13 +43,14 @@ class ComparedValue(Record):
     is_best: bool
 
 
-class ComparedFigure(Record):
+@record
+class ComparedFigure:
     """One line of the table; `better` says whether less or more of it is."""
 
     name: str
     title: str
     unit: str
-    better: Literal["less", "more"]
+    better: Direction
     values: list[ComparedValue]
 
 
@@ -57,7 +58,8 @@ INPUT = "an input of the plan"
 """The reason for a difference that is no decision of the strategy."""
 
 
-class Difference(Record):
+@record
+class Difference:
     """Something in which the plans differ: what each has, and what that does to its graph."""
 
     what: str
@@ -65,10 +67,10 @@ class Difference(Record):
     why: str
 
 
-class Comparison(Record):
+@record
+class Comparison(Versioned):
     """Plans side by side; lists of values are in the order of `plans`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     plans: list[ComparedPlan]
     figures: list[ComparedFigure]
     differences: list[Difference]

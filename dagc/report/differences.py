@@ -16,7 +16,7 @@ from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
 from dagc.report.comparison import INPUT, Difference
-from dagc.report.facts import facts_data
+from dagc.report.facts import facts_of
 from dagc.report.structure import pool_gpus
 from dagc.units import format_bytes, format_seconds, format_share
 
@@ -93,7 +93,7 @@ def _why(name: str) -> str:
 
 
 def _facts(plan: Plan) -> Row:
-    return dict(_flat(facts_data(plan.facts)))
+    return dict(_flat(vars(facts_of(plan.facts))))
 
 
 def _flat(data: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]:

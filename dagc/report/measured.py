@@ -1,6 +1,6 @@
 """Figures that memory and timeline decide: times, rates, shares and bytes of the cost model.
 
-Turns `MemoryFigures` and `Metrics` into the right value of a measured metric, in the terms of the figure it is compared
+Turns `MemoryOfPools` and `Metrics` into the right value of a measured metric, in the terms of the figure it is compared
 with (a GPU or the deployment, bytes or a share, which tokens). Without them the value is undetermined, and the
 missing facts are named.
 """
@@ -16,9 +16,10 @@ from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
 from dagc.report.assessment import Actual
 from dagc.report.compare import MODEL_DIGITS
-from dagc.report.memory import MemoryFigures, part_title
-from dagc.report.metrics import Metrics, PhaseMetrics
+from dagc.report.memory import MemoryOfPools, part_title
+from dagc.report.metrics import Metrics
 from dagc.report.quantity import figure_text, quantity_text
+from dagc.report.summary import Phase
 from dagc.report.token_time import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
 from dagc.units import Dimension, format_bytes, format_gpus, format_seconds, format_share
 
@@ -28,7 +29,7 @@ class Evidence:
     """What a stated figure is judged by. `missing_…` name the facts without which the rest is None."""
 
     plan: Plan
-    memory: MemoryFigures | None
+    memory: MemoryOfPools | None
     metrics: Metrics | None
     missing_shapes: tuple[str, ...]
     missing_rates: tuple[str, ...]
@@ -56,7 +57,7 @@ def _known(value: float, figure: Figure, reason: str) -> Actual:
     return Actual(value, figure.unit, figure_text(value, figure, MODEL_DIGITS), reason)
 
 
-def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
+def _memory(memory: MemoryOfPools, figure: Figure) -> Actual:
     if figure.unit == Dimension.SHARE:
         pool = memory.fullest
         reason = f"{format_bytes(pool.max_bytes)} of {format_bytes(pool.capacity_bytes)} on the fullest GPU"
@@ -64,15 +65,15 @@ def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
     pool = max(memory.pools, key=lambda one: one.max_bytes)
     is_fullest = pool.max_bytes == memory.fullest.max_bytes
     where = "the fullest GPU" if is_fullest else f"the fullest GPU of {pool.pool}"
-    reason = " + ".join(f"{part_title(name)} {format_bytes(part)}" for name, part in pool.parts if part)
+    reason = " + ".join(f"{part_title(name)} {format_bytes(part)}" for name, part in pool.max_parts.items() if part)
     return _known(pool.max_bytes, figure, f"on {where}: {reason}")
 
 
-def _memory_total(memory: MemoryFigures, figure: Figure) -> Actual:
+def _memory_total(memory: MemoryOfPools, figure: Figure) -> Actual:
     return _known(memory.total_bytes, figure, "summed over all GPUs")
 
 
-def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
+def _headroom(memory: MemoryOfPools, figure: Figure) -> Actual:
     pool = memory.fullest
     free = pool.capacity_bytes - pool.max_bytes
     reason = f"{format_bytes(pool.capacity_bytes)} less {format_bytes(pool.max_bytes)} on the fullest GPU"
@@ -133,11 +134,12 @@ def _share_under_load(name: str, metrics: Metrics, figure: Figure) -> Actual:
     return replace(found, unless_missed=unknown)
 
 
-def _of(phase: PhaseMetrics, share: str) -> float:
-    return phase.shares.communication if share == "communication" else phase.shares.bubble
+def _of(phase: Phase, share: str) -> float:
+    path = phase.critical_path
+    return path.communication_share if share == "communication" else path.bubble_share
 
 
-_BY_MEMORY: dict[Metric, Callable[[MemoryFigures, Figure], Actual]] = {
+_BY_MEMORY: dict[Metric, Callable[[MemoryOfPools, Figure], Actual]] = {
     of.MEMORY: _memory,
     of.MEMORY_TOTAL: _memory_total,
     of.HEADROOM: _headroom,

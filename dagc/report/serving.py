@@ -32,6 +32,7 @@ from math import log
 
 from dagc.plan.plan import Plan
 from dagc.plan.serving import interleaving
+from dagc.report.summary import Queue, Serving
 
 SPREAD = {True: 0.2, False: 0.01}
 """How far ends of requests lie apart, as a share of the time in which one is decoded: where prompts ride along in
@@ -51,55 +52,23 @@ class Steps:
     mixed: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Arrivals against places. Quantiles of TTFT are None where the rate is more than the deployment can serve."""
-
-    requests_per_second: float
-    utilisation: float
-    prefill_utilisation: float
-    ttft_p50_seconds: float | None
-    ttft_p99_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What lies between two tokens of a request. `concurrency` None: a static batch. `running` requests are decoded at
-    once: a cache that is full lets no more in.
-
-    `step_seconds` is a decode step with the host's time and drafts, `prompt_step_seconds` what prompts add to one, and
-    `prompt_steps` the mean number of those for each.
-    """
-
-    concurrency: int | None
-    running: int
-    tpot_seconds: float
-    step_seconds: float
-    host_seconds: float
-    draft_seconds: float
-    tokens_per_step: float
-    prompt_step_seconds: float
-    prompt_steps: float
-
-
 def serve(plan: Plan, steps: Steps) -> Serving:
-    """The interval between tokens from the time of the steps."""
+    """What lies between two tokens, from the time of the steps; without the queue, which needs TTFT."""
     workload, shapes = plan.facts.workload, plan.facts.model
     host = plan.facts.engine.serving.host_seconds if plan.facts.engine else 0.0
     drafts = workload.drafted * steps.decode / (shapes.layers or 1)
     step = steps.decode + host + drafts
     added, often = _prompts(plan, steps, host)
-    produced = workload.tokens_per_step
     return Serving(
         concurrency=workload.concurrency,
         running=workload.batch,
-        tpot_seconds=(step + often * added) / produced,
         step_seconds=step,
         host_seconds=host,
         draft_seconds=drafts,
-        tokens_per_step=produced,
+        tokens_per_step=workload.tokens_per_step,
         prompt_step_seconds=added,
         prompt_steps=often,
+        queue=None,
     )
 
 
@@ -139,7 +108,13 @@ def queue(plan: Plan, ttft: float, tpot: float, prefill: float | None = None) ->
         None if place is None or prompt is None else ttft + place + prompt
         for place, prompt in zip(waits, prompts, strict=True)
     )
-    return Queue(rate, rate * held / places, rate * computing / servers, p50, p99)
+    return Queue(
+        requests_per_second=rate,
+        utilisation=rate * held / places,
+        prefill_utilisation=rate * computing / servers,
+        ttft_p50_seconds=p50,
+        ttft_p99_seconds=p99,
+    )
 
 
 def _wait(rate: float, held: float, places: int, share: float) -> float | None:

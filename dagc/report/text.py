@@ -277,5 +277,5 @@ def _engine(summary: Summary) -> list[str]:
 
 
 def _assumed(summary: Summary) -> list[str]:
-    defaults = assumed(summary.facts.model_dump())
+    defaults = assumed(summary.facts)
     return [defaults] if defaults else []

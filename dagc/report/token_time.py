@@ -20,9 +20,7 @@ from typing import TYPE_CHECKING
 from dagc.units import format_seconds
 
 if TYPE_CHECKING:
-    from dagc.report import serving, summary
-
-    StepTimes = serving.Serving | summary.Serving
+    from dagc.report.summary import Serving
 
 DECODE_STEP = "decode step"
 PREFILL = "prefill interleaved with decode"
@@ -41,7 +39,7 @@ class Part:
         return f"{self.name} {format_seconds(self.seconds)}"
 
 
-def step_parts(times: StepTimes) -> tuple[Part, ...]:
+def step_parts(times: Serving) -> tuple[Part, ...]:
     """The parts that take any time, the decode step first; TPOT is their sum over `tokens_per_step`."""
     added = (
         Part(PREFILL, times.prompt_steps * times.prompt_step_seconds),
@@ -52,17 +50,17 @@ def step_parts(times: StepTimes) -> tuple[Part, ...]:
     return (Part(DECODE_STEP, drawn), *(part for part in added if part.seconds > 0))
 
 
-def token_parts(times: StepTimes) -> dict[str, float]:
+def token_parts(times: Serving) -> dict[str, float]:
     """The parts by name, in seconds a token: together TPOT."""
     return {part.name: part.seconds / times.tokens_per_step for part in step_parts(times)}
 
 
-def is_decode_step_alone(times: StepTimes) -> bool:
+def is_decode_step_alone(times: Serving) -> bool:
     """Whether TPOT is the decode step that pictures draw, and nothing else."""
     return len(step_parts(times)) == 1 and times.tokens_per_step == 1
 
 
-def sum_text(times: StepTimes) -> str:
+def sum_text(times: Serving) -> str:
     """`decode step 26 ms + prefill interleaved with decode 6.38 ms + host 400 us`, in brackets over several tokens."""
     parts = step_parts(times)
     joined = " + ".join(part.text for part in parts)
@@ -80,13 +78,13 @@ def bound_text(bound: str) -> str:
     return f"{bound}-bound" if bound in _BOUND else _LIMITED.get(bound, f"limited by {bound}")
 
 
-def cause(times: StepTimes, bound: str) -> str:
+def cause(times: Serving, bound: str) -> str:
     """What TPOT is bound by; `bound` is that of the decode step."""
     largest = max(step_parts(times), key=lambda part: part.seconds)
     return bound if largest.name == DECODE_STEP else largest.name
 
 
-def breaking_part(times: StepTimes, missed_seconds: float) -> str | None:
+def breaking_part(times: Serving, missed_seconds: float) -> str | None:
     """What breaks a limit that TPOT exceeds and the decode step alone would keep; None where that misses it too."""
     step, *added = step_parts(times)
     is_kept = step.seconds / times.tokens_per_step <= missed_seconds

@@ -12,15 +12,16 @@ from dagc.metrics import COMPARED, Metric
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Per
 from dagc.report.assessment import Assessment, all_met
-from dagc.report.cost import CostFigures, cost_of
-from dagc.report.metrics import Metrics, PhaseMetrics
+from dagc.report.metrics import Metrics, cost_of
+from dagc.report.summary import Cost, Phase
 
 Read = Callable[[Plan, Assessment], float | None]
 
 
 def value(metric: Metric, plan: Plan, found: Assessment) -> float | None:
     """The value of one metric in its unit."""
-    return _READ[metric](plan, found)
+    known = _READ[metric](plan, found)
+    return None if known is None else float(known)
 
 
 def values(plan: Plan, found: Assessment) -> dict[str, float | None]:
@@ -42,11 +43,11 @@ def _metrics(read: Callable[[Metrics], float | None]) -> Read:
     return lambda _, found: None if found.metrics is None else read(found.metrics)
 
 
-def _phase(name: str, read: Callable[[PhaseMetrics], float]) -> Read:
+def _phase(name: str, read: Callable[[Phase], float]) -> Read:
     return _metrics(lambda metrics: read(metrics.prefill if name == "prefill" else metrics.decode))
 
 
-def _cost(read: Callable[[CostFigures], float | None]) -> Read:
+def _cost(read: Callable[[Cost], float | None]) -> Read:
     def of_plan(plan: Plan, found: Assessment) -> float | None:
         cost = cost_of(plan, found.metrics)
         return None if cost is None else read(cost)
@@ -64,17 +65,9 @@ def _at_once(plan: Plan, found: Assessment) -> float | None:
     return None if is_static or found.metrics is None else found.metrics.serving.running
 
 
-def _output(metrics: Metrics) -> float:
-    return metrics.throughput.output_tokens_per_second
-
-
-def _output_per_gpu(plan: Plan, found: Assessment) -> float | None:
-    return None if found.metrics is None else _output(found.metrics) / plan.deployment.gpus
-
-
-_SHARES: Mapping[Metric, Callable[[PhaseMetrics], float]] = {
-    of.COMMUNICATION: lambda phase: phase.shares.communication,
-    of.BUBBLE: lambda phase: phase.shares.bubble,
+_SHARES: Mapping[Metric, Callable[[Phase], float]] = {
+    of.COMMUNICATION: lambda phase: phase.critical_path.communication_share,
+    of.BUBBLE: lambda phase: phase.critical_path.bubble_share,
 }
 
 _READ: Mapping[Metric, Read] = {
@@ -82,10 +75,10 @@ _READ: Mapping[Metric, Read] = {
     of.MEMORY: _memory,
     of.REQUESTS_AT_ONCE: _at_once,
     of.TTFT: _metrics(lambda metrics: metrics.prefill.seconds),
-    of.TTFT_P99: _metrics(lambda metrics: metrics.queue.ttft_p99_seconds if metrics.queue else None),
+    of.TTFT_P99: _metrics(lambda metrics: metrics.serving.queue.ttft_p99_seconds if metrics.serving.queue else None),
     of.TPOT: _metrics(lambda metrics: metrics.decode.seconds),
-    of.THROUGHPUT: _metrics(_output),
-    of.THROUGHPUT_PER_GPU: _output_per_gpu,
+    of.THROUGHPUT: _metrics(lambda metrics: metrics.throughput.output_tokens_per_second),
+    of.THROUGHPUT_PER_GPU: _metrics(lambda metrics: metrics.throughput.output_tokens_per_second_per_gpu),
     **{metric: _phase(phase, _SHARES[share]) for (phase, share), metric in of.PHASE_SHARES.items()},
     **{metric: _phase(phase, lambda one: one.load_balance) for phase, metric in of.LOAD_BALANCE.items()},
     of.COST_PER_HOUR: _cost(lambda cost: cost.usd_per_hour),

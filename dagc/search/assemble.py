@@ -13,10 +13,9 @@ from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
 from dagc.report import search_result as out
 from dagc.report.assessment import written
-from dagc.report.facts import facts_data
+from dagc.report.facts import facts_of
 from dagc.report.quantity import figure_text
 from dagc.report.search_text import miss_text
-from dagc.report.summary import Facts as Stated
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -37,7 +36,7 @@ def assemble(
     return out.SearchResult(
         model=facts.model.name,
         cluster=facts.cluster.name,
-        facts=Stated(**facts_data(facts)),
+        facts=facts_of(facts),
         engine=f"{facts.engine.name} {facts.engine.version}" if facts.engine else None,
         searched=_searched(space),
         counts=_counts(found.tally),

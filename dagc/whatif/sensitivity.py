@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dagc.metrics import SENSITIVITIES
 from dagc.report import whatif as out
-from dagc.report.assemble import facts_of, requirements_of
+from dagc.report.assemble import requirements_of
 from dagc.report.assessment import Assessment
 from dagc.report.comparing import difference
+from dagc.report.facts import facts_of
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import cause, token_parts
 from dagc.report.values import value, values
@@ -51,7 +52,7 @@ def sensitivities(
         effects=effects,
         refusals=refusals,
         missing=[*base.found.missing_shapes, *base.found.missing_rates],
-        facts=facts_of(base.plan),
+        facts=facts_of(base.plan.facts),
         requirements=requirements_of(base.found),
     )
 
@@ -127,15 +128,15 @@ def _phase(before: PhaseTime, after: PhaseTime) -> out.PhaseChange:
 
 
 def _state(phase: PhaseTime) -> out.PhaseState:
-    shares, bound = phase.metrics.shares, phase.metrics.bound
+    shares, bound = phase.metrics.critical_path, phase.metrics.bound
     return out.PhaseState(
         seconds=phase.metrics.seconds,
         bound=cause(phase.serving, bound) if phase.serving else bound,
         parts_seconds=token_parts(phase.serving) if phase.serving else {},
-        compute_share=shares.compute,
-        memory_share=shares.memory,
-        communication_share=shares.communication,
-        bubble_share=shares.bubble,
+        compute_share=shares.compute_share,
+        memory_share=shares.memory_share,
+        communication_share=shares.communication_share,
+        bubble_share=shares.bubble_share,
     )
 
 

@@ -75,7 +75,7 @@ def _loaded(plan: Plan, metrics: Metrics, verdict: RequirementVerdict) -> _Loade
         return None
     if verdict.requirement.metric is TTFT:
         return _waiting(metrics.prefill.seconds, verdict.requirement.figure.value, plan.facts.rules.limit("load"))
-    if verdict.requirement.metric is TPOT and metrics.handover_seconds is None:
+    if verdict.requirement.metric is TPOT and metrics.phases.handover_seconds is None:
         return _interrupted(metrics, plan.facts.workload.output)
     return None
 

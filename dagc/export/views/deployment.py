@@ -194,7 +194,7 @@ class _Service:
         figures = pool_figures(self.scene, pool)
         if figures is None:
             return ()
-        held = max(float(figures.by_rank.total[min(stage, pool.stages - 1)].max()) for stage in stages)
+        held = max(float(figures.total[min(stage, pool.stages - 1)].max()) for stage in stages)
         share = held / figures.capacity_bytes
         text = f"memory {format_bytes(held)} of {format_bytes(figures.capacity_bytes)}, {format_share(share)}"
         return text, Bar(((Bound.NONE, min(1.0, share)),))

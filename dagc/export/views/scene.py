@@ -18,7 +18,7 @@ from dagc.metrics import TPOT, times_text
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import prompt_tokens, sequences_per_rank
-from dagc.report.memory import MemoryFigures
+from dagc.report.memory import MemoryOfPools
 from dagc.report.metrics import Metrics
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import is_decode_step_alone, sum_text
@@ -41,7 +41,7 @@ class Scene:
     graph: Graph
     timelines: tuple[Timeline, ...]
     metrics: Metrics
-    memory: MemoryFigures | None = None
+    memory: MemoryOfPools | None = None
     context: tuple[str, ...] = ()
     drawn: frozenset[Distance] = frozenset(Distance)
 
