@@ -72,7 +72,7 @@ class SearchResult(Result):
         """What `dagc search` prints."""
         if self.record is None:
             return ""
-        from dagc.report.search_text import render_search
+        from dagc.export.text.search import render_search
 
         return render_search(self.record)
 
@@ -125,7 +125,7 @@ class CompareResult(Result):
 
     def text(self) -> str:
         """What `dagc compare` prints."""
-        from dagc.report.comparison_text import render_comparison
+        from dagc.export.text.comparison import render_comparison
 
         return render_comparison(self.record) if self.record.plans else ""
 
@@ -169,7 +169,7 @@ class MemoryResult(Result):
 
     def text(self) -> str:
         """What `dagc memory` prints."""
-        from dagc.report.memory_text import render_memory
+        from dagc.export.text.memory import render_memory
 
         return "".join(
             render_memory(one.name, one.memory)
@@ -275,7 +275,7 @@ class WhatIfResult(Result):
         """What `dagc whatif` prints."""
         if not self.record.strategies and not self.record.duels:
             return ""
-        from dagc.report.whatif_text import render_whatif
+        from dagc.export.text.whatif import render_whatif
 
         return render_whatif(self.record, 2)
 

@@ -85,7 +85,7 @@ def _print(compared: Compared, style: str, failures: tuple[Diagnostic, ...]) -> 
         print_json(compared.comparison)
         print_text(failures)
         return
-    from dagc.report.comparison_text import render_comparison
+    from dagc.export.text.comparison import render_comparison
 
     if compared.comparison.plans:
         click.echo(render_comparison(compared.comparison), nl=False)

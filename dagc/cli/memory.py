@@ -49,7 +49,7 @@ def _print(held: Held, shown: list[Weighed], style: str) -> None:
         if panels:
             click.echo(memory_svg(panels), nl=False)
     else:
-        from dagc.report.memory_text import render_memory
+        from dagc.export.text.memory import render_memory
 
         for one in shown:
             if one.memory:

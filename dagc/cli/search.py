@@ -136,7 +136,7 @@ def _print(outcome: SearchOutcome, style: str) -> None:
     if style == "json":
         print_json(outcome.result)
         return
-    from dagc.report.search_text import render_search
+    from dagc.export.text.search import render_search
 
     click.echo(render_search(outcome.result), nl=False)
 

@@ -129,7 +129,7 @@ def _print(found: Found, style: str, reasons: int) -> None:
 
         click.echo(whatif_svg(answers.strategies), nl=False)
     elif answers.strategies or answers.duels:
-        from dagc.report.whatif_text import render_whatif
+        from dagc.export.text.whatif import render_whatif
 
         click.echo(render_whatif(answers, reasons), nl=False)
     if style != "json":

@@ -15,10 +15,11 @@ from dagc.cost.memory import MemoryPart
 from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.driver.checking import check
 from dagc.driver.outcome import Checked, Priced
+from dagc.export.text.ledger import render_page
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.metrics import TPOT, TTFT
 from dagc.report import ledger
-from dagc.report.ledger import Entry, render_page
+from dagc.report.ledger import Entry
 from dagc.report.metrics import Metrics
 from dagc.source import Source
 

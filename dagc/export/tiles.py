@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dagc.export.text.summary import limit_text
 from dagc.metrics import THROUGHPUT, TPOT, TTFT, Metric
 from dagc.report.summary import CriticalPath, Memory, Phase, Summary, Throughput
-from dagc.report.text import limit_text
 from dagc.report.token_time import bound_text, cause
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 

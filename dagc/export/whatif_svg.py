@@ -15,10 +15,10 @@ from itertools import groupby
 from math import ceil
 
 from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
+from dagc.export.text.whatif import NOTHING, percent
 from dagc.metrics import TORNADO
 from dagc.report.context import MARKS, context
 from dagc.report.whatif import Effect, Metric, Sensitivities
-from dagc.report.whatif_text import NOTHING, percent
 from dagc.units import format_gpus
 
 MOST_PARAMETERS = 6

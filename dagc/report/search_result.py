@@ -10,6 +10,7 @@ from typing import Literal
 from dagc.metrics import TtftDefinition
 from dagc.report.record import Versioned, record
 from dagc.report.summary import Facts
+from dagc.units import format_share
 
 
 @record
@@ -58,6 +59,20 @@ class RequirementFigure:
     actual: float | None
     shown: str | None
     miss: float | None
+
+    @property
+    def miss_text(self) -> str:
+        """What misses the requirement, and by what share of what is required: `50.7 tokens/s, 49 % too little`."""
+        shown, miss = self.shown, self.miss or 0.0
+        match self.required[0]:
+            case "<" if miss >= 1:
+                return f"{shown}, {miss + 1:,.3g} times the limit"
+            case "<":
+                return f"{shown}, {format_share(miss)} above the limit"
+            case ">":
+                return f"{shown}, {format_share(miss)} below the limit"
+            case _:
+                return f"{shown}, {format_share(miss)} off"
 
 
 @record

@@ -15,7 +15,6 @@ from dagc.report import search_result as out
 from dagc.report.assessment import written
 from dagc.report.facts import facts_of
 from dagc.report.quantity import figure_text
-from dagc.report.search_text import miss_text
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -120,7 +119,7 @@ def _reason(facts: Facts, found: Found) -> str:
     worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
         f"no plan{so_far} meets every requirement; the nearest misses `{worst.name} {worst.required}`: "
-        f"{miss_text(worst)}"
+        f"{worst.miss_text}"
     )
 
 
@@ -173,7 +172,7 @@ def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Sta
 
 
 def _missed(requirement: out.RequirementFigure) -> str:
-    return f"misses `{requirement.name} {requirement.required}`: {miss_text(requirement)}"
+    return f"misses `{requirement.name} {requirement.required}`: {requirement.miss_text}"
 
 
 def _behind(facts: Facts, verdict: Verdict, better: Entry) -> str:

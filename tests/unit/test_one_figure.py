@@ -17,10 +17,11 @@ import pytest
 from dagc import driver
 from dagc.driver import exporting
 from dagc.export import mermaid, tiles
+from dagc.export.text import summary as text
 from dagc.export.views import scene
 from dagc.metrics import TPOT, Metric
 from dagc.plan.plan import Plan
-from dagc.report import comparing, text
+from dagc.report import comparing
 from dagc.report.assemble import summarize
 from dagc.report.assessment import Assessment
 from dagc.report.summary import Summary

@@ -12,6 +12,7 @@ import pytest
 
 from dagc.driver.checking import check
 from dagc.export.records import json_bytes, plain, schema_bytes, schema_file
+from dagc.export.text.summary import render_text
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.report.assemble import summarize
@@ -19,7 +20,6 @@ from dagc.report.assess import assess
 from dagc.report.facts import facts_of
 from dagc.report.structure import structure
 from dagc.report.summary import Summary
-from dagc.report.text import render_text
 from dagc.source import Source
 from tests.unit.report_plans import plan
 from tests.unit.test_check_priced import memory

@@ -22,9 +22,9 @@ from dagc.driver.judging import Judge, judge_of
 from dagc.driver.pricing import Pricer
 from dagc.driver.searching import SearchOutcome, Wish, search
 from dagc.export.records import json_bytes, schema_bytes, schema_file
+from dagc.export.text.search import render_search
 from dagc.plan.deployment import Phase
 from dagc.report.search_result import FoundPlan
-from dagc.report.search_text import render_search
 from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.spelling import spell

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dagc.export.text.memory import holding_most
 from dagc.metrics import TTFT, times_text
 from dagc.report.context import MARKS
 from dagc.report.facts import assumed
 from dagc.report.memory import part_title
-from dagc.report.memory_text import holding_most
 from dagc.report.summary import (
     AttentionDomain,
     Claim,
