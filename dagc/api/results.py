@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from dagc.flat.readings import Reading, Readings
     from dagc.report.comparison import Comparison
     from dagc.report.launch import Launched
+    from dagc.report.memory import StrategyMemory
     from dagc.report.search_result import FoundPlan
     from dagc.report.search_result import SearchResult as SearchRecord
-    from dagc.report.weighed import Weighed
     from dagc.report.whatif import WhatIf
 
 
@@ -141,7 +141,7 @@ class MemoryResult(Result):
     """What each GPU holds: `strategies` by name, each with its `memory`, None where shapes are `missing`."""
 
     diagnostics: tuple[Diagnostic, ...]
-    strategies: tuple[Weighed, ...]
+    strategies: tuple[StrategyMemory, ...]
 
     @property
     def rows(self) -> list[Row]:
@@ -186,7 +186,7 @@ class MemoryResult(Result):
         return memory_svg(panels) if panels else None
 
 
-def _held(one: Weighed) -> str:
+def _held(one: StrategyMemory) -> str:
     from dagc.units import format_bytes
 
     memory = one.memory

@@ -11,7 +11,7 @@ from dagc.cli.printing import ERRORS, exit_status, print_json, print_text
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.report.weighed import Held, Weighed
+    from dagc.report.memory import PlanMemory, StrategyMemory
 
 SCHEMA_VERSION = 1
 
@@ -38,7 +38,7 @@ def memory(plan: str | None, expression: str | None, name: str | None, style: st
     raise SystemExit(exit_status(held.diagnostics) or (0 if fits else ERRORS))
 
 
-def _print(held: Held, shown: list[Weighed], style: str) -> None:
+def _print(held: PlanMemory, shown: list[StrategyMemory], style: str) -> None:
     if style == "json":
         _print_json(held, shown)
         return
@@ -60,7 +60,7 @@ def _print(held: Held, shown: list[Weighed], style: str) -> None:
     print_text(held.diagnostics)
 
 
-def _print_json(held: Held, shown: list[Weighed]) -> None:
+def _print_json(held: PlanMemory, shown: list[StrategyMemory]) -> None:
     from dagc.diag.jsonout import to_json
 
     strategies = [

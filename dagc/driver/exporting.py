@@ -122,7 +122,7 @@ def _summary(checked: Checked) -> tuple[Summary, Contents]:
     from dagc.export.answer_svg import answer_svg
     from dagc.export.memory_svg import Panel, memory_svg
     from dagc.export.records import json_bytes
-    from dagc.report.context import chunked, context
+    from dagc.export.text.context import chunked, context
 
     summary = summary_of(checked)
     files: Contents = {"summary.json": json_bytes(summary)}
@@ -159,8 +159,8 @@ def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | 
 
 def _scene(checked: Checked, traced: Traced, summary: Summary, drawn: frozenset[Distance]) -> Scene:
     """What the views show; `drawn` are those that links lead to."""
+    from dagc.export.text.context import context
     from dagc.export.views.scene import Scene
-    from dagc.report.context import context
 
     priced = checked.priced
     held = priced.assessment.memory

@@ -28,8 +28,8 @@ from dagc.graph.ops import SEND
 from dagc.metrics import times_text
 from dagc.plan.plan import Plan
 from dagc.report.metrics import Metrics
+from dagc.report.serving import is_decode_step_alone, sum_text
 from dagc.report.structure import strategy_text
-from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes, format_gpus
 

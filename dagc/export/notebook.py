@@ -14,8 +14,8 @@ from markupsafe import Markup
 from dagc.export.page.answer import answer
 from dagc.export.page.document import asset
 from dagc.export.page.markup import joined, tag
+from dagc.export.text.context import context
 from dagc.metrics import COMPARED, FRONT_TABLE
-from dagc.report.context import context
 from dagc.report.summary import Summary
 from dagc.units import format_bytes, format_share
 

@@ -15,9 +15,9 @@ from itertools import groupby
 from math import ceil
 
 from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
+from dagc.export.text.context import MARKS, context
 from dagc.export.text.whatif import NOTHING, percent
 from dagc.metrics import TORNADO
-from dagc.report.context import MARKS, context
 from dagc.report.whatif import Effect, Metric, Sensitivities
 from dagc.units import format_gpus
 

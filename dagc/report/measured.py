@@ -15,12 +15,11 @@ from dagc.metrics import Metric
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
 from dagc.report.assessment import Actual
-from dagc.report.compare import MODEL_DIGITS
 from dagc.report.memory import MemoryOfPools, part_title
 from dagc.report.metrics import Metrics
-from dagc.report.quantity import figure_text, quantity_text
+from dagc.report.quantity import MODEL_DIGITS, figure_text, quantity_text
+from dagc.report.serving import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
 from dagc.report.summary import Phase
-from dagc.report.token_time import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
 from dagc.units import Dimension, format_bytes, format_gpus, format_seconds, format_share
 
 
@@ -93,7 +92,7 @@ def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 
 
 def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-    """The reason names what takes the time, for the stated figure as the limit (`dagc.report.token_time`)."""
+    """The reason names what takes the time, for the stated figure as the limit (`dagc.report.serving`)."""
     decode, serving = metrics.decode, metrics.serving
     if is_decode_step_alone(serving):
         step = format_seconds(decode.latency_seconds)

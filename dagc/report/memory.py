@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from dagc.diag.diagnostic import Diagnostic
 from dagc.report import summary as out
 
 if TYPE_CHECKING:
@@ -54,6 +55,24 @@ class MemoryOfPools:
     def total_bytes(self) -> float:
         """Bytes over all GPUs."""
         return sum(pool.total_bytes for pool in self.pools)
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyMemory:
+    """The memory of one strategy, as in its summary; None where shapes are `missing`. `context` is what it holds in."""
+
+    name: str
+    memory: out.Memory | None
+    missing: tuple[str, ...]
+    context: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMemory:
+    """The memory of every strategy of a plan that has a meaning, and the diagnostics of the plan."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    strategies: tuple[StrategyMemory, ...]
 
 
 def memory_record(memory: MemoryOfPools, limits: MemoryLimits | None, at_once: int | None) -> out.Memory:

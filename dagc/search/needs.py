@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
 from dagc.plan.workload import Per, Requirement, Workload
-from dagc.report.compare import meets
+from dagc.report.quantity import meets
 from dagc.search.bounds import Bound
 from dagc.search.verdict import miss_of
 

@@ -12,10 +12,10 @@ from dagc.metrics import SENSITIVITIES
 from dagc.report import whatif as out
 from dagc.report.assemble import requirements_of
 from dagc.report.assessment import Assessment
-from dagc.report.comparing import difference
+from dagc.report.comparison import difference
 from dagc.report.facts import facts_of
+from dagc.report.serving import cause, token_parts
 from dagc.report.structure import strategy_text
-from dagc.report.token_time import cause, token_parts
 from dagc.report.values import value, values
 from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
 from dagc.whatif.parameter import Change, Parameter

@@ -19,8 +19,7 @@ from dagc.graph.graph import Team
 from dagc.graph.ops import Lane
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.plan.deployment import Phase
-from dagc.report.comparing import Subject, compare
-from dagc.report.comparison import ComparedFigure, Comparison
+from dagc.report.comparison import ComparedFigure, Comparison, Subject, compare
 from dagc.report.metrics import cost_of, measure
 from tests.harness.records import read_record
 from tests.unit.report_plans import plan

@@ -21,7 +21,7 @@ from dagc.export.text import summary as text
 from dagc.export.views import scene
 from dagc.metrics import TPOT, Metric
 from dagc.plan.plan import Plan
-from dagc.report import comparing
+from dagc.report import comparison
 from dagc.report.assemble import summarize
 from dagc.report.assessment import Assessment
 from dagc.report.summary import Summary
@@ -125,7 +125,7 @@ SABOTAGED = [
     pytest.param(mermaid, "times_text", of_less, outputs.of_export, {"Mermaid"}, id="Mermaid"),
     pytest.param(text, "times_text", of_less, outputs.of_compile, {"dagc compile"}, id="command line"),
     pytest.param(tiles, "format_seconds", of_less, outputs.of_compile, {"report.html", "answer.svg"}, id="tiles"),
-    pytest.param(comparing, "value", of_shorter_step, outputs.of_compare, COMPARISONS, id="comparison"),
+    pytest.param(comparison, "value", of_shorter_step, outputs.of_compare, COMPARISONS, id="comparison"),
     pytest.param(
         exporting, "summary_of", without_limits, outputs.of_python, {"Python API", "notebook"}, id="summary of the API"
     ),

@@ -13,8 +13,8 @@ import pytest
 
 import dagc
 from dagc.export.text.whatif import render_whatif
+from dagc.report.serving import breaking_part, cause, is_decode_step_alone, step_parts, sum_text
 from dagc.report.summary import Serving
-from dagc.report.token_time import breaking_part, cause, is_decode_step_alone, step_parts, sum_text
 from dagc.report.whatif import WhatIf
 from dagc.units import format_seconds
 from tests.unit.test_whatif import LINKS, MEMORY_BOUND, MODEL, asked, effects

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dagc.export.text.context import MARKS
 from dagc.export.text.memory import holding_most
 from dagc.metrics import TTFT, times_text
-from dagc.report.context import MARKS
 from dagc.report.facts import assumed
 from dagc.report.memory import part_title
+from dagc.report.serving import DECODE_STEP, bound_text, is_decode_step_alone
 from dagc.report.summary import (
     AttentionDomain,
     Claim,
@@ -30,7 +31,6 @@ from dagc.report.summary import (
     Summary,
     Throughput,
 )
-from dagc.report.token_time import DECODE_STEP, bound_text, is_decode_step_alone
 from dagc.units import format_bytes, format_gpus, format_money, format_rate, format_seconds, format_share
 
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}

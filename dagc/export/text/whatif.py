@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from dagc.export.text.columns import columns
+from dagc.export.text.context import MARKS
 from dagc.metrics import SENSITIVITIES
-from dagc.report.context import MARKS
-from dagc.report.token_time import bound_text
+from dagc.report.serving import bound_text
 from dagc.report.whatif import BreakEven, Duel, Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
 from dagc.units import format_gpus, format_seconds, format_share
 

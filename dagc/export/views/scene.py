@@ -20,8 +20,8 @@ from dagc.plan.plan import Plan
 from dagc.plan.splits import prompt_tokens, sequences_per_rank
 from dagc.report.memory import MemoryOfPools
 from dagc.report.metrics import Metrics
+from dagc.report.serving import is_decode_step_alone, sum_text
 from dagc.report.structure import strategy_text
-from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_gpus
 
