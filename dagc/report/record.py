@@ -19,9 +19,14 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def record(cls: type[_T]) -> type[_T]:
     """A class as a record: immutable, and nothing beside the declared fields."""
-    setattr(cls, "__repr__", _repr)  # noqa: B010 - a type variable has no attribute to assign to
-    setattr(cls, "__pydantic_config__", {"extra": "forbid"})  # noqa: B010
-    return dataclass(frozen=True, kw_only=True, repr=False)(cls)
+    for name, value in (("__repr__", _repr), ("__eq__", _eq), ("__pydantic_config__", {"extra": "forbid"})):
+        setattr(cls, name, value)
+    # Methods that all records share are not generated for each, which start-up would wait for.
+    return dataclass(frozen=True, kw_only=True, repr=False, eq=False, match_args=False)(cls)
+
+
+def _eq(self: Any, other: object) -> bool:
+    return type(self) is type(other) and vars(self) == vars(other)
 
 
 def _repr(self: Any) -> str:
