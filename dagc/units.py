@@ -24,6 +24,7 @@ class Dimension(StrEnum):
     SECONDS = "seconds"
     TOKEN_RATE = "tokens/s"
     REQUEST_RATE = "requests/s"
+    MONEY = "USD"
     MONEY_RATE = "USD/s"
     SHARE = "share"
     RATIO = "ratio"

@@ -154,13 +154,13 @@ def whatif(
     is better: `against` one, by name or text, or all one decision away; `between` two values; by these `metrics`.
     """
     from dagc.driver.asking import Asked, Rivalry
-    from dagc.report.figures import FIGURES
+    from dagc.metrics import COMPARED
     from dagc.report.whatif import KindName
 
     if not 0 < by < 100:
         raise ValueError(f"`by` is a per cent between 0 and 100, not {by}")
     _among("only", only, get_args(KindName))
-    _among("metrics", metrics, [kind.name for kind in FIGURES])
+    _among("metrics", metrics, [one.name for one in COMPARED])
     if over is None and (against is not None or between is not None or metrics):
         raise ValueError("`against`, `between` and `metrics` need `over`: the quantity to compare strategies over")
     if between is not None and not 1 <= between[0] < between[1]:

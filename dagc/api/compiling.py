@@ -14,6 +14,7 @@ from dagc.api.result import Result, Row, listed, one_line
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 from dagc.driver.interchange import Form, interchange, strategy_graph
+from dagc.metrics import MEMORY, TPOT, TTFT
 
 if TYPE_CHECKING:
     from dagc.export.strategy_graph import StrategyGraph
@@ -39,17 +40,17 @@ class Strategy:
     @property
     def ttft(self) -> float | None:
         """Time to first token in seconds; None where it is `undetermined`."""
-        return self.figures["ttft"]
+        return self.figures[TTFT.name]
 
     @property
     def tpot(self) -> float | None:
         """Time per output token in seconds; None where it is `undetermined`."""
-        return self.figures["tpot"]
+        return self.figures[TPOT.name]
 
     @property
     def memory(self) -> float | None:
         """Bytes on the GPU that holds most; None where they are `undetermined`."""
-        return self.figures["memory"]
+        return self.figures[MEMORY.name]
 
     @property
     def fits(self) -> bool | None:
@@ -60,9 +61,9 @@ class Strategy:
     @cached_property
     def figures(self) -> dict[str, float | None]:
         """Every figure of `dagc compare`, by name: seconds, bytes, tokens/s, USD, shares in [0, 1]."""
-        from dagc.report.figures import FIGURES
+        from dagc.report.values import values
 
-        return {kind.name: kind.read(self.checked.plan, self.checked.priced.assessment) for kind in FIGURES}
+        return values(self.checked.plan, self.checked.priced.assessment)
 
     @property
     def undetermined(self) -> dict[str, tuple[str, ...]]:
@@ -128,12 +129,11 @@ class Strategy:
 
     def headline(self) -> str:
         """GPUs, times and whether it fits, in one line; times that are undetermined are left out."""
-        from dagc.report.figures import times_text
-        from dagc.report.ttft import definition
+        from dagc.metrics import times_text
 
         parts = [f"{self.gpus:,} GPU{'s' * (self.gpus != 1)}"]
         if self.ttft is not None and self.tpot is not None:
-            parts += times_text(definition(self.checked.plan.facts.workload), self.ttft, self.tpot)
+            parts += times_text(self.checked.plan.facts.workload.ttft_definition, self.ttft, self.tpot)
         verdict = {True: "fits", False: "does not fit", None: "memory undetermined"}[self.fits]
         return f"{self.name}: {', '.join([*parts, verdict])}"
 

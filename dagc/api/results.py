@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from dagc.flat.readings import Reading, Readings
     from dagc.report.comparison import Comparison
     from dagc.report.launch import Launched
+    from dagc.report.memory import StrategyMemory
     from dagc.report.search_result import FoundPlan
     from dagc.report.search_result import SearchResult as SearchRecord
-    from dagc.report.weighed import Weighed
     from dagc.report.whatif import WhatIf
 
 
@@ -60,10 +60,10 @@ class SearchResult(Result):
             return "no search"
         if self.best is None:
             return self.record.reason
-        from dagc.report.figures import times_text
+        from dagc.metrics import TPOT, TTFT, times_text
 
         best, figures = self.best, self.best.figures
-        ttft, tpot = figures.get("ttft"), figures.get("tpot")
+        ttft, tpot = figures.get(TTFT.name), figures.get(TPOT.name)
         times = times_text(self.record.ttft_definition, ttft, tpot) if ttft is not None and tpot is not None else ()
         answer = ", ".join([_count(best.gpus, "GPU"), f"batch {best.batch:,}", *times])
         return f"front of {_count(len(self.front), 'plan')}, best: {best.strategy}: {answer}"
@@ -72,7 +72,7 @@ class SearchResult(Result):
         """What `dagc search` prints."""
         if self.record is None:
             return ""
-        from dagc.report.search_text import render_search
+        from dagc.export.text.search import render_search
 
         return render_search(self.record)
 
@@ -125,7 +125,7 @@ class CompareResult(Result):
 
     def text(self) -> str:
         """What `dagc compare` prints."""
-        from dagc.report.comparison_text import render_comparison
+        from dagc.export.text.comparison import render_comparison
 
         return render_comparison(self.record) if self.record.plans else ""
 
@@ -141,7 +141,7 @@ class MemoryResult(Result):
     """What each GPU holds: `strategies` by name, each with its `memory`, None where shapes are `missing`."""
 
     diagnostics: tuple[Diagnostic, ...]
-    strategies: tuple[Weighed, ...]
+    strategies: tuple[StrategyMemory, ...]
 
     @property
     def rows(self) -> list[Row]:
@@ -169,7 +169,7 @@ class MemoryResult(Result):
 
     def text(self) -> str:
         """What `dagc memory` prints."""
-        from dagc.report.memory_text import render_memory
+        from dagc.export.text.memory import render_memory
 
         return "".join(
             render_memory(one.name, one.memory)
@@ -186,7 +186,7 @@ class MemoryResult(Result):
         return memory_svg(panels) if panels else None
 
 
-def _held(one: Weighed) -> str:
+def _held(one: StrategyMemory) -> str:
     from dagc.units import format_bytes
 
     memory = one.memory
@@ -275,7 +275,7 @@ class WhatIfResult(Result):
         """What `dagc whatif` prints."""
         if not self.record.strategies and not self.record.duels:
             return ""
-        from dagc.report.whatif_text import render_whatif
+        from dagc.export.text.whatif import render_whatif
 
         return render_whatif(self.record, 2)
 

@@ -86,9 +86,9 @@ def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], s
 
 
 def _print_sizes(checked: tuple[Checked, ...]) -> None:
-    from dagc.report.facts import assumed, facts_data
+    from dagc.report.facts import assumed, facts_of
 
-    defaults = assumed(facts_data(checked[0].plan.facts)) if checked else None
+    defaults = assumed(facts_of(checked[0].plan.facts)) if checked else None
     if defaults:
         click.echo(f"defaults: {defaults}")
     print_named(checked[0].plan.facts.named if checked else ())

@@ -82,10 +82,10 @@ def _write(page: Path | None, compared: Compared) -> tuple[Diagnostic, ...]:
 
 def _print(compared: Compared, style: str, failures: tuple[Diagnostic, ...]) -> None:
     if style == "json":
-        print_json(compared.comparison.model_dump())
+        print_json(compared.comparison)
         print_text(failures)
         return
-    from dagc.report.comparison_text import render_comparison
+    from dagc.export.text.comparison import render_comparison
 
     if compared.comparison.plans:
         click.echo(render_comparison(compared.comparison), nl=False)

@@ -111,7 +111,7 @@ def _compile(
 ) -> tuple[Diagnostic, ...]:
     from dagc import driver
     from dagc.export.publish import publish
-    from dagc.report.text import render_text
+    from dagc.export.text.summary import render_text
 
     diagnostics: list[Diagnostic] = []
     with progress() as say:

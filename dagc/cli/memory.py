@@ -11,7 +11,7 @@ from dagc.cli.printing import ERRORS, exit_status, print_json, print_text
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.report.weighed import Held, Weighed
+    from dagc.report.memory import PlanMemory, StrategyMemory
 
 SCHEMA_VERSION = 1
 
@@ -38,7 +38,7 @@ def memory(plan: str | None, expression: str | None, name: str | None, style: st
     raise SystemExit(exit_status(held.diagnostics) or (0 if fits else ERRORS))
 
 
-def _print(held: Held, shown: list[Weighed], style: str) -> None:
+def _print(held: PlanMemory, shown: list[StrategyMemory], style: str) -> None:
     if style == "json":
         _print_json(held, shown)
         return
@@ -49,7 +49,7 @@ def _print(held: Held, shown: list[Weighed], style: str) -> None:
         if panels:
             click.echo(memory_svg(panels), nl=False)
     else:
-        from dagc.report.memory_text import render_memory
+        from dagc.export.text.memory import render_memory
 
         for one in shown:
             if one.memory:
@@ -60,13 +60,13 @@ def _print(held: Held, shown: list[Weighed], style: str) -> None:
     print_text(held.diagnostics)
 
 
-def _print_json(held: Held, shown: list[Weighed]) -> None:
+def _print_json(held: PlanMemory, shown: list[StrategyMemory]) -> None:
     from dagc.diag.jsonout import to_json
 
     strategies = [
         {
             "name": one.name,
-            "memory": one.memory.model_dump(mode="json") if one.memory else None,
+            "memory": one.memory,
             "missing": list(one.missing),
         }
         for one in shown

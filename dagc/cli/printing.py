@@ -6,8 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -96,7 +95,7 @@ def use_color() -> bool:
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
 
 
-def print_json(document: Mapping[str, Any]) -> None:
+def print_json(document: object) -> None:
     r"""Write a document to standard output; keys keep their order.
 
     Characters that move a cursor or hide are written as `\uXXXX`, because a terminal may show the document.

@@ -155,11 +155,11 @@ def _reading_data(number: int, reading: Reading) -> dict[str, Any]:
     from dagc.diag.jsonout import to_json
     from dagc.report.structure import structure
 
-    facts = structure(reading.deployment)
+    shape = structure(reading.deployment)
     return {
         "number": number,
         "strategy": reading.strategy,
-        **{name: facts[name] for name in ("gpus", "derivation", "replicas", "stages", "domains")},
+        **{name: getattr(shape, name) for name in ("gpus", "derivation", "replicas", "stages", "domains")},
         "assumes": reading.assumes,
         "engines": reading.engines,
         "diagnostics": [to_json(problem) for problem in reading.problems],

@@ -119,9 +119,9 @@ def _write(directory: Path, outcome: SearchOutcome, *, is_told: bool) -> tuple[D
         return ()
     from dagc.export.front_svg import front_svg
     from dagc.export.publish import publish
-    from dagc.export.search_json import result_bytes
+    from dagc.export.records import json_bytes
 
-    files = {"search.json": result_bytes(outcome.result), "front.svg": front_svg(outcome.result).encode()}
+    files = {"search.json": json_bytes(outcome.result), "front.svg": front_svg(outcome.result).encode()}
     if outcome.plan is not None:
         files["best.moe"] = outcome.plan.encode()
     failures = publish(directory, "search", files)
@@ -134,9 +134,9 @@ def _print(outcome: SearchOutcome, style: str) -> None:
     if outcome.result is None:
         return
     if style == "json":
-        print_json(outcome.result.model_dump())
+        print_json(outcome.result)
         return
-    from dagc.report.search_text import render_search
+    from dagc.export.text.search import render_search
 
     click.echo(render_search(outcome.result), nl=False)
 

@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 @text_or_json
 def validate(kind: str | None, cases: Path | None, style: str) -> None:
     """Predict the measured cases, or those of one KIND, and print the errors."""
-    from dagc.report.ledger import document, render_text
+    from dagc.export.text.ledger import render_text
+    from dagc.report.ledger import ledger_of
 
     entries, diagnostics = _own(cases) if cases else (_cited(kind), ())
     if kind is not None:
         entries = tuple(entry for entry in entries if entry.case.kind == kind)
     if style == "json":
-        print_json(document(entries))
+        print_json(ledger_of(entries))
     elif entries:
         click.echo(render_text(entries), nl=False)
     print_text(diagnostics)

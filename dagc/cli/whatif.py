@@ -97,9 +97,9 @@ def _rivalry(
     if over is None:
         return None
     from dagc.driver.asking import Rivalry
-    from dagc.report.figures import FIGURES
+    from dagc.metrics import COMPARED
 
-    names = [kind.name for kind in FIGURES]
+    names = [one.name for one in COMPARED]
     wrong = next((one for one in metrics if one not in names), None)
     if wrong is not None:
         raise click.BadParameter(f"`{wrong}` is none of {', '.join(names)}", param_hint="--metric")
@@ -123,13 +123,13 @@ def _known(found: Found, asked: Asked, rivalry: Rivalry | None) -> None:
 def _print(found: Found, style: str, reasons: int) -> None:
     answers = found.answers
     if style == "json":
-        print_json(answers.model_dump())
+        print_json(answers)
     elif style == "svg" and answers.strategies:
         from dagc.export.whatif_svg import whatif_svg
 
         click.echo(whatif_svg(answers.strategies), nl=False)
     elif answers.strategies or answers.duels:
-        from dagc.report.whatif_text import render_whatif
+        from dagc.export.text.whatif import render_whatif
 
         click.echo(render_whatif(answers, reasons), nl=False)
     if style != "json":

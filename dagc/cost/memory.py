@@ -94,6 +94,11 @@ class PoolMemory:
         return float(self.total.max())
 
     @property
+    def share(self) -> float:
+        """Share of the device that the rank with most uses."""
+        return self.max_bytes / self.capacity_bytes
+
+    @property
     def max_parts(self) -> dict[MemoryPart, float]:
         """The parts of the rank with most; they sum to `max_bytes`."""
         stage, local = self.fullest

@@ -7,9 +7,10 @@ checked against each other too. The strategy's name is the head of the block; a 
 
 from __future__ import annotations
 
-from dagc.declare.figures import CLAIMABLE, MARGIN, metric_of, read_figure
+from dagc.declare.figures import metric_of, read_figure
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.fixing import remove
+from dagc.metrics import CLAIMABLE, MARGIN
 from dagc.plan.workload import Claim, Figure
 from dagc.source import Span
 from dagc.syntax.tree import Block, Entry, Value, Word

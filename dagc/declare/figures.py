@@ -1,18 +1,16 @@
 """Numbers with units, as requirements and claims state them, become figures.
 
-Holds the vocabulary of both blocks: the name of each metric and what its figure may measure. Turns a written quantity
-into a `Figure` in SI units that knows how many significant digits were written, so that nobody is judged more finely
-than he spoke. It does not judge a figure: that needs the plan.
+Turns a written quantity into a `Figure` in SI units that knows how many significant digits were written, so that no
+figure is judged more finely than it was stated. It does not judge a figure: that needs the plan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.fixing import asked, meant, spelling
+from dagc.metrics import Metric
 from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure, Per
 from dagc.source import Span
@@ -35,55 +33,6 @@ _EXAMPLES = {
     Dimension.RATIO: "1.43 x",
     Dimension.COUNT: "64",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A name that a figure can be stated for. `per_gpu` when it is counted over one GPU, said or not."""
-
-    name: str
-    dimensions: tuple[Dimension, ...]
-    meaning: str
-    per_gpu: bool = False
-
-
-_SHARED = (
-    Metric(
-        "ttft",
-        (Dimension.SECONDS,),
-        "time to first token: prefill of the whole batch; under load, that of an idle server",
-    ),
-    Metric("tpot", (Dimension.SECONDS,), "time per output token: steady-state inter-token latency"),
-    Metric("latency", (Dimension.SECONDS,), "another name of tpot"),
-    Metric("throughput", (Dimension.TOKEN_RATE,), "input, output or total tokens per second"),
-    Metric("memory", (Dimension.BYTES, Dimension.SHARE), "memory of the fullest GPU", per_gpu=True),
-    Metric("communication", (Dimension.SHARE,), "share of a phase that waits for communication"),
-    Metric("bubble", (Dimension.SHARE,), "pipeline bubble: share of a phase that a stage idles"),
-    Metric("gpus", (Dimension.COUNT,), "GPUs of the deployment"),
-)
-
-_CLAIMED = (
-    Metric("replicas", (Dimension.COUNT,), "replicas of the model"),
-    Metric("stages", (Dimension.COUNT,), "pipeline stages"),
-    Metric("memory_total", (Dimension.BYTES,), "memory of all GPUs together"),
-    Metric("headroom", (Dimension.BYTES, Dimension.SHARE), "free memory per GPU", per_gpu=True),
-    Metric("weights", (Dimension.BYTES,), "weights of the whole model"),
-    Metric("compute", (Dimension.FLOP_RATE,), "achievable compute of all GPUs together"),
-    Metric("experts_active", (Dimension.SHARE,), "share of the experts of a layer that a token activates"),
-    Metric("compute_reduction", (Dimension.RATIO,), "arithmetic of a model with all experts active over this one's"),
-    Metric("expert_compute_reduction", (Dimension.RATIO,), "the same of the experts alone"),
-    Metric("experts_per_gpu", (Dimension.COUNT,), "experts of a layer that the fullest GPU holds", per_gpu=True),
-    Metric("layers_per_stage", (Dimension.COUNT,), "layers of the longest stage"),
-    Metric("sequences_per_replica", (Dimension.COUNT,), "sequences of the fullest replica"),
-)
-
-REQUIRABLE: Mapping[str, Metric] = MappingProxyType({m.name: m for m in _SHARED})
-"""Metrics of the `require` block, by name."""
-
-CLAIMABLE: Mapping[str, Metric] = MappingProxyType({m.name: m for m in (*_SHARED, *_CLAIMED)})
-"""Metrics of a `claims` block, by name."""
-
-MARGIN = Metric("margin", (Dimension.RATIO,), "how many times better than the requirement")
 
 
 def metric_of(entry: Entry, vocabulary: Mapping[str, Metric], block: str) -> Metric | Diagnostic:

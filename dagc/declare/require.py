@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.declare.figures import REQUIRABLE, metric_of, read_figure
+from dagc.declare.figures import metric_of, read_figure
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import insert
+from dagc.metrics import REQUIRABLE
 from dagc.plan.workload import Figure, Requirement
 from dagc.syntax.tree import Block, Entry
-from dagc.units import Dimension
 
 COMPARISON_MISSING = Code("N132", "comparison-missing")
 CONTRADICTION = Code("N137", "requirements-contradict")
-
-_CEILING = frozenset({Dimension.SECONDS, Dimension.BYTES, Dimension.SHARE, Dimension.COUNT})
-"""Dimensions of which less is better: the comparison to offer is `<=`."""
 
 _LOWER = frozenset({">", ">=", "="})
 _UPPER = frozenset({"<", "<=", "="})
@@ -43,7 +40,7 @@ def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
     if not isinstance(figure, Figure):
         return figure
     if entry.comparison is None:
-        usual = "<=" if metric.dimensions[0] in _CEILING else ">="
+        usual = "<=" if metric.better == "less" else ">="
         return COMPARISON_MISSING.at(
             entry.span,
             f"the requirement on `{entry.name}` has no comparison: {figure.text} could be a lower or an upper bound",
@@ -57,7 +54,7 @@ def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
 def _contradictions(requirements: tuple[Requirement, ...]) -> Iterator[Diagnostic]:
     """N137 for each requirement that no figure meets together with one before it; the first such pair of each."""
     for i, later in enumerate(requirements):
-        same = (one for one in requirements[:i] if _subject(one) == _subject(later))
+        same = (one for one in requirements[:i] if one.subject == later.subject)
         first = next((one for one in same if _exclude(one, later) or _exclude(later, one)), None)
         if first is not None:
             yield CONTRADICTION.at(
@@ -76,9 +73,3 @@ def _exclude(low: Requirement, high: Requirement) -> bool:
     if low.figure.value == high.figure.value:
         return "<" in (low.comparison, high.comparison) or ">" in (low.comparison, high.comparison)
     return low.figure.value > high.figure.value
-
-
-def _subject(requirement: Requirement) -> tuple[str, str, str, str]:
-    """What is required to be so large: requirements on the same are comparable."""
-    name = "tpot" if requirement.name == "latency" else requirement.name
-    return name, requirement.figure.unit, requirement.figure.per, requirement.figure.kind

@@ -17,17 +17,16 @@ from dagc.driver.checking import check, silent
 from dagc.driver.front import sized
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Priced, Say
 from dagc.driver.strategies import price_plan
+from dagc.metrics import BREAK_EVEN, COMPARED
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
-from dagc.report.facts import assumed, facts_data
-from dagc.report.figures import FIGURES
+from dagc.report.facts import assumed, facts_of
 from dagc.report.whatif import Duel, Sensitivities, WhatIf
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
 from dagc.whatif.decisions import decisions
 from dagc.whatif.duel import duel
-from dagc.whatif.figures import COMPARED
 from dagc.whatif.hardware import hardware
 from dagc.whatif.parameter import Kind, Parameter
 from dagc.whatif.prices import Prices, Question
@@ -88,7 +87,7 @@ def whatif(
             duels += _duels(checked, [one.plan for one in outcome.checked], rivalry, problems, say)
     plans = [one.plan for one in outcome.checked]
     answers = WhatIf(
-        assumed=assumed(facts_data(plans[0].facts)) if plans else None,
+        assumed=assumed(facts_of(plans[0].facts)) if plans else None,
         strategies=strategies,
         duels=duels,
         diagnostics=[to_json(one) for one in problems],
@@ -114,7 +113,7 @@ def _duels(
         return
     stated: int = getattr(load, rivalry.over)
     low, high = rivalry.between or (max(1, stated // _SPAN), stated * _SPAN)
-    metrics = tuple(kind for kind in FIGURES if kind.name in (rivalry.metrics or COMPARED))
+    metrics = tuple(one for one in COMPARED if one.name in rivalry.metrics) or BREAK_EVEN
     question = Question(rivalry.over, low, high, metrics)
     own = Prices(checked.plan, question, PRICING)
     for title, rival in _rivals(checked.plan, plans, rivalry.against, found):

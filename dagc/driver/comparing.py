@@ -10,9 +10,8 @@ from pathlib import Path
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.checking import check
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Say
-from dagc.report.comparing import Subject
-from dagc.report.comparing import compare as compare_subjects
-from dagc.report.comparison import Comparison
+from dagc.report.comparison import Comparison, Subject
+from dagc.report.comparison import compare as compare_subjects
 from dagc.source import Source
 
 

@@ -121,11 +121,11 @@ def _summary(checked: Checked) -> tuple[Summary, Contents]:
     """The summary, its file, and where memory is known the pictures of the answer and of memory."""
     from dagc.export.answer_svg import answer_svg
     from dagc.export.memory_svg import Panel, memory_svg
-    from dagc.export.summary_json import to_json_bytes
-    from dagc.report.context import chunked, context
+    from dagc.export.records import json_bytes
+    from dagc.export.text.context import chunked, context
 
     summary = summary_of(checked)
-    files: Contents = {"summary.json": to_json_bytes(summary)}
+    files: Contents = {"summary.json": json_bytes(summary)}
     if summary.memory:
         lines = context(summary.facts, summary.requirements)
         lines += chunked(summary.facts, checked.priced.assessment.memory)
@@ -140,7 +140,7 @@ def _traced(checked: Checked) -> Traced | None:
     priced = checked.priced
     if priced.graph is None or priced.timelines is None:
         return None
-    held = tuple(pool.by_rank for pool in priced.assessment.memory.pools) if priced.assessment.memory else ()
+    held = priced.assessment.memory.pools if priced.assessment.memory else ()
     return Traced(checked.plan, priced.graph, priced.timelines, priced.others, held)
 
 
@@ -159,8 +159,8 @@ def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | 
 
 def _scene(checked: Checked, traced: Traced, summary: Summary, drawn: frozenset[Distance]) -> Scene:
     """What the views show; `drawn` are those that links lead to."""
+    from dagc.export.text.context import context
     from dagc.export.views.scene import Scene
-    from dagc.report.context import context
 
     priced = checked.priced
     held = priced.assessment.memory

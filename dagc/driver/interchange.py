@@ -55,7 +55,7 @@ def interchange(
         return Interchanged({"graph.graphml": graphml_bytes(*shown)}, ())
     from dagc.driver.exporting import summary_of
     from dagc.export.mermaid import mermaid_text
-    from dagc.report.context import context
+    from dagc.export.text.context import context
 
     summary = summary_of(checked)
     lines = context(summary.facts, summary.requirements, has_model=False)

@@ -24,7 +24,7 @@ from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
-from dagc.report.figures import FIGURES
+from dagc.report.values import values
 from dagc.search.bounds import PHASES, Asked, Cut
 from dagc.search.candidate import Candidate, ServicePlan, smallest_with
 from dagc.search.content import content_key
@@ -190,7 +190,7 @@ def _verdict(plan: Plan, found: Assessment) -> Verdict:
     share = memory.fullest.share if memory else None
     if share is not None and share > 1:
         return Verdict(None, share)
-    figures = tuple((kind.name, kind.read(plan, found)) for kind in FIGURES)
+    figures = tuple(values(plan, found).items())
     return Verdict(None, share, figures, tuple(map(_judged, found.requirements)))
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.levels import Level
@@ -12,6 +11,7 @@ from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
 from dagc.report.metrics import Metrics
+from dagc.report.summary import Structure
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 
@@ -50,12 +50,12 @@ class Priced:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A well-typed strategy: its plan, what pricing found, its own diagnostics, and its structure as plain data."""
+    """A well-typed strategy: its plan, what pricing found, its own diagnostics, and its structure."""
 
     plan: Plan
     priced: Priced
     diagnostics: tuple[Diagnostic, ...]
-    structure: Mapping[str, Any]
+    structure: Structure
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assess import assess
 from dagc.report.assessment import Assessment
-from dagc.report.classes import showing_slowest
+from dagc.report.metrics import showing_slowest
 from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.schedule.lower_bound import KnownLeast, least
 from dagc.schedule.schedule import schedule

@@ -55,7 +55,7 @@ def check_strategy(
         return None
     priced = pricing(plan, own)
     found += own
-    return Checked(plan, priced, in_order([*problems, *own]), structure(plan))
+    return Checked(plan, priced, in_order([*problems, *own]), structure(plan.deployment))
 
 
 def _holds(outer: Span, inner: Span) -> bool:

@@ -11,12 +11,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dagc.catalog.cases import Case, bad_case, measured_cases, read_cases
+from dagc.cost.memory import MemoryPart
 from dagc.diag.diagnostic import Diagnostic, Severity
 from dagc.driver.checking import check
 from dagc.driver.outcome import Checked, Priced
+from dagc.export.text.ledger import render_page
 from dagc.graph.priced import PICOSECONDS, PricedPhase
+from dagc.metrics import TPOT, TTFT
 from dagc.report import ledger
-from dagc.report.ledger import Entry, render_page
+from dagc.report.ledger import Entry
 from dagc.report.metrics import Metrics
 from dagc.source import Source
 
@@ -73,30 +76,30 @@ def _band(metric: str, checked: Checked) -> float | None:
     metrics, workload = checked.priced.assessment.metrics, checked.plan.facts.workload
     if metrics is None or metric not in _FIGURES:
         return None
-    if metric == "tpot":
-        return metrics.decode.error
+    if metric == TPOT.name:
+        return metrics.decode.error_share
     if metric != "request":
-        return metrics.prefill.error
+        return metrics.prefill.error_share
     decode = (workload.output - 1) * metrics.decode.seconds
-    wrong = metrics.prefill.seconds * metrics.prefill.error + decode * metrics.decode.error
+    wrong = metrics.prefill.seconds * metrics.prefill.error_share + decode * metrics.decode.error_share
     return wrong / (metrics.prefill.seconds + decode)
 
 
 def _weights(priced: Priced) -> float | None:
     memory = priced.assessment.memory
-    return dict(memory.fullest.parts)["weights"] if memory else None
+    return memory.fullest.max_parts[MemoryPart.WEIGHTS] if memory else None
 
 
 def _request(checked: Checked, metrics: Metrics) -> float:
     return checked.plan.facts.workload.batch / metrics.throughput.requests_per_second
 
 
-_OF_A_BATCH = frozenset({"ttft", "request"})
+_OF_A_BATCH = frozenset({TTFT.name, "request"})
 """Figures that are not simulated under load, so that nothing measured under load is held against them."""
 
 _FIGURES: Mapping[str, Callable[[Checked, Metrics], float]] = {
-    "ttft": lambda _, metrics: metrics.prefill.seconds,
-    "tpot": lambda _, metrics: metrics.decode.seconds,
+    TTFT.name: lambda _, metrics: metrics.prefill.seconds,
+    TPOT.name: lambda _, metrics: metrics.decode.seconds,
     "request": _request,
     "prefill_rate": lambda checked, metrics: (
         metrics.throughput.prefill_tokens_per_second / checked.plan.deployment.gpus

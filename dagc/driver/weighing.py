@@ -14,27 +14,24 @@ from dagc.diag.order import in_order
 from dagc.driver.front import sized, stated, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks
+from dagc.export.text.context import chunked, context
 from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.plan.serving import requests_at_once
-from dagc.report.context import chunked, context
-from dagc.report.facts import facts_data
-from dagc.report.memory import memory_figures
-from dagc.report.memory_summary import memory_summary
-from dagc.report.summary import Facts
-from dagc.report.weighed import Held, Weighed
+from dagc.report.facts import facts_of
+from dagc.report.memory import MemoryOfPools, PlanMemory, StrategyMemory, memory_record
 from dagc.source import Source
 
 
-def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Held:
+def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> PlanMemory:
     """What each GPU of every strategy holds, and what would still fit."""
     found: list[Diagnostic] = []
     known = stated(source, blocks, directory, found)
     if known is None:
-        return Held(in_order(Trial(source, blocks, directory, Levels()).settle(found)), ())
+        return PlanMemory(in_order(Trial(source, blocks, directory, Levels()).settle(found)), ())
     file, facts = known
-    weighed: list[Weighed] = []
+    weighed: list[StrategyMemory] = []
     for strategy in file.strategies:
         deployment = sized(strategy, found)
         if deployment is None or stops(found):
@@ -46,15 +43,15 @@ def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Hel
             weighed.append(_weighed(plan))
     levelled = facts.rules.levels.applied(found)
     settled = Trial(source, blocks, directory, Levels(), file.strategies).settle(levelled)
-    return Held(in_order(settled), tuple(weighed))
+    return PlanMemory(in_order(settled), tuple(weighed))
 
 
-def _weighed(plan: Plan) -> Weighed:
+def _weighed(plan: Plan) -> StrategyMemory:
     missing = missing_shapes(plan)
     if missing:
-        return Weighed(plan.name, None, missing)
+        return StrategyMemory(plan.name, None, missing)
     running = admitted(plan)
-    figures, limits = memory_figures(rank_memory(running)), memory_limits(plan)
-    held = memory_summary(figures, limits, requests_at_once(running))
-    facts = Facts(**facts_data(plan.facts))
-    return Weighed(plan.name, held, (), (*context(facts, []), *chunked(facts, figures)))
+    by_rank, limits = MemoryOfPools(rank_memory(running)), memory_limits(plan)
+    held = memory_record(by_rank, limits, requests_at_once(running))
+    facts = facts_of(plan.facts)
+    return StrategyMemory(plan.name, held, (), (*context(facts, []), *chunked(facts, by_rank)))

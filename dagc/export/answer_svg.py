@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.export.svg_text import LINE, cut, headed, picture, text, width, words_wrapped
+from dagc.export.text.context import MARKS, context
 from dagc.export.tiles import Tile, passes, spent, tiles
-from dagc.report.context import MARKS, context
 from dagc.report.summary import CriticalPath, Phase, Requirement, Summary
 from dagc.units import format_share
 

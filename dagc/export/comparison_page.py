@@ -17,12 +17,12 @@ from dagc.export.page.document import asset, document
 from dagc.export.page.fold import PhaseLanes, phase_lanes
 from dagc.export.page.lanes import drawn_lanes, legend
 from dagc.export.page.markup import tag
+from dagc.export.text.comparison import change_text
+from dagc.export.text.context import context
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
 from dagc.graph.priced import PICOSECONDS
 from dagc.report.comparison import ComparedFigure, ComparedPlan, Comparison, Difference
-from dagc.report.comparison_text import change_text
-from dagc.report.context import context
 from dagc.report.summary import Summary
 from dagc.units import format_seconds
 

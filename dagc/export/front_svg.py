@@ -10,12 +10,13 @@ room (`labels.py`); elsewhere a number does, which the key below has.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 from dagc.export.labels import BELOW, Label, along, labelled, leader
 from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
-from dagc.report.context import MARKS, context
+from dagc.export.text.context import MARKS, context
+from dagc.metrics import THROUGHPUT_PER_GPU, TPOT
 from dagc.report.search_result import RequirementFigure, SearchResult
 from dagc.units import format_count, format_gpus, format_seconds
 
@@ -93,7 +94,7 @@ def _headline(result: SearchResult) -> str:
 def _context(result: SearchResult) -> Iterator[str]:
     facts, batches = result.facts, result.searched.batches
     if facts.workload["concurrency"] is None and len(batches) == 1:
-        facts = facts.model_copy(update={"workload": {**facts.workload, "batch": batches[0]}})
+        facts = replace(facts, workload={**facts.workload, "batch": batches[0]})
     yield from context(facts, [])
     if len(batches) > 1:
         yield f"searched: {' · '.join(f'batch {batch:,}' for batch in batches)}"
@@ -111,7 +112,7 @@ def _requirements(result: SearchResult) -> dict[str, RequirementFigure]:
     """The strictest requirement on each axis; one that asks for an exact value bounds nothing."""
     found: dict[str, RequirementFigure] = {}
     for one in _asked(result):
-        wanted = {"tpot": "<", "throughput_per_gpu": ">"}.get(one.figure or "")
+        wanted = {TPOT.name: "<", THROUGHPUT_PER_GPU.name: ">"}.get(one.figure or "")
         if one.figure and one.limit is not None and wanted == one.required[0]:
             before = found.get(one.figure)
             is_stricter = before is None or (one.limit < (before.limit or 0.0)) == (wanted == "<")
@@ -136,7 +137,7 @@ def _marks(result: SearchResult) -> Iterator[_Mark]:
 
 
 def _place(figures: dict[str, float | None]) -> tuple[float, float] | None:
-    tpot, rate = figures.get("tpot"), figures.get("throughput_per_gpu")
+    tpot, rate = figures.get(TPOT.name), figures.get(THROUGHPUT_PER_GPU.name)
     return (tpot, rate) if tpot and rate else None
 
 
@@ -144,7 +145,7 @@ def _plot(lines: list[str], y: float, marks: Sequence[_Mark], limits: dict[str, 
     """The frame with its axes, requirements, marks and labels; returns where the key begins."""
     lines.append(text(_MARGIN, y + 12, "small muted", "output tokens/s/GPU, higher is better"))
     top, bottom = y + 22, y + 22 + _PLOT
-    slow, rate = limits.get("tpot"), limits.get("throughput_per_gpu")
+    slow, rate = limits.get(TPOT.name), limits.get(THROUGHPUT_PER_GPU.name)
     across = _axis([mark.tpot for mark in marks], _INNER, slow)
     up = _axis([mark.rate for mark in marks], _PLOT, rate)
     lines.append(f'<rect class="frame" x="{_LEFT}" y="{top:g}" width="{_INNER}" height="{_PLOT}"/>')

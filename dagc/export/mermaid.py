@@ -25,12 +25,11 @@ from dagc.export.views.handover import crossing_text
 from dagc.export.views.scene import Scene, Served
 from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
+from dagc.metrics import times_text
 from dagc.plan.plan import Plan
-from dagc.report.figures import times_text
 from dagc.report.metrics import Metrics
+from dagc.report.serving import is_decode_step_alone, sum_text
 from dagc.report.structure import strategy_text
-from dagc.report.token_time import is_decode_step_alone, sum_text
-from dagc.report.ttft import definition
 from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes, format_gpus
 
@@ -109,7 +108,7 @@ def _label(*texts: str) -> str:
 def _head(plan: Plan, graph: Graph, metrics: Metrics, more: tuple[str, ...]) -> Iterator[str]:
     facts = f"{format_gpus(plan.deployment.gpus)} · model {plan.facts.model.name}"
     replicas = f"{graph.replicas} replicas, the slowest shown" if graph.replicas > 1 else ""
-    times = " · ".join(times_text(definition(plan.facts.workload), metrics.prefill.seconds, metrics.decode.seconds))
+    times = " · ".join(times_text(plan.facts.workload.ttft_definition, metrics.prefill.seconds, metrics.decode.seconds))
     step = "" if is_decode_step_alone(metrics.serving) else f"TPOT is {sum_text(metrics.serving)}"
     yield f'  about["{_label(plan.name, strategy_text(plan.deployment), facts, replicas, times, step, *more)}"]:::note'
 

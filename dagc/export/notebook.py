@@ -14,9 +14,8 @@ from markupsafe import Markup
 from dagc.export.page.answer import answer
 from dagc.export.page.document import asset
 from dagc.export.page.markup import joined, tag
-from dagc.report.context import context
-from dagc.report.figures import FIGURES
-from dagc.report.search_text import SHOWN
+from dagc.export.text.context import context
+from dagc.metrics import COMPARED, FRONT_TABLE
 from dagc.report.summary import Summary
 from dagc.units import format_bytes, format_share
 
@@ -25,7 +24,8 @@ Cell = str | float | bool | None
 MOST_ROWS = 50
 """Rows of a table that are shown; `rows` and a DataFrame have all."""
 
-_FIGURES = {kind.name: kind for kind in FIGURES}
+_METRICS = {one.name: one for one in COMPARED}
+_SHOWN = frozenset(one.name for one in FRONT_TABLE)
 
 _LONG = 40
 """Characters from which a cell goes over several lines."""
@@ -65,7 +65,7 @@ def _image(alt: str, svg: str | None) -> Markup | None:
 
 def _table(rows: Sequence[Mapping[str, Cell]]) -> Markup | None:
     """Columns that have a value, figures as few as in what `dagc search` prints; rows that are left out are counted."""
-    named = [name for name in (rows[0] if rows else ()) if name in SHOWN or name not in _FIGURES]
+    named = [name for name in (rows[0] if rows else ()) if name in _SHOWN or name not in _METRICS]
     columns = [name for name in named if any(row[name] not in (None, "") for row in rows)]
     if not columns:
         return None
@@ -77,7 +77,7 @@ def _table(rows: Sequence[Mapping[str, Cell]]) -> Markup | None:
 
 
 def _title(column: str) -> str:
-    return _FIGURES[column].title if column in _FIGURES else column.removesuffix("_bytes").replace("_", " ")
+    return _METRICS[column].title if column in _METRICS else column.removesuffix("_bytes").replace("_", " ")
 
 
 def _cell(content: str) -> Markup:
@@ -93,7 +93,7 @@ def _text(column: str, row: Mapping[str, Cell]) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
-    kind = _FIGURES.get(str(row.get("figure")) if column in ("before", "after") else column)
+    kind = _METRICS.get(str(row.get("figure")) if column in ("before", "after") else column)
     if kind is not None:
         return kind.text(value)
     if column.endswith("_bytes"):

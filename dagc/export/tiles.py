@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dagc.export.text.summary import limit_text
+from dagc.metrics import THROUGHPUT, TPOT, TTFT, Metric
+from dagc.report.serving import bound_text, cause
 from dagc.report.summary import CriticalPath, Memory, Phase, Summary, Throughput
-from dagc.report.text import limit_text
-from dagc.report.token_time import bound_text, cause
-from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 
@@ -36,14 +36,14 @@ def tiles(summary: Summary) -> Iterator[Tile]:
     yield _memory(summary.memory) if summary.memory else _tile("memory", "?", "undetermined")
     if summary.phases:
         prefill, decode = summary.phases.prefill, summary.phases.decode
-        ttft = title_of(summary.phases.ttft_definition)
-        yield _tile(ttft, format_seconds(prefill.seconds), _time(prefill, prefill.bound), _state(summary, "ttft"))
+        ttft = TTFT.titled([summary.phases.ttft_definition])
+        yield _tile(ttft, format_seconds(prefill.seconds), _time(prefill, prefill.bound), _state(summary, TTFT))
         bound = cause(summary.serving, decode.bound) if summary.serving else decode.bound
-        yield _tile("TPOT", format_seconds(decode.seconds), _time(decode, bound), _state(summary, "tpot"))
+        yield _tile(TPOT.title, format_seconds(decode.seconds), _time(decode, bound), _state(summary, TPOT))
     else:
         yield _tile("TTFT and TPOT", "?", "undetermined")
     if summary.throughput:
-        yield _throughput(summary.throughput, _state(summary, "throughput"))
+        yield _throughput(summary.throughput, _state(summary, THROUGHPUT))
     if summary.cost:
         tokens = summary.cost.usd_per_million_output_tokens
         cost = f"{format_money(tokens)} per million output tokens" if tokens is not None else "tokens undetermined"
@@ -68,9 +68,9 @@ def passes(name: str, phase: Phase) -> str:
     return f"{many}{step}"
 
 
-def _state(summary: Summary, name: str) -> str:
-    """How the requirements of a name are met, all of them together."""
-    found = [row.ok for row in summary.requirements if row.name == name]
+def _state(summary: Summary, metric: Metric) -> str:
+    """How the requirements on a metric are met, all of them together."""
+    found = [row.ok for row in summary.requirements if row.name == metric.name]
     return "bad" if False in found else "good" if True in found else ""
 
 

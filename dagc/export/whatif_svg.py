@@ -15,15 +15,16 @@ from itertools import groupby
 from math import ceil
 
 from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
-from dagc.report.context import MARKS, context
+from dagc.export.text.context import MARKS, context
+from dagc.export.text.whatif import NOTHING, percent
+from dagc.metrics import TORNADO
 from dagc.report.whatif import Effect, Metric, Sensitivities
-from dagc.report.whatif_text import NOTHING, percent
 from dagc.units import format_gpus
 
 MOST_PARAMETERS = 6
 """Rows of one kind for one figure; the picture says how many it leaves out."""
 
-DRAWN = ("ttft", "tpot", "throughput_per_gpu", "cost_per_million_output_tokens")
+DRAWN = frozenset(one.name for one in TORNADO)
 """Figures that have a panel, where the plan has them."""
 
 _WIDEST = 1.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dagc.metrics import Metric, TtftDefinition, stated
 from dagc.source import Span
 
 
@@ -39,6 +40,11 @@ class Workload:
     drafted: int = 0
     acceptance: float = 0.0
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
+
+    @property
+    def ttft_definition(self) -> TtftDefinition:
+        """What TTFT is under this workload."""
+        return "batch" if self.concurrency is None else "idle server"
 
     @property
     def is_skewed(self) -> bool:
@@ -99,6 +105,16 @@ class Requirement:
     figure: Figure
     span: Span
 
+    @property
+    def metric(self) -> Metric:
+        """What is limited; `name` may be an alias of it."""
+        return stated(self.name)
+
+    @property
+    def subject(self) -> tuple[str, str, str, str]:
+        """Equal for requirements whose figures can be compared."""
+        return self.metric.name, self.figure.unit, self.figure.per, self.figure.kind
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -112,3 +128,8 @@ class Claim:
     figure: Figure
     margin: Figure | None
     span: Span
+
+    @property
+    def metric(self) -> Metric:
+        """What the figure is of; `name` may be an alias of it."""
+        return stated(self.name)

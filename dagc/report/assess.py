@@ -1,7 +1,8 @@
 """A priced plan is assessed: memory and timelines become figures, and these judge requirements and claims.
 
-The one verb of the report that the priced rules run after. What was not priced stays None, and the missing shapes and
-rates are named.
+The one verb that the priced rules run after. All requirements must hold at the exact figures; a share must hold in both
+phases. What was not priced stays None and the missing shapes and rates are named; what the cost model cannot say
+because load is not simulated stays undetermined.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Plan
 from dagc.plan.serving import requests_at_once
-from dagc.report.assessment import Assessment
+from dagc.plan.workload import Requirement
+from dagc.report.assessment import Actual, Assessment, RequirementVerdict, decided, written
 from dagc.report.claims import judge_claims
-from dagc.report.measured import Evidence
-from dagc.report.memory import memory_figures
+from dagc.report.measured import Evidence, measured_actual
+from dagc.report.memory import MemoryOfPools
 from dagc.report.metrics import measure
-from dagc.report.requirements import judge_requirements
+from dagc.report.quantity import meets
+from dagc.report.structural import structural_actual
 
 if TYPE_CHECKING:
     from dagc.cost.memory import PoolMemory
@@ -31,7 +34,7 @@ def assess(
     transfer: Timeline | None = None,
 ) -> Assessment:
     """Figures and verdicts of one plan; None where the plan could not be priced."""
-    figures = memory_figures(memory) if memory else None
+    figures = MemoryOfPools(memory) if memory else None
     metrics = measure(plan, timelines, mixed, transfer) if timelines else None
     shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
@@ -44,3 +47,20 @@ def assess(
         claims=judge_claims(evidence),
         admitted=requests_at_once(plan) if figures else None,
     )
+
+
+def judge_requirements(evidence: Evidence) -> tuple[RequirementVerdict, ...]:
+    """One verdict for each requirement, in written order."""
+    return tuple(_judge(evidence, requirement) for requirement in evidence.plan.facts.requirements)
+
+
+def _judge(evidence: Evidence, requirement: Requirement) -> RequirementVerdict:
+    figure = requirement.figure
+    actual = (
+        structural_actual(evidence.plan, requirement.metric, figure)
+        or measured_actual(evidence, requirement.metric, figure)
+        or Actual(None, figure.unit, None, "not a figure that is computed")
+    )
+    ok = None if actual.value is None else meets(actual.value, requirement.comparison, figure.value)
+    actual, ok = decided(actual, requirement.comparison, ok, figure.value)
+    return RequirementVerdict(requirement, written(requirement.comparison, figure), actual, ok)

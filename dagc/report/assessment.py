@@ -7,12 +7,15 @@ things, each a verdict of its own `basis`; `ok` is None where nothing decides. T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dagc.plan.workload import Claim, Figure, Requirement
-from dagc.report.memory import MemoryFigures
+from dagc.report.memory import MemoryOfPools
 from dagc.report.metrics import Metrics
+
+_CEILINGS = ("<", "<=", "=")
 
 
 class Basis(StrEnum):
@@ -94,13 +97,30 @@ class Assessment:
     `admitted` is how many requests run at once where the caches hold fewer than are in flight, else None.
     """
 
-    memory: MemoryFigures | None
+    memory: MemoryOfPools | None
     metrics: Metrics | None
     missing_shapes: tuple[str, ...]
     missing_rates: tuple[str, ...]
     requirements: tuple[RequirementVerdict, ...]
     claims: tuple[Verdict, ...]
     admitted: int | None = None
+
+
+def all_met(verdicts: Iterable[bool | None]) -> bool | None:
+    """Whether all hold; None where there are none, or where one is undetermined and none fails."""
+    judged = list(verdicts)
+    if False in judged:
+        return False
+    return None if None in judged or not judged else True
+
+
+def decided(actual: Actual, comparison: str, ok: bool | None, stated: float) -> tuple[Actual, bool | None]:
+    """What a figure and its verdict come to: a lower bound decides that a ceiling is missed, and nothing else."""
+    if not actual.is_lower_bound or actual.value is None:
+        return actual, ok
+    if ok is False and comparison in _CEILINGS and actual.value > stated:
+        return replace(actual, text=f"at least {actual.text}"), False
+    return replace(actual, value=None, text=None, reason=actual.unless_missed), None
 
 
 def written(comparison: str, figure: Figure) -> str:

@@ -1,4 +1,4 @@
-"""The inputs and assumptions of a plan as plain data: what was stated, what a preset gave, what was assumed."""
+"""The inputs and assumptions of a plan as a record: what was stated, what a preset gave, what was assumed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dagc.catalog.model import ModelSpec
 from dagc.engines.profiles import Profile
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Workload
+from dagc.report import summary as out
 from dagc.units import counted
 
 Data = dict[str, Any]
@@ -16,27 +17,27 @@ Data = dict[str, Any]
 SECONDS_PER_HOUR = 3600.0
 
 
-def facts_data(facts: Facts) -> Data:
+def facts_of(facts: Facts) -> out.Facts:
     """Model, cluster, workload and engine in SI units, and the blocks that were not written."""
-    return {
-        "defaulted": list(facts.defaulted),
-        "model": _model(facts.model),
-        "cluster": _cluster(facts.cluster),
-        "workload": _workload(facts.workload),
-        "engine": _engine(facts.engine),
-    }
+    return out.Facts(
+        defaulted=list(facts.defaulted),
+        model=_model(facts.model),
+        cluster=_cluster(facts.cluster),
+        workload=_workload(facts.workload),
+        engine=_engine(facts.engine),
+    )
 
 
-def assumed(data: Data) -> str | None:
-    """In words, the blocks that took their defaults and what these are; `data` is that of `facts_data`."""
-    workload = data["workload"]
+def assumed(facts: out.Facts) -> str | None:
+    """In words, the blocks that took their defaults and what these are."""
+    workload = facts.workload
     batch = counted(workload["batch"], "sequence")
     values = {
-        "model": data["model"]["name"],
-        "cluster": data["cluster"]["name"],
+        "model": facts.model["name"],
+        "cluster": facts.cluster["name"],
         "workload": f"of {batch}, {workload['prompt']} tokens in and {workload['output']} out",
     }
-    return "; ".join(f"{name} {values[name]}" for name in data["defaulted"]) or None
+    return "; ".join(f"{name} {values[name]}" for name in facts.defaulted) or None
 
 
 def _model(model: ModelSpec) -> Data:

@@ -1,6 +1,6 @@
 """Figures that memory and timeline decide: times, rates, shares and bytes of the cost model.
 
-Turns `MemoryFigures` and `Metrics` into the right value of a measured metric, in the terms of the figure it is compared
+Turns `MemoryOfPools` and `Metrics` into the right value of a measured metric, in the terms of the figure it is compared
 with (a GPU or the deployment, bytes or a share, which tokens). Without them the value is undetermined, and the
 missing facts are named.
 """
@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dagc import metrics as of
+from dagc.metrics import Metric
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
 from dagc.report.assessment import Actual
-from dagc.report.compare import MODEL_DIGITS
-from dagc.report.memory import MemoryFigures, part_title
-from dagc.report.metrics import Metrics, PhaseMetrics
-from dagc.report.quantity import figure_text, quantity_text
-from dagc.report.token_time import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
-from dagc.report.ttft import definition
+from dagc.report.memory import MemoryOfPools, part_title
+from dagc.report.metrics import Metrics
+from dagc.report.quantity import MODEL_DIGITS, figure_text, quantity_text
+from dagc.report.serving import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
+from dagc.report.summary import Phase
 from dagc.units import Dimension, format_bytes, format_gpus, format_seconds, format_share
 
 
@@ -27,22 +28,22 @@ class Evidence:
     """What a stated figure is judged by. `missing_…` name the facts without which the rest is None."""
 
     plan: Plan
-    memory: MemoryFigures | None
+    memory: MemoryOfPools | None
     metrics: Metrics | None
     missing_shapes: tuple[str, ...]
     missing_rates: tuple[str, ...]
 
 
-def measured_actual(evidence: Evidence, name: str, figure: Figure) -> Actual | None:
+def measured_actual(evidence: Evidence, metric: Metric, figure: Figure) -> Actual | None:
     """The value of a measured metric in the figure's terms, or None when the metric is not measured."""
-    if name in _BY_MEMORY:
+    if metric in _BY_MEMORY:
         if evidence.memory is None:
             return _undetermined(evidence.missing_shapes, figure)
-        return _BY_MEMORY[name](evidence.memory, figure)
-    if name in _BY_METRICS:
+        return _BY_MEMORY[metric](evidence.memory, figure)
+    if metric in _BY_METRICS:
         if evidence.metrics is None:
             return _undetermined((*evidence.missing_shapes, *evidence.missing_rates), figure)
-        return _BY_METRICS[name](evidence, evidence.metrics, figure)
+        return _BY_METRICS[metric](evidence, evidence.metrics, figure)
     return None
 
 
@@ -55,7 +56,7 @@ def _known(value: float, figure: Figure, reason: str) -> Actual:
     return Actual(value, figure.unit, figure_text(value, figure, MODEL_DIGITS), reason)
 
 
-def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
+def _memory(memory: MemoryOfPools, figure: Figure) -> Actual:
     if figure.unit == Dimension.SHARE:
         pool = memory.fullest
         reason = f"{format_bytes(pool.max_bytes)} of {format_bytes(pool.capacity_bytes)} on the fullest GPU"
@@ -63,15 +64,15 @@ def _memory(memory: MemoryFigures, figure: Figure) -> Actual:
     pool = max(memory.pools, key=lambda one: one.max_bytes)
     is_fullest = pool.max_bytes == memory.fullest.max_bytes
     where = "the fullest GPU" if is_fullest else f"the fullest GPU of {pool.pool}"
-    reason = " + ".join(f"{part_title(name)} {format_bytes(part)}" for name, part in pool.parts if part)
+    reason = " + ".join(f"{part_title(name)} {format_bytes(part)}" for name, part in pool.max_parts.items() if part)
     return _known(pool.max_bytes, figure, f"on {where}: {reason}")
 
 
-def _memory_total(memory: MemoryFigures, figure: Figure) -> Actual:
+def _memory_total(memory: MemoryOfPools, figure: Figure) -> Actual:
     return _known(memory.total_bytes, figure, "summed over all GPUs")
 
 
-def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
+def _headroom(memory: MemoryOfPools, figure: Figure) -> Actual:
     pool = memory.fullest
     free = pool.capacity_bytes - pool.max_bytes
     reason = f"{format_bytes(pool.capacity_bytes)} less {format_bytes(pool.max_bytes)} on the fullest GPU"
@@ -79,7 +80,7 @@ def _headroom(memory: MemoryFigures, figure: Figure) -> Actual:
 
 
 def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-    if definition(evidence.plan.facts.workload) == "batch":
+    if evidence.plan.facts.workload.ttft_definition == "batch":
         reason = f"prefill of the whole batch, {bound_text(metrics.prefill.bound)}"
         return _known(metrics.prefill.seconds, figure, reason)
     found = _known(metrics.prefill.seconds, figure, "")
@@ -91,7 +92,7 @@ def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 
 
 def _tpot(_: Evidence, metrics: Metrics, figure: Figure) -> Actual:
-    """The reason names what takes the time, for the stated figure as the limit (`dagc.report.token_time`)."""
+    """The reason names what takes the time, for the stated figure as the limit (`dagc.report.serving`)."""
     decode, serving = metrics.decode, metrics.serving
     if is_decode_step_alone(serving):
         step = format_seconds(decode.latency_seconds)
@@ -115,7 +116,7 @@ def _throughput(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
 def _share(name: str) -> Callable[[Evidence, Metrics, Figure], Actual]:
     def read(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
         """The larger of the two phases' shares: a ceiling has to hold in both. Under load that of decode is known."""
-        if definition(evidence.plan.facts.workload) == "idle server":
+        if evidence.plan.facts.workload.ttft_definition == "idle server":
             return _share_under_load(name, metrics, figure)
         shares = {"prefill": _of(metrics.prefill, name), "decode": _of(metrics.decode, name)}
         worst = max(shares, key=lambda phase: shares[phase])
@@ -132,24 +133,24 @@ def _share_under_load(name: str, metrics: Metrics, figure: Figure) -> Actual:
     return replace(found, unless_missed=unknown)
 
 
-def _of(phase: PhaseMetrics, share: str) -> float:
-    return phase.shares.communication if share == "communication" else phase.shares.bubble
+def _of(phase: Phase, share: str) -> float:
+    path = phase.critical_path
+    return path.communication_share if share == "communication" else path.bubble_share
 
 
-_BY_MEMORY: dict[str, Callable[[MemoryFigures, Figure], Actual]] = {
-    "memory": _memory,
-    "memory_total": _memory_total,
-    "headroom": _headroom,
+_BY_MEMORY: dict[Metric, Callable[[MemoryOfPools, Figure], Actual]] = {
+    of.MEMORY: _memory,
+    of.MEMORY_TOTAL: _memory_total,
+    of.HEADROOM: _headroom,
 }
 
-_BY_METRICS: dict[str, Callable[[Evidence, Metrics, Figure], Actual]] = {
-    "ttft": _ttft,
-    "tpot": _tpot,
-    "latency": _tpot,
-    "throughput": _throughput,
-    "communication": _share("communication"),
-    "bubble": _share("bubble"),
+_BY_METRICS: dict[Metric, Callable[[Evidence, Metrics, Figure], Actual]] = {
+    of.TTFT: _ttft,
+    of.TPOT: _tpot,
+    of.THROUGHPUT: _throughput,
+    of.COMMUNICATION: _share("communication"),
+    of.BUBBLE: _share("bubble"),
 }
 
 MEASURED = frozenset({*_BY_MEMORY, *_BY_METRICS})
-"""Names of the measured metrics."""
+"""The measured metrics."""

@@ -10,7 +10,8 @@ Definitions, each used everywhere under this name:
   Where requests come and go (`concurrency`), it is that of a request to an idle server: the prefill of one prompt on
   each of attention's ranks, and, where the phases have their own GPUs, the transfer of its cache. vLLM, SGLang and
   Dynamo give the first token to the user from the decode side, which has it when the cache has arrived. Requests under
-  load wait for each other besides, which is not simulated: it is a lower bound of their TTFT (`dagc.report.ttft`).
+  load wait for each other besides, which is not simulated: it is a lower bound of
+  their TTFT (`TtftDefinition` of `dagc.metrics`).
 - TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
   decode step from an idle pipeline to its last token. Where requests come and go, the interval counts the prompts that
   come between (`dagc.report.serving`). With an engine both have its host's time a step.
@@ -25,94 +26,67 @@ Definitions, each used everywhere under this name:
   the busiest one's.
 - Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
 
-Beside them stand the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once), and
+Beside them are the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once), and
 B / TPOT generated tokens a second.
+
+A cluster states one price for a GPU of whatever device. Tokens carry the whole cost of the deployment while they are
+made: price a second / tokens a second.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.ops import Lane
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
+from dagc.report import summary as out
 from dagc.report.band import band, errors
-from dagc.report.serving import Queue, Serving, Steps, queue, serve
+from dagc.report.facts import SECONDS_PER_HOUR
+from dagc.report.serving import Steps, queue, serve
 from dagc.schedule.shares import Shares
 from dagc.schedule.timeline import Timeline
 
-Share = Literal["compute", "memory", "communication", "bubble"]
-"""What a critical path's time goes to."""
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseMetrics:
-    """One phase. `seconds` is its metric (TTFT or TPOT), `latency_seconds` its makespan from an idle pipeline.
-
-    `error` is the relative error to expect of it (`dagc.report.band`), of what is counted at all.
-    `load_balance` is 1 where all GPUs compute as long as the busiest does. `extrapolated` is the share of the time of
-    operators that lies outside of measurements.
-    """
-
-    seconds: float
-    latency_seconds: float
-    micro_batches: int
-    shares: Shares
-    error: float = 0.0
-    load_balance: float = 1.0
-    extrapolated: float = 0.0
-
-    @property
-    def bound(self) -> Share:
-        """What takes the largest share of the critical path."""
-        shares: dict[Share, float] = {
-            "compute": self.shares.compute,
-            "memory": self.shares.memory,
-            "communication": self.shares.communication,
-            "bubble": self.shares.bubble,
-        }
-        return max(shares, key=lambda name: shares[name])
-
-
-@dataclass(frozen=True, slots=True)
-class Throughput:
-    """Rates of the whole deployment. `limited_by` is the phase that decides them: `both` where they share GPUs."""
-
-    requests_per_second: float
-    input_tokens_per_second: float
-    output_tokens_per_second: float
-    total_tokens_per_second: float
-    prefill_tokens_per_second: float
-    decode_tokens_per_second: float
-    limited_by: str
-
-    def tokens_per_second(self, kind: str) -> float:
-        """Rate of a kind of tokens; tokens of no stated kind are counted as all of them, input and output."""
-        match kind:
-            case "input":
-                return self.input_tokens_per_second
-            case "output":
-                return self.output_tokens_per_second
-            case _:
-                return self.total_tokens_per_second
+_MILLION = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Both phases, and what they yield together. `handover_seconds` is None where the phases share GPUs;
-    `transfer_seconds`, the KV-cache transfer of one request, for a static batch too.
-    """
+    """The three parts of a summary that timelines decide."""
 
-    prefill: PhaseMetrics
-    decode: PhaseMetrics
-    handover_seconds: float | None
-    throughput: Throughput
-    serving: Serving
-    queue: Queue | None
-    transfer_seconds: float | None = None
+    phases: out.Phases
+    throughput: out.Throughput
+    serving: out.Serving
+
+    @property
+    def prefill(self) -> out.Phase:
+        """The prefill, whose `seconds` are TTFT."""
+        return self.phases.prefill
+
+    @property
+    def decode(self) -> out.Phase:
+        """The decode, whose `seconds` are TPOT."""
+        return self.phases.decode
+
+
+def showing_slowest(graph: Graph, timelines: tuple[Timeline, ...]) -> Graph:
+    """The graph with the slowest class of replicas of each phase in front; `timelines` are those of `graph.classes`.
+
+    A batch has its last first token, and its tokens their interval, when the slowest replica has, so that metrics,
+    pictures and traces are those of that class; prefill and decode may be slowest in different ones.
+    """
+    if not graph.others:
+        return graph
+    return graph.showing(_slowest(graph.prefill, timelines), _slowest(graph.decode, timelines))
+
+
+def _slowest(phase: PhaseGraph, timelines: tuple[Timeline, ...]) -> PhaseGraph:
+    """The class of the same phase with the longest interval, then the longest makespan; the first of equals."""
+    classes = [t for t in timelines if t.priced.graph.phase is phase.phase and t.priced.graph.service == phase.service]
+    return max(classes, key=lambda timeline: (timeline.interval, timeline.makespan)).priced.graph
 
 
 def measure(
@@ -127,37 +101,79 @@ def measure(
     bare, step = _phase(first), _phase(last)
     with_prompts = mixed.interval / PICOSECONDS if mixed else None
     serving = serve(plan, Steps(bare.seconds, step.seconds, with_prompts))
-    host = serving.host_seconds
+    host, tpot = serving.host_seconds, serving.tpot_seconds
     prefill = replace(bare, seconds=bare.seconds + host, latency_seconds=bare.latency_seconds + host)
     added = serving.step_seconds - step.seconds
-    error = _error(step, serving, band(mixed.priced) if mixed else bare.error)
-    decode = replace(step, seconds=serving.tpot_seconds, latency_seconds=step.latency_seconds + added, error=error)
+    error = _error(step, serving, band(mixed.priced) if mixed else bare.error_share)
+    decode = replace(step, seconds=tpot, latency_seconds=step.latency_seconds + added, error_share=error)
     handover = between[0].makespan / PICOSECONDS if between else None
     throughput = _throughput(plan, prefill, decode, handover)
     moved = transfer.makespan / PICOSECONDS if transfer else None
     ttft = replace(prefill, seconds=prefill.seconds + (moved or 0.0))
-    waits = queue(plan, ttft.seconds, decode.seconds, prefill.seconds)
-    return Metrics(ttft, decode, handover, throughput, serving, waits, moved)
+    waits = queue(plan, ttft.seconds, tpot, prefill.seconds)
+    phases = out.Phases(
+        ttft_definition=plan.facts.workload.ttft_definition,
+        prefill=ttft,
+        decode=decode,
+        handover_seconds=handover,
+        transfer_seconds=moved,
+    )
+    return Metrics(phases, throughput, replace(serving, queue=waits))
 
 
-def _error(step: PhaseMetrics, serving: Serving, of_prompts: float) -> float:
+def cost_of(plan: Plan, metrics: Metrics | None) -> out.Cost | None:
+    """The cost of a plan; None where its cluster has no price."""
+    price = plan.facts.cluster.usd_per_gpu_second
+    if price is None:
+        return None
+    each_second = price * plan.deployment.gpus
+    rates = metrics.throughput if metrics else None
+    return out.Cost(
+        usd_per_hour=each_second * SECONDS_PER_HOUR,
+        usd_per_million_output_tokens=_of_a_million(each_second, rates.output_tokens_per_second if rates else None),
+        usd_per_million_tokens=_of_a_million(each_second, rates.total_tokens_per_second if rates else None),
+    )
+
+
+def _of_a_million(each_second: float, rate: float | None) -> float | None:
+    return each_second / rate * _MILLION if rate else None
+
+
+def _error(step: out.Phase, serving: out.Serving, of_prompts: float) -> float:
     """That of a step and of what prompts add to it: both err in the same direction, being the same formulas."""
     added = serving.prompt_steps * serving.prompt_step_seconds
     whole = serving.tpot_seconds * serving.tokens_per_step
-    return (step.seconds * step.error + added * of_prompts) / whole if whole else 0.0
+    return (step.seconds * step.error_share + added * of_prompts) / whole if whole else 0.0
 
 
-def _phase(timeline: Timeline) -> PhaseMetrics:
+def _phase(timeline: Timeline) -> out.Phase:
     wrong = errors(timeline.priced)
-    return PhaseMetrics(
+    return out.Phase(
         seconds=timeline.interval / PICOSECONDS,
+        error_share=wrong.band,
+        extrapolated_share=wrong.extrapolated,
         latency_seconds=timeline.makespan / PICOSECONDS,
         micro_batches=len(timeline.priced.graph.micro_batches),
-        shares=timeline.shares,
-        error=wrong.band,
         load_balance=_load_balance(timeline),
-        extrapolated=wrong.extrapolated,
+        bound=_bound(timeline.shares),
+        critical_path=out.CriticalPath(
+            compute_share=timeline.shares.compute,
+            memory_share=timeline.shares.memory,
+            communication_share=timeline.shares.communication,
+            bubble_share=timeline.shares.bubble,
+        ),
     )
+
+
+def _bound(shares: Shares) -> out.Share:
+    """What takes the largest share of the critical path."""
+    by_name: dict[out.Share, float] = {
+        "compute": shares.compute,
+        "memory": shares.memory,
+        "communication": shares.communication,
+        "bubble": shares.bubble,
+    }
+    return max(by_name, key=lambda name: by_name[name])
 
 
 def _load_balance(timeline: Timeline) -> float:
@@ -169,24 +185,28 @@ def _load_balance(timeline: Timeline) -> float:
     return sum(float(busy.mean()) * width for busy, width in computing) / (longest * ranks) if longest else 1.0
 
 
-def _throughput(plan: Plan, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None) -> Throughput:
-    workload, prefilled = plan.facts.workload, entering(plan).facts.workload.batch
+def _throughput(plan: Plan, prefill: out.Phase, decode: out.Phase, handover: float | None) -> out.Throughput:
+    workload, prefilled, gpus = plan.facts.workload, entering(plan).facts.workload.batch, plan.deployment.gpus
     rates = _request_rates(workload, prefilled, prefill, decode, handover)
     limit = min(rates, key=lambda name: rates[name])
     requests = rates[limit]
-    return Throughput(
+    into, out_of, total = (requests * n for n in (workload.prompt, workload.output, workload.prompt + workload.output))
+    return out.Throughput(
+        limited_by=limit,
         requests_per_second=requests,
-        input_tokens_per_second=requests * workload.prompt,
-        output_tokens_per_second=requests * workload.output,
-        total_tokens_per_second=requests * (workload.prompt + workload.output),
+        input_tokens_per_second=into,
+        output_tokens_per_second=out_of,
+        total_tokens_per_second=total,
+        input_tokens_per_second_per_gpu=into / gpus,
+        output_tokens_per_second_per_gpu=out_of / gpus,
+        total_tokens_per_second_per_gpu=total / gpus,
         prefill_tokens_per_second=_rate(prefilled * workload.prompt, prefill.seconds),
         decode_tokens_per_second=_rate(workload.batch, decode.seconds),
-        limited_by=limit,
     )
 
 
 def _request_rates(
-    workload: Workload, prefilled: int, prefill: PhaseMetrics, decode: PhaseMetrics, handover: float | None
+    workload: Workload, prefilled: int, prefill: out.Phase, decode: out.Phase, handover: float | None
 ) -> dict[str, float]:
     """Requests a second that each part could sustain."""
     batch, steps = workload.batch, workload.output - 1

@@ -1,19 +1,20 @@
-"""The models of what `dagc search --format json` prints: its published schema is generated from them.
+"""The record of what `dagc search --format json` prints.
 
 Data only; numbers are in SI units and US dollars. Nothing depends on how long the search took or who did the work.
-`SCHEMA_VERSION` grows when a field goes or changes its meaning, not when one is added.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from dagc.report.summary import Facts, Record
+from dagc.metrics import TtftDefinition
+from dagc.report.record import Versioned, record
+from dagc.report.summary import Facts
+from dagc.units import format_share
 
-SCHEMA_VERSION = 1
 
-
-class Searched(Record):
+@record
+class Searched:
     """What was searched: GPUs at most, batches, and in words the coordinates that were and were not."""
 
     gpus: int
@@ -23,7 +24,8 @@ class Searched(Record):
     not_searched: dict[str, str]
 
 
-class Counts(Record):
+@record
+class Counts:
     """Strategies by what decided them. All but `generated`, `decided` and `priced_missing` sum to `decided`.
 
     `refused` by the code of the rule, `weights_too_large` before anything is priced, `too_large` with all that a GPU
@@ -42,7 +44,8 @@ class Counts(Record):
     priced_missing: dict[str, int]
 
 
-class RequirementFigure(Record):
+@record
+class RequirementFigure:
     """A requirement as written and what a plan has, `shown` in the requirement's unit.
 
     `miss` is relative to what is required, 0 where it is met. `figure` is what it limits, by name, and `limit` the
@@ -51,14 +54,29 @@ class RequirementFigure(Record):
 
     name: str
     required: str
-    figure: Literal["ttft", "tpot", "throughput", "throughput_per_gpu"] | None
+    figure: str | None
     limit: float | None
     actual: float | None
     shown: str | None
     miss: float | None
 
+    @property
+    def miss_text(self) -> str:
+        """What misses the requirement, and by what share of what is required: `50.7 tokens/s, 49 % too little`."""
+        shown, miss = self.shown, self.miss or 0.0
+        match self.required[0]:
+            case "<" if miss >= 1:
+                return f"{shown}, {miss + 1:,.3g} times the limit"
+            case "<":
+                return f"{shown}, {format_share(miss)} above the limit"
+            case ">":
+                return f"{shown}, {format_share(miss)} below the limit"
+            case _:
+                return f"{shown}, {format_share(miss)} off"
 
-class FoundPlan(Record):
+
+@record
+class FoundPlan:
     """A plan of the front. `figures` are those of a comparison, by name."""
 
     strategy: str
@@ -68,7 +86,8 @@ class FoundPlan(Record):
     requirements: list[RequirementFigure]
 
 
-class PlacedPlan(Record):
+@record
+class PlacedPlan:
     """A strategy that was given, or a baseline, against the front, under a batch.
 
     `status` is `front`, `behind`, `misses a requirement`, `does not fit` or `refused`, and `reason` says why.
@@ -86,7 +105,8 @@ class PlacedPlan(Record):
     better: str | None
 
 
-class SearchResult(Record):
+@record
+class SearchResult(Versioned):
     """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
@@ -94,7 +114,6 @@ class SearchResult(Record):
     are those of the plan, whose batch and GPUs `searched` replaces.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     model: str
     cluster: str
     engine: str | None
@@ -103,7 +122,7 @@ class SearchResult(Record):
     counts: Counts
     is_complete: bool
     objectives: list[str]
-    ttft_definition: Literal["batch", "idle server"]
+    ttft_definition: TtftDefinition
     front: list[FoundPlan]
     reason: str
     nearest: FoundPlan | None

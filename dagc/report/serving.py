@@ -23,15 +23,33 @@ formula, and half as long since S hardly varies (Allen-Cunneen): P(W > t) = C ex
 prompts is the same with a place for each replica and the time of a prefill. Quantiles of TTFT are the prefill and the
 quantiles of both waits, added: they do not fall together, so that p99 errs to the long side. Against a simulation of
 the same queues, 50 to 90 % in use, p99 is up to a third too long, and p50 up to a third too short.
+
+The parts of TPOT, in seconds a decode step; a step yields `tokens_per_step` tokens:
+
+    TPOT = (decode step + prefill interleaved with decode + host + drafts) / tokens_per_step
+
+The decode step is what the GPUs do for the running requests alone: the interval of decode that pictures and traces
+draw, whose critical path has the shares of compute, memory, communication and bubble. A static batch without an engine
+has no other part.
+
+TPOT is bound by its largest part; where that is the decode step, by what bounds that. A limit that the decode step
+alone would keep and TPOT does not is missed because of the largest of the other parts: without these it holds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
+from typing import TYPE_CHECKING
 
 from dagc.plan.plan import Plan
 from dagc.plan.serving import interleaving
+from dagc.report.summary import Queue, Serving
+from dagc.units import format_seconds
+
+if TYPE_CHECKING:
+    from dagc.report.summary import Serving
+
 
 SPREAD = {True: 0.2, False: 0.01}
 """How far ends of requests lie apart, as a share of the time in which one is decoded: where prompts ride along in
@@ -51,55 +69,23 @@ class Steps:
     mixed: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Arrivals against places. Quantiles of TTFT are None where the rate is more than the deployment can serve."""
-
-    requests_per_second: float
-    utilisation: float
-    prefill_utilisation: float
-    ttft_p50_seconds: float | None
-    ttft_p99_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What lies between two tokens of a request. `concurrency` None: a static batch. `running` requests are decoded at
-    once: a cache that is full lets no more in.
-
-    `step_seconds` is a decode step with the host's time and drafts, `prompt_step_seconds` what prompts add to one, and
-    `prompt_steps` the mean number of those for each.
-    """
-
-    concurrency: int | None
-    running: int
-    tpot_seconds: float
-    step_seconds: float
-    host_seconds: float
-    draft_seconds: float
-    tokens_per_step: float
-    prompt_step_seconds: float
-    prompt_steps: float
-
-
 def serve(plan: Plan, steps: Steps) -> Serving:
-    """The interval between tokens from the time of the steps."""
+    """What lies between two tokens, from the time of the steps; without the queue, which needs TTFT."""
     workload, shapes = plan.facts.workload, plan.facts.model
     host = plan.facts.engine.serving.host_seconds if plan.facts.engine else 0.0
     drafts = workload.drafted * steps.decode / (shapes.layers or 1)
     step = steps.decode + host + drafts
     added, often = _prompts(plan, steps, host)
-    produced = workload.tokens_per_step
     return Serving(
         concurrency=workload.concurrency,
         running=workload.batch,
-        tpot_seconds=(step + often * added) / produced,
         step_seconds=step,
         host_seconds=host,
         draft_seconds=drafts,
-        tokens_per_step=produced,
+        tokens_per_step=workload.tokens_per_step,
         prompt_step_seconds=added,
         prompt_steps=often,
+        queue=None,
     )
 
 
@@ -139,7 +125,13 @@ def queue(plan: Plan, ttft: float, tpot: float, prefill: float | None = None) ->
         None if place is None or prompt is None else ttft + place + prompt
         for place, prompt in zip(waits, prompts, strict=True)
     )
-    return Queue(rate, rate * held / places, rate * computing / servers, p50, p99)
+    return Queue(
+        requests_per_second=rate,
+        utilisation=rate * held / places,
+        prefill_utilisation=rate * computing / servers,
+        ttft_p50_seconds=p50,
+        ttft_p99_seconds=p99,
+    )
 
 
 def _wait(rate: float, held: float, places: int, share: float) -> float | None:
@@ -159,3 +151,72 @@ def _erlang_c(places: int, load: float) -> float:
     for place in range(1, places + 1):
         blocked = load * blocked / (place + load * blocked)
     return blocked / (1 - (load / places) * (1 - blocked))
+
+
+DECODE_STEP = "decode step"
+PREFILL = "prefill interleaved with decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Seconds of one cause in each decode step."""
+
+    name: str
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """`decode step 26 ms`."""
+        return f"{self.name} {format_seconds(self.seconds)}"
+
+
+def step_parts(times: Serving) -> tuple[Part, ...]:
+    """The parts that take any time, the decode step first; TPOT is their sum over `tokens_per_step`."""
+    added = (
+        Part(PREFILL, times.prompt_steps * times.prompt_step_seconds),
+        Part("host", times.host_seconds),
+        Part("drafts", times.draft_seconds),
+    )
+    drawn = times.step_seconds - times.host_seconds - times.draft_seconds
+    return (Part(DECODE_STEP, drawn), *(part for part in added if part.seconds > 0))
+
+
+def token_parts(times: Serving) -> dict[str, float]:
+    """The parts by name, in seconds a token: together TPOT."""
+    return {part.name: part.seconds / times.tokens_per_step for part in step_parts(times)}
+
+
+def is_decode_step_alone(times: Serving) -> bool:
+    """Whether TPOT is the decode step that pictures draw, and nothing else."""
+    return len(step_parts(times)) == 1 and times.tokens_per_step == 1
+
+
+def sum_text(times: Serving) -> str:
+    """`decode step 26 ms + prefill interleaved with decode 6.38 ms + host 400 us`, in brackets over several tokens."""
+    parts = step_parts(times)
+    joined = " + ".join(part.text for part in parts)
+    if times.tokens_per_step == 1:
+        return joined
+    return f"{f'({joined})' if len(parts) > 1 else joined} / {times.tokens_per_step:.3g} tokens"
+
+
+_LIMITED = {"bubble": "limited by the pipeline bubble", "none": "no work"}
+_BOUND = ("compute", "memory", "communication", "network", "latency")
+
+
+def bound_text(bound: str) -> str:
+    """A bound or a part of TPOT in words: `memory-bound`, `limited by the pipeline bubble`."""
+    return f"{bound}-bound" if bound in _BOUND else _LIMITED.get(bound, f"limited by {bound}")
+
+
+def cause(times: Serving, bound: str) -> str:
+    """What TPOT is bound by; `bound` is that of the decode step."""
+    largest = max(step_parts(times), key=lambda part: part.seconds)
+    return bound if largest.name == DECODE_STEP else largest.name
+
+
+def breaking_part(times: Serving, missed_seconds: float) -> str | None:
+    """What breaks a limit that TPOT exceeds and the decode step alone would keep; None where that misses it too."""
+    step, *added = step_parts(times)
+    is_kept = step.seconds / times.tokens_per_step <= missed_seconds
+    return max(added, key=lambda part: part.seconds).name if added and is_kept else None

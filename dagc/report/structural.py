@@ -2,6 +2,11 @@
 
 Turns a plan into the right value of a structural metric (`gpus`, `experts_per_gpu`, `weights` ...) with its arithmetic
 in words. A fact that was not stated leaves the value undetermined and is named.
+
+A claim of `compute_reduction` says that sparse experts save arithmetic in the whole model. Visiting k of E experts
+divides the experts' arithmetic by E / k. Attention, dense layers and shared experts are computed in full all the same,
+so that the whole model's reduction is below E / k; with shapes it is the matrix weights of the model with every expert
+active over those that a token passes. Scores over the context would lower it further.
 """
 
 from __future__ import annotations
@@ -9,20 +14,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil
 
+from dagc import metrics as of
 from dagc.catalog.device import DeviceSpec
-from dagc.catalog.parameters import count
+from dagc.catalog.model import ModelShapes, ModelSpec
+from dagc.catalog.parameters import ActiveDefinition, count
+from dagc.catalog.part import Part
+from dagc.metrics import Metric
 from dagc.plan.deployment import Pool, Service
 from dagc.plan.plan import Plan
-from dagc.plan.workload import Figure
-from dagc.report.assessment import Actual
-from dagc.report.quantity import figure_text
+from dagc.plan.workload import Claim, Figure
+from dagc.report.assessment import Actual, Basis, Verdict, written
+from dagc.report.quantity import MODEL_DIGITS, figure_text, holds, quantity_text
 from dagc.report.structure import pool_gpus, replicas
-from dagc.units import counted, format_bytes, format_count, format_gpus, format_rate, format_share
+from dagc.units import Dimension, counted, format_bytes, format_count, format_gpus, format_rate, format_share
 
 
-def structural_actual(plan: Plan, name: str, figure: Figure) -> Actual | None:
+def structural_actual(plan: Plan, metric: Metric, figure: Figure) -> Actual | None:
     """The right value of a structural metric, or None when the metric is not structural."""
-    reader = _READERS.get(name)
+    reader = _READERS.get(metric)
     return reader(plan, figure) if reader else None
 
 
@@ -153,18 +162,62 @@ def _weights(plan: Plan, figure: Figure) -> Actual:
     return _known(total, figure, reason)
 
 
-_READERS: dict[str, Callable[[Plan, Figure], Actual]] = {
-    "gpus": _gpus,
-    "replicas": _replicas,
-    "stages": _stages,
-    "experts_active": _experts_active,
-    "expert_compute_reduction": _expert_compute_reduction,
-    "experts_per_gpu": _experts_per_gpu,
-    "layers_per_stage": _layers_per_stage,
-    "sequences_per_replica": _sequences_per_replica,
-    "compute": _compute,
-    "weights": _weights,
+_READERS: dict[Metric, Callable[[Plan, Figure], Actual]] = {
+    of.GPUS: _gpus,
+    of.REPLICAS: _replicas,
+    of.STAGES: _stages,
+    of.EXPERTS_ACTIVE: _experts_active,
+    of.EXPERT_COMPUTE_REDUCTION: _expert_compute_reduction,
+    of.EXPERTS_PER_GPU: _experts_per_gpu,
+    of.LAYERS_PER_STAGE: _layers_per_stage,
+    of.SEQUENCES_PER_REPLICA: _sequences_per_replica,
+    of.COMPUTE: _compute,
+    of.WEIGHTS: _weights,
 }
 
 STRUCTURAL = frozenset(_READERS)
-"""Names of the structural metrics."""
+"""The structural metrics."""
+
+
+_MATRICES = (Part.ATTENTION, Part.MIXERS, Part.DENSE_FFN, Part.ROUTER, Part.EXPERTS, Part.SHARED_EXPERTS)
+
+
+def judge_compute_reduction(plan: Plan, claim: Claim) -> Verdict:
+    """`compute_reduction` of a claim; false without shapes too where it is not below E / k."""
+    model = plan.facts.model
+    if not model.expert_count or not model.top:
+        return _verdict(claim, Actual(None, Dimension.RATIO, None, "not stated: experts and their top"), None)
+    shapes = model.shapes()
+    if shapes is None or shapes.experts is None:
+        return _bounded(claim, model, model.expert_count / model.top)
+    ratio = _ratio(shapes)
+    text = quantity_text(ratio, Dimension.RATIO)
+    actual = Actual(ratio, Dimension.RATIO, text, f"{_limit(model)}; with attention {text}")
+    return _verdict(claim, actual, holds(ratio, claim.comparison, claim.figure, MODEL_DIGITS))
+
+
+def _bounded(claim: Claim, model: ModelSpec, limit: float) -> Verdict:
+    text = quantity_text(limit, Dimension.RATIO)
+    if claim.comparison in ("<", "<=") or claim.figure.value < limit:
+        reason = f"{_limit(model)}; by how much it is less is undetermined without shapes"
+        ok = True if claim.comparison in ("<", "<=") and claim.figure.value >= limit else None
+        return _verdict(claim, Actual(None, Dimension.RATIO, None, reason), ok)
+    return _verdict(claim, Actual(None, Dimension.RATIO, f"below {text}", _limit(model)), False)
+
+
+def _limit(model: ModelSpec) -> str:
+    count, top = model.expert_count, model.top
+    return f"{count} experts / {top} visited holds for the experts only: attention is computed in full"
+
+
+def _ratio(shapes: ModelShapes) -> float:
+    """Matrix weights with every expert active over those that a token passes; embedding and norms multiply nothing."""
+    counted = count(shapes)
+    head = counted.by_part[Part.EMBEDDING] if shapes.tied else counted.by_part[Part.HEAD]
+    whole = head + sum(counted.by_part[part] for part in _MATRICES)
+    idle = counted.total - counted.active[ActiveDefinition.ALL]
+    return whole / (whole - idle)
+
+
+def _verdict(claim: Claim, actual: Actual, ok: bool | None) -> Verdict:
+    return Verdict(claim, Basis.STRUCTURE, written(claim.comparison, claim.figure), actual, ok)

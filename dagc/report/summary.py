@@ -1,59 +1,50 @@
-"""The models of `summary.json`: its published schema is generated from them.
+"""The result of one strategy: what is computed of it, and what `summary.json` holds.
 
-Data only. Numbers are in SI units, named in the field; shares are in [0, 1]. A field is null where it is undetermined,
-and `undetermined` says why. `SCHEMA_VERSION` grows when a field goes or changes its meaning, not when one is added.
+Data only. Numbers are in SI units, named in the field; shares are in [0, 1]. A field is None where it is undetermined,
+and `undetermined` says why.
 """
 
 from __future__ import annotations
 
-from reprlib import Repr
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from dagc.metrics import TtftDefinition
+from dagc.report.record import Positive, Versioned, record
 
-SCHEMA_VERSION = 1
-
-_SHORT = Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
-
-
-class Record(BaseModel):
-    """What all parts have in common: immutable, and nothing beside the declared fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __repr__(self) -> str:
-        """One line, long values cut: a plan of many GPUs has a part for each class of them."""
-        fields = ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in self)
-        return f"{type(self).__name__}({fields})"
+Share = Literal["compute", "memory", "communication", "bubble"]
+"""What the time of a critical path is spent on."""
 
 
-class AttentionDomain(Record):
+@record
+class AttentionDomain:
     """How the ranks of a stage are cut for attention. `implied` holds, by axis, what nobody wrote."""
 
-    tp: int = Field(ge=1)
-    cp: int = Field(ge=1)
-    dp: int = Field(ge=1)
+    tp: Positive
+    cp: Positive
+    dp: Positive
     implied: dict[str, int]
 
 
-class ExpertDomain(Record):
+@record
+class ExpertDomain:
     """How the ranks of a stage are cut for the experts."""
 
-    tp: int = Field(ge=1)
-    ep: int = Field(ge=1)
-    dp: int = Field(ge=1)
+    tp: Positive
+    ep: Positive
+    dp: Positive
     implied: dict[str, int]
 
 
-class Domains(Record):
+@record
+class Domains:
     """Both domains of one pool; null where the pool does not compute that part of a layer."""
 
     attention: AttentionDomain | None
     experts: ExpertDomain | None
 
 
-class Pool(Record):
+@record
+class Pool:
     """GPUs of one role. `gpus` counts all replicas; `width` is the ranks of one stage."""
 
     name: str
@@ -67,7 +58,8 @@ class Pool(Record):
     domains: Domains
 
 
-class RankClass(Record):
+@record
+class RankClass:
     """Ranks that hold the same. `ranks` are those of the first replica, as `0-7, 16-23`; `gpus` counts all replicas.
 
     `parts_bytes` sum to `total_bytes`; `weights_bytes` are by part of the model and sum to `weights` among them;
@@ -86,7 +78,8 @@ class RankClass(Record):
     kv_capacity_tokens: int | None
 
 
-class PoolMemory(Record):
+@record
+class PoolMemory:
     """Memory of one pool. `parts_bytes` are those of its fullest rank and sum to `per_rank_max_bytes`.
 
     `classes` are its ranks, those that hold the same together. `kv_capacity_tokens_per_replica` are the tokens of
@@ -108,7 +101,8 @@ class PoolMemory(Record):
     classes: list[RankClass]
 
 
-class MemoryLimits(Record):
+@record
+class MemoryLimits:
     """What would still fit, all else as planned. `batch` is of the whole deployment, `context` prompt and output.
 
     0 where nothing fits; null where memory sets no limit below what a workload may state.
@@ -118,7 +112,8 @@ class MemoryLimits(Record):
     context: int | None
 
 
-class Memory(Record):
+@record
+class Memory:
     """The fullest rank of the pool that uses most of its device, and each pool by itself.
 
     `requests_at_once` is how many run at once where the caches hold fewer than are in flight (`concurrency`); null
@@ -136,7 +131,8 @@ class Memory(Record):
     pools: list[PoolMemory]
 
 
-class CriticalPath(Record):
+@record
+class CriticalPath:
     """How a phase spends its time: shares that sum to 1."""
 
     compute_share: float
@@ -145,7 +141,8 @@ class CriticalPath(Record):
     bubble_share: float
 
 
-class Phase(Record):
+@record
+class Phase:
     """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an idle pipeline.
 
     `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits: half of the
@@ -162,11 +159,12 @@ class Phase(Record):
     latency_seconds: float
     micro_batches: int
     load_balance: float
-    bound: Literal["compute", "memory", "communication", "bubble"]
+    bound: Share
     critical_path: CriticalPath
 
 
-class Phases(Record):
+@record
+class Phases:
     """`handover_seconds` moves the cache of the whole batch between pools of their own; null where the phases share
     GPUs. `transfer_seconds` moves that of one request, and is part of `prefill.seconds`; null for a static batch too.
 
@@ -175,14 +173,15 @@ class Phases(Record):
     bound of TTFT under load, which is not simulated.
     """
 
-    ttft_definition: Literal["batch", "idle server"]
+    ttft_definition: TtftDefinition
     prefill: Phase
     decode: Phase
     handover_seconds: float | None
     transfer_seconds: float | None
 
 
-class Queue(Record):
+@record
+class Queue:
     """Arrivals at a stated rate. Quantiles of TTFT are null where requests arrive faster than they are served."""
 
     requests_per_second: float
@@ -192,7 +191,8 @@ class Queue(Record):
     ttft_p99_seconds: float | None
 
 
-class Serving(Record):
+@record
+class Serving:
     """What lies between two tokens of a request; TPOT itself is `phases.decode.seconds`.
 
     TPOT is (`step_seconds` + `prompt_steps` x `prompt_step_seconds`) / `tokens_per_step`. A step has the host's time
@@ -211,8 +211,14 @@ class Serving(Record):
     prompt_steps: float
     queue: Queue | None
 
+    @property
+    def tpot_seconds(self) -> float:
+        """The interval between two tokens of a request."""
+        return (self.step_seconds + self.prompt_steps * self.prompt_step_seconds) / self.tokens_per_step
 
-class Throughput(Record):
+
+@record
+class Throughput:
     """Rates of the whole deployment and of one GPU, and of each phase by itself."""
 
     limited_by: str
@@ -226,8 +232,19 @@ class Throughput(Record):
     prefill_tokens_per_second: float
     decode_tokens_per_second: float
 
+    def tokens_per_second(self, kind: str) -> float:
+        """Rate of a kind of tokens; tokens of no stated kind are counted as all of them, input and output."""
+        match kind:
+            case "input":
+                return self.input_tokens_per_second
+            case "output":
+                return self.output_tokens_per_second
+            case _:
+                return self.total_tokens_per_second
 
-class Cost(Record):
+
+@record
+class Cost:
     """What all GPUs cost, and what tokens cost at the throughput above; null there where that is undetermined.
 
     A million output tokens, and a million tokens of input and output together, each carry the whole cost.
@@ -238,7 +255,8 @@ class Cost(Record):
     usd_per_million_tokens: float | None
 
 
-class Requirement(Record):
+@record
+class Requirement:
     """A requirement as written, beside what the deployment does; `ok` is null where undetermined."""
 
     name: str
@@ -250,7 +268,8 @@ class Requirement(Record):
     reason: str
 
 
-class Claim(Record):
+@record
+class Claim:
     """A claim against one basis: the structure, the model, other claims, a requirement, a margin, its own digits."""
 
     name: str
@@ -263,14 +282,16 @@ class Claim(Record):
     reason: str
 
 
-class Undetermined(Record):
+@record
+class Undetermined:
     """What could not be computed, and the facts that were not stated."""
 
     what: str
     missing: list[str]
 
 
-class Facts(Record):
+@record
+class Facts:
     """Inputs and assumptions. `defaulted` names the blocks that were not written; `engine` is that of the plan."""
 
     defaulted: list[str]
@@ -280,10 +301,14 @@ class Facts(Record):
     engine: dict[str, Any] | None = None
 
 
-class Summary(Record):
-    """Everything about one strategy. The fields up to `domains` are those of `dagc check --format json`."""
+@record
+class Structure:
+    """A well-typed strategy: what follows from its text alone.
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    `replicas` and `stages` are None where the services of the two phases differ in them; `domains` is None where there
+    is more than one pool. Each pool has its own.
+    """
+
     name: str
     strategy: str
     gpus: int
@@ -293,6 +318,12 @@ class Summary(Record):
     stages: int | None
     pools: list[Pool]
     domains: Domains | None
+
+
+@record
+class Summary(Structure, Versioned):
+    """Everything about one strategy. The fields up to `domains` are those of `dagc check --format json`."""
+
     memory: Memory | None
     phases: Phases | None
     throughput: Throughput | None

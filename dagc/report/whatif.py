@@ -1,32 +1,33 @@
-"""The models of what `dagc whatif --format json` prints: its published schema is generated from them.
+"""The record of what `dagc whatif --format json` prints.
 
-Data only; numbers are in SI units and US dollars. `SCHEMA_VERSION` grows when a field goes or changes its meaning, not
-when one is added.
+Data only; numbers are in SI units and US dollars.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from dagc.report.summary import Facts, Record, Requirement
-
-SCHEMA_VERSION = 1
+from dagc.metrics import Direction
+from dagc.report.record import Versioned, record
+from dagc.report.summary import Facts, Requirement
 
 KindName = Literal["hardware", "workload", "strategy"]
 
 
-class Metric(Record):
+@record
+class Metric:
     """A figure of the plan as it stands; `better` says whether less or more of it is."""
 
     name: str
     title: str
     unit: str
-    better: Literal["less", "more"]
+    better: Direction
     value: float | None
     text: str
 
 
-class Moved(Record):
+@record
+class Moved:
     """A figure after a change. `difference` is value / value before - 1; null where one is undetermined or 0."""
 
     name: str
@@ -35,7 +36,8 @@ class Moved(Record):
     difference: float | None
 
 
-class Verdict(Record):
+@record
+class Verdict:
     """A requirement whose verdict a change turns over; null is undetermined."""
 
     name: str
@@ -44,7 +46,8 @@ class Verdict(Record):
     after: bool | None
 
 
-class PhaseState(Record):
+@record
+class PhaseState:
     """A phase's metric (TTFT or TPOT) and what takes its time: shares of the critical path of its step on the GPUs,
     which sum to 1.
 
@@ -61,7 +64,8 @@ class PhaseState(Record):
     bubble_share: float
 
 
-class OperatorTime(Record):
+@record
+class OperatorTime:
     """Seconds that an operator has on the critical path of the phase, before and after."""
 
     key: str
@@ -69,7 +73,8 @@ class OperatorTime(Record):
     after_seconds: float
 
 
-class PhaseChange(Record):
+@record
+class PhaseChange:
     """Why a phase is faster or slower: its shares, and the operators whose time on the path changed most."""
 
     phase: Literal["prefill", "decode"]
@@ -78,7 +83,8 @@ class PhaseChange(Record):
     operators: list[OperatorTime]
 
 
-class Effect(Record):
+@record
+class Effect:
     """What one change does. `strategy` is the changed text, null where the strategy stays; `fits` is after the change.
 
     `value` is what the plan has of the parameter, `change` what it becomes. `note` names what was changed along.
@@ -98,7 +104,8 @@ class Effect(Record):
     note: str
 
 
-class Refusal(Record):
+@record
+class Refusal:
     """A change that cannot be. `code` is that of the diagnostic that refuses it, null where none does."""
 
     parameter: str
@@ -109,7 +116,8 @@ class Refusal(Record):
     reason: str
 
 
-class Sensitivities(Record):
+@record
+class Sensitivities:
     """One strategy: its figures, what each change does to them, and what could not be changed.
 
     `fits` is null where memory is undetermined; so are metrics without a value, for lack of what `missing` names.
@@ -128,7 +136,8 @@ class Sensitivities(Record):
     requirements: list[Requirement]
 
 
-class Crossing(Record):
+@record
+class Crossing:
     """A point at which another plan leads than one step before; null leads where both are equal.
 
     `tokens` is how many tokens enter the layers at once there: of a decode step, or of a prefill for TTFT. Values are
@@ -144,7 +153,8 @@ class Crossing(Record):
     texts: tuple[str, str]
 
 
-class BreakEven(Record):
+@record
+class BreakEven:
     """One figure of two plans over a range. `leads` is who leads at its low end.
 
     `is_monotone` says that the ratio of the two moves in one direction over all points that were priced.
@@ -152,13 +162,14 @@ class BreakEven(Record):
 
     metric: str
     title: str
-    better: Literal["less", "more"]
+    better: Direction
     leads: Literal["first", "second"] | None
     crossings: list[Crossing]
     is_monotone: bool
 
 
-class Side(Record):
+@record
+class Side:
     """One of two strategies. `full_from` is the lowest point that was priced and does not fit in memory.
 
     `refusals` hold the lowest point that each code refuses, as `change`.
@@ -170,7 +181,8 @@ class Side(Record):
     refusals: list[Refusal]
 
 
-class Duel(Record):
+@record
+class Duel:
     """Two strategies that differ, over one quantity of the workload.
 
     `priced` are the points where both have a figure, `low` and `high` the range that was asked for.
@@ -184,13 +196,13 @@ class Duel(Record):
     figures: list[BreakEven]
 
 
-class WhatIf(Record):
+@record
+class WhatIf(Versioned):
     """Everything that was asked: sensitivities by strategy, or break-even points by pair.
 
     `assumed` says in words which blocks the plan does not state and what stands for them; null where it states all.
     """
 
-    schema_version: Literal[1] = SCHEMA_VERSION
     assumed: str | None
     strategies: list[Sensitivities]
     duels: list[Duel]

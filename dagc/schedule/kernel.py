@@ -52,8 +52,9 @@ _held: list[type] = []
 
 @cache
 def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
-    value: Any = wasmtime._bindings.wasmtime_val
-    _held.extend(value * count for count in range(1, _MOST_ARGUMENTS + 1))
+    package: Any = wasmtime
+    for count in range(1, _MOST_ARGUMENTS + 1):
+        _held.append(package._bindings.wasmtime_val * count)
     try:
         return compiled(MODULE.read_bytes())
     except NoAddressSpace as error:

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from dagc.metrics import THROUGHPUT, THROUGHPUT_PER_GPU, TPOT, TTFT, Metric
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
 from dagc.report import search_result as out
 from dagc.report.assessment import written
-from dagc.report.facts import facts_data
+from dagc.report.facts import facts_of
 from dagc.report.quantity import figure_text
-from dagc.report.search_text import miss_text
-from dagc.report.summary import Facts as Stated
-from dagc.report.ttft import definition, title_of
 from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -37,13 +35,13 @@ def assemble(
     return out.SearchResult(
         model=facts.model.name,
         cluster=facts.cluster.name,
-        facts=Stated(**facts_data(facts)),
+        facts=facts_of(facts),
         engine=f"{facts.engine.name} {facts.engine.version}" if facts.engine else None,
         searched=_searched(space),
         counts=_counts(found.tally),
         is_complete=found.is_complete,
         objectives=list(OBJECTIVES),
-        ttft_definition=definition(facts.workload),
+        ttft_definition=facts.workload.ttft_definition,
         front=[_plan(facts, entry) for entry in found.front],
         reason=_reason(facts, found),
         nearest=_plan(facts, found.nearest) if found.nearest else None,
@@ -88,7 +86,7 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
         out.RequirementFigure(
             name=asked.name,
             required=written(asked.comparison, asked.figure),
-            figure=(limited := _limited(asked)),
+            figure=limited.name if (limited := _limited(asked)) else None,
             limit=asked.figure.value if limited else None,
             actual=one.actual,
             shown=None if one.actual is None else figure_text(one.actual, asked.figure),
@@ -98,17 +96,12 @@ def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]
     ]
 
 
-def _limited(asked: Requirement) -> Literal["ttft", "tpot", "throughput", "throughput_per_gpu"] | None:
-    """The figure of a comparison that a requirement limits."""
-    match asked.name:
-        case "ttft":
-            return "ttft"
-        case "tpot" | "latency":
-            return "tpot"
-        case "throughput" if asked.figure.kind in ("", "output"):
-            return "throughput_per_gpu" if asked.figure.per is Per.GPU else "throughput"
-        case _:
-            return None
+def _limited(asked: Requirement) -> Metric | None:
+    """The objective, or throughput per GPU, that a requirement limits; rates are those of output tokens."""
+    if asked.metric is THROUGHPUT:
+        per_gpu = THROUGHPUT_PER_GPU if asked.figure.per is Per.GPU else THROUGHPUT
+        return per_gpu if asked.figure.kind in ("", "output") else None
+    return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 
 def _reason(facts: Facts, found: Found) -> str:
@@ -126,7 +119,7 @@ def _reason(facts: Facts, found: Found) -> str:
     worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
         f"no plan{so_far} meets every requirement; the nearest misses `{worst.name} {worst.required}`: "
-        f"{miss_text(worst)}"
+        f"{worst.miss_text}"
     )
 
 
@@ -179,7 +172,7 @@ def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Sta
 
 
 def _missed(requirement: out.RequirementFigure) -> str:
-    return f"misses `{requirement.name} {requirement.required}`: {miss_text(requirement)}"
+    return f"misses `{requirement.name} {requirement.required}`: {requirement.miss_text}"
 
 
 def _behind(facts: Facts, verdict: Verdict, better: Entry) -> str:
@@ -187,7 +180,7 @@ def _behind(facts: Facts, verdict: Verdict, better: Entry) -> str:
     words: list[str] = []
     for name, own, other in zip(OBJECTIVES, verdict.vector, better.verdict.vector, strict=True):
         if own and own != other:
-            is_idle = name == "ttft" and definition(facts.workload) == "idle server"
-            title = title_of("idle server") if is_idle else name
+            is_idle = name == TTFT.name and facts.workload.ttft_definition == "idle server"
+            title = TTFT.idle_title if is_idle else name
             words.append(f"{title} {format_share(abs(other / own - 1))} {'more' if abs(other) > abs(own) else 'less'}")
     return f"`{better.strategy}` has " + ", ".join(words)

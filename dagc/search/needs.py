@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
 from dagc.plan.workload import Per, Requirement, Workload
-from dagc.report.compare import meets
+from dagc.report.quantity import meets
 from dagc.search.bounds import Bound
 from dagc.search.verdict import miss_of
 
@@ -45,17 +46,11 @@ class Needs:
     def _least(self, requirement: Requirement, bound: Bound[float], gpus: float) -> float | None:
         """The figure at its best, where the requirement limits it from that side."""
         is_ceiling = requirement.comparison in ("<", "<=")
-        match requirement.name:
-            case "gpus":
-                return gpus
-            case "ttft":
-                return bound.ttft if is_ceiling else None
-            case "tpot" | "latency":
-                return bound.tpot if is_ceiling else None
-            case "throughput":
-                return self._rate(requirement, bound, gpus) if requirement.comparison in (">", ">=") else None
-            case _:
-                return None
+        if requirement.metric is GPUS:
+            return gpus
+        if requirement.metric is THROUGHPUT:
+            return self._rate(requirement, bound, gpus) if requirement.comparison in (">", ">=") else None
+        return {TTFT: bound.ttft, TPOT: bound.tpot}.get(requirement.metric) if is_ceiling else None
 
     def _rate(self, requirement: Requirement, bound: Bound[float], gpus: float) -> float:
         workload, figure = self.workload, requirement.figure

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dagc.metrics import TPOT, TTFT
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
 from dagc.search.bounding import Bounding
@@ -277,7 +278,10 @@ class Pairs:
             self._priced.add(key)
             self._ahead[view.node.prefill_gpus, view.node.decode_gpus].add(key)
             known = dict(verdict.figures)
-            sides = ((self._prefill(view.node), view.prefill, "ttft"), (self._decode(view.node), view.decode, "tpot"))
+            sides = (
+                (self._prefill(view.node), view.prefill, TTFT.name),
+                (self._decode(view.node), view.decode, TPOT.name),
+            )
             for line, half, name in sides:
                 seconds = known.get(name)
                 line.learn(half, half.seconds if seconds is None else seconds, Level.FINAL)

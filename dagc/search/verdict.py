@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OBJECTIVES = ("gpus", "ttft", "tpot", "throughput", "cost_per_million_output_tokens")
-"""Names of the figures of a front. Less is better, but for throughput."""
+from dagc import metrics
 
-MORE = frozenset({"throughput"})
+OBJECTIVES = tuple(one.name for one in metrics.OBJECTIVES)
+"""Names of the metrics of a front."""
+
+MORE = frozenset(one.name for one in metrics.OBJECTIVES if one.better == "more")
 """Objectives of which more is better."""
 
 Vector = tuple[float, ...]

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
-from dagc.report.metrics import PhaseMetrics
-from dagc.report.serving import Serving
+from dagc.report.summary import Phase, Serving
 from dagc.schedule.timeline import Timeline
 
 
@@ -22,7 +21,7 @@ class PhaseTime:
     """One phase, its metrics, and the schedule of its step on the GPUs; of decode, what lies between two tokens too."""
 
     name: str
-    metrics: PhaseMetrics
+    metrics: Phase
     timeline: Timeline
     serving: Serving | None = None
 

@@ -12,11 +12,9 @@ from itertools import pairwise
 from math import isclose
 from typing import Literal
 
+from dagc.metrics import Metric
 from dagc.report import whatif as out
-from dagc.report.figures import FigureKind
-from dagc.report.ttft import definition
 from dagc.whatif.crossing import changes, ladder, located
-from dagc.whatif.figures import better
 from dagc.whatif.prices import Point, Prices
 
 
@@ -49,7 +47,7 @@ def duel(first: Prices, second: Prices, say: Callable[[int], None]) -> out.Duel:
 
 
 def _figure(
-    first: Prices, second: Prices, kind: FigureKind, rungs: Sequence[int], say: Callable[[int], None]
+    first: Prices, second: Prices, kind: Metric, rungs: Sequence[int], say: Callable[[int], None]
 ) -> out.BreakEven:
     def lead(point: int) -> Lead:
         say(point)
@@ -61,15 +59,15 @@ def _figure(
     values = [(first.value(kind, point), second.value(kind, point)) for point in known]
     return out.BreakEven(
         metric=kind.name,
-        title=kind.titled(definition(one.plan.facts.workload) for one in (first, second)),
-        better=better(kind),
+        title=kind.titled(one.plan.facts.workload.ttft_definition for one in (first, second)),
+        better=kind.better or "less",
         leads=_named(leads[known[0]]) if known else None,
         crossings=[_crossing(first, second, kind, place, leads[place]) for place in places],
         is_monotone=_is_monotone([(a, b) for a, b in values if a is not None and b is not None]),
     )
 
 
-def _lead(kind: FigureKind, first: float | None, second: float | None) -> Lead:
+def _lead(kind: Metric, first: float | None, second: float | None) -> Lead:
     if first is None or second is None:
         return Lead.UNKNOWN
     if isclose(first, second, rel_tol=1e-12):
@@ -83,7 +81,7 @@ def _named(lead: Lead) -> Literal["first", "second"] | None:
     return "second" if lead is Lead.SECOND else None
 
 
-def _crossing(first: Prices, second: Prices, kind: FigureKind, place: int, lead: Lead) -> out.Crossing:
+def _crossing(first: Prices, second: Prices, kind: Metric, place: int, lead: Lead) -> out.Crossing:
     before, values = (
         (first.value(kind, point) or 0.0, second.value(kind, point) or 0.0) for point in (place - 1, place)
     )

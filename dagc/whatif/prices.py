@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dagc.metrics import TTFT, Metric
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
 from dagc.report import whatif as out
-from dagc.report.figures import FigureKind
 from dagc.report.structure import strategy_text
+from dagc.report.values import value
 from dagc.whatif.answer import Answer, Pricing, Refused
 from dagc.whatif.parameter import Kind
 from dagc.whatif.workload import with_requests
@@ -21,7 +22,7 @@ class Question:
     over: str
     low: int
     high: int
-    metrics: tuple[FigureKind, ...]
+    metrics: tuple[Metric, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,15 @@ class Prices:
             self.known[quantity] = self._point(answer) if isinstance(answer, Answer) else answer
         return self.known[quantity]
 
-    def value(self, kind: FigureKind, quantity: int) -> float | None:
+    def value(self, kind: Metric, quantity: int) -> float | None:
         """One figure there; None where the plan is refused or the figure undetermined."""
         point = self.at(quantity)
         return point.values[kind.name] if isinstance(point, Point) else None
 
-    def tokens(self, kind: FigureKind, quantity: int) -> int:
+    def tokens(self, kind: Metric, quantity: int) -> int:
         """Tokens that enter the layers at once: of all prompts for TTFT, else of a decode step."""
         plan = with_requests(self.plan, self.question.over, quantity)
-        if kind.name == "ttft":
+        if kind is TTFT:
             load = entering(plan).facts.workload
             return load.batch * load.fresh
         return plan.facts.workload.batch * (1 + plan.facts.workload.drafted)
@@ -78,7 +79,7 @@ class Prices:
         )
 
     def _point(self, answer: Answer) -> Point:
-        values = {kind.name: kind.read(answer.plan, answer.found) for kind in self.question.metrics}
+        values = {one.name: value(one, answer.plan, answer.found) for one in self.question.metrics}
         return Point(values, answer.fits)
 
     def _refusal(self, quantity: int, refused: Refused) -> out.Refusal:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from dagc.metrics import SENSITIVITIES
 from dagc.report import whatif as out
-from dagc.report.assemble import facts_of, requirements_of
+from dagc.report.assemble import requirements_of
 from dagc.report.assessment import Assessment
+from dagc.report.comparison import difference
+from dagc.report.facts import facts_of
+from dagc.report.serving import cause, token_parts
 from dagc.report.structure import strategy_text
-from dagc.report.token_time import cause, token_parts
-from dagc.report.ttft import definition
+from dagc.report.values import value, values
 from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
-from dagc.whatif.figures import METRICS, better, difference
 from dagc.whatif.parameter import Change, Parameter
 from dagc.whatif.path_time import operator_seconds
 
@@ -50,23 +52,23 @@ def sensitivities(
         effects=effects,
         refusals=refusals,
         missing=[*base.found.missing_shapes, *base.found.missing_rates],
-        facts=facts_of(base.plan),
+        facts=facts_of(base.plan.facts),
         requirements=requirements_of(base.found),
     )
 
 
 def _metrics(base: Answer) -> Iterator[out.Metric]:
     """The plan's figures; one that it can have under no change is left out, such as a cost without a price."""
-    for kind in METRICS:
-        value = kind.read(base.plan, base.found)
-        if value is not None:
+    for kind in SENSITIVITIES:
+        known = value(kind, base.plan, base.found)
+        if known is not None:
             yield out.Metric(
                 name=kind.name,
-                title=kind.titled([definition(base.plan.facts.workload)]),
+                title=kind.titled([base.plan.facts.workload.ttft_definition]),
                 unit=kind.unit,
-                better=better(kind),
-                value=value,
-                text=kind.text(value),
+                better=kind.better or "less",
+                value=known,
+                text=kind.text(known),
             )
 
 
@@ -83,7 +85,7 @@ def _refusal(parameter: Parameter, change: Change | None = None, refused: Refuse
 
 
 def _effect(parameter: Parameter, change: Change, base: Answer, answer: Answer) -> out.Effect:
-    moved = ((kind, kind.read(base.plan, base.found), kind.read(answer.plan, answer.found)) for kind in METRICS)
+    before, after = values(base.plan, base.found), values(answer.plan, answer.found)
     return out.Effect(
         parameter=parameter.name,
         title=parameter.title,
@@ -93,9 +95,14 @@ def _effect(parameter: Parameter, change: Change, base: Answer, answer: Answer) 
         strategy=strategy_text(answer.plan.deployment) if isinstance(change.to, str) else None,
         gpus=answer.plan.deployment.gpus,
         metrics=[
-            out.Moved(name=kind.name, value=after, text=kind.text(after), difference=difference(after, before))
-            for kind, before, after in moved
-            if before is not None
+            out.Moved(
+                name=one.name,
+                value=(new := after[one.name]),
+                text=one.text(new),
+                difference=difference(new, before[one.name]),
+            )
+            for one in SENSITIVITIES
+            if before[one.name] is not None
         ],
         fits=answer.fits,
         verdicts=list(_turned(base.found, answer.found)),
@@ -121,15 +128,15 @@ def _phase(before: PhaseTime, after: PhaseTime) -> out.PhaseChange:
 
 
 def _state(phase: PhaseTime) -> out.PhaseState:
-    shares, bound = phase.metrics.shares, phase.metrics.bound
+    shares, bound = phase.metrics.critical_path, phase.metrics.bound
     return out.PhaseState(
         seconds=phase.metrics.seconds,
         bound=cause(phase.serving, bound) if phase.serving else bound,
         parts_seconds=token_parts(phase.serving) if phase.serving else {},
-        compute_share=shares.compute,
-        memory_share=shares.memory,
-        communication_share=shares.communication,
-        bubble_share=shares.bubble,
+        compute_share=shares.compute_share,
+        memory_share=shares.memory_share,
+        communication_share=shares.communication_share,
+        bubble_share=shares.bubble_share,
     )
 
 

@@ -25,7 +25,7 @@ def _legal(seed: int, count: int) -> list[str]:
     while len(found) < count:
         text = valid(rng)
         outcome = driver.check(Source("plan.moe", text))
-        gpus = sum(one.structure["gpus"] for one in outcome.checked if one.structure)
+        gpus = sum(one.structure.gpus for one in outcome.checked)
         if outcome.checked and gpus <= MOST_GPUS and not any(one.is_error for one in outcome.diagnostics):
             found.append(text)
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagc import driver
+from dagc.export.records import plain
 from dagc.report.assemble import summarize
 from dagc.source import Source
 
@@ -47,4 +48,4 @@ def check(text: str, name: str) -> Checked:
 
 
 def _summary(checked: driver.Checked) -> dict[str, Any]:
-    return summarize(checked.plan, checked.priced.assessment, checked.diagnostics).model_dump(mode="json")
+    return plain(summarize(checked.plan, checked.priced.assessment, checked.diagnostics))

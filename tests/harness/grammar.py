@@ -18,6 +18,7 @@ import pytest
 
 import dagc
 from dagc.driver.offering import Trial
+from dagc.export.records import plain
 
 AXES = ("dp", "pp", "ep", "tp", "cp")
 
@@ -116,7 +117,7 @@ def _meanings(texts: list[str]) -> Iterator[tuple[str, int, str]]:
         text = texts[int(strategy.name[1:])]
         # The order of cp and dp decides which ranks a group has, and no field tells it.
         order = re.findall("cp|dp", text)
-        pools = [pool.model_dump() for pool in strategy.summary.pools]
+        pools = [plain(pool) for pool in strategy.summary.pools]
         yield text, strategy.gpus, json.dumps([strategy.summary.replicas, pools, order], sort_keys=True)
 
 

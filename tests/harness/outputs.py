@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 import dagc
 from dagc.cli.main import main
+from dagc.export import records
 from dagc.report.summary import Summary
 from tests.harness.figures import (
     BYTES,
@@ -36,6 +37,7 @@ from tests.harness.figures import (
     in_text,
     plain,
 )
+from tests.harness.records import read_record
 
 HEADLINE = Place(
     rf"(?P<gpus>{COUNT}) GPUs?, (?:fits|does not fit) \((?P<memory>{BYTES}) of (?P<capacity>{BYTES})\), "
@@ -175,7 +177,7 @@ def compiled(plan: Path, directory: Path) -> Subject:
     """`dagc compile` of a plan. Raises FileNotFoundError where it writes nothing."""
     printed = run("compile", str(plan), "-o", str(directory))
     files = sorted((directory / plan.stem).glob("*/summary.json"))
-    found = tuple(Summary.model_validate_json(one.read_bytes()) for one in files)
+    found = tuple(read_record(Summary, one.read_bytes()) for one in files)
     if not found:
         raise FileNotFoundError(printed)
     return Subject(plan, directory, printed, found)
@@ -261,7 +263,7 @@ def of_python(subject: Subject) -> Iterator[Output]:
             one, "notebook", plain(re.sub(r"</?small>|<style>.*?</style>", "", notebook, flags=re.DOTALL)), ANSWER
         )
         yield Output("Strategy.gpus", one, [Shown("gpus", strategy.gpus, "gpus")])
-        found = _alike(strategy.summary.model_dump(mode="json"), one, None)
+        found = _alike(records.plain(strategy.summary), one, None)
         if one.phases is not None:
             drawn = subject.file(one, "deployment.svg")
             files = {"graph.svg": strategy.svg(), "report.html": strategy.report()}
@@ -333,7 +335,7 @@ def _bare(row: str) -> str:
 
 def _alike(document: Any, summary: Summary, part: str | None) -> list[Shown | str]:
     """Every key of a document that has not the value that the summary has."""
-    own = summary.model_dump(mode="json")
+    own = records.plain(summary)
     expected = own if part is None else own[part]
     return [f"{key}: {document.get(key)}, not {value}" for key, value in expected.items() if document.get(key) != value]
 

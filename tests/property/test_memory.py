@@ -16,7 +16,7 @@ from dagc.catalog.parameters import count, part_stored
 from dagc.catalog.part import Part
 from dagc.cost.memory import rank_memory
 from dagc.driver import memory
-from dagc.report.weighed import Weighed
+from dagc.report.memory import StrategyMemory
 from dagc.source import Source
 from tests.unit.planning import plan
 
@@ -195,7 +195,7 @@ def test_what_all_ranks_hold_less_what_is_held_again_is_the_model(model: str, cu
         assert total - again[part] == of_model[part], part
 
 
-def weighed(text: str) -> Weighed:
+def weighed(text: str) -> StrategyMemory:
     found = memory(Source("plan.moe", text))
     assert not [d.message for d in found.diagnostics if d.is_error]
     return found.strategies[0]
@@ -228,7 +228,7 @@ def test_the_largest_batch_and_context_fit_and_one_more_does_not(
     check(limits.context - output, lambda number: weighed(text(max(batch, replicas), number)), 1)
 
 
-def check(largest: int, ask: Callable[[int], Weighed], least: int) -> None:
+def check(largest: int, ask: Callable[[int], StrategyMemory], least: int) -> None:
     """`largest` fits and one more does not, as far as a plan may ask for them at all."""
     for number, fits in ((largest, True), (largest + 1, False)):
         if number >= least:
@@ -240,7 +240,7 @@ def test_room_for_cache_is_what_a_plan_of_that_length_needs() -> None:
     """One sequence of as many tokens as there is room for fits; a block more does not."""
     head = "model qwen3-30b-a3b\ncluster h100-sxm x 4\n"
 
-    def ask(tokens: int) -> Weighed:
+    def ask(tokens: int) -> StrategyMemory:
         return weighed(
             f"{head}workload {{ batch 1    prompt {tokens - 1}    output 1    chunk 512 }}\nstrategy a = tp 4\n"
         )

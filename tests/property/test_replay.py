@@ -40,7 +40,7 @@ def traced(text: str) -> Traced | None:
     if priced.graph is None or priced.timelines is None:
         return None
     held = priced.assessment.memory.pools if priced.assessment.memory else ()
-    return Traced(checked[0].plan, priced.graph, priced.timelines, priced.others, tuple(pool.by_rank for pool in held))
+    return Traced(checked[0].plan, priced.graph, priced.timelines, priced.others, held)
 
 
 def replayed(of: Traced) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import dagc
@@ -41,10 +42,10 @@ def test_the_picture_has_the_tiles_the_context_and_the_verdicts() -> None:
 
 def test_words_stay_inside_the_picture() -> None:
     """A strategy of 300 letters is cut at the margin, and names are escaped."""
-    long = summary().model_copy(update={"name": "<b>&", "strategy": "ep 8 ; " * 43})
+    long = replace(summary(), name="<b>&", strategy="ep 8 ; " * 43)
     asked = [Requirement(name="tpot", required="<= 1 s" * 30, actual=None, actual_value=None, unit="seconds", ok=None,
                          reason="because " * 40)]  # fmt: skip
-    drawn = ElementTree.fromstring(answer_svg(long.model_copy(update={"requirements": asked})))
+    drawn = ElementTree.fromstring(answer_svg(replace(long, requirements=asked)))
     for element in drawn.iter(f"{SVG}text"):
         kind = next(name for name in element.get("class", "").split() if name in POINTS)
         assert float(element.get("x", "0")) + width(element.text or "", kind) <= 960 - 20 + 0.1

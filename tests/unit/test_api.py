@@ -17,6 +17,7 @@ from click.testing import CliRunner
 import dagc
 from dagc.api.result import Result
 from dagc.cli.main import main
+from dagc.export.records import plain
 from tests.harness import hostile
 
 PLAN = "ep 8"
@@ -145,20 +146,20 @@ def test_a_block_that_is_no_text_is_a_type_error() -> None:
 
 
 def test_the_results_are_those_of_the_commands(results: dict[str, Any], tmp_path: Path) -> None:
-    assert results["whatif"].record.model_dump(mode="json") == printed("whatif", "-e", PLAN, "--only", "workload")
+    assert plain(results["whatif"].record) == printed("whatif", "-e", PLAN, "--only", "workload")
     held = printed("memory", "-e", PLAN)["strategies"][0]["memory"]
-    assert results["memory"].strategies[0].memory.model_dump(mode="json") == held
+    assert plain(results["memory"].strategies[0].memory) == held
     launches = printed("launch", "-e", PLAN)["launches"]
     assert results["launch"].commands == [service["command"] for one in launches for service in one["services"]]
     found = printed(
         "search", "-e", PLAN, "--gpus", "4", "--over", "none", "--most", "4", "--workers", "1", "-o", str(tmp_path)
     )
-    assert results["search"].record.model_dump(mode="json") == found
+    assert plain(results["search"].record) == found
     assert results["search"].plan == (tmp_path / "expression" / "search" / "best.moe").read_text(encoding="utf-8")
     files = [tmp_path / "a.moe", tmp_path / "b.moe"]
     for path, text in zip(files, (PLAN, "tp 8"), strict=True):
         path.write_text(text, encoding="utf-8")
-    assert dagc.compare(*files, **FACTS).record.model_dump(mode="json") == printed("compare", *map(str, files))
+    assert plain(dagc.compare(*files, **FACTS).record) == printed("compare", *map(str, files))
 
 
 def test_a_plan_that_is_wrong_has_diagnostics_and_no_rows() -> None:

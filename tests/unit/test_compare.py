@@ -14,14 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.main import main
-from dagc.export.comparison_json import SCHEMA, schema_bytes
+from dagc.export.records import schema_bytes, schema_file
 from dagc.graph.graph import Team
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.plan.deployment import Phase
-from dagc.report.comparing import Subject, compare
-from dagc.report.comparison import ComparedFigure, Comparison
-from dagc.report.cost import cost_of
-from dagc.report.metrics import measure
+from dagc.report.comparison import ComparedFigure, Comparison, Subject, compare
+from dagc.report.metrics import cost_of, measure
+from tests.harness.records import read_record
 from tests.unit.report_plans import plan
 from tests.unit.test_check_priced import memory
 from tests.unit.test_report_metrics import timeline
@@ -48,8 +47,7 @@ def run(*arguments: object) -> Result:
 
 
 def document(*arguments: object) -> Comparison:
-    result = run(*arguments, "--format", "json")
-    return Comparison.model_validate(json.loads(result.stdout))
+    return read_record(Comparison, run(*arguments, "--format", "json").stdout)
 
 
 def figure(comparison: Comparison, name: str) -> ComparedFigure:
@@ -57,13 +55,13 @@ def figure(comparison: Comparison, name: str) -> ComparedFigure:
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
-    """When this fails, a model has changed: `python -m dagc.export.comparison_json` writes the schema anew."""
-    assert SCHEMA.read_bytes() == schema_bytes()
+    """When this fails, a model has changed: `python -m dagc.export.records` writes the schema anew."""
+    assert schema_file("comparison").read_bytes() == schema_bytes("comparison")
 
 
 def test_the_document_validates(path: Path) -> None:
     printed = json.loads(run(path, "--format", "json").stdout)
-    jsonschema.Draft202012Validator(orjson.loads(SCHEMA.read_bytes())).validate(printed)
+    jsonschema.Draft202012Validator(orjson.loads(schema_file("comparison").read_bytes())).validate(printed)
 
 
 def test_gpus_their_verdict_and_what_they_cost(path: Path) -> None:

@@ -120,7 +120,7 @@ def test_work_and_memory_follow_the_engines_layers() -> None:
         stages = found.graph.phases[0].programs[0]
         assert [sum(s.count for s in one.segments if s.first_layer is not None) for one in stages] == split
         assert found.assessment.memory is not None
-        assert found.assessment.memory.pools[0].rank == rank
+        assert found.assessment.memory.pools[0].fullest_rank == rank
 
 
 def test_a_written_split_stands() -> None:

@@ -14,6 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from dagc import driver
 from dagc.diag.text import render
+from dagc.export.records import plain
 from dagc.graph.text import to_text
 from dagc.source import Source
 from tests.harness.places import EXAMPLES
@@ -33,7 +34,7 @@ def test_diagnostics(path: Path, snapshot: SnapshotAssertion) -> None:
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_structure(path: Path, snapshot: SnapshotAssertion) -> None:
-    assert [dict(one.structure) for one in checked(path).checked] == snapshot
+    assert [plain(one.structure) for one in checked(path).checked] == snapshot
 
 
 @pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)

@@ -22,7 +22,7 @@ from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
 from dagc.export.page.markup import tag, ticked
 from dagc.export.trace.tracks import Traced, tracks
-from dagc.report.token_time import bound_text
+from dagc.report.serving import bound_text
 from dagc.source import Source
 from tests.harness.places import EXAMPLES
 

@@ -40,7 +40,7 @@ def traced(strategy: str, model: str = "mixtral-8x7b { layers 3 }", batch: int =
     assert priced.graph is not None
     assert priced.timelines is not None
     assert priced.assessment.memory is not None
-    held = tuple(pool.by_rank for pool in priced.assessment.memory.pools)
+    held = priced.assessment.memory.pools
     return Traced(checked.plan, priced.graph, priced.timelines, priced.others, held)
 
 

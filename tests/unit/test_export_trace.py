@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from dagc import driver
+from dagc.cost.memory import MemoryPart
 from dagc.export.rank_classes import rank_classes
 from dagc.export.trace import slice_table
 from dagc.export.trace.perfetto import perfetto_trace
@@ -222,7 +223,7 @@ def test_counters_are_what_the_memory_model_says(tmp_path: Path) -> None:
     assert priced.assessment.memory is not None
     (pool,) = priced.assessment.memory.pools
     path = tmp_path / "trace.json"
-    path.write_bytes(b"".join(trace_json(Traced(checked.plan, priced.graph, priced.timelines, memory=(pool.by_rank,)))))
+    path.write_bytes(b"".join(trace_json(Traced(checked.plan, priced.graph, priced.timelines, memory=(pool,)))))
     query = "select max(value) as n from counter c join process_counter_track k on c.track_id = k.id where name glob "
     with TraceProcessor(path) as processor:
         sizes = processor.query(
@@ -233,8 +234,8 @@ def test_counters_are_what_the_memory_model_says(tmp_path: Path) -> None:
         assert [row["n"] * 1e9 for row in sizes] == pytest.approx([2 * 512 * 16384, 2 * 528 * 16384], abs=0.5)
         (total,) = processor.query(query + "'memory in use *(GB)'")
         (links,) = processor.query(query + "'sent within the node*(GB/s)'")
-    stays = sum(pool.part(name) for name in ("weights", "communication", "reserve"))
-    assert total["n"] * 1e9 == pytest.approx(stays + 2 * 512 * 16384 + pool.part("activations"), abs=4)
+    stays = sum(size for part, size in pool.max_parts.items() if part in ("weights", "communication", "reserve"))
+    assert total["n"] * 1e9 == pytest.approx(stays + 2 * 512 * 16384 + pool.max_parts[MemoryPart.ACTIVATIONS], abs=4)
     assert 0 < links["n"] <= 450
 
 

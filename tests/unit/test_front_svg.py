@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,7 +25,7 @@ def pruned() -> SearchOutcome:
 def test_the_picture_is_xml_whatever_names_hold(pruned: SearchOutcome) -> None:
     result = pruned.result
     assert result
-    hostile = result.model_copy(update={"model": "<script>&"})
+    hostile = replace(result, model="<script>&")
     marks = ElementTree.fromstring(front_svg(hostile)).iter("{http://www.w3.org/2000/svg}rect")
     assert sum(mark.get("class") == "best" for mark in marks) == 3, "in the plot, its legend and the key"
 
@@ -52,10 +53,10 @@ def test_a_requirement_is_a_line_at_its_value(pruned: SearchOutcome) -> None:
         name="tpot", required="<= 30 ms", figure="tpot", limit=0.03, actual=0.01, shown="10 ms", miss=0.0
     )
     plans = [
-        first.model_copy(update={"figures": {"tpot": tpot, "throughput_per_gpu": tpot * 1e4}, "requirements": [asked]})
+        replace(first, figures={"tpot": tpot, "throughput_per_gpu": tpot * 1e4}, requirements=[asked])
         for tpot in (0.01, 0.015, 0.02)
     ]
-    drawn = front_svg(pruned.result.model_copy(update={"front": plans, "given": [], "well_known": []}))
+    drawn = front_svg(replace(pruned.result, front=plans, given=[], well_known=[]))
     line = next(
         one
         for one in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}line")

@@ -12,13 +12,12 @@ from click.testing import CliRunner
 
 import dagc
 from dagc.cli.main import main
-from dagc.declare.figures import REQUIRABLE
 from dagc.driver.outcome import Checked
 from dagc.graph.graph import Communication, Pattern
 from dagc.lower.handover import lower_transfer
-from dagc.report.figures import FIGURES
+from dagc.metrics import REQUIRABLE, TTFT
 from dagc.report.summary import Requirement, Summary
-from dagc.report.ttft import definition, title_of
+from dagc.report.values import verdict
 from dagc.search.verdict import Judged
 
 MODEL = """model tiny {
@@ -131,9 +130,8 @@ def test_what_is_undetermined_is_a_warning_and_what_is_missed_an_error(limit: st
 
 
 def test_a_figure_has_no_verdict_of_a_requirement_that_nothing_decides() -> None:
-    (kind,) = (kind for kind in FIGURES if kind.name == "ttft")
     verdicts = {
-        limit: kind.verdict(compiled(SHARED, LOADS[0], f"require {{ ttft <= {limit} }}").priced.assessment)
+        limit: verdict(TTFT, compiled(SHARED, LOADS[0], f"require {{ ttft <= {limit} }}").priced.assessment)
         for limit in ("1 h", "1 us")
     }
     assert verdicts == {"1 h": None, "1 us": False}
@@ -306,7 +304,8 @@ def test_what_is_undetermined_is_not_missed(miss: float | None, is_missed: bool)
 
 
 def test_two_definitions_side_by_side_are_both_named() -> None:
-    (kind,) = (kind for kind in FIGURES if kind.name == "ttft")
-    titles = [title_of(definition(compiled(SHARED, load).plan.facts.workload)) for load in ("batch 8", LOADS[0])]
+    titles = [
+        TTFT.titled([compiled(SHARED, load).plan.facts.workload.ttft_definition]) for load in ("batch 8", LOADS[0])
+    ]
     assert titles == ["TTFT", "idle-server TTFT"]
-    assert kind.titled(["batch", "idle server", "batch"]) == "TTFT or idle-server TTFT"
+    assert TTFT.titled(["batch", "idle server", "batch"]) == "TTFT or idle-server TTFT"

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from dagc.catalog.cases import Case, kinds, measured_cases
 from dagc.cli.validate import validate as command
 from dagc.driver.validating import PAGE, validate
-from dagc.report.ledger import Entry, aggregates, inside, render_page, render_text
+from dagc.export.text.ledger import render_page, render_text
+from dagc.report.ledger import Entry, inside, kind_errors
 
 WORST = {
     "large operators": 0.060,
@@ -48,24 +49,27 @@ def test_an_error_is_signed_and_relative_to_the_measurement() -> None:
 
 def test_a_kind_has_the_median_and_the_mean_of_sizes_and_the_median_with_its_sign() -> None:
     """Errors -50 %, -10 %, +30 %: sizes 10, 30, 50 have the median 30 and the mean 30; the bias is -10 %."""
-    (found,) = aggregates([entry("a", 10, 5), entry("a", 10, 9), entry("a", 10, 13)])
+    (found,) = kind_errors([entry("a", 10, 5), entry("a", 10, 9), entry("a", 10, 13)])
     assert (found.cases, found.answered) == (3, 3)
-    assert (found.median, found.mean, found.bias) == pytest.approx((0.3, 0.3, -0.1))
+    assert (found.median_absolute_error, found.mean_absolute_error, found.bias) == pytest.approx((0.3, 0.3, -0.1))
 
 
 def test_what_is_not_answered_is_counted_and_not_averaged() -> None:
-    first, second = aggregates([entry("a", 10, 9), entry("a", 10, None), entry("b", 10, None)])
-    assert (first.cases, first.answered, first.median) == (2, 1, pytest.approx(0.1))
-    assert second.median is None
+    first, second = kind_errors([entry("a", 10, 9), entry("a", 10, None), entry("b", 10, None)])
+    assert (first.cases, first.answered, first.median_absolute_error) == (2, 1, pytest.approx(0.1))
+    assert second.median_absolute_error is None
     assert "1 of 2" in render_text([entry("a", 10, 9), entry("a", 10, None)])
 
 
 def test_a_kind_is_summed_up_by_cases_to_which_nothing_was_fitted() -> None:
     """Of errors 10 %, 20 % and 60 % the first was in a fit: the median of the rest is 40 %."""
     seen = replace(entry("a", 10, 11), case=replace(entry("a", 10, 11).case, fitted=True))
-    (found,) = aggregates([seen, entry("a", 10, 12), entry("a", 10, 16)])
-    assert (found.cases, found.unseen) == (3, 2)
-    assert (found.median, found.median_fitted) == (pytest.approx(0.4), pytest.approx(0.1))
+    (found,) = kind_errors([seen, entry("a", 10, 12), entry("a", 10, 16)])
+    assert (found.cases, found.not_in_a_fit) == (3, 2)
+    assert (found.median_absolute_error, found.median_absolute_error_in_a_fit) == (
+        pytest.approx(0.4),
+        pytest.approx(0.1),
+    )
 
 
 def test_a_band_means_what_is_said_of_it(entries: tuple[Entry, ...]) -> None:
@@ -95,7 +99,7 @@ def test_every_case_has_its_own_name_and_a_source() -> None:
 
 
 def test_the_ledger_does_not_get_worse(entries: tuple[Entry, ...]) -> None:
-    found = {one.kind: one.median for one in aggregates(entries)}
+    found = {one.kind: one.median_absolute_error for one in kind_errors(entries)}
     assert set(found) == set(WORST)
     assert {kind: median for kind, median in found.items() if median is None or median > WORST[kind]} == {}
 

@@ -14,6 +14,7 @@ from dagc.export.memory_style import PARTS
 from dagc.export.memory_svg import memory_svg
 from dagc.report.summary import Memory
 from tests.harness.places import EXAMPLES
+from tests.harness.records import read_record
 
 SVG = "{http://www.w3.org/2000/svg}"
 QWEN = ("--model", "qwen3-30b-a3b", "--cluster", "h100-sxm x 8", "--workload", "{ batch 64 prompt 1000 output 24 }")
@@ -53,7 +54,7 @@ def test_what_does_not_fit_is_an_error() -> None:
 def test_a_document_with_the_summary_of_memory() -> None:
     result = run(*PLANS["one"], "--format", "json")
     (found,) = json.loads(result.stdout)["strategies"]
-    known = Memory.model_validate(found["memory"])
+    known = read_record(Memory, json.dumps(found["memory"]))
     assert known.limits is not None
     assert [one.gpus for one in known.pools[0].classes] == [8]
     for one in known.pools[0].classes:

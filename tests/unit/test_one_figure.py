@@ -17,9 +17,13 @@ import pytest
 from dagc import driver
 from dagc.driver import exporting
 from dagc.export import mermaid, tiles
+from dagc.export.text import summary as text
 from dagc.export.views import scene
-from dagc.report import comparing, figures, text
+from dagc.metrics import TPOT, Metric
+from dagc.plan.plan import Plan
+from dagc.report import comparison
 from dagc.report.assemble import summarize
+from dagc.report.assessment import Assessment
 from dagc.report.summary import Summary
 from tests.harness import outputs
 from tests.harness.figures import Place, complaints, in_table, in_text
@@ -104,10 +108,8 @@ def of_less(write: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *given: write(*(0.9 * one if isinstance(one, float) else one for one in given))
 
 
-def of_shorter_step(kinds: tuple[figures.FigureKind, ...]) -> tuple[figures.FigureKind, ...]:
-    read = figures.TPOT.read
-    less = replace(figures.TPOT, read=lambda plan, found: 0.9 * (read(plan, found) or 0.0))
-    return tuple(less if kind is figures.TPOT else kind for kind in kinds)
+def of_shorter_step(read: Callable[[Metric, Plan, Assessment], float | None]) -> Any:
+    return lambda metric, plan, found: (0.9 if metric is TPOT else 1.0) * (read(metric, plan, found) or 0.0)
 
 
 def without_limits(_: object) -> Callable[[driver.Checked], Summary]:
@@ -123,7 +125,7 @@ SABOTAGED = [
     pytest.param(mermaid, "times_text", of_less, outputs.of_export, {"Mermaid"}, id="Mermaid"),
     pytest.param(text, "times_text", of_less, outputs.of_compile, {"dagc compile"}, id="command line"),
     pytest.param(tiles, "format_seconds", of_less, outputs.of_compile, {"report.html", "answer.svg"}, id="tiles"),
-    pytest.param(comparing, "FIGURES", of_shorter_step, outputs.of_compare, COMPARISONS, id="comparison"),
+    pytest.param(comparison, "value", of_shorter_step, outputs.of_compare, COMPARISONS, id="comparison"),
     pytest.param(
         exporting, "summary_of", without_limits, outputs.of_python, {"Python API", "notebook"}, id="summary of the API"
     ),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure
-from dagc.report.compare import holds, meets, same_at_digits
+from dagc.report.quantity import holds, meets, same_at_digits
 from dagc.source import Source
 
 PLACE = Source("c", "").span(0, 0)

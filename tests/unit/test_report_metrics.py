@@ -78,7 +78,7 @@ def test_pools_of_their_own_run_at_the_rate_of_the_slower(
     found = metrics(output, handover=handover)
     assert found.throughput.limited_by == limit
     assert found.throughput.requests_per_second == pytest.approx(requests)
-    assert found.handover_seconds == pytest.approx(handover)
+    assert found.phases.handover_seconds == pytest.approx(handover)
 
 
 def test_the_handover_is_not_part_of_the_first_token() -> None:

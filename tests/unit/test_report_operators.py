@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import dagc
+from dagc.export.operators import Operator, operators
 from dagc.graph.priced import PICOSECONDS
-from dagc.report.operators import Operator, operators
 from dagc.schedule.timeline import Timeline
 
 MODEL = """tiny { layers 4    hidden 1024    vocab 32000    dtype bf16

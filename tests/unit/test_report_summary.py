@@ -11,15 +11,15 @@ import orjson
 import pytest
 
 from dagc.driver.checking import check
-from dagc.export.summary_json import SCHEMA, schema_bytes, to_json_bytes
+from dagc.export.records import json_bytes, plain, schema_bytes, schema_file
+from dagc.export.text.summary import render_text
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.report.assemble import summarize
 from dagc.report.assess import assess
-from dagc.report.facts import facts_data
+from dagc.report.facts import facts_of
 from dagc.report.structure import structure
 from dagc.report.summary import Summary
-from dagc.report.text import render_text
 from dagc.source import Source
 from tests.unit.report_plans import plan
 from tests.unit.test_check_priced import memory
@@ -44,28 +44,30 @@ def bare() -> Summary:
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
-    """When this fails, a model has changed: `python -m dagc.export.summary_json` writes the schema anew."""
-    assert SCHEMA.read_bytes() == schema_bytes()
+    """When this fails, a model has changed: `python -m dagc.export.records` writes the schema anew."""
+    assert schema_file("summary").read_bytes() == schema_bytes("summary")
 
 
 @pytest.mark.parametrize("summary", [whole(), bare()], ids=["priced", "without shapes"])
 def test_a_summary_validates_against_the_schema(summary: Summary) -> None:
-    jsonschema.Draft202012Validator(orjson.loads(SCHEMA.read_bytes())).validate(json.loads(to_json_bytes(summary)))
+    jsonschema.Draft202012Validator(orjson.loads(schema_file("summary").read_bytes())).validate(
+        json.loads(json_bytes(summary))
+    )
 
 
 def test_the_same_summary_gives_the_same_bytes() -> None:
-    assert to_json_bytes(whole()) == to_json_bytes(whole())
+    assert json_bytes(whole()) == json_bytes(whole())
 
 
 def test_the_fields_up_to_domains_are_those_of_the_check() -> None:
-    document = json.loads(to_json_bytes(whole()))
-    own = structure(subject())
-    assert {key: document[key] for key in own} == json.loads(json.dumps(own))
+    document = json.loads(json_bytes(whole()))
+    own = plain(structure(subject().deployment))
+    assert {key: document[key] for key in own} == own
 
 
 def test_structure_of_a_nested_strategy() -> None:
     """`ep 16 < tp 4 >` is 64 GPUs: experts ep 16 × tp 4, attention tp 4 × an implied dp 16."""
-    own = structure(subject())
+    own = plain(structure(subject().deployment))
     assert (own["name"], own["strategy"], own["gpus"], own["naive_product"]) == ("main", "ep 16 < tp 4 >", 64, 128)
     assert own["domains"]["experts"] == {"tp": 4, "ep": 16, "dp": 1, "implied": {}}
     assert own["domains"]["attention"] == {"tp": 4, "cp": 1, "dp": 16, "implied": {"dp": 16}}
@@ -75,13 +77,13 @@ def test_structure_of_a_nested_strategy() -> None:
 
 
 def test_comments_and_line_ends_are_no_part_of_a_strategy() -> None:
-    own = structure(plan(strategy="ep 16   # the experts\n    < tp 4 >"))
+    own = plain(structure(plan(strategy="ep 16   # the experts\n    < tp 4 >").deployment))
     assert own["strategy"] == "ep 16 < tp 4 >"
 
 
 def test_figures_stand_where_the_contract_says() -> None:
     """TTFT 2 s, TPOT 40 ms; 32 requests of 10 tokens in 2.37 s; 30 GB of 64 on the fullest rank."""
-    document = json.loads(to_json_bytes(whole()))
+    document = json.loads(json_bytes(whole()))
     assert document["phases"]["prefill"]["seconds"] == 2.0
     assert document["phases"]["decode"]["seconds"] == pytest.approx(0.04)
     assert document["phases"]["decode"]["latency_seconds"] == pytest.approx(0.05)
@@ -136,8 +138,11 @@ def test_the_text_says_what_it_cannot_say() -> None:
 
 
 def test_a_check_does_not_load_pydantic() -> None:
-    """The modules that `dagc check` needs of the report; the models of the whole summary are for `dagc compile`."""
-    program = "import sys, dagc.report.structure, dagc.check.priced; sys.exit('pydantic' in sys.modules)"
+    """Nor does any other command: only schemas need it."""
+    program = (
+        "import sys, dagc.report.assemble, dagc.report.search_result, dagc.report.whatif, dagc.check.priced; "
+        "sys.exit('pydantic' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -150,8 +155,8 @@ def test_the_text_says_once_what_its_bands_hold() -> None:
 def test_facts_say_how_far_apart_a_host_launches() -> None:
     """None where steps are launched whole; what the plan states otherwise."""
     graphs, eager = (
-        facts_data(check(Source("p.moe", f"cluster h100-sxm x 8 {{ node 8 {launch} }}\nep 8\n")).checked[0].plan.facts)
+        facts_of(check(Source("p.moe", f"cluster h100-sxm x 8 {{ node 8 {launch} }}\nep 8\n")).checked[0].plan.facts)
         for launch in ("", "device { launch 8 us }")
     )
-    assert graphs["cluster"]["device"]["launch_seconds"] == 0
-    assert eager["cluster"]["device"]["launch_seconds"] == 8e-6
+    assert graphs.cluster["device"]["launch_seconds"] == 0
+    assert eager.cluster["device"]["launch_seconds"] == 8e-6

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dagc.export.traffic import Traffic, crossing, traffic
 from dagc.graph.graph import Pattern, PhaseGraph
 from dagc.graph.ops import SEND
-from dagc.report.traffic import Traffic, crossing, traffic
 from tests.unit.test_report_operators import phase_of
 
 MODEL = """tiny { layers 4    hidden 1024    vocab 32000    dtype bf16

@@ -21,10 +21,10 @@ from dagc.cli.main import main
 from dagc.driver.judging import Judge, judge_of
 from dagc.driver.pricing import Pricer
 from dagc.driver.searching import SearchOutcome, Wish, search
-from dagc.export.search_json import SCHEMA, result_bytes, schema_bytes
+from dagc.export.records import json_bytes, schema_bytes, schema_file
+from dagc.export.text.search import render_search
 from dagc.plan.deployment import Phase
 from dagc.report.search_result import FoundPlan
-from dagc.report.search_text import render_search
 from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
 from dagc.search.families import Families
 from dagc.search.spelling import spell
@@ -52,7 +52,7 @@ def whole() -> SearchOutcome:
 
 def _bytes(outcome: SearchOutcome) -> bytes:
     assert outcome.result is not None
-    return result_bytes(outcome.result)
+    return json_bytes(outcome.result)
 
 
 def test_two_gpus_have_the_strategies_counted_by_hand() -> None:
@@ -254,7 +254,7 @@ def test_files_are_written_and_data_is_as_published(tmp_path: Path) -> None:
     result = _invoke("search", str(path), "-o", str(tmp_path), "--workers", "1", "--format", "json", "--most", "40")
     assert result.exit_code == 0
     printed = json.loads(result.stdout)
-    jsonschema.Draft202012Validator(orjson.loads(SCHEMA.read_bytes())).validate(printed)
+    jsonschema.Draft202012Validator(orjson.loads(schema_file("search").read_bytes())).validate(printed)
     assert sorted(one.name for one in (tmp_path / "plan" / "search").iterdir()) == [
         "best.moe",
         "front.svg",
@@ -265,8 +265,8 @@ def test_files_are_written_and_data_is_as_published(tmp_path: Path) -> None:
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
-    """When this fails, a model has changed: `python -m dagc.export.search_json` writes the schema anew."""
-    assert SCHEMA.read_bytes() == schema_bytes()
+    """When this fails, a model has changed: `python -m dagc.export.records` writes the schema anew."""
+    assert schema_file("search").read_bytes() == schema_bytes("search")
 
 
 def test_ctrl_c_ends_a_search_with_what_it_has(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_pairs_that_are_never_made_are_not_on_the_front(gpus: int, change: tuple
     pruned, whole = _run(text, wish).result, _run(text, replace(wish, is_exhaustive=True)).result
     assert pruned and whole and pruned.front == whole.front and pruned.nearest == whole.nearest
     assert pruned.counts.decided == pruned.counts.generated == whole.counts.generated
-    assert min(pruned.counts.model_dump(include={"too_large", "bound_dominated"}).values()) >= 0
+    assert min(pruned.counts.too_large, pruned.counts.bound_dominated) >= 0
     pairs = [one for one in pruned.front if one.strategy.startswith("prefill")]
     assert all(2 <= one.gpus <= gpus for one in pairs)
     assert pairs or pruned.nearest or "40000" in change[1]

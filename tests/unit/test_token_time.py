@@ -12,17 +12,29 @@ from dataclasses import replace
 import pytest
 
 import dagc
-from dagc.report.serving import Serving
-from dagc.report.token_time import breaking_part, cause, is_decode_step_alone, step_parts, sum_text
+from dagc.export.text.whatif import render_whatif
+from dagc.report.serving import breaking_part, cause, is_decode_step_alone, step_parts, sum_text
+from dagc.report.summary import Serving
 from dagc.report.whatif import WhatIf
-from dagc.report.whatif_text import render_whatif
 from dagc.units import format_seconds
 from tests.unit.test_whatif import LINKS, MEMORY_BOUND, MODEL, asked, effects
 
-PLAIN = Serving(64, 64, 0.036, 0.021, 0.001, 0.0, 1.0, 0.1, 0.15)
-OFTEN = replace(PLAIN, prompt_steps=0.25, tpot_seconds=0.046)
-ALONE = Serving(None, 64, 0.020, 0.020, 0.0, 0.0, 1.0, 0.0, 0.0)
-DRAFTED = Serving(None, 64, 0.012, 0.024, 0.001, 0.003, 2.0, 0.0, 0.0)
+ALONE = Serving(
+    concurrency=None,
+    running=64,
+    step_seconds=0.020,
+    host_seconds=0.0,
+    draft_seconds=0.0,
+    tokens_per_step=1.0,
+    prompt_step_seconds=0.0,
+    prompt_steps=0.0,
+    queue=None,
+)
+PLAIN = replace(
+    ALONE, concurrency=64, step_seconds=0.021, host_seconds=0.001, prompt_step_seconds=0.1, prompt_steps=0.15
+)
+OFTEN = replace(PLAIN, prompt_steps=0.25)
+DRAFTED = replace(ALONE, step_seconds=0.024, host_seconds=0.001, draft_seconds=0.003, tokens_per_step=2.0)
 
 
 def test_the_parts_are_those_of_tpot() -> None:

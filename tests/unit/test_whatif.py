@@ -17,7 +17,7 @@ from dagc.cli.main import main
 from dagc.driver.asking import PRICING, Asked, whatif
 from dagc.driver.checking import check, silent
 from dagc.driver.outcome import Checked
-from dagc.export.whatif_json import SCHEMA, schema_bytes
+from dagc.export.records import schema_bytes, schema_file
 from dagc.graph.priced import PICOSECONDS
 from dagc.report.whatif import Effect, Sensitivities, WhatIf
 from dagc.source import Source
@@ -28,6 +28,7 @@ from dagc.whatif.parameter import Change
 from dagc.whatif.path_time import operator_seconds
 from dagc.whatif.workload import with_requests
 from tests.harness.places import ROOT
+from tests.harness.records import read_record
 
 EXAMPLE = ROOT / "examples" / "01-deepseek-v3-64-gpus.moe"
 
@@ -309,15 +310,15 @@ def run(*arguments: object) -> Result:
 
 
 def test_the_published_schema_is_that_of_the_models() -> None:
-    """When this fails, a model has changed: `python -m dagc.export.whatif_json` writes the schema anew."""
-    assert SCHEMA.read_bytes() == schema_bytes()
+    """When this fails, a model has changed: `python -m dagc.export.records` writes the schema anew."""
+    assert schema_file("whatif").read_bytes() == schema_bytes("whatif")
 
 
 def test_the_document_validates_and_is_the_same_twice() -> None:
     first, again = (run(*SMALL, "--format", "json").stdout for _ in range(2))
     assert first == again
-    jsonschema.Draft202012Validator(orjson.loads(SCHEMA.read_bytes())).validate(json.loads(first))
-    assert WhatIf.model_validate_json(first).strategies[0].gpus == 8
+    jsonschema.Draft202012Validator(orjson.loads(schema_file("whatif").read_bytes())).validate(json.loads(first))
+    assert read_record(WhatIf, first).strategies[0].gpus == 8
 
 
 def test_the_text_names_the_strongest_first_and_says_why() -> None:

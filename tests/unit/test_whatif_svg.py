@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dagc.export.text.whatif import NOTHING
 from dagc.export.whatif_svg import DRAWN, whatif_svg
-from dagc.report.whatif_text import NOTHING
 from tests.unit.test_whatif import LINKS, MEMORY_BOUND, MODEL, WORKLOAD, asked
 
 SVG = "http://www.w3.org/2000/svg"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Label, Severity
+from dagc.metrics import MEMORY
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Requirement
 from dagc.units import Dimension, format_bytes
@@ -35,17 +36,19 @@ def _reason(plan: Plan, requirement: Requirement) -> str:
         return "nothing is below zero"
     if requirement.comparison not in _CEILINGS:
         return ""
-    if figure.unit == Dimension.SHARE and (figure.value > 1 or (figure.value == 1 and requirement.name != "memory")):
+    if figure.unit == Dimension.SHARE and (
+        figure.value > 1 or (figure.value == 1 and requirement.metric is not MEMORY)
+    ):
         return "a share is never more than 100 %"
     largest = max(plan.device_of(pool).memory_bytes for s in plan.deployment.services for pool in s.pools)
-    if requirement.name == "memory" and figure.unit == Dimension.BYTES and figure.value > largest:
+    if requirement.metric is MEMORY and figure.unit == Dimension.BYTES and figure.value > largest:
         return f"a GPU has {format_bytes(largest)}"
     return ""
 
 
 def _tighter(plan: Plan, requirement: Requirement) -> Requirement | None:
     """Another requirement on the same figure that this one follows from; of equals the first stays."""
-    same = [one for one in plan.facts.requirements if _subject(one) == _subject(requirement)]
+    same = [one for one in plan.facts.requirements if one.subject == requirement.subject]
     place = same.index(requirement)
     for side, sign in ((_CEILINGS, 1), (_FLOORS, -1)):
         if requirement.comparison in side:
@@ -54,8 +57,3 @@ def _tighter(plan: Plan, requirement: Requirement) -> Requirement | None:
                 if one.comparison in side and ahead:
                     return one
     return None
-
-
-def _subject(requirement: Requirement) -> tuple[str, str, str, str]:
-    name = "tpot" if requirement.name == "latency" else requirement.name
-    return name, requirement.figure.unit, requirement.figure.per, requirement.figure.kind

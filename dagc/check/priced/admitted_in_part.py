@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.cost.memory import MemoryPart
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
@@ -19,7 +20,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     if asked is None or running is None or memory is None or memory.fullest.share > 1:
         return
     pool = memory.fullest
-    beside = pool.max_bytes - pool.part("kv_cache")
+    beside = pool.max_bytes - pool.max_parts[MemoryPart.KV_CACHE]
     yield CODE.at(
         workload.spans.get("concurrency", plan.deployment.strategy.body.outer),
         f"{running} of the {asked} requests in flight run concurrently under strategy `{plan.name}`",
@@ -27,7 +28,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
         notes=(
             f"a request needs KV cache for {workload.prompt + workload.output / 2:,.0f} tokens on average: "
             "its prompt and half of its output",
-            f"rank {pool.rank} of pool `{pool.pool}` has {format_bytes(beside)} beside its cache, of "
+            f"rank {pool.fullest_rank} of pool `{pool.pool}` has {format_bytes(beside)} beside its cache, of "
             f"{format_bytes(pool.capacity_bytes)}",
             f"TPOT and throughput are for {running} in flight",
         ),

@@ -11,7 +11,7 @@ from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_count
 from dagc.report.assessment import Assessment
-from dagc.report.metrics import PhaseMetrics
+from dagc.report.summary import Phase as PhaseTimes
 from dagc.units import counted, format_share
 
 CODE = Code("W124", "bubble-over-limit", Severity.WARNING)
@@ -30,15 +30,15 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
         service = next(s for s in plan.deployment.services if s.phase in (phase, Phase.BOTH))
         is_starved = phase is Phase.DECODE and metrics.micro_batches < service.stages
         is_starved |= phase is Phase.PREFILL and plan.facts.workload.concurrency is not None
-        if service.stages > 1 and metrics.shares.bubble > limit and not is_starved:
+        if service.stages > 1 and metrics.critical_path.bubble_share > limit and not is_starved:
             yield _diagnostic(plan, service, phase, metrics, limit)
 
 
-def _diagnostic(plan: Plan, service: Service, phase: Phase, metrics: PhaseMetrics, limit: float) -> Diagnostic:
+def _diagnostic(plan: Plan, service: Service, phase: Phase, metrics: PhaseTimes, limit: float) -> Diagnostic:
     stages, micro = service.stages, metrics.micro_batches
     return CODE.at(
         service.option_span("micro") or service.span,
-        f"a stage idles for {format_share(metrics.shares.bubble)} of {phase}",
+        f"a stage idles for {format_share(metrics.critical_path.bubble_share)} of {phase}",
         f"{counted(micro, 'micro-batch', 'es')} over {stages} stages; the limit is {format_share(limit)}",
         notes=(f"(stages - 1) / (micro-batches + stages - 1) = {format_share(_ideal(stages, micro))} with even stages",)
         if phase is Phase.PREFILL

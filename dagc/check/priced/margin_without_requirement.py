@@ -10,15 +10,13 @@ from dagc.report.assessment import Assessment
 
 CODE = Code("C204", "margin-without-requirement")
 
-_SAME = {"latency": "tpot"}
-
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic for each such margin."""
     del assessment
-    required = {_SAME.get(requirement.name, requirement.name) for requirement in plan.facts.requirements}
+    required = {requirement.metric for requirement in plan.facts.requirements}
     for claim in plan.claims:
-        if claim.margin is not None and _SAME.get(claim.name, claim.name) not in required:
+        if claim.margin is not None and claim.metric not in required:
             yield CODE.at(
                 claim.margin.span,
                 f"a margin of {claim.margin.text} is claimed for `{claim.name}`, but the plan has no such requirement",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.repair import gpus
+from dagc.cost.memory import PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
-from dagc.report.memory import PoolFigures
 from dagc.units import format_bytes, format_share
 
 CODE = Code("W126", "memory-mostly-unused", Severity.WARNING)
@@ -24,7 +24,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
         yield _diagnostic(plan, fullest, limit)
 
 
-def _diagnostic(plan: Plan, pool: PoolFigures, limit: float) -> Diagnostic:
+def _diagnostic(plan: Plan, pool: PoolMemory, limit: float) -> Diagnostic:
     replica = max(service.gpus_per_replica for service in plan.deployment.services)
     return CODE.at(
         plan.deployment.strategy.body.outer,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.cost.memory import PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
-from dagc.report.memory import PoolFigures
 from dagc.units import format_bytes, format_share
 
 CODE = Code("W901", "memory-nearly-full", Severity.WARNING)
@@ -30,11 +30,11 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
             yield _diagnostic(plan, pool, limit)
 
 
-def _diagnostic(plan: Plan, pool: PoolFigures, limit: float) -> Diagnostic:
+def _diagnostic(plan: Plan, pool: PoolMemory, limit: float) -> Diagnostic:
     free = pool.capacity_bytes - pool.max_bytes
     return CODE.at(
         plan.deployment.strategy.body.outer,
-        f"rank {pool.rank} of pool `{pool.pool}` uses {format_share(pool.share)} of its device",
+        f"rank {pool.fullest_rank} of pool `{pool.pool}` uses {format_share(pool.share)} of its device",
         f"{format_bytes(free)} of {format_bytes(pool.capacity_bytes)} are free",
         help=(f"keep {format_share(1 - limit)} free: reduce the batch, or shard the model further",),
     )

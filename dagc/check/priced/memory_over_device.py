@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from math import ceil
 
 from dagc.cost.limits import largest_batch, largest_chunk
+from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.missing import missing_shapes
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
-from dagc.report.memory import PoolFigures, part_title
+from dagc.report.memory import part_title
 from dagc.units import format_bytes, format_share
 
 CODE = Code("M101", "memory-over-device")
@@ -26,9 +27,9 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
             yield _diagnostic(plan, pool)
 
 
-def _diagnostic(plan: Plan, pool: PoolFigures) -> Diagnostic:
+def _diagnostic(plan: Plan, pool: PoolMemory) -> Diagnostic:
     over = pool.max_bytes - pool.capacity_bytes
-    where = f"rank {pool.rank} of pool `{pool.pool}`"
+    where = f"rank {pool.fullest_rank} of pool `{pool.pool}`"
     return CODE.at(
         plan.deployment.strategy.body.outer,
         f"strategy `{plan.name}` needs {format_bytes(pool.max_bytes)} on {where}; "
@@ -39,9 +40,9 @@ def _diagnostic(plan: Plan, pool: PoolFigures) -> Diagnostic:
     )
 
 
-def _table(pool: PoolFigures) -> Iterator[str]:
+def _table(pool: PoolMemory) -> Iterator[str]:
     """The parts, largest first, each with its share of the total."""
-    for name, size in sorted(pool.parts, key=lambda part: -part[1]):
+    for name, size in sorted(pool.max_parts.items(), key=lambda part: -part[1]):
         if size > 0:
             yield f"{part_title(name)}: {format_bytes(size)}, {format_share(size / pool.max_bytes)} of the total"
 
@@ -51,13 +52,14 @@ def _one_each(plan: Plan) -> Iterator[str]:
         yield "with one request per attention rank, the minimum"
 
 
-def _ways_out(plan: Plan, pool: PoolFigures) -> Iterator[str]:
+def _ways_out(plan: Plan, pool: PoolMemory) -> Iterator[str]:
     """Each way alone, with the value that it takes; what cannot help alone is not offered.
 
     Weights and cache divide with the stages, which is an estimate; batch and chunk are the largest that fit.
     """
     over = pool.max_bytes - pool.capacity_bytes
-    divisible, workload = pool.part("weights", "kv_cache"), plan.facts.workload
+    parts, workload = pool.max_parts, plan.facts.workload
+    divisible = parts[MemoryPart.WEIGHTS] + parts[MemoryPart.KV_CACHE]
     if divisible > over:
         factor = divisible / (divisible - over)
         stages = ceil(max(service.stages for service in plan.deployment.services) * factor)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
+from dagc.metrics import TPOT, TTFT
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.report.metrics import Metrics
@@ -72,9 +73,9 @@ def _diagnostic(verdict: RequirementVerdict, loaded: _Loaded) -> Diagnostic:
 def _loaded(plan: Plan, metrics: Metrics, verdict: RequirementVerdict) -> _Loaded | None:
     if plan.facts.workload.concurrency is not None:
         return None
-    if verdict.name == "ttft":
+    if verdict.requirement.metric is TTFT:
         return _waiting(metrics.prefill.seconds, verdict.requirement.figure.value, plan.facts.rules.limit("load"))
-    if verdict.name in ("tpot", "latency") and metrics.handover_seconds is None:
+    if verdict.requirement.metric is TPOT and metrics.phases.handover_seconds is None:
         return _interrupted(metrics, plan.facts.workload.output)
     return None
 

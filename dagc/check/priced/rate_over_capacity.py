@@ -15,9 +15,10 @@ CODE = Code("W150", "rate-over-capacity", Severity.WARNING)
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One warning where an arrival rate is stated and some queue of it has no end."""
     metrics, span = assessment.metrics, plan.facts.workload.spans.get("rate")
-    if metrics is None or span is None or metrics.queue is None or metrics.queue.ttft_p99_seconds is not None:
+    found = metrics.serving.queue if metrics else None
+    if metrics is None or span is None or found is None or found.ttft_p99_seconds is not None:
         return
-    found, served = metrics.queue, metrics.throughput.requests_per_second
+    served = metrics.throughput.requests_per_second
     highest = found.requests_per_second / max(found.utilisation, found.prefill_utilisation)
     yield CODE.at(
         span,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.metrics import MEMORY, THROUGHPUT
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
 from dagc.units import Dimension
@@ -45,14 +46,14 @@ def _factor(verdict: RequirementVerdict) -> str:
 def _help(plan: Plan, verdict: RequirementVerdict) -> tuple[str, ...]:
     """For rates, the replicas that would do it; elsewhere what the reason says is the way."""
     figure, value = verdict.requirement.figure, verdict.actual.value
-    if verdict.name == "throughput" and value and figure.per == "deployment" and value < figure.value:
+    if verdict.requirement.metric is THROUGHPUT and value and figure.per == "deployment" and value < figure.value:
         needed = -int(-figure.value * plan.deployment.gpus // value)
         return (f"at the same rate per GPU, {gpus(needed)} would meet it",)
     return ()
 
 
 def _is_device_limit(assessment: Assessment, verdict: RequirementVerdict) -> bool:
-    if verdict.name != "memory" or assessment.memory is None or assessment.memory.fullest.share <= 1:
+    if verdict.requirement.metric is not MEMORY or assessment.memory is None or assessment.memory.fullest.share <= 1:
         return False
     figure, capacity = verdict.requirement.figure, assessment.memory.fullest.capacity_bytes
     return figure.value >= (1.0 if figure.unit == Dimension.SHARE else capacity)

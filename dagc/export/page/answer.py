@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
+from dagc.export.text.memory import holding_most
+from dagc.export.text.summary import handover_text, serving_lines
 from dagc.export.tiles import Tile, passes, spent, tiles
-from dagc.report.memory_text import holding_most
 from dagc.report.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
-from dagc.report.text import handover_text, serving_lines
 from dagc.units import format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}

@@ -10,7 +10,7 @@ from math import log
 from markupsafe import Markup
 
 from dagc.export.page.markup import tag
-from dagc.report.traffic import Traffic
+from dagc.export.traffic import Traffic
 from dagc.units import format_bytes, format_share
 
 _SHADES = 8

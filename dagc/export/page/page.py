@@ -21,8 +21,8 @@ from dagc.export.page.listing import listing
 from dagc.export.page.markup import joined, tag
 from dagc.export.page.size import facts, size
 from dagc.export.page.work import communication, roofs, timeline
+from dagc.export.text.context import context
 from dagc.export.trace.tracks import Traced
-from dagc.report.context import context
 from dagc.report.summary import Summary
 from dagc.source import Source
 from dagc.units import format_gpus

@@ -15,11 +15,11 @@ from markupsafe import Markup
 
 from dagc.catalog.device import DeviceSpec
 from dagc.export.labels import BELOW, Label, along, around_point, leader, led, room
+from dagc.export.operators import Operator
 from dagc.export.page.kinds import kind_of
 from dagc.export.page.markup import tag
 from dagc.graph.priced import Bound
-from dagc.report.operators import Operator
-from dagc.report.token_time import bound_text
+from dagc.report.serving import bound_text
 from dagc.units import format_count, format_rate, format_seconds, format_share
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 580, 380, 74, 74, 14, 40

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
 from dagc.report.facts import assumed
-from dagc.report.summary import AttentionDomain, ExpertDomain, Pool, Summary
+from dagc.report.summary import AttentionDomain, ExpertDomain, Facts, Pool, Summary
 from dagc.units import format_bytes, format_rate
 
 _ATTENTION, _EXPERTS = ("tp", "cp", "dp"), ("tp", "ep", "dp")
@@ -31,8 +31,7 @@ def size(summary: Summary) -> Markup:
 
 def facts(summary: Summary) -> Markup:
     """Model, cluster, workload and engine with their sources."""
-    data = summary.facts.model_dump()
-    rows = (tag("tr", tag("th", name, scope="row"), tag("td", told)) for name, told in _facts(data))
+    rows = (tag("tr", tag("th", name, scope="row"), tag("td", told)) for name, told in _facts(summary.facts))
     return tag("table", rows, class_="facts")
 
 
@@ -58,17 +57,17 @@ def _implied(degree: int, implied: int) -> str:
     return "" if implied == 1 else " (implied)" if implied == degree else f" ({implied} of it implied)"
 
 
-def _facts(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    model, cluster, workload = data["model"], data["cluster"], data["workload"]
+def _facts(facts: Facts) -> Iterator[tuple[str, str]]:
+    model, cluster, workload = facts.model, facts.cluster, facts.workload
     experts = f", {model['experts']} experts, top {model['top']}" if model["experts"] else ""
     layers = f"{model['layers']} layers" if model["layers"] else "layers not stated"
     yield "model", f"{model['name']}: {layers}{experts}; {model['source']}"
     device = cluster["device"]
     yield "cluster", f"{_cluster(cluster)}; {device['source']}"
     yield "workload", _workload(workload)
-    if data["engine"]:
-        yield "engine", f"{data['engine']['name']} {data['engine']['version']}"
-    defaults = assumed(data)
+    if facts.engine:
+        yield "engine", f"{facts.engine['name']} {facts.engine['version']}"
+    defaults = assumed(facts)
     if defaults:
         yield "defaults", defaults
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import Markup
 
 from dagc.catalog.device import DeviceSpec
+from dagc.export.operators import Operator, operators
 from dagc.export.page.fold import phase_lanes
 from dagc.export.page.kinds import kind_of
 from dagc.export.page.lanes import drawn_lanes, legend
@@ -15,11 +16,10 @@ from dagc.export.page.matrix import drawn_matrix
 from dagc.export.page.roofline import drawn_roofline
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
+from dagc.export.traffic import traffic
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
-from dagc.report.operators import Operator, operators
-from dagc.report.traffic import traffic
 from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes, format_count, format_rate, format_seconds, format_share
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from dagc.export.opened import StageView
 from dagc.export.titles import layer_kind, rank_text, span_text, time_text
+from dagc.export.traffic import Crossing, crossing
 from dagc.export.views.gpus import MOST_GPUS, every_gpu, folded_gpus, kind_of
 from dagc.export.views.handover import crossing_text
 from dagc.export.views.rank_rows import pool_figures
@@ -28,7 +29,6 @@ from dagc.graph.priced import PICOSECONDS, Bound
 from dagc.plan.deployment import Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.report.traffic import Crossing, crossing
 from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes, format_gpus, format_share
 
@@ -194,7 +194,7 @@ class _Service:
         figures = pool_figures(self.scene, pool)
         if figures is None:
             return ()
-        held = max(float(figures.by_rank.total[min(stage, pool.stages - 1)].max()) for stage in stages)
+        held = max(float(figures.total[min(stage, pool.stages - 1)].max()) for stage in stages)
         share = held / figures.capacity_bytes
         text = f"memory {format_bytes(held)} of {format_bytes(figures.capacity_bytes)}, {format_share(share)}"
         return text, Bar(((Bound.NONE, min(1.0, share)),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dagc.export.opened import NodeView, Shown
 from dagc.export.titles import group_size, moved_bytes, shape_text, time_text, total
 from dagc.export.views.view import Box, Shape
-from dagc.report.token_time import bound_text
+from dagc.report.serving import bound_text
 from dagc.units import format_bytes, format_count, format_gpus
 
 _PAYLOADS = {"pipeline": "hidden states", "token": "sampled tokens"}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from dagc.cost.memory import PoolMemory
 from dagc.export.titles import rank_text
 from dagc.export.views.scene import Scene, Served
 from dagc.graph.graph import Load, Segment, StageProgram, Team
@@ -21,7 +22,6 @@ from dagc.plan.deployment import Pool, Role
 from dagc.plan.layout import Layout, Ranks
 from dagc.plan.plan import Plan
 from dagc.plan.splits import experts_per_rank, sequences_per_rank
-from dagc.report.memory import PoolFigures
 from dagc.schedule.timeline import Timeline
 from dagc.syntax.tree import AxisKind
 from dagc.units import counted
@@ -269,12 +269,10 @@ def _memory(scene: Scene, pool: Pool, team: Team) -> tuple[Vector, float]:
     figures = pool_figures(scene, pool)
     if figures is None:
         return np.zeros(team.width), 0.0
-    return np.broadcast_to(
-        figures.by_rank.total[min(team.stage, pool.stages - 1)], (team.width,)
-    ), figures.capacity_bytes
+    return np.broadcast_to(figures.total[min(team.stage, pool.stages - 1)], (team.width,)), figures.capacity_bytes
 
 
-def pool_figures(scene: Scene, pool: Pool) -> PoolFigures | None:
+def pool_figures(scene: Scene, pool: Pool) -> PoolMemory | None:
     """Memory of a pool, where it is determined."""
     pools = scene.memory.pools if scene.memory else ()
     return next((figures for figures in pools if figures.pool == pool.name), None)

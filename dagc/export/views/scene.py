@@ -14,15 +14,14 @@ from dagc.export.titles import phase_names
 from dagc.export.views.text import cut, folded_lines, item_lines, safe
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
+from dagc.metrics import TPOT, times_text
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import prompt_tokens, sequences_per_rank
-from dagc.report.figures import TPOT, times_text
-from dagc.report.memory import MemoryFigures
+from dagc.report.memory import MemoryOfPools
 from dagc.report.metrics import Metrics
+from dagc.report.serving import is_decode_step_alone, sum_text
 from dagc.report.structure import strategy_text
-from dagc.report.token_time import is_decode_step_alone, sum_text
-from dagc.report.ttft import definition
 from dagc.schedule.timeline import Timeline
 from dagc.units import format_gpus
 
@@ -42,7 +41,7 @@ class Scene:
     graph: Graph
     timelines: tuple[Timeline, ...]
     metrics: Metrics
-    memory: MemoryFigures | None = None
+    memory: MemoryOfPools | None = None
     context: tuple[str, ...] = ()
     drawn: frozenset[Distance] = frozenset(Distance)
 
@@ -90,7 +89,9 @@ class Scene:
         plan = self.plan
         name = "" if plan.name == "main" else f"{cut(plan.name)} = "
         facts = [format_gpus(plan.deployment.gpus), f"model {cut(plan.facts.model.name)}"]
-        facts += times_text(definition(plan.facts.workload), self.metrics.prefill.seconds, self.metrics.decode.seconds)
+        facts += times_text(
+            plan.facts.workload.ttft_definition, self.metrics.prefill.seconds, self.metrics.decode.seconds
+        )
         context = (line for text in self.context for line in item_lines(text, _CHARACTERS, _LINES))
         return (*folded_lines(name + strategy_text(plan.deployment), _CHARACTERS, _LINES), " · ".join(facts), *context)
 

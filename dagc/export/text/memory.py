@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from dagc.export.text.columns import columns
 from dagc.report.summary import Memory, MemoryLimits, PoolMemory, RankClass
 from dagc.units import format_bytes, format_share
 
@@ -36,7 +37,7 @@ def _lines(name: str, memory: Memory) -> Iterator[str]:
     are_many = len(memory.pools) > 1
     labels = [(f"{pool.pool}, " if are_many else "", one) for pool in memory.pools for one in pool.classes]
     rows = [("", "GPUs", *_COLUMNS), *(_row(pool, one) for pool, one in labels)]
-    yield from _table(rows)
+    yield from (f"  {line}" for line in columns(rows, ">"))
     for pool in memory.pools:
         yield from _capacity(pool, are_many)
     if memory.limits:
@@ -54,14 +55,6 @@ def _row(pool: str, one: RankClass) -> tuple[str, ...]:
     )
     label = f"{pool}ranks {one.ranks}"
     return (label, f"{one.gpus:,}", *(format_bytes(size) if size else "-" for size in sizes), format_share(one.share))
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Columns as wide as their widest cell, the first one to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        yield f"  {row[0]:<{widths[0]}}  {'  '.join(cells)}"
 
 
 def _capacity(pool: PoolMemory, is_one_of_many: bool) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dagc.report.summary import Facts, Requirement
 from dagc.units import counted, format_share
 
 if TYPE_CHECKING:
-    from dagc.report.memory import MemoryFigures
+    from dagc.report.memory import MemoryOfPools
 
 _LONGEST = 40
 """Characters of a name that are shown."""
@@ -28,7 +28,7 @@ def context(facts: Facts, requirements: list[Requirement], has_model: bool = Tru
     return (line, f"requirements: {' · '.join(rows)}") if rows else (line,)
 
 
-def chunked(facts: Facts, memory: MemoryFigures | None) -> tuple[str, ...]:
+def chunked(facts: Facts, memory: MemoryOfPools | None) -> tuple[str, ...]:
     """A line on chunked prefill, where memory is that of one chunk."""
     if memory is None or not memory.is_chunked:
         return ()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dagc.report.context import MARKS
+from dagc.export.text.context import MARKS
+from dagc.export.text.memory import holding_most
+from dagc.metrics import TTFT, times_text
 from dagc.report.facts import assumed
-from dagc.report.figures import times_text
 from dagc.report.memory import part_title
-from dagc.report.memory_text import holding_most
+from dagc.report.serving import DECODE_STEP, bound_text, is_decode_step_alone
 from dagc.report.summary import (
     AttentionDomain,
     Claim,
@@ -30,8 +31,6 @@ from dagc.report.summary import (
     Summary,
     Throughput,
 )
-from dagc.report.token_time import DECODE_STEP, bound_text, is_decode_step_alone
-from dagc.report.ttft import title_of
 from dagc.units import format_bytes, format_gpus, format_money, format_rate, format_seconds, format_share
 
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
@@ -140,7 +139,7 @@ def _memory(memory: Memory) -> list[str]:
 
 
 def _phases(phases: Phases, serving: Serving | None) -> Iterator[str]:
-    ttft = f"{_banded(phases.prefill)} ({title_of(phases.ttft_definition)})"
+    ttft = f"{_banded(phases.prefill)} ({TTFT.titled([phases.ttft_definition])})"
     yield from _block("prefill", [ttft, *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
         yield _row("KV transfer", handover_text(phases.handover_seconds, phases.transfer_seconds))
@@ -278,5 +277,5 @@ def _engine(summary: Summary) -> list[str]:
 
 
 def _assumed(summary: Summary) -> list[str]:
-    defaults = assumed(summary.facts.model_dump())
+    defaults = assumed(summary.facts)
     return [defaults] if defaults else []

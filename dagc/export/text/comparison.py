@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dagc.export.text.columns import columns
 from dagc.report.comparison import INPUT, ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
 from dagc.units import format_gpus
 
@@ -25,7 +26,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield from (_plan(plan) for plan in comparison.plans)
     yield ""
     head = ["", *(plan.title for plan in comparison.plans)]
-    yield from _table([head, *(_figure(figure) for figure in comparison.figures)])
+    yield from columns([head, *(_figure(figure) for figure in comparison.figures)])
     yield ""
     yield "* best   % relative to the first" if len(comparison.plans) > 1 else ""
     yield from _differences(comparison.differences)
@@ -61,12 +62,6 @@ def change_text(value: ComparedValue) -> str:
         return ""
     share = float(f"{value.difference * 100:.3g}")
     return "same" if share == 0 else f"{share:+,.0f} %" if abs(share) >= 1000 else f"{share:+.3g} %"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _differences(found: Sequence[Difference]) -> Iterator[str]:

@@ -7,22 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dagc.report.figures import FIGURES
-from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, RequirementFigure, SearchResult
-from dagc.report.ttft import Definition
+from dagc.export.text.columns import columns
+from dagc.metrics import FRONT_TABLE, TtftDefinition
+from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, SearchResult
 from dagc.units import format_gpus, format_share
-
-SHOWN = (
-    "gpus",
-    "memory",
-    "requests_at_once",
-    "ttft",
-    "tpot",
-    "throughput",
-    "throughput_per_gpu",
-    "cost_per_million_output_tokens",
-)
-"""Figures of the table, by name."""
 
 MOST_ROWS = 12
 """Plans of the front that are shown; the JSON has all."""
@@ -69,32 +57,14 @@ def _missed(plan: FoundPlan) -> Iterator[str]:
         if one.miss is None:
             yield f"? {one.name} {one.required}: undetermined"
         else:
-            yield f"✗ {one.name} {one.required}: {miss_text(one)}" if one.miss else f"✓ {one.name} {one.required}"
+            yield f"✗ {one.name} {one.required}: {one.miss_text}" if one.miss else f"✓ {one.name} {one.required}"
 
 
-def miss_text(requirement: RequirementFigure) -> str:
-    """The figure that misses a requirement, and by what share of what is required: `50.7 tokens/s, 49 % too little`."""
-    shown, miss = requirement.shown, requirement.miss or 0.0
-    match requirement.required[0]:
-        case "<" if miss >= 1:
-            return f"{shown}, {miss + 1:,.3g} times the limit"
-        case "<":
-            return f"{shown}, {format_share(miss)} above the limit"
-        case ">":
-            return f"{shown}, {format_share(miss)} below the limit"
-        case _:
-            return f"{shown}, {format_share(miss)} off"
-
-
-def _table(plans: Sequence[FoundPlan], ttft: Definition) -> Iterator[str]:
-    kinds = [
-        kind for kind in FIGURES if kind.name in SHOWN and any(p.figures.get(kind.name) is not None for p in plans)
-    ]
+def _table(plans: Sequence[FoundPlan], ttft: TtftDefinition) -> Iterator[str]:
+    kinds = [one for one in FRONT_TABLE if any(p.figures.get(one.name) is not None for p in plans)]
     rows = [["strategy", "batch", *(kind.titled([ttft]) for kind in kinds)]]
     rows += [[p.strategy, str(p.batch), *(kind.text(p.figures.get(kind.name)) for kind in kinds)] for p in plans]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        yield "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from (f"  {line}" for line in columns(rows))
 
 
 def _placed(one: PlacedPlan, result: SearchResult) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Sensitivities and break-even points as text for a person; it computes nothing that is not in the document.
 
-A row for each change, the strongest parameter of its kind first, with the relative change of each figure; then why the
-strongest changes do what they do, what has no effect, and what cannot be.
+Of sensitivities a row for each change, the strongest parameter of its kind first, with the relative change of each
+metric; then why the strongest changes do what they do, what has no effect, and what cannot be. Of two strategies who
+leads from where on.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from dagc.report.context import MARKS
-from dagc.report.token_time import bound_text
-from dagc.report.whatif import Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
-from dagc.report.whatif_duel_text import render_duel
+from dagc.export.text.columns import columns
+from dagc.export.text.context import MARKS
+from dagc.metrics import SENSITIVITIES
+from dagc.report.serving import bound_text
+from dagc.report.whatif import BreakEven, Duel, Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
 from dagc.units import format_gpus, format_seconds, format_share
 
 NOTHING = 0.0005
@@ -20,20 +22,19 @@ NOTHING = 0.0005
 
 KINDS = ("hardware", "workload", "strategy")
 
-_SHORT = {
-    "ttft_p99": "queued p99",
-    "throughput": "tokens/s",
-    "throughput_per_gpu": "tokens/s/GPU",
-    "memory": "memory",
-    "cost_per_million_output_tokens": "cost",
-}
+_SHORT = {one.name: one.short_title for one in SENSITIVITIES if one.short_title}
 _FITS = {True: ", fits", False: ", does not fit", None: ", memory undetermined"}
+MOST_SHOWN = 4
+"""Break-even points of one figure that are printed; the document has all."""
+
+_LEADS = {"first": "A", "second": "B", None: "equal"}
+
 _SHARES = ("compute", "memory", "communication", "bubble")
 
 
 def render_whatif(found: WhatIf, reasons: int) -> str:
     """Everything as lines, the last one ended; `reasons` changes of each kind are explained."""
-    blocks = [*(_strategy(one, reasons) for one in found.strategies), *(render_duel(one) for one in found.duels)]
+    blocks = [*(_strategy(one, reasons) for one in found.strategies), *(_duel(one) for one in found.duels)]
     lines = [line for number, block in enumerate(blocks) for line in _apart(number, block)]
     return "\n".join([*([f"defaults: {found.assumed}"] if found.assumed else []), *lines]) + "\n"
 
@@ -92,10 +93,8 @@ def _table(one: Sensitivities, shown: Sequence[Effect]) -> Iterator[str]:
     rows.append(["baseline", *(metric.text for metric in one.metrics), ""])
     for kind, effects in _by_kind(shown):
         rows += [[kind, *blank], *(_row(effect, names, one.fits) for effect in effects)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
-    for title, *cells, remarks in rows:
-        aligned = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
-        yield "  ".join([f"{title:<{widths[0]}}", *aligned, remarks]).rstrip()
+    for line, (*_, remarks) in zip(columns([row[:-1] for row in rows], ">"), rows, strict=True):
+        yield f"{line}  {remarks}".rstrip()
 
 
 def _by_kind(shown: Sequence[Effect]) -> Iterator[tuple[str, list[Effect]]]:
@@ -208,3 +207,34 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
             f"{one.title} {one.change}".strip() if one.kind != "strategy" else one.change
         )
     yield from (f"  {'; '.join(dict.fromkeys(what))}: {cause}" for cause, what in causes.items())
+
+
+def _duel(duel: Duel) -> Iterator[str]:
+    """The pair, a row for each figure and each break-even, then what does not fit or cannot be."""
+    for letter, side in zip("AB", duel.sides, strict=True):
+        yield f"{letter}  {side.strategy}   {format_gpus(side.gpus)}"
+    yield ""
+    head = ["", f"from {duel.over}", "leads", "A", "B", "A before", "B before", "concurrent tokens"]
+    rows = [head, *(row for figure in duel.figures for row in _duel_rows(duel, figure))]
+    yield from columns(rows)
+    yield ""
+    values = f"{len(duel.priced)} value{'s' * (len(duel.priced) != 1)} of {duel.over}"
+    yield f"{values} between {duel.low:,} and {duel.high:,} evaluated"
+    yield from _limits(duel)
+
+
+def _duel_rows(duel: Duel, figure: BreakEven) -> Iterator[list[str]]:
+    first = f"{duel.priced[0]:,}" if duel.priced else "-"
+    yield [figure.title, first, _LEADS[figure.leads], *[""] * 5]
+    for one in figure.crossings[:MOST_SHOWN]:
+        yield ["", f"{one.at:,}", _LEADS[one.leads], *one.texts, *one.before_texts, f"{one.tokens:,}"]
+    more = figure.crossings[MOST_SHOWN:]
+    if more:
+        yield ["", f"{more[-1].at:,}", _LEADS[more[-1].leads], f"after {len(more)} more changes", *[""] * 4]
+
+
+def _limits(duel: Duel) -> Iterator[str]:
+    for letter, side in zip("AB", duel.sides, strict=True):
+        if side.full_from is not None:
+            yield f"{letter} does not fit in memory at {duel.over} {side.full_from:,}"
+        yield from (f"no {letter} at {duel.over} {one.change}, {one.code}: {one.reason}" for one in side.refusals)
