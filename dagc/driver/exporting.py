@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dagc.driver.comparing import Compared
     from dagc.export.requested import Request
     from dagc.export.trace.tracks import Traced
-    from dagc.export.views.scene import Scene
+    from dagc.export.views.strategy import Scene
     from dagc.export.views.view import Distance
     from dagc.report.summary import Summary
 
@@ -159,7 +159,7 @@ def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | 
 
 def _scene(checked: Checked, traced: Traced, summary: Summary, drawn: frozenset[Distance]) -> Scene:
     """What the views show; `drawn` are those that links lead to."""
-    from dagc.export.views.scene import Scene
+    from dagc.export.views.strategy import Scene
     from dagc.report.context import context
 
     priced = checked.priced

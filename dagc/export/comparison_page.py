@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from dagc.export.page.answer import bottlenecks, cards, required
-from dagc.export.page.document import asset, document
 from dagc.export.page.fold import PhaseLanes, phase_lanes
 from dagc.export.page.lanes import drawn_lanes, legend
-from dagc.export.page.markup import tag
+from dagc.export.page.markup import asset, document, tag
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
 from dagc.graph.priced import PICOSECONDS

@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dagc.export.opened import SegmentView, ServiceView, StageView
 from dagc.export.titles import moved_bytes, rank_text, time_text
+from dagc.export.view_model import SegmentView, ServiceView, StageView
 from dagc.export.views.critical import nearly_all, share_text, slowest_of, slowest_text
-from dagc.export.views.handover import crossing_text
-from dagc.export.views.scene import Scene, Served
+from dagc.export.views.strategy import Scene, Served, crossing_text
 from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
 from dagc.plan.plan import Plan

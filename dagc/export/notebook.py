@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from dagc.export.page.answer import answer
-from dagc.export.page.document import asset
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import asset, joined, tag
 from dagc.report.context import context
 from dagc.report.figures import FIGURES
 from dagc.report.search_text import SHOWN

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from math import ceil, floor
 
-from dagc.export.printable import printable
-from dagc.export.views.text import width as measured
+from dagc.export.text import printable
+from dagc.export.text import width as measured
 
 PITCH = {"title": 9.2, "text": 7.4, "small": 6.8}
 """Width of a character in pixels by class of text, more than most letters take."""

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from dagc.export.page.document import asset, document
-from dagc.export.page.markup import tag
+from dagc.export.page.markup import asset, document, tag
 
 _HERE = Path(__file__).parent
 _MAY_ALSO = "connect-src 'self'; frame-src 'self'; "

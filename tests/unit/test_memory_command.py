@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.memory import memory
-from dagc.export.memory_style import PARTS
-from dagc.export.memory_svg import memory_svg
+from dagc.export.memory_svg import PARTS, memory_svg
 from dagc.report.summary import Memory
 from tests.harness.places import EXAMPLES
 

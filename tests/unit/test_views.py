@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dagc.export.text import item_lines, width
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.dot import CELLS, bar_text, to_dot
 from dagc.export.views.draw import view_of
@@ -15,10 +16,8 @@ from dagc.export.views.legend import legend
 from dagc.export.views.look import LOADS, load_tone
 from dagc.export.views.rank import rank_view
 from dagc.export.views.rank_rows import sections
-from dagc.export.views.scene import Scene
 from dagc.export.views.stage import MOST_STAGES, stage_view
-from dagc.export.views.text import item_lines, width
-from dagc.export.views.thin import thinned
+from dagc.export.views.strategy import Scene, thinned
 from dagc.export.views.view import Arrow, Bar, Box, Distance, Line, Shape, Tile, View
 from dagc.graph.priced import Bound
 from tests.harness.overlaps import complaints

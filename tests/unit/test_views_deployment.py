@@ -12,7 +12,7 @@ from dagc.export.views.deployment import deployment_view
 from dagc.export.views.draw import view_of
 from dagc.export.views.gpus import every_gpu, folded_gpus, gpus_text
 from dagc.export.views.legend import legend
-from dagc.export.views.scene import Scene
+from dagc.export.views.strategy import Scene
 from dagc.export.views.view import Box, Distance, Gpus, Shape, View
 from tests.harness.overlaps import complaints
 from tests.harness.places import EXAMPLES

@@ -13,14 +13,14 @@ from itertools import combinations
 
 import pytest
 
-from dagc.export.opened import services
+from dagc.export.view_model import services
 from dagc.export.views import look
 from dagc.export.views.dot import to_dot
 from dagc.export.views.layer import layer_view
 from dagc.export.views.legend import legend
 from dagc.export.views.operator_table import Rows, operator_table
-from dagc.export.views.scene import Scene
 from dagc.export.views.stage import stage_view
+from dagc.export.views.strategy import Scene
 from dagc.export.views.view import Bar, Box, Cell, Distance, Line, Shape, Sign, View
 from dagc.graph.priced import Bound
 from tests.harness.places import EXAMPLES

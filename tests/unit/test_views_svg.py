@@ -13,7 +13,7 @@ import pytest
 from dagc import driver
 from dagc.export.views import look
 from dagc.export.views.layer import layer_view
-from dagc.export.views.scene import Scene
+from dagc.export.views.strategy import Scene
 from dagc.export.views.view import Distance
 from dagc.source import Source
 from tests.harness import chromium

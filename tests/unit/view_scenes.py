@@ -8,7 +8,7 @@ from dagc import driver
 from dagc.export.renderers import render
 from dagc.export.views.dot import to_dot
 from dagc.export.views.draw import view_of
-from dagc.export.views.scene import Scene
+from dagc.export.views.strategy import Scene
 from dagc.export.views.svg import finished
 from dagc.export.views.view import Box, Distance, View
 from dagc.report.metrics import measure

@@ -7,18 +7,18 @@ script but its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from xml.etree import ElementTree
 from xml.etree.ElementTree import ParseError
 
 from markupsafe import Markup
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.export.page.answer import answer, required
-from dagc.export.page.document import asset, document
-from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import asset, document, joined, tag
 from dagc.export.page.size import facts, size
 from dagc.export.page.work import communication, roofs, timeline
 from dagc.export.trace.tracks import Traced
@@ -141,3 +141,54 @@ def _toolbar(one: Picture) -> Markup:
 def _buttons(buttons: Sequence[tuple[str, str, str]]) -> Iterator[Markup]:
     for action, text, told in buttons:
         yield tag("button", text, type="button", data_zoom=action, title=told, aria_label=told)
+
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_DROPPED = {f"{{{_SVG}}}{name}" for name in ("script", "foreignObject", "animate", "set", "image", "use")}
+_HREFS = ("href", f"{{{_XLINK}}}href")
+_VIEW = re.compile(r"([a-z]+)\.svg")
+"""A link to a picture beside this one; the page's script leads to its tab."""
+
+_TITLE, _TOOLTIP = f"{{{_SVG}}}title", f"{{{_XLINK}}}title"
+
+_NAMES_OF_ENGINE = {"graph", "node", "edge", "cluster"}
+"""Classes of groups that Graphviz titles with its own names for them, which say nothing to a reader.
+
+It does so where it gives what a reader wants to know as the title of a link; a picture that was worked over has none.
+"""
+
+
+def inlined(svg: str, style: str) -> Markup:
+    """A template that the reader's browser makes a shadow root of the element around it, with ids, classes and `style`
+    of its own.
+
+    What could run or load something is dropped: the pictures have none, but a layout engine is another program.
+    Raises `ElementTree.ParseError` for what is no XML.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    root = ElementTree.fromstring(svg)
+    elements = list(root.iter())
+    is_raw = any(_TOOLTIP in element.attrib for element in elements)
+    for element in elements:
+        _clean(element, is_raw)
+    drawing = Markup(ElementTree.tostring(root, encoding="unicode"))
+    return tag("template", tag("style", Markup(style)), drawing, shadowrootmode="open")
+
+
+def _clean(element: ElementTree.Element, is_raw: bool) -> None:
+    for child in [child for child in element if child.tag in _DROPPED or (is_raw and _is_name(element, child))]:
+        element.remove(child)
+    for key in [key for key in element.attrib if key.lower().startswith("on") or key in _HREFS]:
+        value = element.attrib.pop(key)
+        if key in _HREFS and (view := _VIEW.fullmatch(value)):
+            element.set("data-view", view[1])
+    tooltip = element.attrib.pop(_TOOLTIP, None)
+    if tooltip is not None:
+        title = ElementTree.Element(_TITLE)
+        title.text = tooltip
+        element.insert(0, title)
+
+
+def _is_name(group: ElementTree.Element, child: ElementTree.Element) -> bool:
+    return child.tag == _TITLE and group.get("class") in _NAMES_OF_ENGINE

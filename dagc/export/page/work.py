@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import log
 
 from markupsafe import Markup
 
@@ -11,7 +12,6 @@ from dagc.export.page.fold import phase_lanes
 from dagc.export.page.kinds import kind_of
 from dagc.export.page.lanes import drawn_lanes, legend
 from dagc.export.page.markup import joined, tag
-from dagc.export.page.matrix import drawn_matrix
 from dagc.export.page.roofline import drawn_roofline
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
@@ -19,7 +19,7 @@ from dagc.graph.priced import PICOSECONDS
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.report.operators import Operator, operators
-from dagc.report.traffic import traffic
+from dagc.report.traffic import Traffic, traffic
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes, format_count, format_rate, format_seconds, format_share
 
@@ -130,3 +130,45 @@ def _row(one: Operator, whole: float, source: int) -> Markup:
 
 def _bandwidth(one: Operator) -> str:
     return format_rate(one.bytes / one.seconds, "bytes/s") if one.bytes and one.seconds else "–"
+
+
+_SHADES = 8
+
+
+def drawn_matrix(title: str, found: Traffic) -> Markup | None:
+    """Who sends how much to whom in a phase, blocks of ranks against each other; None where nothing is sent.
+
+    Cells are shaded by the logarithm of their bytes, and have them as text.
+    """
+    if not found.total:
+        return None
+    names = [_ranks(first, last) for first, last in found.ranks]
+    head = tag("tr", tag("td"), (tag("th", name, scope="col") for name in names))
+    rows = (tag("tr", tag("th", name, scope="row"), _cells(found, i, names)) for i, name in enumerate(names))
+    table = tag("table", tag("thead", head), tag("tbody", rows), class_="matrix")
+    told = f"{format_bytes(found.total)} between ranks, {format_share(found.between_nodes / found.total)} between nodes"
+    of_ranks = f"; blocks of {found.block} ranks" if found.block > 1 else ""
+    caption = tag("figcaption", tag("h3", title), tag("p", told + of_ranks, class_="hint"))
+    return tag("figure", caption, tag("div", table, class_="wide", tabindex="0", role="region", aria_label=title))
+
+
+def _cells(found: Traffic, row: int, names: list[str]) -> Markup:
+    whole = Markup("")
+    for column, name in enumerate(names):
+        sent = float(found.sent[row, column])
+        title = f"{names[row]} to {name}: {format_bytes(sent)}" if sent > 0.5 else None
+        words = format_bytes(sent) if title else None
+        number, _, unit = (words or "").partition(" ")
+        whole += tag("td", number, tag("small", unit) if unit else None, class_=_shade(found, sent), title=title)
+    return whole
+
+
+def _shade(found: Traffic, sent: float) -> str | None:
+    """A shade a factor of 2, the darkest for the most."""
+    if sent <= 0.5:
+        return None
+    return f"s{max(1, _SHADES - int(log(float(found.sent.max()) / sent, 2)))}"
+
+
+def _ranks(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}–{last}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dagc.export.opened import StageView
-from dagc.export.views.scene import Scene, Served, experts_anchor
+from dagc.export.view_model import StageView
+from dagc.export.views.strategy import Scene, Served, experts_anchor
 from dagc.export.views.view import Box, Cluster, Distance, Shape, View
 from dagc.export.views.work import stage_work
 from dagc.timeline.timeline import Timeline

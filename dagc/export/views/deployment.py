@@ -12,14 +12,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from dagc.export.opened import StageView
+from dagc.export.text import folded_lines
 from dagc.export.titles import layer_kind, rank_text, span_text, time_text
+from dagc.export.view_model import StageView
 from dagc.export.views.gpus import MOST_GPUS, every_gpu, folded_gpus, kind_of
-from dagc.export.views.handover import crossing_text
 from dagc.export.views.rank_rows import pool_figures
-from dagc.export.views.scene import Scene, Served, experts_anchor
-from dagc.export.views.text import folded_lines
-from dagc.export.views.thin import Thinned, thinned
+from dagc.export.views.strategy import Scene, Served, Thinned, crossing_text, experts_anchor, thinned
 from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Line, Shape, View, Words
 from dagc.export.views.work import period, stage_work
 from dagc.graph.graph import Pairing, Team

@@ -8,8 +8,8 @@ from dagc.export.views.critical import marked
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.layer import layer_view
 from dagc.export.views.rank import rank_view
-from dagc.export.views.scene import Scene
 from dagc.export.views.stage import stage_view
+from dagc.export.views.strategy import Scene
 from dagc.export.views.view import Distance, View
 
 _VIEWS: dict[Distance, Callable[[Scene], View]] = {

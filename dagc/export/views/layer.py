@@ -10,16 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dagc.export.opened import EdgeView, NodeView, SegmentView, StageView
 from dagc.export.titles import time_text
+from dagc.export.view_model import EdgeView, NodeView, SegmentView, ServiceView, StageView
 from dagc.export.views.critical import nearly_all, share_text
 from dagc.export.views.deployment import domain_text
-from dagc.export.views.handover import crossing, handover_cluster
-from dagc.export.views.operator_table import Rows, longest_times, operator_table
-from dagc.export.views.operators import phase_text
-from dagc.export.views.scene import Scene, Served, slug
-from dagc.export.views.shapes_key import ShapesKey
-from dagc.export.views.thin import thinned
+from dagc.export.views.operator_table import Rows, ShapesKey, longest_times, operator_table, phase_text
+from dagc.export.views.strategy import HANDOVER, HANDOVER_HEADING, Scene, Served, crossing, slug, thinned
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Sign, View
 from dagc.units import counted
 
@@ -56,7 +52,7 @@ def layer_view(scene: Scene) -> View:
         notes += [f"folded: {of}{one.title}, one is drawn" for one in opened if one.count > 1]
         notes += [f"folded: {shown.hidden} more kinds of segments"] if shown.between else []
     if scene.handed is not None:
-        clusters.insert(1, handover_cluster(scene.handed, marks=not nearly_all(critical)))
+        clusters.insert(1, _handover(scene.handed, marks=not nearly_all(critical)))
         arrows += [crossing(a, b) for a, b in pairwise(clusters)]
     others = scene.others(Distance.LAYER)
     head = Distance.LAYER, scene.name, scene.title(), tuple(notes)
@@ -238,3 +234,19 @@ _HEADS = {"ffn": "FFN", "moe": "MoE"}
 def _copy_times(segment: SegmentView, phases: tuple[str, ...]) -> str:
     times = tuple("" if value is None else time_text(value) for value in segment.copy_ps)
     return f"{phase_text(phases, times)} per layer"
+
+
+def _handover(view: ServiceView, marks: bool) -> Cluster:
+    """Its operators, a table for each stage; the critical path is marked where `marks`."""
+    stages = tuple(
+        Cluster(f"{HANDOVER}.{index}", (stage.title,), (_transfers(index, segment, marks),), folded=stage.count > 1)
+        for index, stage in enumerate(view.stages)
+        for segment in stage.segments
+    )
+    tops = tuple(stage.members[0].name for stage in stages)
+    return Cluster(HANDOVER, HANDOVER_HEADING, stages, beside=tops)
+
+
+def _transfers(index: int, segment: SegmentView, marks: bool) -> Box:
+    rows = Rows("operator", segment.nodes, segment.edges)
+    return operator_table(f"{HANDOVER}.{index}.operators", rows, ("time",), None, marks=marks)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from dagc.export.text import width
 from dagc.export.views.look import LOAD_STEPS, TEXT_POINTS
-from dagc.export.views.text import width
 from dagc.export.views.view import Bar, Distance, Gpus, Line, Shape, Sign, Tile, View
 from dagc.graph.priced import Bound
 

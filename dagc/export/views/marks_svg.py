@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element, SubElement
 
+from dagc.export.text import width
 from dagc.export.views import look
 from dagc.export.views.legend import GAP_POINTS, SAMPLE_POINTS, Sample
-from dagc.export.views.text import width
 from dagc.export.views.view import Bar, Flow, Line, Shape, Sign
 from dagc.graph.priced import Bound
 

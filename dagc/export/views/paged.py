@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
+from dagc.export.text import width
 from dagc.export.views import look
 from dagc.export.views.marks_svg import SVG, polygon
-from dagc.export.views.text import width
 from dagc.export.views.view import Arrow, Box, Cluster, View
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dagc.export.opened import NodeView
 from dagc.export.titles import time_text
+from dagc.export.view_model import NodeView
 from dagc.export.views.look import load_tone
-from dagc.export.views.operators import operator_chip
+from dagc.export.views.operator_table import operator_chip
 from dagc.export.views.rank_rows import RankRow, Section, sections
-from dagc.export.views.scene import Scene, Served, slug
+from dagc.export.views.strategy import Scene, Served, slug
 from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Column, Distance, Line, Shape, Tile, View
 from dagc.graph.ops import COMBINE, DISPATCH, Op
 from dagc.graph.priced import Bound

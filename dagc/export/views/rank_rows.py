@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.export.titles import rank_text
-from dagc.export.views.scene import Scene, Served
+from dagc.export.views.strategy import Scene, Served
 from dagc.graph.graph import Load, Segment, StageProgram, Team
 from dagc.graph.ops import GROUPED_GEMM, Lane
 from dagc.plan.deployment import Pool, Role

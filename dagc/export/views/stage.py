@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from dagc.export.opened import SegmentView, StageView
 from dagc.export.titles import rank_text, time_text
-from dagc.export.views.handover import crossing, handover_card
+from dagc.export.view_model import SegmentView, ServiceView, StageView
 from dagc.export.views.layer import column_of
-from dagc.export.views.operators import operator_chip, phase_text
-from dagc.export.views.scene import HANDOVER, Scene, Served, slug
-from dagc.export.views.thin import Thinned, thinned
+from dagc.export.views.operator_table import operator_chip, phase_text
+from dagc.export.views.strategy import (
+    HANDOVER,
+    HANDOVER_HEADING,
+    Scene,
+    Served,
+    Thinned,
+    crossing,
+    crossing_text,
+    slug,
+    thinned,
+)
 from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Shape, View, Words
 from dagc.export.views.work import Work, added, passages, segment_work
 from dagc.timeline.timeline import Timeline
@@ -43,7 +51,7 @@ def stage_view(scene: Scene) -> View:
         arrows += [_message(a, b) for a, b in pairwise(stages)]
         notes += _folds(served, shown)
     if scene.handed is not None and scene.handover is not None:
-        between = handover_card(scene.handed, scene.handover, scene.link(Distance.LAYER, HANDOVER))
+        between = _handover(scene.handed, scene.handover, scene.link(Distance.LAYER, HANDOVER))
         clusters.insert(1, between)
         arrows += [crossing(a, b) for a, b in pairwise(clusters)]
     others = scene.others(Distance.STAGE)
@@ -148,3 +156,11 @@ def _folds(served: Served, shown: Thinned[StageView]) -> list[str]:
         if hidden > 0:
             told.append(f"folded: {hidden} segments in the middle of {view.title}")
     return told
+
+
+def _handover(view: ServiceView, timeline: Timeline, link: str) -> Cluster:
+    """All of it in one box; `link` leads to its operators."""
+    critical = any(segment.critical for stage in view.stages for segment in stage.segments)
+    name, hover = f"{HANDOVER}.cache", ("KV-cache transfer: open the layer view",)
+    card = Box(name, Shape.CARD, crossing_text(timeline), hover=hover, link=link, critical=critical)
+    return Cluster(HANDOVER, HANDOVER_HEADING, (card,), beside=(name,))

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from dagc.export.renderers import Rendering
+from dagc.export.text import width
 from dagc.export.views import look
 from dagc.export.views.dot import BLOCKS, EMPTY, SEPARATOR, head_lines, link_line
 from dagc.export.views.gpus import OTHER, OWN
@@ -30,7 +31,6 @@ from dagc.export.views.marks_svg import (
 )
 from dagc.export.views.paged import NUMBER, arrange
 from dagc.export.views.table_svg import draw_table
-from dagc.export.views.text import width
 from dagc.export.views.view import Bar, Distance, Gpus, Shape, View
 
 _XLINK = "{http://www.w3.org/1999/xlink}"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from dagc.export.opened import ServiceView, services
-from dagc.export.titles import phase_names
-from dagc.export.views.text import cut, folded_lines, item_lines, safe
-from dagc.export.views.view import Distance
+from dagc.export.text import cut, folded_lines, item_lines, safe
+from dagc.export.titles import phase_names, time_text
+from dagc.export.view_model import ServiceView, services
+from dagc.export.views.view import Arrow, Cluster, Distance, Line
+from dagc.export.views.work import sent_by
 from dagc.graph.graph import Graph
+from dagc.graph.ops import SEND
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import prompt_tokens, sequences_per_rank
@@ -24,9 +28,10 @@ from dagc.report.structure import strategy_text
 from dagc.report.token_time import is_decode_step_alone, sum_text
 from dagc.report.ttft import definition
 from dagc.timeline.timeline import Timeline
-from dagc.units import format_gpus
+from dagc.units import format_bytes, format_gpus
 
 HANDOVER = "handover"
+HANDOVER_HEADING = ("KV-cache transfer", "from prefill to decode")
 _CHARACTERS, _LINES = 100, 3
 
 
@@ -167,3 +172,41 @@ def experts_anchor(stage: str) -> str:
 def slug(text: str) -> str:
     """Text as a part of a name: letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
+
+
+def crossing_text(timeline: Timeline) -> tuple[str, str, str]:
+    """The cache that crosses; its bytes are those of the replicas that take part together."""
+    graph = timeline.priced.graph
+    moved = sum(sent_by(timeline, program.stage, (SEND,)) for program in graph.programs[0])
+    return "KV cache", f"{format_bytes(moved)} for {graph.sequences[0]} sequences", f"in {time_text(timeline.makespan)}"
+
+
+def crossing(before: Cluster, after: Cluster) -> Arrow:
+    """From the frame of a service, or of what is between two, to the next, at the height of boxes in them."""
+    ends = before.beside[-1], after.beside[0]
+    return Arrow(*ends, Line.MESSAGE, orders=False, leaves=before.name, enters=after.name)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned(Generic[T]):
+    """What is shown at either end, and what is not; `last` and `between` are empty where all is shown."""
+
+    first: tuple[T, ...]
+    between: tuple[T, ...]
+    last: tuple[T, ...]
+
+    @property
+    def hidden(self) -> int:
+        """How many are folded."""
+        return len(self.between)
+
+
+def thinned(things: Sequence[T], most: int) -> Thinned[T]:
+    """At most so many of the things."""
+    if len(things) <= most:
+        return Thinned(tuple(things), (), ())
+    tail = most // 2
+    return Thinned(tuple(things[: most - tail]), tuple(things[most - tail : -tail]), tuple(things[-tail:]))
