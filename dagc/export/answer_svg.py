@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.export.svg_text import LINE, cut, headed, picture, text, width, words_wrapped
-from dagc.export.tiles import Tile, passes, spent, tiles
+from dagc.export.tiles import Tile, passes, tiles, time_shares
 from dagc.report.context import MARKS, context
 from dagc.report.summary import CriticalPath, Phase, Requirement, Summary
 from dagc.units import format_share
@@ -84,7 +84,7 @@ def _bars(lines: list[str], y: float, phases: Sequence[tuple[str, Phase]]) -> fl
 
 
 def _bar(x: float, y: float, wide: float, path: CriticalPath) -> Iterator[str]:
-    for name, share in spent(path):
+    for name, share in time_shares(path):
         long = share * wide
         yield f'<rect class="{name}" x="{x:.2f}" y="{y:g}" width="{long:.2f}" height="{_BAR}"/>'
         words = (f"{format_share(share)} {name}", format_share(share))

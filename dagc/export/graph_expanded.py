@@ -30,9 +30,14 @@ SCHEMA_VERSION = 1
 def expanded_graph(traced: Traced, ranks: RankSelection) -> Iterator[bytes]:
     """The graph in pieces; JSON when joined. Identities are `phase/row`."""
     named = tuple(zip(phase_names(traced.graph), (t.priced for t in traced.timelines), strict=True))
-    told = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus, "replicas": traced.graph.replicas}
+    attributes = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus, "replicas": traced.graph.replicas}
     phases = [{"name": name, "replicas": list(priced.graph.replicas)} for name, priced in named]
-    head = {"schema_version": SCHEMA_VERSION, "directed": True, "multigraph": False, "graph": told | {"phases": phases}}
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "directed": True,
+        "multigraph": False,
+        "graph": attributes | {"phases": phases},
+    }
     yield orjson.dumps(head)[:-1] + b',"nodes":[\n'
     shown = {name: _Shown(priced, ranks) for name, priced in named}
     separator = b""

@@ -33,12 +33,12 @@ _LONG = 40
 def answers(strategies: Iterable[tuple[Summary, str | None]], diagnostics: str) -> str:
     """Strategies, each its answer and then its picture where it has one, and the diagnostics."""
     parts = ((_answer(summary), _image(f"Deployment of {summary.name}", svg)) for summary, svg in strategies)
-    return _framed(parts, _told(diagnostics))
+    return _framed(parts, _diagnostics(diagnostics))
 
 
 def result(headline: str, svg: str | None, rows: Sequence[Mapping[str, Cell]], diagnostics: str) -> str:
     """A result: its headline, picture, table and diagnostics."""
-    return _framed(tag("p", tag("b", headline)), _image(headline, svg), _table(rows), _told(diagnostics))
+    return _framed(tag("p", tag("b", headline)), _image(headline, svg), _table(rows), _diagnostics(diagnostics))
 
 
 def _framed(*children: object) -> str:
@@ -100,6 +100,6 @@ def _text(column: str, row: Mapping[str, Cell]) -> str:
     return format_share(value) if column in ("share", "difference") else f"{value:,}"
 
 
-def _told(diagnostics: str) -> Markup | None:
+def _diagnostics(diagnostics: str) -> Markup | None:
     lines = joined(tag("div", line, style="white-space: pre-wrap; min-height: 1em") for line in diagnostics.split("\n"))
     return tag("details", tag("summary", "Diagnostics"), tag("code", lines)) if diagnostics else None

@@ -50,7 +50,7 @@ def tiles(summary: Summary) -> Iterator[Tile]:
         yield _tile("cost per hour", format_money(summary.cost.usd_per_hour), cost)
 
 
-def spent(path: CriticalPath) -> tuple[tuple[str, float], ...]:
+def time_shares(path: CriticalPath) -> tuple[tuple[str, float], ...]:
     """What takes the time of a phase, and its share, where it has any."""
     shares = (
         ("compute", path.compute_share),

@@ -185,8 +185,8 @@ def _legend(lines: list[str], y: float) -> float:
         lines += _bar(x, y, 18, kind)
         lines.append(text(x + 24, y + 11, "text", kind))
         x += 44 + width(kind, "text")
-    told = "one change at a time, plan re-evaluated; an arrow: beyond the scale"
-    lines.append(text(x, y + 11, "text muted", told))
+    note = "one change at a time, plan re-evaluated; an arrow: beyond the scale"
+    lines.append(text(x, y + 11, "text muted", note))
     return y + LINE + _GAP
 
 

@@ -7,7 +7,7 @@ from threading import Condition
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class BoardEntry:
     """One state of the page.
 
     `told` is the line beside the plan's name. `problems` is markup of the diagnostics that keep strategies from being
@@ -26,7 +26,7 @@ class Shown:
 class Board:
     """The current state, for one writer and any number of readers in threads of their own."""
 
-    shown: Shown = Shown(0, "compiling …", "", (), False)
+    shown: BoardEntry = BoardEntry(0, "compiling …", "", (), False)
     is_closed: bool = False
     _changed: Condition = field(default_factory=Condition)
 
@@ -35,7 +35,7 @@ class Board:
         with self._changed:
             before = self.shown
             kept = reports or before.reports
-            self.shown = Shown(before.version + 1, told, problems, kept, bool(kept) and not reports)
+            self.shown = BoardEntry(before.version + 1, told, problems, kept, bool(kept) and not reports)
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class Board:
             self.is_closed = True
             self._changed.notify_all()
 
-    def beyond(self, version: int, seconds: float) -> Shown | None:
+    def beyond(self, version: int, seconds: float) -> BoardEntry | None:
         """A state later than a version, once there is one; None where none came in time."""
         with self._changed:
             self._changed.wait_for(lambda: self.is_closed or self.shown.version > version, seconds)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
-from dagc.export.tiles import Tile, passes, spent, tiles
+from dagc.export.tiles import Tile, passes, tiles, time_shares
 from dagc.report.memory_text import holding_most
 from dagc.report.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
 from dagc.report.text import handover_text, serving_lines
@@ -112,7 +112,7 @@ def _bar(path: CriticalPath) -> Markup:
     parts = (
         tag("span", format_share(share), tag("span", f" {name}", class_="word"), class_=f"part {name}{_room_of(share)}",
             style=f"flex:{share:.4f} 1 0", title=f"{format_share(share)} {name}")
-        for name, share in spent(path)
+        for name, share in time_shares(path)
     )  # fmt: skip
     return tag("div", parts, class_="shares")
 
@@ -132,14 +132,14 @@ def _verdicts(title: str, column: str, rows: list[Requirement] | list[Claim]) ->
 
 def _verdict(row: Requirement | Claim) -> Markup:
     mark, state = _MARKS[row.ok]
-    stated = row.required if isinstance(row, Requirement) else row.claimed
+    target = row.required if isinstance(row, Requirement) else row.claimed
     basis = "" if isinstance(row, Requirement) else _BASES.get(row.basis, "")
     actual = row.actual or ("undetermined" if row.ok is None else "–")
     return tag(
         "tr",
         tag("td", tag("span", mark, role="img", aria_label=state), class_=f"mark {state}"),
         tag("th", row.name, scope="row"),
-        (tag("td", ticked(text)) for text in (stated, actual, basis + row.reason)),
+        (tag("td", ticked(text)) for text in (target, actual, basis + row.reason)),
     )
 
 

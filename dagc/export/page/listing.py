@@ -47,13 +47,13 @@ def _spans(one: Diagnostic) -> list[Span]:
 
 def _listing(source: Source, diagnostics: Sequence[Diagnostic]) -> Markup:
     marks = _marks(source, diagnostics)
-    told: dict[int, list[Diagnostic]] = {}
+    messages: dict[int, list[Diagnostic]] = {}
     for one in diagnostics:
         if one.span and one.span.source is source:
-            told.setdefault(source.position(one.span.start)[0], []).append(one)
+            messages.setdefault(source.position(one.span.start)[0], []).append(one)
     lines = len(source.line_starts) - source.text.endswith("\n")
-    shown = _shown(lines, {*marks, *told})
-    rows = (_row(source, number, marks.get(number, ()), told.get(number, ())) for number in shown)
+    shown = _shown(lines, {*marks, *messages})
+    rows = (_row(source, number, marks.get(number, ()), messages.get(number, ())) for number in shown)
     body = tag("ol", rows, class_="lines")
     return tag("div", tag("p", tag("code", source.name), class_="file"), body, class_="listing")
 
@@ -71,11 +71,11 @@ def _shown(lines: int, marked: set[int]) -> list[int]:
     return numbers if numbers[-1] == lines else [*numbers, 0]
 
 
-def _row(source: Source, number: int, marks: Iterable[_Mark], told: Iterable[Diagnostic]) -> Markup:
+def _row(source: Source, number: int, marks: Iterable[_Mark], messages: Iterable[Diagnostic]) -> Markup:
     if number == 0:
         return tag("li", "…", class_="gap")
     line = tag("code", _marked(source.line(number), list(marks)))
-    return tag("li", line, (_message(one) for one in told), value=number)
+    return tag("li", line, (_message(one) for one in messages), value=number)
 
 
 def _marked(line: str, marks: Sequence[_Mark]) -> Iterator[Markup | str]:

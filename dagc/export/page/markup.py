@@ -25,8 +25,8 @@ _VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 def tag(name: str, *children: Child, **attributes: str | float | bool | None) -> Markup:
     """One element. In names of attributes `_` stands for `-`, one at the end for nothing; None and False leave out."""
-    opened = Markup(f"<{name}{_attributes(attributes)}>")
-    return opened if name in _VOID else Markup(f"{opened}{joined(children)}</{name}>")
+    start = Markup(f"<{name}{_attributes(attributes)}>")
+    return start if name in _VOID else Markup(f"{start}{joined(children)}</{name}>")
 
 
 def joined(children: Iterable[Child]) -> Markup:

@@ -38,7 +38,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class ReportContent:
     """What a page is made of; `traced` is None where a strategy has no times."""
 
     summary: Summary
@@ -55,7 +55,7 @@ class _Section:
     body: Markup
 
 
-def report_page(reported: Reported) -> bytes:
+def report_page(reported: ReportContent) -> bytes:
     """The page, in UTF-8."""
     summary = reported.summary
     sections = [section for section in _sections(reported) if section.body]
@@ -64,7 +64,7 @@ def report_page(reported: Reported) -> bytes:
     return document(f"{summary.name}: {summary.strategy}", body, asset("page.css"), asset("page.js"))
 
 
-def _sections(reported: Reported) -> Iterator[_Section]:
+def _sections(reported: ReportContent) -> Iterator[_Section]:
     summary, traced = reported.summary, reported.traced
     yield _Section("answer", "Answer", answer(summary))
     yield _Section("plan", "Plan and diagnostics", listing(reported.source, reported.diagnostics))
@@ -139,8 +139,8 @@ def _toolbar(one: Picture) -> Markup:
 
 
 def _buttons(buttons: Sequence[tuple[str, str, str]]) -> Iterator[Markup]:
-    for action, text, told in buttons:
-        yield tag("button", text, type="button", data_zoom=action, title=told, aria_label=told)
+    for action, text, label in buttons:
+        yield tag("button", text, type="button", data_zoom=action, title=label, aria_label=label)
 
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"

@@ -32,7 +32,7 @@ def size(summary: Summary) -> Markup:
 def facts(summary: Summary) -> Markup:
     """Model, cluster, workload and engine with their sources."""
     data = summary.facts.model_dump()
-    rows = (tag("tr", tag("th", name, scope="row"), tag("td", told)) for name, told in _facts(data))
+    rows = (tag("tr", tag("th", name, scope="row"), tag("td", facts_text)) for name, facts_text in _facts(data))
     return tag("table", rows, class_="facts")
 
 

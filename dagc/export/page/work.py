@@ -45,11 +45,11 @@ def roofs(traced: Traced) -> Markup:
         plots += drawn_roofline(title, found, _devices(one, devices)) or Markup("")
         tables += _table(title, found)
     search = tag("input", type="search", placeholder="Filter operators", aria_label="Filter operators", class_="filter")
-    told = (
+    key = (
         "Time of the slowest rank over all stages, layers and micro-batches; the area of a disc is its share of that "
         "time; a hollow one is latency-bound. Lines are datasheet peaks."
     )
-    hint = tag("p", told, class_="hint")
+    hint = tag("p", key, class_="hint")
     return joined((hint, tag("div", plots, class_="pair"), tag("div", search, class_="toolbar"), tables))
 
 
@@ -90,7 +90,9 @@ def _headed(title: str, one: Timeline) -> str:
 
 def _zoomable(figure: Markup) -> Markup:
     buttons = (("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("all", "all", "Show all"))
-    bar = (tag("button", text, type="button", data_time=do, title=told, aria_label=told) for do, text, told in buttons)
+    bar = (
+        tag("button", text, type="button", data_time=do, title=label, aria_label=label) for do, text, label in buttons
+    )
     return tag("div", tag("div", bar, class_="toolbar"), figure, class_="timeline", tabindex="0")
 
 
@@ -146,9 +148,11 @@ def drawn_matrix(title: str, found: Traffic) -> Markup | None:
     head = tag("tr", tag("td"), (tag("th", name, scope="col") for name in names))
     rows = (tag("tr", tag("th", name, scope="row"), _cells(found, i, names)) for i, name in enumerate(names))
     table = tag("table", tag("thead", head), tag("tbody", rows), class_="matrix")
-    told = f"{format_bytes(found.total)} between ranks, {format_share(found.between_nodes / found.total)} between nodes"
+    amount = (
+        f"{format_bytes(found.total)} between ranks, {format_share(found.between_nodes / found.total)} between nodes"
+    )
     of_ranks = f"; blocks of {found.block} ranks" if found.block > 1 else ""
-    caption = tag("figcaption", tag("h3", title), tag("p", told + of_ranks, class_="hint"))
+    caption = tag("figcaption", tag("h3", title), tag("p", amount + of_ranks, class_="hint"))
     return tag("figure", caption, tag("div", table, class_="wide", tabindex="0", role="region", aria_label=title))
 
 

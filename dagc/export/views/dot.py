@@ -15,7 +15,21 @@ import graphviz  # pyright: ignore[reportMissingTypeStubs]
 from dagc.export.views import look
 from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
-from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Sign, Tile, View, Words
+from dagc.export.views.view import (
+    Arrow,
+    ArrowKind,
+    Bar,
+    Box,
+    BoxShape,
+    Cell,
+    Cluster,
+    Distance,
+    Gpus,
+    LoadTile,
+    Sign,
+    View,
+    Words,
+)
 from dagc.graph.priced import Bound
 
 CELLS, TABLE_CELLS = 16, 7
@@ -24,7 +38,7 @@ CELLS, TABLE_CELLS = 16, 7
 BLOCKS = {Bound.COMPUTE: "█", Bound.MEMORY: "▓", Bound.NETWORK: "▒", Bound.LATENCY: "░", Bound.NONE: "█"}
 EMPTY = "▁"
 
-SIGNS = {Shape.COMPUTE: "□", Shape.COMMUNICATION: "○", Shape.ROUTING: "▱"}
+SIGNS = {BoxShape.COMPUTE: "□", BoxShape.COMMUNICATION: "○", BoxShape.ROUTING: "▱"}
 _LANE_PADS = 3
 """Room of a lane of arrows, in characters."""
 
@@ -152,7 +166,7 @@ class _Writer:
         style |= {"dir": "both"} if arrow.returns else {}
         style |= {"ltail": f"cluster_{arrow.leaves}"} if arrow.leaves else {}
         style |= {"lhead": f"cluster_{arrow.enters}"} if arrow.enters else {}
-        style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is Line.CHOICE else {}
+        style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is ArrowKind.CHOICE else {}
         self._drawing.edge(arrow.tail, arrow.head, **style)
         if arrow.level:
             with self._drawing.subgraph() as same:
@@ -164,17 +178,17 @@ class _Writer:
 def _box(parent: _Canvas, box: Box) -> None:
     style = look.SHAPES[box.shape] | {"fillcolor": look.PAPER, "id": _plain(box.name)}
     style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
-    style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
+    style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is BoxShape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
     style |= {"tooltip": _hover(box.hover)} if box.hover else {}
-    label = _record(box) if box.shape is Shape.TABLE else _label(box)
+    label = _record(box) if box.shape is BoxShape.TABLE else _label(box)
     parent.node(box.name, label=label, **style)
 
 
 def _label(box: Box) -> str:
     first, *rest = box.lines
-    end = "\\l" if box.shape is Shape.CARD else "\\n"
+    end = "\\l" if box.shape is BoxShape.CARD else "\\n"
     return _lines(*_roomy(first, end), end=end) + _lines(*rest, end=end)
 
 
@@ -212,7 +226,7 @@ def _lines(*texts: Words, end: str) -> str:
 
 
 def _shown(text: Cell) -> str:
-    if isinstance(text, Tile):
+    if isinstance(text, LoadTile):
         return text.text
     if isinstance(text, Sign):
         return _PAD * (_LANE_PADS * text.lanes + 2) + SIGNS[text.shape]

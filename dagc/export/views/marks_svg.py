@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement
 from dagc.export.text import width
 from dagc.export.views import look
 from dagc.export.views.legend import GAP_POINTS, SAMPLE_POINTS, Sample
-from dagc.export.views.view import Bar, Flow, Line, Shape, Sign
+from dagc.export.views.view import ArrowKind, Bar, BoxShape, Flow, Sign
 from dagc.graph.priced import Bound
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -31,8 +31,8 @@ _BAR = 8.0
 _SIGN_WIDE, _SIGN_TALL, _SIGN_SLANT = 13.0, 8.0, 4.0
 _SAMPLE_WIDE, _SAMPLE_TALL, _SAMPLE_SLANT = 26.0, 11.0, 6.0
 _LANE, _BEND = 8.0, 3.5
-_FLOW_DASHES = {Line.CHOICE: "4,2", Line.ORDER: "1,2.5"}
-_SAMPLE_DASHES = {Line.CHOICE: "5,2", Line.ORDER: "1,3"}
+_FLOW_DASHES = {ArrowKind.CHOICE: "4,2", ArrowKind.ORDER: "1,2.5"}
+_SAMPLE_DASHES = {ArrowKind.CHOICE: "5,2", ArrowKind.ORDER: "1,3"}
 
 _PATTERNS = {
     Bound.COMPUTE: "",
@@ -44,7 +44,7 @@ _PATTERNS = {
 """Lines of each pattern: none, level, slanted, upright."""
 
 _FRAMES: dict[str, dict[str, str]] = {
-    Shape.COMPUTE: {"fill": look.PAPER, "stroke": look.FRAME},
+    BoxShape.COMPUTE: {"fill": look.PAPER, "stroke": look.FRAME},
     "critical": {"fill": look.PAPER, "stroke": look.CRITICAL, "stroke-width": "2.6"},
     "slowest": {"fill": look.PAPER, "stroke": look.CRITICAL, "stroke-width": "2.6"},
     "folded": {"fill": look.PAPER, "stroke": look.FRAME},
@@ -54,6 +54,7 @@ _FRAMES: dict[str, dict[str, str]] = {
 }
 
 Point = tuple[float, float]
+_Style = dict[str, str]
 
 
 def as_group(element: Element) -> dict[str, str]:
@@ -108,7 +109,7 @@ def draw_sign(text: Element, middle: Point, sign: Sign) -> None:
     style = {"fill": look.PAPER, "stroke": look.CRITICAL if sign.critical else look.MUTED}
     style |= {"stroke-width": "2" if sign.critical else "1.1"}
     style |= {"stroke-dasharray": "1.5,1.5"} if sign.fused else {}
-    slant = _SIGN_SLANT if sign.shape is Shape.ROUTING else 0.0
+    slant = _SIGN_SLANT if sign.shape is BoxShape.ROUTING else 0.0
     _operator(text, sign.shape, middle, (_SIGN_WIDE, _SIGN_TALL), slant, style)
 
 
@@ -157,14 +158,14 @@ def add_patterns(root: Element) -> None:
 
 def _sample(parent: Element, x: float, middle: float, sample: Sample) -> None:
     sign, top = sample.sign, middle - _SAMPLE_TALL / 2
-    if isinstance(sign, Line):
+    if isinstance(sign, ArrowKind):
         _line_sample(parent, x, middle, sign)
     elif isinstance(sign, Bound):
         frame = {"fill": look.BOUNDS[sign], "stroke": look.FRAME}
         _rectangle(parent, x, top, _SAMPLE_WIDE, _SAMPLE_TALL, frame)
         for fill in (look.BARS[sign], f"url(#{sign.value})"):
             _rectangle(parent, x, middle + 1.5, _SAMPLE_WIDE, 4.0, {"fill": fill})
-    elif sign is Shape.COMMUNICATION or sign is Shape.ROUTING:
+    elif sign is BoxShape.COMMUNICATION or sign is BoxShape.ROUTING:
         size, style = (_SAMPLE_WIDE, _SAMPLE_TALL), {"fill": look.PAPER, "stroke": look.FRAME}
         _operator(parent, sign, (x + _SAMPLE_WIDE / 2, middle), size, _SAMPLE_SLANT, style)
     elif sign in look.GPUS:
@@ -175,7 +176,7 @@ def _sample(parent: Element, x: float, middle: float, sample: Sample) -> None:
             _rectangle(parent, x + 2.5, top + 2.5, _SAMPLE_WIDE - 5, _SAMPLE_TALL - 5, _FRAMES[sign])
 
 
-def _line_sample(parent: Element, x: float, middle: float, line: Line) -> None:
+def _line_sample(parent: Element, x: float, middle: float, line: ArrowKind) -> None:
     tone = look.LINES[line].get("color", look.MUTED)
     stroke = {"stroke": tone, "stroke-width": look.LINES[line].get("penwidth", look.EDGE["penwidth"]), "fill": "none"}
     stroke |= {"stroke-dasharray": _SAMPLE_DASHES[line]} if line in _SAMPLE_DASHES else {}
@@ -184,10 +185,12 @@ def _line_sample(parent: Element, x: float, middle: float, line: Line) -> None:
     polygon(parent, ((tip, middle), (tip - 7, middle - 3), (tip - 7, middle + 3)), {"fill": tone, "stroke": tone})
 
 
-def _operator(parent: Element, shape: Shape, middle: Point, size: Point, slant: float, style: dict[str, str]) -> None:
+def _operator(
+    parent: Element, shape: BoxShape, middle: Point, size: Point, slant: float, style: dict[str, str]
+) -> None:
     """An ellipse for communication; else a box whose upper side is moved by `slant`."""
     (x, y), (wide, tall) = middle, size
-    if shape is Shape.COMMUNICATION:
+    if shape is BoxShape.COMMUNICATION:
         place = {"cx": f"{x:.2f}", "cy": f"{y:.2f}", "rx": f"{wide / 2:g}", "ry": f"{tall / 2:g}"}
         SubElement(parent, f"{SVG}ellipse", place | style)
         return

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from dagc.export.titles import group_size, moved_bytes, shape_text, time_text, total
-from dagc.export.view_model import EdgeView, NodeView, Shown
-from dagc.export.views.view import Bar, Box, Cell, Column, Flow, Line, Shape, Sign
+from dagc.export.view_model import EdgeView, NodeInPhase, NodeView
+from dagc.export.views.view import ArrowKind, Bar, Box, BoxShape, Cell, Flow, Sign, TableColumn
 from dagc.graph.ops import ROUTER, Category
 from dagc.graph.tensor import Dim
 from dagc.report.token_time import bound_text
@@ -21,15 +21,15 @@ from dagc.units import format_bytes, format_count, format_gpus
 
 _ABSENT = "–"
 _SHAPES = {
-    Category.COMPUTE: Shape.COMPUTE,
-    Category.COMMUNICATION: Shape.COMMUNICATION,
-    Category.ROUTING: Shape.ROUTING,
+    Category.COMPUTE: BoxShape.COMPUTE,
+    Category.COMMUNICATION: BoxShape.COMMUNICATION,
+    Category.ROUTING: BoxShape.ROUTING,
 }
-_LINES = {"data": Line.DATA, "order": Line.ORDER, "transfer": Line.MESSAGE}
+_LINES = {"data": ArrowKind.DATA, "order": ArrowKind.ORDER, "transfer": ArrowKind.MESSAGE}
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class OperatorRows:
     """What a table shows: operators in program order under a head, `prefix` the words that their names leave out.
 
     `edges` are those of their segments; what leads out of the table is left out.
@@ -43,7 +43,7 @@ class Rows:
 
 def operator_table(
     name: str,
-    rows: Rows,
+    rows: OperatorRows,
     phases: tuple[str, ...],
     key: ShapesKey | None,
     link: str = "",
@@ -58,18 +58,18 @@ def operator_table(
     flows = tuple(_flows(rows, marks))
     lanes = max((flow.lane for flow in flows), default=0)
     signs = tuple(_sign(view, lanes, marks) for view in rows.nodes)
-    columns = [Column("", signs), Column(rows.head, tuple(_name(view, rows.prefix) for view in rows.nodes))]
+    columns = [TableColumn("", signs), TableColumn(rows.head, tuple(_name(view, rows.prefix) for view in rows.nodes))]
     pools = [view.one.team.pool for view in rows.nodes]
     if len(set(pools)) > 1:
-        columns.append(Column("pool", tuple(pools)))
+        columns.append(TableColumn("pool", tuple(pools)))
     if key:
-        columns.append(Column("output", tuple(key.text(view) for view in rows.nodes)))
+        columns.append(TableColumn("output", tuple(key.text(view) for view in rows.nodes)))
     for phase, named in enumerate(phases):
-        columns.append(Column(named, tuple(_time(view, phase) for view in rows.nodes)))
+        columns.append(TableColumn(named, tuple(_time(view, phase) for view in rows.nodes)))
         if longest:
-            columns.append(Column("", tuple(_bar(view, phase, longest[phase]) for view in rows.nodes)))
+            columns.append(TableColumn("", tuple(_bar(view, phase, longest[phase]) for view in rows.nodes)))
     hovers = tuple(operator_hover(view, phases) for view in rows.nodes)
-    return Box(name, Shape.TABLE, (), link=link, columns=tuple(columns), hovers=hovers, flows=flows)
+    return Box(name, BoxShape.TABLE, (), link=link, columns=tuple(columns), hovers=hovers, flows=flows)
 
 
 def longest_times(nodes: Sequence[NodeView]) -> tuple[int, ...]:
@@ -104,7 +104,7 @@ def _bar(view: NodeView, phase: int, longest: int) -> Cell:
     return Bar(((shown.cost.bound, shown.cost.longest / max(longest, 1)),), whole=False)
 
 
-def _flows(rows: Rows, marks: bool) -> Iterator[Flow]:
+def _flows(rows: OperatorRows, marks: bool) -> Iterator[Flow]:
     """Arrows between rows, each longer one in the first lane that is free along it; orders only to the next row."""
     place = {view.key: index for index, view in enumerate(rows.nodes)}
     found = [
@@ -116,7 +116,7 @@ def _flows(rows: Rows, marks: bool) -> Iterator[Flow]:
     for tail, head, line, critical in sorted(found, key=lambda one: (one[1] - one[0], one[0])):
         if head == tail + 1:
             yield Flow(tail, head, line, critical, 0)
-        elif line is not Line.ORDER:
+        elif line is not ArrowKind.ORDER:
             free = (i for i, taken in enumerate(lanes) if all(head <= a or tail >= b for a, b in taken))
             lane = next(free, len(lanes))
             lanes += [[]] if lane == len(lanes) else []
@@ -124,9 +124,9 @@ def _flows(rows: Rows, marks: bool) -> Iterator[Flow]:
             yield Flow(tail, head, line, critical, lane + 1)
 
 
-def _line(edge: EdgeView, tail: NodeView) -> Line:
+def _line(edge: EdgeView, tail: NodeView) -> ArrowKind:
     line = _LINES[edge.kind]
-    return Line.CHOICE if line is Line.DATA and tail.one.node.op is ROUTER else line
+    return ArrowKind.CHOICE if line is ArrowKind.DATA and tail.one.node.op is ROUTER else line
 
 
 _PAYLOADS = {"pipeline": "hidden states", "token": "sampled tokens"}
@@ -140,7 +140,7 @@ def operator_chip(name: str, view: NodeView, phases: tuple[str, ...], link: str 
     title = f"{' '.join(rest)} {payload}".strip() if payload else view.key
     return Box(
         name,
-        Shape.CHIP,
+        BoxShape.CHIP,
         (title, phase_text(phases, times(view))),
         hover=operator_hover(view, phases),
         link=link,
@@ -171,7 +171,7 @@ def operator_hover(view: NodeView, phases: tuple[str, ...]) -> tuple[str, ...]:
     return head, *(f"{phase}: {_work(shown)}" for phase, shown in pairs if shown is not None)
 
 
-def _work(shown: Shown) -> str:
+def _work(shown: NodeInPhase) -> str:
     node, width = shown.node, shown.team.width
     what = "sent" if node.communication else "memory traffic"
     moved = total(moved_bytes(node), width)
@@ -212,15 +212,15 @@ class ShapesKey:
         """`bf16[t/dp, h=64/tp, d=192]`: the output of an operator in all phases."""
         one = view.one.node.output
         axes = dict(one.sharded)
-        told: list[str] = []
+        parts: list[str] = []
         for place, dim in enumerate(one.dims):
             size = self._size(dim, tuple(_at(view, phase, place) for phase in range(len(self._phases))))
             axis = axes.get(dim.letter)
-            told.append(f"{size}/{axis}" if axis else size)
+            parts.append(f"{size}/{axis}" if axis else size)
             self._sharded |= {f"/{axis}"} if axis else set()
         tail = f" +{one.partial}" if one.partial else ""
         self._partial |= {f"+{one.partial}"} if one.partial else set()
-        return f"{one.dtype}[{', '.join(told)}]{tail}"
+        return f"{one.dtype}[{', '.join(parts)}]{tail}"
 
     def _size(self, dim: Dim, sizes: _Sizes) -> str:
         if dim.letter not in _ALWAYS and len({size for size in sizes if size is not None}) == 1:
@@ -236,14 +236,14 @@ class ShapesKey:
 
     def lines(self, characters: int) -> tuple[str, ...]:
         """What the letters are, in lines of at most so many characters."""
-        told = [*self._told()]
-        told += [f"{letter} {_MEANINGS[letter]}" for letter in sorted(self._plain - self._sizes.keys())]
-        told += [f"{' '.join(sorted(self._sharded))} sharded over that axis"] if self._sharded else []
-        told += [f"{' '.join(sorted(self._partial))} partial sums over that axis"] if self._partial else []
-        whole = "; ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in told)
-        return tuple(wrap(f"shapes: {whole}", characters)) if told else ()
+        parts = [*self._entries()]
+        parts += [f"{letter} {_MEANINGS[letter]}" for letter in sorted(self._plain - self._sizes.keys())]
+        parts += [f"{' '.join(sorted(self._sharded))} sharded over that axis"] if self._sharded else []
+        parts += [f"{' '.join(sorted(self._partial))} partial sums over that axis"] if self._partial else []
+        whole = "; ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in parts)
+        return tuple(wrap(f"shapes: {whole}", characters)) if parts else ()
 
-    def _told(self) -> Iterator[str]:
+    def _entries(self) -> Iterator[str]:
         for letter, known in self._sizes.items():
             for index, sizes in enumerate(known):
                 found = [(phase, size) for phase, size in zip(self._phases, sizes, strict=True) if size is not None]

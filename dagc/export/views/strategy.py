@@ -14,7 +14,7 @@ import numpy as np
 from dagc.export.text import cut, folded_lines, item_lines, safe
 from dagc.export.titles import phase_names, time_text
 from dagc.export.view_model import ServiceView, services
-from dagc.export.views.view import Arrow, Cluster, Distance, Line
+from dagc.export.views.view import Arrow, ArrowKind, Cluster, Distance
 from dagc.export.views.work import sent_by
 from dagc.graph.graph import Graph
 from dagc.graph.ops import SEND
@@ -36,7 +36,7 @@ _CHARACTERS, _LINES = 100, 3
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class StrategyView:
     """A compiled strategy: `timelines` are those of `graph.phases`, `drawn` the distances that files are made of.
 
     `metrics` are what the deployment is judged by: timelines have the GPUs' part of a step alone. `context` has the
@@ -56,7 +56,7 @@ class Scene:
         return services(self.graph, self.timelines)
 
     @property
-    def handed(self) -> ServiceView | None:
+    def handover_view(self) -> ServiceView | None:
         """What is shown of the KV-cache transfer, where there is one."""
         return next((one for one in self._shown if one.phases == (HANDOVER,)), None)
 
@@ -184,7 +184,7 @@ def crossing_text(timeline: Timeline) -> tuple[str, str, str]:
 def crossing(before: Cluster, after: Cluster) -> Arrow:
     """From the frame of a service, or of what is between two, to the next, at the height of boxes in them."""
     ends = before.beside[-1], after.beside[0]
-    return Arrow(*ends, Line.MESSAGE, orders=False, leaves=before.name, enters=after.name)
+    return Arrow(*ends, ArrowKind.MESSAGE, orders=False, leaves=before.name, enters=after.name)
 
 
 T = TypeVar("T")

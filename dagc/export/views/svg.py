@@ -31,7 +31,7 @@ from dagc.export.views.marks_svg import (
 )
 from dagc.export.views.paged import NUMBER, arrange
 from dagc.export.views.table_svg import draw_table
-from dagc.export.views.view import Bar, Distance, Gpus, Shape, View
+from dagc.export.views.view import Bar, BoxShape, Distance, Gpus, View
 
 _XLINK = "{http://www.w3.org/1999/xlink}"
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
@@ -153,7 +153,7 @@ def _marks(root: Element, view: View) -> None:
         box = boxes.get(group.get("id", ""))
         if box is None:
             continue
-        if box.shape is Shape.TABLE:
+        if box.shape is BoxShape.TABLE:
             draw_table(group, box)
             continue
         bars = iter([word for word in box.lines if isinstance(word, Bar)])

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from dagc.export.views import look
 from dagc.export.views.marks_svg import SIGN_ROOM, SVG, Point, draw_bar, draw_flow, draw_sign, position
-from dagc.export.views.view import Bar, Box, Cell, Sign, Tile
+from dagc.export.views.view import Bar, Box, Cell, LoadTile, Sign
 
 _Rectangle = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -34,7 +34,7 @@ def draw_table(group: Element, box: Box) -> None:
     signs: list[_Rectangle] = []
     for text, (row, cell) in zip(texts, _cells(box), strict=True):
         place = _around(text, lines)
-        if isinstance(cell, Tile):
+        if isinstance(cell, LoadTile):
             parent.insert(list(parent).index(frame) + 1, _tile(place, cell))
         if isinstance(cell, Sign):
             signs.append(place)
@@ -53,7 +53,7 @@ def _draw(text: Element, place: _Rectangle, cell: Cell, is_head: bool) -> None:
     """What a cell shows, in place of its text."""
     if isinstance(cell, Bar):
         draw_bar(text, cell)
-    elif isinstance(cell, Tile):
+    elif isinstance(cell, LoadTile):
         _centre(text, place)
     elif isinstance(cell, Sign):
         draw_sign(text, _middle(place), cell)
@@ -90,7 +90,7 @@ def _size(place: _Rectangle) -> dict[str, str]:
     return {name: f"{value:.2f}" for name, value in size.items()}
 
 
-def _tile(place: _Rectangle, tile: Tile) -> Element:
+def _tile(place: _Rectangle, tile: LoadTile) -> Element:
     """The filled cell, with its hover text."""
     rect = Element(f"{SVG}rect", _size(place))
     rect.attrib |= {"fill": look.load_tone(tile.share), "stroke": look.FRAME, "stroke-width": "0.5"}

@@ -27,7 +27,7 @@ class Distance(StrEnum):
         return "graph" if self is Distance.LAYER else self.value
 
 
-class Shape(StrEnum):
+class BoxShape(StrEnum):
     """What a box stands for."""
 
     COMPUTE = "compute"
@@ -38,7 +38,7 @@ class Shape(StrEnum):
     TABLE = "table"
 
 
-class Line(StrEnum):
+class ArrowKind(StrEnum):
     """What an arrow stands for."""
 
     DATA = "data"
@@ -60,7 +60,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class LoadTile:
     """A cell filled by load: `share` of the slowest, at most 1. `hover` is shown when a pointer rests on it."""
 
     text: str
@@ -86,7 +86,7 @@ Words = str | Bar | Gpus
 class Sign:
     """The kind of an operator, as a small shape at the right end of a cell with room for so many `lanes` of arrows."""
 
-    shape: Shape
+    shape: BoxShape
     lanes: int = 0
     critical: bool = False
     fused: bool = False
@@ -98,16 +98,16 @@ class Flow:
 
     tail: int
     head: int
-    line: Line
+    line: ArrowKind
     critical: bool = False
     lane: int = 0
 
 
-Cell = Words | Tile | Sign
+Cell = Words | LoadTile | Sign
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table: its head and one entry a row."""
 
     head: str
@@ -125,14 +125,14 @@ class Box:
     """
 
     name: str
-    shape: Shape
+    shape: BoxShape
     lines: tuple[Words, ...]
     hover: tuple[str, ...] = ()
     link: str = ""
     critical: bool = False
     folded: bool = False
     slowest: bool = False
-    columns: tuple[Column, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
     hovers: tuple[tuple[str, ...], ...] = ()
     flows: tuple[Flow, ...] = ()
 
@@ -167,7 +167,7 @@ class Arrow:
 
     tail: str
     head: str
-    line: Line
+    line: ArrowKind
     label: tuple[str, ...] = ()
     hover: tuple[str, ...] = ()
     critical: bool = False
