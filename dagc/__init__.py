@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagc.api.asking import compare, launch, memory, read, search, whatif
+    from dagc.api.commands import compare, launch, memory, read, search, whatif
     from dagc.api.compiling import Plan, Strategy, compile
     from dagc.api.errors import NoSuchStrategy, NothingToShow
     from dagc.api.results import (

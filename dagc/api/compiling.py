@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dagc import driver
 from dagc.api.errors import NoSuchStrategy, NothingToShow
-from dagc.api.inputs import sourced, stated
+from dagc.api.inputs import blocks_of, sourced
 from dagc.api.result import Result, Row, listed, one_line
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
@@ -211,6 +211,6 @@ def compile(
     UnicodeDecodeError for a file that cannot be read.
     """
     source, directory = sourced(plan)
-    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     outcome = driver.check(source, blocks, directory)
     return Plan(outcome.diagnostics, tuple(map(Strategy, outcome.checked)))

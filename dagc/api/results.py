@@ -311,11 +311,11 @@ def _changes(record: WhatIf) -> list[Row]:
 def _crossings(record: WhatIf) -> list[Row]:
     """A pair that never crosses has one line without a point."""
     rows: list[Row] = []
-    for duel in record.duels:
-        first, second = (side.strategy for side in duel.sides)
-        for figure in duel.figures:
-            head: Row = {"first": first, "second": second, "over": duel.over, "figure": figure.metric}
-            points = [(duel.low, figure.leads), *((one.at, one.leads) for one in figure.crossings)]
+    for comparison in record.duels:
+        first, second = (side.strategy for side in comparison.sides)
+        for figure in comparison.figures:
+            head: Row = {"first": first, "second": second, "over": comparison.over, "figure": figure.metric}
+            points = [(comparison.low, figure.leads), *((one.at, one.leads) for one in figure.crossings)]
             rows += ({**head, "from": at, "leads": leads} for at, leads in points)
     return rows
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from dagc.calibrate.exchanges import EXCHANGES
-from dagc.calibrate.operators import OPERATORS, Operator
+from dagc.calibrate.operators import OPERATORS, FittedOperator
 from dagc.catalog.calibration import Calibration
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
@@ -53,5 +53,5 @@ def _operators(device: DeviceSpec) -> Iterator[str]:
     yield from _families(OPERATORS, by_type=False)
 
 
-def _families(operators: Mapping[str, Operator], *, by_type: bool) -> tuple[str, ...]:
+def _families(operators: Mapping[str, FittedOperator], *, by_type: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.family for one in operators.values() if one.by_type is by_type))

@@ -16,7 +16,7 @@ from dagc.catalog.calibration import Calibration, Regime
 from dagc.cost.gemm import LAYER
 from dagc.cost.stream import STREAMED
 
-LEAST_ERROR = 0.2
+MINIMUM_ERROR = 0.2
 """Relative error to expect of a regime of another device, unless its own is larger."""
 
 
@@ -47,6 +47,6 @@ def completed(own: Calibration, relative: Calibration) -> Calibration:
 
 
 def _derived(regime: Regime, device: str) -> Regime:
-    error = max(LEAST_ERROR, regime.residuals.median)
+    error = max(MINIMUM_ERROR, regime.residuals.median)
     residuals = replace(regime.residuals, median=error, p90=max(2 * error, regime.residuals.p90))
     return replace(regime, derived=regime.derived or f"the coefficients of {device}", residuals=residuals)

@@ -19,11 +19,11 @@ from functools import partial
 
 import numpy as np
 
-from dagc.calibrate.operators import Arithmetic, Columns, Operator
+from dagc.calibrate.operators import Arithmetic, Columns, FittedOperator
 from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
 from dagc.cost.network import direct, experts, ring
 from dagc.cost.network.custom import custom_all_reduce
-from dagc.cost.network.terms import Formula as Exchange
+from dagc.cost.network.terms import Formula as CollectiveFormula
 from dagc.cost.network.terms import Spread, Wires
 
 _RANGED = ("ranks", "nodes", "bytes")
@@ -63,7 +63,7 @@ def _spread(x: Inputs) -> Spread:
     return Spread(x["ranks"], x["ranks"] / x["nodes"], x["nodes"])
 
 
-def _plain(formula: Exchange, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+def _plain(formula: CollectiveFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
     return _only(formula(given, x["bytes"], _spread(x), _wires(machine)).seconds)
 
 
@@ -91,8 +91,8 @@ def _inputs(x: Columns, _: Arithmetic) -> Inputs:
     return x
 
 
-def _formula(name: str, parameters: tuple[Parameter, ...], exchange: Exchange) -> Formula:
-    return Formula(name, parameters, _RANGED, partial(_plain, exchange))
+def _formula(name: str, parameters: tuple[Parameter, ...], collective: CollectiveFormula) -> Formula:
+    return Formula(name, parameters, _RANGED, partial(_plain, collective))
 
 
 _NODES = {"nodes": 1.0}
@@ -115,8 +115,10 @@ _FORMULAS: Mapping[str, tuple[str, Formula, Mapping[str, float]]] = {
     "combine_low_latency": ("combine/low_latency", _LOW_LATENCY, _TOKENS),
 }
 
-EXCHANGES: Mapping[str, Operator] = {
-    name: Operator(formula, regime, _ALL, _inputs, defaults, by_type=False, inside_a_node=name == "all_reduce_custom")
+EXCHANGES: Mapping[str, FittedOperator] = {
+    name: FittedOperator(
+        formula, regime, _ALL, _inputs, defaults, by_type=False, inside_a_node=name == "all_reduce_custom"
+    )
     for name, (regime, formula, defaults) in _FORMULAS.items()
 }
 """By the name in the column `operator`."""

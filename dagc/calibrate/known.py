@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagc.calibrate.exchanges import EXCHANGES
-from dagc.calibrate.operators import OPERATORS, Operator
+from dagc.calibrate.operators import OPERATORS, FittedOperator
 
-KNOWN: Mapping[str, Operator] = {**OPERATORS, **EXCHANGES}
+KNOWN: Mapping[str, FittedOperator] = {**OPERATORS, **EXCHANGES}
 """By the name in the column `operator`."""

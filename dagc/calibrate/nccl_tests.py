@@ -33,8 +33,8 @@ def is_nccl_tests(text: str) -> bool:
 
 def nccl_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, str | None]]]:
     """Line number and columns of each measurement; the file's `name` tells the collective where no line does."""
-    stated = re.search(r"Collective test starting:\s*(\S+)", text)
-    found = _TEST.search(stated.group(1) if stated else name)
+    header = re.search(r"Collective test starting:\s*(\S+)", text)
+    found = _TEST.search(header.group(1) if header else name)
     operator = NAMES[found.group(1).lower()] if found else ""
     hosts = _RANK.findall(text)
     shape = {"ranks": str(len(hosts)), "nodes": str(len(set(hosts)))}

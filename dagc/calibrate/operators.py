@@ -57,7 +57,7 @@ Columns = Mapping[str, Values]
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class FittedOperator:
     """An operator of a table: its formula, the family of its regimes, columns it needs, and defaults of others."""
 
     formula: Formula
@@ -121,19 +121,19 @@ _LAYER = ("tokens", "top", "rows", "n", "k", "products")
 _CORE = ("sequences", "context", "heads", "kv_heads", "key", "value")
 _CACHE = {"kv_bytes": 2.0}
 
-OPERATORS: Mapping[str, Operator] = {
-    "gemm": Operator(GEMM, "gemm", ("m", "n", "k"), _product, {"products": 1.0, "cast": 1.0}),
-    "grouped_gemm": Operator(GROUPED, "grouped_gemm", ("rows", "n", "k", "products"), _grouped),
-    "expert_layer": Operator(LAYER, "grouped_gemm", _LAYER, _layer),
-    "expert_layer_default": Operator(LAYER_DEFAULT, "grouped_gemm", _LAYER, _layer, suffix="/default"),
-    "attention_prefill": Operator(PREFILL, "attention/prefill", _CORE, _prefill, _CACHE, by_type=False),
-    "attention_decode": Operator(DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
-    "mla_prefill": Operator(PREFILL, "mla/prefill", _CORE, _prefill, _CACHE, by_type=False),
-    "mla_decode": Operator(DECODE, "mla/decode", _CORE, _latent, _CACHE, by_type=False),
-    "recurrence": Operator(RECURRENT, "recurrence", ("states", "tokens"), _as_written, by_type=False),
-    "elementwise": Operator(STREAMED, "elementwise", ("bytes",), _stream, by_type=False),
-    "activation": Operator(STREAMED, "activation", ("bytes",), _stream, by_type=False),
-    "norm": Operator(STREAMED, "norm", ("bytes",), _stream, by_type=False),
-    "sampling": Operator(STREAMED, "sampling", ("bytes",), _stream, by_type=False),
+OPERATORS: Mapping[str, FittedOperator] = {
+    "gemm": FittedOperator(GEMM, "gemm", ("m", "n", "k"), _product, {"products": 1.0, "cast": 1.0}),
+    "grouped_gemm": FittedOperator(GROUPED, "grouped_gemm", ("rows", "n", "k", "products"), _grouped),
+    "expert_layer": FittedOperator(LAYER, "grouped_gemm", _LAYER, _layer),
+    "expert_layer_default": FittedOperator(LAYER_DEFAULT, "grouped_gemm", _LAYER, _layer, suffix="/default"),
+    "attention_prefill": FittedOperator(PREFILL, "attention/prefill", _CORE, _prefill, _CACHE, by_type=False),
+    "attention_decode": FittedOperator(DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
+    "mla_prefill": FittedOperator(PREFILL, "mla/prefill", _CORE, _prefill, _CACHE, by_type=False),
+    "mla_decode": FittedOperator(DECODE, "mla/decode", _CORE, _latent, _CACHE, by_type=False),
+    "recurrence": FittedOperator(RECURRENT, "recurrence", ("states", "tokens"), _as_written, by_type=False),
+    "elementwise": FittedOperator(STREAMED, "elementwise", ("bytes",), _stream, by_type=False),
+    "activation": FittedOperator(STREAMED, "activation", ("bytes",), _stream, by_type=False),
+    "norm": FittedOperator(STREAMED, "norm", ("bytes",), _stream, by_type=False),
+    "sampling": FittedOperator(STREAMED, "sampling", ("bytes",), _stream, by_type=False),
 }
 """By the name in the column `operator`. Rows of `expert_layer` take the place of those of `grouped_gemm`."""

@@ -10,7 +10,7 @@ import numpy as np
 from dagc.calibrate.fit import FEWEST, Measured
 from dagc.calibrate.known import KNOWN
 from dagc.calibrate.nccl_tests import is_nccl_tests, nccl_rows
-from dagc.calibrate.operators import ARITHMETIC, Operator
+from dagc.calibrate.operators import ARITHMETIC, FittedOperator
 from dagc.catalog.cases import table_reader
 from dagc.catalog.dtype import Dtype
 from dagc.diag.diagnostic import Code, Diagnostic
@@ -22,7 +22,7 @@ BAD_TABLE = Code("X401", "bad-measurements")
 _ALWAYS = ("operator", "seconds")
 
 
-_LEAST, _MOST = 1e-12, 1e15
+_MINIMUM, _MOST = 1e-12, 1e15
 """What seconds, bytes and elements of a measurement lie between; sums, products and ratios of them are numbers."""
 
 
@@ -36,14 +36,14 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class MeasurementTable:
     """What was measured, by regime, and the type whose peak holds for each."""
 
     regimes: dict[str, Measured]
     peaks: dict[str, Dtype]
 
 
-def read_table(source: Source) -> tuple[Table, tuple[Diagnostic, ...]]:
+def read_table(source: Source) -> tuple[MeasurementTable, tuple[Diagnostic, ...]]:
     """The rows of a file by regime. Rows that cannot be read are diagnostics; nothing is guessed."""
     if is_nccl_tests(source.text):
         found: list[Diagnostic] = []
@@ -53,7 +53,7 @@ def read_table(source: Source) -> tuple[Table, tuple[Diagnostic, ...]]:
     reader = table_reader(source.text)
     missing = [name for name in _ALWAYS if name not in (reader.fieldnames or ())]
     if missing:
-        return Table({}, {}), (_without(source, missing),)
+        return MeasurementTable({}, {}), (_without(source, missing),)
     found = list[Diagnostic]()
     rows = [row for line in reader if (row := _row(line, _span(source, reader.line_num), found))]
     return _grouped(source, rows, found), tuple(found)
@@ -102,7 +102,7 @@ def _number(column: str, text: str | None, default: float | None) -> float | Non
         value = float(str(text))
     except ValueError:
         return None
-    return value if _LEAST <= value <= _MOST or (value == 0 and column == "cast") else None
+    return value if _MINIMUM <= value <= _MOST or (value == 0 and column == "cast") else None
 
 
 def _is_group(ranks: float, nodes: float, most: float) -> bool:
@@ -119,7 +119,7 @@ def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
     needed = ", ".join(KNOWN[operator].needed)
     columns = " and ".join(f"`{name}`" for name in wrong)
     what = "is not a positive number" if len(wrong) == 1 else "are not positive numbers"
-    message = f"{columns} of a `{operator}` {what} from {_LEAST:g} to {_MOST:g}"
+    message = f"{columns} of a `{operator}` {what} from {_MINIMUM:g} to {_MOST:g}"
     return BAD_TABLE.at(place, message, "in this row", help=(f"`{operator}` has seconds and {needed}",))
 
 
@@ -130,11 +130,11 @@ def _no_group(place: Span, operator: str, ranks: float, nodes: float) -> Diagnos
     return BAD_TABLE.at(place, message, "in this row", help=help)
 
 
-def _grouped(source: Source, rows: list[_Row], found: list[Diagnostic]) -> Table:
+def _grouped(source: Source, rows: list[_Row], found: list[Diagnostic]) -> MeasurementTable:
     groups: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
         groups.setdefault((row.operator, row.dtype if KNOWN[row.operator].by_type else ""), []).append(row)
-    table = Table({}, {})
+    table = MeasurementTable({}, {})
     for (name, _), members in sorted(groups.items()):
         operator, dtype = KNOWN[name], members[0].dtype
         regime = operator.regime(dtype)
@@ -152,7 +152,7 @@ def _few(source: Source, regime: str, count: int) -> Diagnostic:
     return BAD_TABLE.at(_span(source, 1), message, "this table", help=(f"measure more shapes of `{regime}`",))
 
 
-def _measured(operator: Operator, rows: list[_Row], name: str) -> Measured:
+def _measured(operator: FittedOperator, rows: list[_Row], name: str) -> Measured:
     columns = (*operator.needed, *operator.defaults)
     values = {column: np.array([row.values[i] for row in rows]) for i, column in enumerate(columns)}
     inputs = operator.inputs(values, ARITHMETIC[rows[0].dtype])

@@ -50,8 +50,8 @@ def _claim(entry: Entry) -> Claim | Diagnostic | None:
     metric = metric_of(entry, CLAIMABLE, "claims")
     if isinstance(metric, Diagnostic):
         return metric
-    stated, margin = _split(entry.values)
-    figure = read_figure(metric, stated, entry.name_span)
+    claimed, margin = _split(entry.values)
+    figure = read_figure(metric, claimed, entry.name_span)
     if not isinstance(figure, Figure):
         return figure
     ratio = read_figure(MARGIN, margin[1:], margin[0].span) if margin else None

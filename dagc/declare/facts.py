@@ -72,8 +72,8 @@ def declare_facts(
     rules, wrong = declare_rules(blocks.get("rules"))
     problems += wrong
     hidden = _unread(file) - blocks.keys()
-    stated = {"model": model, "cluster": cluster, "workload": workload}
-    unknown = tuple(keyword for keyword, spec in stated.items() if spec is None or keyword in hidden)
+    specs = {"model": model, "cluster": cluster, "workload": workload}
+    unknown = tuple(keyword for keyword, spec in specs.items() if spec is None or keyword in hidden)
     facts = Facts(
         model=ModelSpec("model") if model is None or "model" in hidden else model,
         cluster=unknown_cluster() if cluster is None or "cluster" in hidden else cluster,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dagc.catalog.names import unknown_name
-from dagc.declare.fields import BAD_VALUE, REPEATED_FIELD, Field, Kind, read_fields
+from dagc.declare.fields import BAD_VALUE, REPEATED_FIELD, Field, FieldKind, read_fields
 from dagc.diag import explain
 from dagc.diag.diagnostic import Code, Diagnostic, Family, Label
 from dagc.diag.levels import Level, Levels
@@ -22,7 +22,7 @@ from dagc.syntax.tree import Block, Entry, Word
 NOT_ADVICE = Code("N151", "rule-not-advice")
 
 _LEVELS: Mapping[str, Level] = {level.value: level for level in Level}
-_FIELDS = tuple(Field(limit.name, Kind.QUANTITY, limit.dimension) for limit in LIMITS.values())
+_FIELDS = tuple(Field(limit.name, FieldKind.QUANTITY, limit.dimension) for limit in LIMITS.values())
 _FORM = "write `rules { allow W105 deny tp-across-nodes }`"
 
 

@@ -153,7 +153,7 @@ class Diagnostic:
         """Severity that was given to it, or that of its code."""
         return self.weight or self.code.severity
 
-    def weighing(self, severity: Severity) -> Diagnostic:
+    def with_severity(self, severity: Severity) -> Diagnostic:
         """The same with this severity."""
         return self if severity is self.severity else replace(self, weight=severity)
 

@@ -44,7 +44,7 @@ class Levels:
         """Diagnostics with the severity that their level gives them, without those that are allowed."""
         levelled = ((one, self.of(one.code)) for one in diagnostics)
         return tuple(
-            one if level is None else one.weighing(_SEVERITY[level])
+            one if level is None else one.with_severity(_SEVERITY[level])
             for one, level in levelled
             if level is not Level.ALLOW
         )

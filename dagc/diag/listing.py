@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from dagc.diag.diagnostic import Family
-from dagc.diag.explain import Listed, listed
+from dagc.diag.explain import CodeSummary, listed
 
 PAGE = Path(__file__).parent / "codes.md"
 
@@ -51,7 +51,7 @@ def _sections() -> Iterator[str]:
         yield f"## {family.value}: {_TITLES[family]}\n\n| code | name | | |\n|---|---|---|---|\n{rows}"
 
 
-def _row(one: Listed) -> str:
+def _row(one: CodeSummary) -> str:
     weight = str(one.code.severity) if one.code.is_default else "off"
     summary = one.summary.replace("|", "\\|")
     return f"| [{one.code.code}](explain/{one.code.code}.md) | `{one.code.name}` | {weight} | {summary} |\n"

@@ -239,9 +239,9 @@ def _sends(phase: _Phase, size: int, stage: int) -> Iterator[str]:
                 yield phase.identity(size, stage, position, index)
 
 
-def _is(node: Node, pattern: Pattern, pairing: Pairing) -> bool:
+def _is(node: Node, pattern: Pattern, matching: Pairing) -> bool:
     found = node.communication
-    return found is not None and found.pattern is pattern and found.pairing is pairing
+    return found is not None and found.pattern is pattern and found.pairing is matching
 
 
 def _cache_edges(prefill: _Phase, handover: _Phase, decode: _Phase) -> Iterator[Edge]:

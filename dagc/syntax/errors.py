@@ -278,7 +278,7 @@ def duplicate(strategy: NamedStrategy, second: Span, first: Span, names: Collect
 def unknown_unit(source: Source, first: Token, last: Token) -> Diagnostic:
     """A word after a number that is no unit."""
     place = source.span(first.start, last.end)
-    known = [word for word in units.known_words() if len(word) > 1]
+    known = [word for word in units.unit_words() if len(word) > 1]
     near = meant(place.text, known)
     fixes = spelling(place, near, known)
     message = f"`{shorten(place.text)}` is not a unit"

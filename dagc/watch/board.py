@@ -10,13 +10,13 @@ from threading import Condition
 class BoardEntry:
     """One state of the page.
 
-    `told` is the line beside the plan's name. `problems` is markup of the diagnostics that keep strategies from being
-    compiled, empty for none. `reports` are pages by the name of their strategy; `is_stale` where they are those of an
-    earlier text.
+    `summary` is the line beside the plan's name. `problems` is markup of the diagnostics that keep strategies from
+    being compiled, empty for none. `reports` are pages by the name of their strategy; `is_stale` where they are those
+    of an earlier text.
     """
 
     version: int
-    told: str
+    summary: str
     problems: str
     reports: tuple[tuple[str, bytes], ...]
     is_stale: bool
@@ -30,12 +30,12 @@ class Board:
     is_closed: bool = False
     _changed: Condition = field(default_factory=Condition)
 
-    def show(self, told: str, problems: str, reports: tuple[tuple[str, bytes], ...]) -> None:
+    def show(self, summary: str, problems: str, reports: tuple[tuple[str, bytes], ...]) -> None:
         """The next state; without reports those of the last one stay, marked as stale."""
         with self._changed:
             before = self.shown
             kept = reports or before.reports
-            self.shown = BoardEntry(before.version + 1, told, problems, kept, bool(kept) and not reports)
+            self.shown = BoardEntry(before.version + 1, summary, problems, kept, bool(kept) and not reports)
             self._changed.notify_all()
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         shown = self.board.shown
         state = {
             "version": shown.version,
-            "told": shown.told,
+            "told": shown.summary,
             "problems": shown.problems,
             "strategies": [name for name, _ in shown.reports],
             "stale": shown.is_stale,

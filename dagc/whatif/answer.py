@@ -43,7 +43,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedPlan:
     """Why there is no answer: the first of the errors."""
 
     problem: Diagnostic
@@ -53,10 +53,10 @@ class Refused:
 class Pricing:
     """`read` gives a strategy's text its meaning among the facts of a plan; `price` runs all that follows."""
 
-    read: Callable[[str, Plan], Plan | Refused]
-    price: Callable[[Plan], Answer | Refused]
+    read: Callable[[str, Plan], Plan | RefusedPlan]
+    price: Callable[[Plan], Answer | RefusedPlan]
 
-    def of(self, to: Plan | str, base: Plan) -> Answer | Refused:
+    def of(self, to: Plan | str, base: Plan) -> Answer | RefusedPlan:
         """The answer to a change of `base`."""
         plan = self.read(to, base) if isinstance(to, str) else to
-        return plan if isinstance(plan, Refused) else self.price(plan)
+        return plan if isinstance(plan, RefusedPlan) else self.price(plan)

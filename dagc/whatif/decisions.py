@@ -19,7 +19,7 @@ from dagc.report.structure import strategy_text
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, ScopeKind, Strategy
-from dagc.whatif.parameter import Change, Kind, Parameter
+from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
 from dagc.whatif.rewriting import around, degree, edited, option, with_option
 
 
@@ -45,7 +45,7 @@ class _Placed:
         return self.named(f"{self.axis.kind} {number}")
 
 
-def decisions(plan: Plan) -> tuple[Parameter, ...]:
+def decisions(plan: Plan) -> tuple[SensitivityParameter, ...]:
     """Parameters in the order: degrees, exchanges of factors, what may be added, options."""
     strategy = _plain(plan)
     axes = list(_placed(strategy, ()))
@@ -72,17 +72,17 @@ def _placed(strategy: Strategy, inside: tuple[Strategy, ...]) -> Iterator[_Place
         yield from _placed(part, (*inside, strategy))
 
 
-def _numbered(found: tuple[Parameter, ...]) -> Iterator[Parameter]:
+def _numbered(found: tuple[SensitivityParameter, ...]) -> Iterator[SensitivityParameter]:
     """Names told apart where one kind of axis stands twice; parameters without a change left out."""
     seen: dict[str, int] = {}
     for one in (parameter for parameter in found if parameter.changes):
         seen[one.name] = seen.get(one.name, 0) + 1
         number = seen[one.name]
         name = one.name if number == 1 else f"{one.name}.{number}"
-        yield Parameter(name, one.title, one.kind, one.value, one.changes, one.note)
+        yield SensitivityParameter(name, one.title, one.kind, one.value, one.changes, one.note)
 
 
-def _degrees(strategy: Strategy, placed: _Placed) -> Parameter:
+def _degrees(strategy: Strategy, placed: _Placed) -> SensitivityParameter:
     """Half and twice the degree."""
     own = placed.axis.degree
     others = [*([own // _factor(own)] if own > 1 else []), own * 2]
@@ -90,7 +90,7 @@ def _degrees(strategy: Strategy, placed: _Placed) -> Parameter:
     return _parameter(placed.title, placed.title, placed.of(own), changes)
 
 
-def _moves(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
+def _moves(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
     """A factor taken from one axis and given to another: as many GPUs, where either alone would need others."""
     for giver, taker in permutations(axes, 2):
         factor = _factor(giver.axis.degree)
@@ -106,7 +106,7 @@ def _moves(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
             yield _parameter(title, title, value, (change,))
 
 
-def _pipeline(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
+def _pipeline(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
     """A pipeline of two stages, with half of another degree, where there is none and there are no pools."""
     if any(one.axis.kind is AxisKind.PP for one in axes) or any(isinstance(p, Pools) for p in subtrees(strategy)):
         return
@@ -130,7 +130,7 @@ def _replica(strategy: Strategy) -> Strategy:
     return strategy
 
 
-def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
+def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
     """Attention's tp on the GPUs of experts that stand alone in their stage."""
     for one in axes:
         above = one.inside[-1] if one.inside else None
@@ -140,7 +140,7 @@ def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[Param
             yield _parameter("attention tp", "tp of attention", "tp 1", (change,))
 
 
-def _options(plan: Plan, strategy: Strategy, placed: _Placed) -> Iterator[Parameter]:
+def _options(plan: Plan, strategy: Strategy, placed: _Placed) -> Iterator[SensitivityParameter]:
     axis = placed.axis
     if axis.kind is AxisKind.PP:
         yield _micro(strategy, placed)
@@ -159,20 +159,20 @@ def _options(plan: Plan, strategy: Strategy, placed: _Placed) -> Iterator[Parame
         yield _switched(strategy, placed, "dcp", str(own), {str(n): f"dcp {n}" for n in counts if n <= axis.degree})
 
 
-def _micro(strategy: Strategy, placed: _Placed) -> Parameter:
+def _micro(strategy: Strategy, placed: _Placed) -> SensitivityParameter:
     own = _count(placed.axis, "micro", placed.axis.degree)
     counts = [*([own // _factor(own)] if own > 1 else []), own * 2]
     return _switched(strategy, placed, "micro", str(own), {str(n): f"micro {n}" for n in counts})
 
 
-def _shared(strategy: Strategy, placed: _Placed) -> Parameter:
+def _shared(strategy: Strategy, placed: _Placed) -> SensitivityParameter:
     written = option(placed.axis, "shared")
     own = written.span.text.split()[-1] if written else "sharded"
     other = "sharded" if own == "replicated" else "replicated"
     return _switched(strategy, placed, "shared", own, {other: f"shared {other}"})
 
 
-def _switched(strategy: Strategy, placed: _Placed, name: str, own: str, others: dict[str, str]) -> Parameter:
+def _switched(strategy: Strategy, placed: _Placed, name: str, own: str, others: dict[str, str]) -> SensitivityParameter:
     title = placed.named(name)
     changes = tuple(
         _change(placed.named(f"{name} {label}"), strategy, [with_option(placed.axis, name, text)])
@@ -210,5 +210,5 @@ def _gpus(change: Change) -> int | None:
     return size(file.strategies[0].body) if file and file.strategies else None
 
 
-def _parameter(name: str, title: str, value: str, changes: tuple[Change, ...]) -> Parameter:
-    return Parameter(name.replace(" ", "_"), title, Kind.STRATEGY, value, changes)
+def _parameter(name: str, title: str, value: str, changes: tuple[Change, ...]) -> SensitivityParameter:
+    return SensitivityParameter(name.replace(" ", "_"), title, ParameterKind.STRATEGY, value, changes)

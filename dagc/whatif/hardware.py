@@ -25,9 +25,9 @@ from dagc.whatif.fitted import (
     exchanging_at,
     launched_at,
 )
-from dagc.whatif.parameter import Change, Kind, Parameter
+from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
 
-_NOT_STATED = "not stated"
+_NOT_GIVEN = "not stated"
 _FITTED = "fitted to measurements, which hold instead"
 _SECONDS_AN_HOUR = 3600
 _SHARES_OF_LINKS = (
@@ -39,12 +39,12 @@ Scaled = Callable[[float], Plan | None]
 """The plan with a figure that many times as large; None where there is no such figure."""
 
 
-def hardware(plan: Plan, step: float) -> tuple[Parameter, ...]:
+def hardware(plan: Plan, step: float) -> tuple[SensitivityParameter, ...]:
     """Parameters of the devices, then of the cluster; each figure changes by `step`, a share, down and up."""
     return (*_devices(plan, step), *_cluster(plan, step))
 
 
-def _devices(plan: Plan, step: float) -> Iterator[Parameter]:
+def _devices(plan: Plan, step: float) -> Iterator[SensitivityParameter]:
     for holder in holders(plan):
         device = holder.device
         rate, fitted = device.bandwidth_bytes_per_second, device.calibration is not None
@@ -94,7 +94,7 @@ def _launches(holder: Holder) -> Scaled:
     return scaled
 
 
-def _cluster(plan: Plan, step: float) -> Iterator[Parameter]:
+def _cluster(plan: Plan, step: float) -> Iterator[SensitivityParameter]:
     cluster = plan.facts.cluster
     rates = (
         ("link", "link bandwidth", "link_bytes_per_second"),
@@ -114,7 +114,7 @@ def _cluster(plan: Plan, step: float) -> Iterator[Parameter]:
     yield from _choices(plan)
 
 
-def _latencies(plan: Plan, step: float) -> Iterator[Parameter]:
+def _latencies(plan: Plan, step: float) -> Iterator[SensitivityParameter]:
     cluster = plan.facts.cluster
     for what, field in ((LINK_STEP, "link_latency_seconds"), (NETWORK_HOP, "network_latency_seconds")):
         is_given = what.name in cluster.spans or not exchanges(cluster)
@@ -126,26 +126,28 @@ def _latencies(plan: Plan, step: float) -> Iterator[Parameter]:
         yield _scaled((what.name, what.title), "as fitted", _exchange(plan, what), step, reason)
 
 
-def _achieved(plan: Plan, step: float) -> Iterator[Parameter]:
+def _achieved(plan: Plan, step: float) -> Iterator[SensitivityParameter]:
     cluster = plan.facts.cluster
     for name, title in _SHARES_OF_LINKS:
         reason = "" if name in cluster.spans or not exchanges(cluster) else _FITTED
         yield _scaled((name, title), format_share(getattr(cluster, name)), _in_cluster(plan, name), step, reason)
 
 
-def _choices(plan: Plan) -> Iterator[Parameter]:
+def _choices(plan: Plan) -> Iterator[SensitivityParameter]:
     """What is no amount: the size of a node, who carries exchanges, and ranks that are slow."""
     cluster = plan.facts.cluster
     sizes = [size for size in (cluster.gpus_per_node // 2, cluster.gpus_per_node * 2) if size]
     changes = tuple(Change(format_gpus(size), _put(plan, replace(cluster, gpus_per_node=size))) for size in sizes)
-    yield Parameter("node", "node", Kind.HARDWARE, format_gpus(cluster.gpus_per_node), changes)
+    yield SensitivityParameter("node", "node", ParameterKind.HARDWARE, format_gpus(cluster.gpus_per_node), changes)
     other = Backend.CUSTOM if cluster.collectives is Backend.NCCL else Backend.NCCL
     carried = Change(str(other), _put(plan, replace(cluster, collectives=other)))
-    yield Parameter("collectives", "collectives", Kind.HARDWARE, str(cluster.collectives), (carried,))
+    yield SensitivityParameter(
+        "collectives", "collectives", ParameterKind.HARDWARE, str(cluster.collectives), (carried,)
+    )
     if cluster.slowed:
         ranks = ", ".join(f"{rank} by {format_share(share)}" for rank, share in cluster.slowed)
         even = Change("none", _put(plan, replace(cluster, slowed=())))
-        yield Parameter("slow", "slow ranks", Kind.HARDWARE, ranks, (even,))
+        yield SensitivityParameter("slow", "slow ranks", ParameterKind.HARDWARE, ranks, (even,))
 
 
 def _in_cluster(plan: Plan, field: str) -> Scaled:
@@ -154,8 +156,8 @@ def _in_cluster(plan: Plan, field: str) -> Scaled:
 
 def _latency(plan: Plan, what: Absolute, field: str) -> Scaled:
     def scaled(factor: float) -> Plan:
-        stated: ClusterSpec = _times(plan.facts.cluster, field, factor)
-        return _put(plan, exchanging_at(stated, what, factor) or stated)
+        cluster: ClusterSpec = _times(plan.facts.cluster, field, factor)
+        return _put(plan, exchanging_at(cluster, what, factor) or cluster)
 
     return scaled
 
@@ -178,14 +180,14 @@ def _times(spec: Any, field: str, factor: float) -> Any:
 
 def _scaled(
     named: tuple[str, str], value: str | float | None, at: Scaled, step: float, reason: str = "", note: str = ""
-) -> Parameter:
+) -> SensitivityParameter:
     """A figure less and more by `step`."""
     name, title = named
     if value is None or value == 0 or reason:
-        return Parameter(name, title, Kind.HARDWARE, "", reason=reason or _NOT_STATED)
+        return SensitivityParameter(name, title, ParameterKind.HARDWARE, "", reason=reason or _NOT_GIVEN)
     changed = ((f"{percent:+.3g} %", at(1 + percent / 100)) for percent in (-100 * step, 100 * step))
     changes = tuple(Change(label, plan, _impossible(plan)) for label, plan in changed if plan is not None)
-    return Parameter(name, title, Kind.HARDWARE, str(value), changes, note)
+    return SensitivityParameter(name, title, ParameterKind.HARDWARE, str(value), changes, note)
 
 
 def _impossible(plan: Plan) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from dagc.plan.plan import Plan
 
 
-class Kind(StrEnum):
+class ParameterKind(StrEnum):
     """Whose decision a parameter is: who buys, who sends requests, who deploys."""
 
     HARDWARE = "hardware"
@@ -33,7 +33,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class SensitivityParameter:
     """Something stated that could be otherwise. `name` is for programs and told apart within a plan.
 
     `value` is what the plan has. `note` says which fitted coefficients are changed along. `reason` says why there is
@@ -42,7 +42,7 @@ class Parameter:
 
     name: str
     title: str
-    kind: Kind
+    kind: ParameterKind
     value: str
     changes: tuple[Change, ...] = ()
     note: str = ""

@@ -17,12 +17,12 @@ def operator_seconds(timeline: Timeline) -> Mapping[str, float]:
     """Seconds on the critical path by key of the operator, in the order in which they first stand there."""
     templates, runs = timeline.priced.graph.templates, timeline.runs
     names = [[_operator(node.key) for node in template.nodes] for template in templates]
-    spent: Counter[str] = Counter()
+    time_by_key: Counter[str] = Counter()
     covered = 0
     for slot in timeline.path:
-        spent[names[runs[slot.run].template][slot.node]] += max(0, slot.end - max(slot.start, covered))
+        time_by_key[names[runs[slot.run].template][slot.node]] += max(0, slot.end - max(slot.start, covered))
         covered = max(covered, slot.end)
-    return {key: time / PICOSECONDS for key, time in spent.items()}
+    return {key: time / PICOSECONDS for key, time in time_by_key.items()}
 
 
 def _operator(key: str) -> str:

@@ -9,13 +9,13 @@ from dagc.plan.serving import entering
 from dagc.report import whatif as out
 from dagc.report.figures import FigureKind
 from dagc.report.structure import strategy_text
-from dagc.whatif.answer import Answer, Pricing, Refused
-from dagc.whatif.parameter import Kind
+from dagc.whatif.answer import Answer, Pricing, RefusedPlan
+from dagc.whatif.parameter import ParameterKind
 from dagc.whatif.workload import with_requests
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PriceQuery:
     """The quantity that is varied, from `low` to `high`, and the figures that are looked at."""
 
     over: str
@@ -37,11 +37,11 @@ class Prices:
     """The figures of a plan by point; `known` grows as points are asked for."""
 
     plan: Plan
-    question: Question
+    question: PriceQuery
     pricing: Pricing
-    known: dict[int, Point | Refused] = field(default_factory=dict[int, "Point | Refused"])
+    known: dict[int, Point | RefusedPlan] = field(default_factory=dict[int, "Point | RefusedPlan"])
 
-    def at(self, quantity: int) -> Point | Refused:
+    def at(self, quantity: int) -> Point | RefusedPlan:
         """The plan with so many sequences or tokens."""
         if quantity not in self.known:
             answer = self.pricing.price(with_requests(self.plan, self.question.over, quantity))
@@ -67,7 +67,7 @@ class Prices:
         full = (q for q, point in points.items() if isinstance(point, Point) and point.fits is False)
         refused: dict[str, out.Refusal] = {}
         for quantity, point in points.items():
-            if isinstance(point, Refused):
+            if isinstance(point, RefusedPlan):
                 refused.setdefault(point.problem.code.code, self._refusal(quantity, point))
         deployment = self.plan.deployment
         return out.Side(
@@ -81,11 +81,11 @@ class Prices:
         values = {kind.name: kind.read(answer.plan, answer.found) for kind in self.question.metrics}
         return Point(values, answer.fits)
 
-    def _refusal(self, quantity: int, refused: Refused) -> out.Refusal:
+    def _refusal(self, quantity: int, refused: RefusedPlan) -> out.Refusal:
         return out.Refusal(
             parameter=self.question.over,
             title=self.question.over,
-            kind=Kind.WORKLOAD.value,
+            kind=ParameterKind.WORKLOAD.value,
             change=f"{quantity:,}",
             code=refused.problem.code.code,
             reason=refused.problem.message,

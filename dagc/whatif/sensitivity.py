@@ -14,9 +14,9 @@ from dagc.report.assessment import Assessment
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import cause, token_parts
 from dagc.report.ttft import definition
-from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
+from dagc.whatif.answer import Answer, PhaseTime, Pricing, RefusedPlan
 from dagc.whatif.figures import METRICS, better, difference
-from dagc.whatif.parameter import Change, Parameter
+from dagc.whatif.parameter import Change, SensitivityParameter
 from dagc.whatif.path_time import operator_seconds
 
 MOST_OPERATORS = 3
@@ -24,7 +24,7 @@ MOST_OPERATORS = 3
 
 
 def sensitivities(
-    base: Answer, parameters: Sequence[Parameter], pricing: Pricing, say: Callable[[str], None]
+    base: Answer, parameters: Sequence[SensitivityParameter], pricing: Pricing, say: Callable[[str], None]
 ) -> out.Sensitivities:
     """What each change of each parameter does, in the order given; `say` is told of each step.
 
@@ -70,7 +70,9 @@ def _metrics(base: Answer) -> Iterator[out.Metric]:
             )
 
 
-def _refusal(parameter: Parameter, change: Change | None = None, refused: Refused | None = None) -> out.Refusal:
+def _refusal(
+    parameter: SensitivityParameter, change: Change | None = None, refused: RefusedPlan | None = None
+) -> out.Refusal:
     problem = refused.problem if refused else None
     return out.Refusal(
         parameter=parameter.name,
@@ -82,7 +84,7 @@ def _refusal(parameter: Parameter, change: Change | None = None, refused: Refuse
     )
 
 
-def _effect(parameter: Parameter, change: Change, base: Answer, answer: Answer) -> out.Effect:
+def _effect(parameter: SensitivityParameter, change: Change, base: Answer, answer: Answer) -> out.Effect:
     moved = ((kind, kind.read(base.plan, base.found), kind.read(answer.plan, answer.found)) for kind in METRICS)
     return out.Effect(
         parameter=parameter.name,

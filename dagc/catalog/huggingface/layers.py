@@ -51,10 +51,10 @@ def uniform(config: Config, attention: Attention) -> tuple[Mixing, ...]:
 
 def windowed(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     """Every layer has the window, where there is one (Mistral)."""
-    stated = config.flag("use_sliding_window", True) and config.get("sliding_window") is not None
-    if not stated:
+    is_windowed = config.flag("use_sliding_window", True) and config.get("sliding_window") is not None
+    if not is_windowed:
         config.without_effect("sliding_window")
-    window = config.count("sliding_window") if stated else None
+    window = config.count("sliding_window") if is_windowed else None
     return _typed(config, attention) or (Mixing(attention, window),) * config.layers()
 
 

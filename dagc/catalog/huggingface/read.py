@@ -18,7 +18,7 @@ from dagc.catalog.attention import Attention
 from dagc.catalog.huggingface.beside import BESIDE, name_warnings, section_of
 from dagc.catalog.huggingface.errors import FieldError, InvalidField, UnknownFields
 from dagc.catalog.huggingface.extras import extras
-from dagc.catalog.huggingface.families import FAMILIES, Family
+from dagc.catalog.huggingface.families import FAMILIES, ModelFamily
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.huggingface.formats import FIELD
 from dagc.catalog.huggingface.layers import Mixing
@@ -125,7 +125,7 @@ def _name_of(path: Path) -> str:
     return path.resolve().parent.name if path.stem == "config" else path.stem
 
 
-def _model(family: Family, config: Config, outer: Mapping[str, Any], name: str) -> ModelSpec:
+def _model(family: ModelFamily, config: Config, outer: Mapping[str, Any], name: str) -> ModelSpec:
     """The model of one family."""
     attention = family.attention(config)
     experts = family.experts(config) if family.experts else None

@@ -31,5 +31,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _runs(held: tuple[int, ...]) -> str:
-    most, least = max(held), min(held)
-    return f"{counted(held.count(most), 'stage')} of {counted(most, 'layer')}, {held.count(least)} of {least}"
+    most, fewest = max(held), min(held)
+    return f"{counted(held.count(most), 'stage')} of {counted(most, 'layer')}, {held.count(fewest)} of {fewest}"

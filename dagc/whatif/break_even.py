@@ -29,7 +29,7 @@ class Lead(StrEnum):
     UNKNOWN = "unknown"
 
 
-def duel(first: Prices, second: Prices, say: Callable[[int], None]) -> out.Duel:
+def compare(first: Prices, second: Prices, say: Callable[[int], None]) -> out.Duel:
     """Every break-even of two plans that were asked the same question, one list for each figure.
 
     `say` is told of each point.
