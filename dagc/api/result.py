@@ -7,8 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from dagc.diag.diagnostic import Diagnostic
-from dagc.diag.tally import tally
+from dagc.diag.diagnostic import Diagnostic, tally
 from dagc.diag.text import escape, render
 
 Row = dict[str, str | float | bool | None]

@@ -12,8 +12,7 @@ import click
 from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import CLEAN, print_text
 from dagc.cli.progress import progress
-from dagc.diag.diagnostic import Diagnostic
-from dagc.diag.tally import tally
+from dagc.diag.diagnostic import Diagnostic, tally
 from dagc.diag.text import escape
 
 if TYPE_CHECKING:

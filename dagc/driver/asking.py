@@ -24,13 +24,10 @@ from dagc.report.figures import FIGURES
 from dagc.report.whatif import Duel, Sensitivities, WhatIf
 from dagc.source import Source
 from dagc.syntax.parser import parse
-from dagc.whatif.answer import Answer, PhaseTime, Pricing, RefusedPlan
-from dagc.whatif.break_even import compare
+from dagc.whatif.break_even import PriceQuery, Prices, compare
 from dagc.whatif.decisions import decisions
-from dagc.whatif.figures import COMPARED
 from dagc.whatif.hardware import hardware
-from dagc.whatif.parameter import ParameterKind, SensitivityParameter
-from dagc.whatif.prices import PriceQuery, Prices
+from dagc.whatif.parameter import COMPARED, Answer, ParameterKind, PhaseTime, Pricing, RefusedPlan, SensitivityParameter
 from dagc.whatif.sensitivity import sensitivities
 from dagc.whatif.workload import quantities, workload
 

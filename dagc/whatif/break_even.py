@@ -1,23 +1,163 @@
 """Two strategies over a quantity of the workload: which leads where, and from which whole number on the other does.
 
-A lead is judged by the exact figures. Where one of the two is refused or has no figure nobody leads, and the place
-where that begins is no break-even.
+Each point is priced when it is first asked for, and kept. A lead is judged by the exact figures. Where one of the two
+is refused or has no figure nobody leads, and the place where that begins is no break-even.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from math import isclose
-from typing import Literal
+from typing import Literal, TypeVar
 
+from dagc.plan.plan import Plan
+from dagc.plan.serving import entering
 from dagc.report import whatif as out
 from dagc.report.figures import FigureKind
+from dagc.report.structure import strategy_text
 from dagc.report.ttft import definition
-from dagc.whatif.crossing import changes, ladder, located
-from dagc.whatif.figures import better
-from dagc.whatif.prices import Point, Prices
+from dagc.whatif.parameter import Answer, ParameterKind, Pricing, RefusedPlan, better
+from dagc.whatif.workload import with_requests
+
+
+@dataclass(frozen=True, slots=True)
+class PriceQuery:
+    """The quantity that is varied, from `low` to `high`, and the figures that are looked at."""
+
+    over: str
+    low: int
+    high: int
+    metrics: tuple[FigureKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Figures by name, and whether memory suffices."""
+
+    values: dict[str, float | None]
+    fits: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The figures of a plan by point; `known` grows as points are asked for."""
+
+    plan: Plan
+    question: PriceQuery
+    pricing: Pricing
+    known: dict[int, Point | RefusedPlan] = field(default_factory=dict[int, "Point | RefusedPlan"])
+
+    def at(self, quantity: int) -> Point | RefusedPlan:
+        """The plan with so many sequences or tokens."""
+        if quantity not in self.known:
+            answer = self.pricing.price(with_requests(self.plan, self.question.over, quantity))
+            self.known[quantity] = self._point(answer) if isinstance(answer, Answer) else answer
+        return self.known[quantity]
+
+    def value(self, kind: FigureKind, quantity: int) -> float | None:
+        """One figure there; None where the plan is refused or the figure undetermined."""
+        point = self.at(quantity)
+        return point.values[kind.name] if isinstance(point, Point) else None
+
+    def tokens(self, kind: FigureKind, quantity: int) -> int:
+        """Tokens that enter the layers at once: of all prompts for TTFT, else of a decode step."""
+        plan = with_requests(self.plan, self.question.over, quantity)
+        if kind.name == "ttft":
+            load = entering(plan).facts.workload
+            return load.batch * load.fresh
+        return plan.facts.workload.batch * (1 + plan.facts.workload.drafted)
+
+    def side(self) -> out.Side:
+        """What is known of the plan over all points."""
+        points = {quantity: self.known[quantity] for quantity in sorted(self.known)}
+        full = (q for q, point in points.items() if isinstance(point, Point) and point.fits is False)
+        refused: dict[str, out.Refusal] = {}
+        for quantity, point in points.items():
+            if isinstance(point, RefusedPlan):
+                refused.setdefault(point.problem.code.code, self._refusal(quantity, point))
+        deployment = self.plan.deployment
+        return out.Side(
+            strategy=strategy_text(deployment),
+            gpus=deployment.gpus,
+            full_from=next(full, None),
+            refusals=list(refused.values()),
+        )
+
+    def _point(self, answer: Answer) -> Point:
+        values = {kind.name: kind.read(answer.plan, answer.found) for kind in self.question.metrics}
+        return Point(values, answer.fits)
+
+    def _refusal(self, quantity: int, refused: RefusedPlan) -> out.Refusal:
+        return out.Refusal(
+            parameter=self.question.over,
+            title=self.question.over,
+            kind=ParameterKind.WORKLOAD.value,
+            change=f"{quantity:,}",
+            code=refused.problem.code.code,
+            reason=refused.problem.message,
+        )
+
+
+Sign = TypeVar("Sign", bound=Hashable)
+"""What may change."""
+
+MOST_POINTS = 120
+"""Places that are looked at in all; past them changes may be left unlocated, and are then not reported."""
+
+
+def ladder(low: int, high: int) -> tuple[int, ...]:
+    """Whole numbers from `low` to `high`, both included: powers of two and half as much again between them."""
+    rungs = {low, high}
+    power = 1
+    while power <= high:
+        rungs |= {power, power + power // 2}
+        power *= 2
+    return tuple(sorted(rung for rung in rungs if low <= rung <= high))
+
+
+def located(known: Mapping[int, Sign], look: Callable[[int], Sign]) -> dict[int, Sign]:
+    """What is known and as much more as shows each change between neighbours, x and x + 1.
+
+    Around each change found, places at distances 1, 2, 4, ... up to the rungs beside it are looked at too.
+    """
+    found = dict(known)
+    rungs = sorted(known)
+    while len(found) < MOST_POINTS:
+        missing = [*_halves(found)] or [*_around(found, rungs)]
+        if not missing:
+            break
+        for place in missing[: MOST_POINTS - len(found)]:
+            found[place] = look(place)
+    return found
+
+
+def changes(found: Mapping[int, Hashable]) -> tuple[int, ...]:
+    """Places at which something else is found than one step before."""
+    return tuple(b for a, b in pairwise(sorted(found)) if b == a + 1 and found[a] != found[b])
+
+
+def _halves(found: Mapping[int, Hashable]) -> Iterator[int]:
+    for a, b in pairwise(sorted(found)):
+        if found[a] != found[b] and b - a > 1:
+            yield (a + b) // 2
+
+
+def _around(found: Mapping[int, Hashable], rungs: list[int]) -> Iterator[int]:
+    """Places near changes that are not looked at yet."""
+    seen: set[int] = set()
+    for place in changes(found):
+        low = max((rung for rung in rungs if rung < place), default=place)
+        high = min((rung for rung in rungs if rung >= place), default=place)
+        distance = 1
+        while distance <= max(high - place, place - low):
+            near = {place - 1 - distance, place + distance} - seen - found.keys()
+            fitting = sorted(one for one in near if low < one < high)
+            seen |= set(fitting)
+            yield from fitting
+            distance *= 2
 
 
 class Lead(StrEnum):

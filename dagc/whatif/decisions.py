@@ -7,7 +7,7 @@ their smallest prime factor, or by 2. What the rules refuse is found when a text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -16,11 +16,10 @@ from dagc.plan.plan import Plan
 from dagc.plan.scopes import parts, subtrees
 from dagc.plan.sizes import size
 from dagc.report.structure import strategy_text
-from dagc.source import Source
+from dagc.source import Source, Span
 from dagc.syntax.parser import parse
-from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, AxisKind, Option, Pools, Scope, ScopeKind, Strategy
 from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
-from dagc.whatif.rewriting import around, degree, edited, option, with_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +211,49 @@ def _gpus(change: Change) -> int | None:
 
 def _parameter(name: str, title: str, value: str, changes: tuple[Change, ...]) -> SensitivityParameter:
     return SensitivityParameter(name.replace(" ", "_"), title, ParameterKind.STRATEGY, value, changes)
+
+
+def edited(strategy: Strategy, edits: Iterable[Edit]) -> str:
+    """The strategy's text with these edits."""
+    whole = strategy.outer
+    text, place = "", whole.start
+    for edit in sorted(edits, key=lambda one: (one.span.start, one.span.end)):
+        text += whole.source.text[place : edit.span.start] + edit.replacement
+        place = edit.span.end
+    return text + whole.source.text[place : whole.end]
+
+
+def degree(axis: Axis, number: int) -> Edit:
+    """Another degree of an axis."""
+    return Edit(axis.span, f"{axis.kind} {number}")
+
+
+def around(strategy: Strategy, opening: str, closing: str) -> tuple[Edit, Edit]:
+    """Text put before and behind a part."""
+    whole = strategy.outer
+    return Edit(_at(whole, whole.start), opening), Edit(_at(whole, whole.end), closing)
+
+
+def with_option(node: Axis | Scope, name: str, text: str) -> Edit:
+    """An option with these words in the place of what is written of it, or behind the others; none where empty."""
+    kept = [option.span.text for option in node.options if option.name != name]
+    wanted = [*kept, text] if text else kept
+    written = f" [{', '.join(wanted)}]" if wanted else ""
+    return Edit(_brackets(node), written)
+
+
+def option(node: Axis | Scope, name: str) -> Option | None:
+    """An option as written, or None."""
+    return next((one for one in node.options if one.name == name), None)
+
+
+def _brackets(node: Axis | Scope) -> Span:
+    """From behind an axis's degree or a scope's name to the end of its options."""
+    source, start = node.span.source, node.span.end
+    if not node.options:
+        return _at(node.span, start)
+    return source.span(start, source.text.index("]", node.options[-1].span.end) + 1)
+
+
+def _at(span: Span, offset: int) -> Span:
+    return span.source.span(offset, offset)

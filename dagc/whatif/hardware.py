@@ -6,25 +6,15 @@ the plan does not state, or where a calibration holds instead, is a parameter wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from dagc.catalog.calibration import Calibration, Regime, load_exchanges
 from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
+from dagc.plan.deployment import Deployment, Pool, Service
 from dagc.plan.plan import Plan
 from dagc.units import format_bytes, format_gpus, format_money, format_rate, format_seconds, format_share
-from dagc.whatif.devices import Holder, holders
-from dagc.whatif.fitted import (
-    EXCHANGE_COPY,
-    EXCHANGE_LAUNCH,
-    KERNEL_LAUNCH,
-    LINK_STEP,
-    NETWORK_HOP,
-    Absolute,
-    exchanges,
-    exchanging_at,
-    launched_at,
-)
 from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
 
 _NOT_GIVEN = "not stated"
@@ -197,3 +187,120 @@ def _impossible(plan: Plan) -> str:
     shares = [share for device in devices for share in (device.compute_efficiency, device.memory_efficiency)]
     over = max([*shares, cluster.link_efficiency, cluster.network_efficiency]) > 1
     return "above 100 % of peak" if over else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose device it is (empty where there is but one), the device, and the plan with another."""
+
+    pool: str
+    device: DeviceSpec
+    put: Callable[[DeviceSpec], Plan]
+
+
+def holders(plan: Plan) -> tuple[Holder, ...]:
+    """The device of each pool, in the order of the pools."""
+    pools = [pool for service in plan.deployment.services for pool in service.pools]
+    if len(pools) == 1 and pools[0].device is None:
+        cluster = plan.facts.cluster
+        return (Holder("", cluster.device, lambda device: _put(plan, replace(cluster, device=device))),)
+    return tuple(_holder(plan, pool, len(pools) > 1) for pool in pools)
+
+
+def _holder(plan: Plan, pool: Pool, is_one_of_many: bool) -> Holder:
+    def put(device: DeviceSpec) -> Plan:
+        return _in_pool(plan, pool, device)
+
+    return Holder(pool.name if is_one_of_many else "", plan.device_of(pool), put)
+
+
+def _in_pool(plan: Plan, pool: Pool, device: DeviceSpec) -> Plan:
+    """The plan in which one pool has a device that no text names."""
+    name = f"{device.name} of {pool.name}"
+    facts = replace(plan.facts, devices=(*plan.facts.devices, (name, device)))
+    services = tuple(_service(plan.deployment, pool, name))
+    return replace(plan, deployment=replace(plan.deployment, services=services), facts=facts)
+
+
+def _service(deployment: Deployment, changed: Pool, name: str) -> Iterator[Service]:
+    for service in deployment.services:
+        pools = tuple(replace(pool, device=name) if pool is changed else pool for pool in service.pools)
+        yield replace(service, pools=pools)
+
+
+_EXCHANGES = frozenset(
+    {"all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send", "dispatch", "combine"}
+)  # fmt: skip
+"""What the names of regimes of exchanges begin with; all others are of computations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absolute:
+    """Coefficients in seconds or bytes/s that stand for one thing, and what that is."""
+
+    name: str
+    title: str
+    coefficients: frozenset[str]
+
+
+KERNEL_LAUNCH = Absolute("kernel_launch", "launch of a kernel", frozenset({"launch"}))
+EXCHANGE_LAUNCH = Absolute(
+    "exchange_launch", "launch of an exchange", frozenset({"launch", "launch_two", "nvls_launch"})
+)  # fmt: skip
+EXCHANGE_COPY = Absolute(
+    "exchange_copy", "copy rate of dispatch and combine", frozenset({"sm_rate", "sm_rate_inside"})
+)  # fmt: skip
+LINK_STEP = Absolute("link_latency", "link latency", frozenset({"step"}))
+NETWORK_HOP = Absolute("network_latency", "network latency", frozenset({"hop"}))
+
+
+def launched_at(device: DeviceSpec, factor: float) -> DeviceSpec | None:
+    """The device with other launches of kernels; None where none are fitted."""
+    if device.calibration is None:
+        return None
+    own = device.calibration.regimes
+    kernels = {name: regime for name, regime in own.items() if not _is_exchange(name)}
+    changed = _rescaled(kernels, KERNEL_LAUNCH, factor)
+    return None if changed == kernels else replace(device, calibration=_with(device.calibration, changed))
+
+
+def exchanging_at(cluster: ClusterSpec, what: Absolute, factor: float) -> ClusterSpec | None:
+    """The cluster with other coefficients of its exchanges; None where none of them is fitted.
+
+    A device's own measurements of exchanges go before those of its preset, so both stand among its own afterwards.
+    """
+    fitted = exchanges(cluster)
+    changed = _rescaled(fitted, what, factor)
+    if changed == fitted:
+        return None
+    own = cluster.device.calibration or Calibration(cluster.device.name, {})
+    return replace(cluster, device=replace(cluster.device, calibration=_with(own, changed)))
+
+
+def exchanges(cluster: ClusterSpec) -> Mapping[str, Regime]:
+    """The regimes of exchanges that hold on a cluster, by name."""
+    preset = load_exchanges(cluster.exchanges) if cluster.exchanges else None
+    found: dict[str, Regime] = {}
+    for measured in (preset, cluster.device.calibration):
+        if measured is not None:
+            found |= {name: regime for name, regime in measured.regimes.items() if _is_exchange(name)}
+    return found
+
+
+def _with(calibration: Calibration, regimes: Mapping[str, Regime]) -> Calibration:
+    return replace(calibration, regimes={**calibration.regimes, **regimes})
+
+
+def _is_exchange(regime: str) -> bool:
+    return regime.partition("/")[0] in _EXCHANGES
+
+
+def _rescaled(regimes: Mapping[str, Regime], what: Absolute, factor: float) -> dict[str, Regime]:
+    return {name: _regime(regime, what, factor) for name, regime in regimes.items()}
+
+
+def _regime(regime: Regime, what: Absolute, factor: float) -> Regime:
+    coefficients = {
+        name: value * factor if name in what.coefficients else value for name, value in regime.coefficients.items()
+    }
+    return replace(regime, coefficients=coefficients)

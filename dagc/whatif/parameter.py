@@ -1,15 +1,25 @@
-"""What of a plan can be other than stated, and to what it is changed.
+"""Parameters of a plan, their changes, the figures that a change is judged by, and the pricing of changed plans.
 
 A change of hardware or workload is a whole plan with one figure in another place. A change of the strategy is a text,
 because a strategy has its meaning from a text; reading it may refuse it.
+`Pricing` is what the driver hands in: a text becomes a plan or the reasons against it, a plan becomes an answer. Both
+are full runs of the pipeline.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
+from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
+from dagc.report.assessment import Assessment
+from dagc.report.figures import FIGURES, FigureKind
+from dagc.report.metrics import PhaseMetrics
+from dagc.report.serving import Serving
+from dagc.timeline.timeline import Timeline
 
 
 class ParameterKind(StrEnum):
@@ -47,3 +57,67 @@ class SensitivityParameter:
     changes: tuple[Change, ...] = ()
     note: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """One phase, its metrics, and the schedule of its step on the GPUs; of decode, what lies between two tokens too."""
+
+    name: str
+    metrics: PhaseMetrics
+    timeline: Timeline
+    serving: Serving | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A priced plan. `phases` is empty where times are undetermined."""
+
+    plan: Plan
+    found: Assessment
+    phases: tuple[PhaseTime, ...]
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether memory suffices; None where it is undetermined."""
+        memory = self.found.memory
+        return None if memory is None else memory.fullest.share <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPlan:
+    """Why there is no answer: the first of the errors."""
+
+    problem: Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """`read` gives a strategy's text its meaning among the facts of a plan; `price` runs all that follows."""
+
+    read: Callable[[str, Plan], Plan | RefusedPlan]
+    price: Callable[[Plan], Answer | RefusedPlan]
+
+    def of(self, to: Plan | str, base: Plan) -> Answer | RefusedPlan:
+        """The answer to a change of `base`."""
+        plan = self.read(to, base) if isinstance(to, str) else to
+        return plan if isinstance(plan, RefusedPlan) else self.price(plan)
+
+
+_NAMES = ("ttft", "ttft_p99", "tpot", "throughput", "throughput_per_gpu", "memory", "cost_per_million_output_tokens")
+
+METRICS = tuple(kind for name in _NAMES for kind in FIGURES if kind.name == name)
+"""Times first, because limits are mostly on them."""
+
+COMPARED = ("ttft", "tpot", "throughput_per_gpu")
+"""What two strategies are held against each other by, unless another is asked for."""
+
+
+def better(kind: FigureKind) -> Literal["less", "more"]:
+    """Whether less or more of a figure is better."""
+    return "less" if kind.better == "less" else "more"
+
+
+def difference(value: float | None, before: float | None) -> float | None:
+    """The relative change of a figure; None where it is undetermined."""
+    return None if value is None or not before else value / before - 1

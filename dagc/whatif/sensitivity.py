@@ -6,18 +6,28 @@ the two critical paths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from dagc.graph.priced import PICOSECONDS
 from dagc.report import whatif as out
 from dagc.report.assemble import facts_of, requirements_of
 from dagc.report.assessment import Assessment
 from dagc.report.structure import strategy_text
 from dagc.report.token_time import cause, token_parts
 from dagc.report.ttft import definition
-from dagc.whatif.answer import Answer, PhaseTime, Pricing, RefusedPlan
-from dagc.whatif.figures import METRICS, better, difference
-from dagc.whatif.parameter import Change, SensitivityParameter
-from dagc.whatif.path_time import operator_seconds
+from dagc.timeline.timeline import Timeline
+from dagc.whatif.parameter import (
+    METRICS,
+    Answer,
+    Change,
+    PhaseTime,
+    Pricing,
+    RefusedPlan,
+    SensitivityParameter,
+    better,
+    difference,
+)
 
 MOST_OPERATORS = 3
 """Operators that are named for each phase."""
@@ -144,3 +154,20 @@ def _operators(before: PhaseTime, after: PhaseTime) -> list[out.OperatorTime]:
         out.OperatorTime(key=key, before_seconds=old.get(key, 0.0), after_seconds=new.get(key, 0.0))
         for key in most[:MOST_OPERATORS]
     ]
+
+
+def operator_seconds(timeline: Timeline) -> Mapping[str, float]:
+    """Seconds on the critical path by key of the operator, in the order in which they first stand there."""
+    templates, runs = timeline.priced.graph.templates, timeline.runs
+    names = [[_operator(node.key) for node in template.nodes] for template in templates]
+    time_by_key: Counter[str] = Counter()
+    covered = 0
+    for slot in timeline.path:
+        time_by_key[names[runs[slot.run].template][slot.node]] += max(0, slot.end - max(slot.start, covered))
+        covered = max(covered, slot.end)
+    return {key: time / PICOSECONDS for key, time in time_by_key.items()}
+
+
+def _operator(key: str) -> str:
+    """The key without the stream that the node belongs to."""
+    return key.removeprefix("a.").removeprefix("b.")

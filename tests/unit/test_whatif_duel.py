@@ -12,7 +12,7 @@ from dagc.driver.asking import Asked, BreakEvenQuery, whatif
 from dagc.driver.checking import check, silent
 from dagc.report.whatif import Duel
 from dagc.source import Source
-from dagc.whatif.crossing import changes, ladder, located
+from dagc.whatif.break_even import changes, ladder, located
 
 FACTS = "model mixtral-8x7b { layers 4 }\ncluster h100-sxm x 16\nworkload { batch 64 prompt 256 output 32 }\n"
 
