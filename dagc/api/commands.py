@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import get_args
 
 from dagc import driver
-from dagc.api.errors import NoSuchStrategy
 from dagc.api.inputs import blocks_of, sourced
+from dagc.api.result import NoSuchStrategy
 from dagc.api.results import CompareResult, LaunchResult, MemoryResult, ReadResult, SearchResult, WhatIfResult
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagc import driver
-from dagc.api.errors import NoSuchStrategy, NothingToShow
 from dagc.api.inputs import blocks_of, sourced
-from dagc.api.result import Result, Row, listed, one_line
+from dagc.api.result import NoSuchStrategy, NothingToShow, Result, Row, listed, one_line
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 from dagc.driver.interchange import Form, interchange, strategy_graph

@@ -16,8 +16,7 @@ from dagc.diag.diagnostic import Diagnostic, tally
 from dagc.diag.text import escape
 
 if TYPE_CHECKING:
-    from dagc.watch.board import Board
-    from dagc.watch.server import WatchServer
+    from dagc.watch.server import Board, WatchServer
 
 
 @click.command()
@@ -31,7 +30,7 @@ def watch(
     """Compile PLAN whenever it is saved, and show its report on a page that follows. Ctrl-C ends it."""
     if expression is not None or plan in (None, "-"):
         raise click.UsageError("name a file: only a file can be watched")
-    from dagc.watch.board import Board
+    from dagc.watch.server import Board
 
     gc.enable()  # unlike other commands, it lives for hours
     board = Board()

@@ -16,11 +16,10 @@ from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
-from dagc.declare.claims import declare_claims
+from dagc.declare.claims import declare_claims, declare_requirements
 from dagc.declare.cluster import declare_cluster, unknown_cluster
 from dagc.declare.engine import declare_engine
 from dagc.declare.model import declare_model
-from dagc.declare.require import declare_requirements
 from dagc.declare.rules import declare_rules
 from dagc.declare.workload import DEFAULT as NO_WORKLOAD
 from dagc.declare.workload import declare_workload

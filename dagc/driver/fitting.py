@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dagc.calibrate.coverage import Coverage, coverage
-from dagc.calibrate.derive import completed, with_streams
+from dagc.calibrate.coverage import Coverage, completed, coverage, with_streams
 from dagc.calibrate.fit import FittingAbsent, fit_regime
 from dagc.calibrate.table import read_table
 from dagc.catalog.calibration import Calibration, Regime

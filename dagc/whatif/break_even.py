@@ -2,6 +2,10 @@
 
 Each point is priced when it is first asked for, and kept. A lead is judged by the exact figures. Where one of the two
 is refused or has no figure nobody leads, and the place where that begins is no break-even.
+
+Changes of the lead are located by bisection from a ladder, and by a look around each place found: a figure over the
+batch moves in steps as ranks fill, so near a break-even it may well change more than once. A lead that changes twice
+between two rungs of the ladder, and nowhere near a place that is found, is not seen.
 """
 
 from __future__ import annotations

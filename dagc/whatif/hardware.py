@@ -2,6 +2,14 @@
 
 Takes a plan; each parameter is a figure that the `cluster` block can state, or one that only a calibration knows. What
 the plan does not state, or where a calibration holds instead, is a parameter with a reason and no change.
+
+A plan with one pool has one device. Where pools have their own GPUs, each pool's device changes alone, even if others
+have the same: who buys memory bandwidth for decode need not buy it for prefill.
+
+Formulas of a calibration take the datasheet's peaks, memory bandwidth and link rates, and coefficients that are shares
+of them: with a peak, all that is fitted to it scales. A few coefficients are absolute (seconds of a launch or of a step
+of a collective, the rate at which a multiprocessor copies), and belong to no datasheet figure. They are parameters of
+their own, named for what they are.
 """
 
 from __future__ import annotations

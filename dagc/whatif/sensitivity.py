@@ -157,7 +157,11 @@ def _operators(before: PhaseTime, after: PhaseTime) -> list[out.OperatorTime]:
 
 
 def operator_seconds(timeline: Timeline) -> Mapping[str, float]:
-    """Seconds on the critical path by key of the operator, in the order in which they first stand there."""
+    """Seconds on the critical path by key of the operator, in the order in which they first occur on it.
+
+    A receive runs beside its send, and both are on the path: time that was counted already is not counted again, so
+    that the seconds sum to the length of the path, the makespan of the phase.
+    """
     templates, runs = timeline.priced.graph.templates, timeline.runs
     names = [[_operator(node.key) for node in template.nodes] for template in templates]
     time_by_key: Counter[str] = Counter()
