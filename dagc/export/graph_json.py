@@ -201,11 +201,7 @@ def _edges(phase: _Phase) -> Iterator[Edge]:
             sources = (*((i, "data") for i in node.inputs), *((i, "order") for i in node.after))
             for source, kind in sources:
                 tails = _tails(phase, size, program, position, source)
-                yield from ((tail, here, _kind(kind, source)) for tail in tails)
-
-
-def _kind(kind: str, index: int) -> str:
-    return "sequence" if index <= INPUT else kind
+                yield from ((tail, here, "sequence" if source <= INPUT else kind) for tail in tails)
 
 
 def _tails(phase: _Phase, size: int, program: StageProgram, position: int, index: int) -> tuple[str, ...]:

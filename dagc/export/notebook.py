@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from dagc.export.page.answer import answer
-from dagc.export.page.markup import asset, joined, tag
+from dagc.export.page.markup import asset, joined, table, tag
 from dagc.report.context import context
 from dagc.report.figures import FIGURES
 from dagc.report.search_text import SHOWN
@@ -68,11 +68,10 @@ def _table(rows: Sequence[Mapping[str, Cell]]) -> Markup | None:
     columns = [name for name in named if any(row[name] not in (None, "") for row in rows)]
     if not columns:
         return None
-    head = tag("tr", (tag("th", _title(name), scope="col") for name in columns))
     body = (tag("tr", (_cell(_text(name, row)) for name in columns)) for row in rows[:MOST_ROWS])
     more = len(rows) - MOST_ROWS
     left = tag("p", f"{more:,} more rows in `rows`", class_="hint") if more > 0 else None
-    return joined((tag("div", tag("table", tag("thead", head), tag("tbody", body)), class_="wide"), left))
+    return joined((tag("div", table(map(_title, columns), body), class_="wide"), left))
 
 
 def _title(column: str) -> str:

@@ -61,6 +61,17 @@ def time_shares(path: CriticalPath) -> tuple[tuple[str, float], ...]:
     return tuple((name, share) for name, share in shares if share > 0)
 
 
+def capacity_facts(memory: Memory) -> Iterator[str]:
+    """What fits beside the plan: tokens of KV cache, the largest batch, the longest context, as far as determined."""
+    capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
+    if capacity:
+        yield f"KV-cache capacity {min(capacity):,} tokens"
+    if memory.limits and memory.limits.batch is not None:
+        yield f"largest batch {memory.limits.batch:,} sequences"
+    if memory.limits and memory.limits.context is not None:
+        yield f"longest context {memory.limits.context:,} tokens"
+
+
 def passes(name: str, phase: Phase) -> str:
     """In how many micro-batches a phase goes through, and how long one step of decode takes."""
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
-from dagc.export.tiles import Tile, passes, tiles, time_shares
+from dagc.export.tiles import Tile, capacity_facts, passes, tiles, time_shares
 from dagc.report.memory_text import holding_most
 from dagc.report.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
 from dagc.report.text import handover_text, serving_lines
@@ -61,14 +61,8 @@ def _tile(tile: Tile) -> Markup:
 
 def _room(memory: Memory) -> Markup | None:
     """The GPU that holds most, where it is not the fullest, and what would still fit."""
-    capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
     most = holding_most(memory)
-    facts = [most] if most else []
-    facts += [f"KV-cache capacity {min(capacity):,} tokens"] if capacity else []
-    if memory.limits and memory.limits.batch is not None:
-        facts.append(f"largest batch {memory.limits.batch:,} sequences")
-    if memory.limits and memory.limits.context is not None:
-        facts.append(f"longest context {memory.limits.context:,} tokens")
+    facts = [*([most] if most else []), *capacity_facts(memory)]
     return tag("p", f"Memory: {', '.join(facts)}.", class_="hint") if facts else None
 
 

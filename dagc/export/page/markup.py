@@ -7,7 +7,7 @@ marks of direction, lone surrogates) are shown as escapes, as diagnostics show t
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import cast
@@ -32,6 +32,30 @@ def tag(name: str, *children: Child, **attributes: str | float | bool | None) ->
 def joined(children: Iterable[Child]) -> Markup:
     """Children one after the other."""
     return Markup("").join(_child(child) for child in children)
+
+
+def table(heads: Iterable[str], rows: Child, /, **attributes: str | float | bool | None) -> Markup:
+    """A table with a row of heads, of which an empty one is an empty cell, and rows below it."""
+    head = tag("tr", (tag("th", name, scope="col") if name else tag("td") for name in heads))
+    return tag("table", tag("thead", head), tag("tbody", rows), **attributes)
+
+
+def scrolled(label: str, content: Markup) -> Markup:
+    """What may be wider than the page, as a region of its own that scrolls."""
+    return tag("div", content, class_="wide", tabindex="0", role="region", aria_label=label)
+
+
+def zoom_buttons(attribute: str, *actions: str) -> Iterator[Markup]:
+    """Buttons whose action the page's script finds in an attribute: `in`, `out`, `width`, `all`."""
+    for action in actions:
+        label, title = _ZOOMS[action]
+        named: dict[str, str] = {attribute: action, "title": title, "aria_label": title}
+        yield tag("button", label, type="button", **named)
+
+
+_ZOOMS = {
+    "in": ("+", "Zoom in"), "out": ("−", "Zoom out"), "width": ("width", "Fit the width"), "all": ("all", "Show all"),
+}  # fmt: skip
 
 
 def text(content: str) -> Markup:
@@ -63,14 +87,12 @@ def _attributes(attributes: dict[str, str | float | bool | None]) -> str:
 
 
 def _attribute(name: str, value: str | float) -> str:
+    """An attribute; numbers are coordinates: two decimals, none that say nothing."""
     if value is True:
         return f" {name}"
-    return f' {name}="{value if isinstance(value, Markup) else text(_number(value))}"'
-
-
-def _number(value: str | float) -> str:
-    """Numbers as coordinates: two decimals, none that say nothing."""
-    return value if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
+    if not isinstance(value, str):
+        value = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f' {name}="{value if isinstance(value, Markup) else text(value)}"'
 
 
 def document(title: str, body: Markup, style: str, script: str, may_also: str = "") -> bytes:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from dagc.diag.diagnostic import Diagnostic
 from dagc.export.page.answer import answer, required
 from dagc.export.page.listing import listing
-from dagc.export.page.markup import asset, document, joined, tag
+from dagc.export.page.markup import asset, document, joined, tag, zoom_buttons
 from dagc.export.page.size import facts, size
 from dagc.export.page.work import communication, roofs, timeline
 from dagc.export.trace.tracks import Traced
@@ -127,20 +127,10 @@ def _canvas(one: Picture, style: str) -> Markup:
 
 
 def _toolbar(one: Picture) -> Markup:
-    buttons = (
-        ("in", "+", "Zoom in"),
-        ("out", "−", "Zoom out"),
-        ("width", "width", "Fit the width"),
-        ("all", "all", "Show all"),
-    )
+    buttons = zoom_buttons("data_zoom", "in", "out", "width", "all")
     search = tag("input", type="search", placeholder="Search", aria_label=f"Search in {one.title}", class_="search")
     found = tag("output", class_="found", aria_live="polite")
-    return tag("div", _buttons(buttons), search, found, class_="toolbar")
-
-
-def _buttons(buttons: Sequence[tuple[str, str, str]]) -> Iterator[Markup]:
-    for action, text, label in buttons:
-        yield tag("button", text, type="button", data_zoom=action, title=label, aria_label=label)
+    return tag("div", buttons, search, found, class_="toolbar")
 
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"

@@ -11,7 +11,7 @@ from dagc.catalog.device import DeviceSpec
 from dagc.export.page.fold import phase_lanes
 from dagc.export.page.kinds import kind_of
 from dagc.export.page.lanes import drawn_lanes, legend
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import joined, scrolled, table, tag, zoom_buttons
 from dagc.export.page.roofline import drawn_roofline
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
@@ -89,11 +89,8 @@ def _headed(title: str, one: Timeline) -> str:
 
 
 def _zoomable(figure: Markup) -> Markup:
-    buttons = (("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("all", "all", "Show all"))
-    bar = (
-        tag("button", text, type="button", data_time=do, title=label, aria_label=label) for do, text, label in buttons
-    )
-    return tag("div", tag("div", bar, class_="toolbar"), figure, class_="timeline", tabindex="0")
+    bar = tag("div", zoom_buttons("data_time", "in", "out", "all"), class_="toolbar")
+    return tag("div", bar, figure, class_="timeline", tabindex="0")
 
 
 def _devices(one: Timeline, devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
@@ -104,11 +101,9 @@ def _devices(one: Timeline, devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
 
 def _table(title: str, found: Sequence[Operator]) -> Markup:
     whole = sum(one.seconds for one in found) or 1.0
-    head = tag("tr", (tag("th", name, scope="col") for name in _HEADS))
     sources = list(dict.fromkeys(one.source for one in found))
     rows = (_row(one, whole, sources.index(one.source) + 1) for one in found)
-    table = tag("table", tag("thead", head), tag("tbody", rows), class_="operators")
-    region = tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"Operators, {title}")
+    region = scrolled(f"Operators, {title}", table(_HEADS, rows, class_="operators"))
     listed = tag("ol", (tag("li", source) for source in sources), class_="sources", aria_label="Sources")
     heading = tag("summary", f"{title}: {len(found)} operators")
     return tag("details", heading, region, listed, open=title == _TITLES["decode"])
@@ -119,7 +114,11 @@ def _row(one: Operator, whole: float, source: int) -> Markup:
     pattern = f"{one.pattern.value.replace('_', ' ')} of {one.group}" if one.pattern and one.group > 1 else None
     name = tag("th", tag("span", class_=f"swatch {kind.css}", title=kind.value), one.key, tag("small", pattern),
                scope="row", title=one.title)  # fmt: skip
-    rate = format_rate(one.flops_per_second, "flop/s") if one.flops else _bandwidth(one)
+    rate = (
+        format_rate(one.flops_per_second, "flop/s")
+        if one.flops
+        else (format_rate(one.bytes / one.seconds, "bytes/s") if one.bytes and one.seconds else "–")
+    )
     numbers = (
         format_seconds(one.seconds), format_share(one.seconds / whole), f"{one.executions:,}",
         format_count(one.flops) if one.flops else "–", format_bytes(one.bytes) if one.bytes else "–",
@@ -128,10 +127,6 @@ def _row(one: Operator, whole: float, source: int) -> Markup:
     return tag(
         "tr", name, (tag("td", cell) for cell in numbers), tag("td", one.bound), tag("td", source, title=one.source)
     )
-
-
-def _bandwidth(one: Operator) -> str:
-    return format_rate(one.bytes / one.seconds, "bytes/s") if one.bytes and one.seconds else "–"
 
 
 _SHADES = 8
@@ -144,16 +139,14 @@ def drawn_matrix(title: str, found: Traffic) -> Markup | None:
     """
     if not found.total:
         return None
-    names = [_ranks(first, last) for first, last in found.ranks]
-    head = tag("tr", tag("td"), (tag("th", name, scope="col") for name in names))
+    names = [(str(first) if first == last else f"{first}–{last}") for first, last in found.ranks]
     rows = (tag("tr", tag("th", name, scope="row"), _cells(found, i, names)) for i, name in enumerate(names))
-    table = tag("table", tag("thead", head), tag("tbody", rows), class_="matrix")
     amount = (
         f"{format_bytes(found.total)} between ranks, {format_share(found.between_nodes / found.total)} between nodes"
     )
     of_ranks = f"; blocks of {found.block} ranks" if found.block > 1 else ""
     caption = tag("figcaption", tag("h3", title), tag("p", amount + of_ranks, class_="hint"))
-    return tag("figure", caption, tag("div", table, class_="wide", tabindex="0", role="region", aria_label=title))
+    return tag("figure", caption, scrolled(title, table(("", *names), rows, class_="matrix")))
 
 
 def _cells(found: Traffic, row: int, names: list[str]) -> Markup:
@@ -172,7 +165,3 @@ def _shade(found: Traffic, sent: float) -> str | None:
     if sent <= 0.5:
         return None
     return f"s{max(1, _SHADES - int(log(float(found.sent.max()) / sent, 2)))}"
-
-
-def _ranks(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first}–{last}"

@@ -44,7 +44,9 @@ def draw_table(group: Element, box: Box) -> None:
             rows[row].append(text)
     right = max(line[2] for line in lines)
     for row, (left, top, _, bottom) in zip(rows, signs, strict=True):
-        row.insert(1, _area((left, top, right, bottom)))
+        # The area of a row, without paint, so that a pointer is on the row between texts too.
+        area = _size((left, top, right, bottom)) | {"fill": "none", "pointer-events": "all"}
+        row.insert(1, Element(f"{SVG}rect", area))
     for flow in box.flows:
         draw_flow(parent, _middle(signs[flow.tail]), _middle(signs[flow.head]), flow)
 
@@ -77,11 +79,6 @@ def _row(parent: Element, hover: tuple[str, ...]) -> Element:
     group = SubElement(parent, f"{SVG}g", {"class": "row"})
     SubElement(group, f"{SVG}title").text = "\n".join(hover)
     return group
-
-
-def _area(place: _Rectangle) -> Element:
-    """The area of a row, without paint, so that a pointer is on the row between texts too."""
-    return Element(f"{SVG}rect", _size(place) | {"fill": "none", "pointer-events": "all"})
 
 
 def _size(place: _Rectangle) -> dict[str, str]:
