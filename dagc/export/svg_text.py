@@ -12,9 +12,6 @@ from math import ceil, floor
 from dagc.export.text import printable
 from dagc.export.text import width as measured
 
-PITCH = {"title": 9.2, "text": 7.4, "small": 6.8}
-"""Width of a character in pixels by class of text, more than most letters take."""
-
 POINTS = {"figure": 22.0, "title": 15.0, "text": 12.0, "head": 12.0, "small": 11.0}
 _BOLD = frozenset({"figure", "title", "head"})
 _SLIGHT = 1e-9
