@@ -1,6 +1,6 @@
 """What the functions take: a plan as text or path, and blocks as texts.
 
-A text is read as it stands; the paths in it start in the working directory, those of a file in its own.
+A text is read as it is; the paths in it start in the working directory, those of a file in its own.
 """
 
 from __future__ import annotations

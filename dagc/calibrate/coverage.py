@@ -3,7 +3,7 @@
 Regimes that were not measured on a device, taken from a relative.
 
 Coefficients are shares of the datasheet figures of either device, so they carry over; how well is known from pairs of
-devices that were both measured: coefficients of one tell the bf16 products of another within 10-16 % (H100, A100, B200;
+devices that were both measured: coefficients of one predict another's bf16 products within 10-16 % (H100, A100, B200;
 medians), fp8 products within 14-20 %, expert layers within 6-12 % (H100, H200) or 20-40 % (A100), norms and sums within
 12-20 %, the core of attention within 5-60 %. Measured with the tables of ai-dynamo/aiconfigurator @ 095f58a5,
 microsoft/vidur @ 7d475133 and alibaba/InferSim @ f2293dab.

@@ -192,7 +192,7 @@ def is_nccl_tests(text: str) -> bool:
 
 
 def nccl_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Line number and columns of each measurement; the file's `name` tells the collective where no line does."""
+    """Line number and columns of each measurement; the file's `name` has the collective where no line does."""
     header = re.search(r"Collective test starting:\s*(\S+)", text)
     found = _TEST.search(header.group(1) if header else name)
     operator = NAMES[found.group(1).lower()] if found else ""

@@ -129,7 +129,7 @@ def _levels(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[
 
 
 def _block_text(name: str, text: str) -> str:
-    """What stands for an option in a plan: `vllm@0.11.0` is an engine with its version."""
+    """What an option becomes in a plan: `vllm@0.11.0` is an engine with its version."""
     engine, sign, version = text.partition("@")
     return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
 

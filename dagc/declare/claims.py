@@ -28,7 +28,7 @@ MAIN = "main"
 
 
 def declare_claims(block: Block) -> tuple[str, Span, tuple[Claim, ...], tuple[Diagnostic, ...]]:
-    """Strategy's name, where it stands, its claims in written order, and N131, N133-N135 for what states none."""
+    """Strategy's name, its span, its claims in written order, and N131, N133-N135 for what states none."""
     name, place, problems = _head(block)
     read = [_claim(entry) for entry in block.body or ()]
     claims = tuple(c for c in read if isinstance(c, Claim))

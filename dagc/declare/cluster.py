@@ -5,7 +5,7 @@ Forms: a device's name with or without the number of GPUs (`h100-sxm x 64`), eit
 `device` is a preset's name, a block, or both; a cluster written out takes from a named device what it leaves out.
 `link` and `network` are one direction of one GPU, inside and across nodes. What nothing states stays unknown
 (bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares). `slow 5 by 10 %` may
-stand once for each GPU: a computation takes 1.1 times as long on global rank 5. `collectives` is `custom`, as serving
+occur once for each GPU: a computation takes 1.1 times as long on global rank 5. `collectives` is `custom`, as serving
 engines do it, unless it says `nccl`. `price 2.5 USD/h` is that of one GPU.
 """
 

@@ -42,7 +42,7 @@ _OF_TEXT = frozenset({"gpus", "replicas", "stages"})
 """Figures that the text of a strategy decides, whatever is known beside it."""
 
 _SINGLE = (*DEFAULTED, "require", "engine", "rules")
-"""Blocks that stand at most once in a file."""
+"""Blocks that occur at most once in a file."""
 
 
 def declare_facts(
@@ -214,7 +214,7 @@ def _device_words(strategy: Strategy) -> Iterator[Word]:
 
 
 def _options(strategy: Strategy) -> Iterator[Option]:
-    """Options of a strategy and all that stands in it, in the order of the text."""
+    """Options of a strategy and of all parts of it, in the order of the text."""
     match strategy:
         case Axis() | Scope():
             yield from strategy.options

@@ -1,6 +1,6 @@
 """A `rules` block, and the levels of the command line, become levels of advice and the limits that it is given beyond.
 
-`allow`, `warn` and `deny` take codes or names of advice, several after one word, and may stand more than once. Any
+`allow`, `warn` and `deny` take codes or names of advice, several after one word, and may occur more than once. Any
 other entry is a limit of the table in `dagc.plan.rules`. Only advice has a level: what is an error stays one.
 """
 
@@ -35,7 +35,7 @@ class _Reading:
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
     def give(self, level: Level, place: Span) -> None:
-        """A level for the code or name that stands there."""
+        """A level for the code or name written there."""
         found = _advice(place)
         if isinstance(found, Diagnostic):
             self.problems.append(found)

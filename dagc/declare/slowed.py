@@ -1,7 +1,7 @@
 """The `slow` entries of a cluster become the shares by which single GPUs compute more slowly.
 
-`slow 5 by 10 %` stands once for each GPU, so these entries are read one by one. Whether the rank is one of a
-strategy's is a matter of its size, and told there (G102).
+`slow 5 by 10 %` occurs once for each GPU, so these entries are read one by one. Whether the rank is one of a
+strategy's is a matter of its size, and reported there (G102).
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _head(block: Block) -> Diagnostic:
 
 
 def _spans(record: BlockFields) -> Mapping[str, Span]:
-    """Where each field stands; a concurrency is the batch of whatever asks for its place."""
+    """Span of each field; a concurrency is the batch of whatever asks for its span."""
     spans = record.spans()
     return {"batch": spans["concurrency"], **spans} if "concurrency" in spans else spans
 

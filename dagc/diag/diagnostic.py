@@ -197,7 +197,7 @@ def _shown(offer: Offer) -> str:
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Sources in the order of their names, what has no place first; equals stay as they came.
 
-    What the strategies of a plan are told of the same words of the plan is said once.
+    What is reported to several strategies of the same words of the plan is reported once.
     """
     distinct: dict[tuple[object, ...], Diagnostic] = {}
     for one in diagnostics:

@@ -26,7 +26,7 @@ _LONGEST, _BEFORE = 160, 40
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """An underline of one line: columns from 0, `end` excluded, with what stands beside it."""
+    """An underline of one line: columns from 0, `end` excluded, with what is beside it."""
 
     line: int
     start: int
@@ -129,7 +129,7 @@ def _windows(line: str, marks: Sequence[_Mark]) -> list[tuple[str, list[_Mark]]]
 
 
 def _clipped(line: str, begin: int, marks: Sequence[_Mark]) -> tuple[str, list[_Mark]]:
-    """Part of a line, with its marks where they now stand."""
+    """Part of a line, with its marks where they are now."""
     end = begin + _LONGEST
     lead, tail = "…" if begin else "", "…" if end < len(line) else ""
     by = len(lead) - begin

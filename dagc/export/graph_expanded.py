@@ -2,7 +2,7 @@
 
 Turns pieces of the expansion into text as they come; beside the current piece only one byte a row is kept,
 whether it is shown. Virtual rows (groups, barriers, starts of messages) are shown where a chosen rank leads into them,
-so edges stay linear in ranks. Each phase is one replica of the class of replicas that it stands for; layers,
+so edges stay linear in ranks. Each phase is one replica of the class of replicas that it represents; layers,
 micro-batches and steps are written out. Times of start are in the trace.
 """
 

@@ -1,7 +1,7 @@
 """The graph as node-link data, which networkx reads back.
 
 One JSON node for each (phase, size of micro-batch, stage, segment, node of its template): layers alike are one
-segment and stand once, with their count. Edges say what they are: `data` and `order` inside a template, `sequence`
+segment and occur once, with their count. Edges say what they are: `data` and `order` inside a template, `sequence`
 from a segment to the next, `transfer` from a send to its receive, `cache` from one phase to the next through the KV
 cache. At most one edge joins two nodes, the first of these kinds in the order transfer, data, cache, sequence, order.
 The send that closes the loop of decode steps is no edge (the graph is acyclic) but `previous_step` of its receive.
@@ -24,7 +24,7 @@ from dagc.timeline.timeline import Timeline
 
 SCHEMA_VERSION = 1
 KINDS = ("transfer", "data", "cache", "sequence", "order")
-"""Kinds of edges; the earlier one stands where two would join the same nodes."""
+"""Kinds of edges; the earlier one is taken where two would join the same nodes."""
 
 Edge = tuple[str, str, str]
 """From, to, kind."""
@@ -159,7 +159,7 @@ def _cost(phase: _Phase, template: int, node: int) -> dict[str, Any]:
 
 
 def _previous_step(phase: _Phase, size: int, node: Node) -> str | None:
-    """The send of the last stage that a receive of the first meets, one step earlier."""
+    """The send of the last stage that a receive of the first matches, one step earlier."""
     if not _is(node, Pattern.RECEIVE, Pairing.STEP):
         return None
     last = len(phase.graph.programs[size]) - 1

@@ -121,7 +121,7 @@ def services(graph: Graph, timelines: tuple[Timeline, ...]) -> tuple[ServiceView
 
 
 def _owner(entry: tuple[str, str, _PhaseIndex]) -> tuple[str, bool]:
-    """Service of a phase; the KV-cache transfer stands apart from the service that does it."""
+    """Service of a phase; the KV-cache transfer is apart from the service that does it."""
     service, phase, _ = entry
     return service, phase == "handover"
 
@@ -190,7 +190,7 @@ def _segment_key(segment: Segment, name: str) -> str:
 
 
 def _joined(lists: Iterable[Iterable[str]]) -> list[str]:
-    """Keys of several lists in one order; a new key stands right after the one that it follows in its own list."""
+    """Keys of several lists in one order; a new key is right after the one that it follows in its own list."""
     merged: list[str] = []
     for keys in lists:
         place = 0

@@ -1,7 +1,7 @@
 """Sensitivities as a tornado picture: for each figure, the parameters that move it most, the strongest on top.
 
 All bars of a picture are on one scale, changes of a figure in per cent, so that any two compare; hardware, workload and
-strategy stand apart, because ten per cent of a rate and twice the batch are not the same step.
+strategy are apart, because ten per cent of a rate and twice the batch are not the same step.
 Turns the document's effects into an SVG, the same bytes for the same input. Bars go to the left where the figure falls
 and to the right where it rises; what is better is plain, what is worse is hatched. A bar that leaves the scale ends in
 an arrow; the words beside it have the true number. A dark page turns the colours over.

@@ -1,7 +1,7 @@
 """The page over HTTP, to this machine alone.
 
 `/` is the page around the reports, `/state` what it shows as JSON, `/report/N` the N-th report, `/events` a stream that
-tells each new version. A request must name this server as its host, so that no foreign page reaches it through a name
+reports each new version. A request must name this server as its host, so that no foreign page reaches it through a name
 that it points here; nothing is taken from a request but its path, and no file is served.
 """
 

@@ -176,7 +176,7 @@ class Lead(StrEnum):
 def compare(first: Prices, second: Prices, say: Callable[[int], None]) -> out.Duel:
     """Every break-even of two plans that were asked the same question, one list for each figure.
 
-    `say` is told of each point.
+    `say` reports each point.
     """
     asked = first.question
     rungs = ladder(asked.low, asked.high)

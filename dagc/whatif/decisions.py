@@ -24,13 +24,13 @@ from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """An axis, and what it stands in from the outermost on."""
+    """An axis, and what is around it from the outermost on."""
 
     axis: Axis
     inside: tuple[Strategy, ...]
 
     def named(self, what: str) -> str:
-        """Words about it with the scope that it stands in: `decode ep 8`."""
+        """Words about it with the scope around it: `decode ep 8`."""
         scopes = [part.kind for part in self.inside if isinstance(part, Scope)]
         return f"{scopes[-1]} {what}" if scopes else what
 
@@ -59,7 +59,7 @@ def decisions(plan: Plan) -> tuple[SensitivityParameter, ...]:
 
 
 def _plain(plan: Plan) -> Strategy:
-    """The strategy as if written on one line without comments, so that edits meet none."""
+    """The strategy as if written on one line without comments, so that edits overlap none."""
     file = parse(Source("strategy", strategy_text(plan.deployment))).file
     return file.strategies[0].body if file else plan.deployment.strategy.body
 
@@ -72,7 +72,7 @@ def _placed(strategy: Strategy, inside: tuple[Strategy, ...]) -> Iterator[_Place
 
 
 def _numbered(found: tuple[SensitivityParameter, ...]) -> Iterator[SensitivityParameter]:
-    """Names told apart where one kind of axis stands twice; parameters without a change left out."""
+    """Unique names where one kind of axis occurs twice; parameters without a change left out."""
     seen: dict[str, int] = {}
     for one in (parameter for parameter in found if parameter.changes):
         seen[one.name] = seen.get(one.name, 0) + 1
@@ -130,7 +130,7 @@ def _replica(strategy: Strategy) -> Strategy:
 
 
 def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
-    """Attention's tp on the GPUs of experts that stand alone in their stage."""
+    """Attention's tp on the GPUs of experts that are alone in their stage."""
     for one in axes:
         above = one.inside[-1] if one.inside else None
         is_alone = one.axis.body is None and (above is None or isinstance(above, Axis))

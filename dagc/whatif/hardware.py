@@ -244,7 +244,7 @@ _EXCHANGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Absolute:
-    """Coefficients in seconds or bytes/s that stand for one thing, and what that is."""
+    """Coefficients in seconds or bytes/s of one thing, and what that is."""
 
     name: str
     title: str
@@ -275,7 +275,7 @@ def launched_at(device: DeviceSpec, factor: float) -> DeviceSpec | None:
 def exchanging_at(cluster: ClusterSpec, what: Absolute, factor: float) -> ClusterSpec | None:
     """The cluster with other coefficients of its exchanges; None where none of them is fitted.
 
-    A device's own measurements of exchanges go before those of its preset, so both stand among its own afterwards.
+    A device's own measurements of exchanges go before those of its preset, so both are among its own afterwards.
     """
     fitted = exchanges(cluster)
     changed = _rescaled(fitted, what, factor)

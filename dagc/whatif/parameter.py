@@ -44,7 +44,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class SensitivityParameter:
-    """Something stated that could be otherwise. `name` is for programs and told apart within a plan.
+    """Something stated that could be otherwise. `name` is for programs and unique within a plan.
 
     `value` is what the plan has. `note` says which fitted coefficients are changed along. `reason` says why there is
     no change that would mean anything; a parameter has either.

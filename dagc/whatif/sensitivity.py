@@ -36,7 +36,7 @@ MOST_OPERATORS = 3
 def sensitivities(
     base: Answer, parameters: Sequence[SensitivityParameter], pricing: Pricing, say: Callable[[str], None]
 ) -> out.Sensitivities:
-    """What each change of each parameter does, in the order given; `say` is told of each step.
+    """What each change of each parameter does, in the order given; `say` reports each step.
 
     A plan of which no figure is known is not changed: of what is undetermined there is no effect to find.
     """

@@ -1,7 +1,7 @@
 """What mixes tokens in each layer, with what window, from the fields of a configuration.
 
 A `Plan` of a family takes the configuration and the attention of its full-attention layers. Lists that state each layer
-(`layer_types` and its kin) count before intervals.
+(`layer_types` and others like it) count before intervals.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ def gemma4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
 
 
 def deepseek4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
-    """DeepSeek-V4: a window everywhere; `compress_ratios` says how many positions an entry of the layer stands for.
+    """DeepSeek-V4: a window everywhere; `compress_ratios` says how many positions an entry of the layer covers.
 
     0 is none; entries of 4 positions overlap and are chosen by an indexer, those of 128 are all attended to.
     """

@@ -13,7 +13,7 @@ Quantisation that a `config.json` does not state itself.
 
 ModelOpt writes it to `hf_quant_config.json` beside `config.json`: that file is read where it lies there. Where it does
 not, and the name of the checkpoint says that it is quantised, the weights are not stored as the configuration
-says; nothing but the name tells how, so the figures are those of the configuration, with a warning.
+says; nothing but the name says how, so the figures are those of the configuration, with a warning.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def pattern_of(stack: tuple[LayerKind, ...], attention: Attention, is_dense: boo
 
 
 def _window(stack: tuple[LayerKind, ...]) -> tuple[int | None, int] | None:
-    """The window and how often it stands, counted from layer 0; None where that is no pattern."""
+    """The window and how often it occurs, counted from layer 0; None where that is no pattern."""
     windows = [kind.window for kind in stack]
     width = windows[0]
     if width is None:

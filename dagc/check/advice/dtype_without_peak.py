@@ -1,4 +1,4 @@
-"""W138: a device has no arithmetic in a type that the model is stored in, so another stands in for it."""
+"""W138: a device has no arithmetic in a type that the model is stored in, so another replaces it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _diagnostic(plan: Plan, factor: Factor) -> Diagnostic:
 
 
 def _offers(plan: Plan, factor: Factor) -> tuple[Offer, ...]:
-    """`tp` in the same place, where it may stand there."""
+    """`tp` in the same place, where it may occur there."""
     axis, strategy = axis_at(plan, factor.span), plan.deployment.strategy
     if axis is None or axis.options:
         return ()

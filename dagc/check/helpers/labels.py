@@ -52,7 +52,7 @@ def written(strategy: Strategy) -> str:
 
 
 def places(kind: Kind) -> str:
-    """Where an axis or scope may stand."""
+    """Where an axis or scope may occur."""
     names = [place.value for place in _SHOWN if place in MAY_STAND[kind]]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
@@ -63,7 +63,7 @@ def nearest_around(node: Node) -> Axis | Scope | None:
 
 
 def around_label(node: Node, text: str) -> tuple[Label, ...]:
-    """A label on what a node stands in; none at the top."""
+    """A label on what is around a node; none at the top."""
     around = nearest_around(node)
     return () if around is None else (Label(around.span, text),)
 

@@ -36,7 +36,7 @@ def _word(node: Node) -> str:
 
 
 def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
-    """One axis with both degrees; of a scope, what stands in it."""
+    """One axis with both degrees; of a scope, what is in it."""
     if isinstance(node.syntax, Scope) and node.syntax.body is not None:
         inside: Strategy = node.syntax.body
         return use(annotated, node.syntax, [inside], IN_ORDER)

@@ -58,7 +58,7 @@ def _fixes(annotated: Annotated, syntax: Axis | Scope, option: Option) -> tuple[
 
 
 def _is_in_experts(annotated: Annotated, node: Node) -> bool:
-    """Whether a node stands in the experts' branch of a fold or in an experts' pool."""
+    """Whether a node is in the experts' branch of a fold or in an experts' pool."""
     around = {id(one) for one in (*node.enclosing, node.syntax)}
     return any(one.place in _EXPERTS and id(one.syntax) in around for one in annotated.nodes)
 

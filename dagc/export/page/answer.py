@@ -102,7 +102,7 @@ _NAMED, _NUMBERED = 0.22, 0.09
 
 
 def _bar(path: CriticalPath) -> Markup:
-    """A bar of shares; of a part that is too narrow for its words the tone and the title tell them."""
+    """A bar of shares; a part that is too narrow for its words has the tone and the title."""
     parts = (
         tag("span", format_share(share), tag("span", f" {name}", class_="word"), class_=f"part {name}{_room_of(share)}",
             style=f"flex:{share:.4f} 1 0", title=f"{format_share(share)} {name}")

@@ -69,7 +69,7 @@ class LaneBlock:
 class PhaseLanes:
     """One phase: titles of its representative ranks, and the blocks on their lanes.
 
-    `slices` are those that the blocks stand for, `interval` the nanoseconds in which blocks were joined, 0 for none;
+    `slices` are those that the blocks represent, `interval` the nanoseconds in which blocks were joined, 0 for none;
     `left_out` counts representatives that are not shown.
     """
 

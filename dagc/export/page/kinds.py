@@ -1,4 +1,4 @@
-"""Kinds of operators as the page tells them apart: a tone each, the same in all its parts."""
+"""Kinds of operators as the page distinguishes them: a tone each, the same in all its parts."""
 
 from __future__ import annotations
 

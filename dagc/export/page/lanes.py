@@ -1,6 +1,6 @@
 """The timeline of representative ranks: a row a rank, its computation above its communication, a picture a phase.
 
-Turns folded lanes into SVG. The blocks stand in a picture within the picture, whose view box a script narrows to zoom;
+Turns folded lanes into SVG. The blocks are in a nested SVG, whose view box a script narrows to zoom;
 without a script the whole phase is there. A block of several is as high as it is busy.
 """
 

@@ -59,7 +59,7 @@ def _listing(source: Source, diagnostics: Sequence[Diagnostic]) -> Markup:
 
 
 def _shown(lines: int, marked: set[int]) -> list[int]:
-    """Numbers of the lines to show; 0 stands for some that are left out."""
+    """Numbers of the lines to show; 0 is a gap."""
     if lines <= _WHOLE:
         return list(range(1, lines + 1))
     near = {n for mark in marked or {1} for n in range(mark - _AROUND, mark + _AROUND + 1) if 1 <= n <= lines}

@@ -24,7 +24,7 @@ _VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 
 
 def tag(name: str, *children: Child, **attributes: str | float | bool | None) -> Markup:
-    """One element. In names of attributes `_` stands for `-`, one at the end for nothing; None and False leave out."""
+    """One element. In names of attributes `_` becomes `-`, one at the end for nothing; None and False leave out."""
     start = Markup(f"<{name}{_attributes(attributes)}>")
     return start if name in _VOID else Markup(f"{start}{joined(children)}</{name}>")
 
@@ -64,7 +64,7 @@ def text(content: str) -> Markup:
 
 
 def ticked(content: str) -> Markup:
-    """Text in which what stands between backquotes is code."""
+    """Text in which what is between backquotes is code."""
     pieces = content.split("`")
     if len(pieces) % 2 == 0:
         return text(content)

@@ -1,4 +1,4 @@
-"""What of a picture stands out: the critical path where it tells parts from each other, else the slowest stage.
+"""What a picture marks: the critical path where it distinguishes parts, else the slowest stage.
 
 Where nothing overlaps nearly everything is on the critical path, and red everywhere says nothing. Then a line above the
 picture says so, and the slowest stage of each phase is marked in its place.

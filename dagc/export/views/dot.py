@@ -236,7 +236,7 @@ def _shown(text: Cell) -> str:
 
 
 def _hover(texts: tuple[str, ...]) -> str:
-    """What is told when a pointer rests on a thing; a space keeps the engine from telling its internal name."""
+    """Hover text of a thing; a space keeps the engine from showing its internal name."""
     return "\\n".join(map(_plain, texts)) or " "
 
 

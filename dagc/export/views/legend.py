@@ -40,7 +40,7 @@ class Sample:
 
 
 GPU_WORDS = "■ a GPU of the card"
-"""For GPUs of all kinds, which cannot be told apart without colour."""
+"""For GPUs of all kinds, which colour alone distinguishes."""
 
 _SHAPES = (
     Sample(BoxShape.COMPUTE, "computation", "box"),

@@ -1,7 +1,7 @@
 """How things look in the pictures: shapes, tones and lines, in light and in dark.
 
-Shapes tell what a thing is, tones what bounds it; words, line widths and patterns say the same without colour. The
-tones of a dark page are told as a table from light to dark, which the SVG carries as a rule of style.
+Shapes show what a thing is, tones what bounds it; words, line widths and patterns say the same without colour. The
+tones of a dark page are a table from light to dark, which the SVG carries as a rule of style.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def draw_samples(parent: Element, x: float, y: float, samples: tuple[Sample, ...
 
 
 def add_patterns(root: Element) -> None:
-    """Patterns that tell the parts of a bar apart without colour."""
+    """Patterns that distinguish the parts of a bar without colour."""
     defs = SubElement(root, f"{SVG}defs")
     for bound, marks in _PATTERNS.items():
         size = {"width": "4", "height": "4", "patternUnits": "userSpaceOnUse", "id": bound.value}

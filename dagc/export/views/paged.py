@@ -17,7 +17,7 @@ from dagc.export.views.view import Arrow, Box, Cluster, View
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _MARGIN, _GAP, _WIDE_GAP = 12.0, 14.0, 34.0
-"""Points inside a frame, between frames, and where an arrow stands between two things."""
+"""Points inside a frame, between frames, and where an arrow is between two things."""
 
 _COLUMN = 0.42
 """Share of a page for each service where there are several."""
@@ -129,9 +129,9 @@ class _Page:
         return wide + 2 * _MARGIN, bottom + _MARGIN
 
     def _shelves(self, cluster: Cluster) -> list[tuple[Box | Cluster, float, float]]:
-        """Where the members of a frame stand, from its left and from below its words.
+        """Where the members of a frame are, from its left and from below its words.
 
-        A member stands below the one before it where the shelf is high enough for both, else beside it, else on the
+        A member is below the one before it where the shelf is high enough for both, else beside it, else on the
         next shelf.
         """
         found: list[tuple[Box | Cluster, float, float]] = []

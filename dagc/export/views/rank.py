@@ -49,7 +49,7 @@ def rank_view(strategy: StrategyView) -> View:
 
 
 class _Service:
-    """A service on its way into the view: dispatch, the ranks with experts, combine; attention apart stands first."""
+    """A service on its way into the view: dispatch, the ranks with experts, combine; attention apart is first."""
 
     def __init__(self, strategy: StrategyView, served: Served) -> None:
         self._served = served

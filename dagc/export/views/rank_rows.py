@@ -56,7 +56,7 @@ class PhaseLoad:
 class RankRow:
     """One rank, or `count` ranks: with equal loads, or those between the slowest and the fastest, in the mean.
 
-    `place` is where it stands along the axes of its domains; `heads`, `sequences` and `experts` are what it holds,
+    `place` is its coordinates along the axes of its domains; `heads`, `sequences` and `experts` are what it holds,
     empty where the section has none. `loads` are by phase; `bytes` is None where memory is undetermined.
     """
 
@@ -281,7 +281,7 @@ def pool_figures(strategy: StrategyView, pool: Pool) -> PoolFigures | None:
 
 
 def _place(pool: Pool, members: Ranks) -> str:
-    """`tp 1, dp 3, ep 5`: where ranks stand along each axis, from 0."""
+    """`tp 1, dp 3, ep 5`: coordinates of ranks along each axis, from 0."""
     place_by_axis: dict[str, str] = {}
     for layout in (pool.attention, pool.experts):
         for axis in (AxisKind.TP, AxisKind.CP, AxisKind.DP, AxisKind.EP):

@@ -86,7 +86,7 @@ class StrategyView:
 
     @property
     def name(self) -> str:
-        """Everything that tells a picture from others, in full."""
+        """Everything that distinguishes a picture from others, in full."""
         plan = self.plan
         return safe(f"{plan.name} = {strategy_text(plan.deployment)}, model {plan.facts.model.name}")
 

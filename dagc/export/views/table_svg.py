@@ -64,7 +64,7 @@ def _draw(text: Element, place: _Rectangle, cell: Cell, is_head: bool) -> None:
 
 
 def _middle(place: _Rectangle) -> Point:
-    """Where the sign of a cell stands: at its right end."""
+    """Where the sign of a cell is: at its right end."""
     return place[2] - SIGN_ROOM, (place[1] + place[3]) / 2
 
 
@@ -112,7 +112,7 @@ def _lines(group: Element) -> Iterator[tuple[float, float, float, float]]:
 
 
 def _around(text: Element, lines: tuple[tuple[float, float, float, float], ...]) -> _Rectangle:
-    """The cell that a text stands in."""
+    """The cell around a text."""
     x, y = position(text)
     y -= 3
     upright = [a for a, b, c, d in lines if abs(a - c) < _NEAR and min(b, d) <= y <= max(b, d)]

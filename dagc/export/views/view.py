@@ -28,7 +28,7 @@ class Distance(StrEnum):
 
 
 class BoxShape(StrEnum):
-    """What a box stands for."""
+    """What a box represents."""
 
     COMPUTE = "compute"
     COMMUNICATION = "communication"
@@ -39,7 +39,7 @@ class BoxShape(StrEnum):
 
 
 class ArrowKind(StrEnum):
-    """What an arrow stands for."""
+    """What an arrow represents."""
 
     DATA = "data"
     CHOICE = "choice"
@@ -141,8 +141,8 @@ class Box:
 class Cluster:
     """Boxes and clusters inside a frame.
 
-    `slowest` as of a box. `beside` names boxes, one of each of several members, that stand beside each other across
-    the picture's direction; `chains` those that stand one behind another along it.
+    `slowest` as of a box. `beside` names boxes, one of each of several members, that are beside each other across
+    the picture's direction; `chains` those that are one behind another along it.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """From one box to another. `orders` when the head must stand after the tail.
+    """From one box to another. `orders` when the head must be after the tail.
 
     `returns` where something comes back. `level` when both ends are at one place along the picture's direction.
     `leaves` and `enters` name the clusters at whose frames it begins and ends, where it is one between those.
