@@ -84,8 +84,8 @@ def compare(
     given = [Given(source, directory, wanted or None) for source, directory in sources]
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     compared = driver.compare(given, blocks, (), lambda _: None)
-    if not any(one.stops for one in compared.diagnostics):
-        for name in sorted(wanted.difference(one.plan.name for one in compared.checked)):
+    if not any(diagnostic.stops for diagnostic in compared.diagnostics):
+        for name in sorted(wanted.difference(checked_plan.plan.name for checked_plan in compared.checked)):
             raise ValueError(f"no plan has a strategy `{name}`")
         if len(compared.checked) < 2:
             raise ValueError("a comparison needs two strategies: name another plan, or a plan with two")

@@ -64,7 +64,7 @@ def _operators(device: DeviceSpec) -> Iterator[str]:
 
 
 def _families(operators: Mapping[str, FittedOperator], *, by_type: bool) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.family for one in operators.values() if one.by_type is by_type))
+    return tuple(dict.fromkeys(operator.family for operator in operators.values() if operator.by_type is by_type))
 
 
 MINIMUM_ERROR = 0.2

@@ -41,7 +41,7 @@ def _data(one: CodeSummary) -> dict[str, str | bool]:
 
 def _table(rules: Sequence[CodeSummary]) -> str:
     """A line each: code, name, severity or `off`, summary."""
-    width = max((len(one.code.name) for one in rules), default=0)
+    width = max((len(rule.code.name) for rule in rules), default=0)
     return "\n".join(
         f"{one.code.code}  {one.code.name:<{width}}  {_weight(one):<7}  {one.summary}".rstrip() for one in rules
     )

@@ -89,7 +89,7 @@ def _show(board: Board, given: Input | Diagnostic) -> None:
         diagnostics = made.diagnostics
         board.show(_summary(diagnostics, time.perf_counter() - begun), made.problems, made.reports)
     click.echo(f"{time.strftime('%H:%M:%S')} {board.shown.summary}")
-    print_text([one for one in diagnostics if one.is_error])
+    print_text([diagnostic for diagnostic in diagnostics if diagnostic.is_error])
 
 
 def _summary(diagnostics: tuple[Diagnostic, ...], seconds: float) -> str:

@@ -100,7 +100,7 @@ def _query(
     from dagc.report.figures import FIGURES
 
     names = [kind.name for kind in FIGURES]
-    wrong = next((one for one in metrics if one not in names), None)
+    wrong = next((metric for metric in metrics if metric not in names), None)
     if wrong is not None:
         raise click.BadParameter(f"`{wrong}` is none of {', '.join(names)}", param_hint="--metric")
     if between is not None and between[0] >= between[1]:
@@ -133,4 +133,4 @@ def _print(found: Found, style: str, reasons: int) -> None:
 
         click.echo(render_whatif(answers, reasons), nl=False)
     if style != "json":
-        print_text(tuple(one for one in found.diagnostics if one.is_error))
+        print_text(tuple(diagnostic for diagnostic in found.diagnostics if diagnostic.is_error))

@@ -120,7 +120,7 @@ def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
 def _contradictions(requirements: tuple[Requirement, ...]) -> Iterator[Diagnostic]:
     """N137 for each requirement that no figure meets together with one before it; the first such pair of each."""
     for i, later in enumerate(requirements):
-        same = (one for one in requirements[:i] if _subject(one) == _subject(later))
+        same = (requirement for requirement in requirements[:i] if _subject(requirement) == _subject(later))
         first = next((one for one in same if _exclude(one, later) or _exclude(later, one)), None)
         if first is not None:
             yield CONTRADICTION.at(

@@ -200,8 +200,8 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     What is reported to several strategies of the same words of the plan is reported once.
     """
     distinct: dict[tuple[object, ...], Diagnostic] = {}
-    for one in diagnostics:
-        distinct.setdefault((*_key(one), one.message, one.label), one)
+    for diagnostic in diagnostics:
+        distinct.setdefault((*_key(diagnostic), diagnostic.message, diagnostic.label), diagnostic)
     return tuple(sorted(distinct.values(), key=_key))
 
 

@@ -95,5 +95,5 @@ def apply(source: Source, diagnostics: Iterable[Diagnostic], unsafe: bool) -> tu
 
 def _meet(edits: Sequence[Edit], chosen: Sequence[Edit]) -> bool:
     """Whether two edits overlap or touch."""
-    pairs = ((one.span, other.span) for one in edits for other in chosen)
+    pairs = ((edit.span, other.span) for edit in edits for other in chosen)
     return any(one.start <= other.end and other.start <= one.end for one, other in pairs)

@@ -42,7 +42,7 @@ class Levels:
 
     def applied(self, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
         """Diagnostics with the severity that their level gives them, without those that are allowed."""
-        levelled = ((one, self.of(one.code)) for one in diagnostics)
+        levelled = ((diagnostic, self.of(diagnostic.code)) for diagnostic in diagnostics)
         return tuple(
             one if level is None else one.with_severity(_SEVERITY[level])
             for one, level in levelled

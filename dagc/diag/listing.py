@@ -47,7 +47,7 @@ def _sections() -> Iterator[str]:
     order = list(Family)
     rules = sorted(listed(), key=lambda one: (order.index(one.code.family), one.code.code))
     for family, members in groupby(rules, key=lambda one: one.code.family):
-        rows = "".join(_row(one) for one in members)
+        rows = "".join(_row(member) for member in members)
         yield f"## {family.value}: {_TITLES[family]}\n\n| code | name | | |\n|---|---|---|---|\n{rows}"
 
 

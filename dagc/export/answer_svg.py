@@ -88,7 +88,7 @@ def _bar(x: float, y: float, wide: float, path: CriticalPath) -> Iterator[str]:
         long = share * wide
         yield f'<rect class="{name}" x="{x:.2f}" y="{y:g}" width="{long:.2f}" height="{_BAR}"/>'
         words = (f"{format_share(share)} {name}", format_share(share))
-        fitting = next((one for one in words if width(one, "small") + 12 <= long), None)
+        fitting = next((word for word in words if width(word, "small") + 12 <= long), None)
         if fitting:
             yield text(round(x + 6, 1), y + 16, "small", fitting)
         x += long

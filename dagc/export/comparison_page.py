@@ -128,7 +128,7 @@ def _drawn(shown: _Shown, longest: int) -> Markup:
 
 def _differences(comparison: Comparison) -> Markup:
     heads = ("", *(plan.title for plan in comparison.plans), "what that does")
-    rows = (_difference(one) for one in comparison.differences)
+    rows = (_difference(difference) for difference in comparison.differences)
     return scrolled("Differences", table(heads, rows, class_="differences"))
 
 

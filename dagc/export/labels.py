@@ -60,7 +60,7 @@ def room(
     """
     others, wide = list(taken), width(words, "small")
     for box in (box for ring in rings for box in _around(x, y, radius + _CLEAR + ring, wide)):
-        if not _inside(box, frame) or any(_meet(box, one) for one in others):
+        if not _inside(box, frame) or any(_meet(box, other) for other in others):
             continue
         if not any(_meet(part, one) for part in led(x, y, radius, box) for one in uncrossed):
             return box

@@ -93,8 +93,8 @@ def _panel(lines: list[str], y: float, panel: Panel) -> float:
     y = headed(lines, _MARGIN, y, _WIDTH - 2 * _MARGIN, _headline(panel.name, memory), context) + _GAP
     most = max(max(one.total_bytes, pool.capacity_bytes) for pool in memory.pools for one in pool.classes)
     for pool in memory.pools:
-        for one in pool.classes[:MOST_CLASSES]:
-            y = _row(lines, y, pool if len(memory.pools) > 1 else None, one, pool.capacity_bytes, _BAR / most)
+        for rank_class in pool.classes[:MOST_CLASSES]:
+            y = _row(lines, y, pool if len(memory.pools) > 1 else None, rank_class, pool.capacity_bytes, _BAR / most)
         if len(pool.classes) > MOST_CLASSES:
             more = f"{len(pool.classes) - MOST_CLASSES} more rank classes are not drawn"
             lines.append(text(_MARGIN, y + 11, "text", more))

@@ -138,7 +138,7 @@ def _traffic(stage: StageView, phases: tuple[str, ...]) -> str:
     """What a rank sends to the next stage for a micro-batch, as the label of an arrow."""
     for node in (node for segment in stage.segments for node in segment.nodes):
         if node.one.node.op is SEND:
-            sizes = (format_bytes(float(moved_bytes(one.node).max())) if one else None for one in node.phases)
+            sizes = (format_bytes(float(moved_bytes(phase.node).max())) if phase else None for phase in node.phases)
             label = _label("per GPU", *_by_phase(phases, tuple(sizes)))
             return f'|"{label}"|'
     return ""

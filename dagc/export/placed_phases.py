@@ -33,7 +33,7 @@ def placed_phases(traced: Traced) -> dict[str, tuple[PlacedPhase, ...]]:
     found: dict[str, tuple[PlacedPhase, ...]] = {}
     for name, shown in zip(phase_names(traced.graph), traced.timelines, strict=True):
         classes = (shown, *(other for other in traced.others if _alike(other, shown)))
-        found[name] = tuple(PlacedPhase(one, ranks) for one in classes for ranks in _replicas(traced.plan, one))
+        found[name] = tuple(PlacedPhase(line, ranks) for line in classes for ranks in _replicas(traced.plan, line))
     return found
 
 

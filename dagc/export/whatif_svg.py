@@ -57,14 +57,16 @@ def whatif_svg(strategies: Sequence[Sensitivities]) -> str:
     """The picture of one strategy, or of several below each other."""
     y, lines = float(_MARGIN), [_HATCH]
     scale = _scale(strategies)
-    for one in strategies:
-        y = _strategy(lines, y, one, scale)
+    for strategy in strategies:
+        y = _strategy(lines, y, strategy, scale)
     return picture("Sensitivity of each figure", _WIDTH, y, _STYLE, lines)
 
 
 def _scale(strategies: Sequence[Sensitivities]) -> float:
     """The share at the ends of the axis: a round number, which the strongest drawn effect fits into, or `_WIDEST`."""
-    metrics = [(metric, one.effects) for one in strategies for metric in one.metrics if metric.name in DRAWN]
+    metrics = [
+        (metric, strategy.effects) for strategy in strategies for metric in strategy.metrics if metric.name in DRAWN
+    ]
     rows = (row for metric, effects in metrics for _, found in _by_kind(metric, effects) for row in found)
     strongest = min(_WIDEST, max((row.strength for row in rows), default=_WIDEST))
     values = ticks(-strongest, strongest, _TICKS)

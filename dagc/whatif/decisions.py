@@ -49,7 +49,7 @@ def decisions(plan: Plan) -> tuple[SensitivityParameter, ...]:
     strategy = _plain(plan)
     axes = list(_placed(strategy, ()))
     found = (
-        *(_degrees(strategy, one) for one in axes),
+        *(_degrees(strategy, axis) for axis in axes),
         *_moves(strategy, axes),
         *_pipeline(strategy, axes),
         *_attention_beside(strategy, axes),
@@ -112,13 +112,15 @@ def _pipeline(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityPa
     replica = _replica(strategy)
     if isinstance(replica, Scope):
         return
-    for one in axes:
-        half, is_odd = divmod(one.axis.degree, 2)
+    for axis in axes:
+        half, is_odd = divmod(axis.axis.degree, 2)
         if is_odd:
             continue
-        change = _change(f"pp 2, {one.of(half)}", strategy, [*around(replica, "pp 2 < ", " >"), degree(one.axis, half)])
+        change = _change(
+            f"pp 2, {axis.of(half)}", strategy, [*around(replica, "pp 2 < ", " >"), degree(axis.axis, half)]
+        )
         if _gpus(change) == size(strategy):
-            yield _parameter("pipeline", "pipeline", one.of(one.axis.degree), (change,))
+            yield _parameter("pipeline", "pipeline", axis.of(axis.axis.degree), (change,))
             return
 
 
@@ -131,11 +133,11 @@ def _replica(strategy: Strategy) -> Strategy:
 
 def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
     """Attention's tp on the GPUs of experts that are alone in their stage."""
-    for one in axes:
-        above = one.inside[-1] if one.inside else None
-        is_alone = one.axis.body is None and (above is None or isinstance(above, Axis))
-        if one.axis.kind is AxisKind.EP and is_alone and one.axis.degree % 2 == 0:
-            change = _change("tp 2", strategy, around(one.axis, "", " ; tp 2"))
+    for axis in axes:
+        above = axis.inside[-1] if axis.inside else None
+        is_alone = axis.axis.body is None and (above is None or isinstance(above, Axis))
+        if axis.axis.kind is AxisKind.EP and is_alone and axis.axis.degree % 2 == 0:
+            change = _change("tp 2", strategy, around(axis.axis, "", " ; tp 2"))
             yield _parameter("attention tp", "tp of attention", "tp 1", (change,))
 
 

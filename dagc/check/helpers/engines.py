@@ -52,8 +52,8 @@ def uneven_slots(plan: Plan, engine: str, code: Code) -> Iterator[Diagnostic]:
 def _even_slots(plan: Plan, factor: Factor, slots: int, option: str) -> tuple[Offer, ...]:
     """An `ep` that divides the slots, or as many slots as the ranks divide."""
     axis = axis_at(plan, factor.span)
-    degrees = use_degree(plan, factor.span, dividing_ep(slots, factor.degree), applies=False)
-    return tuple(replace(one, lines=(*one.lines, (with_option(axis, option),)), most=3) for one in degrees if axis)
+    offers = use_degree(plan, factor.span, dividing_ep(slots, factor.degree), applies=False)
+    return tuple(replace(offer, lines=(*offer.lines, (with_option(axis, option),)), most=3) for offer in offers if axis)
 
 
 def dividing_ep(slots: int, degree: int) -> Lines:

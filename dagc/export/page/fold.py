@@ -167,7 +167,7 @@ def _alike(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> _Ali
         fields = track, np.int64(len(names)), np.int64(KINDS.index(_kind(node))), np.arange(run.count)[:, None], lasting
         nodes.append((index, local))
         names.append(node)
-        columns.append(tuple(np.broadcast_to(one, (run.count, local.size)) for one in fields))
+        columns.append(tuple(np.broadcast_to(field, (run.count, local.size)) for field in fields))
     if not nodes:
         return _Alike((), np.empty((run.count, 0), dtype=np.bool_), *[np.empty(0, dtype=np.int64)] * 5)
     track, name, kind, copy, lasting = (np.concatenate(one, axis=1) for one in zip(*columns, strict=True))

@@ -83,7 +83,7 @@ def _drawn(section: _Section) -> Markup:
 
 
 def _header(summary: Summary, diagnostics: Sequence[Diagnostic]) -> Markup:
-    errors = sum(one.is_error for one in diagnostics)
+    errors = sum(diagnostic.is_error for diagnostic in diagnostics)
     counts = ((errors, "error"), (len(diagnostics) - errors, "warning"))
     badges = (
         tag("a", f"{count} {word}{'s' * (count != 1)}", href="#plan", class_=f"badge {word}")
@@ -104,8 +104,15 @@ def _views(pictures: Sequence[Picture]) -> Markup:
     if not pictures:
         return Markup("")
     tabs = (
-        tag("button", one.title, type="button", role="tab", id=f"tab-{one.name}", aria_controls=f"panel-{one.name}")
-        for one in pictures
+        tag(
+            "button",
+            picture.title,
+            type="button",
+            role="tab",
+            id=f"tab-{picture.name}",
+            aria_controls=f"panel-{picture.name}",
+        )
+        for picture in pictures
     )
     style = asset("picture.css")
     panels = (

@@ -61,7 +61,7 @@ class _Disc:
 
 def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[DeviceSpec]) -> Markup | None:
     """The plot of one phase; None where nothing computes or no peak is known."""
-    computing = [one for one in operators if one.intensity and one.flops_per_second]
+    computing = [operator for operator in operators if operator.intensity and operator.flops_per_second]
     whole = sum(one.seconds for one in computing)
     points = [one for one in computing if one.seconds >= _MINIMUM * whole]
     known = [device for device in devices if device.bandwidth_bytes_per_second and device.flops]
@@ -69,7 +69,7 @@ def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[
         return None
     types = sorted({one.dtype for one in points})
     scale = _scale(points, known)
-    discs = [_disc(one, scale, whole) for one in points]
+    discs = [_disc(point, scale, whole) for point in points]
     body = (
         _grid(scale),
         _roofs(scale, known, types),
@@ -83,7 +83,7 @@ def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[
 
 
 def _scale(points: Sequence[Operator], devices: Sequence[DeviceSpec]) -> _Scale:
-    intensities = [one.intensity or 1.0 for one in points]
+    intensities = [point.intensity or 1.0 for point in points]
     rates = [one.flops_per_second for one in points]
     peaks = [peak for device in devices for peak in device.flops.values()]
     ridge = max(max(device.flops.values()) / (device.bandwidth_bytes_per_second or 1.0) for device in devices)

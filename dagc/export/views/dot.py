@@ -194,7 +194,7 @@ def _label(box: Box) -> str:
 
 def _record(box: Box) -> str:
     """The columns of a table, each a stack of cells."""
-    columns = ("{" + "|".join(_cell(word) for word in (one.head, *one.cells)) + "}" for one in box.columns)
+    columns = ("{" + "|".join(_cell(word) for word in (column.head, *column.cells)) + "}" for column in box.columns)
     return "|".join(columns)
 
 

@@ -152,7 +152,7 @@ class _Part:
         every = tuple(range(len(self.section.phases)))
         gpus = [gpu for node in self.section.nodes for gpu in node.gpus if gpu]
         tones = {tuple(load_tone(_share(self.section, gpu, phase)) for phase in every) for gpu in gpus}
-        return [every] if all(len(set(one)) == 1 for one in tones) else [(phase,) for phase in every]
+        return [every] if all(len(set(tone)) == 1 for tone in tones) else [(phase,) for phase in every]
 
     def _grids(self) -> Iterator[TableColumn]:
         """A row for each node, a column for each GPU of a node; the next phase beside the one before."""

@@ -191,7 +191,7 @@ class _Group:
         for line in shown:
             inside = np.isin(numbers // wide, line)
             members = [self._local[inside & (numbers % wide == gpu)] for gpu in range(wide)]
-            gpus = tuple(self._row(one) if one.size else None for one in members)
+            gpus = tuple(self._row(member) if member.size else None for member in members)
             rows.append(NodeRow(self._node_title(line), len(line), gpus))
         return tuple(rows), len(lines) - len(shown)
 

@@ -65,7 +65,9 @@ class StrategyView:
         """Services in the order of time, without the KV-cache transfer."""
         shown = [one for one in self._shown if one.phases != (HANDOVER,)]
         phases = [(name, line) for name, line in zip(phase_names(self.graph), self.timelines, strict=True)]
-        groups = groupby((one for one in phases if one[0] != HANDOVER), key=lambda one: one[1].priced.graph.service)
+        groups = groupby(
+            (phase for phase in phases if phase[0] != HANDOVER), key=lambda one: one[1].priced.graph.service
+        )
         return tuple(
             Served(view, service, tuple(group))
             for view, service, (_, group) in zip(shown, self.plan.deployment.services, groups, strict=True)
