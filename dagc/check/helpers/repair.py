@@ -25,6 +25,9 @@ _MOST = 2
 IN_ORDER = "nest axes in the order `dp`, `pp`, then `ep` or `cp`, then `tp`; join `ep` and `cp` by `;`"
 """What to do where no rearrangement of a chain is legal."""
 
+BOTH_PHASES = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
+"""What to do about a phase in the wrong place."""
+
 _ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
 
 
@@ -88,12 +91,7 @@ def _is_reordered(written: Strategy, whole: Strategy) -> bool:
 
 def _offer(strategy: Strategy, with_size: bool) -> str:
     text = f"`{format_strategy(strategy)}`"
-    return f"{text} ({gpus(size(strategy))})" if with_size else text
-
-
-def gpus(count: int) -> str:
-    """A number of GPUs in words."""
-    return format_gpus(count)
+    return f"{text} ({format_gpus(size(strategy))})" if with_size else text
 
 
 def _faults(annotated: Annotated) -> int:
