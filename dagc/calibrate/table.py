@@ -163,12 +163,8 @@ def _measured(operator: FittedOperator, rows: list[_Row], name: str) -> Measured
     columns = (*operator.needed, *operator.defaults)
     values = {column: np.array([row.values[i] for row in rows]) for i, column in enumerate(columns)}
     inputs = operator.inputs(values, ARITHMETIC[rows[0].dtype])
-    sources = tuple(_distinct(row.source for row in rows if row.source))
+    sources = sorted({row.source for row in rows if row.source})
     return Measured(operator.formula, inputs, np.array([row.seconds for row in rows]), "; ".join(sources) or name)
-
-
-def _distinct(texts: Iterator[str]) -> list[str]:
-    return sorted(set(texts))
 
 
 NAMES = {

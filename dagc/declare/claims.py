@@ -64,7 +64,7 @@ def _claim(entry: Entry) -> Claim | Diagnostic | None:
     ratio = read_figure(MARGIN, margin[1:], margin[0].span) if margin else None
     if isinstance(ratio, Diagnostic):
         return ratio
-    return Claim(entry.name, entry.comparison or "=", figure, ratio, _span(entry, figure, ratio))
+    return Claim(entry.name, entry.comparison or "=", figure, ratio, entry.name_span.to((ratio or figure).span))
 
 
 def _split(values: tuple[Value, ...]) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
@@ -73,10 +73,6 @@ def _split(values: tuple[Value, ...]) -> tuple[tuple[Value, ...], tuple[Value, .
         if isinstance(value, Word) and value.text == MARGIN.name:
             return values[:i], values[i:]
     return values, ()
-
-
-def _span(entry: Entry, figure: Figure, ratio: Figure | None) -> Span:
-    return entry.name_span.to((ratio or figure).span)
 
 
 COMPARISON_MISSING = Code("N132", "comparison-missing")

@@ -163,15 +163,10 @@ def operator_seconds(timeline: Timeline) -> Mapping[str, float]:
     that the seconds sum to the length of the path, the makespan of the phase.
     """
     templates, runs = timeline.priced.graph.templates, timeline.runs
-    names = [[_operator(node.key) for node in template.nodes] for template in templates]
+    names = [[node.key.removeprefix("a.").removeprefix("b.") for node in template.nodes] for template in templates]
     time_by_key: Counter[str] = Counter()
     covered = 0
     for slot in timeline.path:
         time_by_key[names[runs[slot.run].template][slot.node]] += max(0, slot.end - max(slot.start, covered))
         covered = max(covered, slot.end)
     return {key: time / PICOSECONDS for key, time in time_by_key.items()}
-
-
-def _operator(key: str) -> str:
-    """The key without the stream that the node belongs to."""
-    return key.removeprefix("a.").removeprefix("b.")

@@ -24,16 +24,12 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         factor = written_factor(service.experts_pool.experts, AxisKind.EP)
         if factor is not None and factor.degree > 1:
-            yield _diagnostic(plan, factor)
-
-
-def _diagnostic(plan: Plan, factor: Factor) -> Diagnostic:
-    return CODE.at(
-        factor.span,
-        f"`ep {factor.degree}` splits experts, and {plan.facts.model.name} has none",
-        "every layer of this model is dense",
-        offers=_offers(plan, factor),
-    )
+            yield CODE.at(
+                factor.span,
+                f"`ep {factor.degree}` splits experts, and {plan.facts.model.name} has none",
+                "every layer of this model is dense",
+                offers=_offers(plan, factor),
+            )
 
 
 def _offers(plan: Plan, factor: Factor) -> tuple[Offer, ...]:
