@@ -6,7 +6,7 @@ deployment, else node by node, folded; its other figures are those of one stage 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -185,14 +185,10 @@ class _Service:
         """What the GPUs of a card send for a micro-batch, inside nodes and between them."""
         graph = timeline.priced.graph
         stages = range(len(graph.programs[0])) if shares_pool else (stage,)
-        found = [crossing(graph, one, self.strategy.plan.facts.cluster.gpus_per_node, team) for one in stages]
-        inside, between = (sum(getattr(one, way) for one in found) for way in ("inside", "between"))
-        sent = self._link_names(inside, between)
-        return (f"sends {', '.join(sent)}",) if sent else ()
-
-    def _link_names(self, inside: float, between: float) -> list[str]:
-        named = ((inside, link_name(self.strategy.plan)), (between, NETWORK))
-        return [f"{format_bytes(size)} over {name}" for size, name in named if size >= 1]
+        per_node = self.strategy.plan.facts.cluster.gpus_per_node
+        bytes_by_link = _by_link(self.strategy.plan, [crossing(graph, stage, per_node, team) for stage in stages])
+        sent = ", ".join(f"{format_bytes(size)} over {name}" for name, size in bytes_by_link.items())
+        return (f"sends {sent}",) if sent else ()
 
     def _memory(self, pool: Pool, stages: range) -> tuple[Words, ...]:
         figures = pool_figures(self.strategy, pool)
@@ -236,7 +232,7 @@ class _Service:
         stage = view.teams[0].stage + view.count - 1
         sent = [self._sent(line, stage, (SEND,)) for _, line in self.served.phases]
         sizes = (f"{phase}: {_rate(one, line)}" for (phase, line), one in zip(self.served.phases, sent, strict=True))
-        return "hidden states", f"over {links(self.strategy.plan, sent)}, per micro-batch", *sizes
+        return "hidden states", f"over {_links(self.strategy.plan, sent)}, per micro-batch", *sizes
 
     def _crossing(self, stage: int) -> tuple[str, ...]:
         """What goes to the experts' pool and comes back, where there is one."""
@@ -258,7 +254,7 @@ def _handover(timeline: Timeline, source: _Service, target: _Service) -> Arrow:
     per_node = plan.facts.cluster.gpus_per_node
     sent = [crossing(graph, program.stage, per_node) for program in graph.programs[0]]
     what, size, time = crossing_text(timeline)
-    label = what, f"over {links(plan, sent)}", size, time
+    label = what, f"over {_links(plan, sent)}", size, time
     return Arrow(
         source.own()[-1].name,
         target.own()[0].name,
@@ -269,17 +265,16 @@ def _handover(timeline: Timeline, source: _Service, target: _Service) -> Arrow:
     )
 
 
-def link_name(plan: Plan) -> str:
-    """What joins the GPUs of a node."""
-    return "Infinity Fabric" if plan.facts.cluster.device.name.startswith("mi") else "NVLink"
+def _by_link(plan: Plan, sent: Sequence[Crossing]) -> dict[str, float]:
+    """Bytes over the link that joins the GPUs of a node, and over the network, as far as there are any."""
+    inside = "Infinity Fabric" if plan.facts.cluster.device.name.startswith("mi") else "NVLink"
+    sizes = {inside: sum(part.inside for part in sent), NETWORK: sum(part.between for part in sent)}
+    return {name: size for name, size in sizes.items() if size >= 1}
 
 
-def links(plan: Plan, sent: Iterable[Crossing]) -> str:
+def _links(plan: Plan, sent: Sequence[Crossing]) -> str:
     """Over which links something goes."""
-    found = tuple(sent)
-    inside, between = (sum(getattr(one, way) for one in found) >= 1 for way in ("inside", "between"))
-    names = [name for is_used, name in ((inside, link_name(plan)), (between, NETWORK)) if is_used]
-    return " and ".join(names) or "no link"
+    return " and ".join(_by_link(plan, sent)) or "no link"
 
 
 def _rate(sent: Crossing, timeline: Timeline) -> str:
