@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dagc.check.helpers.alternatives import written_factor
 from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.labels import states
-from dagc.check.helpers.nodes import GroupSpread, spread
+from dagc.check.helpers.nodes import ExpertGroupSpread, spread
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.engines.profiles import Profile
 from dagc.plan.layout import Factor
@@ -27,7 +27,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             yield _diagnostic(profile, factor, found, plan.facts.cluster.gpus_per_node)
 
 
-def _diagnostic(profile: Profile, factor: Factor, found: GroupSpread, node: int) -> Diagnostic:
+def _diagnostic(profile: Profile, factor: Factor, found: ExpertGroupSpread, node: int) -> Diagnostic:
     where = f"lies on {found.nodes} nodes in {profile.title}, and would fit on {found.minimum}"
     return CODE.at(
         factor.span,

@@ -39,7 +39,7 @@ def _leaving(nodes: Ranks) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupSpread:
+class ExpertGroupSpread:
     """An expert group of `size` ranks lies on `nodes` nodes, and would fit on `least`."""
 
     size: int
@@ -47,14 +47,14 @@ class GroupSpread:
     minimum: int
 
 
-def spread(plan: Plan, service: Service) -> GroupSpread | None:
+def spread(plan: Plan, service: Service) -> ExpertGroupSpread | None:
     """How an engine's numbers of ranks spread the expert groups of a service; None where they lie close together."""
     pool = service.experts_pool
     if pool.run is None or pool.experts is None:
         return None
     group = plan.deployment.global_ranks(service, pool, 0)[pool.experts.groups((AxisKind.EP,))[0]]
     node = plan.facts.cluster.gpus_per_node
-    found = GroupSpread(group.size, np.unique(group // node).size, -(-group.size // node))
+    found = ExpertGroupSpread(group.size, np.unique(group // node).size, -(-group.size // node))
     return found if found.nodes > found.minimum else None
 
 
