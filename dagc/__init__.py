@@ -16,9 +16,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagc.api.asking import compare, launch, memory, read, search, whatif
+    from dagc.api.commands import compare, launch, memory, read, search, whatif
     from dagc.api.compiling import Plan, Strategy, compile
-    from dagc.api.errors import NoSuchStrategy, NothingToShow
+    from dagc.api.result import NoSuchStrategy, NothingToShow
     from dagc.api.results import (
         CompareResult,
         LaunchResult,
@@ -49,9 +49,9 @@ __all__ = [
 ]
 
 _PLACES = {
-    "compare": "asking", "launch": "asking", "memory": "asking", "read": "asking", "search": "asking",
-    "whatif": "asking", "Plan": "compiling", "Strategy": "compiling", "compile": "compiling",
-    "NoSuchStrategy": "errors", "NothingToShow": "errors",
+    "compare": "commands", "launch": "commands", "memory": "commands", "read": "commands", "search": "commands",
+    "whatif": "commands", "Plan": "compiling", "Strategy": "compiling", "compile": "compiling",
+    "NoSuchStrategy": "result", "NothingToShow": "result",
 }  # fmt: skip
 """The modules of the names; those of results have their own."""
 

@@ -127,7 +127,7 @@ def leading_words(words: Sequence[str]) -> int:
     return next((n for n in range(min(len(words), 4), 0, -1) if candidates(" ".join(words[:n]))), 0)
 
 
-def known_words() -> tuple[str, ...]:
+def unit_words() -> tuple[str, ...]:
     """Every unit of one word, as it is best written, in the order of the table."""
     return (*_UNITS, *(f"{prefix}FLOP/s" for prefix in ("", "K", "M", "G", "T", "P", "E")))
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagc import driver
-from dagc.api.errors import NoSuchStrategy, NothingToShow
-from dagc.api.inputs import sourced, stated
-from dagc.api.result import Result, Row, listed, one_line
+from dagc.api.inputs import blocks_of, sourced
+from dagc.api.result import NoSuchStrategy, NothingToShow, Result, Row, listed, one_line
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 from dagc.driver.interchange import Form, interchange, strategy_graph
@@ -165,15 +164,20 @@ class Plan(Result):
         from dagc.report.structure import strategy_text
 
         return [
-            {"name": one.name, "strategy": strategy_text(one.checked.plan.deployment), "fits": one.fits, **one.figures}
-            for one in self.strategies
+            {
+                "name": strategy.name,
+                "strategy": strategy_text(strategy.checked.plan.deployment),
+                "fits": strategy.fits,
+                **strategy.figures,
+            }
+            for strategy in self.strategies
         ]
 
     def headline(self) -> str:
         """The answer of a plan of one strategy; else the names."""
         if len(self.strategies) == 1:
             return self.strategies[0].headline()
-        named = listed([one.name for one in self.strategies])
+        named = listed([strategy.name for strategy in self.strategies])
         return f"{len(self.strategies)} strategies: {named}" if named else "no strategy"
 
     def text(self) -> str:
@@ -184,7 +188,7 @@ class Plan(Result):
         """For a notebook: the answer and the deployment of each strategy, and the diagnostics."""
         from dagc.export.notebook import answers
 
-        return answers([_shown(one) for one in self.strategies], str(self))
+        return answers([_shown(strategy) for strategy in self.strategies], str(self))
 
 
 def _shown(strategy: Strategy) -> tuple[Summary, str | None]:
@@ -211,6 +215,6 @@ def compile(
     UnicodeDecodeError for a file that cannot be read.
     """
     source, directory = sourced(plan)
-    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     outcome = driver.check(source, blocks, directory)
     return Plan(outcome.diagnostics, tuple(map(Strategy, outcome.checked)))

@@ -1,6 +1,6 @@
 """What the functions take: a plan as text or path, and blocks as texts.
 
-A text is read as it stands; the paths in it start in the working directory, those of a file in its own.
+A text is read as it is; the paths in it start in the working directory, those of a file in its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def sourced(plan: str | Path, name: str = "plan") -> tuple[Source, Path]:
     return Source(str(path), text), path.parent
 
 
-def stated(**blocks: object) -> Blocks:
+def blocks_of(**blocks: object) -> Blocks:
     """The blocks that were given, each the text after its keyword. Raises TypeError for one that is no text."""
     given = {keyword: content for keyword, content in blocks.items() if content is not None}
     for keyword, content in given.items():

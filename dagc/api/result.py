@@ -7,8 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from dagc.diag.diagnostic import Diagnostic
-from dagc.diag.tally import tally
+from dagc.diag.diagnostic import Diagnostic, tally
 from dagc.diag.text import escape, render
 
 Row = dict[str, str | float | bool | None]
@@ -79,3 +78,20 @@ def listed(items: list[str], between: str = ", ") -> str:
     """The first items of a list, and how many more there are."""
     more = [f"{len(items) - MOST_NAMED} more"] if len(items) > MOST_NAMED else []
     return between.join([*items[:MOST_NAMED], *more])
+
+
+class NothingToShow(ValueError):
+    """A strategy has no graph or times; the text is the diagnostic that says why."""
+
+
+class NoSuchStrategy(KeyError):
+    """A plan has no strategy of a name: it was not written, or diagnostics stopped it."""
+
+    def __init__(self, name: str, known: tuple[str, ...], diagnostics: str) -> None:
+        super().__init__(name)
+        self.name, self.known, self.diagnostics = name, known, diagnostics
+
+    def __str__(self) -> str:
+        """The name, those that there are, and the diagnostics of the plan."""
+        others = ", ".join(f"`{one}`" for one in self.known) or "none"
+        return f"no strategy `{self.name}`; those of the plan: {others}\n{self.diagnostics}".rstrip()

@@ -120,7 +120,7 @@ class CompareResult(Result):
 
     def headline(self) -> str:
         """The titles of the plans."""
-        titles = [one.title for one in self.record.plans]
+        titles = [plan.title for plan in self.record.plans]
         return f"{_count(len(titles), 'plan')}: {listed(titles)}" if titles else "no plan"
 
     def text(self) -> str:
@@ -148,7 +148,7 @@ class MemoryResult(Result):
         """A line for each class of equal ranks: its ranks, GPUs, share of a GPU, and bytes by part."""
         return [
             {
-                "name": one.name,
+                "name": strategy.name,
                 "pool": pool.pool,
                 "ranks": ranks.ranks,
                 "gpus": ranks.gpus,
@@ -157,32 +157,34 @@ class MemoryResult(Result):
                 **{f"{part}_bytes": size for part, size in ranks.parts_bytes.items()},
                 "kv_capacity_tokens": ranks.kv_capacity_tokens,
             }
-            for one in self.strategies
-            if one.memory
-            for pool in one.memory.pools
+            for strategy in self.strategies
+            if strategy.memory
+            for pool in strategy.memory.pools
             for ranks in pool.classes
         ]
 
     def headline(self) -> str:
         """Whether each strategy fits, and the fullest GPU of each."""
-        return listed([_held(one) for one in self.strategies], "; ") or "no strategy"
+        return listed([_held(strategy) for strategy in self.strategies], "; ") or "no strategy"
 
     def text(self) -> str:
         """What `dagc memory` prints."""
         from dagc.export.text.memory import render_memory
 
         return "".join(
-            render_memory(one.name, one.memory)
-            if one.memory
-            else f"{_held(one)}: not stated: {', '.join(one.missing)}\n"
-            for one in self.strategies
+            render_memory(strategy.name, strategy.memory)
+            if strategy.memory
+            else f"{_held(strategy)}: not stated: {', '.join(strategy.missing)}\n"
+            for strategy in self.strategies
         )
 
     def svg(self) -> str | None:
         """The picture of `dagc memory --format svg`."""
         from dagc.export.memory_svg import Panel, memory_svg
 
-        panels = [Panel(one.name, one.memory, one.context) for one in self.strategies if one.memory]
+        panels = [
+            Panel(strategy.name, strategy.memory, strategy.context) for strategy in self.strategies if strategy.memory
+        ]
         return memory_svg(panels) if panels else None
 
 
@@ -267,7 +269,9 @@ class WhatIfResult(Result):
     def headline(self) -> str:
         """How many changes, or pairs, were priced."""
         if self.record.strategies:
-            return listed([f"{one.name}: {_count(len(one.effects), 'change')}" for one in self.record.strategies])
+            return listed(
+                [f"{strategy.name}: {_count(len(strategy.effects), 'change')}" for strategy in self.record.strategies]
+            )
         duels = self.record.duels
         return f"{_count(len(duels), 'pair')} over {duels[0].over}" if duels else "no change"
 
@@ -291,19 +295,19 @@ class WhatIfResult(Result):
 def _changes(record: WhatIf) -> list[Row]:
     return [
         {
-            "name": one.name,
+            "name": strategy.name,
             "kind": effect.kind,
             "parameter": effect.parameter,
             "value": effect.value,
             "change": effect.change,
             "fits": effect.fits,
             "figure": moved.name,
-            "before": next((metric.value for metric in one.metrics if metric.name == moved.name), None),
+            "before": next((metric.value for metric in strategy.metrics if metric.name == moved.name), None),
             "after": moved.value,
             "difference": moved.difference,
         }
-        for one in record.strategies
-        for effect in one.effects
+        for strategy in record.strategies
+        for effect in strategy.effects
         for moved in effect.metrics
     ]
 
@@ -311,11 +315,11 @@ def _changes(record: WhatIf) -> list[Row]:
 def _crossings(record: WhatIf) -> list[Row]:
     """A pair that never crosses has one line without a point."""
     rows: list[Row] = []
-    for duel in record.duels:
-        first, second = (side.strategy for side in duel.sides)
-        for figure in duel.figures:
-            head: Row = {"first": first, "second": second, "over": duel.over, "figure": figure.metric}
-            points = [(duel.low, figure.leads), *((one.at, one.leads) for one in figure.crossings)]
+    for comparison in record.duels:
+        first, second = (side.strategy for side in comparison.sides)
+        for figure in comparison.figures:
+            head: Row = {"first": first, "second": second, "over": comparison.over, "figure": figure.metric}
+            points = [(comparison.low, figure.leads), *((crossing.at, crossing.leads) for crossing in figure.crossings)]
             rows += ({**head, "from": at, "leads": leads} for at, leads in points)
     return rows
 
@@ -337,16 +341,16 @@ class ReadResult(Result):
         """A line for each reading: its `strategy`, `gpus`, the `engines` that count so, and what it `assumes`."""
         return [
             {
-                "strategy": one.strategy,
-                "gpus": one.gpus,
-                "engines": ", ".join(one.engines),
-                "assumes": "; ".join(one.assumes),
-                "problems": ", ".join(problem.code.code for problem in one.problems),
+                "strategy": reading.strategy,
+                "gpus": reading.gpus,
+                "engines": ", ".join(reading.engines),
+                "assumes": "; ".join(reading.assumes),
+                "problems": ", ".join(problem.code.code for problem in reading.problems),
             }
-            for one in self.readings
+            for reading in self.readings
         ]
 
     def headline(self) -> str:
         """The readings with their GPUs."""
-        named = listed([f"{one.strategy} ({_count(one.gpus, 'GPU')})" for one in self.readings])
+        named = listed([f"{reading.strategy} ({_count(reading.gpus, 'GPU')})" for reading in self.readings])
         return f"{_count(len(self.readings), 'reading')}: {named}" if named else "no reading"

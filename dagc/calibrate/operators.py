@@ -16,19 +16,37 @@ the operator. Counts are of one call on one GPU.
 
 Types: bf16 and fp16; fp8 with one scale a tensor or row, fp8_block with one a block of 128; int8; int4 weights with
 bf16 arithmetic; fp4 in blocks.
+
+Collectives in a table of measurements: their formulas with what each coefficient may be, and their columns.
+
+- `all_reduce`, `all_gather`, `reduce_scatter`, `all_to_all`, `send`: by NCCL. Columns ranks, bytes and `nodes` (1),
+  over which the ranks are spread evenly; `send` is a message inside a node, or with nodes 2 to another.
+- `all_reduce_custom`: the engine's own kernel in one node. Columns ranks, bytes.
+- `dispatch`, `combine`: normal kernels like DeepEP's. Columns ranks, nodes, bytes of all rows of a rank (tokens x
+  choices x bytes of a row), `top` (8) choices of a token, `reached` nodes that they lie on at most (no limit), `sms`
+  (20) multiprocessors.
+- `dispatch_low_latency`, `combine_low_latency`: kernels of low latency; the same without `sms`.
+
+Bytes are those of nccl-tests: of an all-gather the whole result, of a reduce-scatter the whole input, of an all-to-all
+what one rank sends. Where a table has one node only, coefficients of the network keep the values they start from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
 from dagc.cost.attention import DECODE, PREFILL
-from dagc.cost.formula import Formula, Inputs, Values
+from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
 from dagc.cost.gemm import GEMM, GROUPED, LAYER, LAYER_DEFAULT
+from dagc.cost.network import direct, experts, ring
+from dagc.cost.network.custom import custom_all_reduce
+from dagc.cost.network.terms import Formula as CollectiveFormula
+from dagc.cost.network.terms import Spread, Wires
 from dagc.cost.recurrence import RECURRENT
 from dagc.cost.stream import STREAMED
 
@@ -57,7 +75,7 @@ Columns = Mapping[str, Values]
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class FittedOperator:
     """An operator of a table: its formula, the family of its regimes, columns it needs, and defaults of others."""
 
     formula: Formula
@@ -121,19 +139,121 @@ _LAYER = ("tokens", "top", "rows", "n", "k", "products")
 _CORE = ("sequences", "context", "heads", "kv_heads", "key", "value")
 _CACHE = {"kv_bytes": 2.0}
 
-OPERATORS: Mapping[str, Operator] = {
-    "gemm": Operator(GEMM, "gemm", ("m", "n", "k"), _product, {"products": 1.0, "cast": 1.0}),
-    "grouped_gemm": Operator(GROUPED, "grouped_gemm", ("rows", "n", "k", "products"), _grouped),
-    "expert_layer": Operator(LAYER, "grouped_gemm", _LAYER, _layer),
-    "expert_layer_default": Operator(LAYER_DEFAULT, "grouped_gemm", _LAYER, _layer, suffix="/default"),
-    "attention_prefill": Operator(PREFILL, "attention/prefill", _CORE, _prefill, _CACHE, by_type=False),
-    "attention_decode": Operator(DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
-    "mla_prefill": Operator(PREFILL, "mla/prefill", _CORE, _prefill, _CACHE, by_type=False),
-    "mla_decode": Operator(DECODE, "mla/decode", _CORE, _latent, _CACHE, by_type=False),
-    "recurrence": Operator(RECURRENT, "recurrence", ("states", "tokens"), _as_written, by_type=False),
-    "elementwise": Operator(STREAMED, "elementwise", ("bytes",), _stream, by_type=False),
-    "activation": Operator(STREAMED, "activation", ("bytes",), _stream, by_type=False),
-    "norm": Operator(STREAMED, "norm", ("bytes",), _stream, by_type=False),
-    "sampling": Operator(STREAMED, "sampling", ("bytes",), _stream, by_type=False),
+OPERATORS: Mapping[str, FittedOperator] = {
+    "gemm": FittedOperator(GEMM, "gemm", ("m", "n", "k"), _product, {"products": 1.0, "cast": 1.0}),
+    "grouped_gemm": FittedOperator(GROUPED, "grouped_gemm", ("rows", "n", "k", "products"), _grouped),
+    "expert_layer": FittedOperator(LAYER, "grouped_gemm", _LAYER, _layer),
+    "expert_layer_default": FittedOperator(LAYER_DEFAULT, "grouped_gemm", _LAYER, _layer, suffix="/default"),
+    "attention_prefill": FittedOperator(PREFILL, "attention/prefill", _CORE, _prefill, _CACHE, by_type=False),
+    "attention_decode": FittedOperator(DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
+    "mla_prefill": FittedOperator(PREFILL, "mla/prefill", _CORE, _prefill, _CACHE, by_type=False),
+    "mla_decode": FittedOperator(DECODE, "mla/decode", _CORE, _latent, _CACHE, by_type=False),
+    "recurrence": FittedOperator(RECURRENT, "recurrence", ("states", "tokens"), _as_written, by_type=False),
+    "elementwise": FittedOperator(STREAMED, "elementwise", ("bytes",), _stream, by_type=False),
+    "activation": FittedOperator(STREAMED, "activation", ("bytes",), _stream, by_type=False),
+    "norm": FittedOperator(STREAMED, "norm", ("bytes",), _stream, by_type=False),
+    "sampling": FittedOperator(STREAMED, "sampling", ("bytes",), _stream, by_type=False),
 }
 """By the name in the column `operator`. Rows of `expert_layer` take the place of those of `grouped_gemm`."""
+
+
+_RANGED = ("ranks", "nodes", "bytes")
+
+_LAUNCH = Parameter("launch", 5e-6, 5e-7, 1e-3, "seconds before anything moves")
+_STEP = Parameter("step", 8e-7, 1e-8, 1e-4, "seconds a step inside a node")
+_HOP = Parameter("hop", 5e-6, 5e-7, 1e-3, "seconds a step that crosses nodes")
+_SHARE = Parameter("share", 0.8, 0.05, 1.0, "part of the link's stated rate that is reached")
+_NETWORK = Parameter("network_share", 0.95, 0.05, 1.0, "part of the network's stated rate that is reached")
+_OWN = Parameter("own", 2.0, 0.2, 20.0, "rate of copying one's own part, in link rates")
+_RAMP = Parameter("ramp", 2e-6, 1e-9, 1e-4, "seconds of a chunk beyond its bytes")
+_RING = (_LAUNCH, _STEP, _HOP, _SHARE, _NETWORK, _OWN, _RAMP)
+_NVLS = (
+    Parameter("nvls_launch", 1.5e-5, 5e-7, 1e-3, "seconds before the switch's reduction moves anything"),
+    Parameter("nvls_share", 0.7, 0.05, 1.0, "part of the link's rate that the switch's reduction reaches"),
+    Parameter("nvls_ramp", 8e-6, 1e-9, 1e-4, "seconds of a chunk of it beyond its bytes"),
+)
+_CUSTOM = (
+    Parameter("launch", 4e-6, 5e-7, 1e-3, "seconds of one shot before anything moves"),
+    Parameter("launch_two", 8e-6, 5e-7, 1e-3, "seconds of two shots before anything moves"),
+    Parameter("step", 1e-7, 1e-9, 1e-5, "seconds a peer"),
+    _SHARE,
+    Parameter("share_two", 0.6, 0.05, 1.0, "part of the link's rate that two shots reach"),
+)
+_KERNELS = (_LAUNCH, _HOP, _SHARE, _NETWORK)
+_COPIES = (
+    Parameter("sm_rate", 1.5e10, 1e9, 2e11, "bytes/s that a multiprocessor copies between nodes"),
+    Parameter("sm_rate_inside", 1.9e10, 1e9, 2e11, "bytes/s that a multiprocessor copies inside a node"),
+)
+
+
+def _wires(machine: Machine) -> Wires:
+    return Wires(machine.link_bytes_per_second, machine.network_bytes_per_second)
+
+
+def _spread(x: Inputs) -> Spread:
+    return Spread(x["ranks"], x["ranks"] / x["nodes"], x["nodes"])
+
+
+def _plain(formula: CollectiveFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+    return _only(formula(given, x["bytes"], _spread(x), _wires(machine)).seconds)
+
+
+def _custom(given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+    return _plain(custom_all_reduce, {**given, "most": float(np.max(x["bytes"]))}, x, machine)
+
+
+def _kernel(formula: experts.TokenFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+    """Choices and multiprocessors differ by row, and both are numbers to the formula: once for each pair of them."""
+    seconds = np.empty_like(x["bytes"])
+    even = np.ones(1)
+    for top, sms in {(int(t), float(s)) for t, s in zip(x["top"], x["sms"], strict=True)}:
+        rows = (x["top"] == top) & (x["sms"] == sms)
+        y = {name: values[rows] for name, values in x.items()}
+        tokens = experts.Tokens(y["bytes"], top, y["reached"], even, even)
+        seconds[rows] = formula({**given, "sms": sms}, tokens, _spread(y), _wires(machine)).seconds
+    return _only(seconds)
+
+
+def _only(seconds: Values) -> Terms:
+    return Terms(0.0, seconds, np.zeros_like(seconds), 2.0)
+
+
+def _inputs(x: Columns, _: Arithmetic) -> Inputs:
+    return x
+
+
+def _formula(name: str, parameters: tuple[Parameter, ...], collective: CollectiveFormula) -> Formula:
+    return Formula(name, parameters, _RANGED, partial(_plain, collective))
+
+
+_NODES = {"nodes": 1.0}
+_TOKENS = {"nodes": 1.0, "top": 8.0, "reached": 1e9, "sms": 20.0}
+_ALL = ("ranks", "bytes")
+_GATHER = _formula("ring", _RING, ring.gather)
+_LOW_LATENCY = Formula("low latency", _KERNELS, _RANGED, partial(_kernel, experts.low_latency))
+_NORMAL = Formula("normal", (*_KERNELS, *_COPIES), _RANGED, partial(_kernel, experts.normal))
+
+_FORMULAS: Mapping[str, tuple[str, Formula, Mapping[str, float]]] = {
+    "all_reduce": ("all_reduce/nccl", _formula("all-reduce", (*_RING, *_NVLS), ring.all_reduce), _NODES),
+    "all_reduce_custom": ("all_reduce/custom", Formula("custom all-reduce", _CUSTOM, _RANGED, _custom), _NODES),
+    "all_gather": ("all_gather/nccl", _GATHER, _NODES),
+    "reduce_scatter": ("reduce_scatter/nccl", _GATHER, _NODES),
+    "all_to_all": ("all_to_all/nccl", _formula("all-to-all", _RING, direct.all_to_all), _NODES),
+    "send": ("send/nccl", _formula("message", (_STEP, _HOP, _SHARE, _NETWORK, _RAMP), direct.message), _NODES),
+    "dispatch": ("dispatch/normal", _NORMAL, _TOKENS),
+    "combine": ("combine/normal", _NORMAL, _TOKENS),
+    "dispatch_low_latency": ("dispatch/low_latency", _LOW_LATENCY, _TOKENS),
+    "combine_low_latency": ("combine/low_latency", _LOW_LATENCY, _TOKENS),
+}
+
+EXCHANGES: Mapping[str, FittedOperator] = {
+    name: FittedOperator(
+        formula, regime, _ALL, _inputs, defaults, by_type=False, inside_a_node=name == "all_reduce_custom"
+    )
+    for name, (regime, formula, defaults) in _FORMULAS.items()
+}
+"""By the name in the column `operator`."""
+
+
+KNOWN: Mapping[str, FittedOperator] = {**OPERATORS, **EXCHANGES}
+"""By the name in the column `operator`."""

@@ -1,16 +1,23 @@
-"""A CSV of measurements becomes the rows of each regime, or diagnostics with the line that is wrong."""
+"""A CSV of measurements becomes the rows of each regime, or diagnostics with the line that is wrong.
+
+The output of nccl-tests (NVIDIA/nccl-tests, RCCL's alike) becomes rows of a table of measurements.
+
+Read are the name after `Collective test starting:` (without it, in a file's name), one line a rank (`# Rank 0 … on HOST
+device …`; ranks of one host share a node), and of each row of figures the size in bytes and the time out of place, in
+microseconds. A size is that of the formulas: the whole result of an all-gather, the whole input of a reduce-scatter,
+what one rank sends in an all-to-all. Other lines are passed over, such as those of `mpirun` and of NCCL's log.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dagc.calibrate.fit import FEWEST, Measured
-from dagc.calibrate.known import KNOWN
-from dagc.calibrate.nccl_tests import is_nccl_tests, nccl_rows
-from dagc.calibrate.operators import ARITHMETIC, Operator
+from dagc.calibrate.operators import ARITHMETIC, KNOWN, FittedOperator
 from dagc.catalog.cases import table_reader
 from dagc.catalog.dtype import Dtype
 from dagc.diag.diagnostic import Code, Diagnostic
@@ -22,7 +29,7 @@ BAD_TABLE = Code("X401", "bad-measurements")
 _ALWAYS = ("operator", "seconds")
 
 
-_LEAST, _MOST = 1e-12, 1e15
+_MINIMUM, _MOST = 1e-12, 1e15
 """What seconds, bytes and elements of a measurement lie between; sums, products and ratios of them are numbers."""
 
 
@@ -36,14 +43,14 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class MeasurementTable:
     """What was measured, by regime, and the type whose peak holds for each."""
 
     regimes: dict[str, Measured]
     peaks: dict[str, Dtype]
 
 
-def read_table(source: Source) -> tuple[Table, tuple[Diagnostic, ...]]:
+def read_table(source: Source) -> tuple[MeasurementTable, tuple[Diagnostic, ...]]:
     """The rows of a file by regime. Rows that cannot be read are diagnostics; nothing is guessed."""
     if is_nccl_tests(source.text):
         found: list[Diagnostic] = []
@@ -53,7 +60,7 @@ def read_table(source: Source) -> tuple[Table, tuple[Diagnostic, ...]]:
     reader = table_reader(source.text)
     missing = [name for name in _ALWAYS if name not in (reader.fieldnames or ())]
     if missing:
-        return Table({}, {}), (_without(source, missing),)
+        return MeasurementTable({}, {}), (_without(source, missing),)
     found = list[Diagnostic]()
     rows = [row for line in reader if (row := _row(line, _span(source, reader.line_num), found))]
     return _grouped(source, rows, found), tuple(found)
@@ -102,7 +109,7 @@ def _number(column: str, text: str | None, default: float | None) -> float | Non
         value = float(str(text))
     except ValueError:
         return None
-    return value if _LEAST <= value <= _MOST or (value == 0 and column == "cast") else None
+    return value if _MINIMUM <= value <= _MOST or (value == 0 and column == "cast") else None
 
 
 def _is_group(ranks: float, nodes: float, most: float) -> bool:
@@ -119,7 +126,7 @@ def _bad_number(place: Span, operator: str, wrong: Sequence[str]) -> Diagnostic:
     needed = ", ".join(KNOWN[operator].needed)
     columns = " and ".join(f"`{name}`" for name in wrong)
     what = "is not a positive number" if len(wrong) == 1 else "are not positive numbers"
-    message = f"{columns} of a `{operator}` {what} from {_LEAST:g} to {_MOST:g}"
+    message = f"{columns} of a `{operator}` {what} from {_MINIMUM:g} to {_MOST:g}"
     return BAD_TABLE.at(place, message, "in this row", help=(f"`{operator}` has seconds and {needed}",))
 
 
@@ -130,11 +137,11 @@ def _no_group(place: Span, operator: str, ranks: float, nodes: float) -> Diagnos
     return BAD_TABLE.at(place, message, "in this row", help=help)
 
 
-def _grouped(source: Source, rows: list[_Row], found: list[Diagnostic]) -> Table:
+def _grouped(source: Source, rows: list[_Row], found: list[Diagnostic]) -> MeasurementTable:
     groups: dict[tuple[str, str], list[_Row]] = {}
     for row in rows:
         groups.setdefault((row.operator, row.dtype if KNOWN[row.operator].by_type else ""), []).append(row)
-    table = Table({}, {})
+    table = MeasurementTable({}, {})
     for (name, _), members in sorted(groups.items()):
         operator, dtype = KNOWN[name], members[0].dtype
         regime = operator.regime(dtype)
@@ -152,13 +159,43 @@ def _few(source: Source, regime: str, count: int) -> Diagnostic:
     return BAD_TABLE.at(_span(source, 1), message, "this table", help=(f"measure more shapes of `{regime}`",))
 
 
-def _measured(operator: Operator, rows: list[_Row], name: str) -> Measured:
+def _measured(operator: FittedOperator, rows: list[_Row], name: str) -> Measured:
     columns = (*operator.needed, *operator.defaults)
     values = {column: np.array([row.values[i] for row in rows]) for i, column in enumerate(columns)}
     inputs = operator.inputs(values, ARITHMETIC[rows[0].dtype])
-    sources = tuple(_distinct(row.source for row in rows if row.source))
+    sources = sorted({row.source for row in rows if row.source})
     return Measured(operator.formula, inputs, np.array([row.seconds for row in rows]), "; ".join(sources) or name)
 
 
-def _distinct(texts: Iterator[str]) -> list[str]:
-    return sorted(set(texts))
+NAMES = {
+    "all_reduce": "all_reduce",
+    "all_gather": "all_gather",
+    "reduce_scatter": "reduce_scatter",
+    "alltoall": "all_to_all",
+    "sendrecv": "send",
+}
+"""Tests of nccl-tests, without `_perf`, and the operators of the table."""
+
+_RANK = re.compile(r"#\s*Rank\s+\d+\b.*?\bon\s+(\S+)\s+device\b")
+_TEST = re.compile(r"(all_reduce|all_gather|reduce_scatter|alltoall|sendrecv)(?:_perf)?", re.IGNORECASE)
+_FIGURES = re.compile(r"^\s*(\d+)\s+\d+\s+\S+\s+\S+\s+-?\d+\s+(\d+(?:\.\d*)?)\s+[\d.]+\s+[\d.]+\s")
+"""Size, count, type, reduction, root, time, and the two bandwidths."""
+
+
+def is_nccl_tests(text: str) -> bool:
+    """Whether a text has the head of nccl-tests' table of figures."""
+    return bool(re.search(r"^#.*\balgbw\s+busbw\b", text, re.MULTILINE))
+
+
+def nccl_rows(text: str, name: str) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Line number and columns of each measurement; the file's `name` has the collective where no line does."""
+    header = re.search(r"Collective test starting:\s*(\S+)", text)
+    found = _TEST.search(header.group(1) if header else name)
+    operator = NAMES[found.group(1).lower()] if found else ""
+    hosts = _RANK.findall(text)
+    shape = {"ranks": str(len(hosts)), "nodes": str(len(set(hosts)))}
+    for number, line in enumerate(text.splitlines(), start=1):
+        figures = _FIGURES.match(line)
+        if figures and int(figures.group(1)):
+            seconds = str(float(figures.group(2)) / 1e6)
+            yield number, {"operator": operator, "bytes": figures.group(1), "seconds": seconds, **shape}

@@ -19,7 +19,7 @@ INDEX_KEY_BYTES = Dtype.FP8.bytes + 4 / 128
 def kv_bytes_per_token(shapes: ModelShapes) -> float:
     """Bytes of cache that one token of one sequence takes over all layers, whole (not split over GPUs).
 
-    For layers with a sliding window it is what a token takes while it is inside the window; entries that stand for
+    For layers with a sliding window it is what a token takes while it is inside the window; entries that cover
     several positions count by their share.
     """
     attentions = (kind.attention for kind in shapes.layer_kinds())

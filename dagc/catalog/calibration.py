@@ -2,7 +2,7 @@
 
 A regime is a kind of operator in one arithmetic type, or a kind of collective by one backend: `gemm/bf16`,
 `grouped_gemm/fp8`, `attention/decode`, `elementwise`, `all_reduce/nccl`. Shares in coefficients are of the device's
-datasheet peaks, times are seconds, sizes bytes or elements: what a coefficient means stands beside the formula of its
+datasheet peaks, times are seconds, sizes bytes or elements: what a coefficient means is said beside the formula of its
 name in `dagc.cost`. Files lie under `calibrations/`, one a device; several devices may name the same file.
 """
 

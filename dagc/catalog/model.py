@@ -67,7 +67,7 @@ class LayerKind:
     window: int | None = None
 
     def __hash__(self) -> int:
-        """Of what tells most kinds of a model apart: kinds are looked up far more often than they differ."""
+        """Of what distinguishes most kinds of a model: kinds are looked up far more often than they differ."""
         return hash((self.ffn, self.window))
 
     @property
@@ -109,7 +109,7 @@ class ModelShapes:
 
     Layer i is MoE when i ≥ `first_dense` and (i - first_dense) % `moe_every` == `moe_every` - 1, and all layers have
     `attention`; but where `stack` is given it states each layer, and `attention` is that of its full-attention layers.
-    `norms_per_layer` counts the norms over the hidden size in a layer of mixer and feed-forward; one more stands before
+    `norms_per_layer` counts the norms over the hidden size in a layer of mixer and feed-forward; one more is before
     the head. `stored` are the parts that are not stored as `weight_dtype` and `expert_dtype` say; `other` and
     `other_final` are further parameters, of each layer and of the model.
     """
@@ -139,7 +139,7 @@ class ModelShapes:
     stored: tuple[tuple[Part, Stored], ...] = ()
 
     def __hash__(self) -> int:
-        """Of what tells most models apart: what is kept for a model is looked up far more often than models differ."""
+        """Of what distinguishes most models: what is kept for one is looked up far more often than models differ."""
         return hash((self.name, self.layers, self.hidden))
 
     def layer_kinds(self) -> tuple[LayerKind, ...]:

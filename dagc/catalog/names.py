@@ -1,6 +1,6 @@
-"""Names of presets: which of them a written one stands for, and what is said of one that stands for none.
+"""Names of presets: which of them a written one means, and what is said of one that means none.
 
-A name stands for the preset of that name, in any case of letters; else for the only preset that begins with it, as
+A name means the preset of that name, in any case of letters; else for the only preset that begins with it, as
 whole components between hyphens (`h200` for `h200-sxm`, `qwen3-235b` for `qwen3-235b-a22b`). Where several begin with
 it, they are listed. A name is never taken for one that is only spelt alike.
 """

@@ -1,4 +1,4 @@
-"""The parts of a model, in the order in which a token meets them."""
+"""The parts of a model, in the order in which a token passes them."""
 
 from __future__ import annotations
 

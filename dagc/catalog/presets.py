@@ -4,7 +4,7 @@ A file's name is the preset's name; it is read only when asked for, so listing n
 is found by its name in any case of letters, by the beginning of its name (`dagc.catalog.names`), and a model by the
 Hugging Face id that its figures are from. A file
 of a model has the fields of the language, or under `config` those of its `config.json` that count; one of a device has
-those of `DeviceSpec` and `ClusterSpec` in SI units. Every figure's origin stands in the file (`source`, `sources`). The
+those of `DeviceSpec` and `ClusterSpec` in SI units. Every figure's origin is in the file (`source`, `sources`). The
 files are ours: a malformed one is a bug and raises.
 """
 
@@ -41,7 +41,7 @@ def device_names() -> tuple[str, ...]:
 
 
 def find_model(written: str) -> str | None:
-    """The only model that a name stands for: by its own name, the beginning of it, or its Hugging Face id."""
+    """The only model that a name means: by its own name, the beginning of it, or its Hugging Face id."""
     return _only(candidates(written, model_names())) or exact_model(written)
 
 
@@ -56,12 +56,12 @@ def exact_model(written: str) -> str | None:
 
 
 def find_device(written: str) -> str | None:
-    """The only device that a name stands for: by its own name, or the beginning of it."""
+    """The only device that a name means: by its own name, or the beginning of it."""
     return _only(candidates(written, device_names()))
 
 
 def load_model(written: str) -> ModelSpec | None:
-    """The model that a name stands for, or None."""
+    """The model that a name means, or None."""
     name = find_model(written)
     return _load_model(name) if name else None
 
@@ -120,7 +120,7 @@ def _from_config(name: str, data: Mapping[str, Any]) -> ModelSpec:
 
 
 def load_device(written: str) -> ClusterSpec | None:
-    """A cluster of any number of GPUs of the device that a name stands for, joined as its makers join them; or None."""
+    """A cluster of any number of GPUs of the device that a name means, joined as its makers join them; or None."""
     name = find_device(written)
     return _load_device(name) if name else None
 

@@ -1,7 +1,7 @@
 """A layer that mixes tokens through a state of fixed size: linear attention and state-space layers.
 
 All of them project the input to some columns, pass part of these through a short causal convolution, update a state
-with each token and read it, and project the result back. What tells them apart is the widths (`RecurrentKind` names
+with each token and read it, and project the result back. They differ in widths (`RecurrentKind` names
 their sources).
 """
 

@@ -92,9 +92,9 @@ def _print_sizes(checked: tuple[Checked, ...]) -> None:
     if defaults:
         click.echo(f"defaults: {defaults}")
     print_named(checked[0].plan.facts.named if checked else ())
-    for one in checked:
-        for line in one.plan.deployment.derivation:
-            click.echo(f"{one.plan.name}: {line}")
+    for checked_plan in checked:
+        for line in checked_plan.plan.deployment.derivation:
+            click.echo(f"{checked_plan.plan.name}: {line}")
 
 
 def _print_json(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...]) -> None:
@@ -103,6 +103,6 @@ def _print_json(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...
     document = {
         "schema_version": SCHEMA_VERSION,
         "diagnostics": [to_json(d) for d in diagnostics],
-        "strategies": [one.structure for one in checked],
+        "strategies": [checked_plan.structure for checked_plan in checked],
     }
     print_json(document)

@@ -17,7 +17,7 @@ import click
 
 from dagc.cli import completing
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.diag.levels import Level
+from dagc.diag.levels import AdviceLevel
 from dagc.source import MOST_PLAN_BYTES, Source, read_file
 
 CANNOT_READ = Code("X001", "cannot-read-file")
@@ -59,7 +59,7 @@ class Input:
     title: str
     directory: Path
     blocks: tuple[tuple[str, Source], ...] = ()
-    levels: tuple[tuple[Level, Source], ...] = ()
+    levels: tuple[tuple[AdviceLevel, Source], ...] = ()
     path: Path | None = None
 
 
@@ -123,13 +123,13 @@ def _blocks(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[
     return tuple((name, Source(f"--{name}", _block_text(name, text))) for name, text in given if isinstance(text, str))
 
 
-def _levels(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[Level, Source], ...]:
+def _levels(options: Mapping[str, str | tuple[str, ...] | None]) -> tuple[tuple[AdviceLevel, Source], ...]:
     given = ((name, text) for name in LEVELS for text in options.get(name) or ())
-    return tuple((Level(name), Source(f"--{name}", text)) for name, text in given)
+    return tuple((AdviceLevel(name), Source(f"--{name}", text)) for name, text in given)
 
 
 def _block_text(name: str, text: str) -> str:
-    """What stands for an option in a plan: `vllm@0.11.0` is an engine with its version."""
+    """What an option becomes in a plan: `vllm@0.11.0` is an engine with its version."""
     engine, sign, version = text.partition("@")
     return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
 

@@ -30,7 +30,7 @@ def memory(plan: str | None, expression: str | None, name: str | None, style: st
     from dagc import driver
 
     held = driver.memory(given.source, given.blocks, given.directory)
-    shown = [one for one in held.strategies if name in (None, one.name)]
+    shown = [strategy for strategy in held.strategies if name in (None, strategy.name)]
     if name is not None and not shown and not exit_status(held.diagnostics):
         raise click.BadParameter(f"the plan has no strategy `{name}`", param_hint="--strategy")
     _print(held, shown, style)

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from dagc.diag.diagnostic import Diagnostic, Family
-from dagc.diag.tally import tally
+from dagc.diag.diagnostic import Diagnostic, Family, tally
 
 CLEAN, ERRORS, USAGE = 0, 1, 2
 """Exit statuses: clean or warnings only; errors in the plan; a usage error or a file that cannot be had."""
@@ -56,10 +55,10 @@ def print_named(named: Sequence[tuple[str, str]]) -> None:
 
 def print_concise(diagnostics: Sequence[Diagnostic]) -> None:
     """Write one line a diagnostic to standard output."""
-    from dagc.diag.concise import render
+    from dagc.diag.text import render_concise
 
     if diagnostics:
-        click.echo(render(diagnostics))
+        click.echo(render_concise(diagnostics))
 
 
 def print_github(diagnostics: Sequence[Diagnostic]) -> None:

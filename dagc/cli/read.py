@@ -139,7 +139,10 @@ def _document(
 ) -> dict[str, Any]:
     from dagc.diag.jsonout import to_json
 
-    head: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "diagnostics": [to_json(one) for one in diagnostics]}
+    head: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "diagnostics": [to_json(diagnostic) for diagnostic in diagnostics],
+    }
     if found is None:
         return {**head, "degrees": {}, "readings": [], "engines": {}, "naive_product": None}
     return {

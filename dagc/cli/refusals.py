@@ -19,7 +19,7 @@ NO_MEMORY = Code("X602", "out-of-memory")
 REFUSED = Code("X603", "refused-by-system")
 ENDED = Code("X604", "ended-by-signal")
 
-LEAST_ADDRESS_SPACE = 400_000_000
+MINIMUM_ADDRESS_SPACE = 400_000_000
 """Bytes with which every command starts: a plan of some GPUs is compiled with its pictures in three quarters of it."""
 
 _NO_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EBADF, errno.EIO, errno.EFBIG)
@@ -43,8 +43,8 @@ def require_memory() -> None:
     except ImportError:
         return
     limit, _ = getrlimit(RLIMIT_AS)
-    if limit != RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
-        wanted = format_bytes(LEAST_ADDRESS_SPACE)
+    if limit != RLIM_INFINITY and limit < MINIMUM_ADDRESS_SPACE:
+        wanted = format_bytes(MINIMUM_ADDRESS_SPACE)
         raise MemoryError(f"the limit of address space is {format_bytes(limit)}, and dagc needs {wanted} to start")
 
 

@@ -8,7 +8,7 @@ import click
 
 from dagc.cli.printing import print_json, text_or_json
 from dagc.diag.diagnostic import Family
-from dagc.diag.explain import Listed
+from dagc.diag.explain import CodeSummary
 
 SCHEMA_VERSION = 1
 
@@ -27,7 +27,7 @@ def rules(family: str | None, style: str) -> None:
         click.echo(_table(chosen))
 
 
-def _data(one: Listed) -> dict[str, str | bool]:
+def _data(one: CodeSummary) -> dict[str, str | bool]:
     code = one.code
     return {
         "code": code.code,
@@ -39,13 +39,13 @@ def _data(one: Listed) -> dict[str, str | bool]:
     }
 
 
-def _table(rules: Sequence[Listed]) -> str:
+def _table(rules: Sequence[CodeSummary]) -> str:
     """A line each: code, name, severity or `off`, summary."""
-    width = max((len(one.code.name) for one in rules), default=0)
+    width = max((len(rule.code.name) for rule in rules), default=0)
     return "\n".join(
         f"{one.code.code}  {one.code.name:<{width}}  {_weight(one):<7}  {one.summary}".rstrip() for one in rules
     )
 
 
-def _weight(one: Listed) -> str:
+def _weight(one: CodeSummary) -> str:
     return str(one.code.severity) if one.code.is_default else "off"

@@ -65,23 +65,23 @@ def search(
 
     number = workers or (1 if dask else os.cpu_count() or 1)
     directory = output / plan_directory(given.title) / SEARCH
-    wish = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory)
-    outcome = _searched(given, wish)
+    request = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory)
+    outcome = _searched(given, request)
     _print(outcome, style)
-    failures = _write(directory, outcome, is_told=style == "text")
+    failures = _write(directory, outcome, is_text=style == "text")
     print_text(tuple(one for one in (*outcome.diagnostics, *failures) if one.is_error))
     raise SystemExit(_status(outcome, failures))
 
 
-def _searched(given: Input, wish: Wish) -> SearchOutcome:
+def _searched(given: Input, request: Wish) -> SearchOutcome:
     from dagc import driver
 
-    with _told() as tell:
-        return driver.search(given.source, given.blocks, given.directory, wish, tell)
+    with _progress() as tell:
+        return driver.search(given.source, given.blocks, given.directory, request, tell)
 
 
 @contextmanager
-def _told() -> Generator[Tell]:
+def _progress() -> Generator[Tell]:
     """What is being done, with the rate and the time left, on a terminal."""
     with progress() as say:
         start = time.monotonic()
@@ -114,7 +114,7 @@ def _over(text: str) -> frozenset[str]:
     return names
 
 
-def _write(directory: Path, outcome: SearchOutcome, *, is_told: bool) -> tuple[Diagnostic, ...]:
+def _write(directory: Path, outcome: SearchOutcome, *, is_text: bool) -> tuple[Diagnostic, ...]:
     if outcome.result is None:
         return ()
     from dagc.export.front_svg import front_svg
@@ -125,7 +125,7 @@ def _write(directory: Path, outcome: SearchOutcome, *, is_told: bool) -> tuple[D
     if outcome.plan is not None:
         files["best.moe"] = outcome.plan.encode()
     failures = publish(directory, "search", files)
-    if not failures and is_told:
+    if not failures and is_text:
         click.echo(f"written to {escape(str(directory))}: {', '.join(files)}")
     return failures
 

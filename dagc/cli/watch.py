@@ -12,34 +12,32 @@ import click
 from dagc.cli.inputs import Input, plan_arguments, read_input
 from dagc.cli.printing import CLEAN, print_text
 from dagc.cli.progress import progress
-from dagc.diag.diagnostic import Diagnostic
-from dagc.diag.tally import tally
+from dagc.diag.diagnostic import Diagnostic, tally
 from dagc.diag.text import escape
 
 if TYPE_CHECKING:
-    from dagc.watch.board import Board
-    from dagc.watch.server import WatchServer
+    from dagc.watch.server import Board, WatchServer
 
 
 @click.command()
 @plan_arguments
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT",
               help="Port of the page: --port 8000; default: a free one.")  # fmt: skip
-@click.option("--open", "is_opened", is_flag=True, help="Open the page in a browser.")
+@click.option("--open", "opens_browser", is_flag=True, help="Open the page in a browser.")
 def watch(
-    plan: str | None, expression: str | None, port: int, is_opened: bool, **options: str | tuple[str, ...] | None
+    plan: str | None, expression: str | None, port: int, opens_browser: bool, **options: str | tuple[str, ...] | None
 ) -> None:
     """Compile PLAN whenever it is saved, and show its report on a page that follows. Ctrl-C ends it."""
     if expression is not None or plan in (None, "-"):
         raise click.UsageError("name a file: only a file can be watched")
-    from dagc.watch.board import Board
+    from dagc.watch.server import Board
 
     gc.enable()  # unlike other commands, it lives for hours
     board = Board()
     server = _serving(board, str(plan), port)
     address = f"http://127.0.0.1:{server.server_address[1]}/"
     click.echo(f"watching {escape(str(plan))} on {address}  (Ctrl-C ends)")
-    if is_opened:
+    if opens_browser:
         click.launch(address)
     try:
         _follow(board, str(plan), options)
@@ -89,11 +87,11 @@ def _show(board: Board, given: Input | Diagnostic) -> None:
         with progress() as say:
             made = driver.recompile(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics = made.diagnostics
-        board.show(_told(diagnostics, time.perf_counter() - begun), made.problems, made.reports)
-    click.echo(f"{time.strftime('%H:%M:%S')} {board.shown.told}")
-    print_text([one for one in diagnostics if one.is_error])
+        board.show(_summary(diagnostics, time.perf_counter() - begun), made.problems, made.reports)
+    click.echo(f"{time.strftime('%H:%M:%S')} {board.shown.summary}")
+    print_text([diagnostic for diagnostic in diagnostics if diagnostic.is_error])
 
 
-def _told(diagnostics: tuple[Diagnostic, ...], seconds: float) -> str:
+def _summary(diagnostics: tuple[Diagnostic, ...], seconds: float) -> str:
     found = tally(diagnostics) or "no diagnostics"
     return f"compiled in {seconds:.1f} s: {found}"

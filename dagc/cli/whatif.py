@@ -13,7 +13,7 @@ from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver.asking import Asked, Found, Rivalry
+    from dagc.driver.asking import Asked, BreakEvenQuery, Found
 
 QUANTITIES = ("batch", "concurrency", "prompt", "output", "chunk")
 """Fields of a workload over which strategies are held against each other."""
@@ -72,10 +72,10 @@ def whatif(
     from dagc.driver.asking import Asked
 
     asked = Asked(percent / 100, kinds, name)
-    rivalry = _rivalry(over, against, between, metrics)
+    query = _query(over, against, between, metrics)
     with progress() as say:
-        found = driver.whatif(given.source, given.blocks, given.directory, asked, rivalry, say, given.levels)
-    _known(found, asked, rivalry)
+        found = driver.whatif(given.source, given.blocks, given.directory, asked, query, say, given.levels)
+    _known(found, asked, query)
     _print(found, style, reasons)
     raise SystemExit(exit_status(found.diagnostics))
 
@@ -91,32 +91,36 @@ def _fitting(over: str | None, of_duels: Mapping[str, object], style: str) -> No
         raise click.UsageError(f"{given} needs --over: name the quantity over which strategies are compared")
 
 
-def _rivalry(
+def _query(
     over: str | None, against: str | None, between: tuple[int, int] | None, metrics: tuple[str, ...]
-) -> Rivalry | None:
+) -> BreakEvenQuery | None:
     if over is None:
         return None
-    from dagc.driver.asking import Rivalry
     from dagc.metrics import COMPARED
 
     names = [one.name for one in COMPARED]
     wrong = next((one for one in metrics if one not in names), None)
+    from dagc.driver.asking import BreakEvenQuery
+    from dagc.report.figures import FIGURES
+
+    names = [kind.name for kind in FIGURES]
+    wrong = next((metric for metric in metrics if metric not in names), None)
     if wrong is not None:
         raise click.BadParameter(f"`{wrong}` is none of {', '.join(names)}", param_hint="--metric")
     if between is not None and between[0] >= between[1]:
         raise click.BadParameter(f"{between[0]} is not below {between[1]}", param_hint="--between")
-    return Rivalry(over, against, between, metrics)
+    return BreakEvenQuery(over, against, between, metrics)
 
 
-def _known(found: Found, asked: Asked, rivalry: Rivalry | None) -> None:
+def _known(found: Found, asked: Asked, query: BreakEvenQuery | None) -> None:
     """Usage errors that show only when the plan is known."""
     if exit_status(found.diagnostics) and not found.names:
         return
     if asked.name is not None and asked.name not in found.names:
         raise click.BadParameter(f"the plan has no strategy `{asked.name}`", param_hint="--strategy")
-    if rivalry is not None and rivalry.over not in found.quantities:
+    if query is not None and query.over not in found.quantities:
         raise click.BadParameter(
-            f"the workload has no `{rivalry.over}`, but {', '.join(found.quantities)}", param_hint="--over"
+            f"the workload has no `{query.over}`, but {', '.join(found.quantities)}", param_hint="--over"
         )
 
 
@@ -133,4 +137,4 @@ def _print(found: Found, style: str, reasons: int) -> None:
 
         click.echo(render_whatif(answers, reasons), nl=False)
     if style != "json":
-        print_text(tuple(one for one in found.diagnostics if one.is_error))
+        print_text(tuple(diagnostic for diagnostic in found.diagnostics if diagnostic.is_error))

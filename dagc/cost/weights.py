@@ -19,9 +19,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
-from dagc.catalog.parameters import ffn_parameters, final_norm, layer_parameters, part_stored
+from dagc.catalog.parameters import attention_parameters, ffn_parameters, final_norm, layer_parameters, part_stored
 from dagc.catalog.part import Part
 from dagc.cost.holding import Bytes, Holding
 from dagc.engines.allocation import vocabulary_rows

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dagc.catalog.calibration import Calibration, read_calibration
-from dagc.declare.fields import Record
+from dagc.declare.fields import BlockFields
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.source import Span, read_file
 
 UNREADABLE = Code("N160", "calibration-unreadable")
 
 _SHARES = ("efficiency", "memory_efficiency")
-_LEAST_DIVISOR = {"peak": 1e-9, "memory": 1e-9, "power": 0.01}
+_MINIMUM_DIVISOR = {"peak": 1e-9, "memory": 1e-9, "power": 0.01}
 """The least of coefficients that something is divided by; the others may be 0."""
 
 _MOST = 1e12
@@ -31,7 +31,7 @@ _HELP = "write one with `dagc fit TABLE.csv --device NAME -o FILE.json`"
 
 
 def declare_calibration(
-    preset: Calibration | None, device: Record, base_directory: Path
+    preset: Calibration | None, device: BlockFields, base_directory: Path
 ) -> Calibration | Diagnostic | None:
     """The calibration that holds for a device with these fields, or why its file cannot be read."""
     path = device.word("calibration")
@@ -57,6 +57,6 @@ def _read(path: Path, name: str, place: Span) -> Calibration | Diagnostic:
 def _impossible(calibration: Calibration) -> Iterator[str]:
     for name, regime in calibration.regimes.items():
         for coefficient, value in regime.coefficients.items():
-            least = _LEAST_DIVISOR.get(coefficient, 0.0)
-            if not least <= value <= _MOST:
-                yield f"`{coefficient}` of `{name}` is {value:g}, not between {least:g} and {_MOST:g}"
+            minimum = _MINIMUM_DIVISOR.get(coefficient, 0.0)
+            if not minimum <= value <= _MOST:
+                yield f"`{coefficient}` of `{name}` is {value:g}, not between {minimum:g} and {_MOST:g}"

@@ -5,7 +5,7 @@ Forms: a device's name with or without the number of GPUs (`h100-sxm x 64`), eit
 `device` is a preset's name, a block, or both; a cluster written out takes from a named device what it leaves out.
 `link` and `network` are one direction of one GPU, inside and across nodes. What nothing states stays unknown
 (bandwidths) or takes the documented defaults below (size of a node, latencies, achieved shares). `slow 5 by 10 %` may
-stand once for each GPU: a computation takes 1.1 times as long on global rank 5. `collectives` is `custom`, as serving
+occur once for each GPU: a computation takes 1.1 times as long on global rank 5. `collectives` is `custom`, as serving
 engines do it, unless it says `nccl`. `price 2.5 USD/h` is that of one GPU.
 """
 
@@ -20,7 +20,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.names import candidates, unknown_name
 from dagc.catalog.presets import device_names, find_device, load_device
 from dagc.declare.calibration import declare_calibration
-from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, Field, Kind, Record, read_fields
+from dagc.declare.fields import BAD_VALUE, MISSING_FIELD, BlockFields, Field, FieldKind, read_fields
 from dagc.declare.slowed import SLOW, declare_slowed
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Span
@@ -49,33 +49,35 @@ _UNSTATED = {
 presets, no bandwidth."""
 
 COMPUTE = tuple(
-    Field(dtype, Kind.QUANTITY, Dimension.FLOP_RATE, misnomers=("float16",) if dtype is Dtype.FP16 else ())
+    Field(dtype, FieldKind.QUANTITY, Dimension.FLOP_RATE, misnomers=("float16",) if dtype is Dtype.FP16 else ())
     for dtype in Dtype
 )
 
 DEVICE = (
-    Field("memory", Kind.QUANTITY, Dimension.BYTES, misnomers=("hbm", "vram")),
-    Field("bandwidth", Kind.QUANTITY, Dimension.BYTE_RATE, misnomers=("memory_bandwidth", "hbm_bandwidth")),
-    Field("compute", Kind.QUANTITY, Dimension.FLOP_RATE, table=COMPUTE, optional=True, misnomers=("flops", "tflops")),
-    Field("efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("compute_efficiency", "mfu")),
-    Field("memory_efficiency", Kind.QUANTITY, Dimension.SHARE, misnomers=("bandwidth_efficiency",)),
-    Field("calibration", Kind.NAME),
-    Field("launch", Kind.QUANTITY, Dimension.SECONDS, misnomers=("launch_latency", "eager")),
+    Field("memory", FieldKind.QUANTITY, Dimension.BYTES, misnomers=("hbm", "vram")),
+    Field("bandwidth", FieldKind.QUANTITY, Dimension.BYTE_RATE, misnomers=("memory_bandwidth", "hbm_bandwidth")),
+    Field(
+        "compute", FieldKind.QUANTITY, Dimension.FLOP_RATE, table=COMPUTE, optional=True, misnomers=("flops", "tflops")
+    ),
+    Field("efficiency", FieldKind.QUANTITY, Dimension.SHARE, misnomers=("compute_efficiency", "mfu")),
+    Field("memory_efficiency", FieldKind.QUANTITY, Dimension.SHARE, misnomers=("bandwidth_efficiency",)),
+    Field("calibration", FieldKind.NAME),
+    Field("launch", FieldKind.QUANTITY, Dimension.SECONDS, misnomers=("launch_latency", "eager")),
 )
 
 FIELDS = (
     Field("gpus", maximum=MOST_GPUS, misnomers=("gpu", "devices", "size")),
     Field("node", maximum=10**6, misnomers=("gpus_per_node", "node_size", "domain")),
-    Field("device", Kind.NAME, table=DEVICE, optional=True),
-    Field("link", Kind.QUANTITY, Dimension.BYTE_RATE, misnomers=("nvlink", "intra")),
-    Field("network", Kind.QUANTITY, Dimension.BYTE_RATE, misnomers=("nic", "inter", "infiniband")),
-    Field("link_latency", Kind.QUANTITY, Dimension.SECONDS),
-    Field("network_latency", Kind.QUANTITY, Dimension.SECONDS),
-    Field("link_efficiency", Kind.QUANTITY, Dimension.SHARE),
-    Field("network_efficiency", Kind.QUANTITY, Dimension.SHARE),
-    Field("reserve", Kind.QUANTITY, Dimension.BYTES, may_be_zero=True, misnomers=("overhead", "workspace")),
-    Field("collectives", Kind.CHOICE, words=tuple(Backend), misnomers=("backend", "nccl", "all_reduce")),
-    Field("price", Kind.QUANTITY, Dimension.MONEY_RATE, misnomers=("cost", "rent")),
+    Field("device", FieldKind.NAME, table=DEVICE, optional=True),
+    Field("link", FieldKind.QUANTITY, Dimension.BYTE_RATE, misnomers=("nvlink", "intra")),
+    Field("network", FieldKind.QUANTITY, Dimension.BYTE_RATE, misnomers=("nic", "inter", "infiniband")),
+    Field("link_latency", FieldKind.QUANTITY, Dimension.SECONDS),
+    Field("network_latency", FieldKind.QUANTITY, Dimension.SECONDS),
+    Field("link_efficiency", FieldKind.QUANTITY, Dimension.SHARE),
+    Field("network_efficiency", FieldKind.QUANTITY, Dimension.SHARE),
+    Field("reserve", FieldKind.QUANTITY, Dimension.BYTES, may_be_zero=True, misnomers=("overhead", "workspace")),
+    Field("collectives", FieldKind.CHOICE, words=tuple(Backend), misnomers=("backend", "nccl", "all_reduce")),
+    Field("price", FieldKind.QUANTITY, Dimension.MONEY_RATE, misnomers=("cost", "rent")),
     SLOW,
 )
 
@@ -127,7 +129,7 @@ def declare_cluster(
     return replace(merged, slowed=slowed.shares, spans={**merged.spans, **slowed.spans}), ()
 
 
-def _name(name: Word | None, record: Record) -> str:
+def _name(name: Word | None, record: BlockFields) -> str:
     """What a cluster is called: as its preset, where it is one, else as written."""
     if name is None:
         return "cluster"
@@ -171,7 +173,7 @@ def _whole(gpus: Quantity) -> tuple[Diagnostic, ...]:
     return (BAD_VALUE.at(gpus.span, message, "not a number of GPUs", help=(_FORMS,)),)
 
 
-def _twice(gpus: Quantity, record: Record) -> Diagnostic:
+def _twice(gpus: Quantity, record: BlockFields) -> Diagnostic:
     return BAD_VALUE.at(
         record.fields["gpus"].span,
         f"the number of GPUs is stated twice: after `x` as {gpus.span.text}, and in the block",
@@ -180,7 +182,7 @@ def _twice(gpus: Quantity, record: Record) -> Diagnostic:
     )
 
 
-def _base(block: Block, name: Word | None, record: Record) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+def _base(block: Block, name: Word | None, record: BlockFields) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
     """The preset that the head or the `device` field names, or a cluster of a device written out."""
     preset = load_device(name.text) if name else None
     if preset is None and name and block.body is None:
@@ -202,7 +204,7 @@ def _unknown_device(block: Block, device: str) -> Diagnostic:
     return unknown_name(place, "device", device_names(), help=("or describe it: `device { memory … compute { … } }`",))
 
 
-def _own(record: Record, block: Block, name: Word | None) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
+def _own(record: BlockFields, block: Block, name: Word | None) -> tuple[ClusterSpec | None, tuple[Diagnostic, ...]]:
     """A cluster without preset: of the device at least the memory must be stated."""
     memory = record.table("device").number("memory")
     if memory is None and _is_written(block, "device", "memory"):
@@ -230,7 +232,7 @@ def _is_written(block: Block, outer: str, inner: str) -> bool:
     return any(nested.name == inner for entry in devices for nested in entry.body or ())
 
 
-def _without_memory(block: Block, record: Record) -> Diagnostic:
+def _without_memory(block: Block, record: BlockFields) -> Diagnostic:
     given = record.fields.get("device")
     return MISSING_FIELD.at(
         given.span if given else block.span,
@@ -240,7 +242,7 @@ def _without_memory(block: Block, record: Record) -> Diagnostic:
     )
 
 
-def _merged(base: ClusterSpec, name: str, gpus: Quantity | None, record: Record, place: Span) -> ClusterSpec:
+def _merged(base: ClusterSpec, name: str, gpus: Quantity | None, record: BlockFields, place: Span) -> ClusterSpec:
     """The base with every written field in its place."""
     changes: dict[str, Any] = {
         field: number for key, field in _OF_CLUSTER.items() if (number := record.number(key)) is not None
@@ -261,7 +263,7 @@ def _merged(base: ClusterSpec, name: str, gpus: Quantity | None, record: Record,
     )
 
 
-def _device(base: DeviceSpec, record: Record) -> DeviceSpec:
+def _device(base: DeviceSpec, record: BlockFields) -> DeviceSpec:
     if not record.fields:
         return base
     changes: dict[str, Any] = {
@@ -270,7 +272,7 @@ def _device(base: DeviceSpec, record: Record) -> DeviceSpec:
     return replace(base, flops=_flops(base, record), source="given", **changes)
 
 
-def _flops(base: DeviceSpec, record: Record) -> dict[Dtype, float]:
+def _flops(base: DeviceSpec, record: BlockFields) -> dict[Dtype, float]:
     """Peaks by type. A bare `compute 400 TFLOP/s`, or bf16 alone, holds for both 16-bit types."""
     table = record.table("compute")
     given = {dtype: number for dtype in Dtype if (number := table.number(dtype)) is not None}

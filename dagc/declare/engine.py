@@ -6,7 +6,7 @@ Without a version it is the newest that is encoded.
 from __future__ import annotations
 
 from dagc.catalog.names import unknown_name
-from dagc.declare.fields import Field, Kind, read_fields
+from dagc.declare.fields import Field, FieldKind, read_fields
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.engines.profiles import ENGINES, Profile, find_engine, profile
 from dagc.syntax.tree import Block, Word
@@ -14,7 +14,7 @@ from dagc.syntax.tree import Block, Word
 ENGINE_HEAD = Code("N140", "engine-head")
 ENGINE_VERSION = Code("N141", "engine-version")
 
-FIELDS = (Field("version", Kind.NAME, sample='"0.12.0"'),)
+FIELDS = (Field("version", FieldKind.NAME, sample='"0.12.0"'),)
 
 
 def declare_engine(block: Block | None) -> tuple[Profile | None, tuple[Diagnostic, ...]]:

@@ -16,11 +16,10 @@ from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import unknown_name
 from dagc.catalog.presets import device_names, load_device
-from dagc.declare.claims import declare_claims
+from dagc.declare.claims import declare_claims, declare_requirements
 from dagc.declare.cluster import declare_cluster, unknown_cluster
 from dagc.declare.engine import declare_engine
 from dagc.declare.model import declare_model
-from dagc.declare.require import declare_requirements
 from dagc.declare.rules import declare_rules
 from dagc.declare.workload import DEFAULT as NO_WORKLOAD
 from dagc.declare.workload import declare_workload
@@ -43,7 +42,7 @@ _OF_TEXT = frozenset({"gpus", "replicas", "stages"})
 """Figures that the text of a strategy decides, whatever is known beside it."""
 
 _SINGLE = (*DEFAULTED, "require", "engine", "rules")
-"""Blocks that stand at most once in a file."""
+"""Blocks that occur at most once in a file."""
 
 
 def declare_facts(
@@ -72,8 +71,8 @@ def declare_facts(
     rules, wrong = declare_rules(blocks.get("rules"))
     problems += wrong
     hidden = _unread(file) - blocks.keys()
-    stated = {"model": model, "cluster": cluster, "workload": workload}
-    unknown = tuple(keyword for keyword, spec in stated.items() if spec is None or keyword in hidden)
+    specs = {"model": model, "cluster": cluster, "workload": workload}
+    unknown = tuple(keyword for keyword, spec in specs.items() if spec is None or keyword in hidden)
     facts = Facts(
         model=ModelSpec("model") if model is None or "model" in hidden else model,
         cluster=unknown_cluster() if cluster is None or "cluster" in hidden else cluster,
@@ -215,7 +214,7 @@ def _device_words(strategy: Strategy) -> Iterator[Word]:
 
 
 def _options(strategy: Strategy) -> Iterator[Option]:
-    """Options of a strategy and all that stands in it, in the order of the text."""
+    """Options of a strategy and of all parts of it, in the order of the text."""
     match strategy:
         case Axis() | Scope():
             yield from strategy.options

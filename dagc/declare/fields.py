@@ -35,7 +35,7 @@ LARGEST = 10**12
 """Largest count where a field names no limit of its own."""
 
 
-class Kind(StrEnum):
+class FieldKind(StrEnum):
     """What the value of a field is."""
 
     COUNT = "a whole number"
@@ -59,7 +59,7 @@ class Field:
     """
 
     name: str
-    kind: Kind | None = Kind.COUNT
+    kind: FieldKind | None = FieldKind.COUNT
     dimension: Dimension = Dimension.COUNT
     minimum: int = 1
     maximum: int = LARGEST
@@ -79,22 +79,22 @@ class Field:
         match self.kind:
             case None:
                 return "{ … }"
-            case Kind.COUNT:
+            case FieldKind.COUNT:
                 return str(min(max(self.minimum, 8), self.maximum))
-            case Kind.QUANTITY:
+            case FieldKind.QUANTITY:
                 return _EXAMPLES[self.dimension]
-            case Kind.FLAG:
+            case FieldKind.FLAG:
                 return "yes"
-            case Kind.CHOICE:
+            case FieldKind.CHOICE:
                 return self.words[0]
-            case Kind.NAME:
+            case FieldKind.NAME:
                 return "NAME"
 
 
 _SMALLEST, _LARGEST = 1e-15, 1e30
 """Bounds of quantities in SI units, between which sums and ratios of them are finite."""
 
-_LEAST = {Dimension.BYTES: 1.0, Dimension.BYTE_RATE: 1.0, Dimension.FLOP_RATE: 1.0}
+_MINIMUM = {Dimension.BYTES: 1.0, Dimension.BYTE_RATE: 1.0, Dimension.FLOP_RATE: 1.0}
 """Quantities of which less than one is none."""
 
 _MOST = {Dimension.BYTES: 1e15}
@@ -115,19 +115,19 @@ _EXAMPLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GivenField:
     """One field as written: its value (None where only its block was), the block's record, and its place."""
 
     value: Scalar | None
-    table: Record | None
+    table: BlockFields | None
     span: Span
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class BlockFields:
     """The fields of one block that were written and are well-formed, by name, in SI units."""
 
-    fields: Mapping[str, Given] = field(default_factory=dict[str, Given])
+    fields: Mapping[str, GivenField] = field(default_factory=dict[str, GivenField])
 
     def __contains__(self, name: str) -> bool:
         return name in self.fields
@@ -152,10 +152,10 @@ class Record:
         value = self._value(name)
         return value if isinstance(value, str) else None
 
-    def table(self, name: str) -> Record:
+    def table(self, name: str) -> BlockFields:
         """The block of a field; an empty record where there is none."""
         given = self.fields.get(name)
-        return given.table if given and given.table else Record()
+        return given.table if given and given.table else BlockFields()
 
     def scalars(self) -> dict[str, Scalar]:
         """All values by name."""
@@ -176,11 +176,11 @@ class Record:
 
 def read_fields(
     entries: Iterable[Entry], fields: tuple[Field, ...], block: str
-) -> tuple[Record, tuple[Diagnostic, ...]]:
+) -> tuple[BlockFields, tuple[Diagnostic, ...]]:
     """The record of a block's entries, and N111-N114 for those that do not fit; `block` is its name in messages."""
     known = {f.name: f for f in fields}
     first: dict[str, Entry] = {}
-    found: dict[str, Given] = {}
+    found: dict[str, GivenField] = {}
     problems: list[Diagnostic] = []
     for entry in entries:
         if entry.name not in known:
@@ -192,7 +192,7 @@ def read_fields(
             given, wrong = _read_entry(entry, known[entry.name])
             found |= given
             problems += wrong
-    return Record(found), tuple(problems)
+    return BlockFields(found), tuple(problems)
 
 
 def _unknown_field(entry: Entry, fields: tuple[Field, ...], block: str) -> Diagnostic:
@@ -222,7 +222,7 @@ def _repeated(entry: Entry, first: Entry, block: str) -> Diagnostic:
     )
 
 
-def _read_entry(entry: Entry, spec: Field) -> tuple[dict[str, Given], list[Diagnostic]]:
+def _read_entry(entry: Entry, spec: Field) -> tuple[dict[str, GivenField], list[Diagnostic]]:
     if entry.comparison is not None:
         return {}, [_bad(entry.name_span, spec, f"`{entry.name}` takes a value without a comparison", "compared")]
     if entry.body is not None and not spec.table:
@@ -235,7 +235,7 @@ def _read_entry(entry: Entry, spec: Field) -> tuple[dict[str, Given], list[Diagn
     if entry.body is not None:
         table, wrong = read_fields(entry.body, spec.table, spec.name)
         problems += wrong
-    given = {} if value is None and table is None else {spec.name: Given(value, table, entry.span)}
+    given = {} if value is None and table is None else {spec.name: GivenField(value, table, entry.span)}
     for part in parts:
         found, wrong = _part(part, spec)
         given |= found
@@ -253,14 +253,14 @@ def _split(values: tuple[Value, ...], spec: Field) -> list[tuple[Value, ...]]:
     return [parts[0][:1] if is_both else main, *parts]
 
 
-def _part(values: tuple[Value, ...], spec: Field) -> tuple[dict[str, Given], list[Diagnostic]]:
+def _part(values: tuple[Value, ...], spec: Field) -> tuple[dict[str, GivenField], list[Diagnostic]]:
     word = values[0]
     named = next(f for f in spec.then if isinstance(word, Word) and f.name == word.text)
     if len(values) == 1:
         return {}, [_bad(word.span, named, f"`{named.name}` takes {named.kind}", "nothing follows")]
     value, problems = _one_value(values[1:], named)
     key = f"{spec.name}_{named.name}"
-    return ({} if value is None else {key: Given(value, None, word.span.to(values[-1].span))}), problems
+    return ({} if value is None else {key: GivenField(value, None, word.span.to(values[-1].span))}), problems
 
 
 def _main_value(entry: Entry, spec: Field, values: tuple[Value, ...]) -> tuple[Scalar | None, list[Diagnostic]]:
@@ -286,9 +286,9 @@ def _one_value(values: tuple[Value, ...], spec: Field) -> tuple[Scalar | None, l
 
 def _wanted(spec: Field) -> str:
     match spec.kind:
-        case Kind.QUANTITY:
+        case FieldKind.QUANTITY:
             return f"a number in {spec.dimension}"
-        case Kind.CHOICE:
+        case FieldKind.CHOICE:
             return "one of " + ", ".join(f"`{w}`" for w in spec.words)
         case _:
             return str(spec.kind)
@@ -339,7 +339,7 @@ def _quantity(value: Value, spec: Field) -> Scalar | Diagnostic | None:
     if number < 0 or (number == 0 and not spec.may_be_zero):
         wanted = "zero or more" if spec.may_be_zero else "positive"
         return _bad(value.span, spec, f"`{spec.name}` is {wanted}, not {value.span.text}", f"not {wanted}")
-    if number and not _LEAST.get(spec.dimension, _SMALLEST) <= number <= _MOST.get(spec.dimension, _LARGEST):
+    if number and not _MINIMUM.get(spec.dimension, _SMALLEST) <= number <= _MOST.get(spec.dimension, _LARGEST):
         return _bad(value.span, spec, f"`{spec.name}` is out of range: {value.span.text}", "no such quantity")
     if spec.dimension is Dimension.SHARE and number > 1:
         return _bad(value.span, spec, f"`{spec.name}` is a share, at most 100 %", "more than 100 %")
@@ -347,7 +347,7 @@ def _quantity(value: Value, spec: Field) -> Scalar | Diagnostic | None:
 
 
 def _wrong_unit(value: Quantity, spec: Field) -> Diagnostic:
-    wanted = spec.dimension if spec.kind is Kind.QUANTITY else "whole numbers"
+    wanted = spec.dimension if spec.kind is FieldKind.QUANTITY else "whole numbers"
     known = candidates(value.unit) if value.unit is not None else ()
     problem = f"`{value.unit}` measures {known[0].dimension}" if known else "the number has no unit"
     return FIELD_UNIT.at(
@@ -390,10 +390,10 @@ def _name(value: Value, spec: Field) -> Scalar | Diagnostic | None:
     return value.text if isinstance(value, Word) else _not_this(value, spec)
 
 
-_READERS: Mapping[Kind | None, Callable[[Value, Field], Scalar | Diagnostic | None]] = {
-    Kind.COUNT: _count,
-    Kind.QUANTITY: _quantity,
-    Kind.FLAG: _flag,
-    Kind.CHOICE: _choice,
-    Kind.NAME: _name,
+_READERS: Mapping[FieldKind | None, Callable[[Value, Field], Scalar | Diagnostic | None]] = {
+    FieldKind.COUNT: _count,
+    FieldKind.QUANTITY: _quantity,
+    FieldKind.FLAG: _flag,
+    FieldKind.CHOICE: _choice,
+    FieldKind.NAME: _name,
 }

@@ -22,7 +22,7 @@ FIGURE_UNIT = Code("N133", "figure-unit")
 FIGURE_MISSING = Code("N134", "figure-missing")
 
 _BARE = frozenset({Dimension.COUNT, Dimension.RATIO})
-"""Dimensions whose figures may stand without a unit."""
+"""Dimensions whose figures may have no unit."""
 
 _EXAMPLES = {
     Dimension.BYTES: "64 GB",

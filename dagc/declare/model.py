@@ -18,7 +18,7 @@ from dagc.catalog.model import ModelSpec
 from dagc.catalog.names import candidates, unknown_name
 from dagc.catalog.part import Part
 from dagc.catalog.presets import exact_model, find_model, load_model, model_names
-from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
+from dagc.declare.fields import BAD_VALUE, BlockFields, Field, FieldKind, read_fields
 from dagc.declare.model_parts import ATTENTION, EXPERTS, contradictions, merge_attention, merge_experts
 from dagc.diag.diagnostic import Diagnostic
 from dagc.syntax.tree import Block, Word
@@ -36,22 +36,22 @@ FIELDS = (
     Field("layers", maximum=10_000, misnomers=("num_layers", "num_hidden_layers", "depth")),
     Field("hidden", maximum=10**7, misnomers=("hidden_size", "d_model", "dim", "width")),
     Field("vocab", maximum=10**8, misnomers=("vocab_size", "vocabulary")),
-    Field("dtype", Kind.CHOICE, words=_DTYPES, misnomers=("weight_dtype", "precision", "torch_dtype")),
-    Field("expert_dtype", Kind.CHOICE, words=_DTYPES),
-    Field("activation_dtype", Kind.CHOICE, words=_DTYPES),
-    Field("kv_dtype", Kind.CHOICE, words=_DTYPES, misnomers=("kv_cache_dtype", "cache_dtype")),
+    Field("dtype", FieldKind.CHOICE, words=_DTYPES, misnomers=("weight_dtype", "precision", "torch_dtype")),
+    Field("expert_dtype", FieldKind.CHOICE, words=_DTYPES),
+    Field("activation_dtype", FieldKind.CHOICE, words=_DTYPES),
+    Field("kv_dtype", FieldKind.CHOICE, words=_DTYPES, misnomers=("kv_cache_dtype", "cache_dtype")),
     Field("attention", None, table=ATTENTION),
     Field("experts", minimum=0, maximum=10**6, table=EXPERTS, optional=True, misnomers=("num_experts", "moe")),
     Field("dense_ffn", maximum=10**7, misnomers=("ffn", "intermediate_size")),
     Field("first_dense", minimum=0, maximum=10_000, misnomers=("first_k_dense_replace",)),
     Field("moe_every", maximum=10_000, misnomers=("moe_layer_freq", "decoder_sparse_step")),
     Field("norms_per_layer", maximum=8),
-    Field("gated", Kind.FLAG),
-    Field("tied", Kind.FLAG, misnomers=("tie_word_embeddings",)),
+    Field("gated", FieldKind.FLAG),
+    Field("tied", FieldKind.FLAG, misnomers=("tie_word_embeddings",)),
     Field("parameters", maximum=10**15, misnomers=("params", "total")),
     Field("active", maximum=10**15, misnomers=("active_parameters",)),
-    Field("weights", Kind.QUANTITY, Dimension.BYTES),
-    Field("kv_per_token", Kind.QUANTITY, Dimension.BYTES, misnomers=("kv_bytes_per_token", "kv_cache_per_token")),
+    Field("weights", FieldKind.QUANTITY, Dimension.BYTES),
+    Field("kv_per_token", FieldKind.QUANTITY, Dimension.BYTES, misnomers=("kv_bytes_per_token", "kv_cache_per_token")),
 )
 
 _PLAIN = ("layers", "hidden", "vocab", "dense_ffn", "first_dense", "moe_every", "norms_per_layer", "gated", "tied")
@@ -124,7 +124,7 @@ def _misspelt(block: Block, spec: ModelSpec) -> tuple[Diagnostic, ...]:
     return (unknown_name(word.span, "model", model_names(), help=("a model of your own needs another name",)),)
 
 
-def _merged(base: ModelSpec, record: Record) -> ModelSpec:
+def _merged(base: ModelSpec, record: BlockFields) -> ModelSpec:
     """The base with every written field in its place."""
     scalars = record.scalars()
     changes: dict[str, Any] = {name: scalars[name] for name in _PLAIN if name in scalars}
@@ -145,7 +145,7 @@ def _merged(base: ModelSpec, record: Record) -> ModelSpec:
     return replace(base, incomplete=incomplete, **changes)
 
 
-def _dtypes(base: ModelSpec, record: Record) -> dict[str, Any]:
+def _dtypes(base: ModelSpec, record: BlockFields) -> dict[str, Any]:
     """Types that a plan states. A type that all of the model's weights have anyway leaves them their scales."""
     found: dict[str, Any] = {}
     if all_weights := record.word("dtype"):

@@ -17,13 +17,13 @@ from typing import Any
 from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.model import Experts, ModelSpec
 from dagc.catalog.presets import attention_of
-from dagc.declare.fields import BAD_VALUE, Field, Kind, Record
+from dagc.declare.fields import BAD_VALUE, BlockFields, Field, FieldKind
 from dagc.diag.diagnostic import Diagnostic, Label
 
 _WIDTH = 10**7
 
 ATTENTION = (
-    Field("kind", Kind.CHOICE, words=("mha", "gqa", "mla")),
+    Field("kind", FieldKind.CHOICE, words=("mha", "gqa", "mla")),
     Field("heads", maximum=10**5, misnomers=("num_heads", "num_attention_heads", "q_heads")),
     Field("kv_heads", maximum=10**5, misnomers=("num_key_value_heads", "num_kv_heads", "groups")),
     Field("head_dim", maximum=_WIDTH, misnomers=("head_size", "dim")),
@@ -33,11 +33,11 @@ ATTENTION = (
     Field("qk_rope", maximum=_WIDTH, misnomers=("qk_rope_head_dim",)),
     Field("v_head", maximum=_WIDTH, misnomers=("v_head_dim",)),
     Field("window", misnomers=("sliding_window",), then=(Field("every", maximum=10_000),)),
-    Field("qkv_bias", Kind.FLAG, misnomers=("attention_bias",)),
-    Field("out_bias", Kind.FLAG),
-    Field("sinks", Kind.FLAG),
-    Field("qk_norm", Kind.FLAG),
-    Field("qk_norm_whole", Kind.FLAG),
+    Field("qkv_bias", FieldKind.FLAG, misnomers=("attention_bias",)),
+    Field("out_bias", FieldKind.FLAG),
+    Field("sinks", FieldKind.FLAG),
+    Field("qk_norm", FieldKind.FLAG),
+    Field("qk_norm_whole", FieldKind.FLAG),
 )
 
 EXPERTS = (
@@ -45,10 +45,10 @@ EXPERTS = (
     Field("ffn", maximum=_WIDTH, misnomers=("moe_intermediate_size", "intermediate_size", "inner")),
     Field("shared", minimum=0, maximum=10**4, misnomers=("n_shared_experts", "shared_experts")),
     Field("shared_ffn", minimum=0, maximum=_WIDTH, misnomers=("shared_expert_intermediate_size",)),
-    Field("gated", Kind.FLAG),
-    Field("bias", Kind.FLAG),
-    Field("router_bias", Kind.FLAG),
-    Field("shared_gate", Kind.FLAG),
+    Field("gated", FieldKind.FLAG),
+    Field("bias", FieldKind.FLAG),
+    Field("router_bias", FieldKind.FLAG),
+    Field("shared_gate", FieldKind.FLAG),
     Field("groups", minimum=0, maximum=10**6, misnomers=("n_group", "n_groups")),
     Field("top_groups", minimum=0, maximum=10**6, misnomers=("topk_group", "topk_groups")),
 )
@@ -62,7 +62,7 @@ _NEEDED: Mapping[AttentionKind, tuple[str, ...]] = {
 }
 
 
-def merge_attention(base: ModelSpec, record: Record) -> dict[str, Any]:
+def merge_attention(base: ModelSpec, record: BlockFields) -> dict[str, Any]:
     """Fields of `ModelSpec` that follow from the attention block: attention, heads, KV heads, what is incomplete."""
     fields = _attention_fields(base.attention, record.scalars())
     kind: AttentionKind = fields["kind"]
@@ -99,7 +99,7 @@ def _kind(base: Attention | None, written: Mapping[str, Any]) -> AttentionKind:
     return AttentionKind.MHA if written.get("kv_heads", heads) == heads else AttentionKind.GQA
 
 
-def merge_experts(base: ModelSpec, count: int | None, record: Record) -> dict[str, Any]:
+def merge_experts(base: ModelSpec, count: int | None, record: BlockFields) -> dict[str, Any]:
     """Fields of `ModelSpec` that follow from the experts entry; `experts 0` states a dense model."""
     if count == 0:
         return {"experts": None, "is_dense": True, "expert_count": 0, "top": 0}
@@ -115,7 +115,7 @@ def merge_experts(base: ModelSpec, count: int | None, record: Record) -> dict[st
     }
 
 
-def _expert_fields(base: Experts | None, count: int | None, record: Record) -> dict[str, Any]:
+def _expert_fields(base: Experts | None, count: int | None, record: BlockFields) -> dict[str, Any]:
     written: dict[str, Any] = {k: v for k, v in record.scalars().items() if k not in ("shared", "gated")}
     fields = {**(asdict(base) if base else {}), **({} if count is None else {"count": count}), **written}
     shared = record.count("shared")
@@ -124,7 +124,7 @@ def _expert_fields(base: Experts | None, count: int | None, record: Record) -> d
     return fields
 
 
-def contradictions(base: ModelSpec, spec: ModelSpec, record: Record) -> Iterator[Diagnostic]:
+def contradictions(base: ModelSpec, spec: ModelSpec, record: BlockFields) -> Iterator[Diagnostic]:
     """N114 for written fields that cannot hold together; `base` is the model before they were merged in."""
     attention, experts = record.table("attention"), record.table("experts")
     yield from _of_other_kind(_kind(base.attention, attention.scalars()), attention)
@@ -138,7 +138,7 @@ def contradictions(base: ModelSpec, spec: ModelSpec, record: Record) -> Iterator
         )
 
 
-def _fixed(base: ModelSpec, record: Record) -> Iterator[Diagnostic]:
+def _fixed(base: ModelSpec, record: BlockFields) -> Iterator[Diagnostic]:
     """What cannot be replaced in a model that states each of its layers."""
     for name in ("attention", "first_dense", "moe_every"):
         if base.stack and name in record:
@@ -147,7 +147,7 @@ def _fixed(base: ModelSpec, record: Record) -> Iterator[Diagnostic]:
             yield BAD_VALUE.at(record.fields[name].span, problem, "stated by layer there", help=(help,))
 
 
-def _of_other_kind(kind: AttentionKind, attention: Record) -> Iterator[Diagnostic]:
+def _of_other_kind(kind: AttentionKind, attention: BlockFields) -> Iterator[Diagnostic]:
     """Fields that only another kind of attention has."""
     for name in _HEADS_ONLY if kind is AttentionKind.MLA else _LATENT_ONLY:
         if name in attention and kind in _KIND_HELP:
@@ -162,7 +162,7 @@ _KIND_HELP = {
 }
 
 
-def _heads(spec: ModelSpec, attention: Record) -> Iterator[Diagnostic]:
+def _heads(spec: ModelSpec, attention: BlockFields) -> Iterator[Diagnostic]:
     heads, kv_heads = spec.heads, attention.count("kv_heads")
     if heads is None or kv_heads is None:
         return
@@ -175,7 +175,7 @@ def _heads(spec: ModelSpec, attention: Record) -> Iterator[Diagnostic]:
         yield _contradiction(attention, "kv_heads", problem, "does not divide the heads", "heads", help)
 
 
-def _head_shape(attention: Record) -> Iterator[Diagnostic]:
+def _head_shape(attention: BlockFields) -> Iterator[Diagnostic]:
     """Rotary position embedding turns pairs of elements; queries are normalised in one of two ways."""
     for name in ("head_dim", "qk_rope"):
         width = attention.count(name)
@@ -187,7 +187,7 @@ def _head_shape(attention: Record) -> Iterator[Diagnostic]:
         yield _contradiction(attention, "qk_norm_whole", problem, "stated beside `qk_norm`", "qk_norm", "keep one")
 
 
-def _experts(spec: ModelSpec, record: Record, experts: Record) -> Iterator[Diagnostic]:
+def _experts(spec: ModelSpec, record: BlockFields, experts: BlockFields) -> Iterator[Diagnostic]:
     if record.count("experts") == 0 and experts.fields:
         first = next(iter(experts.fields.values()))
         yield BAD_VALUE.at(
@@ -208,7 +208,7 @@ def _experts(spec: ModelSpec, record: Record, experts: Record) -> Iterator[Diagn
         yield _contradiction(record, "gated", "the model states `gated` in two ways", "not as in `experts`", "experts")
 
 
-def _contradiction(record: Record, name: str, message: str, label: str, other: str, *help: str) -> Diagnostic:
+def _contradiction(record: BlockFields, name: str, message: str, label: str, other: str, *help: str) -> Diagnostic:
     """N114 at one field, with another written field of the same block as the second place."""
     place = record.fields[name].span if name in record else None
     labels = (Label(record.fields[other].span, f"`{other}` here"),) if other in record and other != name else ()

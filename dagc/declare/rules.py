@@ -1,6 +1,6 @@
 """A `rules` block, and the levels of the command line, become levels of advice and the limits that it is given beyond.
 
-`allow`, `warn` and `deny` take codes or names of advice, several after one word, and may stand more than once. Any
+`allow`, `warn` and `deny` take codes or names of advice, several after one word, and may occur more than once. Any
 other entry is a limit of the table in `dagc.plan.rules`. Only advice has a level: what is an error stays one.
 """
 
@@ -11,18 +11,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dagc.catalog.names import unknown_name
-from dagc.declare.fields import BAD_VALUE, REPEATED_FIELD, Field, Kind, read_fields
+from dagc.declare.fields import BAD_VALUE, REPEATED_FIELD, Field, FieldKind, read_fields
 from dagc.diag import explain
 from dagc.diag.diagnostic import Code, Diagnostic, Family, Label
-from dagc.diag.levels import Level, Levels
+from dagc.diag.levels import AdviceLevel, Levels
 from dagc.plan.rules import LIMITS, RuleLevels
 from dagc.source import Source, Span
 from dagc.syntax.tree import Block, Entry, Word
 
 NOT_ADVICE = Code("N151", "rule-not-advice")
 
-_LEVELS: Mapping[str, Level] = {level.value: level for level in Level}
-_FIELDS = tuple(Field(limit.name, Kind.QUANTITY, limit.dimension) for limit in LIMITS.values())
+_LEVELS: Mapping[str, AdviceLevel] = {level.value: level for level in AdviceLevel}
+_FIELDS = tuple(Field(limit.name, FieldKind.QUANTITY, limit.dimension) for limit in LIMITS.values())
 _FORM = "write `rules { allow W105 deny tp-across-nodes }`"
 
 
@@ -30,12 +30,12 @@ _FORM = "write `rules { allow W105 deny tp-across-nodes }`"
 class _Reading:
     """Levels as they are read, with the place of each."""
 
-    levels: dict[str, Level] = field(default_factory=dict[str, Level])
+    levels: dict[str, AdviceLevel] = field(default_factory=dict[str, AdviceLevel])
     places: dict[str, Span] = field(default_factory=dict[str, Span])
     problems: list[Diagnostic] = field(default_factory=list[Diagnostic])
 
-    def give(self, level: Level, place: Span) -> None:
-        """A level for the code or name that stands there."""
+    def give(self, level: AdviceLevel, place: Span) -> None:
+        """A level for the code or name written there."""
         found = _advice(place)
         if isinstance(found, Diagnostic):
             self.problems.append(found)
@@ -60,7 +60,7 @@ def declare_rules(block: Block | None) -> tuple[RuleLevels, tuple[Diagnostic, ..
     return RuleLevels(Levels(reading.levels), limits, {**reading.places, **record.spans()}), problems
 
 
-def declare_levels(given: Iterable[tuple[Level, Source]]) -> tuple[Levels, tuple[Diagnostic, ...]]:
+def declare_levels(given: Iterable[tuple[AdviceLevel, Source]]) -> tuple[Levels, tuple[Diagnostic, ...]]:
     """Levels of the command line: for each, codes or names set apart by commas or blanks."""
     reading = _Reading()
     for level, source in given:

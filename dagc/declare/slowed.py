@@ -1,7 +1,7 @@
 """The `slow` entries of a cluster become the shares by which single GPUs compute more slowly.
 
-`slow 5 by 10 %` stands once for each GPU, so these entries are read one by one. Whether the rank is one of a
-strategy's is a matter of its size, and told there (G102).
+`slow 5 by 10 %` occurs once for each GPU, so these entries are read one by one. Whether the rank is one of a
+strategy's is a matter of its size, and reported there (G102).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dagc.declare.fields import MISSING_FIELD, REPEATED_FIELD, Field, Given, Kind, read_fields
+from dagc.declare.fields import MISSING_FIELD, REPEATED_FIELD, Field, FieldKind, GivenField, read_fields
 from dagc.diag.diagnostic import Diagnostic, Label
 from dagc.source import Span
 from dagc.syntax.tree import Entry
@@ -18,7 +18,7 @@ from dagc.units import Dimension
 _HIGHEST = 10**9 - 1
 
 SLOW = Field(
-    "slow", minimum=0, maximum=_HIGHEST, then=(Field("by", Kind.QUANTITY, Dimension.SHARE, sample="10 %"),),
+    "slow", minimum=0, maximum=_HIGHEST, then=(Field("by", FieldKind.QUANTITY, Dimension.SHARE, sample="10 %"),),
     sample="5 by 10 %", misnomers=("slowdown", "straggler", "slowed"),
 )  # fmt: skip
 """One slowed GPU, by global rank."""
@@ -58,7 +58,7 @@ def declare_slowed(entries: tuple[Entry, ...]) -> tuple[Slowed, tuple[Diagnostic
     return Slowed(shares, {span_name(rank): entry.span for rank, (_, entry) in ordered}), tuple(problems)
 
 
-def _without_share(entry: Entry, given: Given | None) -> tuple[Diagnostic, ...]:
+def _without_share(entry: Entry, given: GivenField | None) -> tuple[Diagnostic, ...]:
     """Nothing where the share was written with a unit that nobody knows: that was reported by the parser."""
     if given is None or len(entry.values) > 1:
         return ()

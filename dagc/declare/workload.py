@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dagc.declare.fields import BAD_VALUE, Field, Kind, Record, read_fields
+from dagc.declare.fields import BAD_VALUE, BlockFields, Field, FieldKind, read_fields
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import remove
 from dagc.plan.workload import Workload
@@ -37,19 +37,19 @@ FIELDS = (
     Field("output", maximum=_MOST_TOKENS, misnomers=("osl", "output_length", "generate")),
     Field(
         "routing",
-        Kind.CHOICE,
+        FieldKind.CHOICE,
         words=("uniform", "zipf"),
         then=(
-            Field("zipf", Kind.QUANTITY, Dimension.COUNT, may_be_zero=True, sample="1"),
+            Field("zipf", FieldKind.QUANTITY, Dimension.COUNT, may_be_zero=True, sample="1"),
             Field("seed", minimum=0, sample="7"),
         ),
     ),
     Field("chunk", maximum=_MOST_TOKENS, misnomers=("chunked_prefill", "max_tokens")),
     Field("block", maximum=_MOST_BLOCK, misnomers=("block_size", "page", "page_size", "tokens_per_block")),
-    Field("cached", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="50 %", misnomers=("prefix_cache",)),
-    Field("rate", Kind.QUANTITY, Dimension.REQUEST_RATE, misnomers=("arrivals", "request_rate", "qps")),
+    Field("cached", FieldKind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="50 %", misnomers=("prefix_cache",)),
+    Field("rate", FieldKind.QUANTITY, Dimension.REQUEST_RATE, misnomers=("arrivals", "request_rate", "qps")),
     Field("draft", maximum=64, sample="3", misnomers=("speculate", "speculative", "mtp")),
-    Field("accept", Kind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="70 %", misnomers=("acceptance",)),
+    Field("accept", FieldKind.QUANTITY, Dimension.SHARE, may_be_zero=True, sample="70 %", misnomers=("acceptance",)),
 )
 
 
@@ -74,13 +74,13 @@ def _head(block: Block) -> Diagnostic:
     )
 
 
-def _spans(record: Record) -> Mapping[str, Span]:
-    """Where each field stands; a concurrency is the batch of whatever asks for its place."""
+def _spans(record: BlockFields) -> Mapping[str, Span]:
+    """Span of each field; a concurrency is the batch of whatever asks for its span."""
     spans = record.spans()
     return {"batch": spans["concurrency"], **spans} if "concurrency" in spans else spans
 
 
-def _draw(record: Record) -> tuple[Diagnostic, ...]:
+def _draw(record: BlockFields) -> tuple[Diagnostic, ...]:
     """What goes on after `uniform`: nothing there is drawn."""
     parts = [record.fields[name] for name in ("routing_zipf", "routing_seed") if name in record]
     if record.word("routing") != "uniform" or not parts:
@@ -93,7 +93,7 @@ def _draw(record: Record) -> tuple[Diagnostic, ...]:
     )  # fmt: skip
 
 
-def _together(record: Record) -> Iterator[Diagnostic]:
+def _together(record: BlockFields) -> Iterator[Diagnostic]:
     """Fields that need each other, or do not go together."""
     if "batch" in record and "concurrency" in record:
         yield BAD_VALUE.at(
@@ -114,7 +114,7 @@ def _together(record: Record) -> Iterator[Diagnostic]:
         )  # fmt: skip
 
 
-def _workload(record: Record) -> Workload:
+def _workload(record: BlockFields) -> Workload:
     concurrency = record.count("concurrency")
     return Workload(
         batch=concurrency or record.count("batch") or DEFAULT.batch,

@@ -6,7 +6,7 @@ message says what is wrong with the arithmetic shown; only `help` says what to d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -153,7 +153,7 @@ class Diagnostic:
         """Severity that was given to it, or that of its code."""
         return self.weight or self.code.severity
 
-    def weighing(self, severity: Severity) -> Diagnostic:
+    def with_severity(self, severity: Severity) -> Diagnostic:
         """The same with this severity."""
         return self if severity is self.severity else replace(self, weight=severity)
 
@@ -192,3 +192,26 @@ def _shown(offer: Offer) -> str:
     if not offer.lines:
         return offer.otherwise
     return f"{offer.lead} {offer.between.join(choice.text for (choice,) in offer.lines)}{offer.tail}"
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sources in the order of their names, what has no place first; equals stay as they came.
+
+    What is reported to several strategies of the same words of the plan is reported once.
+    """
+    distinct: dict[tuple[object, ...], Diagnostic] = {}
+    for diagnostic in diagnostics:
+        distinct.setdefault((*_key(diagnostic), diagnostic.message, diagnostic.label), diagnostic)
+    return tuple(sorted(distinct.values(), key=_key))
+
+
+def _key(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
+    span, code = diagnostic.span, diagnostic.code.code
+    return ("", -1, -1, code) if span is None else (span.source.name, span.start, span.end, code)
+
+
+def tally(diagnostics: Sequence[Diagnostic]) -> str:
+    """E.g. `2 errors, 1 warning`; empty for none."""
+    errors = sum(d.is_error for d in diagnostics)
+    counts = ((errors, "error"), (len(diagnostics) - errors, "warning"))
+    return ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts if n)

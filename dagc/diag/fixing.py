@@ -1,8 +1,8 @@
 """Makes fixes, and applies them to a text.
 
 A fix that only spells what was meant is safe where the meant word is clear: near to the written one, nearer than any
-other, and of the same digits, because a digit is no slip of the pen. Where edits of two fixes meet, the first in the
-order of the text is applied, and the other left for the next round. What stands outside the edits stays as it is.
+other, and of the same digits, because a digit is no slip of the pen. Where edits of two fixes overlap, the first in the
+order of the text is applied, and the other left for the next round. What is outside the edits stays as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_ALIKE = 3
 
 
 def meant(word: str, options: Iterable[str], stand_for: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """The options that help may ask about, or what these stand for."""
+    """The options that help may ask about, or what these abbreviate."""
     found = likeliest(word, options)
     if stand_for is not None:
         found = tuple(dict.fromkeys(stand_for[option] for option in found))
@@ -41,7 +41,7 @@ def spelling(span: Span, found: Sequence[str], options: Iterable[str]) -> tuple[
 
 
 def write(span: Span, text: str, *, safe: bool = False) -> tuple[Fix, ...]:
-    """The fix that writes this text in place of what stands there."""
+    """The fix that writes this text in place of what is there."""
     return (Fix(f"write `{text}`", (Edit(span, text),), safe),)
 
 
@@ -51,7 +51,7 @@ def insert(source: Source, offset: int, text: str, *, safe: bool = False) -> tup
 
 
 def remove(span: Span, *, safe: bool = False) -> tuple[Fix, ...]:
-    """The fix that takes away what stands there."""
+    """The fix that takes away what is there."""
     return (Fix(f"remove `{' '.join(span.text.split())}`", (Edit(span, ""),), safe),)
 
 
@@ -79,7 +79,7 @@ def _is_option(source: Source) -> bool:
 
 
 def apply(source: Source, diagnostics: Iterable[Diagnostic], unsafe: bool) -> tuple[str, int]:
-    """The text with all fixes that do not meet, and the number of these."""
+    """The text with all fixes that do not overlap, and the number of these."""
     chosen: list[Edit] = []
     count = 0
     for diagnostic in diagnostics:
@@ -95,5 +95,5 @@ def apply(source: Source, diagnostics: Iterable[Diagnostic], unsafe: bool) -> tu
 
 def _meet(edits: Sequence[Edit], chosen: Sequence[Edit]) -> bool:
     """Whether two edits overlap or touch."""
-    pairs = ((one.span, other.span) for one in edits for other in chosen)
+    pairs = ((edit.span, other.span) for edit in edits for other in chosen)
     return any(one.start <= other.end and other.start <= one.end for one, other in pairs)

@@ -20,7 +20,7 @@ _LINK = re.compile(r"\[([^]]*)]\(([^)]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Term:
     """A term, its other names, and what the glossary says of it, in Markdown."""
 
     term: str
@@ -36,11 +36,11 @@ class Entry:
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[Term, ...]:
     """All entries, in the order of the page."""
     text = (files(dagc.diag) / "glossary.md").read_text("utf-8")
     return tuple(
-        Entry(found["term"], tuple(found["others"].split(", ")) if found["others"] else (), found["body"].strip())
+        Term(found["term"], tuple(found["others"].split(", ")) if found["others"] else (), found["body"].strip())
         for found in _ENTRY.finditer(text)
     )
 
@@ -50,7 +50,7 @@ def names() -> tuple[str, ...]:
     return tuple(entry.term for entry in entries())
 
 
-def find(word: str) -> Entry | None:
+def find(word: str) -> Term | None:
     """The entry of a term or another name of it, in any case, with or without hyphens, or in the plural; or None."""
     known, wanted = _by_key(), _key(word)
     return known.get(wanted) or known.get(wanted.removesuffix("s")) or known.get(wanted.removesuffix("es"))
@@ -65,7 +65,7 @@ def near(word: str) -> tuple[str, ...]:
 
 
 @cache
-def _by_key() -> Mapping[str, Entry]:
+def _by_key() -> Mapping[str, Term]:
     return {_key(name): entry for entry in reversed(entries()) for name in (*reversed(entry.others), entry.term)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagc.diag.diagnostic import Diagnostic, Edit, Fix
+from dagc.diag.diagnostic import Diagnostic, Fix
 from dagc.source import Source, Span
 
 
@@ -25,11 +25,11 @@ def to_json(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _fix(fix: Fix) -> dict[str, Any]:
-    return {"title": fix.title, "safe": fix.safe, "edits": [_edit(edit) for edit in fix.edits]}
-
-
-def _edit(edit: Edit) -> dict[str, Any]:
-    return {"span": _span(edit.span), "replacement": edit.replacement}
+    return {
+        "title": fix.title,
+        "safe": fix.safe,
+        "edits": [{"span": _span(edit.span), "replacement": edit.replacement} for edit in fix.edits],
+    }
 
 
 def _span(span: Span) -> dict[str, Any]:

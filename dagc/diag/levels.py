@@ -13,7 +13,7 @@ from enum import StrEnum
 from dagc.diag.diagnostic import Code, Diagnostic, Family, Severity
 
 
-class Level(StrEnum):
+class AdviceLevel(StrEnum):
     """What becomes of a piece of advice, by the word that a plan gives it with."""
 
     ALLOW = "allow"
@@ -21,20 +21,20 @@ class Level(StrEnum):
     DENY = "deny"
 
 
-_SEVERITY = {Level.WARN: Severity.WARNING, Level.DENY: Severity.ERROR}
+_SEVERITY = {AdviceLevel.WARN: Severity.WARNING, AdviceLevel.DENY: Severity.ERROR}
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
     """Levels by code (`W105`), those that were given."""
 
-    given: Mapping[str, Level] = field(default_factory=dict[str, Level])
+    given: Mapping[str, AdviceLevel] = field(default_factory=dict[str, AdviceLevel])
 
-    def of(self, code: Code) -> Level | None:
+    def of(self, code: Code) -> AdviceLevel | None:
         """The level of a piece of advice; None for a code that has none, because it is no advice."""
         if code.family is not Family.ADVICE:
             return None
-        return self.given.get(code.code, Level.WARN if code.is_default else Level.ALLOW)
+        return self.given.get(code.code, AdviceLevel.WARN if code.is_default else AdviceLevel.ALLOW)
 
     def over(self, others: Levels) -> Levels:
         """These, and the others' where these give none."""
@@ -42,9 +42,9 @@ class Levels:
 
     def applied(self, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
         """Diagnostics with the severity that their level gives them, without those that are allowed."""
-        levelled = ((one, self.of(one.code)) for one in diagnostics)
+        levelled = ((diagnostic, self.of(diagnostic.code)) for diagnostic in diagnostics)
         return tuple(
-            one if level is None else one.weighing(_SEVERITY[level])
+            one if level is None else one.with_severity(_SEVERITY[level])
             for one, level in levelled
-            if level is not Level.ALLOW
+            if level is not AdviceLevel.ALLOW
         )

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 from dagc.diag.diagnostic import Family
-from dagc.diag.explain import Listed, listed
+from dagc.diag.explain import CodeSummary, listed
 
 PAGE = Path(__file__).parent / "codes.md"
 
@@ -47,11 +47,11 @@ def _sections() -> Iterator[str]:
     order = list(Family)
     rules = sorted(listed(), key=lambda one: (order.index(one.code.family), one.code.code))
     for family, members in groupby(rules, key=lambda one: one.code.family):
-        rows = "".join(_row(one) for one in members)
+        rows = "".join(_row(member) for member in members)
         yield f"## {family.value}: {_TITLES[family]}\n\n| code | name | | |\n|---|---|---|---|\n{rows}"
 
 
-def _row(one: Listed) -> str:
+def _row(one: CodeSummary) -> str:
     weight = str(one.code.severity) if one.code.is_default else "off"
     summary = one.summary.replace("|", "\\|")
     return f"| [{one.code.code}](explain/{one.code.code}.md) | `{one.code.name}` | {weight} | {summary} |\n"

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dagc.diag import explain
-from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label
+from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix
 from dagc.source import Source, Span
 
 Data = dict[str, Any]
@@ -53,7 +53,9 @@ def _result(diagnostic: Diagnostic, rule: int) -> Data:
         "level": str(diagnostic.severity),
         "message": {"text": _text(diagnostic)},
         "locations": [_location(span, diagnostic.label)] if span else [],
-        "relatedLocations": [_related(number, label) for number, label in enumerate(diagnostic.labels)],
+        "relatedLocations": [
+            {"id": number, **_location(label.span, label.text)} for number, label in enumerate(diagnostic.labels)
+        ],
         "fixes": [_fix(fix) for fix in dict.fromkeys(diagnostic.fixes)],
     }
 
@@ -67,10 +69,6 @@ def _text(diagnostic: Diagnostic) -> str:
 def _location(span: Span, text: str) -> Data:
     place = {"artifactLocation": {"uri": _uri(span.source)}, "region": _region(span)}
     return {"physicalLocation": place, **({"message": {"text": text}} if text else {})}
-
-
-def _related(number: int, label: Label) -> Data:
-    return {"id": number, **_location(label.span, label.text)}
 
 
 def _region(span: Span) -> Data:

@@ -26,7 +26,7 @@ _LONGEST, _BEFORE = 160, 40
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """An underline of one line: columns from 0, `end` excluded, with what stands beside it."""
+    """An underline of one line: columns from 0, `end` excluded, with what is beside it."""
 
     line: int
     start: int
@@ -129,7 +129,7 @@ def _windows(line: str, marks: Sequence[_Mark]) -> list[tuple[str, list[_Mark]]]
 
 
 def _clipped(line: str, begin: int, marks: Sequence[_Mark]) -> tuple[str, list[_Mark]]:
-    """Part of a line, with its marks where they now stand."""
+    """Part of a line, with its marks where they are now."""
     end = begin + _LONGEST
     lead, tail = "…" if begin else "", "…" if end < len(line) else ""
     by = len(lead) - begin
@@ -172,3 +172,20 @@ class _Painter:
     def gutter(self, width: int, number: str = "") -> str:
         """The left edge of a line, with its number."""
         return self.paint(f"{number:>{width}} |", "gutter") + " "
+
+
+def render_concise(diagnostics: Iterable[Diagnostic]) -> str:
+    """One diagnostic a line, as editors and `grep` read them: `plan.moe:7:27: error[D203] message`.
+
+    In the given order, no end of line after the last; what has no place starts with its severity.
+    """
+    return "\n".join(_concise_line(diagnostic) for diagnostic in diagnostics)
+
+
+def _concise_line(diagnostic: Diagnostic) -> str:
+    what = f"{diagnostic.severity}[{diagnostic.code.code}] {escape(diagnostic.message)}"
+    if diagnostic.span is None:
+        return what
+    source = diagnostic.span.source
+    line, column = source.position(diagnostic.span.start)
+    return f"{escape(source.name)}:{line}:{column}: {what}"

@@ -24,12 +24,10 @@ from dagc.report.facts import assumed, facts_of
 from dagc.report.whatif import Duel, Sensitivities, WhatIf
 from dagc.source import Source
 from dagc.syntax.parser import parse
-from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
+from dagc.whatif.break_even import PriceQuery, Prices, compare
 from dagc.whatif.decisions import decisions
-from dagc.whatif.duel import duel
 from dagc.whatif.hardware import hardware
-from dagc.whatif.parameter import Kind, Parameter
-from dagc.whatif.prices import Prices, Question
+from dagc.whatif.parameter import Answer, ParameterKind, PhaseTime, Pricing, RefusedPlan, SensitivityParameter
 from dagc.whatif.sensitivity import sensitivities
 from dagc.whatif.workload import quantities, workload
 
@@ -44,7 +42,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Rivalry:
+class BreakEvenQuery:
     """Over what strategies are held against each other: a field of the workload, its range, and figures, or the usual.
 
     `against` is another strategy's name or text; None takes all that differ by one decision. `between` None: from a
@@ -72,7 +70,13 @@ class Found:
 
 
 def whatif(
-    source: Source, blocks: Blocks, directory: Path, asked: Asked, rivalry: Rivalry | None, say: Say, given: GivenLevels
+    source: Source,
+    blocks: Blocks,
+    directory: Path,
+    asked: Asked,
+    query: BreakEvenQuery | None,
+    say: Say,
+    given: GivenLevels,
 ) -> Found:
     """Sensitivities of each strategy, or with a rivalry its break-even points."""
     outcome = check(source, blocks, directory, say, given)
@@ -81,10 +85,10 @@ def whatif(
     strategies: list[Sensitivities] = []
     duels: list[Duel] = []
     for checked in shown:
-        if rivalry is None:
+        if query is None:
             strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), PRICING, say))
         else:
-            duels += _duels(checked, [one.plan for one in outcome.checked], rivalry, problems, say)
+            duels += _duels(checked, [one.plan for one in outcome.checked], query, problems, say)
     plans = [one.plan for one in outcome.checked]
     answers = WhatIf(
         assumed=assumed(facts_of(plans[0].facts)) if plans else None,
@@ -96,28 +100,28 @@ def whatif(
     return Found(answers, tuple(problems), tuple(plan.name for plan in plans), counted)
 
 
-def _parameters(plan: Plan, asked: Asked) -> tuple[Parameter, ...]:
-    kinds = asked.kinds or tuple(Kind)
+def _parameters(plan: Plan, asked: Asked) -> tuple[SensitivityParameter, ...]:
+    kinds = asked.kinds or tuple(ParameterKind)
     return (
-        *(hardware(plan, asked.step) if Kind.HARDWARE in kinds else ()),
-        *(workload(plan) if Kind.WORKLOAD in kinds else ()),
-        *(decisions(plan) if Kind.STRATEGY in kinds else ()),
+        *(hardware(plan, asked.step) if ParameterKind.HARDWARE in kinds else ()),
+        *(workload(plan) if ParameterKind.WORKLOAD in kinds else ()),
+        *(decisions(plan) if ParameterKind.STRATEGY in kinds else ()),
     )
 
 
 def _duels(
-    checked: Checked, plans: Sequence[Plan], rivalry: Rivalry, found: list[Diagnostic], say: Say
+    checked: Checked, plans: Sequence[Plan], query: BreakEvenQuery, found: list[Diagnostic], say: Say
 ) -> Iterable[Duel]:
     load = checked.plan.facts.workload
-    if rivalry.over not in quantities(load):
+    if query.over not in quantities(load):
         return
-    stated: int = getattr(load, rivalry.over)
-    low, high = rivalry.between or (max(1, stated // _SPAN), stated * _SPAN)
-    metrics = tuple(one for one in COMPARED if one.name in rivalry.metrics) or BREAK_EVEN
-    question = Question(rivalry.over, low, high, metrics)
+    given_quantity: int = getattr(load, query.over)
+    low, high = query.between or (max(1, given_quantity // _SPAN), given_quantity * _SPAN)
+    metrics = tuple(one for one in COMPARED if one.name in query.metrics) or BREAK_EVEN
+    question = PriceQuery(query.over, low, high, metrics)
     own = Prices(checked.plan, question, PRICING)
-    for title, rival in _rivals(checked.plan, plans, rivalry.against, found):
-        yield duel(own, Prices(rival, question, PRICING), lambda point, title=title: say(f"{title}: {point}"))
+    for title, rival in _rivals(checked.plan, plans, query.against, found):
+        yield compare(own, Prices(rival, question, PRICING), lambda point, title=title: say(f"{title}: {point}"))
 
 
 def _rivals(
@@ -143,7 +147,7 @@ def _rivals(
         found.append(rival.problem)
 
 
-def _read(text: str, base: Plan, name: str = "strategy") -> Plan | Refused:
+def _read(text: str, base: Plan, name: str = "strategy") -> Plan | RefusedPlan:
     """A strategy's text among the facts of a plan, or the first reason against it.
 
     More GPUs than the cluster has are one, where the plan itself has enough.
@@ -157,10 +161,10 @@ def _read(text: str, base: Plan, name: str = "strategy") -> Plan | Refused:
         )
     deployment = sized(replace(strategies[0], name=base.name), problems) if strategies else None
     if deployment is None:
-        return Refused(next(one for one in problems if one.stops))
+        return RefusedPlan(next(one for one in problems if one.stops))
     plan = Plan(placed(deployment, base.facts.engine), base.facts)
     refusing = _refusing(plan) - _refusing(base)
-    return next((Refused(one) for one in check_plan(plan) if one.code in refusing), plan)
+    return next((RefusedPlan(one) for one in check_plan(plan) if one.code in refusing), plan)
 
 
 def _refusing(plan: Plan) -> set[Code]:
@@ -168,11 +172,11 @@ def _refusing(plan: Plan) -> set[Code]:
     return {one.code for one in check_plan(plan) if one.is_error and one.code.family is Family.GPUS}
 
 
-def _price(plan: Plan) -> Answer | Refused:
+def _price(plan: Plan) -> Answer | RefusedPlan:
     """A changed plan as the pipeline prices it, or the first error of those that stop it."""
     problems = list(check_plan(plan))
     stopping = next((one for one in problems if one.stops), None)
-    return Refused(stopping) if stopping else _answer(plan, price_plan(plan, problems, silent))
+    return RefusedPlan(stopping) if stopping else _answer(plan, price_plan(plan, problems, silent))
 
 
 def _base(checked: Checked) -> Answer:

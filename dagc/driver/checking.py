@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from dagc.declare.rules import declare_levels
+from dagc.diag.diagnostic import in_order
 from dagc.diag.levels import Levels
-from dagc.diag.order import in_order
 from dagc.driver.front import stated, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Say

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dagc.driver.comparing import Compared
     from dagc.export.requested import Request
     from dagc.export.trace.tracks import Traced
-    from dagc.export.views.scene import Scene
+    from dagc.export.views.strategy import StrategyView
     from dagc.export.views.view import Distance
     from dagc.report.summary import Summary
 
@@ -62,7 +62,7 @@ def export(
     if traced is None:
         return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
     drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
-    pictures, problems = _pictures(_scene(checked, traced, summary, drawn), drawn, renderer)
+    pictures, problems = _pictures(_strategy_view(checked, traced, summary, drawn), drawn, renderer)
     data, refused, notes = _data(traced, request)
     page = _page(checked, summary, {**pictures, **summary_files}, traced)
     return Product(summary, {**pictures, **data, **summary_files, **page}, (*problems, *refused), notes)
@@ -86,7 +86,7 @@ def report(checked: Checked) -> bytes:
     traced = _traced(checked)
     if traced is not None:
         every = frozenset(Distance)
-        drawn = {**_pictures(_scene(checked, traced, summary, every), every, None)[0], **drawn}
+        drawn = {**_pictures(_strategy_view(checked, traced, summary, every), every, None)[0], **drawn}
     return _page(checked, summary, drawn, traced)["report.html"]
 
 
@@ -101,8 +101,8 @@ def picture(checked: Checked, view: str = "layer") -> str | tuple[Diagnostic, ..
     traced = _traced(checked)
     if traced is None:
         return ()
-    scene = _scene(checked, traced, summary_of(checked), frozenset(Distance))
-    files, problems = _pictures(scene, frozenset({distance}), None)
+    strategy = _strategy_view(checked, traced, summary_of(checked), frozenset(Distance))
+    files, problems = _pictures(strategy, frozenset({distance}), None)
     drawn = files.get(f"{distance.stem}.svg")
     return drawn.decode() if isinstance(drawn, bytes) else problems
 
@@ -146,7 +146,7 @@ def _traced(checked: Checked) -> Traced | None:
 
 def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | None) -> dict[str, bytes]:
     """The page, with the pictures that are already drawn in it."""
-    from dagc.export.page.page import Picture, Reported, report_page
+    from dagc.export.page.page import Picture, ReportContent, report_page
 
     pictures = tuple(
         Picture(name.removesuffix(".svg"), _VIEWS[name], content.decode())
@@ -154,22 +154,22 @@ def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | 
         if name in _VIEWS and isinstance(content, bytes)
     )
     source = checked.plan.deployment.strategy.span.source
-    return {"report.html": report_page(Reported(summary, source, checked.diagnostics, pictures, traced))}
+    return {"report.html": report_page(ReportContent(summary, source, checked.diagnostics, pictures, traced))}
 
 
-def _scene(checked: Checked, traced: Traced, summary: Summary, drawn: frozenset[Distance]) -> Scene:
+def _strategy_view(checked: Checked, traced: Traced, summary: Summary, drawn: frozenset[Distance]) -> StrategyView:
     """What the views show; `drawn` are those that links lead to."""
     from dagc.export.text.context import context
-    from dagc.export.views.scene import Scene
+    from dagc.export.views.strategy import StrategyView
 
     priced = checked.priced
     held = priced.assessment.memory
     lines = context(summary.facts, summary.requirements, has_model=False)
-    return Scene(traced.plan, traced.graph, traced.timelines, priced.metrics, held, lines, drawn)
+    return StrategyView(traced.plan, traced.graph, traced.timelines, priced.metrics, held, lines, drawn)
 
 
 def _pictures(
-    scene: Scene, wanted: Collection[Distance], renderer: str | None
+    strategy: StrategyView, wanted: Collection[Distance], renderer: str | None
 ) -> tuple[Contents, tuple[Diagnostic, ...]]:
     """Each wanted view as DOT text and as a picture; what a renderer lacks is told once."""
     from dagc.export.renderers import render
@@ -181,7 +181,7 @@ def _pictures(
     files: Contents = {}
     problems: dict[str, Diagnostic] = {}
     for distance in (one for one in Distance if one in wanted):
-        view = view_of(scene, distance)
+        view = view_of(strategy, distance)
         dot = to_dot(view)
         files[f"{distance.stem}.dot"] = dot.encode()
         drawing, found = render(dot, renderer)

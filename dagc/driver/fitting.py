@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dagc.calibrate.coverage import Coverage, coverage
-from dagc.calibrate.derive import completed, with_streams
+from dagc.calibrate.coverage import Coverage, completed, coverage, with_streams
 from dagc.calibrate.fit import FittingAbsent, fit_regime
 from dagc.calibrate.table import read_table
 from dagc.catalog.calibration import Calibration, Regime
 from dagc.catalog.device import ClusterSpec
 from dagc.cost.formula import Machine
-from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.diag.order import in_order
+from dagc.diag.diagnostic import Code, Diagnostic, in_order
 from dagc.source import Source
 
 PACKAGE_ABSENT = Code("X402", "package-not-installed")

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagc.check.static import check_engine, check_plan
-from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.diag.levels import Levels
-from dagc.diag.order import in_order
 from dagc.driver.front import sized, stated, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.diag.levels import Level
+from dagc.diag.levels import AdviceLevel
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
@@ -23,7 +23,7 @@ Blocks = tuple[tuple[str, Source], ...]
 """Blocks given as options: (keyword, text after it)."""
 
 
-GivenLevels = tuple[tuple[Level, Source], ...]
+GivenLevels = tuple[tuple[AdviceLevel, Source], ...]
 """Levels given as options: (level, codes or names of advice)."""
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from dagc.check.static import check_hierarchy, check_plan
 from dagc.declare.facts import declare_facts
-from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.diag.levels import Levels
-from dagc.diag.order import in_order
 from dagc.driver.front import overrides_of, stops
 from dagc.driver.outcome import Blocks
 from dagc.plan.deployment import Deployment

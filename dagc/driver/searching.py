@@ -11,8 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.diag.order import in_order
+from dagc.diag.diagnostic import Code, Diagnostic, in_order
 from dagc.driver.computing import Computing
 from dagc.driver.fitting import PACKAGE_ABSENT
 from dagc.driver.front import overrides_of, stated, stops

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
 from dagc.cost.price import price
-from dagc.diag.diagnostic import Diagnostic
-from dagc.diag.order import in_order
+from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.driver.front import sized, stops
 from dagc.driver.outcome import Checked, Priced, Say
 from dagc.driver.pricing import beyond_memory, mixed_timeline, out_of_reach, slowest_first, transfer_timeline, weighed

@@ -8,9 +8,8 @@ from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.limits import memory_limits
 from dagc.cost.memory import rank_memory
-from dagc.diag.diagnostic import Diagnostic
+from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.diag.levels import Levels
-from dagc.diag.order import in_order
 from dagc.driver.front import sized, stated, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from dagc.export.svg_text import LINE, cut, headed, picture, text, width, words_wrapped
 from dagc.export.text.context import MARKS, context
-from dagc.export.tiles import Tile, passes, spent, tiles
+from dagc.export.tiles import Tile, passes, tiles, time_shares
 from dagc.report.summary import CriticalPath, Phase, Requirement, Summary
 from dagc.units import format_share
 
@@ -84,11 +84,11 @@ def _bars(lines: list[str], y: float, phases: Sequence[tuple[str, Phase]]) -> fl
 
 
 def _bar(x: float, y: float, wide: float, path: CriticalPath) -> Iterator[str]:
-    for name, share in spent(path):
+    for name, share in time_shares(path):
         long = share * wide
         yield f'<rect class="{name}" x="{x:.2f}" y="{y:g}" width="{long:.2f}" height="{_BAR}"/>'
         words = (f"{format_share(share)} {name}", format_share(share))
-        fitting = next((one for one in words if width(one, "small") + 12 <= long), None)
+        fitting = next((word for word in words if width(word, "small") + 12 <= long), None)
         if fitting:
             yield text(round(x + 6, 1), y + 16, "small", fitting)
         x += long

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from dagc.export.page.answer import bottlenecks, cards, required
-from dagc.export.page.document import asset, document
 from dagc.export.page.fold import PhaseLanes, phase_lanes
 from dagc.export.page.lanes import drawn_lanes, legend
-from dagc.export.page.markup import tag
+from dagc.export.page.markup import asset, document, scrolled, table, tag
 from dagc.export.text.comparison import change_text
 from dagc.export.text.context import context
 from dagc.export.titles import phase_names
@@ -87,12 +86,12 @@ def _answer(plan: ComparedPlan, summary: Summary, is_alone: bool) -> Markup:
 
 
 def _table(comparison: Comparison) -> Markup:
-    head = tag("tr", tag("td"), (tag("th", plan.title, scope="col") for plan in comparison.plans))
+    heads = ("", *(plan.title for plan in comparison.plans))
     rows = (
         tag("tr", tag("th", figure.title, scope="row"), _cells(figure), data_figure=figure.name)
         for figure in comparison.figures
     )
-    return _wide("Figures", tag("table", tag("thead", head), tag("tbody", rows)))
+    return scrolled("Figures", table(heads, rows))
 
 
 def _cells(figure: ComparedFigure) -> Iterator[Markup]:
@@ -128,16 +127,11 @@ def _drawn(shown: _Shown, longest: int) -> Markup:
 
 
 def _differences(comparison: Comparison) -> Markup:
-    names = ("", *(plan.title for plan in comparison.plans), "what that does")
-    head = tag("tr", (tag("th", name, scope="col") if name else tag("td") for name in names))
-    rows = (_difference(one) for one in comparison.differences)
-    return _wide("Differences", tag("table", tag("thead", head), tag("tbody", rows), class_="differences"))
+    heads = ("", *(plan.title for plan in comparison.plans), "what that does")
+    rows = (_difference(difference) for difference in comparison.differences)
+    return scrolled("Differences", table(heads, rows, class_="differences"))
 
 
 def _difference(one: Difference) -> Markup:
     values = (tag("td", value) for value in one.values)
     return tag("tr", tag("th", one.what, scope="row"), values, tag("td", one.why))
-
-
-def _wide(label: str, table: Markup) -> Markup:
-    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=label)

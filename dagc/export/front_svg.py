@@ -2,7 +2,7 @@
 
 Turns a result into an SVG document, the same bytes for the same input. Axes are logarithmic where the values spread
 over more than a factor of four. The best plan is a filled square, others of the front are circles, given and well-known
-strategies that have figures are crosses; each is told by shape before colour, and a dark page turns the colours over.
+strategies that have figures are crosses; each has its own shape, and a dark page turns the colours over.
 A requirement on either figure is a line, and what misses it is shaded. Names are beside their marks where there is
 room (`labels.py`); elsewhere a number does, which the key below has.
 """

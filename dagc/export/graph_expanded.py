@@ -2,7 +2,7 @@
 
 Turns pieces of the expansion into text as they come; beside the current piece only one byte a row is kept,
 whether it is shown. Virtual rows (groups, barriers, starts of messages) are shown where a chosen rank leads into them,
-so edges stay linear in ranks. Each phase is one replica of the class of replicas that it stands for; layers,
+so edges stay linear in ranks. Each phase is one replica of the class of replicas that it represents; layers,
 micro-batches and steps are written out. Times of start are in the trace.
 """
 
@@ -30,9 +30,14 @@ SCHEMA_VERSION = 1
 def expanded_graph(traced: Traced, ranks: RankSelection) -> Iterator[bytes]:
     """The graph in pieces; JSON when joined. Identities are `phase/row`."""
     named = tuple(zip(phase_names(traced.graph), (t.priced for t in traced.timelines), strict=True))
-    told = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus, "replicas": traced.graph.replicas}
+    attributes = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus, "replicas": traced.graph.replicas}
     phases = [{"name": name, "replicas": list(priced.graph.replicas)} for name, priced in named]
-    head = {"schema_version": SCHEMA_VERSION, "directed": True, "multigraph": False, "graph": told | {"phases": phases}}
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "directed": True,
+        "multigraph": False,
+        "graph": attributes | {"phases": phases},
+    }
     yield orjson.dumps(head)[:-1] + b',"nodes":[\n'
     shown = {name: _Shown(priced, ranks) for name, priced in named}
     separator = b""

@@ -1,7 +1,7 @@
 """The graph as node-link data, which networkx reads back.
 
 One JSON node for each (phase, size of micro-batch, stage, segment, node of its template): layers alike are one
-segment and stand once, with their count. Edges say what they are: `data` and `order` inside a template, `sequence`
+segment and occur once, with their count. Edges say what they are: `data` and `order` inside a template, `sequence`
 from a segment to the next, `transfer` from a send to its receive, `cache` from one phase to the next through the KV
 cache. At most one edge joins two nodes, the first of these kinds in the order transfer, data, cache, sequence, order.
 The send that closes the loop of decode steps is no edge (the graph is acyclic) but `previous_step` of its receive.
@@ -23,7 +23,7 @@ from dagc.source import Span
 
 SCHEMA_VERSION = 1
 KINDS = ("transfer", "data", "cache", "sequence", "order")
-"""Kinds of edges; the earlier one stands where two would join the same nodes."""
+"""Kinds of edges; the earlier one is taken where two would join the same nodes."""
 
 Edge = tuple[str, str, str]
 """From, to, kind."""
@@ -151,7 +151,7 @@ def _cost(phase: _Phase, template: int, node: int) -> dict[str, Any]:
 
 
 def _previous_step(phase: _Phase, size: int, node: Node) -> str | None:
-    """The send of the last stage that a receive of the first meets, one step earlier."""
+    """The send of the last stage that a receive of the first matches, one step earlier."""
     if not _is(node, Pattern.RECEIVE, Pairing.STEP):
         return None
     last = len(phase.graph.programs[size]) - 1
@@ -193,11 +193,7 @@ def _edges(phase: _Phase) -> Iterator[Edge]:
             sources = (*((i, "data") for i in node.inputs), *((i, "order") for i in node.after))
             for source, kind in sources:
                 tails = _tails(phase, size, program, position, source)
-                yield from ((tail, here, _kind(kind, source)) for tail in tails)
-
-
-def _kind(kind: str, index: int) -> str:
-    return "sequence" if index <= INPUT else kind
+                yield from ((tail, here, "sequence" if source <= INPUT else kind) for tail in tails)
 
 
 def _tails(phase: _Phase, size: int, program: StageProgram, position: int, index: int) -> tuple[str, ...]:
@@ -231,9 +227,9 @@ def _sends(phase: _Phase, size: int, stage: int) -> Iterator[str]:
                 yield phase.identity(size, stage, position, index)
 
 
-def _is(node: Node, pattern: Pattern, pairing: Pairing) -> bool:
+def _is(node: Node, pattern: Pattern, matching: Pairing) -> bool:
     found = node.communication
-    return found is not None and found.pattern is pattern and found.pairing is pairing
+    return found is not None and found.pattern is pattern and found.pairing is matching
 
 
 def _cache_edges(prefill: _Phase, handover: _Phase, decode: _Phase) -> Iterator[Edge]:

@@ -60,7 +60,7 @@ def room(
     """
     others, wide = list(taken), width(words, "small")
     for box in (box for ring in rings for box in _around(x, y, radius + _CLEAR + ring, wide)):
-        if not _inside(box, frame) or any(_meet(box, one) for one in others):
+        if not _inside(box, frame) or any(_meet(box, other) for other in others):
             continue
         if not any(_meet(part, one) for part in led(x, y, radius, box) for one in uncrossed):
             return box
@@ -74,7 +74,7 @@ def led(x: float, y: float, radius: float, box: Label) -> list[Label]:
 
 
 def leader(x: float, y: float, radius: float, box: Label) -> tuple[float, float] | None:
-    """Where a line from a point meets its label; None where the label is beside it."""
+    """Where a line from a point ends at its label; None where the label is beside it."""
     near = min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
     return near if hypot(near[0] - x, near[1] - y) > radius + _CLEAR + 4 else None
 

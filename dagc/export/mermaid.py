@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dagc.export.opened import SegmentView, ServiceView, StageView
 from dagc.export.titles import moved_bytes, rank_text, time_text
+from dagc.export.view_model import SegmentView, ServiceView, StageView
 from dagc.export.views.critical import nearly_all, share_text, slowest_of, slowest_text
-from dagc.export.views.handover import crossing_text
-from dagc.export.views.scene import Scene, Served
+from dagc.export.views.strategy import Served, StrategyView, crossing_text
 from dagc.graph.graph import Graph, Team
 from dagc.graph.ops import SEND
 from dagc.metrics import times_text
@@ -54,15 +53,15 @@ def mermaid_text(
     plan: Plan, graph: Graph, timelines: tuple[Timeline, ...], metrics: Metrics, context: tuple[str, ...] = ()
 ) -> str:
     """The text of the flowchart; `context` are lines on cluster, workload, engine and requirements."""
-    scene = Scene(plan, graph, timelines, metrics)
-    drawn = list(enumerate(scene.served))
-    marks = _Marks.of(scene)
+    strategy = StrategyView(plan, graph, timelines, metrics)
+    drawn = list(enumerate(strategy.served))
+    marks = _Marks.of(strategy)
     lines = [_INIT, "flowchart TB", *_head(plan, graph, metrics, (*context, *marks.notes))]
     lines += (f"  about ~~~ s{number}" for number, _ in drawn[:1])
     for number, one in drawn:
         lines += _service(f"s{number}", one, marks)
-    if scene.handover is not None:
-        lines.append(f'  s0 -->|"{_label(*crossing_text(scene.handover))}"| s1')
+    if strategy.handover is not None:
+        lines.append(f'  s0 -->|"{_label(*crossing_text(strategy.handover))}"| s1')
     lines += ("  classDef critical stroke-width:3px", "  classDef note stroke-dasharray:4 3")
     return "\n".join(lines) + "\n"
 
@@ -76,11 +75,13 @@ class _Marks:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, scene: Scene) -> _Marks:
-        critical = [segment.critical for one in scene.served for stage in one.view.stages for segment in stage.segments]
+    def of(cls, strategy: StrategyView) -> _Marks:
+        critical = [
+            segment.critical for one in strategy.served for stage in one.view.stages for segment in stage.segments
+        ]
         if not nearly_all(critical):
             return cls(True, frozenset(), ())
-        slow = [one for one in slowest_of(scene) if not one.alike]
+        slow = [one for one in slowest_of(strategy) if not one.alike]
         note = share_text(critical, "part")
         note += f"; marked instead: {slowest_text(slow)}" if slow else ""
         return cls(False, frozenset((one.served.name, one.title) for one in slow), (note,))
@@ -136,7 +137,7 @@ def _traffic(stage: StageView, phases: tuple[str, ...]) -> str:
     """What a rank sends to the next stage for a micro-batch, as the label of an arrow."""
     for node in (node for segment in stage.segments for node in segment.nodes):
         if node.one.node.op is SEND:
-            sizes = (format_bytes(float(moved_bytes(one.node).max())) if one else None for one in node.phases)
+            sizes = (format_bytes(float(moved_bytes(phase.node).max())) if phase else None for phase in node.phases)
             label = _label("per GPU", *_by_phase(phases, tuple(sizes)))
             return f'|"{label}"|'
     return ""

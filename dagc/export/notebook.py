@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 
 from dagc.export.page.answer import answer
-from dagc.export.page.document import asset
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import asset, joined, table, tag
 from dagc.export.text.context import context
 from dagc.metrics import COMPARED, FRONT_TABLE
 from dagc.report.summary import Summary
@@ -34,12 +33,12 @@ _LONG = 40
 def answers(strategies: Iterable[tuple[Summary, str | None]], diagnostics: str) -> str:
     """Strategies, each its answer and then its picture where it has one, and the diagnostics."""
     parts = ((_answer(summary), _image(f"Deployment of {summary.name}", svg)) for summary, svg in strategies)
-    return _framed(parts, _told(diagnostics))
+    return _framed(parts, _diagnostics(diagnostics))
 
 
 def result(headline: str, svg: str | None, rows: Sequence[Mapping[str, Cell]], diagnostics: str) -> str:
     """A result: its headline, picture, table and diagnostics."""
-    return _framed(tag("p", tag("b", headline)), _image(headline, svg), _table(rows), _told(diagnostics))
+    return _framed(tag("p", tag("b", headline)), _image(headline, svg), _table(rows), _diagnostics(diagnostics))
 
 
 def _framed(*children: object) -> str:
@@ -69,11 +68,10 @@ def _table(rows: Sequence[Mapping[str, Cell]]) -> Markup | None:
     columns = [name for name in named if any(row[name] not in (None, "") for row in rows)]
     if not columns:
         return None
-    head = tag("tr", (tag("th", _title(name), scope="col") for name in columns))
     body = (tag("tr", (_cell(_text(name, row)) for name in columns)) for row in rows[:MOST_ROWS])
     more = len(rows) - MOST_ROWS
     left = tag("p", f"{more:,} more rows in `rows`", class_="hint") if more > 0 else None
-    return joined((tag("div", tag("table", tag("thead", head), tag("tbody", body)), class_="wide"), left))
+    return joined((tag("div", table(map(_title, columns), body), class_="wide"), left))
 
 
 def _title(column: str) -> str:
@@ -101,6 +99,6 @@ def _text(column: str, row: Mapping[str, Cell]) -> str:
     return format_share(value) if column in ("share", "difference") else f"{value:,}"
 
 
-def _told(diagnostics: str) -> Markup | None:
+def _diagnostics(diagnostics: str) -> Markup | None:
     lines = joined(tag("div", line, style="white-space: pre-wrap; min-height: 1em") for line in diagnostics.split("\n"))
     return tag("details", tag("summary", "Diagnostics"), tag("code", lines)) if diagnostics else None

@@ -1,6 +1,6 @@
 """The phases of a deployment with the GPUs of every replica: which global ranks each team is.
 
-A phase graph stands for a class of replicas and names the ranks of the first. Here every replica, and every set of
+A phase graph represents a class of replicas and names the ranks of the first. Here every replica, and every set of
 replicas that hands the cache over together, has its own. Replicas without a sequence do nothing and are not there.
 """
 
@@ -33,7 +33,7 @@ def placed_phases(traced: Traced) -> dict[str, tuple[PlacedPhase, ...]]:
     found: dict[str, tuple[PlacedPhase, ...]] = {}
     for name, shown in zip(phase_names(traced.graph), traced.timelines, strict=True):
         classes = (shown, *(other for other in traced.others if _alike(other, shown)))
-        found[name] = tuple(PlacedPhase(one, ranks) for one in classes for ranks in _replicas(traced.plan, one))
+        found[name] = tuple(PlacedPhase(line, ranks) for line in classes for ranks in _replicas(traced.plan, line))
     return found
 
 
@@ -54,7 +54,7 @@ def _replicas(plan: Plan, timeline: Timeline) -> Iterator[tuple[Ranks, ...]]:
 
 
 def _joint_replicas(plan: Plan) -> Iterator[tuple[Ranks, ...]]:
-    """Stages of prefill, then of decode, of each set of replicas that stand against each other."""
+    """Stages of prefill, then of decode, of each set of replicas that exchange the cache."""
     prefill, decode = plan.deployment.services
     joint = gcd(prefill.replicas, decode.replicas)
     for number in range(plan.deployment.replicas * joint):

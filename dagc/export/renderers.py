@@ -76,7 +76,9 @@ def _dot(dot: str) -> tuple[str, str]:
     if program is None:
         raise Missing("there is no program `dot` on the PATH")
     try:
-        told = subprocess.run([program, "-V"], capture_output=True, text=True, check=True, timeout=_TIMEOUT_SECONDS)
+        asked_version = subprocess.run(
+            [program, "-V"], capture_output=True, text=True, check=True, timeout=_TIMEOUT_SECONDS
+        )
         drawn = subprocess.run(
             [program, "-Tsvg"], input=dot.encode(), capture_output=True, check=True, timeout=_TIMEOUT_SECONDS
         )
@@ -84,7 +86,7 @@ def _dot(dot: str) -> tuple[str, str]:
         raise Failure(_last_line(error.stderr)) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failure(str(error)) from error
-    version = re.search(r"version (\S+)", told.stderr + told.stdout)
+    version = re.search(r"version (\S+)", asked_version.stderr + asked_version.stdout)
     return drawn.stdout.decode("utf-8", "replace"), version[1] if version else "of unknown version"
 
 

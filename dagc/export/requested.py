@@ -84,7 +84,7 @@ Files = dict[str, Iterable[bytes]]
 """Contents by file name, as they come."""
 
 
-Sized = Callable[[RankSelection], tuple[int, int]]
+Estimate = Callable[[RankSelection], tuple[int, int]]
 """Slots and bytes of a selection."""
 
 
@@ -162,11 +162,11 @@ def _trace_refusal(traced: Traced, request: Request) -> Diagnostic | None:
         return refusal(f"the trace of `{traced.plan.name}`", found, _SLICE_BYTES * found, limit, None)
     timelines = (*traced.timelines, *traced.others)
 
-    def sized(ranks: RankSelection) -> tuple[int, int]:
+    def estimate(ranks: RankSelection) -> tuple[int, int]:
         found = sum(timeline.steps * shown_slots(traced.plan, timeline, ranks, True) for timeline in timelines)
         return found, _SLICE_BYTES * found
 
-    return narrower_refusal(traced, "the trace", sized, ranks, request.limit)
+    return narrower_refusal(traced, "the trace", estimate, ranks, request.limit)
 
 
 def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
@@ -175,12 +175,12 @@ def _graph_refusal(traced: Traced, request: Request) -> Diagnostic | None:
         return None
     rows = _ROWS * sum(slots(timeline.priced.graph) for timeline in traced.timelines)
 
-    def sized(ranks: RankSelection) -> tuple[int, int]:
+    def estimate(ranks: RankSelection) -> tuple[int, int]:
         found = _graph_slots(traced, ranks)
         return found, _NODE_BYTES * found + rows
 
     ranks = request.ranks or RankSelection()
-    return narrower_refusal(traced, "the graph rank by rank", sized, ranks, request.limit)
+    return narrower_refusal(traced, "the graph rank by rank", estimate, ranks, request.limit)
 
 
 def _graph_slots(traced: Traced, ranks: RankSelection) -> int:
@@ -190,7 +190,7 @@ def _graph_slots(traced: Traced, ranks: RankSelection) -> int:
 def narrower_refusal(
     traced: Traced,
     what: str,
-    sized: Callable[[RankSelection], tuple[int, int]],
+    estimate: Callable[[RankSelection], tuple[int, int]],
     ranks: RankSelection,
     given: int | None,
 ) -> Diagnostic | None:
@@ -199,11 +199,11 @@ def narrower_refusal(
     The narrower selection that is offered is sure to fit.
     """
     limit = default_limit() if given is None else given
-    found, needed = sized(ranks)
+    found, needed = estimate(ranks)
     if needed <= limit:
         return None
     last = traced.plan.deployment.gpus - 1
-    fitting = (n for n in _NARROWER if n <= last and sized(RankSelection(((0, n),)))[1] <= limit)
+    fitting = (n for n in _NARROWER if n <= last and estimate(RankSelection(((0, n),)))[1] <= limit)
     most = next(fitting, None)
     few = None if most is None else f"0-{most}" if most else "0"
     return refusal(f"{what} of `{traced.plan.name}`", found, needed, limit, few)

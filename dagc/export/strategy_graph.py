@@ -14,7 +14,7 @@ import networkx as nx
 import orjson
 
 from dagc.export.graph_json import to_node_link
-from dagc.export.printable import printable
+from dagc.export.typesetting import printable
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.schedule.timeline import Timeline

@@ -9,11 +9,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from math import ceil, floor
 
-from dagc.export.printable import printable
-from dagc.export.views.text import width as measured
-
-PITCH = {"title": 9.2, "text": 7.4, "small": 6.8}
-"""Width of a character in pixels by class of text, more than most letters take."""
+from dagc.export.typesetting import printable
+from dagc.export.typesetting import width as measured
 
 POINTS = {"figure": 22.0, "title": 15.0, "text": 12.0, "head": 12.0, "small": 11.0}
 _BOLD = frozenset({"figure", "title", "head"})

@@ -50,7 +50,7 @@ def tiles(summary: Summary) -> Iterator[Tile]:
         yield _tile("cost per hour", format_money(summary.cost.usd_per_hour), cost)
 
 
-def spent(path: CriticalPath) -> tuple[tuple[str, float], ...]:
+def time_shares(path: CriticalPath) -> tuple[tuple[str, float], ...]:
     """What takes the time of a phase, and its share, where it has any."""
     shares = (
         ("compute", path.compute_share),
@@ -59,6 +59,17 @@ def spent(path: CriticalPath) -> tuple[tuple[str, float], ...]:
         ("bubble", path.bubble_share),
     )
     return tuple((name, share) for name, share in shares if share > 0)
+
+
+def capacity_facts(memory: Memory) -> Iterator[str]:
+    """What fits beside the plan: tokens of KV cache, the largest batch, the longest context, as far as determined."""
+    capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
+    if capacity:
+        yield f"KV-cache capacity {min(capacity):,} tokens"
+    if memory.limits and memory.limits.batch is not None:
+        yield f"largest batch {memory.limits.batch:,} sequences"
+    if memory.limits and memory.limits.context is not None:
+        yield f"longest context {memory.limits.context:,} tokens"
 
 
 def passes(name: str, phase: Phase) -> str:

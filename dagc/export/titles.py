@@ -46,7 +46,7 @@ def span_text(noun: str, first: int, last: int) -> str:
 
 
 def template_name(template: Template) -> str:
-    """The template's key without the number that tells variants of one kind apart: `moe` for `moe.2`."""
+    """The template's key without the number that distinguishes variants of one kind: `moe` for `moe.2`."""
     return re.sub(r"\.\d+$", "", template.key)
 
 

@@ -1,7 +1,7 @@
 """Sensitivities as a tornado picture: for each figure, the parameters that move it most, the strongest on top.
 
 All bars of a picture are on one scale, changes of a figure in per cent, so that any two compare; hardware, workload and
-strategy stand apart, because ten per cent of a rate and twice the batch are not the same step.
+strategy are apart, because ten per cent of a rate and twice the batch are not the same step.
 Turns the document's effects into an SVG, the same bytes for the same input. Bars go to the left where the figure falls
 and to the right where it rises; what is better is plain, what is worse is hatched. A bar that leaves the scale ends in
 an arrow; the words beside it have the true number. A dark page turns the colours over.
@@ -58,14 +58,16 @@ def whatif_svg(strategies: Sequence[Sensitivities]) -> str:
     """The picture of one strategy, or of several below each other."""
     y, lines = float(_MARGIN), [_HATCH]
     scale = _scale(strategies)
-    for one in strategies:
-        y = _strategy(lines, y, one, scale)
+    for strategy in strategies:
+        y = _strategy(lines, y, strategy, scale)
     return picture("Sensitivity of each figure", _WIDTH, y, _STYLE, lines)
 
 
 def _scale(strategies: Sequence[Sensitivities]) -> float:
     """The share at the ends of the axis: a round number, which the strongest drawn effect fits into, or `_WIDEST`."""
-    metrics = [(metric, one.effects) for one in strategies for metric in one.metrics if metric.name in DRAWN]
+    metrics = [
+        (metric, strategy.effects) for strategy in strategies for metric in strategy.metrics if metric.name in DRAWN
+    ]
     rows = (row for metric, effects in metrics for _, found in _by_kind(metric, effects) for row in found)
     strongest = min(_WIDEST, max((row.strength for row in rows), default=_WIDEST))
     values = ticks(-strongest, strongest, _TICKS)
@@ -186,8 +188,8 @@ def _legend(lines: list[str], y: float) -> float:
         lines += _bar(x, y, 18, kind)
         lines.append(text(x + 24, y + 11, "text", kind))
         x += 44 + width(kind, "text")
-    told = "one change at a time, plan re-evaluated; an arrow: beyond the scale"
-    lines.append(text(x, y + 11, "text muted", told))
+    note = "one change at a time, plan re-evaluated; an arrow: beyond the scale"
+    lines.append(text(x, y + 11, "text muted", note))
     return y + LINE + _GAP
 
 

@@ -41,7 +41,7 @@ SIGN = {
 
 
 def span(source: Source, token: Token) -> Span:
-    """Where a token stands."""
+    """Where a token is."""
     return source.span(token.start, token.end)
 
 
@@ -83,7 +83,7 @@ def unexpected(source: Source, token: Token, previous: Token | None, accepts: Co
 
 
 def bare_inside(source: Source, scope: Token, inside: Token, gaps: Sequence[tuple[int, int]]) -> Diagnostic:
-    """`attn tp 8`: what stands in a scope, without `< >`. Each gap is where a `<` is missing, and where its `>` is."""
+    """`attn tp 8`: what is in a scope, without `< >`. Each gap is where a `<` is missing, and where its `>` is."""
     start, end = gaps[0]
     before = source.span(start, start)
     edits = [Edit(source.span(at, at), " <") for at, _ in gaps]
@@ -121,7 +121,7 @@ def _no_sign(place: Span, token: Token, before: Span) -> Diagnostic:
 
 
 def _expected(before: Token, accepts: Collection[str]) -> str:
-    """The shortest true description of what may stand here."""
+    """The shortest true description of what may occur here."""
     if "AXIS" in accepts:
         return "an axis such as `ep 16`"
     if "BARE" in accepts and "_SEMICOLON" not in accepts:
@@ -278,7 +278,7 @@ def duplicate(strategy: NamedStrategy, second: Span, first: Span, names: Collect
 def unknown_unit(source: Source, first: Token, last: Token) -> Diagnostic:
     """A word after a number that is no unit."""
     place = source.span(first.start, last.end)
-    known = [word for word in units.known_words() if len(word) > 1]
+    known = [word for word in units.unit_words() if len(word) > 1]
     near = meant(place.text, known)
     fixes = spelling(place, near, known)
     message = f"`{shorten(place.text)}` is not a unit"

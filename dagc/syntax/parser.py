@@ -32,7 +32,7 @@ from dagc.syntax.tokens import Token
 from dagc.syntax.tree import Block, NamedStrategy, PlanFile, ScopeKind, Unread
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|[\ud800-\udfff]|[\ufffd-\uffff]")
-"""Control characters, halves of surrogate pairs, and the mark that stands for bytes which are no UTF-8."""
+"""Control characters, halves of surrogate pairs, and the mark of bytes which are no UTF-8."""
 
 _OPENERS = frozenset(errors.CLOSER)
 _CLOSERS = frozenset(errors.CLOSER.values())
@@ -107,7 +107,7 @@ def _parse(source: Source, keyword: str | None) -> Parsed:
 def _read_rest(
     source: Source, tokens: tuple[Token, ...], wrong: Collection[int], lacking: Collection[int]
 ) -> PlanFile | None:
-    """The statements in which nothing is wrong, and the names of the others; None where those cannot be told apart.
+    """The statements in which nothing is wrong, and the names of the others; None where those cannot be separated.
 
     `wrong` are the offsets of all syntax errors; at those of `lacking` something else was expected, so where a
     statement starts there, the one before it may be what is wrong.

@@ -127,7 +127,7 @@ class _Builder:
         return Scope(ScopeKind(str(kind)), options, body, span, span.to(end) if end else span)
 
     def _options_and_body(self, tree: lark.Tree[lark.Token]) -> tuple[tuple[Option, ...], Strategy | None, Span | None]:
-        """Options, what stands inside, and the span of the last bracket."""
+        """Options, what is inside, and the span of the last bracket."""
         options: tuple[Option, ...] = ()
         body: Strategy | None = None
         end: Span | None = None

@@ -1,7 +1,7 @@
 """The canonical text of strategies and plan files: what `dagc fmt` writes.
 
 Canonical are the blanks, the parentheses (none that change nothing) and one line for a strategy. Kept are the
-order of statements, which entries stand together on a line, one empty line where there were some, and comments:
+order of statements, which entries are together on a line, one empty line where there were some, and comments:
 behind the line they stood behind, or above the line that followed them. Formatting twice changes nothing.
 
 Entries keep their lines because the end of a line ends an entry; so the tree that is printed must carry the spans

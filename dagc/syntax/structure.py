@@ -1,7 +1,7 @@
 """Gives each token the role that its place asks for, and pairs the brackets.
 
 Takes tokens as the lexer cuts them (WORD, NUMBER, COMPARISON, signs) and returns those of the grammar (KEYWORD,
-NAME, UNIT, AXIS, LANGLE ...), with a diagnostic for each thing that can be told without grammar. What it reports
+NAME, UNIT, AXIS, LANGLE ...), with a diagnostic for each thing that can be found without grammar. What it reports
 it also repairs (a missing bracket is added, a stray one dropped, an unknown axis taken for an axis), so that one
 cause is reported once and the rest of the plan is still read.
 
@@ -138,7 +138,7 @@ class _Reader:
         self._emit("STRATEGY" if self.now.text == vocabulary.STRATEGY else "KEYWORD")
 
     def _head_token(self) -> None:
-        """The values after a keyword, on its line; `{` may stand on a later one."""
+        """The values after a keyword, on its line; `{` may be on a later one."""
         token = self.now
         if token.type == "LBRACE":
             self._push("LBRACE")
@@ -259,7 +259,7 @@ class _Reader:
             self._string()
 
     def _leave_options(self) -> None:
-        """`[micro 8 < ep 4 >`: nothing that composes strategies stands in options, so `]` was forgotten."""
+        """`[micro 8 < ep 4 >`: nothing that composes strategies is in options, so `]` was forgotten."""
         opener = self.open.pop()
         self.diagnostics.append(errors.unclosed(self.source, opener, self.now, self._written))
         self.out.append(self.now.before("RSQUARE", "]"))

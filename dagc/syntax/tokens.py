@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Token:
     """`type` is a terminal of `grammar/dagc.lark`; `start` to `end` are offsets; `line` counts from 1.
 
-    Tokens that stand for nothing written (a missing bracket, the start of a bare strategy) are empty.
+    Tokens of nothing written (a missing bracket, the start of a bare strategy) are empty.
     """
 
     type: str

@@ -147,7 +147,7 @@ class Unread:
 class PlanFile:
     """Everything in one plan, in the order of the text. `comments` are kept for the printer.
 
-    `unread` is what could not be read, in a file with syntax errors: it stands in none of the others.
+    `unread` is what could not be read, in a file with syntax errors: it is in none of the others.
     """
 
     source: Source

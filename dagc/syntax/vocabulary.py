@@ -29,7 +29,7 @@ WORD_VALUED = frozenset({
 """Fields whose value is a word: the word after one of these is no entry, and one of these after a number is no unit."""
 
 CONTINUATIONS = frozenset({"margin", "every", "x", "choice", "by", "seed"})
-"""Words that go on with the entry they stand in: `ttft 35 ms margin 1.43`, `window 128 every 2`, `slow 5 by 10 %`."""
+"""Words that go on with the entry they are in: `ttft 35 ms margin 1.43`, `window 128 every 2`, `slow 5 by 10 %`."""
 
 FLAGS = frozenset({"sp", "beside"})
 """Names that need no value."""

@@ -1,6 +1,6 @@
 """Changes of a plan and of the files that it names, noticed by looking at their state several times a second.
 
-A look at a few files costs microseconds, works on network and container file systems that tell no events, and sees
+A look at a few files costs microseconds, works on network and container file systems that report no events, and sees
 editors that replace a file as well as those that write into it.
 """
 
@@ -20,7 +20,7 @@ _STILL_SECONDS = 0.05
 
 
 def watched(plan: Path, text: str) -> tuple[Path, ...]:
-    """The plan, and each file that stands in quotes in its text, counted from its directory."""
+    """The plan, and each file that is quoted in its text, counted from its directory."""
     named = (plan.parent / name for name in re.findall(r'"([^"\n]+\.json)"', text))
     return (plan, *named)
 

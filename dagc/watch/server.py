@@ -1,21 +1,24 @@
 """The page over HTTP, to this machine alone.
 
 `/` is the page around the reports, `/state` what it shows as JSON, `/report/N` the N-th report, `/events` a stream that
-tells each new version. A request must name this server as its host, so that no foreign page reaches it through a name
+reports each new version. A request must name this server as its host, so that no foreign page reaches it through a name
 that it points here; nothing is taken from a request but its path, and no file is served.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from pathlib import Path
+from threading import Condition, Thread
 from typing import Any
 
-from dagc.watch.board import Board
-from dagc.watch.page import watch_page
+from markupsafe import Markup
+
+from dagc.export.page.markup import asset, document, tag
 
 HOST = "127.0.0.1"
 _HEARTBEAT_SECONDS = 10.0
@@ -72,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         shown = self.board.shown
         state = {
             "version": shown.version,
-            "told": shown.told,
+            "told": shown.summary,
             "problems": shown.problems,
             "strategies": [name for name, _ in shown.reports],
             "stale": shown.is_stale,
@@ -114,3 +117,65 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
         except OSError:
             return
+
+
+_HERE = Path(__file__).parent
+_MAY_ALSO = "connect-src 'self'; frame-src 'self'; "
+
+
+def watch_page(title: str) -> bytes:
+    """The page of one plan, in UTF-8."""
+    state = tag("span", "connecting …", id="told", role="status")
+    top = tag("div", tag("strong", title), state, tag("div", id="strategies", role="tablist"), id="top")
+    problems = tag("section", id="problems", hidden=True, aria_label="Problems")
+    stale = tag("p", "The report below is from the last version that compiled.", id="stale", hidden=True)
+    frame = tag("iframe", id="report", title="Report", hidden=True)
+    body = tag("body", top, problems, stale, frame, class_="watch ended")
+    style = asset("page.css") + (_HERE / "watch.css").read_text(encoding="utf-8")
+    script = (_HERE / "watch.js").read_text(encoding="utf-8")
+    return document(f"{title} · dagc watch", Markup(body), style, script, _MAY_ALSO)
+
+
+@dataclass(frozen=True, slots=True)
+class BoardEntry:
+    """One state of the page.
+
+    `summary` is the line beside the plan's name. `problems` is markup of the diagnostics that keep strategies from
+    being compiled, empty for none. `reports` are pages by the name of their strategy; `is_stale` where they are those
+    of an earlier text.
+    """
+
+    version: int
+    summary: str
+    problems: str
+    reports: tuple[tuple[str, bytes], ...]
+    is_stale: bool
+
+
+@dataclass
+class Board:
+    """The current state, for one writer and any number of readers in threads of their own."""
+
+    shown: BoardEntry = BoardEntry(0, "compiling …", "", (), False)
+    is_closed: bool = False
+    _changed: Condition = field(default_factory=Condition)
+
+    def show(self, summary: str, problems: str, reports: tuple[tuple[str, bytes], ...]) -> None:
+        """The next state; without reports those of the last one stay, marked as stale."""
+        with self._changed:
+            before = self.shown
+            kept = reports or before.reports
+            self.shown = BoardEntry(before.version + 1, summary, problems, kept, bool(kept) and not reports)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nothing further comes; who waits goes on."""
+        with self._changed:
+            self.is_closed = True
+            self._changed.notify_all()
+
+    def beyond(self, version: int, seconds: float) -> BoardEntry | None:
+        """A state later than a version, once there is one; None where none came in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.is_closed or self.shown.version > version, seconds)
+            return self.shown if self.shown.version > version else None

@@ -7,7 +7,7 @@ their smallest prime factor, or by 2. What the rules refuse is found when a text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -16,22 +16,21 @@ from dagc.plan.plan import Plan
 from dagc.plan.scopes import parts, subtrees
 from dagc.plan.sizes import size
 from dagc.report.structure import strategy_text
-from dagc.source import Source
+from dagc.source import Source, Span
 from dagc.syntax.parser import parse
-from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, ScopeKind, Strategy
-from dagc.whatif.parameter import Change, Kind, Parameter
-from dagc.whatif.rewriting import around, degree, edited, option, with_option
+from dagc.syntax.tree import Axis, AxisKind, Option, Pools, Scope, ScopeKind, Strategy
+from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
 
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """An axis, and what it stands in from the outermost on."""
+    """An axis, and what is around it from the outermost on."""
 
     axis: Axis
     inside: tuple[Strategy, ...]
 
     def named(self, what: str) -> str:
-        """Words about it with the scope that it stands in: `decode ep 8`."""
+        """Words about it with the scope around it: `decode ep 8`."""
         scopes = [part.kind for part in self.inside if isinstance(part, Scope)]
         return f"{scopes[-1]} {what}" if scopes else what
 
@@ -45,12 +44,12 @@ class _Placed:
         return self.named(f"{self.axis.kind} {number}")
 
 
-def decisions(plan: Plan) -> tuple[Parameter, ...]:
+def decisions(plan: Plan) -> tuple[SensitivityParameter, ...]:
     """Parameters in the order: degrees, exchanges of factors, what may be added, options."""
     strategy = _plain(plan)
     axes = list(_placed(strategy, ()))
     found = (
-        *(_degrees(strategy, one) for one in axes),
+        *(_degrees(strategy, axis) for axis in axes),
         *_moves(strategy, axes),
         *_pipeline(strategy, axes),
         *_attention_beside(strategy, axes),
@@ -60,7 +59,7 @@ def decisions(plan: Plan) -> tuple[Parameter, ...]:
 
 
 def _plain(plan: Plan) -> Strategy:
-    """The strategy as if written on one line without comments, so that edits meet none."""
+    """The strategy as if written on one line without comments, so that edits overlap none."""
     file = parse(Source("strategy", strategy_text(plan.deployment))).file
     return file.strategies[0].body if file else plan.deployment.strategy.body
 
@@ -72,17 +71,17 @@ def _placed(strategy: Strategy, inside: tuple[Strategy, ...]) -> Iterator[_Place
         yield from _placed(part, (*inside, strategy))
 
 
-def _numbered(found: tuple[Parameter, ...]) -> Iterator[Parameter]:
-    """Names told apart where one kind of axis stands twice; parameters without a change left out."""
+def _numbered(found: tuple[SensitivityParameter, ...]) -> Iterator[SensitivityParameter]:
+    """Unique names where one kind of axis occurs twice; parameters without a change left out."""
     seen: dict[str, int] = {}
     for one in (parameter for parameter in found if parameter.changes):
         seen[one.name] = seen.get(one.name, 0) + 1
         number = seen[one.name]
         name = one.name if number == 1 else f"{one.name}.{number}"
-        yield Parameter(name, one.title, one.kind, one.value, one.changes, one.note)
+        yield SensitivityParameter(name, one.title, one.kind, one.value, one.changes, one.note)
 
 
-def _degrees(strategy: Strategy, placed: _Placed) -> Parameter:
+def _degrees(strategy: Strategy, placed: _Placed) -> SensitivityParameter:
     """Half and twice the degree."""
     own = placed.axis.degree
     others = [*([own // _factor(own)] if own > 1 else []), own * 2]
@@ -90,7 +89,7 @@ def _degrees(strategy: Strategy, placed: _Placed) -> Parameter:
     return _parameter(placed.title, placed.title, placed.of(own), changes)
 
 
-def _moves(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
+def _moves(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
     """A factor taken from one axis and given to another: as many GPUs, where either alone would need others."""
     for giver, taker in permutations(axes, 2):
         factor = _factor(giver.axis.degree)
@@ -106,20 +105,22 @@ def _moves(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
             yield _parameter(title, title, value, (change,))
 
 
-def _pipeline(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
+def _pipeline(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
     """A pipeline of two stages, with half of another degree, where there is none and there are no pools."""
     if any(one.axis.kind is AxisKind.PP for one in axes) or any(isinstance(p, Pools) for p in subtrees(strategy)):
         return
     replica = _replica(strategy)
     if isinstance(replica, Scope):
         return
-    for one in axes:
-        half, is_odd = divmod(one.axis.degree, 2)
+    for axis in axes:
+        half, is_odd = divmod(axis.axis.degree, 2)
         if is_odd:
             continue
-        change = _change(f"pp 2, {one.of(half)}", strategy, [*around(replica, "pp 2 < ", " >"), degree(one.axis, half)])
+        change = _change(
+            f"pp 2, {axis.of(half)}", strategy, [*around(replica, "pp 2 < ", " >"), degree(axis.axis, half)]
+        )
         if _gpus(change) == size(strategy):
-            yield _parameter("pipeline", "pipeline", one.of(one.axis.degree), (change,))
+            yield _parameter("pipeline", "pipeline", axis.of(axis.axis.degree), (change,))
             return
 
 
@@ -130,17 +131,17 @@ def _replica(strategy: Strategy) -> Strategy:
     return strategy
 
 
-def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[Parameter]:
-    """Attention's tp on the GPUs of experts that stand alone in their stage."""
-    for one in axes:
-        above = one.inside[-1] if one.inside else None
-        is_alone = one.axis.body is None and (above is None or isinstance(above, Axis))
-        if one.axis.kind is AxisKind.EP and is_alone and one.axis.degree % 2 == 0:
-            change = _change("tp 2", strategy, around(one.axis, "", " ; tp 2"))
+def _attention_beside(strategy: Strategy, axes: list[_Placed]) -> Iterator[SensitivityParameter]:
+    """Attention's tp on the GPUs of experts that are alone in their stage."""
+    for axis in axes:
+        above = axis.inside[-1] if axis.inside else None
+        is_alone = axis.axis.body is None and (above is None or isinstance(above, Axis))
+        if axis.axis.kind is AxisKind.EP and is_alone and axis.axis.degree % 2 == 0:
+            change = _change("tp 2", strategy, around(axis.axis, "", " ; tp 2"))
             yield _parameter("attention tp", "tp of attention", "tp 1", (change,))
 
 
-def _options(plan: Plan, strategy: Strategy, placed: _Placed) -> Iterator[Parameter]:
+def _options(plan: Plan, strategy: Strategy, placed: _Placed) -> Iterator[SensitivityParameter]:
     axis = placed.axis
     if axis.kind is AxisKind.PP:
         yield _micro(strategy, placed)
@@ -159,20 +160,20 @@ def _options(plan: Plan, strategy: Strategy, placed: _Placed) -> Iterator[Parame
         yield _switched(strategy, placed, "dcp", str(own), {str(n): f"dcp {n}" for n in counts if n <= axis.degree})
 
 
-def _micro(strategy: Strategy, placed: _Placed) -> Parameter:
+def _micro(strategy: Strategy, placed: _Placed) -> SensitivityParameter:
     own = _count(placed.axis, "micro", placed.axis.degree)
     counts = [*([own // _factor(own)] if own > 1 else []), own * 2]
     return _switched(strategy, placed, "micro", str(own), {str(n): f"micro {n}" for n in counts})
 
 
-def _shared(strategy: Strategy, placed: _Placed) -> Parameter:
+def _shared(strategy: Strategy, placed: _Placed) -> SensitivityParameter:
     written = option(placed.axis, "shared")
     own = written.span.text.split()[-1] if written else "sharded"
     other = "sharded" if own == "replicated" else "replicated"
     return _switched(strategy, placed, "shared", own, {other: f"shared {other}"})
 
 
-def _switched(strategy: Strategy, placed: _Placed, name: str, own: str, others: dict[str, str]) -> Parameter:
+def _switched(strategy: Strategy, placed: _Placed, name: str, own: str, others: dict[str, str]) -> SensitivityParameter:
     title = placed.named(name)
     changes = tuple(
         _change(placed.named(f"{name} {label}"), strategy, [with_option(placed.axis, name, text)])
@@ -210,5 +211,51 @@ def _gpus(change: Change) -> int | None:
     return size(file.strategies[0].body) if file and file.strategies else None
 
 
-def _parameter(name: str, title: str, value: str, changes: tuple[Change, ...]) -> Parameter:
-    return Parameter(name.replace(" ", "_"), title, Kind.STRATEGY, value, changes)
+def _parameter(name: str, title: str, value: str, changes: tuple[Change, ...]) -> SensitivityParameter:
+    return SensitivityParameter(name.replace(" ", "_"), title, ParameterKind.STRATEGY, value, changes)
+
+
+def edited(strategy: Strategy, edits: Iterable[Edit]) -> str:
+    """The strategy's text with these edits."""
+    whole = strategy.outer
+    text, place = "", whole.start
+    for edit in sorted(edits, key=lambda one: (one.span.start, one.span.end)):
+        text += whole.source.text[place : edit.span.start] + edit.replacement
+        place = edit.span.end
+    return text + whole.source.text[place : whole.end]
+
+
+def degree(axis: Axis, number: int) -> Edit:
+    """Another degree of an axis."""
+    return Edit(axis.span, f"{axis.kind} {number}")
+
+
+def around(strategy: Strategy, opening: str, closing: str) -> tuple[Edit, Edit]:
+    """Text put before and behind a part."""
+    whole = strategy.outer
+    return Edit(_at(whole, whole.start), opening), Edit(_at(whole, whole.end), closing)
+
+
+def with_option(node: Axis | Scope, name: str, text: str) -> Edit:
+    """An option with these words in the place of what is written of it, or behind the others; none where empty."""
+    kept = [option.span.text for option in node.options if option.name != name]
+    wanted = [*kept, text] if text else kept
+    written = f" [{', '.join(wanted)}]" if wanted else ""
+    return Edit(_brackets(node), written)
+
+
+def option(node: Axis | Scope, name: str) -> Option | None:
+    """An option as written, or None."""
+    return next((one for one in node.options if one.name == name), None)
+
+
+def _brackets(node: Axis | Scope) -> Span:
+    """From behind an axis's degree or a scope's name to the end of its options."""
+    source, start = node.span.source, node.span.end
+    if not node.options:
+        return _at(node.span, start)
+    return source.span(start, source.text.index("]", node.options[-1].span.end) + 1)
+
+
+def _at(span: Span, offset: int) -> Span:
+    return span.source.span(offset, offset)

@@ -6,8 +6,10 @@ the two critical paths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from dagc.graph.priced import PICOSECONDS
 from dagc.metrics import SENSITIVITIES
 from dagc.report import whatif as out
 from dagc.report.assemble import requirements_of
@@ -17,18 +19,24 @@ from dagc.report.facts import facts_of
 from dagc.report.serving import cause, token_parts
 from dagc.report.structure import strategy_text
 from dagc.report.values import value, values
-from dagc.whatif.answer import Answer, PhaseTime, Pricing, Refused
-from dagc.whatif.parameter import Change, Parameter
-from dagc.whatif.path_time import operator_seconds
+from dagc.schedule.timeline import Timeline
+from dagc.whatif.parameter import (
+    Answer,
+    Change,
+    PhaseTime,
+    Pricing,
+    RefusedPlan,
+    SensitivityParameter,
+)
 
 MOST_OPERATORS = 3
 """Operators that are named for each phase."""
 
 
 def sensitivities(
-    base: Answer, parameters: Sequence[Parameter], pricing: Pricing, say: Callable[[str], None]
+    base: Answer, parameters: Sequence[SensitivityParameter], pricing: Pricing, say: Callable[[str], None]
 ) -> out.Sensitivities:
-    """What each change of each parameter does, in the order given; `say` is told of each step.
+    """What each change of each parameter does, in the order given; `say` reports each step.
 
     A plan of which no figure is known is not changed: of what is undetermined there is no effect to find.
     """
@@ -72,7 +80,9 @@ def _metrics(base: Answer) -> Iterator[out.Metric]:
             )
 
 
-def _refusal(parameter: Parameter, change: Change | None = None, refused: Refused | None = None) -> out.Refusal:
+def _refusal(
+    parameter: SensitivityParameter, change: Change | None = None, refused: RefusedPlan | None = None
+) -> out.Refusal:
     problem = refused.problem if refused else None
     return out.Refusal(
         parameter=parameter.name,
@@ -84,7 +94,7 @@ def _refusal(parameter: Parameter, change: Change | None = None, refused: Refuse
     )
 
 
-def _effect(parameter: Parameter, change: Change, base: Answer, answer: Answer) -> out.Effect:
+def _effect(parameter: SensitivityParameter, change: Change, base: Answer, answer: Answer) -> out.Effect:
     before, after = values(base.plan, base.found), values(answer.plan, answer.found)
     return out.Effect(
         parameter=parameter.name,
@@ -149,3 +159,19 @@ def _operators(before: PhaseTime, after: PhaseTime) -> list[out.OperatorTime]:
         out.OperatorTime(key=key, before_seconds=old.get(key, 0.0), after_seconds=new.get(key, 0.0))
         for key in most[:MOST_OPERATORS]
     ]
+
+
+def operator_seconds(timeline: Timeline) -> Mapping[str, float]:
+    """Seconds on the critical path by key of the operator, in the order in which they first occur on it.
+
+    A receive runs beside its send, and both are on the path: time that was counted already is not counted again, so
+    that the seconds sum to the length of the path, the makespan of the phase.
+    """
+    templates, runs = timeline.priced.graph.templates, timeline.runs
+    names = [[node.key.removeprefix("a.").removeprefix("b.") for node in template.nodes] for template in templates]
+    time_by_key: Counter[str] = Counter()
+    covered = 0
+    for slot in timeline.path:
+        time_by_key[names[runs[slot.run].template][slot.node]] += max(0, slot.end - max(slot.start, covered))
+        covered = max(covered, slot.end)
+    return {key: time / PICOSECONDS for key, time in time_by_key.items()}

@@ -12,7 +12,7 @@ from typing import Any
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Workload
 from dagc.units import format_rate, format_share
-from dagc.whatif.parameter import Change, Kind, Parameter
+from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
 
 _SKEW = 1.0
 """Zipf exponent of skewed routing where a plan has none."""
@@ -23,7 +23,7 @@ _HITS = 0.5
 _TITLES = {"concurrency": "requests in flight", "chunk": "prefill chunk"}
 
 
-def workload(plan: Plan) -> tuple[Parameter, ...]:
+def workload(plan: Plan) -> tuple[SensitivityParameter, ...]:
     """Parameters in the order in which a `workload` block is written."""
     return tuple(_parameters(plan, plan.facts.workload))
 
@@ -42,54 +42,56 @@ def with_requests(plan: Plan, field: str, count: int) -> Plan:
     return _put(plan, **fields)
 
 
-def _parameters(plan: Plan, load: Workload) -> Iterator[Parameter]:
+def _parameters(plan: Plan, load: Workload) -> Iterator[SensitivityParameter]:
     for field in quantities(load):
         yield _counted(plan, field, _TITLES.get(field, field))
     if plan.facts.model.experts is not None:
         yield _skew(plan, load)
     shares = [0.0, (load.cached + 1) / 2] if load.cached else [_HITS]
     hits = tuple(Change(format_share(share), _put(plan, cached=share)) for share in shares)
-    yield Parameter("cached", "prefix cache hits", Kind.WORKLOAD, format_share(load.cached), hits)
+    yield SensitivityParameter("cached", "prefix cache hits", ParameterKind.WORKLOAD, format_share(load.cached), hits)
     if load.requests_per_second is not None:
         yield _arrivals(plan, load.requests_per_second)
     if load.drafted:
         yield from _drafts(plan, load)
 
 
-def _counted(plan: Plan, field: str, title: str) -> Parameter:
+def _counted(plan: Plan, field: str, title: str) -> SensitivityParameter:
     count: int = getattr(plan.facts.workload, field)
     others = [other for other in (count // 2, count * 2) if other]
     changes = tuple(Change(f"{other:,}", with_requests(plan, field, other)) for other in others)
-    return Parameter(field, title, Kind.WORKLOAD, f"{count:,}", changes)
+    return SensitivityParameter(field, title, ParameterKind.WORKLOAD, f"{count:,}", changes)
 
 
-def _skew(plan: Plan, load: Workload) -> Parameter:
+def _skew(plan: Plan, load: Workload) -> SensitivityParameter:
     """Even routing becomes skewed; skewed routing becomes even, or twice as steep."""
     exponents = [0.0, 2 * load.zipf_exponent] if load.is_skewed else [_SKEW]
     changes = tuple(Change(_routing(e), _put(plan, routing="zipf", zipf_exponent=e)) for e in exponents)
     own = load.zipf_exponent if load.is_skewed else 0.0
-    return Parameter("routing", "routing", Kind.WORKLOAD, _routing(own), changes)
+    return SensitivityParameter("routing", "routing", ParameterKind.WORKLOAD, _routing(own), changes)
 
 
 def _routing(exponent: float) -> str:
     return f"zipf {exponent:g}" if exponent else "uniform"
 
 
-def _arrivals(plan: Plan, rate: float) -> Parameter:
+def _arrivals(plan: Plan, rate: float) -> SensitivityParameter:
     changes = tuple(
         Change(format_rate(other, "requests/s"), _put(plan, requests_per_second=other))
         for other in (rate / 2, rate * 2)
     )
-    return Parameter("rate", "arrivals", Kind.WORKLOAD, format_rate(rate, "requests/s"), changes)
+    return SensitivityParameter("rate", "arrivals", ParameterKind.WORKLOAD, format_rate(rate, "requests/s"), changes)
 
 
-def _drafts(plan: Plan, load: Workload) -> Iterator[Parameter]:
+def _drafts(plan: Plan, load: Workload) -> Iterator[SensitivityParameter]:
     counts = (load.drafted - 1, load.drafted + 1)
     lengths = tuple(Change(str(count), _put(plan, drafted=count)) for count in counts)
-    yield Parameter("draft", "drafted tokens", Kind.WORKLOAD, str(load.drafted), lengths)
+    yield SensitivityParameter("draft", "drafted tokens", ParameterKind.WORKLOAD, str(load.drafted), lengths)
     shares = (load.acceptance / 2, (load.acceptance + 1) / 2)
     accepted = tuple(Change(format_share(share), _put(plan, acceptance=share)) for share in shares)
-    yield Parameter("accept", "accepted drafts", Kind.WORKLOAD, format_share(load.acceptance), accepted)
+    yield SensitivityParameter(
+        "accept", "accepted drafts", ParameterKind.WORKLOAD, format_share(load.acceptance), accepted
+    )
 
 
 def _put(plan: Plan, **fields: Any) -> Plan:

@@ -12,7 +12,7 @@ from dagc.export.renderers import render
 from dagc.export.views.dot import to_dot
 from dagc.export.views.draw import view_of
 from dagc.export.views.svg import finished
-from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Line, Shape, View
+from dagc.export.views.view import Arrow, ArrowKind, Bar, Box, BoxShape, Cluster, Distance, View
 from dagc.graph.priced import Bound
 from tests.harness.places import EXAMPLES
 from tests.unit.view_scenes import scene
@@ -26,9 +26,9 @@ def largest() -> View:
     arrows: list[Arrow] = []
     for stage in range(STAGES):
         lines = ("layers 0–15, ×16", Bar(((Bound.COMPUTE, 0.5), (Bound.MEMORY, 0.3))), "compute 50 %, memory 30 %")
-        cards = tuple(Box(f"s{stage}.{card}", Shape.CARD, lines) for card in range(CARDS))
+        cards = tuple(Box(f"s{stage}.{card}", BoxShape.CARD, lines) for card in range(CARDS))
         stages.append(Cluster(f"s{stage}", (f"stage {stage}",), cards))
-        arrows += [Arrow(a.name, b.name, Line.SEQUENCE) for a, b in pairwise(cards)]
+        arrows += [Arrow(a.name, b.name, ArrowKind.SEQUENCE) for a, b in pairwise(cards)]
     beside = tuple(f"s{stage}.0" for stage in range(STAGES))
     whole = Cluster("all", ("main",), tuple(stages), beside=beside)
     return View(Distance.STAGE, "largest", ("largest",), (), (whole,), tuple(arrows))

@@ -147,7 +147,7 @@ def command_of(name: str) -> click.Command:
     return getattr(import_module(f"dagc.cli.{name}"), name)
 
 
-SKIPPED = ("help", "is_opened", "dask", "workers", "port")
+SKIPPED = ("help", "opens_browser", "dask", "workers", "port")
 """Options that need a browser, a cluster or a port, or that start processes."""
 
 

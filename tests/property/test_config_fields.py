@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
-from dagc.catalog.huggingface.harmless import harmless_names, is_harmless
 from dagc.catalog.huggingface.read import read_config
-from dagc.catalog.huggingface.unknown import TEXT_PARTS, TOWERS
+from dagc.catalog.huggingface.unknown import TEXT_PARTS, TOWERS, harmless_names, is_harmless
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import count
 from dagc.diag.diagnostic import Diagnostic

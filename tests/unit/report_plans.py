@@ -6,8 +6,7 @@ from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts, ModelSpec
-from dagc.declare.claims import declare_claims
-from dagc.declare.require import declare_requirements
+from dagc.declare.claims import declare_claims, declare_requirements
 from dagc.declare.workload import declare_workload
 from dagc.plan.deployment import Deployment, Options, Phase, Pool, Role, Service
 from dagc.plan.layout import Factor, Layout

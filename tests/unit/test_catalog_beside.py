@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.huggingface.beside import QUANTISATION_ELSEWHERE
-from dagc.catalog.huggingface.read import read_config, read_config_file
+from dagc.catalog.huggingface.read import QUANTISATION_ELSEWHERE, read_config, read_config_file
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part

@@ -13,9 +13,8 @@ import pytest
 
 from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.mixer_parameters import attention_parameters
 from dagc.catalog.model import FfnKind, ModelShapes
-from dagc.catalog.parameters import ActiveDefinition, count
+from dagc.catalog.parameters import ActiveDefinition, attention_parameters, count
 from dagc.catalog.part import Part
 from dagc.catalog.presets import load_model, model_names
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from dagc.catalog.huggingface.lines import field_spans
 from dagc.catalog.huggingface.read import read_config, read_config_file
+from dagc.catalog.huggingface.report import field_spans
 from dagc.catalog.model import ModelSpec
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render

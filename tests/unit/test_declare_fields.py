@@ -8,7 +8,7 @@ import pkgutil
 import pytest
 
 from dagc import declare
-from dagc.declare.fields import Field, Kind, Record, read_fields
+from dagc.declare.fields import BlockFields, Field, FieldKind, read_fields
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Source
 from dagc.syntax.parser import parse_fragment
@@ -18,23 +18,23 @@ from dagc.units import Dimension
 FIELDS = (
     Field("layers", maximum=100, misnomers=("num_layers",)),
     Field("shared", minimum=0),
-    Field("memory", Kind.QUANTITY, Dimension.BYTES),
-    Field("share", Kind.QUANTITY, Dimension.SHARE),
-    Field("gated", Kind.FLAG),
-    Field("dtype", Kind.CHOICE, words=("bf16", "fp8")),
-    Field("device", Kind.NAME, table=(Field("memory", Kind.QUANTITY, Dimension.BYTES),), optional=True),
+    Field("memory", FieldKind.QUANTITY, Dimension.BYTES),
+    Field("share", FieldKind.QUANTITY, Dimension.SHARE),
+    Field("gated", FieldKind.FLAG),
+    Field("dtype", FieldKind.CHOICE, words=("bf16", "fp8")),
+    Field("device", FieldKind.NAME, table=(Field("memory", FieldKind.QUANTITY, Dimension.BYTES),), optional=True),
     Field("attention", None, table=(Field("heads"),)),
     Field("window", then=(Field("every"),)),
 )
 
 
-def read(text: str) -> tuple[Record, tuple[Diagnostic, ...]]:
+def read(text: str) -> tuple[BlockFields, tuple[Diagnostic, ...]]:
     block, problems = parse_fragment("model", Source("--model", f"{{ {text} }}"))
     assert block is not None and block.body is not None, problems
     return read_fields(block.body, FIELDS, "model")
 
 
-def good(text: str) -> Record:
+def good(text: str) -> BlockFields:
     record, problems = read(text)
     assert problems == ()
     return record
@@ -166,6 +166,6 @@ def test_the_syntax_knows_every_field_whose_value_is_a_word() -> None:
     modules = [importlib.import_module(f"dagc.declare.{one.name}") for one in pkgutil.iter_modules(declare.__path__)]
     tables = [value for module in modules for value in vars(module).values() if isinstance(value, tuple)]
     fields = [one for table in tables for one in table if isinstance(one, Field)]
-    worded = {one.name for one in fields if one.kind in (Kind.CHOICE, Kind.NAME, Kind.FLAG)}
+    worded = {one.name for one in fields if one.kind in (FieldKind.CHOICE, FieldKind.NAME, FieldKind.FLAG)}
     assert {"collectives", "dtype", "gated"} <= worded
     assert worded - WORD_VALUED == {"version"}, "a version is written as a string"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dagc.declare.require import declare_requirements
+from dagc.declare.claims import declare_requirements
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.digits import last_digit, significant_digits
 from dagc.plan.workload import Per, Requirement

@@ -6,7 +6,7 @@ import pytest
 
 from dagc import driver
 from dagc.diag.diagnostic import Diagnostic
-from dagc.diag.levels import Level
+from dagc.diag.levels import AdviceLevel
 from dagc.source import Source
 from tests.unit import planning
 
@@ -15,7 +15,7 @@ WIDE = f"{MODEL}cluster h100-sxm x 16\nstrategy main = tp 16\n"
 """tp 16 on nodes of eight: W105 and nothing else."""
 
 
-def found(text: str, *given: tuple[Level, str]) -> list[tuple[str, str]]:
+def found(text: str, *given: tuple[AdviceLevel, str]) -> list[tuple[str, str]]:
     """Code and severity of all that a run shows."""
     levels = tuple((level, Source(f"--{level}", words)) for level, words in given)
     return [(d.code.code, str(d.severity)) for d in driver.check(Source("p", text), given=levels).diagnostics]
@@ -45,9 +45,9 @@ def test_several_after_one_word_and_words_on_one_line() -> None:
 
 def test_the_command_line_wins() -> None:
     text = f"{WIDE}rules {{ deny W105 }}\n"
-    assert found(text, (Level.WARN, "W105")) == [("W105", "warning")]
-    assert found(text, (Level.ALLOW, "W104, W105")) == []
-    assert found(text, (Level.ALLOW, "W104")) == [("W105", "error")]
+    assert found(text, (AdviceLevel.WARN, "W105")) == [("W105", "warning")]
+    assert found(text, (AdviceLevel.ALLOW, "W104, W105")) == []
+    assert found(text, (AdviceLevel.ALLOW, "W104")) == [("W105", "error")]
 
 
 def test_denied_advice_does_not_stop_the_compiler() -> None:
@@ -96,7 +96,7 @@ def test_a_misspelt_rule_is_offered() -> None:
 
 
 def test_an_unknown_rule_on_the_command_line_has_its_place() -> None:
-    (one,) = driver.check(Source("p", "ep 8"), given=((Level.DENY, Source("--deny", "W105,W199")),)).diagnostics
+    (one,) = driver.check(Source("p", "ep 8"), given=((AdviceLevel.DENY, Source("--deny", "W105,W199")),)).diagnostics
     assert one.code.code == "N110"
     assert one.span is not None
     assert (one.span.source.name, one.span.source.position(one.span.start)) == ("--deny", (1, 6))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dagc.diag import concise, explain, jsonout, text
-from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label, Severity
-from dagc.diag.order import in_order
+from dagc.diag import explain, jsonout, text
+from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label, Severity, in_order
 from dagc.source import Source, Span
 
 CODE = Code("D203", "ep-exceeds-experts")
@@ -153,7 +152,7 @@ error[D203]: bad \\x07 bell\\x0asecond
    |
 """
     )
-    assert not any(ord(c) < 32 and c != "\n" for c in out + concise.render([CODE.at(source.span(1, 3), "\x1b")]))
+    assert not any(ord(c) < 32 and c != "\n" for c in out + text.render_concise([CODE.at(source.span(1, 3), "\x1b")]))
 
 
 def test_wide_characters_take_two_columns() -> None:
@@ -172,7 +171,7 @@ def test_color_adds_only_escapes() -> None:
 
 def test_concise() -> None:
     warning = Code("W101", "w", Severity.WARNING).at(None, "no place")
-    assert concise.render([EXAMPLE, warning]) == (
+    assert text.render_concise([EXAMPLE, warning]) == (
         "plan.moe:7:27: error[D203] `ep 32` has more ranks than a layer has experts\nwarning[W101] no place"
     )
 

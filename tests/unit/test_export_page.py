@@ -16,11 +16,10 @@ from markupsafe import Markup
 
 import dagc
 from dagc.export.page.answer import answer
-from dagc.export.page.document import document
 from dagc.export.page.fold import MOST_BLOCKS, phase_lanes
-from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
-from dagc.export.page.markup import tag, ticked
+from dagc.export.page.markup import document, tag, ticked
+from dagc.export.page.page import inlined
 from dagc.export.trace.tracks import Traced, tracks
 from dagc.report.serving import bound_text
 from dagc.source import Source

@@ -14,13 +14,13 @@ import pytest
 import dagc.export
 from dagc import driver
 from dagc.export.graph_json import to_node_link
-from dagc.export.opened import services
 from dagc.export.renderers import render
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced
+from dagc.export.view_model import services
 from dagc.export.views.dot import to_dot
 from dagc.export.views.draw import view_of
-from dagc.export.views.scene import Scene
+from dagc.export.views.strategy import StrategyView
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
@@ -67,9 +67,9 @@ def plan(request: pytest.FixtureRequest) -> Compiled:
     return compiled(request.param)
 
 
-def _scene(of: Compiled) -> Scene:
+def _scene(of: Compiled) -> StrategyView:
     planned, _, timelines = of
-    return Scene(*of, measure(planned, timelines))
+    return StrategyView(*of, measure(planned, timelines))
 
 
 def edges_of_kind(data: dict[str, Any], kind: str) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dagc.calibrate.nccl_tests import is_nccl_tests, nccl_rows
+from dagc.calibrate.table import is_nccl_tests, nccl_rows
 from dagc.catalog.calibration import Regime, read_calibration
 from dagc.cli.fit import fit
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagc import driver
-from dagc.diag.order import in_order
+from dagc.diag.diagnostic import in_order
 from dagc.source import Source
 
 TWENTY = """\

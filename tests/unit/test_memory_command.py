@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.memory import memory
-from dagc.export.memory_style import PARTS
-from dagc.export.memory_svg import memory_svg
+from dagc.export.memory_svg import PARTS, memory_svg
+from dagc.export.svg_text import width
 from dagc.report.summary import Memory
 from tests.harness.places import EXAMPLES
 from tests.harness.records import read_record
@@ -24,8 +24,6 @@ PLANS = {
     "pools": ("-e", "pp 2 < tp 2 > | ep 4", *QWEN),
     "too much": ("-e", "tp 8", "--model", "deepseek-v3", "--cluster", "h100-sxm x 8"),
 }
-WIDTHS = {"title": 9.04, "text": 7.23, "small": 6.63}
-"""A character of a font whose advance is 0.602 of its size, as DejaVu Sans Mono has it, at 15, 12 and 11 pixels."""
 
 
 def run(*arguments: str) -> Result:
@@ -83,7 +81,7 @@ def test_in_the_picture_no_text_meets_another(plan: str) -> None:
     boxes: list[tuple[float, float, float, float]] = []
     for text in root.iter(f"{SVG}text"):
         x, y = float(text.get("x", 0)), float(text.get("y", 0))
-        boxes.append((x, y - 11, x + len(text.text or "") * WIDTHS[text.get("class", "")], y + 3))
+        boxes.append((x, y - 11, x + width(text.text or "", text.get("class", "")), y + 3))
     assert boxes
     assert all(min(x0, y0) >= 0 and x1 <= wide and y1 <= tall for x0, y0, x1, y1 in boxes)
     for i, a in enumerate(boxes):
@@ -107,8 +105,8 @@ def test_bars_are_as_long_as_the_bytes(plan: str) -> None:
         sum(w for _, w in row) / frame for row, frame in zip(by_row.values(), frames, strict=True)
     ] == pytest.approx(shares, rel=1e-3)
     for row in by_row.values():
-        for (x, width), (following, _) in pairwise(row):
-            assert x + width == pytest.approx(following, abs=0.02)
+        for (x, long), (following, _) in pairwise(row):
+            assert x + long == pytest.approx(following, abs=0.02)
 
 
 def test_parts_are_told_apart_without_colour_and_on_a_dark_page() -> None:

@@ -18,7 +18,7 @@ from dagc import driver
 from dagc.driver import exporting
 from dagc.export import mermaid, tiles
 from dagc.export.text import summary as text
-from dagc.export.views import scene
+from dagc.export.views import strategy
 from dagc.metrics import TPOT, Metric
 from dagc.plan.plan import Plan
 from dagc.report import comparison
@@ -121,7 +121,7 @@ COMPARISONS = {
     "dagc compare", "page of dagc compare", "dagc compare --format json", "texts in dagc compare --format json"
 }  # fmt: skip
 SABOTAGED = [
-    pytest.param(scene, "times_text", of_less, outputs.of_compile, VIEWS | {"report.html"}, id="pictures"),
+    pytest.param(strategy, "times_text", of_less, outputs.of_compile, VIEWS | {"report.html"}, id="pictures"),
     pytest.param(mermaid, "times_text", of_less, outputs.of_export, {"Mermaid"}, id="Mermaid"),
     pytest.param(text, "times_text", of_less, outputs.of_compile, {"dagc compile"}, id="command line"),
     pytest.param(tiles, "format_seconds", of_less, outputs.of_compile, {"report.html", "answer.svg"}, id="tiles"),

@@ -12,11 +12,11 @@ from dagc.units import (
     format_rate,
     format_seconds,
     format_share,
-    known_words,
     leading_words,
     likeliest,
     lookup,
     nearest,
+    unit_words,
 )
 
 
@@ -97,8 +97,8 @@ def test_leading_words_takes_the_longest() -> None:
 
 
 def test_every_known_word_is_known() -> None:
-    assert [word for word in known_words() if lookup(word) is None] == []
-    assert len(set(known_words())) == len(known_words())
+    assert [word for word in unit_words() if lookup(word) is None] == []
+    assert len(set(unit_words())) == len(unit_words())
 
 
 def test_nearest() -> None:

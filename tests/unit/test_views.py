@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dagc.export.typesetting import item_lines, width
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.dot import CELLS, bar_text, to_dot
 from dagc.export.views.draw import view_of
@@ -15,11 +16,9 @@ from dagc.export.views.legend import legend
 from dagc.export.views.look import LOADS, load_tone
 from dagc.export.views.rank import rank_view
 from dagc.export.views.rank_rows import sections
-from dagc.export.views.scene import Scene
 from dagc.export.views.stage import MOST_STAGES, stage_view
-from dagc.export.views.text import item_lines, width
-from dagc.export.views.thin import thinned
-from dagc.export.views.view import Arrow, Bar, Box, Distance, Line, Shape, Tile, View
+from dagc.export.views.strategy import StrategyView, thinned
+from dagc.export.views.view import Arrow, ArrowKind, Bar, Box, BoxShape, Distance, LoadTile, View
 from dagc.graph.priced import Bound
 from tests.harness.overlaps import complaints
 from tests.harness.places import EXAMPLES
@@ -27,7 +26,7 @@ from tests.harness.shell import run_dagc
 from tests.unit.view_scenes import box, scene, svg, words
 
 
-def example(name: str) -> Scene:
+def example(name: str) -> StrategyView:
     return scene((EXAMPLES / f"{name}.moe").read_text(encoding="utf-8"))
 
 
@@ -100,7 +99,7 @@ def test_what_a_stage_only_sends_is_a_chip() -> None:
     chip = next(
         one for one in stage_view(example("01-deepseek-v3-64-gpus")).boxes() if one.lines[0] == "send hidden states"
     )
-    assert chip.shape is Shape.CHIP
+    assert chip.shape is BoxShape.CHIP
     assert len(words(chip)) == len(chip.lines) == 2
     assert any("sent per GPU" in line and "network-bound" in line for line in chip.hover)
 
@@ -172,7 +171,7 @@ WIDE = "model deepseek-v3\ncluster h100-sxm x 256\nworkload {{ batch 2048 prompt
 def test_nodes_with_equal_loads_are_one_row_of_the_grid() -> None:
     """256 GPUs on 32 nodes: one row of 8 GPUs, and one row of 256 ranks."""
     view = rank_view(scene(WIDE.format("")))
-    grid, table = (one for one in view.boxes() if one.shape is Shape.TABLE)
+    grid, table = (one for one in view.boxes() if one.shape is BoxShape.TABLE)
     assert [column.cells for column in (grid.columns[0], table.columns[0])] == [("nodes 0-31, ×32",), ("0-255, ×256",)]
     assert [column.head for column in grid.columns[1:]] == [f"GPU {gpu}" for gpu in range(8)]
     assert any("256 ranks in 1 row (×n), 32 nodes in 1 row" in note for note in view.notes)
@@ -181,7 +180,7 @@ def test_nodes_with_equal_loads_are_one_row_of_the_grid() -> None:
 def test_a_node_of_many_gpus_has_several_rows() -> None:
     """72 GPUs are six rows of twelve, the largest part of at most sixteen; heads count from the first of a row."""
     view = rank_view(scene("model qwen3-30b-a3b\ncluster gb200-nvl72 x 72\nep 72\n"))
-    grid = next(one for one in view.boxes() if one.shape is Shape.TABLE)
+    grid = next(one for one in view.boxes() if one.shape is BoxShape.TABLE)
     assert grid.columns[0].cells == tuple(f"node 0, GPUs {first}–{first + 11}" for first in range(0, 72, 12))
     assert [column.head for column in grid.columns[1:13]] == [f"+{gpu}" for gpu in range(12)]
 
@@ -195,8 +194,8 @@ def test_of_many_loads_the_slowest_and_the_fastest_are_listed_and_all_are_in_the
     assert all(a >= b for a, b in pairwise(slowest))
     view = rank_view(of)
     assert complaints(svg(view)) == []
-    grid = next(one for one in view.boxes() if one.shape is Shape.TABLE)
-    tiles = [cell for column in grid.columns for cell in column.cells if isinstance(cell, Tile)]
+    grid = next(one for one in view.boxes() if one.shape is BoxShape.TABLE)
+    tiles = [cell for column in grid.columns for cell in column.cells if isinstance(cell, LoadTile)]
     assert len(tiles) == 2 * 256
     assert max(tile.share for tile in tiles) == 1.0
 
@@ -245,9 +244,14 @@ def test_widths_are_those_of_helvetica() -> None:
 
 
 def test_the_legend_has_what_is_drawn_and_nothing_else() -> None:
-    boxes = (Box("a", Shape.CARD, ("a",), critical=True), Box("b", Shape.CARD, ("b",)))
+    boxes = (Box("a", BoxShape.CARD, ("a",), critical=True), Box("b", BoxShape.CARD, ("b",)))
     view = View(
-        stage_view(example("01-deepseek-v3-64-gpus")).distance, "n", ("t",), (), boxes, (Arrow("a", "b", Line.DATA),)
+        stage_view(example("01-deepseek-v3-64-gpus")).distance,
+        "n",
+        ("t",),
+        (),
+        boxes,
+        (Arrow("a", "b", ArrowKind.DATA),),
     )
     assert [sample.meaning for line in legend(view) for sample in line] == ["critical path", "data"]
     assert "thick red: critical path" in to_dot(view)

@@ -12,14 +12,14 @@ from dagc.export.views.deployment import deployment_view
 from dagc.export.views.draw import view_of
 from dagc.export.views.gpus import every_gpu, folded_gpus, gpus_text
 from dagc.export.views.legend import legend
-from dagc.export.views.scene import Scene
-from dagc.export.views.view import Box, Distance, Gpus, Shape, View
+from dagc.export.views.strategy import StrategyView
+from dagc.export.views.view import Box, BoxShape, Distance, Gpus, View
 from tests.harness.overlaps import complaints
 from tests.harness.places import EXAMPLES
 from tests.unit.view_scenes import scene, svg, words
 
 
-def scenes_of(name: str) -> tuple[Scene, ...]:
+def scenes_of(name: str) -> tuple[StrategyView, ...]:
     """All strategies of an example, each by itself."""
     text = (EXAMPLES / f"{name}.moe").read_text(encoding="utf-8")
     return tuple(scene(text, index) for index in range(text.count("\nstrategy") or 1))
@@ -152,7 +152,7 @@ def test_a_critical_path_that_leaves_things_out_is_drawn() -> None:
     of = scenes_of("01-deepseek-v3-64-gpus")[0]
 
     def critical(number: int) -> list[bool]:
-        boxes = tuple(Box(str(index), Shape.CARD, ("a",), critical=index < number) for index in range(5))
+        boxes = tuple(Box(str(index), BoxShape.CARD, ("a",), critical=index < number) for index in range(5))
         return [box.critical for box in marked(View(Distance.LAYER, "n", (), (), boxes, ()), of).boxes()]
 
     assert sum(critical(3)) == 3

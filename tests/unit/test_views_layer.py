@@ -13,15 +13,15 @@ from itertools import combinations
 
 import pytest
 
-from dagc.export.opened import services
+from dagc.export.view_model import services
 from dagc.export.views import look
 from dagc.export.views.dot import to_dot
 from dagc.export.views.layer import layer_view
 from dagc.export.views.legend import legend
-from dagc.export.views.operator_table import Rows, operator_table
-from dagc.export.views.scene import Scene
+from dagc.export.views.operator_table import OperatorRows, operator_table
 from dagc.export.views.stage import stage_view
-from dagc.export.views.view import Bar, Box, Cell, Distance, Line, Shape, Sign, View
+from dagc.export.views.strategy import StrategyView
+from dagc.export.views.view import ArrowKind, Bar, Box, BoxShape, Cell, Distance, Sign, View
 from dagc.graph.graph import Graph
 from dagc.graph.priced import Bound
 from tests.harness.places import EXAMPLES
@@ -97,13 +97,13 @@ def test_a_row_has_its_times_and_the_hover_text_has_gpus_bytes_and_bound() -> No
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("attention", Shape.COMPUTE),
-        ("experts", Shape.COMPUTE),
-        ("dispatch", Shape.COMMUNICATION),
-        ("router", Shape.ROUTING),
+        ("attention", BoxShape.COMPUTE),
+        ("experts", BoxShape.COMPUTE),
+        ("dispatch", BoxShape.COMMUNICATION),
+        ("router", BoxShape.ROUTING),
     ],
 )
-def test_signs_tell_categories_apart(name: str, shape: Shape) -> None:
+def test_signs_tell_categories_apart(name: str, shape: BoxShape) -> None:
     view = layer_view(small())
     assert rows(view)[name].sign.shape is shape
     assert shape in {sample.sign for line in legend(view) for sample in line}
@@ -113,7 +113,7 @@ def test_the_choice_of_experts_is_dashed() -> None:
     found = rows(layer_view(small()))
     router, dispatch = found["router"], found["dispatch"]
     (flow,) = (one for one in router.box.flows if (one.tail, one.head) == (router.place, dispatch.place))
-    assert flow.line is Line.CHOICE
+    assert flow.line is ArrowKind.CHOICE
     assert re.search(r'<path d="[^"]+"[^>]* stroke-dasharray="4,2"', svg(layer_view(small())))
 
 
@@ -148,7 +148,7 @@ def test_a_critical_path_that_is_marked_has_red_signs_and_arrows() -> None:
         one.path.__dict__["nodes"] = frozenset(node for node in one.path.nodes if not _is_fused(built, node))
     (service,) = services(built, drawn)
     layer = service.stages[0].segments[1]
-    opened = Rows("MoE", layer.nodes, layer.edges)
+    opened = OperatorRows("MoE", layer.nodes, layer.edges)
     table = operator_table("table", opened, service.phases, None, marks=True)
     signs = {
         node.key: cell.critical
@@ -225,18 +225,18 @@ def test_the_hand_over_of_the_cache_has_its_operators() -> None:
     assert (inner.lines[0], inner.folded) == ("stages 0–1, 2 alike", True)
     found = rows(view)
     assert found["kv.send"].box is found["kv.receive"].box
-    assert [flow.line for flow in found["kv.send"].box.flows] == [Line.MESSAGE]
+    assert [flow.line for flow in found["kv.send"].box.flows] == [ArrowKind.MESSAGE]
 
 
 @pytest.mark.parametrize("draw", [layer_view, stage_view])
-def test_the_cache_goes_from_frame_to_frame(draw: Callable[[Scene], View]) -> None:
+def test_the_cache_goes_from_frame_to_frame(draw: Callable[[StrategyView], View]) -> None:
     """From the frame of prefill to that of the KV-cache transfer, and on to that of decode."""
     view = draw(pools())
     between = [(one.leaves, one.enters) for one in view.arrows if "handover" in (one.leaves, one.enters)]
     assert between == [("prefill.service", "handover"), ("handover", "decode.service")]
 
 
-def pools() -> Scene:
+def pools() -> StrategyView:
     return scene(
         "model qwen3-30b-a3b\ncluster h100-sxm x 12\n"
         "workload { batch 16 prompt 256 output 16 }\nprefill < pp 2 < ep 4 > > | decode < ep 4 >\n"

@@ -13,7 +13,7 @@ import pytest
 from dagc import driver
 from dagc.export.views import look
 from dagc.export.views.layer import layer_view
-from dagc.export.views.scene import Scene
+from dagc.export.views.strategy import StrategyView
 from dagc.export.views.view import Distance
 from dagc.source import Source
 from tests.harness import chromium
@@ -36,10 +36,10 @@ HOSTILE = [
 
 
 @cache
-def scenes(example: Path) -> tuple[Scene, ...]:
+def scenes(example: Path) -> tuple[StrategyView, ...]:
     source = Source(example.name, example.read_text(encoding="utf-8"))
     return tuple(
-        Scene(checked.plan, priced.graph, priced.timelines, priced.metrics, priced.assessment.memory)
+        StrategyView(checked.plan, priced.graph, priced.timelines, priced.metrics, priced.assessment.memory)
         for checked in driver.check(source).checked
         if (priced := checked.priced).graph is not None and priced.timelines is not None
     )
@@ -144,7 +144,7 @@ def test_every_link_leads_to_a_thing_in_another_view(name: str) -> None:
 
 def test_a_view_alone_links_to_no_file_that_is_not_there() -> None:
     of = small()
-    alone = Scene(of.plan, of.graph, of.timelines, of.metrics, drawn=frozenset({Distance.LAYER}))
+    alone = StrategyView(of.plan, of.graph, of.timelines, of.metrics, drawn=frozenset({Distance.LAYER}))
     assert HREF not in str([e.attrib for e in ElementTree.fromstring(drawn(alone, Distance.LAYER)).iter()])
 
 

@@ -20,8 +20,8 @@ import pytest
 from click.testing import CliRunner
 
 from dagc.cli.main import main
-from dagc.watch.board import Board
 from dagc.watch.changes import state, watched
+from dagc.watch.server import Board
 from tests.harness.places import ROOT
 from tests.harness.shell import RUN_DAGC
 

@@ -21,11 +21,10 @@ from dagc.export.records import schema_bytes, schema_file
 from dagc.graph.priced import PICOSECONDS
 from dagc.report.whatif import Effect, Sensitivities, WhatIf
 from dagc.source import Source
-from dagc.whatif.answer import Answer
 from dagc.whatif.decisions import decisions
 from dagc.whatif.hardware import hardware
-from dagc.whatif.parameter import Change
-from dagc.whatif.path_time import operator_seconds
+from dagc.whatif.parameter import Answer, Change
+from dagc.whatif.sensitivity import operator_seconds
 from dagc.whatif.workload import with_requests
 from tests.harness.places import ROOT
 from tests.harness.records import read_record

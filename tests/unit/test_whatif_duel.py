@@ -8,17 +8,17 @@ import pytest
 from click.testing import CliRunner
 
 from dagc.cli.main import main
-from dagc.driver.asking import Asked, Rivalry, whatif
+from dagc.driver.asking import Asked, BreakEvenQuery, whatif
 from dagc.driver.checking import check, silent
 from dagc.report.whatif import Duel
 from dagc.source import Source
-from dagc.whatif.crossing import changes, ladder, located
+from dagc.whatif.break_even import changes, ladder, located
 
 FACTS = "model mixtral-8x7b { layers 4 }\ncluster h100-sxm x 16\nworkload { batch 64 prompt 256 output 32 }\n"
 
 
-def duels(facts: str, strategy: str, rivalry: Rivalry) -> list[Duel]:
-    found = whatif(Source("plan.moe", f"{facts}strategy main = {strategy}\n"), (), Path(), Asked(), rivalry, silent, ())
+def duels(facts: str, strategy: str, query: BreakEvenQuery) -> list[Duel]:
+    found = whatif(Source("plan.moe", f"{facts}strategy main = {strategy}\n"), (), Path(), Asked(), query, silent, ())
     return found.answers.duels
 
 
@@ -68,7 +68,7 @@ def test_nothing_that_never_changes_is_looked_at_again() -> None:
 
 def test_each_break_even_is_one_when_both_plans_are_compiled_there() -> None:
     """The leader at the point is another than one step before, by the figures of two texts compiled each for itself."""
-    (duel,) = duels(FACTS, "ep 8", Rivalry("batch", "tp 8", (8, 512), ("ttft", "tpot")))
+    (duel,) = duels(FACTS, "ep 8", BreakEvenQuery("batch", "tp 8", (8, 512), ("ttft", "tpot")))
     assert [side.gpus for side in duel.sides] == [8, 8]
     crossings = [(number, one) for number, figure in enumerate(duel.figures) for one in figure.crossings]
     assert crossings
@@ -82,13 +82,13 @@ def test_each_break_even_is_one_when_both_plans_are_compiled_there() -> None:
 
 
 def test_a_plan_is_even_with_itself() -> None:
-    (duel,) = duels(FACTS, "ep 8", Rivalry("prompt", "ep 8", (64, 128)))
+    (duel,) = duels(FACTS, "ep 8", BreakEvenQuery("prompt", "ep 8", (64, 128)))
     assert [(figure.leads, figure.crossings, figure.is_monotone) for figure in duel.figures] == [(None, [], True)] * 3
 
 
 def test_without_a_rival_each_strategy_one_decision_away_is_one() -> None:
     """`ep 16` is one as well, and refused at every point: a layer has 8 experts."""
-    found = duels(FACTS, "ep 8", Rivalry("batch", None, (64, 65), ("tpot",)))
+    found = duels(FACTS, "ep 8", BreakEvenQuery("batch", None, (64, 65), ("tpot",)))
     rivals = {duel.sides[1].strategy: duel for duel in found}
     assert list(rivals) == ["ep 4", "ep 16", "pp 2 < ep 4 >", "ep 8 ; tp 2", "ep 8 [overlap 2]"]
     assert [one.code for one in rivals["ep 16"].sides[1].refusals] == ["D203"]
@@ -97,14 +97,14 @@ def test_without_a_rival_each_strategy_one_decision_away_is_one() -> None:
 
 def test_a_rival_may_be_another_strategy_of_the_plan() -> None:
     text = f"{FACTS}strategy one = ep 8\nstrategy two = tp 8\n"
-    asked, rivalry = Asked(name="one"), Rivalry("output", "two", (16, 17), ("tpot",))
-    found = whatif(Source("plan.moe", text), (), Path(), asked, rivalry, silent, ())
+    asked, query = Asked(name="one"), BreakEvenQuery("output", "two", (16, 17), ("tpot",))
+    found = whatif(Source("plan.moe", text), (), Path(), asked, query, silent, ())
     assert [[side.strategy for side in duel.sides] for duel in found.answers.duels] == [["ep 8", "tp 8"]]
 
 
 def test_points_that_are_refused_are_told() -> None:
     """Two replicas of a batch of one: one has nothing to do."""
-    (duel,) = duels(FACTS, "ep 8", Rivalry("batch", "dp 2 < ep 8 >", (1, 4), ("tpot",)))
+    (duel,) = duels(FACTS, "ep 8", BreakEvenQuery("batch", "dp 2 < ep 8 >", (1, 4), ("tpot",)))
     assert [(one.change, one.code) for one in duel.sides[1].refusals] == [("1", "D107")]
     assert duel.priced == [2, 3, 4]
 

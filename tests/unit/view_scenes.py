@@ -8,7 +8,7 @@ from dagc import driver
 from dagc.export.renderers import render
 from dagc.export.views.dot import to_dot
 from dagc.export.views.draw import view_of
-from dagc.export.views.scene import Scene
+from dagc.export.views.strategy import StrategyView
 from dagc.export.views.svg import finished
 from dagc.export.views.view import Box, Distance, View
 from dagc.report.metrics import measure
@@ -16,21 +16,21 @@ from dagc.source import Source
 from tests.unit.export_graphs import graph, plan, timelines
 
 
-def small(name: str = "main", text: str = "pp 2 < ep 2 >") -> Scene:
+def small(name: str = "main", text: str = "pp 2 < ep 2 >") -> StrategyView:
     """The graph by hand (see `export_graphs`), under a strategy of this name and text."""
     built = graph()
     planned, times = plan(name, text), timelines(built)
-    return Scene(planned, built, times, measure(planned, times))
+    return StrategyView(planned, built, times, measure(planned, times))
 
 
 @cache
-def scene(text: str, index: int = 0) -> Scene:
+def scene(text: str, index: int = 0) -> StrategyView:
     """The first strategy of a plan, or another one."""
     checked = driver.check(Source("plan.moe", text)).checked[index]
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None
-    return Scene(checked.plan, priced.graph, priced.timelines, priced.metrics, priced.assessment.memory)
+    return StrategyView(checked.plan, priced.graph, priced.timelines, priced.metrics, priced.assessment.memory)
 
 
 def svg(view: View) -> str:
@@ -41,7 +41,7 @@ def svg(view: View) -> str:
     return finished(drawing, view).decode()
 
 
-def drawn(of: Scene, distance: Distance) -> str:
+def drawn(of: StrategyView, distance: Distance) -> str:
     """The picture of a scene from a distance."""
     return svg(view_of(of, distance))
 

@@ -1,7 +1,7 @@
 """Attention of each family, from the fields of a configuration.
 
 Each reader gives the attention of the model's full-attention layers; `layers` says which layers have it, with what
-window, and where another one stands.
+window, and where another one is.
 """
 
 from __future__ import annotations

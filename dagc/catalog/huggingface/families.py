@@ -28,7 +28,7 @@ def _nothing(config: Config) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class ModelFamily:
     """How to read one architecture.
 
     `dense` names the field with the width of dense layers. `mtp`: layers that predict further tokens are like the
@@ -124,46 +124,46 @@ def _nemotron_placing(config: Config) -> tuple[FfnKind, ...]:
     return config.kinds(pattern, config.layers(), {**known, **words}) or ffn.dense(config)
 
 
-_LLAMA = Family(att.biased(), lay.uniform, read_more=_mlp_bias)
-_MISTRAL = Family(mixing=lay.windowed)
-_QWEN2 = Family(att.grouped(qkv_bias=True))
-_QWEN3 = Family(att.biased(qk_norm=True))
-_QWEN3_MOE = Family(att.biased(qk_norm=True), experts=ffn.routed(), placing=ffn.qwen)
-_DEEPSEEK = Family(
+_LLAMA = ModelFamily(att.biased(), lay.uniform, read_more=_mlp_bias)
+_MISTRAL = ModelFamily(mixing=lay.windowed)
+_QWEN2 = ModelFamily(att.grouped(qkv_bias=True))
+_QWEN3 = ModelFamily(att.biased(qk_norm=True))
+_QWEN3_MOE = ModelFamily(att.biased(qk_norm=True), experts=ffn.routed(), placing=ffn.qwen)
+_DEEPSEEK = ModelFamily(
     att.latent,
     lay.indexed_by_some,
     experts=ffn.deepseek,
     placing=ffn.after("first_k_dense_replace"),
     mtp=True,
 )
-_DSA = Family(
+_DSA = ModelFamily(
     att.latent,
     lay.indexed_by_some,
     experts=ffn.balanced,
     placing=ffn.after("first_k_dense_replace"),
     mtp=True,
 )
-_GLM_MOE = Family(
+_GLM_MOE = ModelFamily(
     att.normed(att.biased(out=False), "use_qk_norm"),
     experts=ffn.balanced,
     placing=ffn.after("first_k_dense_replace"),
     mtp=True,
 )
 _GATED = att.gated(att.biased(qk_norm=True), "attn_output_gate", Gate.ELEMENT, default=True)
-_QWEN3_NEXT_MOE = Family(
+_QWEN3_NEXT_MOE = ModelFamily(
     _GATED,
     lay.recurrent(mixers.gated_delta_net, "full_attention_interval"),
     experts=ffn.routed(shared="shared_expert_intermediate_size", shared_gate=True),
     placing=ffn.qwen,
     mtp=True,
 )
-_MINIMAX = Family(
+_MINIMAX = ModelFamily(
     mixing=lay.minimax01(mixers.lightning), ignored=("block_size", "postnorm"), **_moe("intermediate_size")
 )
-_MINIMAX_M2 = Family(
+_MINIMAX_M2 = ModelFamily(
     att.minimax, **_moe("intermediate_size", router_bias="use_routing_bias", shared="shared_intermediate_size")
 )
-_GEMMA3 = Family(
+_GEMMA3 = ModelFamily(
     att.grouped(qk_norm=True),
     lay.every("sliding_window_pattern"),
     norms=4,
@@ -172,8 +172,8 @@ _GEMMA3 = Family(
         "num_key_value_heads": 4, "sliding_window": 4096,
     },
 )  # fmt: skip
-_OLMO2 = Family(att.biased(qk_norm_whole=True))
-_STEP = Family(
+_OLMO2 = ModelFamily(att.biased(qk_norm_whole=True))
+_STEP = ModelFamily(
     att.gated(att.grouped(qk_norm=True), "use_head_wise_attn_gate", Gate.HEAD),
     lay.step,
     experts=ffn.step,
@@ -181,48 +181,50 @@ _STEP = Family(
     expected={"att_impl_type": "GQA", "use_moe": True, "moe_every_n_layer": 1},
     placing=ffn.enumerated,
 )
-_MIMO_V2 = Family(att.mimo, lay.mimo, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace"))
+_MIMO_V2 = ModelFamily(att.mimo, lay.mimo, experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace"))
 _BIASED = {"norm_bias": True, "ffn_bias": True, "head_bias": True, "gated": False}
 _COHERE = {"use_parallel_block": True, "use_gated_activation": True, "use_embedding_sharing": True}
-_ERNIE = Family(att.biased("use_bias"), defaults=_TIED)
-_BAILING = Family(
+_ERNIE = ModelFamily(att.biased("use_bias"), defaults=_TIED)
+_BAILING = ModelFamily(
     att.normed(att.biased("use_qkv_bias", out=False), "use_qk_norm"),
     experts=ffn.bailing,
     placing=ffn.after("first_k_dense_replace"),
 )
 
-FAMILIES: Mapping[str, Family] = {
-    "afmoe": Family(
+FAMILIES: Mapping[str, ModelFamily] = {
+    "afmoe": ModelFamily(
         att.grouped(qk_norm=True, gate=Gate.ELEMENT),
         lay.every("global_attn_every_n_layers"),
         experts=ffn.routed(router_bias=True),
         placing=ffn.after("num_dense_layers"),
         norms=4,
     ),
-    "apertus": Family(att.normed(att.biased(), "qk_norm", default=True), more={"gated": False}),
-    "arcee": Family(att.biased(), more={"gated": False}),
+    "apertus": ModelFamily(att.normed(att.biased(), "qk_norm", default=True), more={"gated": False}),
+    "arcee": ModelFamily(att.biased(), more={"gated": False}),
     "bailing_moe": _BAILING,
     "bailing_moe_v2": _BAILING,
-    "bamba": Family(
+    "bamba": ModelFamily(
         att.biased(),
         lay.indexed(mixers.mamba2, lay.named("attn_layer_indices")),
         ignored=("layers_block_type", "mamba_dt_rank"),
         read_more=_mlp_bias,
     ),
-    "baichuan": Family(),
-    "cohere": Family(att.normed(att.biased(), "use_qk_norm", whole=True), norms=1, defaults=_TIED, expected=_COHERE),
-    "cohere2": Family(
+    "baichuan": ModelFamily(),
+    "cohere": ModelFamily(
+        att.normed(att.biased(), "use_qk_norm", whole=True), norms=1, defaults=_TIED, expected=_COHERE
+    ),
+    "cohere2": ModelFamily(
         att.biased(),
         lay.every("sliding_window_pattern"),
         norms=1,
         defaults={**_TIED, "sliding_window_pattern": 4},
         expected={**_COHERE, "order_of_interleaved_layers": "local_attn_first"},
     ),
-    "dbrx": Family(ignored=("ffn_config.hidden_size",), **_moe("ffn_config.ffn_hidden_size")),
+    "dbrx": ModelFamily(ignored=("ffn_config.hidden_size",), **_moe("ffn_config.ffn_hidden_size")),
     "deepseek_v2": _DEEPSEEK,
     "deepseek_v3": _DEEPSEEK,
     "deepseek_v32": _DEEPSEEK,
-    "deepseek_v4": Family(
+    "deepseek_v4": ModelFamily(
         att.shared,
         lay.deepseek4,
         read_more=_hyper_connections,
@@ -230,20 +232,20 @@ FAMILIES: Mapping[str, Family] = {
         experts=ffn.deepseek,
         placing=ffn.everywhere,
     ),
-    "dots1": Family(att.biased(qk_norm=True), experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace")),
+    "dots1": ModelFamily(att.biased(qk_norm=True), experts=ffn.deepseek, placing=ffn.after("first_k_dense_replace")),
     "ernie4_5": _ERNIE,
-    "ernie4_5_moe": Family(
+    "ernie4_5_moe": ModelFamily(
         att.biased("use_bias"), experts=ffn.routed(router_bias=True), placing=ffn.ernie, defaults=_TIED
     ),
-    "exaone4": Family(att.grouped(qk_norm=True), lay.every("sliding_window_pattern")),
+    "exaone4": ModelFamily(att.grouped(qk_norm=True), lay.every("sliding_window_pattern")),
     "exaone": _LLAMA,
-    "flex_olmo": Family(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
-    "gemma": Family(att.biased(), defaults=_TIED),
-    "gemma2": Family(
+    "flex_olmo": ModelFamily(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
+    "gemma": ModelFamily(att.biased(), defaults=_TIED),
+    "gemma2": ModelFamily(
         att.biased(), lay.every("sliding_window_pattern"), norms=4, defaults={**_TIED, "sliding_window_pattern": 2}
     ),
     "gemma3": _GEMMA3,
-    "gemma4": Family(
+    "gemma4": ModelFamily(
         att.biased(qk_norm=True),
         lay.gemma4,
         experts=ffn.gemma4,
@@ -252,38 +254,38 @@ FAMILIES: Mapping[str, Family] = {
         read_more=_gemma4,
         defaults={**_TIED, "sliding_window_pattern": 6},
     ),
-    "glm4": Family(att.biased(out=False), norms=4),
-    "glm4v": Family(att.biased(out=False), norms=4),
+    "glm4": ModelFamily(att.biased(out=False), norms=4),
+    "glm4v": ModelFamily(att.biased(out=False), norms=4),
     "glm4_moe": _GLM_MOE,
     "glm4_moe_lite": _DSA,
     "glm4v_moe": _GLM_MOE,
     "glm_moe_dsa": _DSA,
-    "gpt_neox": Family(att.biased(default=True), more={"gated": False, "norm_bias": True, "ffn_bias": True}),
-    "gpt_oss": Family(
+    "gpt_neox": ModelFamily(att.biased(default=True), more={"gated": False, "norm_bias": True, "ffn_bias": True}),
+    "gpt_oss": ModelFamily(
         att.biased(default=True, sinks=True),
         lay.typed,
         **_moe("intermediate_size", router_bias=True, bias=True),
     ),
     "granite": _LLAMA,
-    "granitemoe": Family(att.biased(), **_moe("intermediate_size")),
-    "granitemoehybrid": Family(
+    "granitemoe": ModelFamily(att.biased(), **_moe("intermediate_size")),
+    "granitemoehybrid": ModelFamily(
         att.biased(),
         lay.recurrent(mixers.mamba2),
         experts=ffn.granite,
         placing=ffn.where_moe(ffn.granite),
         dense=("shared_intermediate_size",),
     ),
-    "granitemoeshared": Family(att.biased(), **_moe("intermediate_size", shared="shared_intermediate_size")),
-    "grok-1": Family(norms=4, defaults=_TIED, **_moe("intermediate_size")),
-    "hunyuan_v1_dense": Family(att.normed(att.biased(), "use_qk_norm", default=True)),
-    "hunyuan_v1_moe": Family(
+    "granitemoeshared": ModelFamily(att.biased(), **_moe("intermediate_size", shared="shared_intermediate_size")),
+    "grok-1": ModelFamily(norms=4, defaults=_TIED, **_moe("intermediate_size")),
+    "hunyuan_v1_dense": ModelFamily(att.normed(att.biased(), "use_qk_norm", default=True)),
+    "hunyuan_v1_moe": ModelFamily(
         att.normed(att.biased(), "use_qk_norm", default=True),
         ignored=("use_mixed_mlp_moe", "cla_share_factor"),
         **_moe(),
     ),
-    "internlm2": Family(att.biased("bias")),
-    "internlm3": Family(att.biased("qkv_bias")),
-    "jamba": Family(
+    "internlm2": ModelFamily(att.biased("bias")),
+    "internlm3": ModelFamily(att.biased("qkv_bias")),
+    "jamba": ModelFamily(
         mixing=lay.indexed(mixers.mamba, lay.jamba),
         ignored=("layers_block_type",),
         expected={"mamba_inner_layernorms": True},
@@ -291,14 +293,14 @@ FAMILIES: Mapping[str, Family] = {
         placing=ffn.jamba,
     ),
     "kimi_k2": _DEEPSEEK,
-    "kimi_linear": Family(
+    "kimi_linear": ModelFamily(
         att.latent,
         lay.indexed(mixers.kimi_delta, lay.kimi),
         experts=ffn.balanced,
         placing=ffn.after("first_k_dense_replace"),
         read_more=_block_residuals,
     ),
-    "lfm2": Family(
+    "lfm2": ModelFamily(
         att.grouped(qk_norm=True),
         lay.recurrent(mixers.short_conv),
         read_more=_lfm2,
@@ -306,7 +308,7 @@ FAMILIES: Mapping[str, Family] = {
         defaults=_TIED,
         dense=("intermediate_size", "block_ff_dim"),
     ),
-    "lfm2_moe": Family(
+    "lfm2_moe": ModelFamily(
         att.grouped(qk_norm=True),
         lay.recurrent(mixers.short_conv),
         experts=ffn.routed(router_bias="use_expert_bias"),
@@ -314,7 +316,7 @@ FAMILIES: Mapping[str, Family] = {
         defaults={**_TIED, "use_expert_bias": True},
     ),
     "llama": _LLAMA,
-    "llama4": Family(
+    "llama4": ModelFamily(
         att.biased(),
         lay.llama4,
         experts=ffn.llama4,
@@ -330,13 +332,13 @@ FAMILIES: Mapping[str, Family] = {
     "minimax_m2": _MINIMAX_M2,
     "minimax_text_01": _MINIMAX,
     "minicpm": _LLAMA,
-    "minicpm3": Family(att.latent),
+    "minicpm3": ModelFamily(att.latent),
     "ministral": _MISTRAL,
     "ministral3": _MISTRAL,
     "mistral": _MISTRAL,
-    "mixtral": Family(mixing=lay.windowed, **_moe("intermediate_size")),
-    "nemotron": Family(att.biased(), more={"gated": False, "norm_bias": True}),
-    "nemotron_h": Family(
+    "mixtral": ModelFamily(mixing=lay.windowed, **_moe("intermediate_size")),
+    "nemotron": ModelFamily(att.biased(), more={"gated": False, "norm_bias": True}),
+    "nemotron_h": ModelFamily(
         att.biased(),
         lay.hybrid(mixers.mamba2),
         experts=ffn.nemotron,
@@ -345,11 +347,11 @@ FAMILIES: Mapping[str, Family] = {
         read_more=_mlp_bias,
     ),
     "olmo2": _OLMO2,
-    "olmo3": Family(att.biased(qk_norm_whole=True), lay.typed),
-    "olmoe": Family(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
-    "phi": Family(att.grouped(qkv_bias=True, out_bias=True), norms=1, more=_BIASED),
+    "olmo3": ModelFamily(att.biased(qk_norm_whole=True), lay.typed),
+    "olmoe": ModelFamily(att.biased(qk_norm_whole=True), **_moe("intermediate_size")),
+    "phi": ModelFamily(att.grouped(qkv_bias=True, out_bias=True), norms=1, more=_BIASED),
     "phi3": _MISTRAL,
-    "phimoe": Family(
+    "phimoe": ModelFamily(
         att.biased(),
         lay.windowed,
         more={"norm_bias": True},
@@ -358,23 +360,23 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "qwen2": _QWEN2,
     "qwen2_5_vl": _QWEN2,
-    "qwen2_moe": Family(
+    "qwen2_moe": ModelFamily(
         att.biased("qkv_bias", True, out=False),
         experts=ffn.routed(shared="shared_expert_intermediate_size", shared_gate=True),
         placing=ffn.qwen,
     ),
     "qwen2_vl": _QWEN2,
     "qwen3": _QWEN3,
-    "qwen3_5": Family(_GATED, lay.recurrent(mixers.gated_delta_net, "full_attention_interval"), mtp=True),
+    "qwen3_5": ModelFamily(_GATED, lay.recurrent(mixers.gated_delta_net, "full_attention_interval"), mtp=True),
     "qwen3_5_moe": _QWEN3_NEXT_MOE,
     "qwen3_moe": _QWEN3_MOE,
     "qwen3_next": _QWEN3_NEXT_MOE,
     "qwen3_omni_moe": _QWEN3_MOE,
     "qwen3_vl": _QWEN3,
     "qwen3_vl_moe": _QWEN3_MOE,
-    "seed_oss": Family(att.biased()),
+    "seed_oss": ModelFamily(att.biased()),
     "smollm3": _LLAMA,
-    "starcoder2": Family(
+    "starcoder2": ModelFamily(
         att.biased("use_bias", True),
         lay.windowed,
         more={"gated": False, "norm_bias": True},

@@ -1,7 +1,7 @@
 """What mixes tokens in each layer, with what window, from the fields of a configuration.
 
 A `Plan` of a family takes the configuration and the attention of its full-attention layers. Lists that state each layer
-(`layer_types` and its kin) count before intervals.
+(`layer_types` and others like it) count before intervals.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def uniform(config: Config, attention: Attention) -> tuple[Mixing, ...]:
 
 def windowed(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     """Every layer has the window, where there is one (Mistral)."""
-    stated = config.flag("use_sliding_window", True) and config.get("sliding_window") is not None
-    if not stated:
+    is_windowed = config.flag("use_sliding_window", True) and config.get("sliding_window") is not None
+    if not is_windowed:
         config.without_effect("sliding_window")
-    window = config.count("sliding_window") if stated else None
+    window = config.count("sliding_window") if is_windowed else None
     return _typed(config, attention) or (Mixing(attention, window),) * config.layers()
 
 
@@ -262,7 +262,7 @@ def gemma4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
 
 
 def deepseek4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
-    """DeepSeek-V4: a window everywhere; `compress_ratios` says how many positions an entry of the layer stands for.
+    """DeepSeek-V4: a window everywhere; `compress_ratios` says how many positions an entry of the layer covers.
 
     0 is none; entries of 4 positions overlap and are chosen by an indexer, those of 128 are all attended to.
     """

@@ -74,7 +74,7 @@ def _average(shares: Mapping[Stored, int]) -> Stored:
 
 
 def _weights(by_part: Mapping[Part, Stored], plain: Stored) -> Dtype:
-    """The type that stands for all weights but the experts: that of attention, or of what is converted beside it."""
+    """The type of all weights but the experts: that of attention, or of what is converted beside it."""
     parts = (Part.ATTENTION, Part.DENSE_FFN)
     return next((by_part[part].dtype for part in parts if by_part[part] != plain), plain.dtype)
 

@@ -4,31 +4,40 @@ An architecture that is not in the table, a field that is missing, wrong or asks
 express, and a field that is not known are diagnostics that name it. The text part of a multi-modal configuration
 (`text_config`) is read where the outer level holds one. Multi-token-prediction layers and vision towers are named and
 left out.
+
+A stack of layers that follows a simple pattern is stated by the pattern, as the language writes it.
+
+So `model "config.json" { first_dense 0 }` can replace a field of it. What follows none keeps its stack.
+
+Quantisation that a `config.json` does not state itself.
+
+ModelOpt writes it to `hf_quant_config.json` beside `config.json`: that file is read where it lies there. Where it does
+not, and the name of the checkpoint says that it is quantised, the weights are not stored as the configuration
+says; nothing but the name says how, so the figures are those of the configuration, with a warning.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from dagc.catalog.attention import Attention
-from dagc.catalog.huggingface.beside import BESIDE, name_warnings, section_of
 from dagc.catalog.huggingface.errors import FieldError, InvalidField, UnknownFields
 from dagc.catalog.huggingface.extras import extras
-from dagc.catalog.huggingface.families import FAMILIES, Family
+from dagc.catalog.huggingface.families import FAMILIES, ModelFamily
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.huggingface.formats import FIELD
 from dagc.catalog.huggingface.layers import Mixing
 from dagc.catalog.huggingface.modules import modules
-from dagc.catalog.huggingface.pattern import pattern_of
 from dagc.catalog.huggingface.quantisation import quantisation
 from dagc.catalog.huggingface.report import Reported, cannot_read, unknown_fields, wrong_field
 from dagc.catalog.huggingface.unknown import refuse_unknown, text_part
 from dagc.catalog.model import Experts, FfnKind, LayerKind, ModelSpec
-from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.source import Source, Span, read_file
 
 UNKNOWN_ARCHITECTURE = Code("N126", "unknown-architecture")
@@ -125,7 +134,7 @@ def _name_of(path: Path) -> str:
     return path.resolve().parent.name if path.stem == "config" else path.stem
 
 
-def _model(family: Family, config: Config, outer: Mapping[str, Any], name: str) -> ModelSpec:
+def _model(family: ModelFamily, config: Config, outer: Mapping[str, Any], name: str) -> ModelSpec:
     """The model of one family."""
     attention = family.attention(config)
     experts = family.experts(config) if family.experts else None
@@ -189,3 +198,85 @@ def _principal(attention: Attention, stack: tuple[LayerKind, ...]) -> Attention:
         if kind.attention:
             return kind.attention
     return attention
+
+
+def pattern_of(stack: tuple[LayerKind, ...], attention: Attention, is_dense: bool) -> dict[str, Any]:
+    """Fields of `ModelSpec`: the pattern, or the stack itself."""
+    window = _window(stack)
+    placing = (0, 1) if is_dense else _experts([kind.ffn is FfnKind.MOE for kind in stack])
+    is_simple = all(kind.mixer == attention and kind.ffn is not FfnKind.NONE for kind in stack)
+    if window is None or placing is None or not is_simple:
+        return {"stack": stack}
+    width, every = window
+    first, step = placing
+    return {
+        "attention": replace(attention, window=width, window_every=every),
+        "first_dense": first,
+        "moe_every": step,
+    }
+
+
+def _window(stack: tuple[LayerKind, ...]) -> tuple[int | None, int] | None:
+    """The window and how often it occurs, counted from layer 0; None where that is no pattern."""
+    windows = [kind.window for kind in stack]
+    width = windows[0]
+    if width is None:
+        return (None, 1) if set(windows) == {None} else None
+    every = next((i for i, other in enumerate(windows) if i and other is not None), len(windows))
+    expected = [width if i % every == 0 else None for i in range(len(windows))]
+    return (width, every) if windows == expected else None
+
+
+def _experts(moe: list[bool]) -> tuple[int, int] | None:
+    """(first_dense, moe_every) of layers with experts; None where that is no pattern."""
+    found = [i for i, is_moe in enumerate(moe) if is_moe]
+    if not found:
+        return None
+    every = found[1] - found[0] if len(found) > 1 else 1
+    first = found[0] - (every - 1)
+    expected = [i >= first and (i - first) % every == every - 1 for i in range(len(moe))]
+    return (first, every) if first >= 0 and moe == expected else None
+
+
+QUANTISATION_ELSEWHERE = Code("W142", "quantisation-elsewhere", Severity.WARNING)
+
+BESIDE = "hf_quant_config.json"
+_SUFFIX = re.compile(
+    r"(?:^|[-_. ])(fp8|fp4|nvfp4|mxfp4|mxfp8|int4|int8|w4a16|w4a8|w4a4|w8a8|w8a16|awq|gptq|[2-8]bit|q[2-8]|bnb)"
+    r"(?=$|[-_. ])",
+    re.IGNORECASE,
+)
+_DTYPES = {"fp8": "fp8", "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int4": "int4", "int8": "int8",
+           "awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8"}  # fmt: skip
+
+
+def section_of(data: object) -> Mapping[str, Any] | None:
+    """What `quantization_config` would say, from a parsed `hf_quant_config.json`; None where it has no such section."""
+    section = cast("Mapping[str, Any]", data).get("quantization") if isinstance(data, Mapping) else None
+    if not isinstance(section, Mapping):
+        return None
+    return {"quant_method": "modelopt", **cast("Mapping[str, Any]", section)}
+
+
+def name_warnings(names: tuple[str, ...], path: Path | None, span: Span | None) -> tuple[Diagnostic, ...]:
+    """W142 where a name of a checkpoint says that it is quantised, or a file beside it, and its configuration does not.
+
+    A file beside one of another name than `config.json` may be of another checkpoint, and is not read.
+    """
+    found = next(((name, match.group(1)) for name in names if (match := _SUFFIX.search(name))), None)
+    if found is not None:
+        reason, dtype = f"the name says {found[1]}", _DTYPES.get(found[1].lower(), "fp8")
+        where = f"put the checkpoint's `{BESIDE}` beside its `config.json`" if path else "add its `quantization_config`"
+    elif path is not None and path.with_name(BESIDE).is_file():
+        reason, dtype, where = f"there is a `{BESIDE}` beside it", "fp8", "name the file `config.json`"
+    else:
+        return ()
+    return (
+        QUANTISATION_ELSEWHERE.at(
+            span,
+            f"the configuration of `{found[0] if found else names[0]}` has no `quantization_config`, and {reason}",
+            "counted as stored in the type of activations",
+            notes=("weights are counted as the file states them; the checkpoint may state another type elsewhere",),
+            help=(f'{where}, or state the type: `model "config.json" {{ dtype {dtype} }}`',),
+        ),
+    )

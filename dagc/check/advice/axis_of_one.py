@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeGuard
 
-from dagc.check.repair import substitute
+from dagc.check.helpers.repair import substitute
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import annotate, subtrees
@@ -51,7 +51,7 @@ def _diagnostic(axis: Axis, instead: str, fixes: tuple[Fix, ...]) -> Diagnostic:
 
 
 def _fixes(axis: Axis, body: Strategy) -> tuple[Fix, ...]:
-    """What stands before and after the inside goes; parentheses, and comments there, stay whole or there is no fix."""
+    """What is before and after the inside goes; parentheses, and comments there, stay whole or there is no fix."""
     source = axis.outer.source
     before, after = source.span(axis.outer.start, body.outer.start), source.span(body.outer.end, axis.outer.end)
     if before.text.split() != [str(axis.kind), "1", "<"] or after.text.strip() != ">":
@@ -60,7 +60,7 @@ def _fixes(axis: Axis, body: Strategy) -> tuple[Fix, ...]:
 
 
 def _fixes_around(around: Axis, axis: Axis) -> tuple[Fix, ...]:
-    """`< tp 1 >` goes, from the end of what stands before it."""
+    """`< tp 1 >` goes, from the end of what is before it."""
     source = around.outer.source
     head = source.span(around.outer.start, axis.outer.start).text.rstrip()
     after = source.span(axis.outer.end, around.outer.end).text.strip()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.facts import label, states
-from dagc.check.repair import gpus
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
+from dagc.units import format_gpus
 
 CODE = Code("W135", "decode-idle", Severity.WARNING)
 
@@ -22,7 +22,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             count = plan.deployment.replicas * service.replicas * service.gpus_per_replica
             yield CODE.at(
                 service.span,
-                f"the decode pool of {gpus(count)} is idle",
+                f"the decode pool of {format_gpus(count)} is idle",
                 "prefill yields the first token, and no further one is requested",
                 labels=label(plan.facts.workload.spans, "one output token", "output"),
                 help=("remove the phases, or request at least 2 output tokens",),

@@ -1,4 +1,4 @@
-"""W138: a device has no arithmetic in a type that the model is stored in, so another stands in for it."""
+"""W138: a device has no arithmetic in a type that the model is stored in, so another replaces it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.check.facts import label, states
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 
@@ -23,8 +23,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         for pool in service.pools:
             device = plan.device_of(pool)
-            is_stated = pool.device is not None or states(plan, "cluster")
-            for dtype in _types(plan) if device.flops and is_stated else ():
+            is_given = pool.device is not None or states(plan, "cluster")
+            for dtype in _types(plan) if device.flops and is_given else ():
                 if dtype not in device.flops and (device.name, dtype) not in seen:
                     seen.add((device.name, dtype))
                     yield _diagnostic(plan, device, dtype)
@@ -37,10 +37,10 @@ def _types(plan: Plan) -> tuple[Dtype, ...]:
 
 def _diagnostic(plan: Plan, device: DeviceSpec, dtype: Dtype) -> Diagnostic:
     model = plan.facts.model
-    stands_in = model.activation_dtype
+    substitute = model.activation_dtype
     consequence = (
-        f"computed at the {stands_in} rate; memory and traffic as {dtype}"
-        if stands_in in device.flops
+        f"computed at the {substitute} rate; memory and traffic as {dtype}"
+        if substitute in device.flops
         else f"no times: the device has {', '.join(device.flops)} alone"
     )
     return CODE.at(

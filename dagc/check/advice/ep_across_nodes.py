@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
-from dagc.check.facts import states
-from dagc.check.nodes import Crossing, crossing, fitting, spread
+from dagc.check.helpers.alternatives import written_factor
+from dagc.check.helpers.labels import states
+from dagc.check.helpers.nodes import CrossingGroups, crossing, fitting, spread
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
@@ -30,7 +30,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             yield _diagnostic(factor, found, plan.facts.cluster.gpus_per_node)
 
 
-def _diagnostic(factor: Factor, found: Crossing, node: int) -> Diagnostic:
+def _diagnostic(factor: Factor, found: CrossingGroups, node: int) -> Diagnostic:
     return CODE.at(
         factor.span,
         f"`ep {factor.degree}` crosses nodes of {node} GPUs",

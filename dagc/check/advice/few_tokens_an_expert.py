@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from dagc.check.facts import label, states
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
@@ -28,16 +28,16 @@ def _judge(plan: Plan, service: Service, experts: int, top: int) -> Iterator[Dia
     sequences = fullest_replica(plan.deployment, service, plan.facts.workload.batch)
     tokens = micro_batch_sequences(service, sequences)[0]
     groups = service.experts_pool.experts.dp if service.experts_pool.experts else 1
-    slots, least = experts * groups, plan.facts.rules.limit("expert_tokens")
-    if tokens * top >= least * slots:
+    slots, minimum = experts * groups, plan.facts.rules.limit("expert_tokens")
+    if tokens * top >= minimum * slots:
         return
     copies = f" in {groups} groups" if groups > 1 else ""
     parts = service.options.micro or service.stages
-    needed = ceil(least * slots / top) * parts * plan.deployment.replicas * service.replicas
+    needed = ceil(minimum * slots / top) * parts * plan.deployment.replicas * service.replicas
     yield CODE.at(
         service.span,
         f"a decode step brings each expert {tokens * top / slots:.3g} tokens on average",
         f"{counted(tokens, 'sequence')} of a micro-batch × top {top} over {experts} experts{copies}",
         labels=label(plan.facts.workload.spans, f"{counted(plan.facts.workload.batch, 'sequence')}", "batch"),
-        help=(f"a batch of {needed} brings each {least:g}; fewer replicas or micro-batches raise it too",),
+        help=(f"a batch of {needed} brings each {minimum:g}; fewer replicas or micro-batches raise it too",),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import use_option
-from dagc.check.facts import label, states
+from dagc.check.helpers.alternatives import use_option
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
@@ -20,8 +20,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         sequences = fullest_replica(plan.deployment, service, plan.facts.workload.batch)
         count = micro_batch_count(service, sequences)
-        is_stated = service.options.micro is not None or states(plan, "workload")
-        if is_stated and count < service.stages:
+        is_given = service.options.micro is not None or states(plan, "workload")
+        if is_given and count < service.stages:
             yield _diagnostic(plan, service, count, sequences)
 
 

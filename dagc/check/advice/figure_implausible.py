@@ -44,12 +44,12 @@ _LATENCY = _Range(1e-8, 1e-2, "seconds")
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One warning for each figure that the plan itself states."""
-    for name, value, span, allowed in _stated(plan):
+    for name, value, span, allowed in _figures(plan):
         if not allowed.holds(value):
             yield _diagnostic(name, value, span, allowed)
 
 
-def _stated(plan: Plan) -> Iterator[tuple[str, float, Span, _Range]]:
+def _figures(plan: Plan) -> Iterator[tuple[str, float, Span, _Range]]:
     cluster, device = plan.facts.cluster, plan.facts.cluster.device
     figures: list[tuple[str, float | None, _Range]] = [
         ("memory", device.memory_bytes, _MEMORY),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import lcm
 
-from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.domains import is_experts
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.plan.sizes import size
 from dagc.syntax.tree import Fold
+from dagc.units import format_gpus
 
 CODE = Code("W106", "fold-filled", Severity.WARNING)
 
@@ -31,7 +31,7 @@ def _diagnostic(fold: Fold) -> Diagnostic:
     attention = next(size(branch) for branch in fold.branches if not is_experts(branch))
     return CODE.at(
         fold.outer,
-        f"this fold takes {gpus(width)}, not {max(experts, attention)}",
+        f"this fold takes {format_gpus(width)}, not {max(experts, attention)}",
         f"lcm({experts}, {attention}) = {width}",
         notes=(f"the experts are held {width // experts} times, attention {width // attention} times",),
         help=("choose sizes of which one divides the other, to avoid copies",),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.facts import cluster_gpus, label, states
-from dagc.check.repair import gpus
+from dagc.check.helpers.labels import cluster_gpus, label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
+from dagc.units import format_gpus
 
 CODE = Code("W104", "gpus-idle", Severity.WARNING)
 
@@ -22,8 +22,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     if fitting > plan.deployment.replicas:
         yield CODE.at(
             plan.deployment.strategy.body.outer,
-            f"`{plan.name}` uses {used} of the {gpus(available)}",
+            f"`{plan.name}` uses {used} of the {format_gpus(available)}",
             f"{available - used} would be idle",
-            labels=label(plan.facts.cluster.spans, f"{gpus(available)} here", "gpus"),
-            help=(f"`dp {fitting} < … >` would use {fitting * each}, or use a cluster of {gpus(used)}",),
+            labels=label(plan.facts.cluster.spans, f"{format_gpus(available)} here", "gpus"),
+            help=(f"`dp {fitting} < … >` would use {fitting * each}, or use a cluster of {format_gpus(used)}",),
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.facts import cluster_gpus, label, states
-from dagc.check.repair import gpus
+from dagc.check.helpers.labels import cluster_gpus, label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
+from dagc.units import format_gpus
 
 CODE = Code("W125", "idle-remainder", Severity.WARNING)
 
@@ -21,8 +21,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     if 0 < available - used < each:
         yield CODE.at(
             plan.deployment.strategy.body.outer,
-            f"{gpus(available - used)} of {available} are left over, too few for a replica",
+            f"{format_gpus(available - used)} of {available} are left over, too few for a replica",
             f"{available} = {plan.deployment.replicas} × {each} + {available - used}",
-            labels=label(plan.facts.cluster.spans, f"{gpus(available)} here", "gpus"),
-            help=(f"use a cluster of {gpus(used)}, or a replica whose size divides {available}",),
+            labels=label(plan.facts.cluster.spans, f"{format_gpus(available)} here", "gpus"),
+            help=(f"use a cluster of {format_gpus(used)}, or a replica whose size divides {available}",),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import pipeline
+from dagc.check.helpers.alternatives import pipeline
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
@@ -31,5 +31,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _runs(held: tuple[int, ...]) -> str:
-    most, least = max(held), min(held)
-    return f"{counted(held.count(most), 'stage')} of {counted(most, 'layer')}, {held.count(least)} of {least}"
+    most, fewest = max(held), min(held)
+    return f"{counted(held.count(most), 'stage')} of {counted(most, 'layer')}, {held.count(fewest)} of {fewest}"

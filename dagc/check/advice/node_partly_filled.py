@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.facts import label
-from dagc.check.repair import gpus
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
+from dagc.units import format_gpus
 
 CODE = Code("W136", "node-partly-filled", Severity.WARNING)
 
@@ -21,8 +21,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     span = cluster.spans.get("gpus") or cluster.spans.get("cluster")
     yield CODE.at(
         span,
-        f"{gpus(count)} do not fill nodes of {node}",
+        f"{format_gpus(count)} do not fill nodes of {node}",
         f"{count} = {count // node} × {node} + {count % node}",
-        labels=label(cluster.spans, f"{gpus(node)} per node", "node"),
+        labels=label(cluster.spans, f"{format_gpus(node)} per node", "node"),
         help=(f"use {count // node * node} or {(count // node + 1) * node} GPUs, or state the size of a node",),
     )

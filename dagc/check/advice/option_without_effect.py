@@ -1,4 +1,4 @@
-"""W130: an option that changes nothing where it stands."""
+"""W130: an option that changes nothing where it occurs."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import use_degree
-from dagc.check.blocks import BLOCK, Tensor, cut_inside, fitting, outputs
+from dagc.check.helpers.alternatives import use_degree
+from dagc.check.helpers.blocks import BLOCK, CutMatrix, cut_inside, fitting, outputs
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
@@ -20,7 +20,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             yield _diagnostic(plan, factor, off, tensors)
 
 
-def _diagnostic(plan: Plan, factor: Factor, off: list[Tensor], tensors: list[Tensor]) -> Diagnostic:
+def _diagnostic(plan: Plan, factor: Factor, off: list[CutMatrix], tensors: list[CutMatrix]) -> Diagnostic:
     first, tp = off[0], factor.degree
     return CODE.at(
         factor.span,

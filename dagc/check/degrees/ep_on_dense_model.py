@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dagc.check.alternatives import axis_at, written_factor
-from dagc.check.repair import substitute
+from dagc.check.helpers.alternatives import axis_at, written_factor
+from dagc.check.helpers.repair import substitute
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.plan.layout import Factor
@@ -24,20 +24,16 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         factor = written_factor(service.experts_pool.experts, AxisKind.EP)
         if factor is not None and factor.degree > 1:
-            yield _diagnostic(plan, factor)
-
-
-def _diagnostic(plan: Plan, factor: Factor) -> Diagnostic:
-    return CODE.at(
-        factor.span,
-        f"`ep {factor.degree}` splits experts, and {plan.facts.model.name} has none",
-        "every layer of this model is dense",
-        offers=_offers(plan, factor),
-    )
+            yield CODE.at(
+                factor.span,
+                f"`ep {factor.degree}` splits experts, and {plan.facts.model.name} has none",
+                "every layer of this model is dense",
+                offers=_offers(plan, factor),
+            )
 
 
 def _offers(plan: Plan, factor: Factor) -> tuple[Offer, ...]:
-    """`tp` in the same place, where it may stand there."""
+    """`tp` in the same place, where it may occur there."""
     axis, strategy = axis_at(plan, factor.span), plan.deployment.strategy
     if axis is None or axis.options:
         return ()

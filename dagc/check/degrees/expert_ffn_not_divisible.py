@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import fitting_tp, use_degree, written_factor
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import indivisible, written_factor
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
@@ -20,7 +20,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for service in plan.deployment.services:
         factor = written_factor(service.experts_pool.experts, AxisKind.TP)
         if experts is not None and factor is not None and experts.ffn % factor.degree and _is_apart(plan, factor):
-            yield _diagnostic(plan, factor, experts.ffn)
+            what, text = f"the inner width {experts.ffn} of an expert", f"each expert is {experts.ffn} wide"
+            yield indivisible(CODE, plan, factor, experts.ffn, what, label(plan.facts.model.spans, text, "ffn"))
 
 
 def _is_apart(plan: Plan, factor: Factor) -> bool:
@@ -28,14 +29,3 @@ def _is_apart(plan: Plan, factor: Factor) -> bool:
     layouts = (service.attention_pool.attention for service in plan.deployment.services)
     shared = any(factor in layout.factors for layout in layouts if layout)
     return not shared or not plan.facts.model.heads or plan.facts.model.heads % factor.degree == 0
-
-
-def _diagnostic(plan: Plan, factor: Factor, ffn: int) -> Diagnostic:
-    each, rest = divmod(ffn, factor.degree)
-    return CODE.at(
-        factor.span,
-        f"`tp {factor.degree}` does not divide the inner width {ffn} of an expert",
-        f"{ffn} = {factor.degree} × {each} + {rest}",
-        labels=label(plan.facts.model.spans, f"each expert is {ffn} wide", "ffn"),
-        offers=use_degree(plan, factor.span, fitting_tp(plan, factor)),
-    )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import fitting_tp, use_degree, written_factor
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import attention_tps, fitting_tp, use_degree
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("D307", "shared-ffn-not-divisible")
 
@@ -18,9 +17,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service; silent where heads do not divide either, and where each rank holds all."""
     model = plan.facts.model
     ffn = model.experts.shared_ffn if model.experts else 0
-    for service in plan.deployment.services:
-        factor = written_factor(service.attention_pool.attention, AxisKind.TP)
-        if not ffn or factor is None or service.options.shared_replicated:
+    for service, factor in attention_tps(plan):
+        if not ffn or service.options.shared_replicated:
             continue
         if ffn % factor.degree and not (model.heads and model.heads % factor.degree):
             yield _diagnostic(plan, factor, ffn)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
-from dagc.check.alternatives import use_degree
-from dagc.check.blocks import BLOCK, Tensor, cut_inside, fitting, inputs, outputs
-from dagc.check.engine_terms import services_under
+from dagc.check.helpers.alternatives import use_degree
+from dagc.check.helpers.blocks import BLOCK, CutMatrix, cut_inside, fitting, inputs, outputs
+from dagc.check.helpers.engines import services_under
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.engines.profiles import Profile
 from dagc.plan.layout import Factor
@@ -37,7 +37,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             yield _diagnostic(plan, profile, factor, off, cut)
 
 
-def _has_blocks(model: ModelSpec, tensor: Tensor) -> bool:
+def _has_blocks(model: ModelSpec, tensor: CutMatrix) -> bool:
     """Whether the model's figures say that one scale is kept for each block; of a stated `dtype fp8` that is open."""
     stored = dict(model.stored).get(tensor.part)
     if stored is None:
@@ -45,7 +45,7 @@ def _has_blocks(model: ModelSpec, tensor: Tensor) -> bool:
     return stored.dtype is Dtype.FP8 and round(stored.scale_bytes * _SIDE**2) == Dtype.FP32.bytes
 
 
-def _diagnostic(plan: Plan, profile: Profile, factor: Factor, off: list[Tensor], cut: list[Tensor]) -> Diagnostic:
+def _diagnostic(plan: Plan, profile: Profile, factor: Factor, off: list[CutMatrix], cut: list[CutMatrix]) -> Diagnostic:
     first, tp = off[0], factor.degree
     return CODE.at(
         factor.span,

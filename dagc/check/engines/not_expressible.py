@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.engine_terms import services_under
-from dagc.check.repair import written_whole
+from dagc.check.helpers.engines import services_under
+from dagc.check.helpers.repair import written_whole
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.engines.counting import settings_of_sizes
@@ -27,20 +27,16 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for profile, service in services_under(plan):
         instance = instance_of(plan.deployment, service, plan.facts.model)
         if instance is None:
-            yield _separate(profile, service)
+            yield CODE.at(
+                service.span,
+                f"not expressible in {profile.title}: it keeps attention and experts of a stage on the same GPUs",
+                "separate pools for attention and experts",
+                help=("share the GPUs, as in `ep 4 ; tp 2`",),
+            )
             continue
         reason = lacking_phase(profile, instance) or settings_of_sizes(profile, instance.sizes)
         if isinstance(reason, str):
             yield _diagnostic(plan, profile, service, instance, reason)
-
-
-def _separate(profile: Profile, service: Service) -> Diagnostic:
-    return CODE.at(
-        service.span,
-        f"not expressible in {profile.title}: it keeps attention and experts of a stage on the same GPUs",
-        "separate pools for attention and experts",
-        help=("share the GPUs, as in `ep 4 ; tp 2`",),
-    )
 
 
 def _diagnostic(plan: Plan, profile: Profile, service: Service, instance: Instance, reason: str) -> Diagnostic:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from dagc.check.alternatives import FALLBACKS, choice, with_degree
-from dagc.check.facts import cluster_gpus, label
-from dagc.check.repair import gpus
+from dagc.check.helpers.alternatives import FALLBACKS, choice, with_degree
+from dagc.check.helpers.labels import cluster_gpus, label
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.syntax.tree import Axis
+from dagc.units import format_gpus
 
 CODE = Code("G101", "cluster-too-small")
 
@@ -24,9 +24,9 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     if available is not None and needed > available:
         yield CODE.at(
             plan.deployment.strategy.body.outer,
-            f"`{plan.name}` needs {gpus(needed)}, and the cluster has {available}",
+            f"`{plan.name}` needs {format_gpus(needed)}, and the cluster has {available}",
             f"{needed - available} too many",
-            labels=label(plan.facts.cluster.spans, f"{gpus(available)} here", "gpus"),
+            labels=label(plan.facts.cluster.spans, f"{format_gpus(available)} here", "gpus"),
             notes=plan.deployment.derivation,
             offers=_offers(plan, available),
         )
@@ -38,7 +38,7 @@ def _offers(plan: Plan, available: int) -> tuple[Offer, ...]:
     fitting = [(axis, degrees) for axis in axes if (degrees := _smaller(plan, axis, available))]
     fitting.sort(key=lambda pair: -with_degree(plan, pair[0], pair[1][0]))
     lines = tuple(tuple(choice(plan, axis, degree, applies=False) for degree in degrees) for axis, degrees in fitting)
-    needed = f"a cluster of {gpus(cluster_gpus(plan))}"
+    needed = f"a cluster of {format_gpus(cluster_gpus(plan))}"
     return (Offer(lines, tail=f", or {needed}", otherwise=f"use {needed}", most=_MOST),)
 
 

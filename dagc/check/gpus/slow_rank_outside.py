@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.plan import Plan
+from dagc.units import format_gpus
 
 CODE = Code("G102", "slow-rank-outside")
 
@@ -20,7 +20,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 cluster.spans.get(f"slow {rank}"),
                 f"rank {rank} is slowed, and `{plan.name}` has no such rank",
                 f"not one of 0 to {deployment.gpus - 1}",
-                labels=(Label(deployment.strategy.body.outer, f"{gpus(deployment.gpus)}, numbered from 0"),),
+                labels=(Label(deployment.strategy.body.outer, f"{format_gpus(deployment.gpus)}, numbered from 0"),),
                 notes=deployment.derivation,
                 help=(f"slow a rank from 0 to {deployment.gpus - 1}, or leave the entry out",),
             )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import IN_ORDER, chain_around, orderings, use
-from dagc.check.words import same_around, written
+from dagc.check.helpers.labels import same_around, written
+from dagc.check.helpers.repair import IN_ORDER, chain_around, orderings, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label, Offer
 from dagc.plan.scopes import Annotated, Fault, Node
 from dagc.syntax.tree import Scope, Strategy
@@ -36,7 +36,7 @@ def _word(node: Node) -> str:
 
 
 def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
-    """One axis with both degrees; of a scope, what stands in it."""
+    """One axis with both degrees; of a scope, what is in it."""
     if isinstance(node.syntax, Scope) and node.syntax.body is not None:
         inside: Strategy = node.syntax.body
         return use(annotated, node.syntax, [inside], IN_ORDER)

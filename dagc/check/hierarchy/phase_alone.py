@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import pools, scope, use
+from dagc.check.helpers.repair import BOTH_PHASES, pools, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import Annotated, Fault
 from dagc.syntax.tree import Scope, ScopeKind, Strategy
 
 CODE = Code("H110", "phase-alone")
-
-_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
 
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
@@ -19,7 +17,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
     for node in annotated.faulty(Fault.PHASE_ALONE):
         if isinstance(node.syntax, Scope):
             other = "decode" if node.syntax.kind is ScopeKind.PREFILL else "prefill"
-            way_out = use(annotated, node.syntax, _candidates(node.syntax), _FORM)
+            way_out = use(annotated, node.syntax, _candidates(node.syntax), BOTH_PHASES)
             yield CODE.at(
                 node.span,
                 f"`{node.syntax.kind}` without `{other}`",

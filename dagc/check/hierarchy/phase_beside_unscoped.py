@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import pools, scope, use
+from dagc.check.helpers.repair import BOTH_PHASES, pools, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of
 from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy
 
 CODE = Code("H112", "phase-beside-unscoped")
-
-_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
 
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
@@ -24,7 +22,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
 
 def _diagnostic(annotated: Annotated, node: Node, around: Pools) -> Diagnostic:
     phases = [branch for branch in around.branches if isinstance(branch, Scope) and branch.kind in PHASES]
-    way_out = use(annotated, around, _candidates(node, around), _FORM)
+    way_out = use(annotated, around, _candidates(node, around), BOTH_PHASES)
     return CODE.at(
         node.span,
         "a pool has no phase, although another has one",

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dagc.check.repair import chain_around, nest, pools, use
-from dagc.check.words import around_label, nearest_around, written
+from dagc.check.helpers.labels import around_label, nearest_around, written
+from dagc.check.helpers.repair import BOTH_PHASES, chain_around, nest, pools, use
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, parts
 from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, Strategy
 
 CODE = Code("H113", "phase-nested")
-
-_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
 
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
@@ -35,9 +33,9 @@ def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
     branches = node.syntax.branches if isinstance(node.syntax, Pools) else (node.syntax,)
     if outer is not None:
         same = [branch for branch in branches if kind_of(branch) is outer] or list(branches)
-        return use(annotated, node.syntax, [part for branch in same for part in parts(branch)], _FORM)
+        return use(annotated, node.syntax, [part for branch in same for part in parts(branch)], BOTH_PHASES)
     chain = chain_around(node)
-    return use(annotated, chain.top, _hoisted(chain.axes, branches), _FORM)
+    return use(annotated, chain.top, _hoisted(chain.axes, branches), BOTH_PHASES)
 
 
 def _hoisted(axes: Sequence[Axis], branches: Sequence[Strategy]) -> list[Strategy]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dagc.check.repair import pools, use
+from dagc.check.helpers.repair import BOTH_PHASES, pools, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import Annotated, Fault, Node
 from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy
 
 CODE = Code("H111", "phase-repeated")
-
-_FORM = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
 
 
 def check(annotated: Annotated) -> Iterator[Diagnostic]:
@@ -25,7 +23,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
 
 def _diagnostic(annotated: Annotated, node: Node, syntax: Scope, around: Pools) -> Diagnostic:
     alike = [branch for branch in around.branches if isinstance(branch, Scope) and branch.kind is syntax.kind]
-    way_out = use(annotated, around, _candidates(syntax, around), _FORM)
+    way_out = use(annotated, around, _candidates(syntax, around), BOTH_PHASES)
     return CODE.at(
         node.span,
         f"a second pool for `{syntax.kind}`",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
+from dagc.units import format_gpus
 
 CODE = Code("W202", "ep-sets-gpu-count", Severity.WARNING, is_default=False)
 
@@ -21,7 +21,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if layout.ep * service.stages != count:
             yield CODE.at(
                 service.span,
-                f"ep {layout.ep} × pp {service.stages} = {layout.ep * service.stages}, and there are {gpus(count)}",
+                f"ep {layout.ep} × pp {service.stages} = {layout.ep * service.stages}, "
+                f"and there are {format_gpus(count)}",
                 f"{plan.deployment.replicas * service.replicas} replicas, {service.stages} stages of {layout.size}",
                 help=("let each rank of a replica hold its own experts: no `dp` outside, no `tp` inside them",),
             )

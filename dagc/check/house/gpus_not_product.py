@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
+from dagc.units import format_gpus
 
 CODE = Code("W205", "gpus-not-product", Severity.WARNING, is_default=False)
 
@@ -17,7 +17,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     if deployment.gpus != deployment.naive_product:
         yield CODE.at(
             deployment.strategy.body.outer,
-            f"`{plan.name}` has {gpus(deployment.gpus)}, and its degrees multiply to {deployment.naive_product}",
+            f"`{plan.name}` has {format_gpus(deployment.gpus)}, and its degrees multiply to {deployment.naive_product}",
             "the strategy shares or adds GPUs",
             notes=deployment.derivation,
             help=("nest every axis inside the one before it, without `;` and `|`",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.rewrite import moved, without
+from dagc.check.helpers.alternatives import moved, without
 from dagc.diag.diagnostic import Code, Diagnostic, Fix
 from dagc.plan.options import OPTIONS
 from dagc.plan.scopes import Annotated, Kind, Node, Place, kind_of
@@ -58,7 +58,7 @@ def _fixes(annotated: Annotated, syntax: Axis | Scope, option: Option) -> tuple[
 
 
 def _is_in_experts(annotated: Annotated, node: Node) -> bool:
-    """Whether a node stands in the experts' branch of a fold or in an experts' pool."""
+    """Whether a node is in the experts' branch of a fold or in an experts' pool."""
     around = {id(one) for one in (*node.enclosing, node.syntax)}
     return any(one.place in _EXPERTS and id(one.syntax) in around for one in annotated.nodes)
 

@@ -22,31 +22,32 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """At most one. Any of the usual ways to count what is active will do."""
     del assessment
     model = plan.facts.model
-    stated, span, shapes = model.declared_active, model.spans.get("active"), model.shapes()
-    if stated is None or span is None:
+    declared, span, shapes = model.declared_active, model.spans.get("active"), model.shapes()
+    if declared is None or span is None:
         return
     if shapes is not None:
         counted = count(shapes).active
-        allowed = max(TOLERANCE * stated, last_digit(span.text, stated))
-        if not any(abs(right - stated) <= allowed for right in counted.values()):
-            yield _by_shapes(stated, span, counted[ActiveDefinition.ALL])
-    elif model.declared_parameters is not None and stated > model.declared_parameters:
-        yield _over_total(stated, span, model.declared_parameters, model.spans.get("parameters"))
+        allowed = max(TOLERANCE * declared, last_digit(span.text, declared))
+        if not any(abs(right - declared) <= allowed for right in counted.values()):
+            yield _by_shapes(declared, span, counted[ActiveDefinition.ALL])
+    elif model.declared_parameters is not None and declared > model.declared_parameters:
+        yield _over_total(declared, span, model.declared_parameters, model.spans.get("parameters"))
 
 
-def _by_shapes(stated: float, span: Span, right: float) -> Diagnostic:
+def _by_shapes(declared: float, span: Span, right: float) -> Diagnostic:
     return CODE.at(
         span,
-        f"{format_count(stated)} active parameters are stated, but a token passes {format_count(right)} by the shapes",
-        f"off by a factor of {max(stated, right) / min(stated, right):.3g}",
+        f"{format_count(declared)} active parameters are stated, "
+        f"but a token passes {format_count(right)} by the shapes",
+        f"off by a factor of {max(declared, right) / min(declared, right):.3g}",
         help=(f"write `active {format_count(right)}`, or correct a shape",),
     )
 
 
-def _over_total(stated: float, span: Span, total: float, place: Span | None) -> Diagnostic:
+def _over_total(declared: float, span: Span, total: float, place: Span | None) -> Diagnostic:
     return CODE.at(
         span,
-        f"{format_count(stated)} active parameters are stated, but {format_count(total)} in total",
+        f"{format_count(declared)} active parameters are stated, but {format_count(total)} in total",
         "more than the total",
         labels=(Label(place, "the total"),) if place else (),
         help=("correct one of the two",),

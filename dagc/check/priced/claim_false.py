@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment, Basis, Verdict
-from dagc.units import Dimension
+from dagc.units import Dimension, format_gpus
 
 CODE = Code("C101", "claim-false")
 
@@ -39,7 +38,7 @@ def _diagnostic(plan: Plan, verdict: Verdict) -> Diagnostic:
 def _labels(plan: Plan, verdict: Verdict) -> tuple[Label, ...]:
     if verdict.name != "gpus":
         return ()
-    return (Label(plan.deployment.strategy.body.outer, f"{gpus(plan.deployment.gpus)} by structure"),)
+    return (Label(plan.deployment.strategy.body.outer, f"{format_gpus(plan.deployment.gpus)} by structure"),)
 
 
 def _help(plan: Plan, verdict: Verdict) -> tuple[str, ...]:

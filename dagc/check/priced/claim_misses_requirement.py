@@ -23,10 +23,10 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
 
 
 def _diagnostic(plan: Plan, verdict: Verdict, requirement: Requirement) -> Diagnostic:
-    actual, stated = verdict.actual, f"{verdict.name} {verdict.claimed}"
+    actual, claim = verdict.actual, f"{verdict.name} {verdict.claimed}"
     return CODE.at(
         verdict.claim.span,
-        f"`{stated}`, claimed of `{plan.name}`, does not meet the requirement `{requirement.span.text}`",
+        f"`{claim}`, claimed of `{plan.name}`, does not meet the requirement `{requirement.span.text}`",
         f"{actual.text}",
         labels=(Label(requirement.span, f"{requirement.figure.text} required"),),
         notes=(actual.reason,),

@@ -26,17 +26,17 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic when figure and shapes disagree."""
     del assessment
     model, shapes = plan.facts.model, plan.facts.model.shapes()
-    span, stated = model.spans.get("kv_per_token"), model.declared_kv_bytes
-    if shapes is None or span is None or stated is None:
+    span, declared = model.spans.get("kv_per_token"), model.declared_kv_bytes
+    if shapes is None or span is None or declared is None:
         return
     right = kv_bytes_per_token(shapes)
-    if abs(right - stated) <= max(TOLERANCE * right, last_digit(span.text, stated)):
+    if abs(right - declared) <= max(TOLERANCE * right, last_digit(span.text, declared)):
         return
     attending = sum(kind.attention is not None for kind in shapes.layer_kinds())
     yield CODE.at(
         span,
-        f"{stated:,.0f} bytes of cache a token are stated, but the shapes give {right:,.0f}",
-        f"off by {stated - right:+,.0f} bytes",
+        f"{declared:,.0f} bytes of cache a token are stated, but the shapes give {right:,.0f}",
+        f"off by {declared - right:+,.0f} bytes",
         labels=tuple(Label(model.spans[name], "a shape") for name in _SHAPES if name in model.spans),
         notes=(f"{counted(attending, 'layer')} with attention, in {shapes.kv_dtype}, over all layers, not sharded",),
         help=(f"write `kv_per_token {right:.0f} B`, or correct a shape",),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import gpus
 from dagc.cost.memory import PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment
-from dagc.units import format_bytes, format_share
+from dagc.units import format_bytes, format_gpus, format_share
 
 CODE = Code("W126", "memory-mostly-unused", Severity.WARNING)
 
@@ -28,7 +27,7 @@ def _diagnostic(plan: Plan, pool: PoolMemory, limit: float) -> Diagnostic:
     replica = max(service.gpus_per_replica for service in plan.deployment.services)
     return CODE.at(
         plan.deployment.strategy.body.outer,
-        f"a replica of {gpus(replica)} fills {format_share(pool.share)} of their memory",
+        f"a replica of {format_gpus(replica)} fills {format_share(pool.share)} of their memory",
         f"{format_bytes(pool.max_bytes)} of {format_bytes(pool.capacity_bytes)} on the fullest; "
         f"the limit is {format_share(limit)}",
         help=("memory allows fewer GPUs: use a smaller replica and more of them, or a larger batch",),

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.metrics import MEMORY, THROUGHPUT
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment, RequirementVerdict
-from dagc.units import Dimension
+from dagc.units import Dimension, format_gpus
 
 CODE = Code("R101", "requirement-not-met")
 
@@ -48,7 +47,7 @@ def _help(plan: Plan, verdict: RequirementVerdict) -> tuple[str, ...]:
     figure, value = verdict.requirement.figure, verdict.actual.value
     if verdict.requirement.metric is THROUGHPUT and value and figure.per == "deployment" and value < figure.value:
         needed = -int(-figure.value * plan.deployment.gpus // value)
-        return (f"at the same rate per GPU, {gpus(needed)} would meet it",)
+        return (f"at the same rate per GPU, {format_gpus(needed)} would meet it",)
     return ()
 
 

@@ -22,15 +22,15 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """At most one."""
     del assessment
     model = plan.facts.model
-    span, stated, right = model.spans.get("weights"), model.declared_weight_bytes, _right(model)
-    if span is None or stated is None or right is None:
+    span, declared, right = model.spans.get("weights"), model.declared_weight_bytes, _right(model)
+    if span is None or declared is None or right is None:
         return
     size, reason = right
-    if abs(size - stated) > max(TOLERANCE * size, last_digit(span.text, stated)):
+    if abs(size - declared) > max(TOLERANCE * size, last_digit(span.text, declared)):
         yield CODE.at(
             span,
-            f"weights of {format_bytes(stated)} are stated, but {reason} are {format_bytes(size)}",
-            f"off by a factor of {max(stated, size) / min(stated, size):.3g}",
+            f"weights of {format_bytes(declared)} are stated, but {reason} are {format_bytes(size)}",
+            f"off by a factor of {max(declared, size) / min(declared, size):.3g}",
             help=(f"write `weights {format_bytes(size)}`, or correct a shape or a type",),
         )
 

@@ -22,7 +22,7 @@ _HEAD = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CodeSummary:
     """A code as its page has it, with the page's first sentences on one line."""
 
     code: Code
@@ -48,7 +48,7 @@ def codes() -> tuple[str, ...]:
 
 
 @cache
-def listed() -> tuple[Listed, ...]:
+def listed() -> tuple[CodeSummary, ...]:
     """Every code that has a page, in order."""
     texts = ((files(__name__) / f"{code}.md").read_text("utf-8") for code in codes())
     heads = (_HEAD.match(text) for text in texts)
@@ -60,6 +60,6 @@ def summary(code: str) -> str | None:
     return next((one.summary for one in listed() if one.code.code == code), None)
 
 
-def _listed(head: re.Match[str]) -> Listed:
+def _listed(head: re.Match[str]) -> CodeSummary:
     code = Code(head["code"], head["name"], Severity(head["severity"]), is_default=head["off"] is None)
-    return Listed(code, " ".join(head["summary"].split()))
+    return CodeSummary(code, " ".join(head["summary"].split()))

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from dagc.export.page.markup import joined, tag, ticked
 from dagc.export.text.memory import holding_most
 from dagc.export.text.summary import handover_text, serving_lines
-from dagc.export.tiles import Tile, passes, spent, tiles
+from dagc.export.tiles import Tile, capacity_facts, passes, tiles, time_shares
 from dagc.report.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
 from dagc.units import format_share
 
@@ -61,14 +61,8 @@ def _tile(tile: Tile) -> Markup:
 
 def _room(memory: Memory) -> Markup | None:
     """The GPU that holds most, where it is not the fullest, and what would still fit."""
-    capacity = [pool.kv_capacity_tokens for pool in memory.pools if pool.kv_capacity_tokens is not None]
     most = holding_most(memory)
-    facts = [most] if most else []
-    facts += [f"KV-cache capacity {min(capacity):,} tokens"] if capacity else []
-    if memory.limits and memory.limits.batch is not None:
-        facts.append(f"largest batch {memory.limits.batch:,} sequences")
-    if memory.limits and memory.limits.context is not None:
-        facts.append(f"longest context {memory.limits.context:,} tokens")
+    facts = [*([most] if most else []), *capacity_facts(memory)]
     return tag("p", f"Memory: {', '.join(facts)}.", class_="hint") if facts else None
 
 
@@ -108,11 +102,11 @@ _NAMED, _NUMBERED = 0.22, 0.09
 
 
 def _bar(path: CriticalPath) -> Markup:
-    """A bar of shares; of a part that is too narrow for its words the tone and the title tell them."""
+    """A bar of shares; a part that is too narrow for its words has the tone and the title."""
     parts = (
         tag("span", format_share(share), tag("span", f" {name}", class_="word"), class_=f"part {name}{_room_of(share)}",
             style=f"flex:{share:.4f} 1 0", title=f"{format_share(share)} {name}")
-        for name, share in spent(path)
+        for name, share in time_shares(path)
     )  # fmt: skip
     return tag("div", parts, class_="shares")
 
@@ -132,14 +126,14 @@ def _verdicts(title: str, column: str, rows: list[Requirement] | list[Claim]) ->
 
 def _verdict(row: Requirement | Claim) -> Markup:
     mark, state = _MARKS[row.ok]
-    stated = row.required if isinstance(row, Requirement) else row.claimed
+    target = row.required if isinstance(row, Requirement) else row.claimed
     basis = "" if isinstance(row, Requirement) else _BASES.get(row.basis, "")
     actual = row.actual or ("undetermined" if row.ok is None else "–")
     return tag(
         "tr",
         tag("td", tag("span", mark, role="img", aria_label=state), class_=f"mark {state}"),
         tag("th", row.name, scope="row"),
-        (tag("td", ticked(text)) for text in (stated, actual, basis + row.reason)),
+        (tag("td", ticked(text)) for text in (target, actual, basis + row.reason)),
     )
 
 

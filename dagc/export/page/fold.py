@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.page.kinds import KINDS, Kind, kind_of
+from dagc.export.page.kinds import KINDS, OperatorKind, kind_of
 from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.tracks import LANES, PhaseTracks
@@ -41,7 +41,7 @@ _INT = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class LaneBlock:
     """Time in nanoseconds of the phase; `busy` is what its slices take of it.
 
     `layer` is -1 outside the layers and where several are joined.
@@ -52,7 +52,7 @@ class Block:
     start: int
     end: int
     busy: int
-    kind: Kind
+    kind: OperatorKind
     name: str
     count: int
     micro_batch: int
@@ -68,12 +68,12 @@ class Block:
 class PhaseLanes:
     """One phase: titles of its representative ranks, and the blocks on their lanes.
 
-    `slices` are those that the blocks stand for, `interval` the nanoseconds in which blocks were joined, 0 for none;
+    `slices` are those that the blocks represent, `interval` the nanoseconds in which blocks were joined, 0 for none;
     `left_out` counts representatives that are not shown.
     """
 
     titles: tuple[tuple[str, str], ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[LaneBlock, ...]
     span: int
     slices: int
     interval: int
@@ -163,10 +163,10 @@ def _alike(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> _Ali
             continue
         track = LANES.index(node.op.lane) + len(LANES) * (rows.first[team] + np.arange(local.size))
         lasting = durations(phase.timeline, run, copies, index, local)
-        told = track, np.int64(len(names)), np.int64(KINDS.index(_kind(node))), np.arange(run.count)[:, None], lasting
+        fields = track, np.int64(len(names)), np.int64(KINDS.index(_kind(node))), np.arange(run.count)[:, None], lasting
         nodes.append((index, local))
         names.append(node)
-        columns.append(tuple(np.broadcast_to(one, (run.count, local.size)) for one in told))
+        columns.append(tuple(np.broadcast_to(field, (run.count, local.size)) for field in fields))
     if not nodes:
         return _Alike((), np.empty((run.count, 0), dtype=np.bool_), *[np.empty(0, dtype=np.int64)] * 5)
     track, name, kind, copy, lasting = (np.concatenate(one, axis=1) for one in zip(*columns, strict=True))
@@ -214,7 +214,7 @@ def _passages(shown: Sequence[tuple[Run, _Alike]]) -> Iterator[tuple[_INT, ...]]
             yield track, starts.ravel(), ends.ravel(), name, kind, layer, batch.ravel(), count, busy
 
 
-def _kind(node: Node) -> Kind:
+def _kind(node: Node) -> OperatorKind:
     return kind_of(node.key, node.op.category, node.communication.pattern if node.communication else None)
 
 
@@ -257,9 +257,9 @@ def _joined(slices: _Columns, keys: Sequence[_INT]) -> _Columns:
     )
 
 
-def _block(columns: _Columns, index: int, names: Sequence[Node]) -> Block:
+def _block(columns: _Columns, index: int, names: Sequence[Node]) -> LaneBlock:
     rank, lane = divmod(int(columns.track[index]), len(LANES))
-    return Block(
+    return LaneBlock(
         rank,
         LANES[lane],
         int(columns.start[index]),

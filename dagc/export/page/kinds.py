@@ -1,4 +1,4 @@
-"""Kinds of operators as the page tells them apart: a tone each, the same in all its parts."""
+"""Kinds of operators as the page distinguishes them: a tone each, the same in all its parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dagc.graph.graph import Pattern
 from dagc.graph.ops import Category
 
 
-class Kind(StrEnum):
+class OperatorKind(StrEnum):
     """What an operator is part of, or how it communicates."""
 
     ATTENTION = "attention"
@@ -25,21 +25,21 @@ class Kind(StrEnum):
         return f"k{KINDS.index(self)}"
 
 
-KINDS = tuple(Kind)
+KINDS = tuple(OperatorKind)
 
 _STREAMS = {"a", "b"}
 """First parts of keys where two micro-batches are interleaved."""
 
 
-def kind_of(key: str, category: Category, pattern: Pattern | None = None) -> Kind:
+def kind_of(key: str, category: Category, pattern: Pattern | None = None) -> OperatorKind:
     """The kind of an operator by the parts of its key (`moe.experts.up`)."""
     parts = [part for part in key.split(".") if part not in _STREAMS]
     if category is Category.COMMUNICATION:
         if {"dispatch", "combine"} & set(parts):
-            return Kind.EXCHANGE
-        return Kind.TRANSFER if pattern in (Pattern.SEND, Pattern.RECEIVE) else Kind.COLLECTIVE
+            return OperatorKind.EXCHANGE
+        return OperatorKind.TRANSFER if pattern in (Pattern.SEND, Pattern.RECEIVE) else OperatorKind.COLLECTIVE
     if category is Category.ROUTING:
-        return Kind.ROUTING
+        return OperatorKind.ROUTING
     if "experts" in parts:
-        return Kind.EXPERTS
-    return Kind.ATTENTION if parts[0] == "attention" else Kind.OTHER
+        return OperatorKind.EXPERTS
+    return OperatorKind.ATTENTION if parts[0] == "attention" else OperatorKind.OTHER

@@ -1,6 +1,6 @@
 """The timeline of representative ranks: a row a rank, its computation above its communication, a picture a phase.
 
-Turns folded lanes into SVG. The blocks stand in a picture within the picture, whose view box a script narrows to zoom;
+Turns folded lanes into SVG. The blocks are in a nested SVG, whose view box a script narrows to zoom;
 without a script the whole phase is there. A block of several is as high as it is busy.
 """
 
@@ -11,7 +11,7 @@ from math import ceil, log10
 
 from markupsafe import Markup
 
-from dagc.export.page.fold import Block, PhaseLanes
+from dagc.export.page.fold import LaneBlock, PhaseLanes
 from dagc.export.page.kinds import KINDS
 from dagc.export.page.markup import tag, text
 from dagc.export.svg_text import cut
@@ -61,15 +61,15 @@ def _row(index: int, team: str, ranks: str) -> Markup:
     return Markup("") + name + which + line
 
 
-def _rect(block: Block, scale: float) -> Markup:
+def _rect(block: LaneBlock, scale: float) -> Markup:
     bottom = block.rank * _ROW + 3 + _BAR + (0 if block.lane is Lane.COMPUTE else _BAR + 1)
     width, height = max((block.end - block.start) * scale, 1), max(_BAR * block.share, 1)
     place = f'x="{block.start * scale:.0f}" y="{bottom - height:.3g}" width="{width:.0f}" height="{height:.3g}"'
     shape = f'class="{block.kind.css}" {place}'
-    return Markup(f"<rect {shape}><title>{text(_told(block))}</title></rect>")
+    return Markup(f"<rect {shape}><title>{text(_description(block))}</title></rect>")
 
 
-def _told(block: Block) -> str:
+def _description(block: LaneBlock) -> str:
     name = block.name if block.count == 1 else f"{block.name} and {block.count - 1} more"
     layer = "" if block.layer < 0 else f" · layer {block.layer}"
     start, duration = (format_seconds(ns / _NANOSECONDS) for ns in (block.start, block.end - block.start))
@@ -89,9 +89,9 @@ def _ticks(span: int, height: int) -> Iterator[Markup]:
 
 def _step(span: int) -> float:
     """1, 2 or 5 times a power of ten nanoseconds."""
-    least = span / _MOST_TICKS
-    power = 10.0 ** ceil(log10(least) - 1)
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least)
+    shortest = span / _MOST_TICKS
+    power = 10.0 ** ceil(log10(shortest) - 1)
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= shortest)
 
 
 def _folding(lanes: PhaseLanes) -> str:

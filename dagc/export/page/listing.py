@@ -35,7 +35,7 @@ class _Mark:
 
 def listing(source: Source, diagnostics: Sequence[Diagnostic]) -> Markup:
     """Messages without a place, then the plan with the others, then the options that they point into."""
-    placed = [one for one in diagnostics if one.span is not None]
+    placed = [diagnostic for diagnostic in diagnostics if diagnostic.span is not None]
     sources = {id(source): source} | {id(span.source): span.source for one in placed for span in _spans(one)}
     loose = (tag("div", _message(one), class_="listing") for one in diagnostics if one.span is None)
     return joined((loose, (_listing(one, placed) for one in sources.values())))
@@ -47,19 +47,19 @@ def _spans(one: Diagnostic) -> list[Span]:
 
 def _listing(source: Source, diagnostics: Sequence[Diagnostic]) -> Markup:
     marks = _marks(source, diagnostics)
-    told: dict[int, list[Diagnostic]] = {}
-    for one in diagnostics:
-        if one.span and one.span.source is source:
-            told.setdefault(source.position(one.span.start)[0], []).append(one)
+    messages: dict[int, list[Diagnostic]] = {}
+    for diagnostic in diagnostics:
+        if diagnostic.span and diagnostic.span.source is source:
+            messages.setdefault(source.position(diagnostic.span.start)[0], []).append(diagnostic)
     lines = len(source.line_starts) - source.text.endswith("\n")
-    shown = _shown(lines, {*marks, *told})
-    rows = (_row(source, number, marks.get(number, ()), told.get(number, ())) for number in shown)
+    shown = _shown(lines, {*marks, *messages})
+    rows = (_row(source, number, marks.get(number, ()), messages.get(number, ())) for number in shown)
     body = tag("ol", rows, class_="lines")
     return tag("div", tag("p", tag("code", source.name), class_="file"), body, class_="listing")
 
 
 def _shown(lines: int, marked: set[int]) -> list[int]:
-    """Numbers of the lines to show; 0 stands for some that are left out."""
+    """Numbers of the lines to show; 0 is a gap."""
     if lines <= _WHOLE:
         return list(range(1, lines + 1))
     near = {n for mark in marked or {1} for n in range(mark - _AROUND, mark + _AROUND + 1) if 1 <= n <= lines}
@@ -71,11 +71,11 @@ def _shown(lines: int, marked: set[int]) -> list[int]:
     return numbers if numbers[-1] == lines else [*numbers, 0]
 
 
-def _row(source: Source, number: int, marks: Iterable[_Mark], told: Iterable[Diagnostic]) -> Markup:
+def _row(source: Source, number: int, marks: Iterable[_Mark], messages: Iterable[Diagnostic]) -> Markup:
     if number == 0:
         return tag("li", "…", class_="gap")
     line = tag("code", _marked(source.line(number), list(marks)))
-    return tag("li", line, (_message(one) for one in told), value=number)
+    return tag("li", line, (_message(message) for message in messages), value=number)
 
 
 def _marked(line: str, marks: Sequence[_Mark]) -> Iterator[Markup | str]:
@@ -92,11 +92,11 @@ def _marked(line: str, marks: Sequence[_Mark]) -> Iterator[Markup | str]:
 
 def _marks(source: Source, diagnostics: Iterable[Diagnostic]) -> dict[int, list[_Mark]]:
     found: dict[int, list[_Mark]] = {}
-    for one in diagnostics:
-        for span in _spans(one):
+    for diagnostic in diagnostics:
+        for span in _spans(diagnostic):
             if span.source is source:
-                kind = str(one.severity) if span is one.span else "aside"
-                _mark(found, span, kind, 2 if one.is_error else 1 if kind != "aside" else 0)
+                kind = str(diagnostic.severity) if span is diagnostic.span else "aside"
+                _mark(found, span, kind, 2 if diagnostic.is_error else 1 if kind != "aside" else 0)
     return found
 
 

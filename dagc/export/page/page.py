@@ -7,18 +7,18 @@ script but its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from xml.etree import ElementTree
 from xml.etree.ElementTree import ParseError
 
 from markupsafe import Markup
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.export.page.answer import answer, required
-from dagc.export.page.document import asset, document
-from dagc.export.page.inline import inlined
 from dagc.export.page.listing import listing
-from dagc.export.page.markup import joined, tag
+from dagc.export.page.markup import asset, document, joined, tag, zoom_buttons
 from dagc.export.page.size import facts, size
 from dagc.export.page.work import communication, roofs, timeline
 from dagc.export.text.context import context
@@ -38,7 +38,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class ReportContent:
     """What a page is made of; `traced` is None where a strategy has no times."""
 
     summary: Summary
@@ -55,7 +55,7 @@ class _Section:
     body: Markup
 
 
-def report_page(reported: Reported) -> bytes:
+def report_page(reported: ReportContent) -> bytes:
     """The page, in UTF-8."""
     summary = reported.summary
     sections = [section for section in _sections(reported) if section.body]
@@ -64,7 +64,7 @@ def report_page(reported: Reported) -> bytes:
     return document(f"{summary.name}: {summary.strategy}", body, asset("page.css"), asset("page.js"))
 
 
-def _sections(reported: Reported) -> Iterator[_Section]:
+def _sections(reported: ReportContent) -> Iterator[_Section]:
     summary, traced = reported.summary, reported.traced
     yield _Section("answer", "Answer", answer(summary))
     yield _Section("plan", "Plan and diagnostics", listing(reported.source, reported.diagnostics))
@@ -83,7 +83,7 @@ def _drawn(section: _Section) -> Markup:
 
 
 def _header(summary: Summary, diagnostics: Sequence[Diagnostic]) -> Markup:
-    errors = sum(one.is_error for one in diagnostics)
+    errors = sum(diagnostic.is_error for diagnostic in diagnostics)
     counts = ((errors, "error"), (len(diagnostics) - errors, "warning"))
     badges = (
         tag("a", f"{count} {word}{'s' * (count != 1)}", href="#plan", class_=f"badge {word}")
@@ -104,8 +104,15 @@ def _views(pictures: Sequence[Picture]) -> Markup:
     if not pictures:
         return Markup("")
     tabs = (
-        tag("button", one.title, type="button", role="tab", id=f"tab-{one.name}", aria_controls=f"panel-{one.name}")
-        for one in pictures
+        tag(
+            "button",
+            picture.title,
+            type="button",
+            role="tab",
+            id=f"tab-{picture.name}",
+            aria_controls=f"panel-{picture.name}",
+        )
+        for picture in pictures
     )
     style = asset("picture.css")
     panels = (
@@ -127,17 +134,58 @@ def _canvas(one: Picture, style: str) -> Markup:
 
 
 def _toolbar(one: Picture) -> Markup:
-    buttons = (
-        ("in", "+", "Zoom in"),
-        ("out", "−", "Zoom out"),
-        ("width", "width", "Fit the width"),
-        ("all", "all", "Show all"),
-    )
+    buttons = zoom_buttons("data_zoom", "in", "out", "width", "all")
     search = tag("input", type="search", placeholder="Search", aria_label=f"Search in {one.title}", class_="search")
     found = tag("output", class_="found", aria_live="polite")
-    return tag("div", _buttons(buttons), search, found, class_="toolbar")
+    return tag("div", buttons, search, found, class_="toolbar")
 
 
-def _buttons(buttons: Sequence[tuple[str, str, str]]) -> Iterator[Markup]:
-    for action, text, told in buttons:
-        yield tag("button", text, type="button", data_zoom=action, title=told, aria_label=told)
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_DROPPED = {f"{{{_SVG}}}{name}" for name in ("script", "foreignObject", "animate", "set", "image", "use")}
+_HREFS = ("href", f"{{{_XLINK}}}href")
+_VIEW = re.compile(r"([a-z]+)\.svg")
+"""A link to a picture beside this one; the page's script leads to its tab."""
+
+_TITLE, _TOOLTIP = f"{{{_SVG}}}title", f"{{{_XLINK}}}title"
+
+_NAMES_OF_ENGINE = {"graph", "node", "edge", "cluster"}
+"""Classes of groups that Graphviz titles with its own names for them, which say nothing to a reader.
+
+It does so where it gives what a reader wants to know as the title of a link; a picture that was worked over has none.
+"""
+
+
+def inlined(svg: str, style: str) -> Markup:
+    """A template that the reader's browser makes a shadow root of the element around it, with ids, classes and `style`
+    of its own.
+
+    What could run or load something is dropped: the pictures have none, but a layout engine is another program.
+    Raises `ElementTree.ParseError` for what is no XML.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    root = ElementTree.fromstring(svg)
+    elements = list(root.iter())
+    is_raw = any(_TOOLTIP in element.attrib for element in elements)
+    for element in elements:
+        _clean(element, is_raw)
+    drawing = Markup(ElementTree.tostring(root, encoding="unicode"))
+    return tag("template", tag("style", Markup(style)), drawing, shadowrootmode="open")
+
+
+def _clean(element: ElementTree.Element, is_raw: bool) -> None:
+    for child in [child for child in element if child.tag in _DROPPED or (is_raw and _is_name(element, child))]:
+        element.remove(child)
+    for key in [key for key in element.attrib if key.lower().startswith("on") or key in _HREFS]:
+        value = element.attrib.pop(key)
+        if key in _HREFS and (view := _VIEW.fullmatch(value)):
+            element.set("data-view", view[1])
+    tooltip = element.attrib.pop(_TOOLTIP, None)
+    if tooltip is not None:
+        title = ElementTree.Element(_TITLE)
+        title.text = tooltip
+        element.insert(0, title)
+
+
+def _is_name(group: ElementTree.Element, child: ElementTree.Element) -> bool:
+    return child.tag == _TITLE and group.get("class") in _NAMES_OF_ENGINE

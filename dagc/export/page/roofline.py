@@ -24,7 +24,7 @@ from dagc.units import format_count, format_rate, format_seconds, format_share
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 580, 380, 74, 74, 14, 40
 _NAMED = 9
-_LEAST = 1e-3
+_MINIMUM = 1e-3
 """Share of the time below which an operator is not drawn."""
 
 _LINE = 12
@@ -61,15 +61,15 @@ class _Disc:
 
 def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[DeviceSpec]) -> Markup | None:
     """The plot of one phase; None where nothing computes or no peak is known."""
-    computing = [one for one in operators if one.intensity and one.flops_per_second]
+    computing = [operator for operator in operators if operator.intensity and operator.flops_per_second]
     whole = sum(one.seconds for one in computing)
-    points = [one for one in computing if one.seconds >= _LEAST * whole]
+    points = [one for one in computing if one.seconds >= _MINIMUM * whole]
     known = [device for device in devices if device.bandwidth_bytes_per_second and device.flops]
     if not points or not known:
         return None
     types = sorted({one.dtype for one in points})
     scale = _scale(points, known)
-    discs = [_disc(one, scale, whole) for one in points]
+    discs = [_disc(point, scale, whole) for point in points]
     body = (
         _grid(scale),
         _roofs(scale, known, types),
@@ -83,7 +83,7 @@ def drawn_roofline(title: str, operators: Sequence[Operator], devices: Sequence[
 
 
 def _scale(points: Sequence[Operator], devices: Sequence[DeviceSpec]) -> _Scale:
-    intensities = [one.intensity or 1.0 for one in points]
+    intensities = [point.intensity or 1.0 for point in points]
     rates = [one.flops_per_second for one in points]
     peaks = [peak for device in devices for peak in device.flops.values()]
     ridge = max(max(device.flops.values()) / (device.bandwidth_bytes_per_second or 1.0) for device in devices)
@@ -123,11 +123,11 @@ def _roofs(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -
             x, y = scale.x(peak / bandwidth), scale.y(peak)
             yield _line(device, x, y, _WIDTH - _RIGHT, y)
             levels.append((y, f"{name} {_peak(peak)}" + (f" {device.name}" if len(devices) > 1 else "")))
-    least = 0.0
+    lowest = 0.0
     for y, words in sorted(levels):
-        least = max(y, least)
-        yield tag("text", words, x=_WIDTH - _RIGHT + 4, y=least + 4, class_="minor")
-        least += _LINE
+        lowest = max(y, lowest)
+        yield tag("text", words, x=_WIDTH - _RIGHT + 4, y=lowest + 4, class_="minor")
+        lowest += _LINE
 
 
 def _lines(scale: _Scale, devices: Sequence[DeviceSpec], types: Sequence[str]) -> Iterator[Label]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dagc.export.page.markup import joined, tag, ticked
+from dagc.export.page.markup import joined, table, tag, ticked
 from dagc.report.facts import assumed
 from dagc.report.summary import AttentionDomain, ExpertDomain, Facts, Pool, Summary
 from dagc.units import format_bytes, format_rate
@@ -23,15 +23,16 @@ def size(summary: Summary) -> Markup:
         if summary.naive_product != summary.gpus
         else None
     )
-    names = ("pool", "GPUs", "ranks per stage", "attention", "experts")
-    head = tag("tr", (tag("th", name, scope="col") for name in names))
-    table = tag("table", tag("thead", head), tag("tbody", map(_pool, summary.pools)))
-    return joined((tag("ol", steps, class_="derivation"), naive, tag("div", table, class_="wide")))
+    heads = ("pool", "GPUs", "ranks per stage", "attention", "experts")
+    pools = tag("div", table(heads, map(_pool, summary.pools)), class_="wide")
+    return joined((tag("ol", steps, class_="derivation"), naive, pools))
 
 
 def facts(summary: Summary) -> Markup:
     """Model, cluster, workload and engine with their sources."""
-    rows = (tag("tr", tag("th", name, scope="row"), tag("td", told)) for name, told in _facts(summary.facts))
+    rows = (
+        tag("tr", tag("th", name, scope="row"), tag("td", facts_text)) for name, facts_text in _facts(summary.facts)
+    )
     return tag("table", rows, class_="facts")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import log
 
 from markupsafe import Markup
 
@@ -11,12 +12,11 @@ from dagc.export.operators import Operator, operators
 from dagc.export.page.fold import phase_lanes
 from dagc.export.page.kinds import kind_of
 from dagc.export.page.lanes import drawn_lanes, legend
-from dagc.export.page.markup import joined, tag
-from dagc.export.page.matrix import drawn_matrix
+from dagc.export.page.markup import joined, scrolled, table, tag, zoom_buttons
 from dagc.export.page.roofline import drawn_roofline
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
-from dagc.export.traffic import traffic
+from dagc.export.traffic import Traffic, traffic
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
@@ -45,11 +45,11 @@ def roofs(traced: Traced) -> Markup:
         plots += drawn_roofline(title, found, _devices(one, devices)) or Markup("")
         tables += _table(title, found)
     search = tag("input", type="search", placeholder="Filter operators", aria_label="Filter operators", class_="filter")
-    told = (
+    key = (
         "Time of the slowest rank over all stages, layers and micro-batches; the area of a disc is its share of that "
         "time; a hollow one is latency-bound. Lines are datasheet peaks."
     )
-    hint = tag("p", told, class_="hint")
+    hint = tag("p", key, class_="hint")
     return joined((hint, tag("div", plots, class_="pair"), tag("div", search, class_="toolbar"), tables))
 
 
@@ -89,9 +89,8 @@ def _headed(title: str, one: Timeline) -> str:
 
 
 def _zoomable(figure: Markup) -> Markup:
-    buttons = (("in", "+", "Zoom in"), ("out", "−", "Zoom out"), ("all", "all", "Show all"))
-    bar = (tag("button", text, type="button", data_time=do, title=told, aria_label=told) for do, text, told in buttons)
-    return tag("div", tag("div", bar, class_="toolbar"), figure, class_="timeline", tabindex="0")
+    bar = tag("div", zoom_buttons("data_time", "in", "out", "all"), class_="toolbar")
+    return tag("div", bar, figure, class_="timeline", tabindex="0")
 
 
 def _devices(one: Timeline, devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
@@ -102,11 +101,9 @@ def _devices(one: Timeline, devices: dict[str, DeviceSpec]) -> list[DeviceSpec]:
 
 def _table(title: str, found: Sequence[Operator]) -> Markup:
     whole = sum(one.seconds for one in found) or 1.0
-    head = tag("tr", (tag("th", name, scope="col") for name in _HEADS))
     sources = list(dict.fromkeys(one.source for one in found))
     rows = (_row(one, whole, sources.index(one.source) + 1) for one in found)
-    table = tag("table", tag("thead", head), tag("tbody", rows), class_="operators")
-    region = tag("div", table, class_="wide", tabindex="0", role="region", aria_label=f"Operators, {title}")
+    region = scrolled(f"Operators, {title}", table(_HEADS, rows, class_="operators"))
     listed = tag("ol", (tag("li", source) for source in sources), class_="sources", aria_label="Sources")
     heading = tag("summary", f"{title}: {len(found)} operators")
     return tag("details", heading, region, listed, open=title == _TITLES["decode"])
@@ -117,7 +114,11 @@ def _row(one: Operator, whole: float, source: int) -> Markup:
     pattern = f"{one.pattern.value.replace('_', ' ')} of {one.group}" if one.pattern and one.group > 1 else None
     name = tag("th", tag("span", class_=f"swatch {kind.css}", title=kind.value), one.key, tag("small", pattern),
                scope="row", title=one.title)  # fmt: skip
-    rate = format_rate(one.flops_per_second, "flop/s") if one.flops else _bandwidth(one)
+    rate = (
+        format_rate(one.flops_per_second, "flop/s")
+        if one.flops
+        else (format_rate(one.bytes / one.seconds, "bytes/s") if one.bytes and one.seconds else "–")
+    )
     numbers = (
         format_seconds(one.seconds), format_share(one.seconds / whole), f"{one.executions:,}",
         format_count(one.flops) if one.flops else "–", format_bytes(one.bytes) if one.bytes else "–",
@@ -128,5 +129,39 @@ def _row(one: Operator, whole: float, source: int) -> Markup:
     )
 
 
-def _bandwidth(one: Operator) -> str:
-    return format_rate(one.bytes / one.seconds, "bytes/s") if one.bytes and one.seconds else "–"
+_SHADES = 8
+
+
+def drawn_matrix(title: str, found: Traffic) -> Markup | None:
+    """Who sends how much to whom in a phase, blocks of ranks against each other; None where nothing is sent.
+
+    Cells are shaded by the logarithm of their bytes, and have them as text.
+    """
+    if not found.total:
+        return None
+    names = [(str(first) if first == last else f"{first}–{last}") for first, last in found.ranks]
+    rows = (tag("tr", tag("th", name, scope="row"), _cells(found, i, names)) for i, name in enumerate(names))
+    amount = (
+        f"{format_bytes(found.total)} between ranks, {format_share(found.between_nodes / found.total)} between nodes"
+    )
+    of_ranks = f"; blocks of {found.block} ranks" if found.block > 1 else ""
+    caption = tag("figcaption", tag("h3", title), tag("p", amount + of_ranks, class_="hint"))
+    return tag("figure", caption, scrolled(title, table(("", *names), rows, class_="matrix")))
+
+
+def _cells(found: Traffic, row: int, names: list[str]) -> Markup:
+    whole = Markup("")
+    for column, name in enumerate(names):
+        sent = float(found.sent[row, column])
+        title = f"{names[row]} to {name}: {format_bytes(sent)}" if sent > 0.5 else None
+        words = format_bytes(sent) if title else None
+        number, _, unit = (words or "").partition(" ")
+        whole += tag("td", number, tag("small", unit) if unit else None, class_=_shade(found, sent), title=title)
+    return whole
+
+
+def _shade(found: Traffic, sent: float) -> str | None:
+    """A shade a factor of 2, the darkest for the most."""
+    if sent <= 0.5:
+        return None
+    return f"s{max(1, _SHADES - int(log(float(found.sent.max()) / sent, 2)))}"

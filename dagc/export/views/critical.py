@@ -1,4 +1,4 @@
-"""What of a picture stands out: the critical path where it tells parts from each other, else the slowest stage.
+"""What a picture marks: the critical path where it distinguishes parts, else the slowest stage.
 
 Where nothing overlaps nearly everything is on the critical path, and red everywhere says nothing. Then a line above the
 picture says so, and the slowest stage of each phase is marked in its place.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dagc.export.opened import StageView
-from dagc.export.views.scene import Scene, Served, experts_anchor
-from dagc.export.views.view import Box, Cluster, Distance, Shape, View
+from dagc.export.view_model import StageView
+from dagc.export.views.strategy import Served, StrategyView, experts_anchor
+from dagc.export.views.view import Box, BoxShape, Cluster, Distance, View
 from dagc.export.views.work import stage_work
 from dagc.schedule.timeline import Timeline
 
@@ -63,23 +63,23 @@ def slowest_stage(timeline: Timeline, shares_experts: bool) -> tuple[int, bool]:
     Experts that serve all stages have the work of all of them: -1 where that is longest.
     """
     programs = timeline.priced.graph.programs[0]
-    spent = [
+    picoseconds = [
         [stage_work(timeline, stage, team).picoseconds for team in range(len(program.teams))]
         for stage, program in enumerate(programs)
     ]
-    stages = [teams[0] if shares_experts else max(teams) for teams in spent]
-    shared = sum(teams[-1] for teams in spent) if shares_experts else 0
+    stages = [teams[0] if shares_experts else max(teams) for teams in picoseconds]
+    shared = sum(teams[-1] for teams in picoseconds) if shares_experts else 0
     if shared > (1 + _ALIKE) * max(stages):
         return -1, False
     return stages.index(max(stages)), max(stages) <= (1 + _ALIKE) * min(stages)
 
 
-def marked(view: View, scene: Scene) -> View:
+def marked(view: View, strategy: StrategyView) -> View:
     """The view with its critical path, or with its slowest stages and a line that says why."""
-    boxes = [box for box in view.boxes() if box.shape is not Shape.TABLE]
+    boxes = [box for box in view.boxes() if box.shape is not BoxShape.TABLE]
     if not nearly_all([box.critical for box in boxes]):
         return view
-    found = slowest_of(scene) if view.distance in _STAGES else ()
+    found = slowest_of(strategy) if view.distance in _STAGES else ()
     slow = [one for one in found if not one.alike]
     names = frozenset(name for one in slow for name in one.names)
     note = share_text([box.critical for box in boxes], _THINGS[view.distance])
@@ -114,11 +114,11 @@ def share_text(critical: Sequence[bool], thing: str) -> str:
     return f"{sum(critical)} of {len(critical)} {thing}s are on the critical path"
 
 
-def slowest_of(scene: Scene) -> tuple[Slowest, ...]:
+def slowest_of(strategy: StrategyView) -> tuple[Slowest, ...]:
     """By service and phase, of services with more than one stage."""
     return tuple(
         Slowest(served, phase, *slowest_stage(timeline, _shares_experts(served)))
-        for served in scene.served
+        for served in strategy.served
         if served.service.stages > 1
         for phase, timeline in served.phases
     )

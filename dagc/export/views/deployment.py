@@ -6,22 +6,20 @@ deployment, else node by node, folded; its other figures are those of one stage 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from dagc.export.opened import StageView
 from dagc.export.titles import layer_kind, rank_text, span_text, time_text
 from dagc.export.traffic import Crossing, crossing
+from dagc.export.typesetting import folded_lines
+from dagc.export.view_model import StageView
 from dagc.export.views.gpus import MOST_GPUS, every_gpu, folded_gpus, kind_of
-from dagc.export.views.handover import crossing_text
 from dagc.export.views.rank_rows import pool_figures
-from dagc.export.views.scene import Scene, Served, experts_anchor
-from dagc.export.views.text import folded_lines
-from dagc.export.views.thin import Thinned, thinned
-from dagc.export.views.view import Arrow, Bar, Box, Cluster, Distance, Line, Shape, View, Words
+from dagc.export.views.strategy import Served, StrategyView, Thinned, crossing_text, experts_anchor, thinned
+from dagc.export.views.view import Arrow, ArrowKind, Bar, Box, BoxShape, Cluster, Distance, View, Words
 from dagc.export.views.work import period, stage_work
 from dagc.graph.graph import Pairing, Team
 from dagc.graph.ops import COMBINE, DISPATCH, SEND, Op
@@ -45,18 +43,24 @@ MOST_STAGES = 40
 """Different stages of a service that are drawn; of more, those in the middle are folded."""
 
 
-def deployment_view(scene: Scene) -> View:
+def deployment_view(strategy: StrategyView) -> View:
     """Pools, replicas and stages."""
-    parts = [_Service(scene, served) for served in scene.served]
+    parts = [_Service(strategy, served) for served in strategy.served]
     arrows = [arrow for part in parts for arrow in part.arrows()]
-    if scene.handover is not None:
-        arrows.append(_handover(scene.handover, parts[0], parts[-1]))
-    notes = (*scene.notes(), *(note for part in parts for note in part.notes()))
-    others = scene.others(Distance.DEPLOYMENT)
+    if strategy.handover is not None:
+        arrows.append(_handover(strategy.handover, parts[0], parts[-1]))
+    notes = (*strategy.notes(), *(note for part in parts for note in part.notes()))
     members = tuple(part.cluster() for part in parts)
     across = sum(len(part.own()) for part in parts) <= MOST_ACROSS
     return View(
-        Distance.DEPLOYMENT, scene.name, scene.title(), notes, members, tuple(arrows), across=across, others=others
+        Distance.DEPLOYMENT,
+        strategy.name,
+        strategy.title(),
+        notes,
+        members,
+        tuple(arrows),
+        across=across,
+        others=strategy.others(Distance.DEPLOYMENT),
     )
 
 
@@ -64,7 +68,7 @@ def deployment_view(scene: Scene) -> View:
 class _Service:
     """One service on its way into the view."""
 
-    scene: Scene
+    strategy: StrategyView
     served: Served
 
     @property
@@ -77,7 +81,7 @@ class _Service:
 
     @property
     def replicas(self) -> int:
-        return self.scene.plan.deployment.replicas * self.served.service.replicas
+        return self.strategy.plan.deployment.replicas * self.served.service.replicas
 
     def cluster(self) -> Cluster:
         each = self.served.service.gpus_per_replica
@@ -92,7 +96,7 @@ class _Service:
     def notes(self) -> tuple[str, ...]:
         lines: list[str] = []
         if self.replicas > 1:
-            kinds = 1 + sum(phase.service == self.served.name for phase in self.scene.graph.others)
+            kinds = 1 + sum(phase.service == self.served.name for phase in self.strategy.graph.others)
             alike = "identical" if kinds == 1 else "figures of the slowest"
             lines.append(f"folded: {self.served.name} ×{self.replicas} replicas, {alike}")
         folds = [s.title for s in self.stages.first + self.stages.last if s.count > 1]
@@ -114,7 +118,7 @@ class _Service:
         boxes = [self._stage(pool, view) for view in self.stages.first]
         if self.stages.between:
             lines = (f"{self.stages.hidden} more stages", "folded: the picture would be too large")
-            boxes.append(Box(f"{self.name}.more", Shape.CARD, lines, folded=True))
+            boxes.append(Box(f"{self.name}.more", BoxShape.CARD, lines, folded=True))
         return tuple(boxes + [self._stage(pool, view) for view in self.stages.last])
 
     def _experts(self, pool: Pool) -> tuple[Box, ...]:
@@ -142,14 +146,14 @@ class _Service:
             lines += self._crossing(stage)
         lines += self._memory(pool, range(team.stage, team.stage + (1 if shares_pool else view.count)))
         for phase, timeline in self.served.phases:
-            chunks = self.scene.chunks(self.served) if phase == "prefill" else 1
-            lines += _pace(phase, timeline, stage, which, shares_pool, chunks)
+            chunks = self.strategy.chunks(self.served) if phase == "prefill" else 1
+            lines += _work_lines(phase, timeline, stage, which, shares_pool, chunks)
             lines += self._links(timeline, stage, which, shares_pool)
-        link = self.scene.link(Distance.STAGE, self._anchor(view))
+        link = self.strategy.link(Distance.STAGE, self._anchor(view))
         critical = any(segment.critical for segment in view.segments)
         return Box(
             name,
-            Shape.CARD,
+            BoxShape.CARD,
             tuple(lines),
             hover=(f"{title}: open the stage view",),
             link=link,
@@ -159,7 +163,7 @@ class _Service:
 
     def _machines(self, pool: Pool, view: StageView, team: Team, shares_pool: bool) -> Iterator[Words]:
         """How many GPUs, what they do, and where they are: those of all replicas, and of all stages that are alike."""
-        per_node, deployment = self.scene.plan.facts.cluster.gpus_per_node, self.scene.plan.deployment
+        per_node, deployment = self.strategy.plan.facts.cluster.gpus_per_node, self.strategy.plan.deployment
         stages = range(team.stage, team.stage + (1 if shares_pool else view.count))
         kind = kind_of(pool, [name for name, _ in self.served.phases])
         each = " each" if len(stages) > 1 else ""
@@ -181,17 +185,13 @@ class _Service:
         """What the GPUs of a card send for a micro-batch, inside nodes and between them."""
         graph = timeline.priced.graph
         stages = range(len(graph.programs[0])) if shares_pool else (stage,)
-        found = [crossing(graph, one, self.scene.plan.facts.cluster.gpus_per_node, team) for one in stages]
-        inside, between = (sum(getattr(one, way) for one in found) for way in ("inside", "between"))
-        sent = self._link_names(inside, between)
-        return (f"sends {', '.join(sent)}",) if sent else ()
-
-    def _link_names(self, inside: float, between: float) -> list[str]:
-        named = ((inside, link_name(self.scene.plan)), (between, NETWORK))
-        return [f"{format_bytes(size)} over {name}" for size, name in named if size >= 1]
+        per_node = self.strategy.plan.facts.cluster.gpus_per_node
+        bytes_by_link = _by_link(self.strategy.plan, [crossing(graph, stage, per_node, team) for stage in stages])
+        sent = ", ".join(f"{format_bytes(size)} over {name}" for name, size in bytes_by_link.items())
+        return (f"sends {sent}",) if sent else ()
 
     def _memory(self, pool: Pool, stages: range) -> tuple[Words, ...]:
-        figures = pool_figures(self.scene, pool)
+        figures = pool_figures(self.strategy, pool)
         if figures is None:
             return ()
         held = max(float(figures.total[min(stage, pool.stages - 1)].max()) for stage in stages)
@@ -210,7 +210,7 @@ class _Service:
                 head = pooled[min(place, len(pooled) - 1)]
                 is_level = place == 0 or len(pooled) > 1
                 ends = self._anchor(view), head
-                found.append(Arrow(*ends, Line.MESSAGE, orders=False, returns=True, level=is_level))
+                found.append(Arrow(*ends, ArrowKind.MESSAGE, orders=False, returns=True, level=is_level))
         return found
 
     def _returns(self) -> tuple[str, ...]:
@@ -225,14 +225,14 @@ class _Service:
         return (f"sampled tokens go back from stage {stages - 1} to stage 0",) if found and stages > 1 else ()
 
     def _message(self, view: StageView | None, tail: str, head: str) -> Arrow:
-        return Arrow(tail, head, Line.MESSAGE, label=() if view is None else self._hidden_states(view))
+        return Arrow(tail, head, ArrowKind.MESSAGE, label=() if view is None else self._hidden_states(view))
 
     def _hidden_states(self, view: StageView) -> tuple[str, ...]:
         """Bytes of a micro-batch and their mean rate by phase, and over which link they go."""
         stage = view.teams[0].stage + view.count - 1
         sent = [self._sent(line, stage, (SEND,)) for _, line in self.served.phases]
         sizes = (f"{phase}: {_rate(one, line)}" for (phase, line), one in zip(self.served.phases, sent, strict=True))
-        return "hidden states", f"over {links(self.scene.plan, sent)}, per micro-batch", *sizes
+        return "hidden states", f"over {_links(self.strategy.plan, sent)}, per micro-batch", *sizes
 
     def _crossing(self, stage: int) -> tuple[str, ...]:
         """What goes to the experts' pool and comes back, where there is one."""
@@ -245,32 +245,36 @@ class _Service:
         return (f"dispatch and combine: {', '.join(sizes)}",)
 
     def _sent(self, timeline: Timeline, stage: int, ops: tuple[Op, ...]) -> Crossing:
-        per_node = self.scene.plan.facts.cluster.gpus_per_node
+        per_node = self.strategy.plan.facts.cluster.gpus_per_node
         return crossing(timeline.priced.graph, stage, per_node, ops=ops)
 
 
 def _handover(timeline: Timeline, source: _Service, target: _Service) -> Arrow:
-    graph, plan = timeline.priced.graph, source.scene.plan
+    graph, plan = timeline.priced.graph, source.strategy.plan
     per_node = plan.facts.cluster.gpus_per_node
     sent = [crossing(graph, program.stage, per_node) for program in graph.programs[0]]
     what, size, time = crossing_text(timeline)
-    label = what, f"over {links(plan, sent)}", size, time
+    label = what, f"over {_links(plan, sent)}", size, time
     return Arrow(
-        source.own()[-1].name, target.own()[0].name, Line.MESSAGE, label=label, leaves=source.name, enters=target.name
+        source.own()[-1].name,
+        target.own()[0].name,
+        ArrowKind.MESSAGE,
+        label=label,
+        leaves=source.name,
+        enters=target.name,
     )
 
 
-def link_name(plan: Plan) -> str:
-    """What joins the GPUs of a node."""
-    return "Infinity Fabric" if plan.facts.cluster.device.name.startswith("mi") else "NVLink"
+def _by_link(plan: Plan, sent: Sequence[Crossing]) -> dict[str, float]:
+    """Bytes over the link that joins the GPUs of a node, and over the network, as far as there are any."""
+    inside = "Infinity Fabric" if plan.facts.cluster.device.name.startswith("mi") else "NVLink"
+    sizes = {inside: sum(part.inside for part in sent), NETWORK: sum(part.between for part in sent)}
+    return {name: size for name, size in sizes.items() if size >= 1}
 
 
-def links(plan: Plan, sent: Iterable[Crossing]) -> str:
+def _links(plan: Plan, sent: Sequence[Crossing]) -> str:
     """Over which links something goes."""
-    found = tuple(sent)
-    inside, between = (sum(getattr(one, way) for one in found) >= 1 for way in ("inside", "between"))
-    names = [name for is_used, name in ((inside, link_name(plan)), (between, NETWORK)) if is_used]
-    return " and ".join(names) or "no link"
+    return " and ".join(_by_link(plan, sent)) or "no link"
 
 
 def _rate(sent: Crossing, timeline: Timeline) -> str:
@@ -305,8 +309,8 @@ def _layers(served: Served, stage: int, count: int) -> str:
     total = sum(kinds.values())
     firsts = [s.first_layer for s in graph.programs[0][stage].segments if s.first_layer is not None]
     each = "in each" if count > 1 else "" if not firsts else f"{min(firsts)}–{min(firsts) + total - 1}"
-    told = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
-    return f"{total} layers {each}: {told}" if count > 1 else f"layers {each}: {told}"
+    kinds_text = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+    return f"{total} layers {each}: {kinds_text}" if count > 1 else f"layers {each}: {kinds_text}"
 
 
 def domain_text(service: Service) -> str:
@@ -325,7 +329,7 @@ def _layout(layout: Layout) -> str:
     return " × ".join(factors) or "on one GPU"
 
 
-def _pace(
+def _work_lines(
     phase: str, timeline: Timeline, stage: int, team: int | None, shares_pool: bool, chunks: int
 ) -> tuple[Words, ...]:
     """Work of a micro-batch, and how much of the time there is work.
@@ -335,10 +339,12 @@ def _pace(
     stages = range(len(timeline.priced.graph.programs[0])) if shares_pool else (stage,)
     works = [stage_work(timeline, one, team) for one in stages]
     each = sum(work.picoseconds for work in works)
-    turn = period(timeline) / _micro(timeline)
-    busy = min(1.0, each / turn)
+    time_per_micro_batch = period(timeline) / _micro(timeline)
+    busy = min(1.0, each / time_per_micro_batch)
     by_bound = {bound: sum(work.by_bound.get(bound, 0) for work in works) for bound in Bound}
-    length = max(turn, each, 1)
-    bar = Bar(tuple((bound, spent / length) for bound, spent in by_bound.items() if bound is not Bound.NONE))
+    length = max(time_per_micro_batch, each, 1)
+    bar = Bar(
+        tuple((bound, picoseconds / length) for bound, picoseconds in by_bound.items() if bound is not Bound.NONE)
+    )
     pieces = f" in {chunks} chunks" if chunks > 1 else ""
     return f"{phase}: {time_text(each)} per micro-batch{pieces}, busy {format_share(busy)}", bar

@@ -8,12 +8,28 @@ from __future__ import annotations
 
 from html import escape as escape_html
 from itertools import pairwise
+from typing import Any
 
-from dagc.export.canvas import Canvas, escape, new_canvas
+import graphviz  # pyright: ignore[reportMissingTypeStubs]
+
 from dagc.export.views import look
 from dagc.export.views.gpus import gpus_text
 from dagc.export.views.legend import legend, words
-from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Distance, Gpus, Line, Shape, Sign, Tile, View, Words
+from dagc.export.views.view import (
+    Arrow,
+    ArrowKind,
+    Bar,
+    Box,
+    BoxShape,
+    Cell,
+    Cluster,
+    Distance,
+    Gpus,
+    LoadTile,
+    Sign,
+    View,
+    Words,
+)
 from dagc.graph.priced import Bound
 
 CELLS, TABLE_CELLS = 16, 7
@@ -22,7 +38,7 @@ CELLS, TABLE_CELLS = 16, 7
 BLOCKS = {Bound.COMPUTE: "█", Bound.MEMORY: "▓", Bound.NETWORK: "▒", Bound.LATENCY: "░", Bound.NONE: "█"}
 EMPTY = "▁"
 
-SIGNS = {Shape.COMPUTE: "□", Shape.COMMUNICATION: "○", Shape.ROUTING: "▱"}
+SIGNS = {BoxShape.COMPUTE: "□", BoxShape.COMMUNICATION: "○", BoxShape.ROUTING: "▱"}
 _LANE_PADS = 3
 """Room of a lane of arrows, in characters."""
 
@@ -34,14 +50,22 @@ _MARGIN, _WIDE_MARGIN = "10", "30"
 
 _PAD = "\N{NO-BREAK SPACE}"
 
+_package: Any = graphviz
+"""The package has no types."""
+
+_Canvas = Any
+"""A graph of the package, or one of its subgraphs, which is in the text once its `with` block ends. A subgraph is a
+cluster when its name begins with `cluster`.
+"""
+
 
 def to_dot(view: View) -> str:
     """DOT text of a view."""
     direction = {"rankdir": "LR" if view.across else "TB", "ranksep": "0.7" if view.across else "0.34"}
-    drawing = new_canvas("dagc", {**look.GRAPH, **direction}, look.NODE, look.EDGE)
+    drawing = _package.Digraph("dagc", graph_attr=look.GRAPH | direction, node_attr=look.NODE, edge_attr=look.EDGE)
     drawing.attr(label=_frame(*head_lines(view), end="\\l"), tooltip=_plain(view.name))
     _Writer(drawing, view).write()
-    return drawing.source
+    return str(drawing.source)
 
 
 def head_lines(view: View) -> tuple[str, ...]:
@@ -66,14 +90,14 @@ def bar_text(bar: Bar, cells: int = CELLS) -> str:
 class _Writer:
     """Adds a view to one drawing."""
 
-    def __init__(self, drawing: Canvas, view: View) -> None:
+    def __init__(self, drawing: _Canvas, view: View) -> None:
         self._drawing = drawing
         self._view = view
         self._points = 0
 
     def write(self) -> None:
         if self._is_crossed(self._view) and not (self._view.across or self._view.page):
-            with self._drawing.box(name="cluster_") as room:
+            with self._drawing.subgraph(name="cluster_") as room:
                 room.attr(style="invis", label="", margin=_WIDE_MARGIN)
                 self._members(room)
         else:
@@ -81,18 +105,18 @@ class _Writer:
         for arrow in self._view.arrows:
             self._arrow(arrow)
 
-    def _members(self, parent: Canvas) -> None:
+    def _members(self, parent: _Canvas) -> None:
         for member in self._view.members:
             self._member(parent, member)
 
-    def _member(self, parent: Canvas, member: Box | Cluster) -> None:
+    def _member(self, parent: _Canvas, member: Box | Cluster) -> None:
         if isinstance(member, Cluster):
             self._cluster(parent, member)
         else:
             _box(parent, member)
 
-    def _cluster(self, parent: Canvas, cluster: Cluster) -> None:
-        with parent.box(name=f"cluster_{cluster.name}") as box:
+    def _cluster(self, parent: _Canvas, cluster: Cluster) -> None:
+        with parent.subgraph(name=f"cluster_{cluster.name}") as box:
             tone = look.PAPER if cluster.role is None else look.POOLS[cluster.role]
             box.attr(label=_frame(*cluster.lines, end="\\l"), style="filled,rounded", fillcolor=tone, color=look.FRAME)
             box.attr(**(look.CRITICAL_BOX if cluster.slowest else {}))
@@ -111,7 +135,7 @@ class _Writer:
         inside = {member.name for member in parent.members}
         return any(arrow.leaves in inside and arrow.enters in inside for arrow in self._view.arrows)
 
-    def _row(self, box: Canvas, names: tuple[str, ...]) -> None:
+    def _row(self, box: _Canvas, names: tuple[str, ...]) -> None:
         """Boxes of different clusters beside each other, in this order.
 
         Graphviz keeps an order of nodes only within one cluster, so that invisible points in `box` hold it, one above
@@ -119,7 +143,7 @@ class _Writer:
         """
         points = [f"point{self._points + index}" for index in range(len(names))]
         self._points += len(names)
-        with box.box() as same:
+        with box.subgraph() as same:
             same.attr(rank="same")
             for point in points:
                 same.node(point, shape="point", style="invis", width="0.01")
@@ -142,35 +166,35 @@ class _Writer:
         style |= {"dir": "both"} if arrow.returns else {}
         style |= {"ltail": f"cluster_{arrow.leaves}"} if arrow.leaves else {}
         style |= {"lhead": f"cluster_{arrow.enters}"} if arrow.enters else {}
-        style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is Line.CHOICE else {}
+        style |= {"style": "bold,dashed"} if arrow.critical and arrow.line is ArrowKind.CHOICE else {}
         self._drawing.edge(arrow.tail, arrow.head, **style)
         if arrow.level:
-            with self._drawing.box() as same:
+            with self._drawing.subgraph() as same:
                 same.attr(rank="same")
                 same.node(arrow.tail)
                 same.node(arrow.head)
 
 
-def _box(parent: Canvas, box: Box) -> None:
+def _box(parent: _Canvas, box: Box) -> None:
     style = look.SHAPES[box.shape] | {"fillcolor": look.PAPER, "id": _plain(box.name)}
     style |= look.CRITICAL_BOX if box.critical or box.slowest else {}
-    style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is Shape.CHIP else {}
+    style |= {"penwidth": look.EDGE["penwidth"]} if box.shape is BoxShape.CHIP else {}
     style |= {"peripheries": "2"} if box.folded else {}
     style |= {"URL": _plain(box.link), "target": "_top"} if box.link else {}
     style |= {"tooltip": _hover(box.hover)} if box.hover else {}
-    label = _record(box) if box.shape is Shape.TABLE else _label(box)
+    label = _record(box) if box.shape is BoxShape.TABLE else _label(box)
     parent.node(box.name, label=label, **style)
 
 
 def _label(box: Box) -> str:
     first, *rest = box.lines
-    end = "\\l" if box.shape is Shape.CARD else "\\n"
+    end = "\\l" if box.shape is BoxShape.CARD else "\\n"
     return _lines(*_roomy(first, end), end=end) + _lines(*rest, end=end)
 
 
 def _record(box: Box) -> str:
     """The columns of a table, each a stack of cells."""
-    columns = ("{" + "|".join(_cell(word) for word in (one.head, *one.cells)) + "}" for one in box.columns)
+    columns = ("{" + "|".join(_cell(word) for word in (column.head, *column.cells)) + "}" for column in box.columns)
     return "|".join(columns)
 
 
@@ -202,7 +226,7 @@ def _lines(*texts: Words, end: str) -> str:
 
 
 def _shown(text: Cell) -> str:
-    if isinstance(text, Tile):
+    if isinstance(text, LoadTile):
         return text.text
     if isinstance(text, Sign):
         return _PAD * (_LANE_PADS * text.lanes + 2) + SIGNS[text.shape]
@@ -212,10 +236,10 @@ def _shown(text: Cell) -> str:
 
 
 def _hover(texts: tuple[str, ...]) -> str:
-    """What is told when a pointer rests on a thing; a space keeps the engine from telling its internal name."""
+    """Hover text of a thing; a space keeps the engine from showing its internal name."""
     return "\\n".join(map(_plain, texts)) or " "
 
 
 def _plain(text: str) -> str:
     """Text that is shown as it is: no escape sequence, entity or markup has a meaning."""
-    return escape(escape_html(text, quote=False).replace("\n", " "))
+    return str(_package.escape(escape_html(text, quote=False).replace("\n", " ")))

@@ -8,11 +8,11 @@ from dagc.export.views.critical import marked
 from dagc.export.views.deployment import deployment_view
 from dagc.export.views.layer import layer_view
 from dagc.export.views.rank import rank_view
-from dagc.export.views.scene import Scene
 from dagc.export.views.stage import stage_view
+from dagc.export.views.strategy import StrategyView
 from dagc.export.views.view import Distance, View
 
-_VIEWS: dict[Distance, Callable[[Scene], View]] = {
+_VIEWS: dict[Distance, Callable[[StrategyView], View]] = {
     Distance.DEPLOYMENT: deployment_view,
     Distance.STAGE: stage_view,
     Distance.LAYER: layer_view,
@@ -20,6 +20,6 @@ _VIEWS: dict[Distance, Callable[[Scene], View]] = {
 }
 
 
-def view_of(scene: Scene, distance: Distance) -> View:
+def view_of(strategy: StrategyView, distance: Distance) -> View:
     """A strategy from one distance."""
-    return marked(_VIEWS[distance](scene), scene)
+    return marked(_VIEWS[distance](strategy), strategy)

@@ -10,17 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dagc.export.opened import EdgeView, NodeView, SegmentView, StageView
 from dagc.export.titles import time_text
+from dagc.export.view_model import EdgeView, NodeView, SegmentView, ServiceView, StageView
 from dagc.export.views.critical import nearly_all, share_text
 from dagc.export.views.deployment import domain_text
-from dagc.export.views.handover import crossing, handover_cluster
-from dagc.export.views.operator_table import Rows, longest_times, operator_table
-from dagc.export.views.operators import phase_text
-from dagc.export.views.scene import Scene, Served, slug
-from dagc.export.views.shapes_key import ShapesKey
-from dagc.export.views.thin import thinned
-from dagc.export.views.view import Arrow, Box, Cluster, Distance, Line, Sign, View
+from dagc.export.views.operator_table import OperatorRows, ShapesKey, longest_times, operator_table, phase_text
+from dagc.export.views.strategy import HANDOVER, HANDOVER_HEADING, Served, StrategyView, crossing, slug, thinned
+from dagc.export.views.view import Arrow, ArrowKind, Box, Cluster, Distance, Sign, View
 from dagc.units import counted
 
 MOST_COLUMNS = 24
@@ -33,50 +29,50 @@ _PAGE = 1150.0
 """Width of a page in points: on A4 or Letter in landscape, letters of 10 points are printed as 7."""
 
 
-def layer_view(scene: Scene) -> View:
+def layer_view(strategy: StrategyView) -> View:
     """Operators of each kind of layer."""
     clusters: list[Cluster] = []
     arrows: list[Arrow] = []
-    notes = list(scene.notes())
-    critical = _critical(scene)
+    notes = list(strategy.notes())
+    critical = _critical(strategy)
     if nearly_all(critical):
         notes.append(share_text(critical, "operator"))
-    for served in scene.served:
+    for served in strategy.served:
         shown = thinned(tuple(_columns(served)), MOST_COLUMNS)
-        drawn = _Drawn(scene, served, marks=not nearly_all(critical))
-        opened = sorted((*shown.first, *shown.last), key=lambda one: -one.count)
-        frames = [drawn.frame(one) for one in opened]
-        key = drawn.key.lines(_LINE if scene.handed is None else _LINE // 2)
+        drawn = _Drawn(strategy, served, marks=not nearly_all(critical))
+        frames = sorted((*shown.first, *shown.last), key=lambda frame: -frame.count)
+        clusters_of_frames = [drawn.cluster(frame) for frame in frames]
+        key = drawn.key.lines(_LINE if strategy.handover_view is None else _LINE // 2)
         lines = (served.heading, domain_text(served.service), *key)
-        members = tuple(frame for frame in frames if frame.members)
+        members = tuple(frame for frame in clusters_of_frames if frame.members)
         chain = tuple(frame.members[0].name for frame in members)
         clusters.append(Cluster(f"{slug(served.name)}.service", lines, members, beside=chain[:1], chains=(chain,)))
         arrows += drawn.arrows
-        of = f"{served.name}: " if len(scene.served) > 1 else ""
-        notes += [f"folded: {of}{one.title}, one is drawn" for one in opened if one.count > 1]
+        of = f"{served.name}: " if len(strategy.served) > 1 else ""
+        notes += [f"folded: {of}{frame.title}, one is drawn" for frame in frames if frame.count > 1]
         notes += [f"folded: {shown.hidden} more kinds of segments"] if shown.between else []
-    if scene.handed is not None:
-        clusters.insert(1, handover_cluster(scene.handed, marks=not nearly_all(critical)))
+    if strategy.handover_view is not None:
+        clusters.insert(1, _handover(strategy.handover_view, marks=not nearly_all(critical)))
         arrows += [crossing(a, b) for a, b in pairwise(clusters)]
-    others = scene.others(Distance.LAYER)
-    head = Distance.LAYER, scene.name, scene.title(), tuple(notes)
+    others = strategy.others(Distance.LAYER)
+    head = Distance.LAYER, strategy.name, strategy.title(), tuple(notes)
     return View(*head, tuple(clusters), tuple(arrows), others=others, page=_PAGE)
 
 
-def _critical(scene: Scene) -> list[bool]:
+def _critical(strategy: StrategyView) -> list[bool]:
     """Whether each operator that has a time of its own is on the critical path."""
     return [
         node.critical
-        for served in scene.served
-        for opened in _columns(served)
-        for segment in opened.segments
+        for served in strategy.served
+        for frame in _columns(served)
+        for segment in frame.segments
         for node in segment.nodes
         if node.one.node.fused_into is None
     ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Opened:
+class _Frame:
     """What a frame shows: segments of one stage, one after the other, and how many layers are alike."""
 
     kind: str
@@ -95,24 +91,24 @@ def column_of(stage: StageView, segment: SegmentView) -> str:
     return "before" if any(one is segment for one in before) else "after"
 
 
-def _columns(served: Served) -> Iterator[_Opened]:
+def _columns(served: Served) -> Iterator[_Frame]:
     """What is before the layers, each kind of layer, what goes between stages, what is after the layers."""
     stages = served.view.stages
     first, last = stages[0], stages[-1]
     before, _ = _around(first)
     _, after = _around(last)
     if before:
-        yield _Opened("before", "before the layers", first.title, 1, first, before)
+        yield _Frame("before", "before the layers", first.title, 1, first, before)
     for stage in stages:
         for segment in stage.segments:
             if segment.is_layer and segment.nodes:
                 count = _count(served, segment.kind)
                 times = f", ×{count}" if count > 1 else ""
-                yield _Opened(segment.kind, f"{segment.kind} layer{times}", stage.title, count, stage, (segment,))
+                yield _Frame(segment.kind, f"{segment.kind} layer{times}", stage.title, count, stage, (segment,))
     if first is not last or first.count > 1:
         yield from _between(served)
     if after:
-        yield _Opened("after", "after the layers", last.title, 1, last, after)
+        yield _Frame("after", "after the layers", last.title, 1, last, after)
 
 
 def _around(stage: StageView) -> tuple[tuple[SegmentView, ...], tuple[SegmentView, ...]]:
@@ -123,7 +119,7 @@ def _around(stage: StageView) -> tuple[tuple[SegmentView, ...], tuple[SegmentVie
     return tuple(s for s in before if s), tuple(s for s in after if s)
 
 
-def _between(served: Served) -> Iterator[_Opened]:
+def _between(served: Served) -> Iterator[_Frame]:
     """The send of one stage and the receive of the next, once."""
     found: dict[str, tuple[StageView, SegmentView]] = {}
     for stage in served.view.stages:
@@ -134,7 +130,7 @@ def _between(served: Served) -> Iterator[_Opened]:
         ordered = sorted(found.items(), key=lambda one: not one[1][1].nodes[0].key.endswith("send"))
         stage = ordered[0][1][0]
         times = counted(served.service.stages - 1, "time")
-        yield _Opened("messages", "between stages", times, 1, stage, tuple(s for _, (_, s) in ordered))
+        yield _Frame("messages", "between stages", times, 1, stage, tuple(s for _, (_, s) in ordered))
 
 
 def _is_message(segment: SegmentView) -> bool:
@@ -150,36 +146,36 @@ def _count(served: Served, kind: str) -> int:
 class _Drawn:
     """The frames of a service: tables are remembered, so that the next one like it can be named instead."""
 
-    def __init__(self, scene: Scene, served: Served, marks: bool) -> None:
-        self._scene = scene
+    def __init__(self, strategy: StrategyView, served: Served, marks: bool) -> None:
+        self._strategy = strategy
         self._served = served
         self._marks = marks
         self._known: dict[tuple[object, ...], str] = {}
         self.key = ShapesKey(served.view.phases)
         self.arrows: list[Arrow] = []
 
-    def frame(self, opened: _Opened) -> Cluster:
-        anchor = self._served.layer_anchor(opened.kind)
-        is_layer = len(opened.segments) == 1 and opened.segments[0].is_layer
+    def cluster(self, frame: _Frame) -> Cluster:
+        anchor = self._served.layer_anchor(frame.kind)
+        is_layer = len(frame.segments) == 1 and frame.segments[0].is_layer
         if is_layer:
-            boxes, lines = self._layer(anchor, opened)
+            boxes, lines = self._layer(anchor, frame)
         else:
-            boxes, lines = (self._table(f"{anchor}.operators", _rows(opened)),), ()
-        stage = self._served.stage_anchor(opened.stage.teams[0].stage)
-        where = f"as in {opened.where}" if opened.count > 1 else opened.where
+            boxes, lines = (self._table(f"{anchor}.operators", _rows(frame)),), ()
+        stage = self._served.stage_anchor(frame.stage.teams[0].stage)
+        where = f"as in {frame.where}" if frame.count > 1 else frame.where
         return Cluster(
             anchor,
-            (f"{opened.title} · {where}", *lines),
+            (f"{frame.title} · {where}", *lines),
             boxes,
             role=self._served.service.pools[0].role,
             hover=("open the stage view",),
-            link=self._scene.link(Distance.STAGE, stage),
-            folded=opened.count > 1,
+            link=self._strategy.link(Distance.STAGE, stage),
+            folded=frame.count > 1,
         )
 
-    def _layer(self, anchor: str, opened: _Opened) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+    def _layer(self, anchor: str, frame: _Frame) -> tuple[tuple[Box, ...], tuple[str, ...]]:
         """Tables of a layer, those drawn before left out, and lines about it."""
-        (segment,) = opened.segments
+        (segment,) = frame.segments
         longest = longest_times(segment.nodes)
         boxes: list[Box] = []
         lines = [_copy_times(segment, self._served.view.phases)]
@@ -190,32 +186,32 @@ class _Drawn:
             if known:
                 lines.append(f"{half.head}: as in the {known}")
                 continue
-            self._known[content] = opened.title.partition(",")[0]
+            self._known[content] = frame.title.partition(",")[0]
             boxes.append(box)
         for before, after in pairwise(boxes):
             ends = before.columns[0].cells[-1], after.columns[0].cells[0]
             both = all(isinstance(sign, Sign) and sign.critical for sign in ends)
-            self.arrows.append(Arrow(before.name, after.name, Line.DATA, critical=both))
+            self.arrows.append(Arrow(before.name, after.name, ArrowKind.DATA, critical=both))
         return tuple(boxes), tuple(lines)
 
-    def _table(self, name: str, rows: Rows, longest: tuple[int, ...] = ()) -> Box:
+    def _table(self, name: str, rows: OperatorRows, longest: tuple[int, ...] = ()) -> Box:
         has_experts = any(".experts." in node.key for node in rows.nodes)
-        link = self._scene.link(Distance.RANK, f"{slug(self._served.name)}.ranks") if has_experts else ""
+        link = self._strategy.link(Distance.RANK, f"{slug(self._served.name)}.ranks") if has_experts else ""
         return operator_table(name, rows, self._served.view.phases, self.key, link, longest, self._marks)
 
 
-def _rows(opened: _Opened) -> Rows:
+def _rows(frame: _Frame) -> OperatorRows:
     """All segments, one after the other; the last operator of each hands over to the first of the next."""
-    nodes = tuple(node for segment in opened.segments for node in segment.nodes)
-    edges = [edge for segment in opened.segments for edge in segment.edges]
-    for before, after in pairwise(opened.segments):
+    nodes = tuple(node for segment in frame.segments for node in segment.nodes)
+    edges = [edge for segment in frame.segments for edge in segment.edges]
+    for before, after in pairwise(frame.segments):
         tail, head = before.nodes[-1], after.nodes[0]
         kind = "transfer" if _is_message(before) else "data"
         edges.append(EdgeView(tail.key, head.key, kind, tail.critical and head.critical))
-    return Rows("operator", nodes, tuple(edges))
+    return OperatorRows("operator", nodes, tuple(edges))
 
 
-def _halves(segment: SegmentView) -> tuple[Rows, ...]:
+def _halves(segment: SegmentView) -> tuple[OperatorRows, ...]:
     """A layer's attention or mixer, and its FFN or experts."""
     cut = next((i for i, node in enumerate(segment.nodes) if node.key.partition(".")[0] in _SECOND), 0)
     parts = (segment.nodes[:cut], segment.nodes[cut:])
@@ -225,11 +221,11 @@ def _halves(segment: SegmentView) -> tuple[Rows, ...]:
 _SECOND = ("ffn", "moe")
 
 
-def _half(nodes: tuple[NodeView, ...], edges: tuple[EdgeView, ...]) -> Rows:
+def _half(nodes: tuple[NodeView, ...], edges: tuple[EdgeView, ...]) -> OperatorRows:
     """A part of a layer under the first word of its operators' names."""
     words = {node.key.partition(".")[0] for node in nodes}
     first = words.pop() if len(words) == 1 else ""
-    return Rows(_HEADS.get(first, first) or "operator", nodes, edges, first)
+    return OperatorRows(_HEADS.get(first, first) or "operator", nodes, edges, first)
 
 
 _HEADS = {"ffn": "FFN", "moe": "MoE"}
@@ -238,3 +234,19 @@ _HEADS = {"ffn": "FFN", "moe": "MoE"}
 def _copy_times(segment: SegmentView, phases: tuple[str, ...]) -> str:
     times = tuple("" if value is None else time_text(value) for value in segment.copy_ps)
     return f"{phase_text(phases, times)} per layer"
+
+
+def _handover(view: ServiceView, marks: bool) -> Cluster:
+    """Its operators, a table for each stage; the critical path is marked where `marks`."""
+    stages = tuple(
+        Cluster(f"{HANDOVER}.{index}", (stage.title,), (_transfers(index, segment, marks),), folded=stage.count > 1)
+        for index, stage in enumerate(view.stages)
+        for segment in stage.segments
+    )
+    tops = tuple(stage.members[0].name for stage in stages)
+    return Cluster(HANDOVER, HANDOVER_HEADING, stages, beside=tops)
+
+
+def _transfers(index: int, segment: SegmentView, marks: bool) -> Box:
+    rows = OperatorRows("operator", segment.nodes, segment.edges)
+    return operator_table(f"{HANDOVER}.{index}.operators", rows, ("time",), None, marks=marks)

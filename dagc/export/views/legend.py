@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from dagc.export.typesetting import width
 from dagc.export.views.look import LOAD_STEPS, TEXT_POINTS
-from dagc.export.views.text import width
-from dagc.export.views.view import Bar, Distance, Gpus, Line, Shape, Sign, Tile, View
+from dagc.export.views.view import ArrowKind, Bar, BoxShape, Distance, Gpus, LoadTile, Sign, View
 from dagc.graph.priced import Bound
 
 SAMPLE_POINTS = 34.0
@@ -29,7 +29,7 @@ class Sample:
     `idle`.
     """
 
-    sign: Shape | Line | Bound | str
+    sign: BoxShape | ArrowKind | Bound | str
     meaning: str
     words: str
 
@@ -40,12 +40,12 @@ class Sample:
 
 
 GPU_WORDS = "■ a GPU of the card"
-"""For GPUs of all kinds, which cannot be told apart without colour."""
+"""For GPUs of all kinds, which colour alone distinguishes."""
 
 _SHAPES = (
-    Sample(Shape.COMPUTE, "computation", "box"),
-    Sample(Shape.COMMUNICATION, "communication", "ellipse"),
-    Sample(Shape.ROUTING, "routing, aggregation", "parallelogram"),
+    Sample(BoxShape.COMPUTE, "computation", "box"),
+    Sample(BoxShape.COMMUNICATION, "communication", "ellipse"),
+    Sample(BoxShape.ROUTING, "routing, aggregation", "parallelogram"),
 )
 _BOUNDS = (
     Sample(Bound.COMPUTE, "compute-bound", "blue or █"),
@@ -64,11 +64,11 @@ _LOADS = (
 """Time of a GPU over that of the slowest one."""
 
 _LINES = (
-    Sample(Line.DATA, "data", "thin line"),
-    Sample(Line.CHOICE, "expert selection", "dashed line"),
-    Sample(Line.ORDER, "order only", "dotted line"),
-    Sample(Line.MESSAGE, "message", "brown line"),
-    Sample(Line.SEQUENCE, "sequence", "grey line"),
+    Sample(ArrowKind.DATA, "data", "thin line"),
+    Sample(ArrowKind.CHOICE, "expert selection", "dashed line"),
+    Sample(ArrowKind.ORDER, "order only", "dotted line"),
+    Sample(ArrowKind.MESSAGE, "message", "brown line"),
+    Sample(ArrowKind.SEQUENCE, "sequence", "grey line"),
 )
 
 
@@ -84,7 +84,7 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     found = [Sample(kind, kind, GPU_WORDS) for kind in kinds]
     found += [one for one in _SHAPES if one.sign in shapes]
     found += [one for one in _BOUNDS if one.sign in bounds]
-    if any(isinstance(word, Tile) for word in words):
+    if any(isinstance(word, LoadTile) for word in words):
         found += _LOADS
     if any(sum(share for _, share in bar.parts) < 0.995 and bar.whole for bar in bars):
         found.append(Sample("idle", "idle or free", "empty bar"))

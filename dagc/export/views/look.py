@@ -1,12 +1,12 @@
 """How things look in the pictures: shapes, tones and lines, in light and in dark.
 
-Shapes tell what a thing is, tones what bounds it; words, line widths and patterns say the same without colour. The
-tones of a dark page are told as a table from light to dark, which the SVG carries as a rule of style.
+Shapes show what a thing is, tones what bounds it; words, line widths and patterns say the same without colour. The
+tones of a dark page are a table from light to dark, which the SVG carries as a rule of style.
 """
 
 from __future__ import annotations
 
-from dagc.export.views.view import Line, Shape
+from dagc.export.views.view import ArrowKind, BoxShape
 from dagc.graph.priced import Bound
 from dagc.plan.deployment import Role
 
@@ -72,17 +72,23 @@ EDGE = {
     "fontname": FONT, "fontsize": "9", "fontcolor": INK, "color": MUTED, "arrowsize": "0.8", "penwidth": "1.3",
 }  # fmt: skip
 
-SHAPES: dict[Shape, dict[str, str]] = {
-    Shape.CARD: {"shape": "box", "style": "filled,rounded"},
-    Shape.CHIP: {"shape": "box", "style": "filled,rounded", "fontsize": "8.5", "margin": "0.07,0.02", "height": "0.2"},
-    Shape.TABLE: {"shape": "record", "margin": "0.08,0.03"},
+SHAPES: dict[BoxShape, dict[str, str]] = {
+    BoxShape.CARD: {"shape": "box", "style": "filled,rounded"},
+    BoxShape.CHIP: {
+        "shape": "box",
+        "style": "filled,rounded",
+        "fontsize": "8.5",
+        "margin": "0.07,0.02",
+        "height": "0.2",
+    },
+    BoxShape.TABLE: {"shape": "record", "margin": "0.08,0.03"},
 }
-LINES: dict[Line, dict[str, str]] = {
-    Line.DATA: {},
-    Line.CHOICE: {"style": "dashed"},
-    Line.MESSAGE: {"color": _MESSAGE, "penwidth": "2.4", "arrowsize": "1"},
-    Line.ORDER: {"style": "dotted", "arrowhead": "open"},
-    Line.SEQUENCE: {"penwidth": "1.8", "arrowsize": "0.9", "weight": "100"},
+LINES: dict[ArrowKind, dict[str, str]] = {
+    ArrowKind.DATA: {},
+    ArrowKind.CHOICE: {"style": "dashed"},
+    ArrowKind.MESSAGE: {"color": _MESSAGE, "penwidth": "2.4", "arrowsize": "1"},
+    ArrowKind.ORDER: {"style": "dotted", "arrowhead": "open"},
+    ArrowKind.SEQUENCE: {"penwidth": "1.8", "arrowsize": "0.9", "weight": "100"},
 }
 CRITICAL_BOX = {"color": CRITICAL, "penwidth": "2.6"}
 CRITICAL_LINE = {"color": CRITICAL, "penwidth": "2.6"}

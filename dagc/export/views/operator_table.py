@@ -1,32 +1,35 @@
-"""Operators as a table: a row each in program order, with its output, and its time in each phase beside a bar.
+"""Operators in words and as a table: a row each in program order, with its output, and its times beside bars.
 
 Arrows between rows are the table's own: from each row to the next beside their signs, longer ones in lanes of a gutter.
+Outputs are written in few letters: sizes that differ between phases or recur get a letter, and a key says what it is.
+Letters are those of `graph.tensor`. A second size of the same letter is `t2`, a third `t3`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
-from dagc.export.opened import EdgeView, NodeView
-from dagc.export.titles import group_size
-from dagc.export.views.operators import operator_hover, times
-from dagc.export.views.shapes_key import ShapesKey
-from dagc.export.views.view import Bar, Box, Cell, Column, Flow, Line, Shape, Sign
+from dagc.export.titles import group_size, moved_bytes, shape_text, time_text, total
+from dagc.export.view_model import EdgeView, NodeInPhase, NodeView
+from dagc.export.views.view import ArrowKind, Bar, Box, BoxShape, Cell, Flow, Sign, TableColumn
 from dagc.graph.ops import ROUTER, Category
-from dagc.units import format_gpus
+from dagc.graph.tensor import Dim
+from dagc.report.serving import bound_text
+from dagc.units import format_bytes, format_count, format_gpus
 
 _ABSENT = "–"
 _SHAPES = {
-    Category.COMPUTE: Shape.COMPUTE,
-    Category.COMMUNICATION: Shape.COMMUNICATION,
-    Category.ROUTING: Shape.ROUTING,
+    Category.COMPUTE: BoxShape.COMPUTE,
+    Category.COMMUNICATION: BoxShape.COMMUNICATION,
+    Category.ROUTING: BoxShape.ROUTING,
 }
-_LINES = {"data": Line.DATA, "order": Line.ORDER, "transfer": Line.MESSAGE}
+_LINES = {"data": ArrowKind.DATA, "order": ArrowKind.ORDER, "transfer": ArrowKind.MESSAGE}
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class OperatorRows:
     """What a table shows: operators in program order under a head, `prefix` the words that their names leave out.
 
     `edges` are those of their segments; what leads out of the table is left out.
@@ -40,7 +43,7 @@ class Rows:
 
 def operator_table(
     name: str,
-    rows: Rows,
+    rows: OperatorRows,
     phases: tuple[str, ...],
     key: ShapesKey | None,
     link: str = "",
@@ -55,18 +58,18 @@ def operator_table(
     flows = tuple(_flows(rows, marks))
     lanes = max((flow.lane for flow in flows), default=0)
     signs = tuple(_sign(view, lanes, marks) for view in rows.nodes)
-    columns = [Column("", signs), Column(rows.head, tuple(_name(view, rows.prefix) for view in rows.nodes))]
+    columns = [TableColumn("", signs), TableColumn(rows.head, tuple(_name(view, rows.prefix) for view in rows.nodes))]
     pools = [view.one.team.pool for view in rows.nodes]
     if len(set(pools)) > 1:
-        columns.append(Column("pool", tuple(pools)))
+        columns.append(TableColumn("pool", tuple(pools)))
     if key:
-        columns.append(Column("output", tuple(key.text(view) for view in rows.nodes)))
+        columns.append(TableColumn("output", tuple(key.text(view) for view in rows.nodes)))
     for phase, named in enumerate(phases):
-        columns.append(Column(named, tuple(_time(view, phase) for view in rows.nodes)))
+        columns.append(TableColumn(named, tuple(_time(view, phase) for view in rows.nodes)))
         if longest:
-            columns.append(Column("", tuple(_bar(view, phase, longest[phase]) for view in rows.nodes)))
+            columns.append(TableColumn("", tuple(_bar(view, phase, longest[phase]) for view in rows.nodes)))
     hovers = tuple(operator_hover(view, phases) for view in rows.nodes)
-    return Box(name, Shape.TABLE, (), link=link, columns=tuple(columns), hovers=hovers, flows=flows)
+    return Box(name, BoxShape.TABLE, (), link=link, columns=tuple(columns), hovers=hovers, flows=flows)
 
 
 def longest_times(nodes: Sequence[NodeView]) -> tuple[int, ...]:
@@ -101,7 +104,7 @@ def _bar(view: NodeView, phase: int, longest: int) -> Cell:
     return Bar(((shown.cost.bound, shown.cost.longest / max(longest, 1)),), whole=False)
 
 
-def _flows(rows: Rows, marks: bool) -> Iterator[Flow]:
+def _flows(rows: OperatorRows, marks: bool) -> Iterator[Flow]:
     """Arrows between rows, each longer one in the first lane that is free along it; orders only to the next row."""
     place = {view.key: index for index, view in enumerate(rows.nodes)}
     found = [
@@ -113,7 +116,7 @@ def _flows(rows: Rows, marks: bool) -> Iterator[Flow]:
     for tail, head, line, critical in sorted(found, key=lambda one: (one[1] - one[0], one[0])):
         if head == tail + 1:
             yield Flow(tail, head, line, critical, 0)
-        elif line is not Line.ORDER:
+        elif line is not ArrowKind.ORDER:
             free = (i for i, taken in enumerate(lanes) if all(head <= a or tail >= b for a, b in taken))
             lane = next(free, len(lanes))
             lanes += [[]] if lane == len(lanes) else []
@@ -121,6 +124,144 @@ def _flows(rows: Rows, marks: bool) -> Iterator[Flow]:
             yield Flow(tail, head, line, critical, lane + 1)
 
 
-def _line(edge: EdgeView, tail: NodeView) -> Line:
+def _line(edge: EdgeView, tail: NodeView) -> ArrowKind:
     line = _LINES[edge.kind]
-    return Line.CHOICE if line is Line.DATA and tail.one.node.op is ROUTER else line
+    return ArrowKind.CHOICE if line is ArrowKind.DATA and tail.one.node.op is ROUTER else line
+
+
+_PAYLOADS = {"pipeline": "hidden states", "token": "sampled tokens"}
+"""What the messages between stages carry, by the first word of their keys."""
+
+
+def operator_chip(name: str, view: NodeView, phases: tuple[str, ...], link: str = "") -> Box:
+    """A small box of two lines: what is moved, and the time of each phase. Bytes and bounds are in its hover text."""
+    first, *rest = view.key.split(".")
+    payload = _PAYLOADS.get(first, "")
+    title = f"{' '.join(rest)} {payload}".strip() if payload else view.key
+    return Box(
+        name,
+        BoxShape.CHIP,
+        (title, phase_text(phases, times(view))),
+        hover=operator_hover(view, phases),
+        link=link,
+        critical=view.critical,
+    )
+
+
+def phase_text(phases: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """`prefill 1.6 ms, decode 20 us`; a value alone where there is one phase, or where all have the same one."""
+    known = [(phase, value) for phase, value in zip(phases, values, strict=True) if value]
+    if len(phases) == 1 or (len(known) == len(phases) and len({value for _, value in known}) == 1):
+        return known[0][1] if known else ""
+    return ", ".join(f"{phase} {value}" for phase, value in known)
+
+
+def times(view: NodeView) -> tuple[str, ...]:
+    """Time of the slowest rank in each phase; empty in a phase that does not run the operator."""
+    return tuple("" if shown is None else time_text(shown.cost.longest) for shown in view.phases)
+
+
+def operator_hover(view: NodeView, phases: tuple[str, ...]) -> tuple[str, ...]:
+    """Everything that is known of it, by phase: type of the output, GPUs, shape, work, bound and formula."""
+    node, team = view.one.node, view.one.team
+    groups = f" in groups of {group_size(node)}" if group_size(node) > 1 else ""
+    fused = ", fused: no time of its own" if node.fused_into is not None else ""
+    head = f"{view.key}: {node.op.title}, {format_gpus(team.width)}{groups}{fused}"
+    pairs = zip(phases, view.phases, strict=True)
+    return head, *(f"{phase}: {_work(shown)}" for phase, shown in pairs if shown is not None)
+
+
+def _work(shown: NodeInPhase) -> str:
+    node, width = shown.node, shown.team.width
+    what = "sent" if node.communication else "memory traffic"
+    moved = total(moved_bytes(node), width)
+    parts = [
+        f"output {node.output}",
+        shape_text(node),
+        f"{format_count(total(node.flops, width))} FLOP",
+        f"{format_bytes(moved / width)} {what} per GPU",
+        f"{time_text(shown.cost.longest)}, {bound_text(shown.cost.bound)}",
+        shown.cost.formula,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+_ALWAYS = "tsm"
+"""Letters of sizes that recur in nearly every operator."""
+
+_MEANINGS = {
+    "t": "tokens", "s": "context positions", "h": "heads", "d": "head width", "m": "hidden", "f": "feed-forward width",
+    "e": "experts", "k": "experts per token", "v": "vocabulary", "c": "latent width",
+}  # fmt: skip
+
+_Sizes = tuple[int | None, ...]
+"""Size in each phase, None in one that does not run the operator."""
+
+
+class ShapesKey:
+    """Grows with each tensor that is written; the key is complete after the last one."""
+
+    def __init__(self, phases: tuple[str, ...]) -> None:
+        self._phases = phases
+        self._sizes: dict[str, list[_Sizes]] = {}
+        self._plain: set[str] = set()
+        self._sharded: set[str] = set()
+        self._partial: set[str] = set()
+
+    def text(self, view: NodeView) -> str:
+        """`bf16[t/dp, h=64/tp, d=192]`: the output of an operator in all phases."""
+        one = view.one.node.output
+        axes = dict(one.sharded)
+        parts: list[str] = []
+        for place, dim in enumerate(one.dims):
+            size = self._size(dim, tuple(_at(view, phase, place) for phase in range(len(self._phases))))
+            axis = axes.get(dim.letter)
+            parts.append(f"{size}/{axis}" if axis else size)
+            self._sharded |= {f"/{axis}"} if axis else set()
+        tail = f" +{one.partial}" if one.partial else ""
+        self._partial |= {f"+{one.partial}"} if one.partial else set()
+        return f"{one.dtype}[{', '.join(parts)}]{tail}"
+
+    def _size(self, dim: Dim, sizes: _Sizes) -> str:
+        if dim.letter not in _ALWAYS and len({size for size in sizes if size is not None}) == 1:
+            self._plain.add(dim.letter)
+            return f"{dim.letter}={dim.size}"
+        known = self._sizes.setdefault(dim.letter, [])
+        for index, other in enumerate(known):
+            if all(a is None or b is None or a == b for a, b in zip(sizes, other, strict=True)):
+                known[index] = tuple(b if a is None else a for a, b in zip(sizes, other, strict=True))
+                return _letter(dim.letter, index)
+        known.append(sizes)
+        return _letter(dim.letter, len(known) - 1)
+
+    def lines(self, characters: int) -> tuple[str, ...]:
+        """What the letters are, in lines of at most so many characters."""
+        parts = [*self._entries()]
+        parts += [f"{letter} {_MEANINGS[letter]}" for letter in sorted(self._plain - self._sizes.keys())]
+        parts += [f"{' '.join(sorted(self._sharded))} sharded over that axis"] if self._sharded else []
+        parts += [f"{' '.join(sorted(self._partial))} partial sums over that axis"] if self._partial else []
+        whole = "; ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in parts)
+        return tuple(wrap(f"shapes: {whole}", characters)) if parts else ()
+
+    def _entries(self) -> Iterator[str]:
+        for letter, known in self._sizes.items():
+            for index, sizes in enumerate(known):
+                found = [(phase, size) for phase, size in zip(self._phases, sizes, strict=True) if size is not None]
+                if len({size for _, size in found}) == 1:
+                    yield f"{_letter(letter, index)} = {found[0][1]:,} {_MEANINGS[letter]}"
+                    continue
+                (phase, size), *others = found
+                rest = "".join(f", {size:,} in {phase}" for phase, size in others)
+                yield f"{_letter(letter, index)} = {size:,} {_MEANINGS[letter]} in {phase}{rest}"
+
+
+def _letter(letter: str, index: int) -> str:
+    return f"{letter}{index + 1}" if index else letter
+
+
+def _at(view: NodeView, phase: int, place: int) -> int | None:
+    """Size of a dimension in a phase; None where the phase has no such dimension."""
+    shown = view.phases[phase]
+    dims = shown.node.output.dims if shown else ()
+    same = place < len(dims) and dims[place].letter == view.one.node.output.dims[place].letter
+    return dims[place].size if same else None

@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement
 
+from dagc.export.typesetting import width
 from dagc.export.views import look
-from dagc.export.views.text import width
+from dagc.export.views.marks_svg import SVG, polygon
 from dagc.export.views.view import Arrow, Box, Cluster, View
 
-_SVG = "{http://www.w3.org/2000/svg}"
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _MARGIN, _GAP, _WIDE_GAP = 12.0, 14.0, 34.0
-"""Points inside a frame, between frames, and where an arrow stands between two things."""
+"""Points inside a frame, between frames, and where an arrow is between two things."""
 
 _COLUMN = 0.42
 """Share of a page for each service where there are several."""
@@ -48,7 +48,7 @@ def arrange(root: Element, top: Element, view: View) -> None:
     """Place everything below the head of the picture. `top` holds the drawing; positions are in points."""
     bottom = _Page(top, view).place()
     moved = re.search(r"translate\((\S+) (\S+?)\)", top.get("transform", ""))
-    box = [float(number) for number in _NUMBER.findall(root.get("viewBox", ""))]
+    box = [float(number) for number in NUMBER.findall(root.get("viewBox", ""))]
     tall = bottom + (float(moved[2]) if moved else 0.0) + _GAP
     root.set("viewBox", f"{box[0]:g} {box[1]:g} {box[2]:.2f} {tall:.2f}")
 
@@ -102,13 +102,13 @@ class _Page:
             wide, bottom = max(wide, left + across), max(bottom, y + head + top + tall)
         spot = _Spot(x, y, wide + 2 * _MARGIN, bottom - y + _MARGIN)
         self._spots[member.name] = spot
-        for path in group.iter(f"{_SVG}path"):
+        for path in group.iter(f"{SVG}path"):
             path.set("d", _rounded(spot))
         return spot.wide, spot.tall
 
     def _head(self, cluster: Cluster) -> tuple[float, float]:
         """Width and height of the words of a frame."""
-        texts = list(self._groups[cluster.name].iter(f"{_SVG}text"))
+        texts = list(self._groups[cluster.name].iter(f"{SVG}text"))
         if not texts:
             return 0.0, _MARGIN
         top = _spot(self._groups[cluster.name]).y
@@ -129,9 +129,9 @@ class _Page:
         return wide + 2 * _MARGIN, bottom + _MARGIN
 
     def _shelves(self, cluster: Cluster) -> list[tuple[Box | Cluster, float, float]]:
-        """Where the members of a frame stand, from its left and from below its words.
+        """Where the members of a frame are, from its left and from below its words.
 
-        A member stands below the one before it where the shelf is high enough for both, else beside it, else on the
+        A member is below the one before it where the shelf is high enough for both, else beside it, else on the
         next shelf.
         """
         found: list[tuple[Box | Cluster, float, float]] = []
@@ -154,16 +154,15 @@ class _Page:
         """From a frame or table to the one beside it, or down to the one below."""
         tone = look.CRITICAL if arrow.critical else look.LINES[arrow.line].get("color", look.MUTED)
         tail, head = self._spots[arrow.leaves or arrow.tail], self._spots[arrow.enters or arrow.head]
-        group = SubElement(self._top, f"{_SVG}g", {"class": "edge"})
+        group = SubElement(self._top, f"{SVG}g", {"class": "edge"})
         if head.x < tail.x + tail.wide:
             x, y, end = tail.x + _LEFT, tail.y + tail.tall, head.y
             line, tip = f"M{x:.2f},{y:.2f} L{x:.2f},{end - 8:.2f}", ((x, end), (x - 4, end - 9), (x + 4, end - 9))
         else:
             x, y, end = tail.x + tail.wide, tail.y + _DOWN, head.x
             line, tip = f"M{x:.2f},{y:.2f} L{end - 8:.2f},{y:.2f}", ((end, y), (end - 9, y - 4), (end - 9, y + 4))
-        SubElement(group, f"{_SVG}path", {"d": line, "stroke": tone, "stroke-width": "2", "fill": "none"})
-        points = " ".join(f"{a:.2f},{b:.2f}" for a, b in tip)
-        SubElement(group, f"{_SVG}polygon", {"points": points, "fill": tone})
+        SubElement(group, f"{SVG}path", {"d": line, "stroke": tone, "stroke-width": "2", "fill": "none"})
+        polygon(group, tip, {"fill": tone})
 
 
 _LEFT, _DOWN = 60.0, 30.0
@@ -172,8 +171,8 @@ _LEFT, _DOWN = 60.0, 30.0
 
 def _spot(group: Element) -> _Spot:
     """Where the outline of a node or frame is."""
-    outline = next(one for one in group.iter() if one.tag in (f"{_SVG}polygon", f"{_SVG}path"))
-    numbers = [float(n) for n in _NUMBER.findall(outline.get("points") or outline.get("d", ""))]
+    outline = next(one for one in group.iter() if one.tag in (f"{SVG}polygon", f"{SVG}path"))
+    numbers = [float(n) for n in NUMBER.findall(outline.get("points") or outline.get("d", ""))]
     xs, ys = numbers[::2], numbers[1::2]
     return _Spot(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
 
@@ -193,7 +192,7 @@ def _moved(points: str, right: float, down: float) -> str:
     """Pairs of numbers, each moved."""
     steps = (right, down)
     place = iter(range(len(points)))
-    return _NUMBER.sub(lambda number: f"{float(number[0]) + steps[next(place) % 2]:.2f}", points)
+    return NUMBER.sub(lambda number: f"{float(number[0]) + steps[next(place) % 2]:.2f}", points)
 
 
 def _rounded(spot: _Spot) -> str:

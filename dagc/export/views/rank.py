@@ -9,40 +9,52 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dagc.export.opened import NodeView
 from dagc.export.titles import time_text
+from dagc.export.view_model import NodeView
 from dagc.export.views.look import load_tone
-from dagc.export.views.operators import operator_chip
+from dagc.export.views.operator_table import operator_chip
 from dagc.export.views.rank_rows import RankRow, Section, sections
-from dagc.export.views.scene import Scene, Served, slug
-from dagc.export.views.view import Arrow, Bar, Box, Cell, Cluster, Column, Distance, Line, Shape, Tile, View
+from dagc.export.views.strategy import Served, StrategyView, slug
+from dagc.export.views.view import (
+    Arrow,
+    ArrowKind,
+    Bar,
+    Box,
+    BoxShape,
+    Cell,
+    Cluster,
+    Distance,
+    LoadTile,
+    TableColumn,
+    View,
+)
 from dagc.graph.ops import COMBINE, DISPATCH, Op
 from dagc.graph.priced import Bound
 from dagc.units import counted, format_bytes, format_count
 
 
-def rank_view(scene: Scene) -> View:
+def rank_view(strategy: StrategyView) -> View:
     """Ranks of one group of each service."""
-    drawn = [_Service(scene, served) for served in scene.served]
-    notes = (*scene.notes(), *(note for one in drawn for part in one.parts for note in part.notes()))
+    drawn = [_Service(strategy, served) for served in strategy.served]
+    notes = (*strategy.notes(), *(note for one in drawn for part in one.parts for note in part.notes()))
     return View(
         Distance.RANK,
-        scene.name,
-        scene.title(),
+        strategy.name,
+        strategy.title(),
         notes,
         tuple(one.cluster() for one in drawn),
         tuple(arrow for one in drawn for arrow in one.arrows()),
-        others=scene.others(Distance.RANK),
+        others=strategy.others(Distance.RANK),
     )
 
 
 class _Service:
-    """A service on its way into the view: dispatch, the ranks with experts, combine; attention apart stands first."""
+    """A service on its way into the view: dispatch, the ranks with experts, combine; attention apart is first."""
 
-    def __init__(self, scene: Scene, served: Served) -> None:
+    def __init__(self, strategy: StrategyView, served: Served) -> None:
         self._served = served
-        self.parts = [_Part(served, section) for section in sections(scene, served)]
-        phases, link = served.view.phases, _link(scene, served)
+        self.parts = [_Part(served, section) for section in sections(strategy, served)]
+        phases, link = served.view.phases, _link(strategy, served)
         exchange = _exchange(served)
         self._boxes = {op: operator_chip(_name(served, op.name), node, phases, link) for op, node in exchange.items()}
 
@@ -59,26 +71,26 @@ class _Service:
         before, after = (self._boxes.get(op) for op in (DISPATCH, COMBINE))
         for part in self.parts:
             if part.section.holds_experts and before and after:
-                yield Arrow(before.name, part.top, Line.CHOICE, enters=part.anchor)
-                yield Arrow(part.bottom, after.name, Line.DATA, leaves=part.anchor)
+                yield Arrow(before.name, part.top, ArrowKind.CHOICE, enters=part.anchor)
+                yield Arrow(part.bottom, after.name, ArrowKind.DATA, leaves=part.anchor)
             elif before:
-                yield Arrow(part.bottom, before.name, Line.CHOICE, leaves=part.anchor)
+                yield Arrow(part.bottom, before.name, ArrowKind.CHOICE, leaves=part.anchor)
 
 
 def _name(served: Served, what: str) -> str:
     return f"{slug(served.name)}.{slug(what)}"
 
 
-def _link(scene: Scene, served: Served) -> str:
+def _link(strategy: StrategyView, served: Served) -> str:
     kinds = [s.kind for stage in served.view.stages for s in stage.segments if s.is_layer and s.nodes]
-    return scene.link(Distance.LAYER, served.layer_anchor(kinds[-1])) if kinds else ""
+    return strategy.link(Distance.LAYER, served.layer_anchor(kinds[-1])) if kinds else ""
 
 
 def _exchange(served: Served) -> dict[Op, NodeView]:
     """The dispatch and the combine of the first layer that has them."""
-    opened = (s for stage in served.view.stages for s in stage.segments)
+    segments = (s for stage in served.view.stages for s in stage.segments)
     found: dict[Op, NodeView] = {}
-    for node in (node for segment in opened for node in segment.nodes):
+    for node in (node for segment in segments for node in segment.nodes):
         if node.one.node.op in (DISPATCH, COMBINE):
             found.setdefault(node.one.node.op, node)
     return found
@@ -107,8 +119,8 @@ class _Part:
 
     def cluster(self) -> Cluster:
         section = self.section
-        grid = Box(self.top, Shape.TABLE, (), columns=tuple(self._grids()))
-        table = Box(self.bottom, Shape.TABLE, (), columns=tuple(_columns(section)))
+        grid = Box(self.top, BoxShape.TABLE, (), columns=tuple(self._grids()))
+        table = Box(self.bottom, BoxShape.TABLE, (), columns=tuple(_columns(section)))
         chains = ((self.top, self.bottom),)
         return Cluster(self.anchor, self._said(), (grid, table), role=section.role, chains=chains)
 
@@ -140,19 +152,21 @@ class _Part:
         every = tuple(range(len(self.section.phases)))
         gpus = [gpu for node in self.section.nodes for gpu in node.gpus if gpu]
         tones = {tuple(load_tone(_share(self.section, gpu, phase)) for phase in every) for gpu in gpus}
-        return [every] if all(len(set(one)) == 1 for one in tones) else [(phase,) for phase in every]
+        return [every] if all(len(set(tone)) == 1 for tone in tones) else [(phase,) for phase in every]
 
-    def _grids(self) -> Iterator[Column]:
+    def _grids(self) -> Iterator[TableColumn]:
         """A row for each node, a column for each GPU of a node; the next phase beside the one before."""
         section = self.section
         nodes = section.nodes
         for index, phases in enumerate(self._phases()):
             if index:
-                yield Column("", ("",) * len(nodes))
-            yield Column(" and ".join(section.phases[phase] for phase in phases), tuple(node.title for node in nodes))
+                yield TableColumn("", ("",) * len(nodes))
+            yield TableColumn(
+                " and ".join(section.phases[phase] for phase in phases), tuple(node.title for node in nodes)
+            )
             for gpu in range(len(nodes[0].gpus)):
                 head = f"+{gpu}" if section.is_split else f"GPU {gpu}"
-                yield Column(head, tuple(self._tile(node.gpus[gpu], phases[0]) for node in nodes))
+                yield TableColumn(head, tuple(self._tile(node.gpus[gpu], phases[0]) for node in nodes))
 
     def _tile(self, gpu: RankRow | None, phase: int) -> Cell:
         """A GPU: what it holds where all do the same, else its load."""
@@ -160,7 +174,9 @@ class _Part:
             return ""
         share = _share(self.section, gpu, phase)
         shard = gpu.experts or gpu.heads or gpu.ranks
-        return Tile(shard if self.section.is_even else f"{100 * share:.0f} %", share, tuple(_hover(self.section, gpu)))
+        return LoadTile(
+            shard if self.section.is_even else f"{100 * share:.0f} %", share, tuple(_hover(self.section, gpu))
+        )
 
 
 def _share(section: Section, row: RankRow, phase: int) -> float:
@@ -181,25 +197,25 @@ def _hover(section: Section, gpu: RankRow) -> Iterator[str]:
         yield f"memory {format_bytes(gpu.bytes)} of {format_bytes(section.capacity_bytes)}"
 
 
-def _columns(section: Section) -> Iterator[Column]:
+def _columns(section: Section) -> Iterator[TableColumn]:
     """Who, what each holds, and its load in each phase beside a bar against the slowest of the section."""
     rows = section.rows
-    yield Column("ranks" if any(row.count > 1 for row in rows) else "rank", tuple(row.ranks for row in rows))
+    yield TableColumn("ranks" if any(row.count > 1 for row in rows) else "rank", tuple(row.ranks for row in rows))
     for head, cells in (
         ("heads", tuple(row.heads for row in rows)),
         ("sequences", tuple(row.sequences for row in rows)),
         ("experts", tuple(row.experts for row in rows)),
     ):
         if any(cells):
-            yield Column(head, cells)
+            yield TableColumn(head, cells)
     for index, phase in enumerate(section.phases):
         if any(row.loads[index].tokens for row in rows):
-            yield Column(f"{phase} tokens", tuple(_tokens(row.loads[index].tokens) for row in rows))
-        yield Column(f"{phase} time", tuple(time_text(row.loads[index].picoseconds) for row in rows))
-        yield Column("load", tuple(_bar(_share(section, row, index)) for row in rows))
+            yield TableColumn(f"{phase} tokens", tuple(_tokens(row.loads[index].tokens) for row in rows))
+        yield TableColumn(f"{phase} time", tuple(time_text(row.loads[index].picoseconds) for row in rows))
+        yield TableColumn("load", tuple(_bar(_share(section, row, index)) for row in rows))
     if section.capacity_bytes:
-        yield Column("memory", tuple("" if row.bytes is None else format_bytes(row.bytes) for row in rows))
-        yield Column("filled", tuple(_bar((row.bytes or 0.0) / section.capacity_bytes) for row in rows))
+        yield TableColumn("memory", tuple("" if row.bytes is None else format_bytes(row.bytes) for row in rows))
+        yield TableColumn("filled", tuple(_bar((row.bytes or 0.0) / section.capacity_bytes) for row in rows))
 
 
 def _bar(share: float) -> Cell:

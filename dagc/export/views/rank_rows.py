@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dagc.cost.memory import PoolMemory
 from dagc.export.titles import rank_text
-from dagc.export.views.scene import Scene, Served
+from dagc.export.views.strategy import Served, StrategyView
 from dagc.graph.graph import Load, Segment, StageProgram, Team
 from dagc.graph.ops import GROUPED_GEMM, Lane
 from dagc.plan.deployment import Pool, Role
@@ -56,7 +56,7 @@ class PhaseLoad:
 class RankRow:
     """One rank, or `count` ranks: with equal loads, or those between the slowest and the fastest, in the mean.
 
-    `place` is where it stands along the axes of its domains; `heads`, `sequences` and `experts` are what it holds,
+    `place` is its coordinates along the axes of its domains; `heads`, `sequences` and `experts` are what it holds,
     empty where the section has none. `loads` are by phase; `bytes` is None where memory is undetermined.
     """
 
@@ -103,17 +103,17 @@ class Section:
         return len(self.rows) == 1
 
 
-def sections(scene: Scene, served: Served) -> Iterator[Section]:
+def sections(strategy: StrategyView, served: Served) -> Iterator[Section]:
     """The expert group with the slowest rank of the first stage that has experts, and the attention apart from it."""
     for index, pool in enumerate(served.service.pools):
-        yield _Group(scene, served, pool, index).section()
+        yield _Group(strategy, served, pool, index).section()
 
 
 class _Group:
     """The ranks of one pool's group, on their way into a section."""
 
-    def __init__(self, scene: Scene, served: Served, pool: Pool, team: int) -> None:
-        self._scene, self._served, self._pool = scene, served, pool
+    def __init__(self, strategy: StrategyView, served: Served, pool: Pool, team: int) -> None:
+        self._strategy, self._served, self._pool = strategy, served, pool
         self._stage = _stage_with_experts(served)
         graph = served.phases[0][1].priced.graph
         program = graph.programs[0][self._stage]
@@ -121,7 +121,7 @@ class _Group:
         loads = [_loads(line, self._stage, team, self._team.width) for _, line in served.phases]
         self._tokens = np.array([tokens for tokens, _ in loads])
         self._times = np.array([times for _, times in loads])
-        self._memory, self._capacity = _memory(scene, pool, self._team)
+        self._memory, self._capacity = _memory(strategy, pool, self._team)
         self._local, self._number, self._groups = self._members()
 
     def _members(self) -> tuple[Ranks, int, int]:
@@ -135,22 +135,22 @@ class _Group:
         return np.sort(groups[number]), number, len(groups)
 
     def section(self) -> Section:
-        has_experts = self._pool.experts is not None and self._scene.plan.facts.model.experts is not None
+        has_experts = self._pool.experts is not None and self._strategy.plan.facts.model.experts is not None
         what = "expert group" if has_experts else "ranks" if self._pool.role is Role.ALL else "attention ranks"
         group = "" if self._groups == 1 else f" {self._number} of {self._groups}"
         title = f"{what}{group}, stage {self._team.stage}, pool {self._pool.name}"
         label = self._labels()
         lines = self._lines(label)
         nodes, hidden = self._nodes(lines, label)
-        per_node = self._scene.plan.facts.cluster.gpus_per_node
+        per_node = self._strategy.plan.facts.cluster.gpus_per_node
         on = len(np.unique(self._team.ranks[self._local] // per_node))
-        told = (f"{counted(self._local.size, 'rank')} on {counted(on, 'node')}",)
+        count = (f"{counted(self._local.size, 'rank')} on {counted(on, 'node')}",)
         phases = tuple(name for name, _ in self._served.phases)
         rows = tuple(self._row(members) for members in self._classes(label))
         slowest = tuple(self._times[:, self._local].max(axis=1).tolist())
         role, capacity = self._pool.role, self._capacity
         split = self._wide < per_node
-        return Section(title, told, role, has_experts, phases, rows, nodes, hidden, split, slowest, capacity)
+        return Section(title, count, role, has_experts, phases, rows, nodes, hidden, split, slowest, capacity)
 
     def _labels(self) -> Ranks:
         """The class of each rank of the group: equal for ranks with equal loads and memory, shape (ranks,)."""
@@ -170,7 +170,7 @@ class _Group:
     def _lines(self, label: Ranks) -> list[list[int]]:
         """Numbers of rows of GPUs that are drawn as one, those with the lowest number first."""
         wide, numbers = self._wide, self._team.ranks[self._local]
-        per_node = self._scene.plan.facts.cluster.gpus_per_node
+        per_node = self._strategy.plan.facts.cluster.gpus_per_node
         are_apart = len(np.unique(numbers // per_node)) <= MOST_APART
         found: dict[tuple[tuple[int, int], ...], list[int]] = {}
         for line in np.unique(numbers // wide).tolist():
@@ -191,13 +191,13 @@ class _Group:
         for line in shown:
             inside = np.isin(numbers // wide, line)
             members = [self._local[inside & (numbers % wide == gpu)] for gpu in range(wide)]
-            gpus = tuple(self._row(one) if one.size else None for one in members)
+            gpus = tuple(self._row(member) if member.size else None for member in members)
             rows.append(NodeRow(self._node_title(line), len(line), gpus))
         return tuple(rows), len(lines) - len(shown)
 
     def _node_title(self, lines: list[int]) -> str:
         """`node 3`, `nodes 0-31, ×32`; of a node with several rows also which GPUs."""
-        per_node, wide = self._scene.plan.facts.cluster.gpus_per_node, self._wide
+        per_node, wide = self._strategy.plan.facts.cluster.gpus_per_node, self._wide
         nodes = np.unique(np.array(lines, dtype=np.int64) * wide // per_node)
         title = rank_text(nodes).replace("rank", "node", 1) + (f", ×{nodes.size}" if nodes.size > 1 else "")
         first = lines[0] * wide % per_node
@@ -206,7 +206,7 @@ class _Group:
     @property
     def _wide(self) -> int:
         """GPUs in a row: those of a node, or a part of them that divides it."""
-        per_node = self._scene.plan.facts.cluster.gpus_per_node
+        per_node = self._strategy.plan.facts.cluster.gpus_per_node
         return max(wide for wide in range(1, min(per_node, MOST_GPUS) + 1) if per_node % wide == 0)
 
     def _row(self, members: Ranks) -> RankRow:
@@ -219,9 +219,9 @@ class _Group:
             ranks=named if members.size == 1 else several,
             count=int(members.size),
             place=_place(pool, members),
-            heads=_heads(self._scene.plan, pool.attention, members),
+            heads=_heads(self._strategy.plan, pool.attention, members),
             sequences=_sequences(self._served, pool.attention, members),
-            experts=_experts(self._scene.plan, self._served, pool.experts, members),
+            experts=_experts(self._strategy.plan, self._served, pool.experts, members),
             loads=tuple(PhaseLoad(tokens, times) for tokens, times in loads),
             bytes=float(self._memory[members].mean()) if self._capacity else None,
         )
@@ -264,28 +264,28 @@ def _mean(load: Load, width: int) -> Vector:
     return np.broadcast_to(load.mean(axis=0) if load.ndim > 1 else load, (width,))
 
 
-def _memory(scene: Scene, pool: Pool, team: Team) -> tuple[Vector, float]:
+def _memory(strategy: StrategyView, pool: Pool, team: Team) -> tuple[Vector, float]:
     """Bytes by rank of the team's stage, and the capacity; zeros where memory is undetermined."""
-    figures = pool_figures(scene, pool)
+    figures = pool_figures(strategy, pool)
     if figures is None:
         return np.zeros(team.width), 0.0
     return np.broadcast_to(figures.total[min(team.stage, pool.stages - 1)], (team.width,)), figures.capacity_bytes
 
 
-def pool_figures(scene: Scene, pool: Pool) -> PoolMemory | None:
+def pool_figures(strategy: StrategyView, pool: Pool) -> PoolMemory | None:
     """Memory of a pool, where it is determined."""
-    pools = scene.memory.pools if scene.memory else ()
+    pools = strategy.memory.pools if strategy.memory else ()
     return next((figures for figures in pools if figures.pool == pool.name), None)
 
 
 def _place(pool: Pool, members: Ranks) -> str:
-    """`tp 1, dp 3, ep 5`: where ranks stand along each axis, from 0."""
-    told: dict[str, str] = {}
+    """`tp 1, dp 3, ep 5`: coordinates of ranks along each axis, from 0."""
+    place_by_axis: dict[str, str] = {}
     for layout in (pool.attention, pool.experts):
         for axis in (AxisKind.TP, AxisKind.CP, AxisKind.DP, AxisKind.EP):
             if layout is not None and layout.degree(axis) > 1 and not (axis is AxisKind.DP and layout is pool.experts):
-                told.setdefault(axis.value, f"{axis.value} {_span(layout.coordinate(axis)[members])}")
-    return ", ".join(told.values())
+                place_by_axis.setdefault(axis.value, f"{axis.value} {_span(layout.coordinate(axis)[members])}")
+    return ", ".join(place_by_axis.values())
 
 
 def _span(values: Ranks) -> str:

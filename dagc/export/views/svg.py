@@ -8,33 +8,47 @@ links, and a dark page turns the tones over. Nothing here runs in a reader.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from dagc.export.renderers import Rendering
+from dagc.export.typesetting import width
 from dagc.export.views import look
-from dagc.export.views.bar_svg import draw_bar
 from dagc.export.views.dot import BLOCKS, EMPTY, SEPARATOR, head_lines, link_line
 from dagc.export.views.gpus import OTHER, OWN
 from dagc.export.views.legend import legend
-from dagc.export.views.legend_svg import GPU_PITCH, add_patterns, draw_gpus, draw_samples
-from dagc.export.views.paged import arrange
-from dagc.export.views.svg_page import set_page, stack, style, text_width
+from dagc.export.views.marks_svg import (
+    GPU_PITCH,
+    PAD,
+    SVG,
+    add_patterns,
+    as_group,
+    draw_bar,
+    draw_gpus,
+    draw_samples,
+    position,
+)
+from dagc.export.views.paged import NUMBER, arrange
 from dagc.export.views.table_svg import draw_table
-from dagc.export.views.text import width
-from dagc.export.views.view import Bar, Distance, Gpus, Shape, View
+from dagc.export.views.view import Bar, BoxShape, Distance, Gpus, View
 
-_SVG = "http://www.w3.org/2000/svg"
-_XLINK = "http://www.w3.org/1999/xlink"
+_XLINK = "{http://www.w3.org/1999/xlink}"
 _SPACE = "{http://www.w3.org/XML/1998/namespace}space"
-_HREF = f"{{{_XLINK}}}href"
-_PAD = "\N{NO-BREAK SPACE} "
+_HREF = f"{_XLINK}href"
+
+_GROUPS = ("node", "edge", "cluster")
+"""Classes of the groups that engines draw."""
+
+_MARGIN = 14.0
+_STACK = 4.0
+"""How far the frame behind a folded cluster is moved."""
 
 _BAR_SIGNS = frozenset((*BLOCKS.values(), EMPTY))
 _GPU_SIGNS = frozenset((OWN, OTHER))
 
-ElementTree.register_namespace("", _SVG)
-ElementTree.register_namespace("xlink", _XLINK)
+ElementTree.register_namespace("", SVG[1:-1])
+ElementTree.register_namespace("xlink", _XLINK[1:-1])
 
 
 def finished(rendering: Rendering, view: View) -> bytes:
@@ -49,13 +63,12 @@ def finished(rendering: Rendering, view: View) -> bytes:
         _head(top, view)
         for group in top:
             _group(group, folded)
-    _bars(root, view)
-    _gpus(root, view)
+    _marks(root, view)
     _texts(root)
     for top in tops:
-        set_page(root, top)
+        _page(root, top)
     add_patterns(root)
-    style(root)
+    _style(root)
     root.insert(0, _title(view.name))
     comment = f"<!-- laid out by {_comment(rendering.renderer)} {_comment(rendering.version)} -->\n"
     body = ElementTree.tostring(root, encoding="unicode")
@@ -64,136 +77,192 @@ def finished(rendering: Rendering, view: View) -> bytes:
 
 def _group(group: Element, folded: set[str]) -> None:
     """A node, an edge or a cluster: its hover text as a title, and a link only where it leads somewhere."""
-    if group.get("class") not in ("node", "edge", "cluster"):
+    if group.get("class") not in _GROUPS:
         return
     if group.get("class") == "cluster" and group.get("id") in folded:
-        stack(group)
-    told = ""
-    for anchor in list(group.iter(f"{{{_SVG}}}a")):
-        told = told or anchor.attrib.pop(f"{{{_XLINK}}}title", "").strip()
+        _stack(group)
+    hover = ""
+    for anchor in list(group.iter(f"{SVG}a")):
+        hover = hover or anchor.attrib.pop(f"{_XLINK}title", "").strip()
         if _HREF not in anchor.attrib:
-            anchor.tag = f"{{{_SVG}}}g"
-            anchor.attrib.clear()
-        elif told:
-            anchor.insert(0, _title(told))
-    for title in group.findall(f"{{{_SVG}}}title"):
-        title.text = told
-        if not told:
+            as_group(anchor)
+        elif hover:
+            anchor.insert(0, _title(hover))
+    for title in group.findall(f"{SVG}title"):
+        title.text = hover
+        if not hover:
             group.remove(title)
-    first = next(group.iter(f"{{{_SVG}}}text"), None)
-    if first is not None and group.get("class") != "edge" and not _is_bar(first.text or "") and not _is_table(group):
+    first = next(group.iter(f"{SVG}text"), None)
+    is_table = group.find(f".//{SVG}polyline") is not None
+    if first is not None and group.get("class") != "edge" and not _is_bar(first.text or "") and not is_table:
         first.set("font-weight", "bold")
 
 
-def _is_table(group: Element) -> bool:
-    return group.find(f".//{{{_SVG}}}polyline") is not None
+def _stack(group: Element) -> None:
+    """A second frame behind that of a folded cluster, as of a sheet below the first."""
+    frame = next((shape for shape in group.iter() if shape.tag in (f"{SVG}path", f"{SVG}polygon")), None)
+    if frame is not None:
+        shift = {"transform": f"translate({_STACK:g} {_STACK:g})"}
+        group.insert(0, Element(frame.tag, dict(frame.attrib) | shift))
 
 
 def _head(top: Element, view: View) -> None:
     """The lines above the picture: the first in bold, the names of the views as links, the legend drawn."""
-    titles = [element for element in top if element.tag == f"{{{_SVG}}}title"]
-    anchors = [a for holder in top if holder.tag == f"{{{_SVG}}}g" and not holder.get("class") for a in holder]
+    titles = [element for element in top if element.tag == f"{SVG}title"]
+    anchors = [a for holder in top if holder.tag == f"{SVG}g" and not holder.get("class") for a in holder]
     for title in titles:
         top.remove(title)
     for anchor in anchors:
-        anchor.tag = f"{{{_SVG}}}g"
-        anchor.attrib.clear()
-    lines = [element for holder in (top, *anchors) for element in holder if element.tag == f"{{{_SVG}}}text"]
+        as_group(anchor)
+    lines = [element for holder in (top, *anchors) for element in holder if element.tag == f"{SVG}text"]
     samples = legend(view)
     plain = len(head_lines(view)) - len(samples)
     for index, text in enumerate(lines[:plain]):
         text.set("font-size", "15" if index == 0 else "11")
         if index == 0:
             text.set("font-weight", "bold")
-        if (text.text or "").strip(_PAD) == link_line(view):
+        if (text.text or "").strip(PAD) == link_line(view):
             _links(text, view)
     for text, line in zip(lines[plain:], samples, strict=False):
-        x, y = float(text.get("x", "0")), float(text.get("y", "0"))
-        text.tag, text.text = f"{{{_SVG}}}g", None
-        text.attrib.clear()
+        x, y = position(text)
+        as_group(text)
         draw_samples(text, x, y, line)
 
 
 def _links(text: Element, view: View) -> None:
     """The line of names, each a link to its view; the view itself in bold."""
-    points = float(text.get("font-size", "11"))
-    x, y = float(text.get("x", "0")), text.get("y", "0")
-    text.tag, text.text = f"{{{_SVG}}}g", None
-    text.attrib.clear()
-    for one in Distance:
-        if one is not view.distance and one not in view.others:
+    x, attributes = position(text)[0], as_group(text)
+    points, y = float(attributes.get("font-size", "11")), attributes.get("y", "0")
+    for distance in Distance:
+        is_here = distance is view.distance
+        if not is_here and distance not in view.others:
             continue
-        parent = text
-        if one is not view.distance:
-            parent = SubElement(text, f"{{{_SVG}}}a", {_HREF: f"{one.stem}.svg", "target": "_top"})
-        here = one is view.distance
-        tone = look.INK if here else look.LINK
-        named = SubElement(parent, f"{{{_SVG}}}text", {"x": f"{x:.2f}", "y": y, "font-size": f"{points:g}"})
-        named.text = one.value
-        named.attrib |= {"fill": tone, "font-family": look.FONT}
-        named.attrib |= {"font-weight": "bold"} if here else {"text-decoration": "underline"}
-        x += width(one.value, points, bold=here) + 2 * width(SEPARATOR, points)
+        link = {_HREF: f"{distance.stem}.svg", "target": "_top"}
+        parent = text if is_here else SubElement(text, f"{SVG}a", link)
+        name = SubElement(parent, f"{SVG}text", {"x": f"{x:.2f}", "y": y, "font-size": f"{points:g}"})
+        name.text = distance.value
+        name.attrib |= {"fill": look.INK if is_here else look.LINK, "font-family": look.FONT}
+        name.attrib |= {"font-weight": "bold"} if is_here else {"text-decoration": "underline"}
+        x += width(distance.value, points, bold=is_here) + 2 * width(SEPARATOR, points)
 
 
-def _bars(root: Element, view: View) -> None:
-    """Block characters become drawn bars, in the order of a box's lines; the cells of tables are drawn."""
-    by_name = {box.name: box for box in view.boxes()}
-    for group in root.iter(f"{{{_SVG}}}g"):
-        box = by_name.get(group.get("id", ""))
+def _marks(root: Element, view: View) -> None:
+    """Characters for bars and GPUs become drawings, in the order of a box's lines; the cells of tables are drawn."""
+    boxes = {box.name: box for box in view.boxes()}
+    for group in root.iter(f"{SVG}g"):
+        box = boxes.get(group.get("id", ""))
         if box is None:
             continue
-        if box.shape is Shape.TABLE:
+        if box.shape is BoxShape.TABLE:
             draw_table(group, box)
             continue
         bars = iter([word for word in box.lines if isinstance(word, Bar)])
-        for text in [element for element in group.iter(f"{{{_SVG}}}text") if _is_bar(element.text or "")]:
+        for text in [element for element in group.iter(f"{SVG}text") if _is_bar(element.text or "")]:
             draw_bar(text, next(bars))
+        rows = [line for line in box.lines if isinstance(line, Gpus) and line.own]
+        texts = [text for text in group.iter(f"{SVG}text") if (text.text or "").strip(PAD)[:1] in _GPU_SIGNS]
+        for text, row in zip(texts, rows, strict=False):
+            _gpus(text, row)
 
 
 def _is_bar(text: str) -> bool:
-    bare = text.strip(_PAD)
+    bare = text.strip(PAD)
     return bool(bare) and set(bare) <= _BAR_SIGNS
 
 
-def _gpus(root: Element, view: View) -> None:
-    """Characters of GPUs become squares, in the order of the lines of a box."""
-    by_name = {box.name: box for box in view.boxes()}
-    for group in root.iter(f"{{{_SVG}}}g"):
-        box = by_name.get(group.get("id", ""))
-        if box is None:
-            continue
-        rows = [line for line in box.lines if isinstance(line, Gpus) and line.own]
-        texts = [one for one in group.iter(f"{{{_SVG}}}text") if (one.text or "").strip(_PAD)[:1] in _GPU_SIGNS]
-        for text, row in zip(texts, rows, strict=False):
-            _row(text, row)
-
-
-def _row(text: Element, row: Gpus) -> None:
-    x, y = float(text.get("x", "0")), float(text.get("y", "0"))
-    named = dict(text.attrib)
-    text.tag, text.text = f"{{{_SVG}}}g", None
-    text.attrib.clear()
+def _gpus(text: Element, row: Gpus) -> None:
+    x, y = position(text)
+    attributes = as_group(text)
     draw_gpus(text, x, y, row.own, row.kind)
     if row.text:
         left = x + GPU_PITCH * len(row.own) + 4
-        SubElement(text, f"{{{_SVG}}}text", named | {"x": f"{left:.2f}"}).text = row.text
+        SubElement(text, f"{SVG}text", attributes | {"x": f"{left:.2f}"}).text = row.text
 
 
 def _texts(root: Element) -> None:
     """Every text in one family, without the room that was kept, and as wide as the letters of that family are."""
-    for text in root.iter(f"{{{_SVG}}}text"):
-        bare = (text.text or "").strip(_PAD)
+    for text in root.iter(f"{SVG}text"):
+        bare = (text.text or "").strip(PAD)
         text.attrib.pop(_SPACE, None)
         text.text = bare
         text.set("font-family", f"{look.FONT}, Arial, sans-serif")
-        long = text_width(text, bare)
+        long = width(bare, float(text.get("font-size", "10")), text.get("font-weight") == "bold")
         if long > 0:
             text.set("textLength", f"{long:.2f}")
             text.set("lengthAdjust", "spacingAndGlyphs")
 
 
+def _page(root: Element, top: Element) -> None:
+    """Move the drawing to the left margin under its head, and cut the paper to size. `top` holds the drawing.
+
+    Layout engines centre a drawing below a wider head; read from the left, that leaves a hole.
+    """
+    groups = [group for group in top if group.get("class") in _GROUPS]
+    head = [x for group in top if group not in groups for x in _text_ends(group)]
+    body = [x for group in groups for x in _ends(group)]
+    if not head:
+        return
+    left = min(head)
+    shift = left - min(body, default=left)
+    for group in groups:
+        group.set("transform", f"translate({shift:.2f} 0)")
+    _cut(root, top, left - _MARGIN, max(*head, max(body, default=left) + shift) + _MARGIN)
+
+
+def _cut(root: Element, top: Element, left: float, right: float) -> None:
+    """Size of the page, and paper under all of it."""
+    box = [float(number) for number in NUMBER.findall(root.get("viewBox", ""))]
+    if len(box) != 4:
+        return
+    tall, wide = box[3], right - left
+    moved = re.search(r"translate\((\S+) (\S+)\)", top.get("transform", ""))
+    top.set("transform", f"translate({-left:.2f} {moved[2] if moved else '0'})")
+    root.attrib |= {"width": f"{wide:.2f}pt", "height": f"{tall:.2f}pt", "viewBox": f"0 0 {wide:.2f} {tall:.2f}"}
+    for paper in [element for element in top if element.tag == f"{SVG}polygon"]:
+        top.remove(paper)
+    size = {"width": f"{wide:.2f}", "height": f"{tall:.2f}", "fill": look.PAPER}
+    root.insert(0, Element(f"{SVG}rect", size))
+
+
+def _ends(group: Element) -> Iterator[float]:
+    """Left and right ends of what a group draws."""
+    for element in group.iter():
+        points = element.get("points") or element.get("d")
+        if points:
+            yield from (float(number) for number in NUMBER.findall(points)[::2])
+        elif "cx" in element.attrib:
+            middle, radius = float(element.attrib["cx"]), float(element.attrib["rx"])
+            yield from (middle - radius, middle + radius)
+    yield from _text_ends(group)
+
+
+def _text_ends(group: Element) -> Iterator[float]:
+    """Left and right ends of the texts and rectangles of a group."""
+    for text in group.iter(f"{SVG}text"):
+        x, long = position(text)[0], float(text.get("textLength", "0"))
+        first = x - long / 2 if text.get("text-anchor") == "middle" else x
+        yield from (first, first + long)
+    for rectangle in group.iter(f"{SVG}rect"):
+        x = position(rectangle)[0]
+        yield from (x, x + float(rectangle.get("width", "0")))
+
+
+def _style(root: Element) -> None:
+    """The tones of a dark page, and the mark of what a link leads to."""
+    dark = "".join(
+        f'[fill="{light}"] {{ fill: {tone} }} [stroke="{light}"] {{ stroke: {tone} }} '
+        for light, tone in look.DARK.items()
+    )
+    rules = Element(f"{SVG}style")
+    rules.text = (
+        "a { cursor: pointer } g:target > polygon, g:target > path, g:target a > path, g:target a > polygon"
+        f" {{ stroke-width: 4 }} @media (prefers-color-scheme: dark) {{ {dark}}}"
+    )
+    root.insert(0, rules)
+
+
 def _title(text: str) -> Element:
-    title = Element(f"{{{_SVG}}}title")
+    title = Element(f"{SVG}title")
     title.text = text
     return title
 

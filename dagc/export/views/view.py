@@ -27,8 +27,8 @@ class Distance(StrEnum):
         return "graph" if self is Distance.LAYER else self.value
 
 
-class Shape(StrEnum):
-    """What a box stands for."""
+class BoxShape(StrEnum):
+    """What a box represents."""
 
     COMPUTE = "compute"
     COMMUNICATION = "communication"
@@ -38,8 +38,8 @@ class Shape(StrEnum):
     TABLE = "table"
 
 
-class Line(StrEnum):
-    """What an arrow stands for."""
+class ArrowKind(StrEnum):
+    """What an arrow represents."""
 
     DATA = "data"
     CHOICE = "choice"
@@ -60,7 +60,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class LoadTile:
     """A cell filled by load: `share` of the slowest, at most 1. `hover` is shown when a pointer rests on it."""
 
     text: str
@@ -86,7 +86,7 @@ Words = str | Bar | Gpus
 class Sign:
     """The kind of an operator, as a small shape at the right end of a cell with room for so many `lanes` of arrows."""
 
-    shape: Shape
+    shape: BoxShape
     lanes: int = 0
     critical: bool = False
     fused: bool = False
@@ -98,16 +98,16 @@ class Flow:
 
     tail: int
     head: int
-    line: Line
+    line: ArrowKind
     critical: bool = False
     lane: int = 0
 
 
-Cell = Words | Tile | Sign
+Cell = Words | LoadTile | Sign
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """A column of a table: its head and one entry a row."""
 
     head: str
@@ -125,14 +125,14 @@ class Box:
     """
 
     name: str
-    shape: Shape
+    shape: BoxShape
     lines: tuple[Words, ...]
     hover: tuple[str, ...] = ()
     link: str = ""
     critical: bool = False
     folded: bool = False
     slowest: bool = False
-    columns: tuple[Column, ...] = ()
+    columns: tuple[TableColumn, ...] = ()
     hovers: tuple[tuple[str, ...], ...] = ()
     flows: tuple[Flow, ...] = ()
 
@@ -141,8 +141,8 @@ class Box:
 class Cluster:
     """Boxes and clusters inside a frame.
 
-    `slowest` as of a box. `beside` names boxes, one of each of several members, that stand beside each other across
-    the picture's direction; `chains` those that stand one behind another along it.
+    `slowest` as of a box. `beside` names boxes, one of each of several members, that are beside each other across
+    the picture's direction; `chains` those that are one behind another along it.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """From one box to another. `orders` when the head must stand after the tail.
+    """From one box to another. `orders` when the head must be after the tail.
 
     `returns` where something comes back. `level` when both ends are at one place along the picture's direction.
     `leaves` and `enters` name the clusters at whose frames it begins and ends, where it is one between those.
@@ -167,7 +167,7 @@ class Arrow:
 
     tail: str
     head: str
-    line: Line
+    line: ArrowKind
     label: tuple[str, ...] = ()
     hover: tuple[str, ...] = ()
     critical: bool = False

@@ -21,7 +21,7 @@ ORDER = (Bound.COMPUTE, Bound.MEMORY, Bound.NETWORK, Bound.LATENCY)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WorkByBound:
     """Picoseconds by bound, and bytes sent over all ranks."""
 
     by_bound: dict[Bound, int]
@@ -40,11 +40,11 @@ class Work:
     def shares(self) -> str:
         """`compute 62 %, memory 9 %, network 29 %`, without what has no share."""
         length = max(self.picoseconds, 1)
-        told = ((bound, self.by_bound.get(bound, 0) / length) for bound in ORDER)
-        return ", ".join(f"{bound.value} {format_share(share)}" for bound, share in told if share >= 0.0005)
+        shares = ((bound, self.by_bound.get(bound, 0) / length) for bound in ORDER)
+        return ", ".join(f"{bound.value} {format_share(share)}" for bound, share in shares if share >= 0.0005)
 
 
-def segment_work(timeline: Timeline, program: StageProgram, segment: Segment, team: int | None = None) -> Work:
+def segment_work(timeline: Timeline, program: StageProgram, segment: Segment, team: int | None = None) -> WorkByBound:
     """All copies of a segment, of one of the program's teams or of all."""
     priced, width = timeline.priced, timeline.priced.graph.teams
     by_bound: dict[Bound, int] = {}
@@ -54,29 +54,29 @@ def segment_work(timeline: Timeline, program: StageProgram, segment: Segment, te
         if team is not None and node.team != team:
             continue
         slowest = cost.duration.max(axis=-1)
-        spent = int(slowest.sum()) if cost.duration.ndim > 1 else int(slowest) * segment.count
-        if spent:
-            by_bound[cost.bound] = by_bound.get(cost.bound, 0) + spent
-        if _sends(node):
+        picoseconds = int(slowest.sum()) if cost.duration.ndim > 1 else int(slowest) * segment.count
+        if picoseconds:
+            by_bound[cost.bound] = by_bound.get(cost.bound, 0) + picoseconds
+        if node.op in (SEND, DISPATCH, COMBINE) or group_size(node) > 1:
             sent += sent_bytes(node, width[program.teams[node.team]].width) * segment.count
-    return Work(by_bound, sent)
+    return WorkByBound(by_bound, sent)
 
 
-def stage_work(timeline: Timeline, stage: int, team: int | None = None) -> Work:
+def stage_work(timeline: Timeline, stage: int, team: int | None = None) -> WorkByBound:
     """One micro-batch of a stage."""
     program = timeline.priced.graph.programs[0][stage]
     return added(segment_work(timeline, program, segment, team) for segment in program.segments)
 
 
-def added(works: Iterable[Work]) -> Work:
+def added(works: Iterable[WorkByBound]) -> WorkByBound:
     """One after the other."""
     by_bound: dict[Bound, int] = {}
     sent = 0.0
     for work in works:
         sent += work.sent_bytes
-        for bound, spent in work.by_bound.items():
-            by_bound[bound] = by_bound.get(bound, 0) + spent
-    return Work(by_bound, sent)
+        for bound, picoseconds in work.by_bound.items():
+            by_bound[bound] = by_bound.get(bound, 0) + picoseconds
+    return WorkByBound(by_bound, sent)
 
 
 def passages(timeline: Timeline) -> dict[tuple[int, int], int]:
@@ -118,7 +118,3 @@ def sent_by(timeline: Timeline, stage: int, ops: tuple[Op, ...]) -> float:
 def sent_bytes(node: Node, width: int) -> float:
     """Bytes of a communication over a team's ranks; 0 for what is none."""
     return total(node.communication.bytes, width) if node.communication else 0.0
-
-
-def _sends(node: Node) -> bool:
-    return node.op in (SEND, DISPATCH, COMBINE) or group_size(node) > 1

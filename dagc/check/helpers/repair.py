@@ -1,6 +1,6 @@
 """Finds the spelling that was probably meant, by rearranging the tree.
 
-Turns a part of a strategy and candidates to stand in its place into help. A candidate is offered only when the
+Turns a part of a strategy and candidates in its place into help. A candidate is offered only when the
 strategy with it is resolved to have fewer faults; where none is left, the whole strategy is shown with its GPUs.
 """
 
@@ -24,6 +24,9 @@ _MOST = 2
 
 IN_ORDER = "nest axes in the order `dp`, `pp`, then `ep` or `cp`, then `tp`; join `ep` and `cp` by `;`"
 """What to do where no rearrangement of a chain is legal."""
+
+BOTH_PHASES = "write both phases in the deployment or a replica: `prefill < … > | decode < … >`"
+"""What to do about a phase in the wrong place."""
 
 _ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
 
@@ -62,9 +65,9 @@ def _choice(written: Strategy, text: str, instead: Strategy, safe: bool = False,
 
 
 def written_whole(strategy: Strategy) -> Span:
-    """The text of a strategy, with the parentheses around a first or last branch, which stand outside of a fold.
+    """The text of a strategy, with the parentheses around a first or last branch, which are outside of a fold.
 
-    Where a comment stands in it, which may hold parentheses of its own, it is the text alone.
+    Where a comment is in it, which may hold parentheses of its own, it is the text alone.
     """
     if "#" in strategy.outer.text:
         return strategy.outer
@@ -88,12 +91,7 @@ def _is_reordered(written: Strategy, whole: Strategy) -> bool:
 
 def _offer(strategy: Strategy, with_size: bool) -> str:
     text = f"`{format_strategy(strategy)}`"
-    return f"{text} ({gpus(size(strategy))})" if with_size else text
-
-
-def gpus(count: int) -> str:
-    """A number of GPUs in words."""
-    return format_gpus(count)
+    return f"{text} ({format_gpus(size(strategy))})" if with_size else text
 
 
 def _faults(annotated: Annotated) -> int:
@@ -122,7 +120,7 @@ class Chain:
 
 
 def chain_around(node: Node) -> Chain:
-    """The longest chain that a node stands in."""
+    """The longest chain around a node."""
     top = node.syntax
     for around in reversed(node.enclosing):
         if isinstance(around, Fold | Pools) or kind_of(around) in PHASES:
@@ -166,7 +164,7 @@ def _folded(by_kind: dict[AxisKind, Axis]) -> list[Strategy]:
 
 
 def _two_dps(axes: Sequence[Axis]) -> list[Strategy]:
-    """The outermost `dp` around stages and the others as attention's own, where something stands between them."""
+    """The outermost `dp` around stages and the others as attention's own, where something is between them."""
     copies = [i for i, axis in enumerate(axes) if axis.kind is AxisKind.DP]
     if len(copies) < 2 or copies[1] == copies[0] + 1:
         return []

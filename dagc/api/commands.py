@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import get_args
 
 from dagc import driver
-from dagc.api.errors import NoSuchStrategy
-from dagc.api.inputs import sourced, stated
+from dagc.api.inputs import blocks_of, sourced
+from dagc.api.result import NoSuchStrategy
 from dagc.api.results import CompareResult, LaunchResult, MemoryResult, ReadResult, SearchResult, WhatIfResult
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
@@ -53,9 +53,9 @@ def search(
         raise ValueError(f"`gpus` is at most {_MOST_GPUS:,}, not {gpus:,}")
     _among("over", named, EXTRAS)
     source, directory = sourced(plan)
-    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
-    wish = Wish(gpus, tried, named, most, workers, is_exhaustive=exhaustive)
-    outcome = driver.search(source, blocks, directory, wish, lambda _what, _decided, _generated: None)
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    request = Wish(gpus, tried, named, most, workers, is_exhaustive=exhaustive)
+    outcome = driver.search(source, blocks, directory, request, lambda _what, _decided, _generated: None)
     return SearchResult(outcome.diagnostics, outcome.result, outcome.plan, outcome.was_interrupted)
 
 
@@ -82,10 +82,10 @@ def compare(
     wanted = frozenset([strategies] if isinstance(strategies, str) else strategies)
     sources = [sourced(plan, f"plan {number}") for number, plan in enumerate(plans, 1)]
     given = [Given(source, directory, wanted or None) for source, directory in sources]
-    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     compared = driver.compare(given, blocks, (), lambda _: None)
-    if not any(one.stops for one in compared.diagnostics):
-        for name in sorted(wanted.difference(one.plan.name for one in compared.checked)):
+    if not any(diagnostic.stops for diagnostic in compared.diagnostics):
+        for name in sorted(wanted.difference(checked_plan.plan.name for checked_plan in compared.checked)):
             raise ValueError(f"no plan has a strategy `{name}`")
         if len(compared.checked) < 2:
             raise ValueError("a comparison needs two strategies: name another plan, or a plan with two")
@@ -105,7 +105,7 @@ def memory(
 ) -> MemoryResult:
     """What each GPU holds, by class of ranks and part, and what would still fit; `strategy` takes one of them."""
     source, directory = sourced(plan)
-    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     held = driver.memory(source, blocks, directory)
     _known(strategy, [one.name for one in held.strategies], held.diagnostics)
     return MemoryResult(held.diagnostics, tuple(one for one in held.strategies if strategy in (None, one.name)))
@@ -124,7 +124,7 @@ def launch(
 ) -> LaunchResult:
     """The commands with which the engine of a plan starts each strategy, or why it cannot; without `engine`, of all."""
     source, directory = sourced(plan)
-    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     started = driver.launch(source, blocks, directory)
     _known(strategy, [one.name for one in started.launched], started.diagnostics)
     return LaunchResult(started.diagnostics, tuple(one for one in started.launched if strategy in (None, one.name)))
@@ -153,7 +153,7 @@ def whatif(
     `workload`, `strategy`). With `over`, a field of the workload, the result is the points from which another strategy
     is better: `against` one, by name or text, or all one decision away; `between` two values; by these `metrics`.
     """
-    from dagc.driver.asking import Asked, Rivalry
+    from dagc.driver.asking import Asked, BreakEvenQuery
     from dagc.metrics import COMPARED
     from dagc.report.whatif import KindName
 
@@ -166,10 +166,10 @@ def whatif(
     if between is not None and not 1 <= between[0] < between[1]:
         raise ValueError(f"`between` is a low and a higher value from 1 on, not {between}")
     source, directory = sourced(plan)
-    blocks = stated(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
-    rivalry = Rivalry(over, against, between, tuple(metrics)) if over is not None else None
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    query = BreakEvenQuery(over, against, between, tuple(metrics)) if over is not None else None
     asked = Asked(by / 100, tuple(only), strategy)
-    found = driver.whatif(source, blocks, directory, asked, rivalry, lambda _: None, ())
+    found = driver.whatif(source, blocks, directory, asked, query, lambda _: None, ())
     _known(strategy, found.names, found.diagnostics)
     if over is not None and found.names:
         _among("over", (over,), found.quantities)
@@ -186,7 +186,7 @@ def read(text: str, *, engine: str | None = None, model: str | None = None, clus
     if engine is not None:
         _among("engine", (engine,), ENGINES)
     source, _ = sourced(text)
-    found, diagnostics = driver.read(source, stated(model=model, cluster=cluster), Path(), engine)
+    found, diagnostics = driver.read(source, blocks_of(model=model, cluster=cluster), Path(), engine)
     return ReadResult(diagnostics, found)
 
 

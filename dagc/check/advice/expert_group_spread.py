@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
-from dagc.check.engine_terms import services_under
-from dagc.check.facts import states
-from dagc.check.nodes import Spread, spread
+from dagc.check.helpers.alternatives import written_factor
+from dagc.check.helpers.engines import services_under
+from dagc.check.helpers.labels import states
+from dagc.check.helpers.nodes import ExpertGroupSpread, spread
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.engines.profiles import Profile
 from dagc.plan.layout import Factor
@@ -27,8 +27,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             yield _diagnostic(profile, factor, found, plan.facts.cluster.gpus_per_node)
 
 
-def _diagnostic(profile: Profile, factor: Factor, found: Spread, node: int) -> Diagnostic:
-    where = f"lies on {found.nodes} nodes in {profile.title}, and would fit on {found.least}"
+def _diagnostic(profile: Profile, factor: Factor, found: ExpertGroupSpread, node: int) -> Diagnostic:
+    where = f"lies on {found.nodes} nodes in {profile.title}, and would fit on {found.minimum}"
     return CODE.at(
         factor.span,
         f"an expert group of {found.size} ranks {where}",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from dagc.export.opened import ServiceView, services
-from dagc.export.titles import phase_names
-from dagc.export.views.text import cut, folded_lines, item_lines, safe
-from dagc.export.views.view import Distance
+from dagc.export.titles import phase_names, time_text
+from dagc.export.typesetting import cut, folded_lines, item_lines, safe
+from dagc.export.view_model import ServiceView, services
+from dagc.export.views.view import Arrow, ArrowKind, Cluster, Distance
+from dagc.export.views.work import sent_by
 from dagc.graph.graph import Graph
+from dagc.graph.ops import SEND
 from dagc.metrics import TPOT, times_text
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
@@ -23,14 +27,15 @@ from dagc.report.metrics import Metrics
 from dagc.report.serving import is_decode_step_alone, sum_text
 from dagc.report.structure import strategy_text
 from dagc.schedule.timeline import Timeline
-from dagc.units import format_gpus
+from dagc.units import format_bytes, format_gpus
 
 HANDOVER = "handover"
+HANDOVER_HEADING = ("KV-cache transfer", "from prefill to decode")
 _CHARACTERS, _LINES = 100, 3
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class StrategyView:
     """A compiled strategy: `timelines` are those of `graph.phases`, `drawn` the distances that files are made of.
 
     `metrics` are what the deployment is judged by: timelines have the GPUs' part of a step alone. `context` has the
@@ -50,7 +55,7 @@ class Scene:
         return services(self.graph, self.timelines)
 
     @property
-    def handed(self) -> ServiceView | None:
+    def handover_view(self) -> ServiceView | None:
         """What is shown of the KV-cache transfer, where there is one."""
         return next((one for one in self._shown if one.phases == (HANDOVER,)), None)
 
@@ -59,7 +64,9 @@ class Scene:
         """Services in the order of time, without the KV-cache transfer."""
         shown = [one for one in self._shown if one.phases != (HANDOVER,)]
         phases = [(name, line) for name, line in zip(phase_names(self.graph), self.timelines, strict=True)]
-        groups = groupby((one for one in phases if one[0] != HANDOVER), key=lambda one: one[1].priced.graph.service)
+        groups = groupby(
+            (phase for phase in phases if phase[0] != HANDOVER), key=lambda one: one[1].priced.graph.service
+        )
         return tuple(
             Served(view, service, tuple(group))
             for view, service, (_, group) in zip(shown, self.plan.deployment.services, groups, strict=True)
@@ -80,7 +87,7 @@ class Scene:
 
     @property
     def name(self) -> str:
-        """Everything that tells a picture from others, in full."""
+        """Everything that distinguishes a picture from others, in full."""
         plan = self.plan
         return safe(f"{plan.name} = {strategy_text(plan.deployment)}, model {plan.facts.model.name}")
 
@@ -168,3 +175,41 @@ def experts_anchor(stage: str) -> str:
 def slug(text: str) -> str:
     """Text as a part of a name: letters, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unnamed"
+
+
+def crossing_text(timeline: Timeline) -> tuple[str, str, str]:
+    """The cache that crosses; its bytes are those of the replicas that take part together."""
+    graph = timeline.priced.graph
+    moved = sum(sent_by(timeline, program.stage, (SEND,)) for program in graph.programs[0])
+    return "KV cache", f"{format_bytes(moved)} for {graph.sequences[0]} sequences", f"in {time_text(timeline.makespan)}"
+
+
+def crossing(before: Cluster, after: Cluster) -> Arrow:
+    """From the frame of a service, or of what is between two, to the next, at the height of boxes in them."""
+    ends = before.beside[-1], after.beside[0]
+    return Arrow(*ends, ArrowKind.MESSAGE, orders=False, leaves=before.name, enters=after.name)
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned(Generic[T]):
+    """What is shown at either end, and what is not; `last` and `between` are empty where all is shown."""
+
+    first: tuple[T, ...]
+    between: tuple[T, ...]
+    last: tuple[T, ...]
+
+    @property
+    def hidden(self) -> int:
+        """How many are folded."""
+        return len(self.between)
+
+
+def thinned(things: Sequence[T], most: int) -> Thinned[T]:
+    """At most so many of the things."""
+    if len(things) <= most:
+        return Thinned(tuple(things), (), ())
+    tail = most // 2
+    return Thinned(tuple(things[: most - tail]), tuple(things[most - tail : -tail]), tuple(things[-tail:]))

@@ -13,7 +13,7 @@ from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class CrossingGroups:
     """Groups that lie on more than one node, of how many; `leaving` is the largest share of a group's pairs that do."""
 
     groups: int
@@ -21,7 +21,7 @@ class Crossing:
     leaving: float
 
 
-def crossing(plan: Plan, service: Service, pool: Pool, layout: Layout, axis: AxisKind) -> Crossing | None:
+def crossing(plan: Plan, service: Service, pool: Pool, layout: Layout, axis: AxisKind) -> CrossingGroups | None:
     """The groups of one axis that lie on more than one node; None where none does."""
     size = plan.facts.cluster.gpus_per_node
     groups = layout.groups((axis,))
@@ -29,7 +29,7 @@ def crossing(plan: Plan, service: Service, pool: Pool, layout: Layout, axis: Axi
     crossed = nodes.min(axis=2) != nodes.max(axis=2)
     if not crossed.any():
         return None
-    return Crossing(int(crossed.sum()), crossed.size, max(map(_leaving, nodes[crossed])))
+    return CrossingGroups(int(crossed.sum()), crossed.size, max(map(_leaving, nodes[crossed])))
 
 
 def _leaving(nodes: Ranks) -> float:
@@ -39,23 +39,23 @@ def _leaving(nodes: Ranks) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ExpertGroupSpread:
     """An expert group of `size` ranks lies on `nodes` nodes, and would fit on `least`."""
 
     size: int
     nodes: int
-    least: int
+    minimum: int
 
 
-def spread(plan: Plan, service: Service) -> Spread | None:
+def spread(plan: Plan, service: Service) -> ExpertGroupSpread | None:
     """How an engine's numbers of ranks spread the expert groups of a service; None where they lie close together."""
     pool = service.experts_pool
     if pool.run is None or pool.experts is None:
         return None
     group = plan.deployment.global_ranks(service, pool, 0)[pool.experts.groups((AxisKind.EP,))[0]]
     node = plan.facts.cluster.gpus_per_node
-    found = Spread(group.size, np.unique(group // node).size, -(-group.size // node))
-    return found if found.nodes > found.least else None
+    found = ExpertGroupSpread(group.size, np.unique(group // node).size, -(-group.size // node))
+    return found if found.nodes > found.minimum else None
 
 
 def fitting(degree: int, node: int) -> int:

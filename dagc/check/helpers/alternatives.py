@@ -5,11 +5,11 @@ They are offers: a rule knows its own arithmetic, and whether the plan holds wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from dagc.check.repair import gpus, substitute
-from dagc.diag.diagnostic import Choice, Edit, Fix, Offer
+from dagc.check.helpers.repair import substitute
+from dagc.diag.diagnostic import Choice, Code, Diagnostic, Edit, Fix, Label, Offer
 from dagc.diag.fixing import write
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor, Layout
@@ -17,7 +17,8 @@ from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.plan.sizes import size
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Strategy
+from dagc.syntax.tree import Axis, AxisKind, Option, Scope, Strategy
+from dagc.units import format_gpus
 
 Lines = tuple[tuple[int, ...], ...]
 """Degrees to offer: of each line one, the first with which the plan holds."""
@@ -30,6 +31,28 @@ def written_factor(layout: Layout | None, kind: AxisKind) -> Factor | None:
     """The written factor of an axis, None where it is absent or implied."""
     factors = () if layout is None else layout.factors
     return next((factor for factor in factors if factor.axis is kind and factor.span is not None), None)
+
+
+def attention_tps(plan: Plan) -> Iterator[tuple[Service, Factor]]:
+    """Each service with the written `tp` of its attention, where it has one."""
+    for service in plan.deployment.services:
+        factor = written_factor(service.attention_pool.attention, AxisKind.TP)
+        if factor is not None:
+            yield service, factor
+
+
+def indivisible(
+    code: Code, plan: Plan, factor: Factor, size: int, what: str, place: tuple[Label, ...], why: str = ""
+) -> Diagnostic:
+    """A `tp` that does not divide the size of what it splits, with the nearest degrees that do."""
+    each, rest = divmod(size, factor.degree)
+    return code.at(
+        factor.span,
+        f"`tp {factor.degree}` does not divide {what}",
+        f"{size} = {factor.degree} × {each} + {rest}{why}",
+        labels=place,
+        offers=use_degree(plan, factor.span, fitting_tp(plan, factor)),
+    )
 
 
 def axis_at(plan: Plan, span: Span | None) -> Axis | None:
@@ -45,7 +68,7 @@ def with_degree(plan: Plan, axis: Axis, degree: int) -> int:
 
 def offer(plan: Plan, axis: Axis, degree: int) -> str:
     """A degree and what it comes to, as help shows it: `ep 16` (128 GPUs)."""
-    return f"`{axis.kind} {degree}` ({gpus(with_degree(plan, axis, degree))})"
+    return f"`{axis.kind} {degree}` ({format_gpus(with_degree(plan, axis, degree))})"
 
 
 def nearest(degree: int, accepts: Callable[[int], bool], highest: int) -> Lines:
@@ -144,3 +167,30 @@ def pipeline(plan: Plan, service: Service) -> Axis | None:
     """The `pp` of a service, where one is written."""
     inside = [a for a in subtrees(plan.deployment.strategy.body) if isinstance(a, Axis) and a.kind is AxisKind.PP]
     return next((a for a in inside if service.span.start <= a.span.start < service.span.end), None)
+
+
+def without(node: Axis | Scope, option: Option, safe: bool) -> tuple[Fix, ...]:
+    """The fix that takes an option away."""
+    return (Fix(f"remove `{option.span.text}`", (Edit(_around(node, option), ""),), safe),)
+
+
+def moved(node: Axis | Scope, option: Option, target: Axis | Scope) -> tuple[Fix, ...]:
+    """The fix that puts an option behind another axis or scope."""
+    source = target.span.source
+    end = target.options[-1].span.end if target.options else target.span.end
+    text = f", {option.span.text}" if target.options else f" [{option.span.text}]"
+    edits = (Edit(_around(node, option), ""), Edit(source.span(end, end), text))
+    return (Fix(f"write `{option.span.text}` after `{target.span.text}`", edits, safe=False),)
+
+
+def _around(node: Axis | Scope, option: Option) -> Span:
+    """An option with its comma; the only one with its brackets."""
+    source, span = option.span.source, option.span
+    at = node.options.index(option)
+    if len(node.options) == 1:
+        start = source.text.rindex("[", node.span.end, span.start)
+        end = source.text.index("]", span.end) + 1
+        return source.span(len(source.text[:start].rstrip(" ")), end)
+    if at == 0:
+        return source.span(span.start, node.options[1].span.start)
+    return source.span(node.options[at - 1].span.end, span.end)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dagc.check.alternatives import Lines, axis_at, nearest, use_degree, with_option, written_factor
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import axis_at, nearest, use_degree, with_option, written_factor
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.engines.profiles import Profile, profile
 from dagc.plan.deployment import Service
@@ -33,29 +33,29 @@ def expert_groups(plan: Plan, *engines: str) -> Iterator[tuple[Service, Factor, 
             yield service, factor, experts
 
 
-def uneven_slots(plan: Plan, engine: str, code: Code) -> Iterator[Diagnostic]:
-    """A diagnostic for each service whose expert slots an engine cannot split; silent where ranks would hold none."""
+def uneven_slots(plan: Plan, engine: str, code: Code, has_redundant: bool = True) -> Iterator[Diagnostic]:
+    """A diagnostic for each service whose expert slots an engine cannot split; silent where ranks would hold none.
+
+    `has_redundant` where the engine can hold more copies of an expert, which is then offered too.
+    """
     for service, factor, experts in expert_groups(plan, engine):
         slots = experts + service.options.redundant
         if factor.degree <= slots and slots % factor.degree:
             each, rest = divmod(slots, factor.degree)
-            redundant = slots - experts + -slots % factor.degree
+            redundant = f"redundant {slots - experts + -slots % factor.degree}" if has_redundant else ""
             yield code.at(
                 factor.span,
                 f"{profile(engine).title} cannot split {slots} expert slots over `ep {factor.degree}`",
                 f"{slots} = {factor.degree} × {each} + {rest}: each rank needs the same number",
                 labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
-                offers=_even_slots(plan, factor, slots, f"redundant {redundant}"),
+                offers=_even_slots(plan, factor, slots, redundant),
             )
 
 
 def _even_slots(plan: Plan, factor: Factor, slots: int, option: str) -> tuple[Offer, ...]:
-    """An `ep` that divides the slots, or as many slots as the ranks divide."""
+    """An `ep` that divides the slots, or with an option as many slots as the ranks divide."""
     axis = axis_at(plan, factor.span)
-    degrees = use_degree(plan, factor.span, dividing_ep(slots, factor.degree), applies=False)
-    return tuple(replace(one, lines=(*one.lines, (with_option(axis, option),)), most=3) for one in degrees if axis)
-
-
-def dividing_ep(slots: int, degree: int) -> Lines:
-    """The nearest `ep` degrees that divide a number of experts."""
-    return nearest(degree, lambda d: slots % d == 0, slots)
+    offers = use_degree(plan, factor.span, nearest(factor.degree, lambda d: slots % d == 0, slots), applies=False)
+    if axis is None or not option:
+        return offers
+    return tuple(replace(offer, lines=(*offer.lines, (with_option(axis, option),)), most=3) for offer in offers)

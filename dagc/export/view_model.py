@@ -22,7 +22,7 @@ _Place = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class NodeInPhase:
     """A node in one phase, with its cost and its team."""
 
     node: Node
@@ -35,11 +35,11 @@ class NodeView:
     """One node to draw; `phases` has an entry for each phase of its service, None where it has no such node."""
 
     key: str
-    phases: tuple[Shown | None, ...]
+    phases: tuple[NodeInPhase | None, ...]
     critical: bool
 
     @property
-    def one(self) -> Shown:
+    def one(self) -> NodeInPhase:
         """The node in the first phase that has it."""
         return next(shown for shown in self.phases if shown is not None)
 
@@ -120,7 +120,7 @@ def services(graph: Graph, timelines: tuple[Timeline, ...]) -> tuple[ServiceView
 
 
 def _owner(entry: tuple[str, str, _PhaseIndex]) -> tuple[str, bool]:
-    """Service of a phase; the KV-cache transfer stands apart from the service that does it."""
+    """Service of a phase; the KV-cache transfer is apart from the service that does it."""
     service, phase, _ = entry
     return service, phase == "handover"
 
@@ -184,7 +184,7 @@ def _segment_key(segment: Segment, name: str) -> str:
 
 
 def _joined(lists: Iterable[Iterable[str]]) -> list[str]:
-    """Keys of several lists in one order; a new key stands right after the one that it follows in its own list."""
+    """Keys of several lists in one order; a new key is right after the one that it follows in its own list."""
     merged: list[str] = []
     for keys in lists:
         place = 0
@@ -228,7 +228,7 @@ def _nodes(phases: tuple[_PhaseIndex, ...], stage: int, place: _Place) -> tuple[
     )
 
 
-def _by_key(phase: _PhaseIndex, stage: int, position: int) -> dict[str, tuple[Shown, bool]]:
+def _by_key(phase: _PhaseIndex, stage: int, position: int) -> dict[str, tuple[NodeInPhase, bool]]:
     if position < 0:
         return {}
     priced, program = phase.timeline.priced, phase.program(stage)
@@ -236,7 +236,7 @@ def _by_key(phase: _PhaseIndex, stage: int, position: int) -> dict[str, tuple[Sh
     pairs = zip(priced.graph.templates[number].nodes, priced.costs[number], strict=True)
     return {
         node.key: (
-            Shown(node, cost, priced.graph.teams[team_of(program.teams, node)]),
+            NodeInPhase(node, cost, priced.graph.teams[team_of(program.teams, node)]),
             (stage, position, index) in phase.critical,
         )
         for index, (node, cost) in enumerate(pairs)

@@ -11,7 +11,11 @@ import re
 import textwrap
 import unicodedata
 
-from dagc.export.printable import printable
+
+def printable(text: str) -> str:
+    """Control characters, lone surrogates and non-characters, which XML cannot hold, become U+FFFD."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text)
+
 
 LONGEST = 72
 """Characters of a name that are shown; the hover text has all."""
