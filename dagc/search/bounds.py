@@ -32,7 +32,6 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dagc.engines.splits import split_layers
 from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
@@ -207,7 +206,7 @@ class Bounds:
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
         """Layers before each stage, and all."""
         engine = self._facts.engine
-        even = split_layers(self._layers, stages, engine.layer_split) if engine else split(self._layers, stages)
+        even = engine.layer_split.over_stages(self._layers, stages) if engine else split(self._layers, stages)
         ends = [0]
         for count in layers or even:
             ends.append(ends[-1] + count)
