@@ -37,7 +37,8 @@ ELSEWHERE = Code("W999", "sabotaged")
 
 def rules() -> list[ModuleType]:
     """Every module of a package of rules: it declares one code and checks it."""
-    packages = [info.name for info in pkgutil.iter_modules(dagc.check.__path__, "dagc.check.") if info.ispkg]
+    found = pkgutil.iter_modules(dagc.check.__path__, "dagc.check.")
+    packages = [info.name for info in found if info.ispkg and info.name != "dagc.check.helpers"]
     names = [info.name for name in packages for info in pkgutil.iter_modules(import_module(name).__path__, f"{name}.")]
     return [import_module(name) for name in names]
 

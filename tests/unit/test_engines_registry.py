@@ -15,7 +15,7 @@ from dagc.engines.registry import engine_names, engines, find_engine, find_versi
 
 EVERY = [one for name in engine_names() for one in versions(name)]
 AXES = {"numbering": {"dp", "pp", "cp", "tp"}, "attention": {"dp", "cp", "tp"}, "experts": {"dp", "ep", "tp"}}
-ALL_ENGINES = {"not-expressible-in-engine", "option-not-in-engine", "engine-spreads-expert-group"}
+ALL_ENGINES = {"not-expressible-in-engine", "option-not-in-engine"}
 """Rules that hold for each engine, by what is recorded of it."""
 
 

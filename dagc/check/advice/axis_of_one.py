@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeGuard
 
-from dagc.check.repair import substitute
+from dagc.check.helpers.repair import substitute
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import annotate, subtrees

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.facts import label, states
-from dagc.check.repair import gpus
+from dagc.check.helpers.labels import label, states
+from dagc.check.helpers.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.check.facts import label, states
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
-from dagc.check.facts import states
-from dagc.check.nodes import Crossing, crossing, fitting, spread
+from dagc.check.helpers.alternatives import written_factor
+from dagc.check.helpers.labels import states
+from dagc.check.helpers.nodes import Crossing, crossing, fitting, spread
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import lcm
 
-from dagc.check.repair import gpus
+from dagc.check.helpers.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.domains import is_experts
 from dagc.plan.plan import Plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.facts import label
-from dagc.check.repair import gpus
+from dagc.check.helpers.labels import label
+from dagc.check.helpers.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.facts import label, states
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import use_degree
-from dagc.check.blocks import BLOCK, Tensor, cut_inside, fitting, outputs
+from dagc.check.helpers.alternatives import use_degree
+from dagc.check.helpers.blocks import BLOCK, Tensor, cut_inside, fitting, outputs
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from dagc.check.alternatives import downwards, pipeline, use_degree
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import downwards, pipeline, use_degree
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan

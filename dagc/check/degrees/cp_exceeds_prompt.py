@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import axis_at, downwards, use_degree, written_factor
-from dagc.check.facts import label, states
+from dagc.check.helpers.alternatives import axis_at, downwards, use_degree, written_factor
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind

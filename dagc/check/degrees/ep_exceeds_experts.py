@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dagc.check.alternatives import axis_at, choice, claimed_gpus, downwards, with_degree, written_factor
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import axis_at, choice, claimed_gpus, downwards, with_degree, written_factor
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dagc.check.alternatives import axis_at, written_factor
-from dagc.check.repair import substitute
+from dagc.check.helpers.alternatives import axis_at, written_factor
+from dagc.check.helpers.repair import substitute
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.plan.layout import Factor

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import fitting_tp, kv_fits, use_degree, written_factor
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import fitting_tp, kv_fits, use_degree, written_factor
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan

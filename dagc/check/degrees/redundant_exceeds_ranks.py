@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import use_option
+from dagc.check.helpers.alternatives import use_option
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import downwards, use_degree
-from dagc.check.facts import label, states
+from dagc.check.helpers.alternatives import downwards, use_degree
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
-from dagc.check.alternatives import use_degree
-from dagc.check.blocks import BLOCK, Tensor, cut_inside, fitting, inputs, outputs
-from dagc.check.engine_terms import services_under
+from dagc.check.helpers.alternatives import use_degree
+from dagc.check.helpers.blocks import BLOCK, Tensor, cut_inside, fitting, inputs, outputs
+from dagc.check.helpers.engines import services_under
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.engines.engine import Engine
 from dagc.plan.layout import Factor

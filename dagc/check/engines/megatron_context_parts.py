@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
-from dagc.check.engine_terms import services_under
-from dagc.check.facts import label, states
+from dagc.check.helpers.alternatives import written_factor
+from dagc.check.helpers.engines import services_under
+from dagc.check.helpers.labels import label, states
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind

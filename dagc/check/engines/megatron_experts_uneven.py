@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.engine_terms import uneven_slots
+from dagc.check.helpers.engines import uneven_slots
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import add_option, pipeline
-from dagc.check.engine_terms import services_under
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import add_option, pipeline
+from dagc.check.helpers.engines import services_under
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers

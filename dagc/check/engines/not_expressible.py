@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.engine_terms import services_under
-from dagc.check.repair import written_whole
+from dagc.check.helpers.engines import services_under
+from dagc.check.helpers.repair import written_whole
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.engines.engine import Engine

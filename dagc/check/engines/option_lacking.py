@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.engine_terms import services_under
+from dagc.check.helpers.engines import services_under
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.instances import instance_of
 from dagc.plan.plan import Plan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import use_degree, written_factor
-from dagc.check.engine_terms import services_under
+from dagc.check.helpers.alternatives import use_degree, written_factor
+from dagc.check.helpers.engines import services_under
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.catalog.attention import AttentionKind
-from dagc.check.alternatives import use_degree, use_option, written_factor
-from dagc.check.engine_terms import services_under
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import use_degree, use_option, written_factor
+from dagc.check.helpers.engines import services_under
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.engines.engine import Engine
 from dagc.plan.deployment import Service

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from dagc.check.alternatives import FALLBACKS, choice, with_degree
-from dagc.check.facts import cluster_gpus, label
-from dagc.check.repair import gpus
+from dagc.check.helpers.alternatives import FALLBACKS, choice, with_degree
+from dagc.check.helpers.labels import cluster_gpus, label
+from dagc.check.helpers.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees

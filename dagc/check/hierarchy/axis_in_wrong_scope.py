@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import IN_ORDER, chain_around, orderings, use
-from dagc.check.words import SPLITS, around_label, places, written
+from dagc.check.helpers.labels import SPLITS, around_label, places, written
+from dagc.check.helpers.repair import IN_ORDER, chain_around, orderings, use
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import Annotated, Fault, Node, kind_of
 

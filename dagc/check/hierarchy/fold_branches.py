@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import attention_nest, axes_in, fold, merged, nest, use
+from dagc.check.helpers.repair import attention_nest, axes_in, fold, merged, nest, use
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import Annotated, Fault
 from dagc.syntax.tree import AxisKind, Fold, Strategy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import attention_nest, axes_in, chain_around, fold, nest, use
-from dagc.check.words import around_label
+from dagc.check.helpers.labels import around_label
+from dagc.check.helpers.repair import attention_nest, axes_in, chain_around, fold, nest, use
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import Annotated, Fault, Node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import pools, scope, use
+from dagc.check.helpers.repair import pools, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of
 from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy

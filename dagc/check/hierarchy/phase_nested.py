@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dagc.check.repair import chain_around, nest, pools, use
-from dagc.check.words import around_label, nearest_around, written
+from dagc.check.helpers.labels import around_label, nearest_around, written
+from dagc.check.helpers.repair import chain_around, nest, pools, use
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, parts
 from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, Strategy

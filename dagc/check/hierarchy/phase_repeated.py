@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dagc.check.repair import pools, use
+from dagc.check.helpers.repair import pools, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import Annotated, Fault, Node
 from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy

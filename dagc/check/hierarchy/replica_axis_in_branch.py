@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import axes_in, fold, merged, nest, said, scope, use
+from dagc.check.helpers.repair import axes_in, fold, merged, nest, said, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label, Offer
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, subtrees

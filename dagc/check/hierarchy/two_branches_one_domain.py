@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import axes_in, fold, merged, nest, scope, use
+from dagc.check.helpers.repair import axes_in, fold, merged, nest, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import Annotated, Fault

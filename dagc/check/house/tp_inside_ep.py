@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
+from dagc.check.helpers.alternatives import written_factor
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.rewrite import moved, without
+from dagc.check.helpers.alternatives import moved, without
 from dagc.diag.diagnostic import Code, Diagnostic, Fix
 from dagc.plan.options import OPTIONS
 from dagc.plan.scopes import Annotated, Kind, Node, Place, kind_of

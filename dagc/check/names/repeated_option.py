@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.rewrite import without
+from dagc.check.helpers.alternatives import without
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.scopes import PHASES, Annotated, Node, kind_of
 from dagc.source import Span

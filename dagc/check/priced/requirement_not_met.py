@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.repair import gpus
+from dagc.check.helpers.repair import gpus
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.plan import Plan
 from dagc.report.assessment import Assessment, RequirementVerdict

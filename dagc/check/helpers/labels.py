@@ -1,8 +1,11 @@
-"""Words that several rules use for axes and scopes."""
+"""Labels on the facts, axes and scopes that a message is about, and how messages name them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dagc.diag.diagnostic import Label
+from dagc.plan.plan import Plan
 from dagc.plan.scopes import MAY_STAND, Kind, Node, Place, kind_of
 from dagc.source import Span
 from dagc.syntax.tree import Axis, AxisKind, Scope, ScopeKind, Strategy
@@ -23,6 +26,22 @@ _SHOWN = (
     Place.DEPLOYMENT, Place.REPLICA, Place.STAGE, Place.ATTENTION, Place.EXPERTS, Place.EXPERT_GROUP,
 )  # fmt: skip
 """The places of the typed table; the others are branches and pools of these."""
+
+
+def label(spans: Mapping[str, Span], text: str, *names: str) -> tuple[Label, ...]:
+    """A label on the first of these fields that was written; none for a preset's."""
+    return next(((Label(spans[name], text),) for name in names if name in spans), ())
+
+
+def cluster_gpus(plan: Plan) -> int:
+    """GPUs that a plan takes of its cluster: pools with a device of their own are not among them."""
+    pools = [(service, pool) for service in plan.deployment.services for pool in service.pools]
+    return plan.deployment.replicas * sum(s.replicas * p.gpus_per_replica for s, p in pools if p.device is None)
+
+
+def states(plan: Plan, block: str) -> bool:
+    """Whether a block was written, rather than filled in with defaults that its author never saw."""
+    return block not in plan.facts.defaulted
 
 
 def written(strategy: Strategy) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dagc.check.alternatives import axis_at, nearest, use_degree, with_option, written_factor
-from dagc.check.facts import label
+from dagc.check.helpers.alternatives import axis_at, nearest, use_degree, with_option, written_factor
+from dagc.check.helpers.labels import label
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.engines.engine import Engine
 from dagc.plan.deployment import Service

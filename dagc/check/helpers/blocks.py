@@ -9,7 +9,7 @@ from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.part import Part
-from dagc.check.alternatives import Lines, fitting_tp, written_factor
+from dagc.check.helpers.alternatives import Lines, fitting_tp, written_factor
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.alternatives import written_factor
-from dagc.check.engine_terms import services_under
-from dagc.check.facts import states
-from dagc.check.nodes import Spread, spread
+from dagc.check.helpers.alternatives import written_factor
+from dagc.check.helpers.engines import services_under
+from dagc.check.helpers.labels import states
+from dagc.check.helpers.nodes import Spread, spread
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.engines.engine import Engine
 from dagc.plan.layout import Factor

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from dagc.check.repair import gpus, substitute
+from dagc.check.helpers.repair import gpus, substitute
 from dagc.diag.diagnostic import Choice, Edit, Fix, Offer
 from dagc.diag.fixing import write
 from dagc.plan.deployment import Service
@@ -17,7 +17,7 @@ from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.plan.sizes import size
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Strategy
+from dagc.syntax.tree import Axis, AxisKind, Option, Scope, Strategy
 
 Lines = tuple[tuple[int, ...], ...]
 """Degrees to offer: of each line one, the first with which the plan holds."""
@@ -144,3 +144,30 @@ def pipeline(plan: Plan, service: Service) -> Axis | None:
     """The `pp` of a service, where one is written."""
     inside = [a for a in subtrees(plan.deployment.strategy.body) if isinstance(a, Axis) and a.kind is AxisKind.PP]
     return next((a for a in inside if service.span.start <= a.span.start < service.span.end), None)
+
+
+def without(node: Axis | Scope, option: Option, safe: bool) -> tuple[Fix, ...]:
+    """The fix that takes an option away."""
+    return (Fix(f"remove `{option.span.text}`", (Edit(_around(node, option), ""),), safe),)
+
+
+def moved(node: Axis | Scope, option: Option, target: Axis | Scope) -> tuple[Fix, ...]:
+    """The fix that puts an option behind another axis or scope."""
+    source = target.span.source
+    end = target.options[-1].span.end if target.options else target.span.end
+    text = f", {option.span.text}" if target.options else f" [{option.span.text}]"
+    edits = (Edit(_around(node, option), ""), Edit(source.span(end, end), text))
+    return (Fix(f"write `{option.span.text}` after `{target.span.text}`", edits, safe=False),)
+
+
+def _around(node: Axis | Scope, option: Option) -> Span:
+    """An option with its comma; the only one with its brackets."""
+    source, span = option.span.source, option.span
+    at = node.options.index(option)
+    if len(node.options) == 1:
+        start = source.text.rindex("[", node.span.end, span.start)
+        end = source.text.index("]", span.end) + 1
+        return source.span(len(source.text[:start].rstrip(" ")), end)
+    if at == 0:
+        return source.span(span.start, node.options[1].span.start)
+    return source.span(node.options[at - 1].span.end, span.end)

@@ -1,0 +1,1 @@
+"""What several rules share: offers of other values and trees, labels, blocks of weights, groups against nodes."""
