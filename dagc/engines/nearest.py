@@ -1,4 +1,4 @@
-"""The nearest sizes that an engine can express, and how the language writes sizes.
+"""The nearest sizes that an engine can express.
 
 Stages, copies and GPUs stay as they are; what changes is how the ranks of a stage are cut. Near is by factors: the sum
 over the six degrees of how many times one is the other, as logarithms.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from math import isqrt, lcm, log2
+from math import isqrt, log2
 
 from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Engine
@@ -65,34 +65,3 @@ def _distance(one: Degrees | None, other: Degrees | None) -> float:
         return 0.0
     pairs = (one.tp, other.tp), (one.cp, other.cp), (one.ep, other.ep), (one.dp, other.dp)
     return sum(abs(log2(a / b)) for a, b in pairs)
-
-
-def strategy_text(sizes: Parallelism) -> str:
-    """A strategy with these sizes: `pp 4 < ep 16 ; tp 2 >`. What fills a domain by itself is left out."""
-    text = _stage(sizes)
-    text = f"pp {sizes.stages} < {text} >" if sizes.stages > 1 else text
-    return f"dp {sizes.replicas} < {text} >" if sizes.replicas > 1 else text
-
-
-def _stage(sizes: Parallelism) -> str:
-    attention, experts = sizes.attention, sizes.experts
-    degrees = [("dp", attention.dp), ("cp", attention.cp), ("tp", attention.tp)]
-    if experts is None:
-        return f"attn < {_nested(degrees)} >" if attention.dp > 1 else _nested(degrees[1:])
-    if experts.ep == 1:
-        if (attention.tp, experts.tp) == (attention.width, attention.width):
-            return _nested(degrees[2:])
-        filled = experts.dp == 1 or lcm(experts.tp, attention.cp * attention.tp) == attention.width
-        claim = f"moe < tp {experts.tp} >"
-    else:
-        filled = lcm(experts.ep * experts.tp, attention.cp * attention.tp) == attention.width
-        claim = _nested([("ep", experts.ep), ("tp", experts.tp)])
-        if experts.ep == attention.dp == attention.width:
-            return claim
-    return f"{claim} ; {_nested(degrees[1:] if filled else degrees)}"
-
-
-def _nested(degrees: list[tuple[str, int]]) -> str:
-    """Axes one inside the other, degrees of 1 left out; `tp 1` where that leaves nothing."""
-    written = [f"{axis} {degree}" for axis, degree in degrees if degree > 1] or ["tp 1"]
-    return " < ".join(written) + " >" * (len(written) - 1)

@@ -13,9 +13,11 @@ from dagc.driver import check, launch
 from dagc.engines.engine import LayerSplit
 from dagc.engines.flags import write_flags
 from dagc.engines.instance import Host, Instance
-from dagc.engines.nearest import nearest, strategy_text
+from dagc.engines.nearest import nearest
 from dagc.engines.registry import engine_names, get_engine
+from dagc.flat.spelling import spell
 from dagc.source import Source
+from dagc.syntax.printer import format_strategy
 from tests.property.test_plan import ATTENTION, EXPERTS, FOLD, LEGAL, SERVICE
 from tests.unit.planning import deployment
 
@@ -73,7 +75,7 @@ def test_sizes_are_written_as_a_strategy_that_means_them(text: str) -> None:
         attention, experts = service.pools[0].attention, service.pools[0].experts
         assert attention is not None and experts is not None
         wanted = Parallelism(attention.degrees, experts.degrees, service.stages, found.replicas)
-        again = deployment(strategy_text(wanted))
+        again = deployment(format_strategy(spell(wanted, Source("a", "").span(0, 0))))
         pool = again.services[0].pools[0]
         assert pool.attention is not None and pool.experts is not None
         assert (again.gpus, again.replicas, again.services[0].stages) == (found.gpus, found.replicas, service.stages)

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.repair import written_whole
+from dagc.degrees import Parallelism
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.engines.engine import Engine
 from dagc.engines.instance import Instance
-from dagc.engines.nearest import nearest, strategy_text
+from dagc.engines.nearest import nearest
 from dagc.plan.deployment import Service
 from dagc.plan.instances import instance_of
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import PHASES, subtrees
+from dagc.syntax.printer import format_strategy
 from dagc.syntax.tree import AxisKind, Scope
 
 CODE = Code("D401", "not-expressible-in-engine")
@@ -50,17 +52,20 @@ def _diagnostic(plan: Plan, engine: Engine, service: Service, instance: Instance
         f"not expressible in {engine.title}: {reason}",
         f"on {plan.deployment.replicas * service.replicas * service.gpus_per_replica} GPUs",
         help=() if found else ("use one service for both phases",),
-        offers=_offers(plan, engine, service, strategy_text(found)) if found else (),
+        offers=_offers(plan, engine, service, found) if found else (),
     )
 
 
-def _offers(plan: Plan, engine: Engine, service: Service, text: str) -> tuple[Offer, ...]:
+def _offers(plan: Plan, engine: Engine, service: Service, sizes: Parallelism) -> tuple[Offer, ...]:
     """The nearest strategy in place of the service's, inside its phase where it has one."""
+    from dagc.flat.spelling import spell  # what it imports is of no use to a plan without this diagnostic
+
     body = plan.deployment.strategy.body
     phases = [part for part in subtrees(body) if isinstance(part, Scope) and part.kind in PHASES]
     own = next((scope.body for scope in phases if scope.kind.value == service.phase.value), body)
     if own is None:
         return ()
     lead = f"for {service.phase.value}, the" if phases else "the"
+    text = format_strategy(spell(sizes, service.span))
     (fix,) = write(written_whole(own), text)
     return (Offer(((Choice(f"`{text}`", fix, applies=False),),), f"{lead} nearest that {engine.title} has is"),)
