@@ -106,7 +106,7 @@ class Holding:
     @property
     def block(self) -> int:
         """Tokens of a block of cache: as the workload says, else the engine's."""
-        return self.plan.facts.workload.block or self.plan.facts.allocation.block_tokens
+        return self.plan.facts.workload.block or self.plan.facts.runtime.block_tokens
 
     def tokens(self, phase: Phase) -> Ranked:
         """Most tokens that an attention rank computes at once, by local rank: in prefill at most the workload's chunk.

@@ -56,39 +56,45 @@ class Reference:
     rules: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduling:
-    """How an engine's steps follow each other.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """How an engine runs a plan: what prices and memory depend on. The defaults are those of a plan without an engine.
+
+    A sequence's KV cache takes whole blocks of `block_tokens`. The vocabulary is padded so that every rank of tp holds
+    as many rows: first to a multiple of `vocab_multiple`, of as many rows on each rank where it is `vocab_by_rank`.
+    `memory_share` of a device is what the engine takes for weights, cache and all else.
 
     `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
     waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
     Fitted to half of 1,077 serving runs (ai-dynamo/aiconfigurator @ 095f58a5): most of the host's work is done beside
     the GPU's.
-    `memory_share` of a device is what it takes for weights, cache and all else.
+
+    `sums_experts`: where all ranks of an expert group hold the same tokens, none is sent; each computes what its
+    experts add to every token, and an all-reduce sums it. `all_reduce` names the engine's own all-reduce of small
+    messages inside a node, a regime `all_reduce/NAME` of calibrations; None where that is NCCL's.
+    `tunes_expert_shards`: the kernel for experts without block scales has tuned tiles on ranks that hold a part of
+    the experts.
     """
 
-    mixes: bool
-    host_seconds: float
-    memory_share: float
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """What an engine rounds up when it allocates; the defaults are those of a plan without an engine.
-
-    A sequence's KV cache takes whole blocks of `block_tokens`. The vocabulary is padded so that every rank of tp holds
-    as many rows, to a multiple of `vocab_multiple` first, or of as many rows on each rank where it is `by_rank`.
-    """
-
+    layer_split: LayerSplit = LayerSplit.FIRST
     block_tokens: int = 16
     vocab_multiple: int = 1
-    by_rank: bool = False
+    vocab_by_rank: bool = False
+    memory_share: float = 1.0
+    mixes: bool = True
+    host_seconds: float = 0.0
+    sums_experts: bool = False
+    all_reduce: str | None = "custom"
+    tunes_expert_shards: bool = True
 
     def vocabulary_rows(self, vocab: int, tp: int) -> int:
         """Rows of the embedding, or of the head, that each of `tp` ranks holds, its share of the padding included."""
-        multiple = self.vocab_multiple * tp if self.by_rank else lcm(self.vocab_multiple, tp)
+        multiple = self.vocab_multiple * tp if self.vocab_by_rank else lcm(self.vocab_multiple, tp)
         return rounded_up(vocab, multiple) // tp
+
+
+NO_ENGINE = Runtime()
+"""How a plan runs that names no engine."""
 
 
 def rounded_up(number: int, multiple: int) -> int:
@@ -132,11 +138,6 @@ class Engine(ABC):
     `lacks` names options of the language that the version does not have. `rules` names the rules of
     `dagc.check.engines` that hold for it beside those for all engines. `serves_phases`: an instance can serve prefill
     or decode alone.
-
-    `sums_experts`: where all ranks of an expert group hold the same tokens, none is sent; each computes what its
-    experts add to every token, and an all-reduce sums it. `all_reduce` names its own all-reduce of small messages
-    inside a node, a regime `all_reduce/NAME` of calibrations; None where that is NCCL's. `tunes_expert_shards`: its
-    kernel for experts without block scales has tuned tiles on ranks that hold a part of the experts.
     """
 
     name: str
@@ -149,17 +150,12 @@ class Engine(ABC):
     numbering: tuple[str, ...]
     attention: tuple[str, ...]
     experts: tuple[str, ...]
-    layer_split: LayerSplit
+    runtime: Runtime
     expert_split: ExpertSplit
-    serving: Scheduling
-    allocation: Allocation
     flags: tuple[Flag, ...]
     lacks: frozenset[str] = frozenset()
     rules: frozenset[str] = frozenset()
     serves_phases: bool = True
-    sums_experts: bool = True
-    all_reduce: str | None = "custom"
-    tunes_expert_shards: bool = True
 
     def urls(self) -> tuple[str, ...]:
         """Addresses of the files, one a reference."""

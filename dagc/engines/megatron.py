@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from math import lcm
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Allocation, Counted, Engine, ExpertSplit, LayerSplit, Reference, Scheduling
+from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance
 
@@ -94,11 +94,17 @@ _V0_12 = Megatron(
     numbering=("pp", "dp", "cp", "tp"),
     attention=("dp", "cp", "tp"),
     experts=("dp", "ep", "tp"),
-    layer_split=LayerSplit.EVEN,
+    runtime=Runtime(
+        layer_split=LayerSplit.EVEN,
+        block_tokens=256,  # of dynamic batching
+        vocab_multiple=128,  # `make_vocab_size_divisible_by`
+        vocab_by_rank=True,
+        memory_share=0.9,
+        mixes=True,
+        host_seconds=0.0,  # not measured
+        all_reduce=None,
+    ),
     expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(True, 0.0, 0.9, "not measured"),
-    # Blocks of dynamic batching; `make_vocab_size_divisible_by`.
-    allocation=Allocation(256, 128, by_rank=True),
     flags=(
         Flag("--nnodes", "nodes", default=0),
         Flag("--nproc-per-node", "node", default=0),
@@ -120,8 +126,6 @@ _V0_12 = Megatron(
         }
     ),
     serves_phases=False,
-    sums_experts=False,
-    all_reduce=None,
 )
 
 VERSIONS = (_V0_12,)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Allocation, Counted, Engine, ExpertSplit, LayerSplit, Reference, Scheduling
+from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance, layer_partition
 
@@ -126,13 +126,17 @@ _V0_5_9 = SGLang(
     numbering=("pp", "dp", "cp", "tp"),
     attention=("dp", "cp", "tp"),
     experts=("dp", "ep", "tp"),
-    layer_split=LayerSplit.LAST,
-    expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(
-        False, 4e-4, 0.88, "a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py"
+    runtime=Runtime(
+        layer_split=LayerSplit.LAST,
+        block_tokens=1,  # `--page-size`
+        vocab_multiple=64,  # `DEFAULT_VOCAB_PADDING_SIZE`, vocab_parallel_embedding.py
+        memory_share=0.88,
+        mixes=False,  # a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py
+        host_seconds=4e-4,
+        sums_experts=True,
+        all_reduce="sglang",
     ),
-    # `--page-size`; `DEFAULT_VOCAB_PADDING_SIZE` of vocab_parallel_embedding.py.
-    allocation=Allocation(1, 64),
+    expert_split=ExpertSplit.EVEN,
     flags=(
         Flag("--tp-size", "tp", ("--tensor-parallel-size", "--tp")),
         Flag("--dp-size", "dp", ("--data-parallel-size", "--dp")),
@@ -149,7 +153,6 @@ _V0_5_9 = SGLang(
     ),
     lacks=frozenset({"dcp"}),
     rules=frozenset({"sglang-experts-uneven", "sglang-overlap-below-tp", "fp8-block-cut"}),
-    all_reduce="sglang",
 )
 
 VERSIONS = (_V0_5_9,)

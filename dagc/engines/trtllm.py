@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Allocation, Counted, Engine, ExpertSplit, LayerSplit, Reference, Scheduling
+from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import SETTINGS_FILE, Command, Host, Instance
 
@@ -115,11 +115,17 @@ _V1_0 = TensorRTLLM(
     numbering=("pp", "cp", "dp", "tp"),
     attention=("cp", "dp", "tp"),
     experts=("dp", "tp", "ep"),
-    layer_split=LayerSplit.FIRST,
+    runtime=Runtime(
+        layer_split=LayerSplit.FIRST,  # `Mapping.pp_layers`
+        block_tokens=32,  # `tokens_per_block`
+        vocab_multiple=1,  # padded no further than tp asks for
+        memory_share=0.9,
+        mixes=True,  # in-flight batching puts both phases into one step
+        host_seconds=4e-4,
+        sums_experts=True,
+        all_reduce="trtllm",
+    ),
     expert_split=ExpertSplit.EVEN,
-    serving=Scheduling(True, 4e-4, 0.9, "in-flight batching puts both phases into one step"),
-    # `tokens_per_block`; the vocabulary is padded no further than tp asks for.
-    allocation=Allocation(32),
     flags=(
         Flag("--tp_size", "tp", ("--tensor_parallel_size",)),
         Flag("--pp_size", "pp", ("--pipeline_parallel_size",)),
@@ -130,7 +136,6 @@ _V1_0 = TensorRTLLM(
     ),
     lacks=frozenset({"layers", "overlap", "dcp"}),
     rules=frozenset({"trtllm-experts-uneven"}),
-    all_reduce="trtllm",
 )
 
 VERSIONS = (_V1_0,)

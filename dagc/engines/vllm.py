@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Allocation, Counted, Engine, ExpertSplit, LayerSplit, Reference, Scheduling
+from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance, layer_partition
 
@@ -117,22 +117,21 @@ _V0_12 = VLLM(
     numbering=("dp", "pp", "cp", "tp"),
     attention=("dp", "cp", "tp"),
     experts=("dp", "ep", "tp"),
-    layer_split=LayerSplit.BEFORE_LAST,
-    expert_split=ExpertSplit.FIRST,
-    serving=Scheduling(
-        True,
-        2e-4,
-        0.9,
-        "prompts are chunked, vllm/v1/core/sched/scheduler.py; gpu_memory_utilization 0.9, vllm/config/cache.py",
+    runtime=Runtime(
+        layer_split=LayerSplit.BEFORE_LAST,
+        block_tokens=16,  # `CacheConfig.block_size`, vllm/config/cache.py; some kernels ask for 64 or more
+        vocab_multiple=64,  # `DEFAULT_VOCAB_PADDING_SIZE`, vocab_parallel_embedding.py
+        memory_share=0.9,  # `gpu_memory_utilization`, vllm/config/cache.py
+        mixes=True,  # prompts are chunked: vllm/v1/core/sched/scheduler.py
+        host_seconds=2e-4,
+        sums_experts=True,
+        # Tiles come from files that are shipped for shapes of whole layers, cut by tp or not, and hardly any for a part
+        # of the experts: vllm/model_executor/layers/fused_moe/configs.
+        tunes_expert_shards=False,
     ),
-    # `CacheConfig.block_size`, of which some kernels ask for 64 or more; `DEFAULT_VOCAB_PADDING_SIZE` of
-    # vocab_parallel_embedding.py.
-    allocation=Allocation(16, 64),
+    expert_split=ExpertSplit.FIRST,
     flags=(*_FLAGS_0_11[:3], _PREFILL_CONTEXT, *_FLAGS_0_11[3:]),
     rules=frozenset({"vllm-slots-uneven", "vllm-dcp-without-copies", "fp8-block-cut"}),
-    # Tiles come from files that are shipped for shapes of whole layers, cut by tp or not, and hardly any for a part of
-    # the experts: vllm/model_executor/layers/fused_moe/configs.
-    tunes_expert_shards=False,
 )
 
 VERSIONS = (replace(_V0_12, version="0.11.0", flags=_FLAGS_0_11), _V0_12)

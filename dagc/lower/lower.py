@@ -199,7 +199,6 @@ class _PhaseLowering:
         service = self.service
         pool = service.experts_pool
         separate = pool.role is Role.EXPERTS
-        engine = self.plan.facts.engine
         return Stage(
             shapes=self.shapes,
             options=service.options,
@@ -209,7 +208,7 @@ class _PhaseLowering:
             pool=self.placement(pool, number) if separate else None,
             span=service.span,
             pipeline=self._pipeline,
-            sums_experts=engine is not None and engine.sums_experts and service.options.overlap == 1,
+            sums_experts=self.plan.facts.runtime.sums_experts and service.options.overlap == 1,
         )
 
     @property

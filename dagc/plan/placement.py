@@ -23,7 +23,7 @@ def placed(deployment: Deployment, engine: Engine | None) -> Deployment:
 
 def _service(service: Service, engine: Engine) -> Service:
     pools = tuple(_pool(pool, engine) if pool.role is Role.ALL else pool for pool in service.pools)
-    return replace(service, pools=pools, layer_split=engine.layer_split)
+    return replace(service, pools=pools, layer_split=engine.runtime.layer_split)
 
 
 def _pool(pool: Pool, engine: Engine) -> Pool:

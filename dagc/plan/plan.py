@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
-from dagc.engines.engine import Allocation, Engine
+from dagc.engines.engine import NO_ENGINE, Engine, Runtime
 from dagc.plan.deployment import Deployment, Pool
 from dagc.plan.layout import Ranks
 from dagc.plan.rules import RuleLevels
@@ -40,9 +40,9 @@ class Facts:
     named: tuple[tuple[str, str], ...] = ()
 
     @property
-    def allocation(self) -> Allocation:
-        """What the engine rounds up when it allocates, or what is assumed without one."""
-        return self.engine.allocation if self.engine else Allocation()
+    def runtime(self) -> Runtime:
+        """How the engine runs the plan, or what is assumed without one."""
+        return self.engine.runtime if self.engine else NO_ENGINE
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

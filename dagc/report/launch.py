@@ -89,7 +89,7 @@ def _engine_data(engine: Engine) -> dict[str, Any]:
         "version": engine.version,
         "sources": list(engine.urls()),
         "numbering": list(engine.numbering),
-        "layer_split": engine.layer_split.value,
+        "layer_split": engine.runtime.layer_split.value,
         "expert_split": engine.expert_split.value,
     }
 

@@ -82,7 +82,7 @@ def test_every_gpu_has_one_number(engine: str, text: str) -> None:
     [("vllm", (15, 15, 16, 15)), ("sglang", (15, 15, 15, 16)), ("trtllm", (16, 15, 15, 15))],
 )
 def test_61_layers_over_4_stages(engine: str, split: tuple[int, ...]) -> None:
-    assert get_engine(engine).layer_split.over_stages(61, 4) == split
+    assert get_engine(engine).runtime.layer_split.over_stages(61, 4) == split
 
 
 def test_vllm_leaves_the_first_stage_out_too_where_it_can() -> None:
