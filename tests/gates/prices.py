@@ -1,7 +1,7 @@
-"""What every operator is and costs, one line each: `python -m tests.gates.prices FILE [NAME…]` writes the lines to a file.
+"""What every operator is and costs, a line each: `python -m tests.gates.prices FILE [NAME…]` writes them to a file.
 
-Two such files, written before and after a change, are compared with `diff`. Besides the plans of the other gates (by file
-name and number) there is one for every model preset and for each of a few ways to cut and to load it.
+Two such files, written before and after a change, are compared with `diff`. Besides the plans of the other gates (by
+file name and number) there is one for every model preset and for each of a few ways to cut and to load it.
 """
 
 from __future__ import annotations
