@@ -20,11 +20,13 @@ from functools import partial
 import numpy as np
 
 from dagc.calibrate.operators import Arithmetic, Columns, Operator
-from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
-from dagc.cost.network import direct, experts, ring
-from dagc.cost.network.custom import custom_all_reduce
-from dagc.cost.network.terms import Formula as Exchange
-from dagc.cost.network.terms import Spread, Wires
+from dagc.ops.all_reduce import all_reduce, custom_all_reduce
+from dagc.ops.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
+from dagc.ops.message import message
+from dagc.ops.network import Formula as Exchange
+from dagc.ops.network import Spread, Wires
+from dagc.ops.ring import gather
+from dagc.ops.token_exchange import TokenFormula, Tokens, all_to_all, low_latency, normal
 
 _RANGED = ("ranks", "nodes", "bytes")
 
@@ -71,14 +73,14 @@ def _custom(given: Coefficients, x: Inputs, machine: Machine) -> Terms:
     return _plain(custom_all_reduce, {**given, "most": float(np.max(x["bytes"]))}, x, machine)
 
 
-def _kernel(formula: experts.TokenFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+def _kernel(formula: TokenFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
     """Choices and multiprocessors differ by row, and both are numbers to the formula: once for each pair of them."""
     seconds = np.empty_like(x["bytes"])
     even = np.ones(1)
     for top, sms in {(int(t), float(s)) for t, s in zip(x["top"], x["sms"], strict=True)}:
         rows = (x["top"] == top) & (x["sms"] == sms)
         y = {name: values[rows] for name, values in x.items()}
-        tokens = experts.Tokens(y["bytes"], top, y["reached"], even, even)
+        tokens = Tokens(y["bytes"], top, y["reached"], even, even)
         seconds[rows] = formula({**given, "sms": sms}, tokens, _spread(y), _wires(machine)).seconds
     return _only(seconds)
 
@@ -98,17 +100,17 @@ def _formula(name: str, parameters: tuple[Parameter, ...], exchange: Exchange) -
 _NODES = {"nodes": 1.0}
 _TOKENS = {"nodes": 1.0, "top": 8.0, "reached": 1e9, "sms": 20.0}
 _ALL = ("ranks", "bytes")
-_GATHER = _formula("ring", _RING, ring.gather)
-_LOW_LATENCY = Formula("low latency", _KERNELS, _RANGED, partial(_kernel, experts.low_latency))
-_NORMAL = Formula("normal", (*_KERNELS, *_COPIES), _RANGED, partial(_kernel, experts.normal))
+_GATHER = _formula("ring", _RING, gather)
+_LOW_LATENCY = Formula("low latency", _KERNELS, _RANGED, partial(_kernel, low_latency))
+_NORMAL = Formula("normal", (*_KERNELS, *_COPIES), _RANGED, partial(_kernel, normal))
 
 _FORMULAS: Mapping[str, tuple[str, Formula, Mapping[str, float]]] = {
-    "all_reduce": ("all_reduce/nccl", _formula("all-reduce", (*_RING, *_NVLS), ring.all_reduce), _NODES),
+    "all_reduce": ("all_reduce/nccl", _formula("all-reduce", (*_RING, *_NVLS), all_reduce), _NODES),
     "all_reduce_custom": ("all_reduce/custom", Formula("custom all-reduce", _CUSTOM, _RANGED, _custom), _NODES),
     "all_gather": ("all_gather/nccl", _GATHER, _NODES),
     "reduce_scatter": ("reduce_scatter/nccl", _GATHER, _NODES),
-    "all_to_all": ("all_to_all/nccl", _formula("all-to-all", _RING, direct.all_to_all), _NODES),
-    "send": ("send/nccl", _formula("message", (_STEP, _HOP, _SHARE, _NETWORK, _RAMP), direct.message), _NODES),
+    "all_to_all": ("all_to_all/nccl", _formula("all-to-all", _RING, all_to_all), _NODES),
+    "send": ("send/nccl", _formula("message", (_STEP, _HOP, _SHARE, _NETWORK, _RAMP), message), _NODES),
     "dispatch": ("dispatch/normal", _NORMAL, _TOKENS),
     "combine": ("combine/normal", _NORMAL, _TOKENS),
     "dispatch_low_latency": ("dispatch/low_latency", _LOW_LATENCY, _TOKENS),

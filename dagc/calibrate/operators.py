@@ -26,11 +26,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
-from dagc.cost.attention import DECODE, PREFILL
-from dagc.cost.formula import Formula, Inputs, Values
-from dagc.cost.gemm import GEMM, GROUPED, LAYER, LAYER_DEFAULT
-from dagc.cost.recurrence import RECURRENT
-from dagc.cost.stream import STREAMED
+from dagc.ops.attention_core import DECODE, PREFILL
+from dagc.ops.elementwise import STREAMED
+from dagc.ops.formula import Formula, Inputs, Values
+from dagc.ops.gemm import GEMM
+from dagc.ops.grouped_gemm import GROUPED, LAYER, LAYER_DEFAULT
+from dagc.ops.recurrence import RECURRENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Operator:
 def _product(x: Columns, how: Arithmetic) -> Inputs:
     weights = how.weight_bytes * x["n"] * x["k"]
     moved = x["products"] * (weights + x["m"] * (how.value_bytes * x["k"] + 2 * x["n"]))
-    cast = x["products"] * x["m"] * x["k"] * x["cast"] * how.casts
+    cast = x["products"] * x["k"] * x["cast"] * how.casts
     return {**x, "bytes": moved, "cast": cast}
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dagc.cost.duration import rate_text
-from dagc.cost.network.fabric import Chosen, Fabric
-from dagc.graph.graph import Leg, Pattern
+from dagc.ops.communication import Communication
+from dagc.ops.fabric import Chosen, Fabric
 from dagc.units import format_bytes, format_seconds
 
 
 class Shown(NamedTuple):
     """The slowest group of an exchange: `load` bytes of its member with most, and its seconds of latency.
 
-    `leg` is None of what is no exchange of tokens. The group has `size` members, `local` of them in the fullest of
-    its `nodes`.
+    The group has `size` members, `local` of them in the fullest of its `nodes`.
     """
 
-    pattern: Pattern
-    leg: Leg | None
+    op: type[Communication]
     load: float
     size: int
     nodes: int
@@ -28,14 +26,14 @@ class Shown(NamedTuple):
 
 def exchange_text(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
     """What is exchanged between whom, over which wires at which achieved rate, and the latency."""
-    pattern, nodes, local = shown.pattern, shown.nodes, shown.local
+    op, nodes, local = shown.op, shown.nodes, shown.local
     latency = f"latency {format_seconds(shown.latency)}"
-    if fabric.arrival_seconds and pattern not in (Pattern.SEND, Pattern.RECEIVE):
+    if fabric.arrival_seconds and not op.is_message:
         latency += f" with {format_seconds(fabric.arrival_seconds)} until all hosts have launched"
-    if pattern in (Pattern.SEND, Pattern.RECEIVE):
+    if op.is_message:
         wires = _wires(fabric, chosen, nodes, 1)
-        return f"{pattern} of {format_bytes(shown.load)}: {wires}, {latency}"
-    name = str(pattern).replace("_", "-") if shown.leg is None else str(shown.leg)
+        return f"{op.pattern} of {format_bytes(shown.load)}: {wires}, {latency}"
+    name = op.name.replace("_", "-")
     spread = f"over {shown.size} ranks" + (f", {local} in a node on {nodes} nodes" if nodes > 1 else " of one node")
     backend = chosen.name.partition("/")[2].replace("_", "-")
     return (

@@ -19,13 +19,13 @@ from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.cost.amounts import Amount, Priced
 from dagc.cost.collectives import Kind, KnownTalk, collective_costs
 from dagc.cost.duration import FREE
-from dagc.cost.inputs import Setting, of_experts
-from dagc.cost.network.fabric import Fabric
 from dagc.cost.operators import STATED, KnownWork, operator_costs
-from dagc.cost.rows import WIDE
 from dagc.cost.sharing import beside_exchange, overlapped
-from dagc.graph.graph import Communication, Node, PhaseGraph, Team
+from dagc.graph.graph import Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
+from dagc.ops.communication import Communication
+from dagc.ops.fabric import Fabric
+from dagc.ops.op import Computation, Op, Setting
 from dagc.plan.plan import Plan
 
 Nodes = tuple[Node, ...]
@@ -78,10 +78,10 @@ class _Run(NamedTuple):
 
 
 class _Alone(NamedTuple):
-    """What a node is known by whose loads are too much to compare: itself, and what it runs on."""
+    """What an operator is known by whose loads are too much to compare: itself, and what it runs on."""
 
-    node: int
-    device: object = None
+    op: int
+    device: object
 
 
 class _Prices:
@@ -110,64 +110,43 @@ class _Prices:
 
     def of(self, runs: Iterable[_Run]) -> list[Costs]:
         """The costs of the nodes of templates; those that differ in nothing that matters are priced once."""
-        new: dict[object, tuple[Node, Team | None]] = {}
+        new: dict[object, tuple[Op, Team | None]] = {}
         found = [[self._found(node, run, new) for node in run.nodes] for run in runs]
         costs = self._costs(new)
         self._known.nodes.update((key, cost) for key, cost in costs.items() if not isinstance(key, _Alone))
         return [tuple([one if isinstance(one, NodeCost) else costs[one] for one in each]) for each in found]
 
-    def _found(self, node: Node, run: _Run, new: dict[object, tuple[Node, Team | None]]) -> object:
+    def _found(self, node: Node, run: _Run, new: dict[object, tuple[Op, Team | None]]) -> object:
         """The cost of a node, or what it will be known by once the `new` ones are priced."""
         if node.fused_into is not None:
             return FREE
         is_run = node.team < len(run.teams)
-        device = run.devices[node.team] if is_run else None
-        key = _talk(node, node.communication) if node.communication else _work(node, device)
+        device = run.devices[node.team] if is_run and isinstance(node.op, Computation) else None
+        content = node.op.content
+        key = _Alone(id(node.op), device) if content is None else (content, device)
         found = self._known.nodes.get(key)
         if found is None:
-            new[key] = node, run.teams[node.team] if is_run else None
+            new[key] = node.op, run.teams[node.team] if is_run else None
         return key if found is None else found
 
-    def _costs(self, asked: dict[object, tuple[Node, Team | None]]) -> dict[object, NodeCost]:
-        """Costs by the same keys: of exchanges, and of what each team computes."""
-        talks = {key: node.communication for key, (node, _) in asked.items() if node.communication}
+    def _costs(self, asked: dict[object, tuple[Op, Team | None]]) -> dict[object, NodeCost]:
+        """Costs by the same keys: of communications, and of what each team computes."""
+        talks = {key: op for key, (op, _) in asked.items() if isinstance(op, Communication)}
         found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric, self._known.talk), strict=True))
-        computed: dict[object, tuple[Team | None, dict[object, Node]]] = {}
-        for key, (node, team) in asked.items():
-            if node.communication is None:
+        computed: dict[object, tuple[Team | None, dict[object, Computation]]] = {}
+        for key, (op, team) in asked.items():
+            if isinstance(op, Computation):
                 same = (team.pool, team.slowdown.tobytes()) if team else None
-                computed.setdefault(same, (team, {}))[1][key] = node
-        for team, nodes in computed.values():
-            found.update(zip(nodes, self._computed(list(nodes.values()), team), strict=True))
+                computed.setdefault(same, (team, {}))[1][key] = op
+        for team, ops in computed.values():
+            found.update(zip(ops, self._computed(list(ops.values()), team), strict=True))
         return found
 
-    def _computed(self, nodes: Sequence[Node], team: Team | None) -> list[NodeCost]:
+    def _computed(self, ops: Sequence[Computation], team: Team | None) -> list[NodeCost]:
         activation = self._plan.facts.model.activation_dtype
         device = self._devices[team.pool] if team else self._plan.facts.cluster.device
         setting = Setting(device, activation, self._engine)
-        return operator_costs(nodes, setting, self._known.work, team.slowdown if team else STATED)
-
-
-def _work(node: Node, device: object) -> object:
-    """All that the cost of a computation depends on, with what it runs on."""
-    flops, moved = node.flops, node.memory_bytes
-    if flops.size > WIDE or moved.size > WIDE:
-        return _Alone(id(node), device)
-    kind = node.op.name, of_experts(node), node.dtype, node.shape, device
-    return *kind, flops.shape, flops.tobytes(), moved.shape, moved.tobytes()
-
-
-def _talk(node: Node, talk: Communication) -> object:
-    """All that the cost of an exchange depends on."""
-    if talk.groups.members.size > WIDE or talk.bytes.size > WIDE:
-        return _Alone(id(node))
-    groups, exchange = talk.groups, talk.exchange
-    loads = [groups.members, groups.nodes, groups.local, talk.bytes]
-    kind: tuple[object, ...] = (talk.pattern, talk.axes)
-    if exchange is not None:
-        loads.append(exchange.taken)
-        kind = (*kind, exchange.leg, exchange.kernel, exchange.top, exchange.groups, exchange.top_groups)
-    return *kind, *[(load.shape, load.tobytes()) for load in loads]
+        return operator_costs(ops, setting, self._known.work, team.slowdown if team else STATED)
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

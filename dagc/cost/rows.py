@@ -15,12 +15,9 @@ import numpy.typing as npt
 
 from dagc.cost.duration import narrowed, whole_picoseconds
 from dagc.graph.priced import Picoseconds
+from dagc.ops.load import WIDE
 
 Figures = npt.NDArray[np.float64]
-
-
-WIDE = 64
-"""Numbers of a load above which it takes longer to compare it, or to bring others to as many, than to price it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,9 +31,9 @@ class Rows:
         """The rows of a node."""
         return slice(self.ends[number - 1] if number else 0, self.ends[number])
 
-    def figures(self, loads: Sequence[Figures]) -> Figures:
-        """Loads of the nodes, shape (rows, columns); columns are as many as the widest has."""
-        found = np.empty((self.ends[-1], max([load.shape[-1] for load in loads])))
+    def figures(self, loads: Sequence[Figures], columns: int) -> Figures:
+        """Loads of the nodes, shape (rows, columns)."""
+        found = np.empty((self.ends[-1], columns))
         for number, load in enumerate(loads):
             found[self.of(number)] = load
         return found

@@ -6,7 +6,7 @@ differ; columns are ranks, where these differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -20,12 +20,12 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.cost.amounts import Priced
 from dagc.cost.duration import rate_text
-from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Terms
-from dagc.cost.formulas import COEFFICIENTS, NODE_FORMULAS
-from dagc.cost.inputs import Setting, Work, question
 from dagc.cost.rows import Places, Rows
-from dagc.graph.graph import Load, Node
 from dagc.graph.priced import Bound, NodeCost
+from dagc.ops.formula import Coefficients, Formula, Inputs, Machine, Terms
+from dagc.ops.formulas import COEFFICIENTS, NODE_FORMULAS
+from dagc.ops.load import Load
+from dagc.ops.op import Computation, Setting, Sizes
 from dagc.units import format_bytes, format_rate, format_seconds
 
 Seconds = npt.NDArray[np.float64]
@@ -62,26 +62,30 @@ def achieved(device: DeviceSpec, dtype: Dtype, activation: Dtype) -> Rates:
 class Kind(NamedTuple):
     """All that the price of an amount of work depends on, beside the device and the plan's setting.
 
-    `regime` is the name of a regime of the device's calibration, None for the roofline; `inputs` and `sizes` are as in
-    a question.
+    `regime` is the name of a regime of the device's calibration, None for the roofline; of its formula, `inputs` are
+    the names of those by rank beside FLOPs and bytes, and `sizes` those that all ranks share.
     """
 
     dtype: Dtype
     regime: str | None = None
-    inputs: Callable[[Work, Setting], Inputs] | None = None
-    sizes: tuple[tuple[str, float], ...] = ()
+    inputs: tuple[str, ...] = ()
+    sizes: Sizes = ()
 
 
-def kind_of(node: Node, setting: Setting) -> Kind:
-    """The kind of a node's work."""
+def kind_of(op: Computation, setting: Setting) -> Kind:
+    """The kind of an operator's work."""
     calibration = setting.device.calibration
-    asked = question(node, setting) if calibration is not None else None
-    if calibration is None or asked is None:
-        return Kind(node.dtype)
-    name = next((name for name in asked.regimes if name in calibration.regimes), None)
+    if calibration is None:
+        return Kind(op.dtype)
+    name = next((name for name in op.regimes(setting) if name in calibration.regimes), None)
     if name is None or not is_complete(calibration.regimes[name]):
-        return Kind(node.dtype)
-    return Kind(node.dtype, name, asked.inputs, asked.sizes)
+        return Kind(op.dtype)
+    return Kind(op.dtype, name, tuple(op.inputs), op.sizes(setting))
+
+
+def loads_of(op: Computation, kind: Kind) -> tuple[Load, ...]:
+    """What the price of a kind depends on by rank: FLOPs, bytes, and the inputs of its formula."""
+    return (op.flops, op.memory_bytes, *[op.inputs[name] for name in kind.inputs])
 
 
 def alike(kind: Kind, setting: Setting) -> object:
@@ -94,10 +98,10 @@ def alike(kind: Kind, setting: Setting) -> object:
     return kind.dtype, regime, kind.inputs, tuple([name for name, _ in kind.sizes])
 
 
-def priced(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting) -> list[Priced]:
-    """The costs of works of kinds that are alike. `loads` are FLOPs, bytes and slowdown by row."""
+def priced(kinds: Sequence[Kind], rows: Rows, loads: Sequence[Load], slowdown: Load, setting: Setting) -> list[Priced]:
+    """The costs of works of kinds that are alike. `loads` are as in `loads_of`, and by row as the slowdown is."""
     costs = _roofline if kinds[0].regime is None else _measured
-    return costs(kinds, rows, loads, setting)
+    return costs(kinds, rows, loads, slowdown, setting)
 
 
 def is_complete(regime: Regime) -> bool:
@@ -106,8 +110,10 @@ def is_complete(regime: Regime) -> bool:
     return names is not None and regime.coefficients.keys() >= names
 
 
-def _roofline(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting) -> list[Priced]:
-    device, (flops, moved, slowdown) = setting.device, loads
+def _roofline(
+    kinds: Sequence[Kind], rows: Rows, loads: Sequence[Load], slowdown: Load, setting: Setting
+) -> list[Priced]:
+    device, (flops, moved) = setting.device, loads
     rates = achieved(device, kinds[0].dtype, setting.activation)
     arithmetic: Seconds = flops / rates.flops_per_second
     memory: Seconds = moved / rates.bytes_per_second
@@ -124,17 +130,18 @@ def _roofline(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load],
     return found
 
 
-def _measured(kinds: Sequence[Kind], rows: Rows, loads: tuple[Load, Load, Load], setting: Setting) -> list[Priced]:
+def _measured(
+    kinds: Sequence[Kind], rows: Rows, loads: Sequence[Load], slowdown: Load, setting: Setting
+) -> list[Priced]:
     """The costs that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
-    device, first, (flops, moved, slowdown) = setting.device, kinds[0], loads
+    device, first, flops = setting.device, kinds[0], loads[0]
     regimes = [device.calibration.regimes[kind.regime] for kind in kinds if device.calibration and kind.regime]
     formula, rates = NODE_FORMULAS[regimes[0].formula], achieved(device, first.dtype, setting.activation)
     peak = rates.flops_per_second / (1.0 if formula.name == "stream" else device.compute_efficiency)
     bandwidth = rates.bytes_per_second / device.memory_efficiency
     machine = Machine(peak, bandwidth, device.processors or _PROCESSORS)
     sizes = {name: rows.column([kind.sizes[i][1] for kind in kinds]) for i, (name, _) in enumerate(first.sizes)}
-    work = Work(flops, moved, sizes, first.dtype)
-    inputs: Inputs = first.inputs(work, setting) if first.inputs else {}
+    inputs: Inputs = dict(zip(("flops", "bytes", *first.inputs), loads, strict=True)) | sizes
     terms = formula.terms(_coefficients(formula, regimes, rows), inputs, machine)
     seconds = _launched(terms.seconds * slowdown, device)
     slowest = rows.slowest(seconds)

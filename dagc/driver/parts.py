@@ -22,10 +22,9 @@ from dagc.catalog.part import Part
 from dagc.cost.operators import operator_cost
 from dagc.cost.sharing import beside_exchange
 from dagc.graph.graph import Node
-from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds
 from dagc.lower.batch import Batch, batch_of
-from dagc.lower.builder import TemplateBuilder, evenly
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.mixer import add_mixer
@@ -33,6 +32,8 @@ from dagc.lower.popularity import popularity_ranks, slot_chances
 from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
+from dagc.ops.load import evenly
+from dagc.ops.op import Computation, Lane
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts
@@ -191,8 +192,8 @@ class Parts:
         engine = facts.engine.name if facts.engine else None
         whole = np.zeros(1, dtype=np.int64)
         for node in nodes:
-            if node.op.lane is Lane.COMPUTE and node.fused_into is None:
-                whole = whole + operator_cost(node, device, facts.model.activation_dtype, engine=engine).duration
+            if isinstance(node.op, Computation) and node.op.lane is Lane.COMPUTE and node.fused_into is None:
+                whole = whole + operator_cost(node.op, device, facts.model.activation_dtype, engine=engine).duration
         return whole
 
     @property
@@ -233,4 +234,4 @@ def _mixing(kind: LayerKind) -> LayerKind:
 
 
 def _less(node: Node) -> Node:
-    return replace(node, flops=node.flops * _BELOW, memory_bytes=node.memory_bytes * _BELOW)
+    return replace(node, op=node.op.scaled(_BELOW))

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from dagc.expand.count import count
 from dagc.expand.program import LANES, Chunk, Part, Role, chunks
-from dagc.graph.graph import Groups
 from dagc.graph.priced import PricedPhase
+from dagc.ops.groups import Groups
 
 Column = npt.NDArray[np.integer[Any]]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.graph.graph import Node, Pairing, Pattern, Template
+from dagc.graph.graph import Node, Template
+from dagc.ops.communication import Pairing, Pattern
 
 
 @dataclass(frozen=True, slots=True)

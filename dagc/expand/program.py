@@ -20,7 +20,7 @@ from enum import IntEnum
 
 from dagc.expand.pairing import Message, messages, partner_of
 from dagc.graph.graph import INPUT, Node, PhaseGraph
-from dagc.graph.ops import Lane
+from dagc.ops.op import Lane
 from dagc.timeline.order import Block, Member, period_blocks, periods_of_first_step
 
 LANES = (Lane.COMPUTE, Lane.COMMUNICATION)

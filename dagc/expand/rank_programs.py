@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 
 from dagc.expand.pairing import messages, partner_of
 from dagc.expand.program import phase_blocks
-from dagc.graph.graph import INPUT, Node, Pattern, PhaseGraph, StageProgram, Template
-from dagc.graph.ops import Lane
+from dagc.graph.graph import INPUT, Node, PhaseGraph, StageProgram, Template
 from dagc.graph.priced import NodeCost, PricedPhase
+from dagc.ops.communication import Pattern
+from dagc.ops.op import Lane
 from dagc.timeline.order import Block, Member
 
 

@@ -11,13 +11,11 @@ embedding is part of the cache write. Biases, sinks and norms of single heads ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dagc.catalog.attention import Attention, AttentionKind, Reach
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
-from dagc.graph.graph import Load
-from dagc.graph.ops import GEMM
 from dagc.lower.attention_core import (
     Core,
     add_cache_write,
@@ -29,9 +27,12 @@ from dagc.lower.attention_core import (
     heads_tensor,
 )
 from dagc.lower.batch import Batch
-from dagc.lower.builder import TemplateBuilder, Work, largest
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.indexer import add_indexer
-from dagc.lower.stage import Matrix, Stage, add_gather, add_gemm, add_norm, add_reduction
+from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction
+from dagc.ops.attention_core import KeyValues
+from dagc.ops.gemm import Gemm
+from dagc.ops.load import largest
 from dagc.syntax.tree import AxisKind
 
 
@@ -49,7 +50,7 @@ def add_attention(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: La
     if kind.attention is None:
         raise ValueError("a layer without attention")
     form = _Form(kind.attention, kind.attention.shard(stage.attention.tp), kind.reach)
-    add_norm(builder, stage, "attention.norm", batch.tokens / stage.sequence_shards)
+    add_norm(builder, stage, "attention.norm", Part.ATTENTION, batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "attention.all_gather", batch.tokens)
     source = builder.last
     value = _BLOCKS[kind.attention.kind](builder, stage, batch, form)
@@ -74,11 +75,9 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
     """MHA and GQA up to the core; the width of its result on one rank."""
     part = form.part
     queries = _add_projection(builder, stage, batch, part)
-    core = Core(part.heads, part.head_dim, part.value_dim, part.cached, stage.shapes.kv_dtype)
+    core = Core(KeyValues.HEADS, part.heads, part.kv_heads, part.head_dim, part.value_dim, stage.shapes.kv_dtype)
     cache = None
-    if part.reads_other:
-        core = replace(core, position=part.kv_heads * (part.head_dim + part.value_dim))
-    else:
+    if not part.reads_other:
         kept = {"h": part.kv_heads, "d": part.head_dim + part.value_dim}
         add_cache_write(builder, stage, batch, kept)
         add_context_gather(builder, stage, batch, kept)
@@ -127,14 +126,14 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
         matrix = stage.matrix(series, stage.shapes.hidden, Part.ATTENTION)
         add_gemm(builder, stage, "attention.compress", batch.tokens, matrix, raw, (source,))
     add_context_gather(builder, stage, batch, {"c": part.head_dim})
-    core = Core(part.heads, part.head_dim, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
+    core = Core(KeyValues.LATENT, part.heads, 1, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
     cache = cache_tensor(stage, batch, form.reach, {"c": part.head_dim})
     filled = add_core(builder, stage, batch, form.reach, core, queries, cache, written)
     add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     group = -(-form.whole.heads // form.whole.o_groups) * part.head_dim
     matrix = stage.matrix(part.o_lora, group, Part.ATTENTION)
     latents = stage.tensor({"t": largest(batch.tokens), "c": part.o_groups * part.o_lora})
-    builder.add("attention.out_down", GEMM, latents, _per_head(stage, batch.tokens, part.o_groups, matrix))
+    builder.add("attention.out_down", Gemm(batch.tokens, matrix, stage.activation, part.o_groups), latents)
     return part.o_groups * part.o_lora
 
 
@@ -169,7 +168,7 @@ def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
     whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     add_gemm(builder, stage, "attention.kv_up", positions, up, whole)
-    core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
+    core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
     add_core(builder, stage, batch, form.reach, core, queries, None)
 
 
@@ -180,7 +179,7 @@ def _expand_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
     whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     source = add_gemm(builder, stage, "attention.riders_kv_up", positions, up, whole, (queries,), (filled,))
-    core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
+    core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
     add_riders_core(builder, stage, batch, form.reach, core, (filled, queries, source))
 
 
@@ -191,27 +190,21 @@ def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     written = builder.last
     into = stage.matrix(part.kv_lora, part.qk_nope, Part.ATTENTION)
     absorbed = builder.add(
-        "attention.q_absorb", GEMM, heads_tensor(stage, batch, part.heads, latent),
-        _per_head(stage, rows, part.heads, into), inputs=(queries,), after=(written,),
-    )  # fmt: skip
+        "attention.q_absorb",
+        Gemm(rows, into, stage.activation, part.heads),
+        heads_tensor(stage, batch, part.heads, latent),
+        inputs=(queries,),
+        after=(written,),
+    )
     add_context_gather(builder, stage, batch, {"c": latent})
     cache = cache_tensor(stage, batch, form.reach, {"c": latent})
-    core = Core(part.heads, latent, part.kv_lora, latent, stage.shapes.kv_dtype)
+    core = Core(KeyValues.LATENT, part.heads, 1, latent, part.kv_lora, stage.shapes.kv_dtype)
     filled = add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
     if indexed:
         add_riders_core(builder, stage, batch, form.reach, core, (filled, absorbed))
     out_of = stage.matrix(part.v_head, part.kv_lora, Part.ATTENTION)
-    work = _per_head(stage, rows, part.heads, out_of)
-    builder.add("attention.v_up", GEMM, heads_tensor(stage, batch, part.heads, part.v_head), work)
-
-
-def _per_head(stage: Stage, tokens: Load, heads: int, matrix: Matrix) -> Work:
-    """A product with a matrix of its own for each head."""
-    flops = 2.0 * tokens * heads * matrix.n * matrix.k
-    weights = heads * matrix.n * matrix.k * matrix.stored.bytes
-    moved = weights + tokens * heads * (matrix.n + matrix.k) * stage.activation.bytes
-    shape = (("m", largest(tokens)), ("n", matrix.n), ("k", matrix.k), ("heads", heads))
-    return Work(flops, moved, matrix.stored.dtype, shape)
+    values = heads_tensor(stage, batch, part.heads, part.v_head)
+    builder.add("attention.v_up", Gemm(rows, out_of, stage.activation, part.heads), values)
 
 
 _BLOCKS: Mapping[AttentionKind, Callable[[TemplateBuilder, Stage, Batch, _Form], int]] = {

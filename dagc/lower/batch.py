@@ -21,8 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dagc.catalog.attention import Reach
-from dagc.graph.graph import Load
-from dagc.lower.builder import evenly
+from dagc.ops.load import Load, evenly
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Layout
 from dagc.plan.splits import split

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
-from dagc.graph.graph import Graph, Load, PhaseGraph, Segment, StageProgram, Team, Template
+from dagc.graph.graph import Graph, PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.lower.batch import Batch, batch_of, halves, mixed
-from dagc.lower.builder import TemplateBuilder, evenly
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.handover import lower_handover
@@ -36,6 +36,7 @@ from dagc.lower.routing import Choice
 from dagc.lower.stage import Stage
 from dagc.lower.templates import KnownTemplates, Templates, experts_setting, setting
 from dagc.lower.topology import Placement, place
+from dagc.ops.load import Load, evenly
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan

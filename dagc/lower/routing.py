@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagc.catalog.model import Experts
-from dagc.graph.graph import Load
-from dagc.lower.builder import evenly
 from dagc.lower.popularity import Chances
+from dagc.ops.load import Load, evenly
 from dagc.plan.layout import Layout, Ranks
 from dagc.plan.splits import experts_per_rank, split
 from dagc.syntax.tree import AxisKind

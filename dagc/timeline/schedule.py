@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dagc.graph.graph import PhaseGraph
-from dagc.graph.ops import Lane
 from dagc.graph.priced import Costs, Picoseconds, PricedPhase
+from dagc.ops.op import Lane
 from dagc.timeline.components import components
 from dagc.timeline.critical import critical_path
 from dagc.timeline.execute import Executed, Executor

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds, PricedPhase
+from dagc.ops.op import Lane
 
 
 @dataclass(slots=True, eq=False)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import Picoseconds
+from dagc.ops.message import Receive
 from dagc.timeline.form import lane_number
 from dagc.timeline.path import CriticalPath
 from dagc.timeline.timeline import PathSlot, Run, Timeline
@@ -98,4 +98,4 @@ def _connected(timeline: Timeline, before: PathSlot, after: PathSlot) -> bool:
     if before.end == after.start:
         return True
     node = timeline.priced.graph.templates[timeline.runs[after.run].template].nodes[after.node]
-    return node.op is RECEIVE and (before.start == after.start or before.end == after.end)
+    return isinstance(node.op, Receive) and (before.start == after.start or before.end == after.end)

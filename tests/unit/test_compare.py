@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from dagc.cli.main import main
 from dagc.export.comparison_json import SCHEMA, schema_bytes
 from dagc.graph.graph import Team
-from dagc.graph.ops import Lane
 from dagc.graph.priced import PICOSECONDS, PricedPhase
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 from dagc.report.comparing import Subject, compare
 from dagc.report.comparison import ComparedFigure, Comparison

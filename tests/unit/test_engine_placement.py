@@ -12,7 +12,7 @@ import pytest
 from dagc.driver import Checked, Outcome, check
 from dagc.engines.engine import LayerSplit
 from dagc.engines.registry import engine_names, get_engine
-from dagc.graph.ops import DISPATCH
+from dagc.ops.token_exchange import Dispatch
 from dagc.plan.deployment import Deployment
 from dagc.plan.placement import placed
 from dagc.source import Source
@@ -96,7 +96,7 @@ def dispatch_nodes(found: Checked) -> set[int]:
     """Over how many nodes the dispatch of any stage goes."""
     assert found.priced.graph is not None
     nodes = (node for phase in found.priced.graph.phases for template in phase.templates for node in template.nodes)
-    return {int(n.communication.groups.nodes.max()) for n in nodes if n.communication and n.op is DISPATCH}
+    return {int(n.communication.groups.nodes.max()) for n in nodes if n.communication and isinstance(n.op, Dispatch)}
 
 
 def test_the_numbers_decide_what_dispatch_costs() -> None:

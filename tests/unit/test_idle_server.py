@@ -14,8 +14,8 @@ import dagc
 from dagc.cli.main import main
 from dagc.declare.figures import REQUIRABLE
 from dagc.driver.outcome import Checked
-from dagc.graph.graph import Communication, Pattern
 from dagc.lower.handover import lower_transfer
+from dagc.ops.communication import Communication, Pattern
 from dagc.report.figures import FIGURES
 from dagc.report.summary import Requirement, Summary
 from dagc.report.ttft import definition, title_of

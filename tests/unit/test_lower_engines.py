@@ -9,9 +9,9 @@ import pytest
 
 from dagc.engines.registry import get_engine
 from dagc.graph.graph import PhaseGraph
-from dagc.graph.ops import Lane
 from dagc.graph.verify import verify
 from dagc.lower.lower import lower
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Options
 from dagc.plan.plan import Plan
 from tests.unit.lowering_plans import layout, message, node, plan, service, template

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from dagc.graph.graph import INPUT, Pairing
-from dagc.graph.ops import Lane
+from dagc.graph.graph import INPUT
 from dagc.graph.priced import Bound
+from dagc.ops.communication import Pairing
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 from dagc.timeline.execute import Executed
 from dagc.timeline.schedule import schedule

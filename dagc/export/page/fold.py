@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.page.kinds import KINDS, Kind, kind_of
+from dagc.export.page.kinds import KINDS
 from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
-from dagc.graph.ops import Lane
+from dagc.ops.op import Kind, Lane
 from dagc.plan.layout import Ranks
 from dagc.timeline.lazy import Starts
 from dagc.timeline.timeline import Run
@@ -164,7 +164,7 @@ def _alike(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> _Ali
             continue
         track = LANES.index(node.op.lane) + len(LANES) * (rows.first[team] + np.arange(local.size))
         lasting = durations(phase.timeline, run, copies, index, local)
-        told = track, np.int64(len(names)), np.int64(KINDS.index(_kind(node))), np.arange(run.count)[:, None], lasting
+        told = track, np.int64(len(names)), np.int64(KINDS.index(node.op.kind)), np.arange(run.count)[:, None], lasting
         nodes.append((index, local))
         names.append(node)
         columns.append(tuple(np.broadcast_to(one, (run.count, local.size)) for one in told))
@@ -201,10 +201,6 @@ def _passages(shown: Sequence[tuple[Run, _Alike]]) -> Iterator[tuple[_INT, ...]]
         layer, batch = np.full_like(passed.layer, -1), np.full_like(passed.batch, run.micro_batch)
         start, end = passed.start + by, passed.end + by
         yield passed.track, start, end, passed.name, passed.kind, layer, batch, passed.count, passed.busy
-
-
-def _kind(node: Node) -> Kind:
-    return kind_of(node.key, node.op.category, node.communication.pattern if node.communication else None)
 
 
 def _folded(slices: _Columns, span: int, most: int) -> tuple[_Columns, int]:

@@ -2,44 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-from dagc.graph.graph import Pattern
-from dagc.graph.ops import Category
-
-
-class Kind(StrEnum):
-    """What an operator is part of, or how it communicates."""
-
-    ATTENTION = "attention"
-    EXPERTS = "experts"
-    OTHER = "other computation"
-    ROUTING = "routing"
-    EXCHANGE = "dispatch and combine"
-    COLLECTIVE = "other collectives"
-    TRANSFER = "send and receive"
-
-    @property
-    def css(self) -> str:
-        """The class of its elements."""
-        return f"k{KINDS.index(self)}"
-
+from dagc.ops.op import Kind
 
 KINDS = tuple(Kind)
 
-_STREAMS = {"a", "b"}
-"""First parts of keys where two micro-batches are interleaved."""
 
-
-def kind_of(key: str, category: Category, pattern: Pattern | None = None) -> Kind:
-    """The kind of an operator by the parts of its key (`moe.experts.up`)."""
-    parts = [part for part in key.split(".") if part not in _STREAMS]
-    if category is Category.COMMUNICATION:
-        if {"dispatch", "combine"} & set(parts):
-            return Kind.EXCHANGE
-        return Kind.TRANSFER if pattern in (Pattern.SEND, Pattern.RECEIVE) else Kind.COLLECTIVE
-    if category is Category.ROUTING:
-        return Kind.ROUTING
-    if "experts" in parts:
-        return Kind.EXPERTS
-    return Kind.ATTENTION if parts[0] == "attention" else Kind.OTHER
+def css(kind: Kind) -> str:
+    """The class of the elements of a kind."""
+    return f"k{KINDS.index(kind)}"

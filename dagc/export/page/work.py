@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from dagc.catalog.device import DeviceSpec
 from dagc.export.page.fold import phase_lanes
-from dagc.export.page.kinds import kind_of
+from dagc.export.page.kinds import css
 from dagc.export.page.lanes import drawn_lanes, legend
 from dagc.export.page.markup import joined, tag
 from dagc.export.page.matrix import drawn_matrix
@@ -113,10 +113,9 @@ def _table(title: str, found: Sequence[Operator]) -> Markup:
 
 
 def _row(one: Operator, whole: float, source: int) -> Markup:
-    kind = kind_of(one.key, one.category, one.pattern)
     pattern = f"{one.pattern.value.replace('_', ' ')} of {one.group}" if one.pattern and one.group > 1 else None
-    name = tag("th", tag("span", class_=f"swatch {kind.css}", title=kind.value), one.key, tag("small", pattern),
-               scope="row", title=one.title)  # fmt: skip
+    swatch = tag("span", class_=f"swatch {css(one.kind)}", title=one.kind.value)
+    name = tag("th", swatch, one.key, tag("small", pattern), scope="row", title=one.title)
     rate = format_rate(one.flops_per_second, "flop/s") if one.flops else _bandwidth(one)
     numbers = (
         format_seconds(one.seconds), format_share(one.seconds / whole), f"{one.executions:,}",

@@ -10,7 +10,7 @@ from dagc.export.views.operator_table import Rows, operator_table
 from dagc.export.views.scene import HANDOVER
 from dagc.export.views.view import Arrow, Box, Cluster, Line, Shape
 from dagc.export.views.work import sent_by
-from dagc.graph.ops import SEND
+from dagc.ops.message import Send
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_bytes
 
@@ -20,7 +20,7 @@ _HEADING = ("KV-cache transfer", "from prefill to decode")
 def crossing_text(timeline: Timeline) -> tuple[str, str, str]:
     """The cache that crosses; its bytes are those of the replicas that take part together."""
     graph = timeline.priced.graph
-    moved = sum(sent_by(timeline, program.stage, (SEND,)) for program in graph.programs[0])
+    moved = sum(sent_by(timeline, program.stage, (Send,)) for program in graph.programs[0])
     return "KV cache", f"{format_bytes(moved)} for {graph.sequences[0]} sequences", f"in {time_text(timeline.makespan)}"
 
 

@@ -13,7 +13,8 @@ from dagc.export.titles import group_size
 from dagc.export.views.operators import operator_hover, times
 from dagc.export.views.shapes_key import ShapesKey
 from dagc.export.views.view import Bar, Box, Cell, Column, Flow, Line, Shape, Sign
-from dagc.graph.ops import ROUTER, Category
+from dagc.ops.gemm import Router
+from dagc.ops.op import Category
 from dagc.units import format_gpus
 
 _ABSENT = "–"
@@ -123,4 +124,4 @@ def _flows(rows: Rows, marks: bool) -> Iterator[Flow]:
 
 def _line(edge: EdgeView, tail: NodeView) -> Line:
     line = _LINES[edge.kind]
-    return Line.CHOICE if line is Line.DATA and tail.one.node.op is ROUTER else line
+    return Line.CHOICE if line is Line.DATA and isinstance(tail.one.node.op, Router) else line

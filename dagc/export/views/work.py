@@ -12,8 +12,9 @@ from dagc.export.times import duration_of
 from dagc.export.titles import group_size, total
 from dagc.export.views.view import Bar
 from dagc.graph.graph import Node, Segment, StageProgram
-from dagc.graph.ops import COMBINE, DISPATCH, SEND, Op
 from dagc.graph.priced import Bound
+from dagc.ops.message import Outgoing
+from dagc.ops.op import Op
 from dagc.timeline.timeline import Timeline
 from dagc.units import format_share
 
@@ -104,14 +105,14 @@ def period(timeline: Timeline) -> int:
     return max(timeline.interval, 1)
 
 
-def sent_by(timeline: Timeline, stage: int, ops: tuple[Op, ...]) -> float:
+def sent_by(timeline: Timeline, stage: int, ops: tuple[type[Op], ...]) -> float:
     """Bytes that nodes of these kinds send for one micro-batch of a stage, over all ranks."""
     program = timeline.priced.graph.programs[0][stage]
     return sum(
         sent_bytes(node, timeline.priced.graph.teams[program.teams[node.team]].width) * segment.count
         for segment in program.segments
         for node in timeline.priced.graph.templates[segment.template].nodes
-        if node.op in ops
+        if isinstance(node.op, ops)
     )
 
 
@@ -121,4 +122,4 @@ def sent_bytes(node: Node, width: int) -> float:
 
 
 def _sends(node: Node) -> bool:
-    return node.op in (SEND, DISPATCH, COMBINE) or group_size(node) > 1
+    return isinstance(node.op, Outgoing) or group_size(node) > 1

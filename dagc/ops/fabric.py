@@ -16,7 +16,7 @@ from math import inf
 
 from dagc.catalog.calibration import Calibration, Regime, load_exchanges
 from dagc.catalog.device import Backend, ClusterSpec
-from dagc.cost.network.terms import Coefficients, Wires
+from dagc.ops.network import Coefficients, Wires
 
 LAUNCHES_APART = 3.0
 """How far apart the members of a group arrive whose hosts launch one by one, in times between two launches.
