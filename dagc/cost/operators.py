@@ -39,13 +39,18 @@ STATED: Load = np.ones(1)
 
 
 def operator_cost(
-    op: Computation, device: DeviceSpec, activation: Dtype, slowdown: Load = STATED, engine: str | None = None
+    op: Computation,
+    device: DeviceSpec,
+    activation: Dtype,
+    slowdown: Load = STATED,
+    *,
+    tunes_expert_shards: bool = True,
 ) -> NodeCost:
     """Cost of a computation by rank (and copy); bound and formula are those of the slowest.
 
-    `slowdown` has shape (1,) or (width,). `engine` is the name of the engine, if the plan has one.
+    `slowdown` has shape (1,) or (width,).
     """
-    return operator_costs((op,), Setting(device, activation, engine), {}, slowdown)[0]
+    return operator_costs((op,), Setting(device, activation, tunes_expert_shards), {}, slowdown)[0]
 
 
 def operator_costs(

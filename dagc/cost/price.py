@@ -46,10 +46,10 @@ class KnownCosts:
     talk: KnownTalk = field(default_factory=dict[Kind, dict[Amount, Priced]])
     fabric: Fabric | None = None
 
-    def fabric_of(self, cluster: ClusterSpec, engine: str | None) -> Fabric:
+    def fabric_of(self, cluster: ClusterSpec, all_reduce: str | None) -> Fabric:
         """The cluster's links, the same as long as the cluster is."""
-        if self.fabric is None or self.fabric.cluster is not cluster or self.fabric.engine != engine:
-            self.fabric = Fabric(cluster, engine)
+        if self.fabric is None or self.fabric.cluster is not cluster or self.fabric.all_reduce != all_reduce:
+            self.fabric = Fabric(cluster, all_reduce)
         return self.fabric
 
 
@@ -95,8 +95,7 @@ class _Prices:
             for pool in service.pools:
                 device = plan.device_of(pool)
                 self._devices[pool.name] = beside_exchange(device) if is_shared else device
-        self._engine = plan.facts.engine.name if plan.facts.engine else None
-        self._fabric = known.fabric_of(plan.facts.cluster, self._engine)
+        self._fabric = known.fabric_of(plan.facts.cluster, plan.facts.runtime.all_reduce)
         self._known = known
 
     def run(self, nodes: Nodes, teams: tuple[Team, ...]) -> _Run:
@@ -143,9 +142,9 @@ class _Prices:
         return found
 
     def _computed(self, ops: Sequence[Computation], team: Team | None) -> list[NodeCost]:
-        activation = self._plan.facts.model.activation_dtype
+        facts = self._plan.facts
         device = self._devices[team.pool] if team else self._plan.facts.cluster.device
-        setting = Setting(device, activation, self._engine)
+        setting = Setting(device, facts.model.activation_dtype, facts.runtime.tunes_expert_shards)
         return operator_costs(ops, setting, self._known.work, team.slowdown if team else STATED)
 
 

@@ -189,11 +189,11 @@ class Parts:
         """The sum of the computations among nodes, by rank and copy."""
         facts, device = self.facts, self.facts.cluster.device
         device = beside_exchange(device) if in_exchange else device
-        engine = facts.engine.name if facts.engine else None
+        activation, tuned = facts.model.activation_dtype, facts.runtime.tunes_expert_shards
         whole = np.zeros(1, dtype=np.int64)
         for node in nodes:
             if isinstance(node.op, Computation) and node.op.lane is Lane.COMPUTE and node.fused_into is None:
-                whole = whole + operator_cost(node.op, device, facts.model.activation_dtype, engine=engine).duration
+                whole = whole + operator_cost(node.op, device, activation, tunes_expert_shards=tuned).duration
         return whole
 
     @property

@@ -107,14 +107,9 @@ class GroupedGemm(Computation):
         return evenly(weights + self.rows * (matrix.n + matrix.k) * self.activation.bytes)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """The tuned kernel, but for vLLM's where it has no configuration (`/default`).
-
-        vLLM's kernel for weights without scales of blocks reads its tiles from files that are shipped for shapes of
-        whole layers, cut by tp or not, and hardly any for a part of the experts (vllm-project/vllm
-        `model_executor/layers/fused_moe/configs`): then it takes small tiles.
-        """
+        """The tuned kernel; one that is not tuned for a part of the experts takes small tiles there (`/default`)."""
         names = type_regimes("grouped_gemm", self.matrix.stored, self.dtype in setting.device.flops)
-        if setting.engine == "vllm" and self.held < self.count:
+        if self.held < self.count and not setting.tunes_expert_shards:
             return (f"{names[0]}/default", *names)
         return names
 

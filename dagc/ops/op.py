@@ -56,11 +56,14 @@ def kind_of_part(part: Part) -> Kind:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the plan says beyond the operator: device, type of activations, name of the engine if any."""
+    """What the plan says beyond the operator: device, type of activations, and the engine's kernels.
+
+    `tunes_expert_shards`: the kernel for experts has tuned tiles on ranks that hold a part of the experts.
+    """
 
     device: DeviceSpec
     activation: Dtype
-    engine: str | None = None
+    tunes_expert_shards: bool = True
 
 
 Sizes = tuple[tuple[str, float], ...]

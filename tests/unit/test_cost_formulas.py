@@ -14,6 +14,8 @@ from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.catalog.presets import device_names, load_device
 from dagc.cost.operators import operator_cost
+from dagc.engines.engine import NO_ENGINE, Runtime
+from dagc.engines.registry import get_engine
 from dagc.graph.priced import Bound, NodeCost
 from dagc.ops.formula import Coefficients, Machine
 from dagc.ops.formulas import FORMULAS
@@ -109,20 +111,22 @@ def test_decoding_of_a_gated_delta_net_is_as_measured(sequences: int, measured: 
     assert found == pytest.approx(measured, rel=0.05)
 
 
-def experts(engine: str | None, held: int) -> str:
+def experts(runtime: Runtime, held: int) -> str:
     """Where the cost of 256 rows over the experts of a rank of 64 comes from."""
     matrix = Matrix(2048, 2048, Stored(Dtype.BF16), Part.EXPERTS)
     one = GroupedGemm(np.array([256.0]), np.array([float(held)]), matrix, Dtype.BF16, held, 64)
     cluster = load_device("h100-sxm")
     assert cluster is not None
-    return operator_cost(one, cluster.device, Dtype.BF16, engine=engine).source
+    tuned = runtime.tunes_expert_shards
+    return operator_cost(one, cluster.device, Dtype.BF16, tunes_expert_shards=tuned).source
 
 
 def test_vllm_has_no_tiles_for_a_part_of_the_experts() -> None:
-    assert experts("vllm", 16).startswith("grouped_gemm/bf16/default of")
-    assert experts("vllm", 64).startswith("grouped_gemm/bf16 of")
-    assert experts(None, 16).startswith("grouped_gemm/bf16 of")
-    assert experts("sglang", 16).startswith("grouped_gemm/bf16 of")
+    vllm = get_engine("vllm").runtime
+    assert experts(vllm, 16).startswith("grouped_gemm/bf16/default of")
+    assert experts(vllm, 64).startswith("grouped_gemm/bf16 of")
+    assert experts(NO_ENGINE, 16).startswith("grouped_gemm/bf16 of")
+    assert experts(get_engine("sglang").runtime, 16).startswith("grouped_gemm/bf16 of")
 
 
 def product(*rows: float) -> Gemm:

@@ -15,6 +15,7 @@ from dagc.catalog.calibration import load_exchanges
 from dagc.catalog.device import Backend
 from dagc.catalog.presets import device_names, load_device
 from dagc.cost.collectives import collective_cost
+from dagc.engines.registry import get_engine
 from dagc.graph.priced import NodeCost
 from dagc.ops.communication import Leg, Pattern
 from dagc.ops.fabric import Fabric
@@ -33,10 +34,10 @@ FP8_ROW = 7168 + 7168 / 128 * 4
 BF16_ROW = 7168 * 2.0
 
 
-def fabric(device: str, backend: Backend = Backend.CUSTOM, engine: str | None = None) -> Fabric:
+def fabric(device: str, backend: Backend = Backend.CUSTOM, all_reduce: str | None = "custom") -> Fabric:
     cluster = load_device(device)
     assert cluster is not None
-    return Fabric(replace(cluster, collectives=backend), engine)
+    return Fabric(replace(cluster, collectives=backend), all_reduce)
 
 
 def group(ranks: int, nodes: int = 1) -> Groups:
@@ -44,7 +45,7 @@ def group(ranks: int, nodes: int = 1) -> Groups:
 
 
 def cost(pattern: Pattern, load: float, over: Groups, on: Fabric) -> NodeCost:
-    by = Fabric(on.cluster, "megatron") if pattern is Pattern.ALL_TO_ALL else on
+    by = Fabric(on.cluster, None) if pattern is Pattern.ALL_TO_ALL else on
     return collective_cost(communication(pattern, over, np.array([load])), by)
 
 
@@ -88,7 +89,9 @@ def test_nccl(
     ],
 )  # fmt: skip
 def test_engines_reduce_small_messages_themselves(engine: str, load: float, measured: float) -> None:
-    found = cost(Pattern.ALL_REDUCE, load, group(8), fabric("h100-sxm", engine=engine))
+    found = cost(
+        Pattern.ALL_REDUCE, load, group(8), fabric("h100-sxm", all_reduce=get_engine(engine).runtime.all_reduce)
+    )
     assert microseconds(found) == pytest.approx(measured, rel=SMALL)
 
 
