@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dagc.engines.sizes import Sizes
+from dagc.degrees import Parallelism
 
 Settings = Mapping[str, int]
 """An engine's own settings by short name: a degree, or 1 for a switch that is on. What is absent is at its default."""
@@ -15,13 +15,13 @@ Settings = Mapping[str, int]
 class Counted:
     """`sizes` and `world` (GPUs) are None exactly where `refusal` says why the engine would not start."""
 
-    sizes: Sizes | None
+    sizes: Parallelism | None
     world: int | None
     steps: tuple[str, ...]
     refusal: str | None
 
 
-def counted(sizes: Sizes, *steps: str) -> Counted:
+def counted(sizes: Parallelism, *steps: str) -> Counted:
     """An answer, with its arithmetic."""
     return Counted(sizes, sizes.gpus, steps, None)
 

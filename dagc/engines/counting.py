@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
 
+from dagc.degrees import Parallelism
 from dagc.engines import megatron, sglang, trtllm, vllm
 from dagc.engines.counted import Counted, Settings, refused
 from dagc.engines.profiles import Profile
-from dagc.engines.sizes import Sizes
 
 _COUNTING: Mapping[str, ModuleType] = {"vllm": vllm, "sglang": sglang, "trtllm": trtllm, "megatron": megatron}
 
@@ -33,7 +33,7 @@ def sizes_of_settings(engine: str, settings: Settings) -> Counted:
     return counted
 
 
-def settings_of_sizes(profile: Profile, sizes: Sizes) -> Settings | str:
+def settings_of_sizes(profile: Profile, sizes: Parallelism) -> Settings | str:
     """The settings with which one instance of an engine has these sizes, or why it cannot have them."""
     settings: Settings | str = _COUNTING[profile.name].settings_of_sizes(sizes, profile)
     return settings

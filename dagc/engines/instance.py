@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.engines.sizes import Sizes
+from dagc.degrees import Parallelism
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Instance:
     where two halves of a micro-batch hide each other's communication.
     """
 
-    sizes: Sizes
+    sizes: Parallelism
     phase: str | None = None
     layers: tuple[int, ...] | None = None
     redundant: int = 0

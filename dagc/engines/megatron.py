@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import lcm
 
+from dagc.degrees import Degrees, Parallelism
 from dagc.engines.counted import Counted, Settings, counted, refused
 from dagc.engines.profiles import Profile
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 
 
 def settings_of_degrees(degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
@@ -32,15 +32,17 @@ def sizes_of_settings(settings: Settings) -> Counted:
             f"the {world} ranks are no multiple of the experts' tp {etp} × ep {ep} × pp {pp} = {etp * ep * pp}"
         )
     width = world // pp
-    sizes = Sizes(AttentionDegrees(tp, cp, width // (tp * cp)), ExpertDegrees(etp, ep, width // (etp * ep)), pp)
+    attention = Degrees(tp=tp, cp=cp, dp=width // (tp * cp))
+    experts = Degrees(tp=etp, ep=ep, dp=width // (etp * ep))
+    sizes = Parallelism(attention, experts, pp)
     return counted(
         sizes,
-        f"GPUs = tp {tp} × cp {cp} × pp {pp} × dp {sizes.attention.dp} = {world}",
-        f"the experts on the same ranks: tp {etp} × ep {ep} × dp {width // (etp * ep)} × pp {pp} = {world}",
+        f"GPUs = tp {tp} × cp {cp} × pp {pp} × dp {attention.dp} = {world}",
+        f"the experts on the same ranks: tp {etp} × ep {ep} × dp {experts.dp} × pp {pp} = {world}",
     )
 
 
-def settings_of_sizes(sizes: Sizes, profile: Profile) -> Settings | str:
+def settings_of_sizes(sizes: Parallelism, profile: Profile) -> Settings | str:
     """The settings of one instance: Megatron-Core takes any two cuts of the same ranks."""
     attention, experts = sizes.attention, sizes.experts
     settings = {"tp": attention.tp, "pp": sizes.stages, "cp": attention.cp, "world": sizes.gpus_per_replica}

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import isqrt, lcm, log2
 
+from dagc.degrees import Degrees, Parallelism
 from dagc.engines.counting import settings_of_sizes
 from dagc.engines.profiles import Profile
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 
 Cut = tuple[int, int, int]
 
@@ -20,7 +20,7 @@ _MOST = 20_000
 """Pairs of cuts that are tried before the search gives up: it has found by then, but for widths of many divisors."""
 
 
-def nearest(profile: Profile, sizes: Sizes) -> Sizes | None:
+def nearest(profile: Profile, sizes: Parallelism) -> Parallelism | None:
     """The expressible sizes nearest to these; None where there are none within reach."""
     attention = sorted(_cuts(sizes.attention.width), key=lambda cut: _distance(cut, _of_attention(sizes)))
     experts = _expert_cuts(sizes)
@@ -43,7 +43,7 @@ def _pairs(attention: list[Cut], experts: list[Cut]) -> Iterator[tuple[Cut, Cut]
             yield attention[i], experts[diagonal - i]
 
 
-def _expert_cuts(sizes: Sizes) -> list[Cut]:
+def _expert_cuts(sizes: Parallelism) -> list[Cut]:
     if sizes.experts is None:
         return [(1, 1, 1)]
     return sorted(_cuts(sizes.attention.width), key=lambda cut: _distance(cut, _of_experts(sizes)))
@@ -65,27 +65,27 @@ def _distance(one: Cut, other: Cut) -> float:
     return sum(abs(log2(a / b)) for a, b in zip(one, other, strict=True))
 
 
-def _of_attention(sizes: Sizes) -> Cut:
+def _of_attention(sizes: Parallelism) -> Cut:
     return sizes.attention.tp, sizes.attention.cp, sizes.attention.dp
 
 
-def _of_experts(sizes: Sizes) -> Cut:
+def _of_experts(sizes: Parallelism) -> Cut:
     return (1, 1, 1) if sizes.experts is None else (sizes.experts.tp, sizes.experts.ep, sizes.experts.dp)
 
 
-def _with(sizes: Sizes, attention: Cut, experts: Cut) -> Sizes:
-    cut = None if sizes.experts is None else ExpertDegrees(*experts)
-    return replace(sizes, attention=AttentionDegrees(*attention), experts=cut)
+def _with(sizes: Parallelism, attention: Cut, experts: Cut) -> Parallelism:
+    cut = None if sizes.experts is None else Degrees(tp=experts[0], ep=experts[1], dp=experts[2])
+    return replace(sizes, attention=Degrees(tp=attention[0], cp=attention[1], dp=attention[2]), experts=cut)
 
 
-def strategy_text(sizes: Sizes) -> str:
+def strategy_text(sizes: Parallelism) -> str:
     """A strategy with these sizes: `pp 4 < ep 16 ; tp 2 >`. What fills a domain by itself is left out."""
     text = _stage(sizes)
     text = f"pp {sizes.stages} < {text} >" if sizes.stages > 1 else text
     return f"dp {sizes.replicas} < {text} >" if sizes.replicas > 1 else text
 
 
-def _stage(sizes: Sizes) -> str:
+def _stage(sizes: Parallelism) -> str:
     attention, experts = sizes.attention, sizes.experts
     degrees = [("dp", attention.dp), ("cp", attention.cp), ("tp", attention.tp)]
     if experts is None:

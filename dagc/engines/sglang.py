@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dagc.degrees import Degrees, Parallelism
 from dagc.engines.counted import Counted, Settings, counted, refused
 from dagc.engines.profiles import Profile
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 
 FORCING_BACKENDS = ("deepep", "mooncake")
 """All-to-all backends that set ep to tp."""
@@ -32,9 +32,9 @@ def sizes_of_settings(settings: Settings) -> Counted:
     problem = _problem(tp, pp, attention_dp, cp, ep, moe_dp)
     if problem:
         return refused(problem)
-    attention = AttentionDegrees(tp // attention_dp // cp, cp, attention_dp)
-    experts = ExpertDegrees(tp // ep // moe_dp, ep, moe_dp)
-    sizes = Sizes(attention, experts, pp, replicas=dp // attention_dp)
+    attention = Degrees(tp=tp // attention_dp // cp, cp=cp, dp=attention_dp)
+    experts = Degrees(tp=tp // ep // moe_dp, ep=ep, dp=moe_dp)
+    sizes = Parallelism(attention, experts, pp, replicas=dp // attention_dp)
     copies = f" × {sizes.replicas} copies" if sizes.replicas > 1 else ""
     return counted(
         sizes,
@@ -66,10 +66,10 @@ def _data_parallel_experts(tp: int, pp: int, cp: int, ep: int, moe_dp: int) -> s
     return None
 
 
-def settings_of_sizes(sizes: Sizes, profile: Profile) -> Settings | str:
+def settings_of_sizes(sizes: Parallelism, profile: Profile) -> Settings | str:
     """The settings of one instance, or why there are none."""
     attention = sizes.attention
-    experts = sizes.experts or ExpertDegrees(tp=attention.width)
+    experts = sizes.experts or Degrees(tp=attention.width)
     problem = _problem(attention.width, sizes.stages, attention.dp, attention.cp, experts.ep, experts.dp)
     if problem:
         return problem

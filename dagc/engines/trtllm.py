@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dagc.degrees import Degrees, Parallelism
 from dagc.engines.counted import Counted, Settings, counted, refused
 from dagc.engines.profiles import Profile
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 
 
 def settings_of_degrees(degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
@@ -34,8 +34,8 @@ def sizes_of_settings(settings: Settings) -> Counted:
         return refused(f"tp {tp} must be moe_tp × moe_ep, and moe_tp {moe_tp} × moe_ep {ep} is not")
     if ep > 1 and cp > 1:
         return refused(f"there is no context parallelism (cp {cp}) with expert parallelism (ep {ep})")
-    attention = AttentionDegrees(1, cp, tp) if settings.get("attention_dp") else AttentionDegrees(tp, cp, 1)
-    sizes = Sizes(attention, ExpertDegrees(moe_tp, ep, cp), pp)
+    attention = Degrees(cp=cp, dp=tp) if settings.get("attention_dp") else Degrees(tp=tp, cp=cp)
+    sizes = Parallelism(attention, Degrees(tp=moe_tp, ep=ep, dp=cp), pp)
     return counted(
         sizes,
         f"GPUs = tp {tp} × pp {pp} × cp {cp} = {sizes.gpus}",
@@ -54,7 +54,7 @@ def _experts(settings: Settings) -> tuple[int, int]:
     return moe_tp, tp // moe_tp if ep is None else ep
 
 
-def settings_of_sizes(sizes: Sizes, profile: Profile) -> Settings | str:
+def settings_of_sizes(sizes: Parallelism, profile: Profile) -> Settings | str:
     """The settings of one instance, or why there are none."""
     attention = sizes.attention
     if attention.tp > 1 and attention.dp > 1:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dagc.degrees import Degrees, Parallelism
 from dagc.engines.counted import Counted, Settings, counted
 from dagc.engines.profiles import Profile
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 
 
 def settings_of_degrees(degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
@@ -30,8 +30,8 @@ def sizes_of_settings(settings: Settings) -> Counted:
     tp, cp, dp, pp = (settings.get(axis, 1) for axis in ("tp", "cp", "dp", "pp"))
     group = tp * cp * dp
     is_parallel = settings.get("expert_parallel", 0)
-    experts = ExpertDegrees(ep=group) if is_parallel else ExpertDegrees(tp=group)
-    sizes = Sizes(AttentionDegrees(tp, cp, dp), experts, pp)
+    experts = Degrees(ep=group) if is_parallel else Degrees(tp=group)
+    sizes = Parallelism(Degrees(tp=tp, cp=cp, dp=dp), experts, pp)
     what = "ep" if is_parallel else "the experts' tp"
     return counted(
         sizes,
@@ -40,7 +40,7 @@ def sizes_of_settings(settings: Settings) -> Counted:
     )
 
 
-def settings_of_sizes(sizes: Sizes, profile: Profile) -> Settings | str:
+def settings_of_sizes(sizes: Parallelism, profile: Profile) -> Settings | str:
     """The settings of one instance, or why there are none."""
     attention = sizes.attention
     if attention.cp > 1 and not profile.context_parallel:

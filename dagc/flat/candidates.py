@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 
+from dagc.degrees import AxisKind
 from dagc.flat.notation import Degree, FlatAxis, Notation
 from dagc.plan.scopes import MAY_STAND, Place
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Fold, Scope, ScopeKind, Strategy
 
 Chain = Sequence[Degree]
 

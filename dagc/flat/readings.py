@@ -11,17 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dagc.degrees import AxisKind, Parallelism
 from dagc.diag.diagnostic import Diagnostic
 from dagc.engines.counted import Counted
-from dagc.engines.sizes import Sizes
 from dagc.flat.notation import FlatAxis, Notation
-from dagc.flat.spelling import degrees_of
 from dagc.flat.words import assumptions, numbering
 from dagc.plan.deployment import Deployment
 from dagc.plan.domains import Domains
 from dagc.plan.layout import Layout
 from dagc.syntax.printer import format_strategy
-from dagc.syntax.tree import AxisKind
 
 Counts = Mapping[str, Counted]
 """What each engine makes of a notation."""
@@ -39,7 +37,7 @@ class Reading:
     """
 
     deployment: Deployment
-    sizes: Sizes
+    sizes: Parallelism
     engines: tuple[str, ...]
     assumes: tuple[str, ...]
     problems: tuple[Diagnostic, ...] = ()
@@ -91,11 +89,11 @@ def readings(notation: Notation, deployments: Iterable[Deployment], counts: Coun
     return Readings(notation, tuple(sorted(found, key=lambda reading: _order(reading, notation))), counts)
 
 
-def sizes_of(deployment: Deployment) -> Sizes:
+def sizes_of(deployment: Deployment) -> Parallelism:
     """The degrees of a deployment of one pool."""
     (service,) = deployment.services
-    attention, experts = degrees_of(_domains(deployment))
-    return Sizes(attention, experts, service.stages, deployment.replicas)
+    cut = _domains(deployment)
+    return Parallelism(cut.attention.degrees, cut.experts.degrees, service.stages, deployment.replicas)
 
 
 def _domains(deployment: Deployment) -> Domains:
@@ -103,17 +101,17 @@ def _domains(deployment: Deployment) -> Domains:
     return Domains(pool.attention or Layout(()), pool.experts or Layout(()))
 
 
-def _reading(deployment: Deployment, notation: Notation, counts: Counts, alike: Counter[Sizes]) -> Reading:
+def _reading(deployment: Deployment, notation: Notation, counts: Counts, alike: Counter[Parallelism]) -> Reading:
     sizes = sizes_of(deployment)
     numbered = (numbering(_domains(deployment)),) if alike[sizes] > 1 else ()
     return Reading(deployment, sizes, _counting(sizes, counts), (*assumptions(sizes, notation), *numbered))
 
 
-def _counting(sizes: Sizes, counts: Counts) -> tuple[str, ...]:
+def _counting(sizes: Parallelism, counts: Counts) -> tuple[str, ...]:
     return tuple(engine for engine, counted in counts.items() if counted.sizes == sizes)
 
 
-def _keeps(sizes: Sizes, notation: Notation) -> bool:
+def _keeps(sizes: Parallelism, notation: Notation) -> bool:
     """Whether each written degree is found where its name says: tp and cp in attention, ep and etp in the experts.
 
     Copies that fill a stage may multiply attention's dp.
@@ -153,7 +151,7 @@ def _normal(layout: Layout) -> tuple[tuple[AxisKind, int], ...]:
 def _first_of_engines(deployments: Iterable[Deployment], counts: Counts) -> Sequence[Deployment]:
     """Of several numberings of ranks that an engine's sizes leave open, only the plainest."""
     kept: list[Deployment] = []
-    seen: set[Sizes] = set()
+    seen: set[Parallelism] = set()
     for deployment in deployments:
         sizes = sizes_of(deployment)
         if sizes not in seen or not _counting(sizes, counts):
@@ -176,7 +174,7 @@ def _order(reading: Reading, notation: Notation) -> tuple[bool, bool, int, bool,
     return not is_own, bent, -len(reading.engines), is_filled, reading.gpus, reading.strategy
 
 
-def _is_bent(sizes: Sizes, notation: Notation) -> bool:
+def _is_bent(sizes: Parallelism, notation: Notation) -> bool:
     """Whether fewer ranks of experts, or another dp, than written come out: hardly what was meant."""
     ep, dp = notation.degree(FlatAxis.EP), notation.degree(FlatAxis.DP)
     is_cut = ep is not None and sizes.experts is not None and sizes.experts.ep < ep

@@ -1,7 +1,7 @@
 """The shortest strategy that has given degrees: how the counting of an engine is written in the language.
 
-Turns `Sizes` into a tree. Spellings are tried from the shortest on, and the first whose domains are the wanted ones is
-taken; the last of them, both parts in full, always is. Ranks are numbered as the language does, not as the engine
+Turns `Parallelism` into a tree: the first of the spellings, from the shortest on, whose domains are the wanted ones;
+the last spelling, both parts in full, always has them. Ranks are numbered as the language does, not as the engine
 does: the degrees are the engine's, the groups the strategy's.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from dagc.degrees import AxisKind, Degrees, Parallelism
 from dagc.engines.counted import Counted
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 from dagc.flat.candidates import axis, candidates, fold, scope
 from dagc.flat.notation import Notation
-from dagc.plan.domains import Domains, domains
+from dagc.plan.domains import domains
 from dagc.source import Span
-from dagc.syntax.tree import AxisKind, ScopeKind, Strategy
+from dagc.syntax.tree import ScopeKind, Strategy
 
 Written = Sequence[tuple[AxisKind, int]]
 
@@ -26,31 +26,22 @@ def possible(notation: Notation, counts: Iterable[Counted]) -> list[Strategy]:
     return [*candidates(notation), *(spell(counted.sizes, place) for counted in counts if counted.sizes)]
 
 
-def spell(sizes: Sizes, place: Span) -> Strategy:
+def spell(sizes: Parallelism, place: Span) -> Strategy:
     """A strategy of these degrees, all of its nodes at one place."""
     stage = next(tree for tree in _stages(sizes, place) if _has(tree, sizes))
     around = ((AxisKind.DP, sizes.replicas), (AxisKind.PP, sizes.stages))
     return _nest(around, stage, place) or axis(AxisKind.TP, 1, None, place)
 
 
-def degrees_of(stage: Domains) -> tuple[AttentionDegrees, ExpertDegrees]:
-    """The degrees of both domains of a stage."""
-    attention, experts = stage.attention, stage.experts
-    return (
-        AttentionDegrees(attention.tp, attention.cp, attention.dp),
-        ExpertDegrees(experts.tp, experts.ep, experts.dp),
-    )
+def _has(stage: Strategy | None, sizes: Parallelism) -> bool:
+    found = domains(stage)
+    return found.attention.degrees == sizes.attention and sizes.experts in (None, found.experts.degrees)
 
 
-def _has(stage: Strategy | None, sizes: Sizes) -> bool:
-    attention, experts = degrees_of(domains(stage))
-    return attention == sizes.attention and sizes.experts in (None, experts)
-
-
-def _stages(sizes: Sizes, place: Span) -> Iterator[Strategy | None]:
+def _stages(sizes: Parallelism, place: Span) -> Iterator[Strategy | None]:
     """Spellings of a stage: one part alone, then both with what can be left out, then both in full."""
     attention = sizes.attention
-    experts = sizes.experts or ExpertDegrees(dp=attention.width)
+    experts = sizes.experts or Degrees(dp=attention.width)
     split = ((AxisKind.CP, attention.cp), (AxisKind.TP, attention.tp))
     inner = _nest(split, None, place)
     whole = _nest(((AxisKind.DP, attention.dp), *split), None, place)
@@ -65,7 +56,7 @@ def _stages(sizes: Sizes, place: Span) -> Iterator[Strategy | None]:
         yield fold(branch, part or axis(AxisKind.TP, 1, None, place))
 
 
-def _experts_branch(experts: ExpertDegrees, part: Strategy | None, place: Span) -> Strategy:
+def _experts_branch(experts: Degrees, part: Strategy | None, place: Span) -> Strategy:
     if part is None:
         return axis(AxisKind.EP, 1, None, place)
     return part if experts.ep > 1 else scope(ScopeKind.MOE, part)

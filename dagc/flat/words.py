@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.engines.sizes import ExpertDegrees, Sizes
+from dagc.degrees import Degrees, Parallelism
 from dagc.flat.notation import FlatAxis, Notation
 from dagc.plan.domains import Domains
 
 
-def assumptions(sizes: Sizes, notation: Notation) -> tuple[str, ...]:
+def assumptions(sizes: Parallelism, notation: Notation) -> tuple[str, ...]:
     """One sentence for each decision, on dp first, then on attention, then on the experts."""
     return (*_data_parallel(sizes, notation), *_tensor_parallel(sizes, notation), *_experts(sizes, notation))
 
@@ -21,7 +21,7 @@ def numbering(domains: Domains) -> str:
     return f"ranks are numbered from the outside in: {'; '.join(orders)}"
 
 
-def _data_parallel(sizes: Sizes, notation: Notation) -> Iterator[str]:
+def _data_parallel(sizes: Parallelism, notation: Notation) -> Iterator[str]:
     written, dp = notation.degree(FlatAxis.DP), sizes.attention.dp
     if sizes.replicas > 1:
         yield f"`dp {sizes.replicas}` copies the whole model; each copy has its own experts and requests"
@@ -37,13 +37,13 @@ def _data_parallel(sizes: Sizes, notation: Notation) -> Iterator[str]:
         )
 
 
-def _tensor_parallel(sizes: Sizes, notation: Notation) -> Iterator[str]:
+def _tensor_parallel(sizes: Parallelism, notation: Notation) -> Iterator[str]:
     written = notation.degree(FlatAxis.TP)
     if written is not None and written != sizes.attention.tp:
         yield f"`tp {written}` is all GPUs of a stage, of which attention's tp is {sizes.attention.tp}"
 
 
-def _experts(sizes: Sizes, notation: Notation) -> Iterator[str]:
+def _experts(sizes: Parallelism, notation: Notation) -> Iterator[str]:
     experts = sizes.experts
     if experts is None:
         return
@@ -58,7 +58,7 @@ def _experts(sizes: Sizes, notation: Notation) -> Iterator[str]:
         yield f"a stage has {experts.dp} copies of its experts, one for each {experts.tp * experts.ep} GPUs"
 
 
-def _group(sizes: Sizes, experts: ExpertDegrees) -> str:
+def _group(sizes: Parallelism, experts: Degrees) -> str:
     if experts.tp > 1:
         return (
             f"each of the {experts.ep} ranks of ep is {experts.tp} GPUs, over which the matrices of an expert are split"

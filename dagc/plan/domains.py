@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import lcm, prod
 
+from dagc.degrees import AxisKind
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.scopes import EXPERT_HEADS, kind_of, subtrees
-from dagc.syntax.tree import Axis, AxisKind, Fold, Strategy
+from dagc.syntax.tree import Axis, Fold, Strategy
 
 _ATTENTION_AXES = frozenset({AxisKind.DP, AxisKind.CP, AxisKind.TP})
 _EXPERT_AXES = frozenset({AxisKind.EP, AxisKind.TP})

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dagc.catalog.model import ModelSpec
+from dagc.degrees import Parallelism
 from dagc.engines.instance import Instance
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 from dagc.plan.deployment import Deployment, Phase, Service
-from dagc.plan.layout import Layout
 
 
 def instance_of(deployment: Deployment, service: Service, model: ModelSpec) -> Instance | None:
@@ -16,9 +15,9 @@ def instance_of(deployment: Deployment, service: Service, model: ModelSpec) -> I
         return None
     options = service.options
     return Instance(
-        sizes=Sizes(
-            AttentionDegrees(attention.tp, attention.cp, attention.dp),
-            None if model.is_dense else _experts(experts),
+        sizes=Parallelism(
+            attention.degrees,
+            None if model.is_dense or experts is None else experts.degrees,
             service.stages,
             deployment.replicas * service.replicas,
         ),
@@ -30,7 +29,3 @@ def instance_of(deployment: Deployment, service: Service, model: ModelSpec) -> I
         decode_context=options.decode_context,
         sequence_parallel=options.sequence_parallel,
     )
-
-
-def _experts(layout: Layout | None) -> ExpertDegrees | None:
-    return None if layout is None else ExpertDegrees(layout.tp, layout.ep, layout.dp)

@@ -15,8 +15,8 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from dagc.degrees import AxisKind, Degrees
 from dagc.source import Span
-from dagc.syntax.tree import AxisKind
 
 Ranks = npt.NDArray[np.int64]
 
@@ -54,24 +54,34 @@ class Layout:
         return degree
 
     @cached_property
+    def degrees(self) -> Degrees:
+        """Degrees by axis; those of a stage, in which no pp is."""
+        return Degrees(
+            tp=self.degree(AxisKind.TP),
+            cp=self.degree(AxisKind.CP),
+            ep=self.degree(AxisKind.EP),
+            dp=self.degree(AxisKind.DP),
+        )
+
+    @property
     def tp(self) -> int:
         """Tensor-parallel degree."""
-        return self.degree(AxisKind.TP)
+        return self.degrees.tp
 
-    @cached_property
+    @property
     def cp(self) -> int:
         """Context-parallel degree."""
-        return self.degree(AxisKind.CP)
+        return self.degrees.cp
 
-    @cached_property
+    @property
     def dp(self) -> int:
         """Data-parallel degree inside the stage."""
-        return self.degree(AxisKind.DP)
+        return self.degrees.dp
 
-    @cached_property
+    @property
     def ep(self) -> int:
         """Expert-parallel degree."""
-        return self.degree(AxisKind.EP)
+        return self.degrees.ep
 
     def groups(self, axes: Collection[AxisKind]) -> Ranks:
         """Local ranks by group, shape (groups, members): members of a row differ in `axes` only."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from dagc.degrees import AxisKind
 from dagc.plan.deployment import Options
 from dagc.plan.scopes import Kind
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Option, Quantity, Scope, ScopeKind, Strategy, Value, Word
+from dagc.syntax.tree import Axis, Option, Quantity, Scope, ScopeKind, Strategy, Value, Word
 
 MAX_MICRO = 4096
 """More micro-batches than any pipeline has in flight; each is scheduled, so time grows with them."""

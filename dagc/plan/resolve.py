@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.domains import chain, domains, is_experts
@@ -16,7 +17,7 @@ from dagc.plan.layout import Layout
 from dagc.plan.options import read_device, read_options
 from dagc.plan.scopes import PHASES, Annotated, kind_of, parts, subtrees
 from dagc.plan.sizes import derivation, judge_size, naive_product, size
-from dagc.syntax.tree import Axis, AxisKind, NamedStrategy, Pools, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, NamedStrategy, Pools, ScopeKind, Strategy
 
 
 def resolve(annotated: Annotated) -> tuple[Deployment | None, tuple[Diagnostic, ...]]:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dagc.degrees import AxisKind
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Fold, NamedStrategy, Pools, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Fold, NamedStrategy, Pools, Scope, ScopeKind, Strategy
 
 
 class Place(StrEnum):

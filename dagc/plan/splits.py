@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from dagc.degrees import AxisKind
 from dagc.engines.splits import split_layers
 from dagc.plan.deployment import Deployment, Service
 from dagc.plan.layout import Layout, Ranks
-from dagc.syntax.tree import AxisKind
 
 
 def split(total: int, parts: int) -> tuple[int, ...]:

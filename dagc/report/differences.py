@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dagc.degrees import AxisKind
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Layout
@@ -17,7 +18,6 @@ from dagc.plan.splits import stage_layers
 from dagc.report.comparison import INPUT, Difference
 from dagc.report.facts import facts_data
 from dagc.report.structure import pool_gpus
-from dagc.syntax.tree import AxisKind
 from dagc.units import format_bytes, format_seconds, format_share
 
 Row = dict[str, str]

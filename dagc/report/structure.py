@@ -10,10 +10,10 @@ import re
 from math import prod
 from typing import Any
 
+from dagc.degrees import AxisKind
 from dagc.plan.deployment import Deployment, Pool, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 Data = dict[str, Any]
 

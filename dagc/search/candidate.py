@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
+from dagc.degrees import Degrees, Parallelism
 from dagc.plan.deployment import Options, Phase
 
 
@@ -83,15 +83,15 @@ class Shape:
             case Form.BESIDE_REPLICA:
                 return self.stages * self.attention.size + self.experts.size
 
-    def sizes(self, *, is_dense: bool) -> Sizes | None:
+    def sizes(self, *, is_dense: bool) -> Parallelism | None:
         """The degrees as an engine counts them; None where the experts have ranks of their own, which no engine has."""
         if self.form is not Form.SHARED:
             return None
         attention, experts = self.attention, self.experts
         copies = attention.size // experts.size
-        return Sizes(
-            AttentionDegrees(attention.tp, attention.cp, attention.dp),
-            None if is_dense else ExpertDegrees(experts.tp, experts.ep, copies),
+        return Parallelism(
+            Degrees(tp=attention.tp, cp=attention.cp, dp=attention.dp),
+            None if is_dense else Degrees(tp=experts.tp, ep=experts.ep, dp=copies),
             self.stages,
             self.replicas,
         )

@@ -10,17 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dagc.degrees import AxisKind
 from dagc.source import Source, Span
-
-
-class AxisKind(StrEnum):
-    """What an axis splits is told by its kind: requests, layers, experts, matrices, the sequence."""
-
-    DP = "dp"
-    PP = "pp"
-    EP = "ep"
-    TP = "tp"
-    CP = "cp"
 
 
 class ScopeKind(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dagc.degrees import Degrees, Parallelism
 from dagc.diag.diagnostic import Family
 from dagc.driver import check, launch
 from dagc.engines.command import Host, command
@@ -16,7 +17,6 @@ from dagc.engines.flags import read_flags, write_flags
 from dagc.engines.instance import Instance
 from dagc.engines.nearest import nearest, strategy_text
 from dagc.engines.profiles import ENGINES, LayerSplit, profile
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 from dagc.engines.splits import split_layers
 from dagc.source import Source
 from tests.property.test_plan import ATTENTION, EXPERTS, FOLD, LEGAL, SERVICE
@@ -27,19 +27,21 @@ CUTS = st.tuples(DEGREES, DEGREES, DEGREES)
 
 
 @st.composite
-def sizes(draw: st.DrawFn, with_experts: bool = True) -> Sizes:
+def sizes(draw: st.DrawFn, with_experts: bool = True) -> Parallelism:
     """Any two cuts of as many ranks: the second deals out the prime factors of the first anew."""
-    attention = AttentionDegrees(*draw(CUTS))
+    tp, cp, dp = draw(CUTS)
+    attention = Degrees(tp=tp, cp=cp, dp=dp)
     cut, left = [1, 1, 1], attention.width
     for prime in (2, 3):
         while left % prime == 0:
             cut[draw(st.integers(0, 2))] *= prime
             left //= prime
-    return Sizes(attention, ExpertDegrees(*cut) if with_experts else None, draw(DEGREES), draw(DEGREES))
+    experts = Degrees(tp=cut[0], ep=cut[1], dp=cut[2]) if with_experts else None
+    return Parallelism(attention, experts, draw(DEGREES), draw(DEGREES))
 
 
 @given(st.sampled_from(ENGINES), sizes())
-def test_what_is_expressible_is_read_back_to_the_same_sizes(engine: str, wanted: Sizes) -> None:
+def test_what_is_expressible_is_read_back_to_the_same_sizes(engine: str, wanted: Parallelism) -> None:
     """And what is not has something near that is, on as many GPUs."""
     settings = settings_of_sizes(profile(engine), wanted)
     if isinstance(settings, str):
@@ -73,18 +75,12 @@ def test_sizes_are_written_as_a_strategy_that_means_them(text: str) -> None:
     if len(service.pools) == 1:
         attention, experts = service.pools[0].attention, service.pools[0].experts
         assert attention is not None and experts is not None
-        wanted = Sizes(
-            AttentionDegrees(attention.tp, attention.cp, attention.dp),
-            ExpertDegrees(experts.tp, experts.ep, experts.dp),
-            service.stages,
-            found.replicas,
-        )
+        wanted = Parallelism(attention.degrees, experts.degrees, service.stages, found.replicas)
         again = deployment(strategy_text(wanted))
         pool = again.services[0].pools[0]
         assert pool.attention is not None and pool.experts is not None
         assert (again.gpus, again.replicas, again.services[0].stages) == (found.gpus, found.replicas, service.stages)
-        assert (pool.attention.tp, pool.attention.cp, pool.attention.dp) == (attention.tp, attention.cp, attention.dp)
-        assert (pool.experts.tp, pool.experts.ep, pool.experts.dp) == (experts.tp, experts.ep, experts.dp)
+        assert (pool.attention.degrees, pool.experts.degrees) == (attention.degrees, experts.degrees)
 
 
 @given(st.sampled_from(ENGINES), st.lists(st.text(max_size=12), max_size=8))
@@ -139,7 +135,7 @@ def test_layers_are_split_whole_and_by_one_at_most(policy: LayerSplit, layers: i
 
 
 @given(st.sampled_from(ENGINES), sizes(with_experts=False))
-def test_a_dense_model_has_flags_too(engine: str, wanted: Sizes) -> None:
+def test_a_dense_model_has_flags_too(engine: str, wanted: Parallelism) -> None:
     found = express(profile(engine), Instance(wanted))
     if not isinstance(found, str):
         back = read_flags(engine, command(engine, Instance(wanted), found, Host("m", 8)).tokens).sizes

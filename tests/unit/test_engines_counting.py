@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dagc.degrees import Degrees, Parallelism
 from dagc.engines.counting import count
 from dagc.engines.flags import read_flags
 from dagc.engines.profiles import ENGINES
-from dagc.engines.sizes import AttentionDegrees, ExpertDegrees, Sizes
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ def test_tp_8_dp_8_ep_8(engine: str, world: int) -> None:
 def test_ep_is_a_switch_in_vllm() -> None:
     found = count("vllm", {"tp": 8, "dp": 8, "ep": 8})
     assert found.sizes is not None
-    assert found.sizes.experts == ExpertDegrees(ep=64)
+    assert found.sizes.experts == Degrees(ep=64)
     assert "ep 8 becomes tp × pcp × dp = 64" in found.steps[0]
 
 
-FOLD = Sizes(AttentionDegrees(tp=2, dp=8), ExpertDegrees(ep=16), stages=4)
+FOLD = Parallelism(Degrees(tp=2, dp=8), Degrees(ep=16), stages=4)
 """`pp 4 < ep 16 ; tp 2 >`"""
 
 
@@ -49,29 +49,29 @@ def test_the_same_sizes_in_three_engines(engine: str, flags: str) -> None:
 def test_what_is_no_parallelism_flag_is_passed_over() -> None:
     flags = "serve some/model --port 8000 --enforce-eager -tp 4 --max-model-len=32768"
     found = read_flags("vllm", flags.split())
-    assert found.sizes == Sizes(AttentionDegrees(tp=4), ExpertDegrees(tp=4))
+    assert found.sizes == Parallelism(Degrees(tp=4), Degrees(tp=4))
 
 
 def test_sglang_without_dp_attention_makes_copies() -> None:
     found = read_flags("sglang", ["--tp", "8", "--dp", "2"])
-    assert found.sizes == Sizes(AttentionDegrees(tp=8), ExpertDegrees(tp=8), replicas=2)
+    assert found.sizes == Parallelism(Degrees(tp=8), Degrees(tp=8), replicas=2)
     assert found.world == 16
 
 
 def test_sglang_backends_that_force_ep() -> None:
     found = read_flags("sglang", ["--tp", "8", "--ep", "2", "--moe-a2a-backend", "deepep"])
     assert found.sizes is not None
-    assert found.sizes.experts == ExpertDegrees(ep=8)
+    assert found.sizes.experts == Degrees(ep=8)
 
 
 def test_trtllm_settings_file_beside_flags() -> None:
     found = read_flags("trtllm", ["--tp_size", "8", "--ep_size", "4", "enable_attention_dp:", "true"])
-    assert found.sizes == Sizes(AttentionDegrees(dp=8), ExpertDegrees(tp=2, ep=4))
+    assert found.sizes == Parallelism(Degrees(dp=8), Degrees(tp=2, ep=4))
 
 
 def test_a_switch_may_be_turned_off() -> None:
-    assert read_flags("trtllm", ["--tp_size", "8", "enable_attention_dp:", "false"]).sizes == Sizes(
-        AttentionDegrees(tp=8), ExpertDegrees(tp=8)
+    assert read_flags("trtllm", ["--tp_size", "8", "enable_attention_dp:", "false"]).sizes == Parallelism(
+        Degrees(tp=8), Degrees(tp=8)
     )
 
 
