@@ -51,7 +51,7 @@ def model(name: str) -> ModelSpec:
     return read(fields_of(name))[0]
 
 
-def flops(phase: PhaseGraph, *ops: Op) -> float:
+def flops(phase: PhaseGraph, *ops: type[Op]) -> float:
     """Of some operators, over ranks, layers, stages and micro-batches of one size."""
     return sum(
         segment.count * over_ranks(phase, node)

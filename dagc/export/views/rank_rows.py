@@ -17,7 +17,7 @@ from dagc.export.titles import rank_text
 from dagc.export.views.scene import Scene, Served
 from dagc.graph.graph import Segment, StageProgram, Team
 from dagc.ops.grouped_gemm import GroupedGemm
-from dagc.ops.load import Load
+from dagc.ops.load import Load, largest
 from dagc.ops.op import Lane
 from dagc.plan.deployment import Pool, Role
 from dagc.plan.layout import Layout, Ranks
@@ -257,7 +257,8 @@ def _loads(timeline: Timeline, stage: int, team: int, width: int) -> tuple[Vecto
         if node.op.lane is Lane.COMPUTE:
             times = times + _mean(cost.duration.astype(np.float64), width)
         if isinstance(node.op, GroupedGemm) and not tokens.any():
-            tokens = _mean(node.op.rows, width)
+            rows = node.op.rows
+            tokens = _mean(rows, width) * (largest(rows) / (float(rows.max()) or 1.0))
     return tokens, times
 
 
