@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 from importlib import import_module
 from itertools import pairwise
@@ -12,6 +13,7 @@ import dagc.check.engines
 from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Engine
 from dagc.engines.registry import engine_names, engines, find_engine, find_version, get_engine, versions
+from tests.harness.places import PACKAGE
 
 EVERY = [one for name in engine_names() for one in versions(name)]
 AXES = {"numbering": {"dp", "pp", "cp", "tp"}, "attention": {"dp", "cp", "tp"}, "experts": {"dp", "ep", "tp"}}
@@ -44,6 +46,17 @@ def test_what_is_recorded_of_a_version_is_whole(engine: Engine) -> None:
 
 def test_a_rule_holds_for_some_engine() -> None:
     assert {name for engine in EVERY for name in engine.rules} == rule_names() - ALL_ENGINES
+
+
+def test_only_its_own_file_names_an_engine() -> None:
+    """Everything else asks for a field of the record, so that a new engine is a file."""
+    naming = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in engine_names()
+    ]
+    assert {path for path in naming if path not in {f"engines/{name}.py" for name in engine_names()}} == set()
 
 
 @pytest.mark.parametrize("name", engine_names())
