@@ -104,25 +104,24 @@ def rounded_up(number: int, multiple: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What an engine makes of degrees or flags: sizes, GPUs (`world`), the arithmetic in words, or why it refuses.
+    """What an engine makes of degrees or flags: sizes, with the arithmetic in words, or why it would not start.
 
-    `sizes` and `world` are None exactly where `refusal` says why the engine would not start.
+    `sizes` is None exactly where there is a `refusal`.
     """
 
     sizes: Parallelism | None
-    world: int | None
-    steps: tuple[str, ...]
-    refusal: str | None
+    steps: tuple[str, ...] = ()
+    refusal: str | None = None
 
-    @staticmethod
-    def of(sizes: Parallelism, *steps: str) -> Counted:
-        """An answer, with its arithmetic."""
-        return Counted(sizes, sizes.gpus, steps, None)
+    @property
+    def world(self) -> int | None:
+        """GPUs of all copies."""
+        return self.sizes.gpus if self.sizes else None
 
     @staticmethod
     def refused(reason: str) -> Counted:
         """No answer, and why."""
-        return Counted(None, None, (), reason)
+        return Counted(None, refusal=reason)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ class Megatron(Engine):
     """How Megatron-Core counts and is started."""
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
-        """Dp gives the number of ranks."""
+        """All degrees but ep give the number of ranks."""
         tp, pp, dp, ep, cp = (degrees.get(axis, 1) for axis in ("tp", "pp", "dp", "ep", "cp"))
         settings = {"tp": tp, "pp": pp, "cp": cp, "ep": ep, "world": tp * cp * pp * dp}
         return ({**settings, "etp": degrees["etp"]} if "etp" in degrees else settings), ()
@@ -38,11 +38,11 @@ class Megatron(Engine):
             )
         attention = Degrees(tp=tp, cp=cp, dp=world // (tp * cp * pp))
         experts = Degrees(tp=etp, ep=ep, dp=world // (etp * ep * pp))
-        return Counted.of(
-            Parallelism(attention, experts, pp),
+        steps = (
             f"GPUs = tp {tp} × cp {cp} × pp {pp} × dp {attention.dp} = {world}",
             f"the experts on the same ranks: tp {etp} × ep {ep} × dp {experts.dp} × pp {pp} = {world}",
         )
+        return Counted(Parallelism(attention, experts, pp), steps)
 
     def settings_of(self, sizes: Parallelism) -> Settings | str:
         """Megatron-Core takes any two cuts of the same ranks."""

@@ -18,7 +18,7 @@ class SGLang(Engine):
     """How SGLang counts and is started."""
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
-        """Dp beside ep is attention's."""
+        """A degree of dp beside ep is attention's."""
         settings = {axis: degree for axis, degree in degrees.items() if axis in ("tp", "pp", "dp", "ep", "cp")}
         if degrees.get("dp", 1) > 1 and degrees.get("ep", 1) > 1:
             return {**settings, "dp_attention": 1}, ("with `--enable-dp-attention`, dp divides tp and adds no GPU",)
@@ -36,12 +36,12 @@ class SGLang(Engine):
         experts = Degrees(tp=tp // ep // moe_dp, ep=ep, dp=moe_dp)
         sizes = Parallelism(attention, experts, pp, replicas=dp // attention_dp)
         copies = f" × {sizes.replicas} copies" if sizes.replicas > 1 else ""
-        return Counted.of(
-            sizes,
+        steps = (
             f"GPUs = tp {tp} × pp {pp}{copies} = {sizes.gpus}",
             f"attention tp = tp {tp} / dp {attention_dp} / cp {cp} = {attention.tp}",
             f"the experts' tp = tp {tp} / ep {ep} / dp {moe_dp} = {experts.tp}",
         )
+        return Counted(sizes, steps)
 
     def settings_of(self, sizes: Parallelism) -> Settings | str:
         """All ranks of a stage are tp."""

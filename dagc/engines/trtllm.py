@@ -18,7 +18,7 @@ class TensorRTLLM(Engine):
     """How TensorRT-LLM counts and is started."""
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
-        """Dp can only be attention's, and all of tp."""
+        """A degree of dp can only be attention's, and all of tp."""
         settings = {axis: degree for axis, degree in degrees.items() if axis in ("tp", "pp", "cp", "ep", "dp")}
         if degrees.get("dp", 1) == degrees.get("tp", 1) > 1:
             del settings["dp"]
@@ -40,12 +40,12 @@ class TensorRTLLM(Engine):
             return Counted.refused(_no_context(cp, ep))
         attention = Degrees(cp=cp, dp=tp) if settings.get("attention_dp") else Degrees(tp=tp, cp=cp)
         sizes = Parallelism(attention, Degrees(tp=moe_tp, ep=ep, dp=cp), pp)
-        return Counted.of(
-            sizes,
+        steps = (
             f"GPUs = tp {tp} × pp {pp} × cp {cp} = {sizes.gpus}",
             f"attention: tp {attention.tp} × dp {attention.dp}",
             f"the experts: tp {tp} = moe_tp {moe_tp} × moe_ep {ep}",
         )
+        return Counted(sizes, steps)
 
     def settings_of(self, sizes: Parallelism) -> Settings | str:
         """Attention of one axis, whose ranks are the experts' ep × tp."""

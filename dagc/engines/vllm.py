@@ -19,7 +19,7 @@ class VLLM(Engine):
     """How vLLM counts and is started."""
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
-        """Ep becomes the switch."""
+        """A degree of ep becomes the switch."""
         settings = {axis: degrees[axis] for axis in ("tp", "pp", "dp", "cp") if axis in degrees}
         if degrees.get("ep", 1) == 1:
             return settings, ()
@@ -37,11 +37,11 @@ class VLLM(Engine):
         experts = Degrees(ep=group) if is_parallel else Degrees(tp=group)
         sizes = Parallelism(Degrees(tp=tp, cp=cp, dp=dp), experts, pp)
         what = "ep" if is_parallel else "the experts' tp"
-        return Counted.of(
-            sizes,
+        steps = (
             f"GPUs = pp {pp} × pcp {cp} × tp {tp} × dp {dp} = {sizes.gpus}",
             f"{what} = tp {tp} × pcp {cp} × dp {dp} = {group}, one group in each stage",
         )
+        return Counted(sizes, steps)
 
     def settings_of(self, sizes: Parallelism) -> Settings | str:
         """Experts of one group, or each cut over all ranks of a stage."""
