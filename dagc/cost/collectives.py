@@ -28,27 +28,34 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dagc.cost.amounts import Amount, Amounts, Partition, Priced, amounts_of, cost_by_amount
-from dagc.cost.duration import FREE
-from dagc.cost.exchange_text import Shown, exchange_source, exchange_text, outside
-from dagc.cost.rows import Rows, columns_of, rows_of
+from dagc.cost.amounts import (
+    FREE,
+    Amount,
+    Amounts,
+    KnownAmounts,
+    Partition,
+    Priced,
+    Rows,
+    amounts_of,
+    columns_of,
+    cost_by_amount,
+    rate_text,
+    rows_of,
+)
 from dagc.graph.priced import Bound, NodeCost
 from dagc.ops.communication import Communication
 from dagc.ops.fabric import Chosen, Fabric
 from dagc.ops.groups import Groups
 from dagc.ops.network import ByGroup, Spread, Terms, faster
+from dagc.units import format_bytes, format_seconds
 
 
-class Kind(NamedTuple):
+class GroupKey(NamedTuple):
     """What the price of a group's bytes depends on beside them and how the group lies."""
 
     op: type[Communication]
     size: int
     parameters: object
-
-
-KnownTalk = dict[Kind, dict[Amount, Priced]]
-"""What groups take, by kind: their nodes, members in the fullest of these, and bytes; of one cluster and engine."""
 
 
 class _Asked(NamedTuple):
@@ -58,7 +65,7 @@ class _Asked(NamedTuple):
     """
 
     talk: Communication
-    kind: Kind
+    kind: GroupKey
     figures: tuple[ByGroup, ...]
 
 
@@ -67,7 +74,7 @@ def collective_cost(communication: Communication, fabric: Fabric) -> NodeCost:
     return collective_costs((communication,), fabric, {})[0]
 
 
-def collective_costs(talks: Sequence[Communication], fabric: Fabric, known: KnownTalk) -> list[NodeCost]:
+def collective_costs(talks: Sequence[Communication], fabric: Fabric, known: KnownAmounts) -> list[NodeCost]:
     """The same of several.
 
     What a group takes depends on its own bytes and on how it lies, and few groups differ: each amount is priced once.
@@ -97,12 +104,12 @@ def collective_costs(talks: Sequence[Communication], fabric: Fabric, known: Know
 def _asked(talk: Communication, fabric: Fabric) -> _Asked:
     groups = talk.groups
     lie = groups.nodes.astype(np.float64), groups.local.astype(np.float64)
-    return _Asked(talk, Kind(type(talk), groups.size, talk.parameters), (*lie, *talk.figures(fabric)))
+    return _Asked(talk, GroupKey(type(talk), groups.size, talk.parameters), (*lie, *talk.figures(fabric)))
 
 
-def _learn(asked: Iterable[tuple[_Asked, Amounts]], fabric: Fabric, known: KnownTalk) -> None:
+def _learn(asked: Iterable[tuple[_Asked, Amounts]], fabric: Fabric, known: KnownAmounts) -> None:
     """Price the amounts that are not known, those of a kind together, and of these those on one node."""
-    new: dict[tuple[Kind, bool], tuple[Communication, dict[Amount, None]]] = {}
+    new: dict[tuple[GroupKey, bool], tuple[Communication, dict[Amount, None]]] = {}
     for (talk, kind, _), amounts in asked:
         of = known.setdefault(kind, {})
         fresh = {amount: None for amount in amounts.each if amount not in of}
@@ -195,3 +202,58 @@ def _by_rank(figures: npt.NDArray[Any], groups: Groups) -> npt.NDArray[Any]:
     ranks = np.zeros((*figures.shape[:-1], groups.members.size), dtype=figures.dtype)
     ranks[..., groups.members] = figures[..., None]
     return ranks
+
+
+class Shown(NamedTuple):
+    """The slowest group of an exchange: `load` bytes of its member with most, and its seconds of latency.
+
+    The group has `size` members, `local` of them in the fullest of its `nodes`.
+    """
+
+    op: type[Communication]
+    load: float
+    size: int
+    nodes: int
+    local: int
+    latency: float
+
+
+def exchange_text(shown: Shown, fabric: Fabric, chosen: Chosen) -> str:
+    """What is exchanged between whom, over which wires at which achieved rate, and the latency."""
+    op, nodes, local = shown.op, shown.nodes, shown.local
+    latency = f"latency {format_seconds(shown.latency)}"
+    if fabric.arrival_seconds and not op.is_message:
+        latency += f" with {format_seconds(fabric.arrival_seconds)} until all hosts have launched"
+    if op.is_message:
+        wires = _wires(fabric, chosen, nodes, 1)
+        return f"{op.pattern} of {format_bytes(shown.load)}: {wires}, {latency}"
+    name = op.name.replace("_", "-")
+    spread = f"over {shown.size} ranks" + (f", {local} in a node on {nodes} nodes" if nodes > 1 else " of one node")
+    backend = chosen.name.partition("/")[2].replace("_", "-")
+    return (
+        f"{name} ({backend}) of {format_bytes(shown.load)} {spread}: {_wires(fabric, chosen, nodes, local)}, {latency}"
+    )
+
+
+def _wires(fabric: Fabric, chosen: Chosen, nodes: int, local: int) -> str:
+    wires, values = fabric.wires, chosen.values
+    link = ("link", float(wires.link) * values["share"])
+    network = ("network", float(wires.network) * values.get("network_share", 1.0))
+    used = [link] if nodes == 1 else [network] if local == 1 else [link, network]
+    return " and ".join(f"{name} {rate_text(rate, 'bytes/s')}" for name, rate in used)
+
+
+def outside(shown: Shown, chosen: Chosen) -> tuple[str, ...]:
+    """Names of what lies outside of the measurements; nothing where there are none."""
+    inputs = {"ranks": float(shown.size), "nodes": float(shown.nodes), "bytes": shown.load}
+    return chosen.regime.outside(inputs) if chosen.regime else ()
+
+
+def exchange_source(fabric: Fabric, chosen: Chosen, past: tuple[str, ...]) -> str:
+    """The regime and its measurements, or the cluster's figures; what was not measured here, and what lies outside."""
+    regime = chosen.regime
+    if regime is None:
+        return f"α-β, cluster {fabric.cluster.name}"
+    derived = f"; derived: {regime.derived}" if regime.derived else ""
+    beyond = f"; extrapolated in {', '.join(past)}" if past else ""
+    return f"{chosen.name}, fitted to {regime.source}{derived}{beyond}"

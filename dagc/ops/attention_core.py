@@ -126,11 +126,7 @@ class AttentionCore(Computation):
     name = "attention_core"
     title = "scores, softmax, weighted values"
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = Kind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:

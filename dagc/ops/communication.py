@@ -20,6 +20,7 @@ from dagc.ops.groups import Groups
 from dagc.ops.load import Load
 from dagc.ops.network import ByGroup, Spread, Terms
 from dagc.ops.op import Category, Kind, Lane, Op
+from dagc.ops.ring import ring
 from dagc.syntax.tree import AxisKind
 
 
@@ -127,14 +128,19 @@ class Communication(Op):
 
 @dataclass(frozen=True, eq=False)
 class Collective(Communication):
-    """A communication of whole groups by a ring or the like: a rank sends (n-1)/n of its bytes, `passes` times."""
+    """A communication of whole groups, by NCCL's ring unless it says otherwise.
+
+    A rank sends (n-1)/n of its bytes, `passes` times.
+    """
 
     chakra: ClassVar[CollectiveType]
 
-    @property
-    def kind(self) -> Kind:
-        """A collective."""
-        return Kind.COLLECTIVE
+    family = Kind.COLLECTIVE
+
+    def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
+        """A ring."""
+        chosen = fabric.chosen(f"{self.name}/nccl")
+        return [Algorithm(ring(chosen.values, sizes[0], spread, fabric.wires, self.passes), chosen)]
 
     def sent(self, merges: bool) -> Sent:
         """Round a ring of n hops, of which as many as the group has nodes cross the network."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
@@ -54,12 +53,10 @@ class Elementwise(Computation):
     width: int
     activation: Dtype
 
-    own_regimes: ClassVar[tuple[str, ...]] = ("elementwise",)
-
     @property
     def kind(self) -> Kind:
-        """That of its part of the model."""
-        return kind_of_part(self.part)
+        """That of its part of the model, unless it has one of its own."""
+        return kind_of_part(self.part) if self.family is Kind.OTHER else self.family
 
     @property
     def dtype(self) -> Dtype:
@@ -128,11 +125,7 @@ class Aggregate(Elementwise):
     title = "weighted sum of the chosen experts"
     category = Category.ROUTING
     keeps = "m"
-
-    @property
-    def kind(self) -> Kind:
-        """Routing."""
-        return Kind.ROUTING
+    family = Kind.ROUTING
 
     @property
     def traffic(self) -> int:

@@ -137,8 +137,8 @@ class Gemm(Computation):
 
     @property
     def kind(self) -> Kind:
-        """That of its weights' part of the model."""
-        return kind_of_part(self.matrix.part)
+        """That of its weights' part of the model, unless it has one of its own."""
+        return kind_of_part(self.matrix.part) if self.family is Kind.OTHER else self.family
 
     @property
     def dtype(self) -> Dtype:
@@ -192,11 +192,7 @@ class Router(Gemm):
     title = "choice of experts"
     category = Category.ROUTING
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Routing."""
-        return Kind.ROUTING
+    family = Kind.ROUTING
 
 
 @lru_cache(maxsize=64)

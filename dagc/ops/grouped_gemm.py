@@ -75,11 +75,7 @@ class GroupedGemm(Computation):
 
     name = "grouped_gemm"
     title = "matrix product of each held expert"
-
-    @property
-    def kind(self) -> Kind:
-        """Experts."""
-        return Kind.EXPERTS
+    family = Kind.EXPERTS
 
     @property
     def dtype(self) -> Dtype:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
 from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind, Setting
+from dagc.ops.op import Computation, Kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,7 @@ class IndexerScores(Computation):
     name = "indexer"
     title = "scores of the positions, choice of the best"
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = Kind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
@@ -59,7 +55,3 @@ class IndexerScores(Computation):
     def memory_bytes(self) -> Load:
         """Keys."""
         return evenly(self.positions * self.position_bytes)
-
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """A stream."""
-        return ("elementwise",)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
 from dagc.ops.load import Load, evenly
-from dagc.ops.op import Computation, Kind, Setting
+from dagc.ops.op import Computation, Kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,7 @@ class KvWrite(Computation):
     name = "kv_write"
     title = "write to the KV cache"
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = Kind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
@@ -40,10 +36,6 @@ class KvWrite(Computation):
         """Read as activations, written as the cache stores them."""
         return evenly(self.elements * (self.activation.bytes + self.cache.bytes))
 
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """A stream."""
-        return ("elementwise",)
-
 
 @dataclass(frozen=True, eq=False)
 class KvRead(Computation):
@@ -54,17 +46,9 @@ class KvRead(Computation):
     name = "kv_read"
     title = "read of the KV cache, streamed into the core"
     keeps = "hdc"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = Kind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
         """The type of the cache."""
         return self.cache
-
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """None: it is not priced."""
-        return ()

@@ -30,11 +30,7 @@ class Message(Communication):
     """One end of messages, each of `bytes`."""
 
     is_message = True
-
-    @property
-    def kind(self) -> Kind:
-        """A transfer."""
-        return Kind.TRANSFER
+    family = Kind.TRANSFER
 
     def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
         """NCCL's."""

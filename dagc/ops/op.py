@@ -80,11 +80,12 @@ class Op(ABC):
     category: ClassVar[Category] = Category.COMPUTE
     lane: ClassVar[Lane] = Lane.COMPUTE
     keeps: ClassVar[str] = ""
+    family: ClassVar[Kind] = Kind.OTHER
 
     @property
-    @abstractmethod
     def kind(self) -> Kind:
         """Its kind in the page."""
+        return self.family
 
     @property
     def shape(self) -> tuple[tuple[str, int], ...]:
@@ -132,9 +133,11 @@ class Computation(Op):
     def dtype(self) -> Dtype:
         """The type of the arithmetic."""
 
-    @abstractmethod
+    own_regimes: ClassVar[tuple[str, ...]] = ("elementwise",)
+
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """Names of the regimes of a calibration that may price it, the nearest first; none: the roofline."""
+        return self.own_regimes
 
     def sizes(self, setting: Setting) -> Sizes:
         """Inputs of the formula that all ranks share."""

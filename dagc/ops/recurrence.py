@@ -24,7 +24,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 from dagc.ops.formula import LAUNCH, STREAM, Coefficients, Formula, Inputs, Machine, Parameter, Terms
 from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind, Setting
+from dagc.ops.op import Computation, Kind
 
 TOKENS = Parameter("tokens", 0.1, 0.01, 1.0, "share of the bandwidth at which bytes of tokens go through all kernels")
 
@@ -56,12 +56,9 @@ class Recurrence(Computation):
 
     name = "recurrence"
     title = "convolution, update and read of the state"
+    own_regimes = ("recurrence", "elementwise")
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Other computation."""
-        return Kind.OTHER
+    family = Kind.OTHER
 
     @property
     def dtype(self) -> Dtype:
@@ -93,10 +90,6 @@ class Recurrence(Computation):
     @property
     def _states(self) -> Load:
         return 2 * self.share * self.mixer.state_bytes(self.activation) * self.sequences
-
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """Its own, else that of any stream."""
-        return ("recurrence", "elementwise")
 
     @cached_property
     def inputs(self) -> dict[str, Load]:

@@ -162,11 +162,7 @@ class TokenExchange(Collective):
 
     pattern = Pattern.ALL_TO_ALL
     chakra = CollectiveType.ALL_TO_ALL
-
-    @property
-    def kind(self) -> Kind:
-        """Dispatch and combine."""
-        return Kind.EXCHANGE
+    family = Kind.EXCHANGE
 
     @property
     def parameters(self) -> tuple[Kernel, Choices]:
@@ -235,10 +231,7 @@ class TokenSend(Outgoing):
 
     row_bytes: float
 
-    @property
-    def kind(self) -> Kind:
-        """Dispatch and combine."""
-        return Kind.EXCHANGE
+    family = Kind.EXCHANGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,10 +256,7 @@ class CombineSend(TokenSend):
 class TokenReceive(Receive):
     """The other end of either."""
 
-    @property
-    def kind(self) -> Kind:
-        """Dispatch and combine."""
-        return Kind.EXCHANGE
+    family = Kind.EXCHANGE
 
 
 TRANSFERS = (TokenExchange, TokenSend)
