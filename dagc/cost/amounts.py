@@ -58,14 +58,14 @@ def rate_text(rate: float, unit: str) -> str:
 Amount = tuple[float, ...]
 
 
-class Priced(NamedTuple):
+class PricedAmount(NamedTuple):
     """The cost of some work, and the seconds that it takes where it takes longest."""
 
     cost: NodeCost
     seconds: float
 
 
-KnownAmounts = dict[object, dict[Amount, Priced]]
+KnownAmounts = dict[object, dict[Amount, PricedAmount]]
 """What amounts take, by a key of all else that their price depends on; of one cluster, type of activations and engine.
 
 Of work an amount is how many times as long as stated it takes, FLOPs, bytes and other inputs; of a collective, nodes of
@@ -91,20 +91,22 @@ class Amounts(NamedTuple):
     partition: Partition | None = None
 
 
-def amounts_of(loads: Sequence[Figures], met: list[Partition]) -> Amounts | None:
+def amounts_of(loads: Sequence[Figures], partitions: list[Partition]) -> Amounts | None:
     """The amounts of ranks that have these loads; None of wide loads and of loads by copy.
 
-    `met` are partitions of loads that were asked about before, and may hold for these.
+    `partitions` are partitions of loads that were asked about before, and may hold for these.
     """
     width = max([load.size for load in loads])
     if width > WIDE or any(load.ndim > 1 for load in loads):
         return None
     if width == 1:
         return Amounts([tuple([load.item() for load in loads])])
-    partition = next((one for one in met if one.classes.size == width and all(one.holds(load) for load in loads)), None)
+    partition = next(
+        (one for one in partitions if one.classes.size == width and all(one.holds(load) for load in loads)), None
+    )
     if partition is None:
         partition = _partition([load.tolist() for load in loads if load.size > 1])
-        met.append(partition)
+        partitions.append(partition)
     number = partition.first.size
     columns = [load.take(partition.first).tolist() if load.size > 1 else [load.item()] * number for load in loads]
     return Amounts(list(zip(*columns, strict=True)), partition)
@@ -112,12 +114,12 @@ def amounts_of(loads: Sequence[Figures], met: list[Partition]) -> Amounts | None
 
 def _partition(columns: list[list[float]]) -> Partition:
     """The fewest classes in which these figures are the same."""
-    told = list(zip(*columns, strict=True))
-    number = {one: i for i, one in enumerate(dict.fromkeys(told))}
-    return Partition(np.array([told.index(one) for one in number]), np.array([number[one] for one in told]))
+    amounts = list(zip(*columns, strict=True))
+    number = {one: i for i, one in enumerate(dict.fromkeys(amounts))}
+    return Partition(np.array([amounts.index(one) for one in number]), np.array([number[one] for one in amounts]))
 
 
-def cost_by_amount(amounts: Amounts, known: Mapping[Amount, Priced]) -> NodeCost:
+def cost_by_amount(amounts: Amounts, known: Mapping[Amount, PricedAmount]) -> NodeCost:
     """The cost of a node from those of its amounts: that of the slowest, the first of equals, at every rank."""
     each = [known[amount] for amount in amounts.each]
     slowest = max(each, key=attrgetter("seconds")).cost
@@ -133,7 +135,7 @@ Figures = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class AmountRows:
     """Which rows each node has, `ends[i]` being past the last one of node i. `has_copies`: some have more than one."""
 
     ends: tuple[int, ...]
@@ -193,12 +195,12 @@ class Places:
         return values[self.rows if values.shape[0] > 1 else 0, self.columns].tolist()
 
 
-def rows_of(loads: Sequence[tuple[Figures, ...]]) -> Rows:
+def rows_of(loads: Sequence[tuple[Figures, ...]]) -> AmountRows:
     """The rows of nodes that have these loads."""
     copies = [max([load.shape[0] for load in each if load.ndim > 1], default=0) for each in loads]
     if not any(copies):
-        return Rows(tuple(range(1, len(loads) + 1)), False)
-    return Rows(tuple(accumulate([max(1, number) for number in copies])), True)
+        return AmountRows(tuple(range(1, len(loads) + 1)), False)
+    return AmountRows(tuple(accumulate([max(1, number) for number in copies])), True)
 
 
 def columns_of(*loads: Figures) -> int:

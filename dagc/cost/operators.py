@@ -32,11 +32,11 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.cost.amounts import (
     Amount,
+    AmountRows,
     KnownAmounts,
     Partition,
     Places,
-    Priced,
-    Rows,
+    PricedAmount,
     amounts_of,
     columns_of,
     cost_by_amount,
@@ -121,8 +121,8 @@ def alike(kind: WorkKey, setting: Setting) -> object:
 
 
 def priced(
-    kinds: Sequence[WorkKey], rows: Rows, loads: Sequence[Load], slowdown: Load, setting: Setting
-) -> list[Priced]:
+    kinds: Sequence[WorkKey], rows: AmountRows, loads: Sequence[Load], slowdown: Load, setting: Setting
+) -> list[PricedAmount]:
     """The costs of works of kinds that are alike. `loads` are as in `loads_of`, and by row as the slowdown is."""
     costs = _roofline if kinds[0].regime is None else _measured
     return costs(kinds, rows, loads, slowdown, setting)
@@ -135,8 +135,8 @@ def is_complete(regime: Regime) -> bool:
 
 
 def _roofline(
-    kinds: Sequence[WorkKey], rows: Rows, loads: Sequence[Load], slowdown: Load, setting: Setting
-) -> list[Priced]:
+    kinds: Sequence[WorkKey], rows: AmountRows, loads: Sequence[Load], slowdown: Load, setting: Setting
+) -> list[PricedAmount]:
     device, (flops, moved) = setting.device, loads
     rates = achieved(device, kinds[0].dtype, setting.activation)
     arithmetic: Seconds = flops / rates.flops_per_second
@@ -145,18 +145,18 @@ def _roofline(
     slowest = rows.slowest(seconds)
     longest, work, traffic, slowed = (slowest.of(values) for values in (seconds, flops, moved, slowdown))
     source = f"roofline, {device.name}: {device.source}"
-    found: list[Priced] = []
+    found: list[PricedAmount] = []
     for i, duration in enumerate(rows.durations(seconds)):
         by_traffic = traffic[i] / rates.bytes_per_second > work[i] / rates.flops_per_second
         bound = _bound(longest[i], by_traffic, longest[i] <= device.launch_seconds)
         wording = partial(_formula, work[i], traffic[i], rates, slowed[i])
-        found.append(Priced(NodeCost(duration, bound, wording, source, by_traffic=by_traffic), longest[i]))
+        found.append(PricedAmount(NodeCost(duration, bound, wording, source, by_traffic=by_traffic), longest[i]))
     return found
 
 
 def _measured(
-    kinds: Sequence[WorkKey], rows: Rows, loads: Sequence[Load], slowdown: Load, setting: Setting
-) -> list[Priced]:
+    kinds: Sequence[WorkKey], rows: AmountRows, loads: Sequence[Load], slowdown: Load, setting: Setting
+) -> list[PricedAmount]:
     """The costs that a calibration gives. Its formulas are of peaks; streams take arithmetic at the achieved rate."""
     device, first, flops = setting.device, kinds[0], loads[0]
     regimes = [device.calibration.regimes[kind.regime] for kind in kinds if device.calibration and kind.regime]
@@ -172,9 +172,9 @@ def _measured(
     longest, compute, memory = slowest.of(seconds), slowest.of(terms.compute), slowest.of(terms.memory)
     launch, slowed = slowest.of(terms.launch), slowest.of(slowdown)
     useful = slowest.of(flops / machine.flops_per_second)
-    told = _Told(formula, inputs, terms, slowdown, slowest, rates.note)
+    batch = _Batch(formula, inputs, terms, slowdown, slowest, rates.note)
     ranged = [(name, slowest.of(inputs[name])) for name in formula.ranged]
-    found: list[Priced] = []
+    found: list[PricedAmount] = []
     for i, duration in enumerate(rows.durations(seconds)):
         regime = regimes[i]
         outside = regime.outside({name: values[i] for name, values in ranged})
@@ -183,9 +183,9 @@ def _measured(
         is_idle = not by_traffic and useful[i] < _IDLE * alone
         bound = _bound(longest[i], by_traffic, is_short or is_idle)
         source = f"{kinds[i].regime} of {device.name}, {_origin(regime, outside)}"
-        wording = partial(_worded, told, regime.formula, i)
+        wording = partial(_worded, batch, regime.formula, i)
         cost = NodeCost(duration, bound, wording, source, regime.residuals.median, bool(outside), by_traffic)
-        found.append(Priced(cost, longest[i]))
+        found.append(PricedAmount(cost, longest[i]))
     return found
 
 
@@ -196,7 +196,7 @@ def _bound(seconds: float, by_traffic: bool, is_latency: bool) -> Bound:
     return Bound.LATENCY if is_latency else Bound.MEMORY if by_traffic else Bound.COMPUTE
 
 
-def _coefficients(formula: Formula, regimes: Sequence[Regime], rows: Rows) -> Coefficients:
+def _coefficients(formula: Formula, regimes: Sequence[Regime], rows: AmountRows) -> Coefficients:
     """Coefficients of the regime of each work."""
     first = regimes[0]
     if all(regime is first for regime in regimes):
@@ -217,8 +217,8 @@ def _launched(seconds: Seconds, device: DeviceSpec) -> Seconds:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Told:
-    """What nodes that were priced together say of it: their inputs and terms, and where each is slowest."""
+class _Batch:
+    """Works that were priced together: their inputs and terms, and where each is slowest."""
 
     formula: Formula
     inputs: Inputs
@@ -228,19 +228,19 @@ class _Told:
     note: str
 
 
-def _worded(told: _Told, formula: str, number: int) -> str:
+def _worded(batch: _Batch, formula: str, number: int) -> str:
     def of(values: Seconds | float) -> float:
-        return told.slowest.of(values)[number]
+        return batch.slowest.of(values)[number]
 
-    terms = told.terms
-    launch, serial, slowed = of(terms.launch), of(terms.serial), of(told.slowdown)
-    shape = ", ".join(f"{name} {of(told.inputs[name]):.6g}" for name in told.formula.ranged)
+    terms = batch.terms
+    launch, serial, slowed = of(terms.launch), of(terms.serial), of(batch.slowdown)
+    shape = ", ".join(f"{name} {of(batch.inputs[name]):.6g}" for name in batch.formula.ranged)
     blend = f"({format_seconds(of(terms.compute))} ^ p + {format_seconds(of(terms.memory))} ^ p) ^ 1/p"
     factor = "" if slowed == 1 else f"{slowed:g} · "
     extra = f" + {format_seconds(serial)} of casts or sequences" if serial else ""
     return (
         f"{factor}({formula} of {shape}: launch {format_seconds(launch)} + {blend}, p {terms.power:.3g}{extra})"
-        f"{told.note}"
+        f"{batch.note}"
     )
 
 
@@ -275,11 +275,11 @@ def operator_costs(
     """
     kinds = [kind_of(op, setting) for op in ops]
     loads = [loads_of(op, kind) for op, kind in zip(ops, kinds, strict=True)]
-    met: list[Partition] = []
-    amounts = [amounts_of((slowdown, *each), met) for each in loads]
+    partitions: list[Partition] = []
+    amounts = [amounts_of((slowdown, *each), partitions) for each in loads]
     device = setting.device.name, setting.device.processors
     found = [known.setdefault((device, kind), {}) for kind in kinds]
-    new: dict[tuple[WorkKey, Amount], dict[Amount, Priced]] = {}
+    new: dict[tuple[WorkKey, Amount], dict[Amount, PricedAmount]] = {}
     for kind, of, each in zip(kinds, found, amounts, strict=True):
         new.update({(kind, one): of for one in each.each if one not in of} if each else {})
     _learn(new, setting)
@@ -288,14 +288,14 @@ def operator_costs(
     return [cost_by_amount(each, of) if each else next(whole) for each, of in zip(amounts, found, strict=True)]
 
 
-def _learn(new: dict[tuple[WorkKey, Amount], dict[Amount, Priced]], setting: Setting) -> None:
+def _learn(new: dict[tuple[WorkKey, Amount], dict[Amount, PricedAmount]], setting: Setting) -> None:
     """Price each amount of a kind, and put it where it belongs."""
     together: dict[object, list[tuple[WorkKey, Amount]]] = {}
     for kind, amount in new:
         together.setdefault(alike(kind, setting), []).append((kind, amount))
     for asked in together.values():
         slowed, *loads = np.ascontiguousarray(np.array([amount for _, amount in asked]).T)[:, :, None]
-        rows = Rows(tuple(range(1, len(asked) + 1)), False)
+        rows = AmountRows(tuple(range(1, len(asked) + 1)), False)
         costs = priced([kind for kind, _ in asked], rows, loads, slowed, setting)
         for (kind, amount), cost in zip(asked, costs, strict=True):
             new[kind, amount][amount] = cost

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
-from dagc.cost.amounts import FREE, Amount, KnownAmounts, Priced
+from dagc.cost.amounts import FREE, Amount, KnownAmounts, PricedAmount
 from dagc.cost.collectives import collective_costs
 from dagc.cost.operators import STATED, operator_costs
 from dagc.cost.sharing import beside_exchange, overlapped
@@ -41,7 +41,7 @@ class KnownCosts:
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
-    amounts: KnownAmounts = field(default_factory=dict[object, dict[Amount, Priced]])
+    amounts: KnownAmounts = field(default_factory=dict[object, dict[Amount, PricedAmount]])
     fabric: Fabric | None = None
 
     def fabric_of(self, cluster: ClusterSpec, engine: str | None) -> Fabric:
@@ -129,8 +129,8 @@ class _Prices:
 
     def _costs(self, asked: dict[object, tuple[Op, Team | None]]) -> dict[object, NodeCost]:
         """Costs by the same keys: of communications, and of what each team computes."""
-        talks = {key: op for key, (op, _) in asked.items() if isinstance(op, Communication)}
-        found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric, self._known.amounts), strict=True))
+        ops = {key: op for key, (op, _) in asked.items() if isinstance(op, Communication)}
+        found = dict(zip(ops, collective_costs(list(ops.values()), self._fabric, self._known.amounts), strict=True))
         computed: dict[object, tuple[Team | None, dict[object, Computation]]] = {}
         for key, (op, team) in asked.items():
             if isinstance(op, Computation):

@@ -17,7 +17,7 @@ from dagc.lower.attention import add_attention
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction
-from dagc.ops.load import largest
+from dagc.ops.load import max_rank
 from dagc.ops.recurrence import Recurrence
 from dagc.syntax.tree import AxisKind
 
@@ -37,10 +37,10 @@ def _add_recurrent(builder: TemplateBuilder, stage: Stage, batch: Batch, mixer: 
     add_norm(builder, stage, "mixer.norm", Part.MIXERS, batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "mixer.all_gather", batch.tokens)
     split = ("f", AxisKind.TP)
-    projected = stage.tensor({"t": largest(batch.tokens), "f": columns}, split=split)
+    projected = stage.tensor({"t": max_rank(batch.tokens), "f": columns}, split=split)
     matrix = stage.matrix(columns, stage.shapes.hidden, Part.MIXERS)
     add_gemm(builder, stage, "mixer.in", batch.tokens, matrix, projected)
-    result = stage.tensor({"t": largest(batch.tokens), "f": inner}, split=split)
+    result = stage.tensor({"t": max_rank(batch.tokens), "f": inner}, split=split)
     recurrence = Recurrence(batch.tokens, batch.sequences, mixer, share, stage.activation)
     builder.add("mixer.recurrence", recurrence, result)
     partial = AxisKind.TP if stage.attention.tp > 1 else None

@@ -18,8 +18,8 @@ import numpy as np
 from dagc.ops.fabric import Chosen, Fabric
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
-from dagc.ops.network import ByGroup, Spread, Terms
-from dagc.ops.op import Category, Kind, Lane, Op
+from dagc.ops.network import ByGroup, GroupSpread, TransferTime
+from dagc.ops.op import Category, Lane, Op, OpKind
 from dagc.ops.ring import ring
 from dagc.syntax.tree import AxisKind
 
@@ -43,7 +43,7 @@ class Leg(StrEnum):
 
 
 class Pairing(StrEnum):
-    """Which send a receive meets.
+    """Which send a receive matches.
 
     `STAGE`: the send of the previous stage for the same micro-batch, rank r with rank r. `TEMPLATE`: node
     `partner` of the same template, on another team; it has started when the last rank of that team has. `STEP`:
@@ -74,7 +74,7 @@ class Sent(NamedTuple):
 class Algorithm(NamedTuple):
     """Seconds that an algorithm takes, and the coefficients that they follow from."""
 
-    terms: Terms
+    terms: TransferTime
     chosen: Chosen
 
 
@@ -118,7 +118,7 @@ class Communication(Op):
         return (most_bytes(self.bytes, self.groups),)
 
     @abstractmethod
-    def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
+    def algorithms(self, sizes: Sequence[ByGroup], spread: GroupSpread, fabric: Fabric) -> list[Algorithm]:
         """What may carry it and all of its class, group size and parameters, of figures by row and group."""
 
     @abstractmethod
@@ -135,9 +135,9 @@ class Collective(Communication):
 
     chakra: ClassVar[CollectiveType]
 
-    family = Kind.COLLECTIVE
+    family = OpKind.COLLECTIVE
 
-    def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
+    def algorithms(self, sizes: Sequence[ByGroup], spread: GroupSpread, fabric: Fabric) -> list[Algorithm]:
         """A ring."""
         chosen = fabric.chosen(f"{self.name}/nccl")
         return [Algorithm(ring(chosen.values, sizes[0], spread, fabric.wires, self.passes), chosen)]

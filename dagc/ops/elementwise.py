@@ -15,8 +15,8 @@ from functools import cached_property
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
 from dagc.ops.formula import LAUNCH, STREAM, Coefficients, Formula, Inputs, Machine, Terms
-from dagc.ops.load import NOTHING, Load, evenly
-from dagc.ops.op import Category, Computation, Kind, Lane, Setting, kind_of_part
+from dagc.ops.load import NOTHING, Load, compress_uniform
+from dagc.ops.op import Category, Computation, Lane, OpKind, Setting, kind_of_part
 
 POWER = 8.0
 """Arithmetic of such an operator hardly counts; where it does, the longer of the two decides."""
@@ -54,9 +54,9 @@ class Elementwise(Computation):
     activation: Dtype
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> OpKind:
         """That of its part of the model, unless it has one of its own."""
-        return kind_of_part(self.part) if self.family is Kind.OTHER else self.family
+        return kind_of_part(self.part) if self.family is OpKind.OTHER else self.family
 
     @property
     def dtype(self) -> Dtype:
@@ -71,12 +71,12 @@ class Elementwise(Computation):
     @cached_property
     def flops(self) -> Load:
         """A few for each element."""
-        return evenly(ELEMENT_FLOPS * (self.rows * self.width))
+        return compress_uniform(ELEMENT_FLOPS * (self.rows * self.width))
 
     @cached_property
     def memory_bytes(self) -> Load:
         """What is read and written."""
-        return evenly(self.rows * self.width * self.traffic * self.activation.bytes)
+        return compress_uniform(self.rows * self.width * self.traffic * self.activation.bytes)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """Those of the operator; between and after the products of experts, first those of whole expert layers."""
@@ -116,7 +116,7 @@ class Activation(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
-class Aggregate(Elementwise):
+class WeightedSum(Elementwise):
     """The weighted sum of `terms` results of experts for each token."""
 
     terms: int
@@ -125,7 +125,7 @@ class Aggregate(Elementwise):
     title = "weighted sum of the chosen experts"
     category = Category.ROUTING
     keeps = "m"
-    family = Kind.ROUTING
+    family = OpKind.ROUTING
 
     @property
     def traffic(self) -> int:
@@ -134,10 +134,10 @@ class Aggregate(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
-class CombinedSum(Aggregate):
+class CombinedSum(WeightedSum):
     """The same in the kernel of the combine before it, and so on the lane of communication."""
 
-    title = f"{Aggregate.title}, by the combine"
+    title = f"{WeightedSum.title}, by the combine"
     lane = Lane.COMMUNICATION
 
 
@@ -156,7 +156,7 @@ class Embedding(Elementwise):
     @cached_property
     def memory_bytes(self) -> Load:
         """Ids read; rows read and written."""
-        return evenly(self.rows * TOKEN_ID.bytes + 2 * (self.rows * self.width) * self.activation.bytes)
+        return compress_uniform(self.rows * TOKEN_ID.bytes + 2 * (self.rows * self.width) * self.activation.bytes)
 
 
 @dataclass(frozen=True, eq=False)

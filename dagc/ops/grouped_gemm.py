@@ -12,10 +12,10 @@ from functools import cached_property, partial
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
-from dagc.ops.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
+from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.gemm import PRODUCT, Matrix, Tiles, product_terms, type_regimes
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind, Setting, Sizes
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind, Setting, Sizes
 
 TUNED: Tiles = ((128, 256), (128, 128), (64, 128), (32, 128), (16, 128))
 """Tiles of grouped products that are chosen for the shape."""
@@ -23,7 +23,9 @@ TUNED: Tiles = ((128, 256), (128, 128), (64, 128), (32, 128), (16, 128))
 DEFAULT: Tiles = ((64, 64), (16, 32))
 """Tiles of vLLM's and SGLang's Triton kernel where no configuration for shape and device is shipped."""
 
-TRAFFIC = Parameter("traffic", 1.5, 0.2, 12.0, "traffic of activation, permutation and sum, to the least there can be")
+TRAFFIC = Coefficient(
+    "traffic", 1.5, 0.2, 12.0, "traffic of activation, permutation and sum, to the least there can be"
+)
 
 
 def layer_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
@@ -75,7 +77,7 @@ class GroupedGemm(Computation):
 
     name = "grouped_gemm"
     title = "matrix product of each held expert"
-    family = Kind.EXPERTS
+    family = OpKind.EXPERTS
 
     @property
     def dtype(self) -> Dtype:
@@ -86,21 +88,21 @@ class GroupedGemm(Computation):
     def shape(self) -> tuple[tuple[str, int], ...]:
         """M rows in all, n, k, experts that are hit, held and there, and whether their weights have scales."""
         matrix = self.matrix
-        sides = (("m", largest(self.rows)), ("n", matrix.n), ("k", matrix.k))
-        experts = (("experts", largest(self.hit)), ("held", self.held), ("all", self.count))
+        sides = (("m", max_rank(self.rows)), ("n", matrix.n), ("k", matrix.k))
+        experts = (("experts", max_rank(self.hit)), ("held", self.held), ("all", self.count))
         return (*sides, *experts, *((("scaled", 1),) if matrix.stored.scale_bytes else ()))
 
     @cached_property
     def flops(self) -> Load:
         """2 m n k."""
-        return evenly(2.0 * self.rows * self.matrix.n * self.matrix.k)
+        return compress_uniform(2.0 * self.rows * self.matrix.n * self.matrix.k)
 
     @cached_property
     def memory_bytes(self) -> Load:
         """Weights of the experts that are hit, inputs and outputs."""
         matrix = self.matrix
         weights = self.hit * matrix.n * matrix.k * matrix.stored.bytes
-        return evenly(weights + self.rows * (matrix.n + matrix.k) * self.activation.bytes)
+        return compress_uniform(weights + self.rows * (matrix.n + matrix.k) * self.activation.bytes)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """The tuned kernel, but for vLLM's where it has no configuration (`/default`).
@@ -125,5 +127,5 @@ class GroupedGemm(Computation):
         Scales beside the weights count as further experts that are hit, up to as many as the fullest rank has.
         """
         stored = self.matrix.stored
-        products = np.clip(self.hit * (stored.bytes / stored.dtype.bytes), 1e-9, float(largest(self.hit)))
-        return {"m": evenly(self.rows / products), "products": evenly(products)}
+        products = np.clip(self.hit * (stored.bytes / stored.dtype.bytes), 1e-9, float(max_rank(self.hit)))
+        return {"m": compress_uniform(self.rows / products), "products": compress_uniform(products)}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class IndexerScores(Computation):
     name = "indexer"
     title = "scores of the positions, choice of the best"
     keeps = "t"
-    family = Kind.ATTENTION
+    family = OpKind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
@@ -43,15 +43,15 @@ class IndexerScores(Computation):
     @property
     def shape(self) -> tuple[tuple[str, int], ...]:
         """Of the fullest rank; the context in keys."""
-        context = largest(self.positions / self.ratio)
-        return (("queries", largest(self.tokens)), ("context", context), ("heads", self.heads))
+        context = max_rank(self.positions / self.ratio)
+        return (("queries", max_rank(self.tokens)), ("context", context), ("heads", self.heads))
 
     @cached_property
     def flops(self) -> Load:
         """2 for each element of a key, head and pair."""
-        return evenly(2.0 * self.heads * self.head_dim * self.pairs / self.ratio)
+        return compress_uniform(2.0 * self.heads * self.head_dim * self.pairs / self.ratio)
 
     @cached_property
     def memory_bytes(self) -> Load:
         """Keys."""
-        return evenly(self.positions * self.position_bytes)
+        return compress_uniform(self.positions * self.position_bytes)

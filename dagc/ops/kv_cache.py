@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
-from dagc.ops.load import Load, evenly
-from dagc.ops.op import Computation, Kind
+from dagc.ops.load import Load, compress_uniform
+from dagc.ops.op import Computation, OpKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class KvWrite(Computation):
     name = "kv_write"
     title = "write to the KV cache"
     keeps = "t"
-    family = Kind.ATTENTION
+    family = OpKind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
@@ -34,7 +34,7 @@ class KvWrite(Computation):
     @cached_property
     def memory_bytes(self) -> Load:
         """Read as activations, written as the cache stores them."""
-        return evenly(self.elements * (self.activation.bytes + self.cache.bytes))
+        return compress_uniform(self.elements * (self.activation.bytes + self.cache.bytes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class KvRead(Computation):
     name = "kv_read"
     title = "read of the KV cache, streamed into the core"
     keeps = "hdc"
-    family = Kind.ATTENTION
+    family = OpKind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:

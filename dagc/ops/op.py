@@ -37,7 +37,7 @@ class Lane(StrEnum):
     COMMUNICATION = "communication"
 
 
-class Kind(StrEnum):
+class OpKind(StrEnum):
     """What an operator is part of, or how it communicates: a tone each in the page."""
 
     ATTENTION = "attention"
@@ -49,9 +49,9 @@ class Kind(StrEnum):
     TRANSFER = "send and receive"
 
 
-def kind_of_part(part: Part) -> Kind:
+def kind_of_part(part: Part) -> OpKind:
     """The kind of a computation of a part of the model."""
-    return {Part.ATTENTION: Kind.ATTENTION, Part.EXPERTS: Kind.EXPERTS}.get(part, Kind.OTHER)
+    return {Part.ATTENTION: OpKind.ATTENTION, Part.EXPERTS: OpKind.EXPERTS}.get(part, OpKind.OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ class Op(ABC):
     category: ClassVar[Category] = Category.COMPUTE
     lane: ClassVar[Lane] = Lane.COMPUTE
     keeps: ClassVar[str] = ""
-    family: ClassVar[Kind] = Kind.OTHER
+    family: ClassVar[OpKind] = OpKind.OTHER
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> OpKind:
         """Its kind in the page."""
         return self.family
 

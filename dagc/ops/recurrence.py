@@ -22,11 +22,11 @@ import numpy as np
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
-from dagc.ops.formula import LAUNCH, STREAM, Coefficients, Formula, Inputs, Machine, Parameter, Terms
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind
+from dagc.ops.formula import LAUNCH, STREAM, Coefficient, Coefficients, Formula, Inputs, Machine, Terms
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind
 
-TOKENS = Parameter("tokens", 0.1, 0.01, 1.0, "share of the bandwidth at which bytes of tokens go through all kernels")
+TOKENS = Coefficient("tokens", 0.1, 0.01, 1.0, "share of the bandwidth at which bytes of tokens go through all kernels")
 
 
 def recurrent_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
@@ -58,7 +58,7 @@ class Recurrence(Computation):
     title = "convolution, update and read of the state"
     own_regimes = ("recurrence", "elementwise")
     keeps = "t"
-    family = Kind.OTHER
+    family = OpKind.OTHER
 
     @property
     def dtype(self) -> Dtype:
@@ -74,18 +74,18 @@ class Recurrence(Computation):
     def shape(self) -> tuple[tuple[str, int], ...]:
         """Tokens, elements of the state, bytes that a token brings and takes."""
         state = ceil(self.mixer.state * self.share)
-        return (("tokens", largest(self.tokens)), ("state", state), ("moved", self.token_bytes))
+        return (("tokens", max_rank(self.tokens)), ("state", state), ("moved", self.token_bytes))
 
     @cached_property
     def flops(self) -> Load:
         """Of the passes over the state, and of the convolution."""
         mixer, passes = self.mixer, 3 if self.mixer.kind in _DELTA_RULE else 2
-        return evenly(2.0 * self.share * (passes * mixer.state + mixer.channels * mixer.kernel) * self.tokens)
+        return compress_uniform(2.0 * self.share * (passes * mixer.state + mixer.channels * mixer.kernel) * self.tokens)
 
     @cached_property
     def memory_bytes(self) -> Load:
         """States read and written, and tokens."""
-        return evenly(self._states + self.token_bytes * self.tokens)
+        return compress_uniform(self._states + self.token_bytes * self.tokens)
 
     @property
     def _states(self) -> Load:
@@ -94,4 +94,4 @@ class Recurrence(Computation):
     @cached_property
     def inputs(self) -> dict[str, Load]:
         """Bytes of states and of tokens."""
-        return {"states": evenly(self._states), "tokens": evenly(self.token_bytes * self.tokens)}
+        return {"states": compress_uniform(self._states), "tokens": compress_uniform(self.token_bytes * self.tokens)}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dagc import ops
+from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.ops.all_reduce import AllReduce
@@ -17,12 +18,13 @@ from dagc.ops.attention_core import AttentionCore, KeyValues
 from dagc.ops.gemm import Gemm, Matrix, Router
 from dagc.ops.groups import Groups
 from dagc.ops.load import WIDE
-from dagc.ops.op import Kind, Op
+from dagc.ops.op import Op, OpKind, Setting
 
 ONE = np.ones(1)
 MATRIX = Matrix(64, 32, Stored(Dtype.FP8), Part.ATTENTION)
 GEMM = Gemm(4 * ONE, MATRIX, Dtype.BF16)
 CORE = AttentionCore(4 * ONE, 8 * ONE, 16 * ONE, 4 * ONE, 2, 1, 64, 64, 256.0, KeyValues.HEADS, Dtype.BF16)
+SETTING = Setting(DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5, "made up"), Dtype.BF16)
 GROUPS = Groups(np.array([[0, 1]]), np.array([1]), np.array([2]))
 
 
@@ -83,7 +85,7 @@ def test_a_scaled_operator_has_so_many_times_the_work() -> None:
 def test_the_kind_of_a_product_is_that_of_its_weights() -> None:
     other = replace(GEMM, matrix=replace(MATRIX, part=Part.DENSE_FFN))
     assert (GEMM.kind, other.kind, Router(ONE, MATRIX, Dtype.BF16).kind) == (
-        Kind.ATTENTION, Kind.OTHER, Kind.ROUTING,
+        OpKind.ATTENTION, OpKind.OTHER, OpKind.ROUTING,
     )  # fmt: skip
 
 
@@ -103,4 +105,4 @@ def test_the_regime_of_a_core_follows_from_queries_and_from_what_keys_are(
 ) -> None:
     """Whatever its widths: one key-value head of 512, as Gemma 4 has on eight ranks, is no latent."""
     wide = replace(CORE, tokens=tokens * ONE, key_values=key_values, key=512, value=512)
-    assert wide.regimes(None)[0] == regime
+    assert wide.regimes(SETTING)[0] == regime
