@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 
 import numpy as np
 
@@ -39,6 +38,7 @@ from dagc.ops.formula import (
     Machine,
     Terms,
 )
+from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.op import Computation, OpKind, Setting, Sizes
 
@@ -146,12 +146,12 @@ class AttentionCore(Computation):
             ("sequences", max_rank(self.sequences)),
         )
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 (key + value) for each head and pair."""
         return compress_uniform(2.0 * self.heads * (self.key + self.value) * self.pairs)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """The context once, queries and results."""
         ends = self.tokens * self.heads * (self.key + self.value) * self.activation.bytes
@@ -176,7 +176,7 @@ class AttentionCore(Computation):
         heads = ("heads", float(self.heads)), ("kv_heads", float(self.kv_heads))
         return (*counts, *heads, ("width", float(self.key + self.value)))
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Pairs."""
         return {"pairs": compress_uniform(self.pairs)}

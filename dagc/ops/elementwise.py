@@ -10,11 +10,11 @@ what has no formula of its own are such streams too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
 from dagc.ops.formula import LAUNCH, STREAM, Coefficients, Formula, Inputs, Machine, Terms
+from dagc.ops.lazy import lazy
 from dagc.ops.load import NOTHING, Load, compress_uniform
 from dagc.ops.op import Category, Computation, Lane, OpKind, Setting, kind_of_part
 
@@ -68,12 +68,12 @@ class Elementwise(Computation):
         """Elements read and written for each element."""
         return 2
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """A few for each element."""
         return compress_uniform(ELEMENT_FLOPS * (self.rows * self.width))
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """What is read and written."""
         return compress_uniform(self.rows * self.width * self.traffic * self.activation.bytes)
@@ -148,12 +148,12 @@ class Embedding(Elementwise):
     name = "embedding"
     title = "embedding lookup"
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """None."""
         return NOTHING
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Ids read; rows read and written."""
         return compress_uniform(self.rows * TOKEN_ID.bytes + 2 * (self.rows * self.width) * self.activation.bytes)

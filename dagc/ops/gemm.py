@@ -16,7 +16,7 @@ Tile and wave quantisation: NVIDIA, "Matrix multiplication background user's gui
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial, reduce
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from dagc.ops.formula import (
     Terms,
     Values,
 )
+from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.op import Category, Computation, OpKind, Setting, Sizes, kind_of_part
 
@@ -156,12 +157,12 @@ class Gemm(Computation):
         heads = (("heads", self.heads),) if self.heads else ()
         return (("m", max_rank(self.rows)), ("n", self.matrix.n), ("k", self.matrix.k), *heads)
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 m n k of each product."""
         return compress_uniform(2.0 * self.rows * self.products * self.matrix.n * self.matrix.k)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Weights, inputs and outputs."""
         matrix, products = self.matrix, self.products
@@ -178,7 +179,7 @@ class Gemm(Computation):
         casts = self.dtype.bytes <= 1 and self.dtype in setting.device.flops
         return (("n", n), ("k", k), ("products", products), ("cast", products * k if casts else 0.0))
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Rows."""
         return {"m": compress_uniform(self.rows)}

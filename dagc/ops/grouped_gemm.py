@@ -7,13 +7,14 @@ are chosen for the shape.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
 from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.gemm import PRODUCT, Matrix, Tiles, product_terms, type_regimes
+from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.op import Computation, OpKind, Setting, Sizes
 
@@ -92,12 +93,12 @@ class GroupedGemm(Computation):
         experts = (("experts", max_rank(self.hit)), ("held", self.held), ("all", self.count))
         return (*sides, *experts, *((("scaled", 1),) if matrix.stored.scale_bytes else ()))
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 m n k."""
         return compress_uniform(2.0 * self.rows * self.matrix.n * self.matrix.k)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Weights of the experts that are hit, inputs and outputs."""
         matrix = self.matrix
@@ -120,7 +121,7 @@ class GroupedGemm(Computation):
         """Sides of the matrices."""
         return (("n", float(self.matrix.n)), ("k", float(self.matrix.k)))
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Products, and the mean rows of each.
 

@@ -7,9 +7,9 @@ It scores each position before a token, or each compressed entry, against a cach
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
+from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.op import Computation, OpKind
 
@@ -46,12 +46,12 @@ class IndexerScores(Computation):
         context = max_rank(self.positions / self.ratio)
         return (("queries", max_rank(self.tokens)), ("context", context), ("heads", self.heads))
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 for each element of a key, head and pair."""
         return compress_uniform(2.0 * self.heads * self.head_dim * self.pairs / self.ratio)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Keys."""
         return compress_uniform(self.positions * self.position_bytes)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
+from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform
 from dagc.ops.op import Computation, OpKind
 
@@ -31,7 +31,7 @@ class KvWrite(Computation):
         """The type of the cache."""
         return self.cache
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Read as activations, written as the cache stores them."""
         return compress_uniform(self.elements * (self.activation.bytes + self.cache.bytes))

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cache
 from typing import ClassVar, Self, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
 from dagc.ops.groups import Groups
+from dagc.ops.lazy import lazy
 from dagc.ops.load import NOTHING, Load, load_content
 
 
@@ -92,26 +93,26 @@ class Op(ABC):
         """What a person wants to see of it, on the fullest rank, e.g. (("m", 4096), ("n", 2048), ("k", 7168))."""
         return ()
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """Arithmetic by rank; a multiplication with its addition counts as 2."""
         return NOTHING
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """HBM traffic by rank."""
         return NOTHING
 
-    @cached_property
+    @lazy
     def content(self) -> tuple[object, ...] | None:
         """All parameters as a key of a cache; None where a load has more than `WIDE` numbers to compare."""
         found: list[object] = [type(self)]
-        for field in fields(self):
-            value: object = getattr(self, field.name)
-            if isinstance(value, Groups):
-                value = value.content
-            elif isinstance(value, np.ndarray):
+        for name in _names(type(self)):
+            value: object = getattr(self, name)
+            if isinstance(value, np.ndarray):
                 value = load_content(cast(Load, value))
+            elif isinstance(value, Groups):
+                value = value.content
             elif value is None:
                 continue
             if value is None:
@@ -121,8 +122,14 @@ class Op(ABC):
 
     def scaled(self, factor: float) -> Self:
         """The same operator with so many times the load on every rank."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        values = ((name, getattr(self, name)) for name in _names(type(self)))
         return replace(self, **{name: value * factor for name, value in values if isinstance(value, np.ndarray)})
+
+
+@cache
+def _names(kind: type[Op]) -> tuple[str, ...]:
+    """Names of the parameters of a class."""
+    return tuple([field.name for field in fields(kind)])
 
 
 class Computation(Op):
@@ -143,7 +150,7 @@ class Computation(Op):
         """Inputs of the formula that all ranks share."""
         return ()
 
-    @cached_property
+    @lazy
     def inputs(self) -> Mapping[str, Load]:
         """Inputs of the formula by rank, beside FLOPs and bytes."""
         return {}

@@ -15,7 +15,6 @@ which tokens meet in pairs; that is left out, about a sixth more at chunks of 64
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy as np
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 from dagc.ops.formula import LAUNCH, STREAM, Coefficient, Coefficients, Formula, Inputs, Machine, Terms
+from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.op import Computation, OpKind
 
@@ -76,13 +76,13 @@ class Recurrence(Computation):
         state = ceil(self.mixer.state * self.share)
         return (("tokens", max_rank(self.tokens)), ("state", state), ("moved", self.token_bytes))
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """Of the passes over the state, and of the convolution."""
         mixer, passes = self.mixer, 3 if self.mixer.kind in _DELTA_RULE else 2
         return compress_uniform(2.0 * self.share * (passes * mixer.state + mixer.channels * mixer.kernel) * self.tokens)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """States read and written, and tokens."""
         return compress_uniform(self._states + self.token_bytes * self.tokens)
@@ -91,7 +91,7 @@ class Recurrence(Computation):
     def _states(self) -> Load:
         return 2 * self.share * self.mixer.state_bytes(self.activation) * self.sequences
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Bytes of states and of tokens."""
         return {"states": compress_uniform(self._states), "tokens": compress_uniform(self.token_bytes * self.tokens)}
