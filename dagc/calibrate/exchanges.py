@@ -21,39 +21,38 @@ import numpy as np
 
 from dagc.calibrate.operators import Arithmetic, Columns, Operator
 from dagc.ops.all_reduce import all_reduce, custom_all_reduce
-from dagc.ops.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
+from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.message import message
-from dagc.ops.network import Formula as Exchange
-from dagc.ops.network import Spread, Wires
+from dagc.ops.network import GroupSpread, TransferFormula, Wires
 from dagc.ops.ring import gather
 from dagc.ops.token_exchange import TokenFormula, Tokens, all_to_all, low_latency, normal
 
 _RANGED = ("ranks", "nodes", "bytes")
 
-_LAUNCH = Parameter("launch", 5e-6, 5e-7, 1e-3, "seconds before anything moves")
-_STEP = Parameter("step", 8e-7, 1e-8, 1e-4, "seconds a step inside a node")
-_HOP = Parameter("hop", 5e-6, 5e-7, 1e-3, "seconds a step that crosses nodes")
-_SHARE = Parameter("share", 0.8, 0.05, 1.0, "part of the link's stated rate that is reached")
-_NETWORK = Parameter("network_share", 0.95, 0.05, 1.0, "part of the network's stated rate that is reached")
-_OWN = Parameter("own", 2.0, 0.2, 20.0, "rate of copying one's own part, in link rates")
-_RAMP = Parameter("ramp", 2e-6, 1e-9, 1e-4, "seconds of a chunk beyond its bytes")
+_LAUNCH = Coefficient("launch", 5e-6, 5e-7, 1e-3, "seconds before anything moves")
+_STEP = Coefficient("step", 8e-7, 1e-8, 1e-4, "seconds a step inside a node")
+_HOP = Coefficient("hop", 5e-6, 5e-7, 1e-3, "seconds a step that crosses nodes")
+_SHARE = Coefficient("share", 0.8, 0.05, 1.0, "part of the link's stated rate that is reached")
+_NETWORK = Coefficient("network_share", 0.95, 0.05, 1.0, "part of the network's stated rate that is reached")
+_OWN = Coefficient("own", 2.0, 0.2, 20.0, "rate of copying one's own part, in link rates")
+_RAMP = Coefficient("ramp", 2e-6, 1e-9, 1e-4, "seconds of a chunk beyond its bytes")
 _RING = (_LAUNCH, _STEP, _HOP, _SHARE, _NETWORK, _OWN, _RAMP)
 _NVLS = (
-    Parameter("nvls_launch", 1.5e-5, 5e-7, 1e-3, "seconds before the switch's reduction moves anything"),
-    Parameter("nvls_share", 0.7, 0.05, 1.0, "part of the link's rate that the switch's reduction reaches"),
-    Parameter("nvls_ramp", 8e-6, 1e-9, 1e-4, "seconds of a chunk of it beyond its bytes"),
+    Coefficient("nvls_launch", 1.5e-5, 5e-7, 1e-3, "seconds before the switch's reduction moves anything"),
+    Coefficient("nvls_share", 0.7, 0.05, 1.0, "part of the link's rate that the switch's reduction reaches"),
+    Coefficient("nvls_ramp", 8e-6, 1e-9, 1e-4, "seconds of a chunk of it beyond its bytes"),
 )
 _CUSTOM = (
-    Parameter("launch", 4e-6, 5e-7, 1e-3, "seconds of one shot before anything moves"),
-    Parameter("launch_two", 8e-6, 5e-7, 1e-3, "seconds of two shots before anything moves"),
-    Parameter("step", 1e-7, 1e-9, 1e-5, "seconds a peer"),
+    Coefficient("launch", 4e-6, 5e-7, 1e-3, "seconds of one shot before anything moves"),
+    Coefficient("launch_two", 8e-6, 5e-7, 1e-3, "seconds of two shots before anything moves"),
+    Coefficient("step", 1e-7, 1e-9, 1e-5, "seconds a peer"),
     _SHARE,
-    Parameter("share_two", 0.6, 0.05, 1.0, "part of the link's rate that two shots reach"),
+    Coefficient("share_two", 0.6, 0.05, 1.0, "part of the link's rate that two shots reach"),
 )
 _KERNELS = (_LAUNCH, _HOP, _SHARE, _NETWORK)
 _COPIES = (
-    Parameter("sm_rate", 1.5e10, 1e9, 2e11, "bytes/s that a multiprocessor copies between nodes"),
-    Parameter("sm_rate_inside", 1.9e10, 1e9, 2e11, "bytes/s that a multiprocessor copies inside a node"),
+    Coefficient("sm_rate", 1.5e10, 1e9, 2e11, "bytes/s that a multiprocessor copies between nodes"),
+    Coefficient("sm_rate_inside", 1.9e10, 1e9, 2e11, "bytes/s that a multiprocessor copies inside a node"),
 )
 
 
@@ -61,11 +60,11 @@ def _wires(machine: Machine) -> Wires:
     return Wires(machine.link_bytes_per_second, machine.network_bytes_per_second)
 
 
-def _spread(x: Inputs) -> Spread:
-    return Spread(x["ranks"], x["ranks"] / x["nodes"], x["nodes"])
+def _spread(x: Inputs) -> GroupSpread:
+    return GroupSpread(x["ranks"], x["ranks"] / x["nodes"], x["nodes"])
 
 
-def _plain(formula: Exchange, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+def _plain(formula: TransferFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
     return _only(formula(given, x["bytes"], _spread(x), _wires(machine)).seconds)
 
 
@@ -93,7 +92,7 @@ def _inputs(x: Columns, _: Arithmetic) -> Inputs:
     return x
 
 
-def _formula(name: str, parameters: tuple[Parameter, ...], exchange: Exchange) -> Formula:
+def _formula(name: str, parameters: tuple[Coefficient, ...], exchange: TransferFormula) -> Formula:
     return Formula(name, parameters, _RANGED, partial(_plain, exchange))
 
 

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
-from dagc.cost.amounts import Amount, Priced
-from dagc.cost.collectives import Kind, KnownTalk, collective_costs
-from dagc.cost.duration import FREE
-from dagc.cost.operators import STATED, KnownWork, operator_costs
+from dagc.cost.amounts import FREE, Amount, KnownAmounts, PricedAmount
+from dagc.cost.collectives import collective_costs
+from dagc.cost.operators import STATED, operator_costs
 from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
@@ -35,15 +34,14 @@ Nodes = tuple[Node, ...]
 class KnownCosts:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
-    Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes, known by all that
-    they depend on: templates that differ in one part are alike in others. `work` and `talk` are what amounts
-    of work and of bytes take.
+    Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes by the content of
+    their operators: templates that differ in one part are alike in others. `amounts` are what amounts of work and of
+    bytes take, by all else that their price depends on.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
-    work: KnownWork = field(default_factory=dict[object, dict[Amount, Priced]])
-    talk: KnownTalk = field(default_factory=dict[Kind, dict[Amount, Priced]])
+    amounts: KnownAmounts = field(default_factory=dict[object, dict[Amount, PricedAmount]])
     fabric: Fabric | None = None
 
     def fabric_of(self, cluster: ClusterSpec, all_reduce: str | None) -> Fabric:
@@ -130,8 +128,8 @@ class _Prices:
 
     def _costs(self, asked: dict[object, tuple[Op, Team | None]]) -> dict[object, NodeCost]:
         """Costs by the same keys: of communications, and of what each team computes."""
-        talks = {key: op for key, (op, _) in asked.items() if isinstance(op, Communication)}
-        found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric, self._known.talk), strict=True))
+        ops = {key: op for key, (op, _) in asked.items() if isinstance(op, Communication)}
+        found = dict(zip(ops, collective_costs(list(ops.values()), self._fabric, self._known.amounts), strict=True))
         computed: dict[object, tuple[Team | None, dict[object, Computation]]] = {}
         for key, (op, team) in asked.items():
             if isinstance(op, Computation):
@@ -143,9 +141,9 @@ class _Prices:
 
     def _computed(self, ops: Sequence[Computation], team: Team | None) -> list[NodeCost]:
         facts = self._plan.facts
-        device = self._devices[team.pool] if team else self._plan.facts.cluster.device
+        device = self._devices[team.pool] if team else facts.cluster.device
         setting = Setting(device, facts.model.activation_dtype, facts.runtime.tunes_expert_shards)
-        return operator_costs(ops, setting, self._known.work, team.slowdown if team else STATED)
+        return operator_costs(ops, setting, self._known.amounts, team.slowdown if team else STATED)
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

@@ -29,10 +29,10 @@ from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.mixer import add_mixer
 from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.routing import Choice
+from dagc.lower.routing import ExpertChoice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
-from dagc.ops.load import evenly
+from dagc.ops.load import compress_uniform
 from dagc.ops.op import Computation, Lane
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.layout import Factor, Layout
@@ -162,7 +162,7 @@ class Parts:
         stage, batch = self._attending(part, sequences)
         builder = TemplateBuilder("", stage.span)
         if ffn is FfnKind.MOE:
-            add_moe(builder, stage, batch, Choice(self._experts, 0), beside=False)
+            add_moe(builder, stage, batch, ExpertChoice(self._experts, 0), beside=False)
         elif ffn is FfnKind.DENSE:
             add_dense_ffn(builder, stage, batch)
         nodes = [node for node in builder.nodes if node.key not in _ELSEWHERE]
@@ -183,7 +183,7 @@ class Parts:
         )
         stage = self._stage(layout, _layout((AxisKind.DP, layout.size)), options)
         held = np.repeat(np.array(sequences, dtype=np.float64), part.cp * part.tp)
-        return stage, batch_of(evenly(held), part.phase, layout, self.facts.workload, part.decode_context)
+        return stage, batch_of(compress_uniform(held), part.phase, layout, self.facts.workload, part.decode_context)
 
     def _time(self, nodes: Iterable[Node], in_exchange: bool) -> Picoseconds:
         """The sum of the computations among nodes, by rank and copy."""
@@ -202,13 +202,13 @@ class Parts:
             raise ValueError("an MoE layer needs experts")
         return self.shapes.experts
 
-    def _choice(self, redundant: int, layers: Picoseconds) -> Choice:
+    def _choice(self, redundant: int, layers: Picoseconds) -> ExpertChoice:
         """How tokens choose experts in these layers; nothing is shared, so that sums have the fewest terms."""
         experts, workload = replace(self._experts, shared_ffn=0), self.facts.workload
         if not workload.is_skewed:
-            return Choice(experts, redundant)
+            return ExpertChoice(experts, redundant)
         order = popularity_ranks(experts.count, self.shapes.layers, workload.seed)[layers]
-        return Choice(experts, redundant, slot_chances(experts, redundant, order, workload))
+        return ExpertChoice(experts, redundant, slot_chances(experts, redundant, order, workload))
 
     def _stage(self, attention: Layout, experts: Layout, options: Options) -> Stage:
         nowhere = Span(Source("", ""), 0, 0)

@@ -32,7 +32,7 @@ from dagc.lower.indexer import add_indexer
 from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction
 from dagc.ops.attention_core import KeyValues
 from dagc.ops.gemm import Gemm
-from dagc.ops.load import largest
+from dagc.ops.load import max_rank
 from dagc.syntax.tree import AxisKind
 
 
@@ -67,7 +67,7 @@ def _add_gate(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     if form.whole.kind is not AttentionKind.MLA or not columns:
         return ()
     matrix = stage.matrix(columns, stage.shapes.hidden, Part.ATTENTION)
-    output = stage.tensor({"t": largest(batch.tokens), "f": columns}, split=("f", AxisKind.TP))
+    output = stage.tensor({"t": max_rank(batch.tokens), "f": columns}, split=("f", AxisKind.TP))
     return (add_gemm(builder, stage, "attention.gate", batch.tokens, matrix, output, (source,), (builder.last,)),)
 
 
@@ -94,7 +94,7 @@ def _add_projection(builder: TemplateBuilder, stage: Stage, batch: Batch, part: 
     width = part.heads * part.head_dim + keys + values + part.gate_columns
     qkv = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
     if width % part.head_dim:
-        output = stage.tensor({"t": largest(batch.tokens), "f": width}, split=("f", AxisKind.TP))
+        output = stage.tensor({"t": max_rank(batch.tokens), "f": width}, split=("f", AxisKind.TP))
     else:
         output = heads_tensor(stage, batch, width // part.head_dim, part.head_dim)
     return add_gemm(builder, stage, "attention.qkv", batch.tokens, qkv, output)
@@ -122,7 +122,7 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     written = _add_down(builder, stage, batch, part.head_dim, source)
     if part.ratio:
         series = 2 * (2 if part.indexer else 1) * part.head_dim
-        raw = stage.tensor({"t": largest(batch.tokens), "c": series})
+        raw = stage.tensor({"t": max_rank(batch.tokens), "c": series})
         matrix = stage.matrix(series, stage.shapes.hidden, Part.ATTENTION)
         add_gemm(builder, stage, "attention.compress", batch.tokens, matrix, raw, (source,))
     add_context_gather(builder, stage, batch, {"c": part.head_dim})
@@ -132,7 +132,7 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     group = -(-form.whole.heads // form.whole.o_groups) * part.head_dim
     matrix = stage.matrix(part.o_lora, group, Part.ATTENTION)
-    latents = stage.tensor({"t": largest(batch.tokens), "c": part.o_groups * part.o_lora})
+    latents = stage.tensor({"t": max_rank(batch.tokens), "c": part.o_groups * part.o_lora})
     builder.add("attention.out_down", Gemm(batch.tokens, matrix, stage.activation, part.o_groups), latents)
     return part.o_groups * part.o_lora
 
@@ -140,7 +140,7 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
 def _add_down(builder: TemplateBuilder, stage: Stage, batch: Batch, width: int, source: int) -> int:
     """The vector that the cache keeps, and its write; the index of the write."""
     down = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
-    lowered = stage.tensor({"t": largest(batch.tokens), "c": width})
+    lowered = stage.tensor({"t": max_rank(batch.tokens), "c": width})
     add_gemm(builder, stage, "attention.kv_down", batch.tokens, down, lowered, (source,))
     return add_cache_write(builder, stage, batch, {"c": width})
 
@@ -150,7 +150,7 @@ def _add_queries(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Fo
     part, lowered = form.part, builder.last
     if part.q_lora:
         down = stage.matrix(part.q_lora, stage.shapes.hidden, Part.ATTENTION)
-        latent = stage.tensor({"t": largest(batch.tokens), "c": part.q_lora})
+        latent = stage.tensor({"t": max_rank(batch.tokens), "c": part.q_lora})
         lowered = add_gemm(builder, stage, "attention.q_down", batch.tokens, down, latent)
     up = stage.matrix(part.heads * part.head_dim, part.q_lora or stage.shapes.hidden, Part.ATTENTION)
     output = heads_tensor(stage, batch, part.heads, part.head_dim)
@@ -166,7 +166,7 @@ def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     positions = batch.sequences * batch.prompt
     width = part.qk_nope + part.v_head
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
-    whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
+    whole = stage.tensor({"s": max_rank(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     add_gemm(builder, stage, "attention.kv_up", positions, up, whole)
     core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
     add_core(builder, stage, batch, form.reach, core, queries, None)
@@ -177,7 +177,7 @@ def _expand_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _
     part, filled, riders = form.part, builder.last, batch.riders or batch
     positions, width = riders.positions(form.reach), part.qk_nope + part.v_head
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
-    whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
+    whole = stage.tensor({"s": max_rank(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     source = add_gemm(builder, stage, "attention.riders_kv_up", positions, up, whole, (queries,), (filled,))
     core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
     add_riders_core(builder, stage, batch, form.reach, core, (filled, queries, source))

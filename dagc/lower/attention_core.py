@@ -23,7 +23,7 @@ from dagc.ops.all_reduce import AllReduce
 from dagc.ops.attention_core import AttentionCore, KeyValues
 from dagc.ops.groups import Groups
 from dagc.ops.kv_cache import KvRead, KvWrite
-from dagc.ops.load import largest
+from dagc.ops.load import max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.syntax.tree import AxisKind
 
@@ -48,19 +48,19 @@ class Core:
 
 def heads_tensor(stage: Stage, batch: Batch, heads: int, width: int) -> Tensor:
     """Heads of the rank's tokens."""
-    return stage.tensor({"t": largest(batch.tokens), "h": heads, "d": width}, split=("h", AxisKind.TP))
+    return stage.tensor({"t": max_rank(batch.tokens), "h": heads, "d": width}, split=("h", AxisKind.TP))
 
 
 def cache_tensor(stage: Stage, batch: Batch, reach: Reach, kept: dict[str, int]) -> Tensor:
     """What the core reads of the rank's cache: the positions of its sequences, each of `kept` dimensions."""
-    return _kept(stage, {"s": largest(batch.decoded.positions(reach))}, kept, stage.shapes.kv_dtype)
+    return _kept(stage, {"s": max_rank(batch.decoded.positions(reach))}, kept, stage.shapes.kv_dtype)
 
 
 def add_cache_write(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> int:
     """Keys and values (or latents) of new tokens go to the cache, each to the ranks that keep its position."""
     keepers = stage.options.decode_context * (1 if batch.is_prefill else stage.attention.cp)
     elements = batch.tokens * prod(kept.values()) / keepers
-    output = _kept(stage, {"t": largest(batch.tokens)}, kept, stage.shapes.kv_dtype)
+    output = _kept(stage, {"t": max_rank(batch.tokens)}, kept, stage.shapes.kv_dtype)
     return builder.add("attention.kv_write", KvWrite(elements, stage.activation, stage.shapes.kv_dtype), output)
 
 
@@ -69,7 +69,7 @@ def add_context_gather(builder: TemplateBuilder, stage: Stage, batch: Batch, kep
     if not batch.is_prefill or stage.attention.cp == 1:
         return
     positions = batch.sequences * batch.prompt
-    whole = _kept(stage, {"s": largest(positions)}, kept, stage.activation)
+    whole = _kept(stage, {"s": max_rank(positions)}, kept, stage.activation)
     members = (stage.attention, (AxisKind.CP,))
     gathered = positions * prod(kept.values())
     add_collective(builder, stage, "attention.kv_all_gather", AllGather, members, gathered, whole)

@@ -14,7 +14,7 @@ from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage
 from dagc.lower.topology import Placement
 from dagc.ops.communication import Pairing
-from dagc.ops.load import Load, evenly, largest
+from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.token_exchange import CombineSend, DispatchSend, TokenReceive
 from dagc.source import Span
 from dagc.syntax.tree import AxisKind
@@ -23,7 +23,7 @@ ATTENTION_TEAM, EXPERTS_TEAM = 0, 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crossing:
+class TokenTransfer:
     """Rows between attention and the experts' pool, by rank of either: `width` elements of `row_bytes` together."""
 
     attention: Load
@@ -32,10 +32,10 @@ class Crossing:
     row_bytes: float
 
 
-def add_remote_dispatch(builder: TemplateBuilder, stage: Stage, rows: Crossing, inputs: tuple[int, ...]) -> int:
+def add_remote_dispatch(builder: TemplateBuilder, stage: Stage, rows: TokenTransfer, inputs: tuple[int, ...]) -> int:
     """Tokens to the experts' pool: a send of attention, a receive of the experts; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    bytes_sent = evenly(rows.attention * rows.row_bytes)
+    bytes_sent = compress_uniform(rows.attention * rows.row_bytes)
     send = DispatchSend((AxisKind.EP,), stage.own.peers(pool), bytes_sent, rows.row_bytes)
     sent, taken = _rows(stage, rows.attention, rows.width), _rows(stage, rows.experts, rows.width)
     builder.add("moe.dispatch", send, sent, inputs=inputs, team=ATTENTION_TEAM, span=span)
@@ -43,10 +43,10 @@ def add_remote_dispatch(builder: TemplateBuilder, stage: Stage, rows: Crossing, 
     return builder.add("moe.dispatch.receive", receive, taken, inputs=(), team=EXPERTS_TEAM, span=span)
 
 
-def add_remote_combine(builder: TemplateBuilder, stage: Stage, rows: Crossing, results: Tensor) -> int:
+def add_remote_combine(builder: TemplateBuilder, stage: Stage, rows: TokenTransfer, results: Tensor) -> int:
     """Results back to attention: as many rows as came; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    bytes_sent = evenly(rows.experts * rows.row_bytes)
+    bytes_sent = compress_uniform(rows.experts * rows.row_bytes)
     send = CombineSend((AxisKind.EP,), pool.peers(stage.own), bytes_sent, rows.row_bytes)
     sent = _rows(stage, rows.experts, rows.width)
     builder.add("moe.combine", send, sent, team=EXPERTS_TEAM, span=span)
@@ -56,11 +56,11 @@ def add_remote_combine(builder: TemplateBuilder, stage: Stage, rows: Crossing, r
 
 def _receive(own: Placement, peer: Placement, payload: Load, partner: int) -> TokenReceive:
     groups = own.peers(peer)
-    return TokenReceive((AxisKind.EP,), groups, evenly(payload), pairing=Pairing.TEMPLATE, partner=partner)
+    return TokenReceive((AxisKind.EP,), groups, compress_uniform(payload), pairing=Pairing.TEMPLATE, partner=partner)
 
 
 def _rows(stage: Stage, tokens: Load, width: int) -> Tensor:
-    return Tensor(stage.activation, (Dim("t", largest(tokens)), Dim("m", width)))
+    return Tensor(stage.activation, (Dim("t", max_rank(tokens)), Dim("m", width)))
 
 
 def _pool(stage: Stage) -> Placement:

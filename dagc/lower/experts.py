@@ -33,16 +33,16 @@ from dagc.catalog.part import Part
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
-from dagc.lower.disaggregation import Crossing, add_remote_combine, add_remote_dispatch
+from dagc.lower.disaggregation import TokenTransfer, add_remote_combine, add_remote_dispatch
 from dagc.lower.ffn import Width, add_mlp
-from dagc.lower.routing import Choice, Routing, route_across, route_inside
+from dagc.lower.routing import ExpertChoice, Routing, route_across, route_inside
 from dagc.lower.stage import Stage, add_collective, add_gather, add_gemm, add_norm, add_reduction, shard
 from dagc.ops.all_gather import AllGather
 from dagc.ops.all_reduce import AllReduce
-from dagc.ops.elementwise import Activation, Aggregate, CombinedSum
+from dagc.ops.elementwise import Activation, CombinedSum, WeightedSum
 from dagc.ops.gemm import Matrix, Router
 from dagc.ops.grouped_gemm import GroupedGemm
-from dagc.ops.load import Load, evenly, largest
+from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.ops.token_exchange import Choices, Combine, Dispatch, Kernel
 from dagc.plan.layout import Layout
@@ -74,7 +74,7 @@ class MoeLayer:
 
     def vectors(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
         """What is sent to experts, or comes back, for so many tokens."""
-        return self.stage.tensor({"t": largest(tokens), "m": self.width}, partial=partial)
+        return self.stage.tensor({"t": max_rank(tokens), "m": self.width}, partial=partial)
 
     @property
     def row(self) -> float:
@@ -123,7 +123,7 @@ class MoeLayer:
         return self.routing.held / self.routing.copies if self.team else self.routing.sent
 
 
-def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice, beside: bool) -> None:
+def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: ExpertChoice, beside: bool) -> None:
     """The MoE block; with `beside` the shared experts run while tokens are dispatched."""
     layer = _layer(builder, stage, batch, choice)
     add_norm(builder, stage, "moe.norm", Part.ROUTER, layer.routing.held)
@@ -138,7 +138,7 @@ def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice
     _add_sum(layer, shared)
 
 
-def _layer(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice) -> MoeLayer:
+def _layer(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: ExpertChoice) -> MoeLayer:
     """Loads of the layer; sequence parallelism has one copy of a token where tensor parallelism has tp."""
     layout = stage.experts
     if layout is None:
@@ -158,7 +158,7 @@ def _add_router(layer: MoeLayer) -> int:
     stage, rows = layer.stage, layer.routing.held
     columns = layer.experts.count + (1 if layer.experts.shared_gate else 0)
     router = Router(rows, stage.matrix(columns, stage.shapes.hidden, Part.ROUTER), stage.activation)
-    chosen = stage.tensor({"t": largest(rows), "k": layer.experts.top})
+    chosen = stage.tensor({"t": max_rank(rows), "k": layer.experts.top})
     return layer.builder.add("moe.router", router, chosen)
 
 
@@ -238,13 +238,13 @@ def _add_exchange(layer: MoeLayer, leg: type[Dispatch | Combine], output: Tensor
     row, (sent, taken) = (layer.row, (out, back)) if leg is Dispatch else (layer.result, (back, out))
     kernel = Kernel.NORMAL if layer.batch.is_prefill else Kernel.LOW_LATENCY
     choices = Choices(layer.experts.top, layer.experts.groups, layer.experts.top_groups)
-    op = leg((AxisKind.EP,), groups, evenly(sent * row), evenly(taken * row), row, kernel, choices)
+    op = leg((AxisKind.EP,), groups, compress_uniform(sent * row), compress_uniform(taken * row), row, kernel, choices)
     span = layer.stage.axis_span(layer.layout, AxisKind.EP)
     return layer.builder.add(f"moe.{leg.name}", op, output, inputs=inputs, span=span)
 
 
-def _crossing(layer: MoeLayer, row_bytes: float) -> Crossing:
-    return Crossing(_rows(layer), layer.routing.received, layer.width, row_bytes)
+def _crossing(layer: MoeLayer, row_bytes: float) -> TokenTransfer:
+    return TokenTransfer(_rows(layer), layer.routing.received, layer.width, row_bytes)
 
 
 def _rows(layer: MoeLayer) -> Load:
@@ -254,7 +254,7 @@ def _rows(layer: MoeLayer) -> Load:
 
 def _expert_tensor(layer: MoeLayer, width: dict[str, int]) -> Tensor:
     """Token-expert pairs at a rank of the experts."""
-    dims = {"t": largest(layer.routing.received), **width}
+    dims = {"t": max_rank(layer.routing.received), **width}
     over = (("t", AxisKind.EP),) if layer.layout.ep > 1 else ()
     split = (("f", AxisKind.TP),) if "f" in width and layer.layout.tp > 1 else ()
     return Tensor(layer.stage.activation, tuple(Dim(k, v) for k, v in dims.items()), over + split)
@@ -284,7 +284,7 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
 
 def _add_combine(layer: MoeLayer) -> None:
     """Results back to the ranks that sent the tokens."""
-    results = layer.stage.tensor({"t": largest(layer.sums), "m": layer.width, "k": layer.experts.top})
+    results = layer.stage.tensor({"t": max_rank(layer.sums), "m": layer.width, "k": layer.experts.top})
     if layer.team:
         add_remote_combine(layer.builder, layer.stage, _crossing(layer, layer.result), results)
     elif layer.exchanges:
@@ -299,14 +299,14 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
     inputs = (builder.last,) if merged is None else (builder.last, merged)
     hides = layer.exchanges and stage.options.overlap > 1
-    kind = CombinedSum if hides and not layer.batch.is_prefill else Aggregate
+    kind = CombinedSum if hides and not layer.batch.is_prefill else WeightedSum
     op = kind(Part.EXPERTS, layer.sums, layer.width, stage.activation, terms)
     builder.add("moe.aggregate", op, layer.vectors(layer.sums, partial), inputs=inputs)
     _add_return(layer)
     _add_raised(layer)
     if shared is not None and merged is None:
         held = layer.routing.held
-        both = Aggregate(Part.SHARED_EXPERTS, held, stage.shapes.hidden, stage.activation, 2)
+        both = WeightedSum(Part.SHARED_EXPERTS, held, stage.shapes.hidden, stage.activation, 2)
         builder.add("moe.shared.add", both, stage.hidden(held), inputs=(builder.last, shared))
 
 

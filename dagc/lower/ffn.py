@@ -12,7 +12,7 @@ from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction, shard
 from dagc.ops.elementwise import Activation
-from dagc.ops.load import Load, largest
+from dagc.ops.load import Load, max_rank
 from dagc.syntax.tree import AxisKind
 
 
@@ -47,10 +47,10 @@ def add_mlp(
     inner = shard(width.ffn, width.shards)
     lanes = 2 if shapes.gated else 1
     split = ("f", AxisKind.TP) if width.shards > 1 else None
-    raised = stage.tensor({"t": largest(tokens), "f": lanes * inner}, split=split)
+    raised = stage.tensor({"t": max_rank(tokens), "f": lanes * inner}, split=split)
     up = stage.matrix(lanes * inner, shapes.hidden, width.part)
     add_gemm(builder, stage, f"{prefix}.up", tokens, up, raised, inputs, after)
-    active = stage.tensor({"t": largest(tokens), "f": inner}, split=split)
+    active = stage.tensor({"t": max_rank(tokens), "f": inner}, split=split)
     builder.add(f"{prefix}.activation", Activation(width.part, tokens, inner, stage.activation, lanes), active)
     partial = AxisKind.TP if width.shards > 1 else None
     down = stage.matrix(shapes.hidden, inner, width.part)

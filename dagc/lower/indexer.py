@@ -12,7 +12,7 @@ from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_gemm
 from dagc.ops.indexer import IndexerScores
-from dagc.ops.load import largest
+from dagc.ops.load import max_rank
 
 
 def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Attention, ends: tuple[int, int]) -> None:
@@ -21,7 +21,7 @@ def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Atte
     if indexer is None:
         return
     source, latent = ends
-    width, tokens = indexer.heads * indexer.head_dim, largest(batch.tokens)
+    width, tokens = indexer.heads * indexer.head_dim, max_rank(batch.tokens)
     queries = stage.matrix(width, form.q_lora, Part.ATTENTION)
     asked = stage.tensor({"t": tokens, "h": indexer.heads, "d": indexer.head_dim})
     asking = add_gemm(builder, stage, "attention.index_queries", batch.tokens, queries, asked, (latent,))

@@ -17,7 +17,7 @@ from dagc.lower.topology import Placement
 from dagc.ops.all_gather import AllGather
 from dagc.ops.communication import Pairing
 from dagc.ops.elementwise import TOKEN_ID, Embedding, Sampling
-from dagc.ops.load import Load, evenly, largest
+from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.message import Receive, Send
 from dagc.syntax.tree import AxisKind
 
@@ -36,20 +36,20 @@ def add_head(builder: TemplateBuilder, stage: Stage, batch: Batch, streams: int)
     add_norm(builder, stage, "head.norm", Part.HEAD, rows, tuple(INPUT - i for i in range(streams)))
     columns = shard(shapes.vocab, stage.attention.tp)
     matrix = stage.matrix(columns, shapes.hidden, Part.HEAD)
-    logits = stage.tensor({"t": largest(rows), "v": columns}, split=("v", AxisKind.TP))
+    logits = stage.tensor({"t": max_rank(rows), "v": columns}, split=("v", AxisKind.TP))
     add_gemm(builder, stage, "head.logits", rows, matrix, logits)
-    whole = stage.tensor({"t": largest(rows), "v": shapes.vocab})
+    whole = stage.tensor({"t": max_rank(rows), "v": shapes.vocab})
     if stage.attention.tp > 1:
         members = (stage.attention, (AxisKind.TP,))
         add_collective(builder, stage, "head.all_gather", AllGather, members, rows * shapes.vocab, whole)
-    sampled = stage.tensor({"t": largest(rows)}, TOKEN_ID)
+    sampled = stage.tensor({"t": max_rank(rows)}, TOKEN_ID)
     builder.add("head.sampling", Sampling(Part.HEAD, rows, shapes.vocab, stage.activation), sampled)
 
 
 def add_send(builder: TemplateBuilder, stage: Stage, batch: Batch, peer: Placement, streams: int) -> None:
     """Hidden states to the next stage, rank r to rank r."""
     tokens = batch.tokens / stage.sequence_shards
-    send = Send((AxisKind.PP,), stage.own.opposite(peer), evenly(tokens * _hidden_bytes(stage)))
+    send = Send((AxisKind.PP,), stage.own.opposite(peer), compress_uniform(tokens * _hidden_bytes(stage)))
     inputs = tuple(INPUT - i for i in range(streams))
     builder.add("pipeline.send", send, stage.hidden(tokens), inputs=inputs, span=stage.pipeline)
 
@@ -63,7 +63,7 @@ def add_receive(builder: TemplateBuilder, stage: Stage, batch: Batch, peer: Plac
 
 def add_token_send(builder: TemplateBuilder, stage: Stage, batch: Batch, peer: Placement) -> None:
     """Sampled tokens from the last stage to the first, for the next step."""
-    send = Send((AxisKind.PP,), stage.own.opposite(peer), evenly(batch.sequences * TOKEN_ID.bytes))
+    send = Send((AxisKind.PP,), stage.own.opposite(peer), compress_uniform(batch.sequences * TOKEN_ID.bytes))
     builder.add("token.send", send, _tokens(stage, batch), span=stage.pipeline)
 
 
@@ -74,7 +74,7 @@ def add_token_receive(builder: TemplateBuilder, stage: Stage, batch: Batch, peer
 
 
 def _tokens(stage: Stage, batch: Batch) -> Tensor:
-    return stage.tensor({"t": largest(batch.sequences)}, TOKEN_ID)
+    return stage.tensor({"t": max_rank(batch.sequences)}, TOKEN_ID)
 
 
 def _hidden_bytes(stage: Stage) -> float:
@@ -82,4 +82,4 @@ def _hidden_bytes(stage: Stage) -> float:
 
 
 def _receive(stage: Stage, peer: Placement, payload: Load, pairing: Pairing) -> Receive:
-    return Receive((AxisKind.PP,), stage.own.opposite(peer), evenly(payload), pairing=pairing)
+    return Receive((AxisKind.PP,), stage.own.opposite(peer), compress_uniform(payload), pairing=pairing)

@@ -20,7 +20,7 @@ from dagc.ops.communication import Collective
 from dagc.ops.elementwise import Norm
 from dagc.ops.gemm import Gemm, Matrix
 from dagc.ops.groups import Groups
-from dagc.ops.load import Load, largest
+from dagc.ops.load import Load, max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.plan.deployment import Options
 from dagc.plan.layout import Layout, Ranks
@@ -85,7 +85,7 @@ class Stage:
 
     def hidden(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
         """Hidden states of the tokens."""
-        return self.tensor({"t": largest(tokens), "m": self.shapes.hidden}, partial=partial)
+        return self.tensor({"t": max_rank(tokens), "m": self.shapes.hidden}, partial=partial)
 
 
 def shard(size: int, parts: int) -> int:
@@ -134,8 +134,8 @@ def add_collective(
     """A collective on the attention team over the groups of some axes of a layout; `message` in elements a rank."""
     layout, axes = members
     present = tuple(axis for axis in axes if layout.degree(axis) > 1)
-    met = groups or stage.own.layout_groups(layout, present)
-    op = collective(present, met, message * output.dtype.bytes)
+    partition = groups or stage.own.layout_groups(layout, present)
+    op = collective(present, partition, message * output.dtype.bytes)
     return builder.add(key, op, output, inputs=inputs, span=stage.axis_span(layout, present[0]))
 
 

@@ -36,26 +36,26 @@ import numpy as np
 
 from dagc.ops.communication import Algorithm, Collective, CollectiveType, Pattern
 from dagc.ops.fabric import Fabric
-from dagc.ops.network import ByGroup, Coefficients, Spread, Terms, Wires, faster, joined, pipelined
+from dagc.ops.network import ByGroup, Coefficients, GroupSpread, TransferTime, Wires, faster, joined, pipelined
 from dagc.ops.ring import ring
 
 MOST = 8 * 2**20
 """Bytes up to which an engine's own all-reduce is taken where nothing else is known: the limit of vLLM's."""
 
 
-def custom_all_reduce(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
+def custom_all_reduce(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:
     """All-reduce inside one node; infinite across nodes and beyond `most` bytes."""
     peers = spread.size - 1
     steps = peers * given["step"]
-    one = Terms(peers * load / (given["share"] * wires.link), given["launch"] + steps)
+    one = TransferTime(peers * load / (given["share"] * wires.link), given["launch"] + steps)
     part = 2.0 * peers / spread.size * load
-    two = Terms(part / (given["share_two"] * wires.link), given["launch_two"] + steps)
+    two = TransferTime(part / (given["share_two"] * wires.link), given["launch_two"] + steps)
     best = faster(one, two)
     refused = (load > given.get("most", MOST)) | (spread.nodes > 1)
-    return Terms(np.where(refused, np.inf, best.bandwidth), best.latency)
+    return TransferTime(np.where(refused, np.inf, best.bandwidth), best.latency)
 
 
-def all_reduce(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
+def all_reduce(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:
     """All-reduce by the fastest of ring, tree and NVLS."""
     best = ring(given, load, spread, wires, 2)
     if bool((spread.nodes > 1).any()):
@@ -65,19 +65,19 @@ def all_reduce(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires)
     return best
 
 
-def _tree(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
+def _tree(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:
     carried = np.where(spread.nodes > 2, 8.0, 4.0) * load
     full_rate = carried / (spread.local * given["network_share"] * wires.network)
     inside = np.where(spread.local > 1, 2.0 * load / (given["share"] * wires.link), 0.0)
     depth = 2.0 * np.ceil(np.log2(spread.nodes))
     latency = given["launch"] + 2.0 * (spread.local - 1) * given["step"] + depth * given["hop"]
-    return Terms(pipelined(joined(full_rate, inside), given["ramp"]), latency)
+    return TransferTime(pipelined(joined(full_rate, inside), given["ramp"]), latency)
 
 
-def _nvls(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
+def _nvls(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:
     full_rate = (1.0 + 1.0 / spread.size) * load / (given["nvls_share"] * wires.link)
     latency = np.where(spread.nodes > 1, np.inf, given["nvls_launch"])
-    return Terms(pipelined(full_rate, given["nvls_ramp"]), latency)
+    return TransferTime(pipelined(full_rate, given["nvls_ramp"]), latency)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class AllReduce(Collective):
     chakra = CollectiveType.ALL_REDUCE
     passes = 2
 
-    def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
+    def algorithms(self, sizes: Sequence[ByGroup], spread: GroupSpread, fabric: Fabric) -> list[Algorithm]:
         """NCCL's, and the engine's own where some group lies in a node."""
         chosen = fabric.chosen("all_reduce/nccl")
         found = [Algorithm(all_reduce(chosen.values, sizes[0], spread, fabric.wires), chosen)]

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 
 import numpy as np
 
@@ -32,23 +31,24 @@ from dagc.ops.formula import (
     POWER,
     STREAM,
     WAVE,
+    Coefficient,
     Coefficients,
     Formula,
     Inputs,
     Machine,
-    Parameter,
     Terms,
 )
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind, Setting, Sizes
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind, Setting, Sizes
 
 ROWS = 128
 """Queries that prefill takes at once."""
 
-START = Parameter("start", 200.0, 0.0, 3000.0, "positions that each query costs before its first one")
-SEQUENCE = Parameter("sequence", 1e-8, 0.0, 2e-6, "seconds for each sequence")
-LEAST = Parameter("rows", 32.0, 1.0, 64.0, "rows of the smallest product, in queries")
-PAGE = Parameter("page", 16.0, 0.0, 2000.0, "positions that are read of each sequence past its end")
+START = Coefficient("start", 200.0, 0.0, 3000.0, "positions that each query costs before its first one")
+SEQUENCE = Coefficient("sequence", 1e-8, 0.0, 2e-6, "seconds for each sequence")
+LEAST = Coefficient("rows", 32.0, 1.0, 64.0, "rows of the smallest product, in queries")
+PAGE = Coefficient("page", 16.0, 0.0, 2000.0, "positions that are read of each sequence past its end")
 
 
 def prefill_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
@@ -126,11 +126,7 @@ class AttentionCore(Computation):
     name = "attention_core"
     title = "scores, softmax, weighted values"
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = OpKind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
@@ -141,30 +137,30 @@ class AttentionCore(Computation):
     def shape(self) -> tuple[tuple[str, int], ...]:
         """Of the fullest rank; a latent is one key-value head."""
         return (
-            ("queries", largest(self.tokens)),
-            ("context", largest(self.positions)),
+            ("queries", max_rank(self.tokens)),
+            ("context", max_rank(self.positions)),
             ("heads", self.heads),
             ("kv_heads", self.kv_heads),
             ("key", self.key),
             ("value", self.value),
-            ("sequences", largest(self.sequences)),
+            ("sequences", max_rank(self.sequences)),
         )
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 (key + value) for each head and pair."""
-        return evenly(2.0 * self.heads * (self.key + self.value) * self.pairs)
+        return compress_uniform(2.0 * self.heads * (self.key + self.value) * self.pairs)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """The context once, queries and results."""
         ends = self.tokens * self.heads * (self.key + self.value) * self.activation.bytes
-        return evenly(self.positions * self.position_bytes + ends)
+        return compress_uniform(self.positions * self.position_bytes + ends)
 
     @property
     def is_decode(self) -> bool:
         """Whether no sequence has more than one query, which kernels of decode take."""
-        return largest(self.tokens) <= largest(self.sequences)
+        return max_rank(self.tokens) <= max_rank(self.sequences)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """By queries a sequence, and by what keys and values are."""
@@ -176,11 +172,11 @@ class AttentionCore(Computation):
 
     def sizes(self, setting: Setting) -> Sizes:
         """Heads and widths; queries and sequences are those of the fullest rank."""
-        counts = ("queries", float(largest(self.tokens))), ("sequences", float(largest(self.sequences)))
+        counts = ("queries", float(max_rank(self.tokens))), ("sequences", float(max_rank(self.sequences)))
         heads = ("heads", float(self.heads)), ("kv_heads", float(self.kv_heads))
         return (*counts, *heads, ("width", float(self.key + self.value)))
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Pairs."""
-        return {"pairs": evenly(self.pairs)}
+        return {"pairs": compress_uniform(self.pairs)}

@@ -18,8 +18,9 @@ import numpy as np
 from dagc.ops.fabric import Chosen, Fabric
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
-from dagc.ops.network import ByGroup, Spread, Terms
-from dagc.ops.op import Category, Kind, Lane, Op
+from dagc.ops.network import ByGroup, GroupSpread, TransferTime
+from dagc.ops.op import Category, Lane, Op, OpKind
+from dagc.ops.ring import ring
 from dagc.syntax.tree import AxisKind
 
 
@@ -42,7 +43,7 @@ class Leg(StrEnum):
 
 
 class Pairing(StrEnum):
-    """Which send a receive meets.
+    """Which send a receive matches.
 
     `STAGE`: the send of the previous stage for the same micro-batch, rank r with rank r. `TEMPLATE`: node
     `partner` of the same template, on another team; it has started when the last rank of that team has. `STEP`:
@@ -73,7 +74,7 @@ class Sent(NamedTuple):
 class Algorithm(NamedTuple):
     """Seconds that an algorithm takes, and the coefficients that they follow from."""
 
-    terms: Terms
+    terms: TransferTime
     chosen: Chosen
 
 
@@ -117,7 +118,7 @@ class Communication(Op):
         return (most_bytes(self.bytes, self.groups),)
 
     @abstractmethod
-    def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
+    def algorithms(self, sizes: Sequence[ByGroup], spread: GroupSpread, fabric: Fabric) -> list[Algorithm]:
         """What may carry it and all of its class, group size and parameters, of figures by row and group."""
 
     @abstractmethod
@@ -127,14 +128,19 @@ class Communication(Op):
 
 @dataclass(frozen=True, eq=False)
 class Collective(Communication):
-    """A communication of whole groups by a ring or the like: a rank sends (n-1)/n of its bytes, `passes` times."""
+    """A communication of whole groups, by NCCL's ring unless it says otherwise.
+
+    A rank sends (n-1)/n of its bytes, `passes` times.
+    """
 
     chakra: ClassVar[CollectiveType]
 
-    @property
-    def kind(self) -> Kind:
-        """A collective."""
-        return Kind.COLLECTIVE
+    family = OpKind.COLLECTIVE
+
+    def algorithms(self, sizes: Sequence[ByGroup], spread: GroupSpread, fabric: Fabric) -> list[Algorithm]:
+        """A ring."""
+        chosen = fabric.chosen(f"{self.name}/nccl")
+        return [Algorithm(ring(chosen.values, sizes[0], spread, fabric.wires, self.passes), chosen)]
 
     def sent(self, merges: bool) -> Sent:
         """Round a ring of n hops, of which as many as the group has nodes cross the network."""

@@ -10,14 +10,13 @@ what has no formula of its own are such streams too.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
 from dagc.ops.formula import LAUNCH, STREAM, Coefficients, Formula, Inputs, Machine, Terms
-from dagc.ops.load import NOTHING, Load, evenly
-from dagc.ops.op import Category, Computation, Kind, Lane, Setting, kind_of_part
+from dagc.ops.lazy import lazy
+from dagc.ops.load import NOTHING, Load, compress_uniform
+from dagc.ops.op import Category, Computation, Lane, OpKind, Setting, kind_of_part
 
 POWER = 8.0
 """Arithmetic of such an operator hardly counts; where it does, the longer of the two decides."""
@@ -54,12 +53,10 @@ class Elementwise(Computation):
     width: int
     activation: Dtype
 
-    own_regimes: ClassVar[tuple[str, ...]] = ("elementwise",)
-
     @property
-    def kind(self) -> Kind:
-        """That of its part of the model."""
-        return kind_of_part(self.part)
+    def kind(self) -> OpKind:
+        """That of its part of the model, unless it has one of its own."""
+        return kind_of_part(self.part) if self.family is OpKind.OTHER else self.family
 
     @property
     def dtype(self) -> Dtype:
@@ -71,15 +68,15 @@ class Elementwise(Computation):
         """Elements read and written for each element."""
         return 2
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """A few for each element."""
-        return evenly(ELEMENT_FLOPS * (self.rows * self.width))
+        return compress_uniform(ELEMENT_FLOPS * (self.rows * self.width))
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """What is read and written."""
-        return evenly(self.rows * self.width * self.traffic * self.activation.bytes)
+        return compress_uniform(self.rows * self.width * self.traffic * self.activation.bytes)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """Those of the operator; between and after the products of experts, first those of whole expert layers."""
@@ -119,7 +116,7 @@ class Activation(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
-class Aggregate(Elementwise):
+class WeightedSum(Elementwise):
     """The weighted sum of `terms` results of experts for each token."""
 
     terms: int
@@ -128,11 +125,7 @@ class Aggregate(Elementwise):
     title = "weighted sum of the chosen experts"
     category = Category.ROUTING
     keeps = "m"
-
-    @property
-    def kind(self) -> Kind:
-        """Routing."""
-        return Kind.ROUTING
+    family = OpKind.ROUTING
 
     @property
     def traffic(self) -> int:
@@ -141,10 +134,10 @@ class Aggregate(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
-class CombinedSum(Aggregate):
+class CombinedSum(WeightedSum):
     """The same in the kernel of the combine before it, and so on the lane of communication."""
 
-    title = f"{Aggregate.title}, by the combine"
+    title = f"{WeightedSum.title}, by the combine"
     lane = Lane.COMMUNICATION
 
 
@@ -155,15 +148,15 @@ class Embedding(Elementwise):
     name = "embedding"
     title = "embedding lookup"
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """None."""
         return NOTHING
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Ids read; rows read and written."""
-        return evenly(self.rows * TOKEN_ID.bytes + 2 * (self.rows * self.width) * self.activation.bytes)
+        return compress_uniform(self.rows * TOKEN_ID.bytes + 2 * (self.rows * self.width) * self.activation.bytes)
 
 
 @dataclass(frozen=True, eq=False)

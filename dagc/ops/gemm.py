@@ -16,7 +16,7 @@ Tile and wave quantisation: NVIDIA, "Matrix multiplication background user's gui
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial, reduce
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 
@@ -28,16 +28,17 @@ from dagc.ops.formula import (
     POWER,
     STREAM,
     WAVE,
+    Coefficient,
     Coefficients,
     Formula,
     Inputs,
     Machine,
-    Parameter,
     Terms,
     Values,
 )
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Category, Computation, Kind, Setting, Sizes, kind_of_part
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Category, Computation, OpKind, Setting, Sizes, kind_of_part
 
 Tiles = tuple[tuple[int, int], ...]
 
@@ -47,9 +48,9 @@ LIBRARY: Tiles = ((128, 256), (128, 128), (64, 128), (64, 64))
 _MANY = 4096
 """Figures above which shapes of tiles are tried one by one: together they would not fit a processor's cache."""
 
-FILL = Parameter("fill", 100.0, 0.0, 1500.0, "depth in elements that starting and ending a tile costs")
-TILE = Parameter("tile", 0.3, 0.0, 4.0, "loss of arithmetic in small tiles")
-CAST = Parameter("cast", 2.0, 0.0, 12.0, "HBM bytes for each input element that is cast before the product")
+FILL = Coefficient("fill", 100.0, 0.0, 1500.0, "depth in elements that starting and ending a tile costs")
+TILE = Coefficient("tile", 0.3, 0.0, 4.0, "loss of arithmetic in small tiles")
+CAST = Coefficient("cast", 2.0, 0.0, 12.0, "HBM bytes for each input element that is cast before the product")
 
 
 def product_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
@@ -136,9 +137,9 @@ class Gemm(Computation):
     keeps = "tsh"
 
     @property
-    def kind(self) -> Kind:
-        """That of its weights' part of the model."""
-        return kind_of_part(self.matrix.part)
+    def kind(self) -> OpKind:
+        """That of its weights' part of the model, unless it has one of its own."""
+        return kind_of_part(self.matrix.part) if self.family is OpKind.OTHER else self.family
 
     @property
     def dtype(self) -> Dtype:
@@ -154,19 +155,19 @@ class Gemm(Computation):
     def shape(self) -> tuple[tuple[str, int], ...]:
         """m, n, k, and heads where each has a product of its own."""
         heads = (("heads", self.heads),) if self.heads else ()
-        return (("m", largest(self.rows)), ("n", self.matrix.n), ("k", self.matrix.k), *heads)
+        return (("m", max_rank(self.rows)), ("n", self.matrix.n), ("k", self.matrix.k), *heads)
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 m n k of each product."""
-        return evenly(2.0 * self.rows * self.products * self.matrix.n * self.matrix.k)
+        return compress_uniform(2.0 * self.rows * self.products * self.matrix.n * self.matrix.k)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Weights, inputs and outputs."""
         matrix, products = self.matrix, self.products
         weights = products * matrix.elements * matrix.stored.bytes
-        return evenly(weights + self.rows * products * (matrix.n + matrix.k) * self.activation.bytes)
+        return compress_uniform(weights + self.rows * products * (matrix.n + matrix.k) * self.activation.bytes)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """By type of the weights."""
@@ -178,10 +179,10 @@ class Gemm(Computation):
         casts = self.dtype.bytes <= 1 and self.dtype in setting.device.flops
         return (("n", n), ("k", k), ("products", products), ("cast", products * k if casts else 0.0))
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Rows."""
-        return {"m": evenly(self.rows)}
+        return {"m": compress_uniform(self.rows)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,11 +193,7 @@ class Router(Gemm):
     title = "choice of experts"
     category = Category.ROUTING
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Routing."""
-        return Kind.ROUTING
+    family = OpKind.ROUTING
 
 
 @lru_cache(maxsize=64)

@@ -7,15 +7,16 @@ are chosen for the shape.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
-from dagc.ops.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
+from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.gemm import PRODUCT, Matrix, Tiles, product_terms, type_regimes
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind, Setting, Sizes
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind, Setting, Sizes
 
 TUNED: Tiles = ((128, 256), (128, 128), (64, 128), (32, 128), (16, 128))
 """Tiles of grouped products that are chosen for the shape."""
@@ -23,7 +24,9 @@ TUNED: Tiles = ((128, 256), (128, 128), (64, 128), (32, 128), (16, 128))
 DEFAULT: Tiles = ((64, 64), (16, 32))
 """Tiles of vLLM's and SGLang's Triton kernel where no configuration for shape and device is shipped."""
 
-TRAFFIC = Parameter("traffic", 1.5, 0.2, 12.0, "traffic of activation, permutation and sum, to the least there can be")
+TRAFFIC = Coefficient(
+    "traffic", 1.5, 0.2, 12.0, "traffic of activation, permutation and sum, to the least there can be"
+)
 
 
 def layer_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
@@ -75,11 +78,7 @@ class GroupedGemm(Computation):
 
     name = "grouped_gemm"
     title = "matrix product of each held expert"
-
-    @property
-    def kind(self) -> Kind:
-        """Experts."""
-        return Kind.EXPERTS
+    family = OpKind.EXPERTS
 
     @property
     def dtype(self) -> Dtype:
@@ -90,21 +89,21 @@ class GroupedGemm(Computation):
     def shape(self) -> tuple[tuple[str, int], ...]:
         """M rows in all, n, k, experts that are hit, held and there, and whether their weights have scales."""
         matrix = self.matrix
-        sides = (("m", largest(self.rows)), ("n", matrix.n), ("k", matrix.k))
-        experts = (("experts", largest(self.hit)), ("held", self.held), ("all", self.count))
+        sides = (("m", max_rank(self.rows)), ("n", matrix.n), ("k", matrix.k))
+        experts = (("experts", max_rank(self.hit)), ("held", self.held), ("all", self.count))
         return (*sides, *experts, *((("scaled", 1),) if matrix.stored.scale_bytes else ()))
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 m n k."""
-        return evenly(2.0 * self.rows * self.matrix.n * self.matrix.k)
+        return compress_uniform(2.0 * self.rows * self.matrix.n * self.matrix.k)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Weights of the experts that are hit, inputs and outputs."""
         matrix = self.matrix
         weights = self.hit * matrix.n * matrix.k * matrix.stored.bytes
-        return evenly(weights + self.rows * (matrix.n + matrix.k) * self.activation.bytes)
+        return compress_uniform(weights + self.rows * (matrix.n + matrix.k) * self.activation.bytes)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """The tuned kernel; one that is not tuned for a part of the experts takes small tiles there (`/default`)."""
@@ -117,12 +116,12 @@ class GroupedGemm(Computation):
         """Sides of the matrices."""
         return (("n", float(self.matrix.n)), ("k", float(self.matrix.k)))
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Products, and the mean rows of each.
 
         Scales beside the weights count as further experts that are hit, up to as many as the fullest rank has.
         """
         stored = self.matrix.stored
-        products = np.clip(self.hit * (stored.bytes / stored.dtype.bytes), 1e-9, float(largest(self.hit)))
-        return {"m": evenly(self.rows / products), "products": evenly(products)}
+        products = np.clip(self.hit * (stored.bytes / stored.dtype.bytes), 1e-9, float(max_rank(self.hit)))
+        return {"m": compress_uniform(self.rows / products), "products": compress_uniform(products)}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from dagc.ops.lazy import lazy
 from dagc.ops.load import WIDE, Load
 
 Ranks = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ class Groups:
         ranks[self.members] = figures[:, None]
         return ranks
 
-    @cached_property
+    @lazy
     def content(self) -> tuple[object, ...] | None:
         """The partition as a part of a key; None where it has more than `WIDE` ranks to compare."""
         if self.members.size > WIDE:

@@ -7,11 +7,11 @@ It scores each position before a token, or each compressed entry, against a cach
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind, Setting
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,7 @@ class IndexerScores(Computation):
     name = "indexer"
     title = "scores of the positions, choice of the best"
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = OpKind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
@@ -47,19 +43,15 @@ class IndexerScores(Computation):
     @property
     def shape(self) -> tuple[tuple[str, int], ...]:
         """Of the fullest rank; the context in keys."""
-        context = largest(self.positions / self.ratio)
-        return (("queries", largest(self.tokens)), ("context", context), ("heads", self.heads))
+        context = max_rank(self.positions / self.ratio)
+        return (("queries", max_rank(self.tokens)), ("context", context), ("heads", self.heads))
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """2 for each element of a key, head and pair."""
-        return evenly(2.0 * self.heads * self.head_dim * self.pairs / self.ratio)
+        return compress_uniform(2.0 * self.heads * self.head_dim * self.pairs / self.ratio)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Keys."""
-        return evenly(self.positions * self.position_bytes)
-
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """A stream."""
-        return ("elementwise",)
+        return compress_uniform(self.positions * self.position_bytes)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from dagc.catalog.dtype import Dtype
-from dagc.ops.load import Load, evenly
-from dagc.ops.op import Computation, Kind, Setting
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform
+from dagc.ops.op import Computation, OpKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,25 +24,17 @@ class KvWrite(Computation):
     name = "kv_write"
     title = "write to the KV cache"
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = OpKind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
         """The type of the cache."""
         return self.cache
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """Read as activations, written as the cache stores them."""
-        return evenly(self.elements * (self.activation.bytes + self.cache.bytes))
-
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """A stream."""
-        return ("elementwise",)
+        return compress_uniform(self.elements * (self.activation.bytes + self.cache.bytes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +46,9 @@ class KvRead(Computation):
     name = "kv_read"
     title = "read of the KV cache, streamed into the core"
     keeps = "hdc"
-
-    @property
-    def kind(self) -> Kind:
-        """Attention."""
-        return Kind.ATTENTION
+    family = OpKind.ATTENTION
 
     @property
     def dtype(self) -> Dtype:
         """The type of the cache."""
         return self.cache
-
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """None: it is not priced."""
-        return ()

@@ -21,19 +21,19 @@ WIDE = 64
 """Numbers of a load above which it takes longer to compare it, or to bring others to as many, than to price it."""
 
 
-def evenly(work: Load | npt.NDArray[np.int64]) -> Load:
+def compress_uniform(work: Load | npt.NDArray[np.int64]) -> Load:
     """Work by rank as a load, of shape (1,) where every rank has as much; by copy only where copies differ."""
     load = work.astype(np.float64, copy=False)
     if load.size == 1:
         return load.reshape(1)
     if load.ndim == 2:
         if bool((load == load[0]).all()):
-            return evenly(load[0])
+            return compress_uniform(load[0])
         return load[:, :1] if bool((load == load[:, :1]).all()) else load
     return load[:1] if load[0] == load[-1] and bool((load == load[0]).all()) else load
 
 
-def largest(load: Load) -> int:
+def max_rank(load: Load) -> int:
     """Work of the fullest rank in whole elements, which is what a tensor's dimension says."""
     return ceil((load.item() if load.size == 1 else float(np.maximum.reduce(load, axis=None))) - 1e-9)
 

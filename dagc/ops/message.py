@@ -13,37 +13,33 @@ import numpy as np
 
 from dagc.ops.communication import Algorithm, Communication, Pattern, Sent
 from dagc.ops.fabric import Fabric
-from dagc.ops.network import ByGroup, Coefficients, Spread, Terms, Wires, pipelined
-from dagc.ops.op import Kind
+from dagc.ops.network import ByGroup, Coefficients, GroupSpread, TransferTime, Wires, pipelined
+from dagc.ops.op import OpKind
 
 
-def message(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
+def message(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:
     """A send or a receive; `spread.nodes` is 1 where the peer is in the same node."""
     across = spread.nodes > 1
     link, network = given["share"] * wires.link, given["network_share"] * wires.network
     full_rate = np.where(across, load / network, load / link)
-    return Terms(pipelined(full_rate, given["ramp"]), np.where(across, given["hop"], given["step"]))
+    return TransferTime(pipelined(full_rate, given["ramp"]), np.where(across, given["hop"], given["step"]))
 
 
 @dataclass(frozen=True, eq=False)
-class Message(Communication):
+class PointToPoint(Communication):
     """One end of messages, each of `bytes`."""
 
     is_message = True
+    family = OpKind.TRANSFER
 
-    @property
-    def kind(self) -> Kind:
-        """A transfer."""
-        return Kind.TRANSFER
-
-    def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
+    def algorithms(self, sizes: Sequence[ByGroup], spread: GroupSpread, fabric: Fabric) -> list[Algorithm]:
         """NCCL's."""
         chosen = fabric.chosen("send/nccl")
         return [Algorithm(message(chosen.values, sizes[0], spread, fabric.wires), chosen)]
 
 
 @dataclass(frozen=True, eq=False)
-class Outgoing(Message):
+class Outgoing(PointToPoint):
     """To the ranks of another stage or team."""
 
     pattern = Pattern.SEND
@@ -64,7 +60,7 @@ class Send(Outgoing):
 
 
 @dataclass(frozen=True, eq=False)
-class Receive(Message):
+class Receive(PointToPoint):
     """From the ranks of another stage or team; `pairing` and `partner` name the send."""
 
     name = "receive"

@@ -30,7 +30,7 @@ Coefficients = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spread:
+class GroupSpread:
     """How groups lie on nodes, by group: members, members in the fullest node, nodes."""
 
     size: ByGroup
@@ -51,7 +51,7 @@ class Wires:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Terms:
+class TransferTime:
     """Seconds by group spent on bytes, and on latency."""
 
     bandwidth: ByGroup
@@ -63,7 +63,7 @@ class Terms:
         return self.bandwidth + self.latency
 
 
-Formula = Callable[[Coefficients, ByGroup, Spread, Wires], Terms]
+TransferFormula = Callable[[Coefficients, ByGroup, GroupSpread, Wires], TransferTime]
 """Coefficients, bytes of the member with most, spread and wires to seconds."""
 
 
@@ -72,10 +72,10 @@ def pipelined(full_rate: ByGroup, ramp: float) -> ByGroup:
     return full_rate + 2.0 * np.sqrt(full_rate * ramp) if ramp else full_rate
 
 
-def faster(one: Terms, other: Terms) -> Terms:
+def faster(one: TransferTime, other: TransferTime) -> TransferTime:
     """The faster of two algorithms, by group."""
     first = one.seconds <= other.seconds
-    return Terms(
+    return TransferTime(
         np.where(first, one.bandwidth, other.bandwidth), np.where(first, one.latency, np.asarray(other.latency))
     )
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cache
 from typing import ClassVar, Self, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
 from dagc.ops.groups import Groups
+from dagc.ops.lazy import lazy
 from dagc.ops.load import NOTHING, Load, load_content
 
 
@@ -37,7 +38,7 @@ class Lane(StrEnum):
     COMMUNICATION = "communication"
 
 
-class Kind(StrEnum):
+class OpKind(StrEnum):
     """What an operator is part of, or how it communicates: a tone each in the page."""
 
     ATTENTION = "attention"
@@ -49,9 +50,9 @@ class Kind(StrEnum):
     TRANSFER = "send and receive"
 
 
-def kind_of_part(part: Part) -> Kind:
+def kind_of_part(part: Part) -> OpKind:
     """The kind of a computation of a part of the model."""
-    return {Part.ATTENTION: Kind.ATTENTION, Part.EXPERTS: Kind.EXPERTS}.get(part, Kind.OTHER)
+    return {Part.ATTENTION: OpKind.ATTENTION, Part.EXPERTS: OpKind.EXPERTS}.get(part, OpKind.OTHER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,37 +84,38 @@ class Op(ABC):
     category: ClassVar[Category] = Category.COMPUTE
     lane: ClassVar[Lane] = Lane.COMPUTE
     keeps: ClassVar[str] = ""
+    family: ClassVar[OpKind] = OpKind.OTHER
 
     @property
-    @abstractmethod
-    def kind(self) -> Kind:
+    def kind(self) -> OpKind:
         """Its kind in the page."""
+        return self.family
 
     @property
     def shape(self) -> tuple[tuple[str, int], ...]:
         """What a person wants to see of it, on the fullest rank, e.g. (("m", 4096), ("n", 2048), ("k", 7168))."""
         return ()
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """Arithmetic by rank; a multiplication with its addition counts as 2."""
         return NOTHING
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """HBM traffic by rank."""
         return NOTHING
 
-    @cached_property
+    @lazy
     def content(self) -> tuple[object, ...] | None:
         """All parameters as a key of a cache; None where a load has more than `WIDE` numbers to compare."""
         found: list[object] = [type(self)]
-        for field in fields(self):
-            value: object = getattr(self, field.name)
-            if isinstance(value, Groups):
-                value = value.content
-            elif isinstance(value, np.ndarray):
+        for name in _names(type(self)):
+            value: object = getattr(self, name)
+            if isinstance(value, np.ndarray):
                 value = load_content(cast(Load, value))
+            elif isinstance(value, Groups):
+                value = value.content
             elif value is None:
                 continue
             if value is None:
@@ -123,8 +125,14 @@ class Op(ABC):
 
     def scaled(self, factor: float) -> Self:
         """The same operator with so many times the load on every rank."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        values = ((name, getattr(self, name)) for name in _names(type(self)))
         return replace(self, **{name: value * factor for name, value in values if isinstance(value, np.ndarray)})
+
+
+@cache
+def _names(kind: type[Op]) -> tuple[str, ...]:
+    """Names of the parameters of a class."""
+    return tuple([field.name for field in fields(kind)])
 
 
 class Computation(Op):
@@ -135,15 +143,17 @@ class Computation(Op):
     def dtype(self) -> Dtype:
         """The type of the arithmetic."""
 
-    @abstractmethod
+    own_regimes: ClassVar[tuple[str, ...]] = ("elementwise",)
+
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """Names of the regimes of a calibration that may price it, the nearest first; none: the roofline."""
+        return self.own_regimes
 
     def sizes(self, setting: Setting) -> Sizes:
         """Inputs of the formula that all ranks share."""
         return ()
 
-    @cached_property
+    @lazy
     def inputs(self) -> Mapping[str, Load]:
         """Inputs of the formula by rank, beside FLOPs and bytes."""
         return {}

@@ -15,18 +15,18 @@ which tokens meet in pairs; that is left out, about a sixth more at chunks of 64
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
 
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
-from dagc.ops.formula import LAUNCH, STREAM, Coefficients, Formula, Inputs, Machine, Parameter, Terms
-from dagc.ops.load import Load, evenly, largest
-from dagc.ops.op import Computation, Kind, Setting
+from dagc.ops.formula import LAUNCH, STREAM, Coefficient, Coefficients, Formula, Inputs, Machine, Terms
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind
 
-TOKENS = Parameter("tokens", 0.1, 0.01, 1.0, "share of the bandwidth at which bytes of tokens go through all kernels")
+TOKENS = Coefficient("tokens", 0.1, 0.01, 1.0, "share of the bandwidth at which bytes of tokens go through all kernels")
 
 
 def recurrent_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
@@ -56,12 +56,9 @@ class Recurrence(Computation):
 
     name = "recurrence"
     title = "convolution, update and read of the state"
+    own_regimes = ("recurrence", "elementwise")
     keeps = "t"
-
-    @property
-    def kind(self) -> Kind:
-        """Other computation."""
-        return Kind.OTHER
+    family = OpKind.OTHER
 
     @property
     def dtype(self) -> Dtype:
@@ -77,28 +74,24 @@ class Recurrence(Computation):
     def shape(self) -> tuple[tuple[str, int], ...]:
         """Tokens, elements of the state, bytes that a token brings and takes."""
         state = ceil(self.mixer.state * self.share)
-        return (("tokens", largest(self.tokens)), ("state", state), ("moved", self.token_bytes))
+        return (("tokens", max_rank(self.tokens)), ("state", state), ("moved", self.token_bytes))
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         """Of the passes over the state, and of the convolution."""
         mixer, passes = self.mixer, 3 if self.mixer.kind in _DELTA_RULE else 2
-        return evenly(2.0 * self.share * (passes * mixer.state + mixer.channels * mixer.kernel) * self.tokens)
+        return compress_uniform(2.0 * self.share * (passes * mixer.state + mixer.channels * mixer.kernel) * self.tokens)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         """States read and written, and tokens."""
-        return evenly(self._states + self.token_bytes * self.tokens)
+        return compress_uniform(self._states + self.token_bytes * self.tokens)
 
     @property
     def _states(self) -> Load:
         return 2 * self.share * self.mixer.state_bytes(self.activation) * self.sequences
 
-    def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """Its own, else that of any stream."""
-        return ("recurrence", "elementwise")
-
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         """Bytes of states and of tokens."""
-        return {"states": evenly(self._states), "tokens": evenly(self.token_bytes * self.tokens)}
+        return {"states": compress_uniform(self._states), "tokens": compress_uniform(self.token_bytes * self.tokens)}

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dagc.ops.network import ByGroup, Coefficients, Spread, Terms, Wires, joined, pipelined
+from dagc.ops.network import ByGroup, Coefficients, GroupSpread, TransferTime, Wires, joined, pipelined
 
 
-def ring(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires, passes: int) -> Terms:
+def ring(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires, passes: int) -> TransferTime:
     """A ring of so many passes."""
     across = spread.nodes > 1
     sent = passes * (spread.size - 1) / spread.size * load
@@ -32,9 +32,9 @@ def ring(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires, passe
     own = load / spread.size / (given["own"] * wires.link) if "own" in given else 0.0
     full_rate = np.where(across, joined(inside, outside), inside) + own
     pace = np.where(across, given["hop"], given["step"])
-    return Terms(pipelined(full_rate, given["ramp"]), given["launch"] + passes * (spread.size - 1) * pace)
+    return TransferTime(pipelined(full_rate, given["ramp"]), given["launch"] + passes * (spread.size - 1) * pace)
 
 
-def gather(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
+def gather(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:
     """All-gather of a result of `load` bytes, or reduce-scatter of as large an input."""
     return ring(given, load, spread, wires, 1)

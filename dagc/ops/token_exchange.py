@@ -48,8 +48,8 @@ from dagc.ops.communication import Algorithm, Collective, CollectiveType, Leg, P
 from dagc.ops.fabric import Fabric
 from dagc.ops.load import Load
 from dagc.ops.message import Outgoing, Receive
-from dagc.ops.network import ByGroup, Coefficients, Spread, Terms, Wires, joined, pipelined
-from dagc.ops.op import Kind
+from dagc.ops.network import ByGroup, Coefficients, GroupSpread, TransferTime, Wires, joined, pipelined
+from dagc.ops.op import OpKind
 
 SMS = 20.0
 """Streaming multiprocessors of normal kernels where nothing else is known: what DeepEP takes unless told otherwise."""
@@ -70,20 +70,20 @@ class Tokens:
     target: ByGroup
 
 
-TokenFormula = Callable[[Coefficients, Tokens, Spread, Wires], Terms]
+TokenFormula = Callable[[Coefficients, Tokens, GroupSpread, Wires], TransferTime]
 """Coefficients, tokens, spread and wires to seconds."""
 
 
-def low_latency(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) -> Terms:
+def low_latency(given: Coefficients, tokens: Tokens, spread: GroupSpread, wires: Wires) -> TransferTime:
     """Low-latency kernels: rows by RDMA, straight to their rank."""
     near = (spread.local - 1) / spread.size / (given["share"] * wires.link)
     far = (spread.size - spread.local) / spread.size / (given["network_share"] * wires.network)
     latency = given["launch"] + np.log2(spread.nodes) * given["hop"]
     fullest = np.maximum(tokens.source, tokens.target)
-    return Terms(fullest * tokens.load * np.maximum(near, far), latency)
+    return TransferTime(fullest * tokens.load * np.maximum(near, far), latency)
 
 
-def normal(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) -> Terms:
+def normal(given: Coefficients, tokens: Tokens, spread: GroupSpread, wires: Wires) -> TransferTime:
     """Normal kernels: a row a node, forwarded inside it."""
     reached = np.minimum(spread.nodes, tokens.nodes)
     far = distinct(reached, tokens.top) * (spread.nodes - 1) / spread.nodes
@@ -96,7 +96,7 @@ def normal(given: Coefficients, tokens: Tokens, spread: Spread, wires: Wires) ->
     if "sm_rate" in given:
         rate = np.where(spread.nodes > 1, given["sm_rate"], given["sm_rate_inside"])
         limits.append((near + far) / (given.get("sms", SMS) * rate))
-    return Terms(rows * joined(*limits), given["launch"] + np.log2(spread.nodes) * given["hop"])
+    return TransferTime(rows * joined(*limits), given["launch"] + np.log2(spread.nodes) * given["hop"])
 
 
 def _merged(tokens: Tokens, ranks: ByGroup) -> ByGroup:
@@ -110,13 +110,13 @@ def distinct(places: ByGroup, top: int) -> ByGroup:
     return places * (1.0 - (1.0 - 1.0 / np.maximum(places, 1.0)) ** top)
 
 
-def all_to_all(given: Coefficients, load: ByGroup, spread: Spread, wires: Wires) -> Terms:
+def all_to_all(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:
     """All members send a part to each other, by NCCL."""
     near = (spread.local - 1) / spread.size * load / (given["share"] * wires.link)
     far = (spread.size - spread.local) / spread.size * load / (given["network_share"] * wires.network)
     own = load / spread.size / (given["own"] * wires.link) if "own" in given else 0.0
     latency = given["launch"] + (spread.local - 1) * given["step"] + (spread.nodes > 1) * given["hop"]
-    return Terms(pipelined(np.maximum(near, far) + own, given["ramp"]), latency)
+    return TransferTime(pipelined(np.maximum(near, far) + own, given["ramp"]), latency)
 
 
 class Kernel(StrEnum):
@@ -162,11 +162,7 @@ class TokenExchange(Collective):
 
     pattern = Pattern.ALL_TO_ALL
     chakra = CollectiveType.ALL_TO_ALL
-
-    @property
-    def kind(self) -> Kind:
-        """Dispatch and combine."""
-        return Kind.EXCHANGE
+    family = OpKind.EXCHANGE
 
     @property
     def parameters(self) -> tuple[Kernel, Choices]:
@@ -186,7 +182,7 @@ class TokenExchange(Collective):
         tokens = self.bytes if self.leg is Leg.DISPATCH else self.taken
         return sent, mean_bytes(tokens, self.groups), most_bytes(self.taken, self.groups)
 
-    def algorithms(self, sizes: Sequence[ByGroup], spread: Spread, fabric: Fabric) -> list[Algorithm]:
+    def algorithms(self, sizes: Sequence[ByGroup], spread: GroupSpread, fabric: Fabric) -> list[Algorithm]:
         """Kernels like DeepEP's, or NCCL's all-to-all. The side of the experts receives in a dispatch."""
         if fabric.custom is None:
             chosen = fabric.chosen("all_to_all/nccl")
@@ -235,10 +231,7 @@ class TokenSend(Outgoing):
 
     row_bytes: float
 
-    @property
-    def kind(self) -> Kind:
-        """Dispatch and combine."""
-        return Kind.EXCHANGE
+    family = OpKind.EXCHANGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,10 +256,7 @@ class CombineSend(TokenSend):
 class TokenReceive(Receive):
     """The other end of either."""
 
-    @property
-    def kind(self) -> Kind:
-        """Dispatch and combine."""
-        return Kind.EXCHANGE
+    family = OpKind.EXCHANGE
 
 
 TRANSFERS = (TokenExchange, TokenSend)

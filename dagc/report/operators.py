@@ -14,7 +14,7 @@ from dagc.graph.graph import Node
 from dagc.graph.priced import PICOSECONDS, NodeCost
 from dagc.ops.communication import Pattern
 from dagc.ops.load import Load
-from dagc.ops.op import Category, Kind
+from dagc.ops.op import Category, OpKind
 from dagc.timeline.timeline import Timeline
 
 
@@ -29,7 +29,7 @@ class Operator:
     key: str
     title: str
     category: Category
-    kind: Kind
+    kind: OpKind
     pool: str
     dtype: str
     pattern: Pattern | None

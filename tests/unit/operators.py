@@ -15,7 +15,7 @@ from dagc.ops.communication import Communication, Leg, Pairing, Pattern
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
 from dagc.ops.message import Receive, Send
-from dagc.ops.op import Computation, Kind, Op, Setting, Sizes
+from dagc.ops.op import Computation, Op, OpKind, Setting, Sizes
 from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.ops.token_exchange import Choices, Combine, Dispatch, Kernel
 
@@ -35,8 +35,8 @@ class Work(Computation):
     title = "work"
 
     @property
-    def kind(self) -> Kind:
-        return Kind.OTHER
+    def kind(self) -> OpKind:
+        return OpKind.OTHER
 
     @property
     def dtype(self) -> Dtype:
@@ -66,7 +66,7 @@ NO_WORK = Work([0.0], [0.0])
 
 def given(base: type[Op], load: Load, shape: tuple[tuple[str, int], ...], dtype: Dtype = Dtype.BF16) -> Op:
     """An operator of a class with this load as FLOPs and as bytes, and no parameters."""
-    members = {"flops": load, "memory_bytes": load, "shape": shape, "dtype": dtype, "kind": Kind.OTHER}
+    members = {"flops": load, "memory_bytes": load, "shape": shape, "dtype": dtype, "kind": OpKind.OTHER}
     return object.__new__(type(base.__name__, (base,), members))
 
 

@@ -9,7 +9,7 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.catalog.presets import load_device
-from dagc.cost.amounts import Partition, Priced, amounts_of, cost_by_amount
+from dagc.cost.amounts import Partition, PricedAmount, amounts_of, cost_by_amount
 from dagc.cost.collectives import collective_cost, collective_costs
 from dagc.cost.operators import operator_cost, operator_costs
 from dagc.graph.priced import Bound, NodeCost
@@ -62,7 +62,7 @@ def test_no_amounts_of_wide_loads_and_loads_by_copy(load: np.ndarray[tuple[int, 
 
 def test_the_slowest_amount_speaks_for_the_node_and_each_rank_has_its_time() -> None:
     amounts = amounts_of((np.array([1.0, 2.0, 1.0]),), [])
-    known = {(1.0,): Priced(cost(10, "quick"), 1.0), (2.0,): Priced(cost(20, "slow"), 2.0)}
+    known = {(1.0,): PricedAmount(cost(10, "quick"), 1.0), (2.0,): PricedAmount(cost(20, "slow"), 2.0)}
     assert amounts is not None
     found = cost_by_amount(amounts, known)
     assert (found.duration.tolist(), found.source) == ([10, 20, 10], "slow")
@@ -70,7 +70,7 @@ def test_the_slowest_amount_speaks_for_the_node_and_each_rank_has_its_time() -> 
 
 def test_ranks_of_one_time_have_one_number() -> None:
     amounts = amounts_of((np.array([1.0, 2.0]),), [])
-    known = {(1.0,): Priced(cost(10, "first"), 1.0), (2.0,): Priced(cost(10, "second"), 1.0)}
+    known = {(1.0,): PricedAmount(cost(10, "first"), 1.0), (2.0,): PricedAmount(cost(10, "second"), 1.0)}
     assert amounts is not None
     found = cost_by_amount(amounts, known)
     assert (found.duration.tolist(), found.source) == ([10], "first")
@@ -101,7 +101,7 @@ def test_nodes_cost_together_what_they_cost_alone(slowdown: list[float], measure
     cluster = load_device("h100-sxm")
     assert cluster is not None
     device = cluster.device if measured else ROOFLINE
-    known: dict[object, dict[tuple[float, ...], Priced]] = {}
+    known: dict[object, dict[tuple[float, ...], PricedAmount]] = {}
     slowed = np.array(slowdown)
     alone = [operator_cost(op, device, Dtype.BF16, slowed) for op in OPS]
     for _ in range(2):

@@ -19,7 +19,7 @@ from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
-from dagc.ops.op import Kind, Lane
+from dagc.ops.op import Lane, OpKind
 from dagc.plan.layout import Ranks
 from dagc.timeline.lazy import Starts
 from dagc.timeline.timeline import Run
@@ -53,7 +53,7 @@ class Block:
     start: int
     end: int
     busy: int
-    kind: Kind
+    kind: OpKind
     name: str
     count: int
     micro_batch: int

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dagc.ops.op import Kind
+from dagc.ops.op import OpKind
 
-KINDS = tuple(Kind)
+KINDS = tuple(OpKind)
 
 
-def css(kind: Kind) -> str:
+def css(kind: OpKind) -> str:
     """The class of the elements of a kind."""
     return f"k{KINDS.index(kind)}"

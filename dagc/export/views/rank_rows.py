@@ -17,7 +17,7 @@ from dagc.export.titles import rank_text
 from dagc.export.views.scene import Scene, Served
 from dagc.graph.graph import Segment, StageProgram, Team
 from dagc.ops.grouped_gemm import GroupedGemm
-from dagc.ops.load import Load, largest
+from dagc.ops.load import Load, max_rank
 from dagc.ops.op import Lane
 from dagc.plan.deployment import Pool, Role
 from dagc.plan.layout import Layout, Ranks
@@ -258,7 +258,7 @@ def _loads(timeline: Timeline, stage: int, team: int, width: int) -> tuple[Vecto
             times = times + _mean(cost.duration.astype(np.float64), width)
         if isinstance(node.op, GroupedGemm) and not tokens.any():
             rows = node.op.rows
-            tokens = _mean(rows, width) * (largest(rows) / (float(rows.max()) or 1.0))
+            tokens = _mean(rows, width) * (max_rank(rows) / (float(rows.max()) or 1.0))
     return tokens, times
 
 
