@@ -27,20 +27,16 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     for engine, service in services_under(plan):
         instance = instance_of(plan.deployment, service, plan.facts.model)
         if instance is None:
-            yield _separate(engine, service)
+            yield CODE.at(
+                service.span,
+                f"not expressible in {engine.title}: it keeps attention and experts of a stage on the same GPUs",
+                "separate pools for attention and experts",
+                help=("share the GPUs, as in `ep 4 ; tp 2`",),
+            )
             continue
         reason = engine.lacking_phase(instance) or engine.settings_of(instance.sizes)
         if isinstance(reason, str):
             yield _diagnostic(plan, engine, service, instance, reason)
-
-
-def _separate(engine: Engine, service: Service) -> Diagnostic:
-    return CODE.at(
-        service.span,
-        f"not expressible in {engine.title}: it keeps attention and experts of a stage on the same GPUs",
-        "separate pools for attention and experts",
-        help=("share the GPUs, as in `ep 4 ; tp 2`",),
-    )
 
 
 def _diagnostic(plan: Plan, engine: Engine, service: Service, instance: Instance, reason: str) -> Diagnostic:
