@@ -181,10 +181,10 @@ def read(text: str, *, engine: str | None = None, model: str | None = None, clus
 
     With a model or a cluster, each reading is judged by the rules on degrees and sizes.
     """
-    from dagc.engines.profiles import ENGINES
+    from dagc.engines.registry import engine_names
 
     if engine is not None:
-        _among("engine", (engine,), ENGINES)
+        _among("engine", (engine,), engine_names())
     source, _ = sourced(text)
     found, diagnostics = driver.read(source, blocks_of(model=model, cluster=cluster), Path(), engine)
     return ReadResult(diagnostics, found)

@@ -226,8 +226,6 @@ class LaunchResult(Result):
 
 
 def _services(one: Launched) -> list[Row]:
-    from dagc.engines.command import command_line
-
     head: Row = {"name": one.name, "strategy": one.strategy, "engine": one.engine.name}
     if one.refusals:
         none: Row = dict.fromkeys(("phase", "instances", "gpus", "nodes", "command"))
@@ -239,7 +237,7 @@ def _services(one: Launched) -> list[Row]:
             "instances": service.instances,
             "gpus": service.gpus,
             "nodes": service.command.nodes,
-            "command": command_line(service.command),
+            "command": service.command.line,
             "reason": None,
         }
         for service in one.services

@@ -19,8 +19,8 @@ from dagc.calibrate.operators import EXCHANGES, OPERATORS, FittedOperator
 from dagc.catalog.calibration import Calibration, Regime
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.cost.gemm import LAYER
-from dagc.cost.stream import STREAMED
+from dagc.ops.elementwise import EXPERT_STREAMS, STREAMED
+from dagc.ops.grouped_gemm import LAYER
 
 _LABELS = {Dtype.FP16: "bf16", Dtype.MXFP4: "fp4", Dtype.NVFP4: "fp4"}
 """Types that are priced by the regime of another type."""
@@ -71,10 +71,6 @@ MINIMUM_ERROR = 0.2
 """Relative error to expect of a regime of another device, unless its own is larger."""
 
 
-STREAMS = "experts/stream"
-"""The regime of activation and sum between and after the products of experts."""
-
-
 def with_streams(own: Calibration) -> Calibration:
     """The calibration with a regime for what lies between the products, where whole expert layers were fitted.
 
@@ -87,7 +83,7 @@ def with_streams(own: Calibration) -> Calibration:
     share = 1 / median(regime.coefficients["traffic"] for regime in whole)
     coefficients = {"launch": 0.0, "memory": float(f"{min(1.0, share):.5g}")}
     stream = replace(whole[0], formula=STREAMED.name, coefficients=coefficients, fitted={})
-    return replace(own, regimes=dict(sorted({**own.regimes, STREAMS: stream}.items())))
+    return replace(own, regimes=dict(sorted({**own.regimes, EXPERT_STREAMS: stream}.items())))
 
 
 def completed(own: Calibration, relative: Calibration) -> Calibration:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.catalog.calibration import Regime, Residuals
-from dagc.cost.formula import Formula, Inputs, Machine, Values
+from dagc.ops.formula import Formula, Inputs, Machine, Values
 
 Flags = npt.NDArray[np.bool_]
 

@@ -40,15 +40,17 @@ from functools import partial
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
-from dagc.cost.attention import DECODE, PREFILL
-from dagc.cost.formula import Coefficients, Formula, Inputs, Machine, Parameter, Terms, Values
-from dagc.cost.gemm import GEMM, GROUPED, LAYER, LAYER_DEFAULT
-from dagc.cost.network import direct, experts, ring
-from dagc.cost.network.custom import custom_all_reduce
-from dagc.cost.network.terms import Formula as CollectiveFormula
-from dagc.cost.network.terms import Spread, Wires
-from dagc.cost.recurrence import RECURRENT
-from dagc.cost.stream import STREAMED
+from dagc.ops.all_reduce import all_reduce, custom_all_reduce
+from dagc.ops.attention_core import DECODE, PREFILL
+from dagc.ops.elementwise import STREAMED
+from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
+from dagc.ops.gemm import GEMM
+from dagc.ops.grouped_gemm import GROUPED, LAYER, LAYER_DEFAULT
+from dagc.ops.message import message
+from dagc.ops.network import GroupSpread, TransferFormula, Wires
+from dagc.ops.recurrence import RECURRENT
+from dagc.ops.ring import gather
+from dagc.ops.token_exchange import TokenFormula, Tokens, all_to_all, low_latency, normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class FittedOperator:
 def _product(x: Columns, how: Arithmetic) -> Inputs:
     weights = how.weight_bytes * x["n"] * x["k"]
     moved = x["products"] * (weights + x["m"] * (how.value_bytes * x["k"] + 2 * x["n"]))
-    cast = x["products"] * x["m"] * x["k"] * x["cast"] * how.casts
+    cast = x["products"] * x["k"] * x["cast"] * how.casts
     return {**x, "bytes": moved, "cast": cast}
 
 
@@ -159,30 +161,30 @@ OPERATORS: Mapping[str, FittedOperator] = {
 
 _RANGED = ("ranks", "nodes", "bytes")
 
-_LAUNCH = Parameter("launch", 5e-6, 5e-7, 1e-3, "seconds before anything moves")
-_STEP = Parameter("step", 8e-7, 1e-8, 1e-4, "seconds a step inside a node")
-_HOP = Parameter("hop", 5e-6, 5e-7, 1e-3, "seconds a step that crosses nodes")
-_SHARE = Parameter("share", 0.8, 0.05, 1.0, "part of the link's stated rate that is reached")
-_NETWORK = Parameter("network_share", 0.95, 0.05, 1.0, "part of the network's stated rate that is reached")
-_OWN = Parameter("own", 2.0, 0.2, 20.0, "rate of copying one's own part, in link rates")
-_RAMP = Parameter("ramp", 2e-6, 1e-9, 1e-4, "seconds of a chunk beyond its bytes")
+_LAUNCH = Coefficient("launch", 5e-6, 5e-7, 1e-3, "seconds before anything moves")
+_STEP = Coefficient("step", 8e-7, 1e-8, 1e-4, "seconds a step inside a node")
+_HOP = Coefficient("hop", 5e-6, 5e-7, 1e-3, "seconds a step that crosses nodes")
+_SHARE = Coefficient("share", 0.8, 0.05, 1.0, "part of the link's stated rate that is reached")
+_NETWORK = Coefficient("network_share", 0.95, 0.05, 1.0, "part of the network's stated rate that is reached")
+_OWN = Coefficient("own", 2.0, 0.2, 20.0, "rate of copying one's own part, in link rates")
+_RAMP = Coefficient("ramp", 2e-6, 1e-9, 1e-4, "seconds of a chunk beyond its bytes")
 _RING = (_LAUNCH, _STEP, _HOP, _SHARE, _NETWORK, _OWN, _RAMP)
 _NVLS = (
-    Parameter("nvls_launch", 1.5e-5, 5e-7, 1e-3, "seconds before the switch's reduction moves anything"),
-    Parameter("nvls_share", 0.7, 0.05, 1.0, "part of the link's rate that the switch's reduction reaches"),
-    Parameter("nvls_ramp", 8e-6, 1e-9, 1e-4, "seconds of a chunk of it beyond its bytes"),
+    Coefficient("nvls_launch", 1.5e-5, 5e-7, 1e-3, "seconds before the switch's reduction moves anything"),
+    Coefficient("nvls_share", 0.7, 0.05, 1.0, "part of the link's rate that the switch's reduction reaches"),
+    Coefficient("nvls_ramp", 8e-6, 1e-9, 1e-4, "seconds of a chunk of it beyond its bytes"),
 )
 _CUSTOM = (
-    Parameter("launch", 4e-6, 5e-7, 1e-3, "seconds of one shot before anything moves"),
-    Parameter("launch_two", 8e-6, 5e-7, 1e-3, "seconds of two shots before anything moves"),
-    Parameter("step", 1e-7, 1e-9, 1e-5, "seconds a peer"),
+    Coefficient("launch", 4e-6, 5e-7, 1e-3, "seconds of one shot before anything moves"),
+    Coefficient("launch_two", 8e-6, 5e-7, 1e-3, "seconds of two shots before anything moves"),
+    Coefficient("step", 1e-7, 1e-9, 1e-5, "seconds a peer"),
     _SHARE,
-    Parameter("share_two", 0.6, 0.05, 1.0, "part of the link's rate that two shots reach"),
+    Coefficient("share_two", 0.6, 0.05, 1.0, "part of the link's rate that two shots reach"),
 )
 _KERNELS = (_LAUNCH, _HOP, _SHARE, _NETWORK)
 _COPIES = (
-    Parameter("sm_rate", 1.5e10, 1e9, 2e11, "bytes/s that a multiprocessor copies between nodes"),
-    Parameter("sm_rate_inside", 1.9e10, 1e9, 2e11, "bytes/s that a multiprocessor copies inside a node"),
+    Coefficient("sm_rate", 1.5e10, 1e9, 2e11, "bytes/s that a multiprocessor copies between nodes"),
+    Coefficient("sm_rate_inside", 1.9e10, 1e9, 2e11, "bytes/s that a multiprocessor copies inside a node"),
 )
 
 
@@ -190,11 +192,11 @@ def _wires(machine: Machine) -> Wires:
     return Wires(machine.link_bytes_per_second, machine.network_bytes_per_second)
 
 
-def _spread(x: Inputs) -> Spread:
-    return Spread(x["ranks"], x["ranks"] / x["nodes"], x["nodes"])
+def _spread(x: Inputs) -> GroupSpread:
+    return GroupSpread(x["ranks"], x["ranks"] / x["nodes"], x["nodes"])
 
 
-def _plain(formula: CollectiveFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+def _plain(formula: TransferFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
     return _only(formula(given, x["bytes"], _spread(x), _wires(machine)).seconds)
 
 
@@ -202,14 +204,14 @@ def _custom(given: Coefficients, x: Inputs, machine: Machine) -> Terms:
     return _plain(custom_all_reduce, {**given, "most": float(np.max(x["bytes"]))}, x, machine)
 
 
-def _kernel(formula: experts.TokenFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
+def _kernel(formula: TokenFormula, given: Coefficients, x: Inputs, machine: Machine) -> Terms:
     """Choices and multiprocessors differ by row, and both are numbers to the formula: once for each pair of them."""
     seconds = np.empty_like(x["bytes"])
     even = np.ones(1)
     for top, sms in {(int(t), float(s)) for t, s in zip(x["top"], x["sms"], strict=True)}:
         rows = (x["top"] == top) & (x["sms"] == sms)
         y = {name: values[rows] for name, values in x.items()}
-        tokens = experts.Tokens(y["bytes"], top, y["reached"], even, even)
+        tokens = Tokens(y["bytes"], top, y["reached"], even, even)
         seconds[rows] = formula({**given, "sms": sms}, tokens, _spread(y), _wires(machine)).seconds
     return _only(seconds)
 
@@ -222,24 +224,24 @@ def _inputs(x: Columns, _: Arithmetic) -> Inputs:
     return x
 
 
-def _formula(name: str, parameters: tuple[Parameter, ...], collective: CollectiveFormula) -> Formula:
+def _formula(name: str, parameters: tuple[Coefficient, ...], collective: TransferFormula) -> Formula:
     return Formula(name, parameters, _RANGED, partial(_plain, collective))
 
 
 _NODES = {"nodes": 1.0}
 _TOKENS = {"nodes": 1.0, "top": 8.0, "reached": 1e9, "sms": 20.0}
 _ALL = ("ranks", "bytes")
-_GATHER = _formula("ring", _RING, ring.gather)
-_LOW_LATENCY = Formula("low latency", _KERNELS, _RANGED, partial(_kernel, experts.low_latency))
-_NORMAL = Formula("normal", (*_KERNELS, *_COPIES), _RANGED, partial(_kernel, experts.normal))
+_GATHER = _formula("ring", _RING, gather)
+_LOW_LATENCY = Formula("low latency", _KERNELS, _RANGED, partial(_kernel, low_latency))
+_NORMAL = Formula("normal", (*_KERNELS, *_COPIES), _RANGED, partial(_kernel, normal))
 
 _FORMULAS: Mapping[str, tuple[str, Formula, Mapping[str, float]]] = {
-    "all_reduce": ("all_reduce/nccl", _formula("all-reduce", (*_RING, *_NVLS), ring.all_reduce), _NODES),
+    "all_reduce": ("all_reduce/nccl", _formula("all-reduce", (*_RING, *_NVLS), all_reduce), _NODES),
     "all_reduce_custom": ("all_reduce/custom", Formula("custom all-reduce", _CUSTOM, _RANGED, _custom), _NODES),
     "all_gather": ("all_gather/nccl", _GATHER, _NODES),
     "reduce_scatter": ("reduce_scatter/nccl", _GATHER, _NODES),
-    "all_to_all": ("all_to_all/nccl", _formula("all-to-all", _RING, direct.all_to_all), _NODES),
-    "send": ("send/nccl", _formula("message", (_STEP, _HOP, _SHARE, _NETWORK, _RAMP), direct.message), _NODES),
+    "all_to_all": ("all_to_all/nccl", _formula("all-to-all", _RING, all_to_all), _NODES),
+    "send": ("send/nccl", _formula("message", (_STEP, _HOP, _SHARE, _NETWORK, _RAMP), message), _NODES),
     "dispatch": ("dispatch/normal", _NORMAL, _TOKENS),
     "combine": ("combine/normal", _NORMAL, _TOKENS),
     "dispatch_low_latency": ("dispatch/low_latency", _LOW_LATENCY, _TOKENS),

@@ -33,9 +33,9 @@ def devices(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
 
 def engines(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Serving engines."""
-    from dagc.engines.profiles import ENGINES
+    from dagc.engines.registry import engine_names
 
-    return _starting(incomplete, ENGINES)
+    return _starting(incomplete, engine_names())
 
 
 def kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -72,11 +72,9 @@ def _lines(one: Launched) -> Iterator[str]:
 
 
 def _service(service: ServiceLaunch) -> Iterator[str]:
-    from dagc.engines.command import command_line
-
     phase = "" if service.phase == "both" else f"{service.phase}: "
     count = "1 instance" if service.instances == 1 else f"{service.instances} instances"
     nodes = "" if service.command.nodes == 1 else f", the command on each of {service.command.nodes} nodes"
     gpus = "1 GPU" if service.gpus == 1 else f"{service.gpus} GPUs"
     yield f"  {phase}{count} of {gpus}{nodes}"
-    yield f"    {command_line(service.command)}"
+    yield f"    {service.command.line}"

@@ -11,7 +11,7 @@ import click
 from dagc.cli import completing
 from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 from dagc.diag.diagnostic import Diagnostic
-from dagc.engines.profiles import ENGINES
+from dagc.engines.registry import engine_names
 from dagc.source import Source
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _FACTS = ("model", "cluster")
 @click.argument("words", nargs=-1, required=True, metavar="TEXT")
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES, case_sensitive=False),
+    type=click.Choice(engine_names(), case_sensitive=False),
     help="Read TEXT as flags of this engine: --engine vllm.",
 )
 @click.option("--model", metavar="MODEL", shell_complete=completing.models,
@@ -129,9 +129,9 @@ def _gpus(count: int) -> str:
 
 
 def _title(engine: str) -> str:
-    from dagc.engines.profiles import profile
+    from dagc.engines.registry import get_engine
 
-    return profile(engine).title
+    return get_engine(engine).title
 
 
 def _document(

@@ -2,7 +2,7 @@
 
 What a rank has beside weights, activations, buffers and reserve holds sequences of the mean length, prompt and half of
 the output, as engines do that take cache as sequences grow. An engine leaves a share of each device alone
-(`Scheduling.memory_share`), a default that its users raise where it leaves no room for a sequence. Activations and
+(`Runtime.memory_share`), a default that its users raise where it leaves no room for a sequence. Activations and
 buffers are those of what runs, in every pool, and leave room for one sequence in full. A static batch is not admitted:
 that it does not fit is an error of the plan, and so is that not even one request on each rank fits.
 """
@@ -40,7 +40,7 @@ def _with(plan: Plan, running: int) -> Plan:
 
 def _running(plan: Plan, parts: int, most: int) -> int:
     """Requests that run at once over so many parts that have caches of their own; one on each where none has room."""
-    engine, known = plan.facts.engine, dict[int, tuple[PoolMemory, ...]]()
+    known = dict[int, tuple[PoolMemory, ...]]()
 
     def memory(running: int) -> tuple[PoolMemory, ...]:
         if running not in known:
@@ -56,7 +56,7 @@ def _running(plan: Plan, parts: int, most: int) -> int:
         return _room(plan, memory(running), ceil(running / parts), share)
 
     lone = min(parts, most)
-    shares = dict.fromkeys((engine.serving.memory_share if engine else 1.0, 1.0))
+    shares = dict.fromkeys((plan.facts.runtime.memory_share, 1.0))
     found = (_largest(lambda running, share=share: room(running, share), parts, most) for share in shares)
     return next((running for running in found if running), lone)
 

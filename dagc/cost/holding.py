@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
-from dagc.engines.allocation import allocation
 from dagc.plan.deployment import Phase, Pool, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
@@ -107,7 +106,7 @@ class Holding:
     @property
     def block(self) -> int:
         """Tokens of a block of cache: as the workload says, else the engine's."""
-        return self.plan.facts.workload.block or allocation(self.plan.facts.engine).block_tokens
+        return self.plan.facts.workload.block or self.plan.facts.runtime.block_tokens
 
     def tokens(self, phase: Phase) -> Ranked:
         """Most tokens that an attention rank computes at once, by local rank: in prefill at most the workload's chunk.

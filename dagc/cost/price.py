@@ -16,16 +16,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
-from dagc.cost.amounts import Amount, Priced
-from dagc.cost.collectives import Kind, KnownTalk, collective_costs
-from dagc.cost.duration import FREE
-from dagc.cost.inputs import Setting, of_experts
-from dagc.cost.network.fabric import Fabric
-from dagc.cost.operators import STATED, KnownWork, operator_costs
-from dagc.cost.rows import WIDE
+from dagc.cost.amounts import FREE, Amount, KnownAmounts, PricedAmount
+from dagc.cost.collectives import collective_costs
+from dagc.cost.operators import STATED, operator_costs
 from dagc.cost.sharing import beside_exchange, overlapped
-from dagc.graph.graph import Communication, Node, PhaseGraph, Team
+from dagc.graph.graph import Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
+from dagc.ops.communication import Communication
+from dagc.ops.fabric import Fabric
+from dagc.ops.op import Computation, Op, Setting
 from dagc.plan.plan import Plan
 
 Nodes = tuple[Node, ...]
@@ -35,21 +34,20 @@ Nodes = tuple[Node, ...]
 class KnownCosts:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
-    Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes, known by all that
-    they depend on: templates that differ in one part are alike in others. `work` and `talk` are what amounts
-    of work and of bytes take.
+    Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes by the content of
+    their operators: templates that differ in one part are alike in others. `amounts` are what amounts of work and of
+    bytes take, by all else that their price depends on.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
-    work: KnownWork = field(default_factory=dict[object, dict[Amount, Priced]])
-    talk: KnownTalk = field(default_factory=dict[Kind, dict[Amount, Priced]])
+    amounts: KnownAmounts = field(default_factory=dict[object, dict[Amount, PricedAmount]])
     fabric: Fabric | None = None
 
-    def fabric_of(self, cluster: ClusterSpec, engine: str | None) -> Fabric:
+    def fabric_of(self, cluster: ClusterSpec, all_reduce: str | None) -> Fabric:
         """The cluster's links, the same as long as the cluster is."""
-        if self.fabric is None or self.fabric.cluster is not cluster or self.fabric.engine != engine:
-            self.fabric = Fabric(cluster, engine)
+        if self.fabric is None or self.fabric.cluster is not cluster or self.fabric.all_reduce != all_reduce:
+            self.fabric = Fabric(cluster, all_reduce)
         return self.fabric
 
 
@@ -78,10 +76,10 @@ class _Run(NamedTuple):
 
 
 class _Alone(NamedTuple):
-    """What a node is known by whose loads are too much to compare: itself, and what it runs on."""
+    """What an operator is known by whose loads are too much to compare: itself, and what it runs on."""
 
-    node: int
-    device: object = None
+    op: int
+    device: object
 
 
 class _Prices:
@@ -95,8 +93,7 @@ class _Prices:
             for pool in service.pools:
                 device = plan.device_of(pool)
                 self._devices[pool.name] = beside_exchange(device) if is_shared else device
-        self._engine = plan.facts.engine.name if plan.facts.engine else None
-        self._fabric = known.fabric_of(plan.facts.cluster, self._engine)
+        self._fabric = known.fabric_of(plan.facts.cluster, plan.facts.runtime.all_reduce)
         self._known = known
 
     def run(self, nodes: Nodes, teams: tuple[Team, ...]) -> _Run:
@@ -110,64 +107,43 @@ class _Prices:
 
     def of(self, runs: Iterable[_Run]) -> list[Costs]:
         """The costs of the nodes of templates; those that differ in nothing that matters are priced once."""
-        new: dict[object, tuple[Node, Team | None]] = {}
+        new: dict[object, tuple[Op, Team | None]] = {}
         found = [[self._found(node, run, new) for node in run.nodes] for run in runs]
         costs = self._costs(new)
         self._known.nodes.update((key, cost) for key, cost in costs.items() if not isinstance(key, _Alone))
         return [tuple([one if isinstance(one, NodeCost) else costs[one] for one in each]) for each in found]
 
-    def _found(self, node: Node, run: _Run, new: dict[object, tuple[Node, Team | None]]) -> object:
+    def _found(self, node: Node, run: _Run, new: dict[object, tuple[Op, Team | None]]) -> object:
         """The cost of a node, or what it will be known by once the `new` ones are priced."""
         if node.fused_into is not None:
             return FREE
         is_run = node.team < len(run.teams)
-        device = run.devices[node.team] if is_run else None
-        key = _talk(node, node.communication) if node.communication else _work(node, device)
+        device = run.devices[node.team] if is_run and isinstance(node.op, Computation) else None
+        content = node.op.content
+        key = _Alone(id(node.op), device) if content is None else (content, device)
         found = self._known.nodes.get(key)
         if found is None:
-            new[key] = node, run.teams[node.team] if is_run else None
+            new[key] = node.op, run.teams[node.team] if is_run else None
         return key if found is None else found
 
-    def _costs(self, asked: dict[object, tuple[Node, Team | None]]) -> dict[object, NodeCost]:
-        """Costs by the same keys: of exchanges, and of what each team computes."""
-        talks = {key: node.communication for key, (node, _) in asked.items() if node.communication}
-        found = dict(zip(talks, collective_costs(list(talks.values()), self._fabric, self._known.talk), strict=True))
-        computed: dict[object, tuple[Team | None, dict[object, Node]]] = {}
-        for key, (node, team) in asked.items():
-            if node.communication is None:
+    def _costs(self, asked: dict[object, tuple[Op, Team | None]]) -> dict[object, NodeCost]:
+        """Costs by the same keys: of communications, and of what each team computes."""
+        ops = {key: op for key, (op, _) in asked.items() if isinstance(op, Communication)}
+        found = dict(zip(ops, collective_costs(list(ops.values()), self._fabric, self._known.amounts), strict=True))
+        computed: dict[object, tuple[Team | None, dict[object, Computation]]] = {}
+        for key, (op, team) in asked.items():
+            if isinstance(op, Computation):
                 same = (team.pool, team.slowdown.tobytes()) if team else None
-                computed.setdefault(same, (team, {}))[1][key] = node
-        for team, nodes in computed.values():
-            found.update(zip(nodes, self._computed(list(nodes.values()), team), strict=True))
+                computed.setdefault(same, (team, {}))[1][key] = op
+        for team, ops in computed.values():
+            found.update(zip(ops, self._computed(list(ops.values()), team), strict=True))
         return found
 
-    def _computed(self, nodes: Sequence[Node], team: Team | None) -> list[NodeCost]:
-        activation = self._plan.facts.model.activation_dtype
-        device = self._devices[team.pool] if team else self._plan.facts.cluster.device
-        setting = Setting(device, activation, self._engine)
-        return operator_costs(nodes, setting, self._known.work, team.slowdown if team else STATED)
-
-
-def _work(node: Node, device: object) -> object:
-    """All that the cost of a computation depends on, with what it runs on."""
-    flops, moved = node.flops, node.memory_bytes
-    if flops.size > WIDE or moved.size > WIDE:
-        return _Alone(id(node), device)
-    kind = node.op.name, of_experts(node), node.dtype, node.shape, device
-    return *kind, flops.shape, flops.tobytes(), moved.shape, moved.tobytes()
-
-
-def _talk(node: Node, talk: Communication) -> object:
-    """All that the cost of an exchange depends on."""
-    if talk.groups.members.size > WIDE or talk.bytes.size > WIDE:
-        return _Alone(id(node))
-    groups, exchange = talk.groups, talk.exchange
-    loads = [groups.members, groups.nodes, groups.local, talk.bytes]
-    kind: tuple[object, ...] = (talk.pattern, talk.axes)
-    if exchange is not None:
-        loads.append(exchange.taken)
-        kind = (*kind, exchange.leg, exchange.kernel, exchange.top, exchange.groups, exchange.top_groups)
-    return *kind, *[(load.shape, load.tobytes()) for load in loads]
+    def _computed(self, ops: Sequence[Computation], team: Team | None) -> list[NodeCost]:
+        facts = self._plan.facts
+        device = self._devices[team.pool] if team else facts.cluster.device
+        setting = Setting(device, facts.model.activation_dtype, facts.runtime.tunes_expert_shards)
+        return operator_costs(ops, setting, self._known.amounts, team.slowdown if team else STATED)
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

@@ -6,7 +6,7 @@ of any device, or a workload far beyond any, are out of reach, and said so befor
 
 from __future__ import annotations
 
-from dagc.cost.duration import LONGEST
+from dagc.cost.amounts import LONGEST
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.graph.priced import PICOSECONDS, PricedPhase, in_turn
 from dagc.plan.deployment import Phase

@@ -1,6 +1,6 @@
 """A device whose multiprocessors are shared with an exchange that runs at the same time.
 
-Kernels of high throughput move tokens with `SMS` multiprocessors of their own (`dagc.cost.network.experts`); what is
+Kernels of high throughput move tokens with `SMS` multiprocessors of their own (`dagc.ops.token_exchange`); what is
 computed beside them has the others, and so a smaller peak. Memory is as fast as ever. Kernels of low latency leave
 their messages to the adapters while others compute, and take none.
 
@@ -13,14 +13,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dagc.catalog.device import DeviceSpec
-from dagc.cost.network.experts import SMS
-from dagc.graph.graph import Kernel, PhaseGraph
+from dagc.graph.graph import PhaseGraph
+from dagc.ops.token_exchange import SMS, Kernel, TokenExchange
 
 
 def overlapped(graph: PhaseGraph, parts: int) -> bool:
     """Whether computation of a phase runs beside exchanges by kernels that take multiprocessors; of `parts` batches."""
-    talks = (node.communication for template in graph.templates for node in template.nodes)
-    return parts > 1 and any(t.exchange.kernel is Kernel.NORMAL for t in talks if t and t.exchange)
+    ops = (node.op for template in graph.templates for node in template.nodes)
+    return parts > 1 and any(isinstance(op, TokenExchange) and op.kernel is Kernel.NORMAL for op in ops)
 
 
 def beside_exchange(device: DeviceSpec) -> DeviceSpec:

@@ -6,7 +6,7 @@ rank. Recurrent mixers are cut by their heads, dense feed-forward and shared exp
 (shared experts are whole with `[shared replicated]`). Whole on each rank are router and norms, the gate of shared
 experts, and biases that are added to a reduced result. An expert rank holds the slots of its ep index, the remainder
 one each on the first, each cut over the experts' tp. The embedding is on the first stage, the head on the last, both
-cut by rows of the padded vocabulary (`dagc.engines.allocation`); a tied matrix is on both where these differ.
+cut by rows of the padded vocabulary (`dagc.engines.engine.Runtime`); a tied matrix is on both where these differ.
 
 Shares are of whole heads, columns and rows, the largest where they do not divide, so bytes are exact integers (up to
 the scales of a quantised type).
@@ -23,7 +23,6 @@ from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.catalog.parameters import attention_parameters, ffn_parameters, final_norm, layer_parameters, part_stored
 from dagc.catalog.part import Part
 from dagc.cost.holding import Bytes, Holding
-from dagc.engines.allocation import vocabulary_rows
 from dagc.plan.splits import experts_per_rank
 
 
@@ -33,7 +32,7 @@ def weight_bytes(holding: Holding) -> dict[Part, Bytes]:
     if holding.attention is not None:
         tp, shapes = holding.attention.tp, holding.shapes
         shared_tp = 1 if holding.service.options.shared_replicated else tp
-        rows = vocabulary_rows(shapes.vocab, tp, holding.plan.facts.engine)
+        rows = holding.plan.facts.runtime.vocabulary_rows(shapes.vocab, tp)
         stages = tuple([tuple(stage.items()) for stage in holding.kinds])
         found |= _beside_experts(shapes, stages, tp, shared_tp, rows)
     experts = _routed_experts(holding)

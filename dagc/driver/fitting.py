@@ -9,8 +9,8 @@ from dagc.calibrate.fit import FittingAbsent, fit_regime
 from dagc.calibrate.table import read_table
 from dagc.catalog.calibration import Calibration, Regime
 from dagc.catalog.device import ClusterSpec
-from dagc.cost.formula import Machine
 from dagc.diag.diagnostic import Code, Diagnostic, in_order
+from dagc.ops.formula import Machine
 from dagc.source import Source
 
 PACKAGE_ABSENT = Code("X402", "package-not-installed")

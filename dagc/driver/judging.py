@@ -19,7 +19,6 @@ from dagc.cost.holding import Holding
 from dagc.cost.weights import weight_bytes
 from dagc.driver.parts import Parts, Work, parts_of
 from dagc.driver.pricing import Pricer, Refused, weighed
-from dagc.engines.counting import settings_of_sizes
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts, Plan
@@ -116,9 +115,9 @@ class Judge:
 
         Most services are cut as the engine cannot: their sizes alone tell that, in a hundredth of the time of a text.
         """
-        profile, shape = self.pricer.facts.engine, service.shape
+        engine, shape = self.pricer.facts.engine, service.shape
         sizes = shape.sizes(is_dense=self.pricer.facts.model.is_dense)
-        if profile and (sizes is None or isinstance(settings_of_sizes(profile, sizes), str)):
+        if engine and (sizes is None or isinstance(engine.settings_of(sizes), str)):
             return not_expressible.CODE.code
         return self.refusal(spell(smallest_with(service, batch)), batch)
 

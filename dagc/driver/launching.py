@@ -11,7 +11,8 @@ from dagc.diag.levels import Levels
 from dagc.driver.front import sized, stated, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks
-from dagc.engines.profiles import ENGINES, profile
+from dagc.engines.engine import Engine
+from dagc.engines.registry import engines
 from dagc.plan.deployment import Deployment
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
@@ -28,7 +29,7 @@ class Started:
 
 
 def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Started:
-    """What the engine of a plan makes of each strategy with a meaning; without an `engine` block, what all four do."""
+    """What the engine of a plan makes of each strategy with a meaning; without an `engine` block, what each does."""
     found: list[Diagnostic] = []
     known = stated(source, blocks, directory, found)
     if known is None:
@@ -43,16 +44,11 @@ def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Sta
         own = check_plan(Plan(deployment, replace(facts, engine=None)))
         found += (d for d in own if d.is_error)
         if not stops(list(own)):
-            started += (_launched(deployment, facts, engine, trial) for engine in _named(facts))
+            asked = (facts.engine,) if facts.engine else engines()
+            started += (_launched(deployment, facts, engine, trial) for engine in asked)
     return Started(in_order(trial.settle(found)), tuple(started))
 
 
-def _named(facts: Facts) -> tuple[str, ...]:
-    """The engine of a plan, or all."""
-    return ENGINES if facts.engine is None else (facts.engine.name,)
-
-
-def _launched(deployment: Deployment, facts: Facts, engine: str, trial: Trial) -> Launched:
-    named = facts.engine if facts.engine is not None and facts.engine.name == engine else profile(engine)
-    plan = Plan(placed(deployment, named), replace(facts, engine=named))
-    return launched(plan, named, trial.under(named).settle(check_engine(plan)))
+def _launched(deployment: Deployment, facts: Facts, engine: Engine, trial: Trial) -> Launched:
+    plan = Plan(placed(deployment, engine), replace(facts, engine=engine))
+    return launched(plan, engine, trial.under(engine).settle(check_engine(plan)))

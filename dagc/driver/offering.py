@@ -23,7 +23,7 @@ from dagc.diag.levels import Levels
 from dagc.driver.front import sized, stated, stops
 from dagc.driver.outcome import Blocks, Priced
 from dagc.driver.strategies import check_strategy, price_plan, size_plan
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import Engine
 from dagc.plan.missing import missing_rates
 from dagc.plan.plan import Plan
 from dagc.source import Source, Span
@@ -55,11 +55,11 @@ class Trial:
     directory: Path
     levels: Levels
     strategies: Sequence[NamedStrategy] = ()
-    engine: Profile | None = None
+    engine: Engine | None = None
     _known: dict[object, _Found] = field(default_factory=dict[object, _Found], repr=False)
     _spent: int = 0
 
-    def under(self, engine: Profile) -> Trial:
+    def under(self, engine: Engine) -> Trial:
         """The same where another engine is named."""
         return Trial(self.source, self.blocks, self.directory, self.levels, self.strategies, engine)
 

@@ -22,17 +22,18 @@ from dagc.catalog.part import Part
 from dagc.cost.operators import operator_cost
 from dagc.cost.sharing import beside_exchange
 from dagc.graph.graph import Node
-from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds
 from dagc.lower.batch import Batch, batch_of
-from dagc.lower.builder import TemplateBuilder, evenly
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.mixer import add_mixer
 from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.routing import Choice
+from dagc.lower.routing import ExpertChoice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
+from dagc.ops.load import compress_uniform
+from dagc.ops.op import Computation, Lane
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts
@@ -161,7 +162,7 @@ class Parts:
         stage, batch = self._attending(part, sequences)
         builder = TemplateBuilder("", stage.span)
         if ffn is FfnKind.MOE:
-            add_moe(builder, stage, batch, Choice(self._experts, 0), beside=False)
+            add_moe(builder, stage, batch, ExpertChoice(self._experts, 0), beside=False)
         elif ffn is FfnKind.DENSE:
             add_dense_ffn(builder, stage, batch)
         nodes = [node for node in builder.nodes if node.key not in _ELSEWHERE]
@@ -182,17 +183,17 @@ class Parts:
         )
         stage = self._stage(layout, _layout((AxisKind.DP, layout.size)), options)
         held = np.repeat(np.array(sequences, dtype=np.float64), part.cp * part.tp)
-        return stage, batch_of(evenly(held), part.phase, layout, self.facts.workload, part.decode_context)
+        return stage, batch_of(compress_uniform(held), part.phase, layout, self.facts.workload, part.decode_context)
 
     def _time(self, nodes: Iterable[Node], in_exchange: bool) -> Picoseconds:
         """The sum of the computations among nodes, by rank and copy."""
         facts, device = self.facts, self.facts.cluster.device
         device = beside_exchange(device) if in_exchange else device
-        engine = facts.engine.name if facts.engine else None
+        activation, tuned = facts.model.activation_dtype, facts.runtime.tunes_expert_shards
         whole = np.zeros(1, dtype=np.int64)
         for node in nodes:
-            if node.op.lane is Lane.COMPUTE and node.fused_into is None:
-                whole = whole + operator_cost(node, device, facts.model.activation_dtype, engine=engine).duration
+            if isinstance(node.op, Computation) and node.op.lane is Lane.COMPUTE and node.fused_into is None:
+                whole = whole + operator_cost(node.op, device, activation, tunes_expert_shards=tuned).duration
         return whole
 
     @property
@@ -201,13 +202,13 @@ class Parts:
             raise ValueError("an MoE layer needs experts")
         return self.shapes.experts
 
-    def _choice(self, redundant: int, layers: Picoseconds) -> Choice:
+    def _choice(self, redundant: int, layers: Picoseconds) -> ExpertChoice:
         """How tokens choose experts in these layers; nothing is shared, so that sums have the fewest terms."""
         experts, workload = replace(self._experts, shared_ffn=0), self.facts.workload
         if not workload.is_skewed:
-            return Choice(experts, redundant)
+            return ExpertChoice(experts, redundant)
         order = popularity_ranks(experts.count, self.shapes.layers, workload.seed)[layers]
-        return Choice(experts, redundant, slot_chances(experts, redundant, order, workload))
+        return ExpertChoice(experts, redundant, slot_chances(experts, redundant, order, workload))
 
     def _stage(self, attention: Layout, experts: Layout, options: Options) -> Stage:
         nowhere = Span(Source("", ""), 0, 0)
@@ -233,4 +234,4 @@ def _mixing(kind: LayerKind) -> LayerKind:
 
 
 def _less(node: Node) -> Node:
-    return replace(node, flops=node.flops * _BELOW, memory_bytes=node.memory_bytes * _BELOW)
+    return replace(node, op=node.op.scaled(_BELOW))

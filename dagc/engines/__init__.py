@@ -1,1 +1,5 @@
-"""Serving engines: what each calls the degrees, how it counts and numbers ranks, how it splits what does not divide."""
+"""Serving engines, a file each: how an engine counts degrees and ranks, what it rounds, its flags, what it lacks.
+
+`engine.py` declares what is recorded of every engine, `registry.py` finds the files. Every other file is an engine, or
+is shared by all of them: `flags.py`, `instance.py`, `nearest.py`.
+"""

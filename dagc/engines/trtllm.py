@@ -1,4 +1,4 @@
-"""How TensorRT-LLM counts.
+"""TensorRT-LLM.
 
 `world = tp × pp × cp`, and `tp = moe_tp × moe_ep`: both cuts of the experts lie inside tp. Attention takes all of tp as
 tensor parallelism, or, with `enable_attention_dp`, all of it as data parallelism.
@@ -9,39 +9,83 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.counted import Counted, Settings, counted, refused
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.flags import Flag, Settings, write_flags
+from dagc.engines.instance import SETTINGS_FILE, Command, Host, Instance
 
 
-def settings_of_degrees(degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
-    """The settings that degrees as people write them become: dp can only be attention's."""
-    settings = {axis: degree for axis, degree in degrees.items() if axis in ("tp", "pp", "cp", "ep", "dp")}
-    if degrees.get("dp", 1) == degrees.get("tp", 1) > 1:
-        del settings["dp"]
-        return {**settings, "attention_dp": 1}, ("`enable_attention_dp` makes tp attention's dp and adds no GPU",)
-    return settings, ()
+class TensorRTLLM(Engine):
+    """How TensorRT-LLM counts and is started."""
 
+    def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
+        """A degree of dp can only be attention's, and all of tp."""
+        settings = {axis: degree for axis, degree in degrees.items() if axis in ("tp", "pp", "cp", "ep", "dp")}
+        if degrees.get("dp", 1) == degrees.get("tp", 1) > 1:
+            del settings["dp"]
+            return {**settings, "attention_dp": 1}, ("`enable_attention_dp` makes tp attention's dp and adds no GPU",)
+        return settings, ()
 
-def sizes_of_settings(settings: Settings) -> Counted:
-    """The sizes of settings, or why TensorRT-LLM would not start."""
-    tp, pp, cp, dp = (settings.get(axis, 1) for axis in ("tp", "pp", "cp", "dp"))
-    if dp > 1:
-        return refused(
-            f"attention is all tp or all dp: dp can be 1 or tp {tp}, not {dp}; copies of a model are separate instances"
+    def sizes_of(self, settings: Settings) -> Counted:
+        """Refused where tp is not moe_tp × moe_ep, and for another dp of attention than 1 or tp."""
+        tp, pp, cp, dp = (settings.get(axis, 1) for axis in ("tp", "pp", "cp", "dp"))
+        if dp > 1:
+            return Counted.refused(
+                f"attention is all tp or all dp: dp can be 1 or tp {tp}, not {dp}; copies of a model are separate "
+                "instances"
+            )
+        moe_tp, ep = _experts(settings)
+        if moe_tp * ep != tp:
+            return Counted.refused(f"tp {tp} must be moe_tp × moe_ep, and moe_tp {moe_tp} × moe_ep {ep} is not")
+        if ep > 1 and cp > 1:
+            return Counted.refused(_no_context(cp, ep))
+        attention = Degrees(cp=cp, dp=tp) if settings.get("attention_dp") else Degrees(tp=tp, cp=cp)
+        sizes = Parallelism(attention, Degrees(tp=moe_tp, ep=ep, dp=cp), pp)
+        steps = (
+            f"GPUs = tp {tp} × pp {pp} × cp {cp} = {sizes.gpus}",
+            f"attention: tp {attention.tp} × dp {attention.dp}",
+            f"the experts: tp {tp} = moe_tp {moe_tp} × moe_ep {ep}",
         )
-    moe_tp, ep = _experts(settings)
-    if moe_tp * ep != tp:
-        return refused(f"tp {tp} must be moe_tp × moe_ep, and moe_tp {moe_tp} × moe_ep {ep} is not")
-    if ep > 1 and cp > 1:
-        return refused(f"there is no context parallelism (cp {cp}) with expert parallelism (ep {ep})")
-    attention = Degrees(cp=cp, dp=tp) if settings.get("attention_dp") else Degrees(tp=tp, cp=cp)
-    sizes = Parallelism(attention, Degrees(tp=moe_tp, ep=ep, dp=cp), pp)
-    return counted(
-        sizes,
-        f"GPUs = tp {tp} × pp {pp} × cp {cp} = {sizes.gpus}",
-        f"attention: tp {attention.tp} × dp {attention.dp}",
-        f"the experts: tp {tp} = moe_tp {moe_tp} × moe_ep {ep}",
-    )
+        return Counted(sizes, steps)
+
+    def settings_of(self, sizes: Parallelism) -> Settings | str:
+        """Attention of one axis, whose ranks are the experts' ep × tp."""
+        attention, experts = sizes.attention, sizes.experts
+        if attention.tp > 1 and attention.dp > 1:
+            return f"attention is all tp or all dp, and tp {attention.tp} × dp {attention.dp} is something between"
+        tp = attention.tp * attention.dp
+        settings = {"tp": tp, "pp": sizes.stages, "cp": attention.cp, "attention_dp": int(attention.dp > 1)}
+        if experts is None:
+            return settings
+        if experts.ep > 1 and attention.cp > 1:
+            return _no_context(attention.cp, experts.ep)
+        if experts.tp * experts.ep != tp:
+            return (
+                f"tp {tp} must be moe_tp × moe_ep, and tp {experts.tp} × ep {experts.ep} of the experts "
+                f"is {experts.tp * experts.ep}"
+            )
+        return {**settings, "moe_tp": experts.tp, "ep": experts.ep}
+
+    def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
+        """MPI starts the ranks of several nodes. Expert slots and the transfer of caches have no flags."""
+        file: list[str] = []
+        if instance.redundant and instance.experts:
+            slots = f"    num_slots: {instance.experts + instance.redundant}"
+            file += ["moe_config:", "  load_balancer:", slots, "    layer_updates_per_iter: 1"]
+        file += ["cache_transceiver_config:", "  backend: DEFAULT"] if instance.phase else []
+        gpus = str(instance.sizes.gpus_per_replica)
+        ranks = ("mpirun", "-n", gpus, "trtllm-llmapi-launch") if host.nodes(instance) > 1 else ()
+        # The experts' tp is what ep leaves over of tp.
+        flags = write_flags(self.flags, {name: value for name, value in settings.items() if name != "moe_tp"})
+        return Command(
+            (*ranks, "trtllm-serve", host.model),
+            flags,
+            ("--config", SETTINGS_FILE) if file else (),
+            file=tuple(file),
+        )
+
+
+def _no_context(cp: int, ep: int) -> str:
+    return f"there is no context parallelism (cp {cp}) with expert parallelism (ep {ep})"
 
 
 def _experts(settings: Settings) -> tuple[int, int]:
@@ -54,21 +98,44 @@ def _experts(settings: Settings) -> tuple[int, int]:
     return moe_tp, tp // moe_tp if ep is None else ep
 
 
-def settings_of_sizes(sizes: Parallelism, profile: Profile) -> Settings | str:
-    """The settings of one instance, or why there are none."""
-    attention = sizes.attention
-    if attention.tp > 1 and attention.dp > 1:
-        return f"attention is all tp or all dp, and tp {attention.tp} × dp {attention.dp} is something between"
-    tp = attention.tp * attention.dp
-    settings = {"tp": tp, "pp": sizes.stages, "cp": attention.cp, "attention_dp": int(attention.dp > 1)}
-    experts = sizes.experts
-    if experts is None:
-        return settings
-    if experts.ep > 1 and attention.cp > 1:
-        return f"there is no context parallelism (cp {attention.cp}) with expert parallelism (ep {experts.ep})"
-    if experts.tp * experts.ep != tp:
-        return (
-            f"tp {tp} must be moe_tp × moe_ep, and tp {experts.tp} × ep {experts.ep} of the experts "
-            f"is {experts.tp * experts.ep}"
-        )
-    return {**settings, "moe_tp": experts.tp, "ep": experts.ep}
+_V1_0 = TensorRTLLM(
+    name="trtllm",
+    title="TensorRT-LLM",
+    version="1.0.0",
+    order=3,
+    repository="https://github.com/NVIDIA/TensorRT-LLM",
+    references=(
+        Reference(
+            "tensorrt_llm/mapping.py",
+            "05ebebb2c1d34320db9019f2b7ace6009a67e997",
+            "world = tp × pp × cp, tp = moe_tp × moe_ep, expert groups consecutive, layers and experts split",
+        ),
+    ),
+    programs=("trtllm",),
+    numbering=("pp", "cp", "dp", "tp"),
+    attention=("cp", "dp", "tp"),
+    experts=("dp", "tp", "ep"),
+    runtime=Runtime(
+        layer_split=LayerSplit.FIRST,  # `Mapping.pp_layers`
+        block_tokens=32,  # `tokens_per_block`
+        vocab_multiple=1,  # padded no further than tp asks for
+        memory_share=0.9,
+        mixes=True,  # in-flight batching puts both phases into one step
+        host_seconds=4e-4,
+        sums_experts=True,
+        all_reduce="trtllm",
+    ),
+    expert_split=ExpertSplit.EVEN,
+    flags=(
+        Flag("--tp_size", "tp", ("--tensor_parallel_size",)),
+        Flag("--pp_size", "pp", ("--pipeline_parallel_size",)),
+        Flag("--cp_size", "cp", ("--context_parallel_size",)),
+        Flag("--moe_tensor_parallel_size", "moe_tp", ("--moe_tp_size",)),
+        Flag("--ep_size", "ep", ("--moe_expert_parallel_size", "--moe_ep_size")),
+        Flag("--enable_attention_dp", "attention_dp", is_switch=True),
+    ),
+    lacks=frozenset({"layers", "overlap", "dcp"}),
+    rules=frozenset({"trtllm-experts-uneven"}),
+)
+
+VERSIONS = (_V1_0,)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagc.export.titles import group_size, moved_bytes, phase_names, rank_text, shape_text, team_of, total
-from dagc.graph.graph import INPUT, Graph, Node, Pairing, Pattern, PhaseGraph, Segment, StageProgram
-from dagc.graph.ops import SEND
+from dagc.graph.graph import INPUT, Graph, Node, PhaseGraph, Segment, StageProgram
 from dagc.graph.priced import PICOSECONDS
+from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.message import Send
 from dagc.plan.plan import Plan
 from dagc.schedule.timeline import Timeline
 from dagc.source import Span
@@ -223,7 +224,7 @@ def _sends(phase: _Phase, size: int, stage: int) -> Iterator[str]:
     """Sends of a stage to another: those to another team of the same template are dispatches and combines."""
     for position, segment in enumerate(phase.graph.programs[size][stage].segments):
         for index, node in enumerate(phase.graph.templates[segment.template].nodes):
-            if node.op is SEND:
+            if isinstance(node.op, Send):
                 yield phase.identity(size, stage, position, index)
 
 

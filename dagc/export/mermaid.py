@@ -23,8 +23,8 @@ from dagc.export.view_model import SegmentView, ServiceView, StageView
 from dagc.export.views.critical import nearly_all, share_text, slowest_of, slowest_text
 from dagc.export.views.strategy import Served, StrategyView, crossing_text
 from dagc.graph.graph import Graph, Team
-from dagc.graph.ops import SEND
 from dagc.metrics import times_text
+from dagc.ops.message import Send
 from dagc.plan.plan import Plan
 from dagc.report.metrics import Metrics
 from dagc.report.serving import is_decode_step_alone, sum_text
@@ -136,7 +136,7 @@ def _service(name: str, one: Served, marks: _Marks) -> Iterator[str]:
 def _traffic(stage: StageView, phases: tuple[str, ...]) -> str:
     """What a rank sends to the next stage for a micro-batch, as the label of an arrow."""
     for node in (node for segment in stage.segments for node in segment.nodes):
-        if node.one.node.op is SEND:
+        if isinstance(node.one.node.op, Send):
             sizes = (format_bytes(float(moved_bytes(phase.node).max())) if phase else None for phase in node.phases)
             label = _label("per GPU", *_by_phase(phases, tuple(sizes)))
             return f'|"{label}"|'

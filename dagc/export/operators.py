@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagc.graph.graph import Load, Node, Pattern
-from dagc.graph.ops import Category
+from dagc.graph.graph import Node
 from dagc.graph.priced import PICOSECONDS, NodeCost
+from dagc.ops.communication import Pattern
+from dagc.ops.load import Load
+from dagc.ops.op import Category, OpKind
 from dagc.schedule.timeline import Timeline
 
 
@@ -27,6 +29,7 @@ class Operator:
     key: str
     title: str
     category: Category
+    kind: OpKind
     pool: str
     dtype: str
     pattern: Pattern | None
@@ -73,6 +76,7 @@ def _operator(node: Node, cost: NodeCost, pool: str, copies: int, often: int) ->
         key=node.key,
         title=node.op.title,
         category=node.op.category,
+        kind=node.op.kind,
         pool=pool,
         dtype=node.dtype.value,
         pattern=talk.pattern if talk else None,
@@ -98,7 +102,7 @@ def _at_slowest(cost: NodeCost, load: Load | np.ndarray[tuple[int, ...], np.dtyp
 def _sum(same: list[Operator]) -> Operator:
     longest = max(same, key=lambda one: one.seconds / one.executions)
     return Operator(
-        longest.key, longest.title, longest.category, longest.pool, longest.dtype, longest.pattern, longest.group,
-        longest.nodes, sum(one.executions for one in same), sum(one.seconds for one in same),
+        longest.key, longest.title, longest.category, longest.kind, longest.pool, longest.dtype, longest.pattern,
+        longest.group, longest.nodes, sum(one.executions for one in same), sum(one.seconds for one in same),
         sum(one.flops for one in same), sum(one.bytes for one in same), longest.bound, longest.source,
     )  # fmt: skip

@@ -9,9 +9,12 @@ import re
 
 import numpy as np
 
-from dagc.graph.graph import Graph, Load, Node, Segment, Template
-from dagc.graph.ops import ATTENTION_CORE, RECURRENCE, ROUTER
+from dagc.graph.graph import Graph, Node, Segment, Template
 from dagc.graph.priced import PICOSECONDS
+from dagc.ops.attention_core import AttentionCore
+from dagc.ops.gemm import Router
+from dagc.ops.load import Load
+from dagc.ops.recurrence import Recurrence
 from dagc.plan.layout import Ranks
 from dagc.units import format_seconds
 
@@ -52,16 +55,15 @@ def template_name(template: Template) -> str:
 
 def layer_kind(template: Template) -> str:
     """`MoE`, `dense` or `MoE (window 128)` for a layer, else the template's name as words."""
-    ops = {node.op.name for node in template.nodes}
     name = template_name(template)
-    if not ops & _OF_LAYERS:
+    if not any(isinstance(node.op, _OF_LAYERS) for node in template.nodes):
         return _words(name)
     block, *mixer = name.split(".")
     details = ", ".join(_words(re.sub(r"(?<=[a-z])(?=\d+$)", " ", word)) for word in mixer)
     return ("MoE" if block == "moe" else block) + (f" ({details})" if details else "")
 
 
-_OF_LAYERS = {ROUTER.name, ATTENTION_CORE.name, RECURRENCE.name}
+_OF_LAYERS = (Router, AttentionCore, Recurrence)
 """Operators that only layers have."""
 
 

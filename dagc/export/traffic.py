@@ -10,14 +10,15 @@ Works on groups by block, never on pairs of ranks.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.graph import Load, Node, Pairing, Pattern, PhaseGraph, Segment, StageProgram, Team
-from dagc.graph.ops import Op
+from dagc.graph.graph import Node, PhaseGraph, Segment, StageProgram, Team
+from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.load import Load
+from dagc.ops.op import Op
 from dagc.plan.layout import Ranks
 
 MOST_BLOCKS = 16
@@ -99,8 +100,8 @@ def _add(found: Bytes, flow: _Flow, everyone: Ranks, block: Ranks, often: int) -
     if talk.pattern is Pattern.SEND:
         _add_send(found, flow, bytes_out, here, everyone, block)
         return
-    factor = 2.0 if talk.pattern is Pattern.ALL_REDUCE else 1.0
-    taken = np.broadcast_to(flow.load(talk.exchange.taken) if talk.exchange else np.ones(1), here.shape)
+    factor = talk.passes
+    taken = np.broadcast_to(flow.load(talk.shares), here.shape)
     members = talk.groups.members
     shares = _shares(taken[members])
     out = _by_block(factor * bytes_out[members], here[members], found.shape[0])
@@ -172,7 +173,7 @@ class Crossing:
 
 
 def crossing(
-    graph: PhaseGraph, stage: int, gpus_per_node: int, team: int | None = None, ops: Collection[Op] = ()
+    graph: PhaseGraph, stage: int, gpus_per_node: int, team: int | None = None, ops: tuple[type[Op], ...] = ()
 ) -> Crossing:
     """What a stage sends for one micro-batch of the largest size: one of its teams or all, by `ops` or by all.
 
@@ -183,7 +184,7 @@ def crossing(
         if size or program.stage != stage:
             continue
         for index, node in enumerate(graph.templates[segment.template].nodes):
-            if team in (None, node.team) and (not ops or node.op in ops):
+            if team in (None, node.team) and (not ops or isinstance(node.op, ops)):
                 near, every = _near(_Flow(graph, size, program, segment, node, index), gpus_per_node)
                 inside, whole = inside + near, whole + every
     return Crossing(inside, max(0.0, whole - inside))
@@ -199,8 +200,8 @@ def _near(flow: _Flow, per_node: int) -> tuple[float, float]:
     if talk.pattern is Pattern.SEND:
         return _near_send(flow, out, here, per_node)
     members = talk.groups.members
-    taken = np.broadcast_to(flow.load(talk.exchange.taken) if talk.exchange else np.ones(1), here.shape)
-    factor = 2.0 if talk.pattern is Pattern.ALL_REDUCE else 1.0
+    taken = np.broadcast_to(flow.load(talk.shares), here.shape)
+    factor = talk.passes
     sent, shares = factor * out[members], _shares(taken[members])
     kept = float((sent * shares).sum())
     pairs = np.arange(len(members), dtype=np.int64)[:, None] * (int(here.max()) + 1) + here[members]

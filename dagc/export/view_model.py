@@ -13,8 +13,9 @@ from itertools import groupby
 
 from dagc.export.times import duration_of
 from dagc.export.titles import layer_kind, phase_names, segment_title, span_text, team_of, template_name
-from dagc.graph.graph import INPUT, Graph, Node, Pairing, Segment, StageProgram, Team
+from dagc.graph.graph import INPUT, Graph, Node, Segment, StageProgram, Team
 from dagc.graph.priced import NodeCost
+from dagc.ops.communication import Pairing
 from dagc.schedule.timeline import Run, Timeline
 
 _Place = tuple[int, ...]

@@ -11,64 +11,55 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.engines.counted import Settings
-from dagc.engines.counting import sizes_of_settings
-from dagc.engines.flags import FLAGS, read_settings
-from dagc.engines.profiles import ENGINES, profile
+from dagc.engines.engine import Engine
+from dagc.engines.flags import Settings, flag_name, read_settings
+from dagc.engines.registry import engines, get_engine
 from dagc.flat.notation import UNREADABLE, Degree, FlatAxis, Notation, Read, judge, read_degrees
 from dagc.source import Source, Span
 from dagc.units import nearest
 
 _TOKEN = re.compile(r"[^\s\\=]*=?\"[^\"]*\"|[^\s\\=]*=?'[^']*'|[^\s\\]+")
-_PROGRAMS = {"vllm": "vllm", "sglang": "sglang", "trtllm": "trtllm", "pretrain": "megatron", "megatron": "megatron"}
 _LAUNCHERS = ("python", "torchrun", "mpirun", "srun")
 _AXES = {**{axis.value: axis for axis in FlatAxis}, "moe_tp": FlatAxis.ETP}
 
 
 def read_notation(source: Source, engine: str | None = None) -> Read:
-    """A command line or a flat notation; `engine` takes the text for flags of that engine."""
+    """A command line or a flat notation; the text is taken for flags of the engine that `engine` names."""
     tokens = [source.span(*match.span()) for match in _TOKEN.finditer(source.text)]
     if not tokens or not (engine or _is_command_line(tokens)):
         return read_degrees(source)
-    return _read_flags(source, tokens, engine or _engine(tokens))
+    return _read_flags(source, tokens, get_engine(engine) if engine else _engine(tokens))
 
 
 def _is_command_line(tokens: Sequence[Span]) -> bool:
     first = tokens[0].text
-    is_program = first.startswith((*_PROGRAMS, *_LAUNCHERS)) and len(tokens) > 1
+    programs = (word for engine in engines() for word in engine.programs)
+    is_program = first.startswith((*programs, *_LAUNCHERS)) and len(tokens) > 1
     return is_program or any(re.match(r"--[a-zA-Z]", token.text) for token in tokens) or _is_flag(first)
 
 
 def _is_flag(token: str) -> bool:
-    return token.startswith("-") and any(_name(token) in _spellings(engine) for engine in ENGINES)
+    return token.startswith("-") and any(flag_name(token) in _spellings(engine) for engine in engines())
 
 
-def _engine(tokens: Sequence[Span]) -> str:
-    """The engine that the program names, or that knows the most of the flags."""
+def _engine(tokens: Sequence[Span]) -> Engine:
+    """The engine that the program names, or the first that knows the most of the flags."""
     for token in tokens:
-        for word, engine in _PROGRAMS.items():
-            if not token.text.startswith("-") and word in token.text:
+        for engine in engines():
+            if not token.text.startswith("-") and any(word in token.text for word in engine.programs):
                 return engine
-    known = {engine: sum(_name(token.text) in _spellings(engine) for token in tokens) for engine in ENGINES}
-    return max(ENGINES, key=lambda engine: known[engine])
+    return max(engines(), key=lambda engine: sum(flag_name(token.text) in _spellings(engine) for token in tokens))
 
 
-def _name(token: str) -> str:
-    """The flag of a token, dashes for underscores; a key of a settings file is the flag of its name."""
-    if token.endswith(":"):
-        token = f"--{token[:-1]}"
-    return token.partition("=")[0].replace("_", "-") if token.startswith("-") else ""
+def _spellings(engine: Engine) -> dict[str, str]:
+    """The setting of each spelling of a flag that takes a count, or is a switch."""
+    return {spelling: flag.setting for flag in engine.flags if not flag.words for spelling in flag.spellings}
 
 
-def _spellings(engine: str) -> dict[str, str]:
-    """The setting of each spelling."""
-    return {one.replace("_", "-"): flag.setting for flag in FLAGS[engine] for one in flag.spellings}
-
-
-def _read_flags(source: Source, tokens: Sequence[Span], engine: str) -> Read:
+def _read_flags(source: Source, tokens: Sequence[Span], engine: Engine) -> Read:
     texts = tuple(_unquoted(token.text) for token in tokens)
     problems = [*_strangers(tokens, engine)]
-    settings = read_settings(engine, texts)
+    settings = read_settings(engine.flags, texts)
     if isinstance(settings, str):
         problems.append(
             UNREADABLE.at(source.span(0, len(source.text)), settings, "in these flags", help=(_help(engine),))
@@ -77,15 +68,15 @@ def _read_flags(source: Source, tokens: Sequence[Span], engine: str) -> Read:
     degrees = _degrees(engine, settings, _places(tokens, engine))
     if not degrees and not problems:
         whole = source.span(0, len(source.text))
-        message = f"these flags contain no parallelism flag of {profile(engine).title}"
+        message = f"these flags contain no parallelism flag of {engine.title}"
         problems.append(UNREADABLE.at(whole, message, "names no degree", help=(_help(engine),)))
     problems += judge(degrees)
-    return (None, tuple(problems)) if problems else (Notation(source, tuple(degrees), engine, texts), ())
+    return (None, tuple(problems)) if problems else (Notation(source, tuple(degrees), engine.name, texts), ())
 
 
-def _degrees(engine: str, settings: Settings, places: Mapping[str, Span]) -> list[Degree]:
+def _degrees(engine: Engine, settings: Settings, places: Mapping[str, Span]) -> list[Degree]:
     """The degrees that flags give; where expert parallelism is a switch, the degree that it comes to."""
-    sizes = sizes_of_settings(engine, settings).sizes
+    sizes = engine.sizes_of(settings).sizes
     if "expert_parallel" in settings and sizes is not None and sizes.experts is not None:
         settings = {**settings, "ep": sizes.experts.ep}
         places = {**places, "ep": places["expert_parallel"]}
@@ -98,12 +89,12 @@ def _unquoted(text: str) -> str:
     return text.replace('"', "").replace("'", "")
 
 
-def _strangers(tokens: Sequence[Span], engine: str) -> Iterator[Diagnostic]:
+def _strangers(tokens: Sequence[Span], engine: Engine) -> Iterator[Diagnostic]:
     """Flags of parallelism that this engine does not have."""
     own = _spellings(engine)
-    foreign = [other for other in ENGINES if other != engine]
+    foreign = [other for other in engines() if other.name != engine.name]
     for token in tokens:
-        name = _name(token.text)
+        name = flag_name(token.text)
         if not name or name in own:
             continue
         others = [other for other in foreign if name in _spellings(other)]
@@ -112,23 +103,23 @@ def _strangers(tokens: Sequence[Span], engine: str) -> Iterator[Diagnostic]:
             yield _stranger(token, name, others, guess, engine)
 
 
-def _stranger(token: Span, name: str, others: Sequence[str], guess: str | None, engine: str) -> Diagnostic:
-    label = f"belongs to {profile(others[0]).title}" if others else "unknown"
+def _stranger(token: Span, name: str, others: Sequence[Engine], guess: str | None, engine: Engine) -> Diagnostic:
+    label = f"belongs to {others[0].title}" if others else "unknown"
     help_ = f"did you mean `{guess}`?" if guess else _help(engine)
-    return UNREADABLE.at(token, f"`{name}` is not a flag of {profile(engine).title}", label, help=(help_,))
+    return UNREADABLE.at(token, f"`{name}` is not a flag of {engine.title}", label, help=(help_,))
 
 
-def _places(tokens: Sequence[Span], engine: str) -> dict[str, Span]:
+def _places(tokens: Sequence[Span], engine: Engine) -> dict[str, Span]:
     """Where each setting was given: the last of its flags, with its value."""
     own = _spellings(engine)
     found: dict[str, Span] = {}
     for token, following in zip(tokens, [*tokens[1:], tokens[-1]], strict=True):
-        setting = own.get(_name(token.text))
+        setting = own.get(flag_name(token.text))
         if setting is not None:
             found[setting] = token if "=" in token.text or setting == "expert_parallel" else token.to(following)
     return found
 
 
-def _help(engine: str) -> str:
-    names = ", ".join(f"`{flag.name}`" for flag in FLAGS[engine] if flag.setting in _AXES)
-    return f"{profile(engine).title} takes {names}; `--engine` names another engine"
+def _help(engine: Engine) -> str:
+    names = ", ".join(f"`{flag.name}`" for flag in engine.flags if flag.setting in _AXES)
+    return f"{engine.title} takes {names}; `--engine` names another engine"

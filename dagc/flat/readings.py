@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from dagc.degrees import AxisKind, Parallelism
 from dagc.diag.diagnostic import Diagnostic
-from dagc.engines.counted import Counted
+from dagc.engines.engine import Counted
 from dagc.flat.notation import FlatAxis, Notation
 from dagc.flat.words import assumptions, numbering
 from dagc.plan.deployment import Deployment

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dagc.degrees import AxisKind, Degrees, Parallelism
-from dagc.engines.counted import Counted
+from dagc.engines.engine import Counted
 from dagc.flat.candidates import axis, candidates, fold, scope
 from dagc.flat.notation import Notation
 from dagc.plan.domains import domains

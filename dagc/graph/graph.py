@@ -14,122 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from dagc.catalog.dtype import Dtype
-from dagc.graph.ops import Op
 from dagc.graph.tensor import Tensor
+from dagc.ops.communication import Communication
+from dagc.ops.load import Load
+from dagc.ops.op import Computation, Op
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Ranks
 from dagc.source import Span
-from dagc.syntax.tree import AxisKind
-
-Load = npt.NDArray[np.float64]
-"""Work by rank, shape (1,) where every rank of the team has the same, else (width,).
-
-Where the layers of a segment differ from each other (skewed routing), (copies, 1) or (copies, width): row c is that of
-copy c of the segment. A template with such a load has one segment only, of as many copies.
-"""
 
 INPUT = -1
 """As an input index: the template's own input. Stream i of a template with several is `INPUT - i`."""
-
-
-class Pattern(StrEnum):
-    """How the members of a group exchange data."""
-
-    ALL_REDUCE = "all_reduce"
-    ALL_GATHER = "all_gather"
-    REDUCE_SCATTER = "reduce_scatter"
-    ALL_TO_ALL = "all_to_all"
-    SEND = "send"
-    RECEIVE = "receive"
-
-
-class Kernel(StrEnum):
-    """How tokens go to experts and results come back: by kernels of high throughput, or of low latency."""
-
-    NORMAL = "normal"
-    LOW_LATENCY = "low_latency"
-
-
-class Leg(StrEnum):
-    """Which way rows go: from the ranks that hold tokens to those that hold experts, or back."""
-
-    DISPATCH = "dispatch"
-    COMBINE = "combine"
-
-
-class Pairing(StrEnum):
-    """Which send a receive meets.
-
-    `STAGE`: the send of the previous stage for the same micro-batch, rank r with rank r. `TEMPLATE`: node
-    `partner` of the same template, on another team; it has started when the last rank of that team has. `STEP`:
-    the send of the last stage in the previous decode step, rank r with rank r.
-    """
-
-    STAGE = "stage"
-    TEMPLATE = "template"
-    STEP = "step"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Groups:
-    """The partition of a team's local ranks over which a collective runs.
-
-    `members` has shape (groups, size). `nodes` and `local` have shape (groups,): over how many nodes (NVLink
-    domains) a group spreads, and how many of its members share the fullest of them. For sends and receives a
-    group is one rank; then `nodes` is 1 when the peer is in the same node, else 2.
-    """
-
-    members: Ranks
-    nodes: Ranks
-    local: Ranks
-
-    @property
-    def size(self) -> int:
-        """Members of one group."""
-        return int(self.members.shape[1])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exchange:
-    """What an all-to-all of tokens between ranks of one expert group is, beyond the bytes that each rank sends.
-
-    A row is one token's vector on its way to one of the `top` experts that the token chose, or back. `taken` are the
-    bytes that each rank receives, what it keeps included. Routing that is limited to `top_groups` of `groups` equal
-    groups of experts reaches few nodes; 0 where it is not.
-    """
-
-    leg: Leg
-    kernel: Kernel
-    top: int
-    taken: Load
-    groups: int = 0
-    top_groups: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Communication:
-    """What makes a node a communication.
-
-    `bytes` by rank: all-reduce, the buffer; all-gather, the gathered result; reduce-scatter, the input; all-to-all,
-    all that a rank sends, what it keeps included; send and receive, the message. `axes` names the group. `row_bytes`
-    are those of one row of a dispatch or combine, whose types differ; `exchange` says more of one between the ranks
-    of an expert group.
-    """
-
-    pattern: Pattern
-    axes: tuple[AxisKind, ...]
-    groups: Groups
-    bytes: Load
-    pairing: Pairing | None = None
-    partner: int | None = None
-    row_bytes: float = 1.0
-    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,11 +35,9 @@ class Node:
     """One operator of one template.
 
     `key` is unique in the template (`attention.qkv`). `team` indexes the program's teams. `inputs` are data edges
-    and `after` order edges, both indices of earlier nodes of the template (or `INPUT`). `flops` and
-    `memory_bytes` (HBM traffic) are by rank; `dtype` is the type of the arithmetic. `shape` is what a person wants to
-    see of the operator, e.g. (("m", 4096), ("n", 2048), ("k", 7168)). `fused_into` is the node whose kernel does this
-    node's work: such a node takes no time and carries no work of its own. `span` is the place in the plan that it
-    comes from.
+    and `after` order edges, both indices of earlier nodes of the template (or `INPUT`). `fused_into` is the node whose
+    kernel does this node's work: such a node takes no time and carries no work of its own. `span` is the place in the
+    plan that it comes from.
     """
 
     key: str
@@ -150,13 +46,33 @@ class Node:
     inputs: tuple[int, ...]
     after: tuple[int, ...]
     output: Tensor
-    flops: Load
-    memory_bytes: Load
-    dtype: Dtype
-    shape: tuple[tuple[str, int], ...] = ()
-    communication: Communication | None = None
     fused_into: int | None = None
     span: Span | None = None
+
+    @property
+    def flops(self) -> Load:
+        """Arithmetic by rank."""
+        return self.op.flops
+
+    @property
+    def memory_bytes(self) -> Load:
+        """HBM traffic by rank."""
+        return self.op.memory_bytes
+
+    @property
+    def shape(self) -> tuple[tuple[str, int], ...]:
+        """What a person wants to see of the operator."""
+        return self.op.shape
+
+    @property
+    def dtype(self) -> Dtype:
+        """The type of the arithmetic; that of its output where it computes nothing."""
+        return self.op.dtype if isinstance(self.op, Computation) else self.output.dtype
+
+    @property
+    def communication(self) -> Communication | None:
+        """The operator, where it is a communication."""
+        return self.op if isinstance(self.op, Communication) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

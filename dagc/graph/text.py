@@ -11,7 +11,9 @@ from itertools import groupby
 
 import numpy as np
 
-from dagc.graph.graph import INPUT, Communication, Graph, Load, Node, PhaseGraph, Segment, Team
+from dagc.graph.graph import INPUT, Graph, Node, PhaseGraph, Segment, Team
+from dagc.ops.communication import Communication
+from dagc.ops.load import Load
 from dagc.plan.layout import Ranks
 
 

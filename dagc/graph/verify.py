@@ -15,20 +15,11 @@ from math import inf
 import numpy as np
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.graph.graph import (
-    INPUT,
-    Communication,
-    Graph,
-    Groups,
-    Load,
-    Node,
-    Pairing,
-    Pattern,
-    PhaseGraph,
-    StageProgram,
-    Template,
-)
-from dagc.graph.ops import COMBINE, DISPATCH
+from dagc.graph.graph import INPUT, Graph, Node, PhaseGraph, StageProgram, Template
+from dagc.ops.communication import Communication, Leg, Pairing, Pattern
+from dagc.ops.groups import Groups
+from dagc.ops.load import Load
+from dagc.ops.token_exchange import TokenExchange, TokenSend
 
 EDGE_ORDER = Code("V001", "edge-not-from-an-earlier-node")
 PARTITION = Code("V002", "groups-not-a-partition")
@@ -219,8 +210,8 @@ def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
     loads = [("flops", node.flops), ("memory_bytes", node.memory_bytes)]
     if node.communication:
         loads.append(("bytes", node.communication.bytes))
-        if node.communication.exchange:
-            loads.append(("taken", node.communication.exchange.taken))
+        if isinstance(node.op, TokenExchange):
+            loads.append(("taken", node.op.taken))
     width = scene.widths[node.team]
     for name, load in loads:
         if load.shape not in ((1,), (width,), (scene.copies, 1), (scene.copies, width)):
@@ -242,7 +233,7 @@ def _communication(scene: _Scene, node: Node, communication: Communication) -> I
         yield scene.at(PARTITION, node, f"is a message, but its groups have {groups.size} ranks")
     if communication.pattern is Pattern.RECEIVE:
         yield from _receive(scene, node, communication)
-    elif communication.pattern is Pattern.SEND and node.op in (DISPATCH, COMBINE):
+    elif isinstance(communication, TokenSend):
         index = scene.template.nodes.index(node)
         if not any(n.communication and n.communication.partner == index for n in scene.template.nodes):
             yield scene.at(UNMATCHED, node, "is received by no node of its template")
@@ -280,27 +271,24 @@ def _receive(scene: _Scene, node: Node, communication: Communication) -> Iterato
 
 def _exchange(scene: _Scene) -> Iterator[Diagnostic]:
     """Rows dispatched and combined over all ranks: a token's vectors come back as often as they left, in any type."""
-    totals = {DISPATCH: np.zeros(1), COMBINE: np.zeros(1)}
+    totals = {Leg.DISPATCH: np.zeros(1), Leg.COMBINE: np.zeros(1)}
     last: Node | None = None
     for node in scene.template.nodes:
-        if node.op in totals and node.communication:
-            sent = _total(node.communication.bytes, scene.widths[node.team])
-            totals[node.op] = totals[node.op] + sent / node.communication.row_bytes
+        if isinstance(node.op, TokenExchange | TokenSend) and node.op.leg:
+            rows = _total(node.op.bytes, scene.widths[node.team]) / node.op.row_bytes
+            totals[node.op.leg] = totals[node.op.leg] + rows
             last = node
-            yield from _taken(scene, node, node.communication)
-    if last is not None and not _same(totals[DISPATCH], totals[COMBINE]):
-        out, back = float(totals[DISPATCH].sum()), float(totals[COMBINE].sum())
+            if isinstance(node.op, TokenExchange):
+                yield from _taken(scene, node, node.op)
+    if last is not None and not _same(totals[Leg.DISPATCH], totals[Leg.COMBINE]):
+        out, back = float(totals[Leg.DISPATCH].sum()), float(totals[Leg.COMBINE].sum())
         message = f"{out:.0f} rows are dispatched and {back:.0f} combined"
         yield scene.at(EXCHANGE, last, message)
 
 
-def _taken(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
+def _taken(scene: _Scene, node: Node, exchange: TokenExchange) -> Iterator[Diagnostic]:
     """What the ranks of an expert group send is what they receive."""
-    if communication.exchange is None:
-        return
-    sent, taken = (
-        _total(load, scene.widths[node.team]) for load in (communication.bytes, communication.exchange.taken)
-    )
+    sent, taken = (_total(load, scene.widths[node.team]) for load in (exchange.bytes, exchange.taken))
     if not _same(sent, taken):
         message = f"{float(taken.sum()):.0f} bytes arrive of the {float(sent.sum()):.0f} that are sent"
         yield scene.at(BYTES, node, message)

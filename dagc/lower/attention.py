@@ -11,13 +11,11 @@ embedding is part of the cache write. Biases, sinks and norms of single heads ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dagc.catalog.attention import Attention, AttentionKind, Reach
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
-from dagc.graph.graph import Load
-from dagc.graph.ops import GEMM
 from dagc.lower.attention_core import (
     Core,
     add_cache_write,
@@ -29,9 +27,12 @@ from dagc.lower.attention_core import (
     heads_tensor,
 )
 from dagc.lower.batch import Batch
-from dagc.lower.builder import TemplateBuilder, Work, largest
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.indexer import add_indexer
-from dagc.lower.stage import Matrix, Stage, add_gather, add_gemm, add_norm, add_reduction
+from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction
+from dagc.ops.attention_core import KeyValues
+from dagc.ops.gemm import Gemm
+from dagc.ops.load import max_rank
 from dagc.syntax.tree import AxisKind
 
 
@@ -49,7 +50,7 @@ def add_attention(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: La
     if kind.attention is None:
         raise ValueError("a layer without attention")
     form = _Form(kind.attention, kind.attention.shard(stage.attention.tp), kind.reach)
-    add_norm(builder, stage, "attention.norm", batch.tokens / stage.sequence_shards)
+    add_norm(builder, stage, "attention.norm", Part.ATTENTION, batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "attention.all_gather", batch.tokens)
     source = builder.last
     value = _BLOCKS[kind.attention.kind](builder, stage, batch, form)
@@ -66,7 +67,7 @@ def _add_gate(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     if form.whole.kind is not AttentionKind.MLA or not columns:
         return ()
     matrix = stage.matrix(columns, stage.shapes.hidden, Part.ATTENTION)
-    output = stage.tensor({"t": largest(batch.tokens), "f": columns}, split=("f", AxisKind.TP))
+    output = stage.tensor({"t": max_rank(batch.tokens), "f": columns}, split=("f", AxisKind.TP))
     return (add_gemm(builder, stage, "attention.gate", batch.tokens, matrix, output, (source,), (builder.last,)),)
 
 
@@ -74,11 +75,9 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
     """MHA and GQA up to the core; the width of its result on one rank."""
     part = form.part
     queries = _add_projection(builder, stage, batch, part)
-    core = Core(part.heads, part.head_dim, part.value_dim, part.cached, stage.shapes.kv_dtype)
+    core = Core(KeyValues.HEADS, part.heads, part.kv_heads, part.head_dim, part.value_dim, stage.shapes.kv_dtype)
     cache = None
-    if part.reads_other:
-        core = replace(core, position=part.kv_heads * (part.head_dim + part.value_dim))
-    else:
+    if not part.reads_other:
         kept = {"h": part.kv_heads, "d": part.head_dim + part.value_dim}
         add_cache_write(builder, stage, batch, kept)
         add_context_gather(builder, stage, batch, kept)
@@ -95,7 +94,7 @@ def _add_projection(builder: TemplateBuilder, stage: Stage, batch: Batch, part: 
     width = part.heads * part.head_dim + keys + values + part.gate_columns
     qkv = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
     if width % part.head_dim:
-        output = stage.tensor({"t": largest(batch.tokens), "f": width}, split=("f", AxisKind.TP))
+        output = stage.tensor({"t": max_rank(batch.tokens), "f": width}, split=("f", AxisKind.TP))
     else:
         output = heads_tensor(stage, batch, width // part.head_dim, part.head_dim)
     return add_gemm(builder, stage, "attention.qkv", batch.tokens, qkv, output)
@@ -123,25 +122,25 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     written = _add_down(builder, stage, batch, part.head_dim, source)
     if part.ratio:
         series = 2 * (2 if part.indexer else 1) * part.head_dim
-        raw = stage.tensor({"t": largest(batch.tokens), "c": series})
+        raw = stage.tensor({"t": max_rank(batch.tokens), "c": series})
         matrix = stage.matrix(series, stage.shapes.hidden, Part.ATTENTION)
         add_gemm(builder, stage, "attention.compress", batch.tokens, matrix, raw, (source,))
     add_context_gather(builder, stage, batch, {"c": part.head_dim})
-    core = Core(part.heads, part.head_dim, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
+    core = Core(KeyValues.LATENT, part.heads, 1, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
     cache = cache_tensor(stage, batch, form.reach, {"c": part.head_dim})
     filled = add_core(builder, stage, batch, form.reach, core, queries, cache, written)
     add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
     group = -(-form.whole.heads // form.whole.o_groups) * part.head_dim
     matrix = stage.matrix(part.o_lora, group, Part.ATTENTION)
-    latents = stage.tensor({"t": largest(batch.tokens), "c": part.o_groups * part.o_lora})
-    builder.add("attention.out_down", GEMM, latents, _per_head(stage, batch.tokens, part.o_groups, matrix))
+    latents = stage.tensor({"t": max_rank(batch.tokens), "c": part.o_groups * part.o_lora})
+    builder.add("attention.out_down", Gemm(batch.tokens, matrix, stage.activation, part.o_groups), latents)
     return part.o_groups * part.o_lora
 
 
 def _add_down(builder: TemplateBuilder, stage: Stage, batch: Batch, width: int, source: int) -> int:
     """The vector that the cache keeps, and its write; the index of the write."""
     down = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
-    lowered = stage.tensor({"t": largest(batch.tokens), "c": width})
+    lowered = stage.tensor({"t": max_rank(batch.tokens), "c": width})
     add_gemm(builder, stage, "attention.kv_down", batch.tokens, down, lowered, (source,))
     return add_cache_write(builder, stage, batch, {"c": width})
 
@@ -151,7 +150,7 @@ def _add_queries(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Fo
     part, lowered = form.part, builder.last
     if part.q_lora:
         down = stage.matrix(part.q_lora, stage.shapes.hidden, Part.ATTENTION)
-        latent = stage.tensor({"t": largest(batch.tokens), "c": part.q_lora})
+        latent = stage.tensor({"t": max_rank(batch.tokens), "c": part.q_lora})
         lowered = add_gemm(builder, stage, "attention.q_down", batch.tokens, down, latent)
     up = stage.matrix(part.heads * part.head_dim, part.q_lora or stage.shapes.hidden, Part.ATTENTION)
     output = heads_tensor(stage, batch, part.heads, part.head_dim)
@@ -167,9 +166,9 @@ def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     positions = batch.sequences * batch.prompt
     width = part.qk_nope + part.v_head
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
-    whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
+    whole = stage.tensor({"s": max_rank(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     add_gemm(builder, stage, "attention.kv_up", positions, up, whole)
-    core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
+    core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
     add_core(builder, stage, batch, form.reach, core, queries, None)
 
 
@@ -178,9 +177,9 @@ def _expand_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _
     part, filled, riders = form.part, builder.last, batch.riders or batch
     positions, width = riders.positions(form.reach), part.qk_nope + part.v_head
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
-    whole = stage.tensor({"s": largest(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
+    whole = stage.tensor({"s": max_rank(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     source = add_gemm(builder, stage, "attention.riders_kv_up", positions, up, whole, (queries,), (filled,))
-    core = Core(part.heads, part.head_dim, part.v_head, part.heads * (width + part.qk_rope), stage.activation)
+    core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
     add_riders_core(builder, stage, batch, form.reach, core, (filled, queries, source))
 
 
@@ -191,27 +190,21 @@ def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     written = builder.last
     into = stage.matrix(part.kv_lora, part.qk_nope, Part.ATTENTION)
     absorbed = builder.add(
-        "attention.q_absorb", GEMM, heads_tensor(stage, batch, part.heads, latent),
-        _per_head(stage, rows, part.heads, into), inputs=(queries,), after=(written,),
-    )  # fmt: skip
+        "attention.q_absorb",
+        Gemm(rows, into, stage.activation, part.heads),
+        heads_tensor(stage, batch, part.heads, latent),
+        inputs=(queries,),
+        after=(written,),
+    )
     add_context_gather(builder, stage, batch, {"c": latent})
     cache = cache_tensor(stage, batch, form.reach, {"c": latent})
-    core = Core(part.heads, latent, part.kv_lora, latent, stage.shapes.kv_dtype)
+    core = Core(KeyValues.LATENT, part.heads, 1, latent, part.kv_lora, stage.shapes.kv_dtype)
     filled = add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
     if indexed:
         add_riders_core(builder, stage, batch, form.reach, core, (filled, absorbed))
     out_of = stage.matrix(part.v_head, part.kv_lora, Part.ATTENTION)
-    work = _per_head(stage, rows, part.heads, out_of)
-    builder.add("attention.v_up", GEMM, heads_tensor(stage, batch, part.heads, part.v_head), work)
-
-
-def _per_head(stage: Stage, tokens: Load, heads: int, matrix: Matrix) -> Work:
-    """A product with a matrix of its own for each head."""
-    flops = 2.0 * tokens * heads * matrix.n * matrix.k
-    weights = heads * matrix.n * matrix.k * matrix.stored.bytes
-    moved = weights + tokens * heads * (matrix.n + matrix.k) * stage.activation.bytes
-    shape = (("m", largest(tokens)), ("n", matrix.n), ("k", matrix.k), ("heads", heads))
-    return Work(flops, moved, matrix.stored.dtype, shape)
+    values = heads_tensor(stage, batch, part.heads, part.v_head)
+    builder.add("attention.v_up", Gemm(rows, out_of, stage.activation, part.heads), values)
 
 
 _BLOCKS: Mapping[AttentionKind, Callable[[TemplateBuilder, Stage, Batch, _Form], int]] = {

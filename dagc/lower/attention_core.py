@@ -14,47 +14,54 @@ from math import prod
 
 from dagc.catalog.attention import Reach
 from dagc.catalog.dtype import Dtype
-from dagc.graph.graph import Groups, Pattern
-from dagc.graph.ops import ATTENTION_CORE, KV_READ, KV_WRITE
 from dagc.graph.tensor import Tensor
 from dagc.lower.batch import Batch
-from dagc.lower.builder import TemplateBuilder, Work, largest
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_collective, local_subgroups
+from dagc.ops.all_gather import AllGather
+from dagc.ops.all_reduce import AllReduce
+from dagc.ops.attention_core import AttentionCore, KeyValues
+from dagc.ops.groups import Groups
+from dagc.ops.kv_cache import KvRead, KvWrite
+from dagc.ops.load import max_rank
+from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """Shapes of the core on one rank: its heads, the widths of a key and of a value, in elements.
+    """Shapes of the core on one rank: its heads, the widths of a key and of a value in elements of `dtype`."""
 
-    `position` is what one position of the context takes, keys and values of all the rank's heads, in elements of
-    `dtype`.
-    """
-
+    key_values: KeyValues
     heads: int
+    kv_heads: int
     key: int
     value: int
-    position: int
     dtype: Dtype
+
+    @property
+    def position_bytes(self) -> float:
+        """What one position of the context takes, keys and values of all the rank's heads; a latent is both."""
+        width = self.key if self.key_values is KeyValues.LATENT else self.kv_heads * (self.key + self.value)
+        return width * self.dtype.bytes
 
 
 def heads_tensor(stage: Stage, batch: Batch, heads: int, width: int) -> Tensor:
     """Heads of the rank's tokens."""
-    return stage.tensor({"t": largest(batch.tokens), "h": heads, "d": width}, split=("h", AxisKind.TP))
+    return stage.tensor({"t": max_rank(batch.tokens), "h": heads, "d": width}, split=("h", AxisKind.TP))
 
 
 def cache_tensor(stage: Stage, batch: Batch, reach: Reach, kept: dict[str, int]) -> Tensor:
     """What the core reads of the rank's cache: the positions of its sequences, each of `kept` dimensions."""
-    return _kept(stage, {"s": largest(batch.decoded.positions(reach))}, kept, stage.shapes.kv_dtype)
+    return _kept(stage, {"s": max_rank(batch.decoded.positions(reach))}, kept, stage.shapes.kv_dtype)
 
 
 def add_cache_write(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> int:
     """Keys and values (or latents) of new tokens go to the cache, each to the ranks that keep its position."""
     keepers = stage.options.decode_context * (1 if batch.is_prefill else stage.attention.cp)
     elements = batch.tokens * prod(kept.values()) / keepers
-    moved = elements * (stage.activation.bytes + stage.shapes.kv_dtype.bytes)
-    output = _kept(stage, {"t": largest(batch.tokens)}, kept, stage.shapes.kv_dtype)
-    return builder.add("attention.kv_write", KV_WRITE, output, Work(0 * elements, moved, stage.shapes.kv_dtype))
+    output = _kept(stage, {"t": max_rank(batch.tokens)}, kept, stage.shapes.kv_dtype)
+    return builder.add("attention.kv_write", KvWrite(elements, stage.activation, stage.shapes.kv_dtype), output)
 
 
 def add_context_gather(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> None:
@@ -62,15 +69,17 @@ def add_context_gather(builder: TemplateBuilder, stage: Stage, batch: Batch, kep
     if not batch.is_prefill or stage.attention.cp == 1:
         return
     positions = batch.sequences * batch.prompt
-    whole = _kept(stage, {"s": largest(positions)}, kept, stage.activation)
+    whole = _kept(stage, {"s": max_rank(positions)}, kept, stage.activation)
     members = (stage.attention, (AxisKind.CP,))
     gathered = positions * prod(kept.values())
-    add_collective(builder, stage, "attention.kv_all_gather", Pattern.ALL_GATHER, members, gathered, whole)
+    add_collective(builder, stage, "attention.kv_all_gather", AllGather, members, gathered, whole)
 
 
 def add_read(builder: TemplateBuilder, cache: Tensor, inputs: tuple[int, ...] | None = None) -> int:
     """The cache streams into the next node's kernel: no time and no work of its own."""
-    return builder.add("attention.kv_read", KV_READ, cache, inputs=inputs, fused_into=len(builder.nodes) + 1)
+    return builder.add(
+        "attention.kv_read", KvRead(cache.dtype), cache, inputs=inputs, fused_into=len(builder.nodes) + 1
+    )
 
 
 def add_core(
@@ -95,8 +104,8 @@ def add_core(
     if cache is not None:
         source = add_read(builder, cache, (source,))
     output = heads_tensor(stage, batch, core.heads * shares, core.value)
-    work = _core_work(stage, batch.decoded, reach, core)
-    added = builder.add("attention.core", ATTENTION_CORE, output, work, inputs=tuple(dict.fromkeys((queries, source))))
+    op = _core(stage, batch.decoded, reach, core)
+    added = builder.add("attention.core", op, output, inputs=tuple(dict.fromkeys((queries, source))))
     if not batch.is_prefill and stage.attention.cp > 1:
         added = _add_merge(builder, stage, batch, core, output)
     return _add_scatter(builder, stage, batch, core) if shares > 1 else added
@@ -109,31 +118,25 @@ def add_riders_core(
     if batch.riders is None:
         return
     output = heads_tensor(stage, batch, core.heads, core.value)
-    work = _core_work(stage, batch.riders, reach, core)
-    builder.add("attention.riders_core", ATTENTION_CORE, output, work, inputs=inputs)
+    builder.add("attention.riders_core", _core(stage, batch.riders, reach, core), output, inputs=inputs)
 
 
-def _core_work(stage: Stage, batch: Batch, reach: Reach, core: Core) -> Work:
-    """2·(key + value) FLOPs for each head and pair of query and position; the context is read once.
-
-    With `dcp` a rank serves the heads of its whole group on its part of the context, which is as much arithmetic.
-    """
+def _core(stage: Stage, batch: Batch, reach: Reach, core: Core) -> AttentionCore:
+    """With `dcp` a rank serves the heads of its whole group on its part of the context, which is as much arithmetic."""
     shares = 1 if batch.is_prefill else stage.options.decode_context
-    pairs = batch.pairs(reach)
-    flops = 2.0 * core.heads * shares * (core.key + core.value) * pairs
-    context = batch.positions(reach) * core.position * core.dtype.bytes
-    ends = batch.tokens * core.heads * shares * (core.key + core.value) * stage.activation.bytes
-    latent = core.position == core.key
-    shape = (
-        ("queries", largest(batch.tokens)),
-        ("context", largest(batch.positions(reach))),
-        ("heads", core.heads * shares),
-        ("kv_heads", 1 if latent else max(1, round(core.position / (core.key + core.value)))),
-        ("key", core.key),
-        ("value", core.value),
-        ("sequences", largest(batch.sequences)),
+    return AttentionCore(
+        tokens=batch.tokens,
+        positions=batch.positions(reach),
+        pairs=batch.pairs(reach),
+        sequences=batch.sequences,
+        heads=core.heads * shares,
+        kv_heads=core.kv_heads,
+        key=core.key,
+        value=core.value,
+        position_bytes=core.position_bytes,
+        key_values=core.key_values,
+        activation=stage.activation,
     )
-    return Work(flops, context + ends, stage.activation, shape)
 
 
 def _kept(stage: Stage, rows: dict[str, int], kept: dict[str, int], dtype: Dtype) -> Tensor:
@@ -150,7 +153,7 @@ def _add_query_gather(builder: TemplateBuilder, stage: Stage, batch: Batch, core
     heads = core.heads * stage.options.decode_context
     output = heads_tensor(stage, batch, heads, core.key)
     return add_collective(
-        builder, stage, "attention.q_all_gather", Pattern.ALL_GATHER, (stage.attention, (AxisKind.TP,)),
+        builder, stage, "attention.q_all_gather", AllGather, (stage.attention, (AxisKind.TP,)),
         batch.tokens * heads * core.key, output, (queries,), _cache_groups(stage),
     )  # fmt: skip
 
@@ -159,7 +162,7 @@ def _add_scatter(builder: TemplateBuilder, stage: Stage, batch: Batch, core: Cor
     heads = core.heads * stage.options.decode_context
     output = heads_tensor(stage, batch, core.heads, core.value)
     return add_collective(
-        builder, stage, "attention.dcp_reduce_scatter", Pattern.REDUCE_SCATTER, (stage.attention, (AxisKind.TP,)),
+        builder, stage, "attention.dcp_reduce_scatter", ReduceScatter, (stage.attention, (AxisKind.TP,)),
         batch.tokens * heads * core.value, output, None, _cache_groups(stage),
     )  # fmt: skip
 
@@ -168,4 +171,4 @@ def _add_merge(builder: TemplateBuilder, stage: Stage, batch: Batch, core: Core,
     heads = core.heads * stage.options.decode_context
     message = batch.tokens * heads * (core.value + 1)
     members = (stage.attention, (AxisKind.CP,))
-    return add_collective(builder, stage, "attention.cp_all_reduce", Pattern.ALL_REDUCE, members, message, output)
+    return add_collective(builder, stage, "attention.cp_all_reduce", AllReduce, members, message, output)

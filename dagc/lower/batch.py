@@ -21,8 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dagc.catalog.attention import Reach
-from dagc.graph.graph import Load
-from dagc.lower.builder import evenly
+from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Layout
 from dagc.plan.splits import split
@@ -123,5 +122,5 @@ def batch_of(sequences: Load, phase: Phase, layout: Layout, workload: Workload, 
     tokens = sequences * (fresh / layout.cp)
     if fresh % layout.cp:
         parts = np.array(split(fresh, layout.cp), dtype=np.float64)
-        tokens = evenly(sequences * parts[layout.coordinate(AxisKind.CP)])
+        tokens = compress_uniform(sequences * parts[layout.coordinate(AxisKind.CP)])
     return Batch(phase, sequences, tokens, layout.tp, 1 / layout.cp, workload.prompt, context, workload.prefix)

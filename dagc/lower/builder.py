@@ -8,46 +8,11 @@ communication of one micro-batch follow each other. It knows nothing of models o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
 
-import numpy as np
-
-from dagc.catalog.dtype import Dtype
-from dagc.graph.graph import INPUT, Communication, Load, Node, Template
-from dagc.graph.ops import Op
+from dagc.graph.graph import INPUT, Node, Template
 from dagc.graph.tensor import Tensor
-from dagc.plan.layout import Ranks
+from dagc.ops.op import Op
 from dagc.source import Span
-
-NOTHING: Load = np.zeros(1)
-"""No work, on every rank."""
-
-
-def evenly(work: Load | Ranks) -> Load:
-    """Work by rank as a load, of shape (1,) where every rank has as much; by copy only where copies differ."""
-    load = work.astype(np.float64, copy=False)
-    if load.size == 1:
-        return load.reshape(1)
-    if load.ndim == 2:
-        if bool((load == load[0]).all()):
-            return evenly(load[0])
-        return load[:, :1] if bool((load == load[:, :1]).all()) else load
-    return load[:1] if load[0] == load[-1] and bool((load == load[0]).all()) else load
-
-
-def largest(load: Load) -> int:
-    """Work of the fullest rank in whole elements, which is what a tensor's dimension says."""
-    return ceil((load.item() if load.size == 1 else float(np.maximum.reduce(load, axis=None))) - 1e-9)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Work:
-    """Arithmetic and HBM traffic by rank; `shape` is what a person wants to see of it."""
-
-    flops: Load
-    memory_bytes: Load
-    dtype: Dtype
-    shape: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,11 +38,9 @@ class TemplateBuilder:
         key: str,
         op: Op,
         output: Tensor,
-        work: Work | None = None,
         *,
         inputs: tuple[int, ...] | None = None,
         after: tuple[int, ...] | None = None,
-        communication: Communication | None = None,
         team: int = 0,
         fused_into: int | None = None,
         span: Span | None = None,
@@ -97,11 +60,6 @@ class TemplateBuilder:
                 inputs=taken,
                 after=order,
                 output=output,
-                flops=evenly(work.flops) if work else NOTHING,
-                memory_bytes=evenly(work.memory_bytes) if work else NOTHING,
-                dtype=work.dtype if work else output.dtype,
-                shape=work.shape if work else (),
-                communication=communication,
                 fused_into=fused_into,
                 span=span or self.span,
             )

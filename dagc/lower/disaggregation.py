@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.graph.graph import Communication, Load, Pairing, Pattern
-from dagc.graph.ops import COMBINE, DISPATCH, RECEIVE
 from dagc.graph.tensor import Dim, Tensor
-from dagc.lower.builder import TemplateBuilder, evenly, largest
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage
 from dagc.lower.topology import Placement
+from dagc.ops.communication import Pairing
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.token_exchange import CombineSend, DispatchSend, TokenReceive
 from dagc.source import Span
 from dagc.syntax.tree import AxisKind
 
@@ -22,7 +23,7 @@ ATTENTION_TEAM, EXPERTS_TEAM = 0, 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Crossing:
+class TokenTransfer:
     """Rows between attention and the experts' pool, by rank of either: `width` elements of `row_bytes` together."""
 
     attention: Load
@@ -31,40 +32,35 @@ class Crossing:
     row_bytes: float
 
 
-def add_remote_dispatch(builder: TemplateBuilder, stage: Stage, rows: Crossing, inputs: tuple[int, ...]) -> int:
+def add_remote_dispatch(builder: TemplateBuilder, stage: Stage, rows: TokenTransfer, inputs: tuple[int, ...]) -> int:
     """Tokens to the experts' pool: a send of attention, a receive of the experts; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    outgoing = _message(Pattern.SEND, stage.own, pool, rows.attention, rows)
+    bytes_sent = compress_uniform(rows.attention * rows.row_bytes)
+    send = DispatchSend((AxisKind.EP,), stage.own.peers(pool), bytes_sent, rows.row_bytes)
     sent, taken = _rows(stage, rows.attention, rows.width), _rows(stage, rows.experts, rows.width)
-    builder.add("moe.dispatch", DISPATCH, sent, inputs=inputs, communication=outgoing, team=ATTENTION_TEAM, span=span)
-    arriving = _message(Pattern.RECEIVE, pool, stage.own, rows.experts, rows, partner=builder.last)
-    return builder.add(
-        "moe.dispatch.receive", RECEIVE, taken, inputs=(), communication=arriving, team=EXPERTS_TEAM, span=span
-    )
+    builder.add("moe.dispatch", send, sent, inputs=inputs, team=ATTENTION_TEAM, span=span)
+    receive = _receive(pool, stage.own, rows.experts * rows.row_bytes, builder.last)
+    return builder.add("moe.dispatch.receive", receive, taken, inputs=(), team=EXPERTS_TEAM, span=span)
 
 
-def add_remote_combine(builder: TemplateBuilder, stage: Stage, rows: Crossing, results: Tensor) -> int:
+def add_remote_combine(builder: TemplateBuilder, stage: Stage, rows: TokenTransfer, results: Tensor) -> int:
     """Results back to attention: as many rows as came; the receive's index."""
     pool, span = _pool(stage), _experts_span(stage)
-    outgoing = _message(Pattern.SEND, pool, stage.own, rows.experts, rows)
+    bytes_sent = compress_uniform(rows.experts * rows.row_bytes)
+    send = CombineSend((AxisKind.EP,), pool.peers(stage.own), bytes_sent, rows.row_bytes)
     sent = _rows(stage, rows.experts, rows.width)
-    builder.add("moe.combine", COMBINE, sent, communication=outgoing, team=EXPERTS_TEAM, span=span)
-    arriving = _message(Pattern.RECEIVE, stage.own, pool, rows.attention, rows, partner=builder.last)
-    return builder.add(
-        "moe.combine.receive", RECEIVE, results, inputs=(), communication=arriving, team=ATTENTION_TEAM, span=span
-    )
+    builder.add("moe.combine", send, sent, team=EXPERTS_TEAM, span=span)
+    receive = _receive(stage.own, pool, rows.attention * rows.row_bytes, builder.last)
+    return builder.add("moe.combine.receive", receive, results, inputs=(), team=ATTENTION_TEAM, span=span)
 
 
-def _message(
-    pattern: Pattern, own: Placement, peer: Placement, rows: Load, crossing: Crossing, partner: int | None = None
-) -> Communication:
-    pairing = Pairing.TEMPLATE if pattern is Pattern.RECEIVE else None
-    payload, row = evenly(rows * crossing.row_bytes), crossing.row_bytes
-    return Communication(pattern, (AxisKind.EP,), own.peers(peer), payload, pairing, partner, row)
+def _receive(own: Placement, peer: Placement, payload: Load, partner: int) -> TokenReceive:
+    groups = own.peers(peer)
+    return TokenReceive((AxisKind.EP,), groups, compress_uniform(payload), pairing=Pairing.TEMPLATE, partner=partner)
 
 
 def _rows(stage: Stage, tokens: Load, width: int) -> Tensor:
-    return Tensor(stage.activation, (Dim("t", largest(tokens)), Dim("m", width)))
+    return Tensor(stage.activation, (Dim("t", max_rank(tokens)), Dim("m", width)))
 
 
 def _pool(stage: Stage) -> Placement:

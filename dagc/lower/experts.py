@@ -30,26 +30,21 @@ import numpy as np
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts
 from dagc.catalog.part import Part
-from dagc.graph.graph import Communication, Exchange, Kernel, Leg, Load, Pattern
-from dagc.graph.ops import ACTIVATION, AGGREGATE, COMBINE, COMBINED_SUM, DISPATCH, GROUPED_GEMM, ROUTER, Op
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.batch import Batch
-from dagc.lower.builder import TemplateBuilder, Work, evenly, largest
-from dagc.lower.disaggregation import Crossing, add_remote_combine, add_remote_dispatch
+from dagc.lower.builder import TemplateBuilder
+from dagc.lower.disaggregation import TokenTransfer, add_remote_combine, add_remote_dispatch
 from dagc.lower.ffn import Width, add_mlp
-from dagc.lower.routing import Choice, Routing, route_across, route_inside
-from dagc.lower.stage import (
-    Matrix,
-    Stage,
-    add_collective,
-    add_gather,
-    add_gemm,
-    add_norm,
-    add_reduction,
-    elementwise,
-    product,
-    shard,
-)
+from dagc.lower.routing import ExpertChoice, Routing, route_across, route_inside
+from dagc.lower.stage import Stage, add_collective, add_gather, add_gemm, add_norm, add_reduction, shard
+from dagc.ops.all_gather import AllGather
+from dagc.ops.all_reduce import AllReduce
+from dagc.ops.elementwise import Activation, CombinedSum, WeightedSum
+from dagc.ops.gemm import Matrix, Router
+from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.reduce_scatter import ReduceScatter
+from dagc.ops.token_exchange import Choices, Combine, Dispatch, Kernel
 from dagc.plan.layout import Layout
 from dagc.syntax.tree import AxisKind
 
@@ -79,7 +74,7 @@ class MoeLayer:
 
     def vectors(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
         """What is sent to experts, or comes back, for so many tokens."""
-        return self.stage.tensor({"t": largest(tokens), "m": self.width}, partial=partial)
+        return self.stage.tensor({"t": max_rank(tokens), "m": self.width}, partial=partial)
 
     @property
     def row(self) -> float:
@@ -128,10 +123,10 @@ class MoeLayer:
         return self.routing.held / self.routing.copies if self.team else self.routing.sent
 
 
-def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice, beside: bool) -> None:
+def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: ExpertChoice, beside: bool) -> None:
     """The MoE block; with `beside` the shared experts run while tokens are dispatched."""
     layer = _layer(builder, stage, batch, choice)
-    add_norm(builder, stage, "moe.norm", layer.routing.held)
+    add_norm(builder, stage, "moe.norm", Part.ROUTER, layer.routing.held)
     source = builder.last
     router = _add_router(layer)
     shared = None if beside else _add_shared(layer, source, None)
@@ -143,7 +138,7 @@ def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice
     _add_sum(layer, shared)
 
 
-def _layer(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: Choice) -> MoeLayer:
+def _layer(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: ExpertChoice) -> MoeLayer:
     """Loads of the layer; sequence parallelism has one copy of a token where tensor parallelism has tp."""
     layout = stage.experts
     if layout is None:
@@ -162,9 +157,9 @@ def _add_router(layer: MoeLayer) -> int:
     """Scores of all experts, and the choice; the gate of shared experts is one more column."""
     stage, rows = layer.stage, layer.routing.held
     columns = layer.experts.count + (1 if layer.experts.shared_gate else 0)
-    work = product(rows, stage.matrix(columns, stage.shapes.hidden, Part.ROUTER), stage.activation)
-    chosen = stage.tensor({"t": largest(rows), "k": layer.experts.top})
-    return layer.builder.add("moe.router", ROUTER, chosen, work)
+    router = Router(rows, stage.matrix(columns, stage.shapes.hidden, Part.ROUTER), stage.activation)
+    chosen = stage.tensor({"t": max_rank(rows), "k": layer.experts.top})
+    return layer.builder.add("moe.router", router, chosen)
 
 
 def _is_shared_cut(layer: MoeLayer) -> bool:
@@ -229,33 +224,27 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
         members = (layout, (AxisKind.TP,))
         gathered = routing.sent * layer.width
         whole = layer.vectors(routing.sent)
-        inputs = (
-            add_collective(builder, stage, "moe.all_gather", Pattern.ALL_GATHER, members, gathered, whole, inputs),
-        )
+        inputs = (add_collective(builder, stage, "moe.all_gather", AllGather, members, gathered, whole, inputs),)
     if not layer.exchanges:
         return inputs[0]
     output = _expert_tensor(layer, {"m": layer.width})
-    return _add_exchange(layer, "moe.dispatch", DISPATCH, output, inputs)
+    return _add_exchange(layer, Dispatch, output, inputs)
 
 
-def _add_exchange(layer: MoeLayer, key: str, op: Op, output: Tensor, inputs: tuple[int, ...]) -> int:
+def _add_exchange(layer: MoeLayer, leg: type[Dispatch | Combine], output: Tensor, inputs: tuple[int, ...]) -> int:
     """The all-to-all over ep: rows of tokens to their experts, or rows of results back."""
     groups = layer.stage.own.layout_groups(layer.layout, (AxisKind.EP,))
     out, back = _rows(layer), layer.routing.received
-    leg = Leg.DISPATCH if op is DISPATCH else Leg.COMBINE
-    row, (sent, taken) = (layer.row, (out, back)) if op is DISPATCH else (layer.result, (back, out))
+    row, (sent, taken) = (layer.row, (out, back)) if leg is Dispatch else (layer.result, (back, out))
     kernel = Kernel.NORMAL if layer.batch.is_prefill else Kernel.LOW_LATENCY
-    experts = layer.experts
-    exchange = Exchange(leg, kernel, experts.top, evenly(taken * row), experts.groups, experts.top_groups)
-    communication = Communication(
-        Pattern.ALL_TO_ALL, (AxisKind.EP,), groups, evenly(sent * row), row_bytes=row, exchange=exchange
-    )
+    choices = Choices(layer.experts.top, layer.experts.groups, layer.experts.top_groups)
+    op = leg((AxisKind.EP,), groups, compress_uniform(sent * row), compress_uniform(taken * row), row, kernel, choices)
     span = layer.stage.axis_span(layer.layout, AxisKind.EP)
-    return layer.builder.add(key, op, output, inputs=inputs, communication=communication, span=span)
+    return layer.builder.add(f"moe.{leg.name}", op, output, inputs=inputs, span=span)
 
 
-def _crossing(layer: MoeLayer, row_bytes: float) -> Crossing:
-    return Crossing(_rows(layer), layer.routing.received, layer.width, row_bytes)
+def _crossing(layer: MoeLayer, row_bytes: float) -> TokenTransfer:
+    return TokenTransfer(_rows(layer), layer.routing.received, layer.width, row_bytes)
 
 
 def _rows(layer: MoeLayer) -> Load:
@@ -265,7 +254,7 @@ def _rows(layer: MoeLayer) -> Load:
 
 def _expert_tensor(layer: MoeLayer, width: dict[str, int]) -> Tensor:
     """Token-expert pairs at a rank of the experts."""
-    dims = {"t": largest(layer.routing.received), **width}
+    dims = {"t": max_rank(layer.routing.received), **width}
     over = (("t", AxisKind.EP),) if layer.layout.ep > 1 else ()
     split = (("f", AxisKind.TP),) if "f" in width and layer.layout.tp > 1 else ()
     return Tensor(layer.stage.activation, tuple(Dim(k, v) for k, v in dims.items()), over + split)
@@ -278,36 +267,28 @@ def _add_experts(layer: MoeLayer, dispatched: int) -> None:
     lanes = 2 if stage.shapes.gated else 1
     raised = _expert_tensor(layer, {"f": lanes * inner})
     up = stage.matrix(lanes * inner, layer.width, Part.EXPERTS)
-    layer.builder.add(
-        "moe.experts.up", GROUPED_GEMM, raised, _grouped(layer, up), inputs=(dispatched,), team=layer.team
-    )
-    work = elementwise(rows * inner, lanes, 1, stage.activation)
-    active = _expert_tensor(layer, {"f": inner})
-    layer.builder.add("moe.experts.activation", ACTIVATION, active, work, team=layer.team)
+    layer.builder.add("moe.experts.up", _grouped(layer, up), raised, inputs=(dispatched,), team=layer.team)
+    activation = Activation(Part.EXPERTS, rows, inner, stage.activation, lanes)
+    layer.builder.add("moe.experts.activation", activation, _expert_tensor(layer, {"f": inner}), team=layer.team)
     down = stage.matrix(layer.width, inner, Part.EXPERTS)
     output = _expert_tensor(layer, {"m": layer.width})
-    layer.builder.add("moe.experts.down", GROUPED_GEMM, output, _grouped(layer, down), team=layer.team)
+    layer.builder.add("moe.experts.down", _grouped(layer, down), output, team=layer.team)
 
 
-def _grouped(layer: MoeLayer, matrix: Matrix) -> Work:
+def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
     """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
-    rows, hit = layer.routing.received, layer.routing.hit
-    weights = hit * matrix.n * matrix.k * matrix.stored.bytes
-    moved = weights + rows * (matrix.n + matrix.k) * layer.stage.activation.bytes
-    held = shard(layer.experts.count + layer.stage.options.redundant, layer.layout.ep)
-    shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k), ("experts", largest(hit)), ("held", held))
-    shape += (("all", layer.experts.count),)
-    scaled = (("scaled", 1),) if matrix.stored.bytes > matrix.stored.dtype.bytes else ()
-    return Work(2.0 * rows * matrix.n * matrix.k, moved, matrix.stored.dtype, shape + scaled)
+    routing, count = layer.routing, layer.experts.count
+    held = shard(count + layer.stage.options.redundant, layer.layout.ep)
+    return GroupedGemm(routing.received, routing.hit, matrix, layer.stage.activation, held, count)
 
 
 def _add_combine(layer: MoeLayer) -> None:
     """Results back to the ranks that sent the tokens."""
-    results = layer.stage.tensor({"t": largest(layer.sums), "m": layer.width, "k": layer.experts.top})
+    results = layer.stage.tensor({"t": max_rank(layer.sums), "m": layer.width, "k": layer.experts.top})
     if layer.team:
         add_remote_combine(layer.builder, layer.stage, _crossing(layer, layer.result), results)
     elif layer.exchanges:
-        _add_exchange(layer, "moe.combine", COMBINE, results, (layer.builder.last,))
+        _add_exchange(layer, Combine, results, (layer.builder.last,))
 
 
 def _add_sum(layer: MoeLayer, shared: int | None) -> None:
@@ -316,17 +297,17 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     merged = shared if _merges_shared(layer) else None
     partial = AxisKind.TP if _is_partial(layer) else None
     terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
-    work = elementwise(layer.sums * layer.width, terms, 1, stage.activation)
     inputs = (builder.last,) if merged is None else (builder.last, merged)
     hides = layer.exchanges and stage.options.overlap > 1
-    op = COMBINED_SUM if hides and not layer.batch.is_prefill else AGGREGATE
-    builder.add("moe.aggregate", op, layer.vectors(layer.sums, partial), work, inputs=inputs)
+    kind = CombinedSum if hides and not layer.batch.is_prefill else WeightedSum
+    op = kind(Part.EXPERTS, layer.sums, layer.width, stage.activation, terms)
+    builder.add("moe.aggregate", op, layer.vectors(layer.sums, partial), inputs=inputs)
     _add_return(layer)
     _add_raised(layer)
     if shared is not None and merged is None:
-        work = elementwise(layer.routing.held * stage.shapes.hidden, 2, 1, stage.activation)
-        inputs = (builder.last, shared)
-        builder.add("moe.shared.add", AGGREGATE, stage.hidden(layer.routing.held), work, inputs=inputs)
+        held = layer.routing.held
+        both = WeightedSum(Part.SHARED_EXPERTS, held, stage.shapes.hidden, stage.activation, 2)
+        builder.add("moe.shared.add", both, stage.hidden(held), inputs=(builder.last, shared))
 
 
 def _is_partial(layer: MoeLayer) -> bool:
@@ -338,18 +319,16 @@ def _add_return(layer: MoeLayer) -> None:
     """Reductions over the experts' tp and the gather to attention's copies."""
     builder, stage, routing = layer.builder, layer.stage, layer.routing
     if _is_partial(layer):
-        pattern = Pattern.REDUCE_SCATTER if layer.gathers_before else Pattern.ALL_REDUCE
+        collective = ReduceScatter if layer.gathers_before else AllReduce
         kept = layer.vectors(routing.held / routing.copies if layer.gathers_before else layer.sums)
         members = (layer.layout, layer.reduced)
-        add_collective(builder, stage, f"moe.{pattern}", pattern, members, layer.sums * layer.width, kept)
+        add_collective(builder, stage, f"moe.{collective.name}", collective, members, layer.sums * layer.width, kept)
     if layer.gathers_after:
         over_cp = () if layer.batch.is_prefill else (AxisKind.CP,)
         over_tp = () if stage.sequence_shards > 1 else (AxisKind.TP,)
         members = (stage.attention, (*over_cp, *over_tp))
         held = layer.vectors(routing.held)
-        add_collective(
-            builder, stage, "moe.return_all_gather", Pattern.ALL_GATHER, members, routing.held * layer.width, held
-        )
+        add_collective(builder, stage, "moe.return_all_gather", AllGather, members, routing.held * layer.width, held)
 
 
 def _add_lowered(layer: MoeLayer, source: int) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dagc.catalog.part import Part
-from dagc.graph.graph import Load
-from dagc.graph.ops import ACTIVATION
 from dagc.lower.batch import Batch
-from dagc.lower.builder import TemplateBuilder, largest
-from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction, elementwise, shard
+from dagc.lower.builder import TemplateBuilder
+from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction, shard
+from dagc.ops.elementwise import Activation
+from dagc.ops.load import Load, max_rank
 from dagc.syntax.tree import AxisKind
 
 
@@ -27,7 +27,7 @@ class Width:
 
 def add_dense_ffn(builder: TemplateBuilder, stage: Stage, batch: Batch) -> None:
     """The dense feed-forward block, keys `ffn.*`."""
-    add_norm(builder, stage, "ffn.norm", batch.tokens / stage.sequence_shards)
+    add_norm(builder, stage, "ffn.norm", Part.DENSE_FFN, batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "ffn.all_gather", batch.tokens)
     add_mlp(builder, stage, "ffn", batch.tokens, Width(stage.shapes.dense_ffn, stage.attention.tp))
     add_reduction(builder, stage, "ffn", batch.tokens)
@@ -47,11 +47,11 @@ def add_mlp(
     inner = shard(width.ffn, width.shards)
     lanes = 2 if shapes.gated else 1
     split = ("f", AxisKind.TP) if width.shards > 1 else None
-    raised = stage.tensor({"t": largest(tokens), "f": lanes * inner}, split=split)
+    raised = stage.tensor({"t": max_rank(tokens), "f": lanes * inner}, split=split)
     up = stage.matrix(lanes * inner, shapes.hidden, width.part)
     add_gemm(builder, stage, f"{prefix}.up", tokens, up, raised, inputs, after)
-    active = stage.tensor({"t": largest(tokens), "f": inner}, split=split)
-    builder.add(f"{prefix}.activation", ACTIVATION, active, elementwise(tokens * inner, lanes, 1, stage.activation))
+    active = stage.tensor({"t": max_rank(tokens), "f": inner}, split=split)
+    builder.add(f"{prefix}.activation", Activation(width.part, tokens, inner, stage.activation, lanes), active)
     partial = AxisKind.TP if width.shards > 1 else None
     down = stage.matrix(shapes.hidden, inner, width.part)
     add_gemm(builder, stage, f"{prefix}.down", tokens, down, stage.hidden(tokens, partial))

@@ -19,11 +19,13 @@ import numpy as np
 
 from dagc.catalog.cache import sequence_bytes, state_bytes
 from dagc.catalog.model import ModelShapes
-from dagc.graph.graph import Communication, Load, Pairing, Pattern, PhaseGraph, Segment, StageProgram, Team
-from dagc.graph.ops import RECEIVE, SEND
+from dagc.graph.graph import PhaseGraph, Segment, StageProgram, Team
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import Placement, place
+from dagc.ops.communication import Pairing
+from dagc.ops.load import Load
+from dagc.ops.message import Receive, Send
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
@@ -126,21 +128,14 @@ def _template(
     for team, message in enumerate(messages, start=1):
         suffix = "" if len(messages) == 1 else f".{team}"
         sent, taken = (message / places[i].width for i in (0, team))
-        outgoing = _message(Pattern.SEND, places[0], places[team], sent)
-        builder.add(f"kv.send{suffix}", SEND, _cache(sent, shapes), inputs=(), communication=outgoing)
-        arriving = _message(Pattern.RECEIVE, places[team], places[0], taken, builder.last)
-        builder.add(f"kv.receive{suffix}", RECEIVE, _cache(taken, shapes), inputs=(), communication=arriving, team=team)
+        send = Send((AxisKind.DP,), places[0].peers(places[team]), np.array([sent]))
+        builder.add(f"kv.send{suffix}", send, _cache(sent, shapes), inputs=())
+        groups = places[team].peers(places[0])
+        receive = Receive((AxisKind.DP,), groups, np.array([taken]), pairing=Pairing.TEMPLATE, partner=builder.last)
+        builder.add(f"kv.receive{suffix}", receive, _cache(taken, shapes), inputs=(), team=team)
     return builder
 
 
 def _cache(payload: float, shapes: ModelShapes) -> Tensor:
     """So many bytes of cache, as elements."""
     return Tensor(shapes.kv_dtype, (Dim("s", int(np.ceil(payload / shapes.kv_dtype.bytes))),))
-
-
-def _message(
-    pattern: Pattern, own: Placement, peer: Placement, payload: float, partner: int | None = None
-) -> Communication:
-    pairing = None if partner is None else Pairing.TEMPLATE
-    load: Load = np.array([payload])
-    return Communication(pattern, (AxisKind.DP,), own.peers(peer), load, pairing, partner)

@@ -1,19 +1,18 @@
 """The choice of positions that a token attends to, keys `attention.index*` (DeepSeek sparse attention).
 
-An indexer lies whole on every rank of tp. It scores each position before a token, or each compressed entry, against a
-cached key: 2 · heads · width FLOPs a pair (DeepSeek-V3.2-Exp, 2025). Choosing the best is not counted.
+An indexer lies whole on every rank of tp.
 """
 
 from __future__ import annotations
 
-from dagc.catalog.attention import Attention, Indexer, Reach
+from dagc.catalog.attention import Attention, Reach
 from dagc.catalog.cache import index_bytes
-from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
-from dagc.graph.ops import INDEXER
 from dagc.lower.batch import Batch
-from dagc.lower.builder import TemplateBuilder, Work, largest
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_gemm
+from dagc.ops.indexer import IndexerScores
+from dagc.ops.load import max_rank
 
 
 def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Attention, ends: tuple[int, int]) -> None:
@@ -22,7 +21,7 @@ def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Atte
     if indexer is None:
         return
     source, latent = ends
-    width, tokens = indexer.heads * indexer.head_dim, largest(batch.tokens)
+    width, tokens = indexer.heads * indexer.head_dim, max_rank(batch.tokens)
     queries = stage.matrix(width, form.q_lora, Part.ATTENTION)
     asked = stage.tensor({"t": tokens, "h": indexer.heads, "d": indexer.head_dim})
     asking = add_gemm(builder, stage, "attention.index_queries", batch.tokens, queries, asked, (latent,))
@@ -31,13 +30,7 @@ def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Atte
     keyed = stage.tensor({"t": tokens, "c": indexer.head_dim})
     kept = add_gemm(builder, stage, "attention.index_key", batch.tokens, key, keyed, (source,))
     chosen = stage.tensor({"t": tokens, "k": indexer.top})
-    builder.add("attention.index", INDEXER, chosen, _scores(batch, form, indexer), inputs=(asking, kept))
-
-
-def _scores(batch: Batch, form: Attention, indexer: Indexer) -> Work:
-    everything = Reach()
-    ratio = form.ratio or 1
-    flops = 2.0 * indexer.heads * indexer.head_dim * batch.pairs(everything) / ratio
-    positions = batch.positions(everything)
-    shape = (("queries", largest(batch.tokens)), ("context", largest(positions / ratio)), ("heads", indexer.heads))
-    return Work(flops, positions * index_bytes(form), Dtype.FP8, shape)
+    positions, pairs = batch.positions(Reach()), batch.pairs(Reach())
+    heads = indexer.heads, indexer.head_dim
+    scores = IndexerScores(batch.tokens, positions, pairs, *heads, form.ratio or 1, index_bytes(form))
+    builder.add("attention.index", scores, chosen, inputs=(asking, kept))

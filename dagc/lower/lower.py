@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
-from dagc.graph.graph import Graph, Load, PhaseGraph, Segment, StageProgram, Team, Template
+from dagc.graph.graph import Graph, PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.lower.batch import Batch, batch_of, halves, mixed
-from dagc.lower.builder import TemplateBuilder, evenly
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.handover import lower_handover
@@ -32,10 +32,11 @@ from dagc.lower.pipeline import (
     add_token_send,
 )
 from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.routing import Choice
+from dagc.lower.routing import ExpertChoice
 from dagc.lower.stage import Stage
 from dagc.lower.templates import KnownTemplates, Templates, experts_setting, setting
 from dagc.lower.topology import Placement, place
+from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
@@ -170,7 +171,7 @@ class _PhaseLowering:
     def whole(self, sequences: int) -> Batch:
         """A micro-batch of so many sequences on the attention ranks; it is the same on every stage."""
         if sequences not in self._wholes:
-            self._wholes[sequences] = self._batch_of(evenly(sequences_per_rank(self.layout, sequences)))
+            self._wholes[sequences] = self._batch_of(compress_uniform(sequences_per_rank(self.layout, sequences)))
         return self._wholes[sequences]
 
     def batches(self, sequences: int) -> tuple[Batch, ...]:
@@ -199,7 +200,6 @@ class _PhaseLowering:
         service = self.service
         pool = service.experts_pool
         separate = pool.role is Role.EXPERTS
-        engine = self.plan.facts.engine
         return Stage(
             shapes=self.shapes,
             options=service.options,
@@ -209,7 +209,7 @@ class _PhaseLowering:
             pool=self.placement(pool, number) if separate else None,
             span=service.span,
             pipeline=self._pipeline,
-            sums_experts=engine is not None and engine.sums_experts and service.options.overlap == 1,
+            sums_experts=self.plan.facts.runtime.sums_experts and service.options.overlap == 1,
         )
 
     @property
@@ -339,16 +339,16 @@ class _StageLowering:
             add_mixer(builder, self.stage, batch, kind)
         return known[identity]
 
-    def _choice(self, drawn: range | None) -> Choice:
+    def _choice(self, drawn: range | None) -> ExpertChoice:
         """How tokens choose experts in these layers; None where all layers are alike."""
         shapes, redundant = self.stage.shapes, self.stage.options.redundant
         if shapes.experts is None:
             raise ValueError("an MoE layer needs experts")
         if drawn is None:
-            return Choice(shapes.experts, redundant)
+            return ExpertChoice(shapes.experts, redundant)
         workload = self.phase.plan.facts.workload
         order = popularity_ranks(shapes.experts.count, shapes.layers, workload.seed)[drawn.start : drawn.stop]
-        return Choice(shapes.experts, redundant, slot_chances(shapes.experts, redundant, order, workload))
+        return ExpertChoice(shapes.experts, redundant, slot_chances(shapes.experts, redundant, order, workload))
 
     @property
     def _streams(self) -> int:

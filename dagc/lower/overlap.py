@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from dagc.graph.graph import INPUT, Node, Template
-from dagc.graph.ops import Lane
+from dagc.ops.communication import Communication
+from dagc.ops.op import Lane
 
 STREAMS = ("a", "b")
 
@@ -45,21 +46,16 @@ def _moved(node: Node, stream: int, position: dict[tuple[int, int], int]) -> Nod
     def index(old: int) -> int:
         return INPUT - stream if old == INPUT else position[stream, old]
 
-    communication = node.communication
-    if communication is not None and communication.partner is not None:
-        communication = replace(communication, partner=index(communication.partner))
+    op = node.op
+    if isinstance(op, Communication) and op.partner is not None:
+        op = replace(op, partner=index(op.partner))
     return Node(
         key=f"{STREAMS[stream]}.{node.key}",
-        op=node.op,
+        op=op,
         team=node.team,
         inputs=tuple([index(i) for i in node.inputs]),
         after=tuple([index(i) for i in node.after]),
         output=node.output,
-        flops=node.flops,
-        memory_bytes=node.memory_bytes,
-        dtype=node.dtype,
-        shape=node.shape,
-        communication=communication,
         fused_into=None if node.fused_into is None else index(node.fused_into),
         span=node.span,
     )

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagc.catalog.model import Experts
-from dagc.graph.graph import Load
-from dagc.lower.builder import evenly
 from dagc.lower.popularity import Chances
+from dagc.ops.load import Load, compress_uniform
 from dagc.plan.layout import Layout, Ranks
 from dagc.plan.splits import experts_per_rank, split
 from dagc.syntax.tree import AxisKind
@@ -55,7 +54,7 @@ def expected_distinct(count: float, chosen: float, tokens: Load) -> Load:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class ExpertChoice:
     """How tokens choose among the expert slots of an MoE layer.
 
     `chances` of each slot, shape (copies, slots), are those of the layers of one segment; None under uniform routing.
@@ -66,7 +65,7 @@ class Choice:
     chances: Chances | None = None
 
 
-def route_inside(held: Load, copies: int, choice: Choice, layout: Layout) -> Routing:
+def route_inside(held: Load, copies: int, choice: ExpertChoice, layout: Layout) -> Routing:
     """Loads where experts share the attention's ranks; `held` by attention rank."""
     if held.shape[0] == 1:
         sent, group = held * (layout.tp / copies), held * (layout.ep * layout.tp / copies)
@@ -74,10 +73,10 @@ def route_inside(held: Load, copies: int, choice: Choice, layout: Layout) -> Rou
     whole = np.broadcast_to(held, (layout.size,))
     sent = _mean_over(whole, layout, (AxisKind.TP,)) * (layout.tp / copies)
     group = _mean_over(whole, layout, (AxisKind.EP, AxisKind.TP)) * (layout.ep * layout.tp / copies)
-    return Routing(held, copies, evenly(sent), *_computed(evenly(group), choice, layout))
+    return Routing(held, copies, compress_uniform(sent), *_computed(compress_uniform(group), choice, layout))
 
 
-def route_across(held: Load, copies: int, distinct: float, choice: Choice, layout: Layout) -> Routing:
+def route_across(held: Load, copies: int, distinct: float, choice: ExpertChoice, layout: Layout) -> Routing:
     """Loads where experts have their own ranks, over whose replicas (dp) the `distinct` tokens are spread evenly.
 
     Each distinct token is sent once for each choice, and to every rank that holds a shard of the chosen expert.
@@ -86,15 +85,17 @@ def route_across(held: Load, copies: int, distinct: float, choice: Choice, layou
     return Routing(held, copies, held / copies * layout.tp, *_computed(group, choice, layout))
 
 
-def _computed(group: Load, choice: Choice, layout: Layout) -> tuple[Load, Load]:
+def _computed(group: Load, choice: ExpertChoice, layout: Layout) -> tuple[Load, Load]:
     """Token-expert pairs and distinct experts of each rank, given the distinct tokens of its expert group."""
     if choice.chances is not None:
         return _computed_skewed(group, choice.chances, choice.redundant, layout)
     count, top = choice.experts.count + choice.redundant, choice.experts.top
     each, rest = divmod(count, layout.ep)
-    slots = evenly(experts_per_rank(layout, choice.experts.count, choice.redundant)) if rest else np.array([each])
+    slots = (
+        compress_uniform(experts_per_rank(layout, choice.experts.count, choice.redundant)) if rest else np.array([each])
+    )
     share = slots / count
-    return evenly(group * top * share), evenly(expected_distinct(count, top, group) * share)
+    return compress_uniform(group * top * share), compress_uniform(expected_distinct(count, top, group) * share)
 
 
 def _computed_skewed(group: Load, chances: Chances, redundant: int, layout: Layout) -> tuple[Load, Load]:
@@ -110,7 +111,7 @@ def _computed_skewed(group: Load, chances: Chances, redundant: int, layout: Layo
     tokens, which = np.unique(group, return_inverse=True)
     misses = (1.0 - np.minimum(by_rank, 1.0)) ** tokens[:, None, None]
     hit = np.add.reduceat(1.0 - misses, first, axis=2)
-    return evenly(received), evenly(hit[np.broadcast_to(which, (layout.size,)), :, place].T)
+    return compress_uniform(received), compress_uniform(hit[np.broadcast_to(which, (layout.size,)), :, place].T)
 
 
 def slot_ranks(held: Ranks, redundant: int) -> Ranks:

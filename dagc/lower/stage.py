@@ -1,35 +1,31 @@
 """What every lowering step asks of the stage that it builds for: shapes, layouts, placement, spans.
 
-Also the operators that all parts of a layer share: a matrix product, work on each element, and a collective. FLOPs
-count a multiplication with its addition as 2.
+Also the operators that all parts of a layer share: a matrix product, a norm, and collectives.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.catalog.dtype import Dtype, Stored
+from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelShapes
 from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
-from dagc.graph.graph import Communication, Groups, Load, Pattern
-from dagc.graph.ops import ALL_GATHER, ALL_REDUCE, GEMM, NORM, REDUCE_SCATTER, Op
 from dagc.graph.tensor import LETTERS, Dim, Tensor
-from dagc.lower.builder import TemplateBuilder, Work, largest
+from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import Placement
+from dagc.ops.all_gather import AllGather
+from dagc.ops.all_reduce import AllReduce
+from dagc.ops.communication import Collective
+from dagc.ops.elementwise import Norm
+from dagc.ops.gemm import Gemm, Matrix
+from dagc.ops.groups import Groups
+from dagc.ops.load import Load, max_rank
+from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.plan.deployment import Options
 from dagc.plan.layout import Layout, Ranks
 from dagc.source import Span
 from dagc.syntax.tree import AxisKind
-
-ELEMENT_FLOPS = 4
-"""Arithmetic on one element of a norm or an activation; such operators are memory-bound, so it hardly counts."""
-
-COLLECTIVES: dict[Pattern, Op] = {
-    Pattern.ALL_REDUCE: ALL_REDUCE,
-    Pattern.ALL_GATHER: ALL_GATHER,
-    Pattern.REDUCE_SCATTER: REDUCE_SCATTER,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +54,7 @@ class Stage:
 
     def matrix(self, n: int, k: int, part: Part) -> Matrix:
         """A matrix of a part of the model, stored as that part is."""
-        return Matrix(n, k, part_stored(self.shapes, part))
+        return Matrix(n, k, part_stored(self.shapes, part), part)
 
     @property
     def sequence_shards(self) -> int:
@@ -89,35 +85,12 @@ class Stage:
 
     def hidden(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
         """Hidden states of the tokens."""
-        return self.tensor({"t": largest(tokens), "m": self.shapes.hidden}, partial=partial)
-
-
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """The part of a weight matrix that one rank holds: `k` inputs, `n` outputs."""
-
-    n: int
-    k: int
-    stored: Stored
+        return self.tensor({"t": max_rank(tokens), "m": self.shapes.hidden}, partial=partial)
 
 
 def shard(size: int, parts: int) -> int:
     """Largest part of a dimension cut over `parts` ranks; heads fewer than ranks are held more than once."""
     return -(-size // parts)
-
-
-def product(rows: Load, matrix: Matrix, activation: Dtype) -> Work:
-    """Work of `rows` x k times k x n: 2·rows·n·k FLOPs; weights, inputs and outputs cross the memory once."""
-    flops = 2.0 * rows * matrix.n * matrix.k
-    weights = matrix.n * matrix.k * matrix.stored.bytes
-    moved = weights + rows * (matrix.n + matrix.k) * activation.bytes
-    shape = (("m", largest(rows)), ("n", matrix.n), ("k", matrix.k))
-    return Work(flops, moved, matrix.stored.dtype, shape)
-
-
-def elementwise(elements: Load, reads: float, writes: float, dtype: Dtype) -> Work:
-    """Work on each of `elements`, with so many elements read and written for each."""
-    return Work(ELEMENT_FLOPS * elements, elements * (reads + writes) * dtype.bytes, dtype)
 
 
 def add_gemm(
@@ -131,22 +104,27 @@ def add_gemm(
     after: tuple[int, ...] | None = None,
 ) -> int:
     """A matrix product on the attention team."""
-    return builder.add(key, GEMM, output, product(rows, matrix, stage.activation), inputs=inputs, after=after)
+    return builder.add(key, Gemm(rows, matrix, stage.activation), output, inputs=inputs, after=after)
 
 
 def add_norm(
-    builder: TemplateBuilder, stage: Stage, key: str, tokens: Load, inputs: tuple[int, ...] | None = None
+    builder: TemplateBuilder,
+    stage: Stage,
+    key: str,
+    part: Part,
+    tokens: Load,
+    inputs: tuple[int, ...] | None = None,
 ) -> int:
-    """A norm with the addition of the residual fused into it: both are read, both written."""
-    work = elementwise(tokens * stage.shapes.hidden, 2, 2, stage.activation)
-    return builder.add(key, NORM, stage.hidden(tokens), work, inputs=inputs)
+    """A norm of the input of a part of the model, with the addition of the residual."""
+    norm = Norm(part, tokens, stage.shapes.hidden, stage.activation)
+    return builder.add(key, norm, stage.hidden(tokens), inputs=inputs)
 
 
 def add_collective(
     builder: TemplateBuilder,
     stage: Stage,
     key: str,
-    pattern: Pattern,
+    collective: type[Collective],
     members: tuple[Layout, tuple[AxisKind, ...]],
     message: Load,
     output: Tensor,
@@ -156,11 +134,9 @@ def add_collective(
     """A collective on the attention team over the groups of some axes of a layout; `message` in elements a rank."""
     layout, axes = members
     present = tuple(axis for axis in axes if layout.degree(axis) > 1)
-    met = groups or stage.own.layout_groups(layout, present)
-    payload = message * output.dtype.bytes
-    communication = Communication(pattern, present, met, payload)
-    span = stage.axis_span(layout, present[0])
-    return builder.add(key, COLLECTIVES[pattern], output, inputs=inputs, communication=communication, span=span)
+    partition = groups or stage.own.layout_groups(layout, present)
+    op = collective(present, partition, message * output.dtype.bytes)
+    return builder.add(key, op, output, inputs=inputs, span=stage.axis_span(layout, present[0]))
 
 
 def add_gather(
@@ -170,7 +146,7 @@ def add_gather(
     if stage.sequence_shards > 1:
         members = (stage.attention, (AxisKind.TP,))
         whole = stage.hidden(tokens)
-        add_collective(builder, stage, key, Pattern.ALL_GATHER, members, tokens * stage.shapes.hidden, whole, inputs)
+        add_collective(builder, stage, key, AllGather, members, tokens * stage.shapes.hidden, whole, inputs)
 
 
 def add_reduction(builder: TemplateBuilder, stage: Stage, prefix: str, tokens: Load) -> None:
@@ -178,9 +154,11 @@ def add_reduction(builder: TemplateBuilder, stage: Stage, prefix: str, tokens: L
     if stage.attention.tp == 1:
         return
     members = (stage.attention, (AxisKind.TP,))
-    pattern = Pattern.REDUCE_SCATTER if stage.sequence_shards > 1 else Pattern.ALL_REDUCE
+    collective = ReduceScatter if stage.sequence_shards > 1 else AllReduce
     kept = stage.hidden(tokens / stage.sequence_shards)
-    add_collective(builder, stage, f"{prefix}.{pattern}", pattern, members, tokens * stage.shapes.hidden, kept)
+    add_collective(
+        builder, stage, f"{prefix}.{collective.name}", collective, members, tokens * stage.shapes.hidden, kept
+    )
 
 
 def local_subgroups(groups: Ranks, size: int) -> Ranks:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from dagc.graph.graph import Groups, Template
+from dagc.graph.graph import Template
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import KnownGroups
+from dagc.ops.groups import Groups
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.layout import Layout
 

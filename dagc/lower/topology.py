@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dagc.graph.graph import Groups
+from dagc.ops.groups import Groups
 from dagc.plan.layout import Layout, Ranks
 from dagc.syntax.tree import AxisKind
 

@@ -9,28 +9,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import Engine
 from dagc.plan.deployment import Deployment, Pool, Role, Service
 from dagc.plan.layout import Layout
 
 
-def placed(deployment: Deployment, profile: Profile | None) -> Deployment:
+def placed(deployment: Deployment, engine: Engine | None) -> Deployment:
     """The deployment under an engine; itself under none."""
-    if profile is None:
+    if engine is None:
         return deployment
-    return replace(deployment, services=tuple(_service(service, profile) for service in deployment.services))
+    return replace(deployment, services=tuple(_service(service, engine) for service in deployment.services))
 
 
-def _service(service: Service, profile: Profile) -> Service:
-    pools = tuple(_pool(pool, profile) if pool.role is Role.ALL else pool for pool in service.pools)
-    return replace(service, pools=pools, layer_split=profile.layer_split)
+def _service(service: Service, engine: Engine) -> Service:
+    pools = tuple(_pool(pool, engine) if pool.role is Role.ALL else pool for pool in service.pools)
+    return replace(service, pools=pools, layer_split=engine.runtime.layer_split)
 
 
-def _pool(pool: Pool, profile: Profile) -> Pool:
-    attention = _ordered(pool.attention, profile.attention)
-    experts = _ordered(pool.experts, profile.experts)
+def _pool(pool: Pool, engine: Engine) -> Pool:
+    attention = _ordered(pool.attention, engine.attention)
+    experts = _ordered(pool.experts, engine.experts)
     ordered = replace(pool, attention=attention, experts=experts)
-    if attention is None or profile.numbering.index("pp") < profile.numbering.index("dp"):
+    if attention is None or engine.numbering.index("pp") < engine.numbering.index("dp"):
         return ordered
     inside = attention.size // attention.dp
     return replace(ordered, stage_stride=inside, run=inside, run_stride=inside * pool.stages)

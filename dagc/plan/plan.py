@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import NO_ENGINE, Engine, Runtime
 from dagc.plan.deployment import Deployment, Pool
 from dagc.plan.layout import Ranks
 from dagc.plan.rules import RuleLevels
@@ -34,10 +34,15 @@ class Facts:
     claims: tuple[tuple[str, tuple[Claim, ...]], ...]
     devices: tuple[tuple[str, DeviceSpec], ...]
     defaulted: tuple[str, ...]
-    engine: Profile | None = None
+    engine: Engine | None = None
     rules: RuleLevels = field(default_factory=RuleLevels)
     unknown: tuple[str, ...] = ()
     named: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def runtime(self) -> Runtime:
+        """How the engine runs the plan, or what is assumed without one."""
+        return self.engine.runtime if self.engine else NO_ENGINE
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

@@ -46,11 +46,11 @@ def requests_a_rank(plan: Plan) -> float:
 
 def interleaving(plan: Plan) -> Interleaving | None:
     """How prefill is interleaved with decode; None for a static batch and where decode has its own GPUs."""
-    workload, engine = plan.facts.workload, plan.facts.engine
+    workload = plan.facts.workload
     if workload.concurrency is None or len(plan.deployment.services) > 1:
         return None
     held = requests_a_rank(plan)
-    if engine is not None and not engine.serving.mixes:
+    if not plan.facts.runtime.mixes:
         return Interleaving(held - 1, 0.0, max(1.0, workload.chunk / workload.fresh))
     arriving = max(1.0, held * workload.tokens_per_step / workload.output)
     riding = min(float(workload.chunk), workload.fresh * arriving)

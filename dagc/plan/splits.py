@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.degrees import AxisKind
-from dagc.engines.splits import split_layers
 from dagc.plan.deployment import Deployment, Service
 from dagc.plan.layout import Layout, Ranks
 
@@ -23,7 +22,7 @@ def split(total: int, parts: int) -> tuple[int, ...]:
 
 def stage_layers(service: Service, model_layers: int) -> tuple[int, ...]:
     """Layers of each stage: as `[layers …]` says, else even, one more on the stages that the service's split names."""
-    return service.options.layers or split_layers(model_layers, service.stages, service.layer_split)
+    return service.options.layers or service.layer_split.over_stages(model_layers, service.stages)
 
 
 def experts_per_rank(layout: Layout, experts: int, redundant: int = 0) -> Ranks:

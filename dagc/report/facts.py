@@ -6,7 +6,7 @@ from typing import Any
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import Engine
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Workload
 from dagc.report import summary as out
@@ -57,7 +57,7 @@ def _model(model: ModelSpec) -> Data:
     }
 
 
-def _engine(engine: Profile | None) -> Data | None:
+def _engine(engine: Engine | None) -> Data | None:
     """The engine whose rules hold; None where the plan names none."""
     if engine is None:
         return None

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.engines.command import Command, Host, command, command_line
-from dagc.engines.express import express
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import Engine
+from dagc.engines.instance import Command, Host
 from dagc.plan.instances import instance_of
 from dagc.plan.plan import Plan
 from dagc.report.structure import strategy_text
@@ -38,7 +37,7 @@ class Launched:
     name: str
     strategy: str
     gpus: int
-    engine: Profile
+    engine: Engine
     services: tuple[ServiceLaunch, ...]
     refusals: tuple[Diagnostic, ...]
 
@@ -48,21 +47,21 @@ class Launched:
         return f"<Launched {self.name} under {self.engine.title}: {found}>"
 
 
-def launched(plan: Plan, engine: Profile, refusals: tuple[Diagnostic, ...]) -> Launched:
+def launched(plan: Plan, engine: Engine, refusals: tuple[Diagnostic, ...]) -> Launched:
     """The commands of a plan under an engine that refuses it for these reasons, or for none."""
     deployment = plan.deployment
     services = () if refusals else tuple(_services(plan, engine))
     return Launched(plan.name, strategy_text(deployment), deployment.gpus, engine, services, refusals)
 
 
-def _services(plan: Plan, engine: Profile) -> Iterator[ServiceLaunch]:
+def _services(plan: Plan, engine: Engine) -> Iterator[ServiceLaunch]:
     host = Host(_model(plan), plan.facts.cluster.gpus_per_node)
     for service in plan.deployment.services:
         instance = instance_of(plan.deployment, service, plan.facts.model)
-        settings = express(engine, instance) if instance else "no engine has separate pools"
+        settings = engine.express(instance) if instance else "no engine has separate pools"
         if instance is None or isinstance(settings, str):
             raise ValueError(f"{plan.name} was not refused by {engine.name}: {settings}")
-        one = command(engine.name, instance, settings, host)
+        one = engine.command(instance, settings, host)
         yield ServiceLaunch(service.phase.value, instance.sizes.replicas, instance.sizes.gpus_per_replica, one)
 
 
@@ -84,13 +83,13 @@ def launch_data(one: Launched) -> dict[str, Any]:
     }
 
 
-def _engine_data(engine: Profile) -> dict[str, Any]:
+def _engine_data(engine: Engine) -> dict[str, Any]:
     return {
         "name": engine.name,
         "version": engine.version,
         "sources": list(engine.urls()),
         "numbering": list(engine.numbering),
-        "layer_split": engine.layer_split.value,
+        "layer_split": engine.runtime.layer_split.value,
         "expert_split": engine.expert_split.value,
     }
 
@@ -105,5 +104,5 @@ def _service_data(service: ServiceLaunch) -> dict[str, Any]:
         "environment": dict(one.environment),
         "settings_file": list(one.file),
         "flags": list(one.flags),
-        "command": command_line(one),
+        "command": one.line,
     }

@@ -38,8 +38,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dagc.graph.graph import Graph, PhaseGraph
-from dagc.graph.ops import Lane
 from dagc.graph.priced import PICOSECONDS
+from dagc.ops.op import Lane
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
 from dagc.plan.workload import Workload

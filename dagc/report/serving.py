@@ -72,7 +72,7 @@ class Steps:
 def serve(plan: Plan, steps: Steps) -> Serving:
     """What lies between two tokens, from the time of the steps; without the queue, which needs TTFT."""
     workload, shapes = plan.facts.workload, plan.facts.model
-    host = plan.facts.engine.serving.host_seconds if plan.facts.engine else 0.0
+    host = plan.facts.runtime.host_seconds
     drafts = workload.drafted * steps.decode / (shapes.layers or 1)
     step = steps.decode + host + drafts
     added, often = _prompts(plan, steps, host)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.graph import Groups
 from dagc.graph.priced import PricedPhase
+from dagc.ops.groups import Groups
 from dagc.schedule.count import count
 from dagc.schedule.rows import Chunk, Part, Role, chunks
 from dagc.schedule.structure import LANES

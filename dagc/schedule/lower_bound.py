@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dagc.graph.graph import Node, Template
-from dagc.graph.ops import Lane
 from dagc.graph.priced import Costs, NodeCost, Picoseconds, PricedPhase
+from dagc.ops.op import Lane
 from dagc.schedule.structure import partner_of
 
 PATH, COMPUTING, BUSY, BESIDE = range(4)

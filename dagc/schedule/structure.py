@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from dagc.graph.graph import Node, Pairing, Pattern, Template
-from dagc.graph.ops import Lane
+from dagc.graph.graph import Node, Template
+from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.op import Lane
 
 LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 """Lanes of a rank; lane number `2 · team + index`."""

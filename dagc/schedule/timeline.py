@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from dagc.graph.ops import Lane
 from dagc.graph.priced import Picoseconds, PricedPhase
+from dagc.ops.op import Lane
 from dagc.schedule import program as columns
 from dagc.schedule.order import periods_of_first_step, repeats
 from dagc.schedule.path import CriticalPath

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import Picoseconds
+from dagc.ops.message import Receive
 from dagc.schedule.path import PathSlot
 from dagc.schedule.timeline import Run, Timeline
 
@@ -86,4 +86,4 @@ def _connected(timeline: Timeline, before: PathSlot, after: PathSlot) -> bool:
         return True
     run: Run = timeline.runs[after.run]
     node = timeline.priced.graph.templates[run.template].nodes[after.node]
-    return node.op is RECEIVE and (before.start == after.start or before.end == after.end)
+    return isinstance(node.op, Receive) and (before.start == after.start or before.end == after.end)

@@ -32,11 +32,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dagc.engines.splits import split_layers
 from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
-from dagc.plan.splits import split
 from dagc.schedule.lower_bound import BESIDE, BUSY, COMPUTING, PATH
 from dagc.search.candidate import Form, ServicePlan, Shape
 
@@ -206,10 +204,8 @@ class Bounds:
 
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
         """Layers before each stage, and all."""
-        engine = self._facts.engine
-        even = split_layers(self._layers, stages, engine.layer_split) if engine else split(self._layers, stages)
         ends = [0]
-        for count in layers or even:
+        for count in layers or self._facts.runtime.layer_split.over_stages(self._layers, stages):
             ends.append(ends[-1] + count)
         return ends
 

@@ -10,15 +10,14 @@ from hypothesis import strategies as st
 from dagc.degrees import Degrees, Parallelism
 from dagc.diag.diagnostic import Family
 from dagc.driver import check, launch
-from dagc.engines.command import Host, command
-from dagc.engines.counting import count, settings_of_sizes
-from dagc.engines.express import express
-from dagc.engines.flags import read_flags, write_flags
-from dagc.engines.instance import Instance
-from dagc.engines.nearest import nearest, strategy_text
-from dagc.engines.profiles import ENGINES, LayerSplit, profile
-from dagc.engines.splits import split_layers
+from dagc.engines.engine import LayerSplit
+from dagc.engines.flags import write_flags
+from dagc.engines.instance import Host, Instance
+from dagc.engines.nearest import nearest
+from dagc.engines.registry import engine_names, get_engine
+from dagc.flat.spelling import spell
 from dagc.source import Source
+from dagc.syntax.printer import format_strategy
 from tests.property.test_plan import ATTENTION, EXPERTS, FOLD, LEGAL, SERVICE
 from tests.unit.planning import deployment
 
@@ -40,22 +39,22 @@ def sizes(draw: st.DrawFn, with_experts: bool = True) -> Parallelism:
     return Parallelism(attention, experts, draw(DEGREES), draw(DEGREES))
 
 
-@given(st.sampled_from(ENGINES), sizes())
+@given(st.sampled_from(engine_names()), sizes())
 def test_what_is_expressible_is_read_back_to_the_same_sizes(engine: str, wanted: Parallelism) -> None:
     """And what is not has something near that is, on as many GPUs."""
-    settings = settings_of_sizes(profile(engine), wanted)
+    settings = get_engine(engine).settings_of(wanted)
     if isinstance(settings, str):
-        found = nearest(profile(engine), wanted)
+        found = nearest(get_engine(engine), wanted)
         assert found is not None
         assert (found.stages, found.replicas, found.gpus) == (wanted.stages, wanted.replicas, wanted.gpus)
-        settings, wanted = settings_of_sizes(profile(engine), found), found
+        settings, wanted = get_engine(engine).settings_of(found), found
     assert not isinstance(settings, str)
-    one = command(engine, Instance(wanted), settings, Host("some/model", 8))
-    assert read_flags(engine, (*one.tokens, *one.file)).sizes == replace(wanted, replicas=1)
-    assert one.flags == write_flags(engine, settings) or engine == "trtllm"
+    one = get_engine(engine).command(Instance(wanted), settings, Host("some/model", 8))
+    assert get_engine(engine).read((*one.tokens, *one.file)).sizes == replace(wanted, replicas=1)
+    assert one.flags == write_flags(get_engine(engine).flags, settings) or engine == "trtllm"
 
 
-@given(st.sampled_from(ENGINES), LEGAL)
+@given(st.sampled_from(engine_names()), LEGAL)
 def test_every_strategy_has_flags_that_say_its_sizes_or_reasons(engine: str, text: str) -> None:
     """Over the whole path from text to tokens, with and without a model's shapes."""
     for model in ("model m { experts 24 { top 2 } }", "model qwen3-30b-a3b"):
@@ -63,7 +62,7 @@ def test_every_strategy_has_flags_that_say_its_sizes_or_reasons(engine: str, tex
         for one in started.launched:
             assert bool(one.refusals) != bool(one.services)
             for service in one.services:
-                back = read_flags(engine, service.command.tokens)
+                back = get_engine(engine).read(service.command.tokens)
                 assert back.world == service.gpus
             assert one.refusals or sum(s.gpus * s.instances for s in one.services) == one.gpus
 
@@ -76,16 +75,16 @@ def test_sizes_are_written_as_a_strategy_that_means_them(text: str) -> None:
         attention, experts = service.pools[0].attention, service.pools[0].experts
         assert attention is not None and experts is not None
         wanted = Parallelism(attention.degrees, experts.degrees, service.stages, found.replicas)
-        again = deployment(strategy_text(wanted))
+        again = deployment(format_strategy(spell(wanted, Source("a", "").span(0, 0))))
         pool = again.services[0].pools[0]
         assert pool.attention is not None and pool.experts is not None
         assert (again.gpus, again.replicas, again.services[0].stages) == (found.gpus, found.replicas, service.stages)
         assert (pool.attention.degrees, pool.experts.degrees) == (attention.degrees, experts.degrees)
 
 
-@given(st.sampled_from(ENGINES), st.lists(st.text(max_size=12), max_size=8))
+@given(st.sampled_from(engine_names()), st.lists(st.text(max_size=12), max_size=8))
 def test_any_tokens_are_read(engine: str, tokens: list[str]) -> None:
-    found = read_flags(engine, tokens)
+    found = get_engine(engine).read(tokens)
     assert (found.sizes is None) == (found.refusal is not None) == (found.world is None)
 
 
@@ -108,18 +107,18 @@ FLAG_WORDS = st.sampled_from(
 )
 
 
-@given(st.sampled_from(ENGINES), st.lists(FLAG_WORDS, max_size=10))
+@given(st.sampled_from(engine_names()), st.lists(FLAG_WORDS, max_size=10))
 def test_any_order_of_flags_is_read(engine: str, tokens: list[str]) -> None:
-    found = read_flags(engine, tokens)
+    found = get_engine(engine).read(tokens)
     assert (found.sizes is None) == (found.refusal is not None)
 
 
 @given(
-    st.sampled_from(ENGINES),
+    st.sampled_from(engine_names()),
     st.dictionaries(st.sampled_from(["tp", "pp", "dp", "ep", "cp"]), st.integers(-1, 2**20)),
 )
 def test_any_degrees_are_counted(engine: str, degrees: dict[str, int]) -> None:
-    found = count(engine, degrees)
+    found = get_engine(engine).count(degrees)
     assert (found.sizes is None) == (found.refusal is not None)
     if found.sizes is not None:
         assert found.world == found.sizes.gpus
@@ -129,22 +128,22 @@ def test_any_degrees_are_counted(engine: str, degrees: dict[str, int]) -> None:
 
 @given(st.sampled_from(list(LayerSplit)), st.integers(1, 300), st.integers(1, 64))
 def test_layers_are_split_whole_and_by_one_at_most(policy: LayerSplit, layers: int, stages: int) -> None:
-    held = split_layers(layers, stages, policy)
+    held = policy.over_stages(layers, stages)
     assert (len(held), sum(held)) == (stages, layers)
     assert max(held) - min(held) <= 1
 
 
-@given(st.sampled_from(ENGINES), sizes(with_experts=False))
+@given(st.sampled_from(engine_names()), sizes(with_experts=False))
 def test_a_dense_model_has_flags_too(engine: str, wanted: Parallelism) -> None:
-    found = express(profile(engine), Instance(wanted))
+    found = get_engine(engine).express(Instance(wanted))
     if not isinstance(found, str):
-        back = read_flags(engine, command(engine, Instance(wanted), found, Host("m", 8)).tokens).sizes
+        back = get_engine(engine).read(get_engine(engine).command(Instance(wanted), found, Host("m", 8)).tokens).sizes
         assert back is not None
         assert (back.attention, back.stages) == (wanted.attention, wanted.stages)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(ENGINES), LEGAL)
+@given(st.sampled_from(engine_names()), LEGAL)
 def test_every_plan_under_an_engine_is_checked_to_the_end(engine: str, text: str) -> None:
     """Graphs and timelines under an engine's numbers keep their invariants: no V code."""
     facts = f"model qwen3-30b-a3b {{ layers 7 }}\ncluster h100-sxm x 4096\nengine {engine}\n"

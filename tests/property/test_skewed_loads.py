@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dagc.catalog.model import Experts
 from dagc.lower.popularity import chances_by_popularity, popularity_ranks, slot_chances
-from dagc.lower.routing import Choice, route_across, route_inside
+from dagc.lower.routing import ExpertChoice, route_across, route_inside
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.workload import Workload
 from dagc.syntax.tree import AxisKind
@@ -28,11 +28,11 @@ def layouts(draw: st.DrawFn, slots: int) -> Layout:
     return Layout(tuple(draw(st.permutations(factors))))
 
 
-def choice_of(experts: Experts, redundant: int, exponent: float, layers: int) -> Choice:
+def choice_of(experts: Experts, redundant: int, exponent: float, layers: int) -> ExpertChoice:
     """Skewed routing of the first layers of a model."""
     workload = Workload(1, 1, 1, routing="zipf", zipf_exponent=exponent)
     order = popularity_ranks(experts.count, layers, 0)
-    return Choice(experts, redundant, slot_chances(experts, redundant, order, workload))
+    return ExpertChoice(experts, redundant, slot_chances(experts, redundant, order, workload))
 
 
 @given(st.integers(1, 300), st.integers(1, 8), EXPONENTS)
@@ -81,6 +81,6 @@ def test_exponent_nought_is_uniform_routing(shape: tuple[Experts, int], data: st
     layout = data.draw(layouts(experts.count))
     held = np.array(data.draw(st.lists(st.integers(0, 50), min_size=layout.size, max_size=layout.size)), dtype=float)
     skewed = route_inside(held, 1, choice_of(experts, 0, 0.0, 2), layout)
-    uniform = route_inside(held, 1, Choice(experts, 0), layout)
+    uniform = route_inside(held, 1, ExpertChoice(experts, 0), layout)
     for one, other in ((skewed.received, uniform.received), (skewed.hit, uniform.hit), (skewed.sent, uniform.sent)):
         assert np.allclose(np.broadcast_to(one, (2, layout.size)), np.broadcast_to(other, (2, layout.size)))

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagc.graph.graph import Pairing
-from dagc.graph.ops import RECEIVE
 from dagc.graph.priced import PricedPhase
+from dagc.ops.communication import Pairing
 from dagc.plan.deployment import Phase
 from dagc.schedule import recording
 from dagc.schedule.executor import Room
@@ -275,7 +274,7 @@ def assert_verified(priced: PricedPhase) -> None:
         assert slot.start == starts[slot.rank % len(starts)]
     for before, after in pairwise(timeline.path):
         graph, run = priced.graph, timeline.runs[after.run]
-        meets = graph.templates[run.template].nodes[after.node].op is RECEIVE
+        meets = graph.templates[run.template].nodes[after.node].op.name == "receive"
         assert before.end == after.start or (meets and (before.start == after.start or before.end == after.end))
     shares = timeline.shares
     assert abs(shares.compute + shares.memory + shares.communication + shares.bubble - 1) < 1e-9

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
-from dagc.graph.graph import (
-    INPUT,
-    Communication,
-    Groups,
-    Node,
-    Pairing,
-    Pattern,
-    PhaseGraph,
-    Segment,
-    StageProgram,
-    Team,
-    Template,
-)
-from dagc.graph.ops import DISPATCH, GEMM, RECEIVE, SEND
+from dagc.graph.graph import INPUT, Node, PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.graph.tensor import Tensor
+from dagc.ops.communication import Communication, Pairing, Pattern
+from dagc.ops.groups import Groups
 from dagc.plan.deployment import Phase
+from tests.unit.operators import NO_WORK, communication
 
 NOTHING = np.zeros(1)
 VALUE = Tensor(Dtype.BF16, ())
@@ -48,7 +39,7 @@ def compute(
     bound: Bound = Bound.COMPUTE,
 ) -> Priced:
     """A node on the compute lane."""
-    return _node(GEMM, inputs, after, team, None), cost(time, bound)
+    return _node(NO_WORK, inputs, after, team), cost(time, bound)
 
 
 def collective(
@@ -61,13 +52,13 @@ def collective(
     """A node on the communication lane whose groups start together."""
     members = np.array(groups, dtype=np.int64)
     ones = np.ones(len(groups), dtype=np.int64)
-    talk = Communication(Pattern.ALL_TO_ALL, (), Groups(members, ones, ones * members.shape[1]), NOTHING)
-    return _node(DISPATCH, inputs, after, team, talk), cost(time)
+    talk = communication(Pattern.ALL_TO_ALL, Groups(members, ones, ones * members.shape[1]), NOTHING)
+    return _node(talk, inputs, after, team), cost(time)
 
 
 def send(time: Given, width: int, inputs: Sequence[int] = (INPUT,), team: int = 0) -> Priced:
     """A send, to whatever meets it."""
-    return _node(SEND, inputs, (), team, _message(Pattern.SEND, width, None, None)), cost(time)
+    return _node(_message(Pattern.SEND, width, None, None), inputs, (), team), cost(time)
 
 
 def receive(
@@ -79,7 +70,7 @@ def receive(
     team: int = 0,
 ) -> Priced:
     """A receive of the given pairing."""
-    return _node(RECEIVE, inputs, (), team, _message(Pattern.RECEIVE, width, pairing, partner)), cost(time)
+    return _node(_message(Pattern.RECEIVE, width, pairing, partner), inputs, (), team), cost(time)
 
 
 def template(*nodes: Priced, outputs: Sequence[int] | None = None) -> tuple[Template, tuple[NodeCost, ...]]:
@@ -132,8 +123,8 @@ def phase(
 def _message(pattern: Pattern, width: int, pairing: Pairing | None, partner: int | None) -> Communication:
     alone = np.arange(width, dtype=np.int64).reshape(-1, 1)
     ones = np.ones(width, dtype=np.int64)
-    return Communication(pattern, (), Groups(alone, ones, ones), NOTHING, pairing, partner)
+    return replace(communication(pattern, Groups(alone, ones, ones), NOTHING), pairing=pairing, partner=partner)
 
 
-def _node(op, inputs, after, team, talk) -> Node:
-    return Node(op.name, op, team, tuple(inputs), tuple(after), VALUE, NOTHING, NOTHING, Dtype.BF16, (), talk)
+def _node(op, inputs, after, team) -> Node:
+    return Node(op.name, op, team, tuple(inputs), tuple(after), VALUE)

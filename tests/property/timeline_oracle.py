@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dagc.graph.graph import Pairing, Pattern
 from dagc.graph.priced import PricedPhase
+from dagc.ops.communication import Pairing, Pattern
 from dagc.plan.deployment import Phase
 
 Key = tuple[int, int, int, int, int, int]

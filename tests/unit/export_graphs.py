@@ -12,24 +12,25 @@ import numpy as np
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
-from dagc.graph import ops
 from dagc.graph.graph import (
     INPUT,
-    Communication,
     Graph,
-    Groups,
     Node,
-    Pairing,
-    Pattern,
     PhaseGraph,
     Segment,
     StageProgram,
     Team,
     Template,
 )
-from dagc.graph.ops import Op
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.graph.tensor import Dim, Tensor
+from dagc.ops.attention_core import AttentionCore
+from dagc.ops.communication import Communication, Leg, Pairing, Pattern
+from dagc.ops.elementwise import Activation, Embedding
+from dagc.ops.gemm import Gemm, Router
+from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.groups import Groups
+from dagc.ops.op import Op
 from dagc.plan.deployment import Deployment, Options, Phase, Pool, Role, Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts, Plan
@@ -38,6 +39,7 @@ from dagc.schedule.schedule import schedule
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 from dagc.syntax.tree import Axis, AxisKind, NamedStrategy
+from tests.unit.operators import communication, exchange, given
 
 MICROSECOND = 1_000_000
 EXPERT_TIMES = (5 * MICROSECOND, 7 * MICROSECOND)
@@ -71,11 +73,11 @@ def phase_graph(phase: Phase, tokens: int) -> PhaseGraph:
     """One phase, two micro-batches of one size."""
     teams = tuple(Team("main", stage, np.arange(2 * stage, 2 * stage + 2)) for stage in range(2))
     templates = (
-        Template("embedding", (_node("embedding", ops.EMBEDDING, tokens, ()),), (0,)),
+        Template("embedding", (_node("embedding", Embedding, tokens, ()),), (0,)),
         _layer(tokens),
-        Template("send", (_transfer("send", ops.SEND, Pattern.SEND, tokens, (INPUT,)),), (0,)),
-        Template("receive", (_transfer("receive", ops.RECEIVE, Pattern.RECEIVE, tokens, ()),), (0,)),
-        Template("head", (_node("head", ops.GEMM, tokens, (INPUT,)),), (0,)),
+        Template("send", (_transfer("send", Pattern.SEND, tokens, (INPUT,)),), (0,)),
+        Template("receive", (_transfer("receive", Pattern.RECEIVE, tokens, ()),), (0,)),
+        Template("head", (_node("head", Gemm, tokens, (INPUT,)),), (0,)),
     )
     first = StageProgram(0, (0,), (Segment(0, 1, None), Segment(1, 2, 0), Segment(2, 1, None)))
     second = StageProgram(1, (1,), (Segment(3, 1, None), Segment(1, 1, 2), Segment(4, 1, None)))
@@ -92,57 +94,44 @@ def timeline(phase: PhaseGraph) -> Timeline:
 
 def _layer(tokens: int) -> Template:
     both = Groups(np.array([[0, 1]]), np.array([1]), np.array([2]))
-    exchange = Communication(Pattern.ALL_TO_ALL, (AxisKind.EP,), both, np.array([4096.0]))
+    load = np.array([4096.0])
+    dispatch, combine = (exchange(leg, both, load, load, axes=(AxisKind.EP,)) for leg in Leg)
     nodes = (
-        _node("attention", ops.ATTENTION_CORE, tokens, (INPUT,)),
-        _node("router", ops.ROUTER, tokens, (0,)),
-        _node("dispatch", ops.DISPATCH, tokens, (0, 1), exchange),
-        _node("experts", ops.GROUPED_GEMM, tokens, (2,)),
-        _node("activation", ops.ACTIVATION, tokens, (3,), fused_into=3),
-        _node("combine", ops.COMBINE, tokens, (4,), exchange),
+        _node("attention", AttentionCore, tokens, (INPUT,)),
+        _node("router", Router, tokens, (0,)),
+        _node("dispatch", dispatch, tokens, (0, 1)),
+        _node("experts", GroupedGemm, tokens, (2,)),
+        _node("activation", Activation, tokens, (3,), fused_into=3),
+        _node("combine", combine, tokens, (4,)),
     )
     return Template("moe", nodes, (5,))
 
 
 def _node(
     key: str,
-    op: Op,
+    kind: type[Op] | Communication,
     tokens: int,
     inputs: tuple[int, ...],
-    communication: Communication | None = None,
     fused_into: int | None = None,
 ) -> Node:
     tensor = Tensor(Dtype.BF16, (Dim("t", tokens), Dim("m", 64)), (("t", AxisKind.DP),))
-    load = np.array([1000.0, 1400.0]) if op is ops.GROUPED_GEMM else np.array([1000.0])
+    load = np.array([1000.0, 1400.0]) if kind is GroupedGemm else np.array([1000.0])
+    op = kind if isinstance(kind, Communication) else given(kind, load, (("m", tokens), ("n", 64)))
     span = Source("plan.moe", "# comment\npp 2 < ep 2 >").span(17, 21)
-    return Node(
-        key,
-        op,
-        0,
-        inputs,
-        (),
-        tensor,
-        load,
-        load,
-        Dtype.BF16,
-        (("m", tokens), ("n", 64)),
-        communication,
-        fused_into,
-        span,
-    )
+    return Node(key, op, 0, inputs, (), tensor, fused_into, span)
 
 
-def _transfer(key: str, op: Op, pattern: Pattern, tokens: int, inputs: tuple[int, ...]) -> Node:
+def _transfer(key: str, pattern: Pattern, tokens: int, inputs: tuple[int, ...]) -> Node:
     single = Groups(np.array([[0], [1]]), np.array([1, 1]), np.array([1, 1]))
     pairing = Pairing.STAGE if pattern is Pattern.RECEIVE else None
-    message = Communication(pattern, (AxisKind.PP,), single, np.array([2048.0]), pairing)
-    return _node(key, op, tokens, inputs, message)
+    message = communication(pattern, single, np.array([2048.0]), (AxisKind.PP,), pairing)
+    return _node(key, message, tokens, inputs)
 
 
 def _cost(node: Node) -> NodeCost:
     if node.fused_into is not None:
         return NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, lambda: "in its product", "given")
-    by_rank = EXPERT_TIMES if node.op is ops.GROUPED_GEMM else (3 * MICROSECOND + 333,)
+    by_rank = EXPERT_TIMES if isinstance(node.op, GroupedGemm) else (3 * MICROSECOND + 333,)
     bound = Bound.NETWORK if node.communication else Bound.COMPUTE
     return NodeCost(np.array(by_rank, dtype=np.int64), bound, lambda: "work / peak", "given",
                     by_traffic=bound is Bound.MEMORY)  # fmt: skip

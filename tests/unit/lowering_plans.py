@@ -6,7 +6,8 @@ from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts, ModelSpec
-from dagc.graph.graph import Communication, Node, PhaseGraph, Template
+from dagc.graph.graph import Node, PhaseGraph, Template
+from dagc.ops.communication import Communication
 from dagc.plan.deployment import Deployment, Options, Phase, Pool, Role, Service
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts, Plan

@@ -8,7 +8,7 @@ import pytest
 
 from dagc.cost.admission import admitted
 from dagc.cost.memory import MemoryPart, rank_memory
-from dagc.engines.profiles import profile
+from dagc.engines.registry import get_engine
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Workload
 from tests.unit.lowering_plans import DEMO, layout, plan, service
@@ -59,7 +59,7 @@ def test_an_engines_share_of_memory_gives_way_where_nothing_would_fit() -> None:
     With a chunk of one prompt, activations are the same for any number of them up to a hundred.
     """
     plain = served(1e12, chunk=1000, batch=100, concurrency=100)
-    subject = replace(plain, facts=replace(plain.facts, engine=profile("sglang")))
+    subject = replace(plain, facts=replace(plain.facts, engine=get_engine("sglang")))
     rest = beside_the_cache(subject)
 
     def running(capacity: float) -> int:

@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 
 from dagc.catalog.device import DeviceSpec
-from dagc.catalog.dtype import Dtype
+from dagc.catalog.dtype import Dtype, Stored
+from dagc.catalog.part import Part
 from dagc.catalog.presets import load_device
-from dagc.cost.amounts import Partition, Priced, amounts_of, cost_by_amount
+from dagc.cost.amounts import Partition, PricedAmount, amounts_of, cost_by_amount
 from dagc.cost.collectives import collective_cost, collective_costs
-from dagc.cost.inputs import Setting
-from dagc.cost.network.fabric import Fabric
 from dagc.cost.operators import operator_cost, operator_costs
-from dagc.graph.graph import Communication, Groups, Node, Pattern
-from dagc.graph.ops import ACTIVATION, GEMM, GROUPED_GEMM, NORM, Op
 from dagc.graph.priced import Bound, NodeCost
-from dagc.graph.tensor import Tensor
+from dagc.ops.communication import Pattern
+from dagc.ops.elementwise import Activation, Norm
+from dagc.ops.fabric import Fabric
+from dagc.ops.gemm import Gemm, Matrix
+from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.groups import Groups
+from dagc.ops.load import Load
+from dagc.ops.op import Setting
+from tests.unit.operators import communication
 
 ROOFLINE = DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5, "made up")
 
@@ -57,7 +62,7 @@ def test_no_amounts_of_wide_loads_and_loads_by_copy(load: np.ndarray[tuple[int, 
 
 def test_the_slowest_amount_speaks_for_the_node_and_each_rank_has_its_time() -> None:
     amounts = amounts_of((np.array([1.0, 2.0, 1.0]),), [])
-    known = {(1.0,): Priced(cost(10, "quick"), 1.0), (2.0,): Priced(cost(20, "slow"), 2.0)}
+    known = {(1.0,): PricedAmount(cost(10, "quick"), 1.0), (2.0,): PricedAmount(cost(20, "slow"), 2.0)}
     assert amounts is not None
     found = cost_by_amount(amounts, known)
     assert (found.duration.tolist(), found.source) == ([10, 20, 10], "slow")
@@ -65,28 +70,28 @@ def test_the_slowest_amount_speaks_for_the_node_and_each_rank_has_its_time() -> 
 
 def test_ranks_of_one_time_have_one_number() -> None:
     amounts = amounts_of((np.array([1.0, 2.0]),), [])
-    known = {(1.0,): Priced(cost(10, "first"), 1.0), (2.0,): Priced(cost(10, "second"), 1.0)}
+    known = {(1.0,): PricedAmount(cost(10, "first"), 1.0), (2.0,): PricedAmount(cost(10, "second"), 1.0)}
     assert amounts is not None
     found = cost_by_amount(amounts, known)
     assert (found.duration.tolist(), found.source) == ([10], "first")
 
 
-def work(op: Op, key: str, flops: list[float], moved: list[float], **shape: int) -> Node:
-    dtype, output = Dtype.BF16, Tensor(Dtype.BF16, ())
-    return Node(key, op, 0, (), (), output, np.array(flops), np.array(moved), dtype, tuple(shape.items()))
+def loads(*numbers: float) -> Load:
+    return np.array(numbers)
 
 
-NODES = (
-    work(NORM, "norm", [4e6, 8e6, 4e6], [1e6, 2e6, 1e6]),
-    work(NORM, "even", [4e6], [1e6]),
-    work(ACTIVATION, "moe.experts.activation", [2e6, 4e6, 2e6], [3e6, 6e6, 3e6]),
-    work(GEMM, "tall", [2.0 * 8192 * 4096 * 1024] * 3, [1e8, 2e8, 1e8], m=8192, n=4096, k=1024),
-    work(GEMM, "flat", [2.0 * 16 * 512 * 512], [1e6], m=16, n=512, k=512),
-    work(
-        GROUPED_GEMM, "experts", [1e11, 2e11, 1e11], [1e8, 1.5e8, 1e8],
-        m=512, n=2048, k=7168, experts=4, held=4, all=64,
-    ),
-)  # fmt: skip
+def matrix(n: int, k: int, part: Part = Part.OTHER) -> Matrix:
+    return Matrix(n, k, Stored(Dtype.BF16), part)
+
+
+OPS = (
+    Norm(Part.OTHER, loads(4, 8, 4), 125_000, Dtype.BF16),
+    Norm(Part.OTHER, loads(4), 125_000, Dtype.BF16),
+    Activation(Part.EXPERTS, loads(2, 4, 2), 250_000, Dtype.BF16, 2),
+    Gemm(loads(8192, 8192, 8192), matrix(4096, 1024), Dtype.BF16),
+    Gemm(loads(16), matrix(512, 512), Dtype.BF16),
+    GroupedGemm(loads(512, 1024, 512), loads(3, 4, 3), matrix(2048, 7168, Part.EXPERTS), Dtype.BF16, 4, 64),
+)
 
 
 @pytest.mark.parametrize("slowdown", [[1.0], [1.0, 1.0, 1.1]])
@@ -96,11 +101,11 @@ def test_nodes_cost_together_what_they_cost_alone(slowdown: list[float], measure
     cluster = load_device("h100-sxm")
     assert cluster is not None
     device = cluster.device if measured else ROOFLINE
-    known: dict[object, dict[tuple[float, ...], Priced]] = {}
+    known: dict[object, dict[tuple[float, ...], PricedAmount]] = {}
     slowed = np.array(slowdown)
-    alone = [operator_cost(node, device, Dtype.BF16, slowed) for node in NODES]
+    alone = [operator_cost(op, device, Dtype.BF16, slowed) for op in OPS]
     for _ in range(2):
-        together = operator_costs(NODES, Setting(device, Dtype.BF16), known, slowed)
+        together = operator_costs(OPS, Setting(device, Dtype.BF16), known, slowed)
         assert [one.duration.tolist() for one in together] == [one.duration.tolist() for one in alone]
         assert [(one.bound, one.source, one.formula) for one in together] == [
             (one.bound, one.source, one.formula) for one in alone
@@ -117,9 +122,9 @@ def test_exchanges_cost_together_what_they_cost_alone() -> None:
         Groups(pairs, np.array([2, 2]), np.array([1, 1])),
     )
     both = Groups(pairs, np.array([1, 2]), np.array([2, 1]))
-    loads = np.array([1e5]), np.array([1e5, 4e7, 1e5, 1e5])
+    sent = np.array([1e5]), np.array([1e5, 4e7, 1e5, 1e5])
     patterns = (Pattern.ALL_REDUCE, Pattern.ALL_GATHER)
-    talks = [Communication(p, (), g, load) for p in patterns for g in (inside, across, both) for load in loads]
+    talks = [communication(p, g, load) for p in patterns for g in (inside, across, both) for load in sent]
     fabric = Fabric(cluster)
     together = collective_costs(talks, fabric, {})
     alone = [collective_cost(talk, fabric) for talk in talks]

@@ -10,9 +10,12 @@ import pytest
 from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.cost.collectives import collective_cost
-from dagc.cost.network.fabric import Fabric
-from dagc.graph.graph import Communication, Exchange, Groups, Kernel, Leg, Pattern
 from dagc.graph.priced import Bound
+from dagc.ops.communication import Leg, Pattern
+from dagc.ops.fabric import Fabric
+from dagc.ops.groups import Groups
+from dagc.ops.token_exchange import Choices, Kernel
+from tests.unit.operators import communication, exchange
 
 DEVICE = DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5)
 CLUSTER = ClusterSpec("lab", DEVICE, 64, 8, 400e9, 50e9, 1e-6, 5e-6, 0.5, 1.0, collectives=Backend.NCCL)
@@ -31,7 +34,7 @@ FOUR_NODES = groups([list(range(4))], [4], [1])
 
 
 def microseconds(pattern: Pattern, load: float, over: Groups, cluster: ClusterSpec = CLUSTER) -> float:
-    cost = collective_cost(Communication(pattern, (), over, np.array([load])), Fabric(cluster))
+    cost = collective_cost(communication(pattern, over, np.array([load])), Fabric(cluster))
     assert cost.duration.shape == (1,)
     return int(cost.duration[0]) / 1e6
 
@@ -84,11 +87,8 @@ def dispatch(
     kernel: Kernel, over: Groups, sent: float, taken: list[float], leg: Leg = Leg.DISPATCH, limit: int = 0
 ) -> float:
     """Microseconds of a dispatch of tokens of two choices each."""
-    exchange = Exchange(leg, kernel, 2, np.array(taken), 4 * (limit > 0), limit)
     loads = (np.array([sent]), np.array(taken)) if leg is Leg.DISPATCH else (np.array(taken), np.array([sent]))
-    found = Communication(
-        Pattern.ALL_TO_ALL, (), over, loads[0], exchange=replace(exchange, taken=loads[1]), row_bytes=1e3
-    )
+    found = exchange(leg, over, *loads, kernel, Choices(2, 4 * (limit > 0), limit), 1e3)
     cost = collective_cost(found, Fabric(ENGINE))
     return int(cost.duration.max()) / 1e6
 
@@ -132,20 +132,20 @@ def test_a_group_of_one_exchanges_nothing() -> None:
 def test_each_group_has_its_own_cost_at_its_members() -> None:
     """Two pairs, one across nodes: 1 MB·1/2 / 200 GB/s + 1 us = 3.5 us, and / 50 GB/s + 5 us = 15 us."""
     over = groups([[0, 2], [1, 3]], [1, 2], [2, 1])
-    cost = collective_cost(Communication(Pattern.ALL_GATHER, (), over, np.array([1e6])), Fabric(CLUSTER))
+    cost = collective_cost(communication(Pattern.ALL_GATHER, over, np.array([1e6])), Fabric(CLUSTER))
     assert cost.duration.tolist() == [3_500_000, 15_000_000, 3_500_000, 15_000_000]
 
 
 def test_a_group_waits_for_its_member_with_most() -> None:
     """Members with 1 and 3 MB: 3 MB·1/2 / 200 GB/s + 1 us = 8.5 us for both."""
     over = groups([[0, 1]], [1], [2])
-    cost = collective_cost(Communication(Pattern.ALL_GATHER, (), over, np.array([1e6, 3e6])), Fabric(CLUSTER))
+    cost = collective_cost(communication(Pattern.ALL_GATHER, over, np.array([1e6, 3e6])), Fabric(CLUSTER))
     assert cost.duration.tolist() == [8_500_000]
 
 
 def test_bound_is_the_larger_term() -> None:
     small, large = (
-        collective_cost(Communication(Pattern.SEND, (), groups([[0]], [1], [1]), np.array([load])), Fabric(CLUSTER))
+        collective_cost(communication(Pattern.SEND, groups([[0]], [1], [1]), np.array([load])), Fabric(CLUSTER))
         for load in (1e3, 1e8)
     )
     assert (small.bound, large.bound) == (Bound.LATENCY, Bound.NETWORK)
@@ -153,11 +153,11 @@ def test_bound_is_the_larger_term() -> None:
 
 def test_an_unknown_rate_limits_nothing() -> None:
     cluster = replace(CLUSTER, link_bytes_per_second=None)
-    cost = collective_cost(Communication(Pattern.ALL_GATHER, (), ONE_NODE, np.array([8e6])), Fabric(cluster))
+    cost = collective_cost(communication(Pattern.ALL_GATHER, ONE_NODE, np.array([8e6])), Fabric(cluster))
     assert cost.duration.tolist() == [7_000_000]
 
 
 def test_words_and_source_without_measurements() -> None:
-    cost = collective_cost(Communication(Pattern.ALL_GATHER, (), ONE_NODE, np.array([8e6])), Fabric(CLUSTER))
+    cost = collective_cost(communication(Pattern.ALL_GATHER, ONE_NODE, np.array([8e6])), Fabric(CLUSTER))
     assert cost.formula == "all-gather (nccl) of 8 MB over 8 ranks of one node: link 200 GB/s, latency 7 us"
     assert (cost.source, cost.error) == ("α-β, cluster lab", None)

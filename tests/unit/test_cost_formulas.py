@@ -10,15 +10,19 @@ import pytest
 from dagc.calibrate.operators import ARITHMETIC, OPERATORS
 from dagc.catalog.calibration import Calibration, Regime, Residuals, calibration_names, load_calibration
 from dagc.catalog.device import DeviceSpec
-from dagc.catalog.dtype import Dtype
+from dagc.catalog.dtype import Dtype, Stored
+from dagc.catalog.part import Part
 from dagc.catalog.presets import device_names, load_device
-from dagc.cost.formula import Coefficients, Machine
-from dagc.cost.formulas import FORMULAS
 from dagc.cost.operators import operator_cost
-from dagc.graph.graph import Node
-from dagc.graph.ops import GEMM, GROUPED_GEMM, KV_WRITE
+from dagc.engines.engine import NO_ENGINE, Runtime
+from dagc.engines.registry import get_engine
 from dagc.graph.priced import Bound, NodeCost
-from dagc.graph.tensor import Tensor
+from dagc.ops.formula import Coefficients, Machine
+from dagc.ops.formulas import FORMULAS
+from dagc.ops.gemm import Gemm, Matrix
+from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.kv_cache import KvWrite
+from tests.unit.operators import Work
 
 MACHINE = Machine(100e12, 1e12, 100)
 PLAIN = {
@@ -107,30 +111,27 @@ def test_decoding_of_a_gated_delta_net_is_as_measured(sequences: int, measured: 
     assert found == pytest.approx(measured, rel=0.05)
 
 
-def experts(engine: str | None, held: int) -> str:
+def experts(runtime: Runtime, held: int) -> str:
     """Where the cost of 256 rows over the experts of a rank of 64 comes from."""
-    shape = (("m", 256), ("n", 2048), ("k", 2048), ("experts", held), ("held", held), ("all", 64))
-    flops, moved = 2.0 * 256 * 2048 * 2048, 2.0 * held * 2048 * 2048 + 2 * 256 * 4096
-    one = Node("moe.experts.up", GROUPED_GEMM, 0, (), (), Tensor(Dtype.BF16, ()), np.array([flops]), np.array([moved]),
-               Dtype.BF16, shape)  # fmt: skip
+    matrix = Matrix(2048, 2048, Stored(Dtype.BF16), Part.EXPERTS)
+    one = GroupedGemm(np.array([256.0]), np.array([float(held)]), matrix, Dtype.BF16, held, 64)
     cluster = load_device("h100-sxm")
     assert cluster is not None
-    return operator_cost(one, cluster.device, Dtype.BF16, engine=engine).source
+    tuned = runtime.tunes_expert_shards
+    return operator_cost(one, cluster.device, Dtype.BF16, tunes_expert_shards=tuned).source
 
 
 def test_vllm_has_no_tiles_for_a_part_of_the_experts() -> None:
-    assert experts("vllm", 16).startswith("grouped_gemm/bf16/default of")
-    assert experts("vllm", 64).startswith("grouped_gemm/bf16 of")
-    assert experts(None, 16).startswith("grouped_gemm/bf16 of")
-    assert experts("sglang", 16).startswith("grouped_gemm/bf16 of")
+    vllm = get_engine("vllm").runtime
+    assert experts(vllm, 16).startswith("grouped_gemm/bf16/default of")
+    assert experts(vllm, 64).startswith("grouped_gemm/bf16 of")
+    assert experts(NO_ENGINE, 16).startswith("grouped_gemm/bf16 of")
+    assert experts(get_engine("sglang").runtime, 16).startswith("grouped_gemm/bf16 of")
 
 
-def product(m: float) -> Node:
+def product(*rows: float) -> Gemm:
     """A bf16 product of m x 8,192 x 8,192; a weight is read once."""
-    side = 8192.0
-    moved = np.array([2 * (side * side + 2 * m * side)])
-    return Node("gemm", GEMM, 0, (), (), Tensor(Dtype.BF16, ()), np.array([2 * m * side * side]), moved, Dtype.BF16,
-                shape=(("m", int(m)), ("n", 8192), ("k", 8192)))  # fmt: skip
+    return Gemm(np.array(rows, dtype=np.float64), Matrix(8192, 8192, Stored(Dtype.BF16), Part.OTHER), Dtype.BF16)
 
 
 @pytest.mark.parametrize(("m", "measured"), [(4096, 672.8e-6), (64, 50.42e-6), (1, 49.18e-6), (512, 89.77e-6)])
@@ -172,8 +173,8 @@ def test_an_operator_that_is_launched_for_longer_than_it_works_is_bound_by_laten
 
 def small_product(m: int, k: int, moved: float) -> NodeCost:
     """A product of m x 6,400 x k on the machine of 100 TFLOP/s and 1 TB/s."""
-    one = Node("gemm", GEMM, 0, (), (), Tensor(Dtype.BF16, ()), np.array([2.0 * m * 6_400 * k]), np.array([moved]),
-               Dtype.BF16, (("m", m), ("n", 6_400), ("k", k)))  # fmt: skip
+    sizes = (("n", 6_400.0), ("k", float(k)), ("products", 1.0), ("cast", 0.0))
+    one = Work([2.0 * m * 6_400 * k], [moved], Dtype.BF16, ("gemm/bf16",), sizes, {"m": np.array([float(m)])})
     regime = Regime("gemm", PLAIN, Residuals(0.0, 0.0, 0.0, 1, held_out=False), "made up")
     calibration = Calibration("made up", {"gemm/bf16": regime})
     device = DeviceSpec("gpu", 64e9, 1e12, {Dtype.BF16: 100e12}, 1.0, 1.0, "made up", processors=100)
@@ -230,7 +231,7 @@ def test_past_the_range_of_its_fit_a_cost_says_so() -> None:
 
 def test_what_has_no_regime_is_priced_by_the_roofline() -> None:
     """2 MB at half of 1 TB/s are 4 us."""
-    write = replace(product(1), op=KV_WRITE, memory_bytes=np.array([2e6]), flops=np.array([0.0]))
+    write = KvWrite(np.array([5e5]), Dtype.BF16, Dtype.BF16)
     cost = operator_cost(write, lab(gemm__bf16=PRODUCTS), Dtype.BF16)
     assert (cost.duration.tolist(), cost.error) == ([4_000_000], None)
     assert cost.source.startswith("roofline")
@@ -238,8 +239,7 @@ def test_what_has_no_regime_is_priced_by_the_roofline() -> None:
 
 def test_a_rank_with_more_rows_takes_longer_and_its_shape_is_kept() -> None:
     device = lab(gemm__bf16=PRODUCTS)
-    uneven = replace(product(512), flops=product(512).flops * np.array([1.0, 2.0]))
-    cost = operator_cost(uneven, device, Dtype.BF16, np.array([1.0, 1.0]))
+    cost = operator_cost(product(512, 1024), device, Dtype.BF16, np.array([1.0, 1.0]))
     assert cost.duration.shape == (2,)
     assert cost.duration[1] > 1.5 * cost.duration[0]
 

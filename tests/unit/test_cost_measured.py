@@ -15,10 +15,15 @@ from dagc.catalog.calibration import load_exchanges
 from dagc.catalog.device import Backend
 from dagc.catalog.presets import device_names, load_device
 from dagc.cost.collectives import collective_cost
-from dagc.cost.network.fabric import Fabric
-from dagc.graph.graph import Communication, Exchange, Groups, Kernel, Leg, Pattern
+from dagc.engines.registry import get_engine
 from dagc.graph.priced import NodeCost
+from dagc.ops.communication import Leg, Pattern
+from dagc.ops.fabric import Fabric
+from dagc.ops.groups import Groups
+from dagc.ops.token_exchange import Choices, Kernel
 from dagc.source import Source
+from tests.unit import operators
+from tests.unit.operators import communication
 
 LARGE, SMALL = 0.08, 0.15
 """Relative errors that count as right."""
@@ -29,10 +34,10 @@ FP8_ROW = 7168 + 7168 / 128 * 4
 BF16_ROW = 7168 * 2.0
 
 
-def fabric(device: str, backend: Backend = Backend.CUSTOM, engine: str | None = None) -> Fabric:
+def fabric(device: str, backend: Backend = Backend.CUSTOM, all_reduce: str | None = "custom") -> Fabric:
     cluster = load_device(device)
     assert cluster is not None
-    return Fabric(replace(cluster, collectives=backend), engine)
+    return Fabric(replace(cluster, collectives=backend), all_reduce)
 
 
 def group(ranks: int, nodes: int = 1) -> Groups:
@@ -40,7 +45,8 @@ def group(ranks: int, nodes: int = 1) -> Groups:
 
 
 def cost(pattern: Pattern, load: float, over: Groups, on: Fabric) -> NodeCost:
-    return collective_cost(Communication(pattern, (), over, np.array([load])), on)
+    by = Fabric(on.cluster, None) if pattern is Pattern.ALL_TO_ALL else on
+    return collective_cost(communication(pattern, over, np.array([load])), by)
 
 
 def microseconds(found: NodeCost) -> float:
@@ -83,7 +89,9 @@ def test_nccl(
     ],
 )  # fmt: skip
 def test_engines_reduce_small_messages_themselves(engine: str, load: float, measured: float) -> None:
-    found = cost(Pattern.ALL_REDUCE, load, group(8), fabric("h100-sxm", engine=engine))
+    found = cost(
+        Pattern.ALL_REDUCE, load, group(8), fabric("h100-sxm", all_reduce=get_engine(engine).runtime.all_reduce)
+    )
     assert microseconds(found) == pytest.approx(measured, rel=SMALL)
 
 
@@ -91,9 +99,8 @@ def exchange(device: str, leg: Leg, kernel: Kernel, ranks: int, tokens: int, gro
     """Microseconds with DeepSeek-V3's rows, eight choices a token."""
     row = FP8_ROW if leg is Leg.DISPATCH else BF16_ROW
     load = np.array([tokens * 8 * row])
-    what = Exchange(leg, kernel, 8, load, *groups)
     over = group(ranks, max(1, ranks // 8))
-    found = Communication(Pattern.ALL_TO_ALL, (), over, load, row_bytes=row, exchange=what)
+    found = operators.exchange(leg, over, load, load, kernel, Choices(8, *groups), row)
     return microseconds(collective_cost(found, fabric(device)))
 
 

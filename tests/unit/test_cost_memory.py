@@ -9,8 +9,8 @@ import pytest
 from dagc.catalog.parameters import count
 from dagc.cost.memory import MemoryPart, PoolMemory, rank_memory
 from dagc.declare.facts import declare_facts
-from dagc.engines.allocation import vocabulary_rows
-from dagc.engines.profiles import profile
+from dagc.engines.engine import NO_ENGINE
+from dagc.engines.registry import get_engine
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve
@@ -121,7 +121,8 @@ def test_a_pool_of_experts_holds_no_cache() -> None:
 )
 def test_rows_of_the_vocabulary(engine: str | None, tp: int, rows: int) -> None:
     """1,000 words: to 1,024 by 64, to 1,002 by 3, to 1,152 by 128 for each of 3."""
-    assert vocabulary_rows(1000, tp, profile(engine) if engine else None) == rows
+    runtime = get_engine(engine).runtime if engine else NO_ENGINE
+    assert runtime.vocabulary_rows(1000, tp) == rows
 
 
 @pytest.mark.parametrize(("engine", "tokens"), [("vllm", 112), ("sglang", 101), ("trtllm", 128), ("megatron", 256)])

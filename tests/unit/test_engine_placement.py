@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dagc.driver import Checked, Outcome, check
-from dagc.engines.profiles import ENGINES, LayerSplit, profile
-from dagc.engines.splits import split_layers
-from dagc.graph.ops import DISPATCH
+from dagc.engines.engine import LayerSplit
+from dagc.engines.registry import engine_names, get_engine
+from dagc.ops.token_exchange import Dispatch
 from dagc.plan.deployment import Deployment
 from dagc.plan.placement import placed
 from dagc.source import Source
@@ -32,7 +32,7 @@ def checked(text: str) -> Checked:
 
 def groups(text: str, engine: str, axis: AxisKind, stage: int = 0) -> list[list[int]]:
     """Expert-domain groups of a stage along an axis, as global ranks."""
-    found = placed(deployment(text), profile(engine))
+    found = placed(deployment(text), get_engine(engine))
     service = found.services[0]
     pool = service.experts_pool
     assert pool.experts is not None
@@ -61,7 +61,7 @@ def test_tensorrt_numbers_ep_inside_the_experts_tp() -> None:
     assert groups(text, "trtllm", AxisKind.TP) == [[0, 4], [1, 5], [2, 6], [3, 7]]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", engine_names())
 @pytest.mark.parametrize(
     "text",
     [
@@ -72,7 +72,7 @@ def test_tensorrt_numbers_ep_inside_the_experts_tp() -> None:
     ],
 )
 def test_every_gpu_has_one_number(engine: str, text: str) -> None:
-    found: Deployment = placed(deployment(text), profile(engine))
+    found: Deployment = placed(deployment(text), get_engine(engine))
     ranks = np.concatenate([found.all_ranks(service).reshape(-1) for service in found.services])
     assert sorted(ranks.tolist()) == list(range(found.gpus))
 
@@ -82,21 +82,21 @@ def test_every_gpu_has_one_number(engine: str, text: str) -> None:
     [("vllm", (15, 15, 16, 15)), ("sglang", (15, 15, 15, 16)), ("trtllm", (16, 15, 15, 15))],
 )
 def test_61_layers_over_4_stages(engine: str, split: tuple[int, ...]) -> None:
-    assert split_layers(61, 4, profile(engine).layer_split) == split
+    assert get_engine(engine).runtime.layer_split.over_stages(61, 4) == split
 
 
 def test_vllm_leaves_the_first_stage_out_too_where_it_can() -> None:
     """63 = 4 × 15 + 3: three of four stages, all but the last. 62: the two in the middle."""
-    assert split_layers(63, 4, LayerSplit.BEFORE_LAST) == (16, 16, 16, 15)
-    assert split_layers(62, 4, LayerSplit.BEFORE_LAST) == (15, 16, 16, 15)
-    assert split_layers(60, 4, LayerSplit.BEFORE_LAST) == (15, 15, 15, 15)
+    assert LayerSplit.BEFORE_LAST.over_stages(63, 4) == (16, 16, 16, 15)
+    assert LayerSplit.BEFORE_LAST.over_stages(62, 4) == (15, 16, 16, 15)
+    assert LayerSplit.BEFORE_LAST.over_stages(60, 4) == (15, 15, 15, 15)
 
 
 def dispatch_nodes(found: Checked) -> set[int]:
     """Over how many nodes the dispatch of any stage goes."""
     assert found.priced.graph is not None
     nodes = (node for phase in found.priced.graph.phases for template in phase.templates for node in template.nodes)
-    return {int(n.communication.groups.nodes.max()) for n in nodes if n.communication and n.op is DISPATCH}
+    return {int(n.communication.groups.nodes.max()) for n in nodes if n.communication and isinstance(n.op, Dispatch)}
 
 
 def test_the_numbers_decide_what_dispatch_costs() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.counting import count
-from dagc.engines.flags import read_flags
-from dagc.engines.profiles import ENGINES
+from dagc.engines.registry import engine_names, get_engine
 
 
 @pytest.mark.parametrize(
@@ -15,11 +13,11 @@ from dagc.engines.profiles import ENGINES
     [("vllm", 8 * 8), ("sglang", 8), ("trtllm", 8), ("megatron", 8 * 8)],
 )
 def test_tp_8_dp_8_ep_8(engine: str, world: int) -> None:
-    assert count(engine, {"tp": 8, "dp": 8, "ep": 8}).world == world
+    assert get_engine(engine).count({"tp": 8, "dp": 8, "ep": 8}).world == world
 
 
 def test_ep_is_a_switch_in_vllm() -> None:
-    found = count("vllm", {"tp": 8, "dp": 8, "ep": 8})
+    found = get_engine("vllm").count({"tp": 8, "dp": 8, "ep": 8})
     assert found.sizes is not None
     assert found.sizes.experts == Degrees(ep=64)
     assert "ep 8 becomes tp × pcp × dp = 64" in found.steps[0]
@@ -43,34 +41,34 @@ FOLD = Parallelism(Degrees(tp=2, dp=8), Degrees(ep=16), stages=4)
     ],
 )
 def test_the_same_sizes_in_three_engines(engine: str, flags: str) -> None:
-    assert read_flags(engine, flags.split()).sizes == FOLD
+    assert get_engine(engine).read(flags.split()).sizes == FOLD
 
 
 def test_what_is_no_parallelism_flag_is_passed_over() -> None:
     flags = "serve some/model --port 8000 --enforce-eager -tp 4 --max-model-len=32768"
-    found = read_flags("vllm", flags.split())
+    found = get_engine("vllm").read(flags.split())
     assert found.sizes == Parallelism(Degrees(tp=4), Degrees(tp=4))
 
 
 def test_sglang_without_dp_attention_makes_copies() -> None:
-    found = read_flags("sglang", ["--tp", "8", "--dp", "2"])
+    found = get_engine("sglang").read(["--tp", "8", "--dp", "2"])
     assert found.sizes == Parallelism(Degrees(tp=8), Degrees(tp=8), replicas=2)
     assert found.world == 16
 
 
 def test_sglang_backends_that_force_ep() -> None:
-    found = read_flags("sglang", ["--tp", "8", "--ep", "2", "--moe-a2a-backend", "deepep"])
+    found = get_engine("sglang").read(["--tp", "8", "--ep", "2", "--moe-a2a-backend", "deepep"])
     assert found.sizes is not None
     assert found.sizes.experts == Degrees(ep=8)
 
 
 def test_trtllm_settings_file_beside_flags() -> None:
-    found = read_flags("trtllm", ["--tp_size", "8", "--ep_size", "4", "enable_attention_dp:", "true"])
+    found = get_engine("trtllm").read(["--tp_size", "8", "--ep_size", "4", "enable_attention_dp:", "true"])
     assert found.sizes == Parallelism(Degrees(dp=8), Degrees(tp=2, ep=4))
 
 
 def test_a_switch_may_be_turned_off() -> None:
-    assert read_flags("trtllm", ["--tp_size", "8", "enable_attention_dp:", "false"]).sizes == Parallelism(
+    assert get_engine("trtllm").read(["--tp_size", "8", "enable_attention_dp:", "false"]).sizes == Parallelism(
         Degrees(tp=8), Degrees(tp=8)
     )
 
@@ -93,16 +91,16 @@ def test_a_switch_may_be_turned_off() -> None:
     ],
 )
 def test_refusals(engine: str, flags: str, reason: str) -> None:
-    found = read_flags(engine, flags.split())
+    found = get_engine(engine).read(flags.split())
     assert found.sizes is None
     assert found.world is None
     assert reason in (found.refusal or "")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", engine_names())
 def test_no_degree_below_one(engine: str) -> None:
-    assert "at least 1: tp 0" in (count(engine, {"tp": 0}).refusal or "")
+    assert "at least 1: tp 0" in (get_engine(engine).count({"tp": 0}).refusal or "")
 
 
 def test_trtllm_attention_is_all_tp_or_all_dp() -> None:
-    assert "all tp or all dp" in (count("trtllm", {"tp": 2, "dp": 8, "ep": 16}).refusal or "")
+    assert "all tp or all dp" in (get_engine("trtllm").count({"tp": 2, "dp": 8, "ep": 16}).refusal or "")

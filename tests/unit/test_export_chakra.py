@@ -27,8 +27,8 @@ from dagc.export.chakra.traces import chakra_files
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced
-from dagc.graph.graph import Pattern
 from dagc.graph.priced import PricedPhase
+from dagc.ops.communication import Pattern
 from dagc.schedule.expanded import expand
 from dagc.source import Source
 from tests.harness import chakra

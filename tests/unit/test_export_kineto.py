@@ -16,7 +16,7 @@ from dagc.export.ranks import RankSelection
 from dagc.export.requested import Request, TraceFormat, requested_files
 from dagc.export.trace.kineto import BEGINNING, COMMUNICATION_STREAM, COMPUTE_STREAM, END, kineto_files
 from dagc.export.trace.tracks import Traced
-from dagc.graph.ops import Lane
+from dagc.ops.op import Lane
 from tests.unit.export_graphs import graph, plan, timelines
 from tests.unit.test_export_ranks import traced
 

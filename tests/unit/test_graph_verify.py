@@ -15,6 +15,7 @@ from dagc.graph.verify import verify, verify_layers
 from dagc.lower.lower import lower
 from dagc.plan.deployment import Phase
 from tests.unit.lowering_plans import folded, layout, message, plan, service, template
+from tests.unit.operators import Work
 
 Change = Callable[[PhaseGraph, Node], Node]
 
@@ -39,19 +40,16 @@ def codes(graph: Graph) -> set[str]:
 
 def regrouped(node: Node, **changes: object) -> Node:
     groups = replace(message(node).groups, **changes)
-    return replace(node, communication=replace(message(node), groups=groups))
+    return replace(node, op=replace(message(node), groups=groups))
 
 
 def carrying(node: Node, payload: object) -> Node:
-    return replace(node, communication=replace(message(node), bytes=payload))
+    return replace(node, op=replace(message(node), bytes=payload))
 
 
 def exchanging(node: Node, share: float) -> Node:
     """The same with a share of the bytes, sent and received."""
-    found = message(node)
-    assert found.exchange is not None
-    exchange = replace(found.exchange, taken=found.exchange.taken * share)
-    return replace(node, communication=replace(found, bytes=found.bytes * share, exchange=exchange))
+    return replace(node, op=node.op.scaled(share))
 
 
 def pools() -> Graph:
@@ -78,7 +76,7 @@ SABOTAGE: dict[str, tuple[str, str, Change]] = {
     "more local members than members": ("V002", "moe.dispatch", lambda _, n: regrouped(n, local=np.array([17]))),
     "combine of half": ("V006", "moe.combine", lambda _, n: exchanging(n, 0.5)),
     "rows of another size": (
-        "V006", "moe.combine", lambda _, n: replace(n, communication=replace(message(n), row_bytes=7168.0)),
+        "V006", "moe.combine", lambda _, n: replace(n, op=replace(message(n), row_bytes=7168.0)),
     ),
     "half of a dispatch arrives": ("V005", "moe.dispatch", lambda _, n: carrying(exchanging(n, 0.5), message(n).bytes)),
     "another hidden size": (
@@ -89,14 +87,14 @@ SABOTAGE: dict[str, tuple[str, str, Change]] = {
         "V007", "attention.all_reduce",
         lambda _, n: replace(n, output=Tensor(Dtype.BF16, (Dim("t", 3), Dim("m", 7168)))),
     ),
-    "fused node with work": ("V008", "attention.kv_read", lambda _, n: replace(n, memory_bytes=np.ones(1))),
+    "fused node with work": ("V008", "attention.kv_read", lambda _, n: replace(n, op=Work([0.0], [1.0]))),
     "fused into an earlier node": ("V008", "attention.kv_read", lambda _, n: replace(n, fused_into=0)),
     "fused into communication": (
         "V008", "attention.kv_read", lambda p, n: replace(n, fused_into=position(p, "moe.dispatch")),
     ),
-    "load of another width": ("V009", "moe.norm", lambda _, n: replace(n, flops=np.ones(7))),
-    "negative load": ("V009", "moe.norm", lambda _, n: replace(n, memory_bytes=np.array([-1.0]))),
-    "endless load": ("V009", "moe.norm", lambda _, n: replace(n, flops=np.array([np.nan]))),
+    "load of another width": ("V009", "moe.norm", lambda _, n: replace(n, op=Work([1.0] * 7, [0.0]))),
+    "negative load": ("V009", "moe.norm", lambda _, n: replace(n, op=Work([0.0], [-1.0]))),
+    "endless load": ("V009", "moe.norm", lambda _, n: replace(n, op=Work([np.nan], [0.0]))),
     "team that is not there": ("V010", "moe.norm", lambda _, n: replace(n, team=1)),
     "second stream of one": ("V010", "attention.norm", lambda _, n: replace(n, inputs=(-2,))),
 }  # fmt: skip
@@ -113,8 +111,8 @@ def test_a_broken_node_is_named(name: str) -> None:
     ("code", "key", "change"),
     [
         ("V005", "moe.dispatch.receive", lambda _, n: carrying(n, message(n).bytes * 2)),
-        ("V004", "moe.dispatch.receive", lambda _, n: replace(n, communication=replace(message(n), partner=0))),
-        ("V004", "moe.dispatch.receive", lambda _, n: replace(n, communication=replace(message(n), pairing=None))),
+        ("V004", "moe.dispatch.receive", lambda _, n: replace(n, op=replace(message(n), partner=0))),
+        ("V004", "moe.dispatch.receive", lambda _, n: replace(n, op=replace(message(n), pairing=None))),
         ("V003", "moe.experts.up", lambda p, n: replace(n, inputs=(position(p, "moe.dispatch"),))),
         ("V003", "moe.aggregate", lambda p, n: replace(n, after=(position(p, "moe.experts.down"),))),
     ],

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 import dagc
 from dagc.cli.main import main
 from dagc.driver.outcome import Checked
-from dagc.graph.graph import Communication, Pattern
 from dagc.lower.handover import lower_transfer
 from dagc.metrics import REQUIRABLE, TTFT
+from dagc.ops.communication import Communication, Pattern
 from dagc.report.summary import Requirement, Summary
 from dagc.report.values import verdict
 from dagc.search.verdict import Judged

@@ -18,9 +18,11 @@ import pytest
 from dagc.catalog.attention import Gate, Indexer
 from dagc.catalog.model import FfnKind, LayerKind
 from dagc.graph.graph import PhaseGraph
-from dagc.graph.ops import GEMM, GROUPED_GEMM, INDEXER, ROUTER
 from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower
+from dagc.ops.gemm import Gemm
+from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.indexer import IndexerScores
 from dagc.plan.deployment import Options
 from dagc.plan.workload import Workload
 from tests.unit.lowering_plans import DEEPSEEK_V3, DEMO, layout, plan, service
@@ -37,7 +39,7 @@ def linear_flops(phase: PhaseGraph) -> float:
     by_size = [0.0] * len(phase.programs)
     for size, program, _, segment in phase.segments():
         for node in phase.templates[segment.template].nodes:
-            if node.op in (GEMM, GROUPED_GEMM, ROUTER):
+            if isinstance(node.op, (Gemm, GroupedGemm)):
                 width = phase.teams[program.teams[node.team]].width
                 by_size[size] += segment.count * float(np.broadcast_to(node.flops, (width,)).sum())
     return sum(by_size[size] for size in phase.micro_batches)
@@ -138,5 +140,5 @@ def choices(phase: PhaseGraph) -> int:
         segment.count
         for size in phase.micro_batches
         for found, _, _, segment in phase.segments()
-        if found == size and any(node.op is INDEXER for node in phase.templates[segment.template].nodes)
+        if found == size and any(isinstance(node.op, IndexerScores) for node in phase.templates[segment.template].nodes)
     )

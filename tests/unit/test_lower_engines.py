@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dagc.engines.profiles import profile
+from dagc.engines.registry import get_engine
 from dagc.graph.graph import PhaseGraph
-from dagc.graph.ops import Lane
 from dagc.graph.verify import verify
 from dagc.lower.lower import lower
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Options
 from dagc.plan.plan import Plan
 from tests.unit.lowering_plans import layout, message, node, plan, service, template
@@ -20,7 +20,7 @@ HIDDEN = 7168
 
 
 def lowered(subject: Plan, engine: str | None = None) -> PhaseGraph:
-    facts = replace(subject.facts, engine=profile(engine) if engine else None)
+    facts = replace(subject.facts, engine=get_engine(engine) if engine else None)
     graph = lower(replace(subject, facts=facts))
     assert not verify(graph)
     return graph.decode

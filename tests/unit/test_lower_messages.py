@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dagc.graph.graph import INPUT, Pairing, Pattern
+from dagc.graph.graph import INPUT
 from dagc.lower.lower import lower
 from dagc.lower.routing import expected_distinct
+from dagc.ops.communication import Pairing, Pattern
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.workload import Workload
 from tests.unit.lowering_plans import DEMO, GQA, PIPELINE, folded, layout, message, node, plan, service, template

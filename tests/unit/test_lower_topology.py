@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dagc.graph.graph import Groups
 from dagc.lower.topology import place
+from dagc.ops.groups import Groups
 from dagc.syntax.tree import AxisKind
 from tests.unit.lowering_plans import layout
 

@@ -7,7 +7,8 @@ from math import exp, log
 
 import pytest
 
-from dagc.engines.profiles import Scheduling, profile
+from dagc.engines.engine import Runtime
+from dagc.engines.registry import get_engine
 from dagc.plan.plan import Plan
 from dagc.report.serving import Queue, Serving, Steps, queue, serve
 from tests.unit.report_plans import SHAPED, plan
@@ -112,7 +113,7 @@ def apart(concurrency: int, steps: Steps, chunk: int = 1000) -> Serving:
     return serve(replace(one, facts=replace(one.facts, engine=APART)), steps)
 
 
-APART = replace(profile("sglang"), serving=Scheduling(False, 0.0, 1.0, "a test"))
+APART = replace(get_engine("sglang"), runtime=Runtime(mixes=False))
 
 
 def test_prompts_of_a_wave_wait_for_those_behind_them() -> None:

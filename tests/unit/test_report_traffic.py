@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dagc.export.traffic import Traffic, crossing, traffic
-from dagc.graph.graph import Pattern, PhaseGraph
-from dagc.graph.ops import SEND
+from dagc.graph.graph import PhaseGraph
+from dagc.ops.communication import Pattern
+from dagc.ops.message import Send
 from tests.unit.test_report_operators import phase_of
 
 MODEL = """tiny { layers 4    hidden 1024    vocab 32000    dtype bf16
@@ -117,5 +118,5 @@ def test_what_stages_send_by_link_is_what_the_matrix_has(strategy: str, per_node
 def test_what_a_stage_sends_is_told_apart_by_operator() -> None:
     """See `test_stages_hand_on_rank_to_rank`: 4 MiB of each of two ranks in two micro-batches, between nodes of two."""
     graph = prefill("pp 2 < tp 2 >", 4)
-    sent = crossing(graph, 0, 2, ops=(SEND,))
+    sent = crossing(graph, 0, 2, ops=(Send,))
     assert (sent.inside, sent.between) == (0, 2 * 16 * 128 * 1024 * 2 / len(graph.micro_batches))

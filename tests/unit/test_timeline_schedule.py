@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from dagc.graph.graph import INPUT, Pairing
-from dagc.graph.ops import Lane
+from dagc.graph.graph import INPUT
 from dagc.graph.priced import Bound
+from dagc.ops.communication import Pairing
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 from dagc.schedule.schedule import schedule
 from tests.property.timeline_graphs import collective, compute, phase, receive, send, template

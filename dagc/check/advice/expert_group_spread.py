@@ -9,7 +9,7 @@ from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.labels import states
 from dagc.check.helpers.nodes import ExpertGroupSpread, spread
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import Engine
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.syntax.tree import AxisKind
@@ -20,19 +20,19 @@ CODE = Code("W141", "engine-spreads-expert-group", Severity.WARNING)
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One warning for each service; only where the plan states its cluster."""
-    for profile, service in services_under(plan) if states(plan, "cluster") else ():
+    for engine, service in services_under(plan) if states(plan, "cluster") else ():
         factor = written_factor(service.experts_pool.experts, AxisKind.EP)
         found = spread(plan, service)
         if factor is not None and factor.degree > 1 and found is not None:
-            yield _diagnostic(profile, factor, found, plan.facts.cluster.gpus_per_node)
+            yield _diagnostic(engine, factor, found, plan.facts.cluster.gpus_per_node)
 
 
-def _diagnostic(profile: Profile, factor: Factor, found: ExpertGroupSpread, node: int) -> Diagnostic:
-    where = f"lies on {found.nodes} nodes in {profile.title}, and would fit on {found.minimum}"
+def _diagnostic(engine: Engine, factor: Factor, found: ExpertGroupSpread, node: int) -> Diagnostic:
+    where = f"lies on {found.nodes} nodes in {engine.title}, and would fit on {found.minimum}"
     return CODE.at(
         factor.span,
         f"an expert group of {found.size} ranks {where}",
         f"{counted(found.size // found.nodes, 'rank')} of it on each node of {node}",
-        notes=(f"{profile.title} numbers ranks by {', '.join(profile.numbering)}, the last one fastest",),
+        notes=(f"{engine.title} numbers ranks by {', '.join(engine.numbering)}, the last one fastest",),
         help=("use fewer stages, so that a stage's ranks lie closer; dispatch and combine cross the network",),
     )

@@ -19,7 +19,7 @@ from dagc.check.helpers.alternatives import use_degree
 from dagc.check.helpers.blocks import BLOCK, CutMatrix, cut_inside, fitting, inputs, outputs
 from dagc.check.helpers.engines import services_under
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.engines.profiles import Profile
+from dagc.engines.engine import Engine
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 
@@ -31,10 +31,10 @@ _SIDE = BLOCK[Dtype.FP8]
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each `tp` of each service, with every matrix that it cuts inside a block."""
     model = plan.facts.model
-    for profile, service in services_under(plan, "vllm", "sglang"):
+    for engine, service in services_under(plan, CODE):
         tensors = (pair for pair in (*outputs(model, service), *inputs(model, service)) if _has_blocks(model, pair[1]))
         for factor, off, cut in cut_inside(service, tensors):
-            yield _diagnostic(plan, profile, factor, off, cut)
+            yield _diagnostic(plan, engine, factor, off, cut)
 
 
 def _has_blocks(model: ModelSpec, tensor: CutMatrix) -> bool:
@@ -45,11 +45,11 @@ def _has_blocks(model: ModelSpec, tensor: CutMatrix) -> bool:
     return stored.dtype is Dtype.FP8 and round(stored.scale_bytes * _SIDE**2) == Dtype.FP32.bytes
 
 
-def _diagnostic(plan: Plan, profile: Profile, factor: Factor, off: list[CutMatrix], cut: list[CutMatrix]) -> Diagnostic:
+def _diagnostic(plan: Plan, engine: Engine, factor: Factor, off: list[CutMatrix], cut: list[CutMatrix]) -> Diagnostic:
     first, tp = off[0], factor.degree
     return CODE.at(
         factor.span,
-        f"{profile.title} cannot load {first.name} in shards of {first.shard(tp)}: fp8 in blocks of {_SIDE} × {_SIDE}",
+        f"{engine.title} cannot load {first.name} in shards of {first.shard(tp)}: fp8 in blocks of {_SIDE} × {_SIDE}",
         f"{first.width} over `tp {tp}` are {first.shard(tp)}, no multiple of {_SIDE}",
         notes=tuple(f"{t.name}, too: {t.width} over `tp {tp}` are {t.shard(tp)}" for t in off[1:]),
         help=("or split the experts with `ep`, which leaves each whole",) if first.name == "an expert" else (),

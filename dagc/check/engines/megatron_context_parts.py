@@ -18,13 +18,13 @@ CODE = Code("D444", "megatron-prompt-not-in-parts")
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service; only where the plan states its workload."""
     prompt = plan.facts.workload.prompt
-    for _, service in services_under(plan, "megatron") if states(plan, "workload") else ():
+    for engine, service in services_under(plan, CODE) if states(plan, "workload") else ():
         factor = written_factor(service.attention_pool.attention, AxisKind.CP)
         parts = 2 * factor.degree if factor else 0
         if factor is not None and factor.degree > 1 and prompt % parts:
             yield CODE.at(
                 factor.span,
-                f"Megatron-Core cannot split a prompt of {prompt} tokens into {parts} equal parts "
+                f"{engine.title} cannot split a prompt of {prompt} tokens into {parts} equal parts "
                 f"for `cp {factor.degree}`",
                 f"{prompt} / (2 × {factor.degree}) = {prompt / parts:g}",
                 labels=label(plan.facts.workload.spans, f"{counted(prompt, 'token')}", "prompt"),

@@ -12,5 +12,5 @@ CODE = Code("D442", "megatron-experts-uneven")
 
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
-    """One diagnostic for each service; silent where ranks would hold none."""
-    yield from uneven_slots(plan, "megatron", CODE, has_redundant=False)
+    """One diagnostic for each service."""
+    yield from uneven_slots(plan, CODE)

@@ -18,14 +18,14 @@ CODE = Code("D441", "megatron-layers-uneven")
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service; silent where the split was written, or a stage would be empty."""
     layers = plan.facts.model.layers
-    for _, service in services_under(plan, "megatron"):
+    for engine, service in services_under(plan, CODE):
         if layers is None or service.options.layers or service.stages > layers or layers % service.stages == 0:
             continue
         axis = pipeline(plan, service)
         held = " ".join(map(str, _ends(layers, service.stages) or stage_layers(service, layers)))
         yield CODE.at(
             axis.span if axis else service.span,
-            f"Megatron-Core cannot split {layers} layers over {counted(service.stages, 'stage')} evenly",
+            f"{engine.title} cannot split {layers} layers over {counted(service.stages, 'stage')} evenly",
             f"{layers} / {service.stages} = {layers / service.stages:g}",
             labels=label(plan.facts.model.spans, f"{counted(layers, 'layer')}", "layers"),
             help=(f"or use a `pp` that divides {layers}",),

@@ -22,13 +22,13 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     kv_heads = model.kv_heads
     if not kv_heads or (model.attention and model.attention.kind is AttentionKind.MLA):
         return
-    for _, service in services_under(plan, "megatron"):
+    for engine, service in services_under(plan, CODE):
         factor = written_factor(service.attention_pool.attention, AxisKind.TP)
         if factor is not None and kv_heads % factor.degree:
             fitting = nearest(factor.degree, lambda degree: kv_heads % degree == 0, kv_heads)
             yield CODE.at(
                 factor.span,
-                f"Megatron-Core cannot split {kv_heads} key-value heads over `tp {factor.degree}`",
+                f"{engine.title} cannot split {kv_heads} key-value heads over `tp {factor.degree}`",
                 f"{kv_heads} / {factor.degree} is not whole, and heads are not copied",
                 labels=label(model.spans, f"{counted(kv_heads, 'key-value head')}", "kv_heads"),
                 offers=use_degree(plan, factor.span, fitting, applies=False),

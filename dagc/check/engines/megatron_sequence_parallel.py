@@ -17,12 +17,12 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service of a model with experts."""
     if not plan.facts.model.expert_count:
         return
-    for _, service in services_under(plan, "megatron"):
+    for engine, service in services_under(plan, CODE):
         factor = written_factor(service.attention_pool.attention, AxisKind.TP)
         if factor is not None and factor.degree > 1 and not service.options.sequence_parallel:
             yield CODE.at(
                 factor.span,
-                f"Megatron-Core supports `tp {factor.degree}` with experts only with sequence parallelism",
+                f"{engine.title} supports `tp {factor.degree}` with experts only with sequence parallelism",
                 "no sequence parallelism",
                 offers=add_option(plan, factor.span, "sp"),
             )

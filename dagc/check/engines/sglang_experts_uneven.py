@@ -13,4 +13,4 @@ CODE = Code("D421", "sglang-experts-uneven")
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service."""
-    yield from uneven_slots(plan, "sglang", CODE)
+    yield from uneven_slots(plan, CODE)

@@ -15,13 +15,13 @@ CODE = Code("D422", "sglang-overlap-below-tp")
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service."""
-    for _, service in services_under(plan, "sglang"):
+    for engine, service in services_under(plan, CODE):
         width = service.experts_pool.width
         factor = written_factor(service.experts_pool.experts, AxisKind.EP)
         if service.options.overlap > 1 and factor is not None and factor.degree != width:
             yield CODE.at(
                 service.option_span("overlap"),
-                f"`overlap` needs DeepEP in SGLang, which sets ep to the {width} ranks of a stage, but ep is "
+                f"`overlap` needs DeepEP in {engine.title}, which sets ep to the {width} ranks of a stage, but ep is "
                 f"{factor.degree}",
                 "two batches overlap only with an all-to-all backend",
                 help=("or leave `overlap` out",),

@@ -13,4 +13,4 @@ CODE = Code("D431", "trtllm-experts-uneven")
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service."""
-    yield from uneven_slots(plan, "trtllm", CODE)
+    yield from uneven_slots(plan, CODE)

@@ -16,14 +16,14 @@ CODE = Code("D411", "vllm-slots-uneven")
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service with redundant experts. Without them vLLM splits unevenly, which W102 says."""
-    for service, factor, experts in expert_groups(plan, "vllm"):
+    for engine, service, factor, experts in expert_groups(plan, CODE):
         redundant = service.options.redundant
         slots = experts + redundant
         if redundant and slots % factor.degree:
             yield CODE.at(
                 factor.span,
                 f"`ep {factor.degree}` does not divide {experts} experts + {redundant} redundant ones = {slots} slots",
-                "vLLM needs the same number of slots on each rank",
+                f"{engine.title} needs the same number of slots on each rank",
                 labels=label(plan.facts.model.spans, f"{counted(experts, 'expert')} in each MoE layer", "experts"),
                 offers=add_option(plan, factor.span, f"redundant {redundant + -slots % factor.degree}"),
             )

@@ -6,14 +6,15 @@ Turns the partitions of teams into groups of global ranks, of all replicas. Grou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
 
 import numpy as np
 import orjson
 
 from dagc.export.placed_phases import PlacedPhase
-from dagc.graph.graph import Communication, Groups, Load, Pattern
 from dagc.graph.priced import Picoseconds
+from dagc.ops.communication import Collective
+from dagc.ops.groups import Groups
+from dagc.ops.load import Load
 from dagc.plan.layout import Ranks
 from dagc.schedule.rank_programs import RankProgram
 
@@ -51,17 +52,12 @@ class GroupNumbers:
                 self._by_rank[replica, team, id(talk.groups)] = numbers
 
 
-def collective_bytes(talk: Communication, copy: int, local: int) -> int:
-    """`comm_size` of a collective for a local rank: that of the member of its group with most, the same for all.
-
-    All-gather counts the shard of a rank; the others what a rank holds or sends. A byte for each member is the least:
-    a replay sends parts of it, and never ends with one of none.
-    """
+def collective_bytes(talk: Collective, copy: int, local: int) -> int:
+    """`comm_size` of a collective for a local rank: that of the member of its group with most, the same for all."""
     load, groups = talk.bytes, talk.groups
     row = load[copy] if load.ndim > 1 else load
     members = groups.members[(groups.members == local).any(axis=1)][0] if row.size > 1 else np.zeros(1, dtype=np.int64)
-    most = float(row[members].max())
-    return max(1, ceil(most / groups.size)) if talk.pattern is Pattern.ALL_GATHER else max(groups.size, ceil(most))
+    return talk.comm_size(float(row[members].max()))
 
 
 def of_rank(values: Load | Picoseconds, copy: int, local: int) -> float:

@@ -20,16 +20,12 @@ import numpy as np
 from dagc.export.chakra import wire
 from dagc.export.chakra.groups import GroupNumbers, collective_bytes, of_rank, part_sizes
 from dagc.export.placed_phases import PlacedPhase
-from dagc.graph.graph import Load, Node, Pattern
+from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost
+from dagc.ops.communication import Collective
+from dagc.ops.load import Load
 from dagc.schedule.rank_programs import Entry, Exchange, RankProgram
 
-_KINDS = {
-    Pattern.ALL_REDUCE: wire.CollectiveType.ALL_REDUCE,
-    Pattern.ALL_GATHER: wire.CollectiveType.ALL_GATHER,
-    Pattern.REDUCE_SCATTER: wire.CollectiveType.REDUCE_SCATTER,
-    Pattern.ALL_TO_ALL: wire.CollectiveType.ALL_TO_ALL,
-}
 _MICROSECOND = 1_000_000
 """Picoseconds."""
 
@@ -110,13 +106,13 @@ class RankTrace:
         return made
 
     def _attributes(self, node: Node, copy: int) -> tuple[wire.NodeType, bytes]:
-        talk = node.communication
-        if talk is None:
+        talk = node.op
+        if not isinstance(talk, Collective):
             flops, moved = (of_rank(load, copy, self._local) for load in (node.flops, node.memory_bytes))
             return wire.NodeType.COMP, wire.computation(round(flops), ceil(moved))
         group = self._groups.of_rank(self._replica, self._team, talk.groups, self._local)
         size = collective_bytes(talk, copy, self._local)
-        return wire.NodeType.COLLECTIVE, wire.collective(_KINDS[talk.pattern], size, group)
+        return wire.NodeType.COLLECTIVE, wire.collective(talk.chakra, size, group)
 
     def _messages(self, entry: Entry, exchange: Exchange, time: int, waits: wire.Waits, tags: int) -> Iterator[bytes]:
         """One message, or one with each rank of the other end, each after the one before it."""

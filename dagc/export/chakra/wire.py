@@ -10,6 +10,7 @@ from enum import IntEnum
 from functools import lru_cache
 
 from dagc.export.protobuf import field, number, varint
+from dagc.ops.communication import CollectiveType
 
 VERSION = "1.0.0"
 
@@ -32,15 +33,6 @@ class NodeType(IntEnum):
     SEND = 5
     RECEIVE = 6
     COLLECTIVE = 7
-
-
-class CollectiveType(IntEnum):
-    """What a collective does."""
-
-    ALL_REDUCE = 0
-    ALL_GATHER = 2
-    ALL_TO_ALL = 6
-    REDUCE_SCATTER = 7
 
 
 _ID, _NAME, _TYPE, _ORDER, _DATA, _MICROSECONDS, _ATTRIBUTE = 1, 2, 3, 4, 5, 7, 10

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.page.kinds import KINDS, OperatorKind, kind_of
+from dagc.export.page.kinds import KINDS
 from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.tracks import LANES, PhaseTracks
 from dagc.graph.graph import Node
-from dagc.graph.ops import Lane
+from dagc.ops.op import Lane, OpKind
 from dagc.plan.layout import Ranks
 from dagc.schedule.timeline import Run
 
@@ -52,7 +52,7 @@ class LaneBlock:
     start: int
     end: int
     busy: int
-    kind: OperatorKind
+    kind: OpKind
     name: str
     count: int
     micro_batch: int
@@ -163,7 +163,13 @@ def _alike(phase: PhaseTracks, run: Run, rows: _Rows, names: list[Node]) -> _Ali
             continue
         track = LANES.index(node.op.lane) + len(LANES) * (rows.first[team] + np.arange(local.size))
         lasting = durations(phase.timeline, run, copies, index, local)
-        fields = track, np.int64(len(names)), np.int64(KINDS.index(_kind(node))), np.arange(run.count)[:, None], lasting
+        fields = (
+            track,
+            np.int64(len(names)),
+            np.int64(KINDS.index(node.op.kind)),
+            np.arange(run.count)[:, None],
+            lasting,
+        )
         nodes.append((index, local))
         names.append(node)
         columns.append(tuple(np.broadcast_to(field, (run.count, local.size)) for field in fields))
@@ -212,10 +218,6 @@ def _passages(shown: Sequence[tuple[Run, _Alike]]) -> Iterator[tuple[_INT, ...]]
             track, name, kind, count, busy = (np.tile(column, len(several)) for column in same)
             layer = np.full_like(track, -1)
             yield track, starts.ravel(), ends.ravel(), name, kind, layer, batch.ravel(), count, busy
-
-
-def _kind(node: Node) -> OperatorKind:
-    return kind_of(node.key, node.op.category, node.communication.pattern if node.communication else None)
 
 
 def _folded(slices: _Columns, span: int, most: int) -> tuple[_Columns, int]:

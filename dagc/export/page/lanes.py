@@ -12,10 +12,10 @@ from math import ceil, log10
 from markupsafe import Markup
 
 from dagc.export.page.fold import LaneBlock, PhaseLanes
-from dagc.export.page.kinds import KINDS
+from dagc.export.page.kinds import KINDS, css
 from dagc.export.page.markup import tag, text
 from dagc.export.svg_text import cut
-from dagc.graph.ops import Lane
+from dagc.ops.op import Lane
 from dagc.units import format_seconds, format_share
 
 _WIDTH, _LABEL, _TOP, _ROW, _BAR = 1120, 190, 24, 30, 11
@@ -49,7 +49,7 @@ def drawn_lanes(title: str, lanes: PhaseLanes) -> Markup:
 
 def legend() -> Markup:
     """The tones of all kinds."""
-    entries = (tag("li", tag("span", class_=f"swatch {kind.css}"), kind.value) for kind in KINDS)
+    entries = (tag("li", tag("span", class_=f"swatch {css(kind)}"), kind.value) for kind in KINDS)
     return tag("ul", entries, class_="legend")
 
 
@@ -65,7 +65,7 @@ def _rect(block: LaneBlock, scale: float) -> Markup:
     bottom = block.rank * _ROW + 3 + _BAR + (0 if block.lane is Lane.COMPUTE else _BAR + 1)
     width, height = max((block.end - block.start) * scale, 1), max(_BAR * block.share, 1)
     place = f'x="{block.start * scale:.0f}" y="{bottom - height:.3g}" width="{width:.0f}" height="{height:.3g}"'
-    shape = f'class="{block.kind.css}" {place}'
+    shape = f'class="{css(block.kind)}" {place}'
     return Markup(f"<rect {shape}><title>{text(_description(block))}</title></rect>")
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from dagc.catalog.device import DeviceSpec
 from dagc.export.labels import BELOW, Label, along, around_point, leader, led, room
 from dagc.export.operators import Operator
-from dagc.export.page.kinds import kind_of
+from dagc.export.page.kinds import css
 from dagc.export.page.markup import tag
 from dagc.graph.priced import Bound
 from dagc.report.serving import bound_text
@@ -183,13 +183,14 @@ def _origin(device: DeviceSpec) -> str:
 
 def _drawn(disc: _Disc, whole: float) -> Markup:
     one = disc.operator
-    kind = kind_of(one.key, one.category, one.pattern)
     title = (
         f"{one.key}: {format_rate(one.flops_per_second, 'flop/s')} at {format_count(one.intensity or 0.0)} FLOP/byte, "
         f"{format_seconds(one.seconds)} ({format_share(one.seconds / whole)}), {bound_text(one.bound)}"
     )
     waits = " waits" if one.bound == Bound.LATENCY else ""
-    return tag("circle", tag("title", title), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {kind.css}{waits}")
+    return tag(
+        "circle", tag("title", title), cx=disc.x, cy=disc.y, r=disc.radius, class_=f"disc {css(one.kind)}{waits}"
+    )
 
 
 def _names(discs: Sequence[_Disc], lines: Sequence[Label], rates: Sequence[Label]) -> Iterator[Markup]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from dagc.catalog.device import DeviceSpec
 from dagc.export.operators import Operator, operators
 from dagc.export.page.fold import phase_lanes
-from dagc.export.page.kinds import kind_of
+from dagc.export.page.kinds import css
 from dagc.export.page.lanes import drawn_lanes, legend
 from dagc.export.page.markup import joined, scrolled, table, tag, zoom_buttons
 from dagc.export.page.roofline import drawn_roofline
@@ -110,10 +110,9 @@ def _table(title: str, found: Sequence[Operator]) -> Markup:
 
 
 def _row(one: Operator, whole: float, source: int) -> Markup:
-    kind = kind_of(one.key, one.category, one.pattern)
     pattern = f"{one.pattern.value.replace('_', ' ')} of {one.group}" if one.pattern and one.group > 1 else None
-    name = tag("th", tag("span", class_=f"swatch {kind.css}", title=kind.value), one.key, tag("small", pattern),
-               scope="row", title=one.title)  # fmt: skip
+    swatch = tag("span", class_=f"swatch {css(one.kind)}", title=one.kind.value)
+    name = tag("th", swatch, one.key, tag("small", pattern), scope="row", title=one.title)
     rate = (
         format_rate(one.flops_per_second, "flop/s")
         if one.flops

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dagc.export.trace.slice_table import Column
 from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node, Template
-from dagc.graph.ops import COMBINE, DISPATCH
+from dagc.ops.token_exchange import Combine, Dispatch
 from dagc.schedule.structure import messages, partner_of
 from dagc.schedule.timeline import Run
 
@@ -137,9 +137,9 @@ def inner_pairs(template: Template) -> Iterator[tuple[int, int]]:
         stream = node.key.rpartition(".")[0]
         if partner is not None:
             yield partner, index
-        elif _exchanges(node) and node.op is DISPATCH:
+        elif _exchanges(node) and isinstance(node.op, Dispatch):
             dispatches[stream] = index
-        elif _exchanges(node) and node.op is COMBINE and stream in dispatches:
+        elif _exchanges(node) and isinstance(node.op, Combine) and stream in dispatches:
             yield dispatches.pop(stream), index
 
 

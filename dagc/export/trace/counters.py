@@ -16,19 +16,19 @@ import numpy as np
 
 from dagc.catalog.device import Backend
 from dagc.cost.memory import MemoryPart, PoolMemory
-from dagc.cost.traffic import traffic
 from dagc.export.times import CopyStarts, at_rank, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.invocations import Invocation
 from dagc.export.trace.slice_table import Column
 from dagc.export.trace.tracks import PhaseTracks, Traced
-from dagc.graph.graph import Load
-from dagc.graph.ops import KV_WRITE, RECURRENCE
 from dagc.graph.priced import PICOSECONDS
+from dagc.ops.kv_cache import KvWrite
+from dagc.ops.load import Load
+from dagc.ops.recurrence import Recurrence
 from dagc.plan.deployment import Phase
 from dagc.schedule.timeline import Run
 
-_WRITES = (KV_WRITE, RECURRENCE)
+_WRITES = (KvWrite, Recurrence)
 """Operators after which a layer's part of the cache is there."""
 
 
@@ -145,7 +145,7 @@ def _writes(phase: PhaseTracks, run: Run, number: int) -> list[int]:
     graph = phase.timeline.priced.graph
     teams = graph.programs[run.size][run.stage].teams
     nodes = enumerate(graph.templates[run.template].nodes)
-    return [index for index, node in nodes if node.op in _WRITES and team_of(teams, node) == number]
+    return [index for index, node in nodes if isinstance(node.op, _WRITES) and team_of(teams, node) == number]
 
 
 def _written(phase: PhaseTracks, run: Run, number: int, writes: list[int], each: bool) -> tuple[Column, int]:
@@ -194,7 +194,7 @@ def _sent(phase: PhaseTracks, run: Run, number: int, merges: bool) -> Iterator[t
             continue
         begun = begun or CopyStarts((run,), copies)
         start = begun.of(index, local)
-        sent = traffic(node.communication, merges)
+        sent = node.communication.sent(merges)
         near, far = (np.broadcast_to(_row(load, run, copies, local), start.shape) for load in (sent.link, sent.network))
         yield start.ravel(), (start + length).ravel(), near.ravel(), far.ravel()
 

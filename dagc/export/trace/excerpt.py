@@ -20,7 +20,7 @@ import numpy as np
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.tracks import PhaseTracks, Traced, tracks
 from dagc.graph.graph import Segment, StageProgram
-from dagc.graph.ops import Lane
+from dagc.ops.op import Lane
 from dagc.plan.layout import Ranks
 from dagc.schedule.timeline import Run
 

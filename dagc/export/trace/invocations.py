@@ -18,7 +18,7 @@ from dagc.export.titles import team_of
 from dagc.export.trace.labels import Label, Labels
 from dagc.export.trace.slice_table import SliceTable, block
 from dagc.export.trace.tracks import PhaseTracks
-from dagc.graph.ops import Lane
+from dagc.ops.op import Lane
 from dagc.schedule.timeline import Run
 
 

@@ -24,7 +24,7 @@ from dagc.export.trace.nesting import nested
 from dagc.export.trace.slice_table import SLICE, SliceTable
 from dagc.export.trace.slices import lane_slices
 from dagc.export.trace.tracks import Traced, last_end, tracks
-from dagc.graph.ops import Category, Lane
+from dagc.ops.op import Category, Lane
 
 COMPUTE_STREAM, COMMUNICATION_STREAM = 7, 20
 """Numbers of streams, as PyTorch happens to give them."""

@@ -19,7 +19,7 @@ from dagc.export.ranks import RankSelection
 from dagc.export.times import duration_of
 from dagc.export.titles import phase_names, rank_text
 from dagc.graph.graph import Graph, PhaseGraph
-from dagc.graph.ops import Lane
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan

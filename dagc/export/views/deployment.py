@@ -21,9 +21,12 @@ from dagc.export.views.rank_rows import pool_figures
 from dagc.export.views.strategy import Served, StrategyView, Thinned, crossing_text, experts_anchor, thinned
 from dagc.export.views.view import Arrow, ArrowKind, Bar, Box, BoxShape, Cluster, Distance, View, Words
 from dagc.export.views.work import period, stage_work
-from dagc.graph.graph import Pairing, Team
-from dagc.graph.ops import COMBINE, DISPATCH, SEND, Op
+from dagc.graph.graph import Team
 from dagc.graph.priced import PICOSECONDS, Bound
+from dagc.ops.communication import Pairing
+from dagc.ops.message import Send
+from dagc.ops.op import Op
+from dagc.ops.token_exchange import TRANSFERS
 from dagc.plan.deployment import Pool, Role, Service
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
@@ -230,7 +233,7 @@ class _Service:
     def _hidden_states(self, view: StageView) -> tuple[str, ...]:
         """Bytes of a micro-batch and their mean rate by phase, and over which link they go."""
         stage = view.teams[0].stage + view.count - 1
-        sent = [self._sent(line, stage, (SEND,)) for _, line in self.served.phases]
+        sent = [self._sent(line, stage, (Send,)) for _, line in self.served.phases]
         sizes = (f"{phase}: {_rate(one, line)}" for (phase, line), one in zip(self.served.phases, sent, strict=True))
         return "hidden states", f"over {_links(self.strategy.plan, sent)}, per micro-batch", *sizes
 
@@ -239,12 +242,11 @@ class _Service:
         if len(self.served.service.pools) == 1:
             return ()
         sizes = (
-            f"{phase} {format_bytes(self._sent(line, stage, (DISPATCH, COMBINE)).total)}"
-            for phase, line in self.served.phases
+            f"{phase} {format_bytes(self._sent(line, stage, TRANSFERS).total)}" for phase, line in self.served.phases
         )
         return (f"dispatch and combine: {', '.join(sizes)}",)
 
-    def _sent(self, timeline: Timeline, stage: int, ops: tuple[Op, ...]) -> Crossing:
+    def _sent(self, timeline: Timeline, stage: int, ops: tuple[type[Op], ...]) -> Crossing:
         per_node = self.strategy.plan.facts.cluster.gpus_per_node
         return crossing(timeline.priced.graph, stage, per_node, ops=ops)
 

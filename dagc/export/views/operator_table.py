@@ -14,8 +14,9 @@ from textwrap import wrap
 from dagc.export.titles import group_size, moved_bytes, shape_text, time_text, total
 from dagc.export.view_model import EdgeView, NodeInPhase, NodeView
 from dagc.export.views.view import ArrowKind, Bar, Box, BoxShape, Cell, Flow, Sign, TableColumn
-from dagc.graph.ops import ROUTER, Category
 from dagc.graph.tensor import Dim
+from dagc.ops.gemm import Router
+from dagc.ops.op import Category
 from dagc.report.serving import bound_text
 from dagc.units import format_bytes, format_count, format_gpus
 
@@ -126,7 +127,7 @@ def _flows(rows: OperatorRows, marks: bool) -> Iterator[Flow]:
 
 def _line(edge: EdgeView, tail: NodeView) -> ArrowKind:
     line = _LINES[edge.kind]
-    return ArrowKind.CHOICE if line is ArrowKind.DATA and tail.one.node.op is ROUTER else line
+    return ArrowKind.CHOICE if line is ArrowKind.DATA and isinstance(tail.one.node.op, Router) else line
 
 
 _PAYLOADS = {"pipeline": "hidden states", "token": "sampled tokens"}

@@ -28,8 +28,8 @@ from dagc.export.views.view import (
     TableColumn,
     View,
 )
-from dagc.graph.ops import COMBINE, DISPATCH, Op
 from dagc.graph.priced import Bound
+from dagc.ops.communication import Leg
 from dagc.units import counted, format_bytes, format_count
 
 
@@ -56,7 +56,7 @@ class _Service:
         self.parts = [_Part(served, section) for section in sections(strategy, served)]
         phases, link = served.view.phases, _link(strategy, served)
         exchange = _exchange(served)
-        self._boxes = {op: operator_chip(_name(served, op.name), node, phases, link) for op, node in exchange.items()}
+        self._boxes = {leg: operator_chip(_name(served, leg), node, phases, link) for leg, node in exchange.items()}
 
     def cluster(self) -> Cluster:
         members = (*self._boxes.values(), *(part.cluster() for part in self.parts))
@@ -68,7 +68,7 @@ class _Service:
         return Cluster(f"{slug(self._served.name)}.ranks", lines, members)
 
     def arrows(self) -> Iterator[Arrow]:
-        before, after = (self._boxes.get(op) for op in (DISPATCH, COMBINE))
+        before, after = (self._boxes.get(leg) for leg in Leg)
         for part in self.parts:
             if part.section.holds_experts and before and after:
                 yield Arrow(before.name, part.top, ArrowKind.CHOICE, enters=part.anchor)
@@ -86,13 +86,14 @@ def _link(strategy: StrategyView, served: Served) -> str:
     return strategy.link(Distance.LAYER, served.layer_anchor(kinds[-1])) if kinds else ""
 
 
-def _exchange(served: Served) -> dict[Op, NodeView]:
+def _exchange(served: Served) -> dict[Leg, NodeView]:
     """The dispatch and the combine of the first layer that has them."""
     segments = (s for stage in served.view.stages for s in stage.segments)
-    found: dict[Op, NodeView] = {}
+    found: dict[Leg, NodeView] = {}
     for node in (node for segment in segments for node in segment.nodes):
-        if node.one.node.op in (DISPATCH, COMBINE):
-            found.setdefault(node.one.node.op, node)
+        talk = node.one.node.communication
+        if talk is not None and talk.leg is not None:
+            found.setdefault(talk.leg, node)
     return found
 
 

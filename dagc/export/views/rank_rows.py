@@ -16,8 +16,10 @@ import numpy.typing as npt
 from dagc.cost.memory import PoolMemory
 from dagc.export.titles import rank_text
 from dagc.export.views.strategy import Served, StrategyView
-from dagc.graph.graph import Load, Segment, StageProgram, Team
-from dagc.graph.ops import GROUPED_GEMM, Lane
+from dagc.graph.graph import Segment, StageProgram, Team
+from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.load import Load, max_rank
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Pool, Role
 from dagc.plan.layout import Layout, Ranks
 from dagc.plan.plan import Plan
@@ -235,7 +237,8 @@ def _stage_with_experts(served: Served) -> int:
 def _layer(timeline: Timeline, program: StageProgram) -> Segment | None:
     """The layers of a stage that have experts, the most of one kind."""
     graph = timeline.priced.graph
-    found = [s for s in program.segments if any(n.op is GROUPED_GEMM for n in graph.templates[s.template].nodes)]
+    experts = {i for i, one in enumerate(graph.templates) if any(isinstance(n.op, GroupedGemm) for n in one.nodes)}
+    found = [segment for segment in program.segments if segment.template in experts]
     layers = found or [s for s in program.segments if s.first_layer is not None]
     return max(layers, key=lambda segment: segment.count, default=None)
 
@@ -253,9 +256,9 @@ def _loads(timeline: Timeline, stage: int, team: int, width: int) -> tuple[Vecto
             continue
         if node.op.lane is Lane.COMPUTE:
             times = times + _mean(cost.duration.astype(np.float64), width)
-        if node.op is GROUPED_GEMM and not tokens.any():
-            flops = _mean(node.flops, width)
-            tokens = flops * (dict(node.shape).get("m", 0) / max(float(node.flops.max()), 1.0))
+        if isinstance(node.op, GroupedGemm) and not tokens.any():
+            rows = node.op.rows
+            tokens = _mean(rows, width) * (max_rank(rows) / (float(rows.max()) or 1.0))
     return tokens, times
 
 

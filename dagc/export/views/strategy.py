@@ -17,8 +17,8 @@ from dagc.export.view_model import ServiceView, services
 from dagc.export.views.view import Arrow, ArrowKind, Cluster, Distance
 from dagc.export.views.work import sent_by
 from dagc.graph.graph import Graph
-from dagc.graph.ops import SEND
 from dagc.metrics import TPOT, times_text
+from dagc.ops.message import Send
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import prompt_tokens, sequences_per_rank
@@ -180,7 +180,7 @@ def slug(text: str) -> str:
 def crossing_text(timeline: Timeline) -> tuple[str, str, str]:
     """The cache that crosses; its bytes are those of the replicas that take part together."""
     graph = timeline.priced.graph
-    moved = sum(sent_by(timeline, program.stage, (SEND,)) for program in graph.programs[0])
+    moved = sum(sent_by(timeline, program.stage, (Send,)) for program in graph.programs[0])
     return "KV cache", f"{format_bytes(moved)} for {graph.sequences[0]} sequences", f"in {time_text(timeline.makespan)}"
 
 

@@ -12,8 +12,9 @@ from dagc.export.times import duration_of
 from dagc.export.titles import group_size, total
 from dagc.export.views.view import Bar
 from dagc.graph.graph import Node, Segment, StageProgram
-from dagc.graph.ops import COMBINE, DISPATCH, SEND, Op
 from dagc.graph.priced import Bound
+from dagc.ops.message import Outgoing
+from dagc.ops.op import Op
 from dagc.schedule.timeline import Timeline
 from dagc.units import format_share
 
@@ -57,7 +58,7 @@ def segment_work(timeline: Timeline, program: StageProgram, segment: Segment, te
         picoseconds = int(slowest.sum()) if cost.duration.ndim > 1 else int(slowest) * segment.count
         if picoseconds:
             by_bound[cost.bound] = by_bound.get(cost.bound, 0) + picoseconds
-        if node.op in (SEND, DISPATCH, COMBINE) or group_size(node) > 1:
+        if _sends(node):
             sent += sent_bytes(node, width[program.teams[node.team]].width) * segment.count
     return WorkByBound(by_bound, sent)
 
@@ -104,17 +105,21 @@ def period(timeline: Timeline) -> int:
     return max(timeline.interval, 1)
 
 
-def sent_by(timeline: Timeline, stage: int, ops: tuple[Op, ...]) -> float:
+def sent_by(timeline: Timeline, stage: int, ops: tuple[type[Op], ...]) -> float:
     """Bytes that nodes of these kinds send for one micro-batch of a stage, over all ranks."""
     program = timeline.priced.graph.programs[0][stage]
     return sum(
         sent_bytes(node, timeline.priced.graph.teams[program.teams[node.team]].width) * segment.count
         for segment in program.segments
         for node in timeline.priced.graph.templates[segment.template].nodes
-        if node.op in ops
+        if isinstance(node.op, ops)
     )
 
 
 def sent_bytes(node: Node, width: int) -> float:
     """Bytes of a communication over a team's ranks; 0 for what is none."""
     return total(node.communication.bytes, width) if node.communication else 0.0
+
+
+def _sends(node: Node) -> bool:
+    return isinstance(node.op, Outgoing) or group_size(node) > 1

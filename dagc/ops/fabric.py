@@ -5,7 +5,7 @@ stated efficiency instead of the fitted share, a stated latency instead of the f
 coefficients follow from the cluster's own figures: its efficiencies as shares, its latencies as steps, no ramp, no
 NVLS, and no limit of streaming multiprocessors; that is the α-β model (Hockney 1994).
 
-The all-reduce inside a node is that of the named engine, or of vLLM where none is; Megatron takes NCCL.
+The all-reduce inside a node is the engine's own, where it has one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from math import inf
 
 from dagc.catalog.calibration import Calibration, Regime, load_exchanges
 from dagc.catalog.device import Backend, ClusterSpec
-from dagc.cost.network.terms import Coefficients, Wires
+from dagc.ops.network import Coefficients, Wires
 
 LAUNCHES_APART = 3.0
 """How far apart the members of a group arrive whose hosts launch one by one, in times between two launches.
@@ -37,13 +37,14 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fabric:
-    """A cluster's links as the formulas take them. `engine` is the name of the engine whose kernels run, if any.
+    """A cluster's links as the formulas take them.
 
-    Coefficients are chosen once for each name and kept.
+    `all_reduce` names the engine's own all-reduce of small messages inside a node (a regime `all_reduce/NAME`), None
+    where that is NCCL's. Coefficients are chosen once for each name and kept.
     """
 
     cluster: ClusterSpec
-    engine: str | None = None
+    all_reduce: str | None = "custom"
     _chosen: dict[str, Chosen] = field(default_factory=dict[str, Chosen], init=False, repr=False)
 
     @property
@@ -59,9 +60,9 @@ class Fabric:
     @property
     def custom(self) -> str | None:
         """The regime of the all-reduce inside a node that is not NCCL's; None where there is none."""
-        if self.cluster.collectives is Backend.NCCL or self.engine == "megatron":
+        if self.cluster.collectives is Backend.NCCL or self.all_reduce is None:
             return None
-        return f"all_reduce/{self.engine}" if self.engine in ("sglang", "trtllm") else "all_reduce/custom"
+        return f"all_reduce/{self.all_reduce}"
 
     def chosen(self, name: str) -> Chosen:
         """Coefficients of a regime, measured or stated."""

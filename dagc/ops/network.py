@@ -1,4 +1,20 @@
-"""What the formulas of exchanges take and yield."""
+"""What formulas of communications take and yield; pricing and fitting use the same.
+
+All take coefficients by name, the bytes of each group, how the groups spread over nodes, and the stated rates of the
+wires; they yield seconds by group. In every one of them
+
+    seconds = latency + τ + 2 sqrt(τ · ramp)
+
+where τ is the time that the bytes take at the full rate. An exchange is cut into chunks so that its steps overlap; of
+all chunk sizes the best costs this much (latency of a chunk times the number of chunks against the time to fill the
+pipeline; the optimum for pipelined transfers in Thakur, Rabenseifner, Gropp, "Optimization of collective communication
+operations in MPICH", 2005, and van de Geijn, "On optimizing collective communication", 1991). `ramp` is what one chunk
+costs beyond its bytes, in seconds: the larger it is, the more bytes an exchange needs to reach the full rate.
+
+Coefficients with the same meaning everywhere: `launch`, seconds before anything moves; `step` and `hop`, seconds a step
+inside a node and of one that crosses nodes; `share` and `network_share`, the achieved part of the stated rate of the
+link and of the network.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +30,7 @@ Coefficients = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spread:
+class GroupSpread:
     """How groups lie on nodes, by group: members, members in the fullest node, nodes."""
 
     size: ByGroup
@@ -35,7 +51,7 @@ class Wires:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Terms:
+class TransferTime:
     """Seconds by group spent on bytes, and on latency."""
 
     bandwidth: ByGroup
@@ -47,7 +63,7 @@ class Terms:
         return self.bandwidth + self.latency
 
 
-Formula = Callable[[Coefficients, ByGroup, Spread, Wires], Terms]
+TransferFormula = Callable[[Coefficients, ByGroup, GroupSpread, Wires], TransferTime]
 """Coefficients, bytes of the member with most, spread and wires to seconds."""
 
 
@@ -56,10 +72,10 @@ def pipelined(full_rate: ByGroup, ramp: float) -> ByGroup:
     return full_rate + 2.0 * np.sqrt(full_rate * ramp) if ramp else full_rate
 
 
-def faster(one: Terms, other: Terms) -> Terms:
+def faster(one: TransferTime, other: TransferTime) -> TransferTime:
     """The faster of two algorithms, by group."""
     first = one.seconds <= other.seconds
-    return Terms(
+    return TransferTime(
         np.where(first, one.bandwidth, other.bandwidth), np.where(first, one.latency, np.asarray(other.latency))
     )
 

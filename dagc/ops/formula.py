@@ -35,7 +35,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class Coefficient:
     """A coefficient: where a fit starts, between what it stays, and what it means."""
 
     name: str
@@ -82,16 +82,16 @@ class Formula:
     """
 
     name: str
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Coefficient, ...]
     ranged: tuple[str, ...]
     terms: Callable[[Coefficients, Inputs, Machine], Terms]
     broadcasts: bool = False
 
 
-LAUNCH = Parameter(
+LAUNCH = Coefficient(
     "launch", 3e-6, 5e-7, 1e-4, "seconds of the smallest call: launch in a CUDA graph, first and last load"
 )
-STREAM = Parameter("memory", 0.8, 0.2, 1.0, "share of the memory bandwidth that a long stream reaches")
-PEAK = Parameter("peak", 0.8, 0.02, 1.0, "share of the arithmetic peak that endless work reaches")
-POWER = Parameter("power", 3.0, 1.1, 8.0, "how sharply the longer of arithmetic and memory decides")
-WAVE = Parameter("wave", 0.5, 0.0, 1.0, "share of a last, partly filled wave of tiles that is waited for")
+STREAM = Coefficient("memory", 0.8, 0.2, 1.0, "share of the memory bandwidth that a long stream reaches")
+PEAK = Coefficient("peak", 0.8, 0.02, 1.0, "share of the arithmetic peak that endless work reaches")
+POWER = Coefficient("power", 3.0, 1.1, 8.0, "how sharply the longer of arithmetic and memory decides")
+WAVE = Coefficient("wave", 0.5, 0.0, 1.0, "share of a last, partly filled wave of tiles that is waited for")

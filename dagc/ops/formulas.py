@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dagc.cost.attention import DECODE, PREFILL
-from dagc.cost.formula import Formula
-from dagc.cost.gemm import GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT
-from dagc.cost.recurrence import RECURRENT
-from dagc.cost.stream import STREAMED
+from dagc.ops.attention_core import DECODE, PREFILL
+from dagc.ops.elementwise import STREAMED
+from dagc.ops.formula import Formula
+from dagc.ops.gemm import GEMM
+from dagc.ops.grouped_gemm import GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT
+from dagc.ops.recurrence import RECURRENT
 
 FORMULAS: Mapping[str, Formula] = {
     formula.name: formula

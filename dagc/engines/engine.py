@@ -1,0 +1,244 @@
+"""What is recorded of a serving engine: one `Engine` is one engine in one version.
+
+Each engine has a file of this folder with a class for the rules that are code (how its settings and its degrees
+follow from each other, its command) and `VERSIONS`, an instance a version with all that is data, the newest last.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import lcm
+
+from dagc.degrees import Parallelism
+from dagc.engines.flags import Flag, Settings, read_settings
+from dagc.engines.instance import Command, Host, Instance
+
+
+class LayerSplit(StrEnum):
+    """Which stages take one layer more where the layers do not divide."""
+
+    FIRST = "first"
+    LAST = "last"
+    BEFORE_LAST = "before last"
+    EVEN = "even"
+    """None: the engine refuses layers that do not divide, unless it is given a layout."""
+
+    def over_stages(self, layers: int, stages: int) -> tuple[int, ...]:
+        """Layers of each of `stages` (at least 1); sums to `layers`. EVEN is shown as FIRST, beside the refusal."""
+        each, rest = divmod(layers, stages)
+        match self:
+            case LayerSplit.LAST:
+                return (each,) * (stages - rest) + (each + 1,) * rest
+            case LayerSplit.BEFORE_LAST if rest:
+                return (each,) * (stages - rest - 1) + (each + 1,) * rest + (each,)
+            case _:
+                return (each + 1,) * rest + (each,) * (stages - rest)
+
+
+class ExpertSplit(StrEnum):
+    """What becomes of experts that do not divide by ep."""
+
+    FIRST = "first"
+    """One more on the first ranks; with redundant experts they must divide."""
+    EVEN = "even"
+    """Refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A file of the engine's repository, at a commit, and what is taken from it."""
+
+    path: str
+    commit: str
+    rules: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """How an engine runs a plan: what prices and memory depend on. The defaults are those of a plan without an engine.
+
+    A sequence's KV cache takes whole blocks of `block_tokens`. The vocabulary is padded so that every rank of tp holds
+    as many rows: first to a multiple of `vocab_multiple`, of as many rows on each rank where it is `vocab_by_rank`.
+    `memory_share` of a device is what the engine takes for weights, cache and all else.
+
+    `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
+    waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
+    Fitted to half of 1,077 serving runs (ai-dynamo/aiconfigurator @ 095f58a5): most of the host's work is done beside
+    the GPU's.
+
+    `sums_experts`: where all ranks of an expert group hold the same tokens, none is sent; each computes what its
+    experts add to every token, and an all-reduce sums it. `all_reduce` names the engine's own all-reduce of small
+    messages inside a node, a regime `all_reduce/NAME` of calibrations; None where that is NCCL's.
+    `tunes_expert_shards`: the kernel for experts without block scales has tuned tiles on ranks that hold a part of
+    the experts.
+    """
+
+    layer_split: LayerSplit = LayerSplit.FIRST
+    block_tokens: int = 16
+    vocab_multiple: int = 1
+    vocab_by_rank: bool = False
+    memory_share: float = 1.0
+    mixes: bool = True
+    host_seconds: float = 0.0
+    sums_experts: bool = False
+    all_reduce: str | None = "custom"
+    tunes_expert_shards: bool = True
+
+    def vocabulary_rows(self, vocab: int, tp: int) -> int:
+        """Rows of the embedding, or of the head, that each of `tp` ranks holds, its share of the padding included."""
+        multiple = self.vocab_multiple * tp if self.vocab_by_rank else lcm(self.vocab_multiple, tp)
+        return rounded_up(vocab, multiple) // tp
+
+
+NO_ENGINE = Runtime()
+"""How a plan runs that names no engine."""
+
+
+def rounded_up(number: int, multiple: int) -> int:
+    """The smallest multiple that is at least `number`."""
+    return -(-number // multiple) * multiple
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What an engine makes of degrees or flags: sizes, with the arithmetic in words, or why it would not start.
+
+    `sizes` is None exactly where there is a `refusal`.
+    """
+
+    sizes: Parallelism | None
+    steps: tuple[str, ...] = ()
+    refusal: str | None = None
+
+    @property
+    def world(self) -> int | None:
+        """GPUs of all copies."""
+        return self.sizes.gpus if self.sizes else None
+
+    @staticmethod
+    def refused(reason: str) -> Counted:
+        """No answer, and why."""
+        return Counted(None, refusal=reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine(ABC):
+    """One engine, in one version.
+
+    `name` is that of its file, as written in plans. `order` is its place in lists, the smallest first; of engines
+    that know as many flags of a command line, the first is taken. `programs` are words of a command line that name it.
+
+    `numbering` names the axes of one instance outermost first, as the engine numbers its ranks; `attention` and
+    `experts` name those of one stage's two domains.
+
+    `lacks` names options of the language that the version does not have. `rules` names the rules of
+    `dagc.check.engines` that hold for it beside those for all engines. `serves_phases`: an instance can serve prefill
+    or decode alone.
+    """
+
+    name: str
+    title: str
+    version: str
+    order: int
+    repository: str
+    references: tuple[Reference, ...]
+    programs: tuple[str, ...]
+    numbering: tuple[str, ...]
+    attention: tuple[str, ...]
+    experts: tuple[str, ...]
+    runtime: Runtime
+    expert_split: ExpertSplit
+    flags: tuple[Flag, ...]
+    lacks: frozenset[str] = frozenset()
+    rules: frozenset[str] = frozenset()
+    serves_phases: bool = True
+
+    def urls(self) -> tuple[str, ...]:
+        """Addresses of the files, one a reference."""
+        return tuple(f"{self.repository}/blob/{one.commit}/{one.path}" for one in self.references)
+
+    def has_flag(self, setting: str) -> bool:
+        """Whether a flag of the version gives a setting."""
+        return any(flag.setting == setting for flag in self.flags)
+
+    @abstractmethod
+    def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
+        """The settings that degrees as people write them become, and what changes on the way, in words.
+
+        Keys are among tp, pp, dp, ep, cp, etp; those absent are 1. The model is taken to have experts.
+        """
+
+    @abstractmethod
+    def sizes_of(self, settings: Settings) -> Counted:
+        """What the engine makes of its own settings."""
+
+    @abstractmethod
+    def settings_of(self, sizes: Parallelism) -> Settings | str:
+        """The settings with which one instance has these sizes, or why it cannot have them."""
+
+    @abstractmethod
+    def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
+        """The command that starts an instance with the settings that `express` gives."""
+
+    def refused_layers(self, layers: tuple[int, ...]) -> str | None:
+        """Why the engine cannot have these layers on its stages, although it has the option."""
+        return None
+
+    def read(self, tokens: Sequence[str]) -> Counted:
+        """What the engine makes of command-line tokens."""
+        settings = read_settings(self.flags, tokens)
+        return Counted.refused(settings) if isinstance(settings, str) else self.sizes_of(settings)
+
+    def count(self, degrees: Mapping[str, int]) -> Counted:
+        """How the engine counts degrees that people write without saying how they are meant (`tp 8, dp 8, ep 8`).
+
+        Keys are those of `settings_of_degrees`. Where the experts' tp (etp) follows from the others, it must come out
+        the same.
+        """
+        below = [f"{axis} {degree}" for axis, degree in degrees.items() if degree < 1]
+        if below:
+            return Counted.refused(f"a degree counts parts, so it is at least 1: {', '.join(below)}")
+        settings, notes = self.settings_of_degrees(degrees)
+        found = self.sizes_of(settings)
+        experts, etp = found.sizes and found.sizes.experts, degrees.get("etp")
+        if experts and etp not in (None, experts.tp):
+            return Counted.refused(
+                f"the experts' tp follows from the other degrees and would be {experts.tp}, not {etp}"
+            )
+        return replace(found, steps=(*notes, *found.steps))
+
+    def express(self, instance: Instance) -> Settings | str:
+        """The settings of one instance, or why it cannot be expressed: sizes first, then options."""
+        settings = self.settings_of(instance.sizes)
+        if isinstance(settings, str):
+            return settings
+        reasons = (reason for _, reason in self.lacking_options(instance))
+        return self.lacking_phase(instance) or next(reasons, None) or {**settings, **self._options(instance)}
+
+    def _options(self, instance: Instance) -> Settings:
+        written = {
+            "eplb": min(instance.redundant, 1),
+            "redundant": instance.redundant,
+            "overlap": int(instance.overlap > 1),
+            "dcp": instance.decode_context if instance.decode_context > 1 else 0,
+            "sp": int(instance.sequence_parallel and self.has_flag("sp")),
+        }
+        return {name: value for name, value in written.items() if value}
+
+    def lacking_phase(self, instance: Instance) -> str | None:
+        """Why the engine cannot run one phase alone."""
+        if instance.phase is None or self.serves_phases:
+            return None
+        return f"there are no instances of {instance.phase} alone"
+
+    def lacking_options(self, instance: Instance) -> Iterator[tuple[str, str]]:
+        """Each option that is written and that the engine does not have, with the reason."""
+        for name in instance.options:
+            if name in self.lacks:
+                yield name, f"{self.title} {self.version} does not support `[{name}]`"
+        refused = self.refused_layers(instance.layers) if instance.layers else None
+        if refused:
+            yield "layers", refused

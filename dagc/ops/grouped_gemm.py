@@ -1,0 +1,127 @@
+"""Products of the held experts of a layer with the tokens that each gets, as one kernel.
+
+They are `products` products as in `dagc.ops.gemm` whose rows are the mean of those experts that are hit, of tiles that
+are chosen for the shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from dagc.catalog.dtype import Dtype
+from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
+from dagc.ops.gemm import PRODUCT, Matrix, Tiles, product_terms, type_regimes
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind, Setting, Sizes
+
+TUNED: Tiles = ((128, 256), (128, 128), (64, 128), (32, 128), (16, 128))
+"""Tiles of grouped products that are chosen for the shape."""
+
+DEFAULT: Tiles = ((64, 64), (16, 32))
+"""Tiles of vLLM's and SGLang's Triton kernel where no configuration for shape and device is shipped."""
+
+TRAFFIC = Coefficient(
+    "traffic", 1.5, 0.2, 12.0, "traffic of activation, permutation and sum, to the least there can be"
+)
+
+
+def layer_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
+    """A whole expert layer as engines time it: up with its gate, activation, down, weighted sum.
+
+    Inputs: tokens, top, n model width, k inner width on the rank, rows that the rank's experts get, products that are
+    experts hit, weight and value bytes an element, cast 1 where inputs are cast. Buffers hold all tokens · top pairs,
+    as in fused kernels that skip the pairs of other ranks.
+    """
+    m = x["rows"] / x["products"]
+    up = _half(x, m, 2 * x["k"], x["n"])
+    down = _half(x, m, x["n"], x["k"])
+    first, second = product_terms(tiles, c, up, machine), product_terms(tiles, c, down, machine)
+    pairs = x["tokens"] * x["top"]
+    moved = 2 * (pairs * (3 * x["k"] + x["n"]) + x["tokens"] * x["n"])
+    moved = moved + x["cast"] * (3 * x["tokens"] * x["n"] + 3 * pairs * x["k"])
+    between = c["traffic"] * moved / machine.bytes_per_second
+    power = c["power"]
+    return Terms(2 * c["launch"], first.compute + second.compute, first.memory + second.memory, power, between)
+
+
+def _half(x: Inputs, m: Values, n: Values, k: Values) -> Inputs:
+    moved = x["weight_bytes"] * x["products"] * n * k + x["rows"] * (x["value_bytes"] * k + 2 * n)
+    return {"m": m, "n": n, "k": k, "products": x["products"], "bytes": moved}
+
+
+_RANGED = ("m", "n", "k", "products")
+_LAYER = ("tokens", "n", "k", "products")
+
+GROUPED = Formula("grouped_gemm", PRODUCT, _RANGED, partial(product_terms, TUNED))
+GROUPED_DEFAULT = Formula("grouped_gemm_default", PRODUCT, _RANGED, partial(product_terms, DEFAULT))
+LAYER = Formula("expert_layer", (*PRODUCT, TRAFFIC), _LAYER, partial(layer_terms, TUNED))
+LAYER_DEFAULT = Formula("expert_layer_default", (*PRODUCT, TRAFFIC), _LAYER, partial(layer_terms, DEFAULT))
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedGemm(Computation):
+    """A product of each held expert with its tokens: `rows` in all by rank, `hit` experts expected to get any.
+
+    A rank holds up to `held` of the layer's `count` experts. The weights of those that are hit are read once each.
+    """
+
+    rows: Load
+    hit: Load
+    matrix: Matrix
+    activation: Dtype
+    held: int
+    count: int
+
+    name = "grouped_gemm"
+    title = "matrix product of each held expert"
+    family = OpKind.EXPERTS
+
+    @property
+    def dtype(self) -> Dtype:
+        """The type of the weights."""
+        return self.matrix.stored.dtype
+
+    @property
+    def shape(self) -> tuple[tuple[str, int], ...]:
+        """M rows in all, n, k, experts that are hit, held and there, and whether their weights have scales."""
+        matrix = self.matrix
+        sides = (("m", max_rank(self.rows)), ("n", matrix.n), ("k", matrix.k))
+        experts = (("experts", max_rank(self.hit)), ("held", self.held), ("all", self.count))
+        return (*sides, *experts, *((("scaled", 1),) if matrix.stored.scale_bytes else ()))
+
+    @lazy
+    def flops(self) -> Load:
+        """2 m n k."""
+        return compress_uniform(2.0 * self.rows * self.matrix.n * self.matrix.k)
+
+    @lazy
+    def memory_bytes(self) -> Load:
+        """Weights of the experts that are hit, inputs and outputs."""
+        matrix = self.matrix
+        weights = self.hit * matrix.n * matrix.k * matrix.stored.bytes
+        return compress_uniform(weights + self.rows * (matrix.n + matrix.k) * self.activation.bytes)
+
+    def regimes(self, setting: Setting) -> tuple[str, ...]:
+        """The tuned kernel; one that is not tuned for a part of the experts takes small tiles there (`/default`)."""
+        names = type_regimes("grouped_gemm", self.matrix.stored, self.dtype in setting.device.flops)
+        if self.held < self.count and not setting.tunes_expert_shards:
+            return (f"{names[0]}/default", *names)
+        return names
+
+    def sizes(self, setting: Setting) -> Sizes:
+        """Sides of the matrices."""
+        return (("n", float(self.matrix.n)), ("k", float(self.matrix.k)))
+
+    @lazy
+    def inputs(self) -> dict[str, Load]:
+        """Products, and the mean rows of each.
+
+        Scales beside the weights count as further experts that are hit, up to as many as the fullest rank has.
+        """
+        stored = self.matrix.stored
+        products = np.clip(self.hit * (stored.bytes / stored.dtype.bytes), 1e-9, float(max_rank(self.hit)))
+        return {"m": compress_uniform(self.rows / products), "products": compress_uniform(products)}

@@ -1,0 +1,57 @@
+"""The choice of positions that a token attends to (DeepSeek sparse attention).
+
+It scores each position before a token, or each compressed entry, against a cached key: 2 · heads · width FLOPs a pair
+(DeepSeek-V3.2-Exp, 2025). Choosing the best is not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dagc.catalog.dtype import Dtype
+from dagc.ops.lazy import lazy
+from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.op import Computation, OpKind
+
+
+@dataclass(frozen=True, eq=False)
+class IndexerScores(Computation):
+    """Scores of the positions, choice of the best.
+
+    By rank: `tokens`, `positions` before them, and `pairs` of both. There is a key for each `ratio` positions;
+    `position_bytes` are its bytes a position.
+    """
+
+    tokens: Load
+    positions: Load
+    pairs: Load
+    heads: int
+    head_dim: int
+    ratio: int
+    position_bytes: float
+
+    name = "indexer"
+    title = "scores of the positions, choice of the best"
+    keeps = "t"
+    family = OpKind.ATTENTION
+
+    @property
+    def dtype(self) -> Dtype:
+        """Scores are computed in fp8."""
+        return Dtype.FP8
+
+    @property
+    def shape(self) -> tuple[tuple[str, int], ...]:
+        """Of the fullest rank; the context in keys."""
+        context = max_rank(self.positions / self.ratio)
+        return (("queries", max_rank(self.tokens)), ("context", context), ("heads", self.heads))
+
+    @lazy
+    def flops(self) -> Load:
+        """2 for each element of a key, head and pair."""
+        return compress_uniform(2.0 * self.heads * self.head_dim * self.pairs / self.ratio)
+
+    @lazy
+    def memory_bytes(self) -> Load:
+        """Keys."""
+        return compress_uniform(self.positions * self.position_bytes)

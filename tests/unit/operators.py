@@ -1,0 +1,100 @@
+"""Operators for tests: communications by pattern, and operators whose work is given rather than worked out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from dagc.catalog.dtype import Dtype
+from dagc.ops.all_gather import AllGather
+from dagc.ops.all_reduce import AllReduce
+from dagc.ops.communication import Communication, Leg, Pairing, Pattern
+from dagc.ops.groups import Groups
+from dagc.ops.load import Load
+from dagc.ops.message import Receive, Send
+from dagc.ops.op import Computation, Op, OpKind, Setting, Sizes
+from dagc.ops.reduce_scatter import ReduceScatter
+from dagc.ops.token_exchange import Choices, Combine, Dispatch, Kernel
+
+
+@dataclass(frozen=True, eq=False)
+class Work(Computation):
+    """So many FLOPs and bytes by rank, priced by a regime of these names or by the roofline."""
+
+    flops_given: Sequence[float]
+    bytes_given: Sequence[float]
+    dtype_given: Dtype = Dtype.BF16
+    regime_names: tuple[str, ...] = ()
+    shared: Sizes = ()
+    by_rank: dict[str, Load] = field(default_factory=dict)
+
+    name = "work"
+    title = "work"
+
+    @property
+    def kind(self) -> OpKind:
+        return OpKind.OTHER
+
+    @property
+    def dtype(self) -> Dtype:
+        return self.dtype_given
+
+    @cached_property
+    def flops(self) -> Load:
+        return np.array(self.flops_given, dtype=np.float64)
+
+    @cached_property
+    def memory_bytes(self) -> Load:
+        return np.array(self.bytes_given, dtype=np.float64)
+
+    def regimes(self, setting: Setting) -> tuple[str, ...]:
+        return self.regime_names
+
+    def sizes(self, setting: Setting) -> Sizes:
+        return self.shared
+
+    @cached_property
+    def inputs(self) -> dict[str, Load]:
+        return self.by_rank
+
+
+NO_WORK = Work([0.0], [0.0])
+
+
+def given(base: type[Op], load: Load, shape: tuple[tuple[str, int], ...], dtype: Dtype = Dtype.BF16) -> Op:
+    """An operator of a class with this load as FLOPs and as bytes, and no parameters."""
+    members = {"flops": load, "memory_bytes": load, "shape": shape, "dtype": dtype, "kind": OpKind.OTHER}
+    return object.__new__(type(base.__name__, (base,), members))
+
+
+_COLLECTIVES = {
+    Pattern.ALL_REDUCE: AllReduce, Pattern.ALL_GATHER: AllGather, Pattern.REDUCE_SCATTER: ReduceScatter,
+    Pattern.SEND: Send,
+}  # fmt: skip
+
+
+def communication(pattern: Pattern, over: Groups, load: Load, axes=(), pairing: Pairing | None = None) -> Communication:
+    """A communication of a pattern; an all-to-all is a dispatch."""
+    if pattern is Pattern.RECEIVE:
+        return Receive(axes, over, load, pairing=pairing)
+    if pattern is Pattern.ALL_TO_ALL:
+        return exchange(Leg.DISPATCH, over, load, load, axes=axes)
+    return _COLLECTIVES[pattern](axes, over, load)
+
+
+def exchange(
+    leg: Leg,
+    over: Groups,
+    sent: Load,
+    taken: Load,
+    kernel: Kernel = Kernel.NORMAL,
+    choices: Choices = Choices(1),  # noqa: B008
+    row_bytes: float = 1.0,
+    axes=(),
+) -> Dispatch | Combine:
+    """Dispatch or combine."""
+    kind = Dispatch if leg is Leg.DISPATCH else Combine
+    return kind(axes, over, sent, taken, row_bytes, kernel, choices)
