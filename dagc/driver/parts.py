@@ -21,7 +21,6 @@ from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
 from dagc.cost.operators import operator_cost
 from dagc.cost.sharing import beside_exchange
-from dagc.graph.graph import Node
 from dagc.graph.priced import Picoseconds
 from dagc.lower.batch import Batch, batch_of
 from dagc.lower.builder import TemplateBuilder
@@ -32,8 +31,10 @@ from dagc.lower.popularity import popularity_ranks, slot_chances
 from dagc.lower.routing import ExpertChoice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
+from dagc.ops.elementwise import Elementwise, WeightedSum
+from dagc.ops.gemm import Gemm
 from dagc.ops.load import compress_uniform
-from dagc.ops.op import Computation, Lane
+from dagc.ops.op import Computation, Lane, Op, OpKind
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts
@@ -55,9 +56,6 @@ not come to one more tile, or to one more wave of tiles."""
 
 _NODES = 4
 """Nodes of the experts' part, each of which may be a picosecond less for that."""
-
-_ELSEWHERE = ("moe.experts.up", "moe.experts.activation", "moe.experts.down", "moe.aggregate", "moe.shared.add")
-"""Of a layer with experts, what depends on how they are cut."""
 
 
 class AttentionPart(NamedTuple):
@@ -133,9 +131,9 @@ class Parts:
         batch = Batch(part.phase, each, each, 1, 1.0, workload.prompt, float(workload.prompt))
         builder = TemplateBuilder("", stage.span)
         add_moe(builder, stage, batch, choice, beside=False)
-        nodes = [_less(node) for node in builder.nodes]
-        products = [node for node in nodes if node.key.startswith("moe.experts.")]
-        sums = [node for node in nodes if node.key == "moe.aggregate" and not part.apart]
+        ops = [node.op.scaled(_BELOW) for node in builder.nodes]
+        products = [op for op in ops if op.kind is OpKind.EXPERTS]
+        sums = [op for op in ops if isinstance(op, WeightedSum) and not part.apart]
         times = [self._time(some, part.in_exchange) for some in (products, sums)]
         copies = 1 if choice.chances is None else len(choice.chances)
         held, summed = (np.broadcast_to(one, (copies, count * size)).reshape(copies, count, size) for one in times)
@@ -153,7 +151,7 @@ class Parts:
             stage, batch = self._attending(part, [one])
             builder = TemplateBuilder("", stage.span)
             add_mixer(builder, stage, batch, kind)
-            times = self._time(builder.nodes, part.in_exchange)
+            times = self._time([node.op for node in builder.nodes if node.fused_into is None], part.in_exchange)
             found.append((int(times.min()), int(times.max()), int(times.min())))
         return np.array(found, dtype=np.int64)
 
@@ -165,9 +163,10 @@ class Parts:
             add_moe(builder, stage, batch, ExpertChoice(self._experts, 0), beside=False)
         elif ffn is FfnKind.DENSE:
             add_dense_ffn(builder, stage, batch)
-        nodes = [node for node in builder.nodes if node.key not in _ELSEWHERE]
-        shared = [node for node in nodes if node.key.startswith("moe.shared.")]
-        trunk = self._time([node for node in nodes if node not in shared], part.in_exchange)
+        ops = [node.op for node in builder.nodes if node.op.kind is not OpKind.EXPERTS]
+        ops = [op for op in ops if not isinstance(op, WeightedSum)]
+        shared = [op for op in ops if _is_shared(op)]
+        trunk = self._time([op for op in ops if op not in shared], part.in_exchange)
         whole = trunk + self._time(shared, part.in_exchange)
         ranks = (stage.attention.size,)
         whole, trunk = (np.broadcast_to(one, ranks).reshape(len(sequences), -1) for one in (whole, trunk))
@@ -185,15 +184,15 @@ class Parts:
         held = np.repeat(np.array(sequences, dtype=np.float64), part.cp * part.tp)
         return stage, batch_of(compress_uniform(held), part.phase, layout, self.facts.workload, part.decode_context)
 
-    def _time(self, nodes: Iterable[Node], in_exchange: bool) -> Picoseconds:
-        """The sum of the computations among nodes, by rank and copy."""
+    def _time(self, ops: Iterable[Op], in_exchange: bool) -> Picoseconds:
+        """The sum of the computations among operators, by rank and copy."""
         facts, device = self.facts, self.facts.cluster.device
         device = beside_exchange(device) if in_exchange else device
         activation, tuned = facts.model.activation_dtype, facts.runtime.tunes_expert_shards
         whole = np.zeros(1, dtype=np.int64)
-        for node in nodes:
-            if isinstance(node.op, Computation) and node.op.lane is Lane.COMPUTE and node.fused_into is None:
-                whole = whole + operator_cost(node.op, device, activation, tunes_expert_shards=tuned).duration
+        for op in ops:
+            if isinstance(op, Computation) and op.lane is Lane.COMPUTE:
+                whole = whole + operator_cost(op, device, activation, tunes_expert_shards=tuned).duration
         return whole
 
     @property
@@ -233,5 +232,7 @@ def _mixing(kind: LayerKind) -> LayerKind:
     return replace(kind, ffn=FfnKind.NONE)
 
 
-def _less(node: Node) -> Node:
-    return replace(node, op=node.op.scaled(_BELOW))
+def _is_shared(op: Op) -> bool:
+    """Whether it is a part of shared experts."""
+    part = op.matrix.part if isinstance(op, Gemm) else op.part if isinstance(op, Elementwise) else None
+    return part is Part.SHARED_EXPERTS

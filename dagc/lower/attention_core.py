@@ -39,12 +39,6 @@ class Core:
     value: int
     dtype: Dtype
 
-    @property
-    def position_bytes(self) -> float:
-        """What one position of the context takes, keys and values of all the rank's heads; a latent is both."""
-        width = self.key if self.key_values is KeyValues.LATENT else self.kv_heads * (self.key + self.value)
-        return width * self.dtype.bytes
-
 
 def heads_tensor(stage: Stage, batch: Batch, heads: int, width: int) -> Tensor:
     """Heads of the rank's tokens."""
@@ -133,7 +127,7 @@ def _core(stage: Stage, batch: Batch, reach: Reach, core: Core) -> AttentionCore
         kv_heads=core.kv_heads,
         key=core.key,
         value=core.value,
-        position_bytes=core.position_bytes,
+        cache=core.dtype,
         key_values=core.key_values,
         activation=stage.activation,
     )

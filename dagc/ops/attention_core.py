@@ -107,8 +107,7 @@ class AttentionCore(Computation):
     """Scores, softmax and weighted values of the heads of a rank.
 
     By rank: `tokens` that attend, `positions` that are read, `pairs` of a token and a position that it attends to, and
-    `sequences`. `key` and `value` are widths of a head in elements; `position_bytes` is what one position takes, keys
-    and values of all the rank's heads.
+    `sequences`. `key` and `value` are widths of a head in elements of the type `cache`.
     """
 
     tokens: Load
@@ -119,7 +118,7 @@ class AttentionCore(Computation):
     kv_heads: int
     key: int
     value: int
-    position_bytes: float
+    cache: Dtype
     key_values: KeyValues
     activation: Dtype
 
@@ -145,6 +144,12 @@ class AttentionCore(Computation):
             ("value", self.value),
             ("sequences", max_rank(self.sequences)),
         )
+
+    @property
+    def position_bytes(self) -> float:
+        """What one position takes, keys and values of all the rank's heads; a latent is both."""
+        is_latent = self.key_values is KeyValues.LATENT
+        return (self.key if is_latent else self.kv_heads * (self.key + self.value)) * self.cache.bytes
 
     @lazy
     def flops(self) -> Load:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from dagc.ops.all_gather import AllGather
 from dagc.ops.all_reduce import AllReduce
 from dagc.ops.communication import Communication, Leg, Pairing, Pattern
 from dagc.ops.groups import Groups
+from dagc.ops.lazy import lazy
 from dagc.ops.load import Load
 from dagc.ops.message import Receive, Send
 from dagc.ops.op import Computation, Op, OpKind, Setting, Sizes
@@ -42,11 +42,11 @@ class Work(Computation):
     def dtype(self) -> Dtype:
         return self.dtype_given
 
-    @cached_property
+    @lazy
     def flops(self) -> Load:
         return np.array(self.flops_given, dtype=np.float64)
 
-    @cached_property
+    @lazy
     def memory_bytes(self) -> Load:
         return np.array(self.bytes_given, dtype=np.float64)
 
@@ -56,7 +56,7 @@ class Work(Computation):
     def sizes(self, setting: Setting) -> Sizes:
         return self.shared
 
-    @cached_property
+    @lazy
     def inputs(self) -> dict[str, Load]:
         return self.by_rank
 

@@ -23,7 +23,7 @@ from dagc.ops.op import Op, OpKind, Setting
 ONE = np.ones(1)
 MATRIX = Matrix(64, 32, Stored(Dtype.FP8), Part.ATTENTION)
 GEMM = Gemm(4 * ONE, MATRIX, Dtype.BF16)
-CORE = AttentionCore(4 * ONE, 8 * ONE, 16 * ONE, 4 * ONE, 2, 1, 64, 64, 256.0, KeyValues.HEADS, Dtype.BF16)
+CORE = AttentionCore(4 * ONE, 8 * ONE, 16 * ONE, 4 * ONE, 2, 1, 64, 64, Dtype.BF16, KeyValues.HEADS, Dtype.BF16)
 SETTING = Setting(DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5, "made up"), Dtype.BF16)
 GROUPS = Groups(np.array([[0, 1]]), np.array([1]), np.array([2]))
 
