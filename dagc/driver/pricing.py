@@ -183,18 +183,18 @@ class Pricer:
         key = _content(priced)
         known = self._known.timelines.get(key)
         if known is None:
-            known = priced, out_of_reach((priced,), plan) or schedule(priced, self._known.steps)
+            known = priced, out_of_reach((priced,), plan) or schedule(priced, self._known.steps, is_kept=False)
             self._known.timelines[key] = known
         held, timeline = known
         return replace(timeline, priced=priced) if held is not priced and isinstance(timeline, Timeline) else timeline
 
     def _mixed(self, plan: Plan) -> Timeline | None:
         phase = lower_mixed(plan, self._known.templates)
-        return schedule(price(phase, plan, self._known.costs), self._known.steps) if phase else None
+        return schedule(price(phase, plan, self._known.costs), self._known.steps, is_kept=False) if phase else None
 
     def _transfer(self, plan: Plan) -> Timeline | None:
         phase = lower_transfer(plan)
-        return schedule(price(phase, plan, self._known.costs), self._known.steps) if phase else None
+        return schedule(price(phase, plan, self._known.costs), self._known.steps, is_kept=False) if phase else None
 
 
 def under(facts: Facts, batch: int | None) -> Facts:

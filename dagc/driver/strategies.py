@@ -24,6 +24,7 @@ from dagc.plan.plan import Facts, Plan
 from dagc.report.assess import assess
 from dagc.report.structure import structure
 from dagc.schedule.schedule import schedule
+from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.schedule.verify import verify as verify_timeline
 from dagc.source import Span
@@ -99,7 +100,8 @@ def _timelines(
     if unreachable:
         found.append(unreachable)
         return graph, None, ()
-    timelines = tuple(map(schedule, priced))
+    cache = TemplateCache()
+    timelines = tuple([schedule(phase, cache) for phase in priced])
     for timeline in timelines:
         found += verify_timeline(timeline)
     return slowest_first(graph, timelines)

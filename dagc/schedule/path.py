@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dagc.schedule.executor import Places
 from dagc.schedule.program import COUNT, COUNTS, LANES, MEMBERS, OFFSET, POSITION, SIZE, STAGE, TEMPLATE, Int64
 from dagc.schedule.recording import Recording
+from dagc.schedule.structure import NO_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class CriticalPath(Sequence[PathSlot]):
         self._recording = recording
 
     @cached_property
-    def _places(self) -> Places:
+    def places(self) -> Places:
         """From the last end of step 0 back to its start."""
         last = _last_place(self._recording)
         return self._recording.walk_back(*last) if last else Places(*np.zeros((5, 0), dtype=np.int64))
@@ -56,7 +57,7 @@ class CriticalPath(Sequence[PathSlot]):
     def columns(self) -> Int64:
         """Run, copy, node, rank, start and end of each node execution, shape (6, executions)."""
         recording, table = self._recording, self._recording.table
-        rows, rank, _, begun, _ = (column[::-1] for column in self._places)
+        rows, rank, _, begun, _ = (column[::-1] for column in self.places)
         issue, copy, step = _issues(recording, rows)
         template = table.column(TEMPLATE)[issue]
         row = table.column(OFFSET)[issue] + copy
@@ -125,12 +126,20 @@ class CriticalPath(Sequence[PathSlot]):
         rows = np.concatenate([places, np.stack(columns, axis=1)], axis=1)
         return frozenset(map(tuple, np.unique(rows, axis=0).tolist()))
 
+    def receives(self, places: slice) -> npt.NDArray[np.bool_]:
+        """Whether each of some places is a step that takes a message."""
+        recording = self._recording
+        issue, _, step = _issues(recording, self.places.row[places])
+        template = recording.table.column(TEMPLATE)[issue]
+        steps = [recording.templates[int(t)].steps[int(s)].step for t, s in zip(template, step, strict=True)]
+        return np.array([bool(one.links) or one.takes != NO_MESSAGE for one in steps], dtype=np.bool_)
+
     @property
     def busiest(self) -> tuple[int, int] | None:
         """The team with the most time on the path, and its rank with the most; the first of equals. None where nothing
         runs.
         """
-        places = self._places
+        places = self.places
         if not places.row.size:
             return None
         spent = places.end - places.start

@@ -19,17 +19,24 @@ from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 
 
-def schedule(priced: PricedPhase, cache: TemplateCache | None = None, whole_bytes: int = WHOLE_BYTES) -> Timeline:
+def schedule(
+    priced: PricedPhase, cache: TemplateCache | None = None, whole_bytes: int = WHOLE_BYTES, is_kept: bool = True
+) -> Timeline:
     """The timeline of one phase. Linear in steps x copies x micro-batches x stages (x ranks where uneven).
 
     `cache` holds the templates of phases that share costs with this one. A record of more than `whole_bytes` is held in
-    parts.
+    parts. Times that are not kept are worked out again when they are read.
     """
     program = program_of(priced, cache or TemplateCache())
     is_repeated = repeats(priced.graph)
     repeated = program.next_step if is_repeated else None
     first = Recording(
-        program, program.templates, program.first_step, repeated=repeated, is_scratch=True, whole_bytes=whole_bytes
+        program,
+        program.templates,
+        program.first_step,
+        repeated=repeated,
+        is_scratch=not is_kept,
+        whole_bytes=whole_bytes,
     )
     makespan = first.ended.makespan if first.ended else 0
     busiest = CriticalPath(first).busiest
@@ -43,4 +50,7 @@ def schedule(priced: PricedPhase, cache: TemplateCache | None = None, whole_byte
 
     occupied = occupied_time(program)
     shares = phase_shares(program, busiest, occupied, overlap, interval)
-    return Timeline(priced, makespan, interval, shares, busiest, program, tuple(occupied), whole_bytes)
+    found = Timeline(priced, makespan, interval, shares, busiest, program, tuple(occupied), whole_bytes)
+    if is_kept:
+        vars(found).update(first=first, steady=steady)
+    return found

@@ -9,20 +9,21 @@ with the number of slots; every start is compared with an independent schedule i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+
+import numpy as np
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.graph.priced import Picoseconds
-from dagc.ops.message import Receive
-from dagc.schedule.path import PathSlot
-from dagc.schedule.timeline import Run, Timeline
+from dagc.schedule.program import COUNT, COUNTS, LANES, OFFSET, TEMPLATE
+from dagc.schedule.structure import LANES as LANE_NAMES
+from dagc.schedule.template import of_copies
+from dagc.schedule.timeline import Timeline, counted
 
 OVERLAP = Code("V101", "slots-overlap")
 MAKESPAN = Code("V102", "makespan-out-of-bounds")
 PATH = Code("V103", "critical-path-broken")
 
 _COPIES = 2
-_SLOTS = 32
+_PLACES = 16
 
 
 def verify(timeline: Timeline) -> tuple[Diagnostic, ...]:
@@ -34,22 +35,25 @@ def verify(timeline: Timeline) -> tuple[Diagnostic, ...]:
 
 def _overlaps(timeline: Timeline) -> Iterator[str]:
     """Slots that start before the one before them on their lane has ended, in a copy and on to the next."""
-    graph = timeline.priced.graph
-    # Behind the last run of each template lies all that could have put it out of order.
-    for run in {run.template: run for run in timeline.runs}.values():
-        teams = graph.programs[run.size][run.stage].teams
-        ends: dict[tuple[int, str], Picoseconds] = {}
-        copies = range(min(run.count, _COPIES))
-        starts = run.starts(copies)
-        costs = timeline.priced.costs[run.template]
-        for copy in copies:
-            for number, (node, cost) in enumerate(zip(graph.templates[run.template].nodes, costs, strict=True)):
-                width = graph.teams[teams[node.team]].width
-                start, lane = starts[copy, number, :width], (node.team, node.op.lane)
-                if lane in ends and (start < ends[lane]).any():
-                    yield f"`{node.key}`, copy {copy}, stage {run.stage}, starts before its {node.op.lane} lane is free"
-                duration = cost.duration
-                ends[lane] = start + (duration[run.offset + copy] if duration.ndim > 1 else duration)
+    first, table = timeline.first, timeline.first.table
+    # Behind the last issue of each template lies all that could have put it out of order.
+    _, from_last = np.unique(table.column(TEMPLATE)[::-1], return_index=True)
+    for issue in (len(table) - 1 - from_last).tolist():
+        columns = table.issues[issue]
+        template, copies = first.templates[int(columns[TEMPLATE])], range(min(int(columns[COUNT]), _COPIES))
+        starts = first.steps_of(np.array([issue]), copies)[0]
+        rows = slice(int(columns[OFFSET]), int(columns[OFFSET]) + len(copies))
+        for lane in template.structure.used:
+            steps = [number for number, one in enumerate(template.steps) if one.step.lane == lane]
+            width = first.program.widths[first.program.lane_maps[columns[LANES] + lane]]
+            begun = starts[:, steps, :width]
+            lasting = [of_copies(template.steps[number].duration, rows) for number in steps]
+            ended = begun + np.stack([np.broadcast_to(one, begun[:, 0].shape) for one in lasting], axis=1)
+            early = (begun.reshape(-1, width)[1:] < ended.reshape(-1, width)[:-1]).any(axis=1)
+            if early.any():
+                copy, number = divmod(int(early.argmax()) + 1, len(steps))
+                node = template.template.nodes[template.steps[steps[number]].step.nodes[0]]
+                yield f"`{node.key}`, copy {copy}, starts before its {LANE_NAMES[lane % 2]} lane is free"
 
 
 def _makespan(timeline: Timeline) -> str:
@@ -57,33 +61,28 @@ def _makespan(timeline: Timeline) -> str:
 
     The longest is of step 0; the sum is of all that ran until step 0 was done, some of step 1 on a shared pool.
     """
+    table = timeline.first.table
     slowest = [[cost.longest for cost in costs] for costs in timeline.priced.costs]
-    templates = {run.template for run in timeline.runs if run.step == 0}
+    templates = map(int, np.unique(table.column(TEMPLATE)[table.column(COUNTS) > 0]))
     longest = max((max(slowest[template], default=0) for template in templates), default=0)
-    sums = [sum(costs) for costs in slowest]
-    whole = sum([run.count * sums[run.template] for run in timeline.runs])
+    sums = np.array([sum(costs) for costs in slowest], dtype=np.int64)
+    until = slice(counted(table))
+    whole = int((table.column(COUNT)[until] * sums[table.column(TEMPLATE)[until]]).sum())
     if longest <= timeline.makespan <= whole:
         return ""
     return f"makespan {timeline.makespan} ps is not between the longest node ({longest}) and the sum of all ({whole})"
 
 
 def _path(timeline: Timeline) -> str:
-    """Empty when the path starts at 0, ends at the makespan and each slot begins where the one before lets it."""
-    path = timeline.path
-    if not len(path):
+    """Empty when the path starts at 0, ends at the makespan and each place begins where the one before lets it."""
+    places = timeline.path.places
+    if not places.row.size:
         return ""
-    begin, end = path[0].start, path[-1].end
-    if begin != 0 or end != timeline.makespan:
-        return f"the path runs from {begin} to {end} ps, the phase from 0 to {timeline.makespan}"
-    gaps = (after for before, after in pairwise(path[-_SLOTS:]) if not _connected(timeline, before, after))
-    gap = next(gaps, None)
-    return "" if gap is None else f"the path has a gap before {gap.start} ps"
-
-
-def _connected(timeline: Timeline, before: PathSlot, after: PathSlot) -> bool:
-    """A slot starts when the one before ends; a receive runs beside its send."""
-    if before.end == after.start:
-        return True
-    run: Run = timeline.runs[after.run]
-    node = timeline.priced.graph.templates[run.template].nodes[after.node]
-    return isinstance(node.op, Receive) and (before.start == after.start or before.end == after.end)
+    if places.start[-1] != 0 or places.end[0] != timeline.makespan:
+        return f"the path runs from {places.start[-1]} to {places.end[0]} ps, the phase from 0 to {timeline.makespan}"
+    after, before = slice(0, min(_PLACES, places.row.size - 1)), slice(1, _PLACES + 1)
+    follows = places.end[before] == places.start[after]
+    # A receive runs beside its send.
+    beside = (places.start[before] == places.start[after]) | (places.end[before] == places.end[after])
+    gaps = np.flatnonzero(~follows & ~(beside & timeline.path.receives(after)))
+    return f"the path has a gap before {places.start[after][gaps[0]]} ps" if gaps.size else ""

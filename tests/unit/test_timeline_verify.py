@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dagc import driver
+from dagc.schedule.executor import Places
 from dagc.schedule.recording import Recording
 from dagc.schedule.timeline import Timeline
 from dagc.schedule.verify import verify
@@ -21,6 +22,15 @@ def timeline() -> Timeline:
     return checked.priced.timelines[0]
 
 
+class Nothing:
+    """A path without a place."""
+
+    places = Places(*np.zeros((5, 0), dtype=np.int64))
+
+
+NOTHING = Nothing()
+
+
 def codes(broken: Timeline) -> set[str]:
     return {problem.code.code for problem in verify(broken)}
 
@@ -29,7 +39,8 @@ class AtOnce:
     """A recording in which all steps of a copy start when its first does."""
 
     def __init__(self, recording: Recording) -> None:
-        self.program, self.templates, self._recording = recording.program, recording.templates, recording
+        self.program, self.templates, self.table = recording.program, recording.templates, recording.table
+        self._recording = recording
 
     def steps_of(self, issues: Any, copies: range) -> Any:
         found = self._recording.steps_of(issues, copies)
@@ -50,7 +61,7 @@ def test_a_schedule_has_nothing_to_say() -> None:
 
 def test_slots_that_overlap() -> None:
     whole = timeline()
-    assert codes(but(whole, runs=[replace(run, recording=AtOnce(run.recording)) for run in whole.runs])) == {"V101"}
+    assert codes(but(whole, path=whole.path, first=AtOnce(whole.first))) == {"V101"}
 
 
 def test_a_makespan_that_no_order_of_the_nodes_has() -> None:
@@ -59,10 +70,10 @@ def test_a_makespan_that_no_order_of_the_nodes_has() -> None:
     slowest = [[int(np.max(cost.duration)) for cost in costs] for costs in whole.priced.costs]
     longest = max(map(max, slowest))
     total = sum(run.count * sum(slowest[run.template]) for run in whole.runs)
-    assert codes(but(replace(whole, makespan=longest - 1), path=())) == {"V102"}
-    assert codes(but(replace(whole, makespan=longest), path=())) == set()
-    assert codes(but(replace(whole, makespan=total), path=())) == set()
-    assert codes(but(replace(whole, makespan=total + 1), path=())) == {"V102"}
+    assert codes(but(replace(whole, makespan=longest - 1), path=NOTHING)) == {"V102"}
+    assert codes(but(replace(whole, makespan=longest), path=NOTHING)) == set()
+    assert codes(but(replace(whole, makespan=total), path=NOTHING)) == set()
+    assert codes(but(replace(whole, makespan=total + 1), path=NOTHING)) == {"V102"}
 
 
 def test_a_path_that_does_not_end_with_the_phase() -> None:
