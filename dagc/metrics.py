@@ -224,7 +224,7 @@ CLAIMABLE: Mapping[str, Metric] = MappingProxyType({one.name: one for one in (*_
 """Metrics of a `claims` block, by name."""
 
 
-def stated(name: str) -> Metric:
+def metric_named(name: str) -> Metric:
     """The metric that a name of a `require` or `claims` block means; an alias is resolved."""
     metric = CLAIMABLE[name]
     return metric.alias_of or metric

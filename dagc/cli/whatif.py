@@ -96,14 +96,10 @@ def _query(
 ) -> BreakEvenQuery | None:
     if over is None:
         return None
+    from dagc.driver.asking import BreakEvenQuery
     from dagc.metrics import COMPARED
 
-    names = [one.name for one in COMPARED]
-    wrong = next((one for one in metrics if one not in names), None)
-    from dagc.driver.asking import BreakEvenQuery
-    from dagc.report.figures import FIGURES
-
-    names = [kind.name for kind in FIGURES]
+    names = [kind.name for kind in COMPARED]
     wrong = next((metric for metric in metrics if metric not in names), None)
     if wrong is not None:
         raise click.BadParameter(f"`{wrong}` is none of {', '.join(names)}", param_hint="--metric")

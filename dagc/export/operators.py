@@ -69,8 +69,8 @@ def operators(timeline: Timeline) -> tuple[Operator, ...]:
 
 def _operator(node: Node, cost: NodeCost, pool: str, copies: int, often: int) -> Operator:
     """All executions in one segment."""
-    talk = node.communication
-    handled = talk.bytes if talk else node.memory_bytes
+    communication = node.communication
+    handled = communication.bytes if communication else node.memory_bytes
     times = often if cost.duration.ndim > 1 else often * copies
     return Operator(
         key=node.key,
@@ -79,9 +79,9 @@ def _operator(node: Node, cost: NodeCost, pool: str, copies: int, often: int) ->
         kind=node.op.kind,
         pool=pool,
         dtype=node.dtype.value,
-        pattern=talk.pattern if talk else None,
-        group=talk.groups.size if talk else 1,
-        nodes=int(talk.groups.nodes.max()) if talk else 1,
+        pattern=communication.pattern if communication else None,
+        group=communication.groups.size if communication else 1,
+        nodes=int(communication.groups.nodes.max()) if communication else 1,
         executions=copies * often,
         seconds=_at_slowest(cost, cost.duration) * times / PICOSECONDS,
         flops=_at_slowest(cost, node.flops) * times,

@@ -92,17 +92,17 @@ class _Flow:
 
 
 def _add(found: Bytes, flow: _Flow, everyone: Ranks, block: Ranks, often: int) -> None:
-    talk = flow.node.communication
-    if talk is None or talk.pattern is Pattern.RECEIVE:
+    communication = flow.node.communication
+    if communication is None or communication.pattern is Pattern.RECEIVE:
         return
     here = block[np.searchsorted(everyone, flow.team.ranks)]
-    bytes_out = np.broadcast_to(flow.load(talk.bytes), here.shape) * often
-    if talk.pattern is Pattern.SEND:
+    bytes_out = np.broadcast_to(flow.load(communication.bytes), here.shape) * often
+    if communication.pattern is Pattern.SEND:
         _add_send(found, flow, bytes_out, here, everyone, block)
         return
-    factor = talk.passes
-    taken = np.broadcast_to(flow.load(talk.shares), here.shape)
-    members = talk.groups.members
+    factor = communication.passes
+    taken = np.broadcast_to(flow.load(communication.shares), here.shape)
+    members = communication.groups.members
     shares = _shares(taken[members])
     out = _by_block(factor * bytes_out[members], here[members], found.shape[0])
     found += out.T @ _by_block(shares, here[members], found.shape[0])
@@ -148,8 +148,8 @@ def _receivers(flow: _Flow) -> list[tuple[Team, Node]]:
 
 
 def _received(flow: _Flow, node: Node, team: Team) -> Bytes:
-    talk = node.communication
-    return np.broadcast_to(flow.load(talk.bytes) if talk else np.zeros(1), (team.width,))
+    communication = node.communication
+    return np.broadcast_to(flow.load(communication.bytes) if communication else np.zeros(1), (team.width,))
 
 
 def _next(flow: _Flow) -> Team:
@@ -192,16 +192,16 @@ def crossing(
 
 def _near(flow: _Flow, per_node: int) -> tuple[float, float]:
     """Bytes that stay inside a node, and all bytes; what a rank keeps is in neither."""
-    talk = flow.node.communication
-    if talk is None or talk.pattern is Pattern.RECEIVE:
+    communication = flow.node.communication
+    if communication is None or communication.pattern is Pattern.RECEIVE:
         return 0.0, 0.0
     here = flow.team.ranks // per_node
-    out = np.broadcast_to(flow.load(talk.bytes), here.shape)
-    if talk.pattern is Pattern.SEND:
+    out = np.broadcast_to(flow.load(communication.bytes), here.shape)
+    if communication.pattern is Pattern.SEND:
         return _near_send(flow, out, here, per_node)
-    members = talk.groups.members
-    taken = np.broadcast_to(flow.load(talk.shares), here.shape)
-    factor = talk.passes
+    members = communication.groups.members
+    taken = np.broadcast_to(flow.load(communication.shares), here.shape)
+    factor = communication.passes
     sent, shares = factor * out[members], _shares(taken[members])
     kept = float((sent * shares).sum())
     pairs = np.arange(len(members), dtype=np.int64)[:, None] * (int(here.max()) + 1) + here[members]

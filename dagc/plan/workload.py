@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dagc.metrics import Metric, TtftDefinition, stated
+from dagc.metrics import Metric, TtftDefinition, metric_named
 from dagc.source import Span
 
 
@@ -108,7 +108,7 @@ class Requirement:
     @property
     def metric(self) -> Metric:
         """What is limited; `name` may be an alias of it."""
-        return stated(self.name)
+        return metric_named(self.name)
 
     @property
     def subject(self) -> tuple[str, str, str, str]:
@@ -132,4 +132,4 @@ class Claim:
     @property
     def metric(self) -> Metric:
         """What the figure is of; `name` may be an alias of it."""
-        return stated(self.name)
+        return metric_named(self.name)

@@ -1,4 +1,4 @@
-"""What runs a program: state and record as arrays, whoever works them out.
+"""What runs a program: its state and its record, as arrays.
 
 `kernel.Kernel` is the compiled loop, `interpreter.Interpreter` the same in Python, for small programs and as its
 oracle. Both map the state (ready times of lanes, streams and messages) through copies of templates.

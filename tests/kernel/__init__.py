@@ -1,0 +1,1 @@
+"""The kernel of the schedule: how it is built."""

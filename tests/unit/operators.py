@@ -65,8 +65,8 @@ NO_WORK = Work([0.0], [0.0])
 
 
 def given(base: type[Op], load: Load, shape: tuple[tuple[str, int], ...], dtype: Dtype = Dtype.BF16) -> Op:
-    """An operator of a class with this load as FLOPs and as bytes, and no parameters."""
-    members = {"flops": load, "memory_bytes": load, "shape": shape, "dtype": dtype, "kind": OpKind.OTHER}
+    """An operator of a class with this load as FLOPs, as bytes and as rows, and no other parameters."""
+    members = {"rows": load, "flops": load, "memory_bytes": load, "shape": shape, "dtype": dtype, "kind": OpKind.OTHER}
     return object.__new__(type(base.__name__, (base,), members))
 
 

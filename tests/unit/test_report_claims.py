@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagc.catalog.model import ModelSpec
-from dagc.metrics import CLAIMABLE, COMPUTE_REDUCTION, stated
+from dagc.metrics import CLAIMABLE, COMPUTE_REDUCTION
 from dagc.plan.plan import Plan
 from dagc.report.assess import assess
 from dagc.report.assessment import Basis, Verdict
@@ -26,7 +26,7 @@ def verdict(subject: Plan, basis: Basis, name: str) -> Verdict:
 
 
 def test_every_metric_of_the_language_is_judged_by_something() -> None:
-    assert set(map(stated, CLAIMABLE)) == STRUCTURAL | MEASURED | {COMPUTE_REDUCTION}
+    assert set(map(metric_named, CLAIMABLE)) == STRUCTURAL | MEASURED | {COMPUTE_REDUCTION}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ _BASES = {"claims": "by the other claims ", "requirement": "against the requirem
 _WIDTH = 13
 
 
-LEAST_EXTRAPOLATED = 0.01
+MIN_EXTRAPOLATED = 0.01
 """Share of a phase from which it is said that it lies outside of measurements."""
 
 
@@ -172,7 +172,7 @@ def _phase(phase: Phase, part: str = "") -> list[str]:
     )
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
     bound = f"{part}{bound_text(phase.bound)}: {', '.join(shares)}; {many}"
-    if phase.extrapolated_share < LEAST_EXTRAPOLATED:
+    if phase.extrapolated_share < MIN_EXTRAPOLATED:
         return [bound]
     return [bound, f"{format_share(phase.extrapolated_share)} of operator time is extrapolated beyond calibration data"]
 

@@ -34,7 +34,7 @@ _SHARES = ("compute", "memory", "communication", "bubble")
 
 def render_whatif(found: WhatIf, reasons: int) -> str:
     """Everything as lines, the last one ended; `reasons` changes of each kind are explained."""
-    blocks = [*(_strategy(one, reasons) for one in found.strategies), *(_duel(one) for one in found.duels)]
+    blocks = [*(_strategy(one, reasons) for one in found.strategies), *(_break_even(one) for one in found.duels)]
     lines = [line for number, block in enumerate(blocks) for line in _apart(number, block)]
     return "\n".join([*([f"defaults: {found.assumed}"] if found.assumed else []), *lines]) + "\n"
 
@@ -209,22 +209,22 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
     yield from (f"  {'; '.join(dict.fromkeys(what))}: {cause}" for cause, what in causes.items())
 
 
-def _duel(duel: Duel) -> Iterator[str]:
+def _break_even(comparison: Duel) -> Iterator[str]:
     """The pair, a row for each figure and each break-even, then what does not fit or cannot be."""
-    for letter, side in zip("AB", duel.sides, strict=True):
+    for letter, side in zip("AB", comparison.sides, strict=True):
         yield f"{letter}  {side.strategy}   {format_gpus(side.gpus)}"
     yield ""
-    head = ["", f"from {duel.over}", "leads", "A", "B", "A before", "B before", "concurrent tokens"]
-    rows = [head, *(row for figure in duel.figures for row in _duel_rows(duel, figure))]
+    head = ["", f"from {comparison.over}", "leads", "A", "B", "A before", "B before", "concurrent tokens"]
+    rows = [head, *(row for figure in comparison.figures for row in _break_even_rows(comparison, figure))]
     yield from columns(rows)
     yield ""
-    values = f"{len(duel.priced)} value{'s' * (len(duel.priced) != 1)} of {duel.over}"
-    yield f"{values} between {duel.low:,} and {duel.high:,} evaluated"
-    yield from _limits(duel)
+    values = f"{len(comparison.priced)} value{'s' * (len(comparison.priced) != 1)} of {comparison.over}"
+    yield f"{values} between {comparison.low:,} and {comparison.high:,} evaluated"
+    yield from _limits(comparison)
 
 
-def _duel_rows(duel: Duel, figure: BreakEven) -> Iterator[list[str]]:
-    first = f"{duel.priced[0]:,}" if duel.priced else "-"
+def _break_even_rows(comparison: Duel, figure: BreakEven) -> Iterator[list[str]]:
+    first = f"{comparison.priced[0]:,}" if comparison.priced else "-"
     yield [figure.title, first, _LEADS[figure.leads], *[""] * 5]
     for one in figure.crossings[:MOST_SHOWN]:
         yield ["", f"{one.at:,}", _LEADS[one.leads], *one.texts, *one.before_texts, f"{one.tokens:,}"]
@@ -233,8 +233,8 @@ def _duel_rows(duel: Duel, figure: BreakEven) -> Iterator[list[str]]:
         yield ["", f"{more[-1].at:,}", _LEADS[more[-1].leads], f"after {len(more)} more changes", *[""] * 4]
 
 
-def _limits(duel: Duel) -> Iterator[str]:
-    for letter, side in zip("AB", duel.sides, strict=True):
+def _limits(comparison: Duel) -> Iterator[str]:
+    for letter, side in zip("AB", comparison.sides, strict=True):
         if side.full_from is not None:
-            yield f"{letter} does not fit in memory at {duel.over} {side.full_from:,}"
-        yield from (f"no {letter} at {duel.over} {one.change}, {one.code}: {one.reason}" for one in side.refusals)
+            yield f"{letter} does not fit in memory at {comparison.over} {side.full_from:,}"
+        yield from (f"no {letter} at {comparison.over} {one.change}, {one.code}: {one.reason}" for one in side.refusals)

@@ -91,9 +91,9 @@ def _exchange(served: Served) -> dict[Leg, NodeView]:
     segments = (s for stage in served.view.stages for s in stage.segments)
     found: dict[Leg, NodeView] = {}
     for node in (node for segment in segments for node in segment.nodes):
-        talk = node.one.node.communication
-        if talk is not None and talk.leg is not None:
-            found.setdefault(talk.leg, node)
+        communication = node.one.node.communication
+        if communication is not None and communication.leg is not None:
+            found.setdefault(communication.leg, node)
     return found
 
 
