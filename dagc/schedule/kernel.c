@@ -50,6 +50,12 @@ typedef struct {
   Int step, micro_batch, size, stage, position;  // for those who read the table
 } Issue;
 
+// A place of the critical path.
+typedef struct {
+  Int row, rank, team, unused;
+  Time start, end;
+} Passed;
+
 typedef struct {
   const Issue *issues;
   const Int *rows, *entries;  // of the first copy of each issue: its first step, and the copy itself, in the record
@@ -66,8 +72,16 @@ typedef struct {
   Time *starts;
   Int *sources;
   Int first_row, first_entry;
+  // Arguments of a call, here because each that is passed costs the caller more than a pass over a small phase.
+  Int first, last, reverse;  // issues
+  Int row, rank, most;       // of the critical path
+  Passed *path;
+  const Time *window;
+  Int periods, team;
   // Results.
-  Int last_issue;
+  Int last_issue, count;
+  Time floor;  // argument: nothing that counts starts before it
+  Time time;
 } Phase;
 
 #define INLINE static inline __attribute__((always_inline))
@@ -249,11 +263,11 @@ INLINE Time run_issues(Phase *phase, Int first, Int last, Int reverse, Time floo
   return makespan;
 }
 
-// The last end of issues that count among [first, last); its issue is `last_issue`. With a floor, nothing of these
-// starts before it.
-Time run(Phase *phase, Int first, Int last, Int reverse, Time floor) {
-  if (phase->ranks == 1) return run_issues(phase, first, last, reverse, floor, 1);
-  return run_issues(phase, first, last, reverse, floor, phase->ranks);
+// Run the issues [first, last): `time` is the last end of those that count, and its issue is `last_issue`.
+void run(Phase *phase) {
+  Int first = phase->first, last = phase->last, reverse = phase->reverse;
+  phase->time = phase->ranks == 1 ? run_issues(phase, first, last, reverse, phase->floor, 1)
+                                  : run_issues(phase, first, last, reverse, phase->floor, phase->ranks);
 }
 
 // One step of one copy, by its row in the record.
@@ -377,21 +391,15 @@ static Int critical_predecessor(const Phase *phase, Int row, Int *rank) {
   return found != NONE ? found : waited_for(phase, &place, data, step->wait_count, rank);
 }
 
-// A place of the critical path.
-typedef struct {
-  Int row, rank, team, unused;
-  Time start, end;
-} Passed;
-
-// The critical path back from a row and rank, `most` places at a time. Returns how many; the last is where to go on.
-Int walk_back(const Phase *phase, Int row, Int rank, Passed *path, Int most) {
-  Int count = 0;
-  while (row != NONE && count < most) {
+// The critical path back from `row` and `rank`: `count` places of it, `most` at a time; the last is where to go on.
+void walk_back(Phase *phase) {
+  Int row = phase->row, rank = phase->rank, count = 0;
+  while (row != NONE && count < phase->most) {
     Place place = place_of(phase, row);
-    path[count++] = (Passed){row, rank, place.team, 0, place.starts[rank], end_of(&place, rank)};
+    phase->path[count++] = (Passed){row, rank, place.team, 0, place.starts[rank], end_of(&place, rank)};
     row = critical_predecessor(phase, row, &rank);
   }
-  return count;
+  phase->count = count;
 }
 
 // The steps of a rank on one lane, in the order in which they run, over the periods of a window.
@@ -436,8 +444,10 @@ static Int advance(Cursor *cursor) {
   return 0;
 }
 
-// Time in which both lanes of a rank are busy, one of them in the last of the periods whose starts follow each other.
-Time overlap(const Phase *phase, const Time *starts, Int periods, Int team, Int rank) {
+// The time in which both lanes of `rank` are busy, one of them in the last of the periods of `window`.
+void overlap(Phase *phase) {
+  Int periods = phase->periods, team = phase->team, rank = phase->rank;
+  const Time *starts = phase->window;
   Cursor lanes[2];
   for (Int l = 0; l < 2; l++)
     lanes[l] = (Cursor){.phase = phase, .starts = starts, .lane = 2 * team + l, .rank = rank, .periods = periods};
@@ -450,5 +460,5 @@ Time overlap(const Phase *phase, const Time *starts, Int periods, Int team, Int 
     if (end > begin && counts) found += end - begin;
     more = advance(&lanes[lanes[0].end < lanes[1].end ? 0 : 1]);
   }
-  return found;
+  phase->time = found;
 }

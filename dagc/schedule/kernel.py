@@ -7,7 +7,7 @@ State and record are views of the guest's memory, so nothing is copied out.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from math import prod
 from pathlib import Path
@@ -39,12 +39,13 @@ _WORDS = (
     *("issues", "rows", "entries", "issue_count", "templates", "lane_maps", "widths"),
     *("ranks", "most_streams", "most_inputs"),
     *("lanes", "streams", "messages", "lane_rows", "stream_rows", "message_rows", "stream_counts", "message_widths"),
-    *("values", "scratch", "starts", "sources", "first_row", "first_entry", "last_issue"),
+    *("values", "scratch", "starts", "sources", "first_row", "first_entry"),
+    *("first", "last", "reverse", "row", "rank", "most", "path", "window", "periods", "team", "last_issue", "count"),
 )
-"""Words of `Phase` in `kernel.c`."""
+"""Words of `Phase` in `kernel.c`, up to its two times, `floor` and `time`."""
 
+_WORD = {name: number for number, name in enumerate(_WORDS)}
 
-_MOST_ARGUMENTS = 6
 
 _held: list[type] = []
 """Types of argument lists: a call would make its own, and leave it to a collector that does not run here."""
@@ -53,8 +54,8 @@ _held: list[type] = []
 @cache
 def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
     package: Any = wasmtime
-    for count in range(1, _MOST_ARGUMENTS + 1):
-        _held.append(package._bindings.wasmtime_val * count)
+    values, externs = package._bindings.wasmtime_val, package._bindings.wasmtime_extern
+    _held.extend((values * 0, values * 1, externs * 0))
     try:
         return compiled(MODULE.read_bytes())
     except NoAddressSpace as error:
@@ -138,7 +139,7 @@ class Kernel(Executor):
         memory = self._memory = _scratch() if is_scratch else _Memory()
         memory.clear()
         packed = [one.packed for one in templates]
-        memory.place("phase", (len(_WORDS),), np.int32)
+        memory.place("phase", (len(_WORDS) // 2 + 2,), np.int64)
         for table, *names in self._tables.values():
             for name, array in zip(names, (table.issues, table.rows, table.entries), strict=True):
                 memory.place(name, array.shape, np.int32)
@@ -158,7 +159,8 @@ class Kernel(Executor):
         views = memory.views()
         for name in shapes:
             setattr(self, name, views[name])
-        self._phase, self._path = views["phase"], views["path"]
+        self._phase, self._times = views["phase"].view(np.int32), views["phase"][-2:]
+        self._path = views["path"]
         for table, *names in self._tables.values():
             for name, array in zip(names, (table.issues, table.rows, table.entries), strict=True):
                 views[name][...] = array
@@ -166,7 +168,8 @@ class Kernel(Executor):
         _load(packed, views, memory.addresses, program.ranks)
         fixed = {"ranks": program.ranks, "most_streams": program.state.most_streams,
                  "most_inputs": program.state.most_inputs}  # fmt: skip
-        self._phase[...] = [fixed.get(name, memory.addresses.get(name, 0)) for name in _WORDS]
+        fixed["most"] = _MOST_PATH
+        self._phase[: len(_WORDS)] = [fixed.get(name, memory.addresses.get(name, 0)) for name in _WORDS]
         self.begin()
 
     def run(
@@ -181,49 +184,55 @@ class Kernel(Executor):
     ) -> Ended | None:
         """Run issues, as `Executor.run` says."""
         address = self._memory.addresses
+        words = {"first": issues.start, "last": issues.stop, "reverse": int(is_reversed)}
         if window is not None:
-            self._use(table, starts=self._window(window))
+            words |= {"starts": self._window(window), "sources": 0, "first_row": 0, "first_entry": 0}
         elif record:
-            self._use(table, record, starts=address["starts"], sources=address["sources"])
+            words |= {"starts": address["starts"], "sources": address["sources"]}
+            words |= {"first_row": record[0], "first_entry": record[1]}
         else:
-            self._use(table)
-        makespan = self._call("run", issues.start, issues.stop, int(is_reversed), floor)
-        return None if makespan == _NOTHING else Ended(makespan, int(self._phase[_WORDS.index("last_issue")]))
+            words |= {"starts": 0, "sources": 0}
+        self._times[0] = floor
+        self._call("run", table, words)
+        makespan = int(self._times[1])
+        return None if makespan == _NOTHING else Ended(makespan, int(self._phase[_WORD["last_issue"]]))
 
     def walk_back(self, table: IssueTable, row: int, rank: int) -> Places:
         """The critical path, as `Executor.walk_back` says."""
         address = self._memory.addresses
-        self._use(table, starts=address["starts"], sources=address["sources"])
+        words = {"starts": address["starts"], "sources": address["sources"], "first_row": 0, "first_entry": 0}
         found: list[npt.NDArray[np.int64]] = []
-        path = address["path"]
-        while (count := self._call("walk_back", row, rank, path, _MOST_PATH)) == _MOST_PATH:
+        while True:
+            self._call("walk_back", table, {**words, "row": row, "rank": rank})
+            count = int(self._phase[_WORD["count"]])
+            if count < _MOST_PATH:
+                break
             found.append(self._path[:-1].copy())
             row, rank = self._path[-1:, :1].view(np.int32)[0].tolist()
-        words = np.concatenate([*found, self._path[:count]])
-        rows, ranks, teams, _ = words[:, :2].copy().view(np.int32).T.astype(np.int64)
-        return Places(rows, ranks, teams, words[:, 2], words[:, 3])
+        places = np.concatenate([*found, self._path[:count]])
+        rows, ranks, teams, _ = places[:, :2].copy().view(np.int32).T.astype(np.int64)
+        return Places(rows, ranks, teams, places[:, 2], places[:, 3])
 
     def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
         """Time in which both lanes are busy, as `Executor.overlap` says."""
-        self._use(table)
-        starts = self._memory.addresses["starts"] if periods == 1 else self._window(0)
-        return self._call("overlap", starts, periods, team, rank)
+        window = self._memory.addresses["starts"] if periods == 1 else self._window(0)
+        self._call("overlap", table, {"window": window, "periods": periods, "team": team, "rank": rank})
+        return int(self._times[1])
 
     def _window(self, period: int) -> int:
         return self._memory.addresses["window"] + period * self.window[0].nbytes
 
-    def _call(self, name: str, *arguments: int) -> int:
-        return self._memory.functions[name](self._memory.store, self._memory.addresses["phase"], *arguments)
-
-    def _use(self, table: IssueTable, first: tuple[int, int] = (0, 0), starts: int = 0, sources: int = 0) -> None:
-        """Point the phase at a table, and at addresses of starts and sources, whose first row and entry are `first`."""
+    def _call(self, name: str, table: IssueTable, words: Mapping[str, int]) -> None:
+        """Call a function of the kernel on a table, with these words of the phase."""
         _, *names = self._tables[id(table)]
         address = self._memory.addresses
-        words = {"issue_count": len(table), **{name.split()[0]: address[name] for name in names}}
-        words |= dict(zip(("first_row", "first_entry"), first, strict=True))
-        words |= {"starts": starts, "sources": sources}
-        for name, word in words.items():
-            self._phase[_WORDS.index(name)] = word
+        for word, value in (
+            *zip(("issues", "rows", "entries"), map(address.__getitem__, names), strict=True),
+            *words.items(),
+        ):
+            self._phase[_WORD[word]] = value
+        self._phase[_WORD["issue_count"]] = len(table)
+        self._memory.functions[name](self._memory.store, address["phase"])
 
 
 def _group_words(packed: Iterable[PackedTemplate]) -> int:
