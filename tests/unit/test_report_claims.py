@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagc.catalog.model import ModelSpec
-from dagc.metrics import CLAIMABLE, COMPUTE_REDUCTION
+from dagc.metrics import CLAIMABLE, COMPUTE_REDUCTION, metric_named
 from dagc.plan.plan import Plan
 from dagc.report.assess import assess
 from dagc.report.assessment import Basis, Verdict
