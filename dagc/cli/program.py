@@ -53,6 +53,7 @@ def _status() -> int:
     except (KeyboardInterrupt, _Terminated, MemoryError, OSError, RuntimeError, ImportError) as error:
         from dagc.cli.refusals import is_refusal
 
+        error = _signalled(error) or error
         cause = error.args[0] if isinstance(error, _Terminated) else error
         if not is_refusal(cause):
             raise
@@ -63,6 +64,14 @@ def _status() -> int:
 
     # Not by way of the interpreter's end, which waits for threads that may wait for what was refused.
     os._exit(tell(cause))
+
+
+def _signalled(error: BaseException) -> BaseException | None:
+    """The signal that an error comes from: the interpreter wraps what is raised while a class is made."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt | _Terminated):
+        cause = cause.__cause__
+    return cause
 
 
 def _let_signals_end() -> None:

@@ -238,9 +238,20 @@ def test_verifier_and_path_where_stages_come_to_wait(priced: PricedPhase) -> Non
 ANY = phases() | phases(is_pipeline=True) | unequal_pipelines(Phase.PREFILL) | unequal_pipelines()
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=20)
 @given(ANY)
 def test_the_kernel_is_the_interpreter(priced: PricedPhase) -> None:
+    assert_alike(priced)
+
+
+@pytest.mark.slow
+@settings(PROPERTY, max_examples=200)
+@given(ANY)
+def test_the_kernel_is_the_interpreter_in_more_phases(priced: PricedPhase) -> None:
+    assert_alike(priced)
+
+
+def assert_alike(priced: PricedPhase) -> None:
     """Every start, the path with its ties, shares, breakdown and slack; so is a record that is held in parts."""
     whole = schedule(priced)
     assert_same(whole, schedule(priced, whole_bytes=512))

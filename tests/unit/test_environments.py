@@ -217,6 +217,18 @@ def test_a_signal_ends_a_command(
     assert wrong == []
 
 
+CLASS = """
+import os, time, dagc.cli.main as main
+class Signalled:
+    def __set_name__(self, owner, name):
+        os.kill(os.getpid(), {0})
+        time.sleep(1)
+def made():
+    class Made:
+        signalled = Signalled()
+main.invoke = made
+"""
+
 FINALIZER = """
 import os, time, dagc.cli.main as main
 class Signalled:
@@ -228,9 +240,12 @@ main.invoke = lambda: (Signalled() and time.sleep(1), invoke())[-1]
 """
 
 
+@pytest.mark.parametrize("before", [FINALIZER, CLASS])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_inside_of_a_finalizer_ends_a_command(number: int, children: Children, tmp_path: Path) -> None:
-    """The interpreter drops what a finalizer raises, and prints a traceback."""
-    ended = _run(children, tmp_path / "models", "models", {"before": FINALIZER.format(int(number))})
+def test_a_signal_where_python_swallows_it_ends_a_command(
+    number: int, before: str, children: Children, tmp_path: Path
+) -> None:
+    """The interpreter drops what a finalizer raises, and wraps what is raised while a class is made."""
+    ended = _run(children, tmp_path / "models", "models", {"before": before.format(int(number))})
     assert ended.status == 128 + number
     assert "Traceback" not in ended.errors and "ended by" in ended.errors
