@@ -42,7 +42,7 @@ def search(
     `most` is how many strategies are priced; `exhaustive` prices all that fits by weights. `workers` are processes:
     with more than one, a script has its calls under `if __name__ == "__main__":`.
     """
-    from dagc.driver.searching import Wish
+    from dagc.driver.searching import SearchOptions
     from dagc.search.space import EXTRAS
 
     tried, named = tuple(sorted(set(batches))), frozenset(over)
@@ -54,7 +54,7 @@ def search(
     _among("over", named, EXTRAS)
     source, directory = sourced(plan)
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
-    request = Wish(gpus, tried, named, most, workers, is_exhaustive=exhaustive)
+    request = SearchOptions(gpus, tried, named, most, workers, is_exhaustive=exhaustive)
     outcome = driver.search(source, blocks, directory, request, lambda _what, _decided, _generated: None)
     return SearchResult(outcome.diagnostics, outcome.result, outcome.plan, outcome.was_interrupted)
 

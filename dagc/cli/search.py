@@ -19,8 +19,8 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import escape
 
 if TYPE_CHECKING:
-    from dagc.driver.searching import SearchOutcome, Wish
-    from dagc.search.run import Tell
+    from dagc.driver.searching import SearchOptions, SearchOutcome
+    from dagc.search.branch_and_bound import Progress
 
 INTERRUPTED = 130
 """Exit status of a search that Ctrl-C stopped; what it had is printed and written."""
@@ -61,11 +61,11 @@ def search(
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    from dagc.driver.searching import Wish
+    from dagc.driver.searching import SearchOptions
 
     number = workers or (1 if dask else os.cpu_count() or 1)
     directory = output / plan_directory(given.title) / SEARCH
-    request = Wish(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory)
+    request = SearchOptions(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory)
     outcome = _searched(given, request)
     _print(outcome, style)
     failures = _write(directory, outcome, is_text=style == "text")
@@ -73,25 +73,25 @@ def search(
     raise SystemExit(_status(outcome, failures))
 
 
-def _searched(given: Input, request: Wish) -> SearchOutcome:
+def _searched(given: Input, request: SearchOptions) -> SearchOutcome:
     from dagc import driver
 
-    with _progress() as tell:
-        return driver.search(given.source, given.blocks, given.directory, request, tell)
+    with _progress() as report:
+        return driver.search(given.source, given.blocks, given.directory, request, report)
 
 
 @contextmanager
-def _progress() -> Generator[Tell]:
+def _progress() -> Generator[Progress]:
     """What is being done, with the rate and the time left, on a terminal."""
     with progress() as say:
         start = time.monotonic()
 
-        def tell(what: str, decided: int, generated: int) -> None:
+        def report(what: str, decided: int, generated: int) -> None:
             rate = decided / max(time.monotonic() - start, 1e-3)
             left = (generated - decided) / rate if rate else 0.0
             say(f"{what}: {decided:,} of {generated:,} decided, {rate:,.0f}/s, at most {left:,.0f} s left")
 
-        yield tell
+        yield report
 
 
 def _counts(text: str | None) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from dagc.declare.facts import NO_STRATEGY
 from dagc.diag.diagnostic import Code, Diagnostic, Family
 from dagc.diag.jsonout import to_json
 from dagc.driver.checking import check, silent
-from dagc.driver.front import sized
+from dagc.driver.front import resolve_strategy
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Priced, Say
 from dagc.driver.strategies import price_plan
 from dagc.metrics import BREAK_EVEN, COMPARED
@@ -159,7 +159,7 @@ def _read(text: str, base: Plan, name: str = "strategy") -> Plan | RefusedPlan:
         problems.append(
             NO_STRATEGY.at(None, f"`{name}` holds no strategy", help=("write one, such as `ep 16 ; tp 2`",))
         )
-    deployment = sized(replace(strategies[0], name=base.name), problems) if strategies else None
+    deployment = resolve_strategy(replace(strategies[0], name=base.name), problems) if strategies else None
     if deployment is None:
         return RefusedPlan(next(one for one in problems if one.stops))
     plan = Plan(placed(deployment, base.facts.engine), base.facts)

@@ -13,7 +13,7 @@ from pathlib import Path
 from dagc.declare.rules import declare_levels
 from dagc.diag.diagnostic import in_order
 from dagc.diag.levels import Levels
-from dagc.driver.front import stated, stops
+from dagc.driver.front import read_plan, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Say
 from dagc.driver.strategies import check_strategy, price_plan
@@ -31,7 +31,7 @@ def check(
     """Everything that is known of a plan without writing a file. Levels that are given win over the plan's."""
     levels, wrong = declare_levels(given)
     found = list(wrong)
-    known = stated(source, blocks, directory, found)
+    known = read_plan(source, blocks, directory, found)
     if known is None:
         trial = Trial(source, blocks, directory, levels)
         return Outcome(in_order(trial.settle(found)), ())

@@ -18,7 +18,9 @@ from dagc.syntax.parser import parse, parse_fragment
 from dagc.syntax.tree import Block, NamedStrategy, PlanFile, Unread
 
 
-def stated(source: Source, blocks: Blocks, directory: Path, found: list[Diagnostic]) -> tuple[PlanFile, Facts] | None:
+def read_plan(
+    source: Source, blocks: Blocks, directory: Path, found: list[Diagnostic]
+) -> tuple[PlanFile, Facts] | None:
     """What a plan's text and its options state; None where not even that can be read."""
     parsed = parse(source)
     found += parsed.diagnostics if parsed.file else _mended(source, parsed.diagnostics)
@@ -45,7 +47,7 @@ def overrides_of(blocks: Blocks, found: list[Diagnostic]) -> tuple[tuple[Block, 
     return tuple(block for _, block, _ in parsed if block), unread
 
 
-def sized(strategy: NamedStrategy, found: list[Diagnostic]) -> Deployment | None:
+def resolve_strategy(strategy: NamedStrategy, found: list[Diagnostic]) -> Deployment | None:
     """The meaning of a strategy, or None; `found` collects what is wrong with its text."""
     annotated = annotate(strategy)
     deployment, sizing = resolve(annotated)

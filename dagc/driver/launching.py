@@ -8,7 +8,7 @@ from pathlib import Path
 from dagc.check.static import check_engine, check_plan
 from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.diag.levels import Levels
-from dagc.driver.front import sized, stated, stops
+from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks
 from dagc.engines.engine import Engine
@@ -31,14 +31,14 @@ class Started:
 def launch(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Started:
     """What the engine of a plan makes of each strategy with a meaning; without an `engine` block, what each does."""
     found: list[Diagnostic] = []
-    known = stated(source, blocks, directory, found)
+    known = read_plan(source, blocks, directory, found)
     if known is None:
         return Started(in_order(Trial(source, blocks, directory, Levels()).settle(found)), ())
     file, facts = known
     trial = Trial(source, blocks, directory, Levels(), file.strategies)
     started: list[Launched] = []
     for strategy in file.strategies:
-        deployment = sized(strategy, found)
+        deployment = resolve_strategy(strategy, found)
         if deployment is None or stops(found):
             continue
         own = check_plan(Plan(deployment, replace(facts, engine=None)))

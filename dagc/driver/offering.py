@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dagc.diag.diagnostic import Diagnostic, Edit, Family, Fix
 from dagc.diag.levels import Levels
-from dagc.driver.front import sized, stated, stops
+from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.outcome import Blocks, Priced
 from dagc.driver.strategies import check_strategy, price_plan, size_plan
 from dagc.engines.engine import Engine
@@ -124,14 +124,14 @@ class Trial:
     def _read(self, source: Source, blocks: Blocks) -> _Found:
         """What is wrong with the syntax and the names."""
         found: list[Diagnostic] = []
-        known = stated(source, blocks, self.directory, found)
+        known = read_plan(source, blocks, self.directory, found)
         for strategy in known[0].strategies if known else ():
-            sized(strategy, found)
+            resolve_strategy(strategy, found)
         return _counted(filter(_is_of_text, found))
 
     def _compiled(self, source: Source, blocks: Blocks, only: str | None) -> _Found:
         found: list[Diagnostic] = []
-        known = stated(source, blocks, self.directory, found)
+        known = read_plan(source, blocks, self.directory, found)
         if known is None:
             return _counted(found)
         file, facts = known

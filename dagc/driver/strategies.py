@@ -5,30 +5,39 @@ Diagnostics are collected, never raised: a strategy that cannot be priced still 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
+from dagc.cost.admission import admitted
+from dagc.cost.memory import PoolMemory, rank_memory
 from dagc.cost.price import price
+from dagc.cost.reach import judge_reach
 from dagc.diag.diagnostic import Diagnostic, in_order
-from dagc.driver.front import sized, stops
+from dagc.driver.front import resolve_strategy, stops
 from dagc.driver.outcome import Checked, Priced, Say
-from dagc.driver.pricing import beyond_memory, mixed_timeline, out_of_reach, slowest_first, transfer_timeline, weighed
-from dagc.graph.graph import Graph
+from dagc.graph.graph import Graph, PhaseGraph
+from dagc.graph.priced import PricedPhase
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.lower import lower
-from dagc.plan.missing import missing_rates
+from dagc.lower.handover import lower_transfer
+from dagc.lower.lower import lower, lower_mixed
+from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.report.assess import assess
+from dagc.report.metrics import showing_slowest
 from dagc.report.structure import structure
+from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.schedule.schedule import schedule
 from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.schedule.verify import verify as verify_timeline
 from dagc.source import Span
 from dagc.syntax.tree import NamedStrategy
+
+ENTRY_BYTES = 192
+"""What pricing and scheduling hold at most for one node on one rank: 24 numbers of 8 bytes (9 to 20 were measured)."""
 
 Pricing = Callable[[Plan, list[Diagnostic]], Priced]
 """What is worked out of a plan that no static rule refuses; the list collects what the rules on it find."""
@@ -43,10 +52,10 @@ def check_strategy(
     the facts that are known is still found.
     """
     problems: list[Diagnostic] = []
-    deployment = sized(strategy, problems)
-    is_told = stops([d for d in found if d.span and _holds(strategy.span, d.span)])
+    deployment = resolve_strategy(strategy, problems)
+    is_reported = stops([d for d in found if d.span and _holds(strategy.span, d.span)])
     found += problems
-    if deployment is None or is_told:
+    if deployment is None or is_reported:
         return None
     plan = Plan(placed(deployment, facts.engine), facts)
     own = list(check_plan(plan))
@@ -64,7 +73,7 @@ def _holds(outer: Span, inner: Span) -> bool:
 
 def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
     """Memory, graph, cost, schedule, and the rules on them."""
-    plan, memory = weighed(plan)
+    plan, memory = size_memory(plan)
     graph, timelines, others, mixed, transfer = None, None, (), None, None
     if memory is not None and not missing_rates(plan):
         graph, timelines, others = _timelines(plan, found, say)
@@ -76,7 +85,7 @@ def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
 
 def size_plan(plan: Plan, found: list[Diagnostic]) -> Priced:
     """Memory, and the rules that need no times."""
-    plan, memory = weighed(plan)
+    plan, memory = size_memory(plan)
     assessment = assess(plan, memory, None)
     found += check_priced(plan, assessment)
     return Priced(assessment)
@@ -91,12 +100,12 @@ def _timelines(
     found += verify_graph(graph)
     if plan.facts.model.layers is not None:
         found += verify_layers(graph, plan.facts.model.layers)
-    if too_large := beyond_memory(graph, plan):
+    if too_large := beyond_memory(graph.classes, plan):
         found.append(too_large)
         return graph, None, ()
     say(f"pricing and scheduling {plan.name}")
     priced = tuple(price(phase, plan) for phase in graph.classes)
-    unreachable = out_of_reach(priced, plan)
+    unreachable = judge_overflow(priced, plan)
     if unreachable:
         found.append(unreachable)
         return graph, None, ()
@@ -105,3 +114,53 @@ def _timelines(
     for timeline in timelines:
         found += verify_timeline(timeline)
     return slowest_first(graph, timelines)
+
+
+def size_memory(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...] | None]:
+    """The plan with the batch that runs at once, and the memory of its ranks; None without shapes."""
+    if missing_shapes(plan):
+        return plan, None
+    plan = admitted(plan)
+    return plan, rank_memory(plan)
+
+
+def mixed_timeline(plan: Plan) -> Timeline | None:
+    """The timeline of a decode step that prompts ride along with; None where none do."""
+    phase = lower_mixed(plan)
+    return schedule(price(phase, plan)) if phase else None
+
+
+def transfer_timeline(plan: Plan) -> Timeline | None:
+    """The timeline of the KV-cache transfer of one request; None where there is none, or load is not asked for."""
+    phase = lower_transfer(plan)
+    return schedule(price(phase, plan)) if phase else None
+
+
+def judge_overflow(priced: Iterable[PricedPhase], plan: Plan) -> Diagnostic | None:
+    """Why phases cannot be scheduled: they take too long to be counted."""
+    return next((problem for phase in priced for problem in judge_reach(phase, plan)), None)
+
+
+def beyond_memory(phases: Iterable[PhaseGraph], plan: Plan) -> Diagnostic | None:
+    """Why phases are neither priced nor scheduled: they would take more than half of the memory that is available."""
+    arrays = sum(phase.teams[node.team].width for phase in phases for one in phase.templates for node in one.nodes)
+    needed, limit = arrays * ENTRY_BYTES, default_limit()
+    if needed <= limit:
+        return None
+    takes = f"would take {size_text(needed)} of memory; the limit is {size_text(limit)}"
+    return SCHEDULE_TOO_LARGE.at(
+        plan.deployment.strategy.body.outer,
+        f"pricing and scheduling `{plan.name}` {takes}",
+        f"{plan.deployment.gpus:,} GPUs",
+        notes=("the limit is half of the memory that is available",),
+        help=("use smaller degrees, or compile on a machine with more memory",),
+    )
+
+
+def slowest_first(
+    graph: Graph, timelines: tuple[Timeline, ...]
+) -> tuple[Graph, tuple[Timeline, ...], tuple[Timeline, ...]]:
+    """The graph that shows the slowest class of replicas of each phase, the timelines of these, and the others."""
+    shown = showing_slowest(graph, timelines)
+    by_phase = {id(timeline.priced.graph): timeline for timeline in timelines}
+    return shown, tuple(by_phase[id(p)] for p in shown.phases), tuple(by_phase[id(p)] for p in shown.others)

@@ -10,7 +10,7 @@ from dagc.cost.limits import memory_limits
 from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.diag.levels import Levels
-from dagc.driver.front import sized, stated, stops
+from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.offering import Trial
 from dagc.driver.outcome import Blocks
 from dagc.export.text.context import chunked, context
@@ -26,13 +26,13 @@ from dagc.source import Source
 def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> PlanMemory:
     """What each GPU of every strategy holds, and what would still fit."""
     found: list[Diagnostic] = []
-    known = stated(source, blocks, directory, found)
+    known = read_plan(source, blocks, directory, found)
     if known is None:
         return PlanMemory(in_order(Trial(source, blocks, directory, Levels()).settle(found)), ())
     file, facts = known
     weighed: list[StrategyMemory] = []
     for strategy in file.strategies:
-        deployment = sized(strategy, found)
+        deployment = resolve_strategy(strategy, found)
         if deployment is None or stops(found):
             continue
         plan = Plan(placed(deployment, facts.engine), facts)

@@ -60,18 +60,26 @@ def lower(plan: Plan, known: KnownTemplates | None = None) -> Graph:
         raise ValueError("lowering needs a model with shapes")
     services = plan.deployment.services
     known = known or KnownTemplates()
-    prefill, *more_prefill = _phases(entering(plan), shapes, services[0], Phase.PREFILL, known)
-    decode, *more_decode = _phases(plan, shapes, services[-1], Phase.DECODE, known)
+    prefill, *more_prefill = lower_service(plan, Phase.PREFILL, known)
+    decode, *more_decode = lower_service(plan, Phase.DECODE, known)
     handover = lower_handover(plan, shapes) if len(services) > 1 else None
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
 
 
-def lower_phase(plan: Plan, phase: Phase, known: KnownTemplates) -> PhaseGraph:
-    """Prefill or decode of the first class of replicas, of a plan whose phases share their GPUs."""
-    shapes, (service,) = plan.facts.model.shapes(), plan.deployment.services
+def lower_service(plan: Plan, phase: Phase, known: KnownTemplates | None = None) -> list[PhaseGraph]:
+    """Prefill or decode of the service that serves it: a graph for each class of replicas.
+
+    Raises ValueError when the model has no shapes, which the caller rules out.
+    """
+    shapes, known = plan.facts.model.shapes(), known or KnownTemplates()
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
-    return next(_phases(entering(plan) if phase is Phase.PREFILL else plan, shapes, service, phase, known))
+    is_prefill = phase is Phase.PREFILL
+    service = plan.deployment.services[0 if is_prefill else -1]
+    plan = entering(plan) if is_prefill else plan
+    return [
+        _PhaseLowering(plan, shapes, service, phase, one, known=known).graph() for one in replica_classes(plan, service)
+    ]
 
 
 def lower_mixed(plan: Plan, known: KnownTemplates | None = None) -> PhaseGraph | None:
@@ -82,14 +90,6 @@ def lower_mixed(plan: Plan, known: KnownTemplates | None = None) -> PhaseGraph |
         return None
     alike = replica_classes(plan, service)[0]
     return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding, known or KnownTemplates()).graph()
-
-
-def _phases(
-    plan: Plan, shapes: ModelShapes, service: Service, phase: Phase, known: KnownTemplates
-) -> Iterator[PhaseGraph]:
-    """One phase for each class of replicas of its service."""
-    for alike in replica_classes(plan, service):
-        yield _PhaseLowering(plan, shapes, service, phase, alike, known=known).graph()
 
 
 @dataclass(slots=True)

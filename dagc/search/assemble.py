@@ -15,23 +15,24 @@ from dagc.report import search_result as out
 from dagc.report.assessment import written
 from dagc.report.facts import facts_of
 from dagc.report.quantity import figure_text
-from dagc.search.found import Entry, Found, Tally
 from dagc.search.front import distance, dominates, factor
+from dagc.search.incumbents import Incumbents, PricedStrategy, Tally
 from dagc.search.space import ALWAYS, EXTRAS, Space
-from dagc.search.verdict import OBJECTIVES, Verdict
+from dagc.search.verdict import OBJECTIVES, StrategyVerdict
 from dagc.units import format_gpus, format_share
 
 Status = Literal["front", "behind", "misses a requirement", "does not fit", "refused"]
 """Where a strategy stands."""
 
-Named = tuple[str, Entry]
+Placed = tuple[str, PricedStrategy]
 """A strategy's name, and what was found of it."""
 
 
 def assemble(
-    facts: Facts, space: Space, found: Found, given: Iterable[Named], known: Iterable[Named]
+    facts: Facts, space: Space, found: Incumbents, given: Iterable[Placed], known: Iterable[Placed]
 ) -> out.SearchResult:
     """The result of a search; `given` are the plan's strategies, `known` the well-known ones."""
+    front, nearest = found.ranked, None if found.front.vectors else found.nearest
     return out.SearchResult(
         model=facts.model.name,
         cluster=facts.cluster.name,
@@ -42,11 +43,11 @@ def assemble(
         is_complete=found.is_complete,
         objectives=list(OBJECTIVES),
         ttft_definition=facts.workload.ttft_definition,
-        front=[_plan(facts, entry) for entry in found.front],
-        reason=_reason(facts, found),
-        nearest=_plan(facts, found.nearest) if found.nearest else None,
-        given=[_placed(facts, space.gpus, name, entry, found.front) for name, entry in given],
-        well_known=[_placed(facts, space.gpus, name, entry, found.front) for name, entry in known],
+        front=[_plan(facts, entry) for entry in front],
+        reason=_reason(facts, found, nearest),
+        nearest=_plan(facts, nearest) if nearest else None,
+        given=[_placed(facts, space.gpus, name, entry, front) for name, entry in given],
+        well_known=[_placed(facts, space.gpus, name, entry, front) for name, entry in known],
     )
 
 
@@ -70,7 +71,7 @@ def _counts(tally: Tally) -> out.Counts:
     )
 
 
-def _plan(facts: Facts, entry: Entry) -> out.FoundPlan:
+def _plan(facts: Facts, entry: PricedStrategy) -> out.FoundPlan:
     return out.FoundPlan(
         strategy=entry.strategy,
         batch=entry.batch,
@@ -80,7 +81,7 @@ def _plan(facts: Facts, entry: Entry) -> out.FoundPlan:
     )
 
 
-def _requirements(facts: Facts, verdict: Verdict) -> list[out.RequirementFigure]:
+def _requirements(facts: Facts, verdict: StrategyVerdict) -> list[out.RequirementFigure]:
     pairs = zip(facts.requirements, verdict.requirements, strict=True)
     return [
         out.RequirementFigure(
@@ -104,26 +105,30 @@ def _limited(asked: Requirement) -> Metric | None:
     return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 
-def _reason(facts: Facts, found: Found) -> str:
+def _reason(facts: Facts, found: Incumbents, nearest: PricedStrategy | None) -> str:
     so_far = "" if found.is_complete else " among the candidates decided so far"
-    if found.best:
-        unknown = [one.name for one in found.best.verdict.requirements if one.miss is None]
+    if found.front.vectors:
+        unknown = [one.name for one in found.ranked[0].verdict.requirements if one.miss is None]
         met = "that meet every requirement" if facts.requirements else "that fit"
         met = f"that miss no requirement (`{unknown[0]}` under load is not simulated)" if unknown else met
         return f"fewest GPU-seconds per output token of the plans {met}{so_far}"
-    if found.nearest is None and not found.is_complete:
+    if nearest is None and not found.is_complete:
         return "stopped before any plan that fits was priced"
-    if found.nearest is None:
-        least = found.least_memory
-        return f"no plan fits: the smallest needs {format_share(least)} of GPU memory" if least else "no plan fits"
-    worst = max(_requirements(facts, found.nearest.verdict), key=lambda one: one.miss or 0.0)
+    if nearest is None:
+        smallest = found.smallest_memory
+        return (
+            f"no plan fits: the smallest needs {format_share(smallest)} of GPU memory" if smallest else "no plan fits"
+        )
+    worst = max(_requirements(facts, nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
         f"no plan{so_far} meets every requirement; the nearest misses `{worst.name} {worst.required}`: "
         f"{worst.miss_text}"
     )
 
 
-def _placed(facts: Facts, most: int, name: str, entry: Entry, front: Sequence[Entry]) -> out.PlacedPlan:
+def _placed(
+    facts: Facts, most: int, name: str, entry: PricedStrategy, front: Sequence[PricedStrategy]
+) -> out.PlacedPlan:
     verdict = entry.verdict
     if verdict.code is not None:
         reason = f"rule {verdict.code}; see `dagc explain {verdict.code}`"
@@ -150,7 +155,7 @@ def _placed(facts: Facts, most: int, name: str, entry: Entry, front: Sequence[En
     )
 
 
-def _without_figures(name: str, entry: Entry, status: Status, reason: str) -> out.PlacedPlan:
+def _without_figures(name: str, entry: PricedStrategy, status: Status, reason: str) -> out.PlacedPlan:
     return out.PlacedPlan(
         name=name,
         strategy=entry.strategy,
@@ -163,7 +168,7 @@ def _without_figures(name: str, entry: Entry, status: Status, reason: str) -> ou
     )
 
 
-def _standing(facts: Facts, verdict: Verdict, better: Entry | None) -> tuple[Status, str]:
+def _standing(facts: Facts, verdict: StrategyVerdict, better: PricedStrategy | None) -> tuple[Status, str]:
     pairs = zip(_requirements(facts, verdict), verdict.requirements, strict=True)
     missed = [shown for shown, one in pairs if one.is_missed]
     if missed:
@@ -175,7 +180,7 @@ def _missed(requirement: out.RequirementFigure) -> str:
     return f"misses `{requirement.name} {requirement.required}`: {requirement.miss_text}"
 
 
-def _behind(facts: Facts, verdict: Verdict, better: Entry) -> str:
+def _behind(facts: Facts, verdict: StrategyVerdict, better: PricedStrategy) -> str:
     """In which figures another plan is better, and by how much."""
     words: list[str] = []
     for name, own, other in zip(OBJECTIVES, verdict.vector, better.verdict.vector, strict=True):

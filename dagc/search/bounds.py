@@ -1,11 +1,8 @@
-"""What no schedule of a candidate can undercut, from the least times of its layers.
+"""Lower bounds on the times of a service, which no schedule can undercut, and the requirements that they miss already.
 
-The least times (`dagc.schedule.lower_bound`, or `dagc.driver.computing` for a first bound) are of one stage that holds
-all layers, for each number of sequences, with the durations that pricing gives. A candidate of any pipeline is bounded
-by them, because a layer's operators are the same in every stage; only communication depends on how a stage lies on
-nodes, which the rank of a node at which it begins tells. Where that does not tell it (stages whose ranks an engine
-deals out, pools of their own in a pipeline) paths of computation alone count, as they do in a first bound. With path
-and busy of stage s for micro-batch b so found:
+The layer times (`dagc.search.layer_bounds`) are those of one stage that holds all layers, for each number of sequences.
+Every pipeline of such stages is bounded by them, because a layer computes the same in every stage. With path and busy
+of stage s for micro-batch b so found:
 
     TTFT >= max over s of (sum over stages before s of path of the first b) + max(sum over b of busy, path)
                         + (sum over stages after s of path of the last b)
@@ -24,190 +21,38 @@ because how many run is a matter of memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import PICOSECONDS, Picoseconds
-from dagc.plan.deployment import Options, Phase
+from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
+from dagc.plan.deployment import Options
 from dagc.plan.plan import Facts
-from dagc.schedule.lower_bound import BESIDE, BUSY, COMPUTING, PATH
-from dagc.search.candidate import Form, ServicePlan, Shape
+from dagc.plan.workload import Per, Requirement
+from dagc.report.quantity import meets
+from dagc.search.candidate import PoolForm, ServicePlan, ServiceShape
+from dagc.search.layer_bounds import BESIDE, BUSY, PATH, LayerBounds, StageConfig, TimesOf
+from dagc.search.verdict import miss_of
 
-PHASES = (Phase.PREFILL, Phase.DECODE)
-"""Phases in the order in which least times have them."""
-
-MOST_CUTS = 1 << 17
-"""Cuts of services that are held."""
+PIECE = 2048
+"""Services that are bounded at once: what they need at a time is some tens of megabytes."""
 
 Figures = npt.NDArray[np.float64]
 Figure = TypeVar("Figure", float, Figures)
 
 
 @dataclass(frozen=True, slots=True)
-class Bound(Generic[Figure]):
+class TimeBound(Generic[Figure]):
     """Seconds that a candidate takes at least, and output tokens a second that it yields at most; or those of many."""
 
     ttft: Figure
     tpot: Figure
     throughput: Figure
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """What least times depend on, beside the number of sequences: how a stage is cut, its options, and its place.
-
-    `begin` is the rank of a node at which its ranks begin. Of a `phase` alone the times of the other are 0. Its hash is
-    worked out once, because cuts are looked up far more often than made.
-    """
-
-    shape: Shape
-    options: Options
-    begin: int = 0
-    phase: Phase = Phase.BOTH
-    _hash: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Work the hash out."""
-        object.__setattr__(self, "_hash", hash((self.shape, self.options, self.begin, self.phase)))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Cut, (self.shape, self.options, self.begin, self.phase)
-
-    @property
-    def service(self) -> ServicePlan:
-        """One stage of all layers."""
-        return ServicePlan(self.shape, self.options)
-
-
-Asked = tuple[Cut, int]
-"""A cut and the sequences of a micro-batch."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LeastTimes:
-    """Least times of cuts, shape (asked, phases, 4, layers + 1), and the place of each."""
-
-    index: dict[Asked, int]
-    rows: Picoseconds
-
-
-Placed = tuple[ServicePlan, int, int]
-"""A service, the batch of the deployment, and the rank at which the service begins."""
-
-
-def cut_of(service: ServicePlan, begin: int = 0) -> Cut:
-    """The cut of a stage of a service that begins at a rank of a node."""
-    shape = service.shape
-    form = Form.SHARED if shape.form is Form.SHARED else Form.BESIDE_STAGE
-    return Cut(Shape(1, 1, shape.attention, shape.experts, form), _of_stage(service.options), begin, service.phase)
-
-
-@lru_cache(maxsize=1024)
-def _of_stage(options: Options) -> Options:
-    """Options without those that tell how there are several stages."""
-    return replace(options, micro=None, layers=None)
-
-
-class Bounds:
-    """Bounds of services under the facts of one plan, whose model has shapes; by computation alone where `is_first`."""
-
-    def __init__(self, facts: Facts, *, is_first: bool = False) -> None:
-        shapes = facts.model.shapes()
-        if shapes is None:
-            raise ValueError("bounds need a model with shapes")
-        self._facts, self._layers, self._is_first = facts, shapes.layers, is_first
-        self._ends = cache(self._stage_ends)
-        self._cuts: dict[tuple[int, int, Phase, int], tuple[Shape, Options, Cut]] = {}
-
-    def asked(self, placed: Placed) -> Iterator[Asked]:
-        """The least times that the bounds of a service need."""
-        service, batch, start = placed
-        begins = dict.fromkeys(self._begins(service.shape, start) or (0,))
-        for sequences in dict.fromkeys((self._entering(service, batch), self._held(batch))):
-            sizes = _sizes(service, -(-sequences // service.shape.replicas))
-            for size in dict.fromkeys((sizes.larger, sizes.smaller)):
-                yield from [(self._cut(service, begin), size) for begin in begins]
-
-    def seconds(self, services: Sequence[Placed], times: LeastTimes) -> Figures:
-        """TTFT of services that prefill, and TPOT of services that decode, at least; shape (2, services)."""
-        runs = _Runs(times.index, self._cut)
-        pairs = np.array([self._runs(one, runs) for one in services])
-        prefill, step = self._seconds(runs, times.rows)
-        return np.stack([prefill[pairs[:, 0]], step[pairs[:, 1]] / self._facts.workload.tokens_per_step])
-
-    def _cut(self, service: ServicePlan, begin: int) -> Cut:
-        """The cut of a stage, made once for a shape, which is known by who it is and held."""
-        options = _of_stage(service.options)
-        key = id(service.shape), id(options), service.phase, begin
-        found = self._cuts.get(key)
-        if found is None:
-            if len(self._cuts) >= MOST_CUTS:
-                self._cuts.clear()
-            found = self._cuts[key] = service.shape, options, cut_of(service, begin)
-        return found[2]
-
-    def _entering(self, service: ServicePlan, batch: int) -> int:
-        """Sequences that enter at once in the whole deployment, where a service prefills."""
-        if self._facts.workload.concurrency is None:
-            return batch
-        return min(batch, service.shape.replicas * service.shape.attention.dp)
-
-    def _held(self, batch: int) -> int:
-        """Sequences that are decoded at least."""
-        return batch if self._facts.workload.concurrency is None else 1
-
-    def _runs(self, placed: Placed, runs: _Runs) -> tuple[int, int]:
-        """The runs of a service in both phases."""
-        service, batch, start = placed
-        begins, replicas = self._begins(service.shape, start), service.shape.replicas
-        entering, held = self._entering(service, batch), self._held(batch)
-        prefill = runs.add(service, -(-entering // replicas), begins)
-        return prefill, prefill if entering == held else runs.add(service, -(-held // replicas), begins)
-
-    def _seconds(self, runs: _Runs, rows: Picoseconds) -> Figures:
-        """Seconds of a prefill, and of a decode step, of each run at least; of runs with the same stages at once."""
-        found: Picoseconds = np.zeros((2, len(runs.found)), dtype=np.int64)
-        for (stages, layers), members in runs.by_stages.items():
-            group, ends = [runs.found[i] for i in members], np.array(self._ends(stages, layers))
-            counts = np.array([(run.many, run.few) for run in group])[:, :, None, None]
-            is_placed = np.array([run.is_placed for run in group], dtype=np.bool_)
-            is_one_pool = np.array([run.is_one_pool for run in group], dtype=np.bool_)
-            for at, work in enumerate((_prefill, _step)):
-                high, low = (
-                    _stages(rows[:, at], np.array(places), ends, is_placed)
-                    for places in ([run.larger for run in group], [run.smaller for run in group])
-                )
-                whole: Picoseconds = counts[:, 0] * high + counts[:, 1] * low
-                found[at, members] = np.maximum(
-                    work(high[:, PATH], low[:, PATH], whole[:, BUSY]), _beside(whole[:, BESIDE], is_one_pool)
-                )
-        return found / PICOSECONDS
-
-    def _begins(self, shape: Shape, start: int) -> tuple[int, ...] | None:
-        """The rank of its node at which each stage begins; None where that is not known to tell how a stage lies."""
-        node, stages = self._facts.cluster.gpus_per_node, shape.stages
-        if self._is_first:
-            return None
-        if stages == 1 and shape.form is not Form.BESIDE_REPLICA:
-            return (start % node,)
-        if shape.form is Form.SHARED and self._facts.engine is None:
-            return tuple((start + stage * shape.attention.size) % node for stage in range(stages))
-        return None
-
-    def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
-        """Layers before each stage, and all."""
-        ends = [0]
-        for count in layers or self._facts.runtime.layer_split.over_stages(self._layers, stages):
-            ends.append(ends[-1] + count)
-        return ends
 
 
 class _Sizes(NamedTuple):
@@ -220,62 +65,95 @@ class _Sizes(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """What one service runs: where the least times of its larger micro-batches are, stage by stage, how many it has,
-    and both of the smaller ones; whether these are of the stage's place, and whether one pool of experts serves all.
+    """What one service runs: `rows` of layer times by phase, of its larger and its smaller micro-batches, and how many
+    it has of both; `is_one_pool` where one pool of experts serves all stages.
     """
 
-    larger: tuple[int, ...]
-    many: int
-    smaller: tuple[int, ...]
-    few: int
-    is_placed: bool
+    stages: int
+    layers: tuple[int, ...] | None
     is_one_pool: bool
+    rows: tuple[tuple[int, int], tuple[int, int]]
+    counts: tuple[tuple[int, int], tuple[int, int]]
 
 
-@dataclass(slots=True)
-class _Runs:
-    """Services with the sequences that they run, each once; `by_stages` has the numbers of those that are cut alike.
+class LowerBounds:
+    """Lower bounds of services under the facts of one plan, whose model has shapes; each is worked out once."""
 
-    Services are known by who they are: those who run them hold them.
-    """
+    def __init__(self, facts: Facts, times_of: TimesOf) -> None:
+        self._facts, self._layer_bounds = facts, LayerBounds(facts, times_of)
+        self._ends = cache(self._stage_ends)
+        self._index: dict[tuple[ServiceShape, Options, int], int] = {}
+        self._seconds: Figures = np.empty((2, 0))
 
-    index: dict[Asked, int]
-    cut: Callable[[ServicePlan, int], Cut]
-    found: list[_Run] = field(default_factory=list[_Run])
-    by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = field(
-        default_factory=dict["tuple[int, tuple[int, ...] | None]", list[int]]
-    )
-    _known: dict[object, int] = field(default_factory=dict[object, int])
+    def seconds(self, services: Sequence[tuple[ServicePlan, int]]) -> Figures:
+        """TTFT and TPOT of services at least, each under a batch of the deployment, wherever they lie.
 
-    def add(self, service: ServicePlan, sequences: int, begins: tuple[int, ...] | None) -> int:
-        """The number of a run."""
-        key = id(service), sequences, begins
-        if key not in self._known:
-            number = self._known[key] = len(self.found)
-            shape, sizes = service.shape, _sizes(service, sequences)
-            larger, smaller = (self._places(service, size, begins) for size in (sizes.larger, sizes.smaller))
-            is_one_pool = shape.form is Form.BESIDE_REPLICA
-            self.found.append(_Run(larger, sizes.many, smaller, sizes.few, begins is not None, is_one_pool))
-            self.by_stages.setdefault((shape.stages, shape.layers), []).append(number)
-        return self._known[key]
+        ServiceShape (2, services); of a service for one phase the other counts for nothing.
+        """
+        keys = [(service.shape, service.options, batch) for service, batch in services]
+        new = list(dict.fromkeys(key for key in keys if key not in self._index))
+        runs = [self._run(*key) for key in new]
+        found = [self._bounded(runs[start : start + PIECE]) for start in range(0, len(runs), PIECE)]
+        self._index.update({key: number for number, key in enumerate(new, len(self._index))})
+        self._seconds = np.concatenate([self._seconds, *found], axis=1)
+        return self._seconds[:, [self._index[key] for key in keys]]
 
-    def _places(self, service: ServicePlan, size: int, begins: tuple[int, ...] | None) -> tuple[int, ...]:
-        """Where the least times of each stage are."""
-        if begins is None:
-            return (self.index[self.cut(service, 0), size],) * service.shape.stages
-        places = {begin: self.index[self.cut(service, begin), size] for begin in begins}
-        return tuple([places[begin] for begin in begins])
+    def _run(self, shape: ServiceShape, options: Options, batch: int) -> _Run:
+        """Where requests come and go, one enters on each rank of attention, and one is decoded at least."""
+        of_stage = StageConfig(shape.attention, shape.experts, shape.form is not PoolForm.SHARED, _of_stage(options))
+        entering, held = batch, batch
+        if self._facts.workload.concurrency is not None:
+            entering, held = min(batch, shape.replicas * shape.attention.dp), 1
+        stages, row = options.micro or shape.stages, self._layer_bounds.row
+        first, last = (_sizes(stages, -(-sequences // shape.replicas)) for sequences in (entering, held))
+        return _Run(
+            shape.stages,
+            shape.layers,
+            shape.form is PoolForm.BESIDE_REPLICA,
+            ((row(of_stage, first.larger), row(of_stage, first.smaller)),
+             (row(of_stage, last.larger), row(of_stage, last.smaller))),
+            ((first.many, first.few), (last.many, last.few)),
+        )  # fmt: skip
+
+    def _bounded(self, runs: Sequence[_Run]) -> Figures:
+        """Seconds of a prefill and of a token of each run at least; of runs with the same stages at once."""
+        rows, places = np.unique([run.rows for run in runs], return_inverse=True)
+        times, places = self._layer_bounds.times(rows.tolist()), places.reshape(-1, 2, 2)
+        counts = np.array([run.counts for run in runs])
+        is_one_pool = np.array([run.is_one_pool for run in runs], dtype=np.bool_)
+        by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = {}
+        for number, run in enumerate(runs):
+            by_stages.setdefault((run.stages, run.layers), []).append(number)
+        found: Picoseconds = np.zeros((2, len(runs)), dtype=np.int64)
+        for key, members in by_stages.items():
+            ends = np.array(self._ends(*key))
+            for at, work in enumerate((_prefill, _step)):
+                of_stages = np.diff(times[:, at][:, :, ends])
+                high, low = (of_stages[places[members, at, size]] for size in (0, 1))
+                many, few = (counts[members, at, size, None, None] for size in (0, 1))
+                whole: Picoseconds = many * high + few * low
+                pools = _beside(whole[:, BESIDE], is_one_pool[members])
+                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), pools)
+        return found / PICOSECONDS / np.array([[1.0], [self._facts.workload.tokens_per_step]])
+
+    def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
+        """Layers before each stage, and all."""
+        split = self._facts.runtime.layer_split
+        return [0, *np.cumsum(layers or split.over_stages(self._layer_bounds.layers, stages)).tolist()]
 
 
-def _stages(
-    rows: Picoseconds, places: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], is_placed: npt.NDArray[np.bool_]
-) -> Picoseconds:
-    """Least times of the layers of each stage, shape (runs, 4, stages); `places` has shape (runs, stages)."""
-    kinds: npt.NDArray[np.int64] = np.arange(rows.shape[1], dtype=np.int64)[:, None]
-    where = places[:, None, :]
-    times = rows[where, kinds, ends[1:]] - rows[where, kinds, ends[:-1]]
-    times[:, PATH] = np.where(is_placed[:, None], times[:, PATH], times[:, COMPUTING])
-    return times
+@lru_cache(maxsize=1024)
+def _of_stage(options: Options) -> Options:
+    """Options without those that tell how there are several stages."""
+    return replace(options, micro=None, layers=None)
+
+
+def _sizes(micro_batches: int, sequences: int) -> _Sizes:
+    """How many micro-batches there are of each number of sequences."""
+    sequences = max(1, sequences)
+    count = max(1, min(micro_batches, sequences))
+    each, rest = divmod(sequences, count)
+    return _Sizes(each + 1, rest, each, count - rest) if rest else _Sizes(each, count, each, 0)
 
 
 def _prefill(larger: Picoseconds, smaller: Picoseconds, busy: Picoseconds) -> Picoseconds:
@@ -298,14 +176,60 @@ def _beside(busy: Picoseconds, is_one_pool: npt.NDArray[np.bool_]) -> Picosecond
     return np.where(is_one_pool, whole, most)
 
 
-def _sizes(service: ServicePlan, sequences: int) -> _Sizes:
-    """How many micro-batches there are of each number of sequences."""
-    sequences = max(1, sequences)
-    count = max(1, min(service.options.micro or service.shape.stages, sequences))
-    each, rest = divmod(sequences, count)
-    return _Sizes(each + 1, rest, each, count - rest) if rest else _Sizes(each, count, each, 0)
-
-
-def rate(amount: npt.NDArray[np.int64], seconds: Figures) -> Figures:
+def rate(amount: npt.NDArray[np.int64] | int, seconds: Figures) -> Figures:
     """An amount a second; without an end where it takes no time."""
     return np.divide(amount, seconds, out=np.full(len(seconds), np.inf), where=seconds > 0)
+
+
+def vectors_of(gpus: Figures, bound: TimeBound[Figures], usd_per_gpu_second: float | None) -> Figures:
+    """Bounds as objectives, less being better; without a price no candidate has a cost of tokens."""
+    price, free = usd_per_gpu_second, np.zeros(len(gpus))
+    cost = free if price is None else price * gpus / bound.throughput * 1e6
+    return np.column_stack([gpus, bound.ttft, bound.tpot, -bound.throughput, cost])
+
+
+class Miss(NamedTuple):
+    """The requirement that is missed most, and how far off it is at least."""
+
+    name: str
+    miss: float
+
+
+def missed(facts: Facts, bound: TimeBound[float], gpus: float) -> Miss | None:
+    """The requirement that no candidate of this bound can meet; None where there may be one that meets all.
+
+    Judged are those on figures that a bound has: `ttft`, `tpot` (`latency`), `throughput` and `gpus`, from the side on
+    which the bound lies. All others may be met as far as a bound knows.
+    """
+    misses: list[Miss] = []
+    for one in facts.requirements:
+        best = _best(facts, one, bound, gpus)
+        if best is not None and not meets(best, one.comparison, one.figure.value):
+            misses.append(Miss(one.name, miss_of(best, one.comparison, one.figure.value)))
+    return max(misses, key=lambda one: one.miss, default=None)
+
+
+def _best(facts: Facts, requirement: Requirement, bound: TimeBound[float], gpus: float) -> float | None:
+    """The figure at its best, where the requirement limits it from that side."""
+    is_ceiling = requirement.comparison in ("<", "<=")
+    if requirement.metric is GPUS:
+        return gpus
+    if requirement.metric is THROUGHPUT:
+        return _rate(facts, requirement, bound, gpus) if requirement.comparison in (">", ">=") else None
+    return {TTFT: bound.ttft, TPOT: bound.tpot}.get(requirement.metric) if is_ceiling else None
+
+
+def _rate(facts: Facts, requirement: Requirement, bound: TimeBound[float], gpus: float) -> float:
+    workload, figure = facts.workload, requirement.figure
+    each = {"output": workload.output, "input": workload.prompt}
+    tokens = each.get(figure.kind, workload.prompt + workload.output)
+    found = bound.throughput / workload.output * tokens
+    return found / gpus if figure.per is Per.GPU else found
+
+
+def misses_of(facts: Facts, bound: TimeBound[Figures], gpus: Figures) -> list[Miss | None]:
+    """What each candidate misses at least."""
+    if not facts.requirements:
+        return [None] * len(gpus)
+    columns = zip(bound.ttft.tolist(), bound.tpot.tolist(), bound.throughput.tolist(), gpus.tolist(), strict=True)
+    return [missed(facts, TimeBound(ttft, tpot, throughput), total) for ttft, tpot, throughput, total in columns]

@@ -2,7 +2,8 @@
 
 Vectors are of objectives of which less is better. A bound is a vector that its candidate cannot fall below, so what
 dominates the bound strictly dominates the candidate, and the candidate need not be priced: neither is it on the front,
-nor does it have the same vector as one that is.
+nor does it have the same vector as one that is. What may be best is tried first: by turns the candidates with the
+lowest bound on GPU-seconds of a token, on TTFT, and on TPOT.
 """
 
 from __future__ import annotations
@@ -44,6 +45,29 @@ class Front:
             rows = np.flatnonzero(worse)
             found[rows] |= (bounds[rows] > np.array(vector)).any(axis=1)
         return found
+
+
+def by_promise(bounds: Vectors, reach: int | None = None) -> npt.NDArray[np.int64]:
+    """The order of rows of bounds by the best of their places: by GPU-seconds of a token, by TTFT, and by TPOT.
+
+    Those with a place below `reach`, which are at least so many, or all of them; equal ones as they came.
+    """
+    reach = len(bounds) if reach is None else min(reach, len(bounds))
+    gpus, ttft, tpot, throughput, _ = bounds.T
+    each = gpus / np.where(throughput == 0, np.inf, -throughput)
+    best = np.minimum.reduce([_places(by, reach) for by in (each, ttft, tpot)])
+    first = np.flatnonzero(best < reach)
+    return first[np.argsort(best[first], kind="stable")]
+
+
+def _places(by: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.int64]:
+    """The place of each when all are sorted, equal ones as they came; of those past `reach` no more than that."""
+    places = np.full(len(by), len(by))
+    first = np.arange(len(by))
+    if reach < len(by):
+        first = np.flatnonzero(by <= np.partition(by, reach)[reach])
+    places[first[np.argsort(by[first], kind="stable")]] = np.arange(len(first))
+    return places
 
 
 def distance(vector: Vector, front: Sequence[Vector]) -> float:

@@ -1,8 +1,8 @@
-"""Prefill beside decode: pairs of services, none of which is made before it may be on the front.
+"""Prefill beside decode: services are priced apart, and joined to pairs of which few are made.
 
-What a pair is judged by comes from its two services apart. TTFT is that of the prefill service. TPOT is that of the
-decode service, which differs only with the rank of a node at which its ranks begin. With B sequences, of which E are
-prefilled at once, O output tokens and seconds as bounds on these two, throughput is at most
+What a pair is judged by comes from its two services. TTFT is that of the prefill service. TPOT is that of the decode
+service, which differs only with the rank of a node at which its ranks begin. With B sequences, of which E are prefilled
+at once, O output tokens and seconds or bounds on them of these two, throughput is at most
 O x min(E / TTFT, B / ((O - 1) x TPOT)); the KV-cache transfer can only lower it. E is B, or, where requests come
 and go, no more than the GPUs of the prefill service. So of services that take the same GPUs, in rising order of their
 seconds, no pair has a better bound in any objective than one with neither place behind its own: where a pair is
@@ -10,56 +10,91 @@ closed, so is every pair with no place before it.
 
 The pairs of p GPUs for prefill and d for decode are a cell, and each cell is walked from its first pair: from (i, j) on
 to (i, j + 1), and from (i, 0) to (i + 1, 0) also. A node stands for the pairs that are reached through it alone, so
-that closing it closes them, and counts them once. A pair that was priced tells the seconds of both services.
+that closing it closes them, and counts them once. A pair is priced as a whole, with the transfer and all that
+requirements ask, where the prices of its services leave it open.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from dagc.metrics import TPOT, TTFT
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounding import Bounding
-from dagc.search.bounds import Bound, rate
+from dagc.search.bounds import Miss, TimeBound, misses_of, rate, vectors_of
 from dagc.search.candidate import Candidate, ServicePlan
-from dagc.search.found import Tally
-from dagc.search.front import Front, Vectors
-from dagc.search.lines import Half, Level, Line
-from dagc.search.needs import Miss, Needs
-from dagc.search.table import by_promise, vectors_of
-from dagc.search.verdict import Verdict
+from dagc.search.front import Vectors, by_promise
+from dagc.search.incumbents import Incumbents
 
 ROUND = 64
-"""Bounds and prices that are asked for at once."""
+"""Candidates of a round, and services that are priced at once."""
+
+Placed = tuple[ServicePlan, int, int]
+"""A service, the batch of the deployment, and the rank at which the service begins."""
+
+SecondsOf = Callable[[Sequence[Placed]], list[float]]
+"""Takes services to the TTFT of a prefill without the transfer, and the TPOT of a decode; infinite where one does not
+fit, 0 where it has no price."""
+
+Bounded = tuple[ServicePlan, float]
+"""A service with its seconds, or a lower bound on them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a search of pairs is done with.
+@dataclass(slots=True, eq=False)
+class ServiceQueue:
+    """Services that take the same GPUs, and, of a decode, begin alike on their node, in the order of their seconds.
 
-    `judge` prices pairs and takes note of them; `share` gives the share of its device that the fullest GPU of a service
-    holds; `front`, `tally` and `nearest_miss` are what is known, `room` how many more may be priced.
+    Settled from its front: a service takes its place once it is priced and none behind it can be faster. So
+    places read in order have rising seconds, and the services behind the last place that was read are not priced.
     """
 
-    facts: Facts
-    bounding: Bounding
-    judge: Callable[[Sequence[Candidate]], Sequence[Verdict]]
-    share: Callable[[ServicePlan, int], float]
-    front: Front
-    tally: Tally
-    nearest_miss: Callable[[], float | None]
-    room: Callable[[], int]
+    settled: list[Bounded] = field(default_factory=list["Bounded"])
+    _waiting: list[tuple[float, int, ServicePlan, bool]] = field(
+        default_factory=list[tuple[float, int, ServicePlan, bool]]
+    )
+
+    @classmethod
+    def of(cls, services: Iterable[Bounded]) -> ServiceQueue:
+        """A queue of which no place is settled."""
+        waiting = [(seconds, number, one, False) for number, (one, seconds) in enumerate(services)]
+        heapify(waiting)
+        return cls(_waiting=waiting)
+
+    @property
+    def left(self) -> int:
+        """Services in the queue."""
+        return len(self.settled) + len(self._waiting)
+
+    def at(self, place: int) -> Bounded | None:
+        """The service there, or, at the first place that is not settled, that which may be; None past the end.
+
+        Places are asked for in order: none beyond the first that is not settled.
+        """
+        if place < len(self.settled):
+            return self.settled[place]
+        return (self._waiting[0][2], self._waiting[0][0]) if self._waiting else None
+
+    def learn(self, seconds: float) -> None:
+        """Note the price of the first that waits, which leaves the queue where it is infinite. A price below the bound
+        counts as the bound.
+        """
+        bound, number, service, _ = self._waiting[0]
+        heapreplace(self._waiting, (max(seconds, bound), number, service, True))
+        while self._waiting and self._waiting[0][3]:
+            found, _, service, _ = heappop(self._waiting)
+            if found < math.inf:
+                self.settled.append((service, found))
 
 
-class Node(NamedTuple):
-    """Places in the lines of a cell, which is told by the GPUs of both services."""
+class PairNode(NamedTuple):
+    """Places in the queues of a cell, which is known by the GPUs of both services."""
 
     prefill_gpus: int
     decode_gpus: int
@@ -70,9 +105,9 @@ class Node(NamedTuple):
 class _View(NamedTuple):
     """The pair at a node, and what it misses at least."""
 
-    node: Node
-    prefill: Half
-    decode: Half
+    node: PairNode
+    prefill: Bounded
+    decode: Bounded
     miss: Miss | None
 
 
@@ -80,40 +115,32 @@ class Pairs:
     """Pairs of services under one batch. `number` is how many there are of those that fit by their weights."""
 
     def __init__(
-        self, means: Means, gpus: int, batch: int, prefill: Sequence[ServicePlan], decode: Sequence[ServicePlan]
-    ) -> None:
-        self._means, self._batch = means, batch
-        self._needs = Needs(means.facts.requirements, means.facts.workload)
-        self._misses: dict[tuple[float, float, float, float], Miss | None] = {}
-        self._services = {
-            phase: _by_gpus(services, means.bounding.first([(one, batch, 0) for one in services])[row].tolist())
-            for row, (phase, services) in enumerate(((Phase.PREFILL, prefill), (Phase.DECODE, decode)))
-        }
-        self._lines: dict[tuple[Phase, int, int], Line] = {}
-        self._shares: dict[ServicePlan, float] = {}
-        self._priced: set[tuple[int, int]] = set()
+        self, facts: Facts, incumbents: Incumbents, seconds_of: SecondsOf, gpus: int, batch: int,
+        prefill: Iterable[Bounded], decode: Iterable[Bounded],
+    ) -> None:  # fmt: skip
+        self._facts, self._incumbents, self._seconds_of, self._batch = facts, incumbents, seconds_of, batch
+        self._services = {Phase.PREFILL: _by_gpus(prefill), Phase.DECODE: _by_gpus(decode)}
+        self._queues: dict[tuple[Phase, int, int], ServiceQueue] = {}
         first, second = self._services[Phase.PREFILL], self._services[Phase.DECODE]
         cells = [(p, d) for p, d in product(sorted(first), sorted(second)) if p + d <= gpus]
         self.number = sum(len(first[p]) * len(second[d]) for p, d in cells)
-        self._open = [Node(p, d, 0, 0) for p, d in cells]
-        self._missing: list[tuple[Node, str]] = []
-        self._closed = 0
-        self._ahead: defaultdict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set[tuple[int, int]])
+        self._open = [PairNode(p, d, 0, 0) for p, d in cells]
+        self._missing: list[tuple[PairNode, str]] = []
+        self._decided = 0
 
     def round(self) -> bool:
         """Close what may be closed, and work on the most promising of the rest; whether any was left."""
         views, vectors = self._seen()
-        is_fallen = self._means.front.dominated(vectors)
-        for i in np.flatnonzero(is_fallen).tolist():
-            self._close(views[i].node)
-        for i in np.flatnonzero(~is_fallen).tolist():
-            if (miss := views[i].miss) is not None:
-                is_fallen[i] = True
-                self._missing.append((views[i].node, miss.name))
-        left: list[int] = np.flatnonzero(~is_fallen).tolist()
-        self._open = [views[i].node for i in left]
-        order: list[int] = by_promise(vectors[left]).tolist()
-        self._work([views[left[i]] for i in order])
+        is_left = ~self._incumbents.front.dominated(vectors)
+        for view, is_open in zip(views, is_left.tolist(), strict=True):
+            if not is_open:
+                self._close(view.node)
+            elif view.miss:
+                self._missing.append((view.node, view.miss.name))
+        is_left &= np.array([view.miss is None for view in views], dtype=np.bool_)
+        left = [view for view, is_open in zip(views, is_left.tolist(), strict=True) if is_open]
+        order: list[int] = by_promise(vectors[is_left]).tolist()
+        self._work([left[i] for i in order])
         return bool(left)
 
     def nearest_round(self) -> bool:
@@ -121,14 +148,13 @@ class Pairs:
         self._open += [node for node, _ in self._missing]
         self._missing = []
         views, _ = self._seen()
-        limit = self._means.nearest_miss()
+        nearest = self._incumbents.nearest
         left: list[_View] = []
         for view in views:
-            if limit is not None and view.miss and view.miss.miss > limit:
+            if nearest and view.miss and view.miss.miss > nearest.verdict.miss:
                 self._close(view.node, view.miss.name)
             else:
                 left.append(view)
-        self._open = [view.node for view in left]
         self._work(sorted(left, key=lambda view: view.miss.miss if view.miss else 0.0))
         return bool(left)
 
@@ -137,159 +163,87 @@ class Pairs:
         for node, name in self._missing:
             self._close(node, name)
         self._missing = []
-        self._means.tally.over += self.number - self._closed - len(self._priced)
-
-    # What is known
+        self._incumbents.tally.over += self.number - self._decided
 
     def _seen(self) -> tuple[list[_View], Vectors]:
-        """The pairs at the open nodes, and their bounds; a node past the end of a line has none."""
-        places = [(n, self._prefill(n).at(n.first), self._decode(n).at(n.second)) for n in self._open]
-        found = [(node, one, other) for node, one, other in places if one is not None and other is not None]
-        facts = self._means.facts
-        gpus = np.array([node.prefill_gpus + node.decode_gpus for node, _, _ in found], dtype=np.float64)
-        ttft, tpot = np.array([(one.seconds, other.seconds) for _, one, other in found]).reshape(-1, 2).T
-        starting = np.array([self._entering(node.prefill_gpus) for node, _, _ in found])
-        slower = np.minimum(
-            rate(starting, ttft), rate(np.full(len(found), self._batch), (facts.workload.output - 1) * tpot)
-        )
-        bound = Bound(ttft, tpot, facts.workload.output * slower)
-        columns = (gpus.tolist(), ttft.tolist(), tpot.tolist(), bound.throughput.tolist())
-        views = [_View(*place, self._miss(*row)) for place, row in zip(found, zip(*columns, strict=True), strict=True)]
-        return views, vectors_of(gpus, bound, facts.cluster.usd_per_gpu_second)
-
-    def _entering(self, prefill_gpus: int) -> int:
-        """Sequences that are prefilled at once, at most."""
-        is_static = self._means.facts.workload.concurrency is None
-        return self._batch if is_static else min(self._batch, prefill_gpus)
-
-    def _miss(self, gpus: float, ttft: float, tpot: float, throughput: float) -> Miss | None:
-        """What a pair of this bound misses at least. Most bounds are those of the round before."""
-        key = gpus, ttft, tpot, throughput
-        if key not in self._misses:
-            self._misses[key] = self._needs.missed(Bound(ttft, tpot, throughput), gpus)
-        return self._misses[key]
-
-    def _close(self, node: Node, missed: str | None = None) -> None:
-        """Count the pairs of a node as decided, by the requirement that they miss or as dominated."""
-        number = self._reached(node) - self._passed(node)
-        self._closed += number
-        if missed is None:
-            self._means.tally.dominated += number
-        else:
-            self._means.tally.missed[missed] += number
-
-    def _reached(self, node: Node) -> int:
-        """Pairs that are reached through a node alone."""
-        first, second = self._prefill(node), self._decode(node)
-        if node.second:
-            return second.left - node.second
-        return (first.left - node.first) * second.left
-
-    def _passed(self, node: Node) -> int:
-        """How many of them were priced when their services had no place yet; they are counted already."""
-        cell = node.prefill_gpus, node.decode_gpus
-        first, second = self._prefill(node).settled, self._decode(node).settled
-        before = {id(half) for half in (second[: node.second] if node.second else first[: node.first])}
-        row = id(first[node.first]) if node.second else None
-        reached = [
-            key
-            for key in self._ahead[cell]
-            if (key[1] not in before and key[0] == row) or (row is None and key[0] not in before)
-        ]
-        self._ahead[cell].difference_update(reached)
-        return len(reached)
-
-    def _prefill(self, node: Node) -> Line:
-        return self._line(Phase.PREFILL, node.prefill_gpus, 0)
-
-    def _decode(self, node: Node) -> Line:
-        """That of the decode services as they begin after the ranks of the prefill service."""
-        cluster = self._means.facts.cluster
-        begin = node.prefill_gpus if cluster.slowed else node.prefill_gpus % cluster.gpus_per_node
-        return self._line(Phase.DECODE, node.decode_gpus, begin)
-
-    def _line(self, phase: Phase, gpus: int, begin: int) -> Line:
-        key = phase, gpus, begin
-        if key not in self._lines:
-            self._lines[key] = Line.of(Half(*one) for one in self._services[phase][gpus])
-        return self._lines[key]
-
-    # What is worked out
+        """The pairs at the open nodes, and their bounds; a node past the end of a queue has none."""
+        places = [(node, self._prefill(node).at(node.first), self._decode(node).at(node.second)) for node in self._open]
+        found = [(node, one, other) for node, one, other in places if one and other]
+        workload, batch = self._facts.workload, self._batch
+        nodes = np.array([node for node, _, _ in found], dtype=np.float64).reshape(-1, 4)
+        gpus = nodes[:, :2].sum(axis=1)
+        ttft, tpot = np.array([(one[1], other[1]) for _, one, other in found]).reshape(-1, 2).T
+        entering = np.full(len(found), batch) if workload.concurrency is None else np.minimum(batch, nodes[:, 0])
+        slower = np.minimum(rate(entering, ttft), rate(np.full(len(found), batch), (workload.output - 1) * tpot))
+        bound = TimeBound(ttft, tpot, workload.output * slower)
+        misses = misses_of(self._facts, bound, gpus)
+        views = [_View(*place, miss) for place, miss in zip(found, misses, strict=True)]
+        return views, vectors_of(gpus, bound, self._facts.cluster.usd_per_gpu_second)
 
     def _work(self, views: Sequence[_View]) -> None:
-        """Bounds, then prices, of the most promising pairs; then on from what is priced."""
-        rough: dict[int, tuple[_View, Half]] = {}
-        pairs: dict[tuple[int, int], _View] = {}
+        """Prices of services, and of pairs whose services have theirs, of the most promising; `views` stay open."""
+        self._open = [view.node for view in views]
+        services: dict[int, tuple[ServiceQueue, Placed]] = {}
+        pairs: list[_View] = []
         for view in views:
-            unknown = [half for half in (view.prefill, view.decode) if half.level is Level.FIRST]
-            rough |= {id(half): (view, half) for half in unknown}
-            if not unknown and self._fits(view):
-                key = id(view.prefill), id(view.decode)
-                if key in self._priced:
-                    self._go_on(view)
-                else:
-                    pairs[key] = view
-            if len(rough) + len(pairs) >= ROUND:
+            node = view.node
+            unsettled = [
+                (queue, (service, self._batch, begin))
+                for queue, place, (service, _), begin in (
+                    (self._prefill(node), node.first, view.prefill, 0),
+                    (self._decode(node), node.second, view.decode, node.prefill_gpus),
+                )
+                if place == len(queue.settled)
+            ]
+            services |= {id(queue): (queue, placed) for queue, placed in unsettled}
+            if not unsettled:
+                pairs.append(view)
+            if len(services) + len(pairs) >= ROUND:
                 break
-        self._bound(list(rough.values()))
-        self._price(list(pairs.values())[: self._means.room()])
+        asked = list(services.values())
+        for (queue, _), seconds in zip(asked, self._seconds_of([placed for _, placed in asked]), strict=True):
+            queue.learn(seconds)
+        self._price(pairs[: self._incumbents.room(ROUND)])
 
-    def _fits(self, view: _View) -> bool:
-        """Whether both services do; one that does not leaves its line."""
-        fits = True
-        for line, half in ((self._prefill(view.node), view.prefill), (self._decode(view.node), view.decode)):
-            if not half.is_weighed:
-                service = half.service
-                if service not in self._shares:
-                    self._shares[service] = self._means.share(service, self._batch)
-                half.is_weighed = self._shares[service] <= 1
-                if not half.is_weighed:
-                    line.drop(half)
-            fits = fits and half.is_weighed
-        return fits
+    def _price(self, views: Sequence[_View]) -> None:
+        """Prices of pairs; their nodes go on to the pairs behind them."""
+        self._decided += len(views)
+        if views:
+            self._incumbents.judge([Candidate((view.prefill[0], view.decode[0]), self._batch) for view in views])
+        done = [view.node for view in views]
+        self._open = [node for node in self._open if node not in set(done)]
+        self._open += [node._replace(second=node.second + 1) for node in done]
+        self._open += [node._replace(first=node.first + 1) for node in done if node.second == 0]
 
-    def _go_on(self, view: _View) -> None:
-        """From a pair that is priced, and whose services have their places, to those behind it."""
-        node = view.node
-        self._ahead[node.prefill_gpus, node.decode_gpus].discard((id(view.prefill), id(view.decode)))
-        self._open.remove(node)
-        self._open.append(node._replace(second=node.second + 1))
-        if node.second == 0:
-            self._open.append(node._replace(first=node.first + 1))
+    def _close(self, node: PairNode, missed: str | None = None) -> None:
+        """Count the pairs of a node as decided, by the requirement that they miss or as dominated."""
+        first, second = self._prefill(node).left, self._decode(node).left
+        number = second - node.second if node.second else (first - node.first) * second
+        self._decided += number
+        if missed is None:
+            self._incumbents.tally.dominated += number
+        else:
+            self._incumbents.tally.missed[missed] += number
 
-    def _bound(self, rough: Sequence[tuple[_View, Half]]) -> None:
-        """Precise bounds of services that have first ones."""
-        if not rough:
-            return
-        begins = [0 if half is view.prefill else view.node.prefill_gpus for view, half in rough]
-        placed = [(half.service, self._batch, begin) for (_, half), begin in zip(rough, begins, strict=True)]
-        ttft, tpot = self._means.bounding.precise(placed).tolist()
-        for (view, half), first, second in zip(rough, ttft, tpot, strict=True):
-            if half is view.prefill:
-                self._prefill(view.node).learn(half, first, Level.LEAST)
-            else:
-                self._decode(view.node).learn(half, second, Level.LEAST)
+    def _prefill(self, node: PairNode) -> ServiceQueue:
+        return self._queue(Phase.PREFILL, node.prefill_gpus, 0)
 
-    def _price(self, pairs: Sequence[_View]) -> None:
-        """Prices of pairs, and with them the seconds of their services; of a pair that has none they stay bounds."""
-        candidates = [Candidate((view.prefill.service, view.decode.service), self._batch) for view in pairs]
-        for view, verdict in zip(pairs, self._means.judge(candidates) if pairs else (), strict=True):
-            key = id(view.prefill), id(view.decode)
-            self._priced.add(key)
-            self._ahead[view.node.prefill_gpus, view.node.decode_gpus].add(key)
-            known = dict(verdict.figures)
-            sides = (
-                (self._prefill(view.node), view.prefill, TTFT.name),
-                (self._decode(view.node), view.decode, TPOT.name),
-            )
-            for line, half, name in sides:
-                seconds = known.get(name)
-                line.learn(half, half.seconds if seconds is None else seconds, Level.FINAL)
+    def _decode(self, node: PairNode) -> ServiceQueue:
+        """That of the decode services as they begin after the ranks of the prefill service."""
+        cluster = self._facts.cluster
+        begin = node.prefill_gpus if cluster.slowed else node.prefill_gpus % cluster.gpus_per_node
+        return self._queue(Phase.DECODE, node.decode_gpus, begin)
+
+    def _queue(self, phase: Phase, gpus: int, begin: int) -> ServiceQueue:
+        key = phase, gpus, begin
+        if key not in self._queues:
+            self._queues[key] = ServiceQueue.of(self._services[phase][gpus])
+        return self._queues[key]
 
 
-def _by_gpus(services: Sequence[ServicePlan], seconds: Sequence[float]) -> dict[int, list[tuple[ServicePlan, float]]]:
-    """Services with their first bounds by the GPUs that they take."""
-    found: defaultdict[int, list[tuple[ServicePlan, float]]] = defaultdict(list)
-    for one, bound in zip(services, seconds, strict=True):
-        found[one.shape.gpus].append((one, bound))
+def _by_gpus(services: Iterable[Bounded]) -> dict[int, list[Bounded]]:
+    """Services by the GPUs that they take."""
+    found: defaultdict[int, list[Bounded]] = defaultdict(list)
+    for one in services:
+        found[one[0].shape.gpus].append(one)
     return dict(found)

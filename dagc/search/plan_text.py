@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagc.diag.diagnostic import Edit
-from dagc.search.found import Entry
-from dagc.syntax.tree import Block, Value, Word
-from dagc.syntax.tree import Entry as Field
+from dagc.search.incumbents import PricedStrategy
+from dagc.syntax.tree import Block, Entry, Value, Word
 
 LEFT_OUT = frozenset({"claims"})
 """Blocks that say something of the strategies that were given, not of the one that was found."""
@@ -31,7 +30,7 @@ class Origin:
     written: Path
 
 
-def plan_text(origin: Origin, best: Entry, batch: int) -> str:
+def plan_text(origin: Origin, best: PricedStrategy, batch: int) -> str:
     """A plan of these blocks and the best strategy alone; `batch` is the one that the blocks state."""
     blocks = {block.keyword: block for block in (*origin.blocks, *origin.overrides) if block.keyword not in LEFT_OUT}
     edits = {keyword: list(_moved(block, origin)) for keyword, block in blocks.items()}
@@ -47,13 +46,13 @@ def plan_text(origin: Origin, best: Entry, batch: int) -> str:
     return "\n".join([*texts, *missing, "", f"strategy best = {best.strategy}", ""])
 
 
-def _with_batch(workload: Block, fields: tuple[Field, ...], batch: int) -> Edit:
+def _with_batch(workload: Block, fields: tuple[Entry, ...], batch: int) -> Edit:
     """The edit that gives a workload another batch, or concurrency."""
-    stated = next((field for field in fields if field.name in ("batch", "concurrency")), None)
-    if stated is None:
+    given = next((field for field in fields if field.name in ("batch", "concurrency")), None)
+    if given is None:
         start = fields[0].span.start
         return Edit(workload.span.source.span(start, start), f"batch {batch}    ")
-    return Edit(stated.values[0].span.to(stated.values[-1].span), str(batch))
+    return Edit(given.values[0].span.to(given.values[-1].span), str(batch))
 
 
 def _moved(block: Block, origin: Origin) -> Iterator[Edit]:
@@ -77,7 +76,7 @@ def _words(values: Iterable[Value]) -> Iterator[Word]:
     return (value for value in values if isinstance(value, Word))
 
 
-def _fields(body: Iterable[Field]) -> Iterator[Field]:
+def _fields(body: Iterable[Entry]) -> Iterator[Entry]:
     for field in body:
         yield field
         yield from _fields(field.body or ())

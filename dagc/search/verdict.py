@@ -34,7 +34,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StrategyVerdict:
     """One candidate: refused by the rule of a code, or its figures by name.
 
     One that does not fit has a `memory_share` above 1, and no figures.

@@ -22,17 +22,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dagc.driver.front import stated
-from dagc.driver.judging import Judge
-from dagc.driver.pricing import Pricer
+from dagc.driver.front import read_plan
+from dagc.driver.pricing import Judge, Pricer
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.candidate import Candidate, ServicePlan
-from dagc.search.content import content_key
-from dagc.search.families import Families
-from dagc.search.record import Named, Record, begin
-from dagc.search.space import Space
-from dagc.search.spelling import spell
+from dagc.search.candidate import Candidate, ServicePlan, spell
+from dagc.search.checkpoint import Checkpoint, Named, begin, content_key
+from dagc.search.space import Families, Space
 from dagc.source import Source
 from tests.harness.places import ROOT
 
@@ -54,7 +50,7 @@ def main(number: int) -> None:
     print(f"one process: {counts['decided']:,} decided in {one:.1f} s, {counts['decided'] / one:,.0f}/s; {counts}")
     same = "the same result" if first == second else "ANOTHER RESULT"
     print(f"two processes: {two:.1f} s, {one / two:.2f} times, {same}")
-    if isinstance(known, Record):
+    if isinstance(known, Checkpoint):
         _price("what the search priced", facts, sorted(known.known), number)
     _price("what fits by weights", facts, _fitting(facts), number)
 
@@ -85,7 +81,7 @@ def _price(what: str, facts: Facts, named: Sequence[Named], number: int) -> None
 
 
 def _facts() -> Facts:
-    known = stated(Source(str(PLAN), PLAN.read_text(encoding="utf-8")), (), Path(), [])
+    known = read_plan(Source(str(PLAN), PLAN.read_text(encoding="utf-8")), (), Path(), [])
     assert known is not None
     return known[1]
 

@@ -16,7 +16,7 @@ import numpy as np
 from dagc.catalog.presets import model_names
 from dagc.cost.price import price
 from dagc.diag.diagnostic import Diagnostic
-from dagc.driver.front import stated, stops
+from dagc.driver.front import read_plan, stops
 from dagc.driver.outcome import Priced
 from dagc.driver.strategies import check_strategy, size_plan
 from dagc.graph.graph import Node, PhaseGraph
@@ -53,7 +53,7 @@ def texts() -> dict[str, str]:
 def plans_of(text: str) -> list[Plan]:
     """The strategies of a text that can be priced."""
     found: list[Diagnostic] = []
-    known = stated(Source("plan.moe", text), (), Path(), found)
+    known = read_plan(Source("plan.moe", text), (), Path(), found)
     plans: list[Plan] = []
 
     def kept(plan: Plan, problems: list[Diagnostic]) -> Priced:

@@ -30,7 +30,13 @@ _CHANGES = frozenset(("os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir
 _WARM = (
     "check compile export search fit validate compare explain rules models devices read fmt launch memory whatif watch"
 )
-_MODULES = ("dagc.export.page.page", "dagc.export.wasm", "dagc.search.record", "dagc.export.publish", "scipy.optimize")
+_MODULES = (
+    "dagc.export.page.page",
+    "dagc.export.wasm",
+    "dagc.search.checkpoint",
+    "dagc.export.publish",
+    "scipy.optimize",
+)
 
 
 @dataclass(frozen=True, slots=True)

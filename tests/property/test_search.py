@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
+from math import inf
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagc.driver.computing import Computing
-from dagc.driver.judging import Judge, judge_of
-from dagc.driver.pricing import Pricer, Refused
+from dagc.driver.pricing import Judge, Pricer, Unpriced, judge_of
 from dagc.plan.deployment import Phase
-from dagc.search.bounding import Bounding
-from dagc.search.candidate import Candidate, ServicePlan, Shape
-from dagc.search.families import Families
-from dagc.search.space import EXTRAS, Space
-from dagc.search.spelling import spell
+from dagc.search.bounds import LowerBounds
+from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
+from dagc.search.space import EXTRAS, Families, Space
 from tests.unit.search_plans import MODEL, PLAN, facts, space
 
 SKEWED = PLAN.replace("output 16", "output 16    routing zipf 1")
 SERVED = PLAN.replace("batch 8", "concurrency 8")
 SLOWED = PLAN.replace("price 2 USD/h", "price 2 USD/h    slow 1 by 20 %")
+VLLM = "engine vllm\n" + PLAN
 DENSE = PLAN.replace("experts 8 { top 2    ffn 2048    shared 1 }", "dense_ffn 4096    experts 0")
 LATENT = "model deepseek-v3 { layers 6 }\ncluster h100-sxm x 12\nworkload { batch 12    prompt 300    output 8 }\n"
 
 
 @cache
-def _known(text: str) -> tuple[Judge, Space, tuple[Shape, ...]]:
+def _known(text: str) -> tuple[Judge, Space, tuple[ServiceShape, ...]]:
     of = facts(text)
     judge = Judge("test", Pricer(of))
     whole = space(of, frozenset(EXTRAS))
@@ -51,7 +49,7 @@ def test_the_text_of_a_candidate_means_its_coordinates(text: str, data: st.DataO
     """GPUs, replicas, stages, and every degree, read back by the compiler from the text alone."""
     candidate = data.draw(_candidates(text))
     plan = _known(text)[0].pricer.unchecked(spell(candidate))
-    assert not isinstance(plan, Refused)
+    assert not isinstance(plan, Unpriced)
     (service,), shape = plan.deployment.services, candidate.services[0].shape
     assert plan.deployment.gpus == candidate.gpus
     assert (plan.deployment.replicas, service.stages) == (shape.replicas, shape.stages)
@@ -98,27 +96,20 @@ def _check(text: str, data: st.DataObject) -> None:
     _bounded(_known(text)[0], data.draw(_candidates(text)))
 
 
-def _computing(judge: Judge) -> Computing:
-    return Computing(judge.pricer.facts, lambda asked: partial(judge.parts, asked))
-
-
 def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return
-    bounding = Bounding(judge.pricer.facts, _computing(judge).begin, lambda asked: partial(judge.least, asked))
+    bounds = LowerBounds(judge.pricer.facts, judge.parts)
     figures = dict(verdict.figures)
     ttft, tpot, throughput = figures["ttft"], figures["tpot"], figures["throughput"]
     assert ttft and tpot and throughput
     first, last = candidate.services[0], candidate.services[-1]
-    start = first.shape.gpus if len(candidate.services) > 1 else 0
-    prefill, decode = (first, candidate.batch, 0), (last, candidate.batch, start)
-    early_ttft, least_ttft = bounding.first([prefill])[0, 0], bounding.precise([prefill])[0, 0]
-    early_tpot, least_tpot = bounding.first([decode])[1, 0], bounding.precise([decode])[1, 0]
-    assert early_ttft > 0 and early_tpot > 0
-    assert early_ttft <= least_ttft <= ttft * (1 + 1e-12), spell(candidate)
-    assert early_tpot <= least_tpot <= tpot * (1 + 1e-12), spell(candidate)
-    assert _most(judge, candidate, float(least_ttft), float(least_tpot)) >= throughput * (1 - 1e-12), spell(candidate)
+    least = bounds.seconds([(first, candidate.batch), (last, candidate.batch)])
+    least_ttft, least_tpot = float(least[0, 0]), float(least[1, 1])
+    assert 0 < least_ttft <= ttft * (1 + 1e-12), spell(candidate)
+    assert 0 < least_tpot <= tpot * (1 + 1e-12), spell(candidate)
+    assert _most(judge, candidate, least_ttft, least_tpot) >= throughput * (1 - 1e-12), spell(candidate)
 
 
 def _most(judge: Judge, candidate: Candidate, ttft: float, tpot: float) -> float:
@@ -128,6 +119,28 @@ def _most(judge: Judge, candidate: Candidate, ttft: float, tpot: float) -> float
     if len(candidate.services) == 1:
         return workload.output * candidate.batch / (ttft + decoding)
     return workload.output * min(candidate.batch / ttft, candidate.batch / decoding)
+
+
+@pytest.mark.parametrize("text", [PLAN, SLOWED, SERVED, LATENT, VLLM])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_pair_has_the_prices_of_its_services(text: str, data: st.DataObject) -> None:
+    """Each service is priced alone, with some other beside it: TPOT to the last bit, TTFT but for the transfer of the
+    cache, which counts where requests come and go; and a pair fits where both services do.
+    """
+    prefill, decode = (data.draw(_candidates(text)) for _ in range(2))
+    first, last = replace(prefill.services[0], phase=Phase.PREFILL), replace(decode.services[0], phase=Phase.DECODE)
+    judge, batch = _known(text)[0], prefill.batch
+    verdict = judge.verdict(spell(Candidate((first, last), batch)), batch)
+    if verdict.code is not None:
+        return
+    ttft, tpot = (one.figures[0][1] for one in judge.services([(first, batch, 0), (last, batch, first.shape.gpus)]))
+    assert ttft and tpot
+    assert verdict.is_over == (inf in (ttft, tpot))
+    if not verdict.is_over:
+        figures = dict(verdict.figures)
+        assert figures["tpot"] == tpot
+        assert figures["ttft"] == ttft if text is not SERVED else (figures["ttft"] or 0.0) > ttft
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

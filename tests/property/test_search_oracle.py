@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from dagc.api.compiling import Strategy
-from dagc.driver.searching import Wish, search
+from dagc.degrees import Degrees
+from dagc.driver.searching import SearchOptions, search
 from dagc.report.search_result import SearchResult
-from dagc.search.candidate import Attention
-from dagc.search.families import Families
-from dagc.search.run import Search
+from dagc.search.branch_and_bound import Search
+from dagc.search.space import Families
 from dagc.source import Source
 from tests.harness.grammar import compiled, everything
 
@@ -50,7 +50,7 @@ def _searched(blocks: dict[str, str], given: Sequence[str] = ("tp 1",), *, has_p
     text = "".join(f"strategy given{i} = {one}\n" for i, one in enumerate(given))
     over = frozenset({"inner-dp", *(("phase-pools",) if has_phases else ())})
     sources = tuple((keyword, Source(keyword, content)) for keyword, content in blocks.items())
-    found = search(Source("plan", text), sources, Path(), Wish(over=over), lambda *_: None).result
+    found = search(Source("plan", text), sources, Path(), SearchOptions(over=over), lambda *_: None).result
     assert found is not None and found.is_complete
     return found
 
@@ -137,8 +137,8 @@ def test_a_space_without_attention_tp_is_noticed(monkeypatch: pytest.MonkeyPatch
     """Sabotage: the families of the search lose attention tp, as those of dense models once had."""
     whole = Families._attentions
 
-    def without_tp(families: Families, width: int) -> Iterator[Attention]:
-        return (one for one in whole(families, width) if one.tp == 1)
+    def without_tp(families: Families, width: int) -> Iterator[tuple[Degrees, int]]:
+        return (one for one in whole(families, width) if one[0].tp == 1)
 
     monkeypatch.setattr(Families, "_attentions", without_tp)
     assert any("the search lacks `tp 2`" in one for one in _differences(_blocks("dense GQA", None, "static", 2), 2))

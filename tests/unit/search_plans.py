@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dagc.driver.front import stated
+from dagc.driver.front import read_plan
 from dagc.plan.plan import Facts
 from dagc.search.space import Space
 from dagc.source import Source
@@ -21,7 +21,7 @@ STRATEGIES = "strategy mine = ep 4\nstrategy other = pp 2 < tp 2 >\n"
 
 def facts(text: str = PLAN) -> Facts:
     """What a plan states."""
-    known = stated(Source("plan", text + "strategy main = tp 1\n"), (), Path(), [])
+    known = read_plan(Source("plan", text + "strategy main = tp 1\n"), (), Path(), [])
     assert known is not None
     return known[1]
 

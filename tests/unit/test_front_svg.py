@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dagc.driver.searching import SearchOutcome, Wish, search
+from dagc.driver.searching import SearchOptions, SearchOutcome, search
 from dagc.export.front_svg import front_svg
 from dagc.export.labels import labelled
 from dagc.report.search_result import RequirementFigure
@@ -19,7 +19,7 @@ from tests.unit.search_plans import PLAN, STRATEGIES
 @pytest.fixture(scope="module")
 def pruned() -> SearchOutcome:
     text = PLAN + "require { tpot <= 30 ms }\n" + STRATEGIES
-    return search(Source("plan.moe", text), (), Path(), Wish(), lambda *_: None)
+    return search(Source("plan.moe", text), (), Path(), SearchOptions(), lambda *_: None)
 
 
 def test_the_picture_is_xml_whatever_names_hold(pruned: SearchOutcome) -> None:

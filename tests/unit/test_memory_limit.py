@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 import dagc
-from dagc.driver import pricing, strategies
-from dagc.graph.graph import Graph
+from dagc.driver import strategies
+from dagc.graph.graph import PhaseGraph
 from dagc.plan.plan import Plan
 from dagc.schedule import limits
 
@@ -18,7 +19,7 @@ BLOCKS = {"model": "qwen3-next-80b-a3b", "cluster": "h100-sxm x 4096", "workload
 
 def test_a_strategy_beyond_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size, its memory and their diagnostics stay: half the model on each GPU does not fit."""
-    monkeypatch.setattr(pricing, "default_limit", lambda: 100_000_000)
+    monkeypatch.setattr(strategies, "default_limit", lambda: 100_000_000)
     plan = dagc.compile("moe < ep 2 > ; attn < dp 100000 >", **BLOCKS)
     assert {one.code.code for one in plan.diagnostics if one.is_error} == {"G101", "M101", "X303"}
     found = next(one for one in plan.diagnostics if one.code.code == "X303")
@@ -30,13 +31,10 @@ def test_the_bound_is_above_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> No
     """4,096 ranks whose sequences differ: what Python and numpy hold at most from the graph on, by their own count."""
     bound, before = 0, 0
 
-    def lowered(graph: Graph, plan: Plan) -> None:
+    def lowered(phases: Sequence[PhaseGraph], plan: Plan) -> None:
         nonlocal bound, before
-        bound = pricing.ENTRY_BYTES * sum(
-            len(phase.teams[node.team].ranks)
-            for phase in graph.classes
-            for one in phase.templates
-            for node in one.nodes
+        bound = strategies.ENTRY_BYTES * sum(
+            len(phase.teams[node.team].ranks) for phase in phases for one in phase.templates for node in one.nodes
         )
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()

@@ -17,9 +17,9 @@ from click.testing import CliRunner
 import dagc
 from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.cli.main import main
-from dagc.driver.judging import Judge
-from dagc.driver.searching import Wish, search
-from dagc.search.record import Record
+from dagc.driver.pricing import Judge
+from dagc.driver.searching import SearchOptions, search
+from dagc.search.checkpoint import Checkpoint
 from dagc.source import Source
 from tests.harness.places import ROOT
 from tests.harness.shell import RUN_DAGC
@@ -122,7 +122,9 @@ def test_a_strategy_that_a_plan_lacks_is_named_with_the_diagnostics() -> None:
 
 
 def _resumed(path: Path) -> tuple[list[str], bool]:
-    found = search(Source("plan", PLAN + STRATEGIES), (), Path(), Wish(resume=path, over=frozenset()), lambda *_: None)
+    found = search(
+        Source("plan", PLAN + STRATEGIES), (), Path(), SearchOptions(resume=path, over=frozenset()), lambda *_: None
+    )
     return [one.code.code for one in found.diagnostics], found.result is not None and found.result.is_complete
 
 
@@ -135,14 +137,14 @@ def test_a_record_that_cannot_be_kept_is_refused_before_the_search(tmp_path: Pat
 def test_a_search_outlives_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk fills after the head of the record: the result is complete, and says that the record is not."""
     path = tmp_path / "record"
-    add, calls = Record.add, iter(range(1000))
+    add, calls = Checkpoint.add, iter(range(1000))
 
-    def fills(record: Record, found: list[object]) -> None:
+    def fills(record: Checkpoint, found: list[object]) -> None:
         if next(calls) == 0:
             record.path = Path("/dev/full")
         add(record, found)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Record, "add", fills)
+    monkeypatch.setattr(Checkpoint, "add", fills)
     assert _resumed(path) == (["X507"], True)
     assert json.loads(path.read_text().splitlines()[0])["dagc_search"] == 1
 
@@ -153,11 +155,13 @@ def test_a_search_whose_processes_always_die_gives_up(monkeypatch: pytest.Monkey
     def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    for work in ("verdicts", "least", "parts"):
+    for work in ("verdicts", "services", "parts"):
         # Work goes to a process by its name.
         named = FunctionType(die.__code__, die.__globals__, work)
         monkeypatch.setattr(Judge, work, named)
-    found = search(Source("plan", PLAN + STRATEGIES), (), Path(), Wish(workers=2, over=frozenset()), lambda *_: None)
+    found = search(
+        Source("plan", PLAN + STRATEGIES), (), Path(), SearchOptions(workers=2, over=frozenset()), lambda *_: None
+    )
     assert [one.code.code for one in found.diagnostics] == ["X508"] and found.result is None
 
 

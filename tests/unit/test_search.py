@@ -18,16 +18,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.main import main
-from dagc.driver.judging import Judge, judge_of
-from dagc.driver.pricing import Pricer
-from dagc.driver.searching import SearchOutcome, Wish, search
+from dagc.degrees import Degrees
+from dagc.driver.pricing import Judge, Pricer, judge_of
+from dagc.driver.searching import SearchOptions, SearchOutcome, search
 from dagc.export.records import json_bytes, schema_bytes, schema_file
 from dagc.export.text.search import render_search
 from dagc.plan.deployment import Phase
 from dagc.report.search_result import FoundPlan
-from dagc.search.candidate import Attention, Candidate, Experts, ServicePlan, Shape
-from dagc.search.families import Families
-from dagc.search.spelling import spell
+from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
+from dagc.search.space import Families
 from dagc.source import Source
 from tests.harness.places import ROOT
 from tests.harness.shell import RUN_DAGC
@@ -36,8 +35,8 @@ from tests.unit.search_plans import PLAN, STRATEGIES, facts, space
 TEXT = PLAN + STRATEGIES
 
 
-def _run(text: str = TEXT, wish: Wish | None = None) -> SearchOutcome:
-    return search(Source("plan", text), (), Path(), wish or Wish(), lambda *_: None)
+def _run(text: str = TEXT, wish: SearchOptions | None = None) -> SearchOutcome:
+    return search(Source("plan", text), (), Path(), wish or SearchOptions(), lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def pruned() -> SearchOutcome:
 
 @pytest.fixture(scope="module")
 def whole() -> SearchOutcome:
-    return _run(wish=Wish(is_exhaustive=True))
+    return _run(wish=SearchOptions(is_exhaustive=True))
 
 
 def _bytes(outcome: SearchOutcome) -> bytes:
@@ -86,7 +85,7 @@ def test_each_rank_of_an_expert_group_is_given_an_expert() -> None:
     of = facts()
     whole = space(of, frozenset({"redundant"}), gpus=9)
     tried = [
-        {one.redundant for one in whole.stage_choices(Shape(1, 1, Attention(outer=ep), Experts(ep)), Phase.BOTH)}
+        {one.redundant for one in whole.stage_choices(ServiceShape(1, 1, Degrees(dp=ep), Degrees(ep=ep)), Phase.BOTH)}
         for ep in (9, 8)
     ]
     assert tried == [{1, 10}, {0, 8}]
@@ -109,7 +108,7 @@ def test_what_bounds_close_is_not_on_the_front_of_more_gpus(required: str) -> No
     meets what is required.
     """
     text = TEXT.replace("cluster h100-sxm x 4 {", "cluster h100-sxm x 7 { node 4   ")
-    pruned, whole = (_run(text + required, Wish(is_exhaustive=one)).result for one in (False, True))
+    pruned, whole = (_run(text + required, SearchOptions(is_exhaustive=one)).result for one in (False, True))
     assert pruned and whole
     assert (pruned.front, pruned.nearest, pruned.given) == (whole.front, whole.nearest, whole.given)
     assert pruned.counts.priced < whole.counts.priced
@@ -158,13 +157,13 @@ def test_an_unsatisfiable_requirement_is_named_with_the_least_miss(whole: Search
 
 
 def test_processes_find_the_same_bytes(pruned: SearchOutcome) -> None:
-    assert _bytes(pruned) == _bytes(_run(wish=Wish(workers=2)))
+    assert _bytes(pruned) == _bytes(_run(wish=SearchOptions(workers=2)))
 
 
 def test_the_recommended_plan_compiles_to_the_figures_of_the_search(tmp_path: Path) -> None:
     """`search`, `compare` and `compile` say the same of it, and it meets what it was searched under."""
     text = TEXT + "require { ttft <= 1 s    tpot <= 5 ms }\n"
-    outcome = _run(text, Wish(gpus=2, batches=(4, 16)))
+    outcome = _run(text, SearchOptions(gpus=2, batches=(4, 16)))
     assert outcome.result and outcome.plan
     path = tmp_path / "best.moe"
     path.write_text(outcome.plan, encoding="utf-8")
@@ -189,19 +188,19 @@ def test_the_recommended_plan_compiles_to_the_figures_of_the_search(tmp_path: Pa
 def test_a_search_goes_on_from_its_record(tmp_path: Path, pruned: SearchOutcome) -> None:
     """Stopped after 20 prices and with a last line cut short, it ends as a search that never stopped."""
     record = tmp_path / "record"
-    first = _run(wish=Wish(most=20, resume=record))
+    first = _run(wish=SearchOptions(most=20, resume=record))
     assert first.result and not first.result.is_complete
     record.write_bytes(record.read_bytes()[:-10])
-    assert _bytes(_run(wish=Wish(resume=record))) == _bytes(pruned)
+    assert _bytes(_run(wish=SearchOptions(resume=record))) == _bytes(pruned)
 
 
 def test_a_record_of_another_problem_or_none_is_refused(tmp_path: Path) -> None:
     record = tmp_path / "record"
-    _run(wish=Wish(most=1, resume=record))
-    other = _run(TEXT.replace("prompt 128", "prompt 256"), Wish(resume=record))
+    _run(wish=SearchOptions(most=1, resume=record))
+    other = _run(TEXT.replace("prompt 128", "prompt 256"), SearchOptions(resume=record))
     assert [problem.code.code for problem in other.diagnostics] == ["X502"]
     record.write_text("no record\n", encoding="utf-8")
-    assert [problem.code.code for problem in _run(wish=Wish(resume=record)).diagnostics] == ["X501"]
+    assert [problem.code.code for problem in _run(wish=SearchOptions(resume=record)).diagnostics] == ["X501"]
 
 
 def test_a_search_without_what_prices_need_says_what_is_missing() -> None:
@@ -220,7 +219,7 @@ def test_a_search_that_is_stopped_early_claims_nothing(tmp_path: Path) -> None:
         if what.startswith(stop):
             raise KeyboardInterrupt
 
-    outcome = search(Source("plan", TEXT), (), tmp_path, Wish(), tell)
+    outcome = search(Source("plan", TEXT), (), tmp_path, SearchOptions(), tell)
     assert outcome.was_interrupted and outcome.result
     counts, text = outcome.result.counts, render_search(outcome.result)
     assert 0 < counts.decided <= counts.generated and not counts.priced and not outcome.result.is_complete
@@ -237,14 +236,14 @@ def test_a_search_that_is_stopped_before_anything_fits_says_so(tmp_path: Path) -
         raise KeyboardInterrupt
 
     text = TEXT.replace("h100-sxm x 4 {", "h100-sxm x 3 { device { memory 2.1 GB }   ").replace("ep 4", "tp 3")
-    outcome = search(Source("plan", text), (), tmp_path, Wish(), tell)
+    outcome = search(Source("plan", text), (), tmp_path, SearchOptions(), tell)
     assert outcome.result and not outcome.result.front
     assert "stopped before any plan that fits was priced" in render_search(outcome.result)
 
 
 @pytest.mark.slow
 def test_nothing_answers_where_there_is_no_scheduler() -> None:
-    outcome = _run(wish=Wish(dask="tcp://127.0.0.1:1"))
+    outcome = _run(wish=SearchOptions(dask="tcp://127.0.0.1:1"))
     assert [problem.code.code for problem in outcome.diagnostics] == ["X504"]
 
 
@@ -292,9 +291,9 @@ def test_ctrl_c_ends_a_search_with_what_it_has(tmp_path: Path) -> None:
 def test_a_dask_cluster_that_loses_a_worker_finds_the_same_bytes() -> None:
     """A real local cluster of two workers; one is killed while it works, and nothing is lost nor counted twice."""
     distributed = pytest.importorskip("distributed")
-    wanted = _bytes(_run(wish=Wish(is_exhaustive=True)))
+    wanted = _bytes(_run(wish=SearchOptions(is_exhaustive=True)))
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        assert _bytes(_run(wish=Wish(is_exhaustive=True, dask=cluster.scheduler_address))) == wanted
+        assert _bytes(_run(wish=SearchOptions(is_exhaustive=True, dask=cluster.scheduler_address))) == wanted
         victim = cluster.workers[0].process.pid
         killed: list[int] = []
 
@@ -303,7 +302,7 @@ def test_a_dask_cluster_that_loses_a_worker_finds_the_same_bytes() -> None:
                 killed.append(victim)
                 os.kill(victim, signal.SIGKILL)
 
-        wish = Wish(is_exhaustive=True, dask=cluster.scheduler_address)
+        wish = SearchOptions(is_exhaustive=True, dask=cluster.scheduler_address)
         assert _bytes(search(Source("plan", TEXT), (), Path(), wish, kill)) == wanted
         assert killed
 
@@ -314,7 +313,7 @@ def _invoke(*arguments: str) -> Result:
 
 def test_an_engine_refuses_what_it_cannot_express() -> None:
     """TensorRT-LLM has attention all tp or all dp: `ep 4 ; tp 2`, which is something between, is refused by a rule."""
-    result = _run(PLAN + "engine trtllm\nstrategy mixed = ep 4 ; tp 2\n", Wish(most=1)).result
+    result = _run(PLAN + "engine trtllm\nstrategy mixed = ep 4 ; tp 2\n", SearchOptions(most=1)).result
     assert result and "trtllm" in (result.engine or "")
     assert [(one.status, one.reason.split(";")[0]) for one in result.given] == [("refused", "rule D401")]
 
@@ -337,7 +336,7 @@ def test_pairs_that_are_never_made_are_not_on_the_front(gpus: int, change: tuple
     pair is counted once, and takes the GPUs of both services.
     """
     text = TEXT.replace(*change) if change[0] else TEXT
-    wish = Wish(gpus=gpus, over=frozenset({"phase-pools"}))
+    wish = SearchOptions(gpus=gpus, over=frozenset({"phase-pools"}))
     pruned, whole = _run(text, wish).result, _run(text, replace(wish, is_exhaustive=True)).result
     assert pruned and whole and pruned.front == whole.front and pruned.nearest == whole.nearest
     assert pruned.counts.decided == pruned.counts.generated == whole.counts.generated
@@ -351,7 +350,7 @@ def test_pairs_that_are_never_made_are_not_on_the_front(gpus: int, change: tuple
 @pytest.mark.parametrize("load", ["batch 8", "concurrency 9", "concurrency 3"])
 def test_pairs_of_five_gpus_lose_nothing_either(load: str) -> None:
     """Of requests that come and go, a prefill service of more replicas takes in more at once, and may be slower."""
-    wish = Wish(gpus=5, over=frozenset({"phase-pools"}))
+    wish = SearchOptions(gpus=5, over=frozenset({"phase-pools"}))
     text = TEXT.replace("x 4", "x 8").replace("batch 8", load)
     pruned, whole = _run(text, wish).result, _run(text, replace(wish, is_exhaustive=True)).result
     assert pruned and whole and pruned.front == whole.front
@@ -360,13 +359,13 @@ def test_pairs_of_five_gpus_lose_nothing_either(load: str) -> None:
 
 def test_a_limit_on_prices_holds_for_pairs() -> None:
     """Fifteen prices are not enough for the strategies of 4 GPUs, and no pair is priced beyond them."""
-    result = _run(wish=Wish(gpus=4, over=frozenset({"phase-pools"}), most=15)).result
-    whole = _run(wish=Wish(gpus=4, over=frozenset({"phase-pools"}))).result
+    result = _run(wish=SearchOptions(gpus=4, over=frozenset({"phase-pools"}), most=15)).result
+    whole = _run(wish=SearchOptions(gpus=4, over=frozenset({"phase-pools"}))).result
     assert result and whole and not result.is_complete and result.counts.priced == 15 < whole.counts.priced
 
 
 def test_too_many_pairs_are_refused_before_any_is_priced() -> None:
     """24 GPUs give each phase thousands of services, and pairs of them go into the millions."""
-    wish = Wish(over=frozenset({"phase-pools"}), is_exhaustive=True)
+    wish = SearchOptions(over=frozenset({"phase-pools"}), is_exhaustive=True)
     outcome = _run(TEXT.replace("x 4", "x 24"), wish)
     assert [problem.code.code for problem in outcome.diagnostics] == ["X505"]

@@ -1,0 +1,150 @@
+"""Lower bounds of layers are never more than what their operators take, for every mixer, routing, draft and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dagc.cost.price import price
+from dagc.degrees import Degrees
+from dagc.driver.pricing import Judge, Pricer, Unpriced
+from dagc.graph.priced import Picoseconds, PricedPhase
+from dagc.lower.lower import lower_service
+from dagc.ops.op import Lane
+from dagc.plan.deployment import Phase
+from dagc.schedule.schedule import schedule
+from dagc.search.candidate import Candidate, PoolForm, ServicePlan, ServiceShape, spell
+from dagc.search.layer_bounds import BESIDE, BUSY, PATH, PHASES, LayerBounds, StageConfig
+from dagc.search.space import EXTRAS, Families, Space
+from tests.unit.search_plans import MODEL, facts, space
+
+CLUSTER = "cluster h100-sxm x 12\n"
+WORKLOAD = "workload {{ batch 12    prompt {}    output 8    {} }}\n"
+MODELS = {
+    "tiny": MODEL,
+    "dense": MODEL.replace("experts 8 { top 2    ffn 2048    shared 1 }", "dense_ffn 4096    experts 0"),
+    "latent": "model deepseek-v3 { layers 6 }\n",
+    "indexed": "model deepseek-v3.2 { layers 5 }\n",
+    "linear": "model qwen3-next-80b-a3b { layers 8 }\n",
+    "scaled": "model gpt-oss-120b { layers 4 }\n",
+    "groups": "model deepseek-v4-flash\n",
+    "hybrid": "model nemotron-3-nano-30b-a3b\n",
+    "windows": "model gemma-4-26b-a4b\n",
+}
+WORKLOADS = {
+    "even": WORKLOAD.format(128, ""),
+    "long": WORKLOAD.format(2900, ""),
+    "skewed": WORKLOAD.format(300, "routing zipf 1"),
+    "drafted": WORKLOAD.format(301, "draft 3    accept 70 %    cached 30 %"),
+}
+ENGINES = ("", "engine vllm\n", "engine sglang\n")
+
+
+Stage = tuple[ServicePlan, int]
+"""A service of one stage, and its sequences."""
+
+
+@cache
+def _known(model: str, workload: str, engine: str) -> tuple[Judge, LayerBounds, Space, tuple[ServiceShape, ...]]:
+    of = facts(MODELS[model] + CLUSTER + WORKLOADS[workload] + engine)
+    judge, whole = Judge("test", Pricer(of)), space(of, frozenset(EXTRAS))
+    return (
+        judge,
+        LayerBounds(of, judge.parts),
+        whole,
+        tuple(Families(whole, judge.refusals, of.workload.batch).shapes()),
+    )
+
+
+@st.composite
+def _stages(draw: st.DrawFn, whole: Space, shapes: tuple[ServiceShape, ...]) -> Stage:
+    shape = draw(st.sampled_from(shapes))
+    form = PoolForm.SHARED if shape.form is PoolForm.SHARED else PoolForm.BESIDE_STAGE
+    alone = ServiceShape(1, 1, shape.attention, shape.experts, form)
+    options = draw(st.sampled_from(list(whole.stage_choices(alone, Phase.BOTH))))
+    return ServicePlan(alone, options), draw(st.integers(1, 40))
+
+
+def _bounds(bounds: LayerBounds, stages: list[Stage]) -> Picoseconds:
+    """Bounds of each layer, shape (stages, phases, 3, layers)."""
+    configs = [
+        StageConfig(one.shape.attention, one.shape.experts, one.shape.form is not PoolForm.SHARED, one.options)
+        for one, _ in stages
+    ]
+    rows = [bounds.row(config, size) for config, (_, size) in zip(configs, stages, strict=True)]
+    return np.diff(bounds.times(rows))
+
+
+def _priced(judge: Judge, stage: Stage) -> Iterator[PricedPhase]:
+    """Both phases of one micro-batch of a stage."""
+    service, size = stage
+    plan = judge.pricer.unchecked(spell(Candidate((service,), size)), size)
+    assert not isinstance(plan, Unpriced)
+    for phase in PHASES:
+        (graph,) = lower_service(plan, phase)
+        yield price(graph, plan)
+
+
+def _computed(priced: PricedPhase, team: int) -> Picoseconds:
+    """What the busiest rank of a team computes in each layer."""
+    found: list[int] = []
+    for segment in priced.graph.programs[0][0].segments:
+        nodes, costs = priced.graph.templates[segment.template].nodes, priced.costs[segment.template]
+        whole = np.zeros((1, 1), dtype=np.int64)
+        for node, cost in zip(nodes, costs, strict=True):
+            if node.team == team and node.op.lane is Lane.COMPUTE:
+                whole = whole + np.atleast_2d(cost.duration)
+        if segment.first_layer is not None:
+            found += np.broadcast_to(whole.max(axis=1), segment.count).tolist()
+    return np.array(found)
+
+
+def _hold(judge: Judge, bounds: LayerBounds, stages: list[Stage]) -> None:
+    for stage, bound in zip(stages, _bounds(bounds, stages), strict=True):
+        for each, priced in zip(bound, _priced(judge, stage), strict=True):
+            assert (each >= 0).all()
+            assert (each[BUSY] <= _computed(priced, 0)).all(), stage
+            assert (each[BESIDE] <= _computed(priced, 1)).all(), stage
+            assert each[PATH].sum() <= schedule(priced).makespan, stage
+
+
+def _check(model: str, data: st.DataObject) -> None:
+    workload, engine = data.draw(st.sampled_from(sorted(WORKLOADS))), data.draw(st.sampled_from(ENGINES))
+    judge, bounds, whole, shapes = _known(model, workload, engine)
+    _hold(judge, bounds, data.draw(st.lists(_stages(whole, shapes), min_size=1, max_size=3)))
+
+
+def test_an_expert_group_of_ranks_without_a_sequence_computes_nothing() -> None:
+    """One sequence on four ranks of attention, the experts whole on each: three have nothing to do.
+
+    What the mean group has, a stage that was asked for before has too, so that nothing is asked for by itself.
+    """
+    judge, bounds, *_ = _known("tiny", "even", "")
+    for attention in (Degrees(tp=4), Degrees(dp=4)):
+        _hold(judge, bounds, [(ServicePlan(ServiceShape(1, 1, attention)), 1)])
+
+
+QUICK = ("linear", "latent", "tiny")
+
+
+@pytest.mark.parametrize(
+    "model", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
+)
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_bound_of_a_layer_is_above_its_operators(model: str, data: st.DataObject) -> None:
+    """Path, busy ranks and busy pools: dense models and every mixer, routing, drafts, engines."""
+    _check(model, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_bound_of_many_layers_is_above_their_operators(model: str, data: st.DataObject) -> None:
+    _check(model, data)
