@@ -1,7 +1,7 @@
 """Every metric of a deployment, declared once: name, title, unit, which direction is better, and where it is used.
 
 A metric may be computed for every priced plan (`COMPARED`), stated in a plan (`REQUIRABLE`, `CLAIMABLE`), or both. What
-computes one is in `dagc.report`: `values` has the values of comparisons, `structural` and `measured` what stated
+computes one is in `dagc.results`: `values` has the values of comparisons, `structural` and `measured` what stated
 figures are held against. To add a metric: declare it here, put it into the lists below, and compute it there.
 """
 

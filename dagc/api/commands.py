@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import get_args
 
-from dagc import driver
 from dagc.api.inputs import blocks_of, sourced
 from dagc.api.result import NoSuchStrategy
 from dagc.api.results import CompareResult, LaunchResult, MemoryResult, ReadResult, SearchResult, WhatIfResult
@@ -42,7 +41,8 @@ def search(
     `most` is how many strategies are priced; `exhaustive` prices all that fits by weights. `workers` are processes:
     with more than one, a script has its calls under `if __name__ == "__main__":`.
     """
-    from dagc.driver.searching import SearchOptions
+    from dagc.driver import search as driver
+    from dagc.driver.search import SearchOptions
     from dagc.search.space import EXTRAS
 
     tried, named = tuple(sorted(set(batches))), frozenset(over)
@@ -77,7 +77,8 @@ def compare(
     `strategies` are the names to take, all where it is empty. Blocks are for all plans. Raises ValueError where there
     are no two strategies to compare.
     """
-    from dagc.driver.comparing import Given
+    from dagc.driver import compare as driver
+    from dagc.driver.compare import Given
 
     wanted = frozenset([strategies] if isinstance(strategies, str) else strategies)
     sources = [sourced(plan, f"plan {number}") for number, plan in enumerate(plans, 1)]
@@ -104,6 +105,8 @@ def memory(
     rules: str | None = None,
 ) -> MemoryResult:
     """What each GPU holds, by class of ranks and part, and what would still fit; `strategy` takes one of them."""
+    from dagc.driver import memory as driver
+
     source, directory = sourced(plan)
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     held = driver.memory(source, blocks, directory)
@@ -123,6 +126,8 @@ def launch(
     rules: str | None = None,
 ) -> LaunchResult:
     """The commands with which the engine of a plan starts each strategy, or why it cannot; without `engine`, of all."""
+    from dagc.driver import launch as driver
+
     source, directory = sourced(plan)
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     started = driver.launch(source, blocks, directory)
@@ -153,9 +158,10 @@ def whatif(
     `workload`, `strategy`). With `over`, a field of the workload, the result is the points from which another strategy
     is better: `against` one, by name or text, or all one decision away; `between` two values; by these `metrics`.
     """
-    from dagc.driver.asking import Asked, BreakEvenQuery
+    from dagc.driver import whatif as driver
+    from dagc.driver.whatif import Asked, BreakEvenQuery
     from dagc.metrics import COMPARED
-    from dagc.report.whatif import KindName
+    from dagc.results.whatif import KindName
 
     if not 0 < by < 100:
         raise ValueError(f"`by` is a per cent between 0 and 100, not {by}")
@@ -181,6 +187,7 @@ def read(text: str, *, engine: str | None = None, model: str | None = None, clus
 
     With a model or a cluster, each reading is judged by the rules on degrees and sizes.
     """
+    from dagc.driver import read as driver
     from dagc.engines.registry import engine_names
 
     if engine is not None:

@@ -7,24 +7,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagc import driver
 from dagc.api.inputs import blocks_of, sourced
 from dagc.api.result import NoSuchStrategy, NothingToShow, Result, Row, listed, one_line
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
-from dagc.driver.interchange import Form, interchange, strategy_graph
+from dagc.driver.check import check
+from dagc.driver.export import Form, export, strategy_graph
+from dagc.driver.outcome import Checked
 from dagc.metrics import MEMORY, TPOT, TTFT
 
 if TYPE_CHECKING:
     from dagc.export.strategy_graph import StrategyGraph
-    from dagc.report.summary import Summary
+    from dagc.results.summary import Summary
 
 
 @dataclass(frozen=True, repr=False)
 class Strategy:
     """One strategy of a plan, sized and, where shapes and rates are known, priced."""
 
-    checked: driver.Checked
+    checked: Checked
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ class Strategy:
     @cached_property
     def figures(self) -> dict[str, float | None]:
         """Every figure of `dagc compare`, by name: seconds, bytes, tokens/s, USD, shares in [0, 1]."""
-        from dagc.report.values import values
+        from dagc.results.values import values
 
         return values(self.checked.plan, self.checked.priced.assessment)
 
@@ -80,7 +81,7 @@ class Strategy:
     @cached_property
     def summary(self) -> Summary:
         """What `summary.json` holds, with the same names; times in seconds, sizes in bytes."""
-        from dagc.driver.exporting import summary_of
+        from dagc.driver.compile import summary_of
 
         return summary_of(self.checked)
 
@@ -104,7 +105,7 @@ class Strategy:
 
         Raises NothingToShow for a strategy without times, ValueError for another view.
         """
-        from dagc.driver.exporting import picture
+        from dagc.driver.compile import picture
 
         found = picture(self.checked, view)
         if isinstance(found, str):
@@ -113,7 +114,7 @@ class Strategy:
 
     def report(self) -> str:
         """The page that `dagc compile` writes as `report.html`."""
-        from dagc.driver.exporting import report
+        from dagc.driver.compile import report
 
         return report(self.checked).decode()
 
@@ -137,7 +138,7 @@ class Strategy:
         return f"{self.name}: {', '.join([*parts, verdict])}"
 
     def _text(self, form: Form) -> str:
-        made = interchange(self.checked, form)
+        made = export(self.checked, form)
         if made.diagnostics:
             raise NothingToShow(render(made.diagnostics))
         (content,) = made.files.values()
@@ -161,7 +162,7 @@ class Plan(Result):
     @property
     def rows(self) -> list[Row]:
         """A line for each strategy: `name`, `strategy`, `fits`, and the figures of `dagc compare` by name."""
-        from dagc.report.structure import strategy_text
+        from dagc.results.structure import strategy_text
 
         return [
             {
@@ -216,5 +217,5 @@ def compile(
     """
     source, directory = sourced(plan)
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
-    outcome = driver.check(source, blocks, directory)
+    outcome = check(source, blocks, directory)
     return Plan(outcome.diagnostics, tuple(map(Strategy, outcome.checked)))

@@ -13,14 +13,14 @@ from dagc.api.result import Result, Row, listed
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver.comparing import Compared
-    from dagc.flat.readings import Reading, Readings
-    from dagc.report.comparison import Comparison
-    from dagc.report.launch import Launched
-    from dagc.report.memory import StrategyMemory
-    from dagc.report.search_result import FoundPlan
-    from dagc.report.search_result import SearchResult as SearchRecord
-    from dagc.report.whatif import WhatIf
+    from dagc.driver.compare import Compared
+    from dagc.notation.readings import Reading, Readings
+    from dagc.results.comparison import Comparison
+    from dagc.results.launch import Launched
+    from dagc.results.memory import StrategyMemory
+    from dagc.results.search_result import FoundPlan
+    from dagc.results.search_result import SearchResult as SearchRecord
+    from dagc.results.whatif import WhatIf
 
 
 def _count(number: int, word: str) -> str:
@@ -131,9 +131,9 @@ class CompareResult(Result):
 
     def page(self) -> str:
         """The page that `dagc compare --page` writes."""
-        from dagc import driver
+        from dagc.driver.compile import comparison_page
 
-        return driver.comparison_page(self.compared).decode()
+        return comparison_page(self.compared).decode()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -12,7 +12,7 @@ from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver import Checked
+    from dagc.driver.outcome import Checked
 
 SCHEMA_VERSION = 1
 
@@ -45,7 +45,7 @@ def check(
         _finish((given,), (), style)
     if fix or unsafe_fixes or diff:
         _fix(given, style, unsafe_fixes, diff)
-    from dagc import driver
+    from dagc.driver import check as driver
 
     with progress() as say:
         outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
@@ -56,8 +56,8 @@ def _fix(given: Input, style: str, unsafe: bool, diff: bool) -> NoReturn:
     """Fix the plan, and print what is left in it; sizes are not, where standard output holds the plan or a diff."""
     if style != "text" and (diff or given.path is None):
         raise click.UsageError("the fixed plan or the diff is printed: use `--format text`")
-    from dagc import driver
     from dagc.cli.fixes import show_diff, write_back
+    from dagc.driver import fix as driver
 
     fixed = driver.fix(given.source, given.blocks, given.directory, given.levels, unsafe)
     failures: tuple[Diagnostic, ...] = ()
@@ -86,7 +86,7 @@ def _finish(diagnostics: tuple[Diagnostic, ...], checked: tuple[Checked, ...], s
 
 
 def _print_sizes(checked: tuple[Checked, ...]) -> None:
-    from dagc.report.facts import assumed, facts_of
+    from dagc.results.facts import assumed, facts_of
 
     defaults = assumed(facts_of(checked[0].plan.facts)) if checked else None
     if defaults:

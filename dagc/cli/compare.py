@@ -15,7 +15,7 @@ from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver.comparing import Compared
+    from dagc.driver.compare import Compared
 
 
 @click.command()
@@ -39,8 +39,8 @@ def compare(
     Advice is left to `dagc check`; errors are printed.
     """
     inputs = [_read(plan, options) for plan in plans]
-    from dagc import driver
-    from dagc.driver.comparing import Given
+    from dagc.driver import compare as driver
+    from dagc.driver.compare import Given
 
     given = [Given(one.source, one.directory, frozenset(names) or None) for one in inputs]
     with progress() as say:
@@ -74,10 +74,10 @@ def _require(compared: Compared, names: tuple[str, ...]) -> None:
 def _write(page: Path | None, compared: Compared) -> tuple[Diagnostic, ...]:
     if page is None:
         return ()
-    from dagc import driver
+    from dagc.driver.compile import comparison_page
     from dagc.export.write import write_file
 
-    return write_file(page, driver.comparison_page(compared))
+    return write_file(page, comparison_page(compared))
 
 
 def _print(compared: Compared, style: str, failures: tuple[Diagnostic, ...]) -> None:

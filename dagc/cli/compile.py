@@ -109,21 +109,22 @@ def parsed_ranks(text: str) -> RankSelection:
 def _compile(
     given: Input, output: Path, renderer: str | None, request: Request | None, views: tuple[str, ...]
 ) -> tuple[Diagnostic, ...]:
-    from dagc import driver
+    from dagc.driver.check import check
+    from dagc.driver.compile import export, outlook
     from dagc.export.publish import publish
     from dagc.export.text.summary import render_text
 
     diagnostics: list[Diagnostic] = []
     with progress() as say:
-        outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
+        outcome = check(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics += outcome.diagnostics
         directories = strategy_directories(checked.plan.name for checked in outcome.checked)
         print_named(outcome.checked[0].plan.facts.named if outcome.checked else ())
         for checked in outcome.checked:
             say(f"drawing and writing {checked.plan.name}")
-            if expected := driver.outlook(checked):
+            if expected := outlook(checked):
                 click.echo(f"note: {escape(expected)}", err=True)
-            product = driver.export(checked, renderer, request, views)
+            product = export(checked, renderer, request, views)
             for note in product.notes:
                 click.echo(f"note: {escape(note)}", err=True)
             directory = output / plan_directory(given.title) / directories[checked.plan.name]

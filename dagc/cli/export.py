@@ -16,7 +16,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import escape
 
 if TYPE_CHECKING:
-    from dagc.driver.interchange import Form
+    from dagc.driver.export import Form
     from dagc.export.ranks import RankSelection
 
 
@@ -48,7 +48,7 @@ def export(
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    from dagc.driver.interchange import Form
+    from dagc.driver.export import Form
 
     limit = None if memory_limit is None else int(memory_limit * 1e9)
     diagnostics = _export(given, output, Form(form), chosen, limit)
@@ -59,18 +59,18 @@ def export(
 def _export(
     given: Input, output: Path, form: Form, ranks: RankSelection | None, limit: int | None
 ) -> tuple[Diagnostic, ...]:
-    from dagc import driver
-    from dagc.driver.interchange import interchange
+    from dagc.driver.check import check
+    from dagc.driver.export import export
     from dagc.export.publish import publish
 
     diagnostics: list[Diagnostic] = []
     with progress() as say:
-        outcome = driver.check(given.source, given.blocks, given.directory, say, given.levels)
+        outcome = check(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics += outcome.diagnostics
         directories = strategy_directories(checked.plan.name for checked in outcome.checked)
         for checked in outcome.checked:
             say(f"writing {checked.plan.name}")
-            made = interchange(checked, form, ranks, limit)
+            made = export(checked, form, ranks, limit)
             for note in made.notes:
                 click.echo(f"note: {escape(note)}", err=True)
             directory = output / plan_directory(given.title) / directories[checked.plan.name]

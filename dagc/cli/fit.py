@@ -20,7 +20,7 @@ from dagc.units import format_share
 if TYPE_CHECKING:
     from dagc.catalog.calibration import Calibration
     from dagc.catalog.device import ClusterSpec
-    from dagc.driver.fitting import Coverage
+    from dagc.driver.fit import Coverage
 
 SCHEMA_VERSION = 1
 
@@ -42,7 +42,7 @@ def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path |
     unread = tuple(text for _, text in texts if isinstance(text, Diagnostic))
     if unread:
         _refuse(unread)
-    from dagc import driver
+    from dagc.driver import fit as driver
 
     sources = [Source(path, text) for path, text in texts if isinstance(text, str)]
     calibration, diagnostics = driver.fit(sources, cluster, other)

@@ -13,8 +13,8 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.units import format_gpus
 
 if TYPE_CHECKING:
-    from dagc.driver.launching import Started
-    from dagc.report.launch import Launched, ServiceLaunch
+    from dagc.driver.launch import Started
+    from dagc.results.launch import Launched, ServiceLaunch
 
 SCHEMA_VERSION = 1
 
@@ -29,7 +29,7 @@ def launch(plan: str | None, expression: str | None, name: str | None, style: st
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    from dagc import driver
+    from dagc.driver import launch as driver
 
     started = driver.launch(given.source, given.blocks, given.directory)
     shown = [one for one in started.launched if name in (None, one.name)]
@@ -51,7 +51,7 @@ def _status(started: Started, shown: list[Launched]) -> int:
 def _print(started: Started, shown: list[Launched], style: str) -> None:
     if style == "json":
         from dagc.diag.jsonout import to_json
-        from dagc.report.launch import launch_data
+        from dagc.results.launch import launch_data
 
         diagnostics = [to_json(d) for d in started.diagnostics]
         launches = [launch_data(one) for one in shown]

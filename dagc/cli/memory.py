@@ -11,7 +11,7 @@ from dagc.cli.printing import ERRORS, exit_status, print_json, print_text
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.report.memory import PlanMemory, StrategyMemory
+    from dagc.results.memory import PlanMemory, StrategyMemory
 
 SCHEMA_VERSION = 1
 
@@ -27,7 +27,7 @@ def memory(plan: str | None, expression: str | None, name: str | None, style: st
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    from dagc import driver
+    from dagc.driver import memory as driver
 
     held = driver.memory(given.source, given.blocks, given.directory)
     shown = [strategy for strategy in held.strategies if name in (None, strategy.name)]

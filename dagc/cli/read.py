@@ -15,7 +15,7 @@ from dagc.engines.registry import engine_names
 from dagc.source import Source
 
 if TYPE_CHECKING:
-    from dagc.flat.readings import Reading, Readings
+    from dagc.notation.readings import Reading, Readings
 
 SCHEMA_VERSION = 1
 _FACTS = ("model", "cluster")
@@ -41,7 +41,7 @@ def read(
     given = zip(_FACTS, (model, cluster), strict=True)
     blocks = tuple((name, Source(f"--{name}", text)) for name, text in given if text is not None)
     source = Source("TEXT", " ".join(words))
-    from dagc import driver
+    from dagc.driver import read as driver
 
     found, diagnostics = driver.read(source, blocks, Path(), engine)
     _finish(found, diagnostics, gpus, style)
@@ -156,7 +156,7 @@ def _document(
 
 def _reading_data(number: int, reading: Reading) -> dict[str, Any]:
     from dagc.diag.jsonout import to_json
-    from dagc.report.structure import structure
+    from dagc.results.structure import structure
 
     shape = structure(reading.deployment)
     return {

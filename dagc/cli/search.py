@@ -19,7 +19,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import escape
 
 if TYPE_CHECKING:
-    from dagc.driver.searching import SearchOptions, SearchOutcome
+    from dagc.driver.search import SearchOptions, SearchOutcome
     from dagc.search.branch_and_bound import Progress
 
 INTERRUPTED = 130
@@ -61,7 +61,7 @@ def search(
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    from dagc.driver.searching import SearchOptions
+    from dagc.driver.search import SearchOptions
 
     number = workers or (1 if dask else os.cpu_count() or 1)
     directory = output / plan_directory(given.title) / SEARCH
@@ -74,7 +74,7 @@ def search(
 
 
 def _searched(given: Input, request: SearchOptions) -> SearchOutcome:
-    from dagc import driver
+    from dagc.driver import search as driver
 
     with _progress() as report:
         return driver.search(given.source, given.blocks, given.directory, request, report)

@@ -12,7 +12,7 @@ from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 
 if TYPE_CHECKING:
     from dagc.diag.diagnostic import Diagnostic
-    from dagc.report.ledger import Entry
+    from dagc.results.ledger import Entry
 
 
 @click.command()
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def validate(kind: str | None, cases: Path | None, style: str) -> None:
     """Predict the measured cases, or those of one KIND, and print the errors."""
     from dagc.export.text.ledger import render_text
-    from dagc.report.ledger import ledger_of
+    from dagc.results.ledger import ledger_of
 
     entries, diagnostics = _own(cases) if cases else (_cited(kind), ())
     if kind is not None:
@@ -45,15 +45,15 @@ def _cited(kind: str | None) -> tuple[Entry, ...]:
 
     if kind is not None and kind not in kinds():
         raise click.BadParameter(f"`{kind}` is not one of {', '.join(kinds())}", param_hint="KIND")
-    from dagc import driver
+    from dagc.driver import validate as driver
 
     return driver.validate(kind)
 
 
 def _own(path: Path) -> tuple[tuple[Entry, ...], tuple[Diagnostic, ...]]:
-    from dagc import driver
     from dagc.cli.inputs import read_text
     from dagc.diag.diagnostic import Diagnostic
+    from dagc.driver import validate as driver
     from dagc.source import Source
 
     text = read_text(path)

@@ -75,8 +75,7 @@ def _follow(board: Board, plan: str, options: dict[str, str | tuple[str, ...] | 
 
 
 def _show(board: Board, given: Input | Diagnostic) -> None:
-    from dagc import driver
-    from dagc.driver.watching import problems
+    from dagc.driver.watch import problems, recompile
     from dagc.source import Source
 
     begun = time.perf_counter()
@@ -85,7 +84,7 @@ def _show(board: Board, given: Input | Diagnostic) -> None:
         board.show("cannot be read", problems(Source("plan", ""), diagnostics), ())
     else:
         with progress() as say:
-            made = driver.recompile(given.source, given.blocks, given.directory, say, given.levels)
+            made = recompile(given.source, given.blocks, given.directory, say, given.levels)
         diagnostics = made.diagnostics
         board.show(_summary(diagnostics, time.perf_counter() - begun), made.problems, made.reports)
     click.echo(f"{time.strftime('%H:%M:%S')} {board.shown.summary}")

@@ -13,7 +13,7 @@ from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
-    from dagc.driver.asking import Asked, BreakEvenQuery, Found
+    from dagc.driver.whatif import Asked, BreakEvenQuery, Found
 
 QUANTITIES = ("batch", "concurrency", "prompt", "output", "chunk")
 """Fields of a workload over which strategies are held against each other."""
@@ -68,8 +68,8 @@ def whatif(
     if isinstance(given, Diagnostic):
         print_text((given,))
         raise SystemExit(exit_status((given,)))
-    from dagc import driver
-    from dagc.driver.asking import Asked
+    from dagc.driver import whatif as driver
+    from dagc.driver.whatif import Asked
 
     asked = Asked(percent / 100, kinds, name)
     query = _query(over, against, between, metrics)
@@ -96,7 +96,7 @@ def _query(
 ) -> BreakEvenQuery | None:
     if over is None:
         return None
-    from dagc.driver.asking import BreakEvenQuery
+    from dagc.driver.whatif import BreakEvenQuery
     from dagc.metrics import COMPARED
 
     names = [kind.name for kind in COMPARED]

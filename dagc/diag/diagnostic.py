@@ -79,7 +79,7 @@ class Offer:
     """Ways out that a rule proposes, of which help shows those that lead to a plan without a new error.
 
     A rule sees its own arithmetic, not the other rules: whether a way out holds is decided by compiling it, in
-    `dagc.driver.offering`. Each line is one way out with its fallbacks, the best first; of a line the first that holds
+    `dagc.driver.offers`. Each line is one way out with its fallbacks, the best first; of a line the first that holds
     is shown, of all lines at most `most`. Shown is `lead`, the choices with `between` them, `tail`; `otherwise` where
     none holds.
     """

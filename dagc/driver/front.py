@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dagc.check.static import check_hierarchy
-from dagc.declare.facts import declare_facts
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.outcome import Blocks
+from dagc.facts.facts import declare_facts
 from dagc.plan.deployment import Deployment
 from dagc.plan.plan import Facts
 from dagc.plan.resolve import resolve
@@ -34,7 +34,7 @@ def read_plan(
 
 
 def _mended(source: Source, problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    from dagc.flat.mistaken import mend
+    from dagc.notation.mistaken import mend
 
     return mend(source, problems)
 

@@ -9,9 +9,9 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.levels import AdviceLevel
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
-from dagc.report.metrics import Metrics
-from dagc.report.summary import Structure
+from dagc.results.assessment import Assessment
+from dagc.results.metrics import Metrics
+from dagc.results.summary import Structure
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 

@@ -31,10 +31,10 @@ from dagc.lower.templates import KnownTemplates
 from dagc.plan.deployment import Phase
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
-from dagc.report.assess import assess
-from dagc.report.assessment import Assessment, RequirementVerdict
-from dagc.report.serving import Steps, serve
-from dagc.report.values import values
+from dagc.results.assess import assess
+from dagc.results.assessment import Assessment, RequirementVerdict
+from dagc.results.serving import Steps, serve
+from dagc.results.values import values
 from dagc.schedule.schedule import schedule
 from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline

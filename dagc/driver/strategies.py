@@ -25,9 +25,9 @@ from dagc.lower.lower import lower, lower_mixed
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
-from dagc.report.assess import assess
-from dagc.report.metrics import showing_slowest
-from dagc.report.structure import structure
+from dagc.results.assess import assess
+from dagc.results.metrics import showing_slowest
+from dagc.results.structure import structure
 from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.schedule.schedule import schedule
 from dagc.schedule.template import TemplateCache

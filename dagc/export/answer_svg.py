@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dagc.export.svg_text import LINE, cut, headed, picture, text, width, words_wrapped
 from dagc.export.text.context import MARKS, context
 from dagc.export.tiles import Tile, passes, tiles, time_shares
-from dagc.report.summary import CriticalPath, Phase, Requirement, Summary
+from dagc.results.summary import CriticalPath, Phase, Requirement, Summary
 from dagc.units import format_share
 
 _WIDTH, _MARGIN, _GAP, _PAD = 960, 20, 12, 12

@@ -21,8 +21,8 @@ from dagc.export.text.context import context
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
 from dagc.graph.priced import PICOSECONDS
-from dagc.report.comparison import ComparedFigure, ComparedPlan, Comparison, Difference
-from dagc.report.summary import Summary
+from dagc.results.comparison import ComparedFigure, ComparedPlan, Comparison, Difference
+from dagc.results.summary import Summary
 from dagc.units import format_seconds
 
 _HEADINGS = {"prefill": "Prefill", "decode": "Decode: single step"}

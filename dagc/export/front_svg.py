@@ -17,7 +17,7 @@ from dagc.export.labels import BELOW, Label, along, labelled, leader
 from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
 from dagc.export.text.context import MARKS, context
 from dagc.metrics import THROUGHPUT_PER_GPU, TPOT
-from dagc.report.search_result import RequirementFigure, SearchResult
+from dagc.results.search_result import RequirementFigure, SearchResult
 from dagc.units import format_count, format_gpus, format_seconds
 
 MOST = 24

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dagc.export.svg_text import LINE, dark, headed, picture, text, width, wrapped
 from dagc.export.tiles import capacity_facts
 from dagc.export.typesetting import folded_lines
-from dagc.report.summary import Memory, PoolMemory, RankClass
+from dagc.results.summary import Memory, PoolMemory, RankClass
 from dagc.units import format_bytes, format_share
 
 

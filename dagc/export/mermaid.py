@@ -26,9 +26,9 @@ from dagc.graph.graph import Graph, Team
 from dagc.metrics import times_text
 from dagc.ops.message import Send
 from dagc.plan.plan import Plan
-from dagc.report.metrics import Metrics
-from dagc.report.serving import is_decode_step_alone, sum_text
-from dagc.report.structure import strategy_text
+from dagc.results.metrics import Metrics
+from dagc.results.serving import is_decode_step_alone, sum_text
+from dagc.results.structure import strategy_text
 from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes, format_gpus
 

@@ -15,7 +15,7 @@ from dagc.export.page.answer import answer
 from dagc.export.page.markup import asset, joined, table, tag
 from dagc.export.text.context import context
 from dagc.metrics import COMPARED, FRONT_TABLE
-from dagc.report.summary import Summary
+from dagc.results.summary import Summary
 from dagc.units import format_bytes, format_share
 
 Cell = str | float | bool | None

@@ -13,11 +13,11 @@ from typing import Any
 import orjson
 
 _RECORDS = {
-    "check": "dagc.report.check_document.CheckDocument",
-    "comparison": "dagc.report.comparison.Comparison",
-    "search": "dagc.report.search_result.SearchResult",
-    "summary": "dagc.report.summary.Summary",
-    "whatif": "dagc.report.whatif.WhatIf",
+    "check": "dagc.results.check_document.CheckDocument",
+    "comparison": "dagc.results.comparison.Comparison",
+    "search": "dagc.results.search_result.SearchResult",
+    "summary": "dagc.results.summary.Summary",
+    "whatif": "dagc.results.whatif.WhatIf",
 }
 """The documents by the name of their schema."""
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from dagc.export.text.summary import limit_text
 from dagc.metrics import THROUGHPUT, TPOT, TTFT, Metric
-from dagc.report.serving import bound_text, cause
-from dagc.report.summary import CriticalPath, Memory, Phase, Summary, Throughput
+from dagc.results.serving import bound_text, cause
+from dagc.results.summary import CriticalPath, Memory, Phase, Summary, Throughput
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 

@@ -18,7 +18,7 @@ from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, 
 from dagc.export.text.context import MARKS, context
 from dagc.export.text.whatif import NOTHING, percent
 from dagc.metrics import TORNADO
-from dagc.report.whatif import Effect, Metric, Sensitivities
+from dagc.results.whatif import Effect, Metric, Sensitivities
 from dagc.units import format_gpus
 
 MOST_PARAMETERS = 6

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from dagc.catalog.dtype import Dtype
-from dagc.syntax.tree import AxisKind
+from dagc.degrees import AxisKind
 
 LETTERS = "tshdmfekvc"
 

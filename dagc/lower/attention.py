@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from dagc.catalog.attention import Attention, AttentionKind, Reach
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
+from dagc.degrees import AxisKind
 from dagc.lower.attention_core import (
     Core,
     add_cache_write,
@@ -33,7 +34,6 @@ from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reductio
 from dagc.ops.attention_core import KeyValues
 from dagc.ops.gemm import Gemm
 from dagc.ops.load import max_rank
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from math import prod
 
 from dagc.catalog.attention import Reach
 from dagc.catalog.dtype import Dtype
+from dagc.degrees import AxisKind
 from dagc.graph.tensor import Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
@@ -25,7 +26,6 @@ from dagc.ops.groups import Groups
 from dagc.ops.kv_cache import KvRead, KvWrite
 from dagc.ops.load import max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dagc.catalog.attention import Reach
+from dagc.degrees import AxisKind
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Layout
 from dagc.plan.splits import split
 from dagc.plan.workload import Workload
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dagc.degrees import AxisKind
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage
@@ -17,7 +18,6 @@ from dagc.ops.communication import Pairing
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.token_exchange import CombineSend, DispatchSend, TokenReceive
 from dagc.source import Span
-from dagc.syntax.tree import AxisKind
 
 ATTENTION_TEAM, EXPERTS_TEAM = 0, 1
 

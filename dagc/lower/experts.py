@@ -30,6 +30,7 @@ import numpy as np
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts
 from dagc.catalog.part import Part
+from dagc.degrees import AxisKind
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
@@ -46,7 +47,6 @@ from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.ops.token_exchange import Choices, Combine, Dispatch, Kernel
 from dagc.plan.layout import Layout
-from dagc.syntax.tree import AxisKind
 
 QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
 """Types of experts whose products take tokens in as few bits, so that engines send them so; the others only store."""

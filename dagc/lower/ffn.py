@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dagc.catalog.part import Part
+from dagc.degrees import AxisKind
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction, shard
 from dagc.ops.elementwise import Activation
 from dagc.ops.load import Load, max_rank
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True)

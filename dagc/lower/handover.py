@@ -19,6 +19,7 @@ import numpy as np
 
 from dagc.catalog.cache import sequence_bytes, state_bytes
 from dagc.catalog.model import ModelShapes
+from dagc.degrees import AxisKind
 from dagc.graph.graph import PhaseGraph, Segment, StageProgram, Team
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
@@ -31,7 +32,6 @@ from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, stage_layers
 from dagc.source import Span
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)

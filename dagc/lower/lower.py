@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
+from dagc.degrees import AxisKind
 from dagc.graph.graph import Graph, PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.lower.batch import Batch, batch_of, halves, mixed
 from dagc.lower.builder import TemplateBuilder
@@ -44,7 +45,7 @@ from dagc.plan.replicas import ReplicaClass, replica_classes
 from dagc.plan.serving import entering, riding_tokens
 from dagc.plan.splits import micro_batch_sequences, sequences_per_rank, stage_layers
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, Strategy
+from dagc.syntax.tree import Axis, Fold, Pools, Strategy
 
 Fill = Callable[[TemplateBuilder, Batch], None]
 

@@ -13,13 +13,13 @@ from math import ceil
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
 from dagc.catalog.recurrent import Recurrent
+from dagc.degrees import AxisKind
 from dagc.lower.attention import add_attention
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction
 from dagc.ops.load import max_rank
 from dagc.ops.recurrence import Recurrence
-from dagc.syntax.tree import AxisKind
 
 
 def add_mixer(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: LayerKind) -> None:

@@ -8,6 +8,7 @@ with several stages the sampled tokens go back to the first stage for the next s
 from __future__ import annotations
 
 from dagc.catalog.part import Part
+from dagc.degrees import AxisKind
 from dagc.graph.graph import INPUT
 from dagc.graph.tensor import Tensor
 from dagc.lower.batch import Batch
@@ -19,7 +20,6 @@ from dagc.ops.communication import Pairing
 from dagc.ops.elementwise import TOKEN_ID, Embedding, Sampling
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.message import Receive, Send
-from dagc.syntax.tree import AxisKind
 
 
 def add_embedding(builder: TemplateBuilder, stage: Stage, batch: Batch) -> None:

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from dagc.catalog.model import Experts
+from dagc.degrees import AxisKind
 from dagc.lower.popularity import Chances
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.layout import Layout, Ranks
 from dagc.plan.splits import experts_per_rank, split
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelShapes
 from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
+from dagc.degrees import AxisKind
 from dagc.graph.tensor import LETTERS, Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import Placement
@@ -25,7 +26,6 @@ from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.plan.deployment import Options
 from dagc.plan.layout import Layout, Ranks
 from dagc.source import Span
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dagc.degrees import AxisKind
 from dagc.ops.groups import Groups
 from dagc.plan.layout import Layout, Ranks
-from dagc.syntax.tree import AxisKind
 
 KnownGroups = dict[object, Groups]
 """Groups by the pattern of ranks on nodes, the layout and the axes along which members differ."""

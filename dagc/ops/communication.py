@@ -15,13 +15,13 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from dagc.degrees import AxisKind
 from dagc.ops.fabric import Chosen, Fabric
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
 from dagc.ops.network import ByGroup, GroupSpread, TransferTime
 from dagc.ops.op import Category, Lane, Op, OpKind
 from dagc.ops.ring import ring
-from dagc.syntax.tree import AxisKind
 
 
 class Pattern(StrEnum):

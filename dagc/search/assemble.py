@@ -11,10 +11,10 @@ from typing import Literal
 from dagc.metrics import THROUGHPUT, THROUGHPUT_PER_GPU, TPOT, TTFT, Metric
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
-from dagc.report import search_result as out
-from dagc.report.assessment import written
-from dagc.report.facts import facts_of
-from dagc.report.quantity import figure_text
+from dagc.results import search_result as out
+from dagc.results.assessment import written
+from dagc.results.facts import facts_of
+from dagc.results.quantity import figure_text
 from dagc.search.front import distance, dominates, factor
 from dagc.search.incumbents import Incumbents, PricedStrategy, Tally
 from dagc.search.space import ALWAYS, EXTRAS, Space

@@ -14,7 +14,7 @@ each micro-batch once a step, so
     step >= max(sum over s of path of the largest b, max over s of sum over b of busy)
 
 and TPOT is at least a step divided by the tokens that it yields. An experts' pool is busy for all that it serves.
-Throughput follows by its definition (`dagc.report.metrics`), which falls as times grow, and a step from an idle
+Throughput follows by its definition (`dagc.results.metrics`), which falls as times grow, and a step from an idle
 pipeline takes no less than an interval. Of continuous batching one sequence on a replica is taken to be decoded,
 because how many run is a matter of memory.
 """
@@ -34,7 +34,7 @@ from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
 from dagc.plan.deployment import Options
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
-from dagc.report.quantity import meets
+from dagc.results.quantity import meets
 from dagc.search.candidate import PoolForm, ServicePlan, ServiceShape
 from dagc.search.layer_bounds import BESIDE, BUSY, PATH, LayerBounds, StageConfig, TimesOf
 from dagc.search.verdict import miss_of

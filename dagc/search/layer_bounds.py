@@ -32,7 +32,7 @@ from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
 from dagc.cost.operators import operator_cost
 from dagc.cost.sharing import beside_exchange
-from dagc.degrees import Degrees
+from dagc.degrees import AxisKind, Degrees
 from dagc.graph.priced import Picoseconds
 from dagc.lower.batch import Batch, batch_of
 from dagc.lower.builder import TemplateBuilder
@@ -51,7 +51,6 @@ from dagc.plan.deployment import Options, Phase
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts
 from dagc.source import Source, Span
-from dagc.syntax.tree import AxisKind
 
 PHASES = (Phase.PREFILL, Phase.DECODE)
 """Phases in the order in which layer times have them."""

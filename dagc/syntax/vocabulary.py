@@ -8,7 +8,8 @@ written on a line of its own.
 
 from __future__ import annotations
 
-from dagc.syntax.tree import AxisKind, ScopeKind
+from dagc.degrees import AxisKind
+from dagc.syntax.tree import ScopeKind
 
 BLOCKS = ("model", "cluster", "workload", "require", "claims", "engine", "rules")
 STRATEGY = "strategy"

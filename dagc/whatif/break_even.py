@@ -20,9 +20,9 @@ from typing import Literal, TypeVar
 from dagc.metrics import TTFT, Metric
 from dagc.plan.plan import Plan
 from dagc.plan.serving import entering
-from dagc.report import whatif as out
-from dagc.report.structure import strategy_text
-from dagc.report.values import value
+from dagc.results import whatif as out
+from dagc.results.structure import strategy_text
+from dagc.results.values import value
 from dagc.whatif.parameter import Answer, ParameterKind, Pricing, RefusedPlan
 from dagc.whatif.workload import with_requests
 

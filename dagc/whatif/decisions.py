@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Edit
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import parts, subtrees
 from dagc.plan.sizes import size
-from dagc.report.structure import strategy_text
+from dagc.results.structure import strategy_text
 from dagc.source import Source, Span
 from dagc.syntax.parser import parse
-from dagc.syntax.tree import Axis, AxisKind, Option, Pools, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Option, Pools, Scope, ScopeKind, Strategy
 from dagc.whatif.parameter import Change, ParameterKind, SensitivityParameter
 
 

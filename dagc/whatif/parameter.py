@@ -14,8 +14,8 @@ from enum import StrEnum
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
-from dagc.report.summary import Phase, Serving
+from dagc.results.assessment import Assessment
+from dagc.results.summary import Phase, Serving
 from dagc.schedule.timeline import Timeline
 
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from dagc.graph.priced import PICOSECONDS
 from dagc.metrics import SENSITIVITIES
-from dagc.report import whatif as out
-from dagc.report.assemble import requirements_of
-from dagc.report.assessment import Assessment
-from dagc.report.comparison import difference
-from dagc.report.facts import facts_of
-from dagc.report.serving import cause, token_parts
-from dagc.report.structure import strategy_text
-from dagc.report.values import value, values
+from dagc.results import whatif as out
+from dagc.results.assemble import requirements_of
+from dagc.results.assessment import Assessment
+from dagc.results.comparison import difference
+from dagc.results.facts import facts_of
+from dagc.results.serving import cause, token_parts
+from dagc.results.structure import strategy_text
+from dagc.results.values import value, values
 from dagc.schedule.timeline import Timeline
 from dagc.whatif.parameter import (
     Answer,

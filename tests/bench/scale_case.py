@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from dagc.cost.price import price
-from dagc.declare.facts import declare_facts
+from dagc.facts.facts import declare_facts
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.lower.lower import lower

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 
-from dagc import driver
-from dagc.driver.checking import silent
+from dagc.driver import check as driver
+from dagc.driver.check import silent
 from dagc.driver.strategies import price_plan
-from dagc.report.assemble import summarize
+from dagc.results.assemble import summarize
 from dagc.source import Source
 from tests.bench.startup import BASELINE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from dagc.calibrate.operators import KNOWN
+from dagc.fit.operators import KNOWN
 from tests.fuzz import mutate
 from tests.harness.places import ROOT
 

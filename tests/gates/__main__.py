@@ -11,7 +11,7 @@ import argparse
 import random
 import sys
 
-from dagc import driver
+from dagc.driver.check import check
 from dagc.source import Source
 from tests.fuzz.plans import valid
 from tests.gates import digests
@@ -24,7 +24,7 @@ def _legal(seed: int, count: int) -> list[str]:
     rng, found = random.Random(seed), list[str]()
     while len(found) < count:
         text = valid(rng)
-        outcome = driver.check(Source("plan.moe", text))
+        outcome = check(Source("plan.moe", text))
         gpus = sum(one.structure.gpus for one in outcome.checked)
         if outcome.checked and gpus <= MOST_GPUS and not any(one.is_error for one in outcome.diagnostics):
             found.append(text)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dagc import driver
+from dagc.driver import check as driver
+from dagc.driver import outcome
 from dagc.export.records import plain
-from dagc.report.assemble import summarize
+from dagc.results.assemble import summarize
 from dagc.source import Source
 
 
@@ -47,5 +48,5 @@ def check(text: str, name: str) -> Checked:
     return Checked(tuple(findings), {one.plan.name: _summary(one) for one in outcome.checked})
 
 
-def _summary(checked: driver.Checked) -> dict[str, Any]:
+def _summary(checked: outcome.Checked) -> dict[str, Any]:
     return plain(summarize(checked.plan, checked.priced.assessment, checked.diagnostics))

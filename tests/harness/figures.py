@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dagc.report.summary import Summary
+from dagc.results.summary import Summary
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 TTFT, TPOT = r"(?:idle-server )?TTFT(?! with)[^\d·\n]{0,30}?", "TPOT"

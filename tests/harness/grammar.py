@@ -17,7 +17,7 @@ from math import lcm
 import pytest
 
 import dagc
-from dagc.driver.offering import Trial
+from dagc.driver.offers import Trial
 from dagc.export.records import plain
 
 AXES = ("dp", "pp", "ep", "tp", "cp")

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 import dagc
 from dagc.cli.main import main
 from dagc.export import records
-from dagc.report.summary import Summary
+from dagc.results.summary import Summary
 from tests.harness.figures import (
     BYTES,
     COUNT,

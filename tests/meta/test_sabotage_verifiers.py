@@ -13,7 +13,7 @@ import pytest
 from dagc.graph import verify as graph_verify
 from dagc.schedule import verify as timeline_verify
 from tests.harness.expanded import calls, fails
-from tests.unit import test_graph_verify, test_timeline_verify
+from tests.unit import test_graph_verify, test_schedule_verify
 
 
 def checks(module: ModuleType, returns: tuple[str, ...]) -> list[str]:
@@ -37,7 +37,7 @@ def test_the_checks_are_found() -> None:
 
 
 def test_whole_verifiers_pass_their_tests() -> None:
-    assert not any(fails(call) for module in (test_graph_verify, test_timeline_verify) for call in calls(module))
+    assert not any(fails(call) for module in (test_graph_verify, test_schedule_verify) for call in calls(module))
 
 
 @pytest.mark.parametrize("name", GRAPH)
@@ -49,4 +49,4 @@ def test_without_its_body_a_check_of_graphs_is_missed(name: str, monkeypatch: py
 @pytest.mark.parametrize("name", TIMELINE)
 def test_without_its_body_a_check_of_timelines_is_missed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_verify, name, nothing if name.endswith("overlaps") else lambda *_: "")
-    assert any(fails(call) for call in calls(test_timeline_verify))
+    assert any(fails(call) for call in calls(test_schedule_verify))

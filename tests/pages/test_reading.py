@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dagc import driver
+from dagc.driver import read as driver
 from dagc.source import Source
 from tests.harness.markdown import Block, fenced_blocks
 from tests.harness.places import TESTS

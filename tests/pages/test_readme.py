@@ -15,7 +15,7 @@ from tests.harness.markdown import Block, fenced_blocks
 from tests.harness.places import EXAMPLES, PACKAGE, README
 from tests.harness.refresh import ANSWER
 
-VALIDATION = PACKAGE / "report" / "validation.md"
+VALIDATION = PACKAGE / "results" / "validation.md"
 BLOCKS = fenced_blocks(README.read_text(encoding="utf-8")) if README.exists() else []
 CONSOLE = [block for block in BLOCKS if block.language == "console"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dagc import driver
+from dagc.driver.check import check
+from dagc.driver.compile import export
 from dagc.source import Source
 from tests.harness.places import EXAMPLES, ROOT
 from tests.harness.queries import answer, shown_queries
@@ -22,8 +23,8 @@ MICROSECOND = 1e-6
 
 def _files(directory: Path) -> dict[str, Any]:
     plan = EXAMPLES / "01-deepseek-v3-64-gpus.moe"
-    (checked,) = driver.check(Source(plan.name, plan.read_text(encoding="utf-8"))).checked
-    product = driver.export(checked)
+    (checked,) = check(Source(plan.name, plan.read_text(encoding="utf-8"))).checked
+    product = export(checked)
     content = product.files["trace.json"]
     (directory / "trace.json").write_bytes(content if isinstance(content, bytes) else b"".join(content))
     summary = product.files["summary.json"]

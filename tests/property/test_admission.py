@@ -15,8 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import dagc
-from dagc import driver
-from dagc.report.summary import Summary
+from dagc.driver import memory as driver
+from dagc.results.summary import Summary
 from dagc.source import Source
 
 GIB = 2**30 / 1e9

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from dagc.degrees import Degrees, Parallelism
 from dagc.diag.diagnostic import Family
-from dagc.driver import check, launch
+from dagc.driver.check import check
+from dagc.driver.launch import launch
 from dagc.engines.engine import LayerSplit
 from dagc.engines.flags import write_flags
 from dagc.engines.instance import Host, Instance
 from dagc.engines.nearest import nearest
 from dagc.engines.registry import engine_names, get_engine
-from dagc.flat.spelling import spell
+from dagc.notation.spelling import spell
 from dagc.source import Source
 from dagc.syntax.printer import format_strategy
 from tests.property.test_plan import ATTENTION, EXPERTS, FOLD, LEGAL, SERVICE

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagc import driver
+from dagc.driver.check import check
+from dagc.driver.fix import fix
+from dagc.driver.outcome import Outcome
 from dagc.source import Source
 from tests.harness import explain
 from tests.harness.places import EXPLAIN
@@ -25,7 +27,7 @@ def mutated(draw: st.DrawFn) -> str:
     return text
 
 
-def syntax_errors(outcome: driver.Outcome) -> int:
+def syntax_errors(outcome: Outcome) -> int:
     return sum(diagnostic.code.code.startswith("S") for diagnostic in outcome.diagnostics)
 
 
@@ -33,6 +35,6 @@ def syntax_errors(outcome: driver.Outcome) -> int:
 @settings(max_examples=150)
 def test_fixing_ends_and_mends(text: str, unsafe: bool) -> None:
     source = Source("plan.moe", text)
-    fixed = driver.fix(source, unsafe=unsafe)
-    assert syntax_errors(fixed.outcome) <= syntax_errors(driver.check(source))
-    assert driver.fix(Source("plan.moe", fixed.text), unsafe=unsafe).text == fixed.text
+    fixed = fix(source, unsafe=unsafe)
+    assert syntax_errors(fixed.outcome) <= syntax_errors(check(source))
+    assert fix(Source("plan.moe", fixed.text), unsafe=unsafe).text == fixed.text

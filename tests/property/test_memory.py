@@ -15,8 +15,8 @@ from dagc.catalog.model import FfnKind, ModelShapes
 from dagc.catalog.parameters import count, part_stored
 from dagc.catalog.part import Part
 from dagc.cost.memory import rank_memory
-from dagc.driver import memory
-from dagc.report.memory import StrategyMemory
+from dagc.driver.memory import memory
+from dagc.results.memory import StrategyMemory
 from dagc.source import Source
 from tests.unit.planning import plan
 

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagc import driver
 from dagc.diag.diagnostic import Diagnostic, Edit, Fix
+from dagc.driver.check import check
+from dagc.driver.outcome import Outcome
 from dagc.source import Source
 from tests.harness import explain
 from tests.harness.places import EXPLAIN
@@ -74,7 +75,7 @@ def edited(text: str, edits: tuple[Edit, ...]) -> str:
     return text
 
 
-def counting(outcome: driver.Outcome, diagnostic: Diagnostic) -> Counter[str]:
+def counting(outcome: Outcome, diagnostic: Diagnostic) -> Counter[str]:
     """How often each error comes up that an offer of this diagnostic may not bring."""
     errors = [one.code for one in outcome.diagnostics if one.is_error]
     if diagnostic.code.family in "SN":
@@ -85,12 +86,12 @@ def counting(outcome: driver.Outcome, diagnostic: Diagnostic) -> Counter[str]:
 
 
 def holds(text: str) -> None:
-    before = driver.check(Source("plan.moe", text))
+    before = check(Source("plan.moe", text))
     codes = Counter(one.code.code for one in before.diagnostics)
     for diagnostic in before.diagnostics[:12]:
         shown(diagnostic)
         for fix in dict.fromkeys(offered(diagnostic)):
-            after = driver.check(Source("plan.moe", edited(text, fix.edits)))
+            after = check(Source("plan.moe", edited(text, fix.edits)))
             left = Counter(one.code.code for one in after.diagnostics)
             code = diagnostic.code.code
             assert left[code] < codes[code], (code, fix.title, text)

@@ -9,14 +9,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagc import driver
 from dagc.check.static import check_hierarchy
+from dagc.degrees import AxisKind
+from dagc.driver.check import check
+from dagc.driver.fix import fix
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
 from dagc.plan.sizes import MAX_RANKS
 from dagc.source import Source
 from dagc.syntax.parser import parse
-from dagc.syntax.tree import AxisKind, NamedStrategy
+from dagc.syntax.tree import NamedStrategy
 from dagc.units import counted
 from tests.unit.planning import offering
 
@@ -169,8 +171,8 @@ def test_what_help_offers_for_a_whole_strategy_is_legal_and_counted_right(text: 
 def test_an_axis_of_one_is_left_out_and_nothing_else_changes(text: str) -> None:
     """What W110 takes away changes neither size nor stages nor the degrees of any domain of any pool."""
     source = Source("plan.moe", f"model m {{ layers 24 }}\n{text}")
-    before = driver.check(source)
-    fixed = driver.fix(source)
+    before = check(source)
+    fixed = fix(source)
     after = fixed.outcome
     if not before.checked:
         return

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from dagc import driver
+from dagc.driver.check import check
 from dagc.export.chakra.traces import chakra_files
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced
@@ -33,7 +33,7 @@ ROUTING = st.sampled_from(["uniform", "zipf 1"])
 
 def traced(text: str) -> Traced | None:
     """What is exported of the one strategy of a plan; None where it has no times."""
-    checked = driver.check(Source("plan.moe", text)).checked
+    checked = check(Source("plan.moe", text)).checked
     if not checked:
         return None
     priced = checked[0].priced

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagc import driver
 from dagc.diag import text as renderer
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.jsonout import to_json
+from dagc.driver import check as checks
+from dagc.driver import compile as exports
+from dagc.driver import read as reading
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.syntax.printer import format_plan
@@ -96,10 +98,10 @@ def within_bound(work: Callable[[], None]) -> None:
 
 def check(text: str, with_files: bool = False) -> None:
     def work() -> None:
-        outcome = driver.check(Source("plan.moe", text))
+        outcome = checks.check(Source("plan.moe", text))
         judge(outcome.diagnostics)
         for checked in outcome.checked if with_files else ():
-            product = driver.export(checked)
+            product = exports.export(checked)
             judge(product.diagnostics)
             for content in product.files.values():
                 assert isinstance(content, bytes) or all(isinstance(part, bytes) for part in content)
@@ -109,7 +111,7 @@ def check(text: str, with_files: bool = False) -> None:
 
 def read(text: str) -> None:
     def work() -> None:
-        found, diagnostics = driver.read(Source("TEXT", text))
+        found, diagnostics = reading.read(Source("TEXT", text))
         judge(diagnostics)
         assert (found is None) == any(d.is_error for d in diagnostics)
 

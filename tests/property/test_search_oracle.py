@@ -16,8 +16,8 @@ import pytest
 
 from dagc.api.compiling import Strategy
 from dagc.degrees import Degrees
-from dagc.driver.searching import SearchOptions, search
-from dagc.report.search_result import SearchResult
+from dagc.driver.search import SearchOptions, search
+from dagc.results.search_result import SearchResult
 from dagc.search.branch_and_bound import Search
 from dagc.search.space import Families
 from dagc.source import Source

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagc.catalog.model import Experts
+from dagc.degrees import AxisKind
 from dagc.lower.popularity import chances_by_popularity, popularity_ranks, slot_chances
 from dagc.lower.routing import ExpertChoice, route_across, route_inside
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.workload import Workload
-from dagc.syntax.tree import AxisKind
 
 EXPONENTS = st.floats(0, 50)
 SHAPES = st.tuples(st.integers(1, 96), st.integers(1, 8), st.integers(0, 12)).map(

@@ -12,6 +12,7 @@ import numpy as np
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
+from dagc.degrees import AxisKind
 from dagc.graph.graph import (
     INPUT,
     Graph,
@@ -38,7 +39,7 @@ from dagc.plan.workload import Workload
 from dagc.schedule.schedule import schedule
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
-from dagc.syntax.tree import Axis, AxisKind, NamedStrategy
+from dagc.syntax.tree import Axis, NamedStrategy
 from tests.unit.operators import communication, exchange, given
 
 MICROSECOND = 1_000_000

@@ -6,6 +6,7 @@ from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts, ModelSpec
+from dagc.degrees import AxisKind
 from dagc.graph.graph import Node, PhaseGraph, Template
 from dagc.ops.communication import Communication
 from dagc.plan.deployment import Deployment, Options, Phase, Pool, Role, Service
@@ -13,7 +14,7 @@ from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts, Plan
 from dagc.plan.workload import Workload
 from dagc.source import Source
-from dagc.syntax.tree import Axis, AxisKind, NamedStrategy
+from dagc.syntax.tree import Axis, NamedStrategy
 
 SOURCE = Source("plan", "pp 4 < ep 16 ; tp 2 >")
 SPAN = SOURCE.span(0, len(SOURCE.text))

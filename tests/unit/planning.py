@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dagc.check.static import check_hierarchy, check_plan
-from dagc.declare.facts import declare_facts
 from dagc.diag.diagnostic import Diagnostic
+from dagc.facts.facts import declare_facts
 from dagc.plan.deployment import Deployment
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve

@@ -9,7 +9,7 @@ import dagc
 from dagc.export.answer_svg import answer_svg
 from dagc.export.svg_text import POINTS, width
 from dagc.export.tiles import tiles
-from dagc.report.summary import Requirement, Summary
+from dagc.results.summary import Requirement, Summary
 
 SVG = "{http://www.w3.org/2000/svg}"
 PLAN = (

@@ -14,7 +14,7 @@ from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
 from dagc.diag.diagnostic import Diagnostic
-from dagc.driver import check
+from dagc.driver.check import check
 from dagc.source import Source
 from tests.unit.config_files import fields_of
 

@@ -13,7 +13,8 @@ from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.parameters import ActiveDefinition, count, part_stored
 from dagc.catalog.part import Part
-from dagc.driver import check, export
+from dagc.driver.check import check
+from dagc.driver.compile import export
 from dagc.source import Source
 from tests.unit.config_files import FOLDER, NAMES, fields_of, read
 

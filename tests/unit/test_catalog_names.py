@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from dagc import driver
 from dagc.catalog.names import candidates
 from dagc.catalog.presets import device_names, find_device, find_model, load_device, load_model, model_names
 from dagc.cli.main import main
 from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.check import check
 from dagc.source import Source
 
 PRESETS = [("model", name) for name in model_names()] + [("cluster", name) for name in device_names()]
@@ -23,7 +23,7 @@ SUGGESTED = re.compile(r"`([^`]+)`")
 
 def problems(keyword: str, name: str) -> list[Diagnostic]:
     """What is said of a name in a block's head: of names alone, whatever else is wrong with the plan."""
-    found = driver.check(Source("plan.moe", "ep 1"), ((keyword, Source(f"--{keyword}", name)),)).diagnostics
+    found = check(Source("plan.moe", "ep 1"), ((keyword, Source(f"--{keyword}", name)),)).diagnostics
     return [diagnostic for diagnostic in found if diagnostic.code.code == "N110"]
 
 
@@ -84,7 +84,7 @@ def test_hugging_face_ids() -> None:
 
 
 def test_a_cluster_is_called_as_its_preset() -> None:
-    (checked,) = driver.check(Source("p", "model mixtral-8x7b\ncluster H200 x 8\nep 8")).checked
+    (checked,) = check(Source("p", "model mixtral-8x7b\ncluster H200 x 8\nep 8")).checked
     assert (checked.plan.facts.cluster.name, checked.plan.facts.cluster.gpus) == ("h200-sxm", 8)
     assert checked.plan.facts.named == (("H200", "h200-sxm"),)
 
@@ -98,13 +98,13 @@ def test_a_cluster_is_called_as_its_preset() -> None:
     ],
 )
 def test_short_names_in_every_form_of_a_cluster(cluster: str, device: str) -> None:
-    (checked,) = driver.check(Source("p", f"model mixtral-8x7b\ncluster {cluster}\nep 8")).checked
+    (checked,) = check(Source("p", f"model mixtral-8x7b\ncluster {cluster}\nep 8")).checked
     assert checked.plan.facts.cluster.device == getattr(load_device(device), "device")  # noqa: B009
 
 
 def test_short_names_in_options_and_commands() -> None:
     text = "model mixtral-8x7b\nprefill [device H20] < ep 8 > | decode [device h200] < ep 8 >"
-    (checked,) = driver.check(Source("p", text)).checked
+    (checked,) = check(Source("p", text)).checked
     assert [device.name for _, device in checked.plan.facts.devices] == ["h20-sxm", "h200-sxm"]
     run = CliRunner().invoke
     assert run(main, ["models", "Qwen3-235B"]).stdout.startswith("qwen3-235b-a22b: ")
@@ -119,15 +119,15 @@ def test_a_name_of_ones_own_may_begin_a_presets() -> None:
     """A block of its own is not taken for the preset that its name begins; one that says little, under most of a
     preset's name, is reported.
     """
-    (checked,) = driver.check(Source("p", "model phi { layers 4 }\nep 8")).checked
+    (checked,) = check(Source("p", "model phi { layers 4 }\nep 8")).checked
     assert (checked.plan.facts.model.name, checked.plan.facts.model.source) == ("phi", "given")
     (problem,) = problems("model", "qwen3-235b { layers 4 }")
     assert problem.help[0] == "did you mean `qwen3-235b-a22b`?"
-    (checked,) = driver.check(Source("p", "model DeepSeek-V3 { layers 4 }\nep 8")).checked
+    (checked,) = check(Source("p", "model DeepSeek-V3 { layers 4 }\nep 8")).checked
     assert checked.plan.facts.model.hidden == getattr(load_model("deepseek-v3"), "hidden")  # noqa: B009
 
 
 @pytest.mark.parametrize("name", ["vllm", "vLLM", "SGLang", "TensorRT-LLM", "trtllm", "Megatron-Core", "MEGATRON"])
 def test_engines_are_named_as_their_makers_write_them(name: str) -> None:
-    found = driver.check(Source("p", f"model mixtral-8x7b\nengine {name}\nep 8"))
+    found = check(Source("p", f"model mixtral-8x7b\nengine {name}\nep 8"))
     assert not [diagnostic for diagnostic in found.diagnostics if diagnostic.code.code == "N110"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dagc import driver
 from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.check import check
 from dagc.source import Source
 
 MOE = "model m { layers 16    experts 16 { top 2 } }\n"
@@ -83,7 +83,7 @@ LIMITS = [
 
 
 def found(text: str) -> list[Diagnostic]:
-    return list(driver.check(Source("plan.moe", text)).diagnostics)
+    return list(check(Source("plan.moe", text)).diagnostics)
 
 
 def said(diagnostic: Diagnostic) -> str:
@@ -151,7 +151,7 @@ def test_requirements_that_exclude_each_other(require: str, codes: list[str]) ->
     ],
 )
 def test_times_out_of_reach_are_said_and_not_scheduled(blocks: str) -> None:
-    outcome = driver.check(Source("plan.moe", f"{SHAPED}{blocks}tp 8"))
+    outcome = check(Source("plan.moe", f"{SHAPED}{blocks}tp 8"))
     assert [d.code.code for d in outcome.diagnostics].count("D108") == 1
     assert outcome.checked[0].priced.timelines is None
 
@@ -159,7 +159,7 @@ def test_times_out_of_reach_are_said_and_not_scheduled(blocks: str) -> None:
 def test_waiting_at_half_load_is_half_of_the_service_time() -> None:
     """M/D/1: 0.5 / (2 x 0.5) = 0.5, so 1.5 times the TTFT; at a load of 80 %, 0.8 / (2 x 0.2) = 2, so 3 times."""
     plan = f"{SHAPED}{batch(64)}tp 2\n"
-    (checked,) = driver.check(Source("plan.moe", plan)).checked
+    (checked,) = check(Source("plan.moe", plan)).checked
     assert checked.priced.assessment.metrics is not None
     ttft = checked.priced.assessment.metrics.prefill.seconds * 1e3
     codes = {

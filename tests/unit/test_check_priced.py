@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dagc import driver
 from dagc.catalog.model import Experts
 from dagc.check.priced import check_priced
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.diag.diagnostic import Diagnostic, Severity
+from dagc.driver import check as driver
 from dagc.plan.plan import Plan
-from dagc.report.assess import assess
+from dagc.results.assess import assess
 from dagc.source import Source
-from tests.unit.report_plans import SHAPED, UNSHAPED, plan
+from tests.unit.results_plans import SHAPED, UNSHAPED, plan
 
 
 def memory(weights: float, cache: float, activations: float = 0.0) -> tuple[PoolMemory, ...]:

@@ -18,12 +18,12 @@ from dagc.export.records import schema_bytes, schema_file
 from dagc.graph.graph import Team
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.plan.deployment import Phase
-from dagc.report.comparison import ComparedFigure, Comparison, Subject, compare
-from dagc.report.metrics import cost_of, measure
+from dagc.results.comparison import ComparedFigure, Comparison, Subject, compare
+from dagc.results.metrics import cost_of, measure
 from tests.harness.records import read_record
-from tests.unit.report_plans import plan
+from tests.unit.results_plans import plan
 from tests.unit.test_check_priced import memory
-from tests.unit.test_report_metrics import timeline
+from tests.unit.test_results_metrics import timeline
 
 TEXT = """model mixtral-8x7b
 cluster h100-sxm x 16 { price 2.5 USD/h }
@@ -184,7 +184,7 @@ def test_load_balance_is_the_mean_by_the_longest() -> None:
 
 
 def test_without_rates_only_gpus_and_memory_are_compared() -> None:
-    from dagc.report.assess import assess
+    from dagc.results.assess import assess
 
     one = Subject("a", "a.moe", plan(), assess(plan(), memory(20e9, 10e9), None), None)
     assert [row.name for row in compare([one, one]).figures] == ["gpus", "memory"]

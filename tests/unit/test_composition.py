@@ -9,10 +9,10 @@ from functools import cache
 
 import pytest
 
-from dagc.driver.checking import check
+from dagc.driver.check import check
 from dagc.graph.graph import Node
 from dagc.graph.priced import PICOSECONDS, PricedPhase
-from dagc.report.metrics import Metrics
+from dagc.results.metrics import Metrics
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 

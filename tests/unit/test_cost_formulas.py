@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dagc.calibrate.operators import ARITHMETIC, OPERATORS
 from dagc.catalog.calibration import Calibration, Regime, Residuals, calibration_names, load_calibration
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
@@ -16,6 +15,7 @@ from dagc.catalog.presets import device_names, load_device
 from dagc.cost.operators import operator_cost
 from dagc.engines.engine import NO_ENGINE, Runtime
 from dagc.engines.registry import get_engine
+from dagc.fit.operators import ARITHMETIC, OPERATORS
 from dagc.graph.priced import Bound, NodeCost
 from dagc.ops.formula import Coefficients, Machine
 from dagc.ops.formulas import FORMULAS

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dagc import driver
 from dagc.cli.main import main
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix
 from dagc.diag.fixing import apply, spelling
+from dagc.driver.check import check
+from dagc.driver.fix import fix
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from tests.harness import explain
@@ -29,11 +30,11 @@ UNSAFE = {
 def example(code: str) -> tuple[Source, list[Diagnostic]]:
     """A page's example, and what is found in it."""
     source = Source("plan.moe", explain.read(EXPLAIN / f"{code}.md").examples[0])
-    return source, list(driver.check(source).diagnostics)
+    return source, list(check(source).diagnostics)
 
 
 def codes(text: str) -> list[str]:
-    return [diagnostic.code.code for diagnostic in driver.check(Source("plan.moe", text)).diagnostics]
+    return [diagnostic.code.code for diagnostic in check(Source("plan.moe", text)).diagnostics]
 
 
 @pytest.mark.parametrize("code", sorted(SAFE | UNSAFE))
@@ -42,8 +43,8 @@ def test_each_fix_parses_and_silences_its_code(code: str) -> None:
     own = [diagnostic for diagnostic in found if diagnostic.code.code == code]
     assert own[0].fixes
     assert own[0].fixes[0].safe is (code in SAFE)
-    for fix in own[0].fixes:
-        text, count = apply(source, [replace(own[0], fixes=(fix,))], unsafe=True)
+    for offered in own[0].fixes:
+        text, count = apply(source, [replace(own[0], fixes=(offered,))], unsafe=True)
         assert count == 1
         assert parse(Source("plan.moe", text)).file is not None
         assert codes(text).count(code) == len(own) - 1
@@ -89,7 +90,7 @@ MEND = [
 @pytest.mark.parametrize(("text", "mended"), MEND)
 def test_safe_fixes(text: str, mended: str | None) -> None:
     """Spelling that is clear, the same number, an axis of 1; never a guess, a digit, or what a comment stands in."""
-    assert driver.fix(Source("plan.moe", text)).text == (text if mended is None else mended)
+    assert fix(Source("plan.moe", text)).text == (text if mended is None else mended)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +111,9 @@ def test_safe_fixes(text: str, mended: str | None) -> None:
 def test_unsafe_fixes(text: str, mended: str | None) -> None:
     whole = f"{MODEL}{text}" if text.startswith(("strategy", "pp 4 [l")) or text == "ep 32" else text
     if mended is not None:
-        assert driver.fix(Source("plan.moe", whole), unsafe=True).text.removeprefix(MODEL) == mended
+        assert fix(Source("plan.moe", whole), unsafe=True).text.removeprefix(MODEL) == mended
     else:
-        assert driver.fix(Source("plan.moe", whole), unsafe=True).text
+        assert fix(Source("plan.moe", whole), unsafe=True).text
 
 
 CODE = Code("D203", "ep-exceeds-experts")
@@ -133,7 +134,7 @@ def test_of_two_fixes_that_meet_one_is_left() -> None:
 
 def test_the_text_of_an_option_is_not_fixed() -> None:
     plan = Source("-e", "ep 8")
-    fixed = driver.fix(plan, (("model", Source("--model", "mixtral-8x7")),))
+    fixed = fix(plan, (("model", Source("--model", "mixtral-8x7")),))
     assert (fixed.text, fixed.count) == ("ep 8", 0)
 
 

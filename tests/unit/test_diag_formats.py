@@ -14,12 +14,12 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 from sarif_pydantic import Sarif
 
-from dagc import driver
 from dagc.cli.main import main
 from dagc.diag import github, sarif
 from dagc.diag.diagnostic import Code, Edit, Fix, Label, Severity
+from dagc.driver.check import check
 from dagc.export.records import schema_bytes, schema_file
-from dagc.report.summary import Structure, Summary
+from dagc.results.summary import Structure, Summary
 from dagc.source import Source
 from tests.harness import explain
 from tests.harness.places import EXPLAIN
@@ -118,7 +118,7 @@ def test_the_schema_refuses_what_is_no_log() -> None:
 def test_every_diagnostic_is_valid_in_every_format(path: Path) -> None:
     """Over the examples of all explain pages: SARIF and JSON pass their schemas, GitHub takes a line each."""
     for plan in explain.read(path).examples:
-        found = driver.check(Source("plan.moe", plan)).diagnostics
+        found = check(Source("plan.moe", plan)).diagnostics
         assert schema_complaints(sarif.to_sarif(found, "1.0")) == []
 
         lines = github.render(found).split("\n")

@@ -9,14 +9,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dagc.driver import Checked, Outcome, check
+from dagc.degrees import AxisKind
+from dagc.driver.check import check
+from dagc.driver.outcome import Checked, Outcome
 from dagc.engines.engine import LayerSplit
 from dagc.engines.registry import engine_names, get_engine
 from dagc.ops.token_exchange import Dispatch
 from dagc.plan.deployment import Deployment
 from dagc.plan.placement import placed
 from dagc.source import Source
-from dagc.syntax.tree import AxisKind
 from tests.unit.planning import deployment
 
 FACTS = "model deepseek-v3\ncluster h100-sxm x 64\n"

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from dagc import driver
 from dagc.diag.text import render
+from dagc.driver.check import check
+from dagc.driver.outcome import Outcome
 from dagc.export.records import plain
 from dagc.graph.text import to_text
 from dagc.source import Source
@@ -23,8 +24,8 @@ PLANS = sorted(EXAMPLES.glob("*.moe"))
 DRAWN = [EXAMPLES / name for name in ("02-mixtral-8-gpus.moe", "05-attention-ffn-pools.moe")]
 
 
-def checked(path: Path) -> driver.Outcome:
-    return driver.check(Source(path.name, path.read_text(encoding="utf-8")))
+def checked(path: Path) -> Outcome:
+    return check(Source(path.name, path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)

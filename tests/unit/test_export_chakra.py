@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dagc import driver
+from dagc.driver.check import check
 from dagc.export.chakra.traces import chakra_files
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
@@ -49,7 +49,7 @@ def traced(strategy: str, latency: float = 3, batch: int = 16, routing: str = "u
         f"model mixtral-8x7b {{ layers 4 }}\n{CLUSTER.format(latency=latency)}\n"
         f"workload {{ batch {batch} prompt 256 output 4 routing {routing} }}\nstrategy a = {strategy}\n"
     )
-    (checked,) = driver.check(Source("plan.moe", text)).checked
+    (checked,) = check(Source("plan.moe", text)).checked
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from dagc import driver
-from dagc.driver import exporting
+from dagc.driver import compile as exports
+from dagc.driver.check import check
 from dagc.export.requested import Request, TraceFormat, requested_files, sizes
 from dagc.export.trace import excerpt as excerpts
 from dagc.export.trace.excerpt import excerpt
@@ -115,7 +115,7 @@ def test_kinds_of_ranks_are_left_out_only_where_four_micro_batches_do_not_fit() 
     facts = (
         "model mixtral-8x7b { layers 2 }\ncluster h200-sxm\nworkload { batch 16 prompt 64 output 4 routing zipf 1 }\n"
     )
-    (checked,) = driver.check(Source("plan.moe", f"{facts}strategy a = pp 1 [micro 8] < ep 8 >\n")).checked
+    (checked,) = check(Source("plan.moe", f"{facts}strategy a = pp 1 [micro 8] < ep 8 >\n")).checked
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None
@@ -145,7 +145,7 @@ def test_both_formats_hold_the_same_excerpt(strategy: str, tmp_path: Path) -> No
 def test_the_trace_says_what_is_left_out_and_an_option_has_all(monkeypatch: pytest.MonkeyPatch) -> None:
     of = traced(STRATEGY, batch=64)
     monkeypatch.setattr("dagc.export.requested.MOST_SLICES", 500)
-    files, _, notes = exporting._data(of, None)  # pyright: ignore[reportPrivateUsage]
+    files, _, notes = exports._data(of, None)  # pyright: ignore[reportPrivateUsage]
     trace = files["trace.json"]
     assert not isinstance(trace, bytes)
     document = json.loads(b"".join(trace))

@@ -25,7 +25,7 @@ from dagc.export.strategy_graph import graphml_bytes, strategy_graph
 from dagc.export.trace.tracks import Traced
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
-from dagc.report.metrics import measure
+from dagc.results.metrics import measure
 from tests.harness import chakra, shell
 from tests.harness.places import EXAMPLES
 from tests.unit import export_graphs

@@ -21,7 +21,7 @@ from dagc.export.page.listing import listing
 from dagc.export.page.markup import document, tag, ticked
 from dagc.export.page.page import inlined
 from dagc.export.trace.tracks import Traced, tracks
-from dagc.report.serving import bound_text
+from dagc.results.serving import bound_text
 from dagc.source import Source
 from tests.harness.places import EXAMPLES
 

@@ -12,7 +12,7 @@ import networkx as nx
 import pytest
 
 import dagc.export
-from dagc import driver
+from dagc.driver.check import check
 from dagc.export.graph_json import to_node_link
 from dagc.export.renderers import render
 from dagc.export.trace.trace_json import trace_json
@@ -24,7 +24,7 @@ from dagc.export.views.strategy import StrategyView
 from dagc.export.views.view import Distance
 from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
-from dagc.report.metrics import measure
+from dagc.results.metrics import measure
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 from tests.harness.traceprocessor import DROPPED, MISNESTED, TraceProcessor
@@ -54,7 +54,7 @@ def compiled(form: str) -> Compiled:
     workload = f"{{ batch 64 prompt 512 output 64 routing {routing} }}"
     facts = f"model {model}\ncluster h200-sxm x {gpus} {slow}\nworkload {workload}\n"
     text = f"{facts}strategy a = {strategy}\n"
-    outcome = driver.check(Source("plan.moe", text))
+    outcome = check(Source("plan.moe", text))
     (checked,) = outcome.checked
     priced = checked.priced
     assert priced.graph is not None

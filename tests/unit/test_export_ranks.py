@@ -11,7 +11,8 @@ import jsonschema
 import networkx as nx
 import pytest
 
-from dagc import driver, export
+from dagc import export
+from dagc.driver.check import check
 from dagc.export.ranks import RankSelection, parse_ranks
 from dagc.export.requested import Request, TraceFormat, requested_files
 from dagc.export.titles import phase_names
@@ -35,7 +36,7 @@ SLICES = (
 
 def traced(strategy: str, model: str = "mixtral-8x7b { layers 3 }", batch: int = 8) -> Traced:
     facts = f"model {model}\ncluster h200-sxm\nworkload {{ batch {batch} prompt 64 output 4 }}\n"
-    (checked,) = driver.check(Source("plan.moe", f"{facts}strategy a = {strategy}\n")).checked
+    (checked,) = check(Source("plan.moe", f"{facts}strategy a = {strategy}\n")).checked
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from dagc import driver
 from dagc.cost.memory import MemoryPart
+from dagc.driver.check import check
 from dagc.export.rank_classes import rank_classes
 from dagc.export.trace import slice_table
 from dagc.export.trace.perfetto import perfetto_trace
@@ -185,7 +185,7 @@ strategy a = {strategy}
 )
 def test_where_the_time_goes_sums_up_to_the_shares(strategy: str, routing: str) -> None:
     """Stretches follow each other over the phase, or one interval of decode, and each kind has its share of it."""
-    (checked,) = driver.check(Source("plan.moe", PLAN.format(strategy=strategy, routing=routing))).checked
+    (checked,) = check(Source("plan.moe", PLAN.format(strategy=strategy, routing=routing))).checked
     for timeline in checked.priced.timelines or ():
         assert all(one.end == other.start for one, other in pairwise(timeline.breakdown))
         assert timeline.breakdown[-1].end - timeline.breakdown[0].start == timeline.interval
@@ -197,7 +197,7 @@ def test_where_the_time_goes_sums_up_to_the_shares(strategy: str, routing: str) 
 def test_three_steps_of_decode_are_whole() -> None:
     """Each step runs every micro-batch on every stage once, and step 2 follows step 1 by the steady-state interval."""
     text = PLAN.format(strategy="pp 2 [micro 4] < ep 4 >", routing="uniform")
-    (checked,) = driver.check(Source("plan.moe", text)).checked
+    (checked,) = check(Source("plan.moe", text)).checked
     assert checked.priced.timelines is not None
     prefill, decode = checked.priced.timelines
     assert (prefill.steps, decode.steps) == (1, 3)
@@ -216,7 +216,7 @@ def test_counters_are_what_the_memory_model_says(tmp_path: Path) -> None:
     `memory` holds beside the cache and activations, and those.
     """
     text = PLAN.format(strategy="ep 8", routing="uniform")
-    (checked,) = driver.check(Source("plan.moe", text)).checked
+    (checked,) = check(Source("plan.moe", text)).checked
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dagc import driver
 from dagc.catalog import calibration
 from dagc.cli.fit import fit
+from dagc.driver.check import check
+from dagc.driver.compile import export
 from dagc.source import Source
 
 RATES = {"bandwidth": "1.8 TB/s", "compute": "400 TFLOP/s", "link": "450 GB/s", "network": "50 GB/s"}
@@ -33,9 +34,9 @@ cluster lab {{
 workload {{ batch 16    prompt 64    output 4 }}
 strategy main = pp 2 < tp 2 > | ep 4
 """
-    found = driver.check(Source("plan.moe", text))
+    found = check(Source("plan.moe", text))
     for checked in found.checked:
-        for content in driver.export(checked).files.values():
+        for content in export(checked).files.values():
             _ = content if isinstance(content, bytes) else b"".join(content)
     return [one.code.code for one in found.diagnostics if one.is_error]
 
@@ -76,7 +77,7 @@ def test_a_coefficient_beyond_any_device_is_refused(value: float, tmp_path: Path
 cluster h100-sxm x 8 { device { calibration "own.json" } }
 strategy main = ep 8
 """
-        found = driver.check(Source("plan.moe", text), directory=tmp_path).diagnostics
+        found = check(Source("plan.moe", text), directory=tmp_path).diagnostics
         assert [one.code.code for one in found if one.is_error] == ["N160"]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-import dagc.calibrate.fit
+import dagc.fit.fit
 from dagc.catalog.calibration import read_calibration
 from dagc.cli.fit import fit
 
@@ -115,9 +115,9 @@ def test_an_unknown_device(tmp_path: Path) -> None:
 
 def test_without_its_package_the_command_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
-        raise dagc.calibrate.fit.FittingAbsent("no scipy")
+        raise dagc.fit.fit.FittingAbsent("no scipy")
 
-    monkeypatch.setattr(dagc.calibrate.fit, "_solver", absent)
+    monkeypatch.setattr(dagc.fit.fit, "_solver", absent)
     result = run(stream_table(4e-6, 0.7), tmp_path)
     assert result.exit_code == 2
     assert "X402" in result.stderr

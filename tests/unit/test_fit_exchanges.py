@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from dagc.calibrate.table import is_nccl_tests, nccl_rows
 from dagc.catalog.calibration import Regime, read_calibration
 from dagc.cli.fit import fit
+from dagc.fit.table import is_nccl_tests, nccl_rows
 
 LINK, NETWORK = 450e9, 50e9
 """bytes/s of the datasheet of h100-sxm."""

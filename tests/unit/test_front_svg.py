@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dagc.driver.searching import SearchOptions, SearchOutcome, search
+from dagc.driver.search import SearchOptions, SearchOutcome, search
 from dagc.export.front_svg import front_svg
 from dagc.export.labels import labelled
-from dagc.report.search_result import RequirementFigure
+from dagc.results.search_result import RequirementFigure
 from dagc.source import Source
 from tests.unit.search_plans import PLAN, STRATEGIES
 

@@ -13,7 +13,8 @@ from itertools import product
 
 import pytest
 
-from dagc.syntax.tree import AxisKind, ScopeKind
+from dagc.degrees import AxisKind
+from dagc.syntax.tree import ScopeKind
 from tests.unit.planning import codes, judged
 
 OK = "ok"

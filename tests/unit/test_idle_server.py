@@ -16,8 +16,8 @@ from dagc.driver.outcome import Checked
 from dagc.lower.handover import lower_transfer
 from dagc.metrics import REQUIRABLE, TTFT
 from dagc.ops.communication import Communication, Pattern
-from dagc.report.summary import Requirement, Summary
-from dagc.report.values import verdict
+from dagc.results.summary import Requirement, Summary
+from dagc.results.values import verdict
 from dagc.search.verdict import Judged
 
 MODEL = """model tiny {

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from dagc.catalog.cases import Case, kinds, measured_cases
 from dagc.cli.validate import validate as command
-from dagc.driver.validating import PAGE, validate
+from dagc.driver.validate import PAGE, validate
 from dagc.export.text.ledger import render_page, render_text
-from dagc.report.ledger import Entry, inside, kind_errors
+from dagc.results.ledger import Entry, inside, kind_errors
 
 WORST = {
     "large operators": 0.060,
@@ -105,7 +105,7 @@ def test_the_ledger_does_not_get_worse(entries: tuple[Entry, ...]) -> None:
 
 
 def test_the_page_is_fresh(entries: tuple[Entry, ...]) -> None:
-    """When this fails, predictions have changed: `python -m dagc.driver.validating` writes the page anew."""
+    """When this fails, predictions have changed: `python -m dagc.driver.validate` writes the page anew."""
     assert PAGE.read_text(encoding="utf-8") == render_page(entries)
 
 

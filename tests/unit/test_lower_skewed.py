@@ -10,7 +10,7 @@ import pytest
 
 from dagc.catalog.model import Experts
 from dagc.cost.price import price
-from dagc.declare.facts import declare_facts
+from dagc.facts.facts import declare_facts
 from dagc.graph.graph import Graph, Node, PhaseGraph, Segment
 from dagc.graph.text import to_text
 from dagc.graph.verify import verify

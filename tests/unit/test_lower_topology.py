@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dagc.degrees import AxisKind
 from dagc.lower.topology import place
 from dagc.ops.groups import Groups
-from dagc.syntax.tree import AxisKind
 from tests.unit.lowering_plans import layout
 
 PAIRS = (AxisKind.TP,)

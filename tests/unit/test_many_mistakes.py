@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dagc import driver
 from dagc.diag.diagnostic import in_order
+from dagc.driver.check import check
 from dagc.source import Source
 
 TWENTY = """\
@@ -49,7 +49,7 @@ claims fine { replicas 4 }                      # C101
 
 
 def codes_by_line(text: str) -> list[tuple[int, str]]:
-    found = driver.check(Source("plan.moe", text)).diagnostics
+    found = check(Source("plan.moe", text)).diagnostics
     assert found == in_order(found)
     return [(d.span.source.position(d.span.start)[0], d.code.code) for d in found if d.span]
 
@@ -90,11 +90,11 @@ def test_nothing_follows_from_what_is_wrong(text: str, codes: list[str]) -> None
 
 def test_a_block_given_as_an_option_takes_no_default_where_it_is_wrong() -> None:
     source = Source("-e", "ep 300")
-    found = driver.check(source, (("model", Source("--model", "{ layers")),)).diagnostics
+    found = check(source, (("model", Source("--model", "{ layers")),)).diagnostics
     assert [d.code.code for d in found] == ["S002"]
 
 
 def test_nothing_is_made_of_a_plan_with_a_syntax_error() -> None:
     """Such an error stops the compiler, also for the strategies that can be read."""
-    outcome = driver.check(Source("p", "strategy a = ep16\nstrategy b = ep 8"))
+    outcome = check(Source("p", "strategy a = ep16\nstrategy b = ep 8"))
     assert outcome.checked == ()

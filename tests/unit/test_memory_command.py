@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from dagc.cli.memory import memory
 from dagc.export.memory_svg import PARTS, memory_svg
 from dagc.export.svg_text import width
-from dagc.report.summary import Memory
+from dagc.results.summary import Memory
 from tests.harness.places import EXAMPLES
 from tests.harness.records import read_record
 

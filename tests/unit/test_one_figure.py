@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from dagc import driver
-from dagc.driver import exporting
+from dagc.driver import compile as exports
+from dagc.driver.outcome import Checked
 from dagc.export import mermaid, tiles
 from dagc.export.text import summary as text
 from dagc.export.views import strategy
 from dagc.metrics import TPOT, Metric
 from dagc.plan.plan import Plan
-from dagc.report import comparison
-from dagc.report.assemble import summarize
-from dagc.report.assessment import Assessment
-from dagc.report.summary import Summary
+from dagc.results import comparison
+from dagc.results.assemble import summarize
+from dagc.results.assessment import Assessment
+from dagc.results.summary import Summary
 from tests.harness import outputs
 from tests.harness.figures import Place, complaints, in_table, in_text
 from tests.harness.outputs import Output, Subject, compiled
@@ -112,7 +112,7 @@ def of_shorter_step(read: Callable[[Metric, Plan, Assessment], float | None]) ->
     return lambda metric, plan, found: (0.9 if metric is TPOT else 1.0) * (read(metric, plan, found) or 0.0)
 
 
-def without_limits(_: object) -> Callable[[driver.Checked], Summary]:
+def without_limits(_: object) -> Callable[[Checked], Summary]:
     return lambda checked: summarize(checked.plan, checked.priced.assessment, checked.diagnostics)
 
 
@@ -127,7 +127,7 @@ SABOTAGED = [
     pytest.param(tiles, "format_seconds", of_less, outputs.of_compile, {"report.html", "answer.svg"}, id="tiles"),
     pytest.param(comparison, "value", of_shorter_step, outputs.of_compare, COMPARISONS, id="comparison"),
     pytest.param(
-        exporting, "summary_of", without_limits, outputs.of_python, {"Python API", "notebook"}, id="summary of the API"
+        exports, "summary_of", without_limits, outputs.of_python, {"Python API", "notebook"}, id="summary of the API"
     ),
 ]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dagc.degrees import AxisKind
 from dagc.plan.deployment import Deployment, Phase, Role
 from dagc.plan.layout import Layout
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
-from dagc.syntax.tree import AxisKind
 from tests.unit.planning import codes, deployment, judged, strategy
 
 # The strategies of five deployment reports, with the sizes that their structure has.

@@ -18,7 +18,7 @@ import dagc
 from dagc.cli.directories import plan_directory, strategy_directories
 from dagc.cli.main import main
 from dagc.driver.pricing import Judge
-from dagc.driver.searching import SearchOptions, search
+from dagc.driver.search import SearchOptions, search
 from dagc.search.checkpoint import Checkpoint
 from dagc.source import Source
 from tests.harness.places import ROOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import dagc
-from dagc.report.summary import Summary
+from dagc.results.summary import Summary
 
 MODEL = """model tiny {
     layers 8    hidden 1024    vocab 32000    dtype bf16

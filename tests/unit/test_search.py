@@ -20,11 +20,11 @@ from click.testing import CliRunner, Result
 from dagc.cli.main import main
 from dagc.degrees import Degrees
 from dagc.driver.pricing import Judge, Pricer, judge_of
-from dagc.driver.searching import SearchOptions, SearchOutcome, search
+from dagc.driver.search import SearchOptions, SearchOutcome, search
 from dagc.export.records import json_bytes, schema_bytes, schema_file
 from dagc.export.text.search import render_search
 from dagc.plan.deployment import Phase
-from dagc.report.search_result import FoundPlan
+from dagc.results.search_result import FoundPlan
 from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
 from dagc.search.space import Families
 from dagc.source import Source

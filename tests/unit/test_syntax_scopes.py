@@ -8,14 +8,15 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
-from dagc import driver
 from dagc.cli.main import main
 from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.check import check
+from dagc.driver.fix import fix
 from dagc.source import Source
 
 
 def problems(text: str) -> list[Diagnostic]:
-    return [one for one in driver.check(Source("-e", text)).diagnostics if one.code.code.startswith("S")]
+    return [one for one in check(Source("-e", text)).diagnostics if one.code.code.startswith("S")]
 
 
 BARE = [
@@ -34,7 +35,7 @@ BARE = [
 def test_what_stands_in_a_scope_gets_its_brackets(text: str, mended: str) -> None:
     found = problems(text)
     assert found and all(one.help[0].startswith("write `") for one in found)
-    assert driver.fix(Source("-e", text), unsafe=True).text == mended
+    assert fix(Source("-e", text), unsafe=True).text == mended
     assert problems(mended) == []
 
 

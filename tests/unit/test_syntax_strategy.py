@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from dagc.degrees import AxisKind
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.syntax.printer import format_strategy
-from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, Quantity, Scope, ScopeKind, Strategy, Word
+from dagc.syntax.tree import Axis, Fold, Pools, Quantity, Scope, ScopeKind, Strategy, Word
 
 
 def strategy(text: str) -> Strategy:

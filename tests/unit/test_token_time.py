@@ -13,9 +13,9 @@ import pytest
 
 import dagc
 from dagc.export.text.whatif import render_whatif
-from dagc.report.serving import breaking_part, cause, is_decode_step_alone, step_parts, sum_text
-from dagc.report.summary import Serving
-from dagc.report.whatif import WhatIf
+from dagc.results.serving import breaking_part, cause, is_decode_step_alone, step_parts, sum_text
+from dagc.results.summary import Serving
+from dagc.results.whatif import WhatIf
 from dagc.units import format_seconds
 from tests.unit.test_whatif import LINKS, MEMORY_BOUND, MODEL, asked, effects
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dagc import driver
+from dagc.driver.check import check
 from dagc.export.views import look
 from dagc.export.views.layer import layer_view
 from dagc.export.views.strategy import StrategyView
@@ -40,7 +40,7 @@ def scenes(example: Path) -> tuple[StrategyView, ...]:
     source = Source(example.name, example.read_text(encoding="utf-8"))
     return tuple(
         StrategyView(checked.plan, priced.graph, priced.timelines, priced.metrics, priced.assessment.memory)
-        for checked in driver.check(source).checked
+        for checked in check(source).checked
         if (priced := checked.priced).graph is not None and priced.timelines is not None
     )
 

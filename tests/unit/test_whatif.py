@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 
 from dagc.catalog.calibration import load_exchanges
 from dagc.cli.main import main
-from dagc.driver.asking import PRICING, Asked, whatif
-from dagc.driver.checking import check, silent
+from dagc.driver.check import check, silent
 from dagc.driver.outcome import Checked
+from dagc.driver.whatif import PRICING, Asked, whatif
 from dagc.export.records import schema_bytes, schema_file
 from dagc.graph.priced import PICOSECONDS
-from dagc.report.whatif import Effect, Sensitivities, WhatIf
+from dagc.results.whatif import Effect, Sensitivities, WhatIf
 from dagc.source import Source
 from dagc.whatif.decisions import decisions
 from dagc.whatif.hardware import hardware

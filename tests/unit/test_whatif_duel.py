@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from dagc.cli.main import main
-from dagc.driver.asking import Asked, BreakEvenQuery, whatif
-from dagc.driver.checking import check, silent
-from dagc.report.whatif import Duel
+from dagc.driver.check import check, silent
+from dagc.driver.whatif import Asked, BreakEvenQuery, whatif
+from dagc.results.whatif import Duel
 from dagc.source import Source
 from dagc.whatif.break_even import changes, ladder, located
 

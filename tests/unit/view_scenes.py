@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
-from dagc import driver
+from dagc.driver.check import check
 from dagc.export.renderers import render
 from dagc.export.views.dot import to_dot
 from dagc.export.views.draw import view_of
 from dagc.export.views.strategy import StrategyView
 from dagc.export.views.svg import finished
 from dagc.export.views.view import Box, Distance, View
-from dagc.report.metrics import measure
+from dagc.results.metrics import measure
 from dagc.source import Source
 from tests.unit.export_graphs import graph, plan, timelines
 
@@ -26,7 +26,7 @@ def small(name: str = "main", text: str = "pp 2 < ep 2 >") -> StrategyView:
 @cache
 def scene(text: str, index: int = 0) -> StrategyView:
     """The first strategy of a plan, or another one."""
-    checked = driver.check(Source("plan.moe", text)).checked[index]
+    checked = check(Source("plan.moe", text)).checked[index]
     priced = checked.priced
     assert priced.graph is not None
     assert priced.timelines is not None

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dagc.check.helpers.alternatives import written_factor
 from dagc.check.helpers.labels import states
 from dagc.check.helpers.nodes import CrossingGroups, crossing, fitting, spread
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted, format_share
 
 CODE = Code("W120", "ep-across-nodes", Severity.WARNING)

@@ -8,11 +8,11 @@ from dagc.check.helpers.alternatives import written_factor
 from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.labels import states
 from dagc.check.helpers.nodes import ExpertGroupSpread, spread
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.engines.engine import Engine
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 CODE = Code("W141", "engine-spreads-expert-group", Severity.WARNING)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import fitting_tp, use_degree, written_factor
 from dagc.check.helpers.labels import label
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("W121", "thin-expert-shards", Severity.WARNING)
 

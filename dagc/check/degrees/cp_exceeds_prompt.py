@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import axis_at, downwards, use_degree, written_factor
 from dagc.check.helpers.labels import label, states
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 CODE = Code("D306", "cp-exceeds-prompt")

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from dagc.check.helpers.alternatives import axis_at, choice, claimed_gpus, downwards, with_degree, written_factor
 from dagc.check.helpers.labels import label
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
-from dagc.syntax.tree import Axis, AxisKind
+from dagc.syntax.tree import Axis
 from dagc.units import counted
 
 CODE = Code("D203", "ep-exceeds-experts")

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import indivisible, written_factor
 from dagc.check.helpers.labels import label
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("D303", "expert-ffn-not-divisible")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import kind_of, subtrees
-from dagc.syntax.tree import Axis, AxisKind, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Scope, ScopeKind, Strategy
 
 CODE = Code("D202", "moe-on-dense-model")
 

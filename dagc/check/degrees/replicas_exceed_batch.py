@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import downwards, use_degree
 from dagc.check.helpers.labels import label, states
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
-from dagc.syntax.tree import Axis, AxisKind
+from dagc.syntax.tree import Axis
 from dagc.units import counted
 
 CODE = Code("D107", "replicas-exceed-batch")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dagc.check.helpers.alternatives import written_factor
 from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.labels import label, states
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 CODE = Code("D444", "megatron-prompt-not-in-parts")

@@ -8,9 +8,9 @@ from dagc.catalog.attention import AttentionKind
 from dagc.check.helpers.alternatives import nearest, use_degree, written_factor
 from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.labels import label
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 CODE = Code("D445", "megatron-query-groups")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import add_option, written_factor
 from dagc.check.helpers.engines import services_under
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("D443", "megatron-tp-without-sp")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.repair import written_whole
-from dagc.degrees import Parallelism
+from dagc.degrees import AxisKind, Parallelism
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Offer
 from dagc.diag.fixing import write
 from dagc.engines.engine import Engine
@@ -17,7 +17,7 @@ from dagc.plan.instances import instance_of
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import PHASES, subtrees
 from dagc.syntax.printer import format_strategy
-from dagc.syntax.tree import AxisKind, Scope
+from dagc.syntax.tree import Scope
 
 CODE = Code("D401", "not-expressible-in-engine")
 
@@ -54,7 +54,7 @@ def _diagnostic(plan: Plan, engine: Engine, service: Service, instance: Instance
 
 def _offers(plan: Plan, engine: Engine, service: Service, sizes: Parallelism) -> tuple[Offer, ...]:
     """The nearest strategy in place of the service's, inside its phase where it has one."""
-    from dagc.flat.spelling import spell  # what it imports is of no use to a plan without this diagnostic
+    from dagc.notation.spelling import spell  # what it imports is of no use to a plan without this diagnostic
 
     body = plan.deployment.strategy.body
     phases = [part for part in subtrees(body) if isinstance(part, Scope) and part.kind in PHASES]

@@ -8,11 +8,11 @@ from dagc.catalog.attention import AttentionKind
 from dagc.check.helpers.alternatives import use_degree, use_option, written_factor
 from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.labels import label
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.engines.engine import Engine
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 CODE = Code("D412", "vllm-dcp-without-copies")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from dagc.check.helpers.repair import substitute
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Choice, Code, Diagnostic, Edit, Fix, Label, Offer
 from dagc.diag.fixing import write
 from dagc.plan.deployment import Service
@@ -17,7 +18,7 @@ from dagc.plan.plan import Plan
 from dagc.plan.scopes import subtrees
 from dagc.plan.sizes import size
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Option, Scope, Strategy
+from dagc.syntax.tree import Axis, Option, Scope, Strategy
 from dagc.units import format_gpus
 
 Lines = tuple[tuple[int, ...], ...]

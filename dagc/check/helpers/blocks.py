@@ -10,10 +10,10 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.part import Part
 from dagc.check.helpers.alternatives import Lines, fitting_tp, written_factor
+from dagc.degrees import AxisKind
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 BLOCK = {Dtype.FP8: 128, Dtype.MXFP4: 32, Dtype.FP4: 16}
 """Elements of a row that share a scale: fp8 as in DeepSeek-V3's checkpoints, OCP's mxfp4, and NVIDIA's fp4."""

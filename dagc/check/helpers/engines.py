@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from dagc.check.helpers.alternatives import axis_at, nearest, use_degree, with_option, written_factor
 from dagc.check.helpers.labels import label
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.engines.engine import Engine
 from dagc.plan.deployment import Service
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 

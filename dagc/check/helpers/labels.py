@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Label
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import MAY_STAND, Kind, Node, Place, kind_of
 from dagc.source import Span
-from dagc.syntax.tree import Axis, AxisKind, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Scope, ScopeKind, Strategy
 
 SPLITS: dict[Kind, str] = {
     AxisKind.DP: "splits the requests",

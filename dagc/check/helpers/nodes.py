@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dagc.degrees import AxisKind
 from dagc.plan.deployment import Pool, Service
 from dagc.plan.layout import Layout, Ranks
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Choice, Offer
 from dagc.diag.fixing import write
 from dagc.plan.scopes import PHASES, Annotated, Node, annotate, kind_of, subtrees
 from dagc.plan.sizes import judge_size, size
 from dagc.source import Span
 from dagc.syntax.printer import format_strategy
-from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Pools, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Fold, Option, Pools, Scope, ScopeKind, Strategy
 from dagc.units import format_gpus
 
 _MOST = 2

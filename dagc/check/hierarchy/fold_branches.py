@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.helpers.repair import attention_nest, axes_in, fold, merged, nest, use
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import Annotated, Fault
-from dagc.syntax.tree import AxisKind, Fold, Strategy
+from dagc.syntax.tree import Fold, Strategy
 
 CODE = Code("H105", "fold-branches")
 

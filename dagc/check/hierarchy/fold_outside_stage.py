@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.labels import around_label
 from dagc.check.helpers.repair import attention_nest, axes_in, chain_around, fold, nest, use
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import Annotated, Fault, Node
-from dagc.syntax.tree import Axis, AxisKind, Fold, Strategy
+from dagc.syntax.tree import Axis, Fold, Strategy
 
 CODE = Code("H104", "fold-outside-stage")
 

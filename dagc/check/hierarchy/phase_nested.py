@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from dagc.check.helpers.labels import around_label, nearest_around, written
 from dagc.check.helpers.repair import BOTH_PHASES, chain_around, nest, pools, use
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, parts
-from dagc.syntax.tree import Axis, AxisKind, Pools, Scope, Strategy
+from dagc.syntax.tree import Axis, Pools, Scope, Strategy
 
 CODE = Code("H113", "phase-nested")
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dagc.check.helpers.repair import axes_in, nest, pools, scope, use
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import Annotated, Fault
-from dagc.syntax.tree import Axis, AxisKind, Fold, Pools, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Fold, Pools, ScopeKind, Strategy
 
 CODE = Code("H109", "pools-of-no-form")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.labels import around_label
 from dagc.check.helpers.repair import chain_around, nest, use
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.scopes import Annotated, Fault, Node
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("H108", "pools-outside-stage")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.helpers.repair import axes_in, fold, merged, nest, said, scope, use
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Label, Offer
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, subtrees
-from dagc.syntax.tree import Axis, AxisKind, Fold, Scope, ScopeKind, Strategy
+from dagc.syntax.tree import Axis, Fold, Scope, ScopeKind, Strategy
 
 CODE = Code("H107", "replica-axis-in-branch")
 

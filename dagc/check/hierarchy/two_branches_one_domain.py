@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.helpers.repair import axes_in, fold, merged, nest, scope, use
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.domains import is_experts
 from dagc.plan.scopes import Annotated, Fault
-from dagc.syntax.tree import AxisKind, Fold, ScopeKind, Strategy
+from dagc.syntax.tree import Fold, ScopeKind, Strategy
 
 CODE = Code("H106", "two-branches-one-domain")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import written_factor
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("W204", "cp-in-decode", Severity.WARNING, is_default=False)
 

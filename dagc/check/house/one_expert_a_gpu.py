@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import use_degree, written_factor
 from dagc.check.helpers.labels import label
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.plan.splits import experts_per_rank
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 CODE = Code("W201", "one-expert-a-gpu", Severity.WARNING, is_default=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import written_factor
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
-from dagc.syntax.tree import AxisKind
 
 CODE = Code("W203", "tp-inside-ep", Severity.WARNING, is_default=False)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.scopes import PHASES, Annotated, Node, kind_of
-from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Pools, Scope
+from dagc.syntax.tree import Axis, Fold, Option, Pools, Scope
 
 CODE = Code("N124", "device-of-no-pool")
 

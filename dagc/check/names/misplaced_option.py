@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import moved, without
+from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Fix
 from dagc.plan.options import OPTIONS
 from dagc.plan.scopes import Annotated, Kind, Node, Place, kind_of
-from dagc.syntax.tree import Axis, AxisKind, Fold, Option, Scope, ScopeKind
+from dagc.syntax.tree import Axis, Fold, Option, Scope, ScopeKind
 
 CODE = Code("N122", "misplaced-option")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dagc.check.rules import rules
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 
 RULES: tuple[Callable[[Plan, Assessment], Iterator[Diagnostic]], ...] = rules("priced")
 

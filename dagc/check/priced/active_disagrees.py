@@ -8,7 +8,7 @@ from dagc.catalog.parameters import ActiveDefinition, count
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.digits import last_digit
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 from dagc.source import Span
 from dagc.units import format_count
 

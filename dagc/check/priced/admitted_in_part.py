@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dagc.cost.memory import MemoryPart
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 from dagc.units import format_bytes
 
 CODE = Code("W151", "admitted-in-part", Severity.WARNING)

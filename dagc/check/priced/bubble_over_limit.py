@@ -10,8 +10,8 @@ from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_count
-from dagc.report.assessment import Assessment
-from dagc.report.summary import Phase as PhaseTimes
+from dagc.results.assessment import Assessment
+from dagc.results.summary import Phase as PhaseTimes
 from dagc.units import counted, format_share
 
 CODE = Code("W124", "bubble-over-limit", Severity.WARNING)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Edit, Fix, Label
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment, Basis, Verdict
+from dagc.results.assessment import Assessment, Basis, Verdict
 from dagc.units import Dimension, format_gpus
 
 CODE = Code("C101", "claim-false")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Requirement
-from dagc.report.assessment import Assessment, Basis, Verdict
+from dagc.results.assessment import Assessment, Basis, Verdict
 
 CODE = Code("C203", "claim-misses-requirement")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 
 CODE = Code("C102", "claim-of-no-experts")
 

@@ -11,7 +11,7 @@ from dagc.catalog.cache import kv_bytes_per_token
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.plan.digits import last_digit
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 from dagc.units import counted
 
 CODE = Code("C304", "kv-cache-disagrees")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure
-from dagc.report.assessment import Assessment, Basis, Verdict
+from dagc.results.assessment import Assessment, Basis, Verdict
 
 CODE = Code("C202", "margin-wrong")
 

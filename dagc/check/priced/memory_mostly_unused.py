@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dagc.cost.memory import PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 from dagc.units import format_bytes, format_gpus, format_share
 
 CODE = Code("W126", "memory-mostly-unused", Severity.WARNING)

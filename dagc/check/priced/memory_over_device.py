@@ -13,8 +13,8 @@ from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.missing import missing_shapes
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
-from dagc.report.memory import part_title
+from dagc.results.assessment import Assessment
+from dagc.results.memory import part_title
 from dagc.units import format_bytes, format_share
 
 CODE = Code("M101", "memory-over-device")

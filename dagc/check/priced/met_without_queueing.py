@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.metrics import TPOT, TTFT
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment, RequirementVerdict
-from dagc.report.metrics import Metrics
+from dagc.results.assessment import Assessment, RequirementVerdict
+from dagc.results.metrics import Metrics
 from dagc.units import format_seconds, format_share
 
 CODE = Code("W128", "met-without-queueing", Severity.WARNING)

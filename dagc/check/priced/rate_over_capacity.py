@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 from dagc.units import format_rate, format_seconds, format_share
 
 CODE = Code("W150", "rate-over-capacity", Severity.WARNING)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.metrics import MEMORY, THROUGHPUT
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment, RequirementVerdict
+from dagc.results.assessment import Assessment, RequirementVerdict
 from dagc.units import Dimension, format_gpus
 
 CODE = Code("R101", "requirement-not-met")

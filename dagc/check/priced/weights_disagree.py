@@ -9,7 +9,7 @@ from dagc.catalog.parameters import count
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.digits import last_digit
 from dagc.plan.plan import Plan
-from dagc.report.assessment import Assessment
+from dagc.results.assessment import Assessment
 from dagc.units import format_bytes, format_count
 
 CODE = Code("C303", "weights-disagree")

@@ -13,7 +13,7 @@ from dagc.export.page.markup import joined, tag, ticked
 from dagc.export.text.memory import holding_most
 from dagc.export.text.summary import handover_text, serving_lines
 from dagc.export.tiles import Tile, capacity_facts, passes, tiles, time_shares
-from dagc.report.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
+from dagc.results.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
 from dagc.units import format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}

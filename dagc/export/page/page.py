@@ -23,7 +23,7 @@ from dagc.export.page.size import facts, size
 from dagc.export.page.work import communication, roofs, timeline
 from dagc.export.text.context import context
 from dagc.export.trace.tracks import Traced
-from dagc.report.summary import Summary
+from dagc.results.summary import Summary
 from dagc.source import Source
 from dagc.units import format_gpus
 

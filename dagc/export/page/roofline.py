@@ -19,7 +19,7 @@ from dagc.export.operators import Operator
 from dagc.export.page.kinds import css
 from dagc.export.page.markup import tag
 from dagc.graph.priced import Bound
-from dagc.report.serving import bound_text
+from dagc.results.serving import bound_text
 from dagc.units import format_count, format_rate, format_seconds, format_share
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 580, 380, 74, 74, 14, 40

@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from dagc.export.page.markup import joined, table, tag, ticked
-from dagc.report.facts import assumed
-from dagc.report.summary import AttentionDomain, ExpertDomain, Facts, Pool, Summary
+from dagc.results.facts import assumed
+from dagc.results.summary import AttentionDomain, ExpertDomain, Facts, Pool, Summary
 from dagc.units import format_bytes, format_rate
 
 _ATTENTION, _EXPERTS = ("tp", "cp", "dp"), ("tp", "ep", "dp")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.export.text.columns import columns
-from dagc.report.comparison import INPUT, ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
+from dagc.results.comparison import INPUT, ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
 from dagc.units import format_gpus
 
 _OK = {True: " ✓", False: " ✗", None: ""}

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dagc.diag.text import escape
-from dagc.report.summary import Facts, Requirement
+from dagc.results.summary import Facts, Requirement
 from dagc.units import counted, format_share
 
 if TYPE_CHECKING:
-    from dagc.report.memory import MemoryOfPools
+    from dagc.results.memory import MemoryOfPools
 
 _LONGEST = 40
 """Characters of a name that are shown."""

@@ -7,7 +7,7 @@ from itertools import groupby
 from statistics import median
 
 from dagc.export.text.columns import columns
-from dagc.report.ledger import Entry, KindErrors, inside, kind_errors
+from dagc.results.ledger import Entry, KindErrors, inside, kind_errors
 from dagc.units import Dimension, format_bytes, format_rate, format_seconds, lookup
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.export.text.columns import columns
-from dagc.report.summary import Memory, MemoryLimits, PoolMemory, RankClass
+from dagc.results.summary import Memory, MemoryLimits, PoolMemory, RankClass
 from dagc.units import format_bytes, format_share
 
 EXPERTS = "experts"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from dagc.export.text.columns import columns
 from dagc.metrics import FRONT_TABLE, TtftDefinition
-from dagc.report.search_result import Counts, FoundPlan, PlacedPlan, SearchResult
+from dagc.results.search_result import Counts, FoundPlan, PlacedPlan, SearchResult
 from dagc.units import format_gpus, format_share
 
 MOST_ROWS = 12

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dagc.export.text.context import MARKS
 from dagc.export.text.memory import holding_most
 from dagc.metrics import TTFT, times_text
-from dagc.report.facts import assumed
-from dagc.report.memory import part_title
-from dagc.report.serving import DECODE_STEP, bound_text, is_decode_step_alone
-from dagc.report.summary import (
+from dagc.results.facts import assumed
+from dagc.results.memory import part_title
+from dagc.results.serving import DECODE_STEP, bound_text, is_decode_step_alone
+from dagc.results.summary import (
     AttentionDomain,
     Claim,
     Cost,

@@ -13,8 +13,8 @@ from itertools import groupby
 from dagc.export.text.columns import columns
 from dagc.export.text.context import MARKS
 from dagc.metrics import SENSITIVITIES
-from dagc.report.serving import bound_text
-from dagc.report.whatif import BreakEven, Duel, Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
+from dagc.results.serving import bound_text
+from dagc.results.whatif import BreakEven, Duel, Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
 from dagc.units import format_gpus, format_seconds, format_share
 
 NOTHING = 0.0005

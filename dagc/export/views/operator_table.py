@@ -17,7 +17,7 @@ from dagc.export.views.view import ArrowKind, Bar, Box, BoxShape, Cell, Flow, Si
 from dagc.graph.tensor import Dim
 from dagc.ops.gemm import Router
 from dagc.ops.op import Category
-from dagc.report.serving import bound_text
+from dagc.results.serving import bound_text
 from dagc.units import format_bytes, format_count, format_gpus
 
 _ABSENT = "–"

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.cost.memory import PoolMemory
+from dagc.degrees import AxisKind
 from dagc.export.titles import rank_text
 from dagc.export.views.strategy import Served, StrategyView
 from dagc.graph.graph import Segment, StageProgram, Team
@@ -25,7 +26,6 @@ from dagc.plan.layout import Layout, Ranks
 from dagc.plan.plan import Plan
 from dagc.plan.splits import experts_per_rank, sequences_per_rank
 from dagc.schedule.timeline import Timeline
-from dagc.syntax.tree import AxisKind
 from dagc.units import counted
 
 MOST_ROWS = 12

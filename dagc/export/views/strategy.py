@@ -22,10 +22,10 @@ from dagc.ops.message import Send
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import prompt_tokens, sequences_per_rank
-from dagc.report.memory import MemoryOfPools
-from dagc.report.metrics import Metrics
-from dagc.report.serving import is_decode_step_alone, sum_text
-from dagc.report.structure import strategy_text
+from dagc.results.memory import MemoryOfPools
+from dagc.results.metrics import Metrics
+from dagc.results.serving import is_decode_step_alone, sum_text
+from dagc.results.structure import strategy_text
 from dagc.schedule.timeline import Timeline
 from dagc.units import format_bytes, format_gpus
 

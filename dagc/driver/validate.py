@@ -1,0 +1,120 @@
+"""Measured cases are compiled as plans, and the figure that was measured is read from each.
+
+The page `validation.md` beside `dagc.results.ledger` shows the result; `python -m dagc.driver.validate` writes it
+anew, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from dagc.catalog.cases import Case, bad_case, measured_cases, read_cases
+from dagc.cost.memory import MemoryPart
+from dagc.diag.diagnostic import Diagnostic, Severity
+from dagc.driver.check import check
+from dagc.driver.outcome import Checked, Priced
+from dagc.export.text.ledger import render_page
+from dagc.graph.priced import PICOSECONDS, PricedPhase
+from dagc.metrics import TPOT, TTFT
+from dagc.results import ledger
+from dagc.results.ledger import Entry
+from dagc.results.metrics import Metrics
+from dagc.source import Source
+
+PAGE = Path(ledger.__file__).parent / "validation.md"
+
+
+def validate(kind: str | None = None) -> tuple[Entry, ...]:
+    """Every case of a kind, or all, with its prediction."""
+    return tuple(_entry(case) for case in measured_cases() if kind in (None, case.kind))
+
+
+def validate_own(source: Source) -> tuple[tuple[Entry, ...], tuple[Diagnostic, ...]]:
+    """Every case of a table of a user with its prediction, and the rows that have none."""
+    cases, problems = read_cases(source)
+    entries: list[Entry] = []
+    found = list(problems)
+    for line, case in cases:
+        entry = _entry(case)
+        entries.append(entry)
+        if not entry.predicted:
+            found.append(bad_case(source, line, _reason(case)))
+    return tuple(entry for entry in entries if entry.predicted), tuple(found)
+
+
+def _reason(case: Case) -> str:
+    """Why a case has no prediction: the first error of its plan, or a metric that nothing has."""
+    errors = [one for one in check(Source(f"{case.id}.moe", case.plan)).diagnostics if one.severity is Severity.ERROR]
+    return f"{case.id}: {errors[0].message}" if errors else f"{case.id}: nothing in its plan has `{case.metric}`"
+
+
+def _entry(case: Case) -> Entry:
+    outcome = check(Source(f"{case.id}.moe", case.plan))
+    if not outcome.checked or outcome.checked[0].priced.assessment.metrics is None:
+        return Entry(case, None)
+    checked = outcome.checked[0]
+    return Entry(case, _predicted(case.metric, checked), _band(case.metric, checked))
+
+
+def _predicted(metric: str, checked: Checked) -> float | None:
+    priced, metrics = checked.priced, checked.priced.assessment.metrics
+    if metrics is None or metric == "weights":
+        return _weights(priced)
+    if metric in _OF_A_BATCH and checked.plan.facts.workload.concurrency is not None:
+        return None
+    if metric in _FIGURES:
+        return _FIGURES[metric](checked, metrics)
+    phase, _, keys = metric.partition(" ")
+    timelines = priced.timelines or ()
+    return sum(_layer_seconds(one.priced, keys) for one in timelines if one.priced.graph.phase == phase)
+
+
+def _band(metric: str, checked: Checked) -> float | None:
+    """The error that is stated with a phase, or with both of a request; None for parts of a layer and for memory."""
+    metrics, workload = checked.priced.assessment.metrics, checked.plan.facts.workload
+    if metrics is None or metric not in _FIGURES:
+        return None
+    if metric == TPOT.name:
+        return metrics.decode.error_share
+    if metric != "request":
+        return metrics.prefill.error_share
+    decode = (workload.output - 1) * metrics.decode.seconds
+    wrong = metrics.prefill.seconds * metrics.prefill.error_share + decode * metrics.decode.error_share
+    return wrong / (metrics.prefill.seconds + decode)
+
+
+def _weights(priced: Priced) -> float | None:
+    memory = priced.assessment.memory
+    return memory.fullest.max_parts[MemoryPart.WEIGHTS] if memory else None
+
+
+def _request(checked: Checked, metrics: Metrics) -> float:
+    return checked.plan.facts.workload.batch / metrics.throughput.requests_per_second
+
+
+_OF_A_BATCH = frozenset({TTFT.name, "request"})
+"""Figures that are not simulated under load, so that nothing measured under load is held against them."""
+
+_FIGURES: Mapping[str, Callable[[Checked, Metrics], float]] = {
+    TTFT.name: lambda _, metrics: metrics.prefill.seconds,
+    TPOT.name: lambda _, metrics: metrics.decode.seconds,
+    "request": _request,
+    "prefill_rate": lambda checked, metrics: (
+        metrics.throughput.prefill_tokens_per_second / checked.plan.deployment.gpus
+    ),
+}
+
+
+def _layer_seconds(phase: PricedPhase, keys: str) -> float:
+    """Seconds of the nodes of the last kind of layer whose keys match, each as long as on its slowest rank."""
+    patterns = tuple(key.strip() for key in keys.split("+"))
+    layers = [segment.template for _, _, _, segment in phase.graph.segments() if segment.first_layer is not None]
+    nodes = zip(phase.graph.templates[layers[-1]].nodes, phase.costs[layers[-1]], strict=True)
+    slowest = [cost.longest for node, cost in nodes if any(fnmatchcase(node.key, p) for p in patterns)]
+    return sum(slowest) / PICOSECONDS
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render_page(validate()), encoding="utf-8")

@@ -1,0 +1,134 @@
+"""The `claims` and `require` blocks become claims about one strategy, and requirements.
+
+Each entry is `metric [comparison] figure [margin ratio]`; without a comparison the figure is claimed exactly, at the
+digits written. A metric may be claimed more than once, in other units or over another count, and the claims are then
+checked against each other too. The strategy's name is the head of the block; a block without one speaks of `main`.
+
+An entry of `require` is `metric comparison figure`; all of them must hold. A name may occur more than once (a
+floor and a ceiling, a rate for input and one for output tokens), but some figure has to meet them all. `latency` is the
+latency of a token, so another name of `tpot`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.diag.fixing import insert, remove
+from dagc.facts.figures import metric_of, read_figure
+from dagc.metrics import CLAIMABLE, MARGIN, REQUIRABLE
+from dagc.plan.workload import Claim, Figure, Requirement
+from dagc.source import Span
+from dagc.syntax.tree import Block, Entry, Value, Word
+
+CLAIMS_HEAD = Code("N135", "claims-head")
+
+MAIN = "main"
+"""The name of a strategy that has none."""
+
+
+def declare_claims(block: Block) -> tuple[str, Span, tuple[Claim, ...], tuple[Diagnostic, ...]]:
+    """Strategy's name, its span, its claims in written order, and N131, N133-N135 for what states none."""
+    name, place, problems = _head(block)
+    read = [_claim(entry) for entry in block.body or ()]
+    claims = tuple(c for c in read if isinstance(c, Claim))
+    return name, place, claims, (*problems, *(c for c in read if isinstance(c, Diagnostic)))
+
+
+def _head(block: Block) -> tuple[str, Span, tuple[Diagnostic, ...]]:
+    if not block.head:
+        return MAIN, block.span, ()
+    first, *rest = block.head
+    name = first.text if isinstance(first, Word) else MAIN
+    wrong = rest[0] if rest and isinstance(first, Word) else first
+    if wrong is first and isinstance(first, Word):
+        return name, first.span, ()
+    problem = CLAIMS_HEAD.at(
+        wrong.span,
+        "a `claims` block refers to one strategy",
+        "not part of its name",
+        help=("write `claims NAME { … }`, once for each strategy",),
+        fixes=remove(wrong.span.to(block.head[-1].span)) if wrong is not first else (),
+    )
+    return name, first.span, (problem,)
+
+
+def _claim(entry: Entry) -> Claim | Diagnostic | None:
+    metric = metric_of(entry, CLAIMABLE, "claims")
+    if isinstance(metric, Diagnostic):
+        return metric
+    claimed, margin = _split(entry.values)
+    figure = read_figure(metric, claimed, entry.name_span)
+    if not isinstance(figure, Figure):
+        return figure
+    ratio = read_figure(MARGIN, margin[1:], margin[0].span) if margin else None
+    if isinstance(ratio, Diagnostic):
+        return ratio
+    return Claim(entry.name, entry.comparison or "=", figure, ratio, entry.name_span.to((ratio or figure).span))
+
+
+def _split(values: tuple[Value, ...]) -> tuple[tuple[Value, ...], tuple[Value, ...]]:
+    """Values before the word `margin`, and from it on."""
+    for i, value in enumerate(values):
+        if isinstance(value, Word) and value.text == MARGIN.name:
+            return values[:i], values[i:]
+    return values, ()
+
+
+COMPARISON_MISSING = Code("N132", "comparison-missing")
+CONTRADICTION = Code("N137", "requirements-contradict")
+
+_LOWER = frozenset({">", ">=", "="})
+_UPPER = frozenset({"<", "<=", "="})
+
+
+def declare_requirements(block: Block | None) -> tuple[tuple[Requirement, ...], tuple[Diagnostic, ...]]:
+    """Requirements in written order, N131-N134 for entries that state none, N137 for two that no plan meets."""
+    entries = block.body or () if block else ()
+    read = [_requirement(entry) for entry in entries]
+    found = tuple(r for r in read if isinstance(r, Requirement))
+    wrong = tuple(r for r in read if isinstance(r, Diagnostic))
+    return found, (*wrong, *_contradictions(found))
+
+
+def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
+    metric = metric_of(entry, REQUIRABLE, "require")
+    if isinstance(metric, Diagnostic):
+        return metric
+    figure = read_figure(metric, entry.values, entry.name_span)
+    if not isinstance(figure, Figure):
+        return figure
+    if entry.comparison is None:
+        usual = "<=" if metric.better == "less" else ">="
+        return COMPARISON_MISSING.at(
+            entry.span,
+            f"the requirement on `{entry.name}` has no comparison: {figure.text} could be a lower or an upper bound",
+            "no comparison",
+            help=(f"write `{entry.name} {usual} {figure.text}`",),
+            fixes=insert(entry.span.source, entry.name_span.end, f" {usual}"),
+        )
+    return Requirement(entry.name, entry.comparison, figure, entry.span)
+
+
+def _contradictions(requirements: tuple[Requirement, ...]) -> Iterator[Diagnostic]:
+    """N137 for each requirement that no figure meets together with one before it; the first such pair of each."""
+    for i, later in enumerate(requirements):
+        same = (requirement for requirement in requirements[:i] if requirement.subject == later.subject)
+        first = next((one for one in same if _exclude(one, later) or _exclude(later, one)), None)
+        if first is not None:
+            yield CONTRADICTION.at(
+                later.span,
+                f"`{later.span.text}` and `{first.span.text}` cannot both hold",
+                "no figure meets both",
+                labels=(Label(first.span, "the other one"),),
+                help=("reverse one of the comparisons, or remove one requirement",),
+            )
+
+
+def _exclude(low: Requirement, high: Requirement) -> bool:
+    """Whether the first asks for more than the second allows."""
+    if low.comparison not in _LOWER or high.comparison not in _UPPER:
+        return False
+    if low.figure.value == high.figure.value:
+        return "<" in (low.comparison, high.comparison) or ">" in (low.comparison, high.comparison)
+    return low.figure.value > high.figure.value

@@ -1,0 +1,181 @@
+"""The readings of a flat notation: which of its strategies are what it can mean, and in which order.
+
+Turns strategies that the language accepts into `Reading`s: those in which a written degree is lost are dropped, those
+with the same meaning (equal sizes, domains and groups) become one, and the likeliest comes first: what more engines
+count so, then what fits without filling, then what shares GPUs before what multiplies. Judges nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dagc.degrees import AxisKind, Parallelism
+from dagc.diag.diagnostic import Diagnostic
+from dagc.engines.engine import Counted
+from dagc.notation.parse import FlatAxis, Notation
+from dagc.notation.words import assumptions, numbering
+from dagc.plan.deployment import Deployment
+from dagc.plan.domains import Domains
+from dagc.plan.layout import Layout
+from dagc.syntax.printer import format_strategy
+
+Counts = Mapping[str, Counted]
+"""What each engine makes of a notation."""
+
+Judge = Callable[[Deployment], tuple[Diagnostic, ...]]
+"""What the rules say of a strategy."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reading:
+    """One strategy that the notation can mean.
+
+    `engines` are those that count so, `assumes` what the notation leaves open and this reading decides. `problems` are
+    what the rules say of it for the model and cluster that were named.
+    """
+
+    deployment: Deployment
+    sizes: Parallelism
+    engines: tuple[str, ...]
+    assumes: tuple[str, ...]
+    problems: tuple[Diagnostic, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line: the text and the GPUs, in place of all ranks."""
+        return f"<Reading {self.strategy!r}: {self.gpus} GPU{'s' * (self.gpus != 1)}>"
+
+    @property
+    def strategy(self) -> str:
+        """Its canonical text."""
+        return format_strategy(self.deployment.strategy.body)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the whole deployment."""
+        return self.deployment.gpus
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """All readings, likeliest first; what each engine makes of the notation; and the product of every degree."""
+
+    notation: Notation
+    readings: tuple[Reading, ...]
+    counts: Counts
+
+    @property
+    def product(self) -> int:
+        """Every degree multiplied, as people count."""
+        return self.notation.product
+
+    def of_engine(self, engine: str) -> int | None:
+        """Number of the reading that an engine counts, from 1; None where it refuses the degrees."""
+        return next((n for n, reading in enumerate(self.readings, 1) if engine in reading.engines), None)
+
+
+def readings(notation: Notation, deployments: Iterable[Deployment], counts: Counts, judge: Judge) -> Readings:
+    """The readings among legal strategies; `counts` is what the engines make of the notation."""
+    chosen: dict[object, Deployment] = {}
+    for deployment in sorted(deployments, key=_plainness):
+        sizes = sizes_of(deployment)
+        if _counting(sizes, counts) or _keeps(sizes, notation):
+            chosen.setdefault(_meaning(deployment), deployment)
+    kept = _first_of_engines(chosen.values(), counts)
+    alike = Counter(sizes_of(deployment) for deployment in kept)
+    found = [_reading(deployment, notation, counts, alike) for deployment in kept]
+    found = [replace(reading, problems=judge(reading.deployment)) for reading in found]
+    return Readings(notation, tuple(sorted(found, key=lambda reading: _order(reading, notation))), counts)
+
+
+def sizes_of(deployment: Deployment) -> Parallelism:
+    """The degrees of a deployment of one pool."""
+    (service,) = deployment.services
+    cut = _domains(deployment)
+    return Parallelism(cut.attention.degrees, cut.experts.degrees, service.stages, deployment.replicas)
+
+
+def _domains(deployment: Deployment) -> Domains:
+    pool = deployment.services[0].pools[0]
+    return Domains(pool.attention or Layout(()), pool.experts or Layout(()))
+
+
+def _reading(deployment: Deployment, notation: Notation, counts: Counts, alike: Counter[Parallelism]) -> Reading:
+    sizes = sizes_of(deployment)
+    numbered = (numbering(_domains(deployment)),) if alike[sizes] > 1 else ()
+    return Reading(deployment, sizes, _counting(sizes, counts), (*assumptions(sizes, notation), *numbered))
+
+
+def _counting(sizes: Parallelism, counts: Counts) -> tuple[str, ...]:
+    return tuple(engine for engine, counted in counts.items() if counted.sizes == sizes)
+
+
+def _keeps(sizes: Parallelism, notation: Notation) -> bool:
+    """Whether each written degree is found where its name says: tp and cp in attention, ep and etp in the experts.
+
+    Copies that fill a stage may multiply attention's dp.
+    """
+    experts = sizes.experts
+    assert experts is not None
+    kept = {
+        FlatAxis.PP: sizes.stages,
+        FlatAxis.TP: sizes.attention.tp,
+        FlatAxis.CP: sizes.attention.cp,
+        FlatAxis.EP: experts.ep,
+        FlatAxis.ETP: experts.tp,
+    }
+    dp = notation.degree(FlatAxis.DP) or 1
+    is_dp_kept = dp in (1, sizes.replicas) or (sizes.replicas == 1 and sizes.attention.dp % dp == 0)
+    return is_dp_kept and all(kept.get(degree.axis, degree.value) == degree.value for degree in notation.degrees)
+
+
+def _meaning(deployment: Deployment) -> object:
+    """Equal for strategies of equal sizes, domains and groups."""
+    domains = _domains(deployment)
+    stages = deployment.services[0].stages
+    return deployment.replicas, stages, _normal(domains.attention), _normal(domains.experts)
+
+
+def _normal(layout: Layout) -> tuple[tuple[AxisKind, int], ...]:
+    """The factors without those of 1, neighbours of one axis as one: groups are the same where these are."""
+    normal: list[tuple[AxisKind, int]] = []
+    for factor in layout.factors:
+        if normal and normal[-1][0] is factor.axis:
+            normal[-1] = (factor.axis, normal[-1][1] * factor.degree)
+        elif factor.degree > 1:
+            normal.append((factor.axis, factor.degree))
+    return tuple(normal)
+
+
+def _first_of_engines(deployments: Iterable[Deployment], counts: Counts) -> Sequence[Deployment]:
+    """Of several numberings of ranks that an engine's sizes leave open, only the plainest."""
+    kept: list[Deployment] = []
+    seen: set[Parallelism] = set()
+    for deployment in deployments:
+        sizes = sizes_of(deployment)
+        if sizes not in seen or not _counting(sizes, counts):
+            kept.append(deployment)
+        seen.add(sizes)
+    return kept
+
+
+def _plainness(deployment: Deployment) -> tuple[int, str]:
+    """Of spellings with one meaning the shortest: what is implied need not be written."""
+    text = format_strategy(deployment.strategy.body)
+    return len(text), text
+
+
+def _order(reading: Reading, notation: Notation) -> tuple[bool, bool, int, bool, int, str]:
+    """The command line's own engine, then no degree bent, many engines, no experts copied to fill up, few GPUs."""
+    is_own = notation.engine is not None and notation.engine in reading.engines
+    is_filled = reading.sizes.experts is not None and reading.sizes.experts.dp > 1
+    bent = _is_bent(reading.sizes, notation)
+    return not is_own, bent, -len(reading.engines), is_filled, reading.gpus, reading.strategy
+
+
+def _is_bent(sizes: Parallelism, notation: Notation) -> bool:
+    """Whether fewer ranks of experts, or another dp, than written come out: hardly what was meant."""
+    ep, dp = notation.degree(FlatAxis.EP), notation.degree(FlatAxis.DP)
+    is_cut = ep is not None and sizes.experts is not None and sizes.experts.ep < ep
+    return is_cut or (dp not in (None, 1, sizes.replicas, sizes.attention.dp))

@@ -1,0 +1,66 @@
+"""A priced plan is assessed: memory and timelines become figures, and these judge requirements and claims.
+
+The one verb that the priced rules run after. All requirements must hold at the exact figures; a share must hold in both
+phases. What was not priced stays None and the missing shapes and rates are named; what the cost model cannot say
+because load is not simulated stays undetermined.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dagc.plan.missing import missing_rates, missing_shapes
+from dagc.plan.plan import Plan
+from dagc.plan.serving import requests_at_once
+from dagc.plan.workload import Requirement
+from dagc.results.assessment import Actual, Assessment, RequirementVerdict, decided, written
+from dagc.results.claims import judge_claims
+from dagc.results.measured import Evidence, measured_actual
+from dagc.results.memory import MemoryOfPools
+from dagc.results.metrics import measure
+from dagc.results.quantity import meets
+from dagc.results.structural import structural_actual
+
+if TYPE_CHECKING:
+    from dagc.cost.memory import PoolMemory
+    from dagc.schedule.timeline import Timeline
+
+
+def assess(
+    plan: Plan,
+    memory: tuple[PoolMemory, ...] | None,
+    timelines: tuple[Timeline, ...] | None,
+    mixed: Timeline | None = None,
+    transfer: Timeline | None = None,
+) -> Assessment:
+    """Figures and verdicts of one plan; None where the plan could not be priced."""
+    figures = MemoryOfPools(memory) if memory else None
+    metrics = measure(plan, timelines, mixed, transfer) if timelines else None
+    shapes = missing_shapes(plan)
+    evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
+    return Assessment(
+        memory=figures,
+        metrics=metrics,
+        missing_shapes=shapes,
+        missing_rates=evidence.missing_rates,
+        requirements=judge_requirements(evidence),
+        claims=judge_claims(evidence),
+        admitted=requests_at_once(plan) if figures else None,
+    )
+
+
+def judge_requirements(evidence: Evidence) -> tuple[RequirementVerdict, ...]:
+    """One verdict for each requirement, in written order."""
+    return tuple(_judge(evidence, requirement) for requirement in evidence.plan.facts.requirements)
+
+
+def _judge(evidence: Evidence, requirement: Requirement) -> RequirementVerdict:
+    figure = requirement.figure
+    actual = (
+        structural_actual(evidence.plan, requirement.metric, figure)
+        or measured_actual(evidence, requirement.metric, figure)
+        or Actual(None, figure.unit, None, "not a figure that is computed")
+    )
+    ok = None if actual.value is None else meets(actual.value, requirement.comparison, figure.value)
+    actual, ok = decided(actual, requirement.comparison, ok, figure.value)
+    return RequirementVerdict(requirement, written(requirement.comparison, figure), actual, ok)

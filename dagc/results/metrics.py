@@ -1,0 +1,226 @@
+"""Timelines become the figures by which a deployment is judged.
+
+Definitions, each used everywhere under this name:
+
+- Where replicas differ (in sequences, or in slowed ranks), each phase is that of its slowest class of replicas: the
+  batch is done when they are.
+- TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
+  makespan of the prefill. Where the phases have their own GPUs, the KV-cache transfer comes after the first
+  token and is not part of it; it is shown beside it.
+  Where requests come and go (`concurrency`), it is that of a request to an idle server: the prefill of one prompt on
+  each of attention's ranks, and, where the phases have their own GPUs, the transfer of its cache. vLLM, SGLang and
+  Dynamo give the first token to the user from the decode side, which has it when the cache has arrived. Requests under
+  load wait for each other besides, which is not simulated: it is a lower bound of
+  their TTFT (`TtftDefinition` of `dagc.metrics`).
+- TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
+  decode step from an idle pipeline to its last token. Where requests come and go, the interval counts the prompts that
+  come between (`dagc.results.serving`). With an engine both have its host's time a step.
+- Throughput of one static batch of B requests of P prompt and O output tokens, both phases on the same GPUs:
+  T = TTFT + latency + (O - 2) x TPOT for O >= 2 (the first token comes from the prefill, the second after a step from
+  an idle pipeline, each further one an interval later), T = TTFT for O = 1. Requests a second = B / T.
+- Throughput of C requests in flight on the same GPUs, one of which follows each that leaves:
+  C / (TTFT + (O - 1) x TPOT).
+- Throughput of prefill and decode pools in steady state: each holds a batch while the other works on the next, so
+  requests a second = min(B / prefill, B / cache transfer, B / ((O - 1) x TPOT)), and the smallest names the bottleneck.
+- Load balance of a phase: the time that a GPU computes in a step, averaged over all GPUs of the phase, as a share of
+  the busiest one's.
+- Input, output and total tokens a second: requests a second times P, O and P + O. A GPU: divided by all GPUs.
+
+Beside them are the rates of each phase alone: B x P / TTFT prompt tokens (B as many as are prefilled at once), and
+B / TPOT generated tokens a second.
+
+A cluster states one price for a GPU of whatever device. Tokens carry the whole cost of the deployment while they are
+made: price a second / tokens a second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dagc.graph.graph import Graph, PhaseGraph
+from dagc.graph.priced import PICOSECONDS
+from dagc.ops.op import Lane
+from dagc.plan.plan import Plan
+from dagc.plan.serving import entering
+from dagc.plan.workload import Workload
+from dagc.results import summary as out
+from dagc.results.band import band, errors
+from dagc.results.facts import SECONDS_PER_HOUR
+from dagc.results.serving import Steps, queue, serve
+from dagc.schedule.shares import Shares
+from dagc.schedule.timeline import Timeline
+
+_MILLION = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The three parts of a summary that timelines decide."""
+
+    phases: out.Phases
+    throughput: out.Throughput
+    serving: out.Serving
+
+    @property
+    def prefill(self) -> out.Phase:
+        """The prefill, whose `seconds` are TTFT."""
+        return self.phases.prefill
+
+    @property
+    def decode(self) -> out.Phase:
+        """The decode, whose `seconds` are TPOT."""
+        return self.phases.decode
+
+
+def showing_slowest(graph: Graph, timelines: tuple[Timeline, ...]) -> Graph:
+    """The graph with the slowest class of replicas of each phase in front; `timelines` are those of `graph.classes`.
+
+    A batch has its last first token, and its tokens their interval, when the slowest replica has, so that metrics,
+    pictures and traces are those of that class; prefill and decode may be slowest in different ones.
+    """
+    if not graph.others:
+        return graph
+    return graph.showing(_slowest(graph.prefill, timelines), _slowest(graph.decode, timelines))
+
+
+def _slowest(phase: PhaseGraph, timelines: tuple[Timeline, ...]) -> PhaseGraph:
+    """The class of the same phase with the longest interval, then the longest makespan; the first of equals."""
+    classes = [t for t in timelines if t.priced.graph.phase is phase.phase and t.priced.graph.service == phase.service]
+    return max(classes, key=lambda timeline: (timeline.interval, timeline.makespan)).priced.graph
+
+
+def measure(
+    plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None = None, transfer: Timeline | None = None
+) -> Metrics:
+    """Metrics of a plan from its timelines in order: prefill, the cache transfer where there is one, decode.
+
+    Each is the timeline of the slowest class of replicas. `mixed` is that of a decode step with prompts, if there are,
+    `transfer` that of the KV-cache transfer of one request, where TTFT includes it.
+    """
+    first, *between, last = timelines
+    bare, step = _phase(first), _phase(last)
+    with_prompts = mixed.interval / PICOSECONDS if mixed else None
+    serving = serve(plan, Steps(bare.seconds, step.seconds, with_prompts))
+    host, tpot = serving.host_seconds, serving.tpot_seconds
+    prefill = replace(bare, seconds=bare.seconds + host, latency_seconds=bare.latency_seconds + host)
+    added = serving.step_seconds - step.seconds
+    error = _error(step, serving, band(mixed.priced) if mixed else bare.error_share)
+    decode = replace(step, seconds=tpot, latency_seconds=step.latency_seconds + added, error_share=error)
+    handover = between[0].makespan / PICOSECONDS if between else None
+    throughput = _throughput(plan, prefill, decode, handover)
+    moved = transfer.makespan / PICOSECONDS if transfer else None
+    ttft = replace(prefill, seconds=prefill.seconds + (moved or 0.0))
+    waits = queue(plan, ttft.seconds, tpot, prefill.seconds)
+    phases = out.Phases(
+        ttft_definition=plan.facts.workload.ttft_definition,
+        prefill=ttft,
+        decode=decode,
+        handover_seconds=handover,
+        transfer_seconds=moved,
+    )
+    return Metrics(phases, throughput, replace(serving, queue=waits))
+
+
+def cost_of(plan: Plan, metrics: Metrics | None) -> out.Cost | None:
+    """The cost of a plan; None where its cluster has no price."""
+    price = plan.facts.cluster.usd_per_gpu_second
+    if price is None:
+        return None
+    each_second = price * plan.deployment.gpus
+    rates = metrics.throughput if metrics else None
+    return out.Cost(
+        usd_per_hour=each_second * SECONDS_PER_HOUR,
+        usd_per_million_output_tokens=_of_a_million(each_second, rates.output_tokens_per_second if rates else None),
+        usd_per_million_tokens=_of_a_million(each_second, rates.total_tokens_per_second if rates else None),
+    )
+
+
+def _of_a_million(each_second: float, rate: float | None) -> float | None:
+    return each_second / rate * _MILLION if rate else None
+
+
+def _error(step: out.Phase, serving: out.Serving, of_prompts: float) -> float:
+    """That of a step and of what prompts add to it: both err in the same direction, being the same formulas."""
+    added = serving.prompt_steps * serving.prompt_step_seconds
+    whole = serving.tpot_seconds * serving.tokens_per_step
+    return (step.seconds * step.error_share + added * of_prompts) / whole if whole else 0.0
+
+
+def _phase(timeline: Timeline) -> out.Phase:
+    wrong = errors(timeline.priced)
+    return out.Phase(
+        seconds=timeline.interval / PICOSECONDS,
+        error_share=wrong.band,
+        extrapolated_share=wrong.extrapolated,
+        latency_seconds=timeline.makespan / PICOSECONDS,
+        micro_batches=len(timeline.priced.graph.micro_batches),
+        load_balance=_load_balance(timeline),
+        bound=_bound(timeline.shares),
+        critical_path=out.CriticalPath(
+            compute_share=timeline.shares.compute,
+            memory_share=timeline.shares.memory,
+            communication_share=timeline.shares.communication,
+            bubble_share=timeline.shares.bubble,
+        ),
+    )
+
+
+def _bound(shares: Shares) -> out.Share:
+    """What takes the largest share of the critical path."""
+    by_name: dict[out.Share, float] = {
+        "compute": shares.compute,
+        "memory": shares.memory,
+        "communication": shares.communication,
+        "bubble": shares.bubble,
+    }
+    return max(by_name, key=lambda name: by_name[name])
+
+
+def _load_balance(timeline: Timeline) -> float:
+    """Mean over the ranks of the phase of the time that each computes in a step, divided by the longest."""
+    teams = timeline.priced.graph.teams
+    computing = [(busy, teams[team].width) for (team, lane), busy in timeline.busy.items() if lane is Lane.COMPUTE]
+    longest = max((int(busy.max()) for busy, _ in computing), default=0)
+    ranks = sum(width for _, width in computing)
+    return sum(float(busy.mean()) * width for busy, width in computing) / (longest * ranks) if longest else 1.0
+
+
+def _throughput(plan: Plan, prefill: out.Phase, decode: out.Phase, handover: float | None) -> out.Throughput:
+    workload, prefilled, gpus = plan.facts.workload, entering(plan).facts.workload.batch, plan.deployment.gpus
+    rates = _request_rates(workload, prefilled, prefill, decode, handover)
+    limit = min(rates, key=lambda name: rates[name])
+    requests = rates[limit]
+    into, out_of, total = (requests * n for n in (workload.prompt, workload.output, workload.prompt + workload.output))
+    return out.Throughput(
+        limited_by=limit,
+        requests_per_second=requests,
+        input_tokens_per_second=into,
+        output_tokens_per_second=out_of,
+        total_tokens_per_second=total,
+        input_tokens_per_second_per_gpu=into / gpus,
+        output_tokens_per_second_per_gpu=out_of / gpus,
+        total_tokens_per_second_per_gpu=total / gpus,
+        prefill_tokens_per_second=_rate(prefilled * workload.prompt, prefill.seconds),
+        decode_tokens_per_second=_rate(workload.batch, decode.seconds),
+    )
+
+
+def _request_rates(
+    workload: Workload, prefilled: int, prefill: out.Phase, decode: out.Phase, handover: float | None
+) -> dict[str, float]:
+    """Requests a second that each part could sustain."""
+    batch, steps = workload.batch, workload.output - 1
+    if workload.concurrency is not None and handover is None:
+        return {"both": _rate(batch, prefill.seconds + steps * decode.seconds)}
+    if handover is None:
+        decoding = decode.latency_seconds + (steps - 1) * decode.seconds if steps > 0 else 0.0
+        return {"both": _rate(batch, prefill.seconds + decoding)}
+    return {
+        "prefill": _rate(prefilled, prefill.seconds),
+        "handover": _rate(batch, handover),
+        "decode": _rate(batch, steps * decode.seconds),
+    }
+
+
+def _rate(amount: float, seconds: float) -> float:
+    return amount / seconds if seconds > 0 else float("inf")

@@ -1,0 +1,134 @@
+"""The record of what `dagc search --format json` prints.
+
+Data only; numbers are in SI units and US dollars. Nothing depends on how long the search took or who did the work.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dagc.metrics import TtftDefinition
+from dagc.results.record import Versioned, record
+from dagc.results.summary import Facts
+from dagc.units import format_share
+
+
+@record
+class Searched:
+    """What was searched: GPUs at most, batches, and in words the coordinates that were and were not."""
+
+    gpus: int
+    batches: list[int]
+    always: str
+    over: dict[str, str]
+    not_searched: dict[str, str]
+
+
+@record
+class Counts:
+    """Strategies by what decided them. All but `generated`, `decided` and `priced_missing` sum to `decided`.
+
+    `refused` by the code of the rule, `weights_too_large` before anything is priced, `too_large` with all that a GPU
+    holds; `bound_misses` by the requirement that the bound on times misses; `bound_dominated` by plans that are better
+    than the bound. Of the `priced`, `priced_missing` miss a requirement, by its name.
+    """
+
+    generated: int
+    decided: int
+    refused: dict[str, int]
+    weights_too_large: int
+    too_large: int
+    bound_misses: dict[str, int]
+    bound_dominated: int
+    priced: int
+    priced_missing: dict[str, int]
+
+
+@record
+class RequirementFigure:
+    """A requirement as written and what a plan has, `shown` in the requirement's unit.
+
+    `miss` is relative to what is required, 0 where it is met. `figure` is what it limits, by name, and `limit` the
+    number, both null where no figure of a comparison is limited.
+    """
+
+    name: str
+    required: str
+    figure: str | None
+    limit: float | None
+    actual: float | None
+    shown: str | None
+    miss: float | None
+
+    @property
+    def miss_text(self) -> str:
+        """What misses the requirement, and by what share of what is required: `50.7 tokens/s, 49 % too little`."""
+        shown, miss = self.shown, self.miss or 0.0
+        match self.required[0]:
+            case "<" if miss >= 1:
+                return f"{shown}, {miss + 1:,.3g} times the limit"
+            case "<":
+                return f"{shown}, {format_share(miss)} above the limit"
+            case ">":
+                return f"{shown}, {format_share(miss)} below the limit"
+            case _:
+                return f"{shown}, {format_share(miss)} off"
+
+
+@record
+class FoundPlan:
+    """A plan of the front. `figures` are those of a comparison, by name."""
+
+    strategy: str
+    batch: int
+    gpus: int
+    figures: dict[str, float | None]
+    requirements: list[RequirementFigure]
+
+
+@record
+class PlacedPlan:
+    """A strategy that was given, or a baseline, against the front, under a batch.
+
+    `status` is `front`, `behind`, `misses a requirement`, `does not fit` or `refused`, and `reason` says why.
+    `distance` is the share by which some plan of the front is better in every objective, None where it has no figures;
+    `better` is that plan.
+    """
+
+    name: str
+    strategy: str
+    batch: int
+    status: Literal["front", "behind", "misses a requirement", "does not fit", "refused"]
+    reason: str
+    figures: dict[str, float | None]
+    distance: float | None
+    better: str | None
+
+
+@record
+class SearchResult(Versioned):
+    """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
+
+    `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
+    the search was stopped, or limited. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
+    are those of the plan, whose batch and GPUs `searched` replaces.
+    """
+
+    model: str
+    cluster: str
+    engine: str | None
+    facts: Facts
+    searched: Searched
+    counts: Counts
+    is_complete: bool
+    objectives: list[str]
+    ttft_definition: TtftDefinition
+    front: list[FoundPlan]
+    reason: str
+    nearest: FoundPlan | None
+    given: list[PlacedPlan]
+    well_known: list[PlacedPlan]
+
+    def batch_label(self, batch: int) -> str:
+        """What tells strategies of several batches apart; nothing where one batch was searched."""
+        return f", batch {batch}" if len(self.searched.batches) > 1 else ""
