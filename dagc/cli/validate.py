@@ -12,7 +12,7 @@ from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 
 if TYPE_CHECKING:
     from dagc.diag.diagnostic import Diagnostic
-    from dagc.results.ledger import Entry
+    from dagc.results.ledger import LedgerEntry
 
 
 @click.command()
@@ -40,7 +40,7 @@ def validate(kind: str | None, cases: Path | None, style: str) -> None:
     raise SystemExit(exit_status(diagnostics))
 
 
-def _cited(kind: str | None) -> tuple[Entry, ...]:
+def _cited(kind: str | None) -> tuple[LedgerEntry, ...]:
     from dagc.catalog.cases import kinds
 
     if kind is not None and kind not in kinds():
@@ -50,7 +50,7 @@ def _cited(kind: str | None) -> tuple[Entry, ...]:
     return driver.validate(kind)
 
 
-def _own(path: Path) -> tuple[tuple[Entry, ...], tuple[Diagnostic, ...]]:
+def _own(path: Path) -> tuple[tuple[LedgerEntry, ...], tuple[Diagnostic, ...]]:
     from dagc.cli.inputs import read_text
     from dagc.diag.diagnostic import Diagnostic
     from dagc.driver import validate as driver

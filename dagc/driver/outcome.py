@@ -11,7 +11,7 @@ from dagc.graph.graph import Graph
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.results.metrics import Metrics
-from dagc.results.summary import Structure
+from dagc.results.summary import StructureRecord
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
 
@@ -55,7 +55,7 @@ class Checked:
     plan: Plan
     priced: Priced
     diagnostics: tuple[Diagnostic, ...]
-    structure: Structure
+    structure: StructureRecord
 
 
 @dataclass(frozen=True, slots=True)

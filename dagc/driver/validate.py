@@ -19,22 +19,22 @@ from dagc.export.text.ledger import render_page
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.metrics import TPOT, TTFT
 from dagc.results import ledger
-from dagc.results.ledger import Entry
+from dagc.results.ledger import LedgerEntry
 from dagc.results.metrics import Metrics
 from dagc.source import Source
 
 PAGE = Path(ledger.__file__).parent / "validation.md"
 
 
-def validate(kind: str | None = None) -> tuple[Entry, ...]:
+def validate(kind: str | None = None) -> tuple[LedgerEntry, ...]:
     """Every case of a kind, or all, with its prediction."""
     return tuple(_entry(case) for case in measured_cases() if kind in (None, case.kind))
 
 
-def validate_own(source: Source) -> tuple[tuple[Entry, ...], tuple[Diagnostic, ...]]:
+def validate_own(source: Source) -> tuple[tuple[LedgerEntry, ...], tuple[Diagnostic, ...]]:
     """Every case of a table of a user with its prediction, and the rows that have none."""
     cases, problems = read_cases(source)
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     found = list(problems)
     for line, case in cases:
         entry = _entry(case)
@@ -50,12 +50,12 @@ def _reason(case: Case) -> str:
     return f"{case.id}: {errors[0].message}" if errors else f"{case.id}: nothing in its plan has `{case.metric}`"
 
 
-def _entry(case: Case) -> Entry:
+def _entry(case: Case) -> LedgerEntry:
     outcome = check(Source(f"{case.id}.moe", case.plan))
     if not outcome.checked or outcome.checked[0].priced.assessment.metrics is None:
-        return Entry(case, None)
+        return LedgerEntry(case, None)
     checked = outcome.checked[0]
-    return Entry(case, _predicted(case.metric, checked), _band(case.metric, checked))
+    return LedgerEntry(case, _predicted(case.metric, checked), _band(case.metric, checked))
 
 
 def _predicted(metric: str, checked: Checked) -> float | None:

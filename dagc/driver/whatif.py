@@ -21,7 +21,7 @@ from dagc.metrics import BREAK_EVEN, COMPARED
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.results.facts import assumed, facts_of
-from dagc.results.whatif import Duel, Sensitivities, WhatIf
+from dagc.results.whatif import PlanComparison, Sensitivities, WhatIf
 from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.whatif.break_even import PriceQuery, Prices, compare
@@ -83,7 +83,7 @@ def whatif(
     problems = list(outcome.diagnostics)
     shown = [one for one in outcome.checked if asked.name in (None, one.plan.name)]
     strategies: list[Sensitivities] = []
-    duels: list[Duel] = []
+    duels: list[PlanComparison] = []
     for checked in shown:
         if query is None:
             strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), PRICING, say))
@@ -111,7 +111,7 @@ def _parameters(plan: Plan, asked: Asked) -> tuple[SensitivityParameter, ...]:
 
 def _duels(
     checked: Checked, plans: Sequence[Plan], query: BreakEvenQuery, found: list[Diagnostic], say: Say
-) -> Iterable[Duel]:
+) -> Iterable[PlanComparison]:
     load = checked.plan.facts.workload
     if query.over not in quantities(load):
         return

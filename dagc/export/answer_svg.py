@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dagc.export.svg_text import LINE, cut, headed, picture, text, width, words_wrapped
 from dagc.export.text.context import MARKS, context
 from dagc.export.tiles import Tile, passes, tiles, time_shares
-from dagc.results.summary import CriticalPath, Phase, Requirement, Summary
+from dagc.results.summary import CriticalPathRecord, PhaseRecord, RequirementRecord, Summary
 from dagc.units import format_share
 
 _WIDTH, _MARGIN, _GAP, _PAD = 960, 20, 12, 12
@@ -65,7 +65,7 @@ def _card(x: float, y: float, wide: float, tall: float, tile: Tile, below: Seque
         yield text(left, base + 14 * index, "small muted", line)
 
 
-def _bars(lines: list[str], y: float, phases: Sequence[tuple[str, Phase]]) -> float:
+def _bars(lines: list[str], y: float, phases: Sequence[tuple[str, PhaseRecord]]) -> float:
     """Where the time of each phase goes: a bar of shares, and what the tones mean."""
     x, wide = _MARGIN + _LEFT, _INNER - _LEFT - _RIGHT
     lines.append(text(_MARGIN, y + 12, "head", "Where the time goes"))
@@ -83,7 +83,7 @@ def _bars(lines: list[str], y: float, phases: Sequence[tuple[str, Phase]]) -> fl
     return y + _GAP
 
 
-def _bar(x: float, y: float, wide: float, path: CriticalPath) -> Iterator[str]:
+def _bar(x: float, y: float, wide: float, path: CriticalPathRecord) -> Iterator[str]:
     for name, share in time_shares(path):
         long = share * wide
         yield f'<rect class="{name}" x="{x:.2f}" y="{y:g}" width="{long:.2f}" height="{_BAR}"/>'
@@ -94,7 +94,7 @@ def _bar(x: float, y: float, wide: float, path: CriticalPath) -> Iterator[str]:
         x += long
 
 
-def _verdicts(lines: list[str], y: float, rows: Sequence[Requirement]) -> float:
+def _verdicts(lines: list[str], y: float, rows: Sequence[RequirementRecord]) -> float:
     lines.append(text(_MARGIN, y + 12, "head", "Requirements"))
     y += 22
     asked = [cut(f"{row.name} {row.required}", _ASKED, "text") for row in rows]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dagc.export.svg_text import LINE, dark, headed, picture, text, width, wrapped
 from dagc.export.tiles import capacity_facts
 from dagc.export.typesetting import folded_lines
-from dagc.results.summary import Memory, PoolMemory, RankClass
+from dagc.results.summary import Memory, PoolMemoryRecord, RankClass
 from dagc.units import format_bytes, format_share
 
 
@@ -107,7 +107,9 @@ def _headline(name: str, memory: Memory) -> str:
     return f"{name}: {'fits' if memory.fits else 'does not fit'}, {held} on the fullest GPU"
 
 
-def _row(lines: list[str], y: float, pool: PoolMemory | None, one: RankClass, capacity: float, scale: float) -> float:
+def _row(
+    lines: list[str], y: float, pool: PoolMemoryRecord | None, one: RankClass, capacity: float, scale: float
+) -> float:
     """One class: label, bar, total, and its parts in words below the bar."""
     left, right = _MARGIN + _LEFT, _MARGIN + _LEFT + _BAR
     label = folded_lines(f"{f'{pool.pool} ' if pool else ''}ranks {one.ranks}", _LETTERS, _LABEL)

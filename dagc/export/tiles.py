@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dagc.export.text.summary import limit_text
 from dagc.metrics import THROUGHPUT, TPOT, TTFT, Metric
 from dagc.results.serving import bound_text, cause
-from dagc.results.summary import CriticalPath, Memory, Phase, Summary, Throughput
+from dagc.results.summary import CriticalPathRecord, Memory, PhaseRecord, Summary, Throughput
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
 
@@ -50,7 +50,7 @@ def tiles(summary: Summary) -> Iterator[Tile]:
         yield _tile("cost per hour", format_money(summary.cost.usd_per_hour), cost)
 
 
-def time_shares(path: CriticalPath) -> tuple[tuple[str, float], ...]:
+def time_shares(path: CriticalPathRecord) -> tuple[tuple[str, float], ...]:
     """What takes the time of a phase, and its share, where it has any."""
     shares = (
         ("compute", path.compute_share),
@@ -72,7 +72,7 @@ def capacity_facts(memory: Memory) -> Iterator[str]:
         yield f"longest context {memory.limits.context:,} tokens"
 
 
-def passes(name: str, phase: Phase) -> str:
+def passes(name: str, phase: PhaseRecord) -> str:
     """In how many micro-batches a phase goes through, and how long one step of decode takes."""
     many = f"{phase.micro_batches} micro-batch{'es' if phase.micro_batches > 1 else ''}"
     step = f"; single-step latency {format_seconds(phase.latency_seconds)}" if name == "decode step" else ""
@@ -106,7 +106,7 @@ def _memory(memory: Memory) -> Tile:
     return Tile("memory", name, "", note, state, memory.share)
 
 
-def _time(phase: Phase, bound: str) -> str:
+def _time(phase: PhaseRecord, bound: str) -> str:
     return f"± {phase.error_share * 100:.0f} %, {bound_text(bound)}"
 
 

@@ -18,7 +18,7 @@ from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, 
 from dagc.export.text.context import MARKS, context
 from dagc.export.text.whatif import NOTHING, percent
 from dagc.metrics import TORNADO
-from dagc.results.whatif import Effect, Metric, Sensitivities
+from dagc.results.whatif import Effect, MetricRecord, Sensitivities
 from dagc.units import format_gpus
 
 MOST_PARAMETERS = 6
@@ -85,7 +85,7 @@ def _strategy(lines: list[str], y: float, one: Sensitivities, scale: float) -> f
     return y
 
 
-def _panel(lines: list[str], y: float, metric: Metric, one: Sensitivities, scale: float) -> float:
+def _panel(lines: list[str], y: float, metric: MetricRecord, one: Sensitivities, scale: float) -> float:
     """One figure; returns where the next one begins."""
     kinds = [
         (kind, sorted(rows, key=lambda row: -row.strength)) for kind, rows in _by_kind(metric, one.effects) if rows
@@ -116,12 +116,12 @@ def _kind(lines: list[str], y: float, kind: str, rows: Sequence[_Row], scale: fl
     return y + 6
 
 
-def _by_kind(metric: Metric, effects: Sequence[Effect]) -> Iterator[tuple[str, list[_Row]]]:
+def _by_kind(metric: MetricRecord, effects: Sequence[Effect]) -> Iterator[tuple[str, list[_Row]]]:
     for kind, found in groupby(effects, key=lambda effect: effect.kind):
         yield kind, list(_rows(metric, list(found)))
 
 
-def _rows(metric: Metric, effects: Sequence[Effect]) -> Iterator[_Row]:
+def _rows(metric: MetricRecord, effects: Sequence[Effect]) -> Iterator[_Row]:
     """Parameters that move a figure; of the strategy each change is a row, because it says in full what it is."""
     for _, found in groupby(effects, key=lambda effect: effect.parameter):
         group = list(found)
@@ -133,7 +133,7 @@ def _rows(metric: Metric, effects: Sequence[Effect]) -> Iterator[_Row]:
             yield from (_Row(f"{group[0].value} → {change}", (("", moved),)) for change, moved in bars)
 
 
-def _moved(metric: Metric, effect: Effect) -> float:
+def _moved(metric: MetricRecord, effect: Effect) -> float:
     return next((one.difference or 0.0 for one in effect.metrics if one.name == metric.name), 0.0)
 
 

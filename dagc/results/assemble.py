@@ -43,14 +43,14 @@ def summarize(
     )
 
 
-def requirements_of(found: Assessment) -> list[out.Requirement]:
+def requirements_of(found: Assessment) -> list[out.RequirementRecord]:
     """The requirements, each with what the deployment does."""
     return [_requirement(verdict) for verdict in found.requirements]
 
 
-def _requirement(verdict: RequirementVerdict) -> out.Requirement:
+def _requirement(verdict: RequirementVerdict) -> out.RequirementRecord:
     actual = verdict.actual
-    return out.Requirement(
+    return out.RequirementRecord(
         name=verdict.name,
         required=verdict.required,
         actual=actual.text,
@@ -61,9 +61,9 @@ def _requirement(verdict: RequirementVerdict) -> out.Requirement:
     )
 
 
-def _claim(verdict: Verdict) -> out.Claim:
+def _claim(verdict: Verdict) -> out.ClaimRecord:
     actual = verdict.actual
-    return out.Claim(
+    return out.ClaimRecord(
         name=verdict.name,
         claimed=verdict.claimed,
         basis=verdict.basis.value,

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dagc.results.record import Positive, Versioned, record
-from dagc.results.summary import Structure
+from dagc.results.summary import StructureRecord
 
 
 @record
-class Place:
+class PlaceRecord:
     """A character of a text."""
 
     line: Positive
@@ -23,58 +23,58 @@ class Place:
 
 
 @record
-class Span:
+class SpanRecord:
     """Characters from `start` to before `end`. `file` is a path, `<stdin>`, `-e`, or an option that a block came by."""
 
     file: str
-    start: Place
-    end: Place
+    start: PlaceRecord
+    end: PlaceRecord
 
 
 @record
-class Label:
+class LabelRecord:
     """A secondary place and what it contributes."""
 
-    span: Span
+    span: SpanRecord
     text: str
 
 
 @record
-class Edit:
+class EditRecord:
     """Replace the text of `span`."""
 
-    span: Span
+    span: SpanRecord
     replacement: str
 
 
 @record
-class Fix:
+class FixRecord:
     """Edits that silence the diagnostic; `safe` when the deployment stays what it was."""
 
     title: str
     safe: bool
-    edits: list[Edit]
+    edits: list[EditRecord]
 
 
 @record
-class Diagnostic:
+class DiagnosticRecord:
     """One problem, for one cause. `severity` is that of this run; `span` is null for what has no place."""
 
     code: Annotated[str, Field(pattern="^[A-Z][0-9]{3}$")]
     name: str
     severity: Literal["error", "warning"]
     message: str
-    span: Span | None
+    span: SpanRecord | None
     label: str
-    labels: list[Label]
+    labels: list[LabelRecord]
     notes: list[str]
     help: list[str]
-    fixes: list[Fix]
+    fixes: list[FixRecord]
 
 
 @record
 class CheckDocument(Versioned):
     """All diagnostics in the order of the text, and every strategy that has a meaning."""
 
-    diagnostics: list[Diagnostic]
-    strategies: list[Structure]
+    diagnostics: list[DiagnosticRecord]
+    strategies: list[StructureRecord]

@@ -17,9 +17,9 @@ Data = dict[str, Any]
 SECONDS_PER_HOUR = 3600.0
 
 
-def facts_of(facts: Facts) -> out.Facts:
+def facts_of(facts: Facts) -> out.FactsRecord:
     """Model, cluster, workload and engine in SI units, and the blocks that were not written."""
-    return out.Facts(
+    return out.FactsRecord(
         defaulted=list(facts.defaulted),
         model=_model(facts.model),
         cluster=_cluster(facts.cluster),
@@ -28,7 +28,7 @@ def facts_of(facts: Facts) -> out.Facts:
     )
 
 
-def assumed(facts: out.Facts) -> str | None:
+def assumed(facts: out.FactsRecord) -> str | None:
     """In words, the blocks that took their defaults and what these are."""
     workload = facts.workload
     batch = counted(workload["batch"], "sequence")

@@ -16,7 +16,7 @@ from dagc.results.record import Versioned, record
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """A case and its prediction in the same unit; None where the case could not be priced.
 
     `band` is the relative error that is stated with the prediction; only phases and requests have one.
@@ -32,7 +32,7 @@ class Entry:
         return None if self.predicted is None else self.predicted / self.case.measured - 1
 
 
-def inside(entries: Sequence[Entry], times: float = 1.0) -> float | None:
+def inside(entries: Sequence[LedgerEntry], times: float = 1.0) -> float | None:
     """Share of the cases with a band, and nothing fitted to them, that lie inside so many times of it."""
     banded = [(one.error, one.band) for one in entries if not one.case.fitted and one.band is not None]
     known = [abs(error) <= times * band for error, band in banded if error is not None]
@@ -86,7 +86,7 @@ class Ledger(Versioned):
     cases: list[CaseError]
 
 
-def ledger_of(entries: Sequence[Entry]) -> Ledger:
+def ledger_of(entries: Sequence[LedgerEntry]) -> Ledger:
     """The record of measured cases, in SI units."""
     return Ledger(
         kinds=kind_errors(entries),
@@ -96,12 +96,12 @@ def ledger_of(entries: Sequence[Entry]) -> Ledger:
     )
 
 
-def kind_errors(entries: Sequence[Entry]) -> list[KindErrors]:
+def kind_errors(entries: Sequence[LedgerEntry]) -> list[KindErrors]:
     """One for each kind, in the order of the entries."""
     return [_kind(kind, tuple(group)) for kind, group in groupby(entries, key=lambda one: one.case.kind)]
 
 
-def _kind(kind: str, entries: Sequence[Entry]) -> KindErrors:
+def _kind(kind: str, entries: Sequence[LedgerEntry]) -> KindErrors:
     known = [(one.error, one.case.fitted) for one in entries if one.error is not None]
     errors = [error for error, is_fitted in known if not is_fitted]
     sizes, seen = [abs(error) for error in errors], [abs(error) for error, is_fitted in known if is_fitted]
@@ -118,7 +118,7 @@ def _kind(kind: str, entries: Sequence[Entry]) -> KindErrors:
     )
 
 
-def _case(entry: Entry) -> CaseError:
+def _case(entry: LedgerEntry) -> CaseError:
     case = entry.case
     return CaseError(
         id=case.id,

@@ -19,7 +19,7 @@ from dagc.results.memory import MemoryOfPools, part_title
 from dagc.results.metrics import Metrics
 from dagc.results.quantity import MODEL_DIGITS, figure_text, quantity_text
 from dagc.results.serving import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
-from dagc.results.summary import Phase
+from dagc.results.summary import PhaseRecord
 from dagc.units import Dimension, format_bytes, format_gpus, format_seconds, format_share
 
 
@@ -133,7 +133,7 @@ def _share_under_load(name: str, metrics: Metrics, figure: Figure) -> Actual:
     return replace(found, unless_missed=unknown)
 
 
-def _of(phase: Phase, share: str) -> float:
+def _of(phase: PhaseRecord, share: str) -> float:
     path = phase.critical_path
     return path.communication_share if share == "communication" else path.bubble_share
 

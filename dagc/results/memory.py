@@ -86,13 +86,13 @@ def memory_record(memory: MemoryOfPools, limits: MemoryLimits | None, at_once: i
         fits=fullest.share <= 1,
         total_bytes=memory.total_bytes,
         requests_at_once=at_once,
-        limits=out.MemoryLimits(batch=limits.batch, context=limits.context) if limits else None,
+        limits=out.MemoryLimitsRecord(batch=limits.batch, context=limits.context) if limits else None,
         pools=[_pool(pool) for pool in memory.pools],
     )
 
 
-def _pool(pool: PoolMemory) -> out.PoolMemory:
-    return out.PoolMemory(
+def _pool(pool: PoolMemory) -> out.PoolMemoryRecord:
+    return out.PoolMemoryRecord(
         pool=pool.pool,
         device=pool.device,
         rank=pool.fullest_rank,

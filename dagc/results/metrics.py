@@ -62,12 +62,12 @@ class Metrics:
     serving: out.Serving
 
     @property
-    def prefill(self) -> out.Phase:
+    def prefill(self) -> out.PhaseRecord:
         """The prefill, whose `seconds` are TTFT."""
         return self.phases.prefill
 
     @property
-    def decode(self) -> out.Phase:
+    def decode(self) -> out.PhaseRecord:
         """The decode, whose `seconds` are TPOT."""
         return self.phases.decode
 
@@ -139,16 +139,16 @@ def _of_a_million(each_second: float, rate: float | None) -> float | None:
     return each_second / rate * _MILLION if rate else None
 
 
-def _error(step: out.Phase, serving: out.Serving, of_prompts: float) -> float:
+def _error(step: out.PhaseRecord, serving: out.Serving, of_prompts: float) -> float:
     """That of a step and of what prompts add to it: both err in the same direction, being the same formulas."""
     added = serving.prompt_steps * serving.prompt_step_seconds
     whole = serving.tpot_seconds * serving.tokens_per_step
     return (step.seconds * step.error_share + added * of_prompts) / whole if whole else 0.0
 
 
-def _phase(timeline: Timeline) -> out.Phase:
+def _phase(timeline: Timeline) -> out.PhaseRecord:
     wrong = errors(timeline.priced)
-    return out.Phase(
+    return out.PhaseRecord(
         seconds=timeline.interval / PICOSECONDS,
         error_share=wrong.band,
         extrapolated_share=wrong.extrapolated,
@@ -156,7 +156,7 @@ def _phase(timeline: Timeline) -> out.Phase:
         micro_batches=len(timeline.priced.graph.micro_batches),
         load_balance=_load_balance(timeline),
         bound=_bound(timeline.shares),
-        critical_path=out.CriticalPath(
+        critical_path=out.CriticalPathRecord(
             compute_share=timeline.shares.compute,
             memory_share=timeline.shares.memory,
             communication_share=timeline.shares.communication,
@@ -185,7 +185,9 @@ def _load_balance(timeline: Timeline) -> float:
     return sum(float(busy.mean()) * width for busy, width in computing) / (longest * ranks) if longest else 1.0
 
 
-def _throughput(plan: Plan, prefill: out.Phase, decode: out.Phase, handover: float | None) -> out.Throughput:
+def _throughput(
+    plan: Plan, prefill: out.PhaseRecord, decode: out.PhaseRecord, handover: float | None
+) -> out.Throughput:
     workload, prefilled, gpus = plan.facts.workload, entering(plan).facts.workload.batch, plan.deployment.gpus
     rates = _request_rates(workload, prefilled, prefill, decode, handover)
     limit = min(rates, key=lambda name: rates[name])
@@ -206,7 +208,7 @@ def _throughput(plan: Plan, prefill: out.Phase, decode: out.Phase, handover: flo
 
 
 def _request_rates(
-    workload: Workload, prefilled: int, prefill: out.Phase, decode: out.Phase, handover: float | None
+    workload: Workload, prefilled: int, prefill: out.PhaseRecord, decode: out.PhaseRecord, handover: float | None
 ) -> dict[str, float]:
     """Requests a second that each part could sustain."""
     batch, steps = workload.batch, workload.output - 1

@@ -18,8 +18,12 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def record(cls: type[_T]) -> type[_T]:
-    """A class as a record: immutable, and nothing beside the declared fields."""
-    for name, value in (("__repr__", _repr), ("__eq__", _eq), ("__pydantic_config__", {"extra": "forbid"})):
+    """A class as a record: immutable, and nothing beside the declared fields.
+
+    Its title in the schema is its name without "Record", which the class has where another has the same noun.
+    """
+    config = {"extra": "forbid", "title": cls.__name__.removesuffix("Record")}
+    for name, value in (("__repr__", _repr), ("__eq__", _eq), ("__pydantic_config__", config)):
         setattr(cls, name, value)
     # Methods that all records share are not generated for each, which start-up would wait for.
     return dataclass(frozen=True, kw_only=True, repr=False, eq=False, match_args=False)(cls)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dagc.metrics import TtftDefinition
 from dagc.results.record import Versioned, record
-from dagc.results.summary import Facts
+from dagc.results.summary import FactsRecord
 from dagc.units import format_share
 
 
@@ -117,7 +117,7 @@ class SearchResult(Versioned):
     model: str
     cluster: str
     engine: str | None
-    facts: Facts
+    facts: FactsRecord
     searched: Searched
     counts: Counts
     is_complete: bool

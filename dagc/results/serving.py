@@ -158,7 +158,7 @@ PREFILL = "prefill interleaved with decode"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StepPart:
     """Seconds of one cause in each decode step."""
 
     name: str
@@ -170,15 +170,15 @@ class Part:
         return f"{self.name} {format_seconds(self.seconds)}"
 
 
-def step_parts(times: Serving) -> tuple[Part, ...]:
+def step_parts(times: Serving) -> tuple[StepPart, ...]:
     """The parts that take any time, the decode step first; TPOT is their sum over `tokens_per_step`."""
     added = (
-        Part(PREFILL, times.prompt_steps * times.prompt_step_seconds),
-        Part("host", times.host_seconds),
-        Part("drafts", times.draft_seconds),
+        StepPart(PREFILL, times.prompt_steps * times.prompt_step_seconds),
+        StepPart("host", times.host_seconds),
+        StepPart("drafts", times.draft_seconds),
     )
     drawn = times.step_seconds - times.host_seconds - times.draft_seconds
-    return (Part(DECODE_STEP, drawn), *(part for part in added if part.seconds > 0))
+    return (StepPart(DECODE_STEP, drawn), *(part for part in added if part.seconds > 0))
 
 
 def token_parts(times: Serving) -> dict[str, float]:

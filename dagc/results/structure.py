@@ -15,10 +15,10 @@ from dagc.plan.layout import Layout
 from dagc.results import summary as out
 
 
-def structure(deployment: Deployment) -> out.Structure:
+def structure(deployment: Deployment) -> out.StructureRecord:
     """The structure of a deployment, without its facts."""
     pools = [(service, pool) for service in deployment.services for pool in service.pools]
-    return out.Structure(
+    return out.StructureRecord(
         name=deployment.name,
         strategy=strategy_text(deployment),
         gpus=deployment.gpus,
@@ -56,8 +56,8 @@ def _common(values: Iterable[int]) -> int | None:
     return distinct.pop() if len(distinct) == 1 else None
 
 
-def _pool(deployment: Deployment, service: Service, pool: Pool) -> out.Pool:
-    return out.Pool(
+def _pool(deployment: Deployment, service: Service, pool: Pool) -> out.PoolRecord:
+    return out.PoolRecord(
         name=pool.name,
         phase=service.phase.value,
         role=pool.role.value,
@@ -70,9 +70,9 @@ def _pool(deployment: Deployment, service: Service, pool: Pool) -> out.Pool:
     )
 
 
-def _domains(pool: Pool) -> out.Domains:
+def _domains(pool: Pool) -> out.DomainsRecord:
     attention, experts = pool.attention, pool.experts
-    return out.Domains(
+    return out.DomainsRecord(
         attention=out.AttentionDomain(tp=attention.tp, cp=attention.cp, dp=attention.dp, implied=_implied(attention))
         if attention
         else None,

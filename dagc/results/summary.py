@@ -36,7 +36,7 @@ class ExpertDomain:
 
 
 @record
-class Domains:
+class DomainsRecord:
     """Both domains of one pool; null where the pool does not compute that part of a layer."""
 
     attention: AttentionDomain | None
@@ -44,7 +44,7 @@ class Domains:
 
 
 @record
-class Pool:
+class PoolRecord:
     """GPUs of one role. `gpus` counts all replicas; `width` is the ranks of one stage."""
 
     name: str
@@ -55,7 +55,7 @@ class Pool:
     stages: int
     width: int
     device: str | None
-    domains: Domains
+    domains: DomainsRecord
 
 
 @record
@@ -79,7 +79,7 @@ class RankClass:
 
 
 @record
-class PoolMemory:
+class PoolMemoryRecord:
     """Memory of one pool. `parts_bytes` are those of its fullest rank and sum to `per_rank_max_bytes`.
 
     `classes` are its ranks, those that hold the same together. `kv_capacity_tokens_per_replica` are the tokens of
@@ -102,7 +102,7 @@ class PoolMemory:
 
 
 @record
-class MemoryLimits:
+class MemoryLimitsRecord:
     """What would still fit, all else as planned. `batch` is of the whole deployment, `context` prompt and output.
 
     0 where nothing fits; null where memory sets no limit below what a workload may state.
@@ -127,12 +127,12 @@ class Memory:
     fits: bool
     total_bytes: float
     requests_at_once: int | None
-    limits: MemoryLimits | None
-    pools: list[PoolMemory]
+    limits: MemoryLimitsRecord | None
+    pools: list[PoolMemoryRecord]
 
 
 @record
-class CriticalPath:
+class CriticalPathRecord:
     """How a phase spends its time: shares that sum to 1."""
 
     compute_share: float
@@ -142,7 +142,7 @@ class CriticalPath:
 
 
 @record
-class Phase:
+class PhaseRecord:
     """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an idle pipeline.
 
     `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits: half of the
@@ -160,7 +160,7 @@ class Phase:
     micro_batches: int
     load_balance: float
     bound: Share
-    critical_path: CriticalPath
+    critical_path: CriticalPathRecord
 
 
 @record
@@ -174,8 +174,8 @@ class Phases:
     """
 
     ttft_definition: TtftDefinition
-    prefill: Phase
-    decode: Phase
+    prefill: PhaseRecord
+    decode: PhaseRecord
     handover_seconds: float | None
     transfer_seconds: float | None
 
@@ -256,7 +256,7 @@ class Cost:
 
 
 @record
-class Requirement:
+class RequirementRecord:
     """A requirement as written, beside what the deployment does; `ok` is null where undetermined."""
 
     name: str
@@ -269,7 +269,7 @@ class Requirement:
 
 
 @record
-class Claim:
+class ClaimRecord:
     """A claim against one basis: the structure, the model, other claims, a requirement, a margin, its own digits."""
 
     name: str
@@ -291,7 +291,7 @@ class Undetermined:
 
 
 @record
-class Facts:
+class FactsRecord:
     """Inputs and assumptions. `defaulted` names the blocks that were not written; `engine` is that of the plan."""
 
     defaulted: list[str]
@@ -302,7 +302,7 @@ class Facts:
 
 
 @record
-class Structure:
+class StructureRecord:
     """A well-typed strategy: what follows from its text alone.
 
     `replicas` and `stages` are None where the services of the two phases differ in them; `domains` is None where there
@@ -316,12 +316,12 @@ class Structure:
     naive_product: int
     replicas: int | None
     stages: int | None
-    pools: list[Pool]
-    domains: Domains | None
+    pools: list[PoolRecord]
+    domains: DomainsRecord | None
 
 
 @record
-class Summary(Structure, Versioned):
+class Summary(StructureRecord, Versioned):
     """Everything about one strategy. The fields up to `domains` are those of `dagc check --format json`."""
 
     memory: Memory | None
@@ -329,8 +329,8 @@ class Summary(Structure, Versioned):
     throughput: Throughput | None
     serving: Serving | None
     cost: Cost | None
-    requirements: list[Requirement]
-    claims: list[Claim]
+    requirements: list[RequirementRecord]
+    claims: list[ClaimRecord]
     undetermined: list[Undetermined]
-    facts: Facts
+    facts: FactsRecord
     diagnostics: list[dict[str, Any]]

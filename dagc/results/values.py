@@ -13,7 +13,7 @@ from dagc.plan.plan import Plan
 from dagc.plan.workload import Per
 from dagc.results.assessment import Assessment, all_met
 from dagc.results.metrics import Metrics, cost_of
-from dagc.results.summary import Cost, Phase
+from dagc.results.summary import Cost, PhaseRecord
 
 Read = Callable[[Plan, Assessment], float | None]
 
@@ -43,7 +43,7 @@ def _metrics(read: Callable[[Metrics], float | None]) -> Read:
     return lambda _, found: None if found.metrics is None else read(found.metrics)
 
 
-def _phase(name: str, read: Callable[[Phase], float]) -> Read:
+def _phase(name: str, read: Callable[[PhaseRecord], float]) -> Read:
     return _metrics(lambda metrics: read(metrics.prefill if name == "prefill" else metrics.decode))
 
 
@@ -65,7 +65,7 @@ def _at_once(plan: Plan, found: Assessment) -> float | None:
     return None if is_static or found.metrics is None else found.metrics.serving.running
 
 
-_SHARES: Mapping[Metric, Callable[[Phase], float]] = {
+_SHARES: Mapping[Metric, Callable[[PhaseRecord], float]] = {
     of.COMMUNICATION: lambda phase: phase.critical_path.communication_share,
     of.BUBBLE: lambda phase: phase.critical_path.bubble_share,
 }

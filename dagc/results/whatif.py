@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from dagc.metrics import Direction
 from dagc.results.record import Versioned, record
-from dagc.results.summary import Facts, Requirement
+from dagc.results.summary import FactsRecord, RequirementRecord
 
 KindName = Literal["hardware", "workload", "strategy"]
 
 
 @record
-class Metric:
+class MetricRecord:
     """A figure of the plan as it stands; `better` says whether less or more of it is."""
 
     name: str
@@ -37,7 +37,7 @@ class Moved:
 
 
 @record
-class Verdict:
+class VerdictRecord:
     """A requirement whose verdict a change turns over; null is undetermined."""
 
     name: str
@@ -99,7 +99,7 @@ class Effect:
     gpus: int
     metrics: list[Moved]
     fits: bool | None
-    verdicts: list[Verdict]
+    verdicts: list[VerdictRecord]
     phases: list[PhaseChange]
     note: str
 
@@ -128,16 +128,16 @@ class Sensitivities:
     strategy: str
     gpus: int
     fits: bool | None
-    metrics: list[Metric]
+    metrics: list[MetricRecord]
     effects: list[Effect]
     refusals: list[Refusal]
     missing: list[str]
-    facts: Facts
-    requirements: list[Requirement]
+    facts: FactsRecord
+    requirements: list[RequirementRecord]
 
 
 @record
-class Crossing:
+class CrossingRecord:
     """A point at which another plan leads than one step before; null leads where both are equal.
 
     `tokens` is how many tokens enter the layers at once there: of a decode step, or of a prefill for TTFT. Values are
@@ -164,7 +164,7 @@ class BreakEven:
     title: str
     better: Direction
     leads: Literal["first", "second"] | None
-    crossings: list[Crossing]
+    crossings: list[CrossingRecord]
     is_monotone: bool
 
 
@@ -182,7 +182,7 @@ class Side:
 
 
 @record
-class Duel:
+class PlanComparison:
     """Two strategies that differ, over one quantity of the workload.
 
     `priced` are the points where both have a figure, `low` and `high` the range that was asked for.
@@ -205,5 +205,5 @@ class WhatIf(Versioned):
 
     assumed: str | None
     strategies: list[Sensitivities]
-    duels: list[Duel]
+    duels: list[PlanComparison]
     diagnostics: list[dict[str, Any]]

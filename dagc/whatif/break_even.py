@@ -173,7 +173,7 @@ class Lead(StrEnum):
     UNKNOWN = "unknown"
 
 
-def compare(first: Prices, second: Prices, say: Callable[[int], None]) -> out.Duel:
+def compare(first: Prices, second: Prices, say: Callable[[int], None]) -> out.PlanComparison:
     """Every break-even of two plans that were asked the same question, one list for each figure.
 
     `say` reports each point.
@@ -182,7 +182,7 @@ def compare(first: Prices, second: Prices, say: Callable[[int], None]) -> out.Du
     rungs = ladder(asked.low, asked.high)
     figures = [_figure(first, second, kind, rungs, say) for kind in asked.metrics]
     both = sorted(first.known.keys() & second.known.keys())
-    return out.Duel(
+    return out.PlanComparison(
         sides=(first.side(), second.side()),
         over=asked.over,
         low=asked.low,
@@ -227,11 +227,11 @@ def _named(lead: Lead) -> Literal["first", "second"] | None:
     return "second" if lead is Lead.SECOND else None
 
 
-def _crossing(first: Prices, second: Prices, kind: Metric, place: int, lead: Lead) -> out.Crossing:
+def _crossing(first: Prices, second: Prices, kind: Metric, place: int, lead: Lead) -> out.CrossingRecord:
     before, values = (
         (first.value(kind, point) or 0.0, second.value(kind, point) or 0.0) for point in (place - 1, place)
     )
-    return out.Crossing(
+    return out.CrossingRecord(
         at=place,
         tokens=first.tokens(kind, place),
         leads=_named(lead),

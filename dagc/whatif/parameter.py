@@ -15,7 +15,7 @@ from enum import StrEnum
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
-from dagc.results.summary import Phase, Serving
+from dagc.results.summary import PhaseRecord, Serving
 from dagc.schedule.timeline import Timeline
 
 
@@ -61,7 +61,7 @@ class PhaseTime:
     """One phase, its metrics, and the schedule of its step on the GPUs; of decode, what lies between two tokens too."""
 
     name: str
-    metrics: Phase
+    metrics: PhaseRecord
     timeline: Timeline
     serving: Serving | None = None
 

@@ -65,12 +65,12 @@ def sensitivities(
     )
 
 
-def _metrics(base: Answer) -> Iterator[out.Metric]:
+def _metrics(base: Answer) -> Iterator[out.MetricRecord]:
     """The plan's figures; one that it can have under no change is left out, such as a cost without a price."""
     for kind in SENSITIVITIES:
         known = value(kind, base.plan, base.found)
         if known is not None:
-            yield out.Metric(
+            yield out.MetricRecord(
                 name=kind.name,
                 title=kind.titled([base.plan.facts.workload.ttft_definition]),
                 unit=kind.unit,
@@ -121,11 +121,11 @@ def _effect(parameter: SensitivityParameter, change: Change, base: Answer, answe
     )
 
 
-def _turned(before: Assessment, after: Assessment) -> Iterator[out.Verdict]:
+def _turned(before: Assessment, after: Assessment) -> Iterator[out.VerdictRecord]:
     """Requirements whose verdict is another one."""
     for old, new in zip(before.requirements, after.requirements, strict=True):
         if old.ok != new.ok:
-            yield out.Verdict(name=old.name, required=old.required, before=old.ok, after=new.ok)
+            yield out.VerdictRecord(name=old.name, required=old.required, before=old.ok, after=new.ok)
 
 
 def _phase(before: PhaseTime, after: PhaseTime) -> out.PhaseChange:

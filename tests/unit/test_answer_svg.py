@@ -9,7 +9,7 @@ import dagc
 from dagc.export.answer_svg import answer_svg
 from dagc.export.svg_text import POINTS, width
 from dagc.export.tiles import tiles
-from dagc.results.summary import Requirement, Summary
+from dagc.results.summary import RequirementRecord, Summary
 
 SVG = "{http://www.w3.org/2000/svg}"
 PLAN = (
@@ -43,8 +43,8 @@ def test_the_picture_has_the_tiles_the_context_and_the_verdicts() -> None:
 def test_words_stay_inside_the_picture() -> None:
     """A strategy of 300 letters is cut at the margin, and names are escaped."""
     long = replace(summary(), name="<b>&", strategy="ep 8 ; " * 43)
-    asked = [Requirement(name="tpot", required="<= 1 s" * 30, actual=None, actual_value=None, unit="seconds", ok=None,
-                         reason="because " * 40)]  # fmt: skip
+    asked = [RequirementRecord(name="tpot", required="<= 1 s" * 30, actual=None, actual_value=None, unit="seconds",
+                               ok=None, reason="because " * 40)]  # fmt: skip
     drawn = ElementTree.fromstring(answer_svg(replace(long, requirements=asked)))
     for element in drawn.iter(f"{SVG}text"):
         kind = next(name for name in element.get("class", "").split() if name in POINTS)

@@ -19,7 +19,7 @@ from dagc.diag import github, sarif
 from dagc.diag.diagnostic import Code, Edit, Fix, Label, Severity
 from dagc.driver.check import check
 from dagc.export.records import schema_bytes, schema_file
-from dagc.results.summary import Structure, Summary
+from dagc.results.summary import StructureRecord, Summary
 from dagc.source import Source
 from tests.harness import explain
 from tests.harness.places import EXPLAIN
@@ -152,7 +152,7 @@ def test_the_published_schema_is_that_of_the_models() -> None:
 
 def test_a_strategy_is_a_summary_up_to_domains() -> None:
     names = [field.name for field in fields(Summary)]
-    assert names[: names.index("domains") + 1] == ["schema_version", *(field.name for field in fields(Structure))]
+    assert names[: names.index("domains") + 1] == ["schema_version", *(field.name for field in fields(StructureRecord))]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from dagc.driver.outcome import Checked
 from dagc.lower.handover import lower_transfer
 from dagc.metrics import REQUIRABLE, TTFT
 from dagc.ops.communication import Communication, Pattern
-from dagc.results.summary import Requirement, Summary
+from dagc.results.summary import RequirementRecord, Summary
 from dagc.results.values import verdict
 from dagc.search.verdict import Judged
 
@@ -51,7 +51,7 @@ def ttft(strategy: str, load: str) -> float:
     return phases.prefill.seconds
 
 
-def limited(strategy: str, load: str, comparison: str, limit: str) -> Requirement:
+def limited(strategy: str, load: str, comparison: str, limit: str) -> RequirementRecord:
     (row,) = summary(strategy, load, f"require {{ ttft {comparison} {limit} }}").requirements
     return row
 

@@ -12,7 +12,7 @@ from dagc.catalog.cases import Case, kinds, measured_cases
 from dagc.cli.validate import validate as command
 from dagc.driver.validate import PAGE, validate
 from dagc.export.text.ledger import render_page, render_text
-from dagc.results.ledger import Entry, inside, kind_errors
+from dagc.results.ledger import LedgerEntry, inside, kind_errors
 
 WORST = {
     "large operators": 0.060,
@@ -34,12 +34,12 @@ model gets better, never raised."""
 
 
 @pytest.fixture(scope="module")
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[LedgerEntry, ...]:
     return validate()
 
 
-def entry(kind: str, measured: float, predicted: float | None) -> Entry:
-    return Entry(Case("c", kind, "", "tpot", measured, f"{measured} s", "someone", "", ""), predicted)
+def entry(kind: str, measured: float, predicted: float | None) -> LedgerEntry:
+    return LedgerEntry(Case("c", kind, "", "tpot", measured, f"{measured} s", "someone", "", ""), predicted)
 
 
 def test_an_error_is_signed_and_relative_to_the_measurement() -> None:
@@ -72,7 +72,7 @@ def test_a_kind_is_summed_up_by_cases_to_which_nothing_was_fitted() -> None:
     )
 
 
-def test_a_band_means_what_is_said_of_it(entries: tuple[Entry, ...]) -> None:
+def test_a_band_means_what_is_said_of_it(entries: tuple[LedgerEntry, ...]) -> None:
     """About half inside and three in four inside twice of it; far more would mean that the band is wider than said."""
     once, twice = inside(entries), inside(entries, 2.0)
     assert once is not None and 0.45 <= once <= 0.65
@@ -88,7 +88,7 @@ def test_a_share_inside_the_band_leaves_out_what_was_fitted_and_what_has_none() 
     assert inside([entry("a", 10, 20)]) is None
 
 
-def test_every_case_is_answered(entries: tuple[Entry, ...]) -> None:
+def test_every_case_is_answered(entries: tuple[LedgerEntry, ...]) -> None:
     assert [one.case.id for one in entries if one.predicted is None] == []
 
 
@@ -98,13 +98,13 @@ def test_every_case_has_its_own_name_and_a_source() -> None:
     assert all(case.source and case.licence and case.measured > 0 for case in cases)
 
 
-def test_the_ledger_does_not_get_worse(entries: tuple[Entry, ...]) -> None:
+def test_the_ledger_does_not_get_worse(entries: tuple[LedgerEntry, ...]) -> None:
     found = {one.kind: one.median_absolute_error for one in kind_errors(entries)}
     assert set(found) == set(WORST)
     assert {kind: median for kind, median in found.items() if median is None or median > WORST[kind]} == {}
 
 
-def test_the_page_is_fresh(entries: tuple[Entry, ...]) -> None:
+def test_the_page_is_fresh(entries: tuple[LedgerEntry, ...]) -> None:
     """When this fails, predictions have changed: `python -m dagc.driver.validate` writes the page anew."""
     assert PAGE.read_text(encoding="utf-8") == render_page(entries)
 

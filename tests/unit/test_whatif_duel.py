@@ -10,14 +10,14 @@ from click.testing import CliRunner
 from dagc.cli.main import main
 from dagc.driver.check import check, silent
 from dagc.driver.whatif import Asked, BreakEvenQuery, whatif
-from dagc.results.whatif import Duel
+from dagc.results.whatif import PlanComparison
 from dagc.source import Source
 from dagc.whatif.break_even import changes, ladder, located
 
 FACTS = "model mixtral-8x7b { layers 4 }\ncluster h100-sxm x 16\nworkload { batch 64 prompt 256 output 32 }\n"
 
 
-def duels(facts: str, strategy: str, query: BreakEvenQuery) -> list[Duel]:
+def duels(facts: str, strategy: str, query: BreakEvenQuery) -> list[PlanComparison]:
     found = whatif(Source("plan.moe", f"{facts}strategy main = {strategy}\n"), (), Path(), Asked(), query, silent, ())
     return found.answers.duels
 

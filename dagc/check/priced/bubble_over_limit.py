@@ -11,7 +11,7 @@ from dagc.plan.deployment import Phase, Service
 from dagc.plan.plan import Plan
 from dagc.plan.splits import fullest_replica, micro_batch_count
 from dagc.results.assessment import Assessment
-from dagc.results.summary import Phase as PhaseTimes
+from dagc.results.summary import PhaseRecord as PhaseTimes
 from dagc.units import counted, format_share
 
 CODE = Code("W124", "bubble-over-limit", Severity.WARNING)

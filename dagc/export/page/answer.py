@@ -13,7 +13,7 @@ from dagc.export.page.markup import joined, tag, ticked
 from dagc.export.text.memory import holding_most
 from dagc.export.text.summary import handover_text, serving_lines
 from dagc.export.tiles import Tile, capacity_facts, passes, tiles, time_shares
-from dagc.results.summary import Claim, CriticalPath, Memory, Phases, Requirement, Serving, Summary
+from dagc.results.summary import ClaimRecord, CriticalPathRecord, Memory, Phases, RequirementRecord, Serving, Summary
 from dagc.units import format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
@@ -40,7 +40,7 @@ def cards(summary: Summary) -> Markup:
     return tag("div", map(_tile, tiles(summary)), class_="tiles")
 
 
-def required(requirements: Sequence[Requirement]) -> Markup | None:
+def required(requirements: Sequence[RequirementRecord]) -> Markup | None:
     """Requirements in one line, each with its verdict."""
     marked = ((row, *_MARKS[row.ok]) for row in requirements)
     items = (
@@ -101,7 +101,7 @@ _NAMED, _NUMBERED = 0.22, 0.09
 """Shares of a bar from which a part has room for its name, and for its number. On a narrow page it has less."""
 
 
-def _bar(path: CriticalPath) -> Markup:
+def _bar(path: CriticalPathRecord) -> Markup:
     """A bar of shares; a part that is too narrow for its words has the tone and the title."""
     parts = (
         tag("span", format_share(share), tag("span", f" {name}", class_="word"), class_=f"part {name}{_room_of(share)}",
@@ -115,7 +115,7 @@ def _room_of(share: float) -> str:
     return "" if share >= _NAMED else " brief" if share >= _NUMBERED else " slim"
 
 
-def _verdicts(title: str, column: str, rows: list[Requirement] | list[Claim]) -> Markup | None:
+def _verdicts(title: str, column: str, rows: list[RequirementRecord] | list[ClaimRecord]) -> Markup | None:
     if not rows:
         return None
     head = tag("tr", (tag("th", name, scope="col") for name in ("", title.lower()[:-1], column, "actual", "why")))
@@ -124,10 +124,10 @@ def _verdicts(title: str, column: str, rows: list[Requirement] | list[Claim]) ->
     )
 
 
-def _verdict(row: Requirement | Claim) -> Markup:
+def _verdict(row: RequirementRecord | ClaimRecord) -> Markup:
     mark, state = _MARKS[row.ok]
-    target = row.required if isinstance(row, Requirement) else row.claimed
-    basis = "" if isinstance(row, Requirement) else _BASES.get(row.basis, "")
+    target = row.required if isinstance(row, RequirementRecord) else row.claimed
+    basis = "" if isinstance(row, RequirementRecord) else _BASES.get(row.basis, "")
     actual = row.actual or ("undetermined" if row.ok is None else "–")
     return tag(
         "tr",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dagc.export.page.markup import joined, table, tag, ticked
 from dagc.results.facts import assumed
-from dagc.results.summary import AttentionDomain, ExpertDomain, Facts, Pool, Summary
+from dagc.results.summary import AttentionDomain, ExpertDomain, FactsRecord, PoolRecord, Summary
 from dagc.units import format_bytes, format_rate
 
 _ATTENTION, _EXPERTS = ("tp", "cp", "dp"), ("tp", "ep", "dp")
@@ -36,7 +36,7 @@ def facts(summary: Summary) -> Markup:
     return tag("table", rows, class_="facts")
 
 
-def _pool(pool: Pool) -> Markup:
+def _pool(pool: PoolRecord) -> Markup:
     domains = pool.domains
     cells = (
         f"{pool.gpus:,}",
@@ -58,7 +58,7 @@ def _implied(degree: int, implied: int) -> str:
     return "" if implied == 1 else " (implied)" if implied == degree else f" ({implied} of it implied)"
 
 
-def _facts(facts: Facts) -> Iterator[tuple[str, str]]:
+def _facts(facts: FactsRecord) -> Iterator[tuple[str, str]]:
     model, cluster, workload = facts.model, facts.cluster, facts.workload
     experts = f", {model['experts']} experts, top {model['top']}" if model["experts"] else ""
     layers = f"{model['layers']} layers" if model["layers"] else "layers not stated"

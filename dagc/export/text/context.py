@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dagc.diag.text import escape
-from dagc.results.summary import Facts, Requirement
+from dagc.results.summary import FactsRecord, RequirementRecord
 from dagc.units import counted, format_share
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _LONGEST = 40
 MARKS = {True: "✓", False: "✗", None: "?"}
 
 
-def context(facts: Facts, requirements: list[Requirement], has_model: bool = True) -> tuple[str, ...]:
+def context(facts: FactsRecord, requirements: list[RequirementRecord], has_model: bool = True) -> tuple[str, ...]:
     """One line of the facts, with the model where asked, and one of the requirements where there are any."""
     model = [f"model {_name(facts.model['name'])}"] if has_model else []
     line = " · ".join((*model, _cluster(facts.cluster), *_engine(facts.engine), workload(facts.workload)))
@@ -28,7 +28,7 @@ def context(facts: Facts, requirements: list[Requirement], has_model: bool = Tru
     return (line, f"requirements: {' · '.join(rows)}") if rows else (line,)
 
 
-def chunked(facts: Facts, memory: MemoryOfPools | None) -> tuple[str, ...]:
+def chunked(facts: FactsRecord, memory: MemoryOfPools | None) -> tuple[str, ...]:
     """A line on chunked prefill, where memory is that of one chunk."""
     if memory is None or not memory.is_chunked:
         return ()

@@ -7,17 +7,17 @@ from itertools import groupby
 from statistics import median
 
 from dagc.export.text.columns import columns
-from dagc.results.ledger import Entry, KindErrors, inside, kind_errors
+from dagc.results.ledger import KindErrors, LedgerEntry, inside, kind_errors
 from dagc.units import Dimension, format_bytes, format_rate, format_seconds, lookup
 
 
-def render_text(entries: Sequence[Entry]) -> str:
+def render_text(entries: Sequence[LedgerEntry]) -> str:
     """The kinds, then every case, as aligned columns."""
     kinds, cases = columns(_kind_rows(entries)), columns([_HEAD, *map(_row, entries)])
     return "\n".join([_count(entries), "", *kinds, *_bands(entries), "", *cases]) + "\n"
 
 
-def _count(entries: Sequence[Entry]) -> str:
+def _count(entries: Sequence[LedgerEntry]) -> str:
     """How many cases there are, and the median error of those that no coefficient was fitted to."""
     errors = [abs(one.error) for one in entries if one.error is not None and not one.case.fitted]
     cases = (
@@ -26,7 +26,7 @@ def _count(entries: Sequence[Entry]) -> str:
     return f"{cases}: median error {_share(median(errors))}" if errors else cases
 
 
-def render_page(entries: Sequence[Entry]) -> str:
+def render_page(entries: Sequence[LedgerEntry]) -> str:
     """The same as Markdown."""
     return "\n".join([_INTRODUCTION, *_table(_kind_rows(entries)), *_bands(entries), "", *_sections(entries)]) + "\n"
 
@@ -47,7 +47,7 @@ expected inside it, and three in four inside twice its width. The line below the
 _HEAD = ("case", "metric", "measured", "predicted", "error", "", "source")
 
 
-def _bands(entries: Sequence[Entry]) -> tuple[str, ...]:
+def _bands(entries: Sequence[LedgerEntry]) -> tuple[str, ...]:
     once, twice = inside(entries), inside(entries, 2.0)
     if once is None or twice is None:
         return ()
@@ -55,7 +55,7 @@ def _bands(entries: Sequence[Entry]) -> tuple[str, ...]:
     return ("", f"Of phases and requests not in a fit {shares}.")
 
 
-def _kind_rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+def _kind_rows(entries: Sequence[LedgerEntry]) -> list[tuple[str, ...]]:
     head = ("kind", "cases", "not in a fit", "median", "mean", "bias", "within interval", "in a fit")
     return [head, *(_kind_row(one) for one in kind_errors(entries))]
 
@@ -82,7 +82,7 @@ def _share(value: float | None, signed: bool = False) -> str:
     return "-" if value is None else f"{value * 100:+.1f} %" if signed else f"{value * 100:.1f} %"
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: LedgerEntry) -> tuple[str, ...]:
     case = entry.case
     is_fitted = "fit" if case.fitted else ""
     return (
@@ -96,7 +96,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _predicted(entry: Entry) -> str:
+def _predicted(entry: LedgerEntry) -> str:
     unit = lookup(entry.case.text.partition(" ")[2])
     if entry.predicted is None or unit is None:
         return "?"
@@ -116,6 +116,6 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
             yield "|" + "---|" * len(row)
 
 
-def _sections(entries: Sequence[Entry]) -> Iterator[str]:
+def _sections(entries: Sequence[LedgerEntry]) -> Iterator[str]:
     for kind, group in groupby(entries, key=lambda one: one.case.kind):
         yield from (f"## {kind}", "", *_table([_HEAD, *map(_row, group)]), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.export.text.columns import columns
-from dagc.results.summary import Memory, MemoryLimits, PoolMemory, RankClass
+from dagc.results.summary import Memory, MemoryLimitsRecord, PoolMemoryRecord, RankClass
 from dagc.units import format_bytes, format_share
 
 EXPERTS = "experts"
@@ -57,7 +57,7 @@ def _row(pool: str, one: RankClass) -> tuple[str, ...]:
     return (label, f"{one.gpus:,}", *(format_bytes(size) if size else "-" for size in sizes), format_share(one.share))
 
 
-def _capacity(pool: PoolMemory, is_one_of_many: bool) -> Iterator[str]:
+def _capacity(pool: PoolMemoryRecord, is_one_of_many: bool) -> Iterator[str]:
     if pool.kv_capacity_tokens is None:
         return
     where = f" in {pool.pool}" if is_one_of_many else ""
@@ -68,7 +68,7 @@ def _capacity(pool: PoolMemory, is_one_of_many: bool) -> Iterator[str]:
     yield f"  KV-cache capacity{where}: {pool.kv_capacity_tokens:,} tokens{each}, {blocks}"
 
 
-def _limits(limits: MemoryLimits) -> Iterator[str]:
+def _limits(limits: MemoryLimitsRecord) -> Iterator[str]:
     batch = "largest batch: unlimited" if limits.batch is None else f"largest batch: {limits.batch:,} sequences"
     context = "longest context: unlimited"
     if limits.context is not None:

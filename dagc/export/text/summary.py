@@ -17,16 +17,16 @@ from dagc.results.memory import part_title
 from dagc.results.serving import DECODE_STEP, bound_text, is_decode_step_alone
 from dagc.results.summary import (
     AttentionDomain,
-    Claim,
+    ClaimRecord,
     Cost,
-    Domains,
+    DomainsRecord,
     ExpertDomain,
     Memory,
-    Phase,
+    PhaseRecord,
     Phases,
-    Pool,
+    PoolRecord,
     Queue,
-    Requirement,
+    RequirementRecord,
     Serving,
     Summary,
     Throughput,
@@ -101,13 +101,13 @@ def _size(summary: Summary) -> list[str]:
     return lines
 
 
-def _pools(pools: Sequence[Pool]) -> Iterator[str]:
+def _pools(pools: Sequence[PoolRecord]) -> Iterator[str]:
     for pool in pools:
         title = [f"{pool.name}: {format_gpus(pool.gpus)}"] if len(pools) > 1 else []
         yield from _block("domains" if pool is pools[0] else "", [*title, *_domains(pool.domains)])
 
 
-def _domains(domains: Domains) -> list[str]:
+def _domains(domains: DomainsRecord) -> list[str]:
     lines: list[str] = []
     if domains.attention:
         lines.append(f"attention  {_factors(domains.attention, ('tp', 'cp', 'dp'))}")
@@ -156,12 +156,12 @@ def handover_text(whole: float, one: float | None) -> str:
     return moved if one is None else f"{moved}; {format_seconds(one)} per request, before its first token"
 
 
-def _banded(phase: Phase) -> str:
+def _banded(phase: PhaseRecord) -> str:
     """The time of a phase and how far it may be off."""
     return f"{format_seconds(phase.seconds)} ± {phase.error_share * 100:.0f} %"
 
 
-def _phase(phase: Phase, part: str = "") -> list[str]:
+def _phase(phase: PhaseRecord, part: str = "") -> list[str]:
     """What bounds a phase, or the named part of its time, and how much of that was not measured."""
     path = phase.critical_path
     shares = (
@@ -248,15 +248,15 @@ def _cost(cost: Cost) -> list[str]:
     return [", ".join([f"{format_money(cost.usd_per_hour)} per hour", *known])]
 
 
-def _requirement(row: Requirement) -> str:
+def _requirement(row: RequirementRecord) -> str:
     return f"{MARKS[row.ok]} {row.name} {row.required}: {_found(row)}"
 
 
-def _claim(row: Claim) -> str:
+def _claim(row: ClaimRecord) -> str:
     return f"{MARKS[row.ok]} {row.name} {row.claimed}: {_BASES.get(row.basis, '')}{_found(row)}"
 
 
-def _found(row: Requirement | Claim) -> str:
+def _found(row: RequirementRecord | ClaimRecord) -> str:
     """What is undetermined because facts are missing says no more here: these are listed once, below."""
     if row.actual is None and row.reason.startswith("undetermined"):
         return "undetermined"

@@ -14,7 +14,17 @@ from dagc.export.text.columns import columns
 from dagc.export.text.context import MARKS
 from dagc.metrics import SENSITIVITIES
 from dagc.results.serving import bound_text
-from dagc.results.whatif import BreakEven, Duel, Effect, Moved, PhaseChange, PhaseState, Refusal, Sensitivities, WhatIf
+from dagc.results.whatif import (
+    BreakEven,
+    Effect,
+    Moved,
+    PhaseChange,
+    PhaseState,
+    PlanComparison,
+    Refusal,
+    Sensitivities,
+    WhatIf,
+)
 from dagc.units import format_gpus, format_seconds, format_share
 
 NOTHING = 0.0005
@@ -209,7 +219,7 @@ def _refused(refusals: Sequence[Refusal]) -> Iterator[str]:
     yield from (f"  {'; '.join(dict.fromkeys(what))}: {cause}" for cause, what in causes.items())
 
 
-def _break_even(comparison: Duel) -> Iterator[str]:
+def _break_even(comparison: PlanComparison) -> Iterator[str]:
     """The pair, a row for each figure and each break-even, then what does not fit or cannot be."""
     for letter, side in zip("AB", comparison.sides, strict=True):
         yield f"{letter}  {side.strategy}   {format_gpus(side.gpus)}"
@@ -223,7 +233,7 @@ def _break_even(comparison: Duel) -> Iterator[str]:
     yield from _limits(comparison)
 
 
-def _break_even_rows(comparison: Duel, figure: BreakEven) -> Iterator[list[str]]:
+def _break_even_rows(comparison: PlanComparison, figure: BreakEven) -> Iterator[list[str]]:
     first = f"{comparison.priced[0]:,}" if comparison.priced else "-"
     yield [figure.title, first, _LEADS[figure.leads], *[""] * 5]
     for one in figure.crossings[:MOST_SHOWN]:
@@ -233,7 +243,7 @@ def _break_even_rows(comparison: Duel, figure: BreakEven) -> Iterator[list[str]]
         yield ["", f"{more[-1].at:,}", _LEADS[more[-1].leads], f"after {len(more)} more changes", *[""] * 4]
 
 
-def _limits(comparison: Duel) -> Iterator[str]:
+def _limits(comparison: PlanComparison) -> Iterator[str]:
     for letter, side in zip("AB", comparison.sides, strict=True):
         if side.full_from is not None:
             yield f"{letter} does not fit in memory at {comparison.over} {side.full_from:,}"
