@@ -65,7 +65,7 @@ class PricedAmount(NamedTuple):
     seconds: float
 
 
-KnownAmounts = dict[object, dict[Amount, PricedAmount]]
+AmountCache = dict[object, dict[Amount, PricedAmount]]
 """What amounts take, by a key of all else that their price depends on; of one cluster, type of activations and engine.
 
 Of work an amount is how many times as long as stated it takes, FLOPs, bytes and other inputs; of a collective, nodes of
@@ -157,13 +157,13 @@ class AmountRows:
         column = np.array(values, dtype=np.float64).reshape(-1, 1)
         return np.repeat(column, np.diff(self.ends, prepend=0), axis=0) if self.has_copies else column
 
-    def slowest(self, seconds: Figures) -> Places:
+    def slowest(self, seconds: Figures) -> NodeIndex:
         """Where each node takes longest."""
         if not self.has_copies:
-            return Places(np.arange(len(seconds)), seconds.argmax(axis=1))
+            return NodeIndex(np.arange(len(seconds)), seconds.argmax(axis=1))
         flat = [int(seconds[self.of(number)].argmax()) for number in range(len(self.ends))]
         rows, columns = np.divmod(np.array(flat), seconds.shape[1])
-        return Places(rows + np.array((0, *self.ends[:-1])), columns)
+        return NodeIndex(rows + np.array((0, *self.ends[:-1])), columns)
 
     def durations(self, seconds: Figures) -> list[Picoseconds]:
         """Picoseconds of each node, of the least shape that holds them."""
@@ -175,7 +175,7 @@ class AmountRows:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Places:
+class NodeIndex:
     """An element for each node: its row and its column."""
 
     rows: npt.NDArray[np.int64]

@@ -103,6 +103,6 @@ def replica_tokens(holding: Holding, tokens: Bytes) -> float:
     """
     if holding.attention is None:
         return float("inf")
-    least = np.full(holding.attention.dp, np.inf)
-    np.minimum.at(least, holding.attention.coordinate(AxisKind.DP), tokens.min(axis=0))
-    return float(least.sum())
+    smallest = np.full(holding.attention.dp, np.inf)
+    np.minimum.at(smallest, holding.attention.coordinate(AxisKind.DP), tokens.min(axis=0))
+    return float(smallest.sum())

@@ -31,9 +31,9 @@ import numpy.typing as npt
 from dagc.cost.amounts import (
     FREE,
     Amount,
+    AmountCache,
     AmountRows,
     Amounts,
-    KnownAmounts,
     Partition,
     PricedAmount,
     amounts_of,
@@ -74,7 +74,7 @@ def collective_cost(communication: Communication, fabric: Fabric) -> NodeCost:
     return collective_costs((communication,), fabric, {})[0]
 
 
-def collective_costs(ops: Sequence[Communication], fabric: Fabric, known: KnownAmounts) -> list[NodeCost]:
+def collective_costs(ops: Sequence[Communication], fabric: Fabric, known: AmountCache) -> list[NodeCost]:
     """The same of several.
 
     What a group takes depends on its own bytes and on how it lies, and few groups differ: each amount is priced once.
@@ -107,7 +107,7 @@ def _asked(op: Communication, fabric: Fabric) -> _Asked:
     return _Asked(op, GroupKey(type(op), groups.size, op.parameters), (*lie, *op.figures(fabric)))
 
 
-def _learn(asked: Iterable[tuple[_Asked, Amounts]], fabric: Fabric, known: KnownAmounts) -> None:
+def _learn(asked: Iterable[tuple[_Asked, Amounts]], fabric: Fabric, known: AmountCache) -> None:
     """Price the amounts that are not known, those of a kind together, and of these those on one node."""
     new: dict[tuple[GroupKey, bool], tuple[Communication, dict[Amount, None]]] = {}
     for (op, kind, _), amounts in asked:

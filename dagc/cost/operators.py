@@ -32,10 +32,10 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.cost.amounts import (
     Amount,
+    AmountCache,
     AmountRows,
-    KnownAmounts,
+    NodeIndex,
     Partition,
-    Places,
     PricedAmount,
     amounts_of,
     columns_of,
@@ -224,7 +224,7 @@ class _Batch:
     inputs: Inputs
     terms: Terms
     slowdown: Load
-    slowest: Places
+    slowest: NodeIndex
     note: str
 
 
@@ -251,7 +251,7 @@ def _formula(flops: float, moved: float, rates: Rates, slowdown: float) -> str:
     return f"{slowed}max({arithmetic}, {memory}){rates.note}"
 
 
-STATED: Load = np.ones(1)
+NO_SLOWDOWN: Load = np.ones(1)
 """No rank slowed."""
 
 
@@ -259,7 +259,7 @@ def operator_cost(
     op: Computation,
     device: DeviceSpec,
     activation: Dtype,
-    slowdown: Load = STATED,
+    slowdown: Load = NO_SLOWDOWN,
     *,
     tunes_expert_shards: bool = True,
 ) -> NodeCost:
@@ -271,7 +271,7 @@ def operator_cost(
 
 
 def operator_costs(
-    ops: Sequence[Computation], setting: Setting, known: KnownAmounts, slowdown: Load = STATED
+    ops: Sequence[Computation], setting: Setting, known: AmountCache, slowdown: Load = NO_SLOWDOWN
 ) -> list[NodeCost]:
     """The same of several on one team.
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
-from dagc.cost.amounts import FREE, Amount, KnownAmounts, PricedAmount
+from dagc.cost.amounts import FREE, Amount, AmountCache, PricedAmount
 from dagc.cost.collectives import collective_costs
-from dagc.cost.operators import STATED, operator_costs
+from dagc.cost.operators import NO_SLOWDOWN, operator_costs
 from dagc.cost.sharing import beside_exchange, overlapped
 from dagc.graph.graph import Node, PhaseGraph, Team
 from dagc.graph.priced import Costs, NodeCost, PricedPhase
@@ -31,7 +31,7 @@ Nodes = tuple[Node, ...]
 
 
 @dataclass(slots=True)
-class KnownCosts:
+class CostCache:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
     Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes by the content of
@@ -41,7 +41,7 @@ class KnownCosts:
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
-    amounts: KnownAmounts = field(default_factory=dict[object, dict[Amount, PricedAmount]])
+    amounts: AmountCache = field(default_factory=dict[object, dict[Amount, PricedAmount]])
     fabric: Fabric | None = None
 
     def fabric_of(self, cluster: ClusterSpec, all_reduce: str | None) -> Fabric:
@@ -51,9 +51,9 @@ class KnownCosts:
         return self.fabric
 
 
-def price(graph: PhaseGraph, plan: Plan, known: KnownCosts | None = None) -> PricedPhase:
+def price(graph: PhaseGraph, plan: Plan, known: CostCache | None = None) -> PricedPhase:
     """The phase with a cost on every node. `known` are costs of plans on the same cluster, by the same engine."""
-    known = known or KnownCosts()
+    known = known or CostCache()
     teams, prices, found = _teams(graph), _Prices(plan, graph, known), known.found
     runs = [prices.run(template.nodes, teams.get(index, ())) for index, template in enumerate(graph.templates)]
     unknown = {run.key: run for run in runs if run.key not in found}
@@ -85,7 +85,7 @@ class _Alone(NamedTuple):
 class _Prices:
     """Costs of the nodes of one phase; what is `known` is not priced again."""
 
-    def __init__(self, plan: Plan, graph: PhaseGraph, known: KnownCosts) -> None:
+    def __init__(self, plan: Plan, graph: PhaseGraph, known: CostCache) -> None:
         self._plan = plan
         self._devices: dict[str, DeviceSpec] = {}
         for service in plan.deployment.services:
@@ -143,7 +143,7 @@ class _Prices:
         facts = self._plan.facts
         device = self._devices[team.pool] if team else facts.cluster.device
         setting = Setting(device, facts.model.activation_dtype, facts.runtime.tunes_expert_shards)
-        return operator_costs(ops, setting, self._known.amounts, team.slowdown if team else STATED)
+        return operator_costs(ops, setting, self._known.amounts, team.slowdown if team else NO_SLOWDOWN)
 
 
 def _teams(graph: PhaseGraph) -> dict[int, tuple[Team, ...]]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dagc.cost.amounts import LONGEST
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.graph.priced import PICOSECONDS, PricedPhase, in_turn
+from dagc.graph.priced import PICOSECONDS, PricedPhase, serial_time
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.source import Span
 
-OUT_OF_REACH = Code("D108", "time-out-of-reach")
+OVERFLOW = Code("D108", "time-out-of-reach")
 
 _STEPS = 64
 """Decode steps that a schedule may run through before it is steady."""
@@ -22,13 +22,13 @@ _STEPS = 64
 def judge_reach(priced: PricedPhase, plan: Plan) -> tuple[Diagnostic, ...]:
     """D108 where all that a phase does, one after the other, would take too long."""
     phase = priced.graph
-    total = sum(count * in_turn(priced.costs[template]) for template, count in phase.copies.items())
+    total = sum(count * serial_time(priced.costs[template]) for template, count in phase.copies.items())
     most = LONGEST / (_STEPS if phase.phase is Phase.DECODE else 1)
     if total <= most:
         return ()
     days = total / PICOSECONDS / 86_400
     return (
-        OUT_OF_REACH.at(
+        OVERFLOW.at(
             plan.deployment.strategy.body.outer,
             f"{phase.phase} of `{plan.name}` takes {days:.3g} days, longer than dagc can represent",
             f"the limit is {most / PICOSECONDS / 86_400:.3g} days",

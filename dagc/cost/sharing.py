@@ -14,13 +14,13 @@ from dataclasses import replace
 
 from dagc.catalog.device import DeviceSpec
 from dagc.graph.graph import PhaseGraph
-from dagc.ops.token_exchange import SMS, Kernel, TokenExchange
+from dagc.ops.token_exchange import SMS, ExchangeKernel, TokenExchange
 
 
 def overlapped(graph: PhaseGraph, parts: int) -> bool:
     """Whether computation of a phase runs beside exchanges by kernels that take multiprocessors; of `parts` batches."""
     ops = (node.op for template in graph.templates for node in template.nodes)
-    return parts > 1 and any(isinstance(op, TokenExchange) and op.kernel is Kernel.NORMAL for op in ops)
+    return parts > 1 and any(isinstance(op, TokenExchange) and op.kernel is ExchangeKernel.NORMAL for op in ops)
 
 
 def beside_exchange(device: DeviceSpec) -> DeviceSpec:

@@ -36,8 +36,8 @@ def check(
         trial = Trial(source, blocks, directory, levels)
         return Outcome(in_order(trial.settle(found)), ())
     file, facts = known
-    is_stated = not stops(found)
-    pricing = partial(price_plan, say=say) if is_stated else None
+    is_readable = not stops(found)
+    pricing = partial(price_plan, say=say) if is_readable else None
     checked = [check_strategy(strategy, facts, found, pricing) for strategy in file.strategies]
     levels = levels.over(facts.rules.levels)
     trial = Trial(source, blocks, directory, levels, file.strategies)

@@ -81,10 +81,10 @@ def _traced(checked: Checked) -> Traced | Diagnostic:
 
 def _no_times(checked: Checked) -> Diagnostic:
     lacking = (*missing_shapes(checked.plan), *missing_rates(checked.plan))
-    stated = f"state {', '.join(lacking)}" if lacking else "fix the errors above"
+    hint = f"state {', '.join(lacking)}" if lacking else "fix the errors above"
     return NO_TIMES.at(
         checked.plan.deployment.strategy.span,
         f"`{checked.plan.name}` has no times, so there is nothing to export",
         notes=("its size and its claims are checked all the same: `dagc check`",),
-        help=(stated,),
+        help=(hint,),
     )

@@ -30,7 +30,7 @@ def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Pla
     if known is None:
         return PlanMemory(in_order(Trial(source, blocks, directory, Levels()).settle(found)), ())
     file, facts = known
-    weighed: list[StrategyMemory] = []
+    strategies: list[StrategyMemory] = []
     for strategy in file.strategies:
         deployment = resolve_strategy(strategy, found)
         if deployment is None or stops(found):
@@ -39,13 +39,13 @@ def memory(source: Source, blocks: Blocks = (), directory: Path = Path()) -> Pla
         own = list(check_plan(plan))
         found += own
         if not stops(own):
-            weighed.append(_weighed(plan))
+            strategies.append(_size_memory(plan))
     levelled = facts.rules.levels.applied(found)
     settled = Trial(source, blocks, directory, Levels(), file.strategies).settle(levelled)
-    return PlanMemory(in_order(settled), tuple(weighed))
+    return PlanMemory(in_order(settled), tuple(strategies))
 
 
-def _weighed(plan: Plan) -> StrategyMemory:
+def _size_memory(plan: Plan) -> StrategyMemory:
     missing = missing_shapes(plan)
     if missing:
         return StrategyMemory(plan.name, None, missing)

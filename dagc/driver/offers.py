@@ -57,7 +57,7 @@ class Trial:
     strategies: Sequence[NamedStrategy] = ()
     engine: Engine | None = None
     _known: dict[object, _Found] = field(default_factory=dict[object, _Found], repr=False)
-    _spent: int = 0
+    _work: int = 0
 
     def under(self, engine: Engine) -> Trial:
         """The same where another engine is named."""
@@ -70,14 +70,14 @@ class Trial:
     def _settled(self, diagnostic: Diagnostic) -> Diagnostic:
         if _is_of_text(diagnostic):
             mending = tuple(
-                fix for fix in diagnostic.fixes if self._spent > _MOST or self._reads_better(diagnostic, fix, hidden=1)
+                fix for fix in diagnostic.fixes if self._work > _MOST or self._reads_better(diagnostic, fix, hidden=1)
             )
             diagnostic = replace(diagnostic, fixes=mending)
             return diagnostic.settled(lambda choice: self._reads_better(diagnostic, choice.fix, hidden=0))
         return diagnostic.settled(lambda choice: self._holds(diagnostic, choice.fix))
 
     def _holds(self, diagnostic: Diagnostic, fix: Fix) -> bool:
-        if self._spent > _MOST:
+        if self._work > _MOST:
             return False
         before, after = self._around(fix, self._strategy_of(fix.edits), is_text=False)
         code = diagnostic.code.code
@@ -117,7 +117,7 @@ class Trial:
     def _found(self, source: Source, blocks: Blocks, only: str | None, is_text: bool) -> _Found:
         key = source.text, tuple(text.text for _, text in blocks), only, is_text
         if key not in self._known:
-            self._spent += len(source.text) + _EACH
+            self._work += len(source.text) + _EACH
             self._known[key] = self._read(source, blocks) if is_text else self._compiled(source, blocks, only)
         return self._known[key]
 
@@ -150,12 +150,12 @@ def _is_of_text(diagnostic: Diagnostic) -> bool:
 
 def _priced(plan: Plan, found: list[Diagnostic]) -> Priced:
     """Memory; times, where a requirement needs them and nothing is wrong without them."""
-    sized: list[Diagnostic] = []
-    priced = size_plan(plan, sized)
+    findings: list[Diagnostic] = []
+    priced = size_plan(plan, findings)
     is_open = any(verdict.ok is None for verdict in priced.assessment.requirements)
-    if is_open and not missing_rates(plan) and not any(one.is_error for one in sized):
+    if is_open and not missing_rates(plan) and not any(one.is_error for one in findings):
         return price_plan(plan, found, lambda _: None)
-    found += sized
+    found += findings
     return priced
 
 

@@ -18,7 +18,7 @@ from dagc.check.static import DEGREE_RULES, refusal
 from dagc.cost.admission import admitted
 from dagc.cost.holding import Holding
 from dagc.cost.memory import rank_memory
-from dagc.cost.price import KnownCosts, price
+from dagc.cost.price import CostCache, price
 from dagc.cost.weights import weight_bytes
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.front import resolve_strategy
@@ -27,7 +27,7 @@ from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_mixed, lower_service
-from dagc.lower.templates import KnownTemplates
+from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
@@ -62,8 +62,8 @@ class Unpriced:
 class _Known:
     """What was worked out before, and may be of use again."""
 
-    templates: KnownTemplates = field(default_factory=KnownTemplates)
-    costs: KnownCosts = field(default_factory=KnownCosts)
+    templates: LoweringCache = field(default_factory=LoweringCache)
+    costs: CostCache = field(default_factory=CostCache)
     steps: TemplateCache = field(default_factory=TemplateCache)
     timelines: dict[object, tuple[PricedPhase, Timeline | Diagnostic]] = field(
         default_factory=dict[object, "tuple[PricedPhase, Timeline | Diagnostic]"]

@@ -16,7 +16,7 @@ from typing import Any
 from dagc.export.titles import group_size, moved_bytes, phase_names, rank_text, shape_text, team_of, total
 from dagc.graph.graph import INPUT, Graph, Node, PhaseGraph, Segment, StageProgram
 from dagc.graph.priced import PICOSECONDS
-from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.communication import Matching, Pattern
 from dagc.ops.message import Send
 from dagc.plan.plan import Plan
 from dagc.schedule.timeline import Timeline
@@ -153,7 +153,7 @@ def _cost(phase: _Phase, template: int, node: int) -> dict[str, Any]:
 
 def _previous_step(phase: _Phase, size: int, node: Node) -> str | None:
     """The send of the last stage that a receive of the first matches, one step earlier."""
-    if not _is(node, Pattern.RECEIVE, Pairing.STEP):
+    if not _is(node, Pattern.RECEIVE, Matching.STEP):
         return None
     last = len(phase.graph.programs[size]) - 1
     return next(_sends(phase, size, last), None)
@@ -213,9 +213,9 @@ def _senders(phase: _Phase, size: int, program: StageProgram, position: int, nod
     communication = node.communication
     if communication is None or communication.pattern is not Pattern.RECEIVE:
         return ()
-    if communication.pairing is Pairing.TEMPLATE and communication.partner is not None:
+    if communication.matching is Matching.TEMPLATE and communication.partner is not None:
         return (phase.identity(size, program.stage, position, communication.partner),)
-    if communication.pairing is Pairing.STAGE and program.stage > 0:
+    if communication.matching is Matching.STAGE and program.stage > 0:
         return tuple(_sends(phase, size, program.stage - 1))
     return ()
 
@@ -228,9 +228,9 @@ def _sends(phase: _Phase, size: int, stage: int) -> Iterator[str]:
                 yield phase.identity(size, stage, position, index)
 
 
-def _is(node: Node, pattern: Pattern, matching: Pairing) -> bool:
+def _is(node: Node, pattern: Pattern, matching: Matching) -> bool:
     found = node.communication
-    return found is not None and found.pattern is pattern and found.pairing is matching
+    return found is not None and found.pattern is pattern and found.matching is matching
 
 
 def _cache_edges(prefill: _Phase, handover: _Phase, decode: _Phase) -> Iterator[Edge]:
@@ -240,7 +240,7 @@ def _cache_edges(prefill: _Phase, handover: _Phase, decode: _Phase) -> Iterator[
         yield from ((tail, head, "cache") for tail in ends for head in _begins(handover, program.stage))
         for position, segment in enumerate(program.segments):
             for index, node in enumerate(handover.graph.templates[segment.template].nodes):
-                if _is(node, Pattern.RECEIVE, Pairing.TEMPLATE):
+                if _is(node, Pattern.RECEIVE, Matching.TEMPLATE):
                     tail = handover.identity(0, program.stage, position, index)
                     stage = handover.graph.teams[team_of(program.teams, node)].stage
                     yield from ((tail, head, "cache") for head in _begins(decode, stage))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.graph import Node, PhaseGraph, Segment, StageProgram, Team
-from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.communication import Matching, Pattern
 from dagc.ops.load import Load
 from dagc.ops.op import Op
 from dagc.plan.layout import Ranks
@@ -142,7 +142,7 @@ def _receivers(flow: _Flow) -> list[tuple[Team, Node]]:
         (flow.graph.teams[flow.program.teams[node.team]], node)
         for node in flow.graph.templates[flow.segment.template].nodes
         if node.communication
-        and node.communication.pairing is Pairing.TEMPLATE
+        and node.communication.matching is Matching.TEMPLATE
         and node.communication.partner == flow.index
     ]
 
@@ -160,7 +160,7 @@ def _next(flow: _Flow) -> Team:
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class StageTraffic:
     """Bytes over all ranks: `inside` goes over the links of a node (NVLink), `between` over the network."""
 
     inside: float = 0.0
@@ -174,7 +174,7 @@ class Crossing:
 
 def crossing(
     graph: PhaseGraph, stage: int, gpus_per_node: int, team: int | None = None, ops: tuple[type[Op], ...] = ()
-) -> Crossing:
+) -> StageTraffic:
     """What a stage sends for one micro-batch of the largest size: one of its teams or all, by `ops` or by all.
 
     No matrix is made, so that the size of the cluster does not matter.
@@ -187,7 +187,7 @@ def crossing(
             if team in (None, node.team) and (not ops or isinstance(node.op, ops)):
                 near, every = _near(_Flow(graph, size, program, segment, node, index), gpus_per_node)
                 inside, whole = inside + near, whole + every
-    return Crossing(inside, max(0.0, whole - inside))
+    return StageTraffic(inside, max(0.0, whole - inside))
 
 
 def _near(flow: _Flow, per_node: int) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from dagc.export.times import duration_of
 from dagc.export.titles import layer_kind, phase_names, segment_title, span_text, team_of, template_name
 from dagc.graph.graph import INPUT, Graph, Node, Segment, StageProgram, Team
 from dagc.graph.priced import NodeCost
-from dagc.ops.communication import Pairing
+from dagc.ops.communication import Matching
 from dagc.schedule.timeline import Run, Timeline
 
 _Place = tuple[int, ...]
@@ -263,7 +263,7 @@ def _template_edges(nodes: tuple[Node, ...]) -> Iterator[tuple[int, int, str]]:
     before: list[int] = []
     for head, node in enumerate(nodes):
         message = node.communication
-        met = message is not None and message.pairing is Pairing.TEMPLATE and message.partner is not None
+        met = message is not None and message.matching is Matching.TEMPLATE and message.partner is not None
         sender = (message.partner,) if message is not None and met and message.partner is not None else ()
         yield from ((tail, head, "transfer") for tail in sender)
         tails = [tail for tail in (*node.inputs, *sender) if tail > INPUT]

@@ -75,7 +75,7 @@ Costs = tuple[NodeCost, ...]
 
 
 @lru_cache(maxsize=4_096)
-def in_turn(costs: Costs) -> float:
+def serial_time(costs: Costs) -> float:
     """Picoseconds of a copy of a template on the slowest ranks, one node after the other.
 
     Kept, because many phases have a template in common.

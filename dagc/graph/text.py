@@ -113,7 +113,7 @@ def _communication(communication: Communication) -> str:
     partition = f"{groups.members.shape[0]} x {groups.size}"
     words = [f"{communication.pattern}[{axes}] {_load(communication.bytes)} B {partition}"]
     words.append(f"nodes={int(groups.nodes.min())}..{int(groups.nodes.max())} local={int(groups.local.max())}")
-    if communication.pairing:
+    if communication.matching:
         partner = "" if communication.partner is None else f" %{communication.partner}"
-        words.append(f"{communication.pairing}{partner}")
+        words.append(f"{communication.matching}{partner}")
     return " ".join(words)

@@ -16,7 +16,7 @@ import numpy as np
 
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.graph import INPUT, Graph, Node, PhaseGraph, StageProgram, Template
-from dagc.ops.communication import Communication, Leg, Pairing, Pattern
+from dagc.ops.communication import Communication, Leg, Matching, Pattern
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
 from dagc.ops.token_exchange import TokenExchange, TokenSend
@@ -61,7 +61,7 @@ def _layers(programs: tuple[StageProgram, ...]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class _SegmentView:
     """A template as one set of teams runs it, so many times; `widths` are the ranks of each of its teams.
 
     `known` holds the partitions that were found right, which nodes, templates and phases share, and of how many ranks.
@@ -85,10 +85,10 @@ def _phase(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[Diagnosti
     yield from unfit
     if unfit:
         return
-    for scene in _scenes(phase, known):
-        for index, node in enumerate(scene.template.nodes):
-            yield from _node(scene, index, node)
-        yield from _exchange(scene)
+    for view in _views(phase, known):
+        for index, node in enumerate(view.template.nodes):
+            yield from _node(view, index, node)
+        yield from _exchange(view)
     yield from _between_stages(phase)
 
 
@@ -149,7 +149,7 @@ def _streams(template: Template) -> int:
     return max((INPUT - i + 1 for node in template.nodes for i in node.inputs if i <= INPUT), default=0)
 
 
-def _scenes(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_Scene]:
+def _views(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_SegmentView]:
     """Each template once for each list of team widths, and each count of copies where it has loads by copy."""
     seen: set[tuple[int, tuple[int, ...], int]] = set()
     by_copy = tuple(_is_by_copy(template) for template in phase.templates)
@@ -158,7 +158,7 @@ def _scenes(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_Scene]:
         use = (segment.template, widths, segment.count if by_copy[segment.template] else 1)
         if use not in seen:
             seen.add(use)
-            yield _Scene(phase, phase.templates[segment.template], widths, segment.count, known)
+            yield _SegmentView(phase, phase.templates[segment.template], widths, segment.count, known)
 
 
 def _is_by_copy(template: Template) -> bool:
@@ -168,75 +168,75 @@ def _is_by_copy(template: Template) -> bool:
     return any(load.ndim > 1 for each in (*loads, *sent) for load in each)
 
 
-def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
+def _node(view: _SegmentView, index: int, node: Node) -> Iterator[Diagnostic]:
     wrong = [i for i in (*node.inputs, *node.after) if i >= index]
     wrong += [i for i in node.after if i < 0]
     if wrong:
-        yield scene.at(EDGE_ORDER, node, f"is node {index} and has an edge from node {wrong[0]}, which is not earlier")
+        yield view.at(EDGE_ORDER, node, f"is node {index} and has an edge from node {wrong[0]}, which is not earlier")
         return
-    yield from _edges(scene, node)
+    yield from _edges(view, node)
     if node.fused_into is not None:
-        yield from _fusion(scene, index, node, node.fused_into)
-    yield from _loads(scene, node)
+        yield from _fusion(view, index, node, node.fused_into)
+    yield from _loads(view, node)
     if node.communication is not None:
-        yield from _communication(scene, node, node.communication)
+        yield from _communication(view, node, node.communication)
 
 
-def _edges(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
-    nodes, keeps, team = scene.template.nodes, node.op.keeps, node.team
+def _edges(view: _SegmentView, node: Node) -> Iterator[Diagnostic]:
+    nodes, keeps, team = view.template.nodes, node.op.keeps, node.team
     for i in (*node.inputs, *node.after):
         if i >= 0 and nodes[i].team != team:
-            yield scene.at(CROSSING, node, f"follows `{nodes[i].key}` of another team without a message")
+            yield view.at(CROSSING, node, f"follows `{nodes[i].key}` of another team without a message")
     sizes = {dim.letter: dim.size for dim in node.output.dims if dim.letter in keeps}
     for source in [nodes[i] for i in node.inputs if i >= 0] if sizes else ():
         for dim in source.output.dims:
             if sizes.get(dim.letter, dim.size) != dim.size:
                 message = f"keeps `{dim.letter}`, but yields {node.output} of `{source.key}`'s {source.output}"
-                yield scene.at(SHAPES, node, message)
+                yield view.at(SHAPES, node, message)
 
 
-def _fusion(scene: _Scene, index: int, node: Node, into: int) -> Iterator[Diagnostic]:
-    if not index < into < len(scene.template.nodes):
-        yield scene.at(FUSION, node, f"is fused into node {into}, which does not come after it")
+def _fusion(view: _SegmentView, index: int, node: Node, into: int) -> Iterator[Diagnostic]:
+    if not index < into < len(view.template.nodes):
+        yield view.at(FUSION, node, f"is fused into node {into}, which does not come after it")
         return
-    kernel = scene.template.nodes[into]
+    kernel = view.template.nodes[into]
     if kernel.team != node.team or kernel.op.lane is not node.op.lane or kernel.fused_into is not None:
-        yield scene.at(FUSION, node, f"is fused into `{kernel.key}`, which runs elsewhere")
+        yield view.at(FUSION, node, f"is fused into `{kernel.key}`, which runs elsewhere")
     if node.flops.any() or node.memory_bytes.any() or node.communication:
-        yield scene.at(FUSION, node, f"has work of its own beside that of `{kernel.key}`")
+        yield view.at(FUSION, node, f"has work of its own beside that of `{kernel.key}`")
 
 
-def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
+def _loads(view: _SegmentView, node: Node) -> Iterator[Diagnostic]:
     loads = [("flops", node.flops), ("memory_bytes", node.memory_bytes)]
     if node.communication:
         loads.append(("bytes", node.communication.bytes))
         if isinstance(node.op, TokenExchange):
             loads.append(("taken", node.op.taken))
-    width = scene.widths[node.team]
+    width = view.widths[node.team]
     for name, load in loads:
-        if load.shape not in ((1,), (width,), (scene.copies, 1), (scene.copies, width)):
-            yield scene.at(LOADS, node, f"{name} has shape {load.shape} on {width} ranks, {scene.copies} copies")
+        if load.shape not in ((1,), (width,), (view.copies, 1), (view.copies, width)):
+            yield view.at(LOADS, node, f"{name} has shape {load.shape} on {width} ranks, {view.copies} copies")
         elif not (0 <= load.item() < inf if load.size == 1 else 0 <= load.min() <= load.max() < inf):
-            yield scene.at(LOADS, node, f"{name} has a negative or infinite element")
+            yield view.at(LOADS, node, f"{name} has a negative or infinite element")
 
 
-def _communication(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
-    groups, width = communication.groups, scene.widths[node.team]
-    if (id(groups), width) not in scene.known:
+def _communication(view: _SegmentView, node: Node, communication: Communication) -> Iterator[Diagnostic]:
+    groups, width = communication.groups, view.widths[node.team]
+    if (id(groups), width) not in view.known:
         fault = _partition_fault(groups, width)
         if fault:
-            yield scene.at(PARTITION, node, fault)
+            yield view.at(PARTITION, node, fault)
             return
-        scene.known.add((id(groups), width))
+        view.known.add((id(groups), width))
     is_message = communication.pattern in (Pattern.SEND, Pattern.RECEIVE)
     if is_message and groups.size != 1:
-        yield scene.at(PARTITION, node, f"is a message, but its groups have {groups.size} ranks")
+        yield view.at(PARTITION, node, f"is a message, but its groups have {groups.size} ranks")
     if communication.pattern is Pattern.RECEIVE:
-        yield from _receive(scene, node, communication)
+        yield from _receive(view, node, communication)
     elif isinstance(communication, TokenSend):
-        index = scene.template.nodes.index(node)
-        if not any(n.communication and n.communication.partner == index for n in scene.template.nodes):
-            yield scene.at(UNMATCHED, node, "is received by no node of its template")
+        index = view.template.nodes.index(node)
+        if not any(n.communication and n.communication.partner == index for n in view.template.nodes):
+            yield view.at(UNMATCHED, node, "is received by no node of its template")
 
 
 def _partition_fault(groups: Groups, width: int) -> str:
@@ -250,48 +250,48 @@ def _partition_fault(groups: Groups, width: int) -> str:
     return ""
 
 
-def _receive(scene: _Scene, node: Node, communication: Communication) -> Iterator[Diagnostic]:
-    if communication.pairing is None:
-        yield scene.at(UNMATCHED, node, "does not name its matching send")
-    if communication.pairing is not Pairing.TEMPLATE:
+def _receive(view: _SegmentView, node: Node, communication: Communication) -> Iterator[Diagnostic]:
+    if communication.matching is None:
+        yield view.at(UNMATCHED, node, "does not name its matching send")
+    if communication.matching is not Matching.TEMPLATE:
         return
-    nodes, partner = scene.template.nodes, communication.partner
+    nodes, partner = view.template.nodes, communication.partner
     sender = nodes[partner] if partner is not None and 0 <= partner < nodes.index(node) else None
     if sender is None or sender.communication is None or sender.communication.pattern is not Pattern.SEND:
-        yield scene.at(UNMATCHED, node, "its partner is no earlier send of the template")
+        yield view.at(UNMATCHED, node, "its partner is no earlier send of the template")
     elif sender.team == node.team:
-        yield scene.at(UNMATCHED, node, f"its partner `{sender.key}` runs on its own team")
+        yield view.at(UNMATCHED, node, f"its partner `{sender.key}` runs on its own team")
     else:
-        sent = _total(sender.communication.bytes, scene.widths[sender.team])
-        taken = _total(communication.bytes, scene.widths[node.team])
+        sent = _total(sender.communication.bytes, view.widths[sender.team])
+        taken = _total(communication.bytes, view.widths[node.team])
         if not _same(sent, taken):
             received, left = float(taken.sum()), float(sent.sum())
-            yield scene.at(BYTES, node, f"receives {received:.0f} bytes of the {left:.0f} that `{sender.key}` sends")
+            yield view.at(BYTES, node, f"receives {received:.0f} bytes of the {left:.0f} that `{sender.key}` sends")
 
 
-def _exchange(scene: _Scene) -> Iterator[Diagnostic]:
+def _exchange(view: _SegmentView) -> Iterator[Diagnostic]:
     """Rows dispatched and combined over all ranks: a token's vectors come back as often as they left, in any type."""
     totals = {Leg.DISPATCH: np.zeros(1), Leg.COMBINE: np.zeros(1)}
     last: Node | None = None
-    for node in scene.template.nodes:
+    for node in view.template.nodes:
         if isinstance(node.op, TokenExchange | TokenSend) and node.op.leg:
-            rows = _total(node.op.bytes, scene.widths[node.team]) / node.op.row_bytes
+            rows = _total(node.op.bytes, view.widths[node.team]) / node.op.row_bytes
             totals[node.op.leg] = totals[node.op.leg] + rows
             last = node
             if isinstance(node.op, TokenExchange):
-                yield from _taken(scene, node, node.op)
+                yield from _taken(view, node, node.op)
     if last is not None and not _same(totals[Leg.DISPATCH], totals[Leg.COMBINE]):
         out, back = float(totals[Leg.DISPATCH].sum()), float(totals[Leg.COMBINE].sum())
         message = f"{out:.0f} rows are dispatched and {back:.0f} combined"
-        yield scene.at(EXCHANGE, last, message)
+        yield view.at(EXCHANGE, last, message)
 
 
-def _taken(scene: _Scene, node: Node, exchange: TokenExchange) -> Iterator[Diagnostic]:
+def _taken(view: _SegmentView, node: Node, exchange: TokenExchange) -> Iterator[Diagnostic]:
     """What the ranks of an expert group send is what they receive."""
-    sent, taken = (_total(load, scene.widths[node.team]) for load in (exchange.bytes, exchange.taken))
+    sent, taken = (_total(load, view.widths[node.team]) for load in (exchange.bytes, exchange.taken))
     if not _same(sent, taken):
         message = f"{float(taken.sum()):.0f} bytes arrive of the {float(sent.sum()):.0f} that are sent"
-        yield scene.at(BYTES, node, message)
+        yield view.at(BYTES, node, message)
 
 
 def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:
@@ -299,15 +299,15 @@ def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:
     for programs in phase.programs:
         for number, program in enumerate(programs):
             following = programs[(number + 1) % len(programs)]
-            pairing = Pairing.STEP if number == len(programs) - 1 else Pairing.STAGE
+            matching = Matching.STEP if number == len(programs) - 1 else Matching.STAGE
             sends = list(_messages(phase, program, Pattern.SEND, None))
-            receives = list(_messages(phase, following, Pattern.RECEIVE, pairing))
+            receives = list(_messages(phase, following, Pattern.RECEIVE, matching))
             yield from _matched(sends, receives)
 
 
-def _matched(sends: list[tuple[_Scene, Node]], receives: list[tuple[_Scene, Node]]) -> Iterator[Diagnostic]:
-    for scene, node in (*sends[len(receives) :], *receives[len(sends) :]):
-        yield scene.at(UNMATCHED, node, "has no partner in the neighbouring stage")
+def _matched(sends: list[tuple[_SegmentView, Node]], receives: list[tuple[_SegmentView, Node]]) -> Iterator[Diagnostic]:
+    for view, node in (*sends[len(receives) :], *receives[len(sends) :]):
+        yield view.at(UNMATCHED, node, "has no partner in the neighbouring stage")
     for (source, sender), (target, receiver) in zip(sends, receives, strict=False):
         sent, taken = _payload(source, sender), _payload(target, receiver)
         if not _same(sent, taken):
@@ -315,26 +315,26 @@ def _matched(sends: list[tuple[_Scene, Node]], receives: list[tuple[_Scene, Node
 
 
 def _messages(
-    phase: PhaseGraph, program: StageProgram, pattern: Pattern, pairing: Pairing | None
-) -> Iterator[tuple[_Scene, Node]]:
+    phase: PhaseGraph, program: StageProgram, pattern: Pattern, matching: Matching | None
+) -> Iterator[tuple[_SegmentView, Node]]:
     """Messages of a stage with other stages; a send that a node of its own template receives is not among them."""
     widths = tuple(phase.teams[team].width for team in program.teams)
     for segment in program.segments:
         template = phase.templates[segment.template]
         for index, node in enumerate(template.nodes):
             found = node.communication
-            is_asked = found and found.pattern is pattern and found.pairing is pairing
+            is_asked = found and found.pattern is pattern and found.matching is matching
             if is_asked and not _is_received_inside(template, index):
-                yield _Scene(phase, template, widths, segment.count, set()), node
+                yield _SegmentView(phase, template, widths, segment.count, set()), node
 
 
 def _is_received_inside(template: Template, index: int) -> bool:
     return any(node.communication.partner == index for node in template.nodes if node.communication)
 
 
-def _payload(scene: _Scene, node: Node) -> Load:
+def _payload(view: _SegmentView, node: Node) -> Load:
     load = node.communication.bytes if node.communication else np.zeros(1)
-    return np.broadcast_to(load, (scene.widths[node.team],))
+    return np.broadcast_to(load, (view.widths[node.team],))
 
 
 def _total(load: Load, width: int) -> Load:

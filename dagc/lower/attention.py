@@ -22,8 +22,8 @@ from dagc.lower.attention_core import (
     add_cache_write,
     add_context_gather,
     add_core,
+    add_piggybacked_core,
     add_read,
-    add_riders_core,
     cache_tensor,
     heads_tensor,
 )
@@ -83,7 +83,7 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
         add_context_gather(builder, stage, batch, kept)
         cache = cache_tensor(stage, batch, form.reach, kept)
     filled = add_core(builder, stage, batch, form.reach, core, queries, cache)
-    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
+    add_piggybacked_core(builder, stage, batch, form.reach, core, (filled, queries))
     return part.heads * part.value_dim
 
 
@@ -109,8 +109,8 @@ def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     _add_down(builder, stage, batch, whole.cached, source)
     attend = _expanded if batch.is_prefill and whole.indexer is None else _absorbed
     attend(builder, stage, batch, form, queries)
-    if batch.riders and whole.indexer is None:
-        _expand_riders(builder, stage, batch, form, queries)
+    if batch.piggybacked and whole.indexer is None:
+        _expand_piggybacked(builder, stage, batch, form, queries)
     return form.part.heads * whole.v_head
 
 
@@ -129,7 +129,7 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     core = Core(KeyValues.LATENT, part.heads, 1, part.head_dim, part.head_dim, stage.shapes.kv_dtype)
     cache = cache_tensor(stage, batch, form.reach, {"c": part.head_dim})
     filled = add_core(builder, stage, batch, form.reach, core, queries, cache, written)
-    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries))
+    add_piggybacked_core(builder, stage, batch, form.reach, core, (filled, queries))
     group = -(-form.whole.heads // form.whole.o_groups) * part.head_dim
     matrix = stage.matrix(part.o_lora, group, Part.ATTENTION)
     latents = stage.tensor({"t": max_rank(batch.tokens), "c": part.o_groups * part.o_lora})
@@ -172,15 +172,15 @@ def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     add_core(builder, stage, batch, form.reach, core, queries, None)
 
 
-def _expand_riders(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
+def _expand_piggybacked(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
     """In a mixed step prompt tokens are attended to as in prefill, after the decoded ones in the latent space."""
-    part, filled, riders = form.part, builder.last, batch.riders or batch
-    positions, width = riders.positions(form.reach), part.qk_nope + part.v_head
+    part, filled, piggybacked = form.part, builder.last, batch.piggybacked or batch
+    positions, width = piggybacked.positions(form.reach), part.qk_nope + part.v_head
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
     whole = stage.tensor({"s": max_rank(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
     source = add_gemm(builder, stage, "attention.riders_kv_up", positions, up, whole, (queries,), (filled,))
     core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
-    add_riders_core(builder, stage, batch, form.reach, core, (filled, queries, source))
+    add_piggybacked_core(builder, stage, batch, form.reach, core, (filled, queries, source))
 
 
 def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:
@@ -201,7 +201,7 @@ def _absorbed(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
     core = Core(KeyValues.LATENT, part.heads, 1, latent, part.kv_lora, stage.shapes.kv_dtype)
     filled = add_core(builder, stage, batch, form.reach, core, absorbed, cache, written)
     if indexed:
-        add_riders_core(builder, stage, batch, form.reach, core, (filled, absorbed))
+        add_piggybacked_core(builder, stage, batch, form.reach, core, (filled, absorbed))
     out_of = stage.matrix(part.v_head, part.kv_lora, Part.ATTENTION)
     values = heads_tensor(stage, batch, part.heads, part.v_head)
     builder.add("attention.v_up", Gemm(rows, out_of, stage.activation, part.heads), values)

@@ -105,14 +105,14 @@ def add_core(
     return _add_scatter(builder, stage, batch, core) if shares > 1 else added
 
 
-def add_riders_core(
+def add_piggybacked_core(
     builder: TemplateBuilder, stage: Stage, batch: Batch, reach: Reach, core: Core, inputs: tuple[int, ...]
 ) -> None:
     """In a mixed step: the core of the prompt tokens, a kernel of its own that fills up the result of the other."""
-    if batch.riders is None:
+    if batch.piggybacked is None:
         return
     output = heads_tensor(stage, batch, core.heads, core.value)
-    builder.add("attention.riders_core", _core(stage, batch.riders, reach, core), output, inputs=inputs)
+    builder.add("attention.riders_core", _core(stage, batch.piggybacked, reach, core), output, inputs=inputs)
 
 
 def _core(stage: Stage, batch: Batch, reach: Reach, core: Core) -> AttentionCore:

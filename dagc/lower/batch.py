@@ -8,7 +8,7 @@ on the first ranks.
 - One decode step takes one token of every sequence. The context is the prompt and half of the output, which is its
   mean over the generation. The ranks of a context-parallel group hold the same tokens and each a part of the cache.
   With speculative decoding it takes the drafted tokens of every sequence too.
-- A mixed step is a decode step in which prompt tokens ride along: its riders, a prefill batch of their own. A part of
+- A mixed step is a decode step in which prompt tokens ride along (piggybacked prefill), a batch of their own. A part of
   a prompt is taken as its share of the whole one, so that it attends to the mean of what the prompt's tokens do.
 
 Of a prompt that the prefix cache holds in part, the rest is computed, and attends to all of it.
@@ -36,7 +36,7 @@ class Batch:
     `sequences` and `tokens` are by rank. `copies` ranks hold the same tokens, so `tokens / copies` summed over ranks
     are the distinct tokens of the micro-batch. `part` is the share of a sequence's positions that a rank keeps in
     its cache. `prompt`, `prefix` (what of it the prefix cache holds) and `context` are in tokens of one sequence.
-    `drafted` tokens stand beside that of each sequence in decode. `riders` are the prompt tokens of a mixed step,
+    `drafted` tokens stand beside that of each sequence in decode. `piggybacked` are the prompt tokens of a mixed step,
     which `tokens` includes.
     """
 
@@ -49,14 +49,14 @@ class Batch:
     context: float
     prefix: int = 0
     drafted: int = 0
-    riders: Batch | None = None
+    piggybacked: Batch | None = None
 
     @property
     def decoded(self) -> Batch:
-        """The micro-batch without its riders."""
-        if self.riders is None:
+        """The micro-batch without its piggybacked prompt tokens."""
+        if self.piggybacked is None:
             return self
-        return replace(self, tokens=self.tokens - self.riders.tokens, riders=None)
+        return replace(self, tokens=self.tokens - self.piggybacked.tokens, piggybacked=None)
 
     @property
     def sampled(self) -> Load:
@@ -77,14 +77,14 @@ class Batch:
         if self.is_prefill:
             return self.sequences * (reach.pairs(self.prompt) - reach.pairs(self.prefix)) * self.part
         own = self.sequences * (self.cached(reach) * (1 + self.drafted))
-        return own + self.riders.pairs(reach) if self.riders else own
+        return own + self.piggybacked.pairs(reach) if self.piggybacked else own
 
     def positions(self, reach: Reach) -> Load:
         """Positions that a rank reads in the core: whole prompts, or its part of the contexts of its sequences."""
         if self.is_prefill:
             return self.sequences * self.prompt
         own = self.sequences * self.cached(reach)
-        return own + self.riders.positions(reach) if self.riders else own
+        return own + self.piggybacked.positions(reach) if self.piggybacked else own
 
     def cached(self, reach: Reach) -> float:
         """Positions of one sequence that a rank reads from its cache, a mean."""
@@ -100,7 +100,7 @@ def halves(batch_sequences: Load) -> tuple[Load, Load]:
 def mixed(batch: Batch, riding: float, workload: Workload) -> Batch:
     """A decode batch with so many prompt tokens on each rank beside it."""
     prompts = np.array([riding / workload.fresh])
-    riders = replace(
+    piggybacked = replace(
         batch,
         phase=Phase.PREFILL,
         sequences=prompts,
@@ -108,7 +108,7 @@ def mixed(batch: Batch, riding: float, workload: Workload) -> Batch:
         prefix=workload.prefix,
         drafted=0,
     )
-    return replace(batch, tokens=batch.tokens + riders.tokens, riders=riders)
+    return replace(batch, tokens=batch.tokens + piggybacked.tokens, piggybacked=piggybacked)
 
 
 def batch_of(sequences: Load, phase: Phase, layout: Layout, workload: Workload, decode_context: int) -> Batch:

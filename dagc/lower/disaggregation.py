@@ -14,7 +14,7 @@ from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage
 from dagc.lower.topology import Placement
-from dagc.ops.communication import Pairing
+from dagc.ops.communication import Matching
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.token_exchange import CombineSend, DispatchSend, TokenReceive
 from dagc.source import Span
@@ -56,7 +56,7 @@ def add_remote_combine(builder: TemplateBuilder, stage: Stage, rows: TokenTransf
 
 def _receive(own: Placement, peer: Placement, payload: Load, partner: int) -> TokenReceive:
     groups = own.peers(peer)
-    return TokenReceive((AxisKind.EP,), groups, compress_uniform(payload), pairing=Pairing.TEMPLATE, partner=partner)
+    return TokenReceive((AxisKind.EP,), groups, compress_uniform(payload), matching=Matching.TEMPLATE, partner=partner)
 
 
 def _rows(stage: Stage, tokens: Load, width: int) -> Tensor:

@@ -45,7 +45,7 @@ from dagc.ops.gemm import Matrix, Router
 from dagc.ops.grouped_gemm import GroupedGemm
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
-from dagc.ops.token_exchange import Choices, Combine, Dispatch, Kernel
+from dagc.ops.token_exchange import Choices, Combine, Dispatch, ExchangeKernel
 from dagc.plan.layout import Layout
 
 QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
@@ -236,7 +236,7 @@ def _add_exchange(layer: MoeLayer, leg: type[Dispatch | Combine], output: Tensor
     groups = layer.stage.own.layout_groups(layer.layout, (AxisKind.EP,))
     out, back = _rows(layer), layer.routing.received
     row, (sent, taken) = (layer.row, (out, back)) if leg is Dispatch else (layer.result, (back, out))
-    kernel = Kernel.NORMAL if layer.batch.is_prefill else Kernel.LOW_LATENCY
+    kernel = ExchangeKernel.NORMAL if layer.batch.is_prefill else ExchangeKernel.LOW_LATENCY
     choices = Choices(layer.experts.top, layer.experts.groups, layer.experts.top_groups)
     op = leg((AxisKind.EP,), groups, compress_uniform(sent * row), compress_uniform(taken * row), row, kernel, choices)
     span = layer.stage.axis_span(layer.layout, AxisKind.EP)

@@ -24,7 +24,7 @@ from dagc.graph.graph import PhaseGraph, Segment, StageProgram, Team
 from dagc.graph.tensor import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import Placement, place
-from dagc.ops.communication import Pairing
+from dagc.ops.communication import Matching
 from dagc.ops.load import Load
 from dagc.ops.message import Receive, Send
 from dagc.plan.deployment import Phase, Service
@@ -131,7 +131,7 @@ def _template(
         send = Send((AxisKind.DP,), places[0].peers(places[team]), np.array([sent]))
         builder.add(f"kv.send{suffix}", send, _cache(sent, shapes), inputs=())
         groups = places[team].peers(places[0])
-        receive = Receive((AxisKind.DP,), groups, np.array([taken]), pairing=Pairing.TEMPLATE, partner=builder.last)
+        receive = Receive((AxisKind.DP,), groups, np.array([taken]), matching=Matching.TEMPLATE, partner=builder.last)
         builder.add(f"kv.receive{suffix}", receive, _cache(taken, shapes), inputs=(), team=team)
     return builder
 

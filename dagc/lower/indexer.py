@@ -24,7 +24,7 @@ def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Atte
     width, tokens = indexer.heads * indexer.head_dim, max_rank(batch.tokens)
     queries = stage.matrix(width, form.q_lora, Part.ATTENTION)
     asked = stage.tensor({"t": tokens, "h": indexer.heads, "d": indexer.head_dim})
-    asking = add_gemm(builder, stage, "attention.index_queries", batch.tokens, queries, asked, (latent,))
+    index_queries = add_gemm(builder, stage, "attention.index_queries", batch.tokens, queries, asked, (latent,))
     series = 4 if form.ratio else 1
     key = stage.matrix(series * indexer.head_dim + indexer.heads, stage.shapes.hidden, Part.ATTENTION)
     keyed = stage.tensor({"t": tokens, "c": indexer.head_dim})
@@ -33,4 +33,4 @@ def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Atte
     positions, pairs = batch.positions(Reach()), batch.pairs(Reach())
     heads = indexer.heads, indexer.head_dim
     scores = IndexerScores(batch.tokens, positions, pairs, *heads, form.ratio or 1, index_bytes(form))
-    builder.add("attention.index", scores, chosen, inputs=(asking, kept))
+    builder.add("attention.index", scores, chosen, inputs=(index_queries, kept))

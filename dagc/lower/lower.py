@@ -35,7 +35,7 @@ from dagc.lower.pipeline import (
 from dagc.lower.popularity import popularity_ranks, slot_chances
 from dagc.lower.routing import ExpertChoice
 from dagc.lower.stage import Stage
-from dagc.lower.templates import KnownTemplates, Templates, experts_setting, setting
+from dagc.lower.templates import LoweringCache, Templates, experts_setting, setting
 from dagc.lower.topology import Placement, place
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
@@ -50,7 +50,7 @@ from dagc.syntax.tree import Axis, Fold, Pools, Strategy
 Fill = Callable[[TemplateBuilder, Batch], None]
 
 
-def lower(plan: Plan, known: KnownTemplates | None = None) -> Graph:
+def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:
     """The graph of a plan: prefill, one decode step, and the KV-cache transfer where the phases have own pools.
 
     `known` are templates of plans of the same model, whose workloads differ in the number of sequences alone. Raises
@@ -60,19 +60,19 @@ def lower(plan: Plan, known: KnownTemplates | None = None) -> Graph:
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
     services = plan.deployment.services
-    known = known or KnownTemplates()
+    known = known or LoweringCache()
     prefill, *more_prefill = lower_service(plan, Phase.PREFILL, known)
     decode, *more_decode = lower_service(plan, Phase.DECODE, known)
     handover = lower_handover(plan, shapes) if len(services) > 1 else None
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
 
 
-def lower_service(plan: Plan, phase: Phase, known: KnownTemplates | None = None) -> list[PhaseGraph]:
+def lower_service(plan: Plan, phase: Phase, known: LoweringCache | None = None) -> list[PhaseGraph]:
     """Prefill or decode of the service that serves it: a graph for each class of replicas.
 
     Raises ValueError when the model has no shapes, which the caller rules out.
     """
-    shapes, known = plan.facts.model.shapes(), known or KnownTemplates()
+    shapes, known = plan.facts.model.shapes(), known or LoweringCache()
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
     is_prefill = phase is Phase.PREFILL
@@ -83,14 +83,14 @@ def lower_service(plan: Plan, phase: Phase, known: KnownTemplates | None = None)
     ]
 
 
-def lower_mixed(plan: Plan, known: KnownTemplates | None = None) -> PhaseGraph | None:
+def lower_mixed(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | None:
     """A decode step of the first class of replicas in which prompt tokens ride along; None where none ever do."""
     shapes, service = plan.facts.model.shapes(), plan.deployment.services[0]
     riding = riding_tokens(plan)
     if shapes is None or not riding:
         return None
     alike = replica_classes(plan, service)[0]
-    return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding, known or KnownTemplates()).graph()
+    return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding, known or LoweringCache()).graph()
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class _PhaseLowering:
     phase: Phase
     alike: ReplicaClass
     riding: float = 0.0
-    known: KnownTemplates = field(default_factory=KnownTemplates)
+    known: LoweringCache = field(default_factory=LoweringCache)
     templates: Templates = field(init=False)
     _teams: dict[tuple[str, int], Team] = field(default_factory=dict[tuple[str, int], Team])
     _places: dict[tuple[str, int], Placement] = field(default_factory=dict[tuple[str, int], Placement])

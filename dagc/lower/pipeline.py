@@ -16,7 +16,7 @@ from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_collective, add_gemm, add_norm, add_reduction, shard
 from dagc.lower.topology import Placement
 from dagc.ops.all_gather import AllGather
-from dagc.ops.communication import Pairing
+from dagc.ops.communication import Matching
 from dagc.ops.elementwise import TOKEN_ID, Embedding, Sampling
 from dagc.ops.load import Load, compress_uniform, max_rank
 from dagc.ops.message import Receive, Send
@@ -57,7 +57,7 @@ def add_send(builder: TemplateBuilder, stage: Stage, batch: Batch, peer: Placeme
 def add_receive(builder: TemplateBuilder, stage: Stage, batch: Batch, peer: Placement) -> None:
     """Hidden states from the previous stage."""
     tokens = batch.tokens / stage.sequence_shards
-    receive = _receive(stage, peer, tokens * _hidden_bytes(stage), Pairing.STAGE)
+    receive = _receive(stage, peer, tokens * _hidden_bytes(stage), Matching.STAGE)
     builder.add("pipeline.receive", receive, stage.hidden(tokens), inputs=(), span=stage.pipeline)
 
 
@@ -69,7 +69,7 @@ def add_token_send(builder: TemplateBuilder, stage: Stage, batch: Batch, peer: P
 
 def add_token_receive(builder: TemplateBuilder, stage: Stage, batch: Batch, peer: Placement) -> None:
     """The tokens that the last stage sampled in the step before."""
-    receive = _receive(stage, peer, batch.sequences * TOKEN_ID.bytes, Pairing.STEP)
+    receive = _receive(stage, peer, batch.sequences * TOKEN_ID.bytes, Matching.STEP)
     builder.add("token.receive", receive, _tokens(stage, batch), inputs=(), span=stage.pipeline)
 
 
@@ -81,5 +81,5 @@ def _hidden_bytes(stage: Stage) -> float:
     return stage.shapes.hidden * stage.activation.bytes
 
 
-def _receive(stage: Stage, peer: Placement, payload: Load, pairing: Pairing) -> Receive:
-    return Receive((AxisKind.PP,), stage.own.opposite(peer), compress_uniform(payload), pairing=pairing)
+def _receive(stage: Stage, peer: Placement, payload: Load, matching: Matching) -> Receive:
+    return Receive((AxisKind.PP,), stage.own.opposite(peer), compress_uniform(payload), matching=matching)

@@ -1,7 +1,7 @@
 """Templates while a phase is lowered, and those that other phases and plans have left.
 
 A template depends on the phase, the layouts and options of its service, the micro-batch, and on how its ranks lie on
-nodes; nothing else of a strategy changes it. `KnownTemplates` keeps what was built by all of that, for plans of one
+nodes; nothing else of a strategy changes it. `LoweringCache` keeps what was built by all of that, for plans of one
 model whose workloads differ in the number of sequences alone: who prices many strategies builds few templates. Only
 layers with experts depend on how these are cut, and their attention does not.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from dagc.graph.graph import Template
 from dagc.lower.builder import TemplateBuilder
-from dagc.lower.topology import KnownGroups
+from dagc.lower.topology import GroupCache
 from dagc.ops.groups import Groups
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.layout import Layout
@@ -22,7 +22,7 @@ Identity = tuple[object, ...]
 
 
 @dataclass(slots=True)
-class KnownTemplates:
+class LoweringCache:
     """Templates of plans that were lowered before, what layers begin with, and groups of ranks.
 
     The nodes of one keep the spans of the plan that built them.
@@ -30,7 +30,7 @@ class KnownTemplates:
 
     found: dict[Identity, Template] = field(default_factory=dict[Identity, Template])
     mixers: dict[Identity, TemplateBuilder] = field(default_factory=dict[Identity, TemplateBuilder])
-    groups: KnownGroups = field(default_factory=dict[object, Groups])
+    groups: GroupCache = field(default_factory=dict[object, Groups])
 
 
 def setting(service: Service, phase: Phase) -> Identity:
@@ -54,7 +54,7 @@ def _cut(layout: Layout | None) -> Identity:
 class Templates:
     """Templates of one phase so far, by what they depend on; `setting` is what all of them depend on."""
 
-    known: KnownTemplates
+    known: LoweringCache
     setting: Identity
     built: list[Template] = field(default_factory=list[Template])
     index: dict[Identity, int] = field(default_factory=dict[Identity, int])

@@ -14,7 +14,7 @@ from dagc.degrees import AxisKind
 from dagc.ops.groups import Groups
 from dagc.plan.layout import Layout, Ranks
 
-KnownGroups = dict[object, Groups]
+GroupCache = dict[object, Groups]
 """Groups by the pattern of ranks on nodes, the layout and the axes along which members differ."""
 
 
@@ -26,7 +26,7 @@ class Placement:
     """
 
     nodes: Ranks
-    known: KnownGroups = field(default_factory=dict[object, Groups], repr=False)
+    known: GroupCache = field(default_factory=dict[object, Groups], repr=False)
     pattern: bytes = field(init=False, repr=False)
     """Equal for two teams of consecutive ranks that share nodes in the same way."""
 
@@ -71,6 +71,6 @@ class Placement:
         return Groups(members, nodes, np.ones(self.width, dtype=np.int64))
 
 
-def place(ranks: Ranks, gpus_per_node: int, known: KnownGroups | None = None) -> Placement:
+def place(ranks: Ranks, gpus_per_node: int, known: GroupCache | None = None) -> Placement:
     """The placement of global ranks on nodes of `gpus_per_node`."""
     return Placement(ranks // gpus_per_node, {} if known is None else known)

@@ -33,10 +33,10 @@ def mend(source: Source, problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ..
     found = tuple(problems)
     whole = _flat(source, 0, len(source.text))
     if whole is not None:
-        return _told(whole, found)
+        return _with_help(whole, found)
     for start, end in _lines(source, problems):
         flat = _flat(source, start, end)
-        found = found if flat is None else _told(flat, found)
+        found = found if flat is None else _with_help(flat, found)
     return found
 
 
@@ -60,14 +60,14 @@ def _flat(source: Source, start: int, end: int) -> Span | None:
     return source.span(*found.span("flat"))
 
 
-def _told(flat: Span, problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+def _with_help(flat: Span, problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
     own = [one for one in problems if one.span and flat.start <= one.span.start <= flat.end and _is_syntax(one)]
     help_ = f"`dagc read {shlex.quote(' '.join(flat.text.split()))}` lists its possible meanings as strategies"
     if not own:
         return problems
     if all(one.code == NO_SIGN for one in own):
-        told = replace(own[0], help=(*own[0].help, f"a flat notation does not nest the degrees: {help_}"))
-        return tuple(told if one is own[0] else one for one in problems)
+        explained = replace(own[0], help=(*own[0].help, f"a flat notation does not nest the degrees: {help_}"))
+        return tuple(explained if one is own[0] else one for one in problems)
     one = CODE.at(
         flat,
         f"`{shorten(flat.text)}` is a flat notation, not a strategy",

@@ -47,7 +47,7 @@ ROWS = 128
 
 START = Coefficient("start", 200.0, 0.0, 3000.0, "positions that each query costs before its first one")
 SEQUENCE = Coefficient("sequence", 1e-8, 0.0, 2e-6, "seconds for each sequence")
-LEAST = Coefficient("rows", 32.0, 1.0, 64.0, "rows of the smallest product, in queries")
+MINIMUM_ROWS = Coefficient("rows", 32.0, 1.0, 64.0, "rows of the smallest product, in queries")
 PAGE = Coefficient("page", 16.0, 0.0, 2000.0, "positions that are read of each sequence past its end")
 
 
@@ -84,7 +84,7 @@ PREFILL = Formula(
 )
 DECODE = Formula(
     "attention_decode",
-    (PEAK, LEAST, STREAM, LAUNCH, POWER, SEQUENCE, PAGE),
+    (PEAK, MINIMUM_ROWS, STREAM, LAUNCH, POWER, SEQUENCE, PAGE),
     ("pairs", "sequences", "heads"),
     decode_terms,
 )

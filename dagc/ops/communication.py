@@ -42,7 +42,7 @@ class Leg(StrEnum):
     COMBINE = "combine"
 
 
-class Pairing(StrEnum):
+class Matching(StrEnum):
     """Which send a receive matches.
 
     `STAGE`: the send of the previous stage for the same micro-batch, rank r with rank r. `TEMPLATE`: node
@@ -83,14 +83,14 @@ class Communication(Op):
     """An exchange of data between the ranks of groups.
 
     `bytes` by rank: all-reduce, the buffer; all-gather, the gathered result; reduce-scatter, the input; all-to-all,
-    all that a rank sends, what it keeps included; send and receive, the message. `axes` names the group. `pairing` and
+    all that a rank sends, what it keeps included; send and receive, the message. `axes` names the group. `matching` and
     `partner` are those of a receive. `leg` where rows of tokens for experts are what is sent.
     """
 
     axes: tuple[AxisKind, ...]
     groups: Groups
     bytes: Load
-    pairing: Pairing | None = field(default=None, kw_only=True)
+    matching: Matching | None = field(default=None, kw_only=True)
     partner: int | None = field(default=None, kw_only=True)
 
     category = Category.COMMUNICATION

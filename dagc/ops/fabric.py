@@ -73,7 +73,7 @@ class Fabric:
     def _choice(self, name: str) -> Chosen:
         regime = next((found for given in self._measured() if (found := given.regime(name))), None)
         if regime is None:
-            return Chosen(self._stated(name), None, name)
+            return Chosen(self._from_datasheet(name), None, name)
         return Chosen({**regime.coefficients, **self._written(regime)}, regime, name)
 
     def _measured(self) -> Iterator[Calibration]:
@@ -83,7 +83,7 @@ class Fabric:
         if self.cluster.exchanges:
             yield load_exchanges(self.cluster.exchanges)
 
-    def _stated(self, name: str) -> Mapping[str, float]:
+    def _from_datasheet(self, name: str) -> Mapping[str, float]:
         cluster = self.cluster
         inside, across = cluster.link_latency_seconds, cluster.network_latency_seconds
         shares = {"share": cluster.link_efficiency, "network_share": cluster.network_efficiency}
@@ -107,5 +107,5 @@ class Fabric:
             "link_latency": {"step": cluster.link_latency_seconds},
             "network_latency": {"hop": cluster.network_latency_seconds},
         }
-        stated = [names for field, names in written.items() if field in cluster.spans]
-        return {name: value for names in stated for name, value in names.items() if name in regime.coefficients}
+        named = [names for field, names in written.items() if field in cluster.spans]
+        return {name: value for names in named for name, value in names.items() if name in regime.coefficients}

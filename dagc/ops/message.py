@@ -61,7 +61,7 @@ class Send(Outgoing):
 
 @dataclass(frozen=True, eq=False)
 class Receive(PointToPoint):
-    """From the ranks of another stage or team; `pairing` and `partner` name the send."""
+    """From the ranks of another stage or team; `matching` and `partner` name the send."""
 
     name = "receive"
     title = "receive"

@@ -3,7 +3,7 @@
 Ring of n members, S bytes, p passes (2 for an all-reduce: Thakur, Rabenseifner, Gropp 2005):
 
     τ        = p (n-1)/n · S · joined(1 / (share · link),  1 / (local · network_share · network)) + S/n / (own · link)
-    latency  = launch + p (n-1) · pace
+    latency  = launch + p (n-1) · step_time
 
 A ring over several nodes is as many rings as a node has members, each through the adapter of another, so the network
 carries what all local members bring. Link and network are busy at once: `joined` is the slower one, and somewhat more
@@ -31,8 +31,8 @@ def ring(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires, 
     outside = sent / (spread.local * given["network_share"] * wires.network)
     own = load / spread.size / (given["own"] * wires.link) if "own" in given else 0.0
     full_rate = np.where(across, joined(inside, outside), inside) + own
-    pace = np.where(across, given["hop"], given["step"])
-    return TransferTime(pipelined(full_rate, given["ramp"]), given["launch"] + passes * (spread.size - 1) * pace)
+    step_time = np.where(across, given["hop"], given["step"])
+    return TransferTime(pipelined(full_rate, given["ramp"]), given["launch"] + passes * (spread.size - 1) * step_time)
 
 
 def gather(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: Wires) -> TransferTime:

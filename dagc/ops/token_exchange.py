@@ -119,14 +119,17 @@ def all_to_all(given: Coefficients, load: ByGroup, spread: GroupSpread, wires: W
     return TransferTime(pipelined(np.maximum(near, far) + own, given["ramp"]), latency)
 
 
-class Kernel(StrEnum):
+class ExchangeKernel(StrEnum):
     """How tokens go to experts and results come back: by kernels of high throughput, or of low latency."""
 
     NORMAL = "normal"
     LOW_LATENCY = "low_latency"
 
 
-_FORMULAS: Mapping[Kernel, TokenFormula] = {Kernel.NORMAL: normal, Kernel.LOW_LATENCY: low_latency}
+_FORMULAS: Mapping[ExchangeKernel, TokenFormula] = {
+    ExchangeKernel.NORMAL: normal,
+    ExchangeKernel.LOW_LATENCY: low_latency,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class TokenExchange(Collective):
 
     taken: Load
     row_bytes: float
-    kernel: Kernel
+    kernel: ExchangeKernel
     choices: Choices
 
     pattern = Pattern.ALL_TO_ALL
@@ -165,7 +168,7 @@ class TokenExchange(Collective):
     family = OpKind.EXCHANGE
 
     @property
-    def parameters(self) -> tuple[Kernel, Choices]:
+    def parameters(self) -> tuple[ExchangeKernel, Choices]:
         """Kernel and choices."""
         return self.kernel, self.choices
 
@@ -197,7 +200,7 @@ class TokenExchange(Collective):
     def sent(self, merges: bool) -> Sent:
         """By normal kernels a row goes once to each node, and from there to each rank that wants it."""
         local, nodes = self.groups.local_by_rank, self.groups.nodes_by_rank
-        if not merges or self.kernel is not Kernel.NORMAL:
+        if not merges or self.kernel is not ExchangeKernel.NORMAL:
             size = np.full(1, float(self.groups.size))
             return Sent(self.bytes * (local - 1) / size, self.bytes * (size - local) / size)
         top, rows = self.choices.top, self.bytes / self.choices.top

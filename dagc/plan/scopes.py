@@ -99,21 +99,21 @@ def opens(kind: Kind, place: Place) -> Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class ScopeNode:
     """A node of the strategy in its place. `enclosing` are the nodes around it, outermost first."""
 
     syntax: Strategy
     place: Place
     enclosing: tuple[Strategy, ...]
     fault: Fault | None
-    children: tuple[Node, ...]
+    children: tuple[ScopeNode, ...]
 
     @property
     def span(self) -> Span:
         """What a message underlines: kind and degree of an axis, the name of a scope, all of a fold or of pools."""
         return self.syntax.span if isinstance(self.syntax, Axis | Scope) else self.syntax.outer
 
-    def walk(self) -> Iterator[Node]:
+    def walk(self) -> Iterator[ScopeNode]:
         """The node and all inside it, in the order of the text."""
         yield self
         for child in self.children:
@@ -125,9 +125,9 @@ class Annotated:
     """A strategy with its nodes, each in its scope, in the order of the text."""
 
     strategy: NamedStrategy
-    nodes: tuple[Node, ...]
+    nodes: tuple[ScopeNode, ...]
 
-    def faulty(self, fault: Fault) -> list[Node]:
+    def faulty(self, fault: Fault) -> list[ScopeNode]:
         """The nodes with this fault, in the order of the text."""
         return [node for node in self.nodes if node.fault is fault]
 
@@ -180,7 +180,7 @@ class _Context:
         return _Context(place, (*self.enclosing, around), frozenset() if kind in PHASES else meanings, chained)
 
 
-def _node(strategy: Strategy, context: _Context) -> Node:
+def _node(strategy: Strategy, context: _Context) -> ScopeNode:
     match strategy:
         case Axis() | Scope():
             return _axis_or_scope(strategy, context)
@@ -193,13 +193,13 @@ def _node(strategy: Strategy, context: _Context) -> Node:
 # Axes and scopes
 
 
-def _axis_or_scope(strategy: Axis | Scope, context: _Context) -> Node:
+def _axis_or_scope(strategy: Axis | Scope, context: _Context) -> ScopeNode:
     fault = None if context.chained else _fault(strategy, context)
     place = opens(strategy.kind, context.place)
     chained = context.chained or fault is not None
     inside = context.inside(strategy, place, chained)
     children = () if strategy.body is None else (_node(strategy.body, inside),)
-    return Node(strategy, context.place, context.enclosing, fault, children)
+    return ScopeNode(strategy, context.place, context.enclosing, fault, children)
 
 
 def _fault(strategy: Axis | Scope, context: _Context) -> Fault | None:
@@ -246,14 +246,14 @@ def _claim(branch: Strategy) -> _Claim:
     return _Claim.EXPERTS if holds_experts else _Claim.ATTENTION
 
 
-def _fold(fold: Fold, context: _Context) -> Node:
+def _fold(fold: Fold, context: _Context) -> ScopeNode:
     fault = _fold_fault(fold, context.place)
     if fault is not None:
         return _silent(fold, context, fault)
     branches = [_branch(fold, branch, context) for branch in fold.branches]
     if all(branch.fault is None for branch in branches) and _claim(fold.branches[0]) is _claim(fold.branches[1]):
         return _silent(fold, context, Fault.ONE_DOMAIN)
-    return Node(fold, context.place, context.enclosing, None, tuple(branches))
+    return ScopeNode(fold, context.place, context.enclosing, None, tuple(branches))
 
 
 def _fold_fault(fold: Fold, place: Place) -> Fault | None:
@@ -264,7 +264,7 @@ def _fold_fault(fold: Fold, place: Place) -> Fault | None:
     return None
 
 
-def _branch(fold: Fold, branch: Strategy, context: _Context) -> Node:
+def _branch(fold: Fold, branch: Strategy, context: _Context) -> ScopeNode:
     """A branch in its domain; one that holds a stage, a phase, or a `dp` around experts is at fault as a whole."""
     is_experts = _claim(branch) is _Claim.EXPERTS
     inside = context.inside(fold, Place.EXPERTS_BRANCH if is_experts else Place.ATTENTION_BRANCH)
@@ -282,14 +282,14 @@ def _has_replica_axis(branch: Strategy, is_experts: bool) -> bool:
 # Pools
 
 
-def _pools(pools: Pools, context: _Context) -> Node:
+def _pools(pools: Pools, context: _Context) -> ScopeNode:
     if any(kind_of(branch) in PHASES for branch in pools.branches):
         return _phases(pools, context)
     fault = _pools_fault(pools, context.place)
     if fault is not None:
         return _silent(pools, context, fault)
     branches = tuple(_node(branch, context.inside(pools, _pool_place(branch, context))) for branch in pools.branches)
-    return Node(pools, context.place, context.enclosing, None, branches)
+    return ScopeNode(pools, context.place, context.enclosing, None, branches)
 
 
 def _pools_fault(pools: Pools, place: Place) -> Fault | None:
@@ -308,18 +308,18 @@ def _pool_place(branch: Strategy, context: _Context) -> Place:
     return Place.ATTENTION_STAGE_POOL if context.place is Place.STAGE else Place.ATTENTION_POOL
 
 
-def _phases(pools: Pools, context: _Context) -> Node:
+def _phases(pools: Pools, context: _Context) -> ScopeNode:
     """One `prefill` beside one `decode`."""
     if context.place not in MAY_STAND[ScopeKind.PREFILL] or _has_phase(context.enclosing):
         return _silent(pools, context, Fault.PHASE_NESTED)
     seen: set[Kind | None] = set()
-    branches: list[Node] = []
+    branches: list[ScopeNode] = []
     for branch in pools.branches:
         inside = context.inside(pools, context.place)
         fault = _phase_branch_fault(kind_of(branch), seen)
         seen.add(kind_of(branch))
         branches.append(_phase(branch, inside) if fault is None else _silent(branch, inside, fault))
-    return Node(pools, context.place, context.enclosing, None, tuple(branches))
+    return ScopeNode(pools, context.place, context.enclosing, None, tuple(branches))
 
 
 def _phase_branch_fault(kind: Kind | None, seen: set[Kind | None]) -> Fault | None:
@@ -328,14 +328,14 @@ def _phase_branch_fault(kind: Kind | None, seen: set[Kind | None]) -> Fault | No
     return Fault.PHASE_REPEATED if kind in seen else None
 
 
-def _phase(branch: Strategy, context: _Context) -> Node:
+def _phase(branch: Strategy, context: _Context) -> ScopeNode:
     inside = context.inside(branch, Place.DEPLOYMENT)
     children = tuple(_node(part, inside) for part in parts(branch))
-    return Node(branch, context.place, context.enclosing, None, children)
+    return ScopeNode(branch, context.place, context.enclosing, None, children)
 
 
-def _silent(strategy: Strategy, context: _Context, fault: Fault | None) -> Node:
+def _silent(strategy: Strategy, context: _Context, fault: Fault | None) -> ScopeNode:
     """A node with a fault, and all inside it without: what is wrong there may follow from this."""
     inside = context.inside(strategy, context.place)
     children = tuple(_silent(part, inside, None) for part in parts(strategy))
-    return Node(strategy, context.place, context.enclosing, fault, children)
+    return ScopeNode(strategy, context.place, context.enclosing, fault, children)

@@ -18,7 +18,7 @@ from dagc.results.claims import judge_claims
 from dagc.results.measured import Evidence, measured_actual
 from dagc.results.memory import MemoryOfPools
 from dagc.results.metrics import measure
-from dagc.results.quantity import meets
+from dagc.results.quantity import satisfies
 from dagc.results.structural import structural_actual
 
 if TYPE_CHECKING:
@@ -61,6 +61,6 @@ def _judge(evidence: Evidence, requirement: Requirement) -> RequirementVerdict:
         or measured_actual(evidence, requirement.metric, figure)
         or Actual(None, figure.unit, None, "not a figure that is computed")
     )
-    ok = None if actual.value is None else meets(actual.value, requirement.comparison, figure.value)
+    ok = None if actual.value is None else satisfies(actual.value, requirement.comparison, figure.value)
     actual, ok = decided(actual, requirement.comparison, ok, figure.value)
     return RequirementVerdict(requirement, written(requirement.comparison, figure), actual, ok)

@@ -114,11 +114,11 @@ def all_met(verdicts: Iterable[bool | None]) -> bool | None:
     return None if None in judged or not judged else True
 
 
-def decided(actual: Actual, comparison: str, ok: bool | None, stated: float) -> tuple[Actual, bool | None]:
+def decided(actual: Actual, comparison: str, ok: bool | None, claimed: float) -> tuple[Actual, bool | None]:
     """What a figure and its verdict come to: a lower bound decides that a ceiling is missed, and nothing else."""
     if not actual.is_lower_bound or actual.value is None:
         return actual, ok
-    if ok is False and comparison in _CEILINGS and actual.value > stated:
+    if ok is False and comparison in _CEILINGS and actual.value > claimed:
         return replace(actual, text=f"at least {actual.text}"), False
     return replace(actual, value=None, text=None, reason=actual.unless_missed), None
 

@@ -19,7 +19,7 @@ from math import hypot
 from typing import NamedTuple
 
 from dagc.graph.graph import Template
-from dagc.graph.priced import Costs, PricedPhase, in_turn
+from dagc.graph.priced import Costs, PricedPhase, serial_time
 
 WHOLE = 0.12
 """Error of a whole phase beyond its nodes', so large that half of the measured cases lie inside the band. Serving runs
@@ -51,10 +51,10 @@ def errors(priced: PricedPhase) -> Errors:
     wrong: dict[_Kind, float] = {}
     for template, count in priced.graph.copies.items():
         costs = priced.costs[template]
-        spent = _spent(priced.graph.templates[template], costs)
-        seconds += count * in_turn(costs)
-        outside += count * spent.outside
-        for kind, one in spent.wrong.items():
+        breakdown = _breakdown(priced.graph.templates[template], costs)
+        seconds += count * serial_time(costs)
+        outside += count * breakdown.outside
+        for kind, one in breakdown.wrong.items():
             wrong[kind] = wrong.get(kind, 0.0) + count * one
     if not seconds:
         return Errors(0.0, 0.0)
@@ -65,7 +65,7 @@ _Kind = tuple[str, str]
 """An operator, and the source of its coefficients."""
 
 
-class _Spent(NamedTuple):
+class _Breakdown(NamedTuple):
     """What of the time of a template's nodes lies outside of what was fitted, and what of it may be wrong, by kind."""
 
     outside: float
@@ -73,7 +73,7 @@ class _Spent(NamedTuple):
 
 
 @lru_cache(maxsize=_KEPT)
-def _spent(template: Template, costs: Costs) -> _Spent:
+def _breakdown(template: Template, costs: Costs) -> _Breakdown:
     outside = 0.0
     wrong: dict[_Kind, float] = {}
     for node, cost in zip(template.nodes, costs, strict=True):
@@ -81,4 +81,4 @@ def _spent(template: Template, costs: Costs) -> _Spent:
             kind = node.op.name, cost.source
             outside += cost.longest if cost.extrapolated else 0.0
             wrong[kind] = wrong.get(kind, 0.0) + cost.longest * (UNFITTED if cost.error is None else cost.error)
-    return _Spent(outside, wrong)
+    return _Breakdown(outside, wrong)

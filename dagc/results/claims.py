@@ -22,7 +22,15 @@ from dagc.plan.plan import Plan
 from dagc.plan.workload import Claim, Figure, Per, Requirement
 from dagc.results.assessment import Actual, Basis, Verdict, decided, written
 from dagc.results.measured import Evidence, measured_actual
-from dagc.results.quantity import MODEL_DIGITS, figure_text, holds, in_terms_of, meets, quantity_text, same_at_digits
+from dagc.results.quantity import (
+    MODEL_DIGITS,
+    figure_text,
+    holds,
+    in_terms_of,
+    quantity_text,
+    same_at_digits,
+    satisfies,
+)
 from dagc.results.structural import judge_compute_reduction, structural_actual
 from dagc.units import Dimension, format_bytes, format_gpus
 
@@ -50,14 +58,14 @@ def _direct(evidence: Evidence, claim: Claim) -> Verdict:
     """Against the strategy and the stated facts, or against the cost model."""
     if claim.metric is COMPUTE_REDUCTION:
         return judge_compute_reduction(evidence.plan, claim)
-    figure, stated = claim.figure, written(claim.comparison, claim.figure)
+    figure, text = claim.figure, written(claim.comparison, claim.figure)
     exact = structural_actual(evidence.plan, claim.metric, figure)
     if exact is not None:
-        return Verdict(claim, Basis.STRUCTURE, stated, exact, _ok(exact, claim, None))
+        return Verdict(claim, Basis.STRUCTURE, text, exact, _ok(exact, claim, None))
     modelled = measured_actual(evidence, claim.metric, figure)
     actual = modelled or Actual(None, figure.unit, None, "not a figure that is computed")
     actual, ok = decided(actual, claim.comparison, _ok(actual, claim, MODEL_DIGITS), figure.value)
-    return Verdict(claim, Basis.MODEL, stated, actual, ok)
+    return Verdict(claim, Basis.MODEL, text, actual, ok)
 
 
 def _ok(actual: Actual, claim: Claim, digits: int | None) -> bool | None:
@@ -194,10 +202,10 @@ def _reaches(claim: Claim, requirement: Requirement, value: float) -> bool:
     """Whether every figure that the claim allows meets the requirement."""
     comparison = requirement.comparison
     if claim.comparison == "=" or comparison == "=":
-        return meets(value, comparison, requirement.figure.value)
+        return satisfies(value, comparison, requirement.figure.value)
     same_side = (claim.comparison in _FLOORS) == (comparison in _FLOORS)
     bound = comparison if claim.comparison in ("<=", ">=") else f"{comparison[0]}="
-    return same_side and meets(value, bound, requirement.figure.value)
+    return same_side and satisfies(value, bound, requirement.figure.value)
 
 
 def _conversion(plan: Plan, claim: Claim, figure: Figure, text: str) -> str:

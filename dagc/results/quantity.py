@@ -107,7 +107,7 @@ def same_at_digits(actual: float, figure: Figure, digits: int | None = None) -> 
     return abs(actual - _rounded(figure.value, precision)) <= step / 2 * (1 + 1e-9)
 
 
-def meets(actual: float, comparison: str, required: float) -> bool:
+def satisfies(actual: float, comparison: str, required: float) -> bool:
     """Whether a number meets a requirement, exactly but for the last bits of the arithmetic."""
     if isclose(actual, required, rel_tol=1e-12):
         return comparison in ("<=", ">=", "=")

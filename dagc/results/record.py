@@ -39,14 +39,14 @@ def _repr(self: Any) -> str:
     return f"{type(self).__name__}({parts})"
 
 
-class _AtLeastOne:
+class _PositiveSchema:
     """Marks a number of at least 1 in a schema."""
 
     def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
         return {**handler(core), "minimum": 1}
 
 
-Positive = Annotated[int, _AtLeastOne()]
+Positive = Annotated[int, _PositiveSchema()]
 """A number of at least 1."""
 
 

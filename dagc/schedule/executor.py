@@ -43,7 +43,7 @@ class Room(NamedTuple):
     window_rows: int = 0
 
 
-class Places(NamedTuple):
+class PathPlaces(NamedTuple):
     """Places of the critical path, from the last to the first: row of the record, rank, team, start and end."""
 
     row: Int64
@@ -106,7 +106,7 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def walk_back(self, table: IssueTable, row: int, rank: int) -> Places:
+    def walk_back(self, table: IssueTable, row: int, rank: int) -> PathPlaces:
         """The critical path from a row of the record and a rank back to its start."""
 
     @abstractmethod

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
-from dagc.schedule.executor import NONE, Ended, Executor, Places, Room
+from dagc.schedule.executor import NONE, Ended, Executor, PathPlaces, Room
 from dagc.schedule.program import (
     COUNT,
     COUNTS,
@@ -103,7 +103,7 @@ class Interpreter(Executor):
         sources: list[int] = [*self.lane_rows[lanes].tolist(), *self.stream_rows[place][there].tolist()]
         met = [NONE] * max(structure.sends, structure.receives)
         own, peer = columns[OWN] + number * structure.sends, columns[PEER] + number * structure.receives
-        takes, posts = (own, peer) if is_reversed else (peer, own)
+        receives, sends = (own, peer) if is_reversed else (peer, own)
         starts: list[Picoseconds] = []
         for index, timed in enumerate(template.steps):
             step, width = timed.step, self._width(lanes[timed.step.lane])
@@ -113,16 +113,16 @@ class Interpreter(Executor):
                 other = self._width(lanes[template.steps[link].step.lane])
                 begun, done = starts[link][:other], values[structure.inputs + link][:other]
                 start = np.maximum(start, np.maximum(begun.max(), done.max() - duration))
-            if step.takes != NO_MESSAGE:
-                start, met[step.takes] = self._take(takes + step.takes, start, duration)
+            if step.receive != NO_MESSAGE:
+                start, met[step.receive] = self._take(receives + step.receive, start, duration)
             start = np.maximum(start, floor)
             if timed.groups is not None and width > 1:
                 start[timed.groups] = start[timed.groups].max(axis=1, keepdims=True)
             end = start + duration
             starts.append(start)
             values.append(end)
-            if step.posts != NO_MESSAGE:
-                self._post(posts + step.posts, start, end, row + index)
+            if step.send != NO_MESSAGE:
+                self._post(sends + step.send, start, end, row + index)
             self.lanes[lanes[step.lane], :width], self.lane_rows[lanes[step.lane]] = end, row + index
             if target:
                 target.starts[row + index - target.first_row, :width] = start
@@ -180,7 +180,7 @@ class Interpreter(Executor):
     def _duration(self, timed: TimedStep, copy: int, width: int) -> Picoseconds:
         return np.broadcast_to(timed.duration[copy if len(timed.duration) > 1 else 0], (width,))
 
-    def walk_back(self, table: IssueTable, row: int, rank: int) -> Places:
+    def walk_back(self, table: IssueTable, row: int, rank: int) -> PathPlaces:
         """The critical path, as `Executor.walk_back` says."""
         return Walk(self.program, table, self.starts.__getitem__, self.sources.__getitem__).back(row, rank)
 

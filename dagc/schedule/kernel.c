@@ -23,7 +23,7 @@ typedef struct {
 
 typedef struct {
   Int lane, wait_count, data_count, link_count;
-  Int takes, posts;  // number of the message among those of the copy, or NONE
+  Int receive, send;  // number of the message among those of the copy, or NONE
   Int row_count;     // durations: one, or one for each copy
   const Wait *waits;
   const Int *links;
@@ -147,8 +147,8 @@ INLINE Time run_copy(Phase *phase, const Issue *issue, Int number, Int row, Int 
     copy(VALUE(lanes + stream), own_streams + (int64_t)from * N, N);
     if (sources) sources[lanes + stream] = own_stream_rows[from];
   }
-  Int takes = reverse ? issue->own + number * template->sends : issue->peer + number * template->receives;
-  Int posts = reverse ? issue->peer + number * template->receives : issue->own + number * template->sends;
+  Int receives = reverse ? issue->own + number * template->sends : issue->peer + number * template->receives;
+  Int sends = reverse ? issue->peer + number * template->receives : issue->own + number * template->sends;
 
   for (Int i = 0; i < template->step_count; i++) {
     const Step *step = &template->steps[i];
@@ -166,18 +166,18 @@ INLINE Time run_copy(Phase *phase, const Issue *issue, Int number, Int row, Int 
       Time begun = latest(scratch + (int64_t)link * N, other), done = latest(VALUE(inputs + link), other);
       join_message(start, &begun, &done, width == 1 ? 1 : 0, duration, width);
     }
-    if (step->takes != NONE) {
-      Int slot = takes + step->takes, sender = phase->message_widths[slot];
+    if (step->receive != NONE) {
+      Int slot = receives + step->receive, sender = phase->message_widths[slot];
       const Time *begun = phase->messages + (int64_t)2 * slot * N;
       if (sender) join_message(start, begun, begun + N, sender, duration, width);
-      if (sources) sources[inputs + step->takes] = sender ? phase->message_rows[slot] : NONE;
+      if (sources) sources[inputs + step->receive] = sender ? phase->message_rows[slot] : NONE;
       phase->message_widths[slot] = 0;
     }
     if (floor) wait_until(start, floor, width);
     if (N > 1 && step->groups) start_together(start, step->groups);
     for (Int r = 0; r < width; r++) end[r] = start[r] + duration[r];
-    if (step->posts != NONE) {
-      Int slot = posts + step->posts;
+    if (step->send != NONE) {
+      Int slot = sends + step->send;
       Time *message = phase->messages + (int64_t)2 * slot * N;
       copy(message, start, width);
       copy(message + N, end, width);
@@ -376,15 +376,15 @@ static Int sent_by(const Phase *phase, const Place *place, Int row, Int is_messa
 static Int critical_predecessor(const Phase *phase, Int row, Int *rank) {
   Place place = place_of(phase, row);
   const Step *step = place.step;
-  Int is_plain = !step->link_count && step->takes == NONE;
+  Int is_plain = !step->link_count && step->receive == NONE;
   Int data = is_plain ? step->wait_count : step->data_count;
   Int found = waited_for(phase, &place, 0, data, rank);
   if (found != NONE || is_plain) return found;
   const Template *template = &phase->templates[place.issue->template];
   for (Int l = 0; l < step->link_count && found == NONE; l++)
     found = sent_by(phase, &place, place.first_row + step->links[l], 0, rank);
-  if (found == NONE && step->takes != NONE) {
-    Int input = template->lane_count + template->stream_count + step->takes;
+  if (found == NONE && step->receive != NONE) {
+    Int input = template->lane_count + template->stream_count + step->receive;
     Int send = phase->sources[(int64_t)(place.entry - phase->first_entry) * phase->most_inputs + input];
     if (send != NONE) found = sent_by(phase, &place, send, 1, rank);
   }

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from dagc.schedule.executor import Array, Ended, Executor, Places, Room
+from dagc.schedule.executor import Array, Ended, Executor, PathPlaces, Room
 from dagc.schedule.packing import GROUP_WORDS, TEMPLATE_WORDS, PackedTemplate
 from dagc.schedule.program import IssueTable, Program
 from dagc.schedule.template import TimedTemplate
@@ -197,7 +197,7 @@ class Kernel(Executor):
         makespan = int(self._times[1])
         return None if makespan == _NOTHING else Ended(makespan, int(self._phase[_WORD["last_issue"]]))
 
-    def walk_back(self, table: IssueTable, row: int, rank: int) -> Places:
+    def walk_back(self, table: IssueTable, row: int, rank: int) -> PathPlaces:
         """The critical path, as `Executor.walk_back` says."""
         address = self._memory.addresses
         words = {"starts": address["starts"], "sources": address["sources"], "first_row": 0, "first_entry": 0}
@@ -211,7 +211,7 @@ class Kernel(Executor):
             row, rank = self._path[-1:, :1].view(np.int32)[0].tolist()
         places = np.concatenate([*found, self._path[:count]])
         rows, ranks, teams, _ = places[:, :2].copy().view(np.int32).T.astype(np.int64)
-        return Places(rows, ranks, teams, places[:, 2], places[:, 3])
+        return PathPlaces(rows, ranks, teams, places[:, 2], places[:, 3])
 
     def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
         """Time in which both lanes are busy, as `Executor.overlap` says."""

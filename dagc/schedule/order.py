@@ -61,7 +61,7 @@ class IssueGroup:
     count: int
 
 
-class Part(NamedTuple):
+class IssuePart(NamedTuple):
     """Copies of the segment at a position, from copy `offset` on, of the invocation of that number in its wave."""
 
     invocation: int
@@ -152,7 +152,7 @@ def groups_of_first_step(graph: PhaseGraph) -> list[IssueGroup]:
     return groups
 
 
-def lock_step(counts: Sequence[Sequence[int]]) -> Iterator[tuple[tuple[Part, ...], int]]:
+def lock_step(counts: Sequence[Sequence[int]]) -> Iterator[tuple[tuple[IssuePart, ...], int]]:
     """What is issued together of a wave, whose invocations have segments of so many copies, and how many copies each:
     until one of them changes its segment.
     """
@@ -162,7 +162,7 @@ def lock_step(counts: Sequence[Sequence[int]]) -> Iterator[tuple[tuple[Part, ...
         if not running:
             return
         count = min(counts[number][cursors[number][0]] - cursors[number][1] for number in running)
-        yield tuple(Part(number, *cursors[number]) for number in running), count
+        yield tuple(IssuePart(number, *cursors[number]) for number in running), count
         for number in running:
             position, offset = cursors[number]
             is_done = offset + count == counts[number][position]

@@ -57,7 +57,7 @@ def pack(structure: Structure, durations: Sequence[Picoseconds], groups: Sequenc
         tail += _waits(step.waits)
         links = count * STEP_WORDS + len(tail)
         tail += step.links
-        numbers = step.lane, len(step.waits), step.data, len(step.links), step.takes, step.posts, len(duration)
+        numbers = step.lane, len(step.waits), step.data, len(step.links), step.receive, step.send, len(duration)
         steps.append([*numbers, waits, links, row, 0])
         row += len(duration)
     out_sizes = count * STEP_WORDS + len(tail)

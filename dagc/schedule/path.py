@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from dagc.schedule.executor import Places
+from dagc.schedule.executor import PathPlaces
 from dagc.schedule.program import COUNT, COUNTS, LANES, MEMBERS, OFFSET, POSITION, SIZE, STAGE, TEMPLATE, Int64
 from dagc.schedule.recording import Recording
 from dagc.schedule.structure import NO_MESSAGE
@@ -32,7 +32,7 @@ class PathSlot:
     end: int
 
 
-class Crossing(NamedTuple):
+class PathSegment(NamedTuple):
     """The time that the path takes from where it enters a run to where it leaves it."""
 
     run: int
@@ -48,10 +48,10 @@ class CriticalPath(Sequence[PathSlot]):
         self._recording = recording
 
     @cached_property
-    def places(self) -> Places:
+    def places(self) -> PathPlaces:
         """From the last end of step 0 back to its start."""
         last = _last_place(self._recording)
-        return self._recording.walk_back(*last) if last else Places(*np.zeros((5, 0), dtype=np.int64))
+        return self._recording.walk_back(*last) if last else PathPlaces(*np.zeros((5, 0), dtype=np.int64))
 
     @cached_property
     def columns(self) -> Int64:
@@ -95,7 +95,7 @@ class CriticalPath(Sequence[PathSlot]):
         """All executions."""
         return _slots(self.columns)
 
-    def walk(self, spelt: Callable[[int], bool]) -> Iterator[PathSlot | Crossing]:
+    def walk(self, spelt: Callable[[int], bool]) -> Iterator[PathSlot | PathSegment]:
         """The path in the order of time, without a gap: node by node in the runs that are to be `spelt`, the others
         crossed as a whole.
         """
@@ -105,7 +105,7 @@ class CriticalPath(Sequence[PathSlot]):
             if spelt(int(run[first])):
                 yield from _slots(self.columns[:, first:stop])
             else:
-                yield Crossing(int(run[first]), int(start[first]), int(end[stop - 1]))
+                yield PathSegment(int(run[first]), int(start[first]), int(end[stop - 1]))
 
     @cached_property
     def nodes(self) -> frozenset[tuple[int, int, int, int]]:
@@ -132,7 +132,7 @@ class CriticalPath(Sequence[PathSlot]):
         issue, _, step = _issues(recording, self.places.row[places])
         template = recording.table.column(TEMPLATE)[issue]
         steps = [recording.templates[int(t)].steps[int(s)].step for t, s in zip(template, step, strict=True)]
-        return np.array([bool(one.links) or one.takes != NO_MESSAGE for one in steps], dtype=np.bool_)
+        return np.array([bool(one.links) or one.receive != NO_MESSAGE for one in steps], dtype=np.bool_)
 
     @property
     def busiest(self) -> tuple[int, int] | None:
@@ -142,10 +142,10 @@ class CriticalPath(Sequence[PathSlot]):
         places = self.places
         if not places.row.size:
             return None
-        spent = places.end - places.start
-        by_team = np.bincount(places.team, spent)
+        duration = places.end - places.start
+        by_team = np.bincount(places.team, duration)
         team = int(by_team.argmax())
-        by_rank = np.bincount(places.rank[places.team == team], spent[places.team == team])
+        by_rank = np.bincount(places.rank[places.team == team], duration[places.team == team])
         return team, int(by_rank.argmax())
 
 

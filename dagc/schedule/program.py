@@ -202,9 +202,9 @@ def _issues(program: Program, period: int) -> Int32:
         numbered = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         made = [_wave(graph, key) for key in numbered]
         numbers = np.array([numbered[key] for key in keys], dtype=np.int64)
-    sized = np.array([len(wave) for wave in made], dtype=np.int64)
-    begins = np.cumsum(sized) - sized
-    lengths = sized[numbers]
+    counts = np.array([len(wave) for wave in made], dtype=np.int64)
+    begins = np.cumsum(counts) - counts
+    lengths = counts[numbers]
     total = int(lengths.sum())
     within = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     rows = np.concatenate(made)[np.repeat(begins[numbers], lengths) + within] if total else np.zeros((0, 6), np.int32)

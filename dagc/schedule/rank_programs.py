@@ -36,7 +36,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class MatchedMessage:
     """A send and its receive. `tag` is theirs alone in the phase, counted from 0.
 
     `each`: every rank of the one team sends a part to every rank of the other; else rank r sends to rank r.
@@ -49,7 +49,7 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ProgramEntry:
     """One operator in one copy, as its rank sees it: `count` things that stand one after the other.
 
     Each but the first waits for the one before it alone; the first waits for what stands `data` and `order` places
@@ -61,14 +61,14 @@ class Entry:
     count: int
     data: tuple[int, ...]
     order: tuple[int, ...]
-    exchange: Exchange | None
+    exchange: MatchedMessage | None
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class RepeatedEntries:
     """Entries of one copy, `times` over. Copies grow by one, tags by `tags` each time."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ProgramEntry, ...]
     times: int
     tags: int
 
@@ -82,9 +82,9 @@ class Stretch:
 class RankProgram:
     """What each rank of a team does: ends of messages of the step before, all stretches, ends for the step after."""
 
-    openers: tuple[Entry, ...]
-    stretches: tuple[Stretch, ...]
-    closers: tuple[Entry, ...]
+    openers: tuple[ProgramEntry, ...]
+    stretches: tuple[RepeatedEntries, ...]
+    closers: tuple[ProgramEntry, ...]
 
     @property
     def count(self) -> int:
@@ -146,10 +146,12 @@ def nodes_of_ranks(priced: PricedPhase) -> tuple[int, ...]:
 
 def is_entry(node: Node, cost: NodeCost) -> bool:
     """Whether an operator is more than a name for a part of another's kernel."""
-    talk = node.communication
+    communication = node.communication
     if node.fused_into is not None:
         return False
-    exchanges = talk is not None and (talk.groups.size > 1 or talk.pattern in (Pattern.SEND, Pattern.RECEIVE))
+    exchanges = communication is not None and (
+        communication.groups.size > 1 or communication.pattern in (Pattern.SEND, Pattern.RECEIVE)
+    )
     return exchanges or bool(cost.duration.any())
 
 
@@ -159,14 +161,14 @@ class _Walk:
 
     priced: PricedPhase
     next: list[int] = field(init=False)
-    stretches: list[list[Stretch]] = field(init=False)
-    entries: list[list[Entry]] = field(init=False)
-    openers: list[list[Entry]] = field(init=False)
+    stretches: list[list[RepeatedEntries]] = field(init=False)
+    entries: list[list[ProgramEntry]] = field(init=False)
+    openers: list[list[ProgramEntry]] = field(init=False)
     lanes: dict[tuple[int, Lane], int] = field(default_factory=dict[tuple[int, Lane], int])
     streams: dict[tuple[int, int, int], list[_Value | None]] = field(
         default_factory=dict[tuple[int, int, int], "list[_Value | None]"]
     )
-    sent: dict[_Key, Exchange] = field(default_factory=dict[_Key, Exchange])
+    sent: dict[_Key, MatchedMessage] = field(default_factory=dict[_Key, MatchedMessage])
     counts: dict[tuple[int, int, int, bool], int] = field(default_factory=dict[tuple[int, int, int, bool], int])
     tags: int = 0
 
@@ -198,16 +200,16 @@ class _Walk:
 
     def finished(self) -> tuple[RankProgram, ...]:
         """The programs, once all issue groups have run: what was sent and not received yet is received at the end."""
-        closers: list[list[Entry]] = [[] for _ in self.graph.teams]
+        closers: list[list[ProgramEntry]] = [[] for _ in self.graph.teams]
         for (issue, _), exchange in self.sent.items():
             team = exchange.receiver.team
             order = self._back(team, self._on_lane(team, Lane.COMMUNICATION))
-            entry = Entry(issue, exchange.receiver, self._parts(exchange, False), (), order, exchange)
+            entry = ProgramEntry(issue, exchange.receiver, self._parts(exchange, False), (), order, exchange)
             closers[team].append(entry)
             self._advance(team, Lane.COMMUNICATION, entry.count)
         return tuple(
-            RankProgram(tuple(opened), tuple(stretches), tuple(closed))
-            for opened, stretches, closed in zip(self.openers, self.stretches, closers, strict=True)
+            RankProgram(tuple(before), tuple(repeated), tuple(after))
+            for before, repeated, after in zip(self.openers, self.stretches, closers, strict=True)
         )
 
     def _template(self, issue: Issue) -> Template:
@@ -216,7 +218,7 @@ class _Walk:
     def _keep(self, times: int, tags: int) -> None:
         for stretches, entries in zip(self.stretches, self.entries, strict=True):
             if entries:
-                stretches.append(Stretch(tuple(entries), times, tags))
+                stretches.append(RepeatedEntries(tuple(entries), times, tags))
                 entries.clear()
 
     def _state(self, group: IssueGroup) -> tuple[object, ...]:
@@ -252,7 +254,7 @@ class _Walk:
         template = self._template(issue)
         streams = self.streams.setdefault(issue.invocation, [None])
         made: list[_Value] = []
-        met: dict[int, Exchange] = {}
+        met: dict[int, MatchedMessage] = {}
         for index in range(len(template.nodes)):
             made.append(self._node(issue, copy, index, made, streams, met))
         self.streams[issue.invocation] = [_value(made, streams, output) for output in template.outputs]
@@ -264,7 +266,7 @@ class _Walk:
         index: int,
         made: Sequence[_Value],
         streams: Sequence[_Value | None],
-        met: dict[int, Exchange],
+        met: dict[int, MatchedMessage],
     ) -> _Value:
         node = self._template(issue).nodes[index]
         team, lane, partner = issue.program.teams[node.team], node.op.lane, partner_of(node)
@@ -277,7 +279,7 @@ class _Walk:
         end = End(team, issue.segment.template, index, copy)
         count = 1 if exchange is None else self._parts(exchange, exchange.sender == end)
         order = tuple(place for place in order if place not in data)
-        entry = Entry(issue, end, count, self._back(team, data), self._back(team, order), exchange)
+        entry = ProgramEntry(issue, end, count, self._back(team, data), self._back(team, order), exchange)
         self.entries[team].append(entry)
         return _Value(team, self._advance(team, lane, count))
 
@@ -293,12 +295,12 @@ class _Walk:
     def _back(self, team: int, places: Sequence[int]) -> tuple[int, ...]:
         return tuple(self.next[team] - place for place in places)
 
-    def _parts(self, exchange: Exchange, sends: bool) -> int:
+    def _parts(self, exchange: MatchedMessage, sends: bool) -> int:
         """Messages of one rank: one, or one for each rank of the other end."""
         other = exchange.receiver if sends else exchange.sender
         return self.graph.teams[other.team].width if exchange.each else 1
 
-    def _exchange(self, issue: Issue, copy: int, index: int, met: dict[int, Exchange]) -> Exchange | None:
+    def _exchange(self, issue: Issue, copy: int, index: int, met: dict[int, MatchedMessage]) -> MatchedMessage | None:
         """The message that a send or receive is an end of."""
         template = self._template(issue)
         partner = partner_of(template.nodes[index])
@@ -317,13 +319,13 @@ class _Walk:
         here = self._end(issue.program, issue.segment.template, index, copy)
         return self._send(issue, here, number) if message else self._receive(issue, here, number)
 
-    def _send(self, issue: Issue, here: End, number: int) -> Exchange:
+    def _send(self, issue: Issue, here: End, number: int) -> MatchedMessage:
         after = self._neighbour(issue, 1)
         there = next(end for i, end in enumerate(self._message_ends(after.program, False)) if i == number)
         exchange = self.sent[after, number] = self._new(here, there, self._differ(here, there))
         return exchange
 
-    def _receive(self, issue: Issue, here: End, number: int) -> Exchange:
+    def _receive(self, issue: Issue, here: End, number: int) -> MatchedMessage:
         """What was sent before, or what a step that is not shown has sent: then its send comes first of all."""
         known = self.sent.pop((_place(issue), number), None)
         if known is not None:
@@ -331,12 +333,12 @@ class _Walk:
         before = self._neighbour(issue, -1)
         there = next(end for i, end in enumerate(self._message_ends(before.program, True)) if i == number)
         exchange = self._new(there, here, self._differ(here, there))
-        self.openers[there.team].append(Entry(before, there, self._parts(exchange, True), (), (), exchange))
+        self.openers[there.team].append(ProgramEntry(before, there, self._parts(exchange, True), (), (), exchange))
         return exchange
 
-    def _new(self, sender: End, receiver: End, each: bool) -> Exchange:
+    def _new(self, sender: End, receiver: End, each: bool) -> MatchedMessage:
         self.tags += 1
-        return Exchange(self.tags - 1, sender, receiver, each)
+        return MatchedMessage(self.tags - 1, sender, receiver, each)
 
     def _differ(self, one: End, other: End) -> bool:
         return self.graph.teams[one.team].width != self.graph.teams[other.team].width

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
-from dagc.schedule.executor import Ended, Executor, Places, Room, Snapshot
+from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Snapshot
 from dagc.schedule.program import MEMBERS, TEMPLATE, IssueTable, Program
 from dagc.schedule.template import TimedTemplate
 from dagc.schedule.walk import Walk
@@ -149,7 +149,7 @@ class Recording:
         part = self._part_of(issue)
         return self._part(part)[0][row - _room(self.table, self._parts[part])[0]]
 
-    def walk_back(self, row: int, rank: int) -> Places:
+    def walk_back(self, row: int, rank: int) -> PathPlaces:
         """The critical path back from a row and a rank."""
         if self.is_whole:
             return self.executor.walk_back(self.table, row, rank)

@@ -26,7 +26,7 @@ _Reference = tuple[int, bool]
 """First row, and whether rows go by rank; else it is one row for all."""
 
 
-class Role(IntEnum):
+class RowRole(IntEnum):
     """What the rows of a part are.
 
     `SLOT`: a node on each rank. `JOINED`: the same, for members of a group that start with it. Virtual are `GROUP`
@@ -43,14 +43,14 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RowBlock:
     """`count` rows from `first` on, of node `node` in copy `copy` of a issue's segment, with their edges.
 
     Row i waits for row `source + i` of each of `by_rank`, and for each of `of_all`. Edges are `edges` in all, from
     `first_edge` on.
     """
 
-    role: Role
+    role: RowRole
     first: int
     count: int
     first_edge: int
@@ -66,7 +66,7 @@ class Part:
 class Chunk:
     """Parts of consecutive rows, `times` over: row numbers and edges' ends grow by `rows`, copies by one."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[RowBlock, ...]
     first: int
     rows: int
     first_edge: int
@@ -88,14 +88,14 @@ class _Walk:
     graph: PhaseGraph
     row: int = 0
     edge: int = 0
-    parts: list[Part] = field(default_factory=list[Part])
+    parts: list[RowBlock] = field(default_factory=list[RowBlock])
     lanes: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
     streams: dict[tuple[int, int, int], list[_Reference | None]] = field(
         default_factory=dict[tuple[int, int, int], "list[_Reference | None]"]
     )
     barriers: dict[int, int] = field(default_factory=dict[int, int])
     begins: dict[int, int] = field(default_factory=dict[int, int])
-    sent: dict[tuple[int, int, int, int], Part] = field(default_factory=dict[tuple[int, int, int, int], Part])
+    sent: dict[tuple[int, int, int, int], RowBlock] = field(default_factory=dict[tuple[int, int, int, int], RowBlock])
     counts: dict[tuple[int, int, int, bool], int] = field(default_factory=dict[tuple[int, int, int, bool], int])
 
     def group(self, group: IssueGroup) -> Iterator[Chunk]:
@@ -155,19 +155,19 @@ class _Walk:
     def _copy(self, issue: Issue, copy: int) -> None:
         template = self._template(issue)
         streams = self.streams.setdefault(issue.invocation, [None])
-        mail = messages(template)
-        made: list[Part] = []
+        partners = messages(template)
+        made: list[RowBlock] = []
         for index, node in enumerate(template.nodes):
-            made.append(self._node(issue, copy, index, node, made, streams, mail.get(index)))
+            made.append(self._node(issue, copy, index, node, made, streams, partners.get(index)))
         outputs = [self._value(made, streams, output) for output in template.outputs]
         self.streams[issue.invocation] = [self._on_own_team(issue, made, found) for found in outputs]
 
-    def _value(self, made: list[Part], streams: list[_Reference | None], index: int) -> _Reference | None:
+    def _value(self, made: list[RowBlock], streams: list[_Reference | None], index: int) -> _Reference | None:
         if index >= 0:
             return made[index].first, True
         return streams[min(INPUT - index, len(streams) - 1)]
 
-    def _on_own_team(self, issue: Issue, made: list[Part], found: _Reference | None) -> _Reference | None:
+    def _on_own_team(self, issue: Issue, made: list[RowBlock], found: _Reference | None) -> _Reference | None:
         """A stream goes by rank on the stage's own team; what another team yields is there when all are done."""
         if found is None or not found[1]:
             return found
@@ -181,10 +181,10 @@ class _Walk:
         copy: int,
         index: int,
         node: Node,
-        made: list[Part],
+        made: list[RowBlock],
         streams: list[_Reference | None],
         sends: bool | None,
-    ) -> Part:
+    ) -> RowBlock:
         lane = (issue.program.teams[node.team], LANES.index(node.op.lane))
         partner = partner_of(node)
         by_rank = [self.lanes[lane]] if lane in self.lanes else []
@@ -210,7 +210,7 @@ class _Walk:
         issue: Issue,
         node: Node,
         source: int,
-        made: list[Part],
+        made: list[RowBlock],
         streams: list[_Reference | None],
         by_rank: list[int],
         of_all: list[int],
@@ -228,47 +228,47 @@ class _Walk:
             of_all.append(self._barrier_at(found[0], width, issue))
 
     def _meet(
-        self, issue: Issue, copy: int, index: int, send: Part, alike: bool, by_rank: list[int], of_all: list[int]
+        self, issue: Issue, copy: int, index: int, send: RowBlock, alike: bool, by_rank: list[int], of_all: list[int]
     ) -> None:
         """A receive starts no earlier than its send, and ends no earlier."""
         width = self._width(issue, self._template(issue).nodes[index])
         begin = self.begins.get(send.first)
         if begin is None:
-            made = self._add(Role.BEGIN, send.count, send.count, send.issue, send.node, send.copy, (send.first,), ())
+            made = self._add(RowRole.BEGIN, send.count, send.count, send.issue, send.node, send.copy, (send.first,), ())
             begin = self.begins[send.first] = made.first
         if alike:
-            lead = self._add(Role.LEAD, width, width, issue, index, copy, (send.first,), ())
+            lead = self._add(RowRole.LEAD, width, width, issue, index, copy, (send.first,), ())
             by_rank += (begin, lead.first)
             return
         done = self._barrier(send)
         of_all.append(self._barrier_at(begin, send.count, send.issue))
-        by_rank.append(self._add(Role.LEAD, width, width, issue, index, copy, (), (done,)).first)
+        by_rank.append(self._add(RowRole.LEAD, width, width, issue, index, copy, (), (done,)).first)
 
     def _slots(
         self, issue: Issue, copy: int, index: int, node: Node, by_rank: tuple[int, ...], of_all: tuple[int, ...]
-    ) -> Part:
+    ) -> RowBlock:
         width, degree = self._width(issue, node), len(by_rank) + len(of_all)
-        talk = node.communication
-        if talk is None or talk.groups.size <= 1:
-            return self._add(Role.SLOT, width, width * degree, issue, index, copy, by_rank, of_all)
-        groups = talk.groups.members.shape[0]
+        communication = node.communication
+        if communication is None or communication.groups.size <= 1:
+            return self._add(RowRole.SLOT, width, width * degree, issue, index, copy, by_rank, of_all)
+        groups = communication.groups.members.shape[0]
         edges = width * len(by_rank) + groups * len(of_all)
-        group = self._add(Role.GROUP, groups, edges, issue, index, copy, by_rank, of_all)
-        return self._add(Role.JOINED, width, width, issue, index, copy, (), (group.first,))
+        group = self._add(RowRole.GROUP, groups, edges, issue, index, copy, by_rank, of_all)
+        return self._add(RowRole.JOINED, width, width, issue, index, copy, (), (group.first,))
 
-    def _barrier(self, part: Part) -> int:
+    def _barrier(self, part: RowBlock) -> int:
         return self._barrier_at(part.first, part.count, part.issue)
 
     def _barrier_at(self, first: int, width: int, issue: Issue) -> int:
         found = self.barriers.get(first)
         if found is None:
-            made = self._add(Role.BARRIER, 1, width, issue, -1, 0, (first,), ())
+            made = self._add(RowRole.BARRIER, 1, width, issue, -1, 0, (first,), ())
             found = self.barriers[first] = made.first
         return found
 
     def _add(
         self,
-        role: Role,
+        role: RowRole,
         count: int,
         edges: int,
         issue: Issue,
@@ -276,8 +276,8 @@ class _Walk:
         copy: int,
         by_rank: tuple[int, ...],
         of_all: tuple[int, ...],
-    ) -> Part:
-        part = Part(role, self.row, count, self.edge, edges, issue, node, copy, by_rank, of_all)
+    ) -> RowBlock:
+        part = RowBlock(role, self.row, count, self.edge, edges, issue, node, copy, by_rank, of_all)
         self.parts.append(part)
         self.row += count
         self.edge += edges
@@ -298,7 +298,7 @@ class _Walk:
     def _key(self, issue: Issue, sends: bool) -> tuple[int, int, int, int]:
         return (*issue.invocation, self._number(issue, sends))
 
-    def _sender(self, issue: Issue, sends: bool) -> Part | None:
+    def _sender(self, issue: Issue, sends: bool) -> RowBlock | None:
         """The send of the stage before, or of the last stage one step earlier."""
         if sends:
             return None

@@ -16,7 +16,7 @@ MOST_TIMES = 4 << 20
 """Times that are compared at once."""
 
 
-def least_slack(first: Recording, counted: int) -> dict[tuple[int, int, int], tuple[int, ...]]:
+def minimum_slack(first: Recording, counted: int) -> dict[tuple[int, int, int], tuple[int, ...]]:
     """Least slack of each node in picoseconds by (size, stage, position), over copies, micro-batches and ranks.
 
     `counted` are the issues up to the last group that step 0 is in.
@@ -38,9 +38,9 @@ def least_slack(first: Recording, counted: int) -> dict[tuple[int, int, int], tu
             1, MOST_TIMES // max(1, int(table.issues[alike[0], COUNT]) * len(template.costs) * first.program.ranks)
         )
         for begin in range(0, alike.size, most):
-            least = _least(first, latest, alike[begin : begin + most], horizon)
-            known = slack.setdefault((size, stage, position), least)
-            slack[size, stage, position] = np.minimum(known, least)
+            minimum = _minimum(first, latest, alike[begin : begin + most], horizon)
+            known = slack.setdefault((size, stage, position), minimum)
+            slack[size, stage, position] = np.minimum(known, minimum)
     return {place: tuple(values.tolist()) for place, values in sorted(slack.items())}
 
 
@@ -62,7 +62,7 @@ def _reversed(first: Recording, counted: int, floor: int) -> Recording:
     return Recording(first.program, templates, table, is_reversed=True, floor=floor)
 
 
-def _least(first: Recording, latest: Recording, issues: Int64, horizon: int) -> Int64:
+def _minimum(first: Recording, latest: Recording, issues: Int64, horizon: int) -> Int64:
     """By node: the latest start less the start. The reversed node starts where the node ends at the latest."""
     columns = first.table.issues[issues[0]]
     timed, back = first.templates[int(columns[TEMPLATE])], latest.templates[int(columns[TEMPLATE])]

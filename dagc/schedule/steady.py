@@ -6,8 +6,8 @@ with F(x + c) = F(x) + c), and the interval is that constant over the period. St
 longer than one.
 
 Where ranks never wait for each other (data-parallel attention without experts, uneven load) each of them settles at a
-pace of its own and no constant appears. Then, after `SAME_PACE` steps in which each kept its pace, the interval is that
-of the slowest. If even that does not come within `MOST_STEPS`, it is the mean over the second half of them.
+period of its own and no constant appears. Then, after `SAME_PERIOD` steps in which each kept its period, the interval
+is that of the slowest. If even that does not come within `MOST_STEPS`, it is the mean over the second half of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_STEPS = 64
 LONGEST_PERIOD = 16
 """Longest period, in steps, that is recognised."""
 
-SAME_PACE = 4
+SAME_PERIOD = 4
 """Equal consecutive shifts after which each rank counts as settled."""
 
 SHOWN = 2
@@ -78,11 +78,11 @@ def _interval(states: list[Picoseconds]) -> int | None:
             grown = after - before
             if bool((grown == grown[0]).all()):
                 return round(int(grown[0]) / period)
-    recent = states[-1 - SAME_PACE :]
-    if len(recent) <= SAME_PACE or len({state.size for state in recent}) > 1:
+    recent = states[-1 - SAME_PERIOD :]
+    if len(recent) <= SAME_PERIOD or len({state.size for state in recent}) > 1:
         return None
-    paces = np.diff(np.stack(recent), axis=0)
-    return int(paces[0].max()) if bool((paces == paces[0]).all()) else None
+    periods = np.diff(np.stack(recent), axis=0)
+    return int(periods[0].max()) if bool((periods == periods[0]).all()) else None
 
 
 def window_of(first: Recording, steady: Steady | None) -> tuple[Recording, ...]:

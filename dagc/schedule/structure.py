@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from dagc.graph.graph import Node, Template
-from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.communication import Matching, Pattern
 from dagc.ops.op import Lane
 
 LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
@@ -46,8 +46,8 @@ class Step(NamedTuple):
     """Nodes that run back to back on one lane.
 
     The first `data` of `waits` are data edges, then come the lane and order edges. `links` are steps that it may not
-    start before nor end before (a receive and its send in one template). `takes` and `posts` number the message of
-    another invocation that it takes or leaves, among those of the copy. `is_alone` where a rank waits for no other.
+    start before nor end before (a receive and its send in one template). `receive` and `send` number the message of
+    another invocation that it receives or sends, among those of the copy. `is_alone` where a rank waits for no other.
     """
 
     nodes: tuple[int, ...]
@@ -55,8 +55,8 @@ class Step(NamedTuple):
     waits: tuple[Wait, ...]
     data: int
     links: tuple[int, ...]
-    takes: int
-    posts: int
+    receive: int
+    send: int
     is_alone: bool
 
 
@@ -98,8 +98,8 @@ def reversed_structure_of(template: Template) -> Structure:
 
 def partner_of(node: Node) -> int | None:
     """The send of the same template that a receive matches."""
-    talk = node.communication
-    return talk.partner if talk and talk.pattern is Pattern.RECEIVE and talk.pairing is Pairing.TEMPLATE else None
+    of = node.communication
+    return of.partner if of and of.pattern is Pattern.RECEIVE and of.matching is Matching.TEMPLATE else None
 
 
 def messages(template: Template) -> dict[int, bool]:
@@ -135,8 +135,8 @@ class _Task(NamedTuple):
     waits: tuple[int, ...]
     data: int
     links: tuple[int, ...]
-    takes: int
-    posts: int
+    receive: int
+    send: int
     is_alone: bool
 
 
@@ -152,13 +152,13 @@ class _Form:
 
 
 def _node(node: Node) -> _Node:
-    lane, talk = 2 * node.team + LANES.index(node.op.lane), node.communication
-    if talk is None:
+    lane, communication = 2 * node.team + LANES.index(node.op.lane), node.communication
+    if communication is None:
         return _Node(lane, node.inputs, node.after, None, None, is_alone=True)
-    partner = talk.partner if talk.pairing is Pairing.TEMPLATE else None
-    is_message = talk.pattern in (Pattern.SEND, Pattern.RECEIVE)
-    pattern = talk.pattern if is_message else None
-    return _Node(lane, node.inputs, node.after, pattern, partner, is_alone=talk.groups.size <= 1)
+    partner = communication.partner if communication.matching is Matching.TEMPLATE else None
+    is_message = communication.pattern in (Pattern.SEND, Pattern.RECEIVE)
+    pattern = communication.pattern if is_message else None
+    return _Node(lane, node.inputs, node.after, pattern, partner, is_alone=communication.groups.size <= 1)
 
 
 @lru_cache(maxsize=MOST_STRUCTURES)
@@ -181,8 +181,8 @@ def _form(nodes: tuple[_Node, ...], outputs: tuple[int, ...]) -> _Form:
                 waits=tuple(dict.fromkeys([*inputs, *after])),
                 data=len(set(inputs)),
                 links=() if node.partner is None else (node.partner,),
-                takes=message if node.pattern is Pattern.RECEIVE else NO_MESSAGE,
-                posts=message if node.pattern is Pattern.SEND else NO_MESSAGE,
+                receive=message if node.pattern is Pattern.RECEIVE else NO_MESSAGE,
+                send=message if node.pattern is Pattern.SEND else NO_MESSAGE,
                 is_alone=node.is_alone,
             )
         )
@@ -210,7 +210,7 @@ def _reversed(forward: _Form) -> _Form:
             links[link].append(task.node)
     tasks = tuple(
         task._replace(
-            waits=tuple(waits[task.node]), data=0, links=tuple(links[task.node]), takes=task.posts, posts=task.takes
+            waits=tuple(waits[task.node]), data=0, links=tuple(links[task.node]), receive=task.send, send=task.receive
         )
         for task in reversed(forward.tasks)
     )
@@ -266,8 +266,8 @@ def _structure(form: _Form) -> Structure:
                 waits=tuple(seen(place, first.lane) for place in kept),
                 data=data,
                 links=links,
-                takes=first.takes,
-                posts=first.posts,
+                receive=first.receive,
+                send=first.send,
                 is_alone=first.is_alone,
             )
         )
@@ -327,7 +327,7 @@ def _chains(at: _Places, waits: Sequence[Sequence[int]]) -> list[list[int]]:
 
 def _is_plain(*tasks: _Task) -> bool:
     """Whether tasks neither take nor post a message, nor match one in their template."""
-    return all(task.takes == task.posts == NO_MESSAGE and not task.links for task in tasks)
+    return all(task.receive == task.send == NO_MESSAGE and not task.links for task in tasks)
 
 
 def _readers(at: _Places, waits: Sequence[Sequence[int]], linked: Iterable[int]) -> list[int]:

@@ -107,13 +107,15 @@ def timed(template: Template, costs: Costs, structure: Structure | None = None) 
 
 
 def _timed(step: Step, template: Template, costs: Sequence[NodeCost]) -> TimedStep:
-    talk = template.nodes[step.nodes[0]].communication
+    communication = template.nodes[step.nodes[0]].communication
     offsets: list[Picoseconds] = []
     total = np.zeros((1, 1), dtype=np.int64)
     for node in step.nodes:
         offsets.append(total)
         total = total + _table(costs[node].duration)
-    return TimedStep(step, total, tuple(offsets), None if step.is_alone or talk is None else talk.groups.members)
+    return TimedStep(
+        step, total, tuple(offsets), None if step.is_alone or communication is None else communication.groups.members
+    )
 
 
 def _table(duration: Picoseconds) -> Picoseconds:

@@ -15,14 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
-from dagc.schedule.executor import NONE, Places
+from dagc.schedule.executor import NONE, PathPlaces
 from dagc.schedule.program import COUNT, LANES, MEMBERS, OFFSET, TEMPLATE, IssueTable, Program
 from dagc.schedule.structure import NO_MESSAGE, Wait
 from dagc.schedule.template import TimedStep
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordedStep:
     """One step of one copy: its issue and copy, the first row and the entry of the copy, its team, and its times."""
 
     issue: int
@@ -51,7 +51,7 @@ class Walk:
         counts = table.row_stride * table.column(COUNT)
         return np.flatnonzero((table.column(MEMBERS) > 0) & (counts > 0))
 
-    def back(self, row: int, rank: int) -> Places:
+    def back(self, row: int, rank: int) -> PathPlaces:
         """The path from a place back to its start."""
         path: list[tuple[int, ...]] = []
         at: tuple[int, int] | None = (row, rank)
@@ -59,24 +59,24 @@ class Walk:
             place = self.place(at[0])
             path.append((*at, place.team, int(place.starts[at[1]]), int(place.ends[at[1]])))
             at = self.before(*at)
-        return Places(*np.array(path, dtype=np.int64).T)
+        return PathPlaces(*np.array(path, dtype=np.int64).T)
 
     def before(self, row: int, rank: int) -> tuple[int, int] | None:
         """What a place waited for to its last moment; None where it starts at once."""
         place = self.place(row)
         step = place.timed.step
-        if not step.links and step.takes == NO_MESSAGE:
+        if not step.links and step.receive == NO_MESSAGE:
             return self._waited_for(place, rank, step.waits)
         found = self._waited_for(place, rank, step.waits[: step.data])
         inputs = self._inputs(place)
         for link in step.links if found is None else ():
             found = found or self._sent_by(place, rank, place.first_row + link, is_message=False)
-        if found is None and step.takes != NO_MESSAGE:
-            send = int(self.sources(place.entry)[inputs + step.takes])
+        if found is None and step.receive != NO_MESSAGE:
+            send = int(self.sources(place.entry)[inputs + step.receive])
             found = None if send == NONE else self._sent_by(place, rank, send, is_message=True)
         return found or self._waited_for(place, rank, step.waits[step.data :])
 
-    def place(self, row: int) -> Place:
+    def place(self, row: int) -> RecordedStep:
         """What a row of the record is of."""
         table = self.table
         head = int(self._heads[np.searchsorted(table.rows[self._heads], row, side="right") - 1])
@@ -91,12 +91,14 @@ class Walk:
         starts = self.starts(row)[: self.program.widths[lane]]
         copy = int(columns[OFFSET]) + number if len(timed.duration) > 1 else 0
         entry = int(table.entries[issue] + number * table.entry_stride[issue])
-        return Place(issue, number, row - rest, entry, int(lane) // 2, timed, starts, starts + timed.duration[copy])
+        return RecordedStep(
+            issue, number, row - rest, entry, int(lane) // 2, timed, starts, starts + timed.duration[copy]
+        )
 
-    def _inputs(self, place: Place) -> int:
+    def _inputs(self, place: RecordedStep) -> int:
         return self.program.templates[int(self.table.issues[place.issue, TEMPLATE])].structure.inputs
 
-    def _waited_for(self, place: Place, rank: int, waits: Iterable[Wait]) -> tuple[int, int] | None:
+    def _waited_for(self, place: RecordedStep, rank: int, waits: Iterable[Wait]) -> tuple[int, int] | None:
         inputs = self._inputs(place)
         for wait in waits:
             is_inside = wait.value >= inputs
@@ -110,7 +112,7 @@ class Walk:
                 return row, found
         return None
 
-    def _sent_by(self, place: Place, rank: int, row: int, is_message: bool) -> tuple[int, int] | None:
+    def _sent_by(self, place: RecordedStep, rank: int, row: int, is_message: bool) -> tuple[int, int] | None:
         """A send, if it is what its receive waits for, by its start or by its end less the receive's duration."""
         send = self.place(row)
         is_own = is_message and send.starts.size == place.starts.size
@@ -121,7 +123,7 @@ class Walk:
         return (row, last) if send.ends[last] == place.ends[rank] else None
 
 
-def _critical_rank(place: Place, rank: int, source: Place, is_own: bool) -> int | None:
+def _critical_rank(place: RecordedStep, rank: int, source: RecordedStep, is_own: bool) -> int | None:
     """The rank of a source whose end is the start: of another team its last; else the same rank, or of its group."""
     start = place.starts[rank]
     if not is_own:

@@ -34,7 +34,7 @@ from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
 from dagc.plan.deployment import Options
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
-from dagc.results.quantity import meets
+from dagc.results.quantity import satisfies
 from dagc.search.candidate import PoolForm, ServicePlan, ServiceShape
 from dagc.search.layer_bounds import BESIDE, BUSY, PATH, LayerBounds, StageConfig, TimesOf
 from dagc.search.verdict import miss_of
@@ -204,7 +204,7 @@ def missed(facts: Facts, bound: TimeBound[float], gpus: float) -> Miss | None:
     misses: list[Miss] = []
     for one in facts.requirements:
         best = _best(facts, one, bound, gpus)
-        if best is not None and not meets(best, one.comparison, one.figure.value):
+        if best is not None and not satisfies(best, one.comparison, one.figure.value):
             misses.append(Miss(one.name, miss_of(best, one.comparison, one.figure.value)))
     return max(misses, key=lambda one: one.miss, default=None)
 

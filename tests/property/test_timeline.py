@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagc.graph.priced import PricedPhase
-from dagc.ops.communication import Pairing
+from dagc.ops.communication import Matching
 from dagc.plan.deployment import Phase
 from dagc.schedule import recording
 from dagc.schedule.executor import Room
@@ -90,7 +90,7 @@ def layers(draw, width: int, pool_width: int, even: bool, copies: int = 0):
             nodes.append(make.send(durations(draw, wide, even, copies), wide, inputs, team))
             other = width if team else pool_width
             received = durations(draw, other, even, copies)
-            nodes.append(make.receive(received, other, Pairing.TEMPLATE, len(nodes) - 1, (len(nodes) - 1,), 1 - team))
+            nodes.append(make.receive(received, other, Matching.TEMPLATE, len(nodes) - 1, (len(nodes) - 1,), 1 - team))
         else:
             nodes.append(make.compute(durations(draw, wide, even, copies), inputs, after, team))
     output = draw(st.integers(0, len(nodes) - 1))
@@ -130,7 +130,7 @@ def phases(draw, largest: int = 3, is_pipeline: bool = False) -> PricedPhase:
     templates = [draw(layers(width, pool_width, even)) for _ in range(draw(st.integers(1, 3)))]
     edges = len(templates)
     passed = durations(draw, width, even)
-    templates.append(make.template(make.receive(passed, width, Pairing.STAGE)))
+    templates.append(make.template(make.receive(passed, width, Matching.STAGE)))
     templates.append(make.template(make.send(passed, width)))
     programs = []
     for _ in range(sizes):
@@ -199,7 +199,7 @@ def unequal_pipelines(draw, kind: Phase = Phase.DECODE) -> PricedPhase:
     width, stages = draw(st.integers(1, 2)), draw(st.integers(2, 3))
     times = [draw(st.lists(st.integers(20, 40), min_size=width, max_size=width)) for _ in range(stages)]
     templates = [make.template(make.compute(time if width > 1 else time[0])) for time in times]
-    templates += [make.template(make.receive(1, width, Pairing.STAGE)), make.template(make.send(1, width))]
+    templates += [make.template(make.receive(1, width, Matching.STAGE)), make.template(make.send(1, width))]
     loops = kind is Phase.DECODE
     programs = [
         [(stages, 1)] * (loops or stage > 0) + [(stage, 1)] + [(stages + 1, 1)] * (loops or stage < stages - 1)

@@ -11,7 +11,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.graph.graph import INPUT, Node, PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.graph.tensor import Tensor
-from dagc.ops.communication import Communication, Pairing, Pattern
+from dagc.ops.communication import Communication, Matching, Pattern
 from dagc.ops.groups import Groups
 from dagc.plan.deployment import Phase
 from tests.unit.operators import NO_WORK, communication
@@ -64,13 +64,13 @@ def send(time: Given, width: int, inputs: Sequence[int] = (INPUT,), team: int = 
 def receive(
     time: Given,
     width: int,
-    pairing: Pairing,
+    matching: Matching,
     partner: int | None = None,
     inputs: Sequence[int] = (),
     team: int = 0,
 ) -> Priced:
-    """A receive of the given pairing."""
-    return _node(_message(Pattern.RECEIVE, width, pairing, partner), inputs, (), team), cost(time)
+    """A receive of the given matching."""
+    return _node(_message(Pattern.RECEIVE, width, matching, partner), inputs, (), team), cost(time)
 
 
 def template(*nodes: Priced, outputs: Sequence[int] | None = None) -> tuple[Template, tuple[NodeCost, ...]]:
@@ -120,10 +120,10 @@ def phase(
     return PricedPhase(graph, tuple(costs for _, costs in templates))
 
 
-def _message(pattern: Pattern, width: int, pairing: Pairing | None, partner: int | None) -> Communication:
+def _message(pattern: Pattern, width: int, matching: Matching | None, partner: int | None) -> Communication:
     alone = np.arange(width, dtype=np.int64).reshape(-1, 1)
     ones = np.ones(width, dtype=np.int64)
-    return replace(communication(pattern, Groups(alone, ones, ones), NOTHING), pairing=pairing, partner=partner)
+    return replace(communication(pattern, Groups(alone, ones, ones), NOTHING), matching=matching, partner=partner)
 
 
 def _node(op, inputs, after, team) -> Node:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dagc.graph.priced import PricedPhase
-from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.communication import Matching, Pattern
 from dagc.plan.deployment import Phase
 
 Key = tuple[int, int, int, int, int, int]
@@ -88,7 +88,7 @@ class Expanded:
     def _ready(self, key: Key, index: int, node, team: int, rank: int, width: int, duration: int) -> int:
         times = [self.lanes.get((team, rank, node.op.lane), 0)]
         talk = node.communication
-        partner = talk.partner if talk and talk.pairing is Pairing.TEMPLATE else None
+        partner = talk.partner if talk and talk.matching is Matching.TEMPLATE else None
         for edge in (*node.inputs, *node.after):
             if edge != partner:
                 times.append(self._edge(key, index, node.team, edge, rank))

@@ -26,7 +26,7 @@ from dagc.graph.graph import (
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.graph.tensor import Dim, Tensor
 from dagc.ops.attention_core import AttentionCore
-from dagc.ops.communication import Communication, Leg, Pairing, Pattern
+from dagc.ops.communication import Communication, Leg, Matching, Pattern
 from dagc.ops.elementwise import Activation, Embedding
 from dagc.ops.gemm import Gemm, Router
 from dagc.ops.grouped_gemm import GroupedGemm
@@ -124,8 +124,8 @@ def _node(
 
 def _transfer(key: str, pattern: Pattern, tokens: int, inputs: tuple[int, ...]) -> Node:
     single = Groups(np.array([[0], [1]]), np.array([1, 1]), np.array([1, 1]))
-    pairing = Pairing.STAGE if pattern is Pattern.RECEIVE else None
-    message = communication(pattern, single, np.array([2048.0]), (AxisKind.PP,), pairing)
+    matching = Matching.STAGE if pattern is Pattern.RECEIVE else None
+    message = communication(pattern, single, np.array([2048.0]), (AxisKind.PP,), matching)
     return _node(key, message, tokens, inputs)
 
 

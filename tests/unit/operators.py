@@ -10,14 +10,14 @@ import numpy as np
 from dagc.catalog.dtype import Dtype
 from dagc.ops.all_gather import AllGather
 from dagc.ops.all_reduce import AllReduce
-from dagc.ops.communication import Communication, Leg, Pairing, Pattern
+from dagc.ops.communication import Communication, Leg, Matching, Pattern
 from dagc.ops.groups import Groups
 from dagc.ops.lazy import lazy
 from dagc.ops.load import Load
 from dagc.ops.message import Receive, Send
 from dagc.ops.op import Computation, Op, OpKind, Setting, Sizes
 from dagc.ops.reduce_scatter import ReduceScatter
-from dagc.ops.token_exchange import Choices, Combine, Dispatch, Kernel
+from dagc.ops.token_exchange import Choices, Combine, Dispatch, ExchangeKernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +76,12 @@ _COLLECTIVES = {
 }  # fmt: skip
 
 
-def communication(pattern: Pattern, over: Groups, load: Load, axes=(), pairing: Pairing | None = None) -> Communication:
+def communication(
+    pattern: Pattern, over: Groups, load: Load, axes=(), matching: Matching | None = None
+) -> Communication:
     """A communication of a pattern; an all-to-all is a dispatch."""
     if pattern is Pattern.RECEIVE:
-        return Receive(axes, over, load, pairing=pairing)
+        return Receive(axes, over, load, matching=matching)
     if pattern is Pattern.ALL_TO_ALL:
         return exchange(Leg.DISPATCH, over, load, load, axes=axes)
     return _COLLECTIVES[pattern](axes, over, load)
@@ -90,7 +92,7 @@ def exchange(
     over: Groups,
     sent: Load,
     taken: Load,
-    kernel: Kernel = Kernel.NORMAL,
+    kernel: ExchangeKernel = ExchangeKernel.NORMAL,
     choices: Choices = Choices(1),  # noqa: B008
     row_bytes: float = 1.0,
     axes=(),

@@ -14,7 +14,7 @@ from dagc.graph.priced import Bound
 from dagc.ops.communication import Leg, Pattern
 from dagc.ops.fabric import Fabric
 from dagc.ops.groups import Groups
-from dagc.ops.token_exchange import Choices, Kernel
+from dagc.ops.token_exchange import Choices, ExchangeKernel
 from tests.unit.operators import communication, exchange
 
 DEVICE = DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5)
@@ -84,7 +84,7 @@ def test_engines_reduce_small_messages_in_one_shot_and_larger_ones_in_two() -> N
 
 
 def dispatch(
-    kernel: Kernel, over: Groups, sent: float, taken: list[float], leg: Leg = Leg.DISPATCH, limit: int = 0
+    kernel: ExchangeKernel, over: Groups, sent: float, taken: list[float], leg: Leg = Leg.DISPATCH, limit: int = 0
 ) -> float:
     """Microseconds of a dispatch of tokens of two choices each."""
     loads = (np.array([sent]), np.array(taken)) if leg is Leg.DISPATCH else (np.array(taken), np.array([sent]))
@@ -95,15 +95,15 @@ def dispatch(
 
 def test_low_latency_kernels_send_a_row_for_each_choice() -> None:
     """Of 8 MB half crosses to the other node: 4 MB / 50 GB/s = 80 us, and 1 us + one hop of 5 us."""
-    assert dispatch(Kernel.LOW_LATENCY, TWO_NODES, 8e6, [8e6]) == pytest.approx(80 + 6)
-    assert dispatch(Kernel.LOW_LATENCY, ONE_NODE, 8e6, [8e6]) == pytest.approx(35 + 1)
+    assert dispatch(ExchangeKernel.LOW_LATENCY, TWO_NODES, 8e6, [8e6]) == pytest.approx(80 + 6)
+    assert dispatch(ExchangeKernel.LOW_LATENCY, ONE_NODE, 8e6, [8e6]) == pytest.approx(35 + 1)
 
 
 def test_the_busiest_receiver_decides() -> None:
     """One of eight ranks takes twice the mean, whichever way rows go: twice 35 us."""
     taken = [16e6, 8e6, 8e6, 8e6, 8e6, 8e6, 8e6, 0.0]
     for leg in Leg:
-        assert dispatch(Kernel.LOW_LATENCY, ONE_NODE, 8e6, taken, leg) == pytest.approx(70 + 1)
+        assert dispatch(ExchangeKernel.LOW_LATENCY, ONE_NODE, 8e6, taken, leg) == pytest.approx(70 + 1)
 
 
 def test_normal_kernels_send_a_token_once_a_node() -> None:
@@ -113,7 +113,7 @@ def test_normal_kernels_send_a_token_once_a_node() -> None:
     16·(1 - (15/16)²) = 1.9375 ranks, 7/8 of them by a link: 6.78125 MB / 200 GB/s = 33.90625 us. Joined
     60 · (1 + 0.10198)^(1/4) = 61.4745 us, and 1 + 5 us.
     """
-    assert dispatch(Kernel.NORMAL, TWO_NODES, 8e6, [8e6]) == pytest.approx(61.4745 + 6, abs=1e-3)
+    assert dispatch(ExchangeKernel.NORMAL, TWO_NODES, 8e6, [8e6]) == pytest.approx(61.4745 + 6, abs=1e-3)
 
 
 def test_routing_limited_to_groups_reaches_fewer_nodes() -> None:
@@ -121,8 +121,8 @@ def test_routing_limited_to_groups_reaches_fewer_nodes() -> None:
 
     Without a limit two choices reach 4·(1 - 9/16) = 1.75 nodes: 1.75·3/4·4 MB = 5.25 MB, 105 us. Latency 1 + 2·5 us.
     """
-    assert dispatch(Kernel.NORMAL, FOUR_NODES, 8e6, [8e6], limit=1) == pytest.approx(60 + 11)
-    assert dispatch(Kernel.NORMAL, FOUR_NODES, 8e6, [8e6]) == pytest.approx(105 + 11)
+    assert dispatch(ExchangeKernel.NORMAL, FOUR_NODES, 8e6, [8e6], limit=1) == pytest.approx(60 + 11)
+    assert dispatch(ExchangeKernel.NORMAL, FOUR_NODES, 8e6, [8e6]) == pytest.approx(105 + 11)
 
 
 def test_a_group_of_one_exchanges_nothing() -> None:

@@ -20,7 +20,7 @@ from dagc.graph.priced import NodeCost
 from dagc.ops.communication import Leg, Pattern
 from dagc.ops.fabric import Fabric
 from dagc.ops.groups import Groups
-from dagc.ops.token_exchange import Choices, Kernel
+from dagc.ops.token_exchange import Choices, ExchangeKernel
 from dagc.source import Source
 from tests.unit import operators
 from tests.unit.operators import communication
@@ -95,7 +95,9 @@ def test_engines_reduce_small_messages_themselves(engine: str, load: float, meas
     assert microseconds(found) == pytest.approx(measured, rel=SMALL)
 
 
-def exchange(device: str, leg: Leg, kernel: Kernel, ranks: int, tokens: int, groups: tuple[int, int] = (0, 0)) -> float:
+def exchange(
+    device: str, leg: Leg, kernel: ExchangeKernel, ranks: int, tokens: int, groups: tuple[int, int] = (0, 0)
+) -> float:
     """Microseconds with DeepSeek-V3's rows, eight choices a token."""
     row = FP8_ROW if leg is Leg.DISPATCH else BF16_ROW
     load = np.array([tokens * 8 * row])
@@ -114,8 +116,10 @@ def exchange(device: str, leg: Leg, kernel: Kernel, ranks: int, tokens: int, gro
     ],
 )  # fmt: skip
 def test_low_latency_kernels(device: str, ranks: int, tokens: int, dispatch: float, combine: float) -> None:
-    assert exchange(device, Leg.DISPATCH, Kernel.LOW_LATENCY, ranks, tokens) == pytest.approx(dispatch, rel=SMALL)
-    assert exchange(device, Leg.COMBINE, Kernel.LOW_LATENCY, ranks, tokens) == pytest.approx(combine, rel=SMALL)
+    assert exchange(device, Leg.DISPATCH, ExchangeKernel.LOW_LATENCY, ranks, tokens) == pytest.approx(
+        dispatch, rel=SMALL
+    )
+    assert exchange(device, Leg.COMBINE, ExchangeKernel.LOW_LATENCY, ranks, tokens) == pytest.approx(combine, rel=SMALL)
 
 
 @pytest.mark.parametrize(("ranks", "nodes", "dispatch", "combine"), [(32, 4, 58, 57), (64, 4, 51, 50)])
@@ -128,15 +132,19 @@ def test_normal_kernels_with_routing_limited_to_four_groups(
     """
     rows = 4096 * nodes * (1 - (1 - 1 / nodes) ** 8)
     for leg, row, rate in ((Leg.DISPATCH, FP8_ROW, dispatch), (Leg.COMBINE, BF16_ROW, combine)):
-        found = exchange("h800-sxm", leg, Kernel.NORMAL, ranks, 4096, (8, 4))
+        found = exchange("h800-sxm", leg, ExchangeKernel.NORMAL, ranks, 4096, (8, 4))
         assert found == pytest.approx(rows * row / (rate * 1e9) * 1e6, rel=SMALL)
 
 
 def test_normal_kernels_on_h100() -> None:
     """Aic, 4,096 tokens, 20 SMs, transmit and notify: EP8 491 and 973 us, EP32 1801 + 59 and 3528 + 106 us."""
     for ranks, dispatch, combine in ((8, 491, 973), (32, 1860, 3634)):
-        assert exchange("h100-sxm", Leg.DISPATCH, Kernel.NORMAL, ranks, 4096) == pytest.approx(dispatch, rel=SMALL)
-        assert exchange("h100-sxm", Leg.COMBINE, Kernel.NORMAL, ranks, 4096) == pytest.approx(combine, rel=SMALL)
+        assert exchange("h100-sxm", Leg.DISPATCH, ExchangeKernel.NORMAL, ranks, 4096) == pytest.approx(
+            dispatch, rel=SMALL
+        )
+        assert exchange("h100-sxm", Leg.COMBINE, ExchangeKernel.NORMAL, ranks, 4096) == pytest.approx(
+            combine, rel=SMALL
+        )
 
 
 def test_messages() -> None:
@@ -175,7 +183,7 @@ def test_every_real_device_has_every_regime(name: str) -> None:
     assert found.device == named
     nccl = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send")
     own = ("custom", "sglang", "trtllm")
-    exchanges = (f"{leg}/{kernel}" for leg in Leg for kernel in Kernel)
+    exchanges = (f"{leg}/{kernel}" for leg in Leg for kernel in ExchangeKernel)
     names = {*(f"{one}/nccl" for one in nccl), *(f"all_reduce/{one}" for one in own), *exchanges}
     assert set(found.regimes) == names
     assert all(regime.source and 0 < regime.residuals.median < SMALL for regime in found.regimes.values())

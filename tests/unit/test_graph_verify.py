@@ -112,7 +112,7 @@ def test_a_broken_node_is_named(name: str) -> None:
     [
         ("V005", "moe.dispatch.receive", lambda _, n: carrying(n, message(n).bytes * 2)),
         ("V004", "moe.dispatch.receive", lambda _, n: replace(n, op=replace(message(n), partner=0))),
-        ("V004", "moe.dispatch.receive", lambda _, n: replace(n, op=replace(message(n), pairing=None))),
+        ("V004", "moe.dispatch.receive", lambda _, n: replace(n, op=replace(message(n), matching=None))),
         ("V003", "moe.experts.up", lambda p, n: replace(n, inputs=(position(p, "moe.dispatch"),))),
         ("V003", "moe.aggregate", lambda p, n: replace(n, after=(position(p, "moe.experts.down"),))),
     ],

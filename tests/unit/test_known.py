@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dagc.cost.price import KnownCosts, price
+from dagc.cost.price import CostCache, price
 from dagc.lower.lower import lower
-from dagc.lower.templates import KnownTemplates
+from dagc.lower.templates import LoweringCache
 from dagc.plan.plan import Plan
 from dagc.schedule.schedule import schedule
 from dagc.schedule.template import TemplateCache
@@ -46,8 +46,8 @@ WORKLOADS = {"uniform": "", "skewed": "    routing zipf 1", "drafting": "    dra
 class Known:
     """All that plans leave."""
 
-    templates: KnownTemplates = field(default_factory=KnownTemplates)
-    costs: KnownCosts = field(default_factory=KnownCosts)
+    templates: LoweringCache = field(default_factory=LoweringCache)
+    costs: CostCache = field(default_factory=CostCache)
     steps: TemplateCache = field(default_factory=TemplateCache)
 
 

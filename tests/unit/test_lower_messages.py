@@ -13,7 +13,7 @@ import pytest
 from dagc.graph.graph import INPUT
 from dagc.lower.lower import lower
 from dagc.lower.routing import expected_distinct
-from dagc.ops.communication import Pairing, Pattern
+from dagc.ops.communication import Matching, Pattern
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.workload import Workload
 from tests.unit.lowering_plans import DEMO, GQA, PIPELINE, folded, layout, message, node, plan, service, template
@@ -151,7 +151,7 @@ def test_stages_send_hidden_states_and_tokens_go_back() -> None:
     graph = lower(folded())
     assert payload(node(graph.decode, "pipeline.send", "pipeline.send")) == 16 * ROW
     assert payload(node(graph.decode, "token.send", "token.send")) == 64
-    assert message(node(graph.decode, "token.receive", "token.receive")).pairing is Pairing.STEP
+    assert message(node(graph.decode, "token.receive", "token.receive")).matching is Matching.STEP
     assert node(graph.decode, "pipeline.send", "pipeline.send").span == PIPELINE
     assert "token.send" not in [t.key for t in graph.prefill.templates]
 

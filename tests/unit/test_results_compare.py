@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure
-from dagc.results.quantity import holds, meets, same_at_digits
+from dagc.results.quantity import holds, same_at_digits, satisfies
 from dagc.source import Source
 
 PLACE = Source("c", "").span(0, 0)
@@ -52,6 +52,6 @@ def test_a_model_is_compared_at_three_digits_at_most() -> None:
 
 
 def test_requirements_are_met_exactly() -> None:
-    assert meets(10.0, "<=", 10.0) and not meets(10.0, "<", 10.0)
-    assert not meets(10.001, "<=", 10.0)
-    assert meets(0.1 + 0.2, "<=", 0.3)
+    assert satisfies(10.0, "<=", 10.0) and not satisfies(10.0, "<", 10.0)
+    assert not satisfies(10.001, "<=", 10.0)
+    assert satisfies(0.1 + 0.2, "<=", 0.3)

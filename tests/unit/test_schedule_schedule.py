@@ -8,7 +8,7 @@ import pytest
 
 from dagc.graph.graph import INPUT
 from dagc.graph.priced import Bound
-from dagc.ops.communication import Pairing
+from dagc.ops.communication import Matching
 from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 from dagc.schedule.schedule import schedule
@@ -17,7 +17,7 @@ from tests.property.timeline_graphs import collective, compute, phase, receive, 
 
 def pipeline(stages: int, micro_batches: int, kind: Phase = Phase.PREFILL, layers: int = 10):
     """Stages of `layers` layers of 7 ps, with messages of 2 ps."""
-    templates = [template(compute(7)), template(receive(2, 1, Pairing.STAGE)), template(send(2, 1))]
+    templates = [template(compute(7)), template(receive(2, 1, Matching.STAGE)), template(send(2, 1))]
     loops = kind is Phase.DECODE and stages > 1
     programs = [
         [(1, 1)] * (s > 0 or loops) + [(0, layers)] + [(2, 1)] * (s < stages - 1 or loops) for s in range(stages)
@@ -165,12 +165,12 @@ def test_a_shared_pool_serves_stages_in_wavefronts() -> None:
     layer = template(
         compute(1),
         send(0, 1, (0,)),
-        receive(0, 1, Pairing.TEMPLATE, 1, (1,), 1),
+        receive(0, 1, Matching.TEMPLATE, 1, (1,), 1),
         compute(4, (2,), team=1),
         send(0, 1, (3,), 1),
-        receive(0, 1, Pairing.TEMPLATE, 4, (4,)),
+        receive(0, 1, Matching.TEMPLATE, 4, (4,)),
     )
-    edges = [template(receive(0, 1, Pairing.STAGE)), template(send(0, 1))]
+    edges = [template(receive(0, 1, Matching.STAGE)), template(send(0, 1))]
     programs = [[(0, 3), (2, 1)], [(1, 1), (0, 3)]]
     timeline = schedule(phase([layer, *edges], [programs], [0, 0], pool="shared"))
     starts = sorted(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dagc.driver.check import check
-from dagc.schedule.executor import Places
+from dagc.schedule.executor import PathPlaces
 from dagc.schedule.recording import Recording
 from dagc.schedule.timeline import Timeline
 from dagc.schedule.verify import verify
@@ -25,7 +25,7 @@ def timeline() -> Timeline:
 class Nothing:
     """A path without a place."""
 
-    places = Places(*np.zeros((5, 0), dtype=np.int64))
+    places = PathPlaces(*np.zeros((5, 0), dtype=np.int64))
 
 
 NOTHING = Nothing()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Label
 from dagc.plan.plan import Plan
-from dagc.plan.scopes import MAY_STAND, Kind, Node, Place, kind_of
+from dagc.plan.scopes import MAY_STAND, Kind, Place, ScopeNode, kind_of
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Scope, ScopeKind, Strategy
 
@@ -58,18 +58,18 @@ def places(kind: Kind) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def nearest_around(node: Node) -> Axis | Scope | None:
+def nearest_around(node: ScopeNode) -> Axis | Scope | None:
     """The innermost axis or scope around a node."""
     return next((one for one in reversed(node.enclosing) if isinstance(one, Axis | Scope)), None)
 
 
-def around_label(node: Node, text: str) -> tuple[Label, ...]:
+def around_label(node: ScopeNode, text: str) -> tuple[Label, ...]:
     """A label on what is around a node; none at the top."""
     around = nearest_around(node)
     return () if around is None else (Label(around.span, text),)
 
 
-def same_around(node: Node) -> Span | None:
+def same_around(node: ScopeNode) -> Span | None:
     """Where the axis or scope of the same kind around a node was written."""
     kind = kind_of(node.syntax)
     return next(

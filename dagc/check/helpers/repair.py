@@ -13,7 +13,7 @@ from math import prod
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Choice, Offer
 from dagc.diag.fixing import write
-from dagc.plan.scopes import PHASES, Annotated, Node, annotate, kind_of, subtrees
+from dagc.plan.scopes import PHASES, Annotated, ScopeNode, annotate, kind_of, subtrees
 from dagc.plan.sizes import judge_size, size
 from dagc.source import Span
 from dagc.syntax.printer import format_strategy
@@ -120,7 +120,7 @@ class Chain:
     tail: Strategy | None
 
 
-def chain_around(node: Node) -> Chain:
+def chain_around(node: ScopeNode) -> Chain:
     """The longest chain around a node."""
     top = node.syntax
     for around in reversed(node.enclosing):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dagc.check.helpers.labels import SPLITS, around_label, places, written
 from dagc.check.helpers.repair import IN_ORDER, chain_around, orderings, use
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.plan.scopes import Annotated, Fault, Node, kind_of
+from dagc.plan.scopes import Annotated, Fault, ScopeNode, kind_of
 
 CODE = Code("H101", "axis-in-wrong-scope")
 
@@ -18,7 +18,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         yield _diagnostic(annotated, node)
 
 
-def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
+def _diagnostic(annotated: Annotated, node: ScopeNode) -> Diagnostic:
     kind = kind_of(node.syntax)
     assert kind is not None
     chain = chain_around(node)

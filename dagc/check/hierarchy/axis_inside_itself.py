@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dagc.check.helpers.labels import same_around, written
 from dagc.check.helpers.repair import IN_ORDER, chain_around, orderings, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label, Offer
-from dagc.plan.scopes import Annotated, Fault, Node
+from dagc.plan.scopes import Annotated, Fault, ScopeNode
 from dagc.syntax.tree import Scope, Strategy
 
 CODE = Code("H102", "axis-inside-itself")
@@ -19,7 +19,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         yield _diagnostic(annotated, node)
 
 
-def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
+def _diagnostic(annotated: Annotated, node: ScopeNode) -> Diagnostic:
     outer = same_around(node)
     way_out = _way_out(annotated, node)
     return CODE.at(
@@ -31,11 +31,11 @@ def _diagnostic(annotated: Annotated, node: Node) -> Diagnostic:
     )
 
 
-def _word(node: Node) -> str:
+def _word(node: ScopeNode) -> str:
     return written(node.syntax).strip("`").split()[0]
 
 
-def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
+def _way_out(annotated: Annotated, node: ScopeNode) -> tuple[Offer, ...]:
     """One axis with both degrees; of a scope, what is in it."""
     if isinstance(node.syntax, Scope) and node.syntax.body is not None:
         inside: Strategy = node.syntax.body

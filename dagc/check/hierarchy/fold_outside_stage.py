@@ -9,7 +9,7 @@ from dagc.check.helpers.repair import attention_nest, axes_in, chain_around, fol
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.plan.domains import is_experts
-from dagc.plan.scopes import Annotated, Fault, Node
+from dagc.plan.scopes import Annotated, Fault, ScopeNode
 from dagc.syntax.tree import Axis, Fold, Strategy
 
 CODE = Code("H104", "fold-outside-stage")
@@ -30,7 +30,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         )
 
 
-def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
+def _way_out(annotated: Annotated, node: ScopeNode) -> tuple[Offer, ...]:
     if not isinstance(node.syntax, Fold):
         return ()
     chain = chain_around(node)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.repair import BOTH_PHASES, pools, scope, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of
+from dagc.plan.scopes import PHASES, Annotated, Fault, ScopeNode, kind_of
 from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy
 
 CODE = Code("H112", "phase-beside-unscoped")
@@ -20,7 +20,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
             yield _diagnostic(annotated, node, around)
 
 
-def _diagnostic(annotated: Annotated, node: Node, around: Pools) -> Diagnostic:
+def _diagnostic(annotated: Annotated, node: ScopeNode, around: Pools) -> Diagnostic:
     phases = [branch for branch in around.branches if isinstance(branch, Scope) and branch.kind in PHASES]
     way_out = use(annotated, around, _candidates(node, around), BOTH_PHASES)
     return CODE.at(
@@ -32,7 +32,7 @@ def _diagnostic(annotated: Annotated, node: Node, around: Pools) -> Diagnostic:
     )
 
 
-def _candidates(node: Node, around: Pools) -> list[Strategy]:
+def _candidates(node: ScopeNode, around: Pools) -> list[Strategy]:
     """The phase that is missing; else the pools without it."""
     there = {kind_of(branch) for branch in around.branches}
     missing = [kind for kind in (ScopeKind.PREFILL, ScopeKind.DECODE) if kind not in there]

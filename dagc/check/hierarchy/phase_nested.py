@@ -9,7 +9,7 @@ from dagc.check.helpers.labels import around_label, nearest_around, written
 from dagc.check.helpers.repair import BOTH_PHASES, chain_around, nest, pools, use
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
-from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, parts
+from dagc.plan.scopes import PHASES, Annotated, Fault, ScopeNode, kind_of, parts
 from dagc.syntax.tree import Axis, Pools, Scope, Strategy
 
 CODE = Code("H113", "phase-nested")
@@ -29,7 +29,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         )
 
 
-def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
+def _way_out(annotated: Annotated, node: ScopeNode) -> tuple[Offer, ...]:
     outer = next((kind_of(one) for one in reversed(node.enclosing) if kind_of(one) in PHASES), None)
     branches = node.syntax.branches if isinstance(node.syntax, Pools) else (node.syntax,)
     if outer is not None:

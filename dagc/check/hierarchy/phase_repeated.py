@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from dagc.check.helpers.repair import BOTH_PHASES, pools, use
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.scopes import Annotated, Fault, Node
+from dagc.plan.scopes import Annotated, Fault, ScopeNode
 from dagc.syntax.tree import Pools, Scope, ScopeKind, Strategy
 
 CODE = Code("H111", "phase-repeated")
@@ -21,7 +21,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
             yield _diagnostic(annotated, node, node.syntax, around)
 
 
-def _diagnostic(annotated: Annotated, node: Node, syntax: Scope, around: Pools) -> Diagnostic:
+def _diagnostic(annotated: Annotated, node: ScopeNode, syntax: Scope, around: Pools) -> Diagnostic:
     alike = [branch for branch in around.branches if isinstance(branch, Scope) and branch.kind is syntax.kind]
     way_out = use(annotated, around, _candidates(syntax, around), BOTH_PHASES)
     return CODE.at(

@@ -8,7 +8,7 @@ from dagc.check.helpers.labels import around_label
 from dagc.check.helpers.repair import chain_around, nest, use
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
-from dagc.plan.scopes import Annotated, Fault, Node
+from dagc.plan.scopes import Annotated, Fault, ScopeNode
 
 CODE = Code("H108", "pools-outside-stage")
 
@@ -28,7 +28,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
         )
 
 
-def _way_out(annotated: Annotated, node: Node) -> tuple[Offer, ...]:
+def _way_out(annotated: Annotated, node: ScopeNode) -> tuple[Offer, ...]:
     """The pools alone, in the same stage."""
     chain = chain_around(node)
     outer = [axis for axis in chain.axes if axis.kind in (AxisKind.DP, AxisKind.PP)]

@@ -8,7 +8,7 @@ from dagc.check.helpers.repair import axes_in, fold, merged, nest, said, scope, 
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Label, Offer
 from dagc.plan.domains import is_experts
-from dagc.plan.scopes import PHASES, Annotated, Fault, Node, kind_of, subtrees
+from dagc.plan.scopes import PHASES, Annotated, Fault, ScopeNode, kind_of, subtrees
 from dagc.syntax.tree import Axis, Fold, Scope, ScopeKind, Strategy
 
 CODE = Code("H107", "replica-axis-in-branch")
@@ -37,7 +37,7 @@ def _culprit(branch: Strategy) -> Axis | Scope:
     return next((part for part in nodes if part.kind is AxisKind.PP or part.kind in PHASES), nodes[0])
 
 
-def _way_out(annotated: Annotated, node: Node, around: Strategy) -> tuple[Offer, ...]:
+def _way_out(annotated: Annotated, node: ScopeNode, around: Strategy) -> tuple[Offer, ...]:
     """The axis around the fold. A phase in a branch has no such place."""
     if not isinstance(around, Fold) or any(kind_of(part) in PHASES for part in subtrees(around)):
         return said(_FORM)

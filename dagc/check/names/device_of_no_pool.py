@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.plan.scopes import PHASES, Annotated, Node, kind_of
+from dagc.plan.scopes import PHASES, Annotated, ScopeNode, kind_of
 from dagc.syntax.tree import Axis, Fold, Option, Pools, Scope
 
 CODE = Code("N124", "device-of-no-pool")
@@ -23,7 +23,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                     yield _diagnostic(node.syntax, option)
 
 
-def _has_own(node: Node) -> bool:
+def _has_own(node: ScopeNode) -> bool:
     """Whether a scope is a branch of `|`, or all of one's stage; or a branch of a fold."""
     around = next((one for one in reversed(node.enclosing) if not _is_pipeline(one)), None)
     return isinstance(around, Pools | Fold)

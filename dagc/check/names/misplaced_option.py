@@ -8,7 +8,7 @@ from dagc.check.helpers.alternatives import moved, without
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Fix
 from dagc.plan.options import OPTIONS
-from dagc.plan.scopes import Annotated, Kind, Node, Place, kind_of
+from dagc.plan.scopes import Annotated, Kind, Place, ScopeNode, kind_of
 from dagc.syntax.tree import Axis, Fold, Option, Scope, ScopeKind
 
 CODE = Code("N122", "misplaced-option")
@@ -28,7 +28,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                     yield _diagnostic(node, option, *found, _fixes(annotated, node.syntax, option))
 
 
-def _reason(annotated: Annotated, node: Node, option: Option) -> tuple[str, str] | None:
+def _reason(annotated: Annotated, node: ScopeNode, option: Option) -> tuple[str, str] | None:
     """Why an option says nothing here, and where it would."""
     form, kind = OPTIONS.get(option.name), kind_of(node.syntax)
     if form is None:
@@ -58,7 +58,7 @@ def _fixes(annotated: Annotated, syntax: Axis | Scope, option: Option) -> tuple[
     return without(syntax, option, safe=False)
 
 
-def _is_in_experts(annotated: Annotated, node: Node) -> bool:
+def _is_in_experts(annotated: Annotated, node: ScopeNode) -> bool:
     """Whether a node is in the experts' branch of a fold or in an experts' pool."""
     around = {id(one) for one in (*node.enclosing, node.syntax)}
     return any(one.place in _EXPERTS and id(one.syntax) in around for one in annotated.nodes)
@@ -68,7 +68,7 @@ def _owners(name: str) -> str:
     return " or ".join(f"`{kind}`" for kind in _ORDER if kind in OPTIONS[name].on)
 
 
-def _diagnostic(node: Node, option: Option, reason: str, move: str, fixes: tuple[Fix, ...]) -> Diagnostic:
+def _diagnostic(node: ScopeNode, option: Option, reason: str, move: str, fixes: tuple[Fix, ...]) -> Diagnostic:
     kind = kind_of(node.syntax)
     here = ", ".join(f"`{form.name}`" for form in OPTIONS.values() if kind in form.on)
     offers = (f"options of `{kind}`: {here}",) if here else ()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import without
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.scopes import PHASES, Annotated, Node, kind_of
+from dagc.plan.scopes import PHASES, Annotated, ScopeNode, kind_of
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Scope
 
@@ -32,7 +32,7 @@ def check(annotated: Annotated) -> Iterator[Diagnostic]:
                 seen.setdefault(key, option.span)
 
 
-def _owner(node: Node, name: str) -> tuple[int, ...]:
+def _owner(node: ScopeNode, name: str) -> tuple[int, ...]:
     """What an option belongs to: `device` to its scope, the others to the phase around them, if any."""
     if name == "device":
         return (id(node.syntax),)

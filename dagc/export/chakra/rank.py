@@ -24,7 +24,7 @@ from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost
 from dagc.ops.communication import Collective
 from dagc.ops.load import Load
-from dagc.schedule.rank_programs import Entry, Exchange, RankProgram
+from dagc.schedule.rank_programs import MatchedMessage, ProgramEntry, RankProgram
 
 _MICROSECOND = 1_000_000
 """Picoseconds."""
@@ -56,7 +56,7 @@ class RankTrace:
                 yield b"".join(self._entries(stretch.entries, time, time * stretch.tags))
         yield b"".join(self._entries(program.closers, 0, 0))
 
-    def _entries(self, entries: tuple[Entry, ...], time: int, tags: int) -> Iterator[bytes]:
+    def _entries(self, entries: tuple[ProgramEntry, ...], time: int, tags: int) -> Iterator[bytes]:
         for entry in entries:
             waits = _waits(self._before(entry.order), self._before(entry.data))
             if entry.exchange is None:
@@ -67,20 +67,20 @@ class RankTrace:
     def _before(self, back: tuple[int, ...]) -> tuple[int, ...]:
         return tuple([self._next - by for by in back])
 
-    def _title(self, entry: Entry, time: int, kind: wire.NodeType) -> bytes:
+    def _title(self, entry: ProgramEntry, time: int, kind: wire.NodeType) -> bytes:
         """`moe.router layer 3 micro-batch 0`."""
         issue = entry.issue
         first = issue.segment.first_layer if issue.segment.template == entry.end.template else None
         layer = None if first is None else first + entry.end.copy + time
         return _title(self._node(entry).key, layer, issue.micro_batch, issue.step, kind)
 
-    def _node(self, entry: Entry) -> Node:
+    def _node(self, entry: ProgramEntry) -> Node:
         return self._placed.timeline.priced.graph.templates[entry.end.template].nodes[entry.end.node]
 
-    def _cost(self, entry: Entry) -> NodeCost:
+    def _cost(self, entry: ProgramEntry) -> NodeCost:
         return self._placed.timeline.priced.costs[entry.end.template][entry.end.node]
 
-    def _one(self, entry: Entry, time: int, waits: wire.Waits) -> bytes:
+    def _one(self, entry: ProgramEntry, time: int, waits: wire.Waits) -> bytes:
         kind, attributes, duration = self._made(entry, entry.end.copy + time)
         micros = self._whole(duration) if kind is wire.NodeType.COMP else _rounded_up(duration)
         return self._write(self._title(entry, time, kind), waits, micros, attributes)
@@ -92,7 +92,7 @@ class RankTrace:
         self._owed = wanted - micros * _MICROSECOND
         return micros
 
-    def _made(self, entry: Entry, copy: int) -> _Made:
+    def _made(self, entry: ProgramEntry, copy: int) -> _Made:
         """What is known of an operator that is no message; kept, but where each copy has its own."""
         place = entry.end.template, entry.end.node
         if (found := self._known.get((*place, -1)) or self._known.get((*place, copy))) is not None:
@@ -114,7 +114,9 @@ class RankTrace:
         size = collective_bytes(talk, copy, self._local)
         return wire.NodeType.COLLECTIVE, wire.collective(talk.chakra, size, group)
 
-    def _messages(self, entry: Entry, exchange: Exchange, time: int, waits: wire.Waits, tags: int) -> Iterator[bytes]:
+    def _messages(
+        self, entry: ProgramEntry, exchange: MatchedMessage, time: int, waits: wire.Waits, tags: int
+    ) -> Iterator[bytes]:
         """One message, or one with each rank of the other end, each after the one before it."""
         sends = exchange.sender == entry.end
         other = exchange.receiver if sends else exchange.sender
@@ -127,7 +129,7 @@ class RankTrace:
             yield self._write(titled, waits, micros, wire.message(size, *ends, exchange.tag + tags))
             waits = _waits((self._next - 1,), ())
 
-    def _parts(self, exchange: Exchange, sends: bool, time: int) -> Iterator[tuple[int, int]]:
+    def _parts(self, exchange: MatchedMessage, sends: bool, time: int) -> Iterator[tuple[int, int]]:
         """Local rank at the other end, and bytes. Senders begin with different receivers, and a receiver takes
         what is sent to it in the order in which senders come to it.
         """
@@ -148,7 +150,7 @@ class RankTrace:
             sizes = part_sizes(of_rank(sent, exchange.sender.copy + time, peer), shares)
             yield peer, int(sizes[self._local])
 
-    def _load(self, exchange: Exchange, sends: bool) -> Load:
+    def _load(self, exchange: MatchedMessage, sends: bool) -> Load:
         end = exchange.sender if sends else exchange.receiver
         talk = self._placed.timeline.priced.graph.templates[end.template].nodes[end.node].communication
         if talk is None:

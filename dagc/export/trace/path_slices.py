@@ -16,7 +16,7 @@ import numpy as np
 from dagc.export.trace.labels import Label, Labels, operator_label
 from dagc.export.trace.slice_table import ABSENT, SliceTable, block
 from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks, stage_name
-from dagc.schedule.path import Crossing
+from dagc.schedule.path import PathSegment
 from dagc.schedule.shares import Spending
 from dagc.schedule.timeline import Run
 
@@ -53,7 +53,7 @@ def path_slices(phase: PhaseTracks, labels: Labels, keeps: Callable[[Run], bool]
         run = runs[slot.run]
         if start == end:
             continue
-        if isinstance(slot, Crossing):
+        if isinstance(slot, PathSegment):
             _cross(rows, (start, end), left_out, run)
             continue
         place = run.template, slot.node

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from dagc.export.titles import layer_kind, rank_text, span_text, time_text
-from dagc.export.traffic import Crossing, crossing
+from dagc.export.traffic import StageTraffic, crossing
 from dagc.export.typesetting import folded_lines
 from dagc.export.view_model import StageView
 from dagc.export.views.gpus import MOST_GPUS, every_gpu, folded_gpus, kind_of
@@ -23,7 +23,7 @@ from dagc.export.views.view import Arrow, ArrowKind, Bar, Box, BoxShape, Cluster
 from dagc.export.views.work import period, stage_work
 from dagc.graph.graph import Team
 from dagc.graph.priced import PICOSECONDS, Bound
-from dagc.ops.communication import Pairing
+from dagc.ops.communication import Matching
 from dagc.ops.message import Send
 from dagc.ops.op import Op
 from dagc.ops.token_exchange import TRANSFERS
@@ -220,7 +220,7 @@ class _Service:
         """What goes back from the last stage to the first; in words, because an arrow needs room above all stages."""
         last = self.served.phases[-1][1].priced.graph
         found = any(
-            node.communication is not None and node.communication.pairing is Pairing.STEP
+            node.communication is not None and node.communication.matching is Matching.STEP
             for template in last.templates
             for node in template.nodes
         )
@@ -246,7 +246,7 @@ class _Service:
         )
         return (f"dispatch and combine: {', '.join(sizes)}",)
 
-    def _sent(self, timeline: Timeline, stage: int, ops: tuple[type[Op], ...]) -> Crossing:
+    def _sent(self, timeline: Timeline, stage: int, ops: tuple[type[Op], ...]) -> StageTraffic:
         per_node = self.strategy.plan.facts.cluster.gpus_per_node
         return crossing(timeline.priced.graph, stage, per_node, ops=ops)
 
@@ -267,19 +267,19 @@ def _handover(timeline: Timeline, source: _Service, target: _Service) -> Arrow:
     )
 
 
-def _by_link(plan: Plan, sent: Sequence[Crossing]) -> dict[str, float]:
+def _by_link(plan: Plan, sent: Sequence[StageTraffic]) -> dict[str, float]:
     """Bytes over the link that joins the GPUs of a node, and over the network, as far as there are any."""
     inside = "Infinity Fabric" if plan.facts.cluster.device.name.startswith("mi") else "NVLink"
     sizes = {inside: sum(part.inside for part in sent), NETWORK: sum(part.between for part in sent)}
     return {name: size for name, size in sizes.items() if size >= 1}
 
 
-def _links(plan: Plan, sent: Sequence[Crossing]) -> str:
+def _links(plan: Plan, sent: Sequence[StageTraffic]) -> str:
     """Over which links something goes."""
     return " and ".join(_by_link(plan, sent)) or "no link"
 
 
-def _rate(sent: Crossing, timeline: Timeline) -> str:
+def _rate(sent: StageTraffic, timeline: Timeline) -> str:
     rate = sent.total * _micro(timeline) * PICOSECONDS / period(timeline)
     return f"{format_bytes(sent.total)}, {format_bytes(rate)}/s"
 
