@@ -1,6 +1,6 @@
 """The list of all codes as a page, from their explain pages.
 
-The page `codes.md` lies beside this module; when a code is added, `python -m dagc.diag.listing` writes it anew, and a
+The page `codes.md` lies beside this module; when a code is added, `python -m dagc.diag.listing` rewrites it, and a
 test compares the two.
 """
 

@@ -171,7 +171,7 @@ def _strategy_view(checked: Checked, traced: Traced, summary: Summary, drawn: fr
 def _pictures(
     strategy: StrategyView, wanted: Collection[Distance], renderer: str | None
 ) -> tuple[Contents, tuple[Diagnostic, ...]]:
-    """Each wanted view as DOT text and as a picture; what a renderer lacks is told once."""
+    """Each wanted view as DOT text and as a picture; what a renderer lacks is reported once."""
     from dagc.export.renderers import render
     from dagc.export.views.dot import to_dot
     from dagc.export.views.draw import view_of

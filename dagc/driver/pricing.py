@@ -48,7 +48,7 @@ from dagc.source import Source
 from dagc.syntax.parser import parse
 
 MOST_TIMELINES, MOST_TEMPLATES = 2_000, 20_000
-"""Schedules and templates that a pricer keeps; then it forgets all and begins anew, so that its memory has a limit."""
+"""Schedules and templates that a pricer keeps; then it drops all of them, so that its memory has a limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Measured cases are compiled as plans, and the figure that was measured is read from each.
 
 The page `validation.md` beside `dagc.results.ledger` shows the result; `python -m dagc.driver.validate` writes it
-anew, and a test compares the two.
+again, and a test compares the two.
 """
 
 from __future__ import annotations

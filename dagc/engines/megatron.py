@@ -1,6 +1,6 @@
 """Megatron-Core.
 
-`world = tp × cp × pp × dp`, with dp what the number of ranks leaves over; the experts cut the same ranks anew as
+`world = tp × cp × pp × dp`, with dp what the number of ranks leaves over; the experts cut the same ranks again as
 `etp × ep × edp × pp`. Without `--expert-tensor-parallel-size` the experts' tp is tp.
 """
 

@@ -77,7 +77,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """A small graph. `nodes` stand in program order, which is the order of each lane and a topological one.
+    """A small graph. `nodes` are in program order, which is the order of each lane and a topological one.
 
     `outputs` holds, for each stream, the node that yields what the next segment takes as `INPUT`. A template has
     two streams when two micro-batches are interleaved in it (`overlap 2`); keys then start with `a.` and `b.`.

@@ -1,6 +1,6 @@
 """A template under construction.
 
-`add` turns one operator into a `Node` and returns its index. The builder sees to the order: unless told otherwise a
+`add` turns one operator into a `Node` and returns its index. The builder sees to the order: by default a
 node takes what the node before it yields, and starts after the last node of its team, so that computation and
 communication of one micro-batch follow each other. It knows nothing of models or layouts.
 """

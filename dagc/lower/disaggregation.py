@@ -1,6 +1,6 @@
 """Separate pools: tokens that cross to the experts' pool and back, and the cache that crosses from prefill to decode.
 
-Attention-FFN disaggregation: dispatch and combine are sends of one team that a receive of the other meets in the same
+Attention-FFN disaggregation: dispatch and combine are sends of one team that a receive of the other matches in the same
 template. Every attention rank may send to every rank of the experts, and every rank with a shard of a chosen expert
 gets the token; sums over shards are made where the results arrive.
 """

@@ -1,6 +1,6 @@
 """Every strategy that has the degrees of a flat notation, each in some place.
 
-Turns a notation into trees, systematically: each degree stands in a chain around the stage, in attention's part of
+Turns a notation into trees, systematically: each degree is in a chain around the stage, in attention's part of
 the stage, or in the experts'; tensor parallelism perhaps in both parts, because one degree is often meant for both,
 and dp perhaps nowhere, because it may follow from the others. A degree is put where its axis may stand at all, in
 every order. Many trees are illegal still: which are not is judged by the rules of the language, not here. Axes keep
@@ -25,7 +25,7 @@ _PARTS: dict[str, frozenset[Place]] = {
     "attention": frozenset({Place.ATTENTION, Place.ATTENTION_BRANCH}),
     "experts": frozenset({Place.EXPERTS, Place.EXPERTS_BRANCH, Place.EXPERT_GROUP}),
 }
-"""The three chains that a degree can stand in, and what their axes stand in."""
+"""The three chains that can hold a degree, and the scope of their axes."""
 
 
 def candidates(notation: Notation) -> Iterator[Strategy]:

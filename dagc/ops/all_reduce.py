@@ -16,7 +16,7 @@ large trees reach half of the ring's bus rate. Small messages go by protocol LL,
 4 b and not 2 b.
 
 NCCL takes the algorithm that its own model finds fastest; here the fastest by these formulas. Its protocols (LL, LL128,
-Simple) are not told apart: their switches are the steps in measurements of 0.5 to 8 MB, which `ramp` smooths over.
+Simple) are not distinguished: their switches are the steps in measurements of 0.5 to 8 MB, which `ramp` smooths over.
 
 Engines run an all-reduce of their own inside a node on small messages, in a CUDA graph (vLLM, SGLang, TensorRT-LLM).
 Every member reads its peers' memory over the link, without a ring. n members, S bytes:

@@ -52,7 +52,7 @@ from dagc.ops.network import ByGroup, Coefficients, GroupSpread, TransferTime, W
 from dagc.ops.op import OpKind
 
 SMS = 20.0
-"""Streaming multiprocessors of normal kernels where nothing else is known: what DeepEP takes unless told otherwise."""
+"""Streaming multiprocessors of normal kernels where nothing else is known: what DeepEP takes by default."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,6 +1,6 @@
 """How the GPUs of one stage are cut, once for attention and once for the experts.
 
-Turns what stands in a stage into two layouts of the same W ranks. A domain that nobody claims takes the axes that
+Turns the axes of a stage into two layouts of the same W ranks. A domain that nobody claims takes the axes that
 apply to it; the rest of W is its data parallelism, the outermost factor. Assumes a legal strategy.
 """
 

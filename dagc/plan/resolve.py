@@ -1,6 +1,6 @@
 """Turns a strategy into a deployment: replicas, services, pools, stages, domains, global ranks.
 
-Needs the text alone. It places what is legal: where a node stands in the wrong scope there is no deployment and no
+Needs the text alone. It places what is legal: where a node is in the wrong scope there is no deployment and no
 diagnostic from here, because the hierarchy rules say why. Sizes out of reach are reported here, and nothing of that
 length is made.
 """
@@ -66,7 +66,7 @@ def _services(strategy: Strategy, body: Strategy | None) -> tuple[Service, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A service as written: all of its text, and what stands in one replica of it."""
+    """A service as written: all of its text, and what is in one replica of it."""
 
     phase: Phase
     text: Strategy

@@ -1,6 +1,6 @@
-"""Gives every node of a strategy the scope that it stands in, and says where a node may not stand.
+"""Gives every node of a strategy its scope, and reports where a node is not allowed.
 
-Turns a syntax strategy into a tree of `Node`s: what was written, the place it stands in (written or implied: what is
+Turns a syntax strategy into a tree of `Node`s: what was written, its place (written or implied: what is
 left out is 1), and the fault of a node that may not stand there. It succeeds for every tree, so that all faults of a
 strategy are found in one pass; a fault is reported once for a chain of axes, because reordering the chain fixes all
 of it. It explains nothing: the rules of `dagc.check.hierarchy` turn faults into messages.
@@ -18,7 +18,7 @@ from dagc.syntax.tree import Axis, Fold, NamedStrategy, Pools, Scope, ScopeKind,
 
 
 class Place(StrEnum):
-    """What a node stands in. The value is how messages name it."""
+    """The scope around a node. The value is how messages name it."""
 
     DEPLOYMENT = "the deployment"
     REPLICA = "a replica"
@@ -90,7 +90,7 @@ _OPENS: dict[Kind, Place] = {
 
 
 def opens(kind: Kind, place: Place) -> Place:
-    """The place inside an axis or scope that stands in `place`. A `dp` in attention stays in attention."""
+    """The place inside an axis or scope at `place`. A `dp` in attention stays in attention."""
     if kind is AxisKind.DP:
         return Place.ATTENTION if place in _IN_ATTENTION else Place.REPLICA
     if kind is AxisKind.PP and place in _IN_ATTENTION:

@@ -1,6 +1,6 @@
 """A priced plan becomes its `Summary`: the structure, the figures, the verdicts, and what stayed undetermined.
 
-Arranges what other modules found; it computes nothing. Rows of requirements and claims stand in written order.
+Arranges what other modules found; it computes nothing. Rows of requirements and claims are in written order.
 """
 
 from __future__ import annotations

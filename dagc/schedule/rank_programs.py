@@ -1,13 +1,13 @@
 """A phase graph becomes, for each team, the list of what one of its ranks does, with what it waits for.
 
 All ranks of a team do the same things in the same order, so that one list serves them: entries count them from 0, and
-what an entry waits for is told as distances back. Copies of a segment are walked until the state that the next one
-starts from is that of the one before; the rest is that copy, repeated. What ranks wait for in each other is told by
+dependencies of an entry are distances back. Copies of a segment are walked until the state that the next one
+starts from is that of the one before; the rest is that copy, repeated. Waits between ranks are given by
 groups and messages alone. A message to another pool goes from every rank to every rank, one entry each.
 
 An operator that takes no time and exchanges nothing (its kernel is another's) is no entry: what waits for it waits for
 what it waited for. Where a message comes from a step before the one shown, or goes to one after it, its other end
-stands before or after everything else, so that every message has two ends.
+is before or after everything else, so that every message has two ends.
 
 Assumes a verified graph; the order is that of `schedule.order`. It knows no times but which are nothing.
 """

@@ -107,7 +107,7 @@ def _foreign(path: Path) -> Diagnostic:
         None,
         f"`{path}` is the record of another search",
         notes=("model, cluster, workload, requirements, engine and the version of dagc have to be the same",),
-        help=("name another file; the search then begins anew",),
+        help=("name another file; the search then starts again",),
     )
 
 

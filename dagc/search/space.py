@@ -275,7 +275,7 @@ def _first_code(codes: Iterable[str | None]) -> str | None:
 
 
 def _can_be_written(shape: ServiceShape) -> bool:
-    """Whether attention's dp stands in one place of the text: an outer one beside an inner one has to be implied."""
+    """Whether attention's dp is in one place of the text: an outer one beside an inner one has to be implied."""
     attention, experts = shape.attention, shape.experts
     if shape.outer_dp == 1 or shape.inner_dp == 1:
         return True

@@ -1,7 +1,7 @@
 """A pool of workers: work goes out in pieces and comes back in the order of the pieces, on any worker and at any time.
 
 The workers are this process itself, processes of this machine, or those of a Dask cluster. A pool that loses a process
-is made anew and does again what had not come back; a Dask cluster does so by itself.
+is started again and repeats what had not come back; a Dask cluster does so by itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Piece = TypeVar("Piece")
 Done = TypeVar("Done")
 
 RETRIES = 3
-"""How often a broken pool is made anew before the search gives up."""
+"""How often a broken pool is started again before the search gives up."""
 
 
 class WorkerPool:

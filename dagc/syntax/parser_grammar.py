@@ -94,7 +94,7 @@ def _load(cache: Path) -> lark.Lark | None:
         return None
     try:
         return _parser(json.loads(content))
-    except Exception:  # a file of other data can fail anywhere, and is made anew
+    except Exception:  # a file of other data can fail anywhere, and is written again
         return None
 
 

@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         shown = self.board.shown
         state = {
             "version": shown.version,
-            "told": shown.summary,
+            "summary": shown.summary,
             "problems": shown.problems,
             "strategies": [name for name, _ in shown.reports],
             "stale": shown.is_stale,
@@ -125,7 +125,7 @@ _MAY_ALSO = "connect-src 'self'; frame-src 'self'; "
 
 def watch_page(title: str) -> bytes:
     """The page of one plan, in UTF-8."""
-    state = tag("span", "connecting …", id="told", role="status")
+    state = tag("span", "connecting …", id="summary", role="status")
     top = tag("div", tag("strong", title), state, tag("div", id="strategies", role="tablist"), id="top")
     problems = tag("section", id="problems", hidden=True, aria_label="Problems")
     stale = tag("p", "The report below is from the last version that compiled.", id="stale", hidden=True)
@@ -169,7 +169,7 @@ class Board:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing further comes; who waits goes on."""
+        """Nothing further comes; threads that wait continue."""
         with self._changed:
             self.is_closed = True
             self._changed.notify_all()

@@ -48,8 +48,8 @@ async function update() {
   const state = await (await fetch("/state")).json();
   const is_new = state.version !== shown.version && !state.stale;
   shown = state;
-  at("told").textContent = state.told;
-  // Markup that dagc made and escaped; the page's policy runs no script that might stand in it.
+  at("summary").textContent = state.summary;
+  // Markup that dagc made and escaped; the page's policy runs no script that might be in it.
   at("problems").innerHTML = state.problems;
   at("problems").hidden = !state.problems;
   at("stale").hidden = !state.stale;
@@ -67,5 +67,5 @@ const events = new EventSource("/events");
 events.addEventListener("message", () => { document.body.classList.remove("gone"); update(); });
 events.addEventListener("error", () => {
   document.body.classList.add("gone");
-  at("told").textContent = "dagc watch has ended, or is out of reach";
+  at("summary").textContent = "dagc watch has ended, or cannot be reached";
 });

@@ -1,1 +1,1 @@
-"""What else a deployment could be: one change at a time, priced anew, and where one plan overtakes another."""
+"""What else a deployment could be: one change at a time, priced again, and where one plan overtakes another."""

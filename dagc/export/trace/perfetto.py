@@ -80,7 +80,7 @@ def _counter_track(counter: Counter, track: int) -> bytes:
 
 @dataclass(slots=True)
 class _Interned:
-    """What was told of names and texts. A label's name and category have its number, from 1; `notes` are its arguments
+    """What was written of names and texts. A label's name and category have its number, from 1; `notes` are its arguments
     as bytes, `keys` and `texts` the numbers of their names and values.
     """
 
@@ -89,7 +89,7 @@ class _Interned:
     texts: dict[str, int] = field(default_factory=dict[str, int])
 
     def fresh(self, labels: Labels) -> bytes:
-        """What was not told before, as a packet; nothing where there is none."""
+        """What was not written before, as a packet; nothing where there is none."""
         told = [len(self.notes), len(self.keys), len(self.texts)]
         fresh = list(labels.numbers)[told[0] :]
         for name in NUMBERS:
