@@ -178,7 +178,7 @@ def _expand_piggybacked(builder: TemplateBuilder, stage: Stage, batch: Batch, fo
     positions, width = piggybacked.positions(form.reach), part.qk_nope + part.v_head
     up = stage.matrix(part.heads * width, part.kv_lora, Part.ATTENTION)
     whole = stage.tensor({"s": max_rank(positions), "h": part.heads, "d": width}, split=("h", AxisKind.TP))
-    source = add_gemm(builder, stage, "attention.riders_kv_up", positions, up, whole, (queries,), (filled,))
+    source = add_gemm(builder, stage, "attention.prefill_kv_up", positions, up, whole, (queries,), (filled,))
     core = Core(KeyValues.EXPANDED, part.heads, part.heads, part.head_dim, part.v_head, stage.activation)
     add_piggybacked_core(builder, stage, batch, form.reach, core, (filled, queries, source))
 

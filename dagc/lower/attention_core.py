@@ -112,7 +112,7 @@ def add_piggybacked_core(
     if batch.piggybacked is None:
         return
     output = heads_tensor(stage, batch, core.heads, core.value)
-    builder.add("attention.riders_core", _core(stage, batch.piggybacked, reach, core), output, inputs=inputs)
+    builder.add("attention.prefill_core", _core(stage, batch.piggybacked, reach, core), output, inputs=inputs)
 
 
 def _core(stage: Stage, batch: Batch, reach: Reach, core: Core) -> AttentionCore:

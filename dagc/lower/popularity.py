@@ -6,7 +6,7 @@ sum to `top`; an expert whose chance would pass 1 is chosen by every token, and 
 proportion (inclusion probabilities proportional to size: Särndal, Swensson, Wretman, "Model Assisted Survey Sampling",
 1992, section 3.6.2). With s = 0 every chance is top / count.
 
-Which expert has which rank is drawn again for each layer: the permutation of numpy's `Generator(PCG64(SeedSequence))` on
+Which expert has which rank is drawn for each layer: the permutation of numpy's `Generator(PCG64(SeedSequence))` on
 (seed, layer), the layer counted from 0 over the whole model. So it depends on nothing but seed and layer: not on
 stages, replicas or the phase. Where a draw puts popular experts on one rank, that rank has more to do.
 """

@@ -1,7 +1,7 @@
 """Replicas of a service that behave alike, so that one of them is computed for all.
 
-A class is identified by its sequences and by which of its ranks are slowed; that replicas may lie differently on nodes is not
-looked at. Vectorised over replicas and ranks.
+A class is identified by its sequences and its slowed ranks; that replicas may lie differently on nodes is not looked
+at. Vectorised over replicas and ranks.
 """
 
 from __future__ import annotations

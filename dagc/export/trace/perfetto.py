@@ -80,7 +80,7 @@ def _counter_track(counter: Counter, track: int) -> bytes:
 
 @dataclass(slots=True)
 class _Interned:
-    """What was written of names and texts. A label's name and category have its number, from 1; `notes` are its arguments
+    """Names and texts written so far. A label's name and category have its number, from 1; `notes` are its arguments
     as bytes, `keys` and `texts` the numbers of their names and values.
     """
 
