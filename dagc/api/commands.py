@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import get_args
 
-from dagc.api.inputs import blocks_of, sourced
+from dagc.api.compiling import blocks_of, sourced
 from dagc.api.result import NoSuchStrategy
 from dagc.api.results import CompareResult, LaunchResult, MemoryResult, ReadResult, SearchResult, WhatIfResult
 from dagc.diag.diagnostic import Diagnostic

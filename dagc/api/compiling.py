@@ -1,4 +1,8 @@
-"""A plan becomes its checked and priced strategies."""
+"""A plan becomes its checked and priced strategies.
+
+A plan is a text or a path, blocks are texts. Paths in a text start in the working directory, those in a file in that of
+the file.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagc.api.inputs import blocks_of, sourced
 from dagc.api.result import NoSuchStrategy, NothingToShow, Result, Row, listed, one_line
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
@@ -19,6 +22,10 @@ from dagc.metrics import MEMORY, TPOT, TTFT
 if TYPE_CHECKING:
     from dagc.export.strategy_graph import StrategyGraph
     from dagc.results.summary import Summary
+
+
+from dagc.driver.outcome import Blocks
+from dagc.source import MOST_PLAN_BYTES, Source, read_file
 
 
 @dataclass(frozen=True, repr=False)
@@ -219,3 +226,26 @@ def compile(
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
     outcome = check(source, blocks, directory)
     return Plan(outcome.diagnostics, tuple(map(Strategy, outcome.checked)))
+
+
+def sourced(plan: str | Path, name: str = "plan") -> tuple[Source, Path]:
+    """The text of a plan, and where its paths start; `name` is that of a plan without a file.
+
+    Raises OSError and UnicodeDecodeError for a file that cannot be read, ValueError for a path that is not a `Path`.
+    """
+    if isinstance(plan, str):
+        if plan.endswith(".moe") and not any(map(str.isspace, plan)):
+            raise ValueError(f"a string is the text of a plan; for the file, pass `Path({plan!r})`")
+        return Source(name, plan), Path()
+    path = Path(plan)
+    text = read_file(path, MOST_PLAN_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+    return Source(str(path), text), path.parent
+
+
+def blocks_of(**blocks: object) -> Blocks:
+    """The blocks that were given, each the text after its keyword. Raises TypeError for one that is no text."""
+    given = {keyword: content for keyword, content in blocks.items() if content is not None}
+    for keyword, content in given.items():
+        if not isinstance(content, str):
+            raise TypeError(f"`{keyword}` is the text of a block, not {type(content).__name__}")
+    return tuple((keyword, Source(keyword, str(content))) for keyword, content in given.items())

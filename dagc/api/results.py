@@ -14,9 +14,9 @@ from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from dagc.driver.compare import Compared
+    from dagc.driver.launch import Launched
     from dagc.notation.readings import Reading, Readings
     from dagc.results.comparison import Comparison
-    from dagc.results.launch import Launched
     from dagc.results.memory import StrategyMemory
     from dagc.results.search_result import FoundPlan
     from dagc.results.search_result import SearchResult as SearchRecord

@@ -1,19 +1,22 @@
 """Models and devices by name, each a JSON file of its own under `models/` and `devices/`.
 
 A file's name is the preset's name; it is read only when asked for, so listing names costs a directory listing. A preset
-is found by its name in any case of letters, by the beginning of its name (`dagc.catalog.names`), and a model by the
-Hugging Face id that its figures are from. A file
-of a model has the fields of the language, or under `config` those of its `config.json` that count; one of a device has
-those of `DeviceSpec` and `ClusterSpec` in SI units. Every figure's origin is in the file (`source`, `sources`). The
-files are ours: a malformed one is a bug and raises.
+is found by its name in any case of letters, by the beginning of its name as whole components between hyphens (`h200`
+for `h200-sxm`, `qwen3-235b` for `qwen3-235b-a22b`), and a model by the Hugging Face id that its figures are from. Where
+several names begin so, they are listed; a name is never taken for one that is only spelt alike.
+
+A file of a model has the fields of the language, or under `config` those of its `config.json` that count; one of a
+device has those of `DeviceSpec` and `ClusterSpec` in SI units. Every figure's origin is in the file (`source`,
+`sources`). The files are ours: a malformed one is a bug and raises.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +26,10 @@ from dagc.catalog.calibration import load_calibration
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import Experts, ModelSpec
-from dagc.catalog.names import candidates, same_name
 from dagc.catalog.part import Part
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.diag.fixing import asked, meant, spelling
+from dagc.source import Span
 
 _HERE = Path(__file__).parent
 _PLAIN = ("layers", "hidden", "vocab", "dense_ffn", "first_dense", "moe_every", "gated", "tied", "norms_per_layer")
@@ -188,3 +193,54 @@ def _names(folder: str) -> tuple[str, ...]:
 
 def _read(folder: str, name: str) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads((_HERE / folder / f"{name}.json").read_text("utf-8")))
+
+
+UNKNOWN_NAME = Code("N110", "unknown-name")
+
+
+def same_name(written: str, names: Iterable[str]) -> str | None:
+    """The name that is the written one in any case of letters."""
+    return next((name for name in names if name.casefold() == written.casefold()), None)
+
+
+def candidates(written: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The name that is written, in any case of letters; else all that begin with it as whole components."""
+    known = tuple(names)
+    same = same_name(written, known)
+    return (same,) if same else tuple(name for name in known if name.casefold().startswith(f"{written.casefold()}-"))
+
+
+def unknown_name(span: Span, what: str, names: Iterable[str], *, help: tuple[str, ...] = ()) -> Diagnostic:
+    """N110: a name that nothing has, with the nearest that begin alike; or the beginning of several, all listed."""
+    written, known = span.text.strip('"'), tuple(names)
+    several = candidates(written, known)
+    if len(several) > 1:
+        return _of_several(span, what, several)
+    near = several or meant(written, [name for name in known if name[:1].casefold() == written[:1].casefold()])
+    notes = (f"known are {_listed(written, known)}",) if known else ()
+    return UNKNOWN_NAME.at(
+        span,
+        f"there is no {what} `{span.text}`",
+        "unknown name",
+        notes=notes,
+        help=(*asked(near), *help),
+        fixes=spelling(span, near, known),
+    )
+
+
+def _of_several(span: Span, what: str, names: tuple[str, ...]) -> Diagnostic:
+    listed = ", ".join(f"`{name}`" for name in names)
+    message = f"`{span.text}` is ambiguous: it is the beginning of {len(names)} {what} names"
+    return UNKNOWN_NAME.at(span, message, "ambiguous name", help=(f"name one of {listed}",))
+
+
+def _listed(written: str, known: tuple[str, ...]) -> str:
+    """All names where they are few, else those most like what is written and the number of the others."""
+    if len(known) <= _LISTED:
+        return ", ".join(known)
+    likely = sorted(get_close_matches(written.casefold(), known, _LIKELY, cutoff=0.0))
+    return f"{', '.join(likely)} and {len(known) - len(likely)} more"
+
+
+_LISTED, _LIKELY = 20, 6
+"""Names up to which all are listed, and how many are shown of more."""

@@ -1,3 +1,16 @@
 """Rules, one file each: over the text (`hierarchy`, `names`), over the plan (`degrees`, `gpus`, `advice`), over what a
 plan costs (`priced`). `static` and `priced` hold the tables of them.
 """
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
+from dagc.diag.diagnostic import Diagnostic
+
+
+def rules(family: str) -> tuple[Callable[..., Iterator[Diagnostic]], ...]:
+    """The rules in the folder `family`, in the order of their codes."""
+    folder = import_module(f"dagc.check.{family}")
+    modules = [import_module(f"{folder.__name__}.{module.name}") for module in iter_modules(folder.__path__)]
+    return tuple(module.check for module in sorted(modules, key=lambda module: module.CODE.code))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from dagc.check.rules import rules
+from dagc.check import rules
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import Annotated

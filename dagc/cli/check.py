@@ -56,7 +56,7 @@ def _fix(given: Input, style: str, unsafe: bool, diff: bool) -> NoReturn:
     """Fix the plan, and print what is left in it; sizes are not, where standard output holds the plan or a diff."""
     if style != "text" and (diff or given.path is None):
         raise click.UsageError("the fixed plan or the diff is printed: use `--format text`")
-    from dagc.cli.fixes import show_diff, write_back
+    from dagc.cli.inputs import show_diff, write_back
     from dagc.driver import fix as driver
 
     fixed = driver.fix(given.source, given.blocks, given.directory, given.levels, unsafe)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dagc.cli import completing
-from dagc.cli.inputs import Input, block_options, read_input
+from dagc.cli.inputs import block_options, required_input
 from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
@@ -38,7 +37,7 @@ def compare(
 
     Advice is left to `dagc check`; errors are printed.
     """
-    inputs = [_read(plan, options) for plan in plans]
+    inputs = [required_input(plan, None, options) for plan in plans]
     from dagc.driver import compare as driver
     from dagc.driver.compare import Given
 
@@ -49,14 +48,6 @@ def compare(
     failures = _write(page, compared)
     _print(compared, style, failures)
     raise SystemExit(exit_status((*compared.diagnostics, *failures)))
-
-
-def _read(plan: str, options: Mapping[str, str | tuple[str, ...] | None]) -> Input:
-    one = read_input(plan, None, options)
-    if isinstance(one, Diagnostic):
-        print_text((one,))
-        raise SystemExit(exit_status((one,)))
-    return one
 
 
 def _require(compared: Compared, names: tuple[str, ...]) -> None:

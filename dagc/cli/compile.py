@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from dagc.cli.directories import plan_directory, strategy_directories
-from dagc.cli.inputs import Input, plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_named, print_text
+from dagc.cli.inputs import Input, plan_arguments, required_input
+from dagc.cli.printing import finish, print_named
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import escape
@@ -62,13 +62,9 @@ def compile(
 ) -> None:
     """Compile every strategy of a plan and write its files."""
     request = _request(ranks, trace_format, _count(trace_slices), gzip, expand, memory_limit)
-    given = read_input(plan, expression, options)
-    if isinstance(given, Diagnostic):
-        print_text((given,))
-        raise SystemExit(exit_status((given,)))
+    given = required_input(plan, expression, options)
     diagnostics = _compile(given, output, renderer, request, views)
-    print_text(diagnostics)
-    raise SystemExit(exit_status(diagnostics))
+    finish(diagnostics)
 
 
 def _count(text: str | None) -> int | None:

@@ -36,7 +36,7 @@ def devices(name: str | None, style: str) -> None:
 
 
 def _refuse(name: str, names: tuple[str, ...]) -> None:
-    from dagc.catalog.names import unknown_name
+    from dagc.catalog.presets import unknown_name
     from dagc.source import Source
 
     place = Source("dagc devices", name).span(0, len(name))

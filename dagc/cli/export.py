@@ -9,8 +9,8 @@ import click
 
 from dagc.cli.compile import parsed_ranks
 from dagc.cli.directories import plan_directory, strategy_directories
-from dagc.cli.inputs import Input, plan_arguments, read_input
-from dagc.cli.printing import exit_status, print_text
+from dagc.cli.inputs import Input, plan_arguments, required_input
+from dagc.cli.printing import finish
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import escape
@@ -44,16 +44,12 @@ def export(
     if form != "chakra" and (ranks is not None or memory_limit is not None):
         raise click.UsageError("`--ranks` and `--memory-limit` are for `--format chakra`")
     chosen = None if ranks is None else parsed_ranks(ranks)
-    given = read_input(plan, expression, options)
-    if isinstance(given, Diagnostic):
-        print_text((given,))
-        raise SystemExit(exit_status((given,)))
+    given = required_input(plan, expression, options)
     from dagc.driver.export import Form
 
     limit = None if memory_limit is None else int(memory_limit * 1e9)
     diagnostics = _export(given, output, Form(form), chosen, limit)
-    print_text(diagnostics)
-    raise SystemExit(exit_status(diagnostics))
+    finish(diagnostics)
 
 
 def _export(

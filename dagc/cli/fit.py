@@ -57,8 +57,7 @@ def fit(tables: tuple[str, ...], name: str, relative: str | None, output: Path |
 
 
 def _cluster(option: str, name: str) -> ClusterSpec:
-    from dagc.catalog.names import unknown_name
-    from dagc.catalog.presets import device_names, load_device
+    from dagc.catalog.presets import device_names, load_device, unknown_name
 
     cluster = load_device(name)
     if cluster is None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import click
 
 from dagc.cli import completing
-from dagc.cli.fixes import write_back
-from dagc.cli.inputs import read_input
-from dagc.cli.printing import CLEAN, ERRORS, exit_status, print_text
-from dagc.diag.diagnostic import Diagnostic
+from dagc.cli.inputs import required_input, write_back
+from dagc.cli.printing import CLEAN, ERRORS, finish
 from dagc.diag.text import escape
 
 
@@ -21,15 +17,13 @@ from dagc.diag.text import escape
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the text instead of rewriting the file.")
 def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: bool) -> None:
     """Rewrite a plan file in canonical text; `-` and `-e` print it."""
-    given = read_input(plan, expression, {})
-    if isinstance(given, Diagnostic):
-        _stop((given,))
+    given = required_input(plan, expression, {})
     from dagc.syntax.parser import parse
     from dagc.syntax.printer import format_plan
 
     parsed = parse(given.source)
     if parsed.file is None or any(d.is_error for d in parsed.diagnostics):
-        _stop(parsed.diagnostics)
+        finish(parsed.diagnostics)
     text = format_plan(parsed.file)
     if check_only:
         if text != given.source.text:
@@ -38,9 +32,4 @@ def fmt(plan: str | None, expression: str | None, check_only: bool, to_stdout: b
     if to_stdout:
         click.echo(text, nl=False)
     else:
-        _stop(write_back(given, text))
-
-
-def _stop(diagnostics: tuple[Diagnostic, ...]) -> NoReturn:
-    print_text(diagnostics)
-    raise SystemExit(exit_status(diagnostics))
+        finish(write_back(given, text))

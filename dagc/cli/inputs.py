@@ -1,11 +1,12 @@
 """What the commands take: a plan file, `-`, or `-e STRATEGY`, with blocks given as options.
 
 Turns command-line arguments into sources. A file that cannot be read as text becomes a diagnostic; so does a
-command line that names no plan or two.
+command line that names no plan or two. A plan whose text was fixed or formatted is written back the same way.
 """
 
 from __future__ import annotations
 
+import difflib
 import errno
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from dagc.cli import completing
+from dagc.cli.printing import finish
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.levels import AdviceLevel
 from dagc.source import MOST_PLAN_BYTES, Source, read_file
@@ -92,6 +94,16 @@ def read_input(
         raise click.UsageError("give one plan: a file, `-` for standard input, or `-e STRATEGY`")
     read = _read(plan, expression)
     return read if isinstance(read, Diagnostic) else replace(read, blocks=_blocks(options), levels=_levels(options))
+
+
+def required_input(
+    plan: str | None, expression: str | None, options: Mapping[str, str | tuple[str, ...] | None]
+) -> Input:
+    """The input that the arguments name; where there is none, the reason is printed and the command ends."""
+    read = read_input(plan, expression, options)
+    if isinstance(read, Diagnostic):
+        finish((read,))
+    return read
 
 
 def _read(plan: str | None, expression: str | None) -> Input | Diagnostic:
@@ -177,3 +189,31 @@ def _decode(content: bytes, name: str) -> str | Diagnostic:
             f"`{name}` is not text: byte {problem.start:,} is 0x{content[problem.start]:02x}, which is not UTF-8",
             help=("a plan is UTF-8 text: is this the right file?",),
         )
+
+
+def show_diff(given: Input, text: str) -> None:
+    """Print the change as a unified diff; nothing where there is none."""
+    name = given.source.name
+    before, after = (part.splitlines(keepends=True) for part in (given.source.text, text))
+    for line in difflib.unified_diff(before, after, name, name):
+        end = "" if line.endswith("\n") else "\n\\ No newline at end of file\n"
+        click.echo(f"{line}{end}", nl=False)
+
+
+def write_back(given: Input, text: str) -> tuple[Diagnostic, ...]:
+    """Rewrite the plan's file whole or not at all, in its own line ends; what came from elsewhere is printed."""
+    if given.path is None:
+        click.echo(text, nl=not text.endswith("\n"))
+        return ()
+    if text == given.source.text:
+        return ()
+    from dagc.export.write import write_file
+
+    return write_file(given.path, _encoded(text, given.path.read_bytes()))
+
+
+def _encoded(text: str, original: bytes) -> bytes:
+    """The text as the file had it: with its byte order mark and its line ends."""
+    mark = b"\xef\xbb\xbf" if original.startswith(b"\xef\xbb\xbf") else b""
+    has_returns = 0 < original.count(b"\r\n") == original.count(b"\n")
+    return mark + (text.replace("\n", "\r\n") if has_returns else text).encode()

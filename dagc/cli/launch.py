@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagc.cli.inputs import plan_arguments, read_input
+from dagc.cli.inputs import plan_arguments, required_input
 from dagc.cli.printing import CLEAN, ERRORS, USAGE, exit_status, print_json, print_text, text_or_json
-from dagc.diag.diagnostic import Diagnostic
 from dagc.units import format_gpus
 
 if TYPE_CHECKING:
-    from dagc.driver.launch import Started
-    from dagc.results.launch import Launched, ServiceLaunch
+    from dagc.driver.launch import Launched, ServiceLaunch, Started
 
 SCHEMA_VERSION = 1
 
@@ -25,10 +23,7 @@ SCHEMA_VERSION = 1
 @text_or_json
 def launch(plan: str | None, expression: str | None, name: str | None, style: str, **blocks: str | None) -> None:
     """Print how an engine starts each strategy, or why it cannot; without --engine, how each of them does."""
-    given = read_input(plan, expression, blocks)
-    if isinstance(given, Diagnostic):
-        print_text((given,))
-        raise SystemExit(exit_status((given,)))
+    given = required_input(plan, expression, blocks)
     from dagc.driver import launch as driver
 
     started = driver.launch(given.source, given.blocks, given.directory)
@@ -51,7 +46,7 @@ def _status(started: Started, shown: list[Launched]) -> int:
 def _print(started: Started, shown: list[Launched], style: str) -> None:
     if style == "json":
         from dagc.diag.jsonout import to_json
-        from dagc.results.launch import launch_data
+        from dagc.driver.launch import launch_data
 
         diagnostics = [to_json(d) for d in started.diagnostics]
         launches = [launch_data(one) for one in shown]

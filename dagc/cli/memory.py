@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagc.cli.inputs import plan_arguments, read_input
+from dagc.cli.inputs import plan_arguments, required_input
 from dagc.cli.printing import ERRORS, exit_status, print_json, print_text
-from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from dagc.results.memory import PlanMemory, StrategyMemory
@@ -23,10 +22,7 @@ SCHEMA_VERSION = 1
               help="A table, a document, or a picture.")  # fmt: skip
 def memory(plan: str | None, expression: str | None, name: str | None, style: str, **blocks: str | None) -> None:
     """Show the memory of each strategy by class of ranks and part, the room for cache, and the largest batch."""
-    given = read_input(plan, expression, blocks)
-    if isinstance(given, Diagnostic):
-        print_text((given,))
-        raise SystemExit(exit_status((given,)))
+    given = required_input(plan, expression, blocks)
     from dagc.driver import memory as driver
 
     held = driver.memory(given.source, given.blocks, given.directory)

@@ -56,8 +56,7 @@ def _refuse_unknown(spec: ModelSpec, included: tuple[str, ...]) -> None:
 def _find(name: str) -> ModelSpec | Diagnostic:
     """A preset, or the model of a file: a name with a suffix `.json` or a directory in it is a path."""
     from dagc.catalog.huggingface.read import read_config_file
-    from dagc.catalog.names import unknown_name
-    from dagc.catalog.presets import exact_model, load_model, model_names
+    from dagc.catalog.presets import exact_model, load_model, model_names, unknown_name
     from dagc.source import Source
 
     place = Source("dagc models", name).span(0, len(name))

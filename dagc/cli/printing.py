@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -45,6 +46,12 @@ def print_text(diagnostics: Sequence[Diagnostic]) -> None:
     click.echo(tally(diagnostics), err=True)
     if fixable := _fixable(diagnostics):
         click.echo(fixable, err=True)
+
+
+def finish(diagnostics: Sequence[Diagnostic]) -> NoReturn:
+    """Print diagnostics for a person and end the command with their exit status."""
+    print_text(diagnostics)
+    raise SystemExit(exit_status(diagnostics))
 
 
 def print_named(named: Sequence[tuple[str, str]]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dagc.cli.directories import SEARCH, plan_directory
-from dagc.cli.inputs import Input, plan_arguments, read_input
+from dagc.cli.inputs import Input, plan_arguments, required_input
 from dagc.cli.printing import ERRORS, exit_status, print_json, print_text, text_or_json
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
@@ -57,10 +57,7 @@ def search(
     **options: str | tuple[str, ...] | None,
 ) -> None:
     """Search every strategy for the model, cluster, workload and requirements of a plan."""
-    given = read_input(plan, expression, options)
-    if isinstance(given, Diagnostic):
-        print_text((given,))
-        raise SystemExit(exit_status((given,)))
+    given = required_input(plan, expression, options)
     from dagc.driver.search import SearchOptions
 
     number = workers or (1 if dask else os.cpu_count() or 1)

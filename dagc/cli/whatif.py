@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dagc.cli.inputs import plan_arguments, read_input
+from dagc.cli.inputs import plan_arguments, required_input
 from dagc.cli.printing import exit_status, print_json, print_text
 from dagc.cli.progress import progress
-from dagc.diag.diagnostic import Diagnostic
 
 if TYPE_CHECKING:
     from dagc.driver.whatif import Asked, BreakEvenQuery, Found
@@ -64,10 +63,7 @@ def whatif(
     errors are printed.
     """
     _fitting(over, {"--against": against, "--between": between, "--metric": metrics}, style)
-    given = read_input(plan, expression, options)
-    if isinstance(given, Diagnostic):
-        print_text((given,))
-        raise SystemExit(exit_status((given,)))
+    given = required_input(plan, expression, options)
     from dagc.driver import whatif as driver
     from dagc.driver.whatif import Asked
 

@@ -20,6 +20,8 @@ from dagc.source import Source
 from dagc.syntax.tree import NamedStrategy, PlanFile, Strategy
 
 if TYPE_CHECKING:
+    from dagc.engines.engine import Counted, Engine
+    from dagc.notation.parse import Notation
     from dagc.notation.readings import Readings
 
 
@@ -34,7 +36,7 @@ def read(
 
     With blocks, each reading is judged by the rules on degrees and sizes; nothing is priced.
     """
-    from dagc.notation.counts import counts
+    from dagc.engines.registry import engines
     from dagc.notation.flags import read_notation
     from dagc.notation.readings import readings
     from dagc.notation.spelling import possible
@@ -42,7 +44,8 @@ def read(
     notation, problems = read_notation(source, engine)
     if notation is None:
         return None, in_order(problems)
-    counted = counts(notation)
+    ordered = sorted(engines(), key=lambda one: one.name != notation.engine)
+    counted = {one.name: _count(one, notation) for one in ordered}
     trees = possible(notation, counted.values())
     found: list[Diagnostic] = []
     judge = _judge(NamedStrategy("main", None, trees[0], trees[0].outer), blocks, directory, found)
@@ -51,6 +54,13 @@ def read(
     if stops(found) or not deployments:
         return None, in_order([*found, *too_large[:1]])
     return readings(notation, deployments, counted, judge), in_order(found)
+
+
+def _count(engine: Engine, notation: Notation) -> Counted:
+    """What an engine makes of a notation: its flags where the text is its command line, else the degrees."""
+    if engine.name == notation.engine:
+        return engine.read(notation.flags)
+    return engine.count({degree.axis.value: degree.value for degree in notation.degrees})
 
 
 def _judge(some: NamedStrategy, blocks: Blocks, directory: Path, found: list[Diagnostic]) -> Judge:

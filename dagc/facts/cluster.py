@@ -17,12 +17,10 @@ from typing import Any
 
 from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.names import candidates, unknown_name
-from dagc.catalog.presets import device_names, find_device, load_device
+from dagc.catalog.presets import candidates, device_names, find_device, load_device, unknown_name
 from dagc.diag.diagnostic import Diagnostic
-from dagc.facts.calibration import declare_calibration
+from dagc.facts.cluster_parts import SLOW, declare_calibration, declare_slowed
 from dagc.facts.fields import BAD_VALUE, MISSING_FIELD, BlockFields, Field, FieldKind, read_fields
-from dagc.facts.slowed import SLOW, declare_slowed
 from dagc.source import Span
 from dagc.syntax.tree import Block, Quantity, Value, Word
 from dagc.units import Dimension, likeliest

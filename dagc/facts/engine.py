@@ -5,7 +5,7 @@ Without a version it is the newest that is encoded.
 
 from __future__ import annotations
 
-from dagc.catalog.names import unknown_name
+from dagc.catalog.presets import unknown_name
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.engines.engine import Engine
 from dagc.engines.registry import engine_names, find_engine, find_version, versions

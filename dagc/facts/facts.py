@@ -14,8 +14,7 @@ from pathlib import Path
 
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
-from dagc.catalog.names import unknown_name
-from dagc.catalog.presets import device_names, load_device
+from dagc.catalog.presets import device_names, load_device, unknown_name
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import asked, meant, spelling
 from dagc.facts.claims import declare_claims, declare_requirements

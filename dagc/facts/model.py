@@ -15,9 +15,8 @@ from typing import Any
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
-from dagc.catalog.names import candidates, unknown_name
 from dagc.catalog.part import Part
-from dagc.catalog.presets import exact_model, find_model, load_model, model_names
+from dagc.catalog.presets import candidates, exact_model, find_model, load_model, model_names, unknown_name
 from dagc.diag.diagnostic import Diagnostic
 from dagc.facts.fields import BAD_VALUE, BlockFields, Field, FieldKind, read_fields
 from dagc.facts.model_parts import ATTENTION, EXPERTS, contradictions, merge_attention, merge_experts

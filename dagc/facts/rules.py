@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dagc.catalog.names import unknown_name
+from dagc.catalog.presets import unknown_name
 from dagc.diag import explain
 from dagc.diag.diagnostic import Code, Diagnostic, Family, Label
 from dagc.diag.levels import AdviceLevel, Levels

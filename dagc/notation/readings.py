@@ -1,4 +1,4 @@
-"""The readings of a flat notation: which of its strategies are what it can mean, and in which order.
+"""The readings of a flat notation: what it can mean, in which order, and what each decides that the text leaves open.
 
 Turns strategies that the language accepts into `Reading`s: those in which a written degree is lost are dropped, those
 with the same meaning (equal sizes, domains and groups) become one, and the likeliest comes first: what more engines
@@ -8,14 +8,13 @@ count so, then what fits without filling, then what shares GPUs before what mult
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dagc.degrees import AxisKind, Parallelism
+from dagc.degrees import AxisKind, Degrees, Parallelism
 from dagc.diag.diagnostic import Diagnostic
 from dagc.engines.engine import Counted
 from dagc.notation.parse import FlatAxis, Notation
-from dagc.notation.words import assumptions, numbering
 from dagc.plan.deployment import Deployment
 from dagc.plan.domains import Domains
 from dagc.plan.layout import Layout
@@ -179,3 +178,63 @@ def _is_bent(sizes: Parallelism, notation: Notation) -> bool:
     ep, dp = notation.degree(FlatAxis.EP), notation.degree(FlatAxis.DP)
     is_cut = ep is not None and sizes.experts is not None and sizes.experts.ep < ep
     return is_cut or (dp not in (None, 1, sizes.replicas, sizes.attention.dp))
+
+
+def assumptions(sizes: Parallelism, notation: Notation) -> tuple[str, ...]:
+    """One sentence for each decision, on dp first, then on attention, then on the experts."""
+    return (*_data_parallel(sizes, notation), *_tensor_parallel(sizes, notation), *_experts(sizes, notation))
+
+
+def numbering(domains: Domains) -> str:
+    """What tells readings of equal sizes apart: the order in which ranks are numbered."""
+    parts = (("attention", domains.attention), ("experts", domains.experts))
+    orders = (f"{name} {', '.join(f'{f.axis} {f.degree}' for f in layout.factors)}" for name, layout in parts)
+    return f"ranks are numbered from the outside in: {'; '.join(orders)}"
+
+
+def _data_parallel(sizes: Parallelism, notation: Notation) -> Iterator[str]:
+    written, dp = notation.degree(FlatAxis.DP), sizes.attention.dp
+    if sizes.replicas > 1:
+        yield f"`dp {sizes.replicas}` copies the whole model; each copy has its own experts and requests"
+    if dp == 1 and sizes.replicas == 1 and written not in (None, 1):
+        yield f"`dp {written}` makes no difference here"
+    elif dp > 1 and dp == written and sizes.replicas == 1:
+        yield f"`dp {dp}` is attention's: it splits the tokens of a stage's batch and copies no experts"
+    elif dp > 1:
+        how = f"not {written}" if written not in (None, 1) and sizes.replicas == 1 else "implied"
+        yield (
+            f"attention's dp is {dp}, {how}: the {sizes.attention.width} GPUs of a stage / tp {sizes.attention.tp}"
+            + (f" / cp {sizes.attention.cp}" if sizes.attention.cp > 1 else "")
+        )
+
+
+def _tensor_parallel(sizes: Parallelism, notation: Notation) -> Iterator[str]:
+    written = notation.degree(FlatAxis.TP)
+    if written is not None and written != sizes.attention.tp:
+        yield f"`tp {written}` is all GPUs of a stage, of which attention's tp is {sizes.attention.tp}"
+
+
+def _experts(sizes: Parallelism, notation: Notation) -> Iterator[str]:
+    experts = sizes.experts
+    if experts is None:
+        return
+    written = notation.degree(FlatAxis.EP)
+    if written is not None and experts.ep != written:
+        yield f"ep is {experts.ep}, not {written}: the experts are spread over all GPUs of a stage"
+    if experts.ep > 1:
+        yield _group(sizes, experts)
+    elif experts.tp > 1:
+        yield f"the experts are not spread: the matrices of each are split over {experts.tp} GPUs"
+    if experts.dp > 1:
+        yield f"a stage has {experts.dp} copies of its experts, one for each {experts.tp * experts.ep} GPUs"
+
+
+def _group(sizes: Parallelism, experts: Degrees) -> str:
+    if experts.tp > 1:
+        return (
+            f"each of the {experts.ep} ranks of ep is {experts.tp} GPUs, over which the matrices of an expert are split"
+        )
+    shared = [f"{axis} {n}" for axis, n in (("tp", sizes.attention.tp), ("cp", sizes.attention.cp)) if n > 1]
+    if not shared:
+        return f"`ep {experts.ep}` gives each GPU whole experts"
+    return f"`ep {experts.ep}` and attention's {' and '.join(shared)} share the same GPUs; each expert is on one GPU"

@@ -13,8 +13,8 @@ from dagc.diag.diagnostic import Choice, Code, Diagnostic, Edit, Fix, Label, Off
 from dagc.diag.fixing import asked, insert, meant, remove, spelling, write
 from dagc.source import Source, Span
 from dagc.syntax import vocabulary
-from dagc.syntax.tokens import Token
 from dagc.syntax.tree import NamedStrategy
+from dagc.syntax.vocabulary import Token
 
 UNEXPECTED = Code("S001", "unexpected-text")
 UNCLOSED = Code("S002", "unclosed-bracket")

@@ -28,8 +28,8 @@ from dagc.syntax import errors
 from dagc.syntax.parser_build import build
 from dagc.syntax.parser_grammar import grammar, lex
 from dagc.syntax.structure import structure
-from dagc.syntax.tokens import Token
 from dagc.syntax.tree import Block, NamedStrategy, PlanFile, ScopeKind, Unread
+from dagc.syntax.vocabulary import Token
 
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]|[\ud800-\udfff]|[\ufffd-\uffff]")
 """Control characters, halves of surrogate pairs, and the mark of bytes which are no UTF-8."""

@@ -31,7 +31,7 @@ from lark.lexer import BasicLexer, LexerThread, TerminalDef
 
 from dagc.files import replace_file
 from dagc.source import Source
-from dagc.syntax.tokens import Token
+from dagc.syntax.vocabulary import Token
 
 
 def lex(source: Source) -> tuple[list[Token], list[Token]]:

@@ -23,7 +23,7 @@ from dagc import units
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Source
 from dagc.syntax import errors, vocabulary
-from dagc.syntax.tokens import Token
+from dagc.syntax.vocabulary import Token
 
 _GLUED = re.compile(r"(dp|pp|ep|tp|cp)(\d+)", re.IGNORECASE)
 _OPENERS = {"LBRACE", "LSQUARE", "_LPAR"}

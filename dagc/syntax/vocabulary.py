@@ -1,4 +1,4 @@
-"""The words that the syntax itself knows.
+"""The words that the syntax itself knows, and the tokens that it is read as.
 
 Entries are open: a field needs no grammar. One thing cannot be read off the text, though: whether a word after a
 name or number is a value, or the name of the next entry. Newlines and what follows the word decide most cases
@@ -7,6 +7,8 @@ written on a line of its own.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from dagc.degrees import AxisKind
 from dagc.syntax.tree import ScopeKind
@@ -34,3 +36,25 @@ CONTINUATIONS = frozenset({"margin", "every", "x", "choice", "by", "seed"})
 
 FLAGS = frozenset({"sp", "beside"})
 """Names that need no value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`type` is a terminal of `grammar/dagc.lark`; `start` to `end` are offsets; `line` counts from 1.
+
+    Tokens of nothing written (a missing bracket, the start of a bare strategy) are empty.
+    """
+
+    type: str
+    text: str
+    start: int
+    end: int
+    line: int
+
+    def as_role(self, role: str) -> Token:
+        """The same text in another role."""
+        return Token(role, self.text, self.start, self.end, self.line)
+
+    def before(self, role: str, text: str = "") -> Token:
+        """An empty token just before this one."""
+        return Token(role, text, self.start, self.start, self.line)

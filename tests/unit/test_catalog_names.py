@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from dagc.catalog.names import candidates
-from dagc.catalog.presets import device_names, find_device, find_model, load_device, load_model, model_names
+from dagc.catalog.presets import candidates, device_names, find_device, find_model, load_device, load_model, model_names
 from dagc.cli.main import main
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.check import check

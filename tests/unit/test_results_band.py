@@ -10,7 +10,7 @@ import pytest
 
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
 from dagc.lower.lower import lower
-from dagc.results.band import UNFITTED, WHOLE, band, errors
+from dagc.results.metrics import UNFITTED, WHOLE, band, errors
 from tests.unit.lowering_plans import DENSE, layout, plan, service
 
 

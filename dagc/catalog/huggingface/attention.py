@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from dagc.catalog.attention import Attention, AttentionKind, Gate, Indexer
-from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField, shown
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, InvalidField, MissingField, UnsupportedField, shown
 
 Reader = Callable[[Config], Attention]
 

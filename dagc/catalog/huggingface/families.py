@@ -17,8 +17,7 @@ from dagc.catalog.huggingface import attention as att
 from dagc.catalog.huggingface import feedforward as ffn
 from dagc.catalog.huggingface import layers as lay
 from dagc.catalog.huggingface import mixers
-from dagc.catalog.huggingface.errors import InvalidField, shown
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, InvalidField, shown
 from dagc.catalog.model import Experts, FfnKind
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from dagc.catalog.huggingface.errors import UnsupportedField, shown
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, UnsupportedField, shown
 from dagc.catalog.model import Experts, FfnKind
 
 Placing = Callable[[Config], tuple[FfnKind, ...]]

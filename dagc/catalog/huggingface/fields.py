@@ -1,4 +1,4 @@
-"""Typed access to the fields of one configuration.
+"""Typed access to the fields of one configuration, and what can be wrong with one.
 
 Fields are read by name and never guessed: a missing one, or one of another type, raises a `FieldError` with its name,
 which `read` turns into a diagnostic. Where the library of an architecture defines a default, the family states it.
@@ -13,7 +13,6 @@ from dataclasses import field as dataclass_field
 from typing import Any, TypeVar, cast
 
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField, shown
 
 LARGEST = 10**8
 MOST_LAYERS = 10_000
@@ -178,3 +177,69 @@ def _known(field: str, entry: object, known: Mapping[object, Entry]) -> Entry:
     if not isinstance(entry, str | int) or entry not in known:
         raise UnsupportedField(field, f"has {shown(entry)} in it; known are {', '.join(str(name) for name in known)}")
     return known[entry]
+
+
+_SHOWN = 40
+"""Characters of a value that a message shows."""
+
+
+def shown(value: object) -> str:
+    """A value for a message, of a long one its start."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+class FieldError(Exception):
+    """A field cannot be read; caught in `read`, which makes a diagnostic of it.
+
+    `field` is a path inside the text part, steps joined by dots, or in the whole file where `is_from_root`; `problem`
+    continues a sentence that starts with it. `help` says what the author of the file can do.
+    """
+
+    is_from_root = False
+    help = "write the shapes out in a `model NAME { … }` block"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(field)
+        self.field = field
+        self.problem = problem
+
+
+class MissingField(FieldError):
+    """A field without which the shapes are not determined."""
+
+    help = "add the field with the value of the published file, or write the shapes out in a `model NAME { … }` block"
+
+    def __init__(self, field: str, problem: str = "is missing") -> None:
+        super().__init__(field, problem)
+
+
+class InvalidField(FieldError):
+    """A field of another type, out of its range, or in contradiction to another field."""
+
+    help = "correct its value, or write the shapes out in a `model NAME { … }` block"
+
+
+class OutsideField(InvalidField):
+    """A field of the language model beside the section that states it, with another value."""
+
+    is_from_root = True
+
+
+class UnsupportedField(FieldError):
+    """A field whose value is well formed and asks for what dagc does not model."""
+
+    help = "dagc does not support this value: write the shapes that come nearest in a `model NAME { … }` block"
+
+
+class UnknownFields(FieldError):
+    """Fields that are neither read nor known to change no figure; `fields` are their paths from the file's root."""
+
+    help = (
+        "a field that changes no shape, layer or stored type can be deleted from the file; otherwise write the shapes"
+        " out in a `model NAME { … }` block"
+    )
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        super().__init__(fields[0], "is not read, and may change the shapes")
+        self.fields = tuple(fields)

@@ -21,8 +21,7 @@ from fnmatch import fnmatchcase
 from typing import cast
 
 from dagc.catalog.dtype import Dtype, Stored
-from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField, shown
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, InvalidField, MissingField, UnsupportedField, shown
 from dagc.catalog.huggingface.modules import Module
 from dagc.catalog.part import Part
 

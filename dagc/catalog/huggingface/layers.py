@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.huggingface.attention import indexer
-from dagc.catalog.huggingface.errors import InvalidField, MissingField, UnsupportedField
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, InvalidField, MissingField, UnsupportedField
 from dagc.catalog.recurrent import Recurrent
 
 

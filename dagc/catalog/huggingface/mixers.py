@@ -10,8 +10,7 @@ from math import ceil
 
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.huggingface.attention import head_dim
-from dagc.catalog.huggingface.errors import UnsupportedField, shown
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, UnsupportedField, shown
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 
 _STATES = {"float32": Dtype.FP32, "bfloat16": Dtype.BF16, "float16": Dtype.FP16}

@@ -14,8 +14,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from dagc.catalog.dtype import Dtype, Stored
-from dagc.catalog.huggingface.errors import UnsupportedField, shown
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, UnsupportedField, shown
 from dagc.catalog.huggingface.formats import FIELD, Formats, formats
 from dagc.catalog.huggingface.modules import Module
 from dagc.catalog.part import Part

@@ -26,10 +26,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from dagc.catalog.attention import Attention
-from dagc.catalog.huggingface.errors import FieldError, InvalidField, UnknownFields
 from dagc.catalog.huggingface.extras import extras
 from dagc.catalog.huggingface.families import FAMILIES, ModelFamily
-from dagc.catalog.huggingface.fields import Config
+from dagc.catalog.huggingface.fields import Config, FieldError, InvalidField, UnknownFields
 from dagc.catalog.huggingface.formats import FIELD
 from dagc.catalog.huggingface.layers import Mixing
 from dagc.catalog.huggingface.modules import modules

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagc.catalog.huggingface.errors import FieldError, UnknownFields
+from dagc.catalog.huggingface.fields import FieldError, UnknownFields
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.source import Source, Span
 

@@ -28,7 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from dagc.catalog.huggingface.errors import OutsideField, UnknownFields
+from dagc.catalog.huggingface.fields import OutsideField, UnknownFields
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 TOWERS = ("vision_config", "audio_config", "vision_tower_config", "talker_config", "code2wav_config")
