@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 
 class AttentionKind(StrEnum):
@@ -81,6 +82,31 @@ def _causal(length: float, seen: float) -> float:
     return seen * length - seen * seen / 2
 
 
+class Projection(StrEnum):
+    """What a matrix of attention computes: from the hidden state or a latent to heads or a latent, and back."""
+
+    GATE = "gate"
+    QUERIES = "queries"
+    KEYS = "keys"
+    VALUES = "values"
+    QUERY_DOWN = "query down"
+    QUERY_UP = "query up"
+    KEY_VALUE_DOWN = "key-value down"
+    KEY_VALUE_UP = "key-value up"
+    KEY_VALUE = "key-value"
+    OUTPUT = "output"
+    OUTPUT_DOWN = "output down"
+    OUTPUT_UP = "output up"
+
+
+class Matrix(NamedTuple):
+    """One projection: elements of its weight, inputs × outputs, and of its bias where the layer has biases there."""
+
+    projection: Projection
+    elements: int
+    bias: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Attention:
     """Shapes of one attention layer, in elements.
@@ -148,6 +174,41 @@ class Attention:
                 return self.head_dim
             case AttentionKind.MHA | AttentionKind.GQA:
                 return self.kv_heads * (self.head_dim + self.value_dim)
+
+    def matrices(self, hidden: int) -> tuple[Matrix, ...]:
+        """The projections of a layer over a hidden state of this width; those that it does not have are empty."""
+        width, result = self.heads * self.head_dim, self.heads * self.value_dim
+        gate = Matrix(Projection.GATE, hidden * self.gate_columns)
+        match self.kind:
+            case AttentionKind.MLA:
+                down, up = self.kv_lora + self.qk_rope, self.heads * (self.qk_nope + self.v_head)
+                return (
+                    gate,
+                    Matrix(Projection.QUERY_DOWN, hidden * self.q_lora, self.q_lora),
+                    Matrix(Projection.QUERY_UP, (self.q_lora or hidden) * width),
+                    Matrix(Projection.KEY_VALUE_DOWN, hidden * down, down),
+                    Matrix(Projection.KEY_VALUE_UP, self.kv_lora * up),
+                    Matrix(Projection.OUTPUT, result * hidden),
+                )
+            case AttentionKind.SHARED:
+                return (
+                    gate,
+                    Matrix(Projection.QUERY_DOWN, hidden * self.q_lora),
+                    Matrix(Projection.QUERY_UP, self.q_lora * width),
+                    Matrix(Projection.KEY_VALUE, hidden * self.head_dim),
+                    Matrix(Projection.OUTPUT_DOWN, width * self.o_lora),
+                    Matrix(Projection.OUTPUT_UP, self.o_groups * self.o_lora * hidden),
+                )
+            case AttentionKind.MHA | AttentionKind.GQA:
+                keys = 0 if self.reads_other else self.kv_heads * self.head_dim
+                values = 0 if self.reads_other or self.key_is_value else self.kv_heads * self.value_dim
+                return (
+                    gate,
+                    Matrix(Projection.QUERIES, hidden * width, width),
+                    Matrix(Projection.KEYS, hidden * keys, keys),
+                    Matrix(Projection.VALUES, hidden * values, values),
+                    Matrix(Projection.OUTPUT, result * hidden),
+                )
 
     def reach(self, window: int | None) -> Reach:
         """What a token of a layer with this window attends to."""

@@ -8,9 +8,10 @@ which fields are lacking.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from typing import Any
 
 from dagc.catalog.attention import Attention, Reach
 from dagc.catalog.dtype import Dtype, Stored
@@ -234,31 +235,13 @@ class ModelSpec:
             return None
         if self.missing():
             return None
-        return ModelShapes(
-            name=self.name,
-            layers=self.layers,
-            hidden=self.hidden,
-            vocab=self.vocab,
-            attention=self.attention,
-            experts=self.experts,
-            dense_ffn=self.dense_ffn or 0,
-            first_dense=self.first_dense,
-            moe_every=self.moe_every,
-            gated=self.gated,
-            tied=self.tied,
-            weight_dtype=self.weight_dtype,
-            expert_dtype=self.expert_dtype or self.weight_dtype,
-            activation_dtype=self.activation_dtype,
-            kv_dtype=self.kv_dtype,
-            norms_per_layer=self.norms_per_layer,
-            stack=self._stack(self.layers),
-            ffn_bias=self.ffn_bias,
-            norm_bias=self.norm_bias,
-            head_bias=self.head_bias,
-            other=self.other,
-            other_final=self.other_final,
-            stored=self.stored,
-        )
+        same = {shape.name: getattr(self, shape.name) for shape in fields(ModelShapes)}
+        decided: dict[str, Any] = {
+            "dense_ffn": self.dense_ffn or 0,
+            "expert_dtype": self.expert_dtype or self.weight_dtype,
+            "stack": self._stack(self.layers),
+        }
+        return ModelShapes(**same | decided)
 
     def _stack(self, layers: int) -> tuple[LayerKind, ...]:
         """The stack for so many layers: its first ones, or all of it over again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dagc.catalog.attention import Attention, AttentionKind
+from dagc.catalog.attention import Attention, Projection
 from dagc.catalog.model import Experts, FfnKind, LayerKind
 from dagc.catalog.part import Part
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
@@ -31,6 +31,22 @@ _RECURRENT: Mapping[RecurrentKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
     RecurrentKind.SHORT_CONV: (("conv.in_proj",), ("conv.out_proj",)),
 }
 """Modules that project the input of a recurrent layer, and its result back."""
+
+_PROJECTIONS: Mapping[Projection, tuple[str, ...]] = {
+    Projection.GATE: ("g_proj", "gate_proj"),
+    Projection.QUERIES: ("q_proj", "qkv_proj", "Wqkv"),
+    Projection.KEYS: ("k_proj", "qkv_proj", "Wqkv"),
+    Projection.VALUES: ("v_proj", "qkv_proj", "Wqkv"),
+    Projection.QUERY_DOWN: ("q_a_proj", "wq_a"),
+    Projection.QUERY_UP: ("q_b_proj", "q_proj", "wq_b"),
+    Projection.KEY_VALUE_DOWN: ("kv_a_proj_with_mqa", "kv_a_proj", "wkv_a"),
+    Projection.KEY_VALUE_UP: ("kv_b_proj", "wkv_b"),
+    Projection.KEY_VALUE: ("kv_proj", "wkv"),
+    Projection.OUTPUT: ("o_proj", "out_proj", "wo"),
+    Projection.OUTPUT_DOWN: ("o_a_proj", "wo_a"),
+    Projection.OUTPUT_UP: ("o_b_proj", "wo_b"),
+}
+"""Modules of attention by what they compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,40 +101,16 @@ def _ffn(part: Part, roots: tuple[str, ...], elements: int) -> Iterator[_Matrix]
 
 
 def _attention(attention: Attention, hidden: int) -> Iterator[_Matrix]:
-    for names, elements in _projections(attention, hidden):
+    for projection, elements, _ in attention.matrices(hidden):
         # Nemotron-H has `mixer.o_proj` for attention, and `mixer.out_proj` for a state.
         paths = tuple(
-            f"{root}.{name}" for root in _ATTENTION for name in names if (root, name) != ("mixer", "out_proj")
+            f"{root}.{name}"
+            for root in _ATTENTION
+            for name in _PROJECTIONS[projection]
+            if (root, name) != ("mixer", "out_proj")
         )
         if elements:
             yield Part.ATTENTION, paths, elements
-
-
-def _projections(attention: Attention, hidden: int) -> Iterator[tuple[tuple[str, ...], int]]:
-    width, values = attention.heads * attention.head_dim, attention.heads * attention.value_dim
-    yield ("g_proj", "gate_proj"), hidden * attention.gate_columns
-    match attention.kind:
-        case AttentionKind.MLA:
-            lowered = attention.q_lora or hidden
-            yield ("q_a_proj", "wq_a"), hidden * attention.q_lora
-            yield ("q_b_proj", "q_proj", "wq_b"), lowered * width
-            yield ("kv_a_proj_with_mqa", "kv_a_proj", "wkv_a"), hidden * attention.cached
-            up = attention.heads * (attention.qk_nope + attention.v_head)
-            yield ("kv_b_proj", "wkv_b"), attention.kv_lora * up
-            yield ("o_proj", "wo"), values * hidden
-        case AttentionKind.SHARED:
-            yield ("q_a_proj", "wq_a"), hidden * attention.q_lora
-            yield ("q_b_proj", "wq_b"), attention.q_lora * width
-            yield ("kv_proj", "wkv"), hidden * attention.head_dim
-            yield ("o_a_proj", "wo_a"), width * attention.o_lora
-            yield ("o_b_proj", "wo_b"), attention.o_groups * attention.o_lora * hidden
-        case AttentionKind.MHA | AttentionKind.GQA:
-            yield ("q_proj", "qkv_proj", "Wqkv"), hidden * width
-            if not attention.reads_other:
-                yield ("k_proj", "qkv_proj", "Wqkv"), hidden * attention.kv_heads * attention.head_dim
-            if not attention.reads_other and not attention.key_is_value:
-                yield ("v_proj", "qkv_proj", "Wqkv"), hidden * attention.kv_heads * attention.value_dim
-            yield ("o_proj", "out_proj"), values * hidden
 
 
 def _recurrent(mixer: Recurrent, hidden: int) -> Iterator[_Matrix]:
