@@ -60,18 +60,16 @@ class Interpreter(Executor):
         table: IssueTable,
         issues: range,
         *,
-        record: tuple[int, int] | None = None,
-        window: int | None = None,
+        record: tuple[int, int | None] | None = None,
         is_reversed: bool = False,
         floor: int = 0,
     ) -> Ended | None:
         """Run issues, as `Executor.run` says."""
         last: Ended | None = None
         target = None
-        if window is not None:
-            target = _Target(self.window[window], None, 0, 0)
-        elif record is not None:
-            target = _Target(self.starts, self.sources, *record)
+        if record is not None:
+            row, entry = record
+            target = _Target(self.starts, None if entry is None else self.sources, row, entry or 0)
         heads = [issue for issue in issues if table.issues[issue, MEMBERS]]
         for head in reversed(heads) if is_reversed else heads:
             members = range(head, head + int(table.issues[head, MEMBERS]))
@@ -184,21 +182,20 @@ class Interpreter(Executor):
         """The critical path, as `Executor.walk_back` says."""
         return Walk(self.program, table, self.starts.__getitem__, self.sources.__getitem__).back(row, rank)
 
-    def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
+    def overlap(self, table: IssueTable, periods: Sequence[int], team: int, rank: int) -> int:
         """By comparing each step of one lane with each of the other."""
-        starts = self.starts[None] if periods == 1 else self.window
         lanes: tuple[list[tuple[int, int, int]], ...] = [], []
-        walk = Walk(self.program, table, starts[0].__getitem__, self.sources.__getitem__)
+        walk = Walk(self.program, table, self.starts.__getitem__, self.sources.__getitem__)
         for row in range(table.row_count):
             place = walk.place(row)
             if place.team == team:
                 length = int(place.ends[rank] - place.starts[rank])
-                for period in range(periods):
-                    begin = int(starts[period, row, rank])
-                    lanes[place.timed.step.lane % 2].append((begin, begin + length, period))
+                for first in periods:
+                    begin = int(self.starts[first + row, rank])
+                    lanes[place.timed.step.lane % 2].append((begin, begin + length, first))
         return sum(
             max(0, min(one[1], other[1]) - max(one[0], other[0]))
             for one in lanes[0]
             for other in lanes[1]
-            if periods - 1 in (one[2], other[2])
+            if periods[-1] in (one[2], other[2])
         )
