@@ -28,12 +28,13 @@ def schedule(
     program = program_of(priced, cache or TemplateCache())
     passes = passes_of(program, whole_bytes, is_kept)
     first, path, steady = passes
+    busiest = path.busiest
     makespan = first.ended.makespan if first.ended else 0
     interval = steady.interval if steady else makespan
     occupied = occupied_time(program)
-    shares = phase_shares(program, path.busiest, occupied, passes.overlap, interval)
+    shares = phase_shares(program, busiest, occupied, passes.overlap, interval)
     first.close()
-    found = Timeline(priced, makespan, interval, shares, path.busiest, program, tuple(occupied), whole_bytes)
+    found = Timeline(priced, makespan, interval, shares, busiest, program, tuple(occupied), whole_bytes)
     if is_kept:
         vars(found).update(first=first, path=path, steady=steady)
     return found
