@@ -6,6 +6,7 @@ by part, from the states that a first pass left behind.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Self
 
@@ -17,7 +18,6 @@ from dagc.schedule.executor import Ended, Executor, Places, Room, Snapshot
 from dagc.schedule.program import MEMBERS, TEMPLATE, IssueTable, Program
 from dagc.schedule.template import TimedTemplate
 from dagc.schedule.walk import Walk
-from dagc.wasm import NoAddressSpace
 
 WHOLE_BYTES = 256 << 20
 """The largest record that is held at once."""
@@ -28,6 +28,12 @@ PART_BYTES = 32 << 20
 _HELD = 3
 """Parts that are held."""
 
+MOST_INTERPRETED = 8_000
+"""Steps on ranks that a process interprets, in about the time in which it would load the engine of the kernel."""
+
+_interpreted: list[int] = []
+"""Those of each program."""
+
 Times = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 """Starts by row, shape (rows, ranks), and sources by entry, shape (entries, inputs)."""
 
@@ -35,14 +41,19 @@ Times = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 def _executor(
     program: Program, templates: Sequence[TimedTemplate], tables: Sequence[IssueTable], record: Room
 ) -> Executor:
-    """The compiled loop, or the interpreter where there is no address space for its engine."""
+    """The compiled loop; the interpreter for little work, and where there is no address space for the loop's engine."""
+    from dagc.schedule.interpreter import Interpreter
+
+    steps = record.rows * program.ranks
+    if "wasmtime" not in sys.modules and sum(_interpreted) + steps <= MOST_INTERPRETED:
+        _interpreted.append(steps)
+        return Interpreter(program, templates, record)
     from dagc.schedule.kernel import Kernel
+    from dagc.wasm import NoAddressSpace
 
     try:
         return Kernel(program, templates, tables, record)
     except NoAddressSpace:
-        from dagc.schedule.interpreter import Interpreter
-
         return Interpreter(program, templates, record)
 
 
@@ -165,17 +176,17 @@ class Recording:
             found[number] = self._part(part)[0][rows[number] - _room(table, self._parts[part])[0]]
         return found
 
-    def sources(self, entry: int) -> npt.NDArray[np.int32]:
+    def sources(self, entry: int) -> list[int]:
         """The rows that the inputs of a copy come from."""
         issue = int(np.searchsorted(self.table.entries, entry, side="right")) - 1
         part = self._part_of(issue)
-        return self._part(part)[1][entry - _room(self.table, self._parts[part])[2]]
+        return self._part(part)[1][entry - _room(self.table, self._parts[part])[2]].tolist()
 
-    def starts(self, row: int) -> Picoseconds:
+    def starts(self, row: int) -> list[int]:
         """Starts of one step by rank."""
         issue = int(np.searchsorted(self.table.rows, row, side="right")) - 1
         part = self._part_of(issue)
-        return self._part(part)[0][row - _room(self.table, self._parts[part])[0]]
+        return self._part(part)[0][row - _room(self.table, self._parts[part])[0]].tolist()
 
     def walk_back(self, row: int, rank: int) -> Places:
         """The critical path back from a row and a rank."""

@@ -68,6 +68,23 @@ class TimedTemplate:
         return np.array([step for step, _ in self.structure.places], dtype=np.int64)
 
     @cached_property
+    def rows(self) -> list[list[list[int]]]:
+        """Durations by step, copy (one where copies are alike) and rank (one where ranks are)."""
+        return [one.duration.tolist() for one in self.steps]
+
+    @cached_property
+    def groups(self) -> list[list[list[int]]]:
+        """The groups of each step that start together, none where ranks wait for no other."""
+        return [[] if one.groups is None else one.groups.tolist() for one in self.steps]
+
+    @cached_property
+    def is_map(self) -> bool:
+        """Whether all copies map times that they take to times that they leave, and do so alike."""
+        structure = self.structure
+        is_closed = not structure.sends and not structure.receives and all(structure.outs)
+        return is_closed and all(len(one.duration) == 1 for one in self.steps)
+
+    @cached_property
     def lane_steps(self) -> list[tuple[int, list[int]]]:
         """The steps of each lane that some step runs on, in order."""
         lanes = [one.step.lane for one in self.steps]

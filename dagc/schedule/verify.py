@@ -36,7 +36,8 @@ def _overlaps(timeline: Timeline) -> Iterator[str]:
     """Slots that start before the one before them on their lane has ended, in a copy and on to the next."""
     first, table = timeline.first, timeline.first.table
     # Behind the last issue of each template lies all that could have put it out of order.
-    last = {template: issue for issue, template in enumerate(table.column(TEMPLATE).tolist())}
+    templates: list[int] = table.column(TEMPLATE).tolist()
+    last = {template: issue for issue, template in enumerate(templates)}
     for number, issue in last.items():
         columns = table.issues[issue]
         template, copies = first.templates[number], range(min(int(columns[COUNT]), _COPIES))
@@ -60,7 +61,7 @@ def _makespan(timeline: Timeline) -> str:
     """
     table = timeline.first.table
     slowest = [[cost.longest for cost in costs] for costs in timeline.priced.costs]
-    templates = set(table.column(TEMPLATE)[table.column(COUNTS) > 0].tolist())
+    templates: set[int] = set(table.column(TEMPLATE)[table.column(COUNTS) > 0].tolist())
     longest = max((max(slowest[template], default=0) for template in templates), default=0)
     sums = np.array([sum(costs) for costs in slowest], dtype=np.int64)
     until = slice(counted(table))
