@@ -20,8 +20,8 @@ from dagc.schedule.template import TimedTemplate
 
 
 class Place(NamedTuple):
-    """One step of one copy: its issue and copy, the first row and the entry of the copy, its template and which step of it, its
-    team, and its starts by rank.
+    """One step of one copy: its issue and copy, the first row and the entry of the copy, its template and which step of
+    it, its team, and its starts by rank.
     """
 
     issue: int
