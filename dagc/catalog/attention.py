@@ -99,7 +99,7 @@ class Projection(StrEnum):
     OUTPUT_UP = "output up"
 
 
-class Matrix(NamedTuple):
+class AttentionMatrix(NamedTuple):
     """One projection: elements of its weight, inputs × outputs, and of its bias where the layer has biases there."""
 
     projection: Projection
@@ -175,39 +175,39 @@ class Attention:
             case AttentionKind.MHA | AttentionKind.GQA:
                 return self.kv_heads * (self.head_dim + self.value_dim)
 
-    def matrices(self, hidden: int) -> tuple[Matrix, ...]:
+    def matrices(self, hidden: int) -> tuple[AttentionMatrix, ...]:
         """The projections of a layer over a hidden state of this width; those that it does not have are empty."""
         width, result = self.heads * self.head_dim, self.heads * self.value_dim
-        gate = Matrix(Projection.GATE, hidden * self.gate_columns)
+        gate = AttentionMatrix(Projection.GATE, hidden * self.gate_columns)
         match self.kind:
             case AttentionKind.MLA:
                 down, up = self.kv_lora + self.qk_rope, self.heads * (self.qk_nope + self.v_head)
                 return (
                     gate,
-                    Matrix(Projection.QUERY_DOWN, hidden * self.q_lora, self.q_lora),
-                    Matrix(Projection.QUERY_UP, (self.q_lora or hidden) * width),
-                    Matrix(Projection.KEY_VALUE_DOWN, hidden * down, down),
-                    Matrix(Projection.KEY_VALUE_UP, self.kv_lora * up),
-                    Matrix(Projection.OUTPUT, result * hidden),
+                    AttentionMatrix(Projection.QUERY_DOWN, hidden * self.q_lora, self.q_lora),
+                    AttentionMatrix(Projection.QUERY_UP, (self.q_lora or hidden) * width),
+                    AttentionMatrix(Projection.KEY_VALUE_DOWN, hidden * down, down),
+                    AttentionMatrix(Projection.KEY_VALUE_UP, self.kv_lora * up),
+                    AttentionMatrix(Projection.OUTPUT, result * hidden),
                 )
             case AttentionKind.SHARED:
                 return (
                     gate,
-                    Matrix(Projection.QUERY_DOWN, hidden * self.q_lora),
-                    Matrix(Projection.QUERY_UP, self.q_lora * width),
-                    Matrix(Projection.KEY_VALUE, hidden * self.head_dim),
-                    Matrix(Projection.OUTPUT_DOWN, width * self.o_lora),
-                    Matrix(Projection.OUTPUT_UP, self.o_groups * self.o_lora * hidden),
+                    AttentionMatrix(Projection.QUERY_DOWN, hidden * self.q_lora),
+                    AttentionMatrix(Projection.QUERY_UP, self.q_lora * width),
+                    AttentionMatrix(Projection.KEY_VALUE, hidden * self.head_dim),
+                    AttentionMatrix(Projection.OUTPUT_DOWN, width * self.o_lora),
+                    AttentionMatrix(Projection.OUTPUT_UP, self.o_groups * self.o_lora * hidden),
                 )
             case AttentionKind.MHA | AttentionKind.GQA:
                 keys = 0 if self.reads_other else self.kv_heads * self.head_dim
                 values = 0 if self.reads_other or self.key_is_value else self.kv_heads * self.value_dim
                 return (
                     gate,
-                    Matrix(Projection.QUERIES, hidden * width, width),
-                    Matrix(Projection.KEYS, hidden * keys, keys),
-                    Matrix(Projection.VALUES, hidden * values, values),
-                    Matrix(Projection.OUTPUT, result * hidden),
+                    AttentionMatrix(Projection.QUERIES, hidden * width, width),
+                    AttentionMatrix(Projection.KEYS, hidden * keys, keys),
+                    AttentionMatrix(Projection.VALUES, hidden * values, values),
+                    AttentionMatrix(Projection.OUTPUT, result * hidden),
                 )
 
     def reach(self, window: int | None) -> Reach:

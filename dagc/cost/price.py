@@ -35,12 +35,13 @@ class CostCache:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
     Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes by the content of
-    their operators: templates that differ in one part are alike in others. `amounts` are what amounts of work and of
-    bytes take, by all else that their price depends on.
+    their operators: templates that differ in one part are alike in others. Of `templates` those of equal costs have one
+    tuple of them. `amounts` are what amounts of work and of bytes take, by all else that their price depends on.
     """
 
     found: dict[object, tuple[Nodes, Costs]] = field(default_factory=dict[object, "tuple[Nodes, Costs]"])
     nodes: dict[object, NodeCost] = field(default_factory=dict[object, NodeCost])
+    templates: dict[tuple[int, ...], Costs] = field(default_factory=dict[tuple[int, ...], Costs])
     amounts: AmountCache = field(default_factory=dict[object, dict[Amount, PricedAmount]])
     fabric: Fabric | None = None
 
@@ -58,7 +59,7 @@ def price(graph: PhaseGraph, plan: Plan, known: CostCache | None = None) -> Pric
     runs = [prices.run(template.nodes, teams.get(index, ())) for index, template in enumerate(graph.templates)]
     unknown = {run.key: run for run in runs if run.key not in found}
     for run, costs in zip(unknown.values(), prices.of(unknown.values()), strict=True):
-        found[run.key] = run.nodes, costs
+        found[run.key] = run.nodes, known.templates.setdefault(tuple(map(id, costs)), costs)
     return PricedPhase(graph, tuple([found[run.key][1] for run in runs]))
 
 

@@ -6,12 +6,13 @@ Diagnostics are collected, never raised: a strategy that cannot be priced still 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
-from dagc.cost.price import price
+from dagc.cost.price import CostCache, price
 from dagc.cost.reach import judge_reach
 from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.driver.front import resolve_strategy, stops
@@ -22,6 +23,7 @@ from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
 from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_mixed
+from dagc.ops.load import WIDE
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
@@ -38,6 +40,9 @@ from dagc.syntax.tree import NamedStrategy
 
 ENTRY_BYTES = 192
 """What pricing and scheduling hold at most for one node on one rank: 24 numbers of 8 bytes (9 to 20 were measured)."""
+
+MOST_TEMPLATES = 1_000
+"""Templates whose prices are kept for other strategies; wide loads are never kept, because of their memory."""
 
 Pricing = Callable[[Plan, list[Diagnostic]], Priced]
 """What is worked out of a plan that no static rule refuses; the list collects what the rules on it find."""
@@ -91,6 +96,31 @@ def size_plan(plan: Plan, found: list[Diagnostic]) -> Priced:
     return Priced(assessment)
 
 
+@dataclass(slots=True)
+class _Caches:
+    """What strategies under the same facts leave for one another: prices of operators, and templates with these."""
+
+    facts: Facts
+    costs: CostCache = field(default_factory=CostCache)
+    steps: TemplateCache = field(default_factory=TemplateCache)
+
+    def serves(self, facts: Facts) -> bool:
+        """Whether prices depend on nothing that differs in these facts, and there is room for more."""
+        names = "model", "cluster", "engine", "devices"
+        same = all(getattr(facts, name) is getattr(self.facts, name) for name in names)
+        return same and len(self.costs.found) < MOST_TEMPLATES
+
+
+_known: list[_Caches] = []
+"""Of the facts that were last priced under."""
+
+
+def _caches_of(facts: Facts) -> _Caches:
+    if not _known or not _known[0].serves(facts):
+        _known[:] = [_Caches(facts)]
+    return _known[0]
+
+
 def _timelines(
     plan: Plan, found: list[Diagnostic], say: Say
 ) -> tuple[Graph, tuple[Timeline, ...] | None, tuple[Timeline, ...]]:
@@ -104,13 +134,15 @@ def _timelines(
         found.append(too_large)
         return graph, None, ()
     say(f"pricing and scheduling {plan.name}")
-    priced = tuple(price(phase, plan) for phase in graph.classes)
+    known = _caches_of(plan.facts)
+    priced = tuple(price(phase, plan, known.costs) for phase in graph.classes)
     unreachable = judge_overflow(priced, plan)
     if unreachable:
         found.append(unreachable)
         return graph, None, ()
-    cache = TemplateCache()
-    timelines = tuple([schedule(phase, cache) for phase in priced])
+    timelines = tuple([schedule(phase, known.steps) for phase in priced])
+    if any(timeline.program.ranks > WIDE for timeline in timelines):
+        _known.clear()
     for timeline in timelines:
         found += verify_timeline(timeline)
     return slowest_first(graph, timelines)

@@ -49,6 +49,11 @@ class Groups:
         return ranks
 
     @lazy
+    def key(self) -> object:
+        """The partition as a part of a key; itself where it has more than `WIDE` ranks."""
+        return self.content or self
+
+    @lazy
     def content(self) -> tuple[object, ...] | None:
         """The partition as a part of a key; None where it has more than `WIDE` ranks to compare."""
         if self.members.size > WIDE:

@@ -36,15 +36,14 @@ class Ended:
 
 
 class Room(NamedTuple):
-    """How much a record holds: steps and copies of copies that are recorded, and steps of each period of a window."""
+    """How much a record holds: steps of copies, and copies."""
 
-    rows: int = 0
-    entries: int = 0
-    window_rows: int = 0
+    rows: int
+    entries: int
 
 
 class PathPlaces(NamedTuple):
-    """Places of the critical path, from the last to the first: row of the record, rank, team, start and end."""
+    """PathPlaces of the critical path, from the last to the first: row of the record, rank, team, start and end."""
 
     row: Int64
     rank: Int64
@@ -57,8 +56,7 @@ class Executor(ABC):
     """State and record of one program.
 
     `starts` has shape (rows, ranks): when each step of the record starts. `sources`, shape (entries, inputs), has for
-    each lane, stream and message of a copy the row of the step that it comes from. `window`, shape (2, rows, ranks),
-    has the starts of two further periods.
+    each lane, stream and message of a copy the row of the step that it comes from.
     """
 
     STATE = (
@@ -82,7 +80,6 @@ class Executor(ABC):
     message_widths: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int64]
     sources: npt.NDArray[np.int32]
-    window: npt.NDArray[np.int64]
 
     def __init__(self, program: Program, templates: Sequence[TimedTemplate]) -> None:
         """`templates` are those of the program, forward or reversed."""
@@ -95,14 +92,13 @@ class Executor(ABC):
         table: IssueTable,
         issues: range,
         *,
-        record: tuple[int, int] | None = None,
-        window: int | None = None,
+        record: tuple[int, int | None] | None = None,
         is_reversed: bool = False,
         floor: int = 0,
     ) -> Ended | None:
         """Run some issues of a table, from the last to the first where reversed; none of those that count starts before
-        `floor`. Their times are recorded where `record` gives the first row and entry that the record holds, or where
-        `window` says which of its periods they are.
+        `floor`. Their times are recorded where `record` gives the first row and entry that the record holds, and no
+        sources without the latter.
         """
 
     @abstractmethod
@@ -110,9 +106,10 @@ class Executor(ABC):
         """The critical path from a row of the record and a rank back to its start."""
 
     @abstractmethod
-    def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
-        """Time of the last period in which both lanes of a rank are busy, one of them perhaps in the period before: of
-        the window's two periods, or of the record, which is one.
+    def overlap(self, table: IssueTable, periods: Sequence[int], team: int, rank: int) -> int:
+        """Time of the last period in which both lanes of a rank are busy, one of them perhaps in the period before.
+
+        `periods` are the rows at which the record has the starts of each, the last one last.
         """
 
     def shapes(self, record: Room) -> dict[str, tuple[tuple[int, ...], type[np.int32 | np.int64]]]:
@@ -129,7 +126,6 @@ class Executor(ABC):
             "message_widths": ((size.message_slots,), np.int32),
             "starts": ((record.rows, ranks), np.int64),
             "sources": ((record.entries, size.most_inputs), np.int32),
-            "window": ((2, record.window_rows, ranks), np.int64),
         }
 
     def begin(self) -> None:

@@ -3,17 +3,18 @@
 A step starts when its lane and all that it waits for are ready: of its own team rank by rank, of another when the last
 rank is. The members of a group start together. A receive starts no earlier than its send, and ends no earlier: it
 starts at max(own readiness, start of the send, end of the send - own duration), so an end is always start + duration.
+
+Times are lists of integers by rank, which for few ranks are quicker than arrays. A copy of a template is a max-plus map
+of its inputs: where these differ from those of an earlier copy by one constant, so do all of its times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from dagc.graph.priced import Picoseconds
 from dagc.schedule.executor import NONE, Ended, Executor, PathPlaces, Room
 from dagc.schedule.program import (
     COUNT,
@@ -28,31 +29,78 @@ from dagc.schedule.program import (
     PEER,
     STREAMS,
     TEMPLATE,
+    Int64,
     IssueTable,
     Program,
 )
 from dagc.schedule.structure import NO_MESSAGE, Wait
-from dagc.schedule.template import TimedStep, TimedTemplate
+from dagc.schedule.template import TimedTemplate
 from dagc.schedule.walk import Walk
 
+Times = list[int]
+"""By rank."""
 
-class _Target(NamedTuple):
-    """Where starts by row and sources by entry are recorded, from this row and entry on."""
 
-    starts: Picoseconds
-    sources: npt.NDArray[np.int32] | None
-    first_row: int
-    first_entry: int
+class _Copy(NamedTuple):
+    """Times of a copy, less a time that its inputs have in common: starts by step, shape (steps, ranks), and ends."""
+
+    starts: Int64
+    ends: list[Times]
+
+
+class _Message(NamedTuple):
+    """A message under way: start and end of its send by rank, and the row of that; empty where there is none."""
+
+    begun: Times
+    done: Times
+    row: int
+
+
+class _State:
+    """The state of an executor as lists."""
+
+    def __init__(self, executor: Executor) -> None:
+        """As its arrays are."""
+        self.lanes: list[Times] = executor.lanes.tolist()
+        self.lane_rows: Times = executor.lane_rows.tolist()
+        counts: Times = executor.stream_counts.tolist()
+        self.streams: list[list[Times]] = [
+            times[:count] for times, count in zip(executor.streams.tolist(), counts, strict=True)
+        ]
+        self.stream_rows: list[Times] = executor.stream_rows.tolist()
+        messages: list[list[Times]] = executor.messages.tolist()
+        rows, widths = executor.message_rows.tolist(), executor.message_widths.tolist()
+        self.messages = [
+            _Message(begun[:width], done[:width], row)
+            for (begun, done), row, width in zip(messages, rows, widths, strict=True)
+        ]
+
+    def write(self, executor: Executor) -> None:
+        """Into the arrays."""
+        for array, times in (
+            (executor.lanes, self.lanes),
+            *zip(executor.streams, self.streams, strict=True),
+            *((pair, [one.begun, one.done]) for pair, one in zip(executor.messages, self.messages, strict=True)),
+        ):
+            for row, one in zip(array, times, strict=False):
+                row[: len(one)] = one
+        executor.lane_rows[...], executor.stream_rows[...] = self.lane_rows, self.stream_rows
+        executor.stream_counts[...] = [len(one) for one in self.streams]
+        executor.message_rows[...] = [one.row for one in self.messages]
+        executor.message_widths[...] = [len(one.begun) for one in self.messages]
 
 
 class Interpreter(Executor):
-    """A program, run by numpy."""
+    """A program, run in Python."""
 
     def __init__(self, program: Program, templates: Sequence[TimedTemplate], record: Room) -> None:
         """With zeroed arrays."""
         super().__init__(program, templates)
         for name, (shape, dtype) in self.shapes(record).items():
             setattr(self, name, np.zeros(shape, dtype=dtype))
+        self._lane_maps: list[int] = program.lane_maps.tolist()
+        self._widths: list[int] = program.widths.tolist()
+        self._known: dict[object, _Copy] = {}
         self.begin()
 
     def run(
@@ -60,145 +108,198 @@ class Interpreter(Executor):
         table: IssueTable,
         issues: range,
         *,
-        record: tuple[int, int] | None = None,
-        window: int | None = None,
+        record: tuple[int, int | None] | None = None,
         is_reversed: bool = False,
         floor: int = 0,
     ) -> Ended | None:
         """Run issues, as `Executor.run` says."""
         last: Ended | None = None
-        target = None
-        if window is not None:
-            target = _Target(self.window[window], None, 0, 0)
-        elif record is not None:
-            target = _Target(self.starts, self.sources, *record)
-        heads = [issue for issue in issues if table.issues[issue, MEMBERS]]
+        state, rows = _State(self), table.issues.tolist()
+        heads = [issue for issue in issues if rows[issue][MEMBERS]]
         for head in reversed(heads) if is_reversed else heads:
-            members = range(head, head + int(table.issues[head, MEMBERS]))
+            members = range(head, head + rows[head][MEMBERS])
             for issue in members:
-                if table.issues[issue, EDGES] & (LAST if is_reversed else FIRST):
-                    place = table.issues[issue, STREAMS]
-                    self.stream_counts[place], self.streams[place, 0], self.stream_rows[place, 0] = 1, 0, NONE
-            copies = range(table.issues[head, COUNT])
+                if rows[issue][EDGES] & (LAST if is_reversed else FIRST):
+                    place = rows[issue][STREAMS]
+                    state.streams[place] = [[0] * self.program.ranks]
+                    state.stream_rows[place][0] = NONE
+            copies = range(rows[head][COUNT])
             for number in reversed(copies) if is_reversed else copies:
                 for issue in reversed(members) if is_reversed else members:
-                    counts = bool(table.issues[issue, COUNTS])
-                    end = self._copy(table, issue, number, target, is_reversed, floor if counts else 0)
+                    counts = bool(rows[issue][COUNTS])
+                    at = int(table.rows[issue] + number * table.row_stride[issue])
+                    sources, ends = self._copy(state, rows[issue], number, at, record, is_reversed, counts * floor)
+                    if record and record[1] is not None:
+                        entry = int(table.entries[issue] + number * table.entry_stride[issue]) - record[1]
+                        self.sources[entry, : len(sources)] = sources
+                    end = max(map(max, ends), default=None)
                     if counts and end is not None and (last is None or end > last.makespan):
                         last = Ended(end, issue)
+        state.write(self)
         return last
 
     def _copy(
-        self, table: IssueTable, issue: int, number: int, target: _Target | None, is_reversed: bool, floor: int
-    ) -> int | None:
-        """One copy of an issue; its last end, None without steps."""
-        columns = table.issues[issue]
-        template = self.templates[int(columns[TEMPLATE])]
-        structure, place = template.structure, int(columns[STREAMS])
-        lanes = self._lanes(table, issue)[: structure.lanes]
-        row = int(table.rows[issue] + number * table.row_stride[issue])
-        entry = int(table.entries[issue] + number * table.entry_stride[issue])
-        there = [min(stream, int(self.stream_counts[place]) - 1) for stream in range(structure.streams)]
-        values = [self.lanes[lane].copy() for lane in lanes] + [self.streams[place, stream].copy() for stream in there]
-        sources: list[int] = [*self.lane_rows[lanes].tolist(), *self.stream_rows[place][there].tolist()]
-        met = [NONE] * max(structure.sends, structure.receives)
-        own, peer = columns[OWN] + number * structure.sends, columns[PEER] + number * structure.receives
-        receives, sends = (own, peer) if is_reversed else (peer, own)
-        starts: list[Picoseconds] = []
-        for index, timed in enumerate(template.steps):
-            step, width = timed.step, self._width(lanes[timed.step.lane])
-            duration = self._duration(timed, int(columns[OFFSET]) + number, width)
-            start = np.maximum.reduce([self._seen(values, wait, lanes, width) for wait in step.waits])
+        self,
+        state: _State,
+        issue: list[int],
+        number: int,
+        row: int,
+        record: tuple[int, int | None] | None,
+        is_reversed: bool,
+        floor: int,
+    ) -> tuple[list[int], list[Times]]:
+        """One copy of an issue: the rows that its inputs come from, and the ends of its steps."""
+        template = self.templates[issue[TEMPLATE]]
+        structure, streams = template.structure, state.streams[issue[STREAMS]]
+        lanes = self._lane_maps[issue[LANES] : issue[LANES] + structure.lanes]
+        there = [min(stream, len(streams) - 1) for stream in range(structure.streams)]
+        inputs = [state.lanes[lane] for lane in lanes] + [streams[stream] for stream in there]
+        stream_rows = state.stream_rows[issue[STREAMS]]
+        sources = [state.lane_rows[lane] for lane in lanes] + [stream_rows[stream] for stream in there]
+        own, peer = issue[OWN] + number * structure.sends, issue[PEER] + number * structure.receives
+        slots = (own, peer) if is_reversed else (peer, own)
+        copy = issue[OFFSET] + number
+        if floor or not template.is_map:
+            starts, ends = self._steps(state, template, copy, lanes, inputs, slots, row, floor, sources)
+        else:
+            base = inputs[0][0]
+            key = template, issue[LANES], tuple([time - base for times in inputs for time in times])
+            known = self._known.get(key)
+            if known is None:
+                starts, ends = self._steps(state, template, copy, lanes, inputs, slots, row, floor, sources)
+                less = [[end - base for end in times] for times in ends]
+                self._known[key] = _Copy(self._padded(starts) - base, less)
+            else:
+                starts, ends = known.starts + base, [[end + base for end in times] for times in known.ends]
+        if record:
+            self.starts[row - record[0] : row - record[0] + len(ends)] = self._padded(starts)
+        for index, step in enumerate(structure.steps):
+            lane = lanes[step.lane]
+            state.lanes[lane], state.lane_rows[lane] = ends[index], row + index
+        self._leave(state, issue, template, lanes, [*inputs, *ends], sources, row)
+        return sources, ends
+
+    def _padded(self, starts: Sequence[Times] | Int64) -> Int64:
+        """Starts of the steps of a copy, shape (steps, ranks)."""
+        if isinstance(starts, np.ndarray):
+            return starts
+        ranks = self.program.ranks
+        return np.array([one + [0] * (ranks - len(one)) for one in starts], dtype=np.int64).reshape(-1, ranks)
+
+    def _steps(
+        self,
+        state: _State,
+        template: TimedTemplate,
+        copy: int,
+        lanes: Sequence[int],
+        inputs: Sequence[Times],
+        slots: tuple[int, int],
+        row: int,
+        floor: int,
+        sources: list[int],
+    ) -> tuple[list[Times], list[Times]]:
+        """Starts and ends of the steps of a copy. The rows of messages that it receives are added to its `sources`."""
+        structure = template.structure
+        receives, sends = slots
+        values, starts = list(inputs), list[Times]()
+        sources += [NONE] * max(structure.sends, structure.receives)
+        for index, step in enumerate(structure.steps):
+            width = self._widths[lanes[step.lane]]
+            durations = template.rows[index]
+            duration = durations[copy if len(durations) > 1 else 0]
+            duration = duration if len(duration) == width else duration * width
+            start = self._ready(values, step.waits, lanes, width)
             for link in step.links:
-                other = self._width(lanes[template.steps[link].step.lane])
-                begun, done = starts[link][:other], values[structure.inputs + link][:other]
-                start = np.maximum(start, np.maximum(begun.max(), done.max() - duration))
+                begun, done = max(starts[link]), max(values[structure.inputs + link])
+                start = [max(time, begun, done - own) for time, own in zip(start, duration, strict=True)]
             if step.receive != NO_MESSAGE:
-                start, met[step.receive] = self._take(receives + step.receive, start, duration)
-            start = np.maximum(start, floor)
-            if timed.groups is not None and width > 1:
-                start[timed.groups] = start[timed.groups].max(axis=1, keepdims=True)
-            end = start + duration
+                slot = receives + step.receive
+                begun, done, sources[structure.inputs + step.receive] = state.messages[slot]
+                start = _joined(start, begun, done, duration)
+                state.messages[slot] = _Message([], [], sources[structure.inputs + step.receive])
+                if not begun:
+                    sources[structure.inputs + step.receive] = NONE
+            if floor:
+                start = [max(time, floor) for time in start]
+            if width > 1:
+                start = list(start)
+                for group in template.groups[index]:
+                    together = max([start[rank] for rank in group])
+                    for rank in group:
+                        start[rank] = together
+            end = [time + own for time, own in zip(start, duration, strict=True)]
             starts.append(start)
             values.append(end)
             if step.send != NO_MESSAGE:
-                self._post(sends + step.send, start, end, row + index)
-            self.lanes[lanes[step.lane], :width], self.lane_rows[lanes[step.lane]] = end, row + index
-            if target:
-                target.starts[row + index - target.first_row, :width] = start
-        if target and target.sources is not None:
-            target.sources[entry - target.first_entry, : structure.inputs + len(met)] = [*sources, *met]
-        self._leave(table, issue, template, values, sources, row)
-        return max((int(values[structure.inputs + i].max()) for i in range(len(starts))), default=None)
-
-    def _take(self, slot: int, start: Picoseconds, duration: Picoseconds) -> tuple[Picoseconds, int]:
-        """The start of a step that takes the message of a slot, and the row of its other end; as it was without one."""
-        if not (width := int(self.message_widths[slot])):
-            return start, NONE
-        self.message_widths[slot] = 0
-        begun, done = self.messages[slot, :, :width]
-        if width != start.size:
-            begun, done = begun.max(), done.max()
-        return np.maximum(start, np.maximum(begun, done - duration)), int(self.message_rows[slot])
-
-    def _post(self, slot: int, start: Picoseconds, end: Picoseconds, row: int) -> None:
-        self.messages[slot, 0, : start.size], self.messages[slot, 1, : start.size] = start, end
-        self.message_widths[slot], self.message_rows[slot] = start.size, row
+                state.messages[sends + step.send] = _Message(start, end, row + index)
+        return starts, values[structure.inputs :]
 
     def _leave(
         self,
-        table: IssueTable,
-        issue: int,
+        state: _State,
+        issue: list[int],
         template: TimedTemplate,
-        values: Sequence[Picoseconds],
+        lanes: Sequence[int],
+        values: Sequence[Times],
         sources: Sequence[int],
         row: int,
     ) -> None:
         """The streams afterwards: of another team's value when its last rank is done."""
-        structure, place, lanes = template.structure, table.issues[issue, STREAMS], self._lanes(table, issue)
-        width = self._width(lanes[0])
+        structure, place = template.structure, issue[STREAMS]
+        width = self._widths[lanes[0]]
+        state.streams[place] = [
+            self._ready(values, out, lanes, width) if out else [0] * width for out in structure.outs
+        ]
         for stream, out in enumerate(structure.outs):
-            seen = [self._seen(values, wait, lanes, width) for wait in out]
-            self.streams[place, stream, :width] = np.maximum.reduce(seen) if seen else 0
             first = out[0].value if out else NONE
             passed = sources[first] if 0 <= first < structure.inputs else NONE
-            self.stream_rows[place, stream] = row + first - structure.inputs if first >= structure.inputs else passed
-        self.stream_counts[place] = len(structure.outs)
+            state.stream_rows[place][stream] = row + first - structure.inputs if first >= structure.inputs else passed
 
-    def _lanes(self, table: IssueTable, issue: int) -> npt.NDArray[np.int32]:
-        return self.program.lane_maps[table.issues[issue, LANES] :]
-
-    def _width(self, lane: int) -> int:
-        return int(self.program.widths[lane])
-
-    def _seen(self, values: Sequence[Picoseconds], wait: Wait, lanes: npt.NDArray[np.int32], width: int) -> Picoseconds:
-        """A value as a step of so many ranks waits for it."""
-        if wait.lane is None:
-            return values[wait.value][:width]
-        return np.full(width, values[wait.value][: self._width(lanes[wait.lane])].max())
-
-    def _duration(self, timed: TimedStep, copy: int, width: int) -> Picoseconds:
-        return np.broadcast_to(timed.duration[copy if len(timed.duration) > 1 else 0], (width,))
+    def _ready(self, values: Sequence[Times], waits: Iterable[Wait], lanes: Sequence[int], width: int) -> Times:
+        """When the last of some values is there, as a step of so many ranks waits for it."""
+        found: Times | None = None
+        for value, lane in waits:
+            seen = values[value][:width]
+            if lane is not None:
+                seen = [max(values[value][: self._widths[lanes[lane]]])] * width
+            found = seen if found is None else list(map(max, found, seen))
+        assert found is not None
+        return found
 
     def walk_back(self, table: IssueTable, row: int, rank: int) -> PathPlaces:
         """The critical path, as `Executor.walk_back` says."""
-        return Walk(self.program, table, self.starts.__getitem__, self.sources.__getitem__).back(row, rank)
-
-    def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
-        """By comparing each step of one lane with each of the other."""
-        starts = self.starts[None] if periods == 1 else self.window
-        lanes: tuple[list[tuple[int, int, int]], ...] = [], []
-        walk = Walk(self.program, table, starts[0].__getitem__, self.sources.__getitem__)
-        for row in range(table.row_count):
-            place = walk.place(row)
-            if place.team == team:
-                length = int(place.ends[rank] - place.starts[rank])
-                for period in range(periods):
-                    begin = int(starts[period, row, rank])
-                    lanes[place.timed.step.lane % 2].append((begin, begin + length, period))
-        return sum(
-            max(0, min(one[1], other[1]) - max(one[0], other[0]))
-            for one in lanes[0]
-            for other in lanes[1]
-            if periods - 1 in (one[2], other[2])
+        return Walk(self.program, table, self.starts.tolist().__getitem__, self.sources.tolist().__getitem__).back(
+            row, rank
         )
+
+    def overlap(self, table: IssueTable, periods: Sequence[int], team: int, rank: int) -> int:
+        """Time in which both lanes are busy, as `Executor.overlap` says: each lane has its steps in their order."""
+        starts: list[Times] = self.starts.tolist()
+        walk, place = Walk(self.program, table, starts.__getitem__, self.sources.__getitem__), None
+        steps: list[tuple[int, int, int]] = []
+        for row in range(table.row_count):
+            place = walk.place(row, place)
+            if place.team == team:
+                steps.append((place.step.lane % 2, row, place.duration(rank)))
+        lanes: tuple[list[tuple[int, int, int]], ...] = [], []
+        for first in periods:
+            for lane, row, duration in steps:
+                begin = starts[first + row][rank]
+                lanes[lane].append((begin, begin + duration, first))
+        found, at = 0, [0, 0]
+        while at[0] < len(lanes[0]) and at[1] < len(lanes[1]):
+            one, other = lanes[0][at[0]], lanes[1][at[1]]
+            if periods[-1] in (one[2], other[2]):
+                found += max(0, min(one[1], other[1]) - max(one[0], other[0]))
+            at[0 if one[1] < other[1] else 1] += 1
+        return found
+
+
+def _joined(start: Times, begun: Times, done: Times, duration: Times) -> Times:
+    """The start of a step that takes a message; as it was without one."""
+    if not begun:
+        return start
+    if len(begun) != len(start):
+        begun, done = [max(begun)] * len(start), [max(done)] * len(start)
+    each = zip(start, begun, done, duration, strict=True)
+    return [max(time, first, last - own) for time, first, last, own in each]

@@ -76,8 +76,7 @@ typedef struct {
   Int first, last, reverse;  // issues
   Int row, rank, most;       // of the critical path
   Passed *path;
-  const Time *window;
-  Int periods, team;
+  Int team, older, newer;    // rows at which the record has the last two periods; no older one: NONE
   // Results.
   Int last_issue, count;
   Time floor;  // argument: nothing that counts starts before it
@@ -402,21 +401,22 @@ void walk_back(Phase *phase) {
   phase->count = count;
 }
 
-// The steps of a rank on one lane, in the order in which they run, over the periods of a window.
+// The steps of a rank on one lane, in the order in which they run, over the older period and the newer one.
 typedef struct {
   const Phase *phase;
-  const Time *starts;
-  Int lane, rank, periods;
-  Int issue, head, number, step, row, period;
+  Int lane, rank;
+  Int issue, head, number, step, row, is_newer;
   Time begin, end;
 } Cursor;
 
 static Int advance(Cursor *cursor) {
   const Phase *phase = cursor->phase;
-  while (cursor->period < cursor->periods) {
+  while (1) {
     if (cursor->issue == phase->issue_count) {
+      if (cursor->is_newer) return 0;
       cursor->issue = cursor->head = cursor->number = cursor->step = 0;
-      cursor->period++;
+      cursor->is_newer = 1;
+      cursor->row = phase->newer;
       continue;
     }
     const Issue *issue = &phase->issues[cursor->issue], *head = &phase->issues[cursor->head];
@@ -434,29 +434,28 @@ static Int advance(Cursor *cursor) {
       continue;
     }
     const Step *step = &template->steps[cursor->step++];
-    const Time *starts = cursor->starts + (int64_t)cursor->row++ * phase->ranks;
+    const Time *starts = phase->starts + (int64_t)cursor->row++ * phase->ranks;
     if (phase->lane_maps[issue->lanes + step->lane] != cursor->lane) continue;
     Int copy = step->row_count > 1 ? issue->offset + cursor->number : 0;
     cursor->begin = starts[cursor->rank];
     cursor->end = cursor->begin + step->durations[(int64_t)copy * phase->ranks + cursor->rank];
     return 1;
   }
-  return 0;
 }
 
-// The time in which both lanes of `rank` are busy, one of them in the last of the periods of `window`.
+// The time in which both lanes of `rank` are busy, one of them in the newer period.
 void overlap(Phase *phase) {
-  Int periods = phase->periods, team = phase->team, rank = phase->rank;
-  const Time *starts = phase->window;
+  Int is_only = phase->older == NONE, row = is_only ? phase->newer : phase->older;
   Cursor lanes[2];
   for (Int l = 0; l < 2; l++)
-    lanes[l] = (Cursor){.phase = phase, .starts = starts, .lane = 2 * team + l, .rank = rank, .periods = periods};
+    lanes[l] = (Cursor){
+        .phase = phase, .lane = 2 * phase->team + l, .rank = phase->rank, .row = row, .is_newer = is_only};
   Time found = 0;
   Int more = advance(&lanes[0]) && advance(&lanes[1]);
   while (more) {
     Time begin = later(lanes[0].begin, lanes[1].begin);
     Time end = lanes[0].end < lanes[1].end ? lanes[0].end : lanes[1].end;
-    Int counts = lanes[0].period == periods - 1 || lanes[1].period == periods - 1;
+    Int counts = lanes[0].is_newer || lanes[1].is_newer;
     if (end > begin && counts) found += end - begin;
     more = advance(&lanes[lanes[0].end < lanes[1].end ? 0 : 1]);
   }

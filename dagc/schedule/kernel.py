@@ -7,8 +7,9 @@ State and record are views of the guest's memory, so nothing is copied out.
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from dagc.schedule.executor import Array, Ended, Executor, PathPlaces, Room
+from dagc.schedule.executor import NONE, Array, Ended, Executor, PathPlaces, Room
 from dagc.schedule.packing import GROUP_WORDS, TEMPLATE_WORDS, PackedTemplate
 from dagc.schedule.program import IssueTable, Program
 from dagc.schedule.template import TimedTemplate
@@ -30,7 +31,7 @@ _MOST_BYTES = (1 << 31) - 1
 """Of an instance's memory: addresses are signed words."""
 
 _MOST_PATH = 8_192
-"""Places of the critical path that are walked at a time."""
+"""PathPlaces of the critical path that are walked at a time."""
 
 _NOTHING = -(1 << 63)
 """The makespan of issues that do not count."""
@@ -40,7 +41,7 @@ _WORDS = (
     *("ranks", "most_streams", "most_inputs"),
     *("lanes", "streams", "messages", "lane_rows", "stream_rows", "message_rows", "stream_counts", "message_widths"),
     *("values", "scratch", "starts", "sources", "first_row", "first_entry"),
-    *("first", "last", "reverse", "row", "rank", "most", "path", "window", "periods", "team", "last_issue", "count"),
+    *("first", "last", "reverse", "row", "rank", "most", "path", "team", "older", "newer", "last_issue", "count"),
 )
 """Words of `Phase` in `kernel.c`, up to its two times, `floor` and `time`."""
 
@@ -63,7 +64,12 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 
 
 class _Memory:
-    """Arrays side by side in the memory of an instance, laid out before any is made: growing may move it."""
+    """Arrays side by side in the memory of an instance, laid out before any is made: growing may move it.
+
+    `owner` is the kernel whose arrays they are.
+    """
+
+    owner: object = None
 
     def __init__(self) -> None:
         """Of a new instance."""
@@ -106,10 +112,16 @@ class _Memory:
         return found
 
 
-@cache
-def _scratch() -> _Memory:
-    """The memory of programs that nobody looks at after the next one is made."""
-    return _Memory()
+class _Own(threading.local):
+    """The memory of each thread, which one kernel at a time uses."""
+
+    @cached_property
+    def memory(self) -> _Memory:
+        """Made when first asked for."""
+        return _Memory()
+
+
+_own = _Own()
 
 
 class _Bytes:
@@ -121,7 +133,7 @@ class _Bytes:
 
 
 class Kernel(Executor):
-    """A program in the memory of an instance."""
+    """A program in the memory of the instance, until another one is."""
 
     def __init__(
         self,
@@ -129,15 +141,15 @@ class Kernel(Executor):
         templates: Sequence[TimedTemplate],
         tables: Iterable[IssueTable],
         record: Room,
-        is_scratch: bool = False,
     ) -> None:
-        """`tables` are those that will run. A scratch program is there until the next one."""
+        """`tables` are those that will run."""
         super().__init__(program, templates)
         self._tables = {
             id(table): (table, f"issues {n}", f"rows {n}", f"entries {n}") for n, table in enumerate(tables)
         }
-        memory = self._memory = _scratch() if is_scratch else _Memory()
+        memory = self._memory = _own.memory
         memory.clear()
+        memory.owner = self
         packed = [one.packed for one in templates]
         memory.place("phase", (len(_WORDS) // 2 + 2,), np.int64)
         for table, *names in self._tables.values():
@@ -177,21 +189,19 @@ class Kernel(Executor):
         table: IssueTable,
         issues: range,
         *,
-        record: tuple[int, int] | None = None,
-        window: int | None = None,
+        record: tuple[int, int | None] | None = None,
         is_reversed: bool = False,
         floor: int = 0,
     ) -> Ended | None:
         """Run issues, as `Executor.run` says."""
         address = self._memory.addresses
         words = {"first": issues.start, "last": issues.stop, "reverse": int(is_reversed)}
-        if window is not None:
-            words |= {"starts": self._window(window), "sources": 0, "first_row": 0, "first_entry": 0}
-        elif record:
-            words |= {"starts": address["starts"], "sources": address["sources"]}
-            words |= {"first_row": record[0], "first_entry": record[1]}
-        else:
+        if record is None:
             words |= {"starts": 0, "sources": 0}
+        else:
+            row, entry = record
+            words |= {"starts": address["starts"], "sources": 0 if entry is None else address["sources"]}
+            words |= {"first_row": row, "first_entry": entry or 0}
         self._times[0] = floor
         self._call("run", table, words)
         makespan = int(self._times[1])
@@ -213,17 +223,17 @@ class Kernel(Executor):
         rows, ranks, teams, _ = places[:, :2].copy().view(np.int32).T.astype(np.int64)
         return PathPlaces(rows, ranks, teams, places[:, 2], places[:, 3])
 
-    def overlap(self, table: IssueTable, periods: int, team: int, rank: int) -> int:
+    def overlap(self, table: IssueTable, periods: Sequence[int], team: int, rank: int) -> int:
         """Time in which both lanes are busy, as `Executor.overlap` says."""
-        window = self._memory.addresses["starts"] if periods == 1 else self._window(0)
-        self._call("overlap", table, {"window": window, "periods": periods, "team": team, "rank": rank})
+        older, newer = periods if len(periods) > 1 else (NONE, *periods)
+        starts = self._memory.addresses["starts"]
+        self._call("overlap", table, {"starts": starts, "team": team, "rank": rank, "older": older, "newer": newer})
         return int(self._times[1])
-
-    def _window(self, period: int) -> int:
-        return self._memory.addresses["window"] + period * self.window[0].nbytes
 
     def _call(self, name: str, table: IssueTable, words: Mapping[str, int]) -> None:
         """Call a function of the kernel on a table, with these words of the phase."""
+        if self._memory.owner is not self:
+            raise ValueError("another program is in the memory of the kernel")
         _, *names = self._tables[id(table)]
         address = self._memory.addresses
         for word, value in (

@@ -44,14 +44,10 @@ class CriticalPath(Sequence[PathSlot]):
     """Node executions from time 0 to the makespan, in the order of time."""
 
     def __init__(self, recording: Recording) -> None:
-        """Of a pass over the first step."""
+        """Of a pass over the first step; `places` are from the last end of step 0 back to its start."""
         self._recording = recording
-
-    @cached_property
-    def places(self) -> PathPlaces:
-        """From the last end of step 0 back to its start."""
-        last = _last_place(self._recording)
-        return self._recording.walk_back(*last) if last else PathPlaces(*np.zeros((5, 0), dtype=np.int64))
+        last = _last_place(recording)
+        self.places = recording.walk_back(*last) if last else PathPlaces(*np.zeros((5, 0), dtype=np.int64))
 
     @cached_property
     def columns(self) -> Int64:

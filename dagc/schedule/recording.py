@@ -6,7 +6,9 @@ by part, from the states that a first pass left behind.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,6 @@ from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Snapshot
 from dagc.schedule.program import MEMBERS, TEMPLATE, IssueTable, Program
 from dagc.schedule.template import TimedTemplate
 from dagc.schedule.walk import Walk
-from dagc.wasm import NoAddressSpace
 
 WHOLE_BYTES = 256 << 20
 """The largest record that is held at once."""
@@ -27,25 +28,40 @@ PART_BYTES = 32 << 20
 _HELD = 3
 """Parts that are held."""
 
+MOST_INTERPRETED = 8_000
+"""Steps on ranks that a process interprets, in about the time in which it would load the engine of the kernel."""
+
+_interpreted: list[int] = []
+"""Those of each program."""
+
+Times = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
+"""Starts by row, shape (rows, ranks), and sources by entry, shape (entries, inputs)."""
+
 
 def _executor(
-    program: Program, templates: Sequence[TimedTemplate], tables: Sequence[IssueTable], record: Room, is_scratch: bool
+    program: Program, templates: Sequence[TimedTemplate], tables: Sequence[IssueTable], record: Room
 ) -> Executor:
-    """The compiled loop, or the interpreter where there is no address space for its engine."""
+    """The compiled loop; the interpreter for little work, and where there is no address space for the loop's engine."""
+    from dagc.schedule.interpreter import Interpreter
+
+    steps = record.rows * program.ranks
+    if "wasmtime" not in sys.modules and sum(_interpreted) + steps <= MOST_INTERPRETED:
+        _interpreted.append(steps)
+        return Interpreter(program, templates, record)
     from dagc.schedule.kernel import Kernel
+    from dagc.wasm import NoAddressSpace
 
     try:
-        return Kernel(program, templates, tables, record, is_scratch)
+        return Kernel(program, templates, tables, record)
     except NoAddressSpace:
-        from dagc.schedule.interpreter import Interpreter
-
         return Interpreter(program, templates, record)
 
 
 class Recording:
     """A pass over a table from a state; `begin` is None for the state in which nothing has run.
 
-    `ended` is when the issues that count are done, `executor` has run them and holds the state afterwards.
+    `ended` is when the issues that count are done, `executor` has run them and holds the state afterwards. Its memory
+    is that of all executors: times can be read until another one is made, and afterwards where they were kept.
     """
 
     def __init__(
@@ -56,63 +72,86 @@ class Recording:
         begin: Snapshot | None = None,
         *,
         repeated: IssueTable | None = None,
-        is_scratch: bool = False,
         is_reversed: bool = False,
         floor: int = 0,
         whole_bytes: int = WHOLE_BYTES,
     ) -> None:
-        """`repeated` is the table of periods that the executor will run afterwards. Of a scratch recording times are
-        there until the next one.
-        """
+        """`repeated` is the table of periods that the executor will run afterwards."""
         self.program, self.templates, self.table = program, templates, table
         self._is_reversed, self._floor = is_reversed, floor
         self._parts = _parts(program, table, whole_bytes)
-        room = [_room(table, part) for part in self._parts]
-        record = Room(
-            rows=max(part[1] for part in room),
-            entries=max(part[3] for part in room),
-            window_rows=repeated.row_count if repeated and self.is_whole else 0,
-        )
-        tables = (table,) if repeated is None or repeated is table else (table, repeated)
-        self.executor = _executor(program, templates, tables, record, is_scratch)
-        if begin is not None:
-            self.executor.restore(begin)
+        self._whole: Times | None = None
         self._snapshots: dict[int, Snapshot] = {}
-        self._held: dict[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]] = {}
+        self._held: dict[int, Times] = {}
+        self._live: Executor | None = self._executor(repeated)
+        if begin is not None:
+            self._live.restore(begin)
         self.ended = self._first_pass()
 
     @property
+    def executor(self) -> Executor:
+        """What has run it; made again where it was forgotten."""
+        if self._live is None:
+            return self._executor()
+        return self._live
+
+    def close(self) -> None:
+        """Forget the executor, whose memory another program may take."""
+        self._live = None
+
+    def _executor(self, repeated: IssueTable | None = None) -> Executor:
+        room = [_room(self.table, part) for part in self._parts]
+        windows = 2 * repeated.row_count if repeated and self.is_whole else 0
+        record = Room(max(windows, *(part[1] for part in room)), max(part[3] for part in room))
+        tables = (self.table,) if repeated is None or repeated is self.table else (self.table, repeated)
+        return _executor(self.program, self.templates, tables, record)
+
+    @property
     def is_whole(self) -> bool:
-        """Whether all times are held."""
+        """Whether all times are held at once."""
         return len(self._parts) == 1
 
-    def _first_pass(self) -> Ended | None:
+    def keep(self) -> Self:
+        """Hold the times beyond this pass; those of a recording in parts are run again when they are read."""
+        self.copy_times()
+        self.close()
+        return self
+
+    def copy_times(self) -> None:
+        """Copy the times out of the memory of the executor, where they are held at once."""
         if self.is_whole:
-            return self._run(self._parts[0], record=(0, 0))
+            executor, table = self.executor, self.table
+            self._whole = executor.starts[: table.row_count].copy(), executor.sources[: table.entry_count].copy()
+
+    def _first_pass(self) -> Ended | None:
+        executor = self.executor
+        if self.is_whole:
+            return self._run(executor, self._parts[0], record=(0, 0))
         last: Ended | None = None
         numbers = range(len(self._parts))
         for number in reversed(numbers) if self._is_reversed else numbers:
-            self._snapshots[number] = self.executor.snapshot()
-            ended = self._run(self._parts[number])
+            self._snapshots[number] = executor.snapshot()
+            ended = self._run(executor, self._parts[number])
             if ended and (last is None or ended.makespan > last.makespan):
                 last = ended
         return last
 
-    def _run(self, issues: range, record: tuple[int, int] | None = None) -> Ended | None:
-        return self.executor.run(self.table, issues, record=record, is_reversed=self._is_reversed, floor=self._floor)
+    def _run(self, executor: Executor, issues: range, record: tuple[int, int] | None = None) -> Ended | None:
+        return executor.run(self.table, issues, record=record, is_reversed=self._is_reversed, floor=self._floor)
 
-    def _part(self, number: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+    def _part(self, number: int) -> Times:
         """Starts by row and sources by entry of a part."""
         if self.is_whole:
-            return self.executor.starts, self.executor.sources
+            return self._whole or (self.executor.starts, self.executor.sources)
         found = self._held.pop(number, None)
         if found is None:
             first_row, rows, first_entry, entries = _room(self.table, self._parts[number])
-            after = self.executor.snapshot()
-            self.executor.restore(self._snapshots[number])
-            self._run(self._parts[number], (first_row, first_entry))
-            self.executor.restore(after)
-            found = self.executor.starts[:rows].copy(), self.executor.sources[:entries].copy()
+            executor = self.executor
+            after = executor.snapshot()
+            executor.restore(self._snapshots[number])
+            self._run(executor, self._parts[number], (first_row, first_entry))
+            executor.restore(after)
+            found = executor.starts[:rows].copy(), executor.sources[:entries].copy()
             if len(self._held) == _HELD:
                 del self._held[next(iter(self._held))]
         self._held[number] = found
@@ -130,24 +169,24 @@ class Recording:
         steps = np.arange(len(self.templates[int(table.issues[issues[0], TEMPLATE])].steps))
         rows = table.rows[issues][:, None, None] + table.row_stride[issues][:, None, None] * copy + steps
         if self.is_whole:
-            return self.executor.starts[rows]
+            return self._part(0)[0][rows]
         found = np.empty((*rows.shape, self.program.ranks), dtype=np.int64)
         for number, issue in enumerate(issues.tolist()):
             part = self._part_of(issue)
             found[number] = self._part(part)[0][rows[number] - _room(table, self._parts[part])[0]]
         return found
 
-    def sources(self, entry: int) -> npt.NDArray[np.int32]:
+    def sources(self, entry: int) -> list[int]:
         """The rows that the inputs of a copy come from."""
         issue = int(np.searchsorted(self.table.entries, entry, side="right")) - 1
         part = self._part_of(issue)
-        return self._part(part)[1][entry - _room(self.table, self._parts[part])[2]]
+        return self._part(part)[1][entry - _room(self.table, self._parts[part])[2]].tolist()
 
-    def starts(self, row: int) -> Picoseconds:
+    def starts(self, row: int) -> list[int]:
         """Starts of one step by rank."""
         issue = int(np.searchsorted(self.table.rows, row, side="right")) - 1
         part = self._part_of(issue)
-        return self._part(part)[0][row - _room(self.table, self._parts[part])[0]]
+        return self._part(part)[0][row - _room(self.table, self._parts[part])[0]].tolist()
 
     def walk_back(self, row: int, rank: int) -> PathPlaces:
         """The critical path back from a row and a rank."""

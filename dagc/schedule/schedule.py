@@ -9,12 +9,10 @@ Assumes a verified graph and durations that are equal within each group of a col
 from __future__ import annotations
 
 from dagc.graph.priced import PricedPhase
-from dagc.schedule.order import repeats
-from dagc.schedule.path import CriticalPath
 from dagc.schedule.program import program_of
-from dagc.schedule.recording import WHOLE_BYTES, Recording
-from dagc.schedule.shares import occupied_time, overlap_of, phase_shares
-from dagc.schedule.steady import settle, window_of
+from dagc.schedule.recording import WHOLE_BYTES
+from dagc.schedule.shares import occupied_time, phase_shares
+from dagc.schedule.steady import passes_of
 from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 
@@ -28,29 +26,15 @@ def schedule(
     parts. Times that are not kept are worked out again when they are read.
     """
     program = program_of(priced, cache or TemplateCache())
-    is_repeated = repeats(priced.graph)
-    repeated = program.next_step if is_repeated else None
-    first = Recording(
-        program,
-        program.templates,
-        program.first_step,
-        repeated=repeated,
-        is_scratch=not is_kept,
-        whole_bytes=whole_bytes,
-    )
+    passes = passes_of(program, whole_bytes, is_kept)
+    first, path, steady = passes
+    busiest = path.busiest
     makespan = first.ended.makespan if first.ended else 0
-    busiest = CriticalPath(first).busiest
-    steady = settle(first) if is_repeated else None
     interval = steady.interval if steady else makespan
-
-    def overlap(team: int, rank: int) -> int:
-        if first.is_whole:
-            return first.executor.overlap(repeated or first.table, 2 if steady else 1, team, rank)
-        return overlap_of(window_of(first, steady), team, rank)
-
     occupied = occupied_time(program)
-    shares = phase_shares(program, busiest, occupied, overlap, interval)
+    shares = phase_shares(program, busiest, occupied, passes.overlap, interval)
+    first.close()
     found = Timeline(priced, makespan, interval, shares, busiest, program, tuple(occupied), whole_bytes)
     if is_kept:
-        vars(found).update(first=first, steady=steady)
+        vars(found).update(first=first, path=path, steady=steady)
     return found

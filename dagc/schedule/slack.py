@@ -59,7 +59,7 @@ def _reversed(first: Recording, counted: int, floor: int) -> Recording:
     """The pass over the graph reversed: copies from the last, times back from the horizon."""
     templates = [one.reversed for one in first.templates]
     table = laid_out(first.table.issues[:counted], np.array([len(one.steps) for one in templates], dtype=np.int64))
-    return Recording(first.program, templates, table, is_reversed=True, floor=floor)
+    return Recording(first.program, templates, table, is_reversed=True, floor=floor).keep()
 
 
 def _minimum(first: Recording, latest: Recording, issues: Int64, horizon: int) -> Int64:

@@ -13,13 +13,17 @@ is that of the slowest. If even that does not come within `MOST_STEPS`, it is th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
 from dagc.schedule.executor import Snapshot
-from dagc.schedule.order import periods_of_first_step
+from dagc.schedule.order import periods_of_first_step, repeats
+from dagc.schedule.path import CriticalPath
+from dagc.schedule.program import Program
 from dagc.schedule.recording import Recording
+from dagc.schedule.shares import overlap_of
 
 MOST_STEPS = 64
 """Steps after which no exact interval is waited for."""
@@ -45,10 +49,39 @@ class Steady:
     last_period: int
 
 
+class Passes(NamedTuple):
+    """What has run of a program: the first step, with its critical path, and the steps after it where it repeats."""
+
+    first: Recording
+    path: CriticalPath
+    steady: Steady | None
+
+    def overlap(self, team: int, rank: int) -> int:
+        """Time of the last period in which both lanes of a rank are busy, one of them perhaps in the period before."""
+        first, steady = self.first, self.steady
+        if not first.is_whole:
+            return overlap_of(window_of(first, steady), team, rank)
+        if steady is None:
+            return first.executor.overlap(first.table, (0,), team, rank)
+        rows = [_row_of(first, number) for number in (steady.last_period - 1, steady.last_period)]
+        return first.executor.overlap(first.program.next_step, rows, team, rank)
+
+
+def passes_of(program: Program, whole_bytes: int, is_kept: bool) -> Passes:
+    """Run a program. Of a first step that is not kept, times are there until another program runs."""
+    is_repeated = repeats(program.graph)
+    repeated = program.next_step if is_repeated else None
+    first = Recording(program, program.templates, program.first_step, repeated=repeated, whole_bytes=whole_bytes)
+    path = CriticalPath(first)
+    if is_kept:
+        first.copy_times()
+    return Passes(first, path, settle(first) if is_repeated else None)
+
+
 def settle(first: Recording) -> Steady:
     """Go on from the state after the first step until the interval is known.
 
-    The last two periods are then in the window of the recording, where that is whole.
+    The last two periods then take the place of the first step in the record of the executor, where that is whole.
     """
     executor, program = first.executor, first.program
     table, period = program.next_step, periods_of_first_step(program.graph)
@@ -58,7 +91,8 @@ def settle(first: Recording) -> Steady:
     for number in range(period, period + MOST_STEPS):
         begins[number] = executor.snapshot()
         begins.pop(number - SHOWN if number - SHOWN >= period + SHOWN else -1, None)
-        executor.run(table, range(len(table)), window=number % 2 if first.is_whole else None)
+        record = (-_row_of(first, number), None) if first.is_whole else None
+        executor.run(table, range(len(table)), record=record)
         states.append(executor.pending())
         interval = _interval(states)
         if interval is not None and number > period:
@@ -66,9 +100,12 @@ def settle(first: Recording) -> Steady:
     else:
         half = len(states) // 2
         interval = round((int(states[-1].max()) - int(states[half].max())) / (len(states) - 1 - half))
-    if number % 2 == 0:
-        executor.window[...] = executor.window[::-1].copy()
     return Steady(interval, begins, number)
+
+
+def _row_of(first: Recording, number: int) -> int:
+    """The row at which the record of the executor has one of the last two periods that ran."""
+    return number % 2 * first.program.next_step.row_count
 
 
 def _interval(states: list[Picoseconds]) -> int | None:
@@ -95,4 +132,4 @@ def window_of(first: Recording, steady: Steady | None) -> tuple[Recording, ...]:
 def period_of(first: Recording, steady: Steady, number: int) -> Recording:
     """The recording of a period after the first step, of the first or the last two that ran."""
     program = first.program
-    return Recording(program, program.templates, program.next_step, steady.begins[number])
+    return Recording(program, program.templates, program.next_step, steady.begins[number]).keep()

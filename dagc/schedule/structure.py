@@ -218,7 +218,7 @@ def _reversed(forward: _Form) -> _Form:
 
 
 class _Places:
-    """Places are lanes, streams, then tasks in the order in which they run."""
+    """PathPlaces are lanes, streams, then tasks in the order in which they run."""
 
     def __init__(self, form: _Form) -> None:
         self.form = form

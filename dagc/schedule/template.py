@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from dagc.graph.graph import Template
 from dagc.graph.priced import Costs, NodeCost, Picoseconds, are_alike
+from dagc.ops.communication import Communication
 from dagc.plan.layout import Ranks
 from dagc.schedule.packing import PackedTemplate, pack
 from dagc.schedule.structure import Step, Structure, reversed_structure_of, structure_of
@@ -66,6 +67,41 @@ class TimedTemplate:
         """The step of each node."""
         return np.array([step for step, _ in self.structure.places], dtype=np.int64)
 
+    @cached_property
+    def rows(self) -> list[list[list[int]]]:
+        """Durations by step, copy (one where copies are alike) and rank (one where ranks are)."""
+        return [one.duration.tolist() for one in self.steps]
+
+    @cached_property
+    def groups(self) -> list[list[list[int]]]:
+        """The groups of each step that start together, none where ranks wait for no other."""
+        return [[] if one.groups is None else one.groups.tolist() for one in self.steps]
+
+    @cached_property
+    def is_map(self) -> bool:
+        """Whether all copies map times that they take to times that they leave, and do so alike."""
+        structure = self.structure
+        is_closed = not structure.sends and not structure.receives and all(structure.outs)
+        return is_closed and all(len(one.duration) == 1 for one in self.steps)
+
+    @cached_property
+    def lane_steps(self) -> list[tuple[int, list[int]]]:
+        """The steps of each lane that some step runs on, in order."""
+        lanes = [one.step.lane for one in self.steps]
+        return [(used, [number for number, lane in enumerate(lanes) if lane == used]) for used in self.structure.used]
+
+    @cached_property
+    def _alike(self) -> Picoseconds | None:
+        """Durations of steps, shape (steps, 1), where neither copies nor ranks differ."""
+        durations = [one.duration for one in self.steps]
+        return np.concatenate(durations) if all(one.size == 1 for one in durations) else None
+
+    def durations(self, steps: Sequence[int], rows: slice) -> Picoseconds:
+        """Durations of steps in some copies, shape (copies or 1, steps, ranks or 1)."""
+        if self._alike is not None:
+            return self._alike[None, steps]
+        return np.stack(np.broadcast_arrays(*[of_copies(self.steps[one].duration, rows) for one in steps]), axis=1)
+
     def offset(self, node: int, rows: slice) -> Picoseconds:
         """Start of a node after that of its step, in some copies, shape (copies or 1, width or 1)."""
         step, which = self.structure.places[node]
@@ -100,9 +136,8 @@ class TimedTemplate:
         return found
 
 
-def timed(template: Template, costs: Costs, structure: Structure | None = None) -> TimedTemplate:
-    """A template with its costs; forward in time, unless another structure of it is given."""
-    structure = structure or structure_of(template)
+def timed(template: Template, costs: Costs, structure: Structure) -> TimedTemplate:
+    """A template with its costs, forward or reversed in time as its structure is."""
     return TimedTemplate(structure, tuple(_timed(step, template, costs) for step in structure.steps), costs, template)
 
 
@@ -133,13 +168,16 @@ def of_copies(table: Picoseconds, rows: slice) -> Picoseconds:
 
 @dataclass(slots=True)
 class TemplateCache:
-    """Templates that were timed before, by their costs, which are held with them."""
+    """Templates that were timed before, by their costs, which are held with them, and by structure and groups."""
 
-    entries: dict[int, TimedTemplate] = field(default_factory=dict[int, TimedTemplate])
+    entries: dict[object, TimedTemplate] = field(default_factory=dict[object, TimedTemplate])
 
     def of(self, template: Template, costs: Costs) -> TimedTemplate:
         """The timed template of some costs."""
-        found = self.entries.get(id(costs))
+        structure = structure_of(template)
+        groups = tuple([node.op.groups.key for node in template.nodes if isinstance(node.op, Communication)])
+        key = id(costs), structure, groups
+        found = self.entries.get(key)
         if found is None:
-            found = self.entries[id(costs)] = timed(template, costs)
+            found = self.entries[key] = timed(template, costs, structure)
         return found

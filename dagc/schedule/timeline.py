@@ -20,7 +20,7 @@ from dagc.schedule.program import IssueTable, Program
 from dagc.schedule.recording import WHOLE_BYTES, Recording
 from dagc.schedule.shares import Shares, Stretch, time_breakdown
 from dagc.schedule.slack import minimum_slack
-from dagc.schedule.steady import SHOWN, Steady, period_of, settle, window_of
+from dagc.schedule.steady import SHOWN, Passes, Steady, passes_of, period_of, window_of
 from dagc.schedule.structure import LANES
 
 
@@ -93,9 +93,14 @@ class Timeline:
     @cached_property
     def first(self) -> Recording:
         """The pass over the first step."""
-        program, repeated = self.program, self.program.next_step if self.repeats else None
-        table = program.first_step
-        return Recording(program, program.templates, table, repeated=repeated, whole_bytes=self.whole_bytes)
+        return self._passes.first
+
+    @cached_property
+    def _passes(self) -> Passes:
+        """What ran, once more, where the times were not kept."""
+        passes = passes_of(self.program, self.whole_bytes, is_kept=True)
+        passes.first.close()
+        return passes
 
     @property
     def repeats(self) -> bool:
@@ -105,7 +110,7 @@ class Timeline:
     @cached_property
     def steady(self) -> Steady | None:
         """The steps after the first one."""
-        return settle(self.first) if self.repeats else None
+        return self._passes.steady
 
     @cached_property
     def runs(self) -> Sequence[Run]:
@@ -159,7 +164,7 @@ class Timeline:
     @cached_property
     def path(self) -> CriticalPath:
         """The critical path of step 0."""
-        return CriticalPath(self.first)
+        return self._passes.path
 
     def _period(self, number: int) -> Recording:
         if number not in self._periods and self.steady:

@@ -15,7 +15,6 @@ import numpy as np
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.schedule.program import COUNT, COUNTS, LANES, OFFSET, TEMPLATE
 from dagc.schedule.structure import LANES as LANE_NAMES
-from dagc.schedule.template import of_copies
 from dagc.schedule.timeline import Timeline, counted
 
 OVERLAP = Code("V101", "slots-overlap")
@@ -37,18 +36,17 @@ def _overlaps(timeline: Timeline) -> Iterator[str]:
     """Slots that start before the one before them on their lane has ended, in a copy and on to the next."""
     first, table = timeline.first, timeline.first.table
     # Behind the last issue of each template lies all that could have put it out of order.
-    _, from_last = np.unique(table.column(TEMPLATE)[::-1], return_index=True)
-    for issue in (len(table) - 1 - from_last).tolist():
+    templates: list[int] = table.column(TEMPLATE).tolist()
+    last = {template: issue for issue, template in enumerate(templates)}
+    for number, issue in last.items():
         columns = table.issues[issue]
-        template, copies = first.templates[int(columns[TEMPLATE])], range(min(int(columns[COUNT]), _COPIES))
+        template, copies = first.templates[number], range(min(int(columns[COUNT]), _COPIES))
         starts = first.steps_of(np.array([issue]), copies)[0]
         rows = slice(int(columns[OFFSET]), int(columns[OFFSET]) + len(copies))
-        for lane in template.structure.used:
-            steps = [number for number, one in enumerate(template.steps) if one.step.lane == lane]
+        for lane, steps in template.lane_steps:
             width = first.program.widths[first.program.lane_maps[columns[LANES] + lane]]
             begun = starts[:, steps, :width]
-            lasting = [of_copies(template.steps[number].duration, rows) for number in steps]
-            ended = begun + np.stack([np.broadcast_to(one, begun[:, 0].shape) for one in lasting], axis=1)
+            ended = begun + template.durations(steps, rows)[..., :width]
             early = (begun.reshape(-1, width)[1:] < ended.reshape(-1, width)[:-1]).any(axis=1)
             if early.any():
                 copy, number = divmod(int(early.argmax()) + 1, len(steps))
@@ -63,7 +61,7 @@ def _makespan(timeline: Timeline) -> str:
     """
     table = timeline.first.table
     slowest = [[cost.longest for cost in costs] for costs in timeline.priced.costs]
-    templates = map(int, np.unique(table.column(TEMPLATE)[table.column(COUNTS) > 0]))
+    templates: set[int] = set(table.column(TEMPLATE)[table.column(COUNTS) > 0].tolist())
     longest = max((max(slowest[template], default=0) for template in templates), default=0)
     sums = np.array([sum(costs) for costs in slowest], dtype=np.int64)
     until = slice(counted(table))
@@ -81,8 +79,11 @@ def _path(timeline: Timeline) -> str:
     if places.start[-1] != 0 or places.end[0] != timeline.makespan:
         return f"the path runs from {places.start[-1]} to {places.end[0]} ps, the phase from 0 to {timeline.makespan}"
     after, before = slice(0, min(_PLACES, places.row.size - 1)), slice(1, _PLACES + 1)
-    follows = places.end[before] == places.start[after]
+    apart = np.flatnonzero(places.end[before] != places.start[after])
+    if not apart.size:
+        return ""
     # A receive runs beside its send.
     beside = (places.start[before] == places.start[after]) | (places.end[before] == places.end[after])
-    gaps = np.flatnonzero(~follows & ~(beside & timeline.path.receives(after)))
+    receives = beside & timeline.path.receives(after)
+    gaps = apart[~receives[apart]]
     return f"the path has a gap before {places.start[after][gaps[0]]} ps" if gaps.size else ""

@@ -7,133 +7,147 @@ receive is bound by its send, with which it runs at the same time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from dagc.graph.priced import Picoseconds
 from dagc.schedule.executor import NONE, PathPlaces
 from dagc.schedule.program import COUNT, LANES, MEMBERS, OFFSET, TEMPLATE, IssueTable, Program
-from dagc.schedule.structure import NO_MESSAGE, Wait
-from dagc.schedule.template import TimedStep
+from dagc.schedule.structure import NO_MESSAGE, Step, Wait
+from dagc.schedule.template import TimedTemplate
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedStep:
-    """One step of one copy: its issue and copy, the first row and the entry of the copy, its team, and its times."""
+class RecordedStep(NamedTuple):
+    """One step of one copy: its issue and copy, the first row and the entry of the copy, its template and which step of
+    it, its team, and its starts by rank.
+    """
 
     issue: int
     number: int
     first_row: int
     entry: int
+    template: TimedTemplate
+    at: int
     team: int
-    timed: TimedStep
-    starts: Picoseconds
-    ends: Picoseconds
+    starts: Sequence[int]
+    durations: Sequence[int]
+
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return self.template.structure.steps[self.at]
+
+    def duration(self, rank: int) -> int:
+        """How long it takes on a rank."""
+        return self.durations[rank if len(self.durations) > 1 else 0]
+
+    def end(self, rank: int) -> int:
+        """When it ends on a rank."""
+        return self.starts[rank] + self.duration(rank)
+
+    @property
+    def last(self) -> int:
+        """The rank that ends last, the first of equals."""
+        return max(range(len(self.starts)), key=self.end) if len(self.starts) > 1 else 0
 
 
-@dataclass(frozen=True)
 class Walk:
-    """Over the record of a table: `starts` of a row, shape (ranks,), and `sources` of an entry, shape (inputs,)."""
+    """Over the record of a table."""
 
-    program: Program
-    table: IssueTable
-    starts: Callable[[int], Picoseconds]
-    sources: Callable[[int], npt.NDArray[np.int32]]
-
-    @cached_property
-    def _heads(self) -> npt.NDArray[np.intp]:
-        """Issues at which a group begins that has rows."""
-        table = self.table
+    def __init__(
+        self,
+        program: Program,
+        table: IssueTable,
+        starts: Callable[[int], Sequence[int]],
+        sources: Callable[[int], Sequence[int]],
+    ) -> None:
+        """`starts` are those of a row by rank, `sources` those of an entry by input."""
+        self._templates, self._starts, self._sources = program.templates, starts, sources
         counts = table.row_stride * table.column(COUNT)
-        return np.flatnonzero((table.column(MEMBERS) > 0) & (counts > 0))
+        self._heads: list[int] = np.flatnonzero((table.column(MEMBERS) > 0) & (counts > 0)).tolist()
+        self._rows: list[int] = table.rows[self._heads].tolist()
+        self._issues: list[list[int]] = table.issues[:, (TEMPLATE, LANES, OFFSET)].tolist()
+        places = np.stack([table.row_stride, table.entries, table.entry_stride], axis=1)
+        self._places: list[list[int]] = places.tolist()
+        self._lane_maps: list[int] = program.lane_maps.tolist()
+        self._widths: list[int] = program.widths.tolist()
 
     def back(self, row: int, rank: int) -> PathPlaces:
         """The path from a place back to its start."""
         path: list[tuple[int, ...]] = []
-        at: tuple[int, int] | None = (row, rank)
+        at: tuple[RecordedStep, int] | None = (self.place(row), rank)
         while at is not None:
-            place = self.place(at[0])
-            path.append((*at, place.team, int(place.starts[at[1]]), int(place.ends[at[1]])))
-            at = self.before(*at)
+            place, rank = at
+            path.append((place.first_row + place.at, rank, place.team, place.starts[rank], place.end(rank)))
+            at = self._before(place, rank)
         return PathPlaces(*np.array(path, dtype=np.int64).T)
 
-    def before(self, row: int, rank: int) -> tuple[int, int] | None:
+    def place(self, row: int, beside: RecordedStep | None = None) -> RecordedStep:
+        """What a row of the record is of; `beside` is a place that is perhaps of the same copy."""
+        if beside and 0 <= row - beside.first_row < len(beside.template.steps):
+            issue, number, first_row, entry, template = beside[:5]
+        else:
+            head = bisect_right(self._rows, row) - 1
+            issue = self._heads[head]
+            number, rest = divmod(row - self._rows[head], self._places[issue][0])
+            while rest >= len((template := self._templates[self._issues[issue][0]]).steps):
+                rest -= len(template.steps)
+                issue += 1
+            first_row, entry = row - rest, self._places[issue][1] + number * self._places[issue][2]
+        index = row - first_row
+        _, lanes, offset = self._issues[issue]
+        lane = self._lane_maps[lanes + template.structure.steps[index].lane]
+        durations = template.rows[index]
+        starts = self._starts(row)[: self._widths[lane]]
+        duration = durations[offset + number if len(durations) > 1 else 0]
+        return RecordedStep(issue, number, first_row, entry, template, index, lane // 2, starts, duration)
+
+    def _before(self, place: RecordedStep, rank: int) -> tuple[RecordedStep, int] | None:
         """What a place waited for to its last moment; None where it starts at once."""
-        place = self.place(row)
-        step = place.timed.step
+        step = place.step
         if not step.links and step.receive == NO_MESSAGE:
             return self._waited_for(place, rank, step.waits)
         found = self._waited_for(place, rank, step.waits[: step.data])
-        inputs = self._inputs(place)
         for link in step.links if found is None else ():
             found = found or self._sent_by(place, rank, place.first_row + link, is_message=False)
         if found is None and step.receive != NO_MESSAGE:
-            send = int(self.sources(place.entry)[inputs + step.receive])
+            send = int(self._sources(place.entry)[place.template.structure.inputs + step.receive])
             found = None if send == NONE else self._sent_by(place, rank, send, is_message=True)
         return found or self._waited_for(place, rank, step.waits[step.data :])
 
-    def place(self, row: int) -> RecordedStep:
-        """What a row of the record is of."""
-        table = self.table
-        head = int(self._heads[np.searchsorted(table.rows[self._heads], row, side="right") - 1])
-        number, rest = divmod(row - int(table.rows[head]), int(table.row_stride[head]))
-        issue = head
-        while rest >= self.program.step_counts[table.issues[issue, TEMPLATE]]:
-            rest -= int(self.program.step_counts[table.issues[issue, TEMPLATE]])
-            issue += 1
-        columns = table.issues[issue]
-        timed = self.program.templates[int(columns[TEMPLATE])].steps[rest]
-        lane = self.program.lane_maps[columns[LANES] + timed.step.lane]
-        starts = self.starts(row)[: self.program.widths[lane]]
-        copy = int(columns[OFFSET]) + number if len(timed.duration) > 1 else 0
-        entry = int(table.entries[issue] + number * table.entry_stride[issue])
-        return RecordedStep(
-            issue, number, row - rest, entry, int(lane) // 2, timed, starts, starts + timed.duration[copy]
-        )
-
-    def _inputs(self, place: RecordedStep) -> int:
-        return self.program.templates[int(self.table.issues[place.issue, TEMPLATE])].structure.inputs
-
-    def _waited_for(self, place: RecordedStep, rank: int, waits: Iterable[Wait]) -> tuple[int, int] | None:
-        inputs = self._inputs(place)
-        for wait in waits:
-            is_inside = wait.value >= inputs
-            row = place.first_row + wait.value - inputs if is_inside else int(self.sources(place.entry)[wait.value])
+    def _waited_for(self, place: RecordedStep, rank: int, waits: Iterable[Wait]) -> tuple[RecordedStep, int] | None:
+        inputs = place.template.structure.inputs
+        for value, lane in waits:
+            row = place.first_row + value - inputs if value >= inputs else int(self._sources(place.entry)[value])
             if row == NONE:
                 continue
-            source = self.place(row)
-            is_own = wait.lane is None and source.team == place.team
-            found = _critical_rank(place, rank, source, is_own)
+            source = self.place(row, place)
+            found = _critical_rank(place, rank, source, lane is None and source.team == place.team)
             if found is not None:
-                return row, found
+                return source, found
         return None
 
-    def _sent_by(self, place: RecordedStep, rank: int, row: int, is_message: bool) -> tuple[int, int] | None:
+    def _sent_by(self, place: RecordedStep, rank: int, row: int, is_message: bool) -> tuple[RecordedStep, int] | None:
         """A send, if it is what its receive waits for, by its start or by its end less the receive's duration."""
-        send = self.place(row)
-        is_own = is_message and send.starts.size == place.starts.size
-        first = rank if is_own else int(send.starts.argmax())
+        send = self.place(row, place)
+        is_own = is_message and len(send.starts) == len(place.starts)
+        first = rank if is_own else max(range(len(send.starts)), key=send.starts.__getitem__)
         if send.starts[first] == place.starts[rank]:
-            return row, first
-        last = rank if is_own else int(send.ends.argmax())
-        return (row, last) if send.ends[last] == place.ends[rank] else None
+            return send, first
+        last = rank if is_own else send.last
+        return (send, last) if send.end(last) == place.end(rank) else None
 
 
 def _critical_rank(place: RecordedStep, rank: int, source: RecordedStep, is_own: bool) -> int | None:
     """The rank of a source whose end is the start: of another team its last; else the same rank, or of its group."""
     start = place.starts[rank]
     if not is_own:
-        last = int(source.ends.argmax())
-        return last if source.ends[last] == start else None
-    if source.ends[rank] == start:
+        return source.last if source.end(source.last) == start else None
+    if source.end(rank) == start:
         return rank
-    groups = place.timed.groups
-    if groups is None or place.starts.size == 1:
+    if len(place.starts) == 1:
         return None
-    beside = groups[(groups == rank).any(axis=1)][0]
-    critical = beside[source.ends[beside] == start]
-    return int(critical.min()) if critical.size else None
+    beside = next((group for group in place.template.groups[place.at] if rank in group), list[int]())
+    return min((one for one in beside if source.end(one) == start), default=None)

