@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dagc.schedule.executor import NONE, Ended, Executor, Places, Room
+from dagc.schedule.executor import Ended, Executor, Places, Room
 from dagc.schedule.program import (
     COUNT,
     COUNTS,
@@ -34,7 +34,7 @@ from dagc.schedule.program import (
     Program,
 )
 from dagc.schedule.structure import NO_MESSAGE, Wait
-from dagc.schedule.template import TimedTemplate
+from dagc.schedule.template import NONE, TimedTemplate
 from dagc.schedule.walk import Walk
 
 Times = list[int]

@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from dagc.schedule.executor import NONE, Array, Ended, Executor, Places, Room
-from dagc.schedule.packing import GROUP_WORDS, TEMPLATE_WORDS, PackedTemplate
+from dagc.schedule.executor import Array, Ended, Executor, Places, Room
 from dagc.schedule.program import IssueTable, Program
-from dagc.schedule.template import TimedTemplate
+from dagc.schedule.template import GROUP_WORDS, NONE, TEMPLATE_WORDS, PackedTemplate, TimedTemplate
 from dagc.wasm import NoAddressSpace, compiled
 
 MODULE = Path(__file__).with_name("kernel.wasm")

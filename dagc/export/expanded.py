@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dagc.export.expanded_rows import Chunk, Role, RowBlock, chunks, count
 from dagc.graph.priced import PricedPhase
 from dagc.ops.groups import Groups
-from dagc.schedule.count import count
-from dagc.schedule.rows import Chunk, Part, Role, chunks
 from dagc.schedule.structure import LANES
 
 Column = npt.NDArray[np.integer[Any]]
@@ -113,14 +112,14 @@ def _fill(into: Expanded, chunk: Chunk, priced: PricedPhase) -> npt.NDArray[np.i
     return (firsts + chunk.rows * np.arange(chunk.times, dtype=np.int64)[:, None]).reshape(-1)
 
 
-def _rows(into: Expanded, column: Column, chunk: Chunk, part: Part) -> Column:
+def _rows(into: Expanded, column: Column, chunk: Chunk, part: RowBlock) -> Column:
     """The entries of a part in all repetitions, shape (times, count), as a view."""
     begin = chunk.first - into.first
     whole = column[begin : begin + chunk.rows * chunk.times].reshape(chunk.times, chunk.rows)
     return whole[:, part.first - chunk.first : part.first - chunk.first + part.count]
 
 
-def _fill_slots(into: Expanded, chunk: Chunk, part: Part, priced: PricedPhase) -> None:
+def _fill_slots(into: Expanded, chunk: Chunk, part: RowBlock, priced: PricedPhase) -> None:
     graph, issue = priced.graph, part.issue
     number = issue.segment.template
     for column, value in (
@@ -142,7 +141,7 @@ def _fill_slots(into: Expanded, chunk: Chunk, part: Part, priced: PricedPhase) -
         _rows(into, into.rank, chunk, part)[:] = graph.teams[issue.program.teams[node.team]].ranks
 
 
-def _durations(chunk: Chunk, part: Part, priced: PricedPhase) -> npt.NDArray[np.int64]:
+def _durations(chunk: Chunk, part: RowBlock, priced: PricedPhase) -> npt.NDArray[np.int64]:
     """By copy and rank, broadcastable to (times, count)."""
     duration = priced.costs[part.issue.segment.template][part.node].duration
     if duration.ndim == 2:
@@ -150,7 +149,7 @@ def _durations(chunk: Chunk, part: Part, priced: PricedPhase) -> npt.NDArray[np.
     return -duration if part.role in (Role.BEGIN, Role.LEAD) else duration
 
 
-def _fill_edges(into: Expanded, chunk: Chunk, part: Part, priced: PricedPhase) -> None:
+def _fill_edges(into: Expanded, chunk: Chunk, part: RowBlock, priced: PricedPhase) -> None:
     sources, degree = _edges(part, priced)
     moves = np.arange(chunk.times, dtype=np.int64)[:, None]
     begin = chunk.first_edge - int(into.first_edge[0])
@@ -161,7 +160,7 @@ def _fill_edges(into: Expanded, chunk: Chunk, part: Part, priced: PricedPhase) -
     _rows(into, into.first_edge[:-1], chunk, part)[:] = firsts + moves * chunk.edges
 
 
-def _edges(part: Part, priced: PricedPhase) -> tuple[npt.NDArray[np.int64], int]:
+def _edges(part: RowBlock, priced: PricedPhase) -> tuple[npt.NDArray[np.int64], int]:
     """Sources of all rows of a part, one after the other, and how many each row has."""
     if part.role is Role.BARRIER:
         return part.by_rank[0] + np.arange(part.edges, dtype=np.int64), part.edges
@@ -184,8 +183,8 @@ def _joined(sources: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     return np.concatenate(sources, axis=1).reshape(-1) if sources else np.empty(0, dtype=np.int64)
 
 
-def _groups(part: Part, priced: PricedPhase) -> Groups:
-    talk = priced.graph.templates[part.issue.segment.template].nodes[part.node].communication
-    if talk is None:
+def _groups(part: RowBlock, priced: PricedPhase) -> Groups:
+    communication = priced.graph.templates[part.issue.segment.template].nodes[part.node].communication
+    if communication is None:
         raise ValueError(f"node {part.node} joins a group and does not communicate")
-    return talk.groups
+    return communication.groups

@@ -10,6 +10,10 @@ negative duration lead back from the end of a send to its start, and from there 
 
 Rows are numbered in topological order. Assumes a verified graph; the order of segments is that of `schedule.order`.
 It knows no times.
+
+The size of an expansion follows from the parts: slots are operator executions x ranks x replicas, from the grouped
+graph alone. Rows and edges are those of the expansion of one replica: its slots, virtual rows, and slots of the next
+decode step that share a lane with the first.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from dagc.schedule.structure import LANES, messages, partner_of
 
 _Reference = tuple[int, bool]
 """First row, and whether rows go by rank; else it is one row for all."""
+
+_ROW_BYTES = 4 * 2 + 2 * 1 + 3 * 4 + 8 + 8
+"""Four columns of 2 bytes, two of 1, three of 4, duration, first edge."""
 
 
 class Role(IntEnum):
@@ -43,7 +50,7 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RowBlock:
     """`count` rows from `first` on, of node `node` in copy `copy` of a issue's segment, with their edges.
 
     Row i waits for row `source + i` of each of `by_rank`, and for each of `of_all`. Edges are `edges` in all, from
@@ -66,7 +73,7 @@ class Part:
 class Chunk:
     """Parts of consecutive rows, `times` over: row numbers and edges' ends grow by `rows`, copies by one."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[RowBlock, ...]
     first: int
     rows: int
     first_edge: int
@@ -88,14 +95,14 @@ class _Walk:
     graph: PhaseGraph
     row: int = 0
     edge: int = 0
-    parts: list[Part] = field(default_factory=list[Part])
+    parts: list[RowBlock] = field(default_factory=list[RowBlock])
     lanes: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
     streams: dict[tuple[int, int, int], list[_Reference | None]] = field(
         default_factory=dict[tuple[int, int, int], "list[_Reference | None]"]
     )
     barriers: dict[int, int] = field(default_factory=dict[int, int])
     begins: dict[int, int] = field(default_factory=dict[int, int])
-    sent: dict[tuple[int, int, int, int], Part] = field(default_factory=dict[tuple[int, int, int, int], Part])
+    sent: dict[tuple[int, int, int, int], RowBlock] = field(default_factory=dict[tuple[int, int, int, int], RowBlock])
     counts: dict[tuple[int, int, int, bool], int] = field(default_factory=dict[tuple[int, int, int, bool], int])
 
     def group(self, group: IssueGroup) -> Iterator[Chunk]:
@@ -155,19 +162,19 @@ class _Walk:
     def _copy(self, issue: Issue, copy: int) -> None:
         template = self._template(issue)
         streams = self.streams.setdefault(issue.invocation, [None])
-        mail = messages(template)
-        made: list[Part] = []
+        sends = messages(template)
+        made: list[RowBlock] = []
         for index, node in enumerate(template.nodes):
-            made.append(self._node(issue, copy, index, node, made, streams, mail.get(index)))
+            made.append(self._node(issue, copy, index, node, made, streams, sends.get(index)))
         outputs = [self._value(made, streams, output) for output in template.outputs]
         self.streams[issue.invocation] = [self._on_own_team(issue, made, found) for found in outputs]
 
-    def _value(self, made: list[Part], streams: list[_Reference | None], index: int) -> _Reference | None:
+    def _value(self, made: list[RowBlock], streams: list[_Reference | None], index: int) -> _Reference | None:
         if index >= 0:
             return made[index].first, True
         return streams[min(INPUT - index, len(streams) - 1)]
 
-    def _on_own_team(self, issue: Issue, made: list[Part], found: _Reference | None) -> _Reference | None:
+    def _on_own_team(self, issue: Issue, made: list[RowBlock], found: _Reference | None) -> _Reference | None:
         """A stream goes by rank on the stage's own team; what another team yields is there when all are done."""
         if found is None or not found[1]:
             return found
@@ -181,10 +188,10 @@ class _Walk:
         copy: int,
         index: int,
         node: Node,
-        made: list[Part],
+        made: list[RowBlock],
         streams: list[_Reference | None],
         sends: bool | None,
-    ) -> Part:
+    ) -> RowBlock:
         lane = (issue.program.teams[node.team], LANES.index(node.op.lane))
         partner = partner_of(node)
         by_rank = [self.lanes[lane]] if lane in self.lanes else []
@@ -210,7 +217,7 @@ class _Walk:
         issue: Issue,
         node: Node,
         source: int,
-        made: list[Part],
+        made: list[RowBlock],
         streams: list[_Reference | None],
         by_rank: list[int],
         of_all: list[int],
@@ -228,7 +235,7 @@ class _Walk:
             of_all.append(self._barrier_at(found[0], width, issue))
 
     def _meet(
-        self, issue: Issue, copy: int, index: int, send: Part, alike: bool, by_rank: list[int], of_all: list[int]
+        self, issue: Issue, copy: int, index: int, send: RowBlock, alike: bool, by_rank: list[int], of_all: list[int]
     ) -> None:
         """A receive starts no earlier than its send, and ends no earlier."""
         width = self._width(issue, self._template(issue).nodes[index])
@@ -246,17 +253,17 @@ class _Walk:
 
     def _slots(
         self, issue: Issue, copy: int, index: int, node: Node, by_rank: tuple[int, ...], of_all: tuple[int, ...]
-    ) -> Part:
+    ) -> RowBlock:
         width, degree = self._width(issue, node), len(by_rank) + len(of_all)
-        talk = node.communication
-        if talk is None or talk.groups.size <= 1:
+        communication = node.communication
+        if communication is None or communication.groups.size <= 1:
             return self._add(Role.SLOT, width, width * degree, issue, index, copy, by_rank, of_all)
-        groups = talk.groups.members.shape[0]
+        groups = communication.groups.members.shape[0]
         edges = width * len(by_rank) + groups * len(of_all)
         group = self._add(Role.GROUP, groups, edges, issue, index, copy, by_rank, of_all)
         return self._add(Role.JOINED, width, width, issue, index, copy, (), (group.first,))
 
-    def _barrier(self, part: Part) -> int:
+    def _barrier(self, part: RowBlock) -> int:
         return self._barrier_at(part.first, part.count, part.issue)
 
     def _barrier_at(self, first: int, width: int, issue: Issue) -> int:
@@ -276,8 +283,8 @@ class _Walk:
         copy: int,
         by_rank: tuple[int, ...],
         of_all: tuple[int, ...],
-    ) -> Part:
-        part = Part(role, self.row, count, self.edge, edges, issue, node, copy, by_rank, of_all)
+    ) -> RowBlock:
+        part = RowBlock(role, self.row, count, self.edge, edges, issue, node, copy, by_rank, of_all)
         self.parts.append(part)
         self.row += count
         self.edge += edges
@@ -298,7 +305,7 @@ class _Walk:
     def _key(self, issue: Issue, sends: bool) -> tuple[int, int, int, int]:
         return (*issue.invocation, self._number(issue, sends))
 
-    def _sender(self, issue: Issue, sends: bool) -> Part | None:
+    def _sender(self, issue: Issue, sends: bool) -> RowBlock | None:
         """The send of the stage before, or of the last stage one step earlier."""
         if sends:
             return None
@@ -306,3 +313,40 @@ class _Walk:
         if issue.stage == 0:
             return self.sent.get((issue.step - 1, issue.micro_batch, last, number))
         return self.sent.get((issue.step, issue.micro_batch, issue.stage - 1, number))
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCount:
+    """`slots` over all replicas of the class; `rows`, `edges` and `bytes` of the columns of one replica."""
+
+    slots: int
+    replicas: int
+    rows: int
+    edges: int
+    bytes: int
+
+
+def executions(graph: PhaseGraph) -> tuple[int, ...]:
+    """Operator executions of one replica on each rank of a team, by team, in step 0."""
+    uses = graph.uses
+    found = [0] * len(graph.teams)
+    for size, program, _, segment in graph.segments():
+        for node in graph.templates[segment.template].nodes:
+            found[program.teams[node.team]] += uses[size] * segment.count
+    return tuple(found)
+
+
+def slots(graph: PhaseGraph) -> int:
+    """Operator executions x ranks of one replica, step 0."""
+    return sum(times * team.width for times, team in zip(executions(graph), graph.teams, strict=True))
+
+
+def count(graph: PhaseGraph) -> SlotCount:
+    """The size of a phase."""
+    rows = edges = 0
+    for chunk in chunks(graph):
+        rows += chunk.rows * chunk.times
+        edges += chunk.edges * chunk.times
+    source = 4 if rows < 2**31 else 8
+    replicas = len(graph.replicas)
+    return SlotCount(slots(graph) * replicas, replicas, rows, edges, _ROW_BYTES * rows + 8 + source * edges)
