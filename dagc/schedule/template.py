@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.graph import Template
+from dagc.graph.graph import Node, Template
 from dagc.graph.priced import Costs, NodeCost, Picoseconds, are_alike
 from dagc.ops.communication import Communication
 from dagc.plan.layout import Ranks
@@ -178,19 +178,31 @@ def of_copies(table: Picoseconds, rows: slice) -> Picoseconds:
 
 @dataclass(slots=True)
 class TemplateCache:
-    """Templates that were timed before, by their costs, which are held with them, and by structure and groups."""
+    """Templates that were timed before, by their costs, which are held with them, and by structure and groups.
+
+    `by_nodes` finds those of the same nodes at once, which are held with them too.
+    """
 
     entries: dict[object, TimedTemplate] = field(default_factory=dict[object, TimedTemplate])
+    by_nodes: dict[tuple[int, int], tuple[tuple[Node, ...], TimedTemplate]] = field(
+        default_factory=dict[tuple[int, int], "tuple[tuple[Node, ...], TimedTemplate]"]
+    )
 
     def of(self, template: Template, costs: Costs) -> TimedTemplate:
         """The timed template of some costs."""
+        key = id(costs), id(template.nodes)
+        found = self.by_nodes.get(key)
+        if found is None:
+            found = self.by_nodes[key] = template.nodes, self._of(template, costs)
+        return found[1]
+
+    def _of(self, template: Template, costs: Costs) -> TimedTemplate:
         structure = structure_of(template)
         groups = tuple([node.op.groups.key for node in template.nodes if isinstance(node.op, Communication)])
         key = id(costs), structure, groups
-        found = self.entries.get(key)
-        if found is None:
-            found = self.entries[key] = timed(template, costs, structure)
-        return found
+        if key not in self.entries:
+            self.entries[key] = timed(template, costs, structure)
+        return self.entries[key]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

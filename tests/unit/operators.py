@@ -51,7 +51,7 @@ class Work(Computation):
         return np.array(self.bytes_given, dtype=np.float64)
 
     @lazy
-    def content(self) -> None:
+    def content(self) -> tuple[object, ...] | None:
         """Given work is compared with no other."""
         return None
 
