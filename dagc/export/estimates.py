@@ -6,10 +6,10 @@ plans of several forms, and what comes with the entries (arrows, counters, edges
 
 from __future__ import annotations
 
+from dagc.export.expanded_rows import slots
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.excerpt import Excerpt, slices
 from dagc.export.trace.tracks import Traced
-from dagc.schedule.count import slots
 from dagc.schedule.limits import size_text
 
 JSON_SLICE, PERFETTO_SLICE, KINETO_SLICE = 440, 160, 170

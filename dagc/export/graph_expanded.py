@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from dagc.export.expanded import Expanded, pieces
+from dagc.export.expanded_rows import count
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced
 from dagc.graph.priced import PICOSECONDS, PricedPhase
-from dagc.schedule.count import count
-from dagc.schedule.expanded import Expanded, pieces
 from dagc.schedule.structure import LANES
 
 SCHEMA_VERSION = 1

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.export.estimates import JSON_SLICE, KINETO_SLICE, PERFETTO_SLICE, left_out, of_graph, of_trace
+from dagc.export.expanded_rows import executions, slots
 from dagc.export.graph_expanded import expanded_graph
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.excerpt import MOST_SLICES, Excerpt, excerpt, slices
@@ -21,7 +22,6 @@ from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced, first_rank
 from dagc.plan.plan import Plan
-from dagc.schedule.count import executions, slots
 from dagc.schedule.limits import NO_SUCH_RANK, default_limit, refusal
 from dagc.schedule.timeline import Timeline
 

@@ -2,7 +2,8 @@
 
 `verify` takes a graph to the diagnostics of what does not hold; an empty result is the only right one, since a
 broken invariant is a fault of this program and not of the plan. Templates are checked once for each set of teams
-that runs them. It recomputes no cost and trusts no key: what a node is, its op and its communication say.
+that runs them, and the loads of operators of equal parameters once. It recomputes no cost and trusts no key: what a
+node is, its op and its communication say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from dagc.graph.graph import INPUT, Graph, Node, PhaseGraph, StageProgram, Templ
 from dagc.ops.communication import Communication, Leg, Matching, Pattern
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
+from dagc.ops.op import Op
 from dagc.ops.token_exchange import TokenExchange, TokenSend
 
 EDGE_ORDER = Code("V001", "edge-not-from-an-earlier-node")
@@ -38,6 +41,9 @@ _NOTE = ("this is a bug in dagc, not in the plan",)
 
 _TOLERANCE = 1e-9
 """Relative: the sides of an exchange sum the same numbers in another order."""
+
+_MOST_KNOWN = 10_000
+"""Operators whose loads are known."""
 
 
 def verify(graph: Graph) -> tuple[Diagnostic, ...]:
@@ -161,11 +167,43 @@ def _views(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_SegmentV
             yield _SegmentView(phase, phase.templates[segment.template], widths, segment.count, known)
 
 
+class _LoadShape(NamedTuple):
+    """What is checked of a load: its name, its shape, and whether all its elements are finite and not negative."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_sound: bool
+
+
+_known_shapes: dict[object, tuple[_LoadShape, ...]] = {}
+"""Of the loads of operators, by all parameters, which loads follow from."""
+
+
+def _load_shapes(op: Op) -> tuple[_LoadShape, ...]:
+    """Of FLOPs, HBM traffic and bytes sent and received."""
+    found = None if op.content is None else _known_shapes.get(op.content)
+    if found is not None:
+        return found
+    loads = [("flops", op.flops), ("memory_bytes", op.memory_bytes)]
+    if isinstance(op, Communication):
+        loads.append(("bytes", op.bytes))
+    if isinstance(op, TokenExchange):
+        loads.append(("taken", op.taken))
+    found = tuple([_LoadShape(name, load.shape, _is_sound(load)) for name, load in loads])
+    if op.content is not None:
+        if len(_known_shapes) >= _MOST_KNOWN:
+            _known_shapes.clear()
+        _known_shapes[op.content] = found
+    return found
+
+
+def _is_sound(load: Load) -> bool:
+    return bool(0 <= load.item() < inf if load.size == 1 else load.size and 0 <= load.min() <= load.max() < inf)
+
+
 def _is_by_copy(template: Template) -> bool:
     """Whether the copies of a segment differ in some load."""
-    loads = [(node.flops, node.memory_bytes) for node in template.nodes]
-    sent = [(node.communication.bytes,) for node in template.nodes if node.communication]
-    return any(load.ndim > 1 for each in (*loads, *sent) for load in each)
+    return any(len(load.shape) > 1 for node in template.nodes for load in _load_shapes(node.op))
 
 
 def _node(view: _SegmentView, index: int, node: Node) -> Iterator[Diagnostic]:
@@ -207,16 +245,11 @@ def _fusion(view: _SegmentView, index: int, node: Node, into: int) -> Iterator[D
 
 
 def _loads(view: _SegmentView, node: Node) -> Iterator[Diagnostic]:
-    loads = [("flops", node.flops), ("memory_bytes", node.memory_bytes)]
-    if node.communication:
-        loads.append(("bytes", node.communication.bytes))
-        if isinstance(node.op, TokenExchange):
-            loads.append(("taken", node.op.taken))
     width = view.widths[node.team]
-    for name, load in loads:
-        if load.shape not in ((1,), (width,), (view.copies, 1), (view.copies, width)):
-            yield view.at(LOADS, node, f"{name} has shape {load.shape} on {width} ranks, {view.copies} copies")
-        elif not (0 <= load.item() < inf if load.size == 1 else 0 <= load.min() <= load.max() < inf):
+    for name, shape, is_sound in _load_shapes(node.op):
+        if shape not in ((1,), (width,), (view.copies, 1), (view.copies, width)):
+            yield view.at(LOADS, node, f"{name} has shape {shape} on {width} ranks, {view.copies} copies")
+        elif not is_sound:
             yield view.at(LOADS, node, f"{name} has a negative or infinite element")
 
 
@@ -296,13 +329,22 @@ def _taken(view: _SegmentView, node: Node, exchange: TokenExchange) -> Iterator[
 
 def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:
     """Sends of a stage against receives of the next, and of the last against the first for the next step."""
+    messages = [_messages(template) for template in phase.templates]
+
+    def of(program: StageProgram, pattern: Pattern, matching: Matching | None) -> list[tuple[_SegmentView, Node]]:
+        widths = tuple(phase.teams[team].width for team in program.teams)
+        return [
+            (_SegmentView(phase, phase.templates[segment.template], widths, segment.count, set()), node)
+            for segment in program.segments
+            for node, message in messages[segment.template]
+            if message.pattern is pattern and message.matching is matching
+        ]
+
     for programs in phase.programs:
         for number, program in enumerate(programs):
             following = programs[(number + 1) % len(programs)]
             matching = Matching.STEP if number == len(programs) - 1 else Matching.STAGE
-            sends = list(_messages(phase, program, Pattern.SEND, None))
-            receives = list(_messages(phase, following, Pattern.RECEIVE, matching))
-            yield from _matched(sends, receives)
+            yield from _matched(of(program, Pattern.SEND, None), of(following, Pattern.RECEIVE, matching))
 
 
 def _matched(sends: list[tuple[_SegmentView, Node]], receives: list[tuple[_SegmentView, Node]]) -> Iterator[Diagnostic]:
@@ -314,22 +356,11 @@ def _matched(sends: list[tuple[_SegmentView, Node]], receives: list[tuple[_Segme
             yield target.at(BYTES, receiver, f"receives a different number of bytes per rank than `{sender.key}` sends")
 
 
-def _messages(
-    phase: PhaseGraph, program: StageProgram, pattern: Pattern, matching: Matching | None
-) -> Iterator[tuple[_SegmentView, Node]]:
-    """Messages of a stage with other stages; a send that a node of its own template receives is not among them."""
-    widths = tuple(phase.teams[team].width for team in program.teams)
-    for segment in program.segments:
-        template = phase.templates[segment.template]
-        for index, node in enumerate(template.nodes):
-            found = node.communication
-            is_asked = found and found.pattern is pattern and found.matching is matching
-            if is_asked and not _is_received_inside(template, index):
-                yield _SegmentView(phase, template, widths, segment.count, set()), node
-
-
-def _is_received_inside(template: Template, index: int) -> bool:
-    return any(node.communication.partner == index for node in template.nodes if node.communication)
+def _messages(template: Template) -> list[tuple[Node, Communication]]:
+    """Messages with other stages; a send that a node of its own template receives is not among them."""
+    found = [(index, node, node.op) for index, node in enumerate(template.nodes) if isinstance(node.op, Communication)]
+    inside = {op.partner for _, _, op in found}
+    return [(node, op) for index, node, op in found if index not in inside]
 
 
 def _payload(view: _SegmentView, node: Node) -> Load:

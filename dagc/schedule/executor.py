@@ -16,15 +16,12 @@ import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
 from dagc.schedule.program import Int64, IssueTable, Program
-from dagc.schedule.template import TimedTemplate
+from dagc.schedule.template import NONE, TimedTemplate
 
 Array = npt.NDArray[Any]
 
 Snapshot = Mapping[str, Array]
 """A copy of the state."""
-
-NONE = -1
-"""No row."""
 
 
 @dataclass(frozen=True, slots=True)

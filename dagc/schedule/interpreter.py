@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dagc.schedule.executor import NONE, Ended, Executor, PathPlaces, Room
+from dagc.schedule.executor import Ended, Executor, PathPlaces, Room
 from dagc.schedule.program import (
     COUNT,
     COUNTS,
@@ -34,7 +34,7 @@ from dagc.schedule.program import (
     Program,
 )
 from dagc.schedule.structure import NO_MESSAGE, Wait
-from dagc.schedule.template import TimedTemplate
+from dagc.schedule.template import NONE, TimedTemplate
 from dagc.schedule.walk import Walk
 
 Times = list[int]
@@ -198,7 +198,7 @@ class Interpreter(Executor):
         floor: int,
         sources: list[int],
     ) -> tuple[list[Times], list[Times]]:
-        """Starts and ends of the steps of a copy. The rows of messages that it receives are added to its `sources`."""
+        """Starts and ends of the steps of a copy. The rows of messages that it takes are added to its `sources`."""
         structure = template.structure
         receives, sends = slots
         values, starts = list(inputs), list[Times]()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from dagc.schedule.executor import NONE, Array, Ended, Executor, PathPlaces, Room
-from dagc.schedule.packing import GROUP_WORDS, TEMPLATE_WORDS, PackedTemplate
+from dagc.schedule.executor import Array, Ended, Executor, PathPlaces, Room
 from dagc.schedule.program import IssueTable, Program
-from dagc.schedule.template import TimedTemplate
+from dagc.schedule.template import GROUP_WORDS, NONE, TEMPLATE_WORDS, PackedTemplate, TimedTemplate
 from dagc.wasm import NoAddressSpace, compiled
 
 MODULE = Path(__file__).with_name("kernel.wasm")
@@ -29,6 +28,9 @@ MODULE = Path(__file__).with_name("kernel.wasm")
 _PAGE = 65_536
 _MOST_BYTES = (1 << 31) - 1
 """Of an instance's memory: addresses are signed words."""
+
+_LARGE_BYTES = 64 << 20
+"""Of an instance that is not used for a second program: it takes no time to make another, and memory never shrinks."""
 
 _MOST_PATH = 8_192
 """PathPlaces of the critical path that are walked at a time."""
@@ -66,7 +68,7 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 class _Memory:
     """Arrays side by side in the memory of an instance, laid out before any is made: growing may move it.
 
-    `owner` is the kernel whose arrays they are.
+    `owner` is a token of the kernel whose arrays they are.
     """
 
     owner: object = None
@@ -115,10 +117,14 @@ class _Memory:
 class _Own(threading.local):
     """The memory of each thread, which one kernel at a time uses."""
 
-    @cached_property
-    def memory(self) -> _Memory:
-        """Made when first asked for."""
-        return _Memory()
+    memory: _Memory | None = None
+
+    def cleared(self) -> _Memory:
+        """Without arrays; a new one after one that has grown large."""
+        if self.memory is None or self.memory.end > _LARGE_BYTES:
+            self.memory = _Memory()
+        self.memory.clear()
+        return self.memory
 
 
 _own = _Own()
@@ -147,9 +153,8 @@ class Kernel(Executor):
         self._tables = {
             id(table): (table, f"issues {n}", f"rows {n}", f"entries {n}") for n, table in enumerate(tables)
         }
-        memory = self._memory = _own.memory
-        memory.clear()
-        memory.owner = self
+        memory = self._memory = _own.cleared()
+        self._token = memory.owner = object()
         packed = [one.packed for one in templates]
         memory.place("phase", (len(_WORDS) // 2 + 2,), np.int64)
         for table, *names in self._tables.values():
@@ -232,7 +237,7 @@ class Kernel(Executor):
 
     def _call(self, name: str, table: IssueTable, words: Mapping[str, int]) -> None:
         """Call a function of the kernel on a table, with these words of the phase."""
-        if self._memory.owner is not self:
+        if self._memory.owner is not self._token:
             raise ValueError("another program is in the memory of the kernel")
         _, *names = self._tables[id(table)]
         address = self._memory.addresses

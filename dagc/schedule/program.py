@@ -18,8 +18,7 @@ import numpy.typing as npt
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.schedule.order import Order, lock_step, order_of, periods_of_first_step, stages
-from dagc.schedule.packing import Int32
-from dagc.schedule.template import TemplateCache, TimedTemplate
+from dagc.schedule.template import Int32, TemplateCache, TimedTemplate
 
 Int64 = npt.NDArray[np.int64]
 

@@ -2,6 +2,8 @@
 
 The duration of a step is the sum of those of its nodes, the start of each node is the step's start and an offset. Both
 keep a row for each copy where copies differ, and a column for each rank only where ranks differ. It knows no times.
+
+Packed, it is the tables that the kernel reads: 32-bit words whose pointers are not yet addresses.
 """
 
 from __future__ import annotations
@@ -13,12 +15,22 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.graph import Template
+from dagc.graph.graph import Node, Template
 from dagc.graph.priced import Costs, NodeCost, Picoseconds, are_alike
 from dagc.ops.communication import Communication
 from dagc.plan.layout import Ranks
-from dagc.schedule.packing import PackedTemplate, pack
-from dagc.schedule.structure import Step, Structure, reversed_structure_of, structure_of
+from dagc.schedule.structure import Step, Structure, Wait, reversed_structure_of, structure_of
+
+Int32 = npt.NDArray[np.int32]
+
+STEP_WORDS, TEMPLATE_WORDS, GROUP_WORDS = 11, 9, 3
+"""Words of `Step`, `Template` and `Groups` in `kernel.c`."""
+
+_WAITS, _LINKS, _DURATIONS, _GROUPS = 7, 8, 9, 10
+"""Pointers of a step, as words."""
+
+NONE = -1
+"""No row, lane or message, as a word."""
 
 Occupied = dict[int, tuple[Picoseconds, Picoseconds]]
 """Time by lane: in each copy, of what takes as long in all of them, and in all copies together, of the rest."""
@@ -168,16 +180,87 @@ def of_copies(table: Picoseconds, rows: slice) -> Picoseconds:
 
 @dataclass(slots=True)
 class TemplateCache:
-    """Templates that were timed before, by their costs, which are held with them, and by structure and groups."""
+    """Templates that were timed before, by their costs, which are held with them, and by structure and groups.
+
+    `by_nodes` finds those of the same nodes at once, which are held with them too.
+    """
 
     entries: dict[object, TimedTemplate] = field(default_factory=dict[object, TimedTemplate])
+    by_nodes: dict[tuple[int, int], tuple[tuple[Node, ...], TimedTemplate]] = field(
+        default_factory=dict[tuple[int, int], "tuple[tuple[Node, ...], TimedTemplate]"]
+    )
 
     def of(self, template: Template, costs: Costs) -> TimedTemplate:
         """The timed template of some costs."""
+        key = id(costs), id(template.nodes)
+        found = self.by_nodes.get(key)
+        if found is None:
+            found = self.by_nodes[key] = template.nodes, self._of(template, costs)
+        return found[1]
+
+    def _of(self, template: Template, costs: Costs) -> TimedTemplate:
         structure = structure_of(template)
         groups = tuple([node.op.groups.key for node in template.nodes if isinstance(node.op, Communication)])
         key = id(costs), structure, groups
-        found = self.entries.get(key)
-        if found is None:
-            found = self.entries[key] = timed(template, costs, structure)
-        return found
+        if key not in self.entries:
+            self.entries[key] = timed(template, costs, structure)
+        return self.entries[key]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedTemplate:
+    """`words` are the steps, then what they point at. `header` are the words of the template.
+
+    `pointers` are the words that count from the first word on. `durations` are those of each step, shape (copies or 1,
+    1 or width); `duration_words` are the words that point at the first row of a step, `duration_rows` these rows, of
+    all steps one after the other. `groups` are the (word, members) of steps whose ranks start together.
+    """
+
+    words: Int32
+    header: Int32
+    pointers: Int32
+    duration_words: Int32
+    duration_rows: Int32
+    durations: tuple[Picoseconds, ...]
+    groups: tuple[tuple[int, Ranks], ...]
+
+    @property
+    def row_count(self) -> int:
+        """Rows of durations."""
+        return sum(len(one) for one in self.durations)
+
+
+def pack(structure: Structure, durations: Sequence[Picoseconds], groups: Sequence[Ranks | None]) -> PackedTemplate:
+    """The tables of a template from the duration, shape (copies or 1, width or 1), and the groups of each step."""
+    count = len(structure.steps)
+    steps: list[list[int]] = []
+    tail: list[int] = []
+    row = 0
+    for step, duration in zip(structure.steps, durations, strict=True):
+        waits = count * STEP_WORDS + len(tail)
+        tail += _waits(step.waits)
+        links = count * STEP_WORDS + len(tail)
+        tail += step.links
+        numbers = step.lane, len(step.waits), step.data, len(step.links), step.receive, step.send, len(duration)
+        steps.append([*numbers, waits, links, row, 0])
+        row += len(duration)
+    out_sizes = count * STEP_WORDS + len(tail)
+    tail += [len(out) for out in structure.outs]
+    outs = count * STEP_WORDS + len(tail)
+    tail += [word for out in structure.outs for word in _waits(out)]
+    first = np.arange(count, dtype=np.int32) * STEP_WORDS
+    words = np.array([word for step in steps for word in step] + tail, dtype=np.int32)
+    header = (structure.lanes, structure.streams, count, len(structure.outs), structure.sends, structure.receives)
+    return PackedTemplate(
+        words=words,
+        header=np.array([*header, 0, out_sizes, outs], dtype=np.int32),
+        pointers=np.concatenate([first + _WAITS, first + _LINKS]),
+        duration_words=first + _DURATIONS,
+        duration_rows=words[first + _DURATIONS],
+        durations=tuple(durations),
+        groups=tuple((_GROUPS + i * STEP_WORDS, one) for i, one in enumerate(groups) if one is not None),
+    )
+
+
+def _waits(waits: Sequence[Wait]) -> list[int]:
+    return [word for wait in waits for word in (wait.value, NONE if wait.lane is None else wait.lane)]

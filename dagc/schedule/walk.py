@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dagc.schedule.executor import NONE, PathPlaces
+from dagc.schedule.executor import PathPlaces
 from dagc.schedule.program import COUNT, LANES, MEMBERS, OFFSET, TEMPLATE, IssueTable, Program
 from dagc.schedule.structure import NO_MESSAGE, Step, Wait
-from dagc.schedule.template import TimedTemplate
+from dagc.schedule.template import NONE, TimedTemplate
 
 
 class RecordedStep(NamedTuple):

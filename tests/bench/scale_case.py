@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from dagc.cost.price import price
+from dagc.export.expanded import Expanded, expand
+from dagc.export.expanded_rows import count
 from dagc.facts.facts import declare_facts
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PricedPhase
@@ -30,8 +32,6 @@ from dagc.lower.lower import lower
 from dagc.plan.plan import Plan
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
-from dagc.schedule.count import count
-from dagc.schedule.expanded import Expanded, expand
 from dagc.schedule.schedule import schedule
 from dagc.source import Source
 from dagc.syntax.parser import parse

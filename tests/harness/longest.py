@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from dagc.schedule.expanded import Expanded
+from dagc.export.expanded import Expanded
 
 
 def longest_path(expanded: Expanded) -> npt.NDArray[np.int64]:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagc.driver.check import check
+from dagc.export.expanded import Expanded, expand, pieces
+from dagc.export.expanded_rows import count, slots
 from dagc.graph.priced import NodeCost, PricedPhase
-from dagc.schedule.count import count, slots
-from dagc.schedule.expanded import Expanded, expand, pieces
 from dagc.schedule.schedule import schedule
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source

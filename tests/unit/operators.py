@@ -50,6 +50,11 @@ class Work(Computation):
     def memory_bytes(self) -> Load:
         return np.array(self.bytes_given, dtype=np.float64)
 
+    @lazy
+    def content(self) -> tuple[object, ...] | None:
+        """Given work is compared with no other."""
+        return None
+
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         return self.regime_names
 

@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 
 from dagc.driver.check import check
 from dagc.export.chakra.traces import chakra_files
+from dagc.export.expanded import expand
 from dagc.export.ranks import RankSelection
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced
 from dagc.graph.priced import PricedPhase
 from dagc.ops.communication import Pattern
-from dagc.schedule.expanded import expand
 from dagc.source import Source
 from tests.harness import chakra
 from tests.harness.chakra import COLLECTIVE, COMP, RECEIVE, SEND, TraceNode, Traces, read

@@ -12,13 +12,13 @@ import pytest
 
 from dagc.driver import compile as exports
 from dagc.driver.check import check
+from dagc.export.chakra.rank_programs import nodes_of_ranks, rank_programs
 from dagc.export.requested import Request, TraceFormat, requested_files, sizes
 from dagc.export.trace import excerpt as excerpts
 from dagc.export.trace.excerpt import excerpt
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced
-from dagc.schedule.rank_programs import nodes_of_ranks, rank_programs
 from dagc.source import Source
 from tests.harness import shell
 from tests.unit.test_export_ranks import OPERATORS, held, traced

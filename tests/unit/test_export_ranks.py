@@ -13,13 +13,13 @@ import pytest
 
 from dagc import export
 from dagc.driver.check import check
+from dagc.export.expanded_rows import slots
 from dagc.export.ranks import RankSelection, parse_ranks
 from dagc.export.requested import Request, TraceFormat, requested_files
 from dagc.export.titles import phase_names
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced
-from dagc.schedule.count import slots
 from dagc.source import Source
 from tests.harness.traceprocessor import DROPPED, MISNESTED, TraceProcessor
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
+from dagc.export.chakra.rank_programs import RankProgram
 from dagc.export.placed_phases import PlacedPhase
 from dagc.graph.priced import Picoseconds
 from dagc.ops.communication import Collective
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
 from dagc.plan.layout import Ranks
-from dagc.schedule.rank_programs import RankProgram
 
 
 class GroupNumbers:

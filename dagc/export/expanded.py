@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dagc.export.expanded_rows import Chunk, RowBlock, RowRole, chunks, count
 from dagc.graph.priced import PricedPhase
 from dagc.ops.groups import Groups
-from dagc.schedule.count import count
-from dagc.schedule.rows import Chunk, RowBlock, RowRole, chunks
 from dagc.schedule.structure import LANES
 
 Column = npt.NDArray[np.integer[Any]]

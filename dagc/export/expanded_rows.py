@@ -10,6 +10,10 @@ negative duration lead back from the end of a send to its start, and from there 
 
 Rows are numbered in topological order. Assumes a verified graph; the order of segments is that of `schedule.order`.
 It knows no times.
+
+The size of an expansion follows from the parts: slots are operator executions x ranks x replicas, from the grouped
+graph alone. Rows and edges are those of the expansion of one replica: its slots, virtual rows, and slots of the next
+decode step that share a lane with the first.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from dagc.schedule.structure import LANES, messages, partner_of
 
 _Reference = tuple[int, bool]
 """First row, and whether rows go by rank; else it is one row for all."""
+
+_ROW_BYTES = 4 * 2 + 2 * 1 + 3 * 4 + 8 + 8
+"""Four columns of 2 bytes, two of 1, three of 4, duration, first edge."""
 
 
 class RowRole(IntEnum):
@@ -155,10 +162,10 @@ class _Walk:
     def _copy(self, issue: Issue, copy: int) -> None:
         template = self._template(issue)
         streams = self.streams.setdefault(issue.invocation, [None])
-        partners = messages(template)
+        sends = messages(template)
         made: list[RowBlock] = []
         for index, node in enumerate(template.nodes):
-            made.append(self._node(issue, copy, index, node, made, streams, partners.get(index)))
+            made.append(self._node(issue, copy, index, node, made, streams, sends.get(index)))
         outputs = [self._value(made, streams, output) for output in template.outputs]
         self.streams[issue.invocation] = [self._on_own_team(issue, made, found) for found in outputs]
 
@@ -306,3 +313,40 @@ class _Walk:
         if issue.stage == 0:
             return self.sent.get((issue.step - 1, issue.micro_batch, last, number))
         return self.sent.get((issue.step, issue.micro_batch, issue.stage - 1, number))
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCount:
+    """`slots` over all replicas of the class; `rows`, `edges` and `bytes` of the columns of one replica."""
+
+    slots: int
+    replicas: int
+    rows: int
+    edges: int
+    bytes: int
+
+
+def executions(graph: PhaseGraph) -> tuple[int, ...]:
+    """Operator executions of one replica on each rank of a team, by team, in step 0."""
+    uses = graph.uses
+    found = [0] * len(graph.teams)
+    for size, program, _, segment in graph.segments():
+        for node in graph.templates[segment.template].nodes:
+            found[program.teams[node.team]] += uses[size] * segment.count
+    return tuple(found)
+
+
+def slots(graph: PhaseGraph) -> int:
+    """Operator executions x ranks of one replica, step 0."""
+    return sum(times * team.width for times, team in zip(executions(graph), graph.teams, strict=True))
+
+
+def count(graph: PhaseGraph) -> SlotCount:
+    """The size of a phase."""
+    rows = edges = 0
+    for chunk in chunks(graph):
+        rows += chunk.rows * chunk.times
+        edges += chunk.edges * chunk.times
+    source = 4 if rows < 2**31 else 8
+    replicas = len(graph.replicas)
+    return SlotCount(slots(graph) * replicas, replicas, rows, edges, _ROW_BYTES * rows + 8 + source * edges)
