@@ -40,12 +40,14 @@ class Exchange:
     """A send and its receive. `tag` is theirs alone in the phase, counted from 0.
 
     `each`: every rank of the one team sends a part to every rank of the other; else rank r sends to rank r.
+    `crosses_steps`: it brings a token of one decode step to the next.
     """
 
     tag: int
     sender: End
     receiver: End
     each: bool
+    crosses_steps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +202,8 @@ class _Walk:
         """The programs, once all issue groups have run: what was sent and not received yet is received at the end."""
         closers: list[list[Entry]] = [[] for _ in self.graph.teams]
         for (issue, _), exchange in self.sent.items():
-            team = exchange.receiver.team
-            order = self._back(team, self._on_lane(team, Lane.COMMUNICATION))
-            entry = Entry(issue, exchange.receiver, self._parts(exchange, False), (), order, exchange)
-            closers[team].append(entry)
-            self._advance(team, Lane.COMMUNICATION, entry.count)
+            entry = Entry(issue, exchange.receiver, self._parts(exchange, False), (), (), exchange)
+            closers[exchange.receiver.team].append(entry)
         return tuple(
             RankProgram(tuple(opened), tuple(stretches), tuple(closed))
             for opened, stretches, closed in zip(self.openers, self.stretches, closers, strict=True)
@@ -277,6 +276,12 @@ class _Walk:
         end = End(team, issue.segment.template, index, copy)
         count = 1 if exchange is None else self._parts(exchange, exchange.sender == end)
         order = tuple(place for place in order if place not in data)
+        if exchange is not None and exchange.crosses_steps and exchange.receiver == end:
+            # Posted at the beginning: under a rendezvous protocol the last stage could not go on before, nor the first
+            # come here. Readers wait for the receive and for what comes before it in the schedule.
+            self.entries[team].append(Entry(issue, end, count, (), (), exchange))
+            self.next[team] += count
+            return _Value(team, (self.next[team] - 1, *data, *order))
         entry = Entry(issue, end, count, self._back(team, data), self._back(team, order), exchange)
         self.entries[team].append(entry)
         return _Value(team, self._advance(team, lane, count))
@@ -307,7 +312,7 @@ class _Walk:
         receiver = next((i for i, node in enumerate(template.nodes) if partner_of(node) == index), None)
         if receiver is not None:
             here, there = (self._end(issue.program, issue.segment.template, i, copy) for i in (index, receiver))
-            met[index] = self._new(here, there, True)
+            met[index] = self._new(here, there, True, crosses_steps=False)
             return met[index]
         message = messages(template).get(index)
         if message is None:
@@ -320,7 +325,9 @@ class _Walk:
     def _send(self, issue: Issue, here: End, number: int) -> Exchange:
         after = self._neighbour(issue, 1)
         there = next(end for i, end in enumerate(self._message_ends(after.program, False)) if i == number)
-        exchange = self.sent[after, number] = self._new(here, there, self._differ(here, there))
+        exchange = self.sent[after, number] = self._new(
+            here, there, self._differ(here, there), crosses_steps=after.step != issue.step
+        )
         return exchange
 
     def _receive(self, issue: Issue, here: End, number: int) -> Exchange:
@@ -330,13 +337,13 @@ class _Walk:
             return known
         before = self._neighbour(issue, -1)
         there = next(end for i, end in enumerate(self._message_ends(before.program, True)) if i == number)
-        exchange = self._new(there, here, self._differ(here, there))
+        exchange = self._new(there, here, self._differ(here, there), crosses_steps=True)
         self.openers[there.team].append(Entry(before, there, self._parts(exchange, True), (), (), exchange))
         return exchange
 
-    def _new(self, sender: End, receiver: End, each: bool) -> Exchange:
+    def _new(self, sender: End, receiver: End, each: bool, crosses_steps: bool) -> Exchange:
         self.tags += 1
-        return Exchange(self.tags - 1, sender, receiver, each)
+        return Exchange(self.tags - 1, sender, receiver, each, crosses_steps)
 
     def _differ(self, one: End, other: End) -> bool:
         return self.graph.teams[one.team].width != self.graph.teams[other.team].width
