@@ -1,7 +1,7 @@
 """Records of results as JSON, and the published schemas that their annotations imply.
 
 The same record gives the same bytes. The schemas lie in a folder beside this module; when a record changes, `python -m
-dagc.export.records` writes them anew, and a test compares the two.
+dagc.export.records` writes them again, and a test compares the two.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from tests.harness.chakra import (
     Traces,
 )
 
-
 _Message = tuple[int, int, int, int]
 """Tag, sender, receiver and bytes."""
 
