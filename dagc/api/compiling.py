@@ -15,7 +15,7 @@ from dagc.api.result import NoSuchStrategy, NothingToShow, Result, Row, listed, 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 from dagc.driver.check import check
-from dagc.driver.export import Form, export, strategy_graph
+from dagc.driver.export import export, strategy_graph
 from dagc.driver.outcome import Checked
 from dagc.metrics import MEMORY, TPOT, TTFT
 
@@ -101,11 +101,11 @@ class Strategy:
 
     def graphml(self) -> str:
         """The graph as GraphML."""
-        return self._text(Form.GRAPHML)
+        return self._text("graphml")
 
     def mermaid(self) -> str:
         """The deployment and its stages as a Mermaid flowchart."""
-        return self._text(Form.MERMAID)
+        return self._text("mermaid")
 
     def svg(self, view: str = "layer") -> str:
         """A picture that `dagc compile` writes: `deployment`, `stage`, `layer` (`graph.svg`) or `rank`.
@@ -144,7 +144,7 @@ class Strategy:
         verdict = {True: "fits", False: "does not fit", None: "memory undetermined"}[self.fits]
         return f"{self.name}: {', '.join([*parts, verdict])}"
 
-    def _text(self, form: Form) -> str:
+    def _text(self, form: str) -> str:
         made = export(self.checked, form)
         if made.diagnostics:
             raise NothingToShow(render(made.diagnostics))

@@ -14,16 +14,18 @@ from dagc.cli.printing import finish
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import escape
+from dagc.driver.export import FORMATS
 
 if TYPE_CHECKING:
-    from dagc.driver.export import Form
     from dagc.export.ranks import RankSelection
+
+_TITLES = [one.title for one in FORMATS.values()]
 
 
 @click.command(name="export")
 @plan_arguments
-@click.option("--format", "form", type=click.Choice(["chakra", "graphml", "mermaid"]), required=True,
-              help="Chakra traces (ASTRA-sim), GraphML, or a Mermaid flowchart: --format mermaid.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True,
+              help=f"{', '.join(_TITLES[:-1])}, or {_TITLES[-1]}: --format mermaid.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/STRATEGY/.")  # fmt: skip
 @click.option(
@@ -41,19 +43,17 @@ def export(
     **options: str | tuple[str, ...] | None,
 ) -> None:
     """Write every strategy of a plan in a form for other programs."""
-    if form != "chakra" and (ranks is not None or memory_limit is not None):
-        raise click.UsageError("`--ranks` and `--memory-limit` are for `--format chakra`")
+    if not FORMATS[form].has_ranks and (ranks is not None or memory_limit is not None):
+        ranked = " or ".join(f"`--format {name}`" for name, one in FORMATS.items() if one.has_ranks)
+        raise click.UsageError(f"`--ranks` and `--memory-limit` are for {ranked}")
     chosen = None if ranks is None else parsed_ranks(ranks)
     given = required_input(plan, expression, options)
-    from dagc.driver.export import Form
-
     limit = None if memory_limit is None else int(memory_limit * 1e9)
-    diagnostics = _export(given, output, Form(form), chosen, limit)
-    finish(diagnostics)
+    finish(_export(given, output, form, chosen, limit))
 
 
 def _export(
-    given: Input, output: Path, form: Form, ranks: RankSelection | None, limit: int | None
+    given: Input, output: Path, form: str, ranks: RankSelection | None, limit: int | None
 ) -> tuple[Diagnostic, ...]:
     from dagc.driver.check import check
     from dagc.driver.export import export

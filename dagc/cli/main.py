@@ -23,7 +23,7 @@ GROUPS = {
         "compile": ("Latency, throughput, pictures, trace and report of a plan", "compile plan.moe"),
         "watch": ("Recompile on save, in a browser page", "watch plan.moe --open"),
         "whatif": ("Sensitivity to each parameter, and break-even points", "whatif plan.moe --by 10"),
-        "export": ("Chakra traces, GraphML, Mermaid", "export plan.moe --format mermaid"),
+        "export": ("Files for other programs: a flowchart, traces, graphs", "export plan.moe --format mermaid"),
     },
     "Choose: which strategy is best?": {
         "search": ("Search the best strategies for a model on a cluster", "search plan.moe --gpus 64"),

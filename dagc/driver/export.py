@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.driver.outcome import Checked
-from dagc.plan.missing import missing_rates, missing_shapes
 
 if TYPE_CHECKING:
+    from dagc.driver.outcome import Checked
     from dagc.export.ranks import RankSelection
     from dagc.export.strategy_graph import StrategyGraph
     from dagc.export.trace.tracks import Traced
@@ -19,12 +17,14 @@ if TYPE_CHECKING:
 NO_TIMES = Code("X310", "nothing-to-export")
 
 
-class Form(StrEnum):
-    """What a strategy can be written as."""
+@dataclass(frozen=True, slots=True)
+class Exportable:
+    """A strategy with times; `ranks` and `limit` (bytes) are for formats with a file for each rank."""
 
-    CHAKRA = "chakra"
-    GRAPHML = "graphml"
-    MERMAID = "mermaid"
+    checked: Checked
+    traced: Traced
+    ranks: RankSelection | None
+    limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,32 +32,58 @@ class ExportedFiles:
     """Files by name, why there are none, and what is to be said before they are written."""
 
     files: dict[str, bytes | Iterable[bytes]]
-    diagnostics: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def export(checked: Checked, form: Form, ranks: RankSelection | None = None, limit: int | None = None) -> ExportedFiles:
-    """The files of one form; `ranks` and `limit` (bytes) are for traces."""
-    traced = _traced(checked)
-    if isinstance(traced, Diagnostic):
-        return ExportedFiles({}, (traced,))
-    shown = (traced.plan, traced.graph, traced.timelines)
-    if form is Form.CHAKRA:
-        from dagc.export.chakra.traces import chakra_files
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a strategy can be written as. `title` is for the help of the command."""
 
-        streams, refused, notes = chakra_files(traced, ranks, limit)
-        return ExportedFiles(dict(streams), refused, notes)
-    if form is Form.GRAPHML:
-        from dagc.export.strategy_graph import graphml_bytes
+    title: str
+    write: Callable[[Exportable], ExportedFiles]
+    has_ranks: bool = False
 
-        return ExportedFiles({"graph.graphml": graphml_bytes(*shown)}, ())
+
+def _chakra(source: Exportable) -> ExportedFiles:
+    from dagc.export.chakra.traces import chakra_files
+
+    streams, refused, notes = chakra_files(source.traced, source.ranks, source.limit)
+    return ExportedFiles(dict(streams), refused, notes)
+
+
+def _graphml(source: Exportable) -> ExportedFiles:
+    from dagc.export.strategy_graph import graphml_bytes
+
+    traced = source.traced
+    return ExportedFiles({"graph.graphml": graphml_bytes(traced.plan, traced.graph, traced.timelines)})
+
+
+def _mermaid(source: Exportable) -> ExportedFiles:
     from dagc.driver.compile import summary_of
     from dagc.export.mermaid import mermaid_text
     from dagc.export.text.context import context
 
-    summary = summary_of(checked)
+    traced, summary = source.traced, summary_of(source.checked)
     lines = context(summary.facts, summary.requirements, has_model=False)
-    return ExportedFiles({"graph.mmd": mermaid_text(*shown, checked.priced.metrics, lines).encode()}, ())
+    text = mermaid_text(traced.plan, traced.graph, traced.timelines, source.checked.priced.metrics, lines)
+    return ExportedFiles({"graph.mmd": text.encode()})
+
+
+FORMATS = {
+    "chakra": Format("Chakra traces (ASTRA-sim)", _chakra, has_ranks=True),
+    "graphml": Format("GraphML", _graphml),
+    "mermaid": Format("a Mermaid flowchart", _mermaid),
+}
+"""By name, as `dagc export --format` has it. A new format is an entry here."""
+
+
+def export(checked: Checked, form: str, ranks: RankSelection | None = None, limit: int | None = None) -> ExportedFiles:
+    """The files of one of `FORMATS`; `ranks` and `limit` (bytes) are for those with a file for each rank."""
+    traced = _traced(checked)
+    if isinstance(traced, Diagnostic):
+        return ExportedFiles({}, (traced,))
+    return FORMATS[form].write(Exportable(checked, traced, ranks, limit))
 
 
 def strategy_graph(checked: Checked) -> StrategyGraph | Diagnostic:
@@ -80,6 +106,8 @@ def _traced(checked: Checked) -> Traced | Diagnostic:
 
 
 def _no_times(checked: Checked) -> Diagnostic:
+    from dagc.plan.missing import missing_rates, missing_shapes
+
     lacking = (*missing_shapes(checked.plan), *missing_rates(checked.plan))
     hint = f"state {', '.join(lacking)}" if lacking else "fix the errors above"
     return NO_TIMES.at(

@@ -84,10 +84,6 @@ Files = dict[str, Iterable[bytes]]
 """Contents by file name, as they come."""
 
 
-Estimate = Callable[[RankSelection], tuple[int, int]]
-"""Slots and bytes of a selection."""
-
-
 def requested_files(traced: Traced, request: Request) -> tuple[Files, tuple[Diagnostic, ...]]:
     """Streams by file name, and what is refused."""
     missing = missing_rank(traced, request.ranks)

@@ -263,8 +263,8 @@ def _template_edges(nodes: tuple[Node, ...]) -> Iterator[tuple[int, int, str]]:
     before: list[int] = []
     for head, node in enumerate(nodes):
         message = node.communication
-        met = message is not None and message.matching is Matching.TEMPLATE and message.partner is not None
-        sender = (message.partner,) if message is not None and met and message.partner is not None else ()
+        partner = message.partner if message is not None and message.matching is Matching.TEMPLATE else None
+        sender = () if partner is None else (partner,)
         yield from ((tail, head, "transfer") for tail in sender)
         tails = [tail for tail in (*node.inputs, *sender) if tail > INPUT]
         yield from ((tail, head, "data") for tail in node.inputs if tail > INPUT)
@@ -308,11 +308,3 @@ def _together(kind: str, members: list[SegmentView]) -> SegmentView:
     critical, places = any(m.critical for m in members), tuple(place for m in members for place in m.places)
     title = f"{count} more {kind} layers" if len(members) > 1 else members[0].title
     return SegmentView(title, kind, True, (), (), members[0].copy_ps, count, critical, places)
-
-
-def first_open(service: ServiceView, kind: str) -> str:
-    """Title of the stage in which a kind of layer is opened."""
-    for stage in service.stages:
-        if any(segment.kind == kind and segment.nodes for segment in stage.segments):
-            return stage.title
-    return ""

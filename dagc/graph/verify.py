@@ -175,13 +175,13 @@ class _LoadShape(NamedTuple):
     is_sound: bool
 
 
-_known_shapes: dict[object, tuple[_LoadShape, ...]] = {}
+_shapes_of: dict[object, tuple[_LoadShape, ...]] = {}
 """Of the loads of operators, by all parameters, which loads follow from."""
 
 
 def _load_shapes(op: Op) -> tuple[_LoadShape, ...]:
     """Of FLOPs, HBM traffic and bytes sent and received."""
-    found = None if op.content is None else _known_shapes.get(op.content)
+    found = None if op.content is None else _shapes_of.get(op.content)
     if found is not None:
         return found
     loads = [("flops", op.flops), ("memory_bytes", op.memory_bytes)]
@@ -191,9 +191,9 @@ def _load_shapes(op: Op) -> tuple[_LoadShape, ...]:
         loads.append(("taken", op.taken))
     found = tuple([_LoadShape(name, load.shape, _is_sound(load)) for name, load in loads])
     if op.content is not None:
-        if len(_known_shapes) >= _MOST_KNOWN:
-            _known_shapes.clear()
-        _known_shapes[op.content] = found
+        if len(_shapes_of) >= _MOST_KNOWN:
+            _shapes_of.clear()
+        _shapes_of[op.content] = found
     return found
 
 

@@ -3,7 +3,9 @@
 A rank runs one computation and one send or collective at a time, of those that are ready the one with the lowest id; a
 receive needs nothing but its message. A send and a receive are one where tag, ends and size agree. A collective begins
 when the last member of its group has come to it; the members come to the collectives of a group in the same order.
-Computations take their whole microseconds (roofline off). Times are exact fractions of a nanosecond.
+Computations take their whole microseconds (roofline off). Times are exact fractions of a nanosecond. Under the eager
+protocol a send needs nothing of its receiver; under rendezvous (`--rendezvous-protocol=true`) it begins when its
+receive has been posted, and keeps its rank from other sends and collectives until it is done.
 
 `Ring` prices communication by the formulas of ASTRA-sim for a ring without congestion. `Switch` prices an all-to-all
 with all messages in flight at once, and a receive that is posted late as long as its message: what dagc assumes.
@@ -28,6 +30,9 @@ from tests.harness.chakra import (
     TraceNode,
     Traces,
 )
+
+_Message = tuple[int, int, int, int]
+"""Tag, sender, receiver and bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,13 @@ class Replayed:
 class Replay:
     """One run of it."""
 
-    def __init__(self, traces: Traces, network: Ring) -> None:
-        self._network, self._groups = network, traces.groups
+    def __init__(self, traces: Traces, network: Ring, is_rendezvous: bool = False) -> None:
+        self._network, self._groups, self._is_rendezvous = network, traces.groups, is_rendezvous
         self._ranks = {rank: _begun(nodes) for rank, nodes in traces.ranks.items()}
         self._events: list[tuple[Fraction, int, int]] = []
-        self._arrived: dict[tuple[int, int, int, int], Fraction] = {}
-        self._posted: dict[tuple[int, int, int, int], tuple[int, int, Fraction]] = {}
+        self._arrived: dict[_Message, Fraction] = {}
+        self._waiting: dict[_Message, int] = {}
+        self._posted: dict[_Message, tuple[int, int, Fraction]] = {}
         self._met: dict[tuple[str, int], list[tuple[int, int, int, int]]] = defaultdict(list)
         self._ends: dict[tuple[int, str], Fraction] = {}
         self._count: dict[tuple[int, str], int] = defaultdict(int)
@@ -143,22 +149,27 @@ class Replay:
             assert rank == key[1 if node.type == SEND else 2]
             (self._send if node.type == SEND else self._receive)(key, rank, identity, now)
 
-    def _send(self, key: tuple[int, int, int, int], rank: int, identity: int, now: Fraction) -> None:
-        end = now + self._network.step(Fraction(key[3]))
-        self._at(end, rank, identity)
+    def _send(self, key: _Message, rank: int, identity: int, now: Fraction) -> None:
         assert key not in self._arrived, f"two messages {key}"
-        self._arrived[key] = end
+        assert key not in self._waiting, f"two messages {key}"
+        if self._is_rendezvous and key not in self._posted:
+            self._waiting[key] = identity
+            return
+        end = self._arrived[key] = now + self._network.step(Fraction(key[3]))
+        self._at(end, rank, identity)
         if key in self._posted:
             other, received, posted = self._posted.pop(key)
             self._at(self._received(key, posted, end), other, received)
 
-    def _receive(self, key: tuple[int, int, int, int], rank: int, identity: int, now: Fraction) -> None:
+    def _receive(self, key: _Message, rank: int, identity: int, now: Fraction) -> None:
         if key in self._arrived:
             self._at(self._received(key, now, self._arrived[key]), rank, identity)
-        else:
-            self._posted[key] = rank, identity, now
+            return
+        self._posted[key] = rank, identity, now
+        if key in self._waiting:
+            self._send(key, key[1], self._waiting.pop(key), now)
 
-    def _received(self, key: tuple[int, int, int, int], posted: Fraction, arrived: Fraction) -> Fraction:
+    def _received(self, key: _Message, posted: Fraction, arrived: Fraction) -> Fraction:
         late = self._network.step(Fraction(key[3])) if self._network.posted_late else 0
         return max(posted + late, arrived)
 

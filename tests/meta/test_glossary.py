@@ -17,9 +17,6 @@ LIST = Path(__file__).with_name("retired_words.txt")
 ROWS = [line.split("\t") for line in LIST.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
 CLASSES = re.compile("|".join(word for word, _ in ROWS if word[0].isupper()))
 WORDS = re.compile("|".join(f"(?:{word.lower()})" for word, _ in ROWS if word[0].islower()))
-NOT_YET = ("export/chakra", "export/trace")
-"""Folders of the package whose identifiers are not checked yet."""
-
 FACADE = "api/"
 """Classes of the Python interface have the names that users read, whatever the package calls its own."""
 
@@ -58,10 +55,6 @@ def retired(path: str, tree: ast.AST) -> list[str]:
     return sorted({name for name in (Path(path).stem, *identifiers(tree)) if is_retired(name)})
 
 
-def is_checked(path: str) -> bool:
-    return not any(path.startswith(f"{folder}/") for folder in NOT_YET)
-
-
 def repeated_classes(paths: Iterable[str]) -> dict[str, list[str]]:
     """Files of every public class name that more than one of these modules defines."""
     files = defaultdict[str, list[str]](list)
@@ -72,16 +65,13 @@ def repeated_classes(paths: Iterable[str]) -> dict[str, list[str]]:
     return {name: files[name] for name in sorted(files) if len(files[name]) > 1}
 
 
-CHECKED = list(filter(is_checked, MODULES))
-
-
 def test_no_identifier_has_a_retired_word() -> None:
-    left = {path: retired(path, MODULES[path]) for path in CHECKED}
+    left = {path: retired(path, MODULES[path]) for path in MODULES}
     assert {path: names for path, names in left.items() if names} == {}
 
 
 def test_a_public_class_has_one_definition() -> None:
-    assert repeated_classes(path for path in CHECKED if not path.startswith(FACADE)) == {}
+    assert repeated_classes(path for path in MODULES if not path.startswith(FACADE)) == {}
 
 
 @pytest.mark.parametrize(

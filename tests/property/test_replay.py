@@ -1,5 +1,7 @@
 """Any legal plan, written as Chakra traces, is replayed to its end on every rank by ASTRA-sim's rules of matching.
 
+Under both protocols: a send completes when its bytes have left (eager), or waits for its receive first (rendezvous).
+
 Strategies are drawn from the whole language; what makes ranks unlike each other is drawn beside them: batches that do
 not divide, skewed routing, redundant experts, a slowed rank, an engine's own order of ranks. Plans that dagc refuses,
 or that an engine cannot run, have no traces; very wide ones are left out, for time.
@@ -8,6 +10,7 @@ or that an engine cannot run, have no traces; very wide ones are left out, for t
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -19,6 +22,7 @@ from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced
 from dagc.source import Source
 from tests.harness.chakra import COLLECTIVE, COMP, read
+from tests.harness.places import EXAMPLES
 from tests.harness.replay import Replay, Ring
 from tests.property.test_plan import LEGAL
 
@@ -60,7 +64,17 @@ def replayed(of: Traced) -> None:
                 elif node.type == COLLECTIVE:
                     parts = 1 if told["comm_type"] == 2 else len(traces.groups[told["pg_name"]])
                     assert told["comm_size"] >= parts
-        assert Replay(traces, Ring(Fraction(500), Fraction(400))).run().stuck == {}
+        for is_rendezvous in (False, True):
+            assert Replay(traces, Ring(Fraction(500), Fraction(400)), is_rendezvous).run().stuck == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.moe")), ids=lambda path: path.stem)
+def test_every_rank_of_an_example_comes_to_its_end(path: Path) -> None:
+    of = traced(path.read_text(encoding="utf-8"))
+    if of is None or of.plan.deployment.gpus > MOST_RANKS:
+        pytest.skip("without times, or too wide")
+    replayed(of)
 
 
 @pytest.mark.slow

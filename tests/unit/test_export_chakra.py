@@ -323,6 +323,18 @@ def test_the_groups_file_is_json_of_lists() -> None:
     assert json.loads(b"".join(content)) == {"1": [0, 1]}
 
 
+@pytest.mark.parametrize("strategy", ["pp 2 [micro 4] < tp 2 >", "pp 4 [micro 6] < tp 1 >", "pp 2 < tp 2 > | ep 3"])
+def test_receives_of_tokens_are_posted_at_once(strategy: str) -> None:
+    """The last stage sends a token to the first and the first a micro-batch to the last: under a rendezvous protocol
+    each waits for the other's receive, where that comes after what the other sends.
+    """
+    traces = phases(traced(strategy))["decode"]
+    received = [n for held in traces.ranks.values() for n in held if n.name.startswith("token.receive")]
+    assert {n.name.partition(" step ")[2] for n in received} == {"", "+1"}
+    assert all(not node.order and not node.data for node in received)
+    assert Replay(traces, Ring(Fraction(3000), Fraction(100)), is_rendezvous=True).run().stuck == {}
+
+
 STRATEGIES = st.sampled_from([
     "ep 4", "tp 2", "pp 2 < ep 2 >", "pp 3 [micro 2] < tp 2 >", "dp 2 < ep 2 ; tp 2 >", "ep 4 < tp 2 >",
     "cp 2 < tp 2 >", "pp 2 < tp 2 > | ep 3", "tp 2 | ep 4", "pp 1 [micro 3] < tp 2 > | ep 3",
@@ -344,6 +356,7 @@ def test_every_rank_of_any_plan_comes_to_its_end(strategy: str, batch: int, rout
         replayed = Replay(traces, network).run()
         assert replayed.stuck == {}
         assert Replay(without_order(traces), network).run() == replayed
+        assert Replay(traces, network, is_rendezvous=True).run().stuck == {}
 
 
 def without_order(traces: Traces) -> Traces:

@@ -42,22 +42,22 @@ class GroupNumbers:
         templates = placed.timeline.priced.graph.templates
         for stretch in program.stretches:
             for entry in stretch.entries:
-                talk = templates[entry.end.template].nodes[entry.end.node].communication
-                if talk is None or entry.exchange or (replica, team, id(talk.groups)) in self._by_rank:
+                collective = templates[entry.end.template].nodes[entry.end.node].communication
+                if collective is None or entry.exchange or (replica, team, id(collective.groups)) in self._by_rank:
                     continue
                 numbers = np.zeros(placed.ranks[team].size, dtype=np.int64)
-                for members in talk.groups.members:
+                for members in collective.groups.members:
                     ranks = tuple(np.sort(placed.ranks[team][members]).tolist())
                     numbers[members] = self._numbers.setdefault(ranks, len(self._numbers) + 1)
-                self._by_rank[replica, team, id(talk.groups)] = numbers
+                self._by_rank[replica, team, id(collective.groups)] = numbers
 
 
-def collective_bytes(talk: Collective, copy: int, local: int) -> int:
+def collective_bytes(collective: Collective, copy: int, local: int) -> int:
     """`comm_size` of a collective for a local rank: that of the member of its group with most, the same for all."""
-    load, groups = talk.bytes, talk.groups
+    load, groups = collective.bytes, collective.groups
     row = load[copy] if load.ndim > 1 else load
     members = groups.members[(groups.members == local).any(axis=1)][0] if row.size > 1 else np.zeros(1, dtype=np.int64)
-    return talk.comm_size(float(row[members].max()))
+    return collective.comm_size(float(row[members].max()))
 
 
 def of_rank(values: Load | Picoseconds, copy: int, local: int) -> float:

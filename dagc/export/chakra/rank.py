@@ -1,7 +1,7 @@
 """The Chakra execution trace of one rank, made while it is written.
 
-Turns the program of a team into nodes in program order, numbered from 1: what a copy repeats is worked out once. Whole
-microseconds stand for durations. A computation takes at least one, and what that is too much or too little is made up
+Turns the program of a team into nodes in program order, numbered from 1: what a copy repeats is worked out once.
+Durations are whole microseconds. A computation takes at least one, and what that is too much or too little is made up
 for by those that follow it on the rank, so that a rank computes as long as it should to half a microsecond wherever
 operators take one on average. What communication takes is the network's to say.
 
@@ -106,13 +106,13 @@ class RankTrace:
         return made
 
     def _attributes(self, node: Node, copy: int) -> tuple[wire.NodeType, bytes]:
-        talk = node.op
-        if not isinstance(talk, Collective):
+        collective = node.op
+        if not isinstance(collective, Collective):
             flops, moved = (of_rank(load, copy, self._local) for load in (node.flops, node.memory_bytes))
             return wire.NodeType.COMP, wire.computation(round(flops), ceil(moved))
-        group = self._groups.of_rank(self._replica, self._team, talk.groups, self._local)
-        size = collective_bytes(talk, copy, self._local)
-        return wire.NodeType.COLLECTIVE, wire.collective(talk.chakra, size, group)
+        group = self._groups.of_rank(self._replica, self._team, collective.groups, self._local)
+        size = collective_bytes(collective, copy, self._local)
+        return wire.NodeType.COLLECTIVE, wire.collective(collective.chakra, size, group)
 
     def _messages(
         self, entry: ProgramEntry, exchange: MatchedMessage, time: int, waits: wire.Waits, tags: int
@@ -152,10 +152,10 @@ class RankTrace:
 
     def _load(self, exchange: MatchedMessage, sends: bool) -> Load:
         end = exchange.sender if sends else exchange.receiver
-        talk = self._placed.timeline.priced.graph.templates[end.template].nodes[end.node].communication
-        if talk is None:
+        message = self._placed.timeline.priced.graph.templates[end.template].nodes[end.node].communication
+        if message is None:
             raise ValueError("an end of a message is a communication")
-        return talk.bytes
+        return message.bytes
 
     def _write(self, titled: bytes, waits: wire.Waits, micros: int, attributes: bytes) -> bytes:
         self._next += 1
@@ -171,7 +171,7 @@ def _title(key: str, layer: int | None, micro_batch: int, step: int, kind: wire.
 
 
 def _waits(order: tuple[int, ...], data: tuple[int, ...]) -> wire.Waits:
-    """What stands among `ctrl_deps`, and what among `data_deps`."""
+    """The nodes of `ctrl_deps`, and those of `data_deps`."""
     return order, tuple(sorted({*order, *data}))
 
 

@@ -40,12 +40,14 @@ class MatchedMessage:
     """A send and its receive. `tag` is theirs alone in the phase, counted from 0.
 
     `each`: every rank of the one team sends a part to every rank of the other; else rank r sends to rank r.
+    `crosses_steps`: it brings a token of one decode step to the next.
     """
 
     tag: int
     sender: End
     receiver: End
     each: bool
+    crosses_steps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +204,8 @@ class _Walk:
         """The programs, once all issue groups have run: what was sent and not received yet is received at the end."""
         closers: list[list[ProgramEntry]] = [[] for _ in self.graph.teams]
         for (issue, _), exchange in self.sent.items():
-            team = exchange.receiver.team
-            order = self._back(team, self._on_lane(team, Lane.COMMUNICATION))
-            entry = ProgramEntry(issue, exchange.receiver, self._parts(exchange, False), (), order, exchange)
-            closers[team].append(entry)
-            self._advance(team, Lane.COMMUNICATION, entry.count)
+            entry = ProgramEntry(issue, exchange.receiver, self._parts(exchange, False), (), (), exchange)
+            closers[exchange.receiver.team].append(entry)
         return tuple(
             RankProgram(tuple(before), tuple(repeated), tuple(after))
             for before, repeated, after in zip(self.openers, self.stretches, closers, strict=True)
@@ -279,6 +278,12 @@ class _Walk:
         end = End(team, issue.segment.template, index, copy)
         count = 1 if exchange is None else self._parts(exchange, exchange.sender == end)
         order = tuple(place for place in order if place not in data)
+        if exchange is not None and exchange.crosses_steps and exchange.receiver == end:
+            # Posted at the beginning: under a rendezvous protocol the last stage could not go on before, nor the first
+            # come here. Readers wait for the receive and for what comes before it in the schedule.
+            self.entries[team].append(ProgramEntry(issue, end, count, (), (), exchange))
+            self.next[team] += count
+            return _Value(team, (self.next[team] - 1, *data, *order))
         entry = ProgramEntry(issue, end, count, self._back(team, data), self._back(team, order), exchange)
         self.entries[team].append(entry)
         return _Value(team, self._advance(team, lane, count))
@@ -309,7 +314,7 @@ class _Walk:
         receiver = next((i for i, node in enumerate(template.nodes) if partner_of(node) == index), None)
         if receiver is not None:
             here, there = (self._end(issue.program, issue.segment.template, i, copy) for i in (index, receiver))
-            met[index] = self._new(here, there, True)
+            met[index] = self._new(here, there, True, crosses_steps=False)
             return met[index]
         message = messages(template).get(index)
         if message is None:
@@ -322,7 +327,9 @@ class _Walk:
     def _send(self, issue: Issue, here: End, number: int) -> MatchedMessage:
         after = self._neighbour(issue, 1)
         there = next(end for i, end in enumerate(self._message_ends(after.program, False)) if i == number)
-        exchange = self.sent[after, number] = self._new(here, there, self._differ(here, there))
+        exchange = self.sent[after, number] = self._new(
+            here, there, self._differ(here, there), crosses_steps=after.step != issue.step
+        )
         return exchange
 
     def _receive(self, issue: Issue, here: End, number: int) -> MatchedMessage:
@@ -332,13 +339,13 @@ class _Walk:
             return known
         before = self._neighbour(issue, -1)
         there = next(end for i, end in enumerate(self._message_ends(before.program, True)) if i == number)
-        exchange = self._new(there, here, self._differ(here, there))
+        exchange = self._new(there, here, self._differ(here, there), crosses_steps=True)
         self.openers[there.team].append(ProgramEntry(before, there, self._parts(exchange, True), (), (), exchange))
         return exchange
 
-    def _new(self, sender: End, receiver: End, each: bool) -> MatchedMessage:
+    def _new(self, sender: End, receiver: End, each: bool, crosses_steps: bool) -> MatchedMessage:
         self.tags += 1
-        return MatchedMessage(self.tags - 1, sender, receiver, each)
+        return MatchedMessage(self.tags - 1, sender, receiver, each, crosses_steps)
 
     def _differ(self, one: End, other: End) -> bool:
         return self.graph.teams[one.team].width != self.graph.teams[other.team].width

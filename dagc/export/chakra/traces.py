@@ -44,18 +44,18 @@ def chakra_files(
     timelines = {id(placed.timeline): placed.timeline for placed in chain.from_iterable(phases.values())}
     counts = {key: nodes_of_ranks(timeline.priced) for key, timeline in timelines.items()}
 
-    def sized(selection: RankSelection) -> tuple[int, int]:
+    def size(selection: RankSelection) -> tuple[int, int]:
         found = sum(_count(placed, counts, selection) for placed in chain.from_iterable(phases.values()))
         return found, _NODE_BYTES * found
 
     chosen = ranks or RankSelection()
-    refused = narrower_refusal(traced, "the Chakra traces", sized, chosen, limit)
+    refused = narrower_refusal(traced, "the Chakra traces", size, chosen, limit)
     if refused:
         return {}, (refused,), ()
     files: Files = {}
     for name, phase in phases.items():
         files |= _phase_files(f"chakra/{name}", _Replayed(phase), chosen, traced.plan.deployment.gpus)
-    return files, (), of_chakra(traced, sized(chosen)[0])
+    return files, (), of_chakra(traced, size(chosen)[0])
 
 
 def _count(placed: PlacedPhase, counts: dict[int, tuple[int, ...]], selection: RankSelection) -> int:

@@ -14,8 +14,8 @@ from dagc.ops.communication import CollectiveType
 
 VERSION = "1.0.0"
 
-LEAST_BYTES = 1024
-"""Least size of a message or a collective that is written.
+MINIMUM_BYTES = 1024
+"""Minimum size of a message or a collective that is written.
 
 ASTRA-sim's congestion-aware backend counts whole nanoseconds, and aborts where a message at time 0, as those of the
 tokens of the step before are, takes less than one on a link. 1,024 bytes take one or more up to 953 GB/s; at 400 GB/s
@@ -87,7 +87,7 @@ def message(size: int, source: int, target: int, tag: int) -> bytes:
 
 
 def _size(size: int) -> bytes:
-    return _attribute("comm_size", _INT64, max(LEAST_BYTES, size))
+    return _attribute("comm_size", _INT64, max(MINIMUM_BYTES, size))
 
 
 def _attribute(name: str, kind: int, value: int) -> bytes:

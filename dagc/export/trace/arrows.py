@@ -21,13 +21,13 @@ from dagc.ops.token_exchange import Combine, Dispatch
 from dagc.schedule.structure import messages, partner_of
 from dagc.schedule.timeline import Run
 
-Kept = npt.NDArray[np.bool_]
+Mask = npt.NDArray[np.bool_]
 """Which slices there are, by copy and shown rank."""
 
 _Ends = tuple[tuple[tuple[int, int], ...], Mapping[int, bool]]
 """Nodes of a template joined within a copy, and those that match one of another invocation, with whether they send."""
 
-_Senders = tuple[Column, Kept]
+_Senders = tuple[Column, Mask]
 """The sender of each shown rank of a team, by rank, and which shown ranks of the sender send."""
 
 _Place = tuple[int, int, int, int]
@@ -49,21 +49,21 @@ class Arrows:
     count: int = 0
     known: dict[int, _Ends] = field(default_factory=dict[int, "_Ends"])
     sent: dict[_Place, deque[_Sent]] = field(default_factory=dict[_Place, "deque[_Sent]"])
-    pairs: dict[tuple[int, int], tuple[Column, Kept]] = field(
-        default_factory=dict[tuple[int, int], "tuple[Column, Kept]"]
+    pairs: dict[tuple[int, int], tuple[Column, Mask]] = field(
+        default_factory=dict[tuple[int, int], "tuple[Column, Mask]"]
     )
 
     def of_run(
-        self, phase: PhaseTracks, run: Run, teams: Mapping[int, TeamTracks], kept: Mapping[int, Kept]
+        self, phase: PhaseTracks, run: Run, teams: Mapping[int, TeamTracks], kept: Mapping[int, Mask]
     ) -> dict[int, Column]:
         """The arrows at each node of some copies of a run, shape (copies, shown ranks)."""
         template = phase.timeline.priced.graph.templates[run.template]
-        pairs, mail = self._ends(template)
+        pairs, messages = self._ends(template)
         flows: dict[int, Column] = {}
         for tail, head in pairs:
             if tail in kept and head in kept:
                 self._inside(kept, tail, head, flows)
-        for index, sends in mail.items():
+        for index, sends in messages.items():
             if index in kept:
                 ends = self._send if sends else self._receive
                 flows[index] = np.stack([ends(phase, run, teams[index], row) for row in kept[index]])
@@ -75,7 +75,7 @@ class Arrows:
             self.known[id(template)] = tuple(inner_pairs(template)), messages(template)
         return self.known[id(template)]
 
-    def _inside(self, kept: Mapping[int, Kept], tail: int, head: int, flows: dict[int, Column]) -> None:
+    def _inside(self, kept: Mapping[int, Mask], tail: int, head: int, flows: dict[int, Column]) -> None:
         shared = min(kept[tail].shape[1], kept[head].shape[1])
         both = kept[tail][:, :shared] & kept[head][:, :shared]
         numbers = self._numbers(both)
@@ -83,7 +83,7 @@ class Arrows:
             flows[index] = np.zeros(kept[index].shape, dtype=np.int64)
             flows[index][:, :shared] = sign * numbers
 
-    def _send(self, phase: PhaseTracks, run: Run, team: TeamTracks, kept: Kept) -> Column:
+    def _send(self, phase: PhaseTracks, run: Run, team: TeamTracks, kept: Mask) -> Column:
         graph = phase.timeline.priced.graph
         if run.stage == len(graph.programs[0]) - 1 and run.step + 1 >= phase.timeline.steps:
             return np.zeros(kept.shape, dtype=np.int64)
@@ -94,7 +94,7 @@ class Arrows:
         self.sent.setdefault(place, deque()).append(_Sent(team, numbers))
         return numbers
 
-    def _receive(self, phase: PhaseTracks, run: Run, team: TeamTracks, kept: Kept) -> Column:
+    def _receive(self, phase: PhaseTracks, run: Run, team: TeamTracks, kept: Mask) -> Column:
         round_, stage = divmod(run.stage - 1, len(phase.timeline.priced.graph.programs[0]))
         waiting = self.sent.get((id(phase), run.step + round_, run.micro_batch, stage))
         if not waiting:
@@ -111,7 +111,7 @@ class Arrows:
             self.pairs[key] = senders, np.isin(np.arange(sender.local.size), senders)
         return self.pairs[key]
 
-    def _numbers(self, kept: Kept) -> Column:
+    def _numbers(self, kept: Mask) -> Column:
         """A new number for each slice that is there."""
         numbers = np.where(kept, self.count + np.cumsum(kept).reshape(kept.shape), 0)
         self.count += int(kept.sum())

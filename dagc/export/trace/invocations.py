@@ -15,7 +15,7 @@ import numpy as np
 
 from dagc.export.times import at_rank, duration_of
 from dagc.export.titles import team_of
-from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.slice_table import SliceTable, block
 from dagc.export.trace.tracks import PhaseTracks
 from dagc.ops.op import Lane
@@ -48,7 +48,7 @@ def invocations(phase: PhaseTracks, keeps: Callable[[Run], bool]) -> list[list[I
     return [_joined(sorted(one)) for one in found]
 
 
-def micro_batch_slices(phase: PhaseTracks, labels: Labels, busy: list[list[Invocation]]) -> Iterator[SliceTable]:
+def micro_batch_slices(phase: PhaseTracks, labels: SliceLabels, busy: list[list[Invocation]]) -> Iterator[SliceTable]:
     """The thread of micro-batches of each team."""
     for team, found in zip(phase.teams, busy, strict=True):
         if not found:
@@ -65,9 +65,9 @@ def micro_batch_slices(phase: PhaseTracks, labels: Labels, busy: list[list[Invoc
         yield SliceTable(block(times[taken, 0], times[taken, 1], pid=team.pid, tid=team.first_thread, **columns))
 
 
-def _label(phase: PhaseTracks, one: Invocation, several: bool) -> Label:
+def _label(phase: PhaseTracks, one: Invocation, several: bool) -> SliceLabel:
     stage = f" · stage {one.stage}" if several else ""
-    return Label(f"micro-batch {one.micro_batch}{stage}", "micro-batch", (("phase", phase.name),))
+    return SliceLabel(f"micro-batch {one.micro_batch}{stage}", "micro-batch", (("phase", phase.name),))
 
 
 def _of_run(phase: PhaseTracks, run: Run, team: int, by_copy: bool) -> Iterator[Invocation]:

@@ -19,7 +19,7 @@ import orjson
 
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.arrows import Arrows
-from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.nesting import nested
 from dagc.export.trace.slice_table import SLICE, SliceTable
 from dagc.export.trace.slices import lane_slices
@@ -47,10 +47,10 @@ def kineto_files(traced: Traced, ranks: RankSelection | None) -> dict[str, Itera
 def _trace(traced: Traced, rank: int, gpus: int, end: int) -> Iterator[bytes]:
     """The trace of one rank in pieces; JSON when joined."""
     # HolisticTraceAnalysis looks for the rank by a pattern that wants the space.
-    told = f'{{"backend": "nccl", "rank": {rank}, "world_size": {gpus}}}'
-    yield f'{{"schemaVersion": 1, "distributedInfo": {told}, "traceEvents": [\n'.encode()
+    distributed = f'{{"backend": "nccl", "rank": {rank}, "world_size": {gpus}}}'
+    yield f'{{"schemaVersion": 1, "distributedInfo": {distributed}, "traceEvents": [\n'.encode()
     yield _kernel(BEGINNING, rank, COMPUTE_STREAM, 0, 0.0, 0.0)
-    labels, count = Labels(), 1
+    labels, count = SliceLabels(), 1
     for phase in tracks(traced, RankSelection(((rank, rank),))):
         step = ("step",) if phase.timeline.steps > 1 else ()
         streams = {
@@ -66,9 +66,11 @@ def _trace(traced: Traced, rank: int, gpus: int, end: int) -> Iterator[bytes]:
     yield b",\n" + _kernel(END, rank, COMPUTE_STREAM, count, float(end), 0.0) + b"\n]}\n"
 
 
-def _events(table: SliceTable, labels: Labels, streams: Mapping[int, int], rank: int, count: int) -> Iterator[bytes]:
+def _events(
+    table: SliceTable, labels: SliceLabels, streams: Mapping[int, int], rank: int, count: int
+) -> Iterator[bytes]:
     """Events of a table; `count` kernels came before it. Times are in microseconds, to the nanosecond."""
-    known: list[Label] = list(labels.numbers)
+    known: list[SliceLabel] = list(labels.numbers)
     columns: list[list[int]] = [table[name].tolist() for name in ("start", "end", "label", "tid", "kind")]
     for row in range(table.size):
         start, end, index, thread, kind = (column[row] for column in columns)

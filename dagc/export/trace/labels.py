@@ -14,7 +14,7 @@ MOST_LETTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class SliceLabel:
     """Name and category of a slice, and arguments that do not differ between its executions, at least one."""
 
     name: str
@@ -23,17 +23,17 @@ class Label:
 
 
 @dataclass(slots=True)
-class Labels:
-    """All labels met so far, numbered from 0 in their order."""
+class SliceLabels:
+    """All labels so far, numbered from 0 in their order."""
 
-    numbers: dict[Label, int] = field(default_factory=dict[Label, int])
+    numbers: dict[SliceLabel, int] = field(default_factory=dict[SliceLabel, int])
 
-    def number(self, label: Label) -> int:
+    def number(self, label: SliceLabel) -> int:
         """The number of a label."""
         return self.numbers.setdefault(label, len(self.numbers))
 
 
-def operator_label(node: Node, cost: NodeCost, category: str | None = None) -> Label:
+def operator_label(node: Node, cost: NodeCost, category: str | None = None) -> SliceLabel:
     """The label of an operator: named for its key in the graph; `category` is that of the operator if not given."""
     shape = shape_text(node) or str(node.output)
     arguments: list[tuple[str, str | int]] = [
@@ -43,7 +43,7 @@ def operator_label(node: Node, cost: NodeCost, category: str | None = None) -> L
         arguments.append(("group_size", group_size(node)))
     if node.span is not None:
         arguments.append(("plan", span_text(node.span)))
-    return Label(node.key, category or node.op.category.value, tuple(arguments))
+    return SliceLabel(node.key, category or node.op.category.value, tuple(arguments))
 
 
 def span_text(span: Span) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.slice_table import (
     ABSENT,
     BEGIN,
@@ -41,7 +41,9 @@ _Rows = tuple[Column, Mapping[str, Column]]
 """Where rows belong in a table, and their columns."""
 
 
-def nested(tables: Iterable[SliceTable], labels: Labels, phase: str, around: Sequence[str]) -> Iterator[SliceTable]:
+def nested(
+    tables: Iterable[SliceTable], labels: SliceLabels, phase: str, around: Sequence[str]
+) -> Iterator[SliceTable]:
     """Tables with frames, of one phase. On each track slices come in the order of time, and none overlaps."""
     nest = _Nest(labels, phase, tuple(around))
     waiting: SliceTable | None = None
@@ -87,7 +89,7 @@ class _Tracks:
 
 @dataclass(slots=True)
 class _Nest:
-    labels: Labels
+    labels: SliceLabels
     phase: str
     around: tuple[str, ...]
     open: _Open | None = None
@@ -147,7 +149,7 @@ class _Nest:
         category = self.around[level - 1].replace("_", "-") if level else "phase"
         found, which = np.unique(numbers, return_inverse=True)
         names = [f"{category} {number}" if level else self.phase for number in found.tolist()]
-        known = [self.labels.number(Label(name, category, (("phase", self.phase),))) for name in names]
+        known = [self.labels.number(SliceLabel(name, category, (("phase", self.phase),))) for name in names]
         return np.array(known, dtype=np.int64)[which]
 
 

@@ -16,7 +16,7 @@ from dagc.export.trace.arrows import Arrows
 from dagc.export.trace.counters import Counter, counters
 from dagc.export.trace.excerpt import Excerpt
 from dagc.export.trace.invocations import invocations, micro_batch_slices
-from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.nesting import nested
 from dagc.export.trace.path_slices import path_slices, path_threads, share_slices
 from dagc.export.trace.slice_table import SliceTable, block
@@ -38,7 +38,7 @@ Part = Process | SliceTable | Counter
 
 
 def trace_parts(
-    traced: Traced, ranks: RankSelection | None, labels: Labels, shown: Excerpt | None = None
+    traced: Traced, ranks: RankSelection | None, labels: SliceLabels, shown: Excerpt | None = None
 ) -> Iterator[Part]:
     """The parts of a trace, or of what is shown of it; `labels` holds those of a table once that has come.
 
@@ -56,7 +56,7 @@ def trace_parts(
         yield from (_process(team) for team in phase.teams if team.local.size)
     if shown and firsts:
         end = max(phase.begin + phase.timeline.makespan for phase in firsts) // 1000
-        label = labels.number(Label(shown.text, "note", (("all", "--trace-slices all"),)))
+        label = labels.number(SliceLabel(shown.text, "note", (("all", "--trace-slices all"),)))
         yield SliceTable(block(np.zeros(1, dtype=np.int64), np.array([end]), pid=PATH_PROCESS, tid=note, label=label))
     arrows = Arrows()
     for phase in phases:

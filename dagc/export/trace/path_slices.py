@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from dagc.export.trace.labels import Label, Labels, operator_label
+from dagc.export.trace.labels import SliceLabel, SliceLabels, operator_label
 from dagc.export.trace.slice_table import ABSENT, SliceTable, block
 from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks, stage_name
 from dagc.schedule.path import PathSegment
 from dagc.schedule.shares import Spending
 from dagc.schedule.timeline import Run
 
-PATH_CATEGORY, SPENT_CATEGORY = "critical path", "share"
+PATH_CATEGORY, SHARE_CATEGORY = "critical path", "share"
 
 _FIGURES = 8
 _Row = tuple[int, int, int, int, int, int, int, int]
@@ -38,7 +38,9 @@ def path_threads(phase: PhaseTracks) -> tuple[tuple[int, str], ...]:
     return (first, phase.name), (first + 1, f"{phase.name} · time breakdown{where}")
 
 
-def path_slices(phase: PhaseTracks, labels: Labels, keeps: Callable[[Run], bool] | None = None) -> Iterator[SliceTable]:
+def path_slices(
+    phase: PhaseTracks, labels: SliceLabels, keeps: Callable[[Run], bool] | None = None
+) -> Iterator[SliceTable]:
     """The critical path. `keeps` says which runs are shown operator by operator, where not all are."""
     (thread, _), _ = path_threads(phase)
     timeline = phase.timeline
@@ -70,8 +72,8 @@ def path_slices(phase: PhaseTracks, labels: Labels, keeps: Callable[[Run], bool]
     yield from _table(phase.begin + columns[:2], thread, dict(zip(names, columns[2:], strict=True)))
 
 
-def _left_out(phase: PhaseTracks) -> Label:
-    return Label("operators left out", PATH_CATEGORY, (("phase", phase.name),))
+def _left_out(phase: PhaseTracks) -> SliceLabel:
+    return SliceLabel("operators left out", PATH_CATEGORY, (("phase", phase.name),))
 
 
 def _cross(rows: list[_Row], times: tuple[int, int], label: int, run: Run) -> None:
@@ -82,7 +84,7 @@ def _cross(rows: list[_Row], times: tuple[int, int], label: int, run: Run) -> No
     rows.append((start, end, label, run.micro_batch, run.step, run.stage, ABSENT, ABSENT))
 
 
-def share_slices(phase: PhaseTracks, labels: Labels, summed: bool) -> Iterator[SliceTable]:
+def share_slices(phase: PhaseTracks, labels: SliceLabels, summed: bool) -> Iterator[SliceTable]:
     """The time breakdown, stretch by stretch, or `summed`: one slice for each thing that time goes on."""
     _, (thread, _) = path_threads(phase)
     if summed:
@@ -99,7 +101,7 @@ def share_slices(phase: PhaseTracks, labels: Labels, summed: bool) -> Iterator[S
     yield from _table(phase.begin + times, thread, {"label": np.array(numbers, dtype=np.int64)})
 
 
-def _sums(phase: PhaseTracks, thread: int, labels: Labels) -> Iterator[SliceTable]:
+def _sums(phase: PhaseTracks, thread: int, labels: SliceLabels) -> Iterator[SliceTable]:
     timeline = phase.timeline
     if timeline.busiest is None:
         return
@@ -113,8 +115,8 @@ def _sums(phase: PhaseTracks, thread: int, labels: Labels) -> Iterator[SliceTabl
     yield from _table(phase.begin + times, thread, {"label": np.array(numbers, dtype=np.int64)})
 
 
-def _share_label(spending: Spending) -> Label:
-    return Label(spending.value, SPENT_CATEGORY, (("bound", spending.value),))
+def _share_label(spending: Spending) -> SliceLabel:
+    return SliceLabel(spending.value, SHARE_CATEGORY, (("bound", spending.value),))
 
 
 def _end(shown: Iterable[Run]) -> int:

@@ -21,7 +21,7 @@ from dagc.export.protobuf import number, varint
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.counters import GIGA, Counter
 from dagc.export.trace.excerpt import Excerpt
-from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.parts import Process, trace_parts
 from dagc.export.trace.slice_table import ABSENT, NUMBERS, Column, SliceTable
 from dagc.export.trace.tracks import Traced
@@ -45,7 +45,7 @@ _PROCESSES, _COUNTERS = 2**32, 2**33
 def perfetto_trace(traced: Traced, ranks: RankSelection | None = None, shown: Excerpt | None = None) -> Iterator[bytes]:
     """The trace in pieces."""
     yield _packet(number(FLAGS, STATE_CLEARED) + wire.field(INTERNED, b""))
-    labels, writer, counters = Labels(), _Interned(), 0
+    labels, writer, counters = SliceLabels(), _Interned(), 0
     for part in trace_parts(traced, ranks, labels, shown):
         match part:
             case Process():
@@ -65,11 +65,11 @@ def _packet(content: bytes) -> bytes:
 
 def _descriptors(process: Process) -> Iterator[bytes]:
     """A process and its threads, sorted by number."""
-    told = number(1, process.pid) + number(3, process.pid) + wire.field(6, process.name.encode())
-    yield _packet(wire.field(DESCRIPTOR, number(1, _PROCESSES + process.pid) + wire.field(3, told)))
+    descriptor = number(1, process.pid) + number(3, process.pid) + wire.field(6, process.name.encode())
+    yield _packet(wire.field(DESCRIPTOR, number(1, _PROCESSES + process.pid) + wire.field(3, descriptor)))
     for tid, name in process.threads:
-        told = number(1, process.pid) + number(2, tid) + number(3, tid) + wire.field(5, name.encode())
-        yield _packet(wire.field(DESCRIPTOR, number(1, tid) + wire.field(4, told)))
+        descriptor = number(1, process.pid) + number(2, tid) + number(3, tid) + wire.field(5, name.encode())
+        yield _packet(wire.field(DESCRIPTOR, number(1, tid) + wire.field(4, descriptor)))
 
 
 def _counter_track(counter: Counter, track: int) -> bytes:
@@ -80,7 +80,7 @@ def _counter_track(counter: Counter, track: int) -> bytes:
 
 @dataclass(slots=True)
 class _Interned:
-    """Names and texts written so far. A label's name and category have its number, from 1; `notes` are its arguments
+    """Names and texts already written. A label's name and category have its number, from 1; `notes` are its arguments
     as bytes, `keys` and `texts` the numbers of their names and values.
     """
 
@@ -88,19 +88,19 @@ class _Interned:
     keys: dict[str, int] = field(default_factory=dict[str, int])
     texts: dict[str, int] = field(default_factory=dict[str, int])
 
-    def fresh(self, labels: Labels) -> bytes:
+    def fresh(self, labels: SliceLabels) -> bytes:
         """What was not written before, as a packet; nothing where there is none."""
-        told = [len(self.notes), len(self.keys), len(self.texts)]
-        fresh = list(labels.numbers)[told[0] :]
+        written = [len(self.notes), len(self.keys), len(self.texts)]
+        fresh = list(labels.numbers)[written[0] :]
         for name in NUMBERS:
             self._key(name)
         self.notes += [self._notes(label) for label in fresh]
         entries = [
             wire.field(kind, number(1, identity) + wire.field(2, text.encode()))
-            for identity, label in enumerate(fresh, start=told[0] + 1)
+            for identity, label in enumerate(fresh, start=written[0] + 1)
             for kind, text in ((CATEGORIES, label.category), (NAMES_OF_EVENTS, label.name))
         ]
-        for kind, known, before in ((NAMES_OF_NOTES, self.keys, told[1]), (TEXTS, self.texts, told[2])):
+        for kind, known, before in ((NAMES_OF_NOTES, self.keys, written[1]), (TEXTS, self.texts, written[2])):
             for identity, text in enumerate(list(known)[before:], start=before + 1):
                 entries.append(wire.field(kind, number(1, identity) + wire.field(2, text.encode())))
         return _packet(number(FLAGS, NEEDS_STATE) + wire.field(INTERNED, b"".join(entries))) if entries else b""
@@ -108,7 +108,7 @@ class _Interned:
     def _key(self, name: str) -> int:
         return self.keys.setdefault(name, len(self.keys) + 1)
 
-    def _notes(self, label: Label) -> bytes:
+    def _notes(self, label: SliceLabel) -> bytes:
         return b"".join(wire.field(EVENT_NOTE, self._note(name, value)) for name, value in label.arguments)
 
     def _note(self, name: str, value: str | int) -> bytes:

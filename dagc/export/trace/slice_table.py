@@ -35,7 +35,7 @@ COLUMNS = ("pid", "tid", "start", "end", "label", *_ZERO, *NUMBERS)
 class SliceTable:
     """Columns of equal length by name, those of `COLUMNS`.
 
-    `start` and `end` are in ns, `label` is a number of `Labels`, `flow` the number of an arrow that begins at the
+    `start` and `end` are in ns, `label` is a number of `SliceLabels`, `flow` the number of an arrow that begins at the
     slice, or less than 0 that of one that ends there; 0 where none does.
     """
 
@@ -75,7 +75,7 @@ class SliceTable:
     def firsts(self) -> Column:
         """Rows that differ from the row before in more than place and arrow, the first row among them.
 
-        Ranks that do the same at the same time stand together, so what a format says of them can be made once.
+        Ranks that do the same at the same time are together, so what a format says of them can be made once.
         """
         differ = np.zeros(self.size, dtype=np.bool_)
         differ[:1] = True

@@ -15,7 +15,7 @@ import numpy as np
 from dagc.export.times import CopyStarts
 from dagc.export.titles import moved_bytes, team_of
 from dagc.export.trace.arrows import Arrows
-from dagc.export.trace.labels import Labels, operator_label
+from dagc.export.trace.labels import SliceLabels, operator_label
 from dagc.export.trace.slice_table import ABSENT, TABLE, Column, Gathered, SliceTable, block, joined
 from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
@@ -24,7 +24,7 @@ from dagc.schedule.timeline import Run, Timeline
 
 
 def lane_slices(
-    phase: PhaseTracks, labels: Labels, arrows: Arrows, keeps: Callable[[Run], bool]
+    phase: PhaseTracks, labels: SliceLabels, arrows: Arrows, keeps: Callable[[Run], bool]
 ) -> Iterator[SliceTable]:
     """The slices of the shown ranks, of the runs to keep; `labels` fills as they come."""
     gathered = Gathered()
@@ -45,7 +45,7 @@ def lane_slices(
 
 def _interleaved(timeline: Timeline, keeps: Callable[[Run], bool]) -> Iterator[list[Run]]:
     """Runs that must be put in the order of time together: those of a pool that goes from stage to stage with each
-    copy. They stand together, one for each stage at most, in rising order.
+    copy. They are together, one for each stage at most, in rising order.
     """
     teams = [team for program in timeline.priced.graph.programs[0] for team in set(program.teams)]
     shares = len(set(teams)) < len(teams)
@@ -85,7 +85,7 @@ class _Slot:
 class _Slots:
     """One copy of a template, a column for each node and shown rank: what copies share, and where copies differ."""
 
-    def __init__(self, phase: PhaseTracks, run: Run, labels: Labels) -> None:
+    def __init__(self, phase: PhaseTracks, run: Run, labels: SliceLabels) -> None:
         priced = phase.timeline.priced
         teams = priced.graph.programs[run.size][run.stage].teams
         self.slots: list[_Slot] = []

@@ -15,7 +15,7 @@ import orjson
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.counters import GIGA, Counter
 from dagc.export.trace.excerpt import Excerpt
-from dagc.export.trace.labels import Label, Labels
+from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.parts import Process, trace_parts
 from dagc.export.trace.slice_table import ABSENT, Column, SliceTable
 from dagc.export.trace.tracks import Traced
@@ -26,11 +26,11 @@ _WORK = ("flops", "bytes")
 
 def trace_json(traced: Traced, ranks: RankSelection | None = None, shown: Excerpt | None = None) -> Iterator[bytes]:
     """The trace in pieces; JSON when joined."""
-    told: dict[str, str | int] = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus}
+    metadata: dict[str, str | int] = {"strategy": traced.plan.name, "gpus": traced.plan.deployment.gpus}
     if shown:
-        told |= {"excerpt": shown.text, "slices": shown.written, "slices_of_all": shown.whole}
-    yield b'{"displayTimeUnit":"ns","otherData":' + orjson.dumps(told) + b',"traceEvents":[\n'
-    labels, separator = Labels(), b""
+        metadata |= {"excerpt": shown.text, "slices": shown.written, "slices_of_all": shown.whole}
+    yield b'{"displayTimeUnit":"ns","otherData":' + orjson.dumps(metadata) + b',"traceEvents":[\n'
+    labels, separator = SliceLabels(), b""
     tails: list[bytes] = []
     for part in trace_parts(traced, ranks, labels, shown):
         match part:
@@ -61,7 +61,7 @@ def _named(event: str, where: dict[str, int], args: dict[str, str | int]) -> byt
     return orjson.dumps({"ph": "M", "name": event, **where, "args": args})
 
 
-def _tail(label: Label) -> bytes:
+def _tail(label: SliceLabel) -> bytes:
     """What all slices of a label share; further arguments of one slice follow it."""
     arguments = orjson.dumps(dict(label.arguments))[:-1]
     return b'"name":%b,"cat":"%b","args":%b' % (orjson.dumps(label.name), label.category.encode(), arguments)
@@ -75,8 +75,8 @@ def _slices(table: SliceTable, tails: list[bytes]) -> list[bytes]:
     heads, threads = _threads(table)
     events = [heads[thread] + rests[row] for thread, row in zip(threads, which, strict=True)]
     ends = np.flatnonzero(table["flow"])
-    told = (table[name][ends].tolist() for name in ("flow", "pid", "tid", "start"))
-    for row, *arrow in zip(ends.tolist(), *told, strict=True):
+    columns = (table[name][ends].tolist() for name in ("flow", "pid", "tid", "start"))
+    for row, *arrow in zip(ends.tolist(), *columns, strict=True):
         events[row] += _arrow(*arrow)
     return events
 
@@ -92,11 +92,11 @@ def _rests(table: SliceTable, rows: Column, tails: list[bytes]) -> Iterator[byte
     """Times, name, category and arguments of the events of some rows."""
     start, length = table["start"][rows], (table["end"] - table["start"])[rows]
     times = (column.tolist() for column in (start // 1000, start % 1000, length // 1000, length % 1000))
-    for row in zip(*times, _told(table, rows, tails), strict=True):
+    for row in zip(*times, _arguments(table, rows, tails), strict=True):
         yield b'"ts":%d.%03d,"dur":%d.%03d,%b}}' % row
 
 
-def _told(table: SliceTable, rows: Column, tails: list[bytes]) -> Iterator[bytes]:
+def _arguments(table: SliceTable, rows: Column, tails: list[bytes]) -> Iterator[bytes]:
     """Name, category and arguments of some rows: what is shared by a label, by a place, and by equal work."""
     places = _numbers(table, rows, [name for name in table.named if name not in _WORK])
     works = _numbers(table, rows, [name for name in table.named if name in _WORK])

@@ -1,6 +1,6 @@
 """The tracks of a trace: a process for each team of each phase of each replica, a thread for each lane of a rank.
 
-Turns timelines and a choice of ranks into numbered tracks. By default a rank stands for all of its team that behave
+Turns timelines and a choice of ranks into numbered tracks. By default a rank represents all of its team that behave
 alike, and its name lists them; a selection shows the ranks that it names, of all replicas. Ranks without a slice are
 not there. The first process has the critical path, with two threads for each phase; the first thread of each other
 process has the micro-batches.

@@ -54,7 +54,6 @@ _FRAMES: dict[str, dict[str, str]] = {
 }
 
 Point = tuple[float, float]
-_Style = dict[str, str]
 
 
 def as_group(element: Element) -> dict[str, str]:

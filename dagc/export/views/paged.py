@@ -1,7 +1,7 @@
 """A picture of tables arranged on a page: frames on shelves of bounded width, tables of a frame side by side.
 
 Layout engines give a table the size that its texts need, and know of no page. Here tables and frames are moved, frames
-are drawn around what is in them, and arrows between neighbours again.
+are drawn around what is in them, and arrows between neighbours are drawn again.
 """
 
 from __future__ import annotations
