@@ -40,7 +40,7 @@ from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.search.candidate import Candidate, ServicePlan, smallest_with, spell
 from dagc.search.checkpoint import content_key
-from dagc.search.layer_bounds import Parts, Work
+from dagc.search.layer_parts import Parts, Work
 from dagc.search.pairs import Placed
 from dagc.search.space import Refusals
 from dagc.search.verdict import Judged, StrategyVerdict, miss_of
