@@ -23,7 +23,7 @@ from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
 from dagc.cost.amounts import KnownAmounts
 from dagc.cost.collectives import collective_costs
-from dagc.cost.operators import operator_cost
+from dagc.cost.operators import operator_costs
 from dagc.cost.sharing import beside_exchange
 from dagc.degrees import AxisKind, Degrees
 from dagc.graph.graph import Node
@@ -43,7 +43,7 @@ from dagc.ops.fabric import Fabric
 from dagc.ops.gemm import Gemm
 from dagc.ops.groups import Groups
 from dagc.ops.load import compress_uniform
-from dagc.ops.op import Computation, Lane, Op, OpKind
+from dagc.ops.op import Computation, Lane, Op, OpKind, Setting
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.plan import Facts
@@ -155,7 +155,7 @@ class Parts:
         ops = [node.op.scaled(_BELOW) for node in builder.nodes]
         products = [op for op in ops if op.kind is OpKind.EXPERTS]
         sums = [op for op in ops if isinstance(op, WeightedSum) and not part.apart]
-        times = [self._time(some, part.in_exchange) for some in (products, sums)]
+        times = self._computed((products, sums), part.in_exchange)
         copies = 1 if choice.chances is None else len(choice.chances)
         held, summed = (np.broadcast_to(one, (copies, count * size)).reshape(copies, count, size) for one in times)
         ends = np.stack([held.min(axis=2), held.max(axis=2), summed.min(axis=2)], axis=1)
@@ -182,22 +182,26 @@ class Parts:
         batch = Batch(part.phase, each, each, copies, 1.0, prompt, float(prompt))
         builder = TemplateBuilder("", stage.span)
         add_moe(builder, stage, batch, ExpertChoice(replace(self._experts, shared_ffn=0), part.redundant), beside=False)
-        whole = self._collectives(builder.nodes, stage.attention.size).reshape(count, size).min(axis=1)
+        (whole,) = self._collectives((builder.nodes,))
+        whole = np.broadcast_to(whole, stage.attention.size).reshape(count, size).min(axis=1)
         found = np.zeros((count, 1, len(self._is_moe)), dtype=np.int64)
         found[:, 0, self._is_moe] = np.maximum(whole - _NODES, 0)[:, None]
         return found
 
     def _mixers(self, part: AttentionPart, sequences: Sequence[int], kind: LayerKind) -> Picoseconds:
         """Times of what mixes tokens, shape (sequences, 5). A core is priced by its fullest rank, so each alone."""
-        found: list[tuple[int, ...]] = []
+        builders: list[TemplateBuilder] = []
         for one in sequences:
             stage, batch = self._attending(part, [one])
-            builder = TemplateBuilder("", stage.span)
-            add_mixer(builder, stage, batch, kind)
-            times = self._time([node.op for node in builder.nodes if node.fused_into is None], part.in_exchange)
-            collectives = self._collectives(builder.nodes, stage.attention.size)
-            found.append((int(times.min()), int(times.max()), int(times.min()), int(collectives.min()), 0))
-        return np.array(found, dtype=np.int64)
+            builders.append(TemplateBuilder("", stage.span))
+            add_mixer(builders[-1], stage, batch, kind)
+        run = [[node.op for node in builder.nodes if node.fused_into is None] for builder in builders]
+        times = self._computed(run, part.in_exchange)
+        collectives = self._collectives([builder.nodes for builder in builders])
+        rows = [
+            (one.min(), one.max(), one.min(), other.min(), 0) for one, other in zip(times, collectives, strict=True)
+        ]
+        return np.array(rows, dtype=np.int64)
 
     def _others(self, part: AttentionPart, sequences: Sequence[int], ffn: FfnKind) -> Picoseconds:
         """Times of what follows the mixer, shape (sequences, 5)."""
@@ -209,13 +213,16 @@ class Parts:
             add_dense_ffn(builder, stage, batch)
         ops = [node.op for node in builder.nodes]
         ops = [op for op in ops if op.kind is not OpKind.EXPERTS and not isinstance(op, WeightedSum)]
-        trunk = self._time([op for op in ops if not _is_shared(op)], part.in_exchange)
-        whole = trunk + self._time([op for op in ops if _is_shared(op)], part.in_exchange)
-        nodes = [node for node in builder.nodes if not is_moe or node.key.startswith("moe.shared")]
-        ranks = stage.attention.size
-        collectives = self._collectives(nodes, ranks)
-        rows = (whole, trunk, collectives)
-        whole, trunk, collectives = (np.broadcast_to(one, ranks).reshape(len(sequences), -1) for one in rows)
+        shared, trunk = self._computed(
+            ([op for op in ops if _is_shared(op)], [op for op in ops if not _is_shared(op)]), part.in_exchange
+        )
+        (collectives,) = self._collectives(
+            [[node for node in builder.nodes if not is_moe or node.key.startswith("moe.shared")]]
+        )
+        rows = (trunk + shared, trunk, collectives)
+        whole, trunk, collectives = (
+            np.broadcast_to(one, stage.attention.size).reshape(len(sequences), -1) for one in rows
+        )
         exchanged = collectives.min(axis=1)
         kinds = (0 * exchanged, exchanged) if is_moe else (exchanged, 0 * exchanged)
         return np.stack([whole.min(axis=1), whole.max(axis=1), trunk.min(axis=1), *kinds], axis=1)
@@ -231,26 +238,27 @@ class Parts:
         held = np.repeat(np.array(sequences, dtype=np.float64), part.cp * part.tp)
         return stage, batch_of(compress_uniform(held), part.phase, layout, self.facts.workload, part.decode_context)
 
-    def _time(self, ops: Iterable[Op], in_exchange: bool) -> Picoseconds:
-        """The sum of the computations among operators, by rank and copy."""
-        facts, device = self.facts, self.facts.cluster.device
+    def _computed(self, runs: Sequence[Sequence[Op]], in_exchange: bool) -> list[Picoseconds]:
+        """The sum of the computations of each run of operators, by rank and copy."""
+        device = self.facts.cluster.device
         device = beside_exchange(device) if in_exchange else device
-        activation, tuned = facts.model.activation_dtype, facts.runtime.tunes_expert_shards
-        whole = np.zeros(1, dtype=np.int64)
-        for op in ops:
-            if isinstance(op, Computation) and op.lane is Lane.COMPUTE:
-                whole = whole + operator_cost(op, device, activation, tunes_expert_shards=tuned).duration
-        return whole
+        setting = Setting(device, self.facts.model.activation_dtype, self.facts.runtime.tunes_expert_shards)
+        computing = [[op for op in run if isinstance(op, Computation) and op.lane is Lane.COMPUTE] for run in runs]
+        costs = iter(operator_costs([op for run in computing for op in run], setting, self._known))
+        return [sum([next(costs).duration for _ in run], np.zeros(1, dtype=np.int64)) for run in computing]
 
-    def _collectives(self, nodes: Iterable[Node], ranks: int) -> Picoseconds:
-        """The sum of the collectives among nodes at least, shape (ranks,)."""
-        packed = [node.op for node in nodes if isinstance(node.op, Communication)]
-        spread = [replace(op, groups=_spread(op.groups)) for op in packed]
-        costs = collective_costs([*packed, *spread], self._fabric, self._known)
-        whole = np.zeros(ranks, dtype=np.int64)
-        for one, other in zip(costs[: len(packed)], costs[len(packed) :], strict=True):
-            whole += np.minimum(one.duration, other.duration).reshape(-1)
-        return whole
+    def _collectives(self, runs: Sequence[Iterable[Node]]) -> list[Picoseconds]:
+        """The sum of the collectives of each run of nodes at least, by rank."""
+        packed = [[node.op for node in run if isinstance(node.op, Communication)] for run in runs]
+        ops = [op for run in packed for op in run]
+        costs = collective_costs(
+            [*ops, *(replace(op, groups=_spread(op.groups)) for op in ops)], self._fabric, self._known
+        )
+        least = iter([
+            np.minimum(one.duration, other.duration)
+            for one, other in zip(costs[: len(ops)], costs[len(ops) :], strict=True)
+        ])  # fmt: skip
+        return [sum([next(least) for _ in run], np.zeros(1, dtype=np.int64)) for run in packed]
 
     @property
     def _experts(self) -> Experts:
