@@ -39,6 +39,9 @@ from dagc.syntax.tree import NamedStrategy
 ENTRY_BYTES = 192
 """What pricing and scheduling hold at most for one node on one rank: 24 numbers of 8 bytes (9 to 20 were measured)."""
 
+SMALL = 64 << 20
+"""Bytes that are there without a question to the system, which takes as long as a part of pricing a small plan."""
+
 Pricing = Callable[[Plan, list[Diagnostic]], Priced]
 """What is worked out of a plan that no static rule refuses; the list collects what the rules on it find."""
 
@@ -144,8 +147,8 @@ def judge_overflow(priced: Iterable[PricedPhase], plan: Plan) -> Diagnostic | No
 def beyond_memory(phases: Iterable[PhaseGraph], plan: Plan) -> Diagnostic | None:
     """Why phases are neither priced nor scheduled: they would take more than half of the memory that is available."""
     arrays = sum(phase.teams[node.team].width for phase in phases for one in phase.templates for node in one.nodes)
-    needed, limit = arrays * ENTRY_BYTES, default_limit()
-    if needed <= limit:
+    needed = arrays * ENTRY_BYTES
+    if needed <= SMALL or needed <= (limit := default_limit()):
         return None
     takes = f"would take {size_text(needed)} of memory; the limit is {size_text(limit)}"
     return SCHEDULE_TOO_LARGE.at(

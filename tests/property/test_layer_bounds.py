@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from dagc.cost.price import price
 from dagc.degrees import Degrees
-from dagc.driver.pricing import Judge, Pricer, Unpriced
+from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.pricing import Judge
 from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.lower.lower import lower_service
 from dagc.ops.op import Lane
@@ -56,7 +57,7 @@ Stage = tuple[ServicePlan, int]
 @cache
 def _known(model: str, workload: str, engine: str) -> tuple[Judge, LayerBounds, Space, tuple[ServiceShape, ...]]:
     of = facts(MODELS[model] + CLUSTER + WORKLOADS[workload] + engine)
-    judge, whole = Judge("test", Pricer(of)), space(of, frozenset(EXTRAS))
+    judge, whole = Judge("test", of), space(of, frozenset(EXTRAS))
     return (
         judge,
         LayerBounds(of, judge.parts),
@@ -90,8 +91,8 @@ def _bounds(bounds: LayerBounds, stages: list[Stage]) -> Picoseconds:
 def _priced(judge: Judge, stage: Stage) -> Iterator[PricedPhase]:
     """Both phases of one micro-batch of a stage."""
     service, size = stage
-    plan = judge.pricer.unchecked(spell(Candidate((service,), size)), size)
-    assert not isinstance(plan, Unpriced)
+    plan = judge.plan(spell(Candidate((service,), size)), size)
+    assert not isinstance(plan, Diagnostic)
     for phase in PHASES:
         (graph,) = lower_service(plan, phase)
         yield price(graph, plan)
@@ -110,7 +111,7 @@ def _lanes(priced: PricedPhase, team: int) -> Picoseconds:
             if node.team == team:
                 lanes[node.op.lane] = lanes[node.op.lane] + np.atleast_2d(cost.duration)
         if segment.first_layer is not None:
-            both = (*lanes.values(), sum(lanes.values()))
+            both = (*lanes.values(), lanes[Lane.COMPUTE] + lanes[Lane.COMMUNICATION])
             found.append(np.stack([np.broadcast_to(one.max(axis=1), segment.count) for one in both]))
     return np.concatenate(found, axis=1)
 
@@ -142,11 +143,11 @@ def _check_services(model: str, data: st.DataObject) -> None:
     """What TTFT and TPOT of services are at least is no more than their prices."""
     workload, engine = data.draw(st.sampled_from(sorted(WORKLOADS))), data.draw(st.sampled_from(ENGINES))
     judge, _, whole, shapes = _known(model, workload, engine)
-    batch = judge.pricer.facts.workload.batch
+    batch = judge.facts.workload.batch
     shape = data.draw(st.sampled_from(shapes))
     service = ServicePlan(shape, data.draw(st.sampled_from(list(whole.options(shape, Phase.BOTH, batch)))))
     figures = dict(judge.verdict(spell(Candidate((service,), batch)), batch).figures)
-    bound = LowerBounds(judge.pricer.facts, judge.parts).seconds([(service, batch)])[:, 0]
+    bound = LowerBounds(judge.facts, judge.parts).seconds([(service, batch)])[:, 0]
     for least, name in zip(bound, ("ttft", "tpot"), strict=True):
         price = figures.get(name)
         assert price is None or least <= price * (1 + 1e-12), service
