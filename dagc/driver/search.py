@@ -25,7 +25,7 @@ from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, 
 from dagc.search.candidate import spell_placed
 from dagc.search.checkpoint import Checkpoint, begin, content_key
 from dagc.search.incumbents import Named, PricedStrategy
-from dagc.search.layer_bounds import Work
+from dagc.search.layer_parts import Work
 from dagc.search.pairs import Placed
 from dagc.search.plan_text import Origin, plan_text
 from dagc.search.space import Space, well_known

@@ -44,6 +44,9 @@ ENTRY_BYTES = 192
 MOST_TEMPLATES = 1_000
 """Templates whose prices are kept for other strategies; wide loads are never kept, because of their memory."""
 
+SMALL = 64 << 20
+"""Bytes that are there without a question to the system, which takes as long as a part of pricing a small plan."""
+
 Pricing = Callable[[Plan, list[Diagnostic]], Priced]
 """What is worked out of a plan that no static rule refuses; the list collects what the rules on it find."""
 
@@ -176,8 +179,8 @@ def judge_overflow(priced: Iterable[PricedPhase], plan: Plan) -> Diagnostic | No
 def beyond_memory(phases: Iterable[PhaseGraph], plan: Plan) -> Diagnostic | None:
     """Why phases are neither priced nor scheduled: they would take more than half of the memory that is available."""
     arrays = sum(phase.teams[node.team].width for phase in phases for one in phase.templates for node in one.nodes)
-    needed, limit = arrays * ENTRY_BYTES, default_limit()
-    if needed <= limit:
+    needed = arrays * ENTRY_BYTES
+    if needed <= SMALL or needed <= (limit := default_limit()):
         return None
     takes = f"would take {size_text(needed)} of memory; the limit is {size_text(limit)}"
     return SCHEDULE_TOO_LARGE.at(

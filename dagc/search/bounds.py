@@ -1,17 +1,19 @@
 """Lower bounds on the times of a service, which no schedule can undercut, and the requirements that they miss already.
 
 The layer times (`dagc.search.layer_bounds`) are those of one stage that holds all layers, for each number of sequences.
-Every pipeline of such stages is bounded by them, because a layer computes the same in every stage. With path and busy
-of stage s for micro-batch b so found:
+Every pipeline of such stages is bounded by them, because a layer takes as long in every stage. With path, busy and
+trailing of stage s for micro-batch b so found, a path being at least as long as busy, because a micro-batch leaves a
+stage as a whole:
 
-    TTFT >= max over s of (sum over stages before s of path of the first b) + max(sum over b of busy, path)
+    TTFT >= max over s of (sum over stages before s of path of the first b)
+                        + max(sum over b of busy - sum over all b but the last of trailing, path)
                         + (sum over stages after s of path of the last b)
 
-because stage s computes its micro-batches one after the other, none before the first has come through the stages before
+because stage s takes its micro-batches one after the other, none before the first has come through the stages before
 it, and the last has those after it to go. A token of a sequence is made of the token before it, and every stage takes
 each micro-batch once a step, so
 
-    step >= max(sum over s of path of the largest b, max over s of sum over b of busy)
+    step >= max(sum over s of path of the largest b, max over s of sum over b of (busy - trailing))
 
 and TPOT is at least a step divided by the tokens that it yields. An experts' pool is busy for all that it serves.
 Throughput follows by its definition (`dagc.results.metrics`), which falls as times grow, and a step from an idle
@@ -36,7 +38,7 @@ from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
 from dagc.results.quantity import satisfies
 from dagc.search.candidate import PoolForm, ServicePlan, ServiceShape
-from dagc.search.layer_bounds import BESIDE, BUSY, PATH, LayerBounds, StageConfig, TimesOf
+from dagc.search.layer_bounds import BESIDE, BUSY, PATH, TRAILING, LayerBounds, StageConfig, TimesOf
 from dagc.search.verdict import miss_of
 
 PIECE = 2048
@@ -100,7 +102,8 @@ class LowerBounds:
 
     def _run(self, shape: ServiceShape, options: Options, batch: int) -> _Run:
         """Where requests come and go, one enters on each rank of attention, and one is decoded at least."""
-        of_stage = StageConfig(shape.attention, shape.experts, shape.form is not PoolForm.SHARED, _of_stage(options))
+        is_apart = shape.form is not PoolForm.SHARED
+        of_stage = StageConfig(shape.attention, shape.experts, is_apart, shape.inner_dp > 1, _of_stage(options))
         entering, held = batch, batch
         if self._facts.workload.concurrency is not None:
             entering, held = min(batch, shape.replicas * shape.attention.dp), 1
@@ -129,11 +132,14 @@ class LowerBounds:
             ends = np.array(self._ends(*key))
             for at, work in enumerate((_prefill, _step)):
                 of_stages = np.diff(times[:, at][:, :, ends])
+                of_stages[:, TRAILING] = (times[:, at, TRAILING, 1:] - times[:, at, TRAILING, :-1])[:, ends[1:] - 1]
                 high, low = (of_stages[places[members, at, size]] for size in (0, 1))
+                high[:, PATH], low[:, PATH] = (one[:, [PATH, BUSY]].max(axis=1) for one in (high, low))
                 many, few = (counts[members, at, size, None, None] for size in (0, 1))
                 whole: Picoseconds = many * high + few * low
                 pools = _beside(whole[:, BESIDE], is_one_pool[members])
-                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], whole[:, BUSY]), pools)
+                busy = whole[:, BUSY] - whole[:, TRAILING] + (low[:, TRAILING] if at == 0 else 0)
+                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], busy), pools)
         return found / PICOSECONDS / np.array([[1.0], [self._facts.workload.tokens_per_step]])
 
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:

@@ -22,7 +22,7 @@ from dagc.search.bounds import PIECE, LowerBounds, TimeBound, misses_of, rate, v
 from dagc.search.candidate import Candidate, ServicePlan, ServiceShape
 from dagc.search.front import Vectors, by_promise
 from dagc.search.incumbents import Incumbents, Named, PricedStrategy
-from dagc.search.layer_bounds import Work
+from dagc.search.layer_parts import Work
 from dagc.search.pairs import ROUND, Pairs, Placed
 from dagc.search.space import Families, Refusals, Space
 from dagc.search.verdict import OBJECTIVES, StrategyVerdict

@@ -3,7 +3,7 @@
 DeepSeek-V3 on up to 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`), one batch, phases on the same GPUs. The whole
 space is searched by one process and then by two, each from nothing, on the wall. Then a random sample, seeded, of what
 that search priced is priced again, and one of all that fits by weights: each strategy by itself, then sharing
-templates, then some times more with all templates known and no schedule. Those seconds are the processor's, so that
+templates, then some times more with all templates known. Those seconds are the processor's, so that
 other work counts less. There is no garbage collector, as in the command.
 """
 
@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 from dagc.driver.front import read_plan
-from dagc.driver.pricing import Judge, Pricer
+from dagc.driver.pricing import Judge
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
 from dagc.search.candidate import Candidate, ServicePlan, spell
@@ -68,13 +68,10 @@ def _search(directory: Path, *options: str) -> tuple[float, dict[str, Any]]:
 def _price(what: str, facts: Facts, named: Sequence[Named], number: int) -> None:
     sample = random.Random(1).sample(named, min(number, len(named)))
     gc.disable()
-    cold = _seconds(lambda: [Judge("cold", Pricer(facts)).verdict(*one) for one in sample])
-    judge = Judge("fresh", Pricer(facts))
+    cold = _seconds(lambda: [Judge("cold", facts).verdict(*one) for one in sample])
+    judge = Judge("fresh", facts)
     shared = _seconds(lambda: judge.verdicts(sample))
-    warm: list[float] = []
-    for _ in range(PASSES):
-        judge.pricer.forget_times()
-        warm.append(_seconds(lambda: judge.verdicts(sample)))
+    warm = [_seconds(lambda: judge.verdicts(sample)) for _ in range(PASSES)]
     rates = [f"{len(sample) / seconds:,.0f}/s" for seconds in (cold, shared, median(warm), min(warm))]
     print(f"{what}, {len(named):,}: priced in full, each alone {rates[0]}, sharing templates {rates[1]}, "
           f"with all templates known {rates[2]}, in the best of {PASSES} passes {rates[3]}")  # fmt: skip
@@ -88,7 +85,7 @@ def _facts() -> Facts:
 
 def _fitting(facts: Facts) -> list[Named]:
     """All that no rule refuses and whose weights fit."""
-    batch, judge = facts.workload.batch, Judge("fitting", Pricer(facts))
+    batch, judge = facts.workload.batch, Judge("fitting", facts)
     space = Space(64, (batch,), 61, 256, has_shared=True)
     found: list[Named] = []
     for shape in Families(space, judge.refusals, batch).shapes():

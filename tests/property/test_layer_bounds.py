@@ -1,4 +1,7 @@
-"""Lower bounds of layers are never more than what their operators take, for every mixer, routing, draft and engine."""
+"""Lower bounds are never more than what is priced, for every mixer, routing, draft and engine.
+
+Of layers, what their operators take; of services with any pipeline, TTFT and TPOT.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ from hypothesis import strategies as st
 
 from dagc.cost.price import price
 from dagc.degrees import Degrees
-from dagc.driver.pricing import Judge, Pricer, Unpriced
+from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.pricing import Judge
 from dagc.graph.priced import Picoseconds, PricedPhase
 from dagc.lower.lower import lower_service
 from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 from dagc.schedule.schedule import schedule
+from dagc.search.bounds import LowerBounds
 from dagc.search.candidate import Candidate, PoolForm, ServicePlan, ServiceShape, spell
-from dagc.search.layer_bounds import BESIDE, BUSY, PATH, PHASES, LayerBounds, StageConfig
+from dagc.search.layer_bounds import BESIDE, BUSY, PATH, PHASES, TRAILING, LayerBounds, StageConfig
 from dagc.search.space import EXTRAS, Families, Space
 from tests.unit.search_plans import MODEL, facts, space
 
@@ -52,7 +57,7 @@ Stage = tuple[ServicePlan, int]
 @cache
 def _known(model: str, workload: str, engine: str) -> tuple[Judge, LayerBounds, Space, tuple[ServiceShape, ...]]:
     of = facts(MODELS[model] + CLUSTER + WORKLOADS[workload] + engine)
-    judge, whole = Judge("test", Pricer(of)), space(of, frozenset(EXTRAS))
+    judge, whole = Judge("test", of), space(of, frozenset(EXTRAS))
     return (
         judge,
         LayerBounds(of, judge.parts),
@@ -65,7 +70,7 @@ def _known(model: str, workload: str, engine: str) -> tuple[Judge, LayerBounds, 
 def _stages(draw: st.DrawFn, whole: Space, shapes: tuple[ServiceShape, ...]) -> Stage:
     shape = draw(st.sampled_from(shapes))
     form = PoolForm.SHARED if shape.form is PoolForm.SHARED else PoolForm.BESIDE_STAGE
-    alone = ServiceShape(1, 1, shape.attention, shape.experts, form)
+    alone = ServiceShape(1, 1, shape.attention, shape.experts, form, inner_dp=shape.inner_dp)
     options = draw(st.sampled_from(list(whole.stage_choices(alone, Phase.BOTH))))
     return ServicePlan(alone, options), draw(st.integers(1, 40))
 
@@ -73,9 +78,12 @@ def _stages(draw: st.DrawFn, whole: Space, shapes: tuple[ServiceShape, ...]) -> 
 def _bounds(bounds: LayerBounds, stages: list[Stage]) -> Picoseconds:
     """Bounds of each layer, shape (stages, phases, 3, layers)."""
     configs = [
-        StageConfig(one.shape.attention, one.shape.experts, one.shape.form is not PoolForm.SHARED, one.options)
+        StageConfig(
+            one.shape.attention, one.shape.experts, one.shape.form is not PoolForm.SHARED, one.shape.inner_dp > 1,
+            one.options,
+        )
         for one, _ in stages
-    ]
+    ]  # fmt: skip
     rows = [bounds.row(config, size) for config, (_, size) in zip(configs, stages, strict=True)]
     return np.diff(bounds.times(rows))
 
@@ -83,40 +91,66 @@ def _bounds(bounds: LayerBounds, stages: list[Stage]) -> Picoseconds:
 def _priced(judge: Judge, stage: Stage) -> Iterator[PricedPhase]:
     """Both phases of one micro-batch of a stage."""
     service, size = stage
-    plan = judge.pricer.unchecked(spell(Candidate((service,), size)), size)
-    assert not isinstance(plan, Unpriced)
+    plan = judge.plan(spell(Candidate((service,), size)), size)
+    assert not isinstance(plan, Diagnostic)
     for phase in PHASES:
         (graph,) = lower_service(plan, phase)
         yield price(graph, plan)
 
 
-def _computed(priced: PricedPhase, team: int) -> Picoseconds:
-    """What the busiest rank of a team computes in each layer."""
-    found: list[int] = []
+def _lanes(priced: PricedPhase, team: int) -> Picoseconds:
+    """What the lanes of a team are busy in each layer on the rank where it is most, shape (3, layers).
+
+    Computation, communication, and both.
+    """
+    found: list[Picoseconds] = []
     for segment in priced.graph.programs[0][0].segments:
         nodes, costs = priced.graph.templates[segment.template].nodes, priced.costs[segment.template]
-        whole = np.zeros((1, 1), dtype=np.int64)
+        lanes = {Lane.COMPUTE: np.zeros((1, 1), dtype=np.int64), Lane.COMMUNICATION: np.zeros((1, 1), dtype=np.int64)}
         for node, cost in zip(nodes, costs, strict=True):
-            if node.team == team and node.op.lane is Lane.COMPUTE:
-                whole = whole + np.atleast_2d(cost.duration)
+            if node.team == team:
+                lanes[node.op.lane] = lanes[node.op.lane] + np.atleast_2d(cost.duration)
         if segment.first_layer is not None:
-            found += np.broadcast_to(whole.max(axis=1), segment.count).tolist()
-    return np.array(found)
+            both = (*lanes.values(), lanes[Lane.COMPUTE] + lanes[Lane.COMMUNICATION])
+            found.append(np.stack([np.broadcast_to(one.max(axis=1), segment.count) for one in both]))
+    return np.concatenate(found, axis=1)
 
 
 def _hold(judge: Judge, bounds: LayerBounds, stages: list[Stage]) -> None:
     for stage, bound in zip(stages, _bounds(bounds, stages), strict=True):
         for each, priced in zip(bound, _priced(judge, stage), strict=True):
+            computed, communicated, both = _lanes(priced, 0)
+            is_chain = len(priced.graph.teams) == 1 and _streams(priced) == 1
+            makespan = schedule(priced).makespan
             assert (each >= 0).all()
-            assert (each[BUSY] <= _computed(priced, 0)).all(), stage
-            assert (each[BESIDE] <= _computed(priced, 1)).all(), stage
-            assert each[PATH].sum() <= schedule(priced).makespan, stage
+            assert (each[BUSY] <= (both if is_chain else np.maximum(computed, communicated))).all(), stage
+            assert (each[BESIDE] <= _lanes(priced, 1)[0]).all(), stage
+            assert (each[TRAILING] <= communicated).all(), stage
+            assert max(each[PATH].sum(), each[BUSY].sum()) <= makespan, stage
+
+
+def _streams(priced: PricedPhase) -> int:
+    return max(len(template.outputs) for template in priced.graph.templates)
 
 
 def _check(model: str, data: st.DataObject) -> None:
     workload, engine = data.draw(st.sampled_from(sorted(WORKLOADS))), data.draw(st.sampled_from(ENGINES))
     judge, bounds, whole, shapes = _known(model, workload, engine)
     _hold(judge, bounds, data.draw(st.lists(_stages(whole, shapes), min_size=1, max_size=3)))
+
+
+def _check_services(model: str, data: st.DataObject) -> None:
+    """What TTFT and TPOT of services are at least is no more than their prices."""
+    workload, engine = data.draw(st.sampled_from(sorted(WORKLOADS))), data.draw(st.sampled_from(ENGINES))
+    judge, _, whole, shapes = _known(model, workload, engine)
+    batch = judge.facts.workload.batch
+    shape = data.draw(st.sampled_from(shapes))
+    service = ServicePlan(shape, data.draw(st.sampled_from(list(whole.options(shape, Phase.BOTH, batch)))))
+    figures = dict(judge.verdict(spell(Candidate((service,), batch)), batch).figures)
+    bound = LowerBounds(judge.facts, judge.parts).seconds([(service, batch)])[:, 0]
+    for least, name in zip(bound, ("ttft", "tpot"), strict=True):
+        price = figures.get(name)
+        assert price is None or least <= price * (1 + 1e-12), service
 
 
 def test_an_expert_group_of_ranks_without_a_sequence_computes_nothing() -> None:
@@ -130,16 +164,23 @@ def test_an_expert_group_of_ranks_without_a_sequence_computes_nothing() -> None:
 
 
 QUICK = ("linear", "latent", "tiny")
+EACH_MODEL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 
 
-@pytest.mark.parametrize(
-    "model", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
-)
+@pytest.mark.parametrize("model", EACH_MODEL)
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_bound_of_a_layer_is_above_its_operators(model: str, data: st.DataObject) -> None:
     """Path, busy ranks and busy pools: dense models and every mixer, routing, drafts, engines."""
     _check(model, data)
+
+
+@pytest.mark.parametrize("model", EACH_MODEL)
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_bound_of_a_service_is_above_its_price(model: str, data: st.DataObject) -> None:
+    """Stages, micro-batches and replicas, too."""
+    _check_services(model, data)
 
 
 @pytest.mark.slow
@@ -148,3 +189,4 @@ def test_no_bound_of_a_layer_is_above_its_operators(model: str, data: st.DataObj
 @given(data=st.data())
 def test_no_bound_of_many_layers_is_above_their_operators(model: str, data: st.DataObject) -> None:
     _check(model, data)
+    _check_services(model, data)

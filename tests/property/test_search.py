@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dagc.driver.pricing import Judge, Pricer, Unpriced, judge_of
+from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.pricing import Judge, judge_of
 from dagc.plan.deployment import Phase
 from dagc.search.bounds import LowerBounds
 from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
@@ -28,7 +29,7 @@ LATENT = "model deepseek-v3 { layers 6 }\ncluster h100-sxm x 12\nworkload { batc
 @cache
 def _known(text: str) -> tuple[Judge, Space, tuple[ServiceShape, ...]]:
     of = facts(text)
-    judge = Judge("test", Pricer(of))
+    judge = Judge("test", of)
     whole = space(of, frozenset(EXTRAS))
     return judge, whole, tuple(Families(whole, judge.refusals, of.workload.batch).shapes())
 
@@ -36,7 +37,7 @@ def _known(text: str) -> tuple[Judge, Space, tuple[ServiceShape, ...]]:
 @st.composite
 def _candidates(draw: st.DrawFn, text: str) -> Candidate:
     judge, whole, shapes = _known(text)
-    batch = judge.pricer.facts.workload.batch
+    batch = judge.facts.workload.batch
     shape = draw(st.sampled_from(shapes))
     options = draw(st.sampled_from(list(whole.options(shape, Phase.BOTH, batch))))
     return Candidate((ServicePlan(shape, options),), batch)
@@ -48,8 +49,8 @@ def _candidates(draw: st.DrawFn, text: str) -> Candidate:
 def test_the_text_of_a_candidate_means_its_coordinates(text: str, data: st.DataObject) -> None:
     """GPUs, replicas, stages, and every degree, read back by the compiler from the text alone."""
     candidate = data.draw(_candidates(text))
-    plan = _known(text)[0].pricer.unchecked(spell(candidate))
-    assert not isinstance(plan, Unpriced)
+    plan = _known(text)[0].plan(spell(candidate))
+    assert not isinstance(plan, Diagnostic)
     (service,), shape = plan.deployment.services, candidate.services[0].shape
     assert plan.deployment.gpus == candidate.gpus
     assert (plan.deployment.replicas, service.stages) == (shape.replicas, shape.stages)
@@ -100,7 +101,7 @@ def _bounded(judge: Judge, candidate: Candidate) -> None:
     verdict = judge.verdict(spell(candidate), candidate.batch)
     if verdict.code is not None or verdict.is_over:
         return
-    bounds = LowerBounds(judge.pricer.facts, judge.parts)
+    bounds = LowerBounds(judge.facts, judge.parts)
     figures = dict(verdict.figures)
     ttft, tpot, throughput = figures["ttft"], figures["tpot"], figures["throughput"]
     assert ttft and tpot and throughput
@@ -114,7 +115,7 @@ def _bounded(judge: Judge, candidate: Candidate) -> None:
 
 def _most(judge: Judge, candidate: Candidate, ttft: float, tpot: float) -> float:
     """Output tokens a second: both phases one after the other, or the slower of two that work side by side."""
-    workload = judge.pricer.facts.workload
+    workload = judge.facts.workload
     decoding = (workload.output - 1) * tpot
     if len(candidate.services) == 1:
         return workload.output * candidate.batch / (ttft + decoding)
@@ -149,7 +150,7 @@ def test_what_is_kept_between_plans_changes_no_figure(data: st.DataObject) -> No
     """A judge that has priced others says of a candidate what a new one says."""
     candidate = data.draw(_candidates(LATENT))
     text = spell(candidate)
-    alone = Judge("alone", Pricer(facts(LATENT))).verdict(text, candidate.batch)
+    alone = Judge("alone", facts(LATENT)).verdict(text, candidate.batch)
     assert _known(LATENT)[0].verdict(text, candidate.batch) == alone
 
 

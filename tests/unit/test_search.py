@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from dagc.cli.main import main
 from dagc.degrees import Degrees
-from dagc.driver.pricing import Judge, Pricer, judge_of
+from dagc.driver.pricing import Judge, judge_of
 from dagc.driver.search import SearchOptions, SearchOutcome, search
 from dagc.export.records import json_bytes, schema_bytes, schema_file
 from dagc.export.text.search import render_search
@@ -118,11 +118,10 @@ def test_what_bounds_close_is_not_on_the_front_of_more_gpus(required: str) -> No
 
 def test_pricing_leaves_nothing_to_a_collector() -> None:
     """A search runs without one: what refers to itself would pile up."""
-    judge = Judge("collector", Pricer(facts(TEXT)))
+    judge = Judge("collector", facts(TEXT))
     strategies = [(text, 8) for text in ("ep 4", "ep 4 ; tp 2", "pp 2 < ep 2 >", "dp 2 < ep 2 [overlap 2] >", "ep 3")]
     judge.verdicts(strategies)
     gc.collect()
-    judge.pricer.forget_times()
     gc.disable()
     try:
         judge.verdicts(strategies)
