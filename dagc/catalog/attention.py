@@ -54,14 +54,18 @@ class Reach:
     ratio: int = 0
     top: int | None = None
 
+    def near(self, length: float) -> float:
+        """Positions inside the window of a token with `length` positions before it."""
+        return _limited(length, self.window)
+
     def attended(self, length: float) -> float:
         """Positions and entries that a token with `length` positions before it attends to."""
-        near = _limited(length, self.window)
+        near = self.near(length)
         return near + _limited(length / self.ratio, self.top) if self.ratio else _limited(near, self.top)
 
     def kept(self, length: float) -> float:
         """Positions and entries that the cache keeps of `length` positions: a choice among them drops none."""
-        return _limited(length, self.window) + (length / self.ratio if self.ratio else 0)
+        return self.near(length) + (length / self.ratio if self.ratio else 0)
 
     def pairs(self, length: float) -> float:
         """Pairs of a token and what it attends to, over a causal prompt of `length` tokens.
@@ -69,9 +73,9 @@ class Reach:
         P²/2 without a limit, with one of w < P positions wP - w²/2: each token sees the w before it, the first w fewer.
         """
         if not self.ratio:
-            return _causal(length, _limited(_limited(length, self.window), self.top))
+            return _causal(length, _limited(self.near(length), self.top))
         entries = length if self.top is None else min(length, self.top * self.ratio)
-        return _causal(length, _limited(length, self.window)) + _causal(length, entries) / self.ratio
+        return _causal(length, self.near(length)) + _causal(length, entries) / self.ratio
 
 
 def _limited(number: float, limit: int | None) -> float:

@@ -77,14 +77,9 @@ class Calibration:
         return next((self.regimes[name] for name in names if name in self.regimes), None)
 
 
-def calibration_names() -> tuple[str, ...]:
-    """Devices that have a calibration file, sorted."""
-    return tuple(sorted(path.stem for path in _HERE.glob("*.json")))
-
-
 @cache
 def load_calibration(name: str) -> Calibration:
-    """The calibration of a preset; `name` is one of `calibration_names()`. The files are ours and not checked again."""
+    """The calibration of a preset; `name` is that of its file. The files are ours and not checked again."""
     data = json.loads((_HERE / f"{name}.json").read_bytes())
     regimes = {key: _regime(regime) for key, regime in data["regimes"].items()}
     return Calibration(data["device"], regimes)

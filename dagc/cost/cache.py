@@ -74,9 +74,8 @@ def _layer_bytes(shapes: ModelShapes, kind: LayerKind, tp: int, parts: int, bloc
     if kind.attention is None:
         return state_bytes(shapes, kind, tp)
     reach = kind.reach
-    near = length if reach.window is None else min(length, reach.window)
     whole = rounded_up(-(-length // parts), block)
-    entries = rounded_up(-(-near // parts), block) + (-(-whole // reach.ratio) if reach.ratio else 0)
+    entries = rounded_up(-(-int(reach.near(length)) // parts), block) + (-(-whole // reach.ratio) if reach.ratio else 0)
     return entries * entry_bytes(kind.attention, shapes.kv_dtype, tp) + whole * index_bytes(kind.attention)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from math import floor, log10
 
+TOLERANCE = 0.01
+"""Share of the right figure by which a stated one may differ: those in the names of models are rounded or cut."""
+
 
 def significant_digits(text: str) -> int:
     """Significant digits of a number as written: 3 of `1.15`, 2 of `0.010`, 5 of `20000`, none of `0.0`.
@@ -24,3 +27,8 @@ def last_digit(text: str, value: float) -> float:
     number = re.search(r"\d[\d_.]*", text)
     digits = significant_digits(number[0]) if number else 0
     return 10.0 ** (floor(log10(value)) - digits + 1) if digits and value > 0 else 0.0
+
+
+def agrees(text: str, stated: float, right: float) -> bool:
+    """Whether a figure stated in `text` is the right one, up to `TOLERANCE` or one unit of its last written digit."""
+    return abs(right - stated) <= max(TOLERANCE * right, last_digit(text, stated))

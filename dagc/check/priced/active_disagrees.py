@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dagc.catalog.parameters import ActiveDefinition, count
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.digits import last_digit
+from dagc.plan.digits import TOLERANCE, last_digit
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.source import Span
@@ -14,13 +14,9 @@ from dagc.units import format_count
 
 CODE = Code("C302", "active-disagrees")
 
-TOLERANCE = 0.01
-"""Share of a right figure by which the stated one may differ."""
 
-
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(plan: Plan, _: Assessment) -> Iterator[Diagnostic]:
     """At most one. Any of the usual ways to count what is active will do."""
-    del assessment
     model = plan.facts.model
     declared, span, shapes = model.declared_active, model.spans.get("active"), model.shapes()
     if declared is None or span is None:

@@ -13,9 +13,8 @@ CODE = Code("C102", "claim-of-no-experts")
 _OF_EXPERTS = frozenset({"experts_active", "experts_per_gpu", "expert_compute_reduction", "compute_reduction"})
 
 
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(plan: Plan, _: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic for each such claim."""
-    del assessment
     if not plan.facts.model.is_dense:
         return
     for claim in plan.claims:

@@ -11,9 +11,8 @@ from dagc.results.assessment import Assessment, Basis, Verdict
 CODE = Code("C401", "claim-without-digits")
 
 
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(_: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic for each claim that rounds to zero."""
-    del plan
     for verdict in assessment.claims:
         if verdict.basis is Basis.DIGITS:
             yield _diagnostic(verdict)

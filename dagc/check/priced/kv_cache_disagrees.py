@@ -9,28 +9,24 @@ from collections.abc import Iterator
 
 from dagc.catalog.cache import kv_bytes_per_token
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.digits import last_digit
+from dagc.plan.digits import agrees
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.units import counted
 
 CODE = Code("C304", "kv-cache-disagrees")
 
-TOLERANCE = 0.01
-"""Share of the right figure by which a stated one may differ."""
-
 _SHAPES = ("layers", "attention", "kv_dtype")
 
 
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(plan: Plan, _: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic when figure and shapes disagree."""
-    del assessment
     model, shapes = plan.facts.model, plan.facts.model.shapes()
     span, declared = model.spans.get("kv_per_token"), model.declared_kv_bytes
     if shapes is None or span is None or declared is None:
         return
     right = kv_bytes_per_token(shapes)
-    if abs(right - declared) <= max(TOLERANCE * right, last_digit(span.text, declared)):
+    if agrees(span.text, declared, right):
         return
     attending = sum(kind.attention is not None for kind in shapes.layer_kinds())
     yield CODE.at(

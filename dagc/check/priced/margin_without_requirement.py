@@ -11,9 +11,8 @@ from dagc.results.assessment import Assessment
 CODE = Code("C204", "margin-without-requirement")
 
 
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(plan: Plan, _: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic for each such margin."""
-    del assessment
     required = {requirement.metric for requirement in plan.facts.requirements}
     for claim in plan.claims:
         if claim.margin is not None and claim.metric not in required:

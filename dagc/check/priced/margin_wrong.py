@@ -12,9 +12,8 @@ from dagc.results.assessment import Assessment, Basis, Verdict
 CODE = Code("C202", "margin-wrong")
 
 
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(_: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic for each margin that the arithmetic contradicts."""
-    del plan
     for verdict in assessment.claims:
         margin = verdict.claim.margin
         if verdict.ok is False and verdict.basis is Basis.MARGIN and margin is not None:

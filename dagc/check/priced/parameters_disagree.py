@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dagc.catalog.model import ModelShapes, ModelSpec
 from dagc.catalog.parameters import ParameterCount, count
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.digits import last_digit
+from dagc.plan.digits import agrees
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.source import Span
@@ -18,22 +18,17 @@ from dagc.units import format_bytes, format_count
 
 CODE = Code("C301", "parameters-disagree")
 
-TOLERANCE = 0.01
-"""Share of the right total by which a stated one may differ."""
-
 _SHAPES = ("layers", "hidden", "vocab", "attention", "experts", "ffn")
 
 
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(plan: Plan, _: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic when total and shapes disagree."""
-    del assessment
     model, shapes = plan.facts.model, plan.facts.model.shapes()
     span = model.spans.get("parameters")
     if shapes is None or model.declared_parameters is None or span is None:
         return
     counted = count(shapes)
-    allowed = max(TOLERANCE * counted.total, last_digit(span.text, model.declared_parameters))
-    if abs(counted.total - model.declared_parameters) > allowed:
+    if not agrees(span.text, model.declared_parameters, counted.total):
         yield _diagnostic(model, shapes, counted, model.declared_parameters, span)
 
 

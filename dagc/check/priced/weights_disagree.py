@@ -7,26 +7,22 @@ from collections.abc import Iterator
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import count
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.plan.digits import last_digit
+from dagc.plan.digits import agrees
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.units import format_bytes, format_count
 
 CODE = Code("C303", "weights-disagree")
 
-TOLERANCE = 0.01
-"""Share of the right size by which a stated one may differ."""
 
-
-def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
+def check(plan: Plan, _: Assessment) -> Iterator[Diagnostic]:
     """At most one."""
-    del assessment
     model = plan.facts.model
     span, declared, right = model.spans.get("weights"), model.declared_weight_bytes, _right(model)
     if span is None or declared is None or right is None:
         return
     size, reason = right
-    if abs(size - declared) > max(TOLERANCE * size, last_digit(span.text, declared)):
+    if not agrees(span.text, declared, size):
         yield CODE.at(
             span,
             f"weights of {format_bytes(declared)} are stated, but {reason} are {format_bytes(size)}",
