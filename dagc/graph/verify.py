@@ -8,7 +8,7 @@ node is, its op and its communication say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -70,13 +70,15 @@ def _layers(programs: tuple[StageProgram, ...]) -> int:
 class _Scene:
     """A template as one set of teams runs it, so many times; `widths` are the ranks of each of its teams.
 
-    `known` holds the partitions that were found right, which nodes, templates and phases share, and of how many ranks.
+    `loads` are those of each node. `known` holds the partitions that were found right, which nodes, templates and
+    phases share, and of how many ranks.
     """
 
     phase: PhaseGraph
     template: Template
     widths: tuple[int, ...]
     copies: int
+    loads: Sequence[Sequence[_LoadShape]]
     known: set[tuple[int, int]]
 
     def at(self, code: Code, node: Node, message: str) -> Diagnostic:
@@ -158,13 +160,15 @@ def _streams(template: Template) -> int:
 def _scenes(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_Scene]:
     """Each template once for each list of team widths, and each count of copies where it has loads by copy."""
     seen: set[tuple[int, tuple[int, ...], int]] = set()
-    by_copy = tuple(_is_by_copy(template) for template in phase.templates)
+    loads = [[_load_shapes(node.op) for node in template.nodes] for template in phase.templates]
+    by_copy = [any(len(load.shape) > 1 for each in own for load in each) for own in loads]
     for _, program, _, segment in phase.segments():
         widths = tuple(phase.teams[team].width for team in program.teams)
         use = (segment.template, widths, segment.count if by_copy[segment.template] else 1)
         if use not in seen:
             seen.add(use)
-            yield _Scene(phase, phase.templates[segment.template], widths, segment.count, known)
+            number = segment.template
+            yield _Scene(phase, phase.templates[number], widths, segment.count, loads[number], known)
 
 
 class _LoadShape(NamedTuple):
@@ -201,11 +205,6 @@ def _is_sound(load: Load) -> bool:
     return bool(0 <= load.item() < inf if load.size == 1 else load.size and 0 <= load.min() <= load.max() < inf)
 
 
-def _is_by_copy(template: Template) -> bool:
-    """Whether the copies of a segment differ in some load."""
-    return any(len(load.shape) > 1 for node in template.nodes for load in _load_shapes(node.op))
-
-
 def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
     wrong = [i for i in (*node.inputs, *node.after) if i >= index]
     wrong += [i for i in node.after if i < 0]
@@ -215,7 +214,7 @@ def _node(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
     yield from _edges(scene, node)
     if node.fused_into is not None:
         yield from _fusion(scene, index, node, node.fused_into)
-    yield from _loads(scene, node)
+    yield from _loads(scene, index, node)
     if node.communication is not None:
         yield from _communication(scene, node, node.communication)
 
@@ -244,9 +243,9 @@ def _fusion(scene: _Scene, index: int, node: Node, into: int) -> Iterator[Diagno
         yield scene.at(FUSION, node, f"has work of its own beside that of `{kernel.key}`")
 
 
-def _loads(scene: _Scene, node: Node) -> Iterator[Diagnostic]:
+def _loads(scene: _Scene, index: int, node: Node) -> Iterator[Diagnostic]:
     width = scene.widths[node.team]
-    for name, shape, is_sound in _load_shapes(node.op):
+    for name, shape, is_sound in scene.loads[index]:
         if shape not in ((1,), (width,), (scene.copies, 1), (scene.copies, width)):
             yield scene.at(LOADS, node, f"{name} has shape {shape} on {width} ranks, {scene.copies} copies")
         elif not is_sound:
@@ -334,7 +333,7 @@ def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:
     def of(program: StageProgram, pattern: Pattern, pairing: Pairing | None) -> list[tuple[_Scene, Node]]:
         widths = tuple(phase.teams[team].width for team in program.teams)
         return [
-            (_Scene(phase, phase.templates[segment.template], widths, segment.count, set()), node)
+            (_Scene(phase, phase.templates[segment.template], widths, segment.count, (), set()), node)
             for segment in program.segments
             for node, message in messages[segment.template]
             if message.pattern is pattern and message.pairing is pairing
