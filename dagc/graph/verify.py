@@ -8,7 +8,7 @@ node is, its op and its communication say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
@@ -70,13 +70,15 @@ def _layers(programs: tuple[StageProgram, ...]) -> int:
 class _SegmentView:
     """A template as one set of teams runs it, so many times; `widths` are the ranks of each of its teams.
 
-    `known` holds the partitions that were found right, which nodes, templates and phases share, and of how many ranks.
+    `loads` are those of each node. `known` holds the partitions that were found right, which nodes, templates and
+    phases share, and of how many ranks.
     """
 
     phase: PhaseGraph
     template: Template
     widths: tuple[int, ...]
     copies: int
+    loads: Sequence[Sequence[_LoadShape]]
     known: set[tuple[int, int]]
 
     def at(self, code: Code, node: Node, message: str) -> Diagnostic:
@@ -158,13 +160,15 @@ def _streams(template: Template) -> int:
 def _views(phase: PhaseGraph, known: set[tuple[int, int]]) -> Iterator[_SegmentView]:
     """Each template once for each list of team widths, and each count of copies where it has loads by copy."""
     seen: set[tuple[int, tuple[int, ...], int]] = set()
-    by_copy = tuple(_is_by_copy(template) for template in phase.templates)
+    loads = [[_load_shapes(node.op) for node in template.nodes] for template in phase.templates]
+    by_copy = [any(len(load.shape) > 1 for each in own for load in each) for own in loads]
     for _, program, _, segment in phase.segments():
         widths = tuple(phase.teams[team].width for team in program.teams)
         use = (segment.template, widths, segment.count if by_copy[segment.template] else 1)
         if use not in seen:
             seen.add(use)
-            yield _SegmentView(phase, phase.templates[segment.template], widths, segment.count, known)
+            number = segment.template
+            yield _SegmentView(phase, phase.templates[number], widths, segment.count, loads[number], known)
 
 
 class _LoadShape(NamedTuple):
@@ -201,11 +205,6 @@ def _is_sound(load: Load) -> bool:
     return bool(0 <= load.item() < inf if load.size == 1 else load.size and 0 <= load.min() <= load.max() < inf)
 
 
-def _is_by_copy(template: Template) -> bool:
-    """Whether the copies of a segment differ in some load."""
-    return any(len(load.shape) > 1 for node in template.nodes for load in _load_shapes(node.op))
-
-
 def _node(view: _SegmentView, index: int, node: Node) -> Iterator[Diagnostic]:
     wrong = [i for i in (*node.inputs, *node.after) if i >= index]
     wrong += [i for i in node.after if i < 0]
@@ -215,7 +214,7 @@ def _node(view: _SegmentView, index: int, node: Node) -> Iterator[Diagnostic]:
     yield from _edges(view, node)
     if node.fused_into is not None:
         yield from _fusion(view, index, node, node.fused_into)
-    yield from _loads(view, node)
+    yield from _loads(view, index, node)
     if node.communication is not None:
         yield from _communication(view, node, node.communication)
 
@@ -244,9 +243,9 @@ def _fusion(view: _SegmentView, index: int, node: Node, into: int) -> Iterator[D
         yield view.at(FUSION, node, f"has work of its own beside that of `{kernel.key}`")
 
 
-def _loads(view: _SegmentView, node: Node) -> Iterator[Diagnostic]:
+def _loads(view: _SegmentView, index: int, node: Node) -> Iterator[Diagnostic]:
     width = view.widths[node.team]
-    for name, shape, is_sound in _load_shapes(node.op):
+    for name, shape, is_sound in view.loads[index]:
         if shape not in ((1,), (width,), (view.copies, 1), (view.copies, width)):
             yield view.at(LOADS, node, f"{name} has shape {shape} on {width} ranks, {view.copies} copies")
         elif not is_sound:
@@ -334,7 +333,7 @@ def _between_stages(phase: PhaseGraph) -> Iterator[Diagnostic]:
     def of(program: StageProgram, pattern: Pattern, matching: Matching | None) -> list[tuple[_SegmentView, Node]]:
         widths = tuple(phase.teams[team].width for team in program.teams)
         return [
-            (_SegmentView(phase, phase.templates[segment.template], widths, segment.count, set()), node)
+            (_SegmentView(phase, phase.templates[segment.template], widths, segment.count, (), set()), node)
             for segment in program.segments
             for node, message in messages[segment.template]
             if message.pattern is pattern and message.matching is matching

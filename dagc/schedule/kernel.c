@@ -2,7 +2,8 @@
 //
 // A value of a copy (a lane, a stream, the end of a step) has `ranks` times, one for each rank of its team, in
 // picoseconds. Where no rank takes longer than another, one time serves all. Nothing is allocated; the caller lays out
-// tables and state. `kernel.py` writes the structs, `interpreter.py` says the same in Python.
+// tables and state. `kernel.py` and `template.py` write the structs,
+// `interpreter.py` says the same in Python.
 
 #include <stdint.h>
 

@@ -190,8 +190,8 @@ class Recording:
 
     def walk_back(self, row: int, rank: int) -> PathPlaces:
         """The critical path back from a row and a rank."""
-        if self.is_whole:
-            return self.executor.walk_back(self.table, row, rank)
+        if self.is_whole and self._live:
+            return self._live.walk_back(self.table, row, rank)
         return Walk(self.program, self.table, self.starts, self.sources).back(row, rank)
 
 
