@@ -55,7 +55,7 @@ def _tile(tile: Tile) -> Markup:
     meter = None
     if tile.share is not None:
         meter = tag("svg", _meter(tile.share), class_="meter", viewBox="0 0 100 6", preserveAspectRatio="none")
-    note = tag("p", tile.note, class_="told")
+    note = tag("p", tile.note, class_="remark")
     return tag("div", tag("h3", tile.name), figure, meter, note, class_=f"tile {tile.state}".rstrip())
 
 

@@ -107,7 +107,7 @@ function picture(canvas) {
 
 // Search: what has the words stays, all else fades; Enter goes from one to the next.
 function search(panel, svg, centre) {
-  const field = panel.querySelector(".search"), told = panel.querySelector(".found");
+  const field = panel.querySelector(".search"), message = panel.querySelector(".found");
   const rows = (node) => all(".row", node);
   let items = all(".node", svg).flatMap((node) => (rows(node).length ? rows(node) : [node]));
   if (!items.length) items = all("text", svg);
@@ -121,7 +121,7 @@ function search(panel, svg, centre) {
     items.forEach((item) => item.classList.toggle("hit", hits.includes(item)));
     svg.classList.toggle("searching", wanted !== "");
     place = -1;
-    told.textContent = wanted ? `${hits.length} found${hits.length > 1 ? ", Enter for the next" : ""}` : "";
+    message.textContent = wanted ? `${hits.length} found${hits.length > 1 ? ", Enter for the next" : ""}` : "";
   }
   field.addEventListener("input", find);
   field.addEventListener("keydown", (event) => {
@@ -130,7 +130,7 @@ function search(panel, svg, centre) {
     place = (place + (event.shiftKey ? hits.length - 1 : 1)) % hits.length;
     hits[place].classList.add("current");
     centre(hits[place]);
-    told.textContent = `${place + 1} of ${hits.length}`;
+    message.textContent = `${place + 1} of ${hits.length}`;
   });
 }
 
