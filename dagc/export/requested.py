@@ -1,7 +1,9 @@
 """Files that are made only when asked for: traces of chosen ranks, in protobuf, compressed; the graph rank by rank.
 
 Turns a request into streams of bytes that are made while they are written, so memory stays flat. What would be too
-large to read again is refused before it is made.
+large to read again is refused before it is made. What will be large is announced with its size, from the grouped graph
+alone: bytes an entry are those of plans of several forms, and what comes with the entries (arrows, counters, edges) is
+counted in.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.export.estimates import JSON_SLICE, KINETO_SLICE, PERFETTO_SLICE, left_out, of_graph, of_trace
 from dagc.export.expanded_rows import executions, slots
 from dagc.export.graph_expanded import expanded_graph
 from dagc.export.ranks import RankSelection
@@ -22,8 +23,52 @@ from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
 from dagc.export.trace.tracks import Traced, first_rank
 from dagc.plan.plan import Plan
-from dagc.schedule.limits import NO_SUCH_RANK, default_limit, refusal
+from dagc.schedule.limits import NO_SUCH_RANK, default_limit, refusal, size_text
 from dagc.schedule.timeline import Timeline
+
+JSON_SLICE, PERFETTO_SLICE, KINETO_SLICE = 440, 160, 170
+"""Bytes a slice of an operator, of all that a trace holds."""
+
+GRAPH_NODE, CHAKRA_NODE = 260, 110
+"""Bytes of a node in `graph.json` rank by rank, and in a Chakra trace."""
+
+WORTH_SAYING = 100_000_000
+"""Bytes from which a size is said before the work: some seconds of it."""
+
+
+def left_out(traced: Traced, shown: Excerpt) -> str:
+    """What a trace holds in place of everything, and how to have everything."""
+    whole = size_text(JSON_SLICE * shown.whole)
+    return f"{_of(traced, 'the trace')} has {shown.text}; `--trace-slices all` writes all, about {whole} of JSON"
+
+
+def of_trace(traced: Traced, ranks: RankSelection | None, bytes_each: int) -> tuple[str, ...]:
+    """The size of a whole trace."""
+    found = slices(traced, ranks)
+    return _said(traced, "the trace", f"{found:,} slices of operators", bytes_each * found)
+
+
+def of_graph(traced: Traced, shown: int) -> tuple[str, ...]:
+    """The size of a graph rank by rank that shows so many slots; all of them are gone through."""
+    every = sum(slots(timeline.priced.graph) for timeline in traced.timelines)
+    entries = f"{shown:,} of {every:,} executions, all of them processed"
+    return _said(traced, "the graph rank by rank", entries, GRAPH_NODE * shown, GRAPH_NODE * every)
+
+
+def of_chakra(traced: Traced, nodes: int) -> tuple[str, ...]:
+    """The size of Chakra traces."""
+    return _said(traced, "the Chakra traces", f"{nodes:,} nodes", CHAKRA_NODE * nodes)
+
+
+def _said(traced: Traced, what: str, entries: str, size: int, work: int = 0) -> tuple[str, ...]:
+    if max(size, work) < WORTH_SAYING:
+        return ()
+    return (f"{_of(traced, what)} will have {entries}, about {size_text(size)}",)
+
+
+def _of(traced: Traced, what: str) -> str:
+    return f"{what} of `{traced.plan.name}`"
+
 
 _SLICE_BYTES = 320
 """Memory that a trace processor needs a slice of an operator: 290 bytes a slice, and one in ten is around others."""

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import dagc.export
 from dagc.cli.main import main
-from dagc.export.rank_classes import rank_classes
+from dagc.export.trace.tracks import rank_classes
 from tests.harness.places import EXAMPLES
 from tests.harness.shell import Outcome, run_dagc
 from tests.harness.traceprocessor import DROPPED, TraceProcessor

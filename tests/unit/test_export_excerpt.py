@@ -164,7 +164,7 @@ def test_the_trace_says_what_is_left_out_and_an_option_has_all(monkeypatch: pyte
 
 def test_large_files_say_their_size_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     of = traced(STRATEGY, batch=64)
-    monkeypatch.setattr("dagc.export.estimates.WORTH_SAYING", 1000)
+    monkeypatch.setattr("dagc.export.requested.WORTH_SAYING", 1000)
     for style, each in ((TraceFormat.JSON, 440), (TraceFormat.KINETO, 170)):
         (said,) = sizes(of, Request(excerpts.RankSelection(), style))
         found = excerpts.slices(of, excerpts.RankSelection())

@@ -19,11 +19,10 @@ import pytest
 
 from dagc.cost.memory import MemoryPart
 from dagc.driver.check import check
-from dagc.export.rank_classes import rank_classes
 from dagc.export.trace import slice_table
 from dagc.export.trace.perfetto import perfetto_trace
 from dagc.export.trace.trace_json import trace_json
-from dagc.export.trace.tracks import Traced
+from dagc.export.trace.tracks import Traced, rank_classes
 from dagc.graph.priced import PICOSECONDS
 from dagc.source import Source
 from tests.harness.traceprocessor import DROPPED, MISNESTED, TraceProcessor

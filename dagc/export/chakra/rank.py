@@ -18,9 +18,8 @@ from math import ceil
 import numpy as np
 
 from dagc.export.chakra import wire
-from dagc.export.chakra.groups import GroupNumbers, collective_bytes, of_rank, part_sizes
+from dagc.export.chakra.placement import GroupNumbers, PlacedPhase, collective_bytes, of_rank, part_sizes
 from dagc.export.chakra.rank_programs import MatchedMessage, ProgramEntry, RankProgram
-from dagc.export.placed_phases import PlacedPhase
 from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost
 from dagc.ops.communication import Collective

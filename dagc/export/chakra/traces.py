@@ -13,13 +13,11 @@ from functools import cached_property
 from itertools import chain
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.export.chakra.groups import GroupNumbers
+from dagc.export.chakra.placement import GroupNumbers, PlacedPhase, placed_phases
 from dagc.export.chakra.rank import RankTrace, idle_trace
 from dagc.export.chakra.rank_programs import RankProgram, nodes_of_ranks, rank_programs
-from dagc.export.estimates import of_chakra
-from dagc.export.placed_phases import PlacedPhase, placed_phases
 from dagc.export.ranks import RankSelection
-from dagc.export.requested import missing_rank, narrower_refusal
+from dagc.export.requested import missing_rank, narrower_refusal, of_chakra
 from dagc.export.trace.tracks import Traced
 
 _NODE_BYTES = 1_500

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.page.kinds import KINDS
 from dagc.export.times import CopyStarts, durations
 from dagc.export.titles import team_of
 from dagc.export.trace.tracks import LANES, PhaseTracks
@@ -22,6 +21,14 @@ from dagc.graph.graph import Node
 from dagc.ops.op import Lane, OpKind
 from dagc.plan.layout import Ranks
 from dagc.schedule.timeline import Run
+
+KINDS = tuple(OpKind)
+
+
+def css(kind: OpKind) -> str:
+    """The class of the elements of a kind."""
+    return f"k{KINDS.index(kind)}"
+
 
 MOST_BLOCKS = 3000
 """Blocks of one phase."""

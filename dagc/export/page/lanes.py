@@ -11,8 +11,7 @@ from math import ceil, log10
 
 from markupsafe import Markup
 
-from dagc.export.page.fold import LaneBlock, PhaseLanes
-from dagc.export.page.kinds import KINDS, css
+from dagc.export.page.fold import KINDS, LaneBlock, PhaseLanes, css
 from dagc.export.page.markup import tag, text
 from dagc.export.svg_text import cut
 from dagc.ops.op import Lane

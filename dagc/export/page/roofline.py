@@ -16,7 +16,7 @@ from markupsafe import Markup
 from dagc.catalog.device import DeviceSpec
 from dagc.export.labels import BELOW, Label, along, around_point, leader, led, room
 from dagc.export.operators import Operator
-from dagc.export.page.kinds import css
+from dagc.export.page.fold import css
 from dagc.export.page.markup import tag
 from dagc.graph.priced import Bound
 from dagc.results.serving import bound_text

@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from dagc.catalog.device import DeviceSpec
 from dagc.export.operators import Operator, operators
-from dagc.export.page.fold import phase_lanes
-from dagc.export.page.kinds import css
+from dagc.export.page.fold import css, phase_lanes
 from dagc.export.page.lanes import drawn_lanes, legend
 from dagc.export.page.markup import joined, scrolled, table, tag, zoom_buttons
 from dagc.export.page.roofline import drawn_roofline

@@ -15,8 +15,7 @@ import numpy as np
 
 from dagc.export.times import at_rank, duration_of
 from dagc.export.titles import team_of
-from dagc.export.trace.labels import SliceLabel, SliceLabels
-from dagc.export.trace.slice_table import SliceTable, block
+from dagc.export.trace.slice_table import SliceLabel, SliceLabels, SliceTable, block
 from dagc.export.trace.tracks import PhaseTracks
 from dagc.ops.op import Lane
 from dagc.schedule.timeline import Run

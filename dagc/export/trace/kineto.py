@@ -19,9 +19,8 @@ import orjson
 
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.arrows import Arrows
-from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.nesting import nested
-from dagc.export.trace.slice_table import SLICE, SliceTable
+from dagc.export.trace.slice_table import SLICE, SliceLabel, SliceLabels, SliceTable
 from dagc.export.trace.slices import lane_slices
 from dagc.export.trace.tracks import Traced, last_end, tracks
 from dagc.ops.op import Category, Lane

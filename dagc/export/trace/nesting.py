@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.slice_table import (
     ABSENT,
     BEGIN,
@@ -25,6 +24,8 @@ from dagc.export.trace.slice_table import (
     LATE_END,
     OPEN_BEGIN,
     Column,
+    SliceLabel,
+    SliceLabels,
     SliceTable,
     block,
     joined,

@@ -16,10 +16,9 @@ from dagc.export.trace.arrows import Arrows
 from dagc.export.trace.counters import Counter, counters
 from dagc.export.trace.excerpt import Excerpt
 from dagc.export.trace.invocations import invocations, micro_batch_slices
-from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.nesting import nested
 from dagc.export.trace.path_slices import path_slices, path_threads, share_slices
-from dagc.export.trace.slice_table import SliceTable, block
+from dagc.export.trace.slice_table import SliceLabel, SliceLabels, SliceTable, block
 from dagc.export.trace.slices import lane_slices
 from dagc.export.trace.tracks import LANES, PATH_PROCESS, PhaseTracks, TeamTracks, Traced, tracks
 from dagc.schedule.timeline import Run

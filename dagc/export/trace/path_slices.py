@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from dagc.export.trace.labels import SliceLabel, SliceLabels, operator_label
-from dagc.export.trace.slice_table import ABSENT, SliceTable, block
+from dagc.export.trace.slice_table import ABSENT, SliceLabel, SliceLabels, SliceTable, block, operator_label
 from dagc.export.trace.tracks import PATH_PROCESS, PATH_THREADS, PhaseTracks, stage_name
 from dagc.schedule.path import PathSegment
 from dagc.schedule.shares import Spending

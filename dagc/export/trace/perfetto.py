@@ -21,9 +21,8 @@ from dagc.export.protobuf import number, varint
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.counters import GIGA, Counter
 from dagc.export.trace.excerpt import Excerpt
-from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.parts import Process, trace_parts
-from dagc.export.trace.slice_table import ABSENT, NUMBERS, Column, SliceTable
+from dagc.export.trace.slice_table import ABSENT, NUMBERS, Column, SliceLabel, SliceLabels, SliceTable
 from dagc.export.trace.tracks import Traced
 
 _Bytes = npt.NDArray[np.uint8]

@@ -15,8 +15,17 @@ import numpy as np
 from dagc.export.times import CopyStarts
 from dagc.export.titles import moved_bytes, team_of
 from dagc.export.trace.arrows import Arrows
-from dagc.export.trace.labels import SliceLabels, operator_label
-from dagc.export.trace.slice_table import ABSENT, TABLE, Column, Gathered, SliceTable, block, joined
+from dagc.export.trace.slice_table import (
+    ABSENT,
+    TABLE,
+    Column,
+    Gathered,
+    SliceLabels,
+    SliceTable,
+    block,
+    joined,
+    operator_label,
+)
 from dagc.export.trace.tracks import PhaseTracks, TeamTracks
 from dagc.graph.graph import Node
 from dagc.graph.priced import NodeCost, Picoseconds

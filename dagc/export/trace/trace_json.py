@@ -15,9 +15,8 @@ import orjson
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.counters import GIGA, Counter
 from dagc.export.trace.excerpt import Excerpt
-from dagc.export.trace.labels import SliceLabel, SliceLabels
 from dagc.export.trace.parts import Process, trace_parts
-from dagc.export.trace.slice_table import ABSENT, Column, SliceTable
+from dagc.export.trace.slice_table import ABSENT, Column, SliceLabel, SliceLabels, SliceTable
 from dagc.export.trace.tracks import Traced
 
 _WORK = ("flops", "bytes")
