@@ -1,8 +1,9 @@
 """Commands in children of one process that has imported everything: each costs its work and no start.
 
-`Children` starts that process; `shared_children` is the one that all tests of a process use. A child gets its arguments, directory, streams and environment, runs lines of Python
-that make its surroundings hostile, and is `dagc` from there to its end, the interpreter's own included. It may be
-killed after some seconds, or at its n-th call that changes the file system, or refused that call.
+`Children` starts that process; `shared_children` is the one that all tests of a process use. A child gets its
+arguments, directory, streams and environment, runs lines of Python that make its surroundings hostile, and is `dagc`
+from there to its end, the interpreter's own included. It may be killed after some seconds, or at its n-th call that
+changes the file system, or refused that call.
 """
 
 from __future__ import annotations
