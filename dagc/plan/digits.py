@@ -29,6 +29,6 @@ def last_digit(text: str, value: float) -> float:
     return 10.0 ** (floor(log10(value)) - digits + 1) if digits and value > 0 else 0.0
 
 
-def agrees(text: str, stated: float, right: float) -> bool:
-    """Whether a figure stated in `text` is the right one, up to `TOLERANCE` or one unit of its last written digit."""
-    return abs(right - stated) <= max(TOLERANCE * right, last_digit(text, stated))
+def agrees(text: str, given: float, right: float) -> bool:
+    """Whether a figure given in `text` is the right one, up to `TOLERANCE` or one unit of its last written digit."""
+    return abs(right - given) <= max(TOLERANCE * right, last_digit(text, given))

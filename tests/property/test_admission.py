@@ -18,6 +18,7 @@ import dagc
 from dagc.driver import memory as driver
 from dagc.results.summary import Summary
 from dagc.source import Source
+from tests.harness.effort import examples
 
 GIB = 2**30 / 1e9
 """What a device has of each GB that it is sold with."""
@@ -113,7 +114,7 @@ def running(summary: Summary) -> int | None:
     return summary.serving.running if summary.serving else None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(7, 15), deadline=None)
 @given(st.sampled_from(SPLITS), loads, st.floats(0.3, 14))
 def test_a_plan_holds_what_the_caches_have_room_for(split: Split, load: Load, room: float) -> None:
     """The device has what one request a part needs, and room for so many requests in full."""
@@ -134,7 +135,7 @@ def test_a_plan_holds_what_the_caches_have_room_for(split: Split, load: Load, ro
     assert running(summary) == number
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(2, 4), deadline=None)
 @given(st.sampled_from(SPLITS), loads, st.integers(1, 6))
 def test_one_more_than_is_held_is_held_in_part(split: Split, load: Load, room: int) -> None:
     """All of a load run up to a number; from there on as many run as at it, with the same figures."""

@@ -21,6 +21,7 @@ from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import count
 from dagc.diag.diagnostic import Diagnostic
 from dagc.source import Source
+from tests.harness.effort import examples
 from tests.unit.config_files import NAMES, fields_of
 from tests.unit.test_catalog_families import FAMILIES
 
@@ -65,7 +66,7 @@ def reread(fields: dict[str, Any]) -> ModelSpec | Diagnostic:
     return read_config(json.loads(text), "it", text=Source("config.json", text))
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(200, 500))
 @given(st.sampled_from(NAMES), st.data())
 def test_an_odd_field_is_named_or_harmless(name: str, data: st.DataObject) -> None:
     fields = json.loads(json.dumps(fields_of(name)))

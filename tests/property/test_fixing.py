@@ -10,6 +10,7 @@ from dagc.driver.fix import fix
 from dagc.driver.outcome import Outcome
 from dagc.source import Source
 from tests.harness import explain
+from tests.harness.effort import examples
 from tests.harness.places import EXPLAIN
 
 PLANS = [plan for path in sorted(EXPLAIN.glob("*.md")) for plan in explain.read(path).examples if len(plan) < 400]
@@ -32,7 +33,7 @@ def syntax_errors(outcome: Outcome) -> int:
 
 
 @given(mutated(), st.booleans())
-@settings(max_examples=150)
+@settings(max_examples=examples(50, 150))
 def test_fixing_ends_and_mends(text: str, unsafe: bool) -> None:
     source = Source("plan.moe", text)
     fixed = fix(source, unsafe=unsafe)

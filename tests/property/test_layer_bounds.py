@@ -26,6 +26,7 @@ from dagc.search.bounds import LowerBounds
 from dagc.search.candidate import Candidate, PoolForm, ServicePlan, ServiceShape, spell
 from dagc.search.layer_bounds import BESIDE, BUSY, PATH, PHASES, TRAILING, LayerBounds, StageConfig
 from dagc.search.space import EXTRAS, Families, Space
+from tests.harness.effort import examples
 from tests.unit.search_plans import MODEL, facts, space
 
 CLUSTER = "cluster h100-sxm x 12\n"
@@ -168,7 +169,7 @@ EACH_MODEL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.sl
 
 
 @pytest.mark.parametrize("model", EACH_MODEL)
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(2, 3), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_bound_of_a_layer_is_above_its_operators(model: str, data: st.DataObject) -> None:
     """Path, busy ranks and busy pools: dense models and every mixer, routing, drafts, engines."""

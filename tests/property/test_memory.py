@@ -18,6 +18,7 @@ from dagc.cost.memory import rank_memory
 from dagc.driver.memory import memory
 from dagc.results.memory import StrategyMemory
 from dagc.source import Source
+from tests.harness.effort import examples
 from tests.unit.planning import plan
 
 Piece = tuple[str, ...]
@@ -204,7 +205,7 @@ def weighed(text: str) -> StrategyMemory:
 LOADS = st.tuples(st.integers(1, 64), st.integers(1, 5000), st.integers(1, 300), st.sampled_from([1, 16, 64]))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(8, 20))
 @given(models(), CUTS, LOADS, st.sampled_from([1, 3]), st.integers(2005, 2200))
 def test_the_largest_batch_and_context_fit_and_one_more_does_not(
     model: str, cut: Cut, load: tuple[int, int, int, int], replicas: int, megabytes: int

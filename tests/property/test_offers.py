@@ -21,12 +21,15 @@ from dagc.driver.check import check
 from dagc.driver.outcome import Outcome
 from dagc.source import Source
 from tests.harness import explain
+from tests.harness.effort import examples
 from tests.harness.places import EXPLAIN
 from tests.property.mutations import mutated
 from tests.property.test_plan import ANY
 
 QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(30, 60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 LONG = settings(QUICK, max_examples=300)
 

@@ -20,6 +20,7 @@ from dagc.source import Source
 from dagc.syntax.parser import parse
 from dagc.syntax.tree import NamedStrategy
 from dagc.units import counted
+from tests.harness.effort import examples
 from tests.unit.planning import offering
 
 DEGREES = st.sampled_from([1, 2, 3, 4, 6])
@@ -144,7 +145,7 @@ def test_global_ranks_partition_the_gpus(text: str) -> None:
     assert np.array_equal(np.sort(np.concatenate(ranks)), np.arange(deployment.gpus))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(150, 300))
 @given(ANY)
 def test_any_strategy_has_a_meaning_or_an_error_and_never_both(text: str) -> None:
     strategy = read(text)
@@ -155,7 +156,7 @@ def test_any_strategy_has_a_meaning_or_an_error_and_never_both(text: str) -> Non
         assert problems == ()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(150, 300))
 @given(ANY)
 def test_what_help_offers_for_a_whole_strategy_is_legal_and_counted_right(text: str) -> None:
     for error in offering(check_hierarchy(annotate(read(text)))):

@@ -19,11 +19,12 @@ from dagc.graph.priced import NodeCost, PricedPhase
 from dagc.schedule.schedule import schedule
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
+from tests.harness.effort import examples
 from tests.harness.longest import longest_path
 from tests.property.test_timeline import ALL_CHECKS, PROPERTY, phases
 
 COLUMNS = ("step", "micro_batch", "stage", "segment", "copy", "node")
-REAL = settings(max_examples=25, deadline=None, suppress_health_check=ALL_CHECKS, derandomize=True)
+REAL = settings(max_examples=examples(12, 25), deadline=None, suppress_health_check=ALL_CHECKS, derandomize=True)
 
 STRATEGIES = st.sampled_from([
     "ep 8", "tp 8", "dp 2 < ep 4 >", "pp 2 < ep 4 >", "pp 2 [micro 3] < ep 4 ; tp 2 >", "pp 3 [micro 2] < ep 2 >",

@@ -20,6 +20,7 @@ from dagc.schedule.program import Program
 from dagc.schedule.schedule import schedule
 from dagc.schedule.timeline import Run, Timeline
 from dagc.schedule.verify import verify
+from tests.harness.effort import examples
 from tests.property import timeline_graphs as make
 from tests.property.timeline_oracle import Expanded, Key, steps_for
 
@@ -30,7 +31,7 @@ ALL_CHECKS = (
     HealthCheck.filter_too_much,
     HealthCheck.large_base_example,
 )
-PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=ALL_CHECKS, derandomize=True)
+PROPERTY = settings(max_examples=examples(30, 60), deadline=None, suppress_health_check=ALL_CHECKS, derandomize=True)
 FEW = settings(PROPERTY, max_examples=15)
 """For what the oracle takes long over; the longer tests take more."""
 
@@ -208,7 +209,7 @@ def unequal_pipelines(draw, kind: Phase = Phase.DECODE) -> PricedPhase:
     return make.phase(templates, [programs], [0] * draw(st.integers(4, 20)), width, kind, "", 1)
 
 
-@settings(PROPERTY, max_examples=150)
+@settings(PROPERTY, max_examples=examples(75, 150))
 @given(unequal_pipelines())
 def test_a_stage_that_comes_to_wait_does_so_in_the_right_micro_batch(priced: PricedPhase) -> None:
     timeline = schedule(priced)
@@ -229,7 +230,7 @@ def test_verifier_and_path_of_pipelines_of_many_micro_batches(priced: PricedPhas
     assert_verified(priced)
 
 
-@settings(PROPERTY, max_examples=150)
+@settings(PROPERTY, max_examples=examples(75, 150))
 @given(unequal_pipelines(Phase.PREFILL))
 def test_verifier_and_path_where_stages_come_to_wait(priced: PricedPhase) -> None:
     assert_verified(priced)
@@ -238,7 +239,7 @@ def test_verifier_and_path_where_stages_come_to_wait(priced: PricedPhase) -> Non
 ANY = phases() | phases(is_pipeline=True) | unequal_pipelines(Phase.PREFILL) | unequal_pipelines()
 
 
-@settings(PROPERTY, max_examples=20)
+@settings(PROPERTY, max_examples=examples(12, 20))
 @given(ANY)
 def test_the_kernel_is_the_interpreter(priced: PricedPhase) -> None:
     assert_alike(priced)
@@ -315,7 +316,7 @@ def assert_pace(priced: PricedPhase) -> None:
     assert abs(span - 32 * timeline.interval) <= max(32, 2 * timeline.interval)
 
 
-@settings(FEW, max_examples=4)
+@settings(FEW, max_examples=examples(2, 4))
 @given(phases(largest=2))
 def test_slack_is_what_a_node_may_be_late(priced: PricedPhase) -> None:
     assert_slack(priced)

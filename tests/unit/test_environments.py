@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.children import CLOSED, Children, Ended
+from tests.harness.children import CLOSED, Children, Ended, shared_children
 from tests.unit.test_fit import stream_table
 
 PLAN = "model mixtral-8x7b { layers 1 }\ncluster h100-sxm x 2\nstrategy main = tp 2\nstrategy other = ep 2\n"
@@ -110,10 +109,8 @@ SURROUNDINGS = {
 
 
 @pytest.fixture(scope="module")
-def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
-    found = Children(tmp_path_factory.mktemp("streams"))
-    yield found
-    found.close()
+def children() -> Children:
+    return shared_children()
 
 
 @pytest.fixture(scope="module")

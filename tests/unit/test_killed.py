@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 from dagc.export.publish import MANIFEST
-from tests.harness.children import Children, Ended
+from tests.harness.children import Children, Ended, shared_children
 from tests.unit.test_fit import stream_table
 
 PLANS = tuple(
@@ -87,10 +86,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Children]:
-    found = Children(tmp_path_factory.mktemp("streams"))
-    yield found
-    found.close()
+def children() -> Children:
+    return shared_children()
 
 
 @pytest.fixture
