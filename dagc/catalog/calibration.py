@@ -63,9 +63,9 @@ class Regime:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """What is measured of one device, by regime."""
+    """What is measured of one device, by regime. Each is equal to itself alone, so that it can be part of a key."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 

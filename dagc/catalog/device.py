@@ -37,6 +37,13 @@ class DeviceSpec:
     calibration: Calibration | None = None
     launch_seconds: float = 0.0
 
+    @property
+    def content(self) -> object:
+        """All that times depend on, as a key: pools may have unlike devices of one name. Calibrations are held by it."""
+        rates = self.bandwidth_bytes_per_second, tuple(self.flops.items()), self.compute_efficiency
+        kernels = self.memory_efficiency, self.processors, self.calibration, self.launch_seconds
+        return self.name, *rates, *kernels
+
 
 class Backend(StrEnum):
     """Who carries collectives: NCCL alone, or the kernels of serving engines where they have some."""

@@ -282,7 +282,7 @@ def operator_costs(
     loads = [loads_of(op, kind) for op, kind in zip(ops, kinds, strict=True)]
     partitions: list[Partition] = []
     amounts = [amounts_of((slowdown, *each), partitions) for each in loads]
-    device = setting.device.name, setting.device.processors
+    device = setting.device.content
     found = [known.setdefault((device, kind), {}) for kind in kinds]
     new: dict[tuple[WorkKey, Amount], dict[Amount, PricedAmount]] = {}
     for kind, of, each in zip(kinds, found, amounts, strict=True):

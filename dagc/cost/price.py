@@ -94,6 +94,7 @@ class _Prices:
             for pool in service.pools:
                 device = plan.device_of(pool)
                 self._devices[pool.name] = beside_exchange(device) if is_shared else device
+        self._contents = {pool: device.content for pool, device in self._devices.items()}
         self._fabric = known.fabric_of(plan.facts.cluster, plan.facts.runtime.all_reduce)
         self._known = known
 
@@ -103,8 +104,7 @@ class _Prices:
         What the cost of a node depends on beyond it is, by team, the device, and how ranks are slowed. A device of
         which exchanges take multiprocessors has fewer of them.
         """
-        used = [(self._devices[team.pool], team.slowdown.tobytes()) for team in teams]
-        return _Run(nodes, teams, tuple([(device.name, device.processors, slowed) for device, slowed in used]))
+        return _Run(nodes, teams, tuple([(self._contents[team.pool], team.slowdown.tobytes()) for team in teams]))
 
     def of(self, runs: Iterable[_Run]) -> list[Costs]:
         """The costs of the nodes of templates; those that differ in nothing that matters are priced once."""
