@@ -39,7 +39,7 @@ class DeviceSpec:
 
     @property
     def content(self) -> object:
-        """All that times depend on, as a key: pools may have unlike devices of one name. Calibrations are held by it."""
+        """All that times depend on, as a key that holds the calibration: pools may have unlike devices of one name."""
         rates = self.bandwidth_bytes_per_second, tuple(self.flops.items()), self.compute_efficiency
         kernels = self.memory_efficiency, self.processors, self.calibration, self.launch_seconds
         return self.name, *rates, *kernels
