@@ -30,7 +30,7 @@ FREE = NodeCost(np.zeros(1, dtype=np.int64), Bound.NONE, partial(str, 0), "no wo
 
 
 LONGEST = 2**62
-"""Picoseconds that a duration is cut off at, 53 days: sums of such are not scheduled (`dagc.cost.reach`)."""
+"""Picoseconds that a duration is cut off at, 53 days: sums of such are not scheduled (`dagc.cost.overflow`)."""
 
 
 def whole_picoseconds(seconds: npt.NDArray[np.float64]) -> Picoseconds:

@@ -13,7 +13,7 @@ from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
 from dagc.cost.price import CostCache, price
-from dagc.cost.reach import judge_reach
+from dagc.cost.overflow import overflows
 from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.driver.front import resolve_strategy, stops
 from dagc.driver.outcome import Checked, Priced, Say
@@ -139,9 +139,9 @@ def _timelines(
     say(f"pricing and scheduling {plan.name}")
     known = _caches_of(plan.facts)
     priced = tuple(price(phase, plan, known.costs) for phase in graph.classes)
-    unreachable = judge_overflow(priced, plan)
-    if unreachable:
-        found.append(unreachable)
+    overflow = judge_overflow(priced, plan)
+    if overflow:
+        found.append(overflow)
         return graph, None, ()
     timelines = tuple([schedule(phase, known.steps) for phase in priced])
     if any(timeline.program.ranks > WIDE for timeline in timelines):
@@ -173,7 +173,7 @@ def transfer_timeline(plan: Plan) -> Timeline | None:
 
 def judge_overflow(priced: Iterable[PricedPhase], plan: Plan) -> Diagnostic | None:
     """Why phases cannot be scheduled: they take too long to be counted."""
-    return next((problem for phase in priced for problem in judge_reach(phase, plan)), None)
+    return next((problem for phase in priced for problem in overflows(phase, plan)), None)
 
 
 def beyond_memory(phases: Iterable[PhaseGraph], plan: Plan) -> Diagnostic | None:

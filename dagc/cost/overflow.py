@@ -19,7 +19,7 @@ _STEPS = 64
 """Decode steps that a schedule may run through before it is steady."""
 
 
-def judge_reach(priced: PricedPhase, plan: Plan) -> tuple[Diagnostic, ...]:
+def overflows(priced: PricedPhase, plan: Plan) -> tuple[Diagnostic, ...]:
     """D108 where all that a phase does, one after the other, would take too long."""
     phase = priced.graph
     total = sum(count * serial_time(priced.costs[template]) for template, count in phase.copies.items())
