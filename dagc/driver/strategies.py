@@ -12,8 +12,8 @@ from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
-from dagc.cost.price import CostCache, price
 from dagc.cost.overflow import overflows
+from dagc.cost.price import CostCache, price
 from dagc.diag.diagnostic import Diagnostic, in_order
 from dagc.driver.front import resolve_strategy, stops
 from dagc.driver.outcome import Checked, Priced, Say
