@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 EXPLAIN = ROOT / "dagc" / "diag" / "explain"
 README = ROOT / "README.md"
-VALIDATION = ROOT / "dagc" / "report" / "validation.md"
+VALIDATION = ROOT / "dagc" / "results" / "validation.md"
 
 PAGES: dict[str, Path] = {
     "language.md": ROOT / "grammar" / "README.md",
