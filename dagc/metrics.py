@@ -190,7 +190,7 @@ FRONT_TABLE = (GPUS, MEMORY, REQUESTS_AT_ONCE, TTFT, TPOT, THROUGHPUT, THROUGHPU
 """Columns of the Pareto front of a search."""
 
 OBJECTIVES = (GPUS, TTFT, TPOT, THROUGHPUT, COST_OF_TOKENS)
-"""Objectives of a search."""
+"""Objectives of a search; `vectors_of` of `dagc.search.bounds` has a lower bound of each, in this order."""
 
 SENSITIVITIES = (TTFT, TTFT_P99, TPOT, THROUGHPUT, THROUGHPUT_PER_GPU, MEMORY, COST_OF_TOKENS)
 """What a change of a plan is judged by; times first, because limits are mostly on them."""

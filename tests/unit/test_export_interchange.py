@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import dagc
 from dagc import api
+from dagc.driver.export import FORMATS
 from dagc.export import mermaid
 from dagc.export.chakra.traces import chakra_files
 from dagc.export.graph_json import to_node_link
@@ -182,7 +183,7 @@ def test_what_is_too_much_for_a_site_is_counted(monkeypatch: pytest.MonkeyPatch)
     assert "3 more" in labels
 
 
-@pytest.mark.parametrize("form", ["chakra", "graphml", "mermaid"])
+@pytest.mark.parametrize("form", list(FORMATS))
 def test_the_same_plan_gives_the_same_bytes(form: str, tmp_path: Path) -> None:
     """In two processes with other hashes."""
     for seed in ("1", "2"):

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.launch import launch
+from dagc.engines.registry import engine_names
 
 FOLD = "pp 4 < ep 16 ; tp 2 >"
 DEEPSEEK = ("--model", "deepseek-v3", "--cluster", "h100-sxm x 64")
@@ -53,7 +54,10 @@ def test_without_an_engine_all_are_shown_and_nothing_fails() -> None:
     result = run("-e", FOLD, *DEEPSEEK, "--format", "json")
     assert result.exit_code == 0
     found = {one["engine"]["name"]: one["expressible"] for one in json.loads(result.stdout)["launches"]}
-    assert found == {"vllm": True, "sglang": True, "trtllm": False, "megatron": False}
+    assert tuple(found) == engine_names()
+    assert {name: found[name] for name in ("vllm", "sglang", "trtllm", "megatron")} == {
+        "vllm": True, "sglang": True, "trtllm": False, "megatron": False,
+    }  # fmt: skip
 
 
 def test_phases_have_their_own_commands_and_counts() -> None:
