@@ -28,14 +28,15 @@ from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_mixed, lower_service
 from dagc.lower.templates import LoweringCache
+from dagc.metrics import BUBBLE, COMMUNICATION, COMPARED, OBJECTIVES, Metric
 from dagc.plan.deployment import Phase
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.results.assess import assess
 from dagc.results.assessment import RequirementVerdict
 from dagc.results.serving import Steps, serve
-from dagc.results.values import values
-from dagc.schedule.schedule import schedule
+from dagc.results.values import value
+from dagc.schedule.schedule import schedule, schedule_times
 from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.search.candidate import Candidate, ServicePlan, smallest_with, spell
@@ -49,6 +50,9 @@ from dagc.syntax.parser import parse
 
 MOST_TEMPLATES = 20_000
 """Templates that a judge keeps; then it drops all of them, so that its memory has a limit."""
+
+_TIMED, _SHARED = frozenset(OBJECTIVES), frozenset({COMMUNICATION, BUBBLE})
+"""Figures that makespan and interval of each phase decide, and requirements that they do not."""
 
 
 @dataclass(slots=True)
@@ -94,11 +98,14 @@ class Judge:
         return Plan(placed(deployment, self.facts.engine), _under(self.facts, batch))
 
     def verdicts(self, asked: Sequence[tuple[str, int]]) -> list[StrategyVerdict]:
-        """Verdicts on strategies, each under its batch."""
-        return [self.verdict(strategy, batch) for strategy, batch in asked]
+        """Verdicts on strategies, each under its batch, with the objectives as figures."""
+        return [self.verdict(strategy, batch, OBJECTIVES) for strategy, batch in asked]
 
-    def verdict(self, strategy: str, batch: int) -> StrategyVerdict:
-        """The verdict on one strategy; no figures of one that does not fit."""
+    def verdict(self, strategy: str, batch: int, figures: Sequence[Metric] = COMPARED) -> StrategyVerdict:
+        """The verdict on one strategy with some figures; none of one that does not fit.
+
+        Objectives need no shares, and what requires none of these is scheduled in half the time.
+        """
         plan = self.plan(strategy, batch)
         problem = plan if isinstance(plan, Diagnostic) else refusal(plan)
         if isinstance(plan, Diagnostic) or problem:
@@ -109,26 +116,34 @@ class Judge:
             return StrategyVerdict(None, share)
         self._trim()
         graph = lower(plan, self._caches.templates)
-        timelines = self._schedules(graph.classes, plan)
+        required = {one.metric for one in self.facts.requirements}
+        scheduled = self._times if _TIMED.issuperset(figures) and not required & _SHARED else self._schedule
+        timelines = self._schedules(graph.classes, plan, scheduled)
         if isinstance(timelines, Diagnostic):
             return StrategyVerdict(timelines.code.code)
         beside = lower_mixed(plan, self._caches.templates), lower_transfer(plan)
-        mixed, transfer = (self._schedule(self._priced(phase, plan)) if phase else None for phase in beside)
+        mixed, transfer = (self._times(self._priced(phase, plan)) if phase else None for phase in beside)
         found = assess(plan, memory, slowest_first(graph, timelines)[1], mixed, transfer)
-        return StrategyVerdict(None, share, tuple(values(plan, found).items()), tuple(map(_judged, found.requirements)))
+        known = tuple((metric.name, value(metric, plan, found)) for metric in figures)
+        return StrategyVerdict(None, share, known, tuple(map(_judged, found.requirements)))
 
-    def _schedules(self, phases: Sequence[PhaseGraph], plan: Plan) -> tuple[Timeline, ...] | Diagnostic:
+    def _schedules(
+        self, phases: Sequence[PhaseGraph], plan: Plan, scheduled: Callable[[PricedPhase], Timeline]
+    ) -> tuple[Timeline, ...] | Diagnostic:
         """The timelines of phases, or why they have none."""
         if too_large := beyond_memory(phases, plan):
             return too_large
         priced = [self._priced(phase, plan) for phase in phases]
-        return judge_overflow(priced, plan) or tuple(map(self._schedule, priced))
+        return judge_overflow(priced, plan) or tuple(map(scheduled, priced))
 
     def _priced(self, phase: PhaseGraph, plan: Plan) -> PricedPhase:
         return price(phase, plan, self._caches.costs)
 
     def _schedule(self, phase: PricedPhase) -> Timeline:
         return schedule(phase, self._caches.steps, is_kept=False)
+
+    def _times(self, phase: PricedPhase) -> Timeline:
+        return schedule_times(phase, self._caches.steps)
 
     def _trim(self) -> None:
         if len(self._caches.templates.found) > MOST_TEMPLATES:
@@ -161,7 +176,7 @@ class Judge:
             return math.inf
         plan = replace(plan, facts=alone.facts)
         self._trim()
-        timelines = self._schedules(lower_service(plan, phase, self._caches.templates), plan)
+        timelines = self._schedules(lower_service(plan, phase, self._caches.templates), plan, self._times)
         if isinstance(timelines, Diagnostic):
             return 0.0
         seconds = max(timeline.interval for timeline in timelines) / PICOSECONDS

@@ -105,6 +105,7 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
             return SearchOutcome(None, None, (*in_order(found), _too_many(excess.number)))
         except BrokenProcessPool:
             return SearchOutcome(None, None, (*in_order(found), _lost(options.resume)))
+    running.incumbents.complete(judge.verdict)
     result, best = assemble(facts, space, running.incumbents, given, famous), running.incumbents.ranked[:1]
     origin = Origin(file.blocks, overrides_of(blocks, [])[0], directory, options.directory)
     plan = plan_text(origin, best[0], facts.workload.batch) if best else None

@@ -197,7 +197,8 @@ class _PhaseLowering:
         held = sequences_per_rank(self.layout, self.alike.sequences).max()
         return mixed(batch, self.riding * float(sequences.max()) / float(held), workload)
 
-    def _stage(self, number: int) -> Stage:
+    def stage(self, number: int) -> Stage:
+        """A stage as its templates see it."""
         service = self.service
         pool = service.experts_pool
         separate = pool.role is Role.EXPERTS
@@ -224,7 +225,7 @@ class _PhaseLowering:
         teams = [number]
         if len(pools) > 1:
             teams.append(self.service.stages + min(number, pools[1].stages - 1))
-        segments = _StageLowering(self, self._stage(number), number, sequences).segments()
+        segments = _StageLowering(self, number, sequences).segments()
         return StageProgram(number, tuple(teams), tuple(segments))
 
 
@@ -233,20 +234,31 @@ class _StageLowering:
     """One stage and one size of micro-batch on its way to a program."""
 
     phase: _PhaseLowering
-    stage: Stage
     number: int
     sequences: int
+    _own: Placement = field(init=False)
+    _streams: int = field(init=False)
     _pattern: tuple[bytes, ...] = field(init=False)
+    _stage: Stage | None = None
 
     def __post_init__(self) -> None:
-        """How ranks lie, which all templates depend on."""
+        """How ranks lie, and how many streams there are, which all templates depend on."""
+        self._own = self.phase.placement(self.phase.service.attention_pool, self.number)
+        self._streams = self.phase.streams(self.sequences)
         self._pattern = self._pattern_of_ranks()
+
+    @property
+    def stage(self) -> Stage:
+        """What the templates of the stage are built from; most are known."""
+        if self._stage is None:
+            self._stage = self.phase.stage(self.number)
+        return self._stage
 
     def segments(self) -> Iterator[Segment]:
         """What arrives, the layers in runs of one kind, what leaves."""
         yield from self._arrival()
         first = sum(self._layers[: self.number])
-        kinds = self.stage.shapes.layer_kinds()[first : first + self._layers[self.number]]
+        kinds = self.phase.shapes.layer_kinds()[first : first + self._layers[self.number]]
         for kind, run in groupby(kinds):
             count = len(tuple(run))
             yield Segment(self._layer(kind, range(first, first + count)), count, first)
@@ -255,7 +267,7 @@ class _StageLowering:
 
     @property
     def _layers(self) -> tuple[int, ...]:
-        return stage_layers(self.phase.service, self.stage.shapes.layers)
+        return stage_layers(self.phase.service, self.phase.shapes.layers)
 
     @property
     def _is_last(self) -> bool:
@@ -267,33 +279,33 @@ class _StageLowering:
         return self.phase.phase is Phase.DECODE and self.phase.service.stages > 1
 
     def _arrival(self) -> Iterator[Segment]:
-        stage, streams = self.stage, self._streams
+        streams = self._streams
         if self.number > 0:
             peer = self._peer(self.number - 1)
-            yield self._around("pipeline.receive", lambda b, m: add_receive(b, stage, m, peer), peer, streams)
+            yield self._around("pipeline.receive", lambda b, m: add_receive(b, self.stage, m, peer), peer, streams)
             return
         if self._loops:
             peer = self._peer(self.phase.service.stages - 1)
-            yield self._around("token.receive", lambda b, m: add_token_receive(b, stage, m, peer), peer)
-        yield self._around("embedding", lambda b, m: add_embedding(b, stage, m), None, streams)
+            yield self._around("token.receive", lambda b, m: add_token_receive(b, self.stage, m, peer), peer)
+        yield self._around("embedding", lambda b, m: add_embedding(b, self.stage, m), None, streams)
 
     def _departure(self) -> Iterator[Segment]:
-        stage, streams = self.stage, self._streams
+        streams = self._streams
         if not self._is_last:
             peer = self._peer(self.number + 1)
-            yield self._around("pipeline.send", lambda b, m: add_send(b, stage, m, peer, streams), peer)
+            yield self._around("pipeline.send", lambda b, m: add_send(b, self.stage, m, peer, streams), peer)
             return
-        yield self._around("head", lambda b, m: add_head(b, stage, m, streams), None)
+        yield self._around("head", lambda b, m: add_head(b, self.stage, m, streams), None)
         if self._loops:
             peer = self._peer(0)
-            yield self._around("token.send", lambda b, m: add_token_send(b, stage, m, peer), peer)
+            yield self._around("token.send", lambda b, m: add_token_send(b, self.stage, m, peer), peer)
 
     def _peer(self, number: int) -> Placement:
         return self.phase.placement(self.phase.service.attention_pool, number)
 
     def _around(self, name: str, fill: Fill, peer: Placement | None, streams: int = 1) -> Segment:
         """A segment outside the layers, on the whole micro-batch; what follows may take its output in two streams."""
-        pair = b"" if peer is None else self.stage.own.opposite(peer).nodes.tobytes()
+        pair = b"" if peer is None else self._own.shares_nodes(peer).tobytes()
 
         def build(key: str) -> Template:
             builder = TemplateBuilder(key, self.stage.span)
@@ -352,22 +364,19 @@ class _StageLowering:
         return ExpertChoice(shapes.experts, redundant, slot_chances(shapes.experts, redundant, order, workload))
 
     @property
-    def _streams(self) -> int:
-        return self.phase.streams(self.sequences)
-
-    @property
     def _batches(self) -> tuple[Batch, ...]:
         return self.phase.batches(self.sequences)
 
     def _pattern_of_ranks(self) -> tuple[bytes, ...]:
         """Equal for stages on which a template costs the same: ranks on nodes, and slowed ones among them."""
-        pool, service = self.stage.pool, self.phase.service
+        service, experts = self.phase.service, self.phase.service.experts_pool
+        pool = self.phase.placement(experts, self.number) if experts.role is Role.EXPERTS else None
         slowed = tuple(self.phase.team(one, self.number).slowdown.tobytes() for one in service.pools)
-        return (self.stage.own.pattern, *slowed, *(() if pool is None else (pool.pattern, self._joined(pool))))
+        return (self._own.pattern, *slowed, *(() if pool is None else (pool.pattern, self._joined(pool))))
 
     def _joined(self, pool: Placement) -> bytes:
         """Whether both pools are one node."""
-        return self.stage.own.peers(pool).nodes[:1].tobytes()
+        return self._own.peers(pool).nodes[:1].tobytes()
 
 
 def _layer_name(kind: LayerKind) -> str:

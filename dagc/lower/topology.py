@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.degrees import AxisKind
 from dagc.ops.groups import Groups
@@ -64,7 +65,11 @@ class Placement:
 
     def opposite(self, other: Placement) -> Groups:
         """Groups of one rank each, whose peer is the rank of the same number of `other`."""
-        return self._single(np.where(self.nodes == other.nodes, 1, 2).astype(np.int64))
+        return self._single(np.where(self.shares_nodes(other), 1, 2).astype(np.int64))
+
+    def shares_nodes(self, other: Placement) -> npt.NDArray[np.bool_]:
+        """Whether each rank is on the node of the rank of the same number of `other`."""
+        return self.nodes == other.nodes
 
     def _single(self, nodes: Ranks) -> Groups:
         members = np.arange(self.width, dtype=np.int64).reshape(-1, 1)

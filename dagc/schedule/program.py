@@ -7,8 +7,8 @@ each copy, in the order in which they are issued. Tables are built by numpy; not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -53,6 +53,9 @@ messages that it sends and receives. The rest says which segment it is of.
 
 FIRST, LAST = 1, 2
 """Edges of an invocation."""
+
+_MOST_KEPT = 512
+"""Invocations of a phase whose issue tables are kept for others, so that the memory of these has a limit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,6 +119,7 @@ class Program:
 
     `ranks` is 1 where no rank takes longer than another, else the width of the widest team; `widths` are ranks by lane
     of the phase (1 in the former case). `lane_maps` hold the lanes of the phase by lane of a stage's program.
+    `tables` are those of programs of the same issues, by name.
     """
 
     graph: PhaseGraph
@@ -125,22 +129,34 @@ class Program:
     widths: Int32
     lane_maps: Int32
     state: State
+    tables: dict[str, IssueTable] = field(default_factory=dict[str, "IssueTable"], repr=False)
 
     @cached_property
     def step_counts(self) -> Int64:
         """Steps of each template."""
         return np.array([len(one.steps) for one in self.templates], dtype=np.int64)
 
-    @cached_property
+    @property
     def first_step(self) -> IssueTable:
         """The periods that step 0 is in."""
+        return self._table("first", self._first_step)
+
+    @property
+    def next_step(self) -> IssueTable:
+        """Each period after those; steps are counted from that of the period."""
+        return self._table("next", self._next_step)
+
+    def _table(self, name: str, build: Callable[[], IssueTable]) -> IssueTable:
+        if name not in self.tables:
+            self.tables[name] = build()
+        return self.tables[name]
+
+    def _first_step(self) -> IssueTable:
         periods = range(periods_of_first_step(self.graph))
         tables = [_issues(self, period) for period in periods]
         return laid_out(tables[0] if len(tables) == 1 else np.concatenate(tables), self.step_counts)
 
-    @cached_property
-    def next_step(self) -> IssueTable:
-        """Each period after those; steps are counted from that of the period."""
+    def _next_step(self) -> IssueTable:
         after = periods_of_first_step(self.graph)
         if after == 1:
             return self.first_step
@@ -168,7 +184,16 @@ def program_of(priced: PricedPhase, cache: TemplateCache) -> Program:
         most_messages=most,
         most_inputs=max((one.inputs + max(one.receives, one.sends) for one in structures), default=0),
     )
-    return Program(graph, order, templates, int(widths.max(initial=1)), widths, lane_maps, state)
+    sizes = tuple([(len(one.steps), one.sends, one.receives) for one in structures])
+    is_small = depth * count <= _MOST_KEPT
+    tables = _tables_of(graph.phase, graph.programs, graph.micro_batches, sizes) if is_small else {}
+    return Program(graph, order, templates, int(widths.max(initial=1)), widths, lane_maps, state, tables)
+
+
+@lru_cache(maxsize=128)
+def _tables_of(*issues: object) -> dict[str, IssueTable]:
+    """The issue tables of programs that have these stages and micro-batches, and templates of these sizes."""
+    return {}
 
 
 def _most_messages(graph: PhaseGraph, templates: Sequence[TimedTemplate]) -> int:

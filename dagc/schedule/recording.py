@@ -38,13 +38,13 @@ Times = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 """Starts by row, shape (rows, ranks), and sources by entry, shape (entries, inputs)."""
 
 
-def _executor(
+def executor_of(
     program: Program, templates: Sequence[TimedTemplate], tables: Sequence[IssueTable], record: Room
 ) -> Executor:
     """The compiled loop; the interpreter for little work, and where there is no address space for the loop's engine."""
     from dagc.schedule.interpreter import Interpreter
 
-    steps = record.rows * program.ranks
+    steps = max(record.rows, tables[0].row_count) * program.ranks
     if "wasmtime" not in sys.modules and sum(_interpreted) + steps <= MOST_INTERPRETED:
         _interpreted.append(steps)
         return Interpreter(program, templates, record)
@@ -104,7 +104,7 @@ class Recording:
         windows = 2 * repeated.row_count if repeated and self.is_whole else 0
         record = Room(max(windows, *(part[1] for part in room)), max(part[3] for part in room))
         tables = (self.table,) if repeated is None or repeated is self.table else (self.table, repeated)
-        return _executor(self.program, self.templates, tables, record)
+        return executor_of(self.program, self.templates, tables, record)
 
     @property
     def is_whole(self) -> bool:

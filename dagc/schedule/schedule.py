@@ -11,8 +11,8 @@ from __future__ import annotations
 from dagc.graph.priced import PricedPhase
 from dagc.schedule.program import program_of
 from dagc.schedule.recording import WHOLE_BYTES
-from dagc.schedule.shares import occupied_time, phase_shares
-from dagc.schedule.steady import passes_of
+from dagc.schedule.shares import UNKNOWN, occupied_time, phase_shares
+from dagc.schedule.steady import passes_of, times_of
 from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 
@@ -38,3 +38,9 @@ def schedule(
     if is_kept:
         vars(found).update(first=first, path=path, steady=steady)
     return found
+
+
+def schedule_times(priced: PricedPhase, cache: TemplateCache) -> Timeline:
+    """The timeline of one phase with makespan and interval alone, in half the time: its shares are unknown."""
+    program = program_of(priced, cache)
+    return Timeline(priced, *times_of(program), UNKNOWN, None, program, ())

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,10 @@ class Shares:
     memory: float
     communication: float
     bubble: float
+
+
+UNKNOWN = Shares(nan, nan, nan, nan)
+"""Of a phase of which times alone are asked."""
 
 
 @dataclass(frozen=True, slots=True)

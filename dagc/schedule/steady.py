@@ -12,17 +12,18 @@ is that of the slowest. If even that does not come within `MOST_STEPS`, it is th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from dagc.graph.priced import Picoseconds
-from dagc.schedule.executor import Snapshot
+from dagc.schedule.executor import Executor, Room, Snapshot
 from dagc.schedule.order import periods_of_first_step, repeats
 from dagc.schedule.path import CriticalPath
 from dagc.schedule.program import Program
-from dagc.schedule.recording import Recording
+from dagc.schedule.recording import Recording, executor_of
 from dagc.schedule.shares import overlap_of
 
 MOST_STEPS = 64
@@ -35,7 +36,7 @@ SAME_PERIOD = 4
 """Equal consecutive shifts after which each rank counts as settled."""
 
 SHOWN = 2
-"""Periods after the first step that can be looked at; no fewer ever run."""
+"""Periods after the first step that can be looked at; no fewer ever run where they are recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +87,44 @@ def settle(first: Recording) -> Steady:
     executor, program = first.executor, first.program
     table, period = program.next_step, periods_of_first_step(program.graph)
     begins: dict[int, Snapshot] = {}
-    states = [executor.pending()]
-    number = period
-    for number in range(period, period + MOST_STEPS):
+
+    def run(after: int) -> None:
+        number = period + after
         begins[number] = executor.snapshot()
         begins.pop(number - SHOWN if number - SHOWN >= period + SHOWN else -1, None)
         record = (-_row_of(first, number), None) if first.is_whole else None
         executor.run(table, range(len(table)), record=record)
+
+    interval, periods = _settled(executor, run, SHOWN)
+    return Steady(interval, begins, period + periods - 1)
+
+
+def times_of(program: Program) -> tuple[int, int]:
+    """Makespan and interval of a program, of which nothing is recorded."""
+    table, repeated = program.first_step, program.next_step if repeats(program.graph) else None
+    tables = (table,) if repeated is None or repeated is table else (table, repeated)
+    executor = executor_of(program, program.templates, tables, Room(0, 0))
+    ended = executor.run(table, range(len(table)))
+    makespan = ended.makespan if ended else 0
+    if repeated is None:
+        return makespan, makespan
+    return makespan, _settled(executor, lambda _: executor.run(repeated, range(len(repeated))), 1)[0]
+
+
+def _settled(executor: Executor, run: Callable[[int], object], least: int) -> tuple[int, int]:
+    """The interval, and how many periods ran until it was known, no fewer than `least`; `run` runs a period by number.
+
+    Once a state is the one before and a constant, so is each that follows: further periods do not change the interval.
+    """
+    states = [executor.pending()]
+    for number in range(MOST_STEPS):
+        run(number)
         states.append(executor.pending())
         interval = _interval(states)
-        if interval is not None and number > period:
-            break
-    else:
-        half = len(states) // 2
-        interval = round((int(states[-1].max()) - int(states[half].max())) / (len(states) - 1 - half))
-    return Steady(interval, begins, number)
+        if interval is not None and number + 1 >= least:
+            return interval, number + 1
+    half = len(states) // 2
+    return round((int(states[-1].max()) - int(states[half].max())) / (len(states) - 1 - half)), MOST_STEPS
 
 
 def _row_of(first: Recording, number: int) -> int:

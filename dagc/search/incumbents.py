@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dagc.search.candidate import Candidate, spell
 from dagc.search.front import Front
@@ -100,6 +100,14 @@ class Incumbents:
                 self.tally.priced += 1
                 missed = self._place(PricedStrategy(text, batch, verdict))
                 self.tally.priced_missing.update([missed] if missed else [])
+
+    def complete(self, verdict: Callable[[str, int], StrategyVerdict]) -> None:
+        """Take verdicts with all figures for what a result shows; those of a search have the objectives alone."""
+        for vector in self.front.vectors:
+            entry = self._entries[vector]
+            self._entries[vector] = replace(entry, verdict=verdict(entry.strategy, entry.batch))
+        if self.nearest and not self.front.vectors:
+            self.nearest = replace(self.nearest, verdict=verdict(self.nearest.strategy, self.nearest.batch))
 
     def note_memory(self, share: float) -> None:
         """Note the share of a device that a candidate would take which does not fit."""

@@ -68,7 +68,7 @@ def _search(directory: Path, *options: str) -> tuple[float, dict[str, Any]]:
 def _price(what: str, facts: Facts, named: Sequence[Named], number: int) -> None:
     sample = random.Random(1).sample(named, min(number, len(named)))
     gc.disable()
-    cold = _seconds(lambda: [Judge("cold", facts).verdict(*one) for one in sample])
+    cold = _seconds(lambda: [Judge("cold", facts).verdicts([one]) for one in sample])
     judge = Judge("fresh", facts)
     shared = _seconds(lambda: judge.verdicts(sample))
     warm = [_seconds(lambda: judge.verdicts(sample)) for _ in range(PASSES)]

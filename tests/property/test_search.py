@@ -16,6 +16,7 @@ from dagc.plan.deployment import Phase
 from dagc.search.bounds import LowerBounds
 from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
 from dagc.search.space import EXTRAS, Families, Space
+from dagc.search.verdict import OBJECTIVES
 from tests.unit.search_plans import MODEL, PLAN, facts, space
 
 SKEWED = PLAN.replace("output 16", "output 16    routing zipf 1")
@@ -152,6 +153,19 @@ def test_what_is_kept_between_plans_changes_no_figure(data: st.DataObject) -> No
     text = spell(candidate)
     alone = Judge("alone", facts(LATENT)).verdict(text, candidate.batch)
     assert _known(LATENT)[0].verdict(text, candidate.batch) == alone
+
+
+@pytest.mark.parametrize("text", [PLAN, SERVED, LATENT, PLAN + "require { bubble <= 20 %    tpot <= 1 ms }\n"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_objectives_alone_are_those_of_all_figures(text: str, data: st.DataObject) -> None:
+    """What a search prices without shares, to the last bit, and the same on requirements, of shares too."""
+    candidate = data.draw(_candidates(text))
+    judge, strategy = _known(text)[0], spell(candidate)
+    (alone,) = judge.verdicts([(strategy, candidate.batch)])
+    whole = judge.verdict(strategy, candidate.batch)
+    assert replace(whole, figures=alone.figures) == alone
+    assert {name: value for name, value in whole.figures if name in OBJECTIVES} == dict(alone.figures)
 
 
 def test_a_refused_degree_is_refused_wherever_it_stands() -> None:

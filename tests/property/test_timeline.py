@@ -17,7 +17,8 @@ from dagc.schedule import recording
 from dagc.schedule.executor import Room
 from dagc.schedule.interpreter import Interpreter
 from dagc.schedule.program import Program
-from dagc.schedule.schedule import schedule
+from dagc.schedule.schedule import schedule, schedule_times
+from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Run, Timeline
 from dagc.schedule.verify import verify
 from tests.harness.effort import examples
@@ -256,8 +257,10 @@ def assert_alike(priced: PricedPhase) -> None:
     """Every start, the path with its ties, shares, breakdown and slack; so is a record that is held in parts."""
     whole = schedule(priced)
     assert_same(whole, schedule(priced, whole_bytes=512))
+    times = schedule_times(priced, TemplateCache())
+    assert (times.makespan, times.interval) == (whole.makespan, whole.interval)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recording, "_executor", interpreted)
+        patch.setattr(recording, "executor_of", interpreted)
         assert_same(whole, schedule(priced))
 
 
