@@ -35,7 +35,7 @@ from dagc.lower.pipeline import (
 from dagc.lower.popularity import popularity_ranks, slot_chances
 from dagc.lower.routing import ExpertChoice
 from dagc.lower.stage import Stage
-from dagc.lower.templates import LoweringCache, Templates, experts_setting, setting
+from dagc.lower.templates import LoweringCache, Templates, experts_setting, layer_name, setting
 from dagc.lower.topology import Placement, place
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
@@ -318,7 +318,7 @@ class _StageLowering:
     def _layer(self, kind: LayerKind, layers: range) -> int:
         is_drawn = kind.ffn is FfnKind.MOE and self.phase.plan.facts.workload.is_skewed
         drawn = layers if is_drawn else None
-        name, streams = _layer_name(kind), self._streams
+        name, streams = layer_name(kind), self._streams
         experts = experts_setting(self.phase.service) if kind.ffn is FfnKind.MOE else ()
 
         def build(key: str) -> Template:
@@ -377,19 +377,6 @@ class _StageLowering:
     def _joined(self, pool: Placement) -> bytes:
         """Whether both pools are one node."""
         return self._own.peers(pool).nodes[:1].tobytes()
-
-
-def _layer_name(kind: LayerKind) -> str:
-    """`moe`, `dense`, or `attention` for a layer of only that; with what its mixer is beside full attention."""
-    if kind.mixer is None:
-        return str(kind.ffn)
-    block = "attention" if kind.ffn is FfnKind.NONE and kind.attention else str(kind.ffn)
-    if kind.recurrent:
-        mixer = str(kind.recurrent.kind)
-        return mixer if kind.ffn is FfnKind.NONE else f"{block}.{mixer}"
-    reach = kind.reach
-    limits = (("window", reach.window), ("entry", reach.ratio), ("top", reach.top))
-    return ".".join((block, *(f"{word}{number}" for word, number in limits if number)))
 
 
 def _axis_span(strategy: Strategy, kind: AxisKind, within: Span) -> Span:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from dagc.catalog.model import FfnKind, LayerKind
 from dagc.graph.graph import Template
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import GroupCache
@@ -75,3 +76,16 @@ class Templates:
         if found is None:
             found = self.known.found[whole] = build(key)
         return found if found.key == key else replace(found, key=key)
+
+
+def layer_name(kind: LayerKind) -> str:
+    """`moe`, `dense`, or `attention` for a layer of only that; with what its mixer is beside full attention."""
+    if kind.mixer is None:
+        return str(kind.ffn)
+    block = "attention" if kind.ffn is FfnKind.NONE and kind.attention else str(kind.ffn)
+    if kind.recurrent:
+        mixer = str(kind.recurrent.kind)
+        return mixer if kind.ffn is FfnKind.NONE else f"{block}.{mixer}"
+    reach = kind.reach
+    limits = (("window", reach.window), ("entry", reach.ratio), ("top", reach.top))
+    return ".".join((block, *(f"{word}{number}" for word, number in limits if number)))

@@ -111,8 +111,8 @@ def times_of(program: Program) -> tuple[int, int]:
     return makespan, _settled(executor, lambda _: executor.run(repeated, range(len(repeated))), 1)[0]
 
 
-def _settled(executor: Executor, run: Callable[[int], object], least: int) -> tuple[int, int]:
-    """The interval, and how many periods ran until it was known, no fewer than `least`; `run` runs a period by number.
+def _settled(executor: Executor, run: Callable[[int], object], minimum: int) -> tuple[int, int]:
+    """The interval, and how many periods ran until it was known (at least `minimum`); `run` runs one by number.
 
     Once a state is the one before and a constant, so is each that follows: further periods do not change the interval.
     """
@@ -121,7 +121,7 @@ def _settled(executor: Executor, run: Callable[[int], object], least: int) -> tu
         run(number)
         states.append(executor.pending())
         interval = _interval(states)
-        if interval is not None and number + 1 >= least:
+        if interval is not None and number + 1 >= minimum:
             return interval, number + 1
     half = len(states) // 2
     return round((int(states[-1].max()) - int(states[half].max())) / (len(states) - 1 - half)), MOST_STEPS
