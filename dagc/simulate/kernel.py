@@ -168,7 +168,7 @@ class Simulation:
             for _ in range(p.replicas * p.ranks):
                 most = min(p.most_running, count)
                 room.place(f"running{number}", 4 * most)
-                room.place(f"prompts{number}", 4 * most)
+                room.place(f"composed{number}", 4 * most)
                 number += 1
         for i, t in enumerate(self.times):
             lines = min(self.most_lines, self.policies[i].most_running, count)
@@ -217,7 +217,7 @@ class Simulation:
                 rank = rank_bytes[number]
                 rank[:24].view(np.int32)[...] = (_NONE, _NONE, 0, 0, 0, _NONE)
                 rank[24:80].view(np.int64)[...] = (p.blocks, given["ratio_first"], 0, 0, 0, 0, 0)
-                rank[80:].view(np.int32)[...] = room.at(f"running{number}"), room.at(f"prompts{number}")
+                rank[80:].view(np.int32)[...] = room.at(f"running{number}"), room.at(f"composed{number}")
                 margin = max(margin, 2 * p.ranks * min(p.most_running, len(requests)) + 4)
                 number += 1
         replicas = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)
