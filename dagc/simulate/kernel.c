@@ -36,7 +36,7 @@ typedef struct {
 typedef struct {
   I64 replicas, ranks, router;
   I64 mixes, chunks, budget, prompt_budget, threshold, most_running, reserve;
-  I64 block, blocks, late, yield, drafted, unit;
+  I64 block, blocks, late, ahead, poll, yield, drafted, unit;
   I64 ratio_first, ratio_least, ratio_fall, clip;  // of ESTIMATE, in 2^-20
   I64 transfer_base, transfer_token;               // of what leaves for the next service
   I64 entered;                                     // requests that the router has placed
@@ -45,7 +45,7 @@ typedef struct {
 
 typedef struct {
   I32 head, tail, waiting, running_count, prompt_count, chunked;
-  I64 free, ratio;
+  I64 free, ratio, seen;
   I64 sequences, context, prompt, pairs, step;  // of the step; `step` is what the context grows by
   I32 *running, *prompts;
 } Rank;
@@ -54,6 +54,8 @@ typedef struct {
   I64 begin, end, steps, planned;  // of the run; begin NONE where the replica is free
   I64 base, slope, context, growth, extra;  // step i takes base + (slope * (context + i * growth) >> SHIFT) + extra
   I64 link;                        // time at which its link is free
+  I64 polled;                      // steps since requests were last received
+  I64 seen;                        // what entered until then has been received
   I64 busy, sequence_time;         // picoseconds, and picoseconds times sequences over all ranks / 2^10
   I32 composed, dirty;
 } Replica;
@@ -67,7 +69,7 @@ typedef struct {
   I64 count, service_count, cap, entry, exit_delay, first_token;
   // Of requests.
   const I64 *arrival; const I32 *prompt, *output, *hit;
-  I64 *issued, *admitted, *first, *last, *progress;
+  I64 *issued, *entered, *admitted, *first, *last, *progress;
   I32 *next, *computed, *taken, *held, *left, *preempted, *place;
   Service *services;
   Rank *ranks;        // of service 0, replica by replica, then of service 1
@@ -149,6 +151,7 @@ static I64 target_of(const Sim *s, const Service *v, I32 id) {
 
 static int is_decoding(const Sim *s, I32 id) { return s->computed[id] == NONE; }
 static int has_ended(const Sim *s, I32 id) { return s->left[id] == 0; }
+static int waits(const Sim *s, const Rank *r) { return r->head != NONE && s->entered[r->head] <= r->seen; }
 
 static void hold(Sim *s, Rank *r, I32 id, I64 blocks) {
   r->free -= blocks - s->held[id];
@@ -235,7 +238,7 @@ static int may_admit(const Sim *s, const Service *v, const Rank *r, I32 id, I64 
 
 // Requests whose prompts another service has computed become running ones.
 static void admit_present(Sim *s, const Service *v, Rank *r) {
-  while (r->head != NONE && s->computed[r->head] == PRESENT && r->running_count < v->most_running) {
+  while (waits(s, r) && s->computed[r->head] == PRESENT && r->running_count < v->most_running) {
     I32 id = r->head;
     I64 blocks = v->reserve == WHOLE ? whole_blocks(s, v, id) : decode_blocks(s, v, id, 0);
     if (blocks > r->free) break;
@@ -269,7 +272,7 @@ static void compose_mixed(Sim *s, const Service *v, Rank *r) {
       budget -= tokens;
     }
   }
-  while (!preempted && r->head != NONE && s->computed[r->head] != PRESENT && budget > 0 && r->running_count < v->most_running) {
+  while (!preempted && waits(s, r) && s->computed[r->head] != PRESENT && budget > 0 && r->running_count < v->most_running) {
     I32 id = r->head;
     I64 done = s->computed[id] ? s->computed[id] : s->hit[id], left = target_of(s, v, id) - done;
     I64 tokens = least(left, least(budget, v->threshold));
@@ -296,7 +299,7 @@ static I64 expected(const Sim *s, const Service *v, const Rank *r, I64 ratio) {
 
 // Prompts in steps of their own, before any decode. 0 where there are none.
 static int compose_prompts(Sim *s, const Service *v, Rank *r) {
-  if (r->chunked == NONE && (r->head == NONE || s->computed[r->head] == PRESENT || r->running_count >= v->most_running))
+  if (r->chunked == NONE && (!waits(s, r) || s->computed[r->head] == PRESENT || r->running_count >= v->most_running))
     return 0;
   I64 chunk = v->threshold, input = v->prompt_budget;
   I64 room = r->free * v->block - (v->reserve == ESTIMATE ? expected(s, v, r, r->ratio) : 0);
@@ -309,7 +312,7 @@ static int compose_prompts(Sim *s, const Service *v, Rank *r) {
     chunk -= tokens, input -= tokens;
     room -= tokens + (tokens == left ? least(s->output[id], v->clip) : 0);
   }
-  while (r->head != NONE && s->computed[r->head] != PRESENT && r->running_count < v->most_running && chunk > 0 && input > 0 && room > 0) {
+  while (waits(s, r) && s->computed[r->head] != PRESENT && r->running_count < v->most_running && chunk > 0 && input > 0 && room > 0) {
     I32 id = r->head;
     I64 done = s->hit[id], left = target_of(s, v, id) - done;
     I64 further = least(s->output[id], v->clip);
@@ -486,8 +489,9 @@ static I64 step_sum(const Replica *p, I64 steps) {
 // Runs of steps.
 
 // Steps until a request of a rank has its last token, its cache is full, or one that waits could come in.
-static I64 rank_limit(const Sim *s, const Service *v, const Rank *r) {
+static I64 rank_limit(const Sim *s, const Service *v, const Replica *p, const Rank *r) {
   I64 limit = INT32_MAX, growth = 0;
+  if (r->head != NONE && !waits(s, r)) limit = v->poll - p->polled;
   for (I64 at = 0; at < r->running_count; at++) {
     I32 id = r->running[at];
     if (has_ended(s, id)) return 1;
@@ -515,7 +519,10 @@ static int begin(Sim *s, I64 service, I64 number) {
   Service *v = &s->services[service];
   Replica *p = replica_of(s, service, number);
   Rank *ranks = ranks_of(s, service, number);
-  if (!p->composed) compose(s, v, ranks);
+  if (!p->composed) {
+    for (I64 i = 0; i < v->ranks; i++) ranks[i].seen = p->seen;
+    compose(s, v, ranks);
+  }
   p->composed = 1;
   p->growth = 0;
   I64 sequences = 0, context = 0, prompt = 0, pairs = 0, total = 0, limit = INT32_MAX, fullest = 0, widest = 0;
@@ -528,8 +535,10 @@ static int begin(Sim *s, I64 service, I64 number) {
     widest = most(widest, fullest), total += fullest;
   }
   if (!total) {
-    p->composed = 0;
-    return 1;
+    // A free replica receives at once: what it has not seen yet may be there.
+    int is_new = p->seen != INT64_MAX;
+    p->composed = 0, p->seen = INT64_MAX, p->polled = 0;
+    return is_new ? begin(s, service, number) : 1;
   }
   double fullness = (double)total / (double)(widest * v->ranks);
   I64 until = INT64_MAX;
@@ -542,7 +551,7 @@ static int begin(Sim *s, I64 service, I64 number) {
   }
   for (I64 i = 0; i < v->ranks && limit > 1; i++) {
     Rank *r = &ranks[i];
-    limit = least(limit, rank_limit(s, v, r));
+    limit = least(limit, rank_limit(s, v, p, r));
     // Another rank's context overtakes the largest one.
     if (r->step > p->growth) limit = least(limit, (context - r->context) / (r->step - p->growth) + 1);
   }
@@ -555,6 +564,7 @@ static int begin(Sim *s, I64 service, I64 number) {
 
 // A request enters the queue of a replica in a run: the run ends with the step that is under way.
 static void cut(Sim *s, I64 service, I64 number) {
+  const Service *v = &s->services[service];
   Replica *p = replica_of(s, service, number);
   if (p->begin == NONE || p->steps == 1) return;
   I64 low = 1, high = p->steps;
@@ -562,7 +572,9 @@ static void cut(Sim *s, I64 service, I64 number) {
     I64 middle = (low + high) / 2;
     if (p->begin + step_sum(p, middle) >= s->now) high = middle; else low = middle + 1;
   }
-  if (low == p->steps) return;
+  low += v->ahead;
+  low += v->poll - 1 - (p->polled + low - 1) % v->poll;
+  if (low >= p->steps) return;
   p->steps = low, p->end = p->begin + step_sum(p, low);
   push(s, p->end, STEP_ENDS, service << 32 | number);
 }
@@ -617,6 +629,7 @@ static void enter(Sim *s, I64 service, I32 id) {
     }
   v->entered++;
   s->place[id] = (I32)chosen;
+  s->entered[id] = s->now;
   append(s, &ranks[chosen], id);
   I64 number = chosen / v->ranks;
   if (replica_of(s, service, number)->begin == NONE) mark(s, service, number); else cut(s, service, number);
@@ -732,6 +745,12 @@ static void end_run(Sim *s, I64 service, I64 number) {
       row->waiting += ranks[i].waiting;
       row->blocks += v->blocks - ranks[i].free;
     }
+  }
+  p->polled += v->mixes || !p->extra ? p->steps : v->poll;
+  if (p->polled >= v->poll) {
+    p->polled %= v->poll;
+    I64 received = p->steps - p->polled - v->ahead;
+    p->seen = p->begin + (received > 0 ? step_sum(p, received) : 0);
   }
   p->begin = NONE;
   mark(s, service, number);

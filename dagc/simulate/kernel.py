@@ -82,14 +82,14 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 _SERVICE = (
     *("replicas", "ranks", "router"),
     *("mixes", "chunks", "budget", "prompt_budget", "threshold", "most_running", "reserve"),
-    *("block", "blocks", "late", "yielded", "drafted", "unit"),
+    *("block", "blocks", "late", "ahead", "poll", "yielded", "drafted", "unit"),
     *("ratio_first", "ratio_least", "ratio_fall", "clip"),
     *("transfer_base", "transfer_token", "entered"),
 )
 _TIMES = 6 * 8 + 6 * 4
 _SERVICE_BYTES = len(_SERVICE) * 8 + _TIMES
-_RANK_BYTES = 6 * 4 + 7 * 8 + 2 * 4
-_REPLICA_BYTES = 12 * 8 + 2 * 4
+_RANK_BYTES = 6 * 4 + 8 * 8 + 2 * 4
+_REPLICA_BYTES = 14 * 8 + 2 * 4
 _GAP_ROOM, _RUN_ROOM = 1 << 18, 1 << 15
 
 
@@ -145,7 +145,7 @@ class Simulation:
         count = len(self.requests)
         ranks = sum(p.replicas * p.ranks for p in self.policies)
         replicas = sum(p.replicas for p in self.policies)
-        words = ("issued", "admitted", "first", "last", "progress")
+        words = ("issued", "entered", "admitted", "first", "last", "progress")
         halves = ("next", "computed", "taken", "held", "left", "preempted", "place")
         room.place("sim", 512)
         room.place("arrival", 8 * count)
@@ -215,13 +215,14 @@ class Simulation:
             for _ in range(p.replicas * p.ranks):
                 rank = rank_bytes[number]
                 rank[:24].view(np.int32)[...] = (_NONE, _NONE, 0, 0, 0, _NONE)
-                rank[24:80].view(np.int64)[...] = (p.blocks, given["ratio_first"], 0, 0, 0, 0, 0)
-                rank[80:].view(np.int32)[...] = room.at(f"running{number}"), room.at(f"composed{number}")
+                rank[24:88].view(np.int64)[...] = (p.blocks, given["ratio_first"], 0, 0, 0, 0, 0, 0)
+                rank[88:].view(np.int32)[...] = room.at(f"running{number}"), room.at(f"composed{number}")
                 margin = max(margin, 2 * p.ranks * min(p.most_running, len(requests)) + 4)
                 number += 1
         replicas = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)
         replicas[...] = 0
         replicas[:, :8] = 255
+        replicas[:, 88:96].view(np.int64)[...] = np.iinfo(np.int64).max
         sim = room.view("sim", np.uint8)
         sim[...] = 0
         sim[:48].view(np.int64)[...] = (
@@ -265,7 +266,7 @@ class Simulation:
                 corners = room.view(f"corners{service}", np.int64).reshape(shape)
                 corners[first, rest[0], rest[1], rest[2]] = times.corner(first, rest[0], rest[1], rest[2])
         result = {name: room.view(name, np.int64).copy() for name in ("issued", "admitted", "first", "last")}
-        busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 80:88].copy().view(np.int64).ravel()
+        busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 96:104].copy().view(np.int64).ravel()
         return Simulated(
             **result,
             preempted=room.view("preempted", np.int32).copy(),

@@ -31,7 +31,8 @@ class Policy:
 
     `mixes`: prompt tokens and decoded ones share a step of up to `budget` tokens; else prompts have steps of their
     own, of up to `prompt_budget` tokens. A step takes at most `threshold` tokens of one prompt where it `chunks` them.
-    `late`: a sequence takes part in one more step after its last token. A step gives each sequence `yielded` tokens in
+    `late`: a sequence takes part in one more step after its last token. `ahead`: a step is composed when the one before
+    it begins. New requests are received every `poll` decode steps, and after each step of prompts. A step gives each sequence `yielded` tokens in
     units of 1 / `unit`, and computes `drafted` more of each.
     """
 
@@ -48,6 +49,8 @@ class Policy:
     block: int = 16
     blocks: int = 1 << 20
     late: bool = False
+    ahead: bool = False
+    poll: int = 1
     yielded: int = 1
     drafted: int = 0
     unit: int = 1
