@@ -1,0 +1,430 @@
+"""Serving queues simulated one step after the other, as plainly as it can be said.
+
+Requests arrive, wait, are admitted, take part in steps and leave; nothing is shortened and nothing is kept beside the
+state itself. To be compared with the compiled event loop, with which it shares no code.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dagc.simulate.kernel import StepTimes
+from dagc.simulate.policy import Policy, Reserve, Router
+from dagc.simulate.requests import Requests
+from tests.harness.step_times import decode_time, prompt_time
+
+ONE = 1 << 20
+"""A ratio of 1."""
+MOST_STEPS = 100_000
+NEVER = 1 << 62
+
+
+class Endless(Exception):
+    """More steps than any of the cases needs, or requests that wait and nothing that could happen."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request and how far it is in the service that it is in."""
+
+    number: int
+    prompt: int
+    output: int
+    hit: int
+    present: bool = False
+    """Its prompt was computed elsewhere, and is in the cache once it is admitted."""
+    computed: int = 0
+    decodes: bool = False
+    lingers: bool = False
+    yielded: bool = False
+    """Its prompt has yielded the first token."""
+    progress: int = 0
+    left: int = 0
+    held: int = 0
+    previous: int = 0
+    """When it yielded the token before."""
+
+    def generated(self, unit: int) -> int:
+        return 1 + self.progress // unit if self.yielded else 0
+
+    def target(self, unit: int) -> int:
+        return self.prompt + self.generated(unit)
+
+    def context(self, unit: int) -> int:
+        return (self.prompt + 1) * unit + self.progress
+
+
+@dataclass(slots=True)
+class Rank:
+    """One queue and its cache, and who takes part in the step that runs."""
+
+    place: int
+    free: int
+    ratio: int
+    queue: deque[Request] = field(default_factory=deque)
+    running: list[Request] = field(default_factory=list)
+    chunked: Request | None = None
+    decodes: list[Request] = field(default_factory=list)
+    prompts: list[tuple[Request, int]] = field(default_factory=list)
+
+    @property
+    def load(self) -> int:
+        return 4 * len(self.queue) + len(self.running)
+
+
+@dataclass(slots=True)
+class Replica:
+    """Ranks that share each step, and the link by which what they computed leaves."""
+
+    ranks: list[Rank]
+    end: int = NEVER
+    link_end: int = 0
+    busy: int = 0
+
+
+class Service:
+    """Replicas of one policy: who is admitted, who takes part in a step, who is preempted."""
+
+    def __init__(self, policy: Policy, times: StepTimes, result: Stepwise) -> None:
+        self.policy, self.times, self.result = policy, times, result
+        self.first_ratio, self.least_ratio = round(policy.ratio_first * ONE), round(policy.ratio_least * ONE)
+        self.fall = round((policy.ratio_first - policy.ratio_least) * ONE / policy.ratio_steps)
+        self.whole = policy.reserve == Reserve.WHOLE
+        self.routed = 0
+        ranks = [Rank(i, policy.blocks, self.first_ratio) for i in range(policy.replicas * policy.ranks)]
+        self.replicas = [Replica(ranks[i : i + policy.ranks]) for i in range(0, len(ranks), policy.ranks)]
+
+    def enter(self, request: Request) -> None:
+        p, ranks = self.policy, [rank for replica in self.replicas for rank in replica.ranks]
+        k, self.routed = self.routed, self.routed + 1
+        if p.router == Router.ROUND_ROBIN:
+            place = k % len(ranks)
+        elif p.router == Router.BY_REPLICA:
+            place = k % p.replicas * p.ranks + k // p.replicas % p.ranks
+        else:
+            place = min(ranks, key=lambda rank: (rank.load, rank.place)).place
+        ranks[place].queue.append(request)
+        self.result.place[request.number] = place
+
+    def blocks(self, tokens: int) -> int:
+        return -(-tokens // self.policy.block)
+
+    def blocks_whole(self, r: Request) -> int:
+        return self.blocks(r.prompt + r.output + self.policy.drafted)
+
+    def blocks_decode(self, r: Request) -> int:
+        return self.blocks(-(-r.context(self.policy.unit) // self.policy.unit) + self.policy.drafted)
+
+    def hold(self, rank: Rank, r: Request, blocks: int) -> None:
+        if blocks > r.held:
+            rank.free -= blocks - r.held
+            r.held = blocks
+
+    def release(self, rank: Rank, r: Request) -> None:
+        rank.free += r.held
+        r.held = 0
+
+    def admit(self, rank: Rank, r: Request, blocks: int, now: int) -> None:
+        rank.queue.popleft()
+        rank.running.append(r)
+        self.hold(rank, r, blocks)
+        self.result.was_admitted(self, r, now)
+
+    def preempt(self, rank: Rank, r: Request) -> None:
+        """The caller puts it into the queue."""
+        rank.running.remove(r)
+        self.release(rank, r)
+        r.computed, r.decodes, r.present = 0, False, False
+        self.result.preempted[r.number] += 1
+
+    def may_admit(self, rank: Rank, present: bool) -> bool:
+        """Whether the head of the queue is such a request and one more may run."""
+        return bool(rank.queue) and rank.queue[0].present == present and len(rank.running) < self.policy.most_running
+
+    def admit_present(self, rank: Rank, now: int) -> None:
+        while self.may_admit(rank, present=True):
+            r = rank.queue[0]
+            need = self.blocks_whole(r) if self.whole else self.blocks_decode(r)
+            if need > rank.free:
+                break
+            self.admit(rank, r, need, now)
+            r.decodes = True
+
+    def make_room(self, rank: Rank, asking: Request, need: int) -> bool:
+        """Room for one that runs, at the cost of those admitted last; False where it is itself the last one."""
+        while need - asking.held > rank.free:
+            last = [r for r in rank.running if not r.lingers][-1]
+            self.preempt(rank, last)
+            rank.queue.appendleft(last)
+            if last is asking:
+                return False
+        self.hold(rank, asking, need)
+        return True
+
+    def compose_mixed(self, rank: Rank, now: int) -> bool:
+        """Whether one was preempted."""
+        p, budget, before = self.policy, self.policy.budget, len(rank.queue)
+        grows = p.reserve == Reserve.GROW
+        for r in list(rank.running):
+            if r not in rank.running:
+                continue
+            if r.decodes:
+                if r.lingers or not grows or self.make_room(rank, r, self.blocks_decode(r)):
+                    rank.decodes.append(r)
+                    budget -= 1 + p.drafted
+                continue
+            tokens = min(r.target(p.unit) - r.computed, max(budget, 0), p.threshold)
+            if tokens and (not grows or self.make_room(rank, r, self.blocks(r.computed + tokens))):
+                rank.prompts.append((r, tokens))
+                budget -= tokens
+        if len(rank.queue) > before:
+            return True
+        while self.may_admit(rank, present=False) and budget > 0:
+            r = rank.queue[0]
+            done = r.computed or r.hit
+            rest = r.target(p.unit) - done
+            tokens = min(rest, budget, p.threshold)
+            need = self.blocks_whole(r) if self.whole else self.blocks(done + tokens)
+            if (rest > tokens and not p.chunks) or need > rank.free:
+                break
+            self.admit(rank, r, need, now)
+            r.computed = done
+            rank.prompts.append((r, tokens))
+            budget -= tokens
+        return False
+
+    def compose_prompts(self, rank: Rank, now: int) -> None:
+        """A step of prompts, where they do not share steps with decoded tokens."""
+        p, estimates = self.policy, self.policy.reserve == Reserve.ESTIMATE
+        chunk, space, room = p.threshold, p.prompt_budget, rank.free * p.block
+        if estimates:
+            room -= sum(min(max(r.output - r.generated(p.unit), 0), p.clip) * rank.ratio // ONE for r in rank.running)
+        if r := rank.chunked:
+            rest = r.target(p.unit) - r.computed
+            tokens = min(rest, chunk)
+            self.hold(rank, r, self.blocks(r.computed + tokens))
+            rank.prompts.append((r, tokens))
+            chunk, space, room = chunk - tokens, space - tokens, room - tokens
+            if tokens == rest:
+                rank.chunked, room = None, room - min(r.output, p.clip)
+        while self.may_admit(rank, present=False) and min(chunk, space, room) > 0:
+            r = rank.queue[0]
+            rest = r.target(p.unit) - r.hit
+            least = self.blocks_whole(r) if self.whole else self.blocks(r.hit + min(rest, chunk))
+            if rest + min(r.output, p.clip) >= room if estimates else least > rank.free:
+                break
+            if rank.prompts and (rest >= space or (rest > chunk and not p.chunks)):
+                break
+            tokens = chunk // p.block * p.block if rest > chunk and p.chunks else rest
+            if tokens == 0:
+                break
+            self.admit(rank, r, self.blocks_whole(r) if self.whole else self.blocks(r.hit + tokens), now)
+            r.computed = r.hit
+            rank.prompts.append((r, tokens))
+            chunk, space, room = chunk - tokens, space - tokens, room - tokens
+            if tokens < rest:
+                rank.chunked = r
+                break
+            room -= min(r.output, p.clip)
+
+    def compose_decodes(self, rank: Rank) -> None:
+        """A step without prompts; those that the cache has no room for are retracted."""
+        p, retracted = self.policy, False
+        while not self.whole:
+            asking = [r for r in rank.running if r.decodes and not r.lingers]
+            if not asking or sum(max(self.blocks_decode(r) - r.held, 0) for r in asking) <= rank.free:
+                break
+            order = {id(r): i for i, r in enumerate(rank.running)}
+            victim = min(asking, key=lambda r: (r.progress, -r.prompt, -order[id(r)]))
+            self.preempt(rank, victim)
+            rank.queue.append(victim)
+            retracted = True
+        if retracted:
+            parts = sum(1 + r.progress // p.unit + 20 for r in rank.running) * ONE
+            outputs = sum(r.output for r in rank.running)
+            rank.ratio = min(parts // outputs, ONE) if outputs else self.first_ratio
+        rank.decodes = [r for r in rank.running if r.decodes]
+        for r in rank.decodes:
+            if not (self.whole or r.lingers):
+                self.hold(rank, r, self.blocks_decode(r))
+
+    def compose(self, replica: Replica, now: int) -> bool:
+        """Who takes part in the next step of a replica; whether one was preempted and the step is empty for that."""
+        for rank in replica.ranks:
+            rank.decodes, rank.prompts = [], []
+            self.admit_present(rank, now)
+        if self.policy.mixes:
+            preempted = [self.compose_mixed(rank, now) for rank in replica.ranks]
+            return any(preempted)
+        for rank in replica.ranks:
+            self.compose_prompts(rank, now)
+        if not any(rank.prompts for rank in replica.ranks):
+            for rank in replica.ranks:
+                self.compose_decodes(rank)
+        return False
+
+    def begin(self, replica: Replica, now: int) -> None:
+        """The next step of a free replica, if one has something to do."""
+        while self.compose(replica, now) and not any(rank.decodes or rank.prompts for rank in replica.ranks):
+            pass
+        p, ranks = self.policy, replica.ranks
+        parts = [[tokens for _, tokens in rank.prompts] for rank in ranks]
+        each = [len(rank.decodes) * (1 + p.drafted) + sum(part) for rank, part in zip(ranks, parts, strict=True)]
+        if not any(each):
+            return
+        fullness = sum(each) / (max(each) * len(ranks))
+        sequences = max(len(rank.decodes) for rank in ranks)
+        context = max(sum(r.context(p.unit) for r in rank.decodes) for rank in ranks)
+        tokens = max(map(sum, parts))
+        pairs = max(sum(t * r.computed + t * (t + 1) // 2 for r, t in rank.prompts) for rank in ranks)
+        time = decode_time(self.times, p.unit, sequences, context, fullness) if sequences else 0
+        time += prompt_time(self.times, sequences, tokens, pairs / tokens, fullness) if tokens else 0
+        replica.end, replica.busy = now + time, replica.busy + time
+        self.result.count_step()
+
+    def finish(self, replica: Replica, now: int) -> None:
+        """The end of a step."""
+        replica.end = NEVER
+        for rank in replica.ranks:
+            decoded = [r for r in rank.decodes if not r.lingers]
+            for r in rank.decodes:
+                if r.lingers:
+                    rank.running.remove(r)
+                else:
+                    self.token(rank, r, now)
+            for r, tokens in rank.prompts:
+                r.computed += tokens
+                if r.computed == r.target(self.policy.unit):
+                    self.prompt_done(replica, rank, r, now)
+            if decoded and self.policy.reserve == Reserve.ESTIMATE:
+                rank.ratio = max(self.least_ratio, rank.ratio - self.fall)
+
+    def token(self, rank: Rank, r: Request, now: int) -> None:
+        """A decode step's token of one request."""
+        self.result.gaps.append(now - r.previous)
+        r.previous = now
+        r.progress += self.policy.yielded
+        r.left -= 1
+        self.leave_if_done(rank, r, now)
+
+    def prompt_done(self, replica: Replica, rank: Rank, r: Request, now: int) -> None:
+        """The last tokens of a prompt are computed: it yields one more token."""
+        p = self.policy
+        r.decodes = True
+        if r.yielded:
+            self.token(rank, r, now)
+            return
+        r.yielded, r.previous = True, now
+        r.left = -(-(r.output - 1) * p.unit // p.yielded)
+        self.result.prompt_computed(r, now)
+        if r.left == 0 or not self.result.is_split:
+            self.leave_if_done(rank, r, now)
+            return
+        rank.running.remove(r)
+        replica.link_end = max(now, replica.link_end) + p.transfer_base + p.transfer_token * r.prompt
+        self.result.transfers.append((replica.link_end, r.number, r, rank))
+
+    def leave_if_done(self, rank: Rank, r: Request, now: int) -> None:
+        if r.left > 0:
+            return
+        self.release(rank, r)
+        self.result.was_last(r, now)
+        if self.policy.late:
+            r.lingers = True
+        else:
+            rank.running.remove(r)
+
+
+class Stepwise:
+    """The client and the services, from the first arrival to the last token."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        policies: Sequence[Policy],
+        times: Sequence[StepTimes],
+        entry: int = 0,
+        exit_delay: int = 0,
+        first_token: int = 0,
+    ) -> None:
+        self.entry, self.exit_delay, self.first_token, self.cap = entry, exit_delay, first_token, requests.cap
+        columns = (requests.prompt.tolist(), requests.output.tolist(), requests.hit.tolist())
+        self.requests = [Request(i, *row) for i, row in enumerate(zip(*columns, strict=True))]
+        self.arrival: list[int] = requests.arrival.tolist()
+        count = len(self.requests)
+        self.issued, self.admitted, self.first, self.last = ([-1] * count for _ in range(4))
+        self.preempted, self.place = [0] * count, [0] * count
+        self.gaps: list[int] = []
+        self.transfers: list[tuple[int, int, Request, Rank]] = []
+        self.leaves: list[int] = []
+        self.entries: list[tuple[int, int]] = []
+        self.next = self.in_flight = self.steps = 0
+        self.is_split = len(policies) == 2
+        self.services = [Service(p, t, self) for p, t in zip(policies, times, strict=True)]
+
+    def run(self) -> Stepwise:
+        """All of it. Raises Endless."""
+        while (now := self.next_time()) < NEVER:
+            self.events(now)
+            for service in self.services:
+                for replica in service.replicas:
+                    if replica.end == NEVER:
+                        service.begin(replica, now)
+        if -1 in self.last:
+            raise Endless(f"requests {[i for i, t in enumerate(self.last) if t < 0]} wait for ever")
+        return self
+
+    def next_time(self) -> int:
+        """When something happens next. An arrival that the limit holds back is no event any more."""
+        ends = [replica.end for service in self.services for replica in service.replicas]
+        others = [entry[0] for entry in (*self.transfers, *self.entries)]
+        arrivals = self.arrival[self.next : self.next + 1] if self.may_issue() else []
+        return min(*ends, *others, *self.leaves, *arrivals, NEVER)
+
+    def may_issue(self) -> bool:
+        return self.next < len(self.requests) and (self.cap == 0 or self.in_flight < self.cap)
+
+    def events(self, now: int) -> None:
+        """All that happens at one time but the beginnings of steps."""
+        for service in self.services:
+            for replica in service.replicas:
+                if replica.end == now:
+                    service.finish(replica, now)
+        for transfer in sorted((t for t in self.transfers if t[0] == now), key=lambda t: t[1]):
+            self.transfers.remove(transfer)
+            _, _, r, rank = transfer
+            self.services[0].release(rank, r)
+            r.present, r.decodes, r.computed = True, False, 0
+            if self.first_token == 1:
+                self.first[r.number] = now + self.exit_delay
+            self.services[1].enter(r)
+        self.in_flight -= self.leaves.count(now)
+        self.leaves = [time for time in self.leaves if time != now]
+        while self.may_issue() and self.arrival[self.next] <= now:
+            self.issued[self.next] = now
+            self.entries.append((now + self.entry, self.next))
+            self.in_flight, self.next = self.in_flight + 1, self.next + 1
+        for _, number in sorted(entry for entry in self.entries if entry[0] == now):
+            self.services[0].enter(self.requests[number])
+        self.entries = [entry for entry in self.entries if entry[0] != now]
+
+    def was_admitted(self, service: Service, r: Request, now: int) -> None:
+        if self.admitted[r.number] < 0:
+            self.admitted[r.number] = now
+        if self.first_token == 2 and service is self.services[-1] and r.yielded and self.first[r.number] < 0:
+            self.first[r.number] = now + self.exit_delay
+
+    def prompt_computed(self, r: Request, now: int) -> None:
+        if self.first_token == 0 or r.left == 0 or not self.is_split:
+            self.first[r.number] = now + self.exit_delay
+
+    def was_last(self, r: Request, now: int) -> None:
+        self.last[r.number] = now + self.exit_delay
+        self.leaves.append(now + self.exit_delay)
+
+    def count_step(self) -> None:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise Endless(f"more than {MOST_STEPS} steps")
