@@ -117,10 +117,15 @@ class Service:
     def blocks_decode(self, r: Request) -> int:
         return self.blocks(-(-r.context(self.policy.unit) // self.policy.unit) + self.policy.drafted)
 
+    def further(self, r: Request) -> int:
+        """Tokens that it may still generate, at most so many as the policy counts."""
+        return min(max(r.output - r.generated(self.policy.unit), 0), self.policy.clip)
+
     def hold(self, rank: Rank, r: Request, blocks: int) -> None:
         if blocks > r.held:
             rank.free -= blocks - r.held
             r.held = blocks
+        assert rank.free >= 0, "more blocks are held than there are"
 
     def release(self, rank: Rank, r: Request) -> None:
         rank.free += r.held
@@ -144,7 +149,7 @@ class Service:
         return bool(rank.queue) and rank.queue[0].present == present and len(rank.running) < self.policy.most_running
 
     def admit_present(self, rank: Rank, now: int) -> None:
-        while self.may_admit(rank, present=True):
+        while rank.chunked is None and self.may_admit(rank, present=True):
             r = rank.queue[0]
             need = self.blocks_whole(r) if self.whole else self.blocks_decode(r)
             if need > rank.free:
@@ -198,39 +203,39 @@ class Service:
     def compose_prompts(self, rank: Rank, now: int) -> None:
         """A step of prompts, where they do not share steps with decoded tokens."""
         p, estimates = self.policy, self.policy.reserve == Reserve.ESTIMATE
-        chunk, space, room = p.threshold, p.prompt_budget, rank.free * p.block
+        chunk, space, promised = p.threshold, p.prompt_budget, 0
         if estimates:
-            room -= sum(min(max(r.output - r.generated(p.unit), 0), p.clip) * rank.ratio // ONE for r in rank.running)
+            promised = sum(self.further(r) * rank.ratio // ONE for r in rank.running)
         if r := rank.chunked:
             rest = r.target(p.unit) - r.computed
             tokens = min(rest, chunk)
             self.hold(rank, r, self.blocks(r.computed + tokens))
             rank.prompts.append((r, tokens))
-            chunk, space, room = chunk - tokens, space - tokens, room - tokens
+            chunk, space = chunk - tokens, space - tokens
             if tokens == rest:
-                rank.chunked, room = None, room - min(r.output, p.clip)
-        while self.may_admit(rank, present=False) and min(chunk, space, room) > 0:
+                rank.chunked, promised = None, promised + self.further(r) * estimates
+        while self.may_admit(rank, present=False) and min(chunk, space) > 0:
             r = rank.queue[0]
             rest = r.target(p.unit) - r.hit
-            least = self.blocks_whole(r) if self.whole else self.blocks(r.hit + min(rest, chunk))
-            if rest + min(r.output, p.clip) >= room if estimates else least > rank.free:
+            need = self.blocks_whole(r) if self.whole else self.blocks(r.hit + rest)
+            if need > rank.free or (estimates and need * p.block + self.further(r) >= rank.free * p.block - promised):
                 break
             if rank.prompts and (rest >= space or (rest > chunk and not p.chunks)):
                 break
             tokens = chunk // p.block * p.block if rest > chunk and p.chunks else rest
             if tokens == 0:
                 break
-            self.admit(rank, r, self.blocks_whole(r) if self.whole else self.blocks(r.hit + tokens), now)
+            self.admit(rank, r, need if self.whole else self.blocks(r.hit + tokens), now)
             r.computed = r.hit
             rank.prompts.append((r, tokens))
-            chunk, space, room = chunk - tokens, space - tokens, room - tokens
+            chunk, space = chunk - tokens, space - tokens
             if tokens < rest:
                 rank.chunked = r
                 break
-            room -= min(r.output, p.clip)
+            promised += self.further(r) * estimates
 
-    def compose_decodes(self, rank: Rank) -> None:
-        """A step without prompts; those that the cache has no room for are retracted."""
+    def compose_decodes(self, rank: Rank) -> bool:
+        """A step without prompts; those that the cache has no room for are retracted. Whether one was."""
         p, retracted = self.policy, False
         while not self.whole:
             asking = [r for r in rank.running if r.decodes and not r.lingers]
@@ -249,9 +254,10 @@ class Service:
         for r in rank.decodes:
             if not (self.whole or r.lingers):
                 self.hold(rank, r, self.blocks_decode(r))
+        return retracted
 
     def compose(self, replica: Replica, now: int) -> bool:
-        """Who takes part in the next step of a replica; whether one was preempted and the step is empty for that."""
+        """Who takes part in the next step of a replica; whether one was preempted."""
         for rank in replica.ranks:
             rank.decodes, rank.prompts = [], []
             self.admit_present(rank, now)
@@ -261,8 +267,7 @@ class Service:
         for rank in replica.ranks:
             self.compose_prompts(rank, now)
         if not any(rank.prompts for rank in replica.ranks):
-            for rank in replica.ranks:
-                self.compose_decodes(rank)
+            return any([self.compose_decodes(rank) for rank in replica.ranks])
         return False
 
     def begin(self, replica: Replica, now: int) -> None:
@@ -292,6 +297,7 @@ class Service:
             for r in rank.decodes:
                 if r.lingers:
                     rank.running.remove(r)
+                    self.release(rank, r)
                 else:
                     self.token(rank, r, now)
             for r, tokens in rank.prompts:
@@ -329,12 +335,12 @@ class Service:
     def leave_if_done(self, rank: Rank, r: Request, now: int) -> None:
         if r.left > 0:
             return
-        self.release(rank, r)
         self.result.was_last(r, now)
         if self.policy.late:
             r.lingers = True
         else:
             rank.running.remove(r)
+            self.release(rank, r)
 
 
 class Stepwise:
