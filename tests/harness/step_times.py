@@ -5,7 +5,7 @@ The evaluation is written from the meaning of the tables: it shares no code with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,7 +50,7 @@ def prompt_time(times: StepTimes, sequences: int, tokens: int, context: float, f
     return int(total + 0.5)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tables:
     """Step times made of small whole numbers.
 
@@ -69,10 +69,10 @@ class Tables:
     slopes: tuple[int, ...]
     terms: tuple[tuple[tuple[int, ...], ...], ...]
     unit_time: int = 1
+    pieces: int = field(init=False)
 
-    @property
-    def pieces(self) -> int:
-        return len(self.starts)
+    def __post_init__(self) -> None:
+        self.pieces = len(self.starts)
 
     def line(self, sequences: int, fullness: int, unit: int) -> Numbers:
         rows: list[tuple[int, int, int]] = []

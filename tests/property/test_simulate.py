@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dagc.simulate.kernel import Simulated, Simulation
+from dagc.simulate.kernel import Nodes, Numbers, Simulated, Simulation
 from dagc.simulate.policy import Policy, Reserve, Router
 from dagc.simulate.requests import Requests
 from tests.harness.step_times import NearHalf, Tables
@@ -40,7 +40,7 @@ def _requests(draw: st.DrawFn) -> Requests:
     def column(values: st.SearchStrategy[int]) -> list[int]:
         return draw(st.lists(values, min_size=count, max_size=count))
 
-    gap = st.one_of(st.just(0), st.integers(0, 40).map(lambda i: i * TICK), st.integers(0, 60 * TICK))
+    gap = st.one_of(st.just(0), st.integers(0, 40).map(lambda i: i * TICK), st.integers(0, 8 * TICK))
     arrival = np.cumsum(column(gap)) if draw(st.integers(0, 3)) else np.zeros(count)
     prompt, output = column(length), column(length)
     hits = column(st.integers(0, 59)) if draw(st.booleans()) else [0] * count
@@ -69,8 +69,8 @@ def _policies(draw: st.DrawFn, requests: Requests) -> Policy:
     least = most if mixes and not chunks else block
     first = draw(st.floats(0.0, 1.0))
     return Policy(
-        replicas=draw(st.integers(1, 3)),
-        ranks=draw(st.sampled_from([1, 1, 2, 3, 4])),
+        replicas=draw(st.sampled_from([1, 1, 1, 2, 3])),
+        ranks=draw(st.sampled_from([1, 1, 1, 2, 3, 4])),
         router=draw(st.sampled_from(Router)),
         mixes=mixes,
         chunks=chunks,
@@ -94,7 +94,7 @@ def _policies(draw: st.DrawFn, requests: Requests) -> Policy:
     )
 
 
-def _nodes(first: float, distances: list[int]) -> np.ndarray:
+def _nodes(first: float, distances: list[int]) -> Nodes:
     return np.cumsum([first, *distances]).astype(np.float64)
 
 
@@ -157,7 +157,7 @@ def _compiled(case: Case) -> Simulated:
     return Simulation(c.requests, c.policies, c.times, c.entry, c.exit_delay, c.first_token).run()
 
 
-def _expanded(rows: np.ndarray) -> Counter[int]:
+def _expanded(rows: Numbers) -> Counter[int]:
     """How often each gap is there."""
     gaps: Counter[int] = Counter()
     for base, slope, context, growth, steps, sequences in rows.tolist():
