@@ -32,6 +32,17 @@ class Case:
     first_token: int
 
 
+def _busy(seed: int) -> Requests:
+    """Many requests at almost one time: so many drawn one by one would be too much for a search of examples."""
+    random = np.random.RandomState(seed)
+    count = random.randint(8, 40)
+    arrival = np.cumsum(random.randint(0, 3, count) * random.randint(0, 4, count)) * TICK
+    prompt, output, hit = (random.randint(1, 61, count) for _ in range(3))
+    return Requests(
+        arrival.astype(np.int64), prompt.astype(np.int32), output.astype(np.int32), (hit % prompt).astype(np.int32)
+    )
+
+
 @st.composite
 def _requests(draw: st.DrawFn) -> Requests:
     count = draw(st.integers(1, 24))
@@ -126,7 +137,7 @@ def _times(draw: st.DrawFn) -> Tables:
 
 @st.composite
 def _cases(draw: st.DrawFn) -> Case:
-    requests = draw(_requests())
+    requests = draw(st.one_of(_requests(), st.integers(0, 1 << 31).map(_busy)))
     services = draw(st.sampled_from([1, 1, 2]))
     policies = [draw(_policies(requests)) for _ in range(services)]
     drafts = policies[-1]
