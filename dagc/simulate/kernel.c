@@ -238,6 +238,8 @@ static int may_admit(const Sim *s, const Service *v, const Rank *r, I32 id, I64 
 
 // Requests whose prompts another service has computed become running ones.
 static void admit_present(Sim *s, const Service *v, Rank *r) {
+  // The blocks that a chunked prompt needs yet are not given away.
+  if (r->chunked != NONE) return;
   while (waits(s, r) && s->computed[r->head] == PRESENT && r->running_count < v->most_running) {
     I32 id = r->head;
     I64 blocks = v->reserve == WHOLE ? whole_blocks(s, v, id) : decode_blocks(s, v, id, 0);
@@ -248,8 +250,8 @@ static void admit_present(Sim *s, const Service *v, Rank *r) {
   }
 }
 
-// Decode first, then prompts up to the budget: the running ones, then those that wait.
-static void compose_mixed(Sim *s, const Service *v, Rank *r) {
+// Decode first, then prompts up to the budget: the running ones, then those that wait. 1 where one was preempted.
+static int compose_mixed(Sim *s, const Service *v, Rank *r) {
   I64 budget = v->budget;
   int preempted = 0;
   for (I64 at = 0; at < r->running_count; at++) {
@@ -284,39 +286,45 @@ static void compose_mixed(Sim *s, const Service *v, Rank *r) {
     take_prompt(s, r, id, tokens);
     budget -= tokens;
   }
+  return preempted;
+}
+
+// Tokens that a request may still generate, at most so many as the policy counts.
+static I64 further_of(const Sim *s, const Service *v, I32 id) {
+  I64 left = s->output[id] - (s->left[id] == NONE ? 0 : 1 + s->progress[id] / v->unit);
+  return least(most(left, 0), v->clip);
 }
 
 // Tokens that running requests are expected to take yet: a share of what they may still generate.
 static I64 expected(const Sim *s, const Service *v, const Rank *r, I64 ratio) {
   I64 sum = 0;
-  for (I64 at = 0; at < r->running_count; at++) {
-    I32 id = r->running[at];
-    I64 left = s->output[id] - (s->left[id] == NONE ? 0 : 1 + s->progress[id] / v->unit);
-    sum += least(most(left, 0), v->clip) * ratio >> 20;
-  }
+  for (I64 at = 0; at < r->running_count; at++) sum += further_of(s, v, r->running[at]) * ratio >> 20;
   return sum;
 }
 
-// Prompts in steps of their own, before any decode. 0 where there are none.
+// Prompts in steps of their own, before any decode. 0 where there are none. No later chunk is refused a block, so one is
+// admitted only where all of its prompt has room.
 static int compose_prompts(Sim *s, const Service *v, Rank *r) {
   if (r->chunked == NONE && (!waits(s, r) || s->computed[r->head] == PRESENT || r->running_count >= v->most_running))
     return 0;
-  I64 chunk = v->threshold, input = v->prompt_budget;
-  I64 room = r->free * v->block - (v->reserve == ESTIMATE ? expected(s, v, r, r->ratio) : 0);
+  int estimates = v->reserve == ESTIMATE;
+  I64 chunk = v->threshold, input = v->prompt_budget, promised = estimates ? expected(s, v, r, r->ratio) : 0;
   if (r->chunked != NONE) {
     I32 id = r->chunked;
     I64 left = target_of(s, v, id) - s->computed[id], tokens = least(left, chunk);
-    hold(s, r, id, blocks_of(v, s->computed[id] + tokens));
+    if (v->reserve != WHOLE) hold(s, r, id, blocks_of(v, s->computed[id] + tokens));
     take_prompt(s, r, id, tokens);
-    if (tokens == left) r->chunked = NONE;
     chunk -= tokens, input -= tokens;
-    room -= tokens + (tokens == left ? least(s->output[id], v->clip) : 0);
+    if (tokens == left) {
+      r->chunked = NONE;
+      if (estimates) promised += further_of(s, v, id);
+    }
   }
-  while (waits(s, r) && s->computed[r->head] != PRESENT && r->running_count < v->most_running && chunk > 0 && input > 0 && room > 0) {
+  while (waits(s, r) && s->computed[r->head] != PRESENT && r->running_count < v->most_running && chunk > 0 && input > 0) {
     I32 id = r->head;
-    I64 done = s->hit[id], left = target_of(s, v, id) - done;
-    I64 further = least(s->output[id], v->clip);
-    if (v->reserve == ESTIMATE ? left + further >= room : !may_admit(s, v, r, id, done + least(left, chunk))) break;
+    I64 done = s->hit[id], left = target_of(s, v, id) - done, blocks = blocks_of(v, done + left);
+    I64 further = further_of(s, v, id);
+    if (estimates ? blocks * v->block + further >= r->free * v->block - promised : !may_admit(s, v, r, id, done + left)) break;
     if (left >= input && r->prompt_count) break;
     if (left > chunk && !v->chunks && r->prompt_count) break;
     I64 tokens = left > chunk && v->chunks ? chunk / v->block * v->block : left;
@@ -325,12 +333,12 @@ static int compose_prompts(Sim *s, const Service *v, Rank *r) {
     s->computed[id] = (I32)done;
     hold(s, r, id, v->reserve == WHOLE ? whole_blocks(s, v, id) : blocks_of(v, done + tokens));
     take_prompt(s, r, id, tokens);
-    chunk -= tokens, input -= tokens, room -= tokens;
+    chunk -= tokens, input -= tokens;
     if (tokens < left) {
       r->chunked = id;
       break;
     }
-    room -= further;
+    if (estimates) promised += further;
   }
   return r->prompt_count > 0;
 }
@@ -366,7 +374,9 @@ static void retract(Sim *s, const Service *v, Rank *r, I64 at) {
   r->ratio = whole ? least(most(decoded, 0) * (1 << 20) / whole, 1 << 20) : v->ratio_first;
 }
 
-static void compose_decode(Sim *s, const Service *v, Rank *r) {
+// 1 where one was retracted.
+static int compose_decode(Sim *s, const Service *v, Rank *r) {
+  int retracted = 0;
   while (v->reserve != WHOLE) {
     I64 missing = -r->free;
     for (I64 at = 0; at < r->running_count; at++) {
@@ -374,7 +384,10 @@ static void compose_decode(Sim *s, const Service *v, Rank *r) {
       if (is_decoding(s, id) && !has_ended(s, id)) missing += decode_blocks(s, v, id, 0) - s->held[id];
     }
     if (missing <= 0) break;
-    retract(s, v, r, to_retract(s, r));
+    I64 at = to_retract(s, r);
+    if (at == NONE) break;
+    retract(s, v, r, at);
+    retracted = 1;
   }
   for (I64 at = 0; at < r->running_count; at++) {
     I32 id = r->running[at];
@@ -382,6 +395,7 @@ static void compose_decode(Sim *s, const Service *v, Rank *r) {
     if (!has_ended(s, id) && v->reserve != WHOLE) hold(s, r, id, decode_blocks(s, v, id, 0));
     take_decode(s, v, r, id);
   }
+  return retracted;
 }
 
 static Rank *ranks_of(const Sim *s, I64 service, I64 replica) {
@@ -395,19 +409,20 @@ static Replica *replica_of(const Sim *s, I64 service, I64 replica) {
 }
 
 // What each rank of a replica has in its next step. Where prompts have steps of their own, one rank with a prompt makes
-// the step of all ranks one with prompts.
-static void compose(Sim *s, const Service *v, Rank *ranks) {
-  int has_prompts = 0;
+// the step of all ranks one with prompts. 1 where one was preempted, so that after this step others may come in.
+static int compose(Sim *s, const Service *v, Rank *ranks) {
+  int has_prompts = 0, preempted = 0;
   for (I64 i = 0; i < v->ranks; i++) {
     Rank *r = &ranks[i];
     r->sequences = r->context = r->prompt = r->pairs = r->step = 0;
     r->prompt_count = 0;
     admit_present(s, v, r);
-    if (v->mixes) compose_mixed(s, v, r);
+    if (v->mixes) preempted |= compose_mixed(s, v, r);
     else has_prompts |= compose_prompts(s, v, r);
   }
-  if (v->mixes || has_prompts) return;
-  for (I64 i = 0; i < v->ranks; i++) compose_decode(s, v, &ranks[i]);
+  if (v->mixes || has_prompts) return preempted;
+  for (I64 i = 0; i < v->ranks; i++) preempted |= compose_decode(s, v, &ranks[i]);
+  return preempted;
 }
 
 // Times of steps.
@@ -514,6 +529,8 @@ static I64 rank_limit(const Sim *s, const Service *v, const Replica *p, const Ra
   return low;
 }
 
+enum { COMPOSED = 1, PREEMPTING = 2 };
+
 // Begin a run of a replica that is free. 0 where a step time is missing, 1 otherwise.
 static int begin(Sim *s, I64 service, I64 number) {
   Service *v = &s->services[service];
@@ -521,9 +538,8 @@ static int begin(Sim *s, I64 service, I64 number) {
   Rank *ranks = ranks_of(s, service, number);
   if (!p->composed) {
     for (I64 i = 0; i < v->ranks; i++) ranks[i].seen = p->seen;
-    compose(s, v, ranks);
+    p->composed = compose(s, v, ranks) ? PREEMPTING : COMPOSED;
   }
-  p->composed = 1;
   p->growth = 0;
   I64 sequences = 0, context = 0, prompt = 0, pairs = 0, total = 0, limit = INT32_MAX, fullest = 0, widest = 0;
   for (I64 i = 0; i < v->ranks; i++) {
@@ -535,15 +551,17 @@ static int begin(Sim *s, I64 service, I64 number) {
     widest = most(widest, fullest), total += fullest;
   }
   if (!total) {
-    // A free replica receives at once: what it has not seen yet may be there.
-    int is_new = p->seen != INT64_MAX;
+    // A free replica receives at once: what it has not seen yet may be there. What was preempted, and left the step
+    // empty, may come in at once too.
+    int again = p->composed == PREEMPTING || p->seen != INT64_MAX;
     p->composed = 0, p->seen = INT64_MAX, p->polled = 0;
-    return is_new ? begin(s, service, number) : 1;
+    return again ? begin(s, service, number) : 1;
   }
   double fullness = (double)total / (double)(widest * v->ranks);
   I64 until = INT64_MAX;
   p->base = p->slope = p->context = p->extra = 0;
   if (sequences && !decode_line(s, service, sequences, context, fullness, p, &until)) return 0;
+  if (p->composed == PREEMPTING) limit = 1;
   if (prompt) {
     p->extra = prompt_time(s, service, sequences, prompt, pairs, fullness);
     if (p->extra == NONE) return 0;
@@ -670,7 +688,8 @@ static I64 end_decodes(Sim *s, const Service *v, const Replica *p, Rank *r) {
           hold(s, r, id, 0);
           continue;
         }
-      } else if (v->reserve != WHOLE) hold(s, r, id, decode_blocks(s, v, id, -v->yield));
+      }
+      if (v->reserve != WHOLE) hold(s, r, id, decode_blocks(s, v, id, -v->yield));
     }
     r->running[kept++] = id;
   }
