@@ -46,6 +46,7 @@ class GraphTimes:
     sequences: Nodes = field(init=False)
     pieces: int = len(CONTEXTS) - 1
     priced: int = 0
+    floor: int = 0
     _templates: KnownTemplates = field(default_factory=KnownTemplates)
     _costs: KnownCosts = field(default_factory=KnownCosts)
     _cache: TemplateCache = field(default_factory=TemplateCache)
@@ -80,7 +81,7 @@ class GraphTimes:
             return 0
         load = step_load(tokens, attended, float(self.context), share)
         alone = self.step(held, StepLoad(context=float(self.context), fullness=share)) if held else 0
-        return max(0, self.step(held, load) - alone)
+        return max(self.floor if not held else 0, self.step(held, load) - alone)
 
     def step(self, sequences: int, load: StepLoad) -> int:
         """Picoseconds of one step with so many decode sequences on the fullest rank."""
