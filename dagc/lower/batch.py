@@ -91,23 +91,51 @@ class Batch:
         return reach.attended(self.context) * self.part
 
 
+@dataclass(frozen=True, slots=True)
+class StepLoad:
+    """What one step computes, on the attention rank that has most: the load of a simulated step.
+
+    Decode sequences have `context` tokens on average. `prompts` prompts have `fresh` tokens each in the step, from
+    position `start` on; beside decode sequences they ride along. `fullness` is the tokens of all ranks over those of
+    the fullest rank times ranks: the ranks but the first share what it leaves evenly.
+    """
+
+    context: float = 0.0
+    prompts: int = 0
+    fresh: int = 1
+    start: int = 0
+    fullness: float = 1.0
+
+    def spread(self, layout: Layout) -> Load:
+        """Shares of the fullest rank's load, by rank."""
+        if self.fullness == 1 or layout.dp == 1:
+            return np.ones(1)
+        rest = (self.fullness * layout.dp - 1) / (layout.dp - 1)
+        return np.where(layout.coordinate(AxisKind.DP) == 0, 1.0, rest)
+
+
+def step_batch(
+    load: StepLoad, sequences: Load, phase: Phase, layout: Layout, drafted: int, decode_context: int
+) -> Batch:
+    """The micro-batch of a step that gives the ranks so many `sequences`: decoded ones, or prompts in prefill."""
+    spread = sequences * load.spread(layout)
+    if phase is Phase.PREFILL:
+        tokens = spread * (load.fresh / layout.cp)
+        return Batch(phase, spread, tokens, layout.tp, 1 / layout.cp, load.start + load.fresh, 0.0, load.start)
+    part, copies = 1 / (layout.cp * decode_context), layout.tp * layout.cp
+    tokens = spread * (1 + drafted)
+    return Batch(phase, spread, tokens, copies, part, load.start + load.fresh, load.context, drafted=drafted)
+
+
 def halves(batch_sequences: Load) -> tuple[Load, Load]:
     """Each rank's sequences in two, the larger half first."""
     first = np.ceil(batch_sequences / 2)
     return first, batch_sequences - first
 
 
-def mixed(batch: Batch, riding: float, workload: Workload) -> Batch:
-    """A decode batch with so many prompt tokens on each rank beside it."""
-    prompts = np.array([riding / workload.fresh])
-    piggybacked = replace(
-        batch,
-        phase=Phase.PREFILL,
-        sequences=prompts,
-        tokens=prompts * workload.fresh,
-        prefix=workload.prefix,
-        drafted=0,
-    )
+def mixed(batch: Batch, riding: Load, fresh: int, prefix: int) -> Batch:
+    """A decode batch with so many prompt tokens on each rank beside it, of prompts of `fresh` behind a `prefix`."""
+    piggybacked = replace(batch, phase=Phase.PREFILL, sequences=riding / fresh, tokens=riding, prefix=prefix, drafted=0)
     return replace(batch, tokens=batch.tokens + piggybacked.tokens, piggybacked=piggybacked)
 
 

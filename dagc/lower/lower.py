@@ -11,13 +11,15 @@ nodes and of slowed ones among them; where routing is skewed, the layers of each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
+
+import numpy as np
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.degrees import AxisKind
 from dagc.graph.graph import Graph, PhaseGraph, Segment, StageProgram, Team, Template
-from dagc.lower.batch import Batch, batch_of, halves, mixed
+from dagc.lower.batch import Batch, StepLoad, batch_of, halves, mixed, step_batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
@@ -93,6 +95,20 @@ def lower_mixed(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | 
     return _PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding, known or LoweringCache()).graph()
 
 
+def lower_step(plan: Plan, service: Service, sequences: int, load: StepLoad, known: LoweringCache) -> PhaseGraph:
+    """One step of the first replica of a service: so many decode sequences on the fullest rank, and prompts.
+
+    Without sequences it is a step of prompts alone. Raises ValueError when the model has no shapes.
+    """
+    shapes, layout = plan.facts.model.shapes(), service.attention_pool.attention
+    if shapes is None or layout is None:
+        raise ValueError("lowering needs a model with shapes")
+    alike = replace(replica_classes(plan, service)[0], sequences=(sequences or load.prompts) * layout.dp)
+    phase = Phase.DECODE if sequences else Phase.PREFILL
+    riding = float(load.prompts * load.fresh) if sequences else 0.0
+    return _PhaseLowering(plan, shapes, service, phase, alike, riding, known, load).graph()
+
+
 @dataclass(slots=True)
 class _PhaseLowering:
     """One phase of one service on its way to a graph."""
@@ -104,6 +120,7 @@ class _PhaseLowering:
     alike: ReplicaClass
     riding: float = 0.0
     known: LoweringCache = field(default_factory=LoweringCache)
+    load: StepLoad | None = None
     templates: Templates = field(init=False)
     _teams: dict[tuple[str, int], Team] = field(default_factory=dict[tuple[str, int], Team])
     _places: dict[tuple[str, int], Placement] = field(default_factory=dict[tuple[str, int], Placement])
@@ -112,7 +129,7 @@ class _PhaseLowering:
 
     def __post_init__(self) -> None:
         """No template yet."""
-        self.templates = Templates(self.known, (*setting(self.service, self.phase), self.riding, self._held))
+        self.templates = Templates(self.known, (*setting(self.service, self.phase), self.riding, self._held, self.load))
 
     @property
     def _held(self) -> int:
@@ -190,12 +207,18 @@ class _PhaseLowering:
         return 1 if self.service.options.overlap == 1 or fullest < 2 else 2
 
     def _batch_of(self, sequences: Load) -> Batch:
-        workload, shares = self.plan.facts.workload, self.service.options.decode_context
-        batch = batch_of(sequences, self.phase, self.layout, workload, shares)
+        workload, shares, load = self.plan.facts.workload, self.service.options.decode_context, self.load
+        if load:
+            batch = step_batch(load, sequences, self.phase, self.layout, workload.drafted, shares)
+        else:
+            batch = batch_of(sequences, self.phase, self.layout, workload, shares)
         if not self.riding:
             return batch
         held = sequences_per_rank(self.layout, self.alike.sequences).max()
-        return mixed(batch, self.riding * float(sequences.max()) / float(held), workload)
+        riding = np.array([self.riding * float(sequences.max()) / float(held)])
+        if load:
+            return mixed(batch, riding * load.spread(self.layout), load.fresh, load.start)
+        return mixed(batch, riding, workload.fresh, workload.prefix)
 
     def stage(self, number: int) -> Stage:
         """A stage as its templates see it."""

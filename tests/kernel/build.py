@@ -1,6 +1,6 @@
-"""Builds the compiled loop of the schedule: `python -m tests.kernel.build`, with the compiler of the extra `kernel`.
+"""Builds the compiled loops: `python -m tests.kernel.build`, with the compiler of the extra `kernel`.
 
-The compiler is pinned, so the module is the same bytes wherever it is built.
+The compiler is pinned, so a module is the same bytes wherever it is built.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ from pathlib import Path
 
 from tests.harness.places import ROOT
 
-SOURCE = ROOT / "dagc" / "schedule" / "kernel.c"
-MODULE = SOURCE.with_suffix(".wasm")
+EXPORTS = {
+    ROOT / "dagc" / "schedule" / "kernel.c": ("run", "walk_back", "overlap", "__heap_base"),
+    ROOT / "dagc" / "simulate" / "kernel.c": ("run", "__heap_base"),
+}
+"""Sources, and what their modules export."""
 
-EXPORTS = ("run", "walk_back", "overlap", "__heap_base")
 FLAGS = (
     "-target", "wasm32-freestanding", "-mcpu=generic+simd128+bulk_memory", "-O3", "-nostdlib", "-Wall", "-Wextra",
-    "-Wl,--no-entry", "-Wl,--strip-all", *(f"-Wl,--export={name}" for name in EXPORTS),
+    "-Wl,--no-entry", "-Wl,--strip-all",
 )  # fmt: skip
 
 
-def build(target: Path) -> None:
-    """Compile the source into a module. Raises CalledProcessError."""
-    command = (sys.executable, "-m", "ziglang", "cc", *FLAGS, "-o", str(target), SOURCE.name)
-    subprocess.run(command, check=True, cwd=SOURCE.parent)
+def build(source: Path, target: Path) -> None:
+    """Compile a source into a module. Raises CalledProcessError."""
+    exports = (f"-Wl,--export={name}" for name in EXPORTS[source])
+    command = (sys.executable, "-m", "ziglang", "cc", *FLAGS, *exports, "-o", str(target), source.name)
+    subprocess.run(command, check=True, cwd=source.parent)
 
 
 if __name__ == "__main__":
-    build(MODULE)
+    for source in EXPORTS:
+        build(source, source.with_suffix(".wasm"))

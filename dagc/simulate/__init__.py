@@ -1,0 +1,1 @@
+"""Requests under load: arrivals, queues and schedulers of engines, on step times of the priced graph."""

@@ -1,0 +1,283 @@
+"""The compiled event loop: `kernel.c` as WebAssembly, which asks for the step times that it needs."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import wasmtime
+
+from dagc.simulate.policy import Policy
+from dagc.simulate.requests import Requests
+from dagc.wasm import compiled
+
+MODULE = Path(__file__).with_name("kernel.wasm")
+
+_PAGE = 65_536
+_DONE, _NEED_LINE, _NEED_CELL, _ROWS_FULL = range(4)
+_SHIFT = 16
+_NONE = -1
+
+Nodes = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
+
+
+class StepTimes(Protocol):
+    """Step times of a service at nodes: numbers of sequences, prompt tokens, contexts of these, fullness.
+
+    Fullness is the tokens of all ranks by those of the fullest one times ranks, at most 1. Nodes ascend; there are one
+    at least of each, and the first of `sequences` and `prompts` is 0.
+    """
+
+    fullness: Nodes
+    prompts: Nodes
+    contexts: Nodes
+    sequences: Nodes
+    pieces: int
+
+    def line(self, sequences: int, fullness: int, unit: int) -> Numbers:
+        """A decode step of so many sequences a rank, by context: shape (pieces, 3), integers.
+
+        Of each piece the context from which it holds (in 1 / `unit` token, over all sequences of a rank), the time
+        there in picoseconds and its slope in 2^-16 picoseconds for each 1 / `unit` token.
+        """
+        ...
+
+    def corner(self, sequences: int, prompt: int, context: int, fullness: int) -> int:
+        """Picoseconds that prompt tokens add to a step, at four indices of nodes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What became of the requests, by request, and of the steps.
+
+    Times are picoseconds; `gaps` are rows of (base, slope, context, growth, steps, sequences): step i of a row left
+    that many sequences base + (slope * (context + i * growth) >> 16) without a token. `runs` are rows of (begin, end,
+    steps, service and replica, sequences, prompt tokens, waiting, blocks).
+    """
+
+    issued: Numbers
+    admitted: Numbers
+    first: Numbers
+    last: Numbers
+    preempted: npt.NDArray[np.int32]
+    place: npt.NDArray[np.int32]
+    gaps: Numbers
+    runs: Numbers
+    busy: Numbers
+
+
+@cache
+def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    return compiled(MODULE.read_bytes())
+
+
+_SERVICE = (
+    *("replicas", "ranks", "router"),
+    *("mixes", "chunks", "budget", "prompt_budget", "threshold", "most_running", "reserve"),
+    *("block", "blocks", "late", "ahead", "poll", "yielded", "drafted", "unit"),
+    *("ratio_first", "ratio_least", "ratio_fall", "clip"),
+    *("transfer_base", "transfer_token", "entered"),
+)
+_TIMES = 6 * 8 + 6 * 4
+_SERVICE_BYTES = len(_SERVICE) * 8 + _TIMES
+_RANK_BYTES = 6 * 4 + 8 * 8 + 2 * 4
+_REPLICA_BYTES = 14 * 8 + 2 * 4
+_GAP_ROOM, _RUN_ROOM = 1 << 18, 1 << 15
+
+
+class _Room:
+    """Arrays side by side in the memory of an instance; all are placed before the first is used."""
+
+    def __init__(self) -> None:
+        engine, module = _module()
+        self.store = wasmtime.Store(engine)
+        exports = wasmtime.Instance(self.store, module, []).exports(self.store)
+        self._memory: Any = exports["memory"]
+        self.run: Any = exports["run"]
+        base: Any = exports["__heap_base"]
+        self.end = -(-int(base.value(self.store)) // 8) * 8
+        self.places: dict[str, tuple[int, int]] = {}
+
+    def place(self, name: str, size: int) -> None:
+        self.places[name] = self.end, size
+        self.end += -(-size // 8) * 8
+
+    def begin(self) -> None:
+        missing = -(-(self.end - self._memory.data_len(self.store)) // _PAGE)
+        if missing > 0:
+            self._memory.grow(self.store, missing)
+        self.address = ctypes.addressof(self._memory.data_ptr(self.store).contents)
+
+    def view(self, name: str, dtype: Any) -> npt.NDArray[Any]:
+        begin, size = self.places[name]
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(self.address + begin)).view(dtype)
+
+    def at(self, name: str) -> int:
+        return self.places[name][0]
+
+
+@dataclass(slots=True)
+class Simulation:
+    """Requests on one service, or on prefill and decode services."""
+
+    requests: Requests
+    policies: Sequence[Policy]
+    times: Sequence[StepTimes]
+    entry: int = 0
+    exit_delay: int = 0
+    first_token: int = 0
+    keeps_runs: bool = False
+    most_lines: int = 4096
+    _room: _Room = field(init=False)
+    _state: int = 0
+
+    def run(self) -> Simulated:
+        """All of it."""
+        room = self._room = _Room()
+        count = len(self.requests)
+        ranks = sum(p.replicas * p.ranks for p in self.policies)
+        replicas = sum(p.replicas for p in self.policies)
+        words = ("issued", "entered", "admitted", "first", "last", "progress")
+        halves = ("next", "computed", "taken", "held", "left", "preempted", "place")
+        room.place("sim", 512)
+        room.place("arrival", 8 * count)
+        for name in ("prompt", "output", "hit"):
+            room.place(name, 4 * count)
+        for name in words:
+            room.place(name, 8 * count)
+        for name in halves:
+            room.place(name, 4 * count)
+        room.place("services", _SERVICE_BYTES * len(self.policies))
+        room.place("ranks", _RANK_BYTES * ranks)
+        room.place("replicas", _REPLICA_BYTES * replicas)
+        room.place("dirty", 4 * replicas)
+        room.place("heap", 16 * (2 * count + 4 * replicas + 16))
+        room.place("gaps", 48 * _GAP_ROOM)
+        room.place("runs", 64 * _RUN_ROOM)
+        number = 0
+        for p in self.policies:
+            for _ in range(p.replicas * p.ranks):
+                most = min(p.most_running, count)
+                room.place(f"running{number}", 4 * most)
+                room.place(f"composed{number}", 4 * most)
+                number += 1
+        for i, t in enumerate(self.times):
+            lines = min(self.most_lines, self.policies[i].most_running, count)
+            room.place(f"lines{i}", 8 * lines * len(t.fullness) * t.pieces * 3)
+            room.place(f"corners{i}", 8 * len(t.sequences) * len(t.prompts) * len(t.contexts) * len(t.fullness))
+            for name in ("fullness", "prompts", "contexts", "sequences"):
+                room.place(f"{name}{i}", 8 * len(getattr(t, name)))
+        room.begin()
+        self._fill(words, halves)
+        return self._loop()
+
+    def _fill(self, words: tuple[str, ...], halves: tuple[str, ...]) -> None:
+        room, requests = self._room, self.requests
+        for name in ("arrival", "prompt", "output", "hit"):
+            room.view(name, np.int64 if name == "arrival" else np.int32)[...] = getattr(requests, name)
+        for name in words:
+            room.view(name, np.int64)[...] = 0 if name == "progress" else _NONE
+        for name in halves:
+            room.view(name, np.int32)[...] = _NONE if name in ("left", "next") else 0
+        margin = self._fill_services()
+        replicas = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)
+        replicas[...] = 0
+        replicas[:, :8] = 255
+        replicas[:, 88:96].view(np.int64)[...] = np.iinfo(np.int64).max
+        sim = room.view("sim", np.uint8)
+        sim[...] = 0
+        sim[:48].view(np.int64)[...] = (
+            len(requests), len(self.policies), requests.cap, self.entry, self.exit_delay, self.first_token,
+        )  # fmt: skip
+        pointers = (
+            *("arrival", "prompt", "output", "hit"), *words, *halves,
+            *("services", "ranks", "replicas", "dirty", "heap", "gaps", "runs"),
+        )  # fmt: skip
+        addresses = [room.at(name) for name in pointers]
+        end = 48 + 4 * len(addresses)
+        sim[48:end].view(np.int32)[...] = addresses
+        end = -(-end // 8) * 8
+        self._state = end
+        sim[end : end + 32].view(np.int64)[...] = _GAP_ROOM, _RUN_ROOM, int(self.keeps_runs), margin
+        sim[end + 48 : end + 56].view(np.int64)[...] = _NONE
+
+    def _fill_services(self) -> int:
+        """Services and their ranks; how many rows of gaps one event of them takes at most."""
+        room, requests = self._room, self.requests
+        services = room.view("services", np.uint8).reshape(len(self.policies), _SERVICE_BYTES)
+        number = 0
+        margin = 4
+        rank_bytes = room.view("ranks", np.uint8).reshape(-1, _RANK_BYTES)
+        for i, (p, t) in enumerate(zip(self.policies, self.times, strict=True)):
+            one = 1 << 20
+            given = {
+                "ratio_first": round(p.ratio_first * one), "ratio_least": round(p.ratio_least * one),
+                "ratio_fall": round((p.ratio_first - p.ratio_least) * one / p.ratio_steps), "entered": 0,
+            }  # fmt: skip
+            row = services[i]
+            row[: len(_SERVICE) * 8].view(np.int64)[...] = [
+                int(given[name] if name in given else getattr(p, name)) for name in _SERVICE
+            ]
+            rest = row[len(_SERVICE) * 8 :]
+            lines = min(self.most_lines, p.most_running, len(requests))
+            rest[:48].view(np.int64)[...] = (
+                lines, t.pieces, len(t.fullness), len(t.prompts), len(t.contexts), len(t.sequences),
+            )  # fmt: skip
+            names = ("lines", "corners", "fullness", "prompts", "contexts", "sequences")
+            rest[48:].view(np.int32)[...] = [room.at(f"{name}{i}") for name in names]
+            room.view(f"lines{i}", np.int64)[...] = _NONE
+            room.view(f"corners{i}", np.int64)[...] = _NONE
+            for name in names[2:]:
+                room.view(f"{name}{i}", np.float64)[...] = getattr(t, name)
+            for _ in range(p.replicas * p.ranks):
+                rank = rank_bytes[number]
+                rank[:24].view(np.int32)[...] = (_NONE, _NONE, 0, 0, 0, _NONE)
+                rank[24:88].view(np.int64)[...] = (p.blocks, given["ratio_first"], 0, 0, 0, 0, 0, 0)
+                rank[88:].view(np.int32)[...] = room.at(f"running{number}"), room.at(f"composed{number}")
+                margin = max(margin, 2 * p.ranks * min(p.most_running, len(requests)) + 4)
+                number += 1
+        return margin
+
+    def _loop(self) -> Simulated:
+        room = self._room
+        # After the four limits: now, issued, scheduled, in flight, finished, heap, dirty, gaps, runs; service, needs.
+        state = room.view("sim", np.uint8)[self._state + 32 : self._state + 32 + 8 * 14].view(np.int64)
+        gaps: list[Numbers] = []
+        runs: list[Numbers] = []
+        while True:
+            status = room.run(room.store, room.at("sim"))
+            if status in (_DONE, _ROWS_FULL):
+                gaps.append(room.view("gaps", np.int64)[: 6 * state[7]].reshape(-1, 6).copy())
+                runs.append(room.view("runs", np.int64)[: 8 * state[8]].reshape(-1, 8).copy())
+                state[7:9] = 0
+                if status == _DONE:
+                    break
+            service, first, *rest = (int(number) for number in state[9:14])
+            times, policy = self.times[service], self.policies[service]
+            if status == _NEED_LINE:
+                shape = (-1, len(times.fullness), times.pieces, 3)
+                lines = room.view(f"lines{service}", np.int64).reshape(shape)
+                for place in range(len(times.fullness)):
+                    lines[first - 1, place] = times.line(first, place, policy.unit)
+            elif status == _NEED_CELL:
+                shape = tuple(len(n) for n in (times.sequences, times.prompts, times.contexts, times.fullness))
+                corners = room.view(f"corners{service}", np.int64).reshape(shape)
+                corners[first, rest[0], rest[1], rest[2]] = times.corner(first, rest[0], rest[1], rest[2])
+        result = {name: room.view(name, np.int64).copy() for name in ("issued", "admitted", "first", "last")}
+        busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 96:104].copy().view(np.int64).ravel()
+        return Simulated(
+            **result,
+            preempted=room.view("preempted", np.int32).copy(),
+            place=room.view("place", np.int32).copy(),
+            gaps=np.concatenate(gaps),
+            runs=np.concatenate(runs),
+            busy=busy,
+        )
