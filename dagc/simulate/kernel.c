@@ -17,7 +17,7 @@ typedef int32_t I32;
 
 enum { DONE, NEED_LINE, NEED_CELL, ROWS_FULL };
 enum { GROW, WHOLE, ESTIMATE };               // what of the cache a request reserves
-enum { ROUND_ROBIN, LEAST_LOADED, BY_REPLICA };  // routers
+enum { ROUND_ROBIN, SHORTEST_QUEUE, BY_REPLICA };  // routers
 enum { STEP_ENDS, TRANSFER_ENDS, LEAVES, ISSUES, ENTERS };  // events, in their order at one time
 enum { AFTER_PREFILL, AFTER_TRANSFER, AFTER_ADMISSION };    // when a client of separate services has its first token
 
@@ -37,7 +37,7 @@ typedef struct {
   I64 replicas, ranks, router;
   I64 mixes, chunks, budget, prompt_budget, threshold, most_running, reserve;
   I64 block, blocks, late, ahead, poll, yield, drafted, unit;
-  I64 ratio_first, ratio_least, ratio_fall, clip;  // of ESTIMATE, in 2^-20
+  I64 ratio_first, ratio_min, ratio_fall, clip;  // of ESTIMATE, in 2^-20
   I64 transfer_base, transfer_token;               // of what leaves for the next service
   I64 entered;                                     // requests that the router has placed
   Times times;
@@ -640,7 +640,7 @@ static void enter(Sim *s, I64 service, I32 id) {
   Rank *ranks = ranks_of(s, service, 0);
   if (v->router == BY_REPLICA)
     chosen = v->entered % v->replicas * v->ranks + v->entered / v->replicas % v->ranks;
-  if (v->router == LEAST_LOADED)
+  if (v->router == SHORTEST_QUEUE)
     for (I64 i = 0, least_load = INT64_MAX; i < queues; i++) {
       I64 load = 4 * (I64)ranks[i].waiting + ranks[i].running_count;
       if (load < least_load) least_load = load, chosen = i;
@@ -750,7 +750,7 @@ static void end_run(Sim *s, I64 service, I64 number) {
     I64 own = end_decodes(s, v, p, &ranks[i]);
     decoded += own;
     end_prompts(s, service, p, &ranks[i]);
-    if (v->reserve == ESTIMATE && own) ranks[i].ratio = most(v->ratio_least, ranks[i].ratio - p->steps * v->ratio_fall);
+    if (v->reserve == ESTIMATE && own) ranks[i].ratio = most(v->ratio_min, ranks[i].ratio - p->steps * v->ratio_fall);
   }
   if (p->steps > 1 && decoded)
     s->gaps[s->gap_count++] = (GapRow){p->base, p->slope, p->context + p->growth, p->growth, p->steps - 1, decoded};

@@ -83,7 +83,7 @@ _SERVICE = (
     *("replicas", "ranks", "router"),
     *("mixes", "chunks", "budget", "prompt_budget", "threshold", "most_running", "reserve"),
     *("block", "blocks", "late", "ahead", "poll", "yielded", "drafted", "unit"),
-    *("ratio_first", "ratio_least", "ratio_fall", "clip"),
+    *("ratio_first", "ratio_min", "ratio_fall", "clip"),
     *("transfer_base", "transfer_token", "entered"),
 )
 _TIMES = 6 * 8 + 6 * 4
@@ -219,8 +219,8 @@ class Simulation:
         for i, (p, t) in enumerate(zip(self.policies, self.times, strict=True)):
             one = 1 << 20
             given = {
-                "ratio_first": round(p.ratio_first * one), "ratio_least": round(p.ratio_least * one),
-                "ratio_fall": round((p.ratio_first - p.ratio_least) * one / p.ratio_steps), "entered": 0,
+                "ratio_first": round(p.ratio_first * one), "ratio_min": round(p.ratio_min * one),
+                "ratio_fall": round((p.ratio_first - p.ratio_min) * one / p.ratio_steps), "entered": 0,
             }  # fmt: skip
             row = services[i]
             row[: len(_SERVICE) * 8].view(np.int64)[...] = [

@@ -17,11 +17,11 @@ class Reserve(IntEnum):
     """What it computes, if beside it the others are expected to find room for a share of their output."""
 
 
-class Router(IntEnum):
+class LoadBalancer(IntEnum):
     """How requests are given to the queues of a service."""
 
     ROUND_ROBIN = 0
-    LEAST_LOADED = 1
+    SHORTEST_QUEUE = 1
     BY_REPLICA = 2
 
 
@@ -38,7 +38,7 @@ class Policy:
 
     replicas: int = 1
     ranks: int = 1
-    router: Router = Router.ROUND_ROBIN
+    router: LoadBalancer = LoadBalancer.ROUND_ROBIN
     mixes: bool = True
     chunks: bool = True
     budget: int = 8192
@@ -55,7 +55,7 @@ class Policy:
     drafted: int = 0
     unit: int = 1
     ratio_first: float = 0.7
-    ratio_least: float = 0.098
+    ratio_min: float = 0.098
     ratio_steps: int = 600
     clip: int = 4096
     transfer_base: int = 0

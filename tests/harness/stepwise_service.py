@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dagc.simulate.kernel import StepTimes
-from dagc.simulate.policy import Policy, Reserve, Router
+from dagc.simulate.policy import Policy, Reserve, LoadBalancer
 from tests.harness.step_times import decode_time, prompt_time
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class Service:
 
     def __init__(self, policy: Policy, times: StepTimes, result: Stepwise) -> None:
         self.policy, self.times, self.result = policy, times, result
-        self.first_ratio, self.least_ratio = round(policy.ratio_first * ONE), round(policy.ratio_least * ONE)
-        self.fall = round((policy.ratio_first - policy.ratio_least) * ONE / policy.ratio_steps)
+        self.first_ratio, self.least_ratio = round(policy.ratio_first * ONE), round(policy.ratio_min * ONE)
+        self.fall = round((policy.ratio_first - policy.ratio_min) * ONE / policy.ratio_steps)
         self.whole = policy.reserve == Reserve.WHOLE
         self.routed = 0
         ranks = [Rank(i, policy.blocks, self.first_ratio) for i in range(policy.replicas * policy.ranks)]
@@ -92,9 +92,9 @@ class Service:
     def enter(self, request: Request) -> None:
         p, ranks = self.policy, [rank for replica in self.replicas for rank in replica.ranks]
         k, self.routed = self.routed, self.routed + 1
-        if p.router == Router.ROUND_ROBIN:
+        if p.router == LoadBalancer.ROUND_ROBIN:
             place = k % len(ranks)
-        elif p.router == Router.BY_REPLICA:
+        elif p.router == LoadBalancer.BY_REPLICA:
             place = k % p.replicas * p.ranks + k // p.replicas % p.ranks
         else:
             place = min(ranks, key=lambda rank: (rank.load, rank.place)).place

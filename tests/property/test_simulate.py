@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dagc.simulate.kernel import Nodes, Numbers, Simulated, Simulation
-from dagc.simulate.policy import Policy, Reserve, Router
+from dagc.simulate.policy import Policy, Reserve, LoadBalancer
 from dagc.simulate.requests import Requests
 from tests.harness.step_times import NearHalf, Tables
 from tests.harness.stepwise import Stepwise
@@ -82,7 +82,7 @@ def _policies(draw: st.DrawFn, requests: Requests) -> Policy:
     return Policy(
         replicas=draw(st.sampled_from([1, 1, 1, 2, 3])),
         ranks=draw(st.sampled_from([1, 1, 1, 2, 3, 4])),
-        router=draw(st.sampled_from(Router)),
+        router=draw(st.sampled_from(LoadBalancer)),
         mixes=mixes,
         chunks=chunks,
         budget=(1 + drafted if chunks else most) + draw(st.integers(0, 60)),
@@ -97,7 +97,7 @@ def _policies(draw: st.DrawFn, requests: Requests) -> Policy:
         drafted=drafted,
         unit=unit,
         ratio_first=first,
-        ratio_least=first * draw(st.floats(0.0, 1.0)),
+        ratio_min=first * draw(st.floats(0.0, 1.0)),
         ratio_steps=draw(st.integers(1, 20)),
         clip=draw(st.sampled_from([1, 8, 4096])),
         transfer_base=draw(st.sampled_from([0, 0, 5 * TICK])),
