@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dagc.simulate.kernel import StepTimes
-from dagc.simulate.policy import Policy, Reserve, LoadBalancer
+from dagc.simulate.policy import LoadBalancer, Policy, Reserve
 from tests.harness.step_times import decode_time, prompt_time
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dagc.simulate.kernel import Nodes, Numbers, Simulated, Simulation
-from dagc.simulate.policy import Policy, Reserve, LoadBalancer
+from dagc.simulate.policy import LoadBalancer, Policy, Reserve
 from dagc.simulate.requests import Requests
 from tests.harness.step_times import NearHalf, Tables
 from tests.harness.stepwise import Stepwise
