@@ -4,7 +4,7 @@ From Python, each function does what the command of its name does, and returns o
 
 - `compile`: check and price a plan; `compare`: plans side by side; `search`: the best strategies;
 - `memory`: what each GPU holds; `launch`: the commands of engines; `whatif`: sensitivities and break-even points;
-- `read`: what a flat notation such as `TP2-EP4` means.
+- `simulate`: requests under load; `read`: what a flat notation such as `TP2-EP4` means.
 
 See `docs/python.md` and `dagc.api`.
 """
@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dagc.api.commands import compare, launch, memory, read, search, whatif
+    from dagc.api.commands import compare, launch, memory, read, search, simulate, whatif
     from dagc.api.compiling import Plan, Strategy, compile
     from dagc.api.result import NoSuchStrategy, NothingToShow
     from dagc.api.results import (
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         MemoryResult,
         ReadResult,
         SearchResult,
+        SimulateResult,
         WhatIfResult,
     )
 
@@ -37,6 +38,7 @@ __all__ = [
     "Plan",
     "ReadResult",
     "SearchResult",
+    "SimulateResult",
     "Strategy",
     "WhatIfResult",
     "compare",
@@ -45,12 +47,13 @@ __all__ = [
     "memory",
     "read",
     "search",
+    "simulate",
     "whatif",
 ]
 
 _PLACES = {
     "compare": "commands", "launch": "commands", "memory": "commands", "read": "commands", "search": "commands",
-    "whatif": "commands", "Plan": "compiling", "Strategy": "compiling", "compile": "compiling",
+    "simulate": "commands", "whatif": "commands", "Plan": "compiling", "Strategy": "compiling", "compile": "compiling",
     "NoSuchStrategy": "result", "NothingToShow": "result",
 }  # fmt: skip
 """The modules of the names; those of results have their own."""

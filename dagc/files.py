@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,16 +16,18 @@ PART = ".dagc-part"
 """The hidden name in each directory of a file that is being written."""
 
 
-def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
+def replace_file(path: Path, content: bytes | Iterable[bytes], mode: int | None = None) -> None:
     """Put a file in its place, on the disk when this returns. Raises OSError; what was there is then as it was.
 
     A link is followed, a file that is there keeps its mode unless one is given, and what is no file (`/dev/stdout`) is
     written into.
     """
+    pieces = (content,) if isinstance(content, bytes) else content
     path = Path(os.path.realpath(path))
     kept = stat.S_IMODE(path.stat().st_mode) if mode is None and path.is_file() else None
     if path.exists() and not path.is_file():
-        path.write_bytes(content)
+        with path.open("wb") as stream:
+            stream.writelines(pieces)
         return
     with locked(path.parent):
         part = path.with_name(PART)
@@ -33,7 +35,7 @@ def replace_file(path: Path, content: bytes, mode: int | None = None) -> None:
         try:
             # Exclusively, because another user may have put a link in the way.
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or 0o666), "wb") as stream:
-                stream.write(content)
+                stream.writelines(pieces)
                 stream.flush()
                 if kept is not None:
                     os.fchmod(stream.fileno(), kept)

@@ -8,11 +8,11 @@ figures are held against. To add a metric: declare it here, put it into the list
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from dagc.units import Dimension, format_bytes, format_count, format_money, format_seconds, format_share
+from dagc.units import Dimension, format_bytes, format_count, format_money, format_rate, format_seconds, format_share
 
 Direction = Literal["less", "more"]
 
@@ -66,11 +66,13 @@ _WRITE: Mapping[Dimension, Callable[[float], str]] = {
     Dimension.SHARE: format_share,
     Dimension.MONEY: format_money,
     Dimension.TOKEN_RATE: lambda value: f"{format_count(value)} tokens/s",
+    Dimension.REQUEST_RATE: lambda value: format_rate(value, "requests/s"),
     Dimension.COUNT: lambda value: str(round(value)),
 }
 
 _BYTES, _SHARE, _COUNT, _MONEY = (Dimension.BYTES,), (Dimension.SHARE,), (Dimension.COUNT,), (Dimension.MONEY,)
 _SECONDS, _TOKEN_RATE, _RATIO = (Dimension.SECONDS,), (Dimension.TOKEN_RATE,), (Dimension.RATIO,)
+_REQUEST_RATE = (Dimension.REQUEST_RATE,)
 _BYTES_OR_SHARE = (Dimension.BYTES, Dimension.SHARE)
 
 GPUS = Metric("gpus", "GPUs", "GPUs of the deployment", _COUNT, "less")
@@ -88,14 +90,19 @@ TTFT = Metric(
 )
 TTFT_P99 = Metric(
     "ttft_p99",
-    "TTFT with queueing, p99",
+    "TTFT under load, p99",
     "time to first token of one request in a hundred at the arrival rate",
     _SECONDS,
     "less",
-    short_title="queued p99",
+    short_title="TTFT p99",
 )
 TPOT = Metric("tpot", "TPOT", "time per output token: steady-state inter-token latency", _SECONDS, "less")
 LATENCY = Metric("latency", "TPOT", "another name of tpot", _SECONDS, "less", alias_of=TPOT)
+ITL = Metric("itl", "ITL", "inter-token latency: time between two output tokens of a request", _SECONDS, "less")
+E2E = Metric("e2e", "end-to-end latency", "time from arrival to last token of a request", _SECONDS, "less")
+GOODPUT = Metric(
+    "goodput", "goodput", "requests per second that meet every requirement on their times", _REQUEST_RATE, "more"
+)
 THROUGHPUT = Metric(
     "throughput",
     "output throughput",
@@ -201,7 +208,7 @@ TORNADO = (TTFT, TPOT, THROUGHPUT_PER_GPU, COST_OF_TOKENS)
 BREAK_EVEN = (TTFT, TPOT, THROUGHPUT_PER_GPU)
 """What two strategies are held against each other by, unless another metric is asked for."""
 
-_REQUIRABLE = (TTFT, TPOT, LATENCY, THROUGHPUT, MEMORY, COMMUNICATION, BUBBLE, GPUS)
+_REQUIRABLE = (TTFT, TPOT, LATENCY, ITL, E2E, THROUGHPUT, GOODPUT, MEMORY, COMMUNICATION, BUBBLE, GPUS)
 _CLAIMED = (
     REPLICAS,
     STAGES,
@@ -219,6 +226,29 @@ _CLAIMED = (
 
 REQUIRABLE: Mapping[str, Metric] = MappingProxyType({one.name: one for one in _REQUIRABLE})
 """Metrics of the `require` block, by name."""
+
+PERCENTILES = (50, 90, 95, 99)
+"""Percentiles that a requirement may state."""
+
+OF_PERCENTILE: Mapping[tuple[Metric, int], Metric] = MappingProxyType(
+    {
+        (metric, percentile): TTFT_P99
+        if (metric, percentile) == (TTFT, 99)
+        else replace(
+            metric,
+            name=f"{metric.name}_p{percentile}",
+            title=f"{metric.title}, p{percentile}",
+            meaning=f"{metric.meaning}; percentile {percentile} of the requests",
+            idle_title="",
+        )
+        for metric in (TTFT, TPOT, ITL, E2E)
+        for percentile in PERCENTILES
+    }
+)
+"""Percentiles of the times of requests, by what they are of; each is a metric of its own."""
+
+SIMULATED = frozenset({ITL, E2E, GOODPUT, *OF_PERCENTILE.values()})
+"""Metrics that only a simulation of requests determines."""
 
 CLAIMABLE: Mapping[str, Metric] = MappingProxyType({one.name: one for one in (*_REQUIRABLE, *_CLAIMED)})
 """Metrics of a `claims` block, by name."""

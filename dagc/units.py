@@ -46,7 +46,7 @@ class Unit:
 
 
 KINDS = ("input", "output", "total")
-NAME_LIKE = frozenset({"tokens", "sequences", "gpus", "layers", "experts", "x"})
+NAME_LIKE = frozenset({"tokens", "sequences", "requests", "gpus", "layers", "experts", "x"})
 """Units that may also be names of entries: `node 8 gpus 256` is two entries."""
 
 _DECIMAL = {"": 1.0, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}

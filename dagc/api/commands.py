@@ -12,7 +12,15 @@ from typing import get_args
 
 from dagc.api.compiling import blocks_of, sourced
 from dagc.api.result import NoSuchStrategy
-from dagc.api.results import CompareResult, LaunchResult, MemoryResult, ReadResult, SearchResult, WhatIfResult
+from dagc.api.results import (
+    CompareResult,
+    LaunchResult,
+    MemoryResult,
+    ReadResult,
+    SearchResult,
+    SimulateResult,
+    WhatIfResult,
+)
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 
@@ -180,6 +188,43 @@ def whatif(
     if over is not None and found.names:
         _among("over", (over,), found.quantities)
     return WhatIfResult(found.diagnostics, found.answers)
+
+
+def simulate(
+    plan: str | Path,
+    *,
+    strategy: str | None = None,
+    requests: int | None = None,
+    seed: int | None = None,
+    sweep: str | None = None,
+    model: str | None = None,
+    cluster: str | None = None,
+    workload: str | None = None,
+    require: str | None = None,
+    engine: str | None = None,
+    rules: str | None = None,
+) -> SimulateResult:
+    """Simulate the requests of a workload with `concurrency`, `rate` or a trace on each strategy, or on one.
+
+    `requests` is how many are counted, `seed` that of arrivals and lengths; both replace those of the workload. `sweep`
+    over `rate` or `concurrency` finds the highest load that keeps every requirement.
+    """
+    from dagc.driver import simulate as driver
+    from dagc.driver.simulate import FEWEST_REQUESTS, MOST_REQUESTS, MOST_SEED, SimulationRequest
+
+    over = "rate" if sweep == "rate" else "concurrency" if sweep == "concurrency" else None
+    if over != sweep:
+        raise ValueError(f"`sweep` is one of rate, concurrency, not {sweep!r}")
+    if requests is not None and not FEWEST_REQUESTS <= requests <= MOST_REQUESTS:
+        raise ValueError(f"`requests` is from {FEWEST_REQUESTS} to {MOST_REQUESTS:,}, not {requests:,}")
+    if seed is not None and not 0 <= seed <= MOST_SEED:
+        raise ValueError(f"`seed` is from 0 to {MOST_SEED}, not {seed}")
+    source, directory = sourced(plan)
+    blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
+    asked = SimulationRequest(strategy, requests, seed, over)
+    found = driver.simulate(source, blocks, directory, asked)
+    _known(strategy, found.names, found.diagnostics)
+    return SimulateResult(found.diagnostics, found.result)
 
 
 def read(text: str, *, engine: str | None = None, model: str | None = None, cluster: str | None = None) -> ReadResult:

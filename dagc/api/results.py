@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from dagc.api.result import Result, Row, listed
 from dagc.diag.diagnostic import Diagnostic
+from dagc.units import format_seconds
 
 if TYPE_CHECKING:
     from dagc.driver.compare import Compared
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from dagc.results.memory import StrategyMemory
     from dagc.results.search_result import FoundPlan
     from dagc.results.search_result import SearchResult as SearchRecord
+    from dagc.results.simulation import SimulationResult, StrategyUnderLoad
     from dagc.results.whatif import WhatIf
 
 
@@ -288,6 +290,49 @@ class WhatIfResult(Result):
         from dagc.export.whatif_svg import whatif_svg
 
         return whatif_svg(self.record.strategies)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SimulateResult(Result):
+    """Strategies under load: `record` is what `dagc simulate --format json` prints."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    record: SimulationResult
+
+    @property
+    def rows(self) -> list[Row]:
+        """A line for each strategy; with `sweep`, for each load of each strategy, in ascending order."""
+        return [row for one in self.record.strategies for row in _loads(one)]
+
+    def headline(self) -> str:
+        """p99 of TTFT of each strategy."""
+        p99 = [(one.name, one.load.ttft.percentiles_seconds["p99"]) for one in self.record.strategies]
+        return listed([f"{name}: TTFT p99 {format_seconds(value)}" for name, value in p99 if value is not None])
+
+    def text(self) -> str:
+        """What `dagc simulate` prints."""
+        if not self.record.strategies:
+            return ""
+        from dagc.export.text.load import render_simulation
+
+        return render_simulation(self.record)
+
+
+def _loads(one: StrategyUnderLoad) -> list[Row]:
+    load, sweep = one.load, one.sweep
+    if sweep is None:
+        every = {"ttft": load.ttft, "tpot": load.tpot, "itl": load.itl, "e2e": load.e2e}
+        times = {name: {"mean": found.mean_seconds, **found.percentiles_seconds} for name, found in every.items()}
+        return [{"name": one.name, "requests_per_second": load.requests_per_second, **_seconds(times)}]
+    return [
+        {"name": one.name, sweep.over: at.load, "requests_per_second": at.requests_per_second, "met": at.met,
+         **_seconds({"ttft": at.ttft_seconds, "tpot": at.tpot_seconds})}
+        for at in sweep.points
+    ]  # fmt: skip
+
+
+def _seconds(times: dict[str, dict[str, float | None]]) -> Row:
+    return {f"{name}_{at}_seconds": value for name, found in times.items() for at, value in found.items()}
 
 
 def _changes(record: WhatIf) -> list[Row]:

@@ -22,6 +22,7 @@ GROUPS = {
     "Predict: how fast, and why?": {
         "compile": ("Latency, throughput, pictures, trace and report of a plan", "compile plan.moe"),
         "watch": ("Recompile on save, in a browser page", "watch plan.moe --open"),
+        "simulate": ("Latency percentiles under load, and the highest load that holds", "simulate plan.moe"),
         "whatif": ("Sensitivity to each parameter, and break-even points", "whatif plan.moe --by 10"),
         "export": ("Files for other programs: a flowchart, traces, graphs", "export plan.moe --format mermaid"),
     },

@@ -102,14 +102,19 @@ def use_color() -> bool:
 
 
 def print_json(document: object) -> None:
-    r"""Write a document to standard output; keys keep their order.
+    """Write a document to standard output; keys keep their order."""
+    click.echo(json_text(document), nl=False)
+
+
+def json_text(document: object) -> str:
+    r"""A document, with a line feed at its end.
 
     Characters that move a cursor or hide are written as `\uXXXX`, because a terminal may show the document.
     """
     import orjson
 
     text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
-    click.echo(re.sub(r"[^ -~\n]", _escaped, text))
+    return re.sub(r"[^ -~\n]", _escaped, text) + "\n"
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -13,19 +15,33 @@ from dagc.cli.printing import exit_status, print_json, print_text, text_or_json
 if TYPE_CHECKING:
     from dagc.diag.diagnostic import Diagnostic
     from dagc.results.ledger import LedgerEntry
+    from dagc.results.load_validation import MeasuredRun
+
+
+LOAD = "load"
+"""The kind whose measured runs are in files of the user."""
 
 
 @click.command()
 @click.argument("kind", required=False, shell_complete=completing.kinds)
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="[RUNS...]", shell_complete=completing.files)
 @click.option(
     "--cases",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Your own cases (CSV) in place of the published ones: --cases measured.csv.",
 )
+@click.option("--workers", type=click.IntRange(1), help="Number of processes of `load`; default: one per core.")
 @text_or_json
-def validate(kind: str | None, cases: Path | None, style: str) -> None:
-    """Predict the measured cases, or those of one KIND, and print the errors."""
+def validate(kind: str | None, runs: tuple[Path, ...], cases: Path | None, workers: int | None, style: str) -> None:
+    """Predict the measured cases, or those of one KIND, and print the errors.
+
+    `validate load RUNS...` simulates measured serving runs (CSV with the columns of InferenceX) request by request.
+    """
+    if kind == LOAD and runs:
+        _validate_load(runs, workers or os.cpu_count() or 1, style)
+    if runs:
+        raise click.BadParameter(f"files follow the kind `{LOAD}` alone", param_hint="RUNS")
     from dagc.export.text.ledger import render_text
     from dagc.results.ledger import ledger_of
 
@@ -43,6 +59,8 @@ def validate(kind: str | None, cases: Path | None, style: str) -> None:
 def _cited(kind: str | None) -> tuple[LedgerEntry, ...]:
     from dagc.catalog.cases import kinds
 
+    if kind == LOAD:
+        raise click.BadParameter("name a table of serving runs: dagc validate load runs.csv", param_hint="RUNS")
     if kind is not None and kind not in kinds():
         raise click.BadParameter(f"`{kind}` is not one of {', '.join(kinds())}", param_hint="KIND")
     from dagc.driver import validate as driver
@@ -58,3 +76,36 @@ def _own(path: Path) -> tuple[tuple[LedgerEntry, ...], tuple[Diagnostic, ...]]:
 
     text = read_text(path)
     return ((), (text,)) if isinstance(text, Diagnostic) else driver.validate_own(Source(str(path), text))
+
+
+def _validate_load(paths: tuple[Path, ...], workers: int, style: str) -> NoReturn:
+    from dagc.cli.inputs import read_text
+    from dagc.cli.progress import progress
+    from dagc.diag.diagnostic import Diagnostic
+    from dagc.driver.load_table import read_loads
+    from dagc.driver.validate_load import validate_load
+    from dagc.export.text.load_validation import render_load
+    from dagc.source import Source
+
+    texts = [(path, read_text(path)) for path in paths]
+    problems = [text for _, text in texts if isinstance(text, Diagnostic)]
+    runs: list[MeasuredRun] = []
+    for path, text in texts:
+        if isinstance(text, str):
+            read, wrong = read_loads(Source(str(path), text))
+            runs.extend(read)
+            problems.extend(wrong)
+    with progress() as say:
+        begun = time.monotonic()
+
+        def report(done: int, of: int) -> None:
+            left = f", about {(time.monotonic() - begun) / done * (of - done):.0f} s left" if done else ""
+            say(f"{done} of {of} deployments simulated{left}")
+
+        errors = validate_load(runs, workers, report)
+    if style == "json":
+        print_json(errors)
+    elif runs:
+        click.echo(render_load(errors), nl=False)
+    print_text(tuple(problems))
+    raise SystemExit(exit_status(tuple(problems)))

@@ -27,10 +27,8 @@ def admitted(plan: Plan) -> Plan:
     workload = plan.facts.workload
     if workload.concurrency is None:
         return plan
-    service = plan.deployment.services[-1]
-    layout = service.attention_pool.attention
-    parts = plan.deployment.replicas * service.replicas * (layout.dp if layout else 1)
-    running = _running(plan, parts, workload.concurrency)
+    caches = plan.deployment.cache_count(plan.deployment.services[-1])
+    running = _running(plan, caches, workload.concurrency)
     return plan if running == workload.batch else _with(plan, running)
 
 
@@ -84,4 +82,9 @@ def _room(plan: Plan, memory: tuple[PoolMemory, ...], each: int, share: float) -
     grown = (workload.prompt + workload.output / 2) / (workload.prompt + workload.output)
     taken = held.total - held.parts[MemoryPart.KV_CACHE]
     one = np.maximum(held.cache_of(workload.prompt + workload.output), 1.0) / each * grown
-    return float(((held.capacity_bytes * _BINARY * share - taken) / one).min())
+    return float(((usable_bytes(held, share) - taken) / one).min())
+
+
+def usable_bytes(memory: PoolMemory, share: float) -> float:
+    """Bytes of a device that an engine takes which takes such a share."""
+    return memory.capacity_bytes * _BINARY * share

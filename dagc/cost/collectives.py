@@ -69,13 +69,8 @@ class _Asked(NamedTuple):
     figures: tuple[ByGroup, ...]
 
 
-def collective_cost(communication: Communication, fabric: Fabric) -> NodeCost:
-    """Cost of a communication node by rank; bound, formula, source and error are those of the slowest group."""
-    return collective_costs((communication,), fabric, {})[0]
-
-
 def collective_costs(ops: Sequence[Communication], fabric: Fabric, known: AmountCache) -> list[NodeCost]:
-    """The same of several.
+    """Costs of communications by rank; bound, formula, source and error are those of the slowest group.
 
     What a group takes depends on its own bytes and on how it lies, and few groups differ: each amount is priced once.
     Where there are many groups, loads by copy, or groups inside a node beside others, every group is priced.

@@ -62,7 +62,7 @@ its arithmetic term is long, and the device waits."""
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a device achieves on one operator: FLOP/s and bytes/s. `note` says what stood in for a missing peak."""
+    """What a device achieves on one operator: FLOP/s and bytes/s. `note` says what replaces a missing peak."""
 
     flops_per_second: float
     bytes_per_second: float
@@ -255,28 +255,14 @@ NO_SLOWDOWN: Load = np.ones(1)
 """No rank slowed."""
 
 
-def operator_cost(
-    op: Computation,
-    device: DeviceSpec,
-    activation: Dtype,
-    slowdown: Load = NO_SLOWDOWN,
-    *,
-    tunes_expert_shards: bool = True,
-) -> NodeCost:
-    """Cost of a computation by rank (and copy); bound and formula are those of the slowest.
-
-    `slowdown` has shape (1,) or (width,).
-    """
-    return operator_costs((op,), Setting(device, activation, tunes_expert_shards), {}, slowdown)[0]
-
-
 def operator_costs(
     ops: Sequence[Computation], setting: Setting, known: AmountCache, slowdown: Load = NO_SLOWDOWN
 ) -> list[NodeCost]:
-    """The same of several on one team.
+    """Costs of computations of one team by rank (and copy); bound and formula are those of the slowest.
 
-    What a rank takes depends on its own work and on what all ranks share, and few ranks differ: each amount of work is
-    priced once. Operators with wide loads, or loads by copy, are priced at every rank.
+    `slowdown` has shape (1,) or (width,). What a rank takes depends on its own work and on what all ranks share, and
+    few ranks differ: each amount of work is priced once. Operators with wide loads, or loads by copy, are priced at
+    every rank.
     """
     kinds = [kind_of(op, setting) for op in ops]
     loads = [loads_of(op, kind) for op, kind in zip(ops, kinds, strict=True)]

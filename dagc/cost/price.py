@@ -34,7 +34,7 @@ Nodes = tuple[Node, ...]
 class CostCache:
     """Costs of templates that were priced before, for plans on the same cluster and engine.
 
-    Held with its nodes, because they are known by who they are. `nodes` are costs of single nodes by the content of
+    Each is held with its nodes, whose identity is part of its key. `nodes` are costs of single nodes by the content of
     their operators: templates that differ in one part are alike in others. Of `templates` those of equal costs have one
     tuple of them. `amounts` are what amounts of work and of bytes take, by all else that their price depends on.
     """
@@ -72,7 +72,7 @@ class _Run(NamedTuple):
 
     @property
     def key(self) -> object:
-        """All that the costs depend on; the nodes by who they are."""
+        """All that the costs depend on; the nodes by identity."""
         return id(self.nodes), self.devices
 
 

@@ -23,7 +23,7 @@ def read_plan(
 ) -> tuple[PlanFile, Facts] | None:
     """What a plan's text and its options state; None where not even that can be read."""
     parsed = parse(source)
-    found += parsed.diagnostics if parsed.file else _mended(source, parsed.diagnostics)
+    found += parsed.diagnostics if parsed.file else _explained(source, parsed.diagnostics)
     overrides, unread = overrides_of(blocks, found)
     file = parsed.file or parsed.readable
     if file is None:
@@ -33,10 +33,10 @@ def read_plan(
     return file, facts
 
 
-def _mended(source: Source, problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-    from dagc.notation.mistaken import mend
+def _explained(source: Source, problems: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+    from dagc.notation.mistaken import explain_flat
 
-    return mend(source, problems)
+    return explain_flat(source, problems)
 
 
 def overrides_of(blocks: Blocks, found: list[Diagnostic]) -> tuple[tuple[Block, ...], tuple[Unread, ...]]:

@@ -69,10 +69,10 @@ class Trial:
 
     def _settled(self, diagnostic: Diagnostic) -> Diagnostic:
         if _is_of_text(diagnostic):
-            mending = tuple(
+            kept = tuple(
                 fix for fix in diagnostic.fixes if self._work > _MOST or self._reads_better(diagnostic, fix, hidden=1)
             )
-            diagnostic = replace(diagnostic, fixes=mending)
+            diagnostic = replace(diagnostic, fixes=kept)
             return diagnostic.settled(lambda choice: self._reads_better(diagnostic, choice.fix, hidden=0))
         return diagnostic.settled(lambda choice: self._holds(diagnostic, choice.fix))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.levels import AdviceLevel
@@ -14,6 +15,9 @@ from dagc.results.metrics import Metrics
 from dagc.results.summary import StructureRecord
 from dagc.schedule.timeline import Timeline
 from dagc.source import Source
+
+if TYPE_CHECKING:
+    from dagc.driver.load import StrategyLoad
 
 Say = Callable[[str], None]
 """Takes the name of the step that begins."""
@@ -32,13 +36,14 @@ class Priced:
     """What pricing adds to a plan. Without shapes there is no graph, without rates no timelines.
 
     `timelines` are those of `graph.phases`, the slowest class of replicas of each phase; `others` those of
-    `graph.others`.
+    `graph.others`. `load` is what is simulated of requests that come and go.
     """
 
     assessment: Assessment
     graph: Graph | None = None
     timelines: tuple[Timeline, ...] | None = None
     others: tuple[Timeline, ...] = ()
+    load: StrategyLoad | None = None
 
     @property
     def metrics(self) -> Metrics:

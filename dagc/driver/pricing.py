@@ -18,16 +18,16 @@ from dagc.check.static import DEGREE_RULES, REFUSING, Rule, refusal
 from dagc.cost.admission import admitted
 from dagc.cost.holding import Holding
 from dagc.cost.memory import rank_memory
-from dagc.cost.price import CostCache, price
+from dagc.cost.price import price
 from dagc.cost.weights import weight_bytes
 from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.caches import Caches
 from dagc.driver.front import resolve_strategy
 from dagc.driver.strategies import beyond_memory, judge_overflow, size_memory, slowest_first
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_mixed, lower_service
-from dagc.lower.templates import LoweringCache
 from dagc.metrics import BUBBLE, COMMUNICATION, COMPARED, OBJECTIVES, Metric
 from dagc.plan.deployment import Phase
 from dagc.plan.placement import placed
@@ -37,7 +37,6 @@ from dagc.results.assessment import RequirementVerdict
 from dagc.results.serving import Steps, serve
 from dagc.results.values import value
 from dagc.schedule.schedule import schedule, schedule_times
-from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.search.candidate import Candidate, ServicePlan, smallest_with, spell
 from dagc.search.checkpoint import content_key
@@ -55,15 +54,6 @@ _TIMED, _SHARED = frozenset(OBJECTIVES), frozenset({COMMUNICATION, BUBBLE})
 """Figures that makespan and interval of each phase decide, and requirements that they do not."""
 
 
-@dataclass(slots=True)
-class _Caches:
-    """What plans under the same facts share."""
-
-    templates: LoweringCache = field(default_factory=LoweringCache)
-    costs: CostCache = field(default_factory=CostCache)
-    steps: TemplateCache = field(default_factory=TemplateCache)
-
-
 _JUDGES: dict[str, Judge] = {}
 """The judges of this process, by the content of their facts."""
 
@@ -77,7 +67,7 @@ class Judge:
 
     key: str
     facts: Facts
-    _caches: _Caches = field(default_factory=_Caches, repr=False)
+    _caches: Caches = field(default_factory=Caches, repr=False)
     _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
     _parts: Parts | None = field(default=None, repr=False)
     _packed: bytes = field(default=b"", repr=False)
@@ -140,14 +130,14 @@ class Judge:
         return price(phase, plan, self._caches.costs)
 
     def _schedule(self, phase: PricedPhase) -> Timeline:
-        return schedule(phase, self._caches.steps, is_kept=False)
+        return schedule(phase, self._caches.timed, is_kept=False)
 
     def _times(self, phase: PricedPhase) -> Timeline:
-        return schedule_times(phase, self._caches.steps)
+        return schedule_times(phase, self._caches.timed)
 
     def _trim(self) -> None:
         if len(self._caches.templates.found) > MOST_TEMPLATES:
-            self._caches = _Caches()
+            self._caches = Caches()
 
     def parts(self, asked: Sequence[Work]) -> list[Picoseconds]:
         """What parts of layers compute, each for amounts of work."""
@@ -191,7 +181,7 @@ class Judge:
     def engine_refusal(self, service: ServicePlan, batch: int) -> str | None:
         """The code of the rule that refuses one replica of a service under the engine.
 
-        Most services are cut as the engine cannot: their sizes alone tell that, in a hundredth of the time of a text.
+        Most services are cut as the engine cannot: their sizes alone show that, in a hundredth of the time of a text.
         """
         engine, shape = self.facts.engine, service.shape
         sizes = shape.parallelism(is_dense=self.facts.model.is_dense)

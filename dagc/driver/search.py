@@ -123,6 +123,14 @@ def _entries(judge: Judge, space: Space, named: Iterable[tuple[str, str]]) -> li
 
 
 def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:
+    if facts.workload.is_open and not options.batches:
+        spans = facts.workload.spans
+        return UNDETERMINED.at(
+            spans.get("rate", spans.get("trace")),
+            "a search prices strategies at a number of requests in flight, and nothing limits those of an open loop",
+            "no `concurrency` is given",
+            help=("state `concurrency`, or give numbers with `--batch`",),
+        )
     shapes, cluster = facts.model.shapes(), facts.cluster
     gpus = options.gpus or cluster.gpus
     lacking = [f"model {name}" for name in facts.model.missing()]

@@ -6,15 +6,15 @@ Diagnostics are collected, never raised: a strategy that cannot be priced still 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
 from dagc.cost.overflow import overflows
-from dagc.cost.price import CostCache, price
+from dagc.cost.price import price
 from dagc.diag.diagnostic import Diagnostic, in_order
+from dagc.driver.caches import Caches
 from dagc.driver.front import resolve_strategy, stops
 from dagc.driver.outcome import Checked, Priced, Say
 from dagc.graph.graph import Graph, PhaseGraph
@@ -28,11 +28,10 @@ from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
 from dagc.results.assess import assess
-from dagc.results.metrics import showing_slowest
+from dagc.results.metrics import Metrics, measure, showing_slowest
 from dagc.results.structure import structure
 from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.schedule.schedule import schedule
-from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.schedule.verify import verify as verify_timeline
 from dagc.source import Span
@@ -79,16 +78,39 @@ def _holds(outer: Span, inner: Span) -> bool:
     return outer.source is inner.source and outer.start <= inner.start and inner.end <= outer.end
 
 
-def price_plan(plan: Plan, found: list[Diagnostic], say: Say) -> Priced:
-    """Memory, graph, cost, schedule, and the rules on them."""
-    plan, memory = size_memory(plan)
+def price_plan(plan: Plan, found: list[Diagnostic], say: Say, is_simulated: bool = True) -> Priced:
+    """Memory, graph, cost, schedule, load where it is simulated, and the rules on them."""
+    asked = plan
+    plan, memory = size_memory(_steady(plan, say) if plan.facts.workload.is_open else plan)
     graph, timelines, others, mixed, transfer = None, None, (), None, None
     if memory is not None and not missing_rates(plan):
         graph, timelines, others = _timelines(plan, found, say)
         mixed, transfer = (mixed_timeline(plan), transfer_timeline(plan)) if timelines else (None, None)
-    assessment = assess(plan, memory, timelines, mixed, transfer)
+    load = None
+    if timelines and is_simulated and plan.facts.workload.concurrency is not None:
+        from dagc.driver.load import strategy_load
+
+        say(f"simulating {plan.name}")
+        load = strategy_load(asked, say, found)
+    assessment = assess(plan, memory, timelines, mixed, transfer, load.record if load else None)
     found += check_priced(plan, assessment)
-    return Priced(assessment, graph, timelines, others)
+    return Priced(assessment, graph, timelines, others, load)
+
+
+def _steady(plan: Plan, say: Say) -> Plan:
+    """An open loop with the requests that are in flight in its steady state; the plan where times are not known."""
+    from dagc.driver.steady import in_steady_state
+
+    if missing_shapes(plan) or missing_rates(plan):
+        return plan
+
+    def measured(held: Plan) -> Metrics | None:
+        _, timelines, _ = _timelines(held, [], say)
+        if timelines is None:
+            return None
+        return measure(held, timelines, mixed_timeline(held), transfer_timeline(held))
+
+    return in_steady_state(plan, admitted(plan).facts.workload.batch, measured)
 
 
 def size_plan(plan: Plan, found: list[Diagnostic]) -> Priced:
@@ -99,29 +121,19 @@ def size_plan(plan: Plan, found: list[Diagnostic]) -> Priced:
     return Priced(assessment)
 
 
-@dataclass(slots=True)
-class _Caches:
-    """What strategies under the same facts leave for one another: prices of operators, and templates with these."""
-
-    facts: Facts
-    costs: CostCache = field(default_factory=CostCache)
-    steps: TemplateCache = field(default_factory=TemplateCache)
-
-    def serves(self, facts: Facts) -> bool:
-        """Whether prices depend on nothing that differs in these facts, and there is room for more."""
-        names = "model", "cluster", "engine", "devices"
-        same = all(getattr(facts, name) is getattr(self.facts, name) for name in names)
-        return same and len(self.costs.found) < MOST_TEMPLATES
+_known: list[tuple[Facts, Caches]] = []
+"""Facts that were last priced under, and what their strategies leave for one another."""
 
 
-_known: list[_Caches] = []
-"""Of the facts that were last priced under."""
-
-
-def _caches_of(facts: Facts) -> _Caches:
-    if not _known or not _known[0].serves(facts):
-        _known[:] = [_Caches(facts)]
-    return _known[0]
+def _caches_of(facts: Facts) -> Caches:
+    """The caches for these facts: prices depend on nothing in which the facts of the last ones may differ."""
+    names = "model", "cluster", "engine", "devices"
+    for last, caches in _known:
+        same = all(getattr(facts, name) is getattr(last, name) for name in names)
+        if same and len(caches.costs.found) < MOST_TEMPLATES:
+            return caches
+    _known[:] = [(facts, Caches())]
+    return _known[0][1]
 
 
 def _timelines(
@@ -143,7 +155,7 @@ def _timelines(
     if overflow:
         found.append(overflow)
         return graph, None, ()
-    timelines = tuple([schedule(phase, known.steps) for phase in priced])
+    timelines = tuple([schedule(phase, known.timed) for phase in priced])
     if any(timeline.program.ranks > WIDE for timeline in timelines):
         _known.clear()
     for timeline in timelines:

@@ -17,7 +17,7 @@ from dagc.driver.front import resolve_strategy
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Priced, Say
 from dagc.driver.strategies import price_plan
 from dagc.facts.facts import NO_STRATEGY
-from dagc.metrics import BREAK_EVEN, COMPARED
+from dagc.metrics import BREAK_EVEN, COMPARED, SIMULATED, TTFT
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.results.facts import assumed, facts_of
@@ -173,10 +173,16 @@ def _refusing(plan: Plan) -> set[Code]:
 
 
 def _price(plan: Plan) -> Answer | RefusedPlan:
-    """A changed plan as the pipeline prices it, or the first error of those that stop it."""
+    """A changed plan as the pipeline prices it, or the first error of those that stop it.
+
+    Its load is simulated only where a requirement is on it: that takes longer than all the rest.
+    """
     problems = list(check_plan(plan))
     stopping = next((one for one in problems if one.stops), None)
-    return RefusedPlan(stopping) if stopping else _answer(plan, price_plan(plan, problems, silent))
+    if stopping:
+        return RefusedPlan(stopping)
+    is_simulated = any(one.metric is TTFT or one.metric in SIMULATED for one in plan.facts.requirements)
+    return _answer(plan, price_plan(plan, problems, silent, is_simulated))
 
 
 def _base(checked: Checked) -> Answer:

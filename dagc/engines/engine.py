@@ -15,6 +15,7 @@ from math import lcm
 from dagc.degrees import Parallelism
 from dagc.engines.flags import Flag, Settings, read_settings
 from dagc.engines.instance import Command, Host, Instance
+from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, Scheduler
 
 
 class LayerSplit(StrEnum):
@@ -136,7 +137,7 @@ class Engine(ABC):
 
     `lacks` names options of the language that the version does not have. `rules` names the rules of
     `dagc.check.engines` that hold for it beside those for all engines. `serves_phases`: an instance can serve prefill
-    or decode alone.
+    or decode alone. `scheduler` is how it schedules requests.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Engine(ABC):
     lacks: frozenset[str] = frozenset()
     rules: frozenset[str] = frozenset()
     serves_phases: bool = True
+    scheduler: Scheduler = NO_ENGINE_SCHEDULER
 
     def urls(self) -> tuple[str, ...]:
         """Addresses of the files, one a reference."""

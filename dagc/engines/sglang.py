@@ -12,6 +12,7 @@ from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance, layer_partition
+from dagc.engines.scheduler import AfterEnd, CacheReservation, RequestRouter, Scheduler, SchedulerLimit, fixed, switch
 
 
 class SGLang(Engine):
@@ -65,6 +66,7 @@ class SGLang(Engine):
         nodes = host.nodes(instance)
         others = ["--disaggregation-mode", instance.phase] if instance.phase else []
         others += ["--moe-a2a-backend", "deepep"] if instance.overlap > 1 else []
+        others += self.scheduler.flags()
         if nodes > 1:
             others += ["--nnodes", str(nodes), "--node-rank", "$NODE", "--dist-init-addr", "$HEAD:5000"]
         return Command(
@@ -97,6 +99,29 @@ def _data_parallel_experts(tp: int, pp: int, cp: int, ep: int, moe_dp: int) -> s
         return f"the experts' dp {moe_dp} must be attention's cp {cp}"
     return None
 
+
+_SCHEDULER = Scheduler(
+    # `get_next_batch_to_run`, python/sglang/srt/managers/scheduler.py at v0.5.9: a step of prompts if one can be made.
+    mixes=switch("enable_mixed_chunk", "--enable-mixed-chunk", 0),
+    # `chunked_prefill_size`, python/sglang/srt/server_args.py, by memory of the GPU; over attention-dp ranks.
+    prefill_chunk=SchedulerLimit(
+        "chunked_prefill_size",
+        "--chunked-prefill-size",
+        ((160, 16384), (60, 8192), (35, 4096), (0, 2048)),
+        is_divided=True,
+    ),
+    prefill_budget=fixed("max_prefill_tokens", "--max-prefill-tokens", 16384),
+    # Not given: half of the cache's tokens, 2,048 to 4,096; the cache is the limit.
+    most_running=fixed("max_running_requests", "--max-running-requests", 4096, is_divided=True),
+    receive_interval=fixed("scheduler_recv_interval", "--scheduler-recv-interval", 1),
+    ahead=switch("disable_overlap_schedule", "--disable-overlap-schedule", 0),
+    is_ahead_off=True,
+    reservation=CacheReservation.ESTIMATE,  # `PrefillAdder`, python/sglang/srt/managers/schedule_policy.py
+    after_end=AfterEnd.ROW,
+    router=RequestRouter.ROUND_ROBIN,  # `load_balance_method`
+    # `SGLANG_INIT_NEW_TOKEN_RATIO`, and 0.3 of it with attention dp (`schedule_conservativeness`).
+    output_share=(0.7, 0.21),
+)
 
 _V0_5_9 = SGLang(
     name="sglang",
@@ -153,6 +178,7 @@ _V0_5_9 = SGLang(
     ),
     lacks=frozenset({"dcp"}),
     rules=frozenset({"sglang-experts-uneven", "sglang-overlap-below-tp", "fp8-block-cut"}),
+    scheduler=_SCHEDULER,
 )
 
 VERSIONS = (_V0_5_9,)

@@ -12,6 +12,7 @@ from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import SETTINGS_FILE, Command, Host, Instance
+from dagc.engines.scheduler import ON, AfterEnd, CacheReservation, RequestRouter, Scheduler, fixed, switch
 
 
 class TensorRTLLM(Engine):
@@ -72,6 +73,7 @@ class TensorRTLLM(Engine):
             slots = f"    num_slots: {instance.experts + instance.redundant}"
             file += ["moe_config:", "  load_balancer:", slots, "    layer_updates_per_iter: 1"]
         file += ["cache_transceiver_config:", "  backend: DEFAULT"] if instance.phase else []
+        file += self.scheduler.settings()
         gpus = str(instance.sizes.gpus_per_replica)
         ranks = ("mpirun", "-n", gpus, "trtllm-llmapi-launch") if host.nodes(instance) > 1 else ()
         # The experts' tp is what ep leaves over of tp.
@@ -79,7 +81,7 @@ class TensorRTLLM(Engine):
         return Command(
             (*ranks, "trtllm-serve", host.model),
             flags,
-            ("--config", SETTINGS_FILE) if file else (),
+            (*self.scheduler.flags(), *(("--config", SETTINGS_FILE) if file else ())),
             file=tuple(file),
         )
 
@@ -97,6 +99,21 @@ def _experts(settings: Settings) -> tuple[int, int]:
         moe_tp = tp // (ep or 1)
     return moe_tp, tp // moe_tp if ep is None else ep
 
+
+_SCHEDULER = Scheduler(
+    # `MicroBatchScheduler` and `GuaranteedNoEvictScheduler`, cpp/tensorrt_llm/batch_manager at 1.1: sequences that
+    # decode, then prompts, in one step; every admitted request has blocks for all of its output.
+    mixes=ON,
+    # tensorrt_llm/llmapi/llm_args.py
+    chunks=switch("enable_chunked_prefill", "enable_chunked_prefill:", 0),
+    token_budget=fixed("max_num_tokens", "--max_num_tokens", 8192),
+    most_running=fixed("max_batch_size", "--max_batch_size", 2048),
+    ahead=switch("disable_overlap_scheduler", "disable_overlap_scheduler:", 0),
+    is_ahead_off=True,
+    reservation=CacheReservation.WHOLE,
+    after_end=AfterEnd.ROW,
+    router=RequestRouter.SHARED_QUEUE,  # `ExecutorRequestQueue`, tensorrt_llm/_torch/pyexecutor
+)
 
 _V1_0 = TensorRTLLM(
     name="trtllm",
@@ -136,6 +153,7 @@ _V1_0 = TensorRTLLM(
     ),
     lacks=frozenset({"layers", "overlap", "dcp"}),
     rules=frozenset({"trtllm-experts-uneven"}),
+    scheduler=_SCHEDULER,
 )
 
 VERSIONS = (_V1_0,)

@@ -13,6 +13,16 @@ from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance, layer_partition
+from dagc.engines.scheduler import (
+    ON,
+    AfterEnd,
+    CacheReservation,
+    RequestRouter,
+    Scheduler,
+    SchedulerLimit,
+    fixed,
+    switch,
+)
 
 
 class VLLM(Engine):
@@ -69,6 +79,7 @@ class VLLM(Engine):
         if instance.overlap > 1:
             kernels = "deepep_low_latency" if instance.phase == "decode" else "deepep_high_throughput"
             others += ["--all2all-backend", kernels]
+        others += self.scheduler.flags()
         return Command(
             ("vllm", "serve", host.model),
             write_flags(self.flags, settings),
@@ -88,6 +99,23 @@ _FLAGS_0_11 = (
     Flag("--enable-dbo", "overlap", is_switch=True),
 )
 _PREFILL_CONTEXT = Flag("--prefill-context-parallel-size", "cp", ("-pcp",))
+
+_SCHEDULER = Scheduler(
+    # `Scheduler.schedule`, vllm/v1/core/sched/scheduler.py at v0.11.0: running requests first, then waiting ones, under
+    # one budget of tokens; blocks of a chunk are taken with it, and the last of the running ones is preempted.
+    mixes=ON,
+    chunks=switch("enable_chunked_prefill", "--enable-chunked-prefill", 1, "--no-enable-chunked-prefill"),
+    # `get_batch_defaults`, vllm/engine/arg_utils.py, for the API server: GPUs of 70 GiB and more, others.
+    token_budget=SchedulerLimit("max_num_batched_tokens", "--max-num-batched-tokens", ((70, 8192), (0, 2048))),
+    # 0: off. `long_prefill_token_threshold`, vllm/config/scheduler.py.
+    prefill_chunk=fixed("long_prefill_token_threshold", "--long-prefill-token-threshold", 0),
+    most_running=SchedulerLimit("max_num_seqs", "--max-num-seqs", ((70, 1024), (0, 256))),
+    # `async_scheduling` is off by default before 0.14: vllm/config/scheduler.py.
+    ahead=switch("async_scheduling", "--async-scheduling"),
+    reservation=CacheReservation.GROW,
+    after_end=AfterEnd.ROW,  # of async scheduling; from 0.14 on the slot alone is held
+    router=RequestRouter.SHORTEST_QUEUE,  # `get_core_engine_for_request`, vllm/v1/engine/core_client.py
+)
 
 _V0_12 = VLLM(
     name="vllm",
@@ -132,6 +160,7 @@ _V0_12 = VLLM(
     expert_split=ExpertSplit.FIRST,
     flags=(*_FLAGS_0_11[:3], _PREFILL_CONTEXT, *_FLAGS_0_11[3:]),
     rules=frozenset({"vllm-slots-uneven", "vllm-dcp-without-copies", "fp8-block-cut"}),
+    scheduler=_SCHEDULER,
 )
 
 VERSIONS = (replace(_V0_12, version="0.11.0", flags=_FLAGS_0_11), _V0_12)

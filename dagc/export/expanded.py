@@ -2,7 +2,7 @@
 
 Turns chunks of parts into numpy arrays by slices: rows of a part are consecutive ranks, repeated copies are one
 assignment. No loop runs over ranks, none over repeated copies. Assumes that durations fit the graph (by rank, or by
-copy and rank). What is expanded is one replica of the class that the graph stands for.
+copy and rank). What is expanded is one replica of the class that the graph represents.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dagc.graph.graph import INPUT, Node, PhaseGraph
+from dagc.ops.op import Lane
 from dagc.schedule.order import Issue, IssueGroup, groups_of_first_step
-from dagc.schedule.structure import LANES, messages, partner_of
+from dagc.schedule.structure import messages, partner_of
 
 _Reference = tuple[int, bool]
 """First row, and whether rows go by rank; else it is one row for all."""
@@ -96,7 +97,7 @@ class _Walk:
     row: int = 0
     edge: int = 0
     parts: list[RowBlock] = field(default_factory=list[RowBlock])
-    lanes: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    lanes: dict[tuple[int, Lane], int] = field(default_factory=dict[tuple[int, Lane], int])
     streams: dict[tuple[int, int, int], list[_Reference | None]] = field(
         default_factory=dict[tuple[int, int, int], "list[_Reference | None]"]
     )
@@ -126,17 +127,9 @@ class _Walk:
     def _template(self, issue: Issue):
         return self.graph.templates[issue.segment.template]
 
-    def _used(self, group: IssueGroup) -> list[tuple[int, int]]:
-        pairs = {
-            (issue.program.teams[node.team], LANES.index(node.op.lane))
-            for issue in group.issues
-            for node in self._template(issue).nodes
-        }
-        return sorted(pairs)
-
     def _state(self, group: IssueGroup) -> tuple[object, ...]:
         """What the next copy waits for, counted back from the row that comes next."""
-        lanes = tuple(self.row - self.lanes[key] for key in self._used(group))
+        lanes = tuple(self.row - self.lanes[key] for key in group.lanes(self.graph))
         streams = tuple(
             (self.row - found[0], found[1], self.row - self.barriers[found[0]] if found[0] in self.barriers else None)
             if found
@@ -149,7 +142,7 @@ class _Walk:
     def _leap(self, group: IssueGroup, rows: int, edges: int) -> None:
         self.row += rows
         self.edge += edges
-        for key in self._used(group):
+        for key in group.lanes(self.graph):
             self.lanes[key] += rows
         for issue in group.issues:
             moved: list[_Reference | None] = []
@@ -192,7 +185,7 @@ class _Walk:
         streams: list[_Reference | None],
         sends: bool | None,
     ) -> RowBlock:
-        lane = (issue.program.teams[node.team], LANES.index(node.op.lane))
+        lane = (issue.program.teams[node.team], node.op.lane)
         partner = partner_of(node)
         by_rank = [self.lanes[lane]] if lane in self.lanes else []
         of_all: list[int] = []

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import log
 
+from dagc.export.axes import PlotAxis
 from dagc.export.labels import BELOW, Label, along, labelled, leader
-from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, ticks, width
+from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, width
 from dagc.export.text.context import MARKS, context
 from dagc.metrics import THROUGHPUT_PER_GPU, TPOT
 from dagc.results.search_result import RequirementFigure, SearchResult
@@ -25,7 +26,7 @@ MOST = 24
 
 _WIDTH, _MARGIN, _PLOT, _LEFT, _RIGHT = 960, 16, 440, 76, 24
 _INNER = _WIDTH - _LEFT - _RIGHT
-_TICKS, _RADIUS = 8, 7.0
+_RADIUS = 7.0
 _ROOM = 0.06
 """Share of an axis that is left on both sides of the values."""
 
@@ -43,30 +44,6 @@ class _Mark:
     rate: float
     name: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Axis:
-    """From values to places on a line of a length. `first` and `last` are at its ends, in logarithms where `is_log`."""
-
-    first: float
-    last: float
-    length: float
-    is_log: bool
-
-    def at(self, value: float) -> float:
-        turned = log(value) if self.is_log else value
-        return self.length * (turned - self.first) / (self.last - self.first)
-
-    def ticks(self) -> list[float]:
-        if not self.is_log:
-            return ticks(self.first, self.last, _TICKS)
-        low, high = exp(self.first), exp(self.last)
-        for leading in ((1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
-            found = [v for e in range(-12, 13) for m in leading if low <= (v := float(f"{m}e{e}")) <= high]
-            if 3 < len(found) <= _TICKS + 2:
-                return found
-        return ticks(low, high, _TICKS)
 
 
 def front_svg(result: SearchResult) -> str:
@@ -177,7 +154,7 @@ def _plot(lines: list[str], y: float, marks: Sequence[_Mark], limits: dict[str, 
     return bottom + 52
 
 
-def _axis(values: Sequence[float], length: float, limit: RequirementFigure | None) -> _Axis:
+def _axis(values: Sequence[float], length: float, limit: RequirementFigure | None) -> PlotAxis:
     """An axis with a margin on both sides, drawn out to a requirement that is near."""
     low, high = min(values), max(values)
     is_log = high > 4 * low
@@ -188,7 +165,7 @@ def _axis(values: Sequence[float], length: float, limit: RequirementFigure | Non
         if first - _REACH * span <= at <= last + _REACH * span:
             first, last = min(first, at), max(last, at)
     room = _ROOM * ((last - first) or span)
-    return _Axis(first - room, last + room, length, is_log)
+    return PlotAxis(first - room, last + room, length, is_log)
 
 
 def _limit_across(lines: list[str], one: RequirementFigure, at: float, top: float) -> list[Label]:

@@ -16,6 +16,7 @@ _RECORDS = {
     "check": "dagc.results.check_document.CheckDocument",
     "comparison": "dagc.results.comparison.Comparison",
     "search": "dagc.results.search_result.SearchResult",
+    "simulation": "dagc.results.simulation.SimulationResult",
     "summary": "dagc.results.summary.Summary",
     "whatif": "dagc.results.whatif.WhatIf",
 }

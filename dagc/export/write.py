@@ -7,6 +7,7 @@ What the operating system refuses becomes a diagnostic. The outputs of a strateg
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from pathlib import Path
 
 from dagc.diag.diagnostic import Code, Diagnostic
@@ -17,8 +18,8 @@ NO_WRITE = Code("X102", "cannot-write-file")
 NO_SPACE = Code("X103", "no-space")
 
 
-def write_file(path: Path, content: bytes) -> tuple[Diagnostic, ...]:
-    """Write a file and the directories that lead to it; on a refusal what was there stays as it was."""
+def write_file(path: Path, content: bytes | Iterable[bytes]) -> tuple[Diagnostic, ...]:
+    """Write a file, whole or in pieces, and folders that lead to it; on a refusal what was there stays as it was."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

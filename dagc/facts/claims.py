@@ -4,9 +4,9 @@ Each entry is `metric [comparison] figure [margin ratio]`; without a comparison 
 digits written. A metric may be claimed more than once, in other units or over another count, and the claims are then
 checked against each other too. The strategy's name is the head of the block; a block without one speaks of `main`.
 
-An entry of `require` is `metric comparison figure`; all of them must hold. A name may occur more than once (a
-floor and a ceiling, a rate for input and one for output tokens), but some figure has to meet them all. `latency` is the
-latency of a token, so another name of `tpot`.
+An entry of `require` is `metric [percentile] comparison figure`; all of them must hold. A name may occur more than once
+(a floor and a ceiling, a rate for input and one for output tokens), but some figure has to meet them all. `latency` is
+the latency of a token, so another name of `tpot`.
 
 A written quantity becomes a `Figure` in SI units that knows how many significant digits were written, so that no figure
 is judged more finely than it was stated. Nothing is judged here: that needs the plan.
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import asked, insert, meant, remove, spelling
-from dagc.metrics import CLAIMABLE, MARGIN, REQUIRABLE, Metric
+from dagc.metrics import CLAIMABLE, MARGIN, OF_PERCENTILE, PERCENTILES, REQUIRABLE, Metric
 from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Claim, Figure, Per, Requirement
 from dagc.source import Span
@@ -61,6 +61,8 @@ def _claim(entry: Entry) -> Claim | Diagnostic | None:
     metric = metric_of(entry, CLAIMABLE, "claims")
     if isinstance(metric, Diagnostic):
         return metric
+    if entry.percentile is not None:
+        return _no_percentile(entry.percentile, "a claim has no percentile", f"leave `{entry.percentile.text}` out")
     claimed, margin = _split(entry.values)
     figure = read_figure(metric, claimed, entry.name_span)
     if not isinstance(figure, Figure):
@@ -81,6 +83,7 @@ def _split(values: tuple[Value, ...]) -> tuple[tuple[Value, ...], tuple[Value, .
 
 COMPARISON_MISSING = Code("N132", "comparison-missing")
 CONTRADICTION = Code("N137", "requirements-contradict")
+PERCENTILE = Code("N138", "no-such-percentile")
 
 _LOWER = frozenset({">", ">=", "="})
 _UPPER = frozenset({"<", "<=", "="})
@@ -99,19 +102,44 @@ def _requirement(entry: Entry) -> Requirement | Diagnostic | None:
     metric = metric_of(entry, REQUIRABLE, "require")
     if isinstance(metric, Diagnostic):
         return metric
+    percentile = _percentile(entry, metric)
+    if isinstance(percentile, Diagnostic):
+        return percentile
     figure = read_figure(metric, entry.values, entry.name_span)
     if not isinstance(figure, Figure):
         return figure
+    last = entry.percentile.span if entry.percentile else entry.name_span
+    title = entry.name_span.to(last).text
     if entry.comparison is None:
         usual = "<=" if metric.better == "less" else ">="
         return COMPARISON_MISSING.at(
             entry.span,
-            f"the requirement on `{entry.name}` has no comparison: {figure.text} could be a lower or an upper bound",
+            f"the requirement on `{title}` has no comparison: {figure.text} could be a lower or an upper bound",
             "no comparison",
-            help=(f"write `{entry.name} {usual} {figure.text}`",),
-            fixes=insert(entry.span.source, entry.name_span.end, f" {usual}"),
+            help=(f"write `{title} {usual} {figure.text}`",),
+            fixes=insert(entry.span.source, last.end, f" {usual}"),
         )
-    return Requirement(entry.name, entry.comparison, figure, entry.span)
+    return Requirement(entry.name, entry.comparison, figure, entry.span, percentile)
+
+
+def _percentile(entry: Entry, metric: Metric) -> int | Diagnostic | None:
+    """The percentile that an entry states, or N138 where there is none such."""
+    if entry.percentile is None:
+        return None
+    percentile = next((one for one in PERCENTILES if entry.percentile.text.lower() == f"p{one}"), None)
+    known = " ".join(f"p{one}" for one in PERCENTILES)
+    if (metric.alias_of or metric, PERCENTILES[0]) not in OF_PERCENTILE:
+        times = ", ".join(dict.fromkeys(f"`{one.name}`" for one, _ in OF_PERCENTILE))
+        message = f"`{metric.name}` is one figure of a deployment, and has no percentiles"
+        return _no_percentile(entry.percentile, message, f"leave it out, or limit one of {times}")
+    if percentile is None:
+        message = f"`{entry.percentile.text}` is not one of the percentiles {known}"
+        return _no_percentile(entry.percentile, message, f"write one of {known}")
+    return percentile
+
+
+def _no_percentile(word: Word, message: str, help: str) -> Diagnostic:
+    return PERCENTILE.at(word.span, message, "no such percentile", help=(help,))
 
 
 def _contradictions(requirements: tuple[Requirement, ...]) -> Iterator[Diagnostic]:
@@ -150,6 +178,7 @@ _EXAMPLES = {
     Dimension.FLOP_RATE: "15.36 PFLOP/s",
     Dimension.SECONDS: "35 ms",
     Dimension.TOKEN_RATE: "20000 output tokens/s",
+    Dimension.REQUEST_RATE: "18 requests/s",
     Dimension.SHARE: "20 %",
     Dimension.RATIO: "1.43 x",
     Dimension.COUNT: "64",

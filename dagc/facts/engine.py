@@ -1,20 +1,25 @@
 """An `engine` block becomes one version of a serving engine: `engine vllm`, or `engine vllm { version "0.11.0" }`.
 
-Without a version it is the newest that is encoded.
+Without a version it is the newest that is encoded. The other fields are limits of its scheduler, by the names of the
+engine's own flags: `engine vllm { max_num_seqs 512 }`.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from dagc.catalog.presets import unknown_name
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.engines.engine import Engine
 from dagc.engines.registry import engine_names, find_engine, find_version, versions
+from dagc.engines.scheduler import SchedulerLimit
 from dagc.facts.fields import Field, FieldKind, read_fields
 from dagc.syntax.tree import Block, Word
 
 ENGINE_HEAD = Code("N140", "engine-head")
 ENGINE_VERSION = Code("N141", "engine-version")
 
+_MOST = 10**8
 FIELDS = (Field("version", FieldKind.NAME, sample='"0.12.0"'),)
 
 
@@ -22,18 +27,26 @@ def declare_engine(block: Block | None) -> tuple[Engine | None, tuple[Diagnostic
     """The profile of a block; None without a block, and with the diagnostics when something in it is wrong."""
     if block is None:
         return None, ()
-    record, problems = read_fields(block.body or (), FIELDS, "engine")
     name = block.head[0] if len(block.head) == 1 else None
     if not isinstance(name, Word):
-        return None, (_head(block), *problems)
+        return None, (_head(block),)
     newest = find_engine(name.text)
     if newest is None:
-        return None, (unknown_name(name.span, "engine", engine_names()), *problems)
+        return None, (unknown_name(name.span, "engine", engine_names()),)
+    limits = tuple(newest.scheduler.limits())
+    record, problems = read_fields(block.body or (), (*FIELDS, *map(_field, limits)), "engine")
     version = record.word("version")
     engine = newest if version is None else find_version(newest.name, version)
     if version is not None and engine is None:
         return None, (*problems, _version(newest, version, block))
-    return (None if problems else engine), problems
+    if problems or engine is None:
+        return None, problems
+    given = tuple((limit.option, int(record.scalars()[limit.option])) for limit in limits if limit.option in record)
+    return replace(engine, scheduler=replace(engine.scheduler, given=given)) if given else engine, ()
+
+
+def _field(limit: SchedulerLimit) -> Field:
+    return Field(limit.option, FieldKind.FLAG if limit.is_switch else FieldKind.COUNT, maximum=_MOST)
 
 
 def _head(block: Block) -> Diagnostic:

@@ -57,7 +57,7 @@ def declare_facts(
     problems += wrong
     cluster, wrong = declare_cluster(blocks.get("cluster"), base_directory)
     problems += wrong
-    workload, wrong = declare_workload(blocks.get("workload"))
+    workload, wrong = declare_workload(blocks.get("workload"), base_directory)
     problems += wrong
     requirements, wrong = declare_requirements(blocks.get("require"))
     problems += wrong

@@ -2,7 +2,7 @@
 
 A template is a small graph of nodes over one or two teams of ranks (the stage's own, and an experts' pool; in the
 KV-cache transfer a prefill stage and every decode stage that it feeds). A
-stage's program is a short list of segments, each a template repeated back to back. A node stands for one operator
+stage's program is a short list of segments, each a template repeated back to back. A node is one operator
 of (stage, layer, micro-batch) over all ranks of its team, SPMD; work that differs between ranks is a vector.
 Nothing here is proportional to layers, micro-batches or GPUs, except those vectors where load is uneven.
 
@@ -132,7 +132,7 @@ class PhaseGraph:
 
     `programs[size][stage]`: micro-batches come in one or two sizes; `micro_batches[i]` is the size of the i-th and
     `sequences[size]` how many sequences of the replica it holds. `replicas` are the replicas of the service that the
-    graph stands for, numbered as in `Deployment.global_ranks`, in order: they hold as many sequences, on ranks slowed
+    graph represents, numbered as in `Deployment.global_ranks`, in order: they hold as many sequences, on ranks slowed
     in the same way; teams name the ranks of the first of them. The cache transfer has `phase` `both`, and is that of
     the first replicas that take part together. `service` is the name that pools and messages use (`main`, `prefill`,
     `decode`), or `handover`.

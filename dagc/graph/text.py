@@ -44,7 +44,7 @@ def _phase(phase: PhaseGraph) -> Iterator[str]:
 
 
 def _replicas(phase: PhaseGraph) -> str:
-    """The replicas that the phase stands for, where these are more than the first."""
+    """The replicas that the phase represents, where these are more than the first."""
     return "" if phase.replicas == (0,) else f" replicas {_ranges(np.array(phase.replicas, dtype=np.int64))}"
 
 

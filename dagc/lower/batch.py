@@ -36,7 +36,7 @@ class Batch:
     `sequences` and `tokens` are by rank. `copies` ranks hold the same tokens, so `tokens / copies` summed over ranks
     are the distinct tokens of the micro-batch. `part` is the share of a sequence's positions that a rank keeps in
     its cache. `prompt`, `prefix` (what of it the prefix cache holds) and `context` are in tokens of one sequence.
-    `drafted` tokens stand beside that of each sequence in decode. `piggybacked` are the prompt tokens of a mixed step,
+    Decode verifies `drafted` tokens with that of each sequence. `piggybacked` are the prompt tokens of a mixed step,
     which `tokens` includes.
     """
 
@@ -95,16 +95,22 @@ class Batch:
 class StepLoad:
     """What one step computes, on the attention rank that has most: the load of a simulated step.
 
-    Decode sequences have `context` tokens on average. `prompts` prompts have `fresh` tokens each in the step, from
-    position `start` on; beside decode sequences they ride along. `fullness` is the tokens of all ranks over those of
-    the fullest rank times ranks: the ranks but the first share what it leaves evenly.
+    Decode sequences have `context` tokens on average. `tokens` prompt tokens are of prompts that have `fresh` each in
+    the step, the last one perhaps fewer, from position `start` on; beside decode sequences they ride along. `fullness`
+    is the tokens of all ranks over those of the fullest rank times ranks: the ranks but the first share what it leaves
+    evenly.
     """
 
     context: float = 0.0
-    prompts: int = 0
+    tokens: int = 0
     fresh: int = 1
     start: int = 0
     fullness: float = 1.0
+
+    @property
+    def prompts(self) -> int:
+        """Prompts of the step, the last one perhaps a part."""
+        return -(-self.tokens // self.fresh)
 
     def spread(self, layout: Layout) -> Load:
         """Shares of the fullest rank's load, by rank."""
@@ -120,6 +126,7 @@ def step_batch(
     """The micro-batch of a step that gives the ranks so many `sequences`: decoded ones, or prompts in prefill."""
     spread = sequences * load.spread(layout)
     if phase is Phase.PREFILL:
+        spread = spread * (load.tokens / (load.prompts * load.fresh))
         tokens = spread * (load.fresh / layout.cp)
         return Batch(phase, spread, tokens, layout.tp, 1 / layout.cp, load.start + load.fresh, 0.0, load.start)
     part, copies = 1 / (layout.cp * decode_context), layout.tp * layout.cp
@@ -128,8 +135,8 @@ def step_batch(
 
 
 def halves(batch_sequences: Load) -> tuple[Load, Load]:
-    """Each rank's sequences in two, the larger half first."""
-    first = np.ceil(batch_sequences / 2)
+    """Each rank's sequences in two, the larger half first; less than one sequence, a mean, is in the first."""
+    first = np.minimum(np.ceil(batch_sequences / 2), batch_sequences)
     return first, batch_sequences - first
 
 

@@ -76,5 +76,5 @@ def lower_step(plan: Plan, service: Service, sequences: int, load: StepLoad, kno
         raise ValueError("lowering needs a model with shapes")
     alike = replace(replica_classes(plan, service)[0], sequences=(sequences or load.prompts) * layout.dp)
     phase = Phase.DECODE if sequences else Phase.PREFILL
-    riding = float(load.prompts * load.fresh) if sequences else 0.0
+    riding = float(load.tokens) if sequences else 0.0
     return PhaseLowering(plan, shapes, service, phase, alike, riding, known, load).graph()

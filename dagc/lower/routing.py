@@ -11,7 +11,7 @@ experts. That a popular expert's rank receives more is in the work of its expert
 experts have a pool of their own; an all-to-all is priced by what its members send.
 
 With T distinct tokens on W ranks an attention rank holds T·copies/W of them, and a slot of an expert group handles
-T·tp/W, tp being the experts'. Whichever is larger tells what is gathered and where.
+T·tp/W, tp being the experts'. The larger one decides what is gathered and where.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A template depends on the phase, the layouts and options of its service, the micro-batch, and on how its ranks lie on
 nodes; nothing else of a strategy changes it. `LoweringCache` keeps what was built by all of that, for plans of one
-model whose workloads differ in the number of sequences alone: who prices many strategies builds few templates. Only
+model whose workloads differ in the number of sequences alone: a search of many strategies builds few. Only
 layers with experts depend on how these are cut, and their attention does not.
 """
 

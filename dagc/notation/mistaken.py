@@ -28,7 +28,7 @@ _COMPOSED = re.compile(r"[<>;|]")
 _KEYWORD = re.compile(rf"^\s*(?:{'|'.join(STATEMENTS)})\b", re.MULTILINE)
 
 
-def mend(source: Source, problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+def explain_flat(source: Source, problems: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """The diagnostics of a text that could not be parsed; those of each stretch that is written flat as one."""
     found = tuple(problems)
     whole = _flat(source, 0, len(source.text))

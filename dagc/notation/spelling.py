@@ -144,7 +144,7 @@ def _axis(degree: Degree, body: Strategy | None) -> Axis:
 
 
 def axis(kind: AxisKind, degree: int, body: Strategy | None, span: Span) -> Axis:
-    """An axis that stands for a place of the notation."""
+    """An axis at its place in the notation."""
     return Axis(kind, degree, (), body, span, span)
 
 

@@ -148,6 +148,11 @@ class Deployment:
         """Name of the strategy."""
         return self.strategy.name
 
+    def cache_count(self, service: Service) -> int:
+        """Groups of ranks with KV caches of their own: attention's dp in each replica of a service."""
+        layout = service.attention_pool.attention
+        return self.replicas * service.replicas * (layout.dp if layout else 1)
+
     def all_ranks(self, service: Service) -> Ranks:
         """Global ranks of every replica of a service, its pools and stages one after the other.
 

@@ -43,7 +43,7 @@ def _deployment(strategy: NamedStrategy) -> Deployment:
 
 
 def _peel(strategy: Strategy | None, kind: AxisKind) -> tuple[int, Strategy | None]:
-    """The degree of an axis that may be left out, and what stands inside it."""
+    """The degree of an axis that may be left out, and what is inside it."""
     if isinstance(strategy, Axis) and strategy.kind is kind:
         return strategy.degree, strategy.body
     return 1, strategy

@@ -38,10 +38,7 @@ class Interleaving:
 
 def requests_a_rank(plan: Plan) -> float:
     """Requests in flight on each attention rank, a mean."""
-    service = plan.deployment.services[-1]
-    layout = service.attention_pool.attention
-    parts = plan.deployment.replicas * service.replicas * (layout.dp if layout else 1)
-    return max(1.0, plan.facts.workload.batch / parts)
+    return max(1.0, plan.facts.workload.batch / plan.deployment.cache_count(plan.deployment.services[-1]))
 
 
 def interleaving(plan: Plan) -> Interleaving | None:
@@ -66,7 +63,8 @@ def riding_tokens(plan: Plan) -> float:
 def requests_at_once(plan: Plan) -> int | None:
     """Requests that run at once in an admitted plan whose caches hold fewer than are in flight; else None."""
     asked, running = plan.facts.workload.concurrency, plan.facts.workload.batch
-    return running if asked is not None and running < asked else None
+    is_limited = asked is not None and running < asked and not plan.facts.workload.is_open
+    return running if is_limited else None
 
 
 def entering(plan: Plan) -> Plan:
@@ -85,8 +83,6 @@ def _with_prompts(plan: Plan, each: int) -> Plan:
     workload = plan.facts.workload
     if workload.concurrency is None:
         return plan
-    service = plan.deployment.services[0]
-    layout = service.attention_pool.attention
-    parts = plan.deployment.replicas * service.replicas * (layout.dp if layout else 1)
-    held = replace(workload, batch=min(each * parts, workload.concurrency))
+    caches = plan.deployment.cache_count(plan.deployment.services[0])
+    held = replace(workload, batch=min(each * caches, workload.concurrency))
     return replace(plan, facts=replace(plan.facts, workload=held))

@@ -5,9 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from dagc.metrics import Metric, TtftDefinition, metric_named
+from dagc.metrics import OF_PERCENTILE, Metric, TtftDefinition, metric_named
 from dagc.source import Span
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+OPEN = 10**6
+"""Requests in flight of an open loop: no limit, until the caches or the steady state have one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestTrace:
+    """Requests of a file, in columns of shape (requests,): `arrival` in picoseconds, from 0 on and not falling,
+    `prompt` and `output` in tokens, 1 at least.
+
+    `name` is that of the file in the plan, `sha256` of its content.
+    """
+
+    name: str
+    sha256: str
+    arrival: npt.NDArray[np.int64]
+    prompt: npt.NDArray[np.int32]
+    output: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.arrival)
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """Mean arrival rate; None of fewer than two requests, or where all arrive at once."""
+        picoseconds = int(self.arrival[-1])
+        return (len(self) - 1) * 1e12 / picoseconds if picoseconds else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +57,15 @@ class Workload:
     whose keys and values the prefix cache holds already. `requests_per_second` is the arrival rate, where one is
     stated. `drafted` tokens are guessed ahead of each sequence in each step, each accepted with probability
     `acceptance`.
+
+    `is_open`: no limit on requests in flight was stated, so `concurrency` and `batch` are `OPEN` until the steady state
+    is known, and then as many as are in flight in the mean (Little's law).
+
+    What follows is for a simulation. `prompt` and `output` are means where lengths vary: from `prompt_range` and
+    `output_range`, both bounds included, from the requests of `lengths`, drawn with replacement, or from `trace`, which
+    has the arrivals too. `burstiness` is the shape of the gamma distribution of the times between arrivals, 1 of a
+    Poisson process. `requests` are simulated (None: the simulation's default), the first `warmup` of them left out of
+    all figures. `arrival_seed` is that of arrivals and lengths.
     """
 
     batch: int
@@ -39,12 +81,37 @@ class Workload:
     requests_per_second: float | None = None
     drafted: int = 0
     acceptance: float = 0.0
+    is_open: bool = False
+    prompt_range: tuple[int, int] | None = None
+    output_range: tuple[int, int] | None = None
+    lengths: RequestTrace | None = None
+    trace: RequestTrace | None = None
+    burstiness: float = 1.0
+    requests: int | None = None
+    warmup: int = 0
+    arrival_seed: int = 0
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
 
     @property
     def ttft_definition(self) -> TtftDefinition:
         """What TTFT is under this workload."""
         return "batch" if self.concurrency is None else "idle server"
+
+    @property
+    def prompt_bounds(self) -> tuple[int, int]:
+        """Tokens of the shortest and the longest prompt."""
+        rows = self.trace or self.lengths
+        if rows is not None:
+            return int(rows.prompt.min()), int(rows.prompt.max())
+        return self.prompt_range or (self.prompt, self.prompt)
+
+    @property
+    def output_bounds(self) -> tuple[int, int]:
+        """Tokens of the shortest and the longest output."""
+        rows = self.trace or self.lengths
+        if rows is not None:
+            return int(rows.output.min()), int(rows.output.max())
+        return self.output_range or (self.output, self.output)
 
     @property
     def is_skewed(self) -> bool:
@@ -98,17 +165,27 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """`name comparison figure`; comparison is one of `<`, `<=`, `>`, `>=`, `=`."""
+    """`name [percentile] comparison figure`; comparison is one of `<`, `<=`, `>`, `>=`, `=`.
+
+    `percentile` is one of `dagc.metrics.PERCENTILES`: 99 where 99 of 100 requests must meet the limit.
+    """
 
     name: str
     comparison: str
     figure: Figure
     span: Span
+    percentile: int | None = None
 
     @property
     def metric(self) -> Metric:
         """What is limited; `name` may be an alias of it."""
-        return metric_named(self.name)
+        metric = metric_named(self.name)
+        return metric if self.percentile is None else OF_PERCENTILE[metric, self.percentile]
+
+    @property
+    def title(self) -> str:
+        """What is limited, as written: `ttft p99`."""
+        return self.name if self.percentile is None else f"{self.name} p{self.percentile}"
 
     @property
     def subject(self) -> tuple[str, str, str, str]:

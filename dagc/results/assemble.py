@@ -34,6 +34,7 @@ def summarize(
         phases=metrics.phases if metrics else None,
         throughput=metrics.throughput if metrics else None,
         serving=metrics.serving if metrics else None,
+        load=found.load,
         cost=cost_of(plan, metrics),
         requirements=requirements_of(found),
         claims=[_claim(verdict) for verdict in found.claims],

@@ -1,8 +1,8 @@
 """A priced plan is assessed: memory and timelines become figures, and these judge requirements and claims.
 
 The one verb that the priced rules run after. All requirements must hold at the exact figures; a share must hold in both
-phases. What was not priced stays None and the missing shapes and rates are named; what the cost model cannot say
-because load is not simulated stays undetermined.
+phases. What was not priced stays None and the missing shapes and rates are named; what only simulated requests tell
+stays undetermined where there are none.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dagc.plan.serving import requests_at_once
 from dagc.plan.workload import Requirement
 from dagc.results.assessment import Actual, Assessment, RequirementVerdict, decided, written
 from dagc.results.claims import judge_claims
+from dagc.results.load import SimulatedLoad
 from dagc.results.measured import Evidence, measured_actual
 from dagc.results.memory import MemoryOfPools
 from dagc.results.metrics import measure
@@ -32,12 +33,13 @@ def assess(
     timelines: tuple[Timeline, ...] | None,
     mixed: Timeline | None = None,
     transfer: Timeline | None = None,
+    load: SimulatedLoad | None = None,
 ) -> Assessment:
     """Figures and verdicts of one plan; None where the plan could not be priced."""
     figures = MemoryOfPools(memory) if memory else None
     metrics = measure(plan, timelines, mixed, transfer) if timelines else None
     shapes = missing_shapes(plan)
-    evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan))
+    evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan), load)
     return Assessment(
         memory=figures,
         metrics=metrics,
@@ -46,6 +48,7 @@ def assess(
         requirements=judge_requirements(evidence),
         claims=judge_claims(evidence),
         admitted=requests_at_once(plan) if figures else None,
+        load=load,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dagc.plan.workload import Claim, Figure, Requirement
+from dagc.results.load import SimulatedLoad
 from dagc.results.memory import MemoryOfPools
 from dagc.results.metrics import Metrics
 
@@ -86,8 +87,8 @@ class RequirementVerdict:
 
     @property
     def name(self) -> str:
-        """Name of the metric."""
-        return self.requirement.name
+        """What is limited, as written: `ttft p99`."""
+        return self.requirement.title
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Assessment:
     """Everything that the priced rules and the summary need to know. Memory needs
     the model's shapes, times need rates of device and links too; `missing_…` name those that were not stated.
     `admitted` is how many requests run at once where the caches hold fewer than are in flight, else None.
+    `load` has figures of simulated requests, None for a static batch.
     """
 
     memory: MemoryOfPools | None
@@ -104,6 +106,7 @@ class Assessment:
     requirements: tuple[RequirementVerdict, ...]
     claims: tuple[Verdict, ...]
     admitted: int | None = None
+    load: SimulatedLoad | None = None
 
 
 def all_met(verdicts: Iterable[bool | None]) -> bool | None:

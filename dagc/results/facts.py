@@ -61,7 +61,8 @@ def _engine(engine: Engine | None) -> Data | None:
     """The engine whose rules hold; None where the plan names none."""
     if engine is None:
         return None
-    return {"name": engine.name, "version": engine.version, "sources": list(engine.urls())}
+    limits = {"limits": dict(engine.scheduler.given)} if engine.scheduler.given else {}
+    return {"name": engine.name, "version": engine.version, "sources": list(engine.urls()), **limits}
 
 
 def _cluster(cluster: ClusterSpec) -> Data:
@@ -95,16 +96,37 @@ def _device(device: DeviceSpec) -> Data:
 
 def _workload(workload: Workload) -> Data:
     return {
-        "batch": workload.batch,
+        "batch": None if workload.is_open else workload.batch,
         "prompt": workload.prompt,
         "output": workload.output,
         "routing": workload.routing,
         "zipf_exponent": workload.zipf_exponent if workload.routing == "zipf" else None,
         "seed": workload.seed if workload.routing == "zipf" else None,
         "chunk": workload.chunk,
-        "concurrency": workload.concurrency,
+        "concurrency": None if workload.is_open else workload.concurrency,
         "cached_share": workload.cached,
         "requests_per_second": workload.requests_per_second,
         "drafted_tokens": workload.drafted,
         "acceptance": workload.acceptance if workload.drafted else None,
+        **_simulated(workload),
     }
+
+
+def _simulated(workload: Workload) -> Data:
+    """What only a simulation of requests reads; nothing of what is not stated."""
+    trace, lengths = workload.trace, workload.lengths
+    fields = {
+        "open_loop": (workload.is_open, True),
+        "prompt_range": (workload.prompt_range is not None, workload.prompt_range and list(workload.prompt_range)),
+        "output_range": (workload.output_range is not None, workload.output_range and list(workload.output_range)),
+        "trace": (trace is not None, trace and {"file": trace.name, "sha256": trace.sha256, "requests": len(trace)}),
+        "lengths": (
+            lengths is not None,
+            lengths and {"file": lengths.name, "sha256": lengths.sha256, "requests": len(lengths)},
+        ),
+        "burstiness": (workload.burstiness != 1, workload.burstiness),
+        "requests": (workload.requests is not None, workload.requests),
+        "warmup": (workload.warmup > 0, workload.warmup),
+        "arrival_seed": (workload.arrival_seed > 0, workload.arrival_seed),
+    }
+    return {name: value for name, (is_given, value) in fields.items() if is_given}

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import isinf
 
 from dagc import metrics as of
 from dagc.metrics import Metric
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Figure, Per
 from dagc.results.assessment import Actual
+from dagc.results.load import SimulatedLoad, simulated_value
 from dagc.results.memory import MemoryOfPools, part_title
 from dagc.results.metrics import Metrics
 from dagc.results.quantity import MODEL_DIGITS, figure_text, quantity_text
 from dagc.results.serving import bound_text, breaking_part, cause, is_decode_step_alone, sum_text
 from dagc.results.summary import PhaseRecord
-from dagc.units import Dimension, format_bytes, format_gpus, format_seconds, format_share
+from dagc.units import Dimension, format_bytes, format_gpus, format_rate, format_seconds, format_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,13 @@ class Evidence:
     metrics: Metrics | None
     missing_shapes: tuple[str, ...]
     missing_rates: tuple[str, ...]
+    load: SimulatedLoad | None = None
 
 
 def measured_actual(evidence: Evidence, metric: Metric, figure: Figure) -> Actual | None:
     """The value of a measured metric in the figure's terms, or None when the metric is not measured."""
+    if metric in of.SIMULATED or (metric is of.TTFT and evidence.load is not None):
+        return _simulated(evidence, metric, figure)
     if metric in _BY_MEMORY:
         if evidence.memory is None:
             return _undetermined(evidence.missing_shapes, figure)
@@ -54,6 +59,23 @@ def _undetermined(missing: tuple[str, ...], figure: Figure) -> Actual:
 
 def _known(value: float, figure: Figure, reason: str) -> Actual:
     return Actual(value, figure.unit, figure_text(value, figure, MODEL_DIGITS), reason)
+
+
+def _simulated(evidence: Evidence, metric: Metric, figure: Figure) -> Actual:
+    if evidence.load is None:
+        if evidence.plan.facts.workload.ttft_definition == "batch":
+            return Actual(None, figure.unit, None, "a static batch has no load to simulate")
+        return _undetermined((*evidence.missing_shapes, *evidence.missing_rates), figure)
+    load, value = evidence.load, simulated_value(evidence.load, metric)
+    if value is None:
+        return Actual(None, figure.unit, None, "no simulated request has one")
+    reason = f"of {load.requests:,} simulated requests, {load.arrivals}"
+    if load.saturation and not load.holds:
+        highest = f"{format_rate(load.saturation.requests_per_second, 'requests/s')}"
+        reason = f"the queue grows without end: requests are completed at {highest} at most"
+    if isinf(value):
+        return Actual(value, figure.unit, "unbounded", reason)
+    return _known(value, figure, reason)
 
 
 def _memory(memory: MemoryOfPools, figure: Figure) -> Actual:
@@ -87,7 +109,7 @@ def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     return replace(
         found,
         reason=f"already {found.text} on an idle server, {bound_text(metrics.prefill.bound)}",
-        unless_missed=f"TTFT under load is not simulated: {found.text} is that of an idle server",
+        unless_missed=f"no request is simulated: {found.text} is TTFT of an idle server",
     )
 
 
@@ -151,6 +173,3 @@ _BY_METRICS: dict[Metric, Callable[[Evidence, Metrics, Figure], Actual]] = {
     of.COMMUNICATION: _share("communication"),
     of.BUBBLE: _share("bubble"),
 }
-
-MEASURED = frozenset({*_BY_MEMORY, *_BY_METRICS})
-"""The measured metrics."""

@@ -59,7 +59,7 @@ from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
 from dagc.results import summary as out
 from dagc.results.facts import SECONDS_PER_HOUR
-from dagc.results.serving import Steps, queue, serve
+from dagc.results.serving import Steps, serve
 from dagc.schedule.shares import Shares
 from dagc.schedule.timeline import Timeline
 
@@ -123,7 +123,6 @@ def measure(
     throughput = _throughput(plan, prefill, decode, handover)
     moved = transfer.makespan / PICOSECONDS if transfer else None
     ttft = replace(prefill, seconds=prefill.seconds + (moved or 0.0))
-    waits = queue(plan, ttft.seconds, tpot, prefill.seconds)
     phases = out.Phases(
         ttft_definition=plan.facts.workload.ttft_definition,
         prefill=ttft,
@@ -131,7 +130,7 @@ def measure(
         handover_seconds=handover,
         transfer_seconds=moved,
     )
-    return Metrics(phases, throughput, replace(serving, queue=waits))
+    return Metrics(phases, throughput, serving)
 
 
 def cost_of(plan: Plan, metrics: Metrics | None) -> out.Cost | None:

@@ -1,4 +1,4 @@
-"""Priced steps become what a request sees where requests come and go: TPOT under a concurrency, and queues.
+"""Priced steps become what a request sees where requests come and go: TPOT under a concurrency.
 
 The interval between two tokens of a request, with s the time of a decode step and y the tokens that it yields:
 
@@ -17,12 +17,8 @@ request's decode steps, against the time p of one step's prompts: of the two way
 A draft is made by a module of one layer for each drafted token (as multi-token prediction and EAGLE have it), so it
 costs the decode step over the number of layers. The host's time a step is the engine's.
 
-Queues, where an arrival rate λ is stated. Of the places c that run at once, each holds a request from its admission to
-its last token, S seconds; utilisation is λ S / c. Waiting for a place is M/M/c with its probability by Erlang's C
-formula, and half as long since S hardly varies (Allen-Cunneen): P(W > t) = C exp(-2 (c/S - λ) t). Waiting for other
-prompts is the same with a place for each replica and the time of a prefill. Quantiles of TTFT are the prefill and the
-quantiles of both waits, added: they do not fall together, so that p99 errs to the long side. Against a simulation of
-the same queues, 50 to 90 % in use, p99 is up to a third too long, and p50 up to a third too short.
+Of an open loop, where nothing limits the requests in flight, as many run at once as Little's law says: λ S, with S
+the seconds from admission to the last token, which grow with how many run (`dagc.driver.steady`).
 
 The parts of TPOT, in seconds a decode step; a step yields `tokens_per_step` tokens:
 
@@ -39,12 +35,11 @@ alone would keep and TPOT does not is missed because of the largest of the other
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
 from typing import TYPE_CHECKING
 
 from dagc.plan.plan import Plan
 from dagc.plan.serving import interleaving
-from dagc.results.summary import Queue, Serving
+from dagc.results.summary import Serving
 from dagc.units import format_seconds
 
 if TYPE_CHECKING:
@@ -70,7 +65,7 @@ class Steps:
 
 
 def serve(plan: Plan, steps: Steps) -> Serving:
-    """What lies between two tokens, from the time of the steps; without the queue, which needs TTFT."""
+    """What lies between two tokens, from the time of the steps."""
     workload, shapes = plan.facts.workload, plan.facts.model
     host = plan.facts.runtime.host_seconds
     drafts = workload.drafted * steps.decode / (shapes.layers or 1)
@@ -85,7 +80,6 @@ def serve(plan: Plan, steps: Steps) -> Serving:
         tokens_per_step=workload.tokens_per_step,
         prompt_step_seconds=added,
         prompt_steps=often,
-        queue=None,
     )
 
 
@@ -106,51 +100,6 @@ def _prompts(plan: Plan, steps: Steps, host: float) -> tuple[float, float]:
     waiting = waves * (found.others + 1 - fitting) / 2 + (1 - waves) * found.others
     often = waiting / (decoding * together)
     return added, min(1.0, often) if found.mixes else often
-
-
-def queue(plan: Plan, ttft: float, tpot: float, prefill: float | None = None) -> Queue | None:
-    """Waits at the stated arrival rate; None without one. `prefill` is what a prompt takes of its replica: TTFT, less
-    the transfer of the cache where that is part of it.
-    """
-    workload = plan.facts.workload
-    rate, places = workload.requests_per_second, workload.batch
-    if rate is None:
-        return None
-    held = ttft + (workload.output - 1) * tpot
-    computing = ttft if prefill is None else prefill
-    servers = min(places, plan.deployment.replicas * plan.deployment.services[0].replicas)
-    waits = [_wait(rate, held, places, share) for share in (0.5, 0.99)]
-    prompts = [_wait(rate, computing, servers, share) for share in (0.5, 0.99)]
-    p50, p99 = (
-        None if place is None or prompt is None else ttft + place + prompt
-        for place, prompt in zip(waits, prompts, strict=True)
-    )
-    return Queue(
-        requests_per_second=rate,
-        utilisation=rate * held / places,
-        prefill_utilisation=rate * computing / servers,
-        ttft_p50_seconds=p50,
-        ttft_p99_seconds=p99,
-    )
-
-
-def _wait(rate: float, held: float, places: int, share: float) -> float | None:
-    """The quantile of the wait for one of so many places; None where the queue grows without end."""
-    load = rate * held
-    if load >= places:
-        return None
-    waiting = _erlang_c(places, load)
-    if waiting <= 1 - share:
-        return 0.0
-    return log(waiting / (1 - share)) / (2 * (places / held - rate))
-
-
-def _erlang_c(places: int, load: float) -> float:
-    """Probability that all places are taken (Erlang, 1917), from the recursion of his B formula."""
-    blocked = 1.0
-    for place in range(1, places + 1):
-        blocked = load * blocked / (place + load * blocked)
-    return blocked / (1 - (load / places) * (1 - blocked))
 
 
 DECODE_STEP = "decode step"

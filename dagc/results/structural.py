@@ -175,9 +175,6 @@ _READERS: dict[Metric, Callable[[Plan, Figure], Actual]] = {
     of.WEIGHTS: _weights,
 }
 
-STRUCTURAL = frozenset(_READERS)
-"""The structural metrics."""
-
 
 _MATRICES = (Part.ATTENTION, Part.MIXERS, Part.DENSE_FFN, Part.ROUTER, Part.EXPERTS, Part.SHARED_EXPERTS)
 

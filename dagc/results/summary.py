@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dagc.metrics import TtftDefinition
+from dagc.results.load import SimulatedLoad
 from dagc.results.record import Positive, Versioned, record
 
 Share = Literal["compute", "memory", "communication", "bubble"]
@@ -170,7 +171,7 @@ class Phases:
 
     `ttft_definition` says what `prefill.seconds` is: `batch`, until the slowest request of a static batch has its first
     token; `idle server`, of a request that finds nobody else there, where requests come and go (`concurrency`): a lower
-    bound of TTFT under load, which is not simulated.
+    bound of TTFT under load, which `load` has.
     """
 
     ttft_definition: TtftDefinition
@@ -178,17 +179,6 @@ class Phases:
     decode: PhaseRecord
     handover_seconds: float | None
     transfer_seconds: float | None
-
-
-@record
-class Queue:
-    """Arrivals at a stated rate. Quantiles of TTFT are null where requests arrive faster than they are served."""
-
-    requests_per_second: float
-    utilisation: float
-    prefill_utilisation: float
-    ttft_p50_seconds: float | None
-    ttft_p99_seconds: float | None
 
 
 @record
@@ -209,7 +199,6 @@ class Serving:
     tokens_per_step: float
     prompt_step_seconds: float
     prompt_steps: float
-    queue: Queue | None
 
     @property
     def tpot_seconds(self) -> float:
@@ -328,6 +317,7 @@ class Summary(StructureRecord, Versioned):
     phases: Phases | None
     throughput: Throughput | None
     serving: Serving | None
+    load: SimulatedLoad | None
     cost: Cost | None
     requirements: list[RequirementRecord]
     claims: list[ClaimRecord]

@@ -6,12 +6,14 @@ One table for comparison, search and sensitivities, so that a metric means the s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 
 from dagc import metrics as of
 from dagc.metrics import COMPARED, Metric
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Per
 from dagc.results.assessment import Assessment, all_met
+from dagc.results.load import simulated_value
 from dagc.results.metrics import Metrics, cost_of
 from dagc.results.summary import Cost, PhaseRecord
 
@@ -47,6 +49,16 @@ def _phase(name: str, read: Callable[[PhaseRecord], float]) -> Read:
     return _metrics(lambda metrics: read(metrics.prefill if name == "prefill" else metrics.decode))
 
 
+def _load(metric: Metric) -> Read:
+    """A simulated figure; none of a static batch, and none where the queue grows without end."""
+
+    def of_plan(_: Plan, found: Assessment) -> float | None:
+        known = None if found.load is None else simulated_value(found.load, metric)
+        return known if known is not None and isfinite(known) else None
+
+    return of_plan
+
+
 def _cost(read: Callable[[Cost], float | None]) -> Read:
     def of_plan(plan: Plan, found: Assessment) -> float | None:
         cost = cost_of(plan, found.metrics)
@@ -75,7 +87,7 @@ _READ: Mapping[Metric, Read] = {
     of.MEMORY: _memory,
     of.REQUESTS_AT_ONCE: _at_once,
     of.TTFT: _metrics(lambda metrics: metrics.prefill.seconds),
-    of.TTFT_P99: _metrics(lambda metrics: metrics.serving.queue.ttft_p99_seconds if metrics.serving.queue else None),
+    of.TTFT_P99: _load(of.TTFT_P99),
     of.TPOT: _metrics(lambda metrics: metrics.decode.seconds),
     of.THROUGHPUT: _metrics(lambda metrics: metrics.throughput.output_tokens_per_second),
     of.THROUGHPUT_PER_GPU: _metrics(lambda metrics: metrics.throughput.output_tokens_per_second_per_gpu),

@@ -2,8 +2,10 @@
 //
 // A value of a copy (a lane, a stream, the end of a step) has `ranks` times, one for each rank of its team, in
 // picoseconds. Where no rank takes longer than another, one time serves all. Nothing is allocated; the caller lays out
-// tables and state. `kernel.py` and `template.py` write the structs,
-// `interpreter.py` says the same in Python.
+// tables and state. `kernel.py` and `template.py` write the structs, `interpreter.py` says the same in Python.
+//
+// An invocation of a stage is a max-plus map: where what it reads is that of the invocation before plus a shift, so is
+// all that it writes, which then is copied.
 
 #include <stdint.h>
 
@@ -69,6 +71,9 @@ typedef struct {
   Int *lane_rows, *stream_rows, *message_rows, *stream_counts, *message_widths;
   // Of one copy.
   Time *values, *scratch;
+  // Of each place of streams and, after those, of the invocation that runs: see `Memo`.
+  Time *memos;
+  Int stream_places, memo_size;
   // Record, or null: starts by row from `first_row` on, and by entry from `first_entry` on the rows of its inputs.
   Time *starts;
   Int *sources;
@@ -79,7 +84,7 @@ typedef struct {
   Passed *path;
   Int team, older, newer;    // rows at which the record has the last two periods; no older one: NONE
   // Results.
-  Int last_issue, count;
+  Int last_issue, count, copied;  // `copied` are the invocations that were
   Time floor;  // argument: nothing that counts starts before it
   Time time;
 } Phase;
@@ -132,7 +137,7 @@ INLINE Time run_copy(Phase *phase, const Issue *issue, Int number, Int row, Int 
   Int lanes = template->lane_count, streams = template->stream_count, inputs = lanes + streams;
   Time *values = phase->values, *scratch = phase->scratch;
   Int *sources = phase->sources ? phase->sources + (int64_t)(entry - phase->first_entry) * phase->most_inputs : 0;
-#define WIDTH(lane) (N == 1 ? 1 : phase->widths[map[lane]])
+#define WIDTH(lane) (N < 2 ? N : phase->widths[map[lane]])
 #define VALUE(value) (values + (int64_t)(value) * N)
 
   for (Int lane = 0; lane < lanes; lane++) {
@@ -253,12 +258,142 @@ INLINE Time run_group(Phase *phase, const Issue *head, Int row, Int entry, Int r
   return makespan;
 }
 
+// The invocation of a stage that ran last. Its times are relative to `base`, the first of the lanes that it reads: no
+// step of it starts earlier, so that all that is ready before counts as ready then.
+typedef struct {
+  Time size, counts, row, base;
+  Time end, issue;     // its last end, and the issue of that from its first on
+  Time read, times[];  // `read` lanes and messages that it reads, NONE where there is none; then those that it writes
+} Memo;
+
+// Issues [first, last) of one invocation of a stage, and the messages that it receives and sends.
+typedef struct {
+  Int first, last, lanes, receive, receives, send, sends;
+} Invocation;
+
+#define MEMO(place) ((Memo *)(phase->memos + (int64_t)(place) * phase->memo_size))
+
+// The invocation whose first issue to run is `issue`. It ends before it begins where that is in the middle of one, or
+// in lock step with others.
+static Invocation invocation_at(const Phase *phase, Int issue, Int reverse) {
+  const Issue *head = &phase->issues[issue];
+  Int direction = reverse ? -1 : 1, stop = reverse ? phase->first - 1 : phase->last;
+  Int i = issue, own = 0, peer = 0;
+  Invocation found = {.first = 1, .last = 0};
+  if (!(head->edges & (reverse ? 2 : 1))) return found;
+  for (; i != stop && phase->issues[i].members == 1; i += direction) {
+    const Template *template = &phase->templates[phase->issues[i].template];
+    if (template->lane_count > found.lanes) found.lanes = template->lane_count;
+    own += template->sends * phase->issues[i].count;
+    peer += template->receives * phase->issues[i].count;
+    if (!(phase->issues[i].edges & (reverse ? 1 : 2))) continue;
+    found.first = reverse ? i : issue;
+    found.last = (reverse ? issue : i) + 1;
+    head = &phase->issues[found.first];
+    found.receive = reverse ? head->own : head->peer;
+    found.receives = reverse ? own : peer;
+    found.send = reverse ? head->peer : head->own;
+    found.sends = reverse ? peer : own;
+    break;
+  }
+  return found;
+}
+
+// Write the lanes of an invocation and some messages behind `to`, none earlier than `base`. Returns their end.
+static Time *relative(const Phase *phase, const Invocation *run, Int slot, Int count, Time base, Time *to) {
+  const Int *map = phase->lane_maps + phase->issues[run->first].lanes;
+  Int N = phase->ranks;
+  for (Int lane = 0; lane < run->lanes; lane++) {
+    const Time *from = phase->lanes + (int64_t)map[lane] * N;
+    for (Int r = 0; r < phase->widths[map[lane]]; r++) *to++ = from[r] - base;
+  }
+  for (Int m = slot; m < slot + count; m++) {
+    Int width = phase->message_widths[m];
+    const Time *message = phase->messages + (int64_t)2 * m * N;
+    *to++ = width;
+    for (Int r = 0; r < width; r++) *to++ = later(message[r], base) - base;
+    for (Int r = 0; r < width; r++) *to++ = later(message[N + r], base) - base;
+  }
+  return to;
+}
+
+// Set lanes and the messages sent to what `relative` has written.
+static void restore(Phase *phase, const Invocation *run, Time base, const Time *from) {
+  const Int *map = phase->lane_maps + phase->issues[run->first].lanes;
+  Int N = phase->ranks;
+  for (Int lane = 0; lane < run->lanes; lane++) {
+    Time *to = phase->lanes + (int64_t)map[lane] * N;
+    for (Int r = 0; r < phase->widths[map[lane]]; r++) to[r] = base + *from++;
+  }
+  for (Int m = run->send; m < run->send + run->sends; m++) {
+    Int width = phase->message_widths[m] = (Int)*from++;
+    Time *message = phase->messages + (int64_t)2 * m * N;
+    for (Int r = 0; r < width; r++) message[r] = base + *from++;
+    for (Int r = 0; r < width; r++) message[N + r] = base + *from++;
+  }
+}
+
+// Run the issue groups of an invocation; with no ranks, rows alone are passed on and recorded. Returns its last end.
+INLINE Time run_each(Phase *phase, const Invocation *run, Int reverse, Time floor, Int N, Time makespan) {
+  for (Int n = 0; n < run->last - run->first; n++) {
+    Int i = reverse ? run->last - 1 - n : run->first + n;
+    makespan = run_group(phase, &phase->issues[i], phase->rows[i], phase->entries[i], reverse, floor, N, makespan);
+  }
+  return makespan;
+}
+
+// Run an invocation, or copy the one before of its stage. Returns its last end, whose issue is `last_issue`.
+INLINE Time run_invocation(Phase *phase, const Invocation *run, Int reverse, Time floor, Int N) {
+  const Issue *head = &phase->issues[run->first];
+  const Int *map = phase->lane_maps + head->lanes;
+  Memo *memo = MEMO(head->streams), *own = MEMO(phase->stream_places);
+  Time base = INT64_MAX;
+  for (Int lane = 0; lane < run->lanes; lane++)
+    for (Int r = 0; r < phase->widths[map[lane]]; r++)
+      if (phase->lanes[(int64_t)map[lane] * N + r] < base) base = phase->lanes[(int64_t)map[lane] * N + r];
+  // Streams begin at 0, and no step that counts starts before the floor.
+  if (base < 0 || (head->counts && base < floor)) return run_each(phase, run, reverse, floor, N, INT64_MIN);
+  Int row = phase->rows[run->first];
+  Time read = relative(phase, run, run->receive, run->receives, base, own->times) - own->times;
+  Int is_same = memo->size == head->size && memo->counts == head->counts && memo->read == read;
+  for (Time i = 0; is_same && i < read; i++) is_same = memo->times[i] == own->times[i];
+  if (!is_same) {
+    Time end = run_each(phase, run, reverse, floor, N, INT64_MIN);
+    copy(memo->times, own->times, (Int)read);
+    relative(phase, run, run->send, run->sends, base, memo->times + read);
+    *memo = (Memo){head->size, head->counts, row, base, head->counts ? end - base : 0, phase->last_issue - run->first, read};
+    return end;
+  }
+  phase->copied++;
+  run_each(phase, run, reverse, 0, 0, INT64_MAX);
+  restore(phase, run, base, memo->times + read);
+  if (phase->starts) {
+    Int after = run->last - 1, rows = phase->rows[after] - row;
+    rows += phase->issues[after].count * phase->templates[phase->issues[after].template].step_count;
+    Time *to = phase->starts + (int64_t)(row - phase->first_row) * N;
+    const Time *from = phase->starts + (int64_t)(memo->row - phase->first_row) * N;
+    for (Int i = 0; i < rows * N; i++) to[i] = from[i] + (base - memo->base);
+  }
+  phase->last_issue = run->first + (Int)memo->issue;
+  return head->counts ? base + memo->end : INT64_MIN;
+}
+
 INLINE Time run_issues(Phase *phase, Int first, Int last, Int reverse, Time floor, Int N) {
   Time makespan = INT64_MIN;
+  for (Int place = 0; N > 1 && place < phase->stream_places; place++) MEMO(place)->read = NONE;
   for (Int n = 0; n < last - first; n++) {
-    Int i = reverse ? last - 1 - n : first + n;
-    if (phase->issues[i].members)
+    Int i = reverse ? last - 1 - n : first + n, before = phase->last_issue;
+    if (!phase->issues[i].members) continue;
+    Invocation run = {0};
+    if (N > 1) run = invocation_at(phase, i, reverse);
+    if (run.first < run.last) {
+      Time end = run_invocation(phase, &run, reverse, floor, N);
+      if (end > makespan) makespan = end;
+      else phase->last_issue = before;
+      n += run.last - run.first - 1;
+    } else {
       makespan = run_group(phase, &phase->issues[i], phase->rows[i], phase->entries[i], reverse, floor, N, makespan);
+    }
   }
   return makespan;
 }
@@ -266,6 +401,7 @@ INLINE Time run_issues(Phase *phase, Int first, Int last, Int reverse, Time floo
 // Run the issues [first, last): `time` is the last end of those that count, and its issue is `last_issue`.
 void run(Phase *phase) {
   Int first = phase->first, last = phase->last, reverse = phase->reverse;
+  phase->copied = 0;
   phase->time = phase->ranks == 1 ? run_issues(phase, first, last, reverse, phase->floor, 1)
                                   : run_issues(phase, first, last, reverse, phase->floor, phase->ranks);
 }

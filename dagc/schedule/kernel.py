@@ -29,7 +29,7 @@ _PAGE = 65_536
 _MOST_BYTES = (1 << 31) - 1
 """Of an instance's memory: addresses are signed words."""
 
-_LARGE_BYTES = 64 << 20
+_LARGE_BYTES = 128 << 20
 """Of an instance that is not used for a second program: it takes no time to make another, and memory never shrinks."""
 
 _MOST_PATH = 8_192
@@ -42,10 +42,14 @@ _WORDS = (
     *("issues", "rows", "entries", "issue_count", "templates", "lane_maps", "widths"),
     *("ranks", "most_streams", "most_inputs"),
     *("lanes", "streams", "messages", "lane_rows", "stream_rows", "message_rows", "stream_counts", "message_widths"),
-    *("values", "scratch", "starts", "sources", "first_row", "first_entry"),
-    *("first", "last", "reverse", "row", "rank", "most", "path", "team", "older", "newer", "last_issue", "count"),
+    *("values", "scratch", "memos", "stream_places", "memo_size", "starts", "sources", "first_row", "first_entry"),
+    *("first", "last", "reverse", "row", "rank", "most", "path", "team", "older", "newer"),
+    *("last_issue", "count", "copied"),
 )
 """Words of `Phase` in `kernel.c`, up to its two times, `floor` and `time`."""
+
+_MEMO_WORDS = 7
+"""Words of `Memo` in `kernel.c` before its times."""
 
 _WORD = {name: number for number, name in enumerate(_WORDS)}
 
@@ -156,7 +160,7 @@ class Kernel(Executor):
         memory = self._memory = _own.cleared()
         self._token = memory.owner = object()
         packed = [one.packed for one in templates]
-        memory.place("phase", (len(_WORDS) // 2 + 2,), np.int64)
+        memory.place("phase", (-(-len(_WORDS) // 2) + 2,), np.int64)
         for table, *names in self._tables.values():
             for name, array in zip(names, (table.issues, table.rows, table.entries), strict=True):
                 memory.place(name, array.shape, np.int32)
@@ -166,6 +170,8 @@ class Kernel(Executor):
         most = max((len(one.steps) for one in templates), default=0)
         memory.place("values", (program.state.most_inputs + most, program.ranks), np.int64)
         memory.place("scratch", (max(most, program.state.most_streams), program.ranks), np.int64)
+        memos = _memo_shape(program)
+        memory.place("memos", memos, np.int64)
         memory.place("lane_maps", program.lane_maps.shape, np.int32)
         memory.place("widths", program.widths.shape, np.int32)
         memory.place("templates", (len(packed), TEMPLATE_WORDS), np.int32)
@@ -184,7 +190,8 @@ class Kernel(Executor):
         views["lane_maps"][...], views["widths"][...] = program.lane_maps, program.widths
         _load(packed, views, memory.addresses, program.ranks)
         fixed = {"ranks": program.ranks, "most_streams": program.state.most_streams,
-                 "most_inputs": program.state.most_inputs}  # fmt: skip
+                 "most_inputs": program.state.most_inputs, "stream_places": memos[0] - 1,
+                 "memo_size": memos[1]}  # fmt: skip
         fixed["most"] = _MOST_PATH
         self._phase[: len(_WORDS)] = [fixed.get(name, memory.addresses.get(name, 0)) for name in _WORDS]
         self.begin()
@@ -211,6 +218,11 @@ class Kernel(Executor):
         self._call("run", table, words)
         makespan = int(self._times[1])
         return None if makespan == _NOTHING else Ended(makespan, int(self._phase[_WORD["last_issue"]]))
+
+    @property
+    def copied(self) -> int:
+        """Invocations of the last run whose times are those of one before, shifted."""
+        return int(self._phase[_WORD["copied"]])
 
     def walk_back(self, table: IssueTable, row: int, rank: int) -> PathPlaces:
         """The critical path, as `Executor.walk_back` says."""
@@ -248,6 +260,15 @@ class Kernel(Executor):
             self._phase[_WORD[word]] = value
         self._phase[_WORD["issue_count"]] = len(table)
         self._memory.functions[name](self._memory.store, address["phase"])
+
+
+def _memo_shape(program: Program) -> tuple[int, int]:
+    """Shape of the memos of invocations: one for each stage, and one more; that of a single stage is never copied."""
+    size, ranks = program.state, program.ranks
+    if ranks == 1 or len(program.graph.programs[0]) == 1:
+        return 1, 0
+    lanes = max((one.structure.lanes for one in program.templates), default=0)
+    return size.stream_places + 1, _MEMO_WORDS + 2 * (lanes * ranks + size.most_messages * (1 + 2 * ranks))
 
 
 def _group_words(packed: Iterable[PackedTemplate]) -> int:

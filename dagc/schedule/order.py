@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.graph import PhaseGraph, Segment, StageProgram
+from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 
 Int64 = npt.NDArray[np.int64]
@@ -59,6 +60,15 @@ class IssueGroup:
 
     issues: tuple[Issue, ...]
     count: int
+
+    def lanes(self, graph: PhaseGraph) -> list[tuple[int, Lane]]:
+        """Teams of the phase and their lanes that a copy runs on."""
+        found = {
+            (issue.program.teams[node.team], node.op.lane)
+            for issue in self.issues
+            for node in graph.templates[issue.segment.template].nodes
+        }
+        return sorted(found)
 
 
 class IssuePart(NamedTuple):

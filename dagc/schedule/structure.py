@@ -1,4 +1,4 @@
-"""The steps of a template: all that a schedule needs of its nodes, save durations and the members of groups.
+"""The steps of a template: all that a schedule needs of its nodes except durations and the members of groups.
 
 Values of a copy are numbered: the lanes, the streams, then the end of each step. Two reductions turn nodes into steps,
 both exact because no duration is negative. A node does not wait for what something else that it waits for has waited

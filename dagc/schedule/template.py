@@ -180,9 +180,10 @@ def of_copies(table: Picoseconds, rows: slice) -> Picoseconds:
 
 @dataclass(slots=True)
 class TemplateCache:
-    """Templates that were timed before, by their costs, which are held with them, and by structure and groups.
+    """Templates that were timed before, by the identity of their costs, and by structure and groups.
 
-    `by_nodes` finds those of the same nodes at once, which are held with them too.
+    `by_nodes` finds those of the same nodes at once. Each entry holds what its key has the `id` of: costs as part of
+    the timed template, and nodes. So no other object gets that `id` while the entry is there.
     """
 
     entries: dict[object, TimedTemplate] = field(default_factory=dict[object, TimedTemplate])

@@ -85,7 +85,7 @@ def _requirements(facts: Facts, verdict: StrategyVerdict) -> list[out.Requiremen
     pairs = zip(facts.requirements, verdict.requirements, strict=True)
     return [
         out.RequirementFigure(
-            name=asked.name,
+            name=asked.title,
             required=written(asked.comparison, asked.figure),
             figure=limited.name if (limited := _limited(asked)) else None,
             limit=asked.figure.value if limited else None,

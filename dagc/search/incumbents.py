@@ -34,7 +34,7 @@ class PricedStrategy:
 class Tally:
     """How many strategies fell to what. Those decided sum to `generated` when a search is complete.
 
-    `refused` is by code of a rule; `missed` and `priced_missing` by requirement, as its bound tells or its price.
+    `refused` is by code of a rule; `missed` and `priced_missing` by requirement: by its bound, or by its price.
     `memory` fell to the weights alone, `over` to all that a GPU holds; `dominated` to the bound on their times.
     """
 

@@ -110,7 +110,7 @@ Work = tuple[AttentionPart | ExpertsPart | ExchangePart, Sequence[float]]
 
 
 class Parts:
-    """Computing times of parts under the facts of one plan; wherever no rank is slowed."""
+    """Computing times of parts under the facts of one plan, where no rank is slowed."""
 
     def __init__(self, facts: Facts) -> None:
         """Raises ValueError where the model has no shapes."""

@@ -9,7 +9,7 @@ seconds, no pair has a better bound in any objective than one with neither place
 closed, so is every pair with no place before it.
 
 The pairs of p GPUs for prefill and d for decode are a cell, and each cell is walked from its first pair: from (i, j) on
-to (i, j + 1), and from (i, 0) to (i + 1, 0) also. A node stands for the pairs that are reached through it alone, so
+to (i, j + 1), and from (i, 0) to (i + 1, 0) also. A node represents the pairs that are reached through it alone, so
 that closing it closes them, and counts them once. A pair is priced as a whole, with the transfer and all that
 requirements ask, where the prices of its services leave it open.
 """

@@ -51,7 +51,8 @@ def _with_batch(workload: Block, fields: tuple[Entry, ...], batch: int) -> Edit:
     given = next((field for field in fields if field.name in ("batch", "concurrency")), None)
     if given is None:
         start = fields[0].span.start
-        return Edit(workload.span.source.span(start, start), f"batch {batch}    ")
+        name = "concurrency" if any(field.name in ("rate", "trace") for field in fields) else "batch"
+        return Edit(workload.span.source.span(start, start), f"{name} {batch}    ")
     return Edit(given.values[0].span.to(given.values[-1].span), str(batch))
 
 
@@ -64,11 +65,11 @@ def _moved(block: Block, origin: Origin) -> Iterator[Edit]:
 
 
 def _paths(block: Block) -> Iterator[Word]:
-    """The names of files in a block: a model's configuration, a device's calibration."""
+    """The names of files in a block: a model's configuration, a device's calibration, a trace of requests."""
     if block.keyword == "model":
         yield from (one for one in _words(block.head[:1]) if one.quoted or one.text.endswith(".json"))
     for field in _fields(block.body or ()):
-        if field.name == "calibration":
+        if field.name in ("calibration", "trace", "lengths"):
             yield from _words(field.values)
 
 

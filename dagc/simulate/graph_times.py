@@ -1,148 +1,229 @@
-"""Step times from the priced graph: each node of the tables is one step, lowered, priced and scheduled.
+"""Step times of a service from the priced graph, at the nodes that the event loop interpolates between.
 
-Between nodes of the number of sequences the base and the slope of a line are interpolated. The engine's time of a step
-outside of its kernels, and drafts, are in every step as `dagc.results.serving` has them.
+A step with n decode sequences and P prompt tokens, on the rank with most of them, is taken apart in terms each of which
+is smooth or depends on one number, so that few steps have to be priced:
+
+    decode(n, X)     = D(n) + n a(n, X / n)
+    prompts(P, s)    = M0(P) + e0(P, s)
+    mixed(n, P, s)   = M1(r) + h(n, P) + P q(P) + e1(P, s) + n a          r = (1 + drafted) n + P, rows of products
+
+s is the position from which one prompt of P tokens would attend to as many positions as those of the step do, negative
+where they are of several prompts. D, M0 and M1 have the jumps of tiles and are priced by number (`Curve`): decode
+sequences of the usual context, one whole prompt, one decode sequence with prompts of `SHORT` tokens. The others are
+smooth, priced at few nodes: a is what one sequence adds by its context, h what n sequences add in place of as many rows
+of prompts, q what a prompt token adds because its prompt is one, e what its position adds. D, M0 and M1 are priced for
+each node of fullness.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
-from dagc.cost.price import CostCache, price
-from dagc.graph.priced import PICOSECONDS, PricedPhase
+from dagc.catalog.attention import Reach
 from dagc.lower.batch import StepLoad
-from dagc.lower.lower import lower_step
-from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
-from dagc.schedule.schedule import schedule
-from dagc.schedule.template import TemplateCache
+from dagc.simulate.curve import TILE, Curve
 from dagc.simulate.kernel import Nodes, Numbers
+from dagc.simulate.priced_steps import PricedSteps
 
-CONTEXTS = (0, 256, 2048, 32768, 262144)
-"""Tokens of a decode sequence's context at which steps are priced."""
+SHORT = 128
+"""Tokens of each prompt in steps of which only the rows matter."""
 
-SEQUENCES = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    6,
-    8,
-    12,
-    16,
-    24,
-    32,
-    48,
-    64,
-    96,
-    128,
-    192,
-    256,
-    384,
-    512,
-    768,
-    1024,
-    1536,
-    2048,
-    3072,
-    4096,
-)
-PROMPTS = (0, 1, 16, 32, 64, 128, 256, 512, 1024, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 32768, 65536, 131072)
-ATTENDED = (1, 32, 128, 512, 1024, 2048, 4096, 8192, 16384, 65536, 262144)
-FULLNESS = (0.25, 0.5, 0.75, 1.0)
-
+_CONTEXTS = (16, 2048, 32768, 262144)
+_POSITIONS = (0, 64, 256, 1024, 4096, 16384, 65536, 262144)
+_FULLNESS = (0.25, 0.5, 0.75, 0.9, 1.0)
+_SMOOTH_SEQUENCES = (1, 2, 4, 16, 64, 128, 256, 512, 1024, 4096)
+_SMOOTH_PROMPTS = (1, 4, 16, 128, 512, 2048, 8192, 32768, 131072)
+_PAIRED_PROMPTS = (512, 2048, 8192, 32768, 131072)
+_SMOOTH_BESIDE = (1, 4, 16, 128, 1024, 8192)
 _SHIFT = 16
 
 
 @dataclass(slots=True)
 class GraphTimes:
-    """Step times of one service of a plan. `context` is the decode context at which prompts are added."""
+    """Step times of one service of a plan.
+
+    `context` is the decode context at which prompts are added. No step has more than `most_sequences` decode sequences
+    and `most_tokens` tokens on a rank: beyond these, times are extrapolated.
+    """
 
     plan: Plan
     service: Service
     context: int
+    most_sequences: int = 1024
+    most_tokens: int = 16384
     fullness: Nodes = field(init=False)
     prompts: Nodes = field(init=False)
     contexts: Nodes = field(init=False)
     sequences: Nodes = field(init=False)
-    pieces: int = len(CONTEXTS) - 1
-    priced: int = 0
+    pieces: int = field(init=False)
     floor: int = 0
-    _templates: LoweringCache = field(default_factory=LoweringCache)
-    _costs: CostCache = field(default_factory=CostCache)
-    _cache: TemplateCache = field(default_factory=TemplateCache)
-    _held: list[PricedPhase] = field(default_factory=list[PricedPhase])
-    _found: dict[tuple[int, StepLoad], int] = field(default_factory=dict[tuple[int, StepLoad], int])
+    steps: PricedSteps = field(init=False)
+    _decode_contexts: tuple[int, ...] = field(init=False)
+    _decode: list[Curve] = field(init=False)
+    _alone: list[Curve] = field(init=False)
+    _mixed: list[Curve] = field(init=False)
+    _corners: dict[tuple[int, int, int, int], int] = field(default_factory=dict[tuple[int, int, int, int], int])
 
     def __post_init__(self) -> None:
-        """Nodes."""
+        """Nodes, and the functions of one number."""
         layout = self.service.attention_pool.attention
         ranks = layout.dp if layout else 1
-        self.fullness = np.array([max(1 / ranks, one) for one in FULLNESS] if ranks > 1 else [1.0])
-        self.prompts, self.contexts = np.array(PROMPTS, dtype=float), np.array(ATTENDED, dtype=float)
-        self.sequences = np.array(SEQUENCES, dtype=float)
+        self.steps = PricedSteps(self.plan, self.service)
+        self.fullness = np.array([1 / ranks, *(one for one in _FULLNESS if one > 1 / ranks)])
+        self.prompts = np.array(_tiled(128, 16, 2048, self.most_tokens), dtype=float)
+        self.sequences = np.array(_tiled(64, 8, 512, self.most_sequences), dtype=float)
+        limits = _limits(self.plan)
+        self.contexts = np.array(sorted({-self.most_tokens, *_POSITIONS, *limits}), dtype=float)
+        self._decode_contexts = tuple(sorted({*_CONTEXTS, *limits}))
+        self.pieces = len(self._decode_contexts) - 1
+        self._decode, self._alone, self._mixed = (
+            [Curve(partial(function, float(share))) for share in self.fullness]
+            for function in (self._decode_step, self._prompt_step, self._mixed_step)
+        )
+
+    @property
+    def priced(self) -> int:
+        """Steps that were priced."""
+        return self.steps.priced
 
     def line(self, sequences: int, fullness: int, unit: int) -> Numbers:
         """As `StepTimes.line` says."""
-        place = bisect_right(SEQUENCES, sequences) - 1
-        low = SEQUENCES[place]
-        high = low if low == sequences else SEQUENCES[place + 1]
-        share = 0.0 if low == high else (sequences - low) / (high - low)
-        at_low, at_high = self._decode_nodes(low, fullness), self._decode_nodes(high, fullness)
-        times = np.round(at_low + (at_high - at_low) * share)
-        begins = np.array(CONTEXTS, dtype=np.int64) * sequences * unit
-        slopes = np.floor(np.diff(times) * (1 << _SHIFT) / np.diff(begins)).astype(np.int64)
-        return np.column_stack([begins[:-1], times[:-1].astype(np.int64), np.maximum(slopes, 0)])
+        base = self._decode[fullness].at(sequences)
+        times = np.array([base + sequences * self._by_context(sequences, one) for one in self._decode_contexts])
+        ends = np.array(self._decode_contexts, dtype=np.int64) * sequences * unit
+        slopes = np.maximum(np.floor(np.diff(times) * (1 << _SHIFT) / np.diff(ends)).astype(np.int64), 0)
+        begins = np.array([0, *ends[1:-1]], dtype=np.int64)
+        starts = np.array([times[0] - float(slopes[0] * ends[0] >> _SHIFT), *times[1:-1]])
+        return np.column_stack([begins, np.round(starts).astype(np.int64), slopes])
 
     def corner(self, sequences: int, prompt: int, context: int, fullness: int) -> int:
         """As `StepTimes.corner` says."""
-        held, tokens, attended = SEQUENCES[sequences], PROMPTS[prompt], ATTENDED[context]
-        share = float(self.fullness[fullness])
-        if not tokens:
-            return 0
-        load = step_load(tokens, attended, float(self.context), share)
-        alone = self.step(held, StepLoad(context=float(self.context), fullness=share)) if held else 0
-        return max(self.floor if not held else 0, self.step(held, load) - alone)
+        key = sequences, prompt, context, fullness
+        if key not in self._corners:
+            self._corners[key] = self._corner(*key)
+        return self._corners[key]
+
+    def _corner(self, sequences: int, prompt: int, context: int, fullness: int) -> int:
+        held, rows, position = (
+            int(nodes[at])
+            for nodes, at in ((self.sequences, sequences), (self.prompts, prompt), (self.contexts, context))
+        )
+        if not held:
+            return max(self.floor, round(self._alone[fullness].at(rows) + self._by_position(0, rows, position)))
+        # Fewer rows than those of the sequences are no step, but one end of an interval in which there is one.
+        tokens = rows - held * self._rows
+        common = self._mixed[fullness].at(max(rows, self._rows + 1)) - self._decode[fullness].at(held)
+        added = self._by_sequence(held, tokens) + self._by_length(tokens) + self._by_position(1, tokens, position)
+        return round(common + added)
+
+    @property
+    def _rows(self) -> int:
+        """Rows of one decode sequence."""
+        return 1 + self.plan.facts.workload.drafted
 
     def step(self, sequences: int, load: StepLoad) -> int:
-        """Picoseconds of one step with so many decode sequences on the fullest rank."""
-        key = sequences, load
-        if key not in self._found:
-            self._found[key] = self._price(sequences, load)
-        return self._found[key]
+        """Picoseconds of one step with so many decode sequences on the fullest rank, as it is priced."""
+        return self.steps.step(sequences, load).interval
 
-    def _decode_nodes(self, sequences: int, fullness: int) -> Nodes:
-        share = float(self.fullness[fullness])
-        loads = (StepLoad(context=float(context), fullness=share) for context in CONTEXTS)
-        return np.array([self.step(sequences, load) for load in loads], dtype=float)
+    # Functions of one number.
 
-    def _price(self, sequences: int, load: StepLoad) -> int:
-        phase = lower_step(self.plan, self.service, sequences, load, self._templates)
-        priced = price(phase, self.plan, self._costs)
-        # The cache knows costs by who they are, so they must stay.
-        self._held.append(priced)
-        timeline = schedule(priced, self._cache, is_kept=False)
-        self.priced += 1
-        workload = self.plan.facts.workload
-        drafts = workload.drafted * timeline.interval // (self.plan.facts.model.layers or 1) if sequences else 0
-        return timeline.interval + drafts + round(self.plan.facts.runtime.host_seconds * PICOSECONDS)
+    def _decode_step(self, fullness: float, sequences: int) -> int:
+        return self.step(sequences, StepLoad(float(self.context), fullness=fullness))
+
+    def _prompt_step(self, fullness: float, tokens: int) -> int:
+        return self.step(0, StepLoad(self._context, tokens, max(1, tokens), 0, fullness)) if tokens else 0
+
+    def _mixed_step(self, fullness: float, rows: int) -> int:
+        return self.step(1, StepLoad(self._context, rows - self._rows, SHORT, 0, fullness))
+
+    @property
+    def _context(self) -> float:
+        return float(self.context)
+
+    # Smooth terms, for fullness 1.
+
+    def _by_context(self, sequences: int, context: int) -> float:
+        """Picoseconds that each of so many sequences adds because its context is not `self.context`."""
+
+        def at(node: int) -> float:
+            here, usual = (self.step(node, StepLoad(float(one))) for one in (context, self.context))
+            return (here - usual) / node
+
+        return _interpolated(_SMOOTH_SEQUENCES, sequences, at)
+
+    def _by_sequence(self, sequences: int, tokens: int) -> float:
+        """Picoseconds that decode sequences add to a mixed step in place of as many rows of prompts."""
+
+        def at(beside: int, node: int) -> float:
+            step = self.step(node, StepLoad(self._context, beside, SHORT))
+            return step - self._mixed_step(1.0, beside + node * self._rows)
+
+        def beside(node: int) -> float:
+            return _interpolated(_SMOOTH_SEQUENCES, sequences, partial(at, node))
+
+        return _interpolated(_SMOOTH_BESIDE, max(tokens, 1), beside)
+
+    def _by_length(self, tokens: int) -> float:
+        """Picoseconds that prompt tokens beside decode add because they are of one prompt, not of short ones."""
+        return tokens * _interpolated(_SMOOTH_PROMPTS, tokens, self._length_at)
+
+    def _length_at(self, tokens: int) -> float:
+        whole, short = (self.step(1, StepLoad(self._context, tokens, one)) for one in (tokens, SHORT))
+        return (whole - short) / tokens
+
+    def _by_position(self, sequences: int, tokens: int, position: int) -> float:
+        """Picoseconds that prompt tokens add to a step because their prompt does not begin at position 0.
+
+        A position below 0 takes as much less as they attend to fewer positions: in proportion to two prompts of half
+        as many tokens each, which are at -1/4 of these.
+        """
+
+        def at(node: int) -> float:
+            here, first = (self.step(sequences, one) for one in (load(node), StepLoad(self._context, node, node)))
+            return here - first
+
+        def load(node: int) -> StepLoad:
+            if position > 0:
+                return StepLoad(self._context, node, node, position)
+            return StepLoad(self._context, node, -(-node // 2))
+
+        if position > 0:
+            return _interpolated(_SMOOTH_PROMPTS, tokens, at)
+        if position < 0:
+            return position * tokens * _interpolated(_PAIRED_PROMPTS, tokens, lambda node: -4 * at(node) / node**2)
+        return 0.0
 
 
-def step_load(tokens: int, attended: int, context: float, fullness: float) -> StepLoad:
-    """Prompts of so many tokens together that attend to so many positions each on average.
+def _interpolated(nodes: Sequence[int], value: int, at: Callable[[int], float]) -> float:
+    place = min(max(bisect_right(nodes, value) - 1, 0), len(nodes) - 2)
+    low, high = nodes[place], nodes[place + 1]
+    share = (value - low) / (high - low)
+    first = at(low)
+    return first if not share else first + (at(high) - first) * share
 
-    One prompt from the position that makes it so; where even its first tokens attend to more than that, as many shorter
-    ones as it takes, from position 0.
+
+def _tiled(dense: int, stride: int, fine: int, most: int) -> list[int]:
+    """Every number up to `dense`, every so many up to `fine`, and up to the first multiple of the tile beyond `most`
+    each such multiple and its neighbours, where a kernel takes one more tile. The last number is twice that: beyond it
+    times go on by the slope up to it, not by that of one tile.
     """
-    start = attended - (tokens + 1) // 2
-    if start >= 0:
-        return StepLoad(context, 1, tokens, start, fullness)
-    prompts = 1
-    while tokens // prompts // 2 > attended and prompts < tokens:
-        prompts *= 2
-    return StepLoad(context, prompts, max(1, tokens // prompts), 0, fullness)
+    tiles = range(TILE, most + TILE, TILE)
+    near = {tile + one for tile in tiles for one in ((-1, 0, 1) if tile <= 2 * fine else (0, 1))}
+    return sorted({*range(min(dense, most) + 1), *range(dense, min(fine, most), stride), *near, 2 * (most + TILE)})
+
+
+def _limits(plan: Plan) -> set[int]:
+    """Contexts from which a layer attends to no further positions."""
+    shapes = plan.facts.model.shapes()
+    found: set[int] = set()
+    for kind in shapes.layer_kinds() if shapes else ():
+        reach: Reach = kind.reach
+        found |= {reach.window or 0, (reach.top or 0) * max(1, reach.ratio)}
+    return found - {0}

@@ -16,8 +16,9 @@ typedef int32_t I32;
 #define SHIFT 16  // binary digits of a slope behind the point
 
 enum { DONE, NEED_LINE, NEED_CELL, ROWS_FULL };
-enum { GROW, WHOLE, ESTIMATE };               // what of the cache a request reserves
-enum { ROUND_ROBIN, SHORTEST_QUEUE, BY_REPLICA };  // routers
+enum { GROW, WHOLE, ESTIMATE, LOOKAHEAD };     // what of the cache a request reserves
+enum { LEAVES_AT_END, LATE_ROW, LATE_SLOT };   // sequences that have ended, in the step after their last
+enum { ROUND_ROBIN, SHORTEST_QUEUE, BY_REPLICA, SHARED_QUEUE };  // routers
 enum { STEP_ENDS, TRANSFER_ENDS, LEAVES, ISSUES, ENTERS };  // events, in their order at one time
 enum { AFTER_PREFILL, AFTER_TRANSFER, AFTER_ADMISSION };    // when a client of separate services has its first token
 
@@ -36,8 +37,9 @@ typedef struct {
 typedef struct {
   I64 replicas, ranks, router;
   I64 mixes, chunks, budget, prompt_budget, threshold, most_running, reserve;
-  I64 block, blocks, late, ahead, poll, yield, drafted, unit;
-  I64 ratio_first, ratio_min, ratio_fall, clip;  // of ESTIMATE, in 2^-20
+  I64 beside, block, blocks, late, ahead, poll, yield, drafted, unit;
+  I64 prefill_launch, graph_tokens;
+  I64 ratio_first, ratio_min, ratio_fall, clip;  // of ESTIMATE and LOOKAHEAD, in 2^-20
   I64 transfer_base, transfer_token;               // of what leaves for the next service
   I64 entered;                                     // requests that the router has placed
   Times times;
@@ -45,9 +47,14 @@ typedef struct {
 
 typedef struct {
   I32 head, tail, waiting, running_count, prompt_count, chunked;
+  I32 decodes;  // its sequences take part in the step
+  I32 full;     // a prompt was refused, and none has left since
+  I32 shared_head, shared_tail, shared_waiting, padding;  // of the first rank: the queue that all ranks share
   I64 free, ratio, seen;
   I64 sequences, context, prompt, pairs, step;  // of the step; `step` is what the context grows by
   I32 *running, *prompts;
+  I64 since;                                     // until when the following are summed up
+  double waiting_time, running_time, block_time;  // picoseconds times how many there were
 } Rank;
 
 typedef struct {
@@ -55,12 +62,18 @@ typedef struct {
   I64 base, slope, context, growth, extra;  // step i takes base + (slope * (context + i * growth) >> SHIFT) + extra
   I64 link;                        // time at which its link is free
   I64 polled;                      // steps since requests were last received
-  I64 seen;                        // what entered until then has been received
+  I64 seen;                        // what entered until then has been received; INT64_MAX where the replica is idle
+  I64 composed_at;                 // when the host composed the step
+  I64 launched;                    // when it had launched it
   I64 busy, sequence_time;         // picoseconds, and picoseconds times sequences over all ranks / 2^10
-  I32 composed, dirty;
+  I32 composed, dirty, has_prompts, output_count;
+  I32 *outputs;  // requests whose tokens of the last step are not out yet; ~ of one whose prompt yielded it
+  I32 padding;
 } Replica;
 
 typedef struct { I64 time, key; } Event;
+
+typedef struct { I64 left, occupied; } Ahead;  // tokens that a sequence has yet to generate, and that it has
 
 typedef struct { I64 base, slope, context, growth, steps, sequences; } GapRow;
 typedef struct { I64 begin, end, steps, replica, sequences, prompt, waiting, blocks; } RunRow;
@@ -77,6 +90,7 @@ typedef struct {
   I32 *dirty;
   Event *heap;
   GapRow *gaps; RunRow *runs;
+  Ahead *look;        // room for the sequences of one rank
   I64 gap_room, run_room, has_runs, count_margin;  // margin: gap rows that one event takes at most
   // State.
   I64 now, issued_count, scheduled, in_flight, finished, heap_count, dirty_count, gap_count, run_count;
@@ -151,11 +165,26 @@ static I64 target_of(const Sim *s, const Service *v, I32 id) {
 
 static int is_decoding(const Sim *s, I32 id) { return s->computed[id] == NONE; }
 static int has_ended(const Sim *s, I32 id) { return s->left[id] == 0; }
+static int estimates(const Service *v) { return v->reserve == ESTIMATE || v->reserve == LOOKAHEAD; }
+
+// Tokens of a step come out when the next one has been launched, which takes time where it has prompts: a picosecond
+// after it begins at least, so that nothing comes of them at the time at which steps begin.
+static int defers(const Service *v) { return v->ahead && v->prefill_launch; }
+static int has_row(const Sim *s, const Service *v, I32 id) { return v->late != LATE_SLOT || !has_ended(s, id); }
 static int waits(const Sim *s, const Rank *r) { return r->head != NONE && s->entered[r->head] <= r->seen; }
 
 static void hold(Sim *s, Rank *r, I32 id, I64 blocks) {
   r->free -= blocks - s->held[id];
   s->held[id] = (I32)blocks;
+}
+
+// What a rank holds was so since the last call: to be called before a change, at each time.
+static void account(const Sim *s, const Service *v, Rank *r) {
+  double time = (double)(s->now - r->since);
+  r->waiting_time += time * (r->waiting + r->shared_waiting);
+  r->running_time += time * r->running_count;
+  r->block_time += time * (double)(v->blocks - r->free);
+  r->since = s->now;
 }
 
 // Queues.
@@ -254,9 +283,11 @@ static void admit_present(Sim *s, const Service *v, Rank *r) {
 static int compose_mixed(Sim *s, const Service *v, Rank *r) {
   I64 budget = v->budget;
   int preempted = 0;
+  r->decodes = 1;
   for (I64 at = 0; at < r->running_count; at++) {
     I32 id = r->running[at];
     if (is_decoding(s, id)) {
+      if (!has_row(s, v, id)) continue;
       if (!has_ended(s, id) && v->reserve == GROW && !make_room(s, r, id, decode_blocks(s, v, id, 0), &preempted)) {
         at--;
         continue;
@@ -302,13 +333,46 @@ static I64 expected(const Sim *s, const Service *v, const Rank *r, I64 ratio) {
   return sum;
 }
 
+static I64 insert(Ahead *look, I64 count, I64 at, Ahead one) {
+  for (I64 i = count; i > at; i--) look[i] = look[i - 1];
+  look[at] = one;
+  return count + 1;
+}
+
+static Ahead ahead_of(const Sim *s, const Service *v, I32 id) {
+  I64 generated = s->left[id] == NONE ? 0 : 1 + s->progress[id] / v->unit;
+  return (Ahead){s->output[id] - generated, s->prompt[id] + generated};
+}
+
+// Whether a prompt and all that run have room up to their ends, each with a token to spare, if each of them grows by a
+// token a step and frees what it has at its end. `count` is that of `look`, 0 at the first prompt of a step. The order
+// is SGLang's (0.5.9, managers/schedule_policy.py, add_one_req_ignore_eos): one that ends after all others is put before
+// the last of them, unless it is the first prompt.
+static int has_room_ahead(Sim *s, const Service *v, const Rank *r, I32 id, I64 *count) {
+  Ahead one = ahead_of(s, v, id);
+  I64 at = 0, room = (r->free - blocks_of(v, target_of(s, v, id))) * v->block;
+  if (*count) {
+    while (at < *count - 1 && one.left > s->look[at].left) at++;
+    if (one.left > 0) *count = insert(s->look, *count, at, one);
+  } else
+    for (I64 i = -1; i < r->running_count; i++) {
+      if (i >= 0) one = ahead_of(s, v, r->running[i]);
+      for (at = *count; at && s->look[at - 1].left > one.left; at--) {}
+      if (one.left > 0) *count = insert(s->look, *count, at, one);
+    }
+  for (I64 i = 0; i < *count; room += s->look[i++].occupied)
+    if (room - s->look[i].left * (*count - i) <= *count - i) return 0;
+  return 1;
+}
+
 // Prompts in steps of their own, before any decode. 0 where there are none. No later chunk is refused a block, so one is
-// admitted only where all of its prompt has room.
-static int compose_prompts(Sim *s, const Service *v, Rank *r) {
-  if (r->chunked == NONE && (!waits(s, r) || s->computed[r->head] == PRESENT || r->running_count >= v->most_running))
-    return 0;
-  int estimates = v->reserve == ESTIMATE;
-  I64 chunk = v->threshold, input = v->prompt_budget, promised = estimates ? expected(s, v, r, r->ratio) : 0;
+// admitted only where all of its prompt has room. `resets`: no decode runs here, so a refusal is not remembered.
+static int compose_prompts(Sim *s, const Service *v, Rank *r, int resets) {
+  r->decodes = 0;
+  if (resets) r->full = 0;
+  if (r->chunked == NONE && (r->full || !waits(s, r) || s->computed[r->head] == PRESENT)) return 0;
+  int looks = v->reserve == LOOKAHEAD;
+  I64 chunk = v->threshold, input = v->prompt_budget, promised = estimates(v) ? expected(s, v, r, r->ratio) : 0, count = 0;
   if (r->chunked != NONE) {
     I32 id = r->chunked;
     I64 left = target_of(s, v, id) - s->computed[id], tokens = least(left, chunk);
@@ -317,28 +381,29 @@ static int compose_prompts(Sim *s, const Service *v, Rank *r) {
     chunk -= tokens, input -= tokens;
     if (tokens == left) {
       r->chunked = NONE;
-      if (estimates) promised += further_of(s, v, id);
+      if (estimates(v)) promised += further_of(s, v, id);
     }
   }
-  while (waits(s, r) && s->computed[r->head] != PRESENT && r->running_count < v->most_running && chunk > 0 && input > 0) {
+  while (waits(s, r) && s->computed[r->head] != PRESENT && chunk > 0 && input > 0) {
     I32 id = r->head;
-    I64 done = s->hit[id], left = target_of(s, v, id) - done, blocks = blocks_of(v, done + left);
-    I64 further = further_of(s, v, id);
-    if (estimates ? blocks * v->block + further >= r->free * v->block - promised : !may_admit(s, v, r, id, done + left)) break;
-    if (left >= input && r->prompt_count) break;
+    I64 done = s->hit[id], left = target_of(s, v, id) - done, room = r->free * v->block - promised;
+    I64 needed = blocks_of(v, done + left) * v->block, further = further_of(s, v, id);
+    r->full = estimates(v) && (r->running_count >= v->most_running || (looks ? needed > room : needed + further >= room) ||
+                               (looks && !has_room_ahead(s, v, r, id, &count)));
+    if (r->full || r->running_count >= v->most_running || (!estimates(v) && !may_admit(s, v, r, id, done + left))) break;
+    if (!looks && left >= input && r->prompt_count) break;
     if (left > chunk && !v->chunks && r->prompt_count) break;
-    I64 tokens = left > chunk && v->chunks ? chunk / v->block * v->block : left;
+    I64 tokens = left > chunk && v->chunks ? looks ? chunk : chunk / v->block * v->block : left;
     if (tokens <= 0) break;
     admit(s, r);
     s->computed[id] = (I32)done;
     hold(s, r, id, v->reserve == WHOLE ? whole_blocks(s, v, id) : blocks_of(v, done + tokens));
     take_prompt(s, r, id, tokens);
     chunk -= tokens, input -= tokens;
-    if (tokens < left) {
-      r->chunked = id;
-      break;
-    }
-    if (estimates) promised += further;
+    if (tokens < left) r->chunked = id;
+    else if (estimates(v)) promised += further;
+    r->full = estimates(v) && r->free * v->block <= promised;
+    if (r->full || tokens < left) break;
   }
   return r->prompt_count > 0;
 }
@@ -360,11 +425,15 @@ static I64 to_retract(const Sim *s, const Rank *r) {
 static void retract(Sim *s, const Service *v, Rank *r, I64 at) {
   I32 id = r->running[at];
   preempt(s, r, at);
-  // It waits behind all others, not before them.
-  if (r->head != r->tail) {
+  r->full = 0;
+  // It waits behind all others that have been received, not before them.
+  I32 last = id;
+  while (s->next[last] != NONE && s->entered[s->next[last]] <= r->seen) last = s->next[last];
+  if (last != id) {
     r->head = s->next[id];
-    r->waiting--;
-    append(s, r, id);
+    s->next[id] = s->next[last];
+    s->next[last] = id;
+    if (r->tail == last) r->tail = id;
   }
   I64 decoded = 0, whole = 0;
   for (I64 i = 0; i < r->running_count; i++) {
@@ -377,6 +446,7 @@ static void retract(Sim *s, const Service *v, Rank *r, I64 at) {
 // 1 where one was retracted.
 static int compose_decode(Sim *s, const Service *v, Rank *r) {
   int retracted = 0;
+  r->decodes = 1;
   while (v->reserve != WHOLE) {
     I64 missing = -r->free;
     for (I64 at = 0; at < r->running_count; at++) {
@@ -391,11 +461,55 @@ static int compose_decode(Sim *s, const Service *v, Rank *r) {
   }
   for (I64 at = 0; at < r->running_count; at++) {
     I32 id = r->running[at];
-    if (!is_decoding(s, id)) continue;
+    if (!is_decoding(s, id) || !has_row(s, v, id)) continue;
     if (!has_ended(s, id) && v->reserve != WHOLE) hold(s, r, id, decode_blocks(s, v, id, 0));
     take_decode(s, v, r, id);
   }
   return retracted;
+}
+
+// Requests of the shared queue are given to ranks as a step is composed: as many as slots are free. None of the ranks
+// has more than an equal share of all, or than the largest one has. Long prompts come first, each to the rank with the
+// fewest prompt tokens, then requests (TensorRT-LLM 1.1, _torch/pyexecutor/executor_request_queue.py).
+static void assign(Sim *s, const Service *v, Rank *ranks, I64 first_place) {
+  I64 active = 0, count = 0, largest = 0;
+  for (I64 i = 0; i < v->ranks; i++) {
+    Rank *r = &ranks[i];
+    I64 own = r->waiting + r->running_count;
+    active += own, largest = most(largest, own);
+  }
+  for (I32 id = ranks->shared_head; id != NONE && s->entered[id] <= ranks->seen; id = s->next[id]) count++;
+  count = least(count, v->ranks * v->most_running - active);
+  if (count <= 0) return;
+  for (I64 i = 0; i < v->ranks; i++) {
+    Rank *r = &ranks[i];
+    r->prompt = 0;
+    for (I64 at = 0; at < r->running_count; at++) r->prompt += s->prompt[r->running[at]];
+    for (I32 id = r->head; id != NONE; id = s->next[id]) r->prompt += s->prompt[id];
+  }
+  I64 share = most(divided_up(active + count, v->ranks), largest);
+  for (; count; count--) {
+    I32 before = NONE, id = ranks->shared_head, last = id;
+    for (I64 i = 1; i < count; i++) {
+      I32 other = s->next[last];
+      if (s->prompt[other] > s->prompt[id]) before = last, id = other;
+      last = other;
+    }
+    if (before == NONE) ranks->shared_head = s->next[id]; else s->next[before] = s->next[id];
+    if (ranks->shared_tail == id) ranks->shared_tail = before;
+    ranks->shared_waiting--;
+    Rank *to = 0;
+    for (I64 i = 0; i < v->ranks; i++) {
+      Rank *r = &ranks[i];
+      I64 own = r->waiting + r->running_count;
+      if (own < share && (!to || r->prompt < to->prompt ||
+                          (r->prompt == to->prompt && own < to->waiting + to->running_count)))
+        to = r;
+    }
+    to->prompt += s->prompt[id];
+    s->place[id] = (I32)(first_place + (to - ranks));
+    append(s, to, id);
+  }
 }
 
 static Rank *ranks_of(const Sim *s, I64 service, I64 replica) {
@@ -408,20 +522,22 @@ static Replica *replica_of(const Sim *s, I64 service, I64 replica) {
   return s->replicas + (service ? s->services[0].replicas : 0) + replica;
 }
 
-// What each rank of a replica has in its next step. Where prompts have steps of their own, one rank with a prompt makes
-// the step of all ranks one with prompts. 1 where one was preempted, so that after this step others may come in.
+// What each rank of a replica has in its next step. Where prompts have steps of their own, a rank without any is idle in
+// a step in which another has one, or, `beside`, it decodes. 1 where one was preempted, so that after this step others
+// may come in.
 static int compose(Sim *s, const Service *v, Rank *ranks) {
-  int has_prompts = 0, preempted = 0;
+  int has_prompts = 0, preempted = 0, resets = s->service_count > 1 && v == s->services;
   for (I64 i = 0; i < v->ranks; i++) {
     Rank *r = &ranks[i];
     r->sequences = r->context = r->prompt = r->pairs = r->step = 0;
     r->prompt_count = 0;
     admit_present(s, v, r);
     if (v->mixes) preempted |= compose_mixed(s, v, r);
-    else has_prompts |= compose_prompts(s, v, r);
+    else has_prompts |= compose_prompts(s, v, r, resets);
   }
-  if (v->mixes || has_prompts) return preempted;
-  for (I64 i = 0; i < v->ranks; i++) preempted |= compose_decode(s, v, &ranks[i]);
+  if (v->mixes || (has_prompts && !v->beside)) return preempted;
+  for (I64 i = 0; i < v->ranks; i++)
+    if (!ranks[i].prompt_count) preempted |= compose_decode(s, v, &ranks[i]);
   return preempted;
 }
 
@@ -467,12 +583,15 @@ static int decode_line(Sim *s, I64 service, I64 sequences, I64 context, double f
   return 1;
 }
 
-// What prompt tokens add to a step, by interpolation between corners. NONE where one is not filled.
+// What prompt tokens add to a step, by interpolation between corners. NONE where one is not filled. Kernels take tiles of
+// all rows of a step, so nodes are of these. The position is that from which one prompt attends to as many pairs.
 static I64 prompt_time(Sim *s, I64 service, I64 sequences, I64 prompt, I64 pairs, double fullness) {
   const Times *t = &s->services[service].times;
   const double *nodes[4] = {t->sequences, t->prompts, t->contexts, t->fullness};
   I64 counts[4] = {t->sequence_count, t->prompt_count, t->context_count, t->fullness_count}, at[4];
-  double values[4] = {(double)sequences, (double)prompt, (double)pairs / (double)prompt, fullness}, shares[4], sum = 0;
+  I64 rows = sequences * (1 + s->services[service].drafted) + prompt;
+  double position = (double)pairs / (double)prompt - (double)(prompt + 1) / 2;
+  double values[4] = {(double)sequences, (double)rows, position, fullness}, shares[4], sum = 0;
   for (int i = 0; i < 4; i++) {
     at[i] = node_below(nodes[i], counts[i], values[i]);
     shares[i] = weight(nodes[i], counts[i], at[i], values[i]);
@@ -507,13 +626,12 @@ static I64 step_sum(const Replica *p, I64 steps) {
 static I64 rank_limit(const Sim *s, const Service *v, const Replica *p, const Rank *r) {
   I64 limit = INT32_MAX, growth = 0;
   if (r->head != NONE && !waits(s, r)) limit = v->poll - p->polled;
+  if (r->shared_head != NONE && s->entered[r->shared_head] > r->seen) limit = v->poll - p->polled;
   for (I64 at = 0; at < r->running_count; at++) {
     I32 id = r->running[at];
     if (has_ended(s, id)) return 1;
     limit = least(limit, s->left[id]);
   }
-  // The estimate of what running requests take falls with each step.
-  if (v->reserve == ESTIMATE && r->head != NONE && r->running_count < v->most_running) return 1;
   if (v->reserve == WHOLE) return limit;
   if (r->running_count * (divided_up(limit * v->yield, v->unit * v->block) + 1) <= r->free) return limit;
   I64 low = 1, high = limit;
@@ -529,56 +647,17 @@ static I64 rank_limit(const Sim *s, const Service *v, const Replica *p, const Ra
   return low;
 }
 
-enum { COMPOSED = 1, PREEMPTING = 2 };
-
-// Begin a run of a replica that is free. 0 where a step time is missing, 1 otherwise.
-static int begin(Sim *s, I64 service, I64 number) {
-  Service *v = &s->services[service];
-  Replica *p = replica_of(s, service, number);
-  Rank *ranks = ranks_of(s, service, number);
-  if (!p->composed) {
-    for (I64 i = 0; i < v->ranks; i++) ranks[i].seen = p->seen;
-    p->composed = compose(s, v, ranks) ? PREEMPTING : COMPOSED;
+// Sequences that have ended and take part in no step leave before their time: there is no step to wait for.
+static void free_slots(Sim *s, Rank *r) {
+  I64 kept = 0;
+  for (I64 at = 0; at < r->running_count; at++) {
+    I32 id = r->running[at];
+    if (has_ended(s, id)) hold(s, r, id, 0), r->full = 0; else r->running[kept++] = id;
   }
-  p->growth = 0;
-  I64 sequences = 0, context = 0, prompt = 0, pairs = 0, total = 0, limit = INT32_MAX, fullest = 0, widest = 0;
-  for (I64 i = 0; i < v->ranks; i++) {
-    Rank *r = &ranks[i];
-    sequences = most(sequences, r->sequences);
-    if (r->context > context || (r->context == context && r->step > p->growth)) context = r->context, p->growth = r->step;
-    prompt = most(prompt, r->prompt), pairs = most(pairs, r->pairs);
-    fullest = r->sequences * (1 + v->drafted) + r->prompt;
-    widest = most(widest, fullest), total += fullest;
-  }
-  if (!total) {
-    // A free replica receives at once: what it has not seen yet may be there. What was preempted, and left the step
-    // empty, may come in at once too.
-    int again = p->composed == PREEMPTING || p->seen != INT64_MAX;
-    p->composed = 0, p->seen = INT64_MAX, p->polled = 0;
-    return again ? begin(s, service, number) : 1;
-  }
-  double fullness = (double)total / (double)(widest * v->ranks);
-  I64 until = INT64_MAX;
-  p->base = p->slope = p->context = p->extra = 0;
-  if (sequences && !decode_line(s, service, sequences, context, fullness, p, &until)) return 0;
-  if (p->composed == PREEMPTING) limit = 1;
-  if (prompt) {
-    p->extra = prompt_time(s, service, sequences, prompt, pairs, fullness);
-    if (p->extra == NONE) return 0;
-    limit = 1;
-  }
-  for (I64 i = 0; i < v->ranks && limit > 1; i++) {
-    Rank *r = &ranks[i];
-    limit = least(limit, rank_limit(s, v, p, r));
-    // Another rank's context overtakes the largest one.
-    if (r->step > p->growth) limit = least(limit, (context - r->context) / (r->step - p->growth) + 1);
-  }
-  if (p->growth && until != INT64_MAX) limit = least(limit, divided_up(until - context, p->growth));
-  p->composed = 0;
-  p->begin = s->now, p->steps = p->planned = most(limit, 1), p->end = s->now + step_sum(p, p->steps);
-  push(s, p->end, STEP_ENDS, service << 32 | number);
-  return 1;
+  r->running_count = (I32)kept;
 }
+
+enum { COMPOSED = 1, PREEMPTING = 2 };
 
 // A request enters the queue of a replica in a run: the run ends with the step that is under way.
 static void cut(Sim *s, I64 service, I64 number) {
@@ -628,10 +707,10 @@ static void leave(Sim *s) {
 }
 
 // A request is done, and its last token on its way to the client.
-static void finish(Sim *s, I32 id) {
-  s->last[id] = s->now + s->exit_delay;
+static void finish(Sim *s, I32 id, I64 time) {
+  s->last[id] = time + s->exit_delay;
   s->finished++;
-  if (s->exit_delay) push(s, s->last[id], LEAVES, id); else leave(s);
+  if (s->last[id] > s->now) push(s, s->last[id], LEAVES, id); else leave(s);
 }
 
 static void enter(Sim *s, I64 service, I32 id) {
@@ -645,10 +724,21 @@ static void enter(Sim *s, I64 service, I32 id) {
       I64 load = 4 * (I64)ranks[i].waiting + ranks[i].running_count;
       if (load < least_load) least_load = load, chosen = i;
     }
-  v->entered++;
   s->place[id] = (I32)chosen;
   s->entered[id] = s->now;
-  append(s, &ranks[chosen], id);
+  if (v->router == SHARED_QUEUE) {
+    chosen = v->entered % v->replicas * v->ranks;
+    Rank *first = &ranks[chosen];
+    account(s, v, first);
+    s->next[id] = NONE;
+    if (first->shared_head == NONE) first->shared_head = id; else s->next[first->shared_tail] = id;
+    first->shared_tail = id;
+    first->shared_waiting++;
+  } else {
+    account(s, v, &ranks[chosen]);
+    append(s, &ranks[chosen], id);
+  }
+  v->entered++;
   I64 number = chosen / v->ranks;
   if (replica_of(s, service, number)->begin == NONE) mark(s, service, number); else cut(s, service, number);
 }
@@ -666,28 +756,69 @@ static void add_gap(Sim *s, I64 gap, I64 sequences) {
   s->gaps[s->gap_count++] = (GapRow){gap, 0, 0, 0, 1, sequences};
 }
 
+static void remove_running(Rank *r, I32 id) {
+  I64 at = 0;
+  while (r->running[at] != id) at++;
+  for (r->running_count--; at < r->running_count; at++) r->running[at] = r->running[at + 1];
+}
+
+static void transfer(Sim *s, const Service *v, Replica *p, I32 id, I64 time) {
+  p->link = most(time, p->link) + v->transfer_base + v->transfer_token * s->prompt[id];
+  push(s, p->link, TRANSFER_ENDS, id);
+}
+
+// A token is out; `is_first`: the one that a prompt yields.
+static void put_out_one(Sim *s, I64 service, Replica *p, I32 id, int is_first, I64 time) {
+  if (!is_first) add_gap(s, time - s->last[id], 1);
+  else if (s->service_count == 1 || s->first_token == AFTER_PREFILL || !s->left[id]) s->first[id] = time + s->exit_delay;
+  if (is_first && s->service_count > 1 && s->left[id]) transfer(s, &s->services[service], p, id, time);
+  s->last[id] = time;
+  if (has_ended(s, id)) finish(s, id, time);
+}
+
+static void put_out(Sim *s, I64 service, Replica *p, I64 time) {
+  for (I64 at = 0; at < p->output_count; at++) {
+    I32 id = p->outputs[at];
+    put_out_one(s, service, p, id < 0 ? ~id : id, id < 0, time);
+  }
+  p->output_count = 0;
+}
+
+static void yield(Sim *s, I64 service, Replica *p, I32 id, int is_first) {
+  if (defers(&s->services[service])) p->outputs[p->output_count++] = is_first ? ~id : id;
+  else put_out_one(s, service, p, id, is_first, s->now);
+}
+
 // Sequences that were decoded have more tokens; those with all of them leave. Returns how many were decoded.
-static I64 end_decodes(Sim *s, const Service *v, const Replica *p, Rank *r) {
-  I64 kept = 0, decoded = 0, first_end = p->begin + step_sum(p, 1);
-  int is_step_of_prompts = !v->mixes && p->extra;
+static I64 end_decodes(Sim *s, I64 service, Replica *p, Rank *r) {
+  const Service *v = &s->services[service];
+  // Tokens of all steps but the last are out.
+  I64 kept = 0, decoded = 0, out = p->begin + defers(v);
+  double half = (double)(p->end - p->begin) / 2;
+  I64 first_out = out + step_sum(p, 1), before_last = out + step_sum(p, p->steps - 1);
   for (I64 at = 0; at < r->running_count; at++) {
     I32 id = r->running[at];
-    if (is_decoding(s, id) && !is_step_of_prompts) {
-      if (has_ended(s, id)) {
-        hold(s, r, id, 0);
-        continue;
+    if (is_decoding(s, id) && has_ended(s, id) && (r->decodes || v->late == LATE_SLOT)) {
+      hold(s, r, id, 0);
+      r->full = 0;
+      continue;
+    }
+    if (is_decoding(s, id) && r->decodes) {
+      if (p->steps > 1) {
+        add_gap(s, first_out - s->last[id], 1);
+        s->last[id] = before_last;
       }
-      add_gap(s, first_end - s->last[id], 1);
+      // Its blocks have grown evenly over the run.
+      if (v->reserve != WHOLE && p->steps > 1)
+        r->block_time += half * (double)(decode_blocks(s, v, id, (p->steps - 1) * v->yield) - s->held[id]);
       decoded++;
       s->progress[id] += p->steps * v->yield;
       s->left[id] -= (I32)p->steps;
-      s->last[id] = s->now;
-      if (has_ended(s, id)) {
-        finish(s, id);
-        if (!v->late) {
-          hold(s, r, id, 0);
-          continue;
-        }
+      yield(s, service, p, id, 0);
+      if (has_ended(s, id) && v->late == LEAVES_AT_END) {
+        hold(s, r, id, 0);
+        r->full = 0;
+        continue;
       }
       if (v->reserve != WHOLE) hold(s, r, id, decode_blocks(s, v, id, -v->yield));
     }
@@ -695,18 +826,6 @@ static I64 end_decodes(Sim *s, const Service *v, const Replica *p, Rank *r) {
   }
   r->running_count = (I32)kept;
   return decoded;
-}
-
-static void remove_running(Rank *r, I32 id) {
-  I64 at = 0;
-  while (r->running[at] != id) at++;
-  for (r->running_count--; at < r->running_count; at++) r->running[at] = r->running[at + 1];
-}
-
-static void transfer(Sim *s, const Service *v, Replica *p, I32 id) {
-  I64 begin = most(s->now, p->link);
-  p->link = begin + v->transfer_base + v->transfer_token * s->prompt[id];
-  push(s, p->link, TRANSFER_ENDS, id);
 }
 
 // Prompts have their tokens of the step; those that are whole yield a token.
@@ -717,27 +836,82 @@ static void end_prompts(Sim *s, I64 service, Replica *p, Rank *r) {
     s->computed[id] += s->taken[id];
     if (s->computed[id] < target_of(s, v, id)) continue;
     s->computed[id] = NONE;
-    if (s->left[id] == NONE) {
+    int is_first = s->left[id] == NONE;
+    if (is_first) {
       s->left[id] = (I32)divided_up(((I64)s->output[id] - 1) * v->unit, v->yield);
-      if (s->service_count == 1 || s->first_token == AFTER_PREFILL || !s->left[id])
-        s->first[id] = s->now + s->exit_delay;
-      if (s->service_count > 1 && s->left[id]) {
-        remove_running(r, id);
-        transfer(s, v, p, id);
-      }
+      if (s->service_count > 1 && s->left[id]) remove_running(r, id);
     } else {
-      add_gap(s, s->now - s->last[id], 1);
       s->left[id]--;
       s->progress[id] += v->yield;
     }
-    s->last[id] = s->now;
-    if (!has_ended(s, id)) continue;
-    finish(s, id);
-    if (v->late) continue;
+    yield(s, service, p, id, is_first);
+    if (!has_ended(s, id) || v->late != LEAVES_AT_END) continue;
+    r->full = 0;
     remove_running(r, id);
     hold(s, r, id, 0);
   }
   r->prompt_count = 0;
+}
+
+// Begin a run of a replica that is free. 0 where a step time is missing, 1 otherwise.
+static int begin(Sim *s, I64 service, I64 number) {
+  Service *v = &s->services[service];
+  Replica *p = replica_of(s, service, number);
+  Rank *ranks = ranks_of(s, service, number);
+  if (!p->composed) {
+    for (I64 i = 0; i < v->ranks; i++) {
+      ranks[i].seen = p->seen;
+      account(s, v, &ranks[i]);
+    }
+    if (v->router == SHARED_QUEUE) assign(s, v, ranks, number * v->ranks);
+    p->composed = compose(s, v, ranks) ? PREEMPTING : COMPOSED;
+  }
+  p->growth = 0;
+  I64 sequences = 0, context = 0, prompt = 0, pairs = 0, total = 0, limit = INT32_MAX, fullest = 0, widest = 0;
+  for (I64 i = 0; i < v->ranks; i++) {
+    Rank *r = &ranks[i];
+    sequences = most(sequences, r->sequences);
+    if (r->context > context || (r->context == context && r->step > p->growth)) context = r->context, p->growth = r->step;
+    prompt = most(prompt, r->prompt), pairs = most(pairs, r->pairs);
+    fullest = r->sequences * (1 + v->drafted) + r->prompt;
+    widest = most(widest, fullest), total += fullest;
+  }
+  if (!total) {
+    put_out(s, service, p, s->now + 1);
+    // A replica with an empty step is idle and receives at once: what it has not seen yet may be there. What was
+    // preempted, and left the step empty, may come in at once too.
+    int again = p->composed == PREEMPTING || p->seen != INT64_MAX;
+    p->composed = 0, p->seen = INT64_MAX, p->polled = 0;
+    for (I64 i = 0; i < v->ranks && v->late == LATE_SLOT; i++) free_slots(s, &ranks[i]);
+    return again ? begin(s, service, number) : 1;
+  }
+  double fullness = (double)total / (double)(widest * v->ranks);
+  I64 until = INT64_MAX;
+  p->base = p->slope = p->context = p->extra = 0;
+  if (sequences && !decode_line(s, service, sequences, context, fullness, p, &until)) return 0;
+  if (p->composed == PREEMPTING) limit = 1;
+  if (prompt) {
+    p->extra = prompt_time(s, service, sequences, prompt, pairs, fullness);
+    if (p->extra == NONE) return 0;
+    limit = 1;
+  }
+  for (I64 i = 0; i < v->ranks && limit > 1; i++) {
+    Rank *r = &ranks[i];
+    limit = least(limit, rank_limit(s, v, p, r));
+    // Another rank's context overtakes the largest one.
+    if (r->step > p->growth) limit = least(limit, (context - r->context) / (r->step - p->growth) + 1);
+  }
+  if (p->growth && until != INT64_MAX) limit = least(limit, divided_up(until - context, p->growth));
+  p->composed = 0;
+  p->has_prompts = prompt > 0;
+  if (p->seen == INT64_MAX) p->seen = p->composed_at = s->now;
+  // An eager step is not over before the host has launched all of it. One ahead, that began with the step before.
+  p->launched = p->composed_at + (prompt && widest > v->graph_tokens ? v->prefill_launch : 0);
+  if (prompt) p->extra += most(0, p->launched - s->now - step_sum(p, 1));
+  put_out(s, service, p, most(s->now + 1, p->launched));
+  p->begin = s->now, p->steps = p->planned = most(limit, 1), p->end = s->now + step_sum(p, p->steps);
+  push(s, p->end, STEP_ENDS, service << 32 | number);
+  return 1;
 }
 
 static void end_run(Sim *s, I64 service, I64 number) {
@@ -747,13 +921,14 @@ static void end_run(Sim *s, I64 service, I64 number) {
   Rank *ranks = ranks_of(s, service, number);
   I64 decoded = 0;
   for (I64 i = 0; i < v->ranks; i++) {
-    I64 own = end_decodes(s, v, p, &ranks[i]);
+    account(s, v, &ranks[i]);
+    I64 own = end_decodes(s, service, p, &ranks[i]);
     decoded += own;
     end_prompts(s, service, p, &ranks[i]);
-    if (v->reserve == ESTIMATE && own) ranks[i].ratio = most(v->ratio_min, ranks[i].ratio - p->steps * v->ratio_fall);
+    if (estimates(v) && own) ranks[i].ratio = most(v->ratio_min, ranks[i].ratio - p->steps * v->ratio_fall);
   }
-  if (p->steps > 1 && decoded)
-    s->gaps[s->gap_count++] = (GapRow){p->base, p->slope, p->context + p->growth, p->growth, p->steps - 1, decoded};
+  if (p->steps > 2 && decoded)
+    s->gaps[s->gap_count++] = (GapRow){p->base, p->slope, p->context + p->growth, p->growth, p->steps - 2, decoded};
   p->busy += p->end - p->begin;
   p->sequence_time += (p->end - p->begin) / 1024 * decoded;
   if (s->has_runs) {
@@ -761,15 +936,17 @@ static void end_run(Sim *s, I64 service, I64 number) {
     *row = (RunRow){p->begin, p->end, p->steps, service << 32 | number, decoded, 0, 0, 0};
     for (I64 i = 0; i < v->ranks; i++) {
       row->prompt += ranks[i].prompt;
-      row->waiting += ranks[i].waiting;
+      row->waiting += ranks[i].waiting + ranks[i].shared_waiting;
       row->blocks += v->blocks - ranks[i].free;
     }
   }
-  p->polled += v->mixes || !p->extra ? p->steps : v->poll;
+  // The next step is composed now, or, `ahead`, when this one begins and the host is through with its launch. Requests
+  // are received then if `poll` decode steps, or one with prompts, were composed since they were last.
+  p->composed_at = v->ahead ? most(p->begin + step_sum(p, p->steps - 1), p->launched) : s->now;
+  p->polled = p->has_prompts ? v->poll : p->polled + p->steps;
   if (p->polled >= v->poll) {
     p->polled %= v->poll;
-    I64 received = p->steps - p->polled - v->ahead;
-    p->seen = p->begin + (received > 0 ? step_sum(p, received) : 0);
+    p->seen = p->polled ? p->begin + step_sum(p, p->steps - p->polled - v->ahead) : p->composed_at;
   }
   p->begin = NONE;
   mark(s, service, number);
@@ -777,6 +954,7 @@ static void end_run(Sim *s, I64 service, I64 number) {
 
 static void end_transfer(Sim *s, I32 id) {
   Rank *r = &ranks_of(s, 0, 0)[s->place[id]];
+  account(s, &s->services[0], r);
   hold(s, r, id, 0);
   if (r->head != NONE) {
     I64 number = s->place[id] / s->services[0].ranks;

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
-from dagc.simulate.policy import Policy
+from dagc.simulate.policy import FirstToken, Policy
 from dagc.simulate.requests import Requests
 from dagc.wasm import compiled
 
@@ -29,10 +29,12 @@ Numbers = npt.NDArray[np.int64]
 
 
 class StepTimes(Protocol):
-    """Step times of a service at nodes: numbers of sequences, prompt tokens, contexts of these, fullness.
+    """Step times of a service at nodes of four numbers, each ascending, one at least.
 
-    Fullness is the tokens of all ranks by those of the fullest one times ranks, at most 1. Nodes ascend; there are one
-    at least of each, and the first of `sequences` and `prompts` is 0.
+    `sequences`: decode sequences, first 0. `prompts`: tokens that a step with prompts computes, those of prompts and
+    1 + drafted of each decode sequence, first 0. `contexts`: the position from which one prompt would attend to as many
+    positions as those of the step do: (attended pairs) / tokens - (tokens + 1) / 2, below 0 where they are of several
+    prompts. `fullness`: the tokens of all ranks by those of the fullest one times ranks, at most 1.
     """
 
     fullness: Nodes
@@ -59,8 +61,20 @@ class Simulated:
     """What became of the requests, by request, and of the steps.
 
     Times are picoseconds; `gaps` are rows of (base, slope, context, growth, steps, sequences): step i of a row left
-    that many sequences base + (slope * (context + i * growth) >> 16) without a token. `runs` are rows of (begin, end,
-    steps, service and replica, sequences, prompt tokens, waiting, blocks).
+    that many sequences base + (slope * (context + i * growth) >> 16) without a token. They are exact up to
+    `EXACT_ROWS` rows; of more, each gap is a row of its own value rounded to 1 part in 8,192 at most, so that a
+    percentile of them is as near to the exact one. `runs` are rows of (begin, end, steps, service and replica,
+    sequences, prompt tokens, waiting, blocks), empty unless they are kept.
+
+    Latency of a request from `issued`: TTFT = first - issued, wait in queue = admitted - issued (with the time into the
+    server), end to end = last - issued, mean ITL = (last - first) / (output - 1), which the rounding of gaps does not
+    touch. `place` is the queue it was in last, replica * ranks + rank.
+
+    By queue, of service 0 and then of service 1: picoseconds times waiting requests, running ones, blocks in use.
+    Divided by the time from the first issue to the last token they are the time-weighted queue length, batch size and
+    blocks in use; blocks count as growing evenly between two changes of a batch, and a queue that ranks share counts
+    with the first of them. `busy` has the picoseconds of each replica in steps: divided by the same time, its busy
+    share.
     """
 
     issued: Numbers
@@ -72,6 +86,65 @@ class Simulated:
     gaps: Numbers
     runs: Numbers
     busy: Numbers
+    entered: Numbers
+    """Of a request that two services share: when the second has its cache, and its decode waits."""
+    waiting_time: Nodes
+    running_time: Nodes
+    block_time: Nodes
+
+
+EXACT_ROWS = 1 << 22
+"""Rows of gaps that are kept as they are."""
+_BINS = 12
+"""Binary digits of a gap, after the first one, that rounding keeps."""
+
+
+class _Gaps:
+    """Rows of gaps; too many become counts of rounded gaps, in bins of 4,096 an octave."""
+
+    def __init__(self) -> None:
+        self._rows: list[Numbers] = []
+        self._size = 0
+        self._counts: Nodes | None = None
+
+    def add(self, rows: Numbers) -> None:
+        """More rows; the array is not kept."""
+        self._rows.append(rows.copy())
+        self._size += len(rows)
+        if self._counts is not None or self._size > EXACT_ROWS:
+            counts = np.zeros(64 << _BINS) if self._counts is None else self._counts
+            for kept in self._rows:
+                _count(kept, counts)
+            self._counts, self._rows = counts, []
+
+    def rows(self) -> Numbers:
+        """All that was added, of shape (rows, 6)."""
+        if self._counts is None:
+            return np.concatenate(self._rows)
+        (bins,) = np.nonzero(self._counts)
+        shift = bins >> _BINS
+        low = np.where(shift > 0, (bins & (1 << _BINS) - 1) + (1 << _BINS), bins) << np.maximum(shift - 1, 0)
+        rows = np.zeros((len(bins), 6), dtype=np.int64)
+        rows[:, 0] = low + ((1 << np.maximum(shift - 1, 0)) >> 1)
+        rows[:, 4], rows[:, 5] = 1, self._counts[bins]
+        return rows
+
+
+def _count(rows: Numbers, counts: Nodes) -> None:
+    """Add the gaps of some rows to the counts of their bins."""
+    for begin in range(0, len(rows), 1 << 15):
+        part = rows[begin : begin + (1 << 15)]
+        steps = part[:, 4]
+        # Row by row each of its steps.
+        expanded: Numbers = np.repeat(part, steps, axis=0)
+        step: Numbers = np.arange(len(expanded)) - np.repeat(np.cumsum(steps) - steps, steps)
+        base, slope, context, growth = (expanded[:, i] for i in range(4))
+        gap: Numbers = base + (slope * (context + step * growth) >> _SHIFT)
+        # As many digits as the mantissa has beyond the first one; a gap below 2^53 is exact as a float.
+        shift = np.maximum(np.frexp(gap.astype(np.float64))[1].astype(np.int64) - _BINS, 0)
+        mantissa: Numbers = gap >> np.maximum(shift - 1, 0)
+        bins: Numbers = np.where(shift > 0, (shift << _BINS) + mantissa - (1 << _BINS), mantissa)
+        counts += np.bincount(bins, expanded[:, 5], len(counts))
 
 
 @cache
@@ -82,15 +155,21 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 _SERVICE = (
     *("replicas", "ranks", "router"),
     *("mixes", "chunks", "budget", "prompt_budget", "threshold", "most_running", "reserve"),
-    *("block", "blocks", "late", "ahead", "poll", "yielded", "drafted", "unit"),
+    *("decodes_beside", "block", "blocks", "late", "ahead", "poll", "yielded", "drafted", "unit"),
+    *("prefill_launch", "graph_tokens"),
     *("ratio_first", "ratio_min", "ratio_fall", "clip"),
     *("transfer_base", "transfer_token", "entered"),
 )
 _TIMES = 6 * 8 + 6 * 4
 _SERVICE_BYTES = len(_SERVICE) * 8 + _TIMES
-_RANK_BYTES = 6 * 4 + 8 * 8 + 2 * 4
-_REPLICA_BYTES = 14 * 8 + 2 * 4
+_RANK_BYTES = 12 * 4 + 8 * 8 + 2 * 4 + 4 * 8
+_REPLICA_BYTES = 16 * 8 + 6 * 4
 _GAP_ROOM, _RUN_ROOM = 1 << 18, 1 << 15
+
+
+def _defers(policy: Policy) -> bool:
+    """Whether tokens of a step come out when the next one is launched."""
+    return policy.ahead and policy.prefill_launch > 0
 
 
 class _Room:
@@ -133,11 +212,13 @@ class Simulation:
     times: Sequence[StepTimes]
     entry: int = 0
     exit_delay: int = 0
-    first_token: int = 0
+    first_token: FirstToken = FirstToken.AFTER_PREFILL
     keeps_runs: bool = False
     most_lines: int = 4096
     _room: _Room = field(init=False)
     _state: int = 0
+    _margin: int = 0
+    _gap_room: int = 0
 
     def run(self) -> Simulated:
         """All of it."""
@@ -160,14 +241,25 @@ class Simulation:
         room.place("replicas", _REPLICA_BYTES * replicas)
         room.place("dirty", 4 * replicas)
         room.place("heap", 16 * (2 * count + 4 * replicas + 16))
-        room.place("gaps", 48 * _GAP_ROOM)
+        # Rows that one event adds at most, and those of tokens that come out as the next steps begin.
+        most_running = [p.ranks * min(p.most_running, count) for p in self.policies]
+        deferred = sum(p.replicas * n for p, n in zip(self.policies, most_running, strict=True) if _defers(p))
+        self._margin = 2 * max(most_running) + 4 + deferred
+        self._gap_room = max(_GAP_ROOM, 2 * self._margin)
+        room.place("gaps", 48 * self._gap_room)
         room.place("runs", 64 * _RUN_ROOM)
+        room.place("look", 16 * (1 + min(max(p.most_running for p in self.policies), count)))
         number = 0
         for p in self.policies:
             for _ in range(p.replicas * p.ranks):
                 most = min(p.most_running, count)
                 room.place(f"running{number}", 4 * most)
                 room.place(f"composed{number}", 4 * most)
+                number += 1
+        number = 0
+        for p, n in zip(self.policies, most_running, strict=True):
+            for _ in range(p.replicas):
+                room.place(f"outputs{number}", 4 * n * _defers(p))
                 number += 1
         for i, t in enumerate(self.times):
             lines = min(self.most_lines, self.policies[i].most_running, count)
@@ -187,11 +279,12 @@ class Simulation:
             room.view(name, np.int64)[...] = 0 if name == "progress" else _NONE
         for name in halves:
             room.view(name, np.int32)[...] = _NONE if name in ("left", "next") else 0
-        margin = self._fill_services()
+        self._fill_services()
         replicas = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)
         replicas[...] = 0
         replicas[:, :8] = 255
         replicas[:, 88:96].view(np.int64)[...] = np.iinfo(np.int64).max
+        replicas[:, 144:148].view(np.int32)[:, 0] = [room.at(f"outputs{i}") for i in range(len(replicas))]
         sim = room.view("sim", np.uint8)
         sim[...] = 0
         sim[:48].view(np.int64)[...] = (
@@ -199,22 +292,21 @@ class Simulation:
         )  # fmt: skip
         pointers = (
             *("arrival", "prompt", "output", "hit"), *words, *halves,
-            *("services", "ranks", "replicas", "dirty", "heap", "gaps", "runs"),
+            *("services", "ranks", "replicas", "dirty", "heap", "gaps", "runs", "look"),
         )  # fmt: skip
         addresses = [room.at(name) for name in pointers]
         end = 48 + 4 * len(addresses)
         sim[48:end].view(np.int32)[...] = addresses
         end = -(-end // 8) * 8
         self._state = end
-        sim[end : end + 32].view(np.int64)[...] = _GAP_ROOM, _RUN_ROOM, int(self.keeps_runs), margin
+        sim[end : end + 32].view(np.int64)[...] = self._gap_room, _RUN_ROOM, int(self.keeps_runs), self._margin
         sim[end + 48 : end + 56].view(np.int64)[...] = _NONE
 
-    def _fill_services(self) -> int:
-        """Services and their ranks; how many rows of gaps one event of them takes at most."""
+    def _fill_services(self) -> None:
+        """Services and their ranks."""
         room, requests = self._room, self.requests
         services = room.view("services", np.uint8).reshape(len(self.policies), _SERVICE_BYTES)
         number = 0
-        margin = 4
         rank_bytes = room.view("ranks", np.uint8).reshape(-1, _RANK_BYTES)
         for i, (p, t) in enumerate(zip(self.policies, self.times, strict=True)):
             one = 1 << 20
@@ -239,23 +331,22 @@ class Simulation:
                 room.view(f"{name}{i}", np.float64)[...] = getattr(t, name)
             for _ in range(p.replicas * p.ranks):
                 rank = rank_bytes[number]
-                rank[:24].view(np.int32)[...] = (_NONE, _NONE, 0, 0, 0, _NONE)
-                rank[24:88].view(np.int64)[...] = (p.blocks, given["ratio_first"], 0, 0, 0, 0, 0, 0)
-                rank[88:].view(np.int32)[...] = room.at(f"running{number}"), room.at(f"composed{number}")
-                margin = max(margin, 2 * p.ranks * min(p.most_running, len(requests)) + 4)
+                rank[:48].view(np.int32)[...] = (_NONE, _NONE, 0, 0, 0, _NONE, 0, 0, _NONE, _NONE, 0, 0)
+                rank[48:112].view(np.int64)[...] = (p.blocks, given["ratio_first"], 0, 0, 0, 0, 0, 0)
+                rank[120:] = 0
+                rank[112:120].view(np.int32)[...] = room.at(f"running{number}"), room.at(f"composed{number}")
                 number += 1
-        return margin
 
     def _loop(self) -> Simulated:
         room = self._room
         # After the four limits: now, issued, scheduled, in flight, finished, heap, dirty, gaps, runs; service, needs.
         state = room.view("sim", np.uint8)[self._state + 32 : self._state + 32 + 8 * 14].view(np.int64)
-        gaps: list[Numbers] = []
+        gaps = _Gaps()
         runs: list[Numbers] = []
         while True:
             status = room.run(room.store, room.at("sim"))
             if status in (_DONE, _ROWS_FULL):
-                gaps.append(room.view("gaps", np.int64)[: 6 * state[7]].reshape(-1, 6).copy())
+                gaps.add(room.view("gaps", np.int64)[: 6 * state[7]].reshape(-1, 6))
                 runs.append(room.view("runs", np.int64)[: 8 * state[8]].reshape(-1, 8).copy())
                 state[7:9] = 0
                 if status == _DONE:
@@ -271,13 +362,17 @@ class Simulation:
                 shape = tuple(len(n) for n in (times.sequences, times.prompts, times.contexts, times.fullness))
                 corners = room.view(f"corners{service}", np.int64).reshape(shape)
                 corners[first, rest[0], rest[1], rest[2]] = times.corner(first, rest[0], rest[1], rest[2])
-        result = {name: room.view(name, np.int64).copy() for name in ("issued", "admitted", "first", "last")}
-        busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 96:104].copy().view(np.int64).ravel()
+        result = {name: room.view(name, np.int64).copy() for name in ("issued", "entered", "admitted", "first", "last")}
+        busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 112:120].copy().view(np.int64).ravel()
+        areas = room.view("ranks", np.uint8).reshape(-1, _RANK_BYTES)[:, 128:152].copy().view(np.float64)
         return Simulated(
             **result,
             preempted=room.view("preempted", np.int32).copy(),
             place=room.view("place", np.int32).copy(),
-            gaps=np.concatenate(gaps),
+            gaps=gaps.rows(),
             runs=np.concatenate(runs),
             busy=busy,
+            waiting_time=areas[:, 0],
+            running_time=areas[:, 1],
+            block_time=areas[:, 2],
         )

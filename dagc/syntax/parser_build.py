@@ -74,12 +74,14 @@ class _Builder:
     def entry(self, tree: lark.Tree[lark.Token]) -> Entry:
         name, *rest = tree.children
         assert isinstance(name, lark.Token)
-        comparison = rest[0] if rest and isinstance(rest[0], lark.Token) else None
+        signs = {child.type: child for child in rest if isinstance(child, lark.Token)}
+        comparison, percentile = signs.get("COMPARISON"), signs.get("PERCENTILE")
         values, body, _ = self._values_and_body(rest)
         end = values[-1].span if values else self.span(comparison or name)
         name_span = self.span(name)
         sign = None if comparison is None else str(comparison)
-        return Entry(str(name), name_span, sign, values, body, name_span.to(end))
+        word = None if percentile is None else Word(str(percentile), self.span(percentile))
+        return Entry(str(name), name_span, sign, values, body, name_span.to(end), word)
 
     def value(self, tree: lark.Tree[lark.Token]) -> Value:
         first, *rest = cast("list[lark.Token]", tree.children)

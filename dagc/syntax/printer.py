@@ -88,8 +88,9 @@ def _number(value: int | float) -> str:
 
 def _entry_line(entry: Entry) -> str:
     """An entry without its body."""
+    percentile = [entry.percentile.text] if entry.percentile else []
     comparison = [entry.comparison] if entry.comparison else []
-    return " ".join([entry.name, *comparison, *map(_value, entry.values)])
+    return " ".join([entry.name, *percentile, *comparison, *map(_value, entry.values)])
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ How a word inside `{ }` is read (`_Reader._word`), `next` being the token after 
 - after `{`, `}`, or at a line's start after a value: a name;
 - after a number on the same line: part of the unit if the unit table knows it; else a name if `next` can only
   belong to it (a number, string, comparison or `{`, or a word where it is a field of word value); else an unknown unit;
+- after a name, on the same line, `p99` before a number or a comparison: a percentile;
 - after a name or a word, on the same line: a value, unless `next` can only belong to it.
 """
 
@@ -267,6 +268,10 @@ class _Reader:
     def _word(self) -> None:
         last = self.out[-1]
         same_line = not self._starts_line() or self.open[-1].type == "LSQUARE"
+        has_figure = self.next.type in ("COMPARISON", "NUMBER") and self.next.line == self.now.line
+        if last.type == "NAME" and same_line and has_figure and vocabulary.is_percentile(last.text, self.now.text):
+            self._emit("PERCENTILE")
+            return
         if last.type == "COMPARISON":
             is_name = not same_line
         elif last.type == "NAME":
@@ -278,7 +283,7 @@ class _Reader:
         self._emit("NAME" if is_name else "WORD")
 
     def _goes_on(self, last: Token) -> bool:
-        if self.now.text in vocabulary.CONTINUATIONS:
+        if vocabulary.continues(self.out, self.now.text):
             return True
         return last.type not in _NUMBERS and not self._must_be_name()
 

@@ -50,7 +50,7 @@ Value = Word | Quantity
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`name [comparison] value* [block]` inside a block. `span` covers name and values, not the nested block."""
+    """`name [percentile] [comparison] value* [block]` inside a block. `span` covers all of it but the nested block."""
 
     name: str
     name_span: Span
@@ -58,6 +58,7 @@ class Entry:
     values: tuple[Value, ...]
     body: tuple[Entry, ...] | None
     span: Span
+    percentile: Word | None = None
 
 
 @dataclass(frozen=True, slots=True)

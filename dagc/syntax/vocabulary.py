@@ -8,6 +8,8 @@ written on a line of its own.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dagc.degrees import AxisKind
@@ -26,13 +28,18 @@ WORD_VALUED = frozenset({
     "kv_cache_dtype", "torch_dtype", "precision",
     "gated", "tied", "bias", "qkv_bias", "out_bias", "attention_bias", "router_bias", "shared_gate",
     "sinks", "qk_norm", "qk_norm_whole", "tie_word_embeddings",
-    "routing", "device", "source", "name", "engine", "collectives", "calibration",
+    "routing", "device", "source", "name", "engine", "collectives", "calibration", "trace", "lengths",
+    "enable_chunked_prefill", "enable_mixed_chunk", "async_scheduling", "disable_overlap_schedule",
+    "disable_overlap_scheduler",
     "allow", "warn", "deny",
 })  # fmt: skip
 """Fields whose value is a word: the word after one of these is no entry, and one of these after a number is no unit."""
 
-CONTINUATIONS = frozenset({"margin", "every", "x", "choice", "by", "seed"})
-"""Words that go on with the entry they are in: `ttft 35 ms margin 1.43`, `window 128 every 2`, `slow 5 by 10 %`."""
+CONTINUATIONS = frozenset({"margin", "every", "x", "choice", "by", "to"})
+"""Words that go on with the entry they are in: `ttft 35 ms margin 1.43`, `window 128 every 2`, `prompt 800 to 1000`."""
+
+CONTINUED = {"seed": "routing"}
+"""Words that go on with one entry, and are names of entries elsewhere: `routing zipf 1 seed 7`."""
 
 FLAGS = frozenset({"sp", "beside"})
 """Names that need no value."""
@@ -58,3 +65,17 @@ class Token:
     def before(self, role: str, text: str = "") -> Token:
         """An empty token just before this one."""
         return Token(role, text, self.start, self.start, self.line)
+
+
+def continues(tokens: Sequence[Token], word: str) -> bool:
+    """Whether a word goes on with the entry that tokens end in, whatever follows it."""
+    if word not in CONTINUED:
+        return word in CONTINUATIONS
+    start = next((i for i in range(len(tokens) - 1, -1, -1) if tokens[i].type == "NAME"), 0)
+    words = [token.text for token in tokens[start:]]
+    return words[0] == CONTINUED[word] and word not in words
+
+
+def is_percentile(name: str, word: str) -> bool:
+    """Whether a word between a name and its figure is a percentile: `ttft p99 <= 500 ms`."""
+    return name not in WORD_VALUED and re.fullmatch(r"[pP][0-9]+(\.[0-9]+)?", word) is not None

@@ -29,7 +29,9 @@ def workload(plan: Plan) -> tuple[SensitivityParameter, ...]:
 
 
 def quantities(load: Workload) -> tuple[str, ...]:
-    """The counts that a workload has: requests are a batch, or come and go."""
+    """The counts that a workload has: requests are a batch, or come and go; nothing limits those of an open loop."""
+    if load.is_open:
+        return ("prompt", "output", "chunk")
     return ("batch" if load.concurrency is None else "concurrency", "prompt", "output", "chunk")
 
 
@@ -38,7 +40,9 @@ def with_requests(plan: Plan, field: str, count: int) -> Plan:
 
     Requests in flight are the batch of all that is priced, so `concurrency` sets both.
     """
-    fields = {"batch": count, "concurrency": count} if field == "concurrency" else {field: count}
+    fields: dict[str, int | None] = {"batch": count, "concurrency": count} if field == "concurrency" else {field: count}
+    if field in ("prompt", "output"):
+        fields[f"{field}_range"] = None
     return _put(plan, **fields)
 
 

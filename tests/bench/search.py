@@ -33,7 +33,7 @@ from dagc.source import Source
 from tests.harness.places import ROOT
 
 PASSES = 9
-"""How often strategies are priced whose templates are known; the middle and the best pass are told."""
+"""How often strategies are priced whose templates are known; the middle and the best pass are printed."""
 
 PLAN = ROOT / "examples" / "01-deepseek-v3-64-gpus.moe"
 

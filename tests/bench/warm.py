@@ -47,7 +47,7 @@ def priced_seconds(strategy: str, load: str, is_first: bool) -> float:
     plan, least = checked.plan, float("inf")
     for _ in range(REPEATS):
         if is_first:
-            # Prices are those of a model by who it is.
+            # Prices are found by the identity of the model.
             plan = replace(plan, facts=replace(plan.facts, model=replace(plan.facts.model)))
         start = time.process_time()
         priced = price_plan(plan, [], silent)

@@ -18,7 +18,7 @@ from typing import Any
 from dagc.results.summary import Summary
 from dagc.units import format_bytes, format_count, format_money, format_seconds, format_share
 
-TTFT, TPOT = r"(?:idle-server )?TTFT(?! with)[^\d·\n]{0,30}?", "TPOT"
+TTFT, TPOT = r"(?:idle-server )?TTFT(?! with| under load| p\d)[^\d·\n]{0,30}?", "TPOT"
 """How outputs call them; words may follow, such as what the time to a first token leaves out."""
 
 TIME = r"[\d.]+ (?:s|ms|us|ns)\b"
@@ -69,8 +69,12 @@ def _cost(read: Callable[[Any], float | None]) -> Read:
     return lambda summary: read(summary.cost) if summary.cost else None
 
 
-def _queue(read: Callable[[Any], float | None]) -> Read:
-    return lambda summary: read(summary.serving.queue) if summary.serving and summary.serving.queue else None
+def _load(name: str, percentile: str) -> Read:
+    def read(summary: Summary) -> float | None:
+        load = summary.load
+        return getattr(load, name).percentiles_seconds[percentile] if load and load.holds else None
+
+    return read
 
 
 def _most(memory: Any) -> float:
@@ -109,10 +113,11 @@ FIGURES: Mapping[str, Figure] = {
     "most_sequences": Figure("", COUNT, str, _memory(lambda found: found.limits.batch)),
     "longest_context": Figure("", COUNT, str, _memory(lambda found: found.limits.context)),
     "ttft": Figure(TTFT + ".*", TIME, format_seconds, _phase(lambda found: found.prefill.seconds)),
-    "ttft_p50": Figure("", TIME, format_seconds, _queue(lambda found: found.ttft_p50_seconds)),
-    "ttft_p99": Figure(
-        "TTFT with queueing, p99|queued p99", TIME, format_seconds, _queue(lambda found: found.ttft_p99_seconds)
-    ),
+    "ttft_mean": Figure("", TIME, format_seconds, lambda one: one.load.ttft.mean_seconds if one.load else None),
+    "ttft_p50": Figure("", TIME, format_seconds, _load("ttft", "p50")),
+    "ttft_p99": Figure("TTFT under load, p99|TTFT p99", TIME, format_seconds, _load("ttft", "p99")),
+    "tpot_p50": Figure("", TIME, format_seconds, _load("tpot", "p50")),
+    "tpot_p99": Figure("", TIME, format_seconds, _load("tpot", "p99")),
     "tpot": Figure("TPOT", TIME, format_seconds, _phase(lambda found: found.decode.seconds)),
     "latency": Figure("", TIME, format_seconds, _phase(lambda found: found.decode.latency_seconds)),
     "handover": Figure("", TIME, format_seconds, _phase(lambda found: found.handover_seconds)),

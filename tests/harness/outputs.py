@@ -73,7 +73,8 @@ COMMAND_LINE = (
         rf"^  throughput +(?P<throughput>{COUNT}) output tokens/s \((?P<throughput_per_gpu>{COUNT}) tokens/s",
         when="throughput",
     ),
-    Place(rf"TTFT with queueing (?P<ttft_p50>{TIME}) \(p50\), (?P<ttft_p99>{TIME}) \(p99\)", when="ttft_p99"),
+    Place(rf"TTFT under load (?P<ttft_p50>{TIME}) \(p50\), (?P<ttft_p99>{TIME}) \(p99\)", when="ttft_p99"),
+    Place(rf"TPOT under load (?P<tpot_p50>{TIME}) \(p50\), (?P<tpot_p99>{TIME}) \(p99\)", when="tpot_p99"),
     Place(
         rf"^  cost +(?P<cost_per_hour>{MONEY}) per hour, (?P<cost_per_million_output_tokens>{MONEY}) per million",
         when="cost_per_million_output_tokens",
@@ -131,9 +132,10 @@ COMPARED = (
     "decode_communication", "prefill_bubble", "decode_bubble", "prefill_load_balance", "decode_load_balance",
     "cost_per_hour", "cost_per_million_output_tokens",
 )  # fmt: skip
+SEARCHED = tuple(name for name in COMPARED if name != "ttft_p99")
 TABLE = ("gpus", "most_memory", "ttft", "tpot", "throughput", "throughput_per_gpu", "cost_per_million_output_tokens")
 CHANGED = ("ttft", "ttft_p99", "tpot", "throughput_per_gpu", "most_memory", "cost_per_million_output_tokens")
-"""Figures of a comparison, of a table of a search, and of what parameters do."""
+"""Figures of a comparison, of a search, which simulates no requests, of its table, and of what parameters do."""
 
 VIEWS = ("deployment", "stage", "graph", "rank")
 JUDGED = {"ttft": "ttft", "tpot": "tpot", "latency": "tpot", "gpus": "gpus", "memory": "most_memory"}
@@ -279,16 +281,21 @@ def of_search(subject: Subject) -> Iterator[Output]:
     text = run("search", str(subject.plan), *least)
     for row in document["given"]:
         (one,) = (summary for summary in subject.summaries if summary.name == row["name"])
-        yield Output("given rows of dagc search", one, list(in_table(row["figures"], COMPARED, one)))
+        yield Output("given rows of dagc search", one, list(in_table(_known(row["figures"]), SEARCHED, one)))
     best = (document["front"] or [document["nearest"]])[0]
     own = re.sub(r"^strategy .*\n", "", subject.plan.read_text(encoding="utf-8"), flags=re.MULTILINE)
     again = dagc.compile(f"{own}strategy found = {best['strategy']}\n")["found"].summary
-    yield Output("best plan of dagc search", again, list(in_table(best["figures"], COMPARED, again)))
+    yield Output("best plan of dagc search", again, list(in_table(_known(best["figures"]), SEARCHED, again)))
     if document["front"]:
         table = text.partition("\nPareto front: ")[2].splitlines()[1:3]
         titles, values = (re.split(r" {2,}", line.strip()) for line in table)
         rows = dict(zip(titles, values, strict=True))
         yield Output("table of dagc search", again, list(in_table(rows, TABLE, again)))
+
+
+def _known(figures: dict[str, Value | None]) -> dict[str, Value]:
+    """Those that a search has."""
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def of_whatif(subject: Subject) -> Iterator[Output]:
@@ -366,6 +373,8 @@ def _judged(summary: Summary, printed: str, page: str) -> Iterator[Shown | str]:
     """Requirements and claims: the value that is judged, and its text wherever the verdict is."""
     for row in [*summary.requirements, *(claim for claim in summary.claims if claim.basis == "model")]:
         figure = JUDGED.get(row.name)
+        if figure == "ttft" and summary.load:
+            figure = "ttft_mean"
         if figure is None or row.actual_value is None or row.unit == "share":
             continue
         yield Shown(figure, row.actual_value, f"verdict on {row.name}")

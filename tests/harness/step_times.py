@@ -17,11 +17,11 @@ class NearHalf(Exception):
 
 
 def _cell(nodes: Nodes, value: float) -> tuple[int, int, float]:
-    """The nodes about a value and its share of the way, above 1 beyond the last one."""
+    """The nodes about a value and its share of the way, above 1 beyond the last one and 0 below the first."""
     if len(nodes) == 1:
         return 0, 0, 0.0
     low = max(i for i in range(len(nodes) - 1) if i == 0 or nodes[i] <= value)
-    return low, low + 1, (value - float(nodes[low])) / float(nodes[low + 1] - nodes[low])
+    return low, low + 1, max(0.0, (value - float(nodes[low])) / float(nodes[low + 1] - nodes[low]))
 
 
 def decode_time(times: StepTimes, unit: int, sequences: int, context: int, fullness: float) -> int:
@@ -33,9 +33,9 @@ def decode_time(times: StepTimes, unit: int, sequences: int, context: int, fulln
     return base + (slope * (context - start) >> 16)
 
 
-def prompt_time(times: StepTimes, sequences: int, tokens: int, context: float, fullness: float) -> int:
+def prompt_time(times: StepTimes, sequences: int, rows: int, position: float, fullness: float) -> int:
     """Picoseconds that prompts add to a step: multilinear between the corners."""
-    axes = (times.sequences, sequences), (times.prompts, tokens), (times.contexts, context), (times.fullness, fullness)
+    axes = (times.sequences, sequences), (times.prompts, rows), (times.contexts, position), (times.fullness, fullness)
     cells = [_cell(nodes, value) for nodes, value in axes]
     total = 0.0
     for corner in range(16):

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dagc.simulate.kernel import StepTimes
 from dagc.simulate.policy import Policy
 from dagc.simulate.requests import Requests
-from tests.harness.stepwise_service import NEVER, Rank, Request, Service
+from tests.harness.stepwise_service import Service
+from tests.harness.stepwise_state import NEVER, Rank, Request
 
 MOST_STEPS = 100_000
 
@@ -45,11 +46,20 @@ class Stepwise:
         self.entries: list[tuple[int, int]] = []
         self.next = self.in_flight = self.steps = 0
         self.is_split = len(policies) == 2
-        self.services = [Service(p, t, self) for p, t in zip(policies, times, strict=True)]
+        self.services: list[Service] = []
+        for policy, steps in zip(policies, times, strict=True):
+            self.services.append(Service(policy, steps, self))
 
     def run(self) -> Stepwise:
         """All of it. Raises Endless."""
+        last = 0
         while (now := self.next_time()) < NEVER:
+            for rank in (rank for service in self.services for replica in service.replicas for rank in replica.ranks):
+                rank.waiting_time += (now - last) * (len(rank.inbox) + len(rank.queue))
+                rank.running_time += (now - last) * len(rank.running)
+            for replica in (replica for service in self.services for replica in service.replicas):
+                replica.ranks[0].waiting_time += (now - last) * (len(replica.inbox) + len(replica.queue))
+            last = now
             self.events(now)
             for service in self.services:
                 for replica in service.replicas:
@@ -82,7 +92,7 @@ class Stepwise:
             r.present, r.decodes, r.computed = True, False, 0
             if self.first_token == 1:
                 self.first[r.number] = now + self.exit_delay
-            self.services[1].enter(r)
+            self.services[1].enter(r, now)
         self.in_flight -= self.leaves.count(now)
         self.leaves = [time for time in self.leaves if time != now]
         while self.may_issue() and self.arrival[self.next] <= now:
@@ -90,7 +100,7 @@ class Stepwise:
             self.entries.append((now + self.entry, self.next))
             self.in_flight, self.next = self.in_flight + 1, self.next + 1
         for _, number in sorted(entry for entry in self.entries if entry[0] == now):
-            self.services[0].enter(self.requests[number])
+            self.services[0].enter(self.requests[number], now)
         self.entries = [entry for entry in self.entries if entry[0] != now]
 
     def was_admitted(self, service: Service, r: Request, now: int) -> None:

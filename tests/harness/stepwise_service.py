@@ -2,79 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dagc.simulate.kernel import StepTimes
-from dagc.simulate.policy import LoadBalancer, Policy, Reserve
+from dagc.simulate.policy import Late, LoadBalancer, Policy, Reserve
 from tests.harness.step_times import decode_time, prompt_time
+from tests.harness.stepwise_state import NEVER, ONE, PromptRoom, Rank, Replica, Request
 
 if TYPE_CHECKING:
     from tests.harness.stepwise import Stepwise
-
-ONE = 1 << 20
-"""A ratio of 1."""
-NEVER = 1 << 62
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """A request and how far it is in the service that it is in."""
-
-    number: int
-    prompt: int
-    output: int
-    hit: int
-    present: bool = False
-    """Its prompt was computed elsewhere, and is in the cache once it is admitted."""
-    computed: int = 0
-    decodes: bool = False
-    lingers: bool = False
-    yielded: bool = False
-    """Its prompt has yielded the first token."""
-    progress: int = 0
-    left: int = 0
-    held: int = 0
-    previous: int = 0
-    """When it yielded the token before."""
-
-    def generated(self, unit: int) -> int:
-        return 1 + self.progress // unit if self.yielded else 0
-
-    def target(self, unit: int) -> int:
-        return self.prompt + self.generated(unit)
-
-    def context(self, unit: int) -> int:
-        return (self.prompt + 1) * unit + self.progress
-
-
-@dataclass(slots=True)
-class Rank:
-    """One queue and its cache, and who takes part in the step that runs."""
-
-    place: int
-    free: int
-    ratio: int
-    queue: deque[Request] = field(default_factory=deque)
-    running: list[Request] = field(default_factory=list)
-    chunked: Request | None = None
-    decodes: list[Request] = field(default_factory=list)
-    prompts: list[tuple[Request, int]] = field(default_factory=list)
-
-    @property
-    def load(self) -> int:
-        return 4 * len(self.queue) + len(self.running)
-
-
-@dataclass(slots=True)
-class Replica:
-    """Ranks that share each step, and the link by which what they computed leaves."""
-
-    ranks: list[Rank]
-    end: int = NEVER
-    link_end: int = 0
-    busy: int = 0
 
 
 class Service:
@@ -85,20 +21,26 @@ class Service:
         self.first_ratio, self.least_ratio = round(policy.ratio_first * ONE), round(policy.ratio_min * ONE)
         self.fall = round((policy.ratio_first - policy.ratio_min) * ONE / policy.ratio_steps)
         self.whole = policy.reserve == Reserve.WHOLE
+        self.estimates = policy.reserve in (Reserve.ESTIMATE, Reserve.LOOKAHEAD)
+        self.prefills_only = result.is_split and not result.services
         self.routed = 0
         ranks = [Rank(i, policy.blocks, self.first_ratio) for i in range(policy.replicas * policy.ranks)]
         self.replicas = [Replica(ranks[i : i + policy.ranks]) for i in range(0, len(ranks), policy.ranks)]
 
-    def enter(self, request: Request) -> None:
+    def enter(self, request: Request, now: int) -> None:
         p, ranks = self.policy, [rank for replica in self.replicas for rank in replica.ranks]
         k, self.routed = self.routed, self.routed + 1
+        request.entered = now
+        if p.router == LoadBalancer.SHARED_QUEUE:
+            self.replicas[k % p.replicas].inbox.append(request)
+            return
         if p.router == LoadBalancer.ROUND_ROBIN:
             place = k % len(ranks)
         elif p.router == LoadBalancer.BY_REPLICA:
             place = k % p.replicas * p.ranks + k // p.replicas % p.ranks
         else:
             place = min(ranks, key=lambda rank: (rank.load, rank.place)).place
-        ranks[place].queue.append(request)
+        ranks[place].inbox.append(request)
         self.result.place[request.number] = place
 
     def blocks(self, tokens: int) -> int:
@@ -169,6 +111,8 @@ class Service:
             if r not in rank.running:
                 continue
             if r.decodes:
+                if r.lingers and p.late == Late.SLOT:
+                    continue
                 if r.lingers or not grows or self.make_room(rank, r, self.blocks_decode(r)):
                     rank.decodes.append(r)
                     budget -= 1 + p.drafted
@@ -195,37 +139,84 @@ class Service:
 
     def compose_prompts(self, rank: Rank, now: int) -> None:
         """A step of prompts, where they do not share steps with decoded tokens."""
-        p, estimates = self.policy, self.policy.reserve == Reserve.ESTIMATE
-        chunk, space, promised = p.threshold, p.prompt_budget, 0
-        if estimates:
-            promised = sum(self.further(r) * rank.ratio // ONE for r in rank.running)
+        rank.refused &= not self.prefills_only
+        if rank.refused and not rank.chunked:
+            return
+        room = PromptRoom(self.policy.threshold, self.policy.prompt_budget)
+        if self.estimates:
+            room.promised = sum(self.further(r) * rank.ratio // ONE for r in rank.running)
         if r := rank.chunked:
-            rest = r.target(p.unit) - r.computed
-            tokens = min(rest, chunk)
-            self.hold(rank, r, self.blocks(r.computed + tokens))
-            rank.prompts.append((r, tokens))
-            chunk, space = chunk - tokens, space - tokens
-            if tokens == rest:
-                rank.chunked, promised = None, promised + self.further(r) * estimates
-        while self.may_admit(rank, present=False) and min(chunk, space) > 0:
+            rank.chunked = None
+            tokens = min(r.target(self.policy.unit) - r.computed, room.chunk)
+            self.take_prompt(rank, r, tokens, room)
+        while rank.queue and not rank.queue[0].present and not rank.chunked and min(room.chunk, room.space) > 0:
             r = rank.queue[0]
-            rest = r.target(p.unit) - r.hit
-            need = self.blocks_whole(r) if self.whole else self.blocks(r.hit + rest)
-            if need > rank.free or (estimates and need * p.block + self.further(r) >= rank.free * p.block - promised):
+            if not self.may_prefill(rank, r, room):
+                rank.refused = self.estimates
                 break
-            if rank.prompts and (rest >= space or (rest > chunk and not p.chunks)):
-                break
-            tokens = chunk // p.block * p.block if rest > chunk and p.chunks else rest
+            tokens = self.prompt_tokens(rank, r, room)
             if tokens == 0:
                 break
-            self.admit(rank, r, need if self.whole else self.blocks(r.hit + tokens), now)
+            self.admit(rank, r, self.blocks_whole(r) if self.whole else 0, now)
             r.computed = r.hit
-            rank.prompts.append((r, tokens))
-            chunk, space = chunk - tokens, space - tokens
-            if tokens < rest:
-                rank.chunked = r
+            self.take_prompt(rank, r, tokens, room)
+            if self.estimates and rank.free * self.policy.block <= room.promised:
+                rank.refused = True
                 break
-            promised += self.further(r) * estimates
+
+    def take_prompt(self, rank: Rank, r: Request, tokens: int, room: PromptRoom) -> None:
+        """It takes part with these tokens; it is the chunked one if that is not all."""
+        self.hold(rank, r, self.blocks(r.computed + tokens))
+        rank.prompts.append((r, tokens))
+        room.chunk, room.space = room.chunk - tokens, room.space - tokens
+        if r.computed + tokens < r.target(self.policy.unit):
+            rank.chunked = r
+        elif self.estimates:
+            room.promised += self.further(r)
+
+    def prompt_tokens(self, rank: Rank, r: Request, room: PromptRoom) -> int:
+        """With how many tokens the head of the queue takes part in a step of prompts; 0: with none."""
+        p, looks = self.policy, self.policy.reserve == Reserve.LOOKAHEAD
+        rest = r.target(p.unit) - r.hit
+        if rank.prompts and ((rest >= room.space and not looks) or (rest > room.chunk and not p.chunks)):
+            return 0
+        if rest <= room.chunk or not p.chunks:
+            return rest
+        return room.chunk if looks else room.chunk // p.block * p.block
+
+    def may_prefill(self, rank: Rank, r: Request, room: PromptRoom) -> bool:
+        """Whether there are a slot and blocks for the head of the queue, beside what is promised to others."""
+        if len(rank.running) >= self.policy.most_running:
+            return False
+        need = self.blocks_whole(r) if self.whole else self.blocks(r.target(self.policy.unit))
+        if not self.estimates:
+            return need <= rank.free
+        tokens, free = need * self.policy.block, rank.free * self.policy.block
+        if self.policy.reserve == Reserve.ESTIMATE:
+            return tokens + self.further(r) < free - room.promised
+        return tokens <= free - room.promised and self.all_end(rank, r, free - tokens, room.ends)
+
+    def all_end(self, rank: Rank, r: Request, room: int, ends: list[tuple[int, int]]) -> bool:
+        """Whether all have room until they end, each with a token to spare (SGLang, add_one_req_ignore_eos).
+
+        `ends` has (tokens to come, tokens held) of the running ones and of those that were asked for before in this
+        step, by the first number; one that comes after all is put before the last of them.
+        """
+
+        def end(one: Request) -> tuple[int, int]:
+            generated = one.generated(self.policy.unit)
+            return one.output - generated, one.prompt + generated
+
+        if not ends:
+            ends += sorted((e for e in map(end, (r, *rank.running)) if e[0] > 0), key=lambda e: e[0])
+        elif end(r)[0] > 0:
+            later = [i for i, e in enumerate(ends) if e[0] >= end(r)[0]]
+            ends.insert(later[0] if later else len(ends) - 1, end(r))
+        for i, (left, held) in enumerate(ends):
+            if room - left * (len(ends) - i) <= len(ends) - i:
+                return False
+            room += held
+        return True
 
     def compose_decodes(self, rank: Rank) -> bool:
         """A step without prompts; those that the cache has no room for are retracted. Whether one was."""
@@ -238,12 +229,12 @@ class Service:
             victim = min(asking, key=lambda r: (r.progress, -r.prompt, -order[id(r)]))
             self.preempt(rank, victim)
             rank.queue.append(victim)
-            retracted = True
+            retracted, rank.refused = True, False
         if retracted:
             parts = sum(1 + r.progress // p.unit + 20 for r in rank.running) * ONE
             outputs = sum(r.output for r in rank.running)
             rank.ratio = min(parts // outputs, ONE) if outputs else self.first_ratio
-        rank.decodes = [r for r in rank.running if r.decodes]
+        rank.decodes = [r for r in rank.running if r.decodes and not (r.lingers and p.late == Late.SLOT)]
         for r in rank.decodes:
             if not (self.whole or r.lingers):
                 self.hold(rank, r, self.blocks_decode(r))
@@ -251,6 +242,8 @@ class Service:
 
     def compose(self, replica: Replica, now: int) -> bool:
         """Who takes part in the next step of a replica; whether one was preempted."""
+        for r, rank in replica.assign(self.policy.most_running):
+            self.result.place[r.number] = rank.place
         for rank in replica.ranks:
             rank.decodes, rank.prompts = [], []
             self.admit_present(rank, now)
@@ -259,16 +252,47 @@ class Service:
             return any(preempted)
         for rank in replica.ranks:
             self.compose_prompts(rank, now)
-        if not any(rank.prompts for rank in replica.ranks):
-            retracted = [self.compose_decodes(rank) for rank in replica.ranks]
-            return any(retracted)
-        return False
+        if not self.policy.decodes_beside and any(rank.prompts for rank in replica.ranks):
+            return False
+        retracted = [self.compose_decodes(rank) for rank in replica.ranks if not rank.prompts]
+        return any(retracted)
+
+    def composition(self, replica: Replica, now: int) -> int:
+        """When the host composes the step that begins now: what enters later is not in it.
+
+        A replica that is idle does so at once, and one that is not `ahead` when the step before has ended. One that is,
+        when it has launched the step before and has the results of the one before that (vLLM 0.19,
+        v1/engine/core.py, step_with_batch_queue; SGLang 0.5.9, managers/scheduler.py, event_loop_overlap).
+        """
+        return max(replica.start, replica.launched) if self.policy.ahead and not replica.idle else now
+
+    def poll(self, replica: Replica, now: int) -> None:
+        """Receive requests, if it is time, as the next step is composed. With a
+        `poll` of k requests are received with each k-th step, and after each step with prompts (SGLang 0.5.9,
+        `scheduler_recv_interval`, managers/scheduler_recv_skipper.py: such a step weighs 1000).
+        """
+        p = self.policy
+        if replica.idle:
+            replica.receive(now)
+            return
+        replica.polled += p.poll if any(rank.prompts for rank in replica.ranks) else 1
+        if replica.polled >= p.poll:
+            replica.polled = 0
+            replica.receive(self.composition(replica, now))
 
     def begin(self, replica: Replica, now: int) -> None:
         """The next step of a free replica, if one has something to do."""
-        while self.compose(replica, now) and not any(rank.decodes or rank.prompts for rank in replica.ranks):
-            pass
         p, ranks = self.policy, replica.ranks
+        self.poll(replica, now)
+        while True:
+            preempted = self.compose(replica, now)
+            if any(rank.decodes or rank.prompts for rank in ranks) or (replica.idle and not preempted):
+                break
+            self.put_out(replica, now + 1)
+            # Nothing can be done with what was received: it waits for whatever enters, and receives it at once.
+            replica.idle, replica.polled = True, 0
+            self.drop_slots(ranks)
+            replica.receive(now)
         parts = [[tokens for _, tokens in rank.prompts] for rank in ranks]
         each = [len(rank.decodes) * (1 + p.drafted) + sum(part) for rank, part in zip(ranks, parts, strict=True)]
         if not any(each):
@@ -279,59 +303,93 @@ class Service:
         tokens = max(map(sum, parts))
         pairs = max(sum(t * r.computed + t * (t + 1) // 2 for r, t in rank.prompts) for rank in ranks)
         time = decode_time(self.times, p.unit, sequences, context, fullness) if sequences else 0
-        time += prompt_time(self.times, sequences, tokens, pairs / tokens, fullness) if tokens else 0
-        replica.end, replica.busy = now + time, replica.busy + time
+        if tokens:
+            rows, position = sequences * (1 + p.drafted) + tokens, pairs / tokens - (tokens + 1) / 2
+            time += prompt_time(self.times, sequences, rows, position, fullness)
+        launch = p.prefill_launch if tokens and max(each) > p.graph_tokens else 0
+        replica.launched = self.composition(replica, now) + launch
+        self.put_out(replica, max(now + 1, replica.launched))
+        replica.idle, replica.start = False, now
+        replica.end = max(now + time, replica.launched)
+        replica.busy += replica.end - now
         self.result.count_step()
 
     def finish(self, replica: Replica, now: int) -> None:
         """The end of a step."""
         replica.end = NEVER
+        self.drop_slots(replica.ranks)
         for rank in replica.ranks:
             decoded = [r for r in rank.decodes if not r.lingers]
             for r in rank.decodes:
                 if r.lingers:
-                    rank.running.remove(r)
-                    self.release(rank, r)
+                    self.leave(rank, r)
                 else:
-                    self.token(rank, r, now)
+                    self.token(replica, rank, r)
             for r, tokens in rank.prompts:
                 r.computed += tokens
                 if r.computed == r.target(self.policy.unit):
-                    self.prompt_done(replica, rank, r, now)
-            if decoded and self.policy.reserve == Reserve.ESTIMATE:
+                    self.prompt_done(replica, rank, r)
+            if decoded and self.estimates:
                 rank.ratio = max(self.least_ratio, rank.ratio - self.fall)
+        # One ahead, whose launches take time, the host has the results when it has launched the step that begins now: a
+        # picosecond later at least, so that nothing comes of them at the time at which steps begin.
+        if not (self.policy.ahead and self.policy.prefill_launch):
+            self.put_out(replica, now)
 
-    def token(self, rank: Rank, r: Request, now: int) -> None:
-        """A decode step's token of one request."""
-        self.result.gaps.append(now - r.previous)
-        r.previous = now
+    def token(self, replica: Replica, rank: Rank, r: Request) -> None:
+        """One more token of a request that has some."""
         r.progress += self.policy.yielded
         r.left -= 1
-        self.leave_if_done(rank, r, now)
+        replica.outputs.append((rank, r, False))
+        self.leave_if_done(rank, r)
 
-    def prompt_done(self, replica: Replica, rank: Rank, r: Request, now: int) -> None:
+    def prompt_done(self, replica: Replica, rank: Rank, r: Request) -> None:
         """The last tokens of a prompt are computed: it yields one more token."""
         p = self.policy
         r.decodes = True
         if r.yielded:
-            self.token(rank, r, now)
+            self.token(replica, rank, r)
             return
-        r.yielded, r.previous = True, now
+        r.yielded = True
         r.left = -(-(r.output - 1) * p.unit // p.yielded)
-        self.result.prompt_computed(r, now)
-        if r.left == 0 or not self.result.is_split:
-            self.leave_if_done(rank, r, now)
-            return
-        rank.running.remove(r)
-        replica.link_end = max(now, replica.link_end) + p.transfer_base + p.transfer_token * r.prompt
-        self.result.transfers.append((replica.link_end, r.number, r, rank))
+        replica.outputs.append((rank, r, True))
+        if r.left and self.result.is_split:
+            rank.running.remove(r)
+        self.leave_if_done(rank, r)
 
-    def leave_if_done(self, rank: Rank, r: Request, now: int) -> None:
+    def put_out(self, replica: Replica, now: int) -> None:
+        """Tokens of the last step go to the client, and prompts to the other service."""
+        p = self.policy
+        for rank, r, is_first in replica.outputs:
+            if is_first:
+                self.result.prompt_computed(r, now)
+                if r.left and self.result.is_split:
+                    replica.link_end = max(now, replica.link_end) + p.transfer_base + p.transfer_token * r.prompt
+                    self.result.transfers.append((replica.link_end, r.number, r, rank))
+            else:
+                self.result.gaps.append(now - r.previous)
+            r.previous = now
+            if r.left <= 0:
+                self.result.was_last(r, now)
+        replica.outputs.clear()
+
+    def leave_if_done(self, rank: Rank, r: Request) -> None:
         if r.left > 0:
             return
-        self.result.was_last(r, now)
-        if self.policy.late:
+        if self.policy.late != Late.NO:
             r.lingers = True
         else:
-            rank.running.remove(r)
-            self.release(rank, r)
+            self.leave(rank, r)
+
+    def leave(self, rank: Rank, r: Request) -> None:
+        """Its slot and its blocks are free, and prompts may be tried."""
+        rank.running.remove(r)
+        self.release(rank, r)
+        rank.refused = False
+
+    def drop_slots(self, ranks: list[Rank]) -> None:
+        """Sequences that only had their slots for one more step leave."""
+        if self.policy.late == Late.SLOT:
+            for rank in ranks:
+                for r in [r for r in rank.running if r.lingers]:
+                    self.leave(rank, r)

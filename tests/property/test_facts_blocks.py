@@ -7,10 +7,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagc.facts import cluster, model
+from dagc.facts import cluster, model, workload
 from dagc.facts.cluster import declare_cluster
 from dagc.facts.fields import Field
 from dagc.facts.model import declare_model
+from dagc.facts.workload import declare_workload
 from dagc.source import Source
 from dagc.syntax.parser import parse_fragment
 
@@ -64,3 +65,15 @@ def test_a_cluster_or_its_problems(head: str, body: str) -> None:
     assert (found is None) == bool(problems) or (found is None and reported)
     if found is not None:
         assert found.device.memory_bytes > 0
+
+
+@given(block(workload.FIELDS))
+def test_a_workload_or_its_problems(body: str) -> None:
+    """Files of the examples are not there."""
+    tree, reported = parse_fragment("workload", Source("--workload", body))
+    if tree is None:
+        return
+    found, problems = declare_workload(tree)
+    assert (found is None) == bool(problems) or (found is None and reported)
+    if found is not None:
+        assert found.prompt > 0 and found.output > 0 and (not found.is_open or found.concurrency)

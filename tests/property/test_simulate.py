@@ -6,11 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dagc.simulate import kernel
 from dagc.simulate.kernel import Nodes, Numbers, Simulated, Simulation
-from dagc.simulate.policy import LoadBalancer, Policy, Reserve
+from dagc.simulate.policy import FirstToken, Late, LoadBalancer, Policy, Reserve
 from dagc.simulate.requests import Requests
 from tests.harness.step_times import NearHalf, Tables
 from tests.harness.stepwise import Stepwise
@@ -74,7 +76,7 @@ def _policies(draw: st.DrawFn, requests: Requests) -> Policy:
     block = draw(st.sampled_from([1, 2, 4, 16]))
     most = int((requests.prompt + requests.output).max()) + drafted
     total = int((requests.prompt + requests.output).sum())
-    fits = -(-most // block) + (reserve == Reserve.ESTIMATE)
+    fits = -(-most // block) + {Reserve.ESTIMATE: 1, Reserve.LOOKAHEAD: 2}.get(reserve, 0)
     plenty = draw(st.integers(0, 3)) == 0
     blocks = fits + draw(st.integers(0, total // block) if plenty else st.integers(0, 1 + 30 // block))
     least = most if mixes and not chunks else block
@@ -92,7 +94,12 @@ def _policies(draw: st.DrawFn, requests: Requests) -> Policy:
         reserve=reserve,
         block=block,
         blocks=blocks,
-        late=draw(st.booleans()),
+        decodes_beside=draw(st.booleans()),
+        late=draw(st.sampled_from(Late)),
+        ahead=draw(st.booleans()),
+        poll=draw(st.sampled_from([1, 1, 2, 3, 10])),
+        prefill_launch=draw(st.sampled_from([0, 0, 3 * TICK, 30 * TICK, 5_000_001])),
+        graph_tokens=draw(st.sampled_from([0, 0, 5, 40])),
         yielded=unit + (draw(st.integers(0, drafted * unit)) if drafted else 0),
         drafted=drafted,
         unit=unit,
@@ -112,7 +119,7 @@ def _nodes(first: float, distances: list[int]) -> Nodes:
 @st.composite
 def _times(draw: st.DrawFn) -> Tables:
     distances = st.lists(st.sampled_from([1, 2, 4, 8, 16]), max_size=3)
-    axes = [_nodes(0.0, draw(distances)) for _ in range(3)]
+    axes = [_nodes(first, draw(distances)) for first in (0.0, 0.0, float(draw(st.sampled_from([0, -3, -20]))))]
     fullness = np.array(draw(st.sampled_from([(1.0,), (0.25, 1.0), (0.25, 0.5, 1.0), (0.125, 0.25, 0.5, 0.75, 1.0)])))
     starts = sorted({0, *draw(st.lists(st.integers(1, 300), max_size=3))})
     rows = st.tuples(
@@ -165,7 +172,7 @@ def _stepwise(case: Case) -> Stepwise:
 
 def _compiled(case: Case) -> Simulated:
     c = case
-    return Simulation(c.requests, c.policies, c.times, c.entry, c.exit_delay, c.first_token).run()
+    return Simulation(c.requests, c.policies, c.times, c.entry, c.exit_delay, FirstToken(c.first_token)).run()
 
 
 def _expanded(rows: Numbers) -> Counter[int]:
@@ -184,7 +191,25 @@ def differences(case: Case) -> dict[str, object]:
     pairs = {name: (getattr(expected, name), getattr(found, name).tolist()) for name in names}
     pairs["gaps"] = Counter(expected.gaps), _expanded(found.gaps)
     pairs["busy"] = [r.busy for s in expected.services for r in s.replicas], found.busy.tolist()
+    ranks = [rank for s in expected.services for r in s.replicas for rank in r.ranks]
+    pairs["waiting"] = [rank.waiting_time for rank in ranks], found.waiting_time.tolist()
+    pairs["running"] = [rank.running_time for rank in ranks], found.running_time.tolist()
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def test_many_gaps_are_rounded_to_1_part_in_8192(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bin is 1 / 4,096 of its octave, and its middle stands for it."""
+    requests = _busy(3)
+    full, *none = (np.array([n]) for n in (1.0, 0.0, 0.0, 0.0))
+    term = ((1,),) * 4
+    tables = Tables(full, none[0], none[1], none[2], 3, 1, (0, 40), (1 << 20, 1 << 21), (term,), 1_000_003)
+    run = Simulation(requests, [Policy(most_running=8)], [tables]).run
+    exact = sorted(_expanded(run().gaps).elements())
+    monkeypatch.setattr(kernel, "EXACT_ROWS", 0)
+    rounded = sorted(_expanded(run().gaps).elements())
+    assert len(set(rounded)) < len(set(exact)), "the case has gaps that share a bin"
+    assert len(rounded) == len(exact)
+    assert all(abs(found - gap) * 8192 <= gap for found, gap in zip(rounded, exact, strict=True))
 
 
 @settings(max_examples=200)

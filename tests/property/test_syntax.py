@@ -102,10 +102,11 @@ names = st.sampled_from(["layers", "hidden", "attention", "ffn", "bandwidth", "t
 # A bare word before `{` is the name of that block, so a value there is a number or quoted.
 numbers_or_strings = values.filter(lambda vs: not any(isinstance(v, Word) and not v.quoted for v in vs))
 with_a_body = st.one_of(st.just(()), numbers_or_strings)
+percentiles = st.sampled_from([None, Word("p50", NOWHERE), Word("p99", NOWHERE), Word("p99.9", NOWHERE)])
 entries = st.recursive(
     st.builds(
-        lambda n, c, v: Entry(n, NOWHERE, c, v, None, NOWHERE),
-        names, st.sampled_from([None, "<", "<=", "=", ">", ">="]), values,
+        lambda n, c, v, p: Entry(n, NOWHERE, c, v, None, NOWHERE, p if c else None),
+        names, st.sampled_from([None, "<", "<=", "=", ">", ">="]), values, percentiles,
     ),
     lambda inner: st.builds(
         lambda n, v, b: Entry(n, NOWHERE, None, v, tuple(b), NOWHERE),
@@ -124,7 +125,8 @@ def _value(value: Value) -> str:
 
 def write(entry: Entry, data: st.DataObject) -> str:
     """An entry as somebody might lay it out, blanks and comments around it."""
-    words = [entry.name, *([entry.comparison] if entry.comparison else []), *map(_value, entry.values)]
+    compared = [text for text in (entry.percentile and entry.percentile.text, entry.comparison) if text]
+    words = [entry.name, *compared, *map(_value, entry.values)]
     line = "  ".join(words)
     if entry.body is None:
         return line + data.draw(blanks)

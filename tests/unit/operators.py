@@ -1,4 +1,4 @@
-"""Operators for tests: communications by pattern, and operators whose work is given rather than worked out."""
+"""Operators for tests: communications by pattern, operators whose work is given, and the cost of one operator."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
+from dagc.cost.collectives import collective_costs
+from dagc.cost.operators import NO_SLOWDOWN, operator_costs
+from dagc.graph.priced import NodeCost
 from dagc.ops.all_gather import AllGather
 from dagc.ops.all_reduce import AllReduce
 from dagc.ops.communication import Communication, Leg, Matching, Pattern
+from dagc.ops.fabric import Fabric
 from dagc.ops.groups import Groups
 from dagc.ops.lazy import lazy
 from dagc.ops.load import Load
@@ -73,6 +78,23 @@ def given(base: type[Op], load: Load, shape: tuple[tuple[str, int], ...], dtype:
     """An operator of a class with this load as FLOPs, as bytes and as rows, and no other parameters."""
     members = {"rows": load, "flops": load, "memory_bytes": load, "shape": shape, "dtype": dtype, "kind": OpKind.OTHER}
     return object.__new__(type(base.__name__, (base,), members))
+
+
+def operator_cost(
+    op: Computation,
+    device: DeviceSpec,
+    activation: Dtype,
+    slowdown: Load = NO_SLOWDOWN,
+    *,
+    tunes_expert_shards: bool = True,
+) -> NodeCost:
+    """Cost of one computation alone."""
+    return operator_costs((op,), Setting(device, activation, tunes_expert_shards), {}, slowdown)[0]
+
+
+def collective_cost(op: Communication, fabric: Fabric) -> NodeCost:
+    """Cost of one communication alone."""
+    return collective_costs((op,), fabric, {})[0]
 
 
 _COLLECTIVES = {

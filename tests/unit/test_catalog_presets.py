@@ -74,10 +74,39 @@ def test_a100_has_no_fp8() -> None:
     assert Dtype.FP8 not in cluster.device.flops
 
 
-def test_the_node_of_gb200_is_its_nvlink_domain() -> None:
-    cluster = presets.load_device("gb200-nvl72")
+@pytest.mark.parametrize("name", ["gb200-nvl72", "gb300-nvl72"])
+def test_the_node_of_a_rack_is_its_nvlink_domain(name: str) -> None:
+    cluster = presets.load_device(name)
     assert cluster is not None
     assert cluster.gpus_per_node == 72
+
+
+def test_gb300_is_gb200_with_half_as_much_memory_and_fp4_again() -> None:
+    """186 GB and 10 PFLOP/s of dense fp4 are 279 GB and 15 PFLOP/s; bandwidth and fp8 are the same."""
+    old, new = presets.load_device("gb200-nvl72"), presets.load_device("gb300-nvl72")
+    assert old is not None and new is not None
+    assert new.device.memory_bytes == 1.5 * old.device.memory_bytes
+    assert new.device.flops[Dtype.NVFP4] == 1.5 * old.device.flops[Dtype.NVFP4]
+    assert new.device.bandwidth_bytes_per_second == old.device.bandwidth_bytes_per_second
+    assert new.device.flops[Dtype.FP8] == old.device.flops[Dtype.FP8]
+
+
+def test_mi355x_does_8192_operations_a_clock_in_each_unit() -> None:
+    """256 compute units at 2.4 GHz: 5.033 PFLOP/s in fp8, half of it in bf16, twice in mxfp4; 7 links of 76.8 GB/s."""
+    cluster = presets.load_device("mi355x")
+    assert cluster is not None
+    fp8 = 256 * 8192 * 2.4e9
+    flops = cluster.device.flops
+    assert (flops[Dtype.FP8], flops[Dtype.BF16], flops[Dtype.MXFP4]) == pytest.approx((fp8, fp8 / 2, 2 * fp8), rel=1e-4)
+    assert cluster.link_bytes_per_second == 7 * 76.8e9
+
+
+def test_mi325x_is_mi300x_with_more_memory() -> None:
+    old, new = presets.load_device("mi300x"), presets.load_device("mi325x")
+    assert old is not None and new is not None
+    assert (new.device.memory_bytes, new.device.bandwidth_bytes_per_second) == (256e9, 6e12)
+    assert new.device.processors == old.device.processors == 304
+    assert new.device.flops[Dtype.FP8] == pytest.approx(old.device.flops[Dtype.FP8], rel=1e-3)
 
 
 def test_another_name_is_the_same_device() -> None:

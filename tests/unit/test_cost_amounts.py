@@ -10,8 +10,8 @@ from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.catalog.presets import load_device
 from dagc.cost.amounts import Partition, PricedAmount, amounts_of, cost_by_amount
-from dagc.cost.collectives import collective_cost, collective_costs
-from dagc.cost.operators import operator_cost, operator_costs
+from dagc.cost.collectives import collective_costs
+from dagc.cost.operators import operator_costs
 from dagc.graph.priced import Bound, NodeCost
 from dagc.ops.communication import Pattern
 from dagc.ops.elementwise import Activation, Norm
@@ -21,7 +21,7 @@ from dagc.ops.grouped_gemm import GroupedGemm
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
 from dagc.ops.op import Setting
-from tests.unit.operators import communication
+from tests.unit.operators import collective_cost, communication, operator_cost
 
 ROOFLINE = DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5, "made up")
 

@@ -9,13 +9,12 @@ import pytest
 
 from dagc.catalog.device import Backend, ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.cost.collectives import collective_cost
 from dagc.graph.priced import Bound
 from dagc.ops.communication import Leg, Pattern
 from dagc.ops.fabric import Fabric
 from dagc.ops.groups import Groups
 from dagc.ops.token_exchange import Choices, ExchangeKernel
-from tests.unit.operators import communication, exchange
+from tests.unit.operators import collective_cost, communication, exchange
 
 DEVICE = DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5)
 CLUSTER = ClusterSpec("lab", DEVICE, 64, 8, 400e9, 50e9, 1e-6, 5e-6, 0.5, 1.0, collectives=Backend.NCCL)

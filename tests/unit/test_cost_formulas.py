@@ -12,7 +12,6 @@ from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.catalog.presets import device_names, load_device
-from dagc.cost.operators import operator_cost
 from dagc.engines.engine import NO_ENGINE, Runtime
 from dagc.engines.registry import get_engine
 from dagc.fit.operators import ARITHMETIC, OPERATORS
@@ -23,7 +22,7 @@ from dagc.ops.gemm import Gemm, Matrix
 from dagc.ops.grouped_gemm import GroupedGemm
 from dagc.ops.kv_cache import KvWrite
 from tests.harness.places import PACKAGE
-from tests.unit.operators import Work
+from tests.unit.operators import Work, operator_cost
 
 MACHINE = Machine(100e12, 1e12, 100)
 PLAIN = {

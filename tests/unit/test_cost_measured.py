@@ -14,7 +14,6 @@ import pytest
 from dagc.catalog.calibration import load_exchanges
 from dagc.catalog.device import Backend
 from dagc.catalog.presets import device_names, load_device
-from dagc.cost.collectives import collective_cost
 from dagc.engines.registry import get_engine
 from dagc.graph.priced import NodeCost
 from dagc.ops.communication import Leg, Pattern
@@ -23,7 +22,7 @@ from dagc.ops.groups import Groups
 from dagc.ops.token_exchange import Choices, ExchangeKernel
 from dagc.source import Source
 from tests.unit import operators
-from tests.unit.operators import communication
+from tests.unit.operators import collective_cost, communication
 
 LARGE, SMALL = 0.08, 0.15
 """Relative errors that count as right."""

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
-from dagc.cost.operators import operator_cost
 from dagc.graph.priced import Bound
-from tests.unit.operators import Work
+from tests.unit.operators import Work, operator_cost
 
 DEVICE = DeviceSpec("gpu", 64e9, 2e12, {Dtype.BF16: 400e12}, 0.5, 0.5, "made up")
 """Achieved: 200 TFLOP/s and 1 TB/s."""

@@ -86,3 +86,38 @@ def test_the_last_digit_of_a_rounded_total() -> None:
     assert last_digit("parameters 10 B", 10e9) == pytest.approx(1e9)
     assert last_digit("parameters 0.27 B", 0.27e9) == pytest.approx(1e7)
     assert last_digit("235 B", 235e9) == pytest.approx(1e9)
+
+
+def test_a_percentile_is_a_metric_of_its_own() -> None:
+    found, problems = read("ttft p99 <= 500 ms    latency P50 <= 40 ms    goodput >= 18 requests/s")
+    assert not problems
+    assert [(one.title, one.percentile, one.metric.name) for one in found] == [
+        ("ttft p99", 99, "ttft_p99"),
+        ("latency p50", 50, "tpot_p50"),
+        ("goodput", None, "goodput"),
+    ]
+    assert [one.figure.value for one in found] == [0.5, 0.04, 18.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("ttft p98 <= 500 ms", "N138"),
+        ("ttft p99.9 <= 500 ms", "N138"),
+        ("goodput p99 >= 18 requests/s", "N138"),
+        ("memory p50 <= 18 GB", "N138"),
+        ("tpot p99 40 ms", "N132"),
+        ("goodput >= 18 tokens/s", "N133"),
+        ("itl p99 <= 18 tokens/s", "N133"),
+    ],
+)
+def test_what_is_no_percentile_is_reported_once(text: str, code: str) -> None:
+    _, problems = read(text)
+    assert [problem.code.code for problem in problems] == [code]
+
+
+def test_percentiles_of_one_metric_do_not_contradict_each_other() -> None:
+    _, problems = read("ttft p50 <= 100 ms    ttft p99 >= 200 ms")
+    assert not problems
+    _, problems = read("ttft p99 <= 100 ms    ttft p99 >= 200 ms")
+    assert [problem.code.code for problem in problems] == ["N137"]

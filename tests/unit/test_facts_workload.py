@@ -76,3 +76,44 @@ def test_a_workload_has_no_name() -> None:
     workload, problems = declare_workload(parsed.file.blocks[0])
     assert workload is None
     assert [p.code.code for p in problems] == ["N136"]
+
+
+def test_a_rate_alone_is_an_open_loop() -> None:
+    """The number in flight is that of the steady state, which takes times to know."""
+    workload, problems = declare_workload(block("rate 20 requests/s    burstiness 0.5    requests 2000    warmup 100"))
+    assert workload is not None and not problems
+    assert (workload.is_open, workload.burstiness, workload.requests, workload.warmup) == (True, 0.5, 2000, 100)
+    capped, _ = declare_workload(block("rate 20 requests/s    concurrency 64"))
+    assert capped is not None and (capped.is_open, capped.concurrency) == (False, 64)
+
+
+def test_seed_belongs_to_routing_only_behind_it() -> None:
+    text = "rate 2 requests/s    seed 7    routing zipf 1 seed 3    seed 8"
+    _, problems = declare_workload(block(text))
+    assert [p.code.code for p in problems] == ["N112"]
+    workload, problems = declare_workload(block(text.removesuffix("    seed 8")))
+    assert workload is not None and (workload.arrival_seed, workload.seed) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "batch 8    rate 2 requests/s",
+        'batch 8    trace "t.csv"',
+        'rate 2 requests/s    trace "t.csv"',
+        "concurrency 8    burstiness 2",
+        "concurrency 8    requests 10    warmup 10",
+        "prompt 20 to 10",
+        "output 20 to 10",
+        "prompt 20 to 0",
+        'prompt 10    trace "t.csv"',
+        'output 10    lengths "t.csv"',
+        'lengths "t.csv"    trace "t.csv"',
+        "rate 2 requests/s    burstiness 0",
+        "prompt 10 to",
+    ],
+)
+def test_what_excludes_each_other_is_reported_once(text: str) -> None:
+    workload, problems = declare_workload(block(text))
+    assert workload is None
+    assert [p.code.code for p in problems] == ["N114"]

@@ -6,15 +6,13 @@ how ranks lie on nodes, or who is slowed, and many have the same templates by na
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
 
-from dagc.cost.price import CostCache, price
+from dagc.cost.price import price
+from dagc.driver.caches import Caches
 from dagc.lower.lower import lower
-from dagc.lower.templates import LoweringCache
 from dagc.plan.plan import Plan
-from dagc.schedule.schedule import schedule
+from dagc.schedule.schedule import schedule, schedule_times
 from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from tests.unit.planning import plan
@@ -42,15 +40,6 @@ BATCHES = (96, 97)
 WORKLOADS = {"uniform": "", "skewed": "    routing zipf 1", "drafting": "    drafted 2    acceptance 60 %"}
 
 
-@dataclass
-class Known:
-    """All that plans leave."""
-
-    templates: LoweringCache = field(default_factory=LoweringCache)
-    costs: CostCache = field(default_factory=CostCache)
-    steps: TemplateCache = field(default_factory=TemplateCache)
-
-
 def plans(workload: str, cluster: str) -> list[Plan]:
     """Each strategy under each batch."""
     text = (
@@ -59,12 +48,12 @@ def plans(workload: str, cluster: str) -> list[Plan]:
     return [plan(text.format(cluster, batch, workload, one)) for batch in BATCHES for one in STRATEGIES]
 
 
-def times(one: Plan, known: Known | None = None) -> list[Timeline]:
+def times(one: Plan, known: Caches | None = None) -> list[Timeline]:
     """The timelines of all phases."""
     if known is None:
         return [schedule(price(phase, one)) for phase in lower(one).classes]
     graph = lower(one, known.templates)
-    return [schedule(price(phase, one, known.costs), known.steps) for phase in graph.classes]
+    return [schedule(price(phase, one, known.costs), known.timed) for phase in graph.classes]
 
 
 def assert_same(alone: Timeline, together: Timeline) -> None:
@@ -87,7 +76,7 @@ def assert_same(alone: Timeline, together: Timeline) -> None:
     ],
 )
 def test_times_are_those_of_the_plan_alone(workload: str, cluster: str) -> None:
-    known = Known()
+    known = Caches()
     drawn = plans(WORKLOADS[workload], cluster)
     for one in drawn:
         for alone, together in zip(times(one), times(one, known), strict=True):
@@ -97,9 +86,20 @@ def test_times_are_those_of_the_plan_alone(workload: str, cluster: str) -> None:
 
 
 def test_a_plan_that_comes_again_builds_and_prices_nothing() -> None:
-    known = Known()
+    known = Caches()
     (first, *_) = plans("", "cluster h100-sxm x 96")
     times(first, known)
-    before = len(known.templates.found), len(known.costs.found), len(known.steps.entries)
+    before = len(known.templates.found), len(known.costs.found), len(known.timed.entries)
     times(first, known)
-    assert (len(known.templates.found), len(known.costs.found), len(known.steps.entries)) == before
+    assert (len(known.templates.found), len(known.costs.found), len(known.timed.entries)) == before
+
+
+def test_timed_templates_outlive_the_costs_that_they_are_found_by() -> None:
+    """Costs and templates that nothing else holds may leave their addresses to others, whose times differ."""
+    timed = TemplateCache()
+    for one in plans("", "cluster h100-sxm x 96"):
+        for phase in lower(one).classes:
+            alone = schedule_times(price(phase, one), TemplateCache())
+            together = schedule_times(price(phase, one), timed)
+            assert (alone.makespan, alone.interval) == (together.makespan, together.interval)
+            del alone, together

@@ -105,7 +105,7 @@ def test_the_ledger_does_not_get_worse(entries: tuple[LedgerEntry, ...]) -> None
 
 
 def test_the_page_is_fresh(entries: tuple[LedgerEntry, ...]) -> None:
-    """When this fails, predictions have changed: `python -m dagc.driver.validate` writes the page anew."""
+    """When this fails, predictions have changed: `python -m dagc.driver.validate` writes the page again."""
     assert PAGE.read_text(encoding="utf-8") == render_page(entries)
 
 

@@ -48,7 +48,7 @@ def test_the_replicas_that_work_decide(copies: str, requests: int, rate: str) ->
     assert some.throughput and all_work.throughput and some.serving and all_work.serving
     per_gpu = some.throughput.output_tokens_per_second_per_gpu
     assert per_gpu == pytest.approx(all_work.throughput.output_tokens_per_second_per_gpu * requests / 4)
-    assert some.serving.running == requests and some.serving.queue == all_work.serving.queue
+    assert some.serving.running == requests
 
 
 @pytest.mark.parametrize("copies", COPIES)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import exp, log
 
 import pytest
 
 from dagc.engines.engine import Runtime
 from dagc.engines.registry import get_engine
 from dagc.plan.plan import Plan
-from dagc.results.serving import Queue, Serving, Steps, queue, serve
+from dagc.results.serving import Serving, Steps, serve
 from tests.unit.results_plans import SHAPED, plan
 
 LAYERS = 16
@@ -67,43 +66,6 @@ def test_drafts_divide_the_step_and_cost_a_layer_each() -> None:
     found = served("batch 32    output 100    draft 3    accept 50 %", Steps(2.0, 0.08, None))
     assert found.tokens_per_step == 1.875
     assert found.tpot_seconds == pytest.approx(0.095 / 1.875)
-
-
-def queued(rate: str, ttft: float = 0.1, tpot: float = 0.09) -> Queue:
-    found = queue(subject(f"concurrency 1    output 11    rate {rate}"), ttft, tpot)
-    assert found is not None
-    return found
-
-
-def test_one_place_is_a_single_queue() -> None:
-    """A request holds its place for 0.1 + 10 x 0.09 = 1 s; with one place Erlang's C is the utilisation, 1/2.
-
-    The quantile of the wait for a place is ln(0.5 / 0.01) / (2 (1 - 0.5)) s, that for prompts, 5 % in use and 0.1 s
-    each, ln(0.05 / 0.01) / (2 (10 - 0.5)) s. Half of all find the place free.
-    """
-    found = queued("0.5 requests/s")
-    assert found.utilisation == pytest.approx(0.5)
-    assert found.prefill_utilisation == pytest.approx(0.05)
-    assert found.ttft_p50_seconds == pytest.approx(0.1)
-    assert found.ttft_p99_seconds == pytest.approx(0.1 + log(50) / 1 + log(5) / 19)
-
-
-def test_the_quantile_is_the_inverse_of_the_tail() -> None:
-    """P(W > t) = C exp(-2 (1 - 0.8) t) is 1 % at the wait for a place; prompts wait ln(8) / (2 (10 - 0.8)) s."""
-    found = queued("0.8 requests/s")
-    assert found.ttft_p99_seconds is not None
-    wait = found.ttft_p99_seconds - 0.1 - log(8) / 18.4
-    assert 0.8 * exp(-0.4 * wait) == pytest.approx(0.01)
-
-
-def test_what_is_not_served_has_no_quantile() -> None:
-    found = queued("1.25 requests/s")
-    assert found.utilisation == pytest.approx(1.25)
-    assert (found.ttft_p50_seconds, found.ttft_p99_seconds) == (None, None)
-
-
-def test_without_a_rate_nobody_queues() -> None:
-    assert queue(subject("concurrency 8"), 0.1, 0.01) is None
 
 
 def apart(concurrency: int, steps: Steps, chunk: int = 1000) -> Serving:

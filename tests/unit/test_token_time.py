@@ -28,7 +28,6 @@ ALONE = Serving(
     tokens_per_step=1.0,
     prompt_step_seconds=0.0,
     prompt_steps=0.0,
-    queue=None,
 )
 PLAIN = replace(
     ALONE, concurrency=64, step_seconds=0.021, host_seconds=0.001, prompt_step_seconds=0.1, prompt_steps=0.15

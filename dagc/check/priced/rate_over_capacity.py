@@ -7,26 +7,33 @@ from collections.abc import Iterator
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
-from dagc.units import format_rate, format_seconds, format_share
+from dagc.source import Span
+from dagc.units import format_rate
 
 CODE = Code("W150", "rate-over-capacity", Severity.WARNING)
 
 
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
-    """One warning where an arrival rate is stated and some queue of it has no end."""
-    metrics, span = assessment.metrics, plan.facts.workload.spans.get("rate")
-    found = metrics.serving.queue if metrics else None
-    if metrics is None or span is None or found is None or found.ttft_p99_seconds is not None:
+    """One warning where requests arrive faster than simulated ones are completed when they never lack."""
+    load, span = assessment.load, _span(plan)
+    if load is None or load.saturation is None or load.holds or span is None:
         return
-    served = metrics.throughput.requests_per_second
-    highest = found.requests_per_second / max(found.utilisation, found.prefill_utilisation)
+    rate, highest = plan.facts.workload.requests_per_second or 0.0, load.saturation.requests_per_second
     yield CODE.at(
         span,
-        f"{format_rate(found.requests_per_second, 'requests/s')} exceed the capacity of the deployment",
+        f"{format_rate(rate, 'requests/s')} exceed the capacity of the deployment",
         f"at most {format_rate(highest, 'requests/s')}",
-        notes=(
-            f"a request takes {format_seconds(plan.facts.workload.batch / served)}: "
-            f"{format_share(found.utilisation)} of request slots, {format_share(found.prefill_utilisation)} of prefill",
-        ),
-        help=("allow more in flight with `concurrency`, add replicas with `dp`, or state a lower rate",),
+        notes=("the queue grows without end: simulated requests that never lack are completed at this rate",),
+        help=(_help(plan),),
     )
+
+
+def _span(plan: Plan) -> Span | None:
+    spans = plan.facts.workload.spans
+    return spans.get("rate", spans.get("trace"))
+
+
+def _help(plan: Plan) -> str:
+    if plan.facts.workload.is_open:
+        return "add replicas with `dp`, or state a lower rate"
+    return "allow more in flight with `concurrency`, add replicas with `dp`, or state a lower rate"

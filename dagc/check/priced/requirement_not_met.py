@@ -27,9 +27,11 @@ def _diagnostic(plan: Plan, verdict: RequirementVerdict) -> Diagnostic:
     requirement, actual = verdict.requirement, verdict.actual
     return CODE.at(
         requirement.span,
-        f"strategy `{plan.name}` does not meet `{requirement.name} {verdict.required}`: it is {actual.text}",
+        f"strategy `{plan.name}` does not meet `{requirement.title} {verdict.required}`: it is {actual.text}",
         f"{actual.text} against {requirement.figure.text}{_factor(verdict)}",
-        labels=(Label(plan.deployment.strategy.body.outer, f"`{requirement.name}` of this strategy is {actual.text}"),),
+        labels=(
+            Label(plan.deployment.strategy.body.outer, f"`{requirement.title}` of this strategy is {actual.text}"),
+        ),
         notes=(actual.reason,),
         help=_help(plan, verdict),
     )

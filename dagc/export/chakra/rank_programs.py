@@ -222,7 +222,7 @@ class _Walk:
 
     def _state(self, group: IssueGroup) -> tuple[object, ...]:
         """What the next copy waits for, counted back from what comes next."""
-        lanes = tuple(self._back(team, self._on_lane(team, lane)) for team, lane in self._used(group))
+        lanes = tuple(self._back(team, self._on_lane(team, lane)) for team, lane in group.lanes(self.graph))
         streams = tuple(
             found and (found.team, self._back(found.team, found.places))
             for issue in group.issues
@@ -230,19 +230,11 @@ class _Walk:
         )
         return lanes, streams
 
-    def _used(self, group: IssueGroup) -> list[tuple[int, Lane]]:
-        pairs = {
-            (issue.program.teams[node.team], node.op.lane)
-            for issue in group.issues
-            for node in self._template(issue).nodes
-        }
-        return sorted(pairs)
-
     def _leap(self, group: IssueGroup, made: Sequence[int], times: int, tags: int) -> None:
         for team, count in enumerate(made):
             self.next[team] += times * count
         self.tags += times * tags
-        for team, lane in self._used(group):
+        for team, lane in group.lanes(self.graph):
             if (team, lane) in self.lanes:
                 self.lanes[team, lane] += times * made[team]
         for issue in group.issues:

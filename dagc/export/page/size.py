@@ -85,8 +85,8 @@ def _cluster(cluster: dict[str, Any]) -> str:
 
 
 def _workload(workload: dict[str, Any]) -> str:
-    many = (
-        f"{workload['concurrency']} requests in flight" if workload["concurrency"] else f"{workload['batch']} sequences"
-    )
+    concurrency = workload["concurrency"]
+    many = f"{concurrency} requests in flight" if concurrency else f"{workload['batch']} sequences"
+    many = "open loop" if "open_loop" in workload else many
     routing = workload["routing"] + (f" {workload['zipf_exponent']:g}" if workload["zipf_exponent"] else "")
     return f"{many}, {workload['prompt']:,} tokens in and {workload['output']:,} out, {routing} routing"

@@ -53,7 +53,8 @@ def _engine(engine: dict[str, Any] | None) -> Iterator[str]:
 
 def workload(data: dict[str, Any]) -> str:
     """`batch 64, 1,024 tokens in, 256 out`, and what else the workload states."""
-    load = f"concurrency {data['concurrency']:,}" if data["concurrency"] is not None else f"batch {data['batch']:,}"
+    name = "batch" if data["concurrency"] is None else "concurrency"
+    load = "open loop" if "open_loop" in data else f"{name} {data[name]:,}"
     parts = [load, f"{data['prompt']:,} tokens in", f"{data['output']:,} out"]
     if data["requests_per_second"] is not None:
         parts.append(f"{data['requests_per_second']:g} requests/s")

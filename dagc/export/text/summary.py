@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.export.text.context import MARKS
+from dagc.export.text.load import load_lines
 from dagc.export.text.memory import holding_most
 from dagc.metrics import TTFT, times_text
 from dagc.results.facts import assumed
@@ -25,7 +26,6 @@ from dagc.results.summary import (
     PhaseRecord,
     Phases,
     PoolRecord,
-    Queue,
     RequirementRecord,
     Serving,
     Summary,
@@ -57,6 +57,8 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from _phases(summary.phases, summary.serving)
     if summary.serving:
         yield from _block("serving", serving_lines(summary.serving))
+    if summary.load:
+        yield from _block("load", load_lines(summary.load))
     if summary.throughput:
         yield from _block("throughput", _throughput(summary.throughput))
     yield from _block("cost", _cost(summary.cost) if summary.cost else [])
@@ -197,7 +199,7 @@ def serving_lines(serving: Serving) -> list[str]:
         lines.append(f"step time {format_seconds(serving.step_seconds)}{within}")
     if serving.prompt_steps:
         lines.append(_interference(serving))
-    return lines + (_queue(serving.queue) if serving.queue else [])
+    return lines
 
 
 def _interference(serving: Serving) -> str:
@@ -208,15 +210,6 @@ def _interference(serving: Serving) -> str:
         often = "every decode step"
     added = format_seconds(per_step * serving.prompt_step_seconds / serving.tokens_per_step)
     return f"prefill interference: +{format_seconds(serving.prompt_step_seconds)} {often} (+{added} TPOT)"
-
-
-def _queue(queue: Queue) -> list[str]:
-    share = f"{format_share(queue.utilisation)} of request slots, {format_share(queue.prefill_utilisation)} of prefill"
-    lines = [f"utilization at {format_rate(queue.requests_per_second, 'requests/s')}: {share}"]
-    if queue.ttft_p50_seconds is None or queue.ttft_p99_seconds is None:
-        return [*lines, "arrival rate exceeds capacity: the queue grows without bound"]
-    p50, p99 = format_seconds(queue.ttft_p50_seconds), format_seconds(queue.ttft_p99_seconds)
-    return [*lines, f"TTFT with queueing {p50} (p50), {p99} (p99)"]
 
 
 def limit_text(service: str) -> str:

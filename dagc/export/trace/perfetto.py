@@ -10,7 +10,7 @@ are interned ahead of the slices that use them. Field numbers are those of `perf
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,8 +21,8 @@ from dagc.export.protobuf import number, varint
 from dagc.export.ranks import RankSelection
 from dagc.export.trace.counters import GIGA, Counter
 from dagc.export.trace.excerpt import Excerpt
-from dagc.export.trace.parts import Process, trace_parts
-from dagc.export.trace.slice_table import ABSENT, NUMBERS, Column, SliceLabel, SliceLabels, SliceTable
+from dagc.export.trace.parts import Part, Process, trace_parts
+from dagc.export.trace.slice_table import ABSENT, Column, SliceLabel, SliceLabels, SliceTable
 from dagc.export.trace.tracks import Traced
 
 _Bytes = npt.NDArray[np.uint8]
@@ -43,14 +43,20 @@ _PROCESSES, _COUNTERS = 2**32, 2**33
 
 def perfetto_trace(traced: Traced, ranks: RankSelection | None = None, shown: Excerpt | None = None) -> Iterator[bytes]:
     """The trace in pieces."""
+    labels = SliceLabels()
+    return perfetto_parts(trace_parts(traced, ranks, labels, shown), labels)
+
+
+def perfetto_parts(parts: Iterable[Part], labels: SliceLabels) -> Iterator[bytes]:
+    """Parts of a trace as packets; `labels` holds those of a table once that has come."""
     yield _packet(number(FLAGS, STATE_CLEARED) + wire.field(INTERNED, b""))
-    labels, writer, counters = SliceLabels(), _Interned(), 0
-    for part in trace_parts(traced, ranks, labels, shown):
+    writer, counters = _Interned(), 0
+    for part in parts:
         match part:
             case Process():
                 yield b"".join(_descriptors(part))
             case SliceTable():
-                yield writer.fresh(labels)
+                yield writer.fresh(labels, part.numbers)
                 yield _slices(part, writer)
             case Counter():
                 counters += 1
@@ -87,11 +93,11 @@ class _Interned:
     keys: dict[str, int] = field(default_factory=dict[str, int])
     texts: dict[str, int] = field(default_factory=dict[str, int])
 
-    def fresh(self, labels: SliceLabels) -> bytes:
-        """What was not written before, as a packet; nothing where there is none."""
+    def fresh(self, labels: SliceLabels, numbers: Iterable[str]) -> bytes:
+        """What was not written before, as a packet; nothing where there is none. `numbers` are names of arguments."""
         written = [len(self.notes), len(self.keys), len(self.texts)]
         fresh = list(labels.numbers)[written[0] :]
-        for name in NUMBERS:
+        for name in numbers:
             self._key(name)
         self.notes += [self._notes(label) for label in fresh]
         entries = [

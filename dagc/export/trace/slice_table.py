@@ -82,13 +82,14 @@ COLUMNS = ("pid", "tid", "start", "end", "label", *_ZERO, *NUMBERS)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceTable:
-    """Columns of equal length by name, those of `COLUMNS`.
+    """Columns of equal length by name: those of `COLUMNS`, of which the last are `numbers`.
 
     `start` and `end` are in ns, `label` is a number of `SliceLabels`, `flow` the number of an arrow that begins at the
     slice, or less than 0 that of one that ends there; 0 where none does.
     """
 
     columns: Mapping[str, Column]
+    numbers: tuple[str, ...] = NUMBERS
 
     def __getitem__(self, name: str) -> Column:
         """One column."""
@@ -102,7 +103,7 @@ class SliceTable:
     @property
     def named(self) -> tuple[str, ...]:
         """The numbers that some slice has."""
-        return tuple(name for name in NUMBERS if bool((self[name] != ABSENT).any()))
+        return tuple(name for name in self.numbers if bool((self[name] != ABSENT).any()))
 
     @property
     def begins(self) -> _Mask:

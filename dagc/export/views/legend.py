@@ -24,7 +24,7 @@ _MOST_POINTS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LegendSample:
     """One sign: `sign` is a shape, a line, a bound, what GPUs do, or one of `critical`, `slowest`, `folded`, `fused`,
     `idle`.
     """
@@ -43,36 +43,36 @@ GPU_WORDS = "■ a GPU of the card"
 """For GPUs of all kinds, which colour alone distinguishes."""
 
 _SHAPES = (
-    Sample(BoxShape.COMPUTE, "computation", "box"),
-    Sample(BoxShape.COMMUNICATION, "communication", "ellipse"),
-    Sample(BoxShape.ROUTING, "routing, aggregation", "parallelogram"),
+    LegendSample(BoxShape.COMPUTE, "computation", "box"),
+    LegendSample(BoxShape.COMMUNICATION, "communication", "ellipse"),
+    LegendSample(BoxShape.ROUTING, "routing, aggregation", "parallelogram"),
 )
 _BOUNDS = (
-    Sample(Bound.COMPUTE, "compute-bound", "blue or █"),
-    Sample(Bound.MEMORY, "memory-bound", "green or ▓"),
-    Sample(Bound.NETWORK, "network-bound", "orange or ▒"),
-    Sample(Bound.LATENCY, "latency-bound", "violet or ░"),
+    LegendSample(Bound.COMPUTE, "compute-bound", "blue or █"),
+    LegendSample(Bound.MEMORY, "memory-bound", "green or ▓"),
+    LegendSample(Bound.NETWORK, "network-bound", "orange or ▒"),
+    LegendSample(Bound.LATENCY, "latency-bound", "violet or ░"),
 )
 _STEPS = (*(f"{100 * step:.0f}" for step in LOAD_STEPS), "100")
 _LOADS = (
-    Sample("load0", f"load below {_STEPS[0]} %", "tone 1 of 5"),
+    LegendSample("load0", f"load below {_STEPS[0]} %", "tone 1 of 5"),
     *(
-        Sample(f"load{index + 1}", f"{low}–{high} %", f"tone {index + 2} of 5")
+        LegendSample(f"load{index + 1}", f"{low}–{high} %", f"tone {index + 2} of 5")
         for index, (low, high) in enumerate(pairwise(_STEPS))
     ),
 )
 """Time of a GPU over that of the slowest one."""
 
 _LINES = (
-    Sample(ArrowKind.DATA, "data", "thin line"),
-    Sample(ArrowKind.CHOICE, "expert selection", "dashed line"),
-    Sample(ArrowKind.ORDER, "order only", "dotted line"),
-    Sample(ArrowKind.MESSAGE, "message", "brown line"),
-    Sample(ArrowKind.SEQUENCE, "sequence", "grey line"),
+    LegendSample(ArrowKind.DATA, "data", "thin line"),
+    LegendSample(ArrowKind.CHOICE, "expert selection", "dashed line"),
+    LegendSample(ArrowKind.ORDER, "order only", "dotted line"),
+    LegendSample(ArrowKind.MESSAGE, "message", "brown line"),
+    LegendSample(ArrowKind.SEQUENCE, "sequence", "grey line"),
 )
 
 
-def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
+def legend(view: View) -> tuple[tuple[LegendSample, ...], ...]:
     """Entries by line."""
     boxes, arrows = tuple(view.boxes()), view.arrows
     words = [word for box in boxes for line in (box.lines, *(column.cells for column in box.columns)) for word in line]
@@ -81,35 +81,37 @@ def legend(view: View) -> tuple[tuple[Sample, ...], ...]:
     bars = [word for word in words if isinstance(word, Bar)]
     bounds = {bound for bar in bars for bound, share in bar.parts if share > 0}
     kinds = dict.fromkeys(word.kind for word in words if isinstance(word, Gpus))
-    found = [Sample(kind, kind, GPU_WORDS) for kind in kinds]
+    found = [LegendSample(kind, kind, GPU_WORDS) for kind in kinds]
     found += [one for one in _SHAPES if one.sign in shapes]
     found += [one for one in _BOUNDS if one.sign in bounds]
     if any(isinstance(word, LoadTile) for word in words):
         found += _LOADS
     if any(sum(share for _, share in bar.parts) < 0.995 and bar.whole for bar in bars):
-        found.append(Sample("idle", "idle or free", "empty bar"))
+        found.append(LegendSample("idle", "idle or free", "empty bar"))
     if any(one.critical for one in (*boxes, *signs)):
-        found.append(Sample("critical", "critical path", "thick red"))
+        found.append(LegendSample("critical", "critical path", "thick red"))
     if any(member.slowest for member in (*boxes, *view.clusters())):
-        found.append(Sample("slowest", "slowest stage", "thick red"))
+        found.append(LegendSample("slowest", "slowest stage", "thick red"))
     if any(sign.fused for sign in signs):
-        found.append(Sample("fused", "fused into another", "dotted frame"))
+        found.append(LegendSample("fused", "fused into another", "dotted frame"))
     if view.distance is not Distance.DEPLOYMENT:
-        found += [Sample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []
+        found += (
+            [LegendSample("folded", "folded: identical parts", "double frame")] if any(b.folded for b in boxes) else []
+        )
         drawn = {arrow.line for arrow in (*arrows, *(flow for box in boxes for flow in box.flows))}
         found += [one for one in _LINES if one.sign in drawn]
     return (tuple(found),) if view.distance is Distance.DEPLOYMENT and found else tuple(_lines(found))
 
 
-def words(samples: tuple[Sample, ...]) -> str:
+def words(samples: tuple[LegendSample, ...]) -> str:
     """A line of the legend without drawings."""
     gpus = [sample.meaning for sample in samples if sample.words == GPU_WORDS]
     drawn = [f"{sample.words}: {sample.meaning}" for sample in samples if sample.words != GPU_WORDS]
     return "   ".join([f"{GPU_WORDS}: {', '.join(gpus)}", *drawn] if gpus else drawn)
 
 
-def _lines(samples: list[Sample]) -> list[tuple[Sample, ...]]:
-    lines: list[list[Sample]] = [[]]
+def _lines(samples: list[LegendSample]) -> list[tuple[LegendSample, ...]]:
+    lines: list[list[LegendSample]] = [[]]
     for sample in samples:
         if lines[-1] and sum(one.points for one in lines[-1]) + sample.points > _MOST_POINTS:
             lines.append([])

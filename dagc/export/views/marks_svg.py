@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from dagc.export.typesetting import width
 from dagc.export.views import look
-from dagc.export.views.legend import GAP_POINTS, SAMPLE_POINTS, Sample
+from dagc.export.views.legend import GAP_POINTS, SAMPLE_POINTS, LegendSample
 from dagc.export.views.view import ArrowKind, Bar, BoxShape, Flow, Sign
 from dagc.graph.priced import Bound
 
@@ -136,7 +136,7 @@ def draw_flow(parent: Element, tail: Point, head: Point, flow: Flow) -> None:
     polygon(parent, tip, {"fill": tone})
 
 
-def draw_samples(parent: Element, x: float, y: float, samples: tuple[Sample, ...]) -> None:
+def draw_samples(parent: Element, x: float, y: float, samples: tuple[LegendSample, ...]) -> None:
     """One line of the legend, `y` its baseline: a small sample of each sign before its meaning."""
     for sample in samples:
         _sample(parent, x, y - 3.5, sample)
@@ -155,7 +155,7 @@ def add_patterns(root: Element) -> None:
             SubElement(pattern, f"{SVG}path", {"d": marks, "stroke": "#ffffff", "stroke-width": "0.9", "fill": "none"})
 
 
-def _sample(parent: Element, x: float, middle: float, sample: Sample) -> None:
+def _sample(parent: Element, x: float, middle: float, sample: LegendSample) -> None:
     sign, top = sample.sign, middle - _SAMPLE_TALL / 2
     if isinstance(sign, ArrowKind):
         _line_sample(parent, x, middle, sign)

@@ -1,0 +1,140 @@
+"""How a public serving benchmark runs: limits of the servers by date, lengths of the requests, runs that do not count.
+
+SemiAnalysisAI/InferenceX @ 843c6254 measures closed loops on DeepSeek-R1 every few weeks. Its tables name the hardware,
+the engine, the degrees and the load of a row; limits of the scheduler are in its scripts alone. `serving_settings.csv`
+has what they state, with the script of each line; an empty cell of the first columns holds for all. No measured figure
+is among them.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dagc.catalog.serving_pools import WorkerShape
+
+_SETTINGS = Path(__file__).parent / "measured" / "serving_settings.csv"
+_EXCLUDED = _SETTINGS.with_name("serving_excluded.csv")
+
+WARM_FROM = "2026-01-21"
+"""From this day each run begins with an untimed one of 2 x concurrency requests (InferenceX d053ae24e)."""
+
+PROMPTS_PER_CONCURRENCY, OF_POOLS = (10, 20, 50), (10, 8, 5)
+"""Timed requests are so many times the concurrency, on one node and with separate pools; which one, the script of the
+launcher says."""
+
+TEMPLATE_TOKENS = 3
+"""Tokens of DeepSeek-R1's chat template, which the client of separate pools adds to a prompt and counts."""
+
+MIN_SHARE = 0.8
+"""`--random-range-ratio`: lengths are uniform from this share of the nominal length to all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkRow:
+    """What a row of a table of measured serving runs says of its run. Lengths are nominal, in tokens.
+
+    With separate pools `tp`, `ep` and attention dp are those of a prefill worker, of which there are `workers`, and
+    `decode` is the other pool. `has_whole_pools` is whether workers times width are the GPUs that the row counts.
+    """
+
+    hardware: str
+    framework: str
+    precision: str
+    tp: int
+    ep: int
+    has_attention_dp: bool
+    prompt: int
+    output: int
+    concurrency: int
+    date: str
+    image: str = ""
+    drafts: str = "none"
+    workers: int = 1
+    decode: WorkerShape | None = None
+    has_whole_pools: bool = True
+
+    @property
+    def worker(self) -> WorkerShape:
+        """The only worker, or the pool of prefill."""
+        return WorkerShape(self.workers, self.tp, self.ep, self.has_attention_dp)
+
+    @property
+    def deployment(self) -> tuple[str, str, str, WorkerShape, WorkerShape | None]:
+        """The row without lengths, load, day and version."""
+        return self.hardware, self.framework, self.precision, self.worker, self.decode
+
+    @property
+    def configuration(self) -> tuple[object, ...]:
+        """The row without its load, day and version."""
+        return *self.deployment, self.prompt, self.output
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Limits of the scheduler of one run, for one rank.
+
+    `prompt_budget` is the most prompt tokens of a step that holds prompts alone (SGLang: the chunk). TensorRT-LLM has
+    `num_tokens` in its place, of prompts and decoded sequences together. `receive_interval` is SGLang's
+    `--scheduler-recv-interval` in decode steps.
+    """
+
+    kv_dtype: str
+    max_running: int
+    prompt_budget: int | None
+    num_tokens: int | None
+    receive_interval: int
+
+
+def server_limits(row: BenchmarkRow) -> ServerLimits | None:
+    """Limits that the script of the day gave to the server; None where no script is known."""
+    for line in _lines(_SETTINGS):
+        if not _holds(line, row):
+            continue
+        interval = line["receive_interval_from_16" if row.concurrency >= 16 else "receive_interval"]
+        floor = line["fewest_num_tokens"]
+        return ServerLimits(
+            kv_dtype=line["kv_dtype"],
+            max_running=int(line["max_running"]),
+            prompt_budget=int(line["prompt_budget"]) if line["prompt_budget"] else None,
+            num_tokens=max(int(floor), _num_tokens(row)) if floor else None,
+            receive_interval=int(interval or 1),
+        )
+    return None
+
+
+def _num_tokens(row: BenchmarkRow) -> int:
+    """`--max_num_tokens` of the scripts of TensorRT-LLM: one prompt beside the decoded sequences, in whole 64s."""
+    return (row.concurrency + row.prompt + 64 + 63) // 64 * 64
+
+
+def _holds(line: dict[str, str], row: BenchmarkRow) -> bool:
+    named = (row.hardware, row.framework, row.precision, str(row.tp), str(row.prompt), str(row.output))
+    columns = ("hardware", "framework", "precision", "tp", "prompt", "output")
+    if any(line.get(column, "") not in ("", value) for column, value in zip(columns, named, strict=True)):
+        return False
+    return line["since"] <= row.date and (not line["until"] or row.date < line["until"])
+
+
+@cache
+def _lines(path: Path) -> tuple[dict[str, str], ...]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))
+
+
+def unusable(row: BenchmarkRow) -> str | None:
+    """Why a row says nothing of the deployment that it names; None where it counts."""
+    if row.drafts not in ("", "none"):
+        return "speculative decoding whose acceptance is not stated"
+    if not row.has_whole_pools:
+        return "workers times width are not the GPUs of the row"
+    if row.decode is None:
+        return next((line["reason"] for line in _lines(_EXCLUDED) if _holds(line, row)), None)
+    return None
+
+
+def is_stalled(row: BenchmarkRow) -> bool:
+    """Whether the run began cold, so that compilation of kernels is in its high percentiles (60 to 90 s on B200)."""
+    return row.date < WARM_FROM

@@ -1,0 +1,237 @@
+"""One strategy under load: its run, the rate at which it saturates, the highest load that keeps its requirements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import ceil
+
+from dagc.catalog.serving_overhead import FITTED_LAYERS, plan_overhead
+from dagc.cost.admission import admitted
+from dagc.cost.memory import rank_memory
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.graph.priced import PICOSECONDS
+from dagc.metrics import SIMULATED, TTFT
+from dagc.plan.plan import Plan
+from dagc.plan.workload import Requirement, Workload
+from dagc.results.load import Saturation, SimulatedLoad, simulated_load, simulated_value
+from dagc.results.quantity import satisfies
+from dagc.results.simulation import Sweep, SweepOver, SweepPoint
+from dagc.simulate.capacity import CacheCapacity, RefusedRequest, cache_capacity, refused
+from dagc.simulate.graph_times import GraphTimes
+from dagc.simulate.load import LoadModel, LoadRun
+from dagc.simulate.policy import FirstToken, Policy
+from dagc.simulate.requests import draw_requests
+from dagc.simulate.scheduling import policies
+from dagc.simulate.transfer import transfer_time
+from dagc.units import format_rate
+
+REQUESTS = 2_000
+"""Requests that are counted where the plan gives no number: p99 has 20 of them above it."""
+
+COUNTED_IN_FLIGHT = 5
+"""Requests that are counted at least for each in flight, so that the sections of a run are independent."""
+
+MOST_IN_FLIGHT = 20_000
+"""Requests in flight up to which a run is made longer; more are only let through before requests are counted."""
+
+PRECISION = 0.02
+"""Relative distance between the highest load that keeps the requirements and the lowest known not to."""
+
+SHARES = (0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
+"""Loads of a sweep as shares of the highest, before the search between two of them."""
+
+_CEILINGS = ("<", "<=")
+
+_MOST_TOKENS = 1 << 17
+"""Tokens of a step up to which times are priced."""
+
+
+REQUEST_TOO_LONG = Code("M103", "request-exceeds-cache")
+
+
+def strategy_load(plan: Plan, say: Callable[[str], None], found: list[Diagnostic]) -> StrategyLoad | None:
+    """The load of a plan that can be priced; None where no rank has room for a request, which `found` has then."""
+    load = StrategyLoad(plan, say)
+    refusal = load.refusal()
+    if refusal is None:
+        return load
+    workload = plan.facts.workload
+    spans = [workload.spans[name] for name in ("trace", "lengths", "prompt", "output") if name in workload.spans]
+    where = spans[0] if spans else plan.deployment.strategy.span
+    found.append(REQUEST_TOO_LONG.at(where, refusal.message, refusal.reason, help=(refusal.help,)))
+    return None
+
+
+@dataclass
+class StrategyLoad:
+    """A strategy that can be priced, and what is simulated of it; step times are priced once for all runs."""
+
+    plan: Plan
+    say: Callable[[str], None]
+    requests: int | None = None
+    model: LoadModel = field(init=False)
+    caches: tuple[CacheCapacity, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Memory to blocks of cache, engine to schedulers, links to times of transfers."""
+        services, workload = self.plan.deployment.services, self.plan.facts.workload
+        memory = rank_memory(admitted(self.plan))
+        self.caches = tuple(cache_capacity(self.plan, service, memory) for service in services)
+        scheduled = policies(self.plan, [cache.blocks for cache in self.caches])
+        held = [replace(one, block=cache.block_tokens) for one, cache in zip(scheduled, self.caches, strict=True)]
+        if len(services) > 1:
+            base, token = transfer_time(self.plan, *workload.prompt_bounds)
+            held[0] = replace(held[0], transfer_base=base, transfer_token=token)
+        context = workload.prompt + workload.output // 2
+        times = [
+            GraphTimes(self.plan, service, context, policy.most_running, min(policy.most_tokens, _MOST_TOKENS))
+            for service, policy in zip(services, held, strict=True)
+        ]
+        facts = self.plan.facts
+        device = self.plan.device_of(self.plan.deployment.services[0].attention_pool).name
+        name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
+        overhead = plan_overhead(name, device, layers, len(services) > 1)
+        times[0].floor = round(overhead.prefill_launch_seconds * PICOSECONDS)
+        entry = overhead.entry_seconds + overhead.entry_seconds_per_token * workload.prompt
+        self.model = LoadModel(
+            self.plan,
+            tuple(held),
+            tuple(times),
+            round(entry * PICOSECONDS),
+            FirstToken.AFTER_ADMISSION if name else FirstToken.AFTER_PREFILL,
+        )
+
+    def refusal(self) -> RefusedRequest | None:
+        """Why the longest request never runs to its end; None where all do."""
+        workload = self.plan.facts.workload
+        rows = workload.trace or workload.lengths
+        if rows is None:
+            longest = (0, workload.prompt_bounds[1], workload.output_bounds[1])
+        else:
+            index = int((rows.prompt + rows.output).argmax())
+            longest = index, int(rows.prompt[index]), int(rows.output[index])
+        # What is decoded elsewhere has its prompt and one token here.
+        tokens = [(longest[0], longest[1], 1)] * (len(self.caches) - 1) + [longest]
+        drafted = workload.drafted
+        problems = (refused(*one, cache, drafted) for one, cache in zip(tokens, self.caches, strict=True))
+        return next((one for one in problems if one), None)
+
+    @cached_property
+    def run(self) -> LoadRun:
+        """The run of the plan's own load."""
+        return self._run(self.plan.facts.workload)
+
+    @cached_property
+    def saturated_rate(self) -> float:
+        """Requests a second above which a queue grows without end."""
+        workload = self.plan.facts.workload
+        count = max(self.requests or REQUESTS, 6 * self._most_running)
+        return self.model.saturated_rate(draw_requests(workload, count))
+
+    @cached_property
+    def record(self) -> SimulatedLoad:
+        """Figures of the plan's own load."""
+        return self._record(self.run, self.plan.facts.workload)
+
+    def _run(self, workload: Workload) -> LoadRun:
+        """A run that is long against the number in flight, which an open loop has only when it has run."""
+        in_flight = 0 if workload.is_open else workload.concurrency or 0
+        while True:
+            usual = min(in_flight, MOST_IN_FLIGHT)
+            counted = self.requests or max(REQUESTS, COUNTED_IN_FLIGHT * usual)
+            warmup = max(counted // 10, in_flight + usual)
+            requests = draw_requests(workload, counted + 2 * warmup)
+            run = self.model.run(requests, (warmup, warmup + counted))
+            found = min(ceil(run.e2e.mean * run.requests_per_second), MOST_IN_FLIGHT)
+            if 2 * found <= max(warmup, 2 * in_flight):
+                return run
+            in_flight = 2 * found
+
+    def _record(self, run: LoadRun, workload: Workload) -> SimulatedLoad:
+        rate = workload.requests_per_second
+        saturation = None
+        if rate is not None:
+            highest = self.saturated_rate
+            saturation = Saturation(requests_per_second=highest, holds=rate < highest)
+        return simulated_load(run, arrivals_text(workload), workload.arrival_seed, saturation, dict(self._ceilings()))
+
+    def _ceilings(self) -> Iterator[tuple[str, float]]:
+        """Limits in seconds on times of a request, the lowest last."""
+        limits = (one for one in self.plan.facts.requirements if one.comparison in _CEILINGS)
+        times = [one for one in limits if one.name in ("ttft", "tpot", "latency", "e2e")]
+        for limit in sorted(times, key=lambda one: -one.figure.value):
+            yield "tpot" if limit.name == "latency" else limit.name, limit.figure.value
+
+    @property
+    def _most_running(self) -> int:
+        """Requests that the last service decodes at once at most."""
+        workload, policy = self.plan.facts.workload, self.model.policies[-1]
+        return policy.replicas * policy.ranks * _running(policy, workload.prompt + workload.output)
+
+    def sweep(self, over: SweepOver) -> Sweep:
+        """Loads from a tenth of the highest on, and between them the highest that keeps every requirement."""
+        most = self.saturated_rate if over == "rate" else float(2 * self._most_running)
+        points: dict[float, SweepPoint] = {}
+        for share in SHARES:
+            self._try(over, most * share, points)
+        missed = min((load for load, one in points.items() if one.met is False), default=most)
+        kept = max((load for load in points if load < missed), default=0.0)
+        step = 1.0 if over == "concurrency" else 0.0
+        while missed - kept > max(step, PRECISION * missed):
+            load = self._try(over, (missed + kept) / 2, points)
+            if points[load].met is False:
+                missed = load
+            else:
+                kept = load
+        return Sweep(over=over, highest=kept or None, points=[points[load] for load in sorted(points)])
+
+    def _try(self, over: SweepOver, load: float, points: dict[float, SweepPoint]) -> float:
+        """Simulate a load; returns it, a whole number where it is a concurrency."""
+        workload = self.plan.facts.workload
+        if over == "concurrency":
+            load = float(max(1, int(load)))
+            changed = replace(workload, concurrency=int(load), requests_per_second=None, is_open=False)
+        else:
+            changed = replace(workload, requests_per_second=load, is_open=True)
+        changed = replace(changed, trace=None, lengths=workload.trace or workload.lengths)
+        self.say(f"{self.plan.name}: {arrivals_text(changed)}")
+        found = self._record(self._run(changed), changed)
+        points[load] = SweepPoint(
+            load=load,
+            requests_per_second=found.requests_per_second,
+            ttft_seconds=found.ttft.percentiles_seconds,
+            tpot_seconds=found.tpot.percentiles_seconds,
+            met=_met(found, self.plan.facts.requirements),
+        )
+        return load
+
+
+def arrivals_text(workload: Workload) -> str:
+    """How requests arrive: `Poisson arrivals, 20 requests/s`."""
+    rate, cap = workload.requests_per_second, workload.concurrency
+    if rate is None:
+        return f"closed loop, {cap} in flight"
+    process = "Poisson arrivals" if workload.burstiness == 1 else f"gamma arrivals of shape {workload.burstiness:g}"
+    kind = "arrivals of a trace" if workload.trace else process
+    limit = "" if workload.is_open else f", at most {cap} in flight"
+    return f"{kind}, {format_rate(rate, 'requests/s')}{limit}"
+
+
+def _met(load: SimulatedLoad, requirements: tuple[Requirement, ...]) -> bool | None:
+    """Whether every requirement on a simulated metric holds; None without any."""
+    limits = [one for one in requirements if one.metric in SIMULATED or one.metric is TTFT]
+    values = [simulated_value(load, one.metric) for one in limits]
+    if not limits:
+        return None
+    kept = (
+        value is not None and satisfies(value, one.comparison, one.figure.value)
+        for one, value in zip(limits, values, strict=True)
+    )
+    return all(kept)
+
+
+def _running(policy: Policy, tokens: int) -> int:
+    """Sequences of so many tokens that run on a rank at most."""
+    return max(1, min(policy.most_running, policy.blocks * policy.block // tokens))

@@ -1,0 +1,153 @@
+"""Measured serving runs beside simulated ones: errors by load, and their medians by engine, GPU and concurrency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from dagc.catalog.serving_benchmark import BenchmarkRow
+from dagc.catalog.serving_pools import WorkerShape
+from dagc.results.record import Versioned, record
+
+FIGURES = ("median_ttft", "p99_ttft", "median_tpot", "p99_tpot", "p99_itl")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """A row of a table of serving runs. `measured` is in seconds by name of the column.
+
+    `tokens_per_output`: prompt and output tokens by output tokens, which tells the number of requests.
+    """
+
+    row: BenchmarkRow
+    line: int
+    measured: Mapping[str, float]
+    tokens_per_output: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnscoredRun:
+    """A run without a prediction."""
+
+    run: MeasuredRun
+    reason: str
+
+
+@record
+class LoadCase:
+    """A configuration and a load with figures in seconds: medians over repeats."""
+
+    hardware: str
+    framework: str
+    precision: str
+    tp: int
+    ep: int
+    attention_dp: bool
+    workers: int
+    decode: str
+    prompt: int
+    output: int
+    concurrency: int
+    repeats: int
+    measured: dict[str, float]
+    predicted: dict[str, float]
+
+    @staticmethod
+    def of(row: BenchmarkRow, repeats: int, measured: dict[str, float], predicted: dict[str, float]) -> LoadCase:
+        """The case of a row."""
+        return LoadCase(
+            hardware=row.hardware, framework=row.framework, precision=row.precision,
+            tp=row.tp, ep=row.ep, attention_dp=row.has_attention_dp, workers=row.workers, decode=str(row.decode or ""),
+            prompt=row.prompt, output=row.output, concurrency=row.concurrency,
+            repeats=repeats, measured=measured, predicted=predicted,
+        )  # fmt: skip
+
+    def error(self, figure: str) -> float | None:
+        """Predicted / measured - 1; None where it was not measured."""
+        return self.predicted[figure] / self.measured[figure] - 1 if figure in self.measured else None
+
+
+@record
+class GroupErrors:
+    """Median sizes of the errors of a group, and medians with their sign, by figure."""
+
+    group: str
+    loads: int
+    median_absolute_error: dict[str, float]
+    bias: dict[str, float]
+
+
+@record
+class DroppedRuns:
+    """How many rows of the tables are not scored for a reason, and how many loads have no other row."""
+
+    reason: str
+    rows: int
+    loads: int
+
+
+@record
+class LoadErrors(Versioned):
+    """All loads, the errors of groups of them, and what was dropped."""
+
+    groups: list[GroupErrors]
+    dropped: list[DroppedRuns]
+    cases: list[LoadCase]
+
+
+def load_errors(cases: Iterable[LoadCase], dropped: Sequence[UnscoredRun]) -> LoadErrors:
+    """The record of scored loads, sorted, and of rows that were not."""
+    ordered = sorted(cases, key=lambda one: (_key(one), one.concurrency))
+    groups: dict[str, list[LoadCase]] = {}
+    for one in ordered:
+        groups.setdefault("all, separate pools" if one.decode else "all, one node", []).append(one)
+        for group in (f"{one.framework} {one.precision}", f"{one.hardware} {one.framework} {one.precision}"):
+            groups.setdefault(group, []).append(one)
+        groups.setdefault(f"prompt {one.prompt}", []).append(one)
+        groups.setdefault(_loads(one.concurrency), []).append(one)
+    return LoadErrors(
+        groups=[_group(name, groups[name]) for name in sorted(groups)],
+        dropped=_dropped(dropped, {(*_key(one), one.concurrency) for one in ordered}),
+        cases=ordered,
+    )
+
+
+def _key(one: LoadCase) -> tuple[str, str, str, bool, str, str, int, int]:
+    worker = WorkerShape(one.workers, one.tp, one.ep, one.attention_dp)
+    named = one.hardware, one.framework, one.precision
+    return *named, bool(one.decode), one.decode, str(worker), one.prompt, one.output
+
+
+def _loads(concurrency: int) -> str:
+    """The group of a load, four times as wide as the one before it."""
+    most = 4
+    while most < concurrency:
+        most *= 4
+    return f"concurrency to {most:5}"
+
+
+def _loaded(row: BenchmarkRow) -> tuple[object, ...]:
+    named = row.hardware, row.framework, row.precision
+    pools = row.decode is not None, str(row.decode or ""), str(row.worker)
+    return *named, *pools, row.prompt, row.output, row.concurrency
+
+
+def _group(name: str, cases: Sequence[LoadCase]) -> GroupErrors:
+    errors = {figure: [e for one in cases if (e := one.error(figure)) is not None] for figure in FIGURES}
+    return GroupErrors(
+        group=name,
+        loads=len(cases),
+        median_absolute_error={figure: median(map(abs, found)) for figure, found in errors.items() if found},
+        bias={figure: median(found) for figure, found in errors.items() if found},
+    )
+
+
+def _dropped(dropped: Sequence[UnscoredRun], scored: set[tuple[object, ...]]) -> list[DroppedRuns]:
+    reasons: dict[str, list[tuple[object, ...]]] = {}
+    for one in dropped:
+        reasons.setdefault(one.reason, []).append(_loaded(one.run.row))
+    return [
+        DroppedRuns(reason=reason, rows=len(keys), loads=len(set(keys) - scored))
+        for reason, keys in sorted(reasons.items())
+    ]

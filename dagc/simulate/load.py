@@ -1,0 +1,245 @@
+"""A plan under load: requests on the schedulers of its engine, with step times of its graph, and their figures.
+
+Figures are those of requests whose place in the order of arrival is counted: requests before them warm the queues up,
+requests behind them keep the load up until the last counted one ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.graph.priced import PICOSECONDS
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+from dagc.simulate.graph_times import GraphTimes
+from dagc.simulate.kernel import Simulated, Simulation
+from dagc.simulate.policy import FirstToken, Policy
+from dagc.simulate.requests import Requests
+
+Seconds = npt.NDArray[np.float64]
+Ranks = npt.NDArray[np.int64]
+
+SECTIONS = 10
+"""Sections of a run whose spread is its sampling error."""
+
+STUDENT_95 = 2.262
+"""Two-sided 95 % quantile of Student's t distribution with `SECTIONS` - 1 degrees of freedom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Values, each seen `weights` times; None where each is seen once. In the order of time where they are ordered."""
+
+    values: Seconds
+    weights: npt.NDArray[np.int64] | None = None
+    is_ordered: bool = True
+
+    @property
+    def mean(self) -> float:
+        """Mean of the values; NaN of none."""
+        return float(np.average(self.values, weights=self.weights)) if len(self.values) else float("nan")
+
+    def quantiles(self, shares: Sequence[float]) -> list[float]:
+        """The values that shares of all are not above, linear between two as `numpy.percentile` has it; NaN of none."""
+        if not len(self.values):
+            return [float("nan")] * len(shares)
+        if self.weights is None:
+            return np.quantile(self.values, shares).tolist()
+        order = np.argsort(self.values)
+        ends = np.cumsum(self.weights[order])
+        places = np.asarray(shares) * (ends[-1] - 1)
+        below = self.values[order[np.searchsorted(ends, np.floor(places), side="right")]]
+        above = self.values[order[np.searchsorted(ends, np.ceil(places), side="right")]]
+        return (below + (above - below) * (places - np.floor(places))).tolist()
+
+    def quantile(self, share: float) -> float:
+        """The value that this share of all is not above."""
+        return self.quantiles([share])[0]
+
+    def figures(self, shares: Sequence[float]) -> list[float]:
+        """The mean, and the quantiles at the shares."""
+        return [self.mean, *self.quantiles(shares)]
+
+    def errors(self, shares: Sequence[float]) -> list[float | None]:
+        """Of each figure half of its 95 % confidence interval; None where a section of the run has no figure.
+
+        The method of batch means (Law, "Simulation Modeling and Analysis", 5th ed., section 9.5.3): sections are long
+        against the time over which a queue remembers, so that their figures are nearly independent. None too where
+        values are not in the order of time.
+        """
+        if not self.is_ordered:
+            return [None] * (1 + len(shares))
+        values = np.array_split(self.values, SECTIONS)
+        weights = [None] * SECTIONS if self.weights is None else np.array_split(self.weights, SECTIONS)
+        table = np.array([Sample(*part).figures(shares) for part in zip(values, weights, strict=True)])
+        spread = STUDENT_95 * table.std(axis=0, ddof=1) / SECTIONS**0.5
+        # Whole picoseconds: where all sections are alike, what is left is rounding.
+        return [round(float(one), 12) if np.isfinite(one) else None for one in spread]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFigures:
+    """Figures of one service over the time in which requests are counted; means are over time."""
+
+    name: str
+    utilisation: float
+    queue_mean: float
+    queue_max: int
+    running_mean: float
+    running_max: int
+    cache_mean: float
+    cache_max: float
+
+
+@dataclass(frozen=True)
+class LoadRun:
+    """What became of the requests of one run; `counted` are the first and the last that figures are of, exclusive."""
+
+    services: tuple[Service, ...]
+    policies: tuple[Policy, ...]
+    requests: Requests
+    simulated: Simulated
+    counted: tuple[int, int]
+
+    @cached_property
+    def _counted(self) -> slice:
+        return slice(*self.counted)
+
+    def _between(self, begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Seconds:
+        return (end[self._counted] - begin[self._counted]) / PICOSECONDS
+
+    def places(self, part: slice) -> tuple[Ranks, Ranks, Ranks]:
+        """Where the last token of some requests was decoded: service, its replica, the rank of that."""
+        single = (self.requests.output[part] == 1) & (len(self.services) > 1)
+        service = np.where(single, 0, len(self.services) - 1)
+        width = np.array([policy.ranks for policy in self.policies])[service]
+        replica, rank = np.divmod(self.simulated.place[part].astype(np.int64), width)
+        return service, replica, rank
+
+    @property
+    def ttft(self) -> Sample:
+        """Seconds from the issue of a request to its first token."""
+        return Sample(self._between(self.simulated.issued, self.simulated.first))
+
+    @property
+    def e2e(self) -> Sample:
+        """Seconds from the issue of a request to its last token."""
+        return Sample(self._between(self.simulated.issued, self.simulated.last))
+
+    @property
+    def tpot(self) -> Sample:
+        """Seconds between two tokens of a request, its mean; of requests with two tokens or more."""
+        tokens = self.requests.output[self._counted]
+        times = self._between(self.simulated.first, self.simulated.last)
+        return Sample(times[tokens > 1] / (tokens[tokens > 1] - 1))
+
+    @property
+    def itl(self) -> Sample:
+        """Seconds between two tokens of a request, each gap by itself, over the whole run."""
+        base, slope, context, growth, steps, sequences = self.simulated.gaps.T
+        if not slope.any() and (np.diff(base) > 0).all():
+            return Sample(base / PICOSECONDS, sequences, is_ordered=False)
+        row = np.repeat(np.arange(len(steps)), steps)
+        step = np.arange(len(row)) - np.repeat(np.cumsum(steps) - steps, steps)
+        times = base[row] + (slope[row] * (context[row] + growth[row] * step) >> 16)
+        return Sample(times / PICOSECONDS, sequences[row])
+
+    @property
+    def seconds(self) -> float:
+        """From the issue of the first counted request to the end of the last that ends."""
+        first, last = self.counted
+        return float(self.simulated.last[first:last].max() - self.simulated.issued[first]) / PICOSECONDS
+
+    @property
+    def requests_per_second(self) -> float:
+        """Requests that end between the issue of the first counted one and that of the last, a second."""
+        issued, ended = self.simulated.issued[self._counted], np.sort(self.simulated.last)
+        low, high = np.searchsorted(ended, [issued[0], issued[-1]])
+        if high - low < 2 or issued[-1] == issued[0]:
+            return (self.counted[1] - self.counted[0]) / self.seconds
+        return float(high - low) / (float(issued[-1] - issued[0]) / PICOSECONDS)
+
+    def share_within(self, ceilings: Mapping[str, float]) -> float:
+        """Share of counted requests whose `ttft`, `tpot` and `e2e` keep these limits in seconds.
+
+        A request of one token has no `tpot`, and keeps any.
+        """
+        tokens = self.requests.output[self._counted]
+        decoding = self._between(self.simulated.first, self.simulated.last)
+        times = {"ttft": self.ttft.values, "e2e": self.e2e.values, "tpot": decoding / np.maximum(tokens - 1, 1)}
+        return float(np.all([times[name] <= limit for name, limit in ceilings.items()], axis=0).mean())
+
+    @property
+    def preempted(self) -> int:
+        """Preemptions of counted requests."""
+        return int(self.simulated.preempted[self._counted].sum())
+
+    def figures(self) -> tuple[ServiceFigures, ...]:
+        """Figures of each service."""
+        return tuple(self._service(number) for number in range(len(self.services)))
+
+    def _service(self, number: int) -> ServiceFigures:
+        policy, runs = self.policies[number], self.simulated.runs
+        begin, end = self.simulated.issued[self.counted[0]], self.simulated.last[self._counted].max()
+        runs = runs[(runs[:, 3] >> 32 == number) & (runs[:, 1] > begin) & (runs[:, 0] < end)]
+        share = (np.minimum(runs[:, 1], end) - np.maximum(runs[:, 0], begin)) / (float(end - begin) * policy.replicas)
+        busy = float(share.sum())
+        blocks = policy.blocks * policy.ranks
+
+        def mean(column: int) -> float:
+            return float((share * runs[:, column]).sum()) * policy.replicas
+
+        def peak(column: int) -> int:
+            return int(runs[:, column].max()) if len(runs) else 0
+
+        return ServiceFigures(
+            name=str(self.services[number].phase),
+            utilisation=busy,
+            queue_mean=mean(6),
+            queue_max=peak(6),
+            running_mean=mean(4),
+            running_max=peak(4),
+            cache_mean=mean(7) / (blocks * policy.replicas),
+            cache_max=peak(7) / blocks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadModel:
+    """What runs requests on a plan. `entry` is the picoseconds of a request before the engine."""
+
+    plan: Plan
+    policies: tuple[Policy, ...]
+    times: tuple[GraphTimes, ...]
+    entry: int = 0
+    first_token: FirstToken = FirstToken.AFTER_PREFILL
+
+    def run(self, requests: Requests, counted: tuple[int, int] | None = None) -> LoadRun:
+        """All requests to their ends."""
+        simulated = Simulation(
+            requests,
+            self.policies,
+            self.times,
+            entry=self.entry,
+            first_token=self.first_token,
+            keeps_runs=True,
+        ).run()
+        services = self.plan.deployment.services
+        return LoadRun(services, self.policies, requests, simulated, counted or (0, len(requests)))
+
+    def saturated_rate(self, requests: Requests) -> float:
+        """Requests a second that the deployment completes when requests never lack.
+
+        All of `requests` wait from the start; at least three times as many as run at once are needed. It is the
+        highest arrival rate that holds, by the saturation rule (Baccelli and Foss, "On the saturation rule
+        for the stability of queues", 1995). The ramp at either end, as long as what runs at once, is left out.
+        """
+        waiting = replace(requests, arrival=np.zeros_like(requests.arrival))
+        ended = np.sort(self.run(waiting).simulated.last)
+        low, high = len(ended) // 4, len(ended) * 3 // 4
+        return (high - low) * PICOSECONDS / max(1.0, float(ended[high] - ended[low]))

@@ -1,0 +1,117 @@
+"""Schedulers of engines: defaults by GPU, limits that a plan states, and the policies and commands that follow."""
+
+from __future__ import annotations
+
+import pytest
+
+from dagc.driver.check import check
+from dagc.driver.launch import launch
+from dagc.simulate.policy import LoadBalancer, Policy, Reserve
+from dagc.simulate.scheduling import policies
+from dagc.source import Source
+
+MODEL = "model deepseek-v3\n"
+SMALL = (
+    "lab { gpus 8    node 8    link 50 GB/s    "
+    "device { memory 48 GB    bandwidth 1 TB/s    compute { bf16 300 TFLOP/s } } }"
+)
+"""GPUs of 48 GiB."""
+CHUNKS = [("h100-sxm x 8", 8192), ("h200-sxm x 8", 8192), ("b200-sxm x 8", 16384), (SMALL, 4096)]
+
+
+def policy(engine: str, cluster: str = "h200-sxm x 8", strategy: str = "tp 8", load: str = "concurrency 8") -> Policy:
+    text = f"{MODEL}cluster {cluster}\n{engine}\nworkload {{ {load} }}\n{strategy}\n"
+    found = check(Source("plan", text))
+    services = len(found.checked[0].plan.deployment.services)
+    return policies(found.checked[0].plan, [500] * services)[0]
+
+
+def command(engine: str, strategy: str = "tp 8") -> str:
+    started = launch(Source("plan", f"{MODEL}cluster h200-sxm x 8\n{engine}\n{strategy}\n"))
+    return started.launched[0].services[0].command.line
+
+
+@pytest.mark.parametrize(
+    ("cluster", "budget", "most"), [("h200-sxm x 8", 8192, 1024), ("b200-sxm x 8", 8192, 1024), (SMALL, 2048, 256)]
+)
+def test_defaults_of_vllm_follow_the_memory_of_the_gpu(cluster: str, budget: int, most: int) -> None:
+    """`get_batch_defaults` of vLLM: two classes of GPUs, apart at 70 GiB."""
+    found = policy("engine vllm", cluster)
+    assert (found.budget, found.most_running) == (budget, most)
+    assert (found.mixes, found.chunks, found.reserve) == (True, True, Reserve.GROW)
+    assert not found.ahead and not found.late, "asynchronous scheduling is the default from 0.14 on"
+    assert policy("engine vllm { async_scheduling yes }", cluster).ahead
+
+
+@pytest.mark.parametrize(
+    ("cluster", "chunk"), [("h100-sxm x 8", 8192), ("h200-sxm x 8", 8192), ("b200-sxm x 8", 16384)]
+)
+def test_sglang_divides_its_limits_over_attention_dp(cluster: str, chunk: int) -> None:
+    """`chunked_prefill_size // dp_size` and `max_running_requests // dp_size` in server_args.py."""
+    engine = "engine sglang { max_running_requests 512 }"
+    whole, parts = policy(engine, cluster), policy(engine, cluster, "ep 8 ; dp 8")
+    assert (whole.ranks, whole.threshold, whole.most_running) == (1, chunk, 512)
+    assert (parts.ranks, parts.threshold, parts.most_running) == (8, chunk // 8, 64)
+    assert (whole.prompt_budget, parts.prompt_budget) == (16384, 16384)
+    assert (whole.ratio_first, parts.ratio_first) == (0.7, 0.21)
+    assert whole.ratio_min == pytest.approx(0.7 * 0.14)
+    assert not whole.mixes and whole.ahead and whole.late and whole.reserve is Reserve.ESTIMATE
+    assert not policy("engine sglang { disable_overlap_schedule yes }").ahead
+
+
+def test_a_mixed_chunk_of_sglang_is_the_budget_of_a_step() -> None:
+    found = policy("engine sglang { enable_mixed_chunk yes    chunked_prefill_size 4096 }")
+    assert (found.mixes, found.budget, found.threshold) == (True, 4096, 4096)
+
+
+def test_tensorrt_llm_reserves_the_whole_output_and_does_not_chunk() -> None:
+    found = policy("engine trtllm { max_batch_size 64    max_num_tokens 4096 }")
+    assert (found.reserve, found.chunks, found.mixes, found.ahead) == (Reserve.WHOLE, False, True, True)
+    assert (found.budget, found.most_running, found.block, found.blocks) == (4096, 64, 32, 500)
+    assert policy("engine trtllm { enable_chunked_prefill yes }").chunks
+
+
+def test_without_an_engine_steps_are_those_of_the_workload() -> None:
+    found = policy("", load="concurrency 8    chunk 512    block 64    draft 3    accept 50 %")
+    assert (found.budget, found.threshold, found.block, found.drafted) == (512, 512, 64, 3)
+    assert found.yielded / found.unit == pytest.approx(1 + 0.5 + 0.25 + 0.125)
+    assert (found.router, found.ahead) == (LoadBalancer.ROUND_ROBIN, False)
+
+
+def test_a_stated_limit_is_more_than_the_chunk_and_that_more_than_a_default() -> None:
+    load = "concurrency 8    chunk 512"
+    assert policy("engine vllm", load=load).budget == 512
+    assert policy("engine vllm { max_num_batched_tokens 1024 }", load=load).budget == 1024
+    assert policy("engine sglang", load=load).threshold == 512
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ("engine vllm { max_num_seqs 64 }", "--max-num-seqs 64"),
+        ("engine vllm { enable_chunked_prefill no }", "--no-enable-chunked-prefill"),
+        ("engine sglang { max_running_requests 64 }", "--max-running-requests 64"),
+        ("engine sglang { enable_mixed_chunk yes }", "--enable-mixed-chunk"),
+        ("engine trtllm { max_batch_size 64 }", "--max_batch_size 64"),
+        ("engine trtllm { enable_chunked_prefill yes }", "enable_chunked_prefill: true"),
+        ("engine trtllm { enable_chunked_prefill no }", "enable_chunked_prefill: false"),
+    ],
+)
+def test_a_command_has_the_limits_that_are_stated(engine: str, words: str) -> None:
+    assert words in command(engine)
+    assert words.split()[0] not in command(engine.partition(" {")[0])
+
+
+@pytest.mark.parametrize(
+    ("engine", "code"),
+    [
+        ("engine vllm { max_batch_size 64 }", "N111"),
+        ("engine vllm { max_num_seqs 0 }", "N114"),
+        ("engine vllm { max_num_seqs yes }", "N114"),
+        ("engine sglang { enable_mixed_chunk 1 }", "N114"),
+        ("engine megatron { max_num_seqs 64 }", "N111"),
+    ],
+)
+def test_what_is_no_limit_of_the_engine_is_reported(engine: str, code: str) -> None:
+    found = check(Source("plan", f"{MODEL}cluster h200-sxm x 8\n{engine}\ntp 8\n"))
+    assert [one.code.code for one in found.diagnostics if one.is_error] == [code]

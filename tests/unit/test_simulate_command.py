@@ -1,0 +1,69 @@
+"""`dagc simulate`: what it prints, what it refuses, and that the same seed gives the same requests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dagc.cli.main import main
+
+PLAN = "model mixtral-8x7b\ncluster h100-sxm x 8\nworkload {{ {load}    prompt 1024    output 128 }}\n{more}ep 8\n"
+
+
+def simulated(tmp_path: Path, load: str, *words: str, more: str = "") -> Result:
+    plan = tmp_path / "plan.moe"
+    plan.write_text(PLAN.format(load=load, more=more), encoding="utf-8")
+    return CliRunner().invoke(main, ["simulate", str(plan), *words])
+
+
+def document(done: Result) -> dict[str, Any]:
+    (strategy,) = json.loads(done.stdout)["strategies"]
+    return strategy
+
+
+def test_a_static_batch_has_no_load(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "batch 64")
+    assert done.exit_code == 1
+    assert "error[N170]" in done.output and "rate 20 requests/s" in done.output
+
+
+def test_little_s_law_holds_of_what_is_printed(tmp_path: Path) -> None:
+    """64 requests are in flight at any time: completions a second times the mean end-to-end time."""
+    load = document(simulated(tmp_path, "concurrency 64", "--format", "json"))["load"]
+    assert load["requests_per_second"] * load["e2e"]["mean_seconds"] == pytest.approx(64, rel=0.02)
+
+
+def test_a_seed_gives_its_requests(tmp_path: Path) -> None:
+    first, again, other = (
+        document(simulated(tmp_path, "rate 4 requests/s", "--format", "json", "--requests", "200", "--seed", seed))
+        for seed in ("1", "1", "2")
+    )
+    assert first == again and first["load"]["ttft"] != other["load"]["ttft"]
+    assert first["load"]["requests"] == 200
+
+
+def test_the_highest_load_keeps_the_requirement_and_a_higher_one_misses_it(tmp_path: Path) -> None:
+    more = "require { ttft p99 <= 60 ms }\n"
+    words = ("--format", "json", "--sweep", "rate", "--requests", "500")
+    sweep = document(simulated(tmp_path, "rate 4 requests/s", *words, more=more))["sweep"]
+    kept = [point for point in sweep["points"] if point["load"] <= sweep["highest"]]
+    missed = [point for point in sweep["points"] if point["load"] > sweep["highest"]]
+    assert kept and missed
+    assert all(point["met"] and point["ttft_seconds"]["p99"] <= 0.06 for point in kept)
+    assert missed[0]["met"] is False and missed[0]["load"] <= 1.03 * sweep["highest"]
+
+
+def test_a_rate_beyond_saturation_misses_every_requirement_on_ttft(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "rate 1000 requests/s", "--format", "json", more="require { ttft p50 <= 1 h }\n")
+    found = document(done)
+    assert found["load"]["saturation"]["holds"] is False
+    assert [one["ok"] for one in found["requirements"]] == [False]
+
+
+def test_a_strategy_that_the_plan_has_not_is_refused(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "rate 4 requests/s", "--strategy", "other")
+    assert done.exit_code == 2 and "no strategy `other`" in done.output

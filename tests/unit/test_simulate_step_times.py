@@ -1,0 +1,150 @@
+"""Step times between the nodes of the tables, against the same steps lowered, priced and scheduled one by one."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from dagc.driver.check import check
+from dagc.lower.batch import StepLoad
+from dagc.plan.plan import Plan
+from dagc.simulate.curve import Curve
+from dagc.simulate.graph_times import GraphTimes
+from dagc.source import Source
+from tests.harness.step_times import decode_time
+
+PLANS = {
+    "dense": ("model llama-3.1-70b", "cluster h100-sxm x 8\nengine vllm", "concurrency 64", "tp 8"),
+    "experts": ("model qwen3-235b-a22b", "cluster h100-sxm x 8\nengine vllm", "concurrency 64", "tp 8 ; ep 8"),
+    "latent": ("model deepseek-v3 { dtype fp8 }", "cluster h200-sxm x 8\nengine sglang", "concurrency 64", "tp 8"),
+    "fp4": ("model deepseek-v3 { dtype fp4 }", "cluster b200-sxm x 8\nengine sglang", "concurrency 64", "tp 8"),
+    "drafts": (
+        "model deepseek-v3 { dtype fp8 }", "cluster h200-sxm x 8\nengine sglang",
+        "concurrency 64 draft 2 accept 80 %", "tp 8",
+    ),
+    "attention dp": (
+        "model deepseek-v3 { dtype fp8 }", "cluster h200-sxm x 8\nengine trtllm", "concurrency 128", "ep 8 ; dp 8",
+    ),
+    "two nodes": (
+        "model deepseek-v3 { dtype fp8 }", "cluster h100-sxm x 16\nengine sglang", "concurrency 128", "ep 16 ; dp 16",
+    ),
+}  # fmt: skip
+FEW = ("dense", "latent")
+NAMES = [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in PLANS]
+
+
+@cache
+def plan(name: str) -> Plan:
+    model, cluster, load, strategy = PLANS[name]
+    text = f"{model}\n{cluster}\nworkload {{ {load} prompt 1024 output 1024 }}\nstrategy s = {strategy}\n"
+    found = check(Source("plan.moe", text))
+    assert found.checked, [d.message for d in found.diagnostics]
+    return found.checked[0].plan
+
+
+def times(name: str) -> GraphTimes:
+    subject = plan(name)
+    return GraphTimes(subject, subject.deployment.services[-1], 1536)
+
+
+def added_by_prompts(times: GraphTimes, sequences: int, rows: int, position: float, fullness: float) -> float:
+    """Multilinear between the corners about a step, as the event loop reads them."""
+    nodes, values = (
+        (times.sequences, times.prompts, times.contexts, times.fullness),
+        (sequences, rows, position, fullness),
+    )
+    parts: list[tuple[tuple[int, ...], float]] = [((), 1.0)]
+    for axis, value in zip(nodes, values, strict=True):
+        low = min(max(int(np.searchsorted(axis, value, side="right")) - 1, 0), max(len(axis) - 2, 0))
+        share = float(value - axis[low]) / float(axis[low + 1] - axis[low]) if len(axis) > 1 else 0.0
+        ends = [(low, 1 - share), (low + 1, share)]
+        parts = [((*at, end), weight * part) for at, weight in parts for end, part in ends if part]
+    return sum(weight * times.corner(*at) for at, weight in parts)
+
+
+def errors(name: str, kind: str, between: bool = False, count: int = 40) -> np.ndarray:
+    """Relative errors in percent, ascending, at random steps: `kind` is decode, prompts or mixed.
+
+    Sequences up to 512 a rank, contexts of 20 to 36,000 tokens, up to 8,192 prompt tokens of a prompt of which up to
+    22,000 are computed already; fullness at its nodes, or `between` them.
+    """
+    subject, random = times(name), np.random.RandomState(7)
+    drafted = subject.plan.facts.workload.drafted
+    found: list[float] = []
+    for _ in range(count):
+        sequences, tokens = (int(np.exp(random.uniform(0, np.log(most)))) for most in (512, 8192))
+        context, start = int(np.exp(random.uniform(3, 10.5))), int(random.choice([0, 0, np.exp(random.uniform(3, 10))]))
+        nodes = subject.fullness
+        fullness = float(random.uniform(nodes[0], 1) if between else random.choice(nodes))
+        sequences, tokens = sequences * (kind != "prompts"), tokens * (kind != "decode")
+        near = decode_time(subject, 1, sequences, sequences * context, fullness) if sequences else 0
+        if tokens:
+            near += added_by_prompts(subject, sequences, sequences * (1 + drafted) + tokens, start, fullness)
+        exact = subject.step(sequences, StepLoad(float(context), tokens, max(1, tokens), start, fullness))
+        found.append(100 * abs(near / exact - 1))
+    return np.sort(found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_decode_is_within_a_percent_of_each_priced_step(name: str) -> None:
+    assert errors(name, "decode")[-1] <= 1
+
+
+@pytest.mark.parametrize("kind", ["prompts", "mixed"])
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_with_prompts_are_within_a_percent_of_most_priced_steps(name: str, kind: str) -> None:
+    """Beyond a percent are a few steps between two nodes about a jump that no multiple of the tile is near, and a few
+    with less than 16 prompt tokens beside a prefix or hundreds of sequences, which are a time of their own.
+    """
+    found = errors(name, kind)
+    assert np.median(found) <= 0.5
+    assert np.mean(found > 1) <= 0.1
+    assert found[-1] <= 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["attention dp", "two nodes"])
+def test_between_nodes_of_fullness_jumps_of_the_experts_are_interpolated(name: str) -> None:
+    """Tiles of the experts fill with the tokens of all ranks, those of attention with the fullest rank's: a jump of the
+    experts lies at another number of tokens for each fullness, and is spread over the interval between two nodes.
+    """
+    found = {kind: errors(name, kind, between=True) for kind in ("decode", "prompts", "mixed")}
+    assert all(np.median(one) <= 1 for one in found.values())
+    assert np.percentile(found["decode"], 90) <= 3
+    assert np.percentile(found["prompts"], 90) <= 6
+    assert np.percentile(found["mixed"], 90) <= 6
+
+
+def test_a_curve_finds_a_jump_and_prices_little_where_it_is_straight() -> None:
+    """1,000 + n, and 200 more from 1,217 on, which no multiple of 64 is near: exact on both sides of the jump. Straight
+    octaves are priced at their ends and their middle: four numbers each.
+    """
+    asked: list[int] = []
+
+    def price(number: int) -> int:
+        asked.append(number)
+        return 1000 + number + 200 * (number > 1216)
+
+    curve = Curve(price)
+    assert [curve.at(number) for number in (1216, 1217, 1218, 1215)] == [2216, 2417, 2418, 2215]
+    asked.clear()
+    straight = Curve(price)
+    assert [straight.at(number) for number in range(257, 1025)] == list(range(1257, 2025))
+    assert len(asked) == 8
+
+
+@pytest.mark.parametrize("strategy", ["pp 2 < tp 4 >", "tp 8"])
+def test_a_pipeline_begins_a_step_before_the_last_one_ends(strategy: str) -> None:
+    """A prompt passes stages one after the other, and the next one enters a stage when it has left: with two stages
+    that are alike an interval is about half a latency. With one stage both are one.
+    """
+    text = "model llama-3.1-70b\ncluster h100-sxm x 8\nworkload { concurrency 8 prompt 1024 output 64 }\n"
+    found = check(Source("plan.moe", f"{text}strategy s = {strategy}\n")).checked[0].plan
+    steps = GraphTimes(found, found.deployment.services[-1], 1056).steps
+    prompt = steps.step(0, StepLoad(0.0, 2048, 2048))
+    if strategy == "tp 8":
+        assert prompt.interval == prompt.latency
+    else:
+        assert prompt.interval == pytest.approx(prompt.latency / 2, rel=0.1)
