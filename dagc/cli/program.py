@@ -33,6 +33,8 @@ def run() -> NoReturn:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     threading.excepthook = _thread_failed
     sys.unraisablehook = _unraisable
     raise SystemExit(_status())
@@ -50,11 +52,13 @@ def _status() -> int:
         status = invoke()
         _let_signals_end()
         return status
-    except (KeyboardInterrupt, _Terminated, MemoryError, OSError, RuntimeError, ImportError) as error:
+    except (KeyboardInterrupt, _Terminated, Exception) as error:
         from dagc.cli.refusals import is_refusal
 
-        error = _signalled(error) or error
-        cause = error.args[0] if isinstance(error, _Terminated) else error
+        # A signal may surface as another error: numpy drops what a handler raises while it compares structured arrays,
+        # and Python 3.11 wraps it while a class is made.
+        reason = _raised[-1] if _raised else error
+        cause = reason.args[0] if isinstance(reason, _Terminated) else reason
         if not is_refusal(cause):
             raise
         _let_signals_end()
@@ -64,14 +68,6 @@ def _status() -> int:
 
     # Not by way of the interpreter's end, which waits for threads that may wait for what was refused.
     os._exit(tell(cause))
-
-
-def _signalled(error: BaseException) -> BaseException | None:
-    """The signal that an error comes from: the interpreter wraps what is raised while a class is made."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, KeyboardInterrupt | _Terminated):
-        cause = cause.__cause__
-    return cause
 
 
 def _let_signals_end() -> None:
@@ -102,7 +98,14 @@ def _open_streams() -> None:
 def _terminate(number: int, _: FrameType | None) -> NoReturn:
     """Leave by way of every `finally`; a second signal ends the process at once."""
     signal.signal(number, signal.SIG_DFL)
-    raise _Terminated(_failures.pop() if _failures else InterruptedError(signal.SIGTERM))
+    _raised.append(_Terminated(_failures.pop() if _failures else InterruptedError(signal.SIGTERM)))
+    raise _raised[-1]
+
+
+def _interrupt(_number: int, _: FrameType | None) -> NoReturn:
+    """Raise KeyboardInterrupt, as Python's own handler does."""
+    _raised.append(KeyboardInterrupt())
+    raise _raised[-1]
 
 
 def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
@@ -122,6 +125,9 @@ def _unraisable(ignored: sys.UnraisableHookArgs) -> None:
 
 _failures: list[BaseException] = []
 """Why a thread has failed, on the way to the main thread."""
+
+_raised: list[BaseException] = []
+"""What handlers of signals have raised, to the last."""
 
 
 def _thread_failed(failed: threading.ExceptHookArgs) -> None:

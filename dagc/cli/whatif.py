@@ -129,4 +129,6 @@ def _print(found: Found, style: str, reasons: int) -> None:
 
         click.echo(render_whatif(answers, reasons), nl=False)
     if style != "json":
-        print_text(tuple(diagnostic for diagnostic in found.diagnostics if diagnostic.is_error))
+        from dagc.driver.whatif import NOT_SIMULATED
+
+        print_text(tuple(one for one in found.diagnostics if one.is_error or one.code is NOT_SIMULATED))

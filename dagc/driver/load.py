@@ -18,13 +18,16 @@ from dagc.plan.workload import Requirement, Workload
 from dagc.results.load import Saturation, SimulatedLoad, simulated_load, simulated_value
 from dagc.results.quantity import satisfies
 from dagc.results.simulation import Sweep, SweepOver, SweepPoint
-from dagc.simulate.capacity import CacheCapacity, RefusedRequest, cache_capacity, refused
+from dagc.schedule.limits import SIMULATION_TOO_LARGE, default_limit, size_text
+from dagc.simulate.capacity import CacheCapacity, RefusedPrompt, RefusedRequest, cache_capacity, refused, refused_prompt
 from dagc.simulate.graph_times import GraphTimes
+from dagc.simulate.kernel import MOST_BYTES, SimulationTooLarge
 from dagc.simulate.load import LoadModel, LoadRun
-from dagc.simulate.policy import FirstToken, Policy
-from dagc.simulate.requests import draw_requests
+from dagc.simulate.policy import FirstToken, Policy, Reserve
+from dagc.simulate.requests import Requests, draw_requests
 from dagc.simulate.scheduling import policies
 from dagc.simulate.transfer import transfer_time
+from dagc.source import Span
 from dagc.units import format_rate
 
 REQUESTS = 2_000
@@ -49,19 +52,45 @@ _MOST_TOKENS = 1 << 17
 
 
 REQUEST_TOO_LONG = Code("M103", "request-exceeds-cache")
+PROMPT_TOO_LONG = Code("M104", "prompt-exceeds-step")
+
+_REQUEST_BYTES = 128
+"""Bytes of a request in the simulation: 8 of its times and its arrival, 10 numbers of 4 bytes, 2 places in the heap."""
 
 
 def strategy_load(plan: Plan, say: Callable[[str], None], found: list[Diagnostic]) -> StrategyLoad | None:
-    """The load of a plan that can be priced; None where no rank has room for a request, which `found` has then."""
+    """The load of a plan that can be priced, simulated; None where it cannot be, of which `found` has the reason."""
     load = StrategyLoad(plan, say)
     refusal = load.refusal()
     if refusal is None:
+        try:
+            _ = load.record
+        except SimulationTooLarge as error:
+            found.append(too_large(plan, error))
+            return None
         return load
-    workload = plan.facts.workload
-    spans = [workload.spans[name] for name in ("trace", "lengths", "prompt", "output") if name in workload.spans]
-    where = spans[0] if spans else plan.deployment.strategy.span
-    found.append(REQUEST_TOO_LONG.at(where, refusal.message, refusal.reason, help=(refusal.help,)))
+    code = PROMPT_TOO_LONG if isinstance(refusal, RefusedPrompt) else REQUEST_TOO_LONG
+    where = _place(plan, "trace", "lengths", "prompt", "output")
+    found.append(code.at(where, refusal.message, refusal.reason, help=(refusal.help,)))
     return None
+
+
+def too_large(plan: Plan, error: SimulationTooLarge) -> Diagnostic:
+    """Why a load is not simulated."""
+    needed, limit = size_text(error.needed_bytes), size_text(error.limit_bytes)
+    return SIMULATION_TOO_LARGE.at(
+        _place(plan, "requests", "trace", "concurrency", "rate"),
+        f"simulating `{plan.name}` takes {needed} of memory or more; the limit is {limit}",
+        f"{plan.deployment.gpus:,} GPUs",
+        notes=("the limit is half of the memory that is available, and never above 4 GiB for the requests of a run",),
+        help=("use fewer requests, as `requests 2000`, shorter ones, or smaller degrees",),
+    )
+
+
+def _place(plan: Plan, *fields: str) -> Span:
+    """The first of these fields of the workload that the plan has, else its strategy."""
+    spans = plan.facts.workload.spans
+    return next((spans[name] for name in fields if name in spans), plan.deployment.strategy.span)
 
 
 @dataclass
@@ -103,15 +132,22 @@ class StrategyLoad:
             FirstToken.AFTER_ADMISSION if name else FirstToken.AFTER_PREFILL,
         )
 
-    def refusal(self) -> RefusedRequest | None:
+    def refusal(self) -> RefusedRequest | RefusedPrompt | None:
         """Why the longest request never runs to its end; None where all do."""
         workload = self.plan.facts.workload
         rows = workload.trace or workload.lengths
         if rows is None:
             longest = (0, workload.prompt_bounds[1], workload.output_bounds[1])
+            prompt = longest
         else:
-            index = int((rows.prompt + rows.output).argmax())
-            longest = index, int(rows.prompt[index]), int(rows.output[index])
+            index, of_prompt = int((rows.prompt + rows.output).argmax()), int(rows.prompt.argmax())
+            longest, prompt = ((i, int(rows.prompt[i]), int(rows.output[i])) for i in (index, of_prompt))
+        policy = self.model.policies[0]
+        # A request that lost its cache computes the tokens that it has generated too.
+        again = 0 if policy.reserve is Reserve.WHOLE or len(self.caches) > 1 else prompt[2] - 1
+        computed = prompt[1] - min(int(prompt[1] * workload.cached), prompt[1] - 1) + again
+        if problem := refused_prompt(prompt[0], computed, policy):
+            return problem
         # What is decoded elsewhere has its prompt and one token here.
         tokens = [(longest[0], longest[1], 1)] * (len(self.caches) - 1) + [longest]
         drafted = workload.drafted
@@ -128,7 +164,7 @@ class StrategyLoad:
         """Requests a second above which a queue grows without end."""
         workload = self.plan.facts.workload
         count = max(self.requests or REQUESTS, 6 * self._most_running)
-        return self.model.saturated_rate(draw_requests(workload, count))
+        return self.model.saturated_rate(self._drawn(workload, count))
 
     @cached_property
     def record(self) -> SimulatedLoad:
@@ -136,18 +172,33 @@ class StrategyLoad:
         return self._record(self.run, self.plan.facts.workload)
 
     def _run(self, workload: Workload) -> LoadRun:
-        """A run that is long against the number in flight, which an open loop has only when it has run."""
+        """A run that is long against the number in flight, which an open loop has only when it has run.
+
+        A trace is replayed from its first request to its last, unless the plan has a number.
+        """
+        is_given = "warmup" in workload.spans or workload.trace is not None
+        given = workload.warmup if is_given else None
+        requests = workload.requests or (len(workload.trace) if workload.trace else 0)
+        asked = self.requests or max(requests - (given or 0), 0)
         in_flight = 0 if workload.is_open else workload.concurrency or 0
         while True:
             usual = min(in_flight, MOST_IN_FLIGHT)
-            counted = self.requests or max(REQUESTS, COUNTED_IN_FLIGHT * usual)
+            counted = asked or max(REQUESTS, COUNTED_IN_FLIGHT * usual)
             warmup = max(counted // 10, in_flight + usual)
-            requests = draw_requests(workload, counted + 2 * warmup)
-            run = self.model.run(requests, (warmup, warmup + counted))
+            first = warmup if given is None else given
+            # Behind the last request of a trace come none.
+            behind = 0 if workload.trace and first + counted >= len(workload.trace) else warmup
+            run = self.model.run(self._drawn(workload, first + counted + behind), (first, first + counted))
             found = min(ceil(run.e2e.mean * run.requests_per_second), MOST_IN_FLIGHT)
-            if 2 * found <= max(warmup, 2 * in_flight):
+            if not behind or 2 * found <= max(warmup, 2 * in_flight):
                 return run
             in_flight = 2 * found
+
+    def _drawn(self, workload: Workload, count: int) -> Requests:
+        """So many requests. Raises SimulationTooLarge where they take more memory than there is."""
+        if (needed := count * _REQUEST_BYTES) > (limit := min(MOST_BYTES, default_limit())):
+            raise SimulationTooLarge(needed, limit)
+        return draw_requests(workload, count)
 
     def _record(self, run: LoadRun, workload: Workload) -> SimulatedLoad:
         rate = workload.requests_per_second

@@ -20,8 +20,9 @@ from dagc.catalog.serving_overhead import ServingOverhead, serving_overhead
 from dagc.catalog.serving_pools import PoolLimits, WorkerShape, pool_limits
 from dagc.driver.check import check
 from dagc.results.load_validation import MeasuredRun
+from dagc.simulate.gaps import Nodes, Numbers
 from dagc.simulate.graph_times import GraphTimes
-from dagc.simulate.kernel import Nodes, Numbers, Simulated, Simulation
+from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import FirstToken, Late, LoadBalancer, Policy, Reserve
 from dagc.simulate.requests import PICOSECONDS, Requests, arrivals
 from dagc.source import Source

@@ -11,7 +11,7 @@ from pathlib import Path
 from dagc.diag.diagnostic import Code, Diagnostic, in_order
 from dagc.diag.jsonout import to_json
 from dagc.driver.check import check, silent
-from dagc.driver.load import StrategyLoad
+from dagc.driver.load import StrategyLoad, too_large
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Say
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Requirement
@@ -20,6 +20,7 @@ from dagc.results.assess import judge_requirements
 from dagc.results.facts import assumed, facts_of
 from dagc.results.measured import Evidence
 from dagc.results.simulation import SimulationResult, StrategyUnderLoad, SweepOver
+from dagc.simulate.kernel import SimulationTooLarge
 from dagc.simulate.load import LoadRun
 from dagc.source import Source
 
@@ -83,8 +84,12 @@ def simulate(
         if asked.requests or asked.seed is not None:
             load = StrategyLoad(_seeded(load.plan, asked.seed), say, asked.requests)
         say(f"simulating {checked.plan.name}")
+        try:
+            strategies.append(_under_load(checked, load, asked.sweep))
+        except SimulationTooLarge as error:
+            problems.append(too_large(load.plan, error))
+            continue
         runs[checked.plan.name] = load.run
-        strategies.append(_under_load(checked, load, asked.sweep))
     plans = [one.plan for one in outcome.checked]
     result = SimulationResult(
         assumed=assumed(facts_of(plans[0].facts)) if plans else None,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from dagc.check.static import check_plan
-from dagc.diag.diagnostic import Code, Diagnostic, Family
+from dagc.diag.diagnostic import Code, Diagnostic, Family, Severity
 from dagc.diag.jsonout import to_json
 from dagc.driver.check import check, silent
 from dagc.driver.front import resolve_strategy
@@ -30,6 +31,11 @@ from dagc.whatif.hardware import hardware
 from dagc.whatif.parameter import Answer, ParameterKind, PhaseTime, Pricing, RefusedPlan, SensitivityParameter
 from dagc.whatif.sensitivity import sensitivities
 from dagc.whatif.workload import quantities, workload
+
+NOT_SIMULATED = Code("W153", "changes-not-simulated", Severity.WARNING)
+
+MOST_STEP_GROUPS = 200_000
+"""Groups of like steps of a strategy's own load up to which its changes are simulated too: about 0.1 s a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,8 @@ def whatif(
     duels: list[PlanComparison] = []
     for checked in shown:
         if query is None:
-            strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), PRICING, say))
+            pricing = _pricing(checked, problems)
+            strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), pricing, say))
         else:
             duels += _duels(checked, [one.plan for one in outcome.checked], query, problems, say)
     plans = [one.plan for one in outcome.checked]
@@ -119,9 +126,10 @@ def _duels(
     low, high = query.between or (max(1, given_quantity // _SPAN), given_quantity * _SPAN)
     metrics = tuple(one for one in COMPARED if one.name in query.metrics) or BREAK_EVEN
     question = PriceQuery(query.over, low, high, metrics)
-    own = Prices(checked.plan, question, PRICING)
+    pricing = _pricing(checked, found)
+    own = Prices(checked.plan, question, pricing)
     for title, rival in _rivals(checked.plan, plans, query.against, found):
-        yield compare(own, Prices(rival, question, PRICING), lambda point, title=title: say(f"{title}: {point}"))
+        yield compare(own, Prices(rival, question, pricing), lambda point, title=title: say(f"{title}: {point}"))
 
 
 def _rivals(
@@ -172,16 +180,37 @@ def _refusing(plan: Plan) -> set[Code]:
     return {one.code for one in check_plan(plan) if one.is_error and one.code.family is Family.GPUS}
 
 
-def _price(plan: Plan) -> Answer | RefusedPlan:
-    """A changed plan as the pipeline prices it, or the first error of those that stop it.
+def _pricing(checked: Checked, found: list[Diagnostic]) -> Pricing:
+    """The pipeline for changes of a strategy.
 
-    Its load is simulated only where a requirement is on it: that takes longer than all the rest.
+    Their load is simulated only where a requirement is on it, which takes longer than all the rest, and only where that
+    of the strategy itself is short; else `found` says that it is not.
     """
+    requirements = [one for one in checked.plan.facts.requirements if one.metric is TTFT or one.metric in SIMULATED]
+    load = checked.priced.load
+    if not requirements or load is None:
+        return Pricing(_read, partial(_price, is_simulated=False))
+    steps = len(load.run.simulated.runs)
+    if steps <= MOST_STEP_GROUPS:
+        return PRICING
+    found.append(
+        NOT_SIMULATED.at(
+            requirements[0].span,
+            f"changes of `{checked.plan.name}` are not simulated: its own load takes {steps:,} groups of steps",
+            "not judged for changes",
+            notes=(f"a change is simulated where the load of its strategy takes at most {MOST_STEP_GROUPS:,}",),
+            help=("state fewer requests, as `requests 200`, or a larger `chunk`",),
+        )
+    )
+    return Pricing(_read, partial(_price, is_simulated=False))
+
+
+def _price(plan: Plan, is_simulated: bool = True) -> Answer | RefusedPlan:
+    """A changed plan as the pipeline prices it, or the first error of those that stop it."""
     problems = list(check_plan(plan))
     stopping = next((one for one in problems if one.stops), None)
     if stopping:
         return RefusedPlan(stopping)
-    is_simulated = any(one.metric is TTFT or one.metric in SIMULATED for one in plan.facts.requirements)
     return _answer(plan, price_plan(plan, problems, silent, is_simulated))
 
 

@@ -20,6 +20,7 @@ from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.degrees import AxisKind
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.simulate.policy import Policy
 from dagc.units import format_bytes
 
 _MOST_BLOCKS = float(2**31 - 1)
@@ -70,6 +71,34 @@ class RefusedRequest:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedPrompt:
+    """A request whose prompt no step has room for, on an engine that does not split prompts."""
+
+    index: int
+    tokens: int
+    budget: int
+
+    @property
+    def message(self) -> str:
+        """What does not fit, with numbers."""
+        return (
+            f"request {self.index + 1} does not fit into a step: {self.tokens:,} tokens of prompt are computed at once"
+        )
+
+    @property
+    def reason(self) -> str:
+        """What there is."""
+        return f"a step has at most {self.budget:,} tokens, and prompts are not split"
+
+    @property
+    def help(self) -> str:
+        """The way out."""
+        return (
+            "raise the token budget of a step, let the engine split prompts (chunked prefill), or use shorter prompts"
+        )
+
+
 def cache_capacity(plan: Plan, service: Service, memory: tuple[PoolMemory, ...]) -> CacheCapacity:
     """Blocks of cache of an attention rank of a service. Raises ValueError without shapes."""
     shapes, pool = plan.facts.model.shapes(), service.attention_pool
@@ -96,3 +125,12 @@ def refused(index: int, prompt: int, output: int, capacity: CacheCapacity, draft
     """Why a request can never run to its end: it needs more blocks than a rank has; None where it fits."""
     needed = -(-(prompt + output + drafted) // capacity.block_tokens)
     return RefusedRequest(index, prompt, output, needed, capacity) if needed > capacity.blocks else None
+
+
+def refused_prompt(index: int, tokens: int, policy: Policy) -> RefusedPrompt | None:
+    """Why a prompt of which so many tokens are not cached is never computed; None where it is.
+
+    Prompts that have steps of their own have one of any length.
+    """
+    most = min(policy.budget, policy.threshold)
+    return RefusedPrompt(index, tokens, most) if policy.mixes and not policy.chunks and tokens > most else None

@@ -29,7 +29,7 @@ from dagc.lower.batch import StepLoad
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 from dagc.simulate.curve import TILE, Curve
-from dagc.simulate.kernel import Nodes, Numbers
+from dagc.simulate.gaps import Nodes, Numbers
 from dagc.simulate.priced_steps import PricedSteps
 
 SHORT = 128

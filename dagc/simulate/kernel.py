@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import wasmtime
 
+from dagc.schedule.limits import default_limit
+from dagc.simulate.gaps import Gaps, Nodes, Numbers
 from dagc.simulate.policy import FirstToken, Policy
 from dagc.simulate.requests import Requests
 from dagc.wasm import compiled
@@ -21,11 +23,21 @@ MODULE = Path(__file__).with_name("kernel.wasm")
 
 _PAGE = 65_536
 _DONE, _NEED_LINE, _NEED_CELL, _ROWS_FULL = range(4)
-_SHIFT = 16
 _NONE = -1
 
-Nodes = npt.NDArray[np.float64]
-Numbers = npt.NDArray[np.int64]
+MOST_BYTES = (1 << 32) - (1 << 26)
+"""Bytes of one instance: addresses have 32 bits, and its stack needs some."""
+
+_KEPT_COPIES = 2
+"""Copies of kept rows while they become one array."""
+
+
+class SimulationTooLarge(Exception):
+    """A simulation needs more memory than `limit_bytes`; `needed_bytes` at least."""
+
+    def __init__(self, needed_bytes: int, limit_bytes: int) -> None:
+        super().__init__(needed_bytes, limit_bytes)
+        self.needed_bytes, self.limit_bytes = needed_bytes, limit_bytes
 
 
 class StepTimes(Protocol):
@@ -62,7 +74,7 @@ class Simulated:
 
     Times are picoseconds; `gaps` are rows of (base, slope, context, growth, steps, sequences): step i of a row left
     that many sequences base + (slope * (context + i * growth) >> 16) without a token. They are exact up to
-    `EXACT_ROWS` rows; of more, each gap is a row of its own value rounded to 1 part in 8,192 at most, so that a
+    `gaps.EXACT_ROWS` rows; of more, each gap is a row of its own value rounded to 1 part in 8,192 at most, so that a
     percentile of them is as near to the exact one. `runs` are rows of (begin, end, steps, service and replica,
     sequences, prompt tokens, waiting, blocks), empty unless they are kept.
 
@@ -91,60 +103,6 @@ class Simulated:
     waiting_time: Nodes
     running_time: Nodes
     block_time: Nodes
-
-
-EXACT_ROWS = 1 << 22
-"""Rows of gaps that are kept as they are."""
-_BINS = 12
-"""Binary digits of a gap, after the first one, that rounding keeps."""
-
-
-class _Gaps:
-    """Rows of gaps; too many become counts of rounded gaps, in bins of 4,096 an octave."""
-
-    def __init__(self) -> None:
-        self._rows: list[Numbers] = []
-        self._size = 0
-        self._counts: Nodes | None = None
-
-    def add(self, rows: Numbers) -> None:
-        """More rows; the array is not kept."""
-        self._rows.append(rows.copy())
-        self._size += len(rows)
-        if self._counts is not None or self._size > EXACT_ROWS:
-            counts = np.zeros(64 << _BINS) if self._counts is None else self._counts
-            for kept in self._rows:
-                _count(kept, counts)
-            self._counts, self._rows = counts, []
-
-    def rows(self) -> Numbers:
-        """All that was added, of shape (rows, 6)."""
-        if self._counts is None:
-            return np.concatenate(self._rows)
-        (bins,) = np.nonzero(self._counts)
-        shift = bins >> _BINS
-        low = np.where(shift > 0, (bins & (1 << _BINS) - 1) + (1 << _BINS), bins) << np.maximum(shift - 1, 0)
-        rows = np.zeros((len(bins), 6), dtype=np.int64)
-        rows[:, 0] = low + ((1 << np.maximum(shift - 1, 0)) >> 1)
-        rows[:, 4], rows[:, 5] = 1, self._counts[bins]
-        return rows
-
-
-def _count(rows: Numbers, counts: Nodes) -> None:
-    """Add the gaps of some rows to the counts of their bins."""
-    for begin in range(0, len(rows), 1 << 15):
-        part = rows[begin : begin + (1 << 15)]
-        steps = part[:, 4]
-        # Row by row each of its steps.
-        expanded: Numbers = np.repeat(part, steps, axis=0)
-        step: Numbers = np.arange(len(expanded)) - np.repeat(np.cumsum(steps) - steps, steps)
-        base, slope, context, growth = (expanded[:, i] for i in range(4))
-        gap: Numbers = base + (slope * (context + step * growth) >> _SHIFT)
-        # As many digits as the mantissa has beyond the first one; a gap below 2^53 is exact as a float.
-        shift = np.maximum(np.frexp(gap.astype(np.float64))[1].astype(np.int64) - _BINS, 0)
-        mantissa: Numbers = gap >> np.maximum(shift - 1, 0)
-        bins: Numbers = np.where(shift > 0, (shift << _BINS) + mantissa - (1 << _BINS), mantissa)
-        counts += np.bincount(bins, expanded[:, 5], len(counts))
 
 
 @cache
@@ -190,6 +148,10 @@ class _Room:
         self.end += -(-size // 8) * 8
 
     def begin(self) -> None:
+        """Raises SimulationTooLarge where the arrays take more than half of the memory that is available."""
+        self.limit_bytes = default_limit()
+        if self.end > min(MOST_BYTES, self.limit_bytes):
+            raise SimulationTooLarge(self.end, min(MOST_BYTES, self.limit_bytes))
         missing = -(-(self.end - self._memory.data_len(self.store)) // _PAGE)
         if missing > 0:
             self._memory.grow(self.store, missing)
@@ -221,7 +183,7 @@ class Simulation:
     _gap_room: int = 0
 
     def run(self) -> Simulated:
-        """All of it."""
+        """All of it. Raises SimulationTooLarge where that takes more than half of the memory that is available."""
         room = self._room = _Room()
         count = len(self.requests)
         ranks = sum(p.replicas * p.ranks for p in self.policies)
@@ -341,13 +303,17 @@ class Simulation:
         room = self._room
         # After the four limits: now, issued, scheduled, in flight, finished, heap, dirty, gaps, runs; service, needs.
         state = room.view("sim", np.uint8)[self._state + 32 : self._state + 32 + 8 * 14].view(np.int64)
-        gaps = _Gaps()
+        gaps = Gaps()
         runs: list[Numbers] = []
+        kept = 0
         while True:
             status = room.run(room.store, room.at("sim"))
             if status in (_DONE, _ROWS_FULL):
                 gaps.add(room.view("gaps", np.int64)[: 6 * state[7]].reshape(-1, 6))
                 runs.append(room.view("runs", np.int64)[: 8 * state[8]].reshape(-1, 8).copy())
+                kept += _KEPT_COPIES * runs[-1].nbytes
+                if room.end + kept > room.limit_bytes:
+                    raise SimulationTooLarge(room.end + kept, room.limit_bytes)
                 state[7:9] = 0
                 if status == _DONE:
                     break
@@ -363,6 +329,8 @@ class Simulation:
                 corners = room.view(f"corners{service}", np.int64).reshape(shape)
                 corners[first, rest[0], rest[1], rest[2]] = times.corner(first, rest[0], rest[1], rest[2])
         result = {name: room.view(name, np.int64).copy() for name in ("issued", "entered", "admitted", "first", "last")}
+        if (result["last"] < 0).any():
+            raise RuntimeError(f"{int((result['last'] < 0).sum())} requests are never computed to their end")
         busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 112:120].copy().view(np.int64).ravel()
         areas = room.view("ranks", np.uint8).reshape(-1, _RANK_BYTES)[:, 128:152].copy().view(np.float64)
         return Simulated(

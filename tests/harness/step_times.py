@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dagc.simulate.kernel import Nodes, Numbers, StepTimes
+from dagc.simulate.gaps import Nodes, Numbers
+from dagc.simulate.kernel import StepTimes
 
 
 class NearHalf(Exception):

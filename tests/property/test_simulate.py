@@ -10,8 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dagc.simulate import kernel
-from dagc.simulate.kernel import Nodes, Numbers, Simulated, Simulation
+from dagc.simulate import gaps
+from dagc.simulate.gaps import Nodes, Numbers
+from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import FirstToken, Late, LoadBalancer, Policy, Reserve
 from dagc.simulate.requests import Requests
 from tests.harness.step_times import NearHalf, Tables
@@ -205,7 +206,7 @@ def test_many_gaps_are_rounded_to_1_part_in_8192(monkeypatch: pytest.MonkeyPatch
     tables = Tables(full, none[0], none[1], none[2], 3, 1, (0, 40), (1 << 20, 1 << 21), (term,), 1_000_003)
     run = Simulation(requests, [Policy(most_running=8)], [tables]).run
     exact = sorted(_expanded(run().gaps).elements())
-    monkeypatch.setattr(kernel, "EXACT_ROWS", 0)
+    monkeypatch.setattr(gaps, "EXACT_ROWS", 0)
     rounded = sorted(_expanded(run().gaps).elements())
     assert len(set(rounded)) < len(set(exact)), "the case has gaps that share a bin"
     assert len(rounded) == len(exact)

@@ -10,7 +10,8 @@ from dagc.cost.memory import MemoryPart, rank_memory
 from dagc.engines.registry import get_engine
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Workload
-from dagc.simulate.capacity import CacheCapacity, cache_capacity, refused
+from dagc.simulate.capacity import CacheCapacity, cache_capacity, refused, refused_prompt
+from dagc.simulate.policy import Policy
 from tests.unit.lowering_plans import DEMO, layout, plan, service
 
 TOKEN = 2 * 2 * 16 * 8 * 64
@@ -79,3 +80,20 @@ def test_a_request_that_never_fits_is_refused_with_numbers() -> None:
 
 def test_memory_for_nothing_is_no_block() -> None:
     assert capacity(served(1e6, tp=1)).blocks == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "fits"),
+    [
+        (Policy(mixes=True, chunks=False, budget=8192), False),
+        (Policy(mixes=True, chunks=False, budget=8193), True),
+        (Policy(mixes=True, chunks=True, budget=8192), True),
+        (Policy(mixes=False, chunks=False, prompt_budget=8192), True),
+    ],
+)
+def test_a_prompt_that_is_not_split_needs_a_step_for_itself(policy: Policy, fits: bool) -> None:
+    """8,193 tokens: one more than a step of 8,192 has; a step of prompts alone takes one of any length."""
+    found = refused_prompt(2, 8193, policy)
+    assert (found is None) == fits
+    if found:
+        assert found.message == "request 3 does not fit into a step: 8,193 tokens of prompt are computed at once"

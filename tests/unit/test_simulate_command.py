@@ -10,6 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.main import main
+from dagc.driver import load, whatif
+from dagc.simulate import kernel
 
 PLAN = "model mixtral-8x7b\ncluster h100-sxm x 8\nworkload {{ {load}    prompt 1024    output 128 }}\n{more}ep 8\n"
 
@@ -67,3 +69,33 @@ def test_a_rate_beyond_saturation_misses_every_requirement_on_ttft(tmp_path: Pat
 def test_a_strategy_that_the_plan_has_not_is_refused(tmp_path: Path) -> None:
     done = simulated(tmp_path, "rate 4 requests/s", "--strategy", "other")
     assert done.exit_code == 2 and "no strategy `other`" in done.output
+
+
+def test_requests_that_take_more_memory_than_there_is_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request takes 128 bytes before the run begins: 10,000 and their warm-up of 1,000 at both ends need 1.5 MB."""
+    monkeypatch.setattr(load, "default_limit", lambda: 1_000_000)
+    done = simulated(tmp_path, "rate 4 requests/s requests 10000")
+    assert done.exit_code == 2
+    assert "error[X304]: simulating `main` takes 1.5 MB of memory or more; the limit is 1.0 MB" in done.output
+    assert "requests 10000" in done.output, "the field that asks for them is shown"
+
+
+def test_records_of_a_run_that_outgrow_the_memory_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arrays of the run itself are below this limit, and its records of steps are above it."""
+    monkeypatch.setattr(kernel, "default_limit", lambda: 40_000_000)
+    done = simulated(tmp_path, "rate 4 requests/s requests 20000", "--requests", "20000")
+    assert done.exit_code == 2 and "error[X304]" in done.output
+
+
+def test_changes_of_a_long_load_are_not_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tmp_path / "plan.moe"
+    more = "require { ttft p99 <= 1 s }\n"
+    plan.write_text(PLAN.format(load="rate 4 requests/s requests 50", more=more), encoding="utf-8")
+    words = ["whatif", str(plan), "--only", "workload"]
+    assert "W153" not in CliRunner().invoke(main, words).output
+    monkeypatch.setattr(whatif, "MOST_STEP_GROUPS", 10)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0
+    assert "warning[W153]: changes of `main` are not simulated" in done.output

@@ -15,7 +15,7 @@ CODE = Code("W103", "batch-uneven", Severity.WARNING)
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One warning for each service; only where the batch is stated, and where every rank has a sequence."""
-    if not states(plan, "workload"):
+    if not states(plan, "workload") or plan.facts.workload.is_open:
         return
     for service in plan.deployment.services:
         replicas, inner = _parts(plan, service)
