@@ -29,6 +29,9 @@ class ServingOverhead:
     least. The first `cold_steps` steps with prompts of a benchmark's run take `cold_seconds` longer each: kernels are
     compiled or tuned for shapes that the warm-up, copies of one request, has not had. The client and the front end of
     separate pools spend `client_seconds` of one core on each request, one after the other.
+
+    `ttft_error_seconds` is half of the interval that holds 80 % of the errors of TTFT in the loads of the fit with at
+    most 16 requests in flight; errors of step times are part of it.
     """
 
     entry_seconds: float = 0.0
@@ -36,8 +39,13 @@ class ServingOverhead:
     prefill_launch_seconds: float = 0.0
     cold_seconds: float = 0.0
     client_seconds: float = 0.0
+    ttft_error_seconds: float = 0.0
     cold_steps: int = 0
     plan_engine: str = ""
+
+    def entry(self, prompt: float) -> float:
+        """Seconds from the client to the scheduler, of a request with so many prompt tokens."""
+        return self.entry_seconds + self.entry_seconds_per_token * prompt
 
 
 def serving_overhead(framework: str, device: str) -> ServingOverhead | None:
@@ -61,6 +69,7 @@ def plan_overhead(engine: str, device: str, layers: int, has_pools: bool) -> Ser
 @cache
 def _entries() -> dict[tuple[str, str], ServingOverhead]:
     names = ("entry_seconds", "entry_seconds_per_token", "prefill_launch_seconds", "cold_seconds", "client_seconds")
+    names += ("ttft_error_seconds",)
     with _FILE.open(encoding="utf-8", newline="") as file:
         return {
             (row["framework"], row["vendor"]): ServingOverhead(

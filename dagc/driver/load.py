@@ -15,7 +15,7 @@ from dagc.graph.priced import PICOSECONDS
 from dagc.metrics import SIMULATED, TTFT
 from dagc.plan.plan import Plan
 from dagc.plan.workload import Requirement, Workload
-from dagc.results.load import Saturation, SimulatedLoad, simulated_load, simulated_value
+from dagc.results.load import Saturation, ServerTime, SimulatedLoad, simulated_load, simulated_value
 from dagc.results.quantity import satisfies
 from dagc.results.simulation import Sweep, SweepOver, SweepPoint
 from dagc.schedule.limits import SIMULATION_TOO_LARGE, default_limit, size_text
@@ -101,6 +101,7 @@ class StrategyLoad:
     say: Callable[[str], None]
     requests: int | None = None
     model: LoadModel = field(init=False)
+    server_time: ServerTime | None = field(init=False)
     caches: tuple[CacheCapacity, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -123,7 +124,8 @@ class StrategyLoad:
         name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
         overhead = plan_overhead(name, device, layers, len(services) > 1)
         times[0].floor = round(overhead.prefill_launch_seconds * PICOSECONDS)
-        entry = overhead.entry_seconds + overhead.entry_seconds_per_token * workload.prompt
+        entry, error = overhead.entry(workload.prompt), overhead.ttft_error_seconds
+        self.server_time = ServerTime(seconds=entry, ttft_error_seconds=error) if entry else None
         self.model = LoadModel(
             self.plan,
             tuple(held),
@@ -206,7 +208,8 @@ class StrategyLoad:
         if rate is not None:
             highest = self.saturated_rate
             saturation = Saturation(requests_per_second=highest, holds=rate < highest)
-        return simulated_load(run, arrivals_text(workload), workload.arrival_seed, saturation, dict(self._ceilings()))
+        arrivals, seed, ceilings = arrivals_text(workload), workload.arrival_seed, dict(self._ceilings())
+        return simulated_load(run, arrivals, seed, saturation, ceilings, self.server_time)
 
     def _ceilings(self) -> Iterator[tuple[str, float]]:
         """Limits in seconds on times of a request, the lowest last."""

@@ -75,7 +75,7 @@ class LoadSimulator:
             return times
         times.floor = round(overhead.prefill_launch_seconds * PICOSECONDS)
         requests = benchmark_requests(row, count, None)
-        entry = round((overhead.entry_seconds + overhead.entry_seconds_per_token * row.prompt) * PICOSECONDS)
+        entry = round(overhead.entry(row.prompt) * PICOSECONDS)
         burst = _burst(requests, row.concurrency, overhead)
         simulation = Simulation(burst, [policy], [times], entry=entry, keeps_runs=True)
         return figures(simulation.run(), replace(requests, arrival=np.zeros(count, np.int64)), overhead)
@@ -90,7 +90,7 @@ class LoadSimulator:
             return prefill if isinstance(prefill, str) else str(decode)
         prefill.floor = round(overhead.prefill_launch_seconds * PICOSECONDS)
         requests = benchmark_requests(row, count, limits.request_rate)
-        entry = round((overhead.entry_seconds + overhead.entry_seconds_per_token * row.prompt) * PICOSECONDS)
+        entry = round(overhead.entry(row.prompt) * PICOSECONDS)
         paced = np.arange(count) * round(overhead.client_seconds * PICOSECONDS)
         arrival = np.maximum(requests.arrival, paced)
         simulation = Simulation(

@@ -52,10 +52,23 @@ class Saturation:
 
 
 @record
+class ServerTime:
+    """Seconds of TTFT outside of steps at the mean prompt: HTTP server, tokenizer, scheduler before the first step.
+
+    They are fitted to serving runs. `ttft_error_seconds` is half of the interval that holds 80 % of the errors of TTFT
+    in those runs at low concurrency, errors of step times included.
+    """
+
+    seconds: float
+    ttft_error_seconds: float
+
+
+@record
 class SimulatedLoad:
     """Simulated requests on a strategy. `requests` are counted ones; `warmup` ran before them.
 
-    `saturation` is null in a closed loop, whose queue is bounded. Goodput counts the requests that keep every ceiling
+    `saturation` is null in a closed loop, whose queue is bounded; `server_time` is null where none is known of the
+    engine. Goodput counts the requests that keep every ceiling
     that the plan requires on a time of requests; null where it requires none.
     """
 
@@ -69,6 +82,7 @@ class SimulatedLoad:
     total_tokens_per_second: float
     goodput_requests_per_second: float | None
     ttft: Distribution
+    server_time: ServerTime | None
     itl: Distribution
     tpot: Distribution
     e2e: Distribution
@@ -83,7 +97,12 @@ class SimulatedLoad:
 
 
 def simulated_load(
-    run: LoadRun, arrivals: str, seed: int, saturation: Saturation | None, ceilings: dict[str, float]
+    run: LoadRun,
+    arrivals: str,
+    seed: int,
+    saturation: Saturation | None,
+    ceilings: dict[str, float],
+    server_time: ServerTime | None = None,
 ) -> SimulatedLoad:
     """The record of one run; `ceilings` are limits in seconds on `ttft`, `tpot`, `e2e` of a request, for goodput."""
     first, last = run.counted
@@ -101,6 +120,7 @@ def simulated_load(
         total_tokens_per_second=rate * (output + prompt),
         goodput_requests_per_second=rate * run.share_within(ceilings) if ceilings else None,
         ttft=_distribution(run.ttft),
+        server_time=server_time,
         itl=_distribution(run.itl),
         tpot=_distribution(run.tpot),
         e2e=_distribution(run.e2e),

@@ -52,6 +52,9 @@ def _strategy(one: StrategyUnderLoad) -> Iterator[str]:
     yield f"  {load.requests:,} requests after {load.warmup:,} of warm-up, {format_seconds(load.seconds)} simulated"
     rows = [("", "mean", *_SHOWN, "± of p99"), *(_times(title, getattr(load, name)) for name, title in _TIMES.items())]
     yield from (f"  {line}" for line in columns(rows, ">"))
+    if load.server_time is not None:
+        outside, error = map(format_seconds, (load.server_time.seconds, load.server_time.ttft_error_seconds))
+        yield f"  TTFT includes {outside} ± {error} of HTTP, tokenizer and scheduler (fitted)"
     rates = [
         format_rate(load.requests_per_second, "requests/s"),
         f"{format_count(load.output_tokens_per_second)} output tokens/s",
