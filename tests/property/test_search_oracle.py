@@ -16,6 +16,7 @@ import pytest
 
 from dagc.api.compiling import Strategy
 from dagc.degrees import Degrees
+from dagc.driver import load
 from dagc.driver.search import SearchOptions, search
 from dagc.results.search_result import SearchResult
 from dagc.search.branch_and_bound import Search
@@ -67,7 +68,10 @@ def _point(strategy: Strategy) -> Point | None:
 
 
 def _compiled(blocks: dict[str, str], texts: Sequence[str]) -> dict[str, Point]:
-    plan = compiled(texts, blocks)
+    """Points of the strategies. Requests are not simulated, which takes longer than all else and is in no point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(load, "strategy_load", lambda *_: None)
+        plan = compiled(texts, blocks)
     points = {texts[int(one.name[1:])]: _point(one) for one in plan.strategies}
     return {text: point for text, point in points.items() if point is not None}
 

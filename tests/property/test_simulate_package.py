@@ -1,18 +1,17 @@
-"""Simulated queues against those of an independent package, customer by customer (Palmer et al., "Ciw: An open-source
-discrete event simulation library", Journal of Simulation 13, 2019).
+"""Simulated queues against those of an independent package, customer by customer: SimPy 4, resources of one server.
 
-Ciw gets the same arrivals and times of service; a request is served by steps of the same length in the whole. Ciw adds
-up floating point seconds and dagc whole picoseconds, so that waits may differ by some picoseconds.
+SimPy gets the same arrivals, and times of service in the whole; a request is served by steps of that length. It adds up
+floating point seconds and dagc whole picoseconds, so that ends may differ by some picoseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator
 from typing import Any
 
-import ciw
 import numpy as np
 import numpy.typing as npt
+import simpy
 
 from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import Policy
@@ -53,21 +52,24 @@ def _requests(seed: int, outputs: npt.NDArray[Any]) -> Requests:
     )
 
 
-def _waits(requests: Requests, services: Sequence[Seconds]) -> Seconds:
-    """Ciw's waits in seconds at nodes of one server each, one after the other: shape (requests, nodes)."""
-    gaps = np.diff(requests.arrival / PICOSECONDS, prepend=0.0)
-    nodes = len(services)
-    network = ciw.create_network(
-        arrival_distributions=[ciw.dists.Sequential([*gaps.tolist(), float("inf")]), *[None] * (nodes - 1)],
-        service_distributions=[ciw.dists.Sequential(one.tolist()) for one in services],
-        number_of_servers=[1] * nodes,
-        routing=np.eye(nodes, k=1).tolist(),
-    )
-    simulation = ciw.Simulation(network)
-    simulation.simulate_until_max_customers(COUNT, method="Finish")
-    records = sorted(simulation.get_all_records(), key=lambda one: (one.node, one.id_number))
-    assert [one.id_number for one in records] == list(range(1, COUNT + 1)) * nodes
-    return np.array([one.waiting_time for one in records]).reshape(nodes, COUNT).T
+def _ends(requests: Requests, *services: Seconds) -> list[Seconds]:
+    """When SimPy's servers, one after the other and first come first served, end each request: seconds by server."""
+    environment = simpy.Environment()
+    servers = [simpy.Resource(environment) for _ in services]
+    ends: list[Seconds] = [np.zeros(COUNT) for _ in services]
+
+    def request(number: int) -> Generator[simpy.Event]:
+        yield environment.timeout(requests.arrival[number] / PICOSECONDS)
+        for server, service, end in zip(servers, services, ends, strict=True):
+            with server.request() as place:
+                yield place
+                yield environment.timeout(service[number])
+            end[number] = environment.now
+
+    for number in range(COUNT):
+        environment.process(request(number))
+    environment.run()
+    return ends
 
 
 def _simulated(requests: Requests, services: int) -> Simulated:
@@ -77,19 +79,19 @@ def _simulated(requests: Requests, services: int) -> Simulated:
 def test_one_queue_is_that_of_the_package() -> None:
     """Each request is a prompt and one token, so its service is its prompt."""
     requests = _requests(1, np.ones(COUNT))
-    expected = _waits(requests, [requests.prompt * (TOKEN / PICOSECONDS)])[:, 0]
+    service = requests.prompt * (TOKEN / PICOSECONDS)
+    (ends,) = _ends(requests, service)
+    assert (ends - requests.arrival / PICOSECONDS - service).mean() > 1e-3, "the queue is long enough to tell"
     done = _simulated(requests, 1)
-    assert expected.mean() > 1e-3, "the queue is long enough to tell"
-    np.testing.assert_allclose((done.admitted - done.issued) / PICOSECONDS, expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(done.last / PICOSECONDS, ends, rtol=0, atol=TOLERANCE)
 
 
 def test_prefill_and_decode_are_two_queues_in_tandem_of_the_package() -> None:
     """Decode takes one request at a time, with a step for each of its tokens but the first."""
     requests = _requests(2, 1 + np.random.RandomState(3).geometric(1 / 1000, COUNT))
-    prefill = requests.prompt * (TOKEN / PICOSECONDS)
-    decode = (requests.output - 1) * (TOKEN / PICOSECONDS)
-    waits = _waits(requests, [prefill, decode])
+    prefill, decode = (tokens * (TOKEN / PICOSECONDS) for tokens in (requests.prompt, requests.output - 1))
+    prefilled, decoded = _ends(requests, prefill, decode)
+    assert (decoded - decode - prefilled).mean() > 1e-3, "the second queue is long enough to tell"
     done = _simulated(requests, 2)
-    ended = requests.arrival / PICOSECONDS + waits.sum(axis=1) + prefill + decode
-    np.testing.assert_allclose(done.first / PICOSECONDS, ended - decode - waits[:, 1], rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(done.last / PICOSECONDS, ended, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(done.first / PICOSECONDS, prefilled, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(done.last / PICOSECONDS, decoded, rtol=0, atol=TOLERANCE)
