@@ -123,7 +123,7 @@ class StrategyLoad:
         device = self.plan.device_of(self.plan.deployment.services[0].attention_pool).name
         name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
         overhead = plan_overhead(name, device, layers, len(services) > 1)
-        times[0].floor = round(overhead.prefill_launch_seconds * PICOSECONDS)
+        held[0] = replace(held[0], prefill_floor=round(overhead.prefill_launch_seconds * PICOSECONDS))
         entry, error = overhead.entry(workload.prompt), overhead.ttft_error_seconds
         self.server_time = ServerTime(seconds=entry, ttft_error_seconds=error) if entry else None
         self.model = LoadModel(

@@ -73,7 +73,7 @@ class LoadSimulator:
         times = self._step_times(row, row.worker, limits.kv_dtype, policy.most_tokens)
         if isinstance(times, str):
             return times
-        times.floor = round(overhead.prefill_launch_seconds * PICOSECONDS)
+        policy = _with_floor(policy, overhead)
         requests = benchmark_requests(row, count, None)
         entry = round(overhead.entry(row.prompt) * PICOSECONDS)
         burst = _burst(requests, row.concurrency, overhead)
@@ -88,13 +88,12 @@ class LoadSimulator:
         decode = self._step_times(row, row.decode, "fp8", 0, limits.decode_redundant)
         if isinstance(prefill, str) or isinstance(decode, str):
             return prefill if isinstance(prefill, str) else str(decode)
-        prefill.floor = round(overhead.prefill_launch_seconds * PICOSECONDS)
         requests = benchmark_requests(row, count, limits.request_rate)
         entry = round(overhead.entry(row.prompt) * PICOSECONDS)
         paced = np.arange(count) * round(overhead.client_seconds * PICOSECONDS)
         arrival = np.maximum(requests.arrival, paced)
         simulation = Simulation(
-            replace(requests, arrival=arrival), _pool_policies(row, limits, prefill), [prefill, decode],
+            replace(requests, arrival=arrival), _pool_policies(row, limits, prefill, overhead), [prefill, decode],
             entry=entry, first_token=FirstToken.AFTER_ADMISSION, keeps_runs=True,
         )  # fmt: skip
         return figures(simulation.run(), requests, overhead)
@@ -153,7 +152,13 @@ def _policy(row: BenchmarkRow, limits: ServerLimits) -> Policy:
     return replace(_sglang(row.worker, budget, limits.max_running, None), poll=limits.receive_interval)
 
 
-def _pool_policies(row: BenchmarkRow, limits: PoolLimits, prefill: GraphTimes) -> list[Policy]:
+def _with_floor(policy: Policy, overhead: ServingOverhead) -> Policy:
+    return replace(policy, prefill_floor=round(overhead.prefill_launch_seconds * PICOSECONDS))
+
+
+def _pool_policies(
+    row: BenchmarkRow, limits: PoolLimits, prefill: GraphTimes, overhead: ServingOverhead
+) -> list[Policy]:
     """Those of the prefill workers and of the decode workers, which Dynamo takes in turn."""
     assert row.decode is not None
     cluster = prefill.plan.facts.cluster
@@ -168,7 +173,7 @@ def _pool_policies(row: BenchmarkRow, limits: PoolLimits, prefill: GraphTimes) -
         first = _sglang(row.worker, limits.prefill_tokens, limits.prefill_running, limits.prefill_cache_tokens)
         first = replace(first, late=Late.NO)
         last = _sglang(row.decode, 8192, limits.decode_running, limits.decode_cache_tokens)
-    return [replace(first, transfer_token=transfer), last]
+    return [_with_floor(replace(first, transfer_token=transfer), overhead), last]
 
 
 def _trtllm(worker: WorkerShape, budget: int, running: int) -> Policy:

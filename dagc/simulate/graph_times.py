@@ -63,7 +63,6 @@ class GraphTimes:
     contexts: Nodes = field(init=False)
     sequences: Nodes = field(init=False)
     pieces: int = field(init=False)
-    floor: int = 0
     steps: PricedSteps = field(init=False)
     _decode_contexts: tuple[int, ...] = field(init=False)
     _decode: list[Curve] = field(init=False)
@@ -116,7 +115,7 @@ class GraphTimes:
             for nodes, at in ((self.sequences, sequences), (self.prompts, prompt), (self.contexts, context))
         )
         if not held:
-            return max(self.floor, round(self._alone[fullness].at(rows) + self._by_position(0, rows, position)))
+            return round(self._alone[fullness].at(rows) + self._by_position(0, rows, position))
         # Fewer rows than those of the sequences are no step, but one end of an interval in which there is one.
         tokens = rows - held * self._rows
         common = self._mixed[fullness].at(max(rows, self._rows + 1)) - self._decode[fullness].at(held)

@@ -38,7 +38,7 @@ typedef struct {
   I64 replicas, ranks, router;
   I64 mixes, chunks, budget, prompt_budget, threshold, most_running, reserve;
   I64 beside, block, blocks, late, ahead, poll, yield, drafted, unit;
-  I64 prefill_launch, graph_tokens;
+  I64 prefill_launch, graph_tokens, prefill_floor;
   I64 ratio_first, ratio_min, ratio_fall, clip;  // of ESTIMATE and LOOKAHEAD, in 2^-20
   I64 transfer_base, transfer_token;               // of what leaves for the next service
   I64 entered;                                     // requests that the router has placed
@@ -584,7 +584,8 @@ static int decode_line(Sim *s, I64 service, I64 sequences, I64 context, double f
 }
 
 // What prompt tokens add to a step, by interpolation between corners. NONE where one is not filled. Kernels take tiles of
-// all rows of a step, so nodes are of these. The position is that from which one prompt attends to as many pairs.
+// all rows of a step, so nodes are of these. The position is that from which one prompt attends to as many pairs. Corners
+// that are no step, as they attend to fewer pairs than tokens, may be below 0; a time is not.
 static I64 prompt_time(Sim *s, I64 service, I64 sequences, I64 prompt, I64 pairs, double fullness) {
   const Times *t = &s->services[service].times;
   const double *nodes[4] = {t->sequences, t->prompts, t->contexts, t->fullness};
@@ -613,7 +614,7 @@ static I64 prompt_time(Sim *s, I64 service, I64 sequences, I64 prompt, I64 pairs
     }
     sum += part * (double)t->corners[index];
   }
-  return (I64)(sum + 0.5);
+  return most((I64)(sum + 0.5), sequences ? 0 : s->services[service].prefill_floor);
 }
 
 static I64 step_sum(const Replica *p, I64 steps) {

@@ -64,7 +64,7 @@ class StepTimes(Protocol):
         ...
 
     def corner(self, sequences: int, prompt: int, context: int, fullness: int) -> int:
-        """Picoseconds that prompt tokens add to a step, at four indices of nodes."""
+        """Picoseconds that prompt tokens add to a step, at four indices of nodes; below 0 where these are no step."""
         ...
 
 
@@ -114,7 +114,7 @@ _SERVICE = (
     *("replicas", "ranks", "router"),
     *("mixes", "chunks", "budget", "prompt_budget", "threshold", "most_running", "reserve"),
     *("decodes_beside", "block", "blocks", "late", "ahead", "poll", "yielded", "drafted", "unit"),
-    *("prefill_launch", "graph_tokens"),
+    *("prefill_launch", "graph_tokens", "prefill_floor"),
     *("ratio_first", "ratio_min", "ratio_fall", "clip"),
     *("transfer_base", "transfer_token", "entered"),
 )

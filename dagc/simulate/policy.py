@@ -71,6 +71,8 @@ class Policy:
     composes the step after it once it is launched and the step before it has ended, and only then puts the tokens of
     that one out.
 
+    `prefill_floor`: picoseconds that a step of prompts alone takes at least.
+
     A step gives each sequence `yielded` tokens in units of 1 / `unit`, and computes `drafted` more of each.
     """
 
@@ -92,6 +94,7 @@ class Policy:
     poll: int = 1
     prefill_launch: int = 0
     graph_tokens: int = 0
+    prefill_floor: int = 0
     yielded: int = 1
     drafted: int = 0
     unit: int = 1

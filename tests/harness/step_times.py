@@ -34,8 +34,8 @@ def decode_time(times: StepTimes, unit: int, sequences: int, context: int, fulln
     return base + (slope * (context - start) >> 16)
 
 
-def prompt_time(times: StepTimes, sequences: int, rows: int, position: float, fullness: float) -> int:
-    """Picoseconds that prompts add to a step: multilinear between the corners."""
+def prompt_time(times: StepTimes, sequences: int, rows: int, position: float, fullness: float, floor: int = 0) -> int:
+    """Picoseconds that prompts add to a step: multilinear between the corners, and no less than the floor."""
     axes = (times.sequences, sequences), (times.prompts, rows), (times.contexts, position), (times.fullness, fullness)
     cells = [_cell(nodes, value) for nodes, value in axes]
     total = 0.0
@@ -48,7 +48,7 @@ def prompt_time(times: StepTimes, sequences: int, rows: int, position: float, fu
         total += weight * times.corner(*at)
     if abs(total % 1.0 - 0.5) < 1e-4:
         raise NearHalf(total)
-    return int(total + 0.5)
+    return max(int(total + 0.5), floor)
 
 
 @dataclass

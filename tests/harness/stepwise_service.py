@@ -305,7 +305,8 @@ class Service:
         time = decode_time(self.times, p.unit, sequences, context, fullness) if sequences else 0
         if tokens:
             rows, position = sequences * (1 + p.drafted) + tokens, pairs / tokens - (tokens + 1) / 2
-            time += prompt_time(self.times, sequences, rows, position, fullness)
+            floor = 0 if sequences else p.prefill_floor
+            time += prompt_time(self.times, sequences, rows, position, fullness, floor)
         launch = p.prefill_launch if tokens and max(each) > p.graph_tokens else 0
         replica.launched = self.composition(replica, now) + launch
         self.put_out(replica, max(now + 1, replica.launched))
