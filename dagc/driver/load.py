@@ -36,6 +36,13 @@ REQUESTS = 2_000
 COUNTED_IN_FLIGHT = 5
 """Requests that are counted at least for each in flight, so that the sections of a run are independent."""
 
+COUNTED_IN_OPEN_LOOP = 100
+"""The same of an open loop, in which the number in flight swings: high percentiles are those of its peaks, and each
+lasts for about as many requests as are in flight."""
+
+MOST_IN_OPEN_LOOP = 100_000
+"""Requests that are counted at most because an open loop swings."""
+
 MOST_IN_FLIGHT = 20_000
 """Requests in flight up to which a run is made longer; more are only let through before requests are counted."""
 
@@ -185,14 +192,15 @@ class StrategyLoad:
         in_flight = 0 if workload.is_open else workload.concurrency or 0
         while True:
             usual = min(in_flight, MOST_IN_FLIGHT)
-            counted = asked or max(REQUESTS, COUNTED_IN_FLIGHT * usual)
+            counted = asked or max(REQUESTS, COUNTED_IN_FLIGHT * usual, _swinging(workload, in_flight))
             warmup = max(counted // 10, in_flight + usual)
             first = warmup if given is None else given
             # Behind the last request of a trace come none.
             behind = 0 if workload.trace and first + counted >= len(workload.trace) else warmup
             run = self.model.run(self._drawn(workload, first + counted + behind), (first, first + counted))
             found = min(ceil(run.e2e.mean * run.requests_per_second), MOST_IN_FLIGHT)
-            if not behind or 2 * found <= max(warmup, 2 * in_flight):
+            is_long = asked or counted >= _swinging(workload, found)
+            if not behind or (2 * found <= max(warmup, 2 * in_flight) and is_long):
                 return run
             in_flight = 2 * found
 
@@ -260,6 +268,11 @@ class StrategyLoad:
             met=_met(found, self.plan.facts.requirements),
         )
         return load
+
+
+def _swinging(workload: Workload, in_flight: int) -> int:
+    """Requests that are counted at least because the number in flight, on average this one, swings."""
+    return min(COUNTED_IN_OPEN_LOOP * in_flight, MOST_IN_OPEN_LOOP) if workload.is_open else 0
 
 
 def arrivals_text(workload: Workload) -> str:

@@ -66,20 +66,34 @@ class Sample:
         return [self.mean, *self.quantiles(shares)]
 
     def errors(self, shares: Sequence[float]) -> list[float | None]:
-        """Of each figure half of its 95 % confidence interval; None where a section of the run has no figure.
+        """Of the mean and of the quantile at each share half of its 95 % confidence interval.
+
+        None where a section of the run has no values, and where values are not in the order of time.
 
         The method of batch means (Law, "Simulation Modeling and Analysis", 5th ed., section 9.5.3): sections are long
-        against the time over which a queue remembers, so that their figures are nearly independent. None too where
-        values are not in the order of time.
+        against the time over which a queue remembers, so that their figures are nearly independent. Of a quantile the
+        figure of a section is its share of values up to it, which is a mean too: a high quantile of a section by
+        itself would leave out that one section may have most of the high values. An interval of the share becomes one
+        of the quantile by the values at its ends, the further of which counts (Heidelberger and Lewis, "Quantile
+        estimation in dependent sequences", Operations Research 32, 1984).
         """
-        if not self.is_ordered:
+        parts = np.array_split(self.values, SECTIONS)
+        if not self.is_ordered or not all(map(len, parts)):
             return [None] * (1 + len(shares))
-        values = np.array_split(self.values, SECTIONS)
         weights = [None] * SECTIONS if self.weights is None else np.array_split(self.weights, SECTIONS)
-        table = np.array([Sample(*part).figures(shares) for part in zip(values, weights, strict=True)])
-        spread = STUDENT_95 * table.std(axis=0, ddof=1) / SECTIONS**0.5
+        quantiles = self.quantiles(shares)
+        table = np.array(
+            [
+                [np.average(part, weights=weight), *(np.average(part <= one, weights=weight) for one in quantiles)]
+                for part, weight in zip(parts, weights, strict=True)
+            ]
+        )
+        mean, *spread = (STUDENT_95 * table.std(axis=0, ddof=1) / SECTIONS**0.5).tolist()
+        low = self.quantiles([max(0.0, share - half) for share, half in zip(shares, spread, strict=True)])
+        high = self.quantiles([min(1.0, share + half) for share, half in zip(shares, spread, strict=True)])
+        ends = zip(low, quantiles, high, strict=True)
         # Whole picoseconds: where all sections are alike, what is left is rounding.
-        return [round(float(one), 12) if np.isfinite(one) else None for one in spread]
+        return [round(one, 12) for one in (mean, *(max(top - one, one - bottom) for bottom, one, top in ends))]
 
 
 @dataclass(frozen=True, slots=True)
