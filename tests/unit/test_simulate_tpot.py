@@ -6,7 +6,7 @@ there for
 
 - a prompt of TensorRT-LLM that has no room in the budget beside the others' decoded tokens: without chunks it waits
   until fewer are left, while the closed form takes it to have room. 8,192 tokens under the default budget are so, and
-  TPOT is up to 3 times the simulated one;
+  TPOT is up to several times the simulated one;
 - a cache that is full, where requests are preempted or wait for blocks: up to 6 % off.
 
 Where lengths vary by a fifth, as public benchmarks draw them, ends are taken to come evenly. Of 65 plans 59 keep 2 %.
