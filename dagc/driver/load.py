@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 
-from dagc.catalog.serving_overhead import FITTED_LAYERS, plan_overhead
 from dagc.cost.admission import admitted
 from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.priced import PICOSECONDS
 from dagc.metrics import SIMULATED, TTFT
 from dagc.plan.plan import Plan
+from dagc.plan.step_limits import server_overhead
 from dagc.plan.workload import Requirement, Workload
 from dagc.results.load import Saturation, ServerTime, SimulatedLoad, simulated_load, simulated_value
 from dagc.results.quantity import satisfies
@@ -126,10 +126,7 @@ class StrategyLoad:
             GraphTimes(self.plan, service, context, policy.most_running, min(policy.most_tokens, _MOST_TOKENS))
             for service, policy in zip(services, held, strict=True)
         ]
-        facts = self.plan.facts
-        device = self.plan.device_of(self.plan.deployment.services[0].attention_pool).name
-        name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
-        overhead = plan_overhead(name, device, layers, len(services) > 1)
+        overhead = server_overhead(self.plan)
         held[0] = replace(held[0], prefill_floor=round(overhead.prefill_launch_seconds * PICOSECONDS))
         entry, error = overhead.entry(workload.prompt), overhead.ttft_error_seconds
         self.server_time = ServerTime(seconds=entry, ttft_error_seconds=error) if entry else None
@@ -138,7 +135,7 @@ class StrategyLoad:
             tuple(held),
             tuple(times),
             round(entry * PICOSECONDS),
-            FirstToken.AFTER_ADMISSION if name else FirstToken.AFTER_PREFILL,
+            FirstToken.AFTER_ADMISSION if self.plan.facts.engine else FirstToken.AFTER_PREFILL,
         )
 
     def refusal(self) -> RefusedRequest | RefusedPrompt | None:

@@ -27,7 +27,7 @@ from dagc.driver.strategies import beyond_memory, judge_overflow, size_memory, s
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
-from dagc.lower.lower import lower, lower_mixed, lower_service
+from dagc.lower.lower import lower, lower_prompts, lower_service
 from dagc.metrics import BUBBLE, COMMUNICATION, COMPARED, OBJECTIVES, Metric
 from dagc.plan.deployment import Phase
 from dagc.plan.placement import placed
@@ -111,9 +111,9 @@ class Judge:
         timelines = self._schedules(graph.classes, plan, scheduled)
         if isinstance(timelines, Diagnostic):
             return StrategyVerdict(timelines.code.code)
-        beside = lower_mixed(plan, self._caches.templates), lower_transfer(plan)
-        mixed, transfer = (self._times(self._priced(phase, plan)) if phase else None for phase in beside)
-        found = assess(plan, memory, slowest_first(graph, timelines)[1], mixed, transfer)
+        beside = lower_prompts(plan, self._caches.templates), lower_transfer(plan)
+        prompts, transfer = (self._times(self._priced(phase, plan)) if phase else None for phase in beside)
+        found = assess(plan, memory, slowest_first(graph, timelines)[1], prompts, transfer)
         known = tuple((metric.name, value(metric, plan, found)) for metric in figures)
         return StrategyVerdict(None, share, known, tuple(map(_judged, found.requirements)))
 

@@ -22,7 +22,7 @@ from dagc.graph.priced import PricedPhase
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
 from dagc.lower.handover import lower_transfer
-from dagc.lower.lower import lower, lower_mixed
+from dagc.lower.lower import lower, lower_prompts
 from dagc.ops.load import WIDE
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
@@ -82,17 +82,17 @@ def price_plan(plan: Plan, found: list[Diagnostic], say: Say, is_simulated: bool
     """Memory, graph, cost, schedule, load where it is simulated, and the rules on them."""
     asked = plan
     plan, memory = size_memory(_steady(plan, say) if plan.facts.workload.is_open else plan)
-    graph, timelines, others, mixed, transfer = None, None, (), None, None
+    graph, timelines, others, prompts, transfer = None, None, (), None, None
     if memory is not None and not missing_rates(plan):
         graph, timelines, others = _timelines(plan, found, say)
-        mixed, transfer = (mixed_timeline(plan), transfer_timeline(plan)) if timelines else (None, None)
+        prompts, transfer = (prompts_timeline(plan), transfer_timeline(plan)) if timelines else (None, None)
     load = None
     if timelines and is_simulated and plan.facts.workload.concurrency is not None:
         from dagc.driver.load import strategy_load
 
         say(f"simulating {plan.name}")
         load = strategy_load(asked, say, found)
-    assessment = assess(plan, memory, timelines, mixed, transfer, load.record if load else None)
+    assessment = assess(plan, memory, timelines, prompts, transfer, load.record if load else None)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others, load)
 
@@ -108,7 +108,7 @@ def _steady(plan: Plan, say: Say) -> Plan:
         _, timelines, _ = _timelines(held, [], say)
         if timelines is None:
             return None
-        return measure(held, timelines, mixed_timeline(held), transfer_timeline(held))
+        return measure(held, timelines, prompts_timeline(held), transfer_timeline(held))
 
     return in_steady_state(plan, admitted(plan).facts.workload.batch, measured)
 
@@ -171,9 +171,9 @@ def size_memory(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...] | None]:
     return plan, rank_memory(plan)
 
 
-def mixed_timeline(plan: Plan) -> Timeline | None:
-    """The timeline of a decode step that prompts ride along with; None where none do."""
-    phase = lower_mixed(plan)
+def prompts_timeline(plan: Plan) -> Timeline | None:
+    """The timeline of the step with prompts that come between decode steps; None where none do."""
+    phase = lower_prompts(plan)
     return schedule(price(phase, plan)) if phase else None
 
 

@@ -18,9 +18,10 @@ from dagc.lower.handover import lower_handover
 from dagc.lower.phase import PhaseLowering
 from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase, Service
+from dagc.plan.interleaving import interleaving
 from dagc.plan.plan import Plan
 from dagc.plan.replicas import replica_classes
-from dagc.plan.serving import entering, riding_tokens
+from dagc.plan.serving import entering
 
 
 def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:
@@ -56,14 +57,21 @@ def lower_service(plan: Plan, phase: Phase, known: LoweringCache | None = None) 
     ]
 
 
-def lower_mixed(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | None:
-    """A decode step of the first class of replicas in which prompt tokens ride along; None where none ever do."""
-    shapes, service = plan.facts.model.shapes(), plan.deployment.services[0]
-    riding = riding_tokens(plan)
-    if shapes is None or not riding:
+def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph | None:
+    """The step with prompts that come between decode steps, of the first class of replicas; None where none do.
+
+    A decode step in which prompt tokens ride along, or prompts by themselves where the engine keeps steps apart.
+    """
+    shapes, service, workload = plan.facts.model.shapes(), plan.deployment.services[0], plan.facts.workload
+    found, layout = interleaving(plan), service.attention_pool.attention
+    if shapes is None or layout is None or found is None:
         return None
-    alike = replica_classes(plan, service)[0]
-    return PhaseLowering(plan, shapes, service, Phase.DECODE, alike, riding, known or LoweringCache()).graph()
+    context = workload.prompt + workload.output / 2
+    load = StepLoad(context, found.tokens, workload.fresh, workload.prefix, found.fullness)
+    alike, phase, riding = replica_classes(plan, service)[0], Phase.DECODE, float(found.tokens)
+    if not found.limits.mixes:
+        alike, phase, riding = replace(alike, sequences=load.prompts * layout.dp), Phase.PREFILL, 0.0
+    return PhaseLowering(plan, shapes, service, phase, alike, riding, known or LoweringCache(), load).graph()
 
 
 def lower_step(plan: Plan, service: Service, sequences: int, load: StepLoad, known: LoweringCache) -> PhaseGraph:

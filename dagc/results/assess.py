@@ -31,13 +31,13 @@ def assess(
     plan: Plan,
     memory: tuple[PoolMemory, ...] | None,
     timelines: tuple[Timeline, ...] | None,
-    mixed: Timeline | None = None,
+    prompts: Timeline | None = None,
     transfer: Timeline | None = None,
     load: SimulatedLoad | None = None,
 ) -> Assessment:
     """Figures and verdicts of one plan; None where the plan could not be priced."""
     figures = MemoryOfPools(memory) if memory else None
-    metrics = measure(plan, timelines, mixed, transfer) if timelines else None
+    metrics = measure(plan, timelines, prompts, transfer) if timelines else None
     shapes = missing_shapes(plan)
     evidence = Evidence(plan, figures, metrics, shapes, missing_rates(plan), load)
     return Assessment(

@@ -103,21 +103,22 @@ def _slowest(phase: PhaseGraph, timelines: tuple[Timeline, ...]) -> PhaseGraph:
 
 
 def measure(
-    plan: Plan, timelines: tuple[Timeline, ...], mixed: Timeline | None = None, transfer: Timeline | None = None
+    plan: Plan, timelines: tuple[Timeline, ...], prompts: Timeline | None = None, transfer: Timeline | None = None
 ) -> Metrics:
     """Metrics of a plan from its timelines in order: prefill, the cache transfer where there is one, decode.
 
-    Each is the timeline of the slowest class of replicas. `mixed` is that of a decode step with prompts, if there are,
-    `transfer` that of the KV-cache transfer of one request, where TTFT includes it.
+    Each is the timeline of the slowest class of replicas. `prompts` is that of the step with prompts that come between
+    decode steps, if any do (`dagc.plan.interleaving`), `transfer` that of the KV-cache transfer of one request, where
+    TTFT includes it.
     """
     first, *between, last = timelines
     bare, step = _phase(first), _phase(last)
-    with_prompts = mixed.interval / PICOSECONDS if mixed else None
+    with_prompts = prompts.interval / PICOSECONDS if prompts else None
     serving = serve(plan, Steps(bare.seconds, step.seconds, with_prompts))
     host, tpot = serving.host_seconds, serving.tpot_seconds
     prefill = replace(bare, seconds=bare.seconds + host, latency_seconds=bare.latency_seconds + host)
     added = serving.step_seconds - step.seconds
-    error = _error(step, serving, band(mixed.priced) if mixed else bare.error_share)
+    error = _error(step, serving, band(prompts.priced) if prompts else bare.error_share)
     decode = replace(step, seconds=tpot, latency_seconds=step.latency_seconds + added, error_share=error)
     handover = between[0].makespan / PICOSECONDS if between else None
     throughput = _throughput(plan, prefill, decode, handover)

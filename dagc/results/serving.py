@@ -2,17 +2,13 @@
 
 The interval between two tokens of a request, with s the time of a decode step and y the tokens that it yields:
 
-    TPOT = (s + w · x + drafts) / y        w = others · y / (output · prompts)
+    TPOT = (s + w · x + drafts) / y
 
-x is what a step with prompts adds: the mixed step less s, or the prefill of one prompt where the engine keeps steps
-apart. Over the `output` / y steps of a request each of the `others` on its ranks has its prompt computed once,
-`prompts` at a time, so that w is the mean number of such steps for each of its own. Mixed steps cannot be more than
-all: w is at most 1 there, and beyond it requests wait for their prompts.
-
-Requests that start together end together where they are alike, and the next ones start together: of a wave of n
-prompts, b of which fit into a step, a request waits between its tokens for those behind its own step, (n - b) / 2 on
-average; for the others it has waited before its first token. What pulls waves apart is a time d, `SPREAD` of a
-request's decode steps, against the time p of one step's prompts: of the two ways to wait, waves have p / (d + p).
+x is what a step with prompts adds: the mixed step less s, or all of it where the engine keeps steps apart. w is how
+many there are for each of the request's own steps. Both follow from how the engine composes steps and from how the
+ends of requests lie, in waves or evenly (`dagc.plan.interleaving`, `dagc.results.prompt_steps`): over the (output - 1)
+/ y steps of a request each of the others on its ranks has its prompt computed once, together with those of the same
+step. Mixed steps cannot be more than all: w is at most 1 there, and beyond it requests wait for their prompts.
 
 A draft is made by a module of one layer for each drafted token (as multi-token prediction and EAGLE have it), so it
 costs the decode step over the number of layers. The host's time a step is the engine's.
@@ -37,8 +33,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dagc.plan.interleaving import interleaving
 from dagc.plan.plan import Plan
-from dagc.plan.serving import interleaving
+from dagc.plan.step_limits import server_overhead
+from dagc.results.prompt_steps import PromptSteps, PromptTimes, prompt_steps
 from dagc.results.summary import Serving
 from dagc.units import format_seconds
 
@@ -46,22 +44,13 @@ if TYPE_CHECKING:
     from dagc.results.summary import Serving
 
 
-SPREAD = {True: 0.2, False: 0.01}
-"""How far ends of requests lie apart, as a share of the time in which one is decoded: where prompts ride along in
-decode steps, and where they have steps of their own, which line requests up.
-
-Fitted to half of 1,077 serving runs (ai-dynamo/aiconfigurator @ 095f58a5), without 90 that look like a prefix cache or
-drafts. There the time to a first token is 1.1 times half of all prompts in flight where steps are apart, as in whole
-waves, and 0.4 to 0.5 times where prompts ride along."""
-
-
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Seconds of the steps of a deployment: of prefill, of decode, of a decode step with prompts where they mix."""
+    """Seconds of the steps of a deployment: of prefill, of decode, of the step with prompts that come in between."""
 
     prefill: float
     decode: float
-    mixed: float | None
+    prompts: float | None
 
 
 def serve(plan: Plan, steps: Steps) -> Serving:
@@ -70,7 +59,7 @@ def serve(plan: Plan, steps: Steps) -> Serving:
     host = plan.facts.runtime.host_seconds
     drafts = workload.drafted * steps.decode / (shapes.layers or 1)
     step = steps.decode + host + drafts
-    added, often = _prompts(plan, steps, host)
+    prompts = _prompts(plan, steps, step)
     return Serving(
         concurrency=workload.concurrency,
         running=workload.batch,
@@ -78,28 +67,27 @@ def serve(plan: Plan, steps: Steps) -> Serving:
         host_seconds=host,
         draft_seconds=drafts,
         tokens_per_step=workload.tokens_per_step,
-        prompt_step_seconds=added,
-        prompt_steps=often,
+        prompt_step_seconds=prompts.added,
+        prompt_steps=prompts.often,
     )
 
 
-def _prompts(plan: Plan, steps: Steps, host: float) -> tuple[float, float]:
-    """What a step with prompts adds, and how many there are for each decode step."""
-    found, workload = interleaving(plan), plan.facts.workload
-    if found is None or not found.others or (found.mixes and steps.mixed is None):
-        return 0.0, 0.0
-    decoding = workload.output / workload.tokens_per_step
-    fitting = min(max(1.0, workload.chunk / workload.fresh), found.others + 1)
-    if found.mixes:
-        added, together = max(0.0, (steps.mixed or 0.0) - steps.decode), found.prompts
-    else:
-        added, together = steps.prefill + host, 1.0
-    batch = fitting * added / together
-    spread = SPREAD[found.mixes] * decoding * (steps.decode + host)
-    waves = batch / (spread + batch) if batch else 0.0
-    waiting = waves * (found.others + 1 - fitting) / 2 + (1 - waves) * found.others
-    often = waiting / (decoding * together)
-    return added, min(1.0, often) if found.mixes else often
+def _prompts(plan: Plan, steps: Steps, step: float) -> PromptSteps:
+    """The steps with prompts that a request meets, which are none where there is no time of one."""
+    found = None if steps.prompts is None else interleaving(plan)
+    if found is None or steps.prompts is None:
+        return PromptSteps(0.0, 0.0)
+    workload, overhead = plan.facts.workload, server_overhead(plan)
+    host, drafts = plan.facts.runtime.host_seconds, workload.drafted / (plan.facts.model.layers or 1)
+    mixed = max(0.0, steps.prompts - steps.decode) * (1 + drafts)
+    times = PromptTimes(
+        decode=step,
+        one=steps.prefill + host,
+        added=mixed if found.limits.mixes else steps.prompts + host,
+        launch=overhead.prefill_launch_seconds,
+        entry=overhead.entry(workload.prompt),
+    )
+    return prompt_steps(found, times)
 
 
 DECODE_STEP = "decode step"

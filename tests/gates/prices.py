@@ -22,7 +22,7 @@ from dagc.driver.strategies import check_strategy, size_plan
 from dagc.graph.graph import Node, PhaseGraph
 from dagc.graph.priced import NodeCost
 from dagc.lower.handover import lower_transfer
-from dagc.lower.lower import lower, lower_mixed
+from dagc.lower.lower import lower, lower_prompts
 from dagc.plan.missing import missing_rates
 from dagc.plan.plan import Plan
 from dagc.source import Source
@@ -69,7 +69,7 @@ def plans_of(text: str) -> list[Plan]:
 def lines(text: str) -> Iterator[str]:
     """One line for each node of each template."""
     for plan in plans_of(text):
-        phases = [*lower(plan).classes, lower_mixed(plan), lower_transfer(plan)]
+        phases = [*lower(plan).classes, lower_prompts(plan), lower_transfer(plan)]
         for phase in phases:
             if phase is not None:
                 yield from _of_phase(phase, plan)

@@ -9,7 +9,7 @@ import pytest
 
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.verify import verify, verify_layers
-from dagc.lower.lower import lower, lower_mixed
+from dagc.lower.lower import lower, lower_prompts
 from dagc.ops.attention_core import AttentionCore
 from dagc.ops.gemm import Gemm, Router
 from dagc.ops.grouped_gemm import GroupedGemm
@@ -18,7 +18,8 @@ from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
 from tests.unit.lowering_plans import DEEPSEEK_V3, DEMO, layout, plan, service
 
-SERVED = Workload(batch=8, prompt=512, output=64, concurrency=8)
+SERVED = Workload(batch=8, prompt=512, output=64, concurrency=8, requests_per_second=1.0)
+"""Ends come evenly, so that a step with prompts has one."""
 
 
 def served(model, attention, **changes) -> Plan:
@@ -43,7 +44,7 @@ def test_arithmetic_is_that_of_both_phases(model) -> None:
     Left out is the head, which has no row for a prompt here.
     """
     subject = served(model, layout(tp=2))
-    mixed, alone = lower_mixed(subject), lower(subject)
+    mixed, alone = lower_prompts(subject), lower(subject)
     assert mixed is not None
     assert entering(subject).facts.workload.batch == 1
     for ops in ((Gemm,), (GroupedGemm, Router), (AttentionCore,)):
@@ -55,7 +56,7 @@ def test_arithmetic_is_that_of_both_phases(model) -> None:
 
 
 def test_a_chunk_is_its_share_of_a_prompt() -> None:
-    whole, part = (lower_mixed(served(DEMO, layout(tp=2), chunk=chunk)) for chunk in (8192, 128))
+    whole, part = (lower_prompts(served(DEMO, layout(tp=2), chunk=chunk)) for chunk in (8192, 128 + 8))
     decode = lower(served(DEMO, layout(tp=2))).decode
     assert whole is not None and part is not None
     base = flops(decode, AttentionCore)
@@ -63,11 +64,11 @@ def test_a_chunk_is_its_share_of_a_prompt() -> None:
 
 
 def test_a_static_batch_has_no_mixed_step() -> None:
-    assert lower_mixed(served(DEMO, layout(tp=2), concurrency=None)) is None
+    assert lower_prompts(served(DEMO, layout(tp=2), concurrency=None)) is None
 
 
 def test_a_lone_request_meets_no_prompt() -> None:
-    assert lower_mixed(served(DEMO, layout(tp=2), batch=1, concurrency=1)) is None
+    assert lower_prompts(served(DEMO, layout(tp=2), batch=1, concurrency=1)) is None
 
 
 def test_a_cached_prefix_is_attended_to_and_not_computed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import exp
 
 import pytest
 
@@ -29,32 +30,55 @@ def test_a_static_batch_has_nothing_between_its_tokens() -> None:
     assert (found.tpot_seconds, found.prompt_steps, found.concurrency) == (0.05, 0.0, None)
 
 
-def test_prompts_that_ride_along_cost_what_they_add() -> None:
-    """A prompt of 1,000 tokens is a step of the 100 and adds 1 s; ends lie 0.2 x 100 x 0.05 = 1 s apart: half in waves.
-
-    Of 33 in flight 32 others come in between when even, (33 - 1) / 2 = 16 are behind a request in a wave: 24 in 100.
+def test_requests_that_end_together_have_their_prompts_together() -> None:
+    """Beside six decoded tokens the budget has room for three prompts of 1,000 tokens: nine requests come in three
+    steps, of which each meets two in 100, of 1 s more each.
     """
-    found = served("concurrency 33    prompt 1000    output 100    chunk 1000", Steps(2.0, 0.05, 1.05))
-    assert found.prompt_steps == pytest.approx(0.24)
-    assert found.tpot_seconds == pytest.approx(0.05 + 0.24 * 1)
+    found = served("concurrency 9    prompt 1000    output 101    chunk 3008", Steps(2.0, 0.05, 1.05))
+    assert found.prompt_steps == pytest.approx(0.02)
+    assert found.tpot_seconds == pytest.approx(0.05 + 0.02 * 1)
+
+
+def test_the_last_step_of_a_wave_has_what_is_left() -> None:
+    """Eight come in steps of 3, 3 and 2: six requests meet 1 2/3 steps' prompts, two meet 2."""
+    found = served("concurrency 8    prompt 1000    output 101    chunk 3008", Steps(2.0, 0.05, 1.05))
+    assert found.prompt_steps == pytest.approx((6 * 5 / 3 + 2 * 2) / 8 / 100)
+
+
+def test_prompts_that_have_room_in_one_step_meet_nobody() -> None:
+    found = served("concurrency 4    prompt 1000    output 101    chunk 4000", Steps(2.0, 0.05, None))
+    assert (found.prompt_steps, found.tpot_seconds) == (0.0, 0.05)
 
 
 def test_a_prompt_beyond_the_budget_takes_several_steps() -> None:
-    """2,000 tokens in chunks of 500 are four steps of 0.25 s more: half in waves, (8 / 2 + 8) / 2 = 6 prompts."""
-    found = served("concurrency 9    prompt 2000    output 100    chunk 500", Steps(2.0, 0.05, 0.3))
-    assert found.prompt_steps == pytest.approx(0.24)
+    """2,000 tokens in chunks of 500, beside eight decoded ones: each of nine meets eight prompts of four steps."""
+    found = served("concurrency 9    prompt 2000    output 101    chunk 508", Steps(2.0, 0.05, 0.3))
+    assert found.prompt_steps == pytest.approx(0.32)
+
+
+def test_a_step_that_has_the_end_of_one_prompt_has_the_begin_of_the_next() -> None:
+    """Two prompts of 1,500 tokens in three chunks of 1,000: of these each has a part of its own in two."""
+    found = served("concurrency 2    prompt 1500    output 101    chunk 1001", Steps(2.0, 0.05, 0.3))
+    assert found.prompt_steps == pytest.approx(0.01)
 
 
 def test_a_cached_prefix_is_not_computed() -> None:
-    """Half of 2,000 tokens in chunks of 500: two steps a prompt, of 0.5 s more each, so half in waves again."""
-    found = served("concurrency 9    prompt 2000    output 100    chunk 500    cached 50 %", Steps(2.0, 0.05, 0.55))
-    assert found.prompt_steps == pytest.approx(0.12)
+    """Half of 2,000 tokens in chunks of 500: two steps a prompt."""
+    found = served("concurrency 9    prompt 2000    output 101    chunk 508    cached 50 %", Steps(2.0, 0.05, 0.55))
+    assert found.prompt_steps == pytest.approx(0.16)
 
 
 def test_no_more_steps_have_prompts_than_there_are() -> None:
     found = served("concurrency 65    prompt 8000    output 10    chunk 1000", Steps(2.0, 0.05, 0.2))
     assert found.prompt_steps == 1
     assert found.tpot_seconds == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("load", ["output 50 to 150", "output 100    rate 1 requests/s"])
+def test_where_ends_come_evenly_each_of_the_others_is_met(load: str) -> None:
+    """Of 11 requests each is decoded for 99 steps of 100, and 10 prompts come in 100 steps, each in one of its own."""
+    found = served(f"concurrency 11    prompt 1000    {load}    chunk 2000", Steps(2.0, 0.05, 1.05))
+    assert found.prompt_steps == pytest.approx(0.1)
 
 
 def test_one_request_alone_waits_for_nobody() -> None:
@@ -68,27 +92,52 @@ def test_drafts_divide_the_step_and_cost_a_layer_each() -> None:
     assert found.tpot_seconds == pytest.approx(0.095 / 1.875)
 
 
-def apart(concurrency: int, steps: Steps, chunk: int = 1000) -> Serving:
-    """Under an engine whose prompts have steps of their own; prompts of 1,000 tokens, 100 tokens out."""
-    block = f"concurrency {concurrency}    prompt 1000    output 100    chunk {chunk}"
-    one = subject(block)
+def apart(load: str, steps: Steps) -> Serving:
+    """Under an engine whose prompts have steps of their own; prompts of 1,000 tokens."""
+    one = subject(f"prompt 1000    {load}")
     return serve(replace(one, facts=replace(one.facts, engine=APART)), steps)
 
 
 APART = replace(get_engine("sglang"), runtime=Runtime(mixes=False))
 
+LAUNCH = 0.045 * LAYERS / 61
+"""Seconds in which the host launches a step of prompts."""
+
 
 def test_prompts_of_a_wave_wait_for_those_behind_them() -> None:
-    """Ends lie a step of 0.1 s apart, a batch of one prompt takes 0.1 s: half the waiting is in waves, half even.
-
-    Of 21 in flight 20 others come before each request's end when even, (21 - 1) / 2 = 10 are behind it in a wave.
-    """
-    found = apart(21, Steps(0.1, 0.1, None))
-    assert found.prompt_steps == pytest.approx((20 / 2 + 10 / 2) / 100)
-    assert found.tpot_seconds == pytest.approx(0.1 + 0.15 * 0.1)
+    """21 prompts of 0.1 s, one after the other: 10 on average are behind a request's own."""
+    found = apart("concurrency 21    output 101    chunk 1000", Steps(0.1, 0.1, 0.1))
+    assert found.prompt_steps == pytest.approx(10 / 100)
+    assert found.tpot_seconds == pytest.approx(0.1 + 0.1 * 0.1)
 
 
 def test_prompts_computed_together_do_not_wait_for_each_other() -> None:
-    """Four prompts a batch of 0.4 s against 0.1 s between ends: four fifths in waves, nobody behind four of four."""
-    found = apart(4, Steps(0.1, 0.1, None), chunk=4000)
-    assert found.prompt_steps == pytest.approx(3 / 5 / 100)
+    """Of six, four are in a step of 0.4 s and wait for half of one."""
+    found = apart("concurrency 6    output 101    chunk 4000", Steps(0.1, 0.1, 0.4))
+    assert found.tpot_seconds == pytest.approx(0.1 + 4 / 6 * 0.2 / 100)
+    assert apart("concurrency 4    output 101    chunk 4000", Steps(0.1, 0.1, None)).tpot_seconds == 0.1
+
+
+def test_a_step_of_prompts_takes_its_launch_at_least() -> None:
+    found = apart("concurrency 21    output 101    chunk 1000", Steps(0.001, 0.1, 0.001))
+    assert found.tpot_seconds == pytest.approx(0.1 + 0.1 * LAUNCH)
+
+
+def test_where_ends_come_evenly_decode_waits_for_each_prompt() -> None:
+    """A request is away for the 65 ms in which the server takes it: 10 prompts of 0.2 s in 100 steps and 65 ms."""
+    found = apart("concurrency 11    output 50 to 152    chunk 1000", Steps(0.2, 0.1, 0.2))
+    whole = found.tpot_seconds
+    assert whole == pytest.approx(0.1 + 10 / (100 + 0.065 / whole) * 0.2)
+
+
+def test_prompts_of_one_step_cost_less_together() -> None:
+    """One takes 0.2 s, two 0.3 s. In a decode step of 0.1 s 0.1 requests end.
+
+    While the first step is on its way, 65 ms, 0.065 more do, whose prompts are in a second step if there are any.
+    """
+    found = apart("concurrency 11    output 50 to 152    chunk 2000", Steps(0.2, 0.1, 0.3))
+    first, later = 1 - exp(-0.1), 1 - exp(-0.065)
+    together = (0.1 / first + 0.065) / (1 + later)
+    assert found.prompt_step_seconds == pytest.approx(0.1 + 0.1 * together)
+    whole = found.tpot_seconds
+    assert whole == pytest.approx(0.1 + 10 / (100 + 0.065 / whole) * found.prompt_step_seconds / together)

@@ -1,31 +1,30 @@
-"""TPOT in closed form against the mean of a simulated closed loop of requests that are alike.
+"""TPOT in closed form against the mean of simulated requests, under the scheduler of the engine of each plan.
 
-Where decode has its own GPUs, and where one request is in flight, both are the decode step, by other ways: the closed
-form prices it at the mean context, the simulation adds up the steps at each context.
+The simulated mean is what `dagc simulate` shows for the plan. 86 plans whose requests are alike keep 2 %: waves of
+these requests stay as they are from one to the next, and the closed form counts the steps of a wave. It is not held
+there for
 
-Where prompts are computed between, both are one figure too if each step with prompts has one prompt and waves are as
-the simulation has them. Requests that are alike never come apart: where prompts have steps of their own a request waits
-for half of the others, those of its wave that come after it; where prompts ride along, the first of a wave ends before
-the others, whose last steps its successor's prompt rides in, so that each meets all of the others.
+- a prompt of TensorRT-LLM that has no room in the budget beside the others' decoded tokens: without chunks it waits
+  until fewer are left, while the closed form takes it to have room. 8,192 tokens under the default budget are so, and
+  TPOT is up to several times the simulated one;
+- a cache that is full, where requests are preempted or wait for blocks: up to 6 % off.
 
-Two causes keep the closed form as it is up to 5 % above. Its `SPREAD` between these two cases is fitted to measured
-runs, in which lengths vary. And it takes prompts one by one, whereas those in one step cost less together.
+Where lengths vary by a fifth, as public benchmarks draw them, ends are taken to come evenly. Of 65 plans 59 keep 2 %.
+The others are up to 4 % above, and one 14 %: SGLang on eight attention ranks with prompts for two thirds of the time. A
+run of 2,000 requests begins in a wave, of which much is left where few cycles are counted (of 20,000 it is 6 % there),
+and a prompt that comes while another rank is busy with one costs less than by itself.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from dagc.driver.check import check
-from dagc.plan.deployment import Service
-from dagc.plan.plan import Plan
-from dagc.simulate.graph_times import GraphTimes
-from dagc.simulate.kernel import Simulation
-from dagc.simulate.policy import Policy, Reserve
-from dagc.simulate.requests import Requests
 from dagc.source import Source
 
 MODELS = {
@@ -39,86 +38,115 @@ POOLS = {
     "llama-3.1-70b": ("h100-sxm x 16", "prefill < tp 8 > | decode < tp 8 >"),
     "mixtral-8x7b": ("h100-sxm x 16", "prefill < tp 8 > | decode < tp 8 >"),
 }
+
+
+class Load(NamedTuple):
+    """Requests in flight, tokens of prompt and output, and more of the workload."""
+
+    engine: str
+    concurrency: int
+    prompt: int
+    output: int
+    more: str = ""
+
+
+DRAFTS = "draft 3    accept 60 %"
 LOADS = (
-    ("vllm", "concurrency 16    prompt 1024    output 256"),
-    ("sglang", "concurrency 16    prompt 1024    output 256"),
-    ("vllm", "concurrency 64    prompt 2048    output 512"),
-    ("sglang", "concurrency 64    prompt 512    output 1024"),
-    ("trtllm", "concurrency 32    prompt 256    output 1024"),
-    ("vllm", "concurrency 8    prompt 512    output 1024    draft 3    accept 60 %"),
+    Load("vllm", 16, 1024, 256),
+    Load("vllm", 64, 2048, 512),
+    Load("vllm", 128, 1024, 1024),
+    Load("vllm", 256, 256, 512),
+    Load("vllm", 32, 8192, 512),
+    Load("vllm", 8, 512, 1024, DRAFTS),
+    Load("trtllm", 32, 256, 1024),
+    Load("trtllm", 64, 2048, 512),
+    Load("sglang", 16, 1024, 256),
+    Load("sglang", 64, 512, 1024),
+    Load("sglang", 64, 4096, 512),
+    Load("sglang", 4, 8192, 1024),
+    Load("sglang", 128, 2048, 256),
 )
-LONE = ("vllm", "concurrency 1    prompt 1024    output 256")
+LONE = (Load("vllm", 1, 1024, 256), Load("sglang", 1, 1024, 256))
+FULL = ("qwen3-235b-a22b", LOADS[-1])
+"""A load whose cache is full."""
 
 
-def policy(plan: Plan, service: Service) -> Policy:
-    """Engines' way with prompts, limits that nothing meets but the budget of tokens, and a cache that is never full."""
-    workload, layout = plan.facts.workload, service.attention_pool.attention
-    assert layout is not None
-    unit = 1024 if workload.drafted else 1
-    return Policy(
-        replicas=plan.deployment.replicas * service.replicas,
-        ranks=layout.dp,
-        mixes=plan.facts.runtime.mixes,
-        budget=workload.chunk,
-        prompt_budget=workload.chunk,
-        threshold=workload.chunk,
-        most_running=workload.batch,
-        reserve=Reserve.WHOLE,
-        drafted=workload.drafted,
-        unit=unit,
-        yielded=round(workload.tokens_per_step * unit),
+class Compared(NamedTuple):
+    """TPOT by closed form over the simulated mean, less 1, in percent; the share of it that prompts take."""
+
+    excess: float
+    share: float
+
+
+def compared(model: str, cluster: str, strategy: str, load: Load, least: float = 1.0) -> Compared:
+    """`least` is the shortest length as a share of the longest."""
+    prompt, output = (
+        f"{length}" if least == 1 else f"{int(least * length)} to {length}" for length in (load.prompt, load.output)
     )
-
-
-def excess(model: str, cluster: str, strategy: str, engine: str, load: str, chunk: str = "") -> float:
-    """By how many percent the closed form is above the mean of the middle half of simulated requests."""
+    requests = f"concurrency {load.concurrency}    prompt {prompt}    output {output}    {load.more}"
     text = (
-        f"model {model}\ncluster {cluster}\nengine {engine}\nworkload {{ {load} {chunk} }}\nstrategy s = {strategy}\n"
+        f"model {model}\ncluster {cluster}\nengine {load.engine}\nworkload {{ {requests} }}\nstrategy s = {strategy}\n"
     )
     found = check(Source("plan.moe", text))
     assert found.checked, [d.message for d in found.diagnostics]
-    plan, metrics = found.checked[0].plan, found.checked[0].priced.assessment.metrics
-    assert metrics is not None
-    workload, services = plan.facts.workload, plan.deployment.services
-    times = [GraphTimes(plan, one, workload.prompt + workload.output // 2) for one in services]
-    flight = workload.concurrency or 1
-    count = 12 * flight
-    prompt, output = (np.full(count, n, dtype=np.int32) for n in (workload.prompt, workload.output))
-    requests = Requests(np.zeros(count, dtype=np.int64), prompt, output, np.zeros(count, dtype=np.int32), flight)
-    done = Simulation(requests, [policy(plan, one) for one in services], times).run()
-    each = (done.last - done.first)[count // 4 : -(count // 4)] / (workload.output - 1)
-    return 100 * (metrics.decode.seconds * 1e12 / float(each.mean()) - 1)
+    priced = found.checked[0].priced
+    metrics = priced.assessment.metrics
+    assert metrics is not None and priced.load is not None
+    run = priced.load.run
+    between = metrics.serving.prompt_steps * metrics.serving.prompt_step_seconds / metrics.serving.tokens_per_step
+    return Compared(100 * (metrics.decode.seconds / run.tpot.mean - 1), between / metrics.decode.seconds)
 
 
-@pytest.mark.parametrize(("model", "load"), [("llama-3.1-70b", LOADS[0]), ("mixtral-8x7b", LOADS[5])])
-def test_with_its_own_gpus_decode_is_one_figure(model: str, load: tuple[str, str]) -> None:
-    assert abs(excess(model, *POOLS[model], *load)) <= 2
+QUICK = (
+    ("llama-3.1-70b", LOADS[0]),
+    ("llama-3.1-70b", LOADS[10]),
+    ("mixtral-8x7b", LOADS[4]),
+    ("mixtral-8x7b", LOADS[7]),
+    ("llama-3.1-8b", LOADS[3]),
+    ("deepseek-v3 { dtype fp8 }", LOADS[12]),
+)
+
+
+@pytest.mark.parametrize(("model", "load"), QUICK)
+def test_both_are_one_figure(model: str, load: Load) -> None:
+    assert abs(compared(model, *MODELS[model], load).excess) <= 2
 
 
 @pytest.mark.slow
-def test_without_prompts_between_both_are_one_figure() -> None:
-    pools = [excess(model, *POOLS[model], *load) for model, load in product(POOLS, LOADS)]
-    lone = [excess(model, *MODELS[model], *LONE) for model in MODELS]
-    assert max(map(abs, (*pools, *lone))) <= 2
+@pytest.mark.parametrize("model", MODELS)
+def test_both_are_one_figure_on_every_plan(model: str) -> None:
+    """64 plans with prompts between, and ten of a lone request."""
+    loads = [load for load in (*LOADS, *LONE) if (model, load) != FULL]
+    assert {load: found for load in loads if abs(found := compared(model, *MODELS[model], load).excess) > 2} == {}
 
 
 @pytest.mark.slow
-def test_with_prompts_between_the_closed_form_is_up_to_five_percent_above() -> None:
-    """30 plans: two in three within 2 %."""
-    found = np.array([excess(model, *MODELS[model], *load) for model, load in product(MODELS, LOADS)])
-    assert found.min() >= -1 and found.max() <= 5
-    assert np.mean(np.abs(found) <= 2) >= 0.55
+def test_with_its_own_gpus_decode_is_one_figure() -> None:
+    """12 plans. The closed form prices the step at the mean context, the simulation adds up those at each."""
+    loads = [LOADS[number] for number in (0, 1, 5, 6, 8, 9)]
+    assert max(abs(compared(model, *POOLS[model], load).excess) for model, load in product(POOLS, loads)) <= 2
 
 
-@pytest.mark.parametrize("engine", ["sglang", pytest.param("vllm", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("model", ["llama-3.1-70b", pytest.param("qwen3-235b-a22b", marks=pytest.mark.slow)])
-def test_with_one_prompt_a_step_and_whole_waves_both_are_one_figure(
-    engine: str, model: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A budget for 512 prompt tokens, beside 64 decoded ones where they ride along. No spread makes waves whole, a
-    large one has each request meet all others.
-    """
-    monkeypatch.setattr("dagc.results.serving.SPREAD", {True: 1e9, False: 0.0})
-    budget = {"sglang": "chunk 512", "vllm": "chunk 576"}[engine]
-    found = excess(model, *MODELS[model], engine, "concurrency 64    prompt 512    output 1024", budget)
-    assert abs(found) <= 0.5
+@pytest.mark.slow
+def test_a_full_cache_is_the_limit() -> None:
+    model, load = FULL
+    assert 2 < abs(compared(model, *MODELS[model], load).excess) <= 6
+
+
+@pytest.mark.parametrize(
+    ("model", "load"),
+    [("llama-3.1-70b", LOADS[0]), ("deepseek-v3 { dtype fp8 }", LOADS[1]), ("llama-3.1-70b", LOADS[9])],
+)
+def test_where_lengths_vary_both_are_one_figure(model: str, load: Load) -> None:
+    assert abs(compared(model, *MODELS[model], load, 0.8).excess) <= 2
+
+
+@pytest.mark.slow
+def test_where_lengths_vary_most_plans_are_near() -> None:
+    each = partial(compared, least=0.8)
+    found = {(model, load): each(model, *MODELS[model], load) for model, load in product(MODELS, LOADS)}
+    excess = np.array([one.excess for one in found.values()])
+    seldom = np.array([one.excess for one in found.values() if one.share < 0.6])
+    assert np.median(np.abs(excess)) <= 0.5 and np.mean(np.abs(excess) <= 2) >= 0.9
+    assert seldom.min() >= -2 and seldom.max() <= 4
+    assert excess.min() >= -2 and excess.max() <= 14

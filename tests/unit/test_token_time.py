@@ -112,7 +112,7 @@ def test_why_tpot_changes_has_the_parts_of_tpot() -> None:
     """With half the output each request has its prompts between half as many tokens: the step on the GPUs hardly
     changes, and what comes between takes longer.
     """
-    load = "workload { concurrency 64    prompt 64    output 8 }\n"
+    load = "workload { concurrency 64    prompt 2048    output 8 }\n"
     found = asked(f"{MODEL}{MEMORY_BOUND}{LINKS}{load}strategy main = ep 8\n", "workload")
     states = [state for one in found.effects for phase in one.phases for state in (phase.before, phase.after)]
     for state in states:

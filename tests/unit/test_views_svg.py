@@ -171,7 +171,7 @@ def test_nothing_in_a_picture_runs_or_loads() -> None:
 def test_where_tpot_is_more_than_the_step_the_head_says_so_and_fits(distance: Distance) -> None:
     """Prompts between tokens, the host and drafts: the longest line that a head can have on TPOT."""
     facts = "model qwen3-30b-a3b\ncluster h100-sxm x 8\nengine vllm\n"
-    load = "workload { concurrency 64    prompt 1024    output 128    draft 3    accept 70 % }\n"
+    load = "workload { concurrency 64    prompt 4096    output 128    draft 3    accept 70 % }\n"
     picture = drawn(scene(f"{facts}{load}strategy main = ep 8\n"), distance)
     assert complaints(picture) == []
     said = [label.text for label in labels(picture)]

@@ -1,0 +1,158 @@
+"""Prompts between the decode steps of others: which of them a request meets, and how many share a step.
+
+In the steady state every request that leaves is followed by the next one, so that over the steps in which a request is
+decoded, each of the others has its prompt computed once. What that does to the steps is the engine's way:
+
+- mixed steps: prompt tokens ride along with decoded ones, up to the budget of tokens of a rank;
+- steps apart: prompts are computed by themselves, and all that decode wait for them.
+
+Requests of one output length that start together end together, and the next ones start together. Such waves do not die
+out. Their prompts fill each step up to its budget, on all ranks at once. Where output lengths vary, or requests arrive
+when they will, ends come evenly: the prompts of a step are those of the requests that happened to end since the one
+before, a Poisson number, on some of the ranks that share the step.
+
+With phases on their own GPUs decode is never held up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil, exp, expm1, log, sqrt
+
+from dagc.plan.plan import Plan
+from dagc.plan.step_limits import StepLimits, step_limits
+
+_MANY = 100.0
+"""From this mean on a Poisson number is taken as normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interleaving:
+    """How prompts come between the decode steps of a request, and the load of a step that has some.
+
+    `held` requests are on the fullest of the `ranks` that share steps and have any, `others` on all of these but one.
+    `decoding` is the number of decode steps of a request. `in_waves` where all are alike.
+
+    The step has `tokens` prompt tokens on the fullest rank. `fullness` is the tokens of all ranks over those of the
+    fullest one times ranks.
+    """
+
+    limits: StepLimits
+    in_waves: bool
+    ranks: int
+    held: int
+    others: float
+    decoding: float
+    fresh: int
+    tokens: int = 1
+    fullness: float = 1.0
+
+    @property
+    def together(self) -> float:
+        """Prompts of the fullest rank in the step, or the part of one."""
+        return self.tokens / self.fresh
+
+    @property
+    def parts(self) -> int:
+        """Steps that a prompt takes."""
+        return max(1, ceil(self.fresh / self.tokens))
+
+    @property
+    def parts_a_step(self) -> float:
+        """Parts of the prompts of others that come in each decode step where ends come evenly, on all ranks.
+
+        A request is away from decode for the steps in which its own prompt is mixed.
+        """
+        return self.others * self.parts / (self.decoding + (self.parts if self.limits.mixes else 0))
+
+
+def interleaving(plan: Plan) -> Interleaving | None:
+    """How prompts come between decode steps.
+
+    None where none do: of a static batch, of a lone request, where decode has its own GPUs, and of waves whose prompts
+    have room in one step.
+    """
+    workload, deployment = plan.facts.workload, plan.deployment
+    service, *apart = deployment.services
+    if workload.concurrency is None or apart:
+        return None
+    replicas = deployment.replicas * service.replicas
+    running = workload.batch / replicas
+    ranks = int(min(deployment.cache_count(service) / replicas, max(1.0, running)))
+    held = max(1, ceil(workload.batch / replicas / ranks))
+    limits, decoding = step_limits(plan, service), max(1, workload.output - 1) / workload.tokens_per_step
+    shared = Interleaving(limits, _is_in_waves(plan), ranks, held, running - 1, decoding, workload.fresh)
+    if shared.others <= 0:
+        return None
+    rows = held * (1 + workload.drafted)
+    if shared.in_waves:
+        return _in_waves(shared, rows)
+    width = deployment.cache_count(service) // replicas
+    return _evenly(shared, rows, width)
+
+
+def _is_in_waves(plan: Plan) -> bool:
+    """Whether requests that start together end together, and nothing else says when one starts."""
+    workload = plan.facts.workload
+    least, most = workload.output_bounds
+    return least == most and workload.requests_per_second is None and workload.trace is None and not workload.is_open
+
+
+def _in_waves(shared: Interleaving, rows: int) -> Interleaving | None:
+    """Steps that are full: all ranks have the same. A prompt that cannot be split is taken to have room."""
+    limits, fresh, held = shared.limits, shared.fresh, shared.held
+    if not limits.mixes:
+        room = min(limits.threshold, limits.prompt_budget)
+        return None if held * fresh <= room else _with(shared, room)
+    if held * fresh <= limits.budget:
+        return None
+    each = rows // held
+    most = limits.budget // fresh
+    # Those of one step are not decoded in it.
+    together = (limits.budget - (held - max(1, most)) * each) // fresh
+    if together > 0:
+        return _with(shared, together * fresh)
+    room = min(limits.budget - (held - 1) * each, limits.threshold)
+    return _with(shared, max(1, room) if limits.chunks else fresh)
+
+
+def _evenly(shared: Interleaving, rows: int, width: int) -> Interleaving | None:
+    """Steps that have the prompts of requests that ended since the step before; `width` ranks share a step."""
+    limits, fresh = shared.limits, shared.fresh
+    room = min(limits.budget - rows if limits.mixes else limits.prompt_budget, limits.threshold)
+    parts = ceil(fresh / max(1, room)) if limits.chunks else 1
+    part = ceil(fresh / parts)
+    one = _with(shared, part)
+    often, fullest = some(one.parts_a_step), largest(one.parts_a_step / shared.ranks, shared.ranks)
+    beside = rows if limits.mixes else 0
+    count = max(1, min(round(fullest / often), room // part))
+    if not limits.mixes and shared.ranks == 1:
+        # Two tell with one, which is priced besides, what another adds.
+        count = max(1, min(2, room // part))
+    on_all = one.parts_a_step / (often if count == 1 and not limits.mixes else fullest / count)
+    share = (shared.ranks * beside + part * on_all) / (width * (beside + count * part))
+    return _with(shared, count * part, min(1.0, max(1 / width, share)) if width > 1 else 1.0)
+
+
+def _with(shared: Interleaving, tokens: int, fullness: float = 1.0) -> Interleaving:
+    return replace(shared, tokens=tokens, fullness=fullness)
+
+
+def some(mean: float) -> float:
+    """The chance that a Poisson number of this mean is not 0."""
+    return -expm1(-mean)
+
+
+def largest(mean: float, count: int) -> float:
+    """The mean of the largest of so many Poisson numbers of this mean."""
+    if count == 1:
+        return mean
+    if mean > _MANY:
+        return mean + sqrt(2 * mean * log(count))
+    term = below = exp(-mean)
+    found, number = 0.0, 0
+    while (added := 1 - below**count) > 1e-9 and number < 1000:
+        found, number = found + added, number + 1
+        term *= mean / number
+        below += term
+    return found

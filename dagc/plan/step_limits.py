@@ -1,0 +1,77 @@
+"""How many tokens a step of a service computes at most: limits of its engine's scheduler, and the plan's `chunk`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dagc.catalog.serving_overhead import FITTED_LAYERS, ServingOverhead, plan_overhead
+from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, Scheduler, SchedulerLimit
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+
+_UNLIMITED = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class StepLimits:
+    """What one attention rank computes in a step.
+
+    `mixes`: prompt tokens and decoded ones share a step of up to `budget` tokens; else prompts have steps of their own,
+    of up to `prompt_budget` tokens. `threshold` tokens at most are of one prompt. `chunks` splits a prompt that has no
+    room. `ahead`: a step is composed while the one before it runs.
+    """
+
+    mixes: bool
+    chunks: bool
+    ahead: bool
+    budget: int
+    prompt_budget: int
+    threshold: int
+
+
+def scheduler_of(plan: Plan) -> Scheduler:
+    """The scheduler of the plan's engine."""
+    return plan.facts.engine.scheduler if plan.facts.engine else NO_ENGINE_SCHEDULER
+
+
+def limits_of(plan: Plan, service: Service) -> Callable[[SchedulerLimit | None, int], int]:
+    """Takes a limit of a rank to its value, or to another number where the engine has no such limit or it is 0.
+
+    What a plan says of prompts (`chunk`) is more than a default of its engine.
+    """
+    scheduler, layout, workload = scheduler_of(plan), service.attention_pool.attention, plan.facts.workload
+    ranks = layout.dp if layout else 1
+    # GPUs that are sold with so many GB have about so many GiB.
+    gibibytes = plan.device_of(service.attention_pool).memory_bytes / 1e9
+
+    def value(limit: SchedulerLimit | None, otherwise: int) -> int:
+        is_chunk = limit in (scheduler.token_budget, scheduler.prefill_chunk) and "chunk" in workload.spans
+        if limit is None or (is_chunk and limit.option not in dict(scheduler.given)):
+            return otherwise
+        return scheduler.value(limit, gibibytes, 1 if limit.is_switch else ranks) or otherwise
+
+    return value
+
+
+def step_limits(plan: Plan, service: Service) -> StepLimits:
+    """The limits of a service."""
+    scheduler, value, chunk = scheduler_of(plan), limits_of(plan, service), plan.facts.workload.chunk
+    mixes, chunks, ahead = (bool(value(one, 0)) for one in (scheduler.mixes, scheduler.chunks, scheduler.ahead))
+    threshold = value(scheduler.prefill_chunk, _UNLIMITED if scheduler.token_budget else chunk)
+    return StepLimits(
+        mixes=mixes,
+        chunks=chunks,
+        ahead=ahead is not scheduler.is_ahead_off,
+        budget=value(scheduler.token_budget, chunk if scheduler.token_budget else threshold),
+        prompt_budget=value(scheduler.prefill_budget, chunk),
+        threshold=threshold,
+    )
+
+
+def server_overhead(plan: Plan) -> ServingOverhead:
+    """What a request waits for outside of the steps of the model."""
+    facts, services = plan.facts, plan.deployment.services
+    device = plan.device_of(services[0].attention_pool).name
+    name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
+    return plan_overhead(name, device, layers, len(services) > 1)

@@ -1,0 +1,113 @@
+"""Prompts between decode steps: which come together, and what of them a request meets; steps of chosen times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp
+
+import pytest
+
+from dagc.driver.check import check
+from dagc.plan.interleaving import Interleaving, interleaving, largest, some
+from dagc.plan.step_limits import StepLimits
+from dagc.results.prompt_steps import PromptTimes, prompt_steps
+from dagc.source import Source
+
+LIMITS = StepLimits(mixes=True, chunks=True, ahead=False, budget=8192, prompt_budget=8192, threshold=1 << 30)
+WAVES = Interleaving(LIMITS, True, ranks=1, held=9, others=8, decoding=100, fresh=1000, tokens=3000)
+TIMES = PromptTimes(decode=0.1, one=0.5, added=1.0, launch=0.0, entry=0.0)
+
+
+def found_in(engine: str, load: str, strategy: str = "tp 8", model: str = "llama-3.1-70b") -> Interleaving | None:
+    text = f"model {model}\ncluster h100-sxm x 8\nengine {engine}\nworkload {{ {load} }}\nstrategy s = {strategy}\n"
+    checked = check(Source("plan.moe", text)).checked
+    return interleaving(checked[0].plan)
+
+
+def tokens(engine: str, load: str) -> int:
+    found = found_in(engine, load)
+    assert found is not None
+    return found.tokens
+
+
+def test_a_wave_fills_the_budget_of_its_engine() -> None:
+    """VLLM splits a prompt that has no room; TensorRT-LLM does not; both count decoded tokens, SGLang has none."""
+    assert tokens("vllm", "concurrency 64    prompt 1024    output 256") == 7 * 1024
+    assert tokens("vllm", "concurrency 64    prompt 8192    output 256") == 8192 - 63
+    assert tokens("trtllm", "concurrency 64    prompt 2048    output 256") == 3 * 2048
+    assert tokens("sglang", "concurrency 64    prompt 3000    output 256") == 8192
+    assert tokens("vllm { max_num_batched_tokens 4096 }", "concurrency 64    prompt 1024    output 256") == 3 * 1024
+
+
+def test_a_draft_takes_rows_of_the_budget() -> None:
+    """16 decoded tokens have three guessed ones each beside them."""
+    drafts = "draft 3    accept 60 %"
+    assert tokens("vllm", f"concurrency 17    prompt 8192    output 256    {drafts}") == 8192 - 16 * 4
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        pytest.param("batch 64    prompt 1024    output 256", id="a static batch"),
+        pytest.param("concurrency 1    prompt 1024    output 256", id="a lone request"),
+        pytest.param("concurrency 8    prompt 1024    output 256", id="a wave with room in one step"),
+    ],
+)
+def test_nothing_comes_between(load: str) -> None:
+    assert found_in("vllm", load) is None
+
+
+def test_where_lengths_vary_a_step_has_a_prompt() -> None:
+    """With a prompt in each 16th step there are hardly two in one; with two in each, two."""
+    assert tokens("vllm", "concurrency 64    prompt 1024    output 1000 to 1048") == 1024
+    assert tokens("vllm", "concurrency 257    prompt 100    output 100 to 156") == 200
+    assert tokens("sglang", "concurrency 64    prompt 1024    output 1000 to 1048") == 2048
+
+
+def test_a_step_waits_for_the_prompts_of_all_its_ranks() -> None:
+    """Of 64 requests 63 are others, on eight ranks; a step with prompts has one on one of them."""
+    found = found_in("vllm", "concurrency 64    prompt 1024    output 1000 to 1048", "ep 8 ; dp 8", "mixtral-8x7b")
+    assert found is not None
+    assert (found.ranks, found.held, found.others, found.tokens) == (8, 8, 63, 1024)
+    mean = 63 / (1023 + 1)
+    assert found.fullness == pytest.approx((8 * 8 + 1024 * mean / largest(mean / 8, 8)) / (8 * (8 + 1024)))
+
+
+def test_a_late_successor_waits_in_the_queue_for_steps_that_it_does_not_meet() -> None:
+    """Nine requests in three steps. Entering takes 0.1 s, one decode step: those behind the first step miss one."""
+    late = replace(TIMES, entry=0.1)
+    assert prompt_steps(WAVES, TIMES).often == pytest.approx(2 / 100)
+    assert prompt_steps(WAVES, late).often == pytest.approx((2 + 1 + 1) / 3 / 100)
+    ahead = replace(WAVES, limits=replace(LIMITS, ahead=True))
+    assert prompt_steps(ahead, TIMES).often == prompt_steps(WAVES, late).often
+    assert prompt_steps(WAVES, replace(TIMES, entry=9.0)).often == pytest.approx((2 + 1 + 0) / 3 / 100)
+
+
+def test_decode_waits_until_no_rank_has_a_prompt() -> None:
+    """The share of time without prompts: s / W = (1 - a g / (W R))^R."""
+    apart = replace(LIMITS, mixes=False)
+    even = replace(WAVES, limits=apart, in_waves=False, ranks=4, held=3, others=11, tokens=1000)
+    whole = 0.1 + prompt_steps(even, TIMES).often * TIMES.added
+    assert 0.1 / whole == pytest.approx((1 - 0.11 * TIMES.added / (4 * whole)) ** 4)
+
+
+def test_no_request_waits_less_than_without_prompts() -> None:
+    """The bounds of a search take a decode step to be the least."""
+    for limits in (LIMITS, replace(LIMITS, mixes=False)):
+        for in_waves in (True, False):
+            for part in (100, 1000, 1500, 9000):
+                one = replace(WAVES, limits=limits, in_waves=in_waves, tokens=part)
+                assert prompt_steps(one, TIMES).often >= 0
+
+
+def test_the_largest_of_poisson_numbers() -> None:
+    """Two of mean 1: the sum over k of 1 - F(k)^2, F being 1/e, 2/e, 2.5/e, ..."""
+    below, term, by_hand = 0.0, exp(-1), 0.0
+    for k in range(40):
+        below += term
+        term /= k + 1
+        by_hand += 1 - below**2
+    assert largest(1.0, 2) == pytest.approx(by_hand)
+    assert largest(3.0, 1) == 3.0
+    assert largest(1e4, 8) == pytest.approx(1e4, rel=0.05)
+    assert some(1e-9) == pytest.approx(1e-9) and some(50.0) == pytest.approx(1)
