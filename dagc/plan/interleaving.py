@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from math import ceil, exp, expm1, log, sqrt
 
 from dagc.plan.plan import Plan
-from dagc.plan.step_limits import StepLimits, step_limits
+from dagc.plan.step_limits import StepLimits, server_overhead, step_limits
 
 _MANY = 100.0
 """From this mean on a Poisson number is taken as normal."""
@@ -86,7 +86,7 @@ def interleaving(plan: Plan) -> Interleaving | None:
         return None
     rows = held * (1 + workload.drafted)
     if shared.in_waves:
-        return _in_waves(shared, rows)
+        return _in_waves(shared, rows, server_overhead(plan).entry(workload.prompt) > 0)
     width = deployment.cache_count(service) // replicas
     return _evenly(shared, rows, width)
 
@@ -98,8 +98,12 @@ def _is_in_waves(plan: Plan) -> bool:
     return least == most and workload.requests_per_second is None and workload.trace is None and not workload.is_open
 
 
-def _in_waves(shared: Interleaving, rows: int) -> Interleaving | None:
-    """Steps that are full: all ranks have the same. A prompt that cannot be split is taken to have room."""
+def _in_waves(shared: Interleaving, rows: int, is_late: bool) -> Interleaving | None:
+    """Steps that are full: all ranks have the same. A prompt that cannot be split is taken to have room.
+
+    Where requests enter as soon as those before them have ended, a step has whole prompts: those of the requests that
+    ended in one step. Where they are late others wait behind them, of which a part has room too.
+    """
     limits, fresh, held = shared.limits, shared.fresh, shared.held
     if not limits.mixes:
         room = min(limits.threshold, limits.prompt_budget)
@@ -110,9 +114,9 @@ def _in_waves(shared: Interleaving, rows: int) -> Interleaving | None:
     most = limits.budget // fresh
     # Those of one step are not decoded in it.
     together = (limits.budget - (held - max(1, most)) * each) // fresh
-    if together > 0:
+    if together > 0 and not (is_late and limits.chunks):
         return _with(shared, together * fresh)
-    room = min(limits.budget - (held - 1) * each, limits.threshold)
+    room = min(limits.budget - (held - max(1, together)) * each, limits.threshold)
     return _with(shared, max(1, room) if limits.chunks else fresh)
 
 

@@ -70,11 +70,11 @@ def prompt_steps(found: Interleaving, times: PromptTimes) -> PromptSteps:
 def _in_mixed_waves(found: Interleaving, times: PromptTimes) -> float:
     """All steps of the wave but those of the own prompt, and those that pass in the queue; the last is not full."""
     edges = np.arange(found.held + 1, dtype=np.int64) * found.fresh
-    last = -(-edges[1:] // found.tokens)
+    first, last = edges[:-1] // found.tokens, -(-edges[1:] // found.tokens)
     whole = edges[-1] / found.tokens
-    own = np.minimum(last, whole) - edges[:-1] // found.tokens
+    own = np.minimum(last, whole) - first
     late = ceil(times.entry / times.decode) + found.limits.ahead
-    return max(0.0, float((whole - own - np.minimum(last - 1, late)).mean())) / found.decoding
+    return max(0.0, float((whole - own - np.minimum(first, late)).mean())) / found.decoding
 
 
 def _in_waves(found: Interleaving, times: PromptTimes) -> PromptSteps:

@@ -23,7 +23,8 @@ DEPLOYMENTS = {
     ),
     "trtllm": (
         "model qwen3-235b-a22b { dtype fp8 }\ncluster h100-sxm x 8\nengine trtllm\n"
-        "workload { seed 3    rate 4 requests/s    prompt 800 to 1200    output 300 to 500 }\nstrategy s = ep 8 ; dp 8\n"
+        "workload { seed 3    rate 4 requests/s    prompt 800 to 1200    output 300 to 500 }\n"
+        "strategy s = ep 8 ; dp 8\n"
     ),
     "pools": (
         "model deepseek-v3\ncluster h200-sxm x 24\nengine sglang\n"
@@ -32,7 +33,8 @@ DEPLOYMENTS = {
     ),
     "replicas": (
         "model mixtral-8x7b\ncluster h100-sxm x 8\nengine vllm\n"
-        "workload { seed 5    rate 10 requests/s    prompt 512 to 2048    output 64 to 256 }\nstrategy s = dp 4 < tp 2 >\n"
+        "workload { seed 5    rate 10 requests/s    prompt 512 to 2048    output 64 to 256 }\n"
+        "strategy s = dp 4 < tp 2 >\n"
     ),
 }
 
