@@ -12,6 +12,7 @@ from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.priced import PICOSECONDS
 from dagc.metrics import SIMULATED, TTFT
+from dagc.plan.interleaving import is_in_waves
 from dagc.plan.plan import Plan
 from dagc.plan.step_limits import server_overhead
 from dagc.plan.workload import Requirement, Workload
@@ -276,7 +277,9 @@ def arrivals_text(workload: Workload) -> str:
     """How requests arrive: `Poisson arrivals, 20 requests/s`."""
     rate, cap = workload.requests_per_second, workload.concurrency
     if rate is None:
-        return f"closed loop, {cap} in flight"
+        return (
+            f"closed loop, {cap} in flight{', in waves as outputs are of one length' if is_in_waves(workload) else ''}"
+        )
     process = "Poisson arrivals" if workload.burstiness == 1 else f"gamma arrivals of shape {workload.burstiness:g}"
     kind = "arrivals of a trace" if workload.trace else process
     limit = "" if workload.is_open else f", at most {cap} in flight"

@@ -73,6 +73,7 @@ class Runtime:
     `sums_experts`: where all ranks of an expert group hold the same tokens, none is sent; each computes what its
     experts add to every token, and an all-reduce sums it. `all_reduce` names the engine's own all-reduce of small
     messages inside a node, a regime `all_reduce/NAME` of calibrations; None where that is NCCL's.
+    `fuses_latents`: one matrix product makes the latent of queries and that of the cache, as both have one input.
     `tunes_expert_shards`: the kernel for experts without block scales has tuned tiles on ranks that hold a part of
     the experts.
     """
@@ -84,6 +85,7 @@ class Runtime:
     memory_share: float = 1.0
     mixes: bool = True
     host_seconds: float = 0.0
+    fuses_latents: bool = False
     sums_experts: bool = False
     all_reduce: str | None = "custom"
     tunes_expert_shards: bool = True

@@ -158,6 +158,7 @@ _V0_5_9 = SGLang(
         memory_share=0.88,
         mixes=False,  # a prompt goes first; `--enable-mixed-chunk` is off by default: server_args.py
         host_seconds=4e-4,
+        fuses_latents=True,  # `fused_qkv_a_proj_with_mqa`, deepseek_v2.py
         sums_experts=True,
         all_reduce="sglang",
     ),

@@ -139,6 +139,7 @@ _V1_0 = TensorRTLLM(
         memory_share=0.9,
         mixes=True,  # in-flight batching puts both phases into one step
         host_seconds=4e-4,
+        fuses_latents=True,  # `kv_a_proj_with_mqa`, modules/attention.py
         sums_experts=True,
         all_reduce="trtllm",
     ),

@@ -152,6 +152,7 @@ _V0_12 = VLLM(
         memory_share=0.9,  # `gpu_memory_utilization`, vllm/config/cache.py
         mixes=True,  # prompts are chunked: vllm/v1/core/sched/scheduler.py
         host_seconds=2e-4,
+        fuses_latents=True,  # `fused_qkv_a_proj`, vllm/model_executor/models/deepseek_v2.py
         sums_experts=True,
         # Tiles come from files that are shipped for shapes of whole layers, cut by tp or not, and hardly any for a part
         # of the experts: vllm/model_executor/layers/fused_moe/configs.

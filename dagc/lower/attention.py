@@ -104,9 +104,9 @@ def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     """MLA up to the heads' values; their width on one rank."""
     whole = form.whole
     source = builder.last
-    lowered, queries = _add_queries(builder, stage, batch, form)
+    lowered, queries = _add_queries(builder, stage, batch, form, whole.cached)
     add_indexer(builder, stage, batch, whole, (source, lowered))
-    _add_down(builder, stage, batch, whole.cached, source)
+    _add_down(builder, stage, batch, whole.cached, source, lowered)
     attend = _expanded if batch.is_prefill and whole.indexer is None else _absorbed
     attend(builder, stage, batch, form, queries)
     if batch.piggybacked and whole.indexer is None:
@@ -117,9 +117,9 @@ def _latent(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
 def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> int:
     """Shared attention up to the latents of the groups' results; their width on one rank."""
     part, source = form.part, builder.last
-    lowered, queries = _add_queries(builder, stage, batch, form)
+    lowered, queries = _add_queries(builder, stage, batch, form, part.head_dim)
     add_indexer(builder, stage, batch, form.whole, (source, lowered))
-    written = _add_down(builder, stage, batch, part.head_dim, source)
+    written = _add_down(builder, stage, batch, part.head_dim, source, lowered)
     if part.ratio:
         series = 2 * (2 if part.indexer else 1) * part.head_dim
         raw = stage.tensor({"t": max_rank(batch.tokens), "c": series})
@@ -137,24 +137,31 @@ def _shared(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -
     return part.o_groups * part.o_lora
 
 
-def _add_down(builder: TemplateBuilder, stage: Stage, batch: Batch, width: int, source: int) -> int:
-    """The vector that the cache keeps, and its write; the index of the write."""
+def _add_down(builder: TemplateBuilder, stage: Stage, batch: Batch, width: int, source: int, fused: int) -> int:
+    """The vector that the cache keeps, which `fused` has where latents are fused, and its write; the index of that."""
+    if fused != source and stage.fuses_latents:
+        return add_cache_write(builder, stage, batch, {"c": width}, (fused,))
     down = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
     lowered = stage.tensor({"t": max_rank(batch.tokens), "c": width})
     add_gemm(builder, stage, "attention.kv_down", batch.tokens, down, lowered, (source,))
     return add_cache_write(builder, stage, batch, {"c": width})
 
 
-def _add_queries(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> tuple[int, int]:
-    """Queries of MLA and shared attention; the nodes of their latent (of their input where they have none) and them."""
+def _add_queries(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, cached: int) -> tuple[int, int]:
+    """Queries of MLA and shared attention; the nodes of their latent (of their input where they have none) and them.
+
+    Where latents are fused, the product has the `cached` vector too.
+    """
     part, lowered = form.part, builder.last
     if part.q_lora:
-        down = stage.matrix(part.q_lora, stage.shapes.hidden, Part.ATTENTION)
-        latent = stage.tensor({"t": max_rank(batch.tokens), "c": part.q_lora})
-        lowered = add_gemm(builder, stage, "attention.q_down", batch.tokens, down, latent)
+        width = part.q_lora + cached * stage.fuses_latents
+        down = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
+        latent = stage.tensor({"t": max_rank(batch.tokens), "c": width})
+        key = "attention.qkv_down" if stage.fuses_latents else "attention.q_down"
+        lowered = add_gemm(builder, stage, key, batch.tokens, down, latent)
     up = stage.matrix(part.heads * part.head_dim, part.q_lora or stage.shapes.hidden, Part.ATTENTION)
     output = heads_tensor(stage, batch, part.heads, part.head_dim)
-    return lowered, add_gemm(builder, stage, "attention.q_up", batch.tokens, up, output)
+    return lowered, add_gemm(builder, stage, "attention.q_up", batch.tokens, up, output, (lowered,))
 
 
 def _expanded(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, queries: int) -> None:

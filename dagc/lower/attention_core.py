@@ -50,12 +50,19 @@ def cache_tensor(stage: Stage, batch: Batch, reach: Reach, kept: dict[str, int])
     return _kept(stage, {"s": max_rank(batch.decoded.positions(reach))}, kept, stage.shapes.kv_dtype)
 
 
-def add_cache_write(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> int:
+def add_cache_write(
+    builder: TemplateBuilder,
+    stage: Stage,
+    batch: Batch,
+    kept: dict[str, int],
+    inputs: tuple[int, ...] | None = None,
+) -> int:
     """Keys and values (or latents) of new tokens go to the cache, each to the ranks that keep its position."""
     keepers = stage.options.decode_context * (1 if batch.is_prefill else stage.attention.cp)
     elements = batch.tokens * prod(kept.values()) / keepers
     output = _kept(stage, {"t": max_rank(batch.tokens)}, kept, stage.shapes.kv_dtype)
-    return builder.add("attention.kv_write", KvWrite(elements, stage.activation, stage.shapes.kv_dtype), output)
+    write = KvWrite(elements, stage.activation, stage.shapes.kv_dtype)
+    return builder.add("attention.kv_write", write, output, inputs=inputs)
 
 
 def add_context_gather(builder: TemplateBuilder, stage: Stage, batch: Batch, kept: dict[str, int]) -> None:

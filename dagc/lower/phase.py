@@ -168,6 +168,7 @@ class PhaseLowering:
             span=service.span,
             pipeline=self._pipeline,
             sums_experts=self.plan.facts.runtime.sums_experts and service.options.overlap == 1,
+            fuses_latents=self.plan.facts.runtime.fuses_latents,
         )
 
     @property

@@ -33,8 +33,9 @@ class Stage:
     """One stage of one service, as its templates see it.
 
     `experts` is None for a dense model. `sums_experts`: the engine sends no tokens that all ranks of an expert group
-    hold. `pool` is the placement of the experts' own pool, None where experts share
-    the attention's ranks. `pipeline` is where `pp` is written, `span` where the service is.
+    hold. `fuses_latents`: it makes the latents of queries and cache in one product. `pool` is the placement of the
+    experts' own pool, None where experts share the attention's ranks. `pipeline` is where `pp` is written, `span` where
+    the service is.
     """
 
     shapes: ModelShapes
@@ -46,6 +47,7 @@ class Stage:
     span: Span
     pipeline: Span
     sums_experts: bool = False
+    fuses_latents: bool = False
 
     @property
     def activation(self) -> Dtype:

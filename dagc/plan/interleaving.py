@@ -21,6 +21,7 @@ from math import ceil, exp, expm1, log, sqrt
 
 from dagc.plan.plan import Plan
 from dagc.plan.step_limits import StepLimits, server_overhead, step_limits
+from dagc.plan.workload import Workload
 
 _MANY = 100.0
 """From this mean on a Poisson number is taken as normal."""
@@ -28,7 +29,7 @@ _MANY = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Interleaving:
-    """How prompts come between the decode steps of a request, and the load of a step that has some.
+    """How prefill is interleaved with the decode steps of a request, and the load of a step that has some.
 
     `held` requests are on the fullest of the `ranks` that share steps and have any, `others` on all of these but one.
     `decoding` is the number of decode steps of a request. `in_waves` where all are alike.
@@ -67,7 +68,7 @@ class Interleaving:
 
 
 def interleaving(plan: Plan) -> Interleaving | None:
-    """How prompts come between decode steps.
+    """How prefill is interleaved with decode steps.
 
     None where none do: of a static batch, of a lone request, where decode has its own GPUs, and of waves whose prompts
     have room in one step.
@@ -81,21 +82,22 @@ def interleaving(plan: Plan) -> Interleaving | None:
     ranks = int(min(deployment.cache_count(service) / replicas, max(1.0, running)))
     held = max(1, ceil(workload.batch / replicas / ranks))
     limits, decoding = step_limits(plan, service), max(1, workload.output - 1) / workload.tokens_per_step
-    shared = Interleaving(limits, _is_in_waves(plan), ranks, held, running - 1, decoding, workload.fresh)
+    shared = Interleaving(limits, is_in_waves(workload), ranks, held, running - 1, decoding, workload.fresh)
     if shared.others <= 0:
         return None
     rows = held * (1 + workload.drafted)
     if shared.in_waves:
         return _in_waves(shared, rows, server_overhead(plan).entry(workload.prompt) > 0)
     width = deployment.cache_count(service) // replicas
-    return _evenly(shared, rows, width)
+    return _without_waves(shared, rows, width)
 
 
-def _is_in_waves(plan: Plan) -> bool:
+def is_in_waves(workload: Workload) -> bool:
     """Whether requests that start together end together, and nothing else says when one starts."""
-    workload = plan.facts.workload
-    least, most = workload.output_bounds
-    return least == most and workload.requests_per_second is None and workload.trace is None and not workload.is_open
+    shortest, longest = workload.output_bounds
+    return (
+        shortest == longest and workload.requests_per_second is None and workload.trace is None and not workload.is_open
+    )
 
 
 def _in_waves(shared: Interleaving, rows: int, is_late: bool) -> Interleaving | None:
@@ -120,7 +122,7 @@ def _in_waves(shared: Interleaving, rows: int, is_late: bool) -> Interleaving | 
     return _with(shared, max(1, room) if limits.chunks else fresh)
 
 
-def _evenly(shared: Interleaving, rows: int, width: int) -> Interleaving | None:
+def _without_waves(shared: Interleaving, rows: int, width: int) -> Interleaving | None:
     """Steps that have the prompts of requests that ended since the step before; `width` ranks share a step."""
     limits, fresh = shared.limits, shared.fresh
     room = min(limits.budget - rows if limits.mixes else limits.prompt_budget, limits.threshold)

@@ -24,13 +24,14 @@ WORST = {
     "layers": 0.105,
     "static batch": 0.100,
     "static batch, one GPU": 0.265,
-    "serving": 0.130,
-    "serving, ep or dp": 0.050,
+    "serving": 0.150,
+    "serving, ep or dp": 0.090,
     "deployments": 0.030,
     "memory": 0.005,
 }
 """The largest median error that is accepted of the cases of each kind to which nothing was fitted: lowered when the
-model gets better, never raised."""
+model gets better, never raised but for serving, once: TPOT in closed form is since then the mean of simulated requests
+in their steady state, where it had been fitted to these runs."""
 
 
 @pytest.fixture(scope="module")
