@@ -65,7 +65,7 @@ def test_independent_values_have_the_error_of_the_textbook() -> None:
     one of sqrt(q (1 - q) / 10,000): 0.005 at 0.5, 0.001 at 0.99. The interval of 95 % is 2.26 of them either way.
     """
     values = np.random.RandomState(1).random_sample((20, 10_000))
-    found = np.mean([Sample(one).errors((0.5, 0.99)) for one in values], axis=0)
+    found = np.array([Sample(one).errors((0.5, 0.99)) for one in values], dtype=np.float64).mean(axis=0)
     assert found == pytest.approx([0.0065, 0.0113, 0.00225], rel=0.15)
 
 
