@@ -165,9 +165,9 @@ class LoadRun:
 
     @property
     def seconds(self) -> float:
-        """From the issue of the first counted request to the end of the last that ends."""
+        """From the issue of the first counted request to the end of the last that ends; a picosecond at least."""
         first, last = self.counted
-        return float(self.simulated.last[first:last].max() - self.simulated.issued[first]) / PICOSECONDS
+        return max(1, int(self.simulated.last[first:last].max() - self.simulated.issued[first])) / PICOSECONDS
 
     @property
     def requests_per_second(self) -> float:

@@ -42,7 +42,8 @@ _ARROW = re.compile(r"^ *--> ", re.MULTILINE)
 _PLACELESS = "X"
 """Families of codes about what is outside of any text: files, disks, memory."""
 
-_NUMBER_LOST = re.compile(r"(?<![\w.-])-?(?:nan|NaN|inf|Infinity)(?![\w-])")
+_NUMBER_LOST = re.compile(r"(?<![\w.\\-])-?(?:nan|NaN|inf|Infinity)(?![\w-])")
+"""Behind a backslash an `n` is the escape of a line break."""
 
 
 class TooLong(BaseException):
