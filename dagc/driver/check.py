@@ -26,9 +26,18 @@ def silent(_: str) -> None:
 
 
 def check(
-    source: Source, blocks: Blocks = (), directory: Path = Path(), say: Say = silent, given: GivenLevels = ()
+    source: Source,
+    blocks: Blocks = (),
+    directory: Path = Path(),
+    say: Say = silent,
+    given: GivenLevels = (),
+    *,
+    is_simulated: bool = True,
 ) -> Outcome:
-    """Everything that is known of a plan without writing a file. Levels that are given win over the plan's."""
+    """Everything that is known of a plan without writing a file. Levels that are given win over the plan's.
+
+    Unless `is_simulated`, nothing is known of requests under load, which take longer to simulate than all the rest.
+    """
     levels, wrong = declare_levels(given)
     found = list(wrong)
     known = read_plan(source, blocks, directory, found)
@@ -37,7 +46,7 @@ def check(
         return Outcome(in_order(trial.settle(found)), ())
     file, facts = known
     is_readable = not stops(found)
-    pricing = partial(price_plan, say=say) if is_readable else None
+    pricing = partial(price_plan, say=say, is_simulated=is_simulated) if is_readable else None
     checked = [check_strategy(strategy, facts, found, pricing) for strategy in file.strategies]
     levels = levels.over(facts.rules.levels)
     trial = Trial(source, blocks, directory, levels, file.strategies)

@@ -92,8 +92,8 @@ def test_records_of_a_run_that_outgrow_the_memory_end_it(tmp_path: Path, monkeyp
 def test_changes_of_a_long_load_are_not_simulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = tmp_path / "plan.moe"
     more = "require { ttft p99 <= 1 s }\n"
-    plan.write_text(PLAN.format(load="rate 4 requests/s requests 50", more=more), encoding="utf-8")
-    words = ["whatif", str(plan), "--only", "workload"]
+    plan.write_text(PLAN.format(load="concurrency 4 requests 50", more=more), encoding="utf-8")
+    words = ["whatif", str(plan), "--only", "hardware", "--model", "mixtral-8x7b { layers 2 }"]
     assert "W153" not in CliRunner().invoke(main, words).output
     monkeypatch.setattr(whatif, "MOST_STEP_GROUPS", 10)
     done = CliRunner().invoke(main, words)
