@@ -40,9 +40,9 @@ LIMITS = "require { ttft <= 1 s    tpot <= 5 ms    memory <= 60 GB    gpus <= 8 
 QUICK = {
     "static batch": f"{MIXTRAL}{STATIC}{LIMITS}strategy a = pp 2 < ep 4 ; tp 2 >\nstrategy b = pp 2 < tp 2 > | ep 4\n",
     "requests at a rate": f"{QWEN}{QUEUED}{LIMITS}strategy a = ep 8\nstrategy b = prefill < ep 4 > | decode < ep 4 >\n",
-    "engine with mixed steps": f"{QWEN}{DRAFTS}{LIMITS}engine vllm\nstrategy a = ep 8\nstrategy b = ep 4 ; tp 2\n",
 }
 SLOW = {
+    "engine with mixed steps": f"{QWEN}{DRAFTS}{LIMITS}engine vllm\nstrategy a = ep 8\nstrategy b = ep 4 ; tp 2\n",
     "engine with steps apart": (
         "model deepseek-v3\ncluster h200-sxm x 32\nengine sglang\n"
         "workload { concurrency 512    prompt 4096    output 1024 }\nrequire { tpot <= 30 ms }\n"

@@ -43,6 +43,7 @@ def test_as_many_are_in_flight_as_arrive_while_one_is_served(rate: float) -> Non
     assert held == 1 or needed(held - 1) > held - 1
 
 
+@pytest.mark.slow
 def test_a_rate_beyond_capacity_fills_the_caches_and_is_a_warning() -> None:
     serving, _, codes = served("rate 10000 requests/s")
     full, _, _ = served("concurrency 100000")
@@ -50,6 +51,7 @@ def test_a_rate_beyond_capacity_fills_the_caches_and_is_a_warning() -> None:
     assert "W150" in codes and "W151" not in codes
 
 
+@pytest.mark.slow
 def test_every_output_of_an_open_loop_is_written(tmp_path: Path) -> None:
     plan = tmp_path / "plan.moe"
     plan.write_text(PLAN.format(load="rate 2 requests/s", output=200).replace("1024", "900 to 1100"), encoding="utf-8")
