@@ -24,6 +24,9 @@ from dagc.simulate.requests import Requests
 Seconds = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.int64]
 
+MOST_GAPS = 1 << 22
+"""Steps of a run up to which the gap of each is looked at."""
+
 SECTIONS = 10
 """Sections of a run whose spread is its sampling error."""
 
@@ -154,14 +157,20 @@ class LoadRun:
 
     @property
     def itl(self) -> Sample:
-        """Seconds between two tokens of a request, each gap by itself, over the whole run."""
+        """Seconds between two tokens of a request, each gap by itself, over the whole run.
+
+        Of more than `MOST_GAPS` steps those of a row, whose times are affine, are taken in parts, each by its middle.
+        """
         base, slope, context, growth, steps, sequences = self.simulated.gaps.T
         if not slope.any() and (np.diff(base) > 0).all():
             return Sample(base / PICOSECONDS, sequences, is_ordered=False)
-        row = np.repeat(np.arange(len(steps)), steps)
-        step = np.arange(len(row)) - np.repeat(np.cumsum(steps) - steps, steps)
+        total = int(steps.sum())
+        parts = steps if total <= MOST_GAPS else np.maximum(1, (steps * (MOST_GAPS / total)).astype(np.int64))
+        row = np.repeat(np.arange(len(steps)), parts)
+        part, of, length = np.arange(len(row)) - (np.cumsum(parts) - parts)[row], parts[row], steps[row]
+        step = (2 * part + 1) * length // (2 * of)
         times = base[row] + (slope[row] * (context[row] + growth[row] * step) >> 16)
-        return Sample(times / PICOSECONDS, sequences[row])
+        return Sample(times / PICOSECONDS, sequences[row] * (length * (part + 1) // of - length * part // of))
 
     @property
     def seconds(self) -> float:

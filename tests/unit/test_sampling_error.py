@@ -7,6 +7,7 @@ import pytest
 
 from dagc.driver.check import check, silent
 from dagc.driver.load import StrategyLoad
+from dagc.simulate import load
 from dagc.simulate.load import Sample
 from dagc.source import Source
 
@@ -82,3 +83,16 @@ def test_a_high_quantile_of_one_section_has_a_large_error() -> None:
 
 def test_fewer_values_than_sections_have_no_error() -> None:
     assert Sample(np.arange(9.0)).errors(SHARES) == [None] * 5
+
+
+def test_gaps_of_very_many_steps_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a part for every fourth step or so, which counts as many gaps: the same number in all."""
+    lone = DEPLOYMENTS["vllm"].replace("rate 8 requests/s", "concurrency 1")
+    run = StrategyLoad(check(Source("plan.moe", lone)).checked[0].plan, silent, 200).run
+    each = run.itl
+    monkeypatch.setattr(load, "MOST_GAPS", len(each.values) // 4)
+    parts = run.itl
+    assert each.weights is not None and parts.weights is not None
+    assert len(parts.values) < len(each.values) // 2
+    assert parts.weights.sum() == each.weights.sum()
+    assert parts.figures(SHARES) == pytest.approx(each.figures(SHARES), rel=2e-3)
