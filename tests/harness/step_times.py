@@ -12,6 +12,9 @@ import numpy as np
 from dagc.simulate.gaps import Nodes, Numbers
 from dagc.simulate.kernel import StepTimes
 
+NEAR = 1e-4
+"""Distance from a half below which `NearHalf` is raised, in picoseconds."""
+
 
 class NearHalf(Exception):
     """A time of prompts so near to a half of a picosecond that the order of float additions could round it."""
@@ -46,7 +49,7 @@ def prompt_time(times: StepTimes, sequences: int, rows: int, position: float, fu
             at[axis] = high if above else low
             weight *= share if above else 1.0 - share
         total += weight * times.corner(*at)
-    if abs(total % 1.0 - 0.5) < 1e-4:
+    if abs(total % 1.0 - 0.5) < NEAR:
         raise NearHalf(total)
     return max(int(total + 0.5), floor)
 
