@@ -68,8 +68,10 @@ def plan_overhead(engine: str, device: str, layers: int, has_pools: bool) -> Ser
 
 @cache
 def _entries() -> dict[tuple[str, str], ServingOverhead]:
-    names = ("entry_seconds", "entry_seconds_per_token", "prefill_launch_seconds", "cold_seconds", "client_seconds")
-    names += ("ttft_error_seconds",)
+    names = (
+        "entry_seconds", "entry_seconds_per_token", "prefill_launch_seconds", "cold_seconds", "client_seconds",
+        "ttft_error_seconds",
+    )  # fmt: skip
     with _FILE.open(encoding="utf-8", newline="") as file:
         return {
             (row["framework"], row["vendor"]): ServingOverhead(

@@ -11,7 +11,6 @@ from dagc.cost.admission import admitted
 from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.priced import PICOSECONDS
-from dagc.metrics import SIMULATED, TTFT
 from dagc.plan.interleaving import is_in_waves
 from dagc.plan.plan import Plan
 from dagc.plan.step_limits import server_overhead
@@ -288,7 +287,7 @@ def arrivals_text(workload: Workload) -> str:
 
 def _met(load: SimulatedLoad, requirements: tuple[Requirement, ...]) -> bool | None:
     """Whether every requirement on a simulated metric holds; None without any."""
-    limits = [one for one in requirements if one.metric in SIMULATED or one.metric is TTFT]
+    limits = [one for one in requirements if one.is_of_load]
     values = [simulated_value(load, one.metric) for one in limits]
     if not limits:
         return None

@@ -18,7 +18,7 @@ from dagc.driver.front import resolve_strategy
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Priced, Say
 from dagc.driver.strategies import price_plan
 from dagc.facts.facts import NO_STRATEGY
-from dagc.metrics import BREAK_EVEN, COMPARED, SIMULATED, TTFT
+from dagc.metrics import BREAK_EVEN, COMPARED
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
 from dagc.results.facts import assumed, facts_of
@@ -186,10 +186,10 @@ def _pricing(checked: Checked, found: list[Diagnostic]) -> Pricing:
     Their load is simulated only where a requirement is on it, which takes longer than all the rest, and only where that
     of the strategy itself is short; else `found` says that it is not.
     """
-    requirements = [one for one in checked.plan.facts.requirements if one.metric is TTFT or one.metric in SIMULATED]
+    requirements = [one for one in checked.plan.facts.requirements if one.is_of_load]
     load = checked.priced.load
     if not requirements or load is None:
-        return Pricing(_read, partial(_price, is_simulated=False))
+        return UNSIMULATED
     steps = len(load.run.simulated.runs)
     if steps <= MOST_STEP_GROUPS:
         return PRICING
@@ -202,7 +202,7 @@ def _pricing(checked: Checked, found: list[Diagnostic]) -> Pricing:
             help=("state fewer requests, as `requests 200`, or a larger `chunk`",),
         )
     )
-    return Pricing(_read, partial(_price, is_simulated=False))
+    return UNSIMULATED
 
 
 def _price(plan: Plan, is_simulated: bool = True) -> Answer | RefusedPlan:
@@ -229,3 +229,6 @@ def _answer(plan: Plan, priced: Priced) -> Answer:
 
 PRICING = Pricing(_read, _price)
 """Both ends of the pipeline, for the verbs that ask."""
+
+UNSIMULATED = Pricing(_read, partial(_price, is_simulated=False))
+"""The same without requests under load."""

@@ -122,7 +122,7 @@ def _in_waves(shared: Interleaving, rows: int, is_late: bool) -> Interleaving | 
     return _with(shared, max(1, room) if limits.chunks else fresh)
 
 
-def _without_waves(shared: Interleaving, rows: int, width: int) -> Interleaving | None:
+def _without_waves(shared: Interleaving, rows: int, width: int) -> Interleaving:
     """Steps that have the prompts of requests that ended since the step before; `width` ranks share a step."""
     limits, fresh = shared.limits, shared.fresh
     room = min(limits.budget - rows if limits.mixes else limits.prompt_budget, limits.threshold)

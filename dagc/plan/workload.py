@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from dagc.metrics import OF_PERCENTILE, Metric, TtftDefinition, metric_named
+from dagc.metrics import OF_PERCENTILE, SIMULATED, TTFT, Metric, TtftDefinition, metric_named
 from dagc.source import Span
 
 if TYPE_CHECKING:
@@ -181,6 +181,11 @@ class Requirement:
         """What is limited; `name` may be an alias of it."""
         metric = metric_named(self.name)
         return metric if self.percentile is None else OF_PERCENTILE[metric, self.percentile]
+
+    @property
+    def is_of_load(self) -> bool:
+        """Whether simulated requests decide it where the plan has a load."""
+        return self.metric is TTFT or self.metric in SIMULATED
 
     @property
     def title(self) -> str:
