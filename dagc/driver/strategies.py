@@ -6,6 +6,7 @@ Diagnostics are collected, never raised: a strategy that cannot be priced still 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
@@ -24,6 +25,7 @@ from dagc.graph.verify import verify_layers
 from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_prompts
 from dagc.ops.load import WIDE
+from dagc.plan.interleaving import with_varied_outputs
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
@@ -93,6 +95,9 @@ def price_plan(plan: Plan, found: list[Diagnostic], say: Say, is_simulated: bool
         say(f"simulating {plan.name}")
         load = strategy_load(asked, say, found)
     assessment = assess(plan, memory, timelines, prompts, transfer, load.record if load else None)
+    if timelines and (varied := with_varied_outputs(plan)):
+        metrics = measure(varied, timelines, prompts_timeline(varied), transfer)
+        assessment = replace(assessment, varied_tpot=metrics.decode.seconds)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others, load)
 

@@ -23,6 +23,9 @@ from dagc.plan.plan import Plan
 from dagc.plan.step_limits import StepLimits, server_overhead, step_limits
 from dagc.plan.workload import Workload
 
+VARIED = 1 / 8
+"""By what share outputs of one length are varied to see what it is that waves save: as served lengths vary at least."""
+
 _MANY = 100.0
 """From this mean on a Poisson number is taken as normal."""
 
@@ -98,6 +101,16 @@ def is_in_waves(workload: Workload) -> bool:
     return (
         shortest == longest and workload.requests_per_second is None and workload.trace is None and not workload.is_open
     )
+
+
+def with_varied_outputs(plan: Plan) -> Plan | None:
+    """The plan with outputs that vary by `VARIED` around their length, so that waves die out; None without waves."""
+    workload = plan.facts.workload
+    by = round(workload.output * VARIED)
+    if workload.concurrency is None or not by or not is_in_waves(workload):
+        return None
+    varied = replace(workload, output_range=(workload.output - by, workload.output + by))
+    return replace(plan, facts=replace(plan.facts, workload=varied))
 
 
 def _in_waves(shared: Interleaving, rows: int, is_late: bool) -> Interleaving | None:

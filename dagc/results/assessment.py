@@ -96,7 +96,8 @@ class Assessment:
     """Everything that the priced rules and the summary need to know. Memory needs
     the model's shapes, times need rates of device and links too; `missing_…` name those that were not stated.
     `admitted` is how many requests run at once where the caches hold fewer than are in flight, else None.
-    `load` has figures of simulated requests, None for a static batch.
+    `load` has figures of simulated requests, None for a static batch. `varied_tpot` is the seconds of TPOT if outputs
+    vary, None where it is no other than that of `metrics`.
     """
 
     memory: MemoryOfPools | None
@@ -107,6 +108,7 @@ class Assessment:
     claims: tuple[Verdict, ...]
     admitted: int | None = None
     load: SimulatedLoad | None = None
+    varied_tpot: float | None = None
 
 
 def all_met(verdicts: Iterable[bool | None]) -> bool | None:
