@@ -211,6 +211,7 @@ def simulate(
     """
     from dagc.driver import simulate as driver
     from dagc.driver.simulate import FEWEST_REQUESTS, MOST_REQUESTS, MOST_SEED, SimulationRequest
+    from dagc.plan.workload import LoadSample
 
     over = "rate" if sweep == "rate" else "concurrency" if sweep == "concurrency" else None
     if over != sweep:
@@ -221,7 +222,7 @@ def simulate(
         raise ValueError(f"`seed` is from 0 to {MOST_SEED}, not {seed}")
     source, directory = sourced(plan)
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
-    asked = SimulationRequest(strategy, requests, seed, over)
+    asked = SimulationRequest(strategy, LoadSample(requests, seed), over)
     found = driver.simulate(source, blocks, directory, asked)
     _known(strategy, found.names, found.diagnostics)
     return SimulateResult(found.diagnostics, found.result)

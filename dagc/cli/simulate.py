@@ -60,9 +60,10 @@ def simulate(
     given = required_input(plan, expression, blocks)
     from dagc.driver import simulate as driver
     from dagc.driver.simulate import SimulationRequest
+    from dagc.plan.workload import LoadSample
 
     over = "rate" if sweep == "rate" else "concurrency" if sweep == "concurrency" else None
-    asked = SimulationRequest(name, requests, seed, over, style in _OF_REQUESTS)
+    asked = SimulationRequest(name, LoadSample(requests, seed), over, style in _OF_REQUESTS)
     with progress() as say:
         found = driver.simulate(given.source, given.blocks, given.directory, asked, say, given.levels)
     _check_name(found, asked)

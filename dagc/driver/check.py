@@ -17,6 +17,7 @@ from dagc.driver.offers import Trial
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Outcome, Say
 from dagc.driver.strategies import check_strategy, price_plan
 from dagc.facts.rules import declare_levels
+from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.source import Source
 
 
@@ -32,11 +33,11 @@ def check(
     say: Say = silent,
     given: GivenLevels = (),
     *,
-    is_simulated: bool = True,
+    sample: LoadSample | None = AS_PLANNED,
 ) -> Outcome:
     """Everything that is known of a plan without writing a file. Levels that are given win over the plan's.
 
-    Unless `is_simulated`, nothing is known of requests under load, which take longer to simulate than all the rest.
+    Without a `sample` nothing is known of requests under load, which take longer to simulate than all the rest.
     """
     levels, wrong = declare_levels(given)
     found = list(wrong)
@@ -46,7 +47,7 @@ def check(
         return Outcome(in_order(trial.settle(found)), ())
     file, facts = known
     is_readable = not stops(found)
-    pricing = partial(price_plan, say=say, is_simulated=is_simulated) if is_readable else None
+    pricing = partial(price_plan, say=say, sample=sample) if is_readable else None
     checked = [check_strategy(strategy, facts, found, pricing) for strategy in file.strategies]
     levels = levels.over(facts.rules.levels)
     trial = Trial(source, blocks, directory, levels, file.strategies)

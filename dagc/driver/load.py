@@ -14,7 +14,7 @@ from dagc.graph.priced import PICOSECONDS
 from dagc.plan.interleaving import is_in_waves
 from dagc.plan.plan import Plan
 from dagc.plan.step_limits import server_overhead
-from dagc.plan.workload import Requirement, Workload
+from dagc.plan.workload import LoadSample, Requirement, Workload
 from dagc.results.load import Saturation, ServerTime, SimulatedLoad, simulated_load, simulated_value
 from dagc.results.quantity import satisfies
 from dagc.results.simulation import Sweep, SweepOver, SweepPoint
@@ -65,9 +65,14 @@ _REQUEST_BYTES = 128
 """Bytes of a request in the simulation: 8 of its times and its arrival, 10 numbers of 4 bytes, 2 places in the heap."""
 
 
-def strategy_load(plan: Plan, say: Callable[[str], None], found: list[Diagnostic]) -> StrategyLoad | None:
+def strategy_load(
+    plan: Plan, sample: LoadSample, say: Callable[[str], None], found: list[Diagnostic]
+) -> StrategyLoad | None:
     """The load of a plan that can be priced, simulated; None where it cannot be, of which `found` has the reason."""
-    load = StrategyLoad(plan, say)
+    if sample.seed is not None:
+        workload = replace(plan.facts.workload, arrival_seed=sample.seed)
+        plan = replace(plan, facts=replace(plan.facts, workload=workload))
+    load = StrategyLoad(plan, say, sample.requests)
     refusal = load.refusal()
     if refusal is None:
         try:

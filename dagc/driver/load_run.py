@@ -105,7 +105,7 @@ class LoadSimulator:
         text = plan_text(row, worker, kv, redundant)
         key = text, most_tokens
         if key not in self._times:
-            outcome = check(Source("run.moe", text), is_simulated=False)
+            outcome = check(Source("run.moe", text), sample=None)
             if not outcome.checked:
                 reasons = (one.message for one in outcome.diagnostics if one.is_error)
                 self._times[key] = next(reasons, "its plan is not checked")

@@ -5,7 +5,7 @@ A strategy is checked as `dagc check` has it, then its step times are priced whe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dagc.diag.diagnostic import Code, Diagnostic, in_order
@@ -14,11 +14,9 @@ from dagc.driver.check import check, silent
 from dagc.driver.load import StrategyLoad, too_large
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Say
 from dagc.plan.plan import Plan
-from dagc.plan.workload import Requirement
+from dagc.plan.workload import AS_PLANNED, LoadSample, Requirement
 from dagc.results.assemble import requirements_of
-from dagc.results.assess import judge_requirements
 from dagc.results.facts import assumed, facts_of
-from dagc.results.measured import Evidence
 from dagc.results.simulation import SimulationResult, StrategyUnderLoad, SweepOver
 from dagc.simulate.kernel import SimulationTooLarge
 from dagc.simulate.load import LoadRun
@@ -35,14 +33,13 @@ MOST_SEED = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class SimulationRequest:
-    """One strategy, or all; how many requests are counted and their seed, None for the plan's; the sweep, if any.
+    """One strategy, or all; the sample of its load; the sweep, if any.
 
     Where `is_single` nothing is simulated of a plan with several strategies of which none is named.
     """
 
     name: str | None = None
-    requests: int | None = None
-    seed: int | None = None
+    sample: LoadSample = AS_PLANNED
     sweep: SweepOver | None = None
     is_single: bool = False
 
@@ -68,7 +65,7 @@ def simulate(
 ) -> SimulationOutcome:
     """Each strategy that can be priced, under the load of the plan's workload."""
     asked = asked or SimulationRequest()
-    outcome = check(source, blocks, directory, say, given)
+    outcome = check(source, blocks, directory, say, given, sample=asked.sample)
     problems = list(outcome.diagnostics)
     strategies: list[StrategyUnderLoad] = []
     runs: dict[str, LoadRun] = {}
@@ -81,8 +78,6 @@ def simulate(
                 problems.append(_static(checked.plan))
                 break
             continue
-        if asked.requests or asked.seed is not None:
-            load = StrategyLoad(_seeded(load.plan, asked.seed), say, asked.requests)
         say(f"simulating {checked.plan.name}")
         try:
             strategies.append(_under_load(checked, load, asked.sweep))
@@ -101,24 +96,14 @@ def simulate(
 
 
 def _under_load(checked: Checked, load: StrategyLoad, over: SweepOver | None) -> StrategyUnderLoad:
-    found = checked.priced.assessment
-    evidence = Evidence(load.plan, found.memory, found.metrics, found.missing_shapes, found.missing_rates, load.record)
-    judged = replace(found, load=load.record, requirements=judge_requirements(evidence))
     return StrategyUnderLoad(
         name=checked.plan.name,
         strategy=checked.structure.strategy,
         gpus=checked.plan.deployment.gpus,
         load=load.record,
-        requirements=requirements_of(judged),
+        requirements=requirements_of(checked.priced.assessment),
         sweep=load.sweep(over) if over else None,
     )
-
-
-def _seeded(plan: Plan, seed: int | None) -> Plan:
-    if seed is None:
-        return plan
-    workload = replace(plan.facts.workload, arrival_seed=seed)
-    return replace(plan, facts=replace(plan.facts, workload=workload))
 
 
 def _static(plan: Plan) -> Diagnostic:

@@ -29,6 +29,7 @@ from dagc.plan.interleaving import with_varied_outputs
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan
+from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.results.assess import assess
 from dagc.results.metrics import Metrics, measure, showing_slowest
 from dagc.results.structure import structure
@@ -80,7 +81,7 @@ def _holds(outer: Span, inner: Span) -> bool:
     return outer.source is inner.source and outer.start <= inner.start and inner.end <= outer.end
 
 
-def price_plan(plan: Plan, found: list[Diagnostic], say: Say, is_simulated: bool = True) -> Priced:
+def price_plan(plan: Plan, found: list[Diagnostic], say: Say, sample: LoadSample | None = AS_PLANNED) -> Priced:
     """Memory, graph, cost, schedule, load where it is simulated, and the rules on them."""
     asked = plan
     plan, memory = size_memory(_steady(plan, say) if plan.facts.workload.is_open else plan)
@@ -89,11 +90,11 @@ def price_plan(plan: Plan, found: list[Diagnostic], say: Say, is_simulated: bool
         graph, timelines, others = _timelines(plan, found, say)
         prompts, transfer = (prompts_timeline(plan), transfer_timeline(plan)) if timelines else (None, None)
     load = None
-    if timelines and is_simulated and plan.facts.workload.concurrency is not None:
+    if timelines and sample and plan.facts.workload.concurrency is not None:
         from dagc.driver.load import strategy_load
 
         say(f"simulating {plan.name}")
-        load = strategy_load(asked, say, found)
+        load = strategy_load(asked, sample, say, found)
     assessment = assess(plan, memory, timelines, prompts, transfer, load.record if load else None)
     if timelines and (varied := with_varied_outputs(plan)):
         metrics = measure(varied, timelines, prompts_timeline(varied), transfer)

@@ -48,14 +48,14 @@ def _reason(case: Case) -> str:
     """Why a case has no prediction: the first error of its plan, or a metric that nothing has."""
     errors = [
         one
-        for one in check(Source(f"{case.id}.moe", case.plan), is_simulated=False).diagnostics
+        for one in check(Source(f"{case.id}.moe", case.plan), sample=None).diagnostics
         if one.severity is Severity.ERROR
     ]
     return f"{case.id}: {errors[0].message}" if errors else f"{case.id}: nothing in its plan has `{case.metric}`"
 
 
 def _entry(case: Case) -> LedgerEntry:
-    outcome = check(Source(f"{case.id}.moe", case.plan), is_simulated=False)
+    outcome = check(Source(f"{case.id}.moe", case.plan), sample=None)
     if not outcome.checked or outcome.checked[0].priced.assessment.metrics is None:
         return LedgerEntry(case, None)
     checked = outcome.checked[0]

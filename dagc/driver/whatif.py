@@ -21,6 +21,7 @@ from dagc.facts.facts import NO_STRATEGY
 from dagc.metrics import BREAK_EVEN, COMPARED
 from dagc.plan.placement import placed
 from dagc.plan.plan import Plan
+from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.results.facts import assumed, facts_of
 from dagc.results.whatif import PlanComparison, Sensitivities, WhatIf
 from dagc.source import Source
@@ -205,13 +206,13 @@ def _pricing(checked: Checked, found: list[Diagnostic]) -> Pricing:
     return UNSIMULATED
 
 
-def _price(plan: Plan, is_simulated: bool = True) -> Answer | RefusedPlan:
+def _price(plan: Plan, sample: LoadSample | None = AS_PLANNED) -> Answer | RefusedPlan:
     """A changed plan as the pipeline prices it, or the first error of those that stop it."""
     problems = list(check_plan(plan))
     stopping = next((one for one in problems if one.stops), None)
     if stopping:
         return RefusedPlan(stopping)
-    return _answer(plan, price_plan(plan, problems, silent, is_simulated))
+    return _answer(plan, price_plan(plan, problems, silent, sample))
 
 
 def _base(checked: Checked) -> Answer:
@@ -230,5 +231,5 @@ def _answer(plan: Plan, priced: Priced) -> Answer:
 PRICING = Pricing(_read, _price)
 """Both ends of the pipeline, for the verbs that ask."""
 
-UNSIMULATED = Pricing(_read, partial(_price, is_simulated=False))
+UNSIMULATED = Pricing(_read, partial(_price, sample=None))
 """The same without requests under load."""

@@ -138,6 +138,18 @@ class Workload:
         return sum(self.acceptance**i for i in range(self.drafted + 1))
 
 
+@dataclass(frozen=True, slots=True)
+class LoadSample:
+    """How many requests are counted where a load is simulated, and their seed; None for the plan's."""
+
+    requests: int | None = None
+    seed: int | None = None
+
+
+AS_PLANNED = LoadSample()
+"""The sample that the plan's workload states."""
+
+
 class Per(StrEnum):
     """What a figure is counted over."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from dagc.driver.check import check
 from dagc.driver.outcome import Checked
+from dagc.plan.workload import LoadSample
 from dagc.source import Source
 
 PLAN = """model deepseek-v3
@@ -17,9 +18,9 @@ strategy main = {strategy}
 WAVES = "concurrency 64    prompt 2048    output 256"
 
 
-def checked(load: str, strategy: str = "ep 8", *, is_simulated: bool = False) -> Checked:
+def checked(load: str, strategy: str = "ep 8", sample: LoadSample | None = None) -> Checked:
     text = PLAN.format(load=load, strategy=strategy)
-    return check(Source("plan.moe", text), is_simulated=is_simulated).checked[0]
+    return check(Source("plan.moe", text), sample=sample).checked[0]
 
 
 def messages(load: str, strategy: str = "ep 8") -> list[str]:
@@ -29,7 +30,7 @@ def messages(load: str, strategy: str = "ep 8") -> list[str]:
 def test_the_other_figure_is_that_of_simulated_requests() -> None:
     """An eighth of 256 is 32. One rank in eight has a prompt in most steps, so that waves save a good part."""
     priced = checked(WAVES).priced
-    run = checked("concurrency 64    prompt 2048    output 224 to 288", is_simulated=True).priced
+    run = checked("concurrency 64    prompt 2048    output 224 to 288", sample=LoadSample()).priced
     varied, load = priced.assessment.varied_tpot, run.assessment.load
     assert (
         varied is not None
