@@ -73,7 +73,7 @@ class LoadSimulator:
         times = self._step_times(row, row.worker, limits.kv_dtype, policy.most_tokens)
         if isinstance(times, str):
             return times
-        policy = _with_floor(policy, overhead)
+        policy = _with_floor(policy, overhead, row.worker)
         requests = benchmark_requests(row, count, None)
         entry = round(overhead.entry(row.prompt) * PICOSECONDS)
         burst = _burst(requests, row.concurrency, overhead)
@@ -152,8 +152,9 @@ def _policy(row: BenchmarkRow, limits: ServerLimits) -> Policy:
     return replace(_sglang(row.worker, budget, limits.max_running, None), poll=limits.receive_interval)
 
 
-def _with_floor(policy: Policy, overhead: ServingOverhead) -> Policy:
-    return replace(policy, prefill_floor=round(overhead.prefill_launch_seconds * PICOSECONDS))
+def _with_floor(policy: Policy, overhead: ServingOverhead, worker: WorkerShape) -> Policy:
+    floor = overhead.prefill_floor(exchanges=worker.has_attention_dp and worker.ep > 1)
+    return replace(policy, prefill_floor=round(floor * PICOSECONDS))
 
 
 def _pool_policies(
@@ -173,7 +174,7 @@ def _pool_policies(
         first = _sglang(row.worker, limits.prefill_tokens, limits.prefill_running, limits.prefill_cache_tokens)
         first = replace(first, late=Late.NO)
         last = _sglang(row.decode, 8192, limits.decode_running, limits.decode_cache_tokens)
-    return [_with_floor(replace(first, transfer_token=transfer), overhead), last]
+    return [_with_floor(replace(first, transfer_token=transfer), overhead, row.worker), last]
 
 
 def _trtllm(worker: WorkerShape, budget: int, running: int) -> Policy:

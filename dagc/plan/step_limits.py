@@ -72,6 +72,12 @@ def step_limits(plan: Plan, service: Service) -> StepLimits:
 def server_overhead(plan: Plan) -> ServingOverhead:
     """What a request waits for outside of the steps of the model."""
     facts, services = plan.facts, plan.deployment.services
-    device = plan.device_of(services[0].attention_pool).name
+    pool, experts = services[0].attention_pool, services[0].experts_pool.experts
     name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
-    return plan_overhead(name, device, layers, len(services) > 1)
+    return plan_overhead(
+        name,
+        plan.device_of(pool).name,
+        layers,
+        has_pools=len(services) > 1,
+        exchanges=pool.attention is not None and pool.attention.dp > 1 and experts is not None and experts.ep > 1,
+    )

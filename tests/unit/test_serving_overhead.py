@@ -11,6 +11,9 @@ from click.testing import CliRunner, Result
 
 from dagc.catalog.serving_overhead import FITTED_LAYERS, ServingOverhead, plan_overhead, serving_overhead
 from dagc.cli.main import main
+from dagc.driver.check import check
+from dagc.plan.step_limits import server_overhead
+from dagc.source import Source
 
 LOAD = "workload {{ concurrency 4    {lengths} }}\n"
 PLAN = "model {model}\ncluster {cluster}\n{engine}" + LOAD + "strategy main = {strategy}\n"
@@ -39,11 +42,29 @@ def test_entry_is_a_constant_and_a_part_of_each_prompt_token() -> None:
 
 
 def test_vllm_has_its_overhead_on_one_pool_of_nvidia_gpus() -> None:
-    found = plan_overhead("vllm", "h100-sxm", FITTED_LAYERS, has_pools=False)
+    found = plan_overhead("vllm", "h100-sxm", FITTED_LAYERS, has_pools=False, exchanges=False)
     assert found == serving_overhead("vllm", "h100")
     assert found.entry(1000) == pytest.approx(0.025 + 0.007)
     for engine, device, has_pools in (("vllm", "mi300x", False), ("vllm", "h100-sxm", True), ("", "h100-sxm", False)):
-        assert plan_overhead(engine, device, FITTED_LAYERS, has_pools) == ServingOverhead()
+        assert plan_overhead(engine, device, FITTED_LAYERS, has_pools=has_pools, exchanges=True) == ServingOverhead()
+
+
+@pytest.mark.parametrize(
+    ("prefill", "floor"),
+    [
+        pytest.param("ep 8", 0.25, id="attention dp and experts exchange tokens"),
+        pytest.param("ep 8 ; tp 8", 0.06, id="all ranks have all tokens"),
+        pytest.param("tp 8", 0.06, id="no experts apart"),
+    ],
+)
+def test_prompts_of_separate_pools_take_long_where_ranks_exchange_tokens(prefill: str, floor: float) -> None:
+    """What the table says of 61 layers, which DeepSeek-V3 has."""
+    text = PLAN.format(
+        model="deepseek-v3", cluster="h200-sxm x 16", engine="engine sglang\n", lengths="prompt 1024    output 128",
+        strategy=f"prefill < {prefill} > | decode < ep 8 >",
+    )  # fmt: skip
+    (one,) = check(Source("plan.moe", text), sample=None).checked
+    assert server_overhead(one.plan).prefill_launch_seconds == pytest.approx(floor)
 
 
 def test_the_server_is_a_part_of_ttft_and_is_shown_with_its_error(tmp_path: Path) -> None:
