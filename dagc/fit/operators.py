@@ -12,7 +12,7 @@ the operator. Counts are of one call on one GPU.
 - `attention_decode`, `mla_decode`: the same, of one new token a sequence. `mla_decode` is latent: kv_heads 1, and its
   value is a part of its key.
 - `recurrence`: `states` bytes of all sequences' states, read and written; `tokens` bytes that tokens bring and take.
-- `elementwise`, `activation`, `norm`, `sampling`: `bytes` read and written.
+- `elementwise`, `activation`, `norm`, `rotary`, `sampling`: `bytes` read and written.
 
 Types: bf16 and fp16; fp8 with one scale a tensor or row, fp8_block with one a block of 128; int8; int4 weights with
 bf16 arithmetic; fp4 in blocks.
@@ -154,6 +154,7 @@ OPERATORS: Mapping[str, FittedOperator] = {
     "elementwise": FittedOperator(STREAMED, "elementwise", ("bytes",), _stream, by_type=False),
     "activation": FittedOperator(STREAMED, "activation", ("bytes",), _stream, by_type=False),
     "norm": FittedOperator(STREAMED, "norm", ("bytes",), _stream, by_type=False),
+    "rotary": FittedOperator(STREAMED, "rotary", ("bytes",), _stream, by_type=False),
     "sampling": FittedOperator(STREAMED, "sampling", ("bytes",), _stream, by_type=False),
 }
 """By the name in the column `operator`. Rows of `expert_layer` take the place of those of `grouped_gemm`."""
