@@ -22,6 +22,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
+from dagc.graph.tensor import Tensor
 from dagc.lower.attention_core import (
     Core,
     add_cache_write,
@@ -38,7 +39,7 @@ from dagc.lower.indexer import add_indexer
 from dagc.lower.stage import Stage, add_collective, add_gather, add_gemm, add_norm, add_reduction
 from dagc.ops.all_reduce import AllReduce
 from dagc.ops.attention_core import KeyValues
-from dagc.ops.elementwise import HeadNorm, Rotary
+from dagc.ops.elementwise import Activation, HeadNorm, Rotary
 from dagc.ops.gemm import Gemm
 from dagc.ops.load import max_rank
 
@@ -62,10 +63,18 @@ def add_attention(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: La
     source = builder.last
     value = _BLOCKS[kind.attention.kind](builder, stage, batch, form)
     inputs = (builder.last, *_add_gate(builder, stage, batch, form, source))
+    if form.part.gate_columns:
+        gated = Activation(Part.ATTENTION, batch.tokens, value, stage.activation, 2)
+        inputs = (builder.add("attention.gating", gated, _values(stage, batch, value), inputs=inputs),)
     out = stage.matrix(stage.shapes.hidden, value, Part.ATTENTION)
     partial = AxisKind.TP if stage.attention.tp > 1 else None
     add_gemm(builder, stage, "attention.out", batch.tokens, out, stage.hidden(batch.tokens, partial), inputs)
     add_reduction(builder, stage, "attention", batch.tokens)
+
+
+def _values(stage: Stage, batch: Batch, width: int) -> Tensor:
+    """The heads' values of the rank, which the output projection takes."""
+    return stage.tensor({"t": max_rank(batch.tokens), "f": width}, split=("f", AxisKind.TP))
 
 
 def _add_gate(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, source: int) -> tuple[int, ...]:
