@@ -42,7 +42,7 @@ import numpy as np
 
 from dagc.catalog.dtype import Dtype
 from dagc.ops.all_reduce import all_reduce, custom_all_reduce
-from dagc.ops.attention_core import DECODE, PREFILL
+from dagc.ops.attention_core import DECODE, PREFILL, SPLIT_DECODE
 from dagc.ops.elementwise import STREAMED
 from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.gemm import GEMM
@@ -157,7 +157,7 @@ OPERATORS: Mapping[str, FittedOperator] = {
     "expert_layer": FittedOperator(LAYER, "grouped_gemm", _LAYER, _layer),
     "expert_layer_default": FittedOperator(LAYER_DEFAULT, "grouped_gemm", _LAYER, _layer, suffix="/default"),
     "attention_prefill": FittedOperator(PREFILL, "attention/prefill", _CORE, _prefill, _CACHE, by_type=False),
-    "attention_decode": FittedOperator(DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
+    "attention_decode": FittedOperator(SPLIT_DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
     "mla_prefill": FittedOperator(PREFILL, "mla/prefill", _CORE, _prefill, _CACHE, by_type=False),
     "mla_decode": FittedOperator(DECODE, "mla/decode", _CORE, _latent, _CACHE, by_type=False),
     "indexer": FittedOperator(
