@@ -1,10 +1,10 @@
 """How many of the requests in flight run at once: engines admit a request when the cache has room for it.
 
 What a rank has beside weights, activations, buffers and reserve holds sequences of the mean length, prompt and half of
-the output, as engines do that take cache as sequences grow. An engine leaves a share of each device alone
-(`Runtime.memory_share`), a default that its users raise where it leaves no room for a sequence. Activations and
-buffers are those of what runs, in every pool, and leave room for one sequence in full. A static batch is not admitted:
-that it does not fit is an error of the plan, and so is that not even one request on each rank fits.
+the output, as engines do that take cache as sequences grow. An engine leaves a share of each device alone, or of what
+the rest leaves free (`Runtime.memory_share`), a default that its users raise where it leaves no room for a sequence.
+Activations and buffers are those of what runs, in every pool, and leave room for one sequence in full. A static batch
+is not admitted: that it does not fit is an error of the plan, and so is that not even one request on each rank fits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 from math import ceil
 
 import numpy as np
+import numpy.typing as npt
 
 from dagc.cost.memory import MemoryPart, PoolMemory, rank_memory
 from dagc.plan.plan import Plan
@@ -80,11 +81,11 @@ def _room(plan: Plan, memory: tuple[PoolMemory, ...], each: int, share: float) -
     service, workload = plan.deployment.services[-1], plan.facts.workload
     held = next(one for one in memory if one.pool == service.attention_pool.name)
     grown = (workload.prompt + workload.output / 2) / (workload.prompt + workload.output)
-    taken = held.total - held.parts[MemoryPart.KV_CACHE]
     one = np.maximum(held.cache_of(workload.prompt + workload.output), 1.0) / each * grown
-    return float(((usable_bytes(held, share) - taken) / one).min())
+    return float((cache_room(plan, held, share) / one).min())
 
 
-def usable_bytes(memory: PoolMemory, share: float) -> float:
-    """Bytes of a device that an engine takes which takes such a share."""
-    return memory.capacity_bytes * _BINARY * share
+def cache_room(plan: Plan, memory: PoolMemory, share: float) -> npt.NDArray[np.float64]:
+    """Bytes of a rank for the cache under an engine that takes such a share; negative where the rest takes more."""
+    taken, whole = memory.total - memory.parts[MemoryPart.KV_CACHE], memory.capacity_bytes * _BINARY
+    return share * (whole - taken) if plan.facts.runtime.shares_free_memory else share * whole - taken

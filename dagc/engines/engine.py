@@ -63,7 +63,8 @@ class Runtime:
 
     A sequence's KV cache takes whole blocks of `block_tokens`. The vocabulary is padded so that every rank of tp holds
     as many rows: first to a multiple of `vocab_multiple`, of as many rows on each rank where it is `vocab_by_rank`.
-    `memory_share` of a device is what the engine takes for weights, cache and all else.
+    `memory_share` of a device is what the engine takes for weights, cache and all else; where it `shares_free_memory`
+    it takes that share of what weights and a step leave, for the cache alone.
 
     `mixes`: prompt tokens ride along with decoded ones in one step; else a prompt has steps of its own, and decode
     waits. `host_seconds` is what a step takes beyond its kernels: scheduling, sampling, the launch of the next one.
@@ -83,6 +84,7 @@ class Runtime:
     vocab_multiple: int = 1
     vocab_by_rank: bool = False
     memory_share: float = 1.0
+    shares_free_memory: bool = False
     mixes: bool = True
     host_seconds: float = 0.0
     fuses_latents: bool = False

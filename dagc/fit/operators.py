@@ -11,8 +11,9 @@ the operator. Counts are of one call on one GPU.
   element of the cache. Causal.
 - `attention_decode`, `mla_decode`: the same, of one new token a sequence. `mla_decode` is latent: kv_heads 1, and its
   value is a part of its key.
+- `indexer`: sequences, queries, context, heads, `key` their width, `key_bytes` (132) of a position; dtype fp8. Causal.
 - `recurrence`: `states` bytes of all sequences' states, read and written; `tokens` bytes that tokens bring and take.
-- `elementwise`, `activation`, `norm`, `sampling`: `bytes` read and written.
+- `elementwise`, `activation`, `norm`, `rotary`, `sampling`: `bytes` read and written.
 
 Types: bf16 and fp16; fp8 with one scale a tensor or row, fp8_block with one a block of 128; int8; int4 weights with
 bf16 arithmetic; fp4 in blocks.
@@ -41,7 +42,7 @@ import numpy as np
 
 from dagc.catalog.dtype import Dtype
 from dagc.ops.all_reduce import all_reduce, custom_all_reduce
-from dagc.ops.attention_core import DECODE, PREFILL
+from dagc.ops.attention_core import DECODE, PREFILL, SPLIT_DECODE
 from dagc.ops.elementwise import STREAMED
 from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.gemm import GEMM
@@ -129,6 +130,14 @@ def _latent(x: Columns, how: Arithmetic) -> Inputs:
     return {**whole, "bytes": whole["bytes"] - whole["pairs"] * x["value"] * x["kv_bytes"]}
 
 
+def _scores(x: Columns, _: Arithmetic) -> Inputs:
+    """The queries of a sequence are its last positions."""
+    each = x["queries"] / x["sequences"]
+    pairs = x["queries"] * (x["context"] - (each - 1) / 2)
+    moved = x["sequences"] * x["context"] * x["key_bytes"] + x["queries"] * x["heads"] * x["key"]
+    return {**x, "pairs": pairs, "width": x["key"], "bytes": moved}
+
+
 def _stream(x: Columns, _: Arithmetic) -> Inputs:
     return {**x, "flops": np.zeros_like(x["bytes"])}
 
@@ -140,6 +149,7 @@ def _as_written(x: Columns, _: Arithmetic) -> Inputs:
 _LAYER = ("tokens", "top", "rows", "n", "k", "products")
 _CORE = ("sequences", "context", "heads", "kv_heads", "key", "value")
 _CACHE = {"kv_bytes": 2.0}
+_KEYS = ("sequences", "queries", "context", "heads", "key")
 
 OPERATORS: Mapping[str, FittedOperator] = {
     "gemm": FittedOperator(GEMM, "gemm", ("m", "n", "k"), _product, {"products": 1.0, "cast": 1.0}),
@@ -147,13 +157,22 @@ OPERATORS: Mapping[str, FittedOperator] = {
     "expert_layer": FittedOperator(LAYER, "grouped_gemm", _LAYER, _layer),
     "expert_layer_default": FittedOperator(LAYER_DEFAULT, "grouped_gemm", _LAYER, _layer, suffix="/default"),
     "attention_prefill": FittedOperator(PREFILL, "attention/prefill", _CORE, _prefill, _CACHE, by_type=False),
-    "attention_decode": FittedOperator(DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
+    "attention_decode": FittedOperator(SPLIT_DECODE, "attention/decode", _CORE, _decode, _CACHE, by_type=False),
     "mla_prefill": FittedOperator(PREFILL, "mla/prefill", _CORE, _prefill, _CACHE, by_type=False),
     "mla_decode": FittedOperator(DECODE, "mla/decode", _CORE, _latent, _CACHE, by_type=False),
+    "indexer": FittedOperator(
+        PREFILL,
+        "indexer",
+        ("sequences", "queries", "context", "heads", "key"),
+        _scores,
+        {"key_bytes": 132.0},
+        by_type=False,
+    ),
     "recurrence": FittedOperator(RECURRENT, "recurrence", ("states", "tokens"), _as_written, by_type=False),
     "elementwise": FittedOperator(STREAMED, "elementwise", ("bytes",), _stream, by_type=False),
     "activation": FittedOperator(STREAMED, "activation", ("bytes",), _stream, by_type=False),
     "norm": FittedOperator(STREAMED, "norm", ("bytes",), _stream, by_type=False),
+    "rotary": FittedOperator(STREAMED, "rotary", ("bytes",), _stream, by_type=False),
     "sampling": FittedOperator(STREAMED, "sampling", ("bytes",), _stream, by_type=False),
 }
 """By the name in the column `operator`. Rows of `expert_layer` take the place of those of `grouped_gemm`."""

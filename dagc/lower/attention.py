@@ -4,8 +4,12 @@ MHA and GQA project to heads (fewer key-value heads than ranks are held more tha
 vector that every tp rank keeps; a prompt's latents are expanded to keys and values, a decoded token is attended to in
 the latent space (the absorbed form: the expansion is applied to the query and to the result instead). Where an
 indexer chooses positions, prompts too are attended to in the latent space. Shared attention (DeepSeek-V4) keeps one
-vector a position that is key and value of all heads, and entries that each stand for several positions. Rotary
-embedding is part of the cache write. Biases, sinks and norms of single heads are not counted.
+vector a position that is key and value of all heads, and entries that each stand for several positions.
+
+Between projection and core lie kernels of their own: norms of queries and keys or of latents, and rotary embedding of
+heads. A norm over all heads needs the sum of squares of those on other ranks: two numbers a token, all-reduced (as
+vLLM's `MiniMaxText01RMSNormTP` does). Rotary embedding of latents is a part of the kernels of their core, with whose
+measurements it was timed. Biases and sinks are not counted.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dagc.catalog.attention import Attention, AttentionKind, Reach
+from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
+from dagc.graph.tensor import Tensor
 from dagc.lower.attention_core import (
     Core,
     add_cache_write,
@@ -30,8 +36,10 @@ from dagc.lower.attention_core import (
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.indexer import add_indexer
-from dagc.lower.stage import Stage, add_gather, add_gemm, add_norm, add_reduction
+from dagc.lower.stage import Stage, add_collective, add_gather, add_gemm, add_norm, add_reduction
+from dagc.ops.all_reduce import AllReduce
 from dagc.ops.attention_core import KeyValues
+from dagc.ops.elementwise import Activation, HeadNorm, Rotary
 from dagc.ops.gemm import Gemm
 from dagc.ops.load import max_rank
 
@@ -55,10 +63,18 @@ def add_attention(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: La
     source = builder.last
     value = _BLOCKS[kind.attention.kind](builder, stage, batch, form)
     inputs = (builder.last, *_add_gate(builder, stage, batch, form, source))
+    if form.part.gate_columns:
+        gated = Activation(Part.ATTENTION, batch.tokens, value, stage.activation, 2)
+        inputs = (builder.add("attention.gating", gated, _values(stage, batch, value), inputs=inputs),)
     out = stage.matrix(stage.shapes.hidden, value, Part.ATTENTION)
     partial = AxisKind.TP if stage.attention.tp > 1 else None
     add_gemm(builder, stage, "attention.out", batch.tokens, out, stage.hidden(batch.tokens, partial), inputs)
     add_reduction(builder, stage, "attention", batch.tokens)
+
+
+def _values(stage: Stage, batch: Batch, width: int) -> Tensor:
+    """The heads' values of the rank, which the output projection takes."""
+    return stage.tensor({"t": max_rank(batch.tokens), "f": width}, split=("f", AxisKind.TP))
 
 
 def _add_gate(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form, source: int) -> tuple[int, ...]:
@@ -74,7 +90,8 @@ def _add_gate(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
 def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> int:
     """MHA and GQA up to the core; the width of its result on one rank."""
     part = form.part
-    queries = _add_projection(builder, stage, batch, part)
+    _add_projection(builder, stage, batch, part)
+    queries = _add_positions(builder, stage, batch, part)
     core = Core(KeyValues.HEADS, part.heads, part.kv_heads, part.head_dim, part.value_dim, stage.shapes.kv_dtype)
     cache = None
     if not part.reads_other:
@@ -85,6 +102,20 @@ def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) ->
     filled = add_core(builder, stage, batch, form.reach, core, queries, cache)
     add_piggybacked_core(builder, stage, batch, form.reach, core, (filled, queries))
     return part.heads * part.value_dim
+
+
+def _add_positions(builder: TemplateBuilder, stage: Stage, batch: Batch, part: Attention) -> int:
+    """Queries and keys with their norm and their positions, in place; the index of the last of these."""
+    heads = part.heads + (0 if part.reads_other else part.kv_heads)
+    output, width = heads_tensor(stage, batch, heads, part.head_dim), heads * part.head_dim
+    if part.qk_norm_whole and stage.attention.tp > 1:
+        sums = stage.tensor({"t": max_rank(batch.tokens), "c": 2}, Dtype.FP32)
+        members = (stage.attention, (AxisKind.TP,))
+        add_collective(builder, stage, "attention.qk_norm_all_reduce", AllReduce, members, batch.tokens * 2, sums)
+    if part.qk_norm or part.qk_norm_whole:
+        norm = HeadNorm(Part.ATTENTION, batch.tokens, width, stage.activation)
+        builder.add("attention.qk_norm", norm, output)
+    return builder.add("attention.rotary", Rotary(Part.ATTENTION, batch.tokens, width, stage.activation), output)
 
 
 def _add_projection(builder: TemplateBuilder, stage: Stage, batch: Batch, part: Attention) -> int:
@@ -158,7 +189,9 @@ def _add_queries(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Fo
         down = stage.matrix(width, stage.shapes.hidden, Part.ATTENTION)
         latent = stage.tensor({"t": max_rank(batch.tokens), "c": width})
         key = "attention.qkv_down" if stage.fuses_latents else "attention.q_down"
-        lowered = add_gemm(builder, stage, key, batch.tokens, down, latent)
+        add_gemm(builder, stage, key, batch.tokens, down, latent)
+        norm = HeadNorm(Part.ATTENTION, batch.tokens, width, stage.activation)
+        lowered = builder.add("attention.latent_norm", norm, latent)
     up = stage.matrix(part.heads * part.head_dim, part.q_lora or stage.shapes.hidden, Part.ATTENTION)
     output = heads_tensor(stage, batch, part.heads, part.head_dim)
     return lowered, add_gemm(builder, stage, "attention.q_up", batch.tokens, up, output, (lowered,))

@@ -11,7 +11,7 @@ from dagc.catalog.part import Part
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_gemm
-from dagc.ops.indexer import IndexerScores
+from dagc.ops.indexer import IndexerInputs, IndexerScores
 from dagc.ops.load import max_rank
 
 
@@ -29,8 +29,10 @@ def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Atte
     key = stage.matrix(series * indexer.head_dim + indexer.heads, stage.shapes.hidden, Part.ATTENTION)
     keyed = stage.tensor({"t": tokens, "c": indexer.head_dim})
     kept = add_gemm(builder, stage, "attention.index_key", batch.tokens, key, keyed, (source,))
+    inputs = IndexerInputs(Part.ATTENTION, batch.tokens, width + indexer.head_dim, stage.activation)
+    ready = builder.add("attention.index_inputs", inputs, asked, inputs=(index_queries, kept))
     chosen = stage.tensor({"t": tokens, "k": indexer.top})
     positions, pairs = batch.positions(Reach()), batch.pairs(Reach())
     heads = indexer.heads, indexer.head_dim
-    scores = IndexerScores(batch.tokens, positions, pairs, *heads, form.ratio or 1, index_bytes(form))
-    builder.add("attention.index", scores, chosen, inputs=(index_queries, kept))
+    scores = IndexerScores(batch.tokens, batch.sequences, positions, pairs, *heads, form.ratio or 1, index_bytes(form))
+    builder.add("attention.index", scores, chosen, inputs=(ready,))

@@ -1,6 +1,7 @@
 """What mixes tokens in a layer: attention, or a recurrent mixer in its place.
 
-A recurrent mixer has keys `mixer.*`: projection, convolution and state, output, reduction.
+A recurrent mixer has keys `mixer.*`: projection, convolution and state, output, reduction. The step and decay of each
+head of a gated delta net come from a product of their own, as engines have it (`in_proj_ba`).
 
 Heads lie over attention's tp; a sequence's state is whole on each rank of cp and dcp. The convolution and the state are
 one kernel that reads and writes the state once a sequence, in prefill as in decode.
@@ -12,7 +13,7 @@ from math import ceil
 
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
-from dagc.catalog.recurrent import Recurrent
+from dagc.catalog.recurrent import Recurrent, RecurrentKind
 from dagc.degrees import AxisKind
 from dagc.lower.attention import add_attention
 from dagc.lower.batch import Batch
@@ -36,10 +37,16 @@ def _add_recurrent(builder: TemplateBuilder, stage: Stage, batch: Batch, mixer: 
     columns, inner = ceil(mixer.columns * share), ceil(mixer.inner * share)
     add_norm(builder, stage, "mixer.norm", Part.MIXERS, batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "mixer.all_gather", batch.tokens)
+    source = builder.last
     split = ("f", AxisKind.TP)
     projected = stage.tensor({"t": max_rank(batch.tokens), "f": columns}, split=split)
-    matrix = stage.matrix(columns, stage.shapes.hidden, Part.MIXERS)
-    add_gemm(builder, stage, "mixer.in", batch.tokens, matrix, projected)
+    apart = ceil(2 * mixer.heads * share) if mixer.kind is RecurrentKind.GATED_DELTA_NET else 0
+    if apart:
+        gates = stage.tensor({"t": max_rank(batch.tokens), "f": apart}, split=split)
+        matrix = stage.matrix(apart, stage.shapes.hidden, Part.MIXERS)
+        add_gemm(builder, stage, "mixer.gates", batch.tokens, matrix, gates)
+    matrix = stage.matrix(columns - apart, stage.shapes.hidden, Part.MIXERS)
+    add_gemm(builder, stage, "mixer.in", batch.tokens, matrix, projected, (source,))
     result = stage.tensor({"t": max_rank(batch.tokens), "f": inner}, split=split)
     recurrence = Recurrence(batch.tokens, batch.sequences, mixer, share, stage.activation)
     builder.add("mixer.recurrence", recurrence, result)

@@ -13,13 +13,18 @@ Decode reads the cache once for all queries of a key-value head. Products on ten
     arithmetic = 2 · kv_heads · max(rows, heads / kv_heads) · width · pairs / (peak share · peak)
 
 and each sequence costs `sequence` seconds of its own, spread over the device, and reads `page` positions past its end.
+Kernels of heads give each block of threads a sequence and a key-value head, and a block draws `block` of the bandwidth
+alone. Few long sequences are cut among more of them, into `parts` in all at most, each with all key-value heads:
+
+    memory = bytes / (bandwidth · min(memory share, block · kv_heads · max(sequences, parts)))
+
 `width` is that of a key and a value together; latent attention (MLA) has one key-value head whose value is a part of
 its key. Rows: FlashAttention-3 (Shah et al., 2024) and FlashMLA.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -45,9 +50,14 @@ from dagc.ops.op import Computation, OpKind, Setting, Sizes
 ROWS = 128
 """Queries that prefill takes at once."""
 
+ENDS_BYTES = 2.0
+"""Bytes of an element of queries and results."""
+
 START = Coefficient("start", 200.0, 0.0, 3000.0, "positions that each query costs before its first one")
 SEQUENCE = Coefficient("sequence", 1e-8, 0.0, 2e-6, "seconds for each sequence")
 MINIMUM_ROWS = Coefficient("rows", 32.0, 1.0, 64.0, "rows of the smallest product, in queries")
+BLOCK = Coefficient("block", 0.02, 0.001, 1.0, "share of the bandwidth that a block of threads draws alone")
+PARTS = Coefficient("parts", 16.0, 1.0, 128.0, "parts into which few sequences are cut, in all")
 PAGE = Coefficient("page", 16.0, 0.0, 2000.0, "positions that are read of each sequence past its end")
 
 
@@ -65,15 +75,22 @@ def prefill_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
     )
 
 
+def split_decode_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
+    """Inputs as of `decode_terms`."""
+    drawn = c["block"] * x["kv_heads"] * np.maximum(x["sequences"], c["parts"])
+    return decode_terms({**c, "memory": np.minimum(c["memory"], drawn)}, x, machine)
+
+
 def decode_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
     """Inputs: pairs, sequences, heads, kv_heads, width, bytes of the context and of queries and results."""
     rows = np.maximum(c["rows"], x["heads"] / x["kv_heads"])
     work = 2.0 * x["kv_heads"] * rows * x["width"] * x["pairs"]
     context = np.maximum(x["pairs"] / np.maximum(x["sequences"], 1.0), 1.0)
+    cached = np.maximum(x["bytes"] - ENDS_BYTES * x["sequences"] * x["heads"] * x["width"], 0.0)
     return Terms(
         launch=c["launch"],
         compute=work / (machine.flops_per_second * c["peak"]),
-        memory=x["bytes"] * (1.0 + c["page"] / context) / (machine.bytes_per_second * c["memory"]),
+        memory=(x["bytes"] + cached * c["page"] / context) / (machine.bytes_per_second * c["memory"]),
         power=c["power"],
         serial=c["sequence"] * x["sequences"],
     )
@@ -82,12 +99,16 @@ def decode_terms(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
 PREFILL = Formula(
     "attention_prefill", (PEAK, START, WAVE, STREAM, LAUNCH, POWER), ("queries", "pairs", "heads"), prefill_terms
 )
-DECODE = Formula(
-    "attention_decode",
-    (PEAK, MINIMUM_ROWS, STREAM, LAUNCH, POWER, SEQUENCE, PAGE),
+_DECODE = (PEAK, MINIMUM_ROWS, STREAM, LAUNCH, POWER, SEQUENCE, PAGE)
+DECODE = Formula("attention_decode", _DECODE, ("pairs", "sequences", "heads"), decode_terms)
+SPLIT_DECODE = Formula(
+    "attention_decode_split",
+    (replace(PEAK, low=0.55), MINIMUM_ROWS, replace(STREAM, high=0.93), *_DECODE[3:], BLOCK, PARTS),
     ("pairs", "sequences", "heads"),
-    decode_terms,
+    split_decode_terms,
 )
+"""Arithmetic and memory are alike on one device: bounds keep the one from standing for the other, which another device
+would show."""
 
 
 class KeyValues(StrEnum):

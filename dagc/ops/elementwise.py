@@ -99,6 +99,26 @@ class Norm(Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
+class HeadNorm(Elementwise):
+    """A norm inside attention, of queries and keys or of latents: a kernel that reads them and writes them again."""
+
+    name = "head_norm"
+    title = "norm of queries and keys, or of latents"
+    keeps = "t"
+    own_regimes = ("norm", "elementwise")
+
+
+@dataclass(frozen=True, eq=False)
+class Rotary(Elementwise):
+    """Rotary embedding of queries and keys, a kernel that reads them and writes them again."""
+
+    name = "rotary"
+    title = "rotary embedding"
+    keeps = "t"
+    own_regimes = ("rotary", "elementwise")
+
+
+@dataclass(frozen=True, eq=False)
 class Activation(Elementwise):
     """An activation function of `lanes` inputs for each output: two with a gate."""
 

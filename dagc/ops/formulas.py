@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dagc.ops.attention_core import DECODE, PREFILL
+from dagc.ops.attention_core import DECODE, PREFILL, SPLIT_DECODE
 from dagc.ops.elementwise import STREAMED
 from dagc.ops.formula import Formula
 from dagc.ops.gemm import GEMM
@@ -13,7 +13,18 @@ from dagc.ops.recurrence import RECURRENT
 
 FORMULAS: Mapping[str, Formula] = {
     formula.name: formula
-    for formula in (GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT, PREFILL, DECODE, STREAMED, RECURRENT)
+    for formula in (
+        GEMM,
+        GROUPED,
+        GROUPED_DEFAULT,
+        LAYER,
+        LAYER_DEFAULT,
+        PREFILL,
+        DECODE,
+        SPLIT_DECODE,
+        STREAMED,
+        RECURRENT,
+    )  # fmt: skip
 }
 
 NODE_FORMULAS: Mapping[str, Formula] = {**FORMULAS, LAYER.name: GROUPED, LAYER_DEFAULT.name: GROUPED_DEFAULT}

@@ -1,7 +1,9 @@
 """The choice of positions that a token attends to (DeepSeek sparse attention).
 
 It scores each position before a token, or each compressed entry, against a cached key: 2 · heads · width FLOPs a pair
-(DeepSeek-V3.2-Exp, 2025). Choosing the best is not counted.
+(DeepSeek-V3.2-Exp, 2025), a kernel that takes its time by the formula of prefill (`dagc.ops.attention_core`). Before it
+and after it lie small kernels, which are one operator here: norm of keys, rotary embedding, rotation and quantisation
+of both, weights of heads, the write of keys, and the choice of the best.
 """
 
 from __future__ import annotations
@@ -9,20 +11,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dagc.catalog.dtype import Dtype
+from dagc.ops.elementwise import Elementwise
 from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform, max_rank
-from dagc.ops.op import Computation, OpKind
+from dagc.ops.op import Computation, OpKind, Setting, Sizes
+
+
+@dataclass(frozen=True, eq=False)
+class IndexerInputs(Elementwise):
+    """What makes the queries and keys of the indexer of those that its products give, and chooses by its scores."""
+
+    name = "indexer_inputs"
+    title = "queries and keys of the indexer"
+    keeps = "t"
+    own_regimes = ("indexer/inputs", "elementwise")
 
 
 @dataclass(frozen=True, eq=False)
 class IndexerScores(Computation):
     """Scores of the positions, choice of the best.
 
-    By rank: `tokens`, `positions` before them, and `pairs` of both. There is a key for each `ratio` positions;
-    `position_bytes` are its bytes a position.
+    By rank: `tokens`, `sequences`, `positions` before them, and `pairs` of both. There is a key for each `ratio`
+    positions; `position_bytes` are its bytes a position.
     """
 
     tokens: Load
+    sequences: Load
     positions: Load
     pairs: Load
     heads: int
@@ -34,6 +48,7 @@ class IndexerScores(Computation):
     title = "scores of the positions, choice of the best"
     keeps = "t"
     family = OpKind.ATTENTION
+    own_regimes = ("indexer", "elementwise")
 
     @property
     def dtype(self) -> Dtype:
@@ -55,3 +70,13 @@ class IndexerScores(Computation):
     def memory_bytes(self) -> Load:
         """Keys."""
         return compress_uniform(self.positions * self.position_bytes)
+
+    def sizes(self, setting: Setting) -> Sizes:
+        """Heads and width; queries and sequences are those of the fullest rank."""
+        counts = ("queries", float(max_rank(self.tokens))), ("sequences", float(max_rank(self.sequences)))
+        return (*counts, ("heads", float(self.heads)), ("width", float(self.head_dim)))
+
+    @lazy
+    def inputs(self) -> dict[str, Load]:
+        """Pairs of a token and a key."""
+        return {"pairs": compress_uniform(self.pairs / self.ratio)}

@@ -12,10 +12,7 @@ from dagc.ops.op import Computation, OpKind
 
 @dataclass(frozen=True, eq=False)
 class KvWrite(Computation):
-    """Keys and values (or latents) of new tokens go to the cache: `elements` by rank, stored as `cache`.
-
-    Rotary embedding is part of it.
-    """
+    """Keys and values (or latents) of new tokens go to the cache: `elements` by rank, stored as `cache`."""
 
     elements: Load
     activation: Dtype

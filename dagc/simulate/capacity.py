@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.cost.admission import usable_bytes
+from dagc.cost.admission import cache_room
 from dagc.cost.cache import cache_parts, capacity_tokens
 from dagc.cost.holding import Holding
-from dagc.cost.memory import MemoryPart, PoolMemory
+from dagc.cost.memory import PoolMemory
 from dagc.degrees import AxisKind
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
@@ -112,7 +112,7 @@ def cache_capacity(plan: Plan, service: Service, memory: tuple[PoolMemory, ...])
     # As admission: a share that leaves no room is one that users raise.
     for share in (plan.facts.runtime.memory_share, 1.0):
         # Widened to all ranks: parts have one column where ranks are alike.
-        free = holding.zeros() + usable_bytes(held, share) - (held.total - held.parts[MemoryPart.KV_CACHE])
+        free = holding.zeros() + cache_room(plan, held, share)
         tokens = capacity_tokens(holding, free)[:, first].min()
         blocks = int(min(tokens // block, _MOST_BLOCKS))
         found = CacheCapacity(blocks, block, max(0.0, float(free[:, first].min())))

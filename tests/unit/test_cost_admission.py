@@ -69,3 +69,17 @@ def test_an_engines_share_of_memory_gives_way_where_nothing_would_fit() -> None:
 
     assert running((rest + 12.5 * EACH) / 0.88) == 12
     assert running(rest + 2.5 * EACH) == 2
+
+
+def test_tensorrt_llm_takes_its_share_of_what_is_free() -> None:
+    """90 % of what weights and a step leave: of room for 20 sequences beside the rest 18, where others take 90 % of all.
+
+    The sequences hold a whole number of its blocks of 32 tokens.
+    """
+    plain = served(1e12, chunk=1024, batch=100, concurrency=100, prompt=1024, output=1024)
+    subject = replace(plain, facts=replace(plain.facts, engine=get_engine("trtllm")))
+    mean = EACH * (1024 + 512) / 2000
+    capacity = (beside_the_cache(subject) + 20.2 * mean) * 1e9 / 2**30
+    device = replace(subject.facts.cluster.device, memory_bytes=capacity)
+    facts = replace(subject.facts, cluster=replace(subject.facts.cluster, device=device))
+    assert admitted(replace(subject, facts=facts)).facts.workload.batch == 18
