@@ -279,7 +279,7 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
     """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
     routing, count = layer.routing, layer.experts.count
     held = shard(count + layer.stage.options.redundant, layer.layout.ep)
-    return GroupedGemm(routing.received, routing.hit, matrix, layer.stage.activation, held, count)
+    return GroupedGemm(routing.received, routing.hit, matrix, layer.stage.activation, held, count, *routing.fullest)
 
 
 def _add_combine(layer: MoeLayer) -> None:
