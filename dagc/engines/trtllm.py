@@ -141,6 +141,8 @@ _V1_0 = TensorRTLLM(
         host_seconds=4e-4,
         fuses_latents=True,  # `kv_a_proj_with_mqa`, modules/attention.py
         sums_experts=True,
+        # `select_alltoall_method_type`, _torch/modules/fused_moe: no all-to-all of moe_ep <= top_k.
+        most_gathered=None,
         all_reduce="trtllm",
     ),
     expert_split=ExpertSplit.EVEN,
@@ -152,7 +154,7 @@ _V1_0 = TensorRTLLM(
         Flag("--ep_size", "ep", ("--moe_expert_parallel_size", "--moe_ep_size")),
         Flag("--enable_attention_dp", "attention_dp", is_switch=True),
     ),
-    lacks=frozenset({"layers", "overlap", "dcp"}),
+    lacks=frozenset({"layers", "overlap", "dcp", "exchange"}),
     rules=frozenset({"trtllm-experts-uneven"}),
     scheduler=_SCHEDULER,
 )

@@ -35,14 +35,16 @@ class Routing:
     """Loads of one MoE layer by rank, in tokens.
 
     `held`: in the attention's layout, by `copies` ranks each. `sent`: what a rank brings to the dispatch, on the
-    attention's side. `received`: pairs of token and expert that an experts' rank computes, shared with the others of
-    its tp. `hit`: distinct experts of those it holds that have any token, an expectation. `fullest` are both of them
-    where each rank has as many times more as chance gives the fullest of its group. The last three may be by copy.
+    attention's side. `group`: the distinct tokens of the rank's expert group. `received`: pairs of token and expert
+    that an experts' rank computes, shared with the others of its tp. `hit`: distinct experts of those it holds that
+    have any token, an expectation. `fullest` are both where each rank has as many times more as chance gives the
+    fullest of its group. The last three may be by copy.
     """
 
     held: Load
     copies: int
     sent: Load
+    group: Load
     received: Load
     hit: Load
     fullest: tuple[Load, Load]
@@ -73,11 +75,12 @@ def route_inside(held: Load, copies: int, choice: ExpertChoice, layout: Layout) 
     """Loads where experts share the attention's ranks; `held` by attention rank."""
     if held.shape[0] == 1:
         sent, group = held * (layout.tp / copies), held * (layout.ep * layout.tp / copies)
-        return Routing(held, copies, sent, *_computed(group, choice, layout))
+        return Routing(held, copies, sent, group, *_computed(group, choice, layout))
     whole = np.broadcast_to(held, (layout.size,))
     sent = _mean_over(whole, layout, (AxisKind.TP,)) * (layout.tp / copies)
     group = _mean_over(whole, layout, (AxisKind.EP, AxisKind.TP)) * (layout.ep * layout.tp / copies)
-    return Routing(held, copies, compress_uniform(sent), *_computed(compress_uniform(group), choice, layout))
+    group = compress_uniform(group)
+    return Routing(held, copies, compress_uniform(sent), group, *_computed(group, choice, layout))
 
 
 def route_across(held: Load, copies: int, distinct: float, choice: ExpertChoice, layout: Layout) -> Routing:
@@ -86,7 +89,7 @@ def route_across(held: Load, copies: int, distinct: float, choice: ExpertChoice,
     Each distinct token is sent once for each choice, and to every rank that holds a shard of the chosen expert.
     """
     group = np.array([distinct / layout.dp])
-    return Routing(held, copies, held / copies * layout.tp, *_computed(group, choice, layout))
+    return Routing(held, copies, held / copies * layout.tp, group, *_computed(group, choice, layout))
 
 
 def _computed(group: Load, choice: ExpertChoice, layout: Layout) -> tuple[Load, Load, tuple[Load, Load]]:

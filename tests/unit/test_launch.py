@@ -126,6 +126,27 @@ def test_a_model_that_nobody_publishes_is_left_open() -> None:
     assert 'vllm serve "$MODEL"' in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("engine", "written", "flags"),
+    [
+        ("vllm", "deepep", "--all2all-backend deepep_high_throughput"),
+        ("vllm", "gather", "--all2all-backend allgather_reducescatter"),
+        ("sglang", "deepep", "--moe-a2a-backend deepep"),
+        ("sglang", "gather", ""),
+    ],
+)
+def test_a_written_exchange_has_its_flag(engine: str, written: str, flags: str) -> None:
+    result = run("-e", f"ep 8 [exchange {written}]", "--model", "deepseek-v3", "--engine", engine)
+    assert result.exit_code == 0
+    assert flags in result.stdout
+    assert flags or "a2a" not in result.stdout
+
+
+def test_tensorrt_llm_chooses_its_exchange_itself() -> None:
+    result = run("-e", "ep 8 [exchange gather]", "--model", "deepseek-v3", "--engine", "trtllm")
+    assert "`[exchange]`" in result.stdout + result.stderr
+
+
 def test_overlap_brings_its_kernels() -> None:
     """Both engines refuse it on their default all-to-all."""
     for engine, flags in (
