@@ -142,6 +142,13 @@ def test_a_written_exchange_has_its_flag(engine: str, written: str, flags: str) 
     assert flags or "a2a" not in result.stdout
 
 
+def test_attention_dp_of_tensorrt_llm_waits_for_all_ranks_unless_told_not_to() -> None:
+    for engine, word in (("trtllm", "true"), ("trtllm { enable_balance no }", "false")):
+        result = run("-e", "ep 8", "--model", "deepseek-v3", "--engine", engine)
+        assert f"enable_balance: {word}" in result.stdout
+    assert "enable_balance" not in run("-e", "tp 8", "--model", "deepseek-v3", "--engine", "trtllm").stdout
+
+
 def test_tensorrt_llm_chooses_its_exchange_itself() -> None:
     result = run("-e", "ep 8 [exchange gather]", "--model", "deepseek-v3", "--engine", "trtllm")
     assert "`[exchange]`" in result.stdout + result.stderr
