@@ -13,7 +13,7 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation
 
 from dagc.syntax.vocabulary import AXES, BLOCKS, FLAGS, SCOPES, STRATEGY
 
-_OPTIONS = ("micro", "layers", "redundant", "overlap", "dcp", "shared", "device", *sorted(FLAGS))
+_OPTIONS = ("micro", "layers", "redundant", "overlap", "dcp", "shared", "exchange", "device", *sorted(FLAGS))
 
 
 class PlanLexer(RegexLexer):

@@ -107,7 +107,8 @@ def kind_of(op: Computation, setting: Setting) -> WorkKey:
 
 def loads_of(op: Computation, kind: WorkKey) -> tuple[Load, ...]:
     """What the price of a kind depends on by rank: FLOPs, bytes, and the inputs of its formula."""
-    return (op.flops, op.memory_bytes, *[op.inputs[name] for name in kind.inputs])
+    busiest = op.busiest
+    return (busiest.flops, busiest.memory_bytes, *[busiest.inputs[name] for name in kind.inputs])
 
 
 def alike(kind: WorkKey, setting: Setting) -> object:

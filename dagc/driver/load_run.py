@@ -36,6 +36,10 @@ MODELS = {
 _BLOCKS = 1 << 18
 """Blocks of the cache on a rank where nothing limits it: measured loads are far from filling it."""
 
+_BALANCED = 60
+"""Steps for which prompts wait for those of other attention-dp ranks: `timeout_iters` of SemiAnalysisAI/InferenceX
+@ 34bc7c40 benchmarks/single_node/dsr1_fp8_b200_trt.sh."""
+
 _MOST_SEQUENCES = 4096
 
 _CACHE_BYTES = 576 * 61
@@ -181,7 +185,7 @@ def _trtllm(worker: WorkerShape, budget: int, running: int) -> Policy:
     return Policy(
         replicas=worker.workers, ranks=worker.attention_ranks, router=LoadBalancer.BY_REPLICA, mixes=True,
         chunks=False, reserve=Reserve.WHOLE, budget=budget, most_running=running, late=Late.ROW, ahead=True,
-        blocks=_BLOCKS, block=32,
+        blocks=_BLOCKS, block=32, balance=_BALANCED if worker.attention_ranks > 1 else 0,
     )  # fmt: skip
 
 

@@ -48,6 +48,15 @@ class ExpertSplit(StrEnum):
     """Refused."""
 
 
+class ExpertExchange(StrEnum):
+    """How the tokens of attention-dp ranks come to the ranks of their experts."""
+
+    DEEPEP = "deepep"
+    """Each token to the ranks of the experts that it chose, by kernels like DeepEP's; results back the same way."""
+    GATHER = "gather"
+    """All tokens of the expert group to all its ranks by an all-gather; sums back by a reduce-scatter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A file of the engine's repository, at a commit, and what is taken from it."""
@@ -74,6 +83,10 @@ class Runtime:
     `sums_experts`: where all ranks of an expert group hold the same tokens, none is sent; each computes what its
     experts add to every token, and an all-reduce sums it. `all_reduce` names the engine's own all-reduce of small
     messages inside a node, a regime `all_reduce/NAME` of calibrations; None where that is NCCL's.
+    `most_gathered`: ranks of the widest expert group that gathers tokens where a plan names no exchange; wider ones
+    dispatch them. None: as many ranks as a token chooses experts. `holds_pairs`: kernels for experts without an
+    exchange keep room for every pair of a token and an expert, and bring those of other ranks along between the
+    products.
     `fuses_latents`: one matrix product makes the latent of queries and that of the cache, as both have one input.
     `tunes_expert_shards`: the kernel for experts without block scales has tuned tiles on ranks that hold a part of
     the experts.
@@ -89,8 +102,17 @@ class Runtime:
     host_seconds: float = 0.0
     fuses_latents: bool = False
     sums_experts: bool = False
+    most_gathered: int | None = 0
+    holds_pairs: bool = False
     all_reduce: str | None = "custom"
     tunes_expert_shards: bool = True
+
+    def exchange(self, ranks: int, top: int, written: ExpertExchange | None = None) -> ExpertExchange:
+        """The exchange of an expert group of so many ranks whose tokens choose `top` experts each."""
+        if written is not None:
+            return written
+        most = top if self.most_gathered is None else self.most_gathered
+        return ExpertExchange.GATHER if ranks <= most else ExpertExchange.DEEPEP
 
     def vocabulary_rows(self, vocab: int, tp: int) -> int:
         """Rows of the embedding, or of the head, that each of `tp` ranks holds, its share of the padding included."""

@@ -15,7 +15,8 @@ class Instance:
 
     `phase` is `prefill` or `decode` where the other has its own instances. `layers` are those of each stage where they
     were written, `redundant` the expert slots beyond `experts`, the model's (None: unknown or none). `overlap` is 2
-    where two halves of a micro-batch hide each other's communication.
+    where two halves of a micro-batch hide each other's communication. `exchange` is `gather` or `deepep` where it was
+    written.
     """
 
     sizes: Parallelism
@@ -26,6 +27,7 @@ class Instance:
     overlap: int = 1
     decode_context: int = 1
     sequence_parallel: bool = False
+    exchange: str | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -35,6 +37,7 @@ class Instance:
             "redundant": self.redundant > 0,
             "overlap": self.overlap > 1,
             "dcp": self.decode_context > 1,
+            "exchange": self.exchange is not None,
         }
         return tuple(name for name, is_written in written.items() if is_written)
 

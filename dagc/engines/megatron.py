@@ -115,7 +115,7 @@ _V0_12 = Megatron(
         Flag("--expert-tensor-parallel-size", "etp", default=0),
         Flag("--sequence-parallel", "sp", is_switch=True),
     ),
-    lacks=frozenset({"redundant", "overlap", "dcp"}),
+    lacks=frozenset({"redundant", "overlap", "dcp", "exchange"}),
     rules=frozenset(
         {
             "megatron-layers-uneven",

@@ -91,7 +91,8 @@ class Scheduler:
     `token_budget` limits the tokens of a step in which prompts and decoded ones are mixed, `prefill_budget` those of a
     step of prompts alone, `prefill_chunk` the tokens of one prompt in a step. `chunks` splits a prompt that has no room
     in a step; `mixes` puts prompts and decoded tokens into one step. `receive_interval`: decode steps between two looks
-    at what arrived. `ahead`: a step is composed while the one before it runs; `is_ahead_off` says that this switch
+    at what arrived. `balances`: prompts of some attention-dp ranks wait until all ranks have one, for `balance_steps`
+    decode steps at most. `ahead`: a step is composed while the one before it runs; `is_ahead_off` says that this switch
     turns it off. None of a limit: the engine has no such option, and the value of a plan without an engine holds.
 
     `output_share` is the share of the remaining output for which ESTIMATE keeps room, without and with attention dp; it
@@ -107,6 +108,8 @@ class Scheduler:
     prefill_chunk: SchedulerLimit | None = None
     most_running: SchedulerLimit = _MOST_RUNNING
     receive_interval: SchedulerLimit = _EVERY_STEP
+    balances: SchedulerLimit = OFF
+    balance_steps: int = 0
     reservation: CacheReservation = CacheReservation.GROW
     after_end: AfterEnd = AfterEnd.LEAVES
     router: RequestRouter = RequestRouter.ROUND_ROBIN
@@ -119,7 +122,7 @@ class Scheduler:
         """The limits that are options of the engine."""
         every = (
             self.token_budget, self.prefill_budget, self.prefill_chunk, self.most_running, self.receive_interval,
-            self.chunks, self.mixes, self.ahead,
+            self.balances, self.chunks, self.mixes, self.ahead,
         )  # fmt: skip
         return (limit for limit in every if limit is not None and limit.option)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertExchange, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance, layer_partition
 from dagc.engines.scheduler import AfterEnd, CacheReservation, RequestRouter, Scheduler, SchedulerLimit, fixed, switch
@@ -65,7 +65,8 @@ class SGLang(Engine):
         """Every node of an instance runs it. Overlapped batches need DeepEP."""
         nodes = host.nodes(instance)
         others = ["--disaggregation-mode", instance.phase] if instance.phase else []
-        others += ["--moe-a2a-backend", "deepep"] if instance.overlap > 1 else []
+        dispatches = instance.overlap > 1 or instance.exchange == ExpertExchange.DEEPEP
+        others += ["--moe-a2a-backend", "deepep"] if dispatches else []
         others += self.scheduler.flags()
         if nodes > 1:
             others += ["--nnodes", str(nodes), "--node-rank", "$NODE", "--dist-init-addr", "$HEAD:5000"]
@@ -160,6 +161,10 @@ _V0_5_9 = SGLang(
         host_seconds=4e-4,
         fuses_latents=True,  # `fused_qkv_a_proj_with_mqa`, deepseek_v2.py
         sums_experts=True,
+        # `--moe-a2a-backend` is none by default, and `dp_gather` brings the tokens of all ranks together:
+        # layers/dp_attention.py; the guide for large expert groups asks for DeepEP.
+        most_gathered=8,
+        holds_pairs=True,  # `intermediate_cache1` of `fused_experts_impl`, layers/moe/fused_moe_triton
         all_reduce="sglang",
     ),
     expert_split=ExpertSplit.EVEN,

@@ -73,6 +73,9 @@ class TensorRTLLM(Engine):
             slots = f"    num_slots: {instance.experts + instance.redundant}"
             file += ["moe_config:", "  load_balancer:", slots, "    layer_updates_per_iter: 1"]
         file += ["cache_transceiver_config:", "  backend: DEFAULT"] if instance.phase else []
+        if settings.get("attention_dp"):
+            balances = ("false", "true")[self.scheduler.value(self.scheduler.balances, 0)]
+            file += ["attention_dp_config:", f"    enable_balance: {balances}"]
         file += self.scheduler.settings()
         gpus = str(instance.sizes.gpus_per_replica)
         ranks = ("mpirun", "-n", gpus, "trtllm-llmapi-launch") if host.nodes(instance) > 1 else ()
@@ -110,6 +113,10 @@ _SCHEDULER = Scheduler(
     most_running=fixed("max_batch_size", "--max_batch_size", 2048),
     ahead=switch("disable_overlap_scheduler", "disable_overlap_scheduler:", 0),
     is_ahead_off=True,
+    # `attention_dp_config`, llmapi/llm_args.py; `_balance_adp_requests`, _torch/pyexecutor/py_executor.py. Off in the
+    # engine, on in NVIDIA's guides and in `command`: without it each prompt holds up all ranks by itself.
+    balances=switch("enable_balance", "", 1),
+    balance_steps=50,  # `timeout_iters`
     reservation=CacheReservation.WHOLE,
     after_end=AfterEnd.ROW,
     router=RequestRouter.SHARED_QUEUE,  # `ExecutorRequestQueue`, tensorrt_llm/_torch/pyexecutor
@@ -142,6 +149,8 @@ _V1_0 = TensorRTLLM(
         host_seconds=4e-4,
         fuses_latents=True,  # `kv_a_proj_with_mqa`, modules/attention.py
         sums_experts=True,
+        # `select_alltoall_method_type`, _torch/modules/fused_moe: no all-to-all of moe_ep <= top_k.
+        most_gathered=None,
         all_reduce="trtllm",
     ),
     expert_split=ExpertSplit.EVEN,
@@ -153,7 +162,7 @@ _V1_0 = TensorRTLLM(
         Flag("--ep_size", "ep", ("--moe_expert_parallel_size", "--moe_ep_size")),
         Flag("--enable_attention_dp", "attention_dp", is_switch=True),
     ),
-    lacks=frozenset({"layers", "overlap", "dcp"}),
+    lacks=frozenset({"layers", "overlap", "dcp", "exchange"}),
     rules=frozenset({"trtllm-experts-uneven"}),
     scheduler=_SCHEDULER,
 )

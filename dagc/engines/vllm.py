@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertExchange, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
 from dagc.engines.instance import Command, Host, Instance, layer_partition
 from dagc.engines.scheduler import (
@@ -76,9 +76,11 @@ class VLLM(Engine):
             others += ["--data-parallel-backend", "ray"] if settings.get("dp", 1) > 1 else []
         if instance.phase:
             others += ["--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}']
-        if instance.overlap > 1:
+        if instance.overlap > 1 or instance.exchange == ExpertExchange.DEEPEP:
             kernels = "deepep_low_latency" if instance.phase == "decode" else "deepep_high_throughput"
             others += ["--all2all-backend", kernels]
+        elif instance.exchange == ExpertExchange.GATHER:
+            others += ["--all2all-backend", "allgather_reducescatter"]
         others += self.scheduler.flags()
         return Command(
             ("vllm", "serve", host.model),
@@ -140,6 +142,11 @@ _V0_12 = VLLM(
             "00c1c6a2054b7027369c2a460cc2181a9b86293d",
             "tokens are sent to experts with dp only",
         ),
+        Reference(
+            "vllm/config/parallel.py",
+            "840e7972c6ab74061696e81e17d8a74db2aefd7e",
+            "`all2all_backend` is `allgather_reducescatter`; the guide for several nodes asks for DeepEP",
+        ),
     ),
     programs=("vllm",),
     numbering=("dp", "pp", "cp", "tp"),
@@ -154,6 +161,8 @@ _V0_12 = VLLM(
         host_seconds=2e-4,
         fuses_latents=True,  # `fused_qkv_a_proj`, vllm/model_executor/models/deepseek_v2.py
         sums_experts=True,
+        most_gathered=8,
+        holds_pairs=True,  # `intermediate_cache1` of `fused_experts`, vllm/model_executor/layers/fused_moe
         # Tiles come from files that are shipped for shapes of whole layers, cut by tp or not, and hardly any for a part
         # of the experts: vllm/model_executor/layers/fused_moe/configs.
         tunes_expert_shards=False,

@@ -22,7 +22,7 @@ from dagc.ops.communication import Communication, Leg, Matching, Pattern
 from dagc.ops.groups import Groups
 from dagc.ops.load import Load
 from dagc.ops.op import Op
-from dagc.ops.token_exchange import TokenExchange, TokenSend
+from dagc.ops.token_exchange import TRANSFERS, TokenExchange, TokenGather, TokenScatter, TokenSend
 
 EDGE_ORDER = Code("V001", "edge-not-from-an-earlier-node")
 PARTITION = Code("V002", "groups-not-a-partition")
@@ -305,17 +305,29 @@ def _exchange(view: _SegmentView) -> Iterator[Diagnostic]:
     """Rows dispatched and combined over all ranks: a token's vectors come back as often as they left, in any type."""
     totals = {Leg.DISPATCH: np.zeros(1), Leg.COMBINE: np.zeros(1)}
     last: Node | None = None
+    gathered: list[TokenGather] = []
     for node in view.template.nodes:
-        if isinstance(node.op, TokenExchange | TokenSend) and node.op.leg:
+        if isinstance(node.op, TRANSFERS) and node.op.leg:
             rows = _total(node.op.bytes, view.widths[node.team]) / node.op.row_bytes
             totals[node.op.leg] = totals[node.op.leg] + rows
             last = node
             if isinstance(node.op, TokenExchange):
                 yield from _taken(view, node, node.op)
+            elif isinstance(node.op, TokenGather):
+                gathered.append(node.op)
+            elif isinstance(node.op, TokenScatter):
+                yield from _scattered(view, node, gathered.pop(0) if gathered else None)
     if last is not None and not _same(totals[Leg.DISPATCH], totals[Leg.COMBINE]):
         out, back = float(totals[Leg.DISPATCH].sum()), float(totals[Leg.COMBINE].sum())
         message = f"{out:.0f} rows are dispatched and {back:.0f} combined"
         yield view.at(EXCHANGE, last, message)
+
+
+def _scattered(view: _SegmentView, node: Node, gather: TokenGather | None) -> Iterator[Diagnostic]:
+    """Sums go back to the ranks that the tokens came from, in the order of the gathers."""
+    groups = node.communication.groups if node.communication else None
+    if gather is None or groups is None or not np.array_equal(gather.groups.members, groups.members):
+        yield view.at(EXCHANGE, node, "reduces over other ranks than those whose tokens were gathered")
 
 
 def _taken(view: _SegmentView, node: Node, exchange: TokenExchange) -> Iterator[Diagnostic]:

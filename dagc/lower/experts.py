@@ -12,6 +12,9 @@ from the attention's layout to the experts' and back (see `routing` for the load
   Prefill takes kernels of high throughput, decode those of low latency; what the kernels merge is in their price.
   A combine of low latency sums what it brings: with two micro-batches that hide each other's exchanges, nothing that
   computes waits in turn for it;
+- or, by engines that gather: every rank of the expert group gets all its tokens by an all-gather, in the type of
+  activations, computes what its experts add to each, and a reduce-scatter sums the parts. Of ranks that hold the same
+  tokens each brings a part, and an all-gather over attention's tp restores the copies;
 - where all ranks of an expert group hold the same tokens, vLLM, SGLang and TensorRT-LLM send none: each rank computes
   its experts' part of every token, and an all-reduce over ep and tp sums them (`MoeLayer.sums_experts`).
 
@@ -22,13 +25,8 @@ all-reduce where both are cut over the same ranks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil
-
 import numpy as np
 
-from dagc.catalog.dtype import Dtype
-from dagc.catalog.model import Experts
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
 from dagc.graph.tensor import Dim, Tensor
@@ -36,91 +34,18 @@ from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.disaggregation import TokenTransfer, add_remote_combine, add_remote_dispatch
 from dagc.lower.ffn import Width, add_mlp
-from dagc.lower.routing import ExpertChoice, Routing, route_across, route_inside
+from dagc.lower.moe_layer import MoeLayer
+from dagc.lower.routing import ExpertChoice, route_across, route_inside
 from dagc.lower.stage import Stage, add_collective, add_gather, add_gemm, add_norm, add_reduction, shard
 from dagc.ops.all_gather import AllGather
 from dagc.ops.all_reduce import AllReduce
 from dagc.ops.elementwise import Activation, CombinedSum, WeightedSum
 from dagc.ops.gemm import Matrix, Router
 from dagc.ops.grouped_gemm import GroupedGemm
-from dagc.ops.load import Load, compress_uniform, max_rank
+from dagc.ops.load import NOTHING, Load, compress_uniform, max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
-from dagc.ops.token_exchange import Choices, Combine, Dispatch, ExchangeKernel
+from dagc.ops.token_exchange import Choices, Combine, Dispatch, ExchangeKernel, TokenGather, TokenScatter
 from dagc.plan.layout import Layout
-
-QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
-"""Types of experts whose products take tokens in as few bits, so that engines send them so; the others only store."""
-
-SCALED = 128
-"""Elements of a token that share a scale when it is sent in fp8."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MoeLayer:
-    """What all steps of one MoE layer share. `team` runs the experts."""
-
-    builder: TemplateBuilder
-    stage: Stage
-    batch: Batch
-    experts: Experts
-    layout: Layout
-    routing: Routing
-    team: int
-
-    @property
-    def width(self) -> int:
-        """Width of what is sent to an expert and comes back: hidden states, or the experts' latent."""
-        return self.experts.width(self.stage.shapes.hidden)
-
-    def vectors(self, tokens: Load, partial: AxisKind | None = None) -> Tensor:
-        """What is sent to experts, or comes back, for so many tokens."""
-        return self.stage.tensor({"t": max_rank(tokens), "m": self.width}, partial=partial)
-
-    @property
-    def row(self) -> float:
-        """Bytes of a token on its way to an expert: as the expert's product takes it."""
-        if self.stage.matrix(1, 1, Part.EXPERTS).stored.dtype not in QUANTISED:
-            return self.width * self.stage.activation.bytes
-        return self.width * Dtype.FP8.bytes + ceil(self.width / SCALED) * Dtype.FP32.bytes
-
-    @property
-    def result(self) -> float:
-        """Bytes of a result on its way back."""
-        return self.width * self.stage.activation.bytes
-
-    @property
-    def gathers_before(self) -> bool:
-        """Whether a rank holds fewer tokens than its experts' tp group needs."""
-        return self.team == 0 and self.layout.tp > self.routing.copies
-
-    @property
-    def gathers_after(self) -> bool:
-        """Whether a rank needs more tokens than it has the sums of."""
-        handled = 1 if self.team or self.gathers_before else self.layout.tp
-        return self.routing.copies > handled and not self.sums_experts
-
-    @property
-    def sums_experts(self) -> bool:
-        """Whether tokens stay where they are and parts of their sums are reduced over the expert group."""
-        whole = self.layout.ep * self.layout.tp == self.routing.copies
-        return self.stage.sums_experts and self.team == 0 and self.layout.ep > 1 and whole
-
-    @property
-    def exchanges(self) -> bool:
-        """Whether tokens are sent to the ranks of their experts and back."""
-        return self.layout.ep > 1 and not self.sums_experts
-
-    @property
-    def reduced(self) -> tuple[AxisKind, ...]:
-        """Axes of the experts over which parts of sums are reduced."""
-        return (AxisKind.EP, AxisKind.TP) if self.sums_experts else (AxisKind.TP,)
-
-    @property
-    def sums(self) -> Load:
-        """Tokens of which a rank has the weighted sum after the combine."""
-        if self.sums_experts:
-            return self.routing.held
-        return self.routing.held / self.routing.copies if self.team else self.routing.sent
 
 
 def add_moe(builder: TemplateBuilder, stage: Stage, batch: Batch, choice: ExpertChoice, beside: bool) -> None:
@@ -174,7 +99,7 @@ def _merges_shared(layer: MoeLayer) -> bool:
     if layer.team:
         return layer.routing.copies == 1 and not _is_shared_cut(layer)
     group = layout.ep * layout.tp if layer.sums_experts else layout.tp
-    if stage.sequence_shards > 1 or group != layer.routing.copies:
+    if stage.sequence_shards > 1 or group != layer.routing.copies or layer.gathers_group:
         return False
     if group == 1:
         return True
@@ -220,6 +145,8 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
     inputs = (source, router)
     if layer.team:
         return add_remote_dispatch(builder, stage, _crossing(layer, layer.row), inputs)
+    if layer.gathers_group:
+        return _add_group_gather(layer, inputs)
     if layer.gathers_before:
         members = (layout, (AxisKind.TP,))
         gathered = routing.sent * layer.width
@@ -229,6 +156,29 @@ def _add_dispatch(layer: MoeLayer, source: int, router: int) -> int:
         return inputs[0]
     output = _expert_tensor(layer, {"m": layer.width})
     return _add_exchange(layer, Dispatch, output, inputs)
+
+
+def _add_group_gather(layer: MoeLayer, inputs: tuple[int, ...]) -> int:
+    """All tokens of the expert group to each of its ranks."""
+    group, axes = layer.routing.group, _present(layer.layout, layer.reduced)
+    groups = layer.stage.own.layout_groups(layer.layout, axes)
+    op = TokenGather(axes, groups, group * layer.result, layer.result)
+    span = layer.stage.axis_span(layer.layout, AxisKind.EP)
+    return layer.builder.add("moe.dispatch", op, layer.vectors(group), inputs=inputs, span=span)
+
+
+def _add_group_scatter(layer: MoeLayer) -> None:
+    """The sums of a rank's own tokens, from the parts that all ranks of the expert group have."""
+    axes = _present(layer.layout, layer.reduced)
+    groups = layer.stage.own.layout_groups(layer.layout, axes)
+    op = TokenScatter(axes, groups, layer.sums * layer.result, layer.result)
+    kept = layer.vectors(layer.routing.held / layer.routing.copies)
+    span = layer.stage.axis_span(layer.layout, AxisKind.EP)
+    layer.builder.add("moe.combine", op, kept, inputs=(layer.builder.last,), span=span)
+
+
+def _present(layout: Layout, axes: tuple[AxisKind, ...]) -> tuple[AxisKind, ...]:
+    return tuple(axis for axis in axes if layout.degree(axis) > 1)
 
 
 def _add_exchange(layer: MoeLayer, leg: type[Dispatch | Combine], output: Tensor, inputs: tuple[int, ...]) -> int:
@@ -262,24 +212,32 @@ def _expert_tensor(layer: MoeLayer, width: dict[str, int]) -> Tensor:
 
 def _add_experts(layer: MoeLayer, dispatched: int) -> None:
     """Up with its gate, activation and down, of each held expert that has tokens."""
-    stage, rows = layer.stage, layer.routing.received
+    stage = layer.stage
     inner = shard(layer.experts.ffn, layer.layout.tp)
     lanes = 2 if stage.shapes.gated else 1
     raised = _expert_tensor(layer, {"f": lanes * inner})
     up = stage.matrix(lanes * inner, layer.width, Part.EXPERTS)
     layer.builder.add("moe.experts.up", _grouped(layer, up), raised, inputs=(dispatched,), team=layer.team)
-    activation = Activation(Part.EXPERTS, rows, inner, stage.activation, lanes)
+    activation = Activation(Part.EXPERTS, layer.carried, inner, stage.activation, lanes, _cast(layer, inner))
     layer.builder.add("moe.experts.activation", activation, _expert_tensor(layer, {"f": inner}), team=layer.team)
     down = stage.matrix(layer.width, inner, Part.EXPERTS)
     output = _expert_tensor(layer, {"m": layer.width})
     layer.builder.add("moe.experts.down", _grouped(layer, down), output, team=layer.team)
 
 
+def _cast(layer: MoeLayer, inner: int) -> Load | None:
+    """Elements that are cast for the products: tokens that come in the type of activations, and what is between."""
+    if not layer.is_quantised:
+        return None
+    tokens = NOTHING if layer.exchanges or layer.team else layer.sums
+    return layer.carried * inner + tokens * layer.width
+
+
 def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
     """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
     routing, count = layer.routing, layer.experts.count
     held = shard(count + layer.stage.options.redundant, layer.layout.ep)
-    return GroupedGemm(routing.received, routing.hit, matrix, layer.stage.activation, held, count)
+    return GroupedGemm(routing.received, routing.hit, matrix, layer.stage.activation, held, count, *routing.fullest)
 
 
 def _add_combine(layer: MoeLayer) -> None:
@@ -312,13 +270,15 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
 
 def _is_partial(layer: MoeLayer) -> bool:
     """Whether sums on a rank lack what others computed."""
-    return (layer.layout.tp > 1 or layer.sums_experts) and not layer.team
+    return (layer.layout.tp > 1 or layer.sums_experts or layer.gathers_group) and not layer.team
 
 
 def _add_return(layer: MoeLayer) -> None:
     """Reductions over the experts' tp and the gather to attention's copies."""
     builder, stage, routing = layer.builder, layer.stage, layer.routing
-    if _is_partial(layer):
+    if layer.gathers_group:
+        _add_group_scatter(layer)
+    elif _is_partial(layer):
         collective = ReduceScatter if layer.gathers_before else AllReduce
         kept = layer.vectors(routing.held / routing.copies if layer.gathers_before else layer.sums)
         members = (layer.layout, layer.reduced)

@@ -10,6 +10,7 @@ import numpy as np
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.degrees import AxisKind
+from dagc.engines.engine import ExpertExchange
 from dagc.graph.graph import PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.lower.batch import Batch, StepLoad, batch_of, halves, mixed, step_batch
 from dagc.lower.builder import TemplateBuilder
@@ -168,8 +169,19 @@ class PhaseLowering:
             span=service.span,
             pipeline=self._pipeline,
             sums_experts=self.plan.facts.runtime.sums_experts and service.options.overlap == 1,
+            gathers_experts=self._gathers_experts(pool),
+            holds_pairs=self.plan.facts.runtime.holds_pairs,
             fuses_latents=self.plan.facts.runtime.fuses_latents,
         )
+
+    def _gathers_experts(self, pool: Pool) -> bool:
+        """Whether tokens are gathered rather than dispatched; two halves that hide each other's need a dispatch."""
+        experts, options = self.shapes.experts, self.service.options
+        if experts is None or pool.experts is None or options.overlap > 1:
+            return False
+        ranks = pool.experts.ep * pool.experts.tp
+        found = self.plan.facts.runtime.exchange(ranks, experts.top, options.exchange)
+        return found is ExpertExchange.GATHER
 
     @property
     def _pipeline(self) -> Span:

@@ -1,6 +1,7 @@
 """How tokens meet experts: loads by rank.
 
-Every token chooses `top` of `count` experts; loads are expectations and may be fractions of a token. Under uniform
+Every token chooses `top` of `count` experts; loads are expectations and may be fractions of a token. What chance puts
+on the fullest rank beyond them is for `imbalance` to say. Under uniform
 routing each choice is as likely as any other, and redundant experts are further slots that share the load. Under
 skewed routing each slot of each layer has a chance of its own (`popularity`), a rank's tokens are those of the slots
 that it holds, and loads are by copy of the segment too, shape (copies, width). Slots lie on ep ranks evenly, the
@@ -22,6 +23,7 @@ import numpy as np
 
 from dagc.catalog.model import Experts
 from dagc.degrees import AxisKind
+from dagc.lower.imbalance import fullest_hit, fullest_rows, uneven_hit, uneven_rows
 from dagc.lower.popularity import Chances
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.layout import Layout, Ranks
@@ -33,15 +35,19 @@ class Routing:
     """Loads of one MoE layer by rank, in tokens.
 
     `held`: in the attention's layout, by `copies` ranks each. `sent`: what a rank brings to the dispatch, on the
-    attention's side. `received`: pairs of token and expert that an experts' rank computes, shared with the others of
-    its tp. `hit`: distinct experts of those it holds that have any token, an expectation. The last two may be by copy.
+    attention's side. `group`: the distinct tokens of the rank's expert group. `received`: pairs of token and expert
+    that an experts' rank computes, shared with the others of its tp. `hit`: distinct experts of those it holds that
+    have any token, an expectation. `fullest` are both where each rank has as many times more as chance gives the
+    fullest of its group. The last three may be by copy.
     """
 
     held: Load
     copies: int
     sent: Load
+    group: Load
     received: Load
     hit: Load
+    fullest: tuple[Load, Load]
 
 
 def expected_distinct(count: float, chosen: float, tokens: Load) -> Load:
@@ -69,11 +75,12 @@ def route_inside(held: Load, copies: int, choice: ExpertChoice, layout: Layout) 
     """Loads where experts share the attention's ranks; `held` by attention rank."""
     if held.shape[0] == 1:
         sent, group = held * (layout.tp / copies), held * (layout.ep * layout.tp / copies)
-        return Routing(held, copies, sent, *_computed(group, choice, layout))
+        return Routing(held, copies, sent, group, *_computed(group, choice, layout))
     whole = np.broadcast_to(held, (layout.size,))
     sent = _mean_over(whole, layout, (AxisKind.TP,)) * (layout.tp / copies)
     group = _mean_over(whole, layout, (AxisKind.EP, AxisKind.TP)) * (layout.ep * layout.tp / copies)
-    return Routing(held, copies, compress_uniform(sent), *_computed(compress_uniform(group), choice, layout))
+    group = compress_uniform(group)
+    return Routing(held, copies, compress_uniform(sent), group, *_computed(group, choice, layout))
 
 
 def route_across(held: Load, copies: int, distinct: float, choice: ExpertChoice, layout: Layout) -> Routing:
@@ -82,10 +89,10 @@ def route_across(held: Load, copies: int, distinct: float, choice: ExpertChoice,
     Each distinct token is sent once for each choice, and to every rank that holds a shard of the chosen expert.
     """
     group = np.array([distinct / layout.dp])
-    return Routing(held, copies, held / copies * layout.tp, *_computed(group, choice, layout))
+    return Routing(held, copies, held / copies * layout.tp, group, *_computed(group, choice, layout))
 
 
-def _computed(group: Load, choice: ExpertChoice, layout: Layout) -> tuple[Load, Load]:
+def _computed(group: Load, choice: ExpertChoice, layout: Layout) -> tuple[Load, Load, tuple[Load, Load]]:
     """Token-expert pairs and distinct experts of each rank, given the distinct tokens of its expert group."""
     if choice.chances is not None:
         return _computed_skewed(group, choice.chances, choice.redundant, layout)
@@ -95,10 +102,19 @@ def _computed(group: Load, choice: ExpertChoice, layout: Layout) -> tuple[Load, 
         compress_uniform(experts_per_rank(layout, choice.experts.count, choice.redundant)) if rest else np.array([each])
     )
     share = slots / count
-    return compress_uniform(group * top * share), compress_uniform(expected_distinct(count, top, group) * share)
+    rows, distinct = group * top * share, expected_distinct(count, top, group)
+    fullest = fullest_rows(rows, layout.ep, top, count)
+    hit = fullest_hit(slots, distinct / count, fullest, layout.ep)
+    return (
+        compress_uniform(rows),
+        compress_uniform(distinct * share),
+        (compress_uniform(fullest), compress_uniform(hit)),
+    )
 
 
-def _computed_skewed(group: Load, chances: Chances, redundant: int, layout: Layout) -> tuple[Load, Load]:
+def _computed_skewed(
+    group: Load, chances: Chances, redundant: int, layout: Layout
+) -> tuple[Load, Load, tuple[Load, Load]]:
     """The same from each slot's chance: sums over the slots of a rank of T·chance and of 1 - (1 - chance)^T.
 
     T is the distinct tokens of the rank's expert group, of which there are few different numbers.
@@ -106,12 +122,25 @@ def _computed_skewed(group: Load, chances: Chances, redundant: int, layout: Layo
     held = np.array(split(chances.shape[1], layout.ep))
     first = np.cumsum(held) - held
     place = layout.coordinate(AxisKind.EP)
-    by_rank = chances[:, np.argsort(slot_ranks(held, redundant), kind="stable")]
-    received = group * np.add.reduceat(by_rank, first, axis=1)[:, place]
+    by_rank = np.minimum(chances[:, np.argsort(slot_ranks(held, redundant), kind="stable")], 1.0)
+    shares = np.add.reduceat(by_rank, first, axis=1)
     tokens, which = np.unique(group, return_inverse=True)
-    misses = (1.0 - np.minimum(by_rank, 1.0)) ** tokens[:, None, None]
+    misses = (1.0 - by_rank) ** tokens[:, None, None]
     hit = np.add.reduceat(1.0 - misses, first, axis=2)
-    return compress_uniform(received), compress_uniform(hit[np.broadcast_to(which, (layout.size,)), :, place].T)
+    of_group = np.broadcast_to(which, (layout.size,))
+    rows, distinct = group * shares[:, place], hit[of_group, :, place].T
+    if layout.ep == 1:
+        return compress_uniform(rows), compress_uniform(distinct), (compress_uniform(rows), compress_uniform(distinct))
+    # A token has at most one row for a slot; rows of different slots of a rank are as good as independent.
+    spread = np.add.reduceat(by_rank * (1.0 - by_rank), first, axis=1)
+    more = uneven_rows(tokens[:, None, None] * shares, tokens[:, None, None] * spread, layout.ep)
+    others = uneven_hit(hit, np.add.reduceat(misses * (1.0 - misses), first, axis=2))
+    fullest = rows * more[of_group, :, 0].T, np.minimum(distinct * others[of_group, :, 0].T, held[place])
+    return (
+        compress_uniform(rows),
+        compress_uniform(distinct),
+        (compress_uniform(fullest[0]), compress_uniform(fullest[1])),
+    )
 
 
 def slot_ranks(held: Ranks, redundant: int) -> Ranks:

@@ -33,9 +33,10 @@ class Stage:
     """One stage of one service, as its templates see it.
 
     `experts` is None for a dense model. `sums_experts`: the engine sends no tokens that all ranks of an expert group
-    hold. `fuses_latents`: it makes the latents of queries and cache in one product. `pool` is the placement of the
-    experts' own pool, None where experts share the attention's ranks. `pipeline` is where `pp` is written, `span` where
-    the service is.
+    hold. `gathers_experts`: it gathers others rather than dispatch them. `holds_pairs`: without a dispatch its kernels
+    bring the pairs of other ranks along between the products. `fuses_latents`: it makes the latents of queries and
+    cache in one product. `pool` is the placement of the experts' own pool, None where experts share the attention's
+    ranks. `pipeline` is where `pp` is written, `span` where the service is.
     """
 
     shapes: ModelShapes
@@ -47,6 +48,8 @@ class Stage:
     span: Span
     pipeline: Span
     sums_experts: bool = False
+    gathers_experts: bool = False
+    holds_pairs: bool = False
     fuses_latents: bool = False
 
     @property

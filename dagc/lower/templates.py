@@ -44,7 +44,7 @@ def experts_setting(service: Service) -> Identity:
     """What layers with experts depend on beyond that."""
     pool, options = service.experts_pool, service.options
     shared = options.shared_replicated, options.shared_beside
-    return (_cut(pool.experts), pool.role, options.redundant, options.overlap, *shared)
+    return (_cut(pool.experts), pool.role, options.redundant, options.overlap, options.exchange, *shared)
 
 
 def _cut(layout: Layout | None) -> Identity:

@@ -6,7 +6,7 @@ are chosen for the shape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -67,6 +67,7 @@ class GroupedGemm(Computation):
     """A product of each held expert with its tokens: `rows` in all by rank, `hit` experts expected to get any.
 
     A rank holds up to `held` of the layer's `count` experts. The weights of those that are hit are read once each.
+    `fullest_rows` and `fullest_hit` are those of the fullest rank of the group, and what it takes follows from them.
     """
 
     rows: Load
@@ -75,6 +76,8 @@ class GroupedGemm(Computation):
     activation: Dtype
     held: int
     count: int
+    fullest_rows: Load
+    fullest_hit: Load
 
     name = "grouped_gemm"
     title = "matrix product of each held expert"
@@ -92,6 +95,11 @@ class GroupedGemm(Computation):
         sides = (("m", max_rank(self.rows)), ("n", matrix.n), ("k", matrix.k))
         experts = (("experts", max_rank(self.hit)), ("held", self.held), ("all", self.count))
         return (*sides, *experts, *((("scaled", 1),) if matrix.stored.scale_bytes else ()))
+
+    @property
+    def busiest(self) -> GroupedGemm:
+        """The products of the fullest rank of each group, on every rank."""
+        return replace(self, rows=self.fullest_rows, hit=self.fullest_hit)
 
     @lazy
     def flops(self) -> Load:

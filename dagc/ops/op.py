@@ -145,6 +145,11 @@ class Computation(Op):
 
     own_regimes: ClassVar[tuple[str, ...]] = ("elementwise",)
 
+    @property
+    def busiest(self) -> Computation:
+        """What it is priced by: itself, but where chance gives one rank of a group more than all expect."""
+        return self
+
     def regimes(self, setting: Setting) -> tuple[str, ...]:
         """Names of the regimes of a calibration that may price it, the nearest first; none: the roofline."""
         return self.own_regimes

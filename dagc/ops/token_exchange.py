@@ -25,6 +25,9 @@ groups of experts reaches only the nodes that those lie on: r is then at most so
 the network's share is `contended_share`, where measurements show that many senders to one node hold each other up. A
 rank f times as popular as the mean gets a token with chance 1 - (1 - f/n)^top, so normal kernels feel skew less.
 
+Where an engine gathers tokens instead, every rank of the group has all of them, by an all-gather, computes what its
+experts add to each, and a reduce-scatter sums the results (`TokenGather`, `TokenScatter`).
+
 By NCCL, all-to-all between all members at once, of S bytes a member (what it keeps included):
 
     τ        = max((l-1)/n · S / (share · link),  (n-l)/n · S / (network_share · network)) + S/n / (own · link)
@@ -44,12 +47,14 @@ from enum import StrEnum
 
 import numpy as np
 
+from dagc.ops.all_gather import AllGather
 from dagc.ops.communication import Algorithm, Collective, CollectiveType, Leg, Pattern, Sent, mean_bytes, most_bytes
 from dagc.ops.fabric import Fabric
 from dagc.ops.load import Load
 from dagc.ops.message import Outgoing, Receive
 from dagc.ops.network import ByGroup, Coefficients, GroupSpread, TransferTime, Wires, joined, pipelined
 from dagc.ops.op import OpKind
+from dagc.ops.reduce_scatter import ReduceScatter
 
 SMS = 20.0
 """Streaming multiprocessors of normal kernels where nothing else is known: what DeepEP takes by default."""
@@ -262,5 +267,27 @@ class TokenReceive(Receive):
     family = OpKind.EXCHANGE
 
 
-TRANSFERS = (TokenExchange, TokenSend)
+@dataclass(frozen=True, eq=False)
+class TokenGather(AllGather):
+    """All tokens of an expert group to all its ranks, in place of a dispatch; one row of `row_bytes` a token."""
+
+    row_bytes: float
+
+    title = "all-gather of tokens for their experts"
+    leg = Leg.DISPATCH
+    family = OpKind.EXCHANGE
+
+
+@dataclass(frozen=True, eq=False)
+class TokenScatter(ReduceScatter):
+    """Sums of an expert group's results to the ranks of the tokens, in place of a combine."""
+
+    row_bytes: float
+
+    title = "reduce-scatter of the experts' results"
+    leg = Leg.COMBINE
+    family = OpKind.EXCHANGE
+
+
+TRANSFERS = (TokenExchange, TokenSend, TokenGather, TokenScatter)
 """What sends rows of tokens."""

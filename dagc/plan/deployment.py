@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from dagc.engines.engine import LayerSplit
+from dagc.engines.engine import ExpertExchange, LayerSplit
 from dagc.plan.layout import Layout, Ranks
 from dagc.source import Span
 from dagc.syntax.tree import NamedStrategy
@@ -75,6 +75,7 @@ class Options:
     """What the bracketed options of a service's axes say; the default is what an absent option means.
 
     `micro` None: as many micro-batches as stages. `layers` None: an even split, the remainder as the service says.
+    `exchange` None: as the engine does by default.
     `spans` are in `option_spans` of the service.
     """
 
@@ -86,6 +87,7 @@ class Options:
     decode_context: int = 1
     shared_replicated: bool = False
     shared_beside: bool = False
+    exchange: ExpertExchange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,4 +28,5 @@ def instance_of(deployment: Deployment, service: Service, model: ModelSpec) -> I
         overlap=options.overlap,
         decode_context=options.decode_context,
         sequence_parallel=options.sequence_parallel,
+        exchange=options.exchange,
     )

@@ -11,6 +11,8 @@ out. Their prompts fill each step up to its budget, on all ranks at once. Where 
 when they will, ends come evenly: the prompts of a step are those of the requests that happened to end since the one
 before, a Poisson number, on some of the ranks that share the step.
 
+Where prompts of some ranks wait for those of the others, their steps are fewer and fuller.
+
 With phases on their own GPUs decode is never held up.
 """
 
@@ -60,6 +62,24 @@ class Interleaving:
     def parts(self) -> int:
         """Steps that a prompt takes."""
         return max(1, ceil(self.fresh / self.tokens))
+
+    @property
+    def gathers_prompts(self) -> bool:
+        """Whether prompts of some ranks wait for those of others."""
+        return self.limits.balance > 0 and self.limits.mixes and self.ranks > 1 and not self.in_waves
+
+    def prompt_period(self, parts: float) -> float:
+        """Decode steps from one step with prompts to the next, of so many parts in each that all ranks bring.
+
+        Until each of R ranks has one, R (1 + 1/2 + ... + 1/R) parts come (the coupon collector's problem); the first
+        one waits no longer than the engine lets it.
+        """
+        every = self.ranks * sum(1 / number for number in range(1, self.ranks + 1)) / parts
+        return min(every, 1 / parts + self.limits.balance)
+
+    def prompt_steps_often(self, parts: float, count: int) -> float:
+        """How many steps with prompts there are for each decode step; full ones where more come than have room."""
+        return max(1 / self.prompt_period(parts), parts / (self.ranks * count))
 
     @property
     def parts_a_step(self) -> float:
@@ -142,6 +162,8 @@ def _without_waves(shared: Interleaving, rows: int, width: int) -> Interleaving:
     parts = ceil(fresh / max(1, room)) if limits.chunks else 1
     part = ceil(fresh / parts)
     one = _with(shared, part)
+    if one.gathers_prompts:
+        return _gathered(one, rows, max(1, room // part), width)
     often, fullest = some(one.parts_a_step), largest(one.parts_a_step / shared.ranks, shared.ranks)
     beside = rows if limits.mixes else 0
     count = max(1, min(round(fullest / often), room // part))
@@ -151,6 +173,15 @@ def _without_waves(shared: Interleaving, rows: int, width: int) -> Interleaving:
     on_all = one.parts_a_step / (often if count == 1 and not limits.mixes else fullest / count)
     share = (shared.ranks * beside + part * on_all) / (width * (beside + count * part))
     return _with(shared, count * part, min(1.0, max(1 / width, share)) if width > 1 else 1.0)
+
+
+def _gathered(one: Interleaving, rows: int, most: int, width: int) -> Interleaving:
+    """Steps in which all ranks have prompts, or as many as came while those of some waited; `most` on a rank."""
+    part, came = one.tokens, one.parts_a_step * one.prompt_period(one.parts_a_step)
+    count = max(1, min(round(largest(came / one.ranks, one.ranks)), most))
+    on_all = one.parts_a_step / one.prompt_steps_often(one.parts_a_step, count)
+    share = (one.ranks * rows + part * on_all) / (width * (rows + count * part))
+    return _with(one, count * part, min(1.0, max(1 / width, share)))
 
 
 def _with(shared: Interleaving, tokens: int, fullness: float = 1.0) -> Interleaving:

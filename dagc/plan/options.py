@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dagc.degrees import AxisKind
+from dagc.engines.engine import ExpertExchange
 from dagc.plan.deployment import Options
 from dagc.plan.scopes import Kind
 from dagc.source import Span
@@ -77,6 +78,13 @@ OPTIONS: Mapping[str, OptionForm] = {
             lambda v: _is_word(v, ("sharded", "replicated")),
         ),
         OptionForm("beside", frozenset({AxisKind.EP, ScopeKind.MOE}), "no value", "beside", lambda v: not v),
+        OptionForm(
+            "exchange",
+            frozenset({AxisKind.EP}),
+            "`gather` or `deepep`",
+            "exchange deepep",
+            lambda v: _is_word(v, tuple(ExpertExchange)),
+        ),
         OptionForm("device", _ALL_SCOPES, "the name of a device", "device h20", _is_word),
     )
 }
@@ -129,6 +137,8 @@ def _read(options: Options, option: Option) -> Options:
             return replace(options, decode_context=numbers[0])
         case "shared":
             return replace(options, shared_replicated=_text(option) == "replicated")
+        case "exchange":
+            return replace(options, exchange=ExpertExchange(_text(option)))
         case "beside":
             return replace(options, shared_beside=True)
         case _:

@@ -19,7 +19,8 @@ class StepLimits:
 
     `mixes`: prompt tokens and decoded ones share a step of up to `budget` tokens; else prompts have steps of their own,
     of up to `prompt_budget` tokens. `threshold` tokens at most are of one prompt. `chunks` splits a prompt that has no
-    room. `ahead`: a step is composed while the one before it runs.
+    room. `ahead`: a step is composed while the one before it runs. `balance`: steps for which prompts of some attention
+    ranks wait at most until all ranks have one.
     """
 
     mixes: bool
@@ -28,6 +29,7 @@ class StepLimits:
     budget: int
     prompt_budget: int
     threshold: int
+    balance: int = 0
 
 
 def scheduler_of(plan: Plan) -> Scheduler:
@@ -66,6 +68,7 @@ def step_limits(plan: Plan, service: Service) -> StepLimits:
         budget=value(scheduler.token_budget, chunk if scheduler.token_budget else threshold),
         prompt_budget=value(scheduler.prefill_budget, chunk),
         threshold=threshold,
+        balance=scheduler.balance_steps if value(scheduler.balances, 0) else 0,
     )
 
 

@@ -190,6 +190,7 @@ _WHY = {
     "micro": "micro-batches in flight: more shorten the bubble, with less work per micro-batch",
     "redundant": "replicas of popular experts: more memory, better load balance",
     "beside": "shared experts overlap with dispatch",
+    "exchange": "each token to the ranks of its experts (deepep), or all tokens to all ranks of the group (gather)",
     "overlap": "two half micro-batches: communication of one overlaps computation of the other",
     "sequence parallel": "reduce-scatter and all-gather replace the all-reduce",
     "dcp": "the KV cache of a sequence is sharded over the tp ranks",
@@ -281,6 +282,7 @@ def _service(plan: Plan, service: Service) -> Row:
         "dcp": options.decode_context,
         "shared experts": "replicated" if options.shared_replicated else "sharded",
         "beside": "yes" if options.shared_beside else "no",
+        "exchange": options.exchange or "default",
     }
     return {name: str(value) for name, value in own.items()}
 

@@ -10,7 +10,8 @@ With K steps of prompts in a wave, each taking x (what it adds to a decode step,
 
 Where ends come evenly, and `a` prompts of others come in each decode step of s seconds:
 
-- mixed: so many steps have prompts as a Poisson number of parts of prompts is not 0, on the fullest rank;
+- mixed: so many steps have prompts as a Poisson number of parts of prompts is not 0, on the fullest rank; where
+  prompts wait for those of other ranks, as many as `Interleaving` says;
 - apart: a rank is busy with prompts for g seconds each. A decode step has to wait until none of the R ranks is, so that
   a step and the prompts before it take W seconds:
 
@@ -95,6 +96,9 @@ def _in_mixed_steps(found: Interleaving, times: PromptTimes) -> float:
 
     def often(whole: float) -> float:
         away = found.parts + times.entry / whole
+        if found.gathers_prompts:
+            parts = found.others * found.parts / (found.decoding + away)
+            return min(1.0, found.prompt_steps_often(parts, at_once))
         return min(1.0, largest(each / (found.decoding + away), found.ranks) / at_once)
 
     return often(times.decode + often(times.decode) * times.added)

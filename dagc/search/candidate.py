@@ -203,6 +203,7 @@ def _expert_options(options: Options) -> list[str]:
     found = [f"redundant {options.redundant}"] if options.redundant else []
     found += [f"overlap {options.overlap}"] if options.overlap > 1 else []
     found += ["shared replicated"] if options.shared_replicated else []
+    found += [f"exchange {options.exchange}"] if options.exchange else []
     return [*found, "beside"] if options.shared_beside else found
 
 

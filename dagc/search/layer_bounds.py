@@ -27,6 +27,7 @@ import numpy as np
 
 from dagc.catalog.model import FfnKind
 from dagc.degrees import Degrees
+from dagc.engines.engine import ExpertExchange
 from dagc.graph.priced import Picoseconds
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
@@ -180,7 +181,9 @@ class LayerBounds:
             options.shared_replicated, in_exchange,
         )  # fmt: skip
         experts = ExpertsPart(phase, config.experts, options.redundant, options.overlap, in_exchange, config.is_apart)
-        exchange = ExchangePart(phase, config.experts, options.redundant, copies, self._sums_experts(options))
+        exchange = ExchangePart(
+            phase, config.experts, options.redundant, copies, self._sums_experts(options), self._gathers(config)
+        )
         has_exchange = not config.is_apart and (config.experts.width > 1 or copies > 1)
         found: list[tuple[int, int, int, int]] = []
         for fewer, more, rest in halves:
@@ -195,6 +198,13 @@ class LayerBounds:
 
     def _sums_experts(self, options: Options) -> bool:
         return self._facts.runtime.sums_experts and options.overlap == 1
+
+    def _gathers(self, config: StageConfig) -> bool:
+        experts, options = shapes_of(self._facts).experts, config.options
+        if experts is None or options.overlap > 1:
+            return False
+        found = self._facts.runtime.exchange(config.experts.ep * config.experts.tp, experts.top, options.exchange)
+        return found is ExpertExchange.GATHER
 
     def _reduces_shared(self, config: StageConfig, phase: Phase) -> bool:
         """Whether results of shared experts are reduced by themselves, wherever ranks lie."""

@@ -95,7 +95,8 @@ class ExpertsPart(NamedTuple):
 class ExchangePart(NamedTuple):
     """What collectives of experts on attention's ranks depend on, beside the tokens of an expert group.
 
-    `copies` ranks hold a token before them. `sums` where the engine may reduce over the group in place of an exchange.
+    `copies` ranks hold a token before them. `sums` where the engine may reduce over the group in place of an exchange,
+    `gathers` where it gathers tokens.
     """
 
     phase: Phase
@@ -103,6 +104,7 @@ class ExchangePart(NamedTuple):
     redundant: int
     copies: int
     sums: bool
+    gathers: bool
 
 
 Work = tuple[AttentionPart | ExpertsPart | ExchangePart, Sequence[float]]
@@ -176,7 +178,9 @@ class Parts:
         experts = _layout(
             (AxisKind.DP, count * size // group), (AxisKind.EP, part.experts.ep), (AxisKind.TP, part.experts.tp)
         )
-        stage = replace(self._stage(attention, experts, Options(), size), sums_experts=part.sums)
+        stage = replace(
+            self._stage(attention, experts, Options(), size), sums_experts=part.sums, gathers_experts=part.gathers
+        )
         each = np.repeat(np.array(tokens) * (_BELOW * copies / group), size)
         prompt = self.facts.workload.prompt
         batch = Batch(part.phase, each, each, copies, 1.0, prompt, float(prompt))

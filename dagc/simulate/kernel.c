@@ -37,7 +37,7 @@ typedef struct {
 typedef struct {
   I64 replicas, ranks, router;
   I64 mixes, chunks, budget, prompt_budget, threshold, most_running, reserve;
-  I64 beside, block, blocks, late, ahead, poll, yield, drafted, unit;
+  I64 beside, block, blocks, late, ahead, poll, balance, yield, drafted, unit;
   I64 prefill_launch, graph_tokens, prefill_floor;
   I64 ratio_first, ratio_min, ratio_fall, clip;  // of ESTIMATE and LOOKAHEAD, in 2^-20
   I64 transfer_base, transfer_token;               // of what leaves for the next service
@@ -65,10 +65,11 @@ typedef struct {
   I64 seen;                        // what entered until then has been received; INT64_MAX where the replica is idle
   I64 composed_at;                 // when the host composed the step
   I64 launched;                    // when it had launched it
+  I64 waited;                      // steps in which prompts were held for those of other ranks
   I64 busy, sequence_time;         // picoseconds, and picoseconds times sequences over all ranks / 2^10
   I32 composed, dirty, has_prompts, output_count;
   I32 *outputs;  // requests whose tokens of the last step are not out yet; ~ of one whose prompt yielded it
-  I32 padding;
+  I32 holds;     // prompts wait for those of other ranks
 } Replica;
 
 typedef struct { I64 time, key; } Event;
@@ -280,7 +281,7 @@ static void admit_present(Sim *s, const Service *v, Rank *r) {
 }
 
 // Decode first, then prompts up to the budget: the running ones, then those that wait. 1 where one was preempted.
-static int compose_mixed(Sim *s, const Service *v, Rank *r) {
+static int compose_mixed(Sim *s, const Service *v, Rank *r, int holds) {
   I64 budget = v->budget;
   int preempted = 0;
   r->decodes = 1;
@@ -294,7 +295,7 @@ static int compose_mixed(Sim *s, const Service *v, Rank *r) {
       }
       take_decode(s, v, r, id);
       budget -= 1 + v->drafted;
-    } else {
+    } else if (!holds) {
       I64 tokens = least(target_of(s, v, id) - s->computed[id], least(most(budget, 0), v->threshold));
       if (!tokens) continue;
       if (v->reserve == GROW && !make_room(s, r, id, blocks_of(v, s->computed[id] + tokens), &preempted)) {
@@ -305,7 +306,7 @@ static int compose_mixed(Sim *s, const Service *v, Rank *r) {
       budget -= tokens;
     }
   }
-  while (!preempted && waits(s, r) && s->computed[r->head] != PRESENT && budget > 0 && r->running_count < v->most_running) {
+  while (!holds && !preempted && waits(s, r) && s->computed[r->head] != PRESENT && budget > 0 && r->running_count < v->most_running) {
     I32 id = r->head;
     I64 done = s->computed[id] ? s->computed[id] : s->hit[id], left = target_of(s, v, id) - done;
     I64 tokens = least(left, least(budget, v->threshold));
@@ -522,17 +523,37 @@ static Replica *replica_of(const Sim *s, I64 service, I64 replica) {
   return s->replicas + (service ? s->services[0].replicas : 0) + replica;
 }
 
+// Whether the prompts of some ranks wait until all have one: for `balance` steps at most, and while all ranks decode
+// (TensorRT-LLM 1.1, _torch/pyexecutor/py_executor.py, _balance_adp_requests).
+static int holds_prompts(const Sim *s, const Service *v, const Replica *p, const Rank *ranks) {
+  if (!v->balance || !v->mixes) return 0;
+  I64 with = 0, decoding = 0;
+  for (I64 i = 0; i < v->ranks; i++) {
+    const Rank *r = &ranks[i];
+    int has_prompt = waits(s, r) && s->computed[r->head] != PRESENT, decodes = 0;
+    for (I64 at = 0; at < r->running_count; at++)
+      if (is_decoding(s, r->running[at])) decodes = 1; else has_prompt = 1;
+    with += has_prompt, decoding += decodes;
+  }
+  return with && with < v->ranks && decoding == v->ranks && p->waited < v->balance;
+}
+
 // What each rank of a replica has in its next step. Where prompts have steps of their own, a rank without any is idle in
 // a step in which another has one, or, `beside`, it decodes. 1 where one was preempted, so that after this step others
 // may come in.
-static int compose(Sim *s, const Service *v, Rank *ranks) {
+static int compose(Sim *s, const Service *v, Replica *p, Rank *ranks) {
   int has_prompts = 0, preempted = 0, resets = s->service_count > 1 && v == s->services;
   for (I64 i = 0; i < v->ranks; i++) {
     Rank *r = &ranks[i];
     r->sequences = r->context = r->prompt = r->pairs = r->step = 0;
     r->prompt_count = 0;
     admit_present(s, v, r);
-    if (v->mixes) preempted |= compose_mixed(s, v, r);
+  }
+  p->holds = holds_prompts(s, v, p, ranks);
+  if (!p->holds) p->waited = 0;
+  for (I64 i = 0; i < v->ranks; i++) {
+    Rank *r = &ranks[i];
+    if (v->mixes) preempted |= compose_mixed(s, v, r, p->holds);
     else has_prompts |= compose_prompts(s, v, r, resets);
   }
   if (v->mixes || (has_prompts && !v->beside)) return preempted;
@@ -865,7 +886,7 @@ static int begin(Sim *s, I64 service, I64 number) {
       account(s, v, &ranks[i]);
     }
     if (v->router == SHARED_QUEUE) assign(s, v, ranks, number * v->ranks);
-    p->composed = compose(s, v, ranks) ? PREEMPTING : COMPOSED;
+    p->composed = compose(s, v, p, ranks) ? PREEMPTING : COMPOSED;
   }
   p->growth = 0;
   I64 sequences = 0, context = 0, prompt = 0, pairs = 0, total = 0, limit = INT32_MAX, fullest = 0, widest = 0;
@@ -902,6 +923,7 @@ static int begin(Sim *s, I64 service, I64 number) {
     // Another rank's context overtakes the largest one.
     if (r->step > p->growth) limit = least(limit, (context - r->context) / (r->step - p->growth) + 1);
   }
+  if (p->holds) limit = least(limit, v->balance - p->waited);
   if (p->growth && until != INT64_MAX) limit = least(limit, divided_up(until - context, p->growth));
   p->composed = 0;
   p->has_prompts = prompt > 0;
@@ -930,6 +952,7 @@ static void end_run(Sim *s, I64 service, I64 number) {
   }
   if (p->steps > 2 && decoded)
     s->gaps[s->gap_count++] = (GapRow){p->base, p->slope, p->context + p->growth, p->growth, p->steps - 2, decoded};
+  if (p->holds) p->waited += p->steps;
   p->busy += p->end - p->begin;
   p->sequence_time += (p->end - p->begin) / 1024 * decoded;
   if (s->has_runs) {

@@ -113,7 +113,7 @@ def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
 _SERVICE = (
     *("replicas", "ranks", "router"),
     *("mixes", "chunks", "budget", "prompt_budget", "threshold", "most_running", "reserve"),
-    *("decodes_beside", "block", "blocks", "late", "ahead", "poll", "yielded", "drafted", "unit"),
+    *("decodes_beside", "block", "blocks", "late", "ahead", "poll", "balance", "yielded", "drafted", "unit"),
     *("prefill_launch", "graph_tokens", "prefill_floor"),
     *("ratio_first", "ratio_min", "ratio_fall", "clip"),
     *("transfer_base", "transfer_token", "entered"),
@@ -121,7 +121,7 @@ _SERVICE = (
 _TIMES = 6 * 8 + 6 * 4
 _SERVICE_BYTES = len(_SERVICE) * 8 + _TIMES
 _RANK_BYTES = 12 * 4 + 8 * 8 + 2 * 4 + 4 * 8
-_REPLICA_BYTES = 16 * 8 + 6 * 4
+_REPLICA_BYTES = 17 * 8 + 6 * 4
 _GAP_ROOM, _RUN_ROOM = 1 << 18, 1 << 15
 
 
@@ -246,7 +246,7 @@ class Simulation:
         replicas[...] = 0
         replicas[:, :8] = 255
         replicas[:, 88:96].view(np.int64)[...] = np.iinfo(np.int64).max
-        replicas[:, 144:148].view(np.int32)[:, 0] = [room.at(f"outputs{i}") for i in range(len(replicas))]
+        replicas[:, 152:156].view(np.int32)[:, 0] = [room.at(f"outputs{i}") for i in range(len(replicas))]
         sim = room.view("sim", np.uint8)
         sim[...] = 0
         sim[:48].view(np.int64)[...] = (
@@ -331,7 +331,7 @@ class Simulation:
         result = {name: room.view(name, np.int64).copy() for name in ("issued", "entered", "admitted", "first", "last")}
         if (result["last"] < 0).any():
             raise RuntimeError(f"{int((result['last'] < 0).sum())} requests are never computed to their end")
-        busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 112:120].copy().view(np.int64).ravel()
+        busy = room.view("replicas", np.uint8).reshape(-1, _REPLICA_BYTES)[:, 120:128].copy().view(np.int64).ravel()
         areas = room.view("ranks", np.uint8).reshape(-1, _RANK_BYTES)[:, 128:152].copy().view(np.float64)
         return Simulated(
             **result,

@@ -66,6 +66,9 @@ class Policy:
     begins; what enters later is not in it. New requests are received every `poll` decode steps, and after each step
     with prompts (SGLang, `scheduler_recv_interval`).
 
+    `balance`: where steps are mixed, prompts wait until every rank of the replica has one, but for no more than so many
+    steps, and only while every rank decodes; 0: they do not wait.
+
     `prefill_launch`: picoseconds in which the host launches a step with prompts and more than `graph_tokens` tokens a
     rank, kernel by kernel, from the time at which it composes it; the step is not over before. `ahead` the host
     composes the step after it once it is launched and the step before it has ended, and only then puts the tokens of
@@ -92,6 +95,7 @@ class Policy:
     late: Late = Late.NO
     ahead: bool = False
     poll: int = 1
+    balance: int = 0
     prefill_launch: int = 0
     graph_tokens: int = 0
     prefill_floor: int = 0

@@ -56,6 +56,7 @@ def _policy(plan: Plan, service: Service, blocks: int) -> Policy:
         late=_LATE[scheduler.after_end] if limits.ahead else Late.NO,
         ahead=limits.ahead,
         poll=value(scheduler.receive_interval, 1),
+        balance=limits.balance if ranks > 1 else 0,
         yielded=round(workload.tokens_per_step * unit),
         drafted=workload.drafted,
         unit=unit,

@@ -30,7 +30,7 @@ WORD_VALUED = frozenset({
     "sinks", "qk_norm", "qk_norm_whole", "tie_word_embeddings",
     "routing", "device", "source", "name", "engine", "collectives", "calibration", "trace", "lengths",
     "enable_chunked_prefill", "enable_mixed_chunk", "async_scheduling", "disable_overlap_schedule",
-    "disable_overlap_scheduler",
+    "disable_overlap_scheduler", "enable_balance",
     "allow", "warn", "deny",
 })  # fmt: skip
 """Fields whose value is a word: the word after one of these is no entry, and one of these after a number is no unit."""

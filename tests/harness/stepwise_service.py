@@ -103,11 +103,25 @@ class Service:
         self.hold(rank, asking, need)
         return True
 
-    def compose_mixed(self, rank: Rank, now: int) -> bool:
+    def holds_prompts(self, replica: Replica) -> bool:
+        """Whether prompts wait for those of other ranks (TensorRT-LLM, `_balance_adp_requests`)."""
+        if not self.policy.balance or not self.policy.mixes:
+            return False
+        having = [
+            bool(rank.queue and not rank.queue[0].present) or any(not r.decodes for r in rank.running)
+            for rank in replica.ranks
+        ]
+        all_decode = all(any(r.decodes for r in rank.running) for rank in replica.ranks)
+        if any(having) and not all(having) and all_decode and replica.waited < self.policy.balance:
+            return True
+        replica.waited = 0
+        return False
+
+    def compose_mixed(self, rank: Rank, now: int, holds: bool) -> bool:
         """Whether one was preempted."""
         p, budget, before = self.policy, self.policy.budget, len(rank.queue)
         grows = p.reserve == Reserve.GROW
-        for r in list(rank.running):
+        for r in [r for r in rank.running if r.decodes or not holds]:
             if r not in rank.running:
                 continue
             if r.decodes:
@@ -123,7 +137,7 @@ class Service:
                 budget -= tokens
         if len(rank.queue) > before:
             return True
-        while self.may_admit(rank, present=False) and budget > 0:
+        while not holds and self.may_admit(rank, present=False) and budget > 0:
             r = rank.queue[0]
             done = r.computed or r.hit
             rest = r.target(p.unit) - done
@@ -248,7 +262,9 @@ class Service:
             rank.decodes, rank.prompts = [], []
             self.admit_present(rank, now)
         if self.policy.mixes:
-            preempted = [self.compose_mixed(rank, now) for rank in replica.ranks]
+            holds = self.holds_prompts(replica)
+            replica.held = holds
+            preempted = [self.compose_mixed(rank, now, holds) for rank in replica.ranks]
             return any(preempted)
         for rank in replica.ranks:
             self.compose_prompts(rank, now)
@@ -318,6 +334,7 @@ class Service:
     def finish(self, replica: Replica, now: int) -> None:
         """The end of a step."""
         replica.end = NEVER
+        replica.waited += replica.held
         self.drop_slots(replica.ranks)
         for rank in replica.ranks:
             decoded = [r for r in rank.decodes if not r.lingers]

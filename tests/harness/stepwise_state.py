@@ -86,6 +86,10 @@ class Replica:
     """Of all ranks, where they share one: what has entered, and what of that has been received."""
     polled: int = 0
     """Steps since requests were received."""
+    held: bool = False
+    """In its last step prompts waited for those of other ranks."""
+    waited: int = 0
+    """Steps for which they have."""
     link_end: int = 0
     busy: int = 0
 

@@ -57,6 +57,7 @@ LIMITS = [
     (SHAPED, lab(link="100 MB/s") + "tp 2", lab(link="450 KB/s") + "tp 2", "W129", "`450 MB/s` meant"),
     (MOE, "tp 2 [sp]", "tp 1 [sp]", "W130", "`tp` is 1"),
     (SHAPED, "ep 2 [overlap 2]", "ep 1 [overlap 2]", "W130", "no exchange"),
+    (SHAPED, "ep 2 [exchange gather]", "ep 1 [exchange gather]", "W130", "no experts lie on other ranks"),
     (SHAPED.replace("6144", "6144    shared 1"), "ep 2 [shared replicated]", "", "W130", ""),
     (SHAPED, "ep 2", "ep 2 [shared replicated]", "W130", "no shared experts"),
     (SHAPED, "ep 2", "ep 2 [beside]", "W130", "no shared experts"),

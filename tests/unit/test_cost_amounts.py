@@ -90,7 +90,16 @@ OPS = (
     Activation(Part.EXPERTS, loads(2, 4, 2), 250_000, Dtype.BF16, 2),
     Gemm(loads(8192, 8192, 8192), matrix(4096, 1024), Dtype.BF16),
     Gemm(loads(16), matrix(512, 512), Dtype.BF16),
-    GroupedGemm(loads(512, 1024, 512), loads(3, 4, 3), matrix(2048, 7168, Part.EXPERTS), Dtype.BF16, 4, 64),
+    GroupedGemm(
+        loads(512, 1024, 512),
+        loads(3, 4, 3),
+        matrix(2048, 7168, Part.EXPERTS),
+        Dtype.BF16,
+        4,
+        64,
+        loads(600, 1100, 600),
+        loads(3, 4, 3),
+    ),
 )
 
 

@@ -114,7 +114,8 @@ def test_decoding_of_a_gated_delta_net_is_as_measured(sequences: int, measured: 
 def experts(runtime: Runtime, held: int) -> str:
     """Where the cost of 256 rows over the experts of a rank of 64 comes from."""
     matrix = Matrix(2048, 2048, Stored(Dtype.BF16), Part.EXPERTS)
-    one = GroupedGemm(np.array([256.0]), np.array([float(held)]), matrix, Dtype.BF16, held, 64)
+    loads = np.array([256.0]), np.array([float(held)])
+    one = GroupedGemm(*loads, matrix, Dtype.BF16, held, 64, *loads)
     cluster = load_device("h100-sxm")
     assert cluster is not None
     tuned = runtime.tunes_expert_shards

@@ -39,7 +39,7 @@ def test_what_is_recorded_of_a_version_is_whole(engine: Engine) -> None:
         assert set(getattr(engine, field)) == axes
     assert engine.references
     assert engine.rules <= rule_names() - ALL_ENGINES
-    assert engine.lacks <= {"layers", "redundant", "overlap", "dcp"}
+    assert engine.lacks <= {"layers", "redundant", "overlap", "dcp", "exchange"}
     spellings = [spelling for flag in engine.flags for spelling in flag.spellings]
     assert len(spellings) == len(set(spellings))
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from dagc.catalog.dtype import Dtype
+from dagc.engines.engine import ExpertExchange
 from dagc.graph.graph import Graph, Node, PhaseGraph
 from dagc.graph.tensor import Dim, Tensor
 from dagc.graph.verify import verify, verify_layers
 from dagc.lower.lower import lower
-from dagc.plan.deployment import Phase
+from dagc.plan.deployment import Options, Phase
 from tests.unit.lowering_plans import folded, layout, message, plan, service, template
 from tests.unit.operators import Work
 
@@ -143,6 +144,22 @@ def test_a_send_or_receive_that_is_missing() -> None:
     assert codes(without(graph, 1, 0)) == {"V004"}
     assert codes(without(graph, 1, 2)) == {"V004"}
     assert codes(without(graph, 0, 0)) == {"V004"}
+
+
+def gathering() -> Graph:
+    options = Options(exchange=ExpertExchange.GATHER)
+    return lower(plan(service(layout(dp=4, tp=2), layout(ep=4, tp=2), options=options)))
+
+
+def test_gathered_tokens_have_their_sums_scattered() -> None:
+    """As many rows over all ranks, over the same ranks; and a scatter without a gather."""
+    graph = gathering()
+    assert codes(graph) == set()
+    assert codes(broken(graph, "moe.combine", lambda _, n: exchanging(n, 0.5))) == {"V006"}
+    assert codes(broken(graph, "moe.dispatch", lambda _, n: exchanging(n, 2.0))) == {"V006"}
+    halves = np.arange(8).reshape(2, 4)
+    split = {"members": halves, "nodes": np.ones(2, dtype=np.int64), "local": np.full(2, 4)}
+    assert codes(broken(graph, "moe.combine", lambda _, n: regrouped(n, **split))) == {"V006"}
 
 
 def test_layers_that_are_missing_or_too_many() -> None:

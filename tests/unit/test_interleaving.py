@@ -81,6 +81,35 @@ def test_a_step_waits_for_the_prompts_of_all_its_ranks() -> None:
     assert found.fullness == pytest.approx((8 * 8 + 1024 * mean / largest(mean / 8, 8)) / (8 * (8 + 1024)))
 
 
+def test_prompts_wait_for_those_of_other_ranks() -> None:
+    """127 others, 899 decode steps and one for the own prompt: 127 / 900 prompts a step.
+
+    Until eight ranks have one, 8 (1 + 1/2 + ... + 1/8) = 21.74 come, in 154 steps; the first one waits for 50. With 57
+    steps between them 8.06 come, and three or so on the fullest rank.
+    """
+    load = "concurrency 128    prompt 800 to 1000    output 800 to 1000"
+    found = found_in("trtllm", load, "ep 8", "deepseek-v3", "h200-sxm")
+    alone = found_in("trtllm { enable_balance no }", load, "ep 8", "deepseek-v3", "h200-sxm")
+    assert found is not None and alone is not None
+    each, period = 127 / 900, 900 / 127 + 50
+    assert found.prompt_period(each) == pytest.approx(period)
+    assert found.tokens == round(largest(each * period / 8, 8)) * 900 == 2700
+    assert found.fullness == pytest.approx((8 * 16 + 900 * each * period) / (8 * (16 + 2700)))
+    assert alone.tokens == 900
+    times = replace(TIMES, decode=0.02, added=0.2)
+    assert prompt_steps(found, times).often == pytest.approx(1 / period)
+    assert prompt_steps(alone, times).often == pytest.approx(largest(each / 8, 8))
+
+
+def test_prompts_that_have_no_room_come_in_full_steps() -> None:
+    """One prompt of 8,000 a step and rank: 255 / 900 a step fill a step of eight ranks every 28 steps."""
+    load = "concurrency 256    prompt 7000 to 8000    output 800 to 1000"
+    found = found_in("trtllm", load, "ep 8", "deepseek-v3", "h200-sxm")
+    assert found is not None
+    assert prompt_steps(found, TIMES).often == pytest.approx(255 / 900 / 8)
+    assert found.fullness == pytest.approx(1.0)
+
+
 def test_a_late_successor_waits_in_the_queue_for_steps_that_it_does_not_meet() -> None:
     """Nine requests in three steps. Entering takes 0.1 s, one decode step: those behind the first step miss one."""
     late = replace(TIMES, entry=0.1)

@@ -126,6 +126,34 @@ def test_a_model_that_nobody_publishes_is_left_open() -> None:
     assert 'vllm serve "$MODEL"' in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("engine", "written", "flags"),
+    [
+        ("vllm", "deepep", "--all2all-backend deepep_high_throughput"),
+        ("vllm", "gather", "--all2all-backend allgather_reducescatter"),
+        ("sglang", "deepep", "--moe-a2a-backend deepep"),
+        ("sglang", "gather", ""),
+    ],
+)
+def test_a_written_exchange_has_its_flag(engine: str, written: str, flags: str) -> None:
+    result = run("-e", f"ep 8 [exchange {written}]", "--model", "deepseek-v3", "--engine", engine)
+    assert result.exit_code == 0
+    assert flags in result.stdout
+    assert flags or "a2a" not in result.stdout
+
+
+def test_attention_dp_of_tensorrt_llm_waits_for_all_ranks_unless_told_not_to() -> None:
+    for engine, word in (("trtllm", "true"), ("trtllm { enable_balance no }", "false")):
+        result = run("-e", "ep 8", "--model", "deepseek-v3", "--engine", engine)
+        assert f"enable_balance: {word}" in result.stdout
+    assert "enable_balance" not in run("-e", "tp 8", "--model", "deepseek-v3", "--engine", "trtllm").stdout
+
+
+def test_tensorrt_llm_chooses_its_exchange_itself() -> None:
+    result = run("-e", "ep 8 [exchange gather]", "--model", "deepseek-v3", "--engine", "trtllm")
+    assert "`[exchange]`" in result.stdout + result.stderr
+
+
 def test_overlap_brings_its_kernels() -> None:
     """Both engines refuse it on their default all-to-all."""
     for engine, flags in (

@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dagc.catalog.dtype import Dtype
+from dagc.engines.engine import ExpertExchange
 from dagc.engines.registry import get_engine
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.verify import verify
 from dagc.lower.lower import lower
+from dagc.ops.communication import Pattern
 from dagc.ops.op import Lane
 from dagc.plan.deployment import Options
 from dagc.plan.plan import Plan
-from tests.unit.lowering_plans import layout, message, node, plan, service, template
+from tests.unit.lowering_plans import DEEPSEEK_V3, layout, message, node, plan, service, template
 
 HIDDEN = 7168
 
@@ -58,6 +61,56 @@ def test_without_such_an_engine_tokens_are_sent(engine: str | None) -> None:
 def test_ranks_with_tokens_of_their_own_send_them() -> None:
     subject = plan(service(layout(dp=8), layout(ep=8)))
     assert message(node(lowered(subject, "vllm"), "moe.dispatch")).groups.size == 8
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_engines_gather_the_tokens_of_attention_dp(engine: str) -> None:
+    """8 ranks of 64 sequences: 512 tokens x 7,168 elements of two bytes are gathered, and as many sums scattered."""
+    phase = lowered(plan(service(layout(dp=8), layout(ep=8))), engine)
+    gather, scatter = (message(node(phase, key)) for key in ("moe.dispatch", "moe.combine"))
+    assert (gather.pattern, scatter.pattern) == (Pattern.ALL_GATHER, Pattern.REDUCE_SCATTER)
+    assert gather.bytes.max() == scatter.bytes.max() == 512 * HIDDEN * 2
+    assert node(phase, "moe.aggregate").output.dims[0].size == 512
+    assert float(np.max(node(phase, "moe.experts.up").flops)) == pytest.approx(2 * 512 * 2 * 2048 * HIDDEN)
+
+
+def test_ranks_that_hold_the_same_tokens_gather_a_part_each() -> None:
+    """Attention tp 2: 4 copies of dp with 128 sequences each; over 8 ranks 512 tokens, then 128 again on both ranks."""
+    phase = lowered(plan(service(layout(dp=4, tp=2), layout(ep=8))), "vllm")
+    assert message(node(phase, "moe.dispatch")).groups.size == 8
+    assert message(node(phase, "moe.combine")).bytes.max() == 512 * HIDDEN * 2
+    back = message(node(phase, "moe.return_all_gather"))
+    assert (back.groups.size, back.bytes.max()) == (2, 128 * HIDDEN * 2)
+
+
+def test_wide_groups_dispatch_unless_the_plan_says_otherwise() -> None:
+    """More ranks than the engines' guides gather over, or than a token chooses experts (8)."""
+    for engine in ("vllm", "sglang", "trtllm"):
+        wide = plan(service(layout(dp=16), layout(ep=16)))
+        assert message(node(lowered(wide, engine), "moe.dispatch")).pattern is Pattern.ALL_TO_ALL
+    for written, pattern in ((ExpertExchange.GATHER, Pattern.ALL_GATHER), (ExpertExchange.DEEPEP, Pattern.ALL_TO_ALL)):
+        for ranks in (8, 16):
+            subject = plan(service(layout(dp=ranks), layout(ep=ranks), options=Options(exchange=written)))
+            for engine in ("vllm", None):
+                assert message(node(lowered(subject, engine), "moe.dispatch")).pattern is pattern
+
+
+def test_kernels_without_an_exchange_carry_the_pairs_of_all_ranks() -> None:
+    """Activation reads two and writes one of 2,048 elements: vLLM for 512 x 8 pairs, TensorRT-LLM for an eighth."""
+    subject = plan(service(layout(dp=8), layout(ep=8)))
+    vllm, trtllm = (node(lowered(subject, one), "moe.experts.activation") for one in ("vllm", "trtllm"))
+    assert vllm.memory_bytes.max() == pytest.approx(512 * 8 * 2048 * 3 * 2)
+    assert trtllm.memory_bytes.max() == pytest.approx(512 * 2048 * 3 * 2)
+
+
+def test_products_in_fp8_cast_tokens_and_what_is_between() -> None:
+    """Two bytes read and one written of 512 gathered tokens, and of 512 x 8 inner rows before the second product."""
+    fp8 = replace(DEEPSEEK_V3, weight_dtype=Dtype.FP8)
+    subject = plan(service(layout(dp=8), layout(ep=8)), model=fp8)
+    found = node(lowered(subject, "vllm"), "moe.experts.activation").memory_bytes.max()
+    assert found == pytest.approx(512 * 8 * 2048 * 3 * 2 + 3 * (512 * HIDDEN + 512 * 8 * 2048))
+    dispatched = node(lowered(subject), "moe.experts.activation").memory_bytes.max()
+    assert dispatched == pytest.approx(512 * 2048 * 3 * 2 + 3 * 512 * 2048)
 
 
 def test_an_overlap_asks_for_exchanges() -> None:

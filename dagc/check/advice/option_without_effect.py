@@ -30,6 +30,18 @@ def _reasons(plan: Plan, service: Service) -> Iterator[tuple[str, str]]:
         yield "dcp", "it shards the KV cache for decode, and this pool does no decode"
     if options.overlap > 1 and (model.is_dense or (experts is not None and experts.size == 1)):
         yield "overlap", "there is no exchange with experts on other ranks to hide"
+    if model.is_dense or (experts is not None and experts.ep == 1):
+        yield "exchange", "no tokens are exchanged: no experts lie on other ranks"
+    elif _sums(plan, service):
+        yield "exchange", "no tokens are exchanged: all ranks of the expert group hold the same ones"
     if model.experts is not None and not model.experts.shared_ffn:
         yield "shared", f"{model.name} has no shared experts"
         yield "beside", f"{model.name} has no shared experts"
+
+
+def _sums(plan: Plan, service: Service) -> bool:
+    """Whether the ranks of an expert group hold the same tokens, and the engine sums their results alone."""
+    attention, experts = service.attention_pool.attention, service.experts_pool.experts
+    if attention is None or experts is None or len(service.pools) > 1 or service.options.overlap > 1:
+        return False
+    return plan.facts.runtime.sums_experts and attention.tp * attention.cp == experts.ep * experts.tp
