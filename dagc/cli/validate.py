@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 Report = Callable[[int, int], None]
 """Takes pieces of work done, and all of them."""
 
-LOAD, SERVING, ORDER = "load", "serving", "order"
-"""What is made of measured runs in files of the user: simulated requests, errors of TPOT, order of plans."""
+LOAD, SERVING, ORDER, COVERAGE = "load", "serving", "order", "coverage"
+"""What is made of measured runs in files of the user: simulated requests, errors of TPOT, order of plans, intervals."""
 
-OF_RUNS = (LOAD, SERVING, ORDER)
+OF_RUNS = (LOAD, SERVING, ORDER, COVERAGE)
 
 
 @click.command()
@@ -50,9 +50,9 @@ def validate(
 ) -> None:
     """Predict the measured cases, or those of one KIND, and print the errors.
 
-    With tables of measured serving runs (CSV with the columns of InferenceX or of AIConfigurator): `validate serving
-    RUNS...` prints errors of TPOT, `validate order RUNS...` whether plans are in the right order and what choosing
-    by prediction costs; `validate load RUNS...` simulates runs of InferenceX request by request.
+    RUNS are tables of measured serving runs (CSV with the columns of InferenceX or of AIConfigurator): `serving`
+    prints errors of TPOT, `order` whether plans are in the right order and what choosing by prediction costs,
+    `coverage` how many runs lie inside of stated intervals; `load` simulates runs of InferenceX request by request.
     """
     if kind in OF_RUNS and runs:
         _validate_runs(kind, runs, workers or os.cpu_count() or 1, without, style)
@@ -161,4 +161,12 @@ def _order(sources: Sequence[Source], workers: int, without: str, report: Report
     return _Answer(order, render_order(order) if found.runs else "", found.problems)
 
 
-_ANSWERS = {LOAD: _load, SERVING: _serving, ORDER: _order}
+def _coverage(sources: Sequence[Source], workers: int, _: str, report: Report) -> _Answer:
+    from dagc.driver.intervals import validate_coverage
+    from dagc.export.text.serving_validation import render_coverage
+
+    found, runs, problems = validate_coverage(sources, workers, report)
+    return _Answer(found, render_coverage(found) if runs else "", problems)
+
+
+_ANSWERS = {LOAD: _load, SERVING: _serving, ORDER: _order, COVERAGE: _coverage}

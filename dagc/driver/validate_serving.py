@@ -10,6 +10,7 @@ from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.check import check
 from dagc.driver.load_table import BAD_LOADS
 from dagc.driver.serving_table import read_serving
+from dagc.results.intervals import LikePath, path_of
 from dagc.results.serving_validation import PredictedRun
 from dagc.search.worker_pool import worker_pool
 from dagc.source import Source
@@ -19,6 +20,10 @@ _PIECE = 24
 
 Report = Callable[[int, int], None]
 """Takes plans priced, and all plans."""
+
+
+Answer = tuple[float, float, LikePath]
+"""TPOT in seconds, its expected relative error, and what its plan is like."""
 
 
 def _silent(done: int, of: int) -> None:
@@ -51,7 +56,7 @@ def predict_runs(
     """Predicted runs in their order, and why others could not be; `report` gets runs done and all runs."""
     texts = sorted({run.plan for run in runs})
     pieces = [texts[first : first + _PIECE] for first in range(0, len(texts), _PIECE)]
-    answers: list[tuple[float, float] | str] = []
+    answers: list[Answer | str] = []
     with worker_pool(workers) as pool:
         for first in range(0, len(pieces), 2 * workers):
             report(len(answers), len(texts))
@@ -69,15 +74,15 @@ def predict_runs(
     return tuple(predicted), tuple(reasons)
 
 
-def predict_plans(texts: Sequence[str]) -> list[tuple[float, float] | str]:
-    """TPOT of each plan in seconds with its expected relative error, or why it has none."""
+def predict_plans(texts: Sequence[str]) -> list[Answer | str]:
+    """The answer to each plan, or why it has none."""
     return [_predicted(text) for text in texts]
 
 
-def _predicted(text: str) -> tuple[float, float] | str:
+def _predicted(text: str) -> Answer | str:
     outcome = check(Source("run.moe", text), is_simulated=False)
     metrics = outcome.checked[0].priced.assessment.metrics if outcome.checked else None
     if metrics is None:
         reasons = (f"{one.code}: {one.message}" for one in outcome.diagnostics if one.is_error)
         return next(reasons, "its plan is not priced")
-    return metrics.decode.seconds, metrics.decode.error_share
+    return metrics.decode.seconds, metrics.decode.error_share, path_of(outcome.checked[0].plan)

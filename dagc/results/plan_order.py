@@ -65,7 +65,7 @@ def pairs_of(runs: Iterable[PredictedRun]) -> Iterator[Pair]:
         for pair in combinations(members, 2):
             first, second = sorted(pair, key=lambda one: _degrees(one.run))
             if _degrees(first.run) != _degrees(second.run):
-                yield Pair(_kind(first.run, second.run), first, second)
+                yield Pair(kind_of(_degrees(first.run), _degrees(second.run)), first, second)
 
 
 def _counted(runs: Iterable[PredictedRun]) -> Iterator[PredictedRun]:
@@ -76,15 +76,23 @@ def _asked(run: ServingRun) -> tuple[object, ...]:
     return run.table, run.model, run.precision, run.gpu, run.engine, run.version, run.prompt, run.output
 
 
-def _degrees(run: ServingRun) -> tuple[bool, bool, int, int, int]:
+Degrees = tuple[bool, bool, int, int, int]
+"""Of one worker: whether it has attention dp, and ep; its GPUs, attention dp, and ep."""
+
+
+def _degrees(run: ServingRun) -> Degrees:
     worker = run.worker
-    return worker.adp > 1, worker.ep > 1, worker.gpus, worker.adp, worker.ep
+    return degrees_of(worker.gpus, worker.adp, worker.ep)
 
 
-def _kind(first: ServingRun, second: ServingRun) -> str:
-    if (first.worker.adp > 1) != (second.worker.adp > 1):
-        return KINDS[2]
-    return KINDS[1] if (first.worker.ep > 1) != (second.worker.ep > 1) else KINDS[0]
+def degrees_of(gpus: int, adp: int, ep: int) -> Degrees:
+    """Degrees in an order in which the later of two has the larger degree of the kind in which they differ."""
+    return adp > 1, ep > 1, gpus, adp, ep
+
+
+def kind_of(first: Degrees, second: Degrees) -> str:
+    """In what two differ: one of `KINDS`."""
+    return KINDS[2] if first[0] != second[0] else KINDS[1] if first[1] != second[1] else KINDS[0]
 
 
 @record
@@ -186,7 +194,7 @@ def _regret(limit: float | None, found: Sequence[tuple[float, float]]) -> Regret
 
 
 def regret_of(members: Sequence[PredictedRun], limit: float) -> tuple[float, float] | None:
-    """Regret of the choice among runs, its load set by measurement or as predicted; None where no run meets the limit."""
+    """Regret of a choice among runs, its load set by measurement or as predicted; None where no run meets the limit."""
     best = _highest(members, limit)
     if best is None:
         return None

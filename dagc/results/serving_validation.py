@@ -17,11 +17,15 @@ from dagc.results.record import Versioned, record
 
 @dataclass(frozen=True, slots=True)
 class PredictedRun:
-    """A run and its predicted TPOT in seconds; `spread` is the relative error that its formulas lead to expect."""
+    """A run and its predicted TPOT in seconds; `spread` is the relative error that its formulas lead to expect.
+
+    `path` is what its plan is like (`dagc.results.intervals`).
+    """
 
     run: ServingRun
     seconds: float
     spread: float
+    path: tuple[str, ...] = ()
 
     @property
     def error(self) -> float:

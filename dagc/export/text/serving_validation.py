@@ -1,10 +1,11 @@
-"""Measured serving runs beside predictions as text: errors, order of plans."""
+"""Measured serving runs beside predictions as text: errors, order of plans, coverage of intervals."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from dagc.export.text.columns import columns
+from dagc.results.coverage import Coverage, GroupCoverage
 from dagc.results.plan_order import OrderTable, PlanOrder
 from dagc.results.serving_validation import RunErrors, ServingErrors
 
@@ -60,6 +61,41 @@ def _order(table: OrderTable) -> Iterator[str]:
         for one in table.regrets
     ]  # fmt: skip
     yield from columns([("limit", "choices", "of the strategy", "of strategy and load"), *limits])
+
+
+def render_coverage(coverage: Coverage) -> str:
+    """Coverage of both halves, by what is known, by model, GPU and engine; then the odds of pairs."""
+    return "\n".join(_coverage(coverage)) + "\n"
+
+
+def _coverage(coverage: Coverage) -> Iterator[str]:
+    yield "share of measured TPOT inside of stated intervals, and the 95 % binomial band of it (* outside)"
+    for title, groups in (
+        ("halves of configurations, each judged by the other", coverage.halves),
+        ("by what is known, the like of a run left out", coverage.known),
+        ("by model, GPU and engine", coverage.groups),
+    ):
+        yield ""
+        yield from columns([(title, "runs", "50 %", "band", "80 %", "band", "high / low"), *map(_covered, groups)])
+    if coverage.odds:
+        yield ""
+        rows = [
+            (f"{one.least:.0%} to {one.most:.0%}", f"{one.pairs:,}", _percent(one.stated), _percent(one.right))
+            for one in coverage.odds
+        ]
+        yield from columns([("stated odds of an order, from pairs of other groups", "pairs", "mean", "right"), *rows])
+
+
+def _covered(one: GroupCoverage) -> tuple[str, ...]:
+    cells = [
+        cell
+        for level in one.levels
+        for cell in (
+            f"{_percent(level.inside)}{'' if level.within else ' *'}",
+            f"{level.band_low:.0%}-{level.band_high:.0%}",
+        )
+    ]
+    return (one.name, f"{one.runs:,}", *cells, f"{one.width:.2f}")
 
 
 def _percent(value: float) -> str:

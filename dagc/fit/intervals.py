@@ -1,0 +1,214 @@
+"""Quantiles of prediction intervals from measured runs, each scored by what is known without its like.
+
+`dagc.results.intervals` says what a score is. A run is scored four times, once for each group: its configuration is
+left out, or all runs of its strategy, of its model, or of its GPU and engine; what is left says where its residual is
+expected. So a score of the group `new model` is that of a model which set neither shift nor scale. Only runs that no
+price was fitted to (`ServingRun.is_in_fit`) are scored; the others are among what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isfinite, log
+from statistics import mean, median
+
+from dagc.results.coverage import Coverage, JudgedRun, StatedOdds, by_group, coverage_of
+from dagc.results.intervals import (
+    BY_DEPTH,
+    LEVELS,
+    STRENGTH,
+    Group,
+    Interval,
+    IntervalTable,
+    LikePath,
+    Location,
+    Quantiles,
+    conformal_bounds,
+)
+from dagc.results.paired import OTHER, pair_errors
+from dagc.results.plan_order import Pair, pairs_of
+from dagc.results.serving_validation import PredictedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Residuals of one configuration under its loads, which are not independent of each other."""
+
+    path: LikePath
+    configuration: tuple[object, ...]
+    residuals: tuple[float, ...]
+    is_in_fit: bool
+
+
+def residual(one: PredictedRun) -> float:
+    """ln(measured / predicted), by the spread of the prediction."""
+    return log(one.run.tpot_seconds / one.seconds) / one.spread
+
+
+def clusters_of(runs: Iterable[PredictedRun]) -> list[Cluster]:
+    """Runs by configuration. One engine has two names in tables of two origins, and its configurations are one."""
+    found: dict[tuple[object, ...], list[PredictedRun]] = {}
+    for one in runs:
+        run = one.run
+        found.setdefault((one.path, run.prompt, run.output, run.workers, run.prefill, run.is_in_fit), []).append(one)
+    return [
+        Cluster(
+            members[0].path,
+            key[:-1],
+            tuple(map(residual, members)),
+            bool(key[-1]),
+        )
+        for key, members in found.items()
+    ]
+
+
+def locate(clusters: Sequence[Cluster], path: LikePath) -> Location | None:
+    """Shift and scale of a path: those of its clusters, drawn to those of the shorter path; None where it has none.
+
+    A cluster counts as one: by its median, and by the mean distance of its residuals from the shift.
+    """
+    own = [one.residuals for one in clusters if one.path[: len(path)] == path]
+    if not own:
+        return None
+    wider = locate(clusters, path[:-1]) if path else None
+    weight = STRENGTH if wider else 0.0
+    wider = wider or Location()
+    whole = weight + len(own)
+    shift = (weight * wider.shift + sum(map(median, own))) / whole
+    scale = (weight * wider.scale + sum(mean(abs(one - shift) for one in found) for found in own)) / whole
+    return Location(shift, scale or 1.0)
+
+
+def _like(cluster: Cluster, depth: int) -> object:
+    """What is left out with a cluster, so that only so many parts of its path are known."""
+    return cluster.configuration if depth == len(cluster.path) else cluster.path[: depth + 1]
+
+
+def scores(clusters: Sequence[Cluster], scored: Sequence[Cluster], depth: int) -> list[float]:
+    """Scores of clusters when no more than so many parts of their path are known; none where fewer are."""
+    places: dict[tuple[object, LikePath], Location | None] = {}
+    found: list[float] = []
+    for one in scored:
+        like = _like(one, depth)
+        key = like, one.path[:depth]
+        if key not in places:
+            places[key] = locate([other for other in clusters if _like(other, depth) != like], one.path[:depth])
+        if place := places[key]:
+            found.extend((u - place.shift) / place.scale for u in one.residuals)
+    return found
+
+
+def interval_table(
+    runs: Sequence[PredictedRun],
+    batches: Mapping[Group, Sequence[float]],
+    is_scored: Callable[[Cluster], bool] = lambda one: not one.is_in_fit,
+) -> IntervalTable:
+    """The table of measured runs; `batches` are residuals of static batches by group.
+
+    A group with too few runs for its quantiles has those of the group that knows less.
+    """
+    counted = [one for one in runs if not one.run.suspect]
+    node = clusters_of(one for one in counted if not one.run.prefill)
+    pools = [residual(one) for one in counted if one.run.prefill]
+    groups: dict[Group, Quantiles] = {}
+    for depth, group in enumerate(BY_DEPTH):
+        found = scores(node, [one for one in node if is_scored(one)], depth)
+        groups[group] = _quantiles(found, groups[BY_DEPTH[depth - 1]] if depth else None)
+    apart: dict[Group, Sequence[float]] = {"separate pools": pools, **batches}
+    groups |= {group: _quantiles(residuals, groups[BY_DEPTH[0]]) for group, residuals in apart.items()}
+    paths = sorted({one.path[:depth] for one in node for depth in range(len(one.path) + 1)})
+    return IntervalTable(groups, {path: place for path in paths if (place := locate(node, path))})
+
+
+def _quantiles(found: Sequence[float], other: Quantiles | None) -> Quantiles:
+    bounds = tuple(conformal_bounds(found, level) for level in LEVELS)
+    if other is not None and not all(isfinite(end) for pair in bounds for end in pair):
+        return other
+    return Quantiles(len(found), bounds)
+
+
+def judge_halves(runs: Sequence[PredictedRun]) -> tuple[list[JudgedRun], list[JudgedRun]]:
+    """Each run under the interval that the other half of configurations states, as known; and as if less were known.
+
+    In the second list a run is judged once for each group whose knowledge it can be cut down to, its like left out.
+    """
+    counted = [one for one in runs if not one.run.suspect]
+    judged: list[JudgedRun] = []
+    cut: list[JudgedRun] = []
+    for is_fit in (True, False):
+        setting = [one for one in counted if one.run.is_in_fit is is_fit]
+        others = [one for one in counted if one.run.is_in_fit is not is_fit]
+        if not setting:
+            continue
+        table = interval_table(setting, {}, lambda _: True)
+        node = clusters_of(one for one in setting if not one.run.prefill)
+        for members in _alike(others):
+            stated = [JudgedRun(one, _stated(table, one)) for one in members]
+            judged.extend(stated)
+            cut.extend(stated if members[0].run.prefill else _cut(members, node, table))
+    return judged, cut
+
+
+def _stated(table: IntervalTable, one: PredictedRun) -> Interval:
+    group: Group | None = "separate pools" if one.run.prefill else None
+    return table.interval(one.seconds, one.spread, one.path, group)
+
+
+def _alike(runs: Iterable[PredictedRun]) -> list[list[PredictedRun]]:
+    found: dict[tuple[LikePath, bool], list[PredictedRun]] = {}
+    for one in runs:
+        found.setdefault((one.path, one.run.prefill is None), []).append(one)
+    return list(found.values())
+
+
+def _cut(runs: Sequence[PredictedRun], clusters: Sequence[Cluster], table: IntervalTable) -> Iterator[JudgedRun]:
+    """Runs of one path under the intervals of each group that it is, or can be cut down to."""
+    path = runs[0].path
+    for depth in range(len(path) + 1):
+        left = (
+            clusters if depth == len(path) else [one for one in clusters if one.path[: depth + 1] != path[: depth + 1]]
+        )
+        place = locate(left, path[:depth])
+        if place is None:
+            return
+        known = IntervalTable(table.groups, {path[:n]: place for n in range(depth + 1)})
+        yield from (JudgedRun(one, known.interval(one.seconds, one.spread, path[:depth])) for one in runs)
+
+
+def stated_odds(pairs: Sequence[Pair], edges: Sequence[float] = (0.5, 0.65, 0.8, 0.9, 1.0)) -> list[StatedOdds]:
+    """Stated probabilities of the predicted orders of pairs, each from the pairs of other groups, and who was right."""
+    found: list[tuple[float, bool]] = []
+    for group in dict.fromkeys(pair.first.run.group for pair in pairs):
+        table = pair_errors(pair for pair in pairs if pair.first.run.group != group)
+        for pair in pairs:
+            if pair.first.run.group == group and table and pair.is_apart:
+                errors = table.get(pair.kind, table[OTHER])
+                odds = errors.probability(log(pair.second.seconds / pair.first.seconds))
+                is_second = pair.second.run.tpot_seconds < pair.first.run.tpot_seconds
+                found.append((max(odds, 1 - odds), is_second == (odds > 0.5)))
+    rows: list[StatedOdds] = []
+    for least, most in pairwise(edges):
+        inside = [(odds, right) for odds, right in found if least <= odds < most]
+        if inside:
+            stated, right = (mean(one[i] for one in inside) for i in (0, 1))
+            rows.append(StatedOdds(least=least, most=most, pairs=len(inside), stated=stated, right=right))
+    return rows
+
+
+def coverage(runs: Sequence[PredictedRun]) -> Coverage:
+    """How often measured runs lie inside intervals that the other half of configurations has set."""
+    judged, cut = judge_halves(runs)
+    halves = [
+        ("both halves", judged),
+        ("not in a fit, by intervals of the half in a fit", [one for one in judged if not one.one.run.is_in_fit]),
+        ("in a fit, by intervals of the half not in a fit", [one for one in judged if one.one.run.is_in_fit]),
+    ]
+    known = [(group, [one for one in cut if one.interval.group == group]) for group in (*BY_DEPTH, "separate pools")]
+    return Coverage(
+        halves=[coverage_of(name, found) for name, found in halves if found],
+        known=[coverage_of(name, found) for name, found in known if found],
+        groups=by_group(judged),
+        odds=stated_odds(list(pairs_of(runs))),
+    )
