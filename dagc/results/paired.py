@@ -99,9 +99,12 @@ def probability_faster(
 ) -> tuple[float, PairErrors] | None:
     """The probability that the second plan has the lower TPOT, and what it is from.
 
-    None where the plans are not of one model, device, engine and workload: pairs that differ in more were not measured.
+    None where times are the same, or the plans are not of one model, device, engine and workload: pairs that differ in
+    more were not measured.
     """
     if _asked(first) != _asked(second) or not packaged():
+        return None
+    if first_seconds == second_seconds:
         return None
     ratio, one, other = log(second_seconds / first_seconds), _degrees(first), _degrees(second)
     if one == other or one is None or other is None:
