@@ -18,7 +18,7 @@ _MODELS = Path(__file__).parent / "measured" / "serving_models.csv"
 
 
 @dataclass(frozen=True, slots=True)
-class Parallelism:
+class WorkerDegrees:
     """One worker: `tp` of attention, `adp` copies of attention (attention dp), `ep` of the experts."""
 
     tp: int
@@ -66,14 +66,14 @@ class ServingRun:
     engine: str
     plan_engine: str
     version: str
-    worker: Parallelism
+    worker: WorkerDegrees
     prompt: int
     output: int
     concurrency: int
     tpot_seconds: float
     model_text: str
     workers: int = 1
-    prefill: tuple[int, Parallelism] | None = None
+    prefill: tuple[int, WorkerDegrees] | None = None
     is_ranged: bool = False
     redundant: int = 0
     suspect: str = ""

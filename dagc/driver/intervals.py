@@ -18,7 +18,7 @@ from typing import Any, cast
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.validate import PREFILL_RATE, validate
 from dagc.driver.validate_serving import Report, validate_serving
-from dagc.fit.intervals import Coverage, coverage, interval_table
+from dagc.fit.intervals import IntervalCoverage, coverage, interval_table
 from dagc.results.intervals import FILE, Group, IntervalTable
 from dagc.results.ledger import LedgerEntry
 from dagc.results.paired import PairErrors, pair_errors
@@ -37,7 +37,7 @@ _ORIGINS = {
 
 def validate_coverage(
     sources: Sequence[Source], workers: int, report: Report
-) -> tuple[Coverage, int, tuple[Diagnostic, ...]]:
+) -> tuple[IntervalCoverage, int, tuple[Diagnostic, ...]]:
     """Coverage of intervals that the runs themselves set, half by half; how many runs; and what is wrong with rows."""
     found = validate_serving(sources, workers, report)
     return coverage(found.runs), len(found.runs), found.problems

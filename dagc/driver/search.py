@@ -132,10 +132,10 @@ def _odds(judge: Judge) -> Odds:
 
     def odds(one: PricedStrategy, other: PricedStrategy) -> float | None:
         plan, better = (judge.plan(entry.strategy, entry.batch) for entry in (one, other))
-        seconds, least = (dict(entry.verdict.figures).get(TPOT.name) for entry in (one, other))
-        if isinstance(plan, Diagnostic) or isinstance(better, Diagnostic) or not seconds or not least:
+        seconds, best = (dict(entry.verdict.figures).get(TPOT.name) for entry in (one, other))
+        if isinstance(plan, Diagnostic) or isinstance(better, Diagnostic) or not seconds or not best:
             return None
-        found = probability_faster(better, plan, least, seconds)
+        found = probability_faster(better, plan, best, seconds)
         return found[0] if found else None
 
     return odds

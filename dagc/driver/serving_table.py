@@ -18,7 +18,7 @@ from dagc.catalog.presets import find_device
 from dagc.catalog.serving_benchmark import BenchmarkRow, unusable
 from dagc.catalog.serving_overhead import serving_overhead
 from dagc.catalog.serving_pools import WorkerShape
-from dagc.catalog.serving_runs import Parallelism, ServingRun, served_model
+from dagc.catalog.serving_runs import ServingRun, WorkerDegrees, served_model
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.load_run import limits_of_pools
 from dagc.driver.load_table import BAD_LOADS, bad_row, count, read_loads
@@ -123,12 +123,12 @@ def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
     )  # fmt: skip
 
 
-def _silicon_worker(cells: Mapping[str, str]) -> tuple[Parallelism, int]:
+def _silicon_worker(cells: Mapping[str, str]) -> tuple[WorkerDegrees, int]:
     """The worker of a row, and tp of its experts; an empty cell is a degree of 1."""
     names = ("tp_size", "adp", "moe_ep_size", "moe_tp_size")
     degrees = {name: _whole(cells.get(name, "")) or "1" for name in names}
     tp, adp, ep, experts_tp = (count(degrees, name, _MOST_GPUS) for name in names)
-    return Parallelism(tp, adp, ep), experts_tp
+    return WorkerDegrees(tp, adp, ep), experts_tp
 
 
 def _whole(text: str) -> str:
@@ -193,8 +193,8 @@ def _benchmark(row: BenchmarkRow, tpot: float) -> ServingRun | str:
     )  # fmt: skip
 
 
-def _worker(shape: WorkerShape) -> Parallelism:
-    return Parallelism(1, shape.tp, shape.ep) if shape.has_attention_dp else Parallelism(shape.tp, 1, shape.ep)
+def _worker(shape: WorkerShape) -> WorkerDegrees:
+    return WorkerDegrees(1, shape.tp, shape.ep) if shape.has_attention_dp else WorkerDegrees(shape.tp, 1, shape.ep)
 
 
 def _median(repeats: Iterable[ServingRun]) -> ServingRun:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import isfinite, log
 from statistics import mean, median
 
-from dagc.results.coverage import Coverage, JudgedRun, StatedOdds, by_group, coverage_of
+from dagc.results.coverage import IntervalCoverage, JudgedRun, PairOdds, by_group, coverage_of
 from dagc.results.intervals import (
     BY_DEPTH,
     LEVELS,
@@ -33,7 +33,7 @@ from dagc.results.serving_validation import PredictedRun
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ConfigurationRuns:
     """Residuals of one configuration under its loads, which are not independent of each other."""
 
     path: LikePath
@@ -47,14 +47,14 @@ def residual(one: PredictedRun) -> float:
     return log(one.run.tpot_seconds / one.seconds) / one.spread
 
 
-def clusters_of(runs: Iterable[PredictedRun]) -> list[Cluster]:
+def clusters_of(runs: Iterable[PredictedRun]) -> list[ConfigurationRuns]:
     """Runs by configuration. One engine has two names in tables of two origins, and its configurations are one."""
     found: dict[tuple[object, ...], list[PredictedRun]] = {}
     for one in runs:
         run = one.run
         found.setdefault((one.path, run.prompt, run.output, run.workers, run.prefill, run.is_in_fit), []).append(one)
     return [
-        Cluster(
+        ConfigurationRuns(
             members[0].path,
             key[:-1],
             tuple(map(residual, members)),
@@ -64,7 +64,7 @@ def clusters_of(runs: Iterable[PredictedRun]) -> list[Cluster]:
     ]
 
 
-def locate(clusters: Sequence[Cluster], path: LikePath) -> Location | None:
+def locate(clusters: Sequence[ConfigurationRuns], path: LikePath) -> Location | None:
     """Shift and scale of a path: those of its clusters, drawn to those of the shorter path; None where it has none.
 
     A cluster counts as one: by its median, and by the mean distance of its residuals from the shift.
@@ -81,12 +81,12 @@ def locate(clusters: Sequence[Cluster], path: LikePath) -> Location | None:
     return Location(shift, scale or 1.0)
 
 
-def _like(cluster: Cluster, depth: int) -> object:
+def _like(cluster: ConfigurationRuns, depth: int) -> object:
     """What is left out with a cluster, so that only so many parts of its path are known."""
     return cluster.configuration if depth == len(cluster.path) else cluster.path[: depth + 1]
 
 
-def scores(clusters: Sequence[Cluster], scored: Sequence[Cluster], depth: int) -> list[float]:
+def scores(clusters: Sequence[ConfigurationRuns], scored: Sequence[ConfigurationRuns], depth: int) -> list[float]:
     """Scores of clusters when no more than so many parts of their path are known; none where fewer are."""
     places: dict[tuple[object, LikePath], Location | None] = {}
     found: list[float] = []
@@ -103,7 +103,7 @@ def scores(clusters: Sequence[Cluster], scored: Sequence[Cluster], depth: int) -
 def interval_table(
     runs: Sequence[PredictedRun],
     batches: Mapping[Group, Sequence[float]],
-    is_scored: Callable[[Cluster], bool] = lambda one: not one.is_in_fit,
+    is_scored: Callable[[ConfigurationRuns], bool] = lambda one: not one.is_in_fit,
 ) -> IntervalTable:
     """The table of measured runs; `batches` are residuals of static batches by group.
 
@@ -145,13 +145,13 @@ def judge_halves(runs: Sequence[PredictedRun]) -> tuple[list[JudgedRun], list[Ju
         table = interval_table(setting, {}, lambda _: True)
         node = clusters_of(one for one in setting if not one.run.prefill)
         for members in _alike(others):
-            stated = [JudgedRun(one, _stated(table, one)) for one in members]
-            judged.extend(stated)
-            cut.extend(stated if members[0].run.prefill else _cut(members, node, table))
+            known = [JudgedRun(one, _interval(table, one)) for one in members]
+            judged.extend(known)
+            cut.extend(known if members[0].run.prefill else _cut(members, node, table))
     return judged, cut
 
 
-def _stated(table: IntervalTable, one: PredictedRun) -> Interval:
+def _interval(table: IntervalTable, one: PredictedRun) -> Interval:
     group: Group | None = "separate pools" if one.run.prefill else None
     return table.interval(one.seconds, one.spread, one.path, group)
 
@@ -163,7 +163,9 @@ def _alike(runs: Iterable[PredictedRun]) -> list[list[PredictedRun]]:
     return list(found.values())
 
 
-def _cut(runs: Sequence[PredictedRun], clusters: Sequence[Cluster], table: IntervalTable) -> Iterator[JudgedRun]:
+def _cut(
+    runs: Sequence[PredictedRun], clusters: Sequence[ConfigurationRuns], table: IntervalTable
+) -> Iterator[JudgedRun]:
     """Runs of one path under the intervals of each group that it is, or can be cut down to."""
     path = runs[0].path
     for depth in range(len(path) + 1):
@@ -177,7 +179,7 @@ def _cut(runs: Sequence[PredictedRun], clusters: Sequence[Cluster], table: Inter
         yield from (JudgedRun(one, known.interval(one.seconds, one.spread, path[:depth])) for one in runs)
 
 
-def stated_odds(pairs: Sequence[Pair], edges: Sequence[float] = (0.5, 0.65, 0.8, 0.9, 1.0)) -> list[StatedOdds]:
+def pair_odds(pairs: Sequence[Pair], edges: Sequence[float] = (0.5, 0.65, 0.8, 0.9, 1.0)) -> list[PairOdds]:
     """Stated probabilities of the predicted orders of pairs, each from the pairs of other groups, and who was right."""
     found: list[tuple[float, bool]] = []
     for group in dict.fromkeys(pair.first.run.group for pair in pairs):
@@ -188,16 +190,16 @@ def stated_odds(pairs: Sequence[Pair], edges: Sequence[float] = (0.5, 0.65, 0.8,
                 odds = errors.probability(log(pair.second.seconds / pair.first.seconds))
                 is_second = pair.second.run.tpot_seconds < pair.first.run.tpot_seconds
                 found.append((max(odds, 1 - odds), is_second == (odds > 0.5)))
-    rows: list[StatedOdds] = []
-    for least, most in pairwise(edges):
-        inside = [(odds, right) for odds, right in found if least <= odds < most]
+    rows: list[PairOdds] = []
+    for above, most in pairwise(edges):
+        inside = [(odds, right) for odds, right in found if above <= odds < most]
         if inside:
-            stated, right = (mean(one[i] for one in inside) for i in (0, 1))
-            rows.append(StatedOdds(least=least, most=most, pairs=len(inside), stated=stated, right=right))
+            predicted, right = (mean(one[i] for one in inside) for i in (0, 1))
+            rows.append(PairOdds(above=above, most=most, pairs=len(inside), predicted=predicted, right=right))
     return rows
 
 
-def coverage(runs: Sequence[PredictedRun]) -> Coverage:
+def coverage(runs: Sequence[PredictedRun]) -> IntervalCoverage:
     """How often measured runs lie inside intervals that the other half of configurations has set."""
     judged, cut = judge_halves(runs)
     halves = [
@@ -206,9 +208,9 @@ def coverage(runs: Sequence[PredictedRun]) -> Coverage:
         ("in a fit, by intervals of the half not in a fit", [one for one in judged if one.one.run.is_in_fit]),
     ]
     known = [(group, [one for one in cut if one.interval.group == group]) for group in (*BY_DEPTH, "separate pools")]
-    return Coverage(
+    return IntervalCoverage(
         halves=[coverage_of(name, found) for name, found in halves if found],
         known=[coverage_of(name, found) for name, found in known if found],
         groups=by_group(judged),
-        odds=stated_odds(list(pairs_of(runs))),
+        odds=pair_odds(list(pairs_of(runs))),
     )

@@ -60,27 +60,27 @@ class GroupCoverage:
 
 
 @record
-class StatedOdds:
-    """Pairs whose predicted order was stated with a probability up to `most`: the mean of it, and how many were right.
+class PairOdds:
+    """Pairs whose order was predicted with a probability from `above` to `most`: its mean, and how many were right.
 
     A pair is judged by pairs of other groups of model, GPU and engine.
     """
 
-    least: float
+    above: float
     most: float
     pairs: int
-    stated: float
+    predicted: float
     right: float
 
 
 @record
-class Coverage(Versioned):
+class IntervalCoverage(Versioned):
     """Coverage of halves, by what is known of a run's like, by model, GPU and engine; and the odds of pairs."""
 
     halves: list[GroupCoverage]
     known: list[GroupCoverage]
     groups: list[GroupCoverage]
-    odds: list[StatedOdds]
+    odds: list[PairOdds]
 
 
 def coverage_of(name: str, runs: Sequence[JudgedRun]) -> GroupCoverage:

@@ -37,8 +37,10 @@ class LedgerEntry:
 
 def inside(entries: Sequence[LedgerEntry], level: float) -> float | None:
     """Share of the cases with an interval, and nothing fitted to them, that lie inside that of a level."""
-    stated = [(one.case.measured, one.interval) for one in entries if not one.case.fitted and one.interval is not None]
-    known = [low <= measured <= high for measured, one in stated for low, high in [one.bounds(level)]]
+    intervals = [
+        (one.case.measured, one.interval) for one in entries if not one.case.fitted and one.interval is not None
+    ]
+    known = [low <= measured <= high for measured, one in intervals for low, high in [one.bounds(level)]]
     return mean(known) if known else None
 
 

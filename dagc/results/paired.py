@@ -71,16 +71,16 @@ def _errors(kind: str, pairs: Sequence[Pair]) -> PairErrors | None:
     if not groups:
         return None
     signs = (1,) if kind != OTHER and len(groups) >= FEWEST else (1, -1)
-    weighed = sorted((sign * d, 1 / len(found)) for found in groups.values() for d in found for sign in signs)
-    return PairErrors(kind, len(pairs), len(groups), _quantiles(weighed))
+    weighted = sorted((sign * d, 1 / len(found)) for found in groups.values() for d in found for sign in signs)
+    return PairErrors(kind, len(pairs), len(groups), _quantiles(weighted))
 
 
-def _quantiles(weighed: Sequence[tuple[float, float]]) -> tuple[float, ...]:
+def _quantiles(weighted: Sequence[tuple[float, float]]) -> tuple[float, ...]:
     """The smallest value up to which each step of the whole weight lies."""
-    whole = sum(weight for _, weight in weighed)
+    whole = sum(weight for _, weight in weighted)
     found: list[float] = []
     reached = 0.0
-    for value, weight in weighed:
+    for value, weight in weighted:
         reached += weight
         while len(found) < len(STEPS) and reached >= STEPS[len(found)] * whole * (1 - 1e-12):
             found.append(value)

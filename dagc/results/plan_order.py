@@ -99,7 +99,7 @@ def kind_of(first: Degrees, second: Degrees) -> str:
 class OrderShare:
     """Share of the pairs of a kind that are in order; `by_group` counts each group of model, GPU and engine once.
 
-    `least` is the group with the smallest share.
+    `worst` is the group with the smallest share.
     """
 
     kind: str
@@ -107,7 +107,7 @@ class OrderShare:
     ordered: float
     groups: int
     by_group: float
-    least: str
+    worst: str
 
 
 @record
@@ -160,14 +160,14 @@ def _share(kind: str, pairs: Sequence[Pair]) -> OrderShare:
     groups: dict[str, list[bool]] = {}
     for pair in pairs:
         groups.setdefault(pair.first.run.group, []).append(pair.is_ordered)
-    least = min(groups, key=lambda group: (mean(groups[group]), group))
+    worst = min(groups, key=lambda group: (mean(groups[group]), group))
     return OrderShare(
         kind=kind,
         pairs=len(pairs),
         ordered=mean(pair.is_ordered for pair in pairs),
         groups=len(groups),
         by_group=mean(mean(found) for found in groups.values()),
-        least=f"{least}: {sum(groups[least])} of {len(groups[least])}",
+        worst=f"{worst}: {sum(groups[worst])} of {len(groups[worst])}",
     )
 
 

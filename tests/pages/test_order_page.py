@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from dagc.catalog.serving_runs import Parallelism, ServingRun
+from dagc.catalog.serving_runs import ServingRun, WorkerDegrees
 from dagc.results.coverage import JudgedRun, coverage_of
 from dagc.results.intervals import IntervalTable, Quantiles
 from dagc.results.plan_order import OrderTable, plan_order
@@ -20,7 +20,7 @@ BLOCKS = {block.language: block.text for block in fenced_blocks((ROOT / "tests/p
 
 
 def predicted(row: dict[str, str]) -> PredictedRun:
-    worker = Parallelism(int(row["tp"]), int(row["adp"]), int(row["ep"]))
+    worker = WorkerDegrees(int(row["tp"]), int(row["adp"]), int(row["ep"]))
     run = ServingRun(
         table="page", model=row["model"], precision="fp8", gpu="h100-sxm", engine="vllm", plan_engine="vllm",
         version="", worker=worker, prompt=1024, output=1024, concurrency=int(row["concurrency"]),
@@ -43,6 +43,12 @@ def value(text: str) -> float:
     return float(sum(Fraction(part.strip()) for part in whole.strip("()").split("+")) / Fraction(divisor))
 
 
+def must_match(pattern: str, line: str) -> tuple[str, ...]:
+    found = re.fullmatch(pattern, line)
+    assert found, line
+    return found.groups()
+
+
 def test_shares_in_order() -> None:
     found = [
         f"{one.kind}: {round(one.ordered * one.pairs)} of {one.pairs}, by group {one.by_group:.0%}"
@@ -53,7 +59,7 @@ def test_shares_in_order() -> None:
 
 def test_regrets() -> None:
     for line, one in zip(BLOCKS["regret"].splitlines(), table().regrets, strict=True):
-        limit, choices, regret, with_load = re.fullmatch(r"(.*): (\d+) choices?, (.*), with load (.*)", line).groups()
+        limit, choices, regret, with_load = must_match(r"(.*): (\d+) choices?, (.*), with load (.*)", line)
         assert limit == ("all" if one.limit_seconds is None else f"{one.limit_seconds * 1e3:g} ms")
         assert one.choices == int(choices)
         assert (one.regret, one.with_load) == pytest.approx((value(regret), value(with_load)))
@@ -64,7 +70,7 @@ def test_coverage() -> None:
     stated = IntervalTable({"new GPU or engine": quantiles}, {})
     found = coverage_of("all", [JudgedRun(one, stated.interval(one.seconds, one.spread, ())) for one in RUNS])
     for line, one in zip(BLOCKS["coverage"].splitlines(), found.levels, strict=True):
-        level, inside, of, low, high = re.fullmatch(r"(\d+) %: (\d) of (\d), band (\S+) to (\S+)", line).groups()
+        level, inside, of, low, high = must_match(r"(\d+) %: (\d) of (\d), band (\S+) to (\S+)", line)
         assert (one.level, one.inside) == pytest.approx((int(level) / 100, int(inside) / int(of)))
         assert (one.band_low, one.band_high) == pytest.approx((float(low), float(high)), abs=1e-4)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagc.fit.intervals import Cluster, locate, scores
+from dagc.fit.intervals import ConfigurationRuns, locate, scores
 from dagc.results.intervals import LEVELS, STRENGTH, IntervalTable, Location, Quantiles, conformal_bounds
 
 SCORES = st.lists(st.floats(-5, 5), min_size=1, max_size=60)
@@ -58,8 +58,8 @@ def test_intervals_are_nested_and_the_printed_one_holds_the_prediction(
     assert found.low_80 <= seconds <= found.high_80
 
 
-def cluster(path: tuple[str, ...], *residuals: float, name: object = 0) -> Cluster:
-    return Cluster(path, (path, name), residuals, is_in_fit=False)
+def cluster(path: tuple[str, ...], *residuals: float, name: object = 0) -> ConfigurationRuns:
+    return ConfigurationRuns(path, (path, name), residuals, is_in_fit=False)
 
 
 def test_what_is_known_is_drawn_to_what_is_known_of_more() -> None:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from dagc.catalog.serving_runs import Parallelism, ServingRun
+from dagc.catalog.serving_runs import ServingRun, WorkerDegrees
 from dagc.driver.check import check
 from dagc.driver.compare import Given, compare
 from dagc.driver.outcome import Checked
@@ -150,7 +150,7 @@ def test_what_is_no_time_has_no_interval() -> None:
 def run(group: str, gpus: int, measured: float, predicted: float) -> PredictedRun:
     one = ServingRun(
         table="t", model=group, precision="fp8", gpu="g", engine="e", plan_engine="e", version="",
-        worker=Parallelism(gpus), prompt=1, output=1, concurrency=gpus, tpot_seconds=measured, model_text="",
+        worker=WorkerDegrees(gpus), prompt=1, output=1, concurrency=gpus, tpot_seconds=measured, model_text="",
     )  # fmt: skip
     return PredictedRun(one, predicted, 0.1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from dagc.catalog.serving_runs import Parallelism, ServingRun
+from dagc.catalog.serving_runs import ServingRun, WorkerDegrees
 from dagc.cli.validate import validate
 from dagc.driver.serving_table import read_serving
 from dagc.source import Source
@@ -61,14 +61,14 @@ def test_pools_are_workers_of_both_phases() -> None:
 @pytest.mark.parametrize(
     ("worker", "strategy", "kind"),
     [
-        (Parallelism(1), "tp 1", "one GPU"),
-        (Parallelism(8), "tp 8", "tp"),
-        (Parallelism(4, 1, 4), "ep 4 ; tp 4", "ep"),
-        (Parallelism(1, 8, 8), "ep 8", "attention dp"),
-        (Parallelism(1, 4, 1), "moe < tp 4 > ; dp 4", "attention dp"),
+        (WorkerDegrees(1), "tp 1", "one GPU"),
+        (WorkerDegrees(8), "tp 8", "tp"),
+        (WorkerDegrees(4, 1, 4), "ep 4 ; tp 4", "ep"),
+        (WorkerDegrees(1, 8, 8), "ep 8", "attention dp"),
+        (WorkerDegrees(1, 4, 1), "moe < tp 4 > ; dp 4", "attention dp"),
     ],
 )
-def test_degrees_have_words(worker: Parallelism, strategy: str, kind: str) -> None:
+def test_degrees_have_words(worker: WorkerDegrees, strategy: str, kind: str) -> None:
     assert (worker.strategy, worker.kind) == (strategy, kind)
 
 

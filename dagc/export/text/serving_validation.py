@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.export.text.columns import columns
-from dagc.results.coverage import Coverage, GroupCoverage
+from dagc.results.coverage import GroupCoverage, IntervalCoverage
 from dagc.results.plan_order import OrderTable, PlanOrder
 from dagc.results.serving_validation import RunErrors, ServingErrors
 
@@ -45,9 +45,9 @@ def render_order(order: PlanOrder) -> str:
 
 def _order(table: OrderTable) -> Iterator[str]:
     yield f"order of plans, {table.runs}: pairs that differ in one strategy, measured more than 10 % apart"
-    head = ("differ in", "pairs", "in order", "groups", "each counted once", "least")
+    head = ("differ in", "pairs", "in order", "groups", "each counted once", "worst")
     rows = [
-        (one.kind, f"{one.pairs:,}", _percent(one.ordered), f"{one.groups:,}", _percent(one.by_group), one.least)
+        (one.kind, f"{one.pairs:,}", _percent(one.ordered), f"{one.groups:,}", _percent(one.by_group), one.worst)
         for one in table.shares
     ]
     yield from columns([head, *rows])
@@ -63,27 +63,33 @@ def _order(table: OrderTable) -> Iterator[str]:
     yield from columns([("limit", "choices", "of the strategy", "of strategy and load"), *limits])
 
 
-def render_coverage(coverage: Coverage) -> str:
+def render_coverage(coverage: IntervalCoverage) -> str:
     """Coverage of both halves, by what is known, by model, GPU and engine; then the odds of pairs."""
     return "\n".join(_coverage(coverage)) + "\n"
 
 
-def _coverage(coverage: Coverage) -> Iterator[str]:
+def _coverage(coverage: IntervalCoverage) -> Iterator[str]:
     yield "share of measured TPOT inside of stated intervals, and the 95 % binomial band of it (* outside)"
     for title, groups in (
         ("halves of configurations, each judged by the other", coverage.halves),
         ("by what is known, the like of a run left out", coverage.known),
         ("by model, GPU and engine", coverage.groups),
     ):
+        if not groups:
+            continue
         yield ""
         yield from columns([(title, "runs", "50 %", "band", "80 %", "band", "high / low"), *map(_covered, groups)])
     if coverage.odds:
         yield ""
         rows = [
-            (f"{one.least:.0%} to {one.most:.0%}", f"{one.pairs:,}", _percent(one.stated), _percent(one.right))
+            (f"{one.above:.0%} to {one.most:.0%}", f"{one.pairs:,}", _percent(one.predicted), _percent(one.right))
             for one in coverage.odds
         ]
         yield from columns([("stated odds of an order, from pairs of other groups", "pairs", "mean", "right"), *rows])
+
+
+_UNBOUNDED = 1e4
+"""Ratio of the ends of an interval from which too few runs have set it."""
 
 
 def _covered(one: GroupCoverage) -> tuple[str, ...]:
@@ -95,7 +101,7 @@ def _covered(one: GroupCoverage) -> tuple[str, ...]:
             f"{level.band_low:.0%}-{level.band_high:.0%}",
         )
     ]
-    return (one.name, f"{one.runs:,}", *cells, f"{one.width:.2f}")
+    return (one.name, f"{one.runs:,}", *cells, f"{one.width:.2f}" if one.width < _UNBOUNDED else "unbounded")
 
 
 def _percent(value: float) -> str:
