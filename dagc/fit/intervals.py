@@ -47,20 +47,19 @@ def residual(one: PredictedRun) -> float:
     return log(one.run.tpot_seconds / one.seconds) / one.spread
 
 
+def configuration(one: PredictedRun) -> tuple[object, ...]:
+    """What a run is without its load and version. An engine that two tables name differently is one."""
+    return one.path, one.run.prompt, one.run.output, one.run.workers, one.run.prefill
+
+
 def clusters_of(runs: Iterable[PredictedRun]) -> list[ConfigurationRuns]:
-    """Runs by configuration. One engine has two names in tables of two origins, and its configurations are one."""
+    """Runs by configuration; one is in a fit where any of its runs is."""
     found: dict[tuple[object, ...], list[PredictedRun]] = {}
     for one in runs:
-        run = one.run
-        found.setdefault((one.path, run.prompt, run.output, run.workers, run.prefill, run.is_in_fit), []).append(one)
+        found.setdefault(configuration(one), []).append(one)
     return [
-        ConfigurationRuns(
-            members[0].path,
-            key[:-1],
-            tuple(map(residual, members)),
-            bool(key[-1]),
-        )
-        for key, members in found.items()
+        ConfigurationRuns(same[0].path, key, tuple(map(residual, same)), any(one.run.is_in_fit for one in same))
+        for key, same in found.items()
     ]
 
 
@@ -129,26 +128,36 @@ def _quantiles(found: Sequence[float], other: Quantiles | None) -> Quantiles:
     return Quantiles(len(found), bounds)
 
 
-def judge_halves(runs: Sequence[PredictedRun]) -> tuple[list[JudgedRun], list[JudgedRun]]:
-    """Each run under the interval that the other half of configurations states, as known; and as if less were known.
+@dataclass(frozen=True, slots=True)
+class JudgedHalf:
+    """Runs under the intervals that the other half of configurations gives, as known, and `cut` down to less.
 
-    In the second list a run is judged once for each group whose knowledge it can be cut down to, its like left out.
+    In `cut` a run is judged once for each group that it can stand for, its like left out.
     """
+
+    is_in_fit: bool
+    runs: list[JudgedRun]
+    cut: list[JudgedRun]
+
+
+def judge_halves(runs: Sequence[PredictedRun]) -> list[JudgedHalf]:
+    """The half that no price was fitted to, then the other; a half is missing where the one that judges it is empty."""
     counted = [one for one in runs if not one.run.suspect]
-    judged: list[JudgedRun] = []
-    cut: list[JudgedRun] = []
-    for is_fit in (True, False):
-        setting = [one for one in counted if one.run.is_in_fit is is_fit]
-        others = [one for one in counted if one.run.is_in_fit is not is_fit]
-        if not setting:
+    fitted = {configuration(one) for one in counted if one.run.is_in_fit}
+    halves: list[JudgedHalf] = []
+    for is_judged_in_fit in (False, True):
+        setting = [one for one in counted if (configuration(one) in fitted) is not is_judged_in_fit]
+        judged = [one for one in counted if (configuration(one) in fitted) is is_judged_in_fit]
+        if not setting or not judged:
             continue
         table = interval_table(setting, {}, lambda _: True)
         node = clusters_of(one for one in setting if not one.run.prefill)
-        for members in _alike(others):
-            known = [JudgedRun(one, _interval(table, one)) for one in members]
-            judged.extend(known)
-            cut.extend(known if members[0].run.prefill else _cut(members, node, table))
-    return judged, cut
+        half = JudgedHalf(is_judged_in_fit, [JudgedRun(one, _interval(table, one)) for one in judged], [])
+        half.cut.extend(one for one in half.runs if one.one.run.prefill)
+        for members in _alike(one for one in judged if not one.run.prefill):
+            half.cut.extend(_cut(members, node, table))
+        halves.append(half)
+    return halves
 
 
 def _interval(table: IntervalTable, one: PredictedRun) -> Interval:
@@ -157,9 +166,9 @@ def _interval(table: IntervalTable, one: PredictedRun) -> Interval:
 
 
 def _alike(runs: Iterable[PredictedRun]) -> list[list[PredictedRun]]:
-    found: dict[tuple[LikePath, bool], list[PredictedRun]] = {}
+    found: dict[LikePath, list[PredictedRun]] = {}
     for one in runs:
-        found.setdefault((one.path, one.run.prefill is None), []).append(one)
+        found.setdefault(one.path, []).append(one)
     return list(found.values())
 
 
@@ -169,9 +178,8 @@ def _cut(
     """Runs of one path under the intervals of each group that it is, or can be cut down to."""
     path = runs[0].path
     for depth in range(len(path) + 1):
-        left = (
-            clusters if depth == len(path) else [one for one in clusters if one.path[: depth + 1] != path[: depth + 1]]
-        )
+        like = path[: depth + 1]
+        left = [one for one in clusters if depth == len(path) or one.path[: depth + 1] != like]
         place = locate(left, path[:depth])
         if place is None:
             return
@@ -201,16 +209,19 @@ def pair_odds(pairs: Sequence[Pair], edges: Sequence[float] = (0.5, 0.65, 0.8, 0
 
 def coverage(runs: Sequence[PredictedRun]) -> IntervalCoverage:
     """How often measured runs lie inside intervals that the other half of configurations has set."""
-    judged, cut = judge_halves(runs)
-    halves = [
-        ("both halves", judged),
-        ("not in a fit, by intervals of the half in a fit", [one for one in judged if not one.one.run.is_in_fit]),
-        ("in a fit, by intervals of the half not in a fit", [one for one in judged if one.one.run.is_in_fit]),
-    ]
+    halves = judge_halves(runs)
+    judged, cut = [one for half in halves for one in half.runs], [one for half in halves for one in half.cut]
     known = [(group, [one for one in cut if one.interval.group == group]) for group in (*BY_DEPTH, "separate pools")]
+    parts = [(_HALVES[one.is_in_fit], one.runs) for one in halves]
     return IntervalCoverage(
-        halves=[coverage_of(name, found) for name, found in halves if found],
+        halves=[coverage_of(name, found) for name, found in (*parts, ("both halves", judged)) if found],
         known=[coverage_of(name, found) for name, found in known if found],
         groups=by_group(judged),
         odds=pair_odds(list(pairs_of(runs))),
     )
+
+
+_HALVES = {
+    False: "not in a fit, by intervals of the half in a fit",
+    True: "in a fit, by intervals of the half not in a fit",
+}

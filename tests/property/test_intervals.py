@@ -63,14 +63,14 @@ def cluster(path: tuple[str, ...], *residuals: float, name: object = 0) -> Confi
 
 
 def test_what_is_known_is_drawn_to_what_is_known_of_more() -> None:
-    """One configuration of median 1 on GPU a, one of -1 on GPU b: 0 overall; on a (4 · 0 + 1) / (4 + 1)."""
+    """One configuration of median 1 on GPU a, one of -1 on GPU b: 0 overall; on a (8 · 0 + 1) / (8 + 1)."""
     known = [cluster(("a",), 0.5, 1.0, 1.5), cluster(("b",), -1.0)]
     assert locate(known, ()) == Location(0.0, 1.0)
-    assert STRENGTH == 4.0
+    assert STRENGTH == 8.0
     found = locate(known, ("a",))
-    assert found is not None and found.shift == pytest.approx(0.2)
-    # Distances from 0.2 are 0.3, 0.8 and 1.3, 0.8 in the mean: (4 · 1 + 0.8) / 5.
-    assert found.scale == pytest.approx(0.96)
+    assert found is not None and found.shift == pytest.approx(1 / 9)
+    # Distances from 1/9 are 7/18, 8/9 and 25/18, 8/9 in the mean: (8 · 1 + 8/9) / 9.
+    assert found.scale == pytest.approx(80 / 81)
     assert locate(known, ("c",)) is None
 
 
