@@ -55,6 +55,7 @@ class BenchmarkRow:
     workers: int = 1
     decode: WorkerShape | None = None
     has_whole_pools: bool = True
+    model: str = "dsr1"
 
     @property
     def worker(self) -> WorkerShape:

@@ -39,11 +39,12 @@ def read_loads(source: Source) -> tuple[tuple[MeasuredRun, ...], tuple[Diagnosti
         try:
             runs.append(_run(cells, reader.line_num))
         except ValueError as reason:
-            problems.append(_bad(source, reader.line_num, str(reason)))
+            problems.append(bad_row(source, reader.line_num, str(reason)))
     return tuple(runs), tuple(problems)
 
 
-def _bad(source: Source, line: int, reason: str) -> Diagnostic:
+def bad_row(source: Source, line: int, reason: str) -> Diagnostic:
+    """What is wrong with a row of a table."""
     number = min(line, len(source.line_starts))
     start = source.line_starts[number - 1]
     place = source.span(start, start + len(source.line(number)))
@@ -54,7 +55,7 @@ def _run(cells: Mapping[str, str], line: int) -> MeasuredRun:
     """Raises ValueError where a number is missing or makes no sense."""
     has_pools = cells.get("disagg", "").lower() == "true"
     decode = _worker(cells, "decode") if has_pools else None
-    gpus = [_count(cells, f"num_{pool}_gpu", _MOST_CONCURRENCY) for pool in ("prefill", "decode")] if has_pools else []
+    gpus = [count(cells, f"num_{pool}_gpu", _MOST_CONCURRENCY) for pool in ("prefill", "decode")] if has_pools else []
     worker = _worker(cells, "prefill") if has_pools else _shape(cells, "prefill", 1)
     row = BenchmarkRow(
         hardware=cells["hardware"],
@@ -63,14 +64,15 @@ def _run(cells: Mapping[str, str], line: int) -> MeasuredRun:
         tp=worker.tp,
         ep=worker.ep,
         has_attention_dp=worker.has_attention_dp,
-        prompt=_count(cells, "isl", _MOST_TOKENS, lowest=_FEWEST_TOKENS),
-        output=_count(cells, "osl", _MOST_TOKENS, lowest=_FEWEST_TOKENS),
-        concurrency=_count(cells, "conc", _MOST_CONCURRENCY),
+        prompt=count(cells, "isl", _MOST_TOKENS, lowest=_FEWEST_TOKENS),
+        output=count(cells, "osl", _MOST_TOKENS, lowest=_FEWEST_TOKENS),
+        concurrency=count(cells, "conc", _MOST_CONCURRENCY),
         date=cells["date"],
         image=cells.get("image", ""),
         drafts=cells.get("spec_method", "none"),
         workers=worker.workers,
         decode=decode,
+        model=cells.get("model") or "dsr1",
         has_whole_pools=decode is None or [worker.workers * worker.tp, decode.workers * decode.tp] == gpus,
     )
     measured = {name: _seconds(cells, name) for name in _MEASURED if cells.get(name)}
@@ -86,15 +88,16 @@ def _run(cells: Mapping[str, str], line: int) -> MeasuredRun:
 
 
 def _worker(cells: Mapping[str, str], pool: str) -> WorkerShape:
-    return _shape(cells, pool, _count(cells, f"{pool}_num_workers", _MOST_CONCURRENCY, lowest=0))
+    return _shape(cells, pool, count(cells, f"{pool}_num_workers", _MOST_CONCURRENCY, lowest=0))
 
 
 def _shape(cells: Mapping[str, str], pool: str, workers: int) -> WorkerShape:
-    tp, ep = (_count(cells, f"{pool}_{axis}", _MOST_CONCURRENCY) for axis in ("tp", "ep"))
+    tp, ep = (count(cells, f"{pool}_{axis}", _MOST_CONCURRENCY) for axis in ("tp", "ep"))
     return WorkerShape(workers, tp, ep, cells.get(f"{pool}_dp_attention", "").lower() == "true")
 
 
-def _count(cells: Mapping[str, str], name: str, most: int, lowest: int = 1) -> int:
+def count(cells: Mapping[str, str], name: str, most: int, lowest: int = 1) -> int:
+    """The whole number of a cell. Raises ValueError where it is none, or outside of its limits."""
     text = cells.get(name, "")
     value = int(text) if text.isascii() and text.isdigit() and len(text) < 12 else 0
     if not lowest <= value <= most:

@@ -17,10 +17,12 @@ from dagc.driver.front import overrides_of, read_plan, stops
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
 from dagc.graph.priced import Picoseconds
+from dagc.metrics import TPOT
 from dagc.plan.plan import Facts
+from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.results.structure import one_line
-from dagc.search.assemble import assemble
+from dagc.search.assemble import Odds, assemble
 from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, TooMany
 from dagc.search.candidate import spell_placed
 from dagc.search.checkpoint import Checkpoint, begin, content_key
@@ -106,7 +108,10 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
         except BrokenProcessPool:
             return SearchOutcome(None, None, (*in_order(found), _lost(options.resume)))
     running.incumbents.complete(judge.verdict)
-    result, best = assemble(facts, space, running.incumbents, given, famous), running.incumbents.ranked[:1]
+    result, best = (
+        assemble(facts, space, running.incumbents, given, famous, _odds(judge)),
+        running.incumbents.ranked[:1],
+    )
     origin = Origin(file.blocks, overrides_of(blocks, [])[0], directory, options.directory)
     plan = plan_text(origin, best[0], facts.workload.batch) if best else None
     failures = (checkpoint.failure,) if checkpoint.failure else ()
@@ -120,6 +125,20 @@ def _entries(judge: Judge, space: Space, named: Iterable[tuple[str, str]]) -> li
         for name, strategy in named
         for batch in space.batches
     ]
+
+
+def _odds(judge: Judge) -> Odds:
+    """How likely one strategy has a lower TPOT than another, by errors of measured pairs."""
+
+    def odds(one: PricedStrategy, other: PricedStrategy) -> float | None:
+        plan, better = (judge.plan(entry.strategy, entry.batch) for entry in (one, other))
+        seconds, best = (dict(entry.verdict.figures).get(TPOT.name) for entry in (one, other))
+        if isinstance(plan, Diagnostic) or isinstance(better, Diagnostic) or not seconds or not best:
+            return None
+        found = probability_faster(better, plan, best, seconds)
+        return found[0] if found else None
+
+    return odds
 
 
 def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:

@@ -7,6 +7,7 @@ again, and a test compares the two.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from dagc.driver.outcome import Checked, Priced
 from dagc.export.text.ledger import render_page
 from dagc.graph.priced import PICOSECONDS, PricedPhase
 from dagc.metrics import TPOT, TTFT
+from dagc.plan.plan import Plan
 from dagc.results import ledger
+from dagc.results.intervals import Interval, interval_of
 from dagc.results.ledger import LedgerEntry
 from dagc.results.metrics import Metrics
 from dagc.source import Source
@@ -59,7 +62,22 @@ def _entry(case: Case) -> LedgerEntry:
     if not outcome.checked or outcome.checked[0].priced.assessment.metrics is None:
         return LedgerEntry(case, None)
     checked = outcome.checked[0]
-    return LedgerEntry(case, _predicted(case.metric, checked), _band(case.metric, checked))
+    predicted, spread = _predicted(case.metric, checked), _spread(case.metric, checked)
+    if predicted is None or spread is None:
+        return LedgerEntry(case, predicted)
+    return LedgerEntry(case, predicted, spread, _interval(case.metric, checked.plan, predicted, spread))
+
+
+def _interval(metric: str, plan: Plan, predicted: float, spread: float) -> Interval:
+    """The stated interval of a figure in its unit: of a time, or of a rate, which is high where a time is short."""
+    found = interval_of(plan, 1.0, spread, is_decode=metric == TPOT.name)
+    low_80, low_50, high_50, high_80 = found.low_80, found.low_50, found.high_50, found.high_80
+    if metric == PREFILL_RATE:
+        low_80, low_50, high_50, high_80 = 1 / high_80, 1 / high_50, 1 / low_50, 1 / low_80
+    return replace(
+        found, low_80=predicted * low_80, low_50=predicted * low_50, high_50=predicted * high_50,
+        high_80=predicted * high_80,
+    )  # fmt: skip
 
 
 def _predicted(metric: str, checked: Checked) -> float | None:
@@ -75,8 +93,8 @@ def _predicted(metric: str, checked: Checked) -> float | None:
     return sum(_layer_seconds(one.priced, keys) for one in timelines if one.priced.graph.phase == phase)
 
 
-def _band(metric: str, checked: Checked) -> float | None:
-    """The error that is stated with a phase, or with both of a request; None for parts of a layer and for memory."""
+def _spread(metric: str, checked: Checked) -> float | None:
+    """The expected error of a phase, or of both of a request; None for parts of a layer and for memory."""
     metrics, workload = checked.priced.assessment.metrics, checked.plan.facts.workload
     if metrics is None or metric not in _FIGURES:
         return None
@@ -98,6 +116,8 @@ def _request(checked: Checked, metrics: Metrics) -> float:
     return checked.plan.facts.workload.batch / metrics.throughput.requests_per_second
 
 
+PREFILL_RATE = "prefill_rate"
+
 _OF_A_BATCH = frozenset({TTFT.name, "request"})
 """Figures that are not simulated under load, so that nothing measured under load is held against them."""
 
@@ -105,9 +125,7 @@ _FIGURES: Mapping[str, Callable[[Checked, Metrics], float]] = {
     TTFT.name: lambda _, metrics: metrics.prefill.seconds,
     TPOT.name: lambda _, metrics: metrics.decode.seconds,
     "request": _request,
-    "prefill_rate": lambda checked, metrics: (
-        metrics.throughput.prefill_tokens_per_second / checked.plan.deployment.gpus
-    ),
+    PREFILL_RATE: lambda checked, metrics: metrics.throughput.prefill_tokens_per_second / checked.plan.deployment.gpus,
 }
 
 

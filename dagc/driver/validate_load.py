@@ -16,6 +16,9 @@ from dagc.driver.load_run import MODELS, LoadSimulator, limits_of_pools, request
 from dagc.results.load_validation import LoadCase, LoadErrors, MeasuredRun, UnscoredRun, load_errors
 from dagc.search.worker_pool import worker_pool
 
+_SIMULATED = "dsr1"
+"""The model whose runs are simulated, as the benchmark names it."""
+
 _MOST_OF_A_TOKEN = 1.3
 """Median gap between chunks by the time of a token, up to which chunks are taken for tokens."""
 
@@ -41,6 +44,8 @@ def _unscored(run: MeasuredRun) -> str | None:
     row = run.row
     if reason := unusable(row):
         return reason
+    if row.model != _SIMULATED:
+        return f"no simulation of `{row.model}`"
     if serving_overhead(row.framework, row.hardware) is None or row.precision not in MODELS:
         return f"`{row.framework}` in {row.precision} has no plan"
     if find_device(row.hardware) is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dagc.export.text.summary import limit_text
+from dagc.export.text.summary import interval_text, limit_text
 from dagc.metrics import THROUGHPUT, TPOT, TTFT, Metric
 from dagc.results.serving import bound_text, cause
 from dagc.results.summary import CriticalPathRecord, Memory, PhaseRecord, Summary, Throughput
@@ -107,7 +107,7 @@ def _memory(memory: Memory) -> Tile:
 
 
 def _time(phase: PhaseRecord, bound: str) -> str:
-    return f"± {phase.error_share * 100:.0f} %, {bound_text(bound)}"
+    return f"{interval_text(phase)}, {bound_text(bound)}"
 
 
 def _throughput(rates: Throughput, state: str) -> Tile:

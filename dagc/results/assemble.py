@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.jsonout import to_json
@@ -58,8 +58,17 @@ def _requirement(verdict: RequirementVerdict) -> out.RequirementRecord:
         actual_value=_finite(actual.value),
         unit=actual.unit,
         ok=verdict.ok,
+        verdict=_verdict(verdict),
         reason=actual.reason,
     )
+
+
+def _verdict(found: RequirementVerdict) -> Literal["met", "met within error", "missed within error", "missed"] | None:
+    if found.ok is None:
+        return None
+    if found.is_within_error:
+        return "met within error" if found.ok else "missed within error"
+    return "met" if found.ok else "missed"
 
 
 def _claim(verdict: Verdict) -> out.ClaimRecord:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dagc.metrics import TPOT, TTFT
 from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Plan
 from dagc.plan.serving import requests_at_once
@@ -66,4 +67,16 @@ def _judge(evidence: Evidence, requirement: Requirement) -> RequirementVerdict:
     )
     ok = None if actual.value is None else satisfies(actual.value, requirement.comparison, figure.value)
     actual, ok = decided(actual, requirement.comparison, ok, figure.value)
-    return RequirementVerdict(requirement, written(requirement.comparison, figure), actual, ok)
+    is_near = ok is not None and _is_within_error(evidence, requirement)
+    return RequirementVerdict(requirement, written(requirement.comparison, figure), actual, ok, is_near)
+
+
+def _is_within_error(evidence: Evidence, requirement: Requirement) -> bool:
+    """Whether the 80 % interval of a required time holds both what meets the limit and what misses it."""
+    if evidence.metrics is None or requirement.metric not in (TTFT, TPOT):
+        return False
+    if requirement.metric is TTFT and evidence.load is not None:
+        return False
+    phase = evidence.metrics.prefill if requirement.metric is TTFT else evidence.metrics.decode
+    ends = phase.interval.bounds(0.8) if phase.interval else ()
+    return len({satisfies(end, requirement.comparison, requirement.figure.value) for end in ends}) == 2

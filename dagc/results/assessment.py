@@ -78,12 +78,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class RequirementVerdict:
-    """A requirement against what the deployment does."""
+    """A requirement against what the deployment does.
+
+    `is_within_error`: its 80 % interval holds times on both sides of the limit.
+    """
 
     requirement: Requirement
     required: str
     actual: Actual
     ok: bool | None
+    is_within_error: bool = False
 
     @property
     def name(self) -> str:

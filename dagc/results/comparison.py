@@ -23,6 +23,7 @@ from dagc.plan.plan import Plan
 from dagc.plan.splits import stage_layers
 from dagc.results.assessment import Assessment, all_met
 from dagc.results.facts import facts_of
+from dagc.results.paired import probability_faster
 from dagc.results.quantity import MODEL_DIGITS
 from dagc.results.record import Versioned, record
 from dagc.results.structure import pool_gpus, strategy_text
@@ -87,10 +88,30 @@ class Difference:
 
 
 @record
+class FasterPlan:
+    """How likely the plan of one title has a lower TPOT than that of another, at least 0.5.
+
+    From errors of `pairs` measured pairs of strategies that differ in `kind`, in `groups` groups of model, GPU and
+    engine; those of the kind `other` differ in anything.
+    """
+
+    faster: str
+    slower: str
+    probability: float
+    kind: str
+    pairs: int
+    groups: int
+
+
+@record
 class Comparison(Versioned):
-    """Plans side by side; lists of values are in the order of `plans`."""
+    """Plans side by side; lists of values are in the order of `plans`.
+
+    `faster` has the first plan and each other one where both are of one model, device, engine and workload.
+    """
 
     plans: list[ComparedPlan]
+    faster: list[FasterPlan]
     figures: list[ComparedFigure]
     differences: list[Difference]
     diagnostics: list[dict[str, Any]]
@@ -108,13 +129,33 @@ class Subject:
 
 
 def compare(subjects: Sequence[Subject], diagnostics: Iterable[Diagnostic] = ()) -> Comparison:
-    """The plans side by side; figures that no plan has are left"""
+    """The plans side by side; figures that no plan has are left out."""
     figures = [_figure(metric, subjects) for metric in COMPARED]
     return Comparison(
         plans=[_column(subject) for subject in subjects],
+        faster=[found for other in subjects[1:] if (found := _faster(subjects[0], other))],
         figures=[figure for figure in figures if any(one.value is not None for one in figure.values)],
         differences=differences([one.plan for one in subjects], [one.graph for one in subjects]),
         diagnostics=[to_json(diagnostic) for diagnostic in diagnostics],
+    )
+
+
+def _faster(first: Subject, other: Subject) -> FasterPlan | None:
+    if first.found.metrics is None or other.found.metrics is None:
+        return None
+    times = first.found.metrics.decode.seconds, other.found.metrics.decode.seconds
+    known = probability_faster(first.plan, other.plan, *times) if min(times) > 0 else None
+    if known is None:
+        return None
+    chance, errors = known
+    faster, slower = (other, first) if chance >= 0.5 else (first, other)
+    return FasterPlan(
+        faster=faster.title,
+        slower=slower.title,
+        probability=max(chance, 1 - chance),
+        kind=errors.kind,
+        pairs=errors.pairs,
+        groups=errors.groups,
     )
 
 

@@ -12,6 +12,7 @@ from itertools import groupby
 from statistics import mean, median
 
 from dagc.catalog.cases import Case
+from dagc.results.intervals import Interval
 from dagc.results.record import Versioned, record
 
 
@@ -19,12 +20,14 @@ from dagc.results.record import Versioned, record
 class LedgerEntry:
     """A case and its prediction in the same unit; None where the case could not be priced.
 
-    `band` is the relative error that is stated with the prediction; only phases and requests have one.
+    `spread` is the relative error that its formulas lead to expect, `interval` the stated one in the unit of the case;
+    only phases and requests have them.
     """
 
     case: Case
     predicted: float | None
-    band: float | None = None
+    spread: float | None = None
+    interval: Interval | None = None
 
     @property
     def error(self) -> float | None:
@@ -32,10 +35,12 @@ class LedgerEntry:
         return None if self.predicted is None else self.predicted / self.case.measured - 1
 
 
-def inside(entries: Sequence[LedgerEntry], times: float = 1.0) -> float | None:
-    """Share of the cases with a band, and nothing fitted to them, that lie inside so many times of it."""
-    banded = [(one.error, one.band) for one in entries if not one.case.fitted and one.band is not None]
-    known = [abs(error) <= times * band for error, band in banded if error is not None]
+def inside(entries: Sequence[LedgerEntry], level: float) -> float | None:
+    """Share of the cases with an interval, and nothing fitted to them, that lie inside that of a level."""
+    intervals = [
+        (one.case.measured, one.interval) for one in entries if not one.case.fitted and one.interval is not None
+    ]
+    known = [low <= measured <= high for measured, one in intervals for low, high in [one.bounds(level)]]
     return mean(known) if known else None
 
 
@@ -44,7 +49,7 @@ class KindErrors:
     """The errors of a kind: medians and mean are of cases to which nothing was fitted, None where none was answered.
 
     The mean and the medians are of the sizes of errors, but for the bias, the median of errors with their signs.
-    `inside_band` is the share within the stated interval; None where no case has one.
+    `inside_50` and `inside_80` are the shares within the stated intervals; None where no case has one.
     """
 
     kind: str
@@ -55,7 +60,8 @@ class KindErrors:
     mean_absolute_error: float | None
     bias: float | None
     median_absolute_error_in_a_fit: float | None
-    inside_band: float | None
+    inside_50: float | None
+    inside_80: float | None
 
 
 @record
@@ -68,7 +74,7 @@ class CaseError:
     measured: float
     predicted: float | None
     error: float | None
-    band: float | None
+    interval: Interval | None
     plan: str
     source: str
     licence: str
@@ -81,8 +87,8 @@ class Ledger(Versioned):
     """All cases, and the errors of each kind."""
 
     kinds: list[KindErrors]
-    inside_band: float | None
-    inside_twice_the_band: float | None
+    inside_50: float | None
+    inside_80: float | None
     cases: list[CaseError]
 
 
@@ -90,8 +96,8 @@ def ledger_of(entries: Sequence[LedgerEntry]) -> Ledger:
     """The record of measured cases, in SI units."""
     return Ledger(
         kinds=kind_errors(entries),
-        inside_band=inside(entries),
-        inside_twice_the_band=inside(entries, 2.0),
+        inside_50=inside(entries, 0.5),
+        inside_80=inside(entries, 0.8),
         cases=[_case(one) for one in entries],
     )
 
@@ -114,7 +120,8 @@ def _kind(kind: str, entries: Sequence[LedgerEntry]) -> KindErrors:
         mean_absolute_error=mean(sizes) if sizes else None,
         bias=median(errors) if errors else None,
         median_absolute_error_in_a_fit=median(seen) if seen else None,
-        inside_band=inside(entries),
+        inside_50=inside(entries, 0.5),
+        inside_80=inside(entries, 0.8),
     )
 
 
@@ -127,7 +134,7 @@ def _case(entry: LedgerEntry) -> CaseError:
         measured=case.measured,
         predicted=entry.predicted,
         error=entry.error,
-        band=entry.band,
+        interval=entry.interval,
         plan=case.plan,
         source=case.source,
         licence=case.licence,

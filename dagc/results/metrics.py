@@ -40,8 +40,8 @@ one kind and source add up, and those of different ones add as squares:
 
 The error of a node is the median one of its formula on measurements (`NodeCost.error`). A node without one is a
 roofline with one flat efficiency. `WHOLE` is what lies between nodes and around them: another version of the engine,
-its host, kernels of its own. Of the measured phases and requests of `dagc validate` to which nothing was fitted about
-half lie inside the band, and three in four inside twice its width.
+its host, kernels of its own. The band is no interval: it says which of two phases is less certain, and scales the
+stated intervals, whose quantiles are those of measured runs (`dagc.results.intervals`).
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ from dagc.plan.serving import entering
 from dagc.plan.workload import Workload
 from dagc.results import summary as out
 from dagc.results.facts import SECONDS_PER_HOUR
+from dagc.results.intervals import interval_of
 from dagc.results.serving import Steps, serve
 from dagc.schedule.shares import Shares
 from dagc.schedule.timeline import Timeline
@@ -126,8 +127,8 @@ def measure(
     ttft = replace(prefill, seconds=prefill.seconds + (moved or 0.0))
     phases = out.Phases(
         ttft_definition=plan.facts.workload.ttft_definition,
-        prefill=ttft,
-        decode=decode,
+        prefill=replace(ttft, interval=interval_of(plan, ttft.seconds, ttft.error_share, is_decode=False)),
+        decode=replace(decode, interval=interval_of(plan, decode.seconds, decode.error_share)),
         handover_seconds=handover,
         transfer_seconds=moved,
     )
@@ -164,6 +165,7 @@ def _phase(timeline: Timeline) -> out.PhaseRecord:
     return out.PhaseRecord(
         seconds=timeline.interval / PICOSECONDS,
         error_share=wrong.band,
+        interval=None,
         extrapolated_share=wrong.extrapolated,
         latency_seconds=timeline.makespan / PICOSECONDS,
         micro_batches=len(timeline.priced.graph.micro_batches),
@@ -242,8 +244,8 @@ def _rate(amount: float, seconds: float) -> float:
 
 
 WHOLE = 0.12
-"""Error of a whole phase beyond its nodes', so large that half of the measured cases lie inside the band. Serving runs
-repeated with other versions of an engine differ by 50 % in one of ten (ai-dynamo/aiconfigurator @ 095f58a5)."""
+"""Error of a whole phase beyond its nodes', about the median one of measured cases. Serving runs repeated with other
+versions of an engine differ by 50 % in one of ten (ai-dynamo/aiconfigurator @ 095f58a5)."""
 
 UNFITTED = 0.3
 """Error of a roofline with one flat efficiency: the median of such on the measured cases of `dagc validate`."""

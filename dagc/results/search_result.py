@@ -92,7 +92,8 @@ class PlacedPlan:
 
     `status` is `front`, `behind`, `misses a requirement`, `does not fit` or `refused`, and `reason` says why.
     `distance` is the share by which some plan of the front is better in every objective, None where it has no figures;
-    `better` is that plan.
+    `better` is that plan. `odds` is how likely the strategy has a lower TPOT than the best plan of the front, by errors
+    of measured pairs; None for that plan itself, and where pairs that differ so were not measured.
     """
 
     name: str
@@ -103,6 +104,7 @@ class PlacedPlan:
     figures: dict[str, float | None]
     distance: float | None
     better: str | None
+    odds: float | None
 
 
 @record

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dagc.metrics import TtftDefinition
+from dagc.results.intervals import Interval
 from dagc.results.load import SimulatedLoad
 from dagc.results.record import Positive, Versioned, record
 
@@ -146,8 +147,8 @@ class CriticalPathRecord:
 class PhaseRecord:
     """`seconds` is TTFT in prefill and TPOT in decode; `latency_seconds` one pass from an idle pipeline.
 
-    `error_share` is the relative error to expect of `seconds`, from the residuals of the formulas' fits: half of the
-    measured cases lie inside it, three in four inside twice its width.
+    `error_share` is the relative error to expect of `seconds` from the residuals of the formulas' fits; it scales
+    `interval`, in which measured runs lie as often as is stated; null where the phase is part of no deployment.
     `extrapolated_share` is how much of the operators' time lies outside of what the formulas were fitted to.
     `load_balance` is the time that a GPU computes, averaged over all, as a share of that of the busiest.
     `bound` and `critical_path` are those of the prefill or decode step on the GPUs alone: without the host, drafts and
@@ -156,6 +157,7 @@ class PhaseRecord:
 
     seconds: float
     error_share: float
+    interval: Interval | None
     extrapolated_share: float
     latency_seconds: float
     micro_batches: int
@@ -246,7 +248,10 @@ class Cost:
 
 @record
 class RequirementRecord:
-    """A requirement as written, beside what the deployment does; `ok` is null where undetermined."""
+    """A requirement as written, beside what the deployment does; `ok` and `verdict` are null where undetermined.
+
+    `within error`: the stated 80 % interval holds times on both sides of the limit; only times have such an interval.
+    """
 
     name: str
     required: str
@@ -254,6 +259,7 @@ class RequirementRecord:
     actual_value: float | None
     unit: str
     ok: bool | None
+    verdict: Literal["met", "met within error", "missed within error", "missed"] | None
     reason: str
 
 

@@ -5,7 +5,7 @@ Arranges and compares; it prices nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from dagc.metrics import THROUGHPUT, THROUGHPUT_PER_GPU, TPOT, TTFT, Metric
@@ -28,8 +28,12 @@ Placed = tuple[str, PricedStrategy]
 """A strategy's name, and what was found of it."""
 
 
+Odds = Callable[[PricedStrategy, PricedStrategy], float | None]
+"""How likely the first of two strategies has the lower TPOT."""
+
+
 def assemble(
-    facts: Facts, space: Space, found: Incumbents, given: Iterable[Placed], known: Iterable[Placed]
+    facts: Facts, space: Space, found: Incumbents, given: Iterable[Placed], known: Iterable[Placed], odds: Odds
 ) -> out.SearchResult:
     """The result of a search; `given` are the plan's strategies, `known` the well-known ones."""
     front, nearest = found.ranked, None if found.front.vectors else found.nearest
@@ -46,8 +50,8 @@ def assemble(
         front=[_plan(facts, entry) for entry in front],
         reason=_reason(facts, found, nearest),
         nearest=_plan(facts, nearest) if nearest else None,
-        given=[_placed(facts, space.gpus, name, entry, front) for name, entry in given],
-        well_known=[_placed(facts, space.gpus, name, entry, front) for name, entry in known],
+        given=[_placed(facts, space.gpus, name, entry, front, odds) for name, entry in given],
+        well_known=[_placed(facts, space.gpus, name, entry, front, odds) for name, entry in known],
     )
 
 
@@ -127,7 +131,7 @@ def _reason(facts: Facts, found: Incumbents, nearest: PricedStrategy | None) -> 
 
 
 def _placed(
-    facts: Facts, most: int, name: str, entry: PricedStrategy, front: Sequence[PricedStrategy]
+    facts: Facts, most: int, name: str, entry: PricedStrategy, front: Sequence[PricedStrategy], odds: Odds
 ) -> out.PlacedPlan:
     verdict = entry.verdict
     if verdict.code is not None:
@@ -152,6 +156,7 @@ def _placed(
         figures=dict(verdict.figures),
         distance=distance(verdict.vector, [one.verdict.vector for one in front]),
         better=better.strategy if better else None,
+        odds=odds(entry, front[0]) if front else None,
     )
 
 
@@ -165,6 +170,7 @@ def _without_figures(name: str, entry: PricedStrategy, status: Status, reason: s
         figures={},
         distance=None,
         better=None,
+        odds=None,
     )
 
 

@@ -62,10 +62,10 @@ COMMAND_LINE = (
     HEADLINE,
     Place(rf"^  memory +(?P<memory>{BYTES}) of (?P<capacity>{BYTES}) \(", when="memory"),
     _MOST,
-    Place(rf"^  prefill +(?P<ttft>{TIME}) ± [^\n]*TTFT[^\n]*\n +[\w -]+: {_shares('prefill')}", when="ttft"),
+    Place(rf"^  prefill +(?P<ttft>{TIME})[^\n]*TTFT[^\n]*\n +[\w -]+: {_shares('prefill')}", when="ttft"),
     Place(rf"^  KV transfer +(?P<handover>{TIME})", when="handover"),
     Place(
-        rf"^  decode +(?P<tpot>{TIME}) ± [^\n]*TPOT\); single-step latency (?P<latency>{TIME})\n"
+        rf"^  decode +(?P<tpot>{TIME})[^\n]* TPOT; single-step latency (?P<latency>{TIME})\n"
         rf" +(?:decode step )?[\w -]+: {_shares('decode')}",
         when="tpot",
     ),

@@ -44,7 +44,7 @@ def test_words_stay_inside_the_picture() -> None:
     """A strategy of 300 letters is cut at the margin, and names are escaped."""
     long = replace(summary(), name="<b>&", strategy="ep 8 ; " * 43)
     asked = [RequirementRecord(name="tpot", required="<= 1 s" * 30, actual=None, actual_value=None, unit="seconds",
-                               ok=None, reason="because " * 40)]  # fmt: skip
+                               ok=None, verdict=None, reason="because " * 40)]  # fmt: skip
     drawn = ElementTree.fromstring(answer_svg(replace(long, requirements=asked)))
     for element in drawn.iter(f"{SVG}text"):
         kind = next(name for name in element.get("class", "").split() if name in POINTS)

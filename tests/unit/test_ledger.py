@@ -12,6 +12,7 @@ from dagc.catalog.cases import Case, kinds, measured_cases
 from dagc.cli.validate import validate as command
 from dagc.driver.validate import PAGE, validate
 from dagc.export.text.ledger import render_page, render_text
+from dagc.results.intervals import Interval
 from dagc.results.ledger import LedgerEntry, inside, kind_errors
 
 WORST = {
@@ -73,20 +74,22 @@ def test_a_kind_is_summed_up_by_cases_to_which_nothing_was_fitted() -> None:
     )
 
 
-def test_a_band_means_what_is_said_of_it(entries: tuple[LedgerEntry, ...]) -> None:
-    """About half inside and three in four inside twice of it; far more would mean that the band is wider than said."""
-    once, twice = inside(entries), inside(entries, 2.0)
-    assert once is not None and 0.45 <= once <= 0.65
-    assert twice is not None and twice >= 0.75
+def test_an_interval_means_what_is_said_of_it(entries: tuple[LedgerEntry, ...]) -> None:
+    """About half and four in five inside; far more would mean that intervals are wider than said."""
+    half, most = inside(entries, 0.5), inside(entries, 0.8)
+    assert half is not None and 0.4 <= half <= 0.6
+    assert most is not None and 0.7 <= most <= 0.9
 
 
-def test_a_share_inside_the_band_leaves_out_what_was_fitted_and_what_has_none() -> None:
-    """Errors of 10 % and 30 % with bands of 20 %: one of two inside, both inside twice of it."""
-    near, far = (replace(entry("a", 10, value), band=0.2) for value in (11, 13))
+def test_a_share_inside_leaves_out_what_was_fitted_and_what_has_no_interval() -> None:
+    """Measured 10, predicted 11 and 13: at 50 % from 9 to 12 the first is inside, at 80 % from 9 to 14 both."""
+    half, most = (9.0, 12.0), (9.0, 14.0)
+    stated = Interval(group="new model", runs=1, low_80=most[0], low_50=half[0], high_50=half[1], high_80=most[1])
+    near, far = (replace(entry("a", value, 10), interval=stated) for value in (11, 13))
     fitted = replace(far, case=replace(far.case, fitted=True))
-    assert inside([near, far, fitted, entry("a", 10, 20)]) == 0.5
-    assert inside([near, far, fitted, entry("a", 10, 20)], 2.0) == 1.0
-    assert inside([entry("a", 10, 20)]) is None
+    assert inside([near, far, fitted, entry("a", 10, 20)], 0.5) == 0.5
+    assert inside([near, far, fitted, entry("a", 10, 20)], 0.8) == 1.0
+    assert inside([entry("a", 10, 20)], 0.5) is None
 
 
 def test_every_case_is_answered(entries: tuple[LedgerEntry, ...]) -> None:

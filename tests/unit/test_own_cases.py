@@ -27,7 +27,7 @@ def test_a_case_of_ones_own_is_predicted(tmp_path: Path) -> None:
     (case,) = json.loads(result.stdout)["cases"]
     assert (case["id"], case["measured"]) == ("one", 0.005)
     assert abs(case["error"]) < 1 / 3
-    assert case["band"] > 0
+    assert 0 < case["interval"]["low_80"] <= case["predicted"] <= case["interval"]["high_80"]
 
 
 @pytest.mark.parametrize(

@@ -146,10 +146,10 @@ def test_a_check_does_not_load_pydantic() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_the_text_says_once_what_its_bands_hold() -> None:
+def test_the_text_says_once_what_its_intervals_are_from() -> None:
     text = render_text(whole())
-    assert text.count("50 % interval") == 1
-    assert sum(line.count("±") for line in text.splitlines()) == 3
+    assert text.count("measured runs), decode") == 1
+    assert text.count("(80 %: ") == 2
 
 
 def test_facts_say_how_far_apart_a_host_launches() -> None:

@@ -16,6 +16,9 @@ from dagc.units import Dimension, format_gpus
 CODE = Code("R101", "requirement-not-met")
 
 
+_NEAR = "missed within error: the 80 % interval of this time reaches past the limit"
+
+
 def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     """One diagnostic for each requirement that fails."""
     for verdict in assessment.requirements:
@@ -32,7 +35,7 @@ def _diagnostic(plan: Plan, verdict: RequirementVerdict) -> Diagnostic:
         labels=(
             Label(plan.deployment.strategy.body.outer, f"`{requirement.title}` of this strategy is {actual.text}"),
         ),
-        notes=(actual.reason,),
+        notes=(actual.reason, *([_NEAR] if verdict.is_within_error else [])),
         help=_help(plan, verdict),
     )
 

@@ -129,6 +129,8 @@ def _verdict(row: RequirementRecord | ClaimRecord) -> Markup:
     target = row.required if isinstance(row, RequirementRecord) else row.claimed
     basis = "" if isinstance(row, RequirementRecord) else _BASES.get(row.basis, "")
     actual = row.actual or ("undetermined" if row.ok is None else "–")
+    if isinstance(row, RequirementRecord) and row.verdict and row.verdict.endswith("within error"):
+        actual = f"{actual}, {row.verdict}"
     return tag(
         "tr",
         tag("td", tag("span", mark, role="img", aria_label=state), class_=f"mark {state}"),

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dagc.export.text.columns import columns
-from dagc.results.comparison import INPUT, ComparedFigure, ComparedPlan, ComparedValue, Comparison, Difference
+from dagc.results.comparison import (
+    INPUT,
+    ComparedFigure,
+    ComparedPlan,
+    ComparedValue,
+    Comparison,
+    Difference,
+    FasterPlan,
+)
+from dagc.results.paired import OTHER
 from dagc.units import format_gpus
 
 _OK = {True: " ✓", False: " ✗", None: ""}
@@ -29,7 +38,15 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     yield from columns([head, *(_figure(figure) for figure in comparison.figures)])
     yield ""
     yield "* best   % relative to the first" if len(comparison.plans) > 1 else ""
+    yield from map(faster_text, comparison.faster)
     yield from _differences(comparison.differences)
+
+
+def faster_text(found: FasterPlan) -> str:
+    """`a has a lower TPOT than b: 85 % (155 measured pairs that differ in tp degree)`."""
+    differ = "" if found.kind == OTHER else f" that differ in {found.kind}"
+    chance = f"{found.probability * 100:.0f} % ({found.pairs:,} measured pairs{differ})"
+    return f"{found.faster} has a lower TPOT than {found.slower}: {chance}"
 
 
 def _plan(plan: ComparedPlan) -> str:

@@ -36,27 +36,28 @@ _INTRODUCTION = """\
 
 Predictions of the cost model for published measurements, as `dagc validate` prints them. An error is predicted /
 measured - 1; of a kind the table shows the median and the mean of its size, the bias, which is the median with its
-sign, and the share within the stated interval, over the cases to which no coefficient was fitted. The last column is
+sign, and the shares within the stated intervals, over the cases to which no coefficient was fitted. The last column is
 the median of the others, which say `fit` below: rows of a table that a fit used, or serving runs of the half that it
 used. Each case is a plan, in `dagc/catalog/measured/cases.csv`, with its source.
 
-The band of a phase, `±` in what `dagc compile` prints, is a 50 % interval, not a limit: about half of such cases are
-expected inside it, and three in four inside twice its width. The line below the table counts them.
+Phases and requests have intervals that 50 % and 80 % of runs like them lie in; `dagc compile` prints the second.
+Those of serving runs are set by larger tables of such runs, those of static batches by these very cases. The line below
+the table counts them.
 """
 
 _HEAD = ("case", "metric", "measured", "predicted", "error", "", "source")
 
 
 def _bands(entries: Sequence[LedgerEntry]) -> tuple[str, ...]:
-    once, twice = inside(entries), inside(entries, 2.0)
-    if once is None or twice is None:
+    half, most = inside(entries, 0.5), inside(entries, 0.8)
+    if half is None or most is None:
         return ()
-    shares = f"{once:.0%} lie within the predicted 50 % interval, {twice:.0%} within twice its width"
+    shares = f"{half:.0%} lie within the stated 50 % interval, {most:.0%} within that of 80 %"
     return ("", f"Of phases and requests not in a fit {shares}.")
 
 
 def _kind_rows(entries: Sequence[LedgerEntry]) -> list[tuple[str, ...]]:
-    head = ("kind", "cases", "not in a fit", "median", "mean", "bias", "within interval", "in a fit")
+    head = ("kind", "cases", "not in a fit", "median", "mean", "bias", "within 50 %", "within 80 %", "in a fit")
     return [head, *(_kind_row(one) for one in kind_errors(entries))]
 
 
@@ -73,7 +74,7 @@ def _kind_row(one: KindErrors) -> tuple[str, ...]:
         cases,
         str(one.not_in_a_fit),
         *shares[:3],
-        "-" if one.inside_band is None else f"{one.inside_band:.0%}",
+        *("-" if share is None else f"{share:.0%}" for share in (one.inside_50, one.inside_80)),
         shares[3],
     )
 

@@ -70,7 +70,8 @@ def _table(plans: Sequence[FoundPlan], ttft: TtftDefinition) -> Iterator[str]:
 def _placed(one: PlacedPlan, result: SearchResult) -> Iterator[str]:
     far = f", at least {format_share(one.distance)} worse in every metric" if one.distance else ""
     status = _STATUS[one.status] + (" so far" if one.status == "front" and not result.is_complete else "")
-    yield f"{one.name}{result.batch_label(one.batch)}: {one.strategy}: {status}{far}"
+    odds = "" if one.odds is None else f"; lower TPOT than the best: {one.odds * 100:.0f} %"
+    yield f"{one.name}{result.batch_label(one.batch)}: {one.strategy}: {status}{far}{odds}"
     if one.status != "front":
         yield f"  {one.reason}"
 

@@ -14,6 +14,7 @@ from dagc.export.text.load import load_lines
 from dagc.export.text.memory import holding_most
 from dagc.metrics import TTFT, times_text
 from dagc.results.facts import assumed
+from dagc.results.intervals import Group
 from dagc.results.memory import part_title
 from dagc.results.serving import DECODE_STEP, bound_text, is_decode_step_alone
 from dagc.results.summary import (
@@ -36,6 +37,17 @@ from dagc.units import format_bytes, format_gpus, format_money, format_rate, for
 _BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
 _WIDTH = 13
 
+
+_LIKE: dict[Group, str] = {
+    "known configuration": "of a known configuration",
+    "new strategy": "of a new strategy",
+    "new model": "of a new model",
+    "new GPU or engine": "on a new GPU or engine",
+    "separate pools": "of separate pools",
+    "static batch": "of a static batch",
+    "static batch, one GPU": "of a static batch on one GPU",
+}
+"""What an interval is stated as."""
 
 MIN_EXTRAPOLATED = 0.01
 """Share of a phase from which it is said that it lies outside of measurements."""
@@ -141,15 +153,15 @@ def _memory(memory: Memory) -> list[str]:
 
 
 def _phases(phases: Phases, serving: Serving | None) -> Iterator[str]:
-    ttft = f"{_banded(phases.prefill)} ({TTFT.titled([phases.ttft_definition])})"
+    ttft = f"{_with_interval(phases.prefill)} {TTFT.titled([phases.ttft_definition])}"
     yield from _block("prefill", [ttft, *_phase(phases.prefill)])
     if phases.handover_seconds is not None:
         yield _row("KV transfer", handover_text(phases.handover_seconds, phases.transfer_seconds))
     decode = phases.decode
     step = f"; single-step latency {format_seconds(decode.latency_seconds)}"
     of_step = "" if serving is None or is_decode_step_alone(serving) else f"{DECODE_STEP} "
-    yield from _block("decode", [f"{_banded(decode)} (TPOT){step}", *_phase(decode, of_step)])
-    yield _row("±", "50 % interval, from validation")
+    yield from _block("decode", [f"{_with_interval(decode)} TPOT{step}", *_phase(decode, of_step)])
+    yield _row("80 %", interval_source(phases))
 
 
 def handover_text(whole: float, one: float | None) -> str:
@@ -158,9 +170,25 @@ def handover_text(whole: float, one: float | None) -> str:
     return moved if one is None else f"{moved}; {format_seconds(one)} per request, before its first token"
 
 
-def _banded(phase: PhaseRecord) -> str:
-    """The time of a phase and how far it may be off."""
-    return f"{format_seconds(phase.seconds)} ± {phase.error_share * 100:.0f} %"
+def _with_interval(phase: PhaseRecord) -> str:
+    """The time of a phase with its 80 % interval."""
+    shown = format_seconds(phase.seconds)
+    return f"{shown} ({interval_text(phase)})" if phase.interval else shown
+
+
+def interval_text(phase: PhaseRecord) -> str:
+    """`80 %: 38-52 ms`, in the unit of the time itself where its ends are of like size."""
+    if phase.interval is None:
+        return "no interval"
+    low, high = (format_seconds(end) for end in phase.interval.bounds(0.8))
+    number, _, unit = low.partition(" ")
+    return f"80 %: {number if high.endswith(f' {unit}') else low}-{high}"
+
+
+def interval_source(phases: Phases) -> str:
+    """Whose 80 % the intervals are: `prefill of a static batch (93 measured runs), decode of a new model (…)`."""
+    found = (("prefill", phases.prefill.interval), ("decode", phases.decode.interval))
+    return ", ".join(f"{name} {_LIKE[one.group]} ({one.runs:,} measured runs)" for name, one in found if one)
 
 
 def _phase(phase: PhaseRecord, part: str = "") -> list[str]:
@@ -242,18 +270,19 @@ def _cost(cost: Cost) -> list[str]:
 
 
 def _requirement(row: RequirementRecord) -> str:
-    return f"{MARKS[row.ok]} {row.name} {row.required}: {_found(row)}"
+    near = f", {row.verdict}" if row.verdict and row.verdict.endswith("within error") else ""
+    return f"{MARKS[row.ok]} {row.name} {row.required}: {_found(row, near)}"
 
 
 def _claim(row: ClaimRecord) -> str:
     return f"{MARKS[row.ok]} {row.name} {row.claimed}: {_BASES.get(row.basis, '')}{_found(row)}"
 
 
-def _found(row: RequirementRecord | ClaimRecord) -> str:
+def _found(row: RequirementRecord | ClaimRecord, near: str = "") -> str:
     """What is undetermined because facts are missing says no more here: these are listed once, below."""
     if row.actual is None and row.reason.startswith("undetermined"):
         return "undetermined"
-    return f"{row.actual} ({row.reason})" if row.actual else row.reason
+    return f"{row.actual}{near} ({row.reason})" if row.actual else row.reason
 
 
 def _undetermined(summary: Summary) -> list[str]:

@@ -1,0 +1,146 @@
+"""Tables of measured serving runs: rows become plans, and what makes no sense is refused with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dagc.catalog.serving_runs import ServingRun, WorkerDegrees
+from dagc.cli.validate import validate
+from dagc.driver.serving_table import read_serving
+from dagc.source import Source
+
+HEAD = (
+    "id,backend,backend_version,model_path,system,precision,isl,osl,silicon_concurrency,batch_size,tp_size,adp,"
+    "moe_tp_size,moe_ep_size,silicon_tpot_ms,suspect\n"
+)
+ROW = "a,vllm,0.19.0,MiniMaxAI/MiniMax-M2.5,b200_sxm,fp8,1024,512,16.0,16,2,2,1.0,4.0,12.5,\n"
+BENCHMARK = (
+    "hardware,framework,model,precision,prefill_tp,prefill_ep,prefill_dp_attention,isl,osl,conc,date,"
+    "median_ttft,median_tpot,median_itl,disagg,prefill_num_workers,decode_tp,decode_ep,decode_dp_attention,"
+    "decode_num_workers,num_prefill_gpu,num_decode_gpu\n"
+)
+NODE = "h200,sglang,dsr1,fp8,8,1,False,1024,512,4,2026-05-17,0.1,0.01,0.01,False,,,,,,,\n"
+POOLS = "h200,dynamo-trt,dsr1,fp8,8,8,False,8192,1024,32,2026-03-01,0.1,0.01,0.01,True,2,8,8,True,3,16,24\n"
+
+
+def runs(text: str) -> tuple[ServingRun, ...]:
+    return read_serving([Source("runs.csv", text)]).runs
+
+
+def test_a_row_of_silicon_is_a_plan() -> None:
+    (run,) = runs(HEAD + ROW)
+    assert run.plan == (
+        "model minimax-m2.5 { dtype fp8 }\ncluster b200-sxm x 4\nengine vllm\n"
+        "workload { concurrency 16 prompt 1024 output 512 }\nstrategy main = ep 4 ; tp 2\n"
+    )
+    assert (run.tpot_seconds, run.kind, run.group) == (0.0125, "attention dp", "MiniMax-M2.5 b200-sxm vllm")
+
+
+def test_rows_of_the_benchmark_have_lengths_from_four_fifths_on() -> None:
+    """Its ids end in a number of a configuration, or begin with a day: 0.8 x 1024 = 819.2, 0.8 x 512 = 409.6."""
+    for name in ("m_c16_cfg7", "2026-04-01_m"):
+        (run,) = runs(HEAD + ROW.replace("a,", f"{name},", 1))
+        assert "prompt 819 to 1024 output 409 to 512" in run.plan
+
+
+def test_repeats_of_a_benchmark_row_are_one_run_of_their_median() -> None:
+    found = runs(BENCHMARK + NODE + NODE.replace("0.1,0.01", "0.1,0.03") + NODE.replace("0.1,0.01", "0.1,0.02"))
+    assert [(one.repeats, one.tpot_seconds, one.strategy) for one in found] == [(3, 0.02, "tp 8")]
+
+
+def test_pools_are_workers_of_both_phases() -> None:
+    (run,) = runs(BENCHMARK + POOLS)
+    assert run.strategy == "prefill < dp 2 < ep 8 ; tp 8 > > | decode < dp 3 < ep 8 > >"
+    assert (run.gpus, run.plan_engine, run.kind) == (40, "trtllm", "separate pools")
+
+
+@pytest.mark.parametrize(
+    ("worker", "strategy", "kind"),
+    [
+        (WorkerDegrees(1), "tp 1", "one GPU"),
+        (WorkerDegrees(8), "tp 8", "tp"),
+        (WorkerDegrees(4, 1, 4), "ep 4 ; tp 4", "ep"),
+        (WorkerDegrees(1, 8, 8), "ep 8", "attention dp"),
+        (WorkerDegrees(1, 4, 1), "moe < tp 4 > ; dp 4", "attention dp"),
+    ],
+)
+def test_degrees_have_words(worker: WorkerDegrees, strategy: str, kind: str) -> None:
+    assert (worker.strategy, worker.kind) == (strategy, kind)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (ROW.replace("MiniMaxAI/MiniMax-M2.5", "someone/else"), "no model `someone/else` in fp8"),
+        (ROW.replace("b200_sxm", "tpu"), "no device `tpu`"),
+        (ROW.replace("vllm", "llamacpp"), "no engine `llamacpp`"),
+        (ROW.replace("2,2,1.0,4.0", "8,1,2.0,4.0"), "experts by ep and tp at once"),
+    ],
+)
+def test_rows_that_no_plan_describes_are_counted_by_reason(row: str, reason: str) -> None:
+    table = read_serving([Source("runs.csv", HEAD + ROW + row)])
+    assert (len(table.runs), table.unplanned, table.problems) == (1, (reason,), ())
+
+
+def command(tmp_path: Path, kind: str, text: str, *options: str) -> Result:
+    table = tmp_path / "runs.csv"
+    table.write_text(text)
+    return CliRunner().invoke(validate, [kind, str(table), "--workers", "1", *options])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "needs a column `hardware`"),
+        (HEAD, "has no row"),
+        (BENCHMARK, "has no row"),
+        ("model_path,system\n", "needs a column `backend` and `precision`"),
+        (HEAD + ROW.replace("1024", "-4"), "`isl` is `-4`"),
+        (HEAD + ROW.replace("16.0", "0.5"), "`silicon_concurrency` is `0.5`"),
+        (HEAD + ROW.replace("2,2,", "-2,2,"), "`tp_size` is `-2`"),
+        (HEAD + ROW.replace("12.5", "-1"), "`silicon_tpot_ms` is `-1`"),
+        (HEAD + ROW.replace("12.5", "inf"), "`silicon_tpot_ms` is `inf`"),
+        (HEAD + ROW.replace("MiniMaxAI", "someone"), "no row of the tables has a prediction: no model `someone/"),
+        (BENCHMARK + NODE.replace("dsr1", "gpt4"), "no model `gpt4` in fp8"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["serving", "order", "coverage"])
+def test_a_bad_table_is_refused_with_a_reason(tmp_path: Path, kind: str, text: str, said: str) -> None:
+    result = command(tmp_path, kind, text)
+    assert result.exit_code == 2
+    assert "error[X404]" in result.stderr and said in result.stderr and result.stdout == ""
+
+
+def test_errors_are_counted_by_run_and_by_group(tmp_path: Path) -> None:
+    """Two runs of one group and one of another: suspect ones apart, the worst group last."""
+    text = HEAD + ROW + ROW.replace("16.0,16", "32.0,32") + ROW.replace("b200_sxm", "h100_sxm")
+    text += ROW.replace("12.5,", "12.5,drafts?") + ROW.replace("MiniMaxAI", "someone")
+    result = command(tmp_path, "serving", text, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    totals = {one["name"].strip(): one for one in found["totals"]}
+    assert [totals[name]["runs"] for name in ("one node", "suspect rows, not counted above")] == [3, 1]
+    assert totals["one node"]["groups"] == 2
+    medians = [one["median"] for one in found["groups"]]
+    assert medians == sorted(medians)
+    assert found["unscored"] == [{"reason": "no model `someone/MiniMax-M2.5` in fp8", "rows": 1}]
+    errors = sorted(abs(one["error"]) for one in found["runs"] if not one["suspect"])
+    assert totals["one node"]["median"] == errors[1]
+
+
+def test_a_single_run_is_judged_by_nothing(tmp_path: Path) -> None:
+    """One half of configurations is empty, so that no interval is set, and there is no pair to put in order."""
+    for kind in ("coverage", "order"):
+        result = command(tmp_path, kind, HEAD + ROW)
+        assert result.exit_code == 0, result.stderr
+
+
+def test_files_are_asked_for_where_a_kind_needs_them() -> None:
+    for kind in ("order", "coverage", "load"):
+        result = CliRunner().invoke(validate, [kind])
+        assert result.exit_code == 2 and f"dagc validate {kind} runs.csv" in result.stderr
+    assert CliRunner().invoke(validate, ["memory", "runs.csv"]).exit_code == 2
