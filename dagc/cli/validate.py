@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dagc.results.load_validation import MeasuredRun
 
 
-LOAD = "load"
-"""The kind whose measured runs are in files of the user."""
+LOAD, RESULTS = "load", "results"
+"""The kinds whose measured runs are in files of the user."""
 
 
 @click.command()
@@ -31,17 +31,31 @@ LOAD = "load"
     metavar="FILE",
     help="Your own cases (CSV) in place of the published ones: --cases measured.csv.",
 )
+@click.option(
+    "--plan",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="The plan that `results` ran: --plan plan.moe.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Number of processes of `load`; default: one per core.")
 @text_or_json
-def validate(kind: str | None, runs: tuple[Path, ...], cases: Path | None, workers: int | None, style: str) -> None:
+def validate(
+    kind: str | None, runs: tuple[Path, ...], cases: Path | None, plan: str | None, workers: int | None, style: str
+) -> None:
     """Predict the measured cases, or those of one KIND, and print the errors.
 
     `validate load RUNS...` simulates measured serving runs (CSV with the columns of InferenceX) request by request.
+    `validate results RUNS... --plan PLAN` reads what vllm bench serve, sglang.bench_serving, trtllm-bench and aiperf
+    write.
     """
+    if kind == RESULTS or plan is not None:
+        if kind != RESULTS or not runs or plan is None:
+            raise click.UsageError("name results and their plan: dagc validate results run.json --plan plan.moe")
+        _validate_results(runs, plan, style)
     if kind == LOAD and runs:
         _validate_load(runs, workers or os.cpu_count() or 1, style)
     if runs:
-        raise click.BadParameter(f"files follow the kind `{LOAD}` alone", param_hint="RUNS")
+        raise click.BadParameter(f"files follow the kinds `{LOAD}` and `{RESULTS}` alone", param_hint="RUNS")
     from dagc.export.text.ledger import render_text
     from dagc.results.ledger import ledger_of
 
@@ -109,3 +123,25 @@ def _validate_load(paths: tuple[Path, ...], workers: int, style: str) -> NoRetur
         click.echo(render_load(errors), nl=False)
     print_text(tuple(problems))
     raise SystemExit(exit_status(tuple(problems)))
+
+
+def _validate_results(paths: tuple[Path, ...], plan: str, style: str) -> NoReturn:
+    from dagc.cli.inputs import given_results, required_input
+    from dagc.cli.progress import progress
+    from dagc.driver import validate_results as driver
+    from dagc.export.text.runs import render_runs
+
+    given = required_input(plan, None, {})
+    results, problems = given_results(paths)
+    readable = driver.readable_plan(given.source, given.blocks, given.directory)
+    if isinstance(readable, tuple):
+        print_text((*problems, *readable))
+        raise SystemExit(exit_status((*problems, *readable)))
+    with progress() as say:
+        found, unanswered = driver.validate_results(readable, results, say)
+    if style == "json":
+        print_json(found)
+    elif found.runs:
+        click.echo(render_runs(found), nl=False)
+    print_text((*problems, *unanswered))
+    raise SystemExit(exit_status((*problems, *unanswered)))
