@@ -330,11 +330,11 @@ def _aiperf(record: _Record) -> ServingResult:
         name: value for name, tag in zip(RATES, rates, strict=True) if (value := record.part(tag).number("avg"))
     }
     prompt, output = (record.part(f"{one}_sequence_length").needed("avg") for one in ("input", "output"))
-    given, stated = record.data.get("input_config"), {"concurrency": 0.0, "request_rate": 0.0}
-    for key in stated:
-        stated[key] = next(_nested(given, key), 0.0)
+    given, loads = record.data.get("input_config"), {"concurrency": 0.0, "request_rate": 0.0}
+    for key in loads:
+        loads[key] = next(_nested(given, key), 0.0)
     in_flight = figures.get("requests_per_second", 0.0) * figures.get("mean_e2e", 0.0)
-    concurrency = int(stated["concurrency"]) or (None if stated["request_rate"] else round(in_flight))
+    concurrency = int(loads["concurrency"]) or (None if loads["request_rate"] else round(in_flight))
     if concurrency == 0:
         raise record.wrong("", "neither a concurrency nor a throughput with a latency says how many were in flight")
     return ServingResult(
@@ -344,8 +344,8 @@ def _aiperf(record: _Record) -> ServingResult:
         requests=int(record.part("request_count").number("avg") or 0) or max(1, concurrency or 1) * 10,
         failed=int(record.part("error_request_count").number("avg") or 0),
         concurrency=concurrency,
-        rate=stated["request_rate"] or None,
-        is_inferred=not any(stated.values()),
+        rate=loads["request_rate"] or None,
+        is_inferred=not any(loads.values()),
         prompt=prompt,
         output=output,
         figures=figures,

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.dtype import Dtype
 from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.gemm import PRODUCT, Matrix, Tiles, product_terms, type_regimes
@@ -77,6 +78,7 @@ class GroupedGemm(Computation):
     count: int
 
     name = "grouped_gemm"
+    work = Work.EXPERTS
     title = "matrix product of each held expert"
     family = OpKind.EXPERTS
 

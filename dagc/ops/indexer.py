@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.dtype import Dtype
 from dagc.ops.lazy import lazy
 from dagc.ops.load import Load, compress_uniform, max_rank
@@ -31,6 +32,7 @@ class IndexerScores(Computation):
     position_bytes: float
 
     name = "indexer"
+    work = Work.ATTENTION
     title = "scores of the positions, choice of the best"
     keeps = "t"
     family = OpKind.ATTENTION

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.serving_overhead import FITTED_LAYERS, ServingOverhead, plan_overhead
 from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, Scheduler, SchedulerLimit
 from dagc.plan.deployment import Service
@@ -72,6 +73,7 @@ def step_limits(plan: Plan, service: Service) -> StepLimits:
 def server_overhead(plan: Plan) -> ServingOverhead:
     """What a request waits for outside of the steps of the model."""
     facts, services = plan.facts, plan.deployment.services
-    device = plan.device_of(services[0].attention_pool).name
+    device, factor = plan.device_of(services[0].attention_pool).name, facts.cluster.device.factor(Work.HOST)
     name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
-    return plan_overhead(name, device, layers, len(services) > 1)
+    found = plan_overhead(name, device, layers, len(services) > 1)
+    return found if factor == 1 else replace(found, prefill_launch_seconds=found.prefill_launch_seconds * factor)
