@@ -4,6 +4,9 @@ A regime is a kind of operator in one arithmetic type, or a kind of collective b
 `grouped_gemm/fp8`, `attention/decode`, `elementwise`, `all_reduce/nccl`. Shares in coefficients are of the device's
 datasheet peaks, times are seconds, sizes bytes or elements: what a coefficient means is said beside the formula of its
 name in `dagc.cost`. Files lie under `calibrations/`, one a device; several devices may name the same file.
+
+Beside regimes a calibration may have factors: how many times as long as its formulas say each kind of work takes in
+serving runs of its own (`dagc fit --serving`).
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -63,6 +67,37 @@ class Regime:
         return tuple(found)
 
 
+class Work(StrEnum):
+    """Kinds of work of a step that serving runs can tell apart: the host's, that of operators, and exchanges."""
+
+    HOST = "host"
+    GEMM = "gemm"
+    ATTENTION = "attention"
+    EXPERTS = "experts"
+    ELEMENTWISE = "elementwise"
+    COMMUNICATION = "communication"
+
+
+SMALLEST_FACTOR, LARGEST_FACTOR = 0.02, 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServingFactors:
+    """How many times as long as formulas say each kind of work takes; 1 where a kind is missing.
+
+    They were fitted to so many `runs`. `error_before` and `error_after` are medians of |predicted / measured - 1|: of
+    the formulas alone, and with factors of runs of which the judged one was none (cross-validation).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    factors: Mapping[Work, float]
+    runs: int
+    error_before: float
+    error_after: float
+    source: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
     """What is measured of one device, by regime. Each is equal to itself alone, so that it can be part of a key."""
@@ -71,6 +106,11 @@ class Calibration:
 
     device: str
     regimes: Mapping[str, Regime]
+    serving: ServingFactors | None = None
+
+    def factor(self, work: Work) -> float:
+        """How many times as long as its formula says a kind of work takes."""
+        return self.serving.factors.get(work, 1.0) if self.serving else 1.0
 
     def regime(self, *names: str) -> Regime | None:
         """The regime of the first of these names that there is, or None."""
@@ -100,7 +140,8 @@ def read_calibration(text: bytes) -> Calibration:
 
 def calibration_text(calibration: Calibration) -> str:
     """The file that `read_calibration` reads."""
-    return json.dumps(asdict(calibration), indent=2, ensure_ascii=False) + "\n"
+    fields = {name: value for name, value in asdict(calibration).items() if value is not None}
+    return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
 
 def _regime(data: dict[str, Any]) -> Regime:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dagc.catalog.calibration import Calibration
+from dagc.catalog.calibration import Calibration, Work
 from dagc.catalog.dtype import Dtype
 from dagc.source import Span
 
@@ -43,6 +43,10 @@ class DeviceSpec:
         rates = self.bandwidth_bytes_per_second, tuple(self.flops.items()), self.compute_efficiency
         kernels = self.memory_efficiency, self.processors, self.calibration, self.launch_seconds
         return self.name, *rates, *kernels
+
+    def factor(self, work: Work) -> float:
+        """How many times as long as formulas say a kind of work takes on it."""
+        return self.calibration.factor(work) if self.calibration else 1.0
 
 
 class Backend(StrEnum):

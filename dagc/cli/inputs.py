@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import errno
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +21,9 @@ from dagc.cli.printing import finish
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.levels import AdviceLevel
 from dagc.source import MOST_PLAN_BYTES, Source, read_file
+
+if TYPE_CHECKING:
+    from dagc.catalog.serving_results import ServingResult
 
 CANNOT_READ = Code("X001", "cannot-read-file")
 IS_A_DIRECTORY = Code("X002", "is-a-directory")
@@ -146,23 +149,37 @@ def _block_text(name: str, text: str) -> str:
     return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
 
 
-def read_text(path: Path) -> str | Diagnostic:
+def read_text(path: Path, most_bytes: int = MOST_PLAN_BYTES) -> str | Diagnostic:
     """Text of a file, or why it cannot be had."""
     try:
-        content = read_file(path, MOST_PLAN_BYTES)
+        content = read_file(path, most_bytes)
     except IsADirectoryError:
         plans = sorted(str(child) for child in path.glob("*.moe"))[:3]
         advice = f"name a file in it, e.g. `{plans[0]}`" if plans else "name a plan file"
         return IS_A_DIRECTORY.at(None, f"`{path}` is a directory, not a plan", help=(advice,))
     except (OSError, ValueError) as problem:
-        return _unread(path, problem)
-    return _decode(content, str(path))
+        return _unread(path, problem, most_bytes)
+    return _decode(content, str(path), most_bytes)
 
 
-def _unread(path: Path, problem: OSError | ValueError) -> Diagnostic:
+def given_results(paths: Iterable[Path]) -> tuple[list[ServingResult], tuple[Diagnostic, ...]]:
+    """Results of serving benchmarks in files, and what is wrong with others."""
+    from dagc.catalog.serving_results import MOST_RESULT_BYTES, read_results
+
+    found: list[ServingResult] = []
+    problems: list[Diagnostic] = []
+    for path in paths:
+        text = read_text(path, MOST_RESULT_BYTES)
+        read, wrong = ((), (text,)) if isinstance(text, Diagnostic) else read_results(Source(str(path), text))
+        found.extend(read)
+        problems.extend(wrong)
+    return found, tuple(problems)
+
+
+def _unread(path: Path, problem: OSError | ValueError, most_bytes: int) -> Diagnostic:
     number = problem.errno if isinstance(problem, OSError) else None
     if number == errno.EFBIG:
-        return _too_large(str(path))
+        return _too_large(str(path), most_bytes)
     reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
     advice = "check the path and its permissions"
     if number == errno.EINVAL:
@@ -170,17 +187,18 @@ def _unread(path: Path, problem: OSError | ValueError) -> Diagnostic:
     return CANNOT_READ.at(None, f"cannot read `{path}`: {reason}", help=(advice,))
 
 
-def _too_large(name: str) -> Diagnostic:
+def _too_large(name: str, most_bytes: int) -> Diagnostic:
+    what, usual = ("a plan", "some kilobytes") if most_bytes == MOST_PLAN_BYTES else ("such a file", "some megabytes")
     return TOO_LARGE.at(
         None,
-        f"`{name}` is larger than {MOST_PLAN_BYTES:,} bytes, the most that a plan may have",
-        help=("a plan is a text of some kilobytes: is this the right file?",),
+        f"`{name}` is larger than {most_bytes:,} bytes, the most that {what} may have",
+        help=(f"{what} is a text of {usual}: is this the right file?",),
     )
 
 
-def _decode(content: bytes, name: str) -> str | Diagnostic:
-    if len(content) > MOST_PLAN_BYTES:
-        return _too_large(name)
+def _decode(content: bytes, name: str, most_bytes: int = MOST_PLAN_BYTES) -> str | Diagnostic:
+    if len(content) > most_bytes:
+        return _too_large(name, most_bytes)
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as problem:

@@ -25,6 +25,9 @@ Report = Callable[[int, int], None]
 LOAD, SERVING, ORDER, COVERAGE = "load", "serving", "order", "coverage"
 """What is made of measured runs in files of the user: simulated requests, errors of TPOT, order of plans, intervals."""
 
+RESULTS = "results"
+"""Files that clients of benchmarks write, of one plan."""
+
 OF_RUNS = (LOAD, SERVING, ORDER, COVERAGE)
 
 
@@ -37,6 +40,8 @@ OF_RUNS = (LOAD, SERVING, ORDER, COVERAGE)
     metavar="FILE",
     help="Your own cases (CSV) in place of the published ones: --cases measured.csv.",
 )
+@click.option("--plan", metavar="FILE", shell_complete=completing.files,
+              help="The plan that `results` ran: --plan plan.moe.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), help="Number of processes for RUNS; default: one per core.")
 @click.option(
     "--without",
@@ -46,18 +51,31 @@ OF_RUNS = (LOAD, SERVING, ORDER, COVERAGE)
 )
 @text_or_json
 def validate(
-    kind: str | None, runs: tuple[Path, ...], cases: Path | None, workers: int | None, without: str, style: str
+    kind: str | None,
+    runs: tuple[Path, ...],
+    cases: Path | None,
+    plan: str | None,
+    workers: int | None,
+    without: str,
+    style: str,
 ) -> None:
     """Predict the measured cases, or those of one KIND, and print the errors.
 
     RUNS are tables of measured serving runs (CSV with the columns of InferenceX or of AIConfigurator): `serving`
     prints errors of TPOT, `order` whether plans are in the right order and what choosing by prediction costs,
     `coverage` how many runs lie inside of stated intervals; `load` simulates runs of InferenceX request by request.
+
+    `validate results RUNS... --plan PLAN` reads what vllm bench serve, sglang.bench_serving, trtllm-bench and aiperf
+    write.
     """
+    if kind == RESULTS or plan is not None:
+        if kind != RESULTS or not runs or plan is None:
+            raise click.UsageError("name results and their plan: dagc validate results run.json --plan plan.moe")
+        _validate_results(runs, plan, style)
     if kind in OF_RUNS and runs:
         _validate_runs(kind, runs, workers or os.cpu_count() or 1, without, style)
     if runs:
-        raise click.BadParameter(f"files follow one of the kinds {', '.join(OF_RUNS)}", param_hint="RUNS")
+        raise click.BadParameter(f"files follow one of the kinds {', '.join((*OF_RUNS, RESULTS))}", param_hint="RUNS")
     from dagc.export.text.ledger import render_text
     from dagc.results.ledger import ledger_of
 
@@ -170,3 +188,25 @@ def _coverage(sources: Sequence[Source], workers: int, _: str, report: Report) -
 
 
 _ANSWERS = {LOAD: _load, SERVING: _serving, ORDER: _order, COVERAGE: _coverage}
+
+
+def _validate_results(paths: tuple[Path, ...], plan: str, style: str) -> NoReturn:
+    from dagc.cli.inputs import given_results, required_input
+    from dagc.cli.progress import progress
+    from dagc.driver import validate_results as driver
+    from dagc.export.text.runs import render_runs
+
+    given = required_input(plan, None, {})
+    results, problems = given_results(paths)
+    readable = driver.readable_plan(given.source, given.blocks, given.directory)
+    if isinstance(readable, tuple):
+        print_text((*problems, *readable))
+        raise SystemExit(exit_status((*problems, *readable)))
+    with progress() as say:
+        found, unanswered = driver.validate_results(readable, results, say)
+    if style == "json":
+        print_json(found)
+    elif found.runs:
+        click.echo(render_runs(found), nl=False)
+    print_text((*problems, *unanswered))
+    raise SystemExit(exit_status((*problems, *unanswered)))

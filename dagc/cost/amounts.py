@@ -55,6 +55,11 @@ def rate_text(rate: float, unit: str) -> str:
     return f"unstated {unit}" if isinf(rate) else format_rate(rate, unit)
 
 
+def adjustment(factor: float) -> str:
+    """What is said of a factor of serving runs beside the source of a formula."""
+    return f"{factor:.3g} times as long, fitted to serving runs"
+
+
 Amount = tuple[float, ...]
 
 

@@ -36,6 +36,7 @@ from dagc.cost.amounts import (
     Amounts,
     Partition,
     PricedAmount,
+    adjustment,
     amounts_of,
     columns_of,
     cost_by_amount,
@@ -159,6 +160,8 @@ def _priced(
     terms, chosen = _fastest(op, rows, sizes, spread, fabric)
     waited = terms.latency + (0.0 if op.is_message else fabric.arrival_seconds)
     seconds = terms.bandwidth + waited
+    if fabric.factor != 1:
+        seconds, waited = seconds * fabric.factor, waited * fabric.factor
     slowest = rows.slowest(seconds)
     longest, latencies, shown = (
         slowest.of(seconds),
@@ -232,8 +235,8 @@ def exchange_text(shown: SlowestGroup, fabric: Fabric, chosen: Chosen) -> str:
 
 def _wires(fabric: Fabric, chosen: Chosen, nodes: int, local: int) -> str:
     wires, values = fabric.wires, chosen.values
-    link = ("link", float(wires.link) * values["share"])
-    network = ("network", float(wires.network) * values.get("network_share", 1.0))
+    link = ("link", float(wires.link) * values["share"] / fabric.factor)
+    network = ("network", float(wires.network) * values.get("network_share", 1.0) / fabric.factor)
     used = [link] if nodes == 1 else [network] if local == 1 else [link, network]
     return " and ".join(f"{name} {rate_text(rate, 'bytes/s')}" for name, rate in used)
 
@@ -247,8 +250,9 @@ def outside(shown: SlowestGroup, chosen: Chosen) -> tuple[str, ...]:
 def exchange_source(fabric: Fabric, chosen: Chosen, past: tuple[str, ...]) -> str:
     """The regime and its measurements, or the cluster's figures; what was not measured here, and what lies outside."""
     regime = chosen.regime
+    adjusted = f"; {adjustment(fabric.factor)}" if fabric.factor != 1 else ""
     if regime is None:
-        return f"α-β, cluster {fabric.cluster.name}"
+        return f"α-β, cluster {fabric.cluster.name}{adjusted}"
     derived = f"; derived: {regime.derived}" if regime.derived else ""
     beyond = f"; extrapolated in {', '.join(past)}" if past else ""
-    return f"{chosen.name}, fitted to {regime.source}{derived}{beyond}"
+    return f"{chosen.name}, fitted to {regime.source}{derived}{beyond}{adjusted}"

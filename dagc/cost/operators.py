@@ -19,7 +19,7 @@ differ; columns are ranks, where these differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import NamedTuple
@@ -37,6 +37,7 @@ from dagc.cost.amounts import (
     NodeIndex,
     Partition,
     PricedAmount,
+    adjustment,
     amounts_of,
     columns_of,
     cost_by_amount,
@@ -261,7 +262,28 @@ def operator_costs(
 ) -> list[NodeCost]:
     """Costs of computations of one team by rank (and copy); bound and formula are those of the slowest.
 
-    `slowdown` has shape (1,) or (width,). What a rank takes depends on its own work and on what all ranks share, and
+    `slowdown` has shape (1,) or (width,). Works for which the calibration has a factor take so many times as long.
+    """
+    calibration = setting.device.calibration
+    if calibration is None or calibration.serving is None:
+        return _operator_costs(ops, setting, known, slowdown)
+    factors = [calibration.factor(op.work) for op in ops]
+    found: dict[int, NodeCost] = {}
+    for factor in dict.fromkeys(factors):
+        some = [number for number, one in enumerate(factors) if one == factor]
+        costs = _operator_costs([ops[number] for number in some], setting, known, slowdown * factor)
+        found.update(zip(some, costs if factor == 1 else [_adjusted(one, factor) for one in costs], strict=True))
+    return [found[number] for number in range(len(ops))]
+
+
+def _adjusted(cost: NodeCost, factor: float) -> NodeCost:
+    return replace(cost, source=f"{cost.source}; {adjustment(factor)}") if cost.longest else cost
+
+
+def _operator_costs(ops: Sequence[Computation], setting: Setting, known: AmountCache, slowdown: Load) -> list[NodeCost]:
+    """Costs of computations which take `slowdown` times as long as formulas say.
+
+    It has shape (1,) or (width,). What a rank takes depends on its own work and on what all ranks share, and
     few ranks differ: each amount of work is priced once. Operators with wide loads, or loads by copy, are priced at
     every rank.
     """

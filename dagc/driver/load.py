@@ -81,9 +81,7 @@ def strategy_load(
             found.append(too_large(plan, error))
             return None
         return load
-    code = PROMPT_TOO_LONG if isinstance(refusal, RefusedPrompt) else REQUEST_TOO_LONG
-    where = _place(plan, "trace", "lengths", "prompt", "output")
-    found.append(code.at(where, refusal.message, refusal.reason, help=(refusal.help,)))
+    found.append(load.refused(refusal))
     return None
 
 
@@ -164,6 +162,17 @@ class StrategyLoad:
         drafted = workload.drafted
         problems = (refused(*one, cache, drafted) for one, cache in zip(tokens, self.caches, strict=True))
         return next((one for one in problems if one), None)
+
+    def refused(self, refusal: RefusedRequest | RefusedPrompt) -> Diagnostic:
+        """What a refusal says, at the lengths of the plan."""
+        code = PROMPT_TOO_LONG if isinstance(refusal, RefusedPrompt) else REQUEST_TOO_LONG
+        where = _place(self.plan, "trace", "lengths", "prompt", "output")
+        return code.at(where, refusal.message, refusal.reason, help=(refusal.help,))
+
+    def whole_run(self) -> LoadRun:
+        """All requests of the workload from the first to the last, as the client of a benchmark counts them."""
+        count = self.plan.facts.workload.requests or REQUESTS
+        return self.model.run(self._drawn(self.plan.facts.workload, count), (0, count))
 
     @cached_property
     def run(self) -> LoadRun:

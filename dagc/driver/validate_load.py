@@ -14,13 +14,11 @@ from dagc.catalog.serving_benchmark import is_stalled, server_limits, unusable
 from dagc.catalog.serving_overhead import serving_overhead
 from dagc.driver.load_run import MODELS, LoadSimulator, limits_of_pools, request_count
 from dagc.results.load_validation import LoadCase, LoadErrors, MeasuredRun, UnscoredRun, load_errors
+from dagc.results.run_comparison import MOST_OF_A_TOKEN
 from dagc.search.worker_pool import worker_pool
 
 _SIMULATED = "dsr1"
 """The model whose runs are simulated, as the benchmark names it."""
-
-_MOST_OF_A_TOKEN = 1.3
-"""Median gap between chunks by the time of a token, up to which chunks are taken for tokens."""
 
 
 def validate_load(
@@ -91,7 +89,7 @@ def _case(repeats: Sequence[tuple[MeasuredRun, dict[str, float]]]) -> LoadCase:
             measured[name] = median(one for one, _ in pairs)
             predicted[name] = median(one for _, one in pairs)
     chunk = median(run.measured["median_itl"] for run, _ in repeats)
-    if chunk > _MOST_OF_A_TOKEN * measured["median_tpot"]:
+    if chunk > MOST_OF_A_TOKEN * measured["median_tpot"]:
         # Several tokens leave at once, so that gaps between chunks are not those between tokens.
         measured.pop("p99_itl", None)
     return LoadCase.of(row, len(repeats), measured, predicted)

@@ -80,7 +80,7 @@ def predict_plans(texts: Sequence[str]) -> list[Answer | str]:
 
 
 def _predicted(text: str) -> Answer | str:
-    outcome = check(Source("run.moe", text), is_simulated=False)
+    outcome = check(Source("run.moe", text), sample=None)
     metrics = outcome.checked[0].priced.assessment.metrics if outcome.checked else None
     if metrics is None:
         reasons = (f"{one.code}: {one.message}" for one in outcome.diagnostics if one.is_error)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dagc.catalog.calibration import Calibration, read_calibration
+from dagc.catalog.calibration import LARGEST_FACTOR, SMALLEST_FACTOR, Calibration, read_calibration
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.facts.fields import MISSING_FIELD, REPEATED_FIELD, BlockFields, Field, FieldKind, GivenField, read_fields
 from dagc.source import Span, read_file
@@ -67,6 +67,9 @@ def _impossible(calibration: Calibration) -> Iterator[str]:
             minimum = _MINIMUM_DIVISOR.get(coefficient, 0.0)
             if not minimum <= value <= _MOST:
                 yield f"`{coefficient}` of `{name}` is {value:g}, not between {minimum:g} and {_MOST:g}"
+    for work, factor in calibration.serving.factors.items() if calibration.serving else ():
+        if not SMALLEST_FACTOR <= factor <= LARGEST_FACTOR:
+            yield f"the factor `{work}` is {factor:g}, not between {SMALLEST_FACTOR:g} and {LARGEST_FACTOR:g}"
 
 
 _HIGHEST = 10**9 - 1

@@ -29,6 +29,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.dtype import Dtype
 from dagc.ops.formula import (
     LAUNCH,
@@ -144,6 +145,7 @@ class AttentionCore(Computation):
     activation: Dtype
 
     name = "attention_core"
+    work = Work.ATTENTION
     title = "scores, softmax, weighted values"
     keeps = "t"
     family = OpKind.ATTENTION

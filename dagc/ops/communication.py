@@ -15,6 +15,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from dagc.catalog.calibration import Work
 from dagc.degrees import AxisKind
 from dagc.ops.fabric import Chosen, Fabric
 from dagc.ops.groups import Groups
@@ -95,6 +96,7 @@ class Communication(Op):
 
     category = Category.COMMUNICATION
     lane = Lane.COMMUNICATION
+    work = Work.COMMUNICATION
     keeps = "m"
     pattern: ClassVar[Pattern]
     leg: ClassVar[Leg | None] = None

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
-from dagc.catalog.calibration import Calibration, Regime, load_exchanges
+from dagc.catalog.calibration import Calibration, Regime, Work, load_exchanges
 from dagc.catalog.device import Backend, ClusterSpec
 from dagc.ops.network import Coefficients, Wires
 
@@ -56,6 +56,11 @@ class Fabric:
     def arrival_seconds(self) -> float:
         """How long a member waits for the others where each is launched by its own host; 0 in CUDA graphs."""
         return LAUNCHES_APART * self.cluster.device.launch_seconds
+
+    @property
+    def factor(self) -> float:
+        """How many times as long as formulas say exchanges take in serving runs."""
+        return self.cluster.device.factor(Work.COMMUNICATION)
 
     @property
     def custom(self) -> str | None:

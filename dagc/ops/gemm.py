@@ -22,6 +22,7 @@ from functools import lru_cache, partial, reduce
 
 import numpy as np
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.part import Part
 from dagc.ops.formula import (
@@ -135,6 +136,7 @@ class Gemm(Computation):
     heads: int = 0
 
     name = "gemm"
+    work = Work.GEMM
     title = "matrix product"
     keeps = "tsh"
 

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.dtype import Dtype
 from dagc.ops.formula import Coefficient, Coefficients, Formula, Inputs, Machine, Terms, Values
 from dagc.ops.gemm import PRODUCT, Matrix, Tiles, product_terms, type_regimes
@@ -80,6 +81,7 @@ class GroupedGemm(Computation):
     fullest_hit: Load
 
     name = "grouped_gemm"
+    work = Work.EXPERTS
     title = "matrix product of each held expert"
     family = OpKind.EXPERTS
 

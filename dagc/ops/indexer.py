@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.dtype import Dtype
 from dagc.ops.elementwise import Elementwise
 from dagc.ops.lazy import lazy
@@ -45,6 +46,7 @@ class IndexerScores(Computation):
     position_bytes: float
 
     name = "indexer"
+    work = Work.ATTENTION
     title = "scores of the positions, choice of the best"
     keeps = "t"
     family = OpKind.ATTENTION

@@ -15,6 +15,7 @@ from typing import ClassVar, Self, cast
 
 import numpy as np
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.device import DeviceSpec
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.part import Part
@@ -75,8 +76,9 @@ Sizes = tuple[tuple[str, float], ...]
 class Op:
     """An operator with its parameters, those by rank as `Load`.
 
-    `title` is what a person reads. `keeps` are the letters of the dimensions that the output has in the size of the
-    inputs, where both have them. It is no `ABC`, whose `isinstance` takes ten times as long.
+    `title` is what a person reads. `work` is the kind that a factor of a calibration may hold for. `keeps` are the
+    letters of the dimensions that the output has in the size of the inputs, where both have them. It is no `ABC`, whose
+    `isinstance` takes ten times as long.
     """
 
     name: ClassVar[str]
@@ -85,6 +87,7 @@ class Op:
     lane: ClassVar[Lane] = Lane.COMPUTE
     keeps: ClassVar[str] = ""
     family: ClassVar[OpKind] = OpKind.OTHER
+    work: ClassVar[Work] = Work.ELEMENTWISE
 
     @property
     def kind(self) -> OpKind:

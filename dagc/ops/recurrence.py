@@ -19,6 +19,7 @@ from math import ceil
 
 import numpy as np
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 from dagc.ops.formula import LAUNCH, STREAM, Coefficient, Coefficients, Formula, Inputs, Machine, Terms
@@ -55,6 +56,7 @@ class Recurrence(Computation):
     activation: Dtype
 
     name = "recurrence"
+    work = Work.ATTENTION
     title = "convolution, update and read of the state"
     own_regimes = ("recurrence", "elementwise")
     keeps = "t"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
 from dagc.engines.engine import NO_ENGINE, Engine, Runtime
@@ -42,7 +43,9 @@ class Facts:
     @property
     def runtime(self) -> Runtime:
         """How the engine runs the plan, or what is assumed without one."""
-        return self.engine.runtime if self.engine else NO_ENGINE
+        runtime = self.engine.runtime if self.engine else NO_ENGINE
+        factor = self.cluster.device.factor(Work.HOST)
+        return runtime if factor == 1 else replace(runtime, host_seconds=runtime.host_seconds * factor)
 
     def claims_of(self, strategy: str) -> tuple[Claim, ...]:
         """Claims about one strategy, in written order."""

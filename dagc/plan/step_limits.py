@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dagc.catalog.calibration import Work
 from dagc.catalog.serving_overhead import FITTED_LAYERS, ServingOverhead, plan_overhead
 from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, Scheduler, SchedulerLimit
 from dagc.plan.deployment import Service
@@ -76,11 +77,13 @@ def server_overhead(plan: Plan) -> ServingOverhead:
     """What a request waits for outside of the steps of the model."""
     facts, services = plan.facts, plan.deployment.services
     pool, experts = services[0].attention_pool, services[0].experts_pool.experts
-    name, layers = facts.engine.name if facts.engine else "", facts.model.layers or FITTED_LAYERS
-    return plan_overhead(
-        name,
-        plan.device_of(pool).name,
+    device, layers = plan.device_of(pool), facts.model.layers or FITTED_LAYERS
+    found = plan_overhead(
+        facts.engine.name if facts.engine else "",
+        device.name,
         layers,
         has_pools=len(services) > 1,
         exchanges=pool.attention is not None and pool.attention.dp > 1 and experts is not None and experts.ep > 1,
     )
+    factor = device.factor(Work.HOST)
+    return found if factor == 1 else replace(found, prefill_launch_seconds=found.prefill_launch_seconds * factor)

@@ -37,7 +37,7 @@ STATIC = PLAN.replace("concurrency", "batch")
 
 
 def checked(require: str = "", plan: str = PLAN) -> Checked:
-    outcome = check(Source("p.moe", plan.format(require=require)), is_simulated=False)
+    outcome = check(Source("p.moe", plan.format(require=require)), sample=None)
     return outcome.checked[0]
 
 
