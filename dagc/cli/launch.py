@@ -76,11 +76,11 @@ def _print(started: Started, shown: list[Launched], style: str) -> None:
 
 
 def _files(started: Started, shown: list[Launched], style: str, output: Path | None) -> int:
-    """Files of every strategy that an engine starts; the others are told on standard error."""
+    """Files of every strategy that an engine starts; what keeps others goes to standard error."""
     from dagc.driver.launch import launch_files
     from dagc.export.write import write_file
 
-    diagnostics = [*started.diagnostics]
+    diagnostics, status = [*started.diagnostics], CLEAN
     for one in shown:
         if one.refusals:
             click.echo("\n".join(_lines(one)), err=True)
@@ -88,8 +88,10 @@ def _files(started: Started, shown: list[Launched], style: str, output: Path | N
         for warning in one.warnings:
             click.echo(f"warning: {escape(warning.message)}", err=True)
         files = launch_files(one, style)
-        if not files:
-            click.echo(f"{one.engine.title} has no server for `--format {style}`", err=True)
+        if isinstance(files, str):
+            click.echo(f"error: {escape(files)}", err=True)
+            status = ERRORS
+            continue
         folder = f"{one.launchable().slug}-{one.engine.name}"
         for name, text in files.items():
             if output is None:
@@ -97,10 +99,10 @@ def _files(started: Started, shown: list[Launched], style: str, output: Path | N
                 click.echo(f"# file: {folder}/{name}\n{text}" if several else text, nl=False)
             else:
                 diagnostics += write_file(output / folder / name, text.encode())
-        if files and output is not None:
+        if output is not None:
             click.echo(f"written to {escape(str(output / folder))}: {', '.join(files)}")
     print_text(diagnostics)
-    return exit_status(diagnostics)
+    return max(status, exit_status(diagnostics))
 
 
 def _lines(one: Launched) -> Iterator[str]:

@@ -19,7 +19,7 @@ from dagc.engines.engine import Engine
 from dagc.engines.instance import SETTINGS_FILE, Command, Host
 from dagc.engines.registry import engines
 from dagc.export.launch.quoting import line, quoted
-from dagc.export.launch.roles import Launchable, Role
+from dagc.export.launch.roles import Launchable, LaunchRole
 from dagc.export.launch.yaml_text import yaml_text
 from dagc.plan.deployment import Deployment
 from dagc.plan.instances import instance_of
@@ -129,7 +129,7 @@ class Launched:
 
     def launchable(self) -> Launchable:
         """It, for the forms of `dagc.export.launch`."""
-        roles = tuple(Role(service.phase, service.instances, service.command) for service in self.services)
+        roles = tuple(LaunchRole(service.phase, service.instances, service.command) for service in self.services)
         return Launchable(self.name, self.title, self.model, self.engine, roles)
 
 
@@ -160,8 +160,8 @@ def _model(plan: Plan) -> str:
     return found[1] if found and is_published(plan) else ""
 
 
-def launch_files(one: Launched, style: str) -> dict[str, str]:
-    """Files by name in one of the forms: shell, docker, slurm, kubernetes, dynamo; none where there is no server."""
+def launch_files(one: Launched, style: str) -> dict[str, str] | str:
+    """Files by name in one of the forms: shell, docker, slurm, kubernetes, dynamo; or why there are none."""
     from dagc.export.launch.dynamo import dynamo_files
     from dagc.export.launch.kubernetes import kubernetes_files
     from dagc.export.launch.shell import docker_files, shell_files
@@ -169,7 +169,9 @@ def launch_files(one: Launched, style: str) -> dict[str, str]:
 
     of_servers = {"docker": docker_files, "kubernetes": kubernetes_files, "dynamo": dynamo_files}
     if style in of_servers and not one.engine.is_server:
-        return {}
+        return f"{one.engine.title} is a library: `--format {style}` starts servers"
+    if style == "docker" and any(service.command.ranks_by_mpi for service in one.services):
+        return f"{one.name} needs MPI over several nodes, which a container of one does not have: use `--format slurm`"
     forms = {**of_servers, "shell": shell_files, "slurm": slurm_files}
     return forms[style](one.launchable())
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.presets import exact_model, load_model
-from dagc.engines.instance import Serving
+from dagc.engines.instance import ServingSettings
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
 
 
-def serving_of(plan: Plan, service: Service) -> Serving:
+def serving_of(plan: Plan, service: Service) -> ServingSettings:
     """The settings of one service."""
     facts, workload = plan.facts, plan.facts.workload
     drafts = any(extra.name == "mtp" for extra in facts.model.extras)
-    common = Serving(
+    common = ServingSettings(
         memory_share=facts.runtime.memory_share,
         cache_dtype=facts.model.kv_dtype.value if facts.model.source != "given" else "",
         quantisation=_at_load(plan),
@@ -28,7 +28,7 @@ def serving_of(plan: Plan, service: Service) -> Serving:
         return common
     attention = service.attention_pool.attention
     ranks = plan.deployment.replicas * service.replicas * (attention.dp if attention else 1)
-    return Serving(
+    return ServingSettings(
         context=workload.prompt_bounds[1] + workload.output_bounds[1],
         sequences=0 if workload.is_open else -(-workload.batch // ranks),
         chunk=workload.chunk,

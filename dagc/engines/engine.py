@@ -15,7 +15,7 @@ from typing import Any
 
 from dagc.degrees import Parallelism
 from dagc.engines.flags import Flag, Settings, read_settings
-from dagc.engines.instance import Command, Host, Instance, Router
+from dagc.engines.instance import Command, FrontRouter, Host, Instance
 from dagc.engines.recorded import recorded_flags
 from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, Scheduler
 
@@ -146,8 +146,8 @@ class Engine(ABC):
     server that listens to others than its own machine. `dynamo_model` names the model to its worker under Dynamo.
 
     `most_dispatched` tokens of a rank go to experts in a decode step at most. `drafts_in_stages` are the phases in
-    which tokens are guessed ahead in a pipeline. `decode_multiples` names what decode must have as prefill does, where the
-    two are apart: `tp` a multiple, `pp` the same or 1.
+    which tokens are guessed ahead in a pipeline. `decode_multiples` names what decode must have as prefill does, where
+    the two are apart: `tp` a multiple, `pp` the same or 1.
     """
 
     name: str
@@ -214,7 +214,7 @@ class Engine(ABC):
         """Why ranks cannot be put on nodes with so many GPUs, whatever their sizes."""
         return None
 
-    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> Router | None:
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter | None:
         """What serves one address before instances of each phase, given by their addresses; None: nothing does."""
         return None
 

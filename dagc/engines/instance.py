@@ -8,10 +8,12 @@ from typing import Any
 from dagc.degrees import Parallelism
 
 SETTINGS_FILE, ROUTER_FILE = "settings.yaml", "router.yaml"
+ROUTER_PORT = 8080
+"""Where a router listens: another than any server's, as both may run on one node."""
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServingSettings:
     """What a priced plan fixes of an instance beside its sizes; None and 0 leave it to the engine.
 
     `context` are the tokens of the longest prompt with its output, `sequences` those that one rank of attention dp runs
@@ -51,7 +53,7 @@ class Instance:
     sequence_parallel: bool = False
     dense_ffn: int = 0
     is_sparse: bool = False
-    serving: Serving = field(default_factory=Serving)
+    serving: ServingSettings = field(default_factory=ServingSettings)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -126,7 +128,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Router:
+class FrontRouter:
     """What takes requests and sends them to the instances of prefill and of decode.
 
     `file` is its settings file, which `program` names.

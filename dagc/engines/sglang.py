@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
-from dagc.engines.instance import Command, Host, Instance, Router, layer_partition
+from dagc.engines.instance import Command, FrontRouter, Host, Instance, layer_partition
 from dagc.engines.scheduler import AfterEnd, CacheReservation, RequestRouter, Scheduler, SchedulerLimit, fixed, switch
 
 DISPATCH_TOKENS, MOST_DISPATCH_TOKENS = 128, 1024
@@ -95,11 +95,11 @@ class SGLang(Engine):
             gpus=instance.sizes.gpus_per_replica // nodes,
         )
 
-    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> Router:
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
         """SGLang's router, a package of its own: `RouterArgs`, sglang_router/router_args.py at 0.3.2."""
         urls = [("--prefill", url, _BOOTSTRAP_PORT) for url in prefill] + [("--decode", url) for url in decode]
         tokens = (token for parts in urls for token in parts)
-        return Router(("python", "-m", "sglang_router.launch_router", "--pd-disaggregation", *tokens))
+        return FrontRouter(("python", "-m", "sglang_router.launch_router", "--pd-disaggregation", *tokens))
 
     def whole_ranks(self, instance: Instance) -> int:
         """A stage: `pp_size // nnodes` of them on a node, or `nnodes // pp_size` nodes for one."""

@@ -2,7 +2,7 @@
 
 `world = tp × pp × cp`, and `tp = moe_tp × moe_ep`: both cuts of the experts lie inside tp. Attention takes all of tp as
 tensor parallelism, or, with `enable_attention_dp`, all of it as data parallelism. What is no flag of `trtllm-serve`
-stands in its settings file.
+is a key of its settings file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
-from dagc.engines.instance import ROUTER_FILE, SETTINGS_FILE, Command, Host, Instance, Router
+from dagc.engines.instance import ROUTER_FILE, ROUTER_PORT, SETTINGS_FILE, Command, FrontRouter, Host, Instance
 from dagc.engines.scheduler import ON, AfterEnd, CacheReservation, RequestRouter, Scheduler, fixed, switch
 
 
@@ -91,15 +91,15 @@ class TensorRTLLM(Engine):
             ranks_by_mpi=gpus if nodes > 1 else 0,
         )
 
-    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> Router:
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
         """The same program serves both phases behind one address."""
         hosts = {"context_servers": prefill, "generation_servers": decode}
         file = {
             name: {"num_instances": len(urls), "urls": [url.removeprefix("http://") for url in urls]}
             for name, urls in hosts.items()
         }
-        head = {"hostname": "0.0.0.0", "port": self.port, "backend": "pytorch"}
-        return Router(("trtllm-serve", "disaggregated", "-c", ROUTER_FILE), tuple((head | file).items()))
+        head = {"hostname": "0.0.0.0", "port": ROUTER_PORT, "backend": "pytorch"}
+        return FrontRouter(("trtllm-serve", "disaggregated", "-c", ROUTER_FILE), tuple((head | file).items()))
 
     def dynamo_file(self, command: Command) -> Mapping[str, Any]:
         """All arguments by their names in `LlmArgs`: its worker has flags for few of them."""

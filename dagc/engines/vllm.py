@@ -13,7 +13,7 @@ from json import dumps
 from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
-from dagc.engines.instance import Command, Host, Instance, Router, layer_partition
+from dagc.engines.instance import Command, FrontRouter, Host, Instance, layer_partition
 from dagc.engines.scheduler import (
     ON,
     AfterEnd,
@@ -117,10 +117,10 @@ class VLLM(Engine):
             workers_only=("ray", "start", "--address", f"$HEAD:{_RAY_PORT}", "--block"),
         )
 
-    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> Router:
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
         """VLLM's router, a package of its own: `RouterArgs`, vllm_router/router_args.py at 0.1.17."""
         urls = [*(("--prefill", url) for url in prefill), *(("--decode", url) for url in decode)]
-        return Router(("vllm-router", "--vllm-pd-disaggregation", *(token for pair in urls for token in pair)))
+        return FrontRouter(("vllm-router", "--vllm-pd-disaggregation", *(token for pair in urls for token in pair)))
 
     def whole_ranks(self, instance: Instance) -> int:
         """A rank of attention dp with all its stages."""
@@ -148,15 +148,18 @@ class VLLM(Engine):
         return ("--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}')
 
     def _serving(self, instance: Instance) -> Iterator[str]:
-        """What the plan fixes beyond sizes; a limit that it gives by name stands in `Scheduler.flags`."""
+        """What the plan fixes beyond sizes; a limit that it gives by name is among `Scheduler.flags`."""
         serving, given = instance.serving, dict(self.scheduler.given)
         if serving.context:
             yield from ("--max-model-len", str(serving.context))
         if serving.sequences and "max_num_seqs" not in given and instance.phase != "prefill":
             yield from ("--max-num-seqs", str(serving.sequences))
         if serving.chunk and "max_num_batched_tokens" not in given:
-            # A step has the prompt tokens of a chunk, and one token of each sequence at least.
-            yield from ("--max-num-batched-tokens", str(max(serving.chunk, serving.sequences)))
+            # A step has the prompt tokens of a chunk, and one token of each sequence at least; in decode alone no more,
+            # and buffers of DeepEP are as large.
+            tokens = serving.sequences * (1 + serving.drafts)
+            most = tokens if instance.phase == "decode" and tokens else max(serving.chunk, tokens)
+            yield from ("--max-num-batched-tokens", str(most))
         if serving.memory_share:
             yield from ("--gpu-memory-utilization", f"{serving.memory_share:g}")
         if serving.cache_dtype:

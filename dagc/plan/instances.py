@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dagc.catalog.model import ModelSpec
 from dagc.degrees import Parallelism
-from dagc.engines.instance import Instance, Serving
+from dagc.engines.instance import Instance, ServingSettings
 from dagc.plan.deployment import Deployment, Phase, Service
 
 
 def instance_of(
-    deployment: Deployment, service: Service, model: ModelSpec, serving: Serving | None = None
+    deployment: Deployment, service: Service, model: ModelSpec, serving: ServingSettings | None = None
 ) -> Instance | None:
     """A service as instances; None where its attention and experts have pools of their own, which no engine knows."""
     attention, experts = service.attention_pool.attention, service.experts_pool.experts
@@ -32,5 +32,5 @@ def instance_of(
         sequence_parallel=options.sequence_parallel,
         dense_ffn=0 if model.is_dense else model.dense_ffn or 0,
         is_sparse=model.attention is not None and model.attention.indexer is not None,
-        serving=serving or Serving(),
+        serving=serving or ServingSettings(),
     )

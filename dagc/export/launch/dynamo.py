@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dagc.export.launch.kubernetes import environment, header
-from dagc.export.launch.roles import Launchable, Role
+from dagc.export.launch.roles import Launchable, LaunchRole
 from dagc.export.launch.yaml_text import documents, yaml_text
 
 Manifest = dict[str, Any]
@@ -29,7 +29,7 @@ def dynamo_files(launchable: Launchable) -> dict[str, str]:
     return {f"{launchable.slug}.yaml": f"{header(launchable)}{text}"}
 
 
-def _file(launchable: Launchable, role: Role) -> str:
+def _file(launchable: Launchable, role: LaunchRole) -> str:
     found = launchable.engine.dynamo_file(role.command)
     return yaml_text(found).replace("$DRAFT", "${DRAFT}") if found else ""
 
@@ -54,7 +54,7 @@ def _deployment(launchable: Launchable, has_files: bool) -> Manifest:
     }
 
 
-def _service(launchable: Launchable, role: Role, has_files: bool) -> Manifest:
+def _service(launchable: Launchable, role: LaunchRole, has_files: bool) -> Manifest:
     command, name = role.command, launchable.engine.name
     # Addresses of nodes are the worker's own matter.
     own = [{"name": key, "value": value} for key, value in command.environment if "$" not in value]
@@ -78,7 +78,7 @@ def _service(launchable: Launchable, role: Role, has_files: bool) -> Manifest:
     return {**service, "extraPodSpec": pod}
 
 
-def _arguments(launchable: Launchable, role: Role, has_files: bool) -> Iterator[str]:
+def _arguments(launchable: Launchable, role: LaunchRole, has_files: bool) -> Iterator[str]:
     """In a manifest `$$` is a dollar sign, and `$(NAME)` would be a variable."""
     engine, command = launchable.engine, role.command
     model = launchable.model.replace("$", "$$") or "${MODEL}"

@@ -1,7 +1,7 @@
 """Manifests of a strategy for Kubernetes: a LeaderWorkerSet a role, services before them, the router.
 
 A LeaderWorkerSet (kubernetes-sigs/lws, `leaderworkerset.x-k8s.io/v1`) starts pods in groups: a group is an instance, a
-pod a node of it. What a manifest cannot know stands in it as `${IMAGE}` and so on, for `envsubst`.
+pod a node of it. What a manifest cannot know is written as `${IMAGE}` and so on, for `envsubst`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dagc.engines.instance import Router
-from dagc.export.launch.roles import Launchable, Role
+from dagc.engines.instance import ROUTER_PORT, FrontRouter
+from dagc.export.launch.roles import Launchable, LaunchRole
 from dagc.export.launch.yaml_text import documents
 
 Manifest = dict[str, Any]
@@ -19,6 +19,7 @@ _OF_GROUP = {"HEAD": "LWS_LEADER_ADDRESS", "NODE": "LWS_WORKER_INDEX"}
 """What the pods of a group know, and where it is in their environment."""
 
 _ROUTER = "router"
+_MPI = "# MPI starts ranks over SSH: the image has sshd, and the pods know each other's keys.\n"
 
 
 def kubernetes_files(launchable: Launchable) -> dict[str, str]:
@@ -39,6 +40,7 @@ def header(launchable: Launchable, with_router: bool = False) -> str:
         f"# Set {', '.join(names)}: the image of the engine, the secret with HF_TOKEN"
         f"{', the checkpoint' if 'MODEL' in names else ''}; then\n"
         f"#   envsubst '{listed}' < {launchable.slug}.yaml | kubectl apply -f -\n"
+        f"{_MPI if any(role.command.ranks_by_mpi for role in launchable.roles) and with_router else ''}"
     )
 
 
@@ -70,16 +72,16 @@ def _manifests(launchable: Launchable) -> Iterator[Manifest]:
         name = f"{launchable.slug}-{_ROUTER}"
         yield _scripts(name, {"launch.sh": f"set -euo pipefail\n{launchable.router_body(router)}"})
         yield _router(launchable, name, router)
-        yield _service(name, {"app": name}, launchable.engine.port)
+        yield _service(name, {"app": name}, ROUTER_PORT)
 
 
-def _urls(launchable: Launchable, role: Role) -> list[str]:
+def _urls(launchable: Launchable, role: LaunchRole) -> list[str]:
     """Each instance by its leader, as the set's own headless service names it: which one has a cache matters."""
     name = f"{launchable.slug}-{role.name}"
     return [f"http://{name}-{i}.{name}:{launchable.engine.port}" for i in range(role.instances)]
 
 
-def _script(launchable: Launchable, role: Role) -> str:
+def _script(launchable: Launchable, role: LaunchRole) -> str:
     command = role.command
     known = [f'{name}="${source}"\n' for name, source in _OF_GROUP.items()]
     variables = [f"{line}\n" for line in launchable.variables(role) if not line.startswith((': "${HEAD', ': "${NODE'))]
@@ -98,7 +100,7 @@ def _scripts(name: str, files: dict[str, str]) -> Manifest:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": files}
 
 
-def _group(launchable: Launchable, role: Role, name: str) -> Manifest:
+def _group(launchable: Launchable, role: LaunchRole, name: str) -> Manifest:
     command, port = role.command, launchable.engine.port
     pod_ip = {"name": "SELF", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     container: Manifest = {
@@ -130,13 +132,13 @@ def _pod(container: Manifest, volumes: list[Manifest]) -> Manifest:
     return {"containers": [container], "volumes": volumes}
 
 
-def _router(launchable: Launchable, name: str, router: Router) -> Manifest:
+def _router(launchable: Launchable, name: str, router: FrontRouter) -> Manifest:
     container = {
         "name": _ROUTER,
         "image": "${ROUTER_IMAGE}" if not router.file else "${IMAGE}",
         "command": ["bash", "/launch/launch.sh"],
         "workingDir": "/tmp",
-        "ports": [{"containerPort": launchable.engine.port}],
+        "ports": [{"containerPort": ROUTER_PORT}],
         "volumeMounts": [{"name": "launch", "mountPath": "/launch"}],
     }
     pod = _pod(container, [{"name": "launch", "configMap": {"name": name}}])

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dagc.engines.engine import Engine
-from dagc.engines.instance import ROUTER_FILE, SETTINGS_FILE, Command, Router
+from dagc.engines.instance import ROUTER_FILE, ROUTER_PORT, SETTINGS_FILE, Command, FrontRouter
 from dagc.export.launch.quoting import VARIABLES, quoted, wrapped, written
 from dagc.export.launch.yaml_text import yaml_text
 
@@ -25,7 +25,7 @@ _ASKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class LaunchRole:
     """Equal instances of one phase, or of both."""
 
     phase: str
@@ -46,7 +46,7 @@ class Launchable:
     title: str
     model: str
     engine: Engine
-    roles: tuple[Role, ...]
+    roles: tuple[LaunchRole, ...]
 
     @property
     def slug(self) -> str:
@@ -58,7 +58,7 @@ class Launchable:
         """Nodes of all instances, each of which has its own."""
         return sum(role.instances * role.command.nodes for role in self.roles)
 
-    def router(self, prefill: Sequence[str] | None = None, decode: Sequence[str] | None = None) -> Router | None:
+    def router(self, prefill: Sequence[str] | None = None, decode: Sequence[str] | None = None) -> FrontRouter | None:
         """What takes requests for two phases, given their addresses or `$PREFILL_0`, `$DECODE_0` and so on."""
         by_phase = {role.phase: role.instances for role in self.roles}
         if len(self.roles) < 2:
@@ -67,7 +67,7 @@ class Launchable:
         first, second = named
         return self.engine.router(prefill or first, decode or second)
 
-    def variables(self, role: Role) -> Iterator[str]:
+    def variables(self, role: LaunchRole) -> Iterator[str]:
         """Lines that take what a role's commands leave open from the environment, or say that it is missing."""
         command = role.command
         used = [*command.tokens, *command.worker_tokens, *command.head_first, *(v for _, v in command.environment)]
@@ -75,18 +75,18 @@ class Launchable:
         found = dict.fromkeys(match[0].strip("$(").partition(" ")[0] for match in VARIABLES.finditer(text))
         for name in found:
             if name == "MODEL" and self.model:
-                yield f'MODEL="${{MODEL:-{self.model}}}"'
+                yield f"MODEL=${{MODEL:-{quoted(self.model)}}}"
             elif name == "SELF":
                 yield 'SELF="${SELF:-$(hostname -i | cut -d" " -f1)}"'
             else:
                 yield f': "${{{name}:?{_ASKED[name]}}}"'
 
-    def settings(self, role: Role) -> str:
+    def settings(self, role: LaunchRole) -> str:
         """What writes the settings file of a role, '' where it has none."""
         file = role.command.file
         return written(SETTINGS_FILE, yaml_text(dict(file))) if file else ""
 
-    def body(self, role: Role, has_file: bool = True) -> str:
+    def body(self, role: LaunchRole, has_file: bool = True) -> str:
         """What a node of a role runs, after the variables are there; the last command replaces the shell.
 
         `has_file`: it writes the settings file before.
@@ -103,8 +103,8 @@ class Launchable:
             return "".join([*lines, head])
         return "".join([*lines, f'if [ "$NODE" = 0 ]; then\n{head}else\nexec {wrapped(workers)}\nfi\n'])
 
-    def router_body(self, router: Router) -> str:
-        """What runs the router, on the port of the engine's servers where its settings file does not say it."""
+    def router_body(self, router: FrontRouter) -> str:
+        """What runs the router; its settings file says the port, where it has one."""
         lines = [written(ROUTER_FILE, yaml_text(dict(router.file)))] if router.file else []
-        served = () if router.file else ("--host", "0.0.0.0", "--port", str(self.engine.port))
+        served = () if router.file else ("--host", "0.0.0.0", "--port", str(ROUTER_PORT))
         return "".join([*lines, f"exec {wrapped((*router.program, *served))}\n"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.export.launch.roles import Launchable, Role
+from dagc.export.launch.roles import Launchable, LaunchRole
 
 _HEAD = "#!/usr/bin/env bash\n"
 _STRICT = "set -euo pipefail\n"
@@ -25,13 +25,13 @@ def docker_files(launchable: Launchable) -> dict[str, str]:
     return {name: _in_container(text) for name, text in shell_files(launchable).items()}
 
 
-def _script(launchable: Launchable, role: Role) -> str:
+def _script(launchable: Launchable, role: LaunchRole) -> str:
     command = role.command
     where = f"each of {command.nodes} nodes" if command.nodes > 1 else "one node"
     if command.ranks_by_mpi:
-        where = f"the first of {command.nodes} nodes, with `HOSTS` for all of them"
+        where = f"the first of {command.nodes} nodes"
     count = f"{role.instances} instances" if role.instances > 1 else "1 instance"
-    about = _about(launchable, f"{role.name}, {count}; run on {where} of each")
+    about = _about(launchable, f"{role.name}, {count}; for each, run on {where}")
     variables = "".join(f"{line}\n" for line in launchable.variables(role))
     body = launchable.body(role)
     if command.ranks_by_mpi:
@@ -57,7 +57,7 @@ def _addresses(launchable: Launchable) -> str:
 def _in_container(script: str) -> str:
     passed = [f"-e {name}" for name in sorted(_environment(script))]
     options = ["--gpus all --network host --ipc host --ulimit memlock=-1 --ulimit stack=67108864", *passed]
-    options += ['-v "$CACHE:/root/.cache/huggingface"', '--entrypoint bash "$IMAGE" -s']
+    options += ['-e HF_HOME=/models -v "$CACHE:/models"', '--entrypoint bash "$IMAGE" -s']
     comments = "".join(line for line in script.splitlines(keepends=True)[1:3])
     variables = ': "${IMAGE:?image with the engine}"\nCACHE="${CACHE:-$HOME/.cache/huggingface}"\n'
     run = " \\\n    ".join(["docker run --rm -i", *options])
@@ -70,5 +70,5 @@ def _environment(script: str) -> Iterator[str]:
     for line in script.splitlines():
         if line.startswith(': "${'):
             yield line.removeprefix(': "${').partition(":")[0]
-        elif line.startswith('MODEL="${'):
+        elif line.startswith("MODEL=${"):
             yield "MODEL"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.export.launch.roles import Launchable, Role
+from dagc.export.launch.roles import Launchable, LaunchRole
 
 _END = "END_OF_SCRIPT"
 
@@ -42,7 +42,7 @@ def _lines(launchable: Launchable) -> Iterator[str]:
     yield "wait"
 
 
-def _instance(launchable: Launchable, role: Role, instance: int, first: int) -> Iterator[str]:
+def _instance(launchable: Launchable, role: LaunchRole, instance: int, first: int) -> Iterator[str]:
     """Its nodes are those from `first` on; each has a folder of its own for files."""
     command, nodes = role.command, role.command.nodes
     variable = f"{role.name.upper()}_SCRIPT"
