@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from dagc.engines.instance import SETTINGS_FILE, Command, Host
 from dagc.engines.registry import engines
 from dagc.export.launch.quoting import line, quoted
 from dagc.export.launch.roles import Launchable, LaunchRole
-from dagc.export.launch.yaml_text import yaml_text
 from dagc.plan.deployment import Deployment
 from dagc.plan.instances import instance_of
 from dagc.plan.placement import placed
@@ -113,7 +113,8 @@ class Launched:
         one = service.command
         before = [line(one.head_first)] if one.head_first else []
         if one.file:
-            before.append(f"printf %s {quoted(yaml_text(dict(one.file)))} > {SETTINGS_FILE}")
+            # JSON is YAML, and one line.
+            before.append(f"printf '%s\\n' {quoted(dumps(dict(one.file)))} > {SETTINGS_FILE}")
         ranks = ("mpirun", "-n", str(one.ranks_by_mpi), "--npernode", str(one.gpus)) if one.ranks_by_mpi else ()
         return self._named(" && ".join([*before, line((*ranks, *one.tokens), one.environment)]))
 

@@ -100,7 +100,9 @@ def test_redundant_experts_stand_in_tensorrts_settings_file() -> None:
     service = json.loads(result.stdout)["launches"][0]["services"][0]
     assert service["settings_file"]["moe_config"]["load_balancer"]["num_slots"] == 256 + 32
     assert service["settings_file"]["enable_attention_dp"] is True
-    assert service["command"].startswith("printf %s 'enable_attention_dp: true\n")
+    written, _, command = service["command"].partition(" > settings.yaml && ")
+    assert json.loads(written.removeprefix("printf '%s\\n' ").strip("'")) == service["settings_file"]
+    assert command.startswith("mpirun -n 32 --npernode 8 trtllm-llmapi-launch trtllm-serve ")
     assert "--extra_llm_api_options settings.yaml" in service["command"]
     assert not {"--enable_attention_dp", "--config"} & set(service["tokens"])
 
