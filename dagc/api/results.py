@@ -239,7 +239,7 @@ def _services(one: Launched) -> list[Row]:
             "instances": service.instances,
             "gpus": service.gpus,
             "nodes": service.command.nodes,
-            "command": service.command.line,
+            "command": one.command_line(service),
             "reason": None,
         }
         for service in one.services

@@ -27,7 +27,10 @@ ENGINE_RULES: tuple[Rule, ...] = rules("engines")
 GPU_RULES: tuple[Rule, ...] = rules("gpus")
 """Rules over the GPUs that a plan takes. They wait for right degrees: a wrong one makes the size wrong too."""
 
-ADVICE_RULES: tuple[Rule, ...] = rules("advice")
+STARTING_RULES: tuple[Rule, ...] = rules("starting")
+"""What the named engine starts otherwise than priced, or at a cost that no price has; all are silent without one."""
+
+ADVICE_RULES: tuple[Rule, ...] = (*rules("advice"), *STARTING_RULES)
 """What is unwise about a plan of right degrees; none of these keeps it from being priced."""
 
 HOUSE_RULES: tuple[Rule, ...] = rules("house")
@@ -55,6 +58,11 @@ def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:
 def refusal(plan: Plan, rules: Sequence[Rule] = REFUSING) -> Diagnostic | None:
     """The first diagnostic of rules that keeps a plan from being priced; those of advice never do."""
     return next((diagnostic for rule in rules for diagnostic in rule(plan) if diagnostic.stops), None)
+
+
+def check_start(plan: Plan) -> tuple[Diagnostic, ...]:
+    """What the engine that a plan names starts otherwise than priced."""
+    return tuple(diagnostic for rule in STARTING_RULES for diagnostic in rule(plan))
 
 
 def check_engine(plan: Plan) -> tuple[Diagnostic, ...]:

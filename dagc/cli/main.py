@@ -31,7 +31,7 @@ GROUPS = {
         "compare": ("Compare plans or strategies side by side", "compare old.moe new.moe"),
     },
     "Start: how do I run it?": {
-        "launch": ("Flags that run a strategy in an engine", "launch plan.moe --engine vllm"),
+        "launch": ("Commands and files that start a strategy in an engine", "launch plan.moe --engine vllm"),
     },
     "Look: what does dagc know, what does it mean?": {
         "explain": ("Explain a diagnostic's code or a term", "explain TPOT"),

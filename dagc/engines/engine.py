@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import lcm
+from typing import Any
 
 from dagc.degrees import Parallelism
 from dagc.engines.flags import Flag, Settings, read_settings
-from dagc.engines.instance import Command, Host, Instance
+from dagc.engines.instance import Command, FrontRouter, Host, Instance
+from dagc.engines.recorded import recorded_flags
 from dagc.engines.scheduler import NO_ENGINE_SCHEDULER, Scheduler
 
 
@@ -163,7 +165,13 @@ class Engine(ABC):
 
     `lacks` names options of the language that the version does not have. `rules` names the rules of
     `dagc.check.engines` that hold for it beside those for all engines. `serves_phases`: an instance can serve prefill
-    or decode alone. `scheduler` is how it schedules requests.
+    or decode alone. `is_server`: its command answers requests; of another the command is the arguments of a script.
+    `scheduler` is how it schedules requests. `port` is that of its server by default; `served` are the flags of a
+    server that listens to others than its own machine. `dynamo_model` names the model to its worker under Dynamo.
+
+    `most_dispatched` tokens of a rank go to experts in a decode step at most. `drafts_in_stages` are the phases in
+    which tokens are guessed ahead in a pipeline. `decode_multiples` names what decode must have as prefill does, where
+    the two are apart: `tp` a multiple, `pp` the same or 1.
     """
 
     name: str
@@ -182,6 +190,13 @@ class Engine(ABC):
     lacks: frozenset[str] = frozenset()
     rules: frozenset[str] = frozenset()
     serves_phases: bool = True
+    is_server: bool = True
+    port: int = 8000
+    served: tuple[str, ...] = ("--host", "0.0.0.0")
+    dynamo_model: str = "--model"
+    most_dispatched: int | None = None
+    drafts_in_stages: frozenset[str] = frozenset()
+    decode_multiples: frozenset[str] = frozenset()
     scheduler: Scheduler = NO_ENGINE_SCHEDULER
 
     def urls(self) -> tuple[str, ...]:
@@ -191,6 +206,19 @@ class Engine(ABC):
     def has_flag(self, setting: str) -> bool:
         """Whether a flag of the version gives a setting."""
         return any(flag.setting == setting for flag in self.flags)
+
+    def knows(self, flag: str) -> bool:
+        """Whether the recorded command line of the version has a flag."""
+        return flag in recorded_flags(self.name, self.version)
+
+    def dispatches(self, instance: Instance) -> bool:
+        """Whether ranks send tokens to experts by DeepEP, as it is priced. Overlapped batches need its kernels."""
+        experts = instance.sizes.experts
+        if experts is None or not instance.exchanges_tokens:
+            return instance.overlap > 1
+        written = None if instance.exchange is None else ExpertExchange(instance.exchange)
+        found = self.runtime.exchange(experts.ep * experts.tp, instance.top, written)
+        return instance.overlap > 1 or found is ExpertExchange.DEEPEP
 
     @abstractmethod
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
@@ -210,6 +238,22 @@ class Engine(ABC):
     @abstractmethod
     def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
         """The command that starts an instance with the settings that `express` gives."""
+
+    def whole_ranks(self, instance: Instance) -> int:
+        """Consecutive ranks that no two nodes share with others: as many as a node has, or a part, or a multiple."""
+        return 1
+
+    def lacking_placement(self, instance: Instance, gpus_per_node: int) -> str | None:
+        """Why ranks cannot be put on nodes with so many GPUs, whatever their sizes."""
+        return None
+
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter | None:
+        """What serves one address before instances of each phase, given by their addresses; None: nothing does."""
+        return None
+
+    def dynamo_file(self, command: Command) -> Mapping[str, Any]:
+        """The settings file of a worker under Dynamo that takes its arguments from one; none where they are flags."""
+        return {}
 
     def refused_layers(self, layers: tuple[int, ...]) -> str | None:
         """Why the engine cannot have these layers on its stages, although it has the option."""

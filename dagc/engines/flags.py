@@ -22,6 +22,7 @@ class Flag:
 
     A switch takes no value. A flag with `words` takes a word, and sets 1 for one of these, else 0. All others take a
     count of at least `minimum`, and are left out at the `default` (0: the engine has none, so they are always written).
+    `is_key`: it is a key of the engine's settings file, and a flag of its name is read as it.
     """
 
     name: str
@@ -31,11 +32,13 @@ class Flag:
     words: tuple[str, ...] = ()
     default: int = 1
     minimum: int = 1
+    is_key: bool = False
 
     @property
     def spellings(self) -> tuple[str, ...]:
         """All names, with dashes: engines take dashes and underscores alike."""
-        return tuple(_dashed(name) for name in (self.name, *self.others))
+        name = f"--{self.name}" if self.is_key else self.name
+        return tuple(_dashed(one) for one in (name, *self.others))
 
     def read(self, value: str) -> int | None:
         """The setting of a value; None for what is no count."""

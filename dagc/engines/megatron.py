@@ -1,12 +1,14 @@
 """Megatron-Core.
 
 `world = tp × cp × pp × dp`, with dp what the number of ranks leaves over; the experts cut the same ranks again as
-`etp × ep × edp × pp`. Without `--expert-tensor-parallel-size` the experts' tp is tp.
+`etp × ep × edp × pp`. Without `--expert-tensor-parallel-size` the experts' tp is tp. It is a library: scripts built
+on it take these arguments, and checkpoints in its own format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import lcm
 
 from dagc.degrees import Degrees, Parallelism
@@ -16,7 +18,7 @@ from dagc.engines.instance import Command, Host, Instance
 
 
 class Megatron(Engine):
-    """How Megatron-Core counts and is started."""
+    """How Megatron-Core counts, and the arguments of its scripts."""
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
         """All degrees but ep give the number of ranks."""
@@ -57,7 +59,7 @@ class Megatron(Engine):
         return f"{self.title} supports one layer count for the first stage, one for the last, one for all between"
 
     def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
-        """Every node of an instance runs it: torchrun's flags go before the program."""
+        """Arguments of a script, on every node of an instance: torchrun's flags go before the script."""
         nodes, layers = host.nodes(instance), instance.layers
         ranks = {"nodes": nodes, "node": instance.sizes.gpus_per_replica // nodes}
         others: tuple[str, ...] = ()
@@ -65,12 +67,12 @@ class Megatron(Engine):
             first, last = "--decoder-first-pipeline-num-layers", "--decoder-last-pipeline-num-layers"
             others = (first, str(layers[0]), last, str(layers[-1]))
         address = ("--node-rank", "$NODE", "--master-addr", "$HEAD") if nodes > 1 else ()
-        program = ("tools/run_text_generation_server.py", "--load", host.model)
         return Command(
-            ("torchrun", *write_flags(self.flags, ranks), *address, *program),
-            write_flags(self.flags, settings),
-            others,
+            program=("torchrun", *write_flags(self.flags, ranks), *address, "$SCRIPT"),
+            flags=write_flags(self.flags, settings),
+            others=others,
             nodes=nodes,
+            gpus=ranks["node"],
         )
 
 
@@ -120,12 +122,21 @@ _V0_12 = Megatron(
         {
             "megatron-layers-uneven",
             "megatron-experts-uneven",
-            "megatron-tp-without-sp",
             "megatron-prompt-not-in-parts",
             "megatron-query-groups",
         }
     ),
     serves_phases=False,
+    is_server=False,
 )
 
-VERSIONS = (_V0_12,)
+_V0_16 = replace(
+    _V0_12,
+    version="0.16.1",
+    references=(
+        Reference("megatron/core/parallel_state.py", "core_v0.16.1", "ranks numbered pp, dp, cp, tp, innermost last"),
+        Reference("megatron/core/transformer/moe/moe_layer.py", "core_v0.16.1", "tp without sp runs in inference"),
+    ),
+)
+
+VERSIONS = (_V0_12, _V0_16)

@@ -140,13 +140,13 @@ class Scheduler:
                 tokens += [flag] * bool(flag) if limit.is_switch else [flag, str(value)]
         return tuple(tokens)
 
-    def settings(self) -> tuple[str, ...]:
-        """Lines of the settings file for what is stated."""
-        return tuple(
-            f"{limit.flag} {('false', 'true')[value] if limit.is_switch else value}"
+    def settings(self) -> dict[str, bool | int]:
+        """Keys of the settings file for what is stated."""
+        return {
+            limit.flag.removesuffix(":"): bool(value) if limit.is_switch else value
             for limit, value in self._given()
             if limit.flag.endswith(":")
-        )
+        }
 
     def _given(self) -> Iterator[tuple[SchedulerLimit, int]]:
         given = dict(self.given)

@@ -1,27 +1,45 @@
 """SGLang.
 
 `world = tp × pp`: `--tp-size` is all ranks of a stage. Attention dp and cp, and the experts' ep and dp, cut that
-number and add no GPU. Without `--enable-dp-attention`, `--dp-size` counts separate copies.
+number and add no GPU. `--dp-size` counts separate copies; with `--enable-dp-attention`, deprecated since
+`--attn-dp-size`, it is attention's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertExchange, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
-from dagc.engines.instance import Command, Host, Instance, layer_partition
+from dagc.engines.instance import Command, FrontRouter, Host, Instance, layer_partition
 from dagc.engines.scheduler import AfterEnd, CacheReservation, RequestRouter, Scheduler, SchedulerLimit, fixed, switch
 
+DISPATCH_TOKENS, MOST_DISPATCH_TOKENS = 128, 1024
+"""Tokens of a rank that DeepEP's low-latency buffers have room for: by default, and at most."""
 
+_INIT_PORT, _BOOTSTRAP_PORT = "5000", "8998"
+_CACHE_DTYPES = {"fp8": "fp8_e4m3", "bf16": "bf16"}
+
+
+@dataclass(frozen=True, kw_only=True)
 class SGLang(Engine):
-    """How SGLang counts and is started."""
+    """How SGLang counts and is started.
+
+    `context_flags` split prompts over attention's cp; `pipelines_context`: beside pp, too.
+    """
+
+    context_flags: tuple[str, ...]
+    pipelines_context: bool = False
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
         """A degree of dp beside ep is attention's."""
         settings = {axis: degree for axis, degree in degrees.items() if axis in ("tp", "pp", "dp", "ep", "cp")}
         if degrees.get("dp", 1) > 1 and degrees.get("ep", 1) > 1:
+            if self.has_flag("attn_dp"):
+                settings["attn_dp"] = settings.pop("dp")
+                return settings, ("`--attn-dp-size` divides tp and adds no GPU",)
             return {**settings, "dp_attention": 1}, ("with `--enable-dp-attention`, dp divides tp and adds no GPU",)
         return settings, ()
 
@@ -29,13 +47,17 @@ class SGLang(Engine):
         """Refused where a degree of attention or of the experts does not divide tp."""
         tp, pp, dp, cp, moe_dp = (settings.get(axis, 1) for axis in ("tp", "pp", "dp", "cp", "moe_dp"))
         ep = tp if settings.get("forcing_backend") else settings.get("ep", 1)
-        attention_dp = dp if settings.get("dp_attention") else 1
-        problem = _problem(tp, pp, attention_dp, cp, ep, moe_dp)
+        attention_dp = settings.get("attn_dp", 1)
+        if settings.get("dp_attention") and attention_dp == 1:
+            attention_dp, dp = dp, 1
+        if dp > 1 and attention_dp > 1:
+            return Counted.refused(f"there are no copies (dp {dp}) of an instance with attention dp {attention_dp}")
+        problem = self._problem(tp, pp, attention_dp, cp, ep, moe_dp)
         if problem:
             return Counted.refused(problem)
         attention = Degrees(tp=tp // attention_dp // cp, cp=cp, dp=attention_dp)
         experts = Degrees(tp=tp // ep // moe_dp, ep=ep, dp=moe_dp)
-        sizes = Parallelism(attention, experts, pp, replicas=dp // attention_dp)
+        sizes = Parallelism(attention, experts, pp, replicas=dp)
         copies = f" × {sizes.replicas} copies" if sizes.replicas > 1 else ""
         steps = (
             f"GPUs = tp {tp} × pp {pp}{copies} = {sizes.gpus}",
@@ -48,47 +70,111 @@ class SGLang(Engine):
         """All ranks of a stage are tp."""
         attention = sizes.attention
         experts = sizes.experts or Degrees(tp=attention.width)
-        problem = _problem(attention.width, sizes.stages, attention.dp, attention.cp, experts.ep, experts.dp)
+        problem = self._problem(attention.width, sizes.stages, attention.dp, attention.cp, experts.ep, experts.dp)
         if problem:
             return problem
-        return {
-            "tp": attention.width,
-            "pp": sizes.stages,
-            "dp": attention.dp,
-            "cp": attention.cp,
-            "ep": experts.ep,
-            "moe_dp": experts.dp,
-            "dp_attention": int(attention.dp > 1),
-        }
+        settings = {"tp": attention.width, "pp": sizes.stages, "cp": attention.cp}
+        settings |= {"ep": experts.ep, "moe_dp": experts.dp}
+        if self.has_flag("attn_dp"):
+            return {**settings, "attn_dp": attention.dp}
+        return {**settings, "dp": attention.dp, "dp_attention": int(attention.dp > 1)}
 
     def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
-        """Every node of an instance runs it. Overlapped batches need DeepEP."""
-        nodes = host.nodes(instance)
-        others = ["--disaggregation-mode", instance.phase] if instance.phase else []
-        dispatches = instance.overlap > 1 or instance.exchange == ExpertExchange.DEEPEP
-        others += ["--moe-a2a-backend", "deepep"] if dispatches else []
-        others += self.scheduler.flags()
-        if nodes > 1:
-            others += ["--nnodes", str(nodes), "--node-rank", "$NODE", "--dist-init-addr", "$HEAD:5000"]
+        """Every node of an instance runs it; a node has whole stages, or a stage whole nodes."""
+        nodes = host.nodes(instance, self.whole_ranks(instance))
+        others = [*self._phase(instance), *self._exchange(instance), *self._context(instance)]
+        others += [*self.scheduler.flags(), *self._serving(instance)]
+        placed = ("--nnodes", str(nodes), "--node-rank", "$NODE", "--dist-init-addr", f"$HEAD:{_INIT_PORT}")
         return Command(
-            ("python", "-m", "sglang.launch_server", "--model-path", host.model),
-            write_flags(self.flags, settings),
-            tuple(others),
-            environment=layer_partition("SGLANG_PP_LAYER_PARTITION", instance),
+            program=("python", "-m", "sglang.launch_server", "--model-path", host.model),
+            flags=write_flags(self.flags, settings),
+            others=tuple(others),
+            placed=placed if nodes > 1 else (),
+            environment=(*layer_partition("SGLANG_PP_LAYER_PARTITION", instance), *self._dispatched(instance)),
             nodes=nodes,
+            gpus=instance.sizes.gpus_per_replica // nodes,
         )
 
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
+        """SGLang's router, a package of its own: `RouterArgs`, sglang_router/router_args.py at 0.3.2."""
+        urls = [("--prefill", url, _BOOTSTRAP_PORT) for url in prefill] + [("--decode", url) for url in decode]
+        tokens = (token for parts in urls for token in parts)
+        return FrontRouter(("python", "-m", "sglang_router.launch_router", "--pd-disaggregation", *tokens))
 
-def _problem(tp: int, pp: int, dp: int, cp: int, ep: int, moe_dp: int) -> str | None:
-    """Why SGLang would not start with these, in the order of its own checks."""
-    if tp % (dp * cp):
-        factors = f"dp {dp} × cp {cp} = {dp * cp}" if cp > 1 else f"dp {dp}"
-        return f"tp {tp} must be a multiple of attention's {factors}: `--tp-size` is all ranks of a stage"
-    if ep > tp:
-        return f"ep {ep} is more than tp {tp}: ep divides `--tp-size`, which is all ranks of a stage"
-    if tp % (ep * moe_dp):
-        return f"ep {ep} × the experts' dp {moe_dp} must divide tp {tp}"
-    return _data_parallel_experts(tp, pp, cp, ep, moe_dp) if moe_dp > 1 else None
+    def whole_ranks(self, instance: Instance) -> int:
+        """A stage: `pp_size // nnodes` of them on a node, or `nnodes // pp_size` nodes for one."""
+        return instance.sizes.attention.width
+
+    def _phase(self, instance: Instance) -> tuple[str, ...]:
+        if instance.phase is None:
+            return ()
+        return ("--disaggregation-mode", instance.phase, "--disaggregation-transfer-backend", "nixl")
+
+    def _exchange(self, instance: Instance) -> Iterator[str]:
+        """DeepEP, in the mode of the phase, where it leaves ep as it is: it sets ep to all ranks of a stage.
+
+        Dense layers are whole on each rank of attention dp, as they are priced; else they are cut over all ranks of a
+        stage, on which fp8 blocks of 128 may not divide.
+        """
+        if self._uses_deepep(instance):
+            mode = {"prefill": "normal", "decode": "low_latency"}.get(instance.phase or "", "auto")
+            yield from ("--moe-a2a-backend", "deepep", "--deepep-mode", mode)
+        if instance.dense_ffn and instance.sizes.attention.dp > 1:
+            yield from ("--moe-dense-tp-size", "1")
+
+    def _context(self, instance: Instance) -> tuple[str, ...]:
+        """`--attn-cp-size` makes groups of ranks; prompts are split with these alone."""
+        return self.context_flags if instance.sizes.attention.cp > 1 else ()
+
+    def _serving(self, instance: Instance) -> Iterator[str]:
+        """What the plan fixes beyond sizes; limits are of an instance, over its ranks of attention dp."""
+        serving, given, dp = instance.serving, dict(self.scheduler.given), instance.sizes.attention.dp
+        if serving.context:
+            yield from ("--context-length", str(serving.context))
+        if serving.sequences and "max_running_requests" not in given and instance.phase != "prefill":
+            yield from ("--max-running-requests", str(serving.sequences * dp))
+        if serving.chunk and "chunked_prefill_size" not in given and instance.phase != "decode":
+            yield from ("--chunked-prefill-size", str(serving.chunk * dp))
+        if serving.memory_share:
+            yield from ("--mem-fraction-static", f"{serving.memory_share:g}")
+        if serving.cache_dtype:
+            yield from ("--kv-cache-dtype", _CACHE_DTYPES.get(serving.cache_dtype, "auto"))
+        if serving.quantisation:
+            yield from ("--quantization", serving.quantisation)
+        if serving.drafts:
+            yield from ("--speculative-algorithm", "EAGLE", "--speculative-num-steps", str(serving.drafts))
+            yield from ("--speculative-eagle-topk", "1", "--speculative-num-draft-tokens", str(serving.drafts + 1))
+            if not serving.has_draft_layers:
+                yield from ("--speculative-draft-model-path", "$DRAFT")
+        if serving.prefix_cache is False:
+            yield "--disable-radix-cache"
+
+    def _uses_deepep(self, instance: Instance) -> bool:
+        """SGLang sets ep to all ranks of a stage with it."""
+        experts, width = instance.sizes.experts, instance.sizes.attention.width
+        is_whole = experts is not None and experts.ep == width
+        return self.dispatches(instance) and (instance.overlap > 1 or is_whole)
+
+    def _dispatched(self, instance: Instance) -> tuple[tuple[str, str], ...]:
+        """Tokens of a rank in a decode step where the low-latency buffers of DeepEP have room for fewer."""
+        serving = instance.serving
+        tokens = serving.sequences * (1 + serving.drafts)
+        if not self._uses_deepep(instance) or instance.phase == "prefill" or tokens <= DISPATCH_TOKENS:
+            return ()
+        return (("SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK", str(tokens)),)
+
+    def _problem(self, tp: int, pp: int, dp: int, cp: int, ep: int, moe_dp: int) -> str | None:
+        """Why SGLang would not start with these, in the order of its own checks."""
+        if tp % (dp * cp):
+            factors = f"dp {dp} × cp {cp} = {dp * cp}" if cp > 1 else f"dp {dp}"
+            return f"tp {tp} must be a multiple of attention's {factors}: `--tp-size` is all ranks of a stage"
+        if cp > 1 and pp > 1 and not self.pipelines_context:
+            return f"there is no pipeline (pp {pp}) with context parallelism (cp {cp})"
+        if ep > tp:
+            return f"ep {ep} is more than tp {tp}: ep divides `--tp-size`, which is all ranks of a stage"
+        if tp % (ep * moe_dp):
+            return f"ep {ep} × the experts' dp {moe_dp} must divide tp {tp}"
+        return _data_parallel_experts(tp, pp, cp, ep, moe_dp) if moe_dp > 1 else None
 
 
 def _data_parallel_experts(tp: int, pp: int, cp: int, ep: int, moe_dp: int) -> str | None:
@@ -100,6 +186,23 @@ def _data_parallel_experts(tp: int, pp: int, cp: int, ep: int, moe_dp: int) -> s
         return f"the experts' dp {moe_dp} must be attention's cp {cp}"
     return None
 
+
+_FORCING = ("deepep", "mooncake", "ascend_fuseep", "flashinfer", "mori")
+"""All-to-all backends that set ep to tp: `_handle_a2a_moe`, python/sglang/srt/server_args.py at v0.5.9."""
+
+_FLAGS = (
+    Flag("--tp-size", "tp", ("--tensor-parallel-size", "--tp")),
+    Flag("--dp-size", "dp", ("--data-parallel-size", "--dp")),
+    Flag("--enable-dp-attention", "dp_attention", is_switch=True),
+    Flag("--ep-size", "ep", ("--expert-parallel-size", "--ep")),
+    Flag("--pp-size", "pp", ("--pipeline-parallel-size", "--pp")),
+    Flag("--attn-cp-size", "cp", ("--attention-context-parallel-size",)),
+    Flag("--moe-dp-size", "moe_dp", ("--moe-data-parallel-size",)),
+    Flag("--enable-eplb", "eplb", is_switch=True),
+    Flag("--ep-num-redundant-experts", "redundant", default=0, minimum=0),
+    Flag("--enable-two-batch-overlap", "overlap", is_switch=True),
+    Flag("--moe-a2a-backend", "forcing_backend", words=_FORCING),
+)
 
 _SCHEDULER = Scheduler(
     # `get_next_batch_to_run`, python/sglang/srt/managers/scheduler.py at v0.5.9: a step of prompts if one can be made.
@@ -168,23 +271,52 @@ _V0_5_9 = SGLang(
         all_reduce="sglang",
     ),
     expert_split=ExpertSplit.EVEN,
-    flags=(
-        Flag("--tp-size", "tp", ("--tensor-parallel-size", "--tp")),
-        Flag("--dp-size", "dp", ("--data-parallel-size", "--dp")),
-        Flag("--enable-dp-attention", "dp_attention", is_switch=True),
-        Flag("--ep-size", "ep", ("--expert-parallel-size", "--ep")),
-        Flag("--pp-size", "pp", ("--pipeline-parallel-size", "--pp")),
-        Flag("--attn-cp-size", "cp", ("--attention-context-parallel-size",)),
-        Flag("--moe-dp-size", "moe_dp", ("--moe-data-parallel-size",)),
-        Flag("--enable-eplb", "eplb", is_switch=True),
-        Flag("--ep-num-redundant-experts", "redundant", default=0, minimum=0),
-        Flag("--enable-two-batch-overlap", "overlap", is_switch=True),
-        # These all-to-all backends set ep to tp.
-        Flag("--moe-a2a-backend", "forcing_backend", words=("deepep", "mooncake")),
-    ),
+    flags=_FLAGS,
     lacks=frozenset({"dcp"}),
-    rules=frozenset({"sglang-experts-uneven", "sglang-overlap-below-tp", "fp8-block-cut"}),
+    rules=frozenset(
+        {
+            "sglang-experts-uneven",
+            "sglang-overlap-below-tp",
+            "sglang-cp-without-sparse",
+            "sglang-shared-experts-cut",
+            "drafts-in-pipeline",
+            "low-latency-tokens",
+            "pools-not-alike",
+            "fp8-block-cut",
+        }
+    ),
     scheduler=_SCHEDULER,
+    port=30000,
+    most_dispatched=MOST_DISPATCH_TOKENS,
+    decode_multiples=frozenset({"pp"}),  # `CommonKVReceiver`, python/sglang/srt/disaggregation/common/conn.py
+    dynamo_model="--model-path",
+    context_flags=("--enable-nsa-prefill-context-parallel", "--nsa-prefill-cp-mode", "round-robin-split"),
 )
 
-VERSIONS = (_V0_5_9,)
+_MORE_FORCING = ("megamoe", "deepep_v2", "nixl", "flashinfer_megamoe", "pplx")
+"""`_A2A_EP_SPANNING_BACKENDS`, python/sglang/srt/arg_groups/overrides.py at v0.5.23, has these too."""
+
+_V0_5_23 = replace(
+    _V0_5_9,
+    version="0.5.23",
+    references=(
+        Reference("python/sglang/srt/arg_groups/parallel_hook.py", "v0.5.23", "attention dp, cp; the experts' dp, ep"),
+        Reference("python/sglang/srt/arg_groups/overrides.py", "v0.5.23", "exchange backends that set ep to tp"),
+        Reference("python/sglang/srt/arg_groups/validation_hook.py", "v0.5.23", "what does not go together"),
+        Reference("python/sglang/srt/entrypoints/engine.py", "v0.5.23", "stages and ranks of each node"),
+        Reference("python/sglang/srt/distributed/utils.py", "v0.5.23", "layers of each stage: `get_pp_indices`"),
+    ),
+    flags=(
+        *_FLAGS[:2],
+        Flag("--attn-dp-size", "attn_dp", ("--attention-data-parallel-size",)),
+        *_FLAGS[2:-1],
+        Flag("--dcp-size", "dcp", ("--decode-context-parallel-size",)),
+        Flag("--moe-a2a-backend", "forcing_backend", words=(*_FORCING, *_MORE_FORCING)),
+    ),
+    lacks=frozenset(),
+    drafts_in_stages=frozenset({"prefill"}),
+    context_flags=("--enable-prefill-cp", "--cp-strategy", "interleave"),
+    pipelines_context=True,
+)
+
+VERSIONS = (_V0_5_9, _V0_5_23)

@@ -1,22 +1,28 @@
 """TensorRT-LLM.
 
 `world = tp × pp × cp`, and `tp = moe_tp × moe_ep`: both cuts of the experts lie inside tp. Attention takes all of tp as
-tensor parallelism, or, with `enable_attention_dp`, all of it as data parallelism.
+tensor parallelism, or, with `enable_attention_dp`, all of it as data parallelism. What is no flag of `trtllm-serve`
+is a key of its settings file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dagc.degrees import Degrees, Parallelism
 from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
-from dagc.engines.instance import SETTINGS_FILE, Command, Host, Instance
+from dagc.engines.instance import ROUTER_FILE, ROUTER_PORT, SETTINGS_FILE, Command, FrontRouter, Host, Instance
 from dagc.engines.scheduler import ON, AfterEnd, CacheReservation, RequestRouter, Scheduler, fixed, switch
 
 
+@dataclass(frozen=True, kw_only=True)
 class TensorRTLLM(Engine):
-    """How TensorRT-LLM counts and is started."""
+    """How TensorRT-LLM counts and is started. `draft_key` names a draft model in the settings file."""
+
+    draft_key: str
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
         """A degree of dp can only be attention's, and all of tp."""
@@ -67,26 +73,102 @@ class TensorRTLLM(Engine):
         return {**settings, "moe_tp": experts.tp, "ep": experts.ep}
 
     def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
-        """MPI starts the ranks of several nodes. Expert slots and the transfer of caches have no flags."""
-        file: list[str] = []
-        if instance.redundant and instance.experts:
-            slots = f"    num_slots: {instance.experts + instance.redundant}"
-            file += ["moe_config:", "  load_balancer:", slots, "    layer_updates_per_iter: 1"]
-        file += ["cache_transceiver_config:", "  backend: DEFAULT"] if instance.phase else []
-        if settings.get("attention_dp"):
-            balances = ("false", "true")[self.scheduler.value(self.scheduler.balances, 0)]
-            file += ["attention_dp_config:", f"    enable_balance: {balances}"]
-        file += self.scheduler.settings()
-        gpus = str(instance.sizes.gpus_per_replica)
-        ranks = ("mpirun", "-n", gpus, "trtllm-llmapi-launch") if host.nodes(instance) > 1 else ()
-        # The experts' tp is what ep leaves over of tp.
-        flags = write_flags(self.flags, {name: value for name, value in settings.items() if name != "moe_tp"})
+        """MPI starts the ranks of several nodes. The experts' tp is what ep leaves over of tp."""
+        flags = tuple(flag for flag in self.flags if not flag.is_key)
+        file = self._file(instance, settings)
+        nodes = host.nodes(instance)
+        gpus = instance.sizes.gpus_per_replica
+        others = [*self.scheduler.flags(), *self._serving(instance)]
+        others += ["--extra_llm_api_options", SETTINGS_FILE] if file else []
         return Command(
-            (*ranks, "trtllm-serve", host.model),
-            flags,
-            (*self.scheduler.flags(), *(("--config", SETTINGS_FILE) if file else ())),
-            file=tuple(file),
+            program=(*(("trtllm-llmapi-launch",) if nodes > 1 else ()), "trtllm-serve", host.model),
+            flags=write_flags(flags, settings),
+            others=tuple(others),
+            placed=("--gpus_per_node", str(gpus // nodes)) if nodes > 1 else (),
+            file=tuple(file.items()),
+            nodes=nodes,
+            gpus=gpus // nodes,
+            ranks_by_mpi=gpus if nodes > 1 else 0,
         )
+
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
+        """The same program serves both phases behind one address."""
+        hosts = {"context_servers": prefill, "generation_servers": decode}
+        file = {
+            name: {"num_instances": len(urls), "urls": [url.removeprefix("http://") for url in urls]}
+            for name, urls in hosts.items()
+        }
+        head = {"hostname": "0.0.0.0", "port": ROUTER_PORT, "backend": "pytorch"}
+        return FrontRouter(("trtllm-serve", "disaggregated", "-c", ROUTER_FILE), tuple((head | file).items()))
+
+    def dynamo_file(self, command: Command) -> Mapping[str, Any]:
+        """All arguments by their names in `LlmArgs`: its worker has flags for few of them."""
+        tokens = (*command.flags, *command.others)
+        pairs = zip(tokens[::2], tokens[1::2], strict=True)
+        found = {
+            _LLM_ARGS[flag]: float(value) if "." in value else int(value) for flag, value in pairs if flag in _LLM_ARGS
+        }
+        share = found.pop("free_gpu_memory_fraction", None)
+        file = dict(command.file)
+        if share is not None:
+            file["kv_cache_config"] = {"free_gpu_memory_fraction": share, **file.get("kv_cache_config", {})}
+        return {**found, **file}
+
+    def _file(self, instance: Instance, settings: Settings) -> dict[str, Any]:
+        """The settings file: parallelism without a flag, expert slots, transfer and storage of caches, drafts."""
+        serving = instance.serving
+        file: dict[str, Any] = {
+            flag.name: bool(settings[flag.setting]) if flag.is_switch else settings[flag.setting]
+            for flag in self.flags
+            if flag.is_key and flag.setting != "moe_tp" and settings.get(flag.setting, 0) > (not flag.is_switch)
+        }
+        if instance.redundant and instance.experts:
+            slots = {"num_slots": instance.experts + instance.redundant, "layer_updates_per_iter": 1}
+            file["moe_config"] = {"backend": "WIDEEP", "load_balancer": slots}
+        if instance.phase:
+            file["cache_transceiver_config"] = {"backend": "DEFAULT"}
+        if settings.get("attention_dp"):
+            is_balanced = bool(self.scheduler.value(self.scheduler.balances, 0))
+            file["attention_dp_config"] = {"enable_balance": is_balanced}
+        cache: dict[str, Any] = {"dtype": "fp8"} if serving.cache_dtype == "fp8" else {}
+        if serving.prefix_cache is not None:
+            cache["enable_block_reuse"] = serving.prefix_cache
+        if cache:
+            file["kv_cache_config"] = cache
+        if serving.drafts and serving.has_draft_layers:
+            file["speculative_config"] = {"decoding_type": "MTP", "num_nextn_predict_layers": serving.drafts}
+        elif serving.drafts:
+            draft = {"max_draft_len": serving.drafts, self.draft_key: "$DRAFT"}
+            file["speculative_config"] = {"decoding_type": "Eagle", **draft}
+        if instance.phase == "prefill":
+            file["disable_overlap_scheduler"] = True
+        return file | self.scheduler.settings()
+
+    def _serving(self, instance: Instance) -> Iterator[str]:
+        """What the plan fixes beyond sizes; each rank of attention dp has its own limits."""
+        serving, given = instance.serving, dict(self.scheduler.given)
+        if serving.context:
+            yield from ("--max_seq_len", str(serving.context))
+        if serving.sequences and "max_batch_size" not in given and instance.phase != "prefill":
+            yield from ("--max_batch_size", str(serving.sequences))
+        if serving.chunk and "max_num_tokens" not in given:
+            tokens = serving.sequences * (1 + serving.drafts)
+            most = tokens if instance.phase == "decode" and tokens else max(serving.chunk, tokens)
+            yield from ("--max_num_tokens", str(most))
+        if serving.memory_share:
+            yield from ("--kv_cache_free_gpu_memory_fraction", f"{serving.memory_share:g}")
+
+
+_LLM_ARGS = {
+    "--tp_size": "tensor_parallel_size",
+    "--pp_size": "pipeline_parallel_size",
+    "--ep_size": "moe_expert_parallel_size",
+    "--max_batch_size": "max_batch_size",
+    "--max_num_tokens": "max_num_tokens",
+    "--max_seq_len": "max_seq_len",
+    "--kv_cache_free_gpu_memory_fraction": "free_gpu_memory_fraction",
+}
+"""Flags of `trtllm-serve` as fields of `LlmArgs`, tensorrt_llm/llmapi/llm_args.py; the share is of `KvCacheConfig`."""
 
 
 def _no_context(cp: int, ep: int) -> str:
@@ -157,14 +239,27 @@ _V1_0 = TensorRTLLM(
     flags=(
         Flag("--tp_size", "tp", ("--tensor_parallel_size",)),
         Flag("--pp_size", "pp", ("--pipeline_parallel_size",)),
-        Flag("--cp_size", "cp", ("--context_parallel_size",)),
-        Flag("--moe_tensor_parallel_size", "moe_tp", ("--moe_tp_size",)),
         Flag("--ep_size", "ep", ("--moe_expert_parallel_size", "--moe_ep_size")),
-        Flag("--enable_attention_dp", "attention_dp", is_switch=True),
+        Flag("context_parallel_size", "cp", ("--cp_size",), is_key=True),
+        Flag("moe_tensor_parallel_size", "moe_tp", ("--moe_tp_size",), is_key=True),
+        # `--enable_attention_dp` is newer: NVIDIA/TensorRT-LLM pull request 12105, of March 2026.
+        Flag("enable_attention_dp", "attention_dp", is_switch=True, is_key=True),
     ),
     lacks=frozenset({"layers", "overlap", "dcp", "exchange"}),
     rules=frozenset({"trtllm-experts-uneven"}),
     scheduler=_SCHEDULER,
+    draft_key="speculative_model_dir",
+    dynamo_model="--model-path",
 )
 
-VERSIONS = (_V1_0,)
+_V1_2 = replace(
+    _V1_0,
+    version="1.2.1",
+    references=(
+        *_V1_0.references,
+        Reference("tensorrt_llm/commands/serve.py", "00209af149e7774406881a37283dce303571eb11", "flags"),
+    ),
+    draft_key="speculative_model",
+)
+
+VERSIONS = (_V1_0, _V1_2)

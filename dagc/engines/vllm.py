@@ -6,13 +6,14 @@ of tp × pcp × dp ranks and no expert is cut; off, every expert is cut over tho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from json import dumps
 
 from dagc.degrees import Degrees, Parallelism
-from dagc.engines.engine import Counted, Engine, ExpertExchange, ExpertSplit, LayerSplit, Reference, Runtime
+from dagc.engines.engine import Counted, Engine, ExpertSplit, LayerSplit, Reference, Runtime
 from dagc.engines.flags import Flag, Settings, write_flags
-from dagc.engines.instance import Command, Host, Instance, layer_partition
+from dagc.engines.instance import Command, FrontRouter, Host, Instance, layer_partition
 from dagc.engines.scheduler import (
     ON,
     AfterEnd,
@@ -25,8 +26,11 @@ from dagc.engines.scheduler import (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
 class VLLM(Engine):
-    """How vLLM counts and is started."""
+    """How vLLM counts and is started. `prefix_cache_off` turns prefix caching off."""
+
+    prefix_cache_off: str = "--no-enable-prefix-caching"
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
         """A degree of ep becomes the switch."""
@@ -57,7 +61,7 @@ class VLLM(Engine):
         """Experts of one group, or each cut over all ranks of a stage."""
         attention, experts, width = sizes.attention, sizes.experts, sizes.attention.width
         if attention.cp > 1 and not self.has_flag("cp"):
-            return f"{self.version} has no prefill context parallelism, and cp is {attention.cp}"
+            return f"{self.version} refuses prefill context parallelism, and cp is {attention.cp}"
         settings = {"tp": attention.tp, "cp": attention.cp, "dp": attention.dp, "pp": sizes.stages}
         if experts is None or experts.tp == width:
             return settings
@@ -69,28 +73,117 @@ class VLLM(Engine):
         )
 
     def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
-        """Ray starts the ranks of several nodes. Overlapped batches need DeepEP's kernels."""
-        others: list[str] = []
-        if host.nodes(instance) > 1:
-            others += ["--distributed-executor-backend", "ray"]
-            others += ["--data-parallel-backend", "ray"] if settings.get("dp", 1) > 1 else []
+        """One command on each node; the first has the API server, all others only ranks."""
+        nodes = host.nodes(instance, self.whole_ranks(instance))
+        others = [
+            *self._exchange(instance),
+            *self._transfer(instance),
+            *self.scheduler.flags(),
+            *self._serving(instance),
+        ]
+        environment = layer_partition("VLLM_PP_LAYER_PARTITION", instance)
         if instance.phase:
-            others += ["--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}']
-        if instance.overlap > 1 or instance.exchange == ExpertExchange.DEEPEP:
-            kernels = "deepep_low_latency" if instance.phase == "decode" else "deepep_high_throughput"
-            others += ["--all2all-backend", kernels]
-        elif instance.exchange == ExpertExchange.GATHER:
-            others += ["--all2all-backend", "allgather_reducescatter"]
-        others += self.scheduler.flags()
-        return Command(
-            ("vllm", "serve", host.model),
-            write_flags(self.flags, settings),
-            tuple(others),
-            environment=layer_partition("VLLM_PP_LAYER_PARTITION", instance),
+            # Where the other phase reads the cache from; `localhost` by default: vllm/envs.py.
+            environment = (*environment, ("VLLM_NIXL_SIDE_CHANNEL_HOST", "$SELF"))
+        if not self.knows("--all2all-backend") and instance.exchanges_tokens:
+            environment = (("VLLM_ALL2ALL_BACKEND", self._kernels(instance)), *environment)
+        command = Command(
+            program=("vllm", "serve", host.model),
+            flags=write_flags(self.flags, settings),
+            others=tuple(others),
+            environment=environment,
+            nodes=nodes,
+            gpus=instance.sizes.gpus_per_replica // nodes,
+        )
+        return command if nodes == 1 else self._on_nodes(command, instance.sizes.attention.dp, nodes)
+
+    def _on_nodes(self, command: Command, dp: int, nodes: int) -> Command:
+        """Ranks of attention dp that fit into a node are dealt out to nodes; else nodes are dealt out to a rank.
+
+        The latter takes Ray before `--nnodes`. Two nodes at least, and `dp` ranks in all.
+        """
+        if dp >= nodes:
+            local = dp // nodes
+            here = ("--data-parallel-size-local", str(local), "--data-parallel-address", "$HEAD")
+            workers = ("--headless", "--data-parallel-start-rank", f"$((NODE * {local}))")
+            return replace(command, placed=(*here, "--data-parallel-rpc-port", _RPC_PORT), workers=workers)
+        if self.knows("--nnodes"):
+            here = ("--nnodes", str(nodes), "--node-rank", "$NODE", "--master-addr", "$HEAD")
+            return replace(command, placed=here, workers=("--headless",))
+        return replace(
+            command,
+            placed=("--distributed-executor-backend", "ray"),
+            head_first=("ray", "start", "--head", "--port", _RAY_PORT),
+            workers_only=("ray", "start", "--address", f"$HEAD:{_RAY_PORT}", "--block"),
         )
 
+    def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
+        """VLLM's router, a package of its own: `RouterArgs`, vllm_router/router_args.py at 0.1.17."""
+        urls = [*(("--prefill", url) for url in prefill), *(("--decode", url) for url in decode)]
+        return FrontRouter(("vllm-router", "--vllm-pd-disaggregation", *(token for pair in urls for token in pair)))
 
-_FLAGS_0_11 = (
+    def whole_ranks(self, instance: Instance) -> int:
+        """A rank of attention dp with all its stages."""
+        return instance.sizes.stages * instance.sizes.attention.tp * instance.sizes.attention.cp
+
+    def lacking_placement(self, instance: Instance, gpus_per_node: int) -> str | None:
+        """Before `--nnodes`, a rank of attention dp is on one node."""
+        rank = self.whole_ranks(instance)
+        if instance.sizes.attention.dp == 1 or rank <= gpus_per_node or self.knows("--nnodes"):
+            return None
+        return (
+            f"{self.title} {self.version} keeps each rank of dp on one node: pp × tp = {rank} GPUs, and a node has "
+            f"{gpus_per_node}"
+        )
+
+    def _exchange(self, instance: Instance) -> tuple[str, ...]:
+        """Overlapped batches need DeepEP, too."""
+        if not (instance.exchanges_tokens or instance.overlap > 1) or not self.knows("--all2all-backend"):
+            return ()
+        return ("--all2all-backend", self._kernels(instance))
+
+    def _kernels(self, instance: Instance) -> str:
+        if not self.dispatches(instance):
+            return "allgather_reducescatter"
+        return "deepep_low_latency" if instance.phase == "decode" else "deepep_high_throughput"
+
+    def _transfer(self, instance: Instance) -> tuple[str, ...]:
+        if not instance.phase:
+            return ()
+        return ("--kv-transfer-config", '{"kv_connector":"NixlConnector","kv_role":"kv_both"}')
+
+    def _serving(self, instance: Instance) -> Iterator[str]:
+        """What the plan fixes beyond sizes; a limit that it gives by name is among `Scheduler.flags`."""
+        serving, given = instance.serving, dict(self.scheduler.given)
+        if serving.context:
+            yield from ("--max-model-len", str(serving.context))
+        if serving.sequences and "max_num_seqs" not in given and instance.phase != "prefill":
+            yield from ("--max-num-seqs", str(serving.sequences))
+        if serving.chunk and "max_num_batched_tokens" not in given:
+            # A step has the prompt tokens of a chunk, and one token of each sequence at least; in decode alone no more,
+            # and buffers of DeepEP are as large.
+            tokens = serving.sequences * (1 + serving.drafts)
+            most = tokens if instance.phase == "decode" and tokens else max(serving.chunk, tokens)
+            yield from ("--max-num-batched-tokens", str(most))
+        if serving.memory_share:
+            yield from ("--gpu-memory-utilization", f"{serving.memory_share:g}")
+        if serving.cache_dtype:
+            yield from ("--kv-cache-dtype", _CACHE_DTYPES.get(serving.cache_dtype, "auto"))
+        if serving.quantisation:
+            yield from ("--quantization", serving.quantisation)
+        if serving.drafts:
+            method = {"method": "mtp"} if serving.has_draft_layers else {"method": "eagle3", "model": "$DRAFT"}
+            config = {**method, "num_speculative_tokens": serving.drafts}
+            yield from ("--speculative-config", dumps(config, separators=(",", ":")))
+        if serving.prefix_cache is not None:
+            yield "--enable-prefix-caching" if serving.prefix_cache else self.prefix_cache_off
+
+
+_RPC_PORT, _RAY_PORT = "13345", "6379"
+_CACHE_DTYPES = {"fp8": "fp8", "bf16": "bfloat16"}
+"""Others are the model's own, `auto`."""
+
+_FLAGS = (
     Flag("--tensor-parallel-size", "tp", ("-tp",)),
     Flag("--data-parallel-size", "dp", ("-dp",)),
     Flag("--pipeline-parallel-size", "pp", ("-pp",)),
@@ -168,9 +261,40 @@ _V0_12 = VLLM(
         tunes_expert_shards=False,
     ),
     expert_split=ExpertSplit.FIRST,
-    flags=(*_FLAGS_0_11[:3], _PREFILL_CONTEXT, *_FLAGS_0_11[3:]),
-    rules=frozenset({"vllm-slots-uneven", "vllm-dcp-without-copies", "fp8-block-cut"}),
+    # 0.12 has the flag of prefill context parallelism and refuses any value but 1: `ParallelConfig`.
+    flags=_FLAGS,
+    rules=frozenset({"vllm-slots-uneven", "vllm-dcp-without-copies", "fp8-block-cut", "pools-not-alike"}),
+    # `KVTopology.tp_ratio`, vllm/distributed/kv_transfer/kv_connector/v1/nixl_connector.py
+    decode_multiples=frozenset({"tp"}),
     scheduler=_SCHEDULER,
 )
 
-VERSIONS = (replace(_V0_12, version="0.11.0", flags=_FLAGS_0_11), _V0_12)
+_V0_11 = replace(_V0_12, version="0.11.0")
+
+_V0_33 = replace(
+    _V0_12,
+    version="0.33.0",
+    references=(
+        Reference("vllm/distributed/parallel_state.py", "4ba787ec9", "ranks numbered dp, pp, pcp, tp; expert groups"),
+        Reference("vllm/config/parallel.py", "4ba787ec9", "flags and their checks"),
+        Reference("vllm/engine/arg_utils.py", "4ba787ec9", "ranks of each node, defaults of the scheduler"),
+        Reference("vllm/distributed/utils.py", "4ba787ec9", "layers of each stage: `get_pp_indices`"),
+        Reference("vllm/v1/worker/gpu/pcp_manager.py", "4ba787ec9", "prefill context parallelism needs a latent cache"),
+    ),
+    runtime=replace(_V0_12.runtime, memory_share=0.92),
+    flags=(*_FLAGS[:3], _PREFILL_CONTEXT, *_FLAGS[3:]),
+    rules=_V0_12.rules - {"pools-not-alike"} | {"vllm-cp-without-latent"},
+    decode_multiples=frozenset(),
+    # Overlapped with the step before by default: `VllmConfig`, vllm/config/vllm.py.
+    scheduler=replace(
+        _SCHEDULER,
+        token_budget=SchedulerLimit(
+            "max_num_batched_tokens", "--max-num-batched-tokens", ((160, 16384), (70, 8192), (0, 2048))
+        ),
+        ahead=switch("async_scheduling", "--async-scheduling", 1, "--no-async-scheduling"),
+        after_end=AfterEnd.SLOT,
+    ),
+    prefix_cache_off="--disable-prefix-caching",
+)
+
+VERSIONS = (_V0_11, _V0_12, _V0_33)

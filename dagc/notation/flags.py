@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dagc.diag.diagnostic import Diagnostic
 from dagc.engines.engine import Engine
 from dagc.engines.flags import Settings, flag_name, read_settings
+from dagc.engines.recorded import recorded_flags
 from dagc.engines.registry import engines, get_engine
 from dagc.notation.parse import UNREADABLE, Degree, FlatAxis, Notation, Read, judge, read_degrees
 from dagc.source import Source, Span
@@ -91,7 +92,7 @@ def _unquoted(text: str) -> str:
 
 def _strangers(tokens: Sequence[Span], engine: Engine) -> Iterator[Diagnostic]:
     """Flags of parallelism that this engine does not have."""
-    own = _spellings(engine)
+    own = _spellings(engine) | dict.fromkeys(map(flag_name, recorded_flags(engine.name, engine.version)), "")
     foreign = [other for other in engines() if other.name != engine.name]
     for token in tokens:
         name = flag_name(token.text)

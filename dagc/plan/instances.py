@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dagc.catalog.model import ModelSpec
 from dagc.degrees import Parallelism
-from dagc.engines.instance import Instance
+from dagc.engines.instance import Instance, ServingSettings
 from dagc.plan.deployment import Deployment, Phase, Service
 
 
-def instance_of(deployment: Deployment, service: Service, model: ModelSpec) -> Instance | None:
+def instance_of(
+    deployment: Deployment, service: Service, model: ModelSpec, serving: ServingSettings | None = None
+) -> Instance | None:
     """A service as instances; None where its attention and experts have pools of their own, which no engine knows."""
     attention, experts = service.attention_pool.attention, service.experts_pool.experts
     if len(service.pools) > 1 or attention is None:
@@ -29,4 +31,8 @@ def instance_of(deployment: Deployment, service: Service, model: ModelSpec) -> I
         decode_context=options.decode_context,
         sequence_parallel=options.sequence_parallel,
         exchange=options.exchange,
+        top=model.experts.top if model.experts else 0,
+        dense_ffn=0 if model.is_dense else model.dense_ffn or 0,
+        is_sparse=model.attention is not None and model.attention.indexer is not None,
+        serving=serving or ServingSettings(),
     )

@@ -13,9 +13,10 @@ from dagc.driver.check import check
 from dagc.driver.launch import launch
 from dagc.engines.engine import LayerSplit
 from dagc.engines.flags import write_flags
-from dagc.engines.instance import Host, Instance
+from dagc.engines.instance import Command, Host, Instance
 from dagc.engines.nearest import nearest
 from dagc.engines.registry import engine_names, get_engine
+from dagc.export.launch.yaml_text import yaml_text
 from dagc.notation.spelling import spell
 from dagc.source import Source
 from dagc.syntax.printer import format_strategy
@@ -40,6 +41,11 @@ def sizes(draw: st.DrawFn, with_experts: bool = True) -> Parallelism:
     return Parallelism(attention, experts, draw(DEGREES), draw(DEGREES))
 
 
+def words_of(command: Command) -> tuple[str, ...]:
+    """Tokens, and the words of the settings file behind them."""
+    return (*command.tokens, *(yaml_text(dict(command.file)).split() if command.file else ()))
+
+
 @given(st.sampled_from(engine_names()), sizes())
 def test_what_is_expressible_is_read_back_to_the_same_sizes(engine: str, wanted: Parallelism) -> None:
     """And what is not has something near that is, on as many GPUs."""
@@ -51,8 +57,9 @@ def test_what_is_expressible_is_read_back_to_the_same_sizes(engine: str, wanted:
         settings, wanted = get_engine(engine).settings_of(found), found
     assert not isinstance(settings, str)
     one = get_engine(engine).command(Instance(wanted), settings, Host("some/model", 8))
-    assert get_engine(engine).read((*one.tokens, *one.file)).sizes == replace(wanted, replicas=1)
-    assert one.flags == write_flags(get_engine(engine).flags, settings) or engine == "trtllm"
+    assert get_engine(engine).read(words_of(one)).sizes == replace(wanted, replicas=1)
+    keys = {flag.setting for flag in get_engine(engine).flags if flag.is_key}
+    assert one.flags == write_flags(get_engine(engine).flags, {k: v for k, v in settings.items() if k not in keys})
 
 
 @given(st.sampled_from(engine_names()), LEGAL)
@@ -63,7 +70,7 @@ def test_every_strategy_has_flags_that_say_its_sizes_or_reasons(engine: str, tex
         for one in started.launched:
             assert bool(one.refusals) != bool(one.services)
             for service in one.services:
-                back = get_engine(engine).read(service.command.tokens)
+                back = get_engine(engine).read(words_of(service.command))
                 assert back.world == service.gpus
             assert one.refusals or sum(s.gpus * s.instances for s in one.services) == one.gpus
 
@@ -138,7 +145,9 @@ def test_layers_are_split_whole_and_by_one_at_most(policy: LayerSplit, layers: i
 def test_a_dense_model_has_flags_too(engine: str, wanted: Parallelism) -> None:
     found = get_engine(engine).express(Instance(wanted))
     if not isinstance(found, str):
-        back = get_engine(engine).read(get_engine(engine).command(Instance(wanted), found, Host("m", 8)).tokens).sizes
+        back = (
+            get_engine(engine).read(words_of(get_engine(engine).command(Instance(wanted), found, Host("m", 8)))).sizes
+        )
         assert back is not None
         assert (back.attention, back.stages) == (wanted.attention, wanted.stages)
 

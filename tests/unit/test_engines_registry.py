@@ -71,9 +71,11 @@ def test_a_name_or_a_title_in_any_case_is_found() -> None:
     assert find_engine("registry") is None
 
 
-def test_vllm_has_prefill_context_parallelism_since_0_12() -> None:
+@pytest.mark.parametrize("version", ["0.11.0", "0.12.0"])
+def test_vllm_refused_prefill_context_parallelism_once(version: str) -> None:
+    """0.12.0 has the flag, and raises for every value but 1: `ParallelConfig`, vllm/config/parallel.py."""
     wanted = Parallelism(Degrees(cp=2), None)
-    older = find_version("vllm", "0.11.0")
+    older = find_version("vllm", version)
     assert older is not None
-    assert older.settings_of(wanted) == "0.11.0 has no prefill context parallelism, and cp is 2"
+    assert older.settings_of(wanted) == f"{version} refuses prefill context parallelism, and cp is 2"
     assert isinstance(get_engine("vllm").settings_of(wanted), dict)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from dagc.cli.launch import launch
-from dagc.engines.registry import engine_names
+from dagc.engines.registry import engine_names, get_engine
 
 FOLD = "pp 4 < ep 16 ; tp 2 >"
 DEEPSEEK = ("--model", "deepseek-v3", "--cluster", "h100-sxm x 64")
@@ -25,7 +26,8 @@ def run(*arguments: str) -> Result:
             "vllm",
             "--tensor-parallel-size 2 --data-parallel-size 8 --pipeline-parallel-size 4 --enable-expert-parallel",
         ),
-        ("sglang", "--tp-size 16 --dp-size 8 --enable-dp-attention --ep-size 16 --pp-size 4"),
+        ("sglang", "--tp-size 16 --attn-dp-size 8 --ep-size 16 --pp-size 4"),
+        ("sglang@0.5.9", "--tp-size 16 --dp-size 8 --enable-dp-attention --ep-size 16 --pp-size 4"),
     ],
 )
 def test_the_flags_of_a_fold(engine: str, flags: str) -> None:
@@ -50,14 +52,21 @@ def test_vllm_has_no_ep_2_on_tp_8() -> None:
     assert "`tp 8`" in result.stdout
 
 
-def test_without_an_engine_all_are_shown_and_nothing_fails() -> None:
+def test_without_an_engine_all_servers_are_shown_and_nothing_fails() -> None:
     result = run("-e", FOLD, *DEEPSEEK, "--format", "json")
     assert result.exit_code == 0
     found = {one["engine"]["name"]: one["expressible"] for one in json.loads(result.stdout)["launches"]}
-    assert tuple(found) == engine_names()
-    assert {name: found[name] for name in ("vllm", "sglang", "trtllm", "megatron")} == {
-        "vllm": True, "sglang": True, "trtllm": False, "megatron": False,
+    assert list(found) == [name for name in engine_names() if get_engine(name).is_server]
+    assert {name: found[name] for name in ("vllm", "sglang", "trtllm")} == {
+        "vllm": True, "sglang": True, "trtllm": False,
     }  # fmt: skip
+
+
+def test_a_library_is_given_arguments_and_no_checkpoint() -> None:
+    result = run("-e", "pp 2 [layers 30 31] < ep 8 ; tp 8 >", *DEEPSEEK, "--engine", "megatron")
+    assert "arguments of 1 instance of 16 GPUs" in result.stdout
+    assert '--nproc-per-node 8 --node-rank "$NODE" --master-addr "$HEAD" "$SCRIPT" --tensor' in result.stdout
+    assert "DeepSeek-V3" not in result.stdout.partition("\n")[2]
 
 
 def test_phases_have_their_own_commands_and_counts() -> None:
@@ -89,8 +98,13 @@ def test_written_layers_become_what_each_engine_takes() -> None:
 def test_redundant_experts_stand_in_tensorrts_settings_file() -> None:
     result = run("-e", "ep 32 [redundant 32]", "--model", "deepseek-v3", "--engine", "trtllm", "--format", "json")
     service = json.loads(result.stdout)["launches"][0]["services"][0]
-    assert "    num_slots: 288" in service["settings_file"]
-    assert service["command"].startswith("printf '")
+    assert service["settings_file"]["moe_config"]["load_balancer"]["num_slots"] == 256 + 32
+    assert service["settings_file"]["enable_attention_dp"] is True
+    written, _, command = service["command"].partition(" > settings.yaml && ")
+    assert json.loads(written.removeprefix("printf '%s\\n' ").strip("'")) == service["settings_file"]
+    assert command.startswith("mpirun -n 32 --npernode 8 trtllm-llmapi-launch trtllm-serve ")
+    assert "--extra_llm_api_options settings.yaml" in service["command"]
+    assert not {"--enable_attention_dp", "--config"} & set(service["tokens"])
 
 
 def test_a_version_and_its_sources() -> None:
@@ -145,7 +159,7 @@ def test_a_written_exchange_has_its_flag(engine: str, written: str, flags: str) 
 def test_attention_dp_of_tensorrt_llm_waits_for_all_ranks_unless_told_not_to() -> None:
     for engine, word in (("trtllm", "true"), ("trtllm { enable_balance no }", "false")):
         result = run("-e", "ep 8", "--model", "deepseek-v3", "--engine", engine)
-        assert f"enable_balance: {word}" in result.stdout
+        assert f'"enable_balance": {word}' in result.stdout
     assert "enable_balance" not in run("-e", "tp 8", "--model", "deepseek-v3", "--engine", "trtllm").stdout
 
 
@@ -158,7 +172,92 @@ def test_overlap_brings_its_kernels() -> None:
     """Both engines refuse it on their default all-to-all."""
     for engine, flags in (
         ("vllm", "--enable-dbo --all2all-backend deepep_high_throughput"),
-        ("sglang", "--enable-two-batch-overlap --moe-a2a-backend deepep"),
+        ("sglang", "--enable-two-batch-overlap --moe-a2a-backend deepep --deepep-mode auto"),
     ):
         result = run("-e", "ep 8 [overlap 2]", "--model", "deepseek-v3", "--engine", engine)
         assert flags in result.stdout
+
+
+NODES = ("--model", "deepseek-v3", "--cluster", "h100-sxm x 64", "--format", "json")
+
+
+def service_of(*arguments: str) -> dict[str, Any]:
+    return json.loads(run(*arguments, *NODES).stdout)["launches"][0]["services"][0]
+
+
+@pytest.mark.parametrize("version", ["0.11.0", "0.12.0", "0.33.0"])
+def test_ranks_of_dp_are_dealt_out_to_nodes(version: str) -> None:
+    """8 ranks of dp with 4 × 2 GPUs on 8 nodes: one a node. Without the local size vLLM wants all on the first."""
+    found = service_of("-e", FOLD, "--engine", f"vllm@{version}")
+    assert "--data-parallel-size-local 1 --data-parallel-address $HEAD" in " ".join(found["tokens"])
+    assert found["worker_tokens"][-3:] == ["--headless", "--data-parallel-start-rank", "$((NODE * 1))"]
+    found = service_of("-e", "ep 64 ; tp 2", "--engine", f"vllm@{version}")
+    assert "--data-parallel-size-local 4" in " ".join(found["tokens"])
+    assert found["worker_tokens"][-1] == "$((NODE * 4))"
+
+
+@pytest.mark.parametrize("version", ["0.12.0", "0.33.0"])
+def test_a_rank_of_dp_over_several_nodes_names_them_all(version: str) -> None:
+    found = service_of("-e", "pp 4 < ep 16 ; dp 2 < tp 8 > >", "--engine", f"vllm@{version}")
+    assert "--nnodes 8 --node-rank $NODE --master-addr $HEAD" in " ".join(found["tokens"])
+    assert found["worker_tokens"] == [*found["tokens"], "--headless"]
+
+
+def test_an_older_vllm_takes_ray_for_one_rank_of_dp_and_refuses_several() -> None:
+    one = service_of("-e", "pp 4 < tp 8 >", "--engine", "vllm@0.11.0")
+    assert one["worker_tokens"] == ["ray", "start", "--address", "$HEAD:6379", "--block"]
+    assert one["command"].startswith("ray start --head --port 6379 && vllm serve")
+    several = run("-e", "pp 4 < ep 16 ; dp 2 < tp 8 > >", *DEEPSEEK, "--engine", "vllm@0.11.0")
+    assert several.exit_code == 1
+    assert "keeps each rank of dp on one node: pp × tp = 32 GPUs" in several.stdout
+
+
+def test_stages_come_out_even_on_nodes_and_all_ranks_start() -> None:
+    """SGLang 0.5.9, `_launch_scheduler_processes`: a node starts pp_size // nnodes stages, each of tp_size ranks."""
+    result = json.loads(
+        run("-e", "pp 5 < ep 4 >", "--model", "qwen3-30b-a3b", "--cluster", "h100-sxm x 24", "--engine", "sglang@0.5.9",
+            "--format", "json").stdout
+    )["launches"][0]  # fmt: skip
+    (service,) = result["services"]
+    nodes = service["nodes_per_instance"]
+    assert nodes * max(5 // nodes, 1) * (4 // max(nodes // 5, 1)) == service["gpus_per_instance"] == 20
+    assert [one["code"] for one in result["warnings"]] == ["W143"]
+
+
+def test_what_a_workload_fixes_is_printed() -> None:
+    """4,096 sequences over 32 ranks of attention dp: 128 on each."""
+    load = ("--workload", "{ batch 4096 prompt 4000 output 1000 chunk 4096 draft 1 accept 80 % }")
+    lines = {
+        engine: " ".join(service_of("-e", "ep 32", *load, "--engine", engine)["tokens"])
+        for engine in ("vllm", "sglang", "trtllm")
+    }
+    for flag in ("--max-model-len 5000", "--max-num-seqs 128", "--max-num-batched-tokens 4096",
+                 "--gpu-memory-utilization 0.92", "--kv-cache-dtype bfloat16", "--disable-prefix-caching",
+                 '--speculative-config {"method":"mtp","num_speculative_tokens":1}',
+                 "--all2all-backend deepep_high_throughput"):  # fmt: skip
+        assert flag in lines["vllm"]
+    for flag in ("--context-length 5000", "--max-running-requests 4096", f"--chunked-prefill-size {4096 * 32}",
+                 "--mem-fraction-static 0.88", "--kv-cache-dtype bf16", "--disable-radix-cache",
+                 "--speculative-num-steps 1 --speculative-eagle-topk 1 --speculative-num-draft-tokens 2",
+                 "--moe-a2a-backend deepep --deepep-mode auto", "--moe-dense-tp-size 1"):  # fmt: skip
+        assert flag in lines["sglang"]
+    for flag in ("--max_seq_len 5000", "--max_batch_size 128", "--max_num_tokens 4096",
+                 "--kv_cache_free_gpu_memory_fraction 0.9"):  # fmt: skip
+        assert flag in lines["trtllm"]
+
+
+def test_room_for_the_tokens_of_a_step_is_asked_of_deepep() -> None:
+    """8,192 sequences over 32 ranks, each with a draft: 512 tokens, and buffers have room for 128 by default."""
+    load = ("--workload", "{ batch 8192 prompt 100 output 10 draft 1 accept 80 % }")
+    found = service_of("-e", "ep 32", *load, "--engine", "sglang")
+    assert found["environment"] == {"SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK": "512"}
+
+
+def test_weights_of_another_type_are_no_published_checkpoint() -> None:
+    """bf16 becomes fp8 as vLLM loads it; what nobody loads so is a checkpoint that the plan does not name."""
+    line = run("-e", "tp 4", "--model", "qwen3-30b-a3b { dtype fp8 }", "--engine", "vllm").stdout
+    assert "vllm serve Qwen/Qwen3-30B-A3B " in line
+    assert "--quantization fp8" in line
+    other = run("-e", "tp 4", "--model", "qwen3-30b-a3b { dtype int4 }", "--engine", "vllm").stdout
+    assert 'vllm serve "$MODEL" ' in other
+    assert "--quantization" not in other

@@ -6,7 +6,7 @@ import pytest
 
 from dagc.driver.check import check
 from dagc.driver.launch import launch
-from dagc.simulate.policy import LoadBalancer, Policy, Reserve
+from dagc.simulate.policy import Late, LoadBalancer, Policy, Reserve
 from dagc.simulate.scheduling import policies
 from dagc.source import Source
 
@@ -28,7 +28,8 @@ def policy(engine: str, cluster: str = "h200-sxm x 8", strategy: str = "tp 8", l
 
 def command(engine: str, strategy: str = "tp 8") -> str:
     started = launch(Source("plan", f"{MODEL}cluster h200-sxm x 8\n{engine}\n{strategy}\n"))
-    return started.launched[0].services[0].command.line
+    one = started.launched[0]
+    return one.command_line(one.services[0])
 
 
 @pytest.mark.parametrize(
@@ -36,11 +37,19 @@ def command(engine: str, strategy: str = "tp 8") -> str:
 )
 def test_defaults_of_vllm_follow_the_memory_of_the_gpu(cluster: str, budget: int, most: int) -> None:
     """`get_batch_defaults` of vLLM: two classes of GPUs, apart at 70 GiB."""
-    found = policy("engine vllm", cluster)
+    found = policy('engine vllm { version "0.12.0" }', cluster)
     assert (found.budget, found.most_running) == (budget, most)
     assert (found.mixes, found.chunks, found.reserve) == (True, True, Reserve.GROW)
     assert not found.ahead and not found.late, "asynchronous scheduling is the default from 0.14 on"
-    assert policy("engine vllm { async_scheduling yes }", cluster).ahead
+    assert policy('engine vllm { version "0.12.0"    async_scheduling yes }', cluster).ahead
+
+
+def test_vllm_of_today_schedules_ahead_and_takes_more_tokens_on_large_gpus() -> None:
+    """`get_batch_defaults` of vLLM 0.33: 16,384 from 160 GiB on; a sequence that ended by length is not computed."""
+    found = policy("engine vllm", "b200-sxm x 8")
+    assert (found.budget, found.ahead, found.late) == (16384, True, Late.SLOT)
+    assert policy("engine vllm", "h200-sxm x 8").budget == 8192
+    assert not policy("engine vllm { async_scheduling no }").ahead
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         reason = engine.lacking_phase(instance) or engine.settings_of(instance.sizes)
         if isinstance(reason, str):
             yield _diagnostic(plan, engine, service, instance, reason)
+            continue
+        misplaced = engine.lacking_placement(instance, plan.facts.cluster.gpus_per_node)
+        if misplaced:
+            yield CODE.at(service.span, f"not expressible in {engine.title}: {misplaced}", "over several nodes")
 
 
 def _diagnostic(plan: Plan, engine: Engine, service: Service, instance: Instance, reason: str) -> Diagnostic:

@@ -10,7 +10,8 @@ from dagc.check.helpers.labels import label
 from dagc.degrees import AxisKind
 from dagc.diag.diagnostic import Code, Diagnostic, Offer
 from dagc.engines.engine import Engine
-from dagc.plan.deployment import Service
+from dagc.plan.deployment import Phase, Service
+from dagc.plan.instances import instance_of
 from dagc.plan.layout import Factor
 from dagc.plan.plan import Plan
 from dagc.units import counted
@@ -22,6 +23,28 @@ def services_under(plan: Plan, rule: Code | None = None) -> Iterator[tuple[Engin
     if engine is not None and (rule is None or rule.name in engine.rules):
         for service in plan.deployment.services:
             yield engine, service
+
+
+def decode_exchanges(plan: Plan, rule: Code | None = None) -> Iterator[tuple[Engine, Service, int]]:
+    """Services that send tokens to experts by DeepEP in decode, with the most tokens of a rank in a step.
+
+    That is one for each sequence, and one for each draft. Silent where the workload is the default, or has no limit.
+    """
+    workload = plan.facts.workload
+    if "workload" in plan.facts.defaulted or workload.is_open:
+        return
+    for engine, service in services_under(plan, rule):
+        attention, experts = service.attention_pool.attention, service.experts_pool.experts
+        if service.phase is Phase.PREFILL or attention is None or experts is None:
+            continue
+        instance = instance_of(plan.deployment, service, plan.facts.model)
+        if (
+            instance is not None
+            and engine.dispatches(instance)
+            and experts.degrees.ep == service.experts_pool.width > 1
+        ):
+            ranks = plan.deployment.replicas * service.replicas * attention.dp
+            yield engine, service, -(-workload.batch // ranks) * (1 + workload.drafted)
 
 
 def expert_groups(plan: Plan, rule: Code) -> Iterator[tuple[Engine, Service, Factor, int]]:

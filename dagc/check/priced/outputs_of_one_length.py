@@ -16,7 +16,7 @@ from dagc.units import format_seconds, format_share
 
 CODE = Code("W154", "outputs-of-one-length", Severity.WARNING)
 
-MARGIN = 0.1
+MARGIN = 0.2
 """Share by which TPOT is longer at least: differences below it are within the error of most plans."""
 
 

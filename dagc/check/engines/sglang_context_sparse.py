@@ -1,0 +1,29 @@
+"""D423: SGLang splits a prompt over ranks only where attention is sparse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dagc.check.helpers.alternatives import written_factor
+from dagc.check.helpers.engines import services_under
+from dagc.degrees import AxisKind
+from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.plan.plan import Plan
+
+CODE = Code("D423", "sglang-cp-without-sparse")
+
+
+def check(plan: Plan) -> Iterator[Diagnostic]:
+    """One diagnostic for each service of a model whose attention is stated."""
+    attention = plan.facts.model.attention
+    if attention is None or attention.indexer is not None:
+        return
+    for engine, service in services_under(plan, CODE):
+        factor = written_factor(service.attention_pool.attention, AxisKind.CP)
+        if factor is not None and factor.degree > 1:
+            yield CODE.at(
+                factor.span,
+                f"{engine.title} has context parallelism for sparse attention only",
+                "with any other attention every rank computes the whole prompt",
+                help=("use `tp` or `dp` in its place",),
+            )

@@ -1,0 +1,67 @@
+"""What a priced plan fixes of an engine beside sizes: lengths, batch, chunk, memory, types, drafts, prefix cache.
+
+A workload that is the default fixes nothing: nobody asked for it.
+"""
+
+from __future__ import annotations
+
+from dagc.catalog.dtype import Dtype
+from dagc.catalog.model import ModelSpec
+from dagc.catalog.presets import exact_model, load_model
+from dagc.engines.instance import ServingSettings
+from dagc.plan.deployment import Service
+from dagc.plan.plan import Plan
+
+
+def serving_of(plan: Plan, service: Service) -> ServingSettings:
+    """The settings of one service."""
+    facts, workload = plan.facts, plan.facts.workload
+    drafts = any(extra.name == "mtp" for extra in facts.model.extras)
+    common = ServingSettings(
+        memory_share=facts.runtime.memory_share,
+        cache_dtype=facts.model.kv_dtype.value if facts.model.source != "given" else "",
+        quantisation=_at_load(plan),
+        drafts=workload.drafted,
+        has_draft_layers=drafts,
+    )
+    if "workload" in facts.defaulted:
+        return common
+    attention = service.attention_pool.attention
+    ranks = plan.deployment.replicas * service.replicas * (attention.dp if attention else 1)
+    return ServingSettings(
+        context=workload.prompt_bounds[1] + workload.output_bounds[1],
+        sequences=0 if workload.is_open else -(-workload.batch // ranks),
+        chunk=workload.chunk,
+        memory_share=common.memory_share,
+        cache_dtype=common.cache_dtype,
+        quantisation=common.quantisation,
+        drafts=common.drafts,
+        has_draft_layers=common.has_draft_layers,
+        prefix_cache=workload.cached > 0,
+    )
+
+
+def is_published(plan: Plan) -> bool:
+    """Whether the weights that the plan has priced come of the published checkpoint, as they are or quantised."""
+    model = plan.facts.model
+    published = _published(model)
+    return published is None or _types(published) == _types(model) or bool(_at_load(plan))
+
+
+def _at_load(plan: Plan) -> str:
+    """fp8, where the plan states it and the checkpoint is bf16, of an engine that quantises as it loads."""
+    model, engine = plan.facts.model, plan.facts.engine
+    published = _published(model)
+    if published is None or engine is None or not engine.knows("--quantization"):
+        return ""
+    both = (Dtype.BF16, Dtype.BF16), (Dtype.FP8, Dtype.FP8)
+    return Dtype.FP8.value if (_types(published), _types(model)) == both else ""
+
+
+def _published(model: ModelSpec) -> ModelSpec | None:
+    name = exact_model(model.name)
+    return load_model(name) if name else None
+
+
+def _types(model: ModelSpec) -> tuple[Dtype, Dtype]:
+    return model.weight_dtype, model.expert_dtype or model.weight_dtype
