@@ -88,7 +88,7 @@ def layer_parameters(shapes: ModelShapes, kind: LayerKind) -> dict[Part, int]:
     elif kind.recurrent:
         found[Part.MIXERS] = kind.recurrent.parameters(shapes.hidden)
     if kind.ffn is FfnKind.DENSE:
-        found[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, shapes.dense_ffn, shapes.gated, shapes.ffn_bias)
+        found[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, shapes.dense_width(kind), shapes.gated, shapes.ffn_bias)
     elif kind.ffn is FfnKind.MOE and shapes.experts:
         experts = shapes.experts
         found[Part.ROUTER] = _router(experts, shapes.hidden)
@@ -200,7 +200,9 @@ def _compressor(attention: Attention, width: int, hidden: int) -> int:
 
 
 def _indexer(attention: Attention, indexer: Indexer, hidden: int) -> int:
-    """Queries from the latent, one key (or compressed entries), a weight for each head."""
-    queries = attention.q_lora * indexer.heads * indexer.head_dim
+    """Queries from the latent, one key (or compressed entries), a weight for each head; without weights where heads
+    choose for themselves, their queries from the hidden state.
+    """
+    queries = (attention.q_lora or hidden) * indexer.heads * indexer.head_dim
     key = _compressor(attention, indexer.head_dim, hidden) if attention.ratio else hidden * indexer.head_dim
-    return queries + key + hidden * indexer.heads
+    return queries + key + (0 if indexer.by_head else hidden * indexer.heads)

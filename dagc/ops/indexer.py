@@ -19,7 +19,7 @@ class IndexerScores(Computation):
     """Scores of the positions, choice of the best.
 
     By rank: `tokens`, `positions` before them, and `pairs` of both. There is a key for each `ratio` positions;
-    `position_bytes` are its bytes a position.
+    `position_bytes` are its bytes a position, `arithmetic` is the type in which scores are computed.
     """
 
     tokens: Load
@@ -29,6 +29,7 @@ class IndexerScores(Computation):
     head_dim: int
     ratio: int
     position_bytes: float
+    arithmetic: Dtype = Dtype.FP8
 
     name = "indexer"
     title = "scores of the positions, choice of the best"
@@ -37,8 +38,8 @@ class IndexerScores(Computation):
 
     @property
     def dtype(self) -> Dtype:
-        """Scores are computed in fp8."""
-        return Dtype.FP8
+        """The type of the scores."""
+        return self.arithmetic
 
     @property
     def shape(self) -> tuple[tuple[str, int], ...]:

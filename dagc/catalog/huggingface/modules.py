@@ -82,7 +82,7 @@ def _layer(kind: LayerKind, hidden: int, dense_ffn: int, experts: Experts | None
     if kind.recurrent:
         yield from _recurrent(kind.recurrent, hidden)
     if kind.ffn is FfnKind.DENSE:
-        yield from _ffn(Part.DENSE_FFN, _FFN, hidden * dense_ffn)
+        yield from _ffn(Part.DENSE_FFN, _FFN, hidden * (kind.dense_ffn or dense_ffn))
     elif kind.ffn is FfnKind.MOE and experts:
         roots = tuple(name for root in _EXPERTS for name in (f"{root}.0", root))
         yield from _ffn(Part.EXPERTS, roots, experts.width(hidden) * experts.ffn)

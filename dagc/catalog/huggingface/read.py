@@ -186,7 +186,7 @@ def _stored(spec: ModelSpec, config: Config, stack: tuple[LayerKind, ...], exper
 
 
 def _stack(mixing: tuple[Mixing, ...], placing: tuple[FfnKind, ...]) -> tuple[LayerKind, ...]:
-    return tuple(LayerKind(ffn, one.mixer, one.window) for one, ffn in zip(mixing, placing, strict=True))
+    return tuple(LayerKind(ffn, m.mixer, m.window, m.dense_ffn) for m, ffn in zip(mixing, placing, strict=True))
 
 
 def _principal(attention: Attention, stack: tuple[LayerKind, ...]) -> Attention:
@@ -203,7 +203,7 @@ def pattern_of(stack: tuple[LayerKind, ...], attention: Attention, is_dense: boo
     """Fields of `ModelSpec`: the pattern, or the stack itself."""
     window = _window(stack)
     placing = (0, 1) if is_dense else _experts([kind.ffn is FfnKind.MOE for kind in stack])
-    is_simple = all(kind.mixer == attention and kind.ffn is not FfnKind.NONE for kind in stack)
+    is_simple = all(kind.mixer == attention and kind.ffn is not FfnKind.NONE and not kind.dense_ffn for kind in stack)
     if window is None or placing is None or not is_simple:
         return {"stack": stack}
     width, every = window
