@@ -237,8 +237,8 @@ class ModelSpec:
         """Inner widths of dense layers, the widest first; none where `dense_ffn` is not stated."""
         if not self.dense_ffn:
             return ()
-        stated = {kind.dense_ffn for kind in self.stack if kind.dense_ffn}
-        return tuple(sorted(stated or {self.dense_ffn}, reverse=True))
+        widths = {kind.dense_ffn for kind in self.stack if kind.dense_ffn}
+        return tuple(sorted(widths or {self.dense_ffn}, reverse=True))
 
     def shapes(self) -> ModelShapes | None:
         """The shapes, or None while `missing()` is not empty."""

@@ -34,12 +34,12 @@ def mixing(config: Config, _: Attention) -> tuple[Mixing, ...]:
     """Attention of each layer, and the width of its feed-forward part."""
     found: list[Mixing] = []
     for entry in _entries(config):
-        stated, ffn = entry["attention"], entry["ffn"]
+        part, ffn = entry["attention"], entry["ffn"]
         width = 0 if _flag(ffn, "no_op") else _width(config, ffn)
-        window = stated.get("window_length")
+        window = part.get("window_length")
         if window is not None and not (isinstance(window, int) and 0 < window <= LARGEST):
             raise InvalidField(_FIELD, f"states the window {shown(window)}")
-        mixer = None if _flag(stated, "no_op") else _attention(config, stated)
+        mixer = None if _flag(part, "no_op") else _attention(config, part)
         if mixer is None and not width:
             raise UnsupportedField(_FIELD, "states a layer of neither attention nor feed-forward")
         found.append(Mixing(mixer, window if mixer else None, width))
@@ -56,8 +56,8 @@ def widest(config: Config) -> dict[str, Any]:
     return {"dense_ffn": max((m.dense_ffn for m in mixing(config, attention(config))), default=0)}
 
 
-def _attention(config: Config, stated: Mapping[str, object]) -> Attention:
-    heads, group = config.count("num_attention_heads"), stated.get("n_heads_in_group")
+def _attention(config: Config, part: Mapping[str, object]) -> Attention:
+    heads, group = config.count("num_attention_heads"), part.get("n_heads_in_group")
     if not isinstance(group, int) or isinstance(group, bool) or group < 1 or heads % group:
         raise InvalidField(_FIELD, f"states groups of {shown(group)} heads, which do not divide {heads} heads")
     config.without_effect("num_key_value_heads")
@@ -66,8 +66,8 @@ def _attention(config: Config, stated: Mapping[str, object]) -> Attention:
     return Attention(kind, heads, heads // group, head_dim(config), qkv_bias=bias, out_bias=bias)
 
 
-def _width(config: Config, stated: Mapping[str, object]) -> int:
-    factor = stated.get("ffn_mult")
+def _width(config: Config, part: Mapping[str, object]) -> int:
+    factor = part.get("ffn_mult")
     if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor < _LARGEST_FACTOR:
         raise InvalidField(_FIELD, f"states `ffn_mult` {shown(factor)}, not a factor of the width")
     return max(1, -(-int(2 * factor * config.hidden() / 3) // _MULTIPLE)) * _MULTIPLE
@@ -91,8 +91,8 @@ def _entries(config: Config) -> list[Mapping[str, Mapping[str, object]]]:
     return found
 
 
-def _flag(stated: Mapping[str, object], field: str) -> bool:
-    value = stated.get(field, False)
+def _flag(part: Mapping[str, object], field: str) -> bool:
+    value = part.get(field, False)
     if not isinstance(value, bool):
         raise InvalidField(_FIELD, f"has `{field}` {shown(value)} in it, not true or false")
     return value

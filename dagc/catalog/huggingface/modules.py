@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dagc.catalog.attention import Attention, Projection
 from dagc.catalog.model import Experts, FfnKind, LayerKind
+from dagc.catalog.parameters import compressor_parameters
 from dagc.catalog.part import Part
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 
@@ -53,7 +54,7 @@ _PROJECTIONS: Mapping[Projection, tuple[str, ...]] = {
 class Module:
     """One matrix of a part in one layer: the names that it has there, `mlp.up_proj`, and its number of elements.
 
-    `layer` is None for a matrix that is in no layer.
+    `layer` is None for a matrix that is in no layer. Without names it is one that checkpoints leave as it is.
     """
 
     part: Part
@@ -111,6 +112,13 @@ def _attention(attention: Attention, hidden: int) -> Iterator[_Matrix]:
         )
         if elements:
             yield Part.ATTENTION, paths, elements
+    if attention.ratio:
+        # DeepSeek-V4 keeps compressors, and the weights of an indexer's heads, in bf16 beside fp8 projections.
+        indexer = attention.own_indexer
+        yield Part.ATTENTION, (), compressor_parameters(attention, attention.head_dim, hidden)
+        if indexer:
+            weights = hidden * indexer.heads
+            yield Part.ATTENTION, (), compressor_parameters(attention, indexer.head_dim, hidden) + weights
 
 
 def _recurrent(mixer: Recurrent, hidden: int) -> Iterator[_Matrix]:

@@ -32,6 +32,7 @@ from dagc.catalog.huggingface.fields import Config, FieldError, InvalidField, Un
 from dagc.catalog.huggingface.formats import FIELD
 from dagc.catalog.huggingface.layers import Mixing
 from dagc.catalog.huggingface.modules import modules
+from dagc.catalog.huggingface.outline import model_block
 from dagc.catalog.huggingface.quantisation import quantisation
 from dagc.catalog.huggingface.report import Reported, cannot_read, unknown_fields, wrong_field
 from dagc.catalog.huggingface.unknown import refuse_unknown, text_part
@@ -55,7 +56,7 @@ def read_config(
     kind = str(part.data.get("model_type")).removesuffix("_text")
     family = FAMILIES.get(kind)
     if family is None:
-        return _unknown_architecture(kind, name, span)
+        return _unknown_architecture(kind, name, span, data)
     config = Config(part.data, family.defaults)
     try:
         spec = _model(family, config, data, name)
@@ -111,13 +112,13 @@ def _parsed(path: Path, span: Span | None) -> tuple[dict[str, Any], Source] | Di
     return cast("dict[str, Any]", data), Source(str(path), text)
 
 
-def _unknown_architecture(kind: str, name: str, span: Span | None) -> Diagnostic:
+def _unknown_architecture(kind: str, name: str, span: Span | None, data: Mapping[str, Any]) -> Diagnostic:
     return UNKNOWN_ARCHITECTURE.at(
         span,
         f"the configuration of `{name}` has the architecture `{kind}` (`model_type`), which dagc does not know",
         "unknown architecture",
         notes=(f"known are {', '.join(sorted(FAMILIES))}",),
-        help=("write the shapes out: `model NAME { layers … attention { … } experts … }`",),
+        help=(f"write the shapes out; fields of usual names, to be checked and completed:\n{model_block(data, name)}",),
     )
 
 
