@@ -231,15 +231,21 @@ def simulate(
 def read(text: str, *, engine: str | None = None, model: str | None = None, cluster: str | None = None) -> ReadResult:
     """What a flat notation such as `TP2-EP4-PP2-DP2` can mean; with `engine`, what flags of that engine mean.
 
-    With a model or a cluster, each reading is judged by the rules on degrees and sizes.
+    A name or an entry of a benchmark recipe is read too (`recipes`). With a model or a cluster, each reading is judged
+    by the rules on degrees and sizes, and with both what the text claims of the deployment.
     """
     from dagc.driver import read as driver
+    from dagc.driver.recipes import read_recipes
     from dagc.engines.registry import engine_names
 
     if engine is not None:
         _among("engine", (engine,), engine_names())
     source, _ = sourced(text)
-    found, diagnostics = driver.read(source, blocks_of(model=model, cluster=cluster), Path(), engine)
+    blocks = blocks_of(model=model, cluster=cluster)
+    recipes = None if engine else read_recipes(source, blocks)
+    if recipes is not None:
+        return ReadResult(recipes[1], None, recipes[0])
+    found, diagnostics = driver.read(source, blocks, Path(), engine)
     return ReadResult(diagnostics, found)
 
 

@@ -16,6 +16,7 @@ from dagc.units import format_seconds
 if TYPE_CHECKING:
     from dagc.driver.compare import Compared
     from dagc.driver.launch import Launched
+    from dagc.driver.recipes import RecipeReading
     from dagc.notation.readings import Reading, Readings
     from dagc.results.comparison import Comparison
     from dagc.results.memory import StrategyMemory
@@ -369,10 +370,11 @@ def _crossings(record: WhatIf) -> list[Row]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReadResult(Result):
-    """What a flat notation can mean; `found` is None where it cannot be read."""
+    """What a text can mean; `found` is None where it cannot be read, or is a recipe: `recipes`, one an entry."""
 
     diagnostics: tuple[Diagnostic, ...]
     found: Readings | None
+    recipes: tuple[RecipeReading, ...] = ()
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -382,18 +384,10 @@ class ReadResult(Result):
     @property
     def rows(self) -> list[Row]:
         """A line for each reading: its `strategy`, `gpus`, the `engines` that count so, and what it `assumes`."""
-        return [
-            {
-                "strategy": reading.strategy,
-                "gpus": reading.gpus,
-                "engines": ", ".join(reading.engines),
-                "assumes": "; ".join(reading.assumes),
-                "problems": ", ".join(problem.code.code for problem in reading.problems),
-            }
-            for reading in self.readings
-        ]
+        return [one.row() for one in (*self.recipes, *self.readings)]
 
     def headline(self) -> str:
         """The readings with their GPUs."""
-        named = listed([f"{reading.strategy} ({_count(reading.gpus, 'GPU')})" for reading in self.readings])
-        return f"{_count(len(self.readings), 'reading')}: {named}" if named else "no reading"
+        shown = self.recipes or self.readings
+        named = listed([f"{one.strategy} ({_count(one.gpus, 'GPU')})" for one in shown])
+        return f"{_count(len(shown), 'recipe' if self.recipes else 'reading')}: {named}" if named else "no reading"

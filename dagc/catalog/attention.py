@@ -34,13 +34,16 @@ class Indexer:
     """What chooses the `top` positions that a token attends to (DeepSeek sparse attention, DeepSeek-V3.2).
 
     It scores every position with `heads` heads of `head_dim` against one cached key of that width. With `reads_other`
-    the choice is that of an earlier layer, and this one has neither weights nor keys for it.
+    the choice is that of an earlier layer, and this one has neither weights nor keys for it. With `by_head` there is a
+    head for each KV head, which chooses for that one alone, whole blocks of positions (MiniMax-M3, vLLM's
+    `models/minimax_m3`): queries come from the hidden state, scores are not weighed, and keys stay in bf16.
     """
 
     heads: int
     head_dim: int
     top: int
     reads_other: bool = False
+    by_head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,4 +231,7 @@ def _part(whole: Attention, tp: int) -> Attention:
     """Kept, because memory asks for it once a figure."""
     heads = -(-whole.heads // tp)
     kv_heads = heads if whole.kind is AttentionKind.MLA else -(-whole.kv_heads // tp)
-    return replace(whole, heads=heads, kv_heads=kv_heads, o_groups=-(-whole.o_groups // tp))
+    indexer = whole.indexer
+    if indexer and indexer.by_head:
+        indexer = replace(indexer, heads=-(-indexer.heads // tp))
+    return replace(whole, heads=heads, kv_heads=kv_heads, o_groups=-(-whole.o_groups // tp), indexer=indexer)

@@ -2,8 +2,8 @@
 
 Keys and values of each KV head, or for MLA one latent vector and the rotary key: kv_heads · (key + value) or
 kv_lora + qk_rope elements a layer (DeepSeek-V2, arXiv 2405.04434, section 2.1). An indexer keeps a key of its own a
-position, in fp8 with one fp32 scale for 128 elements (DeepSeek-V3.2; as vLLM and SGLang keep it). Recurrent layers keep
-a state a sequence instead.
+position, in fp8 with one fp32 scale for 128 elements (DeepSeek-V3.2; as vLLM and SGLang keep it), or in bf16 where KV
+heads choose for themselves. Recurrent layers keep a state a sequence instead.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ def entry_bytes(attention: Attention, kv_dtype: Dtype, tp: int = 1) -> float:
 
 def index_bytes(attention: Attention) -> float:
     """Bytes of an indexer's key of one position, the same on every rank."""
-    if attention.own_indexer is None:
+    indexer = attention.own_indexer
+    if indexer is None:
         return 0.0
-    return attention.own_indexer.head_dim * INDEX_KEY_BYTES / (attention.ratio or 1)
+    element = Dtype.BF16.bytes if indexer.by_head else INDEX_KEY_BYTES
+    return indexer.head_dim * element / (attention.ratio or 1)
 
 
 def sequence_bytes(shapes: ModelShapes, kind: LayerKind, length: float, tp: int = 1) -> float:

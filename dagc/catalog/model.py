@@ -61,11 +61,13 @@ class LayerKind:
     """What distinguishes one layer from another: two layers of one kind cost the same.
 
     `mixer` is what mixes tokens, None in a layer that is feed-forward only; `window` is that of its attention.
+    `dense_ffn` is the inner width of its dense feed-forward where layers differ in it, 0 where the model's holds.
     """
 
     ffn: FfnKind
     mixer: Attention | Recurrent | None = None
     window: int | None = None
+    dense_ffn: int = 0
 
     def __hash__(self) -> int:
         """Of what distinguishes most kinds of a model: kinds are looked up far more often than they differ."""
@@ -109,7 +111,8 @@ class ModelShapes:
     """Every shape of a model. `experts` is None for a dense model; `dense_ffn` is 0 when no layer is dense.
 
     Layer i is MoE when i ≥ `first_dense` and (i - first_dense) % `moe_every` == `moe_every` - 1, and all layers have
-    `attention`; but where `stack` is given it states each layer, and `attention` is that of its full-attention layers.
+    `attention`; but where `stack` is given it states each layer, and `attention` is that of its full-attention layers,
+    `dense_ffn` the widest of its dense ones.
     `norms_per_layer` counts the norms over the hidden size in a layer of mixer and feed-forward; one more is before
     the head. `stored` are the parts that are not stored as `weight_dtype` and `expert_dtype` say; `other` and
     `other_final` are further parameters, of each layer and of the model.
@@ -142,6 +145,10 @@ class ModelShapes:
     def __hash__(self) -> int:
         """Of what distinguishes most models: what is kept for one is looked up far more often than models differ."""
         return hash((self.name, self.layers, self.hidden))
+
+    def dense_width(self, kind: LayerKind) -> int:
+        """Inner width of the dense feed-forward of a layer of this kind."""
+        return kind.dense_ffn or self.dense_ffn
 
     def layer_kinds(self) -> tuple[LayerKind, ...]:
         """The kind of each layer, in order."""
@@ -224,6 +231,14 @@ class ModelSpec:
         if self._has_dense_layer() and not self.dense_ffn:
             lacking.append("dense_ffn")
         return tuple(lacking)
+
+    @property
+    def dense_widths(self) -> tuple[int, ...]:
+        """Inner widths of dense layers, the widest first; none where `dense_ffn` is not stated."""
+        if not self.dense_ffn:
+            return ()
+        widths = {kind.dense_ffn for kind in self.stack if kind.dense_ffn}
+        return tuple(sorted(widths or {self.dense_ffn}, reverse=True))
 
     def shapes(self) -> ModelShapes | None:
         """The shapes, or None while `missing()` is not empty."""

@@ -88,7 +88,7 @@ def layer_parameters(shapes: ModelShapes, kind: LayerKind) -> dict[Part, int]:
     elif kind.recurrent:
         found[Part.MIXERS] = kind.recurrent.parameters(shapes.hidden)
     if kind.ffn is FfnKind.DENSE:
-        found[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, shapes.dense_ffn, shapes.gated, shapes.ffn_bias)
+        found[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, shapes.dense_width(kind), shapes.gated, shapes.ffn_bias)
     elif kind.ffn is FfnKind.MOE and shapes.experts:
         experts = shapes.experts
         found[Part.ROUTER] = _router(experts, shapes.hidden)
@@ -168,7 +168,7 @@ def attention_parameters(attention: Attention, hidden: int) -> int:
     matrices = attention.matrices(hidden)
     weights = sum(matrix.elements for matrix in matrices) + (attention.heads if attention.sinks else 0)
     biases = sum(matrix.bias for matrix in matrices) if attention.qkv_bias else 0
-    entries = _compressor(attention, attention.head_dim, hidden) if attention.ratio else 0
+    entries = compressor_parameters(attention, attention.head_dim, hidden) if attention.ratio else 0
     choice = _indexer(attention, attention.own_indexer, hidden) if attention.own_indexer else 0
     return weights + biases + (hidden if attention.out_bias else 0) + entries + choice
 
@@ -189,7 +189,7 @@ def attention_norms(attention: Attention) -> int:
     return inner
 
 
-def _compressor(attention: Attention, width: int, hidden: int) -> int:
+def compressor_parameters(attention: Attention, width: int, hidden: int) -> int:
     """What makes one entry of `ratio` positions: a projection, its gate, and a bias for each position.
 
     Entries that an indexer chooses from overlap, each made of its own positions and of those before (DeepSeek-V4
@@ -200,7 +200,9 @@ def _compressor(attention: Attention, width: int, hidden: int) -> int:
 
 
 def _indexer(attention: Attention, indexer: Indexer, hidden: int) -> int:
-    """Queries from the latent, one key (or compressed entries), a weight for each head."""
-    queries = attention.q_lora * indexer.heads * indexer.head_dim
-    key = _compressor(attention, indexer.head_dim, hidden) if attention.ratio else hidden * indexer.head_dim
-    return queries + key + hidden * indexer.heads
+    """Queries from the latent, one key (or compressed entries), a weight for each head; without weights where heads
+    choose for themselves, their queries from the hidden state.
+    """
+    queries = (attention.q_lora or hidden) * indexer.heads * indexer.head_dim
+    key = compressor_parameters(attention, indexer.head_dim, hidden) if attention.ratio else hidden * indexer.head_dim
+    return queries + key + (0 if indexer.by_head else hidden * indexer.heads)

@@ -161,10 +161,14 @@ class LayerRun:
 def layer_runs(shapes: ModelShapes) -> list[LayerRun]:
     """The kinds of layer, in the order in which they first appear."""
     kinds = Counter(shapes.layer_kinds())
-    return [LayerRun(number, _mixer(kind), _FFN[str(kind.ffn)]) for kind, number in kinds.items()]
+    return [LayerRun(number, _mixer(kind), _feed_forward(kind)) for kind, number in kinds.items()]
 
 
 _FFN = {"dense": "dense feed-forward", "moe": "experts", "none": "no feed-forward"}
+
+
+def _feed_forward(kind: LayerKind) -> str:
+    return _FFN[str(kind.ffn)] + (f" of {kind.dense_ffn:,}" if kind.dense_ffn else "")
 
 
 def _mixer(kind: LayerKind) -> str:
@@ -186,7 +190,8 @@ def _attention(attention: Attention) -> str:
 
 
 def _chosen(indexer: Indexer) -> str:
-    return f", the best {indexer.top:,} chosen" + (" by an earlier layer" if indexer.reads_other else "")
+    by = " by an earlier layer" if indexer.reads_other else " by each KV head" if indexer.by_head else ""
+    return f", the best {indexer.top:,} chosen{by}"
 
 
 def _ffn(shapes: ModelShapes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,7 +15,9 @@ from dagc.engines.registry import engine_names
 from dagc.source import Source
 
 if TYPE_CHECKING:
+    from dagc.driver.recipes import RecipeReading
     from dagc.notation.readings import Reading, Readings
+    from dagc.notation.recipes import Server
 
 SCHEMA_VERSION = 1
 _FACTS = ("model", "cluster")
@@ -37,14 +39,32 @@ _FACTS = ("model", "cluster")
 def read(
     words: tuple[str, ...], engine: str | None, model: str | None, cluster: str | None, gpus: int | None, style: str
 ) -> None:
-    """Show what TEXT, such as `TP2-EP4-PP2-DP2` or an engine's flags, can mean, and how many GPUs each reading has."""
+    """Show what TEXT can mean as strategies, and how many GPUs each has.
+
+    TEXT is a notation such as `TP2-EP4-PP2-DP2`, flags of an engine, an entry or a name of a benchmark recipe, with
+    claims behind it (`→ 128 GPUs`); or a file with it, or `-`.
+    """
     given = zip(_FACTS, (model, cluster), strict=True)
     blocks = tuple((name, Source(f"--{name}", text)) for name, text in given if text is not None)
-    source = Source("TEXT", " ".join(words))
+    source = _source(words)
     from dagc.driver import read as driver
+    from dagc.driver.recipes import read_recipes
 
+    recipes = None if engine else read_recipes(source, blocks)
+    if recipes is not None:
+        _finish_recipes(*recipes, gpus, style)
     found, diagnostics = driver.read(source, blocks, Path(), engine)
     _finish(found, diagnostics, gpus, style)
+
+
+def _source(words: tuple[str, ...]) -> Source:
+    """The words as one text; a single word may be the name of a file, or `-`."""
+    text = " ".join(words)
+    if len(words) > 1 or not (text == "-" or (Path(text).suffix and Path(text).is_file())):
+        return Source("TEXT", text)
+    from dagc.cli.inputs import required_input
+
+    return required_input(text, None, {}).source
 
 
 def _finish(found: Readings | None, diagnostics: tuple[Diagnostic, ...], gpus: int | None, style: str) -> NoReturn:
@@ -53,85 +73,33 @@ def _finish(found: Readings | None, diagnostics: tuple[Diagnostic, ...], gpus: i
         print_json(_document(found, shown, diagnostics))
     else:
         if found is not None:
-            click.echo("\n".join(_text(found, shown, gpus)))
+            from dagc.export.text.readings import readings_text
+
+            _print(readings_text(found, shown, gpus))
         print_text(diagnostics)
     raise SystemExit(exit_status(diagnostics))
 
 
-def _text(found: Readings, shown: list[tuple[int, Reading]], gpus: int | None) -> Iterator[str]:
-    count = len(found.readings)
-    of_size = "" if gpus is None else f", {len(shown)} of them with {_gpus(gpus)}"
-    yield f"{count} {'reading' if count == 1 else 'readings'}{of_size}"
-    for number, reading in shown:
-        yield ""
-        yield from _reading(number, reading)
-    yield ""
-    yield "engines"
-    yield from _engines(found)
-    yield ""
-    yield from _product(found)
+def _finish_recipes(
+    found: tuple[RecipeReading, ...], diagnostics: tuple[Diagnostic, ...], gpus: int | None, style: str
+) -> NoReturn:
+    shown = [one for one in found if gpus in (None, one.gpus)]
+    if style == "json":
+        print_json({**_document(None, [], diagnostics), "recipes": [_recipe_data(one) for one in shown]})
+    else:
+        from dagc.export.text.readings import recipe_text
+
+        for number, one in enumerate(shown):
+            answer = (one.strategy, one.gpus, not one.open)
+            _print([*([""] if number else []), *recipe_text(one.recipe, answer, one.engines, one.problems)])
+        print_text(diagnostics)
+    raise SystemExit(exit_status(diagnostics))
 
 
-def _reading(number: int, reading: Reading) -> Iterator[str]:
-    yield f"{number}. {reading.strategy}   {_gpus(reading.gpus)}"
-    rows = [("size", line) for line in reading.deployment.derivation]
-    attention, experts = reading.sizes.attention, reading.sizes.experts
-    rows.append(("attention", f"tp {attention.tp}, cp {attention.cp}, dp {attention.dp}"))
-    if experts is not None:
-        rows.append(("experts", f"tp {experts.tp}, ep {experts.ep}, dp {experts.dp}"))
-    rows += [("assumes", sentence) for sentence in reading.assumes]
-    rows += [("counted by", ", ".join(map(_title, reading.engines)))] if reading.engines else []
-    rows += [(f"{problem.severity}", f"[{problem.code.code}] {problem.message}") for problem in reading.problems]
-    yield from _table(rows)
+def _print(lines: Iterable[str]) -> None:
+    from dagc.diag.text import escape
 
-
-def _table(rows: list[tuple[str, str]]) -> Iterator[str]:
-    """Rows of a name and a line; a name that goes on is not repeated."""
-    before = ""
-    for name, line in rows:
-        yield f"   {'' if name == before else name:11}{line}"
-        before = name
-
-
-def _engines(found: Readings) -> Iterator[str]:
-    rows: list[tuple[str, str]] = []
-    for engine, counted in found.counts.items():
-        number = found.of_engine(engine)
-        head = f"refuses: {counted.refusal}" if counted.world is None else _gpus(counted.world)
-        rows.append((_title(engine), head if number is None else f"{head}, reading {number}"))
-        rows += [("", f"  {step}") for step in counted.steps]
-    width = max(len(name) for name, _ in rows)
-    yield from (f"   {name:{width}}  {line}" for name, line in rows)
-
-
-def _product(found: Readings) -> Iterator[str]:
-    degrees = " × ".join(f"{degree.axis} {degree.value}" for degree in found.notation.degrees)
-    yield f"multiplying every degree: {degrees} = {found.product}"
-    engines = [_title(engine) for engine, counted in found.counts.items() if counted.world == found.product]
-    same = [str(number) for number, reading in enumerate(found.readings, 1) if reading.gpus == found.product]
-    by = f"{_listed(engines)} {_plural(engines, 'counts', 'count')} so" if engines else "no engine counts so"
-    of_size = (
-        f"of this size: {_plural(same, 'reading', 'readings')} {_listed(same)}" if same else "no reading has this size"
-    )
-    yield f"   {by}; {of_size}"
-
-
-def _plural(names: list[str], one: str, many: str) -> str:
-    return one if len(names) == 1 else many
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def _gpus(count: int) -> str:
-    return f"{count} GPU" if count == 1 else f"{count} GPUs"
-
-
-def _title(engine: str) -> str:
-    from dagc.engines.registry import get_engine
-
-    return get_engine(engine).title
+    click.echo("\n".join(map(escape, lines)))
 
 
 def _document(
@@ -144,9 +112,19 @@ def _document(
         "diagnostics": [to_json(diagnostic) for diagnostic in diagnostics],
     }
     if found is None:
-        return {**head, "degrees": {}, "readings": [], "engines": {}, "naive_product": None}
+        return {
+            **head,
+            "answer": None,
+            "claims": [],
+            "degrees": {},
+            "readings": [],
+            "engines": {},
+            "naive_product": None,
+        }
     return {
         **head,
+        "answer": {"strategy": found.likeliest.strategy, "gpus": found.likeliest.gpus} if found.readings else None,
+        "claims": [{"claim": one.claim.entry, "ok": one.ok, "found": one.found} for one in found.claims],
         "degrees": {str(degree.axis): degree.value for degree in found.notation.degrees},
         "readings": [_reading_data(number, reading) for number, reading in shown],
         "engines": {engine: _engine_data(found, engine) for engine in found.counts},
@@ -177,3 +155,22 @@ def _engine_data(found: Readings, engine: str) -> dict[str, Any]:
         "steps": counted.steps,
         "refusal": counted.refusal,
     }
+
+
+def _recipe_data(one: RecipeReading) -> dict[str, Any]:
+    from dagc.diag.jsonout import to_json
+
+    return {
+        "title": one.recipe.title,
+        "strategy": None if one.open else one.strategy,
+        "gpus": None if one.open else one.gpus,
+        "servers": [_server_data(server) for server in one.recipe.servers],
+        "states": list(one.recipe.says),
+        "engines": [{"engine": name, "flags": line} for name, line in one.engines],
+        "diagnostics": [to_json(problem) for problem in one.problems],
+    }
+
+
+def _server_data(server: Server) -> dict[str, Any]:
+    gpus = server.sizes.gpus if server.sizes else None
+    return {"phase": server.phase or "both", "count": server.count, "gpus": gpus}

@@ -1,12 +1,13 @@
 """Weights that each rank holds, by part of the model.
 
 Attention is cut by heads over its tp; a rank keeps at least one KV head, so KV heads are held more than once when tp
-exceeds them. MLA's down-projections to the latents, and an indexer, stand before the heads and are whole on every
-rank. Recurrent mixers are cut by their heads, dense feed-forward and shared experts by columns over attention's tp
-(shared experts are whole with `[shared replicated]`). Whole on each rank are router and norms, the gate of shared
-experts, and biases that are added to a reduced result. An expert rank holds the slots of its ep index, the remainder
-one each on the first, each cut over the experts' tp. The embedding is on the first stage, the head on the last, both
-cut by rows of the padded vocabulary (`dagc.engines.engine.Runtime`); a tied matrix is on both where these differ.
+exceeds them. MLA's down-projections to the latents, and an indexer that chooses for all heads, stand before the heads
+and are whole on every rank. Recurrent mixers are cut by their heads, dense feed-forward and shared experts by columns
+over attention's tp (shared experts are whole with `[shared replicated]`). Whole on each rank are router and norms, the
+gate of shared experts, and biases that are added to a reduced result. An expert rank holds the slots of its ep index,
+the remainder one each on the first, each cut over the experts' tp. The embedding is on the first stage, the head on the
+last, both cut by rows of the padded vocabulary (`dagc.engines.engine.Runtime`); a tied matrix is on both where these
+differ.
 
 Shares are of whole heads, columns and rows, the largest where they do not divide, so bytes are exact integers (up to
 the scales of a quantised type).
@@ -55,7 +56,8 @@ def layer_share(shapes: ModelShapes, kind: LayerKind, tp: int, shared_tp: int) -
     if kind.recurrent:
         held[Part.MIXERS] *= kind.recurrent.share(tp)
     if Part.DENSE_FFN in held:
-        held[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, -(-shapes.dense_ffn // tp), shapes.gated, shapes.ffn_bias)
+        width = -(-shapes.dense_width(kind) // tp)
+        held[Part.DENSE_FFN] = ffn_parameters(shapes.hidden, width, shapes.gated, shapes.ffn_bias)
     if Part.SHARED_EXPERTS in held:
         held[Part.SHARED_EXPERTS] = _shared(shapes, shared_tp)
     return held

@@ -39,9 +39,13 @@ def read(
     from dagc.engines.registry import engines
     from dagc.notation.flags import read_notation
     from dagc.notation.readings import readings
+    from dagc.notation.settings_file import with_settings_file
     from dagc.notation.spelling import possible
 
-    notation, problems = read_notation(source, engine)
+    whole = with_settings_file(source, directory)
+    if isinstance(whole, Diagnostic):
+        return None, (whole,)
+    notation, problems = read_notation(whole, engine)
     if notation is None:
         return None, in_order(problems)
     ordered = sorted(engines(), key=lambda one: one.name != notation.engine)
@@ -53,7 +57,12 @@ def read(
     deployments = [legal for tree in trees if (legal := _legal(tree, too_large)) is not None]
     if stops(found) or not deployments:
         return None, in_order([*found, *too_large[:1]])
-    return readings(notation, deployments, counted, judge), in_order(found)
+    understood = readings(notation, deployments, counted, judge)
+    if notation.claims:
+        from dagc.driver.read_claims import with_claims
+
+        understood = with_claims(understood, blocks, directory, found)
+    return understood, in_order(found)
 
 
 def _count(engine: Engine, notation: Notation) -> Counted:
@@ -72,6 +81,23 @@ def _judge(some: NamedStrategy, blocks: Blocks, directory: Path, found: list[Dia
     facts, problems = declare_facts(file, overrides, directory)
     found += problems
     return lambda deployment: Levels().applied(check_plan(Plan(deployment, facts)))
+
+
+def judged(
+    text: str, blocks: Blocks, directory: Path
+) -> tuple[Deployment | None, tuple[Diagnostic, ...], tuple[Diagnostic, ...]]:
+    """The meaning of a strategy's text, what the rules say of it, and what is wrong with the text or the blocks."""
+    from dagc.driver.front import resolve_strategy
+    from dagc.syntax.parser import parse
+
+    parsed = parse(Source("reading", f"strategy main = {text}\n"))
+    found = list(parsed.diagnostics)
+    if parsed.file is None:
+        return None, (), tuple(found)
+    (strategy,) = parsed.file.strategies
+    deployment = resolve_strategy(strategy, found)
+    judge = _judge(strategy, blocks, directory, found)
+    return deployment, judge(deployment) if deployment and not stops(found) else (), tuple(found)
 
 
 def _legal(tree: Strategy, too_large: list[Diagnostic]) -> Deployment | None:

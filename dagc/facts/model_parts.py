@@ -140,7 +140,8 @@ def contradictions(base: ModelSpec, spec: ModelSpec, record: BlockFields) -> Ite
 
 def _fixed(base: ModelSpec, record: BlockFields) -> Iterator[Diagnostic]:
     """What cannot be replaced in a model that states each of its layers."""
-    for name in ("attention", "first_dense", "moe_every"):
+    has_widths = any(kind.dense_ffn for kind in base.stack)
+    for name in ("attention", "first_dense", "moe_every", *(("dense_ffn",) if has_widths else ())):
         if base.stack and name in record:
             problem = f"`{name}` cannot be replaced in `{base.name}`, whose layers are not all of one kind"
             help = "write the shapes of another model out: `model NAME { layers … attention { … } }`"

@@ -3,8 +3,8 @@
 MHA and GQA project to heads (fewer key-value heads than ranks are held more than once). MLA projects to a latent
 vector that every tp rank keeps; a prompt's latents are expanded to keys and values, a decoded token is attended to in
 the latent space (the absorbed form: the expansion is applied to the query and to the result instead). Where an
-indexer chooses positions, prompts too are attended to in the latent space. Shared attention (DeepSeek-V4) keeps one
-vector a position that is key and value of all heads, and entries that each stand for several positions.
+indexer chooses positions of latents, prompts too are attended to in the latent space. Shared attention (DeepSeek-V4)
+keeps one vector a position that is key and value of all heads, and entries that each stand for several positions.
 
 Between projection and core lie kernels of their own: norms of queries and keys or of latents, and rotary embedding of
 heads. A norm over all heads needs the sum of squares of those on other ranks: two numbers a token, all-reduced (as
@@ -89,14 +89,15 @@ def _add_gate(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form,
 
 def _heads(builder: TemplateBuilder, stage: Stage, batch: Batch, form: _Form) -> int:
     """MHA and GQA up to the core; the width of its result on one rank."""
-    part = form.part
+    part, source = form.part, builder.last
     _add_projection(builder, stage, batch, part)
     queries = _add_positions(builder, stage, batch, part)
+    add_indexer(builder, stage, batch, part, (source, source))
     core = Core(KeyValues.HEADS, part.heads, part.kv_heads, part.head_dim, part.value_dim, stage.shapes.kv_dtype)
     cache = None
     if not part.reads_other:
         kept = {"h": part.kv_heads, "d": part.head_dim + part.value_dim}
-        add_cache_write(builder, stage, batch, kept)
+        add_cache_write(builder, stage, batch, kept, (queries,))
         add_context_gather(builder, stage, batch, kept)
         cache = cache_tensor(stage, batch, form.reach, kept)
     filled = add_core(builder, stage, batch, form.reach, core, queries, cache)

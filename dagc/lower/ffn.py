@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
 from dagc.lower.batch import Batch
@@ -25,11 +26,11 @@ class Width:
     part: Part = Part.DENSE_FFN
 
 
-def add_dense_ffn(builder: TemplateBuilder, stage: Stage, batch: Batch) -> None:
-    """The dense feed-forward block, keys `ffn.*`."""
+def add_dense_ffn(builder: TemplateBuilder, stage: Stage, batch: Batch, kind: LayerKind) -> None:
+    """The dense feed-forward block of a layer, keys `ffn.*`."""
     add_norm(builder, stage, "ffn.norm", Part.DENSE_FFN, batch.tokens / stage.sequence_shards)
     add_gather(builder, stage, "ffn.all_gather", batch.tokens)
-    add_mlp(builder, stage, "ffn", batch.tokens, Width(stage.shapes.dense_ffn, stage.attention.tp))
+    add_mlp(builder, stage, "ffn", batch.tokens, Width(stage.shapes.dense_width(kind), stage.attention.tp))
     add_reduction(builder, stage, "ffn", batch.tokens)
 
 

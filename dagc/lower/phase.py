@@ -308,7 +308,7 @@ class _StageLowering:
         if kind.ffn is FfnKind.MOE:
             add_moe(builder, self.stage, batch, self._choice(drawn), beside)
         elif kind.ffn is FfnKind.DENSE:
-            add_dense_ffn(builder, self.stage, batch)
+            add_dense_ffn(builder, self.stage, batch, kind)
         return builder
 
     def _mixer(self, kind: LayerKind, batch: Batch) -> TemplateBuilder:

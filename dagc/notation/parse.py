@@ -14,6 +14,7 @@ from enum import StrEnum
 from math import prod
 
 from dagc.diag.diagnostic import Code, Diagnostic, Label
+from dagc.notation.claims import WrittenClaim, split_claims
 from dagc.source import Source, Span
 
 UNREADABLE = Code("N145", "unreadable-notation")
@@ -45,12 +46,16 @@ class Degree:
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """All degrees of a text, in its order, each axis once. `engine` and `flags` are set where it is a command line."""
+    """All degrees of a text, in its order, each axis once. `engine` and `flags` are set where it is a command line.
+
+    `claims` are what it says of the deployment that the degrees make.
+    """
 
     source: Source
     degrees: tuple[Degree, ...]
     engine: str | None = None
     flags: tuple[str, ...] = ()
+    claims: tuple[WrittenClaim, ...] = ()
 
     @property
     def product(self) -> int:
@@ -97,9 +102,10 @@ _FORM = "write names and whole numbers, such as `tp 2, ep 4, pp 2, dp 2`; the na
 
 def read_degrees(source: Source) -> Read:
     """The degrees of a text that is no command line."""
+    text, claims = split_claims(source)
     found: list[Degree] = []
     problems: list[Diagnostic] = []
-    for piece in _pieces(source):
+    for piece in _pieces(source, text):
         if isinstance(piece, Degree):
             found.append(piece)
         else:
@@ -108,7 +114,7 @@ def read_degrees(source: Source) -> Read:
         whole = source.span(0, len(source.text))
         problems.append(UNREADABLE.at(whole, "the text names no degree", "nothing to read", help=(_FORM,)))
     problems += judge(found)
-    return (None, tuple(problems)) if problems else (Notation(source, tuple(found)), ())
+    return (None, tuple(problems)) if problems else (Notation(source, tuple(found), claims=claims), ())
 
 
 def judge(degrees: Sequence[Degree]) -> Iterator[Diagnostic]:
@@ -122,14 +128,17 @@ def judge(degrees: Sequence[Degree]) -> Iterator[Diagnostic]:
         seen.setdefault(degree.axis, degree)
 
 
-def _pieces(source: Source) -> Iterator[Degree | Span]:
-    """Degrees, and the stretches between them that are neither degrees nor separators; blanks do not end a stretch."""
+def _pieces(source: Source, text: str) -> Iterator[Degree | Span]:
+    """Degrees, and the stretches between them that are neither degrees nor separators; blanks do not end a stretch.
+
+    `text` is what is read of the source, as long as it.
+    """
     at = 0
     stray: Span | None = None
-    while at < len(source.text):
-        degree = _degree(source, at)
-        end = _end_of_separator(source, at)
-        if stray is not None and (degree or (end > at and source.text[at:end].strip())):
+    while at < len(text):
+        degree = _degree(source, text, at)
+        end = _end_of_separator(text, at)
+        if stray is not None and (degree or (end > at and text[at:end].strip())):
             yield stray
             stray = None
         if degree:
@@ -138,25 +147,25 @@ def _pieces(source: Source) -> Iterator[Degree | Span]:
         elif end > at:
             at = end
         else:
-            here = _stray(source, at)
+            here = _stray(source, text, at)
             stray, at = stray.to(here) if stray else here, here.end
     if stray is not None:
         yield stray
 
 
-def _end_of_separator(source: Source, at: int) -> int:
-    match = _SEPARATOR.match(source.text, at)
+def _end_of_separator(text: str, at: int) -> int:
+    match = _SEPARATOR.match(text, at)
     return match.end() if match else at
 
 
-def _stray(source: Source, at: int) -> Span:
+def _stray(source: Source, text: str, at: int) -> Span:
     """A word, a number or a sign that is no part of a degree."""
-    match = _STRAY.match(source.text, at)
+    match = _STRAY.match(text, at)
     return source.span(at, match.end() if match else at + 1)
 
 
-def _degree(source: Source, at: int) -> Degree | None:
-    match = _NAME_FIRST.match(source.text, at) or _VALUE_FIRST.match(source.text, at)
+def _degree(source: Source, text: str, at: int) -> Degree | None:
+    match = _NAME_FIRST.match(text, at) or _VALUE_FIRST.match(text, at)
     if match is None:
         return None
     axis = next(axis for axis in FlatAxis if match[axis] is not None)

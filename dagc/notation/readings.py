@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from dagc.degrees import AxisKind, Degrees, Parallelism
 from dagc.diag.diagnostic import Diagnostic
 from dagc.engines.engine import Counted
+from dagc.notation.claims import WrittenClaim
 from dagc.notation.parse import FlatAxis, Notation
 from dagc.plan.deployment import Deployment
 from dagc.plan.domains import Domains
@@ -55,6 +56,25 @@ class Reading:
         """GPUs of the whole deployment."""
         return self.deployment.gpus
 
+    def row(self) -> dict[str, str | float | bool | None]:
+        """Its strategy, its GPUs, the engines that count so, what it assumes, and codes of problems."""
+        return {
+            "strategy": self.strategy,
+            "gpus": self.gpus,
+            "engines": ", ".join(self.engines),
+            "assumes": "; ".join(self.assumes),
+            "problems": ", ".join(problem.code.code for problem in self.problems),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedClaim:
+    """A claim of the text, held against the likeliest reading: `ok` is None where nothing decides. `found` says why."""
+
+    claim: WrittenClaim
+    ok: bool | None
+    found: str
+
 
 @dataclass(frozen=True, slots=True)
 class Readings:
@@ -63,11 +83,19 @@ class Readings:
     notation: Notation
     readings: tuple[Reading, ...]
     counts: Counts
+    claims: tuple[JudgedClaim, ...] = ()
 
     @property
     def product(self) -> int:
         """Every degree multiplied, as people count."""
         return self.notation.product
+
+    @property
+    def likeliest(self) -> Reading:
+        """The first reading that no rule refuses and that bends no degree, or the first; there must be one."""
+        straight = (one for one in self.readings if not _is_bent(one.sizes, self.notation))
+        legal = (one for one in straight if not any(problem.is_error for problem in one.problems))
+        return next(legal, self.readings[0])
 
     def of_engine(self, engine: str) -> int | None:
         """Number of the reading that an engine counts, from 1; None where it refuses the degrees."""

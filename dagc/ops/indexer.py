@@ -33,7 +33,7 @@ class IndexerScores(Computation):
     """Scores of the positions, choice of the best.
 
     By rank: `tokens`, `sequences`, `positions` before them, and `pairs` of both. There is a key for each `ratio`
-    positions; `position_bytes` are its bytes a position.
+    positions; `position_bytes` are its bytes a position, `arithmetic` is the type in which scores are computed.
     """
 
     tokens: Load
@@ -44,6 +44,7 @@ class IndexerScores(Computation):
     head_dim: int
     ratio: int
     position_bytes: float
+    arithmetic: Dtype = Dtype.FP8
 
     name = "indexer"
     work = Work.ATTENTION
@@ -54,8 +55,8 @@ class IndexerScores(Computation):
 
     @property
     def dtype(self) -> Dtype:
-        """Scores are computed in fp8."""
-        return Dtype.FP8
+        """The type of the scores."""
+        return self.arithmetic
 
     @property
     def shape(self) -> tuple[tuple[str, int], ...]:

@@ -135,8 +135,8 @@ class Parts:
         """
         kinds = self.shapes.layer_kinds()
         mixers = {one: self._mixers(part, sequences, one) for one in dict.fromkeys(map(_mixing, kinds))}
-        others = {one: self._others(part, sequences, one) for one in dict.fromkeys(kind.ffn for kind in kinds)}
-        return np.stack([mixers[_mixing(kind)] + others[kind.ffn] for kind in kinds], axis=2)
+        others = {one: self._others(part, sequences, one) for one in dict.fromkeys(map(_feeding, kinds))}
+        return np.stack([mixers[_mixing(kind)] + others[_feeding(kind)] for kind in kinds], axis=2)
 
     def experts(self, part: ExpertsPart, tokens: Sequence[float]) -> Picoseconds:
         """Times of the experts' part for expert groups of so many tokens, 0 in layers without.
@@ -207,14 +207,14 @@ class Parts:
         ]
         return np.array(rows, dtype=np.int64)
 
-    def _others(self, part: AttentionPart, sequences: Sequence[int], ffn: FfnKind) -> Picoseconds:
+    def _others(self, part: AttentionPart, sequences: Sequence[int], kind: LayerKind) -> Picoseconds:
         """Times of what follows the mixer, shape (sequences, 5)."""
         stage, batch = self._attending(part, sequences)
-        builder, is_moe = TemplateBuilder("", stage.span), ffn is FfnKind.MOE
+        builder, is_moe = TemplateBuilder("", stage.span), kind.ffn is FfnKind.MOE
         if is_moe:
             add_moe(builder, stage, batch, ExpertChoice(self._experts, 0), beside=False)
-        elif ffn is FfnKind.DENSE:
-            add_dense_ffn(builder, stage, batch)
+        elif kind.ffn is FfnKind.DENSE:
+            add_dense_ffn(builder, stage, batch, kind)
         ops = [node.op for node in builder.nodes]
         ops = [op for op in ops if op.kind is not OpKind.EXPERTS and not isinstance(op, WeightedSum)]
         shared, trunk = self._computed(
@@ -306,7 +306,12 @@ def _spread(groups: Groups) -> Groups:
 
 def _mixing(kind: LayerKind) -> LayerKind:
     """The kind without its feed-forward part."""
-    return replace(kind, ffn=FfnKind.NONE)
+    return replace(kind, ffn=FfnKind.NONE, dense_ffn=0)
+
+
+def _feeding(kind: LayerKind) -> LayerKind:
+    """The kind without its mixer."""
+    return LayerKind(kind.ffn, dense_ffn=kind.dense_ffn)
 
 
 def _is_shared(op: Op) -> bool:

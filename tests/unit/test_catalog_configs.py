@@ -1,7 +1,6 @@
-"""Configurations of models that people deploy: totals against what their makers state, and that each compiles.
+"""Configurations of models that people deploy: cache and storage by hand, and that each compiles.
 
-A total counts the text model; where the stated one includes more (a tower for pictures, a layer to predict further
-tokens) its row says so and the part is added. Stated totals have the digits of their source.
+`tests/pages/test_published_page.py` has their totals against what their makers state.
 """
 
 from __future__ import annotations
@@ -11,53 +10,12 @@ import pytest
 from dagc.catalog.attention import Attention
 from dagc.catalog.cache import kv_bytes_per_token, state_bytes_per_sequence
 from dagc.catalog.dtype import Dtype
-from dagc.catalog.parameters import ActiveDefinition, count, part_stored
+from dagc.catalog.parameters import count, part_stored
 from dagc.catalog.part import Part
 from dagc.driver.check import check
 from dagc.driver.compile import export
 from dagc.source import Source
 from tests.unit.config_files import FOLDER, NAMES, fields_of, read
-
-NO_SLOWDOWN: dict[str, tuple[float, str]] = {
-    "MiniMaxAI--MiniMax-M2.5": (230e9, ""),
-    "Qwen--Qwen3-235B-A22B-FP8": (235e9, ""),
-    "Qwen--Qwen3-30B-A3B": (30.5e9, ""),
-    "Qwen--Qwen3-32B": (32.8e9, ""),
-    "Qwen--Qwen3.5-397B-A17B": (397e9, "vision"),
-    "XiaomiMiMo--MiMo-V2-Flash": (309e9, ""),
-    "deepseek-ai--DeepSeek-V3": (671e9, ""),
-    "deepseek-ai--DeepSeek-V3.2": (671e9, ""),
-    "deepseek-ai--DeepSeek-V4-Flash": (284e9, ""),
-    "google--gemma-4-26B-A4B": (25.2e9, ""),
-    "meta-llama--Llama-4-Maverick-17B-128E-Instruct": (400e9, ""),
-    "meta-llama--Llama-4-Scout-17B-16E-Instruct": (107_769_861_120, ""),
-    "meta-llama--Meta-Llama-3.1-405B": (405e9, ""),
-    "meta-llama--Meta-Llama-3.1-70B": (70.6e9, ""),
-    "mistralai--Mixtral-8x22B-v0.1": (141e9, ""),
-    "mistralai--Mixtral-8x7B-v0.1": (46.7e9, ""),
-    "moonshotai--Kimi-K2-Instruct": (1_026_408_232_448, ""),
-    "moonshotai--Kimi-K2.5": (1_026_408_232_448, ""),
-    "moonshotai--Kimi-K3": (2.8e12, ""),
-    "nvidia--DeepSeek-V3.1-NVFP4": (671e9, ""),
-    "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": (31.6e9, ""),
-    "openai--gpt-oss-120b": (116.83e9, ""),
-    "openai--gpt-oss-20b": (20.91e9, ""),
-    "stepfun-ai--Step-3.7-Flash": (196e9, ""),
-    "zai-org--GLM-5": (744e9, ""),
-    "zai-org--GLM-5.2": (744e9, ""),
-}
-
-ACTIVE = {
-    "Qwen--Qwen3.5-397B-A17B": 17e9,
-    "XiaomiMiMo--MiMo-V2-Flash": 15e9,
-    "deepseek-ai--DeepSeek-V4-Flash": 13e9,
-    "google--gemma-4-26B-A4B": 3.8e9,
-    "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": 3.5e9,
-    "stepfun-ai--Step-3.7-Flash": 11e9,
-    "zai-org--GLM-5": 40e9,
-    "zai-org--GLM-5.2": 40e9,
-}
-"""Active parameters as the cards state them, in whole billions or halves; which definition they use they do not say."""
 
 PLANS = ("{} 8", "pp 2 < {} 8 ; tp 4 >", "pp 4 < {} 8 ; cp 2 < tp 2 > >", "prefill < {} 8 > | decode < {} 8 ; tp 2 >")
 QUICK = (
@@ -66,26 +24,9 @@ QUICK = (
     "Qwen--Qwen3.5-397B-A17B",
     "deepseek-ai--DeepSeek-V4-Flash",
     "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    "nvidia--Llama-3_3-Nemotron-Super-49B-v1",
+    "MiniMaxAI--MiniMax-M3",
 )
-
-
-def test_every_file_has_a_stated_total() -> None:
-    assert set(NO_SLOWDOWN) == set(NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_total_as_stated(name: str) -> None:
-    spec, shapes = read(fields_of(name))
-    stated, included = NO_SLOWDOWN[name]
-    extra = sum(part.parameters or 0 for part in spec.extras if part.name == included)
-    assert count(shapes).total + extra == pytest.approx(stated, rel=0.01)
-
-
-@pytest.mark.parametrize("name", ACTIVE)
-def test_active_as_stated_under_one_definition(name: str) -> None:
-    active = count(read(fields_of(name))[1]).active
-    assert set(active) == set(ActiveDefinition)
-    assert any(number == pytest.approx(ACTIVE[name], rel=0.07) for number in active.values()), active
 
 
 @pytest.mark.parametrize(
@@ -112,6 +53,10 @@ def test_active_as_stated_under_one_definition(name: str) -> None:
         # 128.
         ("deepseek-ai--DeepSeek-V4-Flash", 43 * 1024 + 21 * (1024 + 132) / 4 + 20 * 1024 / 128, 0),
         ("stepfun-ai--Step-3.7-Flash", 45 * 8 * 256 * 2, 0),
+        # 4 KV heads of 128 in 60 layers, an index key of 128 in bf16 in 57.
+        ("MiniMaxAI--MiniMax-M3", 60 * 4 * 256 * 2 + 57 * 128 * 2, 0),
+        # 31 of 80 layers attend to nothing.
+        ("nvidia--Llama-3_3-Nemotron-Super-49B-v1", 49 * 8 * 256 * 2, 0),
     ],
 )  # fmt: skip
 def test_cache_by_hand(name: str, kv: float, state: float) -> None:

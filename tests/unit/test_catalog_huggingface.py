@@ -13,6 +13,8 @@ from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import count
 from dagc.catalog.presets import load_model
 from dagc.diag.diagnostic import Diagnostic
+from dagc.driver.check import check
+from dagc.source import Source
 
 
 def base(kind: str, layers: int, hidden: int, heads: int, kv_heads: int, vocab: int, **more: Any) -> dict[str, Any]:
@@ -126,6 +128,53 @@ def test_an_unknown_architecture_is_refused(kind: object) -> None:
     problem = problem_of({**CONFIGS["mixtral-8x7b"], "model_type": kind})
     assert problem.code.code == "N126"
     assert "mixtral" in problem.notes[0]
+
+
+def block_of(data: dict[str, Any]) -> str:
+    """The block that N126 prints for a file of an unknown architecture."""
+    return problem_of({**data, "model_type": "unknown"}).help[0].partition("\n")[2]
+
+
+def test_an_unknown_architecture_gets_a_block_of_what_has_usual_names() -> None:
+    assert block_of(CONFIGS["deepseek-v3"]).splitlines()[1:] == [
+        "    layers 61    hidden 7168    vocab 129280",
+        "    dtype bf16",
+        "    attention { heads 128    q_lora 1536    kv_lora 512    qk_nope 128    qk_rope 64    v_head 128 }",
+        "    experts 256 { top 8    ffn 2048    shared 1 }",
+        "    dense_ffn 18432    first_dense 3",
+        "}",
+    ]
+
+
+def test_a_block_says_what_has_no_usual_name() -> None:
+    data = {name: value for name, value in CONFIGS["mixtral-8x7b"].items() if name not in ("vocab_size", "hidden_size")}
+    found = block_of({**data, "num_experts_per_tok": "two"})
+    assert "layers 32    # to be added: hidden, vocab" in found
+    assert "attention { heads 32    kv_heads 8 }    # to be added: head_dim" in found
+    assert "experts 8 { ffn 14336 }    # to be added: top" in found
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_block_is_one_of_the_language(name: str) -> None:
+    """Completed or not: what is written is a model that the language reads without a complaint."""
+    text = block_of(CONFIGS[name])
+    outcome = check(Source("plan.moe", f"{text}\nstrategy one = tp 1\n"))
+    assert [problem.code.code for problem in outcome.diagnostics if problem.code.code[0] == "N"] == []
+
+
+def test_the_block_of_a_usual_architecture_counts_the_same() -> None:
+    """Mixtral has nothing that the usual names do not state: 46,702,792,704 parameters."""
+    outcome = check(Source("plan.moe", f"{block_of(CONFIGS['mixtral-8x7b'])}\nstrategy one = ep 8\n"))
+    (checked,) = outcome.checked
+    shapes = checked.plan.facts.model.shapes()
+    assert shapes is not None
+    assert count(shapes).total == 46_702_792_704
+
+
+def test_a_name_that_is_no_word_of_the_language_is_not_printed() -> None:
+    problem = read_config({"model_type": "x"}, "a }\u202e\n")
+    assert isinstance(problem, Diagnostic)
+    assert problem.help[0].splitlines()[1] == "model own-model {"
 
 
 @pytest.mark.parametrize(

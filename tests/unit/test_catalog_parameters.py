@@ -31,15 +31,19 @@ TOTALS = {
     "grok-1": 315_684_820_992,  # 314 B
     "kimi-k2": 1_026_408_232_448,  # 1 T
     "kimi-k2.5": 1_026_408_232_448,
+    # 2.8 T; tensors of the text model without scales, which have a decay for each of 128 channels in place of 96 heads.
+    "kimi-k3": 2_779_484_478_208 - 69 * (128 - 96),
     "llama-2-70b": 68_976_648_192,  # 69 B
     "llama-3.1-405b": 405_853_388_800,  # 405 B
     "llama-3.1-70b": 70_553_706_496,  # 70.6 B
     "llama-3.1-8b": 8_030_261_248,  # 8.03 B
+    "llama-3.3-nemotron-super-49b": 49_867_145_216,  # tensors of the checkpoint
     "llama-4-maverick": 400_711_848_960,  # 400 B, the text part
     "llama-4-scout": 107_769_861_120,  # 109 B with its vision tower
     "minimax-m1": 456_089_655_296,  # 456 B
     "minimax-m2": 228_689_764_864,  # 230 B
     "minimax-m2.5": 228_689_764_864,
+    "minimax-m3": 427_040_140_160 - 865_567_232,  # 428 B; tensors of the checkpoint without its vision tower
     "mixtral-8x22b": 140_620_634_112,  # 141 B
     "mixtral-8x7b": 46_702_792_704,  # 46.7 B
     "olmoe-1b-7b": 6_919_161_856,  # 6.9 B
@@ -50,15 +54,19 @@ TOTALS = {
     "qwen3-30b-a3b": 30_532_122_624,  # 30.5 B
     "qwen3-32b": 32_762_123_264,  # 32.8 B
     "qwen3-8b": 8_190_735_360,  # 8.2 B
+    "qwen3.6-35b-a3b": 508_559_360 + 33_643_489_920 + 508_561_408,  # embedding, layers, norm and head
+    "glm-5.2": 753_329_940_480 - 9_952_920_576,  # 744 B; tensors of the checkpoint without its layer of prediction
 }
 
 PUBLISHED = {
     "deepseek-v3.2": 671e9 + 61 * (1536 * 64 * 128 + 7168 * (128 + 64)),  # DeepSeek-V3 and an indexer a layer
     "deepseek-v4-flash": 284e9,  # model card
+    "deepseek-v4-pro": 1_572_997_201_763,  # tensors without prediction; three routers have no bias
     "gemma-4-26b-a4b": 25.2e9,  # model card: 25.2 B, without its vision tower
     "glm-5": 744e9,  # technical report
     "mimo-v2-flash": 309e9,  # model card, without multi-token prediction
     "nemotron-3-nano-30b-a3b": 31.6e9,  # model card
+    "nemotron-3-super-120b-a12b": 120.6e9,  # technical report
     "qwen3-coder-480b-a35b": 480e9,  # its name
     "qwen3-next-80b-a3b": 80e9,  # its name, with multi-token prediction
     "qwen3.5-397b-a17b": 397e9,  # its name, with its vision tower

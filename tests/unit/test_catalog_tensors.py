@@ -173,10 +173,43 @@ MINIMAX_M2: Tensors = {
     **mlp("experts", 62 * 256, 3072, 1536),
 }
 
+MINIMAX_M3: Tensors = {
+    **ends(200_064, 6144),
+    "input_layernorm and post_attention_layernorm": (2 * 60, (6144,)),
+    "q_proj": (60, (64 * 128, 6144)),
+    "k_proj and v_proj": (2 * 60, (4 * 128, 6144)),
+    "o_proj": (60, (6144, 64 * 128)),
+    "q_norm and k_norm": (2 * 60, (128,)),
+    "index_q_proj": (57, (4 * 128, 6144)),
+    "index_k_proj": (57, (128, 6144)),
+    "index_q_norm and index_k_norm": (2 * 57, (128,)),
+    **mlp("mlp", 3, 6144, 12_288),
+    "gate": (57, (128, 6144)),
+    "e_score_correction_bias": (57, (128,)),
+    **mlp("experts", 57 * 128, 6144, 3072),
+    **mlp("shared_experts", 57, 6144, 3072),
+}
+
+NEMOTRON_NAS: Tensors = {
+    **ends(128_256, 8192),
+    "input_layernorm": (49, (8192,)),
+    "post_attention_layernorm": (80, (8192,)),
+    "q_proj and o_proj": (2 * 49, (64 * 128, 8192)),
+    "k_proj and v_proj": (2 * 49, (8 * 128, 8192)),
+    **mlp("mlp, 5.25 of two thirds", 49, 8192, 28_672),
+    **mlp("mlp, 3.28125", 1, 8192, 17_920),
+    **mlp("mlp, 2.625", 6, 8192, 14_336),
+    **mlp("mlp, 1.3125", 10, 8192, 7168),
+    **mlp("mlp, 1", 8, 8192, 5632),
+    **mlp("mlp, 0.5", 6, 8192, 2816),
+}
+
 
 @pytest.mark.parametrize(
     ("name", "tensors"),
     [
+        ("MiniMaxAI--MiniMax-M3", MINIMAX_M3),
+        ("nvidia--Llama-3_3-Nemotron-Super-49B-v1", NEMOTRON_NAS),
         ("Qwen--Qwen3.5-397B-A17B", QWEN35),
         ("nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16", NEMOTRON),
         ("google--gemma-4-26B-A4B", GEMMA4),

@@ -26,13 +26,24 @@ from dagc.ops.recurrence import Recurrence
 from dagc.plan.workload import Workload
 from tests.unit.config_files import fields_of, read
 from tests.unit.lowering_plans import layout, plan, service
-from tests.unit.test_catalog_tensors import DEEPSEEK4, GEMMA4, GLM5, MIMO, NEMOTRON, QWEN35, Tensors
+from tests.unit.test_catalog_tensors import (
+    DEEPSEEK4,
+    GEMMA4,
+    GLM5,
+    MIMO,
+    MINIMAX_M3,
+    NEMOTRON,
+    NEMOTRON_NAS,
+    QWEN35,
+    Tensors,
+)
 
 QWEN, NANO, V4 = (
     "Qwen--Qwen3.5-397B-A17B",
     "nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
     "deepseek-ai--DeepSeek-V4-Flash",
 )
+M3, NAS = "MiniMaxAI--MiniMax-M3", "nvidia--Llama-3_3-Nemotron-Super-49B-v1"
 
 MODELS: dict[str, tuple[Tensors, int, int]] = {
     QWEN: (QWEN35, 512, 10),
@@ -41,6 +52,7 @@ MODELS: dict[str, tuple[Tensors, int, int]] = {
     "zai-org--GLM-5": (GLM5, 256, 8),
     "XiaomiMiMo--MiMo-V2-Flash": (MIMO, 256, 8),
     V4: (DEEPSEEK4, 256, 6),
+    M3: (MINIMAX_M3, 128, 4),
 }
 """Tensors, experts of a layer, and those that a token visits."""
 
@@ -121,6 +133,27 @@ def test_an_indexer_scores_everything_and_the_core_takes_the_best() -> None:
     long = lower(plan(service(layout(dp=8), layout(ep=8)), model=spec, workload=work))
     assert flops(long.decode, IndexerScores) == pytest.approx(512 * layers * 2 * 32 * 128 * (1088 + 8192))
     assert flops(long.decode, AttentionCore) == pytest.approx(512 * layers * 2 * 64 * (576 + 512) * 2048)
+
+
+def test_heads_that_choose_for_themselves_are_cut_with_the_kv_heads() -> None:
+    """MiniMax-M3: 57 layers score 9,280 positions with 4 heads of 128, a head for each of 4 ranks; 64 heads attend to
+    2,048 there, and to all in 3 layers.
+    """
+    work = Workload(512, 1024 + 8192, 128)
+    for tp in (1, 4):
+        graph = lower(plan(service(layout(dp=8, tp=tp), layout(ep=8 * tp)), model=model(M3), workload=work))
+        assert [*verify(graph), *verify_layers(graph, 60)] == []
+        assert flops(graph.decode, IndexerScores) == pytest.approx(512 * 57 * 2 * 4 * 128 * 9280)
+        positions = 57 * 2048 + 3 * 9280
+        assert flops(graph.decode, AttentionCore) == pytest.approx(512 * 64 * 2 * 2 * 128 * positions)
+
+
+def test_layers_of_their_own_widths_are_multiplied_as_they_are() -> None:
+    """Llama-Nemotron: every tensor once a token, 49 of 80 layers with attention; two stages hold what is theirs."""
+    graph = lower(plan(service(layout(dp=8), layout(dp=8), 2), model=model(NAS)))
+    assert [*verify(graph), *verify_layers(graph, 80)] == []
+    of_a_step = flops(graph.decode, Gemm)
+    assert of_a_step == pytest.approx(2 * multiplied(NEMOTRON_NAS, 1, 1) * 512 / len(graph.decode.micro_batches))
 
 
 def test_shared_attention_reaches_its_window_and_entries() -> None:

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.huggingface.unknown import TOWERS
-from dagc.catalog.model import Extra, LayerKind, ModelShapes
+from dagc.catalog.model import Extra, FfnKind, LayerKind, ModelShapes
 from dagc.catalog.parameters import layer_parameters
 
 _MTP = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
@@ -32,17 +32,39 @@ def _prediction(config: Config, shapes: ModelShapes, has_same_layers: bool) -> I
     layers = max(config.count_or(0, field) for field in _MTP)
     if not layers:
         return
-    if not has_same_layers:
-        yield Extra("mtp", None, f"{layers} layers that predict further tokens, whose shapes are not stated")
-        return
-    yield prediction_layers(layers, shapes)
+    pattern = config.get("mtp_hybrid_override_pattern")
+    kinds = _patterned(pattern, shapes) if isinstance(pattern, str) else None
+    if has_same_layers:
+        yield prediction_layers(layers, shapes)
+    elif kinds:
+        yield _layers(layers, shapes, kinds)
+    else:
+        yield Extra("mtp", None, f"{_counted(layers)}, of shapes that are not stated")
 
 
 def prediction_layers(layers: int, shapes: ModelShapes) -> Extra:
     """So many layers to predict further tokens, each like the model's last one."""
-    one = sum(layer_parameters(shapes, _with_indexer(shapes.layer_kinds()[-1])).values())
+    return _layers(layers, shapes, (_with_indexer(shapes.layer_kinds()[-1]),))
+
+
+def _layers(layers: int, shapes: ModelShapes, kinds: tuple[LayerKind, ...]) -> Extra:
+    """So many, each of layers of these kinds."""
+    one = sum(sum(layer_parameters(shapes, kind).values()) for kind in kinds)
     one += 2 * shapes.hidden * shapes.hidden + 3 * shapes.hidden
-    return Extra("mtp", layers * one, f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens")
+    return Extra("mtp", layers * one, _counted(layers))
+
+
+def _counted(layers: int) -> str:
+    return f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens"
+
+
+def _patterned(pattern: str, shapes: ModelShapes) -> tuple[LayerKind, ...] | None:
+    """Layers as Nemotron-H writes them, like those of the model; None where it has none of a kind."""
+    known: dict[str, LayerKind] = {}
+    for kind in shapes.layer_kinds():
+        letter = "M" if kind.recurrent else "*" if kind.attention else "E" if kind.ffn is FfnKind.MOE else "-"
+        known.setdefault(letter, kind)
+    return tuple(known[letter] for letter in pattern) if set(pattern) <= set(known) else None
 
 
 def _with_indexer(kind: LayerKind) -> LayerKind:

@@ -14,10 +14,10 @@ from typing import Any
 
 from dagc.catalog.attention import Attention, Gate
 from dagc.catalog.huggingface import attention as att
+from dagc.catalog.huggingface import blocks, further, mixers
 from dagc.catalog.huggingface import feedforward as ffn
 from dagc.catalog.huggingface import layers as lay
-from dagc.catalog.huggingface import mixers
-from dagc.catalog.huggingface.fields import Config, InvalidField, shown
+from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.model import Experts, FfnKind
 
 
@@ -49,71 +49,12 @@ class ModelFamily:
     expected: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-_LARGEST_FACTOR = 1000
 _TIED = {"tie_word_embeddings": True}
 
 
 def _moe(*width: str, **more: Any) -> dict[str, Any]:
     """Every layer has experts of such a width."""
     return {"experts": ffn.routed(*width, **more), "placing": ffn.everywhere}
-
-
-def _mlp_bias(config: Config) -> dict[str, Any]:
-    return {"ffn_bias": config.flag("mlp_bias")}
-
-
-def _starcoder(config: Config) -> dict[str, Any]:
-    return {"ffn_bias": config.flag("use_bias", True)}
-
-
-def _phimoe(config: Config) -> dict[str, Any]:
-    return {"head_bias": config.flag("lm_head_bias")}
-
-
-def _gemma4(config: Config) -> dict[str, Any]:
-    """A scalar a layer; three norms more with experts; embeddings of single layers where they have a width."""
-    width = config.count_or(0, "hidden_size_per_layer_input")
-    moe = {"norms_per_layer": 7} if config.flag("enable_moe_block") else {}
-    config.without_effect("vocab_size_per_layer_input")
-    if not width:
-        return {"other": 1, **moe}
-    layers, hidden = config.layers(), config.hidden()
-    rows = config.count("vocab_size_per_layer_input") + hidden
-    return {"other": 1 + 2 * hidden * width + hidden, "other_final": rows * layers * width + width, **moe}
-
-
-def _hyper_connections(config: Config) -> dict[str, Any]:
-    """DeepSeek-V4: n residual streams, mixed around each of the two blocks of a layer, and before the head."""
-    streams, hidden = config.count("hc_mult"), config.hidden()
-    mixes = (2 + streams) * streams
-    return {
-        "other": 2 * (mixes * streams * hidden + mixes + 3),
-        "other_final": streams * streams * hidden + streams + 1,
-    }
-
-
-def _lfm2(config: Config) -> dict[str, Any]:
-    """LFM2 takes two thirds of the stated width, times a factor, rounded up to a multiple, where it says so."""
-    width = config.count("block_ff_dim", "intermediate_size")
-    config.without_effect("full_attn_idxs")
-    config.repeats(config.hidden(), "block_dim", "conv_dim", "conv_dim_out")
-    config.repeats(config.count("num_attention_heads"), "num_heads")
-    if not config.flag("block_auto_adjust_ff_dim", True):
-        return {"dense_ffn": width}
-    multiple, factor = config.count_or(256, "block_multiple_of", minimum=1), config.get("block_ffn_dim_multiplier")
-    if factor is not None and not (isinstance(factor, int | float) and 0 < factor < _LARGEST_FACTOR):
-        raise InvalidField("block_ffn_dim_multiplier", f"is {shown(factor)}, not a factor of the width")
-    inner = int((1 if factor is None else factor) * (2 * width // 3))
-    return {"dense_ffn": max(1, -(-inner // multiple)) * multiple}
-
-
-def _block_residuals(config: Config) -> dict[str, Any]:
-    """Kimi-K3: before each of the two blocks of a layer and before the head, a weight and a norm over the hidden size
-    choose among the sums of earlier blocks of layers (`KimiK3DecoderLayer` in SGLang).
-    """
-    if not config.count_or(0, "attn_res_block_size"):
-        return {}
-    return {"other": 4 * config.hidden(), "other_final": 2 * config.hidden()}
 
 
 def _nemotron_placing(config: Config) -> tuple[FfnKind, ...]:
@@ -123,7 +64,7 @@ def _nemotron_placing(config: Config) -> tuple[FfnKind, ...]:
     return config.kinds(pattern, config.layers(), {**known, **words}) or ffn.dense(config)
 
 
-_LLAMA = ModelFamily(att.biased(), lay.uniform, read_more=_mlp_bias)
+_LLAMA = ModelFamily(att.biased(), lay.uniform, read_more=further.mlp_bias)
 _MISTRAL = ModelFamily(mixing=lay.windowed)
 _QWEN2 = ModelFamily(att.grouped(qkv_bias=True))
 _QWEN3 = ModelFamily(att.biased(qk_norm=True))
@@ -161,6 +102,17 @@ _MINIMAX = ModelFamily(
 )
 _MINIMAX_M2 = ModelFamily(
     att.minimax, **_moe("intermediate_size", router_bias="use_routing_bias", shared="shared_intermediate_size")
+)
+_MINIMAX_M3 = ModelFamily(
+    att.gated(att.minimax, "attention_output_gate", Gate.ELEMENT),
+    lay.minimax3,
+    experts=ffn.routed(
+        "intermediate_size", "moe_intermediate_size", router_bias="use_routing_bias", shared="shared_intermediate_size"
+    ),
+    placing=ffn.after("first_k_dense_replace"),
+    dense=("dense_intermediate_size",),
+    ignored=("use_gemma_norm",),
+    expected={"n_shared_experts": 1},
 )
 _GEMMA3 = ModelFamily(
     att.grouped(qk_norm=True),
@@ -206,7 +158,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
         att.biased(),
         lay.indexed(mixers.mamba2, lay.named("attn_layer_indices")),
         ignored=("layers_block_type", "mamba_dt_rank"),
-        read_more=_mlp_bias,
+        read_more=further.mlp_bias,
     ),
     "baichuan": ModelFamily(),
     "cohere": ModelFamily(
@@ -226,7 +178,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "deepseek_v4": ModelFamily(
         att.shared,
         lay.deepseek4,
-        read_more=_hyper_connections,
+        read_more=further.hyper_connections,
         mtp=True,
         experts=ffn.deepseek,
         placing=ffn.everywhere,
@@ -250,7 +202,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
         experts=ffn.gemma4,
         placing=ffn.where_moe(ffn.gemma4),
         norms=4,
-        read_more=_gemma4,
+        read_more=further.gemma4,
         defaults={**_TIED, "sliding_window_pattern": 6},
     ),
     "glm4": ModelFamily(att.biased(out=False), norms=4),
@@ -297,12 +249,12 @@ FAMILIES: Mapping[str, ModelFamily] = {
         lay.indexed(mixers.kimi_delta, lay.kimi),
         experts=ffn.balanced,
         placing=ffn.after("first_k_dense_replace"),
-        read_more=_block_residuals,
+        read_more=further.block_residuals,
     ),
     "lfm2": ModelFamily(
         att.grouped(qk_norm=True),
         lay.recurrent(mixers.short_conv),
-        read_more=_lfm2,
+        read_more=further.lfm2,
         expected={"block_use_swiglu": True},
         defaults=_TIED,
         dense=("intermediate_size", "block_ff_dim"),
@@ -329,6 +281,8 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "minimax": _MINIMAX,
     "minimax_m1": _MINIMAX,
     "minimax_m2": _MINIMAX_M2,
+    "minimax_m3": _MINIMAX_M3,
+    "minimax_m3_vl": _MINIMAX_M3,
     "minimax_text_01": _MINIMAX,
     "minicpm": _LLAMA,
     "minicpm3": ModelFamily(att.latent),
@@ -337,13 +291,20 @@ FAMILIES: Mapping[str, ModelFamily] = {
     "mistral": _MISTRAL,
     "mixtral": ModelFamily(mixing=lay.windowed, **_moe("intermediate_size")),
     "nemotron": ModelFamily(att.biased(), more={"gated": False, "norm_bias": True}),
+    "nemotron-nas": ModelFamily(
+        blocks.attention,
+        blocks.mixing,
+        placing=blocks.placing,
+        read_more=lambda config: {**further.mlp_bias(config), **blocks.widest(config)},
+        ignored=("pretraining_tp",),
+    ),
     "nemotron_h": ModelFamily(
         att.biased(),
         lay.hybrid(mixers.mamba2),
         experts=ffn.nemotron,
         placing=_nemotron_placing,
         more={"gated": False},
-        read_more=_mlp_bias,
+        read_more=further.mlp_bias,
     ),
     "olmo2": _OLMO2,
     "olmo3": ModelFamily(att.biased(qk_norm_whole=True), lay.typed),
@@ -354,7 +315,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
         att.biased(),
         lay.windowed,
         more={"norm_bias": True},
-        read_more=_phimoe,
+        read_more=further.phimoe,
         **_moe("intermediate_size"),
     ),
     "qwen2": _QWEN2,
@@ -379,7 +340,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
         att.biased("use_bias", True),
         lay.windowed,
         more={"gated": False, "norm_bias": True},
-        read_more=_starcoder,
+        read_more=further.starcoder,
         ignored=("norm_type",),
         defaults=_TIED,
     ),

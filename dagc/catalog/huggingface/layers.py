@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from dagc.catalog.attention import Attention, AttentionKind
+from dagc.catalog.attention import Attention, AttentionKind, Indexer
 from dagc.catalog.huggingface.attention import indexer
 from dagc.catalog.huggingface.fields import Config, InvalidField, MissingField, UnsupportedField
 from dagc.catalog.recurrent import Recurrent
@@ -17,10 +17,14 @@ from dagc.catalog.recurrent import Recurrent
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """One layer's mixer and the window of its attention; no mixer in a layer that is feed-forward only."""
+    """One layer's mixer and the window of its attention; no mixer in a layer that is feed-forward only.
+
+    `dense_ffn` is the width of its dense feed-forward where layers differ in it.
+    """
 
     mixer: Attention | Recurrent | None
     window: int | None = None
+    dense_ffn: int = 0
 
 
 Plan = Callable[[Config, Attention], tuple[Mixing, ...]]
@@ -277,6 +281,30 @@ def deepseek4(config: Config, attention: Attention) -> tuple[Mixing, ...]:
     if found is None:
         raise MissingField("compress_ratios")
     return tuple(Mixing(mixer, window) for mixer in found)
+
+
+def minimax3(config: Config, attention: Attention) -> tuple[Mixing, ...]:
+    """MiniMax-M3: `sparse_attention_freq` says in which layers each KV head chooses blocks of positions."""
+    section = "sparse_attention_config"
+    if not config.flag(f"{section}.use_sparse_attention"):
+        return uniform(config, attention)
+    config.expect(f"{section}.sparse_score_type", "max")
+    config.expect(f"{section}.sparse_init_block", 0)
+    # The last block is among those that are chosen, whatever its score.
+    config.without_effect(f"{section}.sparse_local_block")
+    heads = config.count(f"{section}.sparse_num_index_heads")
+    if heads != attention.kv_heads:
+        raise UnsupportedField(f"{section}.sparse_num_index_heads", "is not the number of KV heads")
+    top = config.count(f"{section}.sparse_topk_blocks") * config.count(f"{section}.sparse_block_size")
+    chosen = Indexer(heads, config.count(f"{section}.sparse_index_dim"), top, by_head=True)
+    known: Mapping[object, Mixing] = {0: Mixing(attention), 1: Mixing(replace(attention, indexer=chosen))}
+    found = config.kinds(f"{section}.sparse_attention_freq", config.layers(), known)
+    without_values = config.kinds(f"{section}.sparse_disable_index_value", config.layers(), known)
+    if found is None:
+        raise MissingField(f"{section}.sparse_attention_freq")
+    if without_values != found:
+        raise UnsupportedField(f"{section}.sparse_disable_index_value", "leaves an indexer with values of its own")
+    return found
 
 
 def _reading(mixing: Mixing) -> Mixing:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from dagc.catalog.attention import Attention, Projection
 from dagc.catalog.model import Experts, FfnKind, LayerKind
+from dagc.catalog.parameters import compressor_parameters
 from dagc.catalog.part import Part
 from dagc.catalog.recurrent import Recurrent, RecurrentKind
 
@@ -53,7 +54,7 @@ _PROJECTIONS: Mapping[Projection, tuple[str, ...]] = {
 class Module:
     """One matrix of a part in one layer: the names that it has there, `mlp.up_proj`, and its number of elements.
 
-    `layer` is None for a matrix that is in no layer.
+    `layer` is None for a matrix that is in no layer. Without names it is one that checkpoints leave as it is.
     """
 
     part: Part
@@ -82,7 +83,7 @@ def _layer(kind: LayerKind, hidden: int, dense_ffn: int, experts: Experts | None
     if kind.recurrent:
         yield from _recurrent(kind.recurrent, hidden)
     if kind.ffn is FfnKind.DENSE:
-        yield from _ffn(Part.DENSE_FFN, _FFN, hidden * dense_ffn)
+        yield from _ffn(Part.DENSE_FFN, _FFN, hidden * (kind.dense_ffn or dense_ffn))
     elif kind.ffn is FfnKind.MOE and experts:
         roots = tuple(name for root in _EXPERTS for name in (f"{root}.0", root))
         yield from _ffn(Part.EXPERTS, roots, experts.width(hidden) * experts.ffn)
@@ -111,6 +112,13 @@ def _attention(attention: Attention, hidden: int) -> Iterator[_Matrix]:
         )
         if elements:
             yield Part.ATTENTION, paths, elements
+    if attention.ratio:
+        # DeepSeek-V4 keeps compressors, and the weights of an indexer's heads, in bf16 beside fp8 projections.
+        indexer = attention.own_indexer
+        yield Part.ATTENTION, (), compressor_parameters(attention, attention.head_dim, hidden)
+        if indexer:
+            weights = hidden * indexer.heads
+            yield Part.ATTENTION, (), compressor_parameters(attention, indexer.head_dim, hidden) + weights
 
 
 def _recurrent(mixer: Recurrent, hidden: int) -> Iterator[_Matrix]:

@@ -59,7 +59,7 @@ def _averages(modules: Iterable[Module], method: Formats, plain: Stored) -> dict
     for module in modules:
         alike = (module.part, module.names, method.of_layer(module.layer))
         if (stored := known.get(alike)) is None:
-            stored = known[alike] = method.of(module, plain)
+            stored = known[alike] = method.of(module, plain) if module.names else plain
         shares[module.part][stored] += module.elements
     return {part: _average(found) for part, found in shares.items()}
 

@@ -32,6 +32,7 @@ from dagc.catalog.huggingface.fields import Config, FieldError, InvalidField, Un
 from dagc.catalog.huggingface.formats import FIELD
 from dagc.catalog.huggingface.layers import Mixing
 from dagc.catalog.huggingface.modules import modules
+from dagc.catalog.huggingface.outline import model_block
 from dagc.catalog.huggingface.quantisation import quantisation
 from dagc.catalog.huggingface.report import Reported, cannot_read, unknown_fields, wrong_field
 from dagc.catalog.huggingface.unknown import refuse_unknown, text_part
@@ -55,7 +56,7 @@ def read_config(
     kind = str(part.data.get("model_type")).removesuffix("_text")
     family = FAMILIES.get(kind)
     if family is None:
-        return _unknown_architecture(kind, name, span)
+        return _unknown_architecture(kind, name, span, data)
     config = Config(part.data, family.defaults)
     try:
         spec = _model(family, config, data, name)
@@ -111,13 +112,13 @@ def _parsed(path: Path, span: Span | None) -> tuple[dict[str, Any], Source] | Di
     return cast("dict[str, Any]", data), Source(str(path), text)
 
 
-def _unknown_architecture(kind: str, name: str, span: Span | None) -> Diagnostic:
+def _unknown_architecture(kind: str, name: str, span: Span | None, data: Mapping[str, Any]) -> Diagnostic:
     return UNKNOWN_ARCHITECTURE.at(
         span,
         f"the configuration of `{name}` has the architecture `{kind}` (`model_type`), which dagc does not know",
         "unknown architecture",
         notes=(f"known are {', '.join(sorted(FAMILIES))}",),
-        help=("write the shapes out: `model NAME { layers … attention { … } experts … }`",),
+        help=(f"write the shapes out; fields of usual names, to be checked and completed:\n{model_block(data, name)}",),
     )
 
 
@@ -186,7 +187,7 @@ def _stored(spec: ModelSpec, config: Config, stack: tuple[LayerKind, ...], exper
 
 
 def _stack(mixing: tuple[Mixing, ...], placing: tuple[FfnKind, ...]) -> tuple[LayerKind, ...]:
-    return tuple(LayerKind(ffn, one.mixer, one.window) for one, ffn in zip(mixing, placing, strict=True))
+    return tuple(LayerKind(ffn, m.mixer, m.window, m.dense_ffn) for m, ffn in zip(mixing, placing, strict=True))
 
 
 def _principal(attention: Attention, stack: tuple[LayerKind, ...]) -> Attention:
@@ -203,7 +204,7 @@ def pattern_of(stack: tuple[LayerKind, ...], attention: Attention, is_dense: boo
     """Fields of `ModelSpec`: the pattern, or the stack itself."""
     window = _window(stack)
     placing = (0, 1) if is_dense else _experts([kind.ffn is FfnKind.MOE for kind in stack])
-    is_simple = all(kind.mixer == attention and kind.ffn is not FfnKind.NONE for kind in stack)
+    is_simple = all(kind.mixer == attention and kind.ffn is not FfnKind.NONE and not kind.dense_ffn for kind in stack)
     if window is None or placing is None or not is_simple:
         return {"stack": stack}
     width, every = window

@@ -14,8 +14,9 @@ CODE = Code("D304", "dense-ffn-not-divisible")
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service; silent where heads do not divide either."""
-    ffn, heads = plan.facts.model.dense_ffn, plan.facts.model.heads
+    model = plan.facts.model
     for _, factor in attention_tps(plan):
-        if ffn and ffn % factor.degree and not (heads and heads % factor.degree):
-            place = label(plan.facts.model.spans, f"the dense FFN is {ffn} wide", "dense_ffn")
+        ffn = next((width for width in model.dense_widths if width % factor.degree), None)
+        if ffn and not (model.heads and model.heads % factor.degree):
+            place = label(model.spans, f"the dense FFN is {ffn} wide", "dense_ffn")
             yield indivisible(CODE, plan, factor, ffn, f"the inner width {ffn} of the dense FFN", place)

@@ -93,7 +93,7 @@ def downwards(plan: Plan, axis: Axis | None, most: int) -> Lines:
 def fitting_tp(plan: Plan, factor: Factor, accepts: Callable[[int], bool] = bool) -> Lines:
     """The nearest tp degrees that divide everything that this `tp` splits, as far as it is stated, and are accepted."""
     model, attention, experts = plan.facts.model, _is_in(plan, factor, "attention"), _is_in(plan, factor, "experts")
-    split = [model.heads, model.dense_ffn] if attention else []
+    split = [model.heads, *model.dense_widths] if attention else []
     split += [model.experts.ffn] if experts and model.experts else []
     whole = [amount for amount in split if amount]
     kv_heads = model.kv_heads if attention else None

@@ -50,8 +50,8 @@ def outputs(model: ModelSpec, service: Service) -> Iterator[tuple[Factor | None,
         shared = model.experts.shared_ffn
         if shared and not service.options.shared_replicated:
             yield attention, CutMatrix("the shared experts", Part.SHARED_EXPERTS, shared, model.weight_dtype)
-    if model.dense_ffn:
-        yield attention, CutMatrix("the dense FFN", Part.DENSE_FFN, model.dense_ffn, model.weight_dtype)
+    for width in model.dense_widths:
+        yield attention, CutMatrix("the dense FFN", Part.DENSE_FFN, width, model.weight_dtype)
     if model.attention is not None:
         latent = model.attention.kind is AttentionKind.MLA
         width = model.attention.heads * (model.attention.v_head if latent else model.attention.head_dim)
