@@ -30,8 +30,9 @@ GROUPS = {
         "search": ("Search the best strategies for a model on a cluster", "search plan.moe --gpus 64"),
         "compare": ("Compare plans or strategies side by side", "compare old.moe new.moe"),
     },
-    "Start: how do I run it?": {
+    "Start: how do I run it, and is it as fast as predicted?": {
         "launch": ("Commands and files that start a strategy in an engine", "launch plan.moe --engine vllm"),
+        "bench": ("Benchmark commands that check a prediction", "bench plan.moe --tool vllm"),
     },
     "Look: what does dagc know, what does it mean?": {
         "explain": ("Explain a diagnostic's code or a term", "explain TPOT"),

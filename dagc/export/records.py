@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 _RECORDS = {
+    "bench": "dagc.results.bench.BenchResult",
     "check": "dagc.results.check_document.CheckDocument",
     "comparison": "dagc.results.comparison.Comparison",
     "search": "dagc.results.search_result.SearchResult",

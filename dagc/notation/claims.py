@@ -1,6 +1,6 @@
 """Takes claims off a flat notation: `PP=4, EP=16, TP=2 → 128 GPUs; 640 tokens/ms`.
 
-A figure with a unit is a claim and no degree: a number of GPUs, tokens a time, a time that is named, memory of a GPU. Each
+A figure with a unit is a claim and no degree: a number of GPUs, tokens a time, a named time, memory of a GPU. Each
 becomes an entry of a `claims` block, so that it is judged as the claim of a plan is. What is taken off, and comments,
 are blanks in the text that is left, so that places stay.
 """

@@ -23,7 +23,7 @@ class RequestTrace:
     """Requests of a file, in columns of shape (requests,): `arrival` in picoseconds, from 0 on and not falling,
     `prompt` and `output` in tokens, 1 at least.
 
-    `name` is that of the file in the plan, `sha256` of its content.
+    `name` is that of the file in the plan, `sha256` of its content; `is_json` of JSON lines, else it is CSV.
     """
 
     name: str
@@ -31,6 +31,7 @@ class RequestTrace:
     arrival: npt.NDArray[np.int64]
     prompt: npt.NDArray[np.int32]
     output: npt.NDArray[np.int32]
+    is_json: bool = False
 
     def __len__(self) -> int:
         """How many there are."""

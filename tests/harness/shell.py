@@ -66,11 +66,15 @@ def run_dagc(*arguments: str, cwd: Path, **variables: str) -> Outcome:
         return Outcome(ended.status, PROGRESS.sub("", output.read_text("utf-8")))
 
 
+_CONTINUED = re.compile(r"(?:[^\n]*\\\n)*[^\n]*")
+
+
 def steps(block: str) -> list[Step]:
     """The commands of a console block. A command goes on in the next line after a backslash."""
     found: list[Step] = []
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, expected = part.replace("\\\n", "").partition("\n")
+        written = _CONTINUED.match(part)
+        command, expected = (written[0].replace("\\\n", ""), part[written.end() + 1 :]) if written else (part, "")
         ending = EXIT.search(command)
         status = int(ending["status"]) if ending else 0
         found.append(Step(EXIT.sub("", command), status, expected))
