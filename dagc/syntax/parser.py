@@ -110,8 +110,8 @@ def _read_rest(
 ) -> PlanFile | None:
     """The statements in which nothing is wrong, and the names of the others; None where those cannot be separated.
 
-    `wrong` are the offsets of all syntax errors, ascending; at those of `lacking` something else was expected, so where a
-    statement starts there, the one before it may be what is wrong.
+    `wrong` are the offsets of all syntax errors, ascending; at those of `lacking` something else was expected, so where
+    a statement starts there, the one before it may be what is wrong.
     """
     starts = [at for at, token in enumerate(tokens) if token.type in _STATEMENTS]
     if not starts:
