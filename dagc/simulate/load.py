@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.simulate.gaps import gap_at
 from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import FirstToken, Policy
@@ -169,7 +170,7 @@ class LoadRun:
         row = np.repeat(np.arange(len(steps)), parts)
         part, of, length = np.arange(len(row)) - (np.cumsum(parts) - parts)[row], parts[row], steps[row]
         step = (2 * part + 1) * length // (2 * of)
-        times = base[row] + (slope[row] * (context[row] + growth[row] * step) >> 16)
+        times = gap_at(base[row], slope[row], context[row] + growth[row] * step)
         return Sample(times / PICOSECONDS, sequences[row] * (length * (part + 1) // of - length * part // of))
 
     @property
