@@ -1,14 +1,15 @@
 """The largest batch and the longest context that fit, found by asking for the memory of the plan with each.
 
 Memory grows with the batch and with the prompt, so there is one largest of each: it fits, and one more does not. The
-search begins at what a straight line through two batches (or prompts) foretells and then halves what is left; what
-decides is `rank_memory` alone. Of requests that come and go it is what fits with all of them there in full.
+search goes on where a straight line through the last two batches (or prompts) foretells it; what decides is
+`rank_memory` alone. Of requests that come and go it is what fits with all of them there in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import floor
 
 from dagc.cost.memory import rank_memory
 from dagc.plan.deployment import Phase
@@ -17,6 +18,9 @@ from dagc.plan.plan import Plan
 MOST_SEQUENCES = 10**9
 MOST_TOKENS = 10**8
 """As far as is looked: the most that a workload may state."""
+
+_LINES = 24
+"""Numbers that are asked for by straight lines; from then on what is left is halved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +67,24 @@ def _largest(free: Callable[[int], float], start: int, most: int) -> int | None:
     at_one = free(1)
     if at_one < 0:
         return 0
-    low = _between(free, _foretold(at_one, free(start) if start > 1 else at_one, start), 1, most + 1)
-    return None if low == most else low
-
-
-def _between(free: Callable[[int], float], guess: int, low: int, high: int) -> int:
-    """The largest number with nothing lacking, between one of these and one that lacks something or is not asked for.
-
-    Begins at the guess, goes from there in growing steps, and halves where these lead no further.
-    """
-    step = 1
-    while high - low > 1:
-        middle = guess if low < guess < high else (low + high) // 2
-        if free(middle) >= 0:
-            low, guess = middle, middle + step
+    low, high, step, lines = 1, most + 1, 1, _LINES
+    before, last = (1, at_one), (start, free(start)) if start > 1 else (1, at_one)
+    while True:
+        if last[1] >= 0:
+            low = max(low, last[0])
         else:
-            high, guess = middle, middle - step
-        step *= 4
-    return low
+            high = min(high, last[0])
+        if high - low <= 1:
+            return None if low == most else low
+        number = _foretold(before, last) if lines else (low + high) // 2
+        if not low < number < high:
+            # The line ends at what is known, on this side of it or on the other: a growing step beyond.
+            number = min(low + step, high - 1) if number <= low else max(high - step, low + 1)
+            step *= 4
+        before, last, lines = last, (number, free(number)), max(0, lines - 1)
 
 
-def _foretold(at_one: float, at_start: float, start: int) -> int:
-    """Where a straight line through 1 and `start` reaches nothing free; 0 where it does not fall."""
-    slope = (at_one - at_start) / (start - 1) if start > 1 else 0.0
-    return int(at_one / slope) + 1 if slope > 0 else 0
+def _foretold(before: tuple[int, float], last: tuple[int, float]) -> int:
+    """The last number at which the straight line through two points has something free; 0 where it does not fall."""
+    slope = (before[1] - last[1]) / (last[0] - before[0]) if last[0] != before[0] else 0.0
+    return floor(last[0] + last[1] / slope) if slope > 0 else 0

@@ -20,7 +20,7 @@ from dagc.catalog.serving_overhead import ServingOverhead, serving_overhead
 from dagc.catalog.serving_pools import PoolLimits, WorkerShape, pool_limits
 from dagc.driver.check import check
 from dagc.results.load_validation import MeasuredRun
-from dagc.simulate.gaps import Nodes, Numbers
+from dagc.simulate.gaps import Nodes, Numbers, gap_at
 from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import FirstToken, Late, LoadBalancer, Policy, Reserve
@@ -265,7 +265,7 @@ def _gaps(simulated: Simulated) -> tuple[Nodes, Numbers]:
     """Seconds between tokens, and how many sequences saw each: of a row of steps five, the first and last included."""
     base, slope, context, growth, steps, sequences = simulated.gaps.T
     last = context + (steps - 1) * growth
-    times = [base + (slope * (context * (4 - i) // 4 + last * i // 4) >> 16) for i in range(5)]
+    times = [gap_at(base, slope, context * (4 - i) // 4 + last * i // 4) for i in range(5)]
     return np.concatenate(times) / PICOSECONDS, np.tile(steps * sequences, 5)
 
 

@@ -252,7 +252,7 @@ _MESSAGES = "collectives and messages that differ, with group size and number of
 def differences(plans: Sequence[Plan], graphs: Sequence[Graph | None]) -> list[Difference]:
     """Every row in which the plans differ: facts, structure, options, messages."""
     rows = [
-        *_differing([_facts(plan) for plan in plans]),
+        *_differing([dict(_flat(vars(facts_of(plan.facts)))) for plan in plans]),
         *_differing([_phases_row(plan) for plan in plans]),
         *_by_phase([_service(plan, plan.deployment.services[0]) for plan in plans],
                    [_service(plan, plan.deployment.services[-1]) for plan in plans]),
@@ -280,10 +280,6 @@ def _by_phase(prefill: Sequence[Row], decode: Sequence[Row]) -> Iterator[tuple[s
 
 def _why(name: str) -> str:
     return _WHY.get(name.removeprefix("prefill ").removeprefix("decode "), INPUT)
-
-
-def _facts(plan: Plan) -> Row:
-    return dict(_flat(vars(facts_of(plan.facts))))
 
 
 def _flat(data: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]:

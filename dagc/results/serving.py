@@ -31,7 +31,6 @@ alone would keep and TPOT does not is missed because of the largest of the other
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dagc.plan.interleaving import interleaving
 from dagc.plan.plan import Plan
@@ -39,9 +38,6 @@ from dagc.plan.step_limits import server_overhead
 from dagc.results.prompt_steps import PromptSteps, PromptTimes, prompt_steps
 from dagc.results.summary import Serving
 from dagc.units import format_seconds
-
-if TYPE_CHECKING:
-    from dagc.results.summary import Serving
 
 
 @dataclass(frozen=True, slots=True)

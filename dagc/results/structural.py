@@ -83,16 +83,12 @@ def _experts_per_gpu(plan: Plan, figure: Figure) -> Actual:
     experts = plan.facts.model.expert_count
     if not experts:
         return _unknown(figure, "experts")
-    held = [(_held(experts, s), s) for s in plan.deployment.services if s.experts_pool.experts]
+    services = [service for service in plan.deployment.services if service.experts_pool.experts]
+    held = [(experts + service.options.redundant, _expert_degree(service)) for service in services]
     if not held:
         return Actual(None, figure.unit, None, "no pool holds experts")
-    most, service = max(held, key=lambda pair: pair[0])
-    slots, degree = experts + service.options.redundant, _expert_degree(service)
-    return _known(most, figure, f"{slots} experts / ep {degree} = {_quotient(slots, degree)}")
-
-
-def _held(experts: int, service: Service) -> int:
-    return ceil((experts + service.options.redundant) / _expert_degree(service))
+    slots, degree = max(held, key=lambda pair: ceil(pair[0] / pair[1]))
+    return _known(ceil(slots / degree), figure, f"{slots} experts / ep {degree} = {_quotient(slots, degree)}")
 
 
 def _expert_degree(service: Service) -> int:

@@ -19,7 +19,6 @@ from dagc.schedule.path import CriticalPath
 from dagc.schedule.program import IssueTable, Program
 from dagc.schedule.recording import WHOLE_BYTES, Recording
 from dagc.schedule.shares import Shares, Stretch, time_breakdown
-from dagc.schedule.slack import minimum_slack
 from dagc.schedule.steady import SHOWN, Passes, Steady, passes_of, period_of, window_of
 from dagc.schedule.structure import LANES
 
@@ -190,6 +189,8 @@ class Timeline:
         """By (size, stage, position) and node of the segment's template, the least time by which any of its executions
         could be later without moving the end of step 0.
         """
+        from dagc.schedule.slack import minimum_slack
+
         return minimum_slack(self.first, self._counted)
 
 

@@ -15,6 +15,11 @@ _BINS = 12
 """Binary digits of a gap, after the first one, that rounding keeps."""
 
 
+def gap_at(base: Numbers, slope: Numbers, context: Numbers) -> Numbers:
+    """Picoseconds without a token in a step of a row of gaps, from the row's base and slope and the step's context."""
+    return base + (slope * context >> _SHIFT)
+
+
 class Gaps:
     """Rows of gaps; too many become counts of rounded gaps, in bins of 4,096 an octave."""
 
@@ -55,7 +60,7 @@ def _count(rows: Numbers, counts: Nodes) -> None:
         expanded: Numbers = np.repeat(part, steps, axis=0)
         step: Numbers = np.arange(len(expanded)) - np.repeat(np.cumsum(steps) - steps, steps)
         base, slope, context, growth = (expanded[:, i] for i in range(4))
-        gap: Numbers = base + (slope * (context + step * growth) >> _SHIFT)
+        gap = gap_at(base, slope, context + step * growth)
         # As many digits as the mantissa has beyond the first one; a gap below 2^53 is exact as a float.
         shift = np.maximum(np.frexp(gap.astype(np.float64))[1].astype(np.int64) - _BINS, 0)
         mantissa: Numbers = gap >> np.maximum(shift - 1, 0)

@@ -23,14 +23,15 @@ enum { STEP_ENDS, TRANSFER_ENDS, LEAVES, ISSUES, ENTERS };  // events, in their 
 enum { AFTER_PREFILL, AFTER_TRANSFER, AFTER_ADMISSION };    // when a client of separate services has its first token
 
 // Times of steps. A line holds, for a number of decode sequences and a node of fullness, `pieces` of (context from
-// which it holds, time there, slope). A cell's corner is what prompt tokens add to a step.
+// which it holds, time there, slope). A cell's corner is what prompt tokens add to a step. Both are given as their
+// complements, so that memory that was never written, which is 0, has NONE.
 typedef struct {
   I64 most_line;       // lines are for 1 .. most_line sequences
   I64 pieces;
   I64 fullness_count;  // nodes of fullness: tokens of all ranks by those of the fullest one times ranks
   I64 prompt_count, context_count, sequence_count;
-  const I64 *lines;    // [sequences][fullness][pieces][3]; time NONE where not filled
-  const I64 *corners;  // [sequences][prompt][context][fullness]; NONE where not filled
+  const I64 *lines;    // [sequences][fullness][pieces][3], complements; time NONE where not filled
+  const I64 *corners;  // [sequences][prompt][context][fullness], complements; NONE where not filled
   const double *fullness, *prompts, *contexts, *sequences;  // nodes, ascending
 } Times;
 
@@ -590,17 +591,18 @@ static int decode_line(Sim *s, I64 service, I64 sequences, I64 context, double f
   I64 at = node_below(t->fullness, t->fullness_count, fullness);
   double share = weight(t->fullness, t->fullness_count, at, fullness);
   const I64 *line = sequences <= t->most_line ? line_of(t, sequences, at) : 0;
-  if (!line || line[1] == NONE) {
+  if (!line || ~line[1] == NONE) {
     s->need_service = service, s->need[0] = sequences;
     return 0;
   }
   I64 piece = t->pieces - 1;
-  while (piece && line[piece * 3] > context) piece--;
-  *until = piece + 1 < t->pieces ? line[(piece + 1) * 3] : INT64_MAX;
+  while (piece && ~line[piece * 3] > context) piece--;
+  *until = piece + 1 < t->pieces ? ~line[(piece + 1) * 3] : INT64_MAX;
   const I64 *low = line + piece * 3, *high = t->fullness_count > 1 ? low + t->pieces * 3 : low;
-  to->base = low[1] + (I64)((double)(high[1] - low[1]) * share);
-  to->slope = low[2] + (I64)((double)(high[2] - low[2]) * share);
-  to->context = context - low[0];
+  // A difference of complements has the other sign.
+  to->base = ~low[1] + (I64)((double)(low[1] - high[1]) * share);
+  to->slope = ~low[2] + (I64)((double)(low[2] - high[2]) * share);
+  to->context = context - ~low[0];
   return 1;
 }
 
@@ -628,12 +630,13 @@ static I64 prompt_time(Sim *s, I64 service, I64 sequences, I64 prompt, I64 pairs
       index = index * counts[i] + own[i];
     }
     if (part == 0) continue;
-    if (t->corners[index] == NONE) {
+    I64 corner_time = ~t->corners[index];
+    if (corner_time == NONE) {
       s->need_service = service;
       for (int i = 0; i < 4; i++) s->need[i] = own[i];
       return NONE;
     }
-    sum += part * (double)t->corners[index];
+    sum += part * (double)corner_time;
   }
   return most((I64)(sum + 0.5), sequences ? 0 : s->services[service].prefill_floor);
 }

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dagc.graph.priced import PICOSECONDS
 from dagc.plan.deployment import Service
 from dagc.plan.plan import Plan
+from dagc.simulate.gaps import gap_at
 from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import FirstToken, Policy
@@ -169,7 +170,7 @@ class LoadRun:
         row = np.repeat(np.arange(len(steps)), parts)
         part, of, length = np.arange(len(row)) - (np.cumsum(parts) - parts)[row], parts[row], steps[row]
         step = (2 * part + 1) * length // (2 * of)
-        times = base[row] + (slope[row] * (context[row] + growth[row] * step) >> 16)
+        times = gap_at(base[row], slope[row], context[row] + growth[row] * step)
         return Sample(times / PICOSECONDS, sequences[row] * (length * (part + 1) // of - length * part // of))
 
     @property
@@ -244,16 +245,14 @@ class LoadModel:
 
     def run(self, requests: Requests, counted: tuple[int, int] | None = None) -> LoadRun:
         """All requests to their ends."""
-        simulated = Simulation(
-            requests,
-            self.policies,
-            self.times,
-            entry=self.entry,
-            first_token=self.first_token,
-            keeps_runs=True,
-        ).run()
+        simulated = self._simulated(requests, keeps_runs=True)
         services = self.plan.deployment.services
         return LoadRun(services, self.policies, requests, simulated, counted or (0, len(requests)))
+
+    def _simulated(self, requests: Requests, keeps_runs: bool) -> Simulated:
+        return Simulation(
+            requests, self.policies, self.times, entry=self.entry, first_token=self.first_token, keeps_runs=keeps_runs
+        ).run()
 
     def saturated_rate(self, requests: Requests) -> float:
         """Requests a second that the deployment completes when requests never lack.
@@ -263,6 +262,6 @@ class LoadModel:
         for the stability of queues", 1995). The ramp at either end, as long as what runs at once, is left out.
         """
         waiting = replace(requests, arrival=np.zeros_like(requests.arrival))
-        ended = np.sort(self.run(waiting).simulated.last)
+        ended = np.sort(self._simulated(waiting, keeps_runs=False).last)
         low, high = len(ended) // 4, len(ended) * 3 // 4
         return (high - low) * PICOSECONDS / max(1.0, float(ended[high] - ended[low]))

@@ -14,9 +14,10 @@ they can be judged too. Unknown units leave a tree: their text stays in the quan
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import cast
 
 import lark
@@ -105,28 +106,27 @@ def _parse(source: Source, keyword: str | None) -> Parsed:
 
 
 def _read_rest(
-    source: Source, tokens: tuple[Token, ...], wrong: Collection[int], lacking: Collection[int]
+    source: Source, tokens: tuple[Token, ...], wrong: Sequence[int], lacking: Collection[int]
 ) -> PlanFile | None:
     """The statements in which nothing is wrong, and the names of the others; None where those cannot be separated.
 
-    `wrong` are the offsets of all syntax errors; at those of `lacking` something else was expected, so where a
-    statement starts there, the one before it may be what is wrong.
+    `wrong` are the offsets of all syntax errors, ascending; at those of `lacking` something else was expected, so where
+    a statement starts there, the one before it may be what is wrong.
     """
     starts = [at for at, token in enumerate(tokens) if token.type in _STATEMENTS]
     if not starts:
         return None
     groups = [tokens[a:b] for a, b in pairwise([*starts, len(tokens) - 1])]
     ends = [*(group[0].start for group in groups[1:]), len(source.text) + 1]
-    whole = [
-        group
+    are_whole = [
+        end not in lacking and bisect_left(wrong, group[0].start) == bisect_left(wrong, end)
         for group, end in zip(groups, ends, strict=True)
-        if end not in lacking and not any(group[0].start <= at < end for at in wrong)
     ]
-    tree, problems = _read(source, (*(token for group in whole for token in group), tokens[-1]))
+    tree, problems = _read(source, (*(token for group in compress(groups, are_whole) for token in group), tokens[-1]))
     if tree is None or problems:
         return None
     lost = [Unread("", None)] if starts[0] > 0 else []
-    unread = (*lost, *(_unread(group) for group in groups if group not in whole))
+    unread = (*lost, *(_unread(group) for group, whole in zip(groups, are_whole, strict=True) if not whole))
     return _without_duplicates(replace(build(source, tree, ()), unread=unread))
 
 

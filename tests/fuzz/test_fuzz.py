@@ -21,9 +21,14 @@ from tests.fuzz.plans import valid
 from tests.fuzz.shrink import shrink
 
 CORPUS = corpus()
+LONG = {"whatif-dfd237c28b", "compare-9596175553"}
+"""Cases that once took minutes, and take seconds."""
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.usefixtures("own_step_times")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in CORPUS]
+)
 def test_what_once_failed_is_judged_right(name: str) -> None:
     finding = judge(CORPUS[name], twice=True).finding
     assert finding is None, f"{finding.key}\n{finding.detail}"

@@ -103,7 +103,7 @@ def held(split: Split, load: Load, memory: float) -> int:
         taken = beside(split, load, number)
         return taken + ceil(number / split.parts) * mean <= memory * GIB and taken + one <= memory
 
-    return max(filter(fits, range(1, load.concurrency + 1)), default=0)
+    return next(filter(fits, range(load.concurrency, 0, -1)), 0)
 
 
 def codes(found: dagc.Strategy) -> set[str]:

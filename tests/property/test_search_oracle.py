@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from dagc.api.compiling import Strategy
+from dagc.cost import limits
+from dagc.cost.limits import MemoryLimits
 from dagc.degrees import Degrees
 from dagc.driver import load
 from dagc.driver.search import SearchOptions, search
@@ -68,11 +70,13 @@ def _point(strategy: Strategy) -> Point | None:
 
 
 def _compiled(blocks: dict[str, str], texts: Sequence[str]) -> dict[str, Point]:
-    """Points of the strategies. Requests are not simulated, which takes longer than all else and is in no point."""
+    """Points of the strategies. What takes longest and is in no point is left out: requests are not simulated, and no
+    larger batch and context is looked for.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(load, "strategy_load", lambda *_: None)
-        plan = compiled(texts, blocks)
-    points = {texts[int(one.name[1:])]: _point(one) for one in plan.strategies}
+        patch.setattr(limits, "memory_limits", lambda _: MemoryLimits(None, None))
+        points = {texts[int(one.name[1:])]: _point(one) for one in compiled(texts, blocks).strategies}
     return {text: point for text, point in points.items() if point is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def run(tmp_path: Path, *words: str, plan: str | None = None) -> Result:
     return CliRunner().invoke(main, [command, str(path), *more])
 
 
+@cache
 def running() -> int:
     serving = dagc.compile(text())["main"].summary.serving
     assert serving is not None

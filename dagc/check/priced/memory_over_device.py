@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from dagc.cost.limits import largest_batch, largest_chunk
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.missing import missing_shapes
@@ -57,6 +56,8 @@ def _ways_out(plan: Plan, pool: PoolMemory) -> Iterator[str]:
 
     Weights and cache divide with the stages, which is an estimate; batch and chunk are the largest that fit.
     """
+    from dagc.cost.limits import largest_batch, largest_chunk
+
     over = pool.max_bytes - pool.capacity_bytes
     parts, workload = pool.max_parts, plan.facts.workload
     divisible = parts[MemoryPart.WEIGHTS] + parts[MemoryPart.KV_CACHE]

@@ -64,16 +64,13 @@ def _strategy(lines: list[str], y: float, one: SweptStrategy, sweep: Sweep) -> f
 
 def _facts(saturation: Saturation | None, sweep: Sweep) -> Iterator[str]:
     if sweep.highest is not None:
-        yield f"highest load that meets all requirements: {_load_text(sweep, sweep.highest)}"
+        load = f"{sweep.highest:.3g} requests/s" if sweep.over == "rate" else f"{sweep.highest:,.0f} in flight"
+        yield f"highest load that meets all requirements: {load}"
     elif any(point.met is False for point in sweep.points):
         yield "no load meets all requirements"
     if saturation is not None:
         yield f"saturated at {saturation.requests_per_second:.3g} requests/s"
     yield f"{len(sweep.points)} loads"
-
-
-def _load_text(sweep: Sweep, load: float) -> str:
-    return f"{load:.3g} requests/s" if sweep.over == "rate" else f"{load:,.0f} in flight"
 
 
 def _legend(lines: list[str], y: float, sweep: Sweep) -> float:
@@ -83,17 +80,14 @@ def _legend(lines: list[str], y: float, sweep: Sweep) -> float:
         x += 52 + width(f"p{percent}", "text")
     signs = {"met": ("circle", "met", "meets all requirements"), "missed": ("cross", "none", "misses one")}
     if any(point.met is None for point in sweep.points):
-        signs["open"] = ("circle", "none", "no requirements" if not _judged(sweep) else "not judged")
+        is_judged = any(point.met is not None for point in sweep.points)
+        signs["open"] = ("circle", "none", "not judged" if is_judged else "no requirements")
     for is_met, key in ((True, "met"), (False, "missed"), (None, "open")):
         if any(point.met is is_met for point in sweep.points):
             kind, state, words = signs[key]
             lines += (shape(kind, state, x + 6, y + 8), text(x + 17, y + 12, "text", words))
             x += 36 + width(words, "text")
     return y + LINE + 8
-
-
-def _judged(sweep: Sweep) -> bool:
-    return any(point.met is not None for point in sweep.points)
 
 
 def _panel(lines: list[str], left: float, y: float, metric: Metric, one: SweptStrategy, sweep: Sweep) -> float:

@@ -111,12 +111,10 @@ def _by_kind(shown: Sequence[Effect]) -> Iterator[tuple[str, list[Effect]]]:
     """The effects of each kind: the strongest parameter first, changes of one parameter together."""
     for kind, found in groupby(shown, key=lambda effect: effect.kind):
         effects = list(found)
-        strongest = {name: max(strength(e) for e in effects if e.parameter == name) for name in _names(effects)}
+        strongest: dict[str, float] = {}
+        for effect in effects:
+            strongest[effect.parameter] = max(strength(effect), strongest.get(effect.parameter, 0.0))
         yield kind, sorted(effects, key=lambda effect: (-strongest[effect.parameter], effect.parameter))
-
-
-def _names(effects: Sequence[Effect]) -> Iterable[str]:
-    return dict.fromkeys(effect.parameter for effect in effects)
 
 
 def _row(effect: Effect, names: Sequence[str], fits: bool | None) -> list[str]:

@@ -46,7 +46,8 @@ def path_slices(
     graph = timeline.priced.graph
     rows: list[_Row] = []
     known: dict[tuple[int, int], int] = {}
-    left_out = -1 if keeps is None else labels.number(_left_out(phase))
+    skipped = SliceLabel("operators left out", PATH_CATEGORY, (("phase", phase.name),))
+    left_out = -1 if keeps is None else labels.number(skipped)
     end = 0
     runs = timeline.runs
     for slot in timeline.path.walk(lambda run: keeps is None or keeps(runs[run])):
@@ -69,10 +70,6 @@ def path_slices(
     columns = np.array(rows, dtype=np.int64).reshape(-1, _FIGURES).T
     names = ("label", "micro_batch", "step", "stage", "layer", "rank")
     yield from _table(phase.begin + columns[:2], thread, dict(zip(names, columns[2:], strict=True)))
-
-
-def _left_out(phase: PhaseTracks) -> SliceLabel:
-    return SliceLabel("operators left out", PATH_CATEGORY, (("phase", phase.name),))
 
 
 def _cross(rows: list[_Row], times: tuple[int, int], label: int, run: Run) -> None:
