@@ -24,7 +24,7 @@ FORMULAS: Mapping[str, Formula] = {
         SPLIT_DECODE,
         STREAMED,
         RECURRENT,
-    )  # fmt: skip
+    )
 }
 
 NODE_FORMULAS: Mapping[str, Formula] = {**FORMULAS, LAYER.name: GROUPED, LAYER_DEFAULT.name: GROUPED_DEFAULT}
