@@ -30,8 +30,8 @@ WORST = {
     "memory": 0.005,
 }
 """The largest median error that is accepted of the cases of each kind to which nothing was fitted: lowered when the
-model gets better, never raised but twice: for serving, when TPOT in closed form became the mean of simulated requests in
-their steady state, where it had been fitted to these runs; and for large operators, serving with ep and deployments,
+model gets better, never raised but twice: for serving, when TPOT in closed form became the mean of simulated requests
+in their steady state, where it had been fitted to these runs; and for large operators, serving with ep and deployments,
 when products in fp8 lost the launches of casts that their tables have and engines have not. That had made up for
 experts of Qwen3.5, which are too fast."""
 
