@@ -72,7 +72,7 @@ def test_an_engines_share_of_memory_gives_way_where_nothing_would_fit() -> None:
 
 
 def test_tensorrt_llm_takes_its_share_of_what_is_free() -> None:
-    """90 % of what weights and a step leave: 18 where there is room for 20 beside the rest. Others take 90 % of all.
+    """90 % of what weights and a step leave: of room for 20 sequences beside the rest, 18. Others take 90 % of all.
 
     The sequences hold a whole number of its blocks of 32 tokens.
     """

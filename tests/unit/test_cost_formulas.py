@@ -82,6 +82,35 @@ def test_decode_reads_the_cache_and_computes_whole_rows() -> None:
     assert seconds("attention_decode", plain, **given, bytes=0) == pytest.approx(2.62144e-6 + 8e-7)
 
 
+def test_pages_past_the_end_are_of_the_cache_alone() -> None:
+    """8 sequences of 1,000 read 500 positions more: half of the cache's 80 MB, none of the 16,384 bytes of the ends.
+
+    Those are queries and results of 8 tokens, 4 heads and 256 elements, two bytes each.
+    """
+    plain = {"peak": 1.0, "rows": 1.0, "memory": 1.0, "launch": 0.0, "power": 8.0, "sequence": 0.0, "page": 500.0}
+    given = {"pairs": 8000, "sequences": 8, "heads": 4, "kv_heads": 1, "width": 256}
+    assert seconds("attention_decode", plain, **given, bytes=80e6 + 16_384) == pytest.approx(120.016384e-6)
+
+
+def test_few_blocks_of_threads_draw_a_part_of_the_bandwidth() -> None:
+    """A block draws 2 %: 16 parts of one key-value head 32 % of 1 TB/s, so that 80 MB take 250 us.
+
+    So do fewer sequences, which are cut into the 16; 32 sequences have 64 %, 4 heads all that is reached.
+    """
+    plain = {
+        "peak": 1.0, "rows": 1.0, "memory": 1.0, "launch": 0.0, "power": 8.0, "sequence": 0.0, "page": 0.0,
+        "block": 0.02, "parts": 16.0,
+    }  # fmt: skip
+
+    def taken(sequences: float, kv_heads: float) -> float:
+        given = {"pairs": 8000, "sequences": sequences, "heads": kv_heads, "kv_heads": kv_heads, "width": 256}
+        return seconds("attention_decode_split", plain, **given, bytes=80e6)
+
+    assert taken(1, 1) == taken(16, 1) == pytest.approx(250e-6)
+    assert taken(32, 1) == pytest.approx(125e-6)
+    assert taken(16, 4) == pytest.approx(80e-6)
+
+
 def test_prefill_waits_for_its_longest_row() -> None:
     """One head, 1,024 queries: 2 · 256 · 524,800 pairs, and a row of 128 queries with 1,024 positions on one processor.
 

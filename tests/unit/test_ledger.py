@@ -16,23 +16,25 @@ from dagc.results.intervals import Interval
 from dagc.results.ledger import LedgerEntry, inside, kind_errors
 
 WORST = {
-    "large operators": 0.060,
-    "small operators": 0.130,
+    "large operators": 0.085,
+    "small operators": 0.085,
     "expert layers": 0.070,
     "large collectives": 0.065,
     "small collectives": 0.055,
     "expert exchange": 0.055,
     "layers": 0.105,
-    "static batch": 0.100,
-    "static batch, one GPU": 0.265,
-    "serving": 0.150,
-    "serving, ep or dp": 0.090,
-    "deployments": 0.030,
+    "static batch": 0.095,
+    "static batch, one GPU": 0.230,
+    "serving": 0.130,
+    "serving, ep or dp": 0.105,
+    "deployments": 0.031,
     "memory": 0.005,
 }
 """The largest median error that is accepted of the cases of each kind to which nothing was fitted: lowered when the
-model gets better, never raised but for serving, once: TPOT in closed form is since then the mean of simulated requests
-in their steady state, where it had been fitted to these runs."""
+model gets better, never raised but twice: for serving, when TPOT in closed form became the mean of simulated requests
+in their steady state, where it had been fitted to these runs; and for large operators, serving with ep and deployments,
+when products in fp8 lost the launches of casts that their tables have and engines have not. That had made up for
+experts of Qwen3.5, which are too fast."""
 
 
 @pytest.fixture(scope="module")
