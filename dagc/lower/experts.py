@@ -41,7 +41,7 @@ from dagc.ops.all_gather import AllGather
 from dagc.ops.all_reduce import AllReduce
 from dagc.ops.elementwise import Activation, CombinedSum, WeightedSum
 from dagc.ops.gemm import Matrix, Router
-from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.grouped_gemm import GroupedGemm, RowLayout
 from dagc.ops.load import NOTHING, Load, compress_uniform, max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.ops.token_exchange import Choices, Combine, Dispatch, ExchangeKernel, TokenGather, TokenScatter
@@ -237,7 +237,11 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
     """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
     routing, count = layer.routing, layer.experts.count
     held = shard(count + layer.stage.options.redundant, layer.layout.ep)
-    return GroupedGemm(routing.received, routing.hit, matrix, layer.stage.activation, held, count, *routing.fullest)
+    layout = None
+    if layer.exchanges and layer.is_quantised:
+        layout = RowLayout.CONTIGUOUS if layer.batch.is_prefill else RowLayout.MASKED
+    loads = routing.received, routing.hit
+    return GroupedGemm(*loads, matrix, layer.stage.activation, held, count, *routing.fullest, layout)
 
 
 def _add_combine(layer: MoeLayer) -> None:

@@ -8,12 +8,23 @@ from dagc.ops.attention_core import DECODE, PREFILL
 from dagc.ops.elementwise import STREAMED
 from dagc.ops.formula import Formula
 from dagc.ops.gemm import GEMM
-from dagc.ops.grouped_gemm import GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT
+from dagc.ops.grouped_gemm import GROUPED, GROUPED_DEFAULT, GROUPED_FLOORED, LAYER, LAYER_DEFAULT
 from dagc.ops.recurrence import RECURRENT
 
 FORMULAS: Mapping[str, Formula] = {
     formula.name: formula
-    for formula in (GEMM, GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT, PREFILL, DECODE, STREAMED, RECURRENT)
+    for formula in (
+        GEMM,
+        GROUPED,
+        GROUPED_DEFAULT,
+        GROUPED_FLOORED,
+        LAYER,
+        LAYER_DEFAULT,
+        PREFILL,
+        DECODE,
+        STREAMED,
+        RECURRENT,
+    )
 }
 
 NODE_FORMULAS: Mapping[str, Formula] = {**FORMULAS, LAYER.name: GROUPED, LAYER_DEFAULT.name: GROUPED_DEFAULT}

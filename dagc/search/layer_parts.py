@@ -81,7 +81,8 @@ class AttentionPart(NamedTuple):
 class ExpertsPart(NamedTuple):
     """What the experts' part of a layer depends on, beside the tokens of an expert group.
 
-    `apart` is on ranks of their own, where sums of results are not the experts' part.
+    `apart` is on ranks of their own, where sums of results are not the experts' part. `dispatches` where rows come by a
+    dispatch, which have kernels of their own.
     """
 
     phase: Phase
@@ -90,6 +91,7 @@ class ExpertsPart(NamedTuple):
     overlap: int
     in_exchange: bool
     apart: bool
+    dispatches: bool
 
 
 class ExchangePart(NamedTuple):
@@ -150,6 +152,7 @@ class Parts:
         layout = _layout((AxisKind.DP, count), (AxisKind.EP, part.experts.ep), (AxisKind.TP, part.experts.tp))
         stage = self._stage(_layout((AxisKind.DP, count * size)), layout, Options(overlap=part.overlap), size)
         each = np.repeat(np.array(tokens) * (_BELOW / size), size)
+        stage = replace(stage, gathers_experts=not part.dispatches)
         workload = self.facts.workload
         batch = Batch(part.phase, each, each, 1, 1.0, workload.prompt, float(workload.prompt))
         builder = TemplateBuilder("", stage.span)
