@@ -238,7 +238,7 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
     routing, count = layer.routing, layer.experts.count
     held = shard(count + layer.stage.options.redundant, layer.layout.ep)
     layout = None
-    if layer.exchanges and layer.is_quantised:
+    if layer.exchanges and layer.is_quantised and layer.stage.lays_rows:
         layout = RowLayout.CONTIGUOUS if layer.batch.is_prefill else RowLayout.MASKED
     loads = routing.received, routing.hit
     return GroupedGemm(*loads, matrix, layer.stage.activation, held, count, *routing.fullest, layout)

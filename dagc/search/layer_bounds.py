@@ -207,7 +207,8 @@ class LayerBounds:
         experts, options = shapes_of(self._facts).experts, config.options
         if experts is None or options.overlap > 1:
             return False
-        found = self._facts.runtime.exchange(config.experts.ep * config.experts.tp, experts.top, options.exchange)
+        ranks, domain = config.experts.ep * config.experts.tp, self._facts.cluster.gpus_per_node
+        found = self._facts.runtime.exchange(ranks, experts.top, domain, options.exchange)
         return found is ExpertExchange.GATHER
 
     def _reduces_shared(self, config: StageConfig, phase: Phase) -> bool:

@@ -286,8 +286,11 @@ class Parts:
         nowhere, node = Span(Source("", ""), 0, 0), self.facts.cluster.gpus_per_node
         group, rank = np.divmod(np.arange(attention.size, dtype=np.int64), size)
         own = place(group * (-(-size // node) * node) + rank, node)
-        fuses_latents = self.facts.runtime.fuses_latents
-        return Stage(self.shapes, options, attention, experts, own, None, nowhere, nowhere, fuses_latents=fuses_latents)
+        runtime = self.facts.runtime
+        return Stage(
+            self.shapes, options, attention, experts, own, None, nowhere, nowhere,
+            lays_rows=runtime.lays_rows, fuses_latents=runtime.fuses_latents,
+        )  # fmt: skip
 
 
 def shapes_of(facts: Facts) -> ModelShapes:

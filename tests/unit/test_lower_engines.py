@@ -95,6 +95,12 @@ def test_wide_groups_dispatch_unless_the_plan_says_otherwise() -> None:
                 assert message(node(lowered(subject, engine), "moe.dispatch")).pattern is pattern
 
 
+def test_tensorrt_llm_dispatches_over_an_nvlink_domain_of_several_machines() -> None:
+    subject = plan(service(layout(dp=8), layout(ep=8)), node=72)
+    assert message(node(lowered(subject, "trtllm"), "moe.dispatch")).pattern is Pattern.ALL_TO_ALL
+    assert message(node(lowered(subject, "sglang"), "moe.dispatch")).pattern is Pattern.ALL_GATHER
+
+
 def test_kernels_without_an_exchange_carry_the_pairs_of_all_ranks() -> None:
     """Activation reads two and writes one of 2,048 elements: vLLM for 512 x 8 pairs, TensorRT-LLM for an eighth."""
     subject = plan(service(layout(dp=8), layout(ep=8)))
