@@ -87,10 +87,11 @@ class Runtime:
     experts add to every token, and an all-reduce sums it. `all_reduce` names the engine's own all-reduce of small
     messages inside a node, a regime `all_reduce/NAME` of calibrations; None where that is NCCL's.
     `most_gathered`: ranks of the widest expert group that gathers tokens where a plan names no exchange; wider ones
-    dispatch them. None: as many ranks as a token chooses experts, in NVLink domains of one machine.
-    `lays_rows`: DeepGEMM's kernels compute the rows of a dispatch. `holds_pairs`: kernels for experts without an
-    exchange keep room for every pair of a token and an expert, and bring those of other ranks along between the
-    products.
+    dispatch them. None: as many ranks as a token chooses experts, in NVLink domains of one machine. `holds_pairs`:
+    kernels for experts without an exchange keep room for every pair of a token and an expert, and bring those of other
+    ranks along between the products. `lays_rows`: DeepGEMM's kernels compute the rows of a dispatch. `merges_shared`:
+    in decode shared experts are one more expert of the grouped product, or run beside it on a stream of their own: they
+    add bytes and arithmetic to it, and no launches.
     `fuses_latents`: one matrix product makes the latent of queries and that of the cache, as both have one input.
     `tunes_expert_shards`: the kernel for experts without block scales has tuned tiles on ranks that hold a part of
     the experts.
@@ -108,6 +109,7 @@ class Runtime:
     most_gathered: int | None = 0
     holds_pairs: bool = False
     lays_rows: bool = True
+    merges_shared: bool = False
     all_reduce: str | None = "custom"
     tunes_expert_shards: bool = True
 

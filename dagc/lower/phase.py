@@ -172,6 +172,7 @@ class PhaseLowering:
             gathers_experts=self._gathers_experts(pool),
             holds_pairs=self.plan.facts.runtime.holds_pairs,
             lays_rows=self.plan.facts.runtime.lays_rows,
+            merges_shared=self.plan.facts.runtime.merges_shared and service.options.overlap == 1,
             fuses_latents=self.plan.facts.runtime.fuses_latents,
         )
 

@@ -215,7 +215,9 @@ class Parts:
         stage, batch = self._attending(part, sequences)
         builder, is_moe = TemplateBuilder("", stage.span), ffn is FfnKind.MOE
         if is_moe:
-            add_moe(builder, stage, batch, ExpertChoice(self._experts, 0), beside=False)
+            merges = self.facts.runtime.merges_shared and part.phase is Phase.DECODE
+            experts = replace(self._experts, shared_ffn=0) if merges else self._experts
+            add_moe(builder, stage, batch, ExpertChoice(experts, 0), beside=False)
         elif ffn is FfnKind.DENSE:
             add_dense_ffn(builder, stage, batch)
         ops = [node.op for node in builder.nodes]
