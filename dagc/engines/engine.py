@@ -68,6 +68,10 @@ class Reference:
     rules: str
 
 
+MACHINE = 8
+"""GPUs of one machine at most; a larger NVLink domain spans several."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """How an engine runs a plan: what prices and memory depend on. The defaults are those of a plan without an engine.
@@ -86,9 +90,11 @@ class Runtime:
     experts add to every token, and an all-reduce sums it. `all_reduce` names the engine's own all-reduce of small
     messages inside a node, a regime `all_reduce/NAME` of calibrations; None where that is NCCL's.
     `most_gathered`: ranks of the widest expert group that gathers tokens where a plan names no exchange; wider ones
-    dispatch them. None: as many ranks as a token chooses experts. `holds_pairs`: kernels for experts without an
-    exchange keep room for every pair of a token and an expert, and bring those of other ranks along between the
-    products.
+    dispatch them. None: as many ranks as a token chooses experts, in NVLink domains of one machine. `holds_pairs`:
+    kernels for experts without an exchange keep room for every pair of a token and an expert, and bring those of other
+    ranks along between the products. `lays_rows`: DeepGEMM's kernels compute the rows of a dispatch. `merges_shared`:
+    in decode shared experts are one more expert of the grouped product, or run beside it on a stream of their own: they
+    add bytes and arithmetic to it, and no launches.
     `fuses_latents`: one matrix product makes the latent of queries and that of the cache, as both have one input.
     `tunes_expert_shards`: the kernel for experts without block scales has tuned tiles on ranks that hold a part of
     the experts.
@@ -106,14 +112,20 @@ class Runtime:
     sums_experts: bool = False
     most_gathered: int | None = 0
     holds_pairs: bool = False
+    lays_rows: bool = True
+    merges_shared: bool = False
     all_reduce: str | None = "custom"
     tunes_expert_shards: bool = True
 
-    def exchange(self, ranks: int, top: int, written: ExpertExchange | None = None) -> ExpertExchange:
-        """The exchange of an expert group of so many ranks whose tokens choose `top` experts each."""
+    def exchange(self, ranks: int, top: int, domain: int, written: ExpertExchange | None = None) -> ExpertExchange:
+        """The exchange of an expert group of so many ranks whose tokens choose `top` experts each.
+
+        `domain` is the number of GPUs that NVLink connects.
+        """
         if written is not None:
             return written
-        most = top if self.most_gathered is None else self.most_gathered
+        of_top = top if domain <= MACHINE else 0
+        most = of_top if self.most_gathered is None else self.most_gathered
         return ExpertExchange.GATHER if ranks <= most else ExpertExchange.DEEPEP
 
     def vocabulary_rows(self, vocab: int, tp: int) -> int:

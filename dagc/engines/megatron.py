@@ -97,6 +97,7 @@ _V0_12 = Megatron(
     attention=("dp", "cp", "tp"),
     experts=("dp", "ep", "tp"),
     runtime=Runtime(
+        lays_rows=False,
         layer_split=LayerSplit.EVEN,
         block_tokens=256,  # of dynamic batching
         vocab_multiple=128,  # `make_vocab_size_divisible_by`

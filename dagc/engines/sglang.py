@@ -264,6 +264,7 @@ _V0_5_9 = SGLang(
         host_seconds=4e-4,
         fuses_latents=True,  # `fused_qkv_a_proj_with_mqa`, deepseek_v2.py
         sums_experts=True,
+        merges_shared=True,  # `num_fused_shared_experts`, with ep `forward_normal_dual_stream`: deepseek_v2.py
         # `--moe-a2a-backend` is none by default, and `dp_gather` brings the tokens of all ranks together:
         # layers/dp_attention.py; the guide for large expert groups asks for DeepEP.
         most_gathered=8,

@@ -254,6 +254,7 @@ _V0_12 = VLLM(
         host_seconds=2e-4,
         fuses_latents=True,  # `fused_qkv_a_proj`, vllm/model_executor/models/deepseek_v2.py
         sums_experts=True,
+        merges_shared=True,  # `shared_experts_stream`, vllm/model_executor/layers/fused_moe/layer.py
         most_gathered=8,
         holds_pairs=True,  # `intermediate_cache1` of `fused_experts`, vllm/model_executor/layers/fused_moe
         # Tiles come from files that are shipped for shapes of whole layers, cut by tp or not, and hardly any for a part

@@ -18,12 +18,16 @@ from the attention's layout to the experts' and back (see `routing` for the load
 - where all ranks of an expert group hold the same tokens, vLLM, SGLang and TensorRT-LLM send none: each rank computes
   its experts' part of every token, and an all-reduce over ep and tp sums them (`MoeLayer.sums_experts`).
 
-Shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it, where the plan says so
+In decode engines run shared experts as one more expert of the grouped products, or beside these on a stream of their
+own (`Runtime.merges_shared`): where their sums need no reduction of their own, they are a part of these products. Else
+shared experts come before the dispatch, so that nothing overlaps; `beside` puts them beside it, where the plan says so
 and where two micro-batches hide each other's exchanges. Partial sums of shared and routed experts are added before one
 all-reduce where both are cut over the same ranks.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,7 +45,7 @@ from dagc.ops.all_gather import AllGather
 from dagc.ops.all_reduce import AllReduce
 from dagc.ops.elementwise import Activation, CombinedSum, WeightedSum
 from dagc.ops.gemm import Matrix, Router
-from dagc.ops.grouped_gemm import GroupedGemm
+from dagc.ops.grouped_gemm import GroupedGemm, RowLayout
 from dagc.ops.load import NOTHING, Load, compress_uniform, max_rank
 from dagc.ops.reduce_scatter import ReduceScatter
 from dagc.ops.token_exchange import Choices, Combine, Dispatch, ExchangeKernel, TokenGather, TokenScatter
@@ -109,10 +113,37 @@ def _merges_shared(layer: MoeLayer) -> bool:
     )
 
 
+def _in_products(layer: MoeLayer) -> bool:
+    """Whether shared experts are part of the grouped products: where their sums need no reduction of their own."""
+    stage = layer.stage
+    if not stage.merges_shared or layer.batch.is_prefill or layer.team or stage.options.shared_beside:
+        return False
+    return layer.experts.shared_ffn > 0 and (_merges_shared(layer) or not _is_shared_cut(layer))
+
+
+class _SharedPart(NamedTuple):
+    """What shared experts add to grouped products: rows, and experts that are hit, in times of a routed one."""
+
+    rows: Load
+    hit: float
+
+
+def _shared_part(layer: MoeLayer) -> _SharedPart:
+    """By arithmetic, and by the bytes of the weights."""
+    if not _in_products(layer):
+        return _SharedPart(NOTHING, 0.0)
+    stage, experts = layer.stage, layer.experts
+    cut = _is_shared_cut(layer)
+    own = shard(experts.shared_ffn, stage.attention.tp if cut else 1) * stage.shapes.hidden
+    elements = own / (shard(experts.ffn, layer.layout.tp) * layer.width)
+    stored = [stage.matrix(1, 1, part).stored.bytes for part in (Part.SHARED_EXPERTS, Part.EXPERTS)]
+    return _SharedPart((layer.batch.tokens if cut else layer.routing.held) * elements, elements * stored[0] / stored[1])
+
+
 def _add_shared(layer: MoeLayer, source: int, after: tuple[int, ...] | None) -> int | None:
     """Shared experts on every token that the rank holds; the node that has their result, or None."""
     width, stage, builder = layer.experts.shared_ffn, layer.stage, layer.builder
-    if not width:
+    if not width or _in_products(layer):
         return None
     if not _is_shared_cut(layer):
         add_mlp(
@@ -237,7 +268,13 @@ def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
     """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
     routing, count = layer.routing, layer.experts.count
     held = shard(count + layer.stage.options.redundant, layer.layout.ep)
-    return GroupedGemm(routing.received, routing.hit, matrix, layer.stage.activation, held, count, *routing.fullest)
+    layout = None
+    if layer.exchanges and layer.is_quantised and layer.stage.lays_rows:
+        layout = RowLayout.CONTIGUOUS if layer.batch.is_prefill else RowLayout.MASKED
+    shared = _shared_part(layer)
+    pairs = (routing.received, routing.hit), routing.fullest
+    mean, fullest = [(compress_uniform(rows + shared.rows), hit + shared.hit) for rows, hit in pairs]
+    return GroupedGemm(*mean, matrix, layer.stage.activation, held, count, *fullest, layout)
 
 
 def _add_combine(layer: MoeLayer) -> None:
@@ -254,7 +291,8 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     builder, stage = layer.builder, layer.stage
     merged = shared if _merges_shared(layer) else None
     partial = AxisKind.TP if _is_partial(layer) else None
-    terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None)
+    inside = _in_products(layer)
+    terms = layer.experts.top * (layer.layout.tp if layer.team else 1) + (merged is not None or inside)
     inputs = (builder.last,) if merged is None else (builder.last, merged)
     hides = layer.exchanges and stage.options.overlap > 1
     kind = CombinedSum if hides and not layer.batch.is_prefill else WeightedSum
@@ -262,10 +300,11 @@ def _add_sum(layer: MoeLayer, shared: int | None) -> None:
     builder.add("moe.aggregate", op, layer.vectors(layer.sums, partial), inputs=inputs)
     _add_return(layer)
     _add_raised(layer)
-    if shared is not None and merged is None:
+    if (shared is not None and merged is None) or (inside and not _merges_shared(layer)):
         held = layer.routing.held
         both = WeightedSum(Part.SHARED_EXPERTS, held, stage.shapes.hidden, stage.activation, 2)
-        builder.add("moe.shared.add", both, stage.hidden(held), inputs=(builder.last, shared))
+        inputs = (builder.last,) if shared is None else (builder.last, shared)
+        builder.add("moe.shared.add", both, stage.hidden(held), inputs=inputs)
 
 
 def _is_partial(layer: MoeLayer) -> bool:

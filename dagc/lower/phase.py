@@ -171,6 +171,8 @@ class PhaseLowering:
             sums_experts=self.plan.facts.runtime.sums_experts and service.options.overlap == 1,
             gathers_experts=self._gathers_experts(pool),
             holds_pairs=self.plan.facts.runtime.holds_pairs,
+            lays_rows=self.plan.facts.runtime.lays_rows,
+            merges_shared=self.plan.facts.runtime.merges_shared and service.options.overlap == 1,
             fuses_latents=self.plan.facts.runtime.fuses_latents,
         )
 
@@ -180,7 +182,8 @@ class PhaseLowering:
         if experts is None or pool.experts is None or options.overlap > 1:
             return False
         ranks = pool.experts.ep * pool.experts.tp
-        found = self.plan.facts.runtime.exchange(ranks, experts.top, options.exchange)
+        domain = self.plan.facts.cluster.gpus_per_node
+        found = self.plan.facts.runtime.exchange(ranks, experts.top, domain, options.exchange)
         return found is ExpertExchange.GATHER
 
     @property

@@ -34,9 +34,11 @@ class Stage:
 
     `experts` is None for a dense model. `sums_experts`: the engine sends no tokens that all ranks of an expert group
     hold. `gathers_experts`: it gathers others rather than dispatch them. `holds_pairs`: without a dispatch its kernels
-    bring the pairs of other ranks along between the products. `fuses_latents`: it makes the latents of queries and
-    cache in one product. `pool` is the placement of the experts' own pool, None where experts share the attention's
-    ranks. `pipeline` is where `pp` is written, `span` where the service is.
+    bring the pairs of other ranks along between the products. `lays_rows`: rows of a dispatch go by DeepGEMM's kernels.
+    `merges_shared`: shared experts take no time of their own in decode but for what they read and compute.
+    `fuses_latents`: it makes the latents of queries and cache in one product. `pool` is the placement of the experts'
+    own pool, None where experts share the attention's ranks. `pipeline` is where `pp` is written, `span` where the
+    service is.
     """
 
     shapes: ModelShapes
@@ -50,6 +52,8 @@ class Stage:
     sums_experts: bool = False
     gathers_experts: bool = False
     holds_pairs: bool = False
+    lays_rows: bool = True
+    merges_shared: bool = False
     fuses_latents: bool = False
 
     @property

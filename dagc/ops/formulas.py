@@ -8,7 +8,7 @@ from dagc.ops.attention_core import DECODE, PREFILL, SPLIT_DECODE
 from dagc.ops.elementwise import STREAMED
 from dagc.ops.formula import Formula
 from dagc.ops.gemm import GEMM
-from dagc.ops.grouped_gemm import GROUPED, GROUPED_DEFAULT, LAYER, LAYER_DEFAULT
+from dagc.ops.grouped_gemm import GROUPED, GROUPED_DEFAULT, GROUPED_FLOORED, LAYER, LAYER_DEFAULT
 from dagc.ops.recurrence import RECURRENT
 
 FORMULAS: Mapping[str, Formula] = {
@@ -17,6 +17,7 @@ FORMULAS: Mapping[str, Formula] = {
         GEMM,
         GROUPED,
         GROUPED_DEFAULT,
+        GROUPED_FLOORED,
         LAYER,
         LAYER_DEFAULT,
         PREFILL,

@@ -7,6 +7,7 @@ are chosen for the shape.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 
 import numpy as np
@@ -54,13 +55,31 @@ def _half(x: Inputs, m: Values, n: Values, k: Values) -> Inputs:
     return {"m": m, "n": n, "k": k, "products": x["products"], "bytes": moved}
 
 
+FLOOR = Coefficient("floor", 4e-4, 0.0, 2e-3, "seconds in which the host launches the kernels of a product, one by one")
+
+
+def _floored(c: Coefficients, x: Inputs, machine: Machine) -> Terms:
+    """A product that is not over before its host has launched all that belongs to it."""
+    terms = product_terms(TUNED, c, x, machine)
+    beside = np.maximum(terms.compute, terms.memory) + terms.launch
+    return replace(terms, serial=np.maximum(0.0, c["floor"] - beside))
+
+
 _RANGED = ("m", "n", "k", "products")
 _LAYER = ("tokens", "n", "k", "products")
 
 GROUPED = Formula("grouped_gemm", PRODUCT, _RANGED, partial(product_terms, TUNED))
+GROUPED_FLOORED = Formula("grouped_gemm_floored", (*PRODUCT, FLOOR), _RANGED, _floored)
 GROUPED_DEFAULT = Formula("grouped_gemm_default", PRODUCT, _RANGED, partial(product_terms, DEFAULT))
 LAYER = Formula("expert_layer", (*PRODUCT, TRAFFIC), _LAYER, partial(layer_terms, TUNED))
 LAYER_DEFAULT = Formula("expert_layer_default", (*PRODUCT, TRAFFIC), _LAYER, partial(layer_terms, DEFAULT))
+
+
+class RowLayout(StrEnum):
+    """How the rows of experts lie in memory, as DeepGEMM names it."""
+
+    MASKED = "masked"
+    CONTIGUOUS = "contiguous"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +87,8 @@ class GroupedGemm(Computation):
     """A product of each held expert with its tokens: `rows` in all by rank, `hit` experts expected to get any.
 
     A rank holds up to `held` of the layer's `count` experts. The weights of those that are hit are read once each.
+    `layout` is how rows lie that a dispatch brought: each expert's in a buffer of its own, of which a part is `masked`,
+    or one after the other, `contiguous`, which the host has to know beforehand. None where they do not come so.
     `fullest_rows` and `fullest_hit` are those of the fullest rank of the group, and what it takes follows from them.
     """
 
@@ -79,6 +100,7 @@ class GroupedGemm(Computation):
     count: int
     fullest_rows: Load
     fullest_hit: Load
+    layout: RowLayout | None = None
 
     name = "grouped_gemm"
     work = Work.EXPERTS
@@ -116,8 +138,13 @@ class GroupedGemm(Computation):
         return compress_uniform(weights + self.rows * (matrix.n + matrix.k) * self.activation.bytes)
 
     def regimes(self, setting: Setting) -> tuple[str, ...]:
-        """The tuned kernel; one that is not tuned for a part of the experts takes small tiles there (`/default`)."""
+        """The tuned kernel; one that is not tuned for a part of the experts takes small tiles there (`/default`).
+
+        Rows of a dispatch have kernels of their own (`/masked`, `/contiguous`).
+        """
         names = type_regimes("grouped_gemm", self.matrix.stored, self.dtype in setting.device.flops)
+        if self.layout is not None:
+            return (f"{names[0]}/{self.layout}", *names)
         if self.held < self.count and not setting.tunes_expert_shards:
             return (f"{names[0]}/default", *names)
         return names

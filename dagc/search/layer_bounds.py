@@ -180,7 +180,11 @@ class LayerBounds:
             phase, config.attention.tp, config.attention.cp, options.sequence_parallel, options.decode_context,
             options.shared_replicated, in_exchange,
         )  # fmt: skip
-        experts = ExpertsPart(phase, config.experts, options.redundant, options.overlap, in_exchange, config.is_apart)
+        whole = self._sums_experts(options) and config.experts.ep * config.experts.tp == copies
+        dispatches = config.is_apart or not (whole or self._gathers(config))
+        experts = ExpertsPart(
+            phase, config.experts, options.redundant, options.overlap, in_exchange, config.is_apart, dispatches
+        )
         exchange = ExchangePart(
             phase, config.experts, options.redundant, copies, self._sums_experts(options), self._gathers(config)
         )
@@ -203,7 +207,8 @@ class LayerBounds:
         experts, options = shapes_of(self._facts).experts, config.options
         if experts is None or options.overlap > 1:
             return False
-        found = self._facts.runtime.exchange(config.experts.ep * config.experts.tp, experts.top, options.exchange)
+        ranks, domain = config.experts.ep * config.experts.tp, self._facts.cluster.gpus_per_node
+        found = self._facts.runtime.exchange(ranks, experts.top, domain, options.exchange)
         return found is ExpertExchange.GATHER
 
     def _reduces_shared(self, config: StageConfig, phase: Phase) -> bool:

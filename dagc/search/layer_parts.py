@@ -81,7 +81,8 @@ class AttentionPart(NamedTuple):
 class ExpertsPart(NamedTuple):
     """What the experts' part of a layer depends on, beside the tokens of an expert group.
 
-    `apart` is on ranks of their own, where sums of results are not the experts' part.
+    `apart` is on ranks of their own, where sums of results are not the experts' part. `dispatches` where rows come by a
+    dispatch, which have kernels of their own.
     """
 
     phase: Phase
@@ -90,6 +91,7 @@ class ExpertsPart(NamedTuple):
     overlap: int
     in_exchange: bool
     apart: bool
+    dispatches: bool
 
 
 class ExchangePart(NamedTuple):
@@ -150,6 +152,7 @@ class Parts:
         layout = _layout((AxisKind.DP, count), (AxisKind.EP, part.experts.ep), (AxisKind.TP, part.experts.tp))
         stage = self._stage(_layout((AxisKind.DP, count * size)), layout, Options(overlap=part.overlap), size)
         each = np.repeat(np.array(tokens) * (_BELOW / size), size)
+        stage = replace(stage, gathers_experts=not part.dispatches)
         workload = self.facts.workload
         batch = Batch(part.phase, each, each, 1, 1.0, workload.prompt, float(workload.prompt))
         builder = TemplateBuilder("", stage.span)
@@ -212,7 +215,9 @@ class Parts:
         stage, batch = self._attending(part, sequences)
         builder, is_moe = TemplateBuilder("", stage.span), kind.ffn is FfnKind.MOE
         if is_moe:
-            add_moe(builder, stage, batch, ExpertChoice(self._experts, 0), beside=False)
+            merges = self.facts.runtime.merges_shared and part.phase is Phase.DECODE
+            experts = replace(self._experts, shared_ffn=0) if merges else self._experts
+            add_moe(builder, stage, batch, ExpertChoice(experts, 0), beside=False)
         elif kind.ffn is FfnKind.DENSE:
             add_dense_ffn(builder, stage, batch, kind)
         ops = [node.op for node in builder.nodes]
@@ -283,8 +288,11 @@ class Parts:
         nowhere, node = Span(Source("", ""), 0, 0), self.facts.cluster.gpus_per_node
         group, rank = np.divmod(np.arange(attention.size, dtype=np.int64), size)
         own = place(group * (-(-size // node) * node) + rank, node)
-        fuses_latents = self.facts.runtime.fuses_latents
-        return Stage(self.shapes, options, attention, experts, own, None, nowhere, nowhere, fuses_latents=fuses_latents)
+        runtime = self.facts.runtime
+        return Stage(
+            self.shapes, options, attention, experts, own, None, nowhere, nowhere,
+            lays_rows=runtime.lays_rows, fuses_latents=runtime.fuses_latents,
+        )  # fmt: skip
 
 
 def shapes_of(facts: Facts) -> ModelShapes:

@@ -46,10 +46,13 @@ def test_tokens_that_all_ranks_hold_are_not_sent(engine: str) -> None:
 
 
 def test_experts_have_the_same_work_either_way() -> None:
-    """A rank holds an eighth of the experts: 512 x 8 / 8 pairs of token and expert, sent or not."""
-    for engine in ("vllm", None):
+    """A rank holds an eighth of the experts: 512 x 8 / 8 pairs of token and expert, sent or not.
+
+    With vLLM an eighth of the shared expert is in the product, as much work as 512 / 8 pairs.
+    """
+    for engine, pairs in (("vllm", 512 + 64), (None, 512)):
         up = node(lowered(copies(), engine), "moe.experts.up")
-        assert float(np.max(up.flops)) == pytest.approx(2 * 512 * 2 * 2048 * HIDDEN)
+        assert float(np.max(up.flops)) == pytest.approx(2 * pairs * 2 * 2048 * HIDDEN)
 
 
 @pytest.mark.parametrize("engine", ["megatron", None])
@@ -71,7 +74,8 @@ def test_engines_gather_the_tokens_of_attention_dp(engine: str) -> None:
     assert (gather.pattern, scatter.pattern) == (Pattern.ALL_GATHER, Pattern.REDUCE_SCATTER)
     assert gather.bytes.max() == scatter.bytes.max() == 512 * HIDDEN * 2
     assert node(phase, "moe.aggregate").output.dims[0].size == 512
-    assert float(np.max(node(phase, "moe.experts.up").flops)) == pytest.approx(2 * 512 * 2 * 2048 * HIDDEN)
+    # 512 pairs of routed experts, and the shared one of the rank's 64 tokens.
+    assert float(np.max(node(phase, "moe.experts.up").flops)) == pytest.approx(2 * (512 + 64) * 2 * 2048 * HIDDEN)
 
 
 def test_ranks_that_hold_the_same_tokens_gather_a_part_each() -> None:
@@ -95,6 +99,12 @@ def test_wide_groups_dispatch_unless_the_plan_says_otherwise() -> None:
                 assert message(node(lowered(subject, engine), "moe.dispatch")).pattern is pattern
 
 
+def test_tensorrt_llm_dispatches_over_an_nvlink_domain_of_several_machines() -> None:
+    subject = plan(service(layout(dp=8), layout(ep=8)), node=72)
+    assert message(node(lowered(subject, "trtllm"), "moe.dispatch")).pattern is Pattern.ALL_TO_ALL
+    assert message(node(lowered(subject, "sglang"), "moe.dispatch")).pattern is Pattern.ALL_GATHER
+
+
 def test_kernels_without_an_exchange_carry_the_pairs_of_all_ranks() -> None:
     """Activation reads two and writes one of 2,048 elements: vLLM for 512 x 8 pairs, TensorRT-LLM for an eighth."""
     subject = plan(service(layout(dp=8), layout(ep=8)))
@@ -111,6 +121,34 @@ def test_products_in_fp8_cast_tokens_and_what_is_between() -> None:
     assert found == pytest.approx(512 * 8 * 2048 * 3 * 2 + 3 * (512 * HIDDEN + 512 * 8 * 2048))
     dispatched = node(lowered(subject), "moe.experts.activation").memory_bytes.max()
     assert dispatched == pytest.approx(512 * 2048 * 3 * 2 + 3 * 512 * 2048)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_shared_experts_are_a_part_of_the_products_in_decode(engine: str) -> None:
+    """512 tokens choose 8 of 256, and all have the shared one: 9 x 512 rows over eight ranks.
+
+    With ep 8 a rank has whole experts, and an eighth of the shared one: 512 / 8 rows of a whole one.
+    """
+    for experts in (layout(tp=8), layout(ep=8)):
+        subject = plan(service(layout(tp=8), experts))
+        inside, apart = lowered(subject, engine), lowered(subject, "megatron")
+        keys = [one.key for one in template(inside, "moe").nodes]
+        assert not [key for key in keys if key.startswith("moe.shared")]
+        flops = [
+            sum(float(one.flops.max()) for one in template(graph, "moe").nodes if one.key.endswith((".up", ".down")))
+            for graph in (inside, apart)
+        ]
+        assert flops[0] == pytest.approx(flops[1]) == pytest.approx(9 * 512 / 8 * 2 * 3 * 2048 * HIDDEN)
+    prefill = lower(replace(subject, facts=replace(subject.facts, engine=get_engine(engine)))).prefill
+    assert "moe.shared.up" in [one.key for one in template(prefill, "moe").nodes]
+
+
+def test_shared_experts_of_attention_dp_are_added_to_what_comes_back() -> None:
+    phase = lowered(plan(service(layout(dp=8), layout(ep=8))), "sglang")
+    keys = [one.key for one in template(phase, "moe").nodes]
+    assert [key for key in keys if key.startswith("moe.shared")] == ["moe.shared.add"]
+    cut = lowered(plan(service(layout(dp=4, tp=2), layout(ep=8))), "sglang")
+    assert "moe.shared.all_reduce" in [one.key for one in template(cut, "moe").nodes]
 
 
 def test_an_overlap_asks_for_exchanges() -> None:
