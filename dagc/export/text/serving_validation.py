@@ -24,7 +24,8 @@ def _serving(errors: ServingErrors) -> Iterator[str]:
     yield from columns([("one node, by kind of strategy", *_ERRORS[1:]), *map(_errors, errors.kinds)])
     if errors.unscored:
         yield ""
-        yield from columns([("not scored", "rows"), *((escape(one.reason), f"{one.rows:,}") for one in errors.unscored)])
+        rows = [(escape(one.reason), f"{one.rows:,}") for one in errors.unscored]
+        yield from columns([("not scored", "rows"), *rows])
     yield ""
     head = ("model, GPU and engine, the worst last", *_ERRORS[1:5])
     yield from columns([head, *(_errors(one)[:5] for one in errors.groups)])
