@@ -58,11 +58,11 @@ def _order(table: OrderTable) -> Iterator[str]:
     limits = [
         (
             "all limits" if one.limit_seconds is None else f"TPOT <= {one.limit_seconds * 1e3:g} ms",
-            f"{one.choices:,}", _percent(one.regret), _percent(one.with_load),
+            f"{one.choices:,}", _percent(one.regret), _percent(one.with_load), one.worst,
         )
         for one in table.regrets
     ]  # fmt: skip
-    yield from columns([("limit", "choices", "of the strategy", "of strategy and load"), *limits])
+    yield from columns([("limit", "choices", "of the strategy", "of strategy and load", "worst"), *limits])
 
 
 def render_coverage(coverage: IntervalCoverage) -> str:
