@@ -182,7 +182,7 @@ def _cut(
         left = [one for one in clusters if depth == len(path) or one.path[: depth + 1] != like]
         place = locate(left, path[:depth])
         if place is None:
-            return
+            continue
         known = IntervalTable(table.groups, {path[:n]: place for n in range(depth + 1)})
         yield from (JudgedRun(one, known.interval(one.seconds, one.spread, path[:depth])) for one in runs)
 

@@ -112,12 +112,16 @@ class OrderShare:
 
 @record
 class Regret:
-    """Mean regret of choices under a limit of TPOT in seconds, or under all of them (None)."""
+    """Mean regret of choices under a limit of TPOT in seconds, or under all of them (None).
+
+    `worst` is the group of model, GPU and engine with the largest one.
+    """
 
     limit_seconds: float | None
     choices: int
     regret: float
     with_load: float
+    worst: str
 
 
 @record
@@ -175,22 +179,29 @@ def _regrets(runs: Sequence[PredictedRun]) -> list[Regret]:
     choices = [
         found for found in by_group(_counted(runs), lambda run: repr(_asked(run))).values() if _strategies(found) > 1
     ]
-    rows: list[Regret] = []
-    every: list[tuple[float, float]] = []
-    for limit in LIMITS_SECONDS:
-        found = [regret for members in choices if (regret := regret_of(members, limit)) is not None]
-        every.extend(found)
-        rows.extend([_regret(limit, found)] if found else [])
-    return [*rows, *([_regret(None, every)] if every else [])]
+    found = {
+        limit: [(members[0].run.group, *regret) for members in choices if (regret := regret_of(members, limit))]
+        for limit in LIMITS_SECONDS
+    }
+    rows = [_regret(limit, regrets) for limit, regrets in found.items() if regrets]
+    return [*rows, _regret(None, [one for regrets in found.values() for one in regrets])] if rows else []
 
 
 def _strategies(members: Sequence[PredictedRun]) -> int:
     return len({_degrees(one.run) for one in members})
 
 
-def _regret(limit: float | None, found: Sequence[tuple[float, float]]) -> Regret:
-    regret, with_load = (mean(one[i] for one in found) for i in (0, 1))
-    return Regret(limit_seconds=limit, choices=len(found), regret=regret, with_load=with_load)
+def _regret(limit: float | None, found: Sequence[tuple[str, float, float]]) -> Regret:
+    """Of choices, each with its group and both regrets."""
+    groups = {group: [regret for other, regret, _ in found if other == group] for group, _, _ in found}
+    worst = max(groups, key=lambda group: (mean(groups[group]), group))
+    return Regret(
+        limit_seconds=limit,
+        choices=len(found),
+        regret=mean(regret for _, regret, _ in found),
+        with_load=mean(with_load for _, _, with_load in found),
+        worst=f"{worst}: {mean(groups[worst]) * 100:.1f} %",
+    )
 
 
 def regret_of(members: Sequence[PredictedRun], limit: float) -> tuple[float, float] | None:

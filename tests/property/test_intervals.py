@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from math import inf
+from dataclasses import replace
+from math import exp, inf
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagc.fit.intervals import ConfigurationRuns, locate, scores
+from dagc.catalog.serving_runs import ServingRun, WorkerDegrees
+from dagc.fit.intervals import ConfigurationRuns, interval_table, judge_halves, locate, scores
 from dagc.results.intervals import LEVELS, STRENGTH, IntervalTable, Location, Quantiles, conformal_bounds
+from dagc.results.serving_validation import PredictedRun
 
 SCORES = st.lists(st.floats(-5, 5), min_size=1, max_size=60)
 
@@ -83,3 +86,42 @@ def test_a_score_knows_nothing_of_its_like() -> None:
     both = [*known, cluster(("a",), 3.0, name=1)]
     assert len(scores(both, both, 1)) == 2
     assert LEVELS == (0.5, 0.8)
+
+
+def measured(number: int, ratio: float, prefill: bool = False) -> PredictedRun:
+    """A configuration of its own, measured so many times as slow as predicted, of a spread of 10 %."""
+    run = ServingRun(
+        table="t", model=f"m{number % 4}", precision="fp8", gpu=f"g{number % 3}", engine="e", plan_engine="e",
+        version="", worker=WorkerDegrees(1), prompt=16 + number, output=16, concurrency=1, tpot_seconds=ratio,
+        model_text="", prefill=(1, WorkerDegrees(1)) if prefill else None,
+    )  # fmt: skip
+    return PredictedRun(run, 1.0, 0.1, (f"g{number % 3}", f"m{number % 4}", "s"))
+
+
+def test_only_runs_that_no_price_was_fitted_to_set_quantiles() -> None:
+    runs = [measured(number, 1.0 + number / 1000) for number in range(120)]
+    unseen = sum(not one.run.is_in_fit for one in runs)
+    assert 40 < unseen < 80
+    found = interval_table(runs, {"static batch": [0.0] * 30})
+    assert {found.groups[group].runs for group in ("new GPU or engine", "new model", "new strategy")} == {unseen}
+    # No pools and too few batches of the other kind: both have the bounds of what knows least.
+    assert found.groups["separate pools"] == found.groups["new GPU or engine"]
+    assert found.groups["static batch"].bounds == ((0.0, 0.0), (0.0, 0.0))
+
+
+def test_a_half_is_judged_by_the_other() -> None:
+    """One half as predicted, the other off by e either way: the first lies inside of the other's, and not so turned."""
+    runs = [measured(number, 1.0) for number in range(120)]
+    off = [
+        replace(one, run=replace(one.run, tpot_seconds=exp(1 if number % 2 else -1))) if one.run.is_in_fit else one
+        for number, one in enumerate(runs)
+    ]
+    clean, fitted = judge_halves(off)
+    assert (clean.is_in_fit, fitted.is_in_fit) == (False, True)
+    assert all(one.is_inside(0.8) for one in clean.runs) and not any(one.is_inside(0.8) for one in fitted.runs)
+    assert len(clean.runs) + len(fitted.runs) == 120
+    # Each run stands for three groups: no other strategy of its model is known, so that it cannot be a new one.
+    groups = [one.interval.group for one in clean.cut]
+    assert {group: groups.count(group) for group in set(groups)} == dict.fromkeys(
+        ("new GPU or engine", "new model", "known configuration"), len(clean.runs)
+    )

@@ -132,6 +132,13 @@ def test_errors_are_counted_by_run_and_by_group(tmp_path: Path) -> None:
     assert totals["one node"]["median"] == errors[1]
 
 
+def test_cells_of_a_table_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    result = command(tmp_path, "serving", HEAD + ROW + ROW.replace("b200_sxm", "b200\x1b[31m"))
+    assert result.exit_code == 0 and "\x1b" not in result.output and "no device" in result.stdout
+    result = command(tmp_path, "order", HEAD + ROW, "--without", "a\x1b[31mb")
+    assert "\x1b" not in result.output
+
+
 def test_a_single_run_is_judged_by_nothing(tmp_path: Path) -> None:
     """One half of configurations is empty, so that no interval is set, and there is no pair to put in order."""
     for kind in ("coverage", "order"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dagc.diag.text import escape
 from dagc.export.text.columns import columns
 from dagc.results.coverage import GroupCoverage, IntervalCoverage
 from dagc.results.plan_order import OrderTable, PlanOrder
@@ -23,7 +24,8 @@ def _serving(errors: ServingErrors) -> Iterator[str]:
     yield from columns([("one node, by kind of strategy", *_ERRORS[1:]), *map(_errors, errors.kinds)])
     if errors.unscored:
         yield ""
-        yield from columns([("not scored", "rows"), *((one.reason, f"{one.rows:,}") for one in errors.unscored)])
+        rows = [(escape(one.reason), f"{one.rows:,}") for one in errors.unscored]
+        yield from columns([("not scored", "rows"), *rows])
     yield ""
     head = ("model, GPU and engine, the worst last", *_ERRORS[1:5])
     yield from columns([head, *(_errors(one)[:5] for one in errors.groups)])
@@ -44,7 +46,7 @@ def render_order(order: PlanOrder) -> str:
 
 
 def _order(table: OrderTable) -> Iterator[str]:
-    yield f"order of plans, {table.runs}: pairs that differ in one strategy, measured more than 10 % apart"
+    yield f"order of plans, {escape(table.runs)}: pairs that differ in one strategy, measured more than 10 % apart"
     head = ("differ in", "pairs", "in order", "groups", "each counted once", "worst")
     rows = [
         (one.kind, f"{one.pairs:,}", _percent(one.ordered), f"{one.groups:,}", _percent(one.by_group), one.worst)
@@ -56,11 +58,11 @@ def _order(table: OrderTable) -> Iterator[str]:
     limits = [
         (
             "all limits" if one.limit_seconds is None else f"TPOT <= {one.limit_seconds * 1e3:g} ms",
-            f"{one.choices:,}", _percent(one.regret), _percent(one.with_load),
+            f"{one.choices:,}", _percent(one.regret), _percent(one.with_load), one.worst,
         )
         for one in table.regrets
     ]  # fmt: skip
-    yield from columns([("limit", "choices", "of the strategy", "of strategy and load"), *limits])
+    yield from columns([("limit", "choices", "of the strategy", "of strategy and load", "worst"), *limits])
 
 
 def render_coverage(coverage: IntervalCoverage) -> str:
