@@ -176,7 +176,7 @@ def test_one_run_is_fitted_and_not_judged(tmp_path: Path) -> None:
 
 def test_runs_that_have_nothing_in_common_are_named(tmp_path: Path) -> None:
     rows = [row(i, 8, 512, 0.02 if i % 2 else 0.002) for i in range(4)]
-    assert "No factor helps with runs that are left out" in run(tmp_path, rows).stdout
+    assert "No factor helps with runs left out" in run(tmp_path, rows).stdout
 
 
 def test_results_of_a_client_need_their_plan(tmp_path: Path) -> None:
