@@ -105,7 +105,7 @@ def _events(text: bytes) -> list[Mapping[str, Any]]:
 
 
 def _kernels(events: list[Mapping[str, Any]], within: Sequence[str]) -> KernelTrace:
-    kernels = [one for one in events if one.get("cat") in _CATEGORIES and one.get("ph") == "X" and _is_timed(one)]
+    kernels = [one for one in events if str(one.get("cat")) in _CATEGORIES and one.get("ph") == "X" and _is_timed(one)]
     if not kernels:
         raise _RefusedError(
             f"none of its {len(events):,} events is a kernel", "profile the GPU too: `ProfilerActivity.CUDA`"
@@ -144,20 +144,20 @@ def _within(
     kernels: list[Mapping[str, Any]], events: list[Mapping[str, Any]], within: Sequence[str]
 ) -> list[Mapping[str, Any]]:
     """Kernels that were launched, or that ran, in an annotation that fits."""
-    timed = [one for one in events if one.get("cat") in _ANNOTATIONS and one.get("ph") == "X" and _is_timed(one)]
+    timed = [one for one in events if str(one.get("cat")) in _ANNOTATIONS and one.get("ph") == "X" and _is_timed(one)]
     chosen = [one for one in timed if any(fnmatchcase(str(one.get("name")), pattern) for pattern in within)]
     if not chosen:
         known = Counter(str(one.get("name")) for one in timed if one.get("cat") != "cpu_op").most_common(6)
         listed = ", ".join(f"`{name}`" for name, _ in known) or "none"
         raise _RefusedError(f"no annotation fits {', '.join(within)}", f"annotations of the trace: {listed}")
     launched = {
-        _arguments(one)["correlation"]: float(one["ts"])
+        str(_arguments(one)["correlation"]): float(one["ts"])
         for one in events
         if str(one.get("cat", "")).startswith("cuda_") and "correlation" in _arguments(one) and _is_timed(one)
     }
     spans = np.array(sorted((float(one["ts"]), float(one["ts"]) + float(one["dur"])) for one in chosen))
     moments = np.array([
-        launched.get(_arguments(one).get("correlation"), float(one["ts"])) for one in kernels
+        launched.get(str(_arguments(one).get("correlation")), float(one["ts"])) for one in kernels
     ])  # fmt: skip
     ends = np.maximum.accumulate(spans[:, 1])
     before = np.searchsorted(spans[:, 0], moments, side="right") - 1

@@ -306,6 +306,7 @@ def test_the_page_names_the_cause(tmp_path: Path) -> None:
         (b"[1, 2]", "none of its 0 events is a kernel"),
         (b'{"traceEvents": [{"ph": "X", "cat": "cpu_op", "ts": 1, "dur": 2}]}', "none of its 1 events is a kernel"),
         (b'[{"ph": "X", "cat": "kernel", "ts": "soon", "dur": -1}]', "none of its 1 events is a kernel"),
+        (b'[{"ph": "X", "cat": ["kernel"], "ts": 1, "dur": 1}, {"cat": {}}]', "none of its 2 events is a kernel"),
         (gzip.compress(bytes(range(256)))[:200], "gzip cannot unpack it"),
         (b"\x1f\x8b\x00", "gzip cannot unpack it"),
         (b"\xff\xfe\x00", "neither JSON nor text"),
