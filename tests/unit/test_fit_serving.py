@@ -167,6 +167,17 @@ def test_what_is_not_there_keeps_its_factor() -> None:
     assert found.factors[1] == pytest.approx(1.5, rel=0.05)
 
 
+def test_factors_of_a_plan_do_not_count(tmp_path: Path) -> None:
+    """What was fitted before is no part of the published fit, from which factors are counted."""
+    found = list[dict[str, float]]()
+    (tmp_path / "run.json").write_text(SGLANG.splitlines()[1])
+    for name in ("", adjusted(tmp_path, {Work.EXPERTS: 3.0})):
+        (tmp_path / "plan.moe").write_text(plan(8, 512, name))
+        arguments = [str(tmp_path / "run.json"), "--plan", str(tmp_path / "plan.moe"), "--format", "json"]
+        found.append(json.loads(CliRunner().invoke(fit, ["--serving", *arguments]).stdout)["before"])
+    assert found[0] == found[1]
+
+
 def test_one_run_is_fitted_and_not_judged(tmp_path: Path) -> None:
     result = run(tmp_path, [row(1, 8, 512, 0.02)])
     assert result.exit_code == 0
