@@ -149,6 +149,15 @@ def test_noise_alone_changes_little() -> None:
     assert np.abs(np.log(found.factors)).max() < 0.15
 
 
+def test_what_runs_say_nothing_of_keeps_its_uncertainty() -> None:
+    """A kind with a thousandth of the time follows the others, as kinds of a device do, within 30 % of its own."""
+    parts = np.tile([0.0, 4e-3, 3e-3, 3e-3, 1e-5, 0.0], (8, 1)) * np.linspace(1, 3, 8)[:, None]
+    found = fit_factors(RunTimes(parts, np.zeros(8)), parts.sum(axis=1) * 1.3)
+    assert found.strength == 1
+    assert math.log(found.high[4] / found.factors[4]) == pytest.approx(0.3, rel=0.35)
+    assert found.determined[4] < 0.75 and 1.05 < found.factors[4] < 1.35
+
+
 def test_a_run_of_another_version_does_not_decide() -> None:
     """One run of twelve is half as fast as the others say; factors stay within 5 % of those without it."""
     random = np.random.default_rng(5)

@@ -20,7 +20,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dagc.catalog.calibration import ServingFactors, Work
-from dagc.catalog.presets import load_device
 from dagc.cli.trace_diff import trace_diff as command
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.check import check
@@ -207,6 +206,24 @@ def test_an_engine_may_run_products_in_another_order() -> None:
         assert abs(one.difference_seconds) < 0.2 * one.predicted_seconds, one
 
 
+def test_parts_of_an_operator_count_with_it() -> None:
+    """A cast of 5 us before each product and a second half of attention of 7 us belong to product and attention."""
+    plan = known("dense")
+    content = json.loads(engine_trace(decode(plan), lambda _: 1.0, casts=False))
+    events: list[dict[str, Any]] = []
+    for one in content["traceEvents"]:
+        if one["name"] == NAMES["gemm"]:
+            events.append(kernel("void vllm::scaled_fp8_quant_kernel<c10::BFloat16>(float*)", one["ts"] - 0.1, 5.0))
+        events.append(one)
+        if one["name"] == NAMES["attention_core"]:
+            events.append(kernel("void flash::flash_fwd_splitkv_combine_kernel<>()", one["ts"] + one["dur"], 7.0))
+    found = compared(plan, json.dumps(events).encode())
+    assert found.lone_kernels == [] and found.lone_operators == []
+    extra = {one.key: round(one.difference_seconds * 1e6, 3) for one in found.operators}
+    products = {one.key for one in found.operators if one.work == "gemm"}
+    assert extra == {key: 5.0 if key in products else 7.0 if key == "attention.core" else 0.0 for key in extra}
+
+
 def test_one_kernel_for_both_products_of_experts_is_one_line() -> None:
     """TensorRT-LLM's fused experts: two products and the activation are one kernel, as long as all of them."""
     plan = known("mixtral")
@@ -374,10 +391,3 @@ def test_dense_layers_among_sparse_ones_are_left_out() -> None:
 def test_options_that_name_nothing_are_refused(tmp_path: Path, arguments: tuple[str, str]) -> None:
     content = engine_trace(decode(known("mixtral")), lambda _: 1.0)
     assert run(written(tmp_path, content), "trace.json", *arguments).exit_code == 2
-
-
-def test_the_devices_of_plans_are_calibrated() -> None:
-    """Planted factors need one."""
-    for name in ("h100-sxm", "h200-sxm"):
-        cluster = load_device(name)
-        assert cluster is not None and cluster.device.calibration is not None
