@@ -124,7 +124,7 @@ class _Record:
         at = max(self.source.text.find(f'"{key}"', self.start, self.end), self.start)
         return _Record(self.source, cast("Mapping[str, Any]", value or {}), at, self.end)
 
-    def number(self, key: str) -> float | None:
+    def number(self, key: str, most: float = _MOST) -> float | None:
         """A number that is not negative; None where it is missing or null."""
         value = self.data.get(key)
         if value is None:
@@ -134,21 +134,21 @@ class _Record:
             number = float(text or value)
         except (TypeError, ValueError, OverflowError):
             number = -1.0
-        if isinstance(value, bool) or isnan(number) or number < 0 or _MOST < number < inf:
+        if isinstance(value, bool) or isnan(number) or not 0 <= number <= most:
             raise self.wrong(key, f"`{key}` is `{str(value)[:40]}`: a number that is not negative is needed")
         return number
 
     def needed(self, key: str) -> float:
         """A number above 0. Raises what is wrong where there is none."""
         number = self.number(key)
-        if not number or not isfinite(number):
+        if not number:
             raise self.wrong(key, f"`{key}` is {'missing' if number is None else 'not above 0'}")
         return number
 
     def count(self, key: str) -> int | None:
         """A whole number above 0; None where it is missing, null or 0."""
         number = self.number(key)
-        if number is not None and (number != number // 1 or not isfinite(number)):
+        if number is not None and number != number // 1:
             raise self.wrong(key, f"`{key}` is `{self.data[key]}`: a whole number is needed")
         return int(number) if number else None
 
@@ -220,7 +220,7 @@ def _client(record: _Record) -> ServingResult:
     asked = record.count("num_prompts") or requests
     prompt = record.needed("total_input_tokens") / requests
     output = record.needed("total_output_tokens") / requests
-    rate = record.number("request_rate")
+    rate = record.number("request_rate", inf)
     rate = rate if rate and isfinite(rate) else None
     concurrency = record.count("max_concurrency") or (None if rate else asked)
     names = {"e2e": ("e2e_latency", "e2el")}

@@ -151,15 +151,20 @@ def _block_text(name: str, text: str) -> str:
 
 def read_text(path: Path, most_bytes: int = MOST_PLAN_BYTES) -> str | Diagnostic:
     """Text of a file, or why it cannot be had."""
+    content = read_bytes(path, most_bytes)
+    return content if isinstance(content, Diagnostic) else _decode(content, str(path), most_bytes)
+
+
+def read_bytes(path: Path, most_bytes: int) -> bytes | Diagnostic:
+    """Content of a file, or why it cannot be had."""
     try:
-        content = read_file(path, most_bytes)
+        return read_file(path, most_bytes)
     except IsADirectoryError:
         plans = sorted(str(child) for child in path.glob("*.moe"))[:3]
         advice = f"name a file in it, e.g. `{plans[0]}`" if plans else "name a plan file"
         return IS_A_DIRECTORY.at(None, f"`{path}` is a directory, not a plan", help=(advice,))
     except (OSError, ValueError) as problem:
         return _unread(path, problem, most_bytes)
-    return _decode(content, str(path), most_bytes)
 
 
 def given_results(paths: Iterable[Path]) -> tuple[list[ServingResult], tuple[Diagnostic, ...]]:

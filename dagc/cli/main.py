@@ -44,6 +44,7 @@ GROUPS = {
     "Calibrate: how accurate is it?": {
         "validate": ("Predictions against measured cases", "validate serving"),
         "fit": ("Fit a device's calibration to measurements", "fit measured.csv --device h100-sxm"),
+        "trace-diff": ("Operators that explain a profile of an engine", "trace-diff plan.moe trace.json"),
     },
 }  # fmt: skip
 """Commands by the question that they answer: name, which is that of module and click command; help; example."""
@@ -63,7 +64,8 @@ class LazyGroup(click.Group):
         """The command of a name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        return getattr(import_module(f"dagc.cli.{cmd_name}"), cmd_name)
+        module = cmd_name.replace("-", "_")
+        return getattr(import_module(f"dagc.cli.{module}"), module)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, so that help imports none of them."""

@@ -38,7 +38,7 @@ _CLOSE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class ServingRun:
-    """A plan under the load that was run, without factors, and seconds between two tokens of a request."""
+    """A plan under the load that was run, and seconds between two tokens of a request."""
 
     name: str
     plan: Plan
@@ -96,10 +96,9 @@ def _of_cases(source: Source, cases: Iterable[tuple[int, Case]], found: list[Dia
 
 def _run(name: str, checked: Checked, measured: float) -> ServingRun:
     """An open loop has as many requests in flight as its steady state, whatever its factors."""
-    plan, metrics = _with(checked.plan, None), checked.priced.metrics
-    workload = plan.facts.workload
+    plan, workload = checked.plan, checked.plan.facts.workload
     if workload.is_open:
-        held = metrics.serving.running
+        held = checked.priced.metrics.serving.running
         workload = replace(workload, batch=held, concurrency=held, is_open=False)
         plan = replace(plan, facts=replace(plan.facts, workload=workload))
     return ServingRun(name, plan, measured)
@@ -210,7 +209,7 @@ def _seconds(runs: Sequence[ServingRun], factors: Mapping[Work, float]) -> Value
     return np.array(found)
 
 
-def _with(plan: Plan, factors: Mapping[Work, float] | None) -> Plan:
+def _with(plan: Plan, factors: Mapping[Work, float]) -> Plan:
     """The plan with these factors in place of those of its calibration."""
     cluster = plan.facts.cluster
     device, serving = cluster.device, None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from statistics import mean, median
 
@@ -55,7 +56,7 @@ def main() -> None:
         print(line(f"{named}, {len(runs)} runs", was, became), flush=True)
         before.append(was)
         after.append(became)
-    print(line("all", sum(before, []), sum(after, [])))
+    print(line("all", [*chain.from_iterable(before)], [*chain.from_iterable(after)]))
     print(f"median over GPUs         {median(map(median, before)):.1%} -> {median(map(median, after)):.1%}")
 
 

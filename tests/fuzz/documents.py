@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from functools import cache
 
@@ -30,6 +31,32 @@ def cases(rng: random.Random) -> str:
     """A table of one's own cases."""
     head, *rows = texts_of("measured/cases.csv")[0].splitlines()
     return mutate.table(rng, "\n".join([head, *rng.sample(rows, rng.randint(1, 2))]) + "\n")
+
+
+RESULT = {
+    "backend": "vllm", "model_id": "m", "num_prompts": 20, "request_rate": "inf", "max_concurrency": 4, "completed": 20,
+    "duration": 3.5, "total_input_tokens": 2000, "total_output_tokens": 400, "median_ttft_ms": 40.0,
+    "median_tpot_ms": 9.5, "p99_tpot_ms": 12.0, "mean_itl_ms": 9.4, "random_range_ratio": 0.5, "random_input_len": 130,
+    "random_output_len": 26, "input_lens": [100] * 4, "output_lens": [20] * 4,
+}  # fmt: skip
+"""What a benchmark client writes."""
+
+
+def result(rng: random.Random) -> str:
+    """A result of a benchmark client."""
+    return mutate.document(rng, json.dumps(RESULT))
+
+
+def trace(rng: random.Random) -> str:
+    """A profile of some layers."""
+    names = ("rms_norm_kernel", "nvjet_tst", "flash_fwd_kernel", "fused_moe_kernel", "ncclDevKernel_AllReduce", "copy")
+    events = [
+        {"ph": "X", "cat": "kernel", "name": name, "ts": 100 * layer + 10 * at, "dur": rng.randint(0, 9), "pid": 0,
+         "args": {"stream": 7, "correlation": 100 * layer + at}}
+        for layer in range(rng.randint(1, 6))
+        for at, name in enumerate(names[: rng.randint(5, 6)])
+    ]  # fmt: skip
+    return mutate.document(rng, json.dumps({"traceEvents": events}))
 
 
 def table(rng: random.Random) -> str:

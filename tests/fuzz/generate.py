@@ -31,6 +31,7 @@ CHEAP = {
 COSTLY = {
     "fit": 4,
     "validate": 3,
+    "trace-diff": 2,
     "whatif": 1,
     "search": 2,
     "explain": 0.3,
@@ -43,6 +44,7 @@ WEIGHTS = {**CHEAP, **COSTLY}
 """How often each command runs, by what it reads and what it costs; once where it is not in here."""
 
 PLAN, CASES, TABLE, RECORD = "plan.moe", "cases.csv", "table.csv", "record.jsonl"
+RESULT, TRACE = "run.json", "trace.json"
 
 FILES: dict[str, Callable[[random.Random], str]] = {
     PLAN: plan,
@@ -53,6 +55,8 @@ FILES: dict[str, Callable[[random.Random], str]] = {
     TABLE: documents.table,
     "more.csv": documents.table,
     RECORD: documents.record,
+    RESULT: documents.result,
+    TRACE: documents.trace,
 }
 
 MUTATE: dict[str, Callable[[random.Random, str], str]] = {
@@ -65,7 +69,9 @@ MUTATE: dict[str, Callable[[random.Random, str], str]] = {
 PATHS = {
     "plan": [*[PLAN] * 8, "-", "missing.moe", "."],
     "plans": [PLAN, PLAN, "other.moe"],
-    "tables": [TABLE, TABLE, "more.csv"],
+    "tables": [TABLE, TABLE, "more.csv", CASES, RESULT],
+    "runs": [RESULT, RESULT, CASES],
+    "trace": [TRACE],
     "cases": [CASES],
     "resume": [RECORD, "new.jsonl"],
     "page": ["page.html", "no/page.html"],
@@ -107,7 +113,7 @@ WORDS: dict[str, Sequence[str]] = {
     "deny": CODES,
     "device": device_names(),
     "relative": device_names(),
-    "kind": NAMES,
+    "kind": [*NAMES, "results", "load", "serving"],
     "strategy": NAMES,
     "renderer": NAMES,
     "metric": ["tpot", "ttft", "throughput", "memory"],
@@ -144,7 +150,8 @@ def _value(rng: random.Random, parameter: click.Parameter) -> str:
 @cache
 def command_of(name: str) -> click.Command:
     """The click command of a name."""
-    return getattr(import_module(f"dagc.cli.{name}"), name)
+    module = name.replace("-", "_")
+    return getattr(import_module(f"dagc.cli.{module}"), module)
 
 
 SKIPPED = ("help", "opens_browser", "dask", "workers", "port")

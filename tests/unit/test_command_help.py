@@ -19,7 +19,11 @@ from dagc.engines.registry import engine_names
 from tests.harness import shell
 from tests.harness.places import PACKAGE
 
-MODULES = {path.stem for path in (PACKAGE / "cli").glob("*.py") if "@click.command" in path.read_text(encoding="utf-8")}
+MODULES = {
+    path.stem.replace("_", "-")
+    for path in (PACKAGE / "cli").glob("*.py")
+    if "@click.command" in path.read_text(encoding="utf-8")
+}
 EXAMPLES = [example for group in commands.GROUPS.values() for _, example in group.values()]
 BASH = shutil.which("bash")
 

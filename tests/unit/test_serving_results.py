@@ -153,6 +153,7 @@ def test_aiperf_counts_in_flight_by_littles_law() -> None:
         (VLLM.replace("53.0", "NaN"), "`median_ttft_ms` is `nan`", ":4:2"),
         (VLLM.replace("53.0", "true"), "`median_ttft_ms` is `True`", ":4:2"),
         (VLLM.replace("299700", '"many"'), "`total_input_tokens` is `many`", ":3:2"),
+        (VLLM.replace('"completed": 300', '"completed": Infinity'), "`completed` is `inf`", ":2:"),
         (VLLM.replace("null", "1.5"), "a whole number is needed", ":2:"),
         (TRTLLM.replace('"avg_input_length": 64.0, ', ""), "`avg_input_length` is missing", ":2:2"),
         (TRTLLM.replace('{"tp_size": 1}', "3").replace('{"p50": 14.03, "p99": 14.03}', "3"), "is not an object", ":7:"),

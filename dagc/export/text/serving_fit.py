@@ -31,7 +31,7 @@ def _lines(found: ServingFit) -> Iterator[str]:
     yield from columns([("error of TPOT", "median", "mean", "largest"), *rows])
     yield ""
     if not found.strength:
-        yield "No factor helps with runs that are left out: all stay 1. Versions or settings of the runs may differ."
+        yield "No factor helps with runs left out: all stay 1. The runs may be of different versions or settings."
     else:
         yield from columns([("work", "factor", "likely range", "share of the time", ""), *map(_factor, found.factors)])
     yield ""
