@@ -98,7 +98,10 @@ def check_sglang(version: str, flags: Mapping[str, str], nodes: int, gpus: int) 
     # Ranks that are started: stages of a node times ranks of one, on every node.
     assert nodes * max(pp // nodes, 1) * (tp // max(nodes // pp, 1)) == tp * pp == nodes * gpus
     if cp > 1 and version == "0.5.9":
-        assert pp == 1
+        assert (pp, tp, dp) == (1, 8, 1)
+        assert "--enable-nsa-prefill-context-parallel" in flags
+    elif cp > 1:
+        assert {"--enable-prefill-cp", "--cp-strategy"} <= flags.keys()
     if moe_dp > 1:
         assert pp == 1 and ep * moe_dp <= tp and (ep == 1 or ep * moe_dp == tp)
     if flags.get("--moe-a2a-backend", "none") != "none":
