@@ -136,6 +136,12 @@ class VLLM(Engine):
             f"{gpus_per_node}"
         )
 
+    def lacking_options(self, instance: Instance) -> Iterator[tuple[str, str]]:
+        """Overlapped batches and split prompts run in different model runners, from the version on that has both."""
+        yield from super().lacking_options(instance)
+        if instance.overlap > 1 and instance.sizes.attention.cp > 1:
+            yield "overlap", f"{self.title} {self.version} has no `[overlap]` with prefill context parallelism"
+
     def _exchange(self, instance: Instance) -> tuple[str, ...]:
         """Overlapped batches need DeepEP, too."""
         if not (instance.exchanges_tokens or instance.overlap > 1) or not self.knows("--all2all-backend"):

@@ -64,6 +64,8 @@ def check_vllm(version: str, flags: Mapping[str, str], nodes: int, gpus: int) ->
     tp, pp, dp = (number(flags, f"--{axis}-parallel-size") for axis in ("tensor", "pipeline", "data"))
     cp = number(flags, "--prefill-context-parallel-size")
     assert cp == 1 or version == "0.33.0"
+    # `_get_v1_model_runner_unsupported_features` and that of the second runner, vllm/config/vllm.py
+    assert cp == 1 or "--enable-dbo" not in flags
     world = tp * pp * cp
     assert world * dp == nodes * gpus
     if "--enable-eplb" in flags:

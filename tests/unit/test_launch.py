@@ -196,6 +196,30 @@ def test_stages_come_out_even_on_nodes_and_all_ranks_start() -> None:
     assert [one["code"] for one in result["warnings"]] == ["W143"]
 
 
+@pytest.mark.parametrize(
+    ("engine", "router"),
+    [
+        (
+            "vllm",
+            'vllm-router --vllm-pd-disaggregation --prefill "$PREFILL_0" --prefill "$PREFILL_1" --decode "$DECODE_0"',
+        ),
+        (
+            "sglang",
+            'launch_router --pd-disaggregation --prefill "$PREFILL_0" 8998 --prefill "$PREFILL_1" 8998 --decode',
+        ),
+        (
+            "trtllm",
+            '\\"num_instances\\": 1, \\"urls\\": [\\"$DECODE_0\\"]}}" > router.yaml && trtllm-serve',
+        ),
+    ],
+)
+def test_two_pools_have_a_router(engine: str, router: str) -> None:
+    text = "prefill < dp 2 < ep 8 > > | decode < ep 16 >"
+    result = run("-e", text, "--model", "deepseek-v3", "--engine", engine)
+    assert router in result.stdout.partition("router:")[2]
+    assert "router" not in run("-e", "ep 8", "--engine", engine).stdout
+
+
 def test_what_a_workload_fixes_is_printed() -> None:
     """4,096 sequences over 32 ranks of attention dp: 128 on each."""
     load = ("--workload", "{ batch 4096 prompt 4000 output 1000 chunk 4096 draft 1 accept 80 % }")

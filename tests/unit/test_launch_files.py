@@ -187,6 +187,14 @@ def test_kubernetes_has_a_group_for_each_instance() -> None:
     assert "http://pools-prefill-1.pools-prefill:30000 8998" in scripts["pools-router"]
 
 
+def test_addresses_are_as_each_router_takes_them() -> None:
+    """`trtllm-serve disaggregated` splits an address at its colon: no scheme."""
+    maps = (one for one in manifests("pools", "trtllm", "kubernetes") if one["kind"] == "ConfigMap")
+    (script,) = (one["data"]["launch.sh"] for one in maps if one["metadata"]["name"] == "pools-router")
+    assert '- "pools-prefill-1.pools-prefill:8000"' in script
+    assert "http" not in script
+
+
 def test_dynamo_has_a_service_for_each_role() -> None:
     (graph,) = (one for one in manifests("pools", "trtllm", "dynamo") if one["kind"] == "DynamoGraphDeployment")
     services = graph["spec"]["services"]
