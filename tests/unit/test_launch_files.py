@@ -20,6 +20,7 @@ from dagc.driver.launch import Launched, launch, launch_files
 from dagc.export.launch.quoting import line, quoted, written
 from dagc.export.launch.yaml_text import yaml_text
 from dagc.source import Source
+from tests.harness.engine_parsers import parsed
 
 SCHEMAS = Path(__file__).parent / "schemas"
 POOLS = "prefill < dp 2 < ep 16 > > | decode < ep 32 [redundant 32] >"
@@ -142,7 +143,7 @@ def test_a_batch_gives_every_instance_nodes_of_its_own(tmp_path: Path) -> None:
     (script,) = files("pools", "sglang", "slurm").values()
     for name, text in {
         "scontrol": 'for i in 0 1 2 3 4 5 6 7; do echo "n$i"; done',
-        "srun": 'echo "${HEAD:-router}" "$@" | tr "\\n" " " >> "$RECORD"; echo >> "$RECORD"',
+        "srun": 'printf "%s\\n" "$(echo "${HEAD:-router}" "$@" | tr "\\n" " ")" >> "$RECORD"',  # in one write
     }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
@@ -176,6 +177,15 @@ def test_the_router_knows_all_instances(engine: str, program: str, addresses: li
     found = arguments(script, program, tmp_path, **named)
     start = found.index("--prefill")
     assert found[start : start + len(addresses)] == addresses
+
+
+@pytest.mark.parametrize(("engine", "package"), [("vllm", "vllm-router 0.1.17"), ("sglang", "sglang-router 0.3.2")])
+def test_the_routers_parser_takes_its_command(engine: str, package: str) -> None:
+    one = launched("pools", engine)
+    router = one.launchable().router()
+    assert router is not None
+    flags = parsed(*package.split(), router.program)
+    assert flags["--decode"] == "$DECODE_0"
 
 
 def test_kubernetes_has_a_group_for_each_instance() -> None:
