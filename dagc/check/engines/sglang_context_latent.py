@@ -44,5 +44,5 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             factor.span,
             f"{engine.title} {engine.version} cannot split a prompt so: {reason}",
             "context parallelism of latent attention",
-            help=(f"use `cp {width}` with `ep {width}`, or no `cp`",),
+            help=("let cp take all ranks of a stage, and ep as well, or leave it out",),
         )
