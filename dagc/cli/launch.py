@@ -112,6 +112,10 @@ def _lines(one: Launched) -> Iterator[str]:
         yield from (f"    {text}" for text in problem.help)
     for service in one.services:
         yield from _service(one, service)
+    router = one.router_line()
+    if router:
+        yield "  router:"
+        yield f"    {router}"
     yield from (f"  warning: {warning.message}" for warning in one.warnings)
 
 

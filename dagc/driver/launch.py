@@ -17,7 +17,7 @@ from dagc.driver.offers import Trial
 from dagc.driver.outcome import Blocks
 from dagc.driver.serving import is_published, serving_of
 from dagc.engines.engine import Engine
-from dagc.engines.instance import SETTINGS_FILE, Command, Host
+from dagc.engines.instance import ROUTER_FILE, ROUTER_PORT, SETTINGS_FILE, Command, Host
 from dagc.engines.registry import engines
 from dagc.export.launch.quoting import line, quoted
 from dagc.export.launch.roles import Launchable, LaunchRole
@@ -113,8 +113,7 @@ class Launched:
         one = service.command
         before = [line(one.head_first)] if one.head_first else []
         if one.file:
-            # JSON is YAML, and one line.
-            before.append(f"printf '%s\\n' {quoted(dumps(dict(one.file)))} > {SETTINGS_FILE}")
+            before.append(_written(SETTINGS_FILE, one.file))
         ranks = ("mpirun", "-n", str(one.ranks_by_mpi), "--npernode", str(one.gpus)) if one.ranks_by_mpi else ()
         return self._named(" && ".join([*before, line((*ranks, *one.tokens), one.environment)]))
 
@@ -125,6 +124,15 @@ class Launched:
             return None
         return self._named(line(one.worker_tokens, () if one.workers_only else one.environment))
 
+    def router_line(self) -> str | None:
+        """What takes the requests of two phases, with `$PREFILL_0` and so on for the addresses of their instances."""
+        router = None if self.refusals else self.launchable().router()
+        if router is None:
+            return None
+        before = [_written(ROUTER_FILE, router.file)] if router.file else []
+        served = () if router.file else ("--port", str(ROUTER_PORT))
+        return " && ".join([*before, line((*router.program, *served))])
+
     def _named(self, text: str) -> str:
         return text.replace(f'"{PLACEHOLDER}"', quoted(self.model)) if self.model else text
 
@@ -132,6 +140,11 @@ class Launched:
         """It, for the forms of `dagc.export.launch`."""
         roles = tuple(LaunchRole(service.phase, service.instances, service.command) for service in self.services)
         return Launchable(self.name, self.title, self.model, self.engine, roles)
+
+
+def _written(name: str, file: tuple[tuple[str, Any], ...]) -> str:
+    """The command that writes a settings file in one line: JSON is YAML."""
+    return f"printf '%s\\n' {quoted(dumps(dict(file)))} > {name}"
 
 
 def launched(
@@ -189,6 +202,7 @@ def launch_data(one: Launched) -> dict[str, Any]:
         "reasons": [{"code": d.code.code, "reason": d.message, "help": list(d.help)} for d in one.refusals],
         "warnings": [{"code": d.code.code, "message": d.message} for d in one.warnings],
         "services": [_service_data(one, service) for service in one.services],
+        "router": one.router_line(),
     }
 
 

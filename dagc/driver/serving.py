@@ -29,6 +29,7 @@ def serving_of(plan: Plan, service: Service) -> ServingSettings:
     attention = service.attention_pool.attention
     ranks = plan.deployment.replicas * service.replicas * (attention.dp if attention else 1)
     return ServingSettings(
+        prompt=workload.prompt_bounds[1],
         context=workload.prompt_bounds[1] + workload.output_bounds[1],
         sequences=0 if workload.is_open else -(-workload.batch // ranks),
         chunk=workload.chunk,

@@ -180,6 +180,7 @@ class Engine(ABC):
     or decode alone. `is_server`: its command answers requests; of another the command is the arguments of a script.
     `scheduler` is how it schedules requests. `port` is that of its server by default; `served` are the flags of a
     server that listens to others than its own machine. `dynamo_model` names the model to its worker under Dynamo.
+    `scheme` begins an address in what its router is given.
 
     `most_dispatched` tokens of a rank go to experts in a decode step at most. `drafts_in_stages` are the phases in
     which tokens are guessed ahead in a pipeline. `decode_multiples` names what decode must have as prefill does, where
@@ -206,6 +207,7 @@ class Engine(ABC):
     port: int = 8000
     served: tuple[str, ...] = ("--host", "0.0.0.0")
     dynamo_model: str = "--model"
+    scheme: str = "http://"
     most_dispatched: int | None = None
     drafts_in_stages: frozenset[str] = frozenset()
     decode_multiples: frozenset[str] = frozenset()

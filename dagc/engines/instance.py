@@ -16,12 +16,14 @@ ROUTER_PORT = 8080
 class ServingSettings:
     """What a priced plan fixes of an instance beside its sizes; None and 0 leave it to the engine.
 
-    `context` are the tokens of the longest prompt with its output, `sequences` those that one rank of attention dp runs
-    at once, `chunk` the prompt tokens that it computes at once. `memory_share` of a device is for weights, cache and
-    all else. `cache_dtype` and `quantisation` are a `Dtype`'s word; a quantisation is given where the checkpoint does
-    not have it yet. `drafts` are tokens guessed ahead in a step, by the model's own layers where `has_draft_layers`.
+    `prompt` are the tokens of the longest prompt, `context` those with its output, `sequences` those that one rank of
+    attention dp runs at once, `chunk` the prompt tokens that it computes at once. `memory_share` of a device is for
+    weights, cache and all else. `cache_dtype` and `quantisation` are a `Dtype`'s word; a quantisation is given where
+    the checkpoint does not have it yet. `drafts` are tokens guessed ahead in a step, by the model's own layers where
+    `has_draft_layers`.
     """
 
+    prompt: int = 0
     context: int = 0
     sequences: int = 0
     chunk: int = 0

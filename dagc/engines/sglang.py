@@ -27,11 +27,14 @@ _CACHE_DTYPES = {"fp8": "fp8_e4m3", "bf16": "bf16"}
 class SGLang(Engine):
     """How SGLang counts and is started.
 
-    `context_flags` split prompts over attention's cp; `pipelines_context`: beside pp, too.
+    `context` are the flags that split prompts over attention's cp, `sparse_context` those where attention is sparse;
+    `pipelines_context`: beside pp, too. `context_ranks` is the tp that this needs, None where any will do.
     """
 
-    context_flags: tuple[str, ...]
+    sparse_context: tuple[str, ...]
+    context: tuple[str, ...] = ()
     pipelines_context: bool = False
+    context_ranks: int | None = None
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
         """A degree of dp beside ep is attention's."""
@@ -124,7 +127,9 @@ class SGLang(Engine):
 
     def _context(self, instance: Instance) -> tuple[str, ...]:
         """`--attn-cp-size` makes groups of ranks; prompts are split with these alone."""
-        return self.context_flags if instance.sizes.attention.cp > 1 else ()
+        if instance.sizes.attention.cp == 1:
+            return ()
+        return self.sparse_context if instance.is_sparse else self.context
 
     def _serving(self, instance: Instance) -> Iterator[str]:
         """What the plan fixes beyond sizes; limits are of an instance, over its ranks of attention dp."""
@@ -170,6 +175,8 @@ class SGLang(Engine):
             return f"tp {tp} must be a multiple of attention's {factors}: `--tp-size` is all ranks of a stage"
         if cp > 1 and pp > 1 and not self.pipelines_context:
             return f"there is no pipeline (pp {pp}) with context parallelism (cp {cp})"
+        if cp > 1 and self.context_ranks and (tp != self.context_ranks or dp > 1):
+            return f"context parallelism (cp {cp}) needs tp {self.context_ranks} and no dp, and tp is {tp}, dp {dp}"
         if ep > tp:
             return f"ep {ep} is more than tp {tp}: ep divides `--tp-size`, which is all ranks of a stage"
         if tp % (ep * moe_dp):
@@ -291,7 +298,9 @@ _V0_5_9 = SGLang(
     most_dispatched=MOST_DISPATCH_TOKENS,
     decode_multiples=frozenset({"pp"}),  # `CommonKVReceiver`, python/sglang/srt/disaggregation/common/conn.py
     dynamo_model="--model-path",
-    context_flags=("--enable-nsa-prefill-context-parallel", "--nsa-prefill-cp-mode", "round-robin-split"),
+    # `handle_model_specific_adjustments`, python/sglang/srt/server_args.py: one node, and no attention dp
+    sparse_context=("--enable-nsa-prefill-context-parallel", "--nsa-prefill-cp-mode", "round-robin-split"),
+    context_ranks=8,
 )
 
 _MORE_FORCING = ("megamoe", "deepep_v2", "nixl", "flashinfer_megamoe", "pplx")
@@ -316,8 +325,11 @@ _V0_5_23 = replace(
     ),
     lacks=frozenset(),
     drafts_in_stages=frozenset({"prefill"}),
-    context_flags=("--enable-prefill-cp", "--cp-strategy", "interleave"),
+    rules=_V0_5_9.rules - {"sglang-cp-without-sparse"} | {"sglang-cp-of-latents"},
+    sparse_context=("--enable-prefill-cp", "--cp-strategy", "interleave"),
+    context=("--enable-prefill-cp", "--cp-strategy", "zigzag"),
     pipelines_context=True,
+    context_ranks=None,
 )
 
 VERSIONS = (_V0_5_9, _V0_5_23)

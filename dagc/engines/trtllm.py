@@ -94,10 +94,7 @@ class TensorRTLLM(Engine):
     def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
         """The same program serves both phases behind one address."""
         hosts = {"context_servers": prefill, "generation_servers": decode}
-        file = {
-            name: {"num_instances": len(urls), "urls": [url.removeprefix("http://") for url in urls]}
-            for name, urls in hosts.items()
-        }
+        file = {name: {"num_instances": len(urls), "urls": list(urls)} for name, urls in hosts.items()}
         head = {"hostname": "0.0.0.0", "port": ROUTER_PORT, "backend": "pytorch"}
         return FrontRouter(("trtllm-serve", "disaggregated", "-c", ROUTER_FILE), tuple((head | file).items()))
 
@@ -140,6 +137,9 @@ class TensorRTLLM(Engine):
         elif serving.drafts:
             draft = {"max_draft_len": serving.drafts, self.draft_key: "$DRAFT"}
             file["speculative_config"] = {"decoding_type": "Eagle", **draft}
+        if instance.phase != "decode" and 0 < serving.chunk < serving.prompt:
+            # A prompt that is longer than `max_num_tokens` is refused without.
+            file["enable_chunked_prefill"] = True
         if instance.phase == "prefill":
             file["disable_overlap_scheduler"] = True
         return file | self.scheduler.settings()
@@ -254,6 +254,7 @@ _V1_0 = TensorRTLLM(
     scheduler=_SCHEDULER,
     draft_key="speculative_model_dir",
     dynamo_model="--model-path",
+    scheme="",
 )
 
 _V1_2 = replace(

@@ -28,9 +28,14 @@ from dagc.engines.scheduler import (
 
 @dataclass(frozen=True, kw_only=True)
 class VLLM(Engine):
-    """How vLLM counts and is started. `prefix_cache_off` turns prefix caching off."""
+    """How vLLM counts and is started.
+
+    `prefix_cache_off` turns prefix caching off. `dispatch_variable` has the tokens of a rank that low-latency kernels
+    take at once; '' where that is the budget of a step.
+    """
 
     prefix_cache_off: str = "--no-enable-prefix-caching"
+    dispatch_variable: str = "VLLM_MOE_DP_CHUNK_SIZE"
 
     def settings_of_degrees(self, degrees: Mapping[str, int]) -> tuple[Settings, tuple[str, ...]]:
         """A degree of ep becomes the switch."""
@@ -85,6 +90,10 @@ class VLLM(Engine):
         if instance.phase:
             # Where the other phase reads the cache from; `localhost` by default: vllm/envs.py.
             environment = (*environment, ("VLLM_NIXL_SIDE_CHANNEL_HOST", "$SELF"))
+        tokens = instance.serving.sequences * (1 + instance.serving.drafts)
+        if self.dispatch_variable and instance.exchanges_tokens and instance.phase == "decode" and tokens > 256:
+            # Or a step is computed in parts of 256 tokens.
+            environment = (*environment, (self.dispatch_variable, str(tokens)))
         if not self.knows("--all2all-backend") and instance.exchanges_tokens:
             environment = (("VLLM_ALL2ALL_BACKEND", self._kernels(instance)), *environment)
         command = Command(
@@ -135,6 +144,12 @@ class VLLM(Engine):
             f"{self.title} {self.version} keeps each rank of dp on one node: pp × tp = {rank} GPUs, and a node has "
             f"{gpus_per_node}"
         )
+
+    def lacking_options(self, instance: Instance) -> Iterator[tuple[str, str]]:
+        """Overlapped batches and split prompts run in different model runners, from the version on that has both."""
+        yield from super().lacking_options(instance)
+        if instance.overlap > 1 and instance.sizes.attention.cp > 1:
+            yield "overlap", f"{self.title} {self.version} has no `[overlap]` with prefill context parallelism"
 
     def _exchange(self, instance: Instance) -> tuple[str, ...]:
         """Overlapped batches need DeepEP, too."""
@@ -296,6 +311,7 @@ _V0_33 = replace(
         after_end=AfterEnd.SLOT,
     ),
     prefix_cache_off="--disable-prefix-caching",
+    dispatch_variable="",
 )
 
 VERSIONS = (_V0_11, _V0_12, _V0_33)

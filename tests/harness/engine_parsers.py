@@ -64,6 +64,8 @@ def check_vllm(version: str, flags: Mapping[str, str], nodes: int, gpus: int) ->
     tp, pp, dp = (number(flags, f"--{axis}-parallel-size") for axis in ("tensor", "pipeline", "data"))
     cp = number(flags, "--prefill-context-parallel-size")
     assert cp == 1 or version == "0.33.0"
+    # `_get_v1_model_runner_unsupported_features` and that of the second runner, vllm/config/vllm.py
+    assert cp == 1 or "--enable-dbo" not in flags
     world = tp * pp * cp
     assert world * dp == nodes * gpus
     if "--enable-eplb" in flags:
@@ -98,7 +100,10 @@ def check_sglang(version: str, flags: Mapping[str, str], nodes: int, gpus: int) 
     # Ranks that are started: stages of a node times ranks of one, on every node.
     assert nodes * max(pp // nodes, 1) * (tp // max(nodes // pp, 1)) == tp * pp == nodes * gpus
     if cp > 1 and version == "0.5.9":
-        assert pp == 1
+        assert (pp, tp, dp) == (1, 8, 1)
+        assert "--enable-nsa-prefill-context-parallel" in flags
+    elif cp > 1:
+        assert {"--enable-prefill-cp", "--cp-strategy"} <= flags.keys()
     if moe_dp > 1:
         assert pp == 1 and ep * moe_dp <= tp and (ep == 1 or ep * moe_dp == tp)
     if flags.get("--moe-a2a-backend", "none") != "none":

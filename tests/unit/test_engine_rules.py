@@ -100,19 +100,44 @@ def test_where_sglang_guesses_tokens_ahead(engine: str, strategy: str, codes: li
         ("vllm@0.33.0", "qwen3-30b-a3b", ["D413"]),
         ("sglang@0.5.9", "deepseek-v3", ["D423"]),
         ("sglang@0.5.9", "deepseek-v3.2", []),
-        ("sglang@0.5.23", "deepseek-v3", ["D423"]),
-        ("sglang@0.5.23", "deepseek-v3.2", []),
+        ("sglang@0.5.23", "deepseek-v3", ["D425"]),
+        ("sglang@0.5.23", "qwen3-30b-a3b", []),
     ],
 )
 def test_who_splits_a_prompt(engine: str, model: str, codes: list[str]) -> None:
     facts = f"model {model}\ncluster h200-sxm x 8"
-    assert raised(engine, "ep 8 ; cp 2 < tp 4 >", facts, "D401", "D413", "D423") == codes
+    assert raised(engine, "ep 8 ; cp 2 < tp 4 >", facts, "D401", "D413", "D423", "D425") == codes
+
+
+@pytest.mark.parametrize(
+    ("model", "strategy", "codes"),
+    [
+        ("deepseek-v3", "ep 16 ; cp 16", []),
+        ("deepseek-v3", "ep 16 ; dp 2 < cp 8 >", []),
+        ("deepseek-v3", "ep 8 < tp 2 > ; cp 16", ["D425"]),
+        ("deepseek-v3.2", "ep 8 ; cp 8", []),
+        ("deepseek-v3.2", "ep 16 ; cp 16", ["D425"]),
+    ],
+)
+def test_latent_prompts_are_split_over_a_stage(model: str, strategy: str, codes: list[str]) -> None:
+    facts = f"model {model}\ncluster h200-sxm x 16"
+    assert raised("sglang@0.5.23", strategy, facts, "D401", "D425") == codes
 
 
 @pytest.mark.parametrize(("engine", "codes"), [("sglang@0.5.9", ["D401"]), ("sglang@0.5.23", [])])
 def test_sglang_has_stages_with_split_prompts_since_0_5_23(engine: str, codes: list[str]) -> None:
     facts = "model deepseek-v3.2\ncluster h200-sxm x 16"
-    assert raised(engine, "pp 2 < ep 8 ; cp 2 < tp 4 > >", facts, "D401", "D423") == codes
+    assert raised(engine, "pp 2 < ep 8 ; cp 8 >", facts, "D401", "D423", "D425") == codes
+
+
+@pytest.mark.parametrize(
+    ("strategy", "codes"),
+    [("ep 8 ; cp 8", []), ("ep 16 ; cp 8 < tp 2 >", ["D401"]), ("ep 8 ; dp 2 < cp 2 < tp 2 > >", ["D401"])],
+)
+def test_sglang_0_5_9_splits_prompts_over_8_ranks(strategy: str, codes: list[str]) -> None:
+    """`assert self.tp_size == 8` and `assert self.dp_size == 1` of the round-robin split."""
+    facts = "model deepseek-v3.2\ncluster h200-sxm x 16"
+    assert raised("sglang@0.5.9", strategy, facts, "D401", "D423") == codes
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,30 @@ def test_stages_come_out_even_on_nodes_and_all_ranks_start() -> None:
     assert [one["code"] for one in result["warnings"]] == ["W143"]
 
 
+@pytest.mark.parametrize(
+    ("engine", "router"),
+    [
+        (
+            "vllm",
+            'vllm-router --vllm-pd-disaggregation --prefill "$PREFILL_0" --prefill "$PREFILL_1" --decode "$DECODE_0"',
+        ),
+        (
+            "sglang",
+            'launch_router --pd-disaggregation --prefill "$PREFILL_0" 8998 --prefill "$PREFILL_1" 8998 --decode',
+        ),
+        (
+            "trtllm",
+            '\\"num_instances\\": 1, \\"urls\\": [\\"$DECODE_0\\"]}}" > router.yaml && trtllm-serve',
+        ),
+    ],
+)
+def test_two_pools_have_a_router(engine: str, router: str) -> None:
+    text = "prefill < dp 2 < ep 8 > > | decode < ep 16 >"
+    result = run("-e", text, "--model", "deepseek-v3", "--engine", engine)
+    assert router in result.stdout.partition("router:")[2]
+    assert "router" not in run("-e", "ep 8", "--engine", engine).stdout
+
+
 def test_what_a_workload_fixes_is_printed() -> None:
     """4,096 sequences over 32 ranks of attention dp: 128 on each."""
     load = ("--workload", "{ batch 4096 prompt 4000 output 1000 chunk 4096 draft 1 accept 80 % }")
@@ -251,6 +275,18 @@ def test_room_for_the_tokens_of_a_step_is_asked_of_deepep() -> None:
     load = ("--workload", "{ batch 8192 prompt 100 output 10 draft 1 accept 80 % }")
     found = service_of("-e", "ep 32", *load, "--engine", "sglang")
     assert found["environment"] == {"SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK": "512"}
+    pools = ("-e", "prefill < ep 32 > | decode < ep 32 >", *load, *NODES)
+    older = json.loads(run(*pools, "--engine", "vllm@0.12.0").stdout)["launches"][0]["services"][1]
+    assert older["environment"]["VLLM_MOE_DP_CHUNK_SIZE"] == "512"
+    newer = json.loads(run(*pools, "--engine", "vllm").stdout)["launches"][0]["services"][1]
+    assert "--max-num-batched-tokens 512" in " ".join(newer["tokens"])
+
+
+def test_long_prompts_come_in_parts_where_they_would_be_refused() -> None:
+    load = ("--workload", "{ batch 64 prompt 9000 output 10 chunk 4096 }")
+    assert service_of("-e", "ep 32", *load, "--engine", "trtllm")["settings_file"]["enable_chunked_prefill"] is True
+    load = ("--workload", "{ batch 64 prompt 4096 output 10 chunk 4096 }")
+    assert "enable_chunked_prefill" not in service_of("-e", "ep 32", *load, "--engine", "trtllm")["settings_file"]
 
 
 def test_weights_of_another_type_are_no_published_checkpoint() -> None:

@@ -20,6 +20,7 @@ from dagc.driver.launch import Launched, launch, launch_files
 from dagc.export.launch.quoting import line, quoted, written
 from dagc.export.launch.yaml_text import yaml_text
 from dagc.source import Source
+from tests.harness.engine_parsers import parsed
 
 SCHEMAS = Path(__file__).parent / "schemas"
 POOLS = "prefill < dp 2 < ep 16 > > | decode < ep 32 [redundant 32] >"
@@ -142,7 +143,7 @@ def test_a_batch_gives_every_instance_nodes_of_its_own(tmp_path: Path) -> None:
     (script,) = files("pools", "sglang", "slurm").values()
     for name, text in {
         "scontrol": 'for i in 0 1 2 3 4 5 6 7; do echo "n$i"; done',
-        "srun": 'printf "%s\\n" "$(echo "${HEAD:-router}" "$@" | tr "\\n" " ")" >> "$RECORD"',
+        "srun": 'printf "%s\\n" "$(echo "${HEAD:-router}" "$@" | tr "\\n" " ")" >> "$RECORD"',  # in one write
     }.items():
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
@@ -178,6 +179,15 @@ def test_the_router_knows_all_instances(engine: str, program: str, addresses: li
     assert found[start : start + len(addresses)] == addresses
 
 
+@pytest.mark.parametrize(("engine", "package"), [("vllm", "vllm-router 0.1.17"), ("sglang", "sglang-router 0.3.2")])
+def test_the_routers_parser_takes_its_command(engine: str, package: str) -> None:
+    one = launched("pools", engine)
+    router = one.launchable().router()
+    assert router is not None
+    flags = parsed(*package.split(), router.program)
+    assert flags["--decode"] == "$DECODE_0"
+
+
 def test_kubernetes_has_a_group_for_each_instance() -> None:
     found = manifests("pools", "sglang", "kubernetes")
     groups = {one["metadata"]["name"]: one["spec"] for one in found if one["kind"] == "LeaderWorkerSet"}
@@ -185,6 +195,14 @@ def test_kubernetes_has_a_group_for_each_instance() -> None:
     assert sizes == {"pools-prefill": (2, 2), "pools-decode": (1, 4)}
     scripts = {one["metadata"]["name"]: one["data"]["launch.sh"] for one in found if one["kind"] == "ConfigMap"}
     assert "http://pools-prefill-1.pools-prefill:30000 8998" in scripts["pools-router"]
+
+
+def test_addresses_are_as_each_router_takes_them() -> None:
+    """`trtllm-serve disaggregated` splits an address at its colon: no scheme."""
+    maps = (one for one in manifests("pools", "trtllm", "kubernetes") if one["kind"] == "ConfigMap")
+    (script,) = (one["data"]["launch.sh"] for one in maps if one["metadata"]["name"] == "pools-router")
+    assert '- "pools-prefill-1.pools-prefill:8000"' in script
+    assert "http" not in script
 
 
 def test_dynamo_has_a_service_for_each_role() -> None:

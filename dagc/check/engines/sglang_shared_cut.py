@@ -39,6 +39,6 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
                 factor.span if factor else service.span,
                 f"{engine.title} cuts the shared experts over the {ranks} ranks of a stage, inside an fp8 block",
                 f"{width} / {ranks} = {width / ranks:g}, no multiple of {block}",
-                help=(f"or use `ep {ranks}`, whose exchange keeps them whole",),
+                notes=("with ep over all ranks of a stage, an exchange of tokens keeps them whole",),
                 offers=use_degree(plan, factor.span, ((ranks,),), " on these ranks", applies=False) if factor else (),
             )

@@ -6,7 +6,6 @@ A table is `ENGINE-VERSION.csv` with a row a flag: its name, its other spellings
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +27,8 @@ def recorded_flags(engine: str, version: str) -> Mapping[str, RecordedFlag]:
     table = Path(__file__).parent / f"{engine}-{version}.csv"
     if not table.is_file():
         return {}
+    import csv  # a plan without an engine asks for no table
+
     found: dict[str, RecordedFlag] = {}
     for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
         flag = RecordedFlag(row["flag"], row["kind"], tuple(row["values"].split()))

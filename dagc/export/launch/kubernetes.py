@@ -78,7 +78,7 @@ def _manifests(launchable: Launchable) -> Iterator[Manifest]:
 def _urls(launchable: Launchable, role: LaunchRole) -> list[str]:
     """Each instance by its leader, as the set's own headless service names it: which one has a cache matters."""
     name = f"{launchable.slug}-{role.name}"
-    return [f"http://{name}-{i}.{name}:{launchable.engine.port}" for i in range(role.instances)]
+    return [launchable.address(f"{name}-{i}.{name}") for i in range(role.instances)]
 
 
 def _script(launchable: Launchable, role: LaunchRole) -> str:

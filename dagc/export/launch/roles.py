@@ -67,6 +67,10 @@ class Launchable:
         first, second = named
         return self.engine.router(prefill or first, decode or second)
 
+    def address(self, host: str) -> str:
+        """The server of an instance on a host, as the engine's router takes it."""
+        return f"{self.engine.scheme}{host}:{self.engine.port}"
+
     def variables(self, role: LaunchRole) -> Iterator[str]:
         """Lines that take what a role's commands leave open from the environment, or say that it is missing."""
         command = role.command

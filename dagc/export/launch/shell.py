@@ -48,7 +48,7 @@ def _about(launchable: Launchable, what: str) -> str:
 
 def _addresses(launchable: Launchable) -> str:
     return "".join(
-        f': "${{{role.phase.upper()}_{i}:?address of instance {i} of {role.phase}, http://host:{launchable.engine.port}}}"\n'
+        f': "${{{role.phase.upper()}_{i}:?instance {i} of {role.phase}, {launchable.address("host")}}}"\n'
         for role in launchable.roles
         for i in range(role.instances)
     )

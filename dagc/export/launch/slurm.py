@@ -54,7 +54,7 @@ def _instance(launchable: Launchable, role: LaunchRole, instance: int, first: in
         yield from (line for line in launchable.variables(role) if "${NODE:?" not in line)
         yield f"{launchable.body(role, has_file=not command.ranks_by_mpi)}{_END}"
     if role.phase != "both":
-        yield f'export {role.phase.upper()}_{instance}="http://${{HOSTS[{first}]}}:{launchable.engine.port}"'
+        yield f'export {role.phase.upper()}_{instance}="{launchable.address(f"${{HOSTS[{first}]}}")}"'
     tasks = f"--ntasks-per-node={command.gpus} --mpi=pmix" if command.ranks_by_mpi else "--ntasks-per-node=1"
     yield f'mkdir -p "{role.name}-{instance}"'
     if command.ranks_by_mpi and command.file:
