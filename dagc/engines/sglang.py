@@ -85,7 +85,7 @@ class SGLang(Engine):
     def command(self, instance: Instance, settings: Settings, host: Host) -> Command:
         """Every node of an instance runs it; a node has whole stages, or a stage whole nodes."""
         nodes = host.nodes(instance, self.whole_ranks(instance))
-        others = [*self._phase(instance), *self._exchange(instance), *self._context(instance)]
+        others = [*self._phase(instance), *self._exchange(instance, host), *self._context(instance)]
         others += [*self.scheduler.flags(), *self._serving(instance)]
         placed = ("--nnodes", str(nodes), "--node-rank", "$NODE", "--dist-init-addr", f"$HEAD:{_INIT_PORT}")
         return Command(
@@ -93,7 +93,7 @@ class SGLang(Engine):
             flags=write_flags(self.flags, settings),
             others=tuple(others),
             placed=placed if nodes > 1 else (),
-            environment=(*layer_partition("SGLANG_PP_LAYER_PARTITION", instance), *self._dispatched(instance)),
+            environment=(*layer_partition("SGLANG_PP_LAYER_PARTITION", instance), *self._dispatched(instance, host)),
             nodes=nodes,
             gpus=instance.sizes.gpus_per_replica // nodes,
         )
@@ -113,13 +113,13 @@ class SGLang(Engine):
             return ()
         return ("--disaggregation-mode", instance.phase, "--disaggregation-transfer-backend", "nixl")
 
-    def _exchange(self, instance: Instance) -> Iterator[str]:
+    def _exchange(self, instance: Instance, host: Host) -> Iterator[str]:
         """DeepEP, in the mode of the phase, where it leaves ep as it is: it sets ep to all ranks of a stage.
 
         Dense layers are whole on each rank of attention dp, as they are priced; else they are cut over all ranks of a
         stage, on which fp8 blocks of 128 may not divide.
         """
-        if self._uses_deepep(instance):
+        if self._uses_deepep(instance, host):
             mode = {"prefill": "normal", "decode": "low_latency"}.get(instance.phase or "", "auto")
             yield from ("--moe-a2a-backend", "deepep", "--deepep-mode", mode)
         if instance.dense_ffn and instance.sizes.attention.dp > 1:
@@ -154,17 +154,17 @@ class SGLang(Engine):
         if serving.prefix_cache is False:
             yield "--disable-radix-cache"
 
-    def _uses_deepep(self, instance: Instance) -> bool:
+    def _uses_deepep(self, instance: Instance, host: Host) -> bool:
         """SGLang sets ep to all ranks of a stage with it."""
         experts, width = instance.sizes.experts, instance.sizes.attention.width
         is_whole = experts is not None and experts.ep == width
-        return self.dispatches(instance) and (instance.overlap > 1 or is_whole)
+        return self.dispatches(instance, host.gpus_per_node) and (instance.overlap > 1 or is_whole)
 
-    def _dispatched(self, instance: Instance) -> tuple[tuple[str, str], ...]:
+    def _dispatched(self, instance: Instance, host: Host) -> tuple[tuple[str, str], ...]:
         """Tokens of a rank in a decode step where the low-latency buffers of DeepEP have room for fewer."""
         serving = instance.serving
         tokens = serving.sequences * (1 + serving.drafts)
-        if not self._uses_deepep(instance) or instance.phase == "prefill" or tokens <= DISPATCH_TOKENS:
+        if not self._uses_deepep(instance, host) or instance.phase == "prefill" or tokens <= DISPATCH_TOKENS:
             return ()
         return (("SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK", str(tokens)),)
 

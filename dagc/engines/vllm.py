@@ -81,7 +81,7 @@ class VLLM(Engine):
         """One command on each node; the first has the API server, all others only ranks."""
         nodes = host.nodes(instance, self.whole_ranks(instance))
         others = [
-            *self._exchange(instance),
+            *self._exchange(instance, host),
             *self._transfer(instance),
             *self.scheduler.flags(),
             *self._serving(instance),
@@ -95,7 +95,7 @@ class VLLM(Engine):
             # Or a step is computed in parts of 256 tokens.
             environment = (*environment, (self.dispatch_variable, str(tokens)))
         if not self.knows("--all2all-backend") and instance.exchanges_tokens:
-            environment = (("VLLM_ALL2ALL_BACKEND", self._kernels(instance)), *environment)
+            environment = (("VLLM_ALL2ALL_BACKEND", self._kernels(instance, host)), *environment)
         command = Command(
             program=("vllm", "serve", host.model),
             flags=write_flags(self.flags, settings),
@@ -151,14 +151,14 @@ class VLLM(Engine):
         if instance.overlap > 1 and instance.sizes.attention.cp > 1:
             yield "overlap", f"{self.title} {self.version} has no `[overlap]` with prefill context parallelism"
 
-    def _exchange(self, instance: Instance) -> tuple[str, ...]:
+    def _exchange(self, instance: Instance, host: Host) -> tuple[str, ...]:
         """Overlapped batches need DeepEP, too."""
         if not (instance.exchanges_tokens or instance.overlap > 1) or not self.knows("--all2all-backend"):
             return ()
-        return ("--all2all-backend", self._kernels(instance))
+        return ("--all2all-backend", self._kernels(instance, host))
 
-    def _kernels(self, instance: Instance) -> str:
-        if not self.dispatches(instance):
+    def _kernels(self, instance: Instance, host: Host) -> str:
+        if not self.dispatches(instance, host.gpus_per_node):
             return "allgather_reducescatter"
         return "deepep_low_latency" if instance.phase == "decode" else "deepep_high_throughput"
 

@@ -40,7 +40,7 @@ def decode_exchanges(plan: Plan, rule: Code | None = None) -> Iterator[tuple[Eng
         instance = instance_of(plan.deployment, service, plan.facts.model)
         if (
             instance is not None
-            and engine.dispatches(instance)
+            and engine.dispatches(instance, plan.facts.cluster.gpus_per_node)
             and experts.degrees.ep == service.experts_pool.width > 1
         ):
             ranks = plan.deployment.replicas * service.replicas * attention.dp
