@@ -103,20 +103,6 @@ class Service:
         self.hold(rank, asking, need)
         return True
 
-    def holds_prompts(self, replica: Replica) -> bool:
-        """Whether prompts wait for those of other ranks (TensorRT-LLM, `_balance_adp_requests`)."""
-        if not self.policy.balance or not self.policy.mixes:
-            return False
-        having = [
-            bool(rank.queue and not rank.queue[0].present) or any(not r.decodes for r in rank.running)
-            for rank in replica.ranks
-        ]
-        all_decode = all(any(r.decodes for r in rank.running) for rank in replica.ranks)
-        if any(having) and not all(having) and all_decode and replica.waited < self.policy.balance:
-            return True
-        replica.waited = 0
-        return False
-
     def compose_mixed(self, rank: Rank, now: int, holds: bool) -> bool:
         """Whether one was preempted."""
         p, budget, before = self.policy, self.policy.budget, len(rank.queue)
@@ -262,8 +248,7 @@ class Service:
             rank.decodes, rank.prompts = [], []
             self.admit_present(rank, now)
         if self.policy.mixes:
-            holds = self.holds_prompts(replica)
-            replica.held = holds
+            holds = replica.holds_prompts(self.policy.balance)
             preempted = [self.compose_mixed(rank, now, holds) for rank in replica.ranks]
             return any(preempted)
         for rank in replica.ranks:

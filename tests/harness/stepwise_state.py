@@ -93,6 +93,17 @@ class Replica:
     link_end: int = 0
     busy: int = 0
 
+    def holds_prompts(self, most: int) -> bool:
+        """Whether prompts wait for those of other ranks, for `most` steps (TensorRT-LLM, `_balance_adp_requests`)."""
+        having = [
+            bool(rank.queue and not rank.queue[0].present) or any(not r.decodes for r in rank.running)
+            for rank in self.ranks
+        ]
+        all_decode = all(any(r.decodes for r in rank.running) for rank in self.ranks)
+        self.held = any(having) and not all(having) and all_decode and self.waited < most
+        self.waited *= self.held
+        return self.held
+
     def receive(self, until: int) -> None:
         """What has entered until then is where the scheduler sees it."""
         for place in (self, *self.ranks):

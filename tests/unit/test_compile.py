@@ -82,13 +82,13 @@ def test_the_impossible_strategies_are_refused_with_their_way_out(example: str, 
 @pytest.mark.parametrize(
     ("example", "slices"),
     [
-        # Four micro-batches. Prefill: lookup and all-reduce, 3 dense layers of 14 operators, 58 MoE layers of 23, a
+        # Four micro-batches. Prefill: lookup and all-reduce, 3 dense layers of 15 operators, 58 MoE layers of 24, a
         # head of 4, 3 sends and 3 receives. Decode absorbs the up-projection: one operator more a layer, and the
         # token goes back to the first stage; three steps are shown.
-        ("01-deepseek-v3-64-gpus", 4 * (2 + 3 * 14 + 58 * 23 + 4 + 6) + 3 * 4 * (2 + 3 * 15 + 58 * 24 + 4 + 6 + 2)),
-        # One micro-batch and one stage, in prefill and three steps: lookup and all-reduce, 32 layers of 15 operators, a
+        ("01-deepseek-v3-64-gpus", 4 * (2 + 3 * 15 + 58 * 24 + 4 + 6) + 3 * 4 * (2 + 3 * 16 + 58 * 25 + 4 + 6 + 2)),
+        # One micro-batch and one stage, in prefill and three steps: lookup and all-reduce, 32 layers of 16 operators, a
         # head of 4.
-        ("02-mixtral-8-gpus", 4 * (2 + 32 * 15 + 4)),
+        ("02-mixtral-8-gpus", 4 * (2 + 32 * 16 + 4)),
     ],
 )
 def test_all_files_are_written_and_whole(example: str, slices: int, tmp_path: Path) -> None:
@@ -154,10 +154,10 @@ def test_bad_input_gets_one_diagnostic(
 @pytest.mark.parametrize(
     ("options", "trace", "slices"),
     [
-        # 486 slices a rank in prefill and in each of three steps, by hand above; four ranks, then all eight.
-        (("--ranks", "0-3"), "trace.json", 4 * 4 * 486),
-        (("--ranks", "all", "--gzip"), "trace.json.gz", 4 * 8 * 486),
-        (("--trace-format", "perfetto"), "trace.pftrace", 4 * 486),
+        # 518 slices a rank in prefill and in each of three steps, by hand above; four ranks, then all eight.
+        (("--ranks", "0-3"), "trace.json", 4 * 4 * 518),
+        (("--ranks", "all", "--gzip"), "trace.json.gz", 4 * 8 * 518),
+        (("--trace-format", "perfetto"), "trace.pftrace", 4 * 518),
     ],
 )
 def test_traces_of_other_ranks_and_formats(options: tuple[str, ...], trace: str, slices: int, tmp_path: Path) -> None:

@@ -185,8 +185,8 @@ def test_what_limits_two_phases_is_in_their_bars() -> None:
 
 @pytest.mark.parametrize("name", ["01-deepseek-v3-64-gpus", "04-prefill-decode-pools", "05-attention-ffn-pools"])
 def test_the_view_fits_a_page(name: str) -> None:
-    """A4 in landscape has 785 x 538 points inside its margins: letters of 10 points are printed as 5.8 at least."""
-    assert printed(svg(layer_view(scene((EXAMPLES / f"{name}.moe").read_text(encoding="utf-8"))))) > 0.58
+    """A4 in landscape has 785 x 538 points inside its margins: letters of 10 points are printed as 5.7 at least."""
+    assert printed(svg(layer_view(scene((EXAMPLES / f"{name}.moe").read_text(encoding="utf-8"))))) > 0.57
 
 
 def test_a_page_of_many_tables_is_as_wide_as_serves_its_print() -> None:
