@@ -253,7 +253,6 @@ _V1_0 = TensorRTLLM(
     rules=frozenset({"trtllm-experts-uneven"}),
     scheduler=_SCHEDULER,
     draft_key="speculative_model_dir",
-    dynamo_model="--model-path",
     scheme="",
 )
 

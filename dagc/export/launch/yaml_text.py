@@ -67,5 +67,8 @@ def _scalar(value: Any) -> str:
         return value
     if isinstance(value, (Mapping, list, tuple)):
         return "{}" if isinstance(value, Mapping) else "[]"
+    if isinstance(value, float):
+        mantissa, sign, exponent = repr(value).partition("e")
+        return f"{mantissa}{'' if '.' in mantissa else '.0'}{sign}{exponent}"  # 1e+16 is a string in YAML 1.1
     # Above the basic plane JSON's escapes are pairs, which YAML does not join.
     return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in dumps(value, ensure_ascii=False))
