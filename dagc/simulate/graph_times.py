@@ -68,6 +68,8 @@ class GraphTimes:
     _decode: list[Curve] = field(init=False)
     _alone: list[Curve] = field(init=False)
     _mixed: list[Curve] = field(init=False)
+    _added: dict[int, Nodes] = field(default_factory=dict[int, Nodes])
+    """What contexts add to a decode step, by its sequences; in picoseconds, alike for each node of fullness."""
     _corners: dict[tuple[int, int, int, int], int] = field(default_factory=dict[tuple[int, int, int, int], int])
 
     def __post_init__(self) -> None:
@@ -94,8 +96,10 @@ class GraphTimes:
 
     def line(self, sequences: int, fullness: int, unit: int) -> Numbers:
         """As `StepTimes.line` says."""
-        base = self._decode[fullness].at(sequences)
-        times = np.array([base + sequences * self._by_context(sequences, one) for one in self._decode_contexts])
+        if sequences not in self._added:
+            added = [sequences * self._by_context(sequences, one) for one in self._decode_contexts]
+            self._added[sequences] = np.array(added)
+        times = self._decode[fullness].at(sequences) + self._added[sequences]
         ends = np.array(self._decode_contexts, dtype=np.int64) * sequences * unit
         slopes = np.maximum(np.floor(np.diff(times) * (1 << _SHIFT) / np.diff(ends)).astype(np.int64), 0)
         begins = np.array([0, *ends[1:-1]], dtype=np.int64)
