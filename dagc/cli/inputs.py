@@ -106,6 +106,13 @@ def required_input(
     return read
 
 
+def asked(title: str, options: Mapping[str, str | tuple[str, ...] | None]) -> Input:
+    """The input of options alone, `--model` among them: a plan of one block, which other options complete."""
+    model, *rest = _blocks(options)
+    source = Source("--model", f"model {model[1].text}\n")
+    return Input(source, title, Path(), tuple(rest), _levels(options))
+
+
 def _read(plan: str | None, expression: str | None) -> Input | Diagnostic:
     if expression is not None:
         return Input(Source("-e", expression), "expression", Path())

@@ -182,7 +182,7 @@ def test_a_degree_that_an_option_makes_legal_is_in_the_space() -> None:
     shapes = list(families.shapes())
     assert any(one.experts.ep == 9 for one in shapes)
     assert {one.experts.ep > 1 for one in shapes if one.attention.tp == 4} == {True}
-    assert families.refused["D307"] > 0
+    assert sum(one.refused["D307"] for one in families.families()) > 0
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm", "megatron"])
