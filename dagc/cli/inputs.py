@@ -153,17 +153,27 @@ def _block_text(name: str, text: str) -> str:
     return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
 
 
-def read_text(path: Path) -> str | Diagnostic:
+MOST_RESULT_BYTES = 1 << 28
+"""Bytes of a result of a search at most."""
+
+
+def read_result(path: Path) -> Source | Diagnostic:
+    """The result of a search in a file, or why it cannot be had."""
+    text = read_text(path, MOST_RESULT_BYTES)
+    return text if isinstance(text, Diagnostic) else Source(str(path), text)
+
+
+def read_text(path: Path, most: int = MOST_PLAN_BYTES) -> str | Diagnostic:
     """Text of a file, or why it cannot be had."""
     try:
-        content = read_file(path, MOST_PLAN_BYTES)
+        content = read_file(path, most)
     except IsADirectoryError:
         plans = sorted(str(child) for child in path.glob("*.moe"))[:3]
         advice = f"name a file in it, e.g. `{plans[0]}`" if plans else "name a plan file"
         return IS_A_DIRECTORY.at(None, f"`{path}` is a directory, not a plan", help=(advice,))
     except (OSError, ValueError) as problem:
         return _unread(path, problem)
-    return _decode(content, str(path))
+    return _decode(content, str(path), most)
 
 
 def _unread(path: Path, problem: OSError | ValueError) -> Diagnostic:
@@ -185,8 +195,8 @@ def _too_large(name: str) -> Diagnostic:
     )
 
 
-def _decode(content: bytes, name: str) -> str | Diagnostic:
-    if len(content) > MOST_PLAN_BYTES:
+def _decode(content: bytes, name: str, most: int = MOST_PLAN_BYTES) -> str | Diagnostic:
+    if len(content) > most:
         return _too_large(name)
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")

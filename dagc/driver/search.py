@@ -108,6 +108,7 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
             return SearchOutcome(None, None, (*in_order(found), _lost(options.resume)))
     origin = Origin(file.blocks, overrides_of(blocks, [])[0], directory, options.directory)
     plan = plan_text(origin, best, facts.workload.batch) if best else None
+    result = replace(result, question=plan_text(origin, None, facts.workload.batch))
     failures = (checkpoint.failure,) if checkpoint.failure else ()
     return SearchOutcome(result, plan, (*in_order(found), *failures), budget.ended_by == "interrupt")
 

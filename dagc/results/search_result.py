@@ -180,7 +180,8 @@ class SearchResult(Versioned):
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
     the search was stopped, or limited: the best may be proven all the same, which `proofs` say, one for each batch.
     `objective` is what the best is best by. `simulation_order` is null unless simulated requests put another plan of the
-    front first. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
+    front first. `question` is a plan of the blocks that were searched under, paths in which start at the directory of the
+    result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
     are those of the plan, whose batch and GPUs `searched` replaces.
     """
 
@@ -204,6 +205,7 @@ class SearchResult(Versioned):
     relaxations: list[Relaxation]
     ratio: PoolRatio | None
     simulation_order: str | None
+    question: str
 
     def batch_label(self, batch: int) -> str:
         """What tells strategies of several batches apart; nothing where one batch was searched."""

@@ -89,6 +89,7 @@ def assemble(
         relaxations=[_relaxation(goal, one) for one in found.relaxed],
         ratio=loads[0][2] if plans else None,
         simulation_order=_reordered(plans, goal.objective),
+        question="",
     )
 
 

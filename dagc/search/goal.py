@@ -83,10 +83,9 @@ class Goal:
     def score(self, gpus: Figures | float, ttft: Figures, tpot: Figures, throughput: Figures) -> Figures:
         """Of bounds on plans."""
         match self.objective:
-            case "throughput_per_gpu" | "cost":
-                return np.asarray(gpus / throughput)
-            case "throughput":
-                return np.asarray(1.0 / throughput)
+            case "throughput_per_gpu" | "cost" | "throughput":
+                amount = 1.0 if self.objective == "throughput" else gpus
+                return np.divide(amount, throughput, out=np.full(throughput.shape, np.inf), where=throughput > 0)
             case "ttft":
                 return ttft
             case "tpot":
@@ -101,8 +100,7 @@ class Goal:
         if self.objective == "miss":
             return 1.0 + max((verdict.requirements[index].miss or 0.0 for index in self.nearest), default=0.0)
         gpus, ttft, tpot, throughput, _ = (np.array([one]) for one in verdict.vector)
-        with np.errstate(divide="ignore"):
-            return float(self.score(gpus, ttft, tpot, -throughput)[0])
+        return float(self.score(gpus, ttft, tpot, -throughput)[0])
 
     def meets(self, verdict: StrategyVerdict) -> bool:
         """Whether a plan fits and misses none of the requirements."""

@@ -70,8 +70,7 @@ class ServiceWalk:
         """Scores of the bounds, and which of them miss a requirement."""
         column, facts = self.column, self._goal.facts
         rates = column.rates(facts)
-        with np.errstate(divide="ignore"):
-            self._score = self._goal.score(column.gpus, column.ttft, column.tpot, facts.workload.output * rates)
+        self._score = self._goal.score(column.gpus, column.ttft, column.tpot, facts.workload.output * rates)
         self._state[(self._state == OPEN) & np.isinf(column.ttft)] = OVER
         self._closed = np.logical_or.reduce([is_missed for _, _, is_missed in self._misses(rates)])
 
@@ -91,9 +90,8 @@ class ServiceWalk:
     def dive(self, best: Best, evaluator: Evaluator, budget: Budget) -> None:
         """Price what looks best if the caches hold all sequences, so that there is a plan to compare with."""
         column, facts = self.column, self._goal.facts
-        with np.errstate(divide="ignore"):
-            throughput = facts.workload.output * column.rates(facts, column.hoped)
-            hoped = self._goal.score(column.gpus, column.ttft, column.hoped, throughput)
+        throughput = facts.workload.output * column.rates(facts, column.hoped)
+        hoped = self._goal.score(column.gpus, column.ttft, column.hoped, throughput)
         hoped = np.where(self._closed | exceeds(column.hoped, self._limits.tpot), np.inf, hoped)
         rows = [row for row in np.argsort(hoped, kind="stable")[:PRICES].tolist() if np.isfinite(hoped[row])]
         if rows and (room := budget.room(2 * len(rows)) // 2):
