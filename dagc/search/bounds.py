@@ -207,7 +207,8 @@ def rate(amount: npt.NDArray[np.int64] | int, seconds: Figures) -> Figures:
 def vectors_of(gpus: Figures, bound: TimeBound[Figures], usd_per_gpu_second: float | None) -> Figures:
     """Bounds as objectives, less being better; without a price no candidate has a cost of tokens."""
     price, free = usd_per_gpu_second, np.zeros(len(gpus))
-    cost = free if price is None else price * gpus / bound.throughput * 1e6
+    each = np.divide(gpus, bound.throughput, out=np.full(len(gpus), np.inf), where=bound.throughput > 0)
+    cost = free if price is None else price * each * 1e6
     return np.column_stack([gpus, bound.ttft, bound.tpot, -bound.throughput, cost])
 
 

@@ -121,7 +121,7 @@ def _tight(text: str, data: st.DataObject) -> None:
             found = {"ttft" if phase is Phase.PREFILL else "tpot": seconds}
         for name, seconds in found.items():
             assert getattr(bound, name) <= seconds * (1 + 1e-12), (phase, name, spell(Candidate((one,), batch)))
-            assert bound.ttft == inf or getattr(bound, name) >= least[name == "tpot", 0] * (1 - 1e-12)
+            assert bound.ttft == inf or getattr(bound, name) >= least[int(name == "tpot"), 0] * (1 - 1e-12)
 
 
 @pytest.mark.parametrize("text", [SERVED, WAVES, MIXED])
