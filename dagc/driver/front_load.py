@@ -75,9 +75,7 @@ def highest(judge: Judge, strategy: str, batch: int) -> HighestLoad:
         middle = (low + high) // 2
         verdict = judge.verdict(strategy, middle, _FIGURES)
         missed = _limit(verdict, middle)
-        low, high, found, limit = (
-            (middle, high, verdict, limit) if missed is None else (low, middle, found, missed)
-        )
+        low, high, found, limit = (middle, high, verdict, limit) if missed is None else (low, middle, found, missed)
     return _load(judge, low, found, limit or f"no load up to {MOST:,} was found to miss any")
 
 

@@ -6,8 +6,8 @@ content is written is refused, whatever it says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 Path = tuple[str | int, ...]
 """Keys and places from the document down to a value."""
@@ -21,7 +21,11 @@ def lines(document: Any) -> dict[Path, int]:
 def _lines(path: Path, value: Any, at: list[int]) -> Iterator[tuple[Path, int]]:
     """`at` is the line of the value; it is that of its end afterwards."""
     yield path, at[0]
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, dict):
+        items = cast("dict[str | int, Any]", value).items()
+    elif isinstance(value, list):
+        items = enumerate(cast("list[Any]", value))
     is_empty = True
     for key, held in items:
         is_empty = False

@@ -208,7 +208,9 @@ def _reason(facts: Facts, goal: Goal, found: Found, nearest: PricedStrategy | No
     if nearest is None:
         shares = [one.count.smallest for answer in found.answers for one in answer.families]
         smallest = min((one for one in shares if one is not None), default=None)
-        return f"no plan fits: the smallest needs {format_share(smallest)} of GPU memory" if smallest else "no plan fits"
+        return (
+            f"no plan fits: the smallest needs {format_share(smallest)} of GPU memory" if smallest else "no plan fits"
+        )
     worst = max(_requirements(facts, nearest.verdict), key=lambda one: one.miss or 0.0)
     return (
         f"no plan{so_far} meets every requirement; the nearest misses `{worst.name} {worst.required}`: "

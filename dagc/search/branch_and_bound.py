@@ -124,11 +124,11 @@ class Search:
             candidates += self._all_pairs() if "phase-pools" in space.over else []
             count = len(candidates)
             return CandidateTable(candidates, np.zeros((count, len(OBJECTIVES))), np.zeros(count), [""] * count)
-        gpus = np.concatenate([np.full(len(one), float(one.gpus)) for one in columns] or [np.empty(0)])
-        ttft, tpot, rates = (
-            np.concatenate([read(one) for one in columns] or [np.empty(0)])
-            for read in (lambda one: one.ttft, lambda one: one.tpot, lambda one: one.rates(facts))
-        )
+        figures: Vectors = np.empty((4, 0))
+        for one in columns:
+            own = [np.full(len(one), float(one.gpus)), one.ttft, one.tpot, one.rates(facts)]
+            figures = np.concatenate([figures, np.array(own)], axis=1)
+        gpus, ttft, tpot, rates = figures
         bound = TimeBound(ttft, tpot, facts.workload.output * rates)
         misses = [one if one and one.miss > 0 else None for one in misses_of(facts, bound, gpus)]
         return CandidateTable(
@@ -253,4 +253,3 @@ class Search:
     def _progress(self, what: str) -> None:
         tally = self.incumbents.tally
         self._report(f"front: {what}: {tally.decided:,} of {tally.generated:,} decided")
-

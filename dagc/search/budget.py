@@ -25,7 +25,7 @@ class Budget:
     seconds: float | None = None
     spent: int = 0
     ended_by: Ended | None = None
-    _begun: float = field(default_factory=time.monotonic)
+    _begun: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def has_ended(self) -> bool:

@@ -51,7 +51,7 @@ class Answer:
 
     best: Best
     families: list[FamilyOutcome] = field(default_factory=list[FamilyOutcome])
-    services: list[ServiceCount] = field(default_factory=list[ServiceCount])
+    services: list[ServiceCount] = field(default_factory=list["ServiceCount"])
     cells: list[CellOutcome] = field(default_factory=list[CellOutcome])
     unopened: Unopened | None = None
     least: float = float("inf")
@@ -143,9 +143,7 @@ class Optimizer:
         self._report("enumerating strategies")
         self._budget.spend(1)
         batch, column = goal.batch, self._services.column
-        walks: list[ServiceWalk | PairWalk] = [
-            ServiceWalk(goal, column(Phase.BOTH, size, batch)) for size in sizes
-        ]
+        walks: list[ServiceWalk | PairWalk] = [ServiceWalk(goal, column(Phase.BOTH, size, batch)) for size in sizes]
         prefill = [(column(Phase.PREFILL, p, batch), p + d) for p, d in cells]
         return [*walks, PairWalk(goal, prefill, lambda gpus: column(Phase.DECODE, gpus, batch))] if cells else walks
 

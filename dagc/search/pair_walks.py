@@ -204,7 +204,9 @@ class PairWalk:
         for order, rows in loose:
             if rows:
                 order.tightened(rows)
-        placed = [(order.column.services[row], order.column.batch, order.begin) for order, rows in tight for row in rows]
+        placed = [
+            (order.column.services[row], order.column.batch, order.begin) for order, rows in tight for row in rows
+        ]
         seconds = iter(evaluator.seconds(placed))
         for order, rows in tight:
             if rows:

@@ -139,20 +139,21 @@ class ServiceWalk:
         self._count(found, self._state == OVER, "over")
         self._count(found, self._state == PRICED, "priced")
         self._count(found, (self._state == PRICED) & self._missing, "priced_missing")
+        places: list[int] = column.family.tolist()
         for row, code in self._codes.items():
-            found[column.family[row]].refused[code] += 1
+            found[places[row]].refused[code] += 1
         left = self._state == OPEN
         for index, (name, values, is_missed) in enumerate(self._misses(column.rates(self._goal.facts))):
             rows = np.flatnonzero(left & is_missed)
             left &= ~is_missed
             for row in rows.tolist():
-                missed = found[column.family[row]].missed.setdefault(name, Missed(is_ceiling=index < CEILINGS))
+                missed = found[places[row]].missed.setdefault(name, Missed(is_ceiling=index < CEILINGS))
                 missed.add(float(values[row]))
         self._count(found, left, "bounded")
         for row in np.flatnonzero(left).tolist():
-            known = found[column.family[row]].witness
+            known = found[places[row]].witness
             if known is None or self._score[row] < known.score:
-                found[column.family[row]].witness = self._witness(row)
+                found[places[row]].witness = self._witness(row)
         return found
 
     def _count(self, found: list[FamilyOutcome], rows: npt.NDArray[np.bool_], name: str) -> None:

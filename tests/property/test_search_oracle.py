@@ -52,7 +52,9 @@ def _searched(blocks: dict[str, str], given: Sequence[str] = ("tp 1",), *, has_p
     gpus = int(blocks["cluster"].split()[2])
     over = frozenset({"inner-dp", *(("phase-pools",) if has_phases else ())})
     sources = tuple((keyword, Source(keyword, content)) for keyword, content in blocks.items())
-    found = search(Source("plan", text), sources, Path(), SearchOptions(gpus=(1, gpus), over=over), lambda _: None).result
+    found = search(
+        Source("plan", text), sources, Path(), SearchOptions(gpus=(1, gpus), over=over), lambda _: None
+    ).result
     assert found is not None and found.is_complete
     return found
 

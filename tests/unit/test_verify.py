@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from dagc.driver.search import SearchOptions, search
 from dagc.driver import verify as verifying
+from dagc.driver.search import SearchOptions, search
 from dagc.driver.verify import Compiler, verify
 from dagc.driver.verify_proof import Compiled
 from dagc.export.records import json_bytes, plain

@@ -54,7 +54,10 @@ def _best(result: SearchResult) -> Iterator[str]:
         yield f"  {_proven(result)}"
         if result.ratio:
             yield f"  {result.ratio.sentence}"
-        yield from (f"  {line}" for line in _missed(best) if line.startswith("?"))
+        met = best.simulated.met if best.simulated else None
+        yield from (f"  {line}" for line in _missed(best) if line.startswith("?") and met is None)
+        if met is not None:
+            yield f"  {'✓' if met else '✗'} simulated requests {'meet every' if met else 'miss a'} requirement"
         ties = [one.strategy for one in result.front if one.tied]
         if ties:
             more = f" and {len(ties) - MOST_TIES} more" if len(ties) > MOST_TIES else ""
