@@ -109,6 +109,13 @@ def required_input(
     return read
 
 
+def asked(title: str, options: Mapping[str, str | tuple[str, ...] | None]) -> Input:
+    """The input of options alone, `--model` among them: a plan of one block, which other options complete."""
+    model, *rest = _blocks(options)
+    source = Source("--model", f"model {model[1].text}\n")
+    return Input(source, title, Path(), tuple(rest), _levels(options))
+
+
 def _read(plan: str | None, expression: str | None) -> Input | Diagnostic:
     if expression is not None:
         return Input(Source("-e", expression), "expression", Path())
@@ -147,6 +154,16 @@ def _block_text(name: str, text: str) -> str:
     """What an option becomes in a plan: `vllm@0.11.0` is an engine with its version."""
     engine, sign, version = text.partition("@")
     return f'{engine} {{ version "{version}" }}' if name == "engine" and sign else text
+
+
+MOST_RESULT_BYTES = 1 << 28
+"""Bytes of a result of a search at most."""
+
+
+def read_result(path: Path) -> Source | Diagnostic:
+    """The result of a search in a file, or why it cannot be had."""
+    text = read_text(path, MOST_RESULT_BYTES)
+    return text if isinstance(text, Diagnostic) else Source(str(path), text)
 
 
 def read_text(path: Path, most_bytes: int = MOST_PLAN_BYTES) -> str | Diagnostic:

@@ -27,7 +27,8 @@ GROUPS = {
         "export": ("Files for other programs: a flowchart, traces, graphs", "export plan.moe --format mermaid"),
     },
     "Choose: which strategy is best?": {
-        "search": ("Search the best strategies for a model on a cluster", "search plan.moe --gpus 64"),
+        "search": ("Best strategy for a model on a cluster, with proof", "search plan.moe --gpus 64"),
+        "verify": ("Check a search's result again", "verify out/plan/search/search.json"),
         "compare": ("Compare plans or strategies side by side", "compare old.moe new.moe"),
     },
     "Start: how do I run it, and is it as fast as predicted?": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dagc.cli.directories import SEARCH, plan_directory
-from dagc.cli.inputs import Input, plan_arguments, required_input
+from dagc.cli.inputs import Input, asked, plan_arguments, required_input
 from dagc.cli.printing import ERRORS, exit_status, print_json, print_text, text_or_json
 from dagc.cli.progress import progress
 from dagc.diag.diagnostic import Diagnostic
@@ -21,6 +21,13 @@ from dagc.diag.text import escape
 if TYPE_CHECKING:
     from dagc.driver.search import SearchOptions, SearchOutcome
     from dagc.search.branch_and_bound import Progress
+    from dagc.search.goal import ObjectiveName
+
+OBJECTIVES = ("throughput_per_gpu", "cost", "tpot", "ttft", "gpus", "throughput")
+"""`OBJECTIVE_NAMES` of `dagc.search.goal`, which this module does not import for the sake of start-up."""
+
+MOST_GPUS = 4096
+"""GPUs of a strategy at most."""
 
 INTERRUPTED = 130
 """Exit status of a search that Ctrl-C stopped; what it had is printed and written."""
@@ -30,11 +37,15 @@ INTERRUPTED = 130
 @plan_arguments
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("out"), show_default=True,
               help="Directory to write into, as OUTPUT/PLAN/search/.")  # fmt: skip
-@click.option("--gpus", type=click.IntRange(1, 4096), help="Use at most N GPUs, in place of the cluster's: --gpus 64.")
+@click.option("--gpus", metavar="N|N..M", help="GPUs that a strategy takes, in place of the cluster's: --gpus 8..64.")
+@click.option("--objective", type=click.Choice(OBJECTIVES), default=OBJECTIVES[0], show_default=True,
+              help="What is best, within the requirements.")  # fmt: skip
+@click.option("--time", "seconds", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True,
+              help="Seconds after which the search ends with what it has: --time 600.")  # fmt: skip
 @click.option("--batch", "batches", metavar="N,…", help="Batches to try, in place of the workload's: --batch 64,128.")
 @click.option("--over", metavar="NAME,…", default="phase-pools", show_default=True,
               help="What to vary besides degrees, micro-batches and overlap: --over all, --over none.")  # fmt: skip
-@click.option("--most", type=click.IntRange(1), help="Price at most N strategies: --most 10000.")
+@click.option("--most", type=click.IntRange(1), help="End after N bounds and prices, on any machine: --most 10000.")
 @click.option("--exhaustive", is_flag=True, help="Price every strategy whose weights fit, without pruning by bounds.")
 @click.option("--workers", type=click.IntRange(1), help="Number of processes; default: one per core.")
 @click.option("--dask", metavar="ADDRESS", help="Scheduler of a Dask cluster: --dask tcp://10.0.0.1:8786.")
@@ -46,7 +57,9 @@ def search(
     expression: str | None,
     output: Path,
     style: str,
-    gpus: int | None,
+    gpus: str | None,
+    objective: ObjectiveName,
+    seconds: float,
     batches: str | None,
     over: str,
     most: int | None,
@@ -56,13 +69,19 @@ def search(
     resume: Path | None,
     **options: str | tuple[str, ...] | None,
 ) -> None:
-    """Search every strategy for the model, cluster, workload and requirements of a plan."""
-    given = required_input(plan, expression, options)
+    """Find the best strategy for the model, cluster, workload and requirements of a plan.
+
+    They may be given by options alone, without a plan. What is asked of `--most` ends the search in place of the clock.
+    """
+    given = _question(options) if plan is None and expression is None else required_input(plan, expression, options)
     from dagc.driver.search import SearchOptions
 
     number = workers or (1 if dask else os.cpu_count() or 1)
     directory = output / plan_directory(given.title) / SEARCH
-    request = SearchOptions(gpus, _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory)
+    request = SearchOptions(
+        _sizes(gpus), _counts(batches), _over(over), most, number, dask, resume, exhaustive, directory, objective,
+        None if most is not None or exhaustive else seconds,
+    )  # fmt: skip
     outcome = _searched(given, request)
     _print(outcome, style)
     failures = _write(directory, outcome, is_text=style == "text")
@@ -82,13 +101,30 @@ def _progress() -> Generator[Progress]:
     """What is being done, with the rate and the time left, on a terminal."""
     with progress() as say:
         start = time.monotonic()
+        yield lambda what: say(f"{time.monotonic() - start:,.0f} s: {what}")
 
-        def report(what: str, decided: int, generated: int) -> None:
-            rate = decided / max(time.monotonic() - start, 1e-3)
-            left = (generated - decided) / rate if rate else 0.0
-            say(f"{what}: {decided:,} of {generated:,} decided, {rate:,.0f}/s, at most {left:,.0f} s left")
 
-        yield report
+def _question(options: Mapping[str, str | tuple[str, ...] | None]) -> Input:
+    """What options alone ask: a plan without a text, named by its model."""
+    if not options.get("model") or not options.get("cluster"):
+        raise click.UsageError("give a plan (a file, `-`, or `-e STRATEGY`), or `--model` and `--cluster`")
+    title = Path(str(options["model"]).split()[0]).stem
+    return asked(title, options)
+
+
+def _sizes(text: str | None) -> tuple[int, int] | None:
+    """The fewest and the most GPUs: those of `8..64`, or one number twice."""
+    if text is None:
+        return None
+    first, dots, last = text.partition("..")
+    try:
+        fewest, most = int(first), int(last if dots else first)
+    except ValueError:
+        fewest, most = 0, 0
+    if not 1 <= fewest <= most <= MOST_GPUS:
+        what = f"`{text}` is no number of GPUs up to {MOST_GPUS:,}; write `64`, or `8..64`"
+        raise click.BadParameter(what, param_hint="--gpus")
+    return fewest, most
 
 
 def _counts(text: str | None) -> tuple[int, ...]:

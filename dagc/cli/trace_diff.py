@@ -43,7 +43,7 @@ def trace_diff(
         kernels = content if isinstance(content, Diagnostic) else driver.read_kernels(content, str(trace), within)
         if isinstance(kernels, Diagnostic):
             finish((kernels,))
-        outcome = check(given.source, given.blocks, given.directory, say, given.levels, is_simulated=False)
+        outcome = check(given.source, given.blocks, given.directory, say, given.levels, sample=None)
         if exit_status(outcome.diagnostics) and not outcome.checked:
             finish(outcome.diagnostics)
         say("matching kernels")

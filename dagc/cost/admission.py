@@ -25,21 +25,30 @@ _BINARY = 2**30 / 1e9
 
 def admitted(plan: Plan) -> Plan:
     """The plan whose batch is what runs at once: of a concurrency as many as the caches hold, at least one a rank."""
+    return with_memory(plan)[0]
+
+
+def with_memory(plan: Plan) -> tuple[Plan, tuple[PoolMemory, ...]]:
+    """The same with the memory of its ranks, which admission has found."""
     workload = plan.facts.workload
     if workload.concurrency is None:
-        return plan
+        return plan, rank_memory(plan)
     caches = plan.deployment.cache_count(plan.deployment.services[-1])
-    running = _running(plan, caches, workload.concurrency)
-    return plan if running == workload.batch else _with(plan, running)
+    known = dict[int, tuple[PoolMemory, ...]]()
+    running = _running(plan, caches, workload.concurrency, known)
+    found = plan if running == workload.batch else _with(plan, running)
+    return found, known.get(running) or rank_memory(found)
 
 
 def _with(plan: Plan, running: int) -> Plan:
     return replace(plan, facts=replace(plan.facts, workload=replace(plan.facts.workload, batch=running)))
 
 
-def _running(plan: Plan, parts: int, most: int) -> int:
-    """Requests that run at once over so many parts that have caches of their own; one on each where none has room."""
-    known = dict[int, tuple[PoolMemory, ...]]()
+def _running(plan: Plan, parts: int, most: int, known: dict[int, tuple[PoolMemory, ...]]) -> int:
+    """Requests that run at once over so many parts that have caches of their own; one on each where none has room.
+
+    `known` learns the memory that each number of requests needs.
+    """
 
     def memory(running: int) -> tuple[PoolMemory, ...]:
         if running not in known:

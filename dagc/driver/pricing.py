@@ -15,15 +15,14 @@ from typing import Any
 
 from dagc.check.engines import not_expressible
 from dagc.check.static import DEGREE_RULES, REFUSING, Rule, refusal
-from dagc.cost.admission import admitted
 from dagc.cost.holding import Holding
-from dagc.cost.memory import rank_memory
 from dagc.cost.price import price
 from dagc.cost.weights import weight_bytes
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.caches import Caches
 from dagc.driver.front import resolve_strategy
 from dagc.driver.strategies import beyond_memory, judge_overflow, size_memory, slowest_first
+from dagc.driver.tightening import running, tightened
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
 from dagc.lower.handover import lower_transfer
@@ -38,6 +37,7 @@ from dagc.results.serving import Steps, serve
 from dagc.results.values import value
 from dagc.schedule.schedule import schedule, schedule_times
 from dagc.schedule.timeline import Timeline
+from dagc.search.bounds import LowerBounds, ServiceBound
 from dagc.search.candidate import Candidate, ServicePlan, smallest_with, spell
 from dagc.search.checkpoint import content_key
 from dagc.search.layer_parts import Parts, Work
@@ -70,6 +70,10 @@ class Judge:
     _caches: Caches = field(default_factory=Caches, repr=False)
     _weights: dict[object, float] = field(default_factory=dict[object, float], repr=False)
     _parts: Parts | None = field(default=None, repr=False)
+    _bounds: LowerBounds | None = field(default=None, repr=False)
+    _plans: dict[tuple[ServicePlan, int], Plan | Diagnostic] = field(
+        default_factory=dict[tuple[ServicePlan, int], "Plan | Diagnostic"], repr=False
+    )
     _packed: bytes = field(default=b"", repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -145,6 +149,34 @@ class Judge:
             self._parts = Parts(self.facts)
         return [self._parts.times(one) for one in asked]
 
+    def tighten(self, asked: Sequence[tuple[ServicePlan, int]]) -> list[ServiceBound]:
+        """Bounds of services, each under a batch, that know their memory."""
+        if self._bounds is None:
+            self._bounds = LowerBounds(self.facts, self.parts)
+        plans = [(service, self._plan_of(service, batch)) for service, batch in asked]
+        found = [None if isinstance(plan, Diagnostic) else running(service, plan) for service, plan in plans]
+        return tightened(self._bounds, found)
+
+    def _plan_of(self, service: ServicePlan, batch: int) -> Plan | Diagnostic:
+        """The plan of a service alone, or with one GPU of the other phase. Micro-batches and overlap change nothing of
+        it but the options, so that a text with each is not read.
+        """
+        options = service.options
+        plain = replace(service, options=replace(options, micro=None, overlap=1))
+        key = plain, batch
+        if key not in self._plans:
+            if len(self._plans) > MOST_TEMPLATES:
+                self._plans.clear()
+            self._plans[key] = self.plan(spell(smallest_with(plain, batch)), batch)
+        plan = self._plans[key]
+        if isinstance(plan, Diagnostic) or plain == service:
+            return plan
+        place = 0 if service.phase is not Phase.DECODE else -1
+        services = list(plan.deployment.services)
+        own = replace(services[place].options, micro=options.micro, overlap=options.overlap)
+        services[place] = replace(services[place], options=own)
+        return replace(plan, deployment=replace(plan.deployment, services=tuple(services)))
+
     def services(self, asked: Sequence[Placed]) -> list[StrategyVerdict]:
         """Seconds of prefill and decode services, as `pairs.SecondsOf` has them."""
         return [StrategyVerdict(None, figures=(("seconds", self._service_seconds(*one)),)) for one in asked]
@@ -159,12 +191,10 @@ class Judge:
             return 0.0
         services = [replace(one, first_rank=begin) if one.phase is phase else one for one in plan.deployment.services]
         plan = replace(plan, deployment=replace(plan.deployment, services=tuple(services)))
-        own = services[0 if phase is Phase.PREFILL else -1]
-        alone = replace(plan, deployment=replace(plan.deployment, services=(own,)))
-        alone = alone if phase is Phase.PREFILL else admitted(alone)
-        if any(pool.share > 1 for pool in rank_memory(alone)):
+        known = running(service, plan)
+        if known is None:
             return math.inf
-        plan = replace(plan, facts=alone.facts)
+        plan = known.plan
         self._trim()
         timelines = self._schedules(lower_service(plan, phase, self._caches.templates), plan, self._times)
         if isinstance(timelines, Diagnostic):

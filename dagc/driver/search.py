@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 from dagc.diag.diagnostic import Code, Diagnostic, in_order
+from dagc.driver.evaluator import PooledEvaluator
 from dagc.driver.fit import PACKAGE_ABSENT
 from dagc.driver.front import overrides_of, read_plan, stops
+from dagc.driver.front_load import UnderLoad
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
-from dagc.graph.priced import Picoseconds
+from dagc.facts.facts import NO_STRATEGY
 from dagc.metrics import TPOT
 from dagc.plan.plan import Facts
 from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.results.structure import one_line
-from dagc.search.assemble import Odds, assemble
+from dagc.search.assemble import Found, Odds, UnderLoadFigures, assemble
+from dagc.search.bounds import LowerBounds
 from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, TooMany
-from dagc.search.candidate import spell_placed
+from dagc.search.budget import Budget
 from dagc.search.checkpoint import Checkpoint, begin, content_key
-from dagc.search.incumbents import Named, PricedStrategy
-from dagc.search.layer_parts import Work
-from dagc.search.pairs import Placed
+from dagc.search.goal import Goal, ObjectiveName
+from dagc.search.incumbents import Incumbents, PricedStrategy
+from dagc.search.optimum import Answer, Optimizer
 from dagc.search.plan_text import Origin, plan_text
+from dagc.search.relax import PATIENCE, Relaxed, lower_load, more_gpus, nearest, requirements
+from dagc.search.services import Services
 from dagc.search.space import Space, well_known
-from dagc.search.verdict import StrategyVerdict
 from dagc.search.worker_pool import RETRIES, WorkerPool, worker_pool
 from dagc.source import Source
 
@@ -40,20 +42,22 @@ NO_CLUSTER = Code("X504", "no-dask-cluster")
 TOO_LARGE = Code("X505", "search-too-large")
 LOST = Code("X508", "search-workers-lost")
 
-PIECE = 4
-"""Parts of layers that a worker is given at once. A strategy takes as long as some of these, and goes alone."""
+SHOWN = 5
+"""Plans of the front that are simulated, and whose highest load is found."""
 
-One = TypeVar("One")
+RESERVE = 0.1
+"""Share of the time that is left for what is found of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
     """What the command line asks of a search; None is the plan's own, or no limit.
 
-    `directory` is where the recommended plan is written: paths in it start there.
+    `gpus` are the fewest and the most that a strategy takes, `seconds` what the search takes at most. `directory` is
+    where the recommended plan is written: paths in it start there.
     """
 
-    gpus: int | None = None
+    gpus: tuple[int, int] | None = None
     batches: tuple[int, ...] = ()
     over: frozenset[str] = frozenset()
     most: int | None = None
@@ -62,6 +66,8 @@ class SearchOptions:
     resume: Path | None = None
     is_exhaustive: bool = False
     directory: Path = Path()
+    objective: ObjectiveName = "throughput_per_gpu"
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
     """Search the strategies for the model, cluster, workload and requirements that a plan states."""
     found: list[Diagnostic] = []
     known = read_plan(source, blocks, directory, found)
+    found = [one for one in found if one.code is not NO_STRATEGY]
     if known is None or stops(found):
         return SearchOutcome(None, None, in_order(found))
     file, facts = known
@@ -87,35 +94,120 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
     checkpoint = begin(options.resume, content_key(facts, version("moe-dagc"))) if options.resume else Checkpoint()
     if isinstance(checkpoint, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), checkpoint))
-    judge = judge_of(facts)
-    given = _entries(judge, space, [(one.name, one_line(one.body.outer.text)) for one in file.strategies])
-    node = facts.cluster.gpus_per_node
-    famous = _entries(judge, space, well_known(space.gpus, node, has_experts=space.experts > 0))
-    problem = Problem(facts, space, judge.refusals, judge.weight_share, options.is_exhaustive)
+    seconds = None if options.seconds is None else (1 - RESERVE) * options.seconds
+    budget, judge = Budget(options.most, seconds), judge_of(facts)
     with ExitStack() as stack:
         pool = _entered(options, stack)
         if isinstance(pool, Diagnostic):
             return SearchOutcome(None, None, (*in_order(found), pool))
-        running = Search(problem, _Evaluator(judge, pool, checkpoint), options.most, report)
-        running.admit([entry for _, entry in (*given, *famous)])
-        was_interrupted = False
+        running = _Running(facts, space, judge, PooledEvaluator(judge, pool, checkpoint, budget), options, report)
+        given = [(one.name, one_line(one.body.outer.text)) for one in file.strategies]
         try:
-            running.run()
-        except KeyboardInterrupt:
-            was_interrupted = True
+            result, best = running.result(given)
         except TooMany as excess:
             return SearchOutcome(None, None, (*in_order(found), _too_many(excess.number)))
         except BrokenProcessPool:
             return SearchOutcome(None, None, (*in_order(found), _lost(options.resume)))
-    running.incumbents.complete(judge.verdict)
-    result, best = (
-        assemble(facts, space, running.incumbents, given, famous, _odds(judge)),
-        running.incumbents.ranked[:1],
-    )
     origin = Origin(file.blocks, overrides_of(blocks, [])[0], directory, options.directory)
-    plan = plan_text(origin, best[0], facts.workload.batch) if best else None
+    plan = plan_text(origin, best, facts.workload.batch) if best else None
+    result = replace(result, question=plan_text(origin, None, facts.workload.batch))
     failures = (checkpoint.failure,) if checkpoint.failure else ()
-    return SearchOutcome(result, plan, (*in_order(found), *failures), was_interrupted)
+    return SearchOutcome(result, plan, (*in_order(found), *failures), budget.ended_by == "interrupt")
+
+
+@dataclass(slots=True)
+class _Running:
+    """A search in progress: the best plan with its proof, then the front, or what would have to give."""
+
+    facts: Facts
+    space: Space
+    judge: Judge
+    evaluator: PooledEvaluator
+    options: SearchOptions
+    report: Progress
+    services: Services = field(init=False)
+    optimizer: Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bounds and services are there for all that follows."""
+        self.services = self._enumerated(self.space)
+        self.optimizer = self._optimizer(self.services, self.space)
+
+    def result(self, given: Iterable[tuple[str, str]]) -> tuple[SearchResult, PricedStrategy | None]:
+        """The result, and the recommended plan."""
+        facts, space, judge = self.facts, self.space, self.judge
+        placed = _entries(judge, space, given)
+        node = facts.cluster.gpus_per_node
+        famous = _entries(judge, space, well_known(space.gpus, node, has_experts=space.experts > 0))
+        known = [entry for _, entry in (*placed, *famous)]
+        answers = [self._optimum(batch, known) for batch in space.batches]
+        is_met = any(one.best.entry for one in answers)
+        incumbents = self._front([*known, *self.evaluator.priced]) if is_met or self.options.is_exhaustive else None
+        relaxed: list[Relaxed] = []
+        if incumbents is None:
+            incumbents, relaxed = self._relaxed(answers[0].best.goal, known)
+        goal = answers[0].best.goal
+        ranked = incumbents.ranked(goal.score_of)
+        loads = self._under_load([entry for entry in ranked[:SHOWN] if goal.meets(entry.verdict)])
+        found = Found(answers, incumbents, ranked, loads, relaxed, self.evaluator.budget, _odds(judge))
+        return assemble(facts, space, goal, found, placed, famous), next(iter(ranked), None)
+
+    def _optimum(self, batch: int, known: Sequence[PricedStrategy]) -> Answer:
+        """The best plan under a batch."""
+        goal = Goal(self.facts, self.options.objective, tuple(range(len(self.facts.requirements))), batch)
+        of_size = [one for one in known if one.batch == batch and self._is_of_size(one)]
+        patience = None if self.options.is_exhaustive else PATIENCE
+        return self.optimizer.solve(goal, of_size, patience)
+
+    def _is_of_size(self, entry: PricedStrategy) -> bool:
+        verdict = entry.verdict
+        return verdict.code is None and not verdict.is_over and int(verdict.vector[0]) in self.space.sizes
+
+    def _enumerated(self, space: Space) -> Services:
+        bounds = LowerBounds(self.facts, self.evaluator.parts)
+        return Services(self.facts, space, self.judge.refusals, self.judge.weight_share, bounds)
+
+    def _optimizer(self, services: Services, space: Space) -> Optimizer:
+        return Optimizer(space, services, self.evaluator, self.evaluator.budget, self.report)
+
+    def _larger(self, gpus: int) -> Optimizer:
+        space = replace(self.space, fewest=gpus, gpus=gpus)
+        return self._optimizer(self._enumerated(space), space)
+
+    def _relaxed(self, goal: Goal, known: Sequence[PricedStrategy]) -> tuple[Incumbents, list[Relaxed]]:
+        """The plan nearest to the requirements, and what would have to give for a plan to meet the rest."""
+        of_size = [one for one in known if self._is_of_size(one)]
+        answer = nearest(self.optimizer, goal, of_size)
+        others = [
+            lower_load(self.optimizer, goal),
+            *requirements(self.optimizer, goal, of_size),
+            more_gpus(self._larger, goal, self.space.gpus),
+        ]
+        incumbents = Incumbents(self.evaluator.price, self.evaluator.budget)
+        incumbents.nearest, incumbents.is_complete = answer.best.entry, answer.is_proven
+        incumbents.complete(self.evaluator.whole)
+        return incumbents, [one for one in others if one]
+
+    def _front(self, known: Sequence[PricedStrategy]) -> Incumbents:
+        """The Pareto front of all strategies, or of those priced so far where the search has ended."""
+        budget, problem = self.evaluator.budget, Problem(self.facts, self.space, self.options.is_exhaustive)
+        running = Search(problem, self.evaluator, self.services, budget, self.report)
+        running.admit([one for one in known if one.batch in self.space.batches])
+        try:
+            running.run()
+        except KeyboardInterrupt:
+            budget.ended_by = "interrupt"
+        self.report("completing figures")
+        running.incumbents.complete(self.evaluator.whole)
+        return running.incumbents
+
+    def _under_load(self, entries: Sequence[PricedStrategy]) -> list[UnderLoadFigures]:
+        """The highest load and simulated requests of plans."""
+        if self.evaluator.budget.ended_by == "interrupt":
+            return []
+        self.report("simulating requests")
+        named = [(one.strategy, one.batch) for one in entries]
+        return self.evaluator.pool.map(UnderLoad(self.judge), named)
 
 
 def _entries(judge: Judge, space: Space, named: Iterable[tuple[str, str]]) -> list[tuple[str, PricedStrategy]]:
@@ -151,7 +243,7 @@ def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:
             help=("state `concurrency`, or give numbers with `--batch`",),
         )
     shapes, cluster = facts.model.shapes(), facts.cluster
-    gpus = options.gpus or cluster.gpus
+    fewest, gpus = options.gpus or (cluster.gpus, cluster.gpus)
     lacking = [f"model {name}" for name in facts.model.missing()]
     lacking += ["device bandwidth"] if not cluster.device.bandwidth_bytes_per_second else []
     lacking += ["device compute"] if not cluster.device.flops.get(facts.model.activation_dtype) else []
@@ -160,7 +252,7 @@ def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:
     lacking += (
         ["cluster network"] if not cluster.network_bytes_per_second and (gpus or 0) > cluster.gpus_per_node else []
     )
-    if lacking or shapes is None or gpus is None:
+    if lacking or shapes is None or gpus is None or fewest is None:
         return UNDETERMINED.at(
             None,
             f"a search prices strategies, which is undetermined without {', '.join(lacking)}",
@@ -174,6 +266,7 @@ def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:
         has_shared=bool(shapes.experts and shapes.experts.shared_ffn),
         over=options.over,
         takes_layers=facts.engine is None,
+        fewest=fewest,
     )
 
 
@@ -212,35 +305,3 @@ def _entered(options: SearchOptions, stack: ExitStack) -> WorkerPool | Diagnosti
             f"no Dask scheduler answers at `{options.dask}`: {problem}",
             help=("start one with `dask scheduler`, and workers beside it; or leave `--dask` out",),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Evaluator:
-    """What workers do for a search, each piece of work on their own judge; prices that are recorded are from there."""
-
-    judge: Judge
-    pool: WorkerPool
-    checkpoint: Checkpoint
-
-    def price(self, named: Sequence[Named]) -> list[StrategyVerdict]:
-        """Verdicts on strategies."""
-        return self._recorded(named, named, self.judge.verdicts)
-
-    def seconds(self, asked: Sequence[Placed]) -> list[float]:
-        """Prices of single services."""
-        named = [(spell_placed(service, begin), batch) for service, batch, begin in asked]
-        verdicts = self._recorded(named, asked, self.judge.services)
-        return [verdict.figures[0][1] or 0.0 for verdict in verdicts]
-
-    def parts(self, asked: Sequence[Work]) -> list[Picoseconds]:
-        """What parts of layers compute."""
-        pieces = [asked[start : start + PIECE] for start in range(0, len(asked), PIECE)]
-        return list(chain.from_iterable(self.pool.map(self.judge.parts, pieces)))
-
-    def _recorded(
-        self, named: Sequence[Named], asked: Sequence[One], work: Callable[[Sequence[One]], list[StrategyVerdict]]
-    ) -> list[StrategyVerdict]:
-        new = {name: one for name, one in zip(named, asked, strict=True) if name not in self.checkpoint.known}
-        found = chain.from_iterable(self.pool.map(work, [[one] for one in new.values()]))
-        self.checkpoint.add(list(zip(new, found, strict=True)))
-        return [self.checkpoint.known[name] for name in named]

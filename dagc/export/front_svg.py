@@ -1,8 +1,8 @@
 """The front of a search as a picture: TPOT against output tokens a second of a GPU, a mark a plan.
 
 Turns a result into an SVG document, the same bytes for the same input. Axes are logarithmic where the values spread
-over more than a factor of four. The best plan is a filled square, others of the front are circles, given and well-known
-strategies that have figures are crosses; each has its own shape, and a dark page turns the colours over.
+over more than a factor of four. The best plan is a filled square, those that tie with it are filled circles, others of
+the front empty ones, given and well-known strategies that have figures are crosses; a dark page turns the colours over.
 A requirement on either figure is a line, and what misses it is shaded. Names are beside their marks where there is
 room (`labels.py`); elsewhere a number does, which the key below has.
 """
@@ -36,7 +36,7 @@ _REACH = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A plan in the picture: number, kind (`best`, `front`, `other`), figures, and words of a name and of the key."""
+    """A plan in the picture: number, kind (`best`, `tie`, `front`, `other`), figures, and words of a name and of the key."""
 
     number: int
     kind: str
@@ -61,7 +61,9 @@ def front_svg(result: SearchResult) -> str:
 
 
 def _headline(result: SearchResult) -> str:
-    many, head = len(result.front), f"{result.model} on up to {format_gpus(result.searched.gpus)}"
+    searched = result.searched
+    sizes = "" if searched.fewest == searched.gpus else f"{searched.fewest} to "
+    many, head = len(result.front), f"{result.model} on {sizes}{format_gpus(searched.gpus)}"
     if not many:
         return f"{head}: no plan on the Pareto front"
     drawn = f"Pareto front of {many} plan{'s' * (many != 1)}" + (f", {MOST} of them drawn" if many > MOST else "")
@@ -104,7 +106,9 @@ def _marks(result: SearchResult) -> Iterator[_Mark]:
             number += 1
             batch = result.batch_label(plan.batch)
             name = f"{plan.strategy}{batch}"
-            yield _Mark(number, "front" if index else "best", *place, name, f"{name}, {format_gpus(plan.gpus)}")
+            kind = "best" if index == 0 else "tie" if plan.tied else "front"
+            tie = ", a tie with the best" if plan.tied else ""
+            yield _Mark(number, kind, *place, name, f"{name}, {format_gpus(plan.gpus)}{tie}")
     for one in (*result.given, *result.well_known):
         if one.status != "front" and (place := _place(one.figures)) is not None:
             number += 1
@@ -142,7 +146,7 @@ def _plot(lines: list[str], y: float, marks: Sequence[_Mark], limits: dict[str, 
         taken += _limit_up(lines, rate, up.at(rate.limit), top, bottom)
     places = [(mark, round(_LEFT + across.at(mark.tpot), 1), round(bottom - up.at(mark.rate), 1)) for mark in marks]
     frame = (_LEFT + 2.0, top + 2, _LEFT + _INNER - 2.0, bottom - 2)
-    order = sorted(range(len(places)), key=lambda index: (places[index][0].kind == "front", index))
+    order = sorted(range(len(places)), key=lambda index: (places[index][0].kind in ("front", "tie"), index))
     named = labelled([(x, y, f"{mark.number}", mark.name) for mark, x, y in places], order, frame, taken)
     for (_, x, at), label in zip(places, named, strict=True):
         end = leader(x, at, _RADIUS, label[0]) if label else None
@@ -203,8 +207,8 @@ def _mark(kind: str, x: float, y: float) -> str:
     match kind:
         case "best":
             return f'<rect class="best" x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12"/>'
-        case "front":
-            return f'<circle class="front" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
+        case "front" | "tie":
+            return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
         case _:
             arms = f"M{x - 5:.1f} {y - 5:.1f}l10 10M{x - 5:.1f} {y + 5:.1f}l10 -10"
             return f'<path class="other" d="{arms}"/>'
@@ -213,7 +217,12 @@ def _mark(kind: str, x: float, y: float) -> str:
 def _signs(lines: list[str], y: float, marks: Sequence[_Mark]) -> float:
     """What the marks mean, in one line."""
     x, kinds = float(_MARGIN), {mark.kind for mark in marks}
-    for kind, words in (("best", "best"), ("front", "Pareto front"), ("other", "your strategies and baselines")):
+    for kind, words in (
+        ("best", "best"),
+        ("tie", "tie with the best"),
+        ("front", "Pareto front"),
+        ("other", "your strategies and baselines"),
+    ):
         if kind in kinds:
             lines += (_mark(kind, x + 6, y + 8), text(x + 20, y + 12, "text", words))
             x += 44 + width(words, "text")
@@ -237,11 +246,12 @@ def _key(lines: list[str], y: float, marks: Sequence[_Mark]) -> float:
 
 
 _STYLE = (
-    ".front,.best,.other{stroke:#1b1f24;stroke-width:1.5}.front{fill:#ffffff}.best{fill:#7f9cc6}.other{fill:none}"
+    ".front,.tie,.best,.other{stroke:#1b1f24;stroke-width:1.5}.front{fill:#ffffff}.best,.tie{fill:#7f9cc6}"
+    ".other{fill:none}"
     ".leader{stroke:#57606a;stroke-width:.8}"
     ".limit{stroke:#b3261e;stroke-width:1.5;stroke-dasharray:6 3}.missed{fill:#b3261e;fill-opacity:.06}"
     + dark(
-        ".front,.best,.other{stroke:#e6e9ed}.front{fill:#15181c}.best{fill:#5b7cab}"
+        ".front,.tie,.best,.other{stroke:#e6e9ed}.front{fill:#15181c}.best,.tie{fill:#5b7cab}"
         ".leader{stroke:#a9b2bd}.limit{stroke:#ff8a80}.missed{fill:#ff8a80;fill-opacity:.1}"
     )
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dagc.metrics import TtftDefinition
+from dagc.results.proof import Proof
 from dagc.results.record import Versioned, record
 from dagc.results.summary import FactsRecord
 from dagc.units import format_share
@@ -15,8 +16,9 @@ from dagc.units import format_share
 
 @record
 class Searched:
-    """What was searched: GPUs at most, batches, and in words the coordinates that were and were not."""
+    """What was searched: GPUs, from `fewest` on, batches, and in words the coordinates that were and were not."""
 
+    fewest: int
     gpus: int
     batches: list[int]
     always: str
@@ -76,14 +78,42 @@ class RequirementFigure:
 
 
 @record
+class HighestLoad:
+    """The most requests in flight of which a plan runs all within the requirements, and its requests a second there.
+
+    `limit` is what the next step misses, found within 2 %.
+    """
+
+    concurrency: int
+    requests_per_second: float | None
+    limit: str
+
+
+@record
+class SimulatedPlan:
+    """What simulated requests say of a plan; `met` is null where they do not decide a requirement."""
+
+    output_tokens_per_second: float
+    ttft_p50: float
+    ttft_p99: float
+    tpot_p50: float
+    met: bool | None
+
+
+@record
 class FoundPlan:
-    """A plan of the front. `figures` are those of a comparison, by name."""
+    """A plan of the front. `figures` are those of a comparison, by name. `tied` with the best, whose lead is less than
+    what predictions of two plans tell apart. `highest` and `simulated` are of the first plans.
+    """
 
     strategy: str
     batch: int
     gpus: int
     figures: dict[str, float | None]
     requirements: list[RequirementFigure]
+    tied: bool = False
+    highest: HighestLoad | None = None
+    simulated: SimulatedPlan | None = None
 
 
 @record
@@ -108,11 +138,52 @@ class PlacedPlan:
 
 
 @record
+class Relaxation:
+    """The least change of one requirement or resource with which a plan meets all others, and that plan.
+
+    `what` is the requirement, `concurrency`, `batch` or `gpus`; `asked` and `needed` are what is written and what would
+    do. `is_least` unless the search ended before it could tell.
+    """
+
+    what: str
+    asked: str
+    needed: str
+    strategy: str
+    batch: int
+    gpus: int
+    figures: dict[str, float | None]
+    is_least: bool
+
+
+@record
+class PoolRatio:
+    """The GPUs of prefill and decode of the best plan, and which of the two limits requests a second."""
+
+    prefill_gpus: int
+    decode_gpus: int
+    limited_by: str
+    sentence: str
+
+
+@record
+class Budgeted:
+    """What a search asked for, by which it can be repeated: `evaluations` are bounds and prices. `ended_by` is
+    `complete`, `time`, `evaluations` or `interrupt`.
+    """
+
+    evaluations: int
+    ended_by: Literal["complete", "time", "evaluations", "interrupt"]
+
+
+@record
 class SearchResult(Versioned):
     """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
-    the search was stopped, or limited. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
+    the search was stopped, or limited: the best may be proven all the same, which `proofs` say, one for each batch.
+    `objective` is what the best is best by. `simulation_order` is null unless simulated requests put another plan of the
+    front first. `question` is a plan of the blocks that were searched under, paths in which start at the directory of the
+    result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
     are those of the plan, whose batch and GPUs `searched` replaces.
     """
 
@@ -130,6 +201,13 @@ class SearchResult(Versioned):
     nearest: FoundPlan | None
     given: list[PlacedPlan]
     well_known: list[PlacedPlan]
+    objective: str
+    proofs: list[Proof]
+    budget: Budgeted
+    relaxations: list[Relaxation]
+    ratio: PoolRatio | None
+    simulation_order: str | None
+    question: str
 
     def batch_label(self, batch: int) -> str:
         """What tells strategies of several batches apart; nothing where one batch was searched."""

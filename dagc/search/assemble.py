@@ -6,6 +6,7 @@ Arranges and compares; it prices nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from dagc.metrics import THROUGHPUT, THROUGHPUT_PER_GPU, TPOT, TTFT, Metric
@@ -15,9 +16,15 @@ from dagc.results import search_result as out
 from dagc.results.assessment import written
 from dagc.results.facts import facts_of
 from dagc.results.quantity import figure_text
+from dagc.search.budget import Budget
 from dagc.search.front import distance, dominates, factor
+from dagc.search.goal import WORDS, Goal
 from dagc.search.incumbents import Incumbents, PricedStrategy, Tally
+from dagc.search.optimum import Answer
+from dagc.search.proof import proof_of
+from dagc.search.relax import Relaxed
 from dagc.search.space import ALWAYS, EXTRAS, Space
+from dagc.search.ties import is_tie
 from dagc.search.verdict import OBJECTIVES, StrategyVerdict
 from dagc.units import format_gpus, format_share
 
@@ -28,37 +35,114 @@ Placed = tuple[str, PricedStrategy]
 """A strategy's name, and what was found of it."""
 
 
+UnderLoadFigures = tuple[out.HighestLoad | None, out.SimulatedPlan | None, out.PoolRatio | None]
+"""The highest load of a plan, its simulated requests, and the ratio of its pools."""
+
 Odds = Callable[[PricedStrategy, PricedStrategy], float | None]
 """How likely the first of two strategies has the lower TPOT."""
 
+_UNKNOWN: UnderLoadFigures = (None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that a search found: an answer for each batch, the front in the order of recommendation, what its first plans
+    do under load, and what would have to give where no plan meets the requirements. `odds` are those of two strategies.
+    """
+
+    answers: Sequence[Answer]
+    incumbents: Incumbents
+    ranked: Sequence[PricedStrategy]
+    loads: Sequence[UnderLoadFigures]
+    relaxed: Sequence[Relaxed]
+    budget: Budget
+    odds: Odds
+
 
 def assemble(
-    facts: Facts, space: Space, found: Incumbents, given: Iterable[Placed], known: Iterable[Placed], odds: Odds
+    facts: Facts, space: Space, goal: Goal, found: Found, given: Iterable[Placed], known: Iterable[Placed]
 ) -> out.SearchResult:
     """The result of a search; `given` are the plan's strategies, `known` the well-known ones."""
-    front, nearest = found.ranked, None if found.front.vectors else found.nearest
+    incumbents, front = found.incumbents, found.ranked
+    nearest = None if incumbents.front.vectors else incumbents.nearest
+    best = goal.score_of(front[0].verdict) if front else 0.0
+    loads = [*found.loads, *[_UNKNOWN] * (len(front) - len(found.loads))]
+    plans = [
+        _plan(facts, entry, is_tied=index > 0 and is_tie(goal.score_of(entry.verdict), best), load=load)
+        for index, (entry, load) in enumerate(zip(front, loads, strict=True))
+    ]
+    sizes = space.sizes
     return out.SearchResult(
         model=facts.model.name,
         cluster=facts.cluster.name,
         facts=facts_of(facts),
         engine=f"{facts.engine.name} {facts.engine.version}" if facts.engine else None,
         searched=_searched(space),
-        counts=_counts(found.tally),
-        is_complete=found.is_complete,
+        counts=_counts(incumbents.tally),
+        is_complete=incumbents.is_complete,
         objectives=list(OBJECTIVES),
         ttft_definition=facts.workload.ttft_definition,
-        front=[_plan(facts, entry) for entry in front],
-        reason=_reason(facts, found, nearest),
+        front=plans,
+        reason=_reason(facts, goal, found, nearest),
         nearest=_plan(facts, nearest) if nearest else None,
-        given=[_placed(facts, space.gpus, name, entry, front, odds) for name, entry in given],
-        well_known=[_placed(facts, space.gpus, name, entry, front, odds) for name, entry in known],
+        given=[_placed(facts, sizes, name, entry, found) for name, entry in given],
+        well_known=[_placed(facts, sizes, name, entry, found) for name, entry in known],
+        objective=goal.objective,
+        proofs=[proof_of(answer) for answer in found.answers],
+        budget=out.Budgeted(evaluations=found.budget.spent, ended_by=found.budget.ended_by or "complete"),
+        relaxations=[_relaxation(goal, one) for one in found.relaxed],
+        ratio=loads[0][2] if plans else None,
+        simulation_order=_reordered(plans, goal.objective),
+        question="",
     )
+
+
+def _relaxation(goal: Goal, one: Relaxed) -> out.Relaxation:
+    facts, entry = goal.facts, one.plan
+    if isinstance(one.what, int):
+        asked = facts.requirements[one.what]
+        judged = entry.verdict.requirements[one.what]
+        what, written_as = asked.title, written(asked.comparison, asked.figure)
+        needed = "-" if judged.actual is None else f"{asked.comparison} {figure_text(judged.actual, asked.figure)}"
+    elif one.what == "load":
+        what = "batch" if facts.workload.concurrency is None else "concurrency"
+        written_as, needed = str(goal.batch), str(entry.batch)
+    else:
+        what, written_as, needed = "gpus", str(facts.cluster.gpus or ""), str(int(entry.verdict.vector[0]))
+    return out.Relaxation(
+        what=what,
+        asked=written_as,
+        needed=needed,
+        strategy=entry.strategy,
+        batch=entry.batch,
+        gpus=int(entry.verdict.vector[0]),
+        figures=dict(entry.verdict.figures),
+        is_least=one.is_least,
+    )
+
+
+def _reordered(plans: Sequence[out.FoundPlan], objective: str) -> str | None:
+    """The strategy that simulated requests put first, where that is not the best by the closed form."""
+    known = [(one, one.simulated) for one in plans if one.simulated]
+    if not plans or len(known) < 2 or plans[0].simulated is None:
+        return None
+    keys: dict[str, Callable[[out.FoundPlan, out.SimulatedPlan], float]] = {
+        "throughput": lambda _, load: -load.output_tokens_per_second,
+        "tpot": lambda _, load: load.tpot_p50,
+        "ttft": lambda _, load: load.ttft_p50,
+        "gpus": lambda plan, _: plan.gpus,
+    }
+    key = keys.get(objective, lambda plan, load: -load.output_tokens_per_second / plan.gpus)
+    first, _ = min(known, key=lambda one: (one[1].met is False, key(*one)))
+    return None if first is plans[0] else first.strategy
 
 
 def _searched(space: Space) -> out.Searched:
     over = {name: text for name, text in EXTRAS.items() if name in space.over}
     rest = {name: text for name, text in EXTRAS.items() if name not in space.over}
-    return out.Searched(gpus=space.gpus, batches=list(space.batches), always=ALWAYS, over=over, not_searched=rest)
+    return out.Searched(
+        fewest=space.fewest, gpus=space.gpus, batches=list(space.batches), always=ALWAYS, over=over, not_searched=rest
+    )
 
 
 def _counts(tally: Tally) -> out.Counts:
@@ -75,13 +159,18 @@ def _counts(tally: Tally) -> out.Counts:
     )
 
 
-def _plan(facts: Facts, entry: PricedStrategy) -> out.FoundPlan:
+def _plan(
+    facts: Facts, entry: PricedStrategy, *, is_tied: bool = False, load: UnderLoadFigures = _UNKNOWN
+) -> out.FoundPlan:
     return out.FoundPlan(
         strategy=entry.strategy,
         batch=entry.batch,
         gpus=int(entry.verdict.vector[0]),
         figures=dict(entry.verdict.figures),
         requirements=_requirements(facts, entry.verdict),
+        tied=is_tied,
+        highest=load[0],
+        simulated=load[1],
     )
 
 
@@ -109,17 +198,20 @@ def _limited(asked: Requirement) -> Metric | None:
     return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 
-def _reason(facts: Facts, found: Incumbents, nearest: PricedStrategy | None) -> str:
-    so_far = "" if found.is_complete else " among the candidates decided so far"
-    if found.front.vectors:
+def _reason(facts: Facts, goal: Goal, found: Found, nearest: PricedStrategy | None) -> str:
+    is_proven = all(one.is_proven for one in found.answers)
+    so_far = "" if is_proven else " among the candidates decided so far"
+    if found.ranked:
         unknown = [one.name for one in found.ranked[0].verdict.requirements if one.miss is None]
         met = "that meet every requirement" if facts.requirements else "that fit"
         met = f"that miss no requirement (`{unknown[0]}` under load is not simulated)" if unknown else met
-        return f"fewest GPU-seconds per output token of the plans {met}{so_far}"
-    if nearest is None and not found.is_complete:
+        words = WORDS[goal.objective] if goal.objective != "miss" else ""
+        return f"{words} of the plans {met}{so_far}"
+    if nearest is None and not is_proven:
         return "stopped before any plan that fits was priced"
     if nearest is None:
-        smallest = found.smallest_memory
+        shares = [one.count.smallest for answer in found.answers for one in answer.families]
+        smallest = min((one for one in shares if one is not None), default=None)
         return (
             f"no plan fits: the smallest needs {format_share(smallest)} of GPU memory" if smallest else "no plan fits"
         )
@@ -130,10 +222,8 @@ def _reason(facts: Facts, found: Incumbents, nearest: PricedStrategy | None) -> 
     )
 
 
-def _placed(
-    facts: Facts, most: int, name: str, entry: PricedStrategy, front: Sequence[PricedStrategy], odds: Odds
-) -> out.PlacedPlan:
-    verdict = entry.verdict
+def _placed(facts: Facts, sizes: range, name: str, entry: PricedStrategy, found: Found) -> out.PlacedPlan:
+    verdict, front = entry.verdict, found.ranked
     if verdict.code is not None:
         reason = f"rule {verdict.code}; see `dagc explain {verdict.code}`"
         return _without_figures(name, entry, "refused", reason)
@@ -142,8 +232,9 @@ def _placed(
             name, entry, "does not fit", f"needs {format_share(verdict.memory_share or 0.0)} of GPU memory"
         )
     gpus = int(verdict.vector[0])
-    if gpus > most:
-        return _without_figures(name, entry, "refused", f"needs {format_gpus(gpus)}, the search allows {most}")
+    if gpus not in sizes:
+        allowed = format_gpus(sizes[-1]) if len(sizes) == 1 else f"{sizes[0]} to {format_gpus(sizes[-1])}"
+        return _without_figures(name, entry, "refused", f"takes {format_gpus(gpus)}, the search is of {allowed}")
     ahead = [one for one in front if dominates(one.verdict.vector, verdict.vector)]
     better = max(ahead, key=lambda one: (factor(verdict.vector, one.verdict.vector), one.rank), default=None)
     status, reason = _standing(facts, verdict, better)
@@ -156,7 +247,7 @@ def _placed(
         figures=dict(verdict.figures),
         distance=distance(verdict.vector, [one.verdict.vector for one in front]),
         better=better.strategy if better else None,
-        odds=odds(entry, front[0]) if front else None,
+        odds=found.odds(entry, front[0]) if front else None,
     )
 
 

@@ -17,8 +17,8 @@ each micro-batch once a step, so
 
 and TPOT is at least a step divided by the tokens that it yields. An experts' pool is busy for all that it serves.
 Throughput follows by its definition (`dagc.results.metrics`), which falls as times grow, and a step from an idle
-pipeline takes no less than an interval. Of continuous batching one sequence on a replica is taken to be decoded,
-because how many run is a matter of memory.
+pipeline takes no less than an interval. Of continuous batching one sequence on a replica is taken to be decoded as long
+as nothing is known of its memory; `seconds_of` takes how many run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from dagc.catalog.parameters import layer_parameters
+from dagc.catalog.part import Part
 from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
 from dagc.plan.deployment import Options
@@ -39,6 +41,7 @@ from dagc.plan.workload import Per, Requirement
 from dagc.results.quantity import satisfies
 from dagc.search.candidate import PoolForm, ServicePlan, ServiceShape
 from dagc.search.layer_bounds import BESIDE, BUSY, PATH, TRAILING, LayerBounds, StageConfig, TimesOf
+from dagc.search.layer_parts import shapes_of
 from dagc.search.verdict import miss_of
 
 PIECE = 2048
@@ -55,6 +58,14 @@ class TimeBound(Generic[Figure]):
     ttft: Figure
     tpot: Figure
     throughput: Figure
+
+
+class ServiceBound(NamedTuple):
+    """Seconds that a service takes at least, infinite where it does not fit, and the sequences that it runs at most."""
+
+    ttft: float
+    tpot: float
+    running: int
 
 
 class _Sizes(NamedTuple):
@@ -84,15 +95,20 @@ class LowerBounds:
     def __init__(self, facts: Facts, times_of: TimesOf) -> None:
         self._facts, self._layer_bounds = facts, LayerBounds(facts, times_of)
         self._ends = cache(self._stage_ends)
-        self._index: dict[tuple[ServiceShape, Options, int], int] = {}
+        self._index: dict[tuple[ServiceShape, Options, int, int], int] = {}
         self._seconds: Figures = np.empty((2, 0))
 
     def seconds(self, services: Sequence[tuple[ServicePlan, int]]) -> Figures:
         """TTFT and TPOT of services at least, each under a batch of the deployment, wherever they lie.
 
-        ServiceShape (2, services); of a service for one phase the other counts for nothing.
+        Shape (2, services); of a service for one phase the other counts for nothing. Where requests come and go, one
+        enters on each rank of attention, and one is decoded at least.
         """
-        keys = [(service.shape, service.options, batch) for service, batch in services]
+        return self.seconds_of([(service, *self._least(service.shape, batch)) for service, batch in services])
+
+    def seconds_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
+        """The same of services that prefill so many sequences at once and decode so many."""
+        keys = [(service.shape, service.options, entering, held) for service, entering, held in services]
         new = list(dict.fromkeys(key for key in keys if key not in self._index))
         runs = [self._run(*key) for key in new]
         found = [self._bounded(runs[start : start + PIECE]) for start in range(0, len(runs), PIECE)]
@@ -100,13 +116,14 @@ class LowerBounds:
         self._seconds = np.concatenate([self._seconds, *found], axis=1)
         return self._seconds[:, [self._index[key] for key in keys]]
 
-    def _run(self, shape: ServiceShape, options: Options, batch: int) -> _Run:
-        """Where requests come and go, one enters on each rank of attention, and one is decoded at least."""
+    def _least(self, shape: ServiceShape, batch: int) -> tuple[int, int]:
+        if self._facts.workload.concurrency is None:
+            return batch, batch
+        return min(batch, shape.replicas * shape.attention.dp), 1
+
+    def _run(self, shape: ServiceShape, options: Options, entering: int, held: int) -> _Run:
         is_apart = shape.form is not PoolForm.SHARED
         of_stage = StageConfig(shape.attention, shape.experts, is_apart, shape.inner_dp > 1, _of_stage(options))
-        entering, held = batch, batch
-        if self._facts.workload.concurrency is not None:
-            entering, held = min(batch, shape.replicas * shape.attention.dp), 1
         stages, row = options.micro or shape.stages, self._layer_bounds.row
         first, last = (_sizes(stages, -(-sequences // shape.replicas)) for sequences in (entering, held))
         return _Run(
@@ -190,8 +207,31 @@ def rate(amount: npt.NDArray[np.int64] | int, seconds: Figures) -> Figures:
 def vectors_of(gpus: Figures, bound: TimeBound[Figures], usd_per_gpu_second: float | None) -> Figures:
     """Bounds as objectives, less being better; without a price no candidate has a cost of tokens."""
     price, free = usd_per_gpu_second, np.zeros(len(gpus))
-    cost = free if price is None else price * gpus / bound.throughput * 1e6
+    each = np.divide(gpus, bound.throughput, out=np.full(len(gpus), np.inf), where=bound.throughput > 0)
+    cost = free if price is None else price * each * 1e6
     return np.column_stack([gpus, bound.ttft, bound.tpot, -bound.throughput, cost])
+
+
+PRODUCTS = (Part.ATTENTION, Part.DENSE_FFN, Part.SHARED_EXPERTS)
+"""Parts of a layer with the matrices that multiply every token; of experts those do that are chosen."""
+
+NO_PRODUCTS = 0.01
+"""More than the share of these parts' parameters that are norms and biases, and multiply nothing."""
+
+
+def requests_per_gpu_second(facts: Facts) -> float:
+    """Requests a second that no GPU exceeds, whatever the strategy: each token has two operations for each parameter
+    that multiplies it, and no format computes faster than the fastest.
+    """
+    shapes, workload = shapes_of(facts), facts.workload
+    used = 0.0
+    for kind in shapes.layer_kinds():
+        parts = layer_parameters(shapes, kind)
+        used += sum(parts.get(part, 0) for part in PRODUCTS)
+        if shapes.experts and Part.EXPERTS in parts:
+            used += parts[Part.EXPERTS] / shapes.experts.count * shapes.experts.top
+    tokens = workload.fresh + (workload.output - 1) / workload.tokens_per_step
+    return max(facts.cluster.device.flops.values()) / (2 * used * (1 - NO_PRODUCTS) * tokens)
 
 
 class Miss(NamedTuple):

@@ -8,24 +8,25 @@ candidate meets every requirement, a second pass finds the one that misses them 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.priced import Picoseconds
-from dagc.plan.deployment import Options, Phase
+from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
-from dagc.search.bounds import PIECE, LowerBounds, TimeBound, misses_of, rate, vectors_of
-from dagc.search.candidate import Candidate, ServicePlan, ServiceShape
+from dagc.search.best import Evaluator
+from dagc.search.bounds import TimeBound, misses_of, vectors_of
+from dagc.search.budget import Budget
+from dagc.search.candidate import Candidate
 from dagc.search.front import Vectors, by_promise
-from dagc.search.incumbents import Incumbents, Named, PricedStrategy
-from dagc.search.layer_parts import Work
-from dagc.search.pairs import ROUND, Pairs, Placed
-from dagc.search.space import Families, Refusals, Space
-from dagc.search.verdict import OBJECTIVES, StrategyVerdict
+from dagc.search.incumbents import Incumbents, PricedStrategy
+from dagc.search.pairs import ROUND, Bounded, Pairs
+from dagc.search.services import Column, Services
+from dagc.search.space import Space
+from dagc.search.verdict import OBJECTIVES
 
 MOST_PAIRS = 500_000
 """Pairs of services past which an exhaustive search does not begin: it makes each of them."""
@@ -40,33 +41,14 @@ class TooMany(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is searched, and how candidates are judged before they are priced.
+    """What is searched.
 
-    `refusals` are of rules; `weigh` gives the share of a device that weights and reserve take on the fullest GPU. With
-    `is_exhaustive` nothing is left to bounds on times, and all that fits by weights is priced.
+    With `is_exhaustive` nothing is left to bounds on times, and all that fits by weights is priced.
     """
 
     facts: Facts
     space: Space
-    refusals: Refusals
-    weigh: Callable[[Candidate], float]
     is_exhaustive: bool = False
-
-
-class Evaluator(Protocol):
-    """What workers do: each takes what is asked, and gives the answers in the same order."""
-
-    def price(self, named: Sequence[Named]) -> list[StrategyVerdict]:
-        """Verdicts on strategies."""
-        ...
-
-    def seconds(self, asked: Sequence[Placed]) -> list[float]:
-        """Prices of single services, as `SecondsOf` has them."""
-        ...
-
-    def parts(self, asked: Sequence[Work]) -> Sequence[Picoseconds]:
-        """Times of parts of layers, as `Parts.times` has them."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,11 +64,11 @@ class CandidateTable:
     names: list[str]
 
 
-Progress = Callable[[str, int, int], None]
-"""Takes what is being done, and how many strategies are decided of how many."""
+Progress = Callable[[str], None]
+"""Takes what is being done."""
 
 
-def _silent(_what: str, _decided: int, _generated: int) -> None:
+def _silent(_what: str) -> None:
     return
 
 
@@ -94,20 +76,30 @@ class Search:
     """A search in progress. `run` may be interrupted between rounds: `incumbents` then has what is known."""
 
     def __init__(
-        self, problem: Problem, evaluation: Evaluator, most: int | None = None, report: Progress = _silent
+        self,
+        problem: Problem,
+        evaluation: Evaluator,
+        services: Services,
+        budget: Budget | None = None,
+        report: Progress = _silent,
     ) -> None:
         self._problem, self._evaluation, self._report = problem, evaluation, report
-        self._bounds = LowerBounds(problem.facts, evaluation.parts)
-        self.incumbents = Incumbents(evaluation.price, most)
+        self._services = services
+        self.incumbents = Incumbents(evaluation.price, budget or Budget())
 
     def admit(self, entries: Sequence[PricedStrategy]) -> None:
         """Compare strategies that are priced already with all others. They may lie outside of the space."""
-        self.incumbents.admit(entries, self._problem.space.gpus)
+        self.incumbents.admit(entries, self._problem.space.sizes)
 
     def run(self) -> None:
         """Decide every candidate, or as many as may be priced."""
-        table, pairs = self._table(), self._pair_searches()
-        is_done = self._best(table) and self._pair_rounds(pairs, Pairs.round)
+        budget = self.incumbents.budget
+        if not budget.room(1):
+            return
+        budget.spend(1)
+        table = self._table()
+        pairs = self._pair_searches() if not budget.has_ended else []
+        is_done = not budget.has_ended and self._best(table) and self._pair_rounds(pairs, Pairs.round)
         if is_done and not self.incumbents.front.vectors:
             is_done = self._nearest(table) and self._pair_rounds(pairs, Pairs.nearest_round)
         elif is_done:
@@ -120,22 +112,24 @@ class Search:
 
     def _table(self) -> CandidateTable:
         """Candidates that fit by their weights, with their bounds; nothing is bounded in an exhaustive search."""
-        self._report("generating strategies", 0, 0)
-        candidates: list[Candidate] = []
-        for number, one in enumerate(self._fitting(), 1):
-            candidates.append(one)
-            if number % PIECE == 0:
-                self._progress(f"generating and bounding, {number:,}")
-        count = len(candidates)
-        self._progress(f"generating and bounding, {count:,}")
+        space, facts = self._problem.space, self._problem.facts
+        columns: list[Column] = []
+        for batch, size in product(space.batches, space.sizes):
+            if not self._has_room():
+                break
+            columns.append(self._column(Phase.BOTH, size, batch))
+            self._count(columns[-1])
+        candidates = [Candidate((one,), column.batch) for column in columns for one in column.services]
         if self._problem.is_exhaustive:
+            candidates += self._all_pairs() if "phase-pools" in space.over else []
+            count = len(candidates)
             return CandidateTable(candidates, np.zeros((count, len(OBJECTIVES))), np.zeros(count), [""] * count)
-        facts = self._problem.facts
-        gpus = np.array([one.gpus for one in candidates], dtype=np.float64)
-        ttft, tpot = self._bounds.seconds([(one.services[0], one.batch) for one in candidates])
-        whole = ttft + (facts.workload.output - 1) * tpot
-        throughput = facts.workload.output * rate(np.array([one.batch for one in candidates]), whole)
-        bound = TimeBound(ttft, tpot, throughput)
+        figures: Vectors = np.empty((4, 0))
+        for one in columns:
+            own = [np.full(len(one), float(one.gpus)), one.ttft, one.tpot, one.rates(facts)]
+            figures = np.concatenate([figures, np.array(own)], axis=1)
+        gpus, ttft, tpot, rates = figures
+        bound = TimeBound(ttft, tpot, facts.workload.output * rates)
         misses = [one if one and one.miss > 0 else None for one in misses_of(facts, bound, gpus)]
         return CandidateTable(
             candidates,
@@ -144,70 +138,69 @@ class Search:
             [one.name if one else "" for one in misses],
         )
 
-    def _fitting(self) -> Iterator[Candidate]:
-        """Every candidate that no rule refuses for a degree and whose weights fit."""
-        space, tally = self._problem.space, self.incumbents.tally
-        for batch in space.batches:
-            families = Families(space, self._problem.refusals, batch)
-            for shape in self._counted(families):
-                share = self._problem.weigh(_alone(shape, batch))
-                if share > 1:
-                    tally.memory += families.members(shape)
-                    self.incumbents.note_memory(share)
-                    continue
-                for options in space.options(shape, Phase.BOTH, batch):
-                    yield Candidate((ServicePlan(shape, options),), batch)
-            if "phase-pools" in space.over and self._problem.is_exhaustive:
-                yield from self._pairs(batch)
+    def _has_room(self) -> bool:
+        """Whether the budget has room for one more column, which is counted."""
+        budget = self.incumbents.budget
+        if not budget.room(1):
+            return False
+        budget.spend(1)
+        return True
 
-    def _counted(self, families: Families) -> Iterator[ServiceShape]:
-        """The shapes of families, with all that was generated and refused on the way to each in the tally."""
-        for shape in families.shapes():
-            self._count(families)
-            yield shape
-        self._count(families)
+    def _column(self, phase: Phase, gpus: int, batch: int) -> Column:
+        self._progress("generating and bounding")
+        return self._services.column(phase, gpus, batch)
 
-    def _count(self, families: Families) -> None:
-        self.incumbents.tally.generated += families.generated
-        self.incumbents.tally.refused += families.refused
-        families.generated = 0
-        families.refused.clear()
+    def _count(self, column: Column) -> None:
+        """Put what rules and weights leave out, and what is left, into the tally."""
+        tally = self.incumbents.tally
+        tally.generated += len(column)
+        for family in column.families:
+            tally.generated += family.refused.total() + family.weights
+            tally.refused += family.refused
+            tally.memory += family.weights
 
-    def _pairs(self, batch: int) -> Iterator[Candidate]:
+    def _phases(self, batch: int) -> list[list[Bounded]]:
+        """The services of prefill and of decode that leave a GPU for the other, with their bounds."""
+        found: list[list[Bounded]] = []
+        for phase in (Phase.PREFILL, Phase.DECODE):
+            found.append([])
+            for size in range(1, self._problem.space.gpus):
+                if not self._has_room():
+                    break
+                column = self._column(phase, size, batch)
+                seconds = column.ttft if phase is Phase.PREFILL else column.tpot
+                found[-1] += zip(column.services, seconds.tolist(), strict=True)
+        return found
+
+    def _all_pairs(self) -> list[Candidate]:
         """Prefill beside decode, of any two services that fit by themselves. Raises TooMany before it makes any."""
-        gpus = self._problem.space.gpus
-        prefill, decode = (self._services(phase, batch) for phase in (Phase.PREFILL, Phase.DECODE))
-        first, last = (np.bincount([one.shape.gpus for one in each], minlength=gpus) for each in (prefill, decode))
-        number = int(np.convolve(first, last)[: gpus + 1].sum())
-        if number > MOST_PAIRS:
-            raise TooMany(number)
-        self.incumbents.tally.generated += number
-        for one in prefill:
-            for other in decode:
-                if one.shape.gpus + other.shape.gpus <= gpus:
-                    yield Candidate((one, other), batch)
-
-    def _services(self, phase: Phase, batch: int) -> list[ServicePlan]:
-        """The services of one phase that leave a GPU for the other."""
-        space = self._problem.space
-        families = Families(replace(space, gpus=space.gpus - 1), self._problem.refusals, batch, phase)
-        fitting = [shape for shape in families.shapes() if self._problem.weigh(_alone(shape, batch)) <= 1]
-        return [ServicePlan(one, options, phase) for one in fitting for options in space.options(one, phase, batch)]
+        space, made = self._problem.space, list[Candidate]()
+        for batch in space.batches:
+            prefill, decode = self._phases(batch)
+            first, last = (
+                np.bincount([one.shape.gpus for one, _ in each], minlength=space.gpus) for each in (prefill, decode)
+            )
+            number = int(np.convolve(first, last)[space.fewest : space.gpus + 1].sum())
+            if number > MOST_PAIRS:
+                raise TooMany(number)
+            self.incumbents.tally.generated += number
+            made += [
+                Candidate((one, other), batch)
+                for one, _ in prefill
+                for other, _ in decode
+                if one.shape.gpus + other.shape.gpus in space.sizes
+            ]
+        return made
 
     def _pair_searches(self) -> list[Pairs]:
         """A search of pairs for each batch; none where all candidates were made."""
         problem, incumbents = self._problem, self.incumbents
         if "phase-pools" not in problem.space.over or problem.is_exhaustive:
             return []
-        searches: list[Pairs] = []
-        for batch in problem.space.batches:
-            services = [self._services(phase, batch) for phase in (Phase.PREFILL, Phase.DECODE)]
-            bounds = [self._bounds.seconds([(one, batch) for one in each]) for each in services]
-            known = [list(zip(each, bound[row].tolist(), strict=True))
-                     for row, (each, bound) in enumerate(zip(services, bounds, strict=True))]  # fmt: skip
-            searches.append(
-                Pairs(problem.facts, incumbents, self._evaluation.seconds, problem.space.gpus, batch, *known)
-            )
+        searches = [
+            Pairs(problem.facts, incumbents, self._evaluation.seconds, problem.space, batch, *self._phases(batch))
+            for batch in problem.space.batches
+        ]
         incumbents.tally.generated += sum(one.number for one in searches)
         return searches
 
@@ -242,7 +235,7 @@ class Search:
 
     def _judge(self, table: CandidateTable, rows: npt.NDArray[np.int64]) -> list[int]:
         """Price the first of the rows, as many as a round has and as may be; returns them."""
-        chosen: list[int] = rows[: self.incumbents.room(ROUND)].tolist()
+        chosen: list[int] = rows[: self.incumbents.budget.room(ROUND)].tolist()
         if chosen:
             self._progress("pricing")
             self.incumbents.judge([table.candidates[row] for row in chosen])
@@ -253,14 +246,10 @@ class Search:
         for one in searches:
             while go(one):
                 self._progress("searching pairs")
-                if not self.incumbents.room(1):
+                if not self.incumbents.budget.room(1):
                     return False
         return True
 
     def _progress(self, what: str) -> None:
-        self._report(what, self.incumbents.tally.decided, self.incumbents.tally.generated)
-
-
-def _alone(shape: ServiceShape, batch: int) -> Candidate:
-    """The plain member of a shape."""
-    return Candidate((ServicePlan(shape, Options(layers=shape.layers)),), batch)
+        tally = self.incumbents.tally
+        self._report(f"front: {what}: {tally.decided:,} of {tally.generated:,} decided")

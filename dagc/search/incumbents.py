@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from dagc.search.budget import Budget
 from dagc.search.candidate import Candidate, spell
 from dagc.search.front import Front
 from dagc.search.verdict import StrategyVerdict, Vector
@@ -58,12 +59,12 @@ class Tally:
 class Incumbents:
     """The front so far, the candidate that misses the requirements least, and the tally.
 
-    `price` gives the verdicts on strategies, of which no more than `most` are priced in all. `smallest_memory` is the
+    `price` gives the verdicts on strategies, as many as `budget` has room for. `smallest_memory` is the
     smallest share of a device that a candidate took which does not fit. `is_complete` once every candidate is decided.
     """
 
     price: Callable[[Sequence[Named]], list[StrategyVerdict]]
-    most: int | None = None
+    budget: Budget = field(default_factory=Budget)
     front: Front = field(default_factory=Front)
     nearest: PricedStrategy | None = None
     tally: Tally = field(default_factory=Tally)
@@ -71,20 +72,18 @@ class Incumbents:
     is_complete: bool = False
     _entries: dict[Vector, PricedStrategy] = field(default_factory=dict["Vector", PricedStrategy])
 
-    @property
-    def ranked(self) -> list[PricedStrategy]:
-        """The front in the order of recommendation; all meet every requirement."""
-        return sorted((self._entries[vector] for vector in self.front.vectors), key=lambda entry: entry.rank)
+    def ranked(self, score: Callable[[StrategyVerdict], float]) -> list[PricedStrategy]:
+        """The front in the order of recommendation, the least score first; all meet every requirement."""
+        found = (self._entries[vector] for vector in self.front.vectors)
+        return sorted(found, key=lambda entry: (score(entry.verdict), entry.rank))
 
-    def room(self, number: int) -> int:
-        """How many of so many candidates may still be priced. Those that did not fit when they were count too."""
-        return number if self.most is None else max(0, min(number, self.most - self.tally.priced - self.tally.over))
-
-    def admit(self, entries: Iterable[PricedStrategy], gpus: int) -> None:
-        """Compare strategies that are priced already with all others. They may lie outside of the space."""
+    def admit(self, entries: Iterable[PricedStrategy], gpus: range) -> None:
+        """Compare strategies that are priced already with all others. They may lie outside of the space, but for their
+        number of GPUs.
+        """
         for entry in entries:
             verdict = entry.verdict
-            if verdict.code is None and not verdict.is_over and verdict.vector[0] <= gpus:
+            if verdict.code is None and not verdict.is_over and int(verdict.vector[0]) in gpus:
                 self._place(entry)
 
     def judge(self, candidates: Sequence[Candidate]) -> None:
@@ -101,13 +100,12 @@ class Incumbents:
                 missed = self._place(PricedStrategy(text, batch, verdict))
                 self.tally.priced_missing.update([missed] if missed else [])
 
-    def complete(self, verdict: Callable[[str, int], StrategyVerdict]) -> None:
+    def complete(self, whole: Callable[[Sequence[PricedStrategy]], list[PricedStrategy]]) -> None:
         """Take verdicts with all figures for what a result shows; those of a search have the objectives alone."""
-        for vector in self.front.vectors:
-            entry = self._entries[vector]
-            self._entries[vector] = replace(entry, verdict=verdict(entry.strategy, entry.batch))
+        vectors = self.front.vectors
+        self._entries.update(zip(vectors, whole([self._entries[vector] for vector in vectors]), strict=True))
         if self.nearest and not self.front.vectors:
-            self.nearest = replace(self.nearest, verdict=verdict(self.nearest.strategy, self.nearest.batch))
+            (self.nearest,) = whole([self.nearest])
 
     def note_memory(self, share: float) -> None:
         """Note the share of a device that a candidate would take which does not fit."""

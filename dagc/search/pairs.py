@@ -32,6 +32,7 @@ from dagc.search.bounds import Miss, TimeBound, misses_of, rate, vectors_of
 from dagc.search.candidate import Candidate, ServicePlan
 from dagc.search.front import Vectors, by_promise
 from dagc.search.incumbents import Incumbents
+from dagc.search.space import Space
 
 ROUND = 64
 """Candidates of a round, and services that are priced at once."""
@@ -115,14 +116,14 @@ class Pairs:
     """Pairs of services under one batch. `number` is how many there are of those that fit by their weights."""
 
     def __init__(
-        self, facts: Facts, incumbents: Incumbents, seconds_of: SecondsOf, gpus: int, batch: int,
+        self, facts: Facts, incumbents: Incumbents, seconds_of: SecondsOf, space: Space, batch: int,
         prefill: Iterable[Bounded], decode: Iterable[Bounded],
     ) -> None:  # fmt: skip
         self._facts, self._incumbents, self._seconds_of, self._batch = facts, incumbents, seconds_of, batch
         self._services = {Phase.PREFILL: _by_gpus(prefill), Phase.DECODE: _by_gpus(decode)}
         self._queues: dict[tuple[Phase, int, int], ServiceQueue] = {}
         first, second = self._services[Phase.PREFILL], self._services[Phase.DECODE]
-        cells = [(p, d) for p, d in product(sorted(first), sorted(second)) if p + d <= gpus]
+        cells = [(p, d) for p, d in product(sorted(first), sorted(second)) if space.fewest <= p + d <= space.gpus]
         self.number = sum(len(first[p]) * len(second[d]) for p, d in cells)
         self._open = [PairNode(p, d, 0, 0) for p, d in cells]
         self._missing: list[tuple[PairNode, str]] = []
@@ -203,7 +204,7 @@ class Pairs:
         asked = list(services.values())
         for (queue, _), seconds in zip(asked, self._seconds_of([placed for _, placed in asked]), strict=True):
             queue.learn(seconds)
-        self._price(pairs[: self._incumbents.room(ROUND)])
+        self._price(pairs[: self._incumbents.budget.room(ROUND)])
 
     def _price(self, views: Sequence[_View]) -> None:
         """Prices of pairs; their nodes go on to the pairs behind them."""

@@ -30,12 +30,12 @@ class Origin:
     written: Path
 
 
-def plan_text(origin: Origin, best: PricedStrategy, batch: int) -> str:
-    """A plan of these blocks and the best strategy alone; `batch` is the one that the blocks state."""
+def plan_text(origin: Origin, best: PricedStrategy | None, batch: int) -> str:
+    """A plan of these blocks and the best strategy alone, or without one; `batch` is the one that the blocks state."""
     blocks = {block.keyword: block for block in (*origin.blocks, *origin.overrides) if block.keyword not in LEFT_OUT}
     edits = {keyword: list(_moved(block, origin)) for keyword, block in blocks.items()}
     missing: list[str] = []
-    if best.batch != batch:
+    if best and best.batch != batch:
         workload = blocks.get("workload")
         if workload and workload.body:
             edits["workload"].append(_with_batch(workload, workload.body, best.batch))
@@ -43,7 +43,7 @@ def plan_text(origin: Origin, best: PricedStrategy, batch: int) -> str:
             blocks.pop("workload", None)
             missing.append(f"workload {{ batch {best.batch} }}")
     texts = [_text(block, edits[keyword], block in origin.overrides) for keyword, block in blocks.items()]
-    return "\n".join([*texts, *missing, "", f"strategy best = {best.strategy}", ""])
+    return "\n".join([*texts, *missing, *(["", f"strategy best = {best.strategy}"] if best else []), ""])
 
 
 def _with_batch(workload: Block, fields: tuple[Entry, ...], batch: int) -> Edit:

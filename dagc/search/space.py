@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from math import lcm, prod
+from typing import NamedTuple
 
 from dagc.degrees import Degrees
 from dagc.plan.deployment import Options, Phase
@@ -50,7 +51,7 @@ MOST_MICRO = 64
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The bounds of a search. `gpus` is the most a strategy may take, `batches` the sequences that are tried.
+    """The bounds of a search. A strategy takes `fewest` to `gpus` GPUs; `batches` are the sequences that are tried.
 
     `layers` and `experts` are the model's, `experts` 0 for a dense one; `has_shared` whether it has shared experts.
     `over` are names of `EXTRAS`. `takes_layers` is False where an engine has its own split.
@@ -63,6 +64,12 @@ class Space:
     has_shared: bool
     over: frozenset[str] = frozenset()
     takes_layers: bool = True
+    fewest: int = 1
+
+    @property
+    def sizes(self) -> range:
+        """GPUs that a strategy may take."""
+        return range(self.fewest, self.gpus + 1)
 
     def splits(self, stages: int) -> tuple[tuple[int, ...] | None, ...]:
         """Splits of the layers over stages; None is the even one."""
@@ -152,40 +159,76 @@ class Divisions:
     refused: Counter[str]
 
 
+class FamilyKey(NamedTuple):
+    """What the strategies of a family have in common: replicas of stages, and the ranks of a stage, those of experts
+    that are apart beside them.
+    """
+
+    replicas: int
+    stages: int
+    width: int
+    form: PoolForm = PoolForm.SHARED
+    beside: int = 0
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of each strategy."""
+        pools = 1 if self.form is PoolForm.BESIDE_REPLICA else self.stages
+        return self.replicas * (self.stages * self.width + pools * self.beside)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The shapes that no rule refuses whatever their options are, and by code of a rule the strategies of the rest."""
+
+    key: FamilyKey
+    shapes: tuple[ServiceShape, ...]
+    refused: Counter[str]
+
+
 class Families:
-    """The shapes of one service under one batch. `refused` counts strategies by the rule that refuses them."""
+    """The families of one service under one batch, of the space's GPUs or of as many as are asked for."""
 
     def __init__(self, space: Space, refusals: Refusals, batch: int, phase: Phase = Phase.BOTH) -> None:
-        self.refused: Counter[str] = Counter()
-        self.generated = 0
         self._space, self._refusals, self._batch, self._phase = space, refusals, batch, phase
         self._degree_code = cache(self._judge_degree)
         self._shape_code = cache(self._judge_shape)
         self._divisions = cache(self._divide)
 
     def shapes(self) -> Iterator[ServiceShape]:
-        """The shapes that no rule refuses whatever their options are."""
-        gpus, has_pools = self._space.gpus, "attention-pools" in self._space.over and self._space.experts > 0
+        """The shapes of all families."""
+        for family in self.families():
+            yield from family.shapes
+
+    def families(self, fewest: int | None = None, gpus: int | None = None) -> Iterator[Family]:
+        """The families that take so many GPUs, in place of the space's."""
+        fewest, gpus = fewest or self._space.fewest, gpus or self._space.gpus
+        has_pools = "attention-pools" in self._space.over and self._space.experts > 0
         for width in range(1, gpus + 1):
-            yield from self._pipelines(PoolForm.SHARED, width, 0)
+            yield from self._pipelines(PoolForm.SHARED, width, 0, fewest, gpus)
             for beside in range(1, gpus - width + 1) if has_pools else ():
-                yield from self._pipelines(PoolForm.BESIDE_STAGE, width, beside)
-                yield from self._pipelines(PoolForm.BESIDE_REPLICA, width, beside)
+                yield from self._pipelines(PoolForm.BESIDE_STAGE, width, beside, fewest, gpus)
+                yield from self._pipelines(PoolForm.BESIDE_REPLICA, width, beside, fewest, gpus)
 
     def members(self, shape: ServiceShape) -> int:
         """Strategies of a shape."""
         pipeline = self._space.micro_batches(shape.stages, shape.replicas, self._batch)
         return len(pipeline) * self._space.stage_options(shape, self._phase)
 
-    def _pipelines(self, form: PoolForm, width: int, beside: int) -> Iterator[ServiceShape]:
+    def size(self, family: Family) -> int:
+        """Strategies of a family, those refused among them."""
+        return sum(map(self.members, family.shapes)) + family.refused.total()
+
+    def _pipelines(self, form: PoolForm, width: int, beside: int, fewest: int, gpus: int) -> Iterator[Family]:
         """Stages and replicas of stages of `width` ranks, with `beside` ranks of experts; one stage has one form."""
         stages = 2 if form is PoolForm.BESIDE_REPLICA else 1
-        while (gpus := ServiceShape(1, stages, Degrees(dp=width), Degrees(ep=beside), form).gpus) <= self._space.gpus:
-            for replicas in range(1, self._space.gpus // gpus + 1):
-                yield from self._filled(form, width, beside, stages, replicas)
+        while (one := FamilyKey(1, stages, width, form, beside).gpus) <= gpus:
+            for replicas in range(max(1, -(-fewest // one)), gpus // one + 1):
+                yield self._filled(FamilyKey(replicas, stages, width, form, beside))
             stages += 1
 
-    def _filled(self, form: PoolForm, width: int, beside: int, stages: int, replicas: int) -> Iterator[ServiceShape]:
+    def _filled(self, key: FamilyKey) -> Family:
+        replicas, stages, width, form, beside = key
         divisions = self._divisions(form, width, beside)
         outside = self._degree_code(ServiceShape(1, stages))
         outside = outside or self._degree_code(ServiceShape(replicas, 1))
@@ -198,14 +241,11 @@ class Families:
             shapes = [ServiceShape(replicas, stages, attention, experts, form, layers, inner) for layers in splits]
             if code is None:
                 built += shapes
-                self.generated += sum(map(self.members, shapes))
             else:
                 refused[code] += sum(map(self.members, shapes))
         if outside:
             refused = Counter({outside: refused.total()})
-        self.refused += refused
-        self.generated += refused.total()
-        yield from built
+        return Family(key, tuple(built), refused)
 
     def _divide(self, form: PoolForm, width: int, beside: int) -> Divisions:
         legal: list[tuple[Degrees, int, Degrees]] = []

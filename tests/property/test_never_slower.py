@@ -68,7 +68,7 @@ def measured(model: str, cluster: str, engine: str, strategy: str, work: str) ->
     """The times of a plan; None where it is refused."""
     asked = f"engine {engine}\n" if engine else ""
     text = f"model {model}\ncluster {cluster}\n{asked}workload {{ {work} }}\nstrategy main = {strategy}\n"
-    checked = check(Source("plan", text), is_simulated=False).checked
+    checked = check(Source("plan", text), sample=None).checked
     return checked[0].priced.assessment.metrics if checked else None
 
 

@@ -51,9 +51,12 @@ def _blocks(model: str, engine: str | None, workload: str, gpus: int) -> dict[st
 
 def _searched(blocks: dict[str, str], given: Sequence[str] = ("tp 1",), *, has_phases: bool = True) -> SearchResult:
     text = "".join(f"strategy given{i} = {one}\n" for i, one in enumerate(given))
+    gpus = int(blocks["cluster"].split()[2])
     over = frozenset({"inner-dp", *(("phase-pools",) if has_phases else ())})
     sources = tuple((keyword, Source(keyword, content)) for keyword, content in blocks.items())
-    found = search(Source("plan", text), sources, Path(), SearchOptions(over=over), lambda *_: None).result
+    found = search(
+        Source("plan", text), sources, Path(), SearchOptions(gpus=(1, gpus), over=over), lambda _: None
+    ).result
     assert found is not None and found.is_complete
     return found
 

@@ -19,7 +19,7 @@ from tests.unit.search_plans import PLAN, STRATEGIES
 @pytest.fixture(scope="module")
 def pruned() -> SearchOutcome:
     text = PLAN + "require { tpot <= 30 ms }\n" + STRATEGIES
-    return search(Source("plan.moe", text), (), Path(), SearchOptions(), lambda *_: None)
+    return search(Source("plan.moe", text), (), Path(), SearchOptions(gpus=(1, 4)), lambda _: None)
 
 
 def test_the_picture_is_xml_whatever_names_hold(pruned: SearchOutcome) -> None:

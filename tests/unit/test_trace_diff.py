@@ -68,7 +68,7 @@ PLANS = {
 
 
 def checked(text: str, directory: Path = Path()) -> Checked:
-    outcome = check(Source("plan.moe", text), directory=directory, is_simulated=False)
+    outcome = check(Source("plan.moe", text), directory=directory, sample=None)
     assert outcome.checked, outcome.diagnostics
     return outcome.checked[0]
 
@@ -173,7 +173,7 @@ def test_a_kind_of_work_that_takes_twice_as_long_explains_an_exported_trace(name
     slow = replace(plan.plan, facts=replace(facts, cluster=replace(facts.cluster, device=slow_device)))
     from dagc.driver.strategies import price_plan
 
-    priced = price_plan(slow, [], lambda _: None, is_simulated=False)
+    priced = price_plan(slow, [], lambda _: None, sample=None)
     assert priced.graph is not None and priced.timelines is not None
     traced = Traced(slow, priced.graph, priced.timelines, priced.others)
     files = kineto_files(traced, RankSelection(((0, 0),)))

@@ -5,15 +5,21 @@ It computes nothing that is not in the result.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dagc.export.text.columns import columns
 from dagc.metrics import FRONT_TABLE, TtftDefinition
-from dagc.results.search_result import Counts, FoundPlan, PlacedPlan, SearchResult
-from dagc.units import format_gpus, format_share
+from dagc.results.proof import CellRecord, FamilyRecord, MissRecord
+from dagc.results.search_result import FoundPlan, PlacedPlan, SearchResult
+from dagc.units import format_count, format_gpus, format_seconds, format_share
 
 MOST_ROWS = 12
 """Plans of the front that are shown; the JSON has all."""
+
+
+MOST_TIES = 3
+"""Plans that tie with the best that are named."""
 
 
 def render_search(result: SearchResult) -> str:
@@ -23,12 +29,14 @@ def render_search(result: SearchResult) -> str:
 
 def _lines(result: SearchResult) -> Iterator[str]:
     yield from _best(result)
+    yield from _relaxed(result)
     if result.front:
         yield ""
-        count = len(result.front)
+        count, so_far = len(result.front), "" if result.is_complete else " of the plans priced so far"
         shown = f", the first {MOST_ROWS}" if count > MOST_ROWS else ""
-        yield f"Pareto front: {count} plan{'s' * (count != 1)}{shown}"
+        yield f"Pareto front{so_far}: {count} plan{'s' * (count != 1)}{shown}"
         yield from _table(result.front[:MOST_ROWS], result.ttft_definition)
+        yield from _loads(result)
     for title, placed in (("your strategies", result.given), ("baselines", result.well_known)):
         if placed:
             yield ""
@@ -43,13 +51,70 @@ def _best(result: SearchResult) -> Iterator[str]:
         best = result.front[0]
         yield f"best: {best.strategy}   {format_gpus(best.gpus)}, batch {best.batch}"
         yield f"  {result.reason}"
-        yield from (f"  {line}" for line in _missed(best) if line.startswith("?"))
+        yield f"  {_proven(result)}"
+        if result.ratio:
+            yield f"  {result.ratio.sentence}"
+        met = best.simulated.met if best.simulated else None
+        yield from (f"  {line}" for line in _missed(best) if line.startswith("?") and met is None)
+        if met is not None:
+            yield f"  {'✓' if met else '✗'} simulated requests {'meet every' if met else 'miss a'} requirement"
+        ties = [one.strategy for one in result.front if one.tied]
+        if ties:
+            more = f" and {len(ties) - MOST_TIES} more" if len(ties) > MOST_TIES else ""
+            yield f"  a tie with {', '.join(f'`{one}`' for one in ties[:MOST_TIES])}{more}: predictions are no closer"
     elif result.nearest:
         yield result.reason
         yield f"  nearest: {result.nearest.strategy}   {format_gpus(result.nearest.gpus)}, batch {result.nearest.batch}"
         yield from (f"  {line}" for line in _missed(result.nearest))
     else:
         yield result.reason
+
+
+def _proven(result: SearchResult) -> str:
+    """How much better a plan can be that was not priced."""
+    known = [one for one in result.proofs if one.best is not None or not one.is_proven]
+    gaps = [one.gap for one in known]
+    if gaps and all(gap == 0 for gap in gaps):
+        return "optimal: no strategy that was searched is better"
+    found = [gap for gap in gaps if gap is not None]
+    if not found or len(found) < len(gaps):
+        return "how much better another plan can be is not known yet: search longer"
+    return f"a plan that was not priced is better by {format_share(max(found))} at most"
+
+
+def _relaxed(result: SearchResult) -> Iterator[str]:
+    if result.relaxations:
+        yield ""
+        yield "what would do, with all else as it is"
+    for one in result.relaxations:
+        least = "" if one.is_least else ", or less"
+        yield f"  {one.what} {one.needed} in place of {one.asked}{least}: {one.strategy}"
+
+
+def _loads(result: SearchResult) -> Iterator[str]:
+    """The highest load and simulated requests of the first plans."""
+    known = [(one, one.highest, one.simulated) for one in result.front if one.highest and one.simulated]
+    if not known:
+        return
+    yield ""
+    yield "under load: the highest concurrency within the requirements, and simulated requests"
+    rows = [["strategy", "concurrency up to", "requests/s", "then", "tokens/s/GPU", "TTFT p50", "TTFT p99", "TPOT p50"]]
+    rows += [
+        [
+            plan.strategy,
+            f"{load.concurrency:,}",
+            "-" if load.requests_per_second is None else f"{load.requests_per_second:.3g}",
+            load.limit,
+            format_count(run.output_tokens_per_second / plan.gpus),
+            format_seconds(run.ttft_p50),
+            format_seconds(run.ttft_p99),
+            format_seconds(run.tpot_p50) + (" ✗" if run.met is False else ""),
+        ]
+        for plan, load, run in known
+    ]
+    yield from (f"  {line}" for line in columns(rows))
+    if result.simulation_order:
+        yield f"  simulated requests put `{result.simulation_order}` first"
 
 
 def _missed(plan: FoundPlan) -> Iterator[str]:
@@ -86,23 +151,74 @@ _STATUS = {
 
 
 def _counted(result: SearchResult) -> Iterator[str]:
-    counts, searched = result.counts, result.searched
+    searched = result.searched
     batches = ", ".join(map(str, searched.batches))
-    yield f"searched: up to {format_gpus(searched.gpus)}, batch {batches}"
+    least = "" if searched.fewest == searched.gpus else f"{searched.fewest} to "
+    yield f"searched: {least}{format_gpus(searched.gpus)}, batch {batches}"
     yield from (f"  {text}" for text in searched.always.split("; "))
     yield from (f"  {text}" for text in searched.over.values())
     if searched.not_searched:
         yield f"  not searched: {', '.join(searched.not_searched)} (`--over`)"
-    state = "search complete" if result.is_complete else f"{counts.decided:,} decided before the search stopped"
-    yield f"{counts.generated:,} candidates, {state}"
-    yield from (f"  {number:>11,}  {what}" for number, what in _reasons(counts) if number)
+    yield from _families([one for proof in result.proofs for one in proof.families])
+    yield from _cells([one for proof in result.proofs for one in proof.cells])
+    unopened = sum(len(one.unopened.sizes) + len(one.unopened.cells) for one in result.proofs if one.unopened)
+    if unopened:
+        yield f"{unopened:,} sizes and pools not enumerated yet"
+    if result.is_complete and result.front:
+        yield f"the front is complete: {result.counts.priced:,} of {result.counts.generated:,} candidates priced for it"
+    yield f"{result.budget.evaluations:,} bounds and prices{_ENDED[result.budget.ended_by]}" + (
+        f"; `--most {result.budget.evaluations}` repeats it" if result.budget.ended_by == "time" else ""
+    )
 
 
-def _reasons(counts: Counts) -> Iterator[tuple[int, str]]:
-    yield from ((number, f"rejected by {code}") for code, number in counts.refused.items())
-    yield counts.weights_too_large, "weights exceed memory"
-    yield counts.too_large, "weights, KV cache and activations exceed memory"
-    yield from ((number, f"pruned by bound: {name} missed") for name, number in counts.bound_misses.items())
-    yield counts.bound_dominated, "pruned by lower bound: dominated"
-    missing = sum(counts.priced_missing.values())
-    yield counts.priced, f"fully priced, {missing:,} of them miss a requirement" if missing else "fully priced"
+_ENDED = {
+    "complete": ", search complete",
+    "time": " before the time ended",
+    "evaluations": ", as many as were allowed",
+    "interrupt": " before the search was interrupted",
+}
+
+
+def _families(families: Sequence[FamilyRecord]) -> Iterator[str]:
+    """Strategies of one service by what became of them."""
+    total = sum(one.members for one in families)
+    yield f"{total:,} strategies of one service in {len(families):,} families"
+    refused: Counter[str] = Counter()
+    for one in families:
+        refused.update(one.refused)
+    yield from _rows([
+        *((number, f"rejected by {code}") for code, number in sorted(refused.items())),
+        (sum(one.weights.strategies for one in families if one.weights), "weights exceed memory"),
+        (sum(one.over for one in families), "weights, KV cache and activations exceed memory"),
+        *_missing([miss for one in families for miss in one.missed]),
+        (sum(one.bounded for one in families), "not priced: their bounds are no better than the best, or open"),
+        (sum(one.priced for one in families), "priced"),
+    ])  # fmt: skip
+
+
+def _cells(cells: Sequence[CellRecord]) -> Iterator[str]:
+    """Pairs of services by what became of them."""
+    if not cells:
+        return
+    closed = sum(one.pairs is None for one in cells)
+    total = sum(one.pairs or 0 for one in cells)
+    yield f"{total:,} pairs of services in {len(cells) - closed:,} sizes of pools" + (
+        f", and those of {closed:,} sizes whose prefill alone is bound to be slower" if closed else ""
+    )
+    yield from _rows([
+        (sum(one.over for one in cells), "a service does not fit"),
+        *_missing([miss for one in cells for miss in one.missed]),
+        (sum(one.bounded for one in cells), "not priced: their bounds are no better than the best, or open"),
+        (sum(one.priced for one in cells), "priced"),
+    ])  # fmt: skip
+
+
+def _missing(missed: Sequence[MissRecord]) -> Iterator[tuple[int, str]]:
+    numbers: Counter[str] = Counter()
+    for one in missed:
+        numbers[one.requirement] += one.strategies
+    yield from ((number, f"pruned by bound: {name} missed") for name, number in sorted(numbers.items()))
+
+
+def _rows(rows: Sequence[tuple[int, str]]) -> Iterator[str]:
+    yield from (f"  {number:>11,}  {what}" for number, what in rows if number)

@@ -1,0 +1,48 @@
+"""How much a search may do: seconds on the clock, and a number of evaluations, by which it can be repeated.
+
+An evaluation is a bound of a service that knows its memory, a price of a service, or a price of a strategy, each counted
+when it is asked for the first time; so is each family or column that is enumerated. A search asks in the same order on
+any machine, and looks at the clock only where it is about to ask. So one that the clock ended after N evaluations is
+the one that N evaluations end.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+Ended = Literal["time", "evaluations", "interrupt"]
+
+
+@dataclass(slots=True)
+class Budget:
+    """Evaluations and seconds that are left; None is without a limit. `ended_by` is what ended the search, if anything
+    has.
+    """
+
+    most: int | None = None
+    seconds: float | None = None
+    spent: int = 0
+    ended_by: Ended | None = None
+    _begun: float = field(default_factory=lambda: time.monotonic())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more may be asked for."""
+        return self.ended_by is not None
+
+    def room(self, number: int) -> int:
+        """How many of so many evaluations may still be asked for; 0 ends the search."""
+        if self.ended_by is None and self.seconds is not None and time.monotonic() - self._begun >= self.seconds:
+            self.ended_by = "time"
+        if self.ended_by is not None:
+            return 0
+        left = number if self.most is None else max(0, min(number, self.most - self.spent))
+        if left == 0 and number > 0:
+            self.ended_by = "evaluations"
+        return left
+
+    def spend(self, number: int) -> None:
+        """Count evaluations."""
+        self.spent += number

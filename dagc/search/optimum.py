@@ -1,0 +1,193 @@
+"""The best plan for a goal, and the proof of how good it is: walks over families and cells, in stages.
+
+Whole nodes come first: cells of which one service takes a power of two of them, strategies of whole nodes, all cells of
+whole nodes, then the rest. Opening a stage enumerates its services, but for those of decode, which wait for their cell's
+turn. A plan that looks good is priced at once; then all stages are walked by turns until nothing in them can be better
+than the best. What is not open yet has a bound of its own: no GPU computes faster than its peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dagc.plan.deployment import Phase
+from dagc.search.best import Best, Evaluator
+from dagc.search.bounds import requests_per_gpu_second
+from dagc.search.budget import Budget
+from dagc.search.goal import Goal
+from dagc.search.incumbents import PricedStrategy
+from dagc.search.pair_walks import CellOutcome, PairWalk
+from dagc.search.services import FamilyCount, Services
+from dagc.search.space import Space
+from dagc.search.walks import FamilyOutcome, ServiceWalk
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCount:
+    """Services of one phase on so many GPUs: their families, and those that fit by their weights."""
+
+    phase: Phase
+    gpus: int
+    batch: int
+    families: tuple[FamilyCount, ...]
+    fitting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """Sizes and cells that were not opened, and the best score that their plans may have; 0 where nothing is known."""
+
+    sizes: tuple[int, ...]
+    cells: tuple[tuple[int, int], ...]
+    score: float
+
+
+@dataclass(slots=True)
+class Answer:
+    """What was found for a goal. `least` is the best score that a plan may have that was not priced."""
+
+    best: Best
+    families: list[FamilyOutcome] = field(default_factory=list[FamilyOutcome])
+    services: list[ServiceCount] = field(default_factory=list["ServiceCount"])
+    cells: list[CellOutcome] = field(default_factory=list[CellOutcome])
+    unopened: Unopened | None = None
+    least: float = float("inf")
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether no plan that was not priced can be better than the best; or none can meet what is required."""
+        return self.least >= self.best.score if self.best.entry else self.least == float("inf")
+
+    @property
+    def gap(self) -> float | None:
+        """By which share a plan that was not priced may be better at most; None where nothing limits it."""
+        if self.best.entry is None or self.least == 0:
+            return None
+        return max(0.0, self.best.score / self.least - 1) if self.least < float("inf") else 0.0
+
+
+CELLS = 4
+"""Cells of which a pair is priced before anything else."""
+
+Cells = Sequence[tuple[int, int]]
+
+
+def stages(space: Space, node: int) -> Iterator[tuple[Sequence[int], Cells]]:
+    """Sizes and cells in the order in which they are opened."""
+    sizes = range(space.fewest, space.gpus + 1)
+    whole = [size for size in sizes if size % node == 0 or size == space.gpus]
+    cells = [(p, size - p) for size in sizes for p in range(1, size)] if "phase-pools" in space.over else []
+    unit = node if any(p % node == d % node == 0 for p, d in cells) else 1
+
+    def is_whole(cell: tuple[int, int]) -> bool:
+        return all(one % unit == 0 for one in cell)
+
+    def order(cell: tuple[int, int]) -> tuple[bool, float, int]:
+        is_power = any((one // unit).bit_count() == 1 for one in cell)
+        return not is_power, max(cell) / min(cell), cell[0]
+
+    first = sorted(filter(is_whole, cells), key=order)
+    yield (), first[:CELLS]
+    yield whole, first[CELLS:]
+    yield [size for size in sizes if size not in set(whole)], [cell for cell in cells if not is_whole(cell)]
+
+
+class Optimizer:
+    """Finds the best plans for goals in one space; bounds and prices that one goal needed are there for the next."""
+
+    def __init__(
+        self, space: Space, services: Services, evaluator: Evaluator, budget: Budget, report: Callable[[str], None]
+    ) -> None:
+        self._space, self._services, self._evaluator = space, services, evaluator
+        self._budget, self._report = budget, report
+
+    def solve(
+        self, goal: Goal, known: Sequence[PricedStrategy] = (), patience: int | None = None, is_enough: bool = False
+    ) -> Answer:
+        """The best plan for a goal, `known` ones among those compared.
+
+        `is_enough` ends with the first plan that meets it, `patience` after so many evaluations without one.
+        """
+        best, walks = Best(goal), list[ServiceWalk | PairWalk]()
+        for entry in known:
+            best.take(entry)
+        last = None if patience is None else self._budget.spent + patience
+        planned = list(stages(self._space, goal.facts.cluster.gpus_per_node))
+        opened = 0
+
+        def ends() -> bool:
+            is_over = last is not None and self._budget.spent >= last and best.entry is None
+            return self._budget.has_ended or is_over or (is_enough and best.entry is not None)
+
+        try:
+            for sizes, cells in planned:
+                if ends() or not self._budget.room(1):
+                    break
+                added = self._opened(goal, sizes, cells)
+                walks += added
+                opened += 1
+                for walk in added:
+                    if (isinstance(walk, ServiceWalk) or opened == 1) and not ends():
+                        walk.dive(best, self._evaluator, self._budget)
+                self._walk(walks, best, ends)
+        except KeyboardInterrupt:
+            self._budget.ended_by = "interrupt"
+        rest = planned[opened:]
+        return self._answer(goal, best, walks, [s for one, _ in rest for s in one], [c for _, one in rest for c in one])
+
+    def _opened(self, goal: Goal, sizes: Sequence[int], cells: Cells) -> list[ServiceWalk | PairWalk]:
+        """The walks of a stage."""
+        self._report("enumerating strategies")
+        self._budget.spend(1)
+        batch, column = goal.batch, self._services.column
+        walks: list[ServiceWalk | PairWalk] = [ServiceWalk(goal, column(Phase.BOTH, size, batch)) for size in sizes]
+        prefill = [(column(Phase.PREFILL, p, batch), p + d) for p, d in cells]
+        return [*walks, PairWalk(goal, prefill, lambda gpus: column(Phase.DECODE, gpus, batch))] if cells else walks
+
+    def _walk(self, walks: Sequence[ServiceWalk | PairWalk], best: Best, ends: Callable[[], bool]) -> None:
+        """Rounds of all walks by turns until none has anything left, or the search ends."""
+        left = list(walks)
+        while left and not ends():
+            before, left = left, []
+            for walk in before:
+                if ends():
+                    return
+                if walk.work(best, self._evaluator, self._budget):
+                    left.append(walk)
+                self._report(_progress(best, self._budget))
+
+    def _answer(
+        self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], sizes: Sequence[int], cells: Cells
+    ) -> Answer:
+        answer = Answer(best)
+        asked: set[tuple[Phase, int]] = set()
+        for walk in walks:
+            answer.least = min(answer.least, walk.least())
+            if isinstance(walk, ServiceWalk):
+                answer.families += walk.outcomes()
+            else:
+                answer.cells += walk.outcomes()
+        for one in answer.cells:
+            asked |= {(Phase.PREFILL, one.prefill_gpus)}
+            asked |= {(Phase.DECODE, one.decode_gpus)} if one.decode is not None else set()
+        for phase, gpus in sorted(asked):
+            column = self._services.column(phase, gpus, goal.batch)
+            answer.services.append(ServiceCount(phase, gpus, goal.batch, tuple(column.families), len(column)))
+        if sizes or cells:
+            answer.unopened = Unopened(tuple(sizes), tuple(cells), self._unopened(goal, [*sizes, *map(sum, cells)]))
+            answer.least = min(answer.least, answer.unopened.score)
+        return answer
+
+    def _unopened(self, goal: Goal, sizes: Sequence[int]) -> float:
+        """The best score of plans of these sizes by the peak of the device alone."""
+        each, none = goal.facts.workload.output * requests_per_gpu_second(goal.facts), np.zeros(1)
+        return min(float(goal.score(gpus, none, none, none + each * gpus)[0]) for gpus in set(sizes))
+
+
+def _progress(best: Best, budget: Budget) -> str:
+    if best.entry is None:
+        return f"{budget.spent:,} evaluations, no plan that meets the requirements yet"
+    return f"{budget.spent:,} evaluations, best so far `{best.entry.strategy}`"

@@ -1,0 +1,145 @@
+"""Services by phase and GPUs, enumerated when they are first asked for, with the bounds that are known of each.
+
+A column has the services of one phase on one number of GPUs under one batch whose weights fit, and how many strategies
+of their families fell to rules and to memory. Bounds begin with one sequence that is decoded; `tighten` puts in those
+that know the memory, for the services that a search turns to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from dagc.plan.deployment import Options, Phase
+from dagc.plan.plan import Facts
+from dagc.search.bounds import Figures, LowerBounds, ServiceBound, rate
+from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
+from dagc.search.space import Families, FamilyKey, Refusals, Space
+
+Tighten = Callable[[Sequence[tuple[ServicePlan, int]]], list[ServiceBound]]
+"""Takes services, each under a batch, to bounds that know their memory."""
+
+
+@dataclass(slots=True)
+class FamilyCount:
+    """A family in numbers: strategies that rules refuse, by code, and those whose weights do not fit.
+
+    `smallest` is the smallest share of a device that weights take which do not fit, and `example` a strategy with it.
+    """
+
+    key: FamilyKey
+    refused: Counter[str]
+    weights: int = 0
+    smallest: float | None = None
+    example: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Column:
+    """Services of one phase that take so many GPUs. Arrays have shape (services,).
+
+    `family` is the place of a service's in `families`. `requests` are those that it prefills at once, `running` those
+    that it decodes at most. `is_tight` where bounds know the memory; seconds are infinite where it does not fit.
+    `hoped` is TPOT at least where the caches hold all sequences, which most do: what is tried first goes by it.
+    """
+
+    phase: Phase
+    gpus: int
+    batch: int
+    families: list[FamilyCount]
+    services: list[ServicePlan]
+    family: npt.NDArray[np.int64]
+    requests: npt.NDArray[np.int64]
+    ttft: Figures
+    tpot: Figures
+    running: npt.NDArray[np.int64]
+    hoped: Figures
+    is_tight: npt.NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """No bound knows the memory at first."""
+        self.is_tight = np.zeros(len(self.services), dtype=np.bool_)
+
+    def __len__(self) -> int:
+        """Services that fit by their weights."""
+        return len(self.services)
+
+    def tighten(self, rows: Sequence[int], bounds: Sequence[ServiceBound]) -> None:
+        """Put in bounds that know the memory."""
+        for row, bound in zip(rows, bounds, strict=True):
+            self.ttft[row] = max(self.ttft[row], bound.ttft)
+            self.tpot[row] = max(self.tpot[row], bound.tpot)
+            self.running[row] = bound.running
+            self.is_tight[row] = True
+
+    def rates(self, facts: Facts, tpot: Figures | None = None) -> Figures:
+        """Requests a second at most: of prefill, of decode, or of both phases on the same GPUs; with another TPOT."""
+        steps, tpot = facts.workload.output - 1, self.tpot if tpot is None else tpot
+        if self.phase is Phase.PREFILL:
+            return rate(self.requests, self.ttft)
+        seconds = steps * tpot if self.phase is Phase.DECODE else self.ttft + steps * tpot
+        return rate(self.running, seconds)
+
+
+class Services:
+    """The columns of a space, each enumerated once."""
+
+    def __init__(
+        self, facts: Facts, space: Space, refusals: Refusals, weigh: Callable[[Candidate], float], bounds: LowerBounds
+    ) -> None:
+        self._facts, self._space, self._refusals, self._weigh, self._bounds = facts, space, refusals, weigh, bounds
+        self._families: dict[tuple[Phase, int], Families] = {}
+        self._columns: dict[tuple[Phase, int, int], Column] = {}
+
+    def is_known(self, phase: Phase, gpus: int, batch: int) -> bool:
+        """Whether a column is enumerated."""
+        return (phase, gpus, batch) in self._columns
+
+    def column(self, phase: Phase, gpus: int, batch: int) -> Column:
+        """The services of a phase on exactly so many GPUs."""
+        key = phase, gpus, batch
+        if key not in self._columns:
+            self._columns[key] = self._enumerated(*key)
+        return self._columns[key]
+
+    def _enumerated(self, phase: Phase, gpus: int, batch: int) -> Column:
+        if (phase, batch) not in self._families:
+            self._families[phase, batch] = Families(self._space, self._refusals, batch, phase)
+        families = self._families[phase, batch]
+        counts: list[FamilyCount] = []
+        services: list[ServicePlan] = []
+        of_family: list[int] = []
+        for family in families.families(gpus, gpus):
+            count = FamilyCount(family.key, family.refused)
+            for shape in family.shapes:
+                plain = alone(shape, batch)
+                share = self._weigh(plain)
+                if share > 1:
+                    count.weights += families.members(shape)
+                    if count.smallest is None or share < count.smallest:
+                        count.smallest, count.example = share, spell(plain)
+                    continue
+                options = [ServicePlan(shape, one, phase) for one in self._space.options(shape, phase, batch)]
+                services += options
+                of_family += [len(counts)] * len(options)
+            counts.append(count)
+        ttft, tpot = self._bounds.seconds([(one, batch) for one in services])
+        ranks = np.array([one.shape.replicas * one.shape.attention.dp for one in services], dtype=np.int64)
+        is_static = self._facts.workload.concurrency is None
+        requests = np.full(len(services), batch) if is_static else np.minimum(ranks, batch)
+        running = np.full(len(services), batch)
+        hoped = tpot
+        if phase is not Phase.PREFILL and not is_static:
+            entering = requests.tolist()
+            hoped = self._bounds.seconds_of([(one, entering[i], batch) for i, one in enumerate(services)])[1]
+        families_of = np.array(of_family, dtype=np.int64)
+        return Column(phase, gpus, batch, counts, services, families_of, requests, ttft, tpot, running, hoped)
+
+
+def alone(shape: ServiceShape, batch: int) -> Candidate:
+    """The plain member of a shape, for both phases."""
+    return Candidate((ServicePlan(shape, Options(layers=shape.layers)),), batch)
