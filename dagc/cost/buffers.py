@@ -14,7 +14,8 @@ combine. In prefill these are made to measure: what a rank sends (T · top · hi
 routing (P · hidden); skewed routing sends more to some ranks. In decode they are made once, for any routing: each
 expert slot of the group has room for all tokens that a rank may dispatch (T over the ranks that hold the same tokens),
 to send and to receive, twice because steps alternate: 4 · slots · tokens · hidden. This is the layout of low-latency
-kernels (DeepEP's `LowLatencyLayout`).
+kernels (DeepEP's `LowLatencyLayout`). Where tokens are gathered, all tokens of the expert group and their sums are held
+in either phase.
 
 The core of attention is taken as fused (no score matrix: FlashAttention, Dao et al. 2022). Allocator slack is in the
 reserve.
@@ -32,6 +33,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.cost.holding import Bytes, Holding
 from dagc.plan.deployment import Phase
+from dagc.plan.exchange import gathers_tokens, sums_results
 
 
 def activation_bytes(holding: Holding, phase: Phase) -> Bytes:
@@ -59,8 +61,24 @@ def communication_bytes(holding: Holding, phase: Phase) -> Bytes:
     experts = holding.service.experts_pool.experts
     if shapes.experts and experts and (experts.ep > 1 or len(holding.service.pools) > 1):
         moe = holding.layers(FfnKind.MOE) > 0
-        held = held + moe * (_fixed(holding) if phase is Phase.DECODE else _measured(holding, phase))
+        held = held + moe * _exchanged(holding, phase)
     return held * shapes.activation_dtype.bytes
+
+
+def _exchanged(holding: Holding, phase: Phase) -> npt.NDArray[np.float64] | float:
+    """Elements of buffers for the tokens of experts; sums of tokens that all ranks hold are tp's reduction."""
+    if sums_results(holding.plan, holding.service):
+        return 0.0
+    if gathers_tokens(holding.plan, holding.service):
+        return 2.0 * _gathered(holding, phase) * holding.shapes.hidden
+    return _fixed(holding) if phase is Phase.DECODE else _measured(holding, phase)
+
+
+def _gathered(holding: Holding, phase: Phase) -> float:
+    """Distinct tokens of an expert group."""
+    layout = holding.service.experts_pool.experts
+    distinct = float(holding.tokens(phase).sum()) / _copies(holding, phase)
+    return distinct / layout.dp if layout else 0.0
 
 
 def _fixed(holding: Holding) -> float:

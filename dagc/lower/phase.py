@@ -10,7 +10,6 @@ import numpy as np
 
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.degrees import AxisKind
-from dagc.engines.engine import ExpertExchange
 from dagc.graph.graph import PhaseGraph, Segment, StageProgram, Team, Template
 from dagc.lower.batch import Batch, StepLoad, batch_of, halves, mixed, step_batch
 from dagc.lower.builder import TemplateBuilder
@@ -33,6 +32,7 @@ from dagc.lower.templates import LoweringCache, Templates, experts_setting, laye
 from dagc.lower.topology import Placement, place
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
+from dagc.plan.exchange import gathers_tokens
 from dagc.plan.layout import Layout
 from dagc.plan.plan import Plan
 from dagc.plan.replicas import ReplicaClass
@@ -169,22 +169,12 @@ class PhaseLowering:
             span=service.span,
             pipeline=self._pipeline,
             sums_experts=self.plan.facts.runtime.sums_experts and service.options.overlap == 1,
-            gathers_experts=self._gathers_experts(pool),
+            gathers_experts=gathers_tokens(self.plan, service),
             holds_pairs=self.plan.facts.runtime.holds_pairs,
             lays_rows=self.plan.facts.runtime.lays_rows,
             merges_shared=self.plan.facts.runtime.merges_shared and service.options.overlap == 1,
             fuses_latents=self.plan.facts.runtime.fuses_latents,
         )
-
-    def _gathers_experts(self, pool: Pool) -> bool:
-        """Whether tokens are gathered rather than dispatched; two halves that hide each other's need a dispatch."""
-        experts, options = self.shapes.experts, self.service.options
-        if experts is None or pool.experts is None or options.overlap > 1:
-            return False
-        ranks = pool.experts.ep * pool.experts.tp
-        domain = self.plan.facts.cluster.gpus_per_node
-        found = self.plan.facts.runtime.exchange(ranks, experts.top, domain, options.exchange)
-        return found is ExpertExchange.GATHER
 
     @property
     def _pipeline(self) -> Span:

@@ -48,7 +48,7 @@ WORKLOADS = {
     "skewed": WORKLOAD.format(300, "routing zipf 1"),
     "drafted": WORKLOAD.format(301, "draft 3    accept 70 %    cached 30 %"),
 }
-ENGINES = ("", "engine vllm\n", "engine sglang\n")
+ENGINES = ("", "engine vllm\n", "engine sglang\n", "engine trtllm\n")
 
 
 Stage = tuple[ServicePlan, int]

@@ -167,6 +167,15 @@ def test_buffers_of_dispatch_in_prefill_are_made_to_measure() -> None:
     assert prefill.max_parts[MemoryPart.COMMUNICATION] == (400 * 2 + 400 * 2) * 64 * 2
 
 
+def test_gathered_tokens_and_their_sums_are_held() -> None:
+    """16 tokens of one decode step, 1,600 of the prompts, and as many sums, of 64 elements of 2 bytes."""
+    pools = "prefill < ep 4 [exchange gather] > | decode < ep 4 [exchange gather] >"
+    held = {pool.pool: pool for pool in rank_memory(planned(pools))}
+    for phase, tokens in (("decode", 16), ("prefill", 1600)):
+        pool = next(pool for name, pool in held.items() if phase in name)
+        assert pool.max_parts[MemoryPart.COMMUNICATION] == 2 * tokens * 64 * 2
+
+
 def test_the_reserve_is_what_the_cluster_states() -> None:
     assert memory("tp 1").max_parts[MemoryPart.RESERVE] == 2e9
     assert memory("tp 1", f"{TINY}cluster h100-sxm x 8 {{ reserve 0 GB }}\n").max_parts[MemoryPart.RESERVE] == 0

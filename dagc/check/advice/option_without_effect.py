@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
+from dagc.plan.exchange import sums_results
 from dagc.plan.plan import Plan
 
 CODE = Code("W130", "option-without-effect", Severity.WARNING)
@@ -32,16 +33,8 @@ def _reasons(plan: Plan, service: Service) -> Iterator[tuple[str, str]]:
         yield "overlap", "there is no exchange with experts on other ranks to hide"
     if model.is_dense or (experts is not None and experts.ep == 1):
         yield "exchange", "no tokens are exchanged: no experts lie on other ranks"
-    elif _sums(plan, service):
+    elif sums_results(plan, service):
         yield "exchange", "no tokens are exchanged: all ranks of the expert group hold the same ones"
     if model.experts is not None and not model.experts.shared_ffn:
         yield "shared", f"{model.name} has no shared experts"
         yield "beside", f"{model.name} has no shared experts"
-
-
-def _sums(plan: Plan, service: Service) -> bool:
-    """Whether the ranks of an expert group hold the same tokens, and the engine sums their results alone."""
-    attention, experts = service.attention_pool.attention, service.experts_pool.experts
-    if attention is None or experts is None or len(service.pools) > 1 or service.options.overlap > 1:
-        return False
-    return plan.facts.runtime.sums_experts and attention.tp * attention.cp == experts.ep * experts.tp
