@@ -23,7 +23,7 @@ from dagc.source import Source
 from tests.unit.test_serving_results import SGLANG, VLLM
 
 HEAD = "id,kind,model,cluster,engine,workload,strategy,metric,measured"
-LOADS = [(load, prompt) for load in (4, 64) for prompt in (512, 4096)]
+LOADS = [(load, prompt) for load in (2, 16, 128) for prompt in (512, 4096)]
 SLOWER = {Work.EXPERTS: 1.5, Work.COMMUNICATION: 0.7, Work.ATTENTION: 1.3}
 
 
@@ -63,10 +63,11 @@ def row(number: int, load: int, prompt: int, seconds: float) -> str:
     return f"run-{number},{parts}"
 
 
+@pytest.mark.slow
 def test_factors_of_a_device_that_differs_are_found(tmp_path: Path) -> None:
     """Runs are priced with known factors; from their times alone the fit finds those of which much time is spent.
 
-    Four runs without noise: what is left is shrinkage. Every factor lies within twice the range that the fit states.
+    Six runs without noise: what is left is shrinkage. Every factor lies within twice the range that the fit states.
     """
     name = adjusted(tmp_path, SLOWER)
     rows = [row(i, *load, metrics(plan(*load, name), tmp_path).decode.seconds) for i, load in enumerate(LOADS)]
