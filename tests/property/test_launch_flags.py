@@ -84,14 +84,13 @@ def test_an_engine_takes_every_flag_of_known_strategies(engine: Engine) -> None:
     """Over several nodes, with pools, redundant experts, overlap, drafts; a third at least is expressible in each."""
     counts = [
         check_commands(engine, one)
-        for text in KNOWN
-        for load in LOADS[1:]
-        for one in started(engine, text, "deepseek-v3", load, CLUSTERS[1])
+        for number, text in enumerate(KNOWN)
+        for one in started(engine, text, "deepseek-v3", LOADS[1 + number % 2], CLUSTERS[1])
     ]
     assert sum(map(bool, counts)) >= len(counts) / 3
 
 
-@settings(max_examples=examples(60, 600), deadline=None)
+@settings(max_examples=examples(30, 600), deadline=None)
 @given(st.sampled_from(SERVERS), STRATEGIES, st.sampled_from(MODELS), st.sampled_from(LOADS), st.sampled_from(CLUSTERS))
 def test_an_engine_takes_every_flag_that_is_printed(
     engine: Engine, text: str, model: str, load: str, cluster: str
@@ -100,7 +99,7 @@ def test_an_engine_takes_every_flag_that_is_printed(
         check_commands(engine, one)
 
 
-@settings(max_examples=examples(40, 400), deadline=None)
+@settings(max_examples=examples(25, 400), deadline=None)
 @given(st.sampled_from(NEWEST), STRATEGIES)
 def test_a_command_is_read_back_as_the_strategy(engine: Engine, text: str) -> None:
     """As `dagc read` reads it: the same size and domains, and ranks at the same places under the engine."""
@@ -137,7 +136,7 @@ def groups(layout: Layout | None) -> list[list[tuple[int, ...]]]:
     return [sorted(tuple(sorted(row)) for row in layout.groups((kind,)).tolist()) for kind in AxisKind]
 
 
-@settings(max_examples=examples(15, 150), deadline=None)
+@settings(max_examples=examples(8, 150), deadline=None)
 @given(st.sampled_from(SERVERS), STRATEGIES, st.sampled_from(["shell", "docker", "slurm", "kubernetes", "dynamo"]))
 def test_every_form_has_files_or_a_reason(engine: Engine, text: str, form: str) -> None:
     for one in started(engine, text, "deepseek-v3"):
