@@ -173,7 +173,9 @@ def test_predictions_are_those_of_the_simulation_and_the_summary() -> None:
     for statistic in ("p50", "p99"):
         one, times = figures["tpot", statistic], simulated["tpot"]
         assert one["value"] == times["percentiles_seconds"][statistic]
-        wide = hypot(share * one["value"], times["errors_seconds"][statistic] or 0.0)
+        # p99 was 15 % off in half of the measured runs, whatever is known of the steps.
+        relative = max(share, 0.15) if statistic == "p99" else share
+        wide = hypot(relative * one["value"], times["errors_seconds"][statistic] or 0.0)
         assert (one["low"], one["high"]) == pytest.approx((one["value"] - wide, one["value"] + wide))
     # Little: 16 are in flight, each for its latency.
     rate = figures["request throughput", "mean"]
