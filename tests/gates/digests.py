@@ -1,7 +1,8 @@
 """Digests of every output of a plan: what each command prints, and each file that it writes.
 
 A row of the table is a plan, a column an output; a cell has the first eight hexadecimal digits of the SHA-256 of the
-output over all strategies of the plan, `-` where the plan has no such output.
+output over all strategies of the plan, `-` where the plan has no such output. Lines of progress, which come when a
+machine is slow, are no part of an output.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from dagc.cli.main import main
 from tests.harness.places import EXAMPLES
+from tests.harness.shell import PROGRESS
 
 HERE = Path(__file__).parent
 PLANS, DIGESTS = HERE / "plans.txt", HERE / "digests.tsv"
@@ -75,7 +77,8 @@ def digests(text: str, with_slow: bool) -> Row:
         Path("plan.moe").write_text(text, encoding="utf-8")
         for output, arguments in (COMMANDS | SLOW_COMMANDS if with_slow else COMMANDS).items():
             result = CliRunner().invoke(main, arguments)
-            row[output] = _digest([f"{result.exit_code}\n{result.stdout}\n{result.stderr}".encode()])
+            printed = f"{result.exit_code}\n{result.stdout}\n{PROGRESS.sub('', result.stderr)}"
+            row[output] = _digest([printed.encode()])
             row |= _files(Path(arguments[arguments.index("-o") + 1])) if "-o" in arguments else {}
         if Path("compare.html").exists():
             row["compare.html/page"] = _digest([Path("compare.html").read_bytes()])

@@ -38,6 +38,7 @@ from tests.harness.figures import (
     plain,
 )
 from tests.harness.records import read_record
+from tests.harness.shell import PROGRESS
 
 HEADLINE = Place(
     rf"(?P<gpus>{COUNT}) GPUs?, (?:fits|does not fit) \((?P<memory>{BYTES}) of (?P<capacity>{BYTES})\), "
@@ -168,11 +169,11 @@ class Subject:
 
 
 def run(*arguments: str) -> str:
-    """What a command prints on both streams. Raises what escapes it."""
+    """What a command prints on both streams, but for lines of progress. Raises what escapes it."""
     done = CliRunner().invoke(main, list(arguments))
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
-    return done.output
+    return PROGRESS.sub("", done.output)
 
 
 def compiled(plan: Path, directory: Path) -> Subject:
