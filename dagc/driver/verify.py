@@ -1,7 +1,7 @@
 """A result of `dagc search` is checked again, by none of the code that made it: counts, sizes, figures and bounds.
 
-The front, the best plan of each proof, what would have to give, and every witness are compiled from their text under the
-question of the result.
+The front, the best plan of each proof, what would have to give, and every witness are compiled from their text under
+the question of the result.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Compiler:
 
 
 def _of_result(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
-    """The front, the nearest plan, the plans that would do, and the counts."""
+    """The front, the nearest plan, then the plans that would do, and the counts."""
     sizes = range(result.searched.fewest, result.searched.gpus + 1)
     for number, plan in enumerate(result.front):
         path = "front", number
@@ -138,6 +138,10 @@ def _of_result(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
             yield (*path, "strategy"), f"`{better.strategy}` is better in every objective"
     if result.nearest:
         yield from _plan(result.nearest, ("nearest",), compiler)
+    yield from _of_rest(result, compiler)
+
+
+def _of_rest(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
     for number, relaxed in enumerate(result.relaxations):
         found = compiler(relaxed.strategy, relaxed.batch)
         if isinstance(found, str) or found.gpus != relaxed.gpus or not _agree(found, relaxed.figures):

@@ -1,9 +1,9 @@
 """The numbers of a proof are checked: what was counted, what was bounded, and that nothing is missing.
 
-Written from the definitions of the record alone. Families are the ways to write a number of GPUs as replicas of stages
-of ranks; the strategies of a family are counted by dividing its ranks for attention and for experts and by what is tried
-of micro-batches and overlap; a cell has the pairs of its services. A witness is no better than the best plan, and no
-better than the price of its own strategy.
+Written from the definitions of the record alone. Families are the ways to write a number of GPUs as replicas of
+stages of ranks; the strategies of a family are counted by dividing its ranks for attention and for experts and by
+what is tried of micro-batches and overlap; a cell has the pairs of its services. A witness is no better than the best
+plan, and no better than the price of its own strategy.
 """
 
 from __future__ import annotations

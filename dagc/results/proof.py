@@ -83,8 +83,8 @@ class ServicesRecord:
 class CellRecord:
     """Pairs of a prefill and a decode service on so many GPUs each; `pairs` is the product of those that fit.
 
-    All but `pairs` sum to it. It is null where prefill services alone have no better bound: decode services are then not
-    enumerated, and the witness is a prefill service beside any.
+    All but `pairs` sum to it. It is null where prefill services alone have no better bound: decode services are then
+    not enumerated, and the witness is a prefill service beside any.
     """
 
     prefill_gpus: int

@@ -91,12 +91,12 @@ class HighestLoad:
 
 @record
 class SimulatedPlan:
-    """What simulated requests say of a plan; `met` is null where they do not decide a requirement."""
+    """What simulated requests say of a plan, percentiles in seconds; `met` is null where they do not decide."""
 
     output_tokens_per_second: float
-    ttft_p50: float
-    ttft_p99: float
-    tpot_p50: float
+    ttft_p50: float | None
+    ttft_p99: float | None
+    tpot_p50: float | None
     met: bool | None
 
 
@@ -179,10 +179,10 @@ class SearchResult(Versioned):
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
     the search was stopped, or limited: the best may be proven all the same, which `proofs` say, one for each batch.
-    `objective` is what the best is best by. `simulation_order` is null unless simulated requests put another plan of the
-    front first. `question` is a plan of the blocks that were searched under, paths in which start at the directory of the
-    result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
-    are those of the plan, whose batch and GPUs `searched` replaces.
+    `objective` is what the best is best by. `simulation_order` is null unless simulated requests put another plan
+    of the front first. `question` is a plan of the blocks that were searched under, paths in which start at the
+    directory of the result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts` are those
+    of the plan, whose batch and GPUs `searched` replaces.
     """
 
     model: str

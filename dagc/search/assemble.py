@@ -124,8 +124,8 @@ def _reordered(plans: Sequence[out.FoundPlan], objective: str) -> str | None:
         return None
     keys: dict[str, Callable[[out.FoundPlan, out.SimulatedPlan], float]] = {
         "throughput": lambda _, load: -load.output_tokens_per_second,
-        "tpot": lambda _, load: load.tpot_p50,
-        "ttft": lambda _, load: load.ttft_p50,
+        "tpot": lambda _, load: load.tpot_p50 or 0.0,
+        "ttft": lambda _, load: load.ttft_p50 or 0.0,
         "gpus": lambda plan, _: plan.gpus,
     }
     key = keys.get(objective, lambda plan, load: -load.output_tokens_per_second / plan.gpus)

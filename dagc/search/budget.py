@@ -1,9 +1,9 @@
 """How much a search may do: seconds on the clock, and a number of evaluations, by which it can be repeated.
 
-An evaluation is a bound of a service that knows its memory, a price of a service, or a price of a strategy, each counted
-when it is asked for the first time; so is each family or column that is enumerated. A search asks in the same order on
-any machine, and looks at the clock only where it is about to ask. So one that the clock ended after N evaluations is
-the one that N evaluations end.
+An evaluation is a bound of a service that knows its memory, a price of a service, or a price of a strategy, each
+counted when it is asked for the first time; so is each family or column that is enumerated. A search asks in the same
+order on any machine, and looks at the clock only where it is about to ask. So one that the clock ended after N
+evaluations is the one that N evaluations end.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The best plan for a goal, and the proof of how good it is: walks over families and cells, in stages.
 
-Whole nodes come first: cells of which one service takes a power of two of them, strategies of whole nodes, all cells of
-whole nodes, then the rest. Opening a stage enumerates its services, but for those of decode, which wait for their cell's
-turn. A plan that looks good is priced at once; then all stages are walked by turns until nothing in them can be better
-than the best. What is not open yet has a bound of its own: no GPU computes faster than its peak.
+Whole nodes come first: cells of which one service takes a power of two of them, strategies of whole nodes, all cells
+of whole nodes, then the rest. Opening a stage enumerates its services, but for those of decode, which wait for their
+cell's turn. A plan that looks good is priced at once; then all stages are walked by turns until nothing in them can
+be better than the best. What is not open yet has a bound of its own: no GPU computes faster than its peak.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Answer:
 
     best: Best
     families: list[FamilyOutcome] = field(default_factory=list[FamilyOutcome])
-    services: list[ServiceCount] = field(default_factory=list["ServiceCount"])
+    services: list[ServiceCount] = field(default_factory=list[ServiceCount])
     cells: list[CellOutcome] = field(default_factory=list[CellOutcome])
     unopened: Unopened | None = None
     least: float = float("inf")
@@ -151,7 +151,7 @@ class Optimizer:
         """Rounds of all walks by turns until none has anything left, or the search ends."""
         left = list(walks)
         while left and not ends():
-            before, left = left, []
+            before, left = left, list[ServiceWalk | PairWalk]()
             for walk in before:
                 if ends():
                     return

@@ -7,8 +7,9 @@ are prefilled at once and of H sequences that run. A pair yields no more request
 score of the pair at places (i, j) is no better than that of the worse of these two places, and no pair with neither
 place before them has a better one. A service takes its place once it is priced and none behind it can be faster.
 
-The decode services of a cell are enumerated once its prefill services leave it open. Each cell is walked from its first pair: from (i, j) on to (i, j + 1), and from (i, 0) to (i + 1, 0) also. What is left
-at the end begins at some nodes, whose scores are no better than the best; the best of these is the cell's witness.
+The decode services of a cell are enumerated once its prefill services leave it open. Each cell is walked from its
+first pair: from (i, j) on to (i, j + 1), and from (i, 0) to (i + 1, 0) also. What is left at the end begins at some
+nodes, whose scores are no better than the best; the best of these is the cell's witness.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ class PairWalk:
         return True
 
     def _unsettled(self, view: _View) -> tuple[ServiceOrder | None, int]:
-        """The order of which the place is not settled yet and decides the score, and the place; None of a whole pair."""
+        """The order of which the place is not settled yet and decides the score, and the place; None of a pair."""
         prefill, decode, last = view.cell.prefill, view.cell.decode, view.last
         if decode is None or last is None:
             raise ValueError("the decode services of the cell are not enumerated")

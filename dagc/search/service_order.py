@@ -57,7 +57,7 @@ class ServiceOrder:
         return int(np.isfinite(self.keys).sum())
 
     def at(self, place: int) -> int | None:
-        """The row of the service at a place, or, where that is not settled, of the one that may be; None past the end."""
+        """The row of the service at a place, or, where that is not settled, of one that may be; None past the end."""
         row = int(self._order[place]) if place < len(self._order) else None
         return row if row is not None and np.isfinite(self.keys[row]) else None
 

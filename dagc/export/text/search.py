@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dagc.export.text.columns import columns
-from dagc.metrics import FRONT_TABLE, TtftDefinition
+from dagc.metrics import FRONT_TABLE, TPOT, TTFT, TtftDefinition
 from dagc.results.proof import CellRecord, FamilyRecord, MissRecord
 from dagc.results.search_result import FoundPlan, PlacedPlan, SearchResult
-from dagc.units import format_count, format_gpus, format_seconds, format_share
+from dagc.units import format_count, format_gpus, format_share
 
 MOST_ROWS = 12
 """Plans of the front that are shown; the JSON has all."""
@@ -106,9 +106,9 @@ def _loads(result: SearchResult) -> Iterator[str]:
             "-" if load.requests_per_second is None else f"{load.requests_per_second:.3g}",
             load.limit,
             format_count(run.output_tokens_per_second / plan.gpus),
-            format_seconds(run.ttft_p50),
-            format_seconds(run.ttft_p99),
-            format_seconds(run.tpot_p50) + (" ✗" if run.met is False else ""),
+            TTFT.text(run.ttft_p50),
+            TTFT.text(run.ttft_p99),
+            TPOT.text(run.tpot_p50) + (" ✗" if run.met is False else ""),
         ]
         for plan, load, run in known
     ]
