@@ -24,7 +24,6 @@ from dagc.api.results import (
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 
-
 if TYPE_CHECKING:
     from dagc.search.goal import ObjectiveName
 

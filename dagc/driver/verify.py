@@ -50,7 +50,7 @@ def verify(source: Source, directory: Path) -> Verification:
     wrong = [*_of_result(result, compiler)]
     for number, proof in enumerate(result.proofs):
         wrong += ProofCheck(result, known[1], proof, ("proofs", number), compiler).wrong()
-    return Verification(len(compiler.known), tuple(_told(source, at, one) for one in wrong))
+    return Verification(len(compiler.known), tuple(_diagnostic(source, at, one) for one in wrong))
 
 
 def _result(source: Source) -> SearchResult | Diagnostic:
@@ -72,7 +72,7 @@ def _result(source: Source) -> SearchResult | Diagnostic:
         return NOT_A_RESULT.at(
             _span(source, line + 1),
             f"`{source.name}` is not as `dagc search` writes it",
-            help=("name the file that it wrote, not one that another program has written anew",),
+            help=("name the file that it wrote, not one that another program has written again",),
         )
     return result
 
@@ -187,7 +187,7 @@ def _dominates(one: FoundPlan, other: FoundPlan) -> bool:
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
-def _told(source: Source, at: dict[tuple[str | int, ...], int], wrong: Wrong) -> Diagnostic:
+def _diagnostic(source: Source, at: dict[tuple[str | int, ...], int], wrong: Wrong) -> Diagnostic:
     """What is wrong, at the line of its path, or of what holds it."""
     path, message = wrong
     while path not in at:

@@ -140,7 +140,7 @@ class Relaxation:
     """The least change of one requirement or resource with which a plan meets all others, and that plan.
 
     `what` is the requirement, `concurrency`, `batch` or `gpus`; `asked` and `needed` are what is written and what would
-    do. `is_least` unless the search ended before it could tell.
+    do. `is_minimal` unless the search ended before it could tell.
     """
 
     what: str
@@ -150,7 +150,7 @@ class Relaxation:
     batch: int
     gpus: int
     figures: dict[str, float | None]
-    is_least: bool
+    is_minimal: bool
 
 
 @record

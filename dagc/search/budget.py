@@ -23,7 +23,7 @@ class Budget:
 
     most: int | None = None
     seconds: float | None = None
-    spent: int = 0
+    evaluations: int = 0
     ended_by: Ended | None = None
     _begun: float = field(default_factory=lambda: time.monotonic())
 
@@ -38,11 +38,11 @@ class Budget:
             self.ended_by = "time"
         if self.ended_by is not None:
             return 0
-        left = number if self.most is None else max(0, min(number, self.most - self.spent))
+        left = number if self.most is None else max(0, min(number, self.most - self.evaluations))
         if left == 0 and number > 0:
             self.ended_by = "evaluations"
         return left
 
     def spend(self, number: int) -> None:
         """Count evaluations."""
-        self.spent += number
+        self.evaluations += number

@@ -27,7 +27,7 @@ from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
 from dagc.search.goal import Goal
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.service_order import LOOSE, PRICED, TIGHT, ServiceOrder
-from dagc.search.services import Column
+from dagc.search.services import ServiceColumn
 from dagc.search.walks import ROUND
 
 
@@ -85,7 +85,9 @@ class _View(NamedTuple):
 class PairWalk:
     """A walk through the cells of some columns of prefill services, each with the GPUs of both services."""
 
-    def __init__(self, goal: Goal, cells: Sequence[tuple[Column, int]], decode: Callable[[int], Column]) -> None:
+    def __init__(
+        self, goal: Goal, cells: Sequence[tuple[ServiceColumn, int]], decode: Callable[[int], ServiceColumn]
+    ) -> None:
         """`decode` enumerates the decode services on so many GPUs."""
         self._goal, self._enumerate = goal, decode
         self.cells = [Cell(gpus, ServiceOrder(column, goal, gpus, 0)) for column, gpus in cells]
@@ -237,7 +239,7 @@ class PairWalk:
         )
         return Candidate((cell.prefill.column.services[view.first], decode), self._goal.batch)
 
-    def least(self) -> float:
+    def best_bound(self) -> float:
         """The best score that one of those left may have."""
         return min((view.score for view in self._seen()), default=float("inf"))
 
@@ -259,7 +261,7 @@ class PairWalk:
         many, few = len(decode.column), prefill.alive
         for order, beside in ((prefill, many), (decode, few)):
             for name, one in order.missed.items():
-                found.missed.setdefault(name, Missed(one.is_ceiling)).add(one.least or 0.0, one.number * beside)
+                found.missed.setdefault(name, Missed(one.is_ceiling)).add(one.nearest or 0.0, one.number * beside)
         found.decode, found.over = many, prefill.over * many + decode.over * few
         found.bounded = few * decode.alive - cell.priced
         return found

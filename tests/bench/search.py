@@ -1,10 +1,10 @@
 """How many strategies a search decides and prices a second: `python -m tests.bench.search [STRATEGIES]`.
 
 DeepSeek-V3 on 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`), one batch, phases on the same GPUs. The same number of
-bounds and prices is asked for by one process and then by two, each from nothing, on the wall. Then a random sample, seeded, of what
-that search priced is priced again, and one of all that fits by weights: each strategy by itself, then sharing
-templates, then some times more with all templates known. Those seconds are the processor's, so that
-other work counts less. There is no garbage collector, as in the command.
+bounds and prices is asked for by one process and then by two, each from nothing, on the wall. Then a random sample,
+seeded, of what that search priced is priced again, and one of all that fits by weights: each strategy by itself, then
+sharing templates, then some times more with all templates known. Those seconds are the processor's, so that other
+work counts less. There is no garbage collector, as in the command.
 """
 
 from __future__ import annotations

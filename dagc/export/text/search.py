@@ -87,8 +87,8 @@ def _relaxed(result: SearchResult) -> Iterator[str]:
         yield ""
         yield "what would do, with all else as it is"
     for one in result.relaxations:
-        least = "" if one.is_least else ", or less"
-        yield f"  {one.what} {one.needed} in place of {one.asked}{least}: {one.strategy}"
+        may_be_less = "" if one.is_minimal else ", or less"
+        yield f"  {one.what} {one.needed} in place of {one.asked}{may_be_less}: {one.strategy}"
 
 
 def _loads(result: SearchResult) -> Iterator[str]:
@@ -152,17 +152,19 @@ _STATUS = {
 def _counted(result: SearchResult) -> Iterator[str]:
     searched = result.searched
     batches = ", ".join(map(str, searched.batches))
-    least = "" if searched.fewest == searched.gpus else f"{searched.fewest} to "
-    yield f"searched: {least}{format_gpus(searched.gpus)}, batch {batches}"
+    fewest = "" if searched.fewest == searched.gpus else f"{searched.fewest} to "
+    yield f"searched: {fewest}{format_gpus(searched.gpus)}, batch {batches}"
     yield from (f"  {text}" for text in searched.always.split("; "))
     yield from (f"  {text}" for text in searched.over.values())
     if searched.not_searched:
         yield f"  not searched: {', '.join(searched.not_searched)} (`--over`)"
     yield from _families([one for proof in result.proofs for one in proof.families])
     yield from _cells([one for proof in result.proofs for one in proof.cells])
-    unopened = sum(len(one.unopened.sizes) + len(one.unopened.cells) for one in result.proofs if one.unopened)
-    if unopened:
-        yield f"{unopened:,} sizes and pools not enumerated yet"
+    not_enumerated = sum(
+        len(one.not_enumerated.sizes) + len(one.not_enumerated.cells) for one in result.proofs if one.not_enumerated
+    )
+    if not_enumerated:
+        yield f"{not_enumerated:,} sizes and pools not enumerated yet"
     if result.is_complete and result.front:
         yield f"the front is complete: {result.counts.priced:,} of {result.counts.generated:,} candidates priced for it"
     yield f"{result.budget.evaluations:,} bounds and prices{_ENDED[result.budget.ended_by]}" + (
