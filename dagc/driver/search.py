@@ -138,9 +138,10 @@ class _Running:
         node = facts.cluster.gpus_per_node
         famous = _entries(judge, space, well_known(space.gpus, node, has_experts=space.experts > 0))
         known = [entry for _, entry in (*placed, *famous)]
+        incumbents = self._front(known) if self.options.is_exhaustive else None
         answers = [self._optimum(batch, known) for batch in space.batches]
-        is_met = any(one.best.entry for one in answers)
-        incumbents = self._front([*known, *self.evaluator.priced]) if is_met or self.options.is_exhaustive else None
+        if incumbents is None and any(one.best.entry for one in answers):
+            incumbents = self._front([*known, *self.evaluator.priced])
         relaxed: list[Relaxed] = []
         if incumbents is None:
             incumbents, relaxed = self._relaxed(answers[0].best.goal, known)
