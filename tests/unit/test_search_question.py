@@ -12,14 +12,18 @@ from click.testing import CliRunner
 
 from dagc.cli import search as command
 from dagc.cli.main import main
+from dagc.driver.front_load import pool_ratio
+from dagc.driver.pricing import judge_of
 from dagc.driver.search import SearchOptions, search
+from dagc.driver.strategies import price_plan
 from dagc.export.records import plain
+from dagc.plan.plan import Plan
 from dagc.results.search_result import SearchResult
 from dagc.search import budget
 from dagc.search.goal import OBJECTIVE_NAMES
 from dagc.search.ties import PAIRED_ERROR, is_tie
 from dagc.source import Source
-from tests.unit.search_plans import PLAN
+from tests.unit.search_plans import PLAN, facts
 
 SERVED = PLAN.replace("batch 8", "concurrency 64").replace("x 4", "x 2")
 
@@ -97,3 +101,19 @@ def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
 
 def test_a_tie_is_within_the_error_of_a_ratio() -> None:
     assert is_tie(1.0, 1.0) and is_tie(1 + 0.99 * PAIRED_ERROR, 1.0) and not is_tie(1 + 1.01 * PAIRED_ERROR, 1.0)
+
+
+def test_the_ratio_of_pools_by_hand() -> None:
+    """Two GPUs each. Prefill yields 30 requests a second, 15 a GPU, decode 40, 20 a GPU: prefill limits. 3 : 1 is as
+    good where 30 / P = 20, for prompts P = 1.5 times as long as 128 tokens; decode of 15 steps yields 600 tokens.
+    """
+    judge = judge_of(facts(PLAN))
+    plan = judge.plan("prefill < tp 2 > | decode < tp 2 >", 8)
+    assert isinstance(plan, Plan)
+    metrics = price_plan(plan, [], lambda _: None).metrics
+    rates = replace(
+        metrics.throughput, limited_by="prefill", prefill_tokens_per_second=30 * 128.0, decode_tokens_per_second=600.0
+    )
+    found = pool_ratio(plan, rates)
+    assert found is not None
+    assert found.sentence == "1 prefill : 1 decode; prefill limits; from a prompt of about 192 tokens on it is 3 : 1"
