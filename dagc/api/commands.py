@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from dagc.api.compiling import blocks_of, sourced
 from dagc.api.result import NoSuchStrategy
@@ -24,11 +24,16 @@ from dagc.api.results import (
 from dagc.diag.diagnostic import Diagnostic
 from dagc.diag.text import render
 
+if TYPE_CHECKING:
+    from dagc.search.goal import ObjectiveName
+
 
 def search(
-    plan: str | Path,
+    plan: str | Path | None = None,
     *,
-    gpus: int | None = None,
+    gpus: int | tuple[int, int] | None = None,
+    objective: ObjectiveName = "throughput_per_gpu",
+    seconds: float | None = 60.0,
     batches: Iterable[int] = (),
     over: Iterable[str] = ("phase-pools",),
     most: int | None = None,
@@ -41,29 +46,41 @@ def search(
     engine: str | None = None,
     rules: str | None = None,
 ) -> SearchResult:
-    """Search the strategies for the model, cluster, workload and requirements of a plan.
+    """Find the best strategy for the model, cluster, workload and requirements of a plan, or of blocks alone.
 
     The strategies of the plan are placed beside the front.
 
-    `gpus` and `batches` replace those of the plan; `over` are coordinates beside degrees, micro-batches and overlap;
-    `most` is how many strategies are priced; `exhaustive` prices all that fits by weights. `workers` are processes:
-    with more than one, a script has its calls under `if __name__ == "__main__":`.
+    `gpus`, a number or the fewest and the most, and `batches` replace those of the plan; `objective` is what is best;
+    `over` are coordinates beside degrees, micro-batches and overlap. The search ends after so many `seconds`, or, where
+    `most` is given, after so many bounds and prices; `exhaustive` prices all that fits by weights. `workers` are
+    processes: with more than one, a script has its calls under `if __name__ == "__main__":`.
     """
     from dagc.driver import search as driver
     from dagc.driver.search import SearchOptions
+    from dagc.search.goal import OBJECTIVE_NAMES
     from dagc.search.space import EXTRAS
 
     tried, named = tuple(sorted(set(batches))), frozenset(over)
-    for name, number in (("gpus", gpus), ("most", most), ("workers", workers), *(("batches", one) for one in tried)):
+    sizes = (gpus, gpus) if isinstance(gpus, int) else gpus
+    counts = [("gpus", one) for one in sizes or ()] + [("batches", one) for one in tried]
+    for name, number in (*counts, ("most", most), ("workers", workers)):
         if number is not None and number < 1:
             raise ValueError(f"`{name}` is at least 1, not {number}")
-    if gpus is not None and gpus > _MOST_GPUS:
-        raise ValueError(f"`gpus` is at most {_MOST_GPUS:,}, not {gpus:,}")
+    if sizes is not None and sizes[1] > _MOST_GPUS:
+        raise ValueError(f"`gpus` is at most {_MOST_GPUS:,}, not {sizes[1]:,}")
+    if sizes is not None and sizes[0] > sizes[1]:
+        raise ValueError(f"`gpus` is the fewest and the most, not {sizes[0]:,} and {sizes[1]:,}")
     _among("over", named, EXTRAS)
-    source, directory = sourced(plan)
+    _among("objective", (objective,), OBJECTIVE_NAMES)
+    if plan is None and model is None:
+        raise ValueError("a search takes a plan, or a `model`")
+    source, directory = sourced(plan if plan is not None else f"model {model}\n")
     blocks = blocks_of(model=model, cluster=cluster, workload=workload, require=require, engine=engine, rules=rules)
-    request = SearchOptions(gpus, tried, named, most, workers, is_exhaustive=exhaustive)
-    outcome = driver.search(source, blocks, directory, request, lambda _what, _decided, _generated: None)
+    limit = None if most is not None or exhaustive else seconds
+    request = SearchOptions(
+        sizes, tried, named, most, workers, is_exhaustive=exhaustive, objective=objective, seconds=limit
+    )
+    outcome = driver.search(source, blocks, directory, request, lambda _: None)
     return SearchResult(outcome.diagnostics, outcome.result, outcome.plan, outcome.was_interrupted)
 
 

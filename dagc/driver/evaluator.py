@@ -1,6 +1,6 @@
 """What a search asks for is done by workers, counted, and recorded where there is a file.
 
-Each answer is counted against the budget when it is asked for the first time, whoever knows it already: a search that
+Each answer is counted against the budget when it is asked for the first time, even where a record has it: a search that
 goes on from a record asks for what it has there, and ends where one without would.
 """
 

@@ -102,11 +102,12 @@ def simulated(assessment: Assessment) -> SimulatedPlan | None:
     load = assessment.load
     if load is None:
         return None
+    ttft, tpot = load.ttft.percentiles_seconds, load.tpot.percentiles_seconds
     return SimulatedPlan(
         output_tokens_per_second=load.output_tokens_per_second,
-        ttft_p50=load.ttft.percentiles_seconds["p50"],
-        ttft_p99=load.ttft.percentiles_seconds["p99"],
-        tpot_p50=load.tpot.percentiles_seconds["p50"],
+        ttft_p50=ttft["p50"],
+        ttft_p99=ttft["p99"],
+        tpot_p50=tpot["p50"],
         met=all_met(one.ok for one in assessment.requirements),
     )
 

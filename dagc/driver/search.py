@@ -22,14 +22,14 @@ from dagc.plan.plan import Facts
 from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.results.structure import one_line
-from dagc.search.assemble import Found, Odds, UnderLoadFigures, assemble
+from dagc.search.assemble import Odds, SearchFindings, UnderLoadFigures, assemble
 from dagc.search.bounds import LowerBounds
 from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, TooMany
 from dagc.search.budget import Budget
 from dagc.search.checkpoint import Checkpoint, begin, content_key
 from dagc.search.goal import Goal, ObjectiveName
 from dagc.search.incumbents import Incumbents, PricedStrategy
-from dagc.search.optimum import Answer, Optimizer
+from dagc.search.optimum import GoalResult, Optimizer
 from dagc.search.plan_text import Origin, plan_text
 from dagc.search.relax import PATIENCE, Relaxed, lower_load, more_gpus, nearest, requirements
 from dagc.search.services import Services
@@ -140,19 +140,20 @@ class _Running:
         node = facts.cluster.gpus_per_node
         famous = _entries(judge, space, well_known(space.gpus, node, has_experts=space.experts > 0))
         known = [entry for _, entry in (*placed, *famous)]
+        incumbents = self._front(known) if self.options.is_exhaustive else None
         answers = [self._optimum(batch, known) for batch in space.batches]
-        is_met = any(one.best.entry for one in answers)
-        incumbents = self._front([*known, *self.evaluator.priced]) if is_met or self.options.is_exhaustive else None
+        if incumbents is None and any(one.best.entry for one in answers):
+            incumbents = self._front([*known, *self.evaluator.priced])
         relaxed: list[Relaxed] = []
         if incumbents is None:
             incumbents, relaxed = self._relaxed(answers[0].best.goal, known)
         goal = answers[0].best.goal
         ranked = incumbents.ranked(goal.score_of)
-        loads = self._under_load([entry for entry in ranked[:SHOWN] if goal.meets(entry.verdict)])
-        found = Found(answers, incumbents, ranked, loads, relaxed, self.evaluator.budget, _odds(judge))
+        loads = self._under_load([entry for entry in ranked[:SHOWN] if goal.is_met_by(entry.verdict)])
+        found = SearchFindings(answers, incumbents, ranked, loads, relaxed, self.evaluator.budget, _odds(judge))
         return assemble(facts, space, goal, found, placed, famous), next(iter(ranked), None)
 
-    def _optimum(self, batch: int, known: Sequence[PricedStrategy]) -> Answer:
+    def _optimum(self, batch: int, known: Sequence[PricedStrategy]) -> GoalResult:
         """The best plan under a batch."""
         goal = Goal(self.facts, self.options.objective, tuple(range(len(self.facts.requirements))), batch)
         of_size = [one for one in known if one.batch == batch and self._is_of_size(one)]

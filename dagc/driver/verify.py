@@ -1,7 +1,7 @@
 """A result of `dagc search` is checked again, by none of the code that made it: counts, sizes, figures and bounds.
 
-The front, the best plan of each proof, what would have to give, and every witness are compiled from their text under the
-question of the result.
+The front, the best plan of each proof, what would have to give, and every witness are compiled from their text under
+the question of the result.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def verify(source: Source, directory: Path) -> Verification:
     wrong = [*_of_result(result, compiler)]
     for number, proof in enumerate(result.proofs):
         wrong += ProofCheck(result, known[1], proof, ("proofs", number), compiler).wrong()
-    return Verification(len(compiler.known), tuple(_told(source, at, one) for one in wrong))
+    return Verification(len(compiler.known), tuple(_diagnostic(source, at, one) for one in wrong))
 
 
 def _result(source: Source) -> SearchResult | Diagnostic:
@@ -72,7 +72,7 @@ def _result(source: Source) -> SearchResult | Diagnostic:
         return NOT_A_RESULT.at(
             _span(source, line + 1),
             f"`{source.name}` is not as `dagc search` writes it",
-            help=("name the file that it wrote, not one that another program has written anew",),
+            help=("name the file that it wrote, not one that another program has written again",),
         )
     return result
 
@@ -123,7 +123,7 @@ class Compiler:
 
 
 def _of_result(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
-    """The front, the nearest plan, the plans that would do, and the counts."""
+    """The front, the nearest plan, then the plans that would do, and the counts."""
     sizes = range(result.searched.fewest, result.searched.gpus + 1)
     for number, plan in enumerate(result.front):
         path = "front", number
@@ -138,6 +138,10 @@ def _of_result(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
             yield (*path, "strategy"), f"`{better.strategy}` is better in every objective"
     if result.nearest:
         yield from _plan(result.nearest, ("nearest",), compiler)
+    yield from _of_rest(result, compiler)
+
+
+def _of_rest(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
     for number, relaxed in enumerate(result.relaxations):
         found = compiler(relaxed.strategy, relaxed.batch)
         if isinstance(found, str) or found.gpus != relaxed.gpus or not _agree(found, relaxed.figures):
@@ -183,7 +187,7 @@ def _dominates(one: FoundPlan, other: FoundPlan) -> bool:
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
-def _told(source: Source, at: dict[tuple[str | int, ...], int], wrong: Wrong) -> Diagnostic:
+def _diagnostic(source: Source, at: dict[tuple[str | int, ...], int], wrong: Wrong) -> Diagnostic:
     """What is wrong, at the line of its path, or of what holds it."""
     path, message = wrong
     while path not in at:

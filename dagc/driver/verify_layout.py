@@ -1,4 +1,4 @@
-"""The lines of a result as `dagc search` writes it, so that what is wrong in it is told with its place.
+"""The lines of a result as `dagc search` writes it, so that what is wrong in it has a place.
 
 The file is JSON with an indentation of two, each number and text on a line of its own; a file that is not as its own
 content is written is refused, whatever it says.

@@ -1,9 +1,9 @@
 """The numbers of a proof are checked: what was counted, what was bounded, and that nothing is missing.
 
-Written from the definitions of the record alone. Families are the ways to write a number of GPUs as replicas of stages
-of ranks; the strategies of a family are counted by dividing its ranks for attention and for experts and by what is tried
-of micro-batches and overlap; a cell has the pairs of its services. A witness is no better than the best plan, and no
-better than the price of its own strategy.
+Written from the definitions of the record alone. Families are the ways to write a number of GPUs as replicas of
+stages of ranks; the strategies of a family are counted by dividing its ranks for attention and for experts and by
+what is tried of micro-batches and overlap; a cell has the pairs of its services. A witness is no better than the best
+plan, and no better than the price of its own strategy.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ class ProofCheck:
 
     def _coverage(self) -> Iterator[Wrong]:
         """Every family and cell of the sizes that were searched is there once, or named as not enumerated."""
-        result, proof, unopened = self.result, self.proof, self.proof.unopened
+        result, proof, not_enumerated = self.result, self.proof, self.proof.not_enumerated
         sizes = range(result.searched.fewest, result.searched.gpus + 1)
-        opened = [size for size in sizes if unopened is None or size not in unopened.sizes]
+        enumerated = [size for size in sizes if not_enumerated is None or size not in not_enumerated.sizes]
         shared = Counter((one.gpus, one.replicas, one.stages) for one in proof.families if one.form == "shared")
-        wanted = {(size, r, s) for size in opened for r in _divisors(size) for s in _divisors(size // r)}
+        wanted = {(size, r, s) for size in enumerated for r in _divisors(size) for s in _divisors(size // r)}
         yield from self._compared("families", "family", set(shared), wanted, shared)
         cells = Counter((one.prefill_gpus, one.decode_gpus) for one in proof.cells)
-        left = Counter((one[0], one[1]) for one in (unopened.cells if unopened else []))
+        left = Counter((one[0], one[1]) for one in (not_enumerated.cells if not_enumerated else []))
         pairs = {(p, size - p) for size in sizes for p in range(1, size)} if self._has_pairs else set[tuple[int, int]]()
         yield from self._compared("cells", "cell", set(cells) | set(left), pairs, cells + left)
 
@@ -162,8 +162,8 @@ class ProofCheck:
                 continue
             limits = [_limit(self.facts, other.metric.name, other.figure, gpus) for other in asked]
             is_ceiling = asked[0].comparison in ("<", "<=")
-            if not any(one.least > limit if is_ceiling else one.least < limit for limit in limits):
-                yield (*at, "least"), f"{one.least:.9g} does not miss `{one.requirement}`"
+            if not any(one.nearest > limit if is_ceiling else one.nearest < limit for limit in limits):
+                yield (*at, "nearest"), f"{one.nearest:.9g} does not miss `{one.requirement}`"
 
     def _witness(self, one: WitnessRecord | None, gpus: int, left: int, path: Path) -> Iterator[Wrong]:
         path = (*path, "witness")
@@ -200,19 +200,19 @@ class ProofCheck:
         """The best score that is left, the gap, and whether the best is proven."""
         proof, path = self.proof, self.path
         witnesses = [one.witness.score for one in (*proof.families, *proof.cells) if one.witness]
-        if proof.unopened:
-            peak = self._peak([*proof.unopened.sizes, *map(sum, proof.unopened.cells)])
-            if not isclose(peak, proof.unopened.score, rel_tol=CLOSE, abs_tol=1e-300):
-                yield (*path, "unopened", "score"), f"the peak of the device allows {peak:.9g}"
-            witnesses.append(proof.unopened.score)
-        least = min(witnesses, default=None)
-        if not _same(least, proof.least):
-            yield (*path, "least"), f"the best bound is {least}, not {proof.least}"
+        if proof.not_enumerated:
+            peak = self._peak([*proof.not_enumerated.sizes, *map(sum, proof.not_enumerated.cells)])
+            if not isclose(peak, proof.not_enumerated.score, rel_tol=CLOSE, abs_tol=1e-300):
+                yield (*path, "not_enumerated", "score"), f"the peak of the device allows {peak:.9g}"
+            witnesses.append(proof.not_enumerated.score)
+        bound = min(witnesses, default=None)
+        if not _same(bound, proof.best_bound):
+            yield (*path, "best_bound"), f"the best bound is {bound}, not {proof.best_bound}"
         score = proof.score
-        gap = None if score is None or least == 0 else max(0.0, score / least - 1) if least else 0.0
+        gap = None if score is None or bound == 0 else max(0.0, score / bound - 1) if bound else 0.0
         if not _same(gap, proof.gap):
             yield (*path, "gap"), f"the gap is {gap}, not {proof.gap}"
-        if proof.is_proven != (least is None if score is None else least is None or least >= score * (1 - CLOSE)):
+        if proof.is_proven != (bound is None if score is None else bound is None or bound >= score * (1 - CLOSE)):
             yield (*path, "is_proven"), "this does not follow from the bounds"
         if proof.best is not None:
             found = self.compile(proof.best, proof.batch)

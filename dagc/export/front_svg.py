@@ -36,7 +36,7 @@ _REACH = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A plan in the picture: number, kind (`best`, `tie`, `front`, `other`), figures, and words of a name and of the key."""
+    """A plan in a picture: number, kind (`best`, `tie`, `front`, `other`), figures, words of a name and of the key."""
 
     number: int
     kind: str

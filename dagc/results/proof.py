@@ -31,7 +31,7 @@ class MissRecord:
 
     requirement: str
     strategies: int
-    least: float
+    nearest: float
 
 
 @record
@@ -83,8 +83,8 @@ class ServicesRecord:
 class CellRecord:
     """Pairs of a prefill and a decode service on so many GPUs each; `pairs` is the product of those that fit.
 
-    All but `pairs` sum to it. It is null where prefill services alone have no better bound: decode services are then not
-    enumerated, and the witness is a prefill service beside any.
+    All but `pairs` sum to it. It is null where prefill services alone have no better bound: decode services are then
+    not enumerated, and the witness is a prefill service beside any.
     """
 
     prefill_gpus: int
@@ -98,7 +98,7 @@ class CellRecord:
 
 
 @record
-class UnopenedRecord:
+class NotEnumeratedRecord:
     """Families and cells that were not enumerated, and the score that the peak of the device allows them at best."""
 
     sizes: list[int]
@@ -116,10 +116,10 @@ class Proof:
     batch: int
     best: str | None
     score: float | None
-    least: float | None
+    best_bound: float | None
     gap: float | None
     is_proven: bool
     families: list[FamilyRecord]
     services: list[ServicesRecord]
     cells: list[CellRecord]
-    unopened: UnopenedRecord | None
+    not_enumerated: NotEnumeratedRecord | None

@@ -91,12 +91,12 @@ class HighestLoad:
 
 @record
 class SimulatedPlan:
-    """What simulated requests say of a plan; `met` is null where they do not decide a requirement."""
+    """What simulated requests say of a plan, percentiles in seconds; `met` is null where they do not decide."""
 
     output_tokens_per_second: float
-    ttft_p50: float
-    ttft_p99: float
-    tpot_p50: float
+    ttft_p50: float | None
+    ttft_p99: float | None
+    tpot_p50: float | None
     met: bool | None
 
 
@@ -142,7 +142,7 @@ class Relaxation:
     """The least change of one requirement or resource with which a plan meets all others, and that plan.
 
     `what` is the requirement, `concurrency`, `batch` or `gpus`; `asked` and `needed` are what is written and what would
-    do. `is_least` unless the search ended before it could tell.
+    do. `is_minimal` unless the search ended before it could tell.
     """
 
     what: str
@@ -152,7 +152,7 @@ class Relaxation:
     batch: int
     gpus: int
     figures: dict[str, float | None]
-    is_least: bool
+    is_minimal: bool
 
 
 @record
@@ -181,10 +181,10 @@ class SearchResult(Versioned):
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
     the search was stopped, or limited: the best may be proven all the same, which `proofs` say, one for each batch.
-    `objective` is what the best is best by. `simulation_order` is null unless simulated requests put another plan of the
-    front first. `question` is a plan of the blocks that were searched under, paths in which start at the directory of the
-    result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts`
-    are those of the plan, whose batch and GPUs `searched` replaces.
+    `objective` is what the best is best by. `simulation_order` is null unless simulated requests put another plan
+    of the front first. `question` is a plan of the blocks that were searched under, paths in which start at the
+    directory of the result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts` are those
+    of the plan, whose batch and GPUs `searched` replaces.
     """
 
     model: str

@@ -20,7 +20,7 @@ from dagc.search.budget import Budget
 from dagc.search.front import distance, dominates, factor
 from dagc.search.goal import WORDS, Goal
 from dagc.search.incumbents import Incumbents, PricedStrategy, Tally
-from dagc.search.optimum import Answer
+from dagc.search.optimum import GoalResult
 from dagc.search.proof import proof_of
 from dagc.search.relax import Relaxed
 from dagc.search.space import ALWAYS, EXTRAS, Space
@@ -45,12 +45,12 @@ _UNKNOWN: UnderLoadFigures = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchFindings:
     """All that a search found: an answer for each batch, the front in the order of recommendation, what its first plans
     do under load, and what would have to give where no plan meets the requirements. `odds` are those of two strategies.
     """
 
-    answers: Sequence[Answer]
+    answers: Sequence[GoalResult]
     incumbents: Incumbents
     ranked: Sequence[PricedStrategy]
     loads: Sequence[UnderLoadFigures]
@@ -60,7 +60,7 @@ class Found:
 
 
 def assemble(
-    facts: Facts, space: Space, goal: Goal, found: Found, given: Iterable[Placed], known: Iterable[Placed]
+    facts: Facts, space: Space, goal: Goal, found: SearchFindings, given: Iterable[Placed], known: Iterable[Placed]
 ) -> out.SearchResult:
     """The result of a search; `given` are the plan's strategies, `known` the well-known ones."""
     incumbents, front = found.incumbents, found.ranked
@@ -89,7 +89,7 @@ def assemble(
         well_known=[_placed(facts, sizes, name, entry, found) for name, entry in known],
         objective=goal.objective,
         proofs=[proof_of(answer) for answer in found.answers],
-        budget=out.Budgeted(evaluations=found.budget.spent, ended_by=found.budget.ended_by or "complete"),
+        budget=out.Budgeted(evaluations=found.budget.evaluations, ended_by=found.budget.ended_by or "complete"),
         relaxations=[_relaxation(goal, one) for one in found.relaxed],
         ratio=loads[0][2] if plans else None,
         simulation_order=_reordered(plans, goal.objective),
@@ -117,7 +117,7 @@ def _relaxation(goal: Goal, one: Relaxed) -> out.Relaxation:
         batch=entry.batch,
         gpus=int(entry.verdict.vector[0]),
         figures=dict(entry.verdict.figures),
-        is_least=one.is_least,
+        is_minimal=one.is_minimal,
     )
 
 
@@ -128,8 +128,8 @@ def _reordered(plans: Sequence[out.FoundPlan], objective: str) -> str | None:
         return None
     keys: dict[str, Callable[[out.FoundPlan, out.SimulatedPlan], float]] = {
         "throughput": lambda _, load: -load.output_tokens_per_second,
-        "tpot": lambda _, load: load.tpot_p50,
-        "ttft": lambda _, load: load.ttft_p50,
+        "tpot": lambda _, load: load.tpot_p50 or 0.0,
+        "ttft": lambda _, load: load.ttft_p50 or 0.0,
         "gpus": lambda plan, _: plan.gpus,
     }
     key = keys.get(objective, lambda plan, load: -load.output_tokens_per_second / plan.gpus)
@@ -198,7 +198,7 @@ def _limited(asked: Requirement) -> Metric | None:
     return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 
-def _reason(facts: Facts, goal: Goal, found: Found, nearest: PricedStrategy | None) -> str:
+def _reason(facts: Facts, goal: Goal, found: SearchFindings, nearest: PricedStrategy | None) -> str:
     is_proven = all(one.is_proven for one in found.answers)
     so_far = "" if is_proven else " among the candidates decided so far"
     if found.ranked:
@@ -222,7 +222,7 @@ def _reason(facts: Facts, goal: Goal, found: Found, nearest: PricedStrategy | No
     )
 
 
-def _placed(facts: Facts, sizes: range, name: str, entry: PricedStrategy, found: Found) -> out.PlacedPlan:
+def _placed(facts: Facts, sizes: range, name: str, entry: PricedStrategy, found: SearchFindings) -> out.PlacedPlan:
     verdict, front = entry.verdict, found.ranked
     if verdict.code is not None:
         reason = f"rule {verdict.code}; see `dagc explain {verdict.code}`"

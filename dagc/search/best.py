@@ -51,7 +51,7 @@ class Best:
         self.priced += 1
         if entry.verdict.code is not None or entry.verdict.is_over:
             return False
-        if not self.goal.meets(entry.verdict):
+        if not self.goal.is_met_by(entry.verdict):
             if self.nearest is None or (self.miss(entry), entry.rank) < (self.miss(self.nearest), self.nearest.rank):
                 self.nearest = entry
             return False
@@ -79,17 +79,17 @@ class Witness:
 
 @dataclass(slots=True)
 class Missed:
-    """Plans or services of which the bound or the price misses a requirement; `least` is the figure that does least.
+    """Plans or services whose bound or price misses a requirement; `nearest` is the figure that misses least.
 
     `is_ceiling` where less of the figure is better.
     """
 
     is_ceiling: bool
     number: int = 0
-    least: float | None = None
+    nearest: float | None = None
 
     def add(self, figure: float, number: int = 1) -> None:
         """Count some, of which a figure is the best."""
         self.number += number
         best = min if self.is_ceiling else max
-        self.least = figure if self.least is None else best(self.least, figure)
+        self.nearest = figure if self.nearest is None else best(self.nearest, figure)

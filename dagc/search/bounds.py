@@ -104,7 +104,9 @@ class LowerBounds:
         Shape (2, services); of a service for one phase the other counts for nothing. Where requests come and go, one
         enters on each rank of attention, and one is decoded at least.
         """
-        return self.seconds_of([(service, *self._least(service.shape, batch)) for service, batch in services])
+        return self.seconds_of(
+            [(service, *self._entering_and_held(service.shape, batch)) for service, batch in services]
+        )
 
     def seconds_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
         """The same of services that prefill so many sequences at once and decode so many."""
@@ -116,7 +118,7 @@ class LowerBounds:
         self._seconds = np.concatenate([self._seconds, *found], axis=1)
         return self._seconds[:, [self._index[key] for key in keys]]
 
-    def _least(self, shape: ServiceShape, batch: int) -> tuple[int, int]:
+    def _entering_and_held(self, shape: ServiceShape, batch: int) -> tuple[int, int]:
         if self._facts.workload.concurrency is None:
             return batch, batch
         return min(batch, shape.replicas * shape.attention.dp), 1

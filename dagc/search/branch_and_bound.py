@@ -24,7 +24,7 @@ from dagc.search.candidate import Candidate
 from dagc.search.front import Vectors, by_promise
 from dagc.search.incumbents import Incumbents, PricedStrategy
 from dagc.search.pairs import ROUND, Bounded, Pairs
-from dagc.search.services import Column, Services
+from dagc.search.services import ServiceColumn, Services
 from dagc.search.space import Space
 from dagc.search.verdict import OBJECTIVES
 
@@ -113,7 +113,7 @@ class Search:
     def _table(self) -> CandidateTable:
         """Candidates that fit by their weights, with their bounds; nothing is bounded in an exhaustive search."""
         space, facts = self._problem.space, self._problem.facts
-        columns: list[Column] = []
+        columns: list[ServiceColumn] = []
         for batch, size in product(space.batches, space.sizes):
             if not self._has_room():
                 break
@@ -146,11 +146,11 @@ class Search:
         budget.spend(1)
         return True
 
-    def _column(self, phase: Phase, gpus: int, batch: int) -> Column:
+    def _column(self, phase: Phase, gpus: int, batch: int) -> ServiceColumn:
         self._progress("generating and bounding")
         return self._services.column(phase, gpus, batch)
 
-    def _count(self, column: Column) -> None:
+    def _count(self, column: ServiceColumn) -> None:
         """Put what rules and weights leave out, and what is left, into the tally."""
         tally = self.incumbents.tally
         tally.generated += len(column)

@@ -1,9 +1,9 @@
 """How much a search may do: seconds on the clock, and a number of evaluations, by which it can be repeated.
 
-An evaluation is a bound of a service that knows its memory, a price of a service, or a price of a strategy, each counted
-when it is asked for the first time; so is each family or column that is enumerated. A search asks in the same order on
-any machine, and looks at the clock only where it is about to ask. So one that the clock ended after N evaluations is
-the one that N evaluations end.
+An evaluation is a bound of a service that knows its memory, a price of a service, or a price of a strategy, each
+counted when it is asked for the first time; so is each family or column that is enumerated. A search asks in the same
+order on any machine, and looks at the clock only where it is about to ask. So one that the clock ended after N
+evaluations is the one that N evaluations end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Budget:
 
     most: int | None = None
     seconds: float | None = None
-    spent: int = 0
+    evaluations: int = 0
     ended_by: Ended | None = None
     _begun: float = field(default_factory=lambda: time.monotonic())
 
@@ -38,11 +38,11 @@ class Budget:
             self.ended_by = "time"
         if self.ended_by is not None:
             return 0
-        left = number if self.most is None else max(0, min(number, self.most - self.spent))
+        left = number if self.most is None else max(0, min(number, self.most - self.evaluations))
         if left == 0 and number > 0:
             self.ended_by = "evaluations"
         return left
 
     def spend(self, number: int) -> None:
         """Count evaluations."""
-        self.spent += number
+        self.evaluations += number

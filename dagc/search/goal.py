@@ -47,7 +47,7 @@ WORDS: Mapping[ObjectiveName, str] = {
 }
 
 
-class Limit(NamedTuple):
+class GoalLimit(NamedTuple):
     """A requirement, and the number that a bound may not pass."""
 
     name: str
@@ -61,10 +61,10 @@ class Limits:
     Seconds at most, requests a second at least, GPUs at most.
     """
 
-    ttft: Limit | None = None
-    tpot: Limit | None = None
-    rate: Limit | None = None
-    gpus: Limit | None = None
+    ttft: GoalLimit | None = None
+    tpot: GoalLimit | None = None
+    rate: GoalLimit | None = None
+    gpus: GoalLimit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Goal:
         gpus, ttft, tpot, throughput, _ = (np.array([one]) for one in verdict.vector)
         return float(self.score(gpus, ttft, tpot, -throughput)[0])
 
-    def meets(self, verdict: StrategyVerdict) -> bool:
+    def is_met_by(self, verdict: StrategyVerdict) -> bool:
         """Whether a plan fits and misses none of the requirements."""
         if verdict.code is not None or verdict.is_over:
             return False
@@ -122,7 +122,7 @@ class Goal:
         return self._limits(self.required, gpus)
 
     def _limits(self, indices: Sequence[int], gpus: int) -> Limits:
-        found: dict[str, Limit] = {}
+        found: dict[str, GoalLimit] = {}
         for index in indices:
             one = self.facts.requirements[index]
             known = _limit(self.facts, one, gpus)
@@ -131,7 +131,7 @@ class Goal:
                 before = found.get(name)
                 sign = -1 if name == "rate" else 1
                 if before is None or sign * value < sign * before.value:
-                    found[name] = Limit(one.title, value)
+                    found[name] = GoalLimit(one.title, value)
         return Limits(**found)
 
     def without(self, index: int) -> Goal:
@@ -165,14 +165,14 @@ SLACK = 1e-12
 """Requirements hold but for the last bits of the arithmetic (`dagc.results.quantity.satisfies`)."""
 
 
-def exceeds(values: Figures, limit: Limit | None) -> npt.NDArray[np.bool_]:
+def exceeds(values: Figures, limit: GoalLimit | None) -> npt.NDArray[np.bool_]:
     """Which lower bounds are above a limit."""
     if limit is None:
         return np.zeros(values.shape, dtype=np.bool_)
     return np.asarray(values > limit.value * (1 + SLACK))
 
 
-def falls_short(values: Figures, limit: Limit | None) -> npt.NDArray[np.bool_]:
+def falls_short(values: Figures, limit: GoalLimit | None) -> npt.NDArray[np.bool_]:
     """Which upper bounds are below a limit."""
     if limit is None:
         return np.zeros(values.shape, dtype=np.bool_)

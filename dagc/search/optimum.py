@@ -1,9 +1,9 @@
 """The best plan for a goal, and the proof of how good it is: walks over families and cells, in stages.
 
-Whole nodes come first: cells of which one service takes a power of two of them, strategies of whole nodes, all cells of
-whole nodes, then the rest. Opening a stage enumerates its services, but for those of decode, which wait for their cell's
-turn. A plan that looks good is priced at once; then all stages are walked by turns until nothing in them can be better
-than the best. What is not open yet has a bound of its own: no GPU computes faster than its peak.
+Whole nodes come first: cells of which one service takes a power of two of them, strategies of whole nodes, all cells
+of whole nodes, then the rest. Opening a stage enumerates its services, but for those of decode, which wait for their
+cell's turn. A plan that looks good is priced at once; then all stages are walked by turns until nothing in them can
+be better than the best. What is not open yet has a bound of its own: no GPU computes faster than its peak.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class ServiceCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Unopened:
-    """Sizes and cells that were not opened, and the best score that their plans may have; 0 where nothing is known."""
+class NotEnumerated:
+    """Sizes and cells that were not enumerated, and the best score that plans may have; 0 where nothing is known."""
 
     sizes: tuple[int, ...]
     cells: tuple[tuple[int, int], ...]
@@ -46,27 +46,27 @@ class Unopened:
 
 
 @dataclass(slots=True)
-class Answer:
-    """What was found for a goal. `least` is the best score that a plan may have that was not priced."""
+class GoalResult:
+    """What was found for a goal. `best_bound` is the best score that a plan may have that was not priced."""
 
     best: Best
     families: list[FamilyOutcome] = field(default_factory=list[FamilyOutcome])
-    services: list[ServiceCount] = field(default_factory=list["ServiceCount"])
+    services: list[ServiceCount] = field(default_factory=list[ServiceCount])
     cells: list[CellOutcome] = field(default_factory=list[CellOutcome])
-    unopened: Unopened | None = None
-    least: float = float("inf")
+    not_enumerated: NotEnumerated | None = None
+    best_bound: float = float("inf")
 
     @property
     def is_proven(self) -> bool:
         """Whether no plan that was not priced can be better than the best; or none can meet what is required."""
-        return self.least >= self.best.score if self.best.entry else self.least == float("inf")
+        return self.best_bound >= self.best.score if self.best.entry else self.best_bound == float("inf")
 
     @property
     def gap(self) -> float | None:
         """By which share a plan that was not priced may be better at most; None where nothing limits it."""
-        if self.best.entry is None or self.least == 0:
+        if self.best.entry is None or self.best_bound == 0:
             return None
-        return max(0.0, self.best.score / self.least - 1) if self.least < float("inf") else 0.0
+        return max(0.0, self.best.score / self.best_bound - 1) if self.best_bound < float("inf") else 0.0
 
 
 CELLS = 4
@@ -76,7 +76,7 @@ Cells = Sequence[tuple[int, int]]
 
 
 def stages(space: Space, node: int) -> Iterator[tuple[Sequence[int], Cells]]:
-    """Sizes and cells in the order in which they are opened."""
+    """Sizes and cells in the order in which they are enumerated."""
     sizes = range(space.fewest, space.gpus + 1)
     whole = [size for size in sizes if size % node == 0 or size == space.gpus]
     cells = [(p, size - p) for size in sizes for p in range(1, size)] if "phase-pools" in space.over else []
@@ -106,7 +106,7 @@ class Optimizer:
 
     def solve(
         self, goal: Goal, known: Sequence[PricedStrategy] = (), patience: int | None = None, is_enough: bool = False
-    ) -> Answer:
+    ) -> GoalResult:
         """The best plan for a goal, `known` ones among those compared.
 
         `is_enough` ends with the first plan that meets it, `patience` after so many evaluations without one.
@@ -114,31 +114,31 @@ class Optimizer:
         best, walks = Best(goal), list[ServiceWalk | PairWalk]()
         for entry in known:
             best.take(entry)
-        last = None if patience is None else self._budget.spent + patience
+        last = None if patience is None else self._budget.evaluations + patience
         planned = list(stages(self._space, goal.facts.cluster.gpus_per_node))
-        opened = 0
+        enumerated = 0
 
         def ends() -> bool:
-            is_over = last is not None and self._budget.spent >= last and best.entry is None
+            is_over = last is not None and self._budget.evaluations >= last and best.entry is None
             return self._budget.has_ended or is_over or (is_enough and best.entry is not None)
 
         try:
             for sizes, cells in planned:
                 if ends() or not self._budget.room(1):
                     break
-                added = self._opened(goal, sizes, cells)
+                added = self._stage_walks(goal, sizes, cells)
                 walks += added
-                opened += 1
+                enumerated += 1
                 for walk in added:
-                    if (isinstance(walk, ServiceWalk) or opened == 1) and not ends():
+                    if (isinstance(walk, ServiceWalk) or enumerated == 1) and not ends():
                         walk.dive(best, self._evaluator, self._budget)
                 self._walk(walks, best, ends)
         except KeyboardInterrupt:
             self._budget.ended_by = "interrupt"
-        rest = planned[opened:]
+        rest = planned[enumerated:]
         return self._answer(goal, best, walks, [s for one, _ in rest for s in one], [c for _, one in rest for c in one])
 
-    def _opened(self, goal: Goal, sizes: Sequence[int], cells: Cells) -> list[ServiceWalk | PairWalk]:
+    def _stage_walks(self, goal: Goal, sizes: Sequence[int], cells: Cells) -> list[ServiceWalk | PairWalk]:
         """The walks of a stage."""
         self._report("enumerating strategies")
         self._budget.spend(1)
@@ -151,7 +151,7 @@ class Optimizer:
         """Rounds of all walks by turns until none has anything left, or the search ends."""
         left = list(walks)
         while left and not ends():
-            before, left = left, []
+            before, left = left, list[ServiceWalk | PairWalk]()
             for walk in before:
                 if ends():
                     return
@@ -161,11 +161,11 @@ class Optimizer:
 
     def _answer(
         self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], sizes: Sequence[int], cells: Cells
-    ) -> Answer:
-        answer = Answer(best)
+    ) -> GoalResult:
+        answer = GoalResult(best)
         asked: set[tuple[Phase, int]] = set()
         for walk in walks:
-            answer.least = min(answer.least, walk.least())
+            answer.best_bound = min(answer.best_bound, walk.best_bound())
             if isinstance(walk, ServiceWalk):
                 answer.families += walk.outcomes()
             else:
@@ -177,11 +177,13 @@ class Optimizer:
             column = self._services.column(phase, gpus, goal.batch)
             answer.services.append(ServiceCount(phase, gpus, goal.batch, tuple(column.families), len(column)))
         if sizes or cells:
-            answer.unopened = Unopened(tuple(sizes), tuple(cells), self._unopened(goal, [*sizes, *map(sum, cells)]))
-            answer.least = min(answer.least, answer.unopened.score)
+            answer.not_enumerated = NotEnumerated(
+                tuple(sizes), tuple(cells), self._peak_score(goal, [*sizes, *map(sum, cells)])
+            )
+            answer.best_bound = min(answer.best_bound, answer.not_enumerated.score)
         return answer
 
-    def _unopened(self, goal: Goal, sizes: Sequence[int]) -> float:
+    def _peak_score(self, goal: Goal, sizes: Sequence[int]) -> float:
         """The best score of plans of these sizes by the peak of the device alone."""
         each, none = goal.facts.workload.output * requests_per_gpu_second(goal.facts), np.zeros(1)
         return min(float(goal.score(gpus, none, none, none + each * gpus)[0]) for gpus in set(sizes))
@@ -189,5 +191,5 @@ class Optimizer:
 
 def _progress(best: Best, budget: Budget) -> str:
     if best.entry is None:
-        return f"{budget.spent:,} evaluations, no plan that meets the requirements yet"
-    return f"{budget.spent:,} evaluations, best so far `{best.entry.strategy}`"
+        return f"{budget.evaluations:,} evaluations, no plan that meets the requirements yet"
+    return f"{budget.evaluations:,} evaluations, best so far `{best.entry.strategy}`"

@@ -7,8 +7,9 @@ are prefilled at once and of H sequences that run. A pair yields no more request
 score of the pair at places (i, j) is no better than that of the worse of these two places, and no pair with neither
 place before them has a better one. A service takes its place once it is priced and none behind it can be faster.
 
-The decode services of a cell are enumerated once its prefill services leave it open. Each cell is walked from its first pair: from (i, j) on to (i, j + 1), and from (i, 0) to (i + 1, 0) also. What is left
-at the end begins at some nodes, whose scores are no better than the best; the best of these is the cell's witness.
+The decode services of a cell are enumerated once its prefill services leave it open. Each cell is walked from its
+first pair: from (i, j) on to (i, j + 1), and from (i, 0) to (i + 1, 0) also. What is left at the end begins at some
+nodes, whose scores are no better than the best; the best of these is the cell's witness.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
 from dagc.search.goal import Goal
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.service_order import LOOSE, PRICED, TIGHT, ServiceOrder
-from dagc.search.services import Column
+from dagc.search.services import ServiceColumn
 from dagc.search.walks import ROUND
 
 
@@ -84,7 +85,9 @@ class _View(NamedTuple):
 class PairWalk:
     """A walk through the cells of some columns of prefill services, each with the GPUs of both services."""
 
-    def __init__(self, goal: Goal, cells: Sequence[tuple[Column, int]], decode: Callable[[int], Column]) -> None:
+    def __init__(
+        self, goal: Goal, cells: Sequence[tuple[ServiceColumn, int]], decode: Callable[[int], ServiceColumn]
+    ) -> None:
         """`decode` enumerates the decode services on so many GPUs."""
         self._goal, self._enumerate = goal, decode
         self.cells = [Cell(gpus, ServiceOrder(column, goal, gpus, 0)) for column, gpus in cells]
@@ -184,7 +187,7 @@ class PairWalk:
         return True
 
     def _unsettled(self, view: _View) -> tuple[ServiceOrder | None, int]:
-        """The order of which the place is not settled yet and decides the score, and the place; None of a whole pair."""
+        """The order of which the place is not settled yet and decides the score, and the place; None of a pair."""
         prefill, decode, last = view.cell.prefill, view.cell.decode, view.last
         if decode is None or last is None:
             raise ValueError("the decode services of the cell are not enumerated")
@@ -236,7 +239,7 @@ class PairWalk:
         )
         return Candidate((cell.prefill.column.services[view.first], decode), self._goal.batch)
 
-    def least(self) -> float:
+    def best_bound(self) -> float:
         """The best score that one of those left may have."""
         return min((view.score for view in self._seen()), default=float("inf"))
 
@@ -258,7 +261,7 @@ class PairWalk:
         many, few = len(decode.column), prefill.alive
         for order, beside in ((prefill, many), (decode, few)):
             for name, one in order.missed.items():
-                found.missed.setdefault(name, Missed(one.is_ceiling)).add(one.least or 0.0, one.number * beside)
+                found.missed.setdefault(name, Missed(one.is_ceiling)).add(one.nearest or 0.0, one.number * beside)
         found.decode, found.over = many, prefill.over * many + decode.over * few
         found.bounded = few * decode.alive - cell.priced
         return found

@@ -8,28 +8,30 @@ from math import isfinite
 from dagc.plan.deployment import Phase
 from dagc.results import proof as out
 from dagc.search.best import Missed, Witness
-from dagc.search.optimum import Answer, ServiceCount
+from dagc.search.optimum import GoalResult, ServiceCount
 from dagc.search.pair_walks import CellOutcome
 from dagc.search.walks import FamilyOutcome
 
 
-def proof_of(answer: Answer) -> out.Proof:
+def proof_of(answer: GoalResult) -> out.Proof:
     """The record of what was found for a goal, and why nothing else is better."""
-    best, unopened = answer.best, answer.unopened
+    best, not_enumerated = answer.best, answer.not_enumerated
     return out.Proof(
         batch=best.goal.batch,
         best=best.entry.strategy if best.entry else None,
         score=best.score if best.entry else None,
-        least=answer.least if isfinite(answer.least) else None,
+        best_bound=answer.best_bound if isfinite(answer.best_bound) else None,
         gap=answer.gap,
         is_proven=answer.is_proven,
         families=[_family(one) for one in answer.families],
         services=[_services(one) for one in answer.services],
         cells=[_cell(one) for one in answer.cells],
-        unopened=None
-        if unopened is None
-        else out.UnopenedRecord(
-            sizes=list(unopened.sizes), cells=[list(one) for one in unopened.cells], score=unopened.score
+        not_enumerated=None
+        if not_enumerated is None
+        else out.NotEnumeratedRecord(
+            sizes=list(not_enumerated.sizes),
+            cells=[list(one) for one in not_enumerated.cells],
+            score=not_enumerated.score,
         ),
     )
 
@@ -85,7 +87,7 @@ def _cell(one: CellOutcome) -> out.CellRecord:
 
 def _missed(missed: dict[str, Missed]) -> list[out.MissRecord]:
     return [
-        out.MissRecord(requirement=name, strategies=one.number, least=one.least or 0.0)
+        out.MissRecord(requirement=name, strategies=one.number, nearest=one.nearest or 0.0)
         for name, one in sorted(missed.items())
         if one.number
     ]

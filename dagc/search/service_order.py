@@ -10,8 +10,8 @@ import numpy.typing as npt
 from dagc.plan.deployment import Phase
 from dagc.search.best import Missed
 from dagc.search.bounds import Figures, rate
-from dagc.search.goal import Goal, Limit, exceeds, falls_short
-from dagc.search.services import Column
+from dagc.search.goal import Goal, GoalLimit, exceeds, falls_short
+from dagc.search.services import ServiceColumn
 
 AHEAD = 8
 """Services that are evaluated at once: those at the front would be next."""
@@ -23,7 +23,7 @@ LOOSE, TIGHT, PRICED = range(3)
 class ServiceOrder:
     """The services of a column in the order in which a goal wants them, at one place of the cluster."""
 
-    def __init__(self, column: Column, goal: Goal, gpus: int, begin: int) -> None:
+    def __init__(self, column: ServiceColumn, goal: Goal, gpus: int, begin: int) -> None:
         self.column, self.begin, self._goal = column, begin, goal
         limits = goal.limits(gpus)
         self.is_prefill = column.phase is Phase.PREFILL
@@ -57,7 +57,7 @@ class ServiceOrder:
         return int(np.isfinite(self.keys).sum())
 
     def at(self, place: int) -> int | None:
-        """The row of the service at a place, or, where that is not settled, of the one that may be; None past the end."""
+        """The row of the service at a place, or, where that is not settled, of one that may be; None past the end."""
         row = int(self._order[place]) if place < len(self._order) else None
         return row if row is not None and np.isfinite(self.keys[row]) else None
 
@@ -112,7 +112,7 @@ class ServiceOrder:
         self.keys[rows] = np.where(out, np.inf, self._needed(self.seconds[rows], self.rates[rows]))
         self._order = np.argsort(self.keys, kind="stable")
 
-    def _miss(self, limit: Limit, figures: Figures, *, is_ceiling: bool) -> None:
+    def _miss(self, limit: GoalLimit, figures: Figures, *, is_ceiling: bool) -> None:
         if len(figures):
-            least = float(figures.min() if is_ceiling else figures.max())
-            self.missed.setdefault(limit.name, Missed(is_ceiling)).add(least, len(figures))
+            nearest = float(figures.min() if is_ceiling else figures.max())
+            self.missed.setdefault(limit.name, Missed(is_ceiling)).add(nearest, len(figures))

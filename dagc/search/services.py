@@ -39,7 +39,7 @@ class FamilyCount:
 
 
 @dataclass(slots=True, eq=False)
-class Column:
+class ServiceColumn:
     """Services of one phase that take so many GPUs. Arrays have shape (services,).
 
     `family` is the place of a service's in `families`. `requests` are those that it prefills at once, `running` those
@@ -93,20 +93,20 @@ class Services:
     ) -> None:
         self._facts, self._space, self._refusals, self._weigh, self._bounds = facts, space, refusals, weigh, bounds
         self._families: dict[tuple[Phase, int], Families] = {}
-        self._columns: dict[tuple[Phase, int, int], Column] = {}
+        self._columns: dict[tuple[Phase, int, int], ServiceColumn] = {}
 
     def is_known(self, phase: Phase, gpus: int, batch: int) -> bool:
         """Whether a column is enumerated."""
         return (phase, gpus, batch) in self._columns
 
-    def column(self, phase: Phase, gpus: int, batch: int) -> Column:
+    def column(self, phase: Phase, gpus: int, batch: int) -> ServiceColumn:
         """The services of a phase on exactly so many GPUs."""
         key = phase, gpus, batch
         if key not in self._columns:
             self._columns[key] = self._enumerated(*key)
         return self._columns[key]
 
-    def _enumerated(self, phase: Phase, gpus: int, batch: int) -> Column:
+    def _enumerated(self, phase: Phase, gpus: int, batch: int) -> ServiceColumn:
         if (phase, batch) not in self._families:
             self._families[phase, batch] = Families(self._space, self._refusals, batch, phase)
         families = self._families[phase, batch]
@@ -137,7 +137,7 @@ class Services:
             entering = requests.tolist()
             hoped = self._bounds.seconds_of([(one, entering[i], batch) for i, one in enumerate(services)])[1]
         families_of = np.array(of_family, dtype=np.int64)
-        return Column(phase, gpus, batch, counts, services, families_of, requests, ttft, tpot, running, hoped)
+        return ServiceColumn(phase, gpus, batch, counts, services, families_of, requests, ttft, tpot, running, hoped)
 
 
 def alone(shape: ServiceShape, batch: int) -> Candidate:

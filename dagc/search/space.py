@@ -178,7 +178,7 @@ class FamilyKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class StrategyFamily:
     """The shapes that no rule refuses whatever their options are, and by code of a rule the strategies of the rest."""
 
     key: FamilyKey
@@ -200,7 +200,7 @@ class Families:
         for family in self.families():
             yield from family.shapes
 
-    def families(self, fewest: int | None = None, gpus: int | None = None) -> Iterator[Family]:
+    def families(self, fewest: int | None = None, gpus: int | None = None) -> Iterator[StrategyFamily]:
         """The families that take so many GPUs, in place of the space's."""
         fewest, gpus = fewest or self._space.fewest, gpus or self._space.gpus
         has_pools = "attention-pools" in self._space.over and self._space.experts > 0
@@ -215,11 +215,11 @@ class Families:
         pipeline = self._space.micro_batches(shape.stages, shape.replicas, self._batch)
         return len(pipeline) * self._space.stage_options(shape, self._phase)
 
-    def size(self, family: Family) -> int:
+    def size(self, family: StrategyFamily) -> int:
         """Strategies of a family, those refused among them."""
         return sum(map(self.members, family.shapes)) + family.refused.total()
 
-    def _pipelines(self, form: PoolForm, width: int, beside: int, fewest: int, gpus: int) -> Iterator[Family]:
+    def _pipelines(self, form: PoolForm, width: int, beside: int, fewest: int, gpus: int) -> Iterator[StrategyFamily]:
         """Stages and replicas of stages of `width` ranks, with `beside` ranks of experts; one stage has one form."""
         stages = 2 if form is PoolForm.BESIDE_REPLICA else 1
         while (one := FamilyKey(1, stages, width, form, beside).gpus) <= gpus:
@@ -227,7 +227,7 @@ class Families:
                 yield self._filled(FamilyKey(replicas, stages, width, form, beside))
             stages += 1
 
-    def _filled(self, key: FamilyKey) -> Family:
+    def _filled(self, key: FamilyKey) -> StrategyFamily:
         replicas, stages, width, form, beside = key
         divisions = self._divisions(form, width, beside)
         outside = self._degree_code(ServiceShape(1, stages))
@@ -245,7 +245,7 @@ class Families:
                 refused[code] += sum(map(self.members, shapes))
         if outside:
             refused = Counter({outside: refused.total()})
-        return Family(key, tuple(built), refused)
+        return StrategyFamily(key, tuple(built), refused)
 
     def _divide(self, form: PoolForm, width: int, beside: int) -> Divisions:
         legal: list[tuple[Degrees, int, Degrees]] = []

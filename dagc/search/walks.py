@@ -19,7 +19,7 @@ from dagc.search.budget import Budget
 from dagc.search.candidate import Candidate, spell
 from dagc.search.goal import Goal, exceeds, falls_short
 from dagc.search.incumbents import PricedStrategy
-from dagc.search.services import Column, FamilyCount
+from dagc.search.services import FamilyCount, ServiceColumn
 
 ROUND = 64
 """Evaluations of a round at most: enough for some workers, and few enough that the best so far is up to date."""
@@ -56,7 +56,7 @@ class FamilyOutcome:
 class ServiceWalk:
     """A walk through one column of services for both phases."""
 
-    def __init__(self, goal: Goal, column: Column) -> None:
+    def __init__(self, goal: Goal, column: ServiceColumn) -> None:
         self.column, self._goal = column, goal
         self._limits = goal.limits(column.gpus)
         self._state: npt.NDArray[np.int8] = np.zeros(len(column), dtype=np.int8)
@@ -125,7 +125,7 @@ class ServiceWalk:
     def _candidate(self, row: int) -> Candidate:
         return Candidate((self.column.services[row],), self.column.batch)
 
-    def least(self) -> float:
+    def best_bound(self) -> float:
         """The best score that one of those left may have."""
         scores = self._score[(self._state == OPEN) & ~self._closed]
         return float(scores.min(initial=np.inf))

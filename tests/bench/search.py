@@ -1,10 +1,10 @@
 """How many strategies a search decides and prices a second: `python -m tests.bench.search [STRATEGIES]`.
 
-DeepSeek-V3 on up to 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`), one batch, phases on the same GPUs. The whole
-space is searched by one process and then by two, each from nothing, on the wall. Then a random sample, seeded, of what
-that search priced is priced again, and one of all that fits by weights: each strategy by itself, then sharing
-templates, then some times more with all templates known. Those seconds are the processor's, so that
-other work counts less. There is no garbage collector, as in the command.
+DeepSeek-V3 on 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`), one batch, phases on the same GPUs. The same number of
+bounds and prices is asked for by one process and then by two, each from nothing, on the wall. Then a random sample,
+seeded, of what that search priced is priced again, and one of all that fits by weights: each strategy by itself, then
+sharing templates, then some times more with all templates known. Those seconds are the processor's, so that other
+work counts less. There is no garbage collector, as in the command.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ PASSES = 9
 
 PLAN = ROOT / "examples" / "01-deepseek-v3-64-gpus.moe"
 
+EVALUATIONS = 20_000
+"""Bounds and prices that the search may ask for."""
+
 
 def main(number: int) -> None:
     """Print the table."""
@@ -46,8 +49,10 @@ def main(number: int) -> None:
         one, first = _search(Path(directory) / "one", "--workers", "1", "--resume", str(record))
         two, second = _search(Path(directory) / "two", "--workers", "2")
         known = begin(record, content_key(facts, version("moe-dagc")))
-    counts = first["counts"]
-    print(f"one process: {counts['decided']:,} decided in {one:.1f} s, {counts['decided'] / one:,.0f}/s; {counts}")
+    (proof,) = first["proofs"]
+    members = sum(family["members"] for family in proof["families"])
+    spent = first["budget"]["evaluations"]
+    print(f"one process: {members:,} strategies in {one:.1f} s, gap {proof['gap']}, {spent / one:,.0f} evaluations/s")
     same = "the same result" if first == second else "ANOTHER RESULT"
     print(f"two processes: {two:.1f} s, {one / two:.2f} times, {same}")
     if isinstance(known, Checkpoint):
@@ -57,7 +62,8 @@ def main(number: int) -> None:
 
 def _search(directory: Path, *options: str) -> tuple[float, dict[str, Any]]:
     """Seconds of the command on the wall, start-up included, and its result."""
-    command = [sys.executable, "-m", "dagc", "search", str(PLAN), "--over", "none", "-o", str(directory), *options]
+    command = [sys.executable, "-m", "dagc", "search", str(PLAN), "--over", "none", "--most", str(EVALUATIONS)]
+    command += ["-o", str(directory), *options]
     start = time.perf_counter()
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     seconds = time.perf_counter() - start

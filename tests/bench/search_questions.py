@@ -12,10 +12,8 @@ import gc
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from dagc.driver.search import SearchOptions, search
-from dagc.export.text.search import render_search
 from dagc.results.search_result import SearchResult
 from dagc.search import budget
 from dagc.source import Source
@@ -52,7 +50,6 @@ def main(seconds: float, names: list[str]) -> None:
             result = search(source, (), path.parent, options, watch.tell).result
             assert result is not None
             print(f"{path.stem}: {_row(result, watch)}, {time.process_time() - watch.begun:.0f} s in all", flush=True)
-            (Path("/tmp/search") / f"{path.stem}.txt").write_text(render_search(result))
 
 
 def _row(result: SearchResult, watch: _Watch) -> str:

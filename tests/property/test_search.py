@@ -101,7 +101,7 @@ RANGES = LATENT.replace("batch 12    prompt 300    output 8", "concurrency 30   
 
 
 def _tight(text: str, data: st.DataObject) -> None:
-    """Bounds that know the memory are no less than those that do not, and not above prices, of one service or of two."""
+    """Bounds that know the memory are no less than those that do not, and not above prices."""
     judge, batch = _known(text)[0], _known(text)[0].facts.workload.batch
     (service,) = data.draw(_candidates(text)).services
     for phase in Phase:

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dagc.export.text.columns import columns
-from dagc.metrics import FRONT_TABLE, TtftDefinition
+from dagc.metrics import FRONT_TABLE, TPOT, TTFT, TtftDefinition
 from dagc.results.proof import CellRecord, FamilyRecord, MissRecord
 from dagc.results.search_result import FoundPlan, PlacedPlan, SearchResult
-from dagc.units import format_count, format_gpus, format_seconds, format_share
+from dagc.units import format_count, format_gpus, format_share
 
 MOST_ROWS = 12
 """Plans of the front that are shown; the JSON has all."""
@@ -87,8 +87,8 @@ def _relaxed(result: SearchResult) -> Iterator[str]:
         yield ""
         yield "what would do, with all else as it is"
     for one in result.relaxations:
-        least = "" if one.is_least else ", or less"
-        yield f"  {one.what} {one.needed} in place of {one.asked}{least}: {one.strategy}"
+        may_be_less = "" if one.is_minimal else ", or less"
+        yield f"  {one.what} {one.needed} in place of {one.asked}{may_be_less}: {one.strategy}"
 
 
 def _loads(result: SearchResult) -> Iterator[str]:
@@ -106,9 +106,9 @@ def _loads(result: SearchResult) -> Iterator[str]:
             "-" if load.requests_per_second is None else f"{load.requests_per_second:.3g}",
             load.limit,
             format_count(run.output_tokens_per_second / plan.gpus),
-            format_seconds(run.ttft_p50),
-            format_seconds(run.ttft_p99),
-            format_seconds(run.tpot_p50) + (" ✗" if run.met is False else ""),
+            TTFT.text(run.ttft_p50),
+            TTFT.text(run.ttft_p99),
+            TPOT.text(run.tpot_p50) + (" ✗" if run.met is False else ""),
         ]
         for plan, load, run in known
     ]
@@ -153,17 +153,19 @@ _STATUS = {
 def _counted(result: SearchResult) -> Iterator[str]:
     searched = result.searched
     batches = ", ".join(map(str, searched.batches))
-    least = "" if searched.fewest == searched.gpus else f"{searched.fewest} to "
-    yield f"searched: {least}{format_gpus(searched.gpus)}, batch {batches}"
+    fewest = "" if searched.fewest == searched.gpus else f"{searched.fewest} to "
+    yield f"searched: {fewest}{format_gpus(searched.gpus)}, batch {batches}"
     yield from (f"  {text}" for text in searched.always.split("; "))
     yield from (f"  {text}" for text in searched.over.values())
     if searched.not_searched:
         yield f"  not searched: {', '.join(searched.not_searched)} (`--over`)"
     yield from _families([one for proof in result.proofs for one in proof.families])
     yield from _cells([one for proof in result.proofs for one in proof.cells])
-    unopened = sum(len(one.unopened.sizes) + len(one.unopened.cells) for one in result.proofs if one.unopened)
-    if unopened:
-        yield f"{unopened:,} sizes and pools not enumerated yet"
+    not_enumerated = sum(
+        len(one.not_enumerated.sizes) + len(one.not_enumerated.cells) for one in result.proofs if one.not_enumerated
+    )
+    if not_enumerated:
+        yield f"{not_enumerated:,} sizes and pools not enumerated yet"
     if result.is_complete and result.front:
         yield f"the front is complete: {result.counts.priced:,} of {result.counts.generated:,} candidates priced for it"
     yield f"{result.budget.evaluations:,} bounds and prices{_ENDED[result.budget.ended_by]}" + (

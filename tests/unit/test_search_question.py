@@ -1,0 +1,119 @@
+"""The question is enough for a search; what ends it, what would do where nothing meets it, and the ratio of pools."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dagc.cli import search as command
+from dagc.cli.main import main
+from dagc.driver.front_load import pool_ratio
+from dagc.driver.pricing import judge_of
+from dagc.driver.search import SearchOptions, search
+from dagc.driver.strategies import price_plan
+from dagc.export.records import plain
+from dagc.plan.plan import Plan
+from dagc.results.search_result import SearchResult
+from dagc.search import budget
+from dagc.search.goal import OBJECTIVE_NAMES
+from dagc.search.ties import PAIRED_ERROR, is_tie
+from dagc.source import Source
+from tests.unit.search_plans import PLAN, facts
+
+SERVED = PLAN.replace("batch 8", "concurrency 64").replace("x 4", "x 2")
+
+
+def _result(text: str, options: SearchOptions | None = None) -> SearchResult:
+    found = search(Source("plan", text), (), Path(), options or SearchOptions(), lambda _: None).result
+    assert found is not None
+    return found
+
+
+def test_options_alone_are_a_question(tmp_path: Path) -> None:
+    """No file and no strategy; the result takes all GPUs, is proven, and is verified by another command."""
+    options = ["--model", "mixtral-8x7b", "--cluster", "h100-sxm x 2", "--workload", "batch 4 prompt 64 output 8"]
+    arguments = ["search", *options, "--over", "none", "--workers", "1", "-o", str(tmp_path)]
+    ended = CliRunner().invoke(main, [*arguments, "--require", "tpot <= 50 ms"])
+    assert ended.exit_code == 0, ended.output
+    assert "optimal: no strategy that was searched is better" in ended.output
+    written = tmp_path / "mixtral-8x7b" / "search" / "search.json"
+    assert {one["gpus"] for one in json.loads(written.read_bytes())["front"]} == {2}
+    assert "bounds hold" in CliRunner().invoke(main, ["verify", str(written)]).output
+
+
+WRONG = ["", "--model mixtral-8x7b", "-e tp_2 --gpus 8..4", "-e tp_2 --gpus 0", "-e tp_2 --objective speed"]
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_a_question_that_is_none_is_a_usage_error(arguments: str) -> None:
+    words = [word.replace("_", " ") for word in arguments.split()]
+    assert CliRunner().invoke(main, ["search", *words]).exit_code == 2
+
+
+def test_the_command_offers_every_objective() -> None:
+    """The command has its own list, because it imports nothing of the search before it runs."""
+    assert command.OBJECTIVES == OBJECTIVE_NAMES
+
+
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+def test_the_best_is_the_best_of_the_front_by_the_objective(objective: str) -> None:
+    """Of all plans of up to 3 GPUs: the figure of the best is the extreme of the whole front's."""
+    name = next(one for one in OBJECTIVE_NAMES if one == objective)
+    result = _result(PLAN, SearchOptions(gpus=(1, 3), objective=name))
+    figure = {"cost": "cost_per_million_output_tokens"}.get(objective, objective)
+    values = [one.figures[figure] or 0.0 for one in result.front]
+    assert result.is_complete and result.proofs[0].is_proven
+    assert values[0] == (max if objective.startswith("throughput") else min)(values)
+
+
+def test_a_search_that_time_ended_is_repeated_by_its_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock ends it at its 12th look; as many evaluations end another at the same place, with the same result."""
+    clock = itertools.count()
+    options = SearchOptions(over=frozenset({"phase-pools"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(budget.time, "monotonic", lambda: float(next(clock)))
+        timed = _result(SERVED, replace(options, seconds=12.0))
+    again = _result(SERVED, replace(options, most=timed.budget.evaluations, workers=2))
+    assert (timed.budget.ended_by, again.budget.ended_by) == ("time", "evaluations")
+    assert {**plain(timed), "budget": None} == {**plain(again), "budget": None}
+
+
+def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
+    """Nine tenths of the lowest TPOT of 64 in flight are asked for: at the load that is named a plan has it, at twice
+    that none; the TPOT that is named is that of the best plan by TPOT.
+    """
+    lowest = _result(SERVED, SearchOptions(objective="tpot")).front[0]
+    text = SERVED + f"require {{ tpot <= {0.9 * 1e6 * (lowest.figures['tpot'] or 0.0):.3f} us }}\n"
+    result = _result(text)
+    assert not result.front and result.proofs[0].is_proven
+    would = {one.what: one for one in result.relaxations}
+    load = would["concurrency"].batch
+    assert _result(text.replace("concurrency 64", f"concurrency {load}")).front
+    assert load == 32 or not _result(text.replace("concurrency 64", f"concurrency {2 * load}")).front
+    assert would["tpot"].strategy == lowest.strategy
+    assert would["tpot"].figures["tpot"] == lowest.figures["tpot"]
+
+
+def test_a_tie_is_within_the_error_of_a_ratio() -> None:
+    assert is_tie(1.0, 1.0) and is_tie(1 + 0.99 * PAIRED_ERROR, 1.0) and not is_tie(1 + 1.01 * PAIRED_ERROR, 1.0)
+
+
+def test_the_ratio_of_pools_by_hand() -> None:
+    """Two GPUs each. Prefill yields 30 requests a second, 15 a GPU, decode 40, 20 a GPU: prefill limits. 3 : 1 is as
+    good where 30 / P = 20, for prompts P = 1.5 times as long as 128 tokens; decode of 15 steps yields 600 tokens.
+    """
+    judge = judge_of(facts(PLAN))
+    plan = judge.plan("prefill < tp 2 > | decode < tp 2 >", 8)
+    assert isinstance(plan, Plan)
+    metrics = price_plan(plan, [], lambda _: None).metrics
+    rates = replace(
+        metrics.throughput, limited_by="prefill", prefill_tokens_per_second=30 * 128.0, decode_tokens_per_second=600.0
+    )
+    found = pool_ratio(plan, rates)
+    assert found is not None
+    assert found.sentence == "1 prefill : 1 decode; prefill limits; from a prompt of about 192 tokens on it is 3 : 1"
