@@ -37,7 +37,7 @@ _CLOSE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class ServingRun:
+class PlanRun:
     """A plan under the load that was run, and seconds between two tokens of a request."""
 
     name: str
@@ -47,7 +47,7 @@ class ServingRun:
 
 def serving_runs(
     source: Source, plan: ReadPlan | None, found: list[Diagnostic], say: Say = silent
-) -> Iterator[ServingRun]:
+) -> Iterator[PlanRun]:
     """The runs of a table of cases, or of results of a client, which ran `plan`; `found` collects what is wrong."""
     say(f"reading {source.name}")
     head = source.text.partition("\n")[0]
@@ -64,7 +64,7 @@ def serving_runs(
         yield from _of_results(plan, results, found)
 
 
-def _of_results(plan: ReadPlan, results: Sequence[ServingResult], found: list[Diagnostic]) -> Iterator[ServingRun]:
+def _of_results(plan: ReadPlan, results: Sequence[ServingResult], found: list[Diagnostic]) -> Iterator[PlanRun]:
     """The runs of results that have a TPOT, under the only strategy of the plan."""
     if len(plan.file.strategies) > 1:
         span, message = plan.file.strategies[1].span, "the runs were of one strategy, and the plan has several"
@@ -81,7 +81,7 @@ def _of_results(plan: ReadPlan, results: Sequence[ServingResult], found: list[Di
             yield _run(result.name, checked, measured)
 
 
-def _of_cases(source: Source, cases: Iterable[tuple[int, Case]], found: list[Diagnostic]) -> Iterator[ServingRun]:
+def _of_cases(source: Source, cases: Iterable[tuple[int, Case]], found: list[Diagnostic]) -> Iterator[PlanRun]:
     """The cases of a table whose metric is TPOT; `found` collects why others have no prediction."""
     for line, case in cases:
         if case.metric != TPOT.name:
@@ -94,18 +94,18 @@ def _of_cases(source: Source, cases: Iterable[tuple[int, Case]], found: list[Dia
             found.append(bad_case(source, line, f"{case.id}: {errors[0] if errors else 'its plan has no times'}"))
 
 
-def _run(name: str, checked: Checked, measured: float) -> ServingRun:
+def _run(name: str, checked: Checked, measured: float) -> PlanRun:
     """An open loop has as many requests in flight as its steady state, whatever its factors."""
     plan, workload = checked.plan, checked.plan.facts.workload
     if workload.is_open:
         held = checked.priced.metrics.serving.running
         workload = replace(workload, batch=held, concurrency=held, is_open=False)
         plan = replace(plan, facts=replace(plan.facts, workload=workload))
-    return ServingRun(name, plan, measured)
+    return PlanRun(name, plan, measured)
 
 
 def fit_serving(
-    runs: Sequence[ServingRun], device: str | None, source: str, say: Say
+    runs: Sequence[PlanRun], device: str | None, source: str, say: Say
 ) -> tuple[Calibration, ServingFit] | Diagnostic:
     """The calibration of the device of the runs with factors, and how far both are from the runs.
 
@@ -145,7 +145,7 @@ def fit_serving(
     return replace(base, serving=adjusted), found
 
 
-def _record(device: str, runs: Sequence[ServingRun], fit: FactorFit, times: RunTimes) -> ServingFit:
+def _record(device: str, runs: Sequence[PlanRun], fit: FactorFit, times: RunTimes) -> ServingFit:
     shares = (times.parts * fit.factors / times.seconds(fit.factors)[:, None]).mean(axis=0)
     columns = zip(KINDS, fit.factors, fit.low, fit.high, shares, fit.determined, strict=True)
     judged: list[float | None] = [None] * len(runs) if fit.judged is None else fit.judged.tolist()
@@ -177,11 +177,11 @@ def _record(device: str, runs: Sequence[ServingRun], fit: FactorFit, times: RunT
 _HELP = "name results of a benchmark and their plan, or a table of cases whose metric is `tpot`"
 
 
-def _device(run: ServingRun) -> str:
+def _device(run: PlanRun) -> str:
     return run.plan.facts.cluster.device.name
 
 
-def run_times(runs: Sequence[ServingRun], factors: Mapping[Work, float] | None = None, say: Say = silent) -> RunTimes:
+def run_times(runs: Sequence[PlanRun], factors: Mapping[Work, float] | None = None, say: Say = silent) -> RunTimes:
     """The linear times of runs around some factors."""
     at = factors or {}
     base = _seconds(runs, at)
@@ -196,7 +196,7 @@ def run_times(runs: Sequence[ServingRun], factors: Mapping[Work, float] | None =
     return RunTimes(parts, base - parts @ known)
 
 
-def _seconds(runs: Sequence[ServingRun], factors: Mapping[Work, float]) -> Values:
+def _seconds(runs: Sequence[PlanRun], factors: Mapping[Work, float]) -> Values:
     """Seconds between two tokens of each run, priced with factors."""
     clusters: dict[int, Plan] = {}
     found: list[float] = []

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -71,7 +71,7 @@ def test_published_schemas_take_the_manifests(engine: str) -> None:
         kind: Draft202012Validator(json.loads((SCHEMAS / f"{kind.casefold()}.json").read_text(encoding="utf-8")))
         for kind in ("LeaderWorkerSet", "DynamoGraphDeployment")
     }
-    template = schemas["LeaderWorkerSet"].schema["$defs"]["template"]
+    template: Any = cast("Any", schemas["LeaderWorkerSet"].schema)["$defs"]["template"]
     for plan in PLANS:
         for form in ("kubernetes", "dynamo"):
             for one in manifests(plan, engine, form):
@@ -184,7 +184,7 @@ def test_the_routers_parser_takes_its_command(engine: str, package: str) -> None
     one = launched("pools", engine)
     router = one.launchable().router()
     assert router is not None
-    flags = parsed(*package.split(), router.program)
+    flags = parsed(package.split()[0], package.split()[1], router.program)
     assert flags["--decode"] == "$DECODE_0"
 
 

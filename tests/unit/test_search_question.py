@@ -20,7 +20,7 @@ from dagc.export.records import plain
 from dagc.plan.plan import Plan
 from dagc.results.search_result import SearchResult
 from dagc.search import budget
-from dagc.search.goal import OBJECTIVE_NAMES
+from dagc.search.goal import OBJECTIVE_NAMES, ObjectiveName
 from dagc.search.ties import PAIRED_ERROR, is_tie
 from dagc.source import Source
 from tests.unit.search_plans import PLAN, facts
@@ -61,10 +61,9 @@ def test_the_command_offers_every_objective() -> None:
 
 
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-def test_the_best_is_the_best_of_the_front_by_the_objective(objective: str) -> None:
+def test_the_best_is_the_best_of_the_front_by_the_objective(objective: ObjectiveName) -> None:
     """Of all plans of up to 3 GPUs: the figure of the best is the extreme of the whole front's."""
-    name = next(one for one in OBJECTIVE_NAMES if one == objective)
-    result = _result(PLAN, SearchOptions(gpus=(1, 3), objective=name))
+    result = _result(PLAN, SearchOptions(gpus=(1, 3), objective=objective))
     figure = {"cost": "cost_per_million_output_tokens"}.get(objective, objective)
     values = [one.figures[figure] or 0.0 for one in result.front]
     assert result.is_complete and result.proofs[0].is_proven
