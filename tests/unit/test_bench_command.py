@@ -202,7 +202,11 @@ def test_a_trace_of_json_lines_is_replayed(tmp_path: Path, monkeypatch: pytest.M
     assert (given["--dataset-name"], given["--dataset-path"]) == ("timed_trace", "day.jsonl")
     # Times in milliseconds; a hash stands for 512 tokens.
     assert (given["--timed-trace-sec-multiplier"], given["--timed-trace-chunk-hash-size"]) == ("0.001", "512")
-    assert "--self-timed" in given and "--request-rate" not in given and given["--num-prompts"] == "40"
+    assert (
+        {"--self-timed", "--disable-shuffle"} <= given.keys()
+        and "--request-rate" not in given
+        and given["--num-prompts"] == "40"
+    )
     given = options(tool("sglang", found)["commands"][0])
     assert given["--dataset-name"] == "mooncake" and "--use-trace-timestamps" in given
     given = options(tool("aiperf", found)["commands"][0])
