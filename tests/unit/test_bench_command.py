@@ -292,3 +292,18 @@ def test_requests_that_a_trace_does_not_have_are_said_to_be_missing() -> None:
     workload = Workload(4, 2, 2, concurrency=4, requests_per_second=1.0, trace=trace)
     run_of = tool_run("vllm", asked(workload))
     assert "the trace is not repeated: it has 4 requests" in run_of.differs
+
+
+def test_without_a_prediction_there_are_commands_and_what_is_missing() -> None:
+    words = ["-e", "ep 8", "--model", "mine { layers 16 experts 8 { top 2 } }", "--workload", "concurrency 16"]
+    done = CliRunner().invoke(main, ["bench", *words, "--tool", "vllm"])
+    assert done.exit_code == 0
+    assert "no prediction: it is undetermined without" in done.stdout and "hidden" in done.stdout
+    assert options(done.stdout[done.stdout.index("vllm bench serve --") :])["--model"] == "$MODEL"
+    assert '--model "$MODEL"' in done.stdout
+
+
+def test_what_does_not_fit_has_no_benchmark() -> None:
+    words = ["-e", "ep 8", "--model", "deepseek-v3", "--cluster", "h100-sxm x 8", "--workload", "concurrency 16"]
+    done = CliRunner().invoke(main, ["bench", *words])
+    assert done.exit_code == 1 and done.stdout == "" and "error[" in done.stderr
