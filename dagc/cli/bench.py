@@ -7,15 +7,15 @@ import click
 from dagc.cli.inputs import plan_arguments, required_input
 from dagc.cli.printing import exit_status, json_text, print_text
 from dagc.cli.progress import progress
+from dagc.results.bench import TOOLS
 
-_TOOLS = ("vllm", "sglang", "trtllm-bench", "aiperf")
 _MOST_REQUESTS = 10**7
 
 
 @click.command()
 @plan_arguments
 @click.option("--strategy", "name", metavar="NAME", help="Only this strategy of the plan: --strategy main.")
-@click.option("--tool", "tools", type=click.Choice(_TOOLS), multiple=True, help="Only this tool; may be repeated.")
+@click.option("--tool", "tools", type=click.Choice(TOOLS), multiple=True, help="Only this tool; may be repeated.")
 @click.option("--url", metavar="URL", default="", help="Address of the server: --url http://node7:8000.")
 @click.option("--requests", type=click.IntRange(10, _MOST_REQUESTS), metavar="COUNT",
               help="Requests to send and simulate; default: the workload's, else 2,000.")  # fmt: skip
@@ -38,7 +38,7 @@ def bench(
     given = required_input(plan, expression, blocks)
     from dagc.driver import bench as driver
 
-    asked = driver.BenchRequest(name, tools or _TOOLS, url, requests)
+    asked = driver.BenchRequest(name, tools or TOOLS, url, requests)
     with progress() as say:
         found = driver.bench(given.source, given.blocks, given.directory, asked, say, given.levels)
     if name is not None and name not in found.names and not exit_status(found.diagnostics):

@@ -6,7 +6,7 @@ Predicted are figures that such a benchmark reports, each with the interval in w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
@@ -15,7 +15,7 @@ from dagc.diag.diagnostic import Code, Diagnostic, in_order
 from dagc.diag.jsonout import to_json
 from dagc.driver.bench_tools import Load, tool_run
 from dagc.driver.check import check, silent
-from dagc.driver.load import StrategyLoad, arrivals_text, too_large
+from dagc.driver.load import REQUESTS, StrategyLoad, arrivals_text, too_large
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Say
 from dagc.engines.registry import get_engine
 from dagc.plan.instances import instance_of
@@ -58,7 +58,7 @@ class BenchRequest:
 
 @dataclass(frozen=True, slots=True)
 class BenchOutcome:
-    """The document, with strategies that can be priced; all diagnostics; names of strategies with a meaning."""
+    """The document, with strategies that have no errors; all diagnostics; names of strategies with a meaning."""
 
     result: BenchResult
     diagnostics: tuple[Diagnostic, ...]
@@ -79,7 +79,7 @@ def bench(
     problems = list(outcome.diagnostics)
     found: list[Bench] = []
     for checked in outcome.checked:
-        if asked.name in (None, checked.plan.name) and checked.priced.timelines:
+        if asked.name in (None, checked.plan.name) and _can_run(checked):
             say(f"simulating {checked.plan.name}")
             try:
                 one = _bench(checked, asked, directory, say)
@@ -98,17 +98,21 @@ def _bench(checked: Checked, asked: BenchRequest, directory: Path, say: Say) -> 
     plan, load = checked.plan, checked.priced.load
     if load is not None and asked.requests:
         load = StrategyLoad(load.plan, say, asked.requests)
-    workload, metrics = plan.facts.workload, checked.priced.metrics
-    if load is None:
-        requests, warmup, in_flight = asked.requests or workload.batch, workload.batch, workload.batch
-        predicted, remarks = _of_batch(plan, metrics), ()
-        arrivals = f"static batch of {workload.batch}"
+    workload, is_batch = plan.facts.workload, plan.facts.workload.concurrency is None
+    in_flight = workload.batch if is_batch else None if workload.is_open else workload.concurrency
+    usual = workload.batch if is_batch else workload.requests or len(workload.trace or ()) or REQUESTS
+    requests, warmup = asked.requests or usual, workload.batch if is_batch else workload.warmup
+    predicted: Iterable[Predicted] = ()
+    remarks: Iterable[str] = ()
+    if checked.priced.timelines is None:
+        remarks = (f"no prediction: it is undetermined without {', '.join(_missing(checked))}",)
+    elif load is None:
+        predicted = _of_batch(plan, checked.priced.metrics)
     else:
         under = load.record
         requests, warmup = under.requests, under.warmup
-        in_flight = None if workload.is_open else workload.concurrency
-        predicted, remarks = tuple(_of_load(plan, metrics, under)), tuple(_remarks(under, workload))
-        arrivals = arrivals_text(workload)
+        predicted, remarks = _of_load(plan, checked.priced.metrics, under), _remarks(under, workload)
+    arrivals = f"static batch of {workload.batch}" if is_batch else arrivals_text(workload)
     rows = workload.trace or workload.lengths
     engine = plan.facts.engine
     what = Load(
@@ -117,7 +121,7 @@ def _bench(checked: Checked, asked: BenchRequest, directory: Path, say: Say) -> 
         requests=requests,
         warmup=warmup,
         in_flight=in_flight,
-        is_batch=load is None,
+        is_batch=is_batch,
         path=str(directory / rows.name) if rows else "",
         engine=engine.name if engine else "",
         url=asked.url,
@@ -135,6 +139,19 @@ def _bench(checked: Checked, asked: BenchRequest, directory: Path, say: Say) -> 
         remarks=list(remarks),
         tools=[tool_run(tool, what) for tool in asked.tools],
     )
+
+
+def _can_run(checked: Checked) -> bool:
+    """Whether nothing says that requests of the workload cannot be served: what is not simulated has errors."""
+    is_batch = checked.plan.facts.workload.concurrency is None
+    is_priced = bool(checked.priced.timelines) and (is_batch or checked.priced.load is not None)
+    return is_priced or bool(_missing(checked))
+
+
+def _missing(checked: Checked) -> tuple[str, ...]:
+    """Facts that no time is known without."""
+    found = checked.priced.assessment
+    return (*found.missing_shapes, *found.missing_rates)
 
 
 def _lengths(workload: Workload) -> str:

@@ -67,7 +67,7 @@ def _vllm(load: Load) -> ToolRun:
     if workload.trace:
         differs.append(_HASHES)
         # `timestamp` of these traces is in milliseconds, and a hash stands for 512 tokens.
-        words = ("--dataset-name", "timed_trace", "--dataset-path", load.path, "--self-timed")
+        words = ("--dataset-name", "timed_trace", "--dataset-path", load.path, "--self-timed", "--disable-shuffle")
         words += ("--timed-trace-sec-multiplier", "0.001", "--timed-trace-chunk-hash-size", "512")
         lengths: tuple[Words, ...] = (words,)
     else:

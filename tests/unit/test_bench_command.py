@@ -202,7 +202,11 @@ def test_a_trace_of_json_lines_is_replayed(tmp_path: Path, monkeypatch: pytest.M
     assert (given["--dataset-name"], given["--dataset-path"]) == ("timed_trace", "day.jsonl")
     # Times in milliseconds; a hash stands for 512 tokens.
     assert (given["--timed-trace-sec-multiplier"], given["--timed-trace-chunk-hash-size"]) == ("0.001", "512")
-    assert "--self-timed" in given and "--request-rate" not in given and given["--num-prompts"] == "40"
+    assert (
+        {"--self-timed", "--disable-shuffle"} <= given.keys()
+        and "--request-rate" not in given
+        and given["--num-prompts"] == "40"
+    )
     given = options(tool("sglang", found)["commands"][0])
     assert given["--dataset-name"] == "mooncake" and "--use-trace-timestamps" in given
     given = options(tool("aiperf", found)["commands"][0])
@@ -288,3 +292,18 @@ def test_requests_that_a_trace_does_not_have_are_said_to_be_missing() -> None:
     workload = Workload(4, 2, 2, concurrency=4, requests_per_second=1.0, trace=trace)
     run_of = tool_run("vllm", asked(workload))
     assert "the trace is not repeated: it has 4 requests" in run_of.differs
+
+
+def test_without_a_prediction_there_are_commands_and_what_is_missing() -> None:
+    words = ["-e", "ep 8", "--model", "mine { layers 16 experts 8 { top 2 } }", "--workload", "concurrency 16"]
+    done = CliRunner().invoke(main, ["bench", *words, "--tool", "vllm"])
+    assert done.exit_code == 0
+    assert "no prediction: it is undetermined without" in done.stdout and "hidden" in done.stdout
+    assert options(done.stdout[done.stdout.index("vllm bench serve --") :])["--model"] == "$MODEL"
+    assert '--model "$MODEL"' in done.stdout
+
+
+def test_what_does_not_fit_has_no_benchmark() -> None:
+    words = ["-e", "ep 8", "--model", "deepseek-v3", "--cluster", "h100-sxm x 8", "--workload", "concurrency 16"]
+    done = CliRunner().invoke(main, ["bench", *words])
+    assert done.exit_code == 1 and done.stdout == "" and "error[" in done.stderr

@@ -19,7 +19,7 @@ def render_bench(found: BenchResult) -> str:
 def _lines(one: Bench) -> Iterator[str]:
     yield f"# {one.name}: {one.strategy}, {format_gpus(one.gpus)}; {one.workload}"
     rows = [("predicted", "", "half of measured cases lie in"), *map(_row, one.predicted)]
-    yield from (f"# {line}" for line in columns(rows))
+    yield from (f"# {line}" for line in columns(rows) if one.predicted)
     yield from (f"# {remark}" for remark in one.remarks)
     for run in one.tools:
         yield ""
