@@ -19,7 +19,7 @@ from statistics import mean, median
 import numpy as np
 
 from dagc.catalog.serving_benchmark import BenchmarkRow, server_limits, unusable
-from dagc.driver.fit_serving import ServingRun, run_times, serving_runs
+from dagc.driver.fit_serving import PlanRun, run_times, serving_runs
 from dagc.driver.load_run import plan_text
 from dagc.driver.load_table import read_loads
 from dagc.fit.serving import fit_factors
@@ -66,7 +66,7 @@ def line(title: str, before: list[float], after: list[float]) -> str:
     return f"{title:24} median {medians}   mean {means}"
 
 
-def runs_of(texts: list[str], hardware: str, image: str) -> Iterator[ServingRun]:
+def runs_of(texts: list[str], hardware: str, image: str) -> Iterator[PlanRun]:
     """The runs of one GPU, repeats of a configuration and load as their median."""
     found: dict[str, list[float]] = {}
     for text in texts:
