@@ -7,6 +7,7 @@ which fields are lacking.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -27,6 +28,9 @@ class FfnKind(StrEnum):
     DENSE = "dense"
     MOE = "moe"
     NONE = "none"
+
+
+_PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +235,12 @@ class ModelSpec:
         if self._has_dense_layer() and not self.dense_ffn:
             lacking.append("dense_ffn")
         return tuple(lacking)
+
+    @property
+    def repository(self) -> str:
+        """The Hugging Face repository whose configuration it has; empty of others."""
+        found = _PUBLISHED.match(self.source)
+        return found[1] if found else ""
 
     @property
     def dense_widths(self) -> tuple[int, ...]:

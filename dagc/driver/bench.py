@@ -5,7 +5,6 @@ Predicted are figures that such a benchmark reports, each with the interval in w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import hypot
@@ -30,7 +29,6 @@ from dagc.units import format_gpus
 
 NO_BENCHMARK = Code("N148", "no-benchmark")
 
-_PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
 PLACEHOLDER = "$MODEL"
 """Stands for the model's name or path where the plan has none that a server could load."""
 
@@ -116,7 +114,7 @@ def _bench(checked: Checked, asked: BenchRequest, directory: Path, say: Say) -> 
     rows = workload.trace or workload.lengths
     engine = plan.facts.engine
     what = Load(
-        model=_model(plan),
+        model=(plan.facts.model.repository or PLACEHOLDER),
         workload=workload,
         requests=requests,
         warmup=warmup,
@@ -247,11 +245,6 @@ def _rate(metric: str, value: float, error: float | None, unit: str) -> Predicte
     low = None if error is None else value / (1 + error)
     high = None if error is None or error >= 1 else value / (1 - error)
     return Predicted(metric=metric, statistic="mean", value=value, low=low, high=high, unit=unit)
-
-
-def _model(plan: Plan) -> str:
-    found = _PUBLISHED.match(plan.facts.model.source)
-    return found[1] if found else PLACEHOLDER
 
 
 def _trtllm(plan: Plan) -> dict[str, int] | str:

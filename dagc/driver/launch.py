@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from json import dumps
@@ -67,8 +66,6 @@ def _launched(deployment: Deployment, facts: Facts, engine: Engine, trial: Trial
 
 PLACEHOLDER = "$MODEL"
 """Placeholder for the model's name or path where the plan does not give one that an engine could load."""
-
-_PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +167,7 @@ def _services(plan: Plan, engine: Engine) -> Iterator[ServiceLaunch]:
 
 def _model(plan: Plan) -> str:
     """The checkpoint that the plan has priced; '' of a model whose weights are stated otherwise than published."""
-    found = _PUBLISHED.match(plan.facts.model.source)
-    return found[1] if found and is_published(plan) else ""
+    return plan.facts.model.repository if is_published(plan) else ""
 
 
 def launch_files(one: Launched, style: str) -> dict[str, str] | str:
