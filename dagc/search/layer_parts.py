@@ -38,7 +38,7 @@ from dagc.lower.routing import ExpertChoice
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
 from dagc.ops.communication import Communication
-from dagc.ops.elementwise import Elementwise, WeightedSum
+from dagc.ops.elementwise import Activation, Elementwise, WeightedSum
 from dagc.ops.fabric import Fabric
 from dagc.ops.gemm import Gemm
 from dagc.ops.groups import Groups
@@ -158,7 +158,7 @@ class Parts:
         builder = TemplateBuilder("", stage.span)
         add_moe(builder, stage, batch, choice, beside=False)
         ops = [node.op.scaled(_BELOW) for node in builder.nodes]
-        products = [op for op in ops if op.kind is OpKind.EXPERTS]
+        products = [_apart(op) if part.apart else op for op in ops if op.kind is OpKind.EXPERTS]
         sums = [op for op in ops if isinstance(op, WeightedSum) and not part.apart]
         times = self._computed((products, sums), part.in_exchange)
         copies = 1 if choice.chances is None else len(choice.chances)
@@ -320,6 +320,11 @@ def _mixing(kind: LayerKind) -> LayerKind:
 def _feeding(kind: LayerKind) -> LayerKind:
     """The kind without its mixer."""
     return LayerKind(kind.ffn, dense_ffn=kind.dense_ffn)
+
+
+def _apart(op: Op) -> Op:
+    """The operator without casts: tokens come to a pool of experts in their type, and were cast before."""
+    return replace(op, cast=None) if isinstance(op, Activation) else op
 
 
 def _is_shared(op: Op) -> bool:
