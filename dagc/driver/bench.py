@@ -108,7 +108,7 @@ def _bench(checked: Checked, asked: BenchRequest, directory: Path, say: Say) -> 
         requests, warmup = under.requests, under.warmup
         in_flight = None if workload.is_open else workload.concurrency
         predicted, remarks = tuple(_of_load(plan, metrics, under)), tuple(_remarks(under, workload))
-        arrivals = arrivals_text(workload)
+        arrivals = arrivals_text(plan)
     rows = workload.trace or workload.lengths
     engine = plan.facts.engine
     what = Load(
