@@ -307,9 +307,7 @@ def arrivals_text(plan: Plan) -> str:
     workload = plan.facts.workload
     rate, cap = workload.requests_per_second, workload.concurrency
     if rate is None:
-        return (
-            f"closed loop, {cap} in flight{', in waves as outputs are of one length' if is_in_waves(plan) else ''}"
-        )
+        return f"closed loop, {cap} in flight{', in waves as outputs are of one length' if is_in_waves(plan) else ''}"
     process = "Poisson arrivals" if workload.burstiness == 1 else f"gamma arrivals of shape {workload.burstiness:g}"
     kind = "arrivals of a trace" if workload.trace else process
     limit = "" if workload.is_open else f", at most {cap} in flight"
