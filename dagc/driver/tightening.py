@@ -1,4 +1,4 @@
-"""Lower bounds of a service that know its memory: as many sequences run as its caches hold, and prompts come between.
+"""Lower bounds of a service that know its memory: as many sequences run as caches hold, and prompts are interleaved.
 
 A bound without these (`LowerBounds.seconds`) takes one sequence to be decoded. Admission needs sizes alone, so that a
 bound with it costs a tenth of a price. With E sequences that enter at once and H that run, each step is bounded from

@@ -1,4 +1,4 @@
-"""Requests of one length on an engine that mixes: when a run begins, those in flight have a part of their output left."""
+"""Requests of one length on an engine that mixes: those in flight at first have a part of their output left."""
 
 from __future__ import annotations
 
