@@ -3,7 +3,7 @@
 The simulated mean is what `dagc simulate` shows for the plan. 84 of 86 plans whose requests are alike keep 2 %. Waves
 of these requests stay as they are from one to the next where prompts have steps of their own, and the closed form
 counts the steps of a wave; on engines that mix, requests begin dispersed and stay so. Two plans of eight attention
-ranks are 4 and 5 % above, as they are where lengths vary. It is not held there for
+ranks are 4 and 5 % above (`limit`). It is not held there for
 
 - a prompt of TensorRT-LLM that has no room in the budget beside the others' decoded tokens: without chunks it waits
   until fewer are left, while the closed form takes it to have room. 8,192 tokens under the default budget are so, and
@@ -115,7 +115,10 @@ def test_both_are_one_figure(model: str, load: Load) -> None:
 
 
 def limit(model: str, load: Load) -> float:
-    """Percent. Of eight attention ranks with a prompt in every eighth step the steps with one are fewer."""
+    """Percent, more for two of eight attention ranks. A prompt of 2,048 tokens on one of them is 64 rows for each of
+    256 experts, which is a tile: tokens decoded on the others take a second one, and the simulation interpolates over
+    how full they are. Where TensorRT-LLM lets prompts wait for those of other ranks, fewer sequences are decoded.
+    """
     return 5.0 if model.startswith("deepseek") and load in (LOADS[1], LOADS[7]) else 2.0
 
 
