@@ -110,7 +110,7 @@ def _bench(checked: Checked, asked: BenchRequest, directory: Path, say: Say) -> 
         under = load.record
         requests, warmup = under.requests, under.warmup
         predicted, remarks = _of_load(plan, checked.priced.metrics, under), _remarks(under, workload)
-    arrivals = f"static batch of {workload.batch}" if is_batch else arrivals_text(workload)
+    arrivals = f"static batch of {workload.batch}" if is_batch else arrivals_text(plan)
     rows = workload.trace or workload.lengths
     engine = plan.facts.engine
     what = Load(

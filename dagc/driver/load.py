@@ -11,7 +11,7 @@ from dagc.cost.admission import admitted
 from dagc.cost.memory import rank_memory
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.graph.priced import PICOSECONDS
-from dagc.plan.interleaving import is_in_waves
+from dagc.plan.interleaving import are_alike, is_in_waves
 from dagc.plan.plan import Plan
 from dagc.plan.step_limits import server_overhead
 from dagc.plan.workload import LoadSample, Requirement, Workload
@@ -24,7 +24,7 @@ from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import MOST_BYTES, SimulationTooLarge
 from dagc.simulate.load import LoadModel, LoadRun
 from dagc.simulate.policy import FirstToken, Policy, Reserve
-from dagc.simulate.requests import Requests, draw_requests
+from dagc.simulate.requests import Requests, draw_requests, draw_under_way
 from dagc.simulate.scheduling import policies
 from dagc.simulate.transfer import transfer_time
 from dagc.source import Span
@@ -70,8 +70,7 @@ def strategy_load(
 ) -> StrategyLoad | None:
     """The load of a plan that can be priced, simulated; None where it cannot be, of which `found` has the reason."""
     if sample.seed is not None:
-        workload = replace(plan.facts.workload, arrival_seed=sample.seed)
-        plan = replace(plan, facts=replace(plan.facts, workload=workload))
+        plan = _under(plan, replace(plan.facts.workload, arrival_seed=sample.seed))
     load = StrategyLoad(plan, say, sample.requests)
     refusal = load.refusal()
     if refusal is None:
@@ -95,6 +94,10 @@ def too_large(plan: Plan, error: SimulationTooLarge) -> Diagnostic:
         notes=("the limit is half of the memory that is available, and never above 4 GiB for the requests of a run",),
         help=("use fewer requests, as `requests 2000`, shorter ones, or smaller degrees",),
     )
+
+
+def _under(plan: Plan, workload: Workload) -> Plan:
+    return replace(plan, facts=replace(plan.facts, workload=workload))
 
 
 def _place(plan: Plan, *fields: str) -> Span:
@@ -171,8 +174,9 @@ class StrategyLoad:
 
     def whole_run(self) -> LoadRun:
         """All requests of the workload from the first to the last, as the client of a benchmark counts them."""
-        count = self.plan.facts.workload.requests or REQUESTS
-        return self.model.run(self._drawn(self.plan.facts.workload, count), (0, count))
+        workload = self.plan.facts.workload
+        count, ahead = workload.requests or REQUESTS, self._under_way(workload)
+        return self.model.run(self._drawn(workload, count, ahead), (ahead, ahead + count))
 
     @cached_property
     def run(self) -> LoadRun:
@@ -194,32 +198,43 @@ class StrategyLoad:
     def _run(self, workload: Workload) -> LoadRun:
         """A run that is long against the number in flight, which an open loop has only when it has run.
 
-        A trace is replayed from its first request to its last, unless the plan has a number.
+        A trace is replayed from its first request to its last, unless the plan has a number. What is in flight when the
+        run begins is never counted where outputs are cut.
         """
         is_given = "warmup" in workload.spans or workload.trace is not None
         given = workload.warmup if is_given else None
         requests = workload.requests or (len(workload.trace) if workload.trace else 0)
         asked = self.requests or max(requests - (given or 0), 0)
         in_flight = 0 if workload.is_open else workload.concurrency or 0
+        ahead = self._under_way(workload)
         while True:
             usual = min(in_flight, MOST_IN_FLIGHT)
             counted = asked or max(REQUESTS, COUNTED_IN_FLIGHT * usual, _swinging(workload, in_flight))
             warmup = max(counted // 10, in_flight + usual)
-            first = warmup if given is None else given
+            first = warmup if given is None else ahead + given
             # Behind the last request of a trace come none.
             behind = 0 if workload.trace and first + counted >= len(workload.trace) else warmup
-            run = self.model.run(self._drawn(workload, first + counted + behind), (first, first + counted))
+            drawn = self._drawn(workload, first + counted + behind - ahead, ahead)
+            run = self.model.run(drawn, (first, first + counted))
             found = min(ceil(run.e2e.mean * run.requests_per_second), MOST_IN_FLIGHT)
             is_long = asked or counted >= _swinging(workload, found)
             if not behind or (2 * found <= max(warmup, 2 * in_flight) and is_long):
                 return run
             in_flight = 2 * found
 
-    def _drawn(self, workload: Workload, count: int) -> Requests:
-        """So many requests. Raises SimulationTooLarge where they take more memory than there is."""
-        if (needed := count * _REQUEST_BYTES) > (limit := min(MOST_BYTES, default_limit())):
+    def _under_way(self, workload: Workload) -> int:
+        """Requests that a run finds in flight, with a part of their outputs left.
+
+        Of a closed loop whose requests are alike, and would stay in step for good, where nothing brings them together
+        again: those of a real one disperse (`dagc.plan.interleaving`).
+        """
+        return workload.concurrency or 0 if are_alike(workload) and self.model.policies[0].mixes else 0
+
+    def _drawn(self, workload: Workload, count: int, ahead: int = 0) -> Requests:
+        """So many requests, behind those under way. Raises SimulationTooLarge where memory is short."""
+        if (needed := (ahead + count) * _REQUEST_BYTES) > (limit := min(MOST_BYTES, default_limit())):
             raise SimulationTooLarge(needed, limit)
-        return draw_requests(workload, count)
+        return draw_under_way(workload, count) if ahead else draw_requests(workload, count)
 
     def _record(self, run: LoadRun, workload: Workload) -> SimulatedLoad:
         rate = workload.requests_per_second
@@ -227,7 +242,8 @@ class StrategyLoad:
         if rate is not None:
             highest = self.saturated_rate
             saturation = Saturation(requests_per_second=highest, holds=rate < highest)
-        arrivals, seed, ceilings = arrivals_text(workload), workload.arrival_seed, dict(self._ceilings())
+        arrivals, seed = arrivals_text(_under(self.plan, workload)), workload.arrival_seed
+        ceilings = dict(self._ceilings())
         return simulated_load(run, arrivals, seed, saturation, ceilings, self.server_time)
 
     def _ceilings(self) -> Iterator[tuple[str, float]]:
@@ -269,7 +285,7 @@ class StrategyLoad:
         else:
             changed = replace(workload, requests_per_second=load, is_open=True)
         changed = replace(changed, trace=None, lengths=workload.trace or workload.lengths)
-        self.say(f"{self.plan.name}: {arrivals_text(changed)}")
+        self.say(f"{self.plan.name}: {arrivals_text(_under(self.plan, changed))}")
         found = self._record(self._run(changed), changed)
         points[load] = SweepPoint(
             load=load,
@@ -286,13 +302,12 @@ def _swinging(workload: Workload, in_flight: int) -> int:
     return min(COUNTED_IN_OPEN_LOOP * in_flight, MOST_IN_OPEN_LOOP) if workload.is_open else 0
 
 
-def arrivals_text(workload: Workload) -> str:
+def arrivals_text(plan: Plan) -> str:
     """How requests arrive: `Poisson arrivals, 20 requests/s`."""
+    workload = plan.facts.workload
     rate, cap = workload.requests_per_second, workload.concurrency
     if rate is None:
-        return (
-            f"closed loop, {cap} in flight{', in waves as outputs are of one length' if is_in_waves(workload) else ''}"
-        )
+        return f"closed loop, {cap} in flight{', in waves as outputs are of one length' if is_in_waves(plan) else ''}"
     process = "Poisson arrivals" if workload.burstiness == 1 else f"gamma arrivals of shape {workload.burstiness:g}"
     kind = "arrivals of a trace" if workload.trace else process
     limit = "" if workload.is_open else f", at most {cap} in flight"

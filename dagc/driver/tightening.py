@@ -2,13 +2,9 @@
 
 A bound without these (`LowerBounds.seconds`) takes one sequence to be decoded. Admission needs sizes alone, so that a
 bound with it costs a tenth of a price. With E sequences that enter at once and H that run, each step is bounded from
-below as before, and TPOT by what serves them (`dagc.results.serving`), which falls with none of its steps. A step with
-prompts is bounded where a wave fills it, as a prefill of the whole prompts that it has:
-
-- steps apart: so it is;
-- mixed steps of one stage without cp: each operator has the tokens of those prompts, and more.
-
-Elsewhere it counts as a decode step, and prompts as nothing.
+below as before, and TPOT by what serves them (`dagc.results.serving`), which falls with none of its steps. A step of
+prompts is bounded where a wave fills it, as a prefill of the whole prompts that it has. Elsewhere it counts as a decode
+step, and prompts as nothing.
 """
 
 from __future__ import annotations
@@ -46,16 +42,8 @@ def running(service: ServicePlan, plan: Plan) -> Running | None:
     if any(pool.share > 1 for pool in memory):
         return None
     plan = replace(plan, facts=alone.facts)
-    return Running(service, plan, _whole_prompts(service, plan))
-
-
-def _whole_prompts(service: ServicePlan, plan: Plan) -> int:
     found = interleaving(plan)
-    if found is None or not found.in_waves:
-        return 0
-    shape = service.shape
-    is_bounded = not found.limits.mixes or (shape.stages == 1 and shape.attention.cp == 1)
-    return found.tokens // found.fresh if is_bounded else 0
+    return Running(service, plan, found.tokens // found.fresh if found and found.in_waves else 0)
 
 
 def tightened(bounds: LowerBounds, services: Sequence[Running | None]) -> list[ServiceBound]:
@@ -81,7 +69,6 @@ def tightened(bounds: LowerBounds, services: Sequence[Running | None]) -> list[S
 def _served(one: Running, first: float, token: float, prompts: float) -> ServiceBound:
     workload = one.plan.facts.workload
     step = token * workload.tokens_per_step
-    found = interleaving(one.plan) if one.prompts and one.service.phase is Phase.BOTH else None
-    with_prompts = None if found is None else max(prompts, step) if found.limits.mixes else prompts
-    serving = serve(one.plan, Steps(first, step, with_prompts))
+    has_prompts = one.prompts and one.service.phase is Phase.BOTH and interleaving(one.plan)
+    serving = serve(one.plan, Steps(first, step, prompts if has_prompts else None))
     return ServiceBound(first + serving.host_seconds, serving.tpot_seconds, workload.batch)

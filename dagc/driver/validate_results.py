@@ -122,7 +122,7 @@ def _comparison(plan: Plan, result: ServingResult, run: LoadRun) -> RunCompariso
         tool=result.tool,
         model=result.model,
         strategy=plan.name,
-        load=arrivals_text(plan.facts.workload),
+        load=arrivals_text(plan),
         requests=result.requests,
         prompt=result.prompt,
         output=result.output,

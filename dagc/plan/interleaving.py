@@ -6,10 +6,14 @@ decoded, each of the others has its prompt computed once. What that does to the 
 - mixed steps: prompt tokens ride along with decoded ones, up to the budget of tokens of a rank;
 - steps apart: prompts are computed by themselves, and all that decode wait for them.
 
-Requests of one output length that start together end together, and the next ones start together. Such waves do not die
-out. Their prompts fill each step up to its budget, on all ranks at once. Where output lengths vary, or requests arrive
-when they will, ends come evenly: the prompts of a step are those of the requests that happened to end since the one
-before, a Poisson number, on some of the ranks that share the step.
+Ends come evenly: the prompts of a step are those of the requests that happened to end since the one before, a Poisson
+number, on some of the ranks that share the step. In mixed steps that is so of outputs of one length too, for clients,
+tokenizers and networks give each request times of its own. Measured TPOT of such closed loops shows it: of
+TensorRT-LLM and vLLM on H100 (ai-dynamo/aiconfigurator @ 095f58a5).
+
+Steps of prompts alone bring requests together, because all that arrived meanwhile have their prompts computed at once.
+Where outputs are of one length these end together, and the next ones start together: such waves do not die out. Their
+prompts fill each step up to its budget, on all ranks at once.
 
 Where prompts of some ranks wait for those of the others, their steps are fewer and fuller.
 
@@ -22,7 +26,7 @@ from dataclasses import dataclass, replace
 from math import ceil, exp, expm1, log, sqrt
 
 from dagc.plan.plan import Plan
-from dagc.plan.step_limits import StepLimits, server_overhead, step_limits
+from dagc.plan.step_limits import StepLimits, step_limits
 from dagc.plan.workload import Workload
 
 VARIED = 1 / 8
@@ -37,7 +41,7 @@ class Interleaving:
     """How prefill is interleaved with the decode steps of a request, and the load of a step that has some.
 
     `held` requests are on the fullest of the `ranks` that share steps and have any, `others` on all of these but one.
-    `decoding` is the number of decode steps of a request. `in_waves` where all are alike.
+    `decoding` is the number of decode steps of a request.
 
     The step has `tokens` prompt tokens on the fullest rank. `fullness` is the tokens of all ranks over those of the
     fullest one times ranks.
@@ -66,7 +70,7 @@ class Interleaving:
     @property
     def gathers_prompts(self) -> bool:
         """Whether prompts of some ranks wait for those of others."""
-        return self.limits.balance > 0 and self.limits.mixes and self.ranks > 1 and not self.in_waves
+        return self.limits.balance > 0 and self.limits.mixes and self.ranks > 1
 
     def prompt_period(self, parts: float) -> float:
         """Decode steps from one step with prompts to the next, of so many parts in each that all ranks bring.
@@ -94,7 +98,7 @@ def interleaving(plan: Plan) -> Interleaving | None:
     """How prefill is interleaved with decode steps.
 
     None where none do: of a static batch, of a lone request, where decode has its own GPUs, and of waves whose prompts
-    have room in one step.
+    have room in one step of theirs.
     """
     workload, deployment = plan.facts.workload, plan.deployment
     service, *apart = deployment.services
@@ -105,18 +109,22 @@ def interleaving(plan: Plan) -> Interleaving | None:
     ranks = int(min(deployment.cache_count(service) / replicas, max(1.0, running)))
     held = max(1, ceil(workload.batch / replicas / ranks))
     limits, decoding = step_limits(plan, service), max(1, workload.output - 1) / workload.tokens_per_step
-    shared = Interleaving(limits, is_in_waves(workload), ranks, held, running - 1, decoding, workload.fresh)
+    shared = Interleaving(limits, is_in_waves(plan), ranks, held, running - 1, decoding, workload.fresh)
     if shared.others <= 0:
         return None
-    rows = held * (1 + workload.drafted)
     if shared.in_waves:
-        return _in_waves(shared, rows, server_overhead(plan).entry(workload.prompt) > 0)
+        return _in_waves(shared)
     width = deployment.cache_count(service) // replicas
-    return _without_waves(shared, rows, width)
+    return _without_waves(shared, held * (1 + workload.drafted), width)
 
 
-def is_in_waves(workload: Workload) -> bool:
-    """Whether requests that start together end together, and nothing else says when one starts."""
+def is_in_waves(plan: Plan) -> bool:
+    """Whether requests that start together end together, and those that follow them are brought together again."""
+    return are_alike(plan.facts.workload) and not step_limits(plan, plan.deployment.services[0]).mixes
+
+
+def are_alike(workload: Workload) -> bool:
+    """Whether outputs are of one length, and nothing but the end of another says when a request starts."""
     shortest, longest = workload.output_bounds
     return (
         shortest == longest and workload.requests_per_second is None and workload.trace is None and not workload.is_open
@@ -127,32 +135,16 @@ def with_varied_outputs(plan: Plan) -> Plan | None:
     """The plan with outputs that vary by `VARIED` around their length, so that waves die out; None without waves."""
     workload = plan.facts.workload
     by = round(workload.output * VARIED)
-    if workload.concurrency is None or not by or not is_in_waves(workload):
+    if workload.concurrency is None or not by or not is_in_waves(plan):
         return None
     varied = replace(workload, output_range=(workload.output - by, workload.output + by))
     return replace(plan, facts=replace(plan.facts, workload=varied))
 
 
-def _in_waves(shared: Interleaving, rows: int, is_late: bool) -> Interleaving | None:
-    """Steps that are full: all ranks have the same. A prompt that cannot be split is taken to have room.
-
-    Where requests enter as soon as those before them have ended, a step has whole prompts: those of the requests that
-    ended in one step. Where they are late others wait behind them, of which a part has room too.
-    """
-    limits, fresh, held = shared.limits, shared.fresh, shared.held
-    if not limits.mixes:
-        room = min(limits.threshold, limits.prompt_budget)
-        return None if held * fresh <= room else _with(shared, room)
-    if held * fresh <= limits.budget:
-        return None
-    each = rows // held
-    most = limits.budget // fresh
-    # Those of one step are not decoded in it.
-    together = (limits.budget - (held - max(1, most)) * each) // fresh
-    if together > 0 and not (is_late and limits.chunks):
-        return _with(shared, together * fresh)
-    room = min(limits.budget - (held - max(1, together)) * each, limits.threshold)
-    return _with(shared, max(1, room) if limits.chunks else fresh)
+def _in_waves(shared: Interleaving) -> Interleaving | None:
+    """Steps that are full: all ranks have the same."""
+    room = min(shared.limits.threshold, shared.limits.prompt_budget)
+    return None if shared.held * shared.fresh <= room else _with(shared, room)
 
 
 def _without_waves(shared: Interleaving, rows: int, width: int) -> Interleaving:

@@ -1,12 +1,7 @@
 """What prompts add to the decode steps of a request, from the time of one step that has some.
 
-With K steps of prompts in a wave, each taking x (what it adds to a decode step, or its own time where steps are apart):
-
-- apart: all prompts of a wave are computed before any decode, so that a request waits for the steps behind its own;
-- mixed: the requests of one step end together, one decode step before those of the next one, and so do their
-  successors. Each meets all K steps but its own. A successor enters later by the time that a server takes, which is m
-  decode steps: it then waits for m of the steps in the queue, those of the first m steps for fewer. K cannot be more
-  than the steps of a request: beyond it requests wait for their prompts.
+Of a wave (`dagc.plan.interleaving`) all prompts are computed in K steps before any decode, so that a request waits for
+the steps behind its own.
 
 Where ends come evenly, and `a` prompts of others come in each decode step of s seconds:
 
@@ -63,19 +58,8 @@ class PromptSteps:
 def prompt_steps(found: Interleaving, times: PromptTimes) -> PromptSteps:
     """The steps with prompts that a request meets."""
     if found.limits.mixes:
-        often = _in_mixed_waves(found, times) if found.in_waves else _in_mixed_steps(found, times)
-        return PromptSteps(times.added, min(1.0, often))
+        return PromptSteps(times.added, _in_mixed_steps(found, times))
     return _in_waves(found, times) if found.in_waves else _apart(found, times)
-
-
-def _in_mixed_waves(found: Interleaving, times: PromptTimes) -> float:
-    """All steps of the wave but those of the own prompt, and those that pass in the queue; the last is not full."""
-    edges = np.arange(found.held + 1, dtype=np.int64) * found.fresh
-    first, last = edges[:-1] // found.tokens, -(-edges[1:] // found.tokens)
-    whole = edges[-1] / found.tokens
-    own = np.minimum(last, whole) - first
-    late = ceil(times.entry / times.decode) + found.limits.ahead
-    return max(0.0, float((whole - own - np.minimum(first, late)).mean())) / found.decoding
 
 
 def _in_waves(found: Interleaving, times: PromptTimes) -> PromptSteps:

@@ -103,17 +103,18 @@ def test_shared_experts_beside_the_dispatch_take_no_time_of_their_own_where_they
 
 
 def test_prompts_in_chunks_lengthen_the_interval_between_tokens() -> None:
-    """Eight requests a GPU: over 256 steps the seven others have a prompt each, at most what seven prefills take.
+    """Eight requests a GPU: over 256 steps the 63 others have a prompt each, of which those of one GPU hold up all.
 
-    Prompts share the weights that a decode step reads anyway, and of a wave a request sees half, so that it is less.
+    It is at least what seven prefills take, each with one on every GPU, and less than 63, because prompts share the
+    weights that a decode step reads anyway.
     """
     still, served = (
         metrics("batch 64    prompt 2048    output 256"),
         metrics("concurrency 64    prompt 2048    output 256"),
     )
-    prompts = 7 * served.prefill.seconds / 256
+    prompts = served.prefill.seconds / 256
     added = served.decode.seconds - still.decode.seconds
-    assert prompts / 3 < added < prompts
+    assert 7 * prompts < added < 63 * prompts
 
 
 def test_a_fuller_engine_is_slower_between_tokens() -> None:
@@ -128,7 +129,7 @@ def test_half_of_a_prompt_cached_is_half_of_its_products_and_three_quarters_of_i
     assert cached.decode.seconds < whole.decode.seconds
 
 
-@pytest.mark.parametrize(("engine", "seconds"), [("", 0.0), ("vllm", 2e-4), ("sglang", 4e-4), ("trtllm", 4e-4)])
+@pytest.mark.parametrize(("engine", "seconds"), [("", 0.0), ("vllm", 2e-4), ("sglang", 4e-4), ("trtllm", 2e-4)])
 def test_a_step_takes_its_host_s_time_too(engine: str, seconds: float) -> None:
     text = f"{MIXTRAL}{engine and f'engine {engine}'}\nworkload {{ batch 64    prompt 2048    output 256 }}\ntp 8\n"
     found, timelines = compiled(text)

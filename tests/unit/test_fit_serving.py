@@ -91,7 +91,10 @@ def test_factors_of_a_device_that_differs_are_found(tmp_path: Path) -> None:
 
 
 def test_a_step_has_its_kinds_of_work_once(tmp_path: Path) -> None:
-    """Doubling one kind adds its time once: what all kinds add together is what doubling all of them adds."""
+    """Doubling one kind adds its time once: what all kinds add together is what doubling all of them adds.
+
+    But for the steps with prompts: a request enters while fewer of the longer steps pass.
+    """
     base = metrics(plan(16, 1024), tmp_path).decode.seconds
 
     def added(*kinds: Work) -> float:
@@ -100,7 +103,7 @@ def test_a_step_has_its_kinds_of_work_once(tmp_path: Path) -> None:
 
     each = [added(kind) for kind in KINDS]
     assert min(each) > 0
-    assert sum(each) == pytest.approx(added(*KINDS), rel=1e-6)
+    assert sum(each) == pytest.approx(added(*KINDS), rel=1e-4)
 
 
 def test_the_host_has_its_factor_and_sources_name_the_others(tmp_path: Path) -> None:

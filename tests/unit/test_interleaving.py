@@ -13,7 +13,7 @@ from dagc.plan.step_limits import StepLimits
 from dagc.results.prompt_steps import PromptTimes, prompt_steps
 from dagc.source import Source
 
-LIMITS = StepLimits(mixes=True, chunks=True, ahead=False, budget=8192, prompt_budget=8192, threshold=1 << 30)
+LIMITS = StepLimits(mixes=False, chunks=True, ahead=False, budget=8192, prompt_budget=8192, threshold=1 << 30)
 WAVES = Interleaving(LIMITS, True, ranks=1, held=9, others=8, decoding=100, fresh=1000, tokens=3000)
 TIMES = PromptTimes(decode=0.1, one=0.5, added=1.0, launch=0.0, entry=0.0)
 
@@ -33,27 +33,25 @@ def tokens(engine: str, load: str, device: str = "h100-sxm") -> int:
 
 
 def test_a_wave_fills_the_budget_of_its_engine() -> None:
-    """VLLM splits a prompt that has no room; TensorRT-LLM does not; both count decoded tokens, SGLang has none."""
-    assert tokens("vllm", "concurrency 64    prompt 1024    output 256") == 8192 - (64 - 7)
-    assert tokens("vllm", "concurrency 64    prompt 8192    output 256") == 8192 - 63
-    assert tokens("trtllm", "concurrency 64    prompt 2048    output 256") == 3 * 2048
+    """SGLang computes prompts in steps of their own, of 8,192 tokens of one prompt at most."""
     assert tokens("sglang", "concurrency 64    prompt 3000    output 256") == 8192
-    limited = "vllm { max_num_batched_tokens 4096 }"
-    assert tokens(limited, "concurrency 64    prompt 1024    output 256") == 4096 - (64 - 3)
+    assert tokens("sglang { chunked_prefill_size 4096 }", "concurrency 64    prompt 3000    output 256") == 4096
 
 
-def test_a_wave_without_a_queue_has_whole_prompts() -> None:
-    """No time of entry is known of vLLM on AMD: those that end in one step are followed in the next, and none wait."""
-    older = 'vllm { version "0.12.0" }'
-    assert tokens(older, "concurrency 64    prompt 1024    output 256", "mi300x") == 7 * 1024
-    # 16,384 tokens of a step on GPUs of 160 GiB and more, and 16 prompts have no room beside decoded tokens.
-    assert tokens("vllm", "concurrency 64    prompt 1024    output 256", "mi300x") == 15 * 1024
+@pytest.mark.parametrize("engine", ["vllm", "trtllm"])
+def test_no_wave_outlasts_mixed_steps(engine: str) -> None:
+    """Outputs of one length are as those that vary around it: 63 others in 256 steps, mostly one prompt a step."""
+    for output in ("256", "224 to 288"):
+        found = found_in(engine, f"concurrency 64    prompt 1024    output {output}")
+        assert found is not None
+        assert (found.in_waves, found.tokens) == (False, 1024)
 
 
 def test_a_draft_takes_rows_of_the_budget() -> None:
-    """16 decoded tokens have three guessed ones each beside them."""
-    drafts = "draft 3    accept 60 %"
-    assert tokens("vllm", f"concurrency 17    prompt 8192    output 256    {drafts}") == 8192 - 16 * 4
+    """Beside 17 decoded tokens two parts of 8,150 have room in 8,192; not where each has three guessed ones too."""
+    load, drafts = "concurrency 17    prompt 16300    output 256", "draft 3    accept 60 %"
+    assert tokens("vllm", load) == 16300 / 2
+    assert tokens("vllm", f"{load}    {drafts}") == 5434
 
 
 @pytest.mark.parametrize(
@@ -65,7 +63,7 @@ def test_a_draft_takes_rows_of_the_budget() -> None:
     ],
 )
 def test_nothing_comes_between(load: str) -> None:
-    assert found_in("vllm", load) is None
+    assert found_in("sglang", load) is None
 
 
 def test_where_lengths_vary_a_step_has_a_prompt() -> None:
@@ -113,31 +111,26 @@ def test_prompts_that_have_no_room_come_in_full_steps() -> None:
     assert found.fullness == pytest.approx(1.0)
 
 
-def test_a_late_successor_waits_in_the_queue_for_steps_that_it_does_not_meet() -> None:
-    """Nine requests in three steps. Entering takes 0.1 s, one decode step: those behind the first step miss one."""
-    late = replace(TIMES, entry=0.1)
-    assert prompt_steps(WAVES, TIMES).often == pytest.approx(2 / 100)
-    assert prompt_steps(WAVES, late).often == pytest.approx((2 + 1 + 1) / 3 / 100)
-    ahead = replace(WAVES, limits=replace(LIMITS, ahead=True))
-    assert prompt_steps(ahead, TIMES).often == prompt_steps(WAVES, late).often
-    assert prompt_steps(WAVES, replace(TIMES, entry=9.0)).often == pytest.approx((2 + 1 + 0) / 3 / 100)
+def test_a_request_of_a_wave_waits_for_the_steps_behind_its_own() -> None:
+    """Nine requests in three steps: those of the first wait for two, those of the second for one, those of the last for
+    none, over 100 decode steps.
+    """
+    assert prompt_steps(WAVES, TIMES).often == pytest.approx((2 + 1 + 0) / 3 / 100)
 
 
 def test_decode_waits_until_no_rank_has_a_prompt() -> None:
     """The share of time without prompts: s / W = (1 - a g / (W R))^R."""
-    apart = replace(LIMITS, mixes=False)
-    even = replace(WAVES, limits=apart, in_waves=False, ranks=4, held=3, others=11, tokens=1000)
+    even = replace(WAVES, in_waves=False, ranks=4, held=3, others=11, tokens=1000)
     whole = 0.1 + prompt_steps(even, TIMES).often * TIMES.added
     assert 0.1 / whole == pytest.approx((1 - 0.11 * TIMES.added / (4 * whole)) ** 4)
 
 
 def test_no_request_waits_less_than_without_prompts() -> None:
     """The bounds of a search take a decode step to be the least."""
-    for limits in (LIMITS, replace(LIMITS, mixes=False)):
-        for in_waves in (True, False):
-            for part in (100, 1000, 1500, 9000):
-                one = replace(WAVES, limits=limits, in_waves=in_waves, tokens=part)
-                assert prompt_steps(one, TIMES).often >= 0
+    mixed = replace(WAVES, limits=replace(LIMITS, mixes=True), in_waves=False)
+    for found in (WAVES, replace(WAVES, in_waves=False), mixed):
+        for part in (100, 1000, 1500, 9000):
+            assert prompt_steps(replace(found, tokens=part), TIMES).often >= 0
 
 
 def test_the_largest_of_poisson_numbers() -> None:

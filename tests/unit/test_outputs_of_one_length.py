@@ -11,15 +11,15 @@ from dagc.source import Source
 
 PLAN = """model deepseek-v3
 cluster h200-sxm x 8
-engine vllm
+engine {engine}
 workload {{ {load} }}
 strategy main = {strategy}
 """
 WAVES = "concurrency 64    prompt 2048    output 256"
 
 
-def checked(load: str, strategy: str = "ep 8", sample: LoadSample | None = None) -> Checked:
-    text = PLAN.format(load=load, strategy=strategy)
+def checked(load: str, strategy: str = "ep 8", sample: LoadSample | None = None, engine: str = "sglang") -> Checked:
+    text = PLAN.format(load=load, strategy=strategy, engine=engine)
     return check(Source("plan.moe", text), sample=sample).checked[0]
 
 
@@ -28,7 +28,7 @@ def messages(load: str, strategy: str = "ep 8") -> list[str]:
 
 
 def test_the_other_figure_is_that_of_simulated_requests() -> None:
-    """An eighth of 256 is 32. One rank in eight has a prompt in most steps, so that waves save a good part."""
+    """An eighth of 256 is 32. All eight ranks wait for the prompts of one, so that waves save a good part."""
     priced = checked(WAVES).priced
     run = checked("concurrency 64    prompt 2048    output 224 to 288", sample=LoadSample()).priced
     varied, load = priced.assessment.varied_tpot, run.assessment.load
@@ -51,8 +51,12 @@ def test_the_other_figure_is_that_of_simulated_requests() -> None:
         pytest.param("rate 4 requests/s    prompt 2048    output 256", "ep 8", id="an open loop"),
         pytest.param("batch 64    prompt 2048    output 256", "ep 8", id="a static batch"),
         pytest.param("concurrency 64    prompt 2048    output 4", "ep 8", id="too short to vary"),
-        pytest.param("concurrency 64    prompt 2048    output 1024", "tp 8", id="one queue, prompts in mixed steps"),
+        pytest.param("concurrency 64    prompt 2048    output 1024", "tp 8", id="one queue, few prompts"),
     ],
 )
 def test_nothing_is_said_where_lengths_make_no_difference(load: str, strategy: str) -> None:
     assert not messages(load, strategy)
+
+
+def test_nothing_is_said_of_an_engine_that_mixes() -> None:
+    assert checked(WAVES, engine="vllm").priced.assessment.varied_tpot is None

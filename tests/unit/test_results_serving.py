@@ -30,42 +30,25 @@ def test_a_static_batch_has_nothing_between_its_tokens() -> None:
     assert (found.tpot_seconds, found.prompt_steps, found.concurrency) == (0.05, 0.0, None)
 
 
-def test_requests_that_end_together_have_their_prompts_together() -> None:
-    """Beside six decoded tokens the budget has room for three prompts of 1,000 tokens: nine requests come in three
-    steps, of which each meets two in 100, of 1 s more each.
+def test_each_prompt_of_another_request_lengthens_a_step() -> None:
+    """Nine requests are decoded for 100 steps and in prefill for one: of the eight others each has one prompt in 101
+    steps, of 1 s more.
     """
     found = served("concurrency 9    prompt 1000    output 101    chunk 3008", Steps(2.0, 0.05, 1.05))
-    assert found.prompt_steps == pytest.approx(0.02)
-    assert found.tpot_seconds == pytest.approx(0.05 + 0.02 * 1)
-
-
-def test_the_last_step_of_a_wave_has_what_is_left() -> None:
-    """Eight come in steps of 3, 3 and 2: six requests meet 1 2/3 steps' prompts, two meet 2."""
-    found = served("concurrency 8    prompt 1000    output 101    chunk 3008", Steps(2.0, 0.05, 1.05))
-    assert found.prompt_steps == pytest.approx((6 * 5 / 3 + 2 * 2) / 8 / 100)
-
-
-def test_prompts_that_have_room_in_one_step_meet_nobody() -> None:
-    found = served("concurrency 4    prompt 1000    output 101    chunk 4000", Steps(2.0, 0.05, None))
-    assert (found.prompt_steps, found.tpot_seconds) == (0.0, 0.05)
+    assert found.prompt_steps == pytest.approx(8 / 101)
+    assert found.tpot_seconds == pytest.approx(0.05 + 8 / 101 * 1)
 
 
 def test_a_prompt_beyond_the_budget_takes_several_steps() -> None:
-    """2,000 tokens in chunks of 500, beside eight decoded ones: each of nine meets eight prompts of four steps."""
-    found = served("concurrency 9    prompt 2000    output 101    chunk 508", Steps(2.0, 0.05, 0.3))
-    assert found.prompt_steps == pytest.approx(0.32)
-
-
-def test_a_step_that_has_the_end_of_one_prompt_has_the_begin_of_the_next() -> None:
-    """Two prompts of 1,500 tokens in three chunks of 1,000: of these each has a part of its own in two."""
-    found = served("concurrency 2    prompt 1500    output 101    chunk 1001", Steps(2.0, 0.05, 0.3))
-    assert found.prompt_steps == pytest.approx(0.01)
+    """2,000 tokens in chunks of 500, beside nine decoded ones: eight prompts of four steps in 104."""
+    found = served("concurrency 9    prompt 2000    output 101    chunk 509", Steps(2.0, 0.05, 0.3))
+    assert found.prompt_steps == pytest.approx(8 * 4 / 104)
 
 
 def test_a_cached_prefix_is_not_computed() -> None:
     """Half of 2,000 tokens in chunks of 500: two steps a prompt."""
-    found = served("concurrency 9    prompt 2000    output 101    chunk 508    cached 50 %", Steps(2.0, 0.05, 0.55))
-    assert found.prompt_steps == pytest.approx(0.16)
+    found = served("concurrency 9    prompt 2000    output 101    chunk 509    cached 50 %", Steps(2.0, 0.05, 0.55))
+    assert found.prompt_steps == pytest.approx(8 * 2 / 102)
 
 
 def test_no_more_steps_have_prompts_than_there_are() -> None:

@@ -1,7 +1,8 @@
 """W154: TPOT holds for outputs of one length alone, and is much longer where they vary.
 
-In a closed loop requests of one length stay in waves: they end together, and the prompts of the next ones are computed
-together, on all ranks of attention dp at once. Where lengths vary prompts come one by one, and each holds up all ranks.
+In a closed loop requests of one length stay in waves where prompts have steps of their own: they end together, and the
+prompts of the next ones are computed together, on all ranks of attention dp at once. Where lengths vary prompts come
+one by one, and each holds up all ranks.
 """
 
 from __future__ import annotations
