@@ -224,7 +224,8 @@ class LayerBounds:
         if config.is_apart:
             return float((rest * more + (attention.dp - rest) * fewer) * each)
         group = config.experts.width
-        fuller = 0 if config.is_scattered else min(group, rest * context)
+        # Engines number ranks of cp inside those of dp or outside, so that a group may be of ranks that have fewer.
+        fuller = 0 if config.is_scattered or attention.cp > 1 else min(group, rest * context)
         of_rank = each // attention.cp / attention.tp if is_prefill else each / context
         return (fuller * more + (group - fuller) * fewer) * of_rank
 
