@@ -25,16 +25,17 @@ WORST = {
     "layers": 0.105,
     "static batch": 0.095,
     "static batch, one GPU": 0.230,
-    "serving": 0.130,
+    "serving": 0.115,
     "serving, ep or dp": 0.105,
-    "deployments": 0.031,
+    "deployments": 0.125,
     "memory": 0.005,
 }
 """The largest median error that is accepted of the cases of each kind to which nothing was fitted: lowered when the
 model gets better, never raised but twice: for serving, when TPOT in closed form became the mean of simulated requests
 in their steady state, where it had been fitted to these runs; and for large operators, serving with ep and deployments,
 when products in fp8 lost the launches of casts that their tables have and engines have not. That had made up for
-experts of Qwen3.5, which are too fast."""
+experts of Qwen3.5, which are too fast; and for deployments, when wide expert groups got the kernels that were measured
+evenly routed: what had made up for skewed routing, which those deployments had and no plan states, went with it."""
 
 
 @pytest.fixture(scope="module")
