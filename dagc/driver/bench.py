@@ -140,7 +140,7 @@ def _bench(checked: Checked, asked: BenchRequest, directory: Path, say: Say) -> 
 
 
 def _can_run(checked: Checked) -> bool:
-    """Whether nothing says that requests of the workload cannot be served: what is not simulated has errors."""
+    """Whether requests of the workload can be served as far as is known: what is not simulated has errors."""
     is_batch = checked.plan.facts.workload.concurrency is None
     is_priced = bool(checked.priced.timelines) and (is_batch or checked.priced.load is not None)
     return is_priced or bool(_missing(checked))

@@ -34,7 +34,7 @@ class PredictedRun:
 
 
 @record
-class GroupErrors:
+class RunGroupErrors:
     """Errors of some runs: median and mean of their sizes, and the bias, the median of errors with their sign.
 
     `groups` are of model, GPU and engine; figures `by_group` count each of these once: the median of the groups'
@@ -79,9 +79,9 @@ class RunError:
 class ServingErrors(Versioned):
     """All runs. `groups` are from the smallest median error to the largest."""
 
-    totals: list[GroupErrors]
-    kinds: list[GroupErrors]
-    groups: list[GroupErrors]
+    totals: list[RunGroupErrors]
+    kinds: list[RunGroupErrors]
+    groups: list[RunGroupErrors]
     unscored: list[UnscoredRows]
     runs: list[RunError]
 
@@ -115,15 +115,15 @@ def by_group(runs: Iterable[PredictedRun], name: Callable[[ServingRun], str]) ->
     return found
 
 
-def _grouped(runs: Sequence[PredictedRun], name: Callable[[ServingRun], str]) -> list[GroupErrors]:
+def _grouped(runs: Sequence[PredictedRun], name: Callable[[ServingRun], str]) -> list[RunGroupErrors]:
     found = [_errors(group, members) for group, members in by_group(runs, name).items()]
     return sorted(found, key=lambda one: (one.median, one.name))
 
 
-def _errors(name: str, runs: Sequence[PredictedRun]) -> GroupErrors:
+def _errors(name: str, runs: Sequence[PredictedRun]) -> RunGroupErrors:
     groups = [[one.error for one in members] for members in by_group(runs, lambda run: run.group).values()]
     errors = [error for group in groups for error in group]
-    return GroupErrors(
+    return RunGroupErrors(
         name=name,
         runs=len(errors),
         groups=len(groups),

@@ -39,6 +39,19 @@ _CONTEXTS = (16, 2048, 32768, 262144)
 _POSITIONS = (0, 64, 256, 1024, 4096, 16384, 65536, 262144)
 _FULLNESS = (0.25, 0.5, 0.75, 0.9, 1.0)
 _SMOOTH_SEQUENCES = (1, 2, 4, 16, 64, 128, 256, 512, 1024, 4096)
+_DRAWING_SEQUENCES = (
+    *range(1, 17),
+    *range(18, 32, 2),
+    *range(32, 64, 4),
+    *range(64, 128, 8),
+    128,
+    192,
+    256,
+    512,
+    1024,
+    4096,
+)
+"""Few sequences do not draw all of a GPU's bandwidth, so that what contexts add has kinks at a number of these."""
 _SMOOTH_PROMPTS = (1, 4, 16, 128, 512, 2048, 8192, 32768, 131072)
 _PAIRED_PROMPTS = (512, 2048, 8192, 32768, 131072)
 _SMOOTH_BESIDE = (1, 4, 16, 128, 1024, 8192)
@@ -97,7 +110,7 @@ class GraphTimes:
     def line(self, sequences: int, fullness: int, unit: int) -> Numbers:
         """As `StepTimes.line` says."""
         if sequences not in self._added:
-            added = [sequences * self._by_context(sequences, one) for one in self._decode_contexts]
+            added = [self._by_context(sequences, one) for one in self._decode_contexts]
             self._added[sequences] = np.array(added)
         times = self._decode[fullness].at(sequences) + self._added[sequences]
         ends = np.array(self._decode_contexts, dtype=np.int64) * sequences * unit
@@ -153,13 +166,13 @@ class GraphTimes:
     # Smooth terms, for fullness 1.
 
     def _by_context(self, sequences: int, context: int) -> float:
-        """Picoseconds that each of so many sequences adds because its context is not `self.context`."""
+        """Picoseconds that so many sequences add because their context is not `self.context`."""
 
         def at(node: int) -> float:
             here, usual = (self.step(node, StepLoad(float(one))) for one in (context, self.context))
-            return (here - usual) / node
+            return here - usual
 
-        return _interpolated(_SMOOTH_SEQUENCES, sequences, at)
+        return _interpolated(_DRAWING_SEQUENCES, sequences, at)
 
     def _by_sequence(self, sequences: int, tokens: int) -> float:
         """Picoseconds that decode sequences add to a mixed step in place of as many rows of prompts."""

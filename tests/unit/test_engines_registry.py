@@ -49,14 +49,17 @@ def test_a_rule_holds_for_some_engine() -> None:
 
 
 def test_only_its_own_file_names_an_engine() -> None:
-    """Everything else asks for a field of the record, so that a new engine is a file."""
+    """Everything else asks for a field of the record, so that a new engine is a file; clients of benchmarks have the
+    names of the engines that they come with.
+    """
+    clients = {"driver/bench.py", "driver/bench_tools.py", "results/bench.py"}
     naming = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value in engine_names()
     ]
-    assert {path for path in naming if path not in {f"engines/{name}.py" for name in engine_names()}} == set()
+    assert set(naming) - clients - {f"engines/{name}.py" for name in engine_names()} == set()
 
 
 @pytest.mark.parametrize("name", engine_names())

@@ -102,8 +102,8 @@ def test_a_stated_limit_is_more_than_the_chunk_and_that_more_than_a_default() ->
         ("engine sglang { max_running_requests 64 }", "--max-running-requests 64"),
         ("engine sglang { enable_mixed_chunk yes }", "--enable-mixed-chunk"),
         ("engine trtllm { max_batch_size 64 }", "--max_batch_size 64"),
-        ("engine trtllm { enable_chunked_prefill yes }", "enable_chunked_prefill: true"),
-        ("engine trtllm { enable_chunked_prefill no }", "enable_chunked_prefill: false"),
+        ("engine trtllm { enable_chunked_prefill yes }", '"enable_chunked_prefill": true'),
+        ("engine trtllm { enable_chunked_prefill no }", '"enable_chunked_prefill": false'),
     ],
 )
 def test_a_command_has_the_limits_that_are_stated(engine: str, words: str) -> None:

@@ -8,7 +8,7 @@ from dagc.diag.text import escape
 from dagc.export.text.columns import columns
 from dagc.results.coverage import GroupCoverage, IntervalCoverage
 from dagc.results.plan_order import OrderTable, PlanOrder
-from dagc.results.serving_validation import GroupErrors, ServingErrors
+from dagc.results.serving_validation import RunGroupErrors, ServingErrors
 
 
 def render_serving(errors: ServingErrors) -> str:
@@ -34,7 +34,7 @@ def _serving(errors: ServingErrors) -> Iterator[str]:
 _ERRORS = ("", "runs", "median", "mean", "bias", "groups", "median", "mean", "bias")
 
 
-def _errors(one: GroupErrors) -> tuple[str, ...]:
+def _errors(one: RunGroupErrors) -> tuple[str, ...]:
     of_runs = _percent(one.median), _percent(one.mean), _signed(one.bias)
     of_groups = _percent(one.median_by_group), _percent(one.mean_by_group), _signed(one.bias_by_group)
     return (one.name, f"{one.runs:,}", *of_runs, f"{one.groups:,}", *of_groups)
