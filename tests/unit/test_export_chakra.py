@@ -90,7 +90,7 @@ def test_by_the_formulas_of_a_ring_the_replay_ends_when_the_schedule_does(strate
 @pytest.mark.parametrize("strategy", ["ep 8", "pp 2 [micro 4] < ep 4 ; tp 2 >", "pp 4 < ep 2 >", "ep 4 [overlap 2]"])
 def test_under_the_same_assumptions_any_plan_does(strategy: str) -> None:
     for difference in differences(traced(strategy), Switch(Fraction(3000), Fraction(100), posted_late=True)).values():
-        assert abs(difference) <= 7 * MICROSECOND
+        assert abs(difference) <= 6 * MICROSECOND
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_pools_do_where_latency_is_next_to_nothing(strategy: str) -> None:
     """Between pools every rank sends to every rank, a message after the other; dagc counts latency once for all."""
     network = Switch(Fraction(1), Fraction(100), posted_late=True)
     for difference in differences(traced(strategy, latency=0.001), network).values():
-        assert abs(difference) <= 6 * MICROSECOND
+        assert abs(difference) <= 7 * MICROSECOND
 
 
 def test_uneven_loads_do_too() -> None:
