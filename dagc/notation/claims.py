@@ -20,13 +20,13 @@ _PATTERNS = (
     (
         "gpus",
         rf"(?:→|->|=>|⇒|=|:)?\s*(?:(?:total[_ ])?gpus?|total[_ ]gpus?)\s*(?:=|:)\s*(?P<count>{_NUMBER})"
-        rf"|(?:→|->|=>|⇒|=|:)?\s*(?:\b(?:requir(?:es|ing)|needs?|us(?:es|ing)|on|with|for|total(?:\s+of)?)\s+)*"
+        rf"|(?:→|->|=>|⇒|=|:)?\s*(?:\b(?:requires|requiring|needs?|us(?:es|ing)|on|with|for|total(?:\s+of)?)\s+)*"
         rf"(?P<count2>{_NUMBER})\s*[x×]?\s*gpus?\b(?:\s+(?:in\s+)?total)?",
     ),
     ("gpus", rf"(?:→|->|=>|⇒)\s*(?P<count>{_NUMBER})(?P<count2>)\s*$"),
     (
         "throughput",
-        rf"(?:throughput\s*)?{_SIGN}{_RATE}\s*(?:/|per)\s*(?P<time>ms|millisecond|sec(?:ond)?|s)\b{_GPU}",
+        rf"(?:throughput\s*)?{_SIGN}{_RATE}\s*(?:/|per)\s*(?P<time>ms|millisecond|second|sec|s)\b{_GPU}",
     ),
     ("time", rf"(?P<name>ttft|tpot|latency)\s*{_SIGN}(?P<value>{_NUMBER})\s*(?P<unit>ms|us|s)\b"),
     ("memory", rf"(?:memory\s*)?{_SIGN}(?P<value>{_NUMBER})\s*(?P<unit>[GMT]i?B)\b{_GPU}"),
