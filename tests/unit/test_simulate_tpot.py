@@ -141,7 +141,7 @@ def test_with_its_own_gpus_decode_is_one_figure() -> None:
 @pytest.mark.slow
 def test_a_full_cache_is_the_limit() -> None:
     model, load = FULL
-    assert 2 < abs(compared(model, *MODELS[model], load).excess) <= 6
+    assert abs(compared(model, *MODELS[model], load).excess) <= 2
 
 
 @pytest.mark.parametrize(
@@ -159,5 +159,5 @@ def test_where_lengths_vary_most_plans_are_near() -> None:
     excess = np.array([one.excess for one in found.values()])
     seldom = np.array([one.excess for one in found.values() if one.share < 0.6])
     assert np.median(np.abs(excess)) <= 0.5 and np.mean(np.abs(excess) <= 2) >= 0.9
-    assert seldom.min() >= -2 and seldom.max() <= 5
-    assert excess.min() >= -2 and excess.max() <= 21
+    assert seldom.min() >= -4 and seldom.max() <= 5
+    assert excess.min() >= -4 and excess.max() <= 21
