@@ -26,6 +26,7 @@ from dagc.driver.strategies import check_strategy, price_plan, size_plan
 from dagc.engines.engine import Engine
 from dagc.plan.missing import missing_rates
 from dagc.plan.plan import Plan
+from dagc.plan.workload import AS_PLANNED
 from dagc.source import Source, Span
 from dagc.syntax.tree import NamedStrategy
 
@@ -154,7 +155,8 @@ def _priced(plan: Plan, found: list[Diagnostic]) -> Priced:
     priced = size_plan(plan, findings)
     is_open = any(verdict.ok is None for verdict in priced.assessment.requirements)
     if is_open and not missing_rates(plan) and not any(one.is_error for one in findings):
-        return price_plan(plan, found, lambda _: None)
+        is_of_load = any(one.is_of_load for one in plan.facts.requirements)
+        return price_plan(plan, found, lambda _: None, AS_PLANNED if is_of_load else None)
     found += findings
     return priced
 

@@ -39,18 +39,7 @@ _CONTEXTS = (16, 2048, 32768, 262144)
 _POSITIONS = (0, 64, 256, 1024, 4096, 16384, 65536, 262144)
 _FULLNESS = (0.25, 0.5, 0.75, 0.9, 1.0)
 _SMOOTH_SEQUENCES = (1, 2, 4, 16, 64, 128, 256, 512, 1024, 4096)
-_DRAWING_SEQUENCES = (
-    *range(1, 17),
-    *range(18, 32, 2),
-    *range(32, 64, 4),
-    *range(64, 128, 8),
-    128,
-    192,
-    256,
-    512,
-    1024,
-    4096,
-)
+_DRAWING_SEQUENCES = (1, 2, 4, 8, 12, 14, 16, 20, 24, 28, 32, 40, 48, 52, 56, 64, 96, 128, 256, 512, 1024, 4096)
 """Few sequences do not draw all of a GPU's bandwidth, so that what contexts add has kinks at a number of these."""
 _SMOOTH_PROMPTS = (1, 4, 16, 128, 512, 2048, 8192, 32768, 131072)
 _PAIRED_PROMPTS = (512, 2048, 8192, 32768, 131072)

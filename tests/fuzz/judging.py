@@ -42,8 +42,8 @@ _ARROW = re.compile(r"^ *--> ", re.MULTILINE)
 _PLACELESS = "X"
 """Families of codes about what is outside of any text: files, disks, memory."""
 
-_NUMBER_LOST = re.compile(r"(?<![\w.\\-])-?(?:nan|NaN|inf|Infinity)(?![\w-])")
-"""Behind a backslash an `n` is the escape of a line break."""
+_NUMBER_LOST = re.compile(r"(?<!--request-rate )(?<![\w.\\-])-?(?:nan|NaN|inf|Infinity)(?![\w-])")
+"""Behind a backslash an `n` is the escape of a line break; a client of benchmarks has `inf` for no rate."""
 
 
 class TooLong(BaseException):

@@ -277,7 +277,9 @@ def of_python(subject: Subject) -> Iterator[Output]:
 
 def of_search(subject: Subject) -> Iterator[Output]:
     """A short search: the rows of the plan's own strategies, and the best plan that it found, compiled by itself."""
-    least = ("--most", "1", "--workers", "1", "--over", "none", "-o", str(subject.directory))
+    sizes = [summary.gpus for summary in subject.summaries]
+    least = ("--gpus", f"{min(sizes)}..{max(sizes)}", "--most", "1", "--workers", "1", "--over", "none")
+    least = (*least, "-o", str(subject.directory))
     document = _document(run("search", str(subject.plan), *least, "--format", "json"))
     text = run("search", str(subject.plan), *least)
     for row in document["given"]:
@@ -379,5 +381,6 @@ def _judged(summary: Summary, printed: str, page: str) -> Iterator[Shown | str]:
         if figure is None or row.actual_value is None or row.unit == "share":
             continue
         yield Shown(figure, row.actual_value, f"verdict on {row.name}")
-        if f": {row.actual} (" not in printed or f"\n{row.actual}\n" not in page:
+        shown = rf"{re.escape(str(row.actual))}(?:, \w+ within error)?"
+        if not re.search(rf": {shown} \(", printed) or not re.search(rf"\n{shown}\n", page):
             yield f"the verdict on {row.name} is not {row.actual} everywhere"

@@ -107,6 +107,8 @@ def test_a_command_is_read_back_as_the_strategy(engine: Engine, text: str) -> No
         for service in one.services:
             words = service.command.tokens
             words += tuple(yaml_text(dict(service.command.file)).split()) if service.command.file else ()
+            # The settings file is read as the words that it has.
+            words = tuple(word for word in words if word not in ("--extra_llm_api_options", "settings.yaml"))
             flags = " ".join(word for word in words if not word.startswith(('{"', "$")))
             found, problems = read(Source("TEXT", flags), engine=engine.name)
             if service.gpus == 1:

@@ -43,8 +43,9 @@ DEPLOYMENTS = {
 @pytest.mark.slow
 def test_runs_of_ten_times_the_length_agree_within_the_error() -> None:
     """Two runs differ by more than the root of the sum of squares of their errors in one of twenty figures; figures of
-    one run move together, so one of eight is let pass. Each plan has a seed of its own, or all would have one stream
-    of arrivals.
+    one run move together, so three of twenty are let pass: a loop of constant lengths keeps the places that its
+    requests began in, which differ from run to run and not within one. Each plan has a seed of its own, or all would
+    have one stream of arrivals.
     """
     agree: list[bool] = []
     for text in DEPLOYMENTS.values():
@@ -58,7 +59,7 @@ def test_runs_of_ten_times_the_length_agree_within_the_error() -> None:
             )
             agree += [abs(a - b) <= np.hypot(error, least) for a, b, error, least in pairs]
     assert len(agree) == 75
-    assert np.mean(agree) >= 7 / 8
+    assert np.mean(agree) >= 0.85
 
 
 def test_independent_values_have_the_error_of_the_textbook() -> None:
