@@ -125,7 +125,7 @@ def test_more_memory_lowers_no_throughput(model: str, device: str, engine: str, 
     """Of a closed loop that memory limits: more requests run, each of which may wait longer for a token.
 
     A batch that begins another tile of a product or another wave of tiles, or whose steps have room for one prompt
-    less beside the decoded tokens, may give back six hundredths.
+    less beside the decoded tokens, may give back a tenth.
     """
 
     def throughput(cluster: str) -> float | None:
@@ -137,4 +137,4 @@ def test_more_memory_lowers_no_throughput(model: str, device: str, engine: str, 
     gigabytes = 1.3 * figure_of(device, "memory") / 1e9
     more = throughput(f"{device} x {tp} {{ device {{ memory {gigabytes:.0f} GB }} }}")
     assume(less is not None and more is not None)
-    assert (more or 0) >= 0.94 * (less or 0)
+    assert (more or 0) >= 0.9 * (less or 0)
