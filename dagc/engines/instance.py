@@ -61,6 +61,17 @@ class Instance:
     serving: ServingSettings = field(default_factory=ServingSettings)
 
     @property
+    def step_tokens(self) -> int:
+        """Tokens of a rank in a step that has prompts and decoded tokens.
+
+        Those of a chunk, and one of each sequence and draft at least; in decode alone no more, and buffers of DeepEP
+        are as large.
+        """
+        serving = self.serving
+        tokens = serving.sequences * (1 + serving.drafts)
+        return tokens if self.phase == "decode" and tokens else max(serving.chunk, tokens)
+
+    @property
     def options(self) -> tuple[str, ...]:
         """Names of the options that not every engine has, as far as they are written."""
         written = {

@@ -152,9 +152,7 @@ class TensorRTLLM(Engine):
         if serving.sequences and "max_batch_size" not in given and instance.phase != "prefill":
             yield from ("--max_batch_size", str(serving.sequences))
         if serving.chunk and "max_num_tokens" not in given:
-            tokens = serving.sequences * (1 + serving.drafts)
-            most = tokens if instance.phase == "decode" and tokens else max(serving.chunk, tokens)
-            yield from ("--max_num_tokens", str(most))
+            yield from ("--max_num_tokens", str(instance.step_tokens))
         if serving.memory_share:
             yield from ("--kv_cache_free_gpu_memory_fraction", f"{serving.memory_share:g}")
 

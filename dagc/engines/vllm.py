@@ -175,11 +175,7 @@ class VLLM(Engine):
         if serving.sequences and "max_num_seqs" not in given and instance.phase != "prefill":
             yield from ("--max-num-seqs", str(serving.sequences))
         if serving.chunk and "max_num_batched_tokens" not in given:
-            # A step has the prompt tokens of a chunk, and one token of each sequence at least; in decode alone no more,
-            # and buffers of DeepEP are as large.
-            tokens = serving.sequences * (1 + serving.drafts)
-            most = tokens if instance.phase == "decode" and tokens else max(serving.chunk, tokens)
-            yield from ("--max-num-batched-tokens", str(most))
+            yield from ("--max-num-batched-tokens", str(instance.step_tokens))
         if serving.memory_share:
             yield from ("--gpu-memory-utilization", f"{serving.memory_share:g}")
         if serving.cache_dtype:
