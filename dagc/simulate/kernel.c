@@ -71,6 +71,7 @@ typedef struct {
   I32 composed, dirty, has_prompts, output_count;
   I32 *outputs;  // requests whose tokens of the last step are not out yet; ~ of one whose prompt yielded it
   I32 holds;     // prompts wait for those of other ranks
+  I32 may_hold, padding;  // a rank has a prompt that could wait
 } Replica;
 
 typedef struct { I64 time, key; } Event;
@@ -281,9 +282,18 @@ static void admit_present(Sim *s, const Service *v, Rank *r) {
   }
 }
 
+// Tokens with which the first of those that wait would take part in a mixed step with so much budget left; 0 with none.
+static I64 admissible_tokens(const Sim *s, const Service *v, const Rank *r, I64 budget) {
+  if (!waits(s, r) || s->computed[r->head] == PRESENT || budget <= 0 || r->running_count >= v->most_running) return 0;
+  I32 id = r->head;
+  I64 done = s->computed[id] ? s->computed[id] : s->hit[id], left = target_of(s, v, id) - done;
+  I64 tokens = least(left, least(budget, v->threshold));
+  return (left > tokens && !v->chunks) || !may_admit(s, v, r, id, done + tokens) ? 0 : tokens;
+}
+
 // Decode first, then prompts up to the budget: the running ones, then those that wait. 1 where one was preempted.
 static int compose_mixed(Sim *s, const Service *v, Rank *r, int holds) {
-  I64 budget = v->budget;
+  I64 budget = v->budget, tokens;
   int preempted = 0;
   r->decodes = 1;
   for (I64 at = 0; at < r->running_count; at++) {
@@ -297,7 +307,7 @@ static int compose_mixed(Sim *s, const Service *v, Rank *r, int holds) {
       take_decode(s, v, r, id);
       budget -= 1 + v->drafted;
     } else if (!holds) {
-      I64 tokens = least(target_of(s, v, id) - s->computed[id], least(most(budget, 0), v->threshold));
+      tokens = least(target_of(s, v, id) - s->computed[id], least(most(budget, 0), v->threshold));
       if (!tokens) continue;
       if (v->reserve == GROW && !make_room(s, r, id, blocks_of(v, s->computed[id] + tokens), &preempted)) {
         at--;
@@ -307,12 +317,9 @@ static int compose_mixed(Sim *s, const Service *v, Rank *r, int holds) {
       budget -= tokens;
     }
   }
-  while (!holds && !preempted && waits(s, r) && s->computed[r->head] != PRESENT && budget > 0 && r->running_count < v->most_running) {
+  while (!holds && !preempted && (tokens = admissible_tokens(s, v, r, budget))) {
     I32 id = r->head;
-    I64 done = s->computed[id] ? s->computed[id] : s->hit[id], left = target_of(s, v, id) - done;
-    I64 tokens = least(left, least(budget, v->threshold));
-    if (left > tokens && !v->chunks) break;
-    if (!may_admit(s, v, r, id, done + tokens)) break;
+    I64 done = s->computed[id] ? s->computed[id] : s->hit[id];
     admit(s, r);
     hold(s, r, id, v->reserve == WHOLE ? whole_blocks(s, v, id) : blocks_of(v, done + tokens));
     s->computed[id] = (I32)done;
@@ -524,18 +531,23 @@ static Replica *replica_of(const Sim *s, I64 service, I64 replica) {
   return s->replicas + (service ? s->services[0].replicas : 0) + replica;
 }
 
-// Whether the prompts of some ranks wait until all have one: for `balance` steps at most, and while all ranks decode
-// (TensorRT-LLM 1.1, _torch/pyexecutor/py_executor.py, _balance_adp_requests).
-static int holds_prompts(const Sim *s, const Service *v, const Replica *p, const Rank *ranks) {
+// Whether the prompts of some ranks wait until all have one: for `balance` steps at most, and while all ranks decode. A
+// prompt that the cache or the budget has no room for does not count (TensorRT-LLM 1.1,
+// _torch/pyexecutor/py_executor.py, _balance_adp_requests, which counts what the scheduler has admitted).
+static int holds_prompts(const Sim *s, const Service *v, Replica *p, const Rank *ranks) {
   if (!v->balance || !v->mixes) return 0;
   I64 with = 0, decoding = 0;
   for (I64 i = 0; i < v->ranks; i++) {
     const Rank *r = &ranks[i];
-    int has_prompt = waits(s, r) && s->computed[r->head] != PRESENT, decodes = 0;
+    I64 budget = v->budget;
+    int has_prompt = 0, decodes = 0;
     for (I64 at = 0; at < r->running_count; at++)
-      if (is_decoding(s, r->running[at])) decodes = 1; else has_prompt = 1;
+      if (!is_decoding(s, r->running[at])) has_prompt = 1;
+      else decodes = 1, budget -= has_row(s, v, r->running[at]) ? 1 + v->drafted : 0;
+    has_prompt = has_prompt ? budget > 0 : admissible_tokens(s, v, r, budget) > 0;
     with += has_prompt, decoding += decodes;
   }
+  p->may_hold = with > 0;
   return with && with < v->ranks && decoding == v->ranks && p->waited < v->balance;
 }
 
@@ -927,6 +939,8 @@ static int begin(Sim *s, I64 service, I64 number) {
     if (r->step > p->growth) limit = least(limit, (context - r->context) / (r->step - p->growth) + 1);
   }
   if (p->holds) limit = least(limit, v->balance - p->waited);
+  // Room for a prompt changes with each step where sequences take blocks as they grow.
+  if (p->may_hold && v->reserve == GROW) limit = 1;
   if (p->growth && until != INT64_MAX) limit = least(limit, divided_up(until - context, p->growth));
   p->composed = 0;
   p->has_prompts = prompt > 0;

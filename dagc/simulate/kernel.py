@@ -121,7 +121,7 @@ _SERVICE = (
 _TIMES = 6 * 8 + 6 * 4
 _SERVICE_BYTES = len(_SERVICE) * 8 + _TIMES
 _RANK_BYTES = 12 * 4 + 8 * 8 + 2 * 4 + 4 * 8
-_REPLICA_BYTES = 17 * 8 + 6 * 4
+_REPLICA_BYTES = 17 * 8 + 8 * 4
 _GAP_ROOM, _RUN_ROOM = 1 << 18, 1 << 15
 
 

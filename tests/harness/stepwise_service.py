@@ -103,6 +103,22 @@ class Service:
         self.hold(rank, asking, need)
         return True
 
+    def has_prompt(self, rank: Rank) -> bool:
+        """Whether a mixed step would have a prompt of the rank: beside its decodes, in the blocks that are free now."""
+        p = self.policy
+        decoded = [r for r in rank.running if r.decodes and not (r.lingers and p.late == Late.SLOT)]
+        budget = p.budget - len(decoded) * (1 + p.drafted)
+        if any(not r.decodes for r in rank.running):
+            return budget > 0
+        if budget <= 0 or not self.may_admit(rank, present=False):
+            return False
+        r = rank.queue[0]
+        done = r.computed or r.hit
+        rest = r.target(p.unit) - done
+        tokens = min(rest, budget, p.threshold)
+        need = self.blocks_whole(r) if self.whole else self.blocks(done + tokens)
+        return need <= rank.free and (p.chunks or tokens == rest)
+
     def compose_mixed(self, rank: Rank, now: int, holds: bool) -> bool:
         """Whether one was preempted."""
         p, budget, before = self.policy, self.policy.budget, len(rank.queue)
@@ -248,7 +264,7 @@ class Service:
             rank.decodes, rank.prompts = [], []
             self.admit_present(rank, now)
         if self.policy.mixes:
-            holds = replica.holds_prompts(self.policy.balance)
+            holds = replica.holds_prompts(self.policy.balance, [self.has_prompt(rank) for rank in replica.ranks])
             preempted = [self.compose_mixed(rank, now, holds) for rank in replica.ranks]
             return any(preempted)
         for rank in replica.ranks:

@@ -93,12 +93,11 @@ class Replica:
     link_end: int = 0
     busy: int = 0
 
-    def holds_prompts(self, most: int) -> bool:
-        """Whether prompts wait for those of other ranks, for `most` steps (TensorRT-LLM, `_balance_adp_requests`)."""
-        having = [
-            bool(rank.queue and not rank.queue[0].present) or any(not r.decodes for r in rank.running)
-            for rank in self.ranks
-        ]
+    def holds_prompts(self, most: int, having: list[bool]) -> bool:
+        """Whether prompts wait for those of other ranks, for `most` steps (TensorRT-LLM, `_balance_adp_requests`).
+
+        `having`: of each rank, whether it has a prompt that the next step has room for.
+        """
         all_decode = all(any(r.decodes for r in rank.running) for rank in self.ranks)
         self.held = any(having) and not all(having) and all_decode and self.waited < most
         self.waited *= self.held

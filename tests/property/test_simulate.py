@@ -99,8 +99,7 @@ def _policies(draw: st.DrawFn, requests: Requests) -> Policy:
         late=draw(st.sampled_from(Late)),
         ahead=draw(st.booleans()),
         poll=draw(st.sampled_from([1, 1, 2, 3, 10])),
-        # A service that waits for prompts of all ranks reserves whole requests (TensorRT-LLM): none is preempted.
-        balance=draw(st.sampled_from([0, 0, 1, 3, 20])) if reserve is Reserve.WHOLE else 0,
+        balance=draw(st.sampled_from([0, 0, 1, 3, 20])),
         prefill_launch=draw(st.sampled_from([0, 0, 3 * TICK, 30 * TICK, 5_000_001])),
         graph_tokens=draw(st.sampled_from([0, 0, 5, 40])),
         prefill_floor=draw(st.sampled_from([0, 0, 2 * TICK, 20 * TICK])),
