@@ -103,21 +103,23 @@ class Service:
         self.hold(rank, asking, need)
         return True
 
+    def head_tokens(self, rank: Rank, budget: int) -> int:
+        """With how many tokens the head of the queue may take part in a mixed step with so much budget left."""
+        if budget <= 0 or not self.may_admit(rank, present=False):
+            return 0
+        r, p = rank.queue[0], self.policy
+        done = r.computed or r.hit
+        tokens = min(r.target(p.unit) - done, budget, p.threshold)
+        need = self.blocks_whole(r) if self.whole else self.blocks(done + tokens)
+        is_whole = done + tokens == r.target(p.unit)
+        return tokens if need <= rank.free and (p.chunks or is_whole) else 0
+
     def has_prompt(self, rank: Rank) -> bool:
         """Whether a mixed step would have a prompt of the rank: beside its decodes, in the blocks that are free now."""
         p = self.policy
         decoded = [r for r in rank.running if r.decodes and not (r.lingers and p.late == Late.SLOT)]
         budget = p.budget - len(decoded) * (1 + p.drafted)
-        if any(not r.decodes for r in rank.running):
-            return budget > 0
-        if budget <= 0 or not self.may_admit(rank, present=False):
-            return False
-        r = rank.queue[0]
-        done = r.computed or r.hit
-        rest = r.target(p.unit) - done
-        tokens = min(rest, budget, p.threshold)
-        need = self.blocks_whole(r) if self.whole else self.blocks(done + tokens)
-        return need <= rank.free and (p.chunks or tokens == rest)
+        return budget > 0 if any(not r.decodes for r in rank.running) else self.head_tokens(rank, budget) > 0
 
     def compose_mixed(self, rank: Rank, now: int, holds: bool) -> bool:
         """Whether one was preempted."""
@@ -139,16 +141,10 @@ class Service:
                 budget -= tokens
         if len(rank.queue) > before:
             return True
-        while not holds and self.may_admit(rank, present=False) and budget > 0:
+        while not holds and (tokens := self.head_tokens(rank, budget)):
             r = rank.queue[0]
-            done = r.computed or r.hit
-            rest = r.target(p.unit) - done
-            tokens = min(rest, budget, p.threshold)
-            need = self.blocks_whole(r) if self.whole else self.blocks(done + tokens)
-            if (rest > tokens and not p.chunks) or need > rank.free:
-                break
-            self.admit(rank, r, need, now)
-            r.computed = done
+            r.computed = r.computed or r.hit
+            self.admit(rank, r, self.blocks_whole(r) if self.whole else self.blocks(r.computed + tokens), now)
             rank.prompts.append((r, tokens))
             budget -= tokens
         return False
@@ -274,19 +270,9 @@ class Service:
         retracted = [self.compose_decodes(rank) for rank in replica.ranks if not rank.prompts]
         return any(retracted)
 
-    def composition(self, replica: Replica, now: int) -> int:
-        """When the host composes the step that begins now: what enters later is not in it.
-
-        A replica that is idle does so at once, and one that is not `ahead` when the step before has ended. One that is,
-        when it has launched the step before and has the results of the one before that (vLLM 0.19,
-        v1/engine/core.py, step_with_batch_queue; SGLang 0.5.9, managers/scheduler.py, event_loop_overlap).
-        """
-        return max(replica.start, replica.launched) if self.policy.ahead and not replica.idle else now
-
     def poll(self, replica: Replica, now: int) -> None:
-        """Receive requests, if it is time, as the next step is composed. With a
-        `poll` of k requests are received with each k-th step, and after each step with prompts (SGLang 0.5.9,
-        `scheduler_recv_interval`, managers/scheduler_recv_skipper.py: such a step weighs 1000).
+        """Receive requests as the next step is composed: with each `poll`-th step, and after each with prompts (SGLang
+        0.5.9, `scheduler_recv_interval`, managers/scheduler_recv_skipper.py: such a step weighs 1000).
         """
         p = self.policy
         if replica.idle:
@@ -295,7 +281,7 @@ class Service:
         replica.polled += p.poll if any(rank.prompts for rank in replica.ranks) else 1
         if replica.polled >= p.poll:
             replica.polled = 0
-            replica.receive(self.composition(replica, now))
+            replica.receive(replica.composition(p.ahead, now))
 
     def begin(self, replica: Replica, now: int) -> None:
         """The next step of a free replica, if one has something to do."""
@@ -325,7 +311,7 @@ class Service:
             floor = 0 if sequences else p.prefill_floor
             time += prompt_time(self.times, sequences, rows, position, fullness, floor)
         launch = p.prefill_launch if tokens and max(each) > p.graph_tokens else 0
-        replica.launched = self.composition(replica, now) + launch
+        replica.launched = replica.composition(p.ahead, now) + launch
         self.put_out(replica, max(now + 1, replica.launched))
         replica.idle, replica.start = False, now
         replica.end = max(now + time, replica.launched)

@@ -103,6 +103,15 @@ class Replica:
         self.waited *= self.held
         return self.held
 
+    def composition(self, ahead: bool, now: int) -> int:
+        """When the host composes the step that begins now: what enters later is not in it.
+
+        A replica that is idle does so at once, and one that is not `ahead` when the step before has ended. One that is,
+        when it has launched the step before and has the results of the one before that (vLLM 0.19,
+        v1/engine/core.py, step_with_batch_queue; SGLang 0.5.9, managers/scheduler.py, event_loop_overlap).
+        """
+        return max(self.start, self.launched) if ahead and not self.idle else now
+
     def receive(self, until: int) -> None:
         """What has entered until then is where the scheduler sees it."""
         for place in (self, *self.ranks):
