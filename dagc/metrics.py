@@ -17,8 +17,8 @@ from dagc.units import Dimension, format_bytes, format_count, format_money, form
 Direction = Literal["less", "more"]
 
 TtftDefinition = Literal["batch", "idle server"]
-"""What TTFT is. `batch`: until the slowest request of a static batch has its first token. `idle server`: of a request
-that finds nobody else there, where requests come and go; a lower bound of TTFT under load, which is not simulated."""
+"""What TTFT is. `batch`: until the slowest request of a static batch has its first token. `idle server`: of requests
+that find nobody else there, one on each rank of attention, where requests come and go."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -105,11 +105,19 @@ def _ttft(evidence: Evidence, metrics: Metrics, figure: Figure) -> Actual:
     if evidence.plan.facts.workload.ttft_definition == "batch":
         reason = f"prefill of the whole batch, {bound_text(metrics.prefill.bound)}"
         return _known(metrics.prefill.seconds, figure, reason)
-    found = _known(metrics.prefill.seconds, figure, "")
+    # Prompts of all ranks of attention take at most as often as long together as one of them alone.
+    layout = evidence.plan.deployment.services[0].attention_pool.attention
+    ranks = layout.dp if layout else 1
+    together = _known(metrics.prefill.seconds, figure, "").text
+    found = _known(metrics.prefill.seconds / ranks, figure, "")
+    alone, definition = f"{found.text} on an idle server", f"{together} is TTFT of an idle server"
+    if ranks > 1:
+        alone = f"{found.text}, the {ranks}th part of {together} for a prompt on each of {ranks} ranks of attention"
+        definition += f", with a prompt on each of {ranks} ranks of attention"
     return replace(
         found,
-        reason=f"already {found.text} on an idle server, {bound_text(metrics.prefill.bound)}",
-        unless_missed=f"no request is simulated: {found.text} is TTFT of an idle server",
+        reason=f"already {alone}, {bound_text(metrics.prefill.bound)}",
+        unless_missed=f"no request is simulated: {definition}",
     )
 
 

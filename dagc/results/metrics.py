@@ -7,11 +7,10 @@ Definitions, each used everywhere under this name:
 - TTFT, `prefill.seconds`: from arrival to the first token of the slowest request of the batch, without queueing: the
   makespan of the prefill. Where the phases have their own GPUs, the KV-cache transfer comes after the first
   token and is not part of it; it is shown beside it.
-  Where requests come and go (`concurrency`), it is that of a request to an idle server: the prefill of one prompt on
+  Where requests come and go (`concurrency`), it is that of requests to an idle server: the prefill of one prompt on
   each of attention's ranks, and, where the phases have their own GPUs, the transfer of its cache. vLLM, SGLang and
   Dynamo give the first token to the user from the decode side, which has it when the cache has arrived. Requests under
-  load wait for each other besides, which is not simulated: it is a lower bound of
-  their TTFT (`TtftDefinition` of `dagc.metrics`).
+  load wait for each other besides, and seldom have a prompt on each rank: that is simulated (`dagc.simulate`).
 - TPOT, `decode.seconds`: the steady-state interval between two tokens of one request. `latency_seconds` is one
   decode step from an idle pipeline to its last token. Where requests come and go, the interval counts the prompts that
   come between (`dagc.results.serving`). With an engine both have its host's time a step.

@@ -172,8 +172,8 @@ class Phases:
     GPUs. `transfer_seconds` moves that of one request, and is part of `prefill.seconds`; null for a static batch too.
 
     `ttft_definition` says what `prefill.seconds` is: `batch`, until the slowest request of a static batch has its first
-    token; `idle server`, of a request that finds nobody else there, where requests come and go (`concurrency`): a lower
-    bound of TTFT under load, which `load` has.
+    token; `idle server`, where requests come and go (`concurrency`), of requests that find nobody else there, one on
+    each rank of attention. TTFT under load is in `load`.
     """
 
     ttft_definition: TtftDefinition

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import dagc
 from dagc.cli.main import main
+from dagc.driver.check import check
 from dagc.driver.outcome import Checked
 from dagc.lower.handover import lower_transfer
 from dagc.metrics import REQUIRABLE, TTFT
@@ -19,6 +20,7 @@ from dagc.ops.communication import Communication, Pattern
 from dagc.results.summary import RequirementRecord, Summary
 from dagc.results.values import verdict
 from dagc.search.verdict import Judged
+from dagc.source import Source
 
 MODEL = """model tiny {
     layers 8    hidden 1024    vocab 32000    dtype bf16
@@ -277,6 +279,21 @@ def verdicts(document: object) -> list[object]:
     elif isinstance(document, list):
         found += [one for value in document for one in verdicts(value)]
     return found
+
+
+@pytest.mark.parametrize(("part", "ok"), [(1.1, None), (0.9, None), (0.51, None), (0.49, False)])
+def test_a_prompt_on_each_of_two_ranks_takes_at_most_twice_as_long_as_one(part: float, ok: bool | None) -> None:
+    """So a request may have its first token earlier than both, but not in less than half of the time."""
+
+    def checked(require: str) -> Checked:
+        text = f"{MODEL}workload {{ concurrency 8    {LENGTHS} }}\n{require}\nstrategy main = ep 2\n"
+        return check(Source("plan.moe", text), sample=None).checked[0]
+
+    metrics = checked("").priced.metrics
+    assert metrics is not None
+    limit = f"require {{ ttft <= {metrics.prefill.seconds * part * 1e6:.3f} us }}"
+    (found,) = checked(limit).priced.assessment.requirements
+    assert found.ok is ok
 
 
 # Searches

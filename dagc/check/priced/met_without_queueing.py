@@ -5,8 +5,8 @@ service times and random arrivals (M/D/1) at load r the mean wait is r / (2 (1 -
 (Pollaczek-Khinchine). TPOT is the interval of decode alone; where both phases share their GPUs, each batch's prefill
 comes between its predecessors' tokens, TTFT / (output - 1) a token on average.
 
-Under a stated concurrency TPOT counts that already, and a limit on TTFT, or on a share of prefill, is undetermined:
-that of an idle server is all that is computed.
+Under a stated concurrency TPOT counts that already. A limit on TTFT where no request is simulated, or on a share of
+prefill, is undetermined: that of an idle server is all that is computed.
 """
 
 from __future__ import annotations
