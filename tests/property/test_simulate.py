@@ -215,7 +215,7 @@ def test_many_gaps_are_rounded_to_1_part_in_8192(monkeypatch: pytest.MonkeyPatch
     assert all(abs(found - gap) * 8192 <= gap for found, gap in zip(rounded, exact, strict=True))
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(_cases())
 def test_a_compiled_simulation_is_the_stepwise_one(case: Case) -> None:
     try:

@@ -33,7 +33,7 @@ SHARED, POOLS = "pp 2 < ep 2 >", "prefill < tp 2 > | decode < dp 2 < ep 2 > >"
 STRATEGIES = (SHARED, POOLS, "dp 2 < ep 2 ; tp 2 >")
 LOADS = ("concurrency 8", "concurrency 8    rate 1 requests/s")
 LENGTHS = "prompt 128    output 16"
-LIMITS = ("1 ns", "1 us", "1 ms", "1 s", "1 h")
+LIMITS = ("1 ns", "1 ms", "1 h")
 
 
 @cache
@@ -78,7 +78,7 @@ def test_what_an_idle_server_does_decides_nothing(strategy: str, load: str, comp
 
 @pytest.mark.parametrize("name", ["bubble", "communication"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("limit", [0.01, 1.0, 20.0, 99.0, 100.0])
+@pytest.mark.parametrize("limit", [0.01, 20.0, 100.0])
 def test_a_share_of_both_phases_is_that_of_decode_at_least(name: str, strategy: str, limit: float) -> None:
     """A limit has to hold in prefill too, of which a prompt on an idle server is all that is known."""
     (row,) = summary(strategy, LOADS[0], f"require {{ {name} <= {limit} % }}").requirements

@@ -22,7 +22,7 @@ def found_in(
     engine: str, load: str, strategy: str = "tp 8", model: str = "llama-3.1-70b", device: str = "h100-sxm"
 ) -> Interleaving | None:
     text = f"model {model}\ncluster {device} x 8\nengine {engine}\nworkload {{ {load} }}\nstrategy s = {strategy}\n"
-    checked = check(Source("plan.moe", text)).checked
+    checked = check(Source("plan.moe", text), sample=None).checked
     return interleaving(checked[0].plan)
 
 

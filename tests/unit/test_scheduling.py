@@ -21,7 +21,7 @@ CHUNKS = [("h100-sxm x 8", 8192), ("h200-sxm x 8", 8192), ("b200-sxm x 8", 16384
 
 def policy(engine: str, cluster: str = "h200-sxm x 8", strategy: str = "tp 8", load: str = "concurrency 8") -> Policy:
     text = f"{MODEL}cluster {cluster}\n{engine}\nworkload {{ {load} }}\n{strategy}\n"
-    found = check(Source("plan", text))
+    found = check(Source("plan", text), sample=None)
     services = len(found.checked[0].plan.deployment.services)
     return policies(found.checked[0].plan, [500] * services)[0]
 
@@ -122,5 +122,5 @@ def test_a_command_has_the_limits_that_are_stated(engine: str, words: str) -> No
     ],
 )
 def test_what_is_no_limit_of_the_engine_is_reported(engine: str, code: str) -> None:
-    found = check(Source("plan", f"{MODEL}cluster h200-sxm x 8\n{engine}\ntp 8\n"))
+    found = check(Source("plan", f"{MODEL}cluster h200-sxm x 8\n{engine}\ntp 8\n"), sample=None)
     assert [one.code.code for one in found.diagnostics if one.is_error] == [code]

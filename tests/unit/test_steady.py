@@ -19,7 +19,7 @@ PLAN = "model mixtral-8x7b\ncluster h100-sxm x 8\nworkload {{ {load}    prompt 1
 
 def served(load: str, output: str = "200") -> tuple[Serving, float, list[str]]:
     """Serving, TTFT of an idle server, and codes."""
-    found = check(Source("plan", PLAN.format(load=load, output=output)))
+    found = check(Source("plan", PLAN.format(load=load, output=output)), sample=None)
     metrics = found.checked[0].priced.assessment.metrics
     assert metrics is not None
     return metrics.serving, metrics.prefill.seconds, [one.code.code for one in found.diagnostics]
