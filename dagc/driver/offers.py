@@ -173,7 +173,7 @@ def _counted(found: Iterable[Diagnostic], is_default: bool = False) -> _Found:
 
 
 def written(edits: Sequence[Edit]) -> tuple[int, int]:
-    """Where what edits of one text write then stands: its start and its end."""
+    """Where what edits of one text write is afterwards: its start and its end."""
     start, end = min(edit.span.start for edit in edits), max(edit.span.end for edit in edits)
     return start, end + sum(len(edit.replacement) - (edit.span.end - edit.span.start) for edit in edits)
 

@@ -173,7 +173,7 @@ class ProofCheck:
             return
         score = self.score(one.gpus, one.ttft, one.tpot, one.throughput)
         if one.gpus != gpus:
-            yield (*path, "gpus"), f"a strategy of {one.gpus} GPUs stands for those of {gpus}"
+            yield (*path, "gpus"), f"a strategy of {one.gpus} GPUs is given for those of {gpus}"
         if not isclose(score, one.score, rel_tol=CLOSE):
             yield (*path, "score"), f"its figures have a score of {score:.9g}, not {one.score:.9g}"
         if self.proof.is_proven and one.score < (self.proof.score or inf) * (1 - CLOSE):

@@ -91,7 +91,7 @@ def chunks(graph: PhaseGraph) -> Iterator[Chunk]:
 
 @dataclass(slots=True)
 class _Walk:
-    """The rows that come next, and where everything that a later row may wait for stands."""
+    """The rows that come next, and where everything is that a later row may wait for."""
 
     graph: PhaseGraph
     row: int = 0

@@ -4,7 +4,7 @@ MHA and GQA project to heads (fewer key-value heads than ranks are held more tha
 vector that every tp rank keeps; a prompt's latents are expanded to keys and values, a decoded token is attended to in
 the latent space (the absorbed form: the expansion is applied to the query and to the result instead). Where an
 indexer chooses positions of latents, prompts too are attended to in the latent space. Shared attention (DeepSeek-V4)
-keeps one vector a position that is key and value of all heads, and entries that each stand for several positions.
+keeps one vector a position that is key and value of all heads, and entries that are each of several positions.
 
 Between projection and core lie kernels of their own: norms of queries and keys or of latents, and rotary embedding of
 heads. A norm over all heads needs the sum of squares of those on other ranks: two numbers a token, all-reduced (as

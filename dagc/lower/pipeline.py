@@ -1,4 +1,4 @@
-"""What stands around the layers of a stage: embedding, head, and the messages between stages.
+"""What is around the layers of a stage: embedding, head, and the messages between stages.
 
 The first stage looks tokens up in a vocabulary cut over attention's tp. The last one takes the last token of each
 sequence, computes its logits on all ranks of its cp group alike, and samples from the gathered vocabulary. In decode

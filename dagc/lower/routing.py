@@ -1,4 +1,4 @@
-"""How tokens meet experts: loads by rank.
+"""Which experts tokens are sent to: loads by rank.
 
 Every token chooses `top` of `count` experts; loads are expectations and may be fractions of a token. What chance puts
 on the fullest rank beyond them is for `imbalance` to say. Under uniform

@@ -56,7 +56,7 @@ class PromptSteps:
 
 
 def prompt_steps(found: Interleaving, times: PromptTimes) -> PromptSteps:
-    """The steps with prompts that a request meets."""
+    """The steps with prompts that delay a request."""
     if found.limits.mixes:
         return PromptSteps(times.added, _in_mixed_steps(found, times))
     return _in_waves(found, times) if found.in_waves else _apart(found, times)

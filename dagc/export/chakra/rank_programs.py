@@ -54,7 +54,7 @@ class MatchedMessage:
 class ProgramEntry:
     """One operator in one copy, as its rank sees it: `count` things that stand one after the other.
 
-    Each but the first waits for the one before it alone; the first waits for what stands `data` and `order` places
+    Each but the first waits for the one before it alone; the first waits for what is `data` and `order` places
     before it.
     """
 
@@ -159,7 +159,7 @@ def is_entry(node: Node, cost: NodeCost) -> bool:
 
 @dataclass(slots=True)
 class _Walk:
-    """How many things each team has done, and where all that a later one may wait for stands."""
+    """How many things each team has done, and where all is that a later one may wait for."""
 
     priced: PricedPhase
     next: list[int] = field(init=False)

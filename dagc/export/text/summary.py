@@ -286,7 +286,7 @@ def _found(row: RequirementRecord | ClaimRecord, near: str = "") -> str:
 
 
 def _undetermined(summary: Summary) -> list[str]:
-    """What has the same cause stands on one line."""
+    """What has the same cause is on one line."""
     causes: dict[tuple[str, ...], list[str]] = {}
     for row in summary.undetermined:
         causes.setdefault(tuple(row.missing), []).append(row.what)

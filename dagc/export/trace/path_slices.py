@@ -3,7 +3,7 @@
 Turns the path of a timeline into slices without a gap from the beginning of the phase to its end: each begins where the
 one before it ends, so that a message counts once, though its send and its receive run at the same time. The other
 thread has what `summary.json` calls the shares of the critical path: of one rank, over the phase, or over one steady
-period of decode, which stands where that interval is, or after all that is shown where it comes later. In an excerpt,
+period of decode, which is where that interval is, or after all that is shown where it comes later. In an excerpt,
 the path crosses what is left out in one slice for each stage and micro-batch, and the shares are a slice each.
 """
 
