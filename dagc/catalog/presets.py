@@ -26,6 +26,7 @@ from dagc.catalog.calibration import load_calibration
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
 from dagc.catalog.model import Experts, ModelSpec
+from dagc.catalog.parameters import prediction_layers
 from dagc.catalog.part import Part
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.fixing import asked, meant, spelling
@@ -99,8 +100,6 @@ def _load_model(name: str) -> ModelSpec:
 
 def _with_prediction(spec: ModelSpec, layers: int) -> ModelSpec:
     """The model with so many layers to predict further tokens among what is left out."""
-    from dagc.catalog.huggingface.extras import prediction_layers
-
     shapes = spec.shapes()
     return replace(spec, extras=(prediction_layers(layers, shapes),)) if shapes else spec
 

@@ -47,22 +47,14 @@ class PromptTimes:
     entry: float
 
 
-@dataclass(frozen=True, slots=True)
-class PromptSteps:
-    """Seconds that a step with prompts adds, and how many there are for each decode step."""
-
-    added: float
-    often: float
-
-
-def prompt_steps(found: Interleaving, times: PromptTimes) -> PromptSteps:
-    """The steps with prompts that delay a request."""
+def prompt_steps(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
+    """Seconds that a step with prompts adds, and how many that delay a request there are for each decode step."""
     if found.limits.mixes:
-        return PromptSteps(times.added, _in_mixed_steps(found, times))
+        return times.added, _in_mixed_steps(found, times)
     return _in_waves(found, times) if found.in_waves else _apart(found, times)
 
 
-def _in_waves(found: Interleaving, times: PromptTimes) -> PromptSteps:
+def _in_waves(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
     """The steps behind that of the own prompt; the last is not full."""
     edges = np.arange(1, found.held + 1, dtype=np.int64) * found.fresh
     last = -(-edges // found.tokens)
@@ -70,7 +62,7 @@ def _in_waves(found: Interleaving, times: PromptTimes) -> PromptSteps:
     rest = edges[-1] / found.tokens - (count - 1)
     of_last = max(times.launch, rest * times.added) / full if full else 0.0
     behind = np.maximum(count - 1 - last, 0) + of_last * (last < count)
-    return PromptSteps(full, float(behind.mean()) / found.decoding)
+    return full, float(behind.mean()) / found.decoding
 
 
 def _in_mixed_steps(found: Interleaving, times: PromptTimes) -> float:
@@ -88,7 +80,7 @@ def _in_mixed_steps(found: Interleaving, times: PromptTimes) -> float:
     return often(times.decode + often(times.decode) * times.added)
 
 
-def _apart(found: Interleaving, times: PromptTimes) -> PromptSteps:
+def _apart(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
     """Prompts come evenly, and decode waits for them."""
     together, added = 1.0, max(times.launch, times.added)
     if found.together > 1:
@@ -104,7 +96,7 @@ def _apart(found: Interleaving, times: PromptTimes) -> PromptSteps:
         return whole * max(0.0, 1 - prompts * each / (whole * found.ranks)) ** found.ranks - times.decode
 
     often = (_root(beyond, times.decode) - times.decode) / added if added else 0.0
-    return PromptSteps(added, often)
+    return added, often
 
 
 def _together(each: float, times: PromptTimes, seconds: Callable[[int], float]) -> tuple[float, float]:

@@ -5,16 +5,12 @@ They run on every well-typed strategy: without shapes those that need prices fin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-from dagc.check import rules
+from dagc import check
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 
-RULES: tuple[Callable[[Plan, Assessment], Iterator[Diagnostic]], ...] = rules("priced")
-
 
 def check_priced(plan: Plan, assessment: Assessment) -> tuple[Diagnostic, ...]:
     """What the priced rules find in what a plan's assessment says of it."""
-    return tuple(diagnostic for rule in RULES for diagnostic in rule(plan, assessment))
+    return tuple(found for rule in check.rules("priced") for found in rule(plan, assessment))
