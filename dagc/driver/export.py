@@ -106,7 +106,7 @@ def _traced(checked: Checked) -> Traced | Diagnostic:
 
 
 def _no_times(checked: Checked) -> Diagnostic:
-    from dagc.plan.missing import missing_rates, missing_shapes
+    from dagc.plan.plan import missing_rates, missing_shapes
 
     lacking = (*missing_shapes(checked.plan), *missing_rates(checked.plan))
     hint = f"state {', '.join(lacking)}" if lacking else "fix the errors above"

@@ -24,8 +24,7 @@ from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.outcome import Blocks, Priced
 from dagc.driver.strategies import check_strategy, price_plan, size_plan
 from dagc.engines.engine import Engine
-from dagc.plan.missing import missing_rates
-from dagc.plan.plan import Plan
+from dagc.plan.plan import Plan, missing_rates
 from dagc.plan.workload import AS_PLANNED
 from dagc.source import Source, Span
 from dagc.syntax.tree import NamedStrategy

@@ -19,9 +19,8 @@ from dagc.cost.holding import Holding
 from dagc.cost.price import price
 from dagc.cost.weights import weight_bytes
 from dagc.diag.diagnostic import Diagnostic
-from dagc.driver.caches import Caches
 from dagc.driver.front import resolve_strategy
-from dagc.driver.strategies import beyond_memory, judge_overflow, size_memory, slowest_first
+from dagc.driver.strategies import Caches, beyond_memory, judge_overflow, size_memory, slowest_first
 from dagc.driver.tightening import running, tightened
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase

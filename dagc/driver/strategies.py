@@ -6,16 +6,15 @@ Diagnostics are collected, never raised: a strategy that cannot be priced still 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
 from dagc.cost.overflow import overflows
-from dagc.cost.price import price
+from dagc.cost.price import CostCache, price
 from dagc.diag.diagnostic import Diagnostic, in_order
-from dagc.driver.caches import Caches
 from dagc.driver.front import resolve_strategy, stops
 from dagc.driver.outcome import Checked, Priced, Say
 from dagc.graph.graph import Graph, PhaseGraph
@@ -24,21 +23,35 @@ from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
 from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_prompts
+from dagc.lower.templates import LoweringCache
 from dagc.ops.load import WIDE
 from dagc.plan.interleaving import with_varied_outputs
-from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
-from dagc.plan.plan import Facts, Plan
+from dagc.plan.plan import Facts, Plan, missing_rates, missing_shapes
 from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.results.assess import assess
 from dagc.results.metrics import Metrics, measure, showing_slowest
 from dagc.results.structure import structure
 from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.schedule.schedule import schedule
+from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.schedule.verify import verify as verify_timeline
 from dagc.source import Span
 from dagc.syntax.tree import NamedStrategy
+
+
+@dataclass(slots=True)
+class Caches:
+    """Templates of layers, the costs of these, and the templates with their costs as a schedule reads them.
+
+    Templates keep the spans of the plan that built them: where diagnostics point at the text, they are not shared.
+    """
+
+    templates: LoweringCache = field(default_factory=LoweringCache)
+    costs: CostCache = field(default_factory=CostCache)
+    timed: TemplateCache = field(default_factory=TemplateCache)
+
 
 ENTRY_BYTES = 192
 """What pricing and scheduling hold at most for one node on one rank: 24 numbers of 8 bytes (9 to 20 were measured)."""

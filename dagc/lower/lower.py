@@ -19,9 +19,7 @@ from dagc.lower.phase import PhaseLowering
 from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase, Service
 from dagc.plan.interleaving import interleaving
-from dagc.plan.plan import Plan
-from dagc.plan.replicas import replica_classes
-from dagc.plan.serving import entering
+from dagc.plan.plan import Plan, entering, replica_classes
 
 
 def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:

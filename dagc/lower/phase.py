@@ -25,17 +25,14 @@ from dagc.lower.pipeline import (
     add_token_receive,
     add_token_send,
 )
-from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.routing import ExpertChoice
+from dagc.lower.routing import ExpertChoice, popularity_ranks, slot_chances
 from dagc.lower.stage import Stage
 from dagc.lower.templates import LoweringCache, Templates, experts_setting, layer_name, setting
 from dagc.lower.topology import Placement, place
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
-from dagc.plan.exchange import gathers_tokens
 from dagc.plan.layout import Layout
-from dagc.plan.plan import Plan
-from dagc.plan.replicas import ReplicaClass
+from dagc.plan.plan import Plan, ReplicaClass, gathers_tokens
 from dagc.plan.splits import micro_batch_sequences, sequences_per_rank, stage_layers
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Fold, Pools, Strategy

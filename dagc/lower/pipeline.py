@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
-from dagc.graph.graph import INPUT
-from dagc.graph.tensor import Tensor
+from dagc.graph.graph import INPUT, Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_collective, add_gemm, add_norm, add_reduction, shard

@@ -12,7 +12,7 @@ from dagc.catalog.model import ModelShapes
 from dagc.catalog.parameters import part_stored
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
-from dagc.graph.tensor import LETTERS, Dim, Tensor
+from dagc.graph.graph import LETTERS, Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import Placement
 from dagc.ops.all_gather import AllGather

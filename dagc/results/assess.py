@@ -10,9 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dagc.metrics import TPOT, TTFT
-from dagc.plan.missing import missing_rates, missing_shapes
-from dagc.plan.plan import Plan
-from dagc.plan.serving import requests_at_once
+from dagc.plan.plan import Plan, missing_rates, missing_shapes, requests_at_once
 from dagc.plan.workload import Requirement
 from dagc.results.assessment import Actual, Assessment, RequirementVerdict, Verdict, decided, written
 from dagc.results.load import SimulatedLoad

@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
-from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Snapshot
+from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Snapshot, Walk
 from dagc.schedule.program import MEMBERS, TEMPLATE, IssueTable, Program
 from dagc.schedule.template import TimedTemplate
-from dagc.schedule.walk import Walk
 
 WHOLE_BYTES = 256 << 20
 """The largest record that is held at once."""
