@@ -1,5 +1,5 @@
 """Rules, one file each: over the text (`hierarchy`, `names`), over the plan (`degrees`, `gpus`, `advice`), over what a
-plan costs (`priced`). `static` and `priced` run them.
+plan costs (`priced`) and claims (`claims`). `static` and `priced` run them.
 """
 
 from collections.abc import Callable, Iterator

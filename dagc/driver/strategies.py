@@ -21,7 +21,6 @@ from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_prompts
 from dagc.lower.templates import LoweringCache
 from dagc.ops.load import WIDE
@@ -32,7 +31,6 @@ from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.results.assess import assess
 from dagc.results.metrics import Metrics, measure, showing_slowest
 from dagc.results.structure import structure
-from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.schedule.schedule import schedule
 from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
@@ -198,6 +196,10 @@ def prompts_timeline(plan: Plan) -> Timeline | None:
 
 def transfer_timeline(plan: Plan) -> Timeline | None:
     """The timeline of the KV-cache transfer of one request; None where there is none, or load is not asked for."""
+    if len(plan.deployment.services) == 1:
+        return None
+    from dagc.lower.handover import lower_transfer
+
     phase = lower_transfer(plan)
     return schedule(price(phase, plan)) if phase else None
 
@@ -211,7 +213,12 @@ def beyond_memory(phases: Iterable[PhaseGraph], plan: Plan) -> Diagnostic | None
     """Why phases are neither priced nor scheduled: they would take more than half of the memory that is available."""
     arrays = sum(phase.teams[node.team].width for phase in phases for one in phase.templates for node in one.nodes)
     needed = arrays * ENTRY_BYTES
-    if needed <= SMALL or needed <= (limit := default_limit()):
+    if needed <= SMALL:
+        return None
+    from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
+
+    limit = default_limit()
+    if needed <= limit:
         return None
     takes = f"would take {size_text(needed)} of memory; the limit is {size_text(limit)}"
     return SCHEDULE_TOO_LARGE.at(

@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.lower.batch import StepLoad
-from dagc.lower.handover import lower_handover
 from dagc.lower.phase import PhaseLowering
 from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase, Service
@@ -31,11 +30,14 @@ def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:
     shapes = plan.facts.model.shapes()
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
-    services = plan.deployment.services
     known = known or LoweringCache()
     prefill, *more_prefill = lower_service(plan, Phase.PREFILL, known)
     decode, *more_decode = lower_service(plan, Phase.DECODE, known)
-    handover = lower_handover(plan, shapes) if len(services) > 1 else None
+    handover = None
+    if len(plan.deployment.services) > 1:
+        from dagc.lower.handover import lower_handover
+
+        handover = lower_handover(plan, shapes)
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
 
 

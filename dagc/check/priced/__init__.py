@@ -1,4 +1,4 @@
-"""Rules over memory, metrics and verdicts: what a plan costs, against what its author wants and says.
+"""Rules over memory, metrics and verdicts: what a plan costs, against what its author wants and states.
 
 They run on every well-typed strategy: without shapes those that need prices find nothing.
 """
@@ -12,5 +12,6 @@ from dagc.results.assessment import Assessment
 
 
 def check_priced(plan: Plan, assessment: Assessment) -> tuple[Diagnostic, ...]:
-    """What the priced rules find in what a plan's assessment says of it."""
-    return tuple(found for rule in check.rules("priced") for found in rule(plan, assessment))
+    """What these rules and those over claims find in what a plan's assessment says of it."""
+    families = ("claims", "priced") if plan.claims else ("priced",)
+    return tuple(found for family in families for rule in check.rules(family) for found in rule(plan, assessment))
