@@ -1,6 +1,7 @@
 """Runs the rules that need no price: over the text of a strategy, and over a plan.
 
-A rule knows no other. All of a family run, in the order of their codes, and what they find comes back together.
+A rule knows no other. All of a family run, in the order of their codes, and what they find comes back together. A
+family is imported with the first plan that it can find something in.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dagc import check
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import Annotated
+from dagc.syntax.tree import Axis, Scope
 
-OF_TEXT = ("hierarchy", "names")
-"""Families of rules over the text of a strategy."""
+OF_FAULTS, OF_OPTIONS = "hierarchy", "names"
+"""Rules over the text of a strategy: nodes that may not be where they are, and options."""
 
 OF_DEGREES = ("degrees",)
 """Rules over a strategy with a meaning and the facts beside it. A rule is silent where what it needs is not stated."""
@@ -37,7 +39,10 @@ wrong too.
 
 def check_hierarchy(annotated: Annotated) -> tuple[Diagnostic, ...]:
     """What is wrong with a strategy by its text alone: scopes, folds, pools, options."""
-    return tuple(found for family in OF_TEXT for rule in check.rules(family) for found in rule(annotated))
+    families = [] if annotated.is_legal else [OF_FAULTS]
+    if any(isinstance(node.syntax, Axis | Scope) and node.syntax.options for node in annotated.nodes):
+        families.append(OF_OPTIONS)
+    return tuple(found for family in families for rule in check.rules(family) for found in rule(annotated))
 
 
 def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:

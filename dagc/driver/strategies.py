@@ -24,7 +24,6 @@ from dagc.graph.verify import verify_layers
 from dagc.lower.lower import lower, lower_prompts
 from dagc.lower.templates import LoweringCache
 from dagc.ops.load import WIDE
-from dagc.plan.interleaving import with_varied_outputs
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan, missing_rates, missing_shapes
 from dagc.plan.workload import AS_PLANNED, LoadSample
@@ -107,9 +106,12 @@ def price_plan(plan: Plan, found: list[Diagnostic], say: Say, sample: LoadSample
         say(f"simulating {plan.name}")
         load = strategy_load(asked, sample, say, found)
     assessment = assess(plan, memory, timelines, prompts, transfer, load.record if load else None)
-    if timelines and (varied := with_varied_outputs(plan)):
-        metrics = measure(varied, timelines, prompts_timeline(varied), transfer)
-        assessment = replace(assessment, varied_tpot=metrics.decode.seconds)
+    if timelines and plan.facts.workload.concurrency is not None:
+        from dagc.plan.interleaving import with_varied_outputs
+
+        if varied := with_varied_outputs(plan):
+            metrics = measure(varied, timelines, prompts_timeline(varied), transfer)
+            assessment = replace(assessment, varied_tpot=metrics.decode.seconds)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others, load)
 

@@ -201,7 +201,7 @@ class _Walk:
                 self._meet(issue, copy, index, send, alike, by_rank, of_all)
         part = self._slots(issue, copy, index, node, tuple(dict.fromkeys(by_rank)), tuple(dict.fromkeys(of_all)))
         if sends:
-            self.sent[self._key(issue, sends)] = part
+            self.sent[(*issue.invocation, self._number(issue, sends))] = part
         self.lanes[lane] = part.first
         return part
 
@@ -294,9 +294,6 @@ class _Walk:
         key = (*issue.invocation, sends)
         self.counts[key] = self.counts.get(key, 0) + 1
         return self.counts[key] - 1
-
-    def _key(self, issue: Issue, sends: bool) -> tuple[int, int, int, int]:
-        return (*issue.invocation, self._number(issue, sends))
 
     def _sender(self, issue: Issue, sends: bool) -> RowBlock | None:
         """The send of the stage before, or of the last stage one step earlier."""

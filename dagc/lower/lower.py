@@ -17,7 +17,6 @@ from dagc.lower.batch import StepLoad
 from dagc.lower.phase import PhaseLowering
 from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase, Service
-from dagc.plan.interleaving import interleaving
 from dagc.plan.plan import Plan, entering, replica_classes
 
 
@@ -63,6 +62,10 @@ def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph 
     A decode step in which prompt tokens ride along, or prompts by themselves where the engine keeps steps apart.
     """
     shapes, service, workload = plan.facts.model.shapes(), plan.deployment.services[0], plan.facts.workload
+    if workload.concurrency is None:
+        return None
+    from dagc.plan.interleaving import interleaving
+
     found, layout = interleaving(plan), service.attention_pool.attention
     if shapes is None or layout is None or found is None:
         return None

@@ -76,7 +76,7 @@ class PhaseLowering:
         return PhaseGraph(
             phase=self.phase,
             service="main" if service.phase is Phase.BOTH else str(service.phase),
-            teams=self._all_teams(),
+            teams=tuple(self.team(pool, stage) for pool in self.service.pools for stage in range(pool.stages)),
             templates=tuple(self.templates.built),
             programs=programs,
             micro_batches=tuple(sizes.index(count) for count in sequences),
@@ -96,10 +96,6 @@ class PhaseLowering:
         if layout is None:
             raise ValueError("the first pool of a service computes attention")
         return layout
-
-    def _all_teams(self) -> tuple[Team, ...]:
-        """A team for each stage of each pool: the stages of the first pool, then those of the second."""
-        return tuple(self.team(pool, stage) for pool in self.service.pools for stage in range(pool.stages))
 
     def team(self, pool: Pool, stage: int) -> Team:
         """The ranks of a stage of a pool, in the first replica of the class."""

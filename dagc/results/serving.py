@@ -32,7 +32,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.plan.interleaving import interleaving
 from dagc.plan.plan import Plan
 from dagc.results.summary import Serving
 from dagc.units import format_seconds
@@ -68,12 +67,15 @@ def serve(plan: Plan, steps: Steps) -> Serving:
 
 def _prompts(plan: Plan, steps: Steps, step: float) -> tuple[float, float]:
     """What a step with prompts adds, in seconds, and how many there are for each decode step."""
-    found = None if steps.prompts is None else interleaving(plan)
-    if found is None or steps.prompts is None:
+    if steps.prompts is None:
         return 0.0, 0.0
+    from dagc.plan.interleaving import interleaving
     from dagc.plan.step_limits import server_overhead
     from dagc.results.prompt_steps import PromptTimes, prompt_steps
 
+    found = interleaving(plan)
+    if found is None:
+        return 0.0, 0.0
     workload, overhead = plan.facts.workload, server_overhead(plan)
     host, drafts = plan.facts.runtime.host_seconds, workload.drafted / (plan.facts.model.layers or 1)
     mixed = max(0.0, steps.prompts - steps.decode) * (1 + drafts)

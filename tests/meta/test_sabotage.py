@@ -24,7 +24,7 @@ from tests.harness.expanded import fails
 from tests.harness.modules import declared_codes
 from tests.harness.places import EXPLAIN, ROOT
 
-FAMILIES = (*static.OF_TEXT, *static.REFUSING, *static.ADVISING, "priced", "claims")
+FAMILIES = (static.OF_FAULTS, static.OF_OPTIONS, *static.REFUSING, *static.ADVISING, "priced", "claims")
 ELSEWHERE = Code("W999", "sabotaged")
 
 
