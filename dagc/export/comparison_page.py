@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from dagc.export.page.answer import bottlenecks, cards, required
-from dagc.export.page.fold import PhaseLanes, phase_lanes
-from dagc.export.page.lanes import drawn_lanes, legend
+from dagc.export.page.fold import PhaseLanes, drawn_lanes, legend, phase_lanes
 from dagc.export.page.markup import asset, document, scrolled, table, tag
 from dagc.export.text.comparison import change_text
 from dagc.export.text.context import context

@@ -17,7 +17,9 @@ from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.mixer import add_mixer
 from dagc.lower.overlap import interleave
-from dagc.lower.pipeline import (
+from dagc.lower.routing import ExpertChoice, popularity_ranks, slot_chances
+from dagc.lower.stage import (
+    Stage,
     add_embedding,
     add_head,
     add_receive,
@@ -25,8 +27,6 @@ from dagc.lower.pipeline import (
     add_token_receive,
     add_token_send,
 )
-from dagc.lower.routing import ExpertChoice, popularity_ranks, slot_chances
-from dagc.lower.stage import Stage
 from dagc.lower.templates import LoweringCache, Templates, experts_setting, layer_name, setting
 from dagc.lower.topology import Placement, place
 from dagc.ops.load import Load, compress_uniform

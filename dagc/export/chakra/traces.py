@@ -13,8 +13,7 @@ from functools import cached_property
 from itertools import chain
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.export.chakra.placement import GroupNumbers, PlacedPhase, placed_phases
-from dagc.export.chakra.rank import RankTrace, idle_trace
+from dagc.export.chakra.rank import GroupNumbers, PlacedPhase, RankTrace, idle_trace, placed_phases
 from dagc.export.chakra.rank_programs import RankProgram, nodes_of_ranks, rank_programs
 from dagc.export.ranks import RankSelection
 from dagc.export.requested import missing_rank, narrower_refusal, of_chakra

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagc.export.axes import PlotAxis
 from dagc.export.load.plot import (
     MARGIN,
     MOST_CURVES,
@@ -25,7 +24,7 @@ from dagc.export.load.plot import (
     time_axis,
     time_text,
 )
-from dagc.export.svg_text import LINE, cut, headed, picture, text, width
+from dagc.export.svg_text import LINE, PlotAxis, cut, headed, picture, text, width
 from dagc.export.text.context import MARKS
 from dagc.metrics import E2E, ITL, TPOT, TTFT
 from dagc.simulate.load import LoadRun, Sample

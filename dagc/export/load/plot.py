@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 
-from dagc.export.axes import PlotAxis
-from dagc.export.svg_text import dark, text
+from dagc.export.svg_text import PlotAxis, dark, text
 from dagc.metrics import PERCENTILES
 from dagc.plan.workload import Requirement
 from dagc.units import format_seconds

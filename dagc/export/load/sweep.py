@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 
-from dagc.export.axes import PlotAxis
 from dagc.export.load.plot import MARGIN, STYLE, WIDE, LoadLimit, Plot, sample_line, shape, time_axis, time_text
-from dagc.export.svg_text import LINE, cut, headed, picture, text, width
+from dagc.export.svg_text import LINE, PlotAxis, cut, headed, picture, text, width
 from dagc.metrics import TPOT, TTFT, Metric
 from dagc.results.load import Saturation
 from dagc.results.simulation import StrategyUnderLoad, Sweep, SweepPoint
