@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
-from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Snapshot, Walk
+from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Snapshot
 from dagc.schedule.program import MEMBERS, TEMPLATE, IssueTable, Program
 from dagc.schedule.template import TimedTemplate
 
@@ -191,6 +191,8 @@ class Recording:
         """The critical path back from a row and a rank."""
         if self.is_whole and self._live:
             return self._live.walk_back(self.table, row, rank)
+        from dagc.schedule.walk import Walk
+
         return Walk(self.program, self.table, self.starts, self.sources).back(row, rank)
 
 
