@@ -18,6 +18,9 @@ from dagc.units import format_seconds
 MARGIN, WIDE = 16.0, 960.0
 """Of a picture, in pixels."""
 
+LOG_FROM = 8.0
+"""An axis is logarithmic where its ends differ by this factor."""
+
 _TONES = (
     ("#0072b2", "#56b4e9"), ("#d55e00", "#e69f00"), ("#009e73", "#2fc79c"), ("#cc79a7", "#e3a3c6"),
     ("#8a6d00", "#f0e442"), ("#1b1f24", "#e6e9ed"),
