@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, exp, lgamma, log, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,14 +48,21 @@ class PromptTimes:
     entry: float
 
 
-def prompt_steps(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
-    """Seconds that a step with prompts adds, and how many that delay a request there are for each decode step."""
+class PromptSteps(NamedTuple):
+    """Seconds that a step with prompts adds, and how many there are for each decode step."""
+
+    added: float
+    often: float
+
+
+def prompt_steps(found: Interleaving, times: PromptTimes) -> PromptSteps:
+    """The steps with prompts that delay a request."""
     if found.limits.mixes:
-        return times.added, _in_mixed_steps(found, times)
+        return PromptSteps(times.added, _in_mixed_steps(found, times))
     return _in_waves(found, times) if found.in_waves else _apart(found, times)
 
 
-def _in_waves(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
+def _in_waves(found: Interleaving, times: PromptTimes) -> PromptSteps:
     """The steps behind that of the own prompt; the last is not full."""
     edges = np.arange(1, found.held + 1, dtype=np.int64) * found.fresh
     last = -(-edges // found.tokens)
@@ -62,7 +70,7 @@ def _in_waves(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
     rest = edges[-1] / found.tokens - (count - 1)
     of_last = max(times.launch, rest * times.added) / full if full else 0.0
     behind = np.maximum(count - 1 - last, 0) + of_last * (last < count)
-    return full, float(behind.mean()) / found.decoding
+    return PromptSteps(full, float(behind.mean()) / found.decoding)
 
 
 def _in_mixed_steps(found: Interleaving, times: PromptTimes) -> float:
@@ -80,7 +88,7 @@ def _in_mixed_steps(found: Interleaving, times: PromptTimes) -> float:
     return often(times.decode + often(times.decode) * times.added)
 
 
-def _apart(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
+def _apart(found: Interleaving, times: PromptTimes) -> PromptSteps:
     """Prompts come evenly, and decode waits for them."""
     together, added = 1.0, max(times.launch, times.added)
     if found.together > 1:
@@ -96,7 +104,7 @@ def _apart(found: Interleaving, times: PromptTimes) -> tuple[float, float]:
         return whole * max(0.0, 1 - prompts * each / (whole * found.ranks)) ** found.ranks - times.decode
 
     often = (_root(beyond, times.decode) - times.decode) / added if added else 0.0
-    return added, often
+    return PromptSteps(added, often)
 
 
 def _together(each: float, times: PromptTimes, seconds: Callable[[int], float]) -> tuple[float, float]:
