@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from dagc.export.issues import Issue, IssueGroup, groups_of_first_step
 from dagc.graph.graph import INPUT, Node, PhaseGraph
 from dagc.ops.op import Lane
-from dagc.schedule.order import Issue, IssueGroup, groups_of_first_step
 from dagc.schedule.structure import messages, partner_of
 
 _Reference = tuple[int, bool]

@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from dagc.export.issues import Issue, IssueGroup, groups_of_first_step
 from dagc.graph.graph import INPUT, Node, PhaseGraph, StageProgram, Template
 from dagc.graph.priced import NodeCost, PricedPhase
 from dagc.ops.communication import Pattern
 from dagc.ops.op import Lane
-from dagc.schedule.order import Issue, IssueGroup, groups_of_first_step
 from dagc.schedule.structure import messages, partner_of
 
 
