@@ -60,16 +60,10 @@ def search(
     from dagc.search.goal import OBJECTIVE_NAMES
     from dagc.search.space import EXTRAS
 
-    tried, named = tuple(sorted(set(batches))), frozenset(over)
-    sizes = (gpus, gpus) if isinstance(gpus, int) else gpus
-    counts = [("gpus", one) for one in sizes or ()] + [("batches", one) for one in tried]
-    for name, number in (*counts, ("most", most), ("workers", workers)):
+    tried, named, sizes = tuple(sorted(set(batches))), frozenset(over), _sizes(gpus)
+    for name, number in (*(("batches", one) for one in tried), ("most", most), ("workers", workers)):
         if number is not None and number < 1:
             raise ValueError(f"`{name}` is at least 1, not {number}")
-    if sizes is not None and sizes[1] > _MOST_GPUS:
-        raise ValueError(f"`gpus` is at most {_MOST_GPUS:,}, not {sizes[1]:,}")
-    if sizes is not None and sizes[0] > sizes[1]:
-        raise ValueError(f"`gpus` is the fewest and the most, not {sizes[0]:,} and {sizes[1]:,}")
     _among("over", named, EXTRAS)
     _among("objective", (objective,), OBJECTIVE_NAMES)
     if plan is None and model is None:
@@ -85,6 +79,20 @@ def search(
 
 
 _MOST_GPUS = 4096
+
+
+def _sizes(gpus: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    """The fewest and the most GPUs. Raises ValueError where they are none, too many or in the other order."""
+    if gpus is None:
+        return None
+    fewest, most = (gpus, gpus) if isinstance(gpus, int) else gpus
+    if min(fewest, most) < 1:
+        raise ValueError(f"`gpus` is at least 1, not {min(fewest, most)}")
+    if most > _MOST_GPUS:
+        raise ValueError(f"`gpus` is at most {_MOST_GPUS:,}, not {most:,}")
+    if fewest > most:
+        raise ValueError(f"`gpus` is the fewest and the most, not {fewest:,} and {most:,}")
+    return fewest, most
 
 
 def compare(

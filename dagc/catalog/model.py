@@ -30,7 +30,7 @@ class FfnKind(StrEnum):
     NONE = "none"
 
 
-_PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
+PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,7 @@ class ModelSpec:
     @property
     def repository(self) -> str:
         """The Hugging Face repository whose configuration it has; empty of others."""
-        found = _PUBLISHED.match(self.source)
+        found = PUBLISHED.match(self.source)
         return found[1] if found else ""
 
     @property

@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dagc.catalog.attention import Attention, AttentionKind, Indexer
 from dagc.catalog.dtype import Stored
-from dagc.catalog.model import Experts, FfnKind, LayerKind, ModelShapes
+from dagc.catalog.model import Experts, Extra, FfnKind, LayerKind, ModelShapes
 from dagc.catalog.part import Part
 
 
@@ -206,3 +206,28 @@ def _indexer(attention: Attention, indexer: Indexer, hidden: int) -> int:
     queries = (attention.q_lora or hidden) * indexer.heads * indexer.head_dim
     key = compressor_parameters(attention, indexer.head_dim, hidden) if attention.ratio else hidden * indexer.head_dim
     return queries + key + (0 if indexer.by_head else hidden * indexer.heads)
+
+
+def prediction_layers(layers: int, shapes: ModelShapes) -> Extra:
+    """So many layers to predict further tokens, each like the model's last one."""
+    return layers_alike(layers, shapes, (_with_indexer(shapes.layer_kinds()[-1]),))
+
+
+def layers_alike(layers: int, shapes: ModelShapes, kinds: tuple[LayerKind, ...]) -> Extra:
+    """So many layers to predict further tokens, each of layers of these kinds."""
+    one = sum(sum(layer_parameters(shapes, kind).values()) for kind in kinds)
+    one += 2 * shapes.hidden * shapes.hidden + 3 * shapes.hidden
+    return Extra("mtp", layers * one, prediction_text(layers))
+
+
+def prediction_text(layers: int) -> str:
+    """`2 layers to predict further tokens`."""
+    return f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens"
+
+
+def _with_indexer(kind: LayerKind) -> LayerKind:
+    """The kind with an indexer of its own, which such a layer has even where the model's last one takes another's."""
+    mixer = kind.attention
+    if mixer is None or mixer.indexer is None:
+        return kind
+    return replace(kind, mixer=replace(mixer, indexer=replace(mixer.indexer, reads_other=False)))

@@ -13,7 +13,6 @@ device has those of `DeviceSpec` and `ClusterSpec` in SI units. Every figure's o
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -25,7 +24,8 @@ from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.calibration import load_calibration
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.dtype import Dtype, Stored
-from dagc.catalog.model import Experts, ModelSpec
+from dagc.catalog.model import PUBLISHED, Experts, ModelSpec
+from dagc.catalog.parameters import prediction_layers
 from dagc.catalog.part import Part
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.diag.fixing import asked, meant, spelling
@@ -99,8 +99,6 @@ def _load_model(name: str) -> ModelSpec:
 
 def _with_prediction(spec: ModelSpec, layers: int) -> ModelSpec:
     """The model with so many layers to predict further tokens among what is left out."""
-    from dagc.catalog.huggingface.extras import prediction_layers
-
     shapes = spec.shapes()
     return replace(spec, extras=(prediction_layers(layers, shapes),)) if shapes else spec
 
@@ -179,11 +177,8 @@ def _only(names: tuple[str, ...]) -> str | None:
 @cache
 def _published() -> tuple[tuple[str, str], ...]:
     """Each model whose figures are from Hugging Face, with its id there in lower case."""
-    found = ((name, _PUBLISHED.match(_read("models", name)["source"])) for name in model_names())
+    found = ((name, PUBLISHED.match(_read("models", name)["source"])) for name in model_names())
     return tuple((name, source[1].casefold()) for name, source in found if source)
-
-
-_PUBLISHED = re.compile(r"config\.json of (\S+) on Hugging Face")
 
 
 @cache

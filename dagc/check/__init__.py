@@ -1,14 +1,16 @@
 """Rules, one file each: over the text (`hierarchy`, `names`), over the plan (`degrees`, `gpus`, `advice`), over what a
-plan costs (`priced`). `static` and `priced` hold the tables of them.
+plan costs (`priced`) and claims (`claims`). `static` and `priced` run them.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
 from dagc.diag.diagnostic import Diagnostic
 
 
+@cache
 def rules(family: str) -> tuple[Callable[..., Iterator[Diagnostic]], ...]:
     """The rules in the folder `family`, in the order of their codes."""
     folder = import_module(f"dagc.check.{family}")

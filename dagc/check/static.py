@@ -1,70 +1,73 @@
 """Runs the rules that need no price: over the text of a strategy, and over a plan.
 
-A rule knows no other. All of a family run, in the order of their codes, and what they find comes back together.
+A rule knows no other. All of a family run, in the order of their codes, and what they find comes back together. A
+family is imported with the first plan that it can find something in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
-from dagc.check import rules
+from dagc import check
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.plan.scopes import Annotated
+from dagc.syntax.tree import Axis, Scope
 
-Rule = Callable[[Plan], Iterator[Diagnostic]]
-"""Takes a plan to what is wrong or unwise about it."""
+OF_FAULTS, OF_OPTIONS = "hierarchy", "names"
+"""Rules over the text of a strategy: nodes that may not be where they are, and options."""
 
-TEXT_RULES: tuple[Callable[[Annotated], Iterator[Diagnostic]], ...] = (*rules("hierarchy"), *rules("names"))
-"""Rules over the text of a strategy."""
-
-DEGREE_RULES: tuple[Rule, ...] = rules("degrees")
+OF_DEGREES = ("degrees",)
 """Rules over a strategy with a meaning and the facts beside it. A rule is silent where what it needs is not stated."""
 
-ENGINE_RULES: tuple[Rule, ...] = rules("engines")
-"""What the named engine refuses; all are silent without one. They wait for degrees that are right in any engine."""
+OF_ENGINE = ("engines",)
+"""What the named engine refuses. They wait for degrees that are right in any engine."""
 
-GPU_RULES: tuple[Rule, ...] = rules("gpus")
-"""Rules over the GPUs that a plan takes. They wait for right degrees: a wrong one makes the size wrong too."""
+OF_START = ("starting",)
+"""What the named engine starts otherwise than priced, or at a cost that no price has."""
 
-STARTING_RULES: tuple[Rule, ...] = rules("starting")
-"""What the named engine starts otherwise than priced, or at a cost that no price has; all are silent without one."""
+ADVISING = ("advice", *OF_START, "house")
+"""What is unwise about a plan of right degrees; none of these keeps it from being priced. What rules of `house` find is
+silent unless a plan asks for it.
+"""
 
-ADVICE_RULES: tuple[Rule, ...] = (*rules("advice"), *STARTING_RULES)
-"""What is unwise about a plan of right degrees; none of these keeps it from being priced."""
-
-HOUSE_RULES: tuple[Rule, ...] = rules("house")
-"""Rules that a plan asks for; what they find is silent otherwise."""
-
-REFUSING = (*DEGREE_RULES, *ENGINE_RULES, *GPU_RULES)
-"""Rules that can keep a plan from being priced."""
+REFUSING = (*OF_DEGREES, *OF_ENGINE, "gpus")
+"""Rules that can keep a plan from being priced. Those over its GPUs wait for right degrees: a wrong one makes the size
+wrong too.
+"""
 
 
 def check_hierarchy(annotated: Annotated) -> tuple[Diagnostic, ...]:
     """What is wrong with a strategy by its text alone: scopes, folds, pools, options."""
-    return tuple(diagnostic for rule in TEXT_RULES for diagnostic in rule(annotated))
+    families = [] if annotated.is_legal else [OF_FAULTS]
+    if any(isinstance(node.syntax, Axis | Scope) and node.syntax.options for node in annotated.nodes):
+        families.append(OF_OPTIONS)
+    return tuple(found for family in families for rule in check.rules(family) for found in rule(annotated))
 
 
 def check_plan(plan: Plan) -> tuple[Diagnostic, ...]:
     """What is wrong or unwise about a plan, before anything is priced."""
-    degrees = tuple(diagnostic for rule in DEGREE_RULES for diagnostic in rule(plan))
-    return (
-        degrees
-        or check_engine(plan)
-        or tuple(diagnostic for rule in (*GPU_RULES, *ADVICE_RULES, *HOUSE_RULES) for diagnostic in rule(plan))
-    )
+    return tuple(_found(plan, OF_DEGREES)) or check_engine(plan) or tuple(_found(plan, ("gpus", *ADVISING)))
 
 
-def refusal(plan: Plan, rules: Sequence[Rule] = REFUSING) -> Diagnostic | None:
-    """The first diagnostic of rules that keeps a plan from being priced; those of advice never do."""
-    return next((diagnostic for rule in rules for diagnostic in rule(plan) if diagnostic.stops), None)
+def refusal(plan: Plan, families: tuple[str, ...] = REFUSING) -> Diagnostic | None:
+    """The first diagnostic of some rules that keeps a plan from being priced; those of advice never do."""
+    return next((found for found in _found(plan, families) if found.stops), None)
 
 
 def check_start(plan: Plan) -> tuple[Diagnostic, ...]:
     """What the engine that a plan names starts otherwise than priced."""
-    return tuple(diagnostic for rule in STARTING_RULES for diagnostic in rule(plan))
+    return tuple(_found(plan, OF_START))
 
 
 def check_engine(plan: Plan) -> tuple[Diagnostic, ...]:
     """What the engine that a plan names refuses."""
-    return tuple(diagnostic for rule in ENGINE_RULES for diagnostic in rule(plan))
+    return tuple(_found(plan, OF_ENGINE))
+
+
+def _found(plan: Plan, families: tuple[str, ...]) -> Iterator[Diagnostic]:
+    """What rules find; those of engines find nothing without one, and are not imported."""
+    for family in families:
+        if plan.facts.engine is not None or family not in (*OF_ENGINE, *OF_START):
+            for rule in check.rules(family):
+                yield from rule(plan)

@@ -43,9 +43,5 @@ def _table(rules: Sequence[CodeSummary]) -> str:
     """A line each: code, name, severity or `off`, summary."""
     width = max((len(rule.code.name) for rule in rules), default=0)
     return "\n".join(
-        f"{one.code.code}  {one.code.name:<{width}}  {_weight(one):<7}  {one.summary}".rstrip() for one in rules
+        f"{one.code.code}  {one.code.name:<{width}}  {one.weight:<7}  {one.summary}".rstrip() for one in rules
     )
-
-
-def _weight(one: CodeSummary) -> str:
-    return str(one.code.severity) if one.code.is_default else "off"

@@ -33,7 +33,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.cost.holding import Bytes, Holding
 from dagc.plan.deployment import Phase
-from dagc.plan.exchange import gathers_tokens, sums_results
+from dagc.plan.plan import gathers_tokens, sums_results
 
 
 def activation_bytes(holding: Holding, phase: Phase) -> Bytes:

@@ -6,7 +6,7 @@ template is priced once, on the devices and slowed ranks of the first program th
 stages of one pool only, and between those whose ranks are slowed in the same way. A slowed rank computes more slowly;
 what it sends goes as fast as ever.
 
-Assumes that `dagc.plan.missing` finds no rate missing; an unknown rate would limit nothing.
+Assumes that `dagc.plan.plan` finds no rate missing; an unknown rate would limit nothing.
 """
 
 from __future__ import annotations

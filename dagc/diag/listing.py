@@ -52,9 +52,8 @@ def _sections() -> Iterator[str]:
 
 
 def _row(one: CodeSummary) -> str:
-    weight = str(one.code.severity) if one.code.is_default else "off"
     summary = one.summary.replace("|", "\\|")
-    return f"| [{one.code.code}](explain/{one.code.code}.md) | `{one.code.name}` | {weight} | {summary} |\n"
+    return f"| [{one.code.code}](explain/{one.code.code}.md) | `{one.code.name}` | {one.weight} | {summary} |\n"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from dagc.units import format_gpus
 NO_BENCHMARK = Code("N148", "no-benchmark")
 
 PLACEHOLDER = "$MODEL"
-"""Stands for the model's name or path where the plan has none that a server could load."""
+"""In place of the model's name or path where the plan has none that a server could load."""
 
 NEAR_SATURATION = 0.8
 """Share of the rate that saturates from which waits grow faster than the error of step times."""

@@ -51,22 +51,39 @@ class Load:
     trtllm: Mapping[str, int] | str
 
 
-def tool_run(tool: str, load: Load) -> ToolRun:
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """`figures` are its names of TTFT, TPOT and tokens/s, `longest` that of the longest TTFT, which a batch has.
+
+    `refusals` are reasons why it cannot send a load, each with the field of the plan that it is about; `commands` adds
+    what it takes differently to a list.
+    """
+
+    title: str
+    longest: str
+    figures: tuple[str, str, str]
+    refusals: Callable[[Load], Iterator[tuple[str, str]]]
+    commands: Callable[[Load, list[str]], list[str]]
+
+
+def tool_run(name: str, load: Load) -> ToolRun:
     """The commands of the tool of that name."""
-    return _RUNS[tool](load)
-
-
-def _vllm(load: Load) -> ToolRun:
-    # `max` of a batch: the percentile 100 of the reported ones.
-    first = "p100_ttft_ms" if load.is_batch else "mean_ttft_ms"
-    run = _named("vllm", "vllm bench serve", first, "mean_tpot_ms", "output_throughput")
-    workload = load.workload
-    if refusal := _of_file(load, run):
-        return refusal
+    tool = _TOOLS[name]
+    mean, *others = tool.figures
+    figures = [tool.longest if load.is_batch else mean, *others]
+    run = ToolRun(tool=name, title=tool.title, figures=figures, commands=[], differs=[])
+    for refusal, field in tool.refusals(load):
+        return replace(run, refusal=refusal, refused=field)
     differs: list[str] = []
+    commands = tool.commands(load, differs)
+    return replace(run, commands=commands, differs=[*differs, *_general(load)])
+
+
+def _vllm(load: Load, differs: list[str]) -> list[str]:
+    workload = load.workload
     if workload.trace:
         differs.append(_HASHES)
-        # `timestamp` of these traces is in milliseconds, and a hash stands for 512 tokens.
+        # `timestamp` of these traces is in milliseconds, and a hash is of 512 tokens.
         words = ("--dataset-name", "timed_trace", "--dataset-path", load.path, "--self-timed", "--disable-shuffle")
         words += ("--timed-trace-sec-multiplier", "0.001", "--timed-trace-chunk-hash-size", "512")
         lengths: tuple[Words, ...] = (words,)
@@ -84,7 +101,7 @@ def _vllm(load: Load) -> ToolRun:
         ("--percentile-metrics", "ttft,tpot,itl,e2el", "--metric-percentiles", "50,90,95,99,100"),
         ("--save-result", "--result-filename", f"{load.result}-vllm.json"),
     )
-    return replace(run, commands=[_shell(command)], differs=[*differs, *_general(load)])
+    return [_shell(command)]
 
 
 def _vllm_lengths(workload: Workload, differs: list[str]) -> Words:
@@ -112,15 +129,8 @@ def _vllm_lengths(workload: Workload, differs: list[str]) -> Words:
     return (*lengths, *common, "--random-range-ratio", "0" if into == out_of == 0 else ratio)
 
 
-def _sglang(load: Load) -> ToolRun:
-    first = "p99_ttft_ms" if load.is_batch else "mean_ttft_ms"
-    run = _named("sglang", "sglang.bench_serving", first, "mean_tpot_ms", "output_throughput")
+def _sglang(load: Load, differs: list[str]) -> list[str]:
     workload = load.workload
-    if refusal := _of_file(load, run):
-        return refusal
-    if workload.cached:
-        return replace(run, refusal="its random prompts have no prefix in common", refused="cached")
-    differs: list[str] = []
     if workload.trace:
         differs.append(_HASHES)
         lengths: Words = ("--dataset-name", "mooncake", "--dataset-path", load.path, "--use-trace-timestamps")
@@ -138,7 +148,7 @@ def _sglang(load: Load) -> ToolRun:
         ("--warmup-requests", str(load.warmup), "--seed", str(workload.arrival_seed)),
         ("--output-file", f"{load.result}-sglang.jsonl"),
     )
-    return replace(run, commands=[_shell(command)], differs=[*differs, *_general(load)])
+    return [_shell(command)]
 
 
 def _sglang_lengths(workload: Workload, differs: list[str]) -> Words:
@@ -160,23 +170,21 @@ def _sglang_lengths(workload: Workload, differs: list[str]) -> Words:
     return (*lengths, "--random-range-ratio", "1.0" if ratio == 1 else f"{ratio:.8f}")
 
 
-def _trtllm(load: Load) -> ToolRun:
-    first = "[TTFT] MAXIMUM" if load.is_batch else "[TTFT] AVERAGE"
-    run = _named("trtllm-bench", "trtllm-bench", first, "[TPOT] AVERAGE", "Total Output Throughput (tokens/sec)")
+def _trtllm_refusals(load: Load) -> Iterator[tuple[str, str]]:
     workload = load.workload
     if load.engine not in ("", "trtllm"):
-        return replace(run, refusal="it runs TensorRT-LLM, and the plan another engine", refused="strategy")
+        yield "it runs TensorRT-LLM, and the plan another engine", "strategy"
     if isinstance(load.trtllm, str):
-        return replace(run, refusal=load.trtllm, refused="strategy")
+        yield load.trtllm, "strategy"
     if workload.trace or workload.requests_per_second is not None:
-        field = "trace" if workload.trace else "rate"
-        return replace(run, refusal="it has no arrivals: a request is sent as another ends", refused=field)
-    if refusal := _of_file(load, run):
-        return refusal
-    if workload.cached:
-        return replace(run, refusal="its random prompts have no prefix in common", refused="cached")
+        yield "it has no arrivals: a request is sent as another ends", "trace" if workload.trace else "rate"
+    yield from _without_prefix(load)
+
+
+def _trtllm(load: Load, differs: list[str]) -> list[str]:
+    workload = load.workload
     data, settings = f"{load.result}-requests.jsonl", f"{load.result}-trtllm.yaml"
-    shape = load.trtllm
+    shape: Mapping[str, int] = {} if isinstance(load.trtllm, str) else load.trtllm
     (low, high), (shortest, longest) = workload.prompt_bounds, workload.output_bounds
     ranges = ("--input-min", low, "--input-max", high, "--output-min", shortest, "--output-max", longest)
     made = (
@@ -193,18 +201,12 @@ def _trtllm(load: Load) -> ToolRun:
         ("--report_json", f"{load.result}-trtllm.json"),
     )
     written = [f"printf 'enable_attention_dp: true\\n' > {quote(settings)}"] if is_spread else []
-    differs = ["it starts the engine itself, without an HTTP server: TTFT has no share of one", *_general(load)]
-    return replace(run, commands=[*written, _shell(made), _shell(command)], differs=differs)
+    differs.append("it starts the engine itself, without an HTTP server: TTFT has no share of one")
+    return [*written, _shell(made), _shell(command)]
 
 
-def _aiperf(load: Load) -> ToolRun:
-    # `InterTokenLatencyMetric` there is (latency - TTFT) / (tokens - 1): TPOT.
-    first = "time_to_first_token (max)" if load.is_batch else "time_to_first_token"
-    run = _named("aiperf", "aiperf profile", first, "inter_token_latency", "output_token_throughput")
+def _aiperf(load: Load, differs: list[str]) -> list[str]:
     workload = load.workload
-    if refusal := _of_file(load, run):
-        return refusal
-    differs: list[str] = []
     sent: tuple[Words, ...]
     if workload.trace:
         # All of a trace is sent, at its times.
@@ -227,7 +229,7 @@ def _aiperf(load: Load) -> ToolRun:
         ("--warmup-request-count", str(load.warmup), "--random-seed", str(workload.arrival_seed)),
         ("--artifact-dir", f"{load.result}-aiperf"),
     )
-    return replace(run, commands=[_shell(command)], differs=[*differs, *_general(load)])
+    return [_shell(command)]
 
 
 def _aiperf_lengths(workload: Workload, differs: list[str]) -> Words:
@@ -252,26 +254,51 @@ def _aiperf_lengths(workload: Workload, differs: list[str]) -> Words:
     return words
 
 
-_RUNS: Mapping[str, Callable[[Load], ToolRun]] = {
-    "vllm": _vllm,
-    "sglang": _sglang,
-    "trtllm-bench": _trtllm,
-    "aiperf": _aiperf,
-}
-
-
-def _named(tool: str, title: str, *figures: str) -> ToolRun:
-    return ToolRun(tool=tool, title=title, figures=list(figures), commands=[], differs=[])
-
-
-def _of_file(load: Load, run: ToolRun) -> ToolRun | None:
+def _of_file(load: Load) -> Iterator[tuple[str, str]]:
     """Why requests of a file cannot be sent: a tool that takes a file takes all of it, and no CSV."""
     if load.workload.lengths is not None:
-        return replace(run, refusal="it draws no lengths from a file: it takes one as it is", refused="lengths")
-    if load.workload.trace is None or load.workload.trace.is_json:
-        return None
-    keys = "`timestamp`, `input_length`, `output_length`, `hash_ids`"
-    return replace(run, refusal=f"of traces it reads JSON lines with {keys}, not CSV", refused="trace")
+        yield "it draws no lengths from a file: it takes one as it is", "lengths"
+    elif load.workload.trace and not load.workload.trace.is_json:
+        yield (
+            "of traces it reads JSON lines with `timestamp`, `input_length`, `output_length`, `hash_ids`, not CSV",
+            "trace",
+        )
+
+
+def _without_prefix(load: Load) -> Iterator[tuple[str, str]]:
+    yield from _of_file(load)
+    if load.workload.cached:
+        yield "its random prompts have no prefix in common", "cached"
+
+
+_TOOLS: Mapping[str, _Tool] = {
+    # The longest TTFT is percentile 100 of the reported ones.
+    "vllm": _Tool(
+        "vllm bench serve", "p100_ttft_ms", ("mean_ttft_ms", "mean_tpot_ms", "output_throughput"), _of_file, _vllm
+    ),
+    "sglang": _Tool(
+        "sglang.bench_serving",
+        "p99_ttft_ms",
+        ("mean_ttft_ms", "mean_tpot_ms", "output_throughput"),
+        _without_prefix,
+        _sglang,
+    ),
+    "trtllm-bench": _Tool(
+        "trtllm-bench",
+        "[TTFT] MAXIMUM",
+        ("[TTFT] AVERAGE", "[TPOT] AVERAGE", "Total Output Throughput (tokens/sec)"),
+        _trtllm_refusals,
+        _trtllm,
+    ),
+    # `InterTokenLatencyMetric` there is (latency - TTFT) / (tokens - 1): TPOT.
+    "aiperf": _Tool(
+        "aiperf profile",
+        "time_to_first_token (max)",
+        ("time_to_first_token", "inter_token_latency", "output_token_throughput"),
+        _of_file,
+        _aiperf,
+    ),
+}
 
 
 def _general(load: Load) -> Iterator[str]:

@@ -58,7 +58,7 @@ def export(
     from dagc.export.views.view import Distance
 
     summary, summary_files = _summary(checked)
-    traced = _traced(checked)
+    traced = traced_of(checked)
     if traced is None:
         return Product(summary, {**summary_files, **_page(checked, summary, summary_files, None)}, ())
     drawn = frozenset(distance for distance in Distance if not views or distance.value in views)
@@ -83,7 +83,7 @@ def report(checked: Checked) -> bytes:
     from dagc.export.views.view import Distance
 
     summary, drawn = _summary(checked)
-    traced = _traced(checked)
+    traced = traced_of(checked)
     if traced is not None:
         every = frozenset(Distance)
         drawn = {**_pictures(_strategy_view(checked, traced, summary, every), every, None)[0], **drawn}
@@ -98,7 +98,7 @@ def picture(checked: Checked, view: str = "layer") -> str | tuple[Diagnostic, ..
     from dagc.export.views.view import Distance
 
     distance = Distance(view)
-    traced = _traced(checked)
+    traced = traced_of(checked)
     if traced is None:
         return ()
     strategy = _strategy_view(checked, traced, summary_of(checked), frozenset(Distance))
@@ -134,7 +134,8 @@ def _summary(checked: Checked) -> tuple[Summary, Contents]:
     return summary, files
 
 
-def _traced(checked: Checked) -> Traced | None:
+def traced_of(checked: Checked) -> Traced | None:
+    """The graph and the timelines of a strategy; None where it has no times."""
     from dagc.export.trace.tracks import Traced
 
     priced = checked.priced
@@ -215,5 +216,5 @@ def comparison_page(compared: Compared) -> bytes:
     """A page that shows a comparison, with the timelines of the plans on one scale."""
     from dagc.export.comparison_page import Column, page_bytes
 
-    columns = [Column(summary_of(checked), _traced(checked)) for checked in compared.checked]
+    columns = [Column(summary_of(checked), traced_of(checked)) for checked in compared.checked]
     return page_bytes(compared.comparison, columns)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagc.diag.diagnostic import Code, Diagnostic
+from dagc.driver.compile import summary_of, traced_of
 
 if TYPE_CHECKING:
     from dagc.driver.outcome import Checked
@@ -60,7 +61,6 @@ def _graphml(source: Exportable) -> ExportedFiles:
 
 
 def _mermaid(source: Exportable) -> ExportedFiles:
-    from dagc.driver.compile import summary_of
     from dagc.export.mermaid import mermaid_text
     from dagc.export.text.context import context
 
@@ -80,33 +80,24 @@ FORMATS = {
 
 def export(checked: Checked, form: str, ranks: RankSelection | None = None, limit: int | None = None) -> ExportedFiles:
     """The files of one of `FORMATS`; `ranks` and `limit` (bytes) are for those with a file for each rank."""
-    traced = _traced(checked)
-    if isinstance(traced, Diagnostic):
-        return ExportedFiles({}, (traced,))
+    traced = traced_of(checked)
+    if traced is None:
+        return ExportedFiles({}, (_no_times(checked),))
     return FORMATS[form].write(Exportable(checked, traced, ranks, limit))
 
 
 def strategy_graph(checked: Checked) -> StrategyGraph | Diagnostic:
     """The networkx graph of a strategy, or why there is none."""
-    traced = _traced(checked)
-    if isinstance(traced, Diagnostic):
-        return traced
+    traced = traced_of(checked)
+    if traced is None:
+        return _no_times(checked)
     from dagc.export.strategy_graph import strategy_graph as made
 
     return made(traced.plan, traced.graph, traced.timelines)
 
 
-def _traced(checked: Checked) -> Traced | Diagnostic:
-    priced = checked.priced
-    if priced.graph is None or priced.timelines is None:
-        return _no_times(checked)
-    from dagc.export.trace.tracks import Traced
-
-    return Traced(checked.plan, priced.graph, priced.timelines, priced.others)
-
-
 def _no_times(checked: Checked) -> Diagnostic:
-    from dagc.plan.missing import missing_rates, missing_shapes
+    from dagc.plan.plan import missing_rates, missing_shapes
 
     lacking = (*missing_shapes(checked.plan), *missing_rates(checked.plan))
     hint = f"state {', '.join(lacking)}" if lacking else "fix the errors above"

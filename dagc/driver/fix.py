@@ -24,7 +24,7 @@ class Fixed:
 
 
 MAX_ROUNDS = 32
-"""Times that a text is fixed and read again: more than the fixes that can meet each other."""
+"""Times that a text is fixed and read again: more than the fixes that can depend on each other."""
 
 
 def fix(

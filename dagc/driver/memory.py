@@ -14,10 +14,8 @@ from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.offers import Trial
 from dagc.driver.outcome import Blocks
 from dagc.export.text.context import chunked, context
-from dagc.plan.missing import missing_shapes
 from dagc.plan.placement import placed
-from dagc.plan.plan import Plan
-from dagc.plan.serving import requests_at_once
+from dagc.plan.plan import Plan, missing_shapes, requests_at_once
 from dagc.results.facts import facts_of
 from dagc.results.memory import MemoryOfPools, PlanMemory, StrategyMemory, memory_record
 from dagc.source import Source

@@ -24,8 +24,7 @@ from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.outcome import Blocks, Priced
 from dagc.driver.strategies import check_strategy, price_plan, size_plan
 from dagc.engines.engine import Engine
-from dagc.plan.missing import missing_rates
-from dagc.plan.plan import Plan
+from dagc.plan.plan import Plan, missing_rates
 from dagc.plan.workload import AS_PLANNED
 from dagc.source import Source, Span
 from dagc.syntax.tree import NamedStrategy
@@ -173,7 +172,7 @@ def _counted(found: Iterable[Diagnostic], is_default: bool = False) -> _Found:
 
 
 def written(edits: Sequence[Edit]) -> tuple[int, int]:
-    """Where what edits of one text write then stands: its start and its end."""
+    """Where what edits of one text write is afterwards: its start and its end."""
     start, end = min(edit.span.start for edit in edits), max(edit.span.end for edit in edits)
     return start, end + sum(len(edit.replacement) - (edit.span.end - edit.span.start) for edit in edits)
 

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagc.check.engines import not_expressible
-from dagc.check.static import DEGREE_RULES, REFUSING, Rule, refusal
+from dagc.check.static import OF_DEGREES, REFUSING, refusal
 from dagc.cost.holding import Holding
 from dagc.cost.price import price
 from dagc.cost.weights import weight_bytes
 from dagc.diag.diagnostic import Diagnostic
-from dagc.driver.caches import Caches
 from dagc.driver.front import resolve_strategy
-from dagc.driver.strategies import beyond_memory, judge_overflow, size_memory, slowest_first
+from dagc.driver.strategies import Caches, beyond_memory, judge_overflow, size_memory, slowest_first
 from dagc.driver.tightening import running, tightened
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PICOSECONDS, Picoseconds, PricedPhase
@@ -221,12 +220,12 @@ class Judge:
 
     def degree_refusal(self, strategy: str, batch: int | None = None) -> str | None:
         """The code of the rule on degrees that refuses a strategy; rules of an engine are not asked."""
-        return self.refusal(strategy, batch, DEGREE_RULES)
+        return self.refusal(strategy, batch, OF_DEGREES)
 
-    def refusal(self, strategy: str, batch: int | None = None, rules: Sequence[Rule] = REFUSING) -> str | None:
+    def refusal(self, strategy: str, batch: int | None = None, families: tuple[str, ...] = REFUSING) -> str | None:
         """The code of the rule that refuses a strategy before it is priced."""
         plan = self.plan(strategy, batch)
-        problem = plan if isinstance(plan, Diagnostic) else refusal(plan, rules)
+        problem = plan if isinstance(plan, Diagnostic) else refusal(plan, families)
         return problem.code.code if problem else None
 
     def weight_share(self, candidate: Candidate) -> float:

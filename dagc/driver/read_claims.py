@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dagc.check.priced.claim_false import CODE as CLAIM_FALSE
+from dagc.check.claims.claim_false import CODE as CLAIM_FALSE
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.driver.outcome import Blocks
 from dagc.notation.claims import WrittenClaim

@@ -6,39 +6,49 @@ Diagnostics are collected, never raised: a strategy that cannot be priced still 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from dagc.check.priced import check_priced
 from dagc.check.static import check_plan
 from dagc.cost.admission import admitted
 from dagc.cost.memory import PoolMemory, rank_memory
 from dagc.cost.overflow import overflows
-from dagc.cost.price import price
+from dagc.cost.price import CostCache, price
 from dagc.diag.diagnostic import Diagnostic, in_order
-from dagc.driver.caches import Caches
 from dagc.driver.front import resolve_strategy, stops
 from dagc.driver.outcome import Checked, Priced, Say
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.graph.priced import PricedPhase
 from dagc.graph.verify import verify as verify_graph
 from dagc.graph.verify import verify_layers
-from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_prompts
+from dagc.lower.templates import LoweringCache
 from dagc.ops.load import WIDE
-from dagc.plan.interleaving import with_varied_outputs
-from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.placement import placed
-from dagc.plan.plan import Facts, Plan
+from dagc.plan.plan import Facts, Plan, missing_rates, missing_shapes
 from dagc.plan.workload import AS_PLANNED, LoadSample
 from dagc.results.assess import assess
 from dagc.results.metrics import Metrics, measure, showing_slowest
 from dagc.results.structure import structure
-from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
 from dagc.schedule.schedule import schedule
+from dagc.schedule.template import TemplateCache
 from dagc.schedule.timeline import Timeline
 from dagc.schedule.verify import verify as verify_timeline
 from dagc.source import Span
 from dagc.syntax.tree import NamedStrategy
+
+
+@dataclass(slots=True)
+class Caches:
+    """Templates of layers, the costs of these, and the templates with their costs as a schedule reads them.
+
+    Templates keep the spans of the plan that built them: where diagnostics point at the text, they are not shared.
+    """
+
+    templates: LoweringCache = field(default_factory=LoweringCache)
+    costs: CostCache = field(default_factory=CostCache)
+    timed: TemplateCache = field(default_factory=TemplateCache)
+
 
 ENTRY_BYTES = 192
 """What pricing and scheduling hold at most for one node on one rank: 24 numbers of 8 bytes (9 to 20 were measured)."""
@@ -96,9 +106,12 @@ def price_plan(plan: Plan, found: list[Diagnostic], say: Say, sample: LoadSample
         say(f"simulating {plan.name}")
         load = strategy_load(asked, sample, say, found)
     assessment = assess(plan, memory, timelines, prompts, transfer, load.record if load else None)
-    if timelines and (varied := with_varied_outputs(plan)):
-        metrics = measure(varied, timelines, prompts_timeline(varied), transfer)
-        assessment = replace(assessment, varied_tpot=metrics.decode.seconds)
+    if timelines and plan.facts.workload.concurrency is not None:
+        from dagc.plan.interleaving import with_varied_outputs
+
+        if varied := with_varied_outputs(plan):
+            metrics = measure(varied, timelines, prompts_timeline(varied), transfer)
+            assessment = replace(assessment, varied_tpot=metrics.decode.seconds)
     found += check_priced(plan, assessment)
     return Priced(assessment, graph, timelines, others, load)
 
@@ -185,6 +198,10 @@ def prompts_timeline(plan: Plan) -> Timeline | None:
 
 def transfer_timeline(plan: Plan) -> Timeline | None:
     """The timeline of the KV-cache transfer of one request; None where there is none, or load is not asked for."""
+    if len(plan.deployment.services) == 1:
+        return None
+    from dagc.lower.handover import lower_transfer
+
     phase = lower_transfer(plan)
     return schedule(price(phase, plan)) if phase else None
 
@@ -198,7 +215,12 @@ def beyond_memory(phases: Iterable[PhaseGraph], plan: Plan) -> Diagnostic | None
     """Why phases are neither priced nor scheduled: they would take more than half of the memory that is available."""
     arrays = sum(phase.teams[node.team].width for phase in phases for one in phase.templates for node in one.nodes)
     needed = arrays * ENTRY_BYTES
-    if needed <= SMALL or needed <= (limit := default_limit()):
+    if needed <= SMALL:
+        return None
+    from dagc.schedule.limits import SCHEDULE_TOO_LARGE, default_limit, size_text
+
+    limit = default_limit()
+    if needed <= limit:
         return None
     takes = f"would take {size_text(needed)} of memory; the limit is {size_text(limit)}"
     return SCHEDULE_TOO_LARGE.at(

@@ -13,8 +13,7 @@ from pathlib import Path
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.driver.front import read_plan, resolve_strategy, stops
 from dagc.driver.strategies import price_plan
-from dagc.driver.verify_layout import lines
-from dagc.driver.verify_proof import Compiled, ProofCheck, Wrong
+from dagc.driver.verify_proof import Compiled, ProofCheck, Wrong, lines
 from dagc.metrics import OBJECTIVES
 from dagc.plan.placement import placed
 from dagc.plan.plan import Facts, Plan

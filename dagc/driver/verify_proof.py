@@ -9,17 +9,43 @@ plan, and no better than the price of its own strategy.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf, isclose
+from typing import Any, cast
 
 from dagc.catalog.parameters import layer_parameters
 from dagc.catalog.part import Part
-from dagc.driver.verify_layout import Path
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Figure, Per
 from dagc.results.proof import CellRecord, FamilyRecord, MissRecord, Proof, ServicesRecord, WitnessRecord
 from dagc.results.search_result import SearchResult
+
+Path = tuple[str | int, ...]
+"""Keys and places from the document down to a value."""
+
+
+def lines(document: Any) -> dict[Path, int]:
+    """The line, from 1 on, on which the value of each path begins."""
+    return dict(_lines((), document, [1]))
+
+
+def _lines(path: Path, value: Any, at: list[int]) -> Iterator[tuple[Path, int]]:
+    """`at` is the line of the value; it is that of its end afterwards."""
+    yield path, at[0]
+    items: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, dict):
+        items = cast("dict[str | int, Any]", value).items()
+    elif isinstance(value, list):
+        items = enumerate(cast("list[Any]", value))
+    is_empty = True
+    for key, held in items:
+        is_empty = False
+        at[0] += 1
+        yield from _lines((*path, key), held, at)
+    if not is_empty:
+        at[0] += 1
+
 
 Wrong = tuple[Path, str]
 """Where something is wrong, and what."""
@@ -173,7 +199,7 @@ class ProofCheck:
             return
         score = self.score(one.gpus, one.ttft, one.tpot, one.throughput)
         if one.gpus != gpus:
-            yield (*path, "gpus"), f"a strategy of {one.gpus} GPUs stands for those of {gpus}"
+            yield (*path, "gpus"), f"a strategy of {one.gpus} GPUs is given for those of {gpus}"
         if not isclose(score, one.score, rel_tol=CLOSE):
             yield (*path, "score"), f"its figures have a score of {score:.9g}, not {one.score:.9g}"
         if self.proof.is_proven and one.score < (self.proof.score or inf) * (1 - CLOSE):

@@ -1,6 +1,6 @@
 """A plan's strategies become what changes of them do, and where others overtake them.
 
-The pipeline of `checking` prices the plan as it is and every change of it: `Pricing` hands both ends of it on.
+The pipeline of `dagc.driver.check` prices the plan as it is and every change of it: `Pricing` hands both ends of it on.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def whatif(
     say: Say,
     given: GivenLevels,
 ) -> Found:
-    """Sensitivities of each strategy, or with a rivalry its break-even points."""
+    """Sensitivities of each strategy, or with a query its break-even points."""
     outcome = check(source, blocks, directory, say, given)
     problems = list(outcome.diagnostics)
     shown = [one for one in outcome.checked if asked.name in (None, one.plan.name)]
@@ -94,7 +94,9 @@ def whatif(
     for checked in shown:
         if query is None:
             pricing = _pricing(checked, problems)
-            strategies.append(sensitivities(_base(checked), _parameters(checked.plan, asked), pricing, say))
+            strategies.append(
+                sensitivities(_answer(checked.plan, checked.priced), _parameters(checked.plan, asked), pricing, say)
+            )
         else:
             duels += _duels(checked, [one.plan for one in outcome.checked], query, problems, say)
     plans = [one.plan for one in outcome.checked]
@@ -213,10 +215,6 @@ def _price(plan: Plan, sample: LoadSample | None = AS_PLANNED) -> Answer | Refus
     if stopping:
         return RefusedPlan(stopping)
     return _answer(plan, price_plan(plan, problems, silent, sample))
-
-
-def _base(checked: Checked) -> Answer:
-    return _answer(checked.plan, checked.priced)
 
 
 def _answer(plan: Plan, priced: Priced) -> Answer:

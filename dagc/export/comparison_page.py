@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from dagc.export.page.answer import bottlenecks, cards, required
-from dagc.export.page.fold import PhaseLanes, phase_lanes
-from dagc.export.page.lanes import drawn_lanes, legend
+from dagc.export.page.fold import PhaseLanes, drawn_lanes, legend, phase_lanes
 from dagc.export.page.markup import asset, document, scrolled, table, tag
-from dagc.export.text.comparison import change_text
+from dagc.export.text.comparison import OK, change_text
 from dagc.export.text.context import context
 from dagc.export.titles import phase_names
 from dagc.export.trace.tracks import Traced, tracks
@@ -28,8 +27,6 @@ from dagc.units import format_seconds
 _HEADINGS = {"prefill": "Prefill", "decode": "Decode: single step"}
 _NAMED = 3
 """Plans whose names are the title of the page; of more it has their number."""
-
-_OK = {True: " ✓", False: " ✗", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ def _table(comparison: Comparison) -> Markup:
 def _cells(figure: ComparedFigure) -> Iterator[Markup]:
     for index, value in enumerate(figure.values):
         change = change_text(value) if index else ""
-        cell = f"{value.text}{_OK[value.ok]}" + (f" ({change})" if change else "")
+        cell = f"{value.text}{OK[value.ok]}" + (f" ({change})" if change else "")
         yield tag("td", cell, class_="best" if value.is_best else None)
 
 

@@ -22,9 +22,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from dagc.export.issues import Issue, IssueGroup, groups_of_first_step
 from dagc.graph.graph import INPUT, Node, PhaseGraph
 from dagc.ops.op import Lane
-from dagc.schedule.order import Issue, IssueGroup, groups_of_first_step
 from dagc.schedule.structure import messages, partner_of
 
 _Reference = tuple[int, bool]
@@ -91,7 +91,7 @@ def chunks(graph: PhaseGraph) -> Iterator[Chunk]:
 
 @dataclass(slots=True)
 class _Walk:
-    """The rows that come next, and where everything that a later row may wait for stands."""
+    """The rows that come next, and where everything is that a later row may wait for."""
 
     graph: PhaseGraph
     row: int = 0
@@ -201,7 +201,7 @@ class _Walk:
                 self._meet(issue, copy, index, send, alike, by_rank, of_all)
         part = self._slots(issue, copy, index, node, tuple(dict.fromkeys(by_rank)), tuple(dict.fromkeys(of_all)))
         if sends:
-            self.sent[self._key(issue, sends)] = part
+            self.sent[(*issue.invocation, self._number(issue, sends))] = part
         self.lanes[lane] = part.first
         return part
 
@@ -294,9 +294,6 @@ class _Walk:
         key = (*issue.invocation, sends)
         self.counts[key] = self.counts.get(key, 0) + 1
         return self.counts[key] - 1
-
-    def _key(self, issue: Issue, sends: bool) -> tuple[int, int, int, int]:
-        return (*issue.invocation, self._number(issue, sends))
 
     def _sender(self, issue: Issue, sends: bool) -> RowBlock | None:
         """The send of the stage before, or of the last stage one step earlier."""

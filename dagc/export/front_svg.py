@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import log
 
-from dagc.export.axes import PlotAxis
 from dagc.export.labels import BELOW, Label, along, labelled, leader
-from dagc.export.svg_text import LINE, cut, dark, headed, picture, text, width
+from dagc.export.svg_text import LINE, PlotAxis, cut, dark, headed, picture, text, width
 from dagc.export.text.context import MARKS, context
 from dagc.metrics import THROUGHPUT_PER_GPU, TPOT
 from dagc.results.search_result import RequirementFigure, SearchResult

@@ -1,13 +1,16 @@
 """Text, tones and paper of the pictures that are drawn here: memory, sensitivities, fronts and answers look alike.
 
 Lines of text are measured as Helvetica, which the views are set in too, and escaped. Tones are those of the report.
+
+Axes of plots: values to places on a line, and round values for its grid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from html import escape
-from math import ceil, floor
+from math import ceil, exp, floor, log
 
 from dagc.export.typesetting import printable
 from dagc.export.typesetting import width as measured
@@ -132,3 +135,32 @@ def ticks(low: float, high: float, most: int) -> list[float]:
         if last - first + 1 <= most:
             return [step * number for number in range(first, last + 1)]
     return [low, high]
+
+
+MOST_TICKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PlotAxis:
+    """From values to places on a line of a length. `first` and `last` are at its ends, in logarithms where `is_log`."""
+
+    first: float
+    last: float
+    length: float
+    is_log: bool = False
+
+    def at(self, value: float) -> float:
+        """Pixels from the first end."""
+        turned = log(value) if self.is_log else value
+        return self.length * (turned - self.first) / (self.last - self.first)
+
+    def ticks(self, most: int = MOST_TICKS) -> list[float]:
+        """Round values between the ends, so many at most; two more on a logarithmic axis."""
+        if not self.is_log:
+            return ticks(self.first, self.last, most)
+        low, high = exp(self.first), exp(self.last)
+        for leading in ((1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+            found = [v for e in range(-12, 13) for m in leading if low <= (v := float(f"{m}e{e}")) <= high]
+            if 3 < len(found) <= most + 2:
+                return found
+        return ticks(low, high, most)

@@ -19,11 +19,10 @@ from collections.abc import Iterator, Mapping
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.diag.fixing import asked, insert, meant, remove, spelling
 from dagc.metrics import CLAIMABLE, MARGIN, OF_PERCENTILE, PERCENTILES, REQUIRABLE, Metric
-from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Claim, Figure, Per, Requirement
 from dagc.source import Span
 from dagc.syntax.tree import Block, Entry, Quantity, Value, Word
-from dagc.units import Dimension, Unit, candidates, lookup
+from dagc.units import Dimension, Unit, candidates, lookup, significant_digits
 
 CLAIMS_HEAD = Code("N135", "claims-head")
 

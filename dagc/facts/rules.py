@@ -1,7 +1,7 @@
 """A `rules` block, and the levels of the command line, become levels of advice and the limits that it is given beyond.
 
 `allow`, `warn` and `deny` take codes or names of advice, several after one word, and may occur more than once. Any
-other entry is a limit of the table in `dagc.plan.rules`. Only advice has a level: what is an error stays one.
+other entry is a limit of the table in `dagc.plan.plan`. Only advice has a level: what is an error stays one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dagc.diag import explain
 from dagc.diag.diagnostic import Code, Diagnostic, Family, Label
 from dagc.diag.levels import AdviceLevel, Levels
 from dagc.facts.fields import BAD_VALUE, REPEATED_FIELD, Field, FieldKind, read_fields
-from dagc.plan.rules import LIMITS, RuleLevels
+from dagc.plan.plan import LIMITS, RuleLevels
 from dagc.source import Source, Span
 from dagc.syntax.tree import Block, Entry, Word
 

@@ -8,23 +8,70 @@ Nothing here is proportional to layers, micro-batches or GPUs, except those vect
 
 Replicas of a service that do the same on equally fast ranks are one class, and a phase is that of one class. Where
 there are several (a remainder of sequences, a slowed rank), `Graph.others` holds the phases of the further ones.
+
+A tensor's dimensions are in a fixed order of letters, sizes as one rank holds them (the largest rank's where ranks
+differ): `t` tokens, `s` context (positions in the cache), `h` heads, `d` head width, `m` model width (hidden), `f`
+feed-forward width, `e` experts, `k` experts chosen a token, `v` vocabulary, `c` latent width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
-from dagc.graph.tensor import Tensor
+from dagc.degrees import AxisKind
 from dagc.ops.communication import Communication
 from dagc.ops.load import Load
 from dagc.ops.op import Computation, Op
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Ranks
 from dagc.source import Span
+
+LETTERS = "tshdmfekvc"
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One dimension: a letter of `LETTERS` and the size that one rank holds."""
+
+    letter: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """The value at a port.
+
+    `sharded` names (letter, axis) pairs: the dimension is split over that axis of the node's domain. `partial` is
+    the axis over which values are still to be summed. What is neither is replicated.
+    """
+
+    dtype: Dtype
+    dims: tuple[Dim, ...]
+    sharded: tuple[tuple[str, AxisKind], ...] = ()
+    partial: AxisKind | None = None
+
+    @property
+    def elements(self) -> int:
+        """Elements that one rank holds."""
+        return prod(dim.size for dim in self.dims)
+
+    @property
+    def bytes(self) -> float:
+        """Bytes that one rank holds."""
+        return self.elements * self.dtype.bytes
+
+    def __str__(self) -> str:
+        """Canonical text, e.g. `bf16[t=4096/dp, m=7168] +tp`: `/axis` sharded over it, `+axis` partial sums."""
+        axes = dict(self.sharded)
+        dims = (f"{d.letter}={d.size}" + (f"/{axes[d.letter]}" if d.letter in axes else "") for d in self.dims)
+        tail = f" +{self.partial}" if self.partial else ""
+        return f"{self.dtype}[{', '.join(dims)}]{tail}"
+
 
 INPUT = -1
 """As an input index: the template's own input. Stream i of a template with several is `INPUT - i`."""

@@ -82,7 +82,7 @@ class _SegmentView:
     known: set[tuple[int, int]]
 
     def at(self, code: Code, node: Node, message: str) -> Diagnostic:
-        """A diagnostic that names the node and where it stands."""
+        """A diagnostic that names the node and its place."""
         place = f"{self.phase.service} {self.phase.phase}, template `{self.template.key}`, node `{node.key}`"
         return code.at(node.span, f"{place}: {message}", notes=_NOTE)
 

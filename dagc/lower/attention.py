@@ -4,12 +4,16 @@ MHA and GQA project to heads (fewer key-value heads than ranks are held more tha
 vector that every tp rank keeps; a prompt's latents are expanded to keys and values, a decoded token is attended to in
 the latent space (the absorbed form: the expansion is applied to the query and to the result instead). Where an
 indexer chooses positions of latents, prompts too are attended to in the latent space. Shared attention (DeepSeek-V4)
-keeps one vector a position that is key and value of all heads, and entries that each stand for several positions.
+keeps one vector a position that is key and value of all heads, and entries that are each of several positions.
 
 Between projection and core lie kernels of their own: norms of queries and keys or of latents, and rotary embedding of
 heads. A norm over all heads needs the sum of squares of those on other ranks: two numbers a token, all-reduced (as
 vLLM's `MiniMaxText01RMSNormTP` does). Rotary embedding of latents is a part of the kernels of their core, with whose
 measurements it was timed. Biases and sinks are not counted.
+
+An indexer (keys `attention.index*`) that chooses for all heads lies whole on every rank of tp (DeepSeek sparse
+attention). Where KV heads choose for themselves, it is cut with them, and takes queries and keys in one product
+(MiniMax-M3).
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dagc.catalog.attention import Attention, AttentionKind, Reach
+from dagc.catalog.cache import index_bytes
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import LayerKind
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
-from dagc.graph.tensor import Tensor
+from dagc.graph.graph import Tensor
 from dagc.lower.attention_core import (
     Core,
     add_cache_write,
@@ -35,12 +40,12 @@ from dagc.lower.attention_core import (
 )
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
-from dagc.lower.indexer import add_indexer
 from dagc.lower.stage import Stage, add_collective, add_gather, add_gemm, add_norm, add_reduction
 from dagc.ops.all_reduce import AllReduce
 from dagc.ops.attention_core import KeyValues
 from dagc.ops.elementwise import Activation, HeadNorm, Rotary
 from dagc.ops.gemm import Gemm
+from dagc.ops.indexer import IndexerInputs, IndexerScores
 from dagc.ops.load import max_rank
 
 
@@ -255,3 +260,32 @@ _BLOCKS: Mapping[AttentionKind, Callable[[TemplateBuilder, Stage, Batch, _Form],
     AttentionKind.SHARED: _shared,
 }
 """How each kind of attention is built up to its output projection; each gives the width of what that takes."""
+
+
+def add_indexer(builder: TemplateBuilder, stage: Stage, batch: Batch, form: Attention, ends: tuple[int, int]) -> None:
+    """The indexer of a layer, nothing where it has none of its own. `ends`: the layer's input, the queries' latent."""
+    indexer = form.own_indexer
+    if indexer is None:
+        return
+    source, latent = ends
+    width, tokens = indexer.heads * indexer.head_dim, max_rank(batch.tokens)
+    series = 4 if form.ratio else 1
+    beside = width if indexer.by_head else indexer.heads
+    key = stage.matrix(series * indexer.head_dim + beside, stage.shapes.hidden, Part.ATTENTION)
+    keyed = stage.tensor({"t": tokens, "c": indexer.head_dim + (width if indexer.by_head else 0)})
+    asked, products = keyed, list[int]()
+    if not indexer.by_head:
+        queries = stage.matrix(width, form.q_lora, Part.ATTENTION)
+        asked = stage.tensor({"t": tokens, "h": indexer.heads, "d": indexer.head_dim})
+        products.append(add_gemm(builder, stage, "attention.index_queries", batch.tokens, queries, asked, (latent,)))
+    products.append(add_gemm(builder, stage, "attention.index_key", batch.tokens, key, keyed, (source,)))
+    made = IndexerInputs(Part.ATTENTION, batch.tokens, width + indexer.head_dim, stage.activation)
+    ready = builder.add("attention.index_inputs", made, asked, inputs=tuple(products))
+    chosen = stage.tensor({"t": tokens, "k": indexer.top})
+    positions, pairs = batch.positions(Reach()), batch.pairs(Reach())
+    heads = indexer.heads, indexer.head_dim
+    dtype = stage.activation if indexer.by_head else Dtype.FP8
+    scores = IndexerScores(
+        batch.tokens, batch.sequences, positions, pairs, *heads, form.ratio or 1, index_bytes(form), dtype
+    )
+    builder.add("attention.index", scores, chosen, inputs=(ready,))

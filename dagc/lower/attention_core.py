@@ -15,7 +15,7 @@ from math import prod
 from dagc.catalog.attention import Reach
 from dagc.catalog.dtype import Dtype
 from dagc.degrees import AxisKind
-from dagc.graph.tensor import Tensor
+from dagc.graph.graph import Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage, add_collective, local_subgroups

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dagc.graph.graph import INPUT, Node, Template
-from dagc.graph.tensor import Tensor
+from dagc.graph.graph import INPUT, Node, Template, Tensor
 from dagc.ops.op import Op
 from dagc.source import Span
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dagc.degrees import AxisKind
-from dagc.graph.tensor import Dim, Tensor
+from dagc.graph.graph import Dim, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.stage import Stage
 from dagc.lower.topology import Placement

@@ -33,7 +33,7 @@ import numpy as np
 
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
-from dagc.graph.tensor import Dim, Tensor
+from dagc.graph.graph import Dim, Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.disaggregation import TokenTransfer, add_remote_combine, add_remote_dispatch

@@ -20,8 +20,7 @@ import numpy as np
 from dagc.catalog.cache import sequence_bytes, state_bytes
 from dagc.catalog.model import ModelShapes
 from dagc.degrees import AxisKind
-from dagc.graph.graph import PhaseGraph, Segment, StageProgram, Team
-from dagc.graph.tensor import Dim, Tensor
+from dagc.graph.graph import Dim, PhaseGraph, Segment, StageProgram, Team, Tensor
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.topology import Placement, place
 from dagc.ops.communication import Matching

@@ -14,14 +14,10 @@ from dataclasses import replace
 
 from dagc.graph.graph import Graph, PhaseGraph
 from dagc.lower.batch import StepLoad
-from dagc.lower.handover import lower_handover
 from dagc.lower.phase import PhaseLowering
 from dagc.lower.templates import LoweringCache
 from dagc.plan.deployment import Phase, Service
-from dagc.plan.interleaving import interleaving
-from dagc.plan.plan import Plan
-from dagc.plan.replicas import replica_classes
-from dagc.plan.serving import entering
+from dagc.plan.plan import Plan, entering, replica_classes
 
 
 def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:
@@ -33,11 +29,14 @@ def lower(plan: Plan, known: LoweringCache | None = None) -> Graph:
     shapes = plan.facts.model.shapes()
     if shapes is None:
         raise ValueError("lowering needs a model with shapes")
-    services = plan.deployment.services
     known = known or LoweringCache()
     prefill, *more_prefill = lower_service(plan, Phase.PREFILL, known)
     decode, *more_decode = lower_service(plan, Phase.DECODE, known)
-    handover = lower_handover(plan, shapes) if len(services) > 1 else None
+    handover = None
+    if len(plan.deployment.services) > 1:
+        from dagc.lower.handover import lower_handover
+
+        handover = lower_handover(plan, shapes)
     return Graph(prefill, decode, handover, plan.deployment.replicas, (*more_prefill, *more_decode))
 
 
@@ -63,6 +62,10 @@ def lower_prompts(plan: Plan, known: LoweringCache | None = None) -> PhaseGraph 
     A decode step in which prompt tokens ride along, or prompts by themselves where the engine keeps steps apart.
     """
     shapes, service, workload = plan.facts.model.shapes(), plan.deployment.services[0], plan.facts.workload
+    if workload.concurrency is None:
+        return None
+    from dagc.plan.interleaving import interleaving
+
     found, layout = interleaving(plan), service.attention_pool.attention
     if shapes is None or layout is None or found is None:
         return None

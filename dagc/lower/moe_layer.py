@@ -9,7 +9,7 @@ from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts
 from dagc.catalog.part import Part
 from dagc.degrees import AxisKind
-from dagc.graph.tensor import Tensor
+from dagc.graph.graph import Tensor
 from dagc.lower.batch import Batch
 from dagc.lower.builder import TemplateBuilder
 from dagc.lower.routing import Routing

@@ -17,7 +17,9 @@ from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.mixer import add_mixer
 from dagc.lower.overlap import interleave
-from dagc.lower.pipeline import (
+from dagc.lower.routing import ExpertChoice, popularity_ranks, slot_chances
+from dagc.lower.stage import (
+    Stage,
     add_embedding,
     add_head,
     add_receive,
@@ -25,17 +27,12 @@ from dagc.lower.pipeline import (
     add_token_receive,
     add_token_send,
 )
-from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.routing import ExpertChoice
-from dagc.lower.stage import Stage
 from dagc.lower.templates import LoweringCache, Templates, experts_setting, layer_name, setting
 from dagc.lower.topology import Placement, place
 from dagc.ops.load import Load, compress_uniform
 from dagc.plan.deployment import Deployment, Phase, Pool, Role, Service
-from dagc.plan.exchange import gathers_tokens
 from dagc.plan.layout import Layout
-from dagc.plan.plan import Plan
-from dagc.plan.replicas import ReplicaClass
+from dagc.plan.plan import Plan, ReplicaClass, gathers_tokens
 from dagc.plan.splits import micro_batch_sequences, sequences_per_rank, stage_layers
 from dagc.source import Span
 from dagc.syntax.tree import Axis, Fold, Pools, Strategy
@@ -79,7 +76,7 @@ class PhaseLowering:
         return PhaseGraph(
             phase=self.phase,
             service="main" if service.phase is Phase.BOTH else str(service.phase),
-            teams=self._all_teams(),
+            teams=tuple(self.team(pool, stage) for pool in self.service.pools for stage in range(pool.stages)),
             templates=tuple(self.templates.built),
             programs=programs,
             micro_batches=tuple(sizes.index(count) for count in sequences),
@@ -99,10 +96,6 @@ class PhaseLowering:
         if layout is None:
             raise ValueError("the first pool of a service computes attention")
         return layout
-
-    def _all_teams(self) -> tuple[Team, ...]:
-        """A team for each stage of each pool: the stages of the first pool, then those of the second."""
-        return tuple(self.team(pool, stage) for pool in self.service.pools for stage in range(pool.stages))
 
     def team(self, pool: Pool, stage: int) -> Team:
         """The ranks of a stage of a pool, in the first replica of the class."""

@@ -58,7 +58,7 @@ def _spellings(engine: Engine) -> dict[str, str]:
 
 
 def _read_flags(source: Source, tokens: Sequence[Span], engine: Engine) -> Read:
-    texts = tuple(_unquoted(token.text) for token in tokens)
+    texts = tuple(token.text.replace('"', "").replace("'", "") for token in tokens)
     problems = [*_strangers(tokens, engine)]
     settings = read_settings(engine.flags, texts)
     if isinstance(settings, str):
@@ -84,10 +84,6 @@ def _degrees(engine: Engine, settings: Settings, places: Mapping[str, Span]) -> 
     return [
         Degree(_AXES[name], value, places[name]) for name, value in settings.items() if name in _AXES and name in places
     ]
-
-
-def _unquoted(text: str) -> str:
-    return text.replace('"', "").replace("'", "")
 
 
 def _strangers(tokens: Sequence[Span], engine: Engine) -> Iterator[Diagnostic]:

@@ -1,4 +1,4 @@
-"""Prompts between the decode steps of others: which of them a request meets, and how many share a step.
+"""Prompts between the decode steps of others: which of them delay a request, and how many share a step.
 
 In the steady state every request that leaves is followed by the next one, so that over the steps in which a request is
 decoded, each of the others has its prompt computed once. What that does to the steps is the engine's way:

@@ -1,6 +1,6 @@
 """A deployment as an engine places it: its numbers of ranks, its order of the axes in a stage, its split of layers.
 
-Without an engine ranks follow the nesting of the text, and what is implied stands outermost. An engine has its order:
+Without an engine ranks follow the nesting of the text, and what is implied is outermost. An engine has its order:
 vLLM numbers attention's dp outside the stages, SGLang the experts' tp inside ep, TensorRT-LLM ep inside it. Pools that
 are only attention or only experts stay as they are, because no engine has them.
 """

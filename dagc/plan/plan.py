@@ -1,8 +1,17 @@
-"""One strategy with everything that it is checked and priced against."""
+"""One strategy with everything that it is checked and priced against, and what follows from both.
+
+Replicas of a service that behave alike are one class, of which one is computed for all. A class is identified by its
+sequences and its slowed ranks; that replicas may lie differently on nodes is not looked at.
+
+`LIMITS` is the whole list of limits that advice is given beyond. A rule asks for its own by name,
+`plan.facts.rules.limit("bubble")`; the block `rules` of a plan replaces the default.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +19,52 @@ import numpy.typing as npt
 from dagc.catalog.calibration import Work
 from dagc.catalog.device import ClusterSpec, DeviceSpec
 from dagc.catalog.model import ModelSpec
-from dagc.engines.engine import NO_ENGINE, Engine, Runtime
-from dagc.plan.deployment import Deployment, Pool
+from dagc.diag.levels import Levels
+from dagc.engines.engine import NO_ENGINE, Engine, ExpertExchange, Runtime
+from dagc.plan.deployment import Deployment, Pool, Service
 from dagc.plan.layout import Ranks
-from dagc.plan.rules import RuleLevels
+from dagc.plan.splits import replica_sequences
 from dagc.plan.workload import Claim, Requirement, Workload
+from dagc.source import Span
+from dagc.units import Dimension
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of advice: the word that sets it, the default in SI units (a share in 0 to 1), and what it bounds."""
+
+    name: str
+    default: float
+    dimension: Dimension
+    meaning: str
+
+
+LIMITS: Mapping[str, Limit] = MappingProxyType({
+    limit.name: limit
+    for limit in (
+        Limit("memory", 0.9, Dimension.SHARE, "share of a device's memory that may be filled"),
+        Limit("bubble", 0.2, Dimension.SHARE, "share of a phase that a stage may idle"),
+        Limit("unused_memory", 0.1, Dimension.SHARE, "share of a device's memory that the fullest GPU fills at least"),
+        Limit("load", 0.5, Dimension.SHARE, "load at which a required time should hold, with the wait that it brings"),
+        Limit("stage_layers", 4, Dimension.COUNT, "layers that a stage has at least"),
+        Limit("expert_columns", 256, Dimension.COUNT, "columns of an expert that a GPU holds at least"),
+        Limit("expert_tokens", 1, Dimension.COUNT, "tokens that a decode step brings to an expert at least"),
+    )
+})  # fmt: skip
+"""Every limit, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLevels:
+    """Levels of advice, limits that were written in SI units, and where they were."""
+
+    levels: Levels = field(default_factory=Levels)
+    written: Mapping[str, float] = field(default_factory=dict[str, float])
+    spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
+
+    def limit(self, name: str) -> float:
+        """A limit of the table, as written or by default."""
+        return self.written.get(name, LIMITS[name].default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +138,99 @@ class Plan:
         if pool.device is None:
             return self.facts.cluster.device
         return dict(self.facts.devices)[pool.device]
+
+
+def gathers_tokens(plan: Plan, service: Service) -> bool:
+    """Whether tokens are gathered rather than dispatched; two halves that hide each other's need a dispatch."""
+    experts, layout, options = plan.facts.model.experts, service.experts_pool.experts, service.options
+    if experts is None or layout is None or options.overlap > 1 or len(service.pools) > 1:
+        return False
+    ranks, domain = layout.ep * layout.tp, plan.facts.cluster.gpus_per_node
+    return plan.facts.runtime.exchange(ranks, experts.top, domain, options.exchange) is ExpertExchange.GATHER
+
+
+def sums_results(plan: Plan, service: Service) -> bool:
+    """Whether the engine sends no tokens: all ranks of an expert group hold the same ones, and sum what each adds."""
+    attention, experts = service.attention_pool.attention, service.experts_pool.experts
+    if attention is None or experts is None or len(service.pools) > 1 or service.options.overlap > 1:
+        return False
+    return plan.facts.runtime.sums_experts and attention.tp * attention.cp == experts.ep * experts.tp
+
+
+def missing_shapes(plan: Plan) -> tuple[str, ...]:
+    """Fields of the model without which there is no memory, no graph and no time."""
+    return tuple(f"model {name}" for name in plan.facts.model.missing())
+
+
+def missing_rates(plan: Plan) -> tuple[str, ...]:
+    """Fields of the cluster without which there is no time.
+
+    A link is needed where GPUs share a node, a network where they do not fit into one.
+    """
+    cluster, deployment = plan.facts.cluster, plan.deployment
+    devices = [plan.device_of(pool) for service in deployment.services for pool in service.pools]
+    activation = plan.facts.model.activation_dtype
+    lacking = {
+        "device bandwidth": any(not device.bandwidth_bytes_per_second for device in devices),
+        "device compute": any(not device.flops.get(activation) for device in devices),
+        "cluster link": not cluster.link_bytes_per_second and deployment.gpus > 1 and cluster.gpus_per_node > 1,
+        "cluster network": not cluster.network_bytes_per_second and deployment.gpus > cluster.gpus_per_node,
+    }
+    return tuple(name for name, missing in lacking.items() if missing)
+
+
+def requests_at_once(plan: Plan) -> int | None:
+    """Requests that run at once in an admitted plan whose caches hold fewer than are in flight; else None."""
+    asked, running = plan.facts.workload.concurrency, plan.facts.workload.batch
+    is_limited = asked is not None and running < asked and not plan.facts.workload.is_open
+    return running if is_limited else None
+
+
+def entering(plan: Plan) -> Plan:
+    """The plan whose batch is what is prefilled at once: all of a static batch, else one prompt on each rank."""
+    return _with_prompts(plan, 1)
+
+
+def prefilling(plan: Plan) -> Plan:
+    """The plan whose batch is what GPUs that prefill alone hold at once: all of a static batch, else on each rank as
+    many prompts as a chunk has room for, one at least.
+    """
+    return _with_prompts(plan, max(1, plan.facts.workload.chunk // plan.facts.workload.fresh))
+
+
+def _with_prompts(plan: Plan, each: int) -> Plan:
+    workload = plan.facts.workload
+    if workload.concurrency is None:
+        return plan
+    caches = plan.deployment.cache_count(plan.deployment.services[0])
+    held = replace(workload, batch=min(each * caches, workload.concurrency))
+    return replace(plan, facts=replace(plan.facts, workload=held))
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaClass:
+    """Replicas of a service that hold as many sequences, on ranks that are slowed in the same way."""
+
+    sequences: int
+    replicas: tuple[int, ...]
+
+
+def replica_classes(plan: Plan, service: Service) -> tuple[ReplicaClass, ...]:
+    """The classes of a service's replicas, in the order of their first; a replica without sequences is in none.
+
+    Where the batch leaves every replica without, the first one counts, with one sequence. The first has most and the
+    last has least, so that where these are alike all are, as long as no rank is slowed.
+    """
+    deployment = plan.deployment
+    held = np.array(replica_sequences(deployment, service, plan.facts.workload.batch), dtype=np.int64)
+    held[0] = max(1, held[0])
+    if not plan.facts.cluster.slowed and held[0] == held[-1]:
+        return (ReplicaClass(int(held[0]), tuple(range(held.size))),)
+    traits = held[:, None]
+    if plan.facts.cluster.slowed:
+        traits = np.column_stack([held, plan.slowdowns(deployment.all_ranks(service))])
+    rows = np.ascontiguousarray(traits).view(np.dtype((np.void, traits.itemsize * traits.shape[1])))[:, 0]
+    _, first, which = np.unique(rows, return_index=True, return_inverse=True)
+    members = (np.flatnonzero(which == which[i]) for i in np.sort(first))
+    found = (ReplicaClass(int(held[same[0]]), tuple(int(i) for i in same)) for same in members)
+    return tuple(one for one in found if one.sequences)

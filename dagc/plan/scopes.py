@@ -35,7 +35,7 @@ class Place(StrEnum):
 
 
 class Fault(StrEnum):
-    """Why a node may not stand where it stands."""
+    """Why a node may not be where it is."""
 
     INSIDE_ITSELF = "inside itself"
     INSIDE_SHARD = "inside a shard"
@@ -133,7 +133,7 @@ class Annotated:
 
     @property
     def is_legal(self) -> bool:
-        """Whether every node may stand where it stands."""
+        """Whether every node may be where it is."""
         return all(node.fault is None for node in self.nodes)
 
 
@@ -155,7 +155,7 @@ def subtrees(strategy: Strategy) -> Iterator[Strategy]:
 
 
 def parts(strategy: Strategy) -> tuple[Strategy, ...]:
-    """What stands directly inside: the body of an axis or scope, the branches of a fold or of pools."""
+    """What is directly inside: the body of an axis or scope, the branches of a fold or of pools."""
     if isinstance(strategy, Fold | Pools):
         return strategy.branches
     return () if strategy.body is None else (strategy.body,)
@@ -163,7 +163,7 @@ def parts(strategy: Strategy) -> tuple[Strategy, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """Where the next node stands.
+    """Where the next node is.
 
     `meanings` are those of the axes around it, since the last phase. `chained`: an axis of the chain above it has a
     fault already.

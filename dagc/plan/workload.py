@@ -196,6 +196,11 @@ class Requirement:
         return metric if self.percentile is None else OF_PERCENTILE[metric, self.percentile]
 
     @property
+    def is_ceiling(self) -> bool:
+        """Whether it limits from above."""
+        return self.comparison in ("<", "<=")
+
+    @property
     def is_of_load(self) -> bool:
         """Whether simulated requests decide it where the plan has a load."""
         return self.metric is TTFT or self.metric in SIMULATED

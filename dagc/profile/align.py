@@ -1,8 +1,8 @@
 """Kernels of a layer are matched with the operators of a layer of the graph.
 
 Both are sequences. Where each operator is one kernel they are aligned in order, as sequences are by Needleman and
-Wunsch (1970): a kernel may stand for an operator if its name says so (or is the operator's key), at a cost that grows
-with the ratio of their times, and a kernel or an operator may stay alone at a cost. Exchanges are aligned apart,
+Wunsch (1970): a kernel may be matched with an operator if its name says so (or is the operator's key), at a cost that
+grows with the ratio of their times, and a kernel or an operator may stay alone at a cost. Exchanges are aligned apart,
 because they run on streams of their own. What an engine does in another order is then paired by kind and time. Casts
 before a product are part of it, as they are in the formulas, and so are the parts of a split product and what an
 exchange waits for. An operator of which no kernel is left has gone into another one's kernel: the activation and the

@@ -10,12 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dagc.metrics import TPOT, TTFT
-from dagc.plan.missing import missing_rates, missing_shapes
-from dagc.plan.plan import Plan
-from dagc.plan.serving import requests_at_once
+from dagc.plan.plan import Plan, missing_rates, missing_shapes, requests_at_once
 from dagc.plan.workload import Requirement
-from dagc.results.assessment import Actual, Assessment, RequirementVerdict, decided, written
-from dagc.results.claims import judge_claims
+from dagc.results.assessment import Actual, Assessment, RequirementVerdict, Verdict, decided, written
 from dagc.results.load import SimulatedLoad
 from dagc.results.measured import Evidence, measured_actual
 from dagc.results.memory import MemoryOfPools
@@ -47,10 +44,16 @@ def assess(
         missing_shapes=shapes,
         missing_rates=evidence.missing_rates,
         requirements=judge_requirements(evidence),
-        claims=judge_claims(evidence),
+        claims=_judge_claims(evidence) if plan.claims else (),
         admitted=requests_at_once(plan) if figures else None,
         load=load,
     )
+
+
+def _judge_claims(evidence: Evidence) -> tuple[Verdict, ...]:
+    from dagc.results.claims import judge_claims
+
+    return judge_claims(evidence)
 
 
 def judge_requirements(evidence: Evidence) -> tuple[RequirementVerdict, ...]:

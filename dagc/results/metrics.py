@@ -53,8 +53,7 @@ from typing import NamedTuple
 from dagc.graph.graph import Graph, PhaseGraph, Template
 from dagc.graph.priced import PICOSECONDS, Costs, PricedPhase, serial_time
 from dagc.ops.op import Lane
-from dagc.plan.plan import Plan
-from dagc.plan.serving import entering
+from dagc.plan.plan import Plan, entering
 from dagc.plan.workload import Workload
 from dagc.results import summary as out
 from dagc.results.facts import SECONDS_PER_HOUR

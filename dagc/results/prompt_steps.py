@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, exp, lgamma, log, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,8 +48,7 @@ class PromptTimes:
     entry: float
 
 
-@dataclass(frozen=True, slots=True)
-class PromptSteps:
+class PromptSteps(NamedTuple):
     """Seconds that a step with prompts adds, and how many there are for each decode step."""
 
     added: float
@@ -56,7 +56,7 @@ class PromptSteps:
 
 
 def prompt_steps(found: Interleaving, times: PromptTimes) -> PromptSteps:
-    """The steps with prompts that a request meets."""
+    """The steps with prompts that delay a request."""
     if found.limits.mixes:
         return PromptSteps(times.added, _in_mixed_steps(found, times))
     return _in_waves(found, times) if found.in_waves else _apart(found, times)

@@ -32,10 +32,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dagc.plan.interleaving import interleaving
 from dagc.plan.plan import Plan
-from dagc.plan.step_limits import server_overhead
-from dagc.results.prompt_steps import PromptSteps, PromptTimes, prompt_steps
 from dagc.results.summary import Serving
 from dagc.units import format_seconds
 
@@ -55,7 +52,7 @@ def serve(plan: Plan, steps: Steps) -> Serving:
     host = plan.facts.runtime.host_seconds
     drafts = workload.drafted * steps.decode / (shapes.layers or 1)
     step = steps.decode + host + drafts
-    prompts = _prompts(plan, steps, step)
+    added, often = _prompts(plan, steps, step)
     return Serving(
         concurrency=workload.concurrency,
         running=workload.batch,
@@ -63,16 +60,22 @@ def serve(plan: Plan, steps: Steps) -> Serving:
         host_seconds=host,
         draft_seconds=drafts,
         tokens_per_step=workload.tokens_per_step,
-        prompt_step_seconds=prompts.added,
-        prompt_steps=prompts.often,
+        prompt_step_seconds=added,
+        prompt_steps=often,
     )
 
 
-def _prompts(plan: Plan, steps: Steps, step: float) -> PromptSteps:
-    """The steps with prompts that a request meets, which are none where there is no time of one."""
-    found = None if steps.prompts is None else interleaving(plan)
-    if found is None or steps.prompts is None:
-        return PromptSteps(0.0, 0.0)
+def _prompts(plan: Plan, steps: Steps, step: float) -> tuple[float, float]:
+    """What a step with prompts adds, in seconds, and how many there are for each decode step."""
+    if steps.prompts is None:
+        return 0.0, 0.0
+    from dagc.plan.interleaving import interleaving
+    from dagc.plan.step_limits import server_overhead
+    from dagc.results.prompt_steps import PromptTimes, prompt_steps
+
+    found = interleaving(plan)
+    if found is None:
+        return 0.0, 0.0
     workload, overhead = plan.facts.workload, server_overhead(plan)
     host, drafts = plan.facts.runtime.host_seconds, workload.drafted / (plan.facts.model.layers or 1)
     mixed = max(0.0, steps.prompts - steps.decode) * (1 + drafts)

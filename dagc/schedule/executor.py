@@ -9,14 +9,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import Picoseconds
-from dagc.schedule.program import Int64, IssueTable, Program
-from dagc.schedule.template import NONE, TimedTemplate
+from dagc.schedule.structure import NONE
+
+if TYPE_CHECKING:
+    from dagc.schedule.program import Int64, IssueTable, Program
+    from dagc.schedule.template import TimedTemplate
 
 Array = npt.NDArray[Any]
 

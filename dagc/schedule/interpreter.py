@@ -33,8 +33,8 @@ from dagc.schedule.program import (
     IssueTable,
     Program,
 )
-from dagc.schedule.structure import NO_MESSAGE, Wait
-from dagc.schedule.template import NONE, TimedTemplate
+from dagc.schedule.structure import NONE, Wait
+from dagc.schedule.template import TimedTemplate
 from dagc.schedule.walk import Walk
 
 Times = list[int]
@@ -212,7 +212,7 @@ class Interpreter(Executor):
             for link in step.links:
                 begun, done = max(starts[link]), max(values[structure.inputs + link])
                 start = [max(time, begun, done - own) for time, own in zip(start, duration, strict=True)]
-            if step.receive != NO_MESSAGE:
+            if step.receive != NONE:
                 slot = receives + step.receive
                 begun, done, sources[structure.inputs + step.receive] = state.messages[slot]
                 start = _joined(start, begun, done, duration)
@@ -230,7 +230,7 @@ class Interpreter(Executor):
             end = [time + own for time, own in zip(start, duration, strict=True)]
             starts.append(start)
             values.append(end)
-            if step.send != NO_MESSAGE:
+            if step.send != NONE:
                 state.messages[sends + step.send] = _Message(start, end, row + index)
         return starts, values[structure.inputs :]
 

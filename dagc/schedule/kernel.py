@@ -20,7 +20,8 @@ import wasmtime
 
 from dagc.schedule.executor import Array, Ended, Executor, PathPlaces, Room
 from dagc.schedule.program import IssueTable, Program
-from dagc.schedule.template import GROUP_WORDS, NONE, TEMPLATE_WORDS, PackedTemplate, TimedTemplate
+from dagc.schedule.structure import NONE
+from dagc.schedule.template import GROUP_WORDS, TEMPLATE_WORDS, PackedTemplate, TimedTemplate
 from dagc.wasm import NoAddressSpace, compiled
 
 MODULE = Path(__file__).with_name("kernel.wasm")

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dagc.graph.graph import PhaseGraph, Segment, StageProgram
-from dagc.ops.op import Lane
+from dagc.graph.graph import PhaseGraph
 from dagc.plan.deployment import Phase
 
 Int64 = npt.NDArray[np.int64]
@@ -34,41 +32,6 @@ class Invocations(NamedTuple):
     step: Int64
     micro_batch: Int64
     stage: Int64
-
-
-class Issue(NamedTuple):
-    """Copies of a segment, from copy `offset` of it on, of one invocation."""
-
-    step: int
-    micro_batch: int
-    size: int
-    stage: int
-    position: int
-    offset: int
-    segment: Segment
-    program: StageProgram
-
-    @property
-    def invocation(self) -> tuple[int, int, int]:
-        """(step, micro-batch, stage): what shares one set of streams."""
-        return self.step, self.micro_batch, self.stage
-
-
-@dataclass(frozen=True, slots=True)
-class IssueGroup:
-    """Issues in lock step, copy by copy, `count` copies each."""
-
-    issues: tuple[Issue, ...]
-    count: int
-
-    def lanes(self, graph: PhaseGraph) -> list[tuple[int, Lane]]:
-        """Teams of the phase and their lanes that a copy runs on."""
-        found = {
-            (issue.program.teams[node.team], node.op.lane)
-            for issue in self.issues
-            for node in graph.templates[issue.segment.template].nodes
-        }
-        return sorted(found)
 
 
 class IssuePart(NamedTuple):
@@ -137,29 +100,6 @@ def stages(graph: PhaseGraph) -> int:
 def periods_of_first_step(graph: PhaseGraph) -> int:
     """How many periods until every segment of step 0 has run."""
     return order_of(graph).periods if repeats(graph) and stages(graph) > 1 else 1
-
-
-def issue_groups(graph: PhaseGraph, period: int) -> Iterator[IssueGroup]:
-    """The issue groups of one period, in order, as objects; `program.Program` has them as columns."""
-    invocations = order_of(graph).invocations(graph, period)
-    rows: list[list[int]] = np.stack(invocations, axis=1).tolist()
-    for _, wave in groupby(rows, key=lambda row: row[0]):
-        places = [(step, batch, graph.micro_batches[batch], stage) for _, step, batch, stage in wave]
-        programs = [graph.programs[size][stage] for _, _, size, stage in places]
-        for parts, count in lock_step([[segment.count for segment in program.segments] for program in programs]):
-            issues = [
-                Issue(*places[number], position, offset, programs[number].segments[position], programs[number])
-                for number, position, offset in parts
-            ]
-            yield IssueGroup(tuple(issues), count)
-
-
-def groups_of_first_step(graph: PhaseGraph) -> list[IssueGroup]:
-    """The issue groups up to the last that step 0 is in, in order."""
-    groups = [group for period in range(periods_of_first_step(graph)) for group in issue_groups(graph, period)]
-    while groups and all(issue.step > 0 for issue in groups[-1].issues):
-        groups.pop()
-    return groups
 
 
 def lock_step(counts: Sequence[Sequence[int]]) -> Iterator[tuple[tuple[IssuePart, ...], int]]:

@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from dagc.schedule.executor import PathPlaces
 from dagc.schedule.program import COUNT, COUNTS, LANES, MEMBERS, OFFSET, POSITION, SIZE, STAGE, TEMPLATE, Int64
-from dagc.schedule.recording import Recording
-from dagc.schedule.structure import NO_MESSAGE
+from dagc.schedule.structure import NONE
+
+if TYPE_CHECKING:
+    from dagc.schedule.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class CriticalPath(Sequence[PathSlot]):
         issue, _, step = _issues(recording, self.places.row[places])
         template = recording.table.column(TEMPLATE)[issue]
         steps = [recording.templates[int(t)].steps[int(s)].step for t, s in zip(template, step, strict=True)]
-        return np.array([bool(one.links) or one.receive != NO_MESSAGE for one in steps], dtype=np.bool_)
+        return np.array([bool(one.links) or one.receive != NONE for one in steps], dtype=np.bool_)
 
     @property
     def busiest(self) -> tuple[int, int] | None:

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from dagc.graph.graph import PhaseGraph
 from dagc.graph.priced import PricedPhase
-from dagc.schedule.order import Order, lock_step, order_of, periods_of_first_step, stages
-from dagc.schedule.template import Int32, TemplateCache, TimedTemplate
+from dagc.schedule.order import Int64, Order, lock_step, order_of, periods_of_first_step, stages
 
-Int64 = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from dagc.schedule.template import Int32, TemplateCache, TimedTemplate
 
 COLUMNS = (
     "template",

@@ -17,7 +17,6 @@ from dagc.graph.priced import Picoseconds
 from dagc.schedule.executor import Ended, Executor, PathPlaces, Room, Snapshot
 from dagc.schedule.program import MEMBERS, TEMPLATE, IssueTable, Program
 from dagc.schedule.template import TimedTemplate
-from dagc.schedule.walk import Walk
 
 WHOLE_BYTES = 256 << 20
 """The largest record that is held at once."""
@@ -192,6 +191,8 @@ class Recording:
         """The critical path back from a row and a rank."""
         if self.is_whole and self._live:
             return self._live.walk_back(self.table, row, rank)
+        from dagc.schedule.walk import Walk
+
         return Walk(self.program, self.table, self.starts, self.sources).back(row, rank)
 
 

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import nan
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from dagc.graph.priced import NodeCost, Picoseconds
 from dagc.schedule.program import COUNT, OFFSET, SIZE, STAGE, TEMPLATE, Int64, Program
-from dagc.schedule.recording import Recording
 from dagc.schedule.template import Occupied
+
+if TYPE_CHECKING:
+    from dagc.schedule.recording import Recording
 
 
 class Spending(StrEnum):

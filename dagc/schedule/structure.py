@@ -28,7 +28,8 @@ LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 MOST_STRUCTURES = 512
 """Structures that are kept."""
 
-NO_MESSAGE = -1
+NONE = -1
+"""No row, lane or message, as a word."""
 
 
 class Wait(NamedTuple):
@@ -170,7 +171,7 @@ def _form(nodes: tuple[_Node, ...], outputs: tuple[int, ...]) -> _Form:
     for index, node in enumerate(nodes):
         inputs = [_value(edge, streams) for edge in node.inputs if edge != node.partner]
         after = [_value(edge, streams) for edge in node.after if edge != node.partner]
-        message = NO_MESSAGE
+        message = NONE
         if node.pattern and node.partner is None and index not in partners:
             message = numbers[node.pattern]
             numbers[node.pattern] += 1
@@ -181,8 +182,8 @@ def _form(nodes: tuple[_Node, ...], outputs: tuple[int, ...]) -> _Form:
                 waits=tuple(dict.fromkeys([*inputs, *after])),
                 data=len(set(inputs)),
                 links=() if node.partner is None else (node.partner,),
-                receive=message if node.pattern is Pattern.RECEIVE else NO_MESSAGE,
-                send=message if node.pattern is Pattern.SEND else NO_MESSAGE,
+                receive=message if node.pattern is Pattern.RECEIVE else NONE,
+                send=message if node.pattern is Pattern.SEND else NONE,
                 is_alone=node.is_alone,
             )
         )
@@ -327,7 +328,7 @@ def _chains(at: _Places, waits: Sequence[Sequence[int]]) -> list[list[int]]:
 
 def _is_plain(*tasks: _Task) -> bool:
     """Whether tasks neither take nor post a message, nor match one in their template."""
-    return all(task.receive == task.send == NO_MESSAGE and not task.links for task in tasks)
+    return all(task.receive == task.send == NONE and not task.links for task in tasks)
 
 
 def _readers(at: _Places, waits: Sequence[Sequence[int]], linked: Iterable[int]) -> list[int]:

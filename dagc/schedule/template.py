@@ -19,7 +19,7 @@ from dagc.graph.graph import Node, Template
 from dagc.graph.priced import Costs, NodeCost, Picoseconds, are_alike
 from dagc.ops.communication import Communication
 from dagc.plan.layout import Ranks
-from dagc.schedule.structure import Step, Structure, Wait, reversed_structure_of, structure_of
+from dagc.schedule.structure import NONE, Step, Structure, Wait, reversed_structure_of, structure_of
 
 Int32 = npt.NDArray[np.int32]
 
@@ -28,9 +28,6 @@ STEP_WORDS, TEMPLATE_WORDS, GROUP_WORDS = 11, 9, 3
 
 _WAITS, _LINKS, _DURATIONS, _GROUPS = 7, 8, 9, 10
 """Pointers of a step, as words."""
-
-NONE = -1
-"""No row, lane or message, as a word."""
 
 Occupied = dict[int, tuple[Picoseconds, Picoseconds]]
 """Time by lane: in each copy, of what takes as long in all of them, and in all copies together, of the rest."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from dagc.schedule.executor import PathPlaces
 from dagc.schedule.program import COUNT, LANES, MEMBERS, OFFSET, TEMPLATE, IssueTable, Program
-from dagc.schedule.structure import NO_MESSAGE, Step, Wait
-from dagc.schedule.template import NONE, TimedTemplate
+from dagc.schedule.structure import NONE, Step, Wait
+from dagc.schedule.template import TimedTemplate
 
 
 class RecordedStep(NamedTuple):
@@ -107,12 +107,12 @@ class Walk:
     def _before(self, place: RecordedStep, rank: int) -> tuple[RecordedStep, int] | None:
         """What a place waited for to its last moment; None where it starts at once."""
         step = place.step
-        if not step.links and step.receive == NO_MESSAGE:
+        if not step.links and step.receive == NONE:
             return self._waited_for(place, rank, step.waits)
         found = self._waited_for(place, rank, step.waits[: step.data])
         for link in step.links if found is None else ():
             found = found or self._sent_by(place, rank, place.first_row + link, is_message=False)
-        if found is None and step.receive != NO_MESSAGE:
+        if found is None and step.receive != NONE:
             send = int(self._sources(place.entry)[place.template.structure.inputs + step.receive])
             found = None if send == NONE else self._sent_by(place, rank, send, is_message=True)
         return found or self._waited_for(place, rank, step.waits[step.data :])

@@ -33,8 +33,7 @@ from dagc.lower.builder import TemplateBuilder
 from dagc.lower.experts import add_moe
 from dagc.lower.ffn import add_dense_ffn
 from dagc.lower.mixer import add_mixer
-from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.routing import ExpertChoice
+from dagc.lower.routing import ExpertChoice, popularity_ranks, slot_chances
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
 from dagc.ops.communication import Communication

@@ -18,8 +18,7 @@ from math import isclose
 from typing import Literal, TypeVar
 
 from dagc.metrics import TTFT, Metric
-from dagc.plan.plan import Plan
-from dagc.plan.serving import entering
+from dagc.plan.plan import Plan, entering
 from dagc.results import whatif as out
 from dagc.results.structure import strategy_text
 from dagc.results.values import value

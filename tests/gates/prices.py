@@ -23,8 +23,7 @@ from dagc.graph.graph import Node, PhaseGraph
 from dagc.graph.priced import NodeCost
 from dagc.lower.handover import lower_transfer
 from dagc.lower.lower import lower, lower_prompts
-from dagc.plan.missing import missing_rates
-from dagc.plan.plan import Plan
+from dagc.plan.plan import Plan, missing_rates
 from dagc.source import Source
 from tests.gates import digests
 

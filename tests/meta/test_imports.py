@@ -22,13 +22,28 @@ sys.stdout.write(json.dumps([result.exit_code, result.output, sorted(sys.modules
 """
 
 
+UNUSED = (
+    "dagc.catalog.huggingface", "dagc.check.claims", "dagc.check.engines", "dagc.check.hierarchy", "dagc.check.names",
+    "dagc.check.starting", "dagc.lower.handover", "dagc.plan.interleaving", "dagc.results.claims",
+    "dagc.results.prompt_steps", "dagc.syntax.printer",
+)  # fmt: skip
+"""What a legal plan without options, engine, claims, transfer and load has no use for."""
+
+PRICED = """
+model mixtral-8x7b
+cluster h100-sxm x 8
+workload { batch 64 prompt 1024 output 256 }
+strategy main = ep 8 ; tp 2
+"""
+
+
 def loaded(cwd: Path, *arguments: str) -> set[str]:
-    """Top-level packages that are loaded in a new process when a command has run and succeeded."""
+    """Modules that are loaded in a new process when a command has run and succeeded."""
     command = [sys.executable, "-c", LOADED, json.dumps(arguments)]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)})
     status, output, modules = json.loads(done.stdout)
     assert status == 0, output
-    return {name.partition(".")[0] for name in modules}
+    return set(modules)
 
 
 def test_help_loads_no_part_of_the_compiler(tmp_path: Path) -> None:
@@ -40,3 +55,11 @@ def test_a_check_loads_no_renderer_and_no_graph_library(command: str, tmp_path: 
     plan = tmp_path / "plan.moe"
     plan.write_text("pp 4 < ep 16 ; tp 2 >\n", encoding="utf-8")
     assert loaded(tmp_path, command, str(plan)) & HEAVY == set()
+
+
+def test_a_check_loads_no_rules_that_can_find_nothing(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.moe"
+    plan.write_text(PRICED, encoding="utf-8")
+    modules = loaded(tmp_path, "check", str(plan))
+    assert "dagc.schedule.timeline" in modules
+    assert not [name for name in modules if name.startswith(UNUSED)]

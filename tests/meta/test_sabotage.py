@@ -16,22 +16,15 @@ from types import ModuleType
 import pytest
 
 import dagc.check
-from dagc.check import priced, static
+from dagc import check
+from dagc.check import static
 from dagc.diag.diagnostic import Code, Diagnostic
 from tests.harness import explain
 from tests.harness.expanded import fails
 from tests.harness.modules import declared_codes
 from tests.harness.places import EXPLAIN, ROOT
 
-TABLES = (
-    (static, "TEXT_RULES"),
-    (static, "DEGREE_RULES"),
-    (static, "ENGINE_RULES"),
-    (static, "GPU_RULES"),
-    (static, "ADVICE_RULES"),
-    (static, "HOUSE_RULES"),
-    (priced, "RULES"),
-)
+FAMILIES = (static.OF_FAULTS, static.OF_OPTIONS, *static.REFUSING, *static.ADVISING, "priced", "claims")
 ELSEWHERE = Code("W999", "sabotaged")
 
 
@@ -70,7 +63,7 @@ def test_there_are_rules() -> None:
 
 def test_a_rule_is_run_from_one_table() -> None:
     """A rule in no table would never speak, one in two would speak twice."""
-    entries = [rule for module, name in TABLES for rule in getattr(module, name)]
+    entries = [rule for family in FAMILIES for rule in check.rules(family)]
     assert sorted(rule.__module__ for rule in entries) == sorted(module.__name__ for module in RULES)
 
 
@@ -78,9 +71,9 @@ def test_a_rule_is_run_from_one_table() -> None:
 def test_without_its_body_the_page_of_a_rule_fails(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     page = PAGES[module.CODE.code]
     assert page.examples
-    for owner, name in TABLES:
-        table = getattr(owner, name)
-        monkeypatch.setattr(owner, name, tuple(nothing if rule is module.check else rule for rule in table))
+    tables = {family: check.rules(family) for family in FAMILIES}
+    left = {family: tuple(nothing if rule is module.check else rule for rule in tables[family]) for family in FAMILIES}
+    monkeypatch.setattr(check, "rules", left.__getitem__)
     assert is_caught(page)
 
 

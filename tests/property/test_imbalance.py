@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from dagc.catalog.model import Experts
 from dagc.degrees import AxisKind
 from dagc.lower.imbalance import extremes, fullest_hit, fullest_rows, largest_of_different
-from dagc.lower.popularity import popularity_ranks, slot_chances
-from dagc.lower.routing import ExpertChoice, Routing, expected_distinct, route_inside
+from dagc.lower.routing import ExpertChoice, Routing, expected_distinct, popularity_ranks, route_inside, slot_chances
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.workload import Workload
 

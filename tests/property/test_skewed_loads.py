@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 
 from dagc.catalog.model import Experts
 from dagc.degrees import AxisKind
-from dagc.lower.popularity import chances_by_popularity, popularity_ranks, slot_chances
-from dagc.lower.routing import ExpertChoice, route_across, route_inside
+from dagc.lower.routing import (
+    ExpertChoice,
+    chances_by_popularity,
+    popularity_ranks,
+    route_across,
+    route_inside,
+    slot_chances,
+)
 from dagc.plan.layout import Factor, Layout
 from dagc.plan.workload import Workload
 

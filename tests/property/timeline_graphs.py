@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from dagc.catalog.dtype import Dtype
-from dagc.graph.graph import INPUT, Node, PhaseGraph, Segment, StageProgram, Team, Template
+from dagc.graph.graph import INPUT, Node, PhaseGraph, Segment, StageProgram, Team, Template, Tensor
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
-from dagc.graph.tensor import Tensor
 from dagc.ops.communication import Communication, Matching, Pattern
 from dagc.ops.groups import Groups
 from dagc.plan.deployment import Phase

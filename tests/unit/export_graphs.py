@@ -15,6 +15,7 @@ from dagc.catalog.model import ModelSpec
 from dagc.degrees import AxisKind
 from dagc.graph.graph import (
     INPUT,
+    Dim,
     Graph,
     Node,
     PhaseGraph,
@@ -22,9 +23,9 @@ from dagc.graph.graph import (
     StageProgram,
     Team,
     Template,
+    Tensor,
 )
 from dagc.graph.priced import Bound, NodeCost, PricedPhase
-from dagc.graph.tensor import Dim, Tensor
 from dagc.ops.attention_core import AttentionCore
 from dagc.ops.communication import Communication, Leg, Matching, Pattern
 from dagc.ops.elementwise import Activation, Embedding

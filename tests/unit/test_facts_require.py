@@ -6,10 +6,10 @@ import pytest
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.facts.claims import declare_requirements
-from dagc.plan.digits import last_digit, significant_digits
 from dagc.plan.workload import Per, Requirement
 from dagc.source import Source
 from dagc.syntax.parser import parse_fragment
+from dagc.units import last_digit, significant_digits
 
 
 def read(text: str) -> tuple[tuple[Requirement, ...], tuple[Diagnostic, ...]]:

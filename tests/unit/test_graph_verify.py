@@ -10,8 +10,7 @@ import pytest
 
 from dagc.catalog.dtype import Dtype
 from dagc.engines.engine import ExpertExchange
-from dagc.graph.graph import Graph, Node, PhaseGraph
-from dagc.graph.tensor import Dim, Tensor
+from dagc.graph.graph import Dim, Graph, Node, PhaseGraph, Tensor
 from dagc.graph.verify import verify, verify_layers
 from dagc.lower.lower import lower
 from dagc.plan.deployment import Options, Phase

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from dagc.cost.price import price
-from dagc.driver.caches import Caches
+from dagc.driver.strategies import Caches
 from dagc.lower.lower import lower
 from dagc.plan.plan import Plan
 from dagc.schedule.schedule import schedule, schedule_times

@@ -13,8 +13,7 @@ from dagc.lower.lower import lower, lower_prompts
 from dagc.ops.attention_core import AttentionCore
 from dagc.ops.gemm import Gemm, Router
 from dagc.ops.grouped_gemm import GroupedGemm
-from dagc.plan.plan import Plan
-from dagc.plan.serving import entering
+from dagc.plan.plan import Plan, entering
 from dagc.plan.workload import Workload
 from tests.unit.lowering_plans import DEEPSEEK_V3, DEMO, layout, plan, service
 

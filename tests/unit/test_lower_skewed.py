@@ -15,10 +15,8 @@ from dagc.graph.graph import Graph, Node, PhaseGraph, Segment
 from dagc.graph.text import to_text
 from dagc.graph.verify import verify
 from dagc.lower.lower import lower
-from dagc.lower.popularity import chances_by_popularity, popularity_ranks, slot_chances
-from dagc.lower.routing import slot_ranks
-from dagc.plan.plan import Plan
-from dagc.plan.replicas import replica_classes
+from dagc.lower.routing import chances_by_popularity, popularity_ranks, slot_chances, slot_ranks
+from dagc.plan.plan import Plan, replica_classes
 from dagc.plan.resolve import resolve
 from dagc.plan.scopes import annotate
 from dagc.plan.workload import Workload

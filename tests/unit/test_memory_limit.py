@@ -19,7 +19,7 @@ BLOCKS = {"model": "qwen3-next-80b-a3b", "cluster": "h100-sxm x 4096", "workload
 
 def test_a_strategy_beyond_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its size, its memory and their diagnostics stay: half the model on each GPU does not fit."""
-    monkeypatch.setattr(strategies, "default_limit", lambda: 100_000_000)
+    monkeypatch.setattr(limits, "default_limit", lambda: 100_000_000)
     plan = dagc.compile("moe < ep 2 > ; attn < dp 100000 >", **BLOCKS)
     assert {one.code.code for one in plan.diagnostics if one.is_error} == {"G101", "M101", "X303"}
     found = next(one for one in plan.diagnostics if one.code.code == "X303")

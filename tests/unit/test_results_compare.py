@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagc.plan.digits import significant_digits
 from dagc.plan.workload import Figure
 from dagc.results.quantity import holds, same_at_digits, satisfies
 from dagc.source import Source
+from dagc.units import significant_digits
 
 PLACE = Source("c", "").span(0, 0)
 

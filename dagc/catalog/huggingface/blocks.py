@@ -12,14 +12,21 @@ from typing import Any, cast
 
 from dagc.catalog.attention import Attention, AttentionKind
 from dagc.catalog.huggingface.attention import head_dim
-from dagc.catalog.huggingface.fields import LARGEST, Config, InvalidField, MissingField, UnsupportedField, shown
+from dagc.catalog.huggingface.fields import (
+    LARGEST,
+    LARGEST_FACTOR,
+    Config,
+    InvalidField,
+    MissingField,
+    UnsupportedField,
+    shown,
+)
 from dagc.catalog.huggingface.layers import Mixing
 from dagc.catalog.model import FfnKind
 
 _FIELD = "block_configs"
 _READ = {"attention": {"no_op", "n_heads_in_group", "window_length"}, "ffn": {"no_op", "ffn_mult"}}
 _MULTIPLE = 256
-_LARGEST_FACTOR = 1000
 
 
 def attention(config: Config) -> Attention:
@@ -68,7 +75,7 @@ def _attention(config: Config, part: Mapping[str, object]) -> Attention:
 
 def _width(config: Config, part: Mapping[str, object]) -> int:
     factor = part.get("ffn_mult")
-    if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor < _LARGEST_FACTOR:
+    if not isinstance(factor, int | float) or isinstance(factor, bool) or not 0 < factor < LARGEST_FACTOR:
         raise InvalidField(_FIELD, f"states `ffn_mult` {shown(factor)}, not a factor of the width")
     return max(1, -(-int(2 * factor * config.hidden() / 3) // _MULTIPLE)) * _MULTIPLE
 

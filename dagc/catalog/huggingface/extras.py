@@ -9,13 +9,12 @@ and two of the inner width; its embedding, norms, biases and the way to the text
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from dagc.catalog.huggingface.fields import Config
 from dagc.catalog.huggingface.unknown import TOWERS
 from dagc.catalog.model import Extra, FfnKind, LayerKind, ModelShapes
-from dagc.catalog.parameters import layer_parameters
+from dagc.catalog.parameters import layers_alike, prediction_layers, prediction_text
 
 _MTP = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
 _DEPTH = ("depth", "num_hidden_layers", "vt_num_hidden_layers", "layers")
@@ -37,25 +36,9 @@ def _prediction(config: Config, shapes: ModelShapes, has_same_layers: bool) -> I
     if has_same_layers:
         yield prediction_layers(layers, shapes)
     elif kinds:
-        yield _layers(layers, shapes, kinds)
+        yield layers_alike(layers, shapes, kinds)
     else:
-        yield Extra("mtp", None, f"{_counted(layers)}, of shapes that are not stated")
-
-
-def prediction_layers(layers: int, shapes: ModelShapes) -> Extra:
-    """So many layers to predict further tokens, each like the model's last one."""
-    return _layers(layers, shapes, (_with_indexer(shapes.layer_kinds()[-1]),))
-
-
-def _layers(layers: int, shapes: ModelShapes, kinds: tuple[LayerKind, ...]) -> Extra:
-    """So many, each of layers of these kinds."""
-    one = sum(sum(layer_parameters(shapes, kind).values()) for kind in kinds)
-    one += 2 * shapes.hidden * shapes.hidden + 3 * shapes.hidden
-    return Extra("mtp", layers * one, _counted(layers))
-
-
-def _counted(layers: int) -> str:
-    return f"{layers} layer{'s' if layers > 1 else ''} to predict further tokens"
+        yield Extra("mtp", None, f"{prediction_text(layers)}, of shapes that are not stated")
 
 
 def _patterned(pattern: str, shapes: ModelShapes) -> tuple[LayerKind, ...] | None:
@@ -65,14 +48,6 @@ def _patterned(pattern: str, shapes: ModelShapes) -> tuple[LayerKind, ...] | Non
         letter = "M" if kind.recurrent else "*" if kind.attention else "E" if kind.ffn is FfnKind.MOE else "-"
         known.setdefault(letter, kind)
     return tuple(known[letter] for letter in pattern) if set(pattern) <= set(known) else None
-
-
-def _with_indexer(kind: LayerKind) -> LayerKind:
-    """The kind with an indexer of its own, which such a layer has even where the model's last one takes another's."""
-    mixer = kind.attention
-    if mixer is None or mixer.indexer is None:
-        return kind
-    return replace(kind, mixer=replace(mixer, indexer=replace(mixer.indexer, reads_other=False)))
 
 
 def _towers(outer: Mapping[str, Any]) -> Iterator[Extra]:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 from dagc.catalog.dtype import Dtype
 
 LARGEST = 10**8
+LARGEST_FACTOR = 1000
+"""Of a width that is stated as a factor of another one."""
 MOST_LAYERS = 10_000
 
 _DTYPES = {"bfloat16": Dtype.BF16, "float16": Dtype.FP16, "float32": Dtype.FP32}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagc.catalog.huggingface.fields import Config, InvalidField, shown
-
-_LARGEST_FACTOR = 1000
+from dagc.catalog.huggingface.fields import LARGEST_FACTOR, Config, InvalidField, shown
 
 
 def mlp_bias(config: Config) -> dict[str, Any]:
@@ -55,7 +53,7 @@ def lfm2(config: Config) -> dict[str, Any]:
     if not config.flag("block_auto_adjust_ff_dim", True):
         return {"dense_ffn": width}
     multiple, factor = config.count_or(256, "block_multiple_of", minimum=1), config.get("block_ffn_dim_multiplier")
-    if factor is not None and not (isinstance(factor, int | float) and 0 < factor < _LARGEST_FACTOR):
+    if factor is not None and not (isinstance(factor, int | float) and 0 < factor < LARGEST_FACTOR):
         raise InvalidField("block_ffn_dim_multiplier", f"is {shown(factor)}, not a factor of the width")
     inner = int((1 if factor is None else factor) * (2 * width // 3))
     return {"dense_ffn": max(1, -(-inner // multiple)) * multiple}

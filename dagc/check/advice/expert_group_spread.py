@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.check.helpers.alternatives import written_factor
-from dagc.check.helpers.engines import services_under
 from dagc.check.helpers.labels import states
 from dagc.check.helpers.nodes import ExpertGroupSpread, spread
 from dagc.degrees import AxisKind
@@ -20,7 +19,10 @@ CODE = Code("W141", "engine-spreads-expert-group", Severity.WARNING)
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One warning for each service; only where the plan states its cluster."""
-    for engine, service in services_under(plan) if states(plan, "cluster") else ():
+    engine = plan.facts.engine
+    if engine is None or not states(plan, "cluster"):
+        return
+    for service in plan.deployment.services:
         factor = written_factor(service.experts_pool.experts, AxisKind.EP)
         found = spread(plan, service)
         if factor is not None and factor.degree > 1 and found is not None:

@@ -12,9 +12,6 @@ from dagc.units import Dimension, format_bytes
 
 CODE = Code("W139", "limit-never-binds", Severity.WARNING)
 
-_CEILINGS = ("<", "<=")
-_FLOORS = (">", ">=")
-
 
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One warning for each such requirement."""
@@ -32,10 +29,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
 
 def _reason(plan: Plan, requirement: Requirement) -> str:
     figure = requirement.figure
-    if requirement.comparison in _FLOORS and figure.value == 0:
-        return "nothing is below zero"
-    if requirement.comparison not in _CEILINGS:
-        return ""
+    if not requirement.is_ceiling:
+        return "nothing is below zero" if requirement.comparison != "=" and figure.value == 0 else ""
     if figure.unit == Dimension.SHARE and (
         figure.value > 1 or (figure.value == 1 and requirement.metric is not MEMORY)
     ):
@@ -50,10 +45,9 @@ def _tighter(plan: Plan, requirement: Requirement) -> Requirement | None:
     """Another requirement on the same figure that this one follows from; of equals the first stays."""
     same = [one for one in plan.facts.requirements if one.subject == requirement.subject]
     place = same.index(requirement)
-    for side, sign in ((_CEILINGS, 1), (_FLOORS, -1)):
-        if requirement.comparison in side:
-            for i, one in enumerate(same):
-                ahead = (sign * one.figure.value, i) < (sign * requirement.figure.value, place)
-                if one.comparison in side and ahead:
-                    return one
+    sign = 1 if requirement.is_ceiling else -1
+    for i, one in enumerate(same):
+        is_same_side = "=" not in (one.comparison, requirement.comparison) and one.is_ceiling == requirement.is_ceiling
+        if is_same_side and (sign * one.figure.value, i) < (sign * requirement.figure.value, place):
+            return one
     return None

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.plan.deployment import Phase, Service
-from dagc.plan.exchange import sums_results
-from dagc.plan.plan import Plan
+from dagc.plan.plan import Plan, sums_results
 
 CODE = Code("W130", "option-without-effect", Severity.WARNING)
 

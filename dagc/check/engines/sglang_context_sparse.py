@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagc.check.helpers.alternatives import written_factor
-from dagc.check.helpers.engines import services_under
-from dagc.degrees import AxisKind
+from dagc.check.helpers.engines import context_parallel
 from dagc.diag.diagnostic import Code, Diagnostic
 from dagc.plan.plan import Plan
 
@@ -16,14 +14,6 @@ CODE = Code("D423", "sglang-cp-without-sparse")
 def check(plan: Plan) -> Iterator[Diagnostic]:
     """One diagnostic for each service of a model whose attention is stated."""
     attention = plan.facts.model.attention
-    if attention is None or attention.indexer is not None:
-        return
-    for engine, service in services_under(plan, CODE):
-        factor = written_factor(service.attention_pool.attention, AxisKind.CP)
-        if factor is not None and factor.degree > 1:
-            yield CODE.at(
-                factor.span,
-                f"{engine.title} has context parallelism for sparse attention only",
-                "with any other attention every rank computes the whole prompt",
-                help=("use `tp` or `dp` in its place",),
-            )
+    if attention is not None and attention.indexer is None:
+        reason = "with any other attention every rank computes the whole prompt"
+        yield from context_parallel(plan, CODE, "has context parallelism for sparse attention", reason)

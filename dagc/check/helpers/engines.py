@@ -72,6 +72,14 @@ def uneven_slots(plan: Plan, rule: Code) -> Iterator[Diagnostic]:
             )
 
 
+def context_parallel(plan: Plan, rule: Code, of: str, reason: str) -> Iterator[Diagnostic]:
+    """A diagnostic for each service with a written `cp` above 1; the engine has it `of` one kind of attention only."""
+    for engine, service in services_under(plan, rule):
+        factor = written_factor(service.attention_pool.attention, AxisKind.CP)
+        if factor is not None and factor.degree > 1:
+            yield rule.at(factor.span, f"{engine.title} {of} only", reason, help=("use `tp` or `dp` in its place",))
+
+
 def _even_slots(plan: Plan, factor: Factor, slots: int, option: str | None) -> tuple[Offer, ...]:
     """An `ep` that divides the slots, or the option that makes as many slots as the ranks divide."""
     axis = axis_at(plan, factor.span)

@@ -16,7 +16,6 @@ from dagc.diag.fixing import write
 from dagc.plan.scopes import PHASES, Annotated, ScopeNode, annotate, kind_of, subtrees
 from dagc.plan.sizes import judge_size, size
 from dagc.source import Span
-from dagc.syntax.printer import format_strategy
 from dagc.syntax.tree import Axis, Fold, Option, Pools, Scope, ScopeKind, Strategy
 from dagc.units import format_gpus
 
@@ -34,6 +33,8 @@ _ATTENTION_ORDER = (AxisKind.DP, AxisKind.CP, AxisKind.TP)
 
 def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], otherwise: str) -> tuple[Offer, ...]:
     """Offers those candidates in place of `part` that fix the strategy; `otherwise` when none does."""
+    from dagc.syntax.printer import format_strategy
+
     before = _faults(annotated)
     written = annotated.strategy.body
     lines: list[tuple[str, Strategy, Strategy | None]] = []
@@ -41,7 +42,8 @@ def use(annotated: Annotated, part: Strategy, candidates: Iterable[Strategy], ot
         whole = substitute(written, part, candidate)
         after = _faults(annotate(replace(annotated.strategy, body=whole)))
         if after < before and not judge_size(whole):
-            text = _offer(whole if after == 0 else candidate, with_size=after == 0)
+            text = f"`{format_strategy(whole if after == 0 else candidate)}`"
+            text += "" if after else f" ({format_gpus(size(whole))})"
             lines.append((text, candidate, whole if after == 0 else None))
     wholes = {format_strategy(whole): whole for _, _, whole in lines if whole is not None}
     # Safe is another order of the same axes, and so of as many GPUs, where it is the only way out.
@@ -60,6 +62,8 @@ def said(text: str) -> tuple[Offer, ...]:
 
 def _choice(written: Strategy, text: str, instead: Strategy, safe: bool = False, applies: bool = True) -> Choice:
     """Writes a strategy in place of one, or of a part that is not legal alone; no fix that would lose a comment."""
+    from dagc.syntax.printer import format_strategy
+
     place = written_whole(written)
     (fix,) = write(place, format_strategy(instead), safe=safe)
     return Choice(text, fix, applies=applies and "#" not in place.text)
@@ -88,11 +92,6 @@ def _is_reordered(written: Strategy, whole: Strategy) -> bool:
     """Whether both are axes one inside the other, the same ones."""
     before, after = (sorted((a.kind, a.degree, str(a.options)) for a in axes_in(tree)) for tree in (written, whole))
     return before == after and all(isinstance(part, Axis) for tree in (written, whole) for part in subtrees(tree))
-
-
-def _offer(strategy: Strategy, with_size: bool) -> str:
-    text = f"`{format_strategy(strategy)}`"
-    return f"{text} ({format_gpus(size(strategy))})" if with_size else text
 
 
 def _faults(annotated: Annotated) -> int:

@@ -1,20 +1,17 @@
-"""Rules over memory, metrics and verdicts: what a plan costs, against what its author wants and says.
+"""Rules over memory, metrics and verdicts: what a plan costs, against what its author wants and states.
 
 They run on every well-typed strategy: without shapes those that need prices find nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-from dagc.check import rules
+from dagc import check
 from dagc.diag.diagnostic import Diagnostic
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 
-RULES: tuple[Callable[[Plan, Assessment], Iterator[Diagnostic]], ...] = rules("priced")
-
 
 def check_priced(plan: Plan, assessment: Assessment) -> tuple[Diagnostic, ...]:
-    """What the priced rules find in what a plan's assessment says of it."""
-    return tuple(diagnostic for rule in RULES for diagnostic in rule(plan, assessment))
+    """What these rules and those over claims find in what a plan's assessment says of it."""
+    families = ("claims", "priced") if plan.claims else ("priced",)
+    return tuple(found for family in families for rule in check.rules(family) for found in rule(plan, assessment))

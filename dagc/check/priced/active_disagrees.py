@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from dagc.catalog.parameters import ActiveDefinition, count
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.digits import TOLERANCE, last_digit
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.source import Span
-from dagc.units import format_count
+from dagc.units import TOLERANCE, format_count, last_digit
 
 CODE = Code("C302", "active-disagrees")
 

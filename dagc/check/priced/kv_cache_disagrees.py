@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 from dagc.catalog.cache import kv_bytes_per_token
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.digits import agrees
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
-from dagc.units import counted
+from dagc.units import agrees, counted
 
 CODE = Code("C304", "kv-cache-disagrees")
 

@@ -10,8 +10,7 @@ from math import ceil
 
 from dagc.cost.memory import MemoryPart, PoolMemory
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.plan.missing import missing_shapes
-from dagc.plan.plan import Plan
+from dagc.plan.plan import Plan, missing_shapes
 from dagc.results.assessment import Assessment
 from dagc.results.memory import part_title
 from dagc.units import format_bytes, format_share

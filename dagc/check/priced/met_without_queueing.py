@@ -23,8 +23,6 @@ from dagc.units import format_seconds, format_share
 
 CODE = Code("W128", "met-without-queueing", Severity.WARNING)
 
-_CEILINGS = ("<", "<=")
-
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
@@ -43,7 +41,7 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     for verdict in assessment.requirements:
         if verdict.ok is None and verdict.actual.is_lower_bound:
             yield _undetermined(verdict)
-        elif verdict.ok and verdict.requirement.comparison in _CEILINGS:
+        elif verdict.ok and verdict.requirement.is_ceiling:
             loaded = _loaded(plan, metrics, verdict)
             if loaded is not None and loaded.seconds > verdict.requirement.figure.value:
                 yield _diagnostic(verdict, loaded)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
-from dagc.plan.interleaving import VARIED, with_varied_outputs
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.units import format_seconds, format_share
@@ -26,6 +25,8 @@ def check(plan: Plan, assessment: Assessment) -> Iterator[Diagnostic]:
     metrics, varied = assessment.metrics, assessment.varied_tpot
     if metrics is None or varied is None or varied <= (1 + MARGIN) * metrics.decode.seconds:
         return
+    from dagc.plan.interleaving import VARIED, with_varied_outputs
+
     workload, other = plan.facts.workload, with_varied_outputs(plan)
     assert other is not None
     shortest, longest = other.facts.workload.output_bounds

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dagc.catalog.model import ModelShapes, ModelSpec
 from dagc.catalog.parameters import ParameterCount, count
 from dagc.diag.diagnostic import Code, Diagnostic, Label
-from dagc.plan.digits import agrees
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
 from dagc.source import Span
-from dagc.units import format_bytes, format_count
+from dagc.units import agrees, format_bytes, format_count
 
 CODE = Code("C301", "parameters-disagree")
 

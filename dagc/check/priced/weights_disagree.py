@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dagc.catalog.model import ModelSpec
 from dagc.catalog.parameters import count
 from dagc.diag.diagnostic import Code, Diagnostic
-from dagc.plan.digits import agrees
 from dagc.plan.plan import Plan
 from dagc.results.assessment import Assessment
-from dagc.units import format_bytes, format_count
+from dagc.units import agrees, format_bytes, format_count
 
 CODE = Code("C303", "weights-disagree")
 

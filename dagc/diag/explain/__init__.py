@@ -28,6 +28,11 @@ class CodeSummary:
     code: Code
     summary: str
 
+    @property
+    def weight(self) -> str:
+        """`error` or `warning`; `off` of a warning that is silent until it is asked for."""
+        return str(self.code.severity) if self.code.is_default else "off"
+
 
 def page(code: str) -> str | None:
     """The page of a code such as `D203`, in any case of letters; None when there is none."""

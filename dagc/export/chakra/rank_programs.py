@@ -17,11 +17,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from dagc.export.issues import Issue, IssueGroup, groups_of_first_step
 from dagc.graph.graph import INPUT, Node, PhaseGraph, StageProgram, Template
 from dagc.graph.priced import NodeCost, PricedPhase
 from dagc.ops.communication import Pattern
 from dagc.ops.op import Lane
-from dagc.schedule.order import Issue, IssueGroup, groups_of_first_step
 from dagc.schedule.structure import messages, partner_of
 
 
@@ -54,7 +54,7 @@ class MatchedMessage:
 class ProgramEntry:
     """One operator in one copy, as its rank sees it: `count` things that stand one after the other.
 
-    Each but the first waits for the one before it alone; the first waits for what stands `data` and `order` places
+    Each but the first waits for the one before it alone; the first waits for what is `data` and `order` places
     before it.
     """
 
@@ -159,7 +159,7 @@ def is_entry(node: Node, cost: NodeCost) -> bool:
 
 @dataclass(slots=True)
 class _Walk:
-    """How many things each team has done, and where all that a later one may wait for stands."""
+    """How many things each team has done, and where all is that a later one may wait for."""
 
     priced: PricedPhase
     next: list[int] = field(init=False)

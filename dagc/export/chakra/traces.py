@@ -8,16 +8,15 @@ made while they are written, so memory stays flat, and what would be too large t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 
 from dagc.diag.diagnostic import Diagnostic
-from dagc.export.chakra.placement import GroupNumbers, PlacedPhase, placed_phases
-from dagc.export.chakra.rank import RankTrace, idle_trace
+from dagc.export.chakra.rank import GroupNumbers, PlacedPhase, RankTrace, idle_trace, placed_phases
 from dagc.export.chakra.rank_programs import RankProgram, nodes_of_ranks, rank_programs
 from dagc.export.ranks import RankSelection
-from dagc.export.requested import missing_rank, narrower_refusal, of_chakra
+from dagc.export.requested import Files, missing_rank, narrower_refusal, of_chakra
 from dagc.export.trace.tracks import Traced
 
 _NODE_BYTES = 1_500
@@ -25,8 +24,6 @@ _NODE_BYTES = 1_500
 
 _Programs = dict[int, tuple[RankProgram, ...]]
 """By the identity of a timeline."""
-
-Files = dict[str, Iterable[bytes]]
 
 
 def chakra_files(

@@ -87,7 +87,7 @@ def _script(launchable: Launchable, role: LaunchRole) -> str:
     variables = [f"{line}\n" for line in launchable.variables(role) if not line.startswith((': "${HEAD', ': "${NODE'))]
     body = launchable.body(role)
     if command.ranks_by_mpi:
-        # The workers of a group are told by the name of their leader: NAME-0.SET.NAMESPACE has NAME-0-1 and so on.
+        # The workers of a group are known by the name of their leader: NAME-0.SET.NAMESPACE has NAME-0-1 and so on.
         group = 'LEADER="${HEAD%%.*}"\nHOSTS="$HEAD:SLOTS"\nfor i in $(seq 1 $((LWS_GROUP_SIZE - 1))); do\n'
         group += '  HOSTS="$HOSTS,$LEADER-$i.${HEAD#*.}:SLOTS"\ndone\n'
         ranks = f'exec mpirun --allow-run-as-root -n {command.ranks_by_mpi} --host "$HOSTS" '

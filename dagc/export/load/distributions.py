@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dagc.export.axes import PlotAxis
 from dagc.export.load.plot import (
+    LOG_FROM,
     MARGIN,
     MOST_CURVES,
     STYLE,
@@ -25,7 +25,7 @@ from dagc.export.load.plot import (
     time_axis,
     time_text,
 )
-from dagc.export.svg_text import LINE, cut, headed, picture, text, width
+from dagc.export.svg_text import LINE, PlotAxis, cut, headed, picture, text, width
 from dagc.export.text.context import MARKS
 from dagc.metrics import E2E, ITL, TPOT, TTFT
 from dagc.simulate.load import LoadRun, Sample
@@ -37,9 +37,6 @@ _SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 _COLUMN, _LEFT, _PLOT_WIDE, _PLOT_TALL = 472.0, 46.0, 396.0, 190.0
 _EDGE = 0.001
 """Share of the values that may be beyond each end of the axis."""
-
-_LOG_FROM = 8.0
-"""An axis is logarithmic where its ends differ by this factor."""
 
 _SHORTEST = 0.2
 """Length of an axis by its upper end, at least."""
@@ -131,7 +128,7 @@ def _axis(samples: Sequence[Sample], limits: Sequence[float]) -> PlotAxis:
     low, high = min([low, *near]), max([high, *near])
     # Labels have three digits, so an axis that is shorter would repeat them.
     low, high = low - max(0.0, _SHORTEST * high - (high - low)), high
-    return time_axis([low, high], _PLOT_WIDE, low > 0 and high > _LOG_FROM * low)
+    return time_axis([low, high], _PLOT_WIDE, low > 0 and high > LOG_FROM * low)
 
 
 def _limit(plot: Plot, limit: LoadLimit) -> list[str]:

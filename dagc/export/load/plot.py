@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 
-from dagc.export.axes import PlotAxis
-from dagc.export.svg_text import dark, text
+from dagc.export.svg_text import PlotAxis, dark, text
 from dagc.metrics import PERCENTILES
 from dagc.plan.workload import Requirement
 from dagc.units import format_seconds
 
 MARGIN, WIDE = 16.0, 960.0
 """Of a picture, in pixels."""
+
+LOG_FROM = 8.0
+"""An axis is logarithmic where its ends differ by this factor."""
 
 _TONES = (
     ("#0072b2", "#56b4e9"), ("#d55e00", "#e69f00"), ("#009e73", "#2fc79c"), ("#cc79a7", "#e3a3c6"),

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dagc.export.axes import PlotAxis
 from dagc.export.load.distributions import SimulatedStrategy
 from dagc.export.load.plot import MARGIN, STYLE, WIDE, Plot, time_text
-from dagc.export.svg_text import LINE, dark, headed, picture, text
+from dagc.export.svg_text import LINE, PlotAxis, dark, headed, picture, text
 from dagc.graph.priced import PICOSECONDS
 from dagc.simulate.load import LoadRun
 from dagc.units import format_count

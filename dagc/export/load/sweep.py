@@ -11,9 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 
-from dagc.export.axes import PlotAxis
-from dagc.export.load.plot import MARGIN, STYLE, WIDE, LoadLimit, Plot, sample_line, shape, time_axis, time_text
-from dagc.export.svg_text import LINE, cut, headed, picture, text, width
+from dagc.export.load.plot import (
+    LOG_FROM,
+    MARGIN,
+    STYLE,
+    WIDE,
+    LoadLimit,
+    Plot,
+    sample_line,
+    shape,
+    time_axis,
+    time_text,
+)
+from dagc.export.svg_text import LINE, PlotAxis, cut, headed, picture, text, width
 from dagc.metrics import TPOT, TTFT, Metric
 from dagc.results.load import Saturation
 from dagc.results.simulation import StrategyUnderLoad, Sweep, SweepPoint
@@ -21,9 +31,6 @@ from dagc.units import format_count
 
 _DRAWN = (50, 99)
 _COLUMN, _LEFT, _PLOT_WIDE, _PLOT_TALL = 472.0, 56.0, 386.0, 220.0
-_LOG_FROM = 8.0
-"""An axis of times is logarithmic where its ends differ by this factor; that of concurrency likewise."""
-
 _REACH = 2.0
 """An axis is drawn out to a limit that is at most this factor beyond the values."""
 
@@ -136,7 +143,7 @@ def _values(sweep: Sweep, metric: Metric, percent: int) -> list[tuple[float, flo
 def _loads(sweep: Sweep, saturated: float | None) -> PlotAxis:
     loads = [point.load for point in sweep.points]
     low, high = min(loads), max(*loads, saturated or 0.0)
-    if sweep.over == "concurrency" and high > _LOG_FROM * low:
+    if sweep.over == "concurrency" and high > LOG_FROM * low:
         room = 0.04 * log(high / low)
         return PlotAxis(log(low) - room, log(high) + room, _PLOT_WIDE, is_log=True)
     return PlotAxis(0.0, high * 1.04, _PLOT_WIDE)
@@ -146,9 +153,7 @@ def _times(values: Sequence[float], limits: Sequence[float]) -> PlotAxis:
     low, high = min(values), max(values)
     near = [one for one in limits if low / _REACH <= one <= high * _REACH]
     low, high = min([low, *near]), max([high, *near])
-    return (
-        time_axis([low, high], _PLOT_TALL, True) if high > _LOG_FROM * low else PlotAxis(0.0, high * 1.06, _PLOT_TALL)
-    )
+    return time_axis([low, high], _PLOT_TALL, True) if high > LOG_FROM * low else PlotAxis(0.0, high * 1.06, _PLOT_TALL)
 
 
 def _limit(plot: Plot, limit: LoadLimit) -> list[str]:

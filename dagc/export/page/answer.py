@@ -11,13 +11,12 @@ from markupsafe import Markup
 
 from dagc.export.page.markup import joined, tag, ticked
 from dagc.export.text.memory import holding_most
-from dagc.export.text.summary import handover_text, serving_lines
+from dagc.export.text.summary import BASES, handover_text, serving_lines
 from dagc.export.tiles import Tile, capacity_facts, passes, tiles, time_shares
 from dagc.results.summary import ClaimRecord, CriticalPathRecord, Memory, Phases, RequirementRecord, Serving, Summary
 from dagc.units import format_share
 
 _MARKS = {True: ("✓", "met"), False: ("✗", "missed"), None: ("?", "open")}
-_BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
 
 
 def answer(summary: Summary) -> Markup:
@@ -127,7 +126,7 @@ def _verdicts(title: str, column: str, rows: list[RequirementRecord] | list[Clai
 def _verdict(row: RequirementRecord | ClaimRecord) -> Markup:
     mark, state = _MARKS[row.ok]
     target = row.required if isinstance(row, RequirementRecord) else row.claimed
-    basis = "" if isinstance(row, RequirementRecord) else _BASES.get(row.basis, "")
+    basis = "" if isinstance(row, RequirementRecord) else BASES.get(row.basis, "")
     actual = row.actual or ("undetermined" if row.ok is None else "–")
     if isinstance(row, RequirementRecord) and row.verdict and row.verdict.endswith("within error"):
         actual = f"{actual}, {row.verdict}"

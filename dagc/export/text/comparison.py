@@ -21,7 +21,7 @@ from dagc.results.comparison import (
 from dagc.results.paired import OTHER
 from dagc.units import format_gpus
 
-_OK = {True: " ✓", False: " ✗", None: ""}
+OK = {True: " ✓", False: " ✗", None: ""}
 _FITS = {True: "fits", False: "does not fit", None: "memory undetermined"}
 _MET = {True: ", meets every requirement", False: ", misses a requirement", None: ""}
 
@@ -65,7 +65,7 @@ def _figure(figure: ComparedFigure) -> list[str]:
 
 
 def _value(value: ComparedValue) -> str:
-    return f"{'* ' if value.is_best else '  '}{value.text}{_OK[value.ok]}"
+    return f"{'* ' if value.is_best else '  '}{value.text}{OK[value.ok]}"
 
 
 def _change(value: ComparedValue) -> str:

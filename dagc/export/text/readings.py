@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dagc.engines.registry import get_engine
+from dagc.export.text.context import MARKS
 from dagc.notation.readings import JudgedClaim, Reading, Readings
 from dagc.units import counted, format_gpus
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from dagc.diag.diagnostic import Diagnostic
     from dagc.notation.recipes import Recipe
 
-MARKS = {True: "✓", False: "✗", None: "?"}
 _VERDICTS = {True: "true", False: "false", None: "undetermined"}
 
 Numbered = tuple[int, Reading]

@@ -34,7 +34,7 @@ from dagc.results.summary import (
 )
 from dagc.units import format_bytes, format_gpus, format_money, format_rate, format_seconds, format_share
 
-_BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
+BASES = {"claims": "by the other claims ", "requirement": "against the requirement: "}
 _WIDTH = 13
 
 
@@ -275,7 +275,7 @@ def _requirement(row: RequirementRecord) -> str:
 
 
 def _claim(row: ClaimRecord) -> str:
-    return f"{MARKS[row.ok]} {row.name} {row.claimed}: {_BASES.get(row.basis, '')}{_found(row)}"
+    return f"{MARKS[row.ok]} {row.name} {row.claimed}: {BASES.get(row.basis, '')}{_found(row)}"
 
 
 def _found(row: RequirementRecord | ClaimRecord, near: str = "") -> str:
@@ -286,7 +286,7 @@ def _found(row: RequirementRecord | ClaimRecord, near: str = "") -> str:
 
 
 def _undetermined(summary: Summary) -> list[str]:
-    """What has the same cause stands on one line."""
+    """What has the same cause is on one line."""
     causes: dict[tuple[str, ...], list[str]] = {}
     for row in summary.undetermined:
         causes.setdefault(tuple(row.missing), []).append(row.what)

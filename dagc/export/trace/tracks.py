@@ -29,6 +29,7 @@ from dagc.ops.op import Lane
 from dagc.plan.deployment import Phase
 from dagc.plan.layout import Ranks
 from dagc.plan.plan import Plan
+from dagc.schedule.structure import LANES
 from dagc.schedule.timeline import Run, Timeline, starts_of
 
 MOST_RANKS = 8
@@ -119,8 +120,6 @@ def _classes(digest: _Digest, ranks: Ranks) -> RankClasses:
     names = tuple(rank_text(ranks[renumbered == i], "GPU") for i in range(order.size))
     return RankClasses(renumbered, tuple(int(i) for i in first[order]), names)
 
-
-LANES = (Lane.COMPUTE, Lane.COMMUNICATION)
 
 PATH_PROCESS = 1
 """The process of the critical path."""

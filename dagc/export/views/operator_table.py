@@ -14,7 +14,7 @@ from textwrap import wrap
 from dagc.export.titles import group_size, moved_bytes, shape_text, time_text, total
 from dagc.export.view_model import EdgeView, NodeInPhase, NodeView
 from dagc.export.views.view import ArrowKind, Bar, Box, BoxShape, Cell, Flow, Sign, TableColumn
-from dagc.graph.tensor import Dim
+from dagc.graph.graph import Dim
 from dagc.ops.gemm import Router
 from dagc.ops.op import Category
 from dagc.results.serving import bound_text

@@ -58,7 +58,7 @@ def segment_work(timeline: Timeline, program: StageProgram, segment: Segment, te
         picoseconds = int(slowest.sum()) if cost.duration.ndim > 1 else int(slowest) * segment.count
         if picoseconds:
             by_bound[cost.bound] = by_bound.get(cost.bound, 0) + picoseconds
-        if _sends(node):
+        if isinstance(node.op, Outgoing) or group_size(node) > 1:
             sent += sent_bytes(node, width[program.teams[node.team]].width) * segment.count
     return WorkByBound(by_bound, sent)
 
@@ -119,7 +119,3 @@ def sent_by(timeline: Timeline, stage: int, ops: tuple[type[Op], ...]) -> float:
 def sent_bytes(node: Node, width: int) -> float:
     """Bytes of a communication over a team's ranks; 0 for what is none."""
     return total(node.communication.bytes, width) if node.communication else 0.0
-
-
-def _sends(node: Node) -> bool:
-    return isinstance(node.op, Outgoing) or group_size(node) > 1
