@@ -155,7 +155,7 @@ def launched(
 
 
 def _services(plan: Plan, engine: Engine) -> Iterator[ServiceLaunch]:
-    host = Host(PLACEHOLDER, plan.facts.cluster.gpus_per_node)
+    host = Host(PLACEHOLDER, plan.facts.cluster.machine, plan.facts.cluster.gpus_per_node)
     for service in plan.deployment.services:
         instance = instance_of(plan.deployment, service, plan.facts.model, serving_of(plan, service))
         settings = engine.express(instance) if instance else "no engine has separate pools"
