@@ -31,8 +31,8 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
             whole = f"as many on each, {block} consecutive ranks not split unevenly" if block > 1 else "as many on each"
             yield CODE.at(
                 axis.span if axis else service.span,
-                f"{engine.title} starts {gpus} ranks on {nodes} {node}s with {gpus // nodes} GPUs each; they are priced "
-                f"on {node}s of {per_node}",
+                f"{engine.title} starts {gpus} ranks on {nodes} {node}s with {gpus // nodes} GPUs each; they are "
+                f"priced on {node}s of {per_node}",
                 f"{engine.title} needs {whole}",
                 help=(f"use degrees that fill {node}s of {per_node}, or state nodes of {gpus // nodes} GPUs",),
             )

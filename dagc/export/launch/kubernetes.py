@@ -84,8 +84,9 @@ def _urls(launchable: Launchable, role: LaunchRole) -> list[str]:
 def _script(launchable: Launchable, role: LaunchRole) -> str:
     command = role.command
     known = [f'{name}="${source}"\n' for name, source in _OF_GROUP.items()]
-    variables = [f"{line}\n" for line in launchable.variables(role) if not line.startswith((': "${HEAD', ': "${NODE'))]
-    body = launchable.body(role)
+    left = (': "${HEAD', ': "${NODE', "PORT=")
+    variables = [f"{line}\n" for line in launchable.variables(role) if not line.startswith(left)]
+    body = launchable.body(role, port=str(launchable.engine.port))
     if command.ranks_by_mpi:
         # The workers of a group are told by the name of their leader: NAME-0.SET.NAMESPACE has NAME-0-1 and so on.
         group = 'LEADER="${HEAD%%.*}"\nHOSTS="$HEAD:SLOTS"\nfor i in $(seq 1 $((LWS_GROUP_SIZE - 1))); do\n'
