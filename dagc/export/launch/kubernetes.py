@@ -19,6 +19,10 @@ _OF_GROUP = {"HEAD": "LWS_LEADER_ADDRESS", "NODE": "LWS_WORKER_INDEX"}
 """What the pods of a group know, and where it is in their environment."""
 
 _ROUTER = "router"
+_FABRIC = (
+    "# Pods of one instance exchange over RDMA, and over NVLink between machines of one domain: add what the cluster\n"
+    "# calls them (rdma/…, IPC_LOCK, a ComputeDomain).\n"
+)
 _MPI = "# MPI starts ranks over SSH: the image has sshd, and the pods know each other's keys.\n"
 
 
@@ -40,6 +44,7 @@ def header(launchable: Launchable, with_router: bool = False) -> str:
         f"# Set {', '.join(names)}: the image of the engine, the secret with HF_TOKEN"
         f"{', the checkpoint' if 'MODEL' in names else ''}; then\n"
         f"#   envsubst '{listed}' < {launchable.slug}.yaml | kubectl apply -f -\n"
+        f"{_FABRIC if any(role.command.nodes > 1 for role in launchable.roles) else ''}"
         f"{_MPI if any(role.command.ranks_by_mpi for role in launchable.roles) and with_router else ''}"
     )
 

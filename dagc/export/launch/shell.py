@@ -30,6 +30,9 @@ def _script(launchable: Launchable, role: LaunchRole) -> str:
     where = f"each of {command.nodes} nodes" if command.nodes > 1 else "one node"
     if command.ranks_by_mpi:
         where = f"the first of {command.nodes} nodes"
+    shared = min(launchable.on_a_node(role), role.instances)
+    if shared > 1:
+        where = f"a node; {shared} share one, each with its own CUDA_VISIBLE_DEVICES and PORT"
     count = f"{role.instances} instances" if role.instances > 1 else "1 instance"
     about = _about(launchable, f"{role.name}, {count}; for each, run on {where}")
     variables = "".join(f"{line}\n" for line in launchable.variables(role))
