@@ -60,10 +60,11 @@ class Backend(StrEnum):
 class ClusterSpec:
     """GPUs and how they are joined. Bandwidths are one direction a GPU, in bytes/s; latencies in seconds.
 
-    `gpus` is None when the plan does not limit them. `gpus_per_node` is the size of the scale-up (NVLink) domain.
-    `link_*` is inside it, `network_*` across. `slowed` names single GPUs that compute more slowly than stated, as
-    (global rank, share): a computation takes 1 + share times as long there. Ranks are in order, each once.
-    `reserve_bytes` is what the engine takes of each GPU beside weights, cache, activations and buffers.
+    `gpus` is None when the plan does not limit them. `gpus_per_node` is the size of the scale-up (NVLink) domain, of
+    which one machine has `gpus_per_machine`; None: all. `link_*` is inside the domain, `network_*` across. `slowed`
+    names single GPUs that compute more slowly than stated, as (global rank, share): a computation takes 1 + share times
+    as long there. Ranks are in order, each once. `reserve_bytes` is what the engine takes of each GPU beside weights,
+    cache, activations and buffers.
 
     `collectives` says who carries them: `custom`, as engines do, means one's own all-reduce of small messages inside
     a node and kernels like DeepEP's for dispatch and combine, NCCL for all else. `exchanges` names the preset whose
@@ -87,4 +88,10 @@ class ClusterSpec:
     collectives: Backend = Backend.CUSTOM
     exchanges: str | None = None
     usd_per_gpu_second: float | None = None
+    gpus_per_machine: int | None = None
     spans: Mapping[str, Span] = field(default_factory=dict[str, Span])
+
+    @property
+    def machine(self) -> int:
+        """GPUs of one machine: where processes are started, a node is that."""
+        return min(self.gpus_per_machine or self.gpus_per_node, self.gpus_per_node)

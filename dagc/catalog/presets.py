@@ -153,6 +153,7 @@ def _load_device(name: str) -> ClusterSpec:
         link_efficiency=data["link_efficiency"],
         network_efficiency=data["network_efficiency"],
         exchanges=data.get("exchanges"),
+        gpus_per_machine=data.get("gpus_per_machine"),
     )
 
 

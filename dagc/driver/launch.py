@@ -83,7 +83,7 @@ class Launched:
     """One strategy under one engine: its services, or `refusals`, each with its ways out.
 
     `warnings` are what the engine starts and the plan has priced otherwise. `model` is its name at the model hub, ''
-    where the plan does not say.
+    where the plan does not say; `machine` counts the GPUs of one machine.
     """
 
     name: str
@@ -94,6 +94,7 @@ class Launched:
     refusals: tuple[Diagnostic, ...]
     warnings: tuple[Diagnostic, ...] = ()
     model: str = ""
+    machine: int = 8
 
     def __repr__(self) -> str:
         """One line, without the commands."""
@@ -136,7 +137,7 @@ class Launched:
     def launchable(self) -> Launchable:
         """It, for the forms of `dagc.export.launch`."""
         roles = tuple(LaunchRole(service.phase, service.instances, service.command) for service in self.services)
-        return Launchable(self.name, self.title, self.model, self.engine, roles)
+        return Launchable(self.name, self.title, self.model, self.engine, roles, self.machine)
 
 
 def _written(name: str, file: tuple[tuple[str, Any], ...]) -> str:
@@ -150,12 +151,12 @@ def launched(
     """The commands of a plan under an engine that refuses it for these reasons, or for none."""
     deployment = plan.deployment
     services = () if refusals else tuple(_services(plan, engine))
-    text = strategy_text(deployment)
-    return Launched(plan.name, text, deployment.gpus, engine, services, refusals, warnings, _model(plan))
+    text, machine = strategy_text(deployment), plan.facts.cluster.machine
+    return Launched(plan.name, text, deployment.gpus, engine, services, refusals, warnings, _model(plan), machine)
 
 
 def _services(plan: Plan, engine: Engine) -> Iterator[ServiceLaunch]:
-    host = Host(PLACEHOLDER, plan.facts.cluster.gpus_per_node)
+    host = Host(PLACEHOLDER, plan.facts.cluster.machine, plan.facts.cluster.gpus_per_node)
     for service in plan.deployment.services:
         instance = instance_of(plan.deployment, service, plan.facts.model, serving_of(plan, service))
         settings = engine.express(instance) if instance else "no engine has separate pools"

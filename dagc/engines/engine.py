@@ -225,13 +225,13 @@ class Engine(ABC):
         """Whether the recorded command line of the version has a flag."""
         return flag in recorded_flags(self.name, self.version)
 
-    def dispatches(self, instance: Instance, gpus_per_node: int) -> bool:
+    def dispatches(self, instance: Instance, domain: int) -> bool:
         """Whether ranks send tokens to experts by DeepEP, as it is priced. Overlapped batches need its kernels."""
         experts = instance.sizes.experts
         if experts is None or not instance.exchanges_tokens:
             return instance.overlap > 1
         written = None if instance.exchange is None else ExpertExchange(instance.exchange)
-        found = self.runtime.exchange(experts.ep * experts.tp, instance.top, gpus_per_node, written)
+        found = self.runtime.exchange(experts.ep * experts.tp, instance.top, domain, written)
         return instance.overlap > 1 or found is ExpertExchange.DEEPEP
 
     @abstractmethod

@@ -92,10 +92,11 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where an instance runs: the model's name or path, and GPUs a node."""
+    """Where an instance runs: the model's name or path, GPUs of a machine, and of the NVLink domain that it is in."""
 
     model: str
     gpus_per_node: int
+    domain: int
 
     def nodes(self, instance: Instance, block: int = 1) -> int:
         """Nodes of an instance, each with as many of its GPUs: the fewest on which blocks of ranks stay whole.

@@ -158,7 +158,7 @@ class SGLang(Engine):
         """SGLang sets ep to all ranks of a stage with it."""
         experts, width = instance.sizes.experts, instance.sizes.attention.width
         is_whole = experts is not None and experts.ep == width
-        return self.dispatches(instance, host.gpus_per_node) and (instance.overlap > 1 or is_whole)
+        return self.dispatches(instance, host.domain) and (instance.overlap > 1 or is_whole)
 
     def _dispatched(self, instance: Instance, host: Host) -> tuple[tuple[str, str], ...]:
         """Tokens of a rank in a decode step where the low-latency buffers of DeepEP have room for fewer."""

@@ -119,11 +119,13 @@ class VLLM(Engine):
         if self.knows("--nnodes"):
             here = ("--nnodes", str(nodes), "--node-rank", "$NODE", "--master-addr", "$HEAD")
             return replace(command, placed=here, workers=("--headless",))
+        # Ray fills one node before the next.
+        gpus = ("--num-gpus", str(command.gpus))
         return replace(
             command,
             placed=("--distributed-executor-backend", "ray"),
-            head_first=("ray", "start", "--head", "--port", _RAY_PORT),
-            workers_only=("ray", "start", "--address", f"$HEAD:{_RAY_PORT}", "--block"),
+            head_first=("ray", "start", "--head", "--port", _RAY_PORT, *gpus),
+            workers_only=("ray", "start", "--address", f"$HEAD:{_RAY_PORT}", *gpus, "--block"),
         )
 
     def router(self, prefill: Sequence[str], decode: Sequence[str]) -> FrontRouter:
@@ -158,7 +160,7 @@ class VLLM(Engine):
         return ("--all2all-backend", self._kernels(instance, host))
 
     def _kernels(self, instance: Instance, host: Host) -> str:
-        if not self.dispatches(instance, host.gpus_per_node):
+        if not self.dispatches(instance, host.domain):
             return "allgather_reducescatter"
         return "deepep_low_latency" if instance.phase == "decode" else "deepep_high_throughput"
 

@@ -88,6 +88,35 @@ def check_vllm(version: str, flags: Mapping[str, str], nodes: int, gpus: int) ->
         assert flags["--distributed-executor-backend"] == "ray"
 
 
+def vllm_ranks(flags: Mapping[str, str], node: int, machine: int) -> list[int]:
+    """The ranks that a node starts of all of an instance, dp outermost; its devices are counted from 0.
+
+    `create_engine_config` (vllm/engine/arg_utils.py), `CoreEngineProcManager` (vllm/v1/engine/utils.py) and
+    `MultiprocExecutor._init_executor` at 0.12.0: a headless node starts ranks of dp one after the other, from its start
+    rank on; with `--nnodes` the nodes of a rank of dp, which is inferred from the node, each start a part of it.
+    """
+    tp, pp, dp = (number(flags, f"--{axis}-parallel-size") for axis in ("tensor", "pipeline", "data"))
+    world = tp * pp * number(flags, "--prefill-context-parallel-size")
+    if "--nnodes" not in flags:
+        start = _evaluated(flags["--data-parallel-start-rank"], node) if node else 0
+        local = int(flags["--data-parallel-size-local"])
+        assert local * world <= machine
+        return list(range(start * world, (start + local) * world))
+    nodes = int(flags["--nnodes"])
+    each = world * dp // nodes
+    first = node * each // world
+    local = max(each // world, 1)
+    of_a_rank = nodes // (dp // local)
+    assert each <= machine
+    inside = world // of_a_rank * (node % of_a_rank)
+    return list(range(first * world + inside, first * world + inside + local * world // of_a_rank))
+
+
+def _evaluated(text: str, node: int) -> int:
+    """`$((NODE * 8))` as a shell has it."""
+    return node * int(text.removeprefix("$((NODE * ").removesuffix("))"))
+
+
 def check_sglang(version: str, flags: Mapping[str, str], nodes: int, gpus: int) -> None:
     """`check_server_args`, `_handle_context_parallelism`, `_handle_a2a_moe`, `_launch_scheduler_processes` (0.5.9)."""
     tp, pp, dp, ep = (number(flags, f"--{axis}-size") for axis in ("tp", "pp", "dp", "ep"))

@@ -56,7 +56,7 @@ def test_what_is_expressible_is_read_back_to_the_same_sizes(engine: str, wanted:
         assert (found.stages, found.replicas, found.gpus) == (wanted.stages, wanted.replicas, wanted.gpus)
         settings, wanted = get_engine(engine).settings_of(found), found
     assert not isinstance(settings, str)
-    one = get_engine(engine).command(Instance(wanted), settings, Host("some/model", 8))
+    one = get_engine(engine).command(Instance(wanted), settings, Host("some/model", 8, 8))
     assert get_engine(engine).read(words_of(one)).sizes == replace(wanted, replicas=1)
     keys = {flag.setting for flag in get_engine(engine).flags if flag.is_key}
     assert one.flags == write_flags(get_engine(engine).flags, {k: v for k, v in settings.items() if k not in keys})
@@ -146,7 +146,9 @@ def test_a_dense_model_has_flags_too(engine: str, wanted: Parallelism) -> None:
     found = get_engine(engine).express(Instance(wanted))
     if not isinstance(found, str):
         back = (
-            get_engine(engine).read(words_of(get_engine(engine).command(Instance(wanted), found, Host("m", 8)))).sizes
+            get_engine(engine)
+            .read(words_of(get_engine(engine).command(Instance(wanted), found, Host("m", 8, 8))))
+            .sizes
         )
         assert back is not None
         assert (back.attention, back.stages) == (wanted.attention, wanted.stages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from dagc.plan.layout import Layout
 from dagc.plan.placement import placed
 from dagc.source import Source
 from tests.harness.effort import examples
-from tests.harness.engine_parsers import CHECKS, parsed
+from tests.harness.engine_parsers import CHECKS, parsed, vllm_ranks
 from tests.property.test_plan import LEGAL
 from tests.unit.planning import deployment
 
@@ -33,25 +34,71 @@ LOADS = (
     "workload { concurrency 64 prompt 9000 output 128 cached 40 % chunk 2048 }",
 )
 CLUSTERS = ("", "cluster h100-sxm x 4096", "cluster gb200-nvl72 x 1152")
+GPUS_OF_A_MACHINE = (8, 8, 4)
+"""A compute tray of GB200 NVL72 has two boards of two GPUs."""
 KNOWN = (
-    "pp 4 < ep 16 ; tp 2 >",
+    "tp 1",
+    "tp 2",
+    "tp 4",
+    "tp 8",
+    "ep 4",
+    "ep 8",
+    "ep 8 ; tp 8",
+    "ep 2 < tp 4 > ; tp 8",
+    "ep 8 ; dp 4 < tp 2 >",
+    "ep 8 ; dp 2 < tp 4 >",
+    "ep 16",
+    "ep 16 ; tp 16",
+    "ep 16 ; dp 2 < tp 8 >",
+    "ep 16 ; dp 4 < tp 4 >",
+    "ep 16 ; tp 2",
+    "ep 16 ; cp 2 < tp 8 >",
+    "ep 24",
+    "ep 32",
+    "ep 32 ; dp 4 < tp 8 >",
+    "ep 32 ; dp 2 < tp 16 >",
+    "ep 32 [redundant 32]",
+    "ep 48",
     "ep 64",
     "ep 64 [redundant 64]",
-    "pp 5 < ep 4 >",
-    "pp 2 < ep 16 ; dp 2 < tp 8 > >",
-    "dp 2 < ep 8 ; tp 8 >",
-    "ep 8 [overlap 2]",
-    "ep 16 ; cp 2 < tp 8 >",
-    "pp 4 < tp 16 >",
-    "ep 32 ; dp 4 < tp 8 >",
-    "prefill < dp 3 < ep 8 ; tp 4 > > | decode < ep 32 [redundant 32] >",
-    "tp 8 [dcp 2]",
+    "ep 64 ; dp 8 < tp 8 >",
+    "ep 72",
     "ep 96",
-    "tp 1",
-    "prefill < pp 2 < ep 8 > > | decode < ep 16 ; tp 2 >",
+    "ep 128",
+    "ep 144",
+    "ep 256",
+    "ep 288 [redundant 32]",
+    "pp 2 < tp 8 >",
+    "pp 2 < ep 8 >",
+    "pp 2 < ep 8 ; tp 8 >",
+    "pp 2 < ep 16 ; dp 2 < tp 8 > >",
+    "pp 3 < ep 8 ; tp 8 >",
+    "pp 4 < tp 2 >",
+    "pp 4 < tp 16 >",
+    "pp 4 < ep 16 ; tp 2 >",
+    "pp 4 < ep 8 >",
+    "pp 4 < ep 2 ; tp 2 >",
+    "pp 4 [layers 16 15 15 15] < ep 8 ; tp 8 >",
+    "pp 5 < ep 4 >",
+    "pp 8 < tp 1 >",
+    "pp 16 < ep 8 ; tp 8 >",
+    "dp 2 < ep 8 ; tp 8 >",
+    "dp 3 < tp 8 >",
+    "dp 4 < ep 8 >",
+    "tp 8 [dcp 2]",
+    "ep 16 ; tp 16 [dcp 4]",
+    "ep 8 [overlap 2]",
     "pp 2 < ep 8 [overlap 2] >",
-    "pp 3 < ep 6 ; tp 6 >",
+    "ep 16 [overlap 2] ; tp 2",
+    "cp 2 < tp 8 >",
+    "pp 2 < cp 2 < tp 4 > ; ep 8 >",
+    "ep 12 ; tp 2",
+    "pp 2 < ep 6 ; tp 2 >",
+    "prefill < dp 3 < ep 8 ; tp 4 > > | decode < ep 32 [redundant 32] >",
+    "prefill < pp 2 < ep 8 > > | decode < ep 16 ; tp 2 >",
+    "prefill < ep 16 > | decode < dp 2 < ep 16 > >",
 )
+"""Sixty: widths of 1 to 320 GPUs, stages, both cuts of the experts, options, pools."""
 STRATEGIES = st.one_of(LEGAL, st.sampled_from(KNOWN))
 
 
@@ -64,16 +111,20 @@ def started(engine: Engine, text: str, model: str, load: str = "", cluster: str 
     return list(launch(Source("plan.moe", plan_of(engine, text, model, load, cluster))).launched)
 
 
-def check_commands(engine: Engine, one: Launched) -> int:
+def check_commands(engine: Engine, one: Launched, machine: int) -> int:
     """By the table of the engine's own parser, on every node, and by its own checks of values together; how many."""
     for service in one.services:
         command = service.command
         assert command.nodes * command.gpus == service.gpus
+        assert command.gpus <= machine
         flags = parsed(engine.name, engine.version, command.tokens)
         CHECKS[engine.name](engine.version, flags, command.nodes, command.gpus)
         if command.worker_tokens and command.worker_tokens[0] == command.program[0]:
             more = parsed(engine.name, engine.version, command.worker_tokens)
             assert {name: value for name, value in more.items() if name in flags} == flags
+            if engine.name == "vllm" and command.nodes > 1:
+                ranks = [rank for node in range(command.nodes) for rank in vllm_ranks(more, node, machine)]
+                assert sorted(ranks) == list(range(service.gpus))
         keys = recorded_flags(engine.name, engine.version)
         assert {key for key, _ in command.file} <= {name for name in keys if not name.startswith("-")}
     return len(one.services)
@@ -81,13 +132,73 @@ def check_commands(engine: Engine, one: Launched) -> int:
 
 @pytest.mark.parametrize("engine", SERVERS, ids=lambda one: f"{one.name}-{one.version}")
 def test_an_engine_takes_every_flag_of_known_strategies(engine: Engine) -> None:
-    """Over several nodes, with pools, redundant experts, overlap, drafts; a third at least is expressible in each."""
+    """Over several nodes, with pools, redundant experts, overlap, drafts; a third at least is expressible in each.
+
+    Every third strategy: the next test has them all.
+    """
+    known = KNOWN[SERVERS.index(engine) % 3 :: 3]
     counts = [
-        check_commands(engine, one)
-        for number, text in enumerate(KNOWN)
-        for one in started(engine, text, "deepseek-v3", LOADS[1 + number % 2], CLUSTERS[1])
+        check_commands(engine, one, GPUS_OF_A_MACHINE[1 + number % 2])
+        for number, text in enumerate(known)
+        for one in started(engine, text, "deepseek-v3", LOADS[1 + number // 2 % 2], CLUSTERS[1 + number % 2])
     ]
+    assert len(counts) == len(known) == 20
     assert sum(map(bool, counts)) >= len(counts) / 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", SERVERS, ids=lambda one: f"{one.name}-{one.version}")
+def test_known_strategies_under_all_models_loads_and_clusters(engine: Engine) -> None:
+    for model, load, cluster, text in product(MODELS, LOADS, (1, 2), KNOWN):
+        for one in started(engine, text, model, load, CLUSTERS[cluster]):
+            check_commands(engine, one, GPUS_OF_A_MACHINE[cluster])
+
+
+PLANTED = {
+    "a flag that no version has": ("--expert-size", "8"),
+    "a value that is no count": ("--{tp}", "x"),
+    "a count left out": ("--{tp}",),
+    "another size": ("--{tp}", "3"),
+    "a word that is none of the choices": ("{choice}", "x"),
+}
+NAMES = {"vllm": "tensor-parallel-size", "sglang": "tp-size", "trtllm": "tp_size"}
+
+
+@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+@pytest.mark.parametrize("engine", SERVERS, ids=lambda one: f"{one.name}-{one.version}")
+def test_a_planted_error_is_found(engine: Engine, planted: tuple[str, ...]) -> None:
+    """Or the tests before could not fail."""
+    (one,) = started(engine, "ep 16 ; tp 16", "deepseek-v3", LOADS[1], CLUSTERS[1])
+    (service,) = one.services
+    table = recorded_flags(engine.name, engine.version)
+    choice = next(flag.name for flag in table.values() if flag.values and flag.name.startswith("--"))
+    wrong = tuple(word.format(tp=NAMES[engine.name], choice=choice) for word in planted)
+    assert check_commands(engine, one, 8) == 1
+    changed = replace(service, command=replace(service.command, placed=(*service.command.placed, *wrong)))
+    with pytest.raises((AssertionError, ValueError)):
+        check_commands(engine, replace(one, services=(changed,)), 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "right"),
+    [
+        ("ep 32", "$((NODE * 4))", "$((NODE * 8))"),
+        ("ep 32", "4", "8"),
+        ("pp 2 < ep 16 ; dp 2 < tp 8 > >", "2", "4"),
+    ],
+    ids=["start", "local ranks", "nodes"],
+)
+def test_ranks_of_nodes_that_do_not_add_up_are_found(text: str, wrong: str, right: str) -> None:
+    (one,) = started(get_engine("vllm"), text, "deepseek-v3", "", CLUSTERS[1])
+    (service,) = one.services
+    command = service.command
+    assert right in (*command.placed, *command.workers)
+    placed_, workers = (
+        tuple(wrong if word == right else word for word in words) for words in (command.placed, command.workers)
+    )
+    changed = replace(service, command=replace(command, placed=placed_, workers=workers))
+    with pytest.raises(AssertionError):
+        check_commands(get_engine("vllm"), replace(one, services=(changed,)), 8)
 
 
 @settings(max_examples=examples(30, 600), deadline=None)
@@ -96,7 +207,7 @@ def test_an_engine_takes_every_flag_that_is_printed(
     engine: Engine, text: str, model: str, load: str, cluster: str
 ) -> None:
     for one in started(engine, text, model, load, cluster):
-        check_commands(engine, one)
+        check_commands(engine, one, GPUS_OF_A_MACHINE[CLUSTERS.index(cluster)])
 
 
 @settings(max_examples=examples(25, 400), deadline=None)

@@ -205,11 +205,29 @@ def test_a_rank_of_dp_over_several_nodes_names_them_all(version: str) -> None:
 
 def test_an_older_vllm_takes_ray_for_one_rank_of_dp_and_refuses_several() -> None:
     one = service_of("-e", "pp 4 < tp 8 >", "--engine", "vllm@0.11.0")
-    assert one["worker_tokens"] == ["ray", "start", "--address", "$HEAD:6379", "--block"]
-    assert one["command"].startswith("ray start --head --port 6379 && vllm serve")
+    assert one["worker_tokens"] == ["ray", "start", "--address", "$HEAD:6379", "--num-gpus", "8", "--block"]
+    assert one["command"].startswith("ray start --head --port 6379 --num-gpus 8 && vllm serve")
     several = run("-e", "pp 4 < ep 16 ; dp 2 < tp 8 > >", *DEEPSEEK, "--engine", "vllm@0.11.0")
     assert several.exit_code == 1
     assert "keeps each rank of dp on one node: pp × tp = 32 GPUs" in several.stdout
+
+
+def test_ray_is_given_the_gpus_of_a_node_that_are_used() -> None:
+    """12 ranks are 6 on each of two nodes of 8; a placement group that packs would put 8 and 4 on them."""
+    one = service_of("-e", "pp 3 < tp 4 >", "--model", "qwen3-30b-a3b", "--engine", "vllm@0.11.0")
+    assert (one["nodes_per_instance"], one["gpus_per_node"]) == (2, 6)
+    assert one["command"].startswith("ray start --head --port 6379 --num-gpus 6 && vllm serve")
+    assert one["worker_tokens"][-3:] == ["--num-gpus", "6", "--block"]
+
+
+@pytest.mark.parametrize(("engine", "flag"), [("vllm", "--data-parallel-size-local 4"), ("sglang", "--nnodes 4"),
+                                              ("trtllm", "--gpus_per_node 4")])  # fmt: skip
+def test_a_machine_of_an_nvlink_domain_starts_its_own_gpus(engine: str, flag: str) -> None:
+    """A rack of GB200 NVL72 is one NVLink domain of 18 machines with 4 GPUs each."""
+    words = ("-e", "ep 16", "--model", "deepseek-v3", "--cluster", "gb200-nvl72 x 72", "--engine", engine)
+    (service,) = json.loads(run(*words, "--format", "json").stdout)["launches"][0]["services"]
+    assert (service["nodes_per_instance"], service["gpus_per_node"]) == (4, 4)
+    assert flag in " ".join(service["tokens"])
 
 
 def test_stages_come_out_even_on_nodes_and_all_ranks_start() -> None:

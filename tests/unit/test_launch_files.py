@@ -32,6 +32,7 @@ PLANS = {
     "nodes": ("main", "pp 2 < ep 16 ; dp 2 < tp 8 > >"),
     "one": ("one", "ep 8"),
     "copies": ("three_copies", "dp 3 < tp 8 >"),
+    "small": ("small", "dp 5 < tp 2 >"),
 }
 ENGINES = ("vllm", "vllm@0.11.0", "sglang", "sglang@0.5.9", "trtllm")
 FORMS = ("shell", "docker", "slurm", "kubernetes", "dynamo")
@@ -138,26 +139,69 @@ def test_mpi_starts_all_ranks_and_reads_one_settings_file(tmp_path: Path) -> Non
     assert settings["cache_transceiver_config"] == {"backend": "DEFAULT"}
 
 
-def test_a_batch_gives_every_instance_nodes_of_its_own(tmp_path: Path) -> None:
-    """Two of 2 nodes and one of 4, on eight: a stub of `srun` writes down its nodes and the address of the first."""
-    (script,) = files("pools", "sglang", "slurm").values()
+def batch_steps(script: str, folder: Path) -> list[str]:
+    """What `srun` is given on eight nodes, the address of the first node and the port before it, in any order."""
     for name, text in {
         "scontrol": 'for i in 0 1 2 3 4 5 6 7; do echo "n$i"; done',
-        "srun": 'printf "%s\\n" "$(echo "${HEAD:-router}" "$@" | tr "\\n" " ")" >> "$RECORD"',  # in one write
+        # In one write; a server does not end before the others have begun.
+        "srun": 'printf "%s\\n" "$(echo "${HEAD:-router}" "${PORT:-}" "$@" | tr "\\n" " ")" >> "$RECORD"; sleep 0.5',
     }.items():
-        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
-    record = tmp_path / "record"
-    path = f"{tmp_path}:{os.environ['PATH']}"
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    record = folder / "record"
+    path = f"{folder}:{os.environ['PATH']}"
     subprocess.run(
-        ["bash", "-s"], input=script, text=True, check=True, cwd=tmp_path,
+        ["bash", "-s"], input=script, text=True, check=True, cwd=folder,
         env={"PATH": path, "RECORD": str(record), "SLURM_JOB_NODELIST": "n[0-7]"},
     )  # fmt: skip
-    lines = sorted(record.read_text(encoding="utf-8").splitlines())
-    nodes = [next(word for word in one.split() if word.startswith("--nodelist=")) for one in lines]
-    assert nodes == ["--nodelist=n0,n1", "--nodelist=n2,n3", "--nodelist=n4,n5,n6,n7", "--nodelist=n0"]
-    assert [one.split()[0] for one in lines] == ["n0", "n2", "n4", "router"]
-    assert '--prefill "$PREFILL_1" 8998' in lines[3]
+    return sorted(record.read_text(encoding="utf-8").splitlines())
+
+
+def nodes_of(step: str) -> str:
+    return next(word for word in step.split() if word.startswith("--nodelist=")).partition("=")[2]
+
+
+def test_a_batch_gives_every_instance_nodes_of_its_own(tmp_path: Path) -> None:
+    """Two of 2 nodes and one of 4, on eight."""
+    (script,) = files("pools", "sglang", "slurm").values()
+    steps = batch_steps(script, tmp_path)
+    assert [nodes_of(one) for one in steps] == ["n0,n1", "n2,n3", "n4,n5,n6,n7", "n0"]
+    assert [one.split()[0] for one in steps] == ["n0", "n2", "n4", "router"]
+    assert '--prefill "$PREFILL_1" 8998' in steps[3]
+
+
+def test_small_instances_share_a_node(tmp_path: Path) -> None:
+    """Five of two GPUs on machines of eight: four on the first, with GPUs and a port of their own, one on the next."""
+    (script,) = files("small", "vllm", "slurm").values()
+    assert "#SBATCH --nodes=2\n#SBATCH --gpus-per-node=8\n" in script
+    steps = batch_steps(script, tmp_path)
+    assert [nodes_of(one) for one in steps] == ["n0", "n0", "n0", "n0", "n1"]
+    assert [one.split()[1] for one in steps] == ["8000", "8001", "8002", "8003", "8000"]
+    devices = [one.partition("CUDA_VISIBLE_DEVICES=")[2].partition(";")[0] for one in steps]
+    assert devices == ["0,1", "2,3", "4,5", "6,7", "0,1"]
+
+
+def test_a_batch_ends_with_its_first_server(tmp_path: Path) -> None:
+    """One that fails is the status of the batch, and Slurm ends what is left of it."""
+    (script,) = files("small", "vllm", "slurm").values()
+    for name, text in {"scontrol": "echo n0; echo n1", "srun": "exit 3"}.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-s"], input=script, text=True, check=False, cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "n[0-1]"},
+    )  # fmt: skip
+    assert done.returncode == 3
+
+
+def test_a_container_has_what_picks_devices_ports_and_networks(tmp_path: Path) -> None:
+    """By a stub of `docker`: without a value `-e NAME` passes what is set."""
+    script = files("pools", "vllm", "docker")["prefill.sh"]
+    found = arguments(script, "docker", tmp_path, IMAGE="i", HEAD="h", NODE="0", HOME=str(tmp_path))
+    passed = {found[i + 1] for i, word in enumerate(found) if word == "-e"}
+    assert {"HEAD", "NODE", "SELF", "PORT", "MODEL", "HF_TOKEN", "CUDA_VISIBLE_DEVICES"} <= passed
+    assert {"NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "NCCL_IB_HCA"} <= passed
+    assert found[-4:] == ["--entrypoint", "bash", "i", "-s"]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +266,7 @@ def test_no_text_is_read_by_a_shell(text: str) -> None:
     """Beside variables of a command, too."""
     script = f"HEAD=h\nprintf '%s\\0' {quoted(text)} {quoted(text + ':$HEAD')}"
     found = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout.decode()
-    if not any(name in text for name in ("$((", "$HEAD", "$NODE", "$SELF", "$MODEL", "$SCRIPT", "$DRAFT")):
+    if not any(name in text for name in ("$((", "$HEAD", "$NODE", "$SELF", "$MODEL", "$SCRIPT", "$DRAFT", "$PORT")):
         assert found == f"{text}\0{text}:h\0"
 
 

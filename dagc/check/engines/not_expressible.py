@@ -38,7 +38,7 @@ def check(plan: Plan) -> Iterator[Diagnostic]:
         if isinstance(reason, str):
             yield _diagnostic(plan, engine, service, instance, reason)
             continue
-        misplaced = engine.lacking_placement(instance, plan.facts.cluster.gpus_per_node)
+        misplaced = engine.lacking_placement(instance, plan.facts.cluster.machine)
         if misplaced:
             yield CODE.at(service.span, f"not expressible in {engine.title}: {misplaced}", "over several nodes")
 

@@ -19,6 +19,10 @@ _OF_GROUP = {"HEAD": "LWS_LEADER_ADDRESS", "NODE": "LWS_WORKER_INDEX"}
 """What the pods of a group know, and where it is in their environment."""
 
 _ROUTER = "router"
+_FABRIC = (
+    "# Pods of one instance exchange over RDMA, and over NVLink between machines of one domain: add what the cluster\n"
+    "# calls them (rdma/…, IPC_LOCK, a ComputeDomain).\n"
+)
 _MPI = "# MPI starts ranks over SSH: the image has sshd, and the pods know each other's keys.\n"
 
 
@@ -40,6 +44,7 @@ def header(launchable: Launchable, with_router: bool = False) -> str:
         f"# Set {', '.join(names)}: the image of the engine, the secret with HF_TOKEN"
         f"{', the checkpoint' if 'MODEL' in names else ''}; then\n"
         f"#   envsubst '{listed}' < {launchable.slug}.yaml | kubectl apply -f -\n"
+        f"{_FABRIC if any(role.command.nodes > 1 for role in launchable.roles) else ''}"
         f"{_MPI if any(role.command.ranks_by_mpi for role in launchable.roles) and with_router else ''}"
     )
 
@@ -84,8 +89,9 @@ def _urls(launchable: Launchable, role: LaunchRole) -> list[str]:
 def _script(launchable: Launchable, role: LaunchRole) -> str:
     command = role.command
     known = [f'{name}="${source}"\n' for name, source in _OF_GROUP.items()]
-    variables = [f"{line}\n" for line in launchable.variables(role) if not line.startswith((': "${HEAD', ': "${NODE'))]
-    body = launchable.body(role)
+    left = (': "${HEAD', ': "${NODE', "PORT=")
+    variables = [f"{line}\n" for line in launchable.variables(role) if not line.startswith(left)]
+    body = launchable.body(role, port=str(launchable.engine.port))
     if command.ranks_by_mpi:
         # The workers of a group are known by the name of their leader: NAME-0.SET.NAMESPACE has NAME-0-1 and so on.
         group = 'LEADER="${HEAD%%.*}"\nHOSTS="$HEAD:SLOTS"\nfor i in $(seq 1 $((LWS_GROUP_SIZE - 1))); do\n'

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from shlex import quote
 
-VARIABLES = re.compile(r"(\$\(\(NODE \* \d+\)\)|\$(?:HEAD|NODE|SELF|MODEL|SCRIPT|DRAFT|PREFILL_\d+|DECODE_\d+)\b)")
+VARIABLES = re.compile(r"(\$\(\(NODE \* \d+\)\)|\$(?:HEAD|NODE|SELF|MODEL|SCRIPT|DRAFT|PORT|PREFILL_\d+|DECODE_\d+)\b)")
 """What is left to the shell: places of a node, and names that a plan does not have."""
 
 

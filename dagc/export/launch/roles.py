@@ -40,13 +40,14 @@ class LaunchRole:
 
 @dataclass(frozen=True, slots=True)
 class Launchable:
-    """A strategy as it is started; `title` says in one line what it is."""
+    """A strategy as it is started on machines with `machine` GPUs each; `title` says in one line what it is."""
 
     name: str
     title: str
     model: str
     engine: Engine
     roles: tuple[LaunchRole, ...]
+    machine: int
 
     @property
     def slug(self) -> str:
@@ -55,8 +56,13 @@ class Launchable:
 
     @property
     def nodes(self) -> int:
-        """Nodes of all instances, each of which has its own."""
-        return sum(role.instances * role.command.nodes for role in self.roles)
+        """Nodes of all instances."""
+        return sum(-(-role.instances // self.on_a_node(role)) * role.command.nodes for role in self.roles)
+
+    def on_a_node(self, role: LaunchRole) -> int:
+        """Instances that share a node; those of one phase have ports that others of a node would take, too."""
+        shares = role.phase == "both" and role.command.nodes == 1
+        return max(self.machine // role.command.gpus, 1) if shares else 1
 
     def router(self, prefill: Sequence[str] | None = None, decode: Sequence[str] | None = None) -> FrontRouter | None:
         """What takes requests for two phases, given their addresses or `$PREFILL_0`, `$DECODE_0` and so on."""
@@ -81,24 +87,26 @@ class Launchable:
             if name == "MODEL" and self.model:
                 yield f"MODEL=${{MODEL:-{quoted(self.model)}}}"
             elif name == "SELF":
-                yield 'SELF="${SELF:-$(hostname -i | cut -d" " -f1)}"'
+                yield 'SELF="${SELF:-$(hostname -I | cut -d" " -f1)}"'
             else:
                 yield f': "${{{name}:?{_ASKED[name]}}}"'
+        if self.engine.is_server:
+            yield f'PORT="${{PORT:-{self.engine.port}}}"'
 
     def settings(self, role: LaunchRole) -> str:
         """What writes the settings file of a role, '' where it has none."""
         file = role.command.file
         return written(SETTINGS_FILE, yaml_text(dict(file))) if file else ""
 
-    def body(self, role: LaunchRole, has_file: bool = True) -> str:
+    def body(self, role: LaunchRole, has_file: bool = True, port: str = "$PORT") -> str:
         """What a node of a role runs, after the variables are there; the last command replaces the shell.
 
-        `has_file`: it writes the settings file before.
+        `has_file`: it writes the settings file before. The server listens at `port`.
         """
         command = role.command
         lines = [f"export {name}={quoted(value)}\n" for name, value in command.environment]
         lines += [self.settings(role)] if has_file else []
-        served = () if not self.engine.is_server else (*self.engine.served, "--port", str(self.engine.port))
+        served = () if not self.engine.is_server else (*self.engine.served, "--port", port)
         head = f"exec {wrapped((*command.tokens, *served))}\n"
         if command.head_first:
             head = f"{wrapped(command.head_first)}\n{head}"

@@ -30,6 +30,9 @@ def _script(launchable: Launchable, role: LaunchRole) -> str:
     where = f"each of {command.nodes} nodes" if command.nodes > 1 else "one node"
     if command.ranks_by_mpi:
         where = f"the first of {command.nodes} nodes"
+    shared = min(launchable.on_a_node(role), role.instances)
+    if shared > 1:
+        where = f"a node; {shared} share one, each with its own CUDA_VISIBLE_DEVICES and PORT"
     count = f"{role.instances} instances" if role.instances > 1 else "1 instance"
     about = _about(launchable, f"{role.name}, {count}; for each, run on {where}")
     variables = "".join(f"{line}\n" for line in launchable.variables(role))
@@ -57,18 +60,22 @@ def _addresses(launchable: Launchable) -> str:
 def _in_container(script: str) -> str:
     passed = [f"-e {name}" for name in sorted(_environment(script))]
     options = ["--gpus all --network host --ipc host --ulimit memlock=-1 --ulimit stack=67108864", *passed]
-    options += ['-e HF_HOME=/models -v "$CACHE:/models"', '--entrypoint bash "$IMAGE" -s']
+    options += ['-e HF_HOME=/models -v "$CACHE:/models"', '"${RDMA[@]}"', '--entrypoint bash "$IMAGE" -s']
     comments = "".join(line for line in script.splitlines(keepends=True)[1:3])
     variables = ': "${IMAGE:?image with the engine}"\nCACHE="${CACHE:-$HOME/.cache/huggingface}"\n'
+    variables += "RDMA=()\nif [ -e /dev/infiniband ]; then RDMA=(--device /dev/infiniband --cap-add IPC_LOCK); fi\n"
     run = " \\\n    ".join(["docker run --rm -i", *options])
     return f"{_HEAD}{comments}{_STRICT}{variables}{run} <<'END_OF_SCRIPT'\n{script}END_OF_SCRIPT\n"
 
 
 def _environment(script: str) -> Iterator[str]:
-    """Names that a script takes from its environment, and the token of the model hub."""
-    yield "HF_TOKEN"
+    """Names that a script takes from its environment, the token of the model hub, and what picks devices and networks.
+
+    What is not set is not passed.
+    """
+    yield from ("HF_TOKEN", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "NCCL_IB_HCA")
     for line in script.splitlines():
         if line.startswith(': "${'):
             yield line.removeprefix(': "${').partition(":")[0]
-        elif line.startswith("MODEL=${"):
-            yield "MODEL"
+        elif line.startswith(("MODEL=${", 'SELF="${', 'PORT="${')):
+            yield line.partition("=")[0]

@@ -1,4 +1,6 @@
-"""One batch script of Slurm for a strategy: each instance on nodes of its own, the router on the first of them."""
+"""One batch script of Slurm for a strategy: instances on nodes of their own, small ones of both phases beside others,
+and the router on the first node.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ def slurm_files(launchable: Launchable) -> dict[str, str]:
 
 
 def _lines(launchable: Launchable) -> Iterator[str]:
-    gpus = max(role.command.gpus for role in launchable.roles)
+    gpus = max(role.command.gpus * min(launchable.on_a_node(role), role.instances) for role in launchable.roles)
     yield "#!/bin/bash"
     yield f"#SBATCH --job-name={launchable.slug}"
     yield f"#SBATCH --nodes={launchable.nodes}"
@@ -33,13 +35,14 @@ def _lines(launchable: Launchable) -> Iterator[str]:
     for role in launchable.roles:
         for instance in range(role.instances):
             yield from _instance(launchable, role, instance, first)
-            first += role.command.nodes
+            if (instance + 1) % launchable.on_a_node(role) == 0 or instance + 1 == role.instances:
+                first += role.command.nodes
     router = launchable.router()
     if router is not None:
         yield f"read -r -d '' ROUTER <<'{_END}' || true"
         yield f"{launchable.router_body(router)}{_END}"
         yield 'srun --overlap --nodes=1 --ntasks=1 --nodelist="${HOSTS[0]}" "${IN[@]}" bash -c "$ROUTER" &'
-    yield "wait"
+    yield "wait -n  # one that ends, as no server does, ends the others"
 
 
 def _instance(launchable: Launchable, role: LaunchRole, instance: int, first: int) -> Iterator[str]:
@@ -60,6 +63,14 @@ def _instance(launchable: Launchable, role: LaunchRole, instance: int, first: in
     if command.ranks_by_mpi and command.file:
         # Once, before all ranks read it.
         yield f"( cd {role.name}-{instance}\n{launchable.settings(role)})"
-    yield f'HEAD="${{HOSTS[{first}]}}" srun --nodes={nodes} {tasks} --gpus-per-node={command.gpus} \\'
+    count, enter, port = launchable.on_a_node(role), f"cd {role.name}-{instance}", ""
+    if count > 1:
+        # Slurm names all GPUs of the step itself, so it is inside that an instance takes its own.
+        place = instance % count
+        devices = ",".join(str(place * command.gpus + i) for i in range(command.gpus))
+        enter, port = f"{enter}; export CUDA_VISIBLE_DEVICES={devices}", f"PORT={launchable.engine.port + place} "
+        tasks = f"{tasks} --overlap"
+    gpus = command.gpus * min(count, role.instances)
+    yield f'{port}HEAD="${{HOSTS[{first}]}}" srun --nodes={nodes} {tasks} --gpus-per-node={gpus} \\'
     chosen = f'--nodelist="$(IFS=,; echo "${{HOSTS[*]:{first}:{nodes}}}")"'
-    yield f'    {chosen} "${{IN[@]}}" bash -c "cd {role.name}-{instance}; ${variable}" &'
+    yield f'    {chosen} "${{IN[@]}}" bash -c "{enter}; ${variable}" &'
