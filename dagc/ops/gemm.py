@@ -12,12 +12,17 @@ to a narrower type before the product: HBM bytes for each element of the input, 
 launched by themselves: engines fuse them with the norm or activation before, so that the launch of a product in a
 narrow type is that of one in bf16. Tables of single operators that are timed with their cast have 1 to 12 us more.
 
+A product takes no longer than with its weights in a wider type of the device: kernels that expand narrow weights as
+they read them (Frantar et al., "MARLIN", 2024; vLLM and SGLang have some for fp8, int8 and fp4, dense and grouped)
+read less than that, and cast no inputs. It bounds what casts and launches of a type's own kernel cost where there is
+little to compute, and tables of that kernel may be above it.
+
 Tile and wave quantisation: NVIDIA, "Matrix multiplication background user's guide" (2023).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial, reduce
 
 import numpy as np
@@ -188,6 +193,11 @@ class Gemm(Computation):
         """Rows."""
         return {"m": compress_uniform(self.rows)}
 
+    def wider(self, setting: Setting) -> tuple[Computation, ...]:
+        """With weights in each wider type."""
+        matrices = (replace(self.matrix, stored=stored) for stored in wider_types(self.dtype, setting))
+        return tuple([replace(self, matrix=matrix) for matrix in matrices])
+
 
 @dataclass(frozen=True, eq=False)
 class Router(Gemm):
@@ -198,6 +208,18 @@ class Router(Gemm):
     category = Category.ROUTING
     keeps = "t"
     family = OpKind.ROUTING
+
+
+_BLOCKS = Stored(Dtype.FP8, Dtype.FP32.bytes / 128**2)
+"""fp8 with a scale for each block of 128 x 128."""
+
+
+def wider_types(dtype: Dtype, setting: Setting) -> tuple[Stored, ...]:
+    """Wider types than one that the device computes in, as weights may be stored instead."""
+    if dtype.bytes > 1 or dtype not in setting.device.flops:
+        return ()
+    through_fp8 = dtype.bytes < 1 and Dtype.FP8 in setting.device.flops
+    return (*((Stored(Dtype.FP8), _BLOCKS) if through_fp8 else ()), Stored(setting.activation))
 
 
 @lru_cache(maxsize=64)
