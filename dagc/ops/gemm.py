@@ -64,6 +64,8 @@ CAST = Coefficient("cast", 2.0, 0.0, 12.0, "HBM bytes for each input element tha
 def product_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
     """Inputs: m rows of each product, n, k, products, bytes of all; where the formula casts, `cast` elements a row.
 
+    Where rows of products vary by chance, `spread` is their variance as a multiple of their mean.
+
     m has the shape that all of them broadcast to.
     """
     memory = machine.bytes_per_second * c["memory"]
@@ -87,7 +89,10 @@ def _outputs(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Valu
     """Outputs that the waves of each shape of tile are worth."""
     high, wide, loss = _tiled(tiles, c["tile"], x["m"].ndim)
     waves: Values = x["m"] / high
-    np.ceil(waves, out=waves)
+    if "spread" in x:
+        waves = _expected_tiles(waves, np.sqrt(x["spread"] * x["m"]) / high)
+    else:
+        np.ceil(waves, out=waves)
     waves *= x["products"]
     waves *= np.ceil(x["n"] / wide)
     waves /= machine.processors
@@ -97,6 +102,23 @@ def _outputs(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Valu
     waves += partial_waves
     waves *= loss
     return waves
+
+
+def _expected_tiles(heights: Values, deviation: Values) -> Values:
+    """Expected tiles of a product whose rows vary by chance, at least one; mean and deviation are in tiles' heights.
+
+    The mean of the rounded-up height over a uniform distribution of this deviation, no wider than one tile, from where
+    on it is the mean height and a half.
+    """
+    width = np.clip(np.sqrt(12.0) * deviation, 1e-6, 1.0)
+    upper, lower = _tiles_below(heights + width / 2), _tiles_below(heights - width / 2)
+    return (upper - lower) / width
+
+
+def _tiles_below(heights: Values) -> Values:
+    """The integral of max(1, ceil(x)) from 0 to here."""
+    whole = np.maximum(np.floor(heights), 0.0)
+    return whole * (whole + 1) / 2 + (whole + 1) * (heights - whole)
 
 
 @lru_cache(maxsize=256)

@@ -1,8 +1,11 @@
 """Products of the held experts of a layer with the tokens that each gets, as one kernel.
 
 They are `products` products as in `dagc.ops.gemm` whose rows are the mean of those experts that are hit, of tiles that
-are chosen for the shape. Where inputs are cast to a narrower type, each element is read in two bytes and written in
-one, a pass of its own at the share of the bandwidth that what lies between the products reaches (1 / `traffic`).
+are chosen for the shape. Tokens choose by chance, so that experts have as many tiles as are expected of rows that vary
+(tables that a fit takes have equal ones): one more token does not begin another tile of every expert.
+
+Where inputs are cast to a narrower type, each element is read in two bytes and written in one, a pass of its own at the
+share of the bandwidth that what lies between the products reaches (1 / `traffic`).
 """
 
 from __future__ import annotations
@@ -172,8 +175,8 @@ class GroupedGemm(Computation):
         return names
 
     def sizes(self, setting: Setting) -> Sizes:
-        """Sides of the matrices."""
-        return (("n", float(self.matrix.n)), ("k", float(self.matrix.k)))
+        """Sides of the matrices; rows of an expert vary as those of independent choices do."""
+        return (("n", float(self.matrix.n)), ("k", float(self.matrix.k)), ("spread", 1.0 - 1.0 / max(self.count, 1)))
 
     @lazy
     def inputs(self) -> dict[str, Load]:
