@@ -268,7 +268,7 @@ def operator_costs(
     calibration = setting.device.calibration
     if calibration is None or calibration.serving is None:
         return _operator_costs(ops, setting, known, slowdown)
-    factors = [calibration.factor(op.work) for op in ops]
+    factors = [calibration.factor(op.work.of(op.dtype)) for op in ops]
     found: dict[int, NodeCost] = {}
     for factor in dict.fromkeys(factors):
         some = [number for number, one in enumerate(factors) if one == factor]
