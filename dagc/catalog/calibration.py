@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dagc.catalog.dtype import Dtype
+
 _HERE = Path(__file__).parent / "calibrations"
 
 
@@ -68,14 +70,32 @@ class Regime:
 
 
 class Work(StrEnum):
-    """Kinds of work of a step that serving runs can tell apart: the host's, that of operators, and exchanges."""
+    """Kinds of work of a step that serving runs can tell apart: the host's, that of operators, and exchanges.
+
+    Products of weights of a byte (fp8, int8) and of less (fp4 and its like) have kernels of their own.
+    """
 
     HOST = "host"
     GEMM = "gemm"
+    GEMM_FP8 = "gemm/fp8"
+    GEMM_FP4 = "gemm/fp4"
     ATTENTION = "attention"
     EXPERTS = "experts"
+    EXPERTS_FP8 = "experts/fp8"
+    EXPERTS_FP4 = "experts/fp4"
     ELEMENTWISE = "elementwise"
     COMMUNICATION = "communication"
+
+    @property
+    def family(self) -> Work:
+        """The same work in whatever type."""
+        return Work(self.partition("/")[0])
+
+    def of(self, dtype: Dtype) -> Work:
+        """The same work in a type of arithmetic, where kernels differ by type."""
+        if dtype.bytes > 1 or self not in (Work.GEMM, Work.EXPERTS):
+            return self
+        return Work(f"{self}/{'fp8' if dtype.bytes == 1 else 'fp4'}")
 
 
 SMALLEST_FACTOR, LARGEST_FACTOR = 0.02, 50.0
@@ -83,7 +103,9 @@ SMALLEST_FACTOR, LARGEST_FACTOR = 0.02, 50.0
 
 @dataclass(frozen=True, slots=True)
 class ServingFactors:
-    """How many times as long as formulas say each kind of work takes; 1 where a kind is missing.
+    """How many times as long as formulas say each kind of work takes.
+
+    Where a type is missing, its family's factor holds, and 1 where that is missing too.
 
     They were fitted to so many `runs`. `error_before` and `error_after` are medians of |predicted / measured - 1|: of
     the formulas alone, and with factors of runs of which the judged one was none (cross-validation).
@@ -110,7 +132,10 @@ class Calibration:
 
     def factor(self, work: Work) -> float:
         """How many times as long as its formula says a kind of work takes."""
-        return self.serving.factors.get(work, 1.0) if self.serving else 1.0
+        if self.serving is None:
+            return 1.0
+        factors = self.serving.factors
+        return factors.get(work, factors.get(work.family, 1.0))
 
     def regime(self, *names: str) -> Regime | None:
         """The regime of the first of these names that there is, or None."""

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
+from itertools import chain, islice
 from math import inf
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ from dagc.cost.amounts import (
     rate_text,
     rows_of,
 )
-from dagc.graph.priced import Bound, NodeCost
+from dagc.graph.priced import Bound, NodeCost, are_alike
 from dagc.ops.formula import Coefficients, Formula, Inputs, Machine, Terms
 from dagc.ops.formulas import COEFFICIENTS, NODE_FORMULAS
 from dagc.ops.load import Load
@@ -267,7 +268,7 @@ def operator_costs(
     calibration = setting.device.calibration
     if calibration is None or calibration.serving is None:
         return _operator_costs(ops, setting, known, slowdown)
-    factors = [calibration.factor(op.work) for op in ops]
+    factors = [calibration.factor(op.work.of(op.dtype)) for op in ops]
     found: dict[int, NodeCost] = {}
     for factor in dict.fromkeys(factors):
         some = [number for number, one in enumerate(factors) if one == factor]
@@ -285,8 +286,22 @@ def _operator_costs(ops: Sequence[Computation], setting: Setting, known: AmountC
 
     It has shape (1,) or (width,). What a rank takes depends on its own work and on what all ranks share, and
     few ranks differ: each amount of work is priced once. Operators with wide loads, or loads by copy, are priced at
-    every rank.
+    every rank. None takes longer on a rank than with weights of a wider type.
     """
+    ways = [(op, *op.wider(setting)) if setting.device.calibration else (op,) for op in ops]
+    costs = iter(_own_costs([*chain.from_iterable(ways)], setting, known, slowdown))
+    return [reduce(_faster, islice(costs, len(each))) for each in ways]
+
+
+def _faster(one: NodeCost, other: NodeCost) -> NodeCost:
+    """The shorter of two on each rank, in the words of the one whose slowest rank is."""
+    duration = np.minimum(one.duration, other.duration)
+    chosen = one if one.longest <= other.longest else other
+    return chosen if are_alike(duration, chosen.duration) else replace(chosen, duration=duration)
+
+
+def _own_costs(ops: Sequence[Computation], setting: Setting, known: AmountCache, slowdown: Load) -> list[NodeCost]:
+    """Costs of kernels of the operators' own types."""
     kinds = [kind_of(op, setting) for op in ops]
     loads = [loads_of(op, kind) for op, kind in zip(ops, kinds, strict=True)]
     partitions: list[Partition] = []

@@ -14,6 +14,8 @@ import numpy as np
 
 from dagc.catalog.calibration import Calibration, ServingFactors, Work
 from dagc.catalog.cases import Case, bad_case, read_cases
+from dagc.catalog.parameters import part_stored
+from dagc.catalog.part import Part
 from dagc.catalog.serving_results import ServingResult, read_results
 from dagc.diag.diagnostic import Code, Diagnostic, Severity
 from dagc.driver.check import check, silent
@@ -183,17 +185,26 @@ def _device(run: PlanRun) -> str:
 
 def run_times(runs: Sequence[PlanRun], factors: Mapping[Work, float] | None = None, say: Say = silent) -> RunTimes:
     """The linear times of runs around some factors."""
-    at = factors or {}
+    at, kinds = dict.fromkeys(KINDS, 1.0) | dict(factors or {}), _kinds(runs)
     base = _seconds(runs, at)
     parts = np.zeros((len(runs), len(KINDS)))
     for column, kind in enumerate(KINDS):
+        if kind not in kinds:
+            continue
         say(f"pricing {len(runs):,} runs: {kind}")
-        factor = at.get(kind, 1.0)
+        factor = at[kind]
         slower = _seconds(runs, {**at, kind: factor * (1 + _STEP)})
         # A longer step may need fewer requests at once; then nothing of its time is the kind's.
         parts[:, column] = np.maximum(slower - base, 0.0) / (factor * _STEP)
-    known = np.array([at.get(kind, 1.0) for kind in KINDS])
+    known = np.array([at[kind] for kind in KINDS])
     return RunTimes(parts, base - parts @ known)
+
+
+def _kinds(runs: Sequence[PlanRun]) -> set[Work]:
+    """Kinds of work of which one of the runs may have some: products in the types of its weights."""
+    models = [shapes for run in runs if (shapes := run.plan.facts.model.shapes())]
+    stored = {part_stored(shapes, part).dtype for shapes in models for part in Part}
+    return {kind for kind in KINDS if kind is kind.family or kind in {kind.family.of(dtype) for dtype in stored}}
 
 
 def _seconds(runs: Sequence[PlanRun], factors: Mapping[Work, float]) -> Values:

@@ -34,7 +34,7 @@ MI300X over months is 3.5 % from its median in the median."""
 
 _COMMON, _OWN, _HOST = 0.3, 0.3, 1.0
 """Standard deviations of θ: of all operators and exchanges of a device together, of each kind beside that, and of the
-host, which has nothing to do with the device."""
+host, which has nothing to do with the device. Types of one kind share half of the kind's own variance."""
 
 STRENGTHS = (0.0, 0.25, 1.0)
 
@@ -164,5 +164,7 @@ def _slope(parts: Values, rest: Values, measured: Values) -> tuple[Values, Value
 def _covariance() -> Values:
     """Of θ between devices, for a strength of 1."""
     is_host = np.array([kind is Work.HOST for kind in KINDS])
-    found = np.where(is_host[:, None] | is_host[None, :], 0.0, _COMMON**2)
-    return found + np.diag(np.where(is_host, _HOST**2, _OWN**2))
+    families = np.array([kind.family for kind in KINDS])
+    common = np.where(families[:, None] == families[None, :], _COMMON**2 + _OWN**2 / 2, _COMMON**2)
+    found = np.where(is_host[:, None] | is_host[None, :], 0.0, common)
+    return found + np.diag(np.where(is_host, _HOST**2, _OWN**2 / 2))

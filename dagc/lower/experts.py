@@ -122,22 +122,26 @@ def _in_products(layer: MoeLayer) -> bool:
 
 
 class _SharedPart(NamedTuple):
-    """What shared experts add to grouped products: rows, and experts that are hit, in times of a routed one."""
+    """What shared experts add to grouped products: rows, experts that are hit, in times of a routed one, and bytes.
+
+    The latter are those of an element of their weights.
+    """
 
     rows: Load
     hit: float
+    bytes: float
 
 
 def _shared_part(layer: MoeLayer) -> _SharedPart:
-    """By arithmetic, and by the bytes of the weights."""
+    """By the elements of the weights."""
     if not _in_products(layer):
-        return _SharedPart(NOTHING, 0.0)
+        return _SharedPart(NOTHING, 0.0, 0.0)
     stage, experts = layer.stage, layer.experts
     cut = _is_shared_cut(layer)
     own = shard(experts.shared_ffn, stage.attention.tp if cut else 1) * stage.shapes.hidden
     elements = own / (shard(experts.ffn, layer.layout.tp) * layer.width)
-    stored = [stage.matrix(1, 1, part).stored.bytes for part in (Part.SHARED_EXPERTS, Part.EXPERTS)]
-    return _SharedPart((layer.batch.tokens if cut else layer.routing.held) * elements, elements * stored[0] / stored[1])
+    rows = layer.batch.tokens if cut else layer.routing.held
+    return _SharedPart(rows * elements, elements, stage.matrix(1, 1, Part.SHARED_EXPERTS).stored.bytes)
 
 
 def _add_shared(layer: MoeLayer, source: int, after: tuple[int, ...] | None) -> int | None:
@@ -248,33 +252,31 @@ def _add_experts(layer: MoeLayer, dispatched: int) -> None:
     lanes = 2 if stage.shapes.gated else 1
     raised = _expert_tensor(layer, {"f": lanes * inner})
     up = stage.matrix(lanes * inner, layer.width, Part.EXPERTS)
-    layer.builder.add("moe.experts.up", _grouped(layer, up), raised, inputs=(dispatched,), team=layer.team)
-    activation = Activation(Part.EXPERTS, layer.carried, inner, stage.activation, lanes, _cast(layer, inner))
+    brought = NOTHING if layer.exchanges or layer.team else layer.sums * layer.width
+    layer.builder.add("moe.experts.up", _grouped(layer, up, brought), raised, inputs=(dispatched,), team=layer.team)
+    activation = Activation(Part.EXPERTS, layer.carried, inner, stage.activation, lanes)
     layer.builder.add("moe.experts.activation", activation, _expert_tensor(layer, {"f": inner}), team=layer.team)
     down = stage.matrix(layer.width, inner, Part.EXPERTS)
     output = _expert_tensor(layer, {"m": layer.width})
-    layer.builder.add("moe.experts.down", _grouped(layer, down), output, team=layer.team)
+    layer.builder.add("moe.experts.down", _grouped(layer, down, layer.carried * inner), output, team=layer.team)
 
 
-def _cast(layer: MoeLayer, inner: int) -> Load | None:
-    """Elements that are cast for the products: tokens that come in the type of activations, and what is between."""
-    if not layer.is_quantised:
-        return None
-    tokens = NOTHING if layer.exchanges or layer.team else layer.sums
-    return layer.carried * inner + tokens * layer.width
+def _grouped(layer: MoeLayer, matrix: Matrix, inputs: Load) -> GroupedGemm:
+    """A product for each expert: weights of the distinct experts expected to be hit are read, once each.
 
-
-def _grouped(layer: MoeLayer, matrix: Matrix) -> GroupedGemm:
-    """A product for each expert: weights of the distinct experts expected to be hit are read, once each."""
+    `inputs` are elements that come in the type of activations: tokens that were not sent, and what is between products.
+    """
     routing, count = layer.routing, layer.experts.count
     held = shard(count + layer.stage.options.redundant, layer.layout.ep)
     layout = None
-    if layer.exchanges and layer.is_quantised and layer.stage.lays_rows:
+    if layer.exchanges and layer.stage.lays_rows:
         layout = RowLayout.CONTIGUOUS if layer.batch.is_prefill else RowLayout.MASKED
     shared = _shared_part(layer)
     pairs = (routing.received, routing.hit), routing.fullest
     mean, fullest = [(compress_uniform(rows + shared.rows), hit + shared.hit) for rows, hit in pairs]
-    return GroupedGemm(*mean, matrix, layer.stage.activation, held, count, *fullest, layout)
+    cast = compress_uniform(inputs) if layer.is_quantised else NOTHING
+    held_by, activation = (held, count), layer.stage.activation
+    return GroupedGemm(*mean, matrix, activation, *held_by, *fullest, layout, cast, shared.hit, shared.bytes)
 
 
 def _add_combine(layer: MoeLayer) -> None:

@@ -18,7 +18,8 @@ from dagc.ops.load import Load, max_rank
 from dagc.plan.layout import Layout
 
 QUANTISED = (Dtype.FP8, Dtype.FP4, Dtype.NVFP4)
-"""Types of experts whose products take tokens in as few bits, so that engines send them so; the others only store."""
+"""Types of experts whose products take tokens in as few bits, so that engines send them so; the others only store, but
+for mxfp4 where the device computes in it."""
 
 SCALED = 128
 """Elements of a token that share a scale when it is sent in fp8."""
@@ -48,7 +49,8 @@ class MoeLayer:
     @property
     def is_quantised(self) -> bool:
         """Whether the experts' products take tokens in as few bits as their weights."""
-        return self.stage.matrix(1, 1, Part.EXPERTS).stored.dtype in QUANTISED
+        dtype = self.stage.matrix(1, 1, Part.EXPERTS).stored.dtype
+        return dtype in QUANTISED or (dtype is Dtype.MXFP4 and self.stage.computes_mxfp4)
 
     @property
     def row(self) -> float:

@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
+from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import FfnKind, LayerKind, ModelShapes
 from dagc.degrees import AxisKind
 from dagc.graph.graph import PhaseGraph, Segment, StageProgram, Team, Template
@@ -167,6 +168,7 @@ class PhaseLowering:
             lays_rows=self.plan.facts.runtime.lays_rows,
             merges_shared=self.plan.facts.runtime.merges_shared and service.options.overlap == 1,
             fuses_latents=self.plan.facts.runtime.fuses_latents,
+            computes_mxfp4=Dtype.MXFP4 in self.plan.device_of(pool).flops,
         )
 
     @property

@@ -44,9 +44,10 @@ class Stage:
     hold. `gathers_experts`: it gathers others rather than dispatch them. `holds_pairs`: without a dispatch its kernels
     bring the pairs of other ranks along between the products. `lays_rows`: rows of a dispatch go by DeepGEMM's kernels.
     `merges_shared`: shared experts take no time of their own in decode but for what they read and compute.
-    `fuses_latents`: it makes the latents of queries and cache in one product. `pool` is the placement of the experts'
-    own pool, None where experts share the attention's ranks. `pipeline` is where `pp` is written, `span` where the
-    service is.
+    `fuses_latents`: it makes the latents of queries and cache in one product. `computes_mxfp4`: the experts' device has
+    a peak for it, so that products of experts take tokens in few bits too. `pool` is the placement of the experts' own
+    pool, None where experts share the attention's ranks. `pipeline` is where `pp` is written, `span` where the service
+    is.
     """
 
     shapes: ModelShapes
@@ -63,6 +64,7 @@ class Stage:
     lays_rows: bool = True
     merges_shared: bool = False
     fuses_latents: bool = False
+    computes_mxfp4: bool = False
 
     @property
     def activation(self) -> Dtype:

@@ -120,13 +120,9 @@ class Rotary(Elementwise):
 
 @dataclass(frozen=True, eq=False)
 class Activation(Elementwise):
-    """An activation function of `lanes` inputs for each output: two with a gate.
-
-    `cast` are elements that are brought to the narrower type of the products beside it, in a pass of their own.
-    """
+    """An activation function of `lanes` inputs for each output: two with a gate."""
 
     lanes: int
-    cast: Load | None = None
 
     name = "activation"
     title = "activation function"
@@ -137,12 +133,6 @@ class Activation(Elementwise):
     def traffic(self) -> int:
         """Inputs and an output."""
         return self.lanes + 1
-
-    @lazy
-    def memory_bytes(self) -> Load:
-        """What is read and written, and a byte written for each element that is cast."""
-        own = self.rows * self.width * self.traffic * self.activation.bytes
-        return compress_uniform(own if self.cast is None else own + self.cast * (self.activation.bytes + 1))
 
 
 @dataclass(frozen=True, eq=False)

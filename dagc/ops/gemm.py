@@ -12,12 +12,17 @@ to a narrower type before the product: HBM bytes for each element of the input, 
 launched by themselves: engines fuse them with the norm or activation before, so that the launch of a product in a
 narrow type is that of one in bf16. Tables of single operators that are timed with their cast have 1 to 12 us more.
 
+A product takes no longer than with its weights in a wider type of the device: kernels that expand narrow weights as
+they read them (Frantar et al., "MARLIN", 2024; vLLM and SGLang have some for fp8, int8 and fp4, dense and grouped)
+read less than that, and cast no inputs. It bounds what casts and launches of a type's own kernel cost where there is
+little to compute, and tables of that kernel may be above it.
+
 Tile and wave quantisation: NVIDIA, "Matrix multiplication background user's guide" (2023).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial, reduce
 
 import numpy as np
@@ -59,6 +64,8 @@ CAST = Coefficient("cast", 2.0, 0.0, 12.0, "HBM bytes for each input element tha
 def product_terms(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Terms:
     """Inputs: m rows of each product, n, k, products, bytes of all; where the formula casts, `cast` elements a row.
 
+    Where rows of products vary by chance, `spread` is their variance as a multiple of their mean.
+
     m has the shape that all of them broadcast to.
     """
     memory = machine.bytes_per_second * c["memory"]
@@ -82,7 +89,10 @@ def _outputs(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Valu
     """Outputs that the waves of each shape of tile are worth."""
     high, wide, loss = _tiled(tiles, c["tile"], x["m"].ndim)
     waves: Values = x["m"] / high
-    np.ceil(waves, out=waves)
+    if "spread" in x:
+        waves = _expected_tiles(waves, np.sqrt(x["spread"] * x["m"]) / high)
+    else:
+        np.ceil(waves, out=waves)
     waves *= x["products"]
     waves *= np.ceil(x["n"] / wide)
     waves /= machine.processors
@@ -92,6 +102,23 @@ def _outputs(tiles: Tiles, c: Coefficients, x: Inputs, machine: Machine) -> Valu
     waves += partial_waves
     waves *= loss
     return waves
+
+
+def _expected_tiles(heights: Values, deviation: Values) -> Values:
+    """Expected tiles of a product whose rows vary by chance, at least one; mean and deviation are in tiles' heights.
+
+    The mean of the rounded-up height over a uniform distribution of this deviation, no wider than one tile, from where
+    on it is the mean height and a half.
+    """
+    width = np.clip(np.sqrt(12.0) * deviation, 1e-6, 1.0)
+    upper, lower = _tiles_below(heights + width / 2), _tiles_below(heights - width / 2)
+    return (upper - lower) / width
+
+
+def _tiles_below(heights: Values) -> Values:
+    """The integral of max(1, ceil(x)) from 0 to here."""
+    whole = np.maximum(np.floor(heights), 0.0)
+    return whole * (whole + 1) / 2 + (whole + 1) * (heights - whole)
 
 
 @lru_cache(maxsize=256)
@@ -188,6 +215,11 @@ class Gemm(Computation):
         """Rows."""
         return {"m": compress_uniform(self.rows)}
 
+    def wider(self, setting: Setting) -> tuple[Computation, ...]:
+        """With weights in each wider type."""
+        matrices = (replace(self.matrix, stored=stored) for stored in wider_types(self.dtype, setting))
+        return tuple([replace(self, matrix=matrix) for matrix in matrices])
+
 
 @dataclass(frozen=True, eq=False)
 class Router(Gemm):
@@ -198,6 +230,18 @@ class Router(Gemm):
     category = Category.ROUTING
     keeps = "t"
     family = OpKind.ROUTING
+
+
+_BLOCKS = Stored(Dtype.FP8, Dtype.FP32.bytes / 128**2)
+"""fp8 with a scale for each block of 128 x 128."""
+
+
+def wider_types(dtype: Dtype, setting: Setting) -> tuple[Stored, ...]:
+    """Wider types than one that the device computes in, as weights may be stored instead."""
+    if dtype.bytes > 1 or dtype not in setting.device.flops:
+        return ()
+    through_fp8 = dtype.bytes < 1 and Dtype.FP8 in setting.device.flops
+    return (*((Stored(Dtype.FP8), _BLOCKS) if through_fp8 else ()), Stored(setting.activation))
 
 
 @lru_cache(maxsize=64)

@@ -37,11 +37,12 @@ from dagc.lower.routing import ExpertChoice, popularity_ranks, slot_chances
 from dagc.lower.stage import Stage
 from dagc.lower.topology import place
 from dagc.ops.communication import Communication
-from dagc.ops.elementwise import Activation, Elementwise, WeightedSum
+from dagc.ops.elementwise import Elementwise, WeightedSum
 from dagc.ops.fabric import Fabric
 from dagc.ops.gemm import Gemm
+from dagc.ops.grouped_gemm import GroupedGemm
 from dagc.ops.groups import Groups
-from dagc.ops.load import compress_uniform
+from dagc.ops.load import NOTHING, compress_uniform
 from dagc.ops.op import Computation, Lane, Op, OpKind, Setting
 from dagc.plan.deployment import Options, Phase
 from dagc.plan.layout import Factor, Layout
@@ -323,7 +324,7 @@ def _feeding(kind: LayerKind) -> LayerKind:
 
 def _apart(op: Op) -> Op:
     """The operator without casts: tokens come to a pool of experts in their type, and were cast before."""
-    return replace(op, cast=None) if isinstance(op, Activation) else op
+    return replace(op, cast=NOTHING) if isinstance(op, GroupedGemm) else op
 
 
 def _is_shared(op: Op) -> bool:

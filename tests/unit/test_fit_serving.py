@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
@@ -49,6 +50,11 @@ def adjusted(directory: Path, factors: dict[Work, float]) -> str:
     path = directory / "adjusted.json"
     path.write_text(calibration_text(replace(cluster.device.calibration, serving=serving)))
     return path.name
+
+
+def by_kind(stated: dict[Work, float], other: float) -> npt.NDArray[np.float64]:
+    """A figure of each kind of work."""
+    return np.array([stated.get(kind, other) for kind in KINDS])
 
 
 def run(directory: Path, rows: list[str], *arguments: str) -> Result:
@@ -101,9 +107,26 @@ def test_a_step_has_its_kinds_of_work_once(tmp_path: Path) -> None:
         name = adjusted(tmp_path, dict.fromkeys(kinds, 2.0))
         return metrics(plan(16, 1024, name), tmp_path).decode.seconds - base
 
-    each = [added(kind) for kind in KINDS]
+    kinds = [kind for kind in KINDS if kind is kind.family]
+    each = [added(kind) for kind in kinds]
     assert min(each) > 0
-    assert sum(each) == pytest.approx(added(*KINDS), rel=1e-4)
+    assert sum(each) == pytest.approx(added(*kinds), rel=1e-4)
+
+
+def test_products_of_each_type_have_their_factor_and_else_that_of_the_kind(tmp_path: Path) -> None:
+    """Experts in fp8, all else in bf16: what `experts/fp8` adds is what `experts` adds where no type is named."""
+    text = plan(16, 1024).replace("mixtral-8x7b", "mixtral-8x7b { dtype bf16 expert_dtype fp8 }")
+    base = metrics(text, tmp_path).decode.seconds
+
+    def added(factors: dict[Work, float]) -> float:
+        name = adjusted(tmp_path, factors)
+        device = f'h100-sxm x 8 {{ device {{ calibration "{name}" }} }}'
+        return metrics(text.replace("h100-sxm x 8", device), tmp_path).decode.seconds - base
+
+    typed, whole = added({Work.EXPERTS_FP8: 2.0}), added({Work.EXPERTS: 2.0})
+    assert typed == pytest.approx(whole) and typed > 0.1 * base
+    assert added({Work.EXPERTS: 2.0, Work.EXPERTS_FP8: 1.0}) == pytest.approx(0.0, abs=1e-9)
+    assert added({Work.EXPERTS_FP4: 2.0, Work.GEMM_FP8: 2.0}) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_host_has_its_factor_and_sources_name_the_others(tmp_path: Path) -> None:
@@ -154,18 +177,23 @@ def test_noise_alone_changes_little() -> None:
 
 def test_what_runs_say_nothing_of_keeps_its_uncertainty() -> None:
     """A kind with a thousandth of the time follows the others, as kinds of a device do, within 30 % of its own."""
-    parts = np.tile([0.0, 4e-3, 3e-3, 3e-3, 1e-5, 0.0], (8, 1)) * np.linspace(1, 3, 8)[:, None]
+    one = by_kind({Work.GEMM: 4e-3, Work.ATTENTION: 3e-3, Work.EXPERTS: 3e-3, Work.ELEMENTWISE: 1e-5}, 0.0)
+    parts = np.tile(one, (8, 1)) * np.linspace(1, 3, 8)[:, None]
     found = fit_factors(RunTimes(parts, np.zeros(8)), parts.sum(axis=1) * 1.3)
+    little = KINDS.index(Work.ELEMENTWISE)
     assert found.strength == 1
-    assert math.log(found.high[4] / found.factors[4]) == pytest.approx(0.3, rel=0.35)
-    assert found.determined[4] < 0.75 and 1.05 < found.factors[4] < 1.35
+    assert math.log(found.high[little] / found.factors[little]) == pytest.approx(0.3, rel=0.35)
+    assert found.determined[little] < 0.75 and 1.05 < found.factors[little] < 1.35
 
 
 def test_a_run_of_another_version_does_not_decide() -> None:
     """One run of twelve is half as fast as the others say; factors stay within 5 % of those without it."""
     random = np.random.default_rng(5)
-    times = RunTimes(random.dirichlet(np.full(len(KINDS), 1.0), 12) * 1e-2, np.zeros(12))
-    truth = np.array([1.0, 1.4, 1.0, 0.8, 1.0, 1.0])
+    parts = np.zeros((12, len(KINDS)))
+    families = [kind is kind.family for kind in KINDS]
+    parts[:, families] = random.dirichlet(np.ones(sum(families)), 12) * 1e-2
+    times = RunTimes(parts, np.zeros(12))
+    truth = by_kind({Work.GEMM: 1.4, Work.EXPERTS: 0.8}, 1.0)
     measured = times.seconds(truth)
     clean = fit_factors(times, measured)
     measured[4] *= 2
@@ -173,10 +201,10 @@ def test_a_run_of_another_version_does_not_decide() -> None:
 
 
 def test_what_is_not_there_keeps_its_factor() -> None:
-    times = RunTimes(np.tile([0.0, 1e-3, 1e-3, 0.0, 0.0, 0.0], (6, 1)), np.zeros(6))
-    found = fit_factors(times, np.full(6, 3e-3))
-    assert found.factors[[0, 3, 4, 5]].tolist() == [1, 1, 1, 1]
-    assert found.factors[1] == pytest.approx(1.5, rel=0.05)
+    one = by_kind({Work.GEMM: 1e-3, Work.ATTENTION: 1e-3}, 0.0)
+    found = fit_factors(RunTimes(np.tile(one, (6, 1)), np.zeros(6)), np.full(6, 3e-3))
+    assert found.factors[one == 0].tolist() == [1] * (len(KINDS) - 2)
+    assert found.factors[KINDS.index(Work.GEMM)] == pytest.approx(1.5, rel=0.05)
 
 
 def test_factors_of_a_plan_do_not_count(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from dagc.results.ledger import LedgerEntry, inside, kind_errors
 WORST = {
     "large operators": 0.085,
     "small operators": 0.085,
-    "expert layers": 0.070,
+    "expert layers": 0.085,
     "large collectives": 0.065,
     "small collectives": 0.055,
     "expert exchange": 0.055,
@@ -31,11 +31,13 @@ WORST = {
     "memory": 0.005,
 }
 """The largest median error that is accepted of the cases of each kind to which nothing was fitted: lowered when the
-model gets better, never raised but twice: for serving, when TPOT in closed form became the mean of simulated requests
-in their steady state, where it had been fitted to these runs; and for large operators, serving with ep and deployments,
-when products in fp8 lost the launches of casts that their tables have and engines have not. That had made up for
-experts of Qwen3.5, which are too fast; and for deployments, when wide expert groups got the kernels that were measured
-evenly routed: what had made up for skewed routing, which those deployments had and no plan states, went with it."""
+model gets better, never raised but three times: for serving, when TPOT in closed form became the mean of simulated
+requests in their steady state, where it had been fitted to these runs; and for large operators, serving with ep and
+deployments, when products in fp8 lost the launches of casts that their tables have and engines have not. That had
+made up for experts of Qwen3.5, which are too fast; and for deployments, when wide expert groups got the kernels that
+were measured evenly routed: what had made up for skewed routing, which those deployments had and no plan states, went
+with it; and for six expert layers, when H200 got the arithmetic of H100, which held-out rows confirm, and tiles of
+rows that vary, where the tables have equal ones: the mean of all of them fell from 14.0 to 12.3 %."""
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ def _lines(found: ServingFit) -> Iterator[str]:
     if not found.strength:
         yield "No factor helps with runs left out: all stay 1. The runs may be of different versions or settings."
     else:
-        yield from columns([("work", "factor", "likely range", "share of the time", ""), *map(_factor, found.factors)])
+        shown = [one for one in found.factors if one.share or "/" not in one.work]
+        yield from columns([("work", "factor", "likely range", "share of the time", ""), *map(_factor, shown)])
     yield ""
     worst = sorted(found.runs, key=lambda one: -abs(one.after))[:_SHOWN]
     yield f"largest errors that are left, {len(worst)} of {len(found.runs):,} runs"
