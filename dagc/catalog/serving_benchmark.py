@@ -112,9 +112,11 @@ def _num_tokens(row: BenchmarkRow) -> int:
 
 
 def _holds(line: dict[str, str], row: BenchmarkRow) -> bool:
-    named = (row.hardware, row.framework, row.precision, str(row.tp), str(row.prompt), str(row.output))
-    columns = ("hardware", "framework", "precision", "tp", "prompt", "output")
-    if any(line.get(column, "") not in ("", value) for column, value in zip(columns, named, strict=True)):
+    named = {
+        "model": row.model, "hardware": row.hardware, "framework": row.framework, "precision": row.precision,
+        "image": row.image, "tp": str(row.tp), "ep": str(row.ep), "prompt": str(row.prompt), "output": str(row.output),
+    }  # fmt: skip
+    if any(line.get(column, "") not in ("", value) for column, value in named.items()):
         return False
     return line["since"] <= row.date and (not line["until"] or row.date < line["until"])
 

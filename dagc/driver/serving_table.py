@@ -129,6 +129,14 @@ def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
         # The benchmark's scripts take one width, and split attention by tp or by dp (SemiAnalysisAI/InferenceX
         # @ 843c6254, benchmarks/single_node/fixed_seq_len): a row with both is of half as many GPUs.
         return _NO_SUCH_RUN
+    row = BenchmarkRow(
+        hardware=device.partition("-")[0], framework=cells["backend"], precision=cells["precision"], tp=worker.tp,
+        ep=worker.ep, has_attention_dp=worker.adp > 1, prompt=numbers["isl"], output=numbers["osl"],
+        concurrency=concurrency, date=_day(cells.get("id", "")), image=cells.get("backend_version", ""),
+        model=model[0],
+    )  # fmt: skip
+    if is_benchmark and (reason := unusable(row)):
+        return reason
     return _planned(
         ServingRun(
             table="silicon", model=model[0], precision=cells["precision"], gpu=device, engine=cells["backend"],
@@ -138,6 +146,12 @@ def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
             suspect=cells.get("suspect", ""),
         )
     )  # fmt: skip
+
+
+def _day(name: str) -> str:
+    """The day that an id begins with, as in ISO 8601; nothing where it begins with none."""
+    found = re.match(r"(2026)[_-](\d\d)[_-](\d\d)", name)
+    return "-".join(found.groups()) if found else ""
 
 
 def _silicon_worker(cells: Mapping[str, str]) -> tuple[WorkerDegrees, int]:
