@@ -101,7 +101,7 @@ def _figures(run: ServingRun, ttft: str) -> tuple[object, ...]:
         to_first = f"{float(ttft):.2f}"
     except ValueError:
         to_first = ttft
-    return *run.configuration, run.concurrency, f"{run.tpot_seconds * 1e3:.2f}", to_first
+    return *run.configuration, run.concurrency, run.suspect, f"{run.tpot_seconds * 1e3:.2f}", to_first
 
 
 def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
