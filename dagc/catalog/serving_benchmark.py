@@ -118,6 +118,8 @@ def _holds(line: dict[str, str], row: BenchmarkRow) -> bool:
     }  # fmt: skip
     if any(line.get(column, "") not in ("", value) for column, value in named.items()):
         return False
+    if not row.date:
+        return not line["since"] and not line["until"]
     return line["since"] <= row.date and (not line["until"] or row.date < line["until"])
 
 
