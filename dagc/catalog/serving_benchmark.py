@@ -114,7 +114,8 @@ def _num_tokens(row: BenchmarkRow) -> int:
 def _holds(line: dict[str, str], row: BenchmarkRow) -> bool:
     named = {
         "model": row.model, "hardware": row.hardware, "framework": row.framework, "precision": row.precision,
-        "image": row.image or "-", "tp": str(row.tp), "ep": str(row.ep), "prompt": str(row.prompt), "output": str(row.output),
+        "image": row.image or "-", "tp": str(row.tp), "ep": str(row.ep), "prompt": str(row.prompt),
+        "output": str(row.output),
     }  # fmt: skip
     if any(line.get(column, "") not in ("", value) for column, value in named.items()):
         return False
