@@ -181,7 +181,8 @@ class ModelSpec:
 
     `declared_parameters`, `declared_active`, `declared_weight_bytes` and `declared_kv_bytes` (of a token over all
     layers) are figures that the plan states; they are checked against shapes, never used in place of them. `stack` and
-    what follows it are those of `ModelShapes`; `extras` are parts that are not among the shapes. `incomplete` names
+    what follows it are those of `ModelShapes`; `published_fp8` is `stored` of the makers' checkpoint in fp8, where that
+    is another; `extras` are parts that are not among the shapes. `incomplete` names
     fields of the attention and experts blocks that were not written and without which `attention` or `experts` is
     None. `spans` says where a field was written: keys are the names of fields, and `model` for the block itself.
     `source` says where a preset's shapes come from, `warnings` what is doubtful in its file.
@@ -219,6 +220,7 @@ class ModelSpec:
     other: int = 0
     other_final: int = 0
     stored: tuple[tuple[Part, Stored], ...] = ()
+    published_fp8: tuple[tuple[Part, Stored], ...] = ()
     extras: tuple[Extra, ...] = ()
     incomplete: tuple[str, ...] = ()
     source: str = "given"

@@ -73,8 +73,11 @@ def load_model(written: str) -> ModelSpec | None:
 
 def _load_model(name: str) -> ModelSpec:
     data = _read("models", name)
-    if "config" in data:
-        return _from_config(name, data)
+    spec = _from_config(name, data) if "config" in data else _from_shapes(name, data)
+    return replace(spec, published_fp8=_scaled(data.get("fp8_scale_block"), Dtype.FP8))
+
+
+def _from_shapes(name: str, data: Mapping[str, Any]) -> ModelSpec:
     plain = {field: data[field] for field in _PLAIN if field in data}
     dtype = Dtype(data["dtype"])
     attention = attention_of(data["attention"])
@@ -108,7 +111,7 @@ def _scaled(block: int | None, dtype: Dtype) -> tuple[tuple[Part, Stored], ...]:
     if block is None:
         return ()
     stored = Stored(dtype, Dtype.FP32.bytes / block**2)
-    parts = (Part.ATTENTION, Part.DENSE_FFN, Part.EXPERTS, Part.SHARED_EXPERTS)
+    parts = (Part.ATTENTION, Part.MIXERS, Part.DENSE_FFN, Part.EXPERTS, Part.SHARED_EXPERTS)
     return tuple((part, stored) for part in parts)
 
 

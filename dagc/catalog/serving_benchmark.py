@@ -2,8 +2,8 @@
 
 SemiAnalysisAI/InferenceX @ 843c6254 measures closed loops on DeepSeek-R1 every few weeks. Its tables name the hardware,
 the engine, the degrees and the load of a row; limits of the scheduler are in its scripts alone. `serving_settings.csv`
-has what they state, with the script of each line; an empty cell of the first columns holds for all. No measured figure
-is among them.
+has what they state, with the script of each line; an empty cell of the first columns holds for all, and `-` for rows
+that state no image. No measured figure is among them.
 """
 
 from __future__ import annotations
@@ -112,10 +112,15 @@ def _num_tokens(row: BenchmarkRow) -> int:
 
 
 def _holds(line: dict[str, str], row: BenchmarkRow) -> bool:
-    named = (row.hardware, row.framework, row.precision, str(row.tp), str(row.prompt), str(row.output))
-    columns = ("hardware", "framework", "precision", "tp", "prompt", "output")
-    if any(line.get(column, "") not in ("", value) for column, value in zip(columns, named, strict=True)):
+    named = {
+        "model": row.model, "hardware": row.hardware, "framework": row.framework, "precision": row.precision,
+        "image": row.image or "-", "tp": str(row.tp), "ep": str(row.ep), "prompt": str(row.prompt),
+        "output": str(row.output),
+    }  # fmt: skip
+    if any(line.get(column, "") not in ("", value) for column, value in named.items()):
         return False
+    if not row.date:
+        return not line["since"] and not line["until"]
     return line["since"] <= row.date and (not line["until"] or row.date < line["until"])
 
 

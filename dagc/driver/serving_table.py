@@ -2,7 +2,8 @@
 
 The second has a run a row: `backend`, `backend_version`, `model_path` (Hugging Face id), `system`, `precision`, `isl`,
 `osl`, `silicon_concurrency` or `batch_size`, `tp_size`, `adp`, `moe_tp_size`, `moe_ep_size`, `silicon_tpot_ms` and
-`suspect`, the reason why a row may not be what it says.
+`suspect`, the reason why a row may not be what it says. A run that the table has twice counts once: rows whose
+configuration, load, TPOT and `silicon_ttft_ms` are the same to 10 us are one run, which one of its origins rounded.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ _SILICON = ("backend", "model_path", "system", "precision", "isl", "osl", "tp_si
 _MOST_TOKENS, _MOST_GPUS, _MOST_CONCURRENCY = 1 << 20, 1 << 12, 1 << 14
 _MOST_SECONDS = 1e4
 
-_BENCHMARK_ID = re.compile(r"cfg\d+$|^2026")
-"""Ids of rows that InferenceX measured, whose lengths are ranged."""
+_BENCHMARK_ID = re.compile(r"cfg\d+$|^2026|_gap_analysis_")
+"""Ids of rows that InferenceX measured, whose lengths are ranged; those of the last kind are rounded copies."""
+
+_NO_SUCH_RUN = "expert parallelism and attention dp of the run are not those of the table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def _read(source: Source) -> ServingTable:
 
 
 def _of_silicon(source: Source) -> ServingTable:
-    runs: list[ServingRun] = []
+    runs: dict[tuple[object, ...], ServingRun] = {}
     unplanned: list[str] = []
     problems: list[Diagnostic] = []
     reader = table_reader(source.text)
@@ -88,8 +91,17 @@ def _of_silicon(source: Source) -> ServingTable:
         if isinstance(found, str):
             unplanned.append(found)
         else:
-            runs.append(found)
-    return ServingTable(tuple(runs), tuple(unplanned), tuple(problems))
+            runs.setdefault(_figures(found, cells.get("silicon_ttft_ms", "")), found)
+    return ServingTable(tuple(runs.values()), tuple(unplanned), tuple(problems))
+
+
+def _figures(run: ServingRun, ttft: str) -> tuple[object, ...]:
+    """What tells a run from others: its configuration and load, and what was measured, to two decimals of a ms."""
+    try:
+        to_first = f"{float(ttft):.2f}"
+    except ValueError:
+        to_first = ttft
+    return *run.configuration, run.concurrency, run.suspect, f"{run.tpot_seconds * 1e3:.2f}", to_first
 
 
 def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
@@ -112,15 +124,34 @@ def _silicon(cells: Mapping[str, str]) -> ServingRun | str:
         return f"no engine `{cells['backend']}`"
     if worker.ep > 1 and experts_tp > 1:
         return "experts by ep and tp at once"
+    is_benchmark = bool(_BENCHMARK_ID.search(cells.get("id", "")))
+    if is_benchmark and worker.tp > 1 and worker.adp > 1:
+        # The benchmark's scripts take one width, and split attention by tp or by dp (SemiAnalysisAI/InferenceX
+        # @ 843c6254, benchmarks/single_node/fixed_seq_len): a row with both is of half as many GPUs.
+        return _NO_SUCH_RUN
+    row = BenchmarkRow(
+        hardware=device.partition("-")[0], framework=cells["backend"], precision=cells["precision"], tp=worker.tp,
+        ep=worker.ep, has_attention_dp=worker.adp > 1, prompt=numbers["isl"], output=numbers["osl"],
+        concurrency=concurrency, date=_day(cells.get("id", "")), image=cells.get("backend_version", ""),
+        model=model[0],
+    )  # fmt: skip
+    if is_benchmark and (reason := unusable(row)):
+        return reason
     return _planned(
         ServingRun(
             table="silicon", model=model[0], precision=cells["precision"], gpu=device, engine=cells["backend"],
             plan_engine=cells["backend"], version=cells.get("backend_version", ""), worker=worker,
             prompt=numbers["isl"], output=numbers["osl"], concurrency=concurrency, tpot_seconds=tpot,
-            model_text=model[1], is_ranged=bool(_BENCHMARK_ID.search(cells.get("id", ""))),
+            model_text=model[1], is_ranged=is_benchmark,
             suspect=cells.get("suspect", ""),
         )
     )  # fmt: skip
+
+
+def _day(name: str) -> str:
+    """The day that an id begins with, as in ISO 8601; nothing where it begins with none."""
+    found = re.match(r"(2026)[_-](\d\d)[_-](\d\d)", name)
+    return "-".join(found.groups()) if found else ""
 
 
 def _silicon_worker(cells: Mapping[str, str]) -> tuple[WorkerDegrees, int]:

@@ -359,12 +359,17 @@ def _merged(base: ModelSpec, record: BlockFields) -> ModelSpec:
 
 
 def _dtypes(base: ModelSpec, record: BlockFields) -> dict[str, Any]:
-    """Types that a plan states. A type that all of the model's weights have anyway leaves them their scales."""
+    """Types that a plan states. A type that all of the model's weights have anyway leaves them their scales.
+
+    In fp8 a preset is stored as its makers published it in fp8.
+    """
     found: dict[str, Any] = {}
     if all_weights := record.word("dtype"):
         found |= {"weight_dtype": Dtype(all_weights), "expert_dtype": Dtype(all_weights)}
         if any(how.dtype is not Dtype(all_weights) for _, how in base.stored):
             found["stored"] = ()
+        if Dtype(all_weights) is Dtype.FP8 and base.published_fp8:
+            found["stored"] = base.published_fp8
         if all_weights in _ARITHMETIC:
             found |= {"activation_dtype": Dtype(all_weights), "kv_dtype": Dtype(all_weights)}
     if record.word("expert_dtype") and base.stored and "stored" not in found:

@@ -9,7 +9,7 @@
 of the shape of tile that is fastest, as libraries choose it. `fill` is the depth that starting and ending a tile costs.
 Memory is `bytes` (weights, inputs, outputs, once each) at the reached bandwidth. `cast` is for inputs that are brought
 to a narrower type before the product: HBM bytes for each element of the input, a pass of its own. Its kernels are not
-launched by themselves: engines fuse them with the norm or activation before, so that the launch of a product in a
+launched by themselves, but on B200: engines fuse them with what is before, so that the launch of a product in a
 narrow type is that of one in bf16. Tables of single operators that are timed with their cast have 1 to 12 us more.
 
 A product takes no longer than with its weights in a wider type of the device: kernels that expand narrow weights as

@@ -9,6 +9,7 @@ import pytest
 from dagc.catalog.attention import AttentionKind
 from dagc.catalog.dtype import Dtype
 from dagc.catalog.model import Experts, ModelSpec
+from dagc.catalog.part import Part
 from dagc.catalog.presets import load_model, model_names
 from dagc.diag.diagnostic import Diagnostic
 from dagc.facts.model import declare_model
@@ -44,6 +45,14 @@ def bad(text: str) -> Diagnostic:
 
 def test_without_a_block_it_is_the_documented_default() -> None:
     assert declare_model(None, Path()) == (load_model("deepseek-v3"), ())
+
+
+@pytest.mark.parametrize("name", ["qwen3-235b-a22b", "qwen3.5-397b-a17b", "glm-5"])
+def test_in_fp8_a_preset_is_stored_as_its_makers_published_it(name: str) -> None:
+    """One fp32 scale for each 128 x 128 weights: 1 + 4 / 16384 bytes; in another type there is none."""
+    stored = dict(good(f"{name} {{ dtype fp8 }}").stored)
+    assert {stored[part].bytes for part in (Part.ATTENTION, Part.EXPERTS)} == {1 + 4 / 16384}
+    assert good(f"{name} {{ dtype int8 }}").stored == good(name).stored == ()
 
 
 def test_a_model_written_out() -> None:

@@ -18,6 +18,7 @@ HEAD = (
     "moe_tp_size,moe_ep_size,silicon_tpot_ms,suspect\n"
 )
 ROW = "a,vllm,0.19.0,MiniMaxAI/MiniMax-M2.5,b200_sxm,fp8,1024,512,16.0,16,2,2,1.0,4.0,12.5,\n"
+OF_TP = "a,vllm,0.19.0,MiniMaxAI/MiniMax-M2.5,b200_sxm,fp8,1024,512,16.0,16,2,1,2.0,1.0,12.5,\n"
 BENCHMARK = (
     "hardware,framework,model,precision,prefill_tp,prefill_ep,prefill_dp_attention,isl,osl,conc,date,"
     "median_ttft,median_tpot,median_itl,disagg,prefill_num_workers,decode_tp,decode_ep,decode_dp_attention,"
@@ -42,9 +43,33 @@ def test_a_row_of_silicon_is_a_plan() -> None:
 
 def test_rows_of_the_benchmark_have_lengths_from_four_fifths_on() -> None:
     """Its ids end in a number of a configuration, or begin with a day: 0.8 x 1024 = 819.2, 0.8 x 512 = 409.6."""
-    for name in ("m_c16_cfg7", "2026-04-01_m"):
-        (run,) = runs(HEAD + ROW.replace("a,", f"{name},", 1))
+    for name in ("m_c16_cfg7", "2026-04-01_m", "m_gap_analysis_m_c16"):
+        (run,) = runs(HEAD + OF_TP.replace("a,", f"{name},", 1))
         assert "prompt 819 to 1024 output 409 to 512" in run.plan
+
+
+def test_a_run_that_a_table_has_twice_is_one() -> None:
+    """12.504 and 12.5 ms are one figure to two decimals; 12.51 ms is another run."""
+    rows = "".join(OF_TP.replace("12.5,", f"{tpot},") for tpot in ("12.504", "12.5", "12.51"))
+    assert [one.tpot_seconds for one in runs(HEAD + rows)] == pytest.approx([0.012504, 0.01251])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (ROW.replace("a,", "m_c16_cfg7,", 1), "expert parallelism and attention dp of the run are not those"),
+        ("q_cfg1,sglang,0.5.9,Qwen/Qwen3.5-397B-A17B,b200_sxm,fp8,1024,1024,8,8,4,1,4,1,6.1,\n", "speculative"),
+        ("2026_03_25_d,sglang,0.5.9,deepseek-ai/DeepSeek-R1,b200_sxm,fp8,8192,1024,8,8,8,1,8,1,6.8,\n", "speculative"),
+        ("m_cfg2,vllm,0.17.0,MiniMaxAI/MiniMax-M2.5,b200_sxm,fp8,1024,1024,8,8,2,1,2,1,12.4,\n", "expert parallelism"),
+    ],
+)  # fmt: skip
+def test_what_the_benchmark_ran_otherwise_than_its_row_says_is_not_scored(row: str, reason: str) -> None:
+    """Its scripts of those days have drafts, experts by ep, or one width of tp or attention dp."""
+    found = read_serving([Source("runs.csv", HEAD + row)])
+    assert not found.runs
+    assert found.unplanned[0].startswith(reason)
+    other = read_serving([Source("runs.csv", HEAD + row.replace("0.5.9", "0.5.12").replace("0.17.0", "0.18.0"))])
+    assert bool(other.runs) == ("cfg7" not in row)
 
 
 def test_repeats_of_a_benchmark_row_are_one_run_of_their_median() -> None:
