@@ -385,7 +385,7 @@ class Service:
                 if r.left and self.result.is_split:
                     replica.link_end = max(now, replica.link_end) + p.transfer_base + p.transfer_token * r.prompt
                     self.result.transfers.append((replica.link_end, r.number, r, rank))
-            else:
+            elif self.result.counted[r.number]:
                 self.result.gaps.append(now - r.previous)
             r.previous = now
             if r.left <= 0:

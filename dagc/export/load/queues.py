@@ -140,10 +140,9 @@ def _panel(lines: list[str], y: float, run: LoadRun, series: _Series) -> float:
 
 
 def _uncounted(run: LoadRun, end: int) -> list[tuple[float, float]]:
-    """Seconds before the issue of the first counted request, and after the last of them has ended."""
-    first, last = run.counted
-    counted = float(run.simulated.issued[first]), float(run.simulated.last[first:last].max())
-    spans = ((0.0, counted[0]), (counted[1], float(end)))
+    """Seconds before the issue of the first request of each section, and after the last of it has ended."""
+    ends = [0, *(end for span in run.counted_spans for end in span), end]
+    spans = zip(ends[::2], ends[1::2], strict=True)
     return [(left / PICOSECONDS, right / PICOSECONDS) for left, right in spans if right > left]
 
 

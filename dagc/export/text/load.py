@@ -49,7 +49,9 @@ def saturation_text(load: SimulatedLoad) -> str:
 def _strategy(one: StrategyUnderLoad) -> Iterator[str]:
     load = one.load
     yield f"{one.name}: {load.arrivals}; {saturation_text(load)}"
-    yield f"  {load.requests:,} requests after {load.warmup:,} of warm-up, {format_seconds(load.seconds)} simulated"
+    runs = f" of {load.sections} runs, each" if load.sections > 1 else ""
+    seconds = format_seconds(load.seconds)
+    yield f"  {load.requests:,} requests{runs} after {load.warmup:,} of warm-up, {seconds} simulated"
     rows = [("", "mean", *_SHOWN, "± of p99"), *(_times(title, getattr(load, name)) for name, title in _TIMES.items())]
     yield from (f"  {line}" for line in columns(rows, ">"))
     if load.server_time is not None:
