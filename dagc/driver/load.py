@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -121,6 +122,9 @@ class StrategyLoad:
     model: LoadModel = field(init=False)
     server_time: ServerTime | None = field(init=False)
     caches: tuple[CacheCapacity, ...] = field(init=False)
+    _reported: int = field(init=False, default=1 << 62)
+    _first_report: tuple[int, float] = field(init=False, default=(0, 0.0))
+    """Requests of the run under way that had ended when it was reported first, and the time."""
 
     def __post_init__(self) -> None:
         """Memory to blocks of cache, engine to schedulers, links to times of transfers."""
@@ -147,7 +151,18 @@ class StrategyLoad:
             tuple(times),
             round(entry * PICOSECONDS),
             FirstToken.AFTER_ADMISSION if self.plan.facts.engine else FirstToken.AFTER_PREFILL,
+            self._report,
         )
+
+    def _report(self, done: int, of: int) -> None:
+        """Say how far a long run is, and how long it still takes by what it took from its first report on."""
+        now = time.monotonic()
+        if done < self._reported:
+            self._first_report = done, now
+        self._reported = done
+        first, begun = self._first_report
+        left = f", about {(now - begun) / (done - first) * (of - done):.0f} s left" if done > first else ""
+        self.say(f"simulating {self.plan.name}: {done:,} of {of:,} requests{left}")
 
     def refusal(self) -> RefusedRequest | RefusedPrompt | None:
         """Why the longest request never runs to its end; None where all do."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -178,6 +178,8 @@ class Simulation:
     keeps_runs: bool = False
     counted: npt.NDArray[np.bool_] | None = None
     """Of each request whether the gaps between its tokens are kept; None for all."""
+    report: Callable[[int, int], None] | None = None
+    """Takes how many requests have ended, of how many, now and then while it runs."""
     most_lines: int = 4096
     _room: _Room = field(init=False)
     _state: int = 0
@@ -311,6 +313,8 @@ class Simulation:
         kept = 0
         while True:
             status = room.run(room.store, room.at("sim"))
+            if status == _ROWS_FULL and self.report is not None:
+                self.report(int(state[4]), len(self.requests))
             if status in (_DONE, _ROWS_FULL):
                 gaps.add(room.view("gaps", np.int64)[: 6 * state[7]].reshape(-1, 6))
                 runs.append(room.view("runs", np.int64)[: 8 * state[8]].reshape(-1, 8).copy())

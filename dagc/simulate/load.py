@@ -6,7 +6,7 @@ warm the queues up, requests behind it keep the load up until its last one ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -259,13 +259,17 @@ class LoadRun:
 
 @dataclass(frozen=True, slots=True)
 class LoadModel:
-    """What runs requests on a plan. `entry` is the picoseconds of a request before the engine."""
+    """What runs requests on a plan. `entry` is the picoseconds of a request before the engine.
+
+    `report` takes how many requests of a run have ended, of how many.
+    """
 
     plan: Plan
     policies: tuple[Policy, ...]
     times: tuple[GraphTimes, ...]
     entry: int = 0
     first_token: FirstToken = FirstToken.AFTER_PREFILL
+    report: Callable[[int, int], None] | None = None
 
     def run(self, requests: Requests, counted: tuple[int, int]) -> LoadRun:
         """All requests to their ends."""
@@ -281,7 +285,7 @@ class LoadModel:
         """Runs are kept where sections are counted."""
         return Simulation(
             requests, self.policies, self.times, entry=self.entry, first_token=self.first_token,
-            keeps_runs=bool(sections), counted=_counted(len(requests), sections),
+            keeps_runs=bool(sections), counted=_counted(len(requests), sections), report=self.report,
         ).run()  # fmt: skip
 
     def saturated_rate(self, requests: Requests) -> float:

@@ -94,8 +94,29 @@ def test_changes_of_a_long_load_are_not_simulated(tmp_path: Path, monkeypatch: p
     more = "require { ttft p99 <= 1 s }\n"
     plan.write_text(PLAN.format(load="concurrency 4 requests 50", more=more), encoding="utf-8")
     words = ["whatif", str(plan), "--only", "hardware", "--model", "mixtral-8x7b { layers 2 }"]
-    assert "W153" not in CliRunner().invoke(main, words).output
+    assert "L101" not in CliRunner().invoke(main, words).output
     monkeypatch.setattr(whatif, "MOST_STEP_GROUPS", 10)
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0
-    assert "warning[W153]: changes of `main` are not simulated" in done.output
+    assert "warning[L101]: changes of `main` are not simulated" in done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("model mixtral-8x7b\ncluster { gpus 8    device { memory 80 GB } }\n", "device bandwidth, device compute"),
+        ("model { layers 80 }\ncluster h100-sxm x 8\n", "model hidden"),
+    ],
+    ids=["rates", "shapes"],
+)
+def test_facts_without_which_nothing_is_simulated_are_named(tmp_path: Path, text: str, missing: str) -> None:
+    plan = tmp_path / "plan.moe"
+    plan.write_text(f"{text}workload {{ rate 4 requests/s    prompt 1024    output 128 }}\ntp 8\n", encoding="utf-8")
+    done = CliRunner().invoke(main, ["simulate", str(plan)])
+    assert done.exit_code == 1
+    assert "error[N171]" in done.output and f"not stated: {missing}" in done.output
+
+
+def test_one_request_a_second_is_singular(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "rate 1 requests/s", "--requests", "10")
+    assert "Poisson arrivals, 1 request/s;" in done.stdout
