@@ -190,7 +190,9 @@ class StrategyLoad:
         """What a refusal says, at the lengths of the plan."""
         code = PROMPT_TOO_LONG if isinstance(refusal, RefusedPrompt) else REQUEST_TOO_LONG
         where = _place(self.plan, "trace", "lengths", "prompt", "output")
-        return code.at(where, refusal.message, refusal.reason, help=(refusal.help,))
+        rows = self.plan.facts.workload.trace or self.plan.facts.workload.lengths
+        line = f"`{rows.name}`, line {rows.lines[refusal.index]}: " if rows and rows.lines is not None else ""
+        return code.at(where, line + refusal.message, refusal.reason, help=(refusal.help,))
 
     def whole_run(self) -> LoadRun:
         """All requests of the workload from the first to the last, as the client of a benchmark counts them."""

@@ -79,7 +79,8 @@ def queues_svg(strategies: Sequence[SimulatedStrategy]) -> str:
 def draw_queues(lines: list[str], y: float, strategies: Sequence[SimulatedStrategy]) -> float:
     """Panels of each strategy from y on, in pixels, in `QUEUE_STYLE` beside that of all plots; their lower end."""
     for one in strategies:
-        context = [f"{one.arrivals} · all replicas of a service together · shaded: not counted"]
+        begun = f" · begun {len(one.run.sections)} times" if len(one.run.sections) > 1 else ""
+        context = [f"{one.arrivals}{begun} · all replicas of a service together · shaded: not counted"]
         y = headed(lines, MARGIN, y, WIDE - 2 * MARGIN, f"Queue, batch and cache over time: {one.name}", context)
         for service in range(len(one.run.services)):
             y = _service(lines, y, one.run, service)
