@@ -97,8 +97,8 @@ class DroppedRuns:
 class GroupCause:
     """A group of GPU, engine and precision whose median error of a figure is large, and where its errors are.
 
-    Of TPOT it is the price of decode steps. Of TTFT that of prompts or of entry where few in flight, which hardly queue,
-    are off as well, else the queue.
+    Of TPOT it is the price of decode steps. Of TTFT that of prompts or of entry where few in flight, which hardly
+    queue, are off as well, else the queue.
     """
 
     group: str

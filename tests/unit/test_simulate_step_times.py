@@ -95,8 +95,8 @@ def test_decode_is_within_a_percent_of_each_priced_step(name: str) -> None:
 @pytest.mark.parametrize("kind", ["prompts", "mixed"])
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_with_prompts_are_within_a_percent_of_most_priced_steps(name: str, kind: str) -> None:
-    """Beyond a percent are a few steps with less than 8 prompt tokens beside a prefix or hundreds of sequences, which are
-    a time of their own.
+    """Beyond a percent are a few steps with less than 8 prompt tokens beside a prefix or hundreds of sequences, which
+    are a time of their own.
     """
     found = errors(name, kind)
     assert np.median(found) <= 0.55
