@@ -174,11 +174,13 @@ def _worst(cases: Iterable[LoadCase]) -> Iterator[GroupCause]:
             found = _group(name, [one for one in members if figure in one.measured])
             error = found.median_absolute_error.get(figure, 0.0)
             if error >= least:
-                yield GroupCause(group=name, figure=figure, median_absolute_error=error, cause=_cause(members, figure))
+                yield GroupCause(
+                    group=name, figure=figure, median_absolute_error=error, cause=_cause(members, figure, error)
+                )
 
 
-def _cause(cases: Sequence[LoadCase], figure: str) -> str:
-    """Where the errors are: at few in flight, or at many alone."""
+def _cause(cases: Sequence[LoadCase], figure: str, size: float) -> str:
+    """Where errors of this median size are: at few in flight, half as large at least, or at many alone."""
     parts = [[one for one in cases if (one.concurrency <= FEW) == is_few] for is_few in (True, False)]
     few, many = ([error for one in part if (error := one.error(figure)) is not None] for part in parts)
     texts = [
@@ -188,7 +190,7 @@ def _cause(cases: Sequence[LoadCase], figure: str) -> str:
     ]
     if figure == "median_tpot":
         what = "price of decode steps"
-    elif few and median(map(abs, few)) >= LARGE[figure] / 2:
+    elif few and median(map(abs, few)) >= size / 2:
         what = "price of steps with prompts, or entry"
     else:
         what = "queue, or steps with prompts that are full"
