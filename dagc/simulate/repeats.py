@@ -2,7 +2,7 @@
 
 Where outputs are of one length and nothing brings requests together, each follows the one before it for good: which of
 them meet in a step is settled at the start. However long it is, one run shows one draw of these places, and its
-sections are alike though those of another run differ. So each section begins anew, with places of its own: in one
+sections are alike though those of another run differ. So each section begins again, with places of its own: in one
 simulation, so far apart in time that the one before it has ended, and with the time between them left out afterwards.
 """
 
