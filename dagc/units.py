@@ -220,7 +220,12 @@ def format_rate(value: float, unit: str = "tokens/s") -> str:
     if unit == "flop/s":
         prefixes = ((1e15, " PFLOP/s"), (1e12, " TFLOP/s"), (1e9, " GFLOP/s"), (1e6, " MFLOP/s"), (1.0, " FLOP/s"))
         return _scaled(value, prefixes)
-    return f"{format_count(value)} {unit}"
+    count = format_count(value)
+    return f"{count} {_singular(unit) if count == '1' else unit}"
+
+
+def _singular(unit: str) -> str:
+    return unit.replace("tokens/", "token/").replace("requests/", "request/")
 
 
 def _base(text: str) -> tuple[Unit, ...]:

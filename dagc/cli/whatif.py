@@ -60,7 +60,7 @@ def whatif(
     """Change the parameters of hardware, workload and strategy, one at a time, and price each changed plan.
 
     With --over, find from which batch, prompt or output on another strategy is better. Advice is left to `dagc check`;
-    errors are printed.
+    errors are printed, and what is left out.
     """
     _fitting(over, {"--against": against, "--between": between, "--metric": metrics}, style)
     given = required_input(plan, expression, options)
@@ -129,6 +129,7 @@ def _print(found: Found, style: str, reasons: int) -> None:
 
         click.echo(render_whatif(answers, reasons), nl=False)
     if style != "json":
-        from dagc.driver.whatif import NOT_SIMULATED
+        from dagc.diag.diagnostic import Family
 
-        print_text(tuple(one for one in found.diagnostics if one.is_error or one.code is NOT_SIMULATED))
+        shown = (one for one in found.diagnostics if one.is_error or one.code.family is Family.LIMITS)
+        print_text(tuple(shown))

@@ -32,6 +32,7 @@ class Family(StrEnum):
     REQUIREMENTS = "R"
     CLAIMS = "C"
     ADVICE = "W"
+    LIMITS = "L"
     INVARIANT = "V"
     FILES = "X"
 

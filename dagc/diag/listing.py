@@ -33,6 +33,7 @@ _TITLES = {
     Family.REQUIREMENTS: "requirements",
     Family.CLAIMS: "claims",
     Family.ADVICE: "advice",
+    Family.LIMITS: "what a command leaves out because it would take too long",
     Family.INVARIANT: "graph invariants, which a plan cannot break: a bug of the compiler",
     Family.FILES: "files",
 }

@@ -11,6 +11,7 @@ from dagc.driver.outcome import Checked
 
 if TYPE_CHECKING:
     from dagc.driver.compare import Compared
+    from dagc.export.page.page import Picture
     from dagc.export.requested import Request
     from dagc.export.trace.tracks import Traced
     from dagc.export.views.strategy import StrategyView
@@ -155,7 +156,23 @@ def _page(checked: Checked, summary: Summary, drawn: Contents, traced: Traced | 
         if name in _VIEWS and isinstance(content, bytes)
     )
     source = checked.plan.deployment.strategy.span.source
-    return {"report.html": report_page(ReportContent(summary, source, checked.diagnostics, pictures, traced))}
+    content = ReportContent(summary, source, checked.diagnostics, pictures, traced, _load_picture(checked))
+    return {"report.html": report_page(content)}
+
+
+def _load_picture(checked: Checked) -> Picture | None:
+    """Times of simulated requests, and queue, batch and cache over time; None where none were simulated."""
+    load, plan = checked.priced.load, checked.plan
+    if load is None:
+        return None
+    from dagc.export.load.distributions import SimulatedStrategy
+    from dagc.export.load.pictures import simulation_svg
+    from dagc.export.load.plot import load_limits
+    from dagc.export.page.page import Picture
+
+    limits = load_limits(plan.facts.requirements)
+    shown = SimulatedStrategy(plan.name, load.record.arrivals, load.run, limits)
+    return Picture("load", "Requests under load", simulation_svg([shown]))
 
 
 def _strategy_view(checked: Checked, traced: Traced, summary: Summary, drawn: frozenset[Distance]) -> StrategyView:

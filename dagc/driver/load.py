@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from math import ceil
 
 from dagc.cost.admission import admitted
@@ -22,9 +24,10 @@ from dagc.schedule.limits import SIMULATION_TOO_LARGE, default_limit, size_text
 from dagc.simulate.capacity import CacheCapacity, RefusedPrompt, RefusedRequest, cache_capacity, refused, refused_prompt
 from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import MOST_BYTES, SimulationTooLarge
-from dagc.simulate.load import LoadModel, LoadRun
+from dagc.simulate.load import SECTIONS, LoadModel, LoadRun
 from dagc.simulate.policy import FirstToken, Policy, Reserve
-from dagc.simulate.requests import Requests, draw_requests, draw_under_way
+from dagc.simulate.repeats import draw_repeats
+from dagc.simulate.requests import Requests, draw_requests
 from dagc.simulate.scheduling import policies
 from dagc.simulate.transfer import transfer_time
 from dagc.source import Span
@@ -45,6 +48,9 @@ MOST_IN_OPEN_LOOP = 100_000
 
 MOST_IN_FLIGHT = 20_000
 """Requests in flight up to which a run is made longer; more are only let through before requests are counted."""
+
+MOST_REPEATED = 2_048
+"""Requests in flight up to which a loop that keeps places is begun several times: of more, all places are there."""
 
 PRECISION = 0.02
 """Relative distance between the highest load that keeps the requirements and the lowest known not to."""
@@ -116,6 +122,9 @@ class StrategyLoad:
     model: LoadModel = field(init=False)
     server_time: ServerTime | None = field(init=False)
     caches: tuple[CacheCapacity, ...] = field(init=False)
+    _reported: int = field(init=False, default=1 << 62)
+    _first_report: tuple[int, float] = field(init=False, default=(0, 0.0))
+    """Requests of the run under way that had ended when it was reported first, and the time."""
 
     def __post_init__(self) -> None:
         """Memory to blocks of cache, engine to schedulers, links to times of transfers."""
@@ -142,7 +151,18 @@ class StrategyLoad:
             tuple(times),
             round(entry * PICOSECONDS),
             FirstToken.AFTER_ADMISSION if self.plan.facts.engine else FirstToken.AFTER_PREFILL,
+            self._report,
         )
+
+    def _report(self, done: int, of: int) -> None:
+        """Say how far a long run is, and how long it still takes by what it took from its first report on."""
+        now = time.monotonic()
+        if done < self._reported:
+            self._first_report = done, now
+        self._reported = done
+        first, begun = self._first_report
+        left = f", about {(now - begun) / (done - first) * (of - done):.0f} s left" if done > first else ""
+        self.say(f"simulating {self.plan.name}: {done:,} of {of:,} requests{left}")
 
     def refusal(self) -> RefusedRequest | RefusedPrompt | None:
         """Why the longest request never runs to its end; None where all do."""
@@ -170,13 +190,17 @@ class StrategyLoad:
         """What a refusal says, at the lengths of the plan."""
         code = PROMPT_TOO_LONG if isinstance(refusal, RefusedPrompt) else REQUEST_TOO_LONG
         where = _place(self.plan, "trace", "lengths", "prompt", "output")
-        return code.at(where, refusal.message, refusal.reason, help=(refusal.help,))
+        rows = self.plan.facts.workload.trace or self.plan.facts.workload.lengths
+        line = f"`{rows.name}`, line {rows.lines[refusal.index]}: " if rows and rows.lines is not None else ""
+        return code.at(where, line + refusal.message, refusal.reason, help=(refusal.help,))
 
     def whole_run(self) -> LoadRun:
         """All requests of the workload from the first to the last, as the client of a benchmark counts them."""
         workload = self.plan.facts.workload
-        count, ahead = workload.requests or REQUESTS, self._under_way(workload)
-        return self.model.run(self._drawn(workload, count, ahead), (ahead, ahead + count))
+        count = workload.requests or REQUESTS
+        if self._keeps_places(workload):
+            return self._repeated(workload, (count,), 0, 0)
+        return self.model.run(self._drawn(workload, count), (0, count))
 
     @cached_property
     def run(self) -> LoadRun:
@@ -198,43 +222,53 @@ class StrategyLoad:
     def _run(self, workload: Workload) -> LoadRun:
         """A run that is long against the number in flight, which an open loop has only when it has run.
 
-        A trace is replayed from its first request to its last, unless the plan has a number. What is in flight when the
-        run begins is never counted where outputs are cut.
+        A trace is replayed from its first request to its last, unless the plan has a number.
         """
         is_given = "warmup" in workload.spans or workload.trace is not None
         given = workload.warmup if is_given else None
         requests = workload.requests or (len(workload.trace) if workload.trace else 0)
         asked = self.requests or max(requests - (given or 0), 0)
         in_flight = 0 if workload.is_open else workload.concurrency or 0
-        ahead = self._under_way(workload)
+        if self._keeps_places(workload):
+            is_repeated = in_flight <= MOST_REPEATED
+            # Whole rounds, so that each place counts as often.
+            rounds = ceil(max(REQUESTS / in_flight, COUNTED_IN_FLIGHT) / (SECTIONS if is_repeated else 1)) * in_flight
+            # A longer run has more sections, not longer ones: over many rounds some requests do meet.
+            many = max(SECTIONS, asked // rounds) if is_repeated else 1
+            ends = [(asked or many * rounds) * number // many for number in range(many + 1)]
+            sizes = tuple(end - begin for begin, end in pairwise(ends) if end > begin)
+            return self._repeated(workload, sizes, in_flight if given is None else given, in_flight)
         while True:
             usual = min(in_flight, MOST_IN_FLIGHT)
             counted = asked or max(REQUESTS, COUNTED_IN_FLIGHT * usual, _swinging(workload, in_flight))
             warmup = max(counted // 10, in_flight + usual)
-            first = warmup if given is None else ahead + given
+            first = warmup if given is None else given
             # Behind the last request of a trace come none.
             behind = 0 if workload.trace and first + counted >= len(workload.trace) else warmup
-            drawn = self._drawn(workload, first + counted + behind - ahead, ahead)
-            run = self.model.run(drawn, (first, first + counted))
+            run = self.model.run(self._drawn(workload, first + counted + behind), (first, first + counted))
             found = min(ceil(run.e2e.mean * run.requests_per_second), MOST_IN_FLIGHT)
             is_long = asked or counted >= _swinging(workload, found)
             if not behind or (2 * found <= max(warmup, 2 * in_flight) and is_long):
                 return run
             in_flight = 2 * found
 
-    def _under_way(self, workload: Workload) -> int:
-        """Requests that a run finds in flight, with a part of their outputs left.
+    def _keeps_places(self, workload: Workload) -> bool:
+        """Whether requests follow each other as they began.
 
-        Of a closed loop whose requests are alike, and would stay in step for good, where nothing brings them together
-        again: those of a real one disperse (`dagc.plan.interleaving`).
+        In a closed loop whose requests are alike, where nothing brings them together again: those of a real one
+        disperse (`dagc.plan.interleaving`), so that a run begins with any part of each output left.
         """
-        return workload.concurrency or 0 if are_alike(workload) and self.model.policies[0].mixes else 0
+        return bool(workload.concurrency) and are_alike(workload) and self.model.policies[0].mixes
 
-    def _drawn(self, workload: Workload, count: int, ahead: int = 0) -> Requests:
-        """So many requests, behind those under way. Raises SimulationTooLarge where memory is short."""
-        if (needed := (ahead + count) * _REQUEST_BYTES) > (limit := min(MOST_BYTES, default_limit())):
-            raise SimulationTooLarge(needed, limit)
-        return draw_under_way(workload, count) if ahead else draw_requests(workload, count)
+    def _repeated(self, workload: Workload, sizes: tuple[int, ...], warmup: int, behind: int) -> LoadRun:
+        """Sections of these sizes, each with its own places. Raises SimulationTooLarge where memory is short."""
+        _check_room(sum(sizes) + len(sizes) * ((workload.concurrency or 0) + warmup + behind))
+        return self.model.run_repeats(draw_repeats(workload, sizes, warmup, behind))
+
+    def _drawn(self, workload: Workload, count: int) -> Requests:
+        """So many requests. Raises SimulationTooLarge where memory is short."""
+        _check_room(count)
+        return draw_requests(workload, count)
 
     def _record(self, run: LoadRun, workload: Workload) -> SimulatedLoad:
         rate = workload.requests_per_second
@@ -295,6 +329,12 @@ class StrategyLoad:
             met=_met(found, self.plan.facts.requirements),
         )
         return load
+
+
+def _check_room(count: int) -> None:
+    """Raises SimulationTooLarge where memory is short for so many requests."""
+    if (needed := count * _REQUEST_BYTES) > (limit := min(MOST_BYTES, default_limit())):
+        raise SimulationTooLarge(needed, limit)
 
 
 def _swinging(workload: Workload, in_flight: int) -> int:

@@ -5,6 +5,7 @@ A strategy is checked as `dagc check` has it, then its step times are priced whe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dagc.diag.jsonout import to_json
 from dagc.driver.check import check, silent
 from dagc.driver.load import StrategyLoad, too_large
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Say
+from dagc.plan.missing import missing_rates, missing_shapes
 from dagc.plan.plan import Plan
 from dagc.plan.workload import AS_PLANNED, LoadSample, Requirement
 from dagc.results.assemble import requirements_of
@@ -23,7 +25,7 @@ from dagc.simulate.load import LoadRun
 from dagc.source import Source
 
 STATIC_BATCH = Code("N170", "static-batch-under-load")
-
+NO_STEP_TIMES = Code("N171", "load-without-times")
 
 FEWEST_REQUESTS, MOST_REQUESTS = 10, 10**7
 """Bounds on requests that figures are of."""
@@ -77,6 +79,7 @@ def simulate(
             if checked.priced.timelines and checked.plan.facts.workload.concurrency is None:
                 problems.append(_static(checked.plan))
                 break
+            problems.extend(_without_times(checked.plan))
             continue
         say(f"simulating {checked.plan.name}")
         try:
@@ -104,6 +107,18 @@ def _under_load(checked: Checked, load: StrategyLoad, over: SweepOver | None) ->
         requirements=requirements_of(checked.priced.assessment),
         sweep=load.sweep(over) if over else None,
     )
+
+
+def _without_times(plan: Plan) -> Iterable[Diagnostic]:
+    """That facts are missing without which no step has a time, if it is that."""
+    if lacking := (*missing_shapes(plan), *missing_rates(plan)):
+        yield NO_STEP_TIMES.at(
+            plan.deployment.strategy.span,
+            f"`{plan.name}` has no times, so there is no load to simulate",
+            f"not stated: {', '.join(lacking)}",
+            notes=("its size and its claims are checked all the same: `dagc check`",),
+            help=(f"state {', '.join(lacking)}, or name a preset: `dagc models`, `dagc devices`",),
+        )
 
 
 def _static(plan: Plan) -> Diagnostic:

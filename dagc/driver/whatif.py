@@ -33,7 +33,7 @@ from dagc.whatif.parameter import Answer, ParameterKind, PhaseTime, Pricing, Ref
 from dagc.whatif.sensitivity import sensitivities
 from dagc.whatif.workload import quantities, workload
 
-NOT_SIMULATED = Code("W153", "changes-not-simulated", Severity.WARNING)
+NOT_SIMULATED = Code("L101", "changes-not-simulated", Severity.WARNING)
 
 MOST_STEP_GROUPS = 200_000
 """Groups of like steps of a strategy's own load up to which its changes are simulated too: about 0.1 s a run."""

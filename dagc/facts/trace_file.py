@@ -116,7 +116,7 @@ def _read(content: bytes, name: str, has_arrivals: bool) -> RequestTrace:
     _check_lengths(form, columns, numbers)
     arrival = _picoseconds(form, columns[0], numbers) if has_arrivals else np.zeros(len(rows), np.int64)
     prompt, output = (column.astype(np.int32) for column in columns[1:])
-    return RequestTrace(name, hashlib.sha256(content).hexdigest(), arrival, prompt, output, is_json)
+    return RequestTrace(name, hashlib.sha256(content).hexdigest(), arrival, prompt, output, is_json, np.array(numbers))
 
 
 def _csv_columns(

@@ -23,7 +23,8 @@ class RequestTrace:
     """Requests of a file, in columns of shape (requests,): `arrival` in picoseconds, from 0 on and not falling,
     `prompt` and `output` in tokens, 1 at least.
 
-    `name` is that of the file in the plan, `sha256` of its content; `is_json` of JSON lines, else it is CSV.
+    `name` is that of the file in the plan, `sha256` of its content; `is_json` of JSON lines, else it is CSV. `lines`
+    are those of the requests in it, from 1 on, where they are known.
     """
 
     name: str
@@ -32,6 +33,7 @@ class RequestTrace:
     prompt: npt.NDArray[np.int32]
     output: npt.NDArray[np.int32]
     is_json: bool = False
+    lines: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         """How many there are."""

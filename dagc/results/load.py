@@ -65,7 +65,8 @@ class ServerTime:
 
 @record
 class SimulatedLoad:
-    """Simulated requests on a strategy. `requests` are counted ones; `warmup` ran before them.
+    """Simulated requests on a strategy. `requests` are counted ones; `warmup` ran before them, and before each of
+    `sections` where these are several: runs with other places in which requests begin.
 
     `saturation` is null in a closed loop, whose queue is bounded; `server_time` is null where none is known of the
     engine. Goodput counts the requests that keep every ceiling
@@ -75,6 +76,7 @@ class SimulatedLoad:
     arrivals: str
     requests: int
     warmup: int
+    sections: int
     seed: int
     seconds: float
     requests_per_second: float
@@ -105,14 +107,14 @@ def simulated_load(
     server_time: ServerTime | None = None,
 ) -> SimulatedLoad:
     """The record of one run; `ceilings` are limits in seconds on `ttft`, `tpot`, `e2e` of a request, for goodput."""
-    first, last = run.counted
     rate = run.requests_per_second
-    output = float(run.requests.output[first:last].mean())
-    prompt = float(run.requests.prompt[first:last].mean())
+    output = float(run.requests.output[run.counted].mean())
+    prompt = float(run.requests.prompt[run.counted].mean())
     return SimulatedLoad(
         arrivals=arrivals,
-        requests=last - first,
-        warmup=first,
+        requests=int(run.counted.sum()),
+        warmup=run.sections[0][0],
+        sections=len(run.sections),
         seed=seed,
         seconds=run.seconds,
         requests_per_second=rate,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from dagc.catalog.serving_benchmark import BenchmarkRow
 from dagc.catalog.serving_pools import WorkerShape
 from dagc.results.record import Versioned, record
+
+LARGE = {"median_ttft": 0.3, "median_tpot": 0.15}
+"""Median errors from which on a group is among the worst."""
+
+FEW = 4
+"""Requests in flight up to which hardly any waits for another."""
 
 FIGURES = ("median_ttft", "p99_ttft", "median_tpot", "p99_tpot", "p99_itl")
 
@@ -88,10 +94,25 @@ class DroppedRuns:
 
 
 @record
+class GroupCause:
+    """A group of GPU, engine and precision whose median error of a figure is large, and where its errors are.
+
+    Of TPOT it is the price of decode steps. Of TTFT that of prompts or of entry where few in flight, which hardly
+    queue, are off as well, else the queue.
+    """
+
+    group: str
+    figure: str
+    median_absolute_error: float
+    cause: str
+
+
+@record
 class LoadErrors(Versioned):
-    """All loads, the errors of groups of them, and what was dropped."""
+    """All loads, the errors of groups of them, the worst of these with their cause, and what was dropped."""
 
     groups: list[GroupErrors]
+    worst: list[GroupCause]
     dropped: list[DroppedRuns]
     cases: list[LoadCase]
 
@@ -108,6 +129,7 @@ def load_errors(cases: Iterable[LoadCase], dropped: Sequence[UnscoredRun]) -> Lo
         groups.setdefault(_loads(one.concurrency), []).append(one)
     return LoadErrors(
         groups=[_group(name, groups[name]) for name in sorted(groups)],
+        worst=list(_worst(ordered)),
         dropped=_dropped(dropped, {(*_key(one), one.concurrency) for one in ordered}),
         cases=ordered,
     )
@@ -141,6 +163,38 @@ def _group(name: str, cases: Sequence[LoadCase]) -> GroupErrors:
         median_absolute_error={figure: median(map(abs, found)) for figure, found in errors.items() if found},
         bias={figure: median(found) for figure, found in errors.items() if found},
     )
+
+
+def _worst(cases: Iterable[LoadCase]) -> Iterator[GroupCause]:
+    groups: dict[str, list[LoadCase]] = {}
+    for one in cases:
+        groups.setdefault(f"{one.hardware} {one.framework} {one.precision}", []).append(one)
+    for figure, least in LARGE.items():
+        for name, members in groups.items():
+            found = _group(name, [one for one in members if figure in one.measured])
+            error = found.median_absolute_error.get(figure, 0.0)
+            if error >= least:
+                yield GroupCause(
+                    group=name, figure=figure, median_absolute_error=error, cause=_cause(members, figure, error)
+                )
+
+
+def _cause(cases: Sequence[LoadCase], figure: str, size: float) -> str:
+    """Where errors of this median size are: at few in flight, half as large at least, or at many alone."""
+    parts = [[one for one in cases if (one.concurrency <= FEW) == is_few] for is_few in (True, False)]
+    few, many = ([error for one in part if (error := one.error(figure)) is not None] for part in parts)
+    texts = [
+        f"{median(errors):+.0%} with {where} in flight"
+        for errors, where in ((few, f"up to {FEW}"), (many, "more"))
+        if errors
+    ]
+    if figure == "median_tpot":
+        what = "price of decode steps"
+    elif few and median(map(abs, few)) >= size / 2:
+        what = "price of steps with prompts, or entry"
+    else:
+        what = "queue, or steps with prompts that are full"
+    return f"{what}: {', '.join(texts)}"
 
 
 def _dropped(dropped: Sequence[UnscoredRun], scored: set[tuple[object, ...]]) -> list[DroppedRuns]:

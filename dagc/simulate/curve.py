@@ -4,7 +4,8 @@ Times of a step grow with its tokens in stretches that are affine, with jumps wh
 rows; most jumps are behind a multiple of `TILE` rows, and so most nodes are pairs of such a multiple and the next
 number. An interval is interpolated where its middle pair, priced too, is off by no more than `TOLERANCE`; else each
 half is judged by itself. One jump in an interval is off by half of itself in the middle at least, so that what is
-interpolated beside one is off by 2 x `TOLERANCE` at most.
+interpolated beside one is off by 2 x `TOLERANCE` at most. Two jumps may be half of an interval apart, where tiles of
+experts fill, and leave its middle where it is: a wide one is judged by the middles of its halves too.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Curve:
     def _affine(self, low: int, high: int, left: int, right: int) -> bool:
         if (low, high) not in self._is_affine:
             points = {left, right}
+            if high - low > TILE:
+                points |= {middle(low, left)[1], middle(right, high)[0]}
             self._is_affine[low, high] = all(
                 abs(self._between(low, high, one) - self._at(one)) <= TOLERANCE * self._at(one) for one in points
             )

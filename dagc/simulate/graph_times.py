@@ -41,9 +41,9 @@ _FULLNESS = (0.25, 0.5, 0.75, 0.9, 1.0)
 _SMOOTH_SEQUENCES = (1, 2, 4, 16, 64, 128, 256, 512, 1024, 4096)
 _DRAWING_SEQUENCES = (1, 2, 4, 8, 12, 14, 16, 20, 24, 28, 32, 40, 48, 52, 56, 64, 96, 128, 256, 512, 1024, 4096)
 """Few sequences do not draw all of a GPU's bandwidth, so that what contexts add has kinks at a number of these."""
-_SMOOTH_PROMPTS = (1, 4, 16, 128, 512, 2048, 8192, 32768, 131072)
+_SMOOTH_PROMPTS = (1, 2, 4, 8, 16, 128, 512, 2048, 8192, 32768, 131072)
 _PAIRED_PROMPTS = (512, 2048, 8192, 32768, 131072)
-_SMOOTH_BESIDE = (1, 4, 16, 128, 1024, 8192)
+_SMOOTH_BESIDE = (1, 2, 4, 8, 16, 128, 1024, 8192)
 _SHIFT = 16
 
 

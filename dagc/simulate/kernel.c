@@ -94,6 +94,7 @@ typedef struct {
   Event *heap;
   GapRow *gaps; RunRow *runs;
   Ahead *look;        // room for the sequences of one rank
+  const int8_t *counted;  // whether gaps between the tokens of a request are kept
   I64 gap_room, run_room, has_runs, count_margin;  // margin: gap rows that one event takes at most
   // State.
   I64 now, issued_count, scheduled, in_flight, finished, heap_count, dirty_count, gap_count, run_count;
@@ -806,8 +807,9 @@ static void transfer(Sim *s, const Service *v, Replica *p, I32 id, I64 time) {
 
 // A token is out; `is_first`: the one that a prompt yields.
 static void put_out_one(Sim *s, I64 service, Replica *p, I32 id, int is_first, I64 time) {
-  if (!is_first) add_gap(s, time - s->last[id], 1);
-  else if (s->service_count == 1 || s->first_token == AFTER_PREFILL || !s->left[id]) s->first[id] = time + s->exit_delay;
+  if (!is_first) {
+    if (s->counted[id]) add_gap(s, time - s->last[id], 1);
+  } else if (s->service_count == 1 || s->first_token == AFTER_PREFILL || !s->left[id]) s->first[id] = time + s->exit_delay;
   if (is_first && s->service_count > 1 && s->left[id]) transfer(s, &s->services[service], p, id, time);
   s->last[id] = time;
   if (has_ended(s, id)) finish(s, id, time);
@@ -826,8 +828,9 @@ static void yield(Sim *s, I64 service, Replica *p, I32 id, int is_first) {
   else put_out_one(s, service, p, id, is_first, s->now);
 }
 
-// Sequences that were decoded have more tokens; those with all of them leave. Returns how many were decoded.
-static I64 end_decodes(Sim *s, I64 service, Replica *p, Rank *r) {
+// Sequences that were decoded have more tokens; those with all of them leave. Returns how many were decoded, and adds to
+// `counted` how many of these are.
+static I64 end_decodes(Sim *s, I64 service, Replica *p, Rank *r, I64 *counted) {
   const Service *v = &s->services[service];
   // Tokens of all steps but the last are out.
   I64 kept = 0, decoded = 0, out = p->begin + defers(v);
@@ -842,13 +845,13 @@ static I64 end_decodes(Sim *s, I64 service, Replica *p, Rank *r) {
     }
     if (is_decoding(s, id) && r->decodes) {
       if (p->steps > 1) {
-        add_gap(s, first_out - s->last[id], 1);
+        if (s->counted[id]) add_gap(s, first_out - s->last[id], 1);
         s->last[id] = before_last;
       }
       // Its blocks have grown evenly over the run.
       if (v->reserve != WHOLE && p->steps > 1)
         r->block_time += half * (double)(decode_blocks(s, v, id, (p->steps - 1) * v->yield) - s->held[id]);
-      decoded++;
+      decoded++, *counted += s->counted[id];
       s->progress[id] += p->steps * v->yield;
       s->left[id] -= (I32)p->steps;
       yield(s, service, p, id, 0);
@@ -959,16 +962,16 @@ static void end_run(Sim *s, I64 service, I64 number) {
   Replica *p = replica_of(s, service, number);
   if (p->begin == NONE || p->end != s->now) return;
   Rank *ranks = ranks_of(s, service, number);
-  I64 decoded = 0;
+  I64 decoded = 0, counted = 0;
   for (I64 i = 0; i < v->ranks; i++) {
     account(s, v, &ranks[i]);
-    I64 own = end_decodes(s, service, p, &ranks[i]);
+    I64 own = end_decodes(s, service, p, &ranks[i], &counted);
     decoded += own;
     end_prompts(s, service, p, &ranks[i]);
     if (estimates(v) && own) ranks[i].ratio = most(v->ratio_min, ranks[i].ratio - p->steps * v->ratio_fall);
   }
-  if (p->steps > 2 && decoded)
-    s->gaps[s->gap_count++] = (GapRow){p->base, p->slope, p->context + p->growth, p->growth, p->steps - 2, decoded};
+  if (p->steps > 2 && counted)
+    s->gaps[s->gap_count++] = (GapRow){p->base, p->slope, p->context + p->growth, p->growth, p->steps - 2, counted};
   if (p->holds) p->waited += p->steps;
   p->busy += p->end - p->begin;
   p->sequence_time += (p->end - p->begin) / 1024 * decoded;

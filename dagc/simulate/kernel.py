@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -176,6 +176,10 @@ class Simulation:
     exit_delay: int = 0
     first_token: FirstToken = FirstToken.AFTER_PREFILL
     keeps_runs: bool = False
+    counted: npt.NDArray[np.bool_] | None = None
+    """Of each request whether the gaps between its tokens are kept; None for all."""
+    report: Callable[[int, int], None] | None = None
+    """Takes how many requests have ended, of how many, now and then while it runs."""
     most_lines: int = 4096
     _room: _Room = field(init=False)
     _state: int = 0
@@ -194,6 +198,7 @@ class Simulation:
         room.place("arrival", 8 * count)
         for name in ("prompt", "output", "hit"):
             room.place(name, 4 * count)
+        room.place("counted", count)
         for name in words:
             room.place(name, 8 * count)
         for name in halves:
@@ -237,6 +242,7 @@ class Simulation:
         room, requests = self._room, self.requests
         for name in ("arrival", "prompt", "output", "hit"):
             room.view(name, np.int64 if name == "arrival" else np.int32)[...] = getattr(requests, name)
+        room.view("counted", np.int8)[...] = 1 if self.counted is None else self.counted
         for name in words:
             room.view(name, np.int64)[...] = 0 if name == "progress" else _NONE
         for name in halves:
@@ -254,7 +260,7 @@ class Simulation:
         )  # fmt: skip
         pointers = (
             *("arrival", "prompt", "output", "hit"), *words, *halves,
-            *("services", "ranks", "replicas", "dirty", "heap", "gaps", "runs", "look"),
+            *("services", "ranks", "replicas", "dirty", "heap", "gaps", "runs", "look", "counted"),
         )  # fmt: skip
         addresses = [room.at(name) for name in pointers]
         end = 48 + 4 * len(addresses)
@@ -307,6 +313,8 @@ class Simulation:
         kept = 0
         while True:
             status = room.run(room.store, room.at("sim"))
+            if status == _ROWS_FULL and self.report is not None:
+                self.report(int(state[4]), len(self.requests))
             if status in (_DONE, _ROWS_FULL):
                 gaps.add(room.view("gaps", np.int64)[: 6 * state[7]].reshape(-1, 6))
                 runs.append(room.view("runs", np.int64)[: 8 * state[8]].reshape(-1, 8).copy())

@@ -1,12 +1,12 @@
 """A plan under load: requests on the schedulers of its engine, with step times of its graph, and their figures.
 
-Figures are those of requests whose place in the order of arrival is counted: requests before them warm the queues up,
-requests behind them keep the load up until the last counted one ends.
+Figures are those of requests whose place in the order of arrival is in a section that is counted: requests before it
+warm the queues up, requests behind it keep the load up until its last one ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from dagc.simulate.gaps import gap_at
 from dagc.simulate.graph_times import GraphTimes
 from dagc.simulate.kernel import Simulated, Simulation
 from dagc.simulate.policy import FirstToken, Policy
+from dagc.simulate.repeats import Repeats, closed_up
 from dagc.simulate.requests import Requests
 
 Seconds = npt.NDArray[np.float64]
@@ -79,7 +80,8 @@ class Sample:
         figure of a section is its share of values up to it, which is a mean too: a high quantile of a section by
         itself would leave out that one section may have most of the high values. An interval of the share becomes one
         of the quantile by the values at its ends, the further of which counts (Heidelberger and Lewis, "Quantile
-        estimation in dependent sequences", Operations Research 32, 1984).
+        estimation in dependent sequences", Operations Research 32, 1984). Where the interval of the share reaches 1, no
+        value that was seen bounds the quantile: the spread of the sections' quantiles is the least error.
         """
         parts = np.array_split(self.values, SECTIONS)
         if not self.is_ordered or not all(map(len, parts)):
@@ -92,12 +94,22 @@ class Sample:
                 for part, weight in zip(parts, weights, strict=True)
             ]
         )
-        mean, *spread = (STUDENT_95 * table.std(axis=0, ddof=1) / SECTIONS**0.5).tolist()
+        own = np.array([Sample(part, weight).quantiles(shares) for part, weight in zip(parts, weights, strict=True)])
+        mean, *spread = _half_interval(table)
+        _, *seen = table.mean(axis=0).tolist()
+        is_open = [share + half >= 1 for share, half in zip(seen, spread, strict=True)]
+        least = [one if is_high else 0.0 for one, is_high in zip(_half_interval(own), is_open, strict=True)]
         low = self.quantiles([max(0.0, share - half) for share, half in zip(shares, spread, strict=True)])
         high = self.quantiles([min(1.0, share + half) for share, half in zip(shares, spread, strict=True)])
         ends = zip(low, quantiles, high, strict=True)
         # Whole picoseconds: where all sections are alike, what is left is rounding.
-        return [round(one, 12) for one in (mean, *(max(top - one, one - bottom) for bottom, one, top in ends))]
+        errors = (max(top - one, one - bottom) for bottom, one, top in ends)
+        return [round(one, 12) for one in (mean, *map(max, errors, least))]
+
+
+def _half_interval(table: Seconds) -> list[float]:
+    """Half of the 95 % confidence interval of the mean of each column, from its rows, one for each section."""
+    return (STUDENT_95 * table.std(axis=0, ddof=1) / SECTIONS**0.5).tolist()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +128,27 @@ class ServiceFigures:
 
 @dataclass(frozen=True)
 class LoadRun:
-    """What became of the requests of one run; `counted` are the first and the last that figures are of, exclusive."""
+    """What became of the requests of one run; figures are of its `sections`: first request, and last, exclusive."""
 
     services: tuple[Service, ...]
     policies: tuple[Policy, ...]
     requests: Requests
     simulated: Simulated
-    counted: tuple[int, int]
+    sections: tuple[tuple[int, int], ...]
 
     @cached_property
-    def _counted(self) -> slice:
-        return slice(*self.counted)
+    def counted(self) -> npt.NDArray[np.bool_]:
+        """Of each request whether figures count it."""
+        return _counted(len(self.requests), self.sections)
+
+    @property
+    def counted_spans(self) -> list[tuple[int, int]]:
+        """Of each section when its first request is issued and when the last of it has ended, in picoseconds."""
+        done = self.simulated
+        return [(int(done.issued[first]), int(done.last[first:last].max())) for first, last in self.sections]
 
     def _between(self, begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]) -> Seconds:
-        return (end[self._counted] - begin[self._counted]) / PICOSECONDS
+        return (end[self.counted] - begin[self.counted]) / PICOSECONDS
 
     def places(self, part: slice) -> tuple[Ranks, Ranks, Ranks]:
         """Where the last token of some requests was decoded: service, its replica, the rank of that."""
@@ -152,13 +171,13 @@ class LoadRun:
     @property
     def tpot(self) -> Sample:
         """Seconds between two tokens of a request, its mean; of requests with two tokens or more."""
-        tokens = self.requests.output[self._counted]
+        tokens = self.requests.output[self.counted]
         times = self._between(self.simulated.first, self.simulated.last)
         return Sample(times[tokens > 1] / (tokens[tokens > 1] - 1))
 
     @property
     def itl(self) -> Sample:
-        """Seconds between two tokens of a request, each gap by itself, over the whole run.
+        """Seconds between two tokens of a request, each gap by itself.
 
         Of more than `MOST_GAPS` steps those of a row, whose times are affine, are taken in parts, each by its middle.
         """
@@ -175,25 +194,27 @@ class LoadRun:
 
     @property
     def seconds(self) -> float:
-        """From the issue of the first counted request to the end of the last that ends; a picosecond at least."""
-        first, last = self.counted
-        return max(1, int(self.simulated.last[first:last].max() - self.simulated.issued[first])) / PICOSECONDS
+        """From the issue of the first request of each section to the end of its last; a picosecond at least."""
+        return max(1, sum(end - begin for begin, end in self.counted_spans)) / PICOSECONDS
 
     @property
     def requests_per_second(self) -> float:
-        """Requests that end between the issue of the first counted one and that of the last, a second."""
-        issued, ended = self.simulated.issued[self._counted], np.sort(self.simulated.last)
-        low, high = np.searchsorted(ended, [issued[0], issued[-1]])
-        if high - low < 2 or issued[-1] == issued[0]:
-            return (self.counted[1] - self.counted[0]) / self.seconds
-        return float(high - low) / (float(issued[-1] - issued[0]) / PICOSECONDS)
+        """Requests that end between the issue of the first of a section and that of its last, a second."""
+        issued, ended = self.simulated.issued, np.sort(self.simulated.last)
+        first, last = np.array(self.sections).T
+        begin, end = issued[first], issued[last - 1]
+        count = int((np.searchsorted(ended, end) - np.searchsorted(ended, begin)).sum())
+        time = int((end - begin).sum())
+        if count < 2 or not time:
+            return float(self.counted.sum()) / self.seconds
+        return count / (time / PICOSECONDS)
 
     def share_within(self, ceilings: Mapping[str, float]) -> float:
         """Share of counted requests whose `ttft`, `tpot` and `e2e` keep these limits in seconds.
 
         A request of one token has no `tpot`, and keeps any.
         """
-        tokens = self.requests.output[self._counted]
+        tokens = self.requests.output[self.counted]
         decoding = self._between(self.simulated.first, self.simulated.last)
         times = {"ttft": self.ttft.values, "e2e": self.e2e.values, "tpot": decoding / np.maximum(tokens - 1, 1)}
         return float(np.all([times[name] <= limit for name, limit in ceilings.items()], axis=0).mean())
@@ -201,7 +222,7 @@ class LoadRun:
     @property
     def preempted(self) -> int:
         """Preemptions of counted requests."""
-        return int(self.simulated.preempted[self._counted].sum())
+        return int(self.simulated.preempted[self.counted].sum())
 
     def figures(self) -> tuple[ServiceFigures, ...]:
         """Figures of each service."""
@@ -209,9 +230,12 @@ class LoadRun:
 
     def _service(self, number: int) -> ServiceFigures:
         policy, runs = self.policies[number], self.simulated.runs
-        begin, end = self.simulated.issued[self.counted[0]], self.simulated.last[self._counted].max()
-        runs = runs[(runs[:, 3] >> 32 == number) & (runs[:, 1] > begin) & (runs[:, 0] < end)]
-        share = (np.minimum(runs[:, 1], end) - np.maximum(runs[:, 0], begin)) / (float(end - begin) * policy.replicas)
+        runs = runs[runs[:, 3] >> 32 == number]
+        time = np.zeros(len(runs), dtype=np.int64)
+        for begin, end in self.counted_spans:
+            time += np.maximum(np.minimum(runs[:, 1], end) - np.maximum(runs[:, 0], begin), 0)
+        runs, time = runs[time > 0], time[time > 0]
+        share = time / (self.seconds * PICOSECONDS * policy.replicas)
         busy = float(share.sum())
         blocks = policy.blocks * policy.ranks
 
@@ -235,24 +259,34 @@ class LoadRun:
 
 @dataclass(frozen=True, slots=True)
 class LoadModel:
-    """What runs requests on a plan. `entry` is the picoseconds of a request before the engine."""
+    """What runs requests on a plan. `entry` is the picoseconds of a request before the engine.
+
+    `report` takes how many requests of a run have ended, of how many.
+    """
 
     plan: Plan
     policies: tuple[Policy, ...]
     times: tuple[GraphTimes, ...]
     entry: int = 0
     first_token: FirstToken = FirstToken.AFTER_PREFILL
+    report: Callable[[int, int], None] | None = None
 
-    def run(self, requests: Requests, counted: tuple[int, int] | None = None) -> LoadRun:
+    def run(self, requests: Requests, counted: tuple[int, int]) -> LoadRun:
         """All requests to their ends."""
-        simulated = self._simulated(requests, keeps_runs=True)
-        services = self.plan.deployment.services
-        return LoadRun(services, self.policies, requests, simulated, counted or (0, len(requests)))
+        simulated = self._simulated(requests, (counted,))
+        return LoadRun(self.plan.deployment.services, self.policies, requests, simulated, (counted,))
 
-    def _simulated(self, requests: Requests, keeps_runs: bool) -> Simulated:
+    def run_repeats(self, repeats: Repeats) -> LoadRun:
+        """All requests to their ends, each repeat right behind the one before it."""
+        requests, simulated = closed_up(repeats, self._simulated(repeats.requests, repeats.sections))
+        return LoadRun(self.plan.deployment.services, self.policies, requests, simulated, repeats.sections)
+
+    def _simulated(self, requests: Requests, sections: Sequence[tuple[int, int]] = ()) -> Simulated:
+        """Runs are kept where sections are counted."""
         return Simulation(
-            requests, self.policies, self.times, entry=self.entry, first_token=self.first_token, keeps_runs=keeps_runs
-        ).run()
+            requests, self.policies, self.times, entry=self.entry, first_token=self.first_token,
+            keeps_runs=bool(sections), counted=_counted(len(requests), sections), report=self.report,
+        ).run()  # fmt: skip
 
     def saturated_rate(self, requests: Requests) -> float:
         """Requests a second that the deployment completes when requests never lack.
@@ -262,6 +296,13 @@ class LoadModel:
         for the stability of queues", 1995). The ramp at either end, as long as what runs at once, is left out.
         """
         waiting = replace(requests, arrival=np.zeros_like(requests.arrival))
-        ended = np.sort(self._simulated(waiting, keeps_runs=False).last)
+        ended = np.sort(self._simulated(waiting).last)
         low, high = len(ended) // 4, len(ended) * 3 // 4
         return (high - low) * PICOSECONDS / max(1.0, float(ended[high] - ended[low]))
+
+
+def _counted(count: int, sections: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    found = np.zeros(count, dtype=np.bool_)
+    for first, last in sections:
+        found[first:last] = True
+    return found

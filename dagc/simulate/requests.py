@@ -6,7 +6,7 @@ from `numpy.random.RandomState`, whose stream is the same in every version of nu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ PICOSECONDS = 10**12
 
 REQUESTS = 1000
 """Requests of a simulation whose plan states no number; of a closed loop ten for each in flight, if that is more."""
-
-_UNDER_WAY = 3
-"""The stream of random numbers behind those of arrivals, prompts and outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +92,6 @@ def draw_requests(workload: Workload, count: int | None = None, seed: int | None
         arrival = np.zeros(many, np.int64) if rate is None else arrivals(rate, workload.burstiness, streams[0], many)
     hit = np.minimum((prompt * workload.cached).astype(np.int32), prompt - 1)
     return Requests(arrival, prompt, output, hit, cap)
-
-
-def draw_under_way(workload: Workload, count: int) -> Requests:
-    """So many requests of a closed loop behind those that it finds in flight when it begins: as many as its limit.
-
-    Of the output of each of these a part is left, any as likely, as in the steady state of a loop whose requests start
-    independently of each other.
-    """
-    drawn = draw_requests(workload, (workload.concurrency or 0) + count)
-    left = np.random.RandomState([_UNDER_WAY, workload.arrival_seed]).random_sample(drawn.cap)
-    output = drawn.output.copy()
-    output[: drawn.cap] = 1 + np.floor(left * output[: drawn.cap])
-    return replace(drawn, output=output)
 
 
 def _default(workload: Workload) -> int:

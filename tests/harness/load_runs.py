@@ -46,4 +46,4 @@ def load_run(
     services = deployment(f"strategy main = {strategy}").services
     assert len(services) == len(policies)
     done = Simulation(made, policies, [tables() for _ in policies], keeps_runs=True).run()
-    return LoadRun(services, tuple(policies), made, done, counted or (0, len(made)))
+    return LoadRun(services, tuple(policies), made, done, (counted or (0, len(made)),))

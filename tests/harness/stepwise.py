@@ -32,6 +32,7 @@ class Stepwise:
         entry: int = 0,
         exit_delay: int = 0,
         first_token: int = 0,
+        counted: Sequence[bool] | None = None,
     ) -> None:
         self.entry, self.exit_delay, self.first_token, self.cap = entry, exit_delay, first_token, requests.cap
         columns = (requests.prompt.tolist(), requests.output.tolist(), requests.hit.tolist())
@@ -41,6 +42,7 @@ class Stepwise:
         self.issued, self.admitted, self.first, self.last = ([-1] * count for _ in range(4))
         self.preempted, self.place = [0] * count, [0] * count
         self.gaps: list[int] = []
+        self.counted = counted or [True] * count
         self.transfers: list[tuple[int, int, Request, Rank]] = []
         self.leaves: list[int] = []
         self.entries: list[tuple[int, int]] = []

@@ -206,29 +206,7 @@ class Service:
         tokens, free = need * self.policy.block, rank.free * self.policy.block
         if self.policy.reserve == Reserve.ESTIMATE:
             return tokens + self.further(r) < free - room.promised
-        return tokens <= free - room.promised and self.all_end(rank, r, free - tokens, room.ends)
-
-    def all_end(self, rank: Rank, r: Request, room: int, ends: list[tuple[int, int]]) -> bool:
-        """Whether all have room until they end, each with a token to spare (SGLang, add_one_req_ignore_eos).
-
-        `ends` has (tokens to come, tokens held) of the running ones and of those that were asked for before in this
-        step, by the first number; one that comes after all is put before the last of them.
-        """
-
-        def end(one: Request) -> tuple[int, int]:
-            generated = one.generated(self.policy.unit)
-            return one.output - generated, one.prompt + generated
-
-        if not ends:
-            ends += sorted((e for e in map(end, (r, *rank.running)) if e[0] > 0), key=lambda e: e[0])
-        elif end(r)[0] > 0:
-            later = [i for i, e in enumerate(ends) if e[0] >= end(r)[0]]
-            ends.insert(later[0] if later else len(ends) - 1, end(r))
-        for i, (left, held) in enumerate(ends):
-            if room - left * (len(ends) - i) <= len(ends) - i:
-                return False
-            room += held
-        return True
+        return tokens <= free - room.promised and room.all_end(rank, r, free - tokens, self.policy.unit)
 
     def compose_decodes(self, rank: Rank) -> bool:
         """A step without prompts; those that the cache has no room for are retracted. Whether one was."""
@@ -371,7 +349,7 @@ class Service:
                 if r.left and self.result.is_split:
                     replica.link_end = max(now, replica.link_end) + p.transfer_base + p.transfer_token * r.prompt
                     self.result.transfers.append((replica.link_end, r.number, r, rank))
-            else:
+            elif self.result.counted[r.number]:
                 self.result.gaps.append(now - r.previous)
             r.previous = now
             if r.left <= 0:

@@ -148,3 +148,25 @@ class PromptRoom:
     """Tokens of the cache that others are expected to take."""
     ends: list[tuple[int, int]] = field(default_factory=list)
     """Tokens to come and tokens held of the running ones and of those that were asked for, by the first number."""
+
+    def all_end(self, rank: Rank, r: Request, room: int, unit: int) -> bool:
+        """Whether all have room until they end, each with a token to spare (SGLang, add_one_req_ignore_eos).
+
+        One that comes after all is put before the last of them.
+        """
+
+        def end(one: Request) -> tuple[int, int]:
+            generated = one.generated(unit)
+            return one.output - generated, one.prompt + generated
+
+        ends = self.ends
+        if not ends:
+            ends += sorted((e for e in map(end, (r, *rank.running)) if e[0] > 0), key=lambda e: e[0])
+        elif end(r)[0] > 0:
+            later = [i for i, e in enumerate(ends) if e[0] >= end(r)[0]]
+            ends.insert(later[0] if later else len(ends) - 1, end(r))
+        for i, (left, held) in enumerate(ends):
+            if room - left * (len(ends) - i) <= len(ends) - i:
+                return False
+            room += held
+        return True

@@ -33,6 +33,8 @@ class Case:
     entry: int
     exit_delay: int
     first_token: int
+    counted: tuple[bool, ...]
+    """Of each request whether its gaps are kept."""
 
 
 def _busy(seed: int) -> Requests:
@@ -153,6 +155,7 @@ def _cases(draw: st.DrawFn) -> Case:
     drafts = policies[-1]
     policies = [replace(p, yielded=drafts.yielded, drafted=drafts.drafted, unit=drafts.unit) for p in policies]
     delay = st.sampled_from([0, 0, TICK, 12345])
+    leaves_out = draw(st.sampled_from([0, 0, 2, 3]))
     return Case(
         requests,
         tuple(_widened(p, drafts.drafted) for p in policies),
@@ -160,6 +163,7 @@ def _cases(draw: st.DrawFn) -> Case:
         draw(delay),
         draw(delay),
         draw(st.integers(0, 2)),
+        tuple(not leaves_out or number % leaves_out > 0 for number in range(len(requests))),
     )
 
 
@@ -170,12 +174,15 @@ def _widened(p: Policy, drafted: int) -> Policy:
 
 def _stepwise(case: Case) -> Stepwise:
     c = case
-    return Stepwise(c.requests, c.policies, c.times, c.entry, c.exit_delay, c.first_token).run()
+    return Stepwise(c.requests, c.policies, c.times, c.entry, c.exit_delay, c.first_token, c.counted).run()
 
 
 def _compiled(case: Case) -> Simulated:
     c = case
-    return Simulation(c.requests, c.policies, c.times, c.entry, c.exit_delay, FirstToken(c.first_token)).run()
+    counted = np.array(c.counted)
+    return Simulation(
+        c.requests, c.policies, c.times, c.entry, c.exit_delay, FirstToken(c.first_token), counted=counted
+    ).run()
 
 
 def _expanded(rows: Numbers) -> Counter[int]:

@@ -100,6 +100,12 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
         assert isinstance(found, Diagnostic) and found.code.code == "N161"
 
 
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    found = read(tmp_path, HEAD + "0,1,1\n\n0,2,1\n")
+    assert isinstance(found, RequestTrace) and found.lines is not None
+    assert found.lines.tolist() == [2, 4]
+
+
 def test_lengths_need_no_times(tmp_path: Path) -> None:
     found = read(tmp_path, "prompt,output\n10,3\n20,5\n", has_arrivals=False)
     assert isinstance(found, RequestTrace)

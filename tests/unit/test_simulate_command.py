@@ -11,7 +11,9 @@ from click.testing import CliRunner, Result
 
 from dagc.cli.main import main
 from dagc.driver import load, whatif
+from dagc.driver.check import check
 from dagc.simulate import kernel
+from dagc.source import Source
 
 PLAN = "model mixtral-8x7b\ncluster h100-sxm x 8\nworkload {{ {load}    prompt 1024    output 128 }}\n{more}ep 8\n"
 
@@ -94,8 +96,66 @@ def test_changes_of_a_long_load_are_not_simulated(tmp_path: Path, monkeypatch: p
     more = "require { ttft p99 <= 1 s }\n"
     plan.write_text(PLAN.format(load="concurrency 4 requests 50", more=more), encoding="utf-8")
     words = ["whatif", str(plan), "--only", "hardware", "--model", "mixtral-8x7b { layers 2 }"]
-    assert "W153" not in CliRunner().invoke(main, words).output
+    assert "L101" not in CliRunner().invoke(main, words).output
     monkeypatch.setattr(whatif, "MOST_STEP_GROUPS", 10)
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0
-    assert "warning[W153]: changes of `main` are not simulated" in done.output
+    assert "warning[L101]: changes of `main` are not simulated" in done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("model mixtral-8x7b\ncluster { gpus 8    device { memory 80 GB } }\n", "device bandwidth, device compute"),
+        ("model { layers 80 }\ncluster h100-sxm x 8\n", "model hidden"),
+    ],
+    ids=["rates", "shapes"],
+)
+def test_facts_without_which_nothing_is_simulated_are_named(tmp_path: Path, text: str, missing: str) -> None:
+    plan = tmp_path / "plan.moe"
+    plan.write_text(f"{text}workload {{ rate 4 requests/s    prompt 1024    output 128 }}\ntp 8\n", encoding="utf-8")
+    done = CliRunner().invoke(main, ["simulate", str(plan)])
+    assert done.exit_code == 1
+    assert "error[N171]" in done.output and f"not stated: {missing}" in done.output
+
+
+def test_one_request_a_second_is_singular(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "rate 1 requests/s", "--requests", "10")
+    assert "Poisson arrivals, 1 request/s;" in done.stdout
+
+
+def test_a_request_that_is_too_long_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "day.csv").write_text("arrival,prompt,output\n0,10,1\n\n1,20000000,1\n", encoding="utf-8")
+    plan = tmp_path / "plan.moe"
+    plan.write_text('model mixtral-8x7b\ncluster h100-sxm x 8\nworkload { trace "day.csv" }\nep 8\n', encoding="utf-8")
+    done = CliRunner().invoke(main, ["simulate", str(plan)])
+    assert done.exit_code == 1
+    assert "error[M103]: `day.csv`, line 4: request 2 does not fit into the KV cache" in done.output
+
+
+def test_times_with_a_queue_that_grows_are_not_printed(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "rate 1000 requests/s", "--requests", "100")
+    assert "the queue grows without end: saturates at" in done.stdout
+    assert "TPOT" in done.stdout and "TTFT" not in done.stdout and "end to end" not in done.stdout
+
+
+def test_a_loop_that_is_begun_several_times_says_so(tmp_path: Path) -> None:
+    done = simulated(tmp_path, "concurrency 16", "--requests", "100")
+    assert "100 requests of 10 runs, each after 32 of warm-up" in done.stdout
+
+
+def test_a_long_run_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes on by a second at each look: of 100 requests 10 end in the second between the first reports."""
+    said: list[str] = []
+    text = PLAN.format(load="concurrency 4", more="")
+    subject = load.StrategyLoad(check(Source("plan.moe", text), sample=None).checked[0].plan, said.append)
+    clock = iter(range(100))
+    monkeypatch.setattr(load.time, "monotonic", lambda: float(next(clock)))
+    report = subject.model.report
+    assert report is not None
+    for done in (10, 20, 60, 5):
+        report(done, 100)
+    assert [one.partition(": ")[2] for one in said] == [
+        "10 of 100 requests", "20 of 100 requests, about 8 s left", "60 of 100 requests, about 2 s left",
+        "5 of 100 requests",
+    ]  # fmt: skip

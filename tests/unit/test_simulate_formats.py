@@ -107,3 +107,15 @@ def test_nothing_is_written_of_a_plan_with_errors(tmp_path: Path) -> None:
 def test_the_document_is_as_before(tmp_path: Path) -> None:
     found = json.loads(_simulate(tmp_path, ONE, "--format", "json").stdout)
     assert [one["name"] for one in found["strategies"]] == ["main"]
+
+
+def test_a_report_has_a_section_of_the_load_where_there_is_one(tmp_path: Path) -> None:
+    pages: list[str] = []
+    for number, text in enumerate((ONE, ONE.replace("concurrency", "batch"))):
+        (tmp_path / f"{number}.moe").write_text(text, encoding="utf-8")
+        CliRunner().invoke(main, ["compile", str(tmp_path / f"{number}.moe"), "-o", str(tmp_path / "out")])
+        pages.append((tmp_path / "out" / str(number) / "main" / "report.html").read_text(encoding="utf-8"))
+    loaded, batch = pages
+    assert '<section id="load"' in loaded and "Queue, batch and cache over time: main" in loaded
+    assert "ttft p99 &lt;= 1 ms" in loaded
+    assert 'id="load"' not in batch

@@ -95,13 +95,13 @@ def test_decode_is_within_a_percent_of_each_priced_step(name: str) -> None:
 @pytest.mark.parametrize("kind", ["prompts", "mixed"])
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_with_prompts_are_within_a_percent_of_most_priced_steps(name: str, kind: str) -> None:
-    """Beyond a percent are a few steps between two nodes about a jump that no multiple of the tile is near, and a few
-    with less than 16 prompt tokens beside a prefix or hundreds of sequences, which are a time of their own.
+    """Beyond a percent are a few steps with less than 8 prompt tokens beside a prefix or hundreds of sequences, which
+    are a time of their own.
     """
     found = errors(name, kind)
     assert np.median(found) <= 0.55
-    assert np.mean(found > 1) <= 0.15
-    assert found[-1] <= 6
+    assert np.mean(found > 1) <= 0.1
+    assert found[-1] <= 5
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,7 +119,7 @@ def test_steps_of_several_prompts_are_within_a_percent(name: str) -> None:
         near = added_by_prompts(subject, 0, tokens, position, 1.0)
         found.append(100 * abs(near / subject.step(0, StepLoad(1536.0, tokens, length, 0, 1.0)) - 1))
     assert np.median(found) <= 0.55
-    assert max(found) <= 5
+    assert max(found) <= 3
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_between_nodes_of_fullness_jumps_of_the_experts_are_interpolated(name: s
 
 def test_a_curve_finds_a_jump_and_prices_little_where_it_is_straight() -> None:
     """1,000 + n, and 200 more from 1,217 on, which no multiple of 64 is near: exact on both sides of the jump. Straight
-    octaves are priced at their ends and their middle: four numbers each.
+    octaves are priced at their ends, their middle and once in each half: six numbers each.
     """
     asked: list[int] = []
 
@@ -150,7 +150,20 @@ def test_a_curve_finds_a_jump_and_prices_little_where_it_is_straight() -> None:
     asked.clear()
     straight = Curve(price)
     assert [straight.at(number) for number in range(257, 1025)] == list(range(1257, 2025))
-    assert len(asked) == 8
+    assert len(asked) == 12
+
+
+def test_a_curve_finds_jumps_that_leave_the_middle_where_it_is() -> None:
+    """A jump of 16 just before 3,009 and 4,033 each, as tiles of experts fill: between 2,049 and 4,096 the middle is
+    half-way between the ends, and numbers before a jump are up to 8 % less than that.
+    """
+
+    def price(number: int) -> int:
+        return 118_000 + 27 * (number - 2049) + 14_000 * (number > 3000) + 14_000 * (number > 4024)
+
+    assert abs(price(3073) - (price(2049) + price(4096)) / 2) < 0.01 * price(3073), "the case has no use else"
+    curve = Curve(price)
+    assert max(abs(curve.at(number) / price(number) - 1) for number in range(2049, 4097)) < 0.01
 
 
 @pytest.mark.parametrize("strategy", ["pp 2 < tp 4 >", "tp 8"])

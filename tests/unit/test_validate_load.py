@@ -138,6 +138,26 @@ def test_errors_of_a_group_are_medians() -> None:
     assert (dropped.rows, dropped.loads) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("cases", "cause"),
+    [
+        ([(4, 1.4), (64, 1.4)],
+         "price of steps with prompts, or entry: +40% with up to 4 in flight, +40% with more in flight"),
+        ([(4, 1.1), (8, 0.5), (64, 0.4)],
+         "queue, or steps with prompts that are full: +10% with up to 4 in flight, -55% with more in flight"),
+        ([(64, 0.4)], "queue, or steps with prompts that are full: -60% with more in flight"),
+    ],
+)  # fmt: skip
+def test_the_worst_groups_have_a_cause(cases: list[tuple[int, float]], cause: str) -> None:
+    """Few in flight hardly queue: where these are off as well it is the steps, else the queue."""
+    (worst,) = load_errors([case(concurrency, 1.0, predicted) for concurrency, predicted in cases], []).worst
+    assert (worst.group, worst.figure, worst.cause) == ("h200 sglang fp8", "median_ttft", cause)
+
+
+def test_a_group_with_small_errors_has_no_cause() -> None:
+    assert load_errors([case(4, 1.0, 1.29), case(64, 1.0, 0.8)], []).worst == []
+
+
 def run(tmp_path: Path, text: str, *arguments: str) -> Result:
     table = tmp_path / "runs.csv"
     table.write_text(text)

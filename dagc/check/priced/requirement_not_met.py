@@ -6,6 +6,7 @@ Memory over a limit that is no lower than the device's is not reported here: M10
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 
 from dagc.diag.diagnostic import Code, Diagnostic, Label
 from dagc.metrics import MEMORY, THROUGHPUT
@@ -44,7 +45,7 @@ def _factor(verdict: RequirementVerdict) -> str:
     """How far off: the ratio of the larger to the smaller figure."""
     actual, required = verdict.actual.value or 0.0, verdict.requirement.figure.value
     small, large = sorted((abs(actual), abs(required)))
-    return f", off by a factor of {large / small:.3g}" if small else ""
+    return f", off by a factor of {large / small:.3g}" if small and isfinite(large) else ""
 
 
 def _help(plan: Plan, verdict: RequirementVerdict) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ def draw_distributions(lines: list[str], y: float, strategies: Sequence[Simulate
     left_out = len(strategies) - len(shown)
     many = f", {left_out} more not drawn" if left_out else ""
     title = f"Distribution of request times: {', '.join(one.name for one in shown)}{many}"
-    context = [f"{one.name}: {one.arrivals} · {one.run.counted[1] - one.run.counted[0]:,} requests" for one in shown]
+    context = [f"{one.name}: {one.arrivals} · {one.run.counted.sum():,} requests" for one in shown]
     y = headed(lines, MARGIN, y, WIDE - 2 * MARGIN, title, context)
     y = _legend(lines, y)
     for first in range(0, len(FIGURES), 2):

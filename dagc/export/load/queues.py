@@ -78,7 +78,8 @@ def queues_svg(strategies: Sequence[SimulatedStrategy]) -> str:
 def draw_queues(lines: list[str], y: float, strategies: Sequence[SimulatedStrategy]) -> float:
     """Panels of each strategy from y on, in pixels, in `QUEUE_STYLE` beside that of all plots; their lower end."""
     for one in strategies:
-        context = [f"{one.arrivals} · all replicas of a service together · shaded: not counted"]
+        begun = f" · begun {len(one.run.sections)} times" if len(one.run.sections) > 1 else ""
+        context = [f"{one.arrivals}{begun} · all replicas of a service together · shaded: not counted"]
         y = headed(lines, MARGIN, y, WIDE - 2 * MARGIN, f"Queue, batch and cache over time: {one.name}", context)
         for service in range(len(one.run.services)):
             y = _service(lines, y, one.run, service)
@@ -139,10 +140,9 @@ def _panel(lines: list[str], y: float, run: LoadRun, series: _Series) -> float:
 
 
 def _uncounted(run: LoadRun, end: int) -> list[tuple[float, float]]:
-    """Seconds before the issue of the first counted request, and after the last of them has ended."""
-    first, last = run.counted
-    counted = float(run.simulated.issued[first]), float(run.simulated.last[first:last].max())
-    spans = ((0.0, counted[0]), (counted[1], float(end)))
+    """Seconds before the issue of the first request of each section, and after the last of it has ended."""
+    ends = [0, *(end for span in run.counted_spans for end in span), end]
+    spans = zip(ends[::2], ends[1::2], strict=True)
     return [(left / PICOSECONDS, right / PICOSECONDS) for left, right in spans if right > left]
 
 

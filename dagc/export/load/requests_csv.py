@@ -67,7 +67,7 @@ def _fields(run: LoadRun, part: slice) -> Iterator[_Field]:
     yield _seconds(np.where(output > 1, (last - first + gaps // 2) // gaps, -1))
     yield _seconds(last - issued)
     yield _whole(simulated.preempted[part].astype(np.int64))
-    yield _whole(((run.counted[0] <= number) & (number < run.counted[1])).astype(np.int64))
+    yield _whole(run.counted[part].astype(np.int64))
     yield _words([str(one.phase) for one in run.services], service)
     yield _whole(replica)
     yield _whole(rank)

@@ -40,13 +40,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class ReportContent:
-    """What a page is made of; `traced` is None where a strategy has no times."""
+    """What a page is made of; `traced` is None where a strategy has no times, `load` where no request is simulated."""
 
     summary: Summary
     source: Source
     diagnostics: tuple[Diagnostic, ...]
     pictures: tuple[Picture, ...]
     traced: Traced | None
+    load: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def _sections(reported: ReportContent) -> Iterator[_Section]:
     yield _Section("plan", "Plan and diagnostics", listing(reported.source, reported.diagnostics))
     yield _Section("size", "Size", size(summary))
     yield _Section("views", "Views", _views(reported.pictures))
+    yield _Section("load", "Load", _load(reported.load))
     if traced is not None:
         yield _Section("timeline", "Timeline", timeline(traced))
         yield _Section("operators", "Operators", roofs(traced))
@@ -122,6 +124,10 @@ def _views(pictures: Sequence[Picture]) -> Markup:
         for one in pictures
     )  # fmt: skip
     return joined((tag("div", tabs, role="tablist", class_="tabs", aria_label="Views"), panels))
+
+
+def _load(one: Picture | None) -> Markup:
+    return tag("div", _toolbar(one), _canvas(one, asset("picture.css")), class_="panel") if one else Markup("")
 
 
 def _canvas(one: Picture, style: str) -> Markup:

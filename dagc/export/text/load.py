@@ -49,10 +49,14 @@ def saturation_text(load: SimulatedLoad) -> str:
 def _strategy(one: StrategyUnderLoad) -> Iterator[str]:
     load = one.load
     yield f"{one.name}: {load.arrivals}; {saturation_text(load)}"
-    yield f"  {load.requests:,} requests after {load.warmup:,} of warm-up, {format_seconds(load.seconds)} simulated"
-    rows = [("", "mean", *_SHOWN, "± of p99"), *(_times(title, getattr(load, name)) for name, title in _TIMES.items())]
+    runs = f" of {load.sections} runs, each" if load.sections > 1 else ""
+    seconds = format_seconds(load.seconds)
+    yield f"  {load.requests:,} requests{runs} after {load.warmup:,} of warm-up, {seconds} simulated"
+    # A time that includes a wait in a queue that grows is as long as the run.
+    shown = {name: title for name, title in _TIMES.items() if load.holds or name in ("itl", "tpot")}
+    rows = [("", "mean", *_SHOWN, "± of p99"), *(_times(title, getattr(load, name)) for name, title in shown.items())]
     yield from (f"  {line}" for line in columns(rows, ">"))
-    if load.server_time is not None:
+    if load.server_time is not None and load.holds:
         outside, error = map(format_seconds, (load.server_time.seconds, load.server_time.ttft_error_seconds))
         yield f"  TTFT includes {outside} ± {error} of HTTP, tokenizer and scheduler (fitted)"
     rates = [

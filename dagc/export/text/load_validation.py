@@ -18,7 +18,7 @@ _TITLES = {
 
 
 def render_load(errors: LoadErrors) -> str:
-    """Median errors by group, what is not scored, then each load."""
+    """Median errors by group, where those of the worst are, what is not scored, then each load."""
     return "\n".join(_lines(errors)) + "\n"
 
 
@@ -27,6 +27,12 @@ def _lines(errors: LoadErrors) -> Iterator[str]:
     yield f"{loads} scored; median size of the error, and with its sign:"
     yield ""
     yield from columns([("group", "loads", *(_TITLES[one] for one in FIGURES)), *map(_group, errors.groups)])
+    if errors.worst:
+        yield ""
+        worst = [
+            (one.group, _TITLES[one.figure], f"{one.median_absolute_error:.1%}", one.cause) for one in errors.worst
+        ]
+        yield from columns([("worst groups", "figure", "error", "where it is"), *worst])
     if errors.dropped:
         yield ""
         rows = [(one.reason, f"{one.rows:,}", f"{one.loads:,}") for one in errors.dropped]

@@ -99,7 +99,7 @@ def _requests(run: LoadRun, shown: int, threads: Column, labels: SliceLabels) ->
         "output_tokens": requests.output[part].astype(np.int64),
         "hit_tokens": requests.hit[part].astype(np.int64),
         "preemptions": run.simulated.preempted[part].astype(np.int64),
-        "counted": ((run.counted[0] <= number) & (number < run.counted[1])).astype(np.int64),
+        "counted": run.counted[part].astype(np.int64),
     }
     for stage in _stages(run, part):
         there = stage.is_there
