@@ -16,6 +16,7 @@ from dagc.driver.front import overrides_of, read_plan, stops
 from dagc.driver.front_load import UnderLoad
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
+from dagc.driver.room import Room
 from dagc.facts.facts import NO_STRATEGY
 from dagc.metrics import TPOT
 from dagc.plan.plan import Facts
@@ -165,8 +166,9 @@ class _Running:
         return verdict.code is None and not verdict.is_over and int(verdict.vector[0]) in self.space.sizes
 
     def _enumerated(self, space: Space) -> Services:
-        bounds = LowerBounds(self.facts, self.evaluator.parts)
-        return Services(self.facts, space, self.judge.refusals, self.judge.weight_share, bounds)
+        bounds, judge = LowerBounds(self.facts, self.evaluator.parts), self.judge
+        room = Room(self.facts, judge.plan, judge.weight_share)
+        return Services(space, judge.refusals, judge.weight_share, room.running, bounds)
 
     def _optimizer(self, services: Services, space: Space) -> Optimizer:
         return Optimizer(space, services, self.evaluator, self.evaluator.budget, self.report)

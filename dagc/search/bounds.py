@@ -104,21 +104,40 @@ class LowerBounds:
     def seconds(self, services: Sequence[tuple[ServicePlan, int]]) -> Figures:
         """TTFT and TPOT of services at least, each under a batch of the deployment, wherever they lie.
 
-        Shape (2, services); 0 of the phase that a service does not serve. Where requests come and go, one enters on
-        each rank of attention, and one is decoded at least.
+        Where requests come and go, one enters on each rank of attention, and one is decoded at least.
         """
+        static = self._facts.workload.concurrency is None
         return self.seconds_of(
-            [(service, *self._entering_and_held(service.shape, batch)) for service, batch in services]
+            [(one, self.entering(one.shape, batch), batch if static else 1) for one, batch in services]
         )
 
     def seconds_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
-        """The same of services that prefill so many sequences at once and decode so many."""
+        """TTFT and TPOT at least of services that prefill so many sequences at once and decode so many.
+
+        Shape (2, services); of the phase that a service does not serve it says nothing. Beside a decode step a token
+        takes the host, and drafts their share of the step (`dagc.results.serving`).
+        """
+        prefill, step = self.steps_of(services)
+        facts = self._facts
+        drafts = facts.workload.drafted / self._layer_bounds.layers
+        host = facts.runtime.host_seconds
+        return np.stack([prefill + host, (step * (1 + drafts) + host) / facts.workload.tokens_per_step])
+
+    def entering(self, shape: ServiceShape, batch: int) -> int:
+        """Sequences that are prefilled at once: all of a static batch, else one on each rank of attention."""
+        return batch if self._facts.workload.concurrency is None else min(batch, shape.replicas * shape.attention.dp)
+
+    def steps_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
+        """Seconds of a prefill and of a decode step at least, with so many sequences; 0 of a phase that is not there.
+
+        Shape (2, services).
+        """
         found = np.zeros((2, len(services)))
         for at, phase in enumerate(self._known):
             served = [i for i, (service, *_) in enumerate(services) if service.phase in (Phase.BOTH, phase)]
             keys = [(one.shape, one.options, numbers[at]) for one, *numbers in (services[i] for i in served)]
             found[at, served] = self._seconds_of(phase, keys)
-        return found / np.array([[1.0], [self._facts.workload.tokens_per_step]])
+        return found
 
     def _seconds_of(self, phase: Phase, keys: Sequence[_Key]) -> list[float]:
         """Seconds of a prefill or of a decode step at least."""
@@ -129,11 +148,6 @@ class LowerBounds:
             found = self._bounded(runs[start : start + PIECE], phase)
             known.update(zip(new[start : start + PIECE], found.tolist(), strict=True))
         return [known[key] for key in keys]
-
-    def _entering_and_held(self, shape: ServiceShape, batch: int) -> tuple[int, int]:
-        if self._facts.workload.concurrency is None:
-            return batch, batch
-        return min(batch, shape.replicas * shape.attention.dp), 1
 
     def _run(self, shape: ServiceShape, options: Options, sequences: int, phase: Phase) -> _Run:
         is_apart = shape.form is not PoolForm.SHARED
