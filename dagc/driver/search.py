@@ -17,6 +17,7 @@ from dagc.driver.front_load import UnderLoad
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
 from dagc.driver.room import Room
+from dagc.driver.search_rate import closed
 from dagc.facts.facts import NO_STRATEGY
 from dagc.metrics import TPOT
 from dagc.plan.plan import Facts
@@ -92,6 +93,13 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
     space = _space(facts, options)
     if isinstance(space, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), space))
+    given = [(one.name, one_line(one.body.outer.text)) for one in file.strategies]
+    if facts.workload.is_open and not options.batches:
+        report("finding requests in flight")
+        tried = [*given, *well_known(space.gpus, facts.cluster.gpus_per_node, has_experts=space.experts > 0)]
+        blocks = closed(blocks, Origin(file.blocks, overrides_of(blocks, [])[0], directory, directory), facts, tried)
+        file, facts = read_plan(source, blocks, directory, []) or known
+        space = replace(space, batches=(facts.workload.batch,))
     checkpoint = begin(options.resume, content_key(facts, version("moe-dagc"))) if options.resume else Checkpoint()
     if isinstance(checkpoint, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), checkpoint))
@@ -102,7 +110,6 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
         if isinstance(pool, Diagnostic):
             return SearchOutcome(None, None, (*in_order(found), pool))
         running = _Running(facts, space, judge, PooledEvaluator(judge, pool, checkpoint, budget), options, report)
-        given = [(one.name, one_line(one.body.outer.text)) for one in file.strategies]
         try:
             result, best = running.result(given)
         except TooMany as excess:
@@ -237,11 +244,10 @@ def _odds(judge: Judge) -> Odds:
 
 
 def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:
-    if facts.workload.is_open and not options.batches:
-        spans = facts.workload.spans
+    if facts.workload.is_open and not facts.workload.requests_per_second and not options.batches:
         return UNDETERMINED.at(
-            spans.get("rate", spans.get("trace")),
-            "a search prices strategies at a number of requests in flight, and nothing limits those of an open loop",
+            facts.workload.spans.get("trace"),
+            "a search prices strategies at a number of requests in flight, and this trace has no rate to tell it",
             "no `concurrency` is given",
             help=("state `concurrency`, or give numbers with `--batch`",),
         )

@@ -92,7 +92,7 @@ def assemble(
         budget=out.Budgeted(evaluations=found.budget.evaluations, ended_by=found.budget.ended_by or "complete"),
         relaxations=[_relaxation(goal, one) for one in found.relaxed],
         ratio=loads[0][2] if plans else None,
-        simulation_order=_reordered(plans, goal.objective),
+        simulation_order=_reordered(plans, goal),
         question="",
     )
 
@@ -121,8 +121,14 @@ def _relaxation(goal: Goal, one: Relaxed) -> out.Relaxation:
     )
 
 
-def _reordered(plans: Sequence[out.FoundPlan], objective: str) -> str | None:
-    """The strategy that simulated requests put first, where that is not the best by the closed form."""
+def _reordered(plans: Sequence[out.FoundPlan], goal: Goal) -> str | None:
+    """The strategy that simulated requests put first, where that is not the best by the closed form.
+
+    None where a stated rate is what all of them yield.
+    """
+    objective, workload = goal.objective, goal.facts.workload
+    if workload.requests_per_second is not None and objective not in ("tpot", "ttft"):
+        return None
     known = [(one, one.simulated) for one in plans if one.simulated]
     if not plans or len(known) < 2 or plans[0].simulated is None:
         return None
@@ -194,7 +200,7 @@ def _limited(asked: Requirement) -> Metric | None:
     """The objective, or throughput per GPU, that a requirement limits; rates are those of output tokens."""
     if asked.metric is THROUGHPUT:
         per_gpu = THROUGHPUT_PER_GPU if asked.figure.per is Per.GPU else THROUGHPUT
-        return per_gpu if asked.figure.kind in ("", "output") else None
+        return per_gpu if asked.figure.kind == "output" else None
     return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 

@@ -16,7 +16,8 @@ from dagc.driver.front_load import pool_ratio
 from dagc.driver.pricing import judge_of
 from dagc.driver.search import SearchOptions, search
 from dagc.driver.strategies import price_plan
-from dagc.export.records import plain
+from dagc.driver.verify import verify
+from dagc.export.records import json_bytes, plain
 from dagc.plan.plan import Plan
 from dagc.results.search_result import SearchResult
 from dagc.search import budget
@@ -80,6 +81,45 @@ def test_a_search_that_time_ended_is_repeated_by_its_evaluations(monkeypatch: py
     again = _result(SERVED, replace(options, most=timed.budget.evaluations, workers=2))
     assert (timed.budget.ended_by, again.budget.ended_by) == ("time", "evaluations")
     assert {**plain(timed), "budget": None} == {**plain(again), "budget": None}
+
+
+OPEN = PLAN.replace("batch 8", "rate 900 requests/s").replace("x 4", "x 2")
+
+
+def test_a_rate_is_searched_with_what_may_be_in_flight_at_the_limit(tmp_path: Path) -> None:
+    """900 requests a second, each in flight for 1 ms and 15 steps of 2 ms: 27.9, so 28, of 16 tokens; what is found
+    yields 14,400 tokens a second, and another command reads the question that it answers.
+    """
+    text = OPEN + "require { ttft <= 1 ms    tpot <= 2 ms }\n"
+    result = _result(text)
+    (best, *_), proof = result.front, result.proofs[0]
+    assert (best.batch, proof.batch, proof.is_proven) == (28, 28, True)
+    assert (best.figures["throughput"] or 0.0) >= 14_400
+    assert [one.required for one in best.requirements] == ["<= 1 ms", "<= 2 ms", ">= 14400 output tokens/s"]
+    asked = facts(result.question)
+    assert (asked.workload.concurrency, asked.workload.requests_per_second) == (28, 900)
+    found = verify(Source("search.json", json_bytes(result).decode()), tmp_path)
+    assert not found.diagnostics
+
+
+@pytest.mark.parametrize(("rate", "is_met"), [(900, True), (10**7, False)])
+def test_a_rate_alone_is_a_question(rate: int, *, is_met: bool) -> None:
+    """With as many in flight as the first known strategy needs; what yields the most is named where none does."""
+    result = _result(OPEN.replace("900", str(rate)))
+    assert bool(result.front) == is_met
+    if is_met:
+        held = result.front[0].batch
+        assert held & (held - 1) == 0 and (result.front[0].figures["throughput"] or 0.0) >= 16 * rate
+    else:
+        assert "throughput" in result.reason or result.relaxations
+
+
+def test_a_trace_without_a_rate_is_no_question(tmp_path: Path) -> None:
+    """One request has none."""
+    (tmp_path / "one.csv").write_text("arrival,prompt,output\n0,128,16\n", encoding="utf-8")
+    text = PLAN.replace("batch 8    prompt 128    output 16", 'trace "one.csv"')
+    found = search(Source("plan", text), (), tmp_path, SearchOptions(), lambda _: None)
+    assert [one.code.code for one in found.diagnostics] == ["X503"]
 
 
 def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
