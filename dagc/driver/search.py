@@ -19,12 +19,11 @@ from dagc.driver.pricing import Judge, judge_of
 from dagc.driver.room import Room
 from dagc.driver.search_rate import closed
 from dagc.facts.facts import NO_STRATEGY
-from dagc.metrics import TPOT
 from dagc.plan.plan import Facts
 from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.results.structure import one_line
-from dagc.search.assemble import Odds, SearchFindings, UnderLoadFigures, assemble
+from dagc.search.assemble import SearchFindings, UnderLoadFigures, assemble
 from dagc.search.bounds import LowerBounds
 from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, TooMany
 from dagc.search.budget import Budget
@@ -36,6 +35,7 @@ from dagc.search.plan_text import Origin, plan_text
 from dagc.search.relax import PATIENCE, Relaxed, lower_load, more_gpus, nearest, requirements
 from dagc.search.services import Services
 from dagc.search.space import Space, well_known
+from dagc.search.ties import Odds, with_ties
 from dagc.search.worker_pool import RETRIES, WorkerPool, worker_pool
 from dagc.source import Source
 
@@ -156,9 +156,10 @@ class _Running:
         if incumbents is None:
             incumbents, relaxed = self._relaxed(answers[0].best.goal, known)
         goal = answers[0].best.goal
-        ranked = incumbents.ranked(goal.score_of)
+        odds = _odds(judge)
+        ranked, ties = with_ties(incumbents.ranked(goal.score_of), goal.score_of, odds)
         loads = self._under_load([entry for entry in ranked[:SHOWN] if goal.is_met_by(entry.verdict)])
-        found = SearchFindings(answers, incumbents, ranked, loads, relaxed, self.evaluator.budget, _odds(judge))
+        found = SearchFindings(answers, incumbents, ranked, ties, loads, relaxed, self.evaluator.budget, odds)
         return assemble(facts, space, goal, found, placed, famous), next(iter(ranked), None)
 
     def _optimum(self, batch: int, known: Sequence[PricedStrategy]) -> GoalResult:
@@ -230,14 +231,13 @@ def _entries(judge: Judge, space: Space, named: Iterable[tuple[str, str]]) -> li
 
 
 def _odds(judge: Judge) -> Odds:
-    """How likely one strategy has a lower TPOT than another, by errors of measured pairs."""
+    """How likely one strategy is faster than another, by errors of measured pairs."""
 
-    def odds(one: PricedStrategy, other: PricedStrategy) -> float | None:
+    def odds(one: PricedStrategy, other: PricedStrategy, ratio: float) -> float | None:
         plan, better = (judge.plan(entry.strategy, entry.batch) for entry in (one, other))
-        seconds, best = (dict(entry.verdict.figures).get(TPOT.name) for entry in (one, other))
-        if isinstance(plan, Diagnostic) or isinstance(better, Diagnostic) or not seconds or not best:
+        if isinstance(plan, Diagnostic) or isinstance(better, Diagnostic):
             return None
-        found = probability_faster(better, plan, best, seconds)
+        found = probability_faster(better, plan, 1.0, ratio)
         return found[0] if found else None
 
     return odds

@@ -19,10 +19,13 @@ from dagc.driver.strategies import price_plan
 from dagc.driver.verify import verify
 from dagc.export.records import json_bytes, plain
 from dagc.plan.plan import Plan
+from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.search import budget
 from dagc.search.goal import OBJECTIVE_NAMES, ObjectiveName
-from dagc.search.ties import PAIRED_ERROR, is_tie
+from dagc.search.incumbents import PricedStrategy
+from dagc.search.ties import TIED, with_ties
+from dagc.search.verdict import StrategyVerdict
 from dagc.source import Source
 from tests.unit.search_plans import PLAN, facts
 
@@ -138,8 +141,32 @@ def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
     assert would["tpot"].figures["tpot"] == lowest.figures["tpot"]
 
 
-def test_a_tie_is_within_the_error_of_a_ratio() -> None:
-    assert is_tie(1.0, 1.0) and is_tie(1 + 0.99 * PAIRED_ERROR, 1.0) and not is_tie(1 + 1.01 * PAIRED_ERROR, 1.0)
+def test_a_tie_is_what_is_the_better_one_in_one_of_four_cases() -> None:
+    """By odds of 0.5 / ratio: 2 is such a case, 2.1 is not. Fewer GPUs come first, then the shorter text; nothing ties
+    with a plan of which nothing is known.
+    """
+    scores = {"tp 4": 1.0, "ep 4 ; tp 2": 2.0, "dp 2": 1.5, "ep 4": 1.9, "tp 2": 2.1}
+    gpus = {"dp 2": 2.0, "tp 2": 2.0}
+    plans = [
+        PricedStrategy(text, 8, StrategyVerdict(None, 0.5, (("gpus", gpus.get(text, 4.0)), ("tpot", score))))
+        for text, score in sorted(scores.items(), key=lambda one: one[1])
+    ]
+    score = lambda verdict: verdict.vector[2]  # noqa: E731
+    ordered, ties = with_ties(plans, score, lambda _one, _other, ratio: 0.5 / ratio)
+    assert ([one.strategy for one in ordered], ties) == (["tp 4", "dp 2", "ep 4", "ep 4 ; tp 2", "tp 2"], 3)
+    assert with_ties(plans, score, lambda *_: None) == (plans, 0)
+
+
+def test_ties_of_a_search_are_by_the_odds_that_compare_tells() -> None:
+    """Of all plans of two GPUs: each ties where errors of measured pairs make it the better one in a case of four."""
+    result = _result(SERVED)
+    judge, best = judge_of(facts(SERVED)), result.front[0]
+    plans = [judge.plan(one.strategy, one.batch) for one in result.front]
+    figures = [1 / (one.figures["throughput_per_gpu"] or 1.0) for one in result.front]
+    for one, plan, seconds in zip(result.front[1:], plans[1:], figures[1:], strict=True):
+        assert isinstance(plan, Plan) and isinstance(plans[0], Plan)
+        odds = probability_faster(plans[0], plan, figures[0], seconds)
+        assert one.tied == (odds is not None and odds[0] >= TIED), (best.strategy, one.strategy)
 
 
 def test_the_ratio_of_pools_by_hand() -> None:
