@@ -87,6 +87,7 @@ def assemble(
         well_known=[_placed(facts, sizes, name, entry, found) for name, entry in known],
         objective=goal.objective,
         proofs=[proof_of(answer) for answer in found.answers],
+        proven=("best" if front else "no plan") if all(one.is_proven for one in found.answers) else "nothing",
         budget=out.Budgeted(evaluations=found.budget.evaluations, ended_by=found.budget.ended_by or "complete"),
         relaxations=[_relaxation(goal, one) for one in found.relaxed],
         ratio=loads[0][2] if plans else None,
