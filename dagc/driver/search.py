@@ -19,6 +19,7 @@ from dagc.driver.pricing import Judge, judge_of
 from dagc.driver.room import Room
 from dagc.driver.search_rate import closed
 from dagc.facts.facts import NO_STRATEGY
+from dagc.metrics import GPUS, THROUGHPUT
 from dagc.plan.plan import Facts
 from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
@@ -49,6 +50,12 @@ SHOWN = 5
 
 RESERVE = 0.1
 """Share of the time that is left for what is found of these."""
+
+MANY, PART = 128, 32
+"""GPUs beyond which a part of the cluster is searched first, and those of a part at most."""
+
+MOST_OF_PART = 1000
+"""Evaluations of that search at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +172,30 @@ class _Running:
     def _optimum(self, batch: int, known: Sequence[PricedStrategy]) -> GoalResult:
         """The best plan under a batch."""
         goal = Goal(self.facts, self.options.objective, tuple(range(len(self.facts.requirements))), batch)
-        of_size = [one for one in known if one.batch == batch and self._is_of_size(one)]
+        of_size = [one for one in (*known, *self._repeated(goal)) if one.batch == batch and self._is_of_size(one)]
         patience = None if self.options.is_exhaustive else PATIENCE
         return self.optimizer.solve(goal, of_size, patience)
+
+    def _repeated(self, goal: Goal) -> list[PricedStrategy]:
+        """The best plan that was found on a part of many GPUs, as many times as there are parts.
+
+        To enumerate a size takes longer the more GPUs it has. A part has a share of the sequences, and meets what is
+        required of times.
+        """
+        gpus, node = self.space.gpus, goal.facts.cluster.gpus_per_node
+        parts = 1
+        while gpus // parts > PART and gpus % (2 * parts * node) == 0 and 2 * parts <= goal.batch:
+            parts *= 2
+        if gpus <= MANY or parts == 1:
+            return []
+        asked = goal.facts.requirements
+        of_times = tuple(index for index in goal.required if asked[index].metric not in (THROUGHPUT, GPUS))
+        part = replace(goal, batch=-(-goal.batch // parts), required=of_times)
+        best = self._on(gpus // parts).solve(part, patience=MOST_OF_PART, most=MOST_OF_PART).best.entry
+        if best is None or not self.evaluator.budget.take(1):
+            return []
+        named = [(f"dp {parts} < {best.strategy} >", goal.batch)]
+        return [PricedStrategy(*one, verdict) for one, verdict in zip(named, self.evaluator.price(named), strict=True)]
 
     def _is_of_size(self, entry: PricedStrategy) -> bool:
         verdict = entry.verdict
@@ -181,7 +209,8 @@ class _Running:
     def _optimizer(self, services: Services, space: Space) -> Optimizer:
         return Optimizer(space, services, self.evaluator, self.evaluator.budget, self.report)
 
-    def _larger(self, gpus: int) -> Optimizer:
+    def _on(self, gpus: int) -> Optimizer:
+        """The search of another number of GPUs."""
         space = replace(self.space, fewest=gpus, gpus=gpus)
         return self._optimizer(self._enumerated(space), space)
 
@@ -192,7 +221,7 @@ class _Running:
         others = [
             lower_load(self.optimizer, goal),
             *requirements(self.optimizer, goal, of_size),
-            more_gpus(self._larger, goal, self.space.gpus),
+            more_gpus(self._on, goal, self.space.gpus),
         ]
         incumbents = Incumbents(self.evaluator.price, self.evaluator.budget)
         incumbents.nearest, incumbents.is_complete = answer.best.entry, answer.is_proven

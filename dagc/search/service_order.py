@@ -78,6 +78,12 @@ class ServiceOrder:
         rows = rows[(self.level[rows] < PRICED) & np.isfinite(self.keys[rows])]
         return rows[:AHEAD].tolist()
 
+    def evaluations(self, rows: Sequence[int]) -> int:
+        """Evaluations until rows are priced, as far as nothing of them was asked for elsewhere."""
+        levels = self.level[rows]
+        known = (levels == LOOSE) & self.column.is_tight[rows]
+        return int((PRICED - levels).sum() - known.sum())
+
     def tightened(self, rows: Sequence[int]) -> None:
         """Take the bounds of a column that know the memory."""
         self.seconds[rows] = (self.column.ttft if self.is_prefill else self.column.tpot)[rows]
