@@ -16,7 +16,7 @@ from dagc.driver.front import overrides_of, read_plan, stops
 from dagc.driver.front_load import UnderLoad
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
-from dagc.driver.room import Room
+from dagc.driver.running_bounds import RunningBounds
 from dagc.driver.search_rate import closed
 from dagc.facts.facts import NO_STRATEGY
 from dagc.metrics import GPUS, THROUGHPUT
@@ -203,8 +203,8 @@ class _Running:
 
     def _enumerated(self, space: Space) -> Services:
         bounds, judge = LowerBounds(self.facts, self.evaluator.parts), self.judge
-        room = Room(self.facts, judge.plan, judge.weight_share)
-        return Services(space, judge.refusals, judge.weight_share, room.running, bounds)
+        held = RunningBounds(self.facts, judge.plan, judge.weight_share)
+        return Services(space, judge.refusals, judge.weight_share, held.running, bounds)
 
     def _optimizer(self, services: Services, space: Space) -> Optimizer:
         return Optimizer(space, services, self.evaluator, self.evaluator.budget, self.report)

@@ -64,9 +64,9 @@ def closed(blocks: Blocks, origin: Origin, facts: Facts, tried: Sequence[tuple[s
     `tried` are strategies by name that may yield it.
     """
     held, rate = _in_flight(facts, [strategy for _, strategy in tried]), (facts.workload.requests_per_second or 0.0)
-    stated = {block.keyword: block for block in (*origin.blocks, *origin.overrides)}
-    workload = block_text(stated["workload"], [with_batch(stated["workload"], held)], origin)
-    required = block_text(stated["require"], (), origin) if "require" in stated else "require { }"
+    named = {block.keyword: block for block in (*origin.blocks, *origin.overrides)}
+    workload = block_text(named["workload"], [with_batch(named["workload"], held)], origin)
+    required = block_text(named["require"], (), origin) if "require" in named else "require { }"
     required = f"{required.removesuffix('}')}\n    throughput >= {rate * facts.workload.output:.6g} output tokens/s\n}}"
     changed = [("workload", workload), ("require", required)]
     return (

@@ -258,8 +258,8 @@ def _placed(facts: Facts, sizes: range, name: str, entry: PricedStrategy, found:
 
 def _odds(entry: PricedStrategy, best: PricedStrategy, odds: Odds) -> float | None:
     """How likely a strategy has a lower TPOT than the best; None where they are alike."""
-    own, least = (dict(one.verdict.figures).get(TPOT.name) for one in (entry, best))
-    return odds(entry, best, own / least) if own and least and own != least else None
+    own, lowest = (dict(one.verdict.figures).get(TPOT.name) for one in (entry, best))
+    return odds(entry, best, own / lowest) if own and lowest and own != lowest else None
 
 
 def _without_figures(name: str, entry: PricedStrategy, status: Status, reason: str) -> out.PlacedPlan:

@@ -32,15 +32,15 @@ def with_ties(
     if not ranked:
         return [], 0
     best, *others = ranked
-    least = score(best.verdict)
-    ties = [one for one in others if _is_tie(one, best, score(one.verdict), least, odds)]
+    lowest = score(best.verdict)
+    ties = [one for one in others if _is_tie(one, best, score(one.verdict), lowest, odds)]
     rest = [one for one in others if one not in ties]
     ties.sort(key=lambda one: (one.verdict.vector[0], len(one.strategy), one.strategy, one.batch))
     return [best, *ties, *rest], len(ties)
 
 
-def _is_tie(one: PricedStrategy, best: PricedStrategy, score: float, least: float, odds: Odds) -> bool:
-    if score == least:
+def _is_tie(one: PricedStrategy, best: PricedStrategy, score: float, lowest: float, odds: Odds) -> bool:
+    if score == lowest:
         return True
-    likely = odds(one, best, score / least) if least > 0 else None
+    likely = odds(one, best, score / lowest) if lowest > 0 else None
     return likely is not None and likely >= TIED

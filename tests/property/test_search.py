@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.pricing import Judge, judge_of
-from dagc.driver.room import Room
+from dagc.driver.running_bounds import RunningBounds
 from dagc.driver.tightening import running
 from dagc.metrics import COMPARED
 from dagc.plan.deployment import Phase
@@ -161,7 +161,7 @@ def test_what_surely_runs_at_once_is_admitted(text: str, data: st.DataObject) ->
     plan = judge.plan(spell(smallest_with(service, batch)), batch)
     assert isinstance(plan, Plan)
     known = running(service, plan)
-    surely = Room(judge.facts, judge.plan, judge.weight_share).running(service, batch)
+    surely = RunningBounds(judge.facts, judge.plan, judge.weight_share).running(service, batch)
     assert known is None or surely <= known.plan.facts.workload.batch, spell(Candidate((service,), batch))
 
 

@@ -45,7 +45,7 @@ class _Ranks:
     share: float
 
 
-class Room:
+class RunningBounds:
     """Sequences of services under the facts of one plan, whose model has shapes."""
 
     def __init__(self, facts: Facts, plan_of: PlanOf, weight_share: Callable[[Candidate], float]) -> None:
