@@ -101,7 +101,8 @@ class ServiceOrder:
         self._settle(np.array(rows, dtype=np.int64))
 
     def _settle(self, rows: npt.NDArray[np.int64]) -> None:
-        """Leave out what misses a requirement or does not fit, and put the rest in order."""
+        """Leave out what misses a requirement or does not fit, each counted once, and put the rest in order."""
+        rows = rows[np.isfinite(self.keys[rows])]
         is_over = np.isinf(self.seconds[rows])
         self.over += int(is_over.sum())
         out = is_over

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -18,12 +19,17 @@ from dagc.driver.search import SearchOptions, search
 from dagc.driver.strategies import price_plan
 from dagc.driver.verify import verify
 from dagc.export.records import json_bytes, plain
+from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
 from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.search import budget
-from dagc.search.goal import OBJECTIVE_NAMES, ObjectiveName
+from dagc.search.bounds import ServiceBound
+from dagc.search.candidate import ServicePlan, ServiceShape
+from dagc.search.goal import OBJECTIVE_NAMES, Goal, ObjectiveName
 from dagc.search.incumbents import PricedStrategy
+from dagc.search.service_order import ServiceOrder
+from dagc.search.services import ServiceColumn
 from dagc.search.ties import TIED, with_ties
 from dagc.search.verdict import StrategyVerdict
 from dagc.source import Source
@@ -123,6 +129,22 @@ def test_a_trace_without_a_rate_is_no_question(tmp_path: Path) -> None:
     text = PLAN.replace("batch 8    prompt 128    output 16", 'trace "one.csv"')
     found = search(Source("plan", text), (), tmp_path, SearchOptions(), lambda _: None)
     assert [one.code.code for one in found.diagnostics] == ["X503"]
+
+
+def test_a_service_that_falls_is_counted_once() -> None:
+    """Its bound misses TPOT, and so does its price: one service of three is left out."""
+    text = SERVED + "require { tpot <= 1 s }\n"
+    goal = Goal(facts(text), "throughput_per_gpu", (0,), 64)
+    ones, numbers = np.ones(3), np.ones(3, dtype=np.int64)
+    services = [ServicePlan(ServiceShape(1, 1), phase=Phase.DECODE)] * 3
+    column = ServiceColumn(
+        Phase.DECODE, 1, 64, [], services, 0 * numbers, numbers, ones, 0.5 * ones, numbers, ones, numbers > 1
+    )
+    order = ServiceOrder(column, goal, 2, 0)
+    column.tighten([1], [ServiceBound(0.0, 2.0, 1)])
+    order.tightened([1])
+    order.priced([1], [3.0])
+    assert (order.alive, order.missed["tpot"].number, order.missed["tpot"].nearest) == (2, 1, 2.0)
 
 
 def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
