@@ -1,7 +1,7 @@
-"""What a search asks for is done by workers, counted, and recorded where there is a file.
+"""What a search asks for is done by workers, and recorded where there is a file.
 
-Each answer is counted against the budget when it is asked for the first time, even where a record has it: a search that
-goes on from a record asks for what it has there, and ends where one without would.
+Who asks takes it from the budget first, even where a record has the answer: a search that goes on from a record asks
+for what it has there, and ends where one without would.
 """
 
 from __future__ import annotations
@@ -63,7 +63,6 @@ class PooledEvaluator:
 
     def tighten(self, asked: Sequence[tuple[ServicePlan, int]]) -> list[ServiceBound]:
         """Bounds of services that know their memory; they are not recorded."""
-        self.budget.spend(len(asked))
         pieces = [asked[start : start + BOUNDS] for start in range(0, len(asked), BOUNDS)]
         return list(chain.from_iterable(self.pool.map(self.judge.tighten, pieces)))
 
@@ -81,7 +80,6 @@ class PooledEvaluator:
     def _recorded(
         self, named: Sequence[Named], asked: Sequence[One], work: Callable[[Sequence[One]], list[StrategyVerdict]]
     ) -> list[StrategyVerdict]:
-        self.budget.spend(len(set(named) - self._asked))
         self._asked.update(named)
         new = {name: one for name, one in zip(named, asked, strict=True) if name not in self.checkpoint.known}
         found = chain.from_iterable(self.pool.map(work, [[one] for one in new.values()]))

@@ -16,13 +16,15 @@ from dagc.driver.front import overrides_of, read_plan, stops
 from dagc.driver.front_load import UnderLoad
 from dagc.driver.outcome import Blocks
 from dagc.driver.pricing import Judge, judge_of
+from dagc.driver.running_bounds import RunningBounds
+from dagc.driver.search_rate import closed
 from dagc.facts.facts import NO_STRATEGY
-from dagc.metrics import TPOT
+from dagc.metrics import GPUS, THROUGHPUT
 from dagc.plan.plan import Facts
 from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.results.structure import one_line
-from dagc.search.assemble import Odds, SearchFindings, UnderLoadFigures, assemble
+from dagc.search.assemble import SearchFindings, UnderLoadFigures, assemble
 from dagc.search.bounds import LowerBounds
 from dagc.search.branch_and_bound import MOST_PAIRS, Problem, Progress, Search, TooMany
 from dagc.search.budget import Budget
@@ -34,6 +36,7 @@ from dagc.search.plan_text import Origin, plan_text
 from dagc.search.relax import PATIENCE, Relaxed, lower_load, more_gpus, nearest, requirements
 from dagc.search.services import Services
 from dagc.search.space import Space, well_known
+from dagc.search.ties import Odds, with_ties
 from dagc.search.worker_pool import RETRIES, WorkerPool, worker_pool
 from dagc.source import Source
 
@@ -47,6 +50,12 @@ SHOWN = 5
 
 RESERVE = 0.1
 """Share of the time that is left for what is found of these."""
+
+MANY, PART = 128, 32
+"""GPUs beyond which a part of the cluster is searched first, and those of a part at most."""
+
+MOST_OF_PART = 1000
+"""Evaluations of that search at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,13 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
     space = _space(facts, options)
     if isinstance(space, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), space))
+    given = [(one.name, one_line(one.body.outer.text)) for one in file.strategies]
+    if facts.workload.is_open and not options.batches:
+        report("finding requests in flight")
+        tried = [*given, *well_known(space.gpus, facts.cluster.gpus_per_node, has_experts=space.experts > 0)]
+        blocks = closed(blocks, Origin(file.blocks, overrides_of(blocks, [])[0], directory, directory), facts, tried)
+        file, facts = read_plan(source, blocks, directory, []) or known
+        space = replace(space, batches=(facts.workload.batch,))
     checkpoint = begin(options.resume, content_key(facts, version("moe-dagc"))) if options.resume else Checkpoint()
     if isinstance(checkpoint, Diagnostic):
         return SearchOutcome(None, None, (*in_order(found), checkpoint))
@@ -101,7 +117,6 @@ def search(source: Source, blocks: Blocks, directory: Path, options: SearchOptio
         if isinstance(pool, Diagnostic):
             return SearchOutcome(None, None, (*in_order(found), pool))
         running = _Running(facts, space, judge, PooledEvaluator(judge, pool, checkpoint, budget), options, report)
-        given = [(one.name, one_line(one.body.outer.text)) for one in file.strategies]
         try:
             result, best = running.result(given)
         except TooMany as excess:
@@ -148,30 +163,54 @@ class _Running:
         if incumbents is None:
             incumbents, relaxed = self._relaxed(answers[0].best.goal, known)
         goal = answers[0].best.goal
-        ranked = incumbents.ranked(goal.score_of)
+        odds = _odds(judge)
+        ranked, ties = with_ties(incumbents.ranked(goal.score_of), goal.score_of, odds)
         loads = self._under_load([entry for entry in ranked[:SHOWN] if goal.is_met_by(entry.verdict)])
-        found = SearchFindings(answers, incumbents, ranked, loads, relaxed, self.evaluator.budget, _odds(judge))
+        found = SearchFindings(answers, incumbents, ranked, ties, loads, relaxed, self.evaluator.budget, odds)
         return assemble(facts, space, goal, found, placed, famous), next(iter(ranked), None)
 
     def _optimum(self, batch: int, known: Sequence[PricedStrategy]) -> GoalResult:
         """The best plan under a batch."""
         goal = Goal(self.facts, self.options.objective, tuple(range(len(self.facts.requirements))), batch)
-        of_size = [one for one in known if one.batch == batch and self._is_of_size(one)]
+        of_size = [one for one in (*known, *self._repeated(goal)) if one.batch == batch and self._is_of_size(one)]
         patience = None if self.options.is_exhaustive else PATIENCE
         return self.optimizer.solve(goal, of_size, patience)
+
+    def _repeated(self, goal: Goal) -> list[PricedStrategy]:
+        """The best plan that was found on a part of many GPUs, as many times as there are parts.
+
+        To enumerate a size takes longer the more GPUs it has. A part has a share of the sequences, and meets what is
+        required of times.
+        """
+        gpus, node = self.space.gpus, goal.facts.cluster.gpus_per_node
+        parts = 1
+        while gpus // parts > PART and gpus % (2 * parts * node) == 0 and 2 * parts <= goal.batch:
+            parts *= 2
+        if gpus <= MANY or parts == 1:
+            return []
+        asked = goal.facts.requirements
+        of_times = tuple(index for index in goal.required if asked[index].metric not in (THROUGHPUT, GPUS))
+        part = replace(goal, batch=-(-goal.batch // parts), required=of_times)
+        best = self._on(gpus // parts).solve(part, patience=MOST_OF_PART, most=MOST_OF_PART).best.entry
+        if best is None or not self.evaluator.budget.take(1):
+            return []
+        named = [(f"dp {parts} < {best.strategy} >", goal.batch)]
+        return [PricedStrategy(*one, verdict) for one, verdict in zip(named, self.evaluator.price(named), strict=True)]
 
     def _is_of_size(self, entry: PricedStrategy) -> bool:
         verdict = entry.verdict
         return verdict.code is None and not verdict.is_over and int(verdict.vector[0]) in self.space.sizes
 
     def _enumerated(self, space: Space) -> Services:
-        bounds = LowerBounds(self.facts, self.evaluator.parts)
-        return Services(self.facts, space, self.judge.refusals, self.judge.weight_share, bounds)
+        bounds, judge = LowerBounds(self.facts, self.evaluator.parts), self.judge
+        held = RunningBounds(self.facts, judge.plan, judge.weight_share)
+        return Services(space, judge.refusals, judge.weight_share, held.running, bounds)
 
     def _optimizer(self, services: Services, space: Space) -> Optimizer:
         return Optimizer(space, services, self.evaluator, self.evaluator.budget, self.report)
 
-    def _larger(self, gpus: int) -> Optimizer:
+    def _on(self, gpus: int) -> Optimizer:
+        """The search of another number of GPUs."""
         space = replace(self.space, fewest=gpus, gpus=gpus)
         return self._optimizer(self._enumerated(space), space)
 
@@ -182,7 +221,7 @@ class _Running:
         others = [
             lower_load(self.optimizer, goal),
             *requirements(self.optimizer, goal, of_size),
-            more_gpus(self._larger, goal, self.space.gpus),
+            more_gpus(self._on, goal, self.space.gpus),
         ]
         incumbents = Incumbents(self.evaluator.price, self.evaluator.budget)
         incumbents.nearest, incumbents.is_complete = answer.best.entry, answer.is_proven
@@ -221,25 +260,23 @@ def _entries(judge: Judge, space: Space, named: Iterable[tuple[str, str]]) -> li
 
 
 def _odds(judge: Judge) -> Odds:
-    """How likely one strategy has a lower TPOT than another, by errors of measured pairs."""
+    """How likely one strategy is faster than another, by errors of measured pairs."""
 
-    def odds(one: PricedStrategy, other: PricedStrategy) -> float | None:
+    def odds(one: PricedStrategy, other: PricedStrategy, ratio: float) -> float | None:
         plan, better = (judge.plan(entry.strategy, entry.batch) for entry in (one, other))
-        seconds, best = (dict(entry.verdict.figures).get(TPOT.name) for entry in (one, other))
-        if isinstance(plan, Diagnostic) or isinstance(better, Diagnostic) or not seconds or not best:
+        if isinstance(plan, Diagnostic) or isinstance(better, Diagnostic):
             return None
-        found = probability_faster(better, plan, best, seconds)
+        found = probability_faster(better, plan, 1.0, ratio)
         return found[0] if found else None
 
     return odds
 
 
 def _space(facts: Facts, options: SearchOptions) -> Space | Diagnostic:
-    if facts.workload.is_open and not options.batches:
-        spans = facts.workload.spans
+    if facts.workload.is_open and not facts.workload.requests_per_second and not options.batches:
         return UNDETERMINED.at(
-            spans.get("rate", spans.get("trace")),
-            "a search prices strategies at a number of requests in flight, and nothing limits those of an open loop",
+            facts.workload.spans.get("trace"),
+            "a search prices strategies at a number of requests in flight, and this trace has no rate to tell it",
             "no `concurrency` is given",
             help=("state `concurrency`, or give numbers with `--batch`",),
         )

@@ -52,23 +52,24 @@ def tightened(bounds: LowerBounds, services: Sequence[Running | None]) -> list[S
     asked: list[tuple[ServicePlan, int, int]] = []
     for one in fitting:
         workload, shape = one.plan.facts.workload, one.service.shape
-        ranks = shape.replicas * shape.attention.dp
-        entering = workload.batch if workload.concurrency is None else min(workload.concurrency, ranks)
+        ranks, entering = (
+            shape.replicas * shape.attention.dp,
+            bounds.entering(shape, workload.concurrency or workload.batch),
+        )
         asked += [(one.service, entering, workload.batch), (one.service, max(1, one.prompts) * ranks, workload.batch)]
-    seconds = iter(zip(*(row.tolist() for row in bounds.seconds_of(asked)), strict=True)) if asked else iter(())
+    seconds = iter(zip(*(row.tolist() for row in bounds.steps_of(asked)), strict=True)) if asked else iter(())
     found: list[ServiceBound] = []
     for one in services:
         if one is None:
             found.append(ServiceBound(math.inf, math.inf, 0))
             continue
-        (first, token), (prompts, _) = next(seconds), next(seconds)
-        found.append(_served(one, first, token, prompts))
+        (first, step), (prompts, _) = next(seconds), next(seconds)
+        found.append(_served(one, first, step, prompts))
     return found
 
 
-def _served(one: Running, first: float, token: float, prompts: float) -> ServiceBound:
+def _served(one: Running, first: float, step: float, prompts: float) -> ServiceBound:
     workload = one.plan.facts.workload
-    step = token * workload.tokens_per_step
     has_prompts = one.prompts and one.service.phase is Phase.BOTH and interleaving(one.plan)
     serving = serve(one.plan, Steps(first, step, prompts if has_prompts else None))
     return ServiceBound(first + serving.host_seconds, serving.tpot_seconds, workload.batch)

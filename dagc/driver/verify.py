@@ -150,6 +150,9 @@ def _of_rest(result: SearchResult, compiler: Compiler) -> Iterator[Wrong]:
         named = {one.best for one in result.proofs if one.score == best}
         if result.front[0].strategy not in named:
             yield ("front", 0, "strategy"), f"`{result.front[0].strategy}` is not the best plan of a proof"
+    shown = ("best" if result.front else "no plan") if all(one.is_proven for one in result.proofs) else "nothing"
+    if result.proven != shown:
+        yield ("proven",), f"the proofs show `{shown}`"
     counts = result.counts
     pruned = sum(counts.refused.values()) + counts.weights_too_large + counts.too_large
     decided = pruned + sum(counts.bound_misses.values()) + counts.bound_dominated + counts.priced

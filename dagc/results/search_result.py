@@ -175,16 +175,23 @@ class Budgeted:
     ended_by: Literal["complete", "time", "evaluations", "interrupt"]
 
 
+Proven = Literal["best", "no plan", "nothing"]
+"""What the proofs of a search show."""
+
+
 @record
 class SearchResult(Versioned):
     """A search. `front` is in the order of recommendation: the first is the best; `reason` says why it is.
 
     `nearest` is the plan that misses the requirements least, where none meets them all. `is_complete` is false where
     the search was stopped, or limited: the best may be proven all the same, which `proofs` say, one for each batch.
-    `objective` is what the best is best by. `simulation_order` is null unless simulated requests put another plan
-    of the front first. `question` is a plan of the blocks that were searched under, paths in which start at the
-    directory of the result. `ttft_definition` says what `ttft` is, as `phases` of a summary does. `facts` are those
-    of the plan, whose batch and GPUs `searched` replaces.
+    `proven` is what these show, and `dagc verify` checks: of the `best` that no plan of the search is better by the
+    objective, or that `no plan` of it meets the requirements. The rest of the front has no proof: where `is_complete`,
+    all else was priced, or closed by bounds that are not recorded. `objective` is what the best is best by.
+    `simulation_order` is null unless simulated requests put another plan of the front first. `question` is a plan of
+    the blocks that were searched under, paths in which start at the directory of the result. `ttft_definition` says
+    what `ttft` is, as `phases` of a summary does. `facts` are those of the plan, whose batch and GPUs `searched`
+    replaces.
     """
 
     model: str
@@ -203,6 +210,7 @@ class SearchResult(Versioned):
     well_known: list[PlacedPlan]
     objective: str
     proofs: list[Proof]
+    proven: Proven
     budget: Budgeted
     relaxations: list[Relaxation]
     ratio: PoolRatio | None

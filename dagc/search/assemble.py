@@ -24,7 +24,7 @@ from dagc.search.optimum import GoalResult
 from dagc.search.proof import proof_of
 from dagc.search.relax import Relaxed
 from dagc.search.space import ALWAYS, EXTRAS, Space
-from dagc.search.ties import is_tie
+from dagc.search.ties import Odds
 from dagc.search.verdict import OBJECTIVES, StrategyVerdict
 from dagc.units import format_gpus, format_share
 
@@ -38,21 +38,20 @@ Placed = tuple[str, PricedStrategy]
 UnderLoadFigures = tuple[out.HighestLoad | None, out.SimulatedPlan | None, out.PoolRatio | None]
 """The highest load of a plan, its simulated requests, and the ratio of its pools."""
 
-Odds = Callable[[PricedStrategy, PricedStrategy], float | None]
-"""How likely the first of two strategies has the lower TPOT."""
-
 _UNKNOWN: UnderLoadFigures = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchFindings:
     """All that a search found: an answer for each batch, the front in the order of recommendation, what its first plans
-    do under load, and what would have to give where no plan meets the requirements. `odds` are those of two strategies.
+    do under load, and what would have to give where no plan meets the requirements. The `ties` after the first plan tie
+    with it. `odds` are those of two strategies.
     """
 
     answers: Sequence[GoalResult]
     incumbents: Incumbents
     ranked: Sequence[PricedStrategy]
+    ties: int
     loads: Sequence[UnderLoadFigures]
     relaxed: Sequence[Relaxed]
     budget: Budget
@@ -65,10 +64,9 @@ def assemble(
     """The result of a search; `given` are the plan's strategies, `known` the well-known ones."""
     incumbents, front = found.incumbents, found.ranked
     nearest = None if incumbents.front.vectors else incumbents.nearest
-    best = goal.score_of(front[0].verdict) if front else 0.0
     loads = [*found.loads, *[_UNKNOWN] * (len(front) - len(found.loads))]
     plans = [
-        _plan(facts, entry, is_tied=index > 0 and is_tie(goal.score_of(entry.verdict), best), load=load)
+        _plan(facts, entry, is_tied=0 < index <= found.ties, load=load)
         for index, (entry, load) in enumerate(zip(front, loads, strict=True))
     ]
     sizes = space.sizes
@@ -89,10 +87,11 @@ def assemble(
         well_known=[_placed(facts, sizes, name, entry, found) for name, entry in known],
         objective=goal.objective,
         proofs=[proof_of(answer) for answer in found.answers],
+        proven=("best" if front else "no plan") if all(one.is_proven for one in found.answers) else "nothing",
         budget=out.Budgeted(evaluations=found.budget.evaluations, ended_by=found.budget.ended_by or "complete"),
         relaxations=[_relaxation(goal, one) for one in found.relaxed],
         ratio=loads[0][2] if plans else None,
-        simulation_order=_reordered(plans, goal.objective),
+        simulation_order=_reordered(plans, goal),
         question="",
     )
 
@@ -121,8 +120,14 @@ def _relaxation(goal: Goal, one: Relaxed) -> out.Relaxation:
     )
 
 
-def _reordered(plans: Sequence[out.FoundPlan], objective: str) -> str | None:
-    """The strategy that simulated requests put first, where that is not the best by the closed form."""
+def _reordered(plans: Sequence[out.FoundPlan], goal: Goal) -> str | None:
+    """The strategy that simulated requests put first, where that is not the best by the closed form.
+
+    None where a stated rate is what all of them yield.
+    """
+    objective, workload = goal.objective, goal.facts.workload
+    if workload.requests_per_second is not None and objective not in ("tpot", "ttft"):
+        return None
     known = [(one, one.simulated) for one in plans if one.simulated]
     if not plans or len(known) < 2 or plans[0].simulated is None:
         return None
@@ -194,7 +199,7 @@ def _limited(asked: Requirement) -> Metric | None:
     """The objective, or throughput per GPU, that a requirement limits; rates are those of output tokens."""
     if asked.metric is THROUGHPUT:
         per_gpu = THROUGHPUT_PER_GPU if asked.figure.per is Per.GPU else THROUGHPUT
-        return per_gpu if asked.figure.kind in ("", "output") else None
+        return per_gpu if asked.figure.kind == "output" else None
     return asked.metric if asked.metric in (TTFT, TPOT) else None
 
 
@@ -247,8 +252,14 @@ def _placed(facts: Facts, sizes: range, name: str, entry: PricedStrategy, found:
         figures=dict(verdict.figures),
         distance=distance(verdict.vector, [one.verdict.vector for one in front]),
         better=better.strategy if better else None,
-        odds=found.odds(entry, front[0]) if front else None,
+        odds=_odds(entry, front[0], found.odds) if front else None,
     )
+
+
+def _odds(entry: PricedStrategy, best: PricedStrategy, odds: Odds) -> float | None:
+    """How likely a strategy has a lower TPOT than the best; None where they are alike."""
+    own, lowest = (dict(one.verdict.figures).get(TPOT.name) for one in (entry, best))
+    return odds(entry, best, own / lowest) if own and lowest and own != lowest else None
 
 
 def _without_figures(name: str, entry: PricedStrategy, status: Status, reason: str) -> out.PlacedPlan:

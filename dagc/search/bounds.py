@@ -35,7 +35,7 @@ from dagc.catalog.parameters import layer_parameters
 from dagc.catalog.part import Part
 from dagc.graph.priced import PICOSECONDS, Picoseconds
 from dagc.metrics import GPUS, THROUGHPUT, TPOT, TTFT
-from dagc.plan.deployment import Options
+from dagc.plan.deployment import Options, Phase
 from dagc.plan.plan import Facts
 from dagc.plan.workload import Per, Requirement
 from dagc.results.quantity import satisfies
@@ -78,15 +78,19 @@ class _Sizes(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """What one service runs: `rows` of layer times by phase, of its larger and its smaller micro-batches, and how many
+    """What one service runs in a phase: `rows` of layer times of its larger and its smaller micro-batches, and how many
     it has of both; `is_one_pool` where one pool of experts serves all stages.
     """
 
     stages: int
     layers: tuple[int, ...] | None
     is_one_pool: bool
-    rows: tuple[tuple[int, int], tuple[int, int]]
-    counts: tuple[tuple[int, int], tuple[int, int]]
+    rows: tuple[int, int]
+    counts: tuple[int, int]
+
+
+_Key = tuple[ServiceShape, Options, int]
+"""A service with the sequences that it prefills or decodes."""
 
 
 class LowerBounds:
@@ -95,71 +99,92 @@ class LowerBounds:
     def __init__(self, facts: Facts, times_of: TimesOf) -> None:
         self._facts, self._layer_bounds = facts, LayerBounds(facts, times_of)
         self._ends = cache(self._stage_ends)
-        self._index: dict[tuple[ServiceShape, Options, int, int], int] = {}
-        self._seconds: Figures = np.empty((2, 0))
+        self._known: dict[Phase, dict[_Key, float]] = {Phase.PREFILL: {}, Phase.DECODE: {}}
 
     def seconds(self, services: Sequence[tuple[ServicePlan, int]]) -> Figures:
         """TTFT and TPOT of services at least, each under a batch of the deployment, wherever they lie.
 
-        Shape (2, services); of a service for one phase the other counts for nothing. Where requests come and go, one
-        enters on each rank of attention, and one is decoded at least.
+        Where requests come and go, one enters on each rank of attention, and one is decoded at least.
         """
+        static = self._facts.workload.concurrency is None
         return self.seconds_of(
-            [(service, *self._entering_and_held(service.shape, batch)) for service, batch in services]
+            [(one, self.entering(one.shape, batch), batch if static else 1) for one, batch in services]
         )
 
     def seconds_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
-        """The same of services that prefill so many sequences at once and decode so many."""
-        keys = [(service.shape, service.options, entering, held) for service, entering, held in services]
-        new = list(dict.fromkeys(key for key in keys if key not in self._index))
-        runs = [self._run(*key) for key in new]
-        found = [self._bounded(runs[start : start + PIECE]) for start in range(0, len(runs), PIECE)]
-        self._index.update({key: number for number, key in enumerate(new, len(self._index))})
-        self._seconds = np.concatenate([self._seconds, *found], axis=1)
-        return self._seconds[:, [self._index[key] for key in keys]]
+        """TTFT and TPOT at least of services that prefill so many sequences at once and decode so many.
 
-    def _entering_and_held(self, shape: ServiceShape, batch: int) -> tuple[int, int]:
-        if self._facts.workload.concurrency is None:
-            return batch, batch
-        return min(batch, shape.replicas * shape.attention.dp), 1
+        Shape (2, services); of the phase that a service does not serve it says nothing. Beside a decode step a token
+        takes the host, and drafts their share of the step (`dagc.results.serving`).
+        """
+        prefill, step = self.steps_of(services)
+        facts = self._facts
+        drafts = facts.workload.drafted / self._layer_bounds.layers
+        host = facts.runtime.host_seconds
+        return np.stack([prefill + host, (step * (1 + drafts) + host) / facts.workload.tokens_per_step])
 
-    def _run(self, shape: ServiceShape, options: Options, entering: int, held: int) -> _Run:
+    def entering(self, shape: ServiceShape, batch: int) -> int:
+        """Sequences that are prefilled at once: all of a static batch, else one on each rank of attention."""
+        return batch if self._facts.workload.concurrency is None else min(batch, shape.replicas * shape.attention.dp)
+
+    def steps_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
+        """Seconds of a prefill and of a decode step at least, with so many sequences; 0 of a phase that is not there.
+
+        Shape (2, services).
+        """
+        found = np.zeros((2, len(services)))
+        for at, phase in enumerate(self._known):
+            served = [i for i, (service, *_) in enumerate(services) if service.phase in (Phase.BOTH, phase)]
+            keys = [(one.shape, one.options, numbers[at]) for one, *numbers in (services[i] for i in served)]
+            found[at, served] = self._seconds_of(phase, keys)
+        return found
+
+    def _seconds_of(self, phase: Phase, keys: Sequence[_Key]) -> list[float]:
+        """Seconds of a prefill or of a decode step at least."""
+        known = self._known[phase]
+        new = [key for key in dict.fromkeys(keys) if key not in known]
+        runs = [self._run(*key, phase) for key in new]
+        for start in range(0, len(runs), PIECE):
+            found = self._bounded(runs[start : start + PIECE], phase)
+            known.update(zip(new[start : start + PIECE], found.tolist(), strict=True))
+        return [known[key] for key in keys]
+
+    def _run(self, shape: ServiceShape, options: Options, sequences: int, phase: Phase) -> _Run:
         is_apart = shape.form is not PoolForm.SHARED
         of_stage = StageConfig(shape.attention, shape.experts, is_apart, shape.inner_dp > 1, _of_stage(options))
-        stages, row = options.micro or shape.stages, self._layer_bounds.row
-        first, last = (_sizes(stages, -(-sequences // shape.replicas)) for sequences in (entering, held))
+        sizes = _sizes(options.micro or shape.stages, -(-sequences // shape.replicas))
+        row = self._layer_bounds.row
         return _Run(
             shape.stages,
             shape.layers,
             shape.form is PoolForm.BESIDE_REPLICA,
-            ((row(of_stage, first.larger), row(of_stage, first.smaller)),
-             (row(of_stage, last.larger), row(of_stage, last.smaller))),
-            ((first.many, first.few), (last.many, last.few)),
-        )  # fmt: skip
+            (row(of_stage, sizes.larger, phase), row(of_stage, sizes.smaller, phase)),
+            (sizes.many, sizes.few),
+        )
 
-    def _bounded(self, runs: Sequence[_Run]) -> Figures:
-        """Seconds of a prefill and of a token of each run at least; of runs with the same stages at once."""
+    def _bounded(self, runs: Sequence[_Run], phase: Phase) -> Figures:
+        """Seconds of a prefill or of a decode step of each run at least; of runs with the same stages at once."""
         rows, places = np.unique([run.rows for run in runs], return_inverse=True)
-        times, places = self._layer_bounds.times(rows.tolist()), places.reshape(-1, 2, 2)
+        times, places = self._layer_bounds.times(rows.tolist()), places.reshape(-1, 2)
         counts = np.array([run.counts for run in runs])
         is_one_pool = np.array([run.is_one_pool for run in runs], dtype=np.bool_)
         by_stages: dict[tuple[int, tuple[int, ...] | None], list[int]] = {}
         for number, run in enumerate(runs):
             by_stages.setdefault((run.stages, run.layers), []).append(number)
-        found: Picoseconds = np.zeros((2, len(runs)), dtype=np.int64)
+        found: Picoseconds = np.zeros(len(runs), dtype=np.int64)
+        work, is_prefill = _prefill if phase is Phase.PREFILL else _step, phase is Phase.PREFILL
         for key, members in by_stages.items():
             ends = np.array(self._ends(*key))
-            for at, work in enumerate((_prefill, _step)):
-                of_stages = np.diff(times[:, at][:, :, ends])
-                of_stages[:, TRAILING] = (times[:, at, TRAILING, 1:] - times[:, at, TRAILING, :-1])[:, ends[1:] - 1]
-                high, low = (of_stages[places[members, at, size]] for size in (0, 1))
-                high[:, PATH], low[:, PATH] = (one[:, [PATH, BUSY]].max(axis=1) for one in (high, low))
-                many, few = (counts[members, at, size, None, None] for size in (0, 1))
-                whole: Picoseconds = many * high + few * low
-                pools = _beside(whole[:, BESIDE], is_one_pool[members])
-                busy = whole[:, BUSY] - whole[:, TRAILING] + (low[:, TRAILING] if at == 0 else 0)
-                found[at, members] = np.maximum(work(high[:, PATH], low[:, PATH], busy), pools)
-        return found / PICOSECONDS / np.array([[1.0], [self._facts.workload.tokens_per_step]])
+            of_stages = np.diff(times[:, :, ends])
+            of_stages[:, TRAILING] = (times[:, TRAILING, 1:] - times[:, TRAILING, :-1])[:, ends[1:] - 1]
+            high, low = (of_stages[places[members, size]] for size in (0, 1))
+            high[:, PATH], low[:, PATH] = (one[:, [PATH, BUSY]].max(axis=1) for one in (high, low))
+            many, few = (counts[members, size, None, None] for size in (0, 1))
+            whole: Picoseconds = many * high + few * low
+            pools = _beside(whole[:, BESIDE], is_one_pool[members])
+            busy = whole[:, BUSY] - whole[:, TRAILING] + (low[:, TRAILING] if is_prefill else 0)
+            found[members] = np.maximum(work(high[:, PATH], low[:, PATH], busy), pools)
+        return found / PICOSECONDS
 
     def _stage_ends(self, stages: int, layers: tuple[int, ...] | None) -> list[int]:
         """Layers before each stage, and all."""

@@ -94,9 +94,8 @@ class Search:
     def run(self) -> None:
         """Decide every candidate, or as many as may be priced."""
         budget = self.incumbents.budget
-        if not budget.room(1):
+        if not budget.take(1):
             return
-        budget.spend(1)
         table = self._table()
         pairs = self._pair_searches() if not budget.has_ended else []
         is_done = not budget.has_ended and self._best(table) and self._pair_rounds(pairs, Pairs.round)
@@ -115,7 +114,7 @@ class Search:
         space, facts = self._problem.space, self._problem.facts
         columns: list[ServiceColumn] = []
         for batch, size in product(space.batches, space.sizes):
-            if not self._has_room():
+            if not self.incumbents.budget.take(1):
                 break
             columns.append(self._column(Phase.BOTH, size, batch))
             self._count(columns[-1])
@@ -138,14 +137,6 @@ class Search:
             [one.name if one else "" for one in misses],
         )
 
-    def _has_room(self) -> bool:
-        """Whether the budget has room for one more column, which is counted."""
-        budget = self.incumbents.budget
-        if not budget.room(1):
-            return False
-        budget.spend(1)
-        return True
-
     def _column(self, phase: Phase, gpus: int, batch: int) -> ServiceColumn:
         self._progress("generating and bounding")
         return self._services.column(phase, gpus, batch)
@@ -165,7 +156,7 @@ class Search:
         for phase in (Phase.PREFILL, Phase.DECODE):
             found.append([])
             for size in range(1, self._problem.space.gpus):
-                if not self._has_room():
+                if not self.incumbents.budget.take(1):
                     break
                 column = self._column(phase, size, batch)
                 seconds = column.ttft if phase is Phase.PREFILL else column.tpot
@@ -235,7 +226,7 @@ class Search:
 
     def _judge(self, table: CandidateTable, rows: npt.NDArray[np.int64]) -> list[int]:
         """Price the first of the rows, as many as a round has and as may be; returns them."""
-        chosen: list[int] = rows[: self.incumbents.budget.room(ROUND)].tolist()
+        chosen: list[int] = rows[: self.incumbents.budget.take(min(ROUND, len(rows)))].tolist()
         if chosen:
             self._progress("pricing")
             self.incumbents.judge([table.candidates[row] for row in chosen])
@@ -246,7 +237,7 @@ class Search:
         for one in searches:
             while go(one):
                 self._progress("searching pairs")
-                if not self.incumbents.budget.room(1):
+                if not self.incumbents.budget.take(1):
                     return False
         return True
 

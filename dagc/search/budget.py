@@ -1,9 +1,8 @@
 """How much a search may do: seconds on the clock, and a number of evaluations, by which it can be repeated.
 
-An evaluation is a bound of a service that knows its memory, a price of a service, or a price of a strategy, each
-counted when it is asked for the first time; so is each family or column that is enumerated. A search asks in the same
-order on any machine, and looks at the clock only where it is about to ask. So one that the clock ended after N
-evaluations is the one that N evaluations end.
+An evaluation is a bound of a service that knows its memory, a price of a service or of a strategy, or a column that is
+enumerated. A search takes as many as it is about to ask for at most, in the same order on any machine, and looks at the
+clock nowhere else. So one that the clock ended after N evaluations is the one that N evaluations end.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ class Budget:
         """Whether nothing more may be asked for."""
         return self.ended_by is not None
 
-    def room(self, number: int) -> int:
-        """How many of so many evaluations may still be asked for; 0 ends the search."""
+    def take(self, number: int) -> int:
+        """Take so many evaluations, or as many as are left; with 0 the search ends."""
         if self.ended_by is None and self.seconds is not None and time.monotonic() - self._begun >= self.seconds:
             self.ended_by = "time"
         if self.ended_by is not None:
@@ -41,8 +40,5 @@ class Budget:
         left = number if self.most is None else max(0, min(number, self.most - self.evaluations))
         if left == 0 and number > 0:
             self.ended_by = "evaluations"
+        self.evaluations += left
         return left
-
-    def spend(self, number: int) -> None:
-        """Count evaluations."""
-        self.evaluations += number

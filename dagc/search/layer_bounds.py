@@ -45,9 +45,6 @@ from dagc.search.layer_parts import (
     shapes_of,
 )
 
-PHASES = (Phase.PREFILL, Phase.DECODE)
-"""Phases in the order in which layer times have them."""
-
 PATH, BUSY, BESIDE, TRAILING = range(4)
 """Rows of layer times. `PATH` is what one micro-batch takes from entering a layer to leaving it; `BUSY` what the
 busiest rank is busy with it before it turns to the next one, but for `TRAILING` of a stage's last layer; `BESIDE` what
@@ -76,17 +73,17 @@ Key = TypeVar("Key", AttentionPart, ExpertsPart, ExchangePart)
 
 
 class _Row(NamedTuple):
-    """A stage with micro-batches of one size: by phase, part and half, the larger first, the row of a part's times.
+    """A stage with micro-batches of one size in one phase: by part and half, the larger first, the row of its times.
 
     Attention of a rank that has fewer sequences and of one that has more, experts, and their collectives. `is_halved`
-    where there are two halves, `is_apart` where experts are, `reduces_shared` by phase where results of shared experts
-    are not reduced together with those of the others.
+    where there are two halves, `is_apart` where experts are, `reduces_shared` where results of shared experts are not
+    reduced together with those of the others.
     """
 
-    parts: tuple[tuple[tuple[int, ...], ...], ...]
+    parts: tuple[tuple[int, ...], ...]
     is_halved: bool
     is_apart: bool
-    reduces_shared: tuple[bool, ...]
+    reduces_shared: bool
 
 
 class LayerBounds:
@@ -104,53 +101,52 @@ class LayerBounds:
         self._attention = _PartTimes[AttentionPart](SHARED + 1, self.layers)
         self._experts = _PartTimes[ExpertsPart](SUMS + 1, self.layers)
         self._exchange = _PartTimes[ExchangePart](1, self.layers)
-        self._index: dict[tuple[StageConfig, int], int] = {}
+        self._index: dict[tuple[StageConfig, int, Phase], int] = {}
         self._rows: list[_Row] = []
 
-    def row(self, config: StageConfig, sequences: int) -> int:
-        """The row of a stage with micro-batches of so many sequences."""
-        key = config, sequences
+    def row(self, config: StageConfig, sequences: int, phase: Phase) -> int:
+        """The row of a stage with micro-batches of so many sequences in a phase."""
+        key = config, sequences, phase
         if key not in self._index:
             self._index[key] = len(self._rows)
             halves = _halves(sequences, config.attention.dp, config.options.overlap)
-            parts = tuple([self._parts_of(config, halves, phase) for phase in PHASES])
-            reduces = tuple([self._reduces_shared(config, phase) for phase in PHASES])
+            parts, reduces = self._parts_of(config, halves, phase), self._reduces_shared(config, phase)
             self._rows.append(_Row(parts, len(halves) > 1, config.is_apart, reduces))
         return self._index[key]
 
     def times(self, rows: Sequence[int]) -> Picoseconds:
-        """Layer times of the rows, summed up to each layer, shape (rows, phases, 4, layers + 1)."""
+        """Layer times of the rows, summed up to each layer, shape (rows, 4, layers + 1)."""
         attention, experts, exchange = self._part_times()
         asked = [self._rows[row] for row in rows]
-        fewer, more, tokens, exchanged = np.moveaxis(np.array([one.parts for one in asked]), 2, 0)
+        fewer, more, tokens, exchanged = np.moveaxis(np.array([one.parts for one in asked]), 1, 0)
         is_halved, is_apart = (
-            np.array(flags, dtype=np.bool_)[:, None, None]
+            np.array(flags, dtype=np.bool_)[:, None]
             for flags in ([one.is_halved for one in asked], [one.is_apart for one in asked])
         )
-        reduces = np.array([one.reduces_shared for one in asked])[:, :, None, None]
+        reduces = np.array([one.reduces_shared for one in asked])[:, None, None]
         smallest, most, of_experts = attention[fewer], attention[more], experts[tokens]
         low, beside = of_experts[..., LOW, :] + of_experts[..., SUMS, :], self._fullest(of_experts)
-        first = (most[..., HIGH, :] + low).sum(axis=2)
-        fullest = (smallest[..., LOW, :] + of_experts[..., SUMS, :]).sum(axis=2) + beside
+        first = (most[..., HIGH, :] + low).sum(axis=1)
+        fullest = (smallest[..., LOW, :] + of_experts[..., SUMS, :]).sum(axis=1) + beside
         exchanges: Picoseconds = exchange[exchanged, 0]
 
         def summed(part: Picoseconds) -> Picoseconds:
             """All collectives of a layer, those of this part of attention among them."""
             whole: Picoseconds = part[..., COLLECTIVES, :] + reduces * part[..., SHARED, :] + exchanges
-            return whole.sum(axis=2)
+            return whole.sum(axis=1)
 
         collectives, fewest = summed(most), summed(smallest)
         streams = most[..., TRUNK, :] + low + most[..., COLLECTIVES, :] + exchanges
         halved = np.maximum(np.maximum(first, fullest), collectives)
         busy = np.where(is_halved, halved, np.maximum(first + collectives, fullest + fewest))
         found: tuple[Picoseconds, ...] = (
-            np.where(is_halved, streams[:, :, 0], streams[:, :, 1]),
-            np.where(is_apart, most[..., HIGH, :].sum(axis=2), busy),
+            np.where(is_halved, streams[:, 0], streams[:, 1]),
+            np.where(is_apart, most[..., HIGH, :].sum(axis=1), busy),
             np.where(is_apart, beside, 0),
             np.where(is_halved | is_apart, 0, collectives),
         )
-        times = np.zeros((len(rows), len(PHASES), len(found), self.layers + 1), dtype=np.int64)
-        np.cumsum(np.stack(found, axis=2), axis=3, out=times[..., 1:])
+        times = np.zeros((len(rows), len(found), self.layers + 1), dtype=np.int64)
+        np.cumsum(np.stack(found, axis=1), axis=2, out=times[..., 1:])
         return times
 
     def _part_times(self) -> tuple[Picoseconds, Picoseconds, Picoseconds]:
@@ -165,9 +161,9 @@ class LayerBounds:
         Where routing is skewed, the fullest rank of one half need not be that of the other.
         """
         if not self._facts.workload.is_skewed:
-            return experts[..., HIGH, :].sum(axis=2)
-        first, last = (experts[:, :, half] for half in range(2))
-        return np.maximum(first[:, :, HIGH] + last[:, :, LOW], first[:, :, LOW] + last[:, :, HIGH])
+            return experts[..., HIGH, :].sum(axis=1)
+        first, last = (experts[:, half] for half in range(2))
+        return np.maximum(first[:, HIGH] + last[:, LOW], first[:, LOW] + last[:, HIGH])
 
     def _parts_of(
         self, config: StageConfig, halves: Sequence[tuple[int, int, int]], phase: Phase

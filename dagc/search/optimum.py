@@ -20,7 +20,7 @@ from dagc.search.budget import Budget
 from dagc.search.goal import Goal
 from dagc.search.incumbents import PricedStrategy
 from dagc.search.pair_walks import CellOutcome, PairWalk
-from dagc.search.services import FamilyCount, Services
+from dagc.search.services import FamilyCount, ServiceColumn, Services
 from dagc.search.space import Space
 from dagc.search.walks import FamilyOutcome, ServiceWalk
 
@@ -69,6 +69,14 @@ class GoalResult:
         return max(0.0, self.best.score / self.best_bound - 1) if self.best_bound < float("inf") else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """Sizes and cells that are not enumerated yet."""
+
+    sizes: list[int]
+    cells: list[tuple[int, int]]
+
+
 CELLS = 4
 """Cells of which a pair is priced before anything else."""
 
@@ -105,47 +113,62 @@ class Optimizer:
         self._budget, self._report = budget, report
 
     def solve(
-        self, goal: Goal, known: Sequence[PricedStrategy] = (), patience: int | None = None, is_enough: bool = False
-    ) -> GoalResult:
+        self, goal: Goal, known: Sequence[PricedStrategy] = (), patience: int | None = None, is_enough: bool = False,
+        most: int | None = None,
+    ) -> GoalResult:  # fmt: skip
         """The best plan for a goal, `known` ones among those compared.
 
-        `is_enough` ends with the first plan that meets it, `patience` after so many evaluations without one.
+        `is_enough` ends with the first plan that meets it, `patience` after so many evaluations without one, `most`
+        after so many in any case.
         """
         best, walks = Best(goal), list[ServiceWalk | PairWalk]()
         for entry in known:
             best.take(entry)
-        last = None if patience is None else self._budget.evaluations + patience
+        begun = self._budget.evaluations
         planned = list(stages(self._space, goal.facts.cluster.gpus_per_node))
-        enumerated = 0
+        left = _Left([size for sizes, _ in planned for size in sizes], [cell for _, cells in planned for cell in cells])
 
         def ends() -> bool:
-            is_over = last is not None and self._budget.evaluations >= last and best.entry is None
+            asked = self._budget.evaluations - begun
+            is_over = patience is not None and asked >= patience and best.entry is None
+            is_over |= most is not None and asked >= most
             return self._budget.has_ended or is_over or (is_enough and best.entry is not None)
 
         try:
-            for sizes, cells in planned:
-                if ends() or not self._budget.room(1):
+            for number, (sizes, cells) in enumerate(planned):
+                if ends():
                     break
-                added = self._stage_walks(goal, sizes, cells)
+                added = self._stage_walks(goal, sizes, cells, left)
                 walks += added
-                enumerated += 1
                 for walk in added:
-                    if (isinstance(walk, ServiceWalk) or enumerated == 1) and not ends():
+                    if (isinstance(walk, ServiceWalk) or number == 0) and not ends():
                         walk.dive(best, self._evaluator, self._budget)
                 self._walk(walks, best, ends)
         except KeyboardInterrupt:
             self._budget.ended_by = "interrupt"
-        rest = planned[enumerated:]
-        return self._answer(goal, best, walks, [s for one, _ in rest for s in one], [c for _, one in rest for c in one])
+        return self._answer(goal, best, walks, left)
 
-    def _stage_walks(self, goal: Goal, sizes: Sequence[int], cells: Cells) -> list[ServiceWalk | PairWalk]:
-        """The walks of a stage."""
+    def _stage_walks(self, goal: Goal, sizes: Sequence[int], cells: Cells, left: _Left) -> list[ServiceWalk | PairWalk]:
+        """The walks of a stage, of as many sizes and cells as there is time to enumerate; the rest stays in `left`."""
         self._report("enumerating strategies")
-        self._budget.spend(1)
         batch, column = goal.batch, self._services.column
-        walks: list[ServiceWalk | PairWalk] = [ServiceWalk(goal, column(Phase.BOTH, size, batch)) for size in sizes]
-        prefill = [(column(Phase.PREFILL, p, batch), p + d) for p, d in cells]
-        return [*walks, PairWalk(goal, prefill, lambda gpus: column(Phase.DECODE, gpus, batch))] if cells else walks
+        walks: list[ServiceWalk | PairWalk] = []
+        prefill: list[tuple[ServiceColumn, int]] = []
+        for size in sizes:
+            if not self._enumerates(Phase.BOTH, size, batch):
+                break
+            walks.append(ServiceWalk(goal, column(Phase.BOTH, size, batch)))
+            left.sizes.remove(size)
+        for p, d in cells:
+            if not self._enumerates(Phase.PREFILL, p, batch):
+                break
+            prefill.append((column(Phase.PREFILL, p, batch), p + d))
+            left.cells.remove((p, d))
+        return [*walks, PairWalk(goal, prefill, lambda gpus: column(Phase.DECODE, gpus, batch))] if prefill else walks
+
+    def _enumerates(self, phase: Phase, gpus: int, batch: int) -> bool:
+        """Whether there is room to enumerate a column, which is counted; one that is known takes none."""
+        return self._services.is_known(phase, gpus, batch) or self._budget.take(1) == 1
 
     def _walk(self, walks: Sequence[ServiceWalk | PairWalk], best: Best, ends: Callable[[], bool]) -> None:
         """Rounds of all walks by turns until none has anything left, or the search ends."""
@@ -159,10 +182,8 @@ class Optimizer:
                     left.append(walk)
                 self._report(_progress(best, self._budget))
 
-    def _answer(
-        self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], sizes: Sequence[int], cells: Cells
-    ) -> GoalResult:
-        answer = GoalResult(best)
+    def _answer(self, goal: Goal, best: Best, walks: Sequence[ServiceWalk | PairWalk], left: _Left) -> GoalResult:
+        answer, sizes, cells = GoalResult(best), left.sizes, left.cells
         asked: set[tuple[Phase, int]] = set()
         for walk in walks:
             answer.best_bound = min(answer.best_bound, walk.best_bound())

@@ -135,15 +135,14 @@ class PairWalk:
     def dive(self, best: Best, evaluator: Evaluator, budget: Budget) -> None:
         """Price a pair of each cell."""
         for cell in self.cells:
-            if budget.room(1):
-                budget.spend(1)
+            if budget.take(1):
                 self._dive(cell, self._open(cell), best, evaluator, budget)
 
     def _dive(self, cell: Cell, decode: ServiceOrder, best: Best, evaluator: Evaluator, budget: Budget) -> None:
         """Price the pair that looks best if caches hold all sequences: there is a plan to compare with."""
         sides = [(order, order.hoped()) for order in (cell.prefill, decode)]
-        number = 1 + 2 * sum(len(rows) for _, rows in sides)
-        if not all(rows for _, rows in sides) or budget.room(number) < number:
+        number = 1 + sum(order.evaluations(rows) for order, rows in sides)
+        if not all(rows for _, rows in sides) or budget.take(number) < number:
             return
         for _ in range(2):
             self._evaluate(sides, evaluator)
@@ -161,29 +160,30 @@ class PairWalk:
     def work(self, best: Best, evaluator: Evaluator, budget: Budget) -> bool:
         """One round; whether anything was left to do."""
         views = [view for view in self._seen() if view.score < best.score]
-        if not views or not (room := budget.room(ROUND)):
-            return bool(views)
+        if not views:
+            return False
         if closed := [view.cell for view in views if view.cell.decode is None]:
             # With the least that is left over of prefill, so that most GPUs are left for decode.
-            budget.spend(1)
-            self._dive(closed[-1], self._open(closed[-1]), best, evaluator, budget)
+            if budget.take(1):
+                self._dive(closed[-1], self._open(closed[-1]), best, evaluator, budget)
             return True
         asked: dict[tuple[int, bool], tuple[ServiceOrder, list[int]]] = {}
         pairs: list[_View] = []
         number = 0
         for view in views:
-            if number >= room:
+            if number >= ROUND:
                 break
             order, place = self._unsettled(view)
             if order is None:
                 pairs.append(view)
                 number += 1
             elif (id(view.cell), order.is_prefill) not in asked:
-                rows = order.ahead(place)[: room - number]
+                rows = order.ahead(place)[: ROUND - number]
                 asked[id(view.cell), order.is_prefill] = order, rows
                 number += len(rows)
-        self._evaluate(list(asked.values()), evaluator)
-        self._price(pairs, best, evaluator)
+        if budget.take(number) == number:
+            self._evaluate(list(asked.values()), evaluator)
+            self._price(pairs, best, evaluator)
         return True
 
     def _unsettled(self, view: _View) -> tuple[ServiceOrder | None, int]:

@@ -202,9 +202,12 @@ class Pairs:
             if len(services) + len(pairs) >= ROUND:
                 break
         asked = list(services.values())
+        number = len(asked) + len(pairs)
+        if self._incumbents.budget.take(number) < number:
+            return
         for (queue, _), seconds in zip(asked, self._seconds_of([placed for _, placed in asked]), strict=True):
             queue.learn(seconds)
-        self._price(pairs[: self._incumbents.budget.room(ROUND)])
+        self._price(pairs)
 
     def _price(self, views: Sequence[_View]) -> None:
         """Prices of pairs; their nodes go on to the pairs behind them."""

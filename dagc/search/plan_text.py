@@ -8,7 +8,7 @@ plan that is read and have to start at the one that is written.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,16 +38,17 @@ def plan_text(origin: Origin, best: PricedStrategy | None, batch: int) -> str:
     if best and best.batch != batch:
         workload = blocks.get("workload")
         if workload and workload.body:
-            edits["workload"].append(_with_batch(workload, workload.body, best.batch))
+            edits["workload"].append(with_batch(workload, best.batch))
         else:
             blocks.pop("workload", None)
             missing.append(f"workload {{ batch {best.batch} }}")
-    texts = [_text(block, edits[keyword], block in origin.overrides) for keyword, block in blocks.items()]
+    texts = [block_text(block, edits[keyword], origin) for keyword, block in blocks.items()]
     return "\n".join([*texts, *missing, *(["", f"strategy best = {best.strategy}"] if best else []), ""])
 
 
-def _with_batch(workload: Block, fields: tuple[Entry, ...], batch: int) -> Edit:
-    """The edit that gives a workload another batch, or concurrency."""
+def with_batch(workload: Block, batch: int) -> Edit:
+    """The edit that gives a workload, which has fields, another batch, or concurrency."""
+    fields: Sequence[Entry] = list(workload.body or ())
     given = next((field for field in fields if field.name in ("batch", "concurrency")), None)
     if given is None:
         start = fields[0].span.start
@@ -83,14 +84,14 @@ def _fields(body: Iterable[Entry]) -> Iterator[Entry]:
         yield from _fields(field.body or ())
 
 
-def _text(block: Block, edits: Iterable[Edit], is_override: bool) -> str:
+def block_text(block: Block, edits: Iterable[Edit], origin: Origin) -> str:
     """The text of a block after edits. An option's has no keyword, and may have its fields without braces."""
     source, text, place = block.span.source, "", block.span.start
     for edit in sorted(edits, key=lambda edit: edit.span.start):
         text += source.text[place : edit.span.start] + edit.replacement
         place = edit.span.end
     text += source.text[place : block.span.end]
-    if not is_override:
+    if block not in origin.overrides:
         return text
     is_bare = block.body is not None and not block.head and not text.startswith("{")
     return f"{block.keyword} {{ {text} }}" if is_bare else f"{block.keyword} {text}"

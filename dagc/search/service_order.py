@@ -78,6 +78,12 @@ class ServiceOrder:
         rows = rows[(self.level[rows] < PRICED) & np.isfinite(self.keys[rows])]
         return rows[:AHEAD].tolist()
 
+    def evaluations(self, rows: Sequence[int]) -> int:
+        """Evaluations until rows are priced, as far as nothing of them was asked for elsewhere."""
+        levels = self.level[rows]
+        known = (levels == LOOSE) & self.column.is_tight[rows]
+        return int((PRICED - levels).sum() - known.sum())
+
     def tightened(self, rows: Sequence[int]) -> None:
         """Take the bounds of a column that know the memory."""
         self.seconds[rows] = (self.column.ttft if self.is_prefill else self.column.tpot)[rows]
@@ -95,7 +101,8 @@ class ServiceOrder:
         self._settle(np.array(rows, dtype=np.int64))
 
     def _settle(self, rows: npt.NDArray[np.int64]) -> None:
-        """Leave out what misses a requirement or does not fit, and put the rest in order."""
+        """Leave out what misses a requirement or does not fit, each counted once, and put the rest in order."""
+        rows = rows[np.isfinite(self.keys[rows])]
         is_over = np.isinf(self.seconds[rows])
         self.over += int(is_over.sum())
         out = is_over

@@ -1,15 +1,15 @@
 """Services by phase and GPUs, enumerated when they are first asked for, with the bounds that are known of each.
 
 A column has the services of one phase on one number of GPUs under one batch whose weights fit, and how many strategies
-of their families fell to rules and to memory. Bounds begin with one sequence that is decoded; `tighten` puts in those
-that know the memory, for the services that a search turns to.
+of their families fell to rules and to memory. Bounds begin with the sequences that surely run at once, which are most
+often all of them; `tighten` puts in those that know the memory, for the services that a search turns to.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ class ServiceColumn:
 
     `family` is the place of a service's in `families`. `requests` are those that it prefills at once, `running` those
     that it decodes at most. `is_tight` where bounds know the memory; seconds are infinite where it does not fit.
-    `hoped` is TPOT at least where the caches hold all sequences, which most do: what is tried first goes by it.
+    `hoped` is TPOT at least if the caches hold all sequences: what is tried first goes by it.
     """
 
     phase: Phase
@@ -58,11 +58,7 @@ class ServiceColumn:
     tpot: Figures
     running: npt.NDArray[np.int64]
     hoped: Figures
-    is_tight: npt.NDArray[np.bool_] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """No bound knows the memory at first."""
-        self.is_tight = np.zeros(len(self.services), dtype=np.bool_)
+    is_tight: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Services that fit by their weights."""
@@ -89,9 +85,11 @@ class Services:
     """The columns of a space, each enumerated once."""
 
     def __init__(
-        self, facts: Facts, space: Space, refusals: Refusals, weigh: Callable[[Candidate], float], bounds: LowerBounds
-    ) -> None:
-        self._facts, self._space, self._refusals, self._weigh, self._bounds = facts, space, refusals, weigh, bounds
+        self, space: Space, refusals: Refusals, weigh: Callable[[Candidate], float],
+        held: Callable[[ServicePlan, int], int], bounds: LowerBounds,
+    ) -> None:  # fmt: skip
+        """`weigh` gives the share of a device that weights take, `held` how many of a batch surely run at once."""
+        self._space, self._refusals, self._weigh, self._held, self._bounds = space, refusals, weigh, held, bounds
         self._families: dict[tuple[Phase, int], Families] = {}
         self._columns: dict[tuple[Phase, int, int], ServiceColumn] = {}
 
@@ -127,17 +125,26 @@ class Services:
                 services += options
                 of_family += [len(counts)] * len(options)
             counts.append(count)
-        ttft, tpot = self._bounds.seconds([(one, batch) for one in services])
-        ranks = np.array([one.shape.replicas * one.shape.attention.dp for one in services], dtype=np.int64)
-        is_static = self._facts.workload.concurrency is None
-        requests = np.full(len(services), batch) if is_static else np.minimum(ranks, batch)
-        running = np.full(len(services), batch)
-        hoped = tpot
-        if phase is not Phase.PREFILL and not is_static:
-            entering = requests.tolist()
-            hoped = self._bounds.seconds_of([(one, entering[i], batch) for i, one in enumerate(services)])[1]
         families_of = np.array(of_family, dtype=np.int64)
-        return ServiceColumn(phase, gpus, batch, counts, services, families_of, requests, ttft, tpot, running, hoped)
+        return self._bounded(phase, gpus, batch, counts, services, families_of)
+
+    def _bounded(
+        self, phase: Phase, gpus: int, batch: int, counts: list[FamilyCount], services: list[ServicePlan],
+        family: npt.NDArray[np.int64],
+    ) -> ServiceColumn:  # fmt: skip
+        entering = [self._bounds.entering(one.shape, batch) for one in services]
+        held = [batch if phase is Phase.PREFILL else self._held(one, batch) for one in services]
+        asked = list(zip(services, entering, held, strict=True))
+        ttft, tpot = self._bounds.seconds_of(asked)
+        hoped, is_full = tpot.copy(), np.array(held, dtype=np.int64) == batch
+        rest = np.flatnonzero(~is_full).tolist()
+        hoped[rest] = self._bounds.seconds_of([(services[row], entering[row], batch) for row in rest])[1]
+        # Prompts that come between steps, and memory of prefill, are known only where a bound is tightened.
+        is_tight = is_full if phase is Phase.DECODE else np.zeros(len(services), dtype=np.bool_)
+        requests, running = np.array(entering, dtype=np.int64), np.full(len(services), batch)
+        return ServiceColumn(
+            phase, gpus, batch, counts, services, family, requests, ttft, tpot, running, hoped, is_tight
+        )
 
 
 def alone(shape: ServiceShape, batch: int) -> Candidate:

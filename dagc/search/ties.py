@@ -1,12 +1,46 @@
-"""Which plans are a tie: predictions of two plans do not tell closer ones apart."""
+"""Which plans tie with the best: predictions do not tell them apart.
+
+By the errors of measured pairs (`dagc.results.paired`, as `dagc compare` has them) each plan is in truth the better one
+with some probability. A plan that is no further from the best than half of the measured pairs are off in either
+direction is the better one in one of four cases at least, and ties with it.
+"""
 
 from __future__ import annotations
 
-PAIRED_ERROR = 0.048
-"""Error of the ratio of two predictions: the median over 31 pairs of the serving cases of `dagc validate` that have one
-model, device, engine and strategy, and differ in load."""
+from collections.abc import Callable, Sequence
+
+from dagc.search.incumbents import PricedStrategy
+from dagc.search.verdict import StrategyVerdict
+
+TIED = 0.25
+"""How likely a plan that ties with the best is the better one, at least."""
+
+Odds = Callable[[PricedStrategy, PricedStrategy, float], float | None]
+"""How likely the first of two strategies is the faster one, whose predicted time is so many times that of the other.
+
+None where nothing measured tells.
+"""
 
 
-def is_tie(score: float, best: float) -> bool:
-    """Whether a score is no further from the best than the ratio of two predictions may be wrong."""
-    return score <= best * (1 + PAIRED_ERROR)
+def with_ties(
+    ranked: Sequence[PricedStrategy], score: Callable[[StrategyVerdict], float], odds: Odds
+) -> tuple[list[PricedStrategy], int]:
+    """Plans, the best first, with those that tie with it next, and how many these are.
+
+    Ties come by fewer GPUs, then by simpler text, the rest as they came.
+    """
+    if not ranked:
+        return [], 0
+    best, *others = ranked
+    lowest = score(best.verdict)
+    ties = [one for one in others if _is_tie(one, best, score(one.verdict), lowest, odds)]
+    rest = [one for one in others if one not in ties]
+    ties.sort(key=lambda one: (one.verdict.vector[0], len(one.strategy), one.strategy, one.batch))
+    return [best, *ties, *rest], len(ties)
+
+
+def _is_tie(one: PricedStrategy, best: PricedStrategy, score: float, lowest: float, odds: Odds) -> bool:
+    if score == lowest:
+        return True
+    likely = odds(one, best, score / lowest) if lowest > 0 else None
+    return likely is not None and likely >= TIED

@@ -94,14 +94,14 @@ class ServiceWalk:
         hoped = self._goal.score(column.gpus, column.ttft, column.hoped, throughput)
         hoped = np.where(self._closed | exceeds(column.hoped, self._limits.tpot), np.inf, hoped)
         rows = [row for row in np.argsort(hoped, kind="stable")[:PRICES].tolist() if np.isfinite(hoped[row])]
-        if rows and (room := budget.room(2 * len(rows)) // 2):
+        if rows and (room := budget.take(2 * len(rows)) // 2):
             for _ in range(2):
                 self._evaluate(rows[:room], best, evaluator)
 
     def work(self, best: Best, evaluator: Evaluator, budget: Budget) -> bool:
         """One round; whether anything was left to do. The best learns of what was priced."""
         rows = self.left(best.score)
-        if not len(rows) or not (room := budget.room(ROUND)):
+        if not len(rows) or not (room := budget.take(min(ROUND, len(rows)))):
             return bool(len(rows))
         self._evaluate(rows[:room].tolist(), best, evaluator)
         return True

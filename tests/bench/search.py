@@ -1,5 +1,8 @@
 """How many strategies a search decides and prices a second: `python -m tests.bench.search [STRATEGIES]`.
 
+`python -m tests.bench.search gaps [SECONDS...]` prints the gap after so many of the processor's seconds (10 and 60) on
+64 and on 1,024 GPUs.
+
 DeepSeek-V3 on 64 H100 (`examples/01-deepseek-v3-64-gpus.moe`), one batch, phases on the same GPUs. The same number of
 bounds and prices is asked for by one process and then by two, each from nothing, on the wall. Then a random sample,
 seeded, of what that search priced is priced again, and one of all that fits by weights: each strategy by itself, then
@@ -24,8 +27,10 @@ from typing import Any
 
 from dagc.driver.front import read_plan
 from dagc.driver.pricing import Judge
+from dagc.driver.search import SearchOptions, search
 from dagc.plan.deployment import Phase
 from dagc.plan.plan import Facts
+from dagc.search import budget
 from dagc.search.candidate import Candidate, ServicePlan, spell
 from dagc.search.checkpoint import Checkpoint, Named, begin, content_key
 from dagc.search.space import Families, Space
@@ -58,6 +63,28 @@ def main(number: int) -> None:
     if isinstance(known, Checkpoint):
         _price("what the search priced", facts, sorted(known.known), number)
     _price("what fits by weights", facts, _fitting(facts), number)
+
+
+GAPS = """model deepseek-v3
+cluster h200-sxm x {gpus}
+workload {{ concurrency {concurrency}    prompt 4096    output 1024 }}
+require {{ tpot <= 30 ms }}
+"""
+
+
+def gaps(seconds: Sequence[float]) -> None:
+    """Print the gap after each number of seconds, of a search that looks at the processor's clock."""
+    gc.disable()
+    budget.time.monotonic = time.process_time
+    for gpus in (64, 1024):
+        source = Source("question", GAPS.format(gpus=gpus, concurrency=16 * gpus))
+        for limit in seconds:
+            options = SearchOptions(over=frozenset({"phase-pools"}), seconds=limit)
+            result = search(source, (), Path(), options, lambda _: None).result
+            assert result is not None
+            (proof,) = result.proofs
+            gap = "unknown" if proof.gap is None else f"{100 * proof.gap:.1f} %"
+            print(f"{gpus:,} GPUs after {limit:.0f} s: `{proof.best}`, gap {gap}", flush=True)
 
 
 def _search(directory: Path, *options: str) -> tuple[float, dict[str, Any]]:
@@ -108,4 +135,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    if sys.argv[1:2] == ["gaps"]:
+        gaps([float(one) for one in sys.argv[2:]] or [10.0, 60.0])
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)

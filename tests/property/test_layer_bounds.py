@@ -24,7 +24,7 @@ from dagc.plan.deployment import Phase
 from dagc.schedule.schedule import schedule
 from dagc.search.bounds import LowerBounds
 from dagc.search.candidate import Candidate, PoolForm, ServicePlan, ServiceShape, spell
-from dagc.search.layer_bounds import BESIDE, BUSY, PATH, PHASES, TRAILING, LayerBounds, StageConfig
+from dagc.search.layer_bounds import BESIDE, BUSY, PATH, TRAILING, LayerBounds, StageConfig
 from dagc.search.space import EXTRAS, Families, Space
 from tests.harness.effort import examples
 from tests.unit.search_plans import MODEL, facts, space
@@ -50,6 +50,8 @@ WORKLOADS = {
 }
 ENGINES = ("", "engine vllm\n", "engine sglang\n", "engine trtllm\n")
 
+
+PHASES = (Phase.PREFILL, Phase.DECODE)
 
 Stage = tuple[ServicePlan, int]
 """A service of one stage, and its sequences."""
@@ -81,7 +83,7 @@ def _stages(draw: st.DrawFn, whole: Space, shapes: tuple[ServiceShape, ...]) -> 
 
 
 def _bounds(bounds: LayerBounds, stages: list[Stage]) -> Picoseconds:
-    """Bounds of each layer, shape (stages, phases, 3, layers)."""
+    """Bounds of each layer, shape (stages, phases, 4, layers)."""
     configs = [
         StageConfig(
             one.shape.attention, one.shape.experts, one.shape.form is not PoolForm.SHARED, one.shape.inner_dp > 1,
@@ -89,8 +91,11 @@ def _bounds(bounds: LayerBounds, stages: list[Stage]) -> Picoseconds:
         )
         for one, _ in stages
     ]  # fmt: skip
-    rows = [bounds.row(config, size) for config, (_, size) in zip(configs, stages, strict=True)]
-    return np.diff(bounds.times(rows))
+    rows = [
+        bounds.row(config, size, phase) for config, (_, size) in zip(configs, stages, strict=True) for phase in PHASES
+    ]
+    times = np.diff(bounds.times(rows))
+    return times.reshape(len(stages), len(PHASES), *times.shape[1:])
 
 
 def _priced(judge: Judge, stage: Stage) -> Iterator[PricedPhase]:

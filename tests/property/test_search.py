@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 
 from dagc.diag.diagnostic import Diagnostic
 from dagc.driver.pricing import Judge, judge_of
+from dagc.driver.running_bounds import RunningBounds
+from dagc.driver.tightening import running
 from dagc.metrics import COMPARED
 from dagc.plan.deployment import Phase
+from dagc.plan.plan import Plan
 from dagc.search.bounds import LowerBounds
-from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, spell
+from dagc.search.candidate import Candidate, ServicePlan, ServiceShape, smallest_with, spell
 from dagc.search.space import EXTRAS, Families, Space
 from dagc.search.verdict import OBJECTIVES
+from tests.harness.effort import examples
 from tests.unit.search_plans import MODEL, PLAN, facts, space
 
 SKEWED = PLAN.replace("output 16", "output 16    routing zipf 1")
@@ -138,6 +142,27 @@ def test_no_bound_that_knows_the_memory_is_above_a_price(text: str, data: st.Dat
 @given(data=st.data())
 def test_no_bound_that_knows_the_memory_is_above_a_price_of_many(text: str, data: st.DataObject) -> None:
     _tight(text, data)
+
+
+FULL = MODEL + "cluster h100-sxm x 12\nworkload { concurrency 600    prompt 6000    output 4000 }\n"
+HELD = "model deepseek-v3 { layers 14 }\n" + FULL.replace(MODEL, "").replace("600 ", "900 ")
+CHUNKED = "engine vllm\n" + HELD.replace("output 4000", "output 4000    chunk 60000    draft 1    accept 70 %")
+GQA = "engine trtllm\nmodel mixtral-8x7b { layers 12 }\n" + FULL.replace(MODEL, "")
+
+
+@pytest.mark.parametrize("text", [FULL, HELD, CHUNKED, GQA])
+@settings(max_examples=examples(20, 400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_what_surely_runs_at_once_is_admitted(text: str, data: st.DataObject) -> None:
+    """By sizes alone no more than admission finds, where caches hold all, some, or one sequence each."""
+    judge, batch = _known(text)[0], _known(text)[0].facts.workload.batch
+    (service,) = data.draw(_candidates(text)).services
+    service = replace(service, phase=data.draw(st.sampled_from([Phase.BOTH, Phase.DECODE])))
+    plan = judge.plan(spell(smallest_with(service, batch)), batch)
+    assert isinstance(plan, Plan)
+    known = running(service, plan)
+    surely = RunningBounds(judge.facts, judge.plan, judge.weight_share).running(service, batch)
+    assert known is None or surely <= known.plan.facts.workload.batch, spell(Candidate((service,), batch))
 
 
 def _check(text: str, data: st.DataObject) -> None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -16,12 +17,21 @@ from dagc.driver.front_load import pool_ratio
 from dagc.driver.pricing import judge_of
 from dagc.driver.search import SearchOptions, search
 from dagc.driver.strategies import price_plan
-from dagc.export.records import plain
+from dagc.driver.verify import verify
+from dagc.export.records import json_bytes, plain
+from dagc.plan.deployment import Phase
 from dagc.plan.plan import Plan
+from dagc.results.paired import probability_faster
 from dagc.results.search_result import SearchResult
 from dagc.search import budget
-from dagc.search.goal import OBJECTIVE_NAMES, ObjectiveName
-from dagc.search.ties import PAIRED_ERROR, is_tie
+from dagc.search.bounds import ServiceBound
+from dagc.search.candidate import ServicePlan, ServiceShape
+from dagc.search.goal import OBJECTIVE_NAMES, Goal, ObjectiveName
+from dagc.search.incumbents import PricedStrategy
+from dagc.search.service_order import ServiceOrder
+from dagc.search.services import ServiceColumn
+from dagc.search.ties import TIED, with_ties
+from dagc.search.verdict import StrategyVerdict
 from dagc.source import Source
 from tests.unit.search_plans import PLAN, facts
 
@@ -82,6 +92,61 @@ def test_a_search_that_time_ended_is_repeated_by_its_evaluations(monkeypatch: py
     assert {**plain(timed), "budget": None} == {**plain(again), "budget": None}
 
 
+OPEN = PLAN.replace("batch 8", "rate 900 requests/s").replace("x 4", "x 2")
+
+
+def test_a_rate_is_searched_with_what_may_be_in_flight_at_the_limit(tmp_path: Path) -> None:
+    """900 requests a second, each in flight for 1 ms and 15 steps of 2 ms: 27.9, so 28, of 16 tokens; what is found
+    yields 14,400 tokens a second, and another command reads the question that it answers.
+    """
+    text = OPEN + "require { ttft <= 1 ms    tpot <= 2 ms }\n"
+    result = _result(text)
+    (best, *_), proof = result.front, result.proofs[0]
+    assert (best.batch, proof.batch, proof.is_proven) == (28, 28, True)
+    assert (best.figures["throughput"] or 0.0) >= 14_400
+    assert [one.required for one in best.requirements] == ["<= 1 ms", "<= 2 ms", ">= 14400 output tokens/s"]
+    asked = facts(result.question)
+    assert (asked.workload.concurrency, asked.workload.requests_per_second) == (28, 900)
+    found = verify(Source("search.json", json_bytes(result).decode()), tmp_path)
+    assert not found.diagnostics
+
+
+@pytest.mark.parametrize(("rate", "is_met"), [(900, True), (10**7, False)])
+def test_a_rate_alone_is_a_question(rate: int, *, is_met: bool) -> None:
+    """With as many in flight as the first known strategy needs; what yields the most is named where none does."""
+    result = _result(OPEN.replace("900", str(rate)))
+    assert bool(result.front) == is_met
+    if is_met:
+        held = result.front[0].batch
+        assert held & (held - 1) == 0 and (result.front[0].figures["throughput"] or 0.0) >= 16 * rate
+    else:
+        assert "throughput" in result.reason or result.relaxations
+
+
+def test_a_trace_without_a_rate_is_no_question(tmp_path: Path) -> None:
+    """One request has none."""
+    (tmp_path / "one.csv").write_text("arrival,prompt,output\n0,128,16\n", encoding="utf-8")
+    text = PLAN.replace("batch 8    prompt 128    output 16", 'trace "one.csv"')
+    found = search(Source("plan", text), (), tmp_path, SearchOptions(), lambda _: None)
+    assert [one.code.code for one in found.diagnostics] == ["X503"]
+
+
+def test_a_service_that_falls_is_counted_once() -> None:
+    """Its bound misses TPOT, and so does its price: one service of three is left out."""
+    text = SERVED + "require { tpot <= 1 s }\n"
+    goal = Goal(facts(text), "throughput_per_gpu", (0,), 64)
+    ones, numbers = np.ones(3), np.ones(3, dtype=np.int64)
+    services = [ServicePlan(ServiceShape(1, 1), phase=Phase.DECODE)] * 3
+    column = ServiceColumn(
+        Phase.DECODE, 1, 64, [], services, 0 * numbers, numbers, ones, 0.5 * ones, numbers, ones, numbers > 1
+    )
+    order = ServiceOrder(column, goal, 2, 0)
+    column.tighten([1], [ServiceBound(0.0, 2.0, 1)])
+    order.tightened([1])
+    order.priced([1], [3.0])
+    assert (order.alive, order.missed["tpot"].number, order.missed["tpot"].nearest) == (2, 1, 2.0)
+
+
 def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
     """Nine tenths of the lowest TPOT of 64 in flight are asked for: at the load that is named a plan has it, at twice
     that none; the TPOT that is named is that of the best plan by TPOT.
@@ -98,8 +163,32 @@ def test_what_would_do_is_priced_and_is_no_less_than_needed() -> None:
     assert would["tpot"].figures["tpot"] == lowest.figures["tpot"]
 
 
-def test_a_tie_is_within_the_error_of_a_ratio() -> None:
-    assert is_tie(1.0, 1.0) and is_tie(1 + 0.99 * PAIRED_ERROR, 1.0) and not is_tie(1 + 1.01 * PAIRED_ERROR, 1.0)
+def test_a_tie_is_what_is_the_better_one_in_one_of_four_cases() -> None:
+    """By odds of 0.5 / ratio: 2 is such a case, 2.1 is not. Fewer GPUs come first, then the shorter text; nothing ties
+    with a plan of which nothing is known.
+    """
+    scores = {"tp 4": 1.0, "ep 4 ; tp 2": 2.0, "dp 2": 1.5, "ep 4": 1.9, "tp 2": 2.1}
+    gpus = {"dp 2": 2.0, "tp 2": 2.0}
+    plans = [
+        PricedStrategy(text, 8, StrategyVerdict(None, 0.5, (("gpus", gpus.get(text, 4.0)), ("tpot", score))))
+        for text, score in sorted(scores.items(), key=lambda one: one[1])
+    ]
+    score = lambda verdict: verdict.vector[2]  # noqa: E731
+    ordered, ties = with_ties(plans, score, lambda _one, _other, ratio: 0.5 / ratio)
+    assert ([one.strategy for one in ordered], ties) == (["tp 4", "dp 2", "ep 4", "ep 4 ; tp 2", "tp 2"], 3)
+    assert with_ties(plans, score, lambda *_: None) == (plans, 0)
+
+
+def test_ties_of_a_search_are_by_the_odds_that_compare_tells() -> None:
+    """Of all plans of two GPUs: each ties where errors of measured pairs make it the better one in a case of four."""
+    result = _result(SERVED)
+    judge, best = judge_of(facts(SERVED)), result.front[0]
+    plans = [judge.plan(one.strategy, one.batch) for one in result.front]
+    figures = [1 / (one.figures["throughput_per_gpu"] or 1.0) for one in result.front]
+    for one, plan, seconds in zip(result.front[1:], plans[1:], figures[1:], strict=True):
+        assert isinstance(plan, Plan) and isinstance(plans[0], Plan)
+        odds = probability_faster(plans[0], plan, figures[0], seconds)
+        assert one.tied == (odds is not None and odds[0] >= TIED), (best.strategy, one.strategy)
 
 
 def test_the_ratio_of_pools_by_hand() -> None:

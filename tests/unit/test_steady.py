@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from dagc.cli.main import main
 from dagc.driver.check import check
-from dagc.driver.search import SearchOptions, search
 from dagc.results.summary import Serving
 from dagc.source import Source
 
@@ -63,9 +62,3 @@ def test_every_output_of_an_open_loop_is_written(tmp_path: Path) -> None:
         assert done.exit_code == 0, done.output
     pictures = "".join(path.read_text("utf-8") for path in tmp_path.rglob("*.svg"))
     assert "open loop" in pictures and "1,000,000" not in pictures and "1000000" not in pictures
-
-
-def test_a_search_needs_a_number_in_flight() -> None:
-    text = PLAN.format(load="rate 2 requests/s", output=200)
-    found = search(Source("plan", text), (), Path(), SearchOptions(), lambda *_: None)
-    assert [one.code.code for one in found.diagnostics] == ["X503"]

@@ -96,6 +96,7 @@ def _best(document: Document) -> Document:
 
 
 PLANTED: dict[str, tuple[Callable[[Document], Any], str, Callable[[Any], Any]]] = {
+    "what is proven": (lambda document: document, "proven", lambda _: "nothing"),
     "GPUs of a family": (_family("priced"), "gpus", lambda n: n + 1),
     "members of a family": (_family("priced"), "members", lambda n: n + 1),
     "weights that fit": (_within(_family("weights"), "weights"), "share", lambda _: 0.9),

@@ -167,7 +167,8 @@ def _counted(result: SearchResult) -> Iterator[str]:
     if not_enumerated:
         yield f"{not_enumerated:,} sizes and pools not enumerated yet"
     if result.is_complete and result.front:
-        yield f"the front is complete: {result.counts.priced:,} of {result.counts.generated:,} candidates priced for it"
+        priced = f"{result.counts.priced:,} of {result.counts.generated:,} candidates priced for it"
+        yield f"the front is complete: {priced}; the best alone has a proof on record"
     yield f"{result.budget.evaluations:,} bounds and prices{_ENDED[result.budget.ended_by]}" + (
         f"; `--most {result.budget.evaluations}` repeats it" if result.budget.ended_by == "time" else ""
     )
