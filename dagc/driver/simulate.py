@@ -14,8 +14,7 @@ from dagc.diag.jsonout import to_json
 from dagc.driver.check import check, silent
 from dagc.driver.load import StrategyLoad, too_large
 from dagc.driver.outcome import Blocks, Checked, GivenLevels, Say
-from dagc.plan.missing import missing_rates, missing_shapes
-from dagc.plan.plan import Plan
+from dagc.plan.plan import Plan, missing_rates, missing_shapes
 from dagc.plan.workload import AS_PLANNED, LoadSample, Requirement
 from dagc.results.assemble import requirements_of
 from dagc.results.facts import assumed, facts_of
