@@ -127,6 +127,10 @@ class LowerBounds:
         """Sequences that are prefilled at once: all of a static batch, else one on each rank of attention."""
         return batch if self._facts.workload.concurrency is None else min(batch, shape.replicas * shape.attention.dp)
 
+    def sharing(self, shape: ServiceShape) -> int:
+        """Ranks whose prompts TTFT has in one step: as where requests come and go, all ranks of attention; else 1."""
+        return 1 if self._facts.workload.concurrency is None else shape.attention.dp
+
     def steps_of(self, services: Sequence[tuple[ServicePlan, int, int]]) -> Figures:
         """Seconds of a prefill and of a decode step at least, with so many sequences; 0 of a phase that is not there.
 

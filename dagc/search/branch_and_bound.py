@@ -9,7 +9,7 @@ candidate meets every requirement, a second pass finds the one that misses them 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -123,13 +123,14 @@ class Search:
             candidates += self._all_pairs() if "phase-pools" in space.over else []
             count = len(candidates)
             return CandidateTable(candidates, np.zeros((count, len(OBJECTIVES))), np.zeros(count), [""] * count)
-        figures: Vectors = np.empty((4, 0))
+        figures: Vectors = np.empty((5, 0))
         for one in columns:
-            own = [np.full(len(one), float(one.gpus)), one.ttft, one.tpot, one.rates(facts)]
+            own = [np.full(len(one), float(one.gpus)), one.ttft, one.tpot, one.rates(facts), one.ttft_alone]
             figures = np.concatenate([figures, np.array(own)], axis=1)
-        gpus, ttft, tpot, rates = figures
+        gpus, ttft, tpot, rates, alone = figures
         bound = TimeBound(ttft, tpot, facts.workload.output * rates)
-        misses = [one if one and one.miss > 0 else None for one in misses_of(facts, bound, gpus)]
+        limited = replace(bound, ttft=alone)
+        misses = [one if one and one.miss > 0 else None for one in misses_of(facts, limited, gpus)]
         return CandidateTable(
             candidates,
             vectors_of(gpus, bound, facts.cluster.usd_per_gpu_second),

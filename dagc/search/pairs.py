@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heapreplace
 from itertools import product
 from typing import NamedTuple
@@ -122,6 +122,11 @@ class Pairs:
         self._facts, self._incumbents, self._seconds_of, self._batch = facts, incumbents, seconds_of, batch
         self._services = {Phase.PREFILL: _by_gpus(prefill), Phase.DECODE: _by_gpus(decode)}
         self._queues: dict[tuple[Phase, int, int], ServiceQueue] = {}
+        by_gpus = self._services[Phase.PREFILL].items()
+        is_static = facts.workload.concurrency is None
+        self._ranks = {
+            gpus: 1 if is_static else max(one.shape.attention.dp for one, _ in services) for gpus, services in by_gpus
+        }
         first, second = self._services[Phase.PREFILL], self._services[Phase.DECODE]
         cells = [(p, d) for p, d in product(sorted(first), sorted(second)) if space.fewest <= p + d <= space.gpus]
         self.number = sum(len(first[p]) * len(second[d]) for p, d in cells)
@@ -177,7 +182,9 @@ class Pairs:
         entering = np.full(len(found), batch) if workload.concurrency is None else np.minimum(batch, nodes[:, 0])
         slower = np.minimum(rate(entering, ttft), rate(np.full(len(found), batch), (workload.output - 1) * tpot))
         bound = TimeBound(ttft, tpot, workload.output * slower)
-        misses = misses_of(self._facts, bound, gpus)
+        # Later services of a queue may have more ranks of attention, so the most of any of so many GPUs count.
+        ranks = np.array([self._ranks[node.prefill_gpus] for node, _, _ in found], dtype=np.float64)
+        misses = misses_of(self._facts, replace(bound, ttft=ttft / ranks), gpus)
         views = [_View(*place, miss) for place, miss in zip(found, misses, strict=True)]
         return views, vectors_of(gpus, bound, self._facts.cluster.usd_per_gpu_second)
 

@@ -40,11 +40,14 @@ class ServiceOrder:
         self._order: npt.NDArray[np.int64] = np.arange(len(column))
         self._settle(np.arange(len(column)))
 
-    def _needed(self, seconds: Figures, rates: Figures) -> Figures:
-        """What the objective makes least of services, with what it needs of them: seconds, or those of a request."""
+    def _needed(self, seconds: Figures, limited: Figures, rates: Figures) -> Figures:
+        """What the objective makes least of services, with what it needs of them: seconds, or those of a request.
+
+        `limited` are the seconds that a requirement is for.
+        """
         if self._goal.objective == "miss":
             zero = np.zeros(seconds.shape)
-            ttft, tpot = (seconds, zero) if self.is_prefill else (zero, seconds)
+            ttft, tpot = (limited, zero) if self.is_prefill else (zero, limited)
             return self._goal.miss(int(self._total), ttft, tpot, rates)
         if self._goal.objective == ("ttft" if self.is_prefill else "tpot"):
             return seconds
@@ -67,7 +70,7 @@ class ServiceOrder:
         if self.is_prefill:
             keys = self.keys
         else:
-            keys = self._needed(hoped, self.column.rates(self._goal.facts, hoped))
+            keys = self._needed(hoped, hoped, self.column.rates(self._goal.facts, hoped))
             keys = np.where(np.isinf(self.keys) | exceeds(hoped, limit), np.inf, np.maximum(keys, self.keys))
         rows = np.argsort(keys, kind="stable")[:AHEAD]
         return rows[np.isfinite(keys[rows])].tolist()
@@ -106,9 +109,10 @@ class ServiceOrder:
         is_over = np.isinf(self.seconds[rows])
         self.over += int(is_over.sum())
         out = is_over
+        limited = self.seconds / self.column.ranks if self.is_prefill else self.seconds
         kinds = (
             (self._gpus_limit, self._gpus, True),
-            (self._seconds_limit, self.seconds, True),
+            (self._seconds_limit, limited, True),
             (self._rate_limit, self.rates, False),
         )
         for limit, figures, is_ceiling in kinds:
@@ -116,7 +120,7 @@ class ServiceOrder:
                 is_missed = ~out & (exceeds if is_ceiling else falls_short)(figures[rows], limit)
                 out = out | is_missed
                 self._miss(limit, figures[rows][is_missed], is_ceiling=is_ceiling)
-        self.keys[rows] = np.where(out, np.inf, self._needed(self.seconds[rows], self.rates[rows]))
+        self.keys[rows] = np.where(out, np.inf, self._needed(self.seconds[rows], limited[rows], self.rates[rows]))
         self._order = np.argsort(self.keys, kind="stable")
 
     def _miss(self, limit: GoalLimit, figures: Figures, *, is_ceiling: bool) -> None:

@@ -42,8 +42,9 @@ class FamilyCount:
 class ServiceColumn:
     """Services of one phase that take so many GPUs. Arrays have shape (services,).
 
-    `family` is the place of a service's in `families`. `requests` are those that it prefills at once, `running` those
-    that it decodes at most. `is_tight` where bounds know the memory; seconds are infinite where it does not fit.
+    `family` is the place of a service's in `families`. `requests` are those that it prefills at once, on `ranks` of
+    each replica, `running` those that it decodes at most. `is_tight` where bounds know the memory; seconds are infinite
+    where it does not fit.
     `hoped` is TPOT at least if the caches hold all sequences: what is tried first goes by it.
     """
 
@@ -54,6 +55,7 @@ class ServiceColumn:
     services: list[ServicePlan]
     family: npt.NDArray[np.int64]
     requests: npt.NDArray[np.int64]
+    ranks: npt.NDArray[np.int64]
     ttft: Figures
     tpot: Figures
     running: npt.NDArray[np.int64]
@@ -63,6 +65,11 @@ class ServiceColumn:
     def __len__(self) -> int:
         """Services that fit by their weights."""
         return len(self.services)
+
+    @property
+    def ttft_alone(self) -> Figures:
+        """TTFT at least of a request alone, which a limit on TTFT is for (`dagc.results.measured`)."""
+        return self.ttft / self.ranks
 
     def tighten(self, rows: Sequence[int], bounds: Sequence[ServiceBound]) -> None:
         """Put in bounds that know the memory."""
@@ -142,8 +149,9 @@ class Services:
         # Prompts that come between steps, and memory of prefill, are known only where a bound is tightened.
         is_tight = is_full if phase is Phase.DECODE else np.zeros(len(services), dtype=np.bool_)
         requests, running = np.array(entering, dtype=np.int64), np.full(len(services), batch)
+        ranks = np.array([self._bounds.sharing(one.shape) for one in services], dtype=np.int64)
         return ServiceColumn(
-            phase, gpus, batch, counts, services, family, requests, ttft, tpot, running, hoped, is_tight
+            phase, gpus, batch, counts, services, family, requests, ranks, ttft, tpot, running, hoped, is_tight
         )
 
 

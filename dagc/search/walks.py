@@ -70,7 +70,8 @@ class ServiceWalk:
         """Scores of the bounds, and which of them miss a requirement."""
         column, facts = self.column, self._goal.facts
         rates = column.rates(facts)
-        self._score = self._goal.score(column.gpus, column.ttft, column.tpot, facts.workload.output * rates)
+        ttft = column.ttft_alone if self._goal.objective == "miss" else column.ttft
+        self._score = self._goal.score(column.gpus, ttft, column.tpot, facts.workload.output * rates)
         self._state[(self._state == OPEN) & np.isinf(column.ttft)] = OVER
         self._closed = np.logical_or.reduce([is_missed for _, _, is_missed in self._misses(rates)])
 
@@ -78,7 +79,7 @@ class ServiceWalk:
         """Of each kind of requirement its name, the figures that it limits, and which miss it."""
         column, limits = self.column, self._limits
         gpus = np.full(len(column), float(column.gpus))
-        ceilings = ((limits.ttft, column.ttft), (limits.tpot, column.tpot), (limits.gpus, gpus))
+        ceilings = ((limits.ttft, column.ttft_alone), (limits.tpot, column.tpot), (limits.gpus, gpus))
         found = [(limit.name if limit else "", values, exceeds(values, limit)) for limit, values in ceilings]
         return [*found, (limits.rate.name if limits.rate else "", rates, falls_short(rates, limits.rate))]
 
