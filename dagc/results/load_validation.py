@@ -169,11 +169,11 @@ def _worst(cases: Iterable[LoadCase]) -> Iterator[GroupCause]:
     groups: dict[str, list[LoadCase]] = {}
     for one in cases:
         groups.setdefault(f"{one.hardware} {one.framework} {one.precision}", []).append(one)
-    for figure, least in LARGE.items():
+    for figure, lower in LARGE.items():
         for name, members in groups.items():
             found = _group(name, [one for one in members if figure in one.measured])
             error = found.median_absolute_error.get(figure, 0.0)
-            if error >= least:
+            if error >= lower:
                 yield GroupCause(
                     group=name, figure=figure, median_absolute_error=error, cause=_cause(members, figure, error)
                 )

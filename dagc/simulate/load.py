@@ -98,13 +98,13 @@ class Sample:
         mean, *spread = _half_interval(table)
         _, *seen = table.mean(axis=0).tolist()
         is_open = [share + half >= 1 for share, half in zip(seen, spread, strict=True)]
-        least = [one if is_high else 0.0 for one, is_high in zip(_half_interval(own), is_open, strict=True)]
+        smallest = [one if is_high else 0.0 for one, is_high in zip(_half_interval(own), is_open, strict=True)]
         low = self.quantiles([max(0.0, share - half) for share, half in zip(shares, spread, strict=True)])
         high = self.quantiles([min(1.0, share + half) for share, half in zip(shares, spread, strict=True)])
         ends = zip(low, quantiles, high, strict=True)
         # Whole picoseconds: where all sections are alike, what is left is rounding.
         errors = (max(top - one, one - bottom) for bottom, one, top in ends)
-        return [round(one, 12) for one in (mean, *map(max, errors, least))]
+        return [round(one, 12) for one in (mean, *map(max, errors, smallest))]
 
 
 def _half_interval(table: Seconds) -> list[float]:

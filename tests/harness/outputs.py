@@ -198,7 +198,9 @@ def of_compile(subject: Subject) -> Iterator[Output]:
         yield text("answer.svg", card, CARD)
         if one.phases is None:
             continue
-        yield text("report.html", plain(re.sub("</?small>", "", file("report.html"))), PAGE)
+        # The axes of the pictures of simulated requests have times that are no figures.
+        page = re.sub('<section id="load".*?</section>', "", file("report.html"), flags=re.DOTALL)
+        yield text("report.html", plain(re.sub("</?small>", "", page)), PAGE)
         for view in VIEWS:
             yield text(f"{view}.svg", plain(file(f"{view}.svg")), VIEW)
             yield text(f"{view}.dot", plain(file(f"{view}.dot")), VIEW)

@@ -23,7 +23,7 @@ CASES = [
     ("model minimax-m2", "vllm", "ep 8 ; tp 8", []),
     ("model deepseek-v3", "vllm", "ep 16 ; tp 16", []),
     ("model deepseek-v3", "vllm", "ep 32 ; tp 32", ["the shared experts in shards of 64"]),
-    ("model qwen3-235b-a22b { dtype fp8 }", "vllm", "tp 8", []),
+    ("model qwen3-235b-a22b { dtype fp8 }", "vllm", "tp 8", ["an expert in shards of 192"]),
     ("model qwen3-235b-a22b", "vllm", "tp 8", []),
     (OWN.format("fp8", 64), "vllm", "ep 8 ; tp 8", []),
     (OWN.format("fp8", 64), "vllm", "ep 4 ; tp 4", []),

