@@ -42,14 +42,17 @@ class UnderLoad:
     judge: Judge
 
     def __call__(self, named: Named) -> UnderLoadFigures:
-        """Nothing of a static batch but the ratio of pools."""
+        """Nothing of a static batch but the ratio of pools; no highest load where simulated requests miss."""
         plan = self.judge.plan(*named)
         if isinstance(plan, Diagnostic):
             return None, None, None
         is_static = plan.facts.workload.concurrency is None
         priced = price_plan(_closed(plan), [], lambda _: None, sample=None if is_static else AS_PLANNED).assessment
         ratio = None if priced.metrics is None else pool_ratio(plan, priced.metrics.throughput)
-        return None if is_static else highest(self.judge, *named), simulated(priced), ratio
+        found = simulated(priced)
+        # Requests that miss a requirement at this load say that the highest one of the closed form is none.
+        is_missed = is_static or (found is not None and found.met is False)
+        return None if is_missed else highest(self.judge, *named), found, ratio
 
 
 def _closed(plan: Plan) -> Plan:

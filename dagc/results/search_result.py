@@ -103,7 +103,8 @@ class SimulatedPlan:
 @record
 class FoundPlan:
     """A plan of the front. `figures` are those of a comparison, by name. `tied` with the best, whose lead is less than
-    what predictions of two plans tell apart. `highest` and `simulated` are of the first plans.
+    what predictions of two plans tell apart. `highest` and `simulated` are of the first plans; `highest` is null where
+    simulated requests miss a requirement.
     """
 
     strategy: str

@@ -209,7 +209,7 @@ def _reason(facts: Facts, goal: Goal, found: SearchFindings, nearest: PricedStra
     if found.ranked:
         unknown = [one.name for one in found.ranked[0].verdict.requirements if one.miss is None]
         met = "that meet every requirement" if facts.requirements else "that fit"
-        met = f"that miss no requirement (`{unknown[0]}` under load is not simulated)" if unknown else met
+        met = f"that miss no requirement (`{unknown[0]}` under load is no part of the order)" if unknown else met
         words = WORDS[goal.objective] if goal.objective != "miss" else ""
         return f"{words} of the plans {met}{so_far}"
     if nearest is None and not is_proven:

@@ -93,7 +93,7 @@ def _relaxed(result: SearchResult) -> Iterator[str]:
 
 def _loads(result: SearchResult) -> Iterator[str]:
     """The highest load and simulated requests of the first plans."""
-    known = [(one, one.highest, one.simulated) for one in result.front if one.highest and one.simulated]
+    known = [(one, one.highest, one.simulated) for one in result.front if one.simulated]
     if not known:
         return
     yield ""
@@ -102,9 +102,9 @@ def _loads(result: SearchResult) -> Iterator[str]:
     rows += [
         [
             plan.strategy,
-            f"{load.concurrency:,}",
-            "-" if load.requests_per_second is None else f"{load.requests_per_second:.3g}",
-            load.limit,
+            f"{load.concurrency:,}" if load else "-",
+            f"{load.requests_per_second:.3g}" if load and load.requests_per_second is not None else "-",
+            load.limit if load else "missed",
             format_count(run.output_tokens_per_second / plan.gpus),
             TTFT.text(run.ttft_p50),
             TTFT.text(run.ttft_p99),
